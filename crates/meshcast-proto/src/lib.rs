@@ -1,1 +1,26 @@
-//! placeholder
+//! The protocol of meshcast.
+
+mod codec;
+mod credential;
+mod frame;
+mod id;
+mod key;
+mod name;
+mod record;
+mod time;
+mod verify;
+
+pub use codec::CodecError;
+pub use credential::{
+    Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, Member, SignedCredential, Trust,
+};
+pub use frame::{BuildError, Frame, FrameError, FrameId};
+pub use id::{Sender, Seq, SeqRange};
+pub use key::{Keypair, MeshId, MeshKey, MeshKeyError};
+pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
+pub use record::{
+    Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count, fragments,
+    write_record,
+};
+pub use time::{Time, WallTime};
+pub use verify::{Verifier, VerifyError};

@@ -1,0 +1,112 @@
+//! The schema of everything that is encoded, in the one file that names bincode.
+//!
+//! The rest of the crate works on its own types and calls the functions below. A successor of bincode
+//! (which is no longer maintained, hence the exact version) has to be put in here and nowhere else; the
+//! golden vectors in `testdata/` say whether it speaks the same bytes.
+//!
+//! Input is hostile: a length is never believed beyond [`LIMIT`], borrowed fields are slices of the input,
+//! and trailing bytes are refused.
+
+use bincode::{
+    BorrowDecode, Encode,
+    config::{Configuration, Limit, LittleEndian, Varint},
+    error::DecodeError,
+};
+
+/// What a frame says, without its version byte and signature.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct FrameBody<'a> {
+    pub(crate) sender: [u8; 32],
+    pub(crate) channel: &'a str,
+    pub(crate) first_seq: u64,
+    pub(crate) count: u32,
+    pub(crate) posted_at: u64,
+    pub(crate) records: &'a [u8],
+    pub(crate) chain: &'a [u8],
+}
+
+/// What the authority signs about a member.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct CredentialBody<'a> {
+    pub(crate) authority: [u8; 32],
+    pub(crate) subject: [u8; 32],
+    pub(crate) name: &'a str,
+    pub(crate) region: &'a str,
+    /// Reserved: who may post and read which channels. Opaque and signed already, so that old nodes can
+    /// check the signature of credentials that carry some.
+    pub(crate) grants: &'a [u8],
+    pub(crate) not_before: u64,
+    pub(crate) not_after: u64,
+    pub(crate) serial: u64,
+}
+
+/// What a member signs about the key of one process.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct BootBody {
+    pub(crate) boot: [u8; 32],
+    pub(crate) issued_at: u64,
+}
+
+/// The way from the authority to the key that signs frames.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct ChainBody<'a> {
+    pub(crate) credential: &'a [u8],
+    pub(crate) credential_signature: [u8; 64],
+    pub(crate) boot: BootBody,
+    pub(crate) boot_signature: [u8; 64],
+}
+
+/// A message on the sync protocol.
+#[derive(Encode, BorrowDecode)]
+pub(crate) enum SyncBody<'a> {
+    Members(Vec<MemberBody<'a>>),
+}
+
+/// A member and where it can be dialled, as multiaddresses in binary form.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct MemberBody<'a> {
+    pub(crate) sender: [u8; 32],
+    pub(crate) addresses: Vec<&'a [u8]>,
+}
+
+/// Bytes that are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The bytes end too early, claim a length over the limit, or hold a value their type does not have.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// Everything was read and this many bytes are left.
+    #[error("{0} trailing bytes")]
+    Trailing(usize),
+}
+
+pub(crate) fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+pub(crate) fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    let written = bincode::encode_into_std_write(value, out, CONFIG);
+    // Writing to a Vec does not fail, and no type above has a value that bincode refuses.
+    debug_assert!(written.is_ok(), "{written:?}");
+}
+
+pub(crate) fn decode<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    let (value, read) = bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(malformed)?;
+    match bytes.len() - read {
+        0 => Ok(value),
+        trailing => Err(CodecError::Trailing(trailing)),
+    }
+}
+
+fn malformed(error: DecodeError) -> CodecError {
+    CodecError::Malformed(error.to_string())
+}
+
+/// No encoded thing is larger: a frame has at most 64 KiB, a sync message 512 KiB.
+const LIMIT: usize = 512 * 1024;
+
+const CONFIG: Configuration<LittleEndian, Varint, Limit<LIMIT>> =
+    bincode::config::standard().with_limit::<LIMIT>();

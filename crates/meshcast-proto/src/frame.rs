@@ -1,0 +1,292 @@
+//! The frame: one signed gossip message that carries one or many records of one sender on one channel.
+//!
+//! ```text
+//! ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────┬───────┬───────────┐
+//! │ version │ sender │ channel │ first seq │ count │ posted at │ records │ chain │ signature │
+//! │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ bytes   │ bytes │ 64        │
+//! └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────┴───────┴───────────┘
+//! ```
+//!
+//! Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
+//! configuration: strings and byte strings are preceded by their length as a varint). The signature is the
+//! sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1 frame`) of all that comes
+//! before it; the first 16 bytes of the same hash are the [`FrameId`]. A frame therefore certifies itself: any
+//! member can hand it on later, and nobody can change it.
+
+use std::{fmt, ops::Range};
+
+use bytes::Bytes;
+
+use crate::{
+    codec::{self, CodecError, FrameBody},
+    credential::{Chain, Identity},
+    id::{Sender, Seq, SeqRange},
+    name::{ChannelName, ChannelNameError},
+    record::{Record, RecordError, Records},
+    time::WallTime,
+};
+
+/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s question.
+///
+/// Cheap to clone: the bytes are shared.
+#[derive(Clone)]
+pub struct Frame {
+    bytes: Bytes,
+    sender: Sender,
+    channel: ChannelName,
+    seqs: SeqRange,
+    posted_at: WallTime,
+    records: Range<usize>,
+    chain: Range<usize>,
+}
+
+impl Frame {
+    /// The longest frame in bytes. gossipsub's own limit (1 MiB) counts its whole read buffer, so frames stay
+    /// far below it; larger values are fragmented over several records.
+    pub const MAX_LEN: usize = 64 * 1024;
+
+    /// The longest records section: what is left of [`Self::MAX_LEN`] under the longest header (version 1,
+    /// sender 32, channel 257, numbers 9 + 5 + 9, two lengths of 5), chain and signature (64).
+    pub const MAX_RECORDS_LEN: usize = Self::MAX_LEN - 1024 - Chain::MAX_LEN;
+
+    /// Packs and signs the `count` records in `records` as `first`, `first + 1`, …
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing was signed.
+    pub fn build(
+        identity: &Identity,
+        channel: &ChannelName,
+        first: Seq,
+        posted_at: WallTime,
+        records: &[u8],
+    ) -> Result<Self, BuildError> {
+        if records.len() > Self::MAX_RECORDS_LEN {
+            return Err(BuildError::TooLong {
+                len: records.len(),
+                limit: Self::MAX_RECORDS_LEN,
+            });
+        }
+        let count = Records::count(records)?;
+        let body = FrameBody {
+            sender: *identity.sender().key(),
+            channel: channel.wire(),
+            first_seq: first.get(),
+            count,
+            posted_at: posted_at.unix_millis(),
+            records,
+            chain: identity.chain().as_bytes(),
+        };
+        let mut bytes = Vec::with_capacity(records.len() + 512 + Chain::MAX_LEN);
+        bytes.push(VERSION);
+        codec::encode_into(&body, &mut bytes);
+        let signature = identity.boot().sign(&hash(&bytes));
+        bytes.extend_from_slice(&signature);
+        Self::decode(Bytes::from(bytes)).map_err(BuildError::OutOfNumbers)
+    }
+
+    /// Reads a frame. Total: any bytes give a frame or an error, without panic and without allocating from
+    /// a claimed length. The records keep sharing `bytes`.
+    ///
+    /// # Errors
+    /// [`FrameError`] names what is wrong.
+    pub fn decode(bytes: Bytes) -> Result<Self, FrameError> {
+        if bytes.len() > Self::MAX_LEN {
+            return Err(FrameError::TooLong {
+                len: bytes.len(),
+                limit: Self::MAX_LEN,
+            });
+        }
+        match bytes.first() {
+            None => return Err(FrameError::TooShort { len: 0 }),
+            Some(&VERSION) => {}
+            Some(&version) => return Err(FrameError::Version(version)),
+        }
+        let signature = bytes.len().saturating_sub(SIGNATURE_LEN);
+        let body: FrameBody<'_> = codec::decode(
+            bytes
+                .get(1..signature)
+                .ok_or(FrameError::TooShort { len: bytes.len() })?,
+        )?;
+        let channel = ChannelName::from_wire(body.channel)?;
+        let first = Seq::new(body.first_seq).ok_or(FrameError::Seq)?;
+        let count = Records::count(body.records)?;
+        if count == 0 || count != body.count {
+            return Err(FrameError::Count {
+                claimed: body.count,
+                found: count,
+            });
+        }
+        let last = first.checked_add(u64::from(count) - 1).ok_or(FrameError::Seq)?;
+        let seqs = SeqRange::new(first, last).ok_or(FrameError::Seq)?;
+        let (records, chain) = (range_in(&bytes, body.records), range_in(&bytes, body.chain));
+        Ok(Self {
+            sender: Sender::new(body.sender),
+            channel,
+            seqs,
+            posted_at: WallTime::from_unix_millis(body.posted_at),
+            records,
+            chain,
+            bytes,
+        })
+    }
+
+    /// The whole frame as it travels.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Who made it.
+    pub const fn sender(&self) -> Sender {
+        self.sender
+    }
+
+    /// The channel it belongs to.
+    pub const fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// The numbers of its records.
+    pub const fn seqs(&self) -> SeqRange {
+        self.seqs
+    }
+
+    /// When its sender made it, by the sender's clock.
+    pub const fn posted_at(&self) -> WallTime {
+        self.posted_at
+    }
+
+    /// Its records with their numbers, in order.
+    pub fn records(&self) -> impl Iterator<Item = (Seq, Record)> + '_ {
+        let numbers = std::iter::successors(Some(self.seqs.first()), |seq| seq.checked_add(1));
+        numbers.zip(Records::of(self.bytes.slice(self.records.clone())))
+    }
+
+    /// The encoded chain of its sender.
+    pub fn chain(&self) -> &[u8] {
+        &self.bytes[self.chain.clone()]
+    }
+
+    /// The hash that its sender signed.
+    pub fn hash(&self) -> blake3::Hash {
+        hash(&self.bytes[..self.bytes.len() - SIGNATURE_LEN])
+    }
+
+    /// The signature.
+    pub(crate) fn signature(&self) -> [u8; SIGNATURE_LEN] {
+        let from = self.bytes.len() - SIGNATURE_LEN;
+        std::array::from_fn(|i| self.bytes[from + i])
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            sender,
+            channel,
+            seqs,
+            bytes,
+            ..
+        } = self;
+        write!(f, "Frame({sender} {channel:?} {seqs}, {} bytes)", bytes.len())
+    }
+}
+
+/// The name of a frame among gossip messages: 16 bytes of the hash that its sender signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrameId([u8; 16]);
+
+impl FrameId {
+    /// The id of a frame with this hash.
+    pub fn from_hash(hash: &blake3::Hash) -> Self {
+        let bytes = hash.as_bytes();
+        Self(std::array::from_fn(|i| bytes[i]))
+    }
+
+    /// The id of encoded bytes, whether or not they are a frame.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::from_hash(&hash(&bytes[..bytes.len().saturating_sub(SIGNATURE_LEN)]))
+    }
+
+    /// The id as bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Why bytes are no frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// Over [`Frame::MAX_LEN`].
+    #[error("frame of {len} bytes is over the limit of {limit}")]
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The longest one allowed.
+        limit: usize,
+    },
+    /// Shorter than any frame.
+    #[error("{len} bytes are no frame")]
+    TooShort {
+        /// How many bytes there are.
+        len: usize,
+    },
+    /// A version this build does not speak.
+    #[error("frame has version {0}, expected {VERSION}")]
+    Version(u8),
+    /// The body cannot be read.
+    #[error("frame is unreadable: {0}")]
+    Unreadable(#[from] CodecError),
+    /// The channel name is not allowed.
+    #[error("frame names a bad channel: {0}")]
+    Channel(#[from] ChannelNameError),
+    /// The records cannot be read.
+    #[error("frame holds a bad record: {0}")]
+    Record(#[from] RecordError),
+    /// A number is 0 or over the highest there is.
+    #[error("frame has numbers out of range")]
+    Seq,
+    /// There are more or fewer records than it says, or none.
+    #[error("frame claims {claimed} records and holds {found}")]
+    Count {
+        /// What it says.
+        claimed: u32,
+        /// What is there.
+        found: u32,
+    },
+}
+
+/// Why a frame could not be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The records are over [`Frame::MAX_RECORDS_LEN`].
+    #[error("records of {len} bytes are over the limit of {limit}")]
+    TooLong {
+        /// Their length.
+        len: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
+    /// The records section was not made by [`crate::write_record`].
+    #[error("bad records: {0}")]
+    Record(#[from] RecordError),
+    /// There is no record, or no number left for one.
+    #[error("records without numbers: {0}")]
+    OutOfNumbers(FrameError),
+}
+
+fn hash(signed: &[u8]) -> blake3::Hash {
+    blake3::Hasher::new_derive_key("meshcast v1 frame")
+        .update(signed)
+        .finalize()
+}
+
+/// Where `part`, which was borrowed from `whole`, stands in it.
+fn range_in(whole: &Bytes, part: &[u8]) -> Range<usize> {
+    let from = part.as_ptr() as usize - whole.as_ptr() as usize;
+    from..from + part.len()
+}
+
+const VERSION: u8 = 1;
+const SIGNATURE_LEN: usize = 64;

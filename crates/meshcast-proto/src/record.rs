@@ -1,0 +1,158 @@
+//! Records: what a frame carries. A record is a whole value or a fragment of one.
+//!
+//! A record is a 32-bit little-endian word, length × 8 + flags, and that many bytes. Flags: 1 = the value is
+//! bytes as they are (else an encoded `Value`), 2 = the value goes on in the next record, 4 = it began in the
+//! one before. Every record has a number of its own, so a fragment can be repaired like any other record.
+
+use bytes::{Buf, Bytes};
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// How its bytes are to be read.
+    pub format: Format,
+    /// Which part of a value it is.
+    pub part: Part,
+    /// The value, or a part of it.
+    pub payload: Bytes,
+}
+
+/// How the bytes of a value are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A structured value, see [`value`](crate::value).
+    Value,
+    /// Bytes as they are.
+    Raw,
+}
+
+/// Which part of a value a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The beginning; the next record goes on.
+    First,
+    /// Neither the beginning nor the end.
+    Middle,
+    /// The end.
+    Last,
+}
+
+/// How long the longest fragment of a value is, in bytes of payload.
+pub const MAX_FRAGMENT_LEN: usize = crate::Frame::MAX_RECORDS_LEN - RECORD_OVERHEAD;
+
+/// What a record takes besides its payload, in bytes.
+pub const RECORD_OVERHEAD: usize = 4;
+
+/// Appends one record to a records section.
+///
+/// `payload` must not be over [`MAX_FRAGMENT_LEN`]; use [`fragments`] for a value of any length.
+pub fn write_record(out: &mut Vec<u8>, format: Format, part: Part, payload: &[u8]) {
+    debug_assert!(payload.len() <= MAX_FRAGMENT_LEN);
+    let flags = match format {
+        Format::Value => 0,
+        Format::Raw => RAW,
+    } | match part {
+        Part::Whole => 0,
+        Part::First => CONTINUES,
+        Part::Middle => CONTINUES | CONTINUED,
+        Part::Last => CONTINUED,
+    };
+    // Below 2^16 by the limit above, so shifting loses nothing.
+    let word = (payload.len() as u32) << FLAG_BITS | flags;
+    out.extend_from_slice(&word.to_le_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// Cuts a value into what goes into consecutive records; at least one, also for an empty value.
+pub fn fragments(value: &[u8]) -> impl Iterator<Item = (Part, &[u8])> {
+    let count = fragment_count(value.len());
+    (0..count).map(move |i| {
+        let part = match (i == 0, i + 1 == count) {
+            (true, true) => Part::Whole,
+            (true, false) => Part::First,
+            (false, false) => Part::Middle,
+            (false, true) => Part::Last,
+        };
+        let from = i * MAX_FRAGMENT_LEN;
+        (part, &value[from..value.len().min(from + MAX_FRAGMENT_LEN)])
+    })
+}
+
+/// How many records a value of `len` bytes takes.
+pub const fn fragment_count(len: usize) -> usize {
+    if len == 0 {
+        1
+    } else {
+        len.div_ceil(MAX_FRAGMENT_LEN)
+    }
+}
+
+/// The records of a section, one by one, without copying.
+#[derive(Debug, Clone)]
+pub(crate) struct Records(Bytes);
+
+impl Records {
+    /// Of a section that [`Self::count`] accepted.
+    pub(crate) const fn of(section: Bytes) -> Self {
+        Self(section)
+    }
+
+    /// Checks a section and counts its records.
+    pub(crate) fn count(mut section: &[u8]) -> Result<u32, RecordError> {
+        let mut count = 0;
+        while !section.is_empty() {
+            let (len, _) = read_word(&mut section)?;
+            section = section.get(len..).ok_or(RecordError::Truncated)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Iterator for Records {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        let (len, flags) = read_word(&mut self.0).ok()?;
+        if len > self.0.len() {
+            return None;
+        }
+        let format = if flags & RAW == 0 {
+            Format::Value
+        } else {
+            Format::Raw
+        };
+        let part = match (flags & CONTINUED != 0, flags & CONTINUES != 0) {
+            (false, false) => Part::Whole,
+            (false, true) => Part::First,
+            (true, true) => Part::Middle,
+            (true, false) => Part::Last,
+        };
+        Some(Record {
+            format,
+            part,
+            payload: self.0.split_to(len),
+        })
+    }
+}
+
+/// Why bytes are no records section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A record goes beyond the end.
+    #[error("record is cut short")]
+    Truncated,
+}
+
+fn read_word(section: &mut impl Buf) -> Result<(usize, u32), RecordError> {
+    let word = section.try_get_u32_le().map_err(|_| RecordError::Truncated)?;
+    Ok(((word >> FLAG_BITS) as usize, word & ((1 << FLAG_BITS) - 1)))
+}
+
+const FLAG_BITS: u32 = 3;
+const RAW: u32 = 1;
+const CONTINUES: u32 = 2;
+const CONTINUED: u32 = 4;

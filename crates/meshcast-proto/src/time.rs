@@ -1,0 +1,157 @@
+//! Two clocks, both handed in from outside.
+//!
+//! [`Time`] drives every decision of the protocol; [`WallTime`] is only for what people and certificates
+//! talk about. Nothing in this crate reads a clock.
+
+use std::{
+    fmt,
+    ops::{Add, Sub},
+    time::Duration,
+};
+
+/// A monotonic point in time: how long the caller's clock has been running.
+///
+/// The zero is arbitrary (a driver uses its start, a simulator its virtual epoch), so values of different
+/// nodes must never be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(Duration);
+
+impl Time {
+    /// The start of the caller's clock.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// The point `elapsed` after the start of the caller's clock.
+    pub const fn from_start(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// How long the caller's clock had been running.
+    pub const fn since_start(self) -> Duration {
+        self.0
+    }
+
+    /// The time that passed since `earlier`; zero if `earlier` is later.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Self;
+
+    /// Stops at the start of the clock.
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(rhs))
+    }
+}
+
+/// A wall-clock time in milliseconds since the Unix epoch, UTC.
+///
+/// It may jump and differ between nodes. It is shown to people (`posted_at`) and compared with the validity
+/// of credentials; order and repair never depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct WallTime(u64);
+
+impl WallTime {
+    /// The beginning of time: valid since ever.
+    pub const MIN: Self = Self(0);
+    /// The end of time: valid for ever.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_unix_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn unix_millis(self) -> u64 {
+        self.0
+    }
+}
+
+impl Add<Duration> for WallTime {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(millis(rhs)))
+    }
+}
+
+impl Sub<Duration> for WallTime {
+    type Output = Self;
+
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(rhs)))
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, `2026-01-31T23:59:59.999Z`.
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, of_day) = (self.0 / DAY_MILLIS, self.0 % DAY_MILLIS);
+        let (year, month, day) = civil_from_days(days);
+        let (seconds, milli) = (of_day / 1000, of_day % 1000);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
+        )
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The proleptic Gregorian date of a day number since 1970-01-01, by counting eras of 400 years from
+/// 1 March, so that the leap day is the last of its year (Howard Hinnant, "chrono-compatible low-level date
+/// algorithms").
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_prints_as_rfc_3339() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_767_225_599_999, "2025-12-31T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(WallTime::from_unix_millis(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_end_of_time_prints_and_does_not_overflow() {
+        assert!(WallTime::MAX.to_string().ends_with('Z'));
+        assert_eq!(WallTime::MAX + Duration::from_secs(1), WallTime::MAX);
+        assert_eq!(Time::ZERO - Duration::from_secs(1), Time::ZERO);
+    }
+}
