@@ -22,7 +22,7 @@ use crate::{
     credential::{Chain, Identity},
     id::{Sender, Seq, SeqRange},
     name::{ChannelName, ChannelNameError},
-    record::{Record, RecordError, Records},
+    record::{Record, RecordError, Records, Survey},
     time::WallTime,
 };
 
@@ -37,6 +37,7 @@ pub struct Frame {
     seqs: SeqRange,
     posted_at: WallTime,
     records: Range<usize>,
+    fragmented: bool,
     chain: Range<usize>,
 }
 
@@ -66,7 +67,7 @@ impl Frame {
                 limit: Self::MAX_RECORDS_LEN,
             });
         }
-        let count = Records::count(records)?;
+        let count = Records::survey(records)?.count;
         let body = FrameBody {
             sender: *identity.sender().key(),
             channel: channel.wire(),
@@ -109,7 +110,7 @@ impl Frame {
         )?;
         let channel = ChannelName::from_wire(body.channel)?;
         let first = Seq::new(body.first_seq).ok_or(FrameError::Seq)?;
-        let count = Records::count(body.records)?;
+        let Survey { count, fragmented } = Records::survey(body.records)?;
         if count == 0 || count != body.count {
             return Err(FrameError::Count {
                 claimed: body.count,
@@ -125,6 +126,7 @@ impl Frame {
             seqs,
             posted_at: WallTime::from_unix_millis(body.posted_at),
             records,
+            fragmented,
             chain,
             bytes,
         })
@@ -159,6 +161,11 @@ impl Frame {
     pub fn records(&self) -> impl Iterator<Item = (Seq, Record)> + '_ {
         let numbers = std::iter::successors(Some(self.seqs.first()), |seq| seq.checked_add(1));
         numbers.zip(Records::of(self.bytes.slice(self.records.clone())))
+    }
+
+    /// Whether any record is a fragment of a value.
+    pub(crate) const fn is_fragmented(&self) -> bool {
+        self.fragmented
     }
 
     /// The encoded chain of its sender.

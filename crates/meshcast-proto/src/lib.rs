@@ -2,19 +2,27 @@
 
 mod codec;
 mod credential;
+mod delivery;
+mod engine;
+mod flow;
 mod frame;
+mod history;
 mod id;
 mod key;
 mod name;
 mod record;
 mod time;
 mod verify;
+mod window;
 
 pub use codec::CodecError;
 pub use credential::{
     Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, Member, SignedCredential, Trust,
 };
+pub use delivery::{Delivery, Gap, GapReason, Posted};
+pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState};
 pub use frame::{BuildError, Frame, FrameError, FrameId};
+pub use history::{History, HistoryLimits};
 pub use id::{Sender, Seq, SeqRange};
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
@@ -24,3 +32,4 @@ pub use record::{
 };
 pub use time::{Time, WallTime};
 pub use verify::{Verifier, VerifyError};
+pub use window::{Insert, SETTLE, Window};

@@ -94,21 +94,30 @@ pub const fn fragment_count(len: usize) -> usize {
 pub(crate) struct Records(Bytes);
 
 impl Records {
-    /// Of a section that [`Self::count`] accepted.
+    /// Of a section that [`Self::survey`] accepted.
     pub(crate) const fn of(section: Bytes) -> Self {
         Self(section)
     }
 
-    /// Checks a section and counts its records.
-    pub(crate) fn count(mut section: &[u8]) -> Result<u32, RecordError> {
-        let mut count = 0;
+    /// Checks a section and tells what is in it.
+    pub(crate) fn survey(mut section: &[u8]) -> Result<Survey, RecordError> {
+        let mut survey = Survey::default();
         while !section.is_empty() {
-            let (len, _) = read_word(&mut section)?;
+            let (len, flags) = read_word(&mut section)?;
             section = section.get(len..).ok_or(RecordError::Truncated)?;
-            count += 1;
+            survey.count += 1;
+            survey.fragmented |= flags & (CONTINUES | CONTINUED) != 0;
         }
-        Ok(count)
+        Ok(survey)
     }
+}
+
+/// What a records section holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Survey {
+    pub(crate) count: u32,
+    /// Whether any of them is a fragment.
+    pub(crate) fragmented: bool,
 }
 
 impl Iterator for Records {

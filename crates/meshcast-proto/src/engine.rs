@@ -1,0 +1,471 @@
+//! The composition root: numbers what is posted, puts in order what arrives, keeps what may be asked for.
+//!
+//! One grammar: `handle_*` takes the world in, `poll_output` and `poll_timeout` give work out. After each
+//! `handle_*` the caller drains [`Engine::poll_output`] to `None` before the next. Time and identity are
+//! arguments, so a whole mesh of engines runs in virtual time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    credential::{Identity, Member},
+    delivery::{Assembled, Assembler, Delivery, Gap},
+    flow::{Flow, FlowLimits},
+    frame::{BuildError, Frame},
+    history::{History, HistoryLimits},
+    id::{Sender, Seq, SeqRange},
+    name::ChannelName,
+    time::{Time, WallTime},
+    window::Insert,
+};
+
+/// What can be set. Every default is reasoned at its field.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The longest value put together from fragments, in bytes. 1 MiB: what users of hosted channels expect
+    /// as a limit; a larger one costs that much memory for each sender that is halfway through a value.
+    pub max_message_len: usize,
+    /// How many bytes one window holds while it waits for earlier numbers. 4 MiB: 80 ms at full speed.
+    pub max_held_bytes: usize,
+    /// How long a hole is waited for before it is reported. 2 s: several round trips round the world and a
+    /// queue on the way.
+    pub hole_timeout: Duration,
+    /// What is kept for others. 64 MiB and 10 minutes.
+    pub history: HistoryLimits,
+    /// How many channel names this node may ever use. Numbers must go on where they were when a channel is
+    /// opened again, so a name is never forgotten. 262,144 at about 150 bytes.
+    pub max_channels: usize,
+    /// How many pairs of a sender and a channel are followed; the one not heard of for longest is forgotten
+    /// first. 65,536 at about 200 bytes.
+    pub max_flows: usize,
+}
+
+impl Config {
+    const fn flow_limits(&self) -> FlowLimits {
+        FlowLimits {
+            max_message_len: self.max_message_len,
+            max_held_bytes: self.max_held_bytes,
+            hole_timeout: self.hole_timeout,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_message_len: 1024 * 1024,
+            max_held_bytes: 4 * 1024 * 1024,
+            hole_timeout: Duration::from_secs(2),
+            history: HistoryLimits {
+                bytes: 64 * 1024 * 1024,
+                age: Duration::from_secs(600),
+            },
+            max_channels: 262_144,
+            max_flows: 65_536,
+        }
+    }
+}
+
+/// The protocol of one node.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    identity: Identity,
+    me: Arc<Member>,
+    channels: HashMap<ChannelName, Channel>,
+    /// How many flows all channels have together.
+    flows: usize,
+    /// When which flow wants [`Engine::handle_timeout`].
+    deadlines: BTreeSet<(Time, ChannelName, Sender)>,
+    history: History,
+    history_expires: Option<Time>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+}
+
+/// A channel name this node used.
+#[derive(Debug)]
+struct Channel {
+    open: bool,
+    /// The number of its next record of ours.
+    next: Seq,
+    /// Puts our own fragments together for other channel objects of this process.
+    own: Assembler,
+    flows: BTreeMap<Sender, Followed>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    flow: Flow,
+    /// As it stands in [`Engine::deadlines`].
+    deadline: Option<Time>,
+}
+
+/// Work for the caller.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Give this frame to gossip.
+    Publish(Frame),
+    /// Give these values to the channel objects of that name. Those of this node itself come here too, for
+    /// the other objects of the process.
+    Deliver(ChannelName, Delivery),
+    /// Tell the channel objects of that name what they will not get.
+    Missed(ChannelName, Gap),
+}
+
+/// What happened so far. Counts only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Records posted here.
+    pub posted: u64,
+    /// Frames they were packed into.
+    pub frames_posted: u64,
+    /// Frames of others that brought something new.
+    pub frames_accepted: u64,
+    /// Frames of others that brought nothing new.
+    pub frames_duplicate: u64,
+    /// Frames of others on channels that are not open here.
+    pub frames_unwanted: u64,
+    /// Frames that came ahead of a hole and found no room to wait.
+    pub frames_without_room: u64,
+    /// Records of others delivered.
+    pub delivered: u64,
+    /// Gaps reported.
+    pub gaps: u64,
+    /// Records that those gaps name.
+    pub missed: u64,
+}
+
+impl Engine {
+    /// A node that has no channel yet. `me` is what `identity` shows to others, verified.
+    pub fn new(config: Config, identity: Identity, me: Arc<Member>) -> Self {
+        Self {
+            history: History::new(config.history),
+            config,
+            identity,
+            me,
+            channels: HashMap::new(),
+            flows: 0,
+            deadlines: BTreeSet::new(),
+            history_expires: None,
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Opens a channel: from now on its frames are taken in.
+    ///
+    /// # Errors
+    /// [`OpenError::TooManyChannels`]; nothing was changed.
+    pub fn handle_open(&mut self, channel: &ChannelName) -> Result<(), OpenError> {
+        self.debug_assert_drained();
+        if let Some(known) = self.channels.get_mut(channel) {
+            known.open = true;
+            return Ok(());
+        }
+        if self.channels.len() >= self.config.max_channels {
+            return Err(OpenError::TooManyChannels {
+                limit: self.config.max_channels,
+            });
+        }
+        let new = Channel {
+            open: true,
+            next: Seq::FIRST,
+            own: Assembler::default(),
+        };
+        self.channels.insert(channel.clone(), new);
+        Ok(())
+    }
+
+    /// Closes a channel: its frames are no longer taken in, and what was known of its senders is forgotten.
+    pub fn handle_close(&mut self, channel: &ChannelName) {
+        self.debug_assert_drained();
+        let Some(known) = self.channels.get_mut(channel) else {
+            return;
+        };
+        known.open = false;
+        for (sender, followed) in std::mem::take(&mut known.flows) {
+            self.flows -= 1;
+            if let Some(deadline) = followed.deadline {
+                self.deadlines.remove(&(deadline, channel.clone(), sender));
+            }
+        }
+    }
+
+    /// Posts records (a section made by [`write_record`](crate::write_record)) as one frame: numbers, signs
+    /// and keeps it. The channel must have been opened once.
+    ///
+    /// # Errors
+    /// [`PostError`]; no number was used.
+    pub fn handle_post(
+        &mut self,
+        channel: &ChannelName,
+        records: &[u8],
+        now: Time,
+        wall: WallTime,
+    ) -> Result<SeqRange, PostError> {
+        self.debug_assert_drained();
+        let known = self.channels.get_mut(channel).ok_or(PostError::NeverOpened)?;
+        let frame = Frame::build(&self.identity, channel, known.next, wall, records)?;
+        let seqs = frame.seqs();
+        known.next = seqs.last().next();
+        let mut assembled = Vec::with_capacity(1);
+        known.own.push(
+            &self.me,
+            &frame,
+            seqs,
+            self.config.max_message_len,
+            &mut assembled,
+        );
+        self.counters.posted += seqs.len();
+        self.counters.frames_posted += 1;
+        self.keep(frame.clone(), now);
+        self.outputs.push_back(Output::Publish(frame));
+        self.outputs
+            .extend(assembled.into_iter().filter_map(|assembled| match assembled {
+                Assembled::Values(delivery) => Some(Output::Deliver(channel.clone(), delivery)),
+                // Over the limit for messages: refused before it came here.
+                Assembled::Missed(..) => None,
+            }));
+        Ok(seqs)
+    }
+
+    /// Takes in a verified frame of another sender.
+    pub fn handle_frame(&mut self, frame: Frame, member: &Arc<Member>, now: Time) {
+        self.debug_assert_drained();
+        let (name, sender) = (frame.channel().clone(), frame.sender());
+        if sender == self.me.sender() || !self.is_open(&name) {
+            self.counters.frames_unwanted += 1;
+            return;
+        }
+        let limits = self.config.flow_limits();
+        let flow = self.follow(&name, member, now);
+        match flow.map(|flow| flow.insert(frame.clone(), &limits, now)) {
+            Some(Insert::Fresh) => {
+                self.counters.frames_accepted += 1;
+                self.keep(frame, now);
+            }
+            Some(Insert::Duplicate) => self.counters.frames_duplicate += 1,
+            Some(Insert::NoRoom) => self.counters.frames_without_room += 1,
+            None => {}
+        }
+        self.advance(&name, sender, now);
+    }
+
+    /// Does what is due. Call it at [`Self::poll_timeout`]; calling it early does no harm.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.debug_assert_drained();
+        while let Some((due, channel, sender)) = self.deadlines.first().cloned()
+            && due <= now
+        {
+            self.advance(&channel, sender, now);
+        }
+        if self.history_expires.is_some_and(|due| due <= now) {
+            self.history_expires = self.history.expire(now);
+        }
+    }
+
+    /// The next piece of work, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let flow = self.deadlines.first().map(|(due, ..)| *due);
+        [flow, self.history_expires].into_iter().flatten().min()
+    }
+
+    /// Whether frames of this channel are taken in.
+    pub fn is_open(&self, channel: &ChannelName) -> bool {
+        self.channels.get(channel).is_some_and(|channel| channel.open)
+    }
+
+    /// The senders heard on a channel and their highest numbers, this node included if it posted.
+    pub fn senders(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, SenderState)> {
+        let own = self
+            .channels
+            .get(channel)
+            .and_then(|channel| channel.next.previous());
+        let own = own.map(|newest| {
+            (
+                self.me.sender(),
+                SenderState {
+                    member: Arc::clone(&self.me),
+                    newest,
+                    next: Some(newest.next()),
+                },
+            )
+        });
+        let flows = self
+            .channels
+            .get(channel)
+            .into_iter()
+            .flat_map(|channel| &channel.flows);
+        let others = flows.filter_map(|(sender, Followed { flow, .. })| {
+            let newest = flow.window.newest()?;
+            let state = SenderState {
+                member: Arc::clone(&flow.member),
+                newest,
+                next: flow.window.next(),
+            };
+            Some((*sender, state))
+        });
+        own.into_iter().chain(others)
+    }
+
+    /// The counters so far.
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What is kept for others.
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The flow of a member on an open channel, a new one if it was not heard before.
+    fn follow(&mut self, name: &ChannelName, member: &Arc<Member>, now: Time) -> Option<&mut Flow> {
+        let sender = member.sender();
+        if !self.channels.get(name)?.flows.contains_key(&sender) {
+            if self.flows >= self.config.max_flows {
+                self.forget_oldest_flow();
+            }
+            self.flows += 1;
+        }
+        let flows = &mut self.channels.get_mut(name)?.flows;
+        let new = || Followed {
+            flow: Flow::new(Arc::clone(member), now),
+            deadline: None,
+        };
+        Some(&mut flows.entry(sender).or_insert_with(new).flow)
+    }
+
+    /// Takes from a flow what is due and sets its next deadline.
+    fn advance(&mut self, name: &ChannelName, sender: Sender, now: Time) {
+        let limits = self.config.flow_limits();
+        let followed = self
+            .channels
+            .get_mut(name)
+            .and_then(|channel| channel.flows.get_mut(&sender));
+        let Some(Followed { flow, deadline }) = followed else {
+            return;
+        };
+        let mut assembled = Vec::new();
+        let due = flow.advance(&limits, now, &mut assembled);
+        let was = std::mem::replace(deadline, due);
+        let member = Arc::clone(&flow.member);
+        if was != due {
+            if let Some(was) = was {
+                self.deadlines.remove(&(was, name.clone(), sender));
+            }
+            if let Some(due) = due {
+                self.deadlines.insert((due, name.clone(), sender));
+            }
+        }
+        self.emit(name, &member, assembled);
+    }
+
+    fn emit(&mut self, channel: &ChannelName, member: &Arc<Member>, assembled: Vec<Assembled>) {
+        for assembled in assembled {
+            match assembled {
+                Assembled::Values(delivery) => {
+                    self.counters.delivered += delivery.seqs().len();
+                    self.outputs.push_back(Output::Deliver(channel.clone(), delivery));
+                }
+                Assembled::Missed(missed, reason) => {
+                    self.counters.missed += missed.len();
+                    // The rest of a value that lost a fragment joins the gap it belongs to.
+                    if let Some(Output::Missed(_, gap)) = self.outputs.back_mut()
+                        && gap.missed.last().next() == missed.first()
+                    {
+                        gap.missed = gap.missed.hull(missed);
+                        continue;
+                    }
+                    self.counters.gaps += 1;
+                    let gap = Gap {
+                        member: Arc::clone(member),
+                        missed,
+                        reason,
+                    };
+                    self.outputs.push_back(Output::Missed(channel.clone(), gap));
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, frame: Frame, now: Time) {
+        self.history.insert(frame, now);
+        self.history_expires.get_or_insert(now + self.config.history.age);
+    }
+
+    /// Forgets the flow that was not heard of for longest.
+    fn forget_oldest_flow(&mut self) {
+        let mut oldest: Option<(Time, ChannelName, Sender)> = None;
+        // In no order, but the minimum does not depend on it.
+        for (name, channel) in &self.channels {
+            for (sender, Followed { flow, .. }) in &channel.flows {
+                let candidate = (flow.heard, name.clone(), *sender);
+                oldest =
+                    Some(oldest.map_or_else(|| candidate.clone(), |oldest| oldest.min(candidate.clone())));
+            }
+        }
+        let Some((_, name, sender)) = oldest else { return };
+        let forgotten = self
+            .channels
+            .get_mut(&name)
+            .and_then(|channel| channel.flows.remove(&sender));
+        if let Some(Followed { deadline, .. }) = forgotten {
+            self.flows -= 1;
+            if let Some(deadline) = deadline {
+                self.deadlines.remove(&(deadline, name, sender));
+            }
+        }
+    }
+
+    fn debug_assert_drained(&self) {
+        debug_assert!(
+            self.outputs.is_empty(),
+            "outputs are drained before the next input"
+        );
+    }
+}
+
+/// What is known of a sender on a channel.
+#[derive(Debug, Clone)]
+pub struct SenderState {
+    /// Who it is.
+    pub member: Arc<Member>,
+    /// Its highest number heard of.
+    pub newest: Seq,
+    /// Its number that is delivered next, once that is known.
+    pub next: Option<Seq>,
+}
+
+/// Why a channel could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// This node has used as many names as it may.
+    #[error("this node has used {limit} channel names, which is the limit")]
+    TooManyChannels {
+        /// [`Config::max_channels`].
+        limit: usize,
+    },
+}
+
+/// Why records could not be posted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostError {
+    /// The channel was never opened.
+    #[error("the channel was never opened")]
+    NeverOpened,
+    /// The records cannot be put into a frame.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}

@@ -1,0 +1,86 @@
+//! What one sender posts on one channel, as it arrives here.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    credential::Member,
+    delivery::{Assembled, Assembler, GapReason},
+    frame::Frame,
+    id::Seq,
+    time::Time,
+    window::{Insert, SETTLE, Window},
+};
+
+/// The window of a sender, the value it is halfway through, and how long the lowest hole has been open.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) member: Arc<Member>,
+    pub(crate) window: Window,
+    /// When a frame came last.
+    pub(crate) heard: Time,
+    assembler: Assembler,
+    /// The first number of the lowest hole, and since when it is the lowest.
+    hole: Option<(Seq, Time)>,
+}
+
+/// The limits a flow works under; see [`Config`](crate::Config).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FlowLimits {
+    pub(crate) max_message_len: usize,
+    pub(crate) max_held_bytes: usize,
+    pub(crate) hole_timeout: Duration,
+}
+
+impl Flow {
+    pub(crate) fn new(member: Arc<Member>, now: Time) -> Self {
+        let window = Window::new(now + SETTLE);
+        Self {
+            member,
+            window,
+            heard: now,
+            assembler: Assembler::default(),
+            hole: None,
+        }
+    }
+
+    /// Takes in a frame. Follow with [`Self::advance`].
+    pub(crate) fn insert(&mut self, frame: Frame, limits: &FlowLimits, now: Time) -> Insert {
+        self.heard = now;
+        self.window.insert(frame, limits.max_held_bytes)
+    }
+
+    /// Releases what is in order and gives up holes that were waited for long enough. Returns when to call
+    /// it again although no frame came.
+    pub(crate) fn advance(
+        &mut self,
+        limits: &FlowLimits,
+        now: Time,
+        out: &mut Vec<Assembled>,
+    ) -> Option<Time> {
+        self.window.settle(now);
+        loop {
+            while let Some((frame, seqs)) = self.window.release() {
+                self.assembler
+                    .push(&self.member, &frame, seqs, limits.max_message_len, out);
+            }
+            let Some(hole) = self.window.hole() else {
+                self.hole = None;
+                return self.window.settles_at();
+            };
+            let since = match self.hole {
+                Some((first, since)) if first == hole.first() => since,
+                _ => now,
+            };
+            self.hole = Some((hole.first(), since));
+            let gives_up = since + limits.hole_timeout;
+            if now < gives_up {
+                return Some(gives_up);
+            }
+            if let Some(missed) = self.window.skip_hole() {
+                let partial = self.assembler.abandon();
+                let missed = partial.map_or(missed, |partial| partial.hull(missed));
+                out.push(Assembled::Missed(missed, GapReason::Lost));
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The frames a node keeps so that it can hand them on later, bounded by bytes and by age.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    frame::Frame,
+    id::{Sender, Seq, SeqRange},
+    name::ChannelName,
+    time::Time,
+};
+
+/// Every accepted frame, until it is too old or there is no room.
+///
+/// When there is no room the sender that takes the most loses its oldest frame, so that a flood by one does
+/// not push out the others.
+#[derive(Debug)]
+pub struct History {
+    limits: HistoryLimits,
+    senders: HashMap<Sender, Log>,
+    /// All senders by what they take, so that the largest is found at once.
+    by_size: BTreeSet<(usize, Sender)>,
+    bytes: usize,
+}
+
+/// How much a [`History`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// All frames together, in bytes as they travel.
+    pub bytes: usize,
+    /// Since they were accepted.
+    pub age: Duration,
+}
+
+/// What one sender has in the history.
+#[derive(Debug, Default)]
+struct Log {
+    frames: BTreeMap<(ChannelName, Seq), Frame>,
+    /// In the order of acceptance, which is the order of age.
+    order: VecDeque<(Time, ChannelName, Seq)>,
+    bytes: usize,
+}
+
+impl History {
+    /// An empty history.
+    pub fn new(limits: HistoryLimits) -> Self {
+        Self {
+            limits,
+            senders: HashMap::new(),
+            by_size: BTreeSet::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Keeps a frame; one that is kept already is not kept twice.
+    pub fn insert(&mut self, frame: Frame, now: Time) {
+        let (sender, len) = (frame.sender(), frame.bytes().len());
+        let key = (frame.channel().clone(), frame.seqs().first());
+        let log = self.senders.entry(sender).or_default();
+        if log.frames.contains_key(&key) {
+            return;
+        }
+        self.by_size.remove(&(log.bytes, sender));
+        log.order.push_back((now, key.0.clone(), key.1));
+        log.frames.insert(key, frame);
+        log.bytes += len;
+        self.by_size.insert((log.bytes, sender));
+        self.bytes += len;
+        while self.bytes > self.limits.bytes
+            && let Some(&(_, largest)) = self.by_size.last()
+        {
+            self.drop_oldest(largest);
+        }
+    }
+
+    /// Forgets what is too old. Returns when the next frame will be.
+    pub fn expire(&mut self, now: Time) -> Option<Time> {
+        let born = now - self.limits.age;
+        let mut next: Option<Time> = None;
+        let senders: Vec<Sender> = self.by_size.iter().map(|&(_, sender)| sender).collect();
+        for sender in senders {
+            while let Some(accepted) = self.oldest_of(sender) {
+                if accepted >= born {
+                    next = Some(next.map_or(accepted, |next| next.min(accepted)));
+                    break;
+                }
+                self.drop_oldest(sender);
+            }
+        }
+        next.map(|accepted| accepted + self.limits.age)
+    }
+
+    /// The frames that hold any of these numbers, in order.
+    pub fn frames(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        seqs: SeqRange,
+    ) -> impl Iterator<Item = &Frame> {
+        self.senders.get(&sender).into_iter().flat_map(move |log| {
+            // A frame that begins before the range may reach into it.
+            let before = log.frames.range(..(channel.clone(), seqs.first())).next_back();
+            let within = log
+                .frames
+                .range((channel.clone(), seqs.first())..=(channel.clone(), seqs.last()));
+            before
+                .filter(|((name, _), frame)| name == channel && frame.seqs().last() >= seqs.first())
+                .into_iter()
+                .chain(within)
+                .map(|(_, frame)| frame)
+        })
+    }
+
+    /// How many bytes it keeps.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn oldest_of(&self, sender: Sender) -> Option<Time> {
+        self.senders
+            .get(&sender)?
+            .order
+            .front()
+            .map(|(accepted, ..)| *accepted)
+    }
+
+    fn drop_oldest(&mut self, sender: Sender) {
+        let Some(log) = self.senders.get_mut(&sender) else {
+            return;
+        };
+        self.by_size.remove(&(log.bytes, sender));
+        if let Some((_, channel, first)) = log.order.pop_front()
+            && let Some(frame) = log.frames.remove(&(channel, first))
+        {
+            log.bytes -= frame.bytes().len();
+            self.bytes -= frame.bytes().len();
+        }
+        if log.order.is_empty() {
+            self.senders.remove(&sender);
+        } else {
+            self.by_size.insert((log.bytes, sender));
+        }
+    }
+}
