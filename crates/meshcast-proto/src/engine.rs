@@ -176,6 +176,7 @@ impl Engine {
             open: true,
             next: Seq::FIRST,
             own: Assembler::default(),
+            flows: BTreeMap::new(),
         };
         self.channels.insert(channel.clone(), new);
         Ok(())
