@@ -1,0 +1,77 @@
+//! What happens to a node, for whoever watches.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::Stream;
+use libp2p::{Multiaddr, PeerId};
+use meshcast_proto::{NodeName, Region};
+use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
+
+use crate::inspect::Direction;
+
+/// Something that happened to a node.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// It listens on another address.
+    Listening(Multiaddr),
+    /// A member is connected.
+    Connected {
+        /// Which process.
+        peer: PeerId,
+        /// What people call it.
+        name: NodeName,
+        /// Where it runs.
+        region: Region,
+        /// Who dialled.
+        direction: Direction,
+    },
+    /// A member is no longer connected.
+    Disconnected {
+        /// Which process.
+        peer: PeerId,
+        /// Why, as far as is known.
+        reason: String,
+    },
+    /// A connection was refused at the gate.
+    Refused {
+        /// The other end.
+        address: Multiaddr,
+        /// Who dialled.
+        direction: Direction,
+        /// Why, by name.
+        reason: String,
+    },
+    /// Gossip dropped frames to a peer because its queue was full or too slow.
+    Slow {
+        /// Which peer.
+        peer: PeerId,
+        /// How many.
+        dropped: usize,
+    },
+    /// This many events were not read in time and are gone.
+    Lagged(u64),
+}
+
+/// A stream of [`NodeEvent`]s from the moment it was made; ends when the node has stopped.
+#[derive(Debug)]
+pub struct Events(BroadcastStream<NodeEvent>);
+
+impl Events {
+    pub(crate) fn new(receiver: tokio::sync::broadcast::Receiver<NodeEvent>) -> Self {
+        Self(BroadcastStream::new(receiver))
+    }
+}
+
+impl Stream for Events {
+    type Item = NodeEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<NodeEvent>> {
+        Pin::new(&mut self.0).poll_next(cx).map(|item| {
+            item.map(|item| item.unwrap_or_else(|BroadcastStreamRecvError::Lagged(n)| NodeEvent::Lagged(n)))
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! What a node looks like at one moment, as plain data.
+
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use meshcast_proto::{ChannelName, NodeName, Region, WallTime};
+
+/// A node, its peers and its channels at one moment. See [`Node::inspect`](crate::Node::inspect).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The node itself.
+    pub node: NodeInfo,
+    /// Members it is connected to, by name and then by id.
+    pub peers: Vec<PeerInfo>,
+    /// Channels it has open or still holds after the last object was closed, by name.
+    pub channels: Vec<ChannelInfo>,
+    /// What happened since it started.
+    pub counters: Counters,
+}
+
+/// Who a node is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// What people call it.
+    pub name: NodeName,
+    /// Where it runs.
+    pub region: Region,
+    /// Which process it is: a new one at every start.
+    pub peer_id: PeerId,
+    /// The process's number in its system.
+    pub pid: u32,
+    /// Where it listens.
+    pub listen_addresses: Vec<Multiaddr>,
+    /// When it was started.
+    pub started_at: WallTime,
+    /// The version of this library.
+    pub version: &'static str,
+}
+
+/// A member this node is connected to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// What people call it.
+    pub name: NodeName,
+    /// Where it runs.
+    pub region: Region,
+    /// Which process it is.
+    pub peer_id: PeerId,
+    /// Where it says it listens.
+    pub addresses: Vec<Multiaddr>,
+    /// The last measured round trip; `None` before the first.
+    pub rtt: Option<Duration>,
+    /// Who dialled.
+    pub direction: Direction,
+    /// Since when the connection is up.
+    pub connected_since: WallTime,
+    /// How many channels of this node it has open too.
+    pub shared_channels: usize,
+}
+
+/// Who opened a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The other side dialled.
+    Inbound,
+    /// This node dialled.
+    Outbound,
+}
+
+/// A channel of this node.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// Its name.
+    pub name: ChannelName,
+    /// Open channel objects in this process; 0 while it lingers after the last close.
+    pub objects: usize,
+    /// Connected members that have it open too.
+    pub subscribers: Vec<PeerId>,
+    /// Those of them that gossip sends everything to at once.
+    pub mesh: Vec<PeerId>,
+    /// Who was heard on it, this node included if it posted, by id.
+    pub senders: Vec<SenderInfo>,
+    /// Bytes posted here that have not left yet.
+    pub outbox_bytes: usize,
+    /// Bytes delivered that some object has not read yet.
+    pub unread_bytes: usize,
+}
+
+/// A sender on a channel.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SenderInfo {
+    /// What people call it.
+    pub name: NodeName,
+    /// Where it runs.
+    pub region: Region,
+    /// Which process it is.
+    pub peer_id: PeerId,
+    /// The highest number heard of.
+    pub highest_seq: u64,
+    /// The highest number up to which nothing is waited for; `None` until the first is settled.
+    pub delivered_seq: Option<u64>,
+}
+
+/// What a node counted since it started. Values only grow, but for the gauges at the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Records posted here.
+    pub posted: u64,
+    /// Frames they left in.
+    pub frames_posted: u64,
+    /// Frames that no connected peer could be given, since none was subscribed.
+    pub frames_without_peer: u64,
+    /// Frames that gossip refused because the queues to all peers were full.
+    pub frames_refused: u64,
+    /// Frames of others that brought something new.
+    pub frames_accepted: u64,
+    /// Frames of others that brought nothing new.
+    pub frames_duplicate: u64,
+    /// Frames of others on channels not open here.
+    pub frames_unwanted: u64,
+    /// Frames that came ahead of a hole and found no room to wait.
+    pub frames_without_room: u64,
+    /// Frames dropped because they were malformed, forged or not from a member.
+    pub frames_invalid: u64,
+    /// Records of others delivered to channels of this node.
+    pub delivered: u64,
+    /// Gaps reported.
+    pub gaps: u64,
+    /// Records those gaps name.
+    pub missed: u64,
+    /// Records that some channel object did not read in time; each was reported to it as a gap.
+    pub unread: u64,
+    /// Values that did not decode as the type of their channel object.
+    pub undecodable: u64,
+    /// Handlers that panicked.
+    pub handler_panics: u64,
+    /// Connections refused at the gate, by this node or by the other side.
+    pub refused: u64,
+    /// Times gossip reported that frames to a peer were dropped from its queue.
+    pub slow_peer: u64,
+    /// Connections closed because the peer did not answer pings.
+    pub unresponsive: u64,
+    /// Bytes of frames kept for others, now.
+    pub history_bytes: usize,
+}
