@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     credential::Member,
     frame::Frame,
-    id::SeqRange,
-    record::{Format, Part},
+    id::{Seq, SeqRange},
+    record::{Format, Part, Records},
     time::WallTime,
 };
 
@@ -58,31 +58,50 @@ impl Delivery {
     }
 
     /// Its values in order.
-    pub fn values(&self) -> impl Iterator<Item = Posted> + '_ {
-        let (records, whole) = match &self.content {
-            Content::Records(frame) => (Some(frame.records()), None),
-            Content::Fragments(format, parts) => (None, Some(self.assemble(*format, parts))),
-        };
-        records
-            .into_iter()
-            .flatten()
-            .filter(|(seq, _)| self.seqs.contains(*seq))
-            .map(|(seq, record)| Posted {
-                seqs: SeqRange::single(seq),
-                format: record.format,
-                payload: record.payload,
-            })
-            .chain(whole)
-    }
-
-    fn assemble(&self, format: Format, parts: &[Bytes]) -> Posted {
-        let mut payload = BytesMut::with_capacity(self.len_bytes());
-        parts.iter().for_each(|part| payload.extend_from_slice(part));
-        Posted {
-            seqs: self.seqs,
-            format,
-            payload: payload.freeze(),
+    pub fn into_values(self) -> Values {
+        match self.content {
+            Content::Records(frame) => {
+                let first = frame.seqs().first();
+                Values { records: frame.into_records(), next: first, wanted: self.seqs, whole: None }
+            }
+            Content::Fragments(format, parts) => {
+                let len = parts.iter().map(Bytes::len).sum();
+                let mut payload = BytesMut::with_capacity(len);
+                parts.iter().for_each(|part| payload.extend_from_slice(part));
+                let whole = Posted { seqs: self.seqs, format, payload: payload.freeze() };
+                Values {
+                    records: Records::of(Bytes::new()),
+                    next: self.seqs.first(),
+                    wanted: self.seqs,
+                    whole: Some(whole),
+                }
+            }
         }
+    }
+}
+
+/// The values of a [`Delivery`], one by one.
+#[derive(Debug)]
+pub struct Values {
+    records: Records,
+    /// The number of the next of those records.
+    next: Seq,
+    wanted: SeqRange,
+    whole: Option<Posted>,
+}
+
+impl Iterator for Values {
+    type Item = Posted;
+
+    fn next(&mut self) -> Option<Posted> {
+        for record in self.records.by_ref() {
+            let seq = self.next;
+            self.next = seq.next();
+            if self.wanted.contains(seq) {
+                return Some(Posted { seqs: SeqRange::single(seq), format: record.format, payload: record.payload });
+            }
+        }
+        self.whole.take()
     }
 }
 

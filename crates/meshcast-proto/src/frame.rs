@@ -163,6 +163,11 @@ impl Frame {
         numbers.zip(Records::of(self.bytes.slice(self.records.clone())))
     }
 
+    /// Its records, in order.
+    pub(crate) fn into_records(self) -> Records {
+        Records::of(self.bytes.slice(self.records))
+    }
+
     /// Whether any record is a fragment of a value.
     pub(crate) const fn is_fragmented(&self) -> bool {
         self.fragmented

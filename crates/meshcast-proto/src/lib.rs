@@ -19,7 +19,7 @@ pub use codec::CodecError;
 pub use credential::{
     Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, Member, SignedCredential, Trust,
 };
-pub use delivery::{Delivery, Gap, GapReason, Posted};
+pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
 pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState};
 pub use frame::{BuildError, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits};

@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 use libp2p::PeerId;
 use meshcast_proto::{Member, NodeName, Region, SeqRange, WallTime, value};
 
-use crate::identity::peer_id;
+use crate::{channel::Missed, identity::peer_id};
 
 /// A message, and who posted it.
 #[derive(Clone)]
@@ -129,4 +129,35 @@ pub enum GapReason {
     /// This object did not read them in time.
     #[error("not read in time")]
     Unread,
+}
+
+impl RecvError {
+    pub(crate) fn undecodable(origin: &Origin, source: value::DecodeError) -> Self {
+        let (sender, name) = (peer_id(origin.member.sender()), origin.member.credential().name.clone());
+        Self::Decode { sender, name, seq: origin.seqs.first().get(), source }
+    }
+}
+
+impl From<Missed> for RecvError {
+    fn from(missed: Missed) -> Self {
+        let credential = missed.member.credential();
+        Self::Gap(Gap {
+            sender: peer_id(missed.member.sender()),
+            name: credential.name.clone(),
+            region: credential.region.clone(),
+            missed: missed.seqs.first().get()..=missed.seqs.last().get(),
+            reason: missed.reason,
+        })
+    }
+}
+
+impl From<meshcast_proto::GapReason> for GapReason {
+    fn from(reason: meshcast_proto::GapReason) -> Self {
+        use meshcast_proto::GapReason as Reason;
+        match reason {
+            Reason::TooLarge => Self::TooLarge,
+            Reason::Incomplete => Self::Incomplete,
+            _ => Self::Lost,
+        }
+    }
 }

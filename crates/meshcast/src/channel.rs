@@ -1,0 +1,177 @@
+//! `BroadcastChannel`, as the web has it, over everything this process knows of a channel name.
+
+mod dispatch;
+mod hub;
+mod messages;
+mod outbox;
+mod payload;
+mod ring;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use meshcast_proto::{ChannelName, Format};
+
+use self::{dispatch::Handlers, payload::encode};
+use crate::{
+    error::PostError,
+    message::{Message, RecvError},
+};
+
+pub use self::{dispatch::Subscription, messages::Messages, payload::Payload};
+pub(crate) use self::{
+    hub::Hub,
+    outbox::Section,
+    ring::{Item, Missed},
+};
+
+/// One object on a channel: what it posts, every other object of that name hears, in this process and in
+/// every other; it never hears itself.
+///
+/// It receives from the moment it is made. `Clone` gives another handle to the *same* object; call
+/// [`Node::channel`](crate::Node::channel) again for another object. The object closes when [`Self::close`]
+/// is called or its last handle, stream and [`Subscription`] are dropped.
+pub struct BroadcastChannel<T: Payload> {
+    object: Arc<Object<T>>,
+}
+
+impl<T: Payload> BroadcastChannel<T> {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        let id = hub.open_object();
+        let handlers = Arc::new(Handlers::new(Arc::clone(&hub)));
+        Self { object: Arc::new(Object { hub, id, closed: AtomicBool::new(false), handlers }) }
+    }
+
+    /// The name it was opened with.
+    pub fn name(&self) -> &ChannelName {
+        self.object.hub.name()
+    }
+
+    /// Posts a message: encodes it at once, queues it, and returns. Never blocks.
+    ///
+    /// That there is nobody to hear it is no error.
+    ///
+    /// # Errors
+    /// [`PostError`]; nothing was posted. On [`PostError::Full`] try again later, or use
+    /// [`Self::post_message_wait`].
+    pub fn post_message(&self, message: &T) -> Result<(), PostError> {
+        encode(message, |format, value| self.object.post(format, value))?
+    }
+
+    /// Posts a message, waiting for room where [`Self::post_message`] returns [`PostError::Full`].
+    ///
+    /// Cancel-safe: if the future is dropped before it is ready, nothing was posted.
+    ///
+    /// # Errors
+    /// [`PostError`] but for `Full`; nothing was posted.
+    pub async fn post_message_wait(&self, message: &T) -> Result<(), PostError> {
+        loop {
+            // Before the attempt, so that room made in between is noticed.
+            let mut room = std::pin::pin!(self.object.hub.room());
+            room.as_mut().enable();
+            match self.post_message(message) {
+                Err(PostError::Full { .. }) => room.await,
+                done => return done,
+            }
+        }
+    }
+
+    /// The messages that arrive, as a stream.
+    ///
+    /// The first stream (or handler) of an object begins with what arrived since the object was made; a
+    /// further one begins now.
+    pub fn messages(&self) -> Messages<T> {
+        Messages::new(Arc::clone(&self.object))
+    }
+
+    /// Calls `handler` for every message, until the returned guard is dropped or the channel is closed.
+    ///
+    /// All handlers of one channel name in this process are called from one task, one after another: each
+    /// message to the objects in the order they were made, and there in the order of registration. So a
+    /// handler must not block for long. One that panics is counted and goes on with the next message.
+    ///
+    /// Must be called inside a Tokio runtime or after [`Node`](crate::Node) was spawned in one; the task runs
+    /// on the node's.
+    pub fn on_message(&self, handler: impl FnMut(Message<T>) + Send + 'static) -> Subscription<T> {
+        let id = self.object.handlers.add_message(handler);
+        self.object.dispatch();
+        Subscription::new(Arc::clone(&self.object), id)
+    }
+
+    /// Calls `handler` for everything [`Self::messages`] would return as an error, like
+    /// [`Self::on_message`].
+    pub fn on_message_error(&self, handler: impl FnMut(RecvError) + Send + 'static) -> Subscription<T> {
+        let id = self.object.handlers.add_error(handler);
+        self.object.dispatch();
+        Subscription::new(Arc::clone(&self.object), id)
+    }
+
+    /// Closes the object. Pending deliveries to it are dropped; what it posted before still goes out. Closing
+    /// again does nothing.
+    pub fn close(&self) {
+        self.object.close();
+    }
+}
+
+impl<T: Payload> Clone for BroadcastChannel<T> {
+    fn clone(&self) -> Self {
+        Self { object: Arc::clone(&self.object) }
+    }
+}
+
+impl<T: Payload> fmt::Debug for BroadcastChannel<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BroadcastChannel").field(self.name()).finish()
+    }
+}
+
+/// Names an object of one channel name in this process. Objects made earlier are less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct ObjectId(u64);
+
+impl ObjectId {
+    const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What all handles of one object share.
+struct Object<T: Payload> {
+    hub: Arc<Hub>,
+    id: ObjectId,
+    closed: AtomicBool,
+    handlers: Arc<Handlers<T>>,
+}
+
+impl<T: Payload> Object<T> {
+    fn post(&self, format: Format, value: &[u8]) -> Result<(), PostError> {
+        self.hub.post(self.id, format, value)
+    }
+
+    fn dispatch(&self) {
+        if self.hub.start_dispatch(self.id, Arc::clone(&self.handlers) as _) {
+            dispatch::spawn(&self.hub);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.hub.close_object(self.id);
+        }
+    }
+}
+
+impl<T: Payload> Drop for Object<T> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,182 @@
+//! The callback face of a channel: one task for each name calls the handlers of all its objects.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    Object, ObjectId,
+    hub::{Due, Hub},
+    payload::{self, Payload},
+    ring::{Item, Missed, Unpacked, UnpackedValue},
+};
+use crate::message::{Message, RecvError};
+
+/// Keeps a handler registered; dropping it removes the handler. It keeps the channel object open.
+#[must_use = "dropping the subscription removes the handler"]
+pub struct Subscription<T: Payload> {
+    object: Arc<Object<T>>,
+    id: HandlerId,
+}
+
+impl<T: Payload> Subscription<T> {
+    pub(super) fn new(object: Arc<Object<T>>, id: HandlerId) -> Self {
+        Self { object, id }
+    }
+}
+
+impl<T: Payload> Drop for Subscription<T> {
+    fn drop(&mut self) {
+        if self.object.handlers.remove(self.id) {
+            self.object.hub.stop_dispatch(self.object.id);
+        }
+    }
+}
+
+impl<T: Payload> fmt::Debug for Subscription<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Subscription").field(self.object.hub.name()).finish()
+    }
+}
+
+/// The handlers of one object, seen by the task that knows nothing of `T`.
+pub(crate) trait Dispatch: Send + Sync {
+    /// Calls the handlers with a value.
+    fn value(&self, value: &UnpackedValue);
+    /// Calls the error handlers with what is missing.
+    fn missed(&self, missed: &Missed);
+}
+
+/// The handlers of one object.
+pub(crate) struct Handlers<T> {
+    hub: Arc<Hub>,
+    lists: Mutex<Lists<T>>,
+}
+
+struct Lists<T> {
+    next: HandlerId,
+    message: Vec<(HandlerId, Handler<Message<T>>)>,
+    error: Vec<(HandlerId, Handler<RecvError>)>,
+}
+
+/// Shared, so that a handler can be called while others are added and removed, also by itself.
+type Handler<A> = Arc<Mutex<dyn FnMut(A) + Send>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HandlerId(u64);
+
+impl<T: Payload> Handlers<T> {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        let lists = Lists { next: HandlerId(0), message: Vec::new(), error: Vec::new() };
+        Self { hub, lists: Mutex::new(lists) }
+    }
+
+    pub(super) fn add_message(&self, handler: impl FnMut(Message<T>) + Send + 'static) -> HandlerId {
+        let mut lists = lock(&self.lists);
+        let id = lists.take_id();
+        lists.message.push((id, Arc::new(Mutex::new(handler))));
+        id
+    }
+
+    pub(super) fn add_error(&self, handler: impl FnMut(RecvError) + Send + 'static) -> HandlerId {
+        let mut lists = lock(&self.lists);
+        let id = lists.take_id();
+        lists.error.push((id, Arc::new(Mutex::new(handler))));
+        id
+    }
+
+    /// Removes a handler. `true` if it was the last.
+    fn remove(&self, id: HandlerId) -> bool {
+        let mut lists = lock(&self.lists);
+        lists.message.retain(|(other, _)| *other != id);
+        lists.error.retain(|(other, _)| *other != id);
+        lists.message.is_empty() && lists.error.is_empty()
+    }
+
+    /// Makes a message of a value, or says that it is none and counts it.
+    pub(super) fn decode(&self, value: &UnpackedValue) -> Result<Message<T>, RecvError> {
+        let origin = value.origin.clone();
+        match payload::decode(&value.posted) {
+            Ok(data) => Ok(Message { data, origin }),
+            Err(source) => {
+                self.hub.stats().undecodable();
+                Err(RecvError::undecodable(&origin, source))
+            }
+        }
+    }
+
+    fn call<A>(&self, handler: &Handler<A>, argument: A) {
+        let call = || lock(handler)(argument);
+        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+            self.hub.stats().handler_panicked();
+            tracing::error!(channel = ?self.hub.name(), "a message handler panicked");
+        }
+    }
+
+    fn error(&self, error: &RecvError) {
+        let handlers = lock(&self.lists).error.clone();
+        handlers.iter().for_each(|(_, handler)| self.call(handler, error.clone()));
+    }
+}
+
+impl<T: Payload> Dispatch for Handlers<T> {
+    fn value(&self, value: &UnpackedValue) {
+        let handlers = lock(&self.lists).message.clone();
+        if handlers.is_empty() {
+            // There are only error handlers, who want to know whether it would have been one.
+            if let Err(error) = self.decode(value) {
+                self.error(&error);
+            }
+        }
+        // Each handler gets a value of its own, as each listener on the web may change what it got.
+        for (_, handler) in &handlers {
+            match self.decode(value) {
+                Ok(message) => self.call(handler, message),
+                Err(error) => return self.error(&error),
+            }
+        }
+    }
+
+    fn missed(&self, missed: &Missed) {
+        self.error(&missed.clone().into());
+    }
+}
+
+impl<T> Lists<T> {
+    fn take_id(&mut self) -> HandlerId {
+        self.next = HandlerId(self.next.0 + 1);
+        self.next
+    }
+}
+
+/// Starts the task that calls the handlers of a name; it ends when there are none left.
+pub(super) fn spawn(hub: &Arc<Hub>) {
+    hub.runtime().spawn(run(Arc::clone(hub)));
+}
+
+async fn run(hub: Arc<Hub>) {
+    while let Some(Due { item, objects }) = std::future::poll_fn(|cx| hub.poll_dispatch(cx)).await {
+        let due = |object: ObjectId| hub.is_open(object);
+        match item {
+            Some(Item::Missed(missed)) => {
+                objects.iter().filter(|(object, _)| due(*object)).for_each(|(_, handlers)| handlers.missed(&missed));
+            }
+            Some(Item::Values(delivery, posters)) => {
+                for value in Unpacked::new(delivery, posters) {
+                    let hearing = objects.iter().filter(|(object, _)| value.is_for(*object) && due(*object));
+                    hearing.for_each(|(_, handlers)| handlers.value(&value));
+                }
+            }
+            None => {}
+        }
+        // A channel that never runs dry must leave room for others on its thread.
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A handler that panicked is called again; the lists are whole at any time.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,280 @@
+//! Everything this process has of one channel name: the outbox, the ring, and which objects are open.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use meshcast_proto::{ChannelName, Format};
+use tokio::sync::Notify;
+
+use super::{
+    ObjectId,
+    dispatch::Dispatch,
+    outbox::{Outbox, Section},
+    ring::{Item, Pending, ReaderId, Ring},
+};
+use crate::{error::PostError, limits::Limits, registry::{Registry, Stats}};
+
+/// Shared by the channel objects of one name, the driver, and the task that calls handlers.
+///
+/// The mutex is a plain one: nothing awaits or calls out while it is held. Wakers are called after it is
+/// released.
+pub(crate) struct Hub {
+    name: ChannelName,
+    max_message_len: usize,
+    registry: Arc<Registry>,
+    state: Mutex<State>,
+    /// Rung when the outbox has room again, or there is no point in waiting.
+    room: Notify,
+}
+
+struct State {
+    outbox: Outbox,
+    ring: Ring,
+    /// Open objects, each with the reader it was born with unless that was claimed.
+    objects: BTreeMap<ObjectId, Option<ReaderId>>,
+    next_object: ObjectId,
+    /// Objects with handlers: who reads for them and who calls them.
+    dispatch: BTreeMap<ObjectId, (ReaderId, Arc<dyn Dispatch>)>,
+    /// Whether a task calls handlers, and how to make it look again.
+    dispatching: bool,
+    dispatcher: Option<Waker>,
+    /// Whether the registry knows that there is something to send.
+    queued: bool,
+    /// The node has stopped.
+    ended: bool,
+}
+
+impl Hub {
+    pub(crate) fn new(name: ChannelName, limits: &Limits, registry: Arc<Registry>) -> Self {
+        let state = State {
+            outbox: Outbox::new(limits.outbox_bytes),
+            ring: Ring::new(limits.unread_bytes),
+            objects: BTreeMap::new(),
+            next_object: ObjectId::default(),
+            dispatch: BTreeMap::new(),
+            dispatching: false,
+            dispatcher: None,
+            queued: false,
+            ended: false,
+        };
+        let max_message_len = limits.max_message_bytes;
+        Self { name, max_message_len, registry, state: Mutex::new(state), room: Notify::new() }
+    }
+
+    pub(crate) const fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// Makes an object that receives from now on.
+    pub(crate) fn open_object(&self) -> ObjectId {
+        let mut state = self.lock();
+        let id = state.next_object;
+        state.next_object = id.next();
+        let reader = state.ring.add_reader(id);
+        state.objects.insert(id, Some(reader));
+        id
+    }
+
+    /// Closes an object: nothing more is delivered to it, what it posted still goes out.
+    pub(crate) fn close_object(self: &Arc<Self>, object: ObjectId) {
+        let mut state = self.lock();
+        if state.objects.remove(&object).is_none() {
+            return;
+        }
+        let mut wakers = state.ring.remove_object(object);
+        state.dispatch.remove(&object);
+        let vacant = state.objects.is_empty();
+        drop(state);
+        wakers.drain(..).for_each(Waker::wake);
+        // Whoever waits for room on behalf of this object learns that it is closed.
+        self.room.notify_waiters();
+        if vacant {
+            self.registry.changed(self);
+        }
+    }
+
+    /// Appends a value to the outbox.
+    ///
+    /// # Errors
+    /// [`PostError`] but for `Encode`; nothing was appended.
+    pub(crate) fn post(self: &Arc<Self>, object: ObjectId, format: Format, value: &[u8]) -> Result<(), PostError> {
+        if value.len() > self.max_message_len {
+            return Err(PostError::TooLarge { size: value.len(), limit: self.max_message_len });
+        }
+        let mut state = self.lock();
+        if state.ended || !state.objects.contains_key(&object) {
+            return Err(PostError::Closed);
+        }
+        if !state.outbox.has_room(value.len()) {
+            return Err(PostError::Full { limit: state.outbox.limit() });
+        }
+        let later = state.next_object;
+        state.outbox.push(object, later, format, value);
+        let ring_the_bell = !std::mem::replace(&mut state.queued, true);
+        drop(state);
+        if ring_the_bell {
+            self.registry.ready(self);
+        }
+        Ok(())
+    }
+
+    /// Waits until the outbox may have room; see [`Self::post`]. Cancel-safe.
+    pub(crate) fn room(&self) -> tokio::sync::futures::Notified<'_> {
+        self.room.notified()
+    }
+
+    /// What leaves next, and whether there is more. For the driver.
+    pub(crate) fn take_section(&self) -> (Option<Section>, bool) {
+        let mut state = self.lock();
+        let section = state.outbox.pop();
+        state.queued = !state.outbox.is_empty();
+        let more = state.queued;
+        drop(state);
+        self.room.notify_waiters();
+        (section, more)
+    }
+
+    /// Hands an item to all readers. For the driver.
+    pub(crate) fn deliver(&self, item: Item) {
+        let wakers = self.lock().ring.push(item);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A reader for an object: the one it was born with if nobody has it, else one that begins now.
+    pub(crate) fn claim_reader(&self, object: ObjectId) -> Option<ReaderId> {
+        let mut state = self.lock();
+        let born = state.objects.get_mut(&object)?.take();
+        Some(born.unwrap_or_else(|| state.ring.add_reader(object)))
+    }
+
+    /// Gives a reader back; what it has not read is dropped.
+    pub(crate) fn release_reader(&self, reader: ReaderId) {
+        self.lock().ring.remove_reader(reader);
+    }
+
+    /// The next item for a reader; `None` when its object is closed or the node has stopped.
+    pub(crate) fn poll_read(&self, reader: ReaderId, cx: &Context<'_>) -> Poll<Option<Item>> {
+        let mut state = self.lock();
+        match state.ring.read(reader) {
+            Some(item) => Poll::Ready(Some(item)),
+            None if state.ended || !state.ring.wait(reader, cx.waker()) => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
+    pub(crate) fn start_dispatch(&self, object: ObjectId, handlers: Arc<dyn Dispatch>) -> bool {
+        let Some(reader) = self.claim_reader(object) else { return false };
+        let mut state = self.lock();
+        if let Some((replaced, _)) = state.dispatch.insert(object, (reader, handlers)) {
+            state.ring.remove_reader(replaced);
+        }
+        let idle = !std::mem::replace(&mut state.dispatching, true);
+        // A running task waits for the readers it knew.
+        let dispatcher = state.dispatcher.take();
+        drop(state);
+        dispatcher.into_iter().for_each(Waker::wake);
+        idle
+    }
+
+    /// Stops calling handlers for an object.
+    pub(crate) fn stop_dispatch(&self, object: ObjectId) {
+        let mut state = self.lock();
+        if let Some((reader, _)) = state.dispatch.remove(&object) {
+            state.ring.remove_reader(reader);
+            let dispatcher = state.dispatcher.take();
+            drop(state);
+            dispatcher.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// The next item for handlers and the objects that are due to get it, oldest first; `None` when there
+    /// are no handlers left.
+    pub(crate) fn poll_dispatch(&self, cx: &Context<'_>) -> Poll<Option<Due>> {
+        let mut state = self.lock();
+        if state.dispatch.is_empty() {
+            state.dispatching = false;
+            return Poll::Ready(None);
+        }
+        let State { ring, dispatch, .. } = &mut *state;
+        let Some(lowest) = dispatch.values().filter_map(|(reader, _)| ring.pending(*reader)).min() else {
+            if state.ended {
+                state.dispatching = false;
+                return Poll::Ready(None);
+            }
+            dispatch.values().for_each(|(reader, _)| {
+                ring.wait(*reader, cx.waker());
+            });
+            state.dispatcher = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let mut due = Due { item: None, objects: Vec::new() };
+        for (object, (reader, handlers)) in &*dispatch {
+            if ring.pending(*reader) == Some(lowest) {
+                due.item = ring.read(*reader);
+                due.objects.push((*object, Arc::clone(handlers)));
+                // What one object lost is told to that one alone.
+                if lowest == Pending::Lost {
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Some(due))
+    }
+
+    pub(crate) fn is_open(&self, object: ObjectId) -> bool {
+        let state = self.lock();
+        !state.ended && state.objects.contains_key(&object)
+    }
+
+    /// What is counted for all channels of the node.
+    pub(crate) fn stats(&self) -> &Stats {
+        self.registry.stats()
+    }
+
+    /// Where handlers are called.
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        self.registry.runtime()
+    }
+
+    /// How many objects are open.
+    pub(crate) fn objects(&self) -> usize {
+        self.lock().objects.len()
+    }
+
+    /// Bytes in the outbox, bytes in the ring, and numbers not read in time so far.
+    pub(crate) fn load(&self) -> (usize, usize, u64) {
+        let state = self.lock();
+        (state.outbox.bytes(), state.ring.bytes(), state.ring.unread())
+    }
+
+    /// Refuses all posts, and ends all streams once they are read: the node has stopped.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        let wakers = state.ring.take_wakers();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.room.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic half-way changes the state, so a poisoned one is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something handlers are due to get.
+pub(crate) struct Due {
+    pub(crate) item: Option<Item>,
+    pub(crate) objects: Vec<(ObjectId, Arc<dyn Dispatch>)>,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Hub").field(&self.name).finish()
+    }
+}

@@ -1,0 +1,111 @@
+//! What was posted and has not left yet, already in the shape of frames.
+
+use std::collections::VecDeque;
+
+use meshcast_proto::{Format, Frame, RECORD_OVERHEAD, Seq, SeqRange, fragments, write_record};
+
+use super::ObjectId;
+
+/// A queue of records sections, bounded in bytes. Posts that gather while the driver is busy share a section
+/// and so leave as one frame.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    sections: VecDeque<Section>,
+    bytes: usize,
+    limit: usize,
+}
+
+/// Records that leave together, and who posted them.
+#[derive(Debug, Default)]
+pub(crate) struct Section {
+    pub(crate) records: Vec<u8>,
+    posters: Vec<Run>,
+}
+
+/// Consecutive records by one object.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    poster: ObjectId,
+    /// Objects from this one on were made after the post.
+    later: ObjectId,
+    records: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { sections: VecDeque::new(), bytes: 0, limit }
+    }
+
+    /// Whether a value of `len` bytes may be pushed. An empty outbox takes any.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        self.bytes == 0 || self.bytes + len <= self.limit
+    }
+
+    /// Appends a value, in fragments if it is too large for one record.
+    pub(crate) fn push(&mut self, poster: ObjectId, later: ObjectId, format: Format, value: &[u8]) {
+        for (part, payload) in fragments(value) {
+            let len = payload.len() + RECORD_OVERHEAD;
+            self.bytes += len;
+            if self.sections.back().is_none_or(|last| last.records.len() + len > Frame::MAX_RECORDS_LEN) {
+                self.sections.push_back(Section::default());
+            }
+            let Some(section) = self.sections.back_mut() else { return };
+            write_record(&mut section.records, format, part, payload);
+            match section.posters.last_mut() {
+                Some(run) if run.poster == poster && run.later == later => run.records += 1,
+                _ => section.posters.push(Run { poster, later, records: 1 }),
+            }
+        }
+    }
+
+    /// The section that leaves next.
+    pub(crate) fn pop(&mut self) -> Option<Section> {
+        let section = self.sections.pop_front()?;
+        self.bytes -= section.records.len();
+        Some(section)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
+
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Section {
+    /// Who posted which numbers, once the records got theirs.
+    pub(crate) fn posters(&self, seqs: SeqRange) -> Posters {
+        let mut end = seqs.first();
+        let runs = self.posters.iter().map(|run| {
+            end = end.checked_add(run.records).unwrap_or(Seq::MAX);
+            PostedBy { before: end, poster: run.poster, later: run.later }
+        });
+        Posters(runs.collect())
+    }
+}
+
+/// Who in this process posted the numbers of a frame.
+#[derive(Debug, Clone)]
+pub(crate) struct Posters(Vec<PostedBy>);
+
+#[derive(Debug, Clone, Copy)]
+struct PostedBy {
+    /// The first number that is no longer of this run.
+    before: Seq,
+    poster: ObjectId,
+    later: ObjectId,
+}
+
+impl Posters {
+    /// Whether `object` hears the post that ended with `last`: not its own, and none from before it was made.
+    pub(crate) fn heard_by(&self, object: ObjectId, last: Seq) -> bool {
+        let run = self.0.partition_point(|run| run.before <= last);
+        self.0.get(run).is_some_and(|run| run.poster != object && object < run.later)
+    }
+}

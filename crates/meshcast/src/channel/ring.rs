@@ -1,0 +1,270 @@
+//! What was delivered to a channel and not yet read by all of its readers.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    task::Waker,
+};
+
+use meshcast_proto::{Delivery, Member, Posted, Sender, SeqRange, Values, WallTime};
+
+use super::{ObjectId, outbox::Posters};
+use crate::message::{GapReason, Origin};
+
+/// One bounded queue with a cursor for each reader. What a reader did not read before it had to make way is
+/// noted down for that reader, by sender, and told before anything later.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    entries: VecDeque<Item>,
+    /// The position of the front entry, counted from the first ever.
+    front: u64,
+    bytes: usize,
+    limit: usize,
+    readers: BTreeMap<ReaderId, Reader>,
+    next_reader: ReaderId,
+    /// Numbers that some reader did not read in time, so far.
+    unread: u64,
+}
+
+/// Names a reader of one ring. Readers made earlier are less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct ReaderId(u64);
+
+/// Something to read.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    /// Values; with posters if they are of this process.
+    Values(Delivery, Option<Arc<Posters>>),
+    /// Numbers that will not come.
+    Missed(Missed),
+}
+
+/// Numbers of one sender that a reader does not get.
+#[derive(Debug, Clone)]
+pub(crate) struct Missed {
+    pub(crate) member: Arc<Member>,
+    pub(crate) seqs: SeqRange,
+    pub(crate) reason: GapReason,
+}
+
+#[derive(Debug)]
+struct Reader {
+    object: ObjectId,
+    /// The position it reads next.
+    position: u64,
+    lost: BTreeMap<Sender, Missed>,
+    waker: Option<Waker>,
+}
+
+impl Ring {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            front: 0,
+            bytes: 0,
+            limit,
+            readers: BTreeMap::new(),
+            next_reader: ReaderId::default(),
+            unread: 0,
+        }
+    }
+
+    /// A reader that reads for `object` what is pushed from now on.
+    pub(crate) fn add_reader(&mut self, object: ObjectId) -> ReaderId {
+        let id = self.next_reader;
+        self.next_reader = ReaderId(id.0 + 1);
+        let reader = Reader { object, position: self.end(), lost: BTreeMap::new(), waker: None };
+        self.readers.insert(id, reader);
+        id
+    }
+
+    /// Takes a reader out. Returns its waker, so that a task which waits for it can end.
+    pub(crate) fn remove_reader(&mut self, id: ReaderId) -> Option<Waker> {
+        let removed = self.readers.remove(&id)?;
+        self.trim();
+        removed.waker
+    }
+
+    /// Takes out all readers of an object.
+    pub(crate) fn remove_object(&mut self, object: ObjectId) -> Vec<Waker> {
+        let removed = self.readers.extract_if(.., |_, reader| reader.object == object);
+        let wakers = removed.filter_map(|(_, reader)| reader.waker).collect();
+        self.trim();
+        wakers
+    }
+
+    /// Appends an item and returns who waits for it, in the order the readers were made.
+    pub(crate) fn push(&mut self, item: Item) -> Vec<Waker> {
+        if self.readers.is_empty() {
+            return Vec::new();
+        }
+        self.bytes += item.len_bytes();
+        self.entries.push_back(item);
+        while self.bytes > self.limit && self.entries.len() > 1 {
+            self.evict();
+        }
+        self.take_wakers()
+    }
+
+    /// Who waits, in the order the readers were made; they are no longer waiting afterwards.
+    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
+        self.readers.values_mut().filter_map(|reader| reader.waker.take()).collect()
+    }
+
+    /// The next item for a reader; `None` if there is none yet, or no such reader.
+    pub(crate) fn read(&mut self, id: ReaderId) -> Option<Item> {
+        let reader = self.readers.get_mut(&id)?;
+        if let Some((_, missed)) = reader.lost.pop_first() {
+            return Some(Item::Missed(missed));
+        }
+        let index = usize::try_from(reader.position - self.front).ok()?;
+        let item = self.entries.get(index)?.clone();
+        reader.position += 1;
+        if index == 0 {
+            self.trim();
+        }
+        Some(item)
+    }
+
+    /// Where a reader stands; `None` if there is nothing for it.
+    pub(crate) fn pending(&self, id: ReaderId) -> Option<Pending> {
+        let reader = self.readers.get(&id)?;
+        if !reader.lost.is_empty() {
+            Some(Pending::Lost)
+        } else if reader.position < self.end() {
+            Some(Pending::At(reader.position))
+        } else {
+            None
+        }
+    }
+
+    /// Wakes `waker` when something is pushed. `false` if there is no such reader.
+    pub(crate) fn wait(&mut self, id: ReaderId, waker: &Waker) -> bool {
+        let reader = self.readers.get_mut(&id);
+        reader.map(|reader| reader.waker = Some(waker.clone())).is_some()
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) const fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    fn end(&self) -> u64 {
+        self.front + self.entries.len() as u64
+    }
+
+    /// Drops what every reader has read.
+    fn trim(&mut self) {
+        let end = self.end();
+        let lowest = self.readers.values().map(|reader| reader.position).min().unwrap_or(end);
+        while self.front < lowest
+            && let Some(read) = self.entries.pop_front()
+        {
+            self.bytes -= read.len_bytes();
+            self.front += 1;
+        }
+    }
+
+    /// Drops the oldest entry and notes it down for those who have not read it.
+    fn evict(&mut self) {
+        let Some(item) = self.entries.pop_front() else { return };
+        self.bytes -= item.len_bytes();
+        for reader in self.readers.values_mut().filter(|reader| reader.position == self.front) {
+            reader.position += 1;
+            if let Some(missed) = item.missed_by(reader.object) {
+                self.unread += missed.seqs.len();
+                match reader.lost.get_mut(&missed.member.sender()) {
+                    Some(lost) => lost.seqs = lost.seqs.hull(missed.seqs),
+                    None => drop(reader.lost.insert(missed.member.sender(), missed)),
+                }
+            }
+        }
+        self.front += 1;
+    }
+}
+
+/// What waits for a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pending {
+    /// To be told what it lost.
+    Lost,
+    /// The entry at this position.
+    At(u64),
+}
+
+impl Item {
+    /// What it keeps in memory, roughly: an entry without payload is not free either.
+    fn len_bytes(&self) -> usize {
+        ENTRY_OVERHEAD
+            + match self {
+                Self::Values(delivery, _) => delivery.len_bytes(),
+                Self::Missed(_) => 0,
+            }
+    }
+
+    /// What `object` misses if it does not get this.
+    fn missed_by(&self, object: ObjectId) -> Option<Missed> {
+        let (delivery, posters) = match self {
+            Self::Missed(missed) => return Some(missed.clone()),
+            Self::Values(delivery, posters) => (delivery, posters),
+        };
+        let seqs = match posters {
+            None => Some(delivery.seqs()),
+            Some(posters) => delivery
+                .clone()
+                .into_values()
+                .map(|value| value.seqs)
+                .filter(|seqs| posters.heard_by(object, seqs.last()))
+                .reduce(SeqRange::hull),
+        };
+        let member = Arc::clone(&delivery.member);
+        seqs.map(|seqs| Missed { member, seqs, reason: GapReason::Unread })
+    }
+}
+
+/// The values of a delivery, one by one.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    member: Arc<Member>,
+    posted_at: WallTime,
+    values: Values,
+    posters: Option<Arc<Posters>>,
+}
+
+/// One value and where it comes from.
+#[derive(Debug)]
+pub(crate) struct UnpackedValue {
+    pub(crate) origin: Origin,
+    pub(crate) posted: Posted,
+    posters: Option<Arc<Posters>>,
+}
+
+impl Unpacked {
+    pub(crate) fn new(delivery: Delivery, posters: Option<Arc<Posters>>) -> Self {
+        let (member, posted_at) = (Arc::clone(&delivery.member), delivery.posted_at);
+        Self { member, posted_at, values: delivery.into_values(), posters }
+    }
+}
+
+impl Iterator for Unpacked {
+    type Item = UnpackedValue;
+
+    fn next(&mut self) -> Option<UnpackedValue> {
+        let posted = self.values.next()?;
+        let origin = Origin { member: Arc::clone(&self.member), seqs: posted.seqs, posted_at: self.posted_at };
+        Some(UnpackedValue { origin, posted, posters: self.posters.clone() })
+    }
+}
+
+impl UnpackedValue {
+    /// Whether `object` hears it: any object hears other nodes, but not itself.
+    pub(crate) fn is_for(&self, object: ObjectId) -> bool {
+        self.posters.as_ref().is_none_or(|posters| posters.heard_by(object, self.posted.seqs.last()))
+    }
+}
+
+/// What an entry takes besides its payload, roughly.
+const ENTRY_OVERHEAD: usize = 128;

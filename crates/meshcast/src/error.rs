@@ -1,0 +1,140 @@
+//! What can go wrong, one enum for each thing one can do.
+
+use std::path::PathBuf;
+
+use libp2p::{Multiaddr, PeerId};
+use meshcast_proto::{ChannelNameError, LabelError, MeshKeyError, value::EncodeError};
+
+/// Why a message was not posted. Nothing of it was.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostError {
+    /// The channel object was closed, or its node has stopped.
+    #[error("the channel is closed")]
+    Closed,
+    /// The outbox holds as much as it may: messages are posted faster than they leave.
+    #[error("the outbox of the channel is full ({limit} bytes)")]
+    Full {
+        /// [`Limits::outbox_bytes`](crate::Limits::outbox_bytes).
+        limit: usize,
+    },
+    /// The message is over the limit; both in encoded bytes.
+    #[error("message of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// [`Limits::max_message_bytes`](crate::Limits::max_message_bytes).
+        limit: usize,
+    },
+    /// The message cannot be encoded.
+    #[error("message cannot be encoded: {0}")]
+    Encode(#[from] EncodeError),
+}
+
+/// Why a channel was not opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The name is not allowed.
+    #[error(transparent)]
+    Name(#[from] ChannelNameError),
+    /// As many channels are open as may be.
+    #[error("{limit} channels are open, which is the limit")]
+    TooManyChannels {
+        /// [`Limits::max_channels`](crate::Limits::max_channels).
+        limit: usize,
+    },
+    /// This node has used as many names in its life as it may.
+    #[error("{limit} channel names were used, which is the limit of a node's life")]
+    TooManyNames {
+        /// The limit.
+        limit: usize,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+}
+
+/// The node has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the node has stopped")]
+pub struct Closed;
+
+/// Why a peer did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// There is no connection to it.
+    #[error("peer {0} is not connected")]
+    NotConnected(PeerId),
+    /// It did not answer in time.
+    #[error("peer {0} did not answer in time")]
+    TimedOut(PeerId),
+    /// This node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+}
+
+/// Why a node did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The name is not allowed.
+    #[error("node name: {0}")]
+    Name(#[source] LabelError),
+    /// The region is not allowed.
+    #[error("region: {0}")]
+    Region(#[source] LabelError),
+    /// The mesh key is no mesh key.
+    #[error("{origin}: {source}")]
+    Key {
+        /// Where it was read.
+        origin: String,
+        /// What is wrong with it.
+        source: MeshKeyError,
+    },
+    /// The file with the mesh key cannot be read.
+    #[error("key file {path}: {source}")]
+    KeyFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Others than this node's owner can read or change the file with the mesh key.
+    #[error("key file {path} may be read by others (mode {mode:o}); make it 0600")]
+    KeyFileMode {
+        /// Its path.
+        path: PathBuf,
+        /// Its mode bits.
+        mode: u32,
+    },
+    /// There is no mesh key, and the node would be reached from, or reach, other machines.
+    #[error("a node beyond loopback needs a mesh key (set MESHCAST_KEY; make one with `meshcast key new`), but {0} was given")]
+    NoKey(Multiaddr),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// Why.
+        reason: String,
+    },
+    /// A seed is no address that can be dialled.
+    #[error("cannot dial the seed {address}: {reason}")]
+    Seed {
+        /// The address.
+        address: Multiaddr,
+        /// Why.
+        reason: String,
+    },
+    /// The system gave no random bytes.
+    #[error("no random bytes: {0}")]
+    Entropy(String),
+    /// A part of libp2p refused its settings.
+    #[error("network set-up: {0}")]
+    Network(String),
+    /// The node was not spawned inside a Tokio runtime.
+    #[error("a node must be spawned inside a Tokio runtime")]
+    NoRuntime,
+}

@@ -1,0 +1,185 @@
+//! Where channel objects and the driver meet: what is open, and what has something to send.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use meshcast_proto::ChannelName;
+use tokio::{runtime::Handle, sync::Notify};
+
+use crate::{channel::Hub, error::OpenError, limits::Limits};
+
+/// The desired state that the driver follows, and a bell to wake it.
+///
+/// There are no commands that could overflow, get lost or overtake each other. Locks are taken in the order
+/// registry, then hub.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    limits: Limits,
+    runtime: Handle,
+    bell: Notify,
+    stats: Stats,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    hubs: HashMap<ChannelName, Arc<Hub>>,
+    /// Every name ever opened: their numbers must go on, so they are never forgotten and hence bounded.
+    used: HashSet<ChannelName>,
+    /// Hubs whose outbox is not empty, each once.
+    ready: VecDeque<Arc<Hub>>,
+    /// Hubs that got their first object or lost their last.
+    changed: Vec<Arc<Hub>>,
+    stopped: bool,
+}
+
+impl Registry {
+    pub(crate) fn new(limits: Limits, runtime: Handle) -> Self {
+        let (bell, stats, inner) = Default::default();
+        Self { limits, runtime, bell, stats, inner }
+    }
+
+    /// The hub of a name, with one more object opened by `object`.
+    ///
+    /// # Errors
+    /// [`OpenError`] but for `Name`.
+    pub(crate) fn open<O>(
+        self: &Arc<Self>,
+        name: ChannelName,
+        object: impl FnOnce(Arc<Hub>) -> O,
+    ) -> Result<O, OpenError> {
+        let mut inner = self.lock();
+        if inner.stopped {
+            return Err(OpenError::Closed);
+        }
+        if let Some(hub) = inner.hubs.get(&name).cloned() {
+            // Under the lock, so that the driver does not give the hub up in between.
+            let first = hub.objects() == 0;
+            let object = object(Arc::clone(&hub));
+            if first {
+                inner.changed.push(hub);
+            }
+            return Ok(object);
+        }
+        if inner.hubs.len() >= self.limits.max_channels {
+            return Err(OpenError::TooManyChannels { limit: self.limits.max_channels });
+        }
+        if inner.used.len() >= MAX_NAMES && !inner.used.contains(&name) {
+            return Err(OpenError::TooManyNames { limit: MAX_NAMES });
+        }
+        let hub = Arc::new(Hub::new(name.clone(), &self.limits, Arc::clone(self)));
+        let object = object(Arc::clone(&hub));
+        inner.used.insert(name.clone());
+        inner.hubs.insert(name, Arc::clone(&hub));
+        inner.changed.push(hub);
+        drop(inner);
+        self.bell.notify_one();
+        Ok(object)
+    }
+
+    /// A hub got something to send.
+    pub(crate) fn ready(&self, hub: &Arc<Hub>) {
+        self.lock().ready.push_back(Arc::clone(hub));
+        self.bell.notify_one();
+    }
+
+    /// A hub lost its last object.
+    pub(crate) fn changed(&self, hub: &Arc<Hub>) {
+        self.lock().changed.push(Arc::clone(hub));
+        self.bell.notify_one();
+    }
+
+    /// Waits until there may be something to take. Cancel-safe.
+    pub(crate) async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    /// The next hub with something to send. Put it [back](Self::ready) if there is more.
+    pub(crate) fn take_ready(&self) -> Option<Arc<Hub>> {
+        self.lock().ready.pop_front()
+    }
+
+    /// The hubs whose first object was opened or last one closed since the last call.
+    pub(crate) fn take_changed(&self) -> Vec<Arc<Hub>> {
+        std::mem::take(&mut self.lock().changed)
+    }
+
+    /// Forgets a hub if it still has no object. `true` if it did.
+    pub(crate) fn remove_vacant(&self, name: &ChannelName) -> bool {
+        let mut inner = self.lock();
+        let vacant = inner.hubs.get(name).is_some_and(|hub| hub.objects() == 0);
+        if vacant {
+            inner.hubs.remove(name);
+        }
+        vacant
+    }
+
+    pub(crate) fn hub(&self, name: &ChannelName) -> Option<Arc<Hub>> {
+        self.lock().hubs.get(name).cloned()
+    }
+
+    /// All hubs, in no order.
+    pub(crate) fn hubs(&self) -> Vec<Arc<Hub>> {
+        self.lock().hubs.values().cloned().collect()
+    }
+
+    /// The node has stopped: nothing is opened or posted any more, streams end.
+    pub(crate) fn stop(&self) {
+        let mut inner = self.lock();
+        inner.stopped = true;
+        let hubs = std::mem::take(&mut inner.hubs);
+        inner.ready.clear();
+        inner.changed.clear();
+        drop(inner);
+        hubs.values().for_each(|hub| hub.end());
+    }
+
+    pub(crate) const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) const fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is counted outside the driver.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    undecodable: AtomicU64,
+    handler_panics: AtomicU64,
+    /// Numbers not read in time on channels that are gone.
+    unread: AtomicU64,
+}
+
+impl Stats {
+    pub(crate) fn undecodable(&self) {
+        self.undecodable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handler_panicked(&self) {
+        self.handler_panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unread(&self, numbers: u64) {
+        self.unread.fetch_add(numbers, Ordering::Relaxed);
+    }
+
+    /// Undecodable values, panicked handlers, unread numbers.
+    pub(crate) fn read(&self) -> (u64, u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.undecodable), read(&self.handler_panics), read(&self.unread))
+    }
+}
+
+/// Names a node may use in its life, at about 100 bytes each.
+pub(crate) const MAX_NAMES: usize = 262_144;
