@@ -290,3 +290,6 @@ fn range_in(whole: &Bytes, part: &[u8]) -> Range<usize> {
 
 const VERSION: u8 = 1;
 const SIGNATURE_LEN: usize = 64;
+
+#[cfg(test)]
+mod tests;
