@@ -5,11 +5,13 @@
 //! golden vectors in `testdata/` say whether it speaks the same bytes.
 //!
 //! Input is hostile: a length is never believed beyond [`LIMIT`], borrowed fields are slices of the input,
-//! and trailing bytes are refused.
+//! and trailing bytes are refused. So is a number in a longer form than it needs, which bincode would take:
+//! whatever is accepted has exactly one encoding.
 
 use bincode::{
     BorrowDecode, Encode,
     config::{Configuration, Limit, LittleEndian, Varint},
+    enc::{EncoderImpl, write::SizeWriter},
     error::DecodeError,
 };
 
@@ -79,6 +81,9 @@ pub enum CodecError {
     /// Everything was read and this many bytes are left.
     #[error("{0} trailing bytes")]
     Trailing(usize),
+    /// A number stands in more bytes than it needs.
+    #[error("not in canonical form")]
+    NotCanonical,
 }
 
 pub(crate) fn encode<T: Encode>(value: &T) -> Vec<u8> {
@@ -93,12 +98,22 @@ pub(crate) fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
     debug_assert!(written.is_ok(), "{written:?}");
 }
 
-pub(crate) fn decode<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+pub(crate) fn decode<'a, T: BorrowDecode<'a, ()> + Encode>(bytes: &'a [u8]) -> Result<T, CodecError> {
     let (value, read) = bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(malformed)?;
     match bytes.len() - read {
-        0 => Ok(value),
+        // The forms of a number differ in length and nothing else has two, so comparing lengths is enough.
+        0 if encoded_len(&value) == read => Ok(value),
+        0 => Err(CodecError::NotCanonical),
         trailing => Err(CodecError::Trailing(trailing)),
     }
+}
+
+/// How long the encoding is; counts and copies nothing.
+fn encoded_len<T: Encode>(value: &T) -> usize {
+    let mut encoder = EncoderImpl::new(SizeWriter::default(), CONFIG);
+    let written = value.encode(&mut encoder);
+    debug_assert!(written.is_ok(), "{written:?}");
+    encoder.into_writer().bytes_written
 }
 
 fn malformed(error: DecodeError) -> CodecError {

@@ -340,3 +340,6 @@ fn boot_hash(body: &BootBody) -> blake3::Hash {
         .update(&codec::encode(body))
         .finalize()
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ impl Frame {
     pub const MAX_LEN: usize = 64 * 1024;
 
     /// The longest records section: what is left of [`Self::MAX_LEN`] under the longest header (version 1,
-    /// sender 32, channel 257, numbers 9 + 5 + 9, two lengths of 5), chain and signature (64).
+    /// sender 32, channel 258, numbers 9 + 5 + 9, two lengths of 5), chain and signature (64).
     pub const MAX_RECORDS_LEN: usize = Self::MAX_LEN - 1024 - Chain::MAX_LEN;
 
     /// Packs and signs the `count` records in `records` as `first`, `first + 1`, …
@@ -302,3 +302,6 @@ fn range_in(whole: &Bytes, part: &[u8]) -> Range<usize> {
 
 const VERSION: u8 = 1;
 const SIGNATURE_LEN: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer, SigningKey};
 
 /// Which mesh: 16 random bytes that stay the same when its authorities rotate.
@@ -87,6 +87,8 @@ impl MeshKey {
     const LEN: usize = 48;
     /// Four bytes: one typing error in four thousand million passes.
     const CHECKSUM_LEN: usize = 4;
+    /// What follows the prefix, in characters of six bits.
+    const BODY_LEN: usize = ((Self::LEN + Self::CHECKSUM_LEN) * 8).div_ceil(6);
 }
 
 impl FromStr for MeshKey {
@@ -94,7 +96,13 @@ impl FromStr for MeshKey {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let body = text.trim().strip_prefix(PREFIX).ok_or(MeshKeyError::Prefix)?;
-        let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|_| MeshKeyError::Encoding)?;
+        let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|error| match error {
+            DecodeError::InvalidByte(..) | DecodeError::InvalidPadding => MeshKeyError::Encoding,
+            // The last character of a whole key leaves bits over, which are 0 unless it was changed. A key
+            // that was cut has any bits there.
+            DecodeError::InvalidLastSymbol(..) if body.len() == Self::BODY_LEN => MeshKeyError::Checksum,
+            DecodeError::InvalidLastSymbol(..) | DecodeError::InvalidLength(_) => MeshKeyError::Length,
+        })?;
         let (key, checksum) = bytes.split_at_checked(Self::LEN).ok_or(MeshKeyError::Length)?;
         let entropy: [u8; Self::LEN] = key.try_into().map_err(|_| MeshKeyError::Length)?;
         match checksum.len() {
@@ -188,6 +196,32 @@ mod tests {
             Err(MeshKeyError::Length)
         );
         assert_eq!(format!("{text}!").parse::<MeshKey>(), Err(MeshKeyError::Encoding));
+    }
+
+    #[test]
+    fn a_key_that_was_cut_is_called_too_short_wherever_it_was_cut() {
+        let text = key().to_secret_text();
+        for len in PREFIX.len()..text.len() {
+            assert_eq!(text[..len].parse::<MeshKey>(), Err(MeshKeyError::Length), "{len}");
+        }
+    }
+
+    #[test]
+    fn every_changed_character_of_a_key_is_noticed() {
+        let text = key().to_secret_text();
+        for at in PREFIX.len()..text.len() {
+            for other in ["A", "z", "9", "-", "_"]
+                .into_iter()
+                .filter(|c| *c != &text[at..=at])
+            {
+                let changed = format!("{}{other}{}", &text[..at], &text[at + 1..]);
+                assert_eq!(
+                    changed.parse::<MeshKey>(),
+                    Err(MeshKeyError::Checksum),
+                    "{at} {other}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -165,3 +165,6 @@ const FLAG_BITS: u32 = 3;
 const RAW: u32 = 1;
 const CONTINUES: u32 = 2;
 const CONTINUED: u32 = 4;
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,6 @@ const MAX_MEMBERS: usize = 4096;
 /// a node at full speed takes some eight thousand frames a second; a copy that comes later costs a signature
 /// check.
 const MAX_FRAMES: usize = 8192;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Authority, ChannelName, Credential, Frame, Identity, Keypair, NodeName, Region, Seq, WallTime};
+
+#[test]
+fn a_value_comes_back_from_its_fragments_whatever_its_length() {
+    let lengths = (0..=4).flat_map(|times| {
+        let around = times * MAX_FRAGMENT_LEN;
+        [-2, -1, 0, 1, 2]
+            .into_iter()
+            .filter_map(move |off| around.checked_add_signed(off))
+    });
+    for len in lengths.chain([1 << 20]) {
+        let value: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        assert_eq!(reassemble(&value), value, "{len}");
+    }
+}
+
+#[test]
+fn the_parts_of_a_value_stand_in_order() {
+    let parts = |len| fragments(&vec![0; len]).map(|(part, _)| part).collect::<Vec<_>>();
+    assert_eq!(parts(0), [Part::Whole]);
+    assert_eq!(parts(MAX_FRAGMENT_LEN), [Part::Whole]);
+    assert_eq!(parts(MAX_FRAGMENT_LEN + 1), [Part::First, Part::Last]);
+    assert_eq!(parts(2 * MAX_FRAGMENT_LEN), [Part::First, Part::Last]);
+    assert_eq!(
+        parts(2 * MAX_FRAGMENT_LEN + 1),
+        [Part::First, Part::Middle, Part::Last]
+    );
+}
+
+proptest! {
+    #[test]
+    fn fragments_are_as_many_as_counted_and_none_is_too_long(len in 0..5 * MAX_FRAGMENT_LEN) {
+        let value = vec![7; len];
+        let lengths: Vec<_> = fragments(&value).map(|(_, fragment)| fragment.len()).collect();
+        prop_assert_eq!(lengths.len(), fragment_count(len));
+        prop_assert_eq!(lengths.iter().sum::<usize>(), len);
+        prop_assert!(lengths.iter().all(|len| *len <= MAX_FRAGMENT_LEN));
+        prop_assert!(len == 0 || lengths.iter().all(|len| *len > 0));
+    }
+
+    #[test]
+    fn arbitrary_sections_are_read_without_panic(section in prop::collection::vec(any::<u8>(), 0..300)) {
+        let read: usize = Records::of(section.clone().into())
+            .map(|record| RECORD_OVERHEAD + record.payload.len())
+            .sum();
+        prop_assert!(read <= section.len());
+    }
+}
+
+#[test]
+fn every_format_and_part_comes_back() {
+    for format in [Format::Value, Format::Raw] {
+        for part in [Part::Whole, Part::First, Part::Middle, Part::Last] {
+            for len in [0, 1, MAX_FRAGMENT_LEN] {
+                let payload = Bytes::from(vec![3; len]);
+                let mut section = Vec::new();
+                write_record(&mut section, format, part, &payload);
+                assert_eq!(section.len(), RECORD_OVERHEAD + len);
+                let read: Vec<_> = Records::of(section.into()).collect();
+                assert_eq!(
+                    read,
+                    [Record {
+                        format,
+                        part,
+                        payload
+                    }]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
+    let (member, boot) = (Keypair::from_seed([2; 32]), Keypair::from_seed([3; 32]));
+    let longest = "x".repeat(63);
+    let credential = Authority::new(Keypair::from_seed([1; 32])).issue(&Credential {
+        subject: member.public(),
+        name: NodeName::new(&longest).expect("63 bytes"),
+        region: Region::new(&longest).expect("63 bytes"),
+        not_before: WallTime::MAX,
+        not_after: WallTime::MAX,
+        serial: u64::MAX,
+    });
+    let identity = Identity::new(&credential, &member, boot, WallTime::MAX);
+    let channel = ChannelName::new(&"x".repeat(ChannelName::MAX_WIRE_LEN)).expect("255 bytes");
+    let build = |section: &[u8]| Frame::build(&identity, &channel, Seq::MAX, WallTime::MAX, section);
+
+    let mut section = Vec::new();
+    write_record(
+        &mut section,
+        Format::Raw,
+        Part::Middle,
+        &vec![1; MAX_FRAGMENT_LEN],
+    );
+    assert_eq!(section.len(), Frame::MAX_RECORDS_LEN);
+    let frame = build(&section).expect("fits");
+    assert!(frame.bytes().len() <= Frame::MAX_LEN, "{}", frame.bytes().len());
+
+    let mut one_more = section;
+    one_more.push(0);
+    assert!(build(&one_more).is_err());
+}
+
+/// Puts a value through the records of as many frames as it takes.
+fn reassemble(value: &[u8]) -> Vec<u8> {
+    let mut back = Vec::new();
+    let mut records = 0;
+    for (part, fragment) in fragments(value) {
+        let mut section = Vec::new();
+        write_record(&mut section, Format::Value, part, fragment);
+        for record in Records::of(section.into()) {
+            assert_eq!(record.part, part);
+            back.extend_from_slice(&record.payload);
+            records += 1;
+        }
+    }
+    assert_eq!(records, fragment_count(value.len()));
+    back
+}
