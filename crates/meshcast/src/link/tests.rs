@@ -93,6 +93,7 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
     // B is not polled. A sends whatever is taken, until nothing moves any more.
     let (mut sent, mut writable) = (0, 0);
     loop {
+        let before = sent;
         while a.link().send(&to, message(sent)).is_ok() {
             sent += 1;
         }
@@ -104,17 +105,15 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
         match tokio::time::timeout(Duration::from_secs(1), a.event()).await {
             Ok(LinkEvent::Writable { .. }) => writable += 1,
             Ok(event) => panic!("{event:?}"),
-            Err(_) => break,
+            Err(_) if sent == before => break,
+            Err(_) => {}
         }
     }
-    assert_eq!(
-        a.link().send(&to, message(sent)),
-        Err(SendError::Full {
-            message: message(sent)
-        })
-    );
-    // The queue, what the encoder holds, the window of the stream, and the reports that wait for B.
-    let most = QUEUE_BYTES + LARGEST + 256 * 1024 + 10 * size;
+    let refused = a.link().send(&to, message(sent));
+    assert!(matches!(refused, Err(SendError::Full { message: m }) if m == message(sent)));
+    // The queue, what the encoder holds, the reports that wait for B, and the window of the stream, which yamux
+    // doubles as long as its reader is quick: here until B stops, after 512 KiB.
+    let most = QUEUE_BYTES + LARGEST + 10 * size + 4 * 256 * 1024;
     assert!(
         sent * size <= most,
         "{} bytes taken by a peer that reads nothing",
