@@ -59,6 +59,7 @@ mod framing;
 mod handler;
 mod peer;
 mod queue;
+mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -4,12 +4,10 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     io,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
     StreamProtocol,
     core::upgrade::ReadyUpgrade,
@@ -21,8 +19,8 @@ use libp2p::{
 
 use super::{
     CloseReason, LinkConfig,
-    framing::{Decoder, Encoder, Oversized},
-    queue::{Intake, Outbox, queue},
+    queue::{Outbox, queue},
+    stream::{ReadError, Reader, Writer},
 };
 
 /// Named with a version: one that changes what a stream carries is another protocol.
@@ -73,7 +71,7 @@ enum Outbound {
     Wanted,
     /// Asked for; an event brings the answer.
     Opening,
-    Open(Box<Writer>),
+    Open(Box<Writer<Stream>>),
     /// Not to come back on this connection.
     Ended,
 }
@@ -82,7 +80,7 @@ enum Outbound {
 enum Inbound {
     /// It is for the peer to open it.
     Awaited,
-    Open(Box<Reader>),
+    Open(Box<Reader<Stream>>),
     /// The peer broke the protocol: its streams are dropped as they come.
     Refused,
 }
@@ -133,12 +131,8 @@ impl Handler {
         }
         self.inbound_opened += 1;
         // The peer opens another one only after it has given up the last, with whatever that still holds.
-        let decoder = Decoder::new(self.config.max_message());
-        self.inbound = Inbound::Open(Box::new(Reader {
-            number: self.inbound_opened,
-            stream,
-            decoder,
-        }));
+        let reader = Reader::new(stream, self.inbound_opened, self.config.max_message());
+        self.inbound = Inbound::Open(Box::new(reader));
     }
 
     /// Gives up the outbound stream, to be reopened if that is still allowed.
@@ -173,7 +167,7 @@ impl Handler {
         };
         match ready!(reader.poll(cx)) {
             Ok(bytes) => Poll::Ready(Report::Message {
-                stream: reader.number,
+                stream: reader.number(),
                 bytes,
             }),
             Err(ReadError::Oversized(oversized)) => {
@@ -183,7 +177,7 @@ impl Handler {
                 Poll::Ready(Report::Closed(CloseReason::Oversized(oversized)))
             }
             Err(ReadError::Io(error)) => {
-                let cut = reader.decoder.is_inside_message();
+                let cut = reader.is_inside_message();
                 tracing::debug!(%error, cut, "the peer's stream ended");
                 self.inbound = Inbound::Awaited;
                 Poll::Pending
@@ -252,100 +246,4 @@ impl ConnectionHandler for Handler {
             _ => {}
         }
     }
-}
-
-/// The outbound stream with what is on its way into it.
-#[derive(Debug)]
-struct Writer {
-    stream: Stream,
-    intake: Intake,
-    encoder: Encoder,
-    /// Something is written and not yet flushed.
-    unflushed: bool,
-}
-
-impl Writer {
-    fn new(stream: Stream, intake: Intake) -> Self {
-        Self {
-            stream,
-            intake,
-            encoder: Encoder::default(),
-            unflushed: false,
-        }
-    }
-
-    /// Writes all that waits, then flushes once. Ready with `Ok` when the queue has room again.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_hangup(cx)?;
-        loop {
-            while self.encoder.has_room() {
-                let Poll::Ready(message) = self.intake.poll_take(cx) else {
-                    break;
-                };
-                self.encoder.push(message);
-            }
-            if self.encoder.is_empty() {
-                break;
-            }
-            match Pin::new(&mut self.stream).poll_write(cx, self.encoder.chunk())? {
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(n) => {
-                    self.encoder.advance(n);
-                    self.unflushed = true;
-                }
-                Poll::Pending => break,
-            }
-        }
-        if self.unflushed && self.encoder.is_empty() && Pin::new(&mut self.stream).poll_flush(cx)?.is_ready()
-        {
-            self.unflushed = false;
-        }
-        // Everything that can go on has left a waker above: the queue if it was empty, else the stream.
-        if self.intake.has_room_again() {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
-    }
-
-    /// Notices that the peer dropped the stream while we have nothing to write. The peer never writes on our
-    /// stream, and keeps its half open for as long as it reads.
-    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match Pin::new(&mut self.stream).poll_read(cx, &mut [0])? {
-            Poll::Pending => Ok(()),
-            Poll::Ready(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Poll::Ready(_) => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-}
-
-/// The inbound stream with what of it has been read.
-#[derive(Debug)]
-struct Reader {
-    /// 1 for the first stream that the peer opened on this connection.
-    number: u32,
-    stream: Stream,
-    decoder: Decoder,
-}
-
-impl Reader {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ReadError>> {
-        loop {
-            if let Some(message) = self.decoder.next_message()? {
-                return Poll::Ready(Ok(message));
-            }
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, self.decoder.space()))? {
-                0 => return Poll::Ready(Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()))),
-                n => self.decoder.filled(n),
-            }
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error(transparent)]
-    Oversized(#[from] Oversized),
-    #[error(transparent)]
-    Io(#[from] io::Error),
 }
