@@ -1,0 +1,295 @@
+//! A link to every peer: opaque messages, both ways, in order and without loss while its stream lives.
+//!
+//! gossipsub carries what everyone is to hear. A link carries what two peers have to say to each other, and knows
+//! nothing of what is inside.
+//!
+//! # What holds
+//!
+//! Between [`LinkEvent::Opened`] and [`LinkEvent::Closed`] the peer hears a prefix of what [`Link::send`] accepted,
+//! each message once and whole, in the order of the calls. At `Closed` the rest is lost, queued or under way: what
+//! must arrive is to be said again after the next `Opened`. What was accepted before a `Closed` is never heard after
+//! something accepted later.
+//!
+//! The link changes when an event is made, a poll of the swarm before it is seen. Whoever sends before having seen a
+//! `Closed` may already be heard on the stream that follows it, so what is said again may be heard twice.
+//!
+//! Every `Opened` is followed by one `Closed`. A `Closed` without an `Opened` before it says why a connection has no
+//! link.
+//!
+//! # Two connections
+//!
+//! Peers that dial each other at the same time end up with two connections. Each of them has a stream each way, but
+//! messages to a peer take one: that of the oldest connection that is open when there is none in use, and from then
+//! on the same one until it breaks, even if that of an older connection opens later. Then `Closed` and, if the other
+//! connection is there to take over, `Opened` are reported, and the queue of the broken one is lost.
+//!
+//! The receiver sees the change of stream in the first message that comes the new way. Whatever the stream left
+//! behind still brings, it drops: the sender has reported it as lost already, and it would arrive out of order.
+//!
+//! # Bounds
+//!
+//! Outbound, a queue to each peer has a bound in bytes and in messages; over it [`Link::send`] gives the message
+//! back. Beyond the queue, one large message and 16 KiB of small ones are on their way into the stream. Inbound, the
+//! handler stops reading while the swarm is not polled, and flow control hands that on to the sender, see [`Handler`].
+
+#![allow(dead_code)]
+
+use std::{
+    collections::{HashMap, VecDeque},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandlerInEvent, ToSwarm,
+        behaviour::{ConnectionClosed, ConnectionEstablished},
+    },
+};
+
+pub(crate) use self::{framing::Oversized, handler::Handler, queue::Backlog};
+use self::{
+    handler::{REOPENINGS, Report},
+    peer::Peer,
+};
+
+mod framing;
+mod handler;
+mod peer;
+mod queue;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+/// The largest message: an answer to a range request is cut at 256 KiB of frames, but ends with a whole frame, and
+/// carries its own overhead. Twice the cut leaves no doubt and is still read in one piece without harm.
+pub(crate) const MAX_MESSAGE: u32 = 512 * 1024;
+
+/// Bytes that may wait for one peer: two of the largest messages, so that after `Writable`, at half, any message
+/// fits. A peer that takes a gigabit a second empties it in 8 ms; a hundred that take nothing cost 100 MiB.
+pub(crate) const QUEUE_BYTES: usize = 2 * MAX_MESSAGE as usize;
+
+/// Messages that may wait for one peer. Acks and digests are small, and a queue of them bounded by bytes alone would
+/// be thousands deep: each of them stale by the time it leaves.
+pub(crate) const QUEUE_MESSAGES: usize = 256;
+
+/// The bounds of a [`Link`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkConfig {
+    /// Largest message, sent or received. Both ends need the same: a longer one ends the link.
+    pub(crate) max_message: u32,
+    /// Bytes that may wait for one peer. An empty queue takes one message whatever its size.
+    pub(crate) queue_bytes: usize,
+    /// Messages that may wait for one peer.
+    pub(crate) queue_messages: usize,
+}
+
+impl LinkConfig {
+    fn max_message(&self) -> usize {
+        usize::try_from(self.max_message).unwrap_or(usize::MAX)
+    }
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            max_message: MAX_MESSAGE,
+            queue_bytes: QUEUE_BYTES,
+            queue_messages: QUEUE_MESSAGES,
+        }
+    }
+}
+
+/// What happened on the link to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LinkEvent {
+    /// Messages to the peer flow from here on.
+    Opened {
+        /// Whom they go to.
+        peer: PeerId,
+    },
+    /// The peer sent a message.
+    Message {
+        /// Who sent it.
+        peer: PeerId,
+        /// What it sent.
+        bytes: Bytes,
+    },
+    /// Messages to the peer do not flow: those accepted and not yet delivered are lost.
+    Closed {
+        /// Whom they went to.
+        peer: PeerId,
+        /// The connection concerned, which is to be closed if the reason [is final](CloseReason::is_final).
+        connection: ConnectionId,
+        /// What ended it.
+        reason: CloseReason,
+    },
+    /// The queue to the peer refused a message as [`SendError::Full`] and is down to half of its bounds.
+    Writable {
+        /// Whose queue it is.
+        peer: PeerId,
+    },
+}
+
+/// Why there is no link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CloseReason {
+    /// The connection is closed.
+    #[error("the connection closed")]
+    Disconnected,
+    /// The stream broke or could not be negotiated. It is being opened anew.
+    #[error("the stream broke and is opened anew")]
+    Reset,
+    /// The stream broke once more after it had been opened anew as often as is allowed.
+    #[error("the stream broke after {REOPENINGS} reopenings")]
+    Broken,
+    /// The peer does not speak the protocol.
+    #[error("the peer does not speak {}", handler::PROTOCOL)]
+    Unsupported,
+    /// The peer announced a message longer than we allow. Both streams are dropped.
+    #[error(transparent)]
+    Oversized(#[from] Oversized),
+}
+
+impl CloseReason {
+    /// Whether no link will open on this connection any more. The connection stays: whether it is worth keeping
+    /// without a link is for the owner of the swarm to say.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Broken | Self::Unsupported | Self::Oversized(_))
+    }
+}
+
+/// Why a message was not accepted. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum SendError {
+    /// There is no stream to the peer: not connected, not negotiated yet, or broken with `Closed` on its way.
+    #[error("no link to the peer is open")]
+    NotConnected,
+    /// The queue is at one of its bounds. `Writable` is reported when it has room.
+    #[error("the queue to the peer is full")]
+    Full {
+        /// The message, to be tried again.
+        message: Bytes,
+    },
+    /// The message is longer than a link carries. No retry will help.
+    #[error("a message of {size} bytes where {limit} are allowed")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The largest size allowed.
+        limit: usize,
+    },
+}
+
+/// The behaviour that keeps a link to every connected peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    config: LinkConfig,
+    /// The connected peers.
+    peers: HashMap<PeerId, Peer>,
+    /// Filled only from within the swarm's poll, which drains it before it takes more from a connection.
+    events: VecDeque<LinkEvent>,
+}
+
+impl Link {
+    pub(crate) fn new(config: LinkConfig) -> Self {
+        Self {
+            config,
+            peers: HashMap::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Queues a message to a peer. Never blocks: what does not fit is given back.
+    pub(crate) fn send(&mut self, peer: &PeerId, message: Bytes) -> Result<(), SendError> {
+        let (size, limit) = (message.len(), self.config.max_message());
+        if size > limit {
+            return Err(SendError::TooLarge { size, limit });
+        }
+        let outbox = self
+            .peers
+            .get(peer)
+            .and_then(Peer::outbox)
+            .ok_or(SendError::NotConnected)?;
+        outbox.push(message)
+    }
+
+    /// What waits for a peer; `None` without an open link.
+    pub(crate) fn backlog(&self, peer: &PeerId) -> Option<Backlog> {
+        Some(self.peers.get(peer)?.outbox()?.backlog())
+    }
+}
+
+impl NetworkBehaviour for Link {
+    type ConnectionHandler = Handler;
+    type ToSwarm = LinkEvent;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<Handler, ConnectionDenied> {
+        Ok(Handler::new(self.config))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<Handler, ConnectionDenied> {
+        Ok(Handler::new(self.config))
+    }
+
+    /// Connections are counted from this event on, not from the making of their handler: another behaviour may
+    /// still have denied them then.
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                peer_id,
+                connection_id,
+                ..
+            }) => {
+                self.peers
+                    .entry(peer_id)
+                    .or_insert_with(|| Peer::new(peer_id))
+                    .on_connected(connection_id);
+            }
+            FromSwarm::ConnectionClosed(ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            }) => {
+                let Some(peer) = self.peers.get_mut(&peer_id) else {
+                    return;
+                };
+                peer.on_disconnected(connection_id, &mut self.events);
+                if peer.is_gone() {
+                    self.peers.remove(&peer_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, id: PeerId, connection: ConnectionId, report: Report) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.on_report(connection, report, &mut self.events);
+        }
+    }
+
+    /// No waker is kept: `send` makes no events, and after everything that does the swarm polls again by itself.
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<LinkEvent, THandlerInEvent<Self>>> {
+        self.events
+            .pop_front()
+            .map_or(Poll::Pending, |event| Poll::Ready(ToSwarm::GenerateEvent(event)))
+    }
+}
