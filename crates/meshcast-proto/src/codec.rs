@@ -62,6 +62,8 @@ pub(crate) struct ChainBody<'a> {
 #[derive(Encode, BorrowDecode)]
 pub(crate) enum SyncBody<'a> {
     Members(Vec<MemberBody<'a>>),
+    Ping(u64),
+    Pong(u64),
 }
 
 /// A member and where it can be dialled, as multiaddresses in binary form.

@@ -62,13 +62,22 @@ impl Delivery {
         match self.content {
             Content::Records(frame) => {
                 let first = frame.seqs().first();
-                Values { records: frame.into_records(), next: first, wanted: self.seqs, whole: None }
+                Values {
+                    records: frame.into_records(),
+                    next: first,
+                    wanted: self.seqs,
+                    whole: None,
+                }
             }
             Content::Fragments(format, parts) => {
                 let len = parts.iter().map(Bytes::len).sum();
                 let mut payload = BytesMut::with_capacity(len);
                 parts.iter().for_each(|part| payload.extend_from_slice(part));
-                let whole = Posted { seqs: self.seqs, format, payload: payload.freeze() };
+                let whole = Posted {
+                    seqs: self.seqs,
+                    format,
+                    payload: payload.freeze(),
+                };
                 Values {
                     records: Records::of(Bytes::new()),
                     next: self.seqs.first(),
@@ -98,7 +107,11 @@ impl Iterator for Values {
             let seq = self.next;
             self.next = seq.next();
             if self.wanted.contains(seq) {
-                return Some(Posted { seqs: SeqRange::single(seq), format: record.format, payload: record.payload });
+                return Some(Posted {
+                    seqs: SeqRange::single(seq),
+                    format: record.format,
+                    payload: record.payload,
+                });
             }
         }
         self.whole.take()

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer, SigningKey};
 
+use crate::name::ChannelName;
+
 /// Which mesh: 16 random bytes that stay the same when its authorities rotate.
 ///
 /// It is no secret among members, but strangers should not learn it: topics are named by it and the noise
@@ -27,6 +29,12 @@ impl MeshId {
     /// `purpose` must be unique in the program (BLAKE3 `derive_key`).
     pub fn derive(&self, purpose: &'static str) -> [u8; 32] {
         blake3::derive_key(purpose, &self.0)
+    }
+
+    /// The name of a channel's gossip topic: a hash keyed by the mesh, so that names do not leak.
+    pub fn topic(&self, channel: &ChannelName) -> [u8; 16] {
+        let hash = blake3::keyed_hash(&self.derive("meshcast v1 topic"), channel.wire().as_bytes());
+        std::array::from_fn(|i| hash.as_bytes()[i])
     }
 }
 

@@ -11,6 +11,7 @@ mod id;
 mod key;
 mod name;
 mod record;
+mod sync;
 mod time;
 mod verify;
 mod window;
@@ -30,6 +31,7 @@ pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count, fragments,
     write_record,
 };
+pub use sync::{MemberAddresses, SyncMessage};
 pub use time::{Time, WallTime};
 pub use verify::{Verifier, VerifyError};
 pub use window::{Insert, SETTLE, Window};

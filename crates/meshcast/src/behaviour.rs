@@ -1,0 +1,159 @@
+//! The protocols a connection speaks, in the order that is safe, with the settings that are.
+
+use std::time::Duration;
+
+use libp2p::{
+    allow_block_list::{self, BlockedPeers},
+    connection_limits::{self, ConnectionLimits},
+    gossipsub::{
+        self, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId,
+        PeerScoreParams, PeerScoreThresholds, TopicScoreParams, ValidationMode,
+    },
+    ping,
+    swarm::NetworkBehaviour,
+};
+use meshcast_proto::FrameId;
+
+use crate::{
+    link::{Link, LinkConfig},
+    verifier::SharedVerifier,
+};
+
+/// What every connection speaks once it has passed the gate.
+///
+/// Order matters: the derive asks the fields in this order whether a connection may be, and gossipsub takes a
+/// peer in while it is asked. Whatever may say no stands before it.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    pub(crate) blocked: allow_block_list::Behaviour<BlockedPeers>,
+    ping: ping::Behaviour,
+    pub(crate) link: Link,
+    pub(crate) gossip: Gossip,
+}
+
+pub(crate) type Gossip = gossipsub::Behaviour<SharedVerifier, MaxCountSubscriptionFilter<AllTopics>>;
+
+impl Behaviour {
+    pub(crate) fn new(verifier: SharedVerifier, max_peers: u32) -> Result<Self, String> {
+        let limits = ConnectionLimits::default()
+            .with_max_pending_incoming(Some(MAX_PENDING))
+            .with_max_pending_outgoing(Some(MAX_PENDING))
+            // Both sides may dial at once; the surplus connection is closed later, in peace.
+            .with_max_established_per_peer(Some(2))
+            .with_max_established(Some(max_peers.saturating_mul(2)));
+        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
+        Ok(Self {
+            limits: connection_limits::Behaviour::new(limits),
+            blocked: allow_block_list::Behaviour::default(),
+            ping: ping::Behaviour::new(ping),
+            link: Link::new(LinkConfig::default()),
+            gossip: gossip(verifier)?,
+        })
+    }
+
+    /// Makes a forged or malformed frame on this topic count against whoever forwarded it.
+    pub(crate) fn score_topic(&mut self, topic: IdentTopic) {
+        let scored = self.gossip.set_topic_params(topic, invalid_only());
+        debug_assert!(scored.is_ok(), "scoring is on");
+    }
+}
+
+/// gossipsub as a carrier of frames that prove themselves: unsigned, without a cache of its own.
+fn gossip(verifier: SharedVerifier) -> Result<Gossip, String> {
+    let config = ConfigBuilder::default()
+        .validation_mode(ValidationMode::Anonymous)
+        .message_id_fn(|message| MessageId::from(FrameId::of(&message.data).as_bytes().to_vec()))
+        .heartbeat_initial_delay(Duration::from_millis(200))
+        .heartbeat_interval(Duration::from_millis(700))
+        .mesh_n(6)
+        .mesh_n_low(4)
+        .mesh_n_high(12)
+        // What a node posts goes to every subscriber it is connected to, not only to those of the mesh.
+        .flood_publish(true)
+        // gossipsub's own cache would hold everything for seconds: at full speed a gigabyte and 40 % of the
+        // throughput. Our history does it better, and without a cache there is nothing to advertise.
+        .history_length(0)
+        .history_gossip(0)
+        .duplicate_cache_time(Duration::from_secs(120))
+        // It is compared with the whole read buffer, so it must be far over the longest frame.
+        .max_transmit_size(MAX_RPC_LEN)
+        // The first message to a peer names all our topics; over this it would be dropped whole.
+        .max_control_message_size(MAX_RPC_LEN - 128 * 1024)
+        .max_ihave_messages_heartbeat(4096)
+        .connection_handler_queue_len(QUEUE_FRAMES)
+        .publish_queue_duration(Duration::from_secs(5))
+        .forward_queue_duration(Duration::from_secs(5))
+        .idontwant_message_size_threshold(1024)
+        .prune_backoff(Duration::from_secs(10))
+        .unsubscribe_backoff(Duration::from_secs(1))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let filter = MaxCountSubscriptionFilter {
+        filter: AllTopics {},
+        max_subscribed_topics: MAX_TOPICS,
+        max_subscriptions_per_request: MAX_TOPICS,
+    };
+    let mut gossip = gossipsub::Behaviour::new_with_subscription_filter_and_transform(
+        MessageAuthenticity::Anonymous,
+        config,
+        filter,
+        verifier,
+    )?;
+    // Nothing counts but invalid messages: on a private mesh the usual weights punish quiet channels, slow
+    // links and nodes behind one address. Without any scoring, requests that nobody answers leak.
+    let params = PeerScoreParams {
+        topic_score_cap: 0.0,
+        app_specific_weight: 0.0,
+        ip_colocation_factor_weight: 0.0,
+        behaviour_penalty_weight: 0.0,
+        slow_peer_weight: 0.0,
+        ..PeerScoreParams::default()
+    };
+    let thresholds = PeerScoreThresholds {
+        gossip_threshold: GRAYLIST,
+        publish_threshold: GRAYLIST,
+        graylist_threshold: GRAYLIST,
+        ..PeerScoreThresholds::default()
+    };
+    gossip.with_peer_score(params, thresholds)?;
+    Ok(gossip)
+}
+
+fn invalid_only() -> TopicScoreParams {
+    TopicScoreParams {
+        topic_weight: 1.0,
+        time_in_mesh_weight: 0.0,
+        first_message_deliveries_weight: 0.0,
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        // The count is squared: ten invalid messages make -100.
+        invalid_message_deliveries_weight: -1.0,
+        invalid_message_deliveries_decay: 0.9,
+        ..TopicScoreParams::default()
+    }
+}
+
+/// A peer whose score is below this is not listened to, and the driver closes its connections.
+pub(crate) const GRAYLIST: f64 = -99.0;
+
+/// Every topic is let through: names are hashes keyed by the mesh, so a peer cannot guess any, and the
+/// number is bounded.
+pub(crate) type AllTopics = gossipsub::AllowAllSubscriptionFilter;
+
+/// Over the limit of channels of a node, so that its announcement is never dropped whole.
+const MAX_TOPICS: usize = 16_384;
+
+/// 16 frames. gossipsub compares it with its whole read buffer, which may hold part of the next message;
+/// the announcement of [`MAX_TOPICS`] topics (about 44 bytes each) has to fit as well.
+const MAX_RPC_LEN: usize = 1024 * 1024;
+
+/// Frames queued for a peer that does not take them; then further ones are dropped and counted.
+const QUEUE_FRAMES: usize = 1024;
+
+/// Connections that are being set up at the same time, in each direction.
+const MAX_PENDING: u32 = 64;
+
+/// How often a peer is asked for a sign of life, and how long it has for it.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,204 @@
+//! From a description to a running node.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use libp2p::{Multiaddr, multiaddr::Protocol};
+use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
+
+use crate::{
+    Node,
+    admin::AdminSocket,
+    clock::wall_time,
+    error::SpawnError,
+    limits::Limits,
+    peers::is_loopback,
+    spawn::{Plan, spawn},
+};
+
+/// Describes a node to be started. Everything has a default; nothing is checked before [`Self::spawn`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "a node starts when `spawn` is awaited"]
+pub struct NodeBuilder {
+    name: Option<String>,
+    region: Option<String>,
+    key: Option<MeshKey>,
+    key_file: Option<PathBuf>,
+    membership: Option<Membership>,
+    listen: Vec<Multiaddr>,
+    seeds: Vec<Multiaddr>,
+    limits: Limits,
+    admin: AdminSocket,
+}
+
+/// Who a node is and whom it believes, for those who do not use a mesh key.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// The identity to show to others.
+    pub identity: Identity,
+    /// The authorities to believe.
+    pub trust: Trust,
+}
+
+impl NodeBuilder {
+    /// What people call the node. Default: the region and a random number.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Where the node runs. Default: the first of the environment variables `MESHCAST_REGION`,
+    /// `DENO_REGION`, `FLY_REGION` and `AWS_REGION` that is set, else `local`.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// The secret of the mesh. Default: the key file, else the environment variable `MESHCAST_KEY`.
+    ///
+    /// Without any the node makes a key of its own and stays on loopback: it is alone, or in the company of
+    /// nodes that were given the same key in code.
+    pub fn key(mut self, key: MeshKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// A file that holds the secret of the mesh. It must not be readable by others.
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_file = Some(path.into());
+        self
+    }
+
+    /// An identity issued elsewhere, in place of a mesh key. Name and region are those of its credential.
+    pub fn membership(mut self, membership: Membership) -> Self {
+        self.membership = Some(membership);
+        self
+    }
+
+    /// An address to listen on, may be given several times. Default: any free TCP port, on all addresses of
+    /// the machine with a key and on loopback without.
+    pub fn listen(mut self, address: Multiaddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// An address of a member to find the others through, may be given several times. It need not be up: it
+    /// is dialled until it is. A DNS name stands for all addresses it has.
+    pub fn seed(mut self, address: Multiaddr) -> Self {
+        self.seeds.push(address);
+        self
+    }
+
+    /// Several [seeds](Self::seed).
+    pub fn seeds(mut self, addresses: impl IntoIterator<Item = Multiaddr>) -> Self {
+        self.seeds.extend(addresses);
+        self
+    }
+
+    /// What the node may use.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the `meshcast` command reaches the node. Default: nowhere.
+    pub fn admin(mut self, socket: AdminSocket) -> Self {
+        self.admin = socket;
+        self
+    }
+
+    /// Starts the node. It listens when this returns; [`Node::ready`] waits until it has company.
+    ///
+    /// Must be awaited inside a Tokio runtime, on which the node then runs. Not cancel-safe in the sense
+    /// that a dropped future may leave a node that stops by itself.
+    ///
+    /// # Errors
+    /// [`SpawnError`]; nothing is left running.
+    pub async fn spawn(self) -> Result<Node, SpawnError> {
+        let (identity, trust, keyed) = match self.membership.clone() {
+            Some(Membership { identity, trust }) => (identity, trust, true),
+            None => {
+                let key = self.find_key()?;
+                let keyed = key.is_some();
+                let key = match key {
+                    Some(key) => key,
+                    None => MeshKey::from_entropy(entropy()?),
+                };
+                let (name, region) = (self.find_name()?, self.find_region()?);
+                let identity = Identity::from_mesh_key(&key, name, region, entropy()?, wall_time());
+                (identity, Trust::from(&key), keyed)
+            }
+        };
+        let listen = if self.listen.is_empty() { default_addresses(keyed) } else { self.listen };
+        let stranger = listen.iter().chain(&self.seeds).find(|address| !is_loopback(address));
+        if let (false, Some(address)) = (keyed, stranger) {
+            return Err(SpawnError::NoKey(address.clone()));
+        }
+        let seed = u64::from_le_bytes(entropy()?);
+        let (limits, admin) = (self.limits, self.admin);
+        spawn(Plan { identity, trust, listen, seeds: self.seeds, limits, admin, seed }).await
+    }
+
+    fn find_key(&self) -> Result<Option<MeshKey>, SpawnError> {
+        if self.key.is_some() {
+            return Ok(self.key.clone());
+        }
+        let (origin, text) = match &self.key_file {
+            Some(path) => (format!("key file {}", path.display()), read_key_file(path)?),
+            None => match std::env::var("MESHCAST_KEY") {
+                Ok(text) => ("MESHCAST_KEY".to_owned(), text),
+                Err(_) => return Ok(None),
+            },
+        };
+        text.parse().map(Some).map_err(|source| SpawnError::Key { origin, source })
+    }
+
+    fn find_region(&self) -> Result<Region, SpawnError> {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let from_environment = || REGION_VARIABLES.iter().find_map(set);
+        let region = self.region.clone().or_else(from_environment);
+        Region::new(region.as_deref().unwrap_or("local")).map_err(SpawnError::Region)
+    }
+
+    fn find_name(&self) -> Result<NodeName, SpawnError> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => format!("{}-{:04x}", self.find_region()?, u16::from_le_bytes(entropy()?)),
+        };
+        NodeName::new(&name).map_err(SpawnError::Name)
+    }
+}
+
+fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    let tcp = |ip: Protocol<'static>| Multiaddr::empty().with(ip).with(Protocol::Tcp(0));
+    if keyed {
+        vec![tcp(Ipv4Addr::UNSPECIFIED.into()), tcp(Ipv6Addr::UNSPECIFIED.into())]
+    } else {
+        vec![tcp(Ipv4Addr::LOCALHOST.into())]
+    }
+}
+
+fn read_key_file(path: &Path) -> Result<String, SpawnError> {
+    let error = |source| SpawnError::KeyFile { path: path.to_owned(), source };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path).map_err(error)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(SpawnError::KeyFileMode { path: path.to_owned(), mode });
+        }
+    }
+    std::fs::read_to_string(path).map_err(error)
+}
+
+fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| SpawnError::Entropy(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Where hosting platforms name the region, ours first.
+const REGION_VARIABLES: [&str; 4] = ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];

@@ -1,0 +1,22 @@
+//! What handles ask of the driver.
+
+use std::time::Duration;
+
+use libp2p::PeerId;
+use tokio::sync::oneshot;
+
+use crate::{error::PingError, inspect::Snapshot};
+
+/// A question to the driver, with where the answer goes. Whoever asked may have left.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Inspect(oneshot::Sender<Snapshot>),
+    /// Answered when the node is ready.
+    Ready(oneshot::Sender<()>),
+    Ping(PeerId, oneshot::Sender<Result<Duration, PingError>>),
+    /// Makes the driver drain and stop.
+    Shutdown,
+}
+
+/// Questions waiting for the driver; whoever asks more waits.
+pub(crate) const COMMANDS: usize = 64;

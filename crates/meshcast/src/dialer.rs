@@ -1,0 +1,298 @@
+//! Whom to dial, and when: seeds for ever, members that others told of while there is hope.
+//!
+//! A state machine without sockets: time and seed are arguments. Waits grow with each failure and are drawn
+//! evenly between nothing and the current maximum ("full jitter"), so that a fleet that lost a node does not
+//! come back to it in step.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use meshcast_proto::Time;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+/// Decides whom to dial.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    me: PeerId,
+    rng: StdRng,
+    seeds: Vec<Seed>,
+    members: BTreeMap<PeerId, Member>,
+    connected: BTreeSet<PeerId>,
+    outputs: VecDeque<Dial>,
+}
+
+/// An address the user gave. With a DNS name it stands for all addresses the name has.
+#[derive(Debug)]
+struct Seed {
+    given: Multiaddr,
+    /// Its addresses; just itself without a DNS name.
+    targets: BTreeMap<Multiaddr, Target>,
+    /// When to look its DNS name up again.
+    lookup: Option<Retry>,
+    /// Whether every address was tried, or the name does not resolve.
+    tried: bool,
+}
+
+/// A member that another member told of.
+#[derive(Debug)]
+struct Member {
+    addresses: Vec<Multiaddr>,
+    target: Target,
+    /// When it was last connected or heard of.
+    seen: Time,
+}
+
+/// Something to dial.
+#[derive(Debug)]
+struct Target {
+    state: State,
+    retry: Retry,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// To be dialled when the retry is due.
+    Waiting,
+    /// Being dialled.
+    Dialling,
+    /// Known to lead to this peer, which is connected (or was, when the next dial shows).
+    Reaches(PeerId),
+    /// Leads to this node.
+    Ourselves,
+}
+
+/// When to try again.
+#[derive(Debug)]
+struct Retry {
+    due: Time,
+    failures: u32,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Dial {
+    /// Dial an address, whoever answers, and tell the outcome by `handle_seed_*`.
+    Address(SeedId, Multiaddr),
+    /// Dial a member, and tell the outcome by [`Dialer::handle_member_failed`].
+    Member(PeerId, Vec<Multiaddr>),
+    /// Look up a DNS name, and tell the outcome by [`Dialer::handle_resolved`].
+    Resolve(SeedId, Multiaddr),
+}
+
+/// Names a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SeedId(usize);
+
+impl Dialer {
+    pub(crate) fn new(me: PeerId, seeds: Vec<Multiaddr>, seed: u64, now: Time) -> Self {
+        let seeds = seeds.into_iter().map(|given| Seed::new(given, now)).collect();
+        Self {
+            me,
+            rng: StdRng::seed_from_u64(seed),
+            seeds,
+            members: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Dials whatever is due.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        for (id, seed) in self.seeds.iter_mut().enumerate().map(|(id, seed)| (SeedId(id), seed)) {
+            if let Some(lookup) = &mut seed.lookup
+                && lookup.due <= now
+            {
+                lookup.due = now + LOOKUP_INTERVAL;
+                self.outputs.push_back(Dial::Resolve(id, seed.given.clone()));
+            }
+            for (address, target) in &mut seed.targets {
+                if target.is_due(now) {
+                    target.state = State::Dialling;
+                    self.outputs.push_back(Dial::Address(id, address.clone()));
+                }
+            }
+        }
+        self.members.retain(|peer, member| {
+            self.connected.contains(peer) || now.saturating_since(member.seen) < FORGET_MEMBER
+        });
+        for (peer, member) in &mut self.members {
+            if member.target.is_due(now) && !self.connected.contains(peer) {
+                member.target.state = State::Dialling;
+                self.outputs.push_back(Dial::Member(*peer, member.addresses.clone()));
+            }
+        }
+    }
+
+    /// A DNS name was looked up; empty if it has no address.
+    pub(crate) fn handle_resolved(&mut self, seed: SeedId, addresses: Vec<Multiaddr>, now: Time) {
+        let Some(seed) = self.seeds.get_mut(seed.0) else { return };
+        // An answer replaces the one before, but a failed look-up does not forget what is still dialled.
+        if addresses.is_empty() {
+            seed.tried = true;
+            return;
+        }
+        seed.targets.retain(|address, _| addresses.contains(address));
+        for address in addresses.into_iter().take(MAX_ADDRESSES) {
+            seed.targets.entry(address).or_insert_with(|| Target::new(now));
+        }
+    }
+
+    /// The dial of a seed's address led to this peer.
+    pub(crate) fn handle_seed_reached(&mut self, seed: SeedId, address: &Multiaddr, peer: PeerId) {
+        self.conclude(seed, address, |target, _| target.state = State::Reaches(peer));
+    }
+
+    /// The dial of a seed's address led to this node itself.
+    pub(crate) fn handle_seed_is_us(&mut self, seed: SeedId, address: &Multiaddr, now: Time) {
+        self.conclude(seed, address, |target, _| {
+            target.state = State::Ourselves;
+            target.retry.due = now + RETRY_OURSELVES;
+        });
+    }
+
+    /// The dial of a seed's address failed.
+    pub(crate) fn handle_seed_failed(&mut self, seed: SeedId, address: &Multiaddr, now: Time) {
+        self.conclude(seed, address, |target, rng| target.fail(rng, now));
+    }
+
+    /// The dial of a member failed. `gone` if another process answers there now.
+    pub(crate) fn handle_member_failed(&mut self, peer: PeerId, gone: bool, now: Time) {
+        if gone {
+            self.members.remove(&peer);
+        } else if let Some(member) = self.members.get_mut(&peer) {
+            member.target.fail(&mut self.rng, now);
+        }
+    }
+
+    /// A peer is connected, whoever dialled.
+    pub(crate) fn handle_connected(&mut self, peer: PeerId, now: Time) {
+        self.connected.insert(peer);
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.seen = now;
+            member.target.state = State::Reaches(peer);
+        }
+    }
+
+    /// The last connection to a peer is gone.
+    pub(crate) fn handle_disconnected(&mut self, peer: PeerId, now: Time) {
+        self.connected.remove(&peer);
+        let first = self.first_wait(&peer);
+        let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
+        for target in seeds.filter(|target| target.state == State::Reaches(peer)) {
+            *target = Target::new(now + jitter(&mut self.rng, BASE_WAIT));
+        }
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.seen = now;
+            member.target = Target::new(now + first + jitter(&mut self.rng, BASE_WAIT));
+        }
+    }
+
+    /// Somebody tells where a member can be dialled.
+    pub(crate) fn handle_member(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>, now: Time) {
+        if peer == self.me || addresses.is_empty() {
+            return;
+        }
+        addresses.truncate(MAX_ADDRESSES);
+        if let Some(known) = self.members.get_mut(&peer) {
+            known.addresses = addresses;
+            return;
+        }
+        if self.members.len() >= MAX_MEMBERS {
+            return;
+        }
+        let mut target = Target::new(now + self.first_wait(&peer));
+        if self.connected.contains(&peer) {
+            target.state = State::Reaches(peer);
+        }
+        self.members.insert(peer, Member { addresses, target, seen: now });
+    }
+
+    /// Whom to dial next, until there is nobody.
+    pub(crate) fn poll_output(&mut self) -> Option<Dial> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        let lookups = self.seeds.iter().filter_map(|seed| seed.lookup.as_ref().map(|retry| retry.due));
+        let seeds = self.seeds.iter().flat_map(|seed| seed.targets.values()).filter_map(Target::due);
+        let members = self.members.iter().filter(|(peer, _)| !self.connected.contains(peer));
+        lookups.chain(seeds).chain(members.filter_map(|(_, member)| member.target.due())).min()
+    }
+
+    /// Whether every seed was tried once.
+    pub(crate) fn seeds_tried(&self) -> bool {
+        self.seeds.iter().all(|seed| seed.tried)
+    }
+
+    /// Of two nodes that both learn of the other, the one with the smaller id dials at once; the other gives
+    /// it a head start, so that they do not meet half-way.
+    fn first_wait(&self, peer: &PeerId) -> Duration {
+        if self.me < *peer { Duration::ZERO } else { HEAD_START }
+    }
+
+    fn conclude(&mut self, seed: SeedId, address: &Multiaddr, outcome: impl FnOnce(&mut Target, &mut StdRng)) {
+        let Some(seed) = self.seeds.get_mut(seed.0) else { return };
+        if let Some(target) = seed.targets.get_mut(address) {
+            outcome(target, &mut self.rng);
+        }
+        seed.tried |= seed.targets.values().all(|target| target.state != State::Dialling);
+    }
+}
+
+impl Seed {
+    fn new(given: Multiaddr, now: Time) -> Self {
+        let named = given
+            .iter()
+            .any(|part| matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)));
+        let targets = if named { BTreeMap::new() } else { BTreeMap::from([(given.clone(), Target::new(now))]) };
+        Self { given, targets, lookup: named.then_some(Retry { due: now, failures: 0 }), tried: false }
+    }
+}
+
+impl Target {
+    fn new(due: Time) -> Self {
+        Self { state: State::Waiting, retry: Retry { due, failures: 0 } }
+    }
+
+    fn due(&self) -> Option<Time> {
+        matches!(self.state, State::Waiting | State::Ourselves).then_some(self.retry.due)
+    }
+
+    fn is_due(&self, now: Time) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+
+    fn fail(&mut self, rng: &mut StdRng, now: Time) {
+        let longest = BASE_WAIT.saturating_mul(1 << self.retry.failures.min(16)).min(LONGEST_WAIT);
+        self.state = State::Waiting;
+        self.retry.due = now + SHORTEST_WAIT + jitter(rng, longest);
+        self.retry.failures += 1;
+    }
+}
+
+fn jitter(rng: &mut StdRng, longest: Duration) -> Duration {
+    longest.mul_f64(rng.random())
+}
+
+/// The first wait is drawn from up to this.
+const BASE_WAIT: Duration = Duration::from_millis(250);
+/// No wait is drawn from more: a seed that comes back is found within this.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// No wait is shorter: a refusing port must not be hammered.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+/// How long the node with the larger id waits for the other to dial.
+const HEAD_START: Duration = Duration::from_secs(2);
+/// DNS names are looked up this often: a fleet changes its addresses without telling.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
+/// An address that leads to ourselves is tried again after this: it may be given to another machine.
+const RETRY_OURSELVES: Duration = Duration::from_secs(60);
+/// A member that was not reached for this long is gone: as long as messages are kept for it.
+const FORGET_MEMBER: Duration = Duration::from_secs(600);
+/// Members remembered, connected or not, at about 500 bytes each.
+const MAX_MEMBERS: usize = 4096;
+/// Addresses tried for one member or name.
+pub(crate) const MAX_ADDRESSES: usize = 16;

@@ -1,0 +1,407 @@
+//! The one task that owns the swarm and the engine.
+//!
+//! Inside its loop nothing awaits a consumer: what goes to channels goes into bounded rings, what goes to
+//! peers into bounded queues, and what does not fit is counted and told.
+
+mod connections;
+mod snapshot;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt};
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    gossipsub::{self, IdentTopic, PublishError},
+    swarm::{ConnectionId, SwarmEvent},
+};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    task::JoinSet,
+    time::sleep_until,
+};
+
+use crate::{
+    behaviour::{Behaviour, BehaviourEvent},
+    channel::{Hub, Item, Missed, Section},
+    clock::{Clock, wall_time},
+    command::Command,
+    dialer::{Dialer, SeedId},
+    error::PingError,
+    event::NodeEvent,
+    gate::Admitted,
+    inspect::Counters,
+    peers::Peers,
+    registry::Registry,
+    verifier::SharedVerifier,
+};
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) me: Arc<Member>,
+    pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) engine: Engine,
+    pub(crate) dialer: Dialer,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) verifier: SharedVerifier,
+    pub(crate) admitted: Admitted,
+    pub(crate) clock: Clock,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) stopped: watch::Sender<bool>,
+    pub(crate) max_peers: u32,
+}
+
+/// The driver; [`Self::run`] is the task.
+pub(crate) struct Driver {
+    parts: Parts,
+    started: meshcast_proto::WallTime,
+    peers: Peers,
+    channels: HashMap<ChannelName, Channel>,
+    /// Dials of seeds that are under way.
+    dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
+    /// DNS look-ups under way, at most one a seed.
+    lookups: JoinSet<(SeedId, Vec<Multiaddr>)>,
+    /// Who waits for the node to be ready.
+    awaiting_ready: Vec<oneshot::Sender<()>>,
+    pings: Vec<Ping>,
+    next_ping: u64,
+    /// What is counted here; the engine and others count the rest.
+    counters: Counters,
+    /// When a frame was last given to gossip.
+    last_publish: Option<Time>,
+    next_check: Time,
+}
+
+/// A channel that gossip is subscribed to.
+struct Channel {
+    hub: Arc<Hub>,
+    topic: IdentTopic,
+    /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and joining
+    /// again at once would leave it without links for longer.
+    vacant_since: Option<Time>,
+}
+
+/// A question for a sign of life on the way.
+struct Ping {
+    number: u64,
+    peer: PeerId,
+    sent: Time,
+    answer: oneshot::Sender<Result<Duration, PingError>>,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let me = *parts.swarm.local_peer_id();
+        Self {
+            started: wall_time(),
+            peers: Peers::new(me),
+            channels: HashMap::new(),
+            dials: HashMap::new(),
+            lookups: JoinSet::new(),
+            awaiting_ready: Vec::new(),
+            pings: Vec::new(),
+            next_ping: 0,
+            counters: Counters::default(),
+            last_publish: None,
+            next_check: parts.clock.now(),
+            parts,
+        }
+    }
+
+    /// Drives the node until it is told to stop or all its handles are gone.
+    pub(crate) async fn run(mut self) {
+        let registry = Arc::clone(&self.parts.registry);
+        loop {
+            self.follow_registry();
+            self.handle_timeouts();
+            self.check_ready();
+            let deadline = self.parts.clock.instant(self.poll_timeout());
+            // Not biased: posts, peers and time take turns, so that none starves another.
+            tokio::select! {
+                command = self.parts.commands.recv() => match command {
+                    Some(Command::Shutdown) | None => break,
+                    Some(command) => self.handle_command(command),
+                },
+                () = registry.rung() => {}
+                event = self.parts.swarm.select_next_some() => {
+                    self.handle_event(event);
+                    self.handle_ready_events();
+                }
+                Some(Ok((seed, addresses))) = self.lookups.join_next() => {
+                    let now = self.parts.clock.now();
+                    self.parts.dialer.handle_resolved(seed, addresses, now);
+                }
+                () = sleep_until(deadline) => {}
+            }
+        }
+        self.wind_down().await;
+    }
+
+    /// Takes in what the swarm has ready, up to a bound, without going through the loop for each.
+    fn handle_ready_events(&mut self) {
+        for _ in 1..EVENTS_A_TURN {
+            match self.parts.swarm.select_next_some().now_or_never() {
+                Some(event) => self.handle_event(event),
+                None => break,
+            }
+        }
+    }
+
+    /// Opens and closes what handles opened and closed, and sends what they posted.
+    fn follow_registry(&mut self) {
+        for hub in self.parts.registry.take_changed() {
+            self.follow_hub(hub);
+        }
+        for _ in 0..SECTIONS_A_TURN {
+            let Some(hub) = self.parts.registry.take_ready() else { break };
+            let (section, more) = hub.take_section();
+            if more {
+                // Behind the others, so that a busy channel does not starve a quiet one.
+                self.parts.registry.ready(&hub);
+            }
+            if let Some(section) = section {
+                self.post(&hub, section);
+            }
+        }
+    }
+
+    fn follow_hub(&mut self, hub: Arc<Hub>) {
+        let now = self.parts.clock.now();
+        let open = hub.objects() > 0;
+        if let Some(channel) = self.channels.get_mut(hub.name()) {
+            channel.hub = hub;
+            channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
+            return;
+        }
+        if let Err(error) = self.parts.engine.handle_open(hub.name()) {
+            // The registry counts names as the engine does, so this does not happen.
+            tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
+            return;
+        }
+        let topic = self.parts.verifier.topic(hub.name());
+        let behaviour = self.parts.swarm.behaviour_mut();
+        behaviour.score_topic(topic.clone());
+        if let Err(error) = behaviour.gossip.subscribe(&topic) {
+            tracing::error!(%error, channel = ?hub.name(), "gossip does not subscribe");
+        }
+        tracing::debug!(channel = ?hub.name(), %topic, "opened");
+        let vacant_since = (!open).then_some(now);
+        self.channels.insert(hub.name().clone(), Channel { hub, topic, vacant_since });
+    }
+
+    fn post(&mut self, hub: &Arc<Hub>, section: Section) {
+        if !self.channels.contains_key(hub.name()) {
+            // Opened, posted to and closed before this turn.
+            self.follow_hub(Arc::clone(hub));
+        }
+        let (now, wall) = (self.parts.clock.now(), wall_time());
+        match self.parts.engine.handle_post(hub.name(), &section.records, now, wall) {
+            Ok(seqs) => {
+                tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "posted");
+                let posters = Arc::new(section.posters(seqs));
+                self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
+            }
+            // The section was made for a frame, so this does not happen.
+            Err(error) => tracing::error!(%error, channel = ?hub.name(), "a post was lost"),
+        }
+    }
+
+    fn handle_frame(&mut self, data: Vec<u8>) {
+        // Gossip hands over only what the verifier accepted.
+        let Ok(frame) = Frame::decode(data.into()) else { return };
+        let Ok(member) = self.parts.verifier.member_of(&frame) else { return };
+        tracing::trace!(?frame, "heard");
+        self.parts.engine.handle_frame(frame, &member, self.parts.clock.now());
+        self.drain_engine(|delivery| Item::Values(delivery, None));
+    }
+
+    /// Does what the engine wants done. `item` makes of a delivery what channels read.
+    fn drain_engine(&mut self, item: impl Fn(meshcast_proto::Delivery) -> Item) {
+        while let Some(output) = self.parts.engine.poll_output() {
+            match output {
+                Output::Publish(frame) => self.publish(&frame),
+                Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
+                Output::Missed(channel, gap) => {
+                    tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
+                        reason = ?gap.reason, "gap");
+                    let reason = gap.reason.into();
+                    self.deliver(&channel, Item::Missed(Missed { member: gap.member, seqs: gap.missed, reason }));
+                }
+            }
+        }
+    }
+
+    fn deliver(&self, channel: &ChannelName, item: Item) {
+        if let Some(channel) = self.channels.get(channel) {
+            channel.hub.deliver(item);
+        }
+    }
+
+    fn publish(&mut self, frame: &Frame) {
+        let Some(channel) = self.channels.get(frame.channel()) else { return };
+        let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
+        match gossip.publish(channel.topic.hash(), frame.bytes().to_vec()) {
+            Ok(_) => self.last_publish = Some(self.parts.clock.now()),
+            // Zero peers is success.
+            Err(PublishError::NoPeersSubscribedToTopic) => self.counters.frames_without_peer += 1,
+            Err(error) => {
+                self.counters.frames_refused += 1;
+                tracing::warn!(%error, ?frame, "gossip refused a frame");
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.handle_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Link(event)) => self.handle_link(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.handle_ping(event),
+            other => self.handle_connection_event(other),
+        }
+    }
+
+    fn handle_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { message, .. } => self.handle_frame(message.data),
+            gossipsub::Event::SlowPeer { peer_id, failed_messages } => {
+                let dropped = failed_messages.priority + failed_messages.non_priority;
+                self.counters.slow_peer += 1;
+                tracing::warn!(peer = %peer_id, dropped, "gossip dropped frames to a slow peer");
+                self.emit(NodeEvent::Slow { peer: peer_id, dropped });
+            }
+            gossipsub::Event::Subscribed { peer_id, topic } => {
+                tracing::debug!(peer = %peer_id, %topic, "subscribed");
+            }
+            gossipsub::Event::Unsubscribed { peer_id, topic } => {
+                tracing::debug!(peer = %peer_id, %topic, "unsubscribed");
+            }
+            gossipsub::Event::GossipsubNotSupported { peer_id } => {
+                tracing::error!(peer = %peer_id, "a member does not speak gossip");
+            }
+        }
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = self.parts.clock.now();
+        if self.parts.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.parts.engine.handle_timeout(now);
+            self.drain_engine(|delivery| Item::Values(delivery, None));
+        }
+        self.dial(now);
+        for connection in self.peers.take_surplus(now) {
+            tracing::debug!(%connection, "closing a connection that doubles another");
+            self.parts.swarm.close_connection(connection);
+        }
+        if self.next_check <= now {
+            self.next_check = now + CHECK_INTERVAL;
+            self.drop_vacant_channels(now);
+            self.cut_forgers();
+            self.expire_pings(now);
+        }
+    }
+
+    fn poll_timeout(&mut self) -> Time {
+        let soon = self.peers.surplus_due();
+        let parts = [self.parts.engine.poll_timeout(), self.parts.dialer.poll_timeout(), soon];
+        parts.into_iter().flatten().fold(self.next_check, Time::min)
+    }
+
+    fn drop_vacant_channels(&mut self, now: Time) {
+        let over = |channel: &Channel| channel.vacant_since.is_some_and(|since| since + LINGER <= now);
+        let vacant: Vec<ChannelName> =
+            self.channels.iter().filter(|(_, channel)| over(channel)).map(|(name, _)| name.clone()).collect();
+        for name in vacant {
+            if !self.parts.registry.remove_vacant(&name) {
+                continue;
+            }
+            if let Some(channel) = self.channels.remove(&name) {
+                self.parts.engine.handle_close(&name);
+                self.parts.swarm.behaviour_mut().gossip.unsubscribe(&channel.topic);
+                self.parts.registry.stats().unread(channel.hub.load().unread);
+                tracing::debug!(channel = ?name, "left");
+            }
+        }
+    }
+
+    /// Sends what is queued, gives it a moment to leave, and lets go of everything.
+    async fn wind_down(mut self) {
+        let registry = Arc::clone(&self.parts.registry);
+        registry.refuse_posts();
+        while registry.has_ready() {
+            self.follow_registry();
+            self.handle_ready_events();
+        }
+        registry.stop();
+        let now = self.parts.clock.now();
+        if self.last_publish.is_some_and(|last| now.saturating_since(last) < FLUSH) {
+            let deadline = self.parts.clock.instant(now + FLUSH);
+            while let Ok(event) = tokio::time::timeout_at(deadline, self.parts.swarm.select_next_some()).await {
+                self.handle_event(event);
+            }
+        }
+        tracing::info!("stopped");
+        self.parts.stopped.send_replace(true);
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        // An answer that nobody waits for any more is dropped.
+        match command {
+            Command::Inspect(answer) => drop(answer.send(self.snapshot())),
+            Command::Ready(answer) => self.awaiting_ready.push(answer),
+            Command::Ping(peer, answer) => self.send_ping(peer, answer),
+            Command::Shutdown => {}
+        }
+    }
+
+    fn check_ready(&mut self) {
+        self.awaiting_ready.retain(|answer| !answer.is_closed());
+        if !self.awaiting_ready.is_empty() && self.is_ready() {
+            self.awaiting_ready.drain(..).for_each(|answer| drop(answer.send(())));
+        }
+    }
+
+    /// Listening is done before the driver starts. What remains: the seeds were tried, everybody connected
+    /// has announced its channels (or has had the time to), and gossip has a link on every shared channel.
+    fn is_ready(&self) -> bool {
+        let now = self.parts.clock.now();
+        let gossip = &self.parts.swarm.behaviour().gossip;
+        let announced: HashMap<PeerId, Vec<_>> = gossip.all_peers().map(|(peer, topics)| (*peer, topics)).collect();
+        let heard = |peer: &PeerId| announced.get(peer).is_some_and(|topics| !topics.is_empty());
+        let all_heard =
+            self.peers.iter().all(|(id, peer)| heard(id) || peer.since + ANNOUNCEMENT <= now);
+        let meshed = |topic: &IdentTopic| {
+            let hash = topic.hash();
+            let shared = announced.values().flatten().any(|announced| **announced == hash);
+            !shared || gossip.mesh_peers(&hash).next().is_some()
+        };
+        self.parts.dialer.seeds_tried() && all_heard && self.channels.values().all(|channel| meshed(&channel.topic))
+    }
+
+    fn emit(&self, event: NodeEvent) {
+        // An error means that nobody listens.
+        let _ = self.parts.events.send(event);
+    }
+}
+
+/// Sections sent before the swarm is polled again: 1 MiB.
+const SECTIONS_A_TURN: usize = 16;
+
+/// Events taken in before posts are looked at again.
+const EVENTS_A_TURN: usize = 64;
+
+/// For how long a channel that was closed stays subscribed.
+const LINGER: Duration = Duration::from_secs(120);
+
+/// For how long a node that stops gives its last frames to leave.
+const FLUSH: Duration = Duration::from_millis(250);
+
+/// How often what has no deadline of its own is looked at.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a connected peer that announces no channel is waited for: it may have none.
+const ANNOUNCEMENT: Duration = Duration::from_millis(500);

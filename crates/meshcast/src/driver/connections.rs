@@ -1,0 +1,331 @@
+//! Peers come and go: dialling, admission, addresses, signs of life.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use libp2p::{
+    Multiaddr, PeerId,
+    core::ConnectedPoint,
+    multiaddr::Protocol,
+    ping,
+    swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
+};
+use meshcast_proto::{MemberAddresses, SyncMessage, Time};
+use tokio::sync::oneshot;
+
+use super::{Driver, Ping};
+use crate::{
+    behaviour::{BehaviourEvent, GRAYLIST},
+    clock::wall_time,
+    dialer::{Dial, MAX_ADDRESSES, SeedId},
+    error::PingError,
+    event::NodeEvent,
+    gate::refusal_reason,
+    inspect::Direction,
+    link::LinkEvent,
+    peers::is_loopback,
+    transport::{peer_id, sender},
+};
+
+impl Driver {
+    /// Dials whom the dialer says.
+    pub(super) fn dial(&mut self, now: Time) {
+        if self.parts.dialer.poll_timeout().is_some_and(|due| due <= now) {
+            self.parts.dialer.handle_timeout(now);
+        }
+        while let Some(dial) = self.parts.dialer.poll_output() {
+            match dial {
+                Dial::Resolve(seed, name) => {
+                    self.lookups.spawn(async move { (seed, resolve(&name).await) });
+                }
+                Dial::Address(seed, address) => {
+                    let options = DialOpts::unknown_peer_id().address(address.clone()).build();
+                    self.dials.insert(options.connection_id(), (seed, address));
+                    self.start_dial(options);
+                }
+                Dial::Member(peer, addresses) => {
+                    self.start_dial(DialOpts::peer_id(peer).addresses(addresses).build());
+                }
+            }
+        }
+    }
+
+    fn start_dial(&mut self, options: DialOpts) {
+        let (connection, peer) = (options.connection_id(), options.get_peer_id());
+        // What is wrong at once is not reported as an event.
+        if let Err(error) = self.parts.swarm.dial(options) {
+            self.handle_dial_failed(connection, peer, &error);
+        }
+    }
+
+    pub(super) fn handle_connection_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.handle_established(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+                let now = self.parts.clock.now();
+                if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
+                    let reason = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
+                    tracing::info!(peer = %peer_id, name = %peer.member.credential().name, reason, "disconnected");
+                    self.parts.dialer.handle_disconnected(peer_id, now);
+                    self.emit(NodeEvent::Disconnected { peer: peer_id, reason });
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error, .. } => {
+                self.handle_dial_failed(connection_id, peer_id, &error);
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => match refusal_reason(&error) {
+                Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason.to_string()),
+                None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
+            },
+            SwarmEvent::NewListenAddr { address, .. } => {
+                tracing::info!(%address, "listening");
+                self.emit(NodeEvent::Listening(address));
+                self.announce_myself();
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                tracing::info!(%address, "no longer listening");
+                self.announce_myself();
+            }
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                tracing::error!(?addresses, ?reason, "a listener is closed");
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
+            _ => {}
+        }
+    }
+
+    fn handle_established(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let (now, wall) = (self.parts.clock.now(), wall_time());
+        let dialled = self.dials.remove(&connection);
+        // Without an entry the connection is gone already, and its end is the next event.
+        let Some(member) = self.parts.admitted.get(&peer) else { return };
+        if let Some((seed, address)) = dialled {
+            self.parts.dialer.handle_seed_reached(seed, &address, peer);
+        }
+        let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
+        let remote = endpoint.get_remote_address().clone();
+        let credential = member.credential().clone();
+        if self.peers.handle_established(peer, member, (connection, direction, remote), now, wall) {
+            let (name, region) = (credential.name, credential.region);
+            tracing::info!(peer = %peer, %name, %region, ?direction, "connected");
+            self.parts.dialer.handle_connected(peer, now);
+            self.emit(NodeEvent::Connected { peer, name, region, direction });
+        }
+    }
+
+    fn handle_dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        let now = self.parts.clock.now();
+        if let Some(reason) = refusal_reason(error) {
+            let address = match error {
+                DialError::Transport(errors) => errors.first().map(|(address, _)| address.clone()),
+                _ => None,
+            };
+            self.refused(address.unwrap_or_else(Multiaddr::empty), Direction::Outbound, reason.to_string());
+        } else {
+            tracing::debug!(%error, "a dial failed");
+        }
+        let dialer = &mut self.parts.dialer;
+        match (self.dials.remove(&connection), error) {
+            (Some((seed, address)), DialError::LocalPeerId { .. }) => dialer.handle_seed_is_us(seed, &address, now),
+            (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, now),
+            (None, _) => {
+                if let Some(peer) = peer {
+                    let gone = matches!(error, DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. });
+                    dialer.handle_member_failed(peer, gone, now);
+                }
+            }
+        }
+    }
+
+    fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
+        self.counters.refused += 1;
+        tracing::warn!(%address, ?direction, reason, "refused at the gate");
+        self.emit(NodeEvent::Refused { address, direction, reason });
+    }
+
+    pub(super) fn handle_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Opened { peer } => self.send_members(peer),
+            LinkEvent::Message { peer, bytes } => match SyncMessage::decode(&bytes) {
+                Ok(message) => self.handle_sync(peer, message),
+                Err(error) => {
+                    tracing::warn!(%peer, %error, "a member sends what nobody can read");
+                    self.counters.frames_invalid += 1;
+                }
+            },
+            LinkEvent::Closed { peer, connection, reason } => {
+                tracing::debug!(%peer, %reason, "link closed");
+                if reason.is_final() {
+                    self.parts.swarm.close_connection(connection);
+                }
+            }
+            LinkEvent::Writable { .. } => {}
+        }
+    }
+
+    fn handle_sync(&mut self, peer: PeerId, message: SyncMessage) {
+        match message {
+            SyncMessage::Members(members) => self.handle_members(peer, &members),
+            SyncMessage::Ping(number) => self.send_sync(peer, &SyncMessage::Pong(number)),
+            SyncMessage::Pong(number) => {
+                let now = self.parts.clock.now();
+                let answered = |ping: &Ping| ping.number == number && ping.peer == peer;
+                if let Some(index) = self.pings.iter().position(answered) {
+                    let ping = self.pings.swap_remove(index);
+                    // Whoever asked may have left.
+                    let _ = ping.answer.send(Ok(now.saturating_since(ping.sent)));
+                }
+            }
+        }
+    }
+
+    fn handle_members(&mut self, from: PeerId, members: &[MemberAddresses]) {
+        let now = self.parts.clock.now();
+        for member in members {
+            let peer = peer_id(member.sender);
+            let parsed = member.addresses.iter().take(MAX_ADDRESSES);
+            let addresses: Vec<_> = parsed.filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok()).collect();
+            if peer == from && self.peers.handle_addresses(peer, &addresses) {
+                self.spread(peer);
+            }
+            self.parts.dialer.handle_member(peer, addresses, now);
+        }
+    }
+
+    /// Tells a peer of everybody.
+    fn send_members(&mut self, to: PeerId) {
+        let Some(local) = self.peers.get(&to).map(|peer| peer.is_local()) else { return };
+        let mut members = vec![self.myself(local)];
+        let others = self.peers.iter().filter(|(peer, _)| **peer != to);
+        members.extend(others.filter_map(|(peer, known)| entry(*peer, &known.addresses, local)));
+        self.send_sync(to, &SyncMessage::Members(members));
+    }
+
+    /// Tells everybody of a peer that said something new of itself.
+    fn spread(&mut self, news: PeerId) {
+        let Some(addresses) = self.peers.get(&news).map(|peer| peer.addresses.clone()) else { return };
+        let others: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(peer, _)| **peer != news)
+            .map(|(peer, known)| (*peer, known.is_local()))
+            .collect();
+        for (peer, local) in others {
+            if let Some(entry) = entry(news, &addresses, local) {
+                self.send_sync(peer, &SyncMessage::Members(vec![entry]));
+            }
+        }
+    }
+
+    fn announce_myself(&mut self) {
+        let peers: Vec<_> = self.peers.iter().map(|(peer, known)| (*peer, known.is_local())).collect();
+        for (peer, local) in peers {
+            let myself = self.myself(local);
+            self.send_sync(peer, &SyncMessage::Members(vec![myself]));
+        }
+    }
+
+    fn myself(&self, local: bool) -> MemberAddresses {
+        let listening = self.parts.swarm.listeners().filter(|address| local || !is_loopback(address));
+        let addresses = listening.take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect();
+        MemberAddresses { sender: self.parts.me.sender(), addresses }
+    }
+
+    fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
+        let sent = self.parts.swarm.behaviour_mut().link.send(&to, Bytes::from(message.encode()));
+        if let Err(error) = sent {
+            // Addresses are told again at the next connection, a ping times out.
+            tracing::debug!(peer = %to, %error, "a sync message was not sent");
+        }
+    }
+
+    pub(super) fn handle_ping(&mut self, event: ping::Event) {
+        let ping::Event { peer, connection, result } = event;
+        if let Err(error) = &result {
+            tracing::debug!(%peer, %error, "no answer to a ping");
+        }
+        if self.peers.handle_ping(peer, connection, result.ok()) {
+            tracing::warn!(%peer, "closing a connection that does not answer");
+            self.counters.unresponsive += 1;
+            self.parts.swarm.close_connection(connection);
+        }
+    }
+
+    pub(super) fn send_ping(&mut self, peer: PeerId, answer: oneshot::Sender<Result<std::time::Duration, PingError>>) {
+        if self.peers.get(&peer).is_none() || self.pings.len() >= MAX_PINGS {
+            // Whoever asked may have left.
+            let _ = answer.send(Err(PingError::NotConnected(peer)));
+            return;
+        }
+        self.next_ping += 1;
+        let (number, sent) = (self.next_ping, self.parts.clock.now());
+        self.pings.push(Ping { number, peer, sent, answer });
+        self.send_sync(peer, &SyncMessage::Ping(number));
+    }
+
+    pub(super) fn expire_pings(&mut self, now: Time) {
+        for ping in self.pings.extract_if(.., |ping| ping.sent + PING_TIMEOUT <= now) {
+            // Whoever asked may have left.
+            let _ = ping.answer.send(Err(PingError::TimedOut(ping.peer)));
+        }
+    }
+
+    /// Lets go of peers that hand on what no member sent.
+    pub(super) fn cut_forgers(&mut self) {
+        let gossip = &self.parts.swarm.behaviour().gossip;
+        let forger = |peer: &PeerId| gossip.peer_score(peer).is_some_and(|score| score < GRAYLIST);
+        let forgers: Vec<_> = self.peers.iter().map(|(peer, _)| *peer).filter(forger).collect();
+        for peer in forgers {
+            tracing::error!(%peer, "cutting off a peer that forwards forged or malformed frames");
+            // Closes its connections and refuses new ones of this process for as long as we live.
+            self.parts.swarm.behaviour_mut().blocked.block_peer(peer);
+        }
+    }
+}
+
+/// What is said of a member; nothing if it has no address that the listener could use.
+fn entry(peer: PeerId, addresses: &[Multiaddr], local: bool) -> Option<MemberAddresses> {
+    let usable = addresses.iter().filter(|address| local || !is_loopback(address));
+    let addresses: Vec<_> = usable.map(Multiaddr::to_vec).collect();
+    let sender = sender(&peer).filter(|_| !addresses.is_empty())?;
+    Some(MemberAddresses { sender, addresses })
+}
+
+/// All addresses of a DNS name, in place of the name. None if there is no answer in time.
+async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
+    let mut parts = address.iter();
+    let wanted = match parts.next() {
+        Some(Protocol::Dns(name)) => Some((name, true, true)),
+        Some(Protocol::Dns4(name)) => Some((name, true, false)),
+        Some(Protocol::Dns6(name)) => Some((name, false, true)),
+        _ => None,
+    };
+    let Some((name, v4, v6)) = wanted else { return Vec::new() };
+    let rest: Vec<Protocol<'_>> = parts.collect();
+    let lookup = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name.as_ref(), 0)));
+    let found = match lookup.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::debug!(%name, %error, "a seed does not resolve");
+            return Vec::new();
+        }
+        Err(_) => {
+            tracing::debug!(%name, "a seed does not resolve in time");
+            return Vec::new();
+        }
+    };
+    let found = found.map(|socket| socket.ip()).filter(|ip| if ip.is_ipv4() { v4 } else { v6 });
+    let whole = |ip: IpAddr| rest.iter().fold(Multiaddr::from(ip), |address, part| address.with(part.clone()));
+    found.map(whole).collect()
+}
+
+/// How long a DNS name is waited for.
+const LOOKUP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long a [`Node::ping`](crate::Node::ping) waits for its answer.
+const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Pings under way at the same time.
+const MAX_PINGS: usize = 1024;

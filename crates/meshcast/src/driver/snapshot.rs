@@ -1,0 +1,109 @@
+//! What the node looks like, for `inspect`.
+
+use libp2p::PeerId;
+use meshcast_proto::{ChannelName, SenderState};
+
+use super::{Channel, Driver};
+use crate::{
+    inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot},
+    transport::peer_id,
+};
+
+impl Driver {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut channels: Vec<_> = self.channels.iter().map(|(name, channel)| self.channel(name, channel)).collect();
+        channels.sort_by(|a, b| a.name.cmp(&b.name));
+        Snapshot { node: self.node(), peers: self.peers(), channels, counters: self.counters() }
+    }
+
+    fn node(&self) -> NodeInfo {
+        let credential = self.parts.me.credential();
+        NodeInfo {
+            name: credential.name.clone(),
+            region: credential.region.clone(),
+            peer_id: *self.parts.swarm.local_peer_id(),
+            pid: std::process::id(),
+            listen_addresses: self.parts.swarm.listeners().cloned().collect(),
+            started_at: self.started,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        let mine: Vec<_> = self.channels.values().map(|channel| channel.topic.hash()).collect();
+        let gossip = &self.parts.swarm.behaviour().gossip;
+        let shared: std::collections::HashMap<PeerId, usize> = gossip
+            .all_peers()
+            .map(|(peer, topics)| (*peer, topics.into_iter().filter(|topic| mine.contains(topic)).count()))
+            .collect();
+        let info = |(id, peer): (&PeerId, &crate::peers::Peer)| PeerInfo {
+            name: peer.member.credential().name.clone(),
+            region: peer.member.credential().region.clone(),
+            peer_id: *id,
+            addresses: peer.addresses.clone(),
+            rtt: peer.rtt,
+            direction: peer.main().map_or(Direction::Inbound, |connection| connection.direction),
+            connected_since: peer.since_wall,
+            shared_channels: shared.get(id).copied().unwrap_or_default(),
+        };
+        let mut peers: Vec<_> = self.peers.iter().map(info).collect();
+        peers.sort_by(|a, b| (&a.name, a.peer_id).cmp(&(&b.name, b.peer_id)));
+        peers
+    }
+
+    fn channel(&self, name: &ChannelName, channel: &Channel) -> ChannelInfo {
+        let gossip = &self.parts.swarm.behaviour().gossip;
+        let topic = channel.topic.hash();
+        let announced = gossip.all_peers().filter(|(_, topics)| topics.contains(&&topic));
+        let mut subscribers: Vec<PeerId> = announced.map(|(peer, _)| *peer).collect();
+        let mut mesh: Vec<PeerId> = gossip.mesh_peers(&topic).copied().collect();
+        subscribers.sort();
+        mesh.sort();
+        let load = channel.hub.load();
+        let mut senders: Vec<_> = self.parts.engine.senders(name).map(|(_, state)| sender(&state)).collect();
+        senders.sort_by_key(|sender| sender.peer_id);
+        ChannelInfo {
+            name: name.clone(),
+            objects: channel.hub.objects(),
+            subscribers,
+            mesh,
+            senders,
+            outbox_bytes: load.outbox_bytes,
+            unread_bytes: load.unread_bytes,
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        let engine = self.parts.engine.counters();
+        let (undecodable, handler_panics, unread) = self.parts.registry.stats().read();
+        let open: u64 = self.channels.values().map(|channel| channel.hub.load().unread).sum();
+        Counters {
+            posted: engine.posted,
+            frames_posted: engine.frames_posted,
+            frames_accepted: engine.frames_accepted,
+            frames_duplicate: engine.frames_duplicate,
+            frames_unwanted: engine.frames_unwanted,
+            frames_without_room: engine.frames_without_room,
+            frames_invalid: self.counters.frames_invalid + self.parts.verifier.invalid(),
+            delivered: engine.delivered,
+            gaps: engine.gaps,
+            missed: engine.missed,
+            unread: unread + open,
+            undecodable,
+            handler_panics,
+            history_bytes: self.parts.engine.history().bytes(),
+            ..self.counters
+        }
+    }
+}
+
+fn sender(state: &SenderState) -> SenderInfo {
+    let credential = state.member.credential();
+    SenderInfo {
+        name: credential.name.clone(),
+        region: credential.region.clone(),
+        peer_id: peer_id(state.member.sender()),
+        highest_seq: state.newest.get(),
+        delivered_seq: state.next.map(|next| next.get() - 1),
+    }
+}

@@ -1,0 +1,150 @@
+//! The handle of a node.
+
+use std::{sync::Arc, time::Duration};
+
+use libp2p::PeerId;
+use meshcast_proto::{ChannelName, NodeName, Region};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::{
+    NodeBuilder,
+    channel::{BroadcastChannel, Payload},
+    command::Command,
+    error::{Closed, OpenError, PingError},
+    event::{Events, NodeEvent},
+    inspect::Snapshot,
+    registry::Registry,
+};
+
+/// A running node: one member of a mesh.
+///
+/// A cheap handle; clones are the same node. When the last clone is dropped the node sends what is still
+/// queued, leaves and stops, as after [`Self::shutdown`]. Channels do not keep a node running.
+#[derive(Debug, Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) peer_id: PeerId,
+    pub(crate) name: NodeName,
+    pub(crate) region: Region,
+    pub(crate) registry: Arc<Registry>,
+    /// Closing this is what stops the driver when the last handle is dropped.
+    pub(crate) commands: mpsc::Sender<Command>,
+    /// Weak, so that event streams end when the driver has stopped.
+    pub(crate) events: broadcast::WeakSender<NodeEvent>,
+    /// Becomes `true`, or loses its sender, when the driver has stopped.
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+impl Node {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Describes a node to be started.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// Which process it is: made at its start, different at the next.
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.peer_id
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &NodeName {
+        &self.shared.name
+    }
+
+    /// Where it runs.
+    pub fn region(&self) -> &Region {
+        &self.shared.region
+    }
+
+    /// Opens a channel: a new object that receives from this moment on.
+    ///
+    /// `T` is what it carries: any type serde can write and read, the dynamic
+    /// [`Value`](crate::Value), or [`Bytes`](crate::Bytes), which travel as they are.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was opened.
+    pub fn channel<T: Payload>(&self, name: &str) -> Result<BroadcastChannel<T>, OpenError> {
+        let name = ChannelName::new(name)?;
+        self.shared.registry.open(name, BroadcastChannel::new)
+    }
+
+    /// Waits until the node listens, has tried its seeds once, and is either alone or part of the mesh on
+    /// every channel that is open here and at a connected member.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node stopped before.
+    pub async fn ready(&self) -> Result<(), Closed> {
+        self.ask(Command::Ready).await
+    }
+
+    /// What the node looks like now. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node has stopped.
+    pub async fn inspect(&self) -> Result<Snapshot, Closed> {
+        self.ask(Command::Inspect).await
+    }
+
+    /// What happens to the node from now on.
+    pub fn events(&self) -> Events {
+        let receiver = self.shared.events.upgrade().map(|events| events.subscribe());
+        // A node that has stopped has no more events.
+        Events::new(receiver.unwrap_or_else(|| broadcast::channel(1).1))
+    }
+
+    /// Measures the round trip to a connected peer, through its driver and back. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`PingError`].
+    pub async fn ping(&self, peer: PeerId) -> Result<Duration, PingError> {
+        self.ask(|answer| Command::Ping(peer, answer)).await.map_err(|Closed| PingError::Closed)?
+    }
+
+    /// Sends what is still queued, leaves the mesh and stops. Returns when that is done, also if it was
+    /// done before or by another clone.
+    ///
+    /// Cancel-safe: once begun it goes on without being waited for.
+    pub async fn shutdown(&self) {
+        // Refused only by a driver that has stopped.
+        let _ = self.shared.commands.send(Command::Shutdown).await;
+        self.stopped().await;
+    }
+
+    /// Waits until the node has stopped, for whatever reason. Cancel-safe.
+    pub async fn stopped(&self) {
+        // An error means that the driver is gone without a word: stopped as well.
+        let _ = self.shared.stopped.clone().wait_for(|stopped| *stopped).await;
+    }
+
+    /// A handle that does not keep the node running.
+    pub(crate) fn downgrade(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.shared))
+    }
+
+    async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Closed> {
+        let (sender, answer) = oneshot::channel();
+        self.shared.commands.send(question(sender)).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+}
+
+/// A handle that does not keep the node running.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakNode(std::sync::Weak<Shared>);
+
+impl WeakNode {
+    /// The node, unless all its handles are gone.
+    pub(crate) fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(|shared| Node { shared })
+    }
+}

@@ -1,0 +1,182 @@
+//! Who is connected, over which connections, and which of them have to go.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
+use meshcast_proto::{Member, Time, WallTime};
+
+use crate::inspect::Direction;
+
+/// The connected members.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    me: PeerId,
+    peers: BTreeMap<PeerId, Peer>,
+}
+
+/// A connected member.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) member: Arc<Member>,
+    pub(crate) rtt: Option<Duration>,
+    /// Where it says it listens.
+    pub(crate) addresses: Vec<Multiaddr>,
+    /// When it was connected, by both clocks.
+    pub(crate) since: Time,
+    pub(crate) since_wall: WallTime,
+    /// Oldest first; never empty.
+    connections: Vec<Connection>,
+}
+
+/// A connection to a member.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) direction: Direction,
+    pub(crate) remote: Multiaddr,
+    since: Time,
+    closing: bool,
+    /// Pings in a row that were not answered.
+    unanswered: u32,
+}
+
+impl Peers {
+    pub(crate) const fn new(me: PeerId) -> Self {
+        Self { me, peers: BTreeMap::new() }
+    }
+
+    /// A connection is up. `true` if it is the only one to its peer.
+    pub(crate) fn handle_established(
+        &mut self,
+        peer: PeerId,
+        member: Arc<Member>,
+        (id, direction, remote): (ConnectionId, Direction, Multiaddr),
+        now: Time,
+        wall: WallTime,
+    ) -> bool {
+        let connection = Connection { id, direction, remote, since: now, closing: false, unanswered: 0 };
+        let peer = self.peers.entry(peer).or_insert_with(|| Peer {
+            member,
+            rtt: None,
+            addresses: Vec::new(),
+            since: now,
+            since_wall: wall,
+            connections: Vec::new(),
+        });
+        peer.connections.push(connection);
+        peer.connections.len() == 1
+    }
+
+    /// A connection is gone. Returns the peer if it was the last to it.
+    pub(crate) fn handle_closed(&mut self, peer: PeerId, id: ConnectionId) -> Option<Peer> {
+        let known = self.peers.get_mut(&peer)?;
+        known.connections.retain(|connection| connection.id != id);
+        if known.connections.is_empty() { self.peers.remove(&peer) } else { None }
+    }
+
+    /// A ping was answered or not. `true` if the connection is to be closed.
+    pub(crate) fn handle_ping(&mut self, peer: PeerId, id: ConnectionId, rtt: Option<Duration>) -> bool {
+        let Some(peer) = self.peers.get_mut(&peer) else { return false };
+        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == id) else {
+            return false;
+        };
+        match rtt {
+            Some(_) => {
+                connection.unanswered = 0;
+                peer.rtt = rtt;
+            }
+            None => connection.unanswered += 1,
+        }
+        connection.unanswered >= UNANSWERED_PINGS
+    }
+
+    /// A peer said where it listens. `true` if that is news.
+    pub(crate) fn handle_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) -> bool {
+        let Some(peer) = self.peers.get_mut(&peer) else { return false };
+        let news = peer.addresses != addresses;
+        if news {
+            peer.addresses = addresses.to_vec();
+        }
+        news
+    }
+
+    /// Connections that double another one and have done so for long enough, each returned once.
+    ///
+    /// Of two nodes that dialled each other, the connections that the one with the smaller id dialled stay;
+    /// of several dialled by one, the oldest stays, and only the dialler knows which that is. The surplus is
+    /// left open for a while: gossip announces its topics once, on whichever connection is there, and the
+    /// announcement must not be cut off.
+    pub(crate) fn take_surplus(&mut self, now: Time) -> Vec<ConnectionId> {
+        let me = self.me;
+        let surplus = self.peers.iter_mut().flat_map(|(id, peer)| peer.surplus(me < *id));
+        let due = surplus.filter(|connection| connection.since + KEEP_SURPLUS <= now);
+        due.map(|connection| {
+            connection.closing = true;
+            connection.id
+        })
+        .collect()
+    }
+
+    /// When [`Self::take_surplus`] will have something.
+    pub(crate) fn surplus_due(&mut self) -> Option<Time> {
+        let me = self.me;
+        let surplus = self.peers.iter_mut().flat_map(|(id, peer)| peer.surplus(me < *id));
+        surplus.map(|connection| connection.since + KEEP_SURPLUS).min()
+    }
+
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {
+        self.peers.get(peer)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Peer)> {
+        self.peers.iter()
+    }
+}
+
+impl Peer {
+    /// The connection that stays.
+    pub(crate) fn main(&self) -> Option<&Connection> {
+        self.connections.first()
+    }
+
+    /// Whether the peer is on this machine, so that loopback addresses make sense to it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.connections.iter().any(|connection| is_loopback(&connection.remote))
+    }
+
+    /// The connections that are to be closed and are not yet. `mine_stay` if those that this node dialled are
+    /// preferred.
+    fn surplus(&mut self, mine_stay: bool) -> impl Iterator<Item = &mut Connection> {
+        let preferred = if mine_stay { Direction::Outbound } else { Direction::Inbound };
+        let stays = match self.connections.iter().find(|connection| connection.direction == preferred) {
+            Some(oldest) => oldest,
+            None => &self.connections[0],
+        };
+        let (kept, direction) = (stays.id, stays.direction);
+        self.connections.iter_mut().filter(move |connection| {
+            let ours_to_close = connection.direction == Direction::Outbound && connection.id != kept;
+            !connection.closing && (connection.direction != direction || ours_to_close)
+        })
+    }
+}
+
+/// Whether an address is reached only on this machine.
+pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
+    address.iter().any(|part| match part {
+        Protocol::Ip4(ip) => IpAddr::from(ip).is_loopback(),
+        Protocol::Ip6(ip) => ip.is_loopback(),
+        Protocol::Memory(_) => true,
+        _ => false,
+    })
+}
+
+/// How long a connection that doubles another is kept; an announcement takes one round trip.
+const KEEP_SURPLUS: Duration = Duration::from_secs(3);
+
+/// Unanswered pings after which a connection is closed: one may be lost to a pause.
+const UNANSWERED_PINGS: u32 = 2;
