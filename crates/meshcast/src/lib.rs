@@ -1,1 +1,4 @@
 //! placeholder
+
+mod gate;
+mod transport;
