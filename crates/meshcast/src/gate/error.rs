@@ -73,8 +73,13 @@ fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
     if let Some(error) = error.downcast_ref::<noise::Error>() {
         return Some(of_noise(error));
     }
-    if let Some(error) = error.downcast_ref::<NegotiationError>() {
+    if let Some(error) = error.downcast_ref::<ProtocolError>() {
         return Some(of_negotiation(error));
+    }
+    match error.downcast_ref::<NegotiationError>() {
+        Some(NegotiationError::ProtocolError(error)) => return Some(of_negotiation(error)),
+        Some(NegotiationError::Failed) => return Some(GateError::Stranger),
+        None => {}
     }
     match error.downcast_ref::<DialError>() {
         Some(DialError::LocalPeerId { .. }) => return Some(GateError::Reject(Reason::OwnKey)),
@@ -99,17 +104,20 @@ fn inner<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'stati
 
 fn of_noise(error: &noise::Error) -> GateError {
     match error {
-        // The lazy negotiation of the protocol fails within the first read of the handshake.
-        noise::Error::Io(io) => refusal_reason(io).unwrap_or(GateError::HungUp),
-        // With another prologue (another mesh) the first message that is authenticated does not decrypt.
+        // The lazy negotiation of the protocol fails within the first read of the handshake, so look inside first. With
+        // another prologue (another mesh) the first message that is authenticated does not decrypt.
+        noise::Error::Io(io) => refusal_reason(io).unwrap_or(match io.kind() {
+            io::ErrorKind::InvalidData => GateError::Reject(Reason::OtherMesh),
+            _ => GateError::HungUp,
+        }),
         noise::Error::Noise(_) => GateError::Reject(Reason::OtherMesh),
         _ => GateError::Reject(Reason::Malformed),
     }
 }
 
-fn of_negotiation(error: &NegotiationError) -> GateError {
+fn of_negotiation(error: &ProtocolError) -> GateError {
     match error {
-        NegotiationError::ProtocolError(ProtocolError::IoError(_)) => GateError::HungUp,
+        ProtocolError::IoError(_) => GateError::HungUp,
         _ => GateError::Stranger,
     }
 }

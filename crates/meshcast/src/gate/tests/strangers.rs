@@ -23,29 +23,34 @@ type Line = Talk<StreamMuxerBox>;
 #[tokio::test]
 async fn whoever_is_no_node_gets_no_byte_of_ours() {
     let short = Timeouts {
-        connection: Duration::from_millis(300),
+        connection: Duration::from_millis(100),
         ..Timeouts::default()
     };
-    let (address, mut ends) = run(&with_timeouts(&simple("amber", 1, 1), short)).await;
+    let here = simple("amber", 1, 1);
+    let patient = run(&gate(&here)).await;
+    let impatient = run(&with_timeouts(&here, short)).await;
     let handshake = b"\x13/multistream/1.0.0\n\x07/noise\n\x00\x20ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
-    for (says, hangs_up, reason) in [
-        (b"GET / HTTP/1.1\r\n\r\n".as_slice(), false, GateError::Stranger),
-        (b"\x13/multistream/1.0.0\n\x07/noise\n", true, GateError::HungUp),
-        (handshake, true, GateError::HungUp),
-        (&handshake[..40], true, GateError::HungUp),
-        (handshake, false, GateError::Timeout),
-        (b"", true, GateError::HungUp),
-        (b"", false, GateError::Timeout),
-    ] {
-        let heard = shout(socket_addr(&address), says, hangs_up).await;
-        assert_eq!(within(ends.recv()).await, Some(Err(Some(reason))), "{says:?}");
-        assert!(heard.len() < 300, "{heard:?}");
-        for secret in ["amber", REGION, "meshcast", "yamux"] {
-            assert!(
-                !heard
-                    .windows(secret.len())
-                    .any(|heard| heard == secret.as_bytes())
-            );
+    let hang_up = [
+        (b"\x04GET ".as_slice(), GateError::Stranger),
+        (b"\x13/multistream/1.0.0\n\x07/noise\n", GateError::HungUp),
+        (&handshake[..40], GateError::HungUp),
+        (handshake, GateError::HungUp),
+        (b"", GateError::Stranger),
+    ];
+    let stay = [b"GET / HTTP/1.1\r\n\r\n", &handshake[..40], handshake, b""];
+    let stay = stay.map(|says| (says, GateError::Timeout));
+    for ((address, mut ends), cases) in [(patient, &hang_up[..]), (impatient, &stay)] {
+        for &(says, reason) in cases {
+            let heard = shout(socket_addr(&address), says, reason != GateError::Timeout).await;
+            assert_eq!(within(ends.recv()).await, Some(Err(Some(reason))), "{says:?}");
+            assert!(heard.len() < 300, "{heard:?}");
+            for secret in ["amber", REGION, "meshcast", "yamux"] {
+                assert!(
+                    !heard
+                        .windows(secret.len())
+                        .any(|heard| heard == secret.as_bytes())
+                );
+            }
         }
     }
 }
@@ -59,11 +64,10 @@ async fn who_knows_the_mesh_but_is_no_member_gets_a_refusal_and_nothing_else() {
     let mut line = dial(&stranger, &gate, &address).await;
     let stranger = Admission::new(stranger, here.1);
     line.send(&stranger.hello(here.0.sender())).await.expect("sends");
-    expect_refusal(&mut line, &mut ends, Reason::UnknownAuthority).await;
-    // Neither another message nor a stream: those would be `Reject(Malformed)`.
-    let mut buffer = [0; Admission::MAX_LEN];
-    assert_eq!(line.receive(&mut buffer).await, Err(GateError::Closed));
+    expect_only_refusal(&mut line, Reason::UnknownAuthority).await;
     assert_eq!(within(line.refuse(&[])).await, Err(GateError::Closed));
+    let rejected = GateError::Reject(Reason::UnknownAuthority);
+    assert_eq!(within(ends.recv()).await, Some(Err(Some(rejected))));
 }
 
 #[tokio::test]
@@ -76,7 +80,7 @@ async fn a_stolen_credential_opens_nothing() {
     let mut line = dial(&thief.0, &gate, &address).await;
     let hello = stolen(&thief, &victim.0, here.0.sender());
     line.send(&hello).await.expect("sends");
-    expect_refusal(&mut line, &mut ends, Reason::KeyMismatch).await;
+    expect_refusal(line, &mut ends, Reason::KeyMismatch).await;
 
     let (address, mut calls) = answer(&thief.0, &gate).await;
     let mut node = swarm(&gate);
@@ -119,7 +123,7 @@ async fn messages_that_are_too_long_or_senseless_are_refused() {
     ] {
         let mut line = dial(&member, &gate, &address).await;
         line.send(message).await.expect("sends");
-        expect_refusal(&mut line, &mut ends, Reason::Malformed).await;
+        expect_refusal(line, &mut ends, Reason::Malformed).await;
     }
     assert_eq!(gate.admitted().len(), 0);
 }
@@ -309,16 +313,24 @@ async fn answer(identity: &Identity, gate: &Gate) -> (Multiaddr, mpsc::Unbounded
     (address, calls)
 }
 
-/// Both ends must have the reason, and the one who is refused nothing else.
-async fn expect_refusal(line: &mut Line, ends: &mut mpsc::UnboundedReceiver<End>, reason: Reason) {
-    let mut buffer = [0; Admission::MAX_LEN];
-    let message = within(line.receive(&mut buffer)).await.expect("a message");
-    let expected = admission(&simple("any", 1, 50)).refusal(reason);
-    assert_eq!(message, &expected[Admission::PREFIX_LEN..]);
+/// Both ends must have the reason.
+async fn expect_refusal(mut line: Line, ends: &mut mpsc::UnboundedReceiver<End>, reason: Reason) {
+    expect_only_refusal(&mut line, reason).await;
+    // The gate waits for us to hang up.
+    drop(line);
     assert_eq!(
         within(ends.recv()).await,
         Some(Err(Some(GateError::Reject(reason))))
     );
+}
+
+async fn expect_only_refusal(line: &mut Line, reason: Reason) {
+    let mut buffer = [0; Admission::MAX_LEN];
+    let message = within(line.receive(&mut buffer)).await.expect("a message");
+    let expected = admission(&simple("any", 1, 50)).refusal(reason);
+    assert_eq!(message, &expected[Admission::PREFIX_LEN..]);
+    // Neither a byte more nor a stream: those would not be `Closed`.
+    assert_eq!(within(line.receive(&mut buffer)).await, Err(GateError::Closed));
 }
 
 fn admission((identity, trust): &(Identity, Trust)) -> Admission {
