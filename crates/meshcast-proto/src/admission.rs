@@ -14,18 +14,18 @@
 //! refusal  3 · version (2) · reason (1)
 //! ```
 //!
-//! The layout is fixed rather than encoded by the `codec`, because it is what versions that have nothing else in
-//! common read of each other: the kinds, the version in its place and the refusal never change. What follows
-//! the version in a hello belongs to that version.
+//! The layout is fixed rather than encoded by the `codec`, because it is what versions that have nothing
+//! else in common read of each other: the kinds, the version in its place and the refusal never change. What
+//! follows the version in a hello belongs to that version.
 //!
-//! The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the mesh, also where
-//! the transport cannot bind its handshake to it. That the other side holds its key, the transport has proven
-//! already; that is what makes a copied hello useless.
+//! The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the mesh, also
+//! where the transport cannot bind its handshake to it. That the other side holds its key, the transport has
+//! proven already; that is what makes a copied hello useless.
 
 use std::time::Duration;
 
 use crate::{
-    credential::{ChainError, Identity, Member, Trust},
+    credential::{Chain, ChainError, Identity, Member, Trust},
     id::Sender,
     key::MeshId,
     time::WallTime,
@@ -113,7 +113,8 @@ impl Admission {
     /// Reads the hello (without its length) of the holder of the `proven` key.
     ///
     /// # Errors
-    /// [`AdmissionError::Reject`] with what is wrong with it, or [`AdmissionError::Refused`] if it is a refusal.
+    /// [`AdmissionError::Reject`] with what is wrong with it, or [`AdmissionError::Refused`] if it is a
+    /// refusal.
     pub fn check_hello(
         &self,
         message: &[u8],
@@ -293,7 +294,6 @@ fn proof(mesh: MeshId, from: Sender, to: Sender) -> blake3::Hash {
 
 fn message(parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
-    // A hello with the longest chain is far below the limit, and nothing is longer than a hello.
     debug_assert!(body.len() <= Admission::MAX_LEN);
     let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
     [len.to_be_bytes().as_slice(), &body].concat()
@@ -304,13 +304,15 @@ const ACCEPT: u8 = 2;
 const REFUSAL: u8 = 3;
 const PROOF_LEN: usize = 32;
 
+/// Nothing is longer than a hello with the longest chain.
+const _: () = assert!(1 + 2 + PROOF_LEN + Chain::MAX_LEN <= Admission::MAX_LEN);
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{collection, prelude::*};
 
     use super::*;
     use crate::{
-        credential::Chain,
         key::MeshKey,
         name::{NodeName, Region},
     };
@@ -389,11 +391,6 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_hello_is_within_the_limit() {
-        assert!(1 + 2 + PROOF_LEN + Chain::MAX_LEN <= Admission::MAX_LEN);
-    }
-
-    #[test]
     fn the_messages_are_pinned() {
         let (here, there) = (side(1, 1), side(1, 2));
         assert_eq!(here.accept(), [0, 1, 2]);
@@ -408,7 +405,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_gives_an_answer(message in proptest::collection::vec(any::<u8>(), 0..Admission::MAX_LEN)) {
+        fn anything_gives_an_answer(message in collection::vec(any::<u8>(), 0..Admission::MAX_LEN)) {
             let here = side(1, 1);
             prop_assert!(here.check_hello(&message, Sender::new([9; 32]), NOW).is_err());
             prop_assert_eq!(here.check_verdict(&message).is_ok(), message == [ACCEPT]);

@@ -1,6 +1,8 @@
 //! The transport: TCP, secured and multiplexed, with the gate at its end.
 //!
-//! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two spellings of one key.
+//! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two spellings of one
+//! key.
+#![allow(dead_code, reason = "nothing uses the transport yet")]
 
 use std::{error::Error, fmt};
 
@@ -10,12 +12,12 @@ use libp2p::{
     core::{
         ConnectedPoint, Endpoint,
         muxing::StreamMuxerBox,
-        transport::{Boxed, upgrade::Version},
+        transport::{Boxed, timeout::TransportTimeout, upgrade::Version},
     },
     identity::{self, Keypair},
     noise, tcp, yamux,
 };
-use meshcast_proto::{Identity, Sender};
+use meshcast_proto::{Identity, MeshId, Sender};
 
 use crate::gate::{Gate, GateError};
 
@@ -42,8 +44,7 @@ where
 {
     let gate = gate.clone();
     let timeout = gate.timeouts().connection;
-    let prologue = gate.admission().mesh().derive("meshcast v1 noise prologue");
-    let noise = noise::Config::new(&keypair(gate.admission().identity())?)?.with_prologue(prologue.to_vec());
+    let noise = handshake(gate.admission().identity(), gate.admission().mesh())?;
     let gated = base
         // Lazy: the dialer begins the handshake without waiting for the answer to its one proposal.
         .upgrade(Version::V1Lazy)
@@ -56,8 +57,14 @@ where
         })
         .boxed();
     // Boxed before as well, so that the timeout has an error type that `refusal_reason` can name.
-    let timed = libp2p::core::transport::timeout::TransportTimeout::new(gated, timeout);
+    let timed = TransportTimeout::new(gated, timeout);
     Ok(timed.boxed())
+}
+
+/// The handshake of a process, bound to its mesh.
+pub(crate) fn handshake(identity: &Identity, mesh: MeshId) -> Result<noise::Config, SetupError> {
+    let prologue = mesh.derive("meshcast v1 noise prologue");
+    Ok(noise::Config::new(&keypair(identity)?)?.with_prologue(prologue.to_vec()))
 }
 
 /// The key pair of a process in the form libp2p wants it.
@@ -89,7 +96,8 @@ pub(crate) enum SetupError {
     Noise(#[from] noise::Error),
 }
 
-/// Carries a [`GateError`] through libp2p's `Either`, which shows the sources of its errors but not the errors.
+/// Carries a [`GateError`] through libp2p's `Either`, which shows the source of the error in it but not the
+/// error.
 #[derive(Debug)]
 struct NotAdmitted(GateError);
 
@@ -105,7 +113,8 @@ impl Error for NotAdmitted {
     }
 }
 
-/// Who speaks first. Two sides that dial each other at the same moment (hole punching) agree on it beforehand.
+/// Who speaks first. Two sides that dial each other at the same moment (hole punching) agree on it
+/// beforehand.
 fn role(point: &ConnectedPoint) -> Endpoint {
     match point {
         ConnectedPoint::Dialer { role_override, .. } => *role_override,

@@ -16,10 +16,10 @@ use meshcast_proto::{Member, Reason};
 
 /// The members behind the connections that passed the gate. Clones are the same table.
 ///
-/// An entry lives exactly as long as a connection of its peer: each connection [holds](Held) its entry and gives it
-/// up when it is dropped, be it because it closed, because the Swarm denied it, or because the gate's last
-/// message did not arrive. So there is nothing to forget and nothing to evict; only members get in; and over
-/// [`Self::CAPACITY`] further ones are refused.
+/// An entry lives exactly as long as a connection of its peer: each connection [holds](Held) its entry and
+/// gives it up when it is dropped, be it because it closed, because the Swarm denied it, or because the
+/// gate's last message did not arrive. So there is nothing to forget and nothing to evict. Only members get
+/// in, and over [`Self::CAPACITY`] further ones are refused.
 #[derive(Clone, Default)]
 pub(crate) struct Admitted(Arc<Mutex<HashMap<PeerId, Entry>>>);
 
@@ -29,14 +29,14 @@ struct Entry {
 }
 
 impl Admitted {
-    /// Peers at the same time; about 400 bytes each. Far more than a node has links, since even a full mesh region
-    /// is cut down to a dozen, and few enough to stop whoever makes members by the thousand.
+    /// Peers at the same time; about 400 bytes each. Far more than a node has links, since even within a
+    /// region they are a dozen, and few enough to stop whoever makes members by the thousand.
     pub(crate) const CAPACITY: usize = 4096;
 
     /// The member behind a peer that has a connection.
     ///
-    /// `None` for a connection the Swarm just reported means that it broke in the meantime, and that its end will
-    /// be reported next.
+    /// `None` for a connection that the Swarm just reported means that it broke in the meantime, and that
+    /// its end will be reported next.
     pub(crate) fn get(&self, peer: &PeerId) -> Option<Arc<Member>> {
         self.lock().get(peer).map(|entry| Arc::clone(&entry.member))
     }
@@ -104,15 +104,12 @@ impl Drop for Ticket {
 /// A connection that passed the gate: the muxer unchanged, and its entry in [`Admitted`].
 pub(crate) struct Held<M> {
     muxer: M,
-    _ticket: Ticket,
+    ticket: Ticket,
 }
 
 impl<M> Held<M> {
     pub(super) const fn new(muxer: M, ticket: Ticket) -> Self {
-        Self {
-            muxer,
-            _ticket: ticket,
-        }
+        Self { muxer, ticket }
     }
 }
 
@@ -145,6 +142,6 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for Held<M> {
 
 impl<M> fmt::Debug for Held<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Held").field(&self._ticket).finish_non_exhaustive()
+        f.debug_tuple("Held").field(&self.ticket).finish_non_exhaustive()
     }
 }

@@ -22,14 +22,14 @@ pub(crate) enum GateError {
     /// We do not let the other side in; it was told why, if it would listen.
     #[error("rejected: {0}")]
     Reject(Reason),
-    /// The other side took too long, at the gate or before it.
-    #[error("the other side did not finish the admission in time")]
+    /// It took too long: the other side stalls, or is not there at all.
+    #[error("timed out before the admission was complete")]
     Timeout,
     /// The other side closed the connection at the gate without giving a reason.
     #[error("the connection closed during the admission")]
     Closed,
-    /// The other side closed the connection while it was being secured: what a listener sees of a dialer from another mesh,
-    /// who cannot read its answer.
+    /// The other side closed the connection while it was being secured: what a listener sees of a dialer from
+    /// another mesh, who cannot read its answer.
     #[error("hung up during the handshake: probably not the same mesh (different MESHCAST_KEY?)")]
     HungUp,
     /// The other side speaks something else.
@@ -47,11 +47,11 @@ impl From<AdmissionError> for GateError {
     }
 }
 
-/// Finds the reason in an error of the Swarm (`DialError`, `ListenError`), of the transport, or in anything they
-/// are wrapped in.
+/// Finds the reason in an error of the Swarm (`DialError`, `ListenError`), of the transport, or in anything
+/// they are wrapped in.
 ///
-/// `None` if it has nothing to do with admission, as when nobody listens at an address. Of the addresses of one
-/// dial, the first with a reason counts.
+/// `None` if it has nothing to do with admission, as when nobody listens at an address. Of the addresses of
+/// one dial, the first with a reason counts.
 pub(crate) fn refusal_reason(error: &(dyn Error + 'static)) -> Option<GateError> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -104,9 +104,9 @@ fn inner<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'stati
 
 fn of_noise(error: &noise::Error) -> GateError {
     match error {
-        // The lazy negotiation of the protocol fails within the first read of the handshake, so look inside first. With
-        // another prologue (another mesh) the first message that is authenticated does not decrypt.
-        noise::Error::Io(io) => refusal_reason(io).unwrap_or(match io.kind() {
+        // The lazy negotiation of the protocol fails within the first read of the handshake, so look inside
+        // first. With another prologue (another mesh) the first authenticated message does not decrypt.
+        noise::Error::Io(io) => refusal_reason(io).unwrap_or_else(|| match io.kind() {
             io::ErrorKind::InvalidData => GateError::Reject(Reason::OtherMesh),
             _ => GateError::HungUp,
         }),

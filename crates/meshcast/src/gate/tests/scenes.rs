@@ -93,8 +93,8 @@ pub(super) async fn meet(dialer: &mut Node, listener: &mut Node) -> (End, End) {
     let (mut here, mut there) = (None, None);
     loop {
         tokio::select! {
-            event = next(dialer) => here = here.or(end_of(&event)),
-            event = next(listener) => there = there.or(end_of(&event)),
+            event = next(dialer) => here = here.or_else(|| end_of(&event)),
+            event = next(listener) => there = there.or_else(|| end_of(&event)),
         }
         if let (Some(here), Some(there)) = (here, there) {
             return (here, there);

@@ -11,12 +11,12 @@ use libp2p::{
         muxing::{StreamMuxerBox, StreamMuxerExt as _},
         transport::{DialOpts, ListenerId, PortUse, TransportEvent, upgrade::Version},
     },
-    noise, yamux,
+    yamux,
 };
 use tokio::sync::mpsc;
 
 use super::{scenes::*, *};
-use crate::transport::{Secured, keypair, peer_id};
+use crate::transport::{Secured, handshake, peer_id};
 
 type Line = Talk<StreamMuxerBox>;
 
@@ -260,15 +260,10 @@ async fn run(gate: &Gate) -> (Multiaddr, mpsc::UnboundedReceiver<End>) {
 
 /// Everything but the gate.
 fn ungated(identity: &Identity, gate: &Gate) -> Secured {
-    let prologue = gate
-        .admission()
-        .mesh()
-        .derive("meshcast v1 noise prologue")
-        .to_vec();
-    let noise = noise::Config::new(&keypair(identity).expect("a key")).expect("signs");
+    let noise = handshake(identity, gate.admission().mesh()).expect("sets up");
     libp2p::tcp::tokio::Transport::default()
         .upgrade(Version::V1Lazy)
-        .authenticate(noise.with_prologue(prologue))
+        .authenticate(noise)
         .multiplex(yamux::Config::default())
         .boxed()
 }

@@ -1,6 +1,6 @@
 //! Streams that a member opens before the other side is through the gate, and the table of who is in.
 
-use std::{future::poll_fn, task::Poll};
+use std::{future::poll_fn, pin::Pin, task::Poll};
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, future, future::Either};
 use libp2p::{
@@ -30,13 +30,10 @@ async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
         port_use: PortUse::New,
     };
     let mut dialing = here.dial(address, opts).expect("dials");
-    let incoming = within(async {
-        match future::select(&mut dialing, there.select_next_some()).await {
-            Either::Right((TransportEvent::Incoming { upgrade, .. }, _)) => upgrade,
-            _ => panic!("no incoming connection"),
-        }
-    })
-    .await;
+    let incoming = match within(future::select(&mut dialing, there.select_next_some())).await {
+        Either::Right((TransportEvent::Incoming { upgrade, .. }, _)) => upgrade,
+        _ => panic!("no incoming connection"),
+    };
 
     // The listener stands still from the moment that the dialer is through.
     let (dialer, incoming) = match within(future::select(dialing, incoming)).await {
@@ -64,7 +61,7 @@ async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
         let mut reading = stream.read_to_end(&mut bytes);
         let read = within(poll_fn(|cx| {
             let _ = listener.poll_unpin(cx);
-            std::pin::Pin::new(&mut reading).as_mut().poll(cx)
+            Pin::new(&mut reading).poll(cx)
         }));
         read.await.expect("reads");
         numbers.extend(bytes);
