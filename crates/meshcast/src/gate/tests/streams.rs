@@ -30,13 +30,13 @@ async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
         port_use: PortUse::New,
     };
     let mut dialing = here.dial(address, opts).expect("dials");
-    let incoming = match within(future::select(&mut dialing, there.select_next_some())).await {
-        Either::Right((TransportEvent::Incoming { upgrade, .. }, _)) => upgrade,
-        _ => panic!("no incoming connection"),
+    let called = within(future::select(&mut dialing, there.select_next_some())).await;
+    let Either::Right((TransportEvent::Incoming { upgrade, .. }, _)) = called else {
+        panic!("no incoming connection");
     };
 
     // The listener stands still from the moment that the dialer is through.
-    let (dialer, incoming) = match within(future::select(dialing, incoming)).await {
+    let (dialer, incoming) = match within(future::select(dialing, upgrade)).await {
         Either::Left((dialer, incoming)) => (dialer, incoming),
         Either::Right(_) => panic!("through without the verdict of the dialer"),
     };
