@@ -1,5 +1,6 @@
 //! The protocol of meshcast.
 
+mod admission;
 mod codec;
 mod credential;
 mod delivery;
@@ -16,6 +17,7 @@ mod time;
 mod verify;
 mod window;
 
+pub use admission::{Admission, AdmissionError, Reason};
 pub use codec::CodecError;
 pub use credential::{
     Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, Member, SignedCredential, Trust,

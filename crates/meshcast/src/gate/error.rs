@@ -1,0 +1,123 @@
+//! Why a connection did not come to be, by name.
+
+use std::{error::Error, io};
+
+use libp2p::{
+    core::{
+        transport::timeout::TransportTimeoutError,
+        upgrade::{NegotiationError, ProtocolError},
+    },
+    noise,
+    swarm::{DialError, ListenError},
+};
+use meshcast_proto::{AdmissionError, Reason};
+
+/// Why a connection was not admitted. It is dropped in any case, and both sides have a name for why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum GateError {
+    /// The other side does not let us in, and says why.
+    #[error("refused by the other side: {0}")]
+    Refused(Reason),
+    /// We do not let the other side in; it was told why, if it would listen.
+    #[error("rejected: {0}")]
+    Reject(Reason),
+    /// It took too long: the other side stalls, or is not there at all.
+    #[error("timed out before the admission was complete")]
+    Timeout,
+    /// The other side closed the connection at the gate without giving a reason.
+    #[error("the connection closed during the admission")]
+    Closed,
+    /// The other side closed the connection while it was being secured: what a listener sees of a dialer from
+    /// another mesh, who cannot read its answer.
+    #[error("hung up during the handshake: probably not the same mesh (different MESHCAST_KEY?)")]
+    HungUp,
+    /// The other side speaks something else.
+    #[error("the other side does not speak meshcast")]
+    Stranger,
+}
+
+impl From<AdmissionError> for GateError {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Refused(reason) => Self::Refused(reason),
+            AdmissionError::Reject(reason) => Self::Reject(reason),
+            _ => Self::Closed,
+        }
+    }
+}
+
+/// Finds the reason in an error of the Swarm (`DialError`, `ListenError`), of the transport, or in anything
+/// they are wrapped in.
+///
+/// `None` if it has nothing to do with admission, as when nobody listens at an address. Of the addresses of
+/// one dial, the first with a reason counts.
+pub(crate) fn refusal_reason(error: &(dyn Error + 'static)) -> Option<GateError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(reason) = reason_of(error) {
+            return Some(reason);
+        }
+        next = inner(error);
+    }
+    None
+}
+
+fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
+    if let Some(error) = error.downcast_ref::<GateError>() {
+        return Some(*error);
+    }
+    if let Some(TransportTimeoutError::Timeout) = error.downcast_ref::<TransportTimeoutError<io::Error>>() {
+        return Some(GateError::Timeout);
+    }
+    if let Some(error) = error.downcast_ref::<noise::Error>() {
+        return Some(of_noise(error));
+    }
+    if let Some(error) = error.downcast_ref::<ProtocolError>() {
+        return Some(of_negotiation(error));
+    }
+    match error.downcast_ref::<NegotiationError>() {
+        Some(NegotiationError::ProtocolError(error)) => return Some(of_negotiation(error)),
+        Some(NegotiationError::Failed) => return Some(GateError::Stranger),
+        None => {}
+    }
+    match error.downcast_ref::<DialError>() {
+        Some(DialError::LocalPeerId { .. }) => return Some(GateError::Reject(Reason::OwnKey)),
+        Some(DialError::Transport(errors)) => {
+            return errors.iter().find_map(|(_, error)| refusal_reason(error));
+        }
+        _ => {}
+    }
+    match error.downcast_ref::<ListenError>() {
+        Some(ListenError::LocalPeerId { .. }) => Some(GateError::Reject(Reason::OwnKey)),
+        _ => None,
+    }
+}
+
+/// The next error down. `io::Error` leaves out the error it wraps when asked for its source.
+fn inner<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().map(io::Error::get_ref) {
+        Some(Some(wrapped)) => Some(wrapped),
+        _ => error.source(),
+    }
+}
+
+fn of_noise(error: &noise::Error) -> GateError {
+    match error {
+        // The lazy negotiation of the protocol fails within the first read of the handshake, so look inside
+        // first. With another prologue (another mesh) the first authenticated message does not decrypt.
+        noise::Error::Io(io) => refusal_reason(io).unwrap_or_else(|| match io.kind() {
+            io::ErrorKind::InvalidData => GateError::Reject(Reason::OtherMesh),
+            _ => GateError::HungUp,
+        }),
+        noise::Error::Noise(_) => GateError::Reject(Reason::OtherMesh),
+        _ => GateError::Reject(Reason::Malformed),
+    }
+}
+
+fn of_negotiation(error: &ProtocolError) -> GateError {
+    match error {
+        ProtocolError::IoError(_) => GateError::HungUp,
+        _ => GateError::Stranger,
+    }
+}
