@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     credential::Member,
     frame::Frame,
-    id::SeqRange,
-    record::{Format, Part},
+    id::{Seq, SeqRange},
+    record::{Format, Part, fragment_count},
     time::WallTime,
 };
 
@@ -26,8 +26,11 @@ pub struct Delivery {
 
 #[derive(Debug, Clone)]
 enum Content {
-    /// These numbers of this frame, all of them whole values.
-    Records(Frame),
+    /// These numbers of this frame, in which all records are whole values.
+    Frame(Frame),
+    /// Whole values from between the fragments of a frame. Not the frame itself: reading it from the start
+    /// for each run of whole values in it would cost the square of its length.
+    Wholes(Arc<[(Format, Bytes)]>),
     /// One value, in pieces.
     Fragments(Format, Arc<[Bytes]>),
 }
@@ -52,27 +55,36 @@ impl Delivery {
     /// The bytes it keeps in memory.
     pub fn len_bytes(&self) -> usize {
         match &self.content {
-            Content::Records(frame) => frame.bytes().len(),
+            Content::Frame(frame) => frame.bytes().len(),
+            Content::Wholes(values) => values.iter().map(|(_, payload)| payload.len()).sum(),
             Content::Fragments(_, parts) => parts.iter().map(Bytes::len).sum(),
         }
     }
 
     /// Its values in order.
     pub fn values(&self) -> impl Iterator<Item = Posted> + '_ {
-        let (records, whole) = match &self.content {
-            Content::Records(frame) => (Some(frame.records()), None),
-            Content::Fragments(format, parts) => (None, Some(self.assemble(*format, parts))),
+        let (records, wholes, assembled) = match &self.content {
+            Content::Frame(frame) => (Some(frame.records()), None, None),
+            Content::Wholes(values) => (None, Some(self.numbers().zip(values.iter().cloned())), None),
+            Content::Fragments(format, parts) => (None, None, Some(self.assemble(*format, parts))),
         };
-        records
+        let records = records
             .into_iter()
             .flatten()
             .filter(|(seq, _)| self.seqs.contains(*seq))
-            .map(|(seq, record)| Posted {
+            .map(|(seq, record)| (seq, (record.format, record.payload)));
+        records
+            .chain(wholes.into_iter().flatten())
+            .map(|(seq, (format, payload))| Posted {
                 seqs: SeqRange::single(seq),
-                format: record.format,
-                payload: record.payload,
+                format,
+                payload,
             })
-            .chain(whole)
+            .chain(assembled)
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = Seq> + use<> {
+        std::iter::successors(Some(self.seqs.first()), |seq| seq.checked_add(1))
     }
 
     fn assemble(&self, format: Format, parts: &[Bytes]) -> Posted {
@@ -113,6 +125,8 @@ pub enum GapReason {
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     partial: Option<Partial>,
+    /// The last value was given up as too large: so is what still comes of it.
+    too_large: bool,
 }
 
 #[derive(Debug)]
@@ -151,30 +165,29 @@ impl Assembler {
             Assembled::Values(delivery)
         };
         if !frame.is_fragmented() && self.partial.is_none() {
-            out.extend([deliver(seqs, Content::Records(frame.clone()))]);
+            self.too_large = false;
+            out.extend([deliver(seqs, Content::Frame(frame.clone()))]);
             return;
         }
-        let mut whole: Option<SeqRange> = None;
+        let mut wholes: Option<(SeqRange, Vec<(Format, Bytes)>)> = None;
+        let deliver_wholes =
+            |(seqs, values): (SeqRange, Vec<(Format, Bytes)>)| deliver(seqs, Content::Wholes(values.into()));
         for (seq, record) in frame.records().filter(|(seq, _)| seqs.contains(*seq)) {
             let this = SeqRange::single(seq);
-            if record.part == Part::Whole {
+            if matches!(record.part, Part::Whole | Part::First) {
                 out.extend(
                     self.abandon()
                         .map(|missed| Assembled::Missed(missed, GapReason::Incomplete)),
                 );
-                whole = Some(whole.map_or(this, |run| run.hull(this)));
+            }
+            if record.part == Part::Whole {
+                let (run, values) = wholes.get_or_insert_with(|| (this, Vec::new()));
+                *run = run.hull(this);
+                values.push((record.format, record.payload));
                 continue;
             }
-            out.extend(
-                whole
-                    .take()
-                    .map(|run| deliver(run, Content::Records(frame.clone()))),
-            );
+            out.extend(wholes.take().map(deliver_wholes));
             if record.part == Part::First {
-                out.extend(
-                    self.abandon()
-                        .map(|missed| Assembled::Missed(missed, GapReason::Incomplete)),
-                );
                 self.partial = Some(Partial {
                     seqs: this,
                     format: record.format,
@@ -184,9 +197,21 @@ impl Assembler {
             }
             match self.partial.take() {
                 // The beginning was missed, or given up as too large: the rest is no value either.
-                None => out.extend([Assembled::Missed(this, GapReason::Incomplete)]),
-                Some(partial) if partial.len + record.payload.len() > limit => {
+                None => {
+                    let reason = if self.too_large {
+                        GapReason::TooLarge
+                    } else {
+                        GapReason::Incomplete
+                    };
+                    out.extend([Assembled::Missed(this, reason)]);
+                    self.too_large &= record.part != Part::Last;
+                }
+                Some(partial)
+                    if partial.len + record.payload.len() > limit
+                        || partial.parts.len() >= fragment_count(limit).max(MIN_FRAGMENTS) =>
+                {
                     out.extend([Assembled::Missed(partial.seqs.hull(this), GapReason::TooLarge)]);
+                    self.too_large = record.part != Part::Last;
                 }
                 Some(mut partial) => {
                     partial.seqs = partial.seqs.hull(this);
@@ -203,11 +228,24 @@ impl Assembler {
                 }
             }
         }
-        out.extend(whole.map(|run| deliver(run, Content::Records(frame.clone()))));
+        out.extend(wholes.map(deliver_wholes));
     }
 
     /// Gives up the value that was being put together and returns the numbers that are lost with it.
     pub(crate) fn abandon(&mut self) -> Option<SeqRange> {
+        self.too_large = false;
         self.partial.take().map(|partial| partial.seqs)
     }
+
+    /// The last number of the value that is being put together, if there is one.
+    pub(crate) fn halfway(&self) -> Option<Seq> {
+        self.partial.as_ref().map(|partial| partial.seqs.last())
+    }
 }
+
+/// How many fragments a value may have however short the limit: those of a sender that does not fill each.
+/// Every fragment keeps its frame in memory, so it is not only their bytes that count.
+const MIN_FRAGMENTS: usize = 16;
+
+#[cfg(test)]
+mod tests;
