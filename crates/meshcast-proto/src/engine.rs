@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     credential::{Identity, Member},
-    delivery::{Assembled, Assembler, Delivery, Gap},
+    delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
     flow::{Flow, FlowLimits},
     frame::{BuildError, Frame},
     history::{History, HistoryLimits},
@@ -387,7 +387,11 @@ impl Engine {
                     // A sender may number as it likes, so one gap can be as long as the counter.
                     self.counters.missed = self.counters.missed.saturating_add(missed.len());
                     // The rest of a value that lost a fragment joins the gap it belongs to.
-                    if gap_is_ours && let Some(Output::Missed(_, gap)) = self.outputs.back_mut() {
+                    if gap_is_ours
+                        && let Some(Output::Missed(_, gap)) = self.outputs.back_mut()
+                        && (gap.reason == reason
+                            || (gap.reason, reason) == (GapReason::Lost, GapReason::Incomplete))
+                    {
                         gap.missed = gap.missed.hull(missed);
                         continue;
                     }

@@ -51,7 +51,7 @@ impl Cursor {
 pub enum Insert {
     /// It holds numbers that were missing.
     Fresh,
-    /// All its numbers were there already.
+    /// All its numbers were there already, were given up, or are from before the beginning.
     Duplicate,
     /// It is ahead of a hole and there is no room to hold it; its numbers count as missing.
     NoRoom,

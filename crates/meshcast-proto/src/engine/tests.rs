@@ -139,6 +139,24 @@ fn a_value_that_lost_a_fragment_is_one_gap() {
 }
 
 #[test]
+fn a_value_over_the_limit_is_not_taken_for_lost_with_what_is_before_it() {
+    let config = Config {
+        max_message_len: 10,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
+    let large = [Part::First, Part::Last].map(|part| (part, b"1234567".as_slice()));
+    listener.hear(0, frame(peer(0), &channel(0), 3, large));
+    listener.run_until(at(2_000));
+    let (lost, too_large) = (Some(GapReason::Lost), Some(GapReason::TooLarge));
+    listener.expect(
+        0,
+        &[(range(1, 1), None), (range(2, 2), lost), (range(3, 4), too_large)],
+    );
+}
+
+#[test]
 fn a_value_over_the_limit_is_reported_and_the_next_one_comes() {
     let config = Config {
         max_message_len: 10,

@@ -341,7 +341,7 @@ impl Model {
                 .any(|part| part < gap.begin || gap.missed.contains(&part) || !there(part));
             match gap.reason {
                 GapReason::TooLarge => assert!(too_large || spoilt, "{seq} is not too large"),
-                GapReason::Lost | GapReason::Incomplete => assert!(spoilt, "{seq} was there"),
+                GapReason::Lost | GapReason::Incomplete => assert!(spoilt, "{seq} was there: {gap:?}"),
             }
         }
         if gap.reason == GapReason::Lost {
@@ -354,7 +354,7 @@ impl Model {
             let last = arrived.iter().map(|(at, _)| *at).max().expect("it began");
             let mut patience = SETTLE + config.hole_timeout;
             if gap.reason == GapReason::Incomplete {
-                patience = patience.max(UNFINISHED_TIMEOUT);
+                patience += UNFINISHED_TIMEOUT;
             }
             assert!(gap.when <= last + patience, "{gap:?} is late");
         }
