@@ -8,7 +8,7 @@ use crate::{
     credential::Member,
     frame::Frame,
     id::{Seq, SeqRange},
-    record::{Format, Part, Records},
+    record::{Format, Part, Records, fragment_count},
     time::WallTime,
 };
 
@@ -26,8 +26,11 @@ pub struct Delivery {
 
 #[derive(Debug, Clone)]
 enum Content {
-    /// These numbers of this frame, all of them whole values.
-    Records(Frame),
+    /// These numbers of this frame, in which all records are whole values.
+    Frame(Frame),
+    /// Whole values from between the fragments of a frame. Not the frame itself: reading it from the start
+    /// for each run of whole values in it would cost the square of its length.
+    Wholes(Arc<[(Format, Bytes)]>),
     /// One value, in pieces.
     Fragments(Format, Arc<[Bytes]>),
 }
@@ -52,69 +55,77 @@ impl Delivery {
     /// The bytes it keeps in memory.
     pub fn len_bytes(&self) -> usize {
         match &self.content {
-            Content::Records(frame) => frame.bytes().len(),
+            Content::Frame(frame) => frame.bytes().len(),
+            Content::Wholes(values) => values.iter().map(|(_, payload)| payload.len()).sum(),
             Content::Fragments(_, parts) => parts.iter().map(Bytes::len).sum(),
         }
     }
 
     /// Its values in order.
     pub fn into_values(self) -> Values {
-        match self.content {
-            Content::Records(frame) => {
-                let first = frame.seqs().first();
-                Values {
-                    records: frame.into_records(),
-                    next: first,
-                    wanted: self.seqs,
-                    whole: None,
-                }
+        let next = self.seqs.first();
+        let source = match self.content {
+            Content::Frame(frame) => {
+                let skipped = self.seqs.first().get() - frame.seqs().first().get();
+                let mut records = frame.into_records();
+                (0..skipped).for_each(|_| drop(records.next()));
+                Source::Records(records)
             }
+            Content::Wholes(values) => Source::Wholes(values, 0),
             Content::Fragments(format, parts) => {
-                let len = parts.iter().map(Bytes::len).sum();
-                let mut payload = BytesMut::with_capacity(len);
+                let mut payload = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
                 parts.iter().for_each(|part| payload.extend_from_slice(part));
-                let whole = Posted {
-                    seqs: self.seqs,
-                    format,
-                    payload: payload.freeze(),
-                };
-                Values {
-                    records: Records::of(Bytes::new()),
-                    next: self.seqs.first(),
-                    wanted: self.seqs,
-                    whole: Some(whole),
-                }
+                let whole = Posted { seqs: self.seqs, format, payload: payload.freeze() };
+                Source::Assembled(Some(whole))
             }
-        }
+        };
+        Values { source, next, left: self.seqs.len() }
+    }
+
+    /// Its values in order, leaving it as it is.
+    pub fn values(&self) -> Values {
+        self.clone().into_values()
     }
 }
 
 /// The values of a [`Delivery`], one by one.
 #[derive(Debug)]
 pub struct Values {
-    records: Records,
-    /// The number of the next of those records.
+    source: Source,
+    /// The number of the next one.
     next: Seq,
-    wanted: SeqRange,
-    whole: Option<Posted>,
+    /// How many numbers are left.
+    left: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    Records(Records),
+    /// With the index of the next.
+    Wholes(Arc<[(Format, Bytes)]>, usize),
+    Assembled(Option<Posted>),
 }
 
 impl Iterator for Values {
     type Item = Posted;
 
     fn next(&mut self) -> Option<Posted> {
-        for record in self.records.by_ref() {
-            let seq = self.next;
-            self.next = seq.next();
-            if self.wanted.contains(seq) {
-                return Some(Posted {
-                    seqs: SeqRange::single(seq),
-                    format: record.format,
-                    payload: record.payload,
-                });
+        self.left = self.left.checked_sub(1)?;
+        let (format, payload) = match &mut self.source {
+            Source::Records(records) => {
+                let record = records.next()?;
+                (record.format, record.payload)
             }
-        }
-        self.whole.take()
+            Source::Wholes(values, index) => {
+                let value = values.get(*index)?.clone();
+                *index += 1;
+                value
+            }
+            Source::Assembled(whole) => return whole.take(),
+        };
+        let seqs = SeqRange::single(self.next);
+        self.next = self.next.next();
+        Some(Posted { seqs, format, payload })
     }
 }
 
@@ -145,6 +156,8 @@ pub enum GapReason {
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     partial: Option<Partial>,
+    /// The last value was given up as too large: so is what still comes of it.
+    too_large: bool,
 }
 
 #[derive(Debug)]
@@ -183,30 +196,29 @@ impl Assembler {
             Assembled::Values(delivery)
         };
         if !frame.is_fragmented() && self.partial.is_none() {
-            out.extend([deliver(seqs, Content::Records(frame.clone()))]);
+            self.too_large = false;
+            out.extend([deliver(seqs, Content::Frame(frame.clone()))]);
             return;
         }
-        let mut whole: Option<SeqRange> = None;
+        let mut wholes: Option<(SeqRange, Vec<(Format, Bytes)>)> = None;
+        let deliver_wholes =
+            |(seqs, values): (SeqRange, Vec<(Format, Bytes)>)| deliver(seqs, Content::Wholes(values.into()));
         for (seq, record) in frame.records().filter(|(seq, _)| seqs.contains(*seq)) {
             let this = SeqRange::single(seq);
-            if record.part == Part::Whole {
+            if matches!(record.part, Part::Whole | Part::First) {
                 out.extend(
                     self.abandon()
                         .map(|missed| Assembled::Missed(missed, GapReason::Incomplete)),
                 );
-                whole = Some(whole.map_or(this, |run| run.hull(this)));
+            }
+            if record.part == Part::Whole {
+                let (run, values) = wholes.get_or_insert_with(|| (this, Vec::new()));
+                *run = run.hull(this);
+                values.push((record.format, record.payload));
                 continue;
             }
-            out.extend(
-                whole
-                    .take()
-                    .map(|run| deliver(run, Content::Records(frame.clone()))),
-            );
+            out.extend(wholes.take().map(deliver_wholes));
             if record.part == Part::First {
-                out.extend(
-                    self.abandon()
-                        .map(|missed| Assembled::Missed(missed, GapReason::Incomplete)),
-                );
                 self.partial = Some(Partial {
                     seqs: this,
                     format: record.format,
@@ -216,9 +228,21 @@ impl Assembler {
             }
             match self.partial.take() {
                 // The beginning was missed, or given up as too large: the rest is no value either.
-                None => out.extend([Assembled::Missed(this, GapReason::Incomplete)]),
-                Some(partial) if partial.len + record.payload.len() > limit => {
+                None => {
+                    let reason = if self.too_large {
+                        GapReason::TooLarge
+                    } else {
+                        GapReason::Incomplete
+                    };
+                    out.extend([Assembled::Missed(this, reason)]);
+                    self.too_large &= record.part != Part::Last;
+                }
+                Some(partial)
+                    if partial.len + record.payload.len() > limit
+                        || partial.parts.len() >= fragment_count(limit).max(MIN_FRAGMENTS) =>
+                {
                     out.extend([Assembled::Missed(partial.seqs.hull(this), GapReason::TooLarge)]);
+                    self.too_large = record.part != Part::Last;
                 }
                 Some(mut partial) => {
                     partial.seqs = partial.seqs.hull(this);
@@ -235,11 +259,24 @@ impl Assembler {
                 }
             }
         }
-        out.extend(whole.map(|run| deliver(run, Content::Records(frame.clone()))));
+        out.extend(wholes.map(deliver_wholes));
     }
 
     /// Gives up the value that was being put together and returns the numbers that are lost with it.
     pub(crate) fn abandon(&mut self) -> Option<SeqRange> {
+        self.too_large = false;
         self.partial.take().map(|partial| partial.seqs)
     }
+
+    /// The last number of the value that is being put together, if there is one.
+    pub(crate) fn halfway(&self) -> Option<Seq> {
+        self.partial.as_ref().map(|partial| partial.seqs.last())
+    }
 }
+
+/// How many fragments a value may have however short the limit: those of a sender that does not fill each.
+/// Every fragment keeps its frame in memory, so it is not only their bytes that count.
+const MIN_FRAGMENTS: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     credential::{Identity, Member},
-    delivery::{Assembled, Assembler, Delivery, Gap},
+    delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
     flow::{Flow, FlowLimits},
     frame::{BuildError, Frame},
     history::{History, HistoryLimits},
@@ -38,8 +38,9 @@ pub struct Config {
     /// How many channel names this node may ever use. Numbers must go on where they were when a channel is
     /// opened again, so a name is never forgotten. 262,144 at about 150 bytes.
     pub max_channels: usize,
-    /// How many pairs of a sender and a channel are followed; the one not heard of for longest is forgotten
-    /// first. 65,536 at about 200 bytes.
+    /// How many pairs of a sender and a channel are followed, at least one; the one not heard of for longest
+    /// is forgotten first. Whoever is heard again after that is new: what was posted in between is no gap, and
+    /// a late copy of an old frame no duplicate. 65,536 at about 200 bytes.
     pub max_flows: usize,
 }
 
@@ -128,7 +129,7 @@ pub struct Counters {
     pub frames_accepted: u64,
     /// Frames of others that brought nothing new.
     pub frames_duplicate: u64,
-    /// Frames of others on channels that are not open here.
+    /// Frames of others on channels that are not open here, and our own coming back.
     pub frames_unwanted: u64,
     /// Frames that came ahead of a hole and found no room to wait.
     pub frames_without_room: u64,
@@ -371,22 +372,30 @@ impl Engine {
         self.emit(name, &member, assembled);
     }
 
+    /// Gives the values and gaps of one sender out.
     fn emit(&mut self, channel: &ChannelName, member: &Arc<Member>, assembled: Vec<Assembled>) {
+        // Of a gap before these nothing is joined: it may be of another sender or channel.
+        let mut gap_is_ours = false;
         for assembled in assembled {
             match assembled {
                 Assembled::Values(delivery) => {
+                    gap_is_ours = false;
                     self.counters.delivered += delivery.seqs().len();
                     self.outputs.push_back(Output::Deliver(channel.clone(), delivery));
                 }
                 Assembled::Missed(missed, reason) => {
-                    self.counters.missed += missed.len();
+                    // A sender may number as it likes, so one gap can be as long as the counter.
+                    self.counters.missed = self.counters.missed.saturating_add(missed.len());
                     // The rest of a value that lost a fragment joins the gap it belongs to.
-                    if let Some(Output::Missed(_, gap)) = self.outputs.back_mut()
-                        && gap.missed.last().next() == missed.first()
+                    if gap_is_ours
+                        && let Some(Output::Missed(_, gap)) = self.outputs.back_mut()
+                        && (gap.reason == reason
+                            || (gap.reason, reason) == (GapReason::Lost, GapReason::Incomplete))
                     {
                         gap.missed = gap.missed.hull(missed);
                         continue;
                     }
+                    gap_is_ours = true;
                     self.counters.gaps += 1;
                     let gap = Gap {
                         member: Arc::clone(member),
@@ -404,28 +413,30 @@ impl Engine {
         self.history_expires.get_or_insert(now + self.config.history.age);
     }
 
-    /// Forgets the flow that was not heard of for longest.
+    /// Forgets the flow that was not heard of for longest. What it holds is given out before.
     fn forget_oldest_flow(&mut self) {
-        let mut oldest: Option<(Time, ChannelName, Sender)> = None;
         // In no order, but the minimum does not depend on it.
-        for (name, channel) in &self.channels {
-            for (sender, Followed { flow, .. }) in &channel.flows {
-                let candidate = (flow.heard, name.clone(), *sender);
-                oldest =
-                    Some(oldest.map_or_else(|| candidate.clone(), |oldest| oldest.min(candidate.clone())));
-            }
-        }
-        let Some((_, name, sender)) = oldest else { return };
+        let flows = self.channels.iter().flat_map(|(name, channel)| {
+            let heard = move |(sender, followed): (&Sender, &Followed)| (followed.flow.heard, name, *sender);
+            channel.flows.iter().map(heard)
+        });
+        let Some((name, sender)) = flows.min().map(|(_, name, sender)| (name.clone(), sender)) else {
+            return;
+        };
         let forgotten = self
             .channels
             .get_mut(&name)
             .and_then(|channel| channel.flows.remove(&sender));
-        if let Some(Followed { deadline, .. }) = forgotten {
-            self.flows -= 1;
-            if let Some(deadline) = deadline {
-                self.deadlines.remove(&(deadline, name, sender));
-            }
+        let Some(Followed { mut flow, deadline }) = forgotten else {
+            return;
+        };
+        self.flows -= 1;
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, name.clone(), sender));
         }
+        let mut assembled = Vec::new();
+        flow.finish(&self.config.flow_limits(), &mut assembled);
+        self.emit(&name, &flow.member, assembled);
     }
 
     fn debug_assert_drained(&self) {
@@ -470,3 +481,8 @@ pub enum PostError {
     #[error(transparent)]
     Build(#[from] BuildError),
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,10 @@ pub(crate) struct Flow {
     /// When a frame came last.
     pub(crate) heard: Time,
     assembler: Assembler,
-    /// The first number of the lowest hole, and since when it is the lowest.
+    /// The first number of the lowest hole, and since when it is waited for.
     hole: Option<(Seq, Time)>,
+    /// The last number of the value that is being put together, and since when it is the last.
+    unfinished: Option<(Seq, Time)>,
 }
 
 /// The limits a flow works under; see [`Config`](crate::Config).
@@ -40,13 +42,14 @@ impl Flow {
             heard: now,
             assembler: Assembler::default(),
             hole: None,
+            unfinished: None,
         }
     }
 
     /// Takes in a frame. Follow with [`Self::advance`].
     pub(crate) fn insert(&mut self, frame: Frame, limits: &FlowLimits, now: Time) -> Insert {
         self.heard = now;
-        self.window.insert(frame, limits.max_held_bytes)
+        self.window.insert(frame, limits.max_held_bytes, now)
     }
 
     /// Releases what is in order and gives up holes that were waited for long enough. Returns when to call
@@ -58,6 +61,7 @@ impl Flow {
         out: &mut Vec<Assembled>,
     ) -> Option<Time> {
         self.window.settle(now);
+        let mut gave_up = false;
         loop {
             while let Some((frame, seqs)) = self.window.release() {
                 self.assembler
@@ -65,10 +69,14 @@ impl Flow {
             }
             let Some(hole) = self.window.hole() else {
                 self.hole = None;
-                return self.window.settles_at();
+                let settles = self.window.settles_at();
+                return settles.or_else(|| self.give_up_unfinished(now, out));
             };
             let since = match self.hole {
                 Some((first, since)) if first == hole.first() => since,
+                // It was there, behind the one just given up, and was waited for like that one.
+                _ if gave_up => self.window.hole_since().unwrap_or(now),
+                // What is below it came just now: the rest may be on its way.
                 _ => now,
             };
             self.hole = Some((hole.first(), since));
@@ -81,6 +89,34 @@ impl Flow {
                 let missed = partial.map_or(missed, |partial| partial.hull(missed));
                 out.push(Assembled::Missed(missed, GapReason::Lost));
             }
+            gave_up = true;
         }
     }
+
+    /// Hands out everything that is held, without waiting for anything any longer.
+    pub(crate) fn finish(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
+        self.advance(limits, Time::ZERO + Duration::MAX, out);
+    }
+
+    /// Gives up a value whose end does not come although no number is known to be missing. Returns when to,
+    /// if there is one.
+    fn give_up_unfinished(&mut self, now: Time, out: &mut Vec<Assembled>) -> Option<Time> {
+        let last = self.assembler.halfway()?;
+        let since = match self.unfinished {
+            Some((waiting, since)) if waiting == last => since,
+            _ => now,
+        };
+        self.unfinished = Some((last, since));
+        let gives_up = since + UNFINISHED_TIMEOUT;
+        if now < gives_up {
+            return Some(gives_up);
+        }
+        let missed = self.assembler.abandon();
+        out.extend(missed.map(|missed| Assembled::Missed(missed, GapReason::Incomplete)));
+        None
+    }
 }
+
+/// How long the next fragment of a value is waited for. Well above what the slowest reader holds up an honest
+/// sender, so that it is only reached by one that died halfway, whose fragments would be kept for ever.
+pub(crate) const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(30);

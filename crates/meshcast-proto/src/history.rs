@@ -22,6 +22,8 @@ pub struct History {
     senders: HashMap<Sender, Log>,
     /// All senders by what they take, so that the largest is found at once.
     by_size: BTreeSet<(usize, Sender)>,
+    /// All senders by when their oldest frame was accepted, so that what is too old is found at once.
+    by_age: BTreeSet<(Time, Sender)>,
     bytes: usize,
 }
 
@@ -50,11 +52,12 @@ impl History {
             limits,
             senders: HashMap::new(),
             by_size: BTreeSet::new(),
+            by_age: BTreeSet::new(),
             bytes: 0,
         }
     }
 
-    /// Keeps a frame; one that is kept already is not kept twice.
+    /// Keeps a frame; one that is kept already is not kept twice. `now` never goes back.
     pub fn insert(&mut self, frame: Frame, now: Time) {
         let (sender, len) = (frame.sender(), frame.bytes().len());
         let key = (frame.channel().clone(), frame.seqs().first());
@@ -63,6 +66,9 @@ impl History {
             return;
         }
         self.by_size.remove(&(log.bytes, sender));
+        if log.order.is_empty() {
+            self.by_age.insert((now, sender));
+        }
         log.order.push_back((now, key.0.clone(), key.1));
         log.frames.insert(key, frame);
         log.bytes += len;
@@ -77,22 +83,18 @@ impl History {
 
     /// Forgets what is too old. Returns when the next frame will be.
     pub fn expire(&mut self, now: Time) -> Option<Time> {
-        let born = now - self.limits.age;
-        let mut next: Option<Time> = None;
-        let senders: Vec<Sender> = self.by_size.iter().map(|&(_, sender)| sender).collect();
-        for sender in senders {
-            while let Some(accepted) = self.oldest_of(sender) {
-                if accepted >= born {
-                    next = Some(next.map_or(accepted, |next| next.min(accepted)));
-                    break;
-                }
-                self.drop_oldest(sender);
+        while let Some(&(accepted, sender)) = self.by_age.first() {
+            let expires = accepted + self.limits.age;
+            if now < expires {
+                return Some(expires);
             }
+            self.drop_oldest(sender);
         }
-        next.map(|accepted| accepted + self.limits.age)
+        None
     }
 
-    /// The frames that hold any of these numbers, in order.
+    /// The frames that hold any of these numbers, in order. Of a sender that put one number into several
+    /// frames, against the protocol, it may not find all.
     pub fn frames(
         &self,
         channel: &ChannelName,
@@ -118,29 +120,26 @@ impl History {
         self.bytes
     }
 
-    fn oldest_of(&self, sender: Sender) -> Option<Time> {
-        self.senders
-            .get(&sender)?
-            .order
-            .front()
-            .map(|(accepted, ..)| *accepted)
-    }
-
     fn drop_oldest(&mut self, sender: Sender) {
         let Some(log) = self.senders.get_mut(&sender) else {
             return;
         };
         self.by_size.remove(&(log.bytes, sender));
-        if let Some((_, channel, first)) = log.order.pop_front()
-            && let Some(frame) = log.frames.remove(&(channel, first))
-        {
-            log.bytes -= frame.bytes().len();
-            self.bytes -= frame.bytes().len();
+        if let Some((accepted, channel, first)) = log.order.pop_front() {
+            self.by_age.remove(&(accepted, sender));
+            if let Some(frame) = log.frames.remove(&(channel, first)) {
+                log.bytes -= frame.bytes().len();
+                self.bytes -= frame.bytes().len();
+            }
         }
-        if log.order.is_empty() {
-            self.senders.remove(&sender);
-        } else {
+        if let Some(&(accepted, ..)) = log.order.front() {
             self.by_size.insert((log.bytes, sender));
+            self.by_age.insert((accepted, sender));
+        } else {
+            self.senders.remove(&sender);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,20 +14,36 @@ use crate::{
 pub struct Window {
     cursor: Cursor,
     /// By first number; each reaches beyond the cursor.
-    held: BTreeMap<Seq, Frame>,
+    held: BTreeMap<Seq, Held>,
     held_bytes: usize,
-    /// The highest number heard of. What is missing up to here is a hole even when nothing is held.
-    newest: Option<Seq>,
+    /// The highest number heard of, and when. What is missing up to here is a hole even when nothing is held.
+    newest: Option<(Seq, Time)>,
+}
+
+/// A frame that waits for earlier ones.
+#[derive(Debug)]
+struct Held {
+    frame: Frame,
+    /// When it came.
+    since: Time,
 }
 
 /// How far a window has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cursor {
     /// The first frame heard was not the sender's first: earlier ones may still be on other paths. Until then
-    /// everything is held; then it begins at the lowest number heard.
-    Settling { until: Time },
+    /// everything is held; then it begins at the lowest number heard, whether there was room for it or not.
+    Settling { until: Time, lowest: Option<Seq> },
     /// This number is released next.
     Next(Seq),
+    /// The last number there is was released or skipped.
+    End,
+}
+
+impl Cursor {
+    fn after(seq: Seq) -> Self {
+        seq.checked_add(1).map_or(Self::End, Self::Next)
+    }
 }
 
 /// What became of a frame.
@@ -35,7 +51,7 @@ enum Cursor {
 pub enum Insert {
     /// It holds numbers that were missing.
     Fresh,
-    /// All its numbers were there already.
+    /// All its numbers were there already, were given up, or are from before the beginning.
     Duplicate,
     /// It is ahead of a hole and there is no room to hold it; its numbers count as missing.
     NoRoom,
@@ -46,7 +62,10 @@ impl Window {
     /// for the lowest.
     pub fn new(settled: Time) -> Self {
         Self {
-            cursor: Cursor::Settling { until: settled },
+            cursor: Cursor::Settling {
+                until: settled,
+                lowest: None,
+            },
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
@@ -54,29 +73,34 @@ impl Window {
     }
 
     /// Takes in a frame. `room` is how many bytes may be held in all.
-    pub fn insert(&mut self, frame: Frame, room: usize) -> Insert {
+    pub fn insert(&mut self, frame: Frame, room: usize, now: Time) -> Insert {
         let seqs = frame.seqs();
-        if seqs.first() == Seq::FIRST && self.is_settling() {
-            self.cursor = Cursor::Next(Seq::FIRST);
+        if self.newest.is_none_or(|(newest, _)| newest < seqs.last()) {
+            self.newest = Some((seqs.last(), now));
         }
-        self.newest = self.newest.max(Some(seqs.last()));
-        if let Cursor::Next(next) = self.cursor
-            && seqs.last() < next
-        {
-            return Insert::Duplicate;
+        if let Cursor::Settling { lowest, .. } = &mut self.cursor {
+            if seqs.first() == Seq::FIRST {
+                self.cursor = Cursor::Next(Seq::FIRST);
+            } else {
+                *lowest = Some(lowest.map_or(seqs.first(), |lowest| lowest.min(seqs.first())));
+            }
         }
+        let due = match self.cursor {
+            Cursor::Settling { .. } => false,
+            Cursor::Next(next) if next <= seqs.last() => seqs.contains(next),
+            Cursor::Next(_) | Cursor::End => return Insert::Duplicate,
+        };
         if let Some(same) = self.held.get(&seqs.first())
-            && same.seqs().last() >= seqs.last()
+            && same.frame.seqs().last() >= seqs.last()
         {
             return Insert::Duplicate;
         }
-        let due = matches!(self.cursor, Cursor::Next(next) if seqs.contains(next));
         let len = frame.bytes().len();
         if !due && self.held_bytes + len > room {
             return Insert::NoRoom;
         }
-        if let Some(shorter) = self.held.insert(seqs.first(), frame) {
-            self.held_bytes -= shorter.bytes().len();
+        if let Some(shorter) = self.held.insert(seqs.first(), Held { frame, since: now }) {
+            self.held_bytes -= shorter.frame.bytes().len();
         }
         self.held_bytes += len;
         Insert::Fresh
@@ -92,10 +116,10 @@ impl Window {
             if *entry.key() > next {
                 return None;
             }
-            let frame = entry.remove();
+            let Held { frame, .. } = entry.remove();
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
-                self.cursor = Cursor::Next(seqs.last().next());
+                self.cursor = Cursor::after(seqs.last());
                 return Some((frame, seqs));
             }
         }
@@ -103,20 +127,26 @@ impl Window {
 
     /// Begins at the lowest number heard, if it is time to. `true` if it did.
     pub fn settle(&mut self, now: Time) -> bool {
-        match (self.cursor, self.held.first_key_value()) {
-            (Cursor::Settling { until }, Some((lowest, _))) if until <= now => {
-                self.cursor = Cursor::Next(*lowest);
+        match self.cursor {
+            Cursor::Settling {
+                until,
+                lowest: Some(lowest),
+            } if until <= now => {
+                self.cursor = Cursor::Next(lowest);
                 true
             }
             _ => false,
         }
     }
 
-    /// When [`Self::settle`] will be due.
-    pub fn settles_at(&self) -> Option<Time> {
+    /// When [`Self::settle`] will be due; `None` if nothing was heard yet or it did.
+    pub const fn settles_at(&self) -> Option<Time> {
         match self.cursor {
-            Cursor::Settling { until } => Some(until),
-            Cursor::Next(_) => None,
+            Cursor::Settling {
+                until,
+                lowest: Some(_),
+            } => Some(until),
+            _ => None,
         }
     }
 
@@ -128,41 +158,48 @@ impl Window {
         };
         let last = match self.held.first_key_value() {
             Some((held, _)) => held.previous()?,
-            None => self.newest?,
+            None => self.newest()?,
         };
         SeqRange::new(next, last)
+    }
+
+    /// When that hole came to be known: when the frame above it came.
+    pub fn hole_since(&self) -> Option<Time> {
+        match self.held.first_key_value() {
+            Some((_, above)) => Some(above.since),
+            None => self.newest.map(|(_, since)| since),
+        }
     }
 
     /// Gives up the lowest hole: the numbers returned will never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;
-        self.cursor = Cursor::Next(hole.last().next());
+        self.cursor = Cursor::after(hole.last());
         Some(hole)
     }
 
-    /// The number released next, once that is known.
-    pub fn next(&self) -> Option<Seq> {
+    /// The number released next, once that is known and as long as there is one.
+    pub const fn next(&self) -> Option<Seq> {
         match self.cursor {
-            Cursor::Settling { .. } => None,
             Cursor::Next(next) => Some(next),
+            Cursor::Settling { .. } | Cursor::End => None,
         }
     }
 
     /// The highest number heard of.
-    pub const fn newest(&self) -> Option<Seq> {
-        self.newest
+    pub fn newest(&self) -> Option<Seq> {
+        self.newest.map(|(newest, _)| newest)
     }
 
     /// How many bytes of frames are waiting for earlier ones.
     pub const fn held_bytes(&self) -> usize {
         self.held_bytes
     }
-
-    fn is_settling(&self) -> bool {
-        matches!(self.cursor, Cursor::Settling { .. })
-    }
 }
 
 /// How long a window waits for numbers below the first it heard, when that is not the sender's first. Copies
 /// of frames posted together come by different paths, which differ by about one round trip round the world.
 pub const SETTLE: Duration = Duration::from_millis(150);
+
+#[cfg(test)]
+mod tests;

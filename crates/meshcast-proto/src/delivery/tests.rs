@@ -1,0 +1,175 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::fixture::{channel, frame, peer};
+
+const LIMIT: usize = 20;
+
+/// What became of a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    Value(SeqRange, Vec<u8>),
+    Missed(GapReason),
+    /// It waits for the rest of its value.
+    Waits,
+}
+
+fn range(first: u64, last: u64) -> SeqRange {
+    let seq = |n| Seq::new(n).expect("not 0");
+    SeqRange::new(seq(first), seq(last)).expect("in order")
+}
+
+/// The reference: looks ahead in the list of all records.
+fn expected(records: &[(Part, Vec<u8>)]) -> Vec<Fate> {
+    let mut fates = Vec::new();
+    while let Some((part, payload)) = records.get(fates.len()) {
+        let from = fates.len();
+        if *part == Part::Whole {
+            let number = from as u64 + 1;
+            fates.push(Fate::Value(range(number, number), payload.clone()));
+            continue;
+        }
+        if *part != Part::First {
+            fates.push(Fate::Missed(GapReason::Incomplete));
+            continue;
+        }
+        let after = &records[from + 1..];
+        let middles = after.iter().take_while(|(part, _)| *part == Part::Middle).count();
+        let end = after.get(middles).map(|(part, _)| *part);
+        let count = 1 + middles + usize::from(end == Some(Part::Last));
+        let value: Vec<u8> = records[from..from + count]
+            .iter()
+            .flat_map(|(_, payload)| payload.clone())
+            .collect();
+        let fate = if value.len() > LIMIT || count > MIN_FRAGMENTS {
+            Fate::Missed(GapReason::TooLarge)
+        } else if end == Some(Part::Last) {
+            Fate::Value(range(from as u64 + 1, (from + count) as u64), value)
+        } else if end.is_some() {
+            Fate::Missed(GapReason::Incomplete)
+        } else {
+            Fate::Waits
+        };
+        fates.extend(std::iter::repeat_n(fate, count));
+    }
+    fates
+}
+
+/// What the assembler does with the same records in frames of `cuts` records.
+fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
+    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    let (mut rest, mut first, mut cuts) = (records, 1, cuts.iter().cycle());
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(rest.len().min(*cuts.next().expect("endless")));
+        let records = now.iter().map(|(part, payload)| (*part, payload.as_slice()));
+        let frame = frame(peer(0), &channel(0), first, records);
+        assembler.push(&peer(0).member, &frame, frame.seqs(), LIMIT, &mut out);
+        (rest, first) = (later, first + now.len() as u64);
+    }
+    let mut fates: Vec<Fate> = Vec::new();
+    for assembled in out {
+        match assembled {
+            Assembled::Values(delivery) => {
+                assert_eq!(delivery.seqs().first().get(), fates.len() as u64 + 1, "in order");
+                for value in delivery.values() {
+                    let fate = Fate::Value(value.seqs, value.payload.to_vec());
+                    fates.extend(std::iter::repeat_n(fate, value.seqs.len() as usize));
+                }
+                assert_eq!(delivery.seqs().last().get(), fates.len() as u64, "complete");
+            }
+            Assembled::Missed(missed, reason) => {
+                assert_eq!(missed.first().get(), fates.len() as u64 + 1, "in order");
+                fates.extend(std::iter::repeat_n(Fate::Missed(reason), missed.len() as usize));
+            }
+        }
+    }
+    if let Some(waits) = assembler.abandon() {
+        assert_eq!(waits.first().get(), fates.len() as u64 + 1, "in order");
+        fates.extend(std::iter::repeat_n(Fate::Waits, waits.len() as usize));
+    }
+    fates
+}
+
+fn record() -> impl Strategy<Value = (Part, Vec<u8>)> {
+    let part = prop_oneof![
+        3 => Just(Part::Whole),
+        2 => Just(Part::First),
+        2 => Just(Part::Middle),
+        2 => Just(Part::Last),
+    ];
+    (part, prop::collection::vec(any::<u8>(), 0..10))
+}
+
+proptest! {
+    /// Fragments come in any order of parts: of a hostile sender, or after the window skipped some.
+    #[test]
+    fn every_number_has_the_fate_that_looking_ahead_finds(
+        records in prop::collection::vec(record(), 1..40),
+        cuts in prop::collection::vec(1..6_usize, 1..8),
+    ) {
+        prop_assert_eq!(actual(&records, &cuts), expected(&records));
+    }
+}
+
+fn parts(parts: impl IntoIterator<Item = Part>) -> Vec<(Part, Vec<u8>)> {
+    parts.into_iter().map(|part| (part, Vec::new())).collect()
+}
+
+#[test]
+fn empty_fragments_without_end_are_too_large() {
+    let middles = std::iter::repeat_n(Part::Middle, 10 * MIN_FRAGMENTS);
+    let records = parts(std::iter::once(Part::First).chain(middles));
+    let fates = actual(&records, &[1]);
+    assert!(
+        fates
+            .iter()
+            .all(|fate| *fate == Fate::Missed(GapReason::TooLarge))
+    );
+}
+
+#[test]
+fn a_value_of_the_longest_fragments_is_put_together() {
+    let value: Vec<u8> = (0..100_000).map(|i| i as u8).collect();
+    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    for (first, record) in (1..).zip(crate::fragments(&value)) {
+        let frame = frame(peer(0), &channel(0), first, [record]);
+        assembler.push(&peer(0).member, &frame, frame.seqs(), value.len(), &mut out);
+    }
+    let [Assembled::Values(delivery)] = out.as_slice() else {
+        panic!("{out:?}");
+    };
+    assert_eq!(delivery.len_bytes(), value.len());
+    let values: Vec<Posted> = delivery.values().collect();
+    assert_eq!((values.len(), values[0].seqs), (1, range(1, 2)));
+    assert!(values[0].payload == value);
+}
+
+#[test]
+fn fragments_after_a_lost_beginning_are_incomplete() {
+    let records = parts([Part::Middle, Part::Last, Part::Whole, Part::Last]);
+    let missed = Fate::Missed(GapReason::Incomplete);
+    let whole = Fate::Value(range(3, 3), Vec::new());
+    assert_eq!(
+        actual(&records, &[4]),
+        [missed.clone(), missed.clone(), whole, missed]
+    );
+}
+
+#[test]
+fn a_part_of_a_frame_delivers_only_its_numbers() {
+    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    let records = [b"a", b"b", b"c", b"d"].map(|payload| (Part::Whole, payload.as_slice()));
+    let frame = frame(peer(0), &channel(0), 5, records);
+    assembler.push(&peer(0).member, &frame, range(6, 7), LIMIT, &mut out);
+    let [Assembled::Values(delivery)] = out.as_slice() else {
+        panic!("{out:?}");
+    };
+    let values: Vec<(u64, Bytes)> = delivery
+        .values()
+        .map(|value| (value.seqs.first().get(), value.payload))
+        .collect();
+    assert_eq!(
+        values,
+        [(6, Bytes::from_static(b"b")), (7, Bytes::from_static(b"c"))]
+    );
+}

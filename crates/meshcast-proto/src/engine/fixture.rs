@@ -1,0 +1,73 @@
+//! Senders and frames for tests, always the same.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::{
+    credential::{Identity, Member, Trust},
+    frame::Frame,
+    id::Seq,
+    key::MeshKey,
+    name::{ChannelName, NodeName, Region},
+    record::{Format, Part, write_record},
+    time::WallTime,
+};
+
+/// One start of a process.
+pub(crate) struct Peer {
+    pub(crate) identity: Identity,
+    pub(crate) member: Arc<Member>,
+}
+
+/// The `n`th of [`PEERS`] peers.
+pub(crate) fn peer(n: usize) -> &'static Peer {
+    static ALL: LazyLock<Vec<Peer>> = LazyLock::new(|| (0..PEERS).map(make).collect());
+    &ALL[n]
+}
+
+pub(crate) const PEERS: usize = 16;
+
+fn make(n: usize) -> Peer {
+    let key = MeshKey::from_entropy([7; 48]);
+    let identity = Identity::from_mesh_key(
+        &key,
+        NodeName::new(&format!("node-{n}")).expect("valid"),
+        Region::new("fra").expect("valid"),
+        std::array::from_fn(|i| u8::try_from(n * 64 + i).unwrap_or((n + i) as u8)),
+        WallTime::MIN,
+    );
+    let member = Trust::from(&key).verify(identity.chain().as_bytes());
+    Peer {
+        member: Arc::new(member.expect("it holds the mesh key")),
+        identity,
+    }
+}
+
+/// The `n`th channel.
+pub(crate) fn channel(n: usize) -> ChannelName {
+    ChannelName::new(["earth", "moon", "mars"][n]).expect("valid")
+}
+
+/// A frame of these records, numbered from `first`.
+pub(crate) fn frame<'a>(
+    peer: &Peer,
+    channel: &ChannelName,
+    first: u64,
+    records: impl IntoIterator<Item = (Part, &'a [u8])>,
+) -> Frame {
+    let mut section = Vec::new();
+    for (part, payload) in records {
+        write_record(&mut section, Format::Raw, part, payload);
+    }
+    let first = Seq::new(first).expect("not 0");
+    Frame::build(&peer.identity, channel, first, WallTime::MIN, &section).expect("fits")
+}
+
+/// A frame of `count` small whole values.
+pub(crate) fn wholes(peer: &Peer, channel: &ChannelName, first: u64, count: usize) -> Frame {
+    frame(
+        peer,
+        channel,
+        first,
+        std::iter::repeat_n((Part::Whole, b"x".as_slice()), count),
+    )
+}

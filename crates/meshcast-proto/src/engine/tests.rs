@@ -1,0 +1,390 @@
+//! The engine against reference models: [`mesh`] with honest senders over a bad network, [`hostile`] with
+//! senders that break the rules. What stands here is told step by step.
+
+mod hostile;
+mod listener;
+mod mesh;
+
+use super::*;
+use fixture::{channel, frame, peer, wholes};
+use listener::Listener;
+
+use crate::{
+    delivery::GapReason,
+    flow::UNFINISHED_TIMEOUT,
+    record::{Format, Part, fragments, write_record},
+    window::SETTLE,
+};
+
+fn at(millis: u64) -> Time {
+    Time::from_start(Duration::from_millis(millis))
+}
+
+fn range(first: u64, last: u64) -> SeqRange {
+    let seq = |n| Seq::new(n).expect("not 0");
+    SeqRange::new(seq(first), seq(last)).expect("in order")
+}
+
+fn section<'a>(records: impl IntoIterator<Item = (Part, &'a [u8])>) -> Vec<u8> {
+    let mut section = Vec::new();
+    for (part, payload) in records {
+        write_record(&mut section, Format::Raw, part, payload);
+    }
+    section
+}
+
+/// A listener that heard number 1 of these peers on channel 0.
+fn listener_of(peers: &[usize]) -> Listener {
+    let mut listener = Listener::new(Config::default(), 1);
+    for &who in peers {
+        listener.hear(who, wholes(peer(who), &channel(0), 1, 1));
+        listener.expect(who, &[(range(1, 1), None)]);
+    }
+    listener
+}
+
+#[test]
+fn equal_values_posted_twice_come_twice() {
+    let mut listener = listener_of(&[0]);
+    for first in [2, 3] {
+        listener.hear(
+            0,
+            frame(peer(0), &channel(0), first, [(Part::Whole, b"same".as_slice())]),
+        );
+    }
+    listener.expect(0, &[(range(2, 2), None), (range(3, 3), None)]);
+}
+
+#[test]
+fn a_lost_frame_is_reported_after_the_timeout_and_before_what_follows() {
+    let mut listener = listener_of(&[0]);
+    listener.hear(0, wholes(peer(0), &channel(0), 3, 2));
+    listener.expect(0, &[]);
+    listener.run_until(at(1_999));
+    listener.expect(0, &[]);
+    listener.run_until(at(2_000));
+    listener.expect(0, &[(range(2, 2), Some(GapReason::Lost)), (range(3, 4), None)]);
+}
+
+#[test]
+fn holes_that_were_known_at_the_same_time_are_given_up_at_the_same_time() {
+    let mut listener = listener_of(&[0]);
+    for first in [3, 5, 7] {
+        listener.hear(0, wholes(peer(0), &channel(0), first, 1));
+    }
+    listener.run_until(at(2_000));
+    let lost = Some(GapReason::Lost);
+    listener.expect(
+        0,
+        &[
+            (range(2, 2), lost),
+            (range(3, 3), None),
+            (range(4, 4), lost),
+            (range(5, 5), None),
+            (range(6, 6), lost),
+            (range(7, 7), None),
+        ],
+    );
+}
+
+#[test]
+fn a_hole_that_is_being_filled_is_waited_for_anew() {
+    let mut listener = listener_of(&[0]);
+    listener.hear(0, wholes(peer(0), &channel(0), 9, 1));
+    for (first, millis) in [(2, 1_500), (3, 3_000), (4, 4_500)] {
+        listener.run_until(at(millis));
+        listener.hear(0, wholes(peer(0), &channel(0), first, 1));
+        listener.expect(0, &[(range(first, first), None)]);
+    }
+    listener.run_until(at(6_500));
+    listener.expect(0, &[(range(5, 8), Some(GapReason::Lost)), (range(9, 9), None)]);
+}
+
+#[test]
+fn gaps_of_two_senders_at_the_same_moment_stay_apart() {
+    let mut listener = listener_of(&[0, 1]);
+    listener.hear(1, wholes(peer(1), &channel(0), 2, 1));
+    listener.expect(1, &[(range(2, 2), None)]);
+    // Above each hole there is half a value, so that nothing is delivered between the two gaps.
+    let half = |who, first| frame(peer(who), &channel(0), first, [(Part::First, b"x".as_slice())]);
+    listener.hear(0, half(0, 3));
+    listener.hear(1, half(1, 4));
+    listener.run_until(at(2_000));
+    for (who, seq) in [(0, 2), (1, 3)] {
+        listener.expect(who, &[(range(seq, seq), Some(GapReason::Lost))]);
+    }
+    assert_eq!(listener.engine.counters().gaps, 2);
+}
+
+#[test]
+fn a_value_whose_sender_died_halfway_is_reported() {
+    let mut listener = listener_of(&[0]);
+    let half = [(Part::First, b"x".as_slice()), (Part::Middle, b"y".as_slice())];
+    listener.hear(0, frame(peer(0), &channel(0), 2, half));
+    listener.run_until(Time::ZERO + UNFINISHED_TIMEOUT);
+    listener.expect(0, &[(range(2, 3), Some(GapReason::Incomplete))]);
+    listener.hear(0, frame(peer(0), &channel(0), 4, [(Part::Last, b"z".as_slice())]));
+    listener.expect(0, &[(range(4, 4), Some(GapReason::Incomplete))]);
+}
+
+#[test]
+fn a_value_that_lost_a_fragment_is_one_gap() {
+    let mut listener = listener_of(&[0]);
+    let one = |first, part| frame(peer(0), &channel(0), first, [(part, b"x".as_slice())]);
+    listener.hear(0, one(2, Part::First));
+    listener.hear(0, one(4, Part::Last));
+    listener.hear(0, one(5, Part::Whole));
+    listener.run_until(at(2_000));
+    listener.expect(0, &[(range(2, 4), Some(GapReason::Lost)), (range(5, 5), None)]);
+}
+
+#[test]
+fn a_value_over_the_limit_is_not_taken_for_lost_with_what_is_before_it() {
+    let config = Config {
+        max_message_len: 10,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
+    let large = [Part::First, Part::Last].map(|part| (part, b"1234567".as_slice()));
+    listener.hear(0, frame(peer(0), &channel(0), 3, large));
+    listener.run_until(at(2_000));
+    let (lost, too_large) = (Some(GapReason::Lost), Some(GapReason::TooLarge));
+    listener.expect(
+        0,
+        &[(range(1, 1), None), (range(2, 2), lost), (range(3, 4), too_large)],
+    );
+}
+
+#[test]
+fn a_value_over_the_limit_is_reported_and_the_next_one_comes() {
+    let config = Config {
+        max_message_len: 10,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    let parts = [Part::First, Part::Middle, Part::Middle, Part::Last, Part::Whole];
+    listener.hear(
+        0,
+        frame(
+            peer(0),
+            &channel(0),
+            1,
+            parts.map(|part| (part, b"1234567".as_slice())),
+        ),
+    );
+    listener.expect(
+        0,
+        &[(range(1, 4), Some(GapReason::TooLarge)), (range(5, 5), None)],
+    );
+}
+
+#[test]
+fn frames_without_room_become_a_gap() {
+    let config = Config {
+        max_held_bytes: wholes(peer(0), &channel(0), 3, 1).bytes().len(),
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    for first in [1, 3, 4, 5] {
+        listener.hear(0, wholes(peer(0), &channel(0), first, 1));
+    }
+    assert_eq!(listener.engine.counters().frames_without_room, 2);
+    listener.run_until(at(2_000));
+    let lost = Some(GapReason::Lost);
+    listener.expect(
+        0,
+        &[
+            (range(1, 1), None),
+            (range(2, 2), lost),
+            (range(3, 3), None),
+            (range(4, 5), lost),
+        ],
+    );
+}
+
+#[test]
+fn a_sender_heard_first_without_room_does_not_stop_the_clock() {
+    let config = Config {
+        max_held_bytes: 0,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    listener.hear(0, wholes(peer(0), &channel(0), 7, 1));
+    listener.run_until(Time::ZERO + SETTLE + Duration::from_secs(2));
+    listener.expect(0, &[(range(7, 7), Some(GapReason::Lost))]);
+    assert!(listener.at_rest());
+}
+
+#[test]
+fn a_sender_at_the_end_of_all_numbers_does_not_stop_the_clock() {
+    let mut listener = Listener::new(Config::default(), 1);
+    let last = || wholes(peer(0), &channel(0), u64::MAX, 1);
+    listener.hear(0, last());
+    listener.run_until(at(5_000));
+    listener.expect(0, &[(range(u64::MAX, u64::MAX), None)]);
+    listener.hear(0, last());
+    listener.run_until(at(10_000));
+    listener.expect(0, &[]);
+    assert!(listener.at_rest());
+}
+
+#[test]
+fn gaps_over_all_numbers_do_not_overflow_the_counters() {
+    let mut listener = listener_of(&[0, 1]);
+    for who in [0, 1] {
+        listener.hear(who, wholes(peer(who), &channel(0), u64::MAX, 1));
+    }
+    listener.run_until(at(2_000));
+    for who in [0, 1] {
+        listener.expect(
+            who,
+            &[
+                (range(2, u64::MAX - 1), Some(GapReason::Lost)),
+                (range(u64::MAX, u64::MAX), None),
+            ],
+        );
+    }
+    assert_eq!(listener.engine.counters().missed, u64::MAX);
+}
+
+#[test]
+fn what_a_forgotten_sender_had_waiting_is_given_out() {
+    let config = Config {
+        max_flows: 1,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
+    listener.hear(0, wholes(peer(0), &channel(0), 3, 1));
+    listener.hear(
+        0,
+        frame(peer(0), &channel(0), 4, [(Part::First, b"x".as_slice())]),
+    );
+    listener.hear(1, wholes(peer(1), &channel(0), 1, 1));
+    listener.expect(
+        0,
+        &[
+            (range(1, 1), None),
+            (range(2, 2), Some(GapReason::Lost)),
+            (range(3, 3), None),
+            (range(4, 4), Some(GapReason::Incomplete)),
+        ],
+    );
+    listener.expect(1, &[(range(1, 1), None)]);
+    assert!(listener.at_rest());
+    assert_eq!(listener.engine.senders(&channel(0)).count(), 1);
+}
+
+#[test]
+fn the_sender_not_heard_of_for_longest_is_forgotten_first() {
+    let config = Config {
+        max_flows: 2,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 2);
+    let hear = |listener: &mut Listener, millis, who, name: usize, first| {
+        listener.run_until(at(millis));
+        listener.hear(who, wholes(peer(who), &channel(name), first, 1));
+    };
+    hear(&mut listener, 0, 0, 0, 1);
+    hear(&mut listener, 1, 1, 1, 1);
+    hear(&mut listener, 2, 0, 0, 2);
+    hear(&mut listener, 3, 2, 0, 1);
+    let heard = |name| {
+        let name = channel(name);
+        let senders = listener.engine.senders(&name);
+        senders.map(|(sender, _)| sender).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(heard(0), [0, 2].map(|who| peer(who).member.sender()).into());
+    assert_eq!(heard(1), [].into());
+}
+
+#[test]
+fn a_channel_opened_again_goes_on_numbering() {
+    let (now, wall, name) = (at(0), WallTime::MIN, channel(0));
+    let me = peer(0);
+    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
+    let one = section([(Part::Whole, b"x".as_slice())]);
+    assert_eq!(
+        engine.handle_post(&name, &one, now, wall),
+        Err(PostError::NeverOpened)
+    );
+    for seq in 1..4 {
+        assert_eq!(engine.handle_open(&name), Ok(()));
+        assert_eq!(engine.handle_post(&name, &one, now, wall), Ok(range(seq, seq)));
+        while engine.poll_output().is_some() {}
+        engine.handle_close(&name);
+        assert!(!engine.is_open(&name));
+    }
+}
+
+#[test]
+fn a_refused_post_uses_no_number() {
+    let (now, wall, name) = (at(0), WallTime::MIN, channel(0));
+    let me = peer(0);
+    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
+    assert_eq!(engine.handle_open(&name), Ok(()));
+    for bad in [vec![], vec![0xff; 3], vec![0; Frame::MAX_RECORDS_LEN + 4]] {
+        assert!(engine.handle_post(&name, &bad, now, wall).is_err());
+        assert!(engine.poll_output().is_none());
+    }
+    let two = section([(Part::Whole, b"x".as_slice()); 2]);
+    assert_eq!(engine.handle_post(&name, &two, now, wall), Ok(range(1, 2)));
+    while engine.poll_output().is_some() {}
+    let counters = engine.counters();
+    assert_eq!((counters.posted, counters.frames_posted), (2, 1));
+}
+
+#[test]
+fn there_are_no_more_channels_than_allowed() {
+    let me = peer(0);
+    let config = Config {
+        max_channels: 1,
+        ..Config::default()
+    };
+    let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member));
+    assert_eq!(engine.handle_open(&channel(0)), Ok(()));
+    engine.handle_close(&channel(0));
+    let refused = Err(OpenError::TooManyChannels { limit: 1 });
+    assert_eq!(engine.handle_open(&channel(1)), refused);
+    assert_eq!(engine.handle_open(&channel(0)), Ok(()));
+}
+
+#[test]
+fn a_value_of_several_posts_comes_to_the_objects_of_its_own_node_whole() {
+    let (now, wall, name) = (at(0), WallTime::MIN, channel(0));
+    let me = peer(0);
+    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
+    assert_eq!(engine.handle_open(&name), Ok(()));
+    let value: Vec<u8> = (0..150_000).map(|i| i as u8).collect();
+    let mut outputs = Vec::new();
+    for record in fragments(&value) {
+        assert!(engine.handle_post(&name, &section([record]), now, wall).is_ok());
+        outputs.extend(std::iter::from_fn(|| engine.poll_output()));
+    }
+    let [
+        Output::Publish(_),
+        Output::Publish(_),
+        Output::Publish(_),
+        Output::Deliver(to, delivery),
+    ] = outputs.as_slice()
+    else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!((to, delivery.member.sender()), (&name, me.member.sender()));
+    let values: Vec<_> = delivery.values().collect();
+    assert_eq!((values.len(), values[0].seqs), (1, range(1, 3)));
+    assert!(values[0].payload == value);
+}
+
+#[test]
+fn the_history_is_empty_when_its_time_is_over() {
+    let mut listener = listener_of(&[0]);
+    assert!(listener.engine.history().bytes() > 0);
+    let age = Config::default().history.age;
+    assert_eq!(listener.engine.poll_timeout(), Some(Time::ZERO + age));
+    listener.run_until(Time::ZERO + age);
+    assert_eq!(listener.engine.history().bytes(), 0);
+    assert_eq!(listener.engine.poll_timeout(), None);
+}

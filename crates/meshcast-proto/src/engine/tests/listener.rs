@@ -1,0 +1,164 @@
+//! An engine that only listens, with a clock, and what came out of it.
+
+use std::collections::HashMap;
+
+use super::{
+    super::*,
+    fixture::{PEERS, channel, peer},
+};
+use crate::{
+    delivery::{GapReason, Posted},
+    flow::UNFINISHED_TIMEOUT,
+    window::SETTLE,
+};
+
+/// What a channel object would see.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    Values(SeqRange, Vec<Posted>),
+    Missed(SeqRange, GapReason),
+}
+
+impl Event {
+    pub(super) fn seqs(&self) -> SeqRange {
+        match self {
+            Self::Values(seqs, _) | Self::Missed(seqs, _) => *seqs,
+        }
+    }
+}
+
+pub(super) struct Listener {
+    pub(super) engine: Engine,
+    pub(super) now: Time,
+    /// How often a frame was handed in.
+    pub(super) frames: u64,
+    /// Everything that came out, and when.
+    pub(super) seen: HashMap<(Sender, ChannelName), Vec<(Time, Event)>>,
+    expected: HashMap<Sender, usize>,
+    config: Config,
+}
+
+impl Listener {
+    /// The last of all peers, with so many channels open.
+    pub(super) fn new(config: Config, channels: usize) -> Self {
+        let me = peer(PEERS - 1);
+        let mut engine = Engine::new(config.clone(), me.identity.clone(), Arc::clone(&me.member));
+        for n in 0..channels {
+            engine.handle_open(&channel(n)).expect("few");
+        }
+        Self {
+            engine,
+            now: Time::ZERO,
+            frames: 0,
+            seen: HashMap::new(),
+            expected: HashMap::new(),
+            config,
+        }
+    }
+
+    pub(super) fn hear(&mut self, who: usize, frame: Frame) {
+        self.frames += 1;
+        self.engine.handle_frame(frame, &peer(who).member, self.now);
+        self.drain();
+    }
+
+    /// Lets time pass, and the engine do what is due at the very moment.
+    pub(super) fn run_until(&mut self, end: Time) {
+        while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            self.engine.handle_timeout(self.now);
+            self.drain();
+            let next = self.engine.poll_timeout();
+            assert!(next.is_none_or(|next| next > self.now), "the clock stands still");
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// Lets so much time pass that nothing is waited for any longer, but less than the history lasts.
+    pub(super) fn rest(&mut self) {
+        self.run_until(self.now + SETTLE + self.config.hole_timeout + UNFINISHED_TIMEOUT);
+        assert!(self.at_rest());
+    }
+
+    /// Nothing is held and nothing waited for.
+    pub(super) fn at_rest(&self) -> bool {
+        let held = |followed: &Followed| followed.flow.window.held_bytes();
+        let mut flows = self
+            .engine
+            .channels
+            .values()
+            .flat_map(|channel| channel.flows.values());
+        self.engine.deadlines.is_empty() && flows.all(|followed| held(followed) == 0)
+    }
+
+    /// What came from a sender on channel 0 since the last call: numbers, and why if they were missed.
+    #[track_caller]
+    pub(super) fn expect(&mut self, who: usize, expected: &[(SeqRange, Option<GapReason>)]) {
+        let sender = peer(who).member.sender();
+        let seen = self
+            .seen
+            .get(&(sender, channel(0)))
+            .map_or(&[][..], Vec::as_slice);
+        let from = self.expected.insert(sender, seen.len()).unwrap_or(0);
+        let new = seen[from..].iter().map(|(_, event)| match event {
+            Event::Values(seqs, _) => (*seqs, None),
+            Event::Missed(seqs, reason) => (*seqs, Some(*reason)),
+        });
+        assert_eq!(new.collect::<Vec<_>>(), expected);
+    }
+
+    /// That the books of the engine agree with each other and with what was seen.
+    pub(super) fn audit(&self) {
+        let engine = &self.engine;
+        let count = engine.counters();
+        assert_eq!(
+            count.frames_accepted
+                + count.frames_duplicate
+                + count.frames_unwanted
+                + count.frames_without_room,
+            self.frames
+        );
+        let events = || self.seen.values().flatten().map(|(_, event)| event);
+        let delivered = events().filter(|event| matches!(event, Event::Values(..)));
+        let gaps = || events().filter(|event| matches!(event, Event::Missed(..)));
+        let numbers = |sum: u64, event: &Event| sum.saturating_add(event.seqs().len());
+        assert_eq!(delivered.fold(0, numbers), count.delivered);
+        assert_eq!(gaps().count() as u64, count.gaps);
+        assert_eq!(gaps().fold(0, numbers), count.missed);
+
+        let mut deadlines = BTreeSet::new();
+        let mut flows = 0;
+        for (name, channel) in &engine.channels {
+            assert!(channel.open || channel.flows.is_empty());
+            flows += channel.flows.len();
+            for (sender, followed) in &channel.flows {
+                deadlines.extend(followed.deadline.map(|due| (due, name.clone(), *sender)));
+                assert!(followed.flow.window.held_bytes() <= self.config.max_held_bytes);
+            }
+        }
+        assert_eq!(deadlines, engine.deadlines);
+        assert_eq!(flows, engine.flows);
+        assert!(flows <= self.config.max_flows.max(1));
+        assert!(engine.history.bytes() <= self.config.history.bytes);
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            let (sender, name, event) = match output {
+                Output::Publish(frame) => panic!("a listener publishes {frame:?}"),
+                Output::Deliver(name, delivery) => {
+                    let values = delivery.values().collect();
+                    let event = Event::Values(delivery.seqs(), values);
+                    (delivery.member.sender(), name, event)
+                }
+                Output::Missed(name, gap) => {
+                    (gap.member.sender(), name, Event::Missed(gap.missed, gap.reason))
+                }
+            };
+            self.seen
+                .entry((sender, name))
+                .or_default()
+                .push((self.now, event));
+        }
+    }
+}

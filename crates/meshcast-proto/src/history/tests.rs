@@ -1,0 +1,188 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::fixture::{channel, frame, peer, wholes};
+use crate::record::Part;
+
+const AGE: Duration = Duration::from_secs(60);
+
+fn at(secs: u64) -> Time {
+    Time::from_start(Duration::from_secs(secs))
+}
+
+fn history(bytes: usize) -> History {
+    History::new(HistoryLimits { bytes, age: AGE })
+}
+
+fn range(first: u64, last: u64) -> SeqRange {
+    let seq = |n| Seq::new(n).expect("not 0");
+    SeqRange::new(seq(first), seq(last)).expect("in order")
+}
+
+fn found(history: &History, who: usize, seqs: SeqRange) -> Vec<SeqRange> {
+    let name = channel(0);
+    let frames = history.frames(&name, peer(who).member.sender(), seqs);
+    frames.map(Frame::seqs).collect()
+}
+
+#[test]
+fn a_range_finds_the_frames_that_reach_into_it() {
+    let mut history = history(usize::MAX);
+    for (name, first, count) in [(0, 1, 3), (0, 4, 1), (0, 8, 3), (1, 5, 2)] {
+        history.insert(wholes(peer(0), &channel(name), first, count), at(0));
+    }
+    assert_eq!(
+        found(&history, 0, range(3, 8)),
+        [range(1, 3), range(4, 4), range(8, 10)]
+    );
+    assert_eq!(found(&history, 0, range(5, 7)), []);
+    assert_eq!(found(&history, 0, range(9, u64::MAX)), [range(8, 10)]);
+    assert_eq!(found(&history, 1, range(1, 9)), []);
+}
+
+#[test]
+fn a_flood_pushes_out_only_its_own_frames() {
+    let quiet = wholes(peer(0), &channel(0), 1, 1);
+    let mut history = history(quiet.bytes().len() * 8);
+    history.insert(quiet, at(0));
+    for first in 1..100 {
+        history.insert(wholes(peer(1), &channel(0), first, 1), at(1));
+    }
+    assert_eq!(found(&history, 0, range(1, 1)), [range(1, 1)]);
+    assert_eq!(found(&history, 1, range(1, 200)).first(), Some(&range(93, 93)));
+}
+
+#[test]
+fn a_frame_over_the_whole_limit_is_not_kept() {
+    let mut history = history(10);
+    history.insert(wholes(peer(0), &channel(0), 1, 1), at(0));
+    assert_eq!((history.bytes(), history.expire(at(0))), (0, None));
+}
+
+#[test]
+fn a_frame_is_gone_at_the_moment_that_was_announced() {
+    let mut history = history(usize::MAX);
+    history.insert(wholes(peer(0), &channel(0), 1, 1), at(5));
+    history.insert(wholes(peer(1), &channel(0), 1, 1), at(7));
+    assert_eq!(history.expire(at(6)), Some(at(5) + AGE));
+    assert_eq!(history.expire(at(5) + AGE), Some(at(7) + AGE));
+    assert_eq!(history.expire(at(7) + AGE), None);
+    assert_eq!(history.bytes(), 0);
+}
+
+/// The reference: a list in order of acceptance, searched from end to end.
+#[derive(Default)]
+struct Naive(Vec<(Time, Frame)>);
+
+impl Naive {
+    fn insert(&mut self, frame: Frame, limit: usize, now: Time) {
+        let key = |frame: &Frame| (frame.sender(), frame.channel().clone(), frame.seqs().first());
+        if self.0.iter().any(|(_, kept)| key(kept) == key(&frame)) {
+            return;
+        }
+        self.0.push((now, frame));
+        while self.bytes() > limit {
+            let sizes = (0..SENDERS).map(|n| peer(n).member.sender());
+            let (_, largest) = sizes
+                .map(|sender| (self.bytes_of(sender), sender))
+                .max()
+                .expect("some");
+            let oldest = self.0.iter().position(|(_, frame)| frame.sender() == largest);
+            self.0.remove(oldest.expect("the largest has one"));
+        }
+    }
+
+    fn expire(&mut self, now: Time) -> Option<Time> {
+        self.0.retain(|(accepted, _)| *accepted + AGE > now);
+        self.0.iter().map(|(accepted, _)| *accepted + AGE).min()
+    }
+
+    fn frames(&self, name: &ChannelName, sender: Sender, seqs: SeqRange) -> Vec<&Frame> {
+        let overlaps = |frame: &&Frame| {
+            let its = frame.seqs();
+            its.first() <= seqs.last() && its.last() >= seqs.first()
+        };
+        let mut found: Vec<&Frame> = self.0.iter().map(|(_, frame)| frame).collect();
+        found.retain(|frame| frame.sender() == sender && frame.channel() == name && overlaps(frame));
+        found.sort_by_key(|frame| frame.seqs().first());
+        found
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, frame)| frame.bytes().len()).sum()
+    }
+
+    fn bytes_of(&self, sender: Sender) -> usize {
+        let its = self.0.iter().filter(|(_, frame)| frame.sender() == sender);
+        its.map(|(_, frame)| frame.bytes().len()).sum()
+    }
+}
+
+const SENDERS: usize = 3;
+const CHANNELS: usize = 2;
+/// What the numbers of a sender are cut into: frame `n` begins at `n * 4 + 1` and holds up to four.
+const SLOTS: u64 = 12;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert {
+        who: usize,
+        name: usize,
+        slot: u64,
+        len: usize,
+    },
+    Expire,
+    Pass(u64),
+    Find {
+        who: usize,
+        name: usize,
+        seqs: (u64, u64),
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (who, name) = (|| 0..SENDERS, || 0..CHANNELS);
+    prop_oneof![
+        6 => (who(), name(), 0..SLOTS, prop_oneof![3 => 0..50_usize, 1 => 0..3000_usize])
+            .prop_map(|(who, name, slot, len)| Step::Insert { who, name, slot, len }),
+        1 => Just(Step::Expire),
+        1 => (0..40_u64).prop_map(Step::Pass),
+        3 => (who(), name(), (1..SLOTS * 4, 0..20_u64))
+            .prop_map(|(who, name, (first, len))| Step::Find { who, name, seqs: (first, first + len) }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn keeps_and_finds_what_a_plain_list_would(
+        limit in 0..8000_usize,
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let (mut history, mut naive, mut now) = (history(limit), Naive::default(), at(0));
+        for step in steps {
+            match step {
+                Step::Insert { who, name, slot, len } => {
+                    let payload = vec![0; len];
+                    let rest = std::iter::repeat_n((Part::Whole, [].as_slice()), (slot % 4) as usize);
+                    let records = std::iter::once((Part::Whole, payload.as_slice())).chain(rest);
+                    let frame = frame(peer(who), &channel(name), slot * 4 + 1, records);
+                    history.insert(frame.clone(), now);
+                    naive.insert(frame, limit, now);
+                }
+                Step::Expire => prop_assert_eq!(history.expire(now), naive.expire(now)),
+                Step::Pass(secs) => now = now + Duration::from_secs(secs),
+                Step::Find { who, name, seqs: (first, last) } => {
+                    let (name, sender) = (channel(name), peer(who).member.sender());
+                    let found = history.frames(&name, sender, range(first, last)).map(Frame::bytes);
+                    let expected = naive.frames(&name, sender, range(first, last));
+                    prop_assert_eq!(
+                        found.collect::<Vec<_>>(),
+                        expected.into_iter().map(Frame::bytes).collect::<Vec<_>>()
+                    );
+                }
+            }
+            prop_assert_eq!(history.bytes(), naive.bytes());
+            prop_assert!(history.bytes() <= limit);
+        }
+    }
+}
