@@ -63,19 +63,29 @@ impl<'de> Deserializer<'de> {
         match self.reader.byte()? {
             tag::REF => {
                 let resume = self.follow(offset)?;
-                let mut tag = self.reader.byte()?;
-                if tag == tag::BOXED {
-                    tag = self.reader.byte()?;
-                }
+                let tag = self.reader.byte()?;
+                let tag = self.unboxed(tag)?;
                 let value = read(self, tag)?;
                 self.reader.pos = resume;
                 Ok(value)
             }
-            tag::BOXED => {
-                let tag = self.reader.byte()?;
+            tag => {
+                let tag = self.unboxed(tag)?;
                 read(self, tag)
             }
-            tag => read(self, tag),
+        }
+    }
+
+    /// The tag of the primitive inside, if `tag` is BOXED.
+    #[inline]
+    fn unboxed(&mut self, tag: u8) -> Result<u8, DecodeError> {
+        if tag != tag::BOXED {
+            return Ok(tag);
+        }
+        let offset = self.reader.pos;
+        match self.reader.byte()? {
+            tag @ tag::FALSE..=tag::STR16 => Ok(tag),
+            tag => Err(unexpected(tag, offset)),
         }
     }
 
@@ -226,7 +236,8 @@ impl<'de> Deserializer<'de> {
     fn view(&mut self, tag: u8) -> Result<(ViewKind, &'de [u8]), DecodeError> {
         let at = self.reader.pos;
         let malformed = |what| DecodeError::Malformed { what, offset: at };
-        let kind = ViewKind::from_byte(self.reader.byte()?).ok_or(malformed("unknown kind of view"))?;
+        let kind =
+            ViewKind::from_byte(self.reader.byte()?).ok_or_else(|| malformed("unknown kind of view"))?;
         let offset = self.reader.size()?;
         let length = if tag == tag::VIEW {
             Some(self.reader.size()?)
@@ -249,7 +260,7 @@ impl<'de> Deserializer<'de> {
             }
             tag => return Err(unexpected(tag, buffer_at)),
         };
-        let bytes = bytes.ok_or(malformed("view on something that is not a buffer"))?;
+        let bytes = bytes.ok_or_else(|| malformed("view on something that is not a buffer"))?;
         let window = kind.window(offset, length, bytes.len());
         let window = window.map_err(|_| malformed("view that is misaligned or leaves its buffer"))?;
         if shared {

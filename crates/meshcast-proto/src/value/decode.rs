@@ -270,7 +270,8 @@ impl Decoder<'_> {
     fn view(&mut self, tag: u8) -> Result<(), DecodeError> {
         let at = self.reader.pos;
         let malformed = |what| DecodeError::Malformed { what, offset: at };
-        let kind = ViewKind::from_byte(self.reader.byte()?).ok_or(malformed("unknown kind of view"))?;
+        let kind =
+            ViewKind::from_byte(self.reader.byte()?).ok_or_else(|| malformed("unknown kind of view"))?;
         let offset = self.reader.size()?;
         let length = if tag == tag::VIEW {
             Some(self.reader.size()?)

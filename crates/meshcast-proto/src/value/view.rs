@@ -96,7 +96,7 @@ impl ViewKind {
         buffer_len: usize,
     ) -> Result<Range<usize>, BuildError> {
         let size = self.element_size();
-        if offset % size != 0 {
+        if !offset.is_multiple_of(size) {
             return Err(BuildError::Misaligned);
         }
         let room = buffer_len.checked_sub(offset).ok_or(BuildError::OutOfBounds)?;
