@@ -14,6 +14,7 @@ mod name;
 mod record;
 mod sync;
 mod time;
+pub mod value;
 mod verify;
 mod window;
 

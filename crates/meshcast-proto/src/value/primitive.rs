@@ -1,0 +1,199 @@
+//! The two primitives Rust has no type for: strings of UTF-16 code units and unbounded integers.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::wire::trim_magnitude;
+
+/// A JavaScript string: UTF-8 when it is well formed, UTF-16 code units when it holds a lone surrogate.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct JsString(Text);
+
+impl JsString {
+    /// A string of UTF-16 code units, which need not pair up.
+    pub fn from_utf16(units: &[u16]) -> Self {
+        match String::from_utf16(units) {
+            Ok(text) => Self(Text::Utf8(text.into())),
+            Err(_) => Self(Text::Utf16(units.into())),
+        }
+    }
+
+    /// The text, unless it holds a lone surrogate.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.0 {
+            Text::Utf8(text) => Some(text),
+            Text::Utf16(_) => None,
+        }
+    }
+
+    /// The text, with U+FFFD in place of lone surrogates.
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Text::Utf8(text) => Cow::Borrowed(text),
+            Text::Utf16(units) => Cow::Owned(String::from_utf16_lossy(units)),
+        }
+    }
+
+    /// The UTF-16 code units, as JavaScript indexes them.
+    pub fn to_utf16(&self) -> Cow<'_, [u16]> {
+        match &self.0 {
+            Text::Utf8(text) => text.encode_utf16().collect(),
+            Text::Utf16(units) => Cow::Borrowed(units),
+        }
+    }
+
+    /// The code units of a string that is not well formed; empty for one that is.
+    pub(super) fn utf16_units(&self) -> &[u16] {
+        match &self.0 {
+            Text::Utf8(_) => &[],
+            Text::Utf16(units) => units,
+        }
+    }
+}
+
+impl From<&str> for JsString {
+    fn from(text: &str) -> Self {
+        Self(Text::Utf8(text.into()))
+    }
+}
+
+impl From<String> for JsString {
+    fn from(text: String) -> Self {
+        Self(Text::Utf8(text.into()))
+    }
+}
+
+impl PartialEq<str> for JsString {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == Some(other)
+    }
+}
+
+impl PartialEq<&str> for JsString {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl fmt::Debug for JsString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Text::Utf8(text) => text.fmt(f),
+            Text::Utf16(units) => write!(f, "utf16{units:04x?}"),
+        }
+    }
+}
+
+/// `Utf16` never holds well-formed text, so equal strings are equal here too.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Text {
+    Utf8(Box<str>),
+    Utf16(Box<[u16]>),
+}
+
+/// A bigint: a sign and a magnitude of any size.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct BigInt {
+    /// Never set for zero.
+    negative: bool,
+    /// Little-endian, without leading zeros.
+    magnitude: Box<[u8]>,
+}
+
+impl BigInt {
+    /// The integer of this sign and little-endian magnitude.
+    pub fn new(negative: bool, magnitude: &[u8]) -> Self {
+        let magnitude = trim_magnitude(magnitude);
+        Self {
+            negative: negative && !magnitude.is_empty(),
+            magnitude: magnitude.into(),
+        }
+    }
+
+    /// Whether the integer is below zero.
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// The absolute value, little-endian, without leading zeros.
+    pub fn magnitude(&self) -> &[u8] {
+        &self.magnitude
+    }
+
+    /// The integer, if it fits.
+    pub fn to_i128(&self) -> Option<i128> {
+        small_magnitude(&self.magnitude).and_then(|magnitude| signed(self.negative, magnitude))
+    }
+
+    /// The integer, if it fits.
+    pub fn to_u128(&self) -> Option<u128> {
+        if self.negative {
+            None
+        } else {
+            small_magnitude(&self.magnitude)
+        }
+    }
+}
+
+impl From<i128> for BigInt {
+    fn from(int: i128) -> Self {
+        Self::new(int < 0, &int.unsigned_abs().to_le_bytes())
+    }
+}
+
+impl From<u128> for BigInt {
+    fn from(int: u128) -> Self {
+        Self::new(false, &int.to_le_bytes())
+    }
+}
+
+impl From<i64> for BigInt {
+    fn from(int: i64) -> Self {
+        Self::from(i128::from(int))
+    }
+}
+
+impl From<u64> for BigInt {
+    fn from(int: u64) -> Self {
+        Self::from(u128::from(int))
+    }
+}
+
+/// Decimal up to 128 bits. Hexadecimal with `0x` beyond, since that takes time linear in the size.
+impl fmt::Display for BigInt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.negative {
+            f.write_str("-")?;
+        }
+        if let Some(magnitude) = small_magnitude(&self.magnitude) {
+            return write!(f, "{magnitude}");
+        }
+        let mut bytes = self.magnitude.iter().rev();
+        if let Some(top) = bytes.next() {
+            write!(f, "0x{top:x}")?;
+        }
+        bytes.try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for BigInt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}n")
+    }
+}
+
+/// A magnitude of up to 128 bits.
+pub(super) fn small_magnitude(magnitude: &[u8]) -> Option<u128> {
+    let magnitude = trim_magnitude(magnitude);
+    let mut bytes = [0; 16];
+    bytes.get_mut(..magnitude.len())?.copy_from_slice(magnitude);
+    Some(u128::from_le_bytes(bytes))
+}
+
+pub(super) fn signed(negative: bool, magnitude: u128) -> Option<i128> {
+    if negative {
+        0i128.checked_sub_unsigned(magnitude)
+    } else {
+        i128::try_from(magnitude).ok()
+    }
+}
