@@ -1,0 +1,49 @@
+//! The admin socket: what a running node shows to programs of the same user on the same machine.
+//!
+//! A node that has it listens on a Unix socket, never on TCP, and speaks HTTP/1.1 with JSON:
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `GET /v1/node` | [`schema::NodeReport`] |
+//! | `GET /v1/peers` | [`schema::PeerReport`] |
+//! | `GET /v1/channels` | [`schema::ChannelReport`] |
+//! | `POST /v1/messages?channel=earth` | posts the JSON value in the body; [`schema::Posted`] |
+//! | `POST /v1/messages?channel=earth&raw=1` | posts the bytes of the body as they are; [`schema::Posted`] |
+//! | `GET /v1/messages?channel=earth` | what is posted from now on, one [`schema::Line`] of JSON a line |
+//! | `POST /v1/ping/{peer_id}` | asks a peer and measures; [`schema::Ping`] |
+//!
+//! A channel is always named by the query, percent-encoded: every name has a place there, the empty one
+//! (`?channel=`), `..` and those with a slash included, which a path has not. Without `channel` a request is
+//! refused. The answer to `GET /v1/messages` begins as soon as the channel is open: what is posted after
+//! its headers arrived will be in it. Whatever goes wrong comes back as a [`schema::Refused`].
+//!
+//! With `curl`: `curl --unix-socket "$XDG_RUNTIME_DIR/meshcast/fra-1.sock" http://node/v1/peers`.
+//!
+//! Only the user that runs the node gets in: the directory is 0700, the socket 0600, and the kernel is asked
+//! who is at the other end. There is nothing to configure or to stop a node by; it reads and posts. The server
+//! does not keep its node alive.
+
+mod reports;
+mod routes;
+pub mod schema;
+mod server;
+mod socket;
+mod watch;
+
+use std::path::PathBuf;
+
+pub(crate) use self::server::serve;
+pub(crate) use self::socket::Listener;
+pub use self::socket::{AdminError, DirectoryFault, socket_directories};
+
+/// Where a node's admin socket is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AdminSocket {
+    /// There is none.
+    #[default]
+    Off,
+    /// `<name>.sock` in the first of [`socket_directories`], which is made if need be.
+    Default,
+    /// At this path. Its directory must be there.
+    At(PathBuf),
+}

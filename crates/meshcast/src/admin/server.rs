@@ -1,0 +1,102 @@
+//! Accepts connections while the node runs, and bounds what they may take.
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::UnixStream,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{Listener, routes};
+use crate::WeakNode;
+
+/// Answers on `listener` until `stop` is ready, then removes the socket and lets what runs come to its end.
+///
+/// `message_limit` is the node's limit for one message in bytes. The node is only held while a request is
+/// answered, so `stop` must become ready without it: when its last handle is dropped or it is shut down.
+///
+/// Cancel safe: dropping it cuts all connections and removes the socket.
+pub(crate) async fn serve(
+    listener: Listener,
+    node: WeakNode,
+    message_limit: usize,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let (close, closing) = watch::channel(false);
+    let closing = Closing(closing);
+    let router = routes::router(node, message_limit, closing.clone());
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok(stream) => {
+                    connections.spawn(connection(stream, router.clone(), closing.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept at the admin socket");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    close.send_replace(true);
+    let ended = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::debug!(open = connections.len(), "cut connections to the admin socket");
+    }
+}
+
+/// Tells connections and watches that the node stops.
+#[derive(Clone)]
+pub(super) struct Closing(watch::Receiver<bool>);
+
+impl Closing {
+    /// Waits for it.
+    pub(super) async fn closed(mut self) {
+        drop(self.0.wait_for(|close| *close).await);
+    }
+}
+
+async fn connection(stream: UnixStream, router: Router, closing: Closing) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = closing.closed() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection to the admin socket broke");
+    }
+}
+
+/// Twice what may watch: there is always room for those that ask and leave. Further ones wait in the
+/// socket's backlog.
+const CONNECTIONS: usize = 2 * super::watch::WATCHES;
+/// For the head of a request to arrive, also of the next one on a connection that is kept. Programs on the
+/// same machine take no time over it, and one that idles longer would hold a place for nothing.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// What a connection may hold of a request before its body, and of an answer its reader does not take.
+const BUFFER: usize = 64 * 1024;
+/// When descriptors run out, trying again at once would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For the last answers to be read while the node stops.
+const GRACE: Duration = Duration::from_secs(1);
