@@ -75,11 +75,19 @@ impl Delivery {
             Content::Fragments(format, parts) => {
                 let mut payload = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
                 parts.iter().for_each(|part| payload.extend_from_slice(part));
-                let whole = Posted { seqs: self.seqs, format, payload: payload.freeze() };
+                let whole = Posted {
+                    seqs: self.seqs,
+                    format,
+                    payload: payload.freeze(),
+                };
                 Source::Assembled(Some(whole))
             }
         };
-        Values { source, next, left: self.seqs.len() }
+        Values {
+            source,
+            next,
+            left: self.seqs.len(),
+        }
     }
 
     /// Its values in order, leaving it as it is.
@@ -125,7 +133,11 @@ impl Iterator for Values {
         };
         let seqs = SeqRange::single(self.next);
         self.next = self.next.next();
-        Some(Posted { seqs, format, payload })
+        Some(Posted {
+            seqs,
+            format,
+            payload,
+        })
     }
 }
 
