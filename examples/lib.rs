@@ -1,1 +1,1 @@
-//! placeholder
+//! See the programs beside this file.

@@ -92,6 +92,7 @@ mod json;
 mod node;
 mod primitive;
 mod ser;
+mod serde_form;
 mod view;
 mod wire;
 

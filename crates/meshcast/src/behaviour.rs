@@ -42,7 +42,9 @@ impl Behaviour {
             // Both sides may dial at once; the surplus connection is closed later, in peace.
             .with_max_established_per_peer(Some(2))
             .with_max_established(Some(max_peers.saturating_mul(2)));
-        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
+        let ping = ping::Config::new()
+            .with_interval(PING_INTERVAL)
+            .with_timeout(PING_TIMEOUT);
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             blocked: allow_block_list::Behaviour::default(),

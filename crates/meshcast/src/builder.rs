@@ -1,9 +1,6 @@
 //! From a description to a running node.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
@@ -131,14 +128,30 @@ impl NodeBuilder {
                 (identity, Trust::from(&key), keyed)
             }
         };
-        let listen = if self.listen.is_empty() { default_addresses(keyed) } else { self.listen };
-        let stranger = listen.iter().chain(&self.seeds).find(|address| !is_loopback(address));
+        let listen = if self.listen.is_empty() {
+            default_addresses(keyed)
+        } else {
+            self.listen
+        };
+        let stranger = listen
+            .iter()
+            .chain(&self.seeds)
+            .find(|address| !is_loopback(address));
         if let (false, Some(address)) = (keyed, stranger) {
             return Err(SpawnError::NoKey(address.clone()));
         }
         let seed = u64::from_le_bytes(entropy()?);
         let (limits, admin) = (self.limits, self.admin);
-        spawn(Plan { identity, trust, listen, seeds: self.seeds, limits, admin, seed }).await
+        spawn(Plan {
+            identity,
+            trust,
+            listen,
+            seeds: self.seeds,
+            limits,
+            admin,
+            seed,
+        })
+        .await
     }
 
     fn find_key(&self) -> Result<Option<MeshKey>, SpawnError> {
@@ -152,7 +165,9 @@ impl NodeBuilder {
                 Err(_) => return Ok(None),
             },
         };
-        text.parse().map(Some).map_err(|source| SpawnError::Key { origin, source })
+        text.parse()
+            .map(Some)
+            .map_err(|source| SpawnError::Key { origin, source })
     }
 
     fn find_region(&self) -> Result<Region, SpawnError> {
@@ -175,20 +190,29 @@ fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
     use std::net::{Ipv4Addr, Ipv6Addr};
     let tcp = |ip: Protocol<'static>| Multiaddr::empty().with(ip).with(Protocol::Tcp(0));
     if keyed {
-        vec![tcp(Ipv4Addr::UNSPECIFIED.into()), tcp(Ipv6Addr::UNSPECIFIED.into())]
+        vec![
+            tcp(Ipv4Addr::UNSPECIFIED.into()),
+            tcp(Ipv6Addr::UNSPECIFIED.into()),
+        ]
     } else {
         vec![tcp(Ipv4Addr::LOCALHOST.into())]
     }
 }
 
 fn read_key_file(path: &Path) -> Result<String, SpawnError> {
-    let error = |source| SpawnError::KeyFile { path: path.to_owned(), source };
+    let error = |source| SpawnError::KeyFile {
+        path: path.to_owned(),
+        source,
+    };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(path).map_err(error)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(SpawnError::KeyFileMode { path: path.to_owned(), mode });
+            return Err(SpawnError::KeyFileMode {
+                path: path.to_owned(),
+                mode,
+            });
         }
     }
     std::fs::read_to_string(path).map_err(error)

@@ -44,7 +44,14 @@ impl<T: Payload> BroadcastChannel<T> {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
         let id = hub.open_object();
         let handlers = Arc::new(Handlers::new(Arc::clone(&hub)));
-        Self { object: Arc::new(Object { hub, id, closed: AtomicBool::new(false), handlers }) }
+        Self {
+            object: Arc::new(Object {
+                hub,
+                id,
+                closed: AtomicBool::new(false),
+                handlers,
+            }),
+        }
     }
 
     /// The name it was opened with.
@@ -120,7 +127,9 @@ impl<T: Payload> BroadcastChannel<T> {
 
 impl<T: Payload> Clone for BroadcastChannel<T> {
     fn clone(&self) -> Self {
-        Self { object: Arc::clone(&self.object) }
+        Self {
+            object: Arc::clone(&self.object),
+        }
     }
 }
 

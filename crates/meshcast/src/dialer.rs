@@ -101,7 +101,12 @@ impl Dialer {
 
     /// Dials whatever is due.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
-        for (id, seed) in self.seeds.iter_mut().enumerate().map(|(id, seed)| (SeedId(id), seed)) {
+        for (id, seed) in self
+            .seeds
+            .iter_mut()
+            .enumerate()
+            .map(|(id, seed)| (SeedId(id), seed))
+        {
             if let Some(lookup) = &mut seed.lookup
                 && lookup.due <= now
             {
@@ -121,14 +126,17 @@ impl Dialer {
         for (peer, member) in &mut self.members {
             if member.target.is_due(now) && !self.connected.contains(peer) {
                 member.target.state = State::Dialling;
-                self.outputs.push_back(Dial::Member(*peer, member.addresses.clone()));
+                self.outputs
+                    .push_back(Dial::Member(*peer, member.addresses.clone()));
             }
         }
     }
 
     /// A DNS name was looked up; empty if it has no address.
     pub(crate) fn handle_resolved(&mut self, seed: SeedId, addresses: Vec<Multiaddr>, now: Time) {
-        let Some(seed) = self.seeds.get_mut(seed.0) else { return };
+        let Some(seed) = self.seeds.get_mut(seed.0) else {
+            return;
+        };
         // An answer replaces the one before, but a failed look-up does not forget what is still dialled.
         if addresses.is_empty() {
             seed.tried = true;
@@ -207,7 +215,14 @@ impl Dialer {
         if self.connected.contains(&peer) {
             target.state = State::Reaches(peer);
         }
-        self.members.insert(peer, Member { addresses, target, seen: now });
+        self.members.insert(
+            peer,
+            Member {
+                addresses,
+                target,
+                seen: now,
+            },
+        );
     }
 
     /// Whom to dial next, until there is nobody.
@@ -217,10 +232,23 @@ impl Dialer {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let lookups = self.seeds.iter().filter_map(|seed| seed.lookup.as_ref().map(|retry| retry.due));
-        let seeds = self.seeds.iter().flat_map(|seed| seed.targets.values()).filter_map(Target::due);
-        let members = self.members.iter().filter(|(peer, _)| !self.connected.contains(peer));
-        lookups.chain(seeds).chain(members.filter_map(|(_, member)| member.target.due())).min()
+        let lookups = self
+            .seeds
+            .iter()
+            .filter_map(|seed| seed.lookup.as_ref().map(|retry| retry.due));
+        let seeds = self
+            .seeds
+            .iter()
+            .flat_map(|seed| seed.targets.values())
+            .filter_map(Target::due);
+        let members = self
+            .members
+            .iter()
+            .filter(|(peer, _)| !self.connected.contains(peer));
+        lookups
+            .chain(seeds)
+            .chain(members.filter_map(|(_, member)| member.target.due()))
+            .min()
     }
 
     /// Whether every seed was tried once.
@@ -231,31 +259,63 @@ impl Dialer {
     /// Of two nodes that both learn of the other, the one with the smaller id dials at once; the other gives
     /// it a head start, so that they do not meet half-way.
     fn first_wait(&self, peer: &PeerId) -> Duration {
-        if self.me < *peer { Duration::ZERO } else { HEAD_START }
+        if self.me < *peer {
+            Duration::ZERO
+        } else {
+            HEAD_START
+        }
     }
 
-    fn conclude(&mut self, seed: SeedId, address: &Multiaddr, outcome: impl FnOnce(&mut Target, &mut StdRng)) {
-        let Some(seed) = self.seeds.get_mut(seed.0) else { return };
+    fn conclude(
+        &mut self,
+        seed: SeedId,
+        address: &Multiaddr,
+        outcome: impl FnOnce(&mut Target, &mut StdRng),
+    ) {
+        let Some(seed) = self.seeds.get_mut(seed.0) else {
+            return;
+        };
         if let Some(target) = seed.targets.get_mut(address) {
             outcome(target, &mut self.rng);
         }
-        seed.tried |= seed.targets.values().all(|target| target.state != State::Dialling);
+        seed.tried |= seed
+            .targets
+            .values()
+            .all(|target| target.state != State::Dialling);
     }
 }
 
 impl Seed {
     fn new(given: Multiaddr, now: Time) -> Self {
-        let named = given
-            .iter()
-            .any(|part| matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)));
-        let targets = if named { BTreeMap::new() } else { BTreeMap::from([(given.clone(), Target::new(now))]) };
-        Self { given, targets, lookup: named.then_some(Retry { due: now, failures: 0 }), tried: false }
+        let named = given.iter().any(|part| {
+            matches!(
+                part,
+                Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
+            )
+        });
+        let targets = if named {
+            BTreeMap::new()
+        } else {
+            BTreeMap::from([(given.clone(), Target::new(now))])
+        };
+        Self {
+            given,
+            targets,
+            lookup: named.then_some(Retry {
+                due: now,
+                failures: 0,
+            }),
+            tried: false,
+        }
     }
 }
 
 impl Target {
     fn new(due: Time) -> Self {
-        Self { state: State::Waiting, retry: Retry { due, failures: 0 } }
+        Self {
+            state: State::Waiting,
+            retry: Retry { due, failures: 0 },
+        }
     }
 
     fn due(&self) -> Option<Time> {
@@ -267,7 +327,9 @@ impl Target {
     }
 
     fn fail(&mut self, rng: &mut StdRng, now: Time) {
-        let longest = BASE_WAIT.saturating_mul(1 << self.retry.failures.min(16)).min(LONGEST_WAIT);
+        let longest = BASE_WAIT
+            .saturating_mul(1 << self.retry.failures.min(16))
+            .min(LONGEST_WAIT);
         self.state = State::Waiting;
         self.retry.due = now + SHORTEST_WAIT + jitter(rng, longest);
         self.retry.failures += 1;

@@ -6,11 +6,7 @@
 mod connections;
 mod snapshot;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use libp2p::{
@@ -53,7 +49,6 @@ pub(crate) struct Parts {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) stopped: watch::Sender<bool>,
-    pub(crate) max_peers: u32,
 }
 
 /// The driver; [`Self::run`] is the task.
@@ -120,7 +115,8 @@ impl Driver {
             self.follow_registry();
             self.handle_timeouts();
             self.check_ready();
-            let deadline = self.parts.clock.instant(self.poll_timeout());
+            let due = self.poll_timeout();
+            let deadline = self.parts.clock.instant(due);
             // Not biased: posts, peers and time take turns, so that none starves another.
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
@@ -158,7 +154,9 @@ impl Driver {
             self.follow_hub(hub);
         }
         for _ in 0..SECTIONS_A_TURN {
-            let Some(hub) = self.parts.registry.take_ready() else { break };
+            let Some(hub) = self.parts.registry.take_ready() else {
+                break;
+            };
             let (section, more) = hub.take_section();
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
@@ -191,7 +189,14 @@ impl Driver {
         }
         tracing::debug!(channel = ?hub.name(), %topic, "opened");
         let vacant_since = (!open).then_some(now);
-        self.channels.insert(hub.name().clone(), Channel { hub, topic, vacant_since });
+        self.channels.insert(
+            hub.name().clone(),
+            Channel {
+                hub,
+                topic,
+                vacant_since,
+            },
+        );
     }
 
     fn post(&mut self, hub: &Arc<Hub>, section: Section) {
@@ -200,7 +205,11 @@ impl Driver {
             self.follow_hub(Arc::clone(hub));
         }
         let (now, wall) = (self.parts.clock.now(), wall_time());
-        match self.parts.engine.handle_post(hub.name(), &section.records, now, wall) {
+        match self
+            .parts
+            .engine
+            .handle_post(hub.name(), &section.records, now, wall)
+        {
             Ok(seqs) => {
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "posted");
                 let posters = Arc::new(section.posters(seqs));
@@ -213,10 +222,16 @@ impl Driver {
 
     fn handle_frame(&mut self, data: Vec<u8>) {
         // Gossip hands over only what the verifier accepted.
-        let Ok(frame) = Frame::decode(data.into()) else { return };
-        let Ok(member) = self.parts.verifier.member_of(&frame) else { return };
+        let Ok(frame) = Frame::decode(data.into()) else {
+            return;
+        };
+        let Ok(member) = self.parts.verifier.member_of(&frame) else {
+            return;
+        };
         tracing::trace!(?frame, "heard");
-        self.parts.engine.handle_frame(frame, &member, self.parts.clock.now());
+        self.parts
+            .engine
+            .handle_frame(frame, &member, self.parts.clock.now());
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
@@ -230,7 +245,14 @@ impl Driver {
                     tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
                         reason = ?gap.reason, "gap");
                     let reason = gap.reason.into();
-                    self.deliver(&channel, Item::Missed(Missed { member: gap.member, seqs: gap.missed, reason }));
+                    self.deliver(
+                        &channel,
+                        Item::Missed(Missed {
+                            member: gap.member,
+                            seqs: gap.missed,
+                            reason,
+                        }),
+                    );
                 }
             }
         }
@@ -243,7 +265,9 @@ impl Driver {
     }
 
     fn publish(&mut self, frame: &Frame) {
-        let Some(channel) = self.channels.get(frame.channel()) else { return };
+        let Some(channel) = self.channels.get(frame.channel()) else {
+            return;
+        };
         let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
         match gossip.publish(channel.topic.hash(), frame.bytes().to_vec()) {
             Ok(_) => self.last_publish = Some(self.parts.clock.now()),
@@ -268,11 +292,17 @@ impl Driver {
     fn handle_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { message, .. } => self.handle_frame(message.data),
-            gossipsub::Event::SlowPeer { peer_id, failed_messages } => {
+            gossipsub::Event::SlowPeer {
+                peer_id,
+                failed_messages,
+            } => {
                 let dropped = failed_messages.priority + failed_messages.non_priority;
                 self.counters.slow_peer += 1;
                 tracing::warn!(peer = %peer_id, dropped, "gossip dropped frames to a slow peer");
-                self.emit(NodeEvent::Slow { peer: peer_id, dropped });
+                self.emit(NodeEvent::Slow {
+                    peer: peer_id,
+                    dropped,
+                });
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
                 tracing::debug!(peer = %peer_id, %topic, "subscribed");
@@ -307,21 +337,33 @@ impl Driver {
 
     fn poll_timeout(&mut self) -> Time {
         let soon = self.peers.surplus_due();
-        let parts = [self.parts.engine.poll_timeout(), self.parts.dialer.poll_timeout(), soon];
+        let parts = [
+            self.parts.engine.poll_timeout(),
+            self.parts.dialer.poll_timeout(),
+            soon,
+        ];
         parts.into_iter().flatten().fold(self.next_check, Time::min)
     }
 
     fn drop_vacant_channels(&mut self, now: Time) {
         let over = |channel: &Channel| channel.vacant_since.is_some_and(|since| since + LINGER <= now);
-        let vacant: Vec<ChannelName> =
-            self.channels.iter().filter(|(_, channel)| over(channel)).map(|(name, _)| name.clone()).collect();
+        let vacant: Vec<ChannelName> = self
+            .channels
+            .iter()
+            .filter(|(_, channel)| over(channel))
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in vacant {
             if !self.parts.registry.remove_vacant(&name) {
                 continue;
             }
             if let Some(channel) = self.channels.remove(&name) {
                 self.parts.engine.handle_close(&name);
-                self.parts.swarm.behaviour_mut().gossip.unsubscribe(&channel.topic);
+                self.parts
+                    .swarm
+                    .behaviour_mut()
+                    .gossip
+                    .unsubscribe(&channel.topic);
                 self.parts.registry.stats().unread(channel.hub.load().unread);
                 tracing::debug!(channel = ?name, "left");
             }
@@ -331,16 +373,20 @@ impl Driver {
     /// Sends what is queued, gives it a moment to leave, and lets go of everything.
     async fn wind_down(mut self) {
         let registry = Arc::clone(&self.parts.registry);
-        registry.refuse_posts();
+        registry.refuse();
         while registry.has_ready() {
             self.follow_registry();
             self.handle_ready_events();
         }
         registry.stop();
         let now = self.parts.clock.now();
-        if self.last_publish.is_some_and(|last| now.saturating_since(last) < FLUSH) {
+        if self
+            .last_publish
+            .is_some_and(|last| now.saturating_since(last) < FLUSH)
+        {
             let deadline = self.parts.clock.instant(now + FLUSH);
-            while let Ok(event) = tokio::time::timeout_at(deadline, self.parts.swarm.select_next_some()).await {
+            while let Ok(event) = tokio::time::timeout_at(deadline, self.parts.swarm.select_next_some()).await
+            {
                 self.handle_event(event);
             }
         }
@@ -361,7 +407,9 @@ impl Driver {
     fn check_ready(&mut self) {
         self.awaiting_ready.retain(|answer| !answer.is_closed());
         if !self.awaiting_ready.is_empty() && self.is_ready() {
-            self.awaiting_ready.drain(..).for_each(|answer| drop(answer.send(())));
+            self.awaiting_ready
+                .drain(..)
+                .for_each(|answer| _ = answer.send(()));
         }
     }
 
@@ -370,16 +418,21 @@ impl Driver {
     fn is_ready(&self) -> bool {
         let now = self.parts.clock.now();
         let gossip = &self.parts.swarm.behaviour().gossip;
-        let announced: HashMap<PeerId, Vec<_>> = gossip.all_peers().map(|(peer, topics)| (*peer, topics)).collect();
+        let announced: HashMap<PeerId, Vec<_>> =
+            gossip.all_peers().map(|(peer, topics)| (*peer, topics)).collect();
         let heard = |peer: &PeerId| announced.get(peer).is_some_and(|topics| !topics.is_empty());
-        let all_heard =
-            self.peers.iter().all(|(id, peer)| heard(id) || peer.since + ANNOUNCEMENT <= now);
+        let all_heard = self
+            .peers
+            .iter()
+            .all(|(id, peer)| heard(id) || peer.since + ANNOUNCEMENT <= now);
         let meshed = |topic: &IdentTopic| {
             let hash = topic.hash();
             let shared = announced.values().flatten().any(|announced| **announced == hash);
             !shared || gossip.mesh_peers(&hash).next().is_some()
         };
-        self.parts.dialer.seeds_tried() && all_heard && self.channels.values().all(|channel| meshed(&channel.topic))
+        self.parts.dialer.seeds_tried()
+            && all_heard
+            && self.channels.values().all(|channel| meshed(&channel.topic))
     }
 
     fn emit(&self, event: NodeEvent) {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::admin::AdminError;
 use libp2p::{Multiaddr, PeerId};
-use meshcast_proto::{ChannelNameError, LabelError, MeshKeyError, value::EncodeError};
+use meshcast_proto::{ChainError, ChannelNameError, LabelError, MeshKeyError, value::EncodeError};
 
 /// Why a message was not posted. Nothing of it was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -110,7 +111,9 @@ pub enum SpawnError {
         mode: u32,
     },
     /// There is no mesh key, and the node would be reached from, or reach, other machines.
-    #[error("a node beyond loopback needs a mesh key (set MESHCAST_KEY; make one with `meshcast key new`), but {0} was given")]
+    #[error(
+        "a node beyond loopback needs a mesh key (set MESHCAST_KEY; make one with `meshcast key new`), but {0} was given"
+    )]
     NoKey(Multiaddr),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
@@ -134,6 +137,12 @@ pub enum SpawnError {
     /// A part of libp2p refused its settings.
     #[error("network set-up: {0}")]
     Network(String),
+    /// The identity is not one that this node itself would believe.
+    #[error("identity: {0}")]
+    Identity(#[source] ChainError),
+    /// The admin socket cannot be had.
+    #[error("admin socket: {0}")]
+    Admin(#[from] AdminError),
     /// The node was not spawned inside a Tokio runtime.
     #[error("a node must be spawned inside a Tokio runtime")]
     NoRuntime,

@@ -56,6 +56,9 @@ pub enum NodeEvent {
     Lagged(u64),
 }
 
+/// Events kept for those who watch and do not read.
+pub(crate) const EVENTS: usize = 1024;
+
 /// A stream of [`NodeEvent`]s from the moment it was made; ends when the node has stopped.
 #[derive(Debug)]
 pub struct Events(BroadcastStream<NodeEvent>);

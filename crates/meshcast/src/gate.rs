@@ -7,7 +7,6 @@
 //!
 //! What strangers can cost is bounded: a connection at the gate holds one stream and one message of at most
 //! 2 KiB, a second stream ends it, and the clock runs ([`Timeouts`]).
-#![allow(dead_code, unused_imports, reason = "nothing uses the gate yet")]
 
 mod admitted;
 mod error;

@@ -1,6 +1,6 @@
 //! BroadcastChannel for a fleet.
 
-mod admin;
+pub mod admin;
 mod behaviour;
 mod builder;
 mod channel;
@@ -29,7 +29,7 @@ pub use meshcast_proto::{
     value::{self, Value},
 };
 
-pub use admin::AdminSocket;
+pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};
 pub use channel::{BroadcastChannel, Messages, Payload, Subscription};
 pub use error::{Closed, OpenError, PingError, PostError, SpawnError};
@@ -38,3 +38,4 @@ pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderIn
 pub use limits::Limits;
 pub use message::{Gap, GapReason, Message, RecvError};
 pub use node::Node;
+pub(crate) use node::WeakNode;

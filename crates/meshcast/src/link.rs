@@ -32,8 +32,6 @@
 //! back. Beyond the queue, one large message and 16 KiB of small ones are on their way into the stream. Inbound, the
 //! handler stops reading while the swarm is not polled, and flow control hands that on to the sender, see [`Handler`].
 
-#![allow(dead_code)]
-
 use std::{
     collections::{HashMap, VecDeque},
     task::{Context, Poll},
@@ -49,7 +47,9 @@ use libp2p::{
     },
 };
 
-pub(crate) use self::{framing::Oversized, handler::Handler, queue::Backlog};
+#[cfg(test)]
+pub(crate) use self::queue::Backlog;
+pub(crate) use self::{framing::Oversized, handler::Handler};
 use self::{
     handler::{REOPENINGS, Report},
     peer::Peer,
@@ -219,6 +219,7 @@ impl Link {
     }
 
     /// What waits for a peer; `None` without an open link.
+    #[cfg(test)]
     pub(crate) fn backlog(&self, peer: &PeerId) -> Option<Backlog> {
         Some(self.peers.get(peer)?.outbox()?.backlog())
     }

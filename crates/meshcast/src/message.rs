@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 use libp2p::PeerId;
 use meshcast_proto::{Member, NodeName, Region, SeqRange, WallTime, value};
 
-use crate::{channel::Missed, identity::peer_id};
+use crate::{channel::Missed, transport::peer_id};
 
 /// A message, and who posted it.
 #[derive(Clone)]
@@ -60,7 +60,10 @@ impl<T> Message<T> {
 
     /// The same message with other data.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Message<U> {
-        Message { data: f(self.data), origin: self.origin }
+        Message {
+            data: f(self.data),
+            origin: self.origin,
+        }
     }
 }
 
@@ -133,8 +136,16 @@ pub enum GapReason {
 
 impl RecvError {
     pub(crate) fn undecodable(origin: &Origin, source: value::DecodeError) -> Self {
-        let (sender, name) = (peer_id(origin.member.sender()), origin.member.credential().name.clone());
-        Self::Decode { sender, name, seq: origin.seqs.first().get(), source }
+        let (sender, name) = (
+            peer_id(origin.member.sender()),
+            origin.member.credential().name.clone(),
+        );
+        Self::Decode {
+            sender,
+            name,
+            seq: origin.seqs.first().get(),
+            source,
+        }
     }
 }
 

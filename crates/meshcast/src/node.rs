@@ -41,7 +41,9 @@ pub(crate) struct Shared {
 
 impl Node {
     pub(crate) fn new(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Describes a node to be started.
@@ -107,7 +109,9 @@ impl Node {
     /// # Errors
     /// [`PingError`].
     pub async fn ping(&self, peer: PeerId) -> Result<Duration, PingError> {
-        self.ask(|answer| Command::Ping(peer, answer)).await.map_err(|Closed| PingError::Closed)?
+        self.ask(|answer| Command::Ping(peer, answer))
+            .await
+            .map_err(|Closed| PingError::Closed)?
     }
 
     /// Sends what is still queued, leaves the mesh and stops. Returns when that is done, also if it was
@@ -122,8 +126,16 @@ impl Node {
 
     /// Waits until the node has stopped, for whatever reason. Cancel-safe.
     pub async fn stopped(&self) {
-        // An error means that the driver is gone without a word: stopped as well.
-        let _ = self.shared.stopped.clone().wait_for(|stopped| *stopped).await;
+        self.stop_signal().await;
+    }
+
+    /// Ready when the node has stopped, without keeping it running.
+    pub(crate) fn stop_signal(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopped = self.shared.stopped.clone();
+        async move {
+            // An error means that the driver is gone without a word: stopped as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }
     }
 
     /// A handle that does not keep the node running.
@@ -133,7 +145,11 @@ impl Node {
 
     async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Closed> {
         let (sender, answer) = oneshot::channel();
-        self.shared.commands.send(question(sender)).await.map_err(|_| Closed)?;
+        self.shared
+            .commands
+            .send(question(sender))
+            .await
+            .map_err(|_| Closed)?;
         answer.await.map_err(|_| Closed)
     }
 }

@@ -1,11 +1,6 @@
 //! Who is connected, over which connections, and which of them have to go.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
 use meshcast_proto::{Member, Time, WallTime};
@@ -47,7 +42,10 @@ pub(crate) struct Connection {
 
 impl Peers {
     pub(crate) const fn new(me: PeerId) -> Self {
-        Self { me, peers: BTreeMap::new() }
+        Self {
+            me,
+            peers: BTreeMap::new(),
+        }
     }
 
     /// A connection is up. `true` if it is the only one to its peer.
@@ -59,7 +57,14 @@ impl Peers {
         now: Time,
         wall: WallTime,
     ) -> bool {
-        let connection = Connection { id, direction, remote, since: now, closing: false, unanswered: 0 };
+        let connection = Connection {
+            id,
+            direction,
+            remote,
+            since: now,
+            closing: false,
+            unanswered: 0,
+        };
         let peer = self.peers.entry(peer).or_insert_with(|| Peer {
             member,
             rtt: None,
@@ -76,12 +81,18 @@ impl Peers {
     pub(crate) fn handle_closed(&mut self, peer: PeerId, id: ConnectionId) -> Option<Peer> {
         let known = self.peers.get_mut(&peer)?;
         known.connections.retain(|connection| connection.id != id);
-        if known.connections.is_empty() { self.peers.remove(&peer) } else { None }
+        if known.connections.is_empty() {
+            self.peers.remove(&peer)
+        } else {
+            None
+        }
     }
 
     /// A ping was answered or not. `true` if the connection is to be closed.
     pub(crate) fn handle_ping(&mut self, peer: PeerId, id: ConnectionId, rtt: Option<Duration>) -> bool {
-        let Some(peer) = self.peers.get_mut(&peer) else { return false };
+        let Some(peer) = self.peers.get_mut(&peer) else {
+            return false;
+        };
         let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == id) else {
             return false;
         };
@@ -97,7 +108,9 @@ impl Peers {
 
     /// A peer said where it listens. `true` if that is news.
     pub(crate) fn handle_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) -> bool {
-        let Some(peer) = self.peers.get_mut(&peer) else { return false };
+        let Some(peer) = self.peers.get_mut(&peer) else {
+            return false;
+        };
         let news = peer.addresses != addresses;
         if news {
             peer.addresses = addresses.to_vec();
@@ -113,7 +126,10 @@ impl Peers {
     /// announcement must not be cut off.
     pub(crate) fn take_surplus(&mut self, now: Time) -> Vec<ConnectionId> {
         let me = self.me;
-        let surplus = self.peers.iter_mut().flat_map(|(id, peer)| peer.surplus(me < *id));
+        let surplus = self
+            .peers
+            .iter_mut()
+            .flat_map(|(id, peer)| peer.surplus(me < *id));
         let due = surplus.filter(|connection| connection.since + KEEP_SURPLUS <= now);
         due.map(|connection| {
             connection.closing = true;
@@ -125,7 +141,10 @@ impl Peers {
     /// When [`Self::take_surplus`] will have something.
     pub(crate) fn surplus_due(&mut self) -> Option<Time> {
         let me = self.me;
-        let surplus = self.peers.iter_mut().flat_map(|(id, peer)| peer.surplus(me < *id));
+        let surplus = self
+            .peers
+            .iter_mut()
+            .flat_map(|(id, peer)| peer.surplus(me < *id));
         surplus.map(|connection| connection.since + KEEP_SURPLUS).min()
     }
 
@@ -146,14 +165,24 @@ impl Peer {
 
     /// Whether the peer is on this machine, so that loopback addresses make sense to it.
     pub(crate) fn is_local(&self) -> bool {
-        self.connections.iter().any(|connection| is_loopback(&connection.remote))
+        self.connections
+            .iter()
+            .any(|connection| is_loopback(&connection.remote))
     }
 
     /// The connections that are to be closed and are not yet. `mine_stay` if those that this node dialled are
     /// preferred.
     fn surplus(&mut self, mine_stay: bool) -> impl Iterator<Item = &mut Connection> {
-        let preferred = if mine_stay { Direction::Outbound } else { Direction::Inbound };
-        let stays = match self.connections.iter().find(|connection| connection.direction == preferred) {
+        let preferred = if mine_stay {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        };
+        let stays = match self
+            .connections
+            .iter()
+            .find(|connection| connection.direction == preferred)
+        {
             Some(oldest) => oldest,
             None => &self.connections[0],
         };

@@ -41,7 +41,13 @@ struct Inner {
 impl Registry {
     pub(crate) fn new(limits: Limits, runtime: Handle) -> Self {
         let (bell, stats, inner) = Default::default();
-        Self { limits, runtime, bell, stats, inner }
+        Self {
+            limits,
+            runtime,
+            bell,
+            stats,
+            inner,
+        }
     }
 
     /// The hub of a name, with one more object opened by `object`.
@@ -67,7 +73,9 @@ impl Registry {
             return Ok(object);
         }
         if inner.hubs.len() >= self.limits.max_channels {
-            return Err(OpenError::TooManyChannels { limit: self.limits.max_channels });
+            return Err(OpenError::TooManyChannels {
+                limit: self.limits.max_channels,
+            });
         }
         if inner.used.len() >= MAX_NAMES && !inner.used.contains(&name) {
             return Err(OpenError::TooManyNames { limit: MAX_NAMES });
@@ -119,13 +127,14 @@ impl Registry {
         vacant
     }
 
-    pub(crate) fn hub(&self, name: &ChannelName) -> Option<Arc<Hub>> {
-        self.lock().hubs.get(name).cloned()
+    /// Nothing is opened any more; what is open may be drained.
+    pub(crate) fn refuse(&self) {
+        self.lock().stopped = true;
     }
 
-    /// All hubs, in no order.
-    pub(crate) fn hubs(&self) -> Vec<Arc<Hub>> {
-        self.lock().hubs.values().cloned().collect()
+    /// Whether some hub has something to send.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.lock().ready.is_empty()
     }
 
     /// The node has stopped: nothing is opened or posted any more, streams end.
@@ -177,7 +186,11 @@ impl Stats {
     /// Undecodable values, panicked handlers, unread numbers.
     pub(crate) fn read(&self) -> (u64, u64, u64) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.undecodable), read(&self.handler_panics), read(&self.unread))
+        (
+            read(&self.undecodable),
+            read(&self.handler_panics),
+            read(&self.unread),
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! Puts the parts of a node together and starts them.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     Node,
-    admin::{self, AdminSocket},
+    admin::{AdminSocket, Listener, serve},
     behaviour::Behaviour,
     clock::{Clock, wall_time},
     command::COMMANDS,
@@ -46,17 +46,29 @@ pub(crate) struct Plan {
 
 pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
-    let Plan { identity, trust, listen, seeds, limits, admin, seed } = plan;
-    let me = Arc::new(trust.verify(identity.chain().as_bytes()).map_err(SpawnError::Identity)?);
-    me.check_time(wall_time(), Duration::ZERO).map_err(SpawnError::Identity)?;
+    let Plan {
+        identity,
+        trust,
+        listen,
+        seeds,
+        limits,
+        admin,
+        seed,
+    } = plan;
+    let me = Arc::new(
+        trust
+            .verify(identity.chain().as_bytes())
+            .map_err(SpawnError::Identity)?,
+    );
+    me.check_time(wall_time(), Duration::ZERO)
+        .map_err(SpawnError::Identity)?;
     let peer_id = transport::peer_id(me.sender());
 
     let network = |error: &dyn std::fmt::Display| SpawnError::Network(error.to_string());
     let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust.clone(), limits.history_age));
     let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time));
     let transport = transport::tcp(&gate).map_err(|error| network(&error))?;
-    let behaviour =
-        Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
+    let behaviour = Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     listen_on(&mut swarm, listen).await?;
@@ -78,7 +90,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         stopped,
     });
     // Before the driver, so that a socket that cannot be had leaves nothing running.
-    let admin = admin::bind(&admin, node.name())?;
+    let admin = Listener::bind(&admin, node.name()).await?;
     let parts = Parts {
         me,
         swarm,
@@ -91,11 +103,11 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         commands: command_receiver,
         events,
         stopped: stopped_sender,
-        max_peers: limits.max_peers,
     };
     runtime.spawn(Driver::new(parts).run());
     if let Some(admin) = admin {
-        runtime.spawn(admin.serve(node.downgrade()));
+        let (weak, stop) = (node.downgrade(), node.stop_signal());
+        runtime.spawn(serve(admin, weak, limits.max_message_bytes, stop));
     }
     Ok(node)
 }
@@ -104,7 +116,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
 ///
 /// An IPv6 wildcard that the machine does not have is skipped if there is something else.
 async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> Result<(), SpawnError> {
-    let mut waiting = BTreeSet::new();
+    let mut waiting = HashSet::new();
     let several = addresses.len() > 1;
     for address in addresses {
         match swarm.listen_on(address.clone()) {
@@ -112,17 +124,29 @@ async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> R
             Err(error) if several && is_ipv6_wildcard(&address) => {
                 tracing::info!(%address, %error, "not listening on IPv6");
             }
-            Err(error) => return Err(SpawnError::Listen { address, reason: error.to_string() }),
+            Err(error) => {
+                return Err(SpawnError::Listen {
+                    address,
+                    reason: error.to_string(),
+                });
+            }
         }
     }
     let all_listen = async {
         while !waiting.is_empty() {
             match swarm.select_next_some().await {
                 SwarmEvent::NewListenAddr { listener_id, .. } => drop(waiting.remove(&listener_id)),
-                SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                SwarmEvent::ListenerClosed {
+                    listener_id,
+                    addresses,
+                    reason,
+                } => {
                     let address = addresses.into_iter().next().unwrap_or_else(Multiaddr::empty);
                     if let Err(error) = reason {
-                        return Err(SpawnError::Listen { address, reason: error.to_string() });
+                        return Err(SpawnError::Listen {
+                            address,
+                            reason: error.to_string(),
+                        });
                     }
                     waiting.remove(&listener_id);
                 }
@@ -133,23 +157,29 @@ async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> R
     };
     match tokio::time::timeout(LISTEN_TIMEOUT, all_listen).await {
         Ok(done) => done,
-        Err(_) => {
-            Err(SpawnError::Listen { address: Multiaddr::empty(), reason: "no address came up".to_owned() })
-        }
+        Err(_) => Err(SpawnError::Listen {
+            address: Multiaddr::empty(),
+            reason: "no address came up".to_owned(),
+        }),
     }
 }
 
 fn engine_config(limits: &Limits) -> Config {
     Config {
         max_message_len: limits.max_message_bytes,
-        history: HistoryLimits { bytes: limits.history_bytes, age: limits.history_age },
+        history: HistoryLimits {
+            bytes: limits.history_bytes,
+            age: limits.history_age,
+        },
         max_channels: crate::registry::MAX_NAMES,
         ..Config::default()
     }
 }
 
 fn is_ipv6_wildcard(address: &Multiaddr) -> bool {
-    address.iter().any(|part| matches!(part, Protocol::Ip6(ip) if ip.is_unspecified()))
+    address
+        .iter()
+        .any(|part| matches!(part, Protocol::Ip6(ip) if ip.is_unspecified()))
 }
 
 /// Connections are closed by us or by the other side, never for being quiet: an idle channel is normal.

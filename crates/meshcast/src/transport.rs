@@ -2,7 +2,6 @@
 //!
 //! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two spellings of one
 //! key.
-#![allow(dead_code, reason = "nothing uses the transport yet")]
 
 use std::{error::Error, fmt};
 
@@ -72,9 +71,10 @@ pub(crate) fn keypair(identity: &Identity) -> Result<Keypair, SetupError> {
     Ok(Keypair::ed25519_from_bytes(identity.boot().secret_seed())?)
 }
 
-/// The PeerId of a sender; always `Some`.
-pub(crate) fn peer_id(sender: &Sender) -> Option<PeerId> {
-    PeerId::from_bytes(&[&[IDENTITY_HASH, INLINE_LEN], &KEY_PREFIX[..], sender.key()].concat()).ok()
+/// The PeerId of a sender.
+pub(crate) fn peer_id(sender: Sender) -> PeerId {
+    let bytes = [&[IDENTITY_HASH, INLINE_LEN], &KEY_PREFIX[..], sender.key()].concat();
+    PeerId::from_bytes(&bytes).expect("36 bytes are an identity multihash, whatever the key")
 }
 
 /// The sender with this PeerId; `None` if its key is not an Ed25519 key (and then it is none of ours).

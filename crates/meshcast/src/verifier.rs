@@ -24,7 +24,11 @@ struct Shared {
 
 impl SharedVerifier {
     pub(crate) fn new(mesh: MeshId, verifier: Verifier) -> Self {
-        Self(Arc::new(Shared { mesh, verifier: Mutex::new(verifier), invalid: AtomicU64::new(0) }))
+        Self(Arc::new(Shared {
+            mesh,
+            verifier: Mutex::new(verifier),
+            invalid: AtomicU64::new(0),
+        }))
     }
 
     /// Who sent a frame that was verified.
@@ -45,7 +49,11 @@ impl SharedVerifier {
     fn check(&self, on: &TopicHash, data: Bytes, now: WallTime) -> Result<(), Invalid> {
         let frame = Frame::decode(data)?;
         self.lock().verify(&frame, now)?;
-        if topic(self.0.mesh, frame.channel()).hash() == *on { Ok(()) } else { Err(Invalid::OtherTopic) }
+        if topic(self.0.mesh, frame.channel()).hash() == *on {
+            Ok(())
+        } else {
+            Err(Invalid::OtherTopic)
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Verifier> {
@@ -66,7 +74,12 @@ impl DataTransform for SharedVerifier {
         }
         // The frame was dropped by now, so this takes the buffer back without copying.
         let (data, topic) = (data.into(), raw.topic);
-        Ok(gossipsub::Message { source: raw.source, data, sequence_number: raw.sequence_number, topic })
+        Ok(gossipsub::Message {
+            source: raw.source,
+            data,
+            sequence_number: raw.sequence_number,
+            topic,
+        })
     }
 
     fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> Result<Vec<u8>, std::io::Error> {

@@ -215,6 +215,9 @@ impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Name(error) => Self::new(StatusCode::BAD_REQUEST, code::BAD_CHANNEL, error),
+            OpenError::TooManyChannels { .. } | OpenError::TooManyNames { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code::FULL, error)
+            }
             OpenError::Closed => Self::stopped(),
         }
     }
@@ -235,8 +238,8 @@ impl From<PostError> for Refusal {
 impl From<PingError> for Refusal {
     fn from(error: PingError) -> Self {
         match error {
-            PingError::NotConnected => Self::new(StatusCode::NOT_FOUND, code::NOT_CONNECTED, error),
-            PingError::TimedOut => Self::timed_out(error),
+            PingError::NotConnected(_) => Self::new(StatusCode::NOT_FOUND, code::NOT_CONNECTED, error),
+            PingError::TimedOut(_) => Self::timed_out(error),
             PingError::Closed => Self::stopped(),
         }
     }

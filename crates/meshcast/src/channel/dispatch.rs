@@ -37,7 +37,9 @@ impl<T: Payload> Drop for Subscription<T> {
 
 impl<T: Payload> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Subscription").field(self.object.hub.name()).finish()
+        f.debug_tuple("Subscription")
+            .field(self.object.hub.name())
+            .finish()
     }
 }
 
@@ -69,8 +71,15 @@ pub(super) struct HandlerId(u64);
 
 impl<T: Payload> Handlers<T> {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
-        let lists = Lists { next: HandlerId(0), message: Vec::new(), error: Vec::new() };
-        Self { hub, lists: Mutex::new(lists) }
+        let lists = Lists {
+            next: HandlerId(0),
+            message: Vec::new(),
+            error: Vec::new(),
+        };
+        Self {
+            hub,
+            lists: Mutex::new(lists),
+        }
     }
 
     pub(super) fn add_message(&self, handler: impl FnMut(Message<T>) + Send + 'static) -> HandlerId {
@@ -117,7 +126,9 @@ impl<T: Payload> Handlers<T> {
 
     fn error(&self, error: &RecvError) {
         let handlers = lock(&self.lists).error.clone();
-        handlers.iter().for_each(|(_, handler)| self.call(handler, error.clone()));
+        handlers
+            .iter()
+            .for_each(|(_, handler)| self.call(handler, error.clone()));
     }
 }
 
@@ -161,11 +172,16 @@ async fn run(hub: Arc<Hub>) {
         let due = |object: ObjectId| hub.is_open(object);
         match item {
             Some(Item::Missed(missed)) => {
-                objects.iter().filter(|(object, _)| due(*object)).for_each(|(_, handlers)| handlers.missed(&missed));
+                objects
+                    .iter()
+                    .filter(|(object, _)| due(*object))
+                    .for_each(|(_, handlers)| handlers.missed(&missed));
             }
             Some(Item::Values(delivery, posters)) => {
                 for value in Unpacked::new(delivery, posters) {
-                    let hearing = objects.iter().filter(|(object, _)| value.is_for(*object) && due(*object));
+                    let hearing = objects
+                        .iter()
+                        .filter(|(object, _)| value.is_for(*object) && due(*object));
                     hearing.for_each(|(_, handlers)| handlers.value(&value));
                 }
             }

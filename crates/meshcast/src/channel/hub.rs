@@ -15,7 +15,11 @@ use super::{
     outbox::{Outbox, Section},
     ring::{Item, Pending, ReaderId, Ring},
 };
-use crate::{error::PostError, limits::Limits, registry::{Registry, Stats}};
+use crate::{
+    error::PostError,
+    limits::Limits,
+    registry::{Registry, Stats},
+};
 
 /// Shared by the channel objects of one name, the driver, and the task that calls handlers.
 ///
@@ -61,7 +65,13 @@ impl Hub {
             ended: false,
         };
         let max_message_len = limits.max_message_bytes;
-        Self { name, max_message_len, registry, state: Mutex::new(state), room: Notify::new() }
+        Self {
+            name,
+            max_message_len,
+            registry,
+            state: Mutex::new(state),
+            room: Notify::new(),
+        }
     }
 
     pub(crate) const fn name(&self) -> &ChannelName {
@@ -100,16 +110,26 @@ impl Hub {
     ///
     /// # Errors
     /// [`PostError`] but for `Encode`; nothing was appended.
-    pub(crate) fn post(self: &Arc<Self>, object: ObjectId, format: Format, value: &[u8]) -> Result<(), PostError> {
+    pub(crate) fn post(
+        self: &Arc<Self>,
+        object: ObjectId,
+        format: Format,
+        value: &[u8],
+    ) -> Result<(), PostError> {
         if value.len() > self.max_message_len {
-            return Err(PostError::TooLarge { size: value.len(), limit: self.max_message_len });
+            return Err(PostError::TooLarge {
+                size: value.len(),
+                limit: self.max_message_len,
+            });
         }
         let mut state = self.lock();
         if state.ended || !state.objects.contains_key(&object) {
             return Err(PostError::Closed);
         }
         if !state.outbox.has_room(value.len()) {
-            return Err(PostError::Full { limit: state.outbox.limit() });
+            return Err(PostError::Full {
+                limit: state.outbox.limit(),
+            });
         }
         let later = state.next_object;
         state.outbox.push(object, later, format, value);
@@ -167,7 +187,9 @@ impl Hub {
 
     /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
     pub(crate) fn start_dispatch(&self, object: ObjectId, handlers: Arc<dyn Dispatch>) -> bool {
-        let Some(reader) = self.claim_reader(object) else { return false };
+        let Some(reader) = self.claim_reader(object) else {
+            return false;
+        };
         let mut state = self.lock();
         if let Some((replaced, _)) = state.dispatch.insert(object, (reader, handlers)) {
             state.ring.remove_reader(replaced);
@@ -199,9 +221,14 @@ impl Hub {
             state.dispatching = false;
             return Poll::Ready(None);
         }
+        let ended = state.ended;
         let State { ring, dispatch, .. } = &mut *state;
-        let Some(lowest) = dispatch.values().filter_map(|(reader, _)| ring.pending(*reader)).min() else {
-            if state.ended {
+        let Some(lowest) = dispatch
+            .values()
+            .filter_map(|(reader, _)| ring.pending(*reader))
+            .min()
+        else {
+            if ended {
                 state.dispatching = false;
                 return Poll::Ready(None);
             }
@@ -211,7 +238,10 @@ impl Hub {
             state.dispatcher = Some(cx.waker().clone());
             return Poll::Pending;
         };
-        let mut due = Due { item: None, objects: Vec::new() };
+        let mut due = Due {
+            item: None,
+            objects: Vec::new(),
+        };
         for (object, (reader, handlers)) in &*dispatch {
             if ring.pending(*reader) == Some(lowest) {
                 due.item = ring.read(*reader);
@@ -245,10 +275,13 @@ impl Hub {
         self.lock().objects.len()
     }
 
-    /// Bytes in the outbox, bytes in the ring, and numbers not read in time so far.
-    pub(crate) fn load(&self) -> (usize, usize, u64) {
+    pub(crate) fn load(&self) -> Load {
         let state = self.lock();
-        (state.outbox.bytes(), state.ring.bytes(), state.ring.unread())
+        Load {
+            outbox_bytes: state.outbox.bytes(),
+            unread_bytes: state.ring.bytes(),
+            unread: state.ring.unread(),
+        }
     }
 
     /// Refuses all posts, and ends all streams once they are read: the node has stopped.
@@ -265,6 +298,17 @@ impl Hub {
         // Nothing that can panic half-way changes the state, so a poisoned one is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How full a hub is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Bytes posted that have not left.
+    pub(crate) outbox_bytes: usize,
+    /// Bytes delivered that some reader has not read.
+    pub(crate) unread_bytes: usize,
+    /// Numbers not read in time, so far.
+    pub(crate) unread: u64,
 }
 
 /// Something handlers are due to get.

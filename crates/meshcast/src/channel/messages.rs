@@ -35,7 +35,11 @@ pub struct Messages<T: Payload> {
 impl<T: Payload> Messages<T> {
     pub(super) fn new(object: Arc<Object<T>>) -> Self {
         let reader = object.hub.claim_reader(object.id);
-        Self { object, reader, current: None }
+        Self {
+            object,
+            reader,
+            current: None,
+        }
     }
 
     /// The next message or error; `None` at the end. Cancel-safe: nothing is lost when the future is dropped.
@@ -46,7 +50,9 @@ impl<T: Payload> Messages<T> {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message<T>, RecvError>>> {
         loop {
             // Pending deliveries to a closed object are dropped, also those taken from the ring.
-            let Some(reader) = self.reader.filter(|_| !self.object.is_closed()) else { return Poll::Ready(None) };
+            let Some(reader) = self.reader.filter(|_| !self.object.is_closed()) else {
+                return Poll::Ready(None);
+            };
             if let Some(current) = &mut self.current {
                 match current.find(|value| value.is_for(self.object.id)) {
                     Some(value) => return Poll::Ready(Some(self.object.handlers.decode(&value))),
@@ -56,7 +62,9 @@ impl<T: Payload> Messages<T> {
             match ready!(self.object.hub.poll_read(reader, cx)) {
                 None => return Poll::Ready(None),
                 Some(Item::Missed(missed)) => return Poll::Ready(Some(Err(missed.into()))),
-                Some(Item::Values(delivery, posters)) => self.current = Some(Unpacked::new(delivery, posters)),
+                Some(Item::Values(delivery, posters)) => {
+                    self.current = Some(Unpacked::new(delivery, posters))
+                }
             }
         }
     }

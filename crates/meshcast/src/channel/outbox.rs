@@ -33,7 +33,11 @@ struct Run {
 
 impl Outbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { sections: VecDeque::new(), bytes: 0, limit }
+        Self {
+            sections: VecDeque::new(),
+            bytes: 0,
+            limit,
+        }
     }
 
     /// Whether a value of `len` bytes may be pushed. An empty outbox takes any.
@@ -46,14 +50,24 @@ impl Outbox {
         for (part, payload) in fragments(value) {
             let len = payload.len() + RECORD_OVERHEAD;
             self.bytes += len;
-            if self.sections.back().is_none_or(|last| last.records.len() + len > Frame::MAX_RECORDS_LEN) {
+            if self
+                .sections
+                .back()
+                .is_none_or(|last| last.records.len() + len > Frame::MAX_RECORDS_LEN)
+            {
                 self.sections.push_back(Section::default());
             }
-            let Some(section) = self.sections.back_mut() else { return };
+            let Some(section) = self.sections.back_mut() else {
+                return;
+            };
             write_record(&mut section.records, format, part, payload);
             match section.posters.last_mut() {
                 Some(run) if run.poster == poster && run.later == later => run.records += 1,
-                _ => section.posters.push(Run { poster, later, records: 1 }),
+                _ => section.posters.push(Run {
+                    poster,
+                    later,
+                    records: 1,
+                }),
             }
         }
     }
@@ -84,7 +98,11 @@ impl Section {
         let mut end = seqs.first();
         let runs = self.posters.iter().map(|run| {
             end = end.checked_add(run.records).unwrap_or(Seq::MAX);
-            PostedBy { before: end, poster: run.poster, later: run.later }
+            PostedBy {
+                before: end,
+                poster: run.poster,
+                later: run.later,
+            }
         });
         Posters(runs.collect())
     }
@@ -106,6 +124,8 @@ impl Posters {
     /// Whether `object` hears the post that ended with `last`: not its own, and none from before it was made.
     pub(crate) fn heard_by(&self, object: ObjectId, last: Seq) -> bool {
         let run = self.0.partition_point(|run| run.before <= last);
-        self.0.get(run).is_some_and(|run| run.poster != object && object < run.later)
+        self.0
+            .get(run)
+            .is_some_and(|run| run.poster != object && object < run.later)
     }
 }

@@ -73,7 +73,9 @@ fn value_of(posted: &Posted) -> Result<Value, DecodeError> {
 }
 
 /// Makes an `S` if that is what `T` is. The comparison is decided at compile time.
-fn as_type<T: 'static, S: 'static>(make: impl FnOnce() -> Result<S, DecodeError>) -> Option<Result<T, DecodeError>> {
+fn as_type<T: 'static, S: 'static>(
+    make: impl FnOnce() -> Result<S, DecodeError>,
+) -> Option<Result<T, DecodeError>> {
     let mut slot: Option<T> = None;
     let same = (&mut slot as &mut dyn Any).downcast_mut::<Option<S>>()?;
     match make() {

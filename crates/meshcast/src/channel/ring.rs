@@ -73,7 +73,12 @@ impl Ring {
     pub(crate) fn add_reader(&mut self, object: ObjectId) -> ReaderId {
         let id = self.next_reader;
         self.next_reader = ReaderId(id.0 + 1);
-        let reader = Reader { object, position: self.end(), lost: BTreeMap::new(), waker: None };
+        let reader = Reader {
+            object,
+            position: self.end(),
+            lost: BTreeMap::new(),
+            waker: None,
+        };
         self.readers.insert(id, reader);
         id
     }
@@ -108,7 +113,10 @@ impl Ring {
 
     /// Who waits, in the order the readers were made; they are no longer waiting afterwards.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
-        self.readers.values_mut().filter_map(|reader| reader.waker.take()).collect()
+        self.readers
+            .values_mut()
+            .filter_map(|reader| reader.waker.take())
+            .collect()
     }
 
     /// The next item for a reader; `None` if there is none yet, or no such reader.
@@ -159,7 +167,12 @@ impl Ring {
     /// Drops what every reader has read.
     fn trim(&mut self) {
         let end = self.end();
-        let lowest = self.readers.values().map(|reader| reader.position).min().unwrap_or(end);
+        let lowest = self
+            .readers
+            .values()
+            .map(|reader| reader.position)
+            .min()
+            .unwrap_or(end);
         while self.front < lowest
             && let Some(read) = self.entries.pop_front()
         {
@@ -170,9 +183,15 @@ impl Ring {
 
     /// Drops the oldest entry and notes it down for those who have not read it.
     fn evict(&mut self) {
-        let Some(item) = self.entries.pop_front() else { return };
+        let Some(item) = self.entries.pop_front() else {
+            return;
+        };
         self.bytes -= item.len_bytes();
-        for reader in self.readers.values_mut().filter(|reader| reader.position == self.front) {
+        for reader in self
+            .readers
+            .values_mut()
+            .filter(|reader| reader.position == self.front)
+        {
             reader.position += 1;
             if let Some(missed) = item.missed_by(reader.object) {
                 self.unread += missed.seqs.len();
@@ -221,7 +240,11 @@ impl Item {
                 .reduce(SeqRange::hull),
         };
         let member = Arc::clone(&delivery.member);
-        seqs.map(|seqs| Missed { member, seqs, reason: GapReason::Unread })
+        seqs.map(|seqs| Missed {
+            member,
+            seqs,
+            reason: GapReason::Unread,
+        })
     }
 }
 
@@ -245,7 +268,12 @@ pub(crate) struct UnpackedValue {
 impl Unpacked {
     pub(crate) fn new(delivery: Delivery, posters: Option<Arc<Posters>>) -> Self {
         let (member, posted_at) = (Arc::clone(&delivery.member), delivery.posted_at);
-        Self { member, posted_at, values: delivery.into_values(), posters }
+        Self {
+            member,
+            posted_at,
+            values: delivery.into_values(),
+            posters,
+        }
     }
 }
 
@@ -254,15 +282,25 @@ impl Iterator for Unpacked {
 
     fn next(&mut self) -> Option<UnpackedValue> {
         let posted = self.values.next()?;
-        let origin = Origin { member: Arc::clone(&self.member), seqs: posted.seqs, posted_at: self.posted_at };
-        Some(UnpackedValue { origin, posted, posters: self.posters.clone() })
+        let origin = Origin {
+            member: Arc::clone(&self.member),
+            seqs: posted.seqs,
+            posted_at: self.posted_at,
+        };
+        Some(UnpackedValue {
+            origin,
+            posted,
+            posters: self.posters.clone(),
+        })
     }
 }
 
 impl UnpackedValue {
     /// Whether `object` hears it: any object hears other nodes, but not itself.
     pub(crate) fn is_for(&self, object: ObjectId) -> bool {
-        self.posters.as_ref().is_none_or(|posters| posters.heard_by(object, self.posted.seqs.last()))
+        self.posters
+            .as_ref()
+            .is_none_or(|posters| posters.heard_by(object, self.posted.seqs.last()))
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Driver, Ping};
 use crate::{
     behaviour::{BehaviourEvent, GRAYLIST},
     clock::wall_time,
-    dialer::{Dial, MAX_ADDRESSES, SeedId},
+    dialer::{Dial, MAX_ADDRESSES},
     error::PingError,
     event::NodeEvent,
     gate::refusal_reason,
@@ -60,22 +60,44 @@ impl Driver {
 
     pub(super) fn handle_connection_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
                 self.handle_established(peer_id, connection_id, &endpoint);
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                cause,
+                ..
+            } => {
                 let now = self.parts.clock.now();
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
                     tracing::info!(peer = %peer_id, name = %peer.member.credential().name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
-                    self.emit(NodeEvent::Disconnected { peer: peer_id, reason });
+                    self.emit(NodeEvent::Disconnected {
+                        peer: peer_id,
+                        reason,
+                    });
                 }
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error, .. } => {
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+                ..
+            } => {
                 self.handle_dial_failed(connection_id, peer_id, &error);
             }
-            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => match refusal_reason(&error) {
+            SwarmEvent::IncomingConnectionError {
+                send_back_addr,
+                error,
+                ..
+            } => match refusal_reason(&error) {
                 Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason.to_string()),
                 None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
             },
@@ -88,7 +110,9 @@ impl Driver {
                 tracing::info!(%address, "no longer listening");
                 self.announce_myself();
             }
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
                 tracing::error!(?addresses, ?reason, "a listener is closed");
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
@@ -100,18 +124,32 @@ impl Driver {
         let (now, wall) = (self.parts.clock.now(), wall_time());
         let dialled = self.dials.remove(&connection);
         // Without an entry the connection is gone already, and its end is the next event.
-        let Some(member) = self.parts.admitted.get(&peer) else { return };
+        let Some(member) = self.parts.admitted.get(&peer) else {
+            return;
+        };
         if let Some((seed, address)) = dialled {
             self.parts.dialer.handle_seed_reached(seed, &address, peer);
         }
-        let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
+        let direction = if endpoint.is_dialer() {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        };
         let remote = endpoint.get_remote_address().clone();
         let credential = member.credential().clone();
-        if self.peers.handle_established(peer, member, (connection, direction, remote), now, wall) {
+        if self
+            .peers
+            .handle_established(peer, member, (connection, direction, remote), now, wall)
+        {
             let (name, region) = (credential.name, credential.region);
             tracing::info!(peer = %peer, %name, %region, ?direction, "connected");
             self.parts.dialer.handle_connected(peer, now);
-            self.emit(NodeEvent::Connected { peer, name, region, direction });
+            self.emit(NodeEvent::Connected {
+                peer,
+                name,
+                region,
+                direction,
+            });
         }
     }
 
@@ -122,17 +160,26 @@ impl Driver {
                 DialError::Transport(errors) => errors.first().map(|(address, _)| address.clone()),
                 _ => None,
             };
-            self.refused(address.unwrap_or_else(Multiaddr::empty), Direction::Outbound, reason.to_string());
+            self.refused(
+                address.unwrap_or_else(Multiaddr::empty),
+                Direction::Outbound,
+                reason.to_string(),
+            );
         } else {
             tracing::debug!(%error, "a dial failed");
         }
         let dialer = &mut self.parts.dialer;
         match (self.dials.remove(&connection), error) {
-            (Some((seed, address)), DialError::LocalPeerId { .. }) => dialer.handle_seed_is_us(seed, &address, now),
+            (Some((seed, address)), DialError::LocalPeerId { .. }) => {
+                dialer.handle_seed_is_us(seed, &address, now)
+            }
             (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, now),
             (None, _) => {
                 if let Some(peer) = peer {
-                    let gone = matches!(error, DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. });
+                    let gone = matches!(
+                        error,
+                        DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. }
+                    );
                     dialer.handle_member_failed(peer, gone, now);
                 }
             }
@@ -142,7 +189,11 @@ impl Driver {
     fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
         self.counters.refused += 1;
         tracing::warn!(%address, ?direction, reason, "refused at the gate");
-        self.emit(NodeEvent::Refused { address, direction, reason });
+        self.emit(NodeEvent::Refused {
+            address,
+            direction,
+            reason,
+        });
     }
 
     pub(super) fn handle_link(&mut self, event: LinkEvent) {
@@ -155,7 +206,11 @@ impl Driver {
                     self.counters.frames_invalid += 1;
                 }
             },
-            LinkEvent::Closed { peer, connection, reason } => {
+            LinkEvent::Closed {
+                peer,
+                connection,
+                reason,
+            } => {
                 tracing::debug!(%peer, %reason, "link closed");
                 if reason.is_final() {
                     self.parts.swarm.close_connection(connection);
@@ -186,7 +241,9 @@ impl Driver {
         for member in members {
             let peer = peer_id(member.sender);
             let parsed = member.addresses.iter().take(MAX_ADDRESSES);
-            let addresses: Vec<_> = parsed.filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok()).collect();
+            let addresses: Vec<_> = parsed
+                .filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok())
+                .collect();
             if peer == from && self.peers.handle_addresses(peer, &addresses) {
                 self.spread(peer);
             }
@@ -196,7 +253,9 @@ impl Driver {
 
     /// Tells a peer of everybody.
     fn send_members(&mut self, to: PeerId) {
-        let Some(local) = self.peers.get(&to).map(|peer| peer.is_local()) else { return };
+        let Some(local) = self.peers.get(&to).map(|peer| peer.is_local()) else {
+            return;
+        };
         let mut members = vec![self.myself(local)];
         let others = self.peers.iter().filter(|(peer, _)| **peer != to);
         members.extend(others.filter_map(|(peer, known)| entry(*peer, &known.addresses, local)));
@@ -205,7 +264,9 @@ impl Driver {
 
     /// Tells everybody of a peer that said something new of itself.
     fn spread(&mut self, news: PeerId) {
-        let Some(addresses) = self.peers.get(&news).map(|peer| peer.addresses.clone()) else { return };
+        let Some(addresses) = self.peers.get(&news).map(|peer| peer.addresses.clone()) else {
+            return;
+        };
         let others: Vec<_> = self
             .peers
             .iter()
@@ -220,7 +281,11 @@ impl Driver {
     }
 
     fn announce_myself(&mut self) {
-        let peers: Vec<_> = self.peers.iter().map(|(peer, known)| (*peer, known.is_local())).collect();
+        let peers: Vec<_> = self
+            .peers
+            .iter()
+            .map(|(peer, known)| (*peer, known.is_local()))
+            .collect();
         for (peer, local) in peers {
             let myself = self.myself(local);
             self.send_sync(peer, &SyncMessage::Members(vec![myself]));
@@ -228,13 +293,25 @@ impl Driver {
     }
 
     fn myself(&self, local: bool) -> MemberAddresses {
-        let listening = self.parts.swarm.listeners().filter(|address| local || !is_loopback(address));
+        let listening = self
+            .parts
+            .swarm
+            .listeners()
+            .filter(|address| local || !is_loopback(address));
         let addresses = listening.take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect();
-        MemberAddresses { sender: self.parts.me.sender(), addresses }
+        MemberAddresses {
+            sender: self.parts.me.sender(),
+            addresses,
+        }
     }
 
     fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
-        let sent = self.parts.swarm.behaviour_mut().link.send(&to, Bytes::from(message.encode()));
+        let sent = self
+            .parts
+            .swarm
+            .behaviour_mut()
+            .link
+            .send(&to, Bytes::from(message.encode()));
         if let Err(error) = sent {
             // Addresses are told again at the next connection, a ping times out.
             tracing::debug!(peer = %to, %error, "a sync message was not sent");
@@ -242,7 +319,11 @@ impl Driver {
     }
 
     pub(super) fn handle_ping(&mut self, event: ping::Event) {
-        let ping::Event { peer, connection, result } = event;
+        let ping::Event {
+            peer,
+            connection,
+            result,
+        } = event;
         if let Err(error) = &result {
             tracing::debug!(%peer, %error, "no answer to a ping");
         }
@@ -253,7 +334,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn send_ping(&mut self, peer: PeerId, answer: oneshot::Sender<Result<std::time::Duration, PingError>>) {
+    pub(super) fn send_ping(
+        &mut self,
+        peer: PeerId,
+        answer: oneshot::Sender<Result<std::time::Duration, PingError>>,
+    ) {
         if self.peers.get(&peer).is_none() || self.pings.len() >= MAX_PINGS {
             // Whoever asked may have left.
             let _ = answer.send(Err(PingError::NotConnected(peer)));
@@ -261,7 +346,12 @@ impl Driver {
         }
         self.next_ping += 1;
         let (number, sent) = (self.next_ping, self.parts.clock.now());
-        self.pings.push(Ping { number, peer, sent, answer });
+        self.pings.push(Ping {
+            number,
+            peer,
+            sent,
+            answer,
+        });
         self.send_sync(peer, &SyncMessage::Ping(number));
     }
 
@@ -302,7 +392,9 @@ async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
         Some(Protocol::Dns6(name)) => Some((name, false, true)),
         _ => None,
     };
-    let Some((name, v4, v6)) = wanted else { return Vec::new() };
+    let Some((name, v4, v6)) = wanted else {
+        return Vec::new();
+    };
     let rest: Vec<Protocol<'_>> = parts.collect();
     let lookup = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name.as_ref(), 0)));
     let found = match lookup.await {
@@ -316,8 +408,13 @@ async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
             return Vec::new();
         }
     };
-    let found = found.map(|socket| socket.ip()).filter(|ip| if ip.is_ipv4() { v4 } else { v6 });
-    let whole = |ip: IpAddr| rest.iter().fold(Multiaddr::from(ip), |address, part| address.with(part.clone()));
+    let found = found
+        .map(|socket| socket.ip())
+        .filter(|ip| if ip.is_ipv4() { v4 } else { v6 });
+    let whole = |ip: IpAddr| {
+        rest.iter()
+            .fold(Multiaddr::from(ip), |address, part| address.with(part.clone()))
+    };
     found.map(whole).collect()
 }
 

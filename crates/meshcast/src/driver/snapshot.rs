@@ -11,9 +11,18 @@ use crate::{
 
 impl Driver {
     pub(super) fn snapshot(&self) -> Snapshot {
-        let mut channels: Vec<_> = self.channels.iter().map(|(name, channel)| self.channel(name, channel)).collect();
+        let mut channels: Vec<_> = self
+            .channels
+            .iter()
+            .map(|(name, channel)| self.channel(name, channel))
+            .collect();
         channels.sort_by(|a, b| a.name.cmp(&b.name));
-        Snapshot { node: self.node(), peers: self.peers(), channels, counters: self.counters() }
+        Snapshot {
+            node: self.node(),
+            peers: self.peers(),
+            channels,
+            counters: self.counters(),
+        }
     }
 
     fn node(&self) -> NodeInfo {
@@ -30,11 +39,20 @@ impl Driver {
     }
 
     fn peers(&self) -> Vec<PeerInfo> {
-        let mine: Vec<_> = self.channels.values().map(|channel| channel.topic.hash()).collect();
+        let mine: Vec<_> = self
+            .channels
+            .values()
+            .map(|channel| channel.topic.hash())
+            .collect();
         let gossip = &self.parts.swarm.behaviour().gossip;
         let shared: std::collections::HashMap<PeerId, usize> = gossip
             .all_peers()
-            .map(|(peer, topics)| (*peer, topics.into_iter().filter(|topic| mine.contains(topic)).count()))
+            .map(|(peer, topics)| {
+                (
+                    *peer,
+                    topics.into_iter().filter(|topic| mine.contains(topic)).count(),
+                )
+            })
             .collect();
         let info = |(id, peer): (&PeerId, &crate::peers::Peer)| PeerInfo {
             name: peer.member.credential().name.clone(),
@@ -42,7 +60,9 @@ impl Driver {
             peer_id: *id,
             addresses: peer.addresses.clone(),
             rtt: peer.rtt,
-            direction: peer.main().map_or(Direction::Inbound, |connection| connection.direction),
+            direction: peer
+                .main()
+                .map_or(Direction::Inbound, |connection| connection.direction),
             connected_since: peer.since_wall,
             shared_channels: shared.get(id).copied().unwrap_or_default(),
         };
@@ -60,7 +80,12 @@ impl Driver {
         subscribers.sort();
         mesh.sort();
         let load = channel.hub.load();
-        let mut senders: Vec<_> = self.parts.engine.senders(name).map(|(_, state)| sender(&state)).collect();
+        let mut senders: Vec<_> = self
+            .parts
+            .engine
+            .senders(name)
+            .map(|(_, state)| sender(&state))
+            .collect();
         senders.sort_by_key(|sender| sender.peer_id);
         ChannelInfo {
             name: name.clone(),
@@ -76,7 +101,11 @@ impl Driver {
     fn counters(&self) -> Counters {
         let engine = self.parts.engine.counters();
         let (undecodable, handler_panics, unread) = self.parts.registry.stats().read();
-        let open: u64 = self.channels.values().map(|channel| channel.hub.load().unread).sum();
+        let open: u64 = self
+            .channels
+            .values()
+            .map(|channel| channel.hub.load().unread)
+            .sum();
         Counters {
             posted: engine.posted,
             frames_posted: engine.frames_posted,

@@ -66,6 +66,7 @@ impl Outbox {
         Ok(())
     }
 
+    #[cfg(test)]
     pub(super) fn backlog(&self) -> Backlog {
         let queue = self.0.lock();
         Backlog {
