@@ -24,11 +24,7 @@ use crate::{
 };
 
 pub use self::{dispatch::Subscription, messages::Messages, payload::Payload};
-pub(crate) use self::{
-    hub::Hub,
-    outbox::Section,
-    ring::{Item, Missed},
-};
+pub(crate) use self::{hub::Hub, outbox::Section, ring::Item};
 
 /// One object on a channel: what it posts, every other object of that name hears, in this process and in
 /// every other; it never hears itself.

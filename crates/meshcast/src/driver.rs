@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
-    channel::{Hub, Item, Missed, Section},
+    channel::{Hub, Item, Section},
     clock::{Clock, wall_time},
     command::Command,
     dialer::{Dialer, SeedId},
@@ -31,6 +31,7 @@ use crate::{
     event::NodeEvent,
     gate::Admitted,
     inspect::Counters,
+    message::Gap,
     peers::Peers,
     registry::Registry,
     verifier::SharedVerifier,
@@ -244,15 +245,12 @@ impl Driver {
                 Output::Missed(channel, gap) => {
                     tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
                         reason = ?gap.reason, "gap");
-                    let reason = gap.reason.into();
-                    self.deliver(
-                        &channel,
-                        Item::Missed(Missed {
-                            member: gap.member,
-                            seqs: gap.missed,
-                            reason,
-                        }),
-                    );
+                    let gap = Gap {
+                        member: gap.member,
+                        missed: gap.missed,
+                        reason: gap.reason.into(),
+                    };
+                    self.deliver(&channel, Item::Missed(gap));
                 }
             }
         }

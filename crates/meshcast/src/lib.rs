@@ -36,6 +36,6 @@ pub use error::{Closed, OpenError, PingError, PostError, SpawnError};
 pub use event::{Events, NodeEvent};
 pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};
 pub use limits::Limits;
-pub use message::{Gap, GapReason, Message, RecvError};
+pub use message::{Gap, GapReason, Message, RecvError, Undecodable};
 pub use node::Node;
 pub(crate) use node::WeakNode;

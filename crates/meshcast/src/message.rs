@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 use libp2p::PeerId;
 use meshcast_proto::{Member, NodeName, Region, SeqRange, WallTime, value};
 
-use crate::{channel::Missed, transport::peer_id};
+use crate::transport::peer_id;
 
 /// A message, and who posted it.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl<T> Message<T> {
     /// All numbers it took: more than one if it was too large for one frame. The next message of the sender
     /// begins after the last.
     pub fn seqs(&self) -> RangeInclusive<u64> {
-        self.origin.seqs.first().get()..=self.origin.seqs.last().get()
+        numbers(self.origin.seqs)
     }
 
     /// When it was posted, by the sender's clock. For people: clocks jump and differ.
@@ -83,37 +83,82 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
 #[non_exhaustive]
 pub enum RecvError {
     /// Messages of one sender that this object will not get, told before the next one of that sender.
-    #[error("{0}")]
+    #[error(transparent)]
     Gap(#[from] Gap),
-    /// A message came that is no `T` (the web's `messageerror`). Its number counts as received.
-    #[error("message {seq} of {name} does not decode: {source}")]
-    Decode {
-        /// The process that posted it.
-        sender: PeerId,
-        /// What people call it.
-        name: NodeName,
-        /// Its number.
-        seq: u64,
-        /// What is wrong with it.
-        source: value::DecodeError,
-    },
+    /// A message came that is no `T` (the web's `messageerror`). Its numbers count as received.
+    #[error(transparent)]
+    Decode(#[from] Undecodable),
 }
 
 /// Messages of one sender that a channel object will not get.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("messages {} to {} of {name} are missing: {reason}", missed.start(), missed.end())]
-#[non_exhaustive]
+#[error("messages {missed} of {} are missing: {reason}", self.name())]
 pub struct Gap {
+    pub(crate) member: Arc<Member>,
+    pub(crate) missed: SeqRange,
+    pub(crate) reason: GapReason,
+}
+
+impl Gap {
     /// The process that posted them.
-    pub sender: PeerId,
-    /// What people call it.
-    pub name: NodeName,
-    /// Where it runs.
-    pub region: Region,
+    pub fn sender(&self) -> PeerId {
+        peer_id(self.member.sender())
+    }
+
+    /// What people call the node that posted them.
+    pub fn name(&self) -> &NodeName {
+        &self.member.credential().name
+    }
+
+    /// The region of the node that posted them.
+    pub fn region(&self) -> &Region {
+        &self.member.credential().region
+    }
+
     /// Their numbers.
-    pub missed: RangeInclusive<u64>,
+    pub fn missed(&self) -> RangeInclusive<u64> {
+        numbers(self.missed)
+    }
+
     /// Why they are missing.
-    pub reason: GapReason,
+    pub fn reason(&self) -> GapReason {
+        self.reason
+    }
+}
+
+/// A message that does not decode as what its channel object carries.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("message {} of {} does not decode", origin.seqs, self.name())]
+pub struct Undecodable {
+    pub(crate) origin: Origin,
+    pub(crate) source: value::DecodeError,
+}
+
+impl Undecodable {
+    /// The process that posted it.
+    pub fn sender(&self) -> PeerId {
+        peer_id(self.origin.member.sender())
+    }
+
+    /// What people call the node that posted it.
+    pub fn name(&self) -> &NodeName {
+        &self.origin.member.credential().name
+    }
+
+    /// The region of the node that posted it.
+    pub fn region(&self) -> &Region {
+        &self.origin.member.credential().region
+    }
+
+    /// Its number; see [`Message::seq`].
+    pub fn seq(&self) -> u64 {
+        self.origin.seqs.first().get()
+    }
+
+    /// What is wrong with it.
+    pub fn reason(&self) -> &value::DecodeError {
+        &self.source
+    }
 }
 
 /// Why messages are missing.
@@ -134,32 +179,8 @@ pub enum GapReason {
     Unread,
 }
 
-impl RecvError {
-    pub(crate) fn undecodable(origin: &Origin, source: value::DecodeError) -> Self {
-        let (sender, name) = (
-            peer_id(origin.member.sender()),
-            origin.member.credential().name.clone(),
-        );
-        Self::Decode {
-            sender,
-            name,
-            seq: origin.seqs.first().get(),
-            source,
-        }
-    }
-}
-
-impl From<Missed> for RecvError {
-    fn from(missed: Missed) -> Self {
-        let credential = missed.member.credential();
-        Self::Gap(Gap {
-            sender: peer_id(missed.member.sender()),
-            name: credential.name.clone(),
-            region: credential.region.clone(),
-            missed: missed.seqs.first().get()..=missed.seqs.last().get(),
-            reason: missed.reason,
-        })
-    }
+fn numbers(seqs: SeqRange) -> RangeInclusive<u64> {
+    seqs.first().get()..=seqs.last().get()
 }
 
 impl From<meshcast_proto::GapReason> for GapReason {

@@ -138,7 +138,7 @@ mod tests {
         let key = pair.public().try_into_ed25519().expect("is one").to_bytes();
         let peer = pair.public().to_peer_id();
         assert_eq!(sender(&peer), Some(Sender::new(key)));
-        assert_eq!(peer_id(&Sender::new(key)), Some(peer));
+        assert_eq!(peer_id(Sender::new(key)), peer);
     }
 
     #[test]

@@ -110,18 +110,13 @@ impl schema::Line {
             Err(RecvError::Gap(gap)) => Self::Gap {
                 gap: missing(channel, &gap),
             },
-            Err(RecvError::Decode {
-                sender,
-                name,
-                seq,
-                source,
-            }) => Self::Undecodable {
+            Err(RecvError::Decode(undecodable)) => Self::Undecodable {
                 undecodable: schema::Undecodable {
                     channel,
-                    sender: sender.to_string(),
-                    name: name.to_string(),
-                    seq,
-                    error: source.to_string(),
+                    sender: undecodable.sender().to_string(),
+                    name: undecodable.name().to_string(),
+                    seq: undecodable.seq(),
+                    error: undecodable.reason().to_string(),
                 },
             },
         }
@@ -131,12 +126,12 @@ impl schema::Line {
 fn missing(channel: String, gap: &Gap) -> schema::Gap {
     schema::Gap {
         channel,
-        sender: gap.sender.to_string(),
-        name: gap.name.to_string(),
-        region: gap.region.to_string(),
-        from: *gap.missed.start(),
-        to: *gap.missed.end(),
-        reason: match gap.reason {
+        sender: gap.sender().to_string(),
+        name: gap.name().to_string(),
+        region: gap.region().to_string(),
+        from: *gap.missed().start(),
+        to: *gap.missed().end(),
+        reason: match gap.reason() {
             GapReason::Lost => "lost",
             GapReason::TooLarge => "too_large",
             GapReason::Incomplete => "incomplete",

@@ -290,7 +290,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 fn parent(path: &Path) -> &Path {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+        .unwrap_or_else(|| Path::new("."))
 }
 
 fn own_uid() -> u32 {

@@ -10,9 +10,9 @@ use super::{
     Object, ObjectId,
     hub::{Due, Hub},
     payload::{self, Payload},
-    ring::{Item, Missed, Unpacked, UnpackedValue},
+    ring::{Item, Unpacked, UnpackedValue},
 };
-use crate::message::{Message, RecvError};
+use crate::message::{Gap, Message, RecvError, Undecodable};
 
 /// Keeps a handler registered; dropping it removes the handler. It keeps the channel object open.
 #[must_use = "dropping the subscription removes the handler"]
@@ -48,7 +48,7 @@ pub(crate) trait Dispatch: Send + Sync {
     /// Calls the handlers with a value.
     fn value(&self, value: &UnpackedValue);
     /// Calls the error handlers with what is missing.
-    fn missed(&self, missed: &Missed);
+    fn missed(&self, gap: &Gap);
 }
 
 /// The handlers of one object.
@@ -111,7 +111,7 @@ impl<T: Payload> Handlers<T> {
             Ok(data) => Ok(Message { data, origin }),
             Err(source) => {
                 self.hub.stats().undecodable();
-                Err(RecvError::undecodable(&origin, source))
+                Err(Undecodable { origin, source }.into())
             }
         }
     }
@@ -150,8 +150,8 @@ impl<T: Payload> Dispatch for Handlers<T> {
         }
     }
 
-    fn missed(&self, missed: &Missed) {
-        self.error(&missed.clone().into());
+    fn missed(&self, gap: &Gap) {
+        self.error(&gap.clone().into());
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use meshcast_proto::{Delivery, Member, Posted, Sender, SeqRange, Values, WallTime};
 
 use super::{ObjectId, outbox::Posters};
-use crate::message::{GapReason, Origin};
+use crate::message::{Gap, GapReason, Origin};
 
 /// One bounded queue with a cursor for each reader. What a reader did not read before it had to make way is
 /// noted down for that reader, by sender, and told before anything later.
@@ -36,15 +36,7 @@ pub(crate) enum Item {
     /// Values; with posters if they are of this process.
     Values(Delivery, Option<Arc<Posters>>),
     /// Numbers that will not come.
-    Missed(Missed),
-}
-
-/// Numbers of one sender that a reader does not get.
-#[derive(Debug, Clone)]
-pub(crate) struct Missed {
-    pub(crate) member: Arc<Member>,
-    pub(crate) seqs: SeqRange,
-    pub(crate) reason: GapReason,
+    Missed(Gap),
 }
 
 #[derive(Debug)]
@@ -52,7 +44,7 @@ struct Reader {
     object: ObjectId,
     /// The position it reads next.
     position: u64,
-    lost: BTreeMap<Sender, Missed>,
+    lost: BTreeMap<Sender, Gap>,
     waker: Option<Waker>,
 }
 
@@ -92,8 +84,14 @@ impl Ring {
 
     /// Takes out all readers of an object.
     pub(crate) fn remove_object(&mut self, object: ObjectId) -> Vec<Waker> {
-        let removed = self.readers.extract_if(.., |_, reader| reader.object == object);
-        let wakers = removed.filter_map(|(_, reader)| reader.waker).collect();
+        let mut wakers = Vec::new();
+        self.readers.retain(|_, reader| {
+            let stays = reader.object != object;
+            if !stays {
+                wakers.extend(reader.waker.take());
+            }
+            stays
+        });
         self.trim();
         wakers
     }
@@ -122,8 +120,8 @@ impl Ring {
     /// The next item for a reader; `None` if there is none yet, or no such reader.
     pub(crate) fn read(&mut self, id: ReaderId) -> Option<Item> {
         let reader = self.readers.get_mut(&id)?;
-        if let Some((_, missed)) = reader.lost.pop_first() {
-            return Some(Item::Missed(missed));
+        if let Some((_, gap)) = reader.lost.pop_first() {
+            return Some(Item::Missed(gap));
         }
         let index = usize::try_from(reader.position - self.front).ok()?;
         let item = self.entries.get(index)?.clone();
@@ -193,11 +191,11 @@ impl Ring {
             .filter(|reader| reader.position == self.front)
         {
             reader.position += 1;
-            if let Some(missed) = item.missed_by(reader.object) {
-                self.unread += missed.seqs.len();
-                match reader.lost.get_mut(&missed.member.sender()) {
-                    Some(lost) => lost.seqs = lost.seqs.hull(missed.seqs),
-                    None => drop(reader.lost.insert(missed.member.sender(), missed)),
+            if let Some(gap) = item.missed_by(reader.object) {
+                self.unread += gap.missed.len();
+                match reader.lost.get_mut(&gap.member.sender()) {
+                    Some(lost) => lost.missed = lost.missed.hull(gap.missed),
+                    None => drop(reader.lost.insert(gap.member.sender(), gap)),
                 }
             }
         }
@@ -225,9 +223,9 @@ impl Item {
     }
 
     /// What `object` misses if it does not get this.
-    fn missed_by(&self, object: ObjectId) -> Option<Missed> {
+    fn missed_by(&self, object: ObjectId) -> Option<Gap> {
         let (delivery, posters) = match self {
-            Self::Missed(missed) => return Some(missed.clone()),
+            Self::Missed(gap) => return Some(gap.clone()),
             Self::Values(delivery, posters) => (delivery, posters),
         };
         let seqs = match posters {
@@ -240,9 +238,9 @@ impl Item {
                 .reduce(SeqRange::hull),
         };
         let member = Arc::clone(&delivery.member);
-        seqs.map(|seqs| Missed {
+        seqs.map(|missed| Gap {
             member,
-            seqs,
+            missed,
             reason: GapReason::Unread,
         })
     }

@@ -65,7 +65,7 @@ pub(super) fn gate((identity, trust): &(Identity, Trust)) -> Gate {
 }
 
 pub(super) fn swarm(gate: &Gate) -> Node {
-    let peer = peer_id(&gate.admission().identity().sender()).expect("a key");
+    let peer = peer_id(gate.admission().identity().sender());
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(3600));
     let transport = tcp(gate).expect("sets up");
     Swarm::new(transport, ping::Behaviour::default(), peer, config)

@@ -183,7 +183,7 @@ async fn those_who_stall_keep_nobody_out() {
     }
     let mut member = swarm(&super::gate(&simple("birch", 1, 99)));
     member.dial(address).expect("dials");
-    assert_eq!(next_end(&mut member).await, peer_id(&here.0.sender()).ok_or(None));
+    assert_eq!(next_end(&mut member).await, Ok(peer_id(here.0.sender())));
     assert_eq!(within(ends.recv()).await, Some(Ok(*member.local_peer_id())));
     assert_eq!(gate.admitted().len(), 1);
 }
