@@ -21,7 +21,8 @@ mod window;
 pub use admission::{Admission, AdmissionError, Reason};
 pub use codec::CodecError;
 pub use credential::{
-    Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, Member, SignedCredential, Trust,
+    Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, IdentityError, Member, SignedCredential,
+    Trust,
 };
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
 pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState};

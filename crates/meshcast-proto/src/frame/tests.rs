@@ -592,19 +592,20 @@ fn identity() -> Identity {
         not_after: WallTime::MAX,
         serial: 1,
     });
-    Identity::new(&credential, &member, boot, NOW)
+    Identity::new(&credential, &member, boot, NOW).expect("its own credential")
 }
 
 fn authority() -> Authority {
-    Authority::new(Keypair::from_seed([1; 32]))
+    Authority::new(MESH, Keypair::from_seed([1; 32]))
 }
 
 fn trust() -> Trust {
-    Trust::new(MeshId::new([9; 16]), vec![authority().public()])
+    Trust::new(MESH, vec![authority().public()])
 }
 
 fn verifier() -> Verifier {
     Verifier::new(trust(), Duration::ZERO)
 }
 
+const MESH: MeshId = MeshId::new([9; 16]);
 const NOW: WallTime = WallTime::from_unix_millis(1_700_000_000_000);

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Authority, ChannelName, Credential, Frame, Identity, Keypair, NodeName, Region, Seq, WallTime};
+use crate::{
+    Authority, ChannelName, Credential, Frame, Identity, Keypair, MeshId, NodeName, Region, Seq, WallTime,
+};
 
 #[test]
 fn a_value_comes_back_from_its_fragments_whatever_its_length() {
@@ -77,7 +79,7 @@ fn every_format_and_part_comes_back() {
 fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
     let (member, boot) = (Keypair::from_seed([2; 32]), Keypair::from_seed([3; 32]));
     let longest = "x".repeat(63);
-    let credential = Authority::new(Keypair::from_seed([1; 32])).issue(&Credential {
+    let credential = Authority::new(MeshId::new([9; 16]), Keypair::from_seed([1; 32])).issue(&Credential {
         subject: member.public(),
         name: NodeName::new(&longest).expect("63 bytes"),
         region: Region::new(&longest).expect("63 bytes"),
@@ -85,7 +87,7 @@ fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
         not_after: WallTime::MAX,
         serial: u64::MAX,
     });
-    let identity = Identity::new(&credential, &member, boot, WallTime::MAX);
+    let identity = Identity::new(&credential, &member, boot, WallTime::MAX).expect("its own credential");
     let channel = ChannelName::new(&"x".repeat(ChannelName::MAX_WIRE_LEN)).expect("255 bytes");
     let build = |section: &[u8]| Frame::build(&identity, &channel, Seq::MAX, WallTime::MAX, section);
 

@@ -33,7 +33,7 @@ fn the_bytes_of_the_file_give_the_fields() {
     }
     for chain in file().chains {
         let authority = Keypair::from_seed(seed(&chain.authority_seed)).public();
-        let trust = Trust::new(MeshId::new([0; 16]), vec![authority]);
+        let trust = Trust::new(mesh(&chain.mesh), vec![authority]);
         let member = trust.verify(&unhex(&chain.hex)).expect("believed");
         let Credential {
             subject,
@@ -92,7 +92,7 @@ fn the_bytes_of_the_file_give_the_fields() {
             said.name
         );
         let trust = Trust::new(
-            MeshId::new([0; 16]),
+            mesh(&chain.mesh),
             vec![Keypair::from_seed(seed(&chain.authority_seed)).public()],
         );
         let verified = Verifier::new(trust, Duration::ZERO).verify(&frame, NOW);
@@ -140,7 +140,7 @@ const FILE: &str = include_str!("../../../testdata/wire/frames.json");
 const ABOUT: [&str; 6] = [
     "The bytes of version 1 of the meshcast wire. Byte strings are hex; 64-bit numbers are decimal strings; times are milliseconds since the Unix epoch.",
     "mesh_keys: `text` is the key made of `entropy`; `mesh` and `authority` (a public key) are what follows from it.",
-    "chains: keys are given as Ed25519 seeds; `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
+    "chains: keys are given as Ed25519 seeds; `mesh` is signed but does not stand in the bytes; `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
     "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the frame; payloads are not decoded here, a `value` may hold any bytes.",
     "refused: bytes that are no frame, and why. Their signatures fit where the bytes are long enough to have one.",
     "Written by `MESHCAST_WRITE_VECTORS=1 cargo test -p meshcast-proto vectors`. A change here is another protocol: raise the version.",
@@ -167,6 +167,7 @@ struct KeyVector {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ChainVector {
     name: String,
+    mesh: String,
     authority_seed: String,
     member_seed: String,
     boot_seed: String,
@@ -273,7 +274,11 @@ fn vectors() -> Vectors {
         all.mesh_keys.push(key);
     }
 
-    let of_mesh_key = mesh_key(&all.mesh_keys[0]).authority().secret_seed();
+    let of_mesh_key = blake3::derive_key(
+        "meshcast v1 authority key",
+        &unhex(&all.mesh_keys[0].entropy)[16..],
+    );
+    let mesh = unhex(&all.mesh_keys[0].mesh);
     let longest = "x".repeat(63);
     let max = u64::MAX;
     for (name, authority, [member, boot], node, region, times @ [_, _, _, _]) in [
@@ -305,6 +310,11 @@ fn vectors() -> Vectors {
         let [not_before, not_after, serial, issued_at] = times.map(decimal);
         let mut chain = ChainVector {
             name: name.into(),
+            mesh: hex(if name == "of a mesh key" {
+                &mesh
+            } else {
+                MESH.as_bytes()
+            }),
             authority_seed: hex(&authority),
             member_seed: hex(&[member; 32]),
             boot_seed: hex(&[boot; 32]),
@@ -542,7 +552,7 @@ fn mesh_key(vector: &KeyVector) -> MeshKey {
 fn build_chain(vector: &ChainVector) -> Identity {
     let [authority, member, boot] = [&vector.authority_seed, &vector.member_seed, &vector.boot_seed]
         .map(|text| Keypair::from_seed(seed(text)));
-    let credential = Authority::new(authority).issue(&Credential {
+    let credential = Authority::new(mesh(&vector.mesh), authority).issue(&Credential {
         subject: member.public(),
         name: NodeName::new(&vector.node).expect("valid"),
         region: Region::new(&vector.region).expect("valid"),
@@ -550,7 +560,7 @@ fn build_chain(vector: &ChainVector) -> Identity {
         not_after: wall(&vector.not_after),
         serial: vector.serial.parse().expect("a number"),
     });
-    Identity::new(&credential, &member, boot, wall(&vector.issued_at))
+    Identity::new(&credential, &member, boot, wall(&vector.issued_at)).expect("its own credential")
 }
 
 fn build_frame(vectors: &Vectors, vector: &FrameVector) -> Frame {
@@ -564,6 +574,10 @@ fn build_frame(vectors: &Vectors, vector: &FrameVector) -> Frame {
         &section(&records),
     )
     .expect("fits")
+}
+
+fn mesh(text: &str) -> MeshId {
+    MeshId::new(unhex(text).try_into().expect("16 bytes"))
 }
 
 fn wall(text: &str) -> WallTime {
