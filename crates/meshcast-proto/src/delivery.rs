@@ -8,7 +8,7 @@ use crate::{
     credential::Member,
     frame::Frame,
     id::{Seq, SeqRange},
-    record::{Format, Part, Records, fragment_count},
+    record::{Format, Part, Records},
     time::WallTime,
 };
 
@@ -75,11 +75,19 @@ impl Delivery {
             Content::Fragments(format, parts) => {
                 let mut payload = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
                 parts.iter().for_each(|part| payload.extend_from_slice(part));
-                let whole = Posted { seqs: self.seqs, format, payload: payload.freeze() };
+                let whole = Posted {
+                    seqs: self.seqs,
+                    format,
+                    payload: payload.freeze(),
+                };
                 Source::Assembled(Some(whole))
             }
         };
-        Values { source, next, left: self.seqs.len() }
+        Values {
+            source,
+            next,
+            left: self.seqs.len(),
+        }
     }
 
     /// Its values in order, leaving it as it is.
@@ -125,7 +133,11 @@ impl Iterator for Values {
         };
         let seqs = SeqRange::single(self.next);
         self.next = self.next.next();
-        Some(Posted { seqs, format, payload })
+        Some(Posted {
+            seqs,
+            format,
+            payload,
+        })
     }
 }
 
@@ -237,10 +249,7 @@ impl Assembler {
                     out.extend([Assembled::Missed(this, reason)]);
                     self.too_large &= record.part != Part::Last;
                 }
-                Some(partial)
-                    if partial.len + record.payload.len() > limit
-                        || partial.parts.len() >= fragment_count(limit).max(MIN_FRAGMENTS) =>
-                {
+                Some(partial) if partial.len + record.payload.len() > limit => {
                     out.extend([Assembled::Missed(partial.seqs.hull(this), GapReason::TooLarge)]);
                     self.too_large = record.part != Part::Last;
                 }
@@ -273,10 +282,6 @@ impl Assembler {
         self.partial.as_ref().map(|partial| partial.seqs.last())
     }
 }
-
-/// How many fragments a value may have however short the limit: those of a sender that does not fill each.
-/// Every fragment keeps its frame in memory, so it is not only their bytes that count.
-const MIN_FRAGMENTS: usize = 16;
 
 #[cfg(test)]
 mod tests;

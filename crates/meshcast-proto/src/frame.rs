@@ -110,6 +110,12 @@ impl Frame {
         )?;
         let channel = ChannelName::from_wire(body.channel)?;
         let first = Seq::new(body.first_seq).ok_or(FrameError::Seq)?;
+        if body.records.len() > Self::MAX_RECORDS_LEN {
+            return Err(FrameError::RecordsTooLong {
+                len: body.records.len(),
+                limit: Self::MAX_RECORDS_LEN,
+            });
+        }
         let Survey { count, fragmented } = Records::survey(body.records)?;
         if count == 0 || count != body.count {
             return Err(FrameError::Count {
@@ -118,6 +124,9 @@ impl Frame {
             });
         }
         let last = first.checked_add(u64::from(count) - 1).ok_or(FrameError::Seq)?;
+        if last == Seq::MAX {
+            return Err(FrameError::Seq);
+        }
         let seqs = SeqRange::new(first, last).ok_or(FrameError::Seq)?;
         let (records, chain) = (range_in(&bytes, body.records), range_in(&bytes, body.chain));
         Ok(Self {
@@ -255,7 +264,15 @@ pub enum FrameError {
     /// The records cannot be read.
     #[error("frame holds a bad record: {0}")]
     Record(#[from] RecordError),
-    /// A number is 0 or over the highest there is.
+    /// The records section is over [`Frame::MAX_RECORDS_LEN`].
+    #[error("records of {len} bytes are over the limit of {limit}")]
+    RecordsTooLong {
+        /// Its length.
+        len: usize,
+        /// The longest one allowed.
+        limit: usize,
+    },
+    /// A number is 0, or not below [`Seq::MAX`]: each has a next one.
     #[error("frame has numbers out of range")]
     Seq,
     /// There are more or fewer records than it says, or none.

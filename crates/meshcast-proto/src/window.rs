@@ -36,14 +36,6 @@ enum Cursor {
     Settling { until: Time, lowest: Option<Seq> },
     /// This number is released next.
     Next(Seq),
-    /// The last number there is was released or skipped.
-    End,
-}
-
-impl Cursor {
-    fn after(seq: Seq) -> Self {
-        seq.checked_add(1).map_or(Self::End, Self::Next)
-    }
 }
 
 /// What became of a frame.
@@ -88,7 +80,7 @@ impl Window {
         let due = match self.cursor {
             Cursor::Settling { .. } => false,
             Cursor::Next(next) if next <= seqs.last() => seqs.contains(next),
-            Cursor::Next(_) | Cursor::End => return Insert::Duplicate,
+            Cursor::Next(_) => return Insert::Duplicate,
         };
         if let Some(same) = self.held.get(&seqs.first())
             && same.frame.seqs().last() >= seqs.last()
@@ -119,7 +111,7 @@ impl Window {
             let Held { frame, .. } = entry.remove();
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
-                self.cursor = Cursor::after(seqs.last());
+                self.cursor = Cursor::Next(seqs.last().next());
                 return Some((frame, seqs));
             }
         }
@@ -174,15 +166,15 @@ impl Window {
     /// Gives up the lowest hole: the numbers returned will never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;
-        self.cursor = Cursor::after(hole.last());
+        self.cursor = Cursor::Next(hole.last().next());
         Some(hole)
     }
 
-    /// The number released next, once that is known and as long as there is one.
+    /// The number released next, once that is known.
     pub const fn next(&self) -> Option<Seq> {
         match self.cursor {
             Cursor::Next(next) => Some(next),
-            Cursor::Settling { .. } | Cursor::End => None,
+            Cursor::Settling { .. } => None,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     id::Seq,
     key::MeshKey,
     name::{ChannelName, NodeName, Region},
-    record::{Format, Part, write_record},
+    record::{Format, MAX_FRAGMENT_LEN, Part, write_record},
     time::WallTime,
 };
 
@@ -41,6 +41,9 @@ fn make(n: usize) -> Peer {
         identity,
     }
 }
+
+/// What a fragment holds that is not the last of its value.
+pub(crate) static FULL: [u8; MAX_FRAGMENT_LEN] = [7; MAX_FRAGMENT_LEN];
 
 /// The `n`th channel.
 pub(crate) fn channel(n: usize) -> ChannelName {

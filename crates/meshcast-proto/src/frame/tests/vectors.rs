@@ -141,7 +141,7 @@ const ABOUT: [&str; 6] = [
     "The bytes of version 1 of the meshcast wire. Byte strings are hex; 64-bit numbers are decimal strings; times are milliseconds since the Unix epoch.",
     "mesh_keys: `text` is the key made of `entropy`; `mesh` and `authority` (a public key) are what follows from it.",
     "chains: keys are given as Ed25519 seeds; `mesh` is signed but does not stand in the bytes; `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
-    "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the frame; payloads are not decoded here, a `value` may hold any bytes.",
+    "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the frame; a payload is `payload` repeated `times` times and not decoded here, a `value` may hold any bytes.",
     "refused: bytes that are no frame, and why. Their signatures fit where the bytes are long enough to have one.",
     "Written by `MESHCAST_WRITE_VECTORS=1 cargo test -p meshcast-proto vectors`. A change here is another protocol: raise the version.",
 ];
@@ -200,6 +200,8 @@ struct RecordVector {
     format: String,
     part: String,
     payload: String,
+    /// How often the payload is repeated: a fragment that is not the last is long.
+    times: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -222,6 +224,7 @@ impl RecordVector {
             format: format.into(),
             part: part.into(),
             payload: hex(payload),
+            times: 1,
         }
     }
 
@@ -239,7 +242,7 @@ impl RecordVector {
                 "last" => Part::Last,
                 other => panic!("no part: {other}"),
             },
-            payload: unhex(&self.payload).into(),
+            payload: unhex(&self.payload).repeat(self.times).into(),
         }
     }
 }
@@ -336,20 +339,22 @@ fn vectors() -> Vectors {
 
     let whole = |payload: &[u8]| vec![RecordVector::new("value", "whole", payload)];
     let raw = |payload: &[u8]| vec![RecordVector::new("raw", "whole", payload)];
-    let [begin, middle, end] = [("first", "frag"), ("middle", "men"), ("last", "ted")]
-        .map(|(part, payload)| RecordVector::new("value", part, payload.as_bytes()));
-    let mixed = vec![
-        RecordVector::new("raw", "last", b"end of an earlier value"),
+    // One that goes on and is gone on with shows both flags; there is no short one.
+    let middle = RecordVector {
+        times: MAX_FRAGMENT_LEN / 4,
+        ..RecordVector::new("value", "middle", b"frag")
+    };
+    let end = vec![
+        RecordVector::new("value", "last", b"the end"),
         RecordVector::new("value", "whole", &[1, 2]),
-        RecordVector::new("raw", "first", b"beginning of a later one"),
     ];
     let (x255, sixteen) = ("x".repeat(255), (0..16).flat_map(|i| raw(&[i])).collect());
     let now = NOW.unix_millis();
     for (name, channel, first, posted_at, records) in [
         ("one record", "earth", 1, now, whole(&[0])),
         ("several records", "earth", 2, now, sixteen),
-        ("fragmented value", "earth", 18, now, vec![begin, middle, end]),
-        ("fragments of several values", "earth", 250, now, mixed),
+        ("fragment that goes on", "earth", 249, now, vec![middle]),
+        ("last fragment", "earth", 250, now, end),
         ("raw bytes", "bytes", 1, now, raw(&[0, 0xff, 0x80, 0x7f])),
         ("empty payload", "earth", 251, now, raw(b"")),
         ("empty channel name", "", 1, now, raw(b"x")),
@@ -372,7 +377,7 @@ fn vectors() -> Vectors {
             1 << 32,
             raw(b"x"),
         ),
-        ("last number", "earth", max, max, raw(b"x")),
+        ("last number", "earth", max - 1, max, raw(b"x")),
         ("payload of 300 bytes", "earth", 1, now, raw(&[0xaa; 300])),
     ] {
         all.push_frame(name, "issued", channel, [first, posted_at], records);
@@ -501,6 +506,30 @@ fn refused_frames() -> Vec<(&'static str, Vec<u8>)> {
             .signed(),
         ),
         (
+            "number without a next one",
+            ByHand {
+                first_seq: u64::MAX,
+                ..good()
+            }
+            .signed(),
+        ),
+        (
+            "fragment that goes on and is short",
+            ByHand {
+                records: vec![8 + 2, 0, 0, 0, 0],
+                ..good()
+            }
+            .signed(),
+        ),
+        (
+            "record of 2^29 - 1 bytes",
+            ByHand {
+                records: vec![0xff; 4],
+                ..good()
+            }
+            .signed(),
+        ),
+        (
             "no records",
             ByHand {
                 count: 0,
@@ -540,6 +569,7 @@ fn kind(error: &FrameError) -> &'static str {
         FrameError::Unreadable(_) => "unreadable",
         FrameError::Channel(_) => "channel",
         FrameError::Record(_) => "record",
+        FrameError::RecordsTooLong { .. } => "records too long",
         FrameError::Seq => "seq",
         FrameError::Count { .. } => "count",
     }
