@@ -160,7 +160,8 @@ pub enum GapReason {
     Lost,
     /// They are of a value that is over this node's limit for messages.
     TooLarge,
-    /// They arrived, but are fragments of a value of which other fragments are missing.
+    /// They arrived, but are fragments of a value of which other fragments are missing, or did not come while
+    /// there was room to wait for them.
     Incomplete,
 }
 
@@ -275,6 +276,12 @@ impl Assembler {
     pub(crate) fn abandon(&mut self) -> Option<SeqRange> {
         self.too_large = false;
         self.partial.take().map(|partial| partial.seqs)
+    }
+
+    /// How many bytes of a value wait for the rest. Fragments that go on fill their frames, so there is hardly
+    /// more to keep in memory than that.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.len)
     }
 
     /// The last number of the value that is being put together, if there is one.

@@ -6,6 +6,7 @@ mod credential;
 mod delivery;
 mod engine;
 mod flow;
+mod flows;
 mod frame;
 mod history;
 mod id;

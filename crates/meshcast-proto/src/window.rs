@@ -64,6 +64,16 @@ impl Window {
         }
     }
 
+    /// A window that goes on where another one stopped, at `next`.
+    pub fn resume(next: Seq, now: Time) -> Self {
+        Self {
+            cursor: Cursor::Next(next),
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            newest: next.previous().map(|newest| (newest, now)),
+        }
+    }
+
     /// Takes in a frame. `room` is how many bytes may be held in all.
     pub fn insert(&mut self, frame: Frame, room: usize, now: Time) -> Insert {
         let seqs = frame.seqs();
@@ -168,6 +178,15 @@ impl Window {
         let hole = self.hole()?;
         self.cursor = Cursor::Next(hole.last().next());
         Some(hole)
+    }
+
+    /// Drops the highest frame that waits; its numbers count as missing. `false` if none waits.
+    pub fn drop_highest(&mut self) -> bool {
+        let Some((_, Held { frame, .. })) = self.held.pop_last() else {
+            return false;
+        };
+        self.held_bytes -= frame.bytes().len();
+        true
     }
 
     /// The number released next, once that is known.

@@ -26,13 +26,23 @@ pub(crate) fn peer(n: usize) -> &'static Peer {
 
 pub(crate) const PEERS: usize = 16;
 
+/// Another start of the member that has all of these, and that no peer is.
+pub(crate) fn restarted(n: u8) -> Peer {
+    start("restarted", std::array::from_fn(|i| if i < 32 { 200 } else { n }))
+}
+
 fn make(n: usize) -> Peer {
+    let entropy = std::array::from_fn(|i| u8::try_from(n * 64 + i).unwrap_or((n + i) as u8));
+    start(&format!("node-{n}"), entropy)
+}
+
+fn start(name: &str, entropy: [u8; 64]) -> Peer {
     let key = MeshKey::from_entropy([7; 48]);
     let identity = Identity::from_mesh_key(
         &key,
-        NodeName::new(&format!("node-{n}")).expect("valid"),
+        NodeName::new(name).expect("valid"),
         Region::new("fra").expect("valid"),
-        std::array::from_fn(|i| u8::try_from(n * 64 + i).unwrap_or((n + i) as u8)),
+        entropy,
         WallTime::MIN,
     );
     let member = Trust::from(&key).verify(identity.chain().as_bytes());

@@ -1,9 +1,12 @@
 //! The engine against reference models: [`mesh`] with honest senders over a bad network, [`hostile`] with
-//! senders that break the rules. What stands here is told step by step.
+//! senders that break the rules. What stands here and in [`bounds`] is told step by step.
 
+mod bounds;
 mod hostile;
 mod listener;
 mod mesh;
+
+use std::collections::BTreeSet;
 
 use super::*;
 use fixture::{FULL, channel, frame, peer, wholes};

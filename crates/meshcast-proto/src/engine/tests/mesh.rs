@@ -1,6 +1,6 @@
 //! Honest senders, real engines all of them, and a network that loses, doubles, delays and reorders.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -89,7 +89,7 @@ fn good_network() -> impl Strategy<Value = Vec<Copies>> {
 struct Model {
     /// By the first number of each value.
     posted: BTreeMap<(Sender, ChannelName), BTreeMap<Seq, Posted>>,
-    arrived: HashMap<(Sender, ChannelName), Vec<(Time, SeqRange)>>,
+    arrived: BTreeMap<(Sender, ChannelName), Vec<(Time, SeqRange)>>,
     /// What the network still has: when, in which order, whose.
     travelling: BTreeMap<(Time, usize), (usize, Frame)>,
 }
