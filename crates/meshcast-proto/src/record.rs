@@ -7,10 +7,12 @@
 //! A record that goes on is as long as a record can be, so a value has one way of being cut, and a value that
 //! never ends costs its sender as many bytes as it costs the reader.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes};
 
-/// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One record. `Debug` tells its length, not its bytes.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// How its bytes are to be read.
     pub format: Format,
@@ -18,6 +20,17 @@ pub struct Record {
     pub part: Part,
     /// The value, or a part of it.
     pub payload: Bytes,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            format,
+            part,
+            payload,
+        } = self;
+        write!(f, "Record({format:?} {part:?}, {} bytes)", payload.len())
+    }
 }
 
 /// How the bytes of a value are to be read.
@@ -91,8 +104,14 @@ pub const fn fragment_count(len: usize) -> usize {
 }
 
 /// The records of a section, one by one, without copying.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Records(Bytes);
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Records({} bytes)", self.0.len())
+    }
+}
 
 impl Records {
     /// Of a section that [`Self::survey`] accepted.

@@ -9,7 +9,7 @@ mod mesh;
 use std::collections::BTreeSet;
 
 use super::*;
-use fixture::{FULL, channel, frame, peer, wholes};
+use fixture::{FULL, channel, frame, peer, restarted, wholes};
 use listener::Listener;
 
 use crate::{
@@ -380,6 +380,59 @@ fn a_value_of_several_posts_comes_to_the_objects_of_its_own_node_whole() {
     let values: Vec<_> = delivery.values().collect();
     assert_eq!((values.len(), values[0].seqs), (1, range(1, 3)));
     assert!(values[0].payload == value);
+}
+
+/// Neither a key nor what people say to each other belongs in a log.
+#[test]
+fn nothing_shows_secrets_or_payloads_in_debug_output() {
+    let secret = b"a payload that nobody should read in a log".as_slice();
+    let me = restarted(1);
+    let seed = me.identity.boot().secret_seed();
+    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
+    let name = channel(0);
+    assert_eq!(engine.handle_open(&name), Ok(()));
+    let posted = engine.handle_post(&name, &section([(Part::Whole, secret)]), at(0), WallTime::MIN);
+    assert_eq!(posted, Ok(range(1, 1)));
+    let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
+
+    // A value between fragments and one of fragments, of which something waits.
+    let mut listener = listener_of(&[0]);
+    let half = || frame(peer(0), &channel(0), 2, [(Part::First, &FULL[..])]);
+    listener.hear(0, half());
+    listener.hear(0, wholes(peer(0), &channel(0), 9, 1));
+    let mixed = frame(
+        peer(0),
+        &channel(0),
+        2,
+        [(Part::Last, secret), (Part::Whole, secret)],
+    );
+
+    let mut shown = vec![
+        format!("{:?} {:?}", me.identity, me.member),
+        format!("{engine:?} {outputs:?}"),
+        format!("{:?}", listener.engine),
+        format!("{mixed:?} {:?}", mixed.records().collect::<Vec<_>>()),
+    ];
+    for output in &outputs {
+        if let Output::Deliver(_, delivery) = output {
+            let values = delivery.values();
+            shown.push(format!(
+                "{delivery:?} {values:?} {:?}",
+                delivery.values().collect::<Vec<_>>()
+            ));
+        }
+    }
+    assert_eq!(shown.len(), 5);
+    let list = |bytes: &[u8]| format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for text in shown {
+        for part in [&secret[..8], &seed[..8], &FULL[..8]] {
+            let plain = String::from_utf8_lossy(part);
+            for form in [list(part), hex(part), plain.into_owned()] {
+                assert!(!text.contains(&form), "{form} in {text}");
+            }
+        }
+    }
 }
 
 #[test]
