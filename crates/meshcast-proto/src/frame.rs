@@ -1,17 +1,4 @@
 //! The frame: one signed gossip message that carries one or many records of one sender on one channel.
-//!
-//! ```text
-//! ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────┬───────┬───────────┐
-//! │ version │ sender │ channel │ first seq │ count │ posted at │ records │ chain │ signature │
-//! │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ bytes   │ bytes │ 64        │
-//! └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────┴───────┴───────────┘
-//! ```
-//!
-//! Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
-//! configuration: strings and byte strings are preceded by their length as a varint). The signature is the
-//! sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1 frame`) of all that comes
-//! before it; the first 16 bytes of the same hash are the [`FrameId`]. A frame therefore certifies itself: any
-//! member can hand it on later, and nobody can change it.
 
 use std::{fmt, ops::Range};
 
@@ -26,9 +13,22 @@ use crate::{
     time::WallTime,
 };
 
-/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s question.
+/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s question. Cheap to
+/// clone: the bytes are shared.
 ///
-/// Cheap to clone: the bytes are shared.
+/// ```text
+/// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────┬───────┬───────────┐
+/// │ version │ sender │ channel │ first seq │ count │ posted at │ records │ chain │ signature │
+/// │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ bytes   │ bytes │ 64        │
+/// └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────┴───────┴───────────┘
+/// ```
+///
+/// Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
+/// configuration: strings and byte strings are preceded by their length as a varint). `records` is what
+/// [`write_record`](crate::write_record) makes of each [`Record`], one after the other. The signature is the
+/// sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1 frame`) of all that comes
+/// before it; the first 16 bytes of the same hash are the [`FrameId`]. A frame therefore certifies itself: any
+/// member can hand it on later, and nobody can change it.
 #[derive(Clone)]
 pub struct Frame {
     bytes: Bytes,

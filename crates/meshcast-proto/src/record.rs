@@ -1,17 +1,17 @@
 //! Records: what a frame carries. A record is a whole value or a fragment of one.
-//!
-//! A record is a 32-bit little-endian word, length × 8 + flags, and that many bytes. Flags: 1 = the value is
-//! bytes as they are (else an encoded `Value`), 2 = the value goes on in the next record, 4 = it began in the
-//! one before. Every record has a number of its own, so a fragment can be repaired like any other record.
-//!
-//! A record that goes on is as long as a record can be, so a value has one way of being cut, and a value that
-//! never ends costs its sender as many bytes as it costs the reader.
 
 use std::fmt;
 
 use bytes::{Buf, Bytes};
 
 /// One record. `Debug` tells its length, not its bytes.
+///
+/// A record is a 32-bit little-endian word, length × 8 + flags, and that many bytes. Flags: 1 = the value is
+/// bytes as they are (else an encoded `Value`), 2 = the value goes on in the next record, 4 = it began in the
+/// one before. Every record has a number of its own, so a fragment can be repaired like any other record.
+///
+/// A record that goes on is as long as a record can be, so a value has one way of being cut, and a value that
+/// never ends costs its sender as many bytes as it costs the reader.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// How its bytes are to be read.
