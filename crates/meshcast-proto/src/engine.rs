@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The longest value put together from fragments, in bytes. 1 MiB: what users of hosted channels expect
-    /// as a limit; a larger one costs that much memory for each sender that is halfway through a value.
+    /// as a limit; every sender that is halfway through a value takes that much of `max_held_total_bytes`.
     pub max_message_len: usize,
     /// How many bytes one window holds while it waits for earlier numbers. 4 MiB: 80 ms at full speed.
     pub max_held_bytes: usize,

@@ -7,8 +7,8 @@ use crate::time::Time;
 
 /// A limited number of places and when their holders were heard of last, of all and of each member.
 ///
-/// The order is kept exactly, at each frame: four steps in trees, a hundredth of what checking its signature
-/// costs. In return it takes no scan to find who goes, and it is always the right one.
+/// The order is kept exactly, at each frame: a few steps in trees, beside the check of a signature. In return it
+/// takes no scan to find who goes, no batch goes at once, and it is always the right one.
 #[derive(Debug)]
 pub(super) struct Roll {
     limit: usize,
