@@ -64,6 +64,59 @@ pub(crate) enum SyncBody<'a> {
     Members(Vec<MemberBody<'a>>),
     Ping(u64),
     Pong(u64),
+    Open(Vec<OpenBody<'a>>),
+    Close(Vec<&'a str>),
+    Have(HaveBody<'a>),
+    Want(WantBody<'a>),
+    Frames(FramesBody<'a>),
+}
+
+/// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of each sender.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct OpenBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) since: u64,
+    pub(crate) last: u64,
+}
+
+/// What the speaker keeps. Senders are named once and then by their place in the list.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct HaveBody<'a> {
+    pub(crate) senders: Vec<[u8; 32]>,
+    pub(crate) channels: Vec<HaveChannelBody<'a>>,
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct HaveChannelBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) flows: Vec<HaveFlowBody>,
+}
+
+/// `next` is the number after the last one that nothing is missing below; `kept` how many of the numbers
+/// before it are kept; `due` from which one the listener is to begin, 0 if it knows.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct HaveFlowBody {
+    pub(crate) sender: u32,
+    pub(crate) next: u64,
+    pub(crate) kept: u64,
+    pub(crate) due: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct WantBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) sender: [u8; 32],
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+/// The answer to a `Want`: all that is kept of it up to `upto`, with the age of each frame in milliseconds.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct FramesBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) sender: [u8; 32],
+    pub(crate) upto: u64,
+    pub(crate) frames: Vec<(u64, &'a [u8])>,
 }
 
 /// A member and where it can be dialled, as multiaddresses in binary form.

@@ -1,12 +1,25 @@
 //! What members say to each other beside gossip, on the protocol `/meshcast/sync/1`.
 //!
-//! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong), then a
-//! number or the list. It comes from a member over a connection of its own, so nothing in it is signed; what it
-//! says of others is hearsay.
+//! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong, 3 open,
+//! 4 close, 5 have, 6 want, 7 frames), then what it says. It comes from a member over a connection of its own,
+//! so nothing in it is signed but the frames; what it says of others is hearsay.
+//!
+//! Two nodes that meet tell each other which channels they have [open](SyncMessage::Open). To that the other
+//! answers with what it [has](SyncMessage::Have) of each, and goes on telling what changes. So a node knows
+//! what it lacks, also when that is the last message of a sender that died, and [wants](SyncMessage::Want) it
+//! of somebody who has it.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use bytes::Bytes;
 
 use crate::{
-    codec::{self, CodecError, MemberBody, SyncBody},
-    id::Sender,
+    codec::{
+        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveFlowBody, MemberBody, OpenBody, SyncBody,
+        WantBody,
+    },
+    id::{Sender, Seq, SeqRange},
+    name::ChannelName,
 };
 
 /// One message of the sync protocol.
@@ -18,6 +31,17 @@ pub enum SyncMessage {
     Ping(u64),
     /// The answer to [`Self::Ping`].
     Pong(u64),
+    /// The speaker has these channels open too, and wants to be told what the listener has of them.
+    Open(Vec<Opened>),
+    /// The speaker has closed these channels.
+    Close(Vec<ChannelName>),
+    /// What the speaker has of channels that the listener has open. Replaces what it said of the same flows;
+    /// the first that names a channel answers its `Open`, and names all flows of it.
+    Have(Vec<Holdings>),
+    /// The speaker asks for frames.
+    Want(Want),
+    /// The answer to a [`Self::Want`].
+    Frames(Frames),
 }
 
 /// Where a member can be dialled.
@@ -29,6 +53,64 @@ pub struct MemberAddresses {
     pub addresses: Vec<Vec<u8>>,
 }
 
+/// A channel that is open, and from when on it is to hear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Its name.
+    pub channel: ChannelName,
+    /// How far back, in milliseconds before this message: as long as it has been open, or longer if it asks
+    /// for history.
+    pub since: Duration,
+    /// How many numbers of each sender it wants at least, however old.
+    pub last: u64,
+}
+
+/// What is kept of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holdings {
+    /// Its name.
+    pub channel: ChannelName,
+    /// By sender.
+    pub flows: Vec<Holding>,
+}
+
+/// What is kept of one sender on a channel: of the numbers before `next` those from `oldest` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Whose.
+    pub sender: Sender,
+    /// The lowest number kept; `next` if none is.
+    pub oldest: Seq,
+    /// Nothing is waited for below this number.
+    pub next: Seq,
+    /// Where a listener that does not know the sender begins.
+    pub due: Option<Seq>,
+}
+
+/// Frames that are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// On which channel.
+    pub channel: ChannelName,
+    /// Whose.
+    pub sender: Sender,
+    /// Which.
+    pub seqs: SeqRange,
+}
+
+/// Frames that were asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frames {
+    /// On which channel.
+    pub channel: ChannelName,
+    /// Whose.
+    pub sender: Sender,
+    /// What was asked for up to here and is not among the frames is not kept here.
+    pub upto: Seq,
+    /// Encoded frames in order, each with the time since it was posted as far as is known.
+    pub frames: Vec<(Duration, Bytes)>,
+}
+
 impl SyncMessage {
     /// How many members one message may name. 4096: a fleet of a thousand nodes, restarted four times.
     pub const MAX_MEMBERS: usize = 4096;
@@ -36,6 +118,16 @@ impl SyncMessage {
     /// How many addresses one member may have. 32: a node listens on a few, each in two families and over two
     /// transports.
     pub const MAX_ADDRESSES: usize = 32;
+
+    /// How many channels one message may name. 512 of the longest names make 128 KiB.
+    pub const MAX_CHANNELS: usize = 512;
+
+    /// How many flows one message may tell of, all channels together. 2,048 of as many senders make 120 KiB.
+    pub const MAX_FLOWS: usize = 2048;
+
+    /// How many bytes of frames one answer may carry, but always one frame: as much as may be lost if the
+    /// link breaks.
+    pub const MAX_FRAMES_LEN: usize = 256 * 1024;
 
     /// The message as it travels. What is over the limits is left out: a list of members is never complete, and
     /// a message that is refused would tell nothing at all.
@@ -47,28 +139,94 @@ impl SyncMessage {
             }
             Self::Ping(number) => SyncBody::Ping(*number),
             Self::Pong(number) => SyncBody::Pong(*number),
+            Self::Open(opened) => {
+                SyncBody::Open(opened.iter().take(Self::MAX_CHANNELS).map(OpenBody::from).collect())
+            }
+            Self::Close(channels) => {
+                SyncBody::Close(channels.iter().take(Self::MAX_CHANNELS).map(ChannelName::wire).collect())
+            }
+            Self::Have(holdings) => SyncBody::Have(have_body(holdings)),
+            Self::Want(want) => SyncBody::Want(WantBody {
+                channel: want.channel.wire(),
+                sender: *want.sender.key(),
+                first: want.seqs.first().get(),
+                last: want.seqs.last().get(),
+            }),
+            Self::Frames(frames) => SyncBody::Frames(FramesBody {
+                channel: frames.channel.wire(),
+                sender: *frames.sender.key(),
+                upto: frames.upto.get(),
+                frames: frames.frames.iter().map(|(age, bytes)| (millis(*age), &**bytes)).collect(),
+            }),
         })
     }
 
-    /// Reads a message.
+    /// Reads a message. Frames go on sharing `bytes`.
     ///
     /// # Errors
     /// [`CodecError`] if it is none, or over a limit.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
         Ok(match codec::decode(bytes)? {
             SyncBody::Members(members) => {
                 at_most(Self::MAX_MEMBERS, members.len())?;
-                let members = members.into_iter().map(|member| {
-                    at_most(Self::MAX_ADDRESSES, member.addresses.len())?;
-                    Ok(MemberAddresses {
-                        sender: Sender::new(member.sender),
-                        addresses: member.addresses.into_iter().map(<[u8]>::to_vec).collect(),
-                    })
-                });
-                Self::Members(members.collect::<Result<_, CodecError>>()?)
+                Self::Members(members.into_iter().map(MemberAddresses::read).collect::<Result<_, _>>()?)
             }
             SyncBody::Ping(number) => Self::Ping(number),
             SyncBody::Pong(number) => Self::Pong(number),
+            SyncBody::Open(opened) => {
+                at_most(Self::MAX_CHANNELS, opened.len())?;
+                Self::Open(opened.into_iter().map(Opened::read).collect::<Result<_, _>>()?)
+            }
+            SyncBody::Close(channels) => {
+                at_most(Self::MAX_CHANNELS, channels.len())?;
+                Self::Close(channels.into_iter().map(channel).collect::<Result<_, _>>()?)
+            }
+            SyncBody::Have(body) => Self::Have(read_have(&body)?),
+            SyncBody::Want(want) => Self::Want(Want {
+                channel: channel(want.channel)?,
+                sender: Sender::new(want.sender),
+                seqs: SeqRange::new(seq(want.first)?, seq(want.last)?).ok_or_else(out_of_range)?,
+            }),
+            SyncBody::Frames(body) => Self::Frames(Frames {
+                channel: channel(body.channel)?,
+                sender: Sender::new(body.sender),
+                upto: seq(body.upto)?,
+                frames: body
+                    .frames
+                    .into_iter()
+                    .map(|(age, frame)| (Duration::from_millis(age), bytes.slice_ref(frame)))
+                    .collect(),
+            }),
+        })
+    }
+}
+
+/// Lengths only: payloads do not belong in a log.
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channel, sender, upto, frames } = self;
+        let bytes: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
+        let count = frames.len();
+        write!(f, "Frames({sender} {channel:?} up to {upto}, {count} of {bytes} bytes)")
+    }
+}
+
+impl MemberAddresses {
+    fn read(body: MemberBody<'_>) -> Result<Self, CodecError> {
+        at_most(SyncMessage::MAX_ADDRESSES, body.addresses.len())?;
+        Ok(Self {
+            sender: Sender::new(body.sender),
+            addresses: body.addresses.into_iter().map(<[u8]>::to_vec).collect(),
+        })
+    }
+}
+
+impl Opened {
+    fn read(body: OpenBody<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            channel: channel(body.channel)?,
+            since: Duration::from_millis(body.since),
+            last: body.last,
         })
     }
 }
@@ -81,6 +239,75 @@ impl<'a> From<&'a MemberAddresses> for MemberBody<'a> {
             addresses: addresses.map(Vec::as_slice).collect(),
         }
     }
+}
+
+impl<'a> From<&'a Opened> for OpenBody<'a> {
+    fn from(opened: &'a Opened) -> Self {
+        Self {
+            channel: opened.channel.wire(),
+            since: millis(opened.since),
+            last: opened.last,
+        }
+    }
+}
+
+fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
+    let mut places = BTreeMap::new();
+    let mut senders = Vec::new();
+    let mut flow = |holding: &Holding| HaveFlowBody {
+        sender: *places.entry(holding.sender).or_insert_with(|| {
+            senders.push(*holding.sender.key());
+            // Bounded by the number of flows.
+            senders.len() as u32 - 1
+        }),
+        next: holding.next.get(),
+        kept: holding.next.get().saturating_sub(holding.oldest.get()),
+        due: holding.due.map_or(0, Seq::get),
+    };
+    let channels = holdings.iter().take(SyncMessage::MAX_CHANNELS).map(|holdings| HaveChannelBody {
+        channel: holdings.channel.wire(),
+        flows: holdings.flows.iter().take(SyncMessage::MAX_FLOWS).map(&mut flow).collect(),
+    });
+    let channels = channels.collect();
+    HaveBody { senders, channels }
+}
+
+fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
+    at_most(SyncMessage::MAX_CHANNELS, body.channels.len())?;
+    at_most(SyncMessage::MAX_FLOWS, body.channels.iter().map(|channel| channel.flows.len()).sum())?;
+    let flow = |flow: &HaveFlowBody| {
+        let sender = body.senders.get(flow.sender as usize).ok_or_else(out_of_range)?;
+        let oldest = flow.next.checked_sub(flow.kept).ok_or_else(out_of_range)?;
+        Ok(Holding {
+            sender: Sender::new(*sender),
+            oldest: seq(oldest)?,
+            next: seq(flow.next)?,
+            due: Seq::new(flow.due),
+        })
+    };
+    let channels = body.channels.iter().map(|holdings| {
+        Ok(Holdings {
+            channel: channel(holdings.channel)?,
+            flows: holdings.flows.iter().map(flow).collect::<Result<_, _>>()?,
+        })
+    });
+    channels.collect()
+}
+
+fn channel(wire: &str) -> Result<ChannelName, CodecError> {
+    ChannelName::from_wire(wire).map_err(|error| CodecError::Malformed(error.to_string()))
+}
+
+fn seq(number: u64) -> Result<Seq, CodecError> {
+    Seq::new(number).ok_or_else(out_of_range)
+}
+
+fn out_of_range() -> CodecError {
+    CodecError::Malformed("a number is out of range".to_owned())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn at_most(limit: usize, found: usize) -> Result<(), CodecError> {

@@ -1,0 +1,131 @@
+//! The connected members, and what each has said of the channels that are open here.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    id::Sender,
+    name::ChannelName,
+    sync::Opened,
+    time::Time,
+};
+
+/// Who is connected.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    peers: BTreeMap<Sender, Neighbour>,
+}
+
+/// A connected member.
+#[derive(Debug, Default)]
+struct Neighbour {
+    channels: BTreeMap<ChannelName, Interest>,
+    /// Requests to it that it has not answered.
+    requests: usize,
+}
+
+/// What a neighbour has said of a channel.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Interest {
+    /// It has it open and wants to hear of what was posted from then on.
+    pub(crate) open: Option<Wanted>,
+    /// It has told what it has of it.
+    pub(crate) told: bool,
+}
+
+/// From where on a neighbour wants to hear.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Posted since then, by this node's clock.
+    pub(crate) since: Time,
+    /// And at least so many numbers of each sender.
+    pub(crate) last: u64,
+}
+
+impl Neighbours {
+    pub(crate) fn add(&mut self, peer: Sender) {
+        self.peers.entry(peer).or_default();
+    }
+
+    pub(crate) fn remove(&mut self, peer: Sender) {
+        self.peers.remove(&peer);
+    }
+
+    pub(crate) fn contains(&self, peer: Sender) -> bool {
+        self.peers.contains_key(&peer)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Sender> {
+        self.peers.keys().copied()
+    }
+
+    /// A neighbour opened a channel. `false` if it has as many as it may.
+    pub(crate) fn open(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
+        let Some(neighbour) = self.peers.get_mut(&peer) else { return false };
+        if neighbour.channels.len() >= MAX_CHANNELS && !neighbour.channels.contains_key(&opened.channel) {
+            return false;
+        }
+        let wanted = Wanted { since: now - opened.since, last: opened.last };
+        neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
+        true
+    }
+
+    pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) {
+        if let Some(interest) = self.peers.get_mut(&peer).and_then(|peer| peer.channels.get_mut(channel)) {
+            interest.open = None;
+        }
+    }
+
+    /// A neighbour told what it has of a channel that is open here.
+    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.channels.entry(channel.clone()).or_default().told = true;
+        }
+    }
+
+    /// A channel was closed here: what was said of it counts no longer.
+    pub(crate) fn untell(&mut self, channel: &ChannelName) {
+        for peer in self.peers.values_mut() {
+            if let Some(interest) = peer.channels.get_mut(channel) {
+                interest.told = false;
+            }
+        }
+    }
+
+    /// The neighbours that have a channel open, and from where on they want to hear.
+    pub(crate) fn listening(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Wanted)> {
+        self.interests(channel).filter_map(|(peer, interest)| Some((peer, interest.open?)))
+    }
+
+    /// All neighbours, and what they said of a channel.
+    pub(crate) fn interests(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Interest)> {
+        let interest = |peer: &Neighbour| peer.channels.get(channel).copied().unwrap_or_default();
+        self.peers.iter().map(move |(id, peer)| (*id, interest(peer)))
+    }
+
+    /// Whether a neighbour may be asked for something more.
+    pub(crate) fn may_ask(&self, peer: Sender) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.requests < MAX_REQUESTS)
+    }
+
+    pub(crate) fn asked(&mut self, peer: Sender) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.requests += 1;
+        }
+    }
+
+    pub(crate) fn answered(&mut self, peer: Sender) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.requests = peer.requests.saturating_sub(1);
+        }
+    }
+}
+
+/// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are on their way
+/// or wait in its queue of 1 MiB beside its other messages.
+const MAX_REQUESTS: usize = 3;
+
+/// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to gossip.
+const MAX_CHANNELS: usize = 16_384;
+
+/// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);

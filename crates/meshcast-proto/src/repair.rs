@@ -1,0 +1,246 @@
+//! Filling the holes of one flow: whom to ask for what, and when there is no hope.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    id::{Sender, Seq, SeqRange},
+    jitter::Jitter,
+    neighbours::{Neighbours, REQUEST_TIMEOUT},
+    name::ChannelName,
+    sync::Holding,
+    time::Time,
+};
+
+/// Who has what of a flow, and what was asked of whom.
+#[derive(Debug, Default)]
+pub(crate) struct Repair {
+    holders: BTreeMap<Sender, Holder>,
+    asked: Option<Asked>,
+    /// The lowest hole, since when it is the lowest, and when to ask for it first.
+    hole: Option<Hole>,
+}
+
+/// What a neighbour has of a flow.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    oldest: Seq,
+    next: Seq,
+    /// Numbers in between that it nevertheless does not have.
+    lacks: Option<SeqRange>,
+    failures: u32,
+    not_before: Time,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    peer: Sender,
+    seqs: SeqRange,
+    until: Time,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Hole {
+    first: Seq,
+    since: Time,
+    ask_at: Time,
+}
+
+/// What to do about a hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing before then.
+    Wait(Time),
+    /// Ask this neighbour for these numbers, and say so with [`Repair::asked`].
+    Ask(Sender, SeqRange),
+    /// Nobody keeps these, the lowest of the hole.
+    GiveUp(SeqRange),
+}
+
+/// What a step is taken by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) neighbours: &'a Neighbours,
+    pub(crate) channel: &'a ChannelName,
+    /// Whose flow it is.
+    pub(crate) sender: Sender,
+    pub(crate) limits: RepairLimits,
+}
+
+/// How long is waited; see [`Config`](crate::Config).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RepairLimits {
+    pub(crate) hole_timeout: Duration,
+    pub(crate) retention: Duration,
+}
+
+impl Repair {
+    /// A neighbour told what it has.
+    pub(crate) fn handle_holding(&mut self, peer: Sender, holding: &Holding, now: Time) {
+        let new = Holder {
+            oldest: holding.oldest,
+            next: holding.next,
+            lacks: None,
+            failures: 0,
+            not_before: now,
+        };
+        let holder = self.holders.entry(peer).or_insert(new);
+        (holder.oldest, holder.next) = (holding.oldest, holding.next);
+    }
+
+    /// A neighbour is gone.
+    pub(crate) fn handle_gone(&mut self, peer: Sender) {
+        self.holders.remove(&peer);
+        self.asked.take_if(|asked| asked.peer == peer);
+    }
+
+    /// A neighbour answered: what was asked for up to `upto` and did not come it does not have. `false` if
+    /// it was not asked.
+    pub(crate) fn handle_answer(&mut self, peer: Sender, upto: Seq, came: Option<SeqRange>, now: Time) -> bool {
+        let Some(asked) = self.asked.take_if(|asked| asked.peer == peer) else { return false };
+        let Some(holder) = self.holders.get_mut(&peer) else { return true };
+        let lacks = match came {
+            // It came without a hole of its own below: good.
+            Some(came) if came.first() <= asked.seqs.first() => None,
+            Some(came) => came.first().previous().and_then(|last| SeqRange::new(asked.seqs.first(), last)),
+            None => SeqRange::new(asked.seqs.first(), upto.max(asked.seqs.first())),
+        };
+        if let Some(lacks) = lacks {
+            holder.lacks = Some(holder.lacks.map_or(lacks, |known| known.hull(lacks)));
+        }
+        if came.is_none() {
+            // Not a failure of the link, but no reason to ask it first next time either.
+            holder.not_before = now + RETRY;
+        } else {
+            holder.failures = 0;
+        }
+        true
+    }
+
+    /// Something was asked.
+    pub(crate) fn asked(&mut self, peer: Sender, seqs: SeqRange, now: Time) {
+        self.asked = Some(Asked { peer, seqs, until: now + REQUEST_TIMEOUT });
+    }
+
+    /// Who was asked and has not answered in time, if anybody.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<Sender> {
+        let late = self.asked.take_if(|asked| asked.until <= now)?;
+        if let Some(holder) = self.holders.get_mut(&late.peer) {
+            holder.failures += 1;
+            holder.not_before = now + RETRY * 2u32.saturating_pow(holder.failures.min(6));
+        }
+        Some(late.peer)
+    }
+
+    /// Who is being asked.
+    pub(crate) fn asking(&self) -> Option<Sender> {
+        self.asked.map(|asked| asked.peer)
+    }
+
+    /// There is no hole.
+    pub(crate) fn whole(&mut self) {
+        self.hole = None;
+    }
+
+    /// What to do about the lowest hole. `known` is since when it is known, if that was before it became the
+    /// lowest.
+    pub(crate) fn step(
+        &mut self,
+        hole: SeqRange,
+        known: Option<Time>,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+    ) -> Step {
+        let current = match self.hole {
+            Some(current) if current.first == hole.first() => current,
+            _ => {
+                let since = known.unwrap_or(now);
+                // What was filled from below by an answer goes on without a pause.
+                let pause = if self.hole.is_some() { Duration::ZERO } else { PATHS_RACE + jitter.upto(PATHS_RACE) };
+                *self.hole.insert(Hole { first: hole.first(), since, ask_at: now + pause })
+            }
+        };
+        if let Some(asked) = self.asked {
+            return Step::Wait(asked.until);
+        }
+        if now < current.ask_at {
+            return Step::Wait(current.ask_at);
+        }
+        match self.best(hole, now, jitter) {
+            Some(Ok((peer, seqs))) => Step::Ask(peer, seqs),
+            Some(Err(later)) => Step::Wait(later),
+            None => {
+                let lost = self.hopeless_part(hole);
+                let gives_up = current.since
+                    + if self.is_hopeless(lost, around) { around.limits.hole_timeout } else { around.limits.retention };
+                if gives_up <= now { Step::GiveUp(lost) } else { Step::Wait(gives_up) }
+            }
+        }
+    }
+
+    /// Whom to ask for what, or when there will be somebody.
+    fn best(&self, hole: SeqRange, now: Time, jitter: &mut Jitter) -> Option<Result<(Sender, SeqRange), Time>> {
+        let covering: Vec<(Sender, Holder, SeqRange)> = self
+            .holders
+            .iter()
+            .filter_map(|(peer, holder)| Some((*peer, *holder, holder.covers(hole)?)))
+            .collect();
+        // The lowest first, since nothing above is released before.
+        let lowest = covering.iter().map(|(.., seqs)| seqs.first()).min()?;
+        let ready = covering.iter().filter(|(_, holder, _)| holder.not_before <= now);
+        let failures = ready.clone().map(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures)).min();
+        let Some(best) = failures else {
+            return covering.iter().map(|(_, holder, _)| Err(holder.not_before)).reduce(|a, b| match (&a, &b) {
+                (Err(x), Err(y)) if y < x => b,
+                _ => a,
+            });
+        };
+        let equals: Vec<_> =
+            ready.filter(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures) == best).collect();
+        let (peer, _, seqs) = equals.get(jitter.index(equals.len()))?;
+        Some(Ok((*peer, *seqs)))
+    }
+
+    /// The lowest part of a hole that nobody covers.
+    fn hopeless_part(&self, hole: SeqRange) -> SeqRange {
+        let covered = self.holders.values().filter_map(|holder| holder.covers(hole)).map(|seqs| seqs.first()).min();
+        let last = covered.and_then(Seq::previous).filter(|last| *last >= hole.first());
+        SeqRange::new(hole.first(), last.unwrap_or_else(|| hole.last())).unwrap_or(hole)
+    }
+
+    /// Whether nobody who is there will ever have these numbers. Their sender is the authority: what it does
+    /// not keep itself, and nobody else who is there, is lost. Without it, everybody who is there must have
+    /// gone past them. Otherwise somebody may come back with them, or is being repaired itself.
+    fn is_hopeless(&self, lost: SeqRange, around: &Surroundings<'_>) -> bool {
+        if self.holders.contains_key(&around.sender) {
+            return true;
+        }
+        let past = |peer: &Sender| self.holders.get(peer).is_some_and(|holder| lost.first() < holder.next);
+        let mut listening = around
+            .neighbours
+            .interests(around.channel)
+            .filter(|(_, interest)| interest.open.is_some() || !interest.told)
+            .peekable();
+        listening.peek().is_some() && listening.all(|(peer, interest)| interest.told && past(&peer))
+    }
+}
+
+impl Holder {
+    /// The lowest part of a hole that it has.
+    fn covers(&self, hole: SeqRange) -> Option<SeqRange> {
+        let mut first = hole.first().max(self.oldest);
+        let last = hole.last().min(self.next.previous()?);
+        if let Some(lacks) = self.lacks
+            && lacks.contains(first)
+        {
+            first = lacks.last().next();
+        }
+        SeqRange::new(first, last)
+    }
+}
+
+/// How long a hole is left alone: copies that take another path may be a little behind.
+const PATHS_RACE: Duration = Duration::from_millis(40);
+
+/// How soon the same neighbour is asked again after it did not help; doubled with each failure.
+const RETRY: Duration = Duration::from_millis(250);
