@@ -13,12 +13,16 @@ use std::{
 use crate::{
     credential::{Identity, Member},
     delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
+    digest::Digest,
     flow::FlowLimits,
-    flows::{Batch, Flows, FlowsLimits},
+    flows::{Batch, Effects, Flows, FlowsLimits, Key},
     frame::{BuildError, Frame},
     history::{History, HistoryLimits},
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
+    neighbours::Wanted,
+    repair::RepairLimits,
+    sync::{Frames, Holding, Holdings, Opened, SyncMessage, Want},
     time::{Time, WallTime},
     window::Insert,
 };
@@ -35,8 +39,9 @@ pub struct Config {
     /// the member that holds the most loses its highest frames, which become missing, or half-finished value.
     /// 64 MiB: sixteen windows at their limit, as much as the history.
     pub max_held_total_bytes: usize,
-    /// How long a hole is waited for before it is reported. 2 s: several round trips round the world and a
-    /// queue on the way.
+    /// How long a hole is waited for at least before it is reported, although nobody who is there keeps what
+    /// is missing. 2 s: several round trips round the world and a queue on the way. While somebody may come
+    /// back who keeps it, a hole is waited for as long as history is kept.
     pub hole_timeout: Duration,
     /// What is kept for others. 64 MiB and 10 minutes.
     pub history: HistoryLimits,
@@ -56,7 +61,10 @@ impl Config {
             flow: FlowLimits {
                 max_message_len: self.max_message_len,
                 max_held_bytes: self.max_held_bytes,
+            },
+            repair: RepairLimits {
                 hole_timeout: self.hole_timeout,
+                retention: self.history.age,
             },
             max_flows: self.max_flows,
             max_held_bytes: self.max_held_total_bytes,
@@ -91,6 +99,7 @@ pub struct Engine {
     flows: Flows,
     history: History,
     history_expires: Option<Time>,
+    digest: Digest,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -101,6 +110,11 @@ struct Channel {
     open: bool,
     /// The number of its next record of ours.
     next: Seq,
+    /// From when on it is to hear, and at least so many numbers of each sender.
+    since: Time,
+    last: u64,
+    /// Up to where neighbours have what we posted: the number each waits for.
+    acked: BTreeMap<Sender, Seq>,
     /// Puts our own fragments together for other channel objects of this process.
     own: Assembler,
 }
@@ -115,6 +129,20 @@ pub enum Output {
     Deliver(ChannelName, Delivery),
     /// Tell the channel objects of that name what they will not get.
     Missed(ChannelName, Gap),
+    /// Send this to a neighbour. What cannot be sent is as good as a broken link: close it.
+    Sync(Sender, SyncMessage),
+}
+
+/// From when on a channel hears what is posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Since {
+    /// From the moment it is opened.
+    #[default]
+    Now,
+    /// And what was posted so long before, as far as anybody keeps it.
+    Ago(Duration),
+    /// And at least this many numbers of each sender, as far as anybody keeps them.
+    Last(u64),
 }
 
 /// What happened so far. Counts only grow.
@@ -135,6 +163,14 @@ pub struct Counters {
     pub frames_without_room: u64,
     /// Frames that waited behind a hole and were dropped for want of room for all.
     pub frames_dropped: u64,
+    /// Times a neighbour was asked for frames.
+    pub requests: u64,
+    /// Frames that came as an answer and brought something new; they count as accepted too.
+    pub frames_repaired: u64,
+    /// Frames given to neighbours who asked.
+    pub frames_served: u64,
+    /// Answers that nobody asked for, or that hold something else than frames of members.
+    pub answers_refused: u64,
     /// Records of others delivered.
     pub delivered: u64,
     /// Gaps reported.
@@ -145,15 +181,17 @@ pub struct Counters {
 
 impl Engine {
     /// A node that has no channel yet. `me` is what `identity` shows to others, verified.
-    pub fn new(config: Config, identity: Identity, me: Arc<Member>) -> Self {
+    /// `seed` decides over small random choices: whom to ask first, and when.
+    pub fn new(config: Config, identity: Identity, me: Arc<Member>, seed: u64) -> Self {
         Self {
             history: History::new(config.history),
-            flows: Flows::new(config.flows_limits()),
+            flows: Flows::new(config.flows_limits(), seed),
             config,
             identity,
             me,
             channels: BTreeMap::new(),
             history_expires: None,
+            digest: Digest::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -163,10 +201,18 @@ impl Engine {
     ///
     /// # Errors
     /// [`OpenError::TooManyChannels`]; nothing was changed.
-    pub fn handle_open(&mut self, channel: &ChannelName) -> Result<(), OpenError> {
+    pub fn handle_open(&mut self, channel: &ChannelName, since: Since, now: Time) -> Result<(), OpenError> {
         self.debug_assert_drained();
+        let (from, last) = match since {
+            Since::Now => (now, 0),
+            Since::Ago(ago) => (now - ago, 0),
+            Since::Last(last) => (now, last),
+        };
         if let Some(known) = self.channels.get_mut(channel) {
-            known.open = true;
+            if !known.open {
+                (known.open, known.since, known.last) = (true, from, last);
+                self.announce(channel, now);
+            }
             return Ok(());
         }
         if self.channels.len() >= self.config.max_channels {
@@ -177,9 +223,13 @@ impl Engine {
         let new = Channel {
             open: true,
             next: Seq::FIRST,
+            since: from,
+            last,
+            acked: BTreeMap::new(),
             own: Assembler::default(),
         };
         self.channels.insert(channel.clone(), new);
+        self.announce(channel, now);
         Ok(())
     }
 
@@ -189,6 +239,10 @@ impl Engine {
         if let Some(known) = self.channels.get_mut(channel) {
             known.open = false;
             self.flows.close(channel);
+            self.flows.neighbours.untell(channel);
+            let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
+            let close = |peer| Output::Sync(peer, SyncMessage::Close(vec![channel.clone()]));
+            self.outputs.extend(neighbours.into_iter().map(close));
         }
     }
 
@@ -219,7 +273,8 @@ impl Engine {
         );
         self.counters.posted += seqs.len();
         self.counters.frames_posted += 1;
-        self.keep(frame.clone(), now);
+        self.keep(frame.clone(), Duration::ZERO, now);
+        self.digest.changed((channel.clone(), self.me.sender()), now);
         self.outputs.push_back(Output::Publish(frame));
         self.outputs
             .extend(assembled.into_iter().filter_map(|assembled| match assembled {
@@ -237,24 +292,82 @@ impl Engine {
             self.counters.frames_unwanted += 1;
             return;
         }
-        let mut batches = Vec::new();
-        match self.flows.hear(frame.clone(), member, now, &mut batches) {
+        let mut effects = Effects::default();
+        let sender = frame.sender();
+        if self.flows.neighbours.contains(sender) {
+            self.digest.accepted(sender, frame.channel(), now);
+        }
+        match self.flows.hear(frame.clone(), member, now, &mut effects) {
             Insert::Fresh => {
                 self.counters.frames_accepted += 1;
-                self.keep(frame, now);
+                self.keep(frame, Duration::ZERO, now);
             }
             Insert::Duplicate => self.counters.frames_duplicate += 1,
             Insert::NoRoom => self.counters.frames_without_room += 1,
         }
-        batches.into_iter().for_each(|batch| self.emit(batch));
+        self.take_effect(effects, now);
+    }
+
+    /// A member is connected: there is a link on which messages arrive in order.
+    pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
+        self.debug_assert_drained();
+        self.flows.neighbours.add(peer);
+        let open = self.channels.iter().filter(|(_, channel)| channel.open);
+        let opened: Vec<_> = open.map(|(name, channel)| channel.opened(name, now)).collect();
+        let messages = opened
+            .chunks(SyncMessage::MAX_CHANNELS)
+            .map(|chunk| SyncMessage::Open(chunk.to_vec()));
+        self.outputs
+            .extend(messages.map(|message| Output::Sync(peer, message)));
+    }
+
+    /// A member is no longer connected, or the link to it broke: what was under way is lost.
+    pub fn handle_peer_down(&mut self, peer: Sender, now: Time) {
+        self.debug_assert_drained();
+        let mut effects = Effects::default();
+        self.flows.handle_peer_down(peer, now, &mut effects);
+        self.digest.forget(peer);
+        self.channels
+            .values_mut()
+            .for_each(|channel| _ = channel.acked.remove(&peer));
+        self.take_effect(effects, now);
+    }
+
+    /// Takes in what a neighbour says. `verify` says who signed a frame, if it is a member.
+    ///
+    /// Messages that are not about channels are none of the engine's business.
+    pub fn handle_sync(
+        &mut self,
+        peer: Sender,
+        message: SyncMessage,
+        now: Time,
+        verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
+    ) {
+        self.debug_assert_drained();
+        if !self.flows.neighbours.contains(peer) {
+            return;
+        }
+        match message {
+            SyncMessage::Open(opened) => self.handle_opened(peer, &opened, now),
+            SyncMessage::Close(channels) => {
+                channels
+                    .iter()
+                    .for_each(|channel| self.flows.neighbours.close(peer, channel));
+            }
+            SyncMessage::Have(holdings) => self.handle_holdings(peer, &holdings, now),
+            SyncMessage::Want(want) => self.handle_want(peer, want, now),
+            SyncMessage::Frames(frames) => self.handle_answer(peer, frames, now, verify),
+            SyncMessage::Members(_) | SyncMessage::Ping(_) | SyncMessage::Pong(_) => {}
+        }
     }
 
     /// Does what is due. Call it at [`Self::poll_timeout`]; calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Time) {
         self.debug_assert_drained();
-        let mut batches = Vec::new();
-        self.flows.handle_timeout(now, &mut batches);
-        batches.into_iter().for_each(|batch| self.emit(batch));
+        let mut effects = Effects::default();
+        self.flows.handle_timeout(now, &mut effects);
+        self.take_effect(effects, now);
+        self.tell(now);
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
         }
@@ -267,10 +380,14 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.flows.poll_timeout(), self.history_expires]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.flows.poll_timeout(),
+            self.digest.poll_timeout(),
+            self.history_expires,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether frames of this channel are taken in.
@@ -297,7 +414,7 @@ impl Engine {
         let others = self.flows.of(channel).filter_map(|(sender, flow)| {
             let newest = flow.window.newest()?;
             let state = SenderState {
-                member: Arc::clone(&flow.member),
+                member: flow.member.clone()?,
                 newest,
                 next: flow.window.next(),
             };
@@ -317,6 +434,22 @@ impl Engine {
     /// What is kept for others.
     pub const fn history(&self) -> &History {
         &self.history
+    }
+
+    fn take_effect(&mut self, effects: Effects, now: Time) {
+        let Effects {
+            batches,
+            wants,
+            moved,
+        } = effects;
+        batches.into_iter().for_each(|batch| self.emit(batch));
+        self.counters.requests += wants.len() as u64;
+        self.outputs.extend(
+            wants
+                .into_iter()
+                .map(|(peer, want)| Output::Sync(peer, SyncMessage::Want(want))),
+        );
+        moved.into_iter().for_each(|key| self.digest.changed(key, now));
     }
 
     /// Gives the values and gaps of one sender out.
@@ -360,8 +493,8 @@ impl Engine {
         }
     }
 
-    fn keep(&mut self, frame: Frame, now: Time) {
-        self.history.insert(frame, now);
+    fn keep(&mut self, frame: Frame, age: Duration, now: Time) {
+        self.history.insert(frame, age, now);
         self.history_expires.get_or_insert(now + self.config.history.age);
     }
 
@@ -407,6 +540,8 @@ pub enum PostError {
     #[error(transparent)]
     Build(#[from] BuildError),
 }
+
+mod repairing;
 
 #[cfg(test)]
 pub(crate) mod fixture;

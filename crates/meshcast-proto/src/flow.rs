@@ -6,21 +6,25 @@ use crate::{
     credential::Member,
     delivery::{Assembled, Assembler, GapReason},
     frame::Frame,
-    id::Seq,
+    id::{Sender, Seq, SeqRange},
+    jitter::Jitter,
+    repair::{Repair, Step, Surroundings},
     time::Time,
     window::{Insert, Window},
 };
 
-/// The window of a sender, the value it is halfway through, and how long the lowest hole has been open.
+/// The window of a sender, the repair of its holes, and the value it is halfway through.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    pub(crate) member: Arc<Member>,
+    /// Who it is; not known before the first frame, if only others told of it.
+    pub(crate) member: Option<Arc<Member>>,
     pub(crate) window: Window,
+    pub(crate) repair: Repair,
     assembler: Assembler,
-    /// The first number of the lowest hole, and since when it is waited for.
-    hole: Option<(Seq, Time)>,
     /// The last number of the value that is being put together, and since when it is the last.
     unfinished: Option<(Seq, Time)>,
+    /// What was given up before it was known of whom.
+    unsaid: Option<SeqRange>,
 }
 
 /// The limits a flow works under; see [`Config`](crate::Config).
@@ -28,63 +32,82 @@ pub(crate) struct Flow {
 pub(crate) struct FlowLimits {
     pub(crate) max_message_len: usize,
     pub(crate) max_held_bytes: usize,
-    pub(crate) hole_timeout: Duration,
+}
+
+/// What a flow wants after it was advanced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Nothing until a frame comes.
+    Nothing,
+    /// To be advanced again then.
+    Time(Time),
+    /// To ask this neighbour for these numbers. It is to be told whether it was done by [`Repair::asked`].
+    Frames(Sender, SeqRange),
 }
 
 impl Flow {
-    pub(crate) fn new(member: Arc<Member>, window: Window) -> Self {
+    pub(crate) fn new(window: Window) -> Self {
         Self {
-            member,
+            member: None,
             window,
+            repair: Repair::default(),
             assembler: Assembler::default(),
-            hole: None,
             unfinished: None,
+            unsaid: None,
         }
     }
 
     /// Takes in a frame. Follow with [`Self::advance`].
-    pub(crate) fn insert(&mut self, frame: Frame, limits: &FlowLimits, now: Time) -> Insert {
+    pub(crate) fn insert(
+        &mut self,
+        frame: Frame,
+        member: &Arc<Member>,
+        limits: &FlowLimits,
+        now: Time,
+    ) -> Insert {
+        self.member.get_or_insert_with(|| Arc::clone(member));
         self.window.insert(frame, limits.max_held_bytes, now)
     }
 
-    /// Releases what is in order and gives up holes that were waited for long enough. Returns when to call
-    /// it again although no frame came.
+    /// Releases what is in order and gives up what nobody keeps.
     pub(crate) fn advance(
         &mut self,
         limits: &FlowLimits,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
         now: Time,
         out: &mut Vec<Assembled>,
-    ) -> Option<Time> {
-        self.window.settle(now);
+    ) -> Want {
+        // Whoever has not yet told what there is may know of earlier numbers.
+        let untold = around
+            .neighbours
+            .interests(around.channel)
+            .any(|(_, interest)| !interest.told);
+        self.window.settle(if untold { now - UNTOLD } else { now });
         let mut gave_up = false;
         loop {
-            while let Some((frame, seqs)) = self.window.release() {
-                self.assembler
-                    .push(&self.member, &frame, seqs, limits.max_message_len, out);
-            }
+            self.release(limits, out);
             let Some(hole) = self.window.hole() else {
-                self.hole = None;
-                let settles = self.window.settles_at();
-                return settles.or_else(|| self.give_up_unfinished(now, out));
+                self.repair.whole();
+                let settles = self
+                    .window
+                    .settles_at()
+                    .map(|due| if untold { due.max(now + LOOK_AGAIN) } else { due });
+                return settles
+                    .or_else(|| self.give_up_unfinished(now, out))
+                    .map_or(Want::Nothing, Want::Time);
             };
-            let since = match self.hole {
-                Some((first, since)) if first == hole.first() => since,
-                // It was there, behind the one just given up, and was waited for like that one.
-                _ if gave_up => self.window.hole_since().unwrap_or(now),
-                // What is below it came just now: the rest may be on its way.
-                _ => now,
-            };
-            self.hole = Some((hole.first(), since));
-            let gives_up = since + limits.hole_timeout;
-            if now < gives_up {
-                return Some(gives_up);
+            // A hole behind one that was just given up was waited for like that one.
+            let known = if gave_up { self.window.hole_since() } else { None };
+            match self.repair.step(hole, known, around, jitter, now) {
+                Step::Wait(until) => return Want::Time(until),
+                Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
+                Step::GiveUp(lost) => {
+                    self.window.skip(lost.last());
+                    self.miss(lost, out);
+                    gave_up = true;
+                }
             }
-            if let Some(missed) = self.window.skip_hole() {
-                let partial = self.assembler.abandon();
-                let missed = partial.map_or(missed, |partial| partial.hull(missed));
-                out.push(Assembled::Missed(missed, GapReason::Lost));
-            }
-            gave_up = true;
         }
     }
 
@@ -106,7 +129,40 @@ impl Flow {
 
     /// Hands out everything that is held, without waiting for anything any longer.
     pub(crate) fn finish(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
-        self.advance(limits, Time::ZERO + Duration::MAX, out);
+        self.window.settle(Time::ZERO + Duration::MAX);
+        loop {
+            self.release(limits, out);
+            let Some(lost) = self.window.skip_hole() else {
+                break;
+            };
+            self.miss(lost, out);
+        }
+        let missed = self.assembler.abandon();
+        out.extend(missed.map(|missed| Assembled::Missed(missed, GapReason::Incomplete)));
+    }
+
+    fn release(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
+        // A frame is never there before the member is.
+        let Some(member) = &self.member else { return };
+        out.extend(
+            self.unsaid
+                .take()
+                .map(|missed| Assembled::Missed(missed, GapReason::Lost)),
+        );
+        while let Some((frame, seqs)) = self.window.release() {
+            self.assembler
+                .push(member, &frame, seqs, limits.max_message_len, out);
+        }
+    }
+
+    fn miss(&mut self, lost: SeqRange, out: &mut Vec<Assembled>) {
+        let partial = self.assembler.abandon();
+        let missed = partial.map_or(lost, |partial| partial.hull(lost));
+        if self.member.is_some() {
+            out.push(Assembled::Missed(missed, GapReason::Lost));
+        } else {
+            self.unsaid = Some(self.unsaid.map_or(missed, |unsaid| unsaid.hull(missed)));
+        }
     }
 
     /// Gives up a value whose end does not come although no number is known to be missing. Returns when to,
@@ -127,6 +183,12 @@ impl Flow {
         None
     }
 }
+
+/// How long a neighbour is waited for that has not told what it has, before a flow begins without it.
+const UNTOLD: Duration = Duration::from_secs(3);
+
+/// How soon it is looked again whether all neighbours have told.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long the next fragment of a value is waited for. Well above what the slowest reader holds up an honest
 /// sender, so that it is only reached by one that died halfway, whose fragments would be kept for ever.

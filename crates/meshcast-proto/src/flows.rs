@@ -5,17 +5,21 @@
 //! has its share. Bytes that wait: the member that holds the most gives up what it needs last.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
 use crate::{
     credential::Member,
     delivery::Assembled,
-    flow::{Flow, FlowLimits},
+    flow::{Flow, FlowLimits, Want},
     frame::Frame,
-    id::{Sender, Seq},
+    id::{Sender, Seq, SeqRange},
+    jitter::Jitter,
     name::ChannelName,
+    neighbours::{Neighbours, REQUEST_TIMEOUT},
+    repair::{RepairLimits, Surroundings},
+    sync::{self, Holding},
     time::Time,
     window::{Insert, SETTLE, Window},
 };
@@ -24,17 +28,23 @@ use held::Held;
 use roll::Roll;
 
 /// Names a flow. By channel first, so that those of a channel stand together.
-type Key = (ChannelName, Sender);
+pub(crate) type Key = (ChannelName, Sender);
 
-/// The public key of a member, which may have many senders.
+/// Whose place a flow takes: the public key of its member, which may have many senders; or of the neighbour that
+/// told of it, if it was not heard itself.
 type Subject = [u8; 32];
 
 #[derive(Debug)]
 pub(crate) struct Flows {
     limits: FlowsLimits,
+    /// Who can be asked for what is missing.
+    pub(crate) neighbours: Neighbours,
+    jitter: Jitter,
     flows: BTreeMap<Key, Followed>,
     /// When which flow wants to be advanced although nothing came.
     deadlines: BTreeSet<(Time, Key)>,
+    /// Flows that want to ask somebody who may not be asked for more at the moment.
+    queue: VecDeque<Key>,
     roll: Roll,
     held: Held,
     past: Past,
@@ -45,6 +55,7 @@ pub(crate) struct Flows {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FlowsLimits {
     pub(crate) flow: FlowLimits,
+    pub(crate) repair: RepairLimits,
     pub(crate) max_flows: usize,
     pub(crate) max_held_bytes: usize,
 }
@@ -53,10 +64,23 @@ pub(crate) struct FlowsLimits {
 #[derive(Debug)]
 struct Followed {
     flow: Flow,
+    subject: Subject,
     /// When a frame came last.
     heard: Time,
     deadline: Option<Time>,
+    /// In [`Flows::queue`].
+    queued: bool,
     held: usize,
+}
+
+/// What came out of flows.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) batches: Vec<Batch>,
+    /// Whom to ask for what.
+    pub(crate) wants: Vec<(Sender, sync::Want)>,
+    /// The flows that got further.
+    pub(crate) moved: BTreeSet<Key>,
 }
 
 /// What came out of a flow at once, in order.
@@ -68,8 +92,11 @@ pub(crate) struct Batch {
 }
 
 impl Flows {
-    pub(crate) fn new(limits: FlowsLimits) -> Self {
+    pub(crate) fn new(limits: FlowsLimits, seed: u64) -> Self {
         Self {
+            neighbours: Neighbours::default(),
+            jitter: Jitter::new(seed),
+            queue: VecDeque::new(),
             flows: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             roll: Roll::new(limits.max_flows),
@@ -89,23 +116,105 @@ impl Flows {
         frame: Frame,
         member: &Arc<Member>,
         now: Time,
-        out: &mut Vec<Batch>,
+        out: &mut Effects,
     ) -> Insert {
         let key = (frame.channel().clone(), frame.sender());
-        let limits = self.limits.flow;
-        let insert = self.follow(&key, member, now, out).insert(frame, &limits, now);
+        let insert = self.take_in(&key, frame, member, now, out);
         self.advance(&key, now, out);
         self.shed(now, out);
         insert
     }
 
+    /// Takes in what a neighbour answered: frames of this flow, all that it has up to `upto`. `false` if it
+    /// was not asked, and nothing was taken in. `fresh` is called for each frame that brought something new.
+    pub(crate) fn answer(
+        &mut self,
+        peer: Sender,
+        key: &Key,
+        upto: Seq,
+        frames: Vec<(Frame, Arc<Member>)>,
+        now: Time,
+        mut fresh: impl FnMut(usize),
+        out: &mut Effects,
+    ) -> bool {
+        let Some(followed) = self.flows.get_mut(key) else {
+            return false;
+        };
+        if followed.flow.repair.asking() != Some(peer) {
+            return false;
+        }
+        let came = frames
+            .iter()
+            .map(|(frame, _)| frame.seqs())
+            .reduce(SeqRange::hull);
+        followed.flow.repair.handle_answer(peer, upto, came, now);
+        self.neighbours.answered(peer);
+        for (index, (frame, member)) in frames.into_iter().enumerate() {
+            if self.take_in(key, frame, &member, now, out) == Insert::Fresh {
+                fresh(index);
+            }
+        }
+        self.advance(key, now, out);
+        self.shed(now, out);
+        self.ask_on(now, out);
+        true
+    }
+
+    /// Takes in what a neighbour says it has of a flow.
+    pub(crate) fn told(
+        &mut self,
+        peer: Sender,
+        channel: &ChannelName,
+        holding: &Holding,
+        now: Time,
+        out: &mut Effects,
+    ) {
+        let key = (channel.clone(), holding.sender);
+        if !self.flows.contains_key(&key) {
+            // Without a beginning there is nothing that this node lacks yet.
+            let Some(due) = holding.due.or_else(|| self.past.take(&key)) else {
+                return;
+            };
+            self.follow(&key, *peer.key(), Window::resume(due, now), now, out);
+        }
+        let Some(followed) = self.flows.get_mut(&key) else {
+            return;
+        };
+        if let Some(due) = holding.due {
+            followed.flow.window.begin(due);
+        }
+        if let Some(newest) = holding.next.previous() {
+            followed.flow.window.heard_of(newest, now);
+        }
+        followed.flow.repair.handle_holding(peer, holding, now);
+        self.advance(&key, now, out);
+    }
+
+    /// A neighbour is gone: what it had nobody has from it.
+    pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
+        self.neighbours.remove(peer);
+        let mut missed: Vec<Key> = Vec::new();
+        for (key, followed) in &mut self.flows {
+            if followed.flow.repair.handle_gone(peer) {
+                missed.push(key.clone());
+            }
+        }
+        missed.iter().for_each(|key| self.advance(key, now, out));
+    }
+
     /// Advances every flow that wants to be.
-    pub(crate) fn handle_timeout(&mut self, now: Time, out: &mut Vec<Batch>) {
+    pub(crate) fn handle_timeout(&mut self, now: Time, out: &mut Effects) {
         while let Some((due, key)) = self.deadlines.first().cloned()
             && due <= now
         {
+            if let Some(followed) = self.flows.get_mut(&key)
+                && let Some(late) = followed.flow.repair.expire(now)
+            {
+                self.neighbours.answered(late);
+            }
             self.advance(&key, now, out);
         }
+        self.ask_on(now, out);
     }
 
     /// Forgets the flows of a channel, and where those were that it had before.
@@ -123,6 +232,11 @@ impl Flows {
         self.deadlines.first().map(|(due, _)| *due)
     }
 
+    /// One flow.
+    pub(crate) fn get(&self, key: &Key) -> Option<&Flow> {
+        self.flows.get(key).map(|followed| &followed.flow)
+    }
+
     /// The flows of a channel.
     pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Flow)> {
         of_channel(&self.flows, channel).map(|((_, sender), followed)| (*sender, &followed.flow))
@@ -133,41 +247,90 @@ impl Flows {
         self.shed
     }
 
-    /// The flow of a member, a new one if there is none. It begins where it was if it is still known.
-    fn follow(&mut self, key: &Key, member: &Arc<Member>, now: Time, out: &mut Vec<Batch>) -> &mut Flow {
-        if !self.flows.contains_key(key)
-            && let Some(other) = self.roll.first_to_go(&subject(member)).cloned()
-        {
-            self.forget(&other, out);
-        }
-        let new = || {
+    fn take_in(
+        &mut self,
+        key: &Key,
+        frame: Frame,
+        member: &Arc<Member>,
+        now: Time,
+        out: &mut Effects,
+    ) -> Insert {
+        if !self.flows.contains_key(key) {
             let window = match self.past.take(key) {
                 Some(next) => Window::resume(next, now),
                 None => Window::new(now + SETTLE),
             };
-            Followed {
-                flow: Flow::new(Arc::clone(member), window),
-                heard: now,
-                deadline: None,
-                held: 0,
-            }
+            self.follow(key, subject(member), window, now, out);
+        }
+        let Some(followed) = self.flows.get_mut(key) else {
+            return Insert::NoRoom;
         };
-        let followed = self.flows.entry(key.clone()).or_insert_with(new);
-        let subject = subject(&followed.flow.member);
-        self.roll.remove(subject, followed.heard, key);
+        self.roll.remove(followed.subject, followed.heard, key);
         followed.heard = now;
+        self.roll.add(followed.subject, now, key);
+        followed.flow.insert(frame, member, &self.limits.flow, now)
+    }
+
+    /// Begins a flow.
+    fn follow(&mut self, key: &Key, subject: Subject, window: Window, now: Time, out: &mut Effects) {
+        if let Some(other) = self.roll.first_to_go(&subject).cloned() {
+            self.forget(&other, out);
+        }
+        let flow = Flow::new(window);
+        let followed = Followed {
+            flow,
+            subject,
+            heard: now,
+            deadline: None,
+            queued: false,
+            held: 0,
+        };
         self.roll.add(subject, now, key);
-        &mut followed.flow
+        self.flows.insert(key.clone(), followed);
     }
 
     /// Takes from a flow what is due, and writes down how it stands then.
-    fn advance(&mut self, key: &Key, now: Time, out: &mut Vec<Batch>) {
+    fn advance(&mut self, key: &Key, now: Time, out: &mut Effects) {
         let Some(followed) = self.flows.get_mut(key) else {
             return;
         };
+        let (channel, sender) = key;
+        let around = Surroundings {
+            neighbours: &self.neighbours,
+            channel,
+            sender: *sender,
+            limits: self.limits.repair,
+        };
+        let before = followed.flow.window.next();
         let mut assembled = Vec::new();
-        let due = followed.flow.advance(&self.limits.flow, now, &mut assembled);
-        out.extend(Batch::of(key, &followed.flow, assembled));
+        let want = followed
+            .flow
+            .advance(&self.limits.flow, &around, &mut self.jitter, now, &mut assembled);
+        if followed.flow.window.next() != before {
+            out.moved.insert(key.clone());
+        }
+        out.batches.extend(Batch::of(key, &followed.flow, assembled));
+        let due = match want {
+            Want::Nothing => None,
+            Want::Time(due) => Some(due),
+            Want::Frames(peer, seqs) if self.neighbours.may_ask(peer) => {
+                self.neighbours.asked(peer);
+                followed.flow.repair.asked(peer, seqs, now);
+                let want = sync::Want {
+                    channel: channel.clone(),
+                    sender: *sender,
+                    seqs,
+                };
+                out.wants.push((peer, want));
+                Some(now + REQUEST_TIMEOUT)
+            }
+            Want::Frames(..) => {
+                if !std::mem::replace(&mut followed.queued, true) {
+                    self.queue.push_back(key.clone());
+                }
+                None
+            }
+        };
         if followed.deadline != due {
             if let Some(was) = followed.deadline {
                 self.deadlines.remove(&(was, key.clone()));
@@ -179,41 +342,65 @@ impl Flows {
         }
         let (was, is) = (followed.held, followed.flow.held_bytes());
         followed.held = is;
-        self.held.change(subject(&followed.flow.member), key, was, is);
+        self.held.change(followed.subject, key, was, is);
+    }
+
+    /// Lets flows that could not ask somebody try again, each once.
+    fn ask_on(&mut self, now: Time, out: &mut Effects) {
+        for _ in 0..self.queue.len() {
+            let Some(key) = self.queue.pop_front() else { break };
+            let Some(followed) = self.flows.get_mut(&key) else {
+                continue;
+            };
+            followed.queued = false;
+            let asked = out.wants.len();
+            self.advance(&key, now, out);
+            // The places that were free are taken again.
+            if out.wants.len() == asked && self.queue.back() == Some(&key) {
+                break;
+            }
+        }
     }
 
     /// Makes the largest holders give up something until the rest fits.
-    fn shed(&mut self, now: Time, out: &mut Vec<Batch>) {
+    fn shed(&mut self, now: Time, out: &mut Effects) {
         while self.held.total() > self.limits.max_held_bytes
             && let Some(key) = self.held.largest().cloned()
             && let Some(followed) = self.flows.get_mut(&key)
         {
             let mut assembled = Vec::new();
             self.shed += u64::from(followed.flow.shed(&mut assembled));
-            out.extend(Batch::of(&key, &followed.flow, assembled));
+            out.batches.extend(Batch::of(&key, &followed.flow, assembled));
             self.advance(&key, now, out);
         }
     }
 
     /// Forgets a flow but for where it was. What it holds is given out before.
-    fn forget(&mut self, key: &Key, out: &mut Vec<Batch>) {
-        let Some(Followed { mut flow, heard, .. }) = self.remove(key) else {
+    fn forget(&mut self, key: &Key, out: &mut Effects) {
+        let Some(Followed {
+            mut flow,
+            subject,
+            heard,
+            ..
+        }) = self.remove(key)
+        else {
             return;
         };
         let mut assembled = Vec::new();
         flow.finish(&self.limits.flow, &mut assembled);
-        out.extend(Batch::of(key, &flow, assembled));
+        out.batches.extend(Batch::of(key, &flow, assembled));
         if let Some(next) = flow.window.next() {
-            let subject = subject(&flow.member);
             self.past.remember(key, Mark { next, subject, heard });
         }
     }
 
     fn remove(&mut self, key: &Key) -> Option<Followed> {
         let followed = self.flows.remove(key)?;
-        let subject = subject(&followed.flow.member);
-        self.roll.remove(subject, followed.heard, key);
-        self.held.change(subject, key, followed.held, 0);
+        if let Some(asked) = followed.flow.repair.asking() {
+            self.neighbours.answered(asked);
+        }
+        self.roll.remove(followed.subject, followed.heard, key);
+        self.held.change(followed.subject, key, followed.held, 0);
         if let Some(deadline) = followed.deadline {
             self.deadlines.remove(&(deadline, key.clone()));
         }
@@ -223,9 +410,10 @@ impl Flows {
 
 impl Batch {
     fn of((channel, _): &Key, flow: &Flow, assembled: Vec<Assembled>) -> Option<Self> {
-        (!assembled.is_empty()).then(|| Self {
+        let member = flow.member.clone().filter(|_| !assembled.is_empty())?;
+        Some(Self {
             channel: channel.clone(),
-            member: Arc::clone(&flow.member),
+            member,
             assembled,
         })
     }

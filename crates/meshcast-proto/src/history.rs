@@ -36,10 +36,21 @@ pub struct HistoryLimits {
     pub age: Duration,
 }
 
+/// A frame, and when it was posted as far as is known, by this node's clock.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The frame.
+    pub frame: Frame,
+    /// When it was posted: when it was accepted, less the time it had been kept elsewhere.
+    pub posted: Time,
+}
+
 /// What one sender has in the history.
 #[derive(Debug, Default)]
 struct Log {
-    frames: BTreeMap<(ChannelName, Seq), Frame>,
+    frames: BTreeMap<(ChannelName, Seq), Kept>,
+    /// By channel, the highest number that was dropped, and when it was posted.
+    dropped: BTreeMap<ChannelName, (Seq, Time)>,
     /// In the order of acceptance, which is the order of age.
     order: VecDeque<(Time, ChannelName, Seq)>,
     bytes: usize,
@@ -57,8 +68,9 @@ impl History {
         }
     }
 
-    /// Keeps a frame; one that is kept already is not kept twice. `now` never goes back.
-    pub fn insert(&mut self, frame: Frame, now: Time) {
+    /// Keeps a frame that was posted `age` ago; one that is kept already is not kept twice. `now` never goes
+    /// back.
+    pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
         let (sender, len) = (frame.sender(), frame.bytes().len());
         let key = (frame.channel().clone(), frame.seqs().first());
         let log = self.senders.entry(sender).or_default();
@@ -70,7 +82,13 @@ impl History {
             self.by_age.insert((now, sender));
         }
         log.order.push_back((now, key.0.clone(), key.1));
-        log.frames.insert(key, frame);
+        log.frames.insert(
+            key,
+            Kept {
+                frame,
+                posted: now - age,
+            },
+        );
         log.bytes += len;
         self.by_size.insert((log.bytes, sender));
         self.bytes += len;
@@ -100,7 +118,7 @@ impl History {
         channel: &ChannelName,
         sender: Sender,
         seqs: SeqRange,
-    ) -> impl Iterator<Item = &Frame> {
+    ) -> impl Iterator<Item = &Kept> {
         self.senders.get(&sender).into_iter().flat_map(move |log| {
             // A frame that begins before the range may reach into it.
             let before = log.frames.range(..(channel.clone(), seqs.first())).next_back();
@@ -108,11 +126,54 @@ impl History {
                 .frames
                 .range((channel.clone(), seqs.first())..=(channel.clone(), seqs.last()));
             before
-                .filter(|((name, _), frame)| name == channel && frame.seqs().last() >= seqs.first())
+                .filter(|((name, _), kept)| name == channel && kept.frame.seqs().last() >= seqs.first())
                 .into_iter()
                 .chain(within)
-                .map(|(_, frame)| frame)
+                .map(|(_, kept)| kept)
         })
+    }
+
+    /// The lowest number kept of a sender on a channel.
+    pub fn oldest(&self, channel: &ChannelName, sender: Sender) -> Option<Seq> {
+        let log = self.senders.get(&sender)?;
+        let mut kept = log
+            .frames
+            .range((channel.clone(), Seq::FIRST)..=(channel.clone(), Seq::MAX));
+        kept.next().map(|((_, first), _)| *first)
+    }
+
+    /// The lowest number of a sender on a channel that was posted since then or is among the `last`, as far as
+    /// is known: of what was dropped only the highest number is. `None` if there is no such number.
+    pub fn first_since(&self, channel: &ChannelName, sender: Sender, since: Time, last: u64) -> Option<Seq> {
+        let log = self.senders.get(&sender)?;
+        let kept = log
+            .frames
+            .range((channel.clone(), Seq::FIRST)..=(channel.clone(), Seq::MAX));
+        let newest = kept
+            .clone()
+            .next_back()
+            .map(|(_, kept)| kept.frame.seqs().last())?;
+        let wanted =
+            |kept: &Kept| kept.posted >= since || newest.get() - kept.frame.seqs().last().get() < last;
+        let due = kept
+            .rev()
+            .take_while(|(_, kept)| wanted(kept))
+            .last()
+            .map(|(_, kept)| kept.frame.seqs());
+        let by_number = Seq::new(newest.get().saturating_sub(last.saturating_sub(1))).unwrap_or(Seq::FIRST);
+        let first = due.map(|seqs| {
+            if last > 0 && seqs.contains(by_number) {
+                by_number
+            } else {
+                seqs.first()
+            }
+        });
+        match log.dropped.get(channel) {
+            Some((dropped, posted)) if *posted >= since && first.is_none_or(|first| *dropped < first) => {
+                Some(*dropped)
+            }
+            _ => first,
+        }
     }
 
     /// How many bytes it keeps.
@@ -127,9 +188,14 @@ impl History {
         self.by_size.remove(&(log.bytes, sender));
         if let Some((accepted, channel, first)) = log.order.pop_front() {
             self.by_age.remove(&(accepted, sender));
-            if let Some(frame) = log.frames.remove(&(channel, first)) {
+            if let Some(Kept { frame, posted }) = log.frames.remove(&(channel.clone(), first)) {
                 log.bytes -= frame.bytes().len();
                 self.bytes -= frame.bytes().len();
+                let dropped = log
+                    .dropped
+                    .entry(channel)
+                    .or_insert((frame.seqs().last(), posted));
+                *dropped = (*dropped).max((frame.seqs().last(), posted));
             }
         }
         if let Some(&(accepted, ..)) = log.order.front() {

@@ -130,6 +130,11 @@ impl SeqRange {
         self.first <= seq && seq <= self.last
     }
 
+    /// Whether the two overlap or follow on each other, so that their hull holds nothing else.
+    pub fn touches(&self, other: Self) -> bool {
+        self.first <= other.last.next() && other.first <= self.last.next()
+    }
+
     /// The smallest range that holds both.
     pub fn hull(self, other: Self) -> Self {
         Self {

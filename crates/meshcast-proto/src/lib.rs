@@ -81,15 +81,19 @@ mod admission;
 mod codec;
 mod credential;
 mod delivery;
+mod digest;
 mod engine;
 mod flow;
 mod flows;
 mod frame;
 mod history;
 mod id;
+mod jitter;
 mod key;
 mod name;
+mod neighbours;
 mod record;
+mod repair;
 mod sync;
 mod time;
 pub mod value;
@@ -103,9 +107,9 @@ pub use credential::{
     Trust,
 };
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
-pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState};
+pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState, Since};
 pub use frame::{BuildError, Frame, FrameError, FrameId};
-pub use history::{History, HistoryLimits};
+pub use history::{History, HistoryLimits, Kept};
 pub use id::{Sender, Seq, SeqRange};
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
@@ -113,7 +117,7 @@ pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count, fragments,
     write_record,
 };
-pub use sync::{MemberAddresses, SyncMessage};
+pub use sync::{Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
 pub use time::{Time, WallTime};
 pub use verify::{Verifier, VerifyError};
 pub use window::{Insert, SETTLE, Window};

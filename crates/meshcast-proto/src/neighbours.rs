@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{
-    id::Sender,
-    name::ChannelName,
-    sync::Opened,
-    time::Time,
-};
+use crate::{id::Sender, name::ChannelName, sync::Opened, time::Time};
 
 /// Who is connected.
 #[derive(Debug, Default)]
@@ -60,17 +55,26 @@ impl Neighbours {
 
     /// A neighbour opened a channel. `false` if it has as many as it may.
     pub(crate) fn open(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
-        let Some(neighbour) = self.peers.get_mut(&peer) else { return false };
+        let Some(neighbour) = self.peers.get_mut(&peer) else {
+            return false;
+        };
         if neighbour.channels.len() >= MAX_CHANNELS && !neighbour.channels.contains_key(&opened.channel) {
             return false;
         }
-        let wanted = Wanted { since: now - opened.since, last: opened.last };
+        let wanted = Wanted {
+            since: now - opened.since,
+            last: opened.last,
+        };
         neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
         true
     }
 
     pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(interest) = self.peers.get_mut(&peer).and_then(|peer| peer.channels.get_mut(channel)) {
+        if let Some(interest) = self
+            .peers
+            .get_mut(&peer)
+            .and_then(|peer| peer.channels.get_mut(channel))
+        {
             interest.open = None;
         }
     }
@@ -91,9 +95,14 @@ impl Neighbours {
         }
     }
 
-    /// The neighbours that have a channel open, and from where on they want to hear.
-    pub(crate) fn listening(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Wanted)> {
-        self.interests(channel).filter_map(|(peer, interest)| Some((peer, interest.open?)))
+    /// From where on a neighbour wants to hear, if it has the channel open.
+    pub(crate) fn wanted(&self, peer: Sender, channel: &ChannelName) -> Option<Wanted> {
+        self.peers.get(&peer)?.channels.get(channel)?.open
+    }
+
+    /// Whether a neighbour has a channel open.
+    pub(crate) fn listens(&self, peer: Sender, channel: &ChannelName) -> bool {
+        self.wanted(peer, channel).is_some()
     }
 
     /// All neighbours, and what they said of a channel.
@@ -104,7 +113,9 @@ impl Neighbours {
 
     /// Whether a neighbour may be asked for something more.
     pub(crate) fn may_ask(&self, peer: Sender) -> bool {
-        self.peers.get(&peer).is_some_and(|peer| peer.requests < MAX_REQUESTS)
+        self.peers
+            .get(&peer)
+            .is_some_and(|peer| peer.requests < MAX_REQUESTS)
     }
 
     pub(crate) fn asked(&mut self, peer: Sender) {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     id::{Sender, Seq, SeqRange},
     jitter::Jitter,
-    neighbours::{Neighbours, REQUEST_TIMEOUT},
     name::ChannelName,
+    neighbours::{Neighbours, REQUEST_TIMEOUT},
     sync::Holding,
     time::Time,
 };
@@ -18,6 +18,8 @@ pub(crate) struct Repair {
     asked: Option<Asked>,
     /// The lowest hole, since when it is the lowest, and when to ask for it first.
     hole: Option<Hole>,
+    /// An answer came since the last step: what is still missing is asked for without a pause.
+    answered: bool,
 }
 
 /// What a neighbour has of a flow.
@@ -87,25 +89,41 @@ impl Repair {
         (holder.oldest, holder.next) = (holding.oldest, holding.next);
     }
 
-    /// A neighbour is gone.
-    pub(crate) fn handle_gone(&mut self, peer: Sender) {
+    /// A neighbour is gone. `true` if it was being asked.
+    pub(crate) fn handle_gone(&mut self, peer: Sender) -> bool {
         self.holders.remove(&peer);
-        self.asked.take_if(|asked| asked.peer == peer);
+        self.asked.take_if(|asked| asked.peer == peer).is_some()
     }
 
     /// A neighbour answered: what was asked for up to `upto` and did not come it does not have. `false` if
     /// it was not asked.
-    pub(crate) fn handle_answer(&mut self, peer: Sender, upto: Seq, came: Option<SeqRange>, now: Time) -> bool {
-        let Some(asked) = self.asked.take_if(|asked| asked.peer == peer) else { return false };
-        let Some(holder) = self.holders.get_mut(&peer) else { return true };
+    pub(crate) fn handle_answer(
+        &mut self,
+        peer: Sender,
+        upto: Seq,
+        came: Option<SeqRange>,
+        now: Time,
+    ) -> bool {
+        let Some(asked) = self.asked.take_if(|asked| asked.peer == peer) else {
+            return false;
+        };
+        self.answered = true;
+        let Some(holder) = self.holders.get_mut(&peer) else {
+            return true;
+        };
         let lacks = match came {
             // It came without a hole of its own below: good.
             Some(came) if came.first() <= asked.seqs.first() => None,
-            Some(came) => came.first().previous().and_then(|last| SeqRange::new(asked.seqs.first(), last)),
+            Some(came) => came
+                .first()
+                .previous()
+                .and_then(|last| SeqRange::new(asked.seqs.first(), last)),
             None => SeqRange::new(asked.seqs.first(), upto.max(asked.seqs.first())),
         };
         if let Some(lacks) = lacks {
-            holder.lacks = Some(holder.lacks.map_or(lacks, |known| known.hull(lacks)));
+            // Holes are filled from below, so an earlier one apart from this is of no interest any more.
+            let known = holder.lacks.filter(|known| known.touches(lacks));
+            holder.lacks = Some(known.map_or(lacks, |known| known.hull(lacks)));
         }
         if came.is_none() {
             // Not a failure of the link, but no reason to ask it first next time either.
@@ -118,7 +136,11 @@ impl Repair {
 
     /// Something was asked.
     pub(crate) fn asked(&mut self, peer: Sender, seqs: SeqRange, now: Time) {
-        self.asked = Some(Asked { peer, seqs, until: now + REQUEST_TIMEOUT });
+        self.asked = Some(Asked {
+            peer,
+            seqs,
+            until: now + REQUEST_TIMEOUT,
+        });
     }
 
     /// Who was asked and has not answered in time, if anybody.
@@ -129,6 +151,11 @@ impl Repair {
             holder.not_before = now + RETRY * 2u32.saturating_pow(holder.failures.min(6));
         }
         Some(late.peer)
+    }
+
+    /// Whether a neighbour told what it has.
+    pub(crate) fn knows(&self, peer: Sender) -> bool {
+        self.holders.contains_key(&peer)
     }
 
     /// Who is being asked.
@@ -151,13 +178,21 @@ impl Repair {
         jitter: &mut Jitter,
         now: Time,
     ) -> Step {
+        let answered = std::mem::take(&mut self.answered);
         let current = match self.hole {
             Some(current) if current.first == hole.first() => current,
             _ => {
                 let since = known.unwrap_or(now);
-                // What was filled from below by an answer goes on without a pause.
-                let pause = if self.hole.is_some() { Duration::ZERO } else { PATHS_RACE + jitter.upto(PATHS_RACE) };
-                *self.hole.insert(Hole { first: hole.first(), since, ask_at: now + pause })
+                let pause = if answered {
+                    Duration::ZERO
+                } else {
+                    PATHS_RACE + jitter.upto(PATHS_RACE)
+                };
+                *self.hole.insert(Hole {
+                    first: hole.first(),
+                    since,
+                    ask_at: now + pause,
+                })
             }
         };
         if let Some(asked) = self.asked {
@@ -172,14 +207,27 @@ impl Repair {
             None => {
                 let lost = self.hopeless_part(hole);
                 let gives_up = current.since
-                    + if self.is_hopeless(lost, around) { around.limits.hole_timeout } else { around.limits.retention };
-                if gives_up <= now { Step::GiveUp(lost) } else { Step::Wait(gives_up) }
+                    + if self.is_hopeless(lost, around) {
+                        around.limits.hole_timeout
+                    } else {
+                        around.limits.retention
+                    };
+                if gives_up <= now {
+                    Step::GiveUp(lost)
+                } else {
+                    Step::Wait(gives_up.min(now + LOOK_AGAIN))
+                }
             }
         }
     }
 
     /// Whom to ask for what, or when there will be somebody.
-    fn best(&self, hole: SeqRange, now: Time, jitter: &mut Jitter) -> Option<Result<(Sender, SeqRange), Time>> {
+    fn best(
+        &self,
+        hole: SeqRange,
+        now: Time,
+        jitter: &mut Jitter,
+    ) -> Option<Result<(Sender, SeqRange), Time>> {
         let covering: Vec<(Sender, Holder, SeqRange)> = self
             .holders
             .iter()
@@ -188,23 +236,37 @@ impl Repair {
         // The lowest first, since nothing above is released before.
         let lowest = covering.iter().map(|(.., seqs)| seqs.first()).min()?;
         let ready = covering.iter().filter(|(_, holder, _)| holder.not_before <= now);
-        let failures = ready.clone().map(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures)).min();
+        let failures = ready
+            .clone()
+            .map(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures))
+            .min();
         let Some(best) = failures else {
-            return covering.iter().map(|(_, holder, _)| Err(holder.not_before)).reduce(|a, b| match (&a, &b) {
-                (Err(x), Err(y)) if y < x => b,
-                _ => a,
-            });
+            return covering
+                .iter()
+                .map(|(_, holder, _)| Err(holder.not_before))
+                .reduce(|a, b| match (&a, &b) {
+                    (Err(x), Err(y)) if y < x => b,
+                    _ => a,
+                });
         };
-        let equals: Vec<_> =
-            ready.filter(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures) == best).collect();
+        let equals: Vec<_> = ready
+            .filter(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures) == best)
+            .collect();
         let (peer, _, seqs) = equals.get(jitter.index(equals.len()))?;
         Some(Ok((*peer, *seqs)))
     }
 
     /// The lowest part of a hole that nobody covers.
     fn hopeless_part(&self, hole: SeqRange) -> SeqRange {
-        let covered = self.holders.values().filter_map(|holder| holder.covers(hole)).map(|seqs| seqs.first()).min();
-        let last = covered.and_then(Seq::previous).filter(|last| *last >= hole.first());
+        let covered = self
+            .holders
+            .values()
+            .filter_map(|holder| holder.covers(hole))
+            .map(|seqs| seqs.first())
+            .min();
+        let last = covered
+            .and_then(Seq::previous)
+            .filter(|last| *last >= hole.first());
         SeqRange::new(hole.first(), last.unwrap_or_else(|| hole.last())).unwrap_or(hole)
     }
 
@@ -215,7 +277,11 @@ impl Repair {
         if self.holders.contains_key(&around.sender) {
             return true;
         }
-        let past = |peer: &Sender| self.holders.get(peer).is_some_and(|holder| lost.first() < holder.next);
+        let past = |peer: &Sender| {
+            self.holders
+                .get(peer)
+                .is_some_and(|holder| lost.first() < holder.next)
+        };
         let mut listening = around
             .neighbours
             .interests(around.channel)
@@ -241,6 +307,9 @@ impl Holder {
 
 /// How long a hole is left alone: copies that take another path may be a little behind.
 const PATHS_RACE: Duration = Duration::from_millis(40);
+
+/// How soon it is looked again whether there is hope: neighbours come and go.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);

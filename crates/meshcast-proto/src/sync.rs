@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 use crate::{
     codec::{
-        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveFlowBody, MemberBody, OpenBody, SyncBody,
-        WantBody,
+        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveFlowBody, MemberBody, OpenBody,
+        SyncBody, WantBody,
     },
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
@@ -139,12 +139,20 @@ impl SyncMessage {
             }
             Self::Ping(number) => SyncBody::Ping(*number),
             Self::Pong(number) => SyncBody::Pong(*number),
-            Self::Open(opened) => {
-                SyncBody::Open(opened.iter().take(Self::MAX_CHANNELS).map(OpenBody::from).collect())
-            }
-            Self::Close(channels) => {
-                SyncBody::Close(channels.iter().take(Self::MAX_CHANNELS).map(ChannelName::wire).collect())
-            }
+            Self::Open(opened) => SyncBody::Open(
+                opened
+                    .iter()
+                    .take(Self::MAX_CHANNELS)
+                    .map(OpenBody::from)
+                    .collect(),
+            ),
+            Self::Close(channels) => SyncBody::Close(
+                channels
+                    .iter()
+                    .take(Self::MAX_CHANNELS)
+                    .map(ChannelName::wire)
+                    .collect(),
+            ),
             Self::Have(holdings) => SyncBody::Have(have_body(holdings)),
             Self::Want(want) => SyncBody::Want(WantBody {
                 channel: want.channel.wire(),
@@ -156,7 +164,11 @@ impl SyncMessage {
                 channel: frames.channel.wire(),
                 sender: *frames.sender.key(),
                 upto: frames.upto.get(),
-                frames: frames.frames.iter().map(|(age, bytes)| (millis(*age), &**bytes)).collect(),
+                frames: frames
+                    .frames
+                    .iter()
+                    .map(|(age, bytes)| (millis(*age), &**bytes))
+                    .collect(),
             }),
         })
     }
@@ -169,7 +181,12 @@ impl SyncMessage {
         Ok(match codec::decode(bytes)? {
             SyncBody::Members(members) => {
                 at_most(Self::MAX_MEMBERS, members.len())?;
-                Self::Members(members.into_iter().map(MemberAddresses::read).collect::<Result<_, _>>()?)
+                Self::Members(
+                    members
+                        .into_iter()
+                        .map(MemberAddresses::read)
+                        .collect::<Result<_, _>>()?,
+                )
             }
             SyncBody::Ping(number) => Self::Ping(number),
             SyncBody::Pong(number) => Self::Pong(number),
@@ -204,10 +221,18 @@ impl SyncMessage {
 /// Lengths only: payloads do not belong in a log.
 impl fmt::Debug for Frames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { channel, sender, upto, frames } = self;
+        let Self {
+            channel,
+            sender,
+            upto,
+            frames,
+        } = self;
         let bytes: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
         let count = frames.len();
-        write!(f, "Frames({sender} {channel:?} up to {upto}, {count} of {bytes} bytes)")
+        write!(
+            f,
+            "Frames({sender} {channel:?} up to {upto}, {count} of {bytes} bytes)"
+        )
     }
 }
 
@@ -264,17 +289,28 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
         kept: holding.next.get().saturating_sub(holding.oldest.get()),
         due: holding.due.map_or(0, Seq::get),
     };
-    let channels = holdings.iter().take(SyncMessage::MAX_CHANNELS).map(|holdings| HaveChannelBody {
-        channel: holdings.channel.wire(),
-        flows: holdings.flows.iter().take(SyncMessage::MAX_FLOWS).map(&mut flow).collect(),
-    });
+    let channels = holdings
+        .iter()
+        .take(SyncMessage::MAX_CHANNELS)
+        .map(|holdings| HaveChannelBody {
+            channel: holdings.channel.wire(),
+            flows: holdings
+                .flows
+                .iter()
+                .take(SyncMessage::MAX_FLOWS)
+                .map(&mut flow)
+                .collect(),
+        });
     let channels = channels.collect();
     HaveBody { senders, channels }
 }
 
 fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
     at_most(SyncMessage::MAX_CHANNELS, body.channels.len())?;
-    at_most(SyncMessage::MAX_FLOWS, body.channels.iter().map(|channel| channel.flows.len()).sum())?;
+    at_most(
+        SyncMessage::MAX_FLOWS,
+        body.channels.iter().map(|channel| channel.flows.len()).sum(),
+    )?;
     let flow = |flow: &HaveFlowBody| {
         let sender = body.senders.get(flow.sender as usize).ok_or_else(out_of_range)?;
         let oldest = flow.next.checked_sub(flow.kept).ok_or_else(out_of_range)?;

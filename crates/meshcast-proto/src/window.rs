@@ -173,6 +173,27 @@ impl Window {
         }
     }
 
+    /// Somebody has heard of this number.
+    pub fn heard_of(&mut self, newest: Seq, now: Time) {
+        if self.newest.is_none_or(|(known, _)| known < newest) {
+            self.newest = Some((newest, now));
+        }
+    }
+
+    /// Begins at `due`, or at the lowest number heard if that is lower, unless it has begun.
+    pub fn begin(&mut self, due: Seq) {
+        if let Cursor::Settling { lowest, .. } = self.cursor {
+            self.cursor = Cursor::Next(lowest.map_or(due, |lowest| lowest.min(due)));
+        }
+    }
+
+    /// Gives up the numbers up to `last`, which must be of the lowest hole: they will never be released.
+    pub fn skip(&mut self, last: Seq) {
+        if self.hole().is_some_and(|hole| hole.contains(last)) {
+            self.cursor = Cursor::Next(last.next());
+        }
+    }
+
     /// Gives up the lowest hole: the numbers returned will never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;

@@ -9,7 +9,7 @@ impl Flows {
         let mut held = BTreeMap::new();
         for (key, followed) in &self.flows {
             let Followed { flow, heard, .. } = followed;
-            let subject = subject(&flow.member);
+            let subject = followed.subject;
             deadlines.extend(followed.deadline.map(|due| (due, key.clone())));
             places.insert((subject, *heard, key.clone()));
             assert_eq!(followed.held, flow.held_bytes());

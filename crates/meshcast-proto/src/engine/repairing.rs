@@ -1,0 +1,253 @@
+//! The half of the engine that talks to neighbours: tells what is kept, asks for what is missing, answers.
+
+use super::*;
+
+impl Channel {
+    /// What neighbours are told of it being open.
+    pub(super) fn opened(&self, name: &ChannelName, now: Time) -> Opened {
+        Opened {
+            channel: name.clone(),
+            since: now.saturating_since(self.since),
+            last: self.last,
+        }
+    }
+}
+
+impl Engine {
+    /// Tells all neighbours that a channel is open here.
+    pub(super) fn announce(&mut self, name: &ChannelName, now: Time) {
+        let Some(channel) = self.channels.get(name) else {
+            return;
+        };
+        let opened = channel.opened(name, now);
+        let neighbours = self.flows.neighbours.iter();
+        let open = |peer| Output::Sync(peer, SyncMessage::Open(vec![opened.clone()]));
+        self.outputs.extend(neighbours.map(open));
+    }
+
+    pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
+        let mut holdings = Vec::with_capacity(opened.len());
+        for opened in opened {
+            if self.flows.neighbours.open(peer, opened, now) {
+                holdings.push(self.all_holdings(peer, &opened.channel));
+            }
+        }
+        self.say(peer, holdings);
+    }
+
+    pub(super) fn handle_holdings(&mut self, peer: Sender, holdings: &[Holdings], now: Time) {
+        let mut effects = Effects::default();
+        for Holdings { channel, flows } in holdings {
+            for holding in flows.iter().filter(|holding| holding.sender == self.me.sender()) {
+                if let Some(own) = self.channels.get_mut(channel) {
+                    let acked = own.acked.entry(peer).or_insert(holding.next);
+                    *acked = holding.next.max(*acked);
+                }
+            }
+            if self.is_open(channel) {
+                self.flows.neighbours.told(peer, channel);
+                let others = flows.iter().filter(|holding| holding.sender != self.me.sender());
+                others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
+            }
+        }
+        self.take_effect(effects, now);
+    }
+
+    pub(super) fn handle_want(&mut self, peer: Sender, want: Want, now: Time) {
+        let Want {
+            channel,
+            sender,
+            seqs,
+        } = want;
+        let (mut frames, mut len, mut upto) = (Vec::new(), 0, seqs.last());
+        for kept in self.history.frames(&channel, sender, seqs) {
+            len += kept.frame.bytes().len();
+            if len > SyncMessage::MAX_FRAMES_LEN && !frames.is_empty() {
+                break;
+            }
+            upto = kept.frame.seqs().last();
+            frames.push((now.saturating_since(kept.posted), kept.frame.bytes().clone()));
+        }
+        // Without any frame all of it is denied; with some, what is above the last may be asked for again.
+        self.counters.frames_served += frames.len() as u64;
+        self.outputs.push_back(Output::Sync(
+            peer,
+            SyncMessage::Frames(Frames {
+                channel,
+                sender,
+                upto,
+                frames,
+            }),
+        ));
+    }
+
+    pub(super) fn handle_answer(
+        &mut self,
+        peer: Sender,
+        answer: Frames,
+        now: Time,
+        mut verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
+    ) {
+        let Frames {
+            channel,
+            sender,
+            upto,
+            frames,
+        } = answer;
+        let mut verified = Vec::with_capacity(frames.len());
+        for (age, bytes) in frames {
+            let frame = Frame::decode(bytes).ok();
+            let frame = frame.filter(|frame| *frame.channel() == channel && frame.sender() == sender);
+            match frame.and_then(|frame| Some((age, verify(&frame)?, frame))) {
+                Some(good) => verified.push(good),
+                None => self.counters.answers_refused += 1,
+            }
+        }
+        let (mut effects, mut fresh) = (Effects::default(), Vec::new());
+        let key: Key = (channel, sender);
+        let taken = verified
+            .iter()
+            .map(|(_, member, frame)| (frame.clone(), Arc::clone(member)))
+            .collect();
+        if !self.flows.answer(
+            peer,
+            &key,
+            upto,
+            taken,
+            now,
+            |index| fresh.push(index),
+            &mut effects,
+        ) {
+            self.counters.answers_refused += 1;
+            return;
+        }
+        for index in fresh {
+            if let Some((age, _, frame)) = verified.get(index) {
+                self.counters.frames_accepted += 1;
+                self.counters.frames_repaired += 1;
+                self.keep(frame.clone(), *age, now);
+            }
+        }
+        self.take_effect(effects, now);
+    }
+
+    /// Tells neighbours what changed, and senders what arrived of theirs.
+    pub(super) fn tell(&mut self, now: Time) {
+        while let Some((sender, channels)) = self.digest.take_ack(now) {
+            // Only whoever said that it listens, and so was told of everything before.
+            let listens = |channel: &ChannelName| self.flows.neighbours.listens(sender, channel);
+            let holdings = channels.into_iter().filter(listens).filter_map(|channel| {
+                let flows = vec![self.holding(sender, &(channel.clone(), sender))?];
+                Some(Holdings { channel, flows })
+            });
+            let holdings = holdings.collect();
+            self.say(sender, holdings);
+        }
+        let changed = self.digest.take_changed(now);
+        if changed.is_empty() {
+            return;
+        }
+        let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
+        for peer in neighbours {
+            let mut holdings: Vec<Holdings> = Vec::new();
+            for key in &changed {
+                if !self.flows.neighbours.listens(peer, &key.0) {
+                    continue;
+                }
+                let Some(holding) = self.holding(peer, key) else {
+                    continue;
+                };
+                match holdings.last_mut() {
+                    Some(last) if last.channel == key.0 => last.flows.push(holding),
+                    _ => holdings.push(Holdings {
+                        channel: key.0.clone(),
+                        flows: vec![holding],
+                    }),
+                }
+            }
+            self.say(peer, holdings);
+        }
+    }
+
+    /// All that a neighbour is told of a channel when it opens it.
+    fn all_holdings(&self, peer: Sender, channel: &ChannelName) -> Holdings {
+        let own = std::iter::once(self.me.sender());
+        let others = self.flows.of(channel).map(|(sender, _)| sender);
+        let flows = own
+            .chain(others)
+            .filter_map(|sender| self.holding(peer, &(channel.clone(), sender)));
+        Holdings {
+            channel: channel.clone(),
+            flows: flows.collect(),
+        }
+    }
+
+    /// What is told to a neighbour of one flow; nothing while nothing is known of it.
+    fn holding(&self, peer: Sender, key: &Key) -> Option<Holding> {
+        let (channel, sender) = key;
+        let (next, known) = if *sender == self.me.sender() {
+            let own = self.channels.get(channel)?;
+            own.next.previous()?;
+            (own.next, own.acked.contains_key(&peer))
+        } else {
+            let flow = self.flows.get(key)?;
+            (flow.window.next()?, flow.repair.knows(peer))
+        };
+        let due = match self.flows.neighbours.wanted(peer, channel) {
+            Some(Wanted { since, last }) if !known && *sender != peer => Some(
+                self.history
+                    .first_since(channel, *sender, since, last)
+                    .map_or(next, |due| due.min(next)),
+            ),
+            _ => None,
+        };
+        let oldest = self
+            .history
+            .oldest(channel, *sender)
+            .map_or(next, |oldest| oldest.min(next));
+        Some(Holding {
+            sender: *sender,
+            oldest,
+            next,
+            due,
+        })
+    }
+
+    /// Sends holdings, in as many messages as it takes.
+    fn say(&mut self, peer: Sender, holdings: Vec<Holdings>) {
+        let (mut message, mut flows) = (Vec::new(), 0);
+        for Holdings {
+            channel,
+            flows: mut rest,
+        } in holdings
+        {
+            loop {
+                let room = SyncMessage::MAX_FLOWS - flows;
+                let later = if rest.len() > room {
+                    rest.split_off(room)
+                } else {
+                    Vec::new()
+                };
+                flows += rest.len();
+                message.push(Holdings {
+                    channel: channel.clone(),
+                    flows: rest,
+                });
+                if flows == SyncMessage::MAX_FLOWS || message.len() == SyncMessage::MAX_CHANNELS {
+                    let full = std::mem::take(&mut message);
+                    self.outputs
+                        .push_back(Output::Sync(peer, SyncMessage::Have(full)));
+                    flows = 0;
+                }
+                if later.is_empty() {
+                    break;
+                }
+                rest = later;
+            }
+        }
+        if !message.is_empty() {
+            self.outputs
+                .push_back(Output::Sync(peer, SyncMessage::Have(message)));
+        }
+    }
+}
