@@ -1,1 +1,66 @@
-fn main() {}
+//! The command `meshcast`: regions on one machine, and a look into running nodes.
+
+mod args;
+mod client;
+mod cmd;
+mod exit;
+mod locate;
+mod logging;
+mod output;
+mod render;
+mod service;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime;
+
+use crate::{
+    args::{Args, Command},
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return exit::usage(&error).into(),
+    };
+    logging::start(&args);
+    let output = Output::new(args.global.json);
+    let exit = match run(args.command, &output) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit
+        }
+    };
+    exit.into()
+}
+
+fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
+    let mut runtime = runtime::Builder::new_multi_thread();
+    if !command.runs_nodes() {
+        // The command itself runs on the main thread; this one hears signals while that waits for a pipe.
+        runtime.worker_threads(1);
+    }
+    let runtime = runtime.enable_all().build().map_err(Failure::io("start"))?;
+    runtime.block_on(async {
+        if !command.runs_nodes() {
+            signals::exit_when_interrupted()?;
+        }
+        match command {
+            Command::Up(args) => cmd::up::run(args, output).await,
+            Command::Node(args) => cmd::node::run(args, output).await,
+            Command::Nodes(args) => cmd::nodes::run(args, output).await,
+            Command::Peers(args) => cmd::peers::run(args, output).await,
+            Command::Channels(args) => cmd::channels::run(args, output).await,
+            Command::Watch(args) => cmd::watch::run(args, output).await,
+            Command::Post(args) => cmd::post::run(args, output).await,
+            Command::Ping(args) => cmd::ping::run(args, output).await,
+            Command::Key(command) => cmd::key::run(command, output),
+            Command::Completions(args) => cmd::completions::run(args, output),
+        }
+    })
+}

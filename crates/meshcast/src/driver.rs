@@ -16,7 +16,7 @@ use libp2p::{
 };
 use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time};
 use tokio::{
-    sync::{broadcast, mpsc, oneshot, watch},
+    sync::{broadcast, mpsc, oneshot},
     task::JoinSet,
     time::sleep_until,
 };
@@ -49,7 +49,6 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
-    pub(crate) stopped: watch::Sender<bool>,
 }
 
 /// The driver; [`Self::run`] is the task.
@@ -389,7 +388,6 @@ impl Driver {
             }
         }
         tracing::info!("stopped");
-        self.parts.stopped.send_replace(true);
     }
 
     fn handle_command(&mut self, command: Command) {

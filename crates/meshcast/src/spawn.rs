@@ -11,7 +11,7 @@ use libp2p::{
 use meshcast_proto::{Config, Engine, HistoryLimits, Identity, Trust, Verifier};
 use tokio::{
     runtime::Handle,
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
 };
 
 use crate::{
@@ -102,13 +102,24 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         clock,
         commands: command_receiver,
         events,
-        stopped: stopped_sender,
     };
-    runtime.spawn(Driver::new(parts).run());
-    if let Some(admin) = admin {
-        let (weak, stop) = (node.downgrade(), node.stop_signal());
-        runtime.spawn(serve(admin, weak, limits.max_message_bytes, stop));
-    }
+    let weak = node.downgrade();
+    runtime.spawn(async move {
+        let (stop, stopping) = oneshot::channel::<()>();
+        let serving = admin.map(|admin| {
+            // An error means that the driver is gone: to be stopped as well.
+            let stop = async { _ = stopping.await };
+            tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop))
+        });
+        Driver::new(parts).run().await;
+        drop(stop);
+        if let Some(serving) = serving {
+            // An error means that it panicked: no longer serving either.
+            _ = serving.await;
+        }
+        // Nobody may be left to hear it.
+        stopped_sender.send_replace(true);
+    });
     Ok(node)
 }
 

@@ -169,3 +169,140 @@ fn texts(items: &[impl ToString]) -> Vec<String> {
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use meshcast_proto::WallTime;
+
+    use meshcast_proto::{Identity, MeshKey, Seq, SeqRange, Trust};
+
+    use super::*;
+    use crate::NodeInfo;
+
+    const ID: &str = "12D3KooWHDm85b1juJy3xFmZU6MbiAJKMGiEocYEoHs9webN84qQ";
+
+    fn id() -> PeerId {
+        ID.parse().expect("an id")
+    }
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            node: NodeInfo {
+                name: "fra-1".parse().expect("valid"),
+                region: "fra".parse().expect("valid"),
+                peer_id: id(),
+                pid: 4711,
+                listen_addresses: vec!["/ip4/127.0.0.1/tcp/4001".parse().expect("valid")],
+                started_at: WallTime::from_unix_millis(951_782_400_000),
+                version: "0.1.0",
+            },
+            peers: vec![PeerInfo {
+                name: "iad-1".parse().expect("valid"),
+                region: "iad".parse().expect("valid"),
+                peer_id: id(),
+                addresses: vec![],
+                rtt: None,
+                direction: Direction::Outbound,
+                connected_since: WallTime::MIN,
+                shared_channels: 1,
+            }],
+            channels: vec![ChannelInfo {
+                name: "".parse().expect("valid"),
+                objects: 1,
+                subscribers: vec![id()],
+                mesh: vec![],
+                senders: vec![SenderInfo {
+                    name: "iad-1".parse().expect("valid"),
+                    region: "iad".parse().expect("valid"),
+                    peer_id: id(),
+                    highest_seq: 7,
+                    delivered_seq: None,
+                }],
+                outbox_bytes: 5,
+                unread_bytes: 6,
+            }],
+            counters: Counters {
+                posted: 3,
+                history_bytes: 9,
+                ..Counters::default()
+            },
+        }
+    }
+
+    fn json(report: impl serde::Serialize) -> String {
+        serde_json::to_string(&report)
+            .expect("plain data")
+            .replace(ID, "ID")
+    }
+
+    #[test]
+    fn a_node_is_written_as_documented() {
+        let mut report = schema::NodeReport::from(&snapshot());
+        report.counters.retain(|_, count| *count > 0);
+        assert_eq!(
+            json(report),
+            r#"{"schema":"node/v1","node":{"name":"fra-1","region":"fra","peer_id":"ID","pid":4711,"#
+                .to_owned()
+                + r#""started_at":"2000-02-29T00:00:00.000Z","listen_addresses":["/ip4/127.0.0.1/tcp/4001"],"#
+                + r#""version":"0.1.0","peers":1,"channels":1},"counters":{"history_bytes":9,"posted":3}}"#
+        );
+    }
+
+    #[test]
+    fn peers_are_written_as_documented() {
+        assert_eq!(
+            json(schema::PeerReport::from(&snapshot())),
+            r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#.to_owned()
+                + r#""addresses":[],"rtt_us":null,"direction":"outbound","#
+                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1}]}"#
+        );
+    }
+
+    #[test]
+    fn channels_are_written_as_documented() {
+        assert_eq!(
+            json(schema::ChannelReport::from(&snapshot())),
+            r#"{"schema":"channels/v1","channels":[{"name":"","objects":1,"subscribers":["ID"],"#.to_owned()
+                + r#""mesh":[],"senders":[{"name":"iad-1","region":"iad","peer_id":"ID","#
+                + r#""highest_seq":7,"delivered_seq":null}],"outbox_bytes":5,"unread_bytes":6}]}"#
+        );
+    }
+
+    #[test]
+    fn a_gap_is_written_as_documented() {
+        let key = MeshKey::from_entropy([1; 48]);
+        let (name, region) = ("iad-1".parse().expect("valid"), "iad".parse().expect("valid"));
+        let identity = Identity::from_mesh_key(&key, name, region, [2; 64], WallTime::MIN);
+        let member = Trust::from(&key)
+            .verify(identity.chain().as_bytes())
+            .expect("a member");
+        let missed = Seq::new(2)
+            .zip(Seq::new(4))
+            .and_then(|(first, last)| SeqRange::new(first, last));
+        let gap = Gap {
+            member: member.into(),
+            missed: missed.expect("a range"),
+            reason: GapReason::Unread,
+        };
+        let sender = gap.sender().to_string();
+        let line = schema::Line::new(&"earth".parse().expect("valid"), Err(gap.into()));
+        assert_eq!(
+            json(&line).replace(&sender, "ID"),
+            r#"{"gap":{"channel":"earth","sender":"ID","name":"iad-1","region":"iad","from":2,"to":4,"#
+                .to_owned()
+                + r#""reason":"unread"}}"#
+        );
+        assert_eq!(
+            serde_json::from_str(&serde_json::to_string(&line).expect("plain")).ok(),
+            Some(line)
+        );
+    }
+
+    #[test]
+    fn durations_are_microseconds() {
+        assert_eq!(
+            json(schema::Ping::new(id(), Duration::from_nanos(412_900))),
+            r#"{"schema":"ping/v1","peer_id":"ID","rtt_us":412}"#
+        );
+    }
+}

@@ -205,7 +205,9 @@ impl From<QueryRejection> for Refusal {
 impl From<BytesRejection> for Refusal {
     fn from(error: BytesRejection) -> Self {
         match error.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => Self::new(status, code::TOO_LARGE, error.body_text()),
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, code::TOO_LARGE, "the body is over what a message may be")
+            }
             _ => Self::bad_request(error.body_text()),
         }
     }

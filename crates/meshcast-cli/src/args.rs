@@ -1,0 +1,290 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+use meshcast::{ChannelName, Multiaddr, NodeName, Region};
+
+/// Messages between the regions of a service, with no server in between.
+#[derive(Debug, Parser)]
+#[command(name = "meshcast", version, help_template = TEMPLATE, before_help = EXAMPLES, after_help = AFTER)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// Write JSON, errors on stderr included
+    #[arg(long, global = true, display_order = 900)]
+    pub(crate) json: bool,
+    /// Log more to stderr; twice and three times for still more (RUST_LOG has the last word)
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 901)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(Up),
+    Node(Node),
+    Nodes(Nodes),
+    Peers(Peers),
+    Channels(Channels),
+    Watch(Watch),
+    Post(Post),
+    Ping(Ping),
+    #[command(subcommand)]
+    Key(Key),
+    Completions(Completions),
+}
+
+impl Command {
+    /// Whether nodes run inside the command, which then has something to tidy up.
+    pub(crate) const fn runs_nodes(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Node(_))
+    }
+}
+
+/// Run several regions on this machine, each with a small HTTP service
+///
+/// Each node is a real one, named like fra-1, that hears the others over TCP on the loopback interface. Its
+/// service on 127.0.0.1 has two paths: /send?message=… posts to the channel "earth", /messages lists what it
+/// posted and heard (the last 1,000). Without a key in MESHCAST_KEY or --key-file a new one is made.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast up
+  meshcast up --regions fra,gru --nodes-per-region 2 --http-base 9000")]
+pub(crate) struct Up {
+    /// The regions, separated by commas
+    #[arg(
+        long,
+        value_name = "REGIONS",
+        value_delimiter = ',',
+        default_value = "fra,iad,nrt"
+    )]
+    pub(crate) regions: Vec<Region>,
+    /// How many nodes in each
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
+    pub(crate) nodes_per_region: u16,
+    /// The port of the first service; the others follow (0: let the system choose them)
+    #[arg(long, value_name = "PORT", default_value_t = 8101)]
+    pub(crate) http_base: u16,
+    /// A file with the key, instead of MESHCAST_KEY
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// Run one node until Ctrl-C
+///
+/// It keeps the history of the channels it has open for others, and has an admin socket for the other
+/// commands. What happens to it is told on stderr, with --json on stdout.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast node --name fra-1 --region fra --channel earth
+  meshcast node --listen /ip4/0.0.0.0/tcp/4001 --seed /dns/a.example/tcp/4001")]
+pub(crate) struct Node {
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: Option<NodeName>,
+    /// Where it runs
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
+    /// Where it listens; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<Multiaddr>,
+    /// A member to connect to first; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) seed: Vec<Multiaddr>,
+    /// A file with the key, instead of MESHCAST_KEY
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// A channel to have open; may be repeated
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Vec<ChannelName>,
+    /// Where its admin socket is, instead of the usual place
+    #[arg(long, value_name = "PATH", conflicts_with = "no_admin")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Have no admin socket
+    #[arg(long)]
+    pub(crate) no_admin: bool,
+}
+
+/// Which node to talk to.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct Target {
+    /// The node to ask, by name [default: the first by name of those that run here]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "MESHCAST_NODE",
+        hide_env_values = true,
+        conflicts_with = "socket"
+    )]
+    pub(crate) node: Option<String>,
+    /// The node to ask, by its admin socket
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// List the nodes of this machine
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast nodes
+  meshcast nodes --json")]
+pub(crate) struct Nodes {
+    /// Show ids and addresses in full
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+/// List the members a node is connected to
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast peers
+  meshcast peers --node nrt-1 --full")]
+pub(crate) struct Peers {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Show ids and addresses in full
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+/// List the channels of a node
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast channels
+  meshcast channels --json | jq '.channels[].senders'")]
+pub(crate) struct Channels {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Follow a channel
+///
+/// Prints what is posted from the moment it says that it listens. A gap is printed where messages are missing.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast watch earth
+  meshcast watch earth --json | jq .data
+  meshcast watch earth --count 1 --timeout 5s")]
+pub(crate) struct Watch {
+    /// The channel
+    pub(crate) channel: ChannelName,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time, such as 5, 1.5s, 2m; with status 4 if fewer messages came than --count, or none
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Post to a channel
+///
+/// The value is posted as a string; with --json it is JSON and so is the receipt.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast post earth hello
+  meshcast post earth --json '{\"price\": 42}'
+  uptime | meshcast post earth -")]
+pub(crate) struct Post {
+    /// The channel
+    pub(crate) channel: ChannelName,
+    /// What to post; `-` reads all of stdin and drops its last line break (after `--` a value may begin with -)
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) value: String,
+    /// Post bytes as they are
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Measure the way to peers and back
+///
+/// Through the peer's own loop: it answers only if it works. Status 6 if some peers are silent, 4 if all are.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast ping iad-1
+  meshcast ping --all --count 10")]
+pub(crate) struct Ping {
+    /// The peer, by name or by id
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) peer: Option<String>,
+    /// All peers
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
+    pub(crate) count: u16,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Make the secret that members of a mesh share
+#[derive(Debug, Subcommand)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  (umask 077; meshcast key new > mesh.key)
+  export MESHCAST_KEY=$(meshcast key new)")]
+pub(crate) enum Key {
+    /// Make a new one: whoever has it is a member
+    New,
+}
+
+/// Print what completes this command in a shell
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  source <(meshcast completions bash)
+  meshcast completions fish > ~/.config/fish/completions/meshcast.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+fn at_least_one() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
+}
+
+/// `5`, `1.5s`, `200ms`, `2m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("{unit:?} is no unit of time (use ms, s, m or h)")),
+    };
+    let number: f64 = text[..text.len() - unit.len()]
+        .parse()
+        .map_err(|_| "no number".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// Examples come first: they are what most people look for.
+const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const EXAMPLES: &str = "Examples:
+  meshcast up                      three regions on this machine
+  meshcast watch earth             follow a channel of a running node
+  meshcast post earth hello        post to it
+  meshcast peers --json            whom a node is connected to, for scripts";
+
+const AFTER: &str = "\
+Exit status:
+  0  done                          4  took too long
+  1  not done, or a finding        5  not permitted
+  2  wrong usage                   6  some nodes are silent
+  3  no node to talk to          130  interrupted
+
+Results go to stdout, all else to stderr.
+Environment: MESHCAST_KEY (the secret of the mesh), MESHCAST_NODE (as --node),
+NO_COLOR, RUST_LOG.";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! `meshcast channels`
+
+use meshcast::admin::schema::ChannelReport;
+
+use crate::{
+    args,
+    exit::{Exit, Failure},
+    locate,
+    output::Output,
+    render::{self, Palette, Table},
+};
+
+pub(crate) async fn run(args: args::Channels, output: &Output) -> Result<Exit, Failure> {
+    let client = locate::pick(&args.target, output).await?;
+    let report: ChannelReport = client.get("/v1/channels").await?;
+    output.result(&report, || table(&report, output.palette()))?;
+    if report.channels.is_empty() {
+        output.note(&format!("{} has no channel open", client.name()));
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(report: &ChannelReport, palette: Palette) -> String {
+    let mut table = Table::new(&[
+        "CHANNEL",
+        ">OBJECTS",
+        ">SUBSCRIBERS",
+        ">MESH",
+        ">SENDERS",
+        ">OUTBOX",
+        ">UNREAD",
+    ]);
+    for channel in &report.channels {
+        table.row([
+            render::channel(&channel.name),
+            channel.objects.to_string(),
+            channel.subscribers.len().to_string(),
+            channel.mesh.len().to_string(),
+            channel.senders.len().to_string(),
+            render::bytes(channel.outbox_bytes),
+            render::bytes(channel.unread_bytes),
+        ]);
+    }
+    table.render(palette)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_channel_shows() {
+        let report = serde_json::from_str(
+            r#"{"schema":"channels/v1","channels":[
+                {"name":"","objects":1,"subscribers":["a","b"],"mesh":["a"],"senders":[],
+                 "outbox_bytes":0,"unread_bytes":2048,"of_a_later_version":true}]}"#,
+        )
+        .expect("unknown fields are no harm");
+        assert_eq!(
+            table(&report, Palette::PLAIN),
+            "CHANNEL  OBJECTS  SUBSCRIBERS  MESH  SENDERS  OUTBOX   UNREAD\n\
+             \"\"             1            2     1        0     0 B  2.0 KiB\n"
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! `meshcast key`
+
+use meshcast::MeshKey;
+use serde::Serialize;
+
+use crate::{
+    args,
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+pub(crate) fn run(command: args::Key, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        args::Key::New => {
+            let key = Report {
+                schema: "key/v1",
+                key: generate()?.to_secret_text(),
+            };
+            output.result(&key, || format!("{}\n", key.key))?;
+            output.note(
+                "Keep it secret: whoever has it is a member. Nodes take it from MESHCAST_KEY or --key-file.",
+            );
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// A key nobody has yet.
+pub(crate) fn generate() -> Result<MeshKey, Failure> {
+    let mut entropy = [0; 48];
+    getrandom::fill(&mut entropy)
+        .map_err(|error| Failure::failed(format!("the system gives no random numbers: {error}")))?;
+    Ok(MeshKey::from_entropy(entropy))
+}
+
+#[derive(Serialize)]
+struct Report {
+    schema: &'static str,
+    key: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_new_and_readable() {
+        let (a, b) = (generate().expect("random"), generate().expect("random"));
+        assert_ne!(a, b);
+        assert_eq!(a.to_secret_text().parse(), Ok(a));
+    }
+}

@@ -1,0 +1,179 @@
+//! `meshcast node`
+
+use std::{collections::HashSet, io::Write};
+
+use futures::StreamExt;
+use meshcast::{
+    BroadcastChannel, ChannelName, Direction, Multiaddr, Node, NodeEvent, SpawnError, Value,
+    admin::AdminSocket,
+};
+use serde_json::{Value as Json, json};
+
+use crate::{
+    args,
+    exit::{Exit, Failure},
+    output::Output,
+    render,
+    signals::Signals,
+};
+
+pub(crate) async fn run(args: args::Node, output: &Output) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let node = tokio::select! {
+        node = start(&args) => node?,
+        () = signals.next() => return Ok(Exit::Interrupted),
+    };
+    let result = tokio::select! {
+        result = tell(&node, &args.channel, output) => result,
+        () = signals.next() => Ok(Exit::Ok),
+    };
+    signals.exit_at_next();
+    node.shutdown().await;
+    result
+}
+
+async fn start(args: &args::Node) -> Result<Node, Failure> {
+    let mut builder = Node::builder().seeds(args.seed.iter().cloned());
+    if let Some(name) = &args.name {
+        builder = builder.name(name.as_str());
+    }
+    if let Some(region) = &args.region {
+        builder = builder.region(region.as_str());
+    }
+    if let Some(path) = &args.key_file {
+        builder = builder.key_file(path);
+    }
+    for address in &args.listen {
+        builder = builder.listen(address.clone());
+    }
+    let admin = match &args.socket {
+        _ if args.no_admin => AdminSocket::Off,
+        Some(path) => AdminSocket::At(path.clone()),
+        None => AdminSocket::Default,
+    };
+    builder.admin(admin).spawn().await.map_err(spawn_failure)
+}
+
+/// What to do when a node does not start.
+pub(crate) fn spawn_failure(error: SpawnError) -> Failure {
+    let failure = Failure::failed(&error);
+    match error {
+        SpawnError::Admin(meshcast::admin::AdminError::AlreadyRunning { .. }) => {
+            failure.hint("see those that run with `meshcast nodes`")
+        }
+        SpawnError::Admin(_) => failure.hint("set XDG_RUNTIME_DIR to a directory of your own"),
+        _ => failure,
+    }
+}
+
+/// Says what happens until the node stops, with its channels open.
+async fn tell(node: &Node, channels: &[ChannelName], output: &Output) -> Result<Exit, Failure> {
+    let mut events = node.events();
+    let open = |name: &ChannelName| node.channel(name.as_str()).map_err(Failure::failed);
+    let _open: Vec<BroadcastChannel<Value>> = channels.iter().map(open).collect::<Result<_, _>>()?;
+    started(node, output)?;
+    // It may listen before anybody can hear its events.
+    let mut told = HashSet::new();
+    let listening = node
+        .inspect()
+        .await
+        .map(|snapshot| snapshot.node.listen_addresses)
+        .unwrap_or_default();
+    for address in listening {
+        listens(&mut told, address, output)?;
+    }
+    while let Some(event) = events.next().await {
+        match event {
+            NodeEvent::Listening(address) => listens(&mut told, address, output)?,
+            event => happened(&event, output)?,
+        }
+    }
+    Err(Failure::failed("the node has stopped by itself"))
+}
+
+fn started(node: &Node, output: &Output) -> Result<(), Failure> {
+    let (name, region, peer_id) = (node.name(), node.region(), node.peer_id());
+    let json = json!({ "event": "started", "name": name.as_str(), "region": region.as_str(),
+        "peer_id": peer_id.to_string() });
+    say(output, json, &format!("node {name} in {region} is {peer_id}"))
+}
+
+fn listens(told: &mut HashSet<Multiaddr>, address: Multiaddr, output: &Output) -> Result<(), Failure> {
+    if told.contains(&address) {
+        return Ok(());
+    }
+    let json = json!({ "event": "listening", "address": address.to_string() });
+    say(output, json, &format!("listening on {address}"))?;
+    told.insert(address);
+    Ok(())
+}
+
+fn happened(event: &NodeEvent, output: &Output) -> Result<(), Failure> {
+    let (json, line) = match event {
+        NodeEvent::Connected {
+            peer,
+            name,
+            region,
+            direction,
+        } => {
+            let how = match direction {
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
+            };
+            (
+                json!({ "event": "connected", "peer_id": peer.to_string(), "name": name.as_str(),
+                    "region": region.as_str(), "direction": how }),
+                format!(
+                    "connected: {name} in {region}, {how} ({})",
+                    render::short(&peer.to_string())
+                ),
+            )
+        }
+        NodeEvent::Disconnected { peer, reason } => (
+            json!({ "event": "disconnected", "peer_id": peer.to_string(), "reason": reason }),
+            format!("disconnected: {} ({reason})", render::short(&peer.to_string())),
+        ),
+        NodeEvent::Refused {
+            address,
+            direction,
+            reason,
+        } => {
+            let (way, how) = match direction {
+                Direction::Inbound => ("from", "inbound"),
+                Direction::Outbound => ("by", "outbound"),
+            };
+            (
+                json!({ "event": "refused", "address": address.to_string(), "direction": how,
+                    "reason": reason }),
+                format!("refused: {way} {address} ({reason})"),
+            )
+        }
+        NodeEvent::Slow { peer, dropped } => (
+            json!({ "event": "slow", "peer_id": peer.to_string(), "dropped": dropped }),
+            format!(
+                "slow: {} frames to {} did not leave",
+                dropped,
+                render::short(&peer.to_string())
+            ),
+        ),
+        NodeEvent::Lagged(missed) => (
+            json!({ "event": "lagged", "missed": missed }),
+            format!("{missed} events came too fast to be told"),
+        ),
+        other => (
+            json!({ "event": "other", "text": format!("{other:?}") }),
+            format!("{other:?}"),
+        ),
+    };
+    say(output, json, &line)
+}
+
+/// As the result of the command for programs, on the side for people.
+fn say(output: &Output, json: Json, line: &str) -> Result<(), Failure> {
+    if output.json() {
+        return output.line(&json.to_string());
+    }
+    // A closed stderr does not stop a node.
+    let _ = writeln!(std::io::stderr().lock(), "{}", render::text(line));
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! `meshcast watch`
+
+use std::future::Future;
+
+use meshcast::admin::schema::{Gap, Line, Message, Undecodable};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    args,
+    client::channel_query,
+    exit::{Exit, Failure},
+    locate,
+    output::Output,
+    render::{self, Palette},
+};
+
+pub(crate) async fn run(args: args::Watch, output: &Output) -> Result<Exit, Failure> {
+    let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
+    let channel = render::channel(args.channel.as_str());
+    let mut heard = 0;
+    let watching = async {
+        let client = locate::pick(&args.target, output).await?;
+        let mut lines = client
+            .follow(&format!("/v1/messages?{}", channel_query(args.channel.as_str())))
+            .await?;
+        output.note(&format!("listening on {channel} at {}", client.name()));
+        while let Some(text) = lines.next().await {
+            let line = serde_json::from_str(&text)
+                .map_err(|error| Failure::failed(format!("not a line of a channel: {error}")))?;
+            if output.json() {
+                output.line(&text)?;
+            } else {
+                output.line(&render(&line, output.palette()))?;
+            }
+            heard += u64::from(matches!(line, Line::Message(_)));
+            if Some(heard) == args.count {
+                return Ok(Exit::Ok);
+            }
+        }
+        Err(Failure::no_node(format!("{} has stopped", client.name())))
+    };
+    match within(deadline, watching).await {
+        Some(result) => result,
+        None if args.count.is_none() && heard > 0 => Ok(Exit::Ok),
+        None => Err(Failure::timeout(format!(
+            "{heard} messages came on {channel} in time"
+        ))),
+    }
+}
+
+async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+fn render(line: &Line, palette: Palette) -> String {
+    match line {
+        Line::Message(Message {
+            data,
+            name,
+            region,
+            posted_at,
+            ..
+        }) => {
+            let from = format!(
+                "{} {} ({})",
+                render::clock(posted_at),
+                render::text(name),
+                render::text(region)
+            );
+            format!("{}  {}", palette.quiet(&from), render::value(data))
+        }
+        Line::Gap {
+            gap:
+                Gap {
+                    name,
+                    from,
+                    to,
+                    reason,
+                    ..
+                },
+        } => {
+            let numbers = if from == to {
+                format!("message {from}")
+            } else {
+                format!("messages {from} to {to}")
+            };
+            let why = match reason.as_str() {
+                "lost" => "lost on the network",
+                "too_large" => "over the limit for messages",
+                "incomplete" => "incomplete",
+                "unread" => "not read in time",
+                other => other,
+            };
+            palette.bad(&render::text(&format!(
+                "! gap: {numbers} of {name} missing: {why}"
+            )))
+        }
+        Line::Undecodable {
+            undecodable: Undecodable { name, seq, error, .. },
+        } => palette.bad(&render::text(&format!(
+            "! message {seq} of {name} is no value: {error}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(json: &str) -> String {
+        render(&serde_json::from_str(json).expect(json), Palette::PLAIN)
+    }
+
+    #[test]
+    fn each_kind_of_line_is_understood() {
+        assert_eq!(
+            shown(
+                r#"{"channel":"earth","data":"hello","sender":"12D3","name":"fra-1","region":"fra","seq":1,
+                    "posted_at":"2026-01-31T23:59:59.999Z"}"#
+            ),
+            "23:59:59.999 fra-1 (fra)  hello"
+        );
+        assert_eq!(
+            shown(
+                r#"{"gap":{"channel":"earth","sender":"12D3","name":"fra-1","region":"fra","from":2,"to":4,
+                    "reason":"unread"}}"#
+            ),
+            "! gap: messages 2 to 4 of fra-1 missing: not read in time"
+        );
+        assert_eq!(
+            shown(
+                r#"{"undecodable":{"channel":"earth","sender":"12D3","name":"fra-1","seq":5,"error":"no type"}}"#
+            ),
+            "! message 5 of fra-1 is no value: no type"
+        );
+    }
+}

@@ -1,0 +1,27 @@
+//! Logs go to stderr; `RUST_LOG` has the last word about which.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{Args, Command},
+    render::Palette,
+};
+
+pub(crate) fn start(args: &Args) {
+    let by_default = match (args.global.verbose, &args.command) {
+        (0, Command::Node(_)) => "warn,meshcast=info",
+        (0, _) => "warn",
+        (1, _) => "warn,meshcast=info,meshcast_proto=info",
+        (2, _) => "info,meshcast=debug,meshcast_proto=debug",
+        _ => "debug,meshcast=trace,meshcast_proto=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
+    let colour = Palette::for_terminal(io::stderr().is_terminal()).has_colour();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .with_writer(io::stderr)
+        .init();
+}
