@@ -1,26 +1,4 @@
 //! What two processes say to each other before either believes that the other is a member.
-//!
-//! ```text
-//! dialer ── hello ──────────────▶ listener   which checks it
-//! dialer ◀── hello or refusal ─── listener   so a stranger sees nothing but a refusal
-//! dialer ── accept or refusal ──▶ listener
-//! ```
-//!
-//! Each message is preceded by its length (two bytes) and begins with its kind; numbers are big-endian.
-//!
-//! ```text
-//! hello    1 · version (2) · proof (32) · chain
-//! accept   2
-//! refusal  3 · version (2) · reason (1)
-//! ```
-//!
-//! The layout is fixed rather than encoded by the `codec`, because it is what versions that have nothing
-//! else in common read of each other: the kinds, the version in its place and the refusal never change. What
-//! follows the version in a hello belongs to that version.
-//!
-//! The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the mesh, also
-//! where the transport cannot bind its handshake to it. That the other side holds its key, the transport has
-//! proven already; that is what makes a copied hello useless.
 
 use std::time::Duration;
 
@@ -31,9 +9,30 @@ use crate::{
     time::WallTime,
 };
 
-/// One process at the gate: what it shows and what it asks of the other side.
+/// One process at the gate: what it shows and what it asks of the other side. Knows nothing about connections:
+/// it writes messages and reads them.
 ///
-/// Knows nothing about connections: it writes messages and reads them.
+/// ```text
+/// dialer ── hello ──────────────▶ listener   which checks it
+/// dialer ◀── hello or refusal ─── listener   so a stranger sees nothing but a refusal
+/// dialer ── accept or refusal ──▶ listener
+/// ```
+///
+/// Each message is preceded by its length (two bytes) and begins with its kind; numbers are big-endian.
+///
+/// ```text
+/// hello    1 · version (2) · proof (32) · chain
+/// accept   2
+/// refusal  3 · version (2) · reason (1)
+/// ```
+///
+/// The layout is fixed rather than encoded by the `codec`, because it is what versions that have nothing
+/// else in common read of each other: the kinds, the version in its place and the refusal never change. What
+/// follows the version in a hello belongs to that version.
+///
+/// The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the mesh, also
+/// where the transport cannot bind its handshake to it. That the other side holds its key, the transport has
+/// proven already; that is what makes a copied hello useless.
 #[derive(Debug, Clone)]
 pub struct Admission {
     version: u16,

@@ -83,6 +83,14 @@ pub enum CodecError {
     /// Everything was read and this many bytes are left.
     #[error("{0} trailing bytes")]
     Trailing(usize),
+    /// A list is longer than it may be.
+    #[error("list of {found} is over the limit of {limit}")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
     /// A number stands in more bytes than it needs.
     #[error("not in canonical form")]
     NotCanonical,

@@ -1,6 +1,7 @@
 //! Who is a member: the chain authority → member key → boot key.
 //!
-//! An *authority* signs a [`Credential`]: this member key goes by this name in this region, from then to then.
+//! An *authority* signs a [`Credential`]: in this mesh, this member key goes by this name in this region, from
+//! then to then. The mesh is signed but not written down: who does not know it cannot check the signature.
 //! The member key signs the *boot key* that a process makes at its start. Both signatures together are a
 //! [`Chain`]; it travels in every frame and is shown at the gate, so that anybody who knows the authority can
 //! check anything at any time, whoever hands it over.
@@ -72,7 +73,7 @@ impl Trust {
         }
         verify(
             &said.authority,
-            &credential_hash(body.credential),
+            &credential_hash(self.mesh, body.credential),
             &body.credential_signature,
         )
         .ok_or(ChainError::BadSignature)?;
@@ -191,25 +192,29 @@ pub enum ChainError {
     },
 }
 
-/// Issues credentials.
+/// Issues the credentials of one mesh. The same key may be the authority of several: what it signs for one is
+/// worth nothing in another.
 #[derive(Debug, Clone)]
-pub struct Authority(Keypair);
+pub struct Authority {
+    mesh: MeshId,
+    keypair: Keypair,
+}
 
 impl Authority {
-    /// The authority with this key pair.
-    pub const fn new(keypair: Keypair) -> Self {
-        Self(keypair)
+    /// The authority of this mesh with this key pair.
+    pub const fn new(mesh: MeshId, keypair: Keypair) -> Self {
+        Self { mesh, keypair }
     }
 
     /// Its public key, for [`Trust`].
     pub fn public(&self) -> [u8; 32] {
-        self.0.public()
+        self.keypair.public()
     }
 
     /// Signs a credential.
     pub fn issue(&self, credential: &Credential) -> SignedCredential {
         let body = codec::encode(&CredentialBody {
-            authority: self.0.public(),
+            authority: self.public(),
             subject: credential.subject,
             name: credential.name.as_str(),
             region: credential.region.as_str(),
@@ -218,14 +223,19 @@ impl Authority {
             not_after: credential.not_after.unix_millis(),
             serial: credential.serial,
         });
-        let signature = self.0.sign(&credential_hash(&body));
-        SignedCredential { body, signature }
+        let signature = self.keypair.sign(&credential_hash(self.mesh, &body));
+        SignedCredential {
+            subject: credential.subject,
+            body,
+            signature,
+        }
     }
 }
 
 /// A credential as its authority signed it.
 #[derive(Debug, Clone)]
 pub struct SignedCredential {
+    subject: [u8; 32],
     body: Vec<u8>,
     signature: [u8; 64],
 }
@@ -259,7 +269,24 @@ pub struct Identity {
 
 impl Identity {
     /// Lets a member's key sign the boot key of this process.
-    pub fn new(credential: &SignedCredential, member: &Keypair, boot: Keypair, now: WallTime) -> Self {
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing was signed.
+    pub fn new(
+        credential: &SignedCredential,
+        member: &Keypair,
+        boot: Keypair,
+        now: WallTime,
+    ) -> Result<Self, IdentityError> {
+        if member.public() == credential.subject {
+            Ok(Self::link(credential, member, boot, now))
+        } else {
+            Err(IdentityError::NotTheSubject)
+        }
+    }
+
+    /// The chain, whether or not it holds.
+    fn link(credential: &SignedCredential, member: &Keypair, boot: Keypair, now: WallTime) -> Self {
         let body = BootBody {
             boot: boot.public(),
             issued_at: now.unix_millis(),
@@ -289,7 +316,7 @@ impl Identity {
         let (member, boot) = entropy.split_at(32);
         let pair = |seed: &[u8]| Keypair::from_seed(std::array::from_fn(|i| seed[i]));
         let (member, boot) = (pair(member), pair(boot));
-        let credential = Authority::new(key.authority()).issue(&Credential {
+        let credential = key.authority().issue(&Credential {
             subject: member.public(),
             name,
             region,
@@ -297,7 +324,7 @@ impl Identity {
             not_after: WallTime::MAX,
             serial: 0,
         });
-        Self::new(&credential, &member, boot, now)
+        Self::link(&credential, &member, boot, now)
     }
 
     /// The sender this process is.
@@ -316,6 +343,15 @@ impl Identity {
     }
 }
 
+/// Why a process cannot be made a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The credential is about another key than the member's.
+    #[error("the credential belongs to another member key")]
+    NotTheSubject,
+}
+
 impl From<&MeshKey> for Trust {
     fn from(key: &MeshKey) -> Self {
         Self::new(key.mesh(), vec![key.authority().public()])
@@ -329,8 +365,10 @@ fn verify(key: &[u8; 32], hash: &blake3::Hash, signature: &[u8; 64]) -> Option<(
 }
 
 /// Signatures of different kinds are over hashes of different domains, so that one never passes for another.
-fn credential_hash(body: &[u8]) -> blake3::Hash {
+/// The mesh goes in first: it has a fixed length, so no other mesh and body give the same bytes.
+fn credential_hash(mesh: MeshId, body: &[u8]) -> blake3::Hash {
     blake3::Hasher::new_derive_key("meshcast v1 credential")
+        .update(mesh.as_bytes())
         .update(body)
         .finalize()
 }

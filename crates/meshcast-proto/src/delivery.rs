@@ -1,6 +1,6 @@
 //! From records in order to values: whole records as they stand in their frame, fragments put together.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
@@ -8,13 +8,13 @@ use crate::{
     credential::Member,
     frame::Frame,
     id::{Seq, SeqRange},
-    record::{Format, Part, Records, fragment_count},
+    record::{Format, Part, Records},
     time::WallTime,
 };
 
 /// Values of one sender that are due on a channel: its numbers follow on those of the delivery or the
-/// [`Gap`] before.
-#[derive(Debug, Clone)]
+/// [`Gap`] before. `Debug` tells how many bytes they are, not which.
+#[derive(Clone)]
 pub struct Delivery {
     /// Who posted them.
     pub member: Arc<Member>,
@@ -24,7 +24,7 @@ pub struct Delivery {
     content: Content,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Content {
     /// These numbers of this frame, in which all records are whole values.
     Frame(Frame),
@@ -35,8 +35,8 @@ enum Content {
     Fragments(Format, Arc<[Bytes]>),
 }
 
-/// One value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One value. `Debug` tells its length, not its bytes.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Posted {
     /// The numbers it took: one, or one for each fragment.
     pub seqs: SeqRange,
@@ -96,8 +96,25 @@ impl Delivery {
     }
 }
 
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sender, len) = (self.member.sender(), self.len_bytes());
+        write!(f, "Delivery({sender} {}, {len} bytes)", self.seqs)
+    }
+}
+
+impl fmt::Debug for Posted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seqs,
+            format,
+            payload,
+        } = self;
+        write!(f, "Posted({seqs} {format:?}, {} bytes)", payload.len())
+    }
+}
+
 /// The values of a [`Delivery`], one by one.
-#[derive(Debug)]
 pub struct Values {
     source: Source,
     /// The number of the next one.
@@ -106,12 +123,17 @@ pub struct Values {
     left: u64,
 }
 
-#[derive(Debug)]
 enum Source {
     Records(Records),
     /// With the index of the next.
     Wholes(Arc<[(Format, Bytes)]>, usize),
     Assembled(Option<Posted>),
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Values({} numbers from {})", self.left, self.next)
+    }
 }
 
 impl Iterator for Values {
@@ -160,7 +182,8 @@ pub enum GapReason {
     Lost,
     /// They are of a value that is over this node's limit for messages.
     TooLarge,
-    /// They arrived, but are fragments of a value of which other fragments are missing.
+    /// They arrived, but are fragments of a value of which other fragments are missing, or did not come while
+    /// there was room to wait for them.
     Incomplete,
 }
 
@@ -172,12 +195,20 @@ pub(crate) struct Assembler {
     too_large: bool,
 }
 
-#[derive(Debug)]
 struct Partial {
     seqs: SeqRange,
     format: Format,
     parts: Vec<Bytes>,
     len: usize,
+}
+
+impl fmt::Debug for Partial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seqs, format, len, ..
+        } = self;
+        write!(f, "Partial({seqs} {format:?}, {len} bytes)")
+    }
 }
 
 /// What comes out of an [`Assembler`].
@@ -249,10 +280,7 @@ impl Assembler {
                     out.extend([Assembled::Missed(this, reason)]);
                     self.too_large &= record.part != Part::Last;
                 }
-                Some(partial)
-                    if partial.len + record.payload.len() > limit
-                        || partial.parts.len() >= fragment_count(limit).max(MIN_FRAGMENTS) =>
-                {
+                Some(partial) if partial.len + record.payload.len() > limit => {
                     out.extend([Assembled::Missed(partial.seqs.hull(this), GapReason::TooLarge)]);
                     self.too_large = record.part != Part::Last;
                 }
@@ -280,15 +308,17 @@ impl Assembler {
         self.partial.take().map(|partial| partial.seqs)
     }
 
+    /// How many bytes of a value wait for the rest. Fragments that go on fill their frames, so there is hardly
+    /// more to keep in memory than that.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.len)
+    }
+
     /// The last number of the value that is being put together, if there is one.
     pub(crate) fn halfway(&self) -> Option<Seq> {
         self.partial.as_ref().map(|partial| partial.seqs.last())
     }
 }
-
-/// How many fragments a value may have however short the limit: those of a sender that does not fill each.
-/// Every fragment keeps its frame in memory, so it is not only their bytes that count.
-const MIN_FRAGMENTS: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! arguments, so a whole mesh of engines runs in virtual time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +13,8 @@ use std::{
 use crate::{
     credential::{Identity, Member},
     delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
-    flow::{Flow, FlowLimits},
+    flow::FlowLimits,
+    flows::{Batch, Flows, FlowsLimits},
     frame::{BuildError, Frame},
     history::{History, HistoryLimits},
     id::{Sender, Seq, SeqRange},
@@ -30,6 +31,10 @@ pub struct Config {
     pub max_message_len: usize,
     /// How many bytes one window holds while it waits for earlier numbers. 4 MiB: 80 ms at full speed.
     pub max_held_bytes: usize,
+    /// How many bytes of frames and half-finished values all senders together may make this node hold. Over it,
+    /// the member that holds the most loses its highest frames, which become missing, or half-finished value.
+    /// 64 MiB: sixteen windows at their limit, as much as the history.
+    pub max_held_total_bytes: usize,
     /// How long a hole is waited for before it is reported. 2 s: several round trips round the world and a
     /// queue on the way.
     pub hole_timeout: Duration,
@@ -38,18 +43,23 @@ pub struct Config {
     /// How many channel names this node may ever use. Numbers must go on where they were when a channel is
     /// opened again, so a name is never forgotten. 262,144 at about 150 bytes.
     pub max_channels: usize,
-    /// How many pairs of a sender and a channel are followed, at least one; the one not heard of for longest
-    /// is forgotten first. Whoever is heard again after that is new: what was posted in between is no gap, and
-    /// a late copy of an old frame no duplicate. 65,536 at about 200 bytes.
+    /// How many pairs of a sender and a channel are followed, at least one, and at most a quarter of them of one
+    /// member; the one not heard of for longest is forgotten first. Where it was is remembered for another
+    /// 65,536 pairs, so that it goes on there. After that it is new: what was posted in between is no gap, and
+    /// a late copy of an old frame no duplicate. 65,536 at about 700 bytes.
     pub max_flows: usize,
 }
 
 impl Config {
-    const fn flow_limits(&self) -> FlowLimits {
-        FlowLimits {
-            max_message_len: self.max_message_len,
-            max_held_bytes: self.max_held_bytes,
-            hole_timeout: self.hole_timeout,
+    const fn flows_limits(&self) -> FlowsLimits {
+        FlowsLimits {
+            flow: FlowLimits {
+                max_message_len: self.max_message_len,
+                max_held_bytes: self.max_held_bytes,
+                hole_timeout: self.hole_timeout,
+            },
+            max_flows: self.max_flows,
+            max_held_bytes: self.max_held_total_bytes,
         }
     }
 }
@@ -59,6 +69,7 @@ impl Default for Config {
         Self {
             max_message_len: 1024 * 1024,
             max_held_bytes: 4 * 1024 * 1024,
+            max_held_total_bytes: 64 * 1024 * 1024,
             hole_timeout: Duration::from_secs(2),
             history: HistoryLimits {
                 bytes: 64 * 1024 * 1024,
@@ -76,11 +87,8 @@ pub struct Engine {
     config: Config,
     identity: Identity,
     me: Arc<Member>,
-    channels: HashMap<ChannelName, Channel>,
-    /// How many flows all channels have together.
-    flows: usize,
-    /// When which flow wants [`Engine::handle_timeout`].
-    deadlines: BTreeSet<(Time, ChannelName, Sender)>,
+    channels: BTreeMap<ChannelName, Channel>,
+    flows: Flows,
     history: History,
     history_expires: Option<Time>,
     outputs: VecDeque<Output>,
@@ -95,14 +103,6 @@ struct Channel {
     next: Seq,
     /// Puts our own fragments together for other channel objects of this process.
     own: Assembler,
-    flows: BTreeMap<Sender, Followed>,
-}
-
-#[derive(Debug)]
-struct Followed {
-    flow: Flow,
-    /// As it stands in [`Engine::deadlines`].
-    deadline: Option<Time>,
 }
 
 /// Work for the caller.
@@ -133,6 +133,8 @@ pub struct Counters {
     pub frames_unwanted: u64,
     /// Frames that came ahead of a hole and found no room to wait.
     pub frames_without_room: u64,
+    /// Frames that waited behind a hole and were dropped for want of room for all.
+    pub frames_dropped: u64,
     /// Records of others delivered.
     pub delivered: u64,
     /// Gaps reported.
@@ -146,12 +148,11 @@ impl Engine {
     pub fn new(config: Config, identity: Identity, me: Arc<Member>) -> Self {
         Self {
             history: History::new(config.history),
+            flows: Flows::new(config.flows_limits()),
             config,
             identity,
             me,
-            channels: HashMap::new(),
-            flows: 0,
-            deadlines: BTreeSet::new(),
+            channels: BTreeMap::new(),
             history_expires: None,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -177,7 +178,6 @@ impl Engine {
             open: true,
             next: Seq::FIRST,
             own: Assembler::default(),
-            flows: BTreeMap::new(),
         };
         self.channels.insert(channel.clone(), new);
         Ok(())
@@ -186,15 +186,9 @@ impl Engine {
     /// Closes a channel: its frames are no longer taken in, and what was known of its senders is forgotten.
     pub fn handle_close(&mut self, channel: &ChannelName) {
         self.debug_assert_drained();
-        let Some(known) = self.channels.get_mut(channel) else {
-            return;
-        };
-        known.open = false;
-        for (sender, followed) in std::mem::take(&mut known.flows) {
-            self.flows -= 1;
-            if let Some(deadline) = followed.deadline {
-                self.deadlines.remove(&(deadline, channel.clone(), sender));
-            }
+        if let Some(known) = self.channels.get_mut(channel) {
+            known.open = false;
+            self.flows.close(channel);
         }
     }
 
@@ -239,33 +233,28 @@ impl Engine {
     /// Takes in a verified frame of another sender.
     pub fn handle_frame(&mut self, frame: Frame, member: &Arc<Member>, now: Time) {
         self.debug_assert_drained();
-        let (name, sender) = (frame.channel().clone(), frame.sender());
-        if sender == self.me.sender() || !self.is_open(&name) {
+        if frame.sender() == self.me.sender() || !self.is_open(frame.channel()) {
             self.counters.frames_unwanted += 1;
             return;
         }
-        let limits = self.config.flow_limits();
-        let flow = self.follow(&name, member, now);
-        match flow.map(|flow| flow.insert(frame.clone(), &limits, now)) {
-            Some(Insert::Fresh) => {
+        let mut batches = Vec::new();
+        match self.flows.hear(frame.clone(), member, now, &mut batches) {
+            Insert::Fresh => {
                 self.counters.frames_accepted += 1;
                 self.keep(frame, now);
             }
-            Some(Insert::Duplicate) => self.counters.frames_duplicate += 1,
-            Some(Insert::NoRoom) => self.counters.frames_without_room += 1,
-            None => {}
+            Insert::Duplicate => self.counters.frames_duplicate += 1,
+            Insert::NoRoom => self.counters.frames_without_room += 1,
         }
-        self.advance(&name, sender, now);
+        batches.into_iter().for_each(|batch| self.emit(batch));
     }
 
     /// Does what is due. Call it at [`Self::poll_timeout`]; calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Time) {
         self.debug_assert_drained();
-        while let Some((due, channel, sender)) = self.deadlines.first().cloned()
-            && due <= now
-        {
-            self.advance(&channel, sender, now);
-        }
+        let mut batches = Vec::new();
+        self.flows.handle_timeout(now, &mut batches);
+        batches.into_iter().for_each(|batch| self.emit(batch));
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
         }
@@ -278,8 +267,10 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let flow = self.deadlines.first().map(|(due, ..)| *due);
-        [flow, self.history_expires].into_iter().flatten().min()
+        [self.flows.poll_timeout(), self.history_expires]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether frames of this channel are taken in.
@@ -303,26 +294,24 @@ impl Engine {
                 },
             )
         });
-        let flows = self
-            .channels
-            .get(channel)
-            .into_iter()
-            .flat_map(|channel| &channel.flows);
-        let others = flows.filter_map(|(sender, Followed { flow, .. })| {
+        let others = self.flows.of(channel).filter_map(|(sender, flow)| {
             let newest = flow.window.newest()?;
             let state = SenderState {
                 member: Arc::clone(&flow.member),
                 newest,
                 next: flow.window.next(),
             };
-            Some((*sender, state))
+            Some((sender, state))
         });
         own.into_iter().chain(others)
     }
 
     /// The counters so far.
     pub const fn counters(&self) -> Counters {
-        self.counters
+        Counters {
+            frames_dropped: self.flows.shed_frames(),
+            ..self.counters
+        }
     }
 
     /// What is kept for others.
@@ -330,50 +319,13 @@ impl Engine {
         &self.history
     }
 
-    /// The flow of a member on an open channel, a new one if it was not heard before.
-    fn follow(&mut self, name: &ChannelName, member: &Arc<Member>, now: Time) -> Option<&mut Flow> {
-        let sender = member.sender();
-        if !self.channels.get(name)?.flows.contains_key(&sender) {
-            if self.flows >= self.config.max_flows {
-                self.forget_oldest_flow();
-            }
-            self.flows += 1;
-        }
-        let flows = &mut self.channels.get_mut(name)?.flows;
-        let new = || Followed {
-            flow: Flow::new(Arc::clone(member), now),
-            deadline: None,
-        };
-        Some(&mut flows.entry(sender).or_insert_with(new).flow)
-    }
-
-    /// Takes from a flow what is due and sets its next deadline.
-    fn advance(&mut self, name: &ChannelName, sender: Sender, now: Time) {
-        let limits = self.config.flow_limits();
-        let followed = self
-            .channels
-            .get_mut(name)
-            .and_then(|channel| channel.flows.get_mut(&sender));
-        let Some(Followed { flow, deadline }) = followed else {
-            return;
-        };
-        let mut assembled = Vec::new();
-        let due = flow.advance(&limits, now, &mut assembled);
-        let was = std::mem::replace(deadline, due);
-        let member = Arc::clone(&flow.member);
-        if was != due {
-            if let Some(was) = was {
-                self.deadlines.remove(&(was, name.clone(), sender));
-            }
-            if let Some(due) = due {
-                self.deadlines.insert((due, name.clone(), sender));
-            }
-        }
-        self.emit(name, &member, assembled);
-    }
-
     /// Gives the values and gaps of one sender out.
-    fn emit(&mut self, channel: &ChannelName, member: &Arc<Member>, assembled: Vec<Assembled>) {
+    fn emit(&mut self, batch: Batch) {
+        let Batch {
+            channel,
+            member,
+            assembled,
+        } = batch;
         // Of a gap before these nothing is joined: it may be of another sender or channel.
         let mut gap_is_ours = false;
         for assembled in assembled {
@@ -398,7 +350,7 @@ impl Engine {
                     gap_is_ours = true;
                     self.counters.gaps += 1;
                     let gap = Gap {
-                        member: Arc::clone(member),
+                        member: Arc::clone(&member),
                         missed,
                         reason,
                     };
@@ -411,32 +363,6 @@ impl Engine {
     fn keep(&mut self, frame: Frame, now: Time) {
         self.history.insert(frame, now);
         self.history_expires.get_or_insert(now + self.config.history.age);
-    }
-
-    /// Forgets the flow that was not heard of for longest. What it holds is given out before.
-    fn forget_oldest_flow(&mut self) {
-        // In no order, but the minimum does not depend on it.
-        let flows = self.channels.iter().flat_map(|(name, channel)| {
-            let heard = move |(sender, followed): (&Sender, &Followed)| (followed.flow.heard, name, *sender);
-            channel.flows.iter().map(heard)
-        });
-        let Some((name, sender)) = flows.min().map(|(_, name, sender)| (name.clone(), sender)) else {
-            return;
-        };
-        let forgotten = self
-            .channels
-            .get_mut(&name)
-            .and_then(|channel| channel.flows.remove(&sender));
-        let Some(Followed { mut flow, deadline }) = forgotten else {
-            return;
-        };
-        self.flows -= 1;
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&(deadline, name.clone(), sender));
-        }
-        let mut assembled = Vec::new();
-        flow.finish(&self.config.flow_limits(), &mut assembled);
-        self.emit(&name, &flow.member, assembled);
     }
 
     fn debug_assert_drained(&self) {

@@ -8,7 +8,7 @@ use crate::{
     frame::Frame,
     id::Seq,
     time::Time,
-    window::{Insert, SETTLE, Window},
+    window::{Insert, Window},
 };
 
 /// The window of a sender, the value it is halfway through, and how long the lowest hole has been open.
@@ -16,8 +16,6 @@ use crate::{
 pub(crate) struct Flow {
     pub(crate) member: Arc<Member>,
     pub(crate) window: Window,
-    /// When a frame came last.
-    pub(crate) heard: Time,
     assembler: Assembler,
     /// The first number of the lowest hole, and since when it is waited for.
     hole: Option<(Seq, Time)>,
@@ -34,12 +32,10 @@ pub(crate) struct FlowLimits {
 }
 
 impl Flow {
-    pub(crate) fn new(member: Arc<Member>, now: Time) -> Self {
-        let window = Window::new(now + SETTLE);
+    pub(crate) fn new(member: Arc<Member>, window: Window) -> Self {
         Self {
             member,
             window,
-            heard: now,
             assembler: Assembler::default(),
             hole: None,
             unfinished: None,
@@ -48,7 +44,6 @@ impl Flow {
 
     /// Takes in a frame. Follow with [`Self::advance`].
     pub(crate) fn insert(&mut self, frame: Frame, limits: &FlowLimits, now: Time) -> Insert {
-        self.heard = now;
         self.window.insert(frame, limits.max_held_bytes, now)
     }
 
@@ -91,6 +86,22 @@ impl Flow {
             }
             gave_up = true;
         }
+    }
+
+    /// Gives up what is needed last of what takes memory: the highest frame that waits, which counts as missing
+    /// then, or else the value that is halfway. Returns whether it was a frame.
+    pub(crate) fn shed(&mut self, out: &mut Vec<Assembled>) -> bool {
+        if self.window.drop_highest() {
+            return true;
+        }
+        let missed = self.assembler.abandon();
+        out.extend(missed.map(|missed| Assembled::Missed(missed, GapReason::Incomplete)));
+        false
+    }
+
+    /// How many bytes of frames and fragments wait for others.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.window.held_bytes() + self.assembler.held_bytes()
     }
 
     /// Hands out everything that is held, without waiting for anything any longer.

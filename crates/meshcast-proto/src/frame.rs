@@ -1,17 +1,4 @@
 //! The frame: one signed gossip message that carries one or many records of one sender on one channel.
-//!
-//! ```text
-//! ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────┬───────┬───────────┐
-//! │ version │ sender │ channel │ first seq │ count │ posted at │ records │ chain │ signature │
-//! │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ bytes   │ bytes │ 64        │
-//! └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────┴───────┴───────────┘
-//! ```
-//!
-//! Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
-//! configuration: strings and byte strings are preceded by their length as a varint). The signature is the
-//! sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1 frame`) of all that comes
-//! before it; the first 16 bytes of the same hash are the [`FrameId`]. A frame therefore certifies itself: any
-//! member can hand it on later, and nobody can change it.
 
 use std::{fmt, ops::Range};
 
@@ -26,9 +13,22 @@ use crate::{
     time::WallTime,
 };
 
-/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s question.
+/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s question. Cheap to
+/// clone: the bytes are shared.
 ///
-/// Cheap to clone: the bytes are shared.
+/// ```text
+/// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────┬───────┬───────────┐
+/// │ version │ sender │ channel │ first seq │ count │ posted at │ records │ chain │ signature │
+/// │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ bytes   │ bytes │ 64        │
+/// └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────┴───────┴───────────┘
+/// ```
+///
+/// Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
+/// configuration: strings and byte strings are preceded by their length as a varint). `records` is what
+/// [`write_record`](crate::write_record) makes of each [`Record`], one after the other. The signature is the
+/// sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1 frame`) of all that comes
+/// before it; the first 16 bytes of the same hash are the [`FrameId`]. A frame therefore certifies itself: any
+/// member can hand it on later, and nobody can change it.
 #[derive(Clone)]
 pub struct Frame {
     bytes: Bytes,
@@ -110,6 +110,12 @@ impl Frame {
         )?;
         let channel = ChannelName::from_wire(body.channel)?;
         let first = Seq::new(body.first_seq).ok_or(FrameError::Seq)?;
+        if body.records.len() > Self::MAX_RECORDS_LEN {
+            return Err(FrameError::RecordsTooLong {
+                len: body.records.len(),
+                limit: Self::MAX_RECORDS_LEN,
+            });
+        }
         let Survey { count, fragmented } = Records::survey(body.records)?;
         if count == 0 || count != body.count {
             return Err(FrameError::Count {
@@ -118,6 +124,9 @@ impl Frame {
             });
         }
         let last = first.checked_add(u64::from(count) - 1).ok_or(FrameError::Seq)?;
+        if last == Seq::MAX {
+            return Err(FrameError::Seq);
+        }
         let seqs = SeqRange::new(first, last).ok_or(FrameError::Seq)?;
         let (records, chain) = (range_in(&bytes, body.records), range_in(&bytes, body.chain));
         Ok(Self {
@@ -255,7 +264,15 @@ pub enum FrameError {
     /// The records cannot be read.
     #[error("frame holds a bad record: {0}")]
     Record(#[from] RecordError),
-    /// A number is 0 or over the highest there is.
+    /// The records section is over [`Frame::MAX_RECORDS_LEN`].
+    #[error("records of {len} bytes are over the limit of {limit}")]
+    RecordsTooLong {
+        /// Its length.
+        len: usize,
+        /// The longest one allowed.
+        limit: usize,
+    },
+    /// A number is 0, or not below [`Seq::MAX`]: each has a next one.
     #[error("frame has numbers out of range")]
     Seq,
     /// There are more or fewer records than it says, or none.

@@ -41,7 +41,7 @@ pub struct Seq(NonZeroU64);
 impl Seq {
     /// The first record of a sender on a channel.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
-    /// A number no sender can get beyond: two million posts a second for 292,000 years.
+    /// The end of all numbers, which no record has: two million posts a second for 292,000 years.
     pub const MAX: Self = Self(NonZeroU64::MAX);
 
     /// The `n`th record; `None` for 0.

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer, SigningKey};
 
-use crate::name::ChannelName;
+use crate::{credential::Authority, name::ChannelName};
 
 /// Which mesh: 16 random bytes that stay the same when its authorities rotate.
 ///
@@ -73,8 +73,9 @@ impl MeshKey {
     }
 
     /// The authority of that mesh.
-    pub fn authority(&self) -> Keypair {
-        Keypair::from_seed(blake3::derive_key("meshcast v1 authority key", &self.seed))
+    pub fn authority(&self) -> Authority {
+        let seed = blake3::derive_key("meshcast v1 authority key", &self.seed);
+        Authority::new(self.mesh, Keypair::from_seed(seed))
     }
 
     /// The key as text, secret included.
@@ -235,6 +236,9 @@ mod tests {
     #[test]
     fn secrets_do_not_show_in_debug_output() {
         let key = key();
-        assert_eq!(format!("{key:?} {:?}", key.authority()), "MeshKey(…) Keypair(…)");
+        assert_eq!(
+            format!("{key:?} {:?}", key.authority()),
+            "MeshKey(…) Authority { mesh: MeshId(…), keypair: Keypair(…) }"
+        );
     }
 }

@@ -198,7 +198,7 @@ pub enum LabelError {
     /// There is nothing.
     #[error("empty name")]
     Empty,
-    /// It is over [`Label::MAX_LEN`] bytes.
+    /// It is over the limit.
     #[error("name of {len} bytes is over the limit of {limit}")]
     TooLong {
         /// Its length in bytes.

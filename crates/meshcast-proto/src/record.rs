@@ -1,13 +1,18 @@
 //! Records: what a frame carries. A record is a whole value or a fragment of one.
-//!
-//! A record is a 32-bit little-endian word, length × 8 + flags, and that many bytes. Flags: 1 = the value is
-//! bytes as they are (else an encoded `Value`), 2 = the value goes on in the next record, 4 = it began in the
-//! one before. Every record has a number of its own, so a fragment can be repaired like any other record.
+
+use std::fmt;
 
 use bytes::{Buf, Bytes};
 
-/// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One record. `Debug` tells its length, not its bytes.
+///
+/// A record is a 32-bit little-endian word, length × 8 + flags, and that many bytes. Flags: 1 = the value is
+/// bytes as they are (else an encoded `Value`), 2 = the value goes on in the next record, 4 = it began in the
+/// one before. Every record has a number of its own, so a fragment can be repaired like any other record.
+///
+/// A record that goes on is as long as a record can be, so a value has one way of being cut, and a value that
+/// never ends costs its sender as many bytes as it costs the reader.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// How its bytes are to be read.
     pub format: Format,
@@ -15,6 +20,17 @@ pub struct Record {
     pub part: Part,
     /// The value, or a part of it.
     pub payload: Bytes,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            format,
+            part,
+            payload,
+        } = self;
+        write!(f, "Record({format:?} {part:?}, {} bytes)", payload.len())
+    }
 }
 
 /// How the bytes of a value are to be read.
@@ -47,9 +63,9 @@ pub const RECORD_OVERHEAD: usize = 4;
 
 /// Appends one record to a records section.
 ///
-/// `payload` must not be over [`MAX_FRAGMENT_LEN`]; use [`fragments`] for a value of any length.
+/// [`fragments`] gives the parts of a value and their payloads. A section with anything else in it, such as a
+/// payload over [`MAX_FRAGMENT_LEN`], is taken by no frame.
 pub fn write_record(out: &mut Vec<u8>, format: Format, part: Part, payload: &[u8]) {
-    debug_assert!(payload.len() <= MAX_FRAGMENT_LEN);
     let flags = match format {
         Format::Value => 0,
         Format::Raw => RAW,
@@ -59,9 +75,7 @@ pub fn write_record(out: &mut Vec<u8>, format: Format, part: Part, payload: &[u8
         Part::Middle => CONTINUES | CONTINUED,
         Part::Last => CONTINUED,
     };
-    // Below 2^16 by the limit above, so shifting loses nothing.
-    let word = (payload.len() as u32) << FLAG_BITS | flags;
-    out.extend_from_slice(&word.to_le_bytes());
+    out.extend_from_slice(&word(payload.len(), flags).to_le_bytes());
     out.extend_from_slice(payload);
 }
 
@@ -90,8 +104,14 @@ pub const fn fragment_count(len: usize) -> usize {
 }
 
 /// The records of a section, one by one, without copying.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Records(Bytes);
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Records({} bytes)", self.0.len())
+    }
+}
 
 impl Records {
     /// Of a section that [`Self::survey`] accepted.
@@ -104,6 +124,14 @@ impl Records {
         let mut survey = Survey::default();
         while !section.is_empty() {
             let (len, flags) = read_word(&mut section)?;
+            if len > MAX_FRAGMENT_LEN {
+                let limit = MAX_FRAGMENT_LEN;
+                return Err(RecordError::TooLong { len, limit });
+            }
+            if flags & CONTINUES != 0 && len < MAX_FRAGMENT_LEN {
+                let expected = MAX_FRAGMENT_LEN;
+                return Err(RecordError::ShortFragment { len, expected });
+            }
             section = section.get(len..).ok_or(RecordError::Truncated)?;
             survey.count += 1;
             survey.fragmented |= flags & (CONTINUES | CONTINUED) != 0;
@@ -154,6 +182,28 @@ pub enum RecordError {
     /// A record goes beyond the end.
     #[error("record is cut short")]
     Truncated,
+    /// A record is over [`MAX_FRAGMENT_LEN`].
+    #[error("record of {len} bytes is over the limit of {limit}")]
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The longest one allowed.
+        limit: usize,
+    },
+    /// A record that goes on in the next one is under [`MAX_FRAGMENT_LEN`].
+    #[error("record of {len} bytes goes on in the next one, but is not as long as it could be ({expected})")]
+    ShortFragment {
+        /// Its length.
+        len: usize,
+        /// The only length allowed.
+        expected: usize,
+    },
+}
+
+/// A length that does not fit becomes the largest one that does, which is far over the limit as well.
+fn word(len: usize, flags: u32) -> u32 {
+    let len = u32::try_from(len).map_or(MAX_WORD_LEN, |len| len.min(MAX_WORD_LEN));
+    len << FLAG_BITS | flags
 }
 
 fn read_word(section: &mut impl Buf) -> Result<(usize, u32), RecordError> {
@@ -162,6 +212,7 @@ fn read_word(section: &mut impl Buf) -> Result<(usize, u32), RecordError> {
 }
 
 const FLAG_BITS: u32 = 3;
+const MAX_WORD_LEN: u32 = u32::MAX >> FLAG_BITS;
 const RAW: u32 = 1;
 const CONTINUES: u32 = 2;
 const CONTINUED: u32 = 4;

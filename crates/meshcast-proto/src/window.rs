@@ -36,14 +36,6 @@ enum Cursor {
     Settling { until: Time, lowest: Option<Seq> },
     /// This number is released next.
     Next(Seq),
-    /// The last number there is was released or skipped.
-    End,
-}
-
-impl Cursor {
-    fn after(seq: Seq) -> Self {
-        seq.checked_add(1).map_or(Self::End, Self::Next)
-    }
 }
 
 /// What became of a frame.
@@ -72,6 +64,16 @@ impl Window {
         }
     }
 
+    /// A window that goes on where another one stopped, at `next`.
+    pub fn resume(next: Seq, now: Time) -> Self {
+        Self {
+            cursor: Cursor::Next(next),
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            newest: next.previous().map(|newest| (newest, now)),
+        }
+    }
+
     /// Takes in a frame. `room` is how many bytes may be held in all.
     pub fn insert(&mut self, frame: Frame, room: usize, now: Time) -> Insert {
         let seqs = frame.seqs();
@@ -88,7 +90,7 @@ impl Window {
         let due = match self.cursor {
             Cursor::Settling { .. } => false,
             Cursor::Next(next) if next <= seqs.last() => seqs.contains(next),
-            Cursor::Next(_) | Cursor::End => return Insert::Duplicate,
+            Cursor::Next(_) => return Insert::Duplicate,
         };
         if let Some(same) = self.held.get(&seqs.first())
             && same.frame.seqs().last() >= seqs.last()
@@ -119,7 +121,7 @@ impl Window {
             let Held { frame, .. } = entry.remove();
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
-                self.cursor = Cursor::after(seqs.last());
+                self.cursor = Cursor::Next(seqs.last().next());
                 return Some((frame, seqs));
             }
         }
@@ -174,15 +176,24 @@ impl Window {
     /// Gives up the lowest hole: the numbers returned will never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;
-        self.cursor = Cursor::after(hole.last());
+        self.cursor = Cursor::Next(hole.last().next());
         Some(hole)
     }
 
-    /// The number released next, once that is known and as long as there is one.
+    /// Drops the highest frame that waits; its numbers count as missing. `false` if none waits.
+    pub fn drop_highest(&mut self) -> bool {
+        let Some((_, Held { frame, .. })) = self.held.pop_last() else {
+            return false;
+        };
+        self.held_bytes -= frame.bytes().len();
+        true
+    }
+
+    /// The number released next, once that is known.
     pub const fn next(&self) -> Option<Seq> {
         match self.cursor {
             Cursor::Next(next) => Some(next),
-            Cursor::Settling { .. } | Cursor::End => None,
+            Cursor::Settling { .. } => None,
         }
     }
 

@@ -12,8 +12,8 @@ fn a_chain_says_what_its_authority_said() {
 
 #[test]
 fn a_chain_of_another_authority_is_refused() {
-    let stranger = Authority::new(Keypair::from_seed([4; 32]));
-    let chain = Identity::new(&stranger.issue(&credential()), &member(), boot(), NOW).chain;
+    let stranger = Authority::new(MESH, Keypair::from_seed([4; 32]));
+    let chain = Identity::link(&stranger.issue(&credential()), &member(), boot(), NOW).chain;
     assert_eq!(
         trust().verify(chain.as_bytes()),
         Err(ChainError::UnknownAuthority)
@@ -25,11 +25,33 @@ fn a_chain_of_another_authority_is_refused() {
 }
 
 #[test]
+fn a_credential_of_one_mesh_is_refused_in_another_with_the_same_authority() {
+    let keypair = Keypair::from_seed([1; 32]);
+    let other_mesh = MeshId::new([10; 16]);
+    let trust = |mesh| Trust::new(mesh, vec![keypair.public()]);
+    for (of, elsewhere) in [(MESH, other_mesh), (other_mesh, MESH)] {
+        let signed = Authority::new(of, keypair.clone()).issue(&credential());
+        let identity = Identity::new(&signed, &member(), boot(), NOW).expect("its own credential");
+        let chain = identity.chain().as_bytes();
+        assert!(trust(of).verify(chain).is_ok());
+        assert_eq!(trust(elsewhere).verify(chain), Err(ChainError::BadSignature));
+    }
+}
+
+#[test]
+fn only_the_subject_of_a_credential_can_use_it() {
+    let signed = authority().issue(&credential());
+    let other = Identity::new(&signed, &boot(), boot(), NOW).map(|identity| identity.sender());
+    assert_eq!(other, Err(IdentityError::NotTheSubject));
+    assert!(Identity::new(&signed, &member(), boot(), NOW).is_ok());
+}
+
+#[test]
 fn naming_a_believed_authority_does_not_make_one_believed() {
     // Everything as the real authority would write it, but signed by a stranger.
     let mut signed = authority().issue(&credential());
-    signed.signature = Keypair::from_seed([4; 32]).sign(&credential_hash(&signed.body));
-    let chain = Identity::new(&signed, &member(), boot(), NOW).chain;
+    signed.signature = Keypair::from_seed([4; 32]).sign(&credential_hash(MESH, &signed.body));
+    let chain = Identity::link(&signed, &member(), boot(), NOW).chain;
     assert_eq!(trust().verify(chain.as_bytes()), Err(ChainError::BadSignature));
 }
 
@@ -63,10 +85,11 @@ fn a_changed_credential_is_refused() {
         },
     ] {
         let forged = SignedCredential {
+            subject: change.subject,
             body: authority().issue(&change).body,
             signature: signed.signature,
         };
-        let chain = Identity::new(&forged, &member(), boot(), NOW).chain;
+        let chain = Identity::link(&forged, &member(), boot(), NOW).chain;
         assert_eq!(
             trust().verify(chain.as_bytes()),
             Err(ChainError::BadSignature),
@@ -78,7 +101,7 @@ fn a_changed_credential_is_refused() {
 #[test]
 fn a_boot_key_that_another_member_signed_is_refused() {
     let other = Keypair::from_seed([5; 32]);
-    let chain = Identity::new(&authority().issue(&credential()), &other, boot(), NOW).chain;
+    let chain = Identity::link(&authority().issue(&credential()), &other, boot(), NOW).chain;
     assert_eq!(trust().verify(chain.as_bytes()), Err(ChainError::BadSignature));
 }
 
@@ -91,7 +114,7 @@ fn a_signature_of_one_kind_does_not_pass_for_another() {
         issued_at: 0,
     };
     let undomained = member().sign(&blake3::hash(&codec::encode(&body)));
-    let as_credential = member().sign(&credential_hash(&codec::encode(&body)));
+    let as_credential = member().sign(&credential_hash(MESH, &codec::encode(&body)));
     for boot_signature in [undomained, as_credential, signed.signature, [0; 64]] {
         let chain = codec::encode(&ChainBody {
             credential: &signed.body,
@@ -170,9 +193,9 @@ fn a_weak_member_or_authority_key_signs_nothing() {
 
 #[test]
 fn during_a_rotation_both_authorities_are_believed() {
-    let next = Authority::new(Keypair::from_seed([6; 32]));
+    let next = Authority::new(MESH, Keypair::from_seed([6; 32]));
     let of =
-        |authority: &Authority| Identity::new(&authority.issue(&credential()), &member(), boot(), NOW).chain;
+        |authority: &Authority| Identity::link(&authority.issue(&credential()), &member(), boot(), NOW).chain;
     let (old_chain, new_chain) = (of(&authority()), of(&next));
     let both = Trust::new(MESH, vec![authority().public(), next.public()]);
     assert!(both.verify(old_chain.as_bytes()).is_ok());
@@ -292,7 +315,7 @@ fn every_chain_that_can_be_issued_is_within_the_limit() {
         not_after: WallTime::MAX,
         serial: u64::MAX,
     });
-    let chain = Identity::new(&credential, &member(), boot(), WallTime::MAX).chain;
+    let chain = Identity::link(&credential, &member(), boot(), WallTime::MAX).chain;
     assert!(chain.as_bytes().len() <= Chain::MAX_LEN / 2, "{chain:?}");
     assert!(trust().verify(chain.as_bytes()).is_ok());
 }
@@ -313,7 +336,7 @@ fn nobody_can_write_a_chain_in_another_way() {
     assert_eq!(trust().verify(&wide_length), not_canonical());
 
     // The same, where the number is a small one.
-    let small = Identity::new(
+    let small = Identity::link(
         &authority().issue(&credential()),
         &member(),
         boot(),
@@ -409,12 +432,13 @@ fn not_canonical() -> Result<Member, ChainError> {
 
 /// A chain around credential bytes that need not be any, signed by all who have to.
 fn chain_of(credential: &[u8]) -> Vec<u8> {
-    let signature = Keypair::from_seed([1; 32]).sign(&credential_hash(credential));
+    let signature = Keypair::from_seed([1; 32]).sign(&credential_hash(MESH, credential));
     let signed = SignedCredential {
+        subject: member().public(),
         body: credential.to_vec(),
         signature,
     };
-    Identity::new(&signed, &member(), boot(), NOW).chain.0
+    Identity::link(&signed, &member(), boot(), NOW).chain.0
 }
 
 /// What an authority would say, before it is signed.
@@ -481,7 +505,7 @@ fn small_order_keys() -> Vec<[u8; 32]> {
 }
 
 fn identity() -> Identity {
-    Identity::new(&authority().issue(&credential()), &member(), boot(), NOW)
+    Identity::new(&authority().issue(&credential()), &member(), boot(), NOW).expect("its own credential")
 }
 
 fn credential() -> Credential {
@@ -496,7 +520,7 @@ fn credential() -> Credential {
 }
 
 fn authority() -> Authority {
-    Authority::new(Keypair::from_seed([1; 32]))
+    Authority::new(MESH, Keypair::from_seed([1; 32]))
 }
 
 fn member() -> Keypair {

@@ -8,7 +8,7 @@ use crate::{
     id::Seq,
     key::MeshKey,
     name::{ChannelName, NodeName, Region},
-    record::{Format, Part, write_record},
+    record::{Format, MAX_FRAGMENT_LEN, Part, write_record},
     time::WallTime,
 };
 
@@ -26,13 +26,23 @@ pub(crate) fn peer(n: usize) -> &'static Peer {
 
 pub(crate) const PEERS: usize = 16;
 
+/// Another start of the member that has all of these, and that no peer is.
+pub(crate) fn restarted(n: u8) -> Peer {
+    start("restarted", std::array::from_fn(|i| if i < 32 { 200 } else { n }))
+}
+
 fn make(n: usize) -> Peer {
+    let entropy = std::array::from_fn(|i| u8::try_from(n * 64 + i).unwrap_or((n + i) as u8));
+    start(&format!("node-{n}"), entropy)
+}
+
+fn start(name: &str, entropy: [u8; 64]) -> Peer {
     let key = MeshKey::from_entropy([7; 48]);
     let identity = Identity::from_mesh_key(
         &key,
-        NodeName::new(&format!("node-{n}")).expect("valid"),
+        NodeName::new(name).expect("valid"),
         Region::new("fra").expect("valid"),
-        std::array::from_fn(|i| u8::try_from(n * 64 + i).unwrap_or((n + i) as u8)),
+        entropy,
         WallTime::MIN,
     );
     let member = Trust::from(&key).verify(identity.chain().as_bytes());
@@ -41,6 +51,9 @@ fn make(n: usize) -> Peer {
         identity,
     }
 }
+
+/// What a fragment holds that is not the last of its value.
+pub(crate) static FULL: [u8; MAX_FRAGMENT_LEN] = [7; MAX_FRAGMENT_LEN];
 
 /// The `n`th channel.
 pub(crate) fn channel(n: usize) -> ChannelName {

@@ -34,7 +34,7 @@ proptest! {
         name in any::<String>().prop_filter_map("over the limit", |name| ChannelName::new(&name).ok()),
         first in 1..u64::MAX - 8,
         posted_at in any::<u64>(),
-        records in prop::collection::vec(record(), 1..8),
+        records in records(),
     ) {
         let first = Seq::new(first).expect("not 0");
         let posted_at = WallTime::from_unix_millis(posted_at);
@@ -210,21 +210,21 @@ fn what_is_wrong_with_a_frame_is_named() {
         }),
         FrameError::Seq
     );
-    let last = ByHand {
-        first_seq: u64::MAX - 1,
+    let from = |first_seq| ByHand {
+        first_seq,
         count: 2,
         records: two.clone(),
         ..good()
     };
-    let last = Frame::decode(last.signed().into()).expect("the last two numbers there are");
-    assert_eq!(last.seqs().last(), Seq::MAX);
+    assert_eq!(fault(from(u64::MAX - 1)), FrameError::Seq);
+    let last = Frame::decode(from(u64::MAX - 2).signed().into()).expect("the last two numbers there are");
+    assert_eq!(last.seqs().last().next(), Seq::MAX);
     assert_eq!(last.records().count(), 2);
 
     let record_faults = [
-        // A word that is cut, a record that claims a byte too many, and one that claims all there can be.
+        // A word that is cut, and a record that claims a byte too many.
         vec![0, 0, 0],
         vec![8, 0, 0, 0],
-        vec![0xff; 4],
         [&two[..], &[0]].concat(),
         two[..two.len() - 1].to_vec(),
     ];
@@ -233,6 +233,29 @@ fn what_is_wrong_with_a_frame_is_named() {
             fault(ByHand { records, ..good() }),
             FrameError::Record(RecordError::Truncated)
         );
+    }
+
+    let (limit, expected) = (MAX_FRAGMENT_LEN, MAX_FRAGMENT_LEN);
+    for (word, error) in [
+        (
+            u32::MAX,
+            RecordError::TooLong {
+                len: (1 << 29) - 1,
+                limit,
+            },
+        ),
+        (
+            limit as u32 * 8 + 8,
+            RecordError::TooLong {
+                len: limit + 1,
+                limit,
+            },
+        ),
+        (8 + 2, RecordError::ShortFragment { len: 1, expected }),
+        (6, RecordError::ShortFragment { len: 0, expected }),
+    ] {
+        let records = [&word.to_le_bytes()[..], &[0]].concat();
+        assert_eq!(fault(ByHand { records, ..good() }), FrameError::Record(error));
     }
 
     let channel = |wire: &[u8]| {
@@ -316,21 +339,30 @@ fn claimed_gigabytes_are_refused() {
 }
 
 #[test]
-fn a_frame_of_the_longest_length_is_read_and_one_byte_more_is_not() {
-    let of_len = |len: usize| {
-        let frame = |payload: usize| {
-            let mut frame = ByHand::like(&small_frame());
-            frame.records = [&(payload as u32 * 8 + 1).to_le_bytes()[..], &vec![7; payload]].concat();
-            frame.signed()
+fn records_of_the_longest_length_are_read_and_one_byte_more_is_not() {
+    let limit = Frame::MAX_RECORDS_LEN;
+    let of_len = |records: usize| {
+        let whole =
+            |payload: usize| [&(payload as u32 * 8 + 1).to_le_bytes()[..], &vec![7; payload]].concat();
+        let first = whole(100);
+        let frame = ByHand {
+            count: 2,
+            records: [&first[..], &whole(records - first.len() - 4)].concat(),
+            ..ByHand::like(&small_frame())
         };
-        let rest = frame(MAX_FRAGMENT_LEN).len() - MAX_FRAGMENT_LEN;
-        frame(len - rest)
+        Frame::decode(frame.signed().into())
     };
-    let longest = Frame::decode(of_len(Frame::MAX_LEN).into()).expect("as long as allowed");
-    assert_eq!(longest.bytes().len(), Frame::MAX_LEN);
+    let longest = of_len(limit).expect("as long as allowed");
     assert!(verifier().verify(&longest, NOW).is_ok());
     assert_eq!(
-        Frame::decode(of_len(Frame::MAX_LEN + 1).into()).expect_err("too long"),
+        of_len(limit + 1).expect_err("too long"),
+        FrameError::RecordsTooLong {
+            len: limit + 1,
+            limit
+        }
+    );
+    assert_eq!(
+        Frame::decode(vec![VERSION; Frame::MAX_LEN + 1].into()).expect_err("too long"),
         FrameError::TooLong {
             len: Frame::MAX_LEN + 1,
             limit: Frame::MAX_LEN
@@ -551,6 +583,26 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
+/// Records that may stand together: one that goes on fills the frame.
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let goes_on = prop_oneof![Just(Part::First), Just(Part::Middle)];
+    prop_oneof![
+        4 => prop::collection::vec(record(), 1..8).prop_map(|mut records| {
+            for record in &mut records {
+                record.part = match record.part {
+                    Part::First | Part::Whole => Part::Whole,
+                    Part::Middle | Part::Last => Part::Last,
+                };
+            }
+            records
+        }),
+        1 => (record(), goes_on, any::<u8>()).prop_map(|(record, part, byte)| {
+            let payload = vec![byte; MAX_FRAGMENT_LEN].into();
+            vec![Record { part, payload, ..record }]
+        }),
+    ]
+}
+
 fn raw(payload: &'static [u8]) -> Record {
     Record {
         format: Format::Raw,
@@ -592,19 +644,20 @@ fn identity() -> Identity {
         not_after: WallTime::MAX,
         serial: 1,
     });
-    Identity::new(&credential, &member, boot, NOW)
+    Identity::new(&credential, &member, boot, NOW).expect("its own credential")
 }
 
 fn authority() -> Authority {
-    Authority::new(Keypair::from_seed([1; 32]))
+    Authority::new(MESH, Keypair::from_seed([1; 32]))
 }
 
 fn trust() -> Trust {
-    Trust::new(MeshId::new([9; 16]), vec![authority().public()])
+    Trust::new(MESH, vec![authority().public()])
 }
 
 fn verifier() -> Verifier {
     Verifier::new(trust(), Duration::ZERO)
 }
 
+const MESH: MeshId = MeshId::new([9; 16]);
 const NOW: WallTime = WallTime::from_unix_millis(1_700_000_000_000);

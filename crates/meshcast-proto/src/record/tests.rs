@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Authority, ChannelName, Credential, Frame, Identity, Keypair, NodeName, Region, Seq, WallTime};
+use crate::{
+    Authority, ChannelName, Credential, Frame, Identity, Keypair, MeshId, NodeName, Region, Seq, WallTime,
+};
 
 #[test]
 fn a_value_comes_back_from_its_fragments_whatever_its_length() {
@@ -59,6 +61,12 @@ fn every_format_and_part_comes_back() {
                 let mut section = Vec::new();
                 write_record(&mut section, format, part, &payload);
                 assert_eq!(section.len(), RECORD_OVERHEAD + len);
+                let refused = matches!(part, Part::First | Part::Middle) && len < MAX_FRAGMENT_LEN;
+                assert_eq!(
+                    Records::survey(&section).is_err(),
+                    refused,
+                    "{part:?} of {len} bytes"
+                );
                 let read: Vec<_> = Records::of(section.into()).collect();
                 assert_eq!(
                     read,
@@ -74,10 +82,48 @@ fn every_format_and_part_comes_back() {
 }
 
 #[test]
+fn only_the_last_fragment_may_be_short() {
+    let survey = |part, len| {
+        let mut section = Vec::new();
+        write_record(&mut section, Format::Raw, part, &vec![0; len]);
+        Records::survey(&section).map(|survey| survey.count)
+    };
+    let expected = MAX_FRAGMENT_LEN;
+    for part in [Part::First, Part::Middle] {
+        for len in [0, 1, expected - 1] {
+            assert_eq!(
+                survey(part, len),
+                Err(RecordError::ShortFragment { len, expected })
+            );
+        }
+        assert_eq!(survey(part, expected), Ok(1));
+    }
+    for part in [Part::Whole, Part::Last] {
+        assert_eq!(survey(part, 0), Ok(1));
+    }
+}
+
+#[test]
+fn a_payload_over_the_limit_is_refused_and_its_length_does_not_wrap() {
+    let limit = MAX_FRAGMENT_LEN;
+    for part in [Part::Whole, Part::First, Part::Last] {
+        let mut section = Vec::new();
+        let len = limit + 1;
+        write_record(&mut section, Format::Raw, part, &vec![0; len]);
+        let refused = Records::survey(&section).map(|survey| survey.count);
+        assert_eq!(refused, Err(RecordError::TooLong { len, limit }));
+    }
+    // These do not fit the word: without their upper bits they would be 0 and 1.
+    for len in [1 << 29, (1 << 29) + 1, 1 << 32, usize::MAX] {
+        assert_eq!(word(len, RAW), MAX_WORD_LEN << FLAG_BITS | RAW);
+    }
+}
+
+#[test]
 fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
     let (member, boot) = (Keypair::from_seed([2; 32]), Keypair::from_seed([3; 32]));
     let longest = "x".repeat(63);
-    let credential = Authority::new(Keypair::from_seed([1; 32])).issue(&Credential {
+    let credential = Authority::new(MeshId::new([9; 16]), Keypair::from_seed([1; 32])).issue(&Credential {
         subject: member.public(),
         name: NodeName::new(&longest).expect("63 bytes"),
         region: Region::new(&longest).expect("63 bytes"),
@@ -85,9 +131,10 @@ fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
         not_after: WallTime::MAX,
         serial: u64::MAX,
     });
-    let identity = Identity::new(&credential, &member, boot, WallTime::MAX);
+    let identity = Identity::new(&credential, &member, boot, WallTime::MAX).expect("its own credential");
     let channel = ChannelName::new(&"x".repeat(ChannelName::MAX_WIRE_LEN)).expect("255 bytes");
-    let build = |section: &[u8]| Frame::build(&identity, &channel, Seq::MAX, WallTime::MAX, section);
+    let last = Seq::MAX.previous().expect("not the first");
+    let build = |section: &[u8]| Frame::build(&identity, &channel, last, WallTime::MAX, section);
 
     let mut section = Vec::new();
     write_record(

@@ -13,7 +13,7 @@ fn a_frame_of_a_member_is_believed_and_names_the_member() {
 
 #[test]
 fn a_frame_of_somebody_this_mesh_does_not_believe_is_refused() {
-    let stranger = Authority::new(Keypair::from_seed([9; 32]));
+    let stranger = Authority::new(MESH, Keypair::from_seed([9; 32]));
     let frame = frame(&issued(&stranger, "alice", 2, FOR_EVER), 1);
     assert_eq!(refusal(&frame), VerifyError::Chain(ChainError::UnknownAuthority));
 }
@@ -126,7 +126,7 @@ fn frames_are_believed_until_their_grace_is_over() {
 
 #[test]
 fn during_a_rotation_a_sender_may_show_either_chain() {
-    let next = Authority::new(Keypair::from_seed([6; 32]));
+    let next = Authority::new(MESH, Keypair::from_seed([6; 32]));
     let (old, new) = (alice(), issued(&next, "alice", 2, FOR_EVER));
     assert_eq!(old.sender(), new.sender());
     let both = Trust::new(MESH, vec![authority().public(), next.public()]);
@@ -199,7 +199,12 @@ fn no_number_of_senders_or_frames_fills_the_memory() {
 #[test]
 fn what_fails_is_not_remembered() {
     let mut verifier = verifier();
-    let stranger = issued(&Authority::new(Keypair::from_seed([9; 32])), "x", 2, FOR_EVER);
+    let stranger = issued(
+        &Authority::new(MESH, Keypair::from_seed([9; 32])),
+        "x",
+        2,
+        FOR_EVER,
+    );
     for seq in 1..20 {
         assert!(verifier.verify(&frame(&stranger, seq), NOW).is_err());
         let forged = resigned(&frame(&alice(), seq), &bob(), |_| ());
@@ -292,11 +297,11 @@ fn identity(
         not_after,
         serial: 1,
     });
-    Identity::new(&credential, &member, boot, NOW)
+    Identity::new(&credential, &member, boot, NOW).expect("its own credential")
 }
 
 fn authority() -> Authority {
-    Authority::new(Keypair::from_seed([1; 32]))
+    Authority::new(MESH, Keypair::from_seed([1; 32]))
 }
 
 fn trust() -> Trust {

@@ -1,10 +1,10 @@
 //! An engine that only listens, with a clock, and what came out of it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{
     super::*,
-    fixture::{PEERS, channel, peer},
+    fixture::{PEERS, Peer, channel, peer},
 };
 use crate::{
     delivery::{GapReason, Posted},
@@ -33,8 +33,8 @@ pub(super) struct Listener {
     /// How often a frame was handed in.
     pub(super) frames: u64,
     /// Everything that came out, and when.
-    pub(super) seen: HashMap<(Sender, ChannelName), Vec<(Time, Event)>>,
-    expected: HashMap<Sender, usize>,
+    pub(super) seen: BTreeMap<(Sender, ChannelName), Vec<(Time, Event)>>,
+    expected: BTreeMap<Sender, usize>,
     config: Config,
 }
 
@@ -50,15 +50,19 @@ impl Listener {
             engine,
             now: Time::ZERO,
             frames: 0,
-            seen: HashMap::new(),
-            expected: HashMap::new(),
+            seen: BTreeMap::new(),
+            expected: BTreeMap::new(),
             config,
         }
     }
 
     pub(super) fn hear(&mut self, who: usize, frame: Frame) {
+        self.hear_from(peer(who), frame);
+    }
+
+    pub(super) fn hear_from(&mut self, peer: &Peer, frame: Frame) {
         self.frames += 1;
-        self.engine.handle_frame(frame, &peer(who).member, self.now);
+        self.engine.handle_frame(frame, &peer.member, self.now);
         self.drain();
     }
 
@@ -82,13 +86,7 @@ impl Listener {
 
     /// Nothing is held and nothing waited for.
     pub(super) fn at_rest(&self) -> bool {
-        let held = |followed: &Followed| followed.flow.window.held_bytes();
-        let mut flows = self
-            .engine
-            .channels
-            .values()
-            .flat_map(|channel| channel.flows.values());
-        self.engine.deadlines.is_empty() && flows.all(|followed| held(followed) == 0)
+        self.engine.flows.at_rest()
     }
 
     /// What came from a sender on channel 0 since the last call: numbers, and why if they were missed.
@@ -126,19 +124,10 @@ impl Listener {
         assert_eq!(gaps().count() as u64, count.gaps);
         assert_eq!(gaps().fold(0, numbers), count.missed);
 
-        let mut deadlines = BTreeSet::new();
-        let mut flows = 0;
+        engine.flows.audit();
         for (name, channel) in &engine.channels {
-            assert!(channel.open || channel.flows.is_empty());
-            flows += channel.flows.len();
-            for (sender, followed) in &channel.flows {
-                deadlines.extend(followed.deadline.map(|due| (due, name.clone(), *sender)));
-                assert!(followed.flow.window.held_bytes() <= self.config.max_held_bytes);
-            }
+            assert!(channel.open || !engine.flows.has(name));
         }
-        assert_eq!(deadlines, engine.deadlines);
-        assert_eq!(flows, engine.flows);
-        assert!(flows <= self.config.max_flows.max(1));
         assert!(engine.history.bytes() <= self.config.history.bytes);
     }
 

@@ -1,6 +1,6 @@
 //! Honest senders, real engines all of them, and a network that loses, doubles, delays and reorders.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -36,8 +36,6 @@ struct Value {
     len: usize,
     byte: u8,
     format: Format,
-    /// How many fragments it is cut into although it would fit: so that small values are good for all tests.
-    cut: usize,
 }
 
 /// After how many milliseconds the copies of a frame arrive; none if it is lost.
@@ -50,16 +48,9 @@ const CHANNELS: usize = 2;
 const SMALL_LIMIT: usize = 50_000;
 
 fn value() -> impl Strategy<Value = Value> {
-    let len = prop_oneof![4 => Just(0), 40 => 1..40_usize, 1 => 60_000..140_000_usize];
+    let len = prop_oneof![4 => Just(0), 40 => 1..40_usize, 6 => 60_000..200_000_usize];
     let format = prop_oneof![Just(Format::Raw), Just(Format::Value)];
-    (len, 0..3_u8, format, prop_oneof![4 => Just(1), 1 => 2..5_usize]).prop_map(|(len, byte, format, cut)| {
-        Value {
-            len,
-            byte,
-            format,
-            cut,
-        }
-    })
+    (len, 0..3_u8, format).prop_map(|(len, byte, format)| Value { len, byte, format })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -98,7 +89,7 @@ fn good_network() -> impl Strategy<Value = Vec<Copies>> {
 struct Model {
     /// By the first number of each value.
     posted: BTreeMap<(Sender, ChannelName), BTreeMap<Seq, Posted>>,
-    arrived: HashMap<(Sender, ChannelName), Vec<(Time, SeqRange)>>,
+    arrived: BTreeMap<(Sender, ChannelName), Vec<(Time, SeqRange)>>,
     /// What the network still has: when, in which order, whose.
     travelling: BTreeMap<(Time, usize), (usize, Frame)>,
 }
@@ -188,11 +179,8 @@ fn post(
         let payload = Bytes::from(vec![value.byte; value.len]);
         let number = |n: usize| first.checked_add(n as u64).expect("few");
         let from = records.len();
-        records.extend(
-            cut(&payload, value.cut)
-                .into_iter()
-                .map(|(part, bytes)| (value.format, part, bytes)),
-        );
+        records
+            .extend(fragments(&payload).map(|(part, bytes)| (value.format, part, payload.slice_ref(bytes))));
         let seqs = SeqRange::new(number(from), number(records.len() - 1)).expect("not empty");
         let format = value.format;
         posted.insert(
@@ -241,24 +229,6 @@ fn post(
         "for the own objects"
     );
     frames
-}
-
-/// Cuts a value into `count` fragments, or as it must be.
-fn cut(payload: &Bytes, count: usize) -> Vec<(Part, Bytes)> {
-    if count == 1 || payload.len() > 1_000 {
-        return fragments(payload)
-            .map(|(part, bytes)| (part, payload.slice_ref(bytes)))
-            .collect();
-    }
-    let piece = payload.len().div_ceil(count);
-    let pieces = (0..count)
-        .map(|i| payload.slice((i * piece).min(payload.len())..((i + 1) * piece).min(payload.len())));
-    let part = |i| match i {
-        0 => Part::First,
-        i if i + 1 == count => Part::Last,
-        _ => Part::Middle,
-    };
-    pieces.enumerate().map(|(i, bytes)| (part(i), bytes)).collect()
 }
 
 impl Model {

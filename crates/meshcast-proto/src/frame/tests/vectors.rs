@@ -33,7 +33,7 @@ fn the_bytes_of_the_file_give_the_fields() {
     }
     for chain in file().chains {
         let authority = Keypair::from_seed(seed(&chain.authority_seed)).public();
-        let trust = Trust::new(MeshId::new([0; 16]), vec![authority]);
+        let trust = Trust::new(mesh(&chain.mesh), vec![authority]);
         let member = trust.verify(&unhex(&chain.hex)).expect("believed");
         let Credential {
             subject,
@@ -92,7 +92,7 @@ fn the_bytes_of_the_file_give_the_fields() {
             said.name
         );
         let trust = Trust::new(
-            MeshId::new([0; 16]),
+            mesh(&chain.mesh),
             vec![Keypair::from_seed(seed(&chain.authority_seed)).public()],
         );
         let verified = Verifier::new(trust, Duration::ZERO).verify(&frame, NOW);
@@ -140,8 +140,8 @@ const FILE: &str = include_str!("../../../testdata/wire/frames.json");
 const ABOUT: [&str; 6] = [
     "The bytes of version 1 of the meshcast wire. Byte strings are hex; 64-bit numbers are decimal strings; times are milliseconds since the Unix epoch.",
     "mesh_keys: `text` is the key made of `entropy`; `mesh` and `authority` (a public key) are what follows from it.",
-    "chains: keys are given as Ed25519 seeds; `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
-    "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the frame; payloads are not decoded here, a `value` may hold any bytes.",
+    "chains: keys are given as Ed25519 seeds; `mesh` is signed but does not stand in the bytes; `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
+    "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the frame; a payload is `payload` repeated `times` times and not decoded here, a `value` may hold any bytes.",
     "refused: bytes that are no frame, and why. Their signatures fit where the bytes are long enough to have one.",
     "Written by `MESHCAST_WRITE_VECTORS=1 cargo test -p meshcast-proto vectors`. A change here is another protocol: raise the version.",
 ];
@@ -167,6 +167,7 @@ struct KeyVector {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ChainVector {
     name: String,
+    mesh: String,
     authority_seed: String,
     member_seed: String,
     boot_seed: String,
@@ -199,6 +200,8 @@ struct RecordVector {
     format: String,
     part: String,
     payload: String,
+    /// How often the payload is repeated: a fragment that is not the last is long.
+    times: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -221,6 +224,7 @@ impl RecordVector {
             format: format.into(),
             part: part.into(),
             payload: hex(payload),
+            times: 1,
         }
     }
 
@@ -238,7 +242,7 @@ impl RecordVector {
                 "last" => Part::Last,
                 other => panic!("no part: {other}"),
             },
-            payload: unhex(&self.payload).into(),
+            payload: unhex(&self.payload).repeat(self.times).into(),
         }
     }
 }
@@ -273,7 +277,11 @@ fn vectors() -> Vectors {
         all.mesh_keys.push(key);
     }
 
-    let of_mesh_key = mesh_key(&all.mesh_keys[0]).authority().secret_seed();
+    let of_mesh_key = blake3::derive_key(
+        "meshcast v1 authority key",
+        &unhex(&all.mesh_keys[0].entropy)[16..],
+    );
+    let mesh = unhex(&all.mesh_keys[0].mesh);
     let longest = "x".repeat(63);
     let max = u64::MAX;
     for (name, authority, [member, boot], node, region, times @ [_, _, _, _]) in [
@@ -305,6 +313,11 @@ fn vectors() -> Vectors {
         let [not_before, not_after, serial, issued_at] = times.map(decimal);
         let mut chain = ChainVector {
             name: name.into(),
+            mesh: hex(if name == "of a mesh key" {
+                &mesh
+            } else {
+                MESH.as_bytes()
+            }),
             authority_seed: hex(&authority),
             member_seed: hex(&[member; 32]),
             boot_seed: hex(&[boot; 32]),
@@ -326,20 +339,22 @@ fn vectors() -> Vectors {
 
     let whole = |payload: &[u8]| vec![RecordVector::new("value", "whole", payload)];
     let raw = |payload: &[u8]| vec![RecordVector::new("raw", "whole", payload)];
-    let [begin, middle, end] = [("first", "frag"), ("middle", "men"), ("last", "ted")]
-        .map(|(part, payload)| RecordVector::new("value", part, payload.as_bytes()));
-    let mixed = vec![
-        RecordVector::new("raw", "last", b"end of an earlier value"),
+    // One that goes on and is gone on with shows both flags; there is no short one.
+    let middle = RecordVector {
+        times: MAX_FRAGMENT_LEN / 4,
+        ..RecordVector::new("value", "middle", b"frag")
+    };
+    let end = vec![
+        RecordVector::new("value", "last", b"the end"),
         RecordVector::new("value", "whole", &[1, 2]),
-        RecordVector::new("raw", "first", b"beginning of a later one"),
     ];
     let (x255, sixteen) = ("x".repeat(255), (0..16).flat_map(|i| raw(&[i])).collect());
     let now = NOW.unix_millis();
     for (name, channel, first, posted_at, records) in [
         ("one record", "earth", 1, now, whole(&[0])),
         ("several records", "earth", 2, now, sixteen),
-        ("fragmented value", "earth", 18, now, vec![begin, middle, end]),
-        ("fragments of several values", "earth", 250, now, mixed),
+        ("fragment that goes on", "earth", 249, now, vec![middle]),
+        ("last fragment", "earth", 250, now, end),
         ("raw bytes", "bytes", 1, now, raw(&[0, 0xff, 0x80, 0x7f])),
         ("empty payload", "earth", 251, now, raw(b"")),
         ("empty channel name", "", 1, now, raw(b"x")),
@@ -362,7 +377,7 @@ fn vectors() -> Vectors {
             1 << 32,
             raw(b"x"),
         ),
-        ("last number", "earth", max, max, raw(b"x")),
+        ("last number", "earth", max - 1, max, raw(b"x")),
         ("payload of 300 bytes", "earth", 1, now, raw(&[0xaa; 300])),
     ] {
         all.push_frame(name, "issued", channel, [first, posted_at], records);
@@ -491,6 +506,30 @@ fn refused_frames() -> Vec<(&'static str, Vec<u8>)> {
             .signed(),
         ),
         (
+            "number without a next one",
+            ByHand {
+                first_seq: u64::MAX,
+                ..good()
+            }
+            .signed(),
+        ),
+        (
+            "fragment that goes on and is short",
+            ByHand {
+                records: vec![8 + 2, 0, 0, 0, 0],
+                ..good()
+            }
+            .signed(),
+        ),
+        (
+            "record of 2^29 - 1 bytes",
+            ByHand {
+                records: vec![0xff; 4],
+                ..good()
+            }
+            .signed(),
+        ),
+        (
             "no records",
             ByHand {
                 count: 0,
@@ -530,6 +569,7 @@ fn kind(error: &FrameError) -> &'static str {
         FrameError::Unreadable(_) => "unreadable",
         FrameError::Channel(_) => "channel",
         FrameError::Record(_) => "record",
+        FrameError::RecordsTooLong { .. } => "records too long",
         FrameError::Seq => "seq",
         FrameError::Count { .. } => "count",
     }
@@ -542,7 +582,7 @@ fn mesh_key(vector: &KeyVector) -> MeshKey {
 fn build_chain(vector: &ChainVector) -> Identity {
     let [authority, member, boot] = [&vector.authority_seed, &vector.member_seed, &vector.boot_seed]
         .map(|text| Keypair::from_seed(seed(text)));
-    let credential = Authority::new(authority).issue(&Credential {
+    let credential = Authority::new(mesh(&vector.mesh), authority).issue(&Credential {
         subject: member.public(),
         name: NodeName::new(&vector.node).expect("valid"),
         region: Region::new(&vector.region).expect("valid"),
@@ -550,7 +590,7 @@ fn build_chain(vector: &ChainVector) -> Identity {
         not_after: wall(&vector.not_after),
         serial: vector.serial.parse().expect("a number"),
     });
-    Identity::new(&credential, &member, boot, wall(&vector.issued_at))
+    Identity::new(&credential, &member, boot, wall(&vector.issued_at)).expect("its own credential")
 }
 
 fn build_frame(vectors: &Vectors, vector: &FrameVector) -> Frame {
@@ -564,6 +604,10 @@ fn build_frame(vectors: &Vectors, vector: &FrameVector) -> Frame {
         &section(&records),
     )
     .expect("fits")
+}
+
+fn mesh(text: &str) -> MeshId {
+    MeshId::new(unhex(text).try_into().expect("16 bytes"))
 }
 
 fn wall(text: &str) -> WallTime {

@@ -39,7 +39,7 @@ pub(super) fn simple(name: &str, key: u8, boot: u8) -> (Identity, Trust) {
 }
 
 pub(super) fn authority(number: u8) -> Authority {
-    Authority::new(Keypair::from_seed([number; 32]))
+    Authority::new(MESH, Keypair::from_seed([number; 32]))
 }
 
 /// A node of managed mode in [`MESH`], believing its own authority, with a new boot key.
@@ -56,7 +56,7 @@ pub(super) fn managed(authority_number: u8, valid: (WallTime, WallTime)) -> (Ide
     });
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).expect("random bytes");
-    let identity = Identity::new(&credential, &member, Keypair::from_seed(seed), NOW);
+    let identity = Identity::new(&credential, &member, Keypair::from_seed(seed), NOW).expect("its own credential");
     (identity, Trust::new(MESH, vec![authority.public()]))
 }
 

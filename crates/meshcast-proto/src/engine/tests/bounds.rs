@@ -1,0 +1,170 @@
+//! What one member costs the others when places or memory run out.
+
+use super::{
+    super::*,
+    at,
+    fixture::{FULL, channel, frame, peer, restarted, wholes},
+    listener::Listener,
+    range,
+};
+use crate::{delivery::GapReason, flow::UNFINISHED_TIMEOUT, record::Part};
+
+const LOST: Option<GapReason> = Some(GapReason::Lost);
+
+#[test]
+fn the_member_that_holds_the_most_gives_up_its_highest_frames() {
+    let one = wholes(peer(0), &channel(0), 3, 1).bytes().len();
+    let config = Config {
+        max_held_total_bytes: 4 * one,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    for who in [0, 1] {
+        listener.hear(who, wholes(peer(who), &channel(0), 1, 1));
+        listener.expect(who, &[(range(1, 1), None)]);
+    }
+    for (who, first) in [(0, 3), (0, 4), (0, 5), (1, 3), (1, 4), (0, 6)] {
+        listener.hear(who, wholes(peer(who), &channel(0), first, 1));
+        listener.audit();
+    }
+    assert_eq!(listener.engine.counters().frames_dropped, 2);
+    listener.run_until(at(2_000));
+    listener.expect(
+        0,
+        &[
+            (range(2, 2), LOST),
+            (range(3, 3), None),
+            (range(4, 4), None),
+            (range(5, 6), LOST),
+        ],
+    );
+    listener.expect(
+        1,
+        &[(range(2, 2), LOST), (range(3, 3), None), (range(4, 4), None)],
+    );
+}
+
+#[test]
+fn a_member_of_many_senders_gives_up_before_one_with_a_larger_window() {
+    let one = wholes(peer(0), &channel(0), 3, 1).bytes().len();
+    let config = Config {
+        max_held_total_bytes: 7 * one,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    for first in [1, 3, 4] {
+        listener.hear(0, wholes(peer(0), &channel(0), first, 1));
+    }
+    for n in 0..10 {
+        let boot = restarted(n);
+        for first in [1, 3] {
+            listener.hear_from(&boot, wholes(&boot, &channel(0), first, 1));
+            listener.audit();
+        }
+    }
+    assert!(listener.engine.counters().frames_dropped > 0);
+    listener.run_until(at(2_000));
+    listener.expect(
+        0,
+        &[
+            (range(1, 1), None),
+            (range(2, 2), LOST),
+            (range(3, 3), None),
+            (range(4, 4), None),
+        ],
+    );
+}
+
+#[test]
+fn a_half_finished_value_counts_and_is_given_up_when_nothing_else_is_left() {
+    let config = Config {
+        max_held_total_bytes: 2 * FULL.len(),
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    let part = |part| [(part, &FULL[..])];
+    listener.hear(0, frame(peer(0), &channel(0), 1, part(Part::First)));
+    listener.hear(0, frame(peer(0), &channel(0), 2, part(Part::Middle)));
+    listener.expect(0, &[]);
+    // One too many: the member that holds the most is the first.
+    listener.hear(1, frame(peer(1), &channel(0), 1, part(Part::First)));
+    listener.audit();
+    listener.expect(0, &[(range(1, 2), Some(GapReason::Incomplete))]);
+    listener.hear(0, wholes(peer(0), &channel(0), 3, 1));
+    listener.expect(0, &[(range(3, 3), None)]);
+    listener.run_until(Time::ZERO + UNFINISHED_TIMEOUT);
+    listener.expect(1, &[(range(1, 1), Some(GapReason::Incomplete))]);
+    assert!(listener.at_rest());
+}
+
+#[test]
+fn a_member_that_restarts_all_the_time_pushes_nobody_out() {
+    let config = Config {
+        max_flows: 8,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    for who in 0..6 {
+        listener.hear(who, wholes(peer(who), &channel(0), 1, 1));
+    }
+    for n in 0..50 {
+        listener.run_until(at(u64::from(n) + 1));
+        let boot = restarted(n);
+        listener.hear_from(&boot, wholes(&boot, &channel(0), 1, 1));
+        listener.audit();
+    }
+    let name = channel(0);
+    let known: Vec<Sender> = listener.engine.senders(&name).map(|(sender, _)| sender).collect();
+    for who in 0..6 {
+        assert!(known.contains(&peer(who).member.sender()), "{who}");
+    }
+    for n in [48, 49] {
+        assert!(known.contains(&restarted(n).member.sender()), "{n}");
+    }
+    assert_eq!(known.len(), 8);
+}
+
+#[test]
+fn a_forgotten_sender_goes_on_where_it_was() {
+    let config = Config {
+        max_flows: 1,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    let hear = |listener: &mut Listener, who, first| {
+        listener.hear(who, wholes(peer(who), &channel(0), first, 1));
+        listener.audit();
+    };
+    for first in [5, 6] {
+        hear(&mut listener, 0, first);
+    }
+    listener.run_until(at(1_000));
+    hear(&mut listener, 1, 1);
+    listener.expect(0, &[(range(5, 5), None), (range(6, 6), None)]);
+
+    // A late copy, then the next but one.
+    for first in [6, 8] {
+        hear(&mut listener, 0, first);
+    }
+    assert_eq!(listener.engine.counters().frames_duplicate, 1);
+    listener.run_until(at(3_000));
+    listener.expect(0, &[(range(7, 7), LOST), (range(8, 8), None)]);
+}
+
+#[test]
+fn a_channel_that_was_closed_remembers_no_sender() {
+    let config = Config {
+        max_flows: 1,
+        ..Config::default()
+    };
+    let mut listener = Listener::new(config, 1);
+    for who in [0, 1] {
+        listener.hear(who, wholes(peer(who), &channel(0), 1, 1));
+    }
+    listener.engine.handle_close(&channel(0));
+    assert_eq!(listener.engine.handle_open(&channel(0)), Ok(()));
+    listener.expect(0, &[(range(1, 1), None)]);
+    listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
+    listener.expect(0, &[(range(1, 1), None)]);
+    listener.audit();
+}

@@ -1,0 +1,40 @@
+//! For tests: do the books agree with the flows?
+
+use super::*;
+
+impl Flows {
+    pub(crate) fn audit(&self) {
+        let limits = &self.limits;
+        let (mut deadlines, mut places) = (BTreeSet::new(), BTreeSet::new());
+        let mut held = BTreeMap::new();
+        for (key, followed) in &self.flows {
+            let Followed { flow, heard, .. } = followed;
+            let subject = subject(&flow.member);
+            deadlines.extend(followed.deadline.map(|due| (due, key.clone())));
+            places.insert((subject, *heard, key.clone()));
+            assert_eq!(followed.held, flow.held_bytes());
+            if followed.held > 0 {
+                held.insert((subject, key.clone()), followed.held);
+            }
+            assert!(flow.window.held_bytes() <= limits.flow.max_held_bytes);
+            assert!(!self.past.marks.contains_key(key));
+        }
+        assert_eq!(deadlines, self.deadlines);
+        assert_eq!(places, self.roll.places());
+        assert_eq!(held, self.held.by_flow());
+        assert!(self.held.total() <= limits.max_held_bytes);
+        let marks = self.past.marks.iter();
+        let marks = marks.map(|(key, mark)| (mark.subject, mark.heard, key.clone()));
+        assert_eq!(marks.collect::<BTreeSet<_>>(), self.past.roll.places());
+    }
+
+    /// Nothing is held and nothing waited for.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.deadlines.is_empty() && self.held.total() == 0
+    }
+
+    /// Whether any flow is left on a channel.
+    pub(crate) fn has(&self, channel: &ChannelName) -> bool {
+        self.of(channel).next().is_some()
+    }
+}
