@@ -23,16 +23,13 @@ async fn pair() -> Result<(Node, Node)> {
     Ok((first, second))
 }
 
-/// Waits until a node knows that so many of its channels are open elsewhere too.
-async fn shared(node: &Node, channels: usize) -> Result<()> {
+/// Waits until a node knows of each of its channels, so many, that so many others have it open.
+async fn shared(node: &Node, channels: usize, others: usize) -> Result<()> {
     let counted = async {
         loop {
             let snapshot = node.inspect().await?;
-            let shared = snapshot
-                .channels
-                .iter()
-                .filter(|channel| !channel.subscribers.is_empty());
-            if shared.count() == channels {
+            let mut known = snapshot.channels.iter().map(|channel| channel.subscribers.len());
+            if known.len() == channels && known.all(|known| known == others) {
                 return anyhow::Ok(());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -60,7 +57,7 @@ async fn three_hundred_channels_deliver_each_its_own() -> Result<()> {
             .collect()
     };
     let (posting, hearing) = (open(&first)?, open(&second)?);
-    shared(&first, CHANNELS).await?;
+    shared(&first, CHANNELS, 1).await?;
     for (i, channel) in posting.iter().enumerate() {
         channel.post_message(&i)?;
         channel.post_message(&(i + CHANNELS))?;
@@ -82,7 +79,7 @@ async fn large_messages_back_to_back_all_arrive_in_order() -> Result<()> {
         second.channel::<String>("bulk")?,
     );
     let mut inbox = hearing.messages();
-    shared(&first, 1).await?;
+    shared(&first, 1, 1).await?;
     let poster = tokio::spawn(async move {
         let filling = "x".repeat(60_000);
         for i in 0..MESSAGES {
@@ -113,7 +110,7 @@ async fn a_message_larger_than_a_frame_arrives_whole() -> Result<()> {
         second.channel::<String>("bulk")?,
     );
     let mut inbox = hearing.messages();
-    shared(&first, 1).await?;
+    shared(&first, 1, 1).await?;
     let text: String = (0..100_000).map(|i| format!("{i} ")).collect();
     posting.post_message(&text)?;
     posting.post_message(&"after".to_owned())?;
@@ -130,7 +127,7 @@ async fn the_same_payload_twice_arrives_twice() -> Result<()> {
         second.channel::<String>("earth")?,
     );
     let mut inbox = hearing.messages();
-    shared(&first, 1).await?;
+    shared(&first, 1, 1).await?;
     for text in ["hello", "hello", "end"] {
         posting.post_message(&text.to_owned())?;
     }
@@ -149,7 +146,7 @@ async fn everybody_hears_a_post_but_the_object_that_posted() -> Result<()> {
     );
     let elsewhere = second.channel::<String>("earth")?;
     let (mut own, mut local, mut remote) = (posting.messages(), beside.messages(), elsewhere.messages());
-    shared(&first, 1).await?;
+    shared(&first, 1, 1).await?;
     posting.post_message(&"hello".to_owned())?;
     ensure!(next(&mut local).await? == "hello");
     ensure!(next(&mut remote).await? == "hello");
@@ -165,8 +162,8 @@ async fn both_directions_at_once_lose_nothing_and_keep_order() -> Result<()> {
     let (first, second) = pair().await?;
     let channels = [first.channel::<usize>("busy")?, second.channel::<usize>("busy")?];
     let inboxes = channels.each_ref().map(BroadcastChannel::messages);
-    shared(&first, 1).await?;
-    shared(&second, 1).await?;
+    shared(&first, 1, 1).await?;
+    shared(&second, 1, 1).await?;
     let posters = channels.map(|channel| {
         tokio::spawn(async move {
             for i in 0..MESSAGES {
@@ -200,7 +197,7 @@ async fn three_nodes_in_a_row_hear_each_other() -> Result<()> {
     let channels = nodes.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let mut inboxes: Vec<_> = channels.iter().map(BroadcastChannel::messages).collect();
     for node in &nodes {
-        shared(node, 1).await?;
+        shared(node, 1, 2).await?;
     }
     for (i, channel) in channels.iter().enumerate() {
         channel.post_message(&i.to_string())?;
@@ -210,5 +207,20 @@ async fn three_nodes_in_a_row_hear_each_other() -> Result<()> {
         let others = (0..3).filter(|other| *other != i).map(|other| other.to_string());
         ensure!(heard == others.collect());
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs repair between peers"]
+async fn what_was_posted_before_they_met_arrives_when_they_meet() -> Result<()> {
+    let (first, second) = pair().await?;
+    let (posting, hearing) = (
+        first.channel::<String>("earth")?,
+        second.channel::<String>("earth")?,
+    );
+    let mut inbox = hearing.messages();
+    // Nothing is waited for: the nodes may not know each other yet.
+    posting.post_message(&"early".to_owned())?;
+    ensure!(next(&mut inbox).await? == "early");
     Ok(())
 }
