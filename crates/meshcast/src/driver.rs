@@ -74,6 +74,11 @@ pub(crate) struct Driver {
     /// When a frame was last given to gossip.
     last_publish: Option<Time>,
     next_check: Time,
+    /// How many invalid messages there were when forgers were last looked for.
+    invalid_seen: u64,
+    /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits for a driver
+    /// that is no more.
+    _ends_channels: EndsChannels,
 }
 
 /// A channel that gossip is subscribed to.
@@ -108,6 +113,8 @@ impl Driver {
             counters: Counters::default(),
             last_publish: None,
             next_check: parts.clock.now(),
+            invalid_seen: 0,
+            _ends_channels: EndsChannels(Arc::clone(&parts.registry)),
             parts,
         }
     }
@@ -115,8 +122,6 @@ impl Driver {
     /// Drives the node until it is told to stop or all its handles are gone.
     pub(crate) async fn run(mut self) {
         let registry = Arc::clone(&self.parts.registry);
-        // Also if the runtime is shut down or the driver panics: nobody waits for a driver that is gone.
-        let _ends_channels = EndsChannels(Arc::clone(&registry));
         for event in std::mem::take(&mut self.parts.early) {
             self.handle_event(event);
         }
@@ -337,8 +342,12 @@ impl Driver {
         if self.next_check <= now {
             self.next_check = now + CHECK_INTERVAL;
             self.drop_vacant_channels(now);
-            self.cut_forgers();
             self.expire_pings(now);
+        }
+        // At once: scores recover by the second, and a burst would be forgiven before the next check.
+        let invalid = self.parts.verifier.invalid();
+        if std::mem::replace(&mut self.invalid_seen, invalid) != invalid {
+            self.cut_forgers();
         }
     }
 
@@ -413,3 +422,6 @@ impl Drop for EndsChannels {
         self.0.stop();
     }
 }
+
+#[cfg(test)]
+mod tests;
