@@ -8,35 +8,25 @@ use meshcast::{MeshKey, Node};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let key: MeshKey = MeshKey::from_entropy([7; 48]); // `meshcast key new` makes a secret one
-    let loopback = || "/ip4/127.0.0.1/tcp/0".parse();
-    let frankfurt = Node::builder()
-        .region("fra")
-        .key(key.clone())
-        .listen(loopback()?)
-        .spawn()
-        .await?;
-    let seed = frankfurt.inspect().await?.node.listen_addresses.remove(0);
-    let tokyo = Node::builder()
-        .region("nrt")
-        .key(key)
-        .listen(loopback()?)
-        .seed(seed)
-        .spawn()
-        .await?;
+    // Members share a secret. A service finds it in MESHCAST_KEY; these two live and die with a new one.
+    let mut entropy = [0; 48];
+    getrandom::fill(&mut entropy)?;
+    let key = MeshKey::from_entropy(entropy);
+    let member = |region| {
+        let builder = Node::builder().region(region).key(key.clone());
+        anyhow::Ok(builder.listen("/ip4/127.0.0.1/tcp/0".parse()?))
+    };
 
+    let frankfurt = member("fra")?.spawn().await?;
+    let seeds = frankfurt.inspect().await?.node.listen_addresses;
     let mut inbox = frankfurt.channel::<String>("earth")?.messages();
+
+    let tokyo = member("nrt")?.seeds(seeds).spawn().await?;
     let earth = tokyo.channel::<String>("earth")?;
     tokyo.ready().await?;
     earth.post_message(&"hello".to_owned())?;
 
     let message = inbox.recv().await.expect("the node runs")?;
-    println!(
-        "{} heard {:?} from {} in {}",
-        frankfurt.name(),
-        message.data,
-        message.name(),
-        message.region()
-    );
+    println!("{} heard {message:?}", frankfurt.name());
     Ok(())
 }

@@ -1,1 +1,1 @@
-//! placeholder
+//! See `mesh/main.rs`.

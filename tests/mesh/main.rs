@@ -1,1 +1,11 @@
-fn main() {}
+//! What crosses crates and processes: real programs, real sockets.
+//!
+//! No test sleeps to be in step with a process; each polls what it can see, up to a bound that is far from
+//! what it takes on a busy machine.
+
+mod channels;
+mod cli;
+mod earth;
+mod harness;
+mod restart;
+mod strangers;

@@ -1,6 +1,10 @@
 //! From a description to a running node.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
@@ -123,7 +127,8 @@ impl NodeBuilder {
                     Some(key) => key,
                     None => MeshKey::from_entropy(entropy()?),
                 };
-                let (name, region) = (self.find_name()?, self.find_region()?);
+                let region = self.find_region(|name| std::env::var(name).ok())?;
+                let name = self.find_name(&region)?;
                 let identity = Identity::from_mesh_key(&key, name, region, entropy()?, wall_time());
                 (identity, Trust::from(&key), keyed)
             }
@@ -139,6 +144,9 @@ impl NodeBuilder {
             .find(|address| !is_loopback(address));
         if let (false, Some(address)) = (keyed, stranger) {
             return Err(SpawnError::NoKey(address.clone()));
+        }
+        for address in &self.seeds {
+            check_seed(address)?;
         }
         let seed = u64::from_le_bytes(entropy()?);
         let (limits, admin) = (self.limits, self.admin);
@@ -170,17 +178,26 @@ impl NodeBuilder {
             .map_err(|source| SpawnError::Key { origin, source })
     }
 
-    fn find_region(&self) -> Result<Region, SpawnError> {
-        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    /// `variable` looks up an environment variable.
+    fn find_region(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Region, SpawnError> {
+        let set = |name: &&str| variable(name).filter(|value| !value.is_empty());
         let from_environment = || REGION_VARIABLES.iter().find_map(set);
         let region = self.region.clone().or_else(from_environment);
         Region::new(region.as_deref().unwrap_or("local")).map_err(SpawnError::Region)
     }
 
-    fn find_name(&self) -> Result<NodeName, SpawnError> {
+    fn find_name(&self, region: &Region) -> Result<NodeName, SpawnError> {
         let name = match &self.name {
             Some(name) => name.clone(),
-            None => format!("{}-{:04x}", self.find_region()?, u16::from_le_bytes(entropy()?)),
+            None => {
+                let region = region.to_string();
+                // A name is no longer than a region may be, and some of it is the number.
+                let kept = region
+                    .char_indices()
+                    .take_while(|(at, c)| at + c.len_utf8() <= REGION_IN_NAME);
+                let region: String = kept.map(|(_, c)| c).collect();
+                format!("{region}-{:04x}", u16::from_le_bytes(entropy()?))
+            }
         };
         NodeName::new(&name).map_err(SpawnError::Name)
     }
@@ -204,10 +221,12 @@ fn read_key_file(path: &Path) -> Result<String, SpawnError> {
         path: path.to_owned(),
         source,
     };
+    let mut file = File::open(path).map_err(error)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).map_err(error)?.permissions().mode() & 0o777;
+        // Of the opened file: the path may lead elsewhere by now.
+        let mode = file.metadata().map_err(error)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(SpawnError::KeyFileMode {
                 path: path.to_owned(),
@@ -215,7 +234,24 @@ fn read_key_file(path: &Path) -> Result<String, SpawnError> {
             });
         }
     }
-    std::fs::read_to_string(path).map_err(error)
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(error)?;
+    Ok(text)
+}
+
+/// Whether a seed is something this node can dial: TCP at an IP address or a name.
+fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
+    use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, P2p, Tcp};
+    let parts: Vec<_> = address.iter().collect();
+    match parts[..] {
+        [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(port)] if port != 0 => Ok(()),
+        [.., P2p(_)] => Err("a process has a new peer id at every start, so a seed must not name one"),
+        _ => Err("a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001"),
+    }
+    .map_err(|reason| SpawnError::Seed {
+        address: address.clone(),
+        reason: reason.to_owned(),
+    })
 }
 
 fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
@@ -226,3 +262,9 @@ fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
 
 /// Where hosting platforms name the region, ours first.
 const REGION_VARIABLES: [&str; 4] = ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];
+
+/// What a default name has of the region, so that both fit.
+const REGION_IN_NAME: usize = 58;
+
+#[cfg(test)]
+mod tests;

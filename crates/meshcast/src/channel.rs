@@ -63,6 +63,10 @@ impl<T: Payload> BroadcastChannel<T> {
     /// [`PostError`]; nothing was posted. On [`PostError::Full`] try again later, or use
     /// [`Self::post_message_wait`].
     pub fn post_message(&self, message: &T) -> Result<(), PostError> {
+        // First: what cannot be encoded is no other error on a closed channel.
+        if self.object.is_closed() {
+            return Err(PostError::Closed);
+        }
         encode(message, |format, value| self.object.post(format, value))?
     }
 
@@ -87,7 +91,8 @@ impl<T: Payload> BroadcastChannel<T> {
     /// The messages that arrive, as a stream.
     ///
     /// The first stream (or handler) of an object begins with what arrived since the object was made; a
-    /// further one begins now.
+    /// further one begins now. For an object that nobody reads from, a quarter of
+    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is kept; what it lost is told first.
     pub fn messages(&self) -> Messages<T> {
         Messages::new(Arc::clone(&self.object))
     }
@@ -171,6 +176,7 @@ impl<T: Payload> Object<T> {
     fn close(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
             self.hub.close_object(self.id);
+            self.handlers.clear();
         }
     }
 }
@@ -180,3 +186,8 @@ impl<T: Payload> Drop for Object<T> {
         self.close();
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

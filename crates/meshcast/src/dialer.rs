@@ -5,7 +5,7 @@
 //! come back to it in step.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
@@ -20,7 +20,8 @@ pub(crate) struct Dialer {
     rng: StdRng,
     seeds: Vec<Seed>,
     members: BTreeMap<PeerId, Member>,
-    connected: BTreeSet<PeerId>,
+    /// Who is connected, and since when.
+    connected: BTreeMap<PeerId, Time>,
     outputs: VecDeque<Dial>,
 }
 
@@ -30,10 +31,19 @@ struct Seed {
     given: Multiaddr,
     /// Its addresses; just itself without a DNS name.
     targets: BTreeMap<Multiaddr, Target>,
-    /// When to look its DNS name up again.
-    lookup: Option<Retry>,
-    /// Whether every address was tried, or the name does not resolve.
+    /// The state of its DNS name, if it has one.
+    lookup: Option<Lookup>,
+    /// Whether every address was tried once, or the name does not resolve.
     tried: bool,
+}
+
+/// Looking up a DNS name, one look-up at a time.
+#[derive(Debug, Clone, Copy)]
+enum Lookup {
+    /// To be looked up then.
+    Due(Time),
+    /// Under way. By then the name counts as one that does not resolve, for whoever waits for that.
+    Running(Time),
 }
 
 /// A member that another member told of.
@@ -50,6 +60,8 @@ struct Member {
 struct Target {
     state: State,
     retry: Retry,
+    /// Whether the outcome of a dial is known.
+    tried: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +106,7 @@ impl Dialer {
             rng: StdRng::seed_from_u64(seed),
             seeds,
             members: BTreeMap::new(),
-            connected: BTreeSet::new(),
+            connected: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -107,11 +119,13 @@ impl Dialer {
             .enumerate()
             .map(|(id, seed)| (SeedId(id), seed))
         {
-            if let Some(lookup) = &mut seed.lookup
-                && lookup.due <= now
-            {
-                lookup.due = now + LOOKUP_INTERVAL;
-                self.outputs.push_back(Dial::Resolve(id, seed.given.clone()));
+            match seed.lookup {
+                Some(Lookup::Due(due)) if due <= now => {
+                    seed.lookup = Some(Lookup::Running(now + LOOKUP_PATIENCE));
+                    self.outputs.push_back(Dial::Resolve(id, seed.given.clone()));
+                }
+                Some(Lookup::Running(until)) if until <= now => seed.tried = true,
+                _ => {}
             }
             for (address, target) in &mut seed.targets {
                 if target.is_due(now) {
@@ -121,10 +135,10 @@ impl Dialer {
             }
         }
         self.members.retain(|peer, member| {
-            self.connected.contains(peer) || now.saturating_since(member.seen) < FORGET_MEMBER
+            self.connected.contains_key(peer) || now.saturating_since(member.seen) < FORGET_MEMBER
         });
         for (peer, member) in &mut self.members {
-            if member.target.is_due(now) && !self.connected.contains(peer) {
+            if member.target.is_due(now) && !self.connected.contains_key(peer) {
                 member.target.state = State::Dialling;
                 self.outputs
                     .push_back(Dial::Member(*peer, member.addresses.clone()));
@@ -137,15 +151,17 @@ impl Dialer {
         let Some(seed) = self.seeds.get_mut(seed.0) else {
             return;
         };
+        seed.lookup = Some(Lookup::Due(now + LOOKUP_INTERVAL));
         // An answer replaces the one before, but a failed look-up does not forget what is still dialled.
-        if addresses.is_empty() {
-            seed.tried = true;
-            return;
+        if !addresses.is_empty() {
+            seed.targets.retain(|address, _| addresses.contains(address));
+            for address in addresses {
+                if seed.targets.len() < MAX_TARGETS {
+                    seed.targets.entry(address).or_insert_with(|| Target::new(now));
+                }
+            }
         }
-        seed.targets.retain(|address, _| addresses.contains(address));
-        for address in addresses.into_iter().take(MAX_ADDRESSES) {
-            seed.targets.entry(address).or_insert_with(|| Target::new(now));
-        }
+        seed.update_tried();
     }
 
     /// The dial of a seed's address led to this peer.
@@ -157,6 +173,7 @@ impl Dialer {
     pub(crate) fn handle_seed_is_us(&mut self, seed: SeedId, address: &Multiaddr, now: Time) {
         self.conclude(seed, address, |target, _| {
             target.state = State::Ourselves;
+            target.retry.failures = 0;
             target.retry.due = now + RETRY_OURSELVES;
         });
     }
@@ -177,7 +194,7 @@ impl Dialer {
 
     /// A peer is connected, whoever dialled.
     pub(crate) fn handle_connected(&mut self, peer: PeerId, now: Time) {
-        self.connected.insert(peer);
+        self.connected.insert(peer, now);
         if let Some(member) = self.members.get_mut(&peer) {
             member.seen = now;
             member.target.state = State::Reaches(peer);
@@ -186,15 +203,18 @@ impl Dialer {
 
     /// The last connection to a peer is gone.
     pub(crate) fn handle_disconnected(&mut self, peer: PeerId, now: Time) {
-        self.connected.remove(&peer);
+        let since = self.connected.remove(&peer).unwrap_or(now);
+        // Whoever lets us in and throws us out at once is no better than who does not answer.
+        let lasted = now.saturating_since(since) >= LASTING;
         let first = self.first_wait(&peer);
         let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
         for target in seeds.filter(|target| target.state == State::Reaches(peer)) {
-            *target = Target::new(now + jitter(&mut self.rng, BASE_WAIT));
+            target.lose(&mut self.rng, lasted, now);
         }
         if let Some(member) = self.members.get_mut(&peer) {
             member.seen = now;
-            member.target = Target::new(now + first + jitter(&mut self.rng, BASE_WAIT));
+            member.target.lose(&mut self.rng, lasted, now);
+            member.target.retry.due = member.target.retry.due + first;
         }
     }
 
@@ -204,15 +224,23 @@ impl Dialer {
             return;
         }
         addresses.truncate(MAX_ADDRESSES);
+        let first = self.first_wait(&peer);
         if let Some(known) = self.members.get_mut(&peer) {
-            known.addresses = addresses;
+            known.seen = now;
+            if known.addresses != addresses {
+                known.addresses = addresses;
+                // What was learned by dialling was about other addresses.
+                if known.target.state == State::Waiting {
+                    known.target = Target::new(now + first);
+                }
+            }
             return;
         }
         if self.members.len() >= MAX_MEMBERS {
             return;
         }
-        let mut target = Target::new(now + self.first_wait(&peer));
-        if self.connected.contains(&peer) {
+        let mut target = Target::new(now + first);
+        if self.connected.contains_key(&peer) {
             target.state = State::Reaches(peer);
         }
         self.members.insert(
@@ -232,10 +260,10 @@ impl Dialer {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let lookups = self
-            .seeds
-            .iter()
-            .filter_map(|seed| seed.lookup.as_ref().map(|retry| retry.due));
+        let lookups = self.seeds.iter().filter_map(|seed| match seed.lookup? {
+            Lookup::Due(due) => Some(due),
+            Lookup::Running(until) => (!seed.tried).then_some(until),
+        });
         let seeds = self
             .seeds
             .iter()
@@ -244,11 +272,12 @@ impl Dialer {
         let members = self
             .members
             .iter()
-            .filter(|(peer, _)| !self.connected.contains(peer));
-        lookups
-            .chain(seeds)
-            .chain(members.filter_map(|(_, member)| member.target.due()))
-            .min()
+            .filter(|(peer, _)| !self.connected.contains_key(peer));
+        let members = members.flat_map(|(_, member)| {
+            let forgotten = member.seen + FORGET_MEMBER;
+            [Some(forgotten), member.target.due()].into_iter().flatten()
+        });
+        lookups.chain(seeds).chain(members).min()
     }
 
     /// Whether every seed was tried once.
@@ -277,11 +306,9 @@ impl Dialer {
         };
         if let Some(target) = seed.targets.get_mut(address) {
             outcome(target, &mut self.rng);
+            target.tried = true;
         }
-        seed.tried |= seed
-            .targets
-            .values()
-            .all(|target| target.state != State::Dialling);
+        seed.update_tried();
     }
 }
 
@@ -301,12 +328,14 @@ impl Seed {
         Self {
             given,
             targets,
-            lookup: named.then_some(Retry {
-                due: now,
-                failures: 0,
-            }),
+            lookup: named.then_some(Lookup::Due(now)),
             tried: false,
         }
+    }
+
+    /// To be called when a target was tried, or the name looked up.
+    fn update_tried(&mut self) {
+        self.tried |= self.targets.values().all(|target| target.tried);
     }
 }
 
@@ -315,7 +344,16 @@ impl Target {
         Self {
             state: State::Waiting,
             retry: Retry { due, failures: 0 },
+            tried: false,
         }
+    }
+
+    /// The connection it led to is gone.
+    fn lose(&mut self, rng: &mut StdRng, lasted: bool, now: Time) {
+        if lasted {
+            self.retry.failures = 0;
+        }
+        self.fail(rng, now);
     }
 
     fn due(&self) -> Option<Time> {
@@ -332,7 +370,7 @@ impl Target {
             .min(LONGEST_WAIT);
         self.state = State::Waiting;
         self.retry.due = now + SHORTEST_WAIT + jitter(rng, longest);
-        self.retry.failures += 1;
+        self.retry.failures = self.retry.failures.saturating_add(1);
     }
 }
 
@@ -350,11 +388,20 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const HEAD_START: Duration = Duration::from_secs(2);
 /// DNS names are looked up this often: a fleet changes its addresses without telling.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a look-up is waited for before its seed counts as tried: as long as the dial of an address.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that held for this long was a success, whatever ended it.
+const LASTING: Duration = Duration::from_secs(10);
 /// An address that leads to ourselves is tried again after this: it may be given to another machine.
 const RETRY_OURSELVES: Duration = Duration::from_secs(60);
 /// A member that was not reached for this long is gone: as long as messages are kept for it.
 const FORGET_MEMBER: Duration = Duration::from_secs(600);
 /// Members remembered, connected or not, at about 500 bytes each.
 const MAX_MEMBERS: usize = 4096;
-/// Addresses tried for one member or name.
+/// Addresses tried for one member.
 pub(crate) const MAX_ADDRESSES: usize = 16;
+/// Addresses dialled for one name: each is an instance of its own.
+const MAX_TARGETS: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 //! peers into bounded queues, and what does not fit is counted and told.
 
 mod connections;
+mod readiness;
 mod snapshot;
+mod stop;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -49,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
+    /// What the swarm reported before the driver had it.
+    pub(crate) early: Vec<SwarmEvent<BehaviourEvent>>,
 }
 
 /// The driver; [`Self::run`] is the task.
@@ -70,6 +74,11 @@ pub(crate) struct Driver {
     /// When a frame was last given to gossip.
     last_publish: Option<Time>,
     next_check: Time,
+    /// How many invalid messages there were when forgers were last looked for.
+    invalid_seen: u64,
+    /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits for a driver
+    /// that is no more.
+    _ends_channels: EndsChannels,
 }
 
 /// A channel that gossip is subscribed to.
@@ -104,6 +113,8 @@ impl Driver {
             counters: Counters::default(),
             last_publish: None,
             next_check: parts.clock.now(),
+            invalid_seen: 0,
+            _ends_channels: EndsChannels(Arc::clone(&parts.registry)),
             parts,
         }
     }
@@ -111,6 +122,9 @@ impl Driver {
     /// Drives the node until it is told to stop or all its handles are gone.
     pub(crate) async fn run(mut self) {
         let registry = Arc::clone(&self.parts.registry);
+        for event in std::mem::take(&mut self.parts.early) {
+            self.handle_event(event);
+        }
         loop {
             self.follow_registry();
             self.handle_timeouts();
@@ -166,6 +180,7 @@ impl Driver {
                 self.post(&hub, section);
             }
         }
+        self.parts.registry.ring_if_ready();
     }
 
     fn follow_hub(&mut self, hub: Arc<Hub>) {
@@ -327,8 +342,12 @@ impl Driver {
         if self.next_check <= now {
             self.next_check = now + CHECK_INTERVAL;
             self.drop_vacant_channels(now);
-            self.cut_forgers();
             self.expire_pings(now);
+        }
+        // At once: scores recover by the second, and a burst would be forgiven before the next check.
+        let invalid = self.parts.verifier.invalid();
+        if std::mem::replace(&mut self.invalid_seen, invalid) != invalid {
+            self.cut_forgers();
         }
     }
 
@@ -367,29 +386,6 @@ impl Driver {
         }
     }
 
-    /// Sends what is queued, gives it a moment to leave, and lets go of everything.
-    async fn wind_down(mut self) {
-        let registry = Arc::clone(&self.parts.registry);
-        registry.refuse();
-        while registry.has_ready() {
-            self.follow_registry();
-            self.handle_ready_events();
-        }
-        registry.stop();
-        let now = self.parts.clock.now();
-        if self
-            .last_publish
-            .is_some_and(|last| now.saturating_since(last) < FLUSH)
-        {
-            let deadline = self.parts.clock.instant(now + FLUSH);
-            while let Ok(event) = tokio::time::timeout_at(deadline, self.parts.swarm.select_next_some()).await
-            {
-                self.handle_event(event);
-            }
-        }
-        tracing::info!("stopped");
-    }
-
     fn handle_command(&mut self, command: Command) {
         // An answer that nobody waits for any more is dropped.
         match command {
@@ -398,37 +394,6 @@ impl Driver {
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
             Command::Shutdown => {}
         }
-    }
-
-    fn check_ready(&mut self) {
-        self.awaiting_ready.retain(|answer| !answer.is_closed());
-        if !self.awaiting_ready.is_empty() && self.is_ready() {
-            self.awaiting_ready
-                .drain(..)
-                .for_each(|answer| _ = answer.send(()));
-        }
-    }
-
-    /// Listening is done before the driver starts. What remains: the seeds were tried, everybody connected
-    /// has announced its channels (or has had the time to), and gossip has a link on every shared channel.
-    fn is_ready(&self) -> bool {
-        let now = self.parts.clock.now();
-        let gossip = &self.parts.swarm.behaviour().gossip;
-        let announced: HashMap<PeerId, Vec<_>> =
-            gossip.all_peers().map(|(peer, topics)| (*peer, topics)).collect();
-        let heard = |peer: &PeerId| announced.get(peer).is_some_and(|topics| !topics.is_empty());
-        let all_heard = self
-            .peers
-            .iter()
-            .all(|(id, peer)| heard(id) || peer.since + ANNOUNCEMENT <= now);
-        let meshed = |topic: &IdentTopic| {
-            let hash = topic.hash();
-            let shared = announced.values().flatten().any(|announced| **announced == hash);
-            !shared || gossip.mesh_peers(&hash).next().is_some()
-        };
-        self.parts.dialer.seeds_tried()
-            && all_heard
-            && self.channels.values().all(|channel| meshed(&channel.topic))
     }
 
     fn emit(&self, event: NodeEvent) {
@@ -446,11 +411,17 @@ const EVENTS_A_TURN: usize = 64;
 /// For how long a channel that was closed stays subscribed.
 const LINGER: Duration = Duration::from_secs(120);
 
-/// For how long a node that stops gives its last frames to leave.
-const FLUSH: Duration = Duration::from_millis(250);
-
 /// How often what has no deadline of its own is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a connected peer that announces no channel is waited for: it may have none.
-const ANNOUNCEMENT: Duration = Duration::from_millis(500);
+/// Ends all channels when dropped.
+struct EndsChannels(Arc<Registry>);
+
+impl Drop for EndsChannels {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,71 @@
 //! BroadcastChannel for a fleet.
+//!
+//! What one process posts on a channel, every other process of the mesh gets, wherever it runs: in the
+//! sender's order, each message once, or with the exact numbers of what it will not get. The processes talk to
+//! each other directly; there is no server between them.
+//!
+//! # Quick start
+//!
+//! Two nodes, here in one process. On several machines each has the same key (`MESHCAST_KEY`, made once by
+//! `meshcast key new`), listens on an address the others can reach, and has one of them as a seed.
+//!
+//! ```
+//! use meshcast::{MeshKey, Node, RecvError};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! struct Price {
+//!     symbol: String,
+//!     cents: u64,
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = MeshKey::from_entropy([7; 48]); // for an example; take random bytes
+//! let frankfurt = Node::builder()
+//!     .region("fra")
+//!     .key(key.clone())
+//!     .listen("/ip4/127.0.0.1/tcp/0".parse()?)
+//!     .spawn()
+//!     .await?;
+//! let seed = frankfurt.inspect().await?.node.listen_addresses.remove(0);
+//! let tokyo = Node::builder()
+//!     .region("nrt")
+//!     .key(key)
+//!     .listen("/ip4/127.0.0.1/tcp/0".parse()?)
+//!     .seed(seed)
+//!     .spawn()
+//!     .await?;
+//!
+//! let mut inbox = frankfurt.channel::<Price>("prices")?.messages();
+//! let prices = tokyo.channel::<Price>("prices")?;
+//! tokyo.ready().await?; // connected, and part of every channel that others have open
+//! prices.post_message(&Price { symbol: "ACME".into(), cents: 4200 })?;
+//!
+//! match inbox.recv().await {
+//!     Some(Ok(message)) => {
+//!         assert_eq!(message.data.cents, 4200);
+//!         assert_eq!((message.region().as_str(), message.seq()), ("nrt", 1));
+//!     }
+//!     Some(Err(RecvError::Gap(gap))) => println!("missed {:?} of {}", gap.missed(), gap.name()),
+//!     Some(Err(error)) => println!("not a price: {error}"),
+//!     None => println!("the node has stopped"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
+//! * [`Node`] and its [builder](NodeBuilder): a member of the mesh; [`Limits`] are what it may use,
+//!   [`Events`] and [`Snapshot`] how it is.
+//! * [`BroadcastChannel`]: posting, [`Messages`] as a stream, or handlers kept by a [`Subscription`].
+//! * [`Payload`]: what a channel carries. Any serde type, [`Bytes`] as they are, or the dynamic [`Value`],
+//!   which holds what the structured clone of the web does.
+//! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is [no `T`](Undecodable).
+//! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
+//!
+//! What is promised, what is not yet there, and every limit: README. How it works and why: ARCHITECTURE.
 
 pub mod admin;
 mod behaviour;
@@ -39,3 +106,8 @@ pub use limits::Limits;
 pub use message::{Gap, GapReason, Message, RecvError, Undecodable};
 pub use node::Node;
 pub(crate) use node::WeakNode;
+
+/// The examples of the README are compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

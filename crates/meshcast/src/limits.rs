@@ -13,7 +13,8 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// What may wait in one channel for its slowest reader in this process. 8 MiB.
     pub unread_bytes: usize,
-    /// How many channels may be open at once. 16,000: peers accept announcements of 16,384.
+    /// How many channels may be open at once, those closed in the last two minutes included. 16,000: peers
+    /// accept announcements of 16,384.
     pub max_channels: usize,
     /// What is kept of all channels for other members, in bytes. 64 MiB.
     pub history_bytes: usize,

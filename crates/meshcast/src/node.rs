@@ -164,3 +164,8 @@ impl WeakNode {
         self.0.upgrade().map(|shared| Node { shared })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -130,8 +130,8 @@ impl Peers {
             .peers
             .iter_mut()
             .flat_map(|(id, peer)| peer.surplus(me < *id));
-        let due = surplus.filter(|connection| connection.since + KEEP_SURPLUS <= now);
-        due.map(|connection| {
+        let due = surplus.filter(|(_, doubled)| *doubled + KEEP_SURPLUS <= now);
+        due.map(|(connection, _)| {
             connection.closing = true;
             connection.id
         })
@@ -145,7 +145,7 @@ impl Peers {
             .peers
             .iter_mut()
             .flat_map(|(id, peer)| peer.surplus(me < *id));
-        surplus.map(|connection| connection.since + KEEP_SURPLUS).min()
+        surplus.map(|(_, doubled)| doubled + KEEP_SURPLUS).min()
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {
@@ -170,9 +170,9 @@ impl Peer {
             .any(|connection| is_loopback(&connection.remote))
     }
 
-    /// The connections that are to be closed and are not yet. `mine_stay` if those that this node dialled are
-    /// preferred.
-    fn surplus(&mut self, mine_stay: bool) -> impl Iterator<Item = &mut Connection> {
+    /// The connections that are to be closed and are not yet, each with the time since when it doubles
+    /// another. `mine_stay` if those that this node dialled are preferred.
+    fn surplus(&mut self, mine_stay: bool) -> impl Iterator<Item = (&mut Connection, Time)> {
         let preferred = if mine_stay {
             Direction::Outbound
         } else {
@@ -186,10 +186,15 @@ impl Peer {
             Some(oldest) => oldest,
             None => &self.connections[0],
         };
-        let (kept, direction) = (stays.id, stays.direction);
-        self.connections.iter_mut().filter(move |connection| {
+        let (kept, direction, since) = (stays.id, stays.direction, stays.since);
+        let surplus = self.connections.iter_mut().filter(move |connection| {
             let ours_to_close = connection.direction == Direction::Outbound && connection.id != kept;
             !connection.closing && (connection.direction != direction || ours_to_close)
+        });
+        // An old connection that a new one replaces may still have something on its way as well.
+        surplus.map(move |connection| {
+            let doubled = connection.since.max(since);
+            (connection, doubled)
         })
     }
 }
@@ -209,3 +214,6 @@ const KEEP_SURPLUS: Duration = Duration::from_secs(3);
 
 /// Unanswered pings after which a connection is closed: one may be lost to a pause.
 const UNANSWERED_PINGS: u32 = 2;
+
+#[cfg(test)]
+mod tests;

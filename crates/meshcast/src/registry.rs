@@ -69,6 +69,8 @@ impl Registry {
             let object = object(Arc::clone(&hub));
             if first {
                 inner.changed.push(hub);
+                drop(inner);
+                self.bell.notify_one();
             }
             return Ok(object);
         }
@@ -92,13 +94,22 @@ impl Registry {
 
     /// A hub got something to send.
     pub(crate) fn ready(&self, hub: &Arc<Hub>) {
-        self.lock().ready.push_back(Arc::clone(hub));
+        let mut inner = self.lock();
+        // Once the node stops, the driver goes through all hubs.
+        if !inner.stopped {
+            inner.ready.push_back(Arc::clone(hub));
+        }
+        drop(inner);
         self.bell.notify_one();
     }
 
     /// A hub lost its last object.
     pub(crate) fn changed(&self, hub: &Arc<Hub>) {
-        self.lock().changed.push(Arc::clone(hub));
+        let mut inner = self.lock();
+        if !inner.stopped {
+            inner.changed.push(Arc::clone(hub));
+        }
+        drop(inner);
         self.bell.notify_one();
     }
 
@@ -117,24 +128,31 @@ impl Registry {
         std::mem::take(&mut self.lock().changed)
     }
 
-    /// Forgets a hub if it still has no object. `true` if it did.
+    /// Forgets a hub if it still has no object. `true` if there is none of that name afterwards.
     pub(crate) fn remove_vacant(&self, name: &ChannelName) -> bool {
         let mut inner = self.lock();
-        let vacant = inner.hubs.get(name).is_some_and(|hub| hub.objects() == 0);
+        let vacant = inner.hubs.get(name).is_none_or(|hub| hub.objects() == 0);
         if vacant {
             inner.hubs.remove(name);
         }
         vacant
     }
 
-    /// Nothing is opened any more; what is open may be drained.
-    pub(crate) fn refuse(&self) {
-        self.lock().stopped = true;
+    /// Rings the bell if something was left to send: a bell that rang often is heard once.
+    pub(crate) fn ring_if_ready(&self) {
+        if !self.lock().ready.is_empty() {
+            self.bell.notify_one();
+        }
     }
 
-    /// Whether some hub has something to send.
-    pub(crate) fn has_ready(&self) -> bool {
-        !self.lock().ready.is_empty()
+    /// Nothing is opened or posted any more. Returns the hubs, whose outboxes do not fill again.
+    pub(crate) fn refuse(&self) -> Vec<Arc<Hub>> {
+        let mut inner = self.lock();
+        inner.stopped = true;
+        let hubs: Vec<_> = inner.hubs.values().cloned().collect();
+        drop(inner);
+        hubs.iter().for_each(|hub| hub.refuse());
+        hubs
     }
 
     /// The node has stopped: nothing is opened or posted any more, streams end.
@@ -142,9 +160,12 @@ impl Registry {
         let mut inner = self.lock();
         inner.stopped = true;
         let hubs = std::mem::take(&mut inner.hubs);
-        inner.ready.clear();
-        inner.changed.clear();
+        let rest = (
+            std::mem::take(&mut inner.ready),
+            std::mem::take(&mut inner.changed),
+        );
         drop(inner);
+        drop(rest);
         hubs.values().for_each(|hub| hub.end());
     }
 

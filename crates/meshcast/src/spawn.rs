@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     Node,
     admin::{AdminSocket, Listener, serve},
-    behaviour::Behaviour,
+    behaviour::{Behaviour, BehaviourEvent},
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
@@ -71,7 +71,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let behaviour = Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
-    listen_on(&mut swarm, listen).await?;
+    let early = listen_on(&mut swarm, listen).await?;
 
     let clock = Clock::start();
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me));
@@ -102,6 +102,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         clock,
         commands: command_receiver,
         events,
+        early,
     };
     let weak = node.downgrade();
     runtime.spawn(async move {
@@ -123,11 +124,15 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     Ok(node)
 }
 
-/// Listens everywhere and waits until the sockets are there.
+/// Listens everywhere and waits until the sockets are there. Returns what else happened meanwhile: others may
+/// dial the first socket before the last is there.
 ///
 /// An IPv6 wildcard that the machine does not have is skipped if there is something else.
-async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> Result<(), SpawnError> {
-    let mut waiting = HashSet::new();
+async fn listen_on(
+    swarm: &mut Swarm<Behaviour>,
+    addresses: Vec<Multiaddr>,
+) -> Result<Vec<SwarmEvent<BehaviourEvent>>, SpawnError> {
+    let (mut waiting, mut early) = (HashSet::new(), Vec::new());
     let several = addresses.len() > 1;
     for address in addresses {
         match swarm.listen_on(address.clone()) {
@@ -161,10 +166,10 @@ async fn listen_on(swarm: &mut Swarm<Behaviour>, addresses: Vec<Multiaddr>) -> R
                     }
                     waiting.remove(&listener_id);
                 }
-                _ => {}
+                event => early.push(event),
             }
         }
-        Ok(())
+        Ok(early)
     };
     match tokio::time::timeout(LISTEN_TIMEOUT, all_listen).await {
         Ok(done) => done,

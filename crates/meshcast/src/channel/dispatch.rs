@@ -49,6 +49,8 @@ pub(crate) trait Dispatch: Send + Sync {
     fn value(&self, value: &UnpackedValue);
     /// Calls the error handlers with what is missing.
     fn missed(&self, gap: &Gap);
+    /// Whether there is no handler left. Called under the lock of the hub.
+    fn is_vacant(&self) -> bool;
 }
 
 /// The handlers of one object.
@@ -99,9 +101,24 @@ impl<T: Payload> Handlers<T> {
     /// Removes a handler. `true` if it was the last.
     fn remove(&self, id: HandlerId) -> bool {
         let mut lists = lock(&self.lists);
-        lists.message.retain(|(other, _)| *other != id);
-        lists.error.retain(|(other, _)| *other != id);
-        lists.message.is_empty() && lists.error.is_empty()
+        let message: Vec<_> = lists.message.extract_if(.., |(other, _)| *other == id).collect();
+        let error: Vec<_> = lists.error.extract_if(.., |(other, _)| *other == id).collect();
+        let vacant = lists.is_vacant();
+        drop(lists);
+        // Not under the lock: a handler may own what removes another one.
+        drop((message, error));
+        vacant
+    }
+
+    /// Removes all handlers. Those that hold a handle of their own channel would otherwise live for ever.
+    pub(super) fn clear(&self) {
+        let mut lists = lock(&self.lists);
+        let removed = (
+            std::mem::take(&mut lists.message),
+            std::mem::take(&mut lists.error),
+        );
+        drop(lists);
+        drop(removed);
     }
 
     /// Makes a message of a value, or says that it is none and counts it.
@@ -116,38 +133,53 @@ impl<T: Payload> Handlers<T> {
         }
     }
 
-    fn call<A>(&self, handler: &Handler<A>, argument: A) {
-        let call = || lock(handler)(argument);
-        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+    /// Runs code of the user, who is told of a panic and goes on. `None` if it panicked.
+    fn guarded<R>(&self, call: impl FnOnce() -> R) -> Option<R> {
+        let done = catch_unwind(AssertUnwindSafe(call)).ok();
+        if done.is_none() {
             self.hub.stats().handler_panicked();
             tracing::error!(channel = ?self.hub.name(), "a message handler panicked");
         }
+        done
     }
 
     fn error(&self, error: &RecvError) {
         let handlers = lock(&self.lists).error.clone();
-        handlers
-            .iter()
-            .for_each(|(_, handler)| self.call(handler, error.clone()));
+        for (id, handler) in &handlers {
+            if lock(&self.lists).has(*id) {
+                self.guarded(|| lock(handler)(error.clone()));
+            }
+        }
     }
 }
 
 impl<T: Payload> Dispatch for Handlers<T> {
     fn value(&self, value: &UnpackedValue) {
         let handlers = lock(&self.lists).message.clone();
+        // Decoding runs code of the user as well: that of `T`.
+        let decode = || self.guarded(|| self.decode(value));
         if handlers.is_empty() {
             // There are only error handlers, who want to know whether it would have been one.
-            if let Err(error) = self.decode(value) {
+            if let Some(Err(error)) = decode() {
                 self.error(&error);
             }
         }
         // Each handler gets a value of its own, as each listener on the web may change what it got.
-        for (_, handler) in &handlers {
-            match self.decode(value) {
-                Ok(message) => self.call(handler, message),
-                Err(error) => return self.error(&error),
+        for (id, handler) in &handlers {
+            // The one before may have removed this one, or closed the channel.
+            if !lock(&self.lists).has(*id) {
+                continue;
+            }
+            match decode() {
+                Some(Ok(message)) => drop(self.guarded(|| lock(handler)(message))),
+                Some(Err(error)) => return self.error(&error),
+                None => {}
             }
         }
+    }
+
+    fn is_vacant(&self) -> bool {
+        lock(&self.lists).is_vacant()
     }
 
     fn missed(&self, gap: &Gap) {
@@ -159,6 +191,17 @@ impl<T> Lists<T> {
     fn take_id(&mut self) -> HandlerId {
         self.next = HandlerId(self.next.0 + 1);
         self.next
+    }
+
+    fn has(&self, id: HandlerId) -> bool {
+        let messages = self.message.iter().map(|(id, _)| id);
+        messages
+            .chain(self.error.iter().map(|(id, _)| id))
+            .any(|other| *other == id)
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.message.is_empty() && self.error.is_empty()
     }
 }
 

@@ -47,7 +47,9 @@ struct State {
     dispatcher: Option<Waker>,
     /// Whether the registry knows that there is something to send.
     queued: bool,
-    /// The node has stopped.
+    /// The node is about to stop: nothing is posted any more.
+    refusing: bool,
+    /// The node has stopped: nothing is delivered any more.
     ended: bool,
 }
 
@@ -62,6 +64,7 @@ impl Hub {
             dispatching: false,
             dispatcher: None,
             queued: false,
+            refusing: false,
             ended: false,
         };
         let max_message_len = limits.max_message_bytes;
@@ -83,7 +86,7 @@ impl Hub {
         let mut state = self.lock();
         let id = state.next_object;
         state.next_object = id.next();
-        let reader = state.ring.add_reader(id);
+        let reader = state.ring.add_unclaimed(id);
         state.objects.insert(id, Some(reader));
         id
     }
@@ -94,11 +97,13 @@ impl Hub {
         if state.objects.remove(&object).is_none() {
             return;
         }
-        let mut wakers = state.ring.remove_object(object);
-        state.dispatch.remove(&object);
+        let wakers = state.ring.remove_object(object);
+        let handlers = state.dispatch.remove(&object);
         let vacant = state.objects.is_empty();
         drop(state);
-        wakers.drain(..).for_each(Waker::wake);
+        // Not under the lock: dropping handlers may drop what closes another object.
+        drop(handlers);
+        wakers.into_iter().for_each(Waker::wake);
         // Whoever waits for room on behalf of this object learns that it is closed.
         self.room.notify_waiters();
         if vacant {
@@ -123,7 +128,7 @@ impl Hub {
             });
         }
         let mut state = self.lock();
-        if state.ended || !state.objects.contains_key(&object) {
+        if state.refusing || !state.objects.contains_key(&object) {
             return Err(PostError::Closed);
         }
         if !state.outbox.has_room(value.len()) {
@@ -159,15 +164,18 @@ impl Hub {
 
     /// Hands an item to all readers. For the driver.
     pub(crate) fn deliver(&self, item: Item) {
-        let wakers = self.lock().ring.push(item);
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        let wakers = state.ring.push(item);
+        drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// A reader for an object: the one it was born with if nobody has it, else one that begins now.
     pub(crate) fn claim_reader(&self, object: ObjectId) -> Option<ReaderId> {
-        let mut state = self.lock();
-        let born = state.objects.get_mut(&object)?.take();
-        Some(born.unwrap_or_else(|| state.ring.add_reader(object)))
+        self.lock().claim_reader(object)
     }
 
     /// Gives a reader back; what it has not read is dropped.
@@ -187,13 +195,15 @@ impl Hub {
 
     /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
     pub(crate) fn start_dispatch(&self, object: ObjectId, handlers: Arc<dyn Dispatch>) -> bool {
-        let Some(reader) = self.claim_reader(object) else {
+        let mut state = self.lock();
+        // Further handlers of an object join the first: they share its reader.
+        if state.dispatch.contains_key(&object) {
+            return false;
+        }
+        let Some(reader) = state.claim_reader(object) else {
             return false;
         };
-        let mut state = self.lock();
-        if let Some((replaced, _)) = state.dispatch.insert(object, (reader, handlers)) {
-            state.ring.remove_reader(replaced);
-        }
+        state.dispatch.insert(object, (reader, handlers));
         let idle = !std::mem::replace(&mut state.dispatching, true);
         // A running task waits for the readers it knew.
         let dispatcher = state.dispatcher.take();
@@ -202,13 +212,17 @@ impl Hub {
         idle
     }
 
-    /// Stops calling handlers for an object.
+    /// Stops calling handlers for an object, unless there is one again.
     pub(crate) fn stop_dispatch(&self, object: ObjectId) {
         let mut state = self.lock();
-        if let Some((reader, _)) = state.dispatch.remove(&object) {
+        if !state.dispatch.get(&object).is_some_and(|(_, it)| it.is_vacant()) {
+            return;
+        }
+        if let Some((reader, handlers)) = state.dispatch.remove(&object) {
             state.ring.remove_reader(reader);
             let dispatcher = state.dispatcher.take();
             drop(state);
+            drop(handlers);
             dispatcher.into_iter().for_each(Waker::wake);
         }
     }
@@ -256,8 +270,7 @@ impl Hub {
     }
 
     pub(crate) fn is_open(&self, object: ObjectId) -> bool {
-        let state = self.lock();
-        !state.ended && state.objects.contains_key(&object)
+        self.lock().objects.contains_key(&object)
     }
 
     /// What is counted for all channels of the node.
@@ -284,9 +297,16 @@ impl Hub {
         }
     }
 
-    /// Refuses all posts, and ends all streams once they are read: the node has stopped.
+    /// Refuses all posts from now on: the node is about to stop.
+    pub(crate) fn refuse(&self) {
+        self.lock().refusing = true;
+        self.room.notify_waiters();
+    }
+
+    /// Ends all streams once they are read: the node has stopped.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
+        state.refusing = true;
         state.ended = true;
         let wakers = state.ring.take_wakers();
         drop(state);
@@ -297,6 +317,18 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic half-way changes the state, so a poisoned one is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn claim_reader(&mut self, object: ObjectId) -> Option<ReaderId> {
+        match self.objects.get_mut(&object)?.take() {
+            Some(born) => {
+                self.ring.claim(born);
+                Some(born)
+            }
+            None => Some(self.ring.add_reader(object)),
+        }
     }
 }
 
@@ -322,3 +354,6 @@ impl std::fmt::Debug for Hub {
         f.debug_tuple("Hub").field(&self.name).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

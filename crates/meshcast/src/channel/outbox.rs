@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use meshcast_proto::{Format, Frame, RECORD_OVERHEAD, Seq, SeqRange, fragments, write_record};
+use meshcast_proto::{
+    Format, Frame, RECORD_OVERHEAD, Seq, SeqRange, fragment_count, fragments, write_record,
+};
 
 use super::ObjectId;
 
@@ -42,7 +44,8 @@ impl Outbox {
 
     /// Whether a value of `len` bytes may be pushed. An empty outbox takes any.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.bytes == 0 || self.bytes + len <= self.limit
+        let taken = len + fragment_count(len) * RECORD_OVERHEAD;
+        self.bytes == 0 || self.bytes + taken <= self.limit
     }
 
     /// Appends a value, in fragments if it is too large for one record.
@@ -121,11 +124,23 @@ struct PostedBy {
 }
 
 impl Posters {
+    /// Whether `object` hears any of the posts.
+    pub(crate) fn concern(&self, object: ObjectId) -> bool {
+        self.0.iter().any(|run| run.is_heard_by(object))
+    }
+
     /// Whether `object` hears the post that ended with `last`: not its own, and none from before it was made.
     pub(crate) fn heard_by(&self, object: ObjectId, last: Seq) -> bool {
         let run = self.0.partition_point(|run| run.before <= last);
-        self.0
-            .get(run)
-            .is_some_and(|run| run.poster != object && object < run.later)
+        self.0.get(run).is_some_and(|run| run.is_heard_by(object))
     }
 }
+
+impl PostedBy {
+    fn is_heard_by(&self, object: ObjectId) -> bool {
+        self.poster != object && object < self.later
+    }
+}
+
+#[cfg(test)]
+mod tests;

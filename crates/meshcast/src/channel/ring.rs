@@ -46,6 +46,8 @@ struct Reader {
     position: u64,
     lost: BTreeMap<Sender, Gap>,
     waker: Option<Waker>,
+    /// The bytes that wait for it while nobody has claimed it; `None` from then on.
+    unclaimed: Option<usize>,
 }
 
 impl Ring {
@@ -63,6 +65,27 @@ impl Ring {
 
     /// A reader that reads for `object` what is pushed from now on.
     pub(crate) fn add_reader(&mut self, object: ObjectId) -> ReaderId {
+        self.add(object, None)
+    }
+
+    /// Like [`Self::add_reader`], for an object that may never read: until it is [claimed](Self::claim) less
+    /// is kept for it, so that an object which only posts does not hold a full ring for ever.
+    pub(crate) fn add_unclaimed(&mut self, object: ObjectId) -> ReaderId {
+        self.add(object, Some(0))
+    }
+
+    /// From now on the reader is read from.
+    pub(crate) fn claim(&mut self, id: ReaderId) {
+        let Some(reader) = self.readers.get_mut(&id) else {
+            return;
+        };
+        if reader.unclaimed.take().is_some() {
+            let lost = reader.lost.values().map(unread);
+            self.unread = lost.fold(self.unread, u64::saturating_add);
+        }
+    }
+
+    fn add(&mut self, object: ObjectId, unclaimed: Option<usize>) -> ReaderId {
         let id = self.next_reader;
         self.next_reader = ReaderId(id.0 + 1);
         let reader = Reader {
@@ -70,6 +93,7 @@ impl Ring {
             position: self.end(),
             lost: BTreeMap::new(),
             waker: None,
+            unclaimed,
         };
         self.readers.insert(id, reader);
         id
@@ -98,11 +122,13 @@ impl Ring {
 
     /// Appends an item and returns who waits for it, in the order the readers were made.
     pub(crate) fn push(&mut self, item: Item) -> Vec<Waker> {
-        if self.readers.is_empty() {
+        if !self.readers.values().any(|reader| item.concerns(reader.object)) {
             return Vec::new();
         }
-        self.bytes += item.len_bytes();
+        let len = item.len_bytes();
+        self.bytes += len;
         self.entries.push_back(item);
+        self.skip_unclaimed(len);
         while self.bytes > self.limit && self.entries.len() > 1 {
             self.evict();
         }
@@ -185,21 +211,70 @@ impl Ring {
             return;
         };
         self.bytes -= item.len_bytes();
-        for reader in self
-            .readers
-            .values_mut()
-            .filter(|reader| reader.position == self.front)
-        {
-            reader.position += 1;
-            if let Some(gap) = item.missed_by(reader.object) {
-                self.unread += gap.missed.len();
-                match reader.lost.get_mut(&gap.member.sender()) {
-                    Some(lost) => lost.missed = lost.missed.hull(gap.missed),
-                    None => drop(reader.lost.insert(gap.member.sender(), gap)),
-                }
-            }
+        let behind = self.readers.values_mut();
+        for reader in behind.filter(|reader| reader.position == self.front) {
+            self.unread = self.unread.saturating_add(reader.lose(&item));
         }
         self.front += 1;
+    }
+
+    /// Moves unclaimed readers on that are too far behind, after an entry of `len` bytes came.
+    fn skip_unclaimed(&mut self, len: usize) {
+        let (limit, end) = (self.limit / UNCLAIMED_SHARE, self.end());
+        let mut skipped = false;
+        for reader in self.readers.values_mut() {
+            let Some(behind) = &mut reader.unclaimed else {
+                continue;
+            };
+            *behind += len;
+            while reader.unclaimed.is_some_and(|behind| behind > limit) && reader.position + 1 < end {
+                let index = usize::try_from(reader.position - self.front).ok();
+                let Some(item) = index.and_then(|index| self.entries.get(index)) else {
+                    break;
+                };
+                // Counted when the reader is claimed: until then nobody misses it.
+                reader.lose(item);
+                skipped = true;
+            }
+        }
+        if skipped {
+            self.trim();
+        }
+    }
+}
+
+impl Reader {
+    /// Goes on behind an entry that it has not read and notes down what it misses by that. Returns how many
+    /// numbers that are, if it was claimed.
+    fn lose(&mut self, item: &Item) -> u64 {
+        self.position += 1;
+        if let Some(behind) = &mut self.unclaimed {
+            *behind = behind.saturating_sub(item.len_bytes());
+        }
+        let Some(gap) = item.missed_by(self.object) else {
+            return 0;
+        };
+        let count = if self.unclaimed.is_some() { 0 } else { unread(&gap) };
+        match self.lost.get_mut(&gap.member.sender()) {
+            Some(lost) => {
+                lost.missed = lost.missed.hull(gap.missed);
+                // Whoever had read in time would have learned which of them were missing otherwise.
+                if gap.reason == GapReason::Unread {
+                    lost.reason = GapReason::Unread;
+                }
+            }
+            None => drop(self.lost.insert(gap.member.sender(), gap)),
+        }
+        count
+    }
+}
+
+/// How many numbers a gap adds to those that were not read in time.
+fn unread(gap: &Gap) -> u64 {
+    if gap.reason == GapReason::Unread {
+        gap.missed.len()
+    } else {
+        0
     }
 }
 
@@ -222,7 +297,16 @@ impl Item {
             }
     }
 
-    /// What `object` misses if it does not get this.
+    /// Whether there is something in it for `object`.
+    fn concerns(&self, object: ObjectId) -> bool {
+        match self {
+            Self::Missed(_) | Self::Values(_, None) => true,
+            Self::Values(_, Some(posters)) => posters.concern(object),
+        }
+    }
+
+    /// What `object` misses if it does not get this: from the first number meant for it to the last, its own
+    /// in between included.
     fn missed_by(&self, object: ObjectId) -> Option<Gap> {
         let (delivery, posters) = match self {
             Self::Missed(gap) => return Some(gap.clone()),
@@ -302,5 +386,11 @@ impl UnpackedValue {
     }
 }
 
+/// Unclaimed readers are moved on when more than this part of the limit waits for them.
+const UNCLAIMED_SHARE: usize = 4;
+
 /// What an entry takes besides its payload, roughly.
 const ENTRY_OVERHEAD: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use libp2p::{
     ping,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
-use meshcast_proto::{MemberAddresses, SyncMessage, Time};
+use meshcast_proto::{MemberAddresses, Reason, SyncMessage, Time};
 use tokio::sync::oneshot;
 
 use super::{Driver, Ping};
@@ -20,7 +20,7 @@ use crate::{
     dialer::{Dial, MAX_ADDRESSES},
     error::PingError,
     event::NodeEvent,
-    gate::refusal_reason,
+    gate::{GateError, refusal_reason},
     inspect::Direction,
     link::LinkEvent,
     peers::is_loopback,
@@ -58,6 +58,21 @@ impl Driver {
         }
     }
 
+    /// A dial led to nothing, or to a connection that was gone at once.
+    fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, outcome: Outcome) {
+        let now = self.parts.clock.now();
+        let dialer = &mut self.parts.dialer;
+        match (self.dials.remove(&connection), outcome) {
+            (Some((seed, address)), Outcome::Ourselves) => dialer.handle_seed_is_us(seed, &address, now),
+            (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, now),
+            (None, outcome) => {
+                if let Some(peer) = peer {
+                    dialer.handle_member_failed(peer, outcome != Outcome::Failed, now);
+                }
+            }
+        }
+    }
+
     pub(super) fn handle_connection_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::ConnectionEstablished {
@@ -79,6 +94,7 @@ impl Driver {
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
                     tracing::info!(peer = %peer_id, name = %peer.member.credential().name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
+                    self.fail_pings(peer_id);
                     self.emit(NodeEvent::Disconnected {
                         peer: peer_id,
                         reason,
@@ -98,6 +114,7 @@ impl Driver {
                 error,
                 ..
             } => match refusal_reason(&error) {
+                Some(reason) if is_own(reason) => {}
                 Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason.to_string()),
                 None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
             },
@@ -122,12 +139,14 @@ impl Driver {
 
     fn handle_established(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         let (now, wall) = (self.parts.clock.now(), wall_time());
-        let dialled = self.dials.remove(&connection);
         // Without an entry the connection is gone already, and its end is the next event.
         let Some(member) = self.parts.admitted.get(&peer) else {
+            if endpoint.is_dialer() {
+                self.dial_failed(connection, Some(peer), Outcome::Failed);
+            }
             return;
         };
-        if let Some((seed, address)) = dialled {
+        if let Some((seed, address)) = self.dials.remove(&connection) {
             self.parts.dialer.handle_seed_reached(seed, &address, peer);
         }
         let direction = if endpoint.is_dialer() {
@@ -154,36 +173,29 @@ impl Driver {
     }
 
     fn handle_dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: &DialError) {
-        let now = self.parts.clock.now();
-        if let Some(reason) = refusal_reason(error) {
-            let address = match error {
-                DialError::Transport(errors) => errors.first().map(|(address, _)| address.clone()),
-                _ => None,
-            };
-            self.refused(
-                address.unwrap_or_else(Multiaddr::empty),
-                Direction::Outbound,
-                reason.to_string(),
-            );
-        } else {
-            tracing::debug!(%error, "a dial failed");
-        }
-        let dialer = &mut self.parts.dialer;
-        match (self.dials.remove(&connection), error) {
-            (Some((seed, address)), DialError::LocalPeerId { .. }) => {
-                dialer.handle_seed_is_us(seed, &address, now)
+        let reason = refusal_reason(error);
+        let outcome = match error {
+            // The swarm leaves out the addresses that it listens on itself.
+            DialError::LocalPeerId { .. } | DialError::NoAddresses => Outcome::Ourselves,
+            DialError::WrongPeerId { .. } => Outcome::SomebodyElse,
+            _ if reason.is_some_and(is_own) => Outcome::Ourselves,
+            _ => Outcome::Failed,
+        };
+        match reason {
+            // That a seed is this node itself is as it should be: all instances may have the same list.
+            Some(reason) if outcome == Outcome::Failed => {
+                let address = match error {
+                    DialError::Transport(errors) => errors
+                        .iter()
+                        .find_map(|(address, error)| refusal_reason(error).map(|_| address.clone())),
+                    _ => None,
+                };
+                let address = address.unwrap_or_else(Multiaddr::empty);
+                self.refused(address, Direction::Outbound, reason.to_string());
             }
-            (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, now),
-            (None, _) => {
-                if let Some(peer) = peer {
-                    let gone = matches!(
-                        error,
-                        DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. }
-                    );
-                    dialer.handle_member_failed(peer, gone, now);
-                }
-            }
+            _ => tracing::debug!(%error, "a dial failed"),
         }
+        self.dial_failed(connection, peer, outcome);
     }
 
     fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
@@ -198,7 +210,14 @@ impl Driver {
 
     pub(super) fn handle_link(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Opened { peer } => self.send_members(peer),
+            LinkEvent::Opened { peer } => {
+                self.send_members(peer);
+                // Those asked for before there was a link, and those that were lost with the one before.
+                let open = self.pings.iter().filter(|ping| ping.peer == peer);
+                for number in open.map(|ping| ping.number).collect::<Vec<_>>() {
+                    self.send_sync(peer, &SyncMessage::Ping(number));
+                }
+            }
             LinkEvent::Message { peer, bytes } => match SyncMessage::decode(&bytes) {
                 Ok(message) => self.handle_sync(peer, message),
                 Err(error) => {
@@ -355,6 +374,14 @@ impl Driver {
         self.send_sync(peer, &SyncMessage::Ping(number));
     }
 
+    /// Nobody answers any more.
+    fn fail_pings(&mut self, peer: PeerId) {
+        for ping in self.pings.extract_if(.., |ping| ping.peer == peer) {
+            // Whoever asked may have left.
+            let _ = ping.answer.send(Err(PingError::NotConnected(peer)));
+        }
+    }
+
     pub(super) fn expire_pings(&mut self, now: Time) {
         for ping in self.pings.extract_if(.., |ping| ping.sent + PING_TIMEOUT <= now) {
             // Whoever asked may have left.
@@ -375,6 +402,24 @@ impl Driver {
     }
 }
 
+/// What came of a dial that brought no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Failed,
+    /// The address leads to this node.
+    Ourselves,
+    /// Another process answers there now.
+    SomebodyElse,
+}
+
+/// Whether a connection was refused because it leads from this node to itself.
+fn is_own(reason: GateError) -> bool {
+    matches!(
+        reason,
+        GateError::Reject(Reason::OwnKey) | GateError::Refused(Reason::OwnKey)
+    )
+}
+
 /// What is said of a member; nothing if it has no address that the listener could use.
 fn entry(peer: PeerId, addresses: &[Multiaddr], local: bool) -> Option<MemberAddresses> {
     let usable = addresses.iter().filter(|address| local || !is_loopback(address));
@@ -383,7 +428,8 @@ fn entry(peer: PeerId, addresses: &[Multiaddr], local: bool) -> Option<MemberAdd
     Some(MemberAddresses { sender, addresses })
 }
 
-/// All addresses of a DNS name, in place of the name. None if there is no answer in time.
+/// All addresses of a DNS name, in place of the name. As long as the resolver of the system takes: it cannot
+/// be interrupted, and a further question would only wait behind it.
 async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
     let mut parts = address.iter();
     let wanted = match parts.next() {
@@ -396,15 +442,10 @@ async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
         return Vec::new();
     };
     let rest: Vec<Protocol<'_>> = parts.collect();
-    let lookup = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name.as_ref(), 0)));
-    let found = match lookup.await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
+    let found = match tokio::net::lookup_host((name.as_ref(), 0)).await {
+        Ok(found) => found,
+        Err(error) => {
             tracing::debug!(%name, %error, "a seed does not resolve");
-            return Vec::new();
-        }
-        Err(_) => {
-            tracing::debug!(%name, "a seed does not resolve in time");
             return Vec::new();
         }
     };
@@ -417,9 +458,6 @@ async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
     };
     found.map(whole).collect()
 }
-
-/// How long a DNS name is waited for.
-const LOOKUP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How long a [`Node::ping`](crate::Node::ping) waits for its answer.
 const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);

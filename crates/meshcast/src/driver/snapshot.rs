@@ -1,6 +1,8 @@
 //! What the node looks like, for `inspect`.
 
-use libp2p::PeerId;
+use std::collections::{HashMap, HashSet};
+
+use libp2p::{PeerId, gossipsub::TopicHash};
 use meshcast_proto::{ChannelName, SenderState};
 
 use super::{Channel, Driver};
@@ -11,10 +13,19 @@ use crate::{
 
 impl Driver {
     pub(super) fn snapshot(&self) -> Snapshot {
+        let mut announced: HashMap<&TopicHash, Vec<PeerId>> = HashMap::new();
+        for (peer, topics) in self.parts.swarm.behaviour().gossip.all_peers() {
+            for topic in topics {
+                announced.entry(topic).or_default().push(*peer);
+            }
+        }
         let mut channels: Vec<_> = self
             .channels
             .iter()
-            .map(|(name, channel)| self.channel(name, channel))
+            .map(|(name, channel)| {
+                let subscribers = announced.remove(&channel.topic.hash()).unwrap_or_default();
+                self.channel(name, channel, subscribers)
+            })
             .collect();
         channels.sort_by(|a, b| a.name.cmp(&b.name));
         Snapshot {
@@ -39,13 +50,13 @@ impl Driver {
     }
 
     fn peers(&self) -> Vec<PeerInfo> {
-        let mine: Vec<_> = self
+        let mine: HashSet<_> = self
             .channels
             .values()
             .map(|channel| channel.topic.hash())
             .collect();
         let gossip = &self.parts.swarm.behaviour().gossip;
-        let shared: std::collections::HashMap<PeerId, usize> = gossip
+        let shared: HashMap<PeerId, usize> = gossip
             .all_peers()
             .map(|(peer, topics)| {
                 (
@@ -71,11 +82,9 @@ impl Driver {
         peers
     }
 
-    fn channel(&self, name: &ChannelName, channel: &Channel) -> ChannelInfo {
+    fn channel(&self, name: &ChannelName, channel: &Channel, mut subscribers: Vec<PeerId>) -> ChannelInfo {
         let gossip = &self.parts.swarm.behaviour().gossip;
         let topic = channel.topic.hash();
-        let announced = gossip.all_peers().filter(|(_, topics)| topics.contains(&&topic));
-        let mut subscribers: Vec<PeerId> = announced.map(|(peer, _)| *peer).collect();
         let mut mesh: Vec<PeerId> = gossip.mesh_peers(&topic).copied().collect();
         subscribers.sort();
         mesh.sort();

@@ -56,8 +56,8 @@ pub(super) fn managed(authority_number: u8, valid: (WallTime, WallTime)) -> (Ide
     });
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).expect("random bytes");
-    let boot = Keypair::from_seed(seed);
-    let identity = Identity::new(&credential, &member, boot, NOW).expect("its own credential");
+    let identity =
+        Identity::new(&credential, &member, Keypair::from_seed(seed), NOW).expect("its own credential");
     (identity, Trust::new(MESH, vec![authority.public()]))
 }
 

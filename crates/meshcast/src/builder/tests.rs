@@ -1,0 +1,122 @@
+use std::os::unix::fs::PermissionsExt;
+
+use libp2p::Multiaddr;
+use meshcast_proto::MeshKey;
+
+use super::{NodeBuilder, REGION_VARIABLES};
+use crate::{Node, SpawnError};
+
+fn key() -> MeshKey {
+    MeshKey::from_entropy([1; 48])
+}
+
+fn address(text: &str) -> Multiaddr {
+    text.parse().expect("an address")
+}
+
+fn region_of(builder: &NodeBuilder, variables: &[(&str, &str)]) -> String {
+    let variable = |name: &str| {
+        let found = variables.iter().find(|(other, _)| *other == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    builder.find_region(variable).expect("allowed").to_string()
+}
+
+#[test]
+fn the_region_is_the_one_given_or_the_first_variable_that_is_set() {
+    let (plain, given) = (Node::builder(), Node::builder().region("moon"));
+    let all = REGION_VARIABLES.map(|name| (name, name));
+    assert_eq!(region_of(&given, &all), "moon");
+    for first in 0..all.len() {
+        assert_eq!(region_of(&plain, &all[first..]), REGION_VARIABLES[first]);
+    }
+    assert_eq!(
+        region_of(&plain, &[("MESHCAST_REGION", ""), ("FLY_REGION", "ams")]),
+        "ams"
+    );
+    assert_eq!(region_of(&plain, &[("HOME", "x")]), "local");
+}
+
+#[test]
+fn the_default_name_fits_whatever_the_region() {
+    let long = "r".repeat(63);
+    let builder = Node::builder().region(&long);
+    let region = builder.find_region(|_| None).expect("allowed");
+    let name = builder.find_name(&region).expect("fits").to_string();
+    assert_eq!((name.len(), &name[..59]), (63, &*format!("{}-", &long[..58])));
+}
+
+#[tokio::test]
+async fn without_a_key_a_node_stays_on_loopback() {
+    for builder in [
+        Node::builder().listen(address("/ip4/0.0.0.0/tcp/0")),
+        Node::builder().seed(address("/ip4/192.0.2.1/tcp/1")),
+        Node::builder().seed(address("/dns/example.org/tcp/1")),
+    ] {
+        assert!(matches!(builder.spawn().await, Err(SpawnError::NoKey(_))));
+    }
+    let node = Node::builder().spawn().await.expect("loopback is the default");
+    let snapshot = node.inspect().await.expect("runs");
+    assert!(
+        snapshot
+            .node
+            .listen_addresses
+            .iter()
+            .all(crate::peers::is_loopback)
+    );
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_seed_that_cannot_be_dialled_is_refused_at_once() {
+    for seed in [
+        "/ip4/127.0.0.1/udp/1/quic-v1",
+        "/ip4/127.0.0.1",
+        "/ip4/127.0.0.1/tcp/0",
+        "/dnsaddr/example.org",
+        "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
+    ] {
+        let spawned = Node::builder().key(key()).seed(address(seed)).spawn().await;
+        assert!(matches!(spawned, Err(SpawnError::Seed { .. })), "{seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_file_is_read_if_it_is_a_secret() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("key");
+    std::fs::write(&path, format!("{}\n", key().to_secret_text())).expect("written");
+    let find = || Node::builder().key_file(&path).find_key();
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+    for open in [0o644, 0o640, 0o606, 0o620] {
+        mode(open);
+        assert!(matches!(find(), Err(SpawnError::KeyFileMode { mode, .. }) if mode == open));
+    }
+    mode(0o600);
+    assert!(find().expect("read").is_some());
+    std::fs::write(&path, "no key").expect("written");
+    assert!(matches!(find(), Err(SpawnError::Key { .. })));
+    std::fs::remove_file(&path).expect("removed");
+    assert!(matches!(find(), Err(SpawnError::KeyFile { .. })));
+}
+
+#[tokio::test]
+async fn names_that_are_not_allowed_and_addresses_in_use_are_said_so() {
+    let spawned = Node::builder().name("").spawn().await;
+    assert!(matches!(spawned, Err(SpawnError::Name(_))));
+    let spawned = Node::builder().region("").name("x").spawn().await;
+    assert!(matches!(spawned, Err(SpawnError::Region(_))));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let spawned = Node::builder()
+        .listen(address(&format!("/ip4/127.0.0.1/tcp/{port}")))
+        .spawn()
+        .await;
+    assert!(matches!(spawned, Err(SpawnError::Listen { .. })));
+}
+
+#[test]
+fn outside_a_runtime_no_node_starts() {
+    let spawned = futures::executor::block_on(Node::builder().spawn());
+    assert!(matches!(spawned, Err(SpawnError::NoRuntime)));
+}

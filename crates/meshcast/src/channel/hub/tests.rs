@@ -1,0 +1,167 @@
+use std::{
+    sync::{Arc, Barrier},
+    task::Poll,
+    thread,
+};
+
+use meshcast_proto::Format;
+
+use super::Hub;
+use crate::{
+    PostError,
+    channel::{
+        Item,
+        fixture::{Source, hub},
+        ring::ReaderId,
+    },
+    limits::Limits,
+};
+
+async fn read(hub: &Hub, reader: ReaderId) -> Option<Item> {
+    std::future::poll_fn(|cx| hub.poll_read(reader, cx)).await
+}
+
+async fn read_now(hub: &Hub, reader: ReaderId) -> Poll<Option<Item>> {
+    std::future::poll_fn(|cx| Poll::Ready(hub.poll_read(reader, cx))).await
+}
+
+#[tokio::test]
+async fn the_first_reader_begins_with_the_object_and_further_ones_now() {
+    let (hub, _) = hub(Limits::default());
+    let mut source = Source::new(1);
+    let object = hub.open_object();
+    source
+        .heard(&[b"1"])
+        .into_iter()
+        .for_each(|item| hub.deliver(item));
+    let (first, second) = (hub.claim_reader(object), hub.claim_reader(object));
+    assert!(read_now(&hub, first.expect("open")).await.is_ready());
+    assert!(read_now(&hub, second.expect("open")).await.is_pending());
+}
+
+#[tokio::test]
+async fn closing_drops_pending_deliveries_and_ends_readers() {
+    let (hub, _) = hub(Limits::default());
+    let object = hub.open_object();
+    let reader = hub.claim_reader(object).expect("open");
+    let items = Source::new(1).heard(&[b"1"]);
+    items.into_iter().for_each(|item| hub.deliver(item));
+    hub.close_object(object);
+    assert!(matches!(read_now(&hub, reader).await, Poll::Ready(None)));
+    assert_eq!(hub.load().unread_bytes, 0);
+    assert!(hub.claim_reader(object).is_none());
+    assert!(matches!(
+        hub.post(object, Format::Raw, b"x"),
+        Err(PostError::Closed)
+    ));
+}
+
+#[tokio::test]
+async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
+    let (hub, _) = hub(Limits::default());
+    let object = hub.open_object();
+    let reader = hub.claim_reader(object).expect("open");
+    let mut source = Source::new(1);
+    source
+        .heard(&[b"1"])
+        .into_iter()
+        .for_each(|item| hub.deliver(item));
+    hub.end();
+    assert!(read(&hub, reader).await.is_some());
+    assert!(read(&hub, reader).await.is_none());
+    source
+        .heard(&[b"2"])
+        .into_iter()
+        .for_each(|item| hub.deliver(item));
+    assert!(read(&hub, reader).await.is_none());
+    assert!(matches!(
+        hub.post(object, Format::Raw, b"x"),
+        Err(PostError::Closed)
+    ));
+}
+
+/// The delivery and the poll race; whoever comes second must see the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wake_up_of_a_reader_is_lost() {
+    let (hub, _) = hub(Limits::default());
+    let object = hub.open_object();
+    let reader = hub.claim_reader(object).expect("open");
+    let mut source = Source::new(1);
+    let items: Vec<_> = (0..500).flat_map(|_| source.heard(&[b"x"])).collect();
+    let barrier = Arc::new(Barrier::new(2));
+    let deliverer = {
+        let (hub, barrier) = (Arc::clone(&hub), Arc::clone(&barrier));
+        thread::spawn(move || {
+            for item in items {
+                barrier.wait();
+                hub.deliver(item);
+            }
+        })
+    };
+    for _ in 0..500 {
+        barrier.wait();
+        assert!(read(&hub, reader).await.is_some());
+    }
+    deliverer.join().expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_post_is_left_in_an_outbox_without_the_bell() {
+    const POSTS: u64 = 2000;
+    let (hub, registry) = hub(Limits::default());
+    let object = hub.open_object();
+    let posters: Vec<_> = (0..2)
+        .map(|_| {
+            let hub = Arc::clone(&hub);
+            thread::spawn(move || {
+                (0..POSTS).for_each(|_| hub.post(object, Format::Raw, b"x").expect("room"));
+            })
+        })
+        .collect();
+    let mut taken = 0;
+    while taken < 2 * POSTS {
+        registry.rung().await;
+        while let Some(hub) = registry.take_ready() {
+            let (section, more) = hub.take_section();
+            taken += section.map_or(0, |section| section.records.len() as u64 / 5);
+            if more {
+                registry.ready(&hub);
+            }
+        }
+    }
+    posters
+        .into_iter()
+        .for_each(|poster| poster.join().expect("no panic"));
+}
+
+#[tokio::test]
+async fn an_outbox_never_holds_more_than_its_limit() {
+    let (hub, _) = hub(Limits {
+        outbox_bytes: 100,
+        ..Limits::default()
+    });
+    let object = hub.open_object();
+    let posted = (0..1000).take_while(|_| hub.post(object, Format::Raw, b"").is_ok());
+    assert_eq!(posted.count(), 25, "an empty value takes four bytes");
+    assert!(matches!(
+        hub.post(object, Format::Raw, b""),
+        Err(PostError::Full { limit: 100 })
+    ));
+    let _ = hub.take_section();
+    assert!(hub.post(object, Format::Raw, &[0; 1000]).is_ok());
+}
+
+#[tokio::test]
+async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
+    let (hub, _) = hub(Limits {
+        max_message_bytes: 10,
+        ..Limits::default()
+    });
+    let object = hub.open_object();
+    let refused = hub.post(object, Format::Raw, &[0; 11]);
+    assert!(matches!(
+        refused,
+        Err(PostError::TooLarge { size: 11, limit: 10 })
+    ));
+    assert!(hub.post(object, Format::Raw, &[0; 10]).is_ok());
+}

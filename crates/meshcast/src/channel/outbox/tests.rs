@@ -1,0 +1,129 @@
+use meshcast_proto::{Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange};
+use proptest::prelude::*;
+
+use super::{Outbox, Section};
+use crate::channel::ObjectId;
+
+const A: ObjectId = ObjectId(0);
+const B: ObjectId = ObjectId(1);
+const LATER: ObjectId = ObjectId(2);
+
+fn drain(outbox: &mut Outbox) -> Vec<Section> {
+    std::iter::from_fn(|| outbox.pop()).collect()
+}
+
+fn numbers(first: u64, last: u64) -> SeqRange {
+    SeqRange::new(seq(first), seq(last)).expect("not empty")
+}
+
+fn seq(n: u64) -> Seq {
+    Seq::new(n).expect("not zero")
+}
+
+#[test]
+fn posts_that_gather_leave_together() {
+    let mut outbox = Outbox::new(1000);
+    for _ in 0..10 {
+        outbox.push(A, LATER, Format::Raw, b"hello");
+    }
+    let sections = drain(&mut outbox);
+    assert_eq!(sections.len(), 1);
+    assert_eq!(sections[0].records.len(), 10 * (5 + RECORD_OVERHEAD));
+    assert_eq!((outbox.bytes(), outbox.is_empty()), (0, true));
+}
+
+#[test]
+fn a_section_that_is_full_is_followed_by_another() {
+    let mut outbox = Outbox::new(usize::MAX);
+    let half = vec![0; Frame::MAX_RECORDS_LEN / 2 - RECORD_OVERHEAD];
+    (0..3).for_each(|_| outbox.push(A, LATER, Format::Raw, &half));
+    let lens: Vec<_> = drain(&mut outbox)
+        .iter()
+        .map(|section| section.records.len())
+        .collect();
+    assert_eq!(
+        lens,
+        [2 * (half.len() + RECORD_OVERHEAD), half.len() + RECORD_OVERHEAD]
+    );
+}
+
+#[test]
+fn a_large_value_is_cut_over_sections() {
+    let mut outbox = Outbox::new(usize::MAX);
+    outbox.push(A, LATER, Format::Raw, b"before");
+    outbox.push(A, LATER, Format::Raw, &vec![7; 2 * MAX_FRAGMENT_LEN + 1]);
+    outbox.push(B, LATER, Format::Raw, b"after");
+    let sections = drain(&mut outbox);
+    assert_eq!(sections.len(), 4);
+    let runs: Vec<u64> = sections
+        .iter()
+        .map(|it| it.posters.iter().map(|run| run.records).sum())
+        .collect();
+    assert_eq!(
+        runs,
+        [1, 1, 1, 2],
+        "the last fragment shares its section with what follows"
+    );
+    let last = sections[3].posters(numbers(4, 5));
+    assert!(last.heard_by(B, seq(4)) && !last.heard_by(A, seq(4)));
+    assert!(last.heard_by(A, seq(5)) && !last.heard_by(B, seq(5)));
+}
+
+#[test]
+fn room_is_refused_to_the_byte() {
+    let mut outbox = Outbox::new(20);
+    assert!(outbox.has_room(1000), "an empty outbox takes any value");
+    outbox.push(A, LATER, Format::Raw, b"12345");
+    assert!(outbox.has_room(20 - 9 - RECORD_OVERHEAD));
+    assert!(!outbox.has_room(20 - 9 - RECORD_OVERHEAD + 1));
+    outbox.push(A, LATER, Format::Raw, b"1234567");
+    assert!(!outbox.has_room(0), "an empty value takes room as well");
+    drain(&mut outbox);
+    assert!(outbox.has_room(1000));
+}
+
+#[test]
+fn an_object_hears_neither_itself_nor_what_was_posted_before_it() {
+    let mut outbox = Outbox::new(usize::MAX);
+    outbox.push(A, B, Format::Raw, b"before B was made");
+    outbox.push(A, LATER, Format::Raw, b"after");
+    let posters = drain(&mut outbox)[0].posters(numbers(10, 11));
+    assert!(!posters.heard_by(B, seq(10)) && posters.heard_by(B, seq(11)));
+    assert!(!posters.concern(A) && posters.concern(B));
+    assert!(!posters.heard_by(B, seq(12)), "beyond the frame");
+}
+
+proptest! {
+    /// Against a plain list: every record keeps its poster, whatever sections it falls into.
+    #[test]
+    fn every_record_keeps_its_poster(
+        posts in prop::collection::vec((0_u64..3, 0_usize..40_000), 1..40),
+        pops in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let mut outbox = Outbox::new(usize::MAX);
+        let (mut expected, mut sections) = (Vec::new(), Vec::new());
+        for ((poster, len), pop) in posts.iter().zip(pops) {
+            outbox.push(ObjectId(*poster), ObjectId(3), Format::Raw, &vec![0; *len]);
+            expected.extend(vec![ObjectId(*poster); meshcast_proto::fragment_count(*len)]);
+            if pop {
+                sections.extend(outbox.pop());
+            }
+        }
+        sections.extend(drain(&mut outbox));
+        prop_assert_eq!(outbox.bytes(), 0);
+        let mut next = 1;
+        for section in &sections {
+            prop_assert!(section.records.len() <= Frame::MAX_RECORDS_LEN);
+            let count: u64 = section.posters.iter().map(|run| run.records).sum();
+            let posters = section.posters(numbers(next, next + count - 1));
+            for n in next..next + count {
+                let poster = expected[usize::try_from(n - 1).expect("small")];
+                for object in (0..4).map(ObjectId) {
+                    prop_assert_eq!(posters.heard_by(object, seq(n)), object != poster && object != ObjectId(3));
+                }
+            }
+            next += count;
+        }
+        prop_assert_eq!(next - 1, expected.len() as u64);
+    }
+}

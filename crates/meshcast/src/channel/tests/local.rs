@@ -1,0 +1,495 @@
+//! What holds between the objects of one process.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
+
+use futures::{FutureExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::{
+    BroadcastChannel, GapReason, Limits, Node, PostError, RecvError, Subscription,
+    node::fixture::{Mesh, alone, next, next_error, open, until, within},
+};
+
+fn tell<T>(to: &mpsc::UnboundedSender<T>, what: T) {
+    // An error means that the test is over.
+    let _ = to.send(what);
+}
+
+/// Whatever was posted before has been delivered when this returns.
+async fn flushed(node: &Node) {
+    until(node, |it| {
+        it.channels.iter().all(|channel| channel.outbox_bytes == 0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_objects_of_one_name_hear_each_other_and_never_themselves() {
+    let node = alone().await;
+    let (a, b) = (open::<String>(&node, "earth"), open::<String>(&node, "earth"));
+    let (mut at_a, mut at_b) = (a.messages(), b.messages());
+    a.post_message(&"from a".to_owned()).expect("posted");
+    b.post_message(&"from b".to_owned()).expect("posted");
+    assert_eq!(next(&mut at_a).await, "from b");
+    assert_eq!(next(&mut at_b).await, "from a");
+    flushed(&node).await;
+    assert!(at_a.recv().now_or_never().is_none() && at_b.recv().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn handles_of_one_object_do_not_hear_each_other_and_other_names_hear_nothing() {
+    let node = alone().await;
+    let (a, other) = (open::<u8>(&node, "earth"), open::<u8>(&node, "Earth"));
+    let clone = a.clone();
+    let (mut at_clone, mut at_other) = (clone.messages(), other.messages());
+    a.post_message(&1).expect("posted");
+    flushed(&node).await;
+    assert!(at_clone.recv().now_or_never().is_none() && at_other.recv().now_or_never().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handlers_are_called_in_the_order_of_posts_and_there_in_the_order_objects_were_made() {
+    let node = alone().await;
+    let [c1, c2, c3] = [(); 3].map(|()| open::<String>(&node, "earth"));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let record = |at: &'static str| {
+        let sender = sender.clone();
+        move |message: crate::Message<String>| tell(&sender, format!("{at}<-{}", message.data))
+    };
+    // Registered the other way round: it is the objects' order that counts.
+    let _guards = (
+        c3.on_message(record("c3")),
+        c2.on_message(record("c2")),
+        c1.on_message(record("c1")),
+    );
+    c1.post_message(&"c1".to_owned()).expect("posted");
+    c3.post_message(&"c3".to_owned()).expect("posted");
+    c2.post_message(&"c2".to_owned()).expect("posted");
+    for expected in ["c2<-c1", "c3<-c1", "c1<-c3", "c2<-c3", "c1<-c2", "c3<-c2"] {
+        assert_eq!(within(heard.recv()).await.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn an_object_made_later_does_not_hear_earlier_posts() {
+    let node = alone().await;
+    let a = open::<u8>(&node, "earth");
+    a.post_message(&1).expect("posted");
+    // The first may still be in the outbox, or have left: either way it was posted before.
+    let b = open::<u8>(&node, "earth");
+    let mut at_b = b.messages();
+    a.post_message(&2).expect("posted");
+    assert_eq!(next(&mut at_b).await, 2);
+}
+
+#[tokio::test]
+async fn what_was_posted_before_close_goes_out_and_nothing_after() {
+    let node = alone().await;
+    let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
+    let mut at_b = b.messages();
+    a.post_message(&1).expect("posted");
+    a.close();
+    a.close();
+    assert!(matches!(a.post_message(&2), Err(PostError::Closed)));
+    assert_eq!(a.name().as_str(), "earth");
+    assert_eq!(next(&mut at_b).await, 1);
+    assert!(within(a.messages().recv()).await.is_none());
+}
+
+/// Cannot be encoded.
+#[derive(Debug, Deserialize)]
+struct Stubborn;
+
+impl Serialize for Stubborn {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("no"))
+    }
+}
+
+#[tokio::test]
+async fn closed_comes_before_what_is_wrong_with_the_message() {
+    let node = alone().await;
+    let a = open::<Stubborn>(&node, "earth");
+    assert!(matches!(a.post_message(&Stubborn), Err(PostError::Encode(_))));
+    a.close();
+    assert!(matches!(a.post_message(&Stubborn), Err(PostError::Closed)));
+}
+
+#[tokio::test]
+async fn closing_drops_pending_deliveries_to_a_stream() {
+    let node = alone().await;
+    let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
+    let mut at_b = b.messages();
+    (0..10).for_each(|n| a.post_message(&n).expect("posted"));
+    assert_eq!(next(&mut at_b).await, 0);
+    b.close();
+    assert!(
+        within(at_b.recv()).await.is_none(),
+        "not even what came in the same frame"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_in_its_own_handler_drops_what_is_pending() {
+    let node = alone().await;
+    let (a, b, c) = (
+        open::<u8>(&node, "earth"),
+        open::<u8>(&node, "earth"),
+        open::<u8>(&node, "earth"),
+    );
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let (own, to_b) = (b.clone(), sender.clone());
+    let _b = b.on_message(move |message| {
+        tell(&to_b, ("b", message.data));
+        own.close();
+    });
+    let _c = c.on_message(move |message| tell(&sender, ("c", message.data)));
+    (0..3).for_each(|n| a.post_message(&n).expect("posted"));
+    for expected in [("b", 0), ("c", 0), ("c", 1), ("c", 2)] {
+        assert_eq!(within(heard.recv()).await, Some(expected));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_channel_lets_go_of_handlers_that_hold_it() {
+    let node = alone().await;
+    let a = open::<u8>(&node, "earth");
+    let (own, token) = (a.clone(), Arc::new(()));
+    let weak = Arc::downgrade(&token);
+    let guard = a.on_message(move |_| {
+        let _ = (&own, &token);
+    });
+    a.close();
+    assert_eq!(weak.strong_count(), 0);
+    drop(guard);
+}
+
+#[tokio::test]
+async fn the_last_handle_closes_unless_a_stream_or_handler_lives() {
+    let node = alone().await;
+    let objects =
+        |count| move |it: &crate::Snapshot| it.channels.iter().map(|it| it.objects).sum::<usize>() == count;
+    let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
+    let clone = a.clone();
+    drop(a);
+    until(&node, objects(2)).await;
+    let messages = clone.messages();
+    drop(clone);
+    let guard = b.on_message(|_| {});
+    drop(b);
+    until(&node, objects(2)).await;
+    drop(messages);
+    until(&node, objects(1)).await;
+    drop(guard);
+    until(&node, objects(0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_is_removed_with_its_guard_also_by_itself_and_by_one_before_it() {
+    let node = alone().await;
+    let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let guards: Arc<Mutex<Vec<Subscription<u8>>>> = Arc::default();
+    let (own, to) = (Arc::clone(&guards), sender.clone());
+    let first = b.on_message(move |message| {
+        tell(&to, ("once", message.data));
+        let mut guards = own.lock().unwrap_or_else(PoisonError::into_inner);
+        let removed = std::mem::take(&mut *guards);
+        drop(guards);
+        drop(removed);
+    });
+    let to = sender.clone();
+    let second = b.on_message(move |message| tell(&to, ("never", message.data)));
+    guards.lock().expect("whole").extend([first, second]);
+    let _third = b.on_message(move |message| tell(&sender, ("always", message.data)));
+    (1..3).for_each(|n| a.post_message(&n).expect("posted"));
+    for expected in [("once", 1), ("always", 1), ("always", 2)] {
+        assert_eq!(within(heard.recv()).await, Some(expected));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_further_handler_takes_nothing_from_the_first() {
+    let node = alone().await;
+    let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
+    (0..10).for_each(|n| a.post_message(&n).expect("posted"));
+    flushed(&node).await;
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let _guards = (
+        b.on_message(move |message| tell(&sender, message.data)),
+        b.on_message(|_| {}),
+    );
+    for n in 0..10 {
+        assert_eq!(within(heard.recv()).await, Some(n));
+    }
+}
+
+/// Removing the last handler and adding another race; the one added must be called.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_added_while_the_last_is_removed_is_called() {
+    let node = alone().await;
+    let (a, b) = (open::<u32>(&node, "earth"), open::<u32>(&node, "earth"));
+    let mut last = b.on_message(|_| {});
+    for n in 0..300 {
+        let (sender, mut heard) = mpsc::unbounded_channel();
+        let dropping = std::thread::spawn(move || drop(last));
+        last = b.on_message(move |message| tell(&sender, message.data));
+        dropping.join().expect("no panic");
+        a.post_message(&n).expect("posted");
+        while within(heard.recv()).await.expect("is called") != n {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_panics_is_counted_and_gets_the_next_message() {
+    let node = alone().await;
+    let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let _guard = b.on_message(move |message| {
+        assert!(message.data != 0, "a panic on purpose");
+        tell(&sender, message.data);
+    });
+    a.post_message(&0).expect("posted");
+    a.post_message(&1).expect("posted");
+    assert_eq!(within(heard.recv()).await, Some(1));
+    let snapshot = until(&node, |it| it.counters.handler_panics > 0).await;
+    assert_eq!(snapshot.counters.handler_panics, 1);
+}
+
+/// Panics when it is decoded.
+#[derive(Debug, Serialize)]
+struct Bomb;
+
+impl<'de> Deserialize<'de> for Bomb {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("on purpose")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_that_panics_when_decoded_does_not_silence_other_objects() {
+    let node = alone().await;
+    let (a, bomb, b) = (
+        open::<u8>(&node, "earth"),
+        open::<Bomb>(&node, "earth"),
+        open::<u8>(&node, "earth"),
+    );
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let _guards = (
+        bomb.on_message(|_| {}),
+        b.on_message(move |message| tell(&sender, message.data)),
+    );
+    (0..2).for_each(|n| a.post_message(&n).expect("posted"));
+    assert_eq!(
+        (within(heard.recv()).await, within(heard.recv()).await),
+        (Some(0), Some(1))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_t_is_an_error_for_the_stream_and_the_error_handler_and_is_counted() {
+    let node = alone().await;
+    let (text, number) = (open::<String>(&node, "earth"), open::<u32>(&node, "earth"));
+    let (sender, mut errors) = mpsc::unbounded_channel();
+    let handled = open::<u32>(&node, "earth");
+    let _guard = handled.on_message_error(move |error| tell(&sender, error));
+    let mut at_number = number.messages();
+    text.post_message(&"no number".to_owned()).expect("posted");
+    let other = open::<u32>(&node, "earth");
+    other.post_message(&7).expect("posted");
+    let RecvError::Decode(error) = next_error(&mut at_number).await else {
+        panic!("another error");
+    };
+    assert_eq!((error.seq(), error.sender()), (1, node.peer_id()));
+    assert_eq!(next(&mut at_number).await, 7);
+    assert!(matches!(within(errors.recv()).await, Some(RecvError::Decode(error)) if error.seq() == 1));
+    let snapshot = until(&node, |it| it.counters.undecodable >= 2).await;
+    assert_eq!(snapshot.counters.undecodable, 2, "once at each object");
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_with_both_sizes() {
+    let limits = Limits {
+        max_message_bytes: 100,
+        ..Limits::default()
+    };
+    let node = Mesh::new()
+        .builder("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
+    let a = open::<crate::Bytes>(&node, "earth");
+    let posted = a.post_message(&vec![0; 101].into());
+    assert!(matches!(
+        posted,
+        Err(PostError::TooLarge {
+            size: 101,
+            limit: 100
+        })
+    ));
+    a.post_message(&vec![0; 100].into()).expect("posted");
+}
+
+/// On one thread nothing leaves before the test yields, so what is full is full for sure.
+#[tokio::test]
+async fn a_full_outbox_refuses_and_whoever_waits_gets_in_and_whoever_gives_up_posted_nothing() {
+    let limits = Limits {
+        outbox_bytes: 1000,
+        ..Limits::default()
+    };
+    let node = Mesh::new()
+        .builder("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
+    let (a, b) = (
+        open::<crate::Bytes>(&node, "earth"),
+        open::<crate::Bytes>(&node, "earth"),
+    );
+    let mut at_b = b.messages();
+    let post = |n: u8| a.post_message(&vec![n; 400].into());
+    (0..2).for_each(|n| post(n).expect("room"));
+    assert!(matches!(post(2), Err(PostError::Full { limit: 1000 })));
+    let (given_up, waited) = (vec![8; 400].into(), vec![9; 400].into());
+    assert!(a.post_message_wait(&given_up).now_or_never().is_none());
+    within(a.post_message_wait(&waited)).await.expect("posted");
+    for n in [0, 1, 9] {
+        assert_eq!(next(&mut at_b).await[0], n);
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_room_learns_that_the_channel_is_closed() {
+    let limits = Limits {
+        outbox_bytes: 10,
+        ..Limits::default()
+    };
+    let node = Mesh::new()
+        .builder("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
+    let a = open::<crate::Bytes>(&node, "earth");
+    a.post_message(&vec![0; 10].into()).expect("room");
+    let message = vec![1; 10].into();
+    let mut waiting = std::pin::pin!(a.post_message_wait(&message));
+    assert!(matches!(futures::poll!(&mut waiting), Poll::Pending));
+    a.close();
+    assert!(matches!(within(waiting).await, Err(PostError::Closed)));
+}
+
+#[tokio::test]
+async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
+    let limits = Limits {
+        unread_bytes: 64 * 1024,
+        ..Limits::default()
+    };
+    let node = Mesh::new()
+        .builder("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
+    let [a, slow, quick] = [(); 3].map(|()| open::<crate::Bytes>(&node, "earth"));
+    let (mut at_slow, mut at_quick) = (slow.messages(), quick.messages());
+    for n in 0..100_u8 {
+        within(a.post_message_wait(&vec![n; 10_000].into()))
+            .await
+            .expect("posted");
+        assert_eq!(next(&mut at_quick).await[0], n);
+    }
+    let RecvError::Gap(gap) = next_error(&mut at_slow).await else {
+        panic!("another error");
+    };
+    assert_eq!((gap.reason(), gap.sender()), (GapReason::Unread, node.peer_id()));
+    assert_eq!(*gap.missed().start(), 1);
+    for n in gap.missed().end() + 1..=100 {
+        let message = within(at_slow.recv())
+            .await
+            .expect("not the end")
+            .expect("a message");
+        assert_eq!((message.seq(), u64::from(message.data[0])), (n, n - 1));
+    }
+    let unread = node.inspect().await.expect("runs").counters.unread;
+    assert_eq!(unread, *gap.missed().end());
+}
+
+#[tokio::test]
+async fn the_empty_name_is_a_name_and_long_ones_have_a_limit() {
+    let node = alone().await;
+    for name in ["", " ", "日本", &"x".repeat(255)] {
+        let (a, b) = (open::<u8>(&node, name), open::<u8>(&node, name));
+        let mut at_b = b.messages();
+        a.post_message(&1).expect("posted");
+        assert_eq!(next(&mut at_b).await, 1);
+        assert_eq!(a.name().as_str(), name);
+    }
+    assert!(matches!(
+        node.channel::<u8>(&"x".repeat(256)),
+        Err(crate::OpenError::Name(_))
+    ));
+}
+
+#[tokio::test]
+async fn more_channels_than_allowed_are_refused() {
+    let limits = Limits {
+        max_channels: 2,
+        ..Limits::default()
+    };
+    let node = Mesh::new()
+        .builder("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
+    let _open = (
+        open::<u8>(&node, "1"),
+        open::<u8>(&node, "2"),
+        open::<u8>(&node, "2"),
+    );
+    assert_eq!(
+        node.channel::<u8>("3").err(),
+        Some(crate::OpenError::TooManyChannels { limit: 2 })
+    );
+}
+
+#[tokio::test]
+async fn streams_end_after_what_was_delivered_when_the_node_stops() {
+    let node = alone().await;
+    let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
+    let at_b = b.messages();
+    (0..3).for_each(|n| a.post_message(&n).expect("posted"));
+    within(node.shutdown()).await;
+    assert!(matches!(a.post_message(&9), Err(PostError::Closed)));
+    let rest: Vec<_> = within(at_b.collect::<Vec<_>>()).await;
+    let rest: Vec<u8> = rest.into_iter().map(|it| it.expect("a message").data).collect();
+    assert_eq!(rest, [0, 1, 2]);
+    assert_eq!(node.channel::<u8>("earth").err(), Some(crate::OpenError::Closed));
+}
+
+/// Posts of many channels at once must not wait for the next thing to happen to the driver.
+#[tokio::test]
+async fn posts_on_many_channels_at_the_same_time_all_leave_at_once() {
+    let node = alone().await;
+    let names: Vec<_> = (0..300).map(|n| n.to_string()).collect();
+    let pairs: Vec<(BroadcastChannel<u8>, _)> = names
+        .iter()
+        .map(|name| (open(&node, name), open::<u8>(&node, name).messages()))
+        .collect();
+    let started = tokio::time::Instant::now();
+    pairs
+        .iter()
+        .for_each(|(channel, _)| channel.post_message(&1).expect("posted"));
+    for (_, mut messages) in pairs {
+        assert_eq!(next(&mut messages).await, 1);
+    }
+    // The driver looks around once a second: 300 channels by 16 a look would take 18 seconds.
+    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+}

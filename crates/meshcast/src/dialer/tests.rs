@@ -1,0 +1,304 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use libp2p::{Multiaddr, PeerId};
+use meshcast_proto::{Sender, Time};
+use proptest::prelude::*;
+
+use super::{
+    BASE_WAIT, Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LONGEST_WAIT, LOOKUP_INTERVAL,
+    LOOKUP_PATIENCE, MAX_ADDRESSES, MAX_MEMBERS, MAX_TARGETS, RETRY_OURSELVES, SHORTEST_WAIT, SeedId,
+};
+use crate::transport::peer_id;
+
+const SEED: SeedId = SeedId(0);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(since: Duration) -> Time {
+    Time::from_start(since)
+}
+
+fn peer(n: u16) -> PeerId {
+    let mut key = [0; 32];
+    key[..2].copy_from_slice(&n.to_be_bytes());
+    peer_id(Sender::new(key))
+}
+
+fn me() -> PeerId {
+    peer(500)
+}
+
+fn address(n: u16) -> Multiaddr {
+    format!("/ip4/192.0.2.1/tcp/{}", n + 1)
+        .parse()
+        .expect("an address")
+}
+
+fn name() -> Multiaddr {
+    "/dns/mesh.internal/tcp/4001".parse().expect("an address")
+}
+
+fn dialer(seeds: impl IntoIterator<Item = Multiaddr>) -> Dialer {
+    Dialer::new(me(), seeds.into_iter().collect(), 7, Time::ZERO)
+}
+
+fn outputs(dialer: &mut Dialer, now: Time) -> Vec<Dial> {
+    dialer.handle_timeout(now);
+    std::iter::from_fn(|| dialer.poll_output()).collect()
+}
+
+/// The waits after failures one upon the other.
+fn waits(seed: u64, failures: usize) -> Vec<Duration> {
+    let mut dialer = Dialer::new(me(), vec![address(1)], seed, Time::ZERO);
+    let mut now = Time::ZERO;
+    let wait = |_| {
+        assert_eq!(outputs(&mut dialer, now), [Dial::Address(SEED, address(1))]);
+        assert_eq!(dialer.poll_timeout(), None, "nothing to do while it is dialled");
+        dialer.handle_seed_failed(SEED, &address(1), now);
+        let due = dialer.poll_timeout().expect("tried again");
+        let wait = due.saturating_since(now);
+        now = due;
+        wait
+    };
+    (0..failures).map(wait).collect()
+}
+
+#[test]
+fn waits_grow_within_bounds_and_are_spread_over_all_of_them() {
+    let all: Vec<_> = (0..200).map(|seed| waits(seed, 12)).collect();
+    for n in 0_u32..12 {
+        let longest = BASE_WAIT.saturating_mul(1 << n).min(LONGEST_WAIT);
+        let nth = || all.iter().map(|waits| waits[n as usize] - SHORTEST_WAIT);
+        assert!(nth().all(|wait| wait <= longest));
+        let mean = nth().sum::<Duration>() / 200;
+        assert!(
+            mean > longest * 4 / 10 && mean < longest * 6 / 10,
+            "{n}: {mean:?} of {longest:?}"
+        );
+        assert!(nth().any(|wait| wait < longest / 10) && nth().any(|wait| wait > longest * 9 / 10));
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_waits() {
+    assert_eq!(waits(3, 8), waits(3, 8));
+    assert_ne!(waits(3, 8), waits(4, 8));
+}
+
+#[test]
+fn a_member_is_forgotten_when_it_was_not_reached_for_as_long_as_messages_are_kept() {
+    let mut dialer = dialer([]);
+    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    let mut last = Time::ZERO;
+    while let Some(now) = dialer.poll_timeout() {
+        for dial in outputs(&mut dialer, now) {
+            assert_eq!(dial, Dial::Member(peer(900), vec![address(1)]));
+            dialer.handle_member_failed(peer(900), false, now);
+            last = now;
+        }
+    }
+    assert!(
+        last < at(FORGET_MEMBER) && last + 2 * LONGEST_WAIT > at(FORGET_MEMBER),
+        "{last:?}"
+    );
+    assert!(dialer.members.is_empty());
+}
+
+#[test]
+fn a_member_that_is_connected_or_told_of_is_not_forgotten() {
+    let mut dialer = dialer([]);
+    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_member(peer(901), vec![address(2)], Time::ZERO);
+    dialer.handle_connected(peer(900), Time::ZERO);
+    dialer.handle_member(peer(901), vec![address(2)], at(FORGET_MEMBER - SECOND));
+    dialer.handle_timeout(at(FORGET_MEMBER + SECOND));
+    assert_eq!(dialer.members.len(), 2);
+}
+
+#[test]
+fn a_member_in_whose_place_another_process_answers_is_forgotten() {
+    let mut dialer = dialer([]);
+    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 1);
+    dialer.handle_member_failed(peer(900), true, Time::ZERO);
+    assert_eq!(dialer.poll_timeout(), None);
+}
+
+#[test]
+fn a_seed_that_is_this_node_counts_as_tried_and_is_seldom_dialled_again() {
+    let mut dialer = dialer([address(1)]);
+    assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 1);
+    assert!(!dialer.seeds_tried());
+    dialer.handle_seed_is_us(SEED, &address(1), Time::ZERO);
+    assert!(dialer.seeds_tried());
+    assert_eq!(dialer.poll_timeout(), Some(at(RETRY_OURSELVES)));
+    assert_eq!(outputs(&mut dialer, at(RETRY_OURSELVES)).len(), 1);
+}
+
+#[test]
+fn all_addresses_of_a_name_are_dialled_and_an_answer_replaces_the_one_before() {
+    let mut dialer = dialer([name()]);
+    assert_eq!(outputs(&mut dialer, Time::ZERO), [Dial::Resolve(SEED, name())]);
+    dialer.handle_resolved(SEED, vec![address(1), address(2)], Time::ZERO);
+    assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 2);
+    dialer.handle_seed_failed(SEED, &address(1), Time::ZERO);
+    assert!(!dialer.seeds_tried());
+    dialer.handle_seed_reached(SEED, &address(2), peer(1));
+    assert!(dialer.seeds_tried());
+    let now = at(LOOKUP_INTERVAL);
+    assert!(outputs(&mut dialer, now).contains(&Dial::Resolve(SEED, name())));
+    dialer.handle_resolved(SEED, vec![address(2), address(3)], now);
+    assert_eq!(
+        outputs(&mut dialer, now),
+        [Dial::Address(SEED, address(3))],
+        "1 is gone, 2 is reached"
+    );
+    dialer.handle_resolved(SEED, vec![], now);
+    assert_eq!(dialer.seeds[0].targets.len(), 2, "no answer takes nothing back");
+    dialer.handle_resolved(SEED, (0..500).map(address).collect(), now);
+    assert_eq!(dialer.seeds[0].targets.len(), MAX_TARGETS);
+}
+
+#[test]
+fn a_name_is_looked_up_once_at_a_time_and_one_that_does_not_resolve_counts_as_tried() {
+    let mut dialer = dialer([name()]);
+    assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 1);
+    assert_eq!(dialer.poll_timeout(), Some(at(LOOKUP_PATIENCE)));
+    assert!(outputs(&mut dialer, at(LOOKUP_PATIENCE)).is_empty());
+    assert!(dialer.seeds_tried(), "the resolver hangs");
+    assert_eq!(dialer.poll_timeout(), None);
+    dialer.handle_resolved(SEED, vec![], at(LOOKUP_PATIENCE));
+    assert_eq!(dialer.poll_timeout(), Some(at(LOOKUP_PATIENCE + LOOKUP_INTERVAL)));
+
+    let mut dialer = self::dialer([name()]);
+    outputs(&mut dialer, Time::ZERO);
+    dialer.handle_resolved(SEED, vec![], Time::ZERO);
+    assert!(dialer.seeds_tried());
+}
+
+#[test]
+fn the_smaller_id_dials_at_once_and_gives_the_larger_a_head_start_to_lose() {
+    let mut dialer = dialer([]);
+    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    assert_eq!(dialer.poll_timeout(), Some(Time::ZERO), "we are the smaller");
+    outputs(&mut dialer, Time::ZERO);
+    dialer.handle_member(peer(100), vec![address(2)], Time::ZERO);
+    assert_eq!(dialer.poll_timeout(), Some(at(HEAD_START)), "we are the larger");
+}
+
+#[test]
+fn memory_is_bounded_and_this_node_is_no_member_of_it() {
+    let mut dialer = dialer([]);
+    dialer.handle_member(me(), vec![address(1)], Time::ZERO);
+    dialer.handle_member(peer(1), vec![], Time::ZERO);
+    assert!(dialer.members.is_empty());
+    let many: Vec<_> = (0..100).map(address).collect();
+    (1000..1000 + 5000).for_each(|n| dialer.handle_member(peer(n), many.clone(), Time::ZERO));
+    assert_eq!(dialer.members.len(), MAX_MEMBERS);
+    assert!(
+        dialer
+            .members
+            .values()
+            .all(|member| member.addresses.len() == MAX_ADDRESSES)
+    );
+}
+
+#[test]
+fn who_hangs_up_at_once_is_dialled_at_growing_intervals() {
+    let mut dialer = dialer([address(1)]);
+    let mut now = Time::ZERO;
+    for _ in 0..20 {
+        assert_eq!(outputs(&mut dialer, now).len(), 1);
+        dialer.handle_seed_reached(SEED, &address(1), peer(1));
+        dialer.handle_connected(peer(1), now);
+        dialer.handle_disconnected(peer(1), now);
+        now = dialer.poll_timeout().expect("tried again");
+    }
+    assert!(now > at(30 * SECOND), "twenty dials within {now:?}");
+    outputs(&mut dialer, now);
+    dialer.handle_seed_reached(SEED, &address(1), peer(1));
+    dialer.handle_connected(peer(1), now);
+    let now = now + LASTING;
+    dialer.handle_disconnected(peer(1), now);
+    let due = dialer.poll_timeout().expect("tried again");
+    assert!(
+        due <= now + SHORTEST_WAIT + BASE_WAIT,
+        "a connection that lasted is sought again soon"
+    );
+}
+
+#[test]
+fn new_addresses_of_a_member_are_dialled_without_the_wait_that_the_old_ones_earned() {
+    let mut dialer = dialer([]);
+    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    let mut now = Time::ZERO;
+    for _ in 0..10 {
+        assert_eq!(outputs(&mut dialer, now).len(), 1);
+        dialer.handle_member_failed(peer(900), false, now);
+        now = dialer.poll_timeout().expect("tried again");
+    }
+    let before = now - Duration::from_millis(1);
+    dialer.handle_member(peer(900), vec![address(2)], before);
+    assert_eq!(
+        outputs(&mut dialer, before),
+        [Dial::Member(peer(900), vec![address(2)])]
+    );
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Pass(u16),
+    Resolved(Vec<u16>),
+    Reached(u16, u16),
+    Us(u16),
+    Failed(u16),
+    MemberFailed(u16, bool),
+    Connected(u16),
+    Disconnected(u16),
+    Member(u16, u16),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let (seed, member) = (0_u16..4, 498_u16..504);
+    prop_oneof![
+        (0_u16..20_000).prop_map(Event::Pass),
+        prop::collection::vec(seed.clone(), 0..4).prop_map(Event::Resolved),
+        (seed.clone(), member.clone()).prop_map(|(a, p)| Event::Reached(a, p)),
+        seed.clone().prop_map(Event::Us),
+        seed.clone().prop_map(Event::Failed),
+        (member.clone(), any::<bool>()).prop_map(|(p, gone)| Event::MemberFailed(p, gone)),
+        member.clone().prop_map(Event::Connected),
+        member.clone().prop_map(Event::Disconnected),
+        (member, seed).prop_map(|(p, a)| Event::Member(p, a)),
+    ]
+}
+
+proptest! {
+    /// Whatever is told and in whatever order, right or wrong.
+    #[test]
+    fn nothing_is_due_right_after_what_was_due_is_done(events in prop::collection::vec(event(), 1..200)) {
+        let mut dialer = dialer([address(0), name()]);
+        let mut now = Time::ZERO;
+        for event in events {
+            match event {
+                Event::Pass(millis) => now = now + Duration::from_millis(millis.into()),
+                Event::Resolved(n) => dialer.handle_resolved(SeedId(1), n.into_iter().map(address).collect(), now),
+                Event::Reached(n, p) => (0..2).for_each(|id| dialer.handle_seed_reached(SeedId(id), &address(n), peer(p))),
+                Event::Us(n) => (0..2).for_each(|id| dialer.handle_seed_is_us(SeedId(id), &address(n), now)),
+                Event::Failed(n) => (0..2).for_each(|id| dialer.handle_seed_failed(SeedId(id), &address(n), now)),
+                Event::MemberFailed(p, gone) => dialer.handle_member_failed(peer(p), gone, now),
+                Event::Connected(p) => dialer.handle_connected(peer(p), now),
+                Event::Disconnected(p) => dialer.handle_disconnected(peer(p), now),
+                Event::Member(p, n) => dialer.handle_member(peer(p), vec![address(n)], now),
+            }
+            let dials = outputs(&mut dialer, now);
+            prop_assert!(dialer.poll_timeout().is_none_or(|due| due > now));
+            let members: Vec<_> = dials.iter().filter_map(|dial| match dial {
+                Dial::Member(peer, _) => Some(*peer),
+                _ => None,
+            }).collect();
+            let distinct: BTreeSet<_> = members.iter().copied().collect();
+            prop_assert_eq!(distinct.len(), members.len());
+            prop_assert!(!distinct.contains(&me()));
+        }
+    }
+}

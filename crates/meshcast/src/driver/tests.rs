@@ -1,0 +1,200 @@
+//! What a member that breaks the rules can do to others.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use libp2p::{
+    PeerId, Swarm,
+    gossipsub::IdentTopic,
+    swarm::{self, SwarmEvent, dial_opts::DialOpts},
+};
+use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, Verifier, write_record};
+
+use crate::{
+    Node, NodeEvent,
+    behaviour::{Behaviour, BehaviourEvent},
+    clock::wall_time,
+    gate::Gate,
+    node::fixture::{Mesh, addresses, joined, next, open, until, within},
+    transport::{peer_id, tcp},
+    verifier::SharedVerifier,
+};
+
+/// A member with a valid credential and a mind of its own: it speaks through the real behaviour, past the
+/// driver that would keep it honest.
+struct Hostile {
+    swarm: Swarm<Behaviour>,
+    identity: Identity,
+    topic: IdentTopic,
+}
+
+impl Hostile {
+    fn new(mesh: &Mesh, channel: &str) -> Self {
+        let trust = Trust::from(&mesh.0);
+        let mut entropy = [0; 64];
+        getrandom::fill(&mut entropy).expect("random bytes");
+        let name = meshcast_proto::NodeName::new("hostile").expect("allowed");
+        let region = meshcast_proto::Region::new("test").expect("allowed");
+        let identity = Identity::from_mesh_key(&mesh.0, name, region, entropy, wall_time());
+        let verifier = Verifier::new(trust.clone(), Duration::from_secs(600));
+        let verifier = SharedVerifier::new(trust.mesh(), verifier);
+        let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time));
+        let transport = tcp(&gate).expect("a transport");
+        let topic = verifier.topic(&ChannelName::new(channel).expect("allowed"));
+        let mut behaviour = Behaviour::new(verifier, 16).expect("allowed");
+        behaviour.score_topic(topic.clone());
+        behaviour.gossip.subscribe(&topic).expect("subscribes");
+        let config =
+            swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(600));
+        let swarm = Swarm::new(transport, behaviour, peer_id(identity.sender()), config);
+        Self {
+            swarm,
+            identity,
+            topic,
+        }
+    }
+
+    fn id(&self) -> PeerId {
+        *self.swarm.local_peer_id()
+    }
+
+    /// Connects and waits until the other's channels are known.
+    async fn connect(&mut self, node: &Node) {
+        let dial = DialOpts::peer_id(node.peer_id())
+            .addresses(addresses(node).await)
+            .build();
+        self.swarm.dial(dial).expect("dials");
+        loop {
+            if let SwarmEvent::Behaviour(BehaviourEvent::Gossip(libp2p::gossipsub::Event::Subscribed {
+                topic,
+                ..
+            })) = self.swarm.select_next_some().await
+                && topic == self.topic.hash()
+            {
+                return;
+            }
+        }
+    }
+
+    fn frame(&self, channel: &str, seq: u64) -> Frame {
+        let mut records = Vec::new();
+        write_record(&mut records, Format::Raw, Part::Whole, b"from outside");
+        let (channel, seq) = (
+            ChannelName::new(channel).expect("allowed"),
+            Seq::new(seq).expect("not zero"),
+        );
+        Frame::build(&self.identity, &channel, seq, wall_time(), &records).expect("fits")
+    }
+
+    fn publish(&mut self, data: Vec<u8>) {
+        self.swarm
+            .behaviour_mut()
+            .gossip
+            .publish(self.topic.hash(), data)
+            .expect("published");
+    }
+
+    /// Goes on until the other side hangs up.
+    async fn until_cut(&mut self) {
+        loop {
+            if let SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } =
+                self.swarm.select_next_some().await
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Garbage, a frame whose last byte is wrong, a frame of another channel.
+fn bad(hostile: &Hostile, kind: usize, seq: u64) -> Vec<u8> {
+    match kind {
+        // Long enough for its id to differ: the last bytes are where a frame has its signature.
+        0 => format!("no frame {seq} ").repeat(50).into_bytes(),
+        1 => {
+            let mut forged = hostile.frame("earth", seq).bytes().to_vec();
+            *forged.last_mut().expect("not empty") ^= 1;
+            forged
+        }
+        _ => hostile.frame("moon", seq).bytes().to_vec(),
+    }
+}
+
+#[ignore = "does not finish yet: one of its waits is never met, and which is not known"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_are_undisturbed() {
+    for kind in 0..3 {
+        let mesh = Mesh::new();
+        let (a, b) = mesh.pair().await;
+        let (at_a, at_b) = (open::<u32>(&a, "earth"), open::<u32>(&b, "earth"));
+        let mut heard = at_b.messages();
+        joined(&[&a, &b], "earth").await;
+        let mut events = b.events();
+        let mut hostile = Hostile::new(&mesh, "earth");
+        within(hostile.connect(&b)).await;
+        for n in 0..12 {
+            let data = bad(&hostile, kind, u64::from(n) + 1);
+            hostile.publish(data);
+            at_a.post_message(&n).expect("posted");
+        }
+        within(hostile.until_cut()).await;
+        for n in 0..12 {
+            assert_eq!(next(&mut heard).await, n);
+        }
+        let id = hostile.id();
+        let snapshot = until(&b, |it| it.peers.iter().all(|peer| peer.peer_id != id)).await;
+        assert!(
+            (10..=12).contains(&snapshot.counters.frames_invalid),
+            "{}",
+            snapshot.counters.frames_invalid
+        );
+        assert!(
+            snapshot.peers.iter().any(|peer| peer.peer_id == a.peer_id()),
+            "a is still there"
+        );
+        assert_eq!(
+            a.inspect().await.expect("runs").counters.frames_invalid,
+            0,
+            "nothing was handed on"
+        );
+        // It does not come back.
+        let dial = DialOpts::peer_id(b.peer_id())
+            .addresses(addresses(&b).await)
+            .build();
+        hostile.swarm.dial(dial).expect("dials");
+        within(hostile.until_cut()).await;
+        at_a.post_message(&99).expect("posted");
+        assert_eq!(next(&mut heard).await, 99);
+        drop(b);
+        let mut comings = 0;
+        while let Some(event) = within(events.next()).await {
+            comings += usize::from(matches!(event, NodeEvent::Connected { peer, .. } if peer == id));
+        }
+        assert_eq!(comings, 1, "connected once and never again");
+    }
+}
+
+/// A frame of a member in good standing counts as its own, whatever wild numbers it carries.
+#[tokio::test]
+async fn a_member_that_leaps_in_its_numbers_costs_a_gap_and_nothing_else() {
+    let mesh = Mesh::new();
+    let node = mesh.node("a", &[]).await;
+    let channel = open::<crate::Bytes>(&node, "earth");
+    let mut heard = channel.messages();
+    let mut hostile = Hostile::new(&mesh, "earth");
+    within(hostile.connect(&node)).await;
+    for seq in [1, u64::MAX / 2] {
+        let frame = hostile.frame("earth", seq);
+        hostile.publish(frame.bytes().to_vec());
+    }
+    let (id, mut swarm) = (hostile.id(), hostile.swarm);
+    let polling = tokio::spawn(async move { while swarm.next().await.is_some() {} });
+    assert_eq!(next(&mut heard).await, b"from outside"[..]);
+    let gap = within(heard.recv()).await.expect("not the end");
+    let Err(crate::RecvError::Gap(gap)) = gap else {
+        panic!("another item");
+    };
+    assert_eq!((gap.sender(), gap.missed()), (id, 2..=u64::MAX / 2 - 1));
+    assert_eq!(next(&mut heard).await, b"from outside"[..]);
+    polling.abort();
+}

@@ -1,0 +1,109 @@
+//! Real nodes on loopback.
+
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use meshcast_proto::MeshKey;
+
+use crate::{BroadcastChannel, Messages, Node, NodeBuilder, Payload, RecvError, Snapshot};
+
+/// A guard against tests that hang, not a measure of anything.
+pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
+    let guarded = tokio::time::timeout(Duration::from_secs(60), what);
+    guarded.await.expect("done in time")
+}
+
+/// A node of a mesh of its own.
+pub(crate) async fn alone() -> Node {
+    let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
+    let builder = Node::builder().key(random_key()).listen(listen);
+    builder.spawn().await.expect("starts")
+}
+
+pub(crate) fn random_key() -> MeshKey {
+    let mut entropy = [0; 48];
+    getrandom::fill(&mut entropy).expect("random bytes");
+    MeshKey::from_entropy(entropy)
+}
+
+/// Makes nodes of one mesh.
+pub(crate) struct Mesh(pub(crate) MeshKey);
+
+impl Mesh {
+    pub(crate) fn new() -> Self {
+        Self(random_key())
+    }
+
+    pub(crate) fn builder(&self, name: &str) -> NodeBuilder {
+        let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
+        Node::builder()
+            .key(self.0.clone())
+            .name(name)
+            .region("test")
+            .listen(listen)
+    }
+
+    /// A node that knows these others.
+    pub(crate) async fn node(&self, name: &str, seeds: &[&Node]) -> Node {
+        let mut builder = self.builder(name);
+        for seed in seeds {
+            builder = builder.seeds(addresses(seed).await);
+        }
+        builder.spawn().await.expect("starts")
+    }
+
+    /// Two nodes that are connected.
+    pub(crate) async fn pair(&self) -> (Node, Node) {
+        let a = self.node("a", &[]).await;
+        let b = self.node("b", &[&a]).await;
+        until(&a, |it| it.peers.len() == 1).await;
+        until(&b, |it| it.peers.len() == 1).await;
+        (a, b)
+    }
+}
+
+pub(crate) async fn addresses(node: &Node) -> Vec<Multiaddr> {
+    node.inspect().await.expect("runs").node.listen_addresses
+}
+
+/// Waits until a node looks like that.
+pub(crate) async fn until(node: &Node, is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    within(async {
+        loop {
+            let snapshot = node.inspect().await.expect("runs");
+            if is_so(&snapshot) {
+                return snapshot;
+            }
+            // Only so as not to ask all the time.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+}
+
+/// Waits until each of the nodes knows all others to be on the channel.
+pub(crate) async fn joined(nodes: &[&Node], channel: &str) {
+    for node in nodes {
+        until(node, |snapshot| {
+            let here = snapshot.channels.iter().find(|it| it.name.as_str() == channel);
+            here.is_some_and(|it| it.subscribers.len() == nodes.len() - 1 && !it.mesh.is_empty())
+        })
+        .await;
+    }
+}
+
+pub(crate) fn open<T: Payload>(node: &Node, name: &str) -> BroadcastChannel<T> {
+    node.channel(name).expect("opens")
+}
+
+/// The next message's data.
+pub(crate) async fn next<T: Payload>(messages: &mut Messages<T>) -> T {
+    let next = within(messages.recv()).await.expect("not the end");
+    next.expect("a message").data
+}
+
+/// The next error.
+pub(crate) async fn next_error<T: Payload>(messages: &mut Messages<T>) -> RecvError {
+    let next = within(messages.recv()).await.expect("not the end");
+    next.err().expect("an error")
+}

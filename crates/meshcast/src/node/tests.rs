@@ -1,0 +1,226 @@
+use futures::StreamExt;
+
+use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
+use crate::{Direction, Node, NodeEvent, PingError};
+
+#[tokio::test]
+async fn a_node_without_seeds_is_ready_and_posting_to_nobody_is_no_error() {
+    let node = alone().await;
+    let channel = open::<u8>(&node, "earth");
+    within(node.ready()).await.expect("runs");
+    channel.post_message(&1).expect("posted");
+    let snapshot = until(&node, |it| it.counters.frames_without_peer == 1).await;
+    assert_eq!(
+        (snapshot.counters.posted, snapshot.counters.frames_refused),
+        (1, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_node_is_ready_when_its_open_channels_reach_the_members_it_knows() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    let at_a = open::<u8>(&a, "earth");
+    let mut heard = at_a.messages();
+    let b = mesh.node("b", &[&a]).await;
+    let at_b = open::<u8>(&b, "earth");
+    within(b.ready()).await.expect("runs");
+    at_b.post_message(&1).expect("posted");
+    assert_eq!(next(&mut heard).await, 1);
+}
+
+#[tokio::test]
+async fn a_node_is_ready_also_if_no_seed_answers() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let seed = format!("/ip4/127.0.0.1/tcp/{}", free.local_addr().expect("bound").port());
+    drop(free);
+    let builder = Mesh::new().builder("a").seed(seed.parse().expect("an address"));
+    let node = builder.seed(
+        "/dns/does-not-exist.invalid/tcp/4001"
+            .parse()
+            .expect("an address"),
+    );
+    let node = node.spawn().await.expect("starts");
+    within(node.ready()).await.expect("runs");
+}
+
+#[tokio::test]
+async fn a_seed_that_is_the_node_itself_is_quiet() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address: libp2p::Multiaddr =
+        format!("/ip4/127.0.0.1/tcp/{}", free.local_addr().expect("bound").port())
+            .parse()
+            .expect("an address");
+    drop(free);
+    let port = address.iter().last().expect("a port").to_string();
+    // By number, which the swarm leaves out, and by name, which leads through the gate.
+    let by_name = format!("/dns4/localhost{port}").parse().expect("an address");
+    let builder = Mesh::new()
+        .builder("a")
+        .listen(address.clone())
+        .seed(address)
+        .seed(by_name);
+    let node = builder.spawn().await.expect("starts");
+    within(node.ready()).await.expect("runs");
+    let snapshot = node.inspect().await.expect("runs");
+    assert_eq!((snapshot.counters.refused, snapshot.peers.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn both_ends_say_who_came_and_who_left() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    let mut events = a.events();
+    let b = mesh.node("b", &[&a]).await;
+    let id = b.peer_id();
+    let connected = within(events.next()).await.expect("an event");
+    assert!(
+        matches!(connected, NodeEvent::Connected { peer, direction: Direction::Inbound, name, .. }
+        if peer == id && name.to_string() == "b")
+    );
+    within(b.shutdown()).await;
+    let left = within(events.next()).await.expect("an event");
+    assert!(matches!(left, NodeEvent::Disconnected { peer, .. } if peer == id));
+    within(a.shutdown()).await;
+    assert!(within(events.next()).await.is_none(), "events end with the node");
+    assert!(within(a.events().next()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_ping_goes_there_and_back_or_says_why_not() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    let mut events = a.events();
+    let b = mesh.node("b", &[&a]).await;
+    // At once after it is connected, when there may be no link yet.
+    within(events.next()).await.expect("connected");
+    within(a.ping(b.peer_id())).await.expect("answered");
+    let stranger = libp2p::PeerId::random();
+    assert_eq!(
+        within(a.ping(stranger)).await,
+        Err(PingError::NotConnected(stranger))
+    );
+    let id = b.peer_id();
+    within(b.shutdown()).await;
+    until(&a, |it| it.peers.is_empty()).await;
+    assert_eq!(within(a.ping(id)).await, Err(PingError::NotConnected(id)));
+    within(a.shutdown()).await;
+    assert_eq!(within(a.ping(id)).await, Err(PingError::Closed));
+}
+
+#[tokio::test]
+async fn inspect_shows_channels_and_peers_alike_at_both_ends() {
+    let (a, b) = Mesh::new().pair().await;
+    let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
+    joined(&[&a, &b], "earth").await;
+    let mut heard = at_b.messages();
+    at_a.post_message(&1).expect("posted");
+    next(&mut heard).await;
+    let snapshot = until(&b, |it| {
+        it.peers[0].shared_channels == 1 && !it.peers[0].addresses.is_empty()
+    })
+    .await;
+    assert_eq!(snapshot.peers[0].addresses, addresses(&a).await);
+    let channel = &snapshot.channels[0];
+    assert_eq!(
+        (channel.objects, &channel.subscribers[..]),
+        (1, &[a.peer_id()][..])
+    );
+    let sender = &channel.senders[0];
+    assert_eq!(
+        (sender.peer_id, sender.highest_seq, sender.delivered_seq),
+        (a.peer_id(), 1, Some(1))
+    );
+}
+
+#[tokio::test]
+async fn shutdown_may_be_called_by_several_and_again_and_frees_the_address() {
+    let node = alone().await;
+    let address = addresses(&node).await.remove(0);
+    let clone = node.clone();
+    within(async { tokio::join!(node.shutdown(), clone.shutdown(), node.stopped()) }).await;
+    within(node.shutdown()).await;
+    assert!(node.ready().await.is_err() && node.inspect().await.is_err());
+    let again = Node::builder()
+        .key(super::fixture::random_key())
+        .listen(address)
+        .spawn()
+        .await;
+    assert!(again.is_ok());
+}
+
+#[tokio::test]
+async fn a_node_stops_with_its_last_handle_although_channels_are_left() {
+    let node = alone().await;
+    let (channel, clone) = (open::<u8>(&node, "earth"), node.clone());
+    let stopped = node.stop_signal();
+    drop(node);
+    within(clone.inspect()).await.expect("runs");
+    drop(clone);
+    within(stopped).await;
+    assert!(within(channel.messages().recv()).await.is_none());
+}
+
+#[test]
+fn with_its_runtime_gone_a_node_is_closed() {
+    let runtime = tokio::runtime::Runtime::new().expect("starts");
+    let (node, channel) = runtime.block_on(async {
+        let node = alone().await;
+        let channel = open::<u8>(&node, "earth");
+        (node, channel)
+    });
+    drop(runtime);
+    assert!(matches!(channel.post_message(&1), Err(crate::PostError::Closed)));
+    futures::executor::block_on(node.shutdown());
+}
+
+#[tokio::test]
+async fn nodes_of_different_meshes_refuse_each_other_and_both_say_so() {
+    let a = Mesh::new().node("a", &[]).await;
+    let mut at_a = a.events();
+    let b = Mesh::new().node("b", &[&a]).await;
+    let mut at_b = b.events();
+    for (events, expected) in [(&mut at_a, Direction::Inbound), (&mut at_b, Direction::Outbound)] {
+        let refused = loop {
+            let event = within(events.next()).await.expect("an event");
+            if let NodeEvent::Refused {
+                direction, reason, ..
+            } = event
+            {
+                break (direction, reason);
+            }
+        };
+        assert_eq!(refused.0, expected);
+        assert!(refused.1.contains("mesh"), "{}", refused.1);
+    }
+    for node in [&a, &b] {
+        let snapshot = node.inspect().await.expect("runs");
+        assert!(snapshot.peers.is_empty() && snapshot.counters.refused > 0);
+    }
+}
+
+#[tokio::test]
+async fn nodes_given_one_common_seed_find_each_other_and_stay_when_it_dies() {
+    let mesh = Mesh::new();
+    let seed = mesh.node("seed", &[]).await;
+    let mut nodes = Vec::new();
+    for name in ["a", "b", "c"] {
+        nodes.push(mesh.node(name, &[&seed]).await);
+    }
+    for node in &nodes {
+        until(node, |it| it.peers.len() == 3).await;
+    }
+    within(seed.shutdown()).await;
+    for node in &nodes {
+        until(node, |it| it.peers.len() == 2).await;
+    }
+    let late = mesh.node("late", &[&nodes[2]]).await;
+    nodes.push(late);
+    let channels: Vec<_> = nodes.iter().map(|node| open::<u8>(node, "earth")).collect();
+    let mut heard: Vec<_> = channels.iter().map(crate::BroadcastChannel::messages).collect();
+    joined(&nodes.iter().collect::<Vec<_>>(), "earth").await;
+    channels[3].post_message(&1).expect("posted");
+    for messages in &mut heard[..3] {
+        assert_eq!(next(messages).await, 1);
+    }
+}

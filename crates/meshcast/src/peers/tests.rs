@@ -1,0 +1,197 @@
+use std::{sync::Arc, time::Duration};
+
+use libp2p::{Multiaddr, swarm::ConnectionId};
+use meshcast_proto::{Time, WallTime};
+use proptest::prelude::*;
+
+use super::{Direction, KEEP_SURPLUS, Peers, is_loopback};
+use crate::{channel::fixture::Source, transport::peer_id};
+
+/// Two nodes and the connections between them, each with one number at both ends.
+struct Pair {
+    ends: [Peers; 2],
+    sources: [Source; 2],
+    now: Time,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let mut sources = [Source::new(1), Source::new(2)];
+        // The first is the one with the smaller id.
+        sources.sort_by_key(|source| peer_id(source.member.sender()));
+        let ends = [0, 1].map(|end: usize| Peers::new(peer_id(sources[end].member.sender())));
+        let now = Time::ZERO;
+        Self { ends, sources, now }
+    }
+
+    fn established(&mut self, end: usize, number: usize, dialler: usize) {
+        let other = &self.sources[1 - end].member;
+        let direction = if dialler == end {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        };
+        let connection = (ConnectionId::new_unchecked(number), direction, Multiaddr::empty());
+        let peer = peer_id(other.sender());
+        self.ends[end].handle_established(peer, Arc::clone(other), connection, self.now, WallTime::MIN);
+    }
+
+    fn closed(&mut self, end: usize, number: usize) {
+        let peer = peer_id(self.sources[1 - end].member.sender());
+        self.ends[end].handle_closed(peer, ConnectionId::new_unchecked(number));
+    }
+
+    /// Lets time pass and closes at both ends what either closes. Returns what is left.
+    fn settle(&mut self, mut open: Vec<usize>) -> Vec<usize> {
+        self.now = self.now + KEEP_SURPLUS;
+        let closing: Vec<_> = self
+            .ends
+            .iter_mut()
+            .flat_map(|end| end.take_surplus(self.now))
+            .collect();
+        let closes = |number: &usize| closing.contains(&ConnectionId::new_unchecked(*number));
+        for number in open.extract_if(.., |number| closes(number)).collect::<Vec<_>>() {
+            (0..2).for_each(|end| self.closed(end, number));
+        }
+        for end in &mut self.ends {
+            assert_eq!(end.surplus_due(), None, "nothing is left to be due");
+        }
+        open
+    }
+}
+
+/// Every way in which up to three connections can be dialled and come up at each end.
+#[test]
+fn of_any_connections_exactly_one_stays_and_both_ends_agree() {
+    for count in 1..=3_usize {
+        for dialled in 0..1 << count {
+            for (first, second) in orders(count)
+                .into_iter()
+                .flat_map(|a| orders(count).into_iter().map(move |b| (a.clone(), b)))
+            {
+                let mut pair = Pair::new();
+                for (end, order) in [(0, first), (1, second)] {
+                    for number in order {
+                        pair.now = pair.now + Duration::from_millis(1);
+                        pair.established(end, number, dialled >> number & 1);
+                    }
+                }
+                let left = pair.settle((0..count).collect());
+                assert_eq!(left.len(), 1, "{count} connections, dialled by {dialled:b}");
+            }
+        }
+    }
+}
+
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let Some(last) = count.checked_sub(1) else {
+        return vec![Vec::new()];
+    };
+    let shorter = orders(last);
+    let with_last = shorter.into_iter().flat_map(|order| {
+        (0..count).map(move |at| {
+            let mut order = order.clone();
+            order.insert(at, last);
+            order
+        })
+    });
+    with_last.collect()
+}
+
+#[test]
+fn a_surplus_connection_is_closed_once_and_not_before_its_time() {
+    let mut pair = Pair::new();
+    pair.established(0, 0, 1);
+    pair.now = pair.now + 100 * KEEP_SURPLUS;
+    pair.established(0, 1, 0);
+    let end = &mut pair.ends[0];
+    assert_eq!(
+        end.surplus_due(),
+        Some(pair.now + KEEP_SURPLUS),
+        "also if it is the old one that goes"
+    );
+    assert!(end.take_surplus(pair.now).is_empty());
+    assert_eq!(
+        end.take_surplus(pair.now + KEEP_SURPLUS),
+        [ConnectionId::new_unchecked(0)]
+    );
+    assert!(end.take_surplus(pair.now + KEEP_SURPLUS).is_empty());
+}
+
+#[test]
+fn a_peer_is_gone_with_its_last_connection() {
+    let mut pair = Pair::new();
+    pair.established(0, 0, 0);
+    pair.established(0, 1, 1);
+    let peer = peer_id(pair.sources[1].member.sender());
+    assert!(
+        pair.ends[0]
+            .handle_closed(peer, ConnectionId::new_unchecked(0))
+            .is_none()
+    );
+    assert!(
+        pair.ends[0]
+            .handle_closed(peer, ConnectionId::new_unchecked(1))
+            .is_some()
+    );
+    assert!(
+        pair.ends[0]
+            .handle_closed(peer, ConnectionId::new_unchecked(1))
+            .is_none()
+    );
+    assert!(pair.ends[0].get(&peer).is_none());
+}
+
+#[test]
+fn a_connection_is_closed_after_two_unanswered_pings_in_a_row() {
+    let mut pair = Pair::new();
+    pair.established(0, 0, 0);
+    let peer = peer_id(pair.sources[1].member.sender());
+    let answers = [None, Some(Duration::from_millis(1)), None, None];
+    let id = ConnectionId::new_unchecked(0);
+    let closes = answers.map(|rtt| pair.ends[0].handle_ping(peer, id, rtt));
+    assert_eq!(closes, [false, false, false, true]);
+}
+
+#[test]
+fn loopback_is_what_others_cannot_reach() {
+    for (address, expected) in [
+        ("/ip4/127.0.0.1/tcp/1", true),
+        ("/ip6/::1/tcp/1", true),
+        ("/ip4/0.0.0.0/tcp/1", false),
+        ("/ip4/192.0.2.1/tcp/1", false),
+        ("/dns/example.org/tcp/1", false),
+    ] {
+        assert_eq!(
+            is_loopback(&address.parse().expect("an address")),
+            expected,
+            "{address}"
+        );
+    }
+}
+
+proptest! {
+    /// Connections come and go at random; whenever it is quiet, one is left if there was any.
+    #[test]
+    fn one_connection_is_left_whenever_it_is_quiet(
+        rounds in prop::collection::vec(prop::collection::vec((0_usize..2, any::<bool>(), any::<bool>()), 0..4), 1..10),
+    ) {
+        let mut pair = Pair::new();
+        let (mut open, mut next) = (Vec::new(), 0);
+        for round in rounds {
+            for (dialler, second_first, drops_one) in round {
+                let ends = if second_first { [1, 0] } else { [0, 1] };
+                ends.into_iter().for_each(|end| pair.established(end, next, dialler));
+                open.push(next);
+                next += 1;
+                if drops_one {
+                    let gone = open.remove(0);
+                    (0..2).for_each(|end| pair.closed(end, gone));
+                }
+            }
+            let expected = usize::from(!open.is_empty());
+            open = pair.settle(open);
+            prop_assert_eq!(open.len(), expected);
+        }
+    }
+}

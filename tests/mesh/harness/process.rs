@@ -1,0 +1,177 @@
+//! A child process: its output is kept, and it does not outlive its test.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+
+use super::eventually;
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    command: String,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it was just built");
+        let stdout = Lines::of(child.stdout.take().expect("piped"));
+        let stderr = Lines::of(child.stderr.take().expect("piped"));
+        let command = format!("{command:?}")
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        Self {
+            child,
+            command,
+            stdout,
+            stderr,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("it is not reaped yet");
+    }
+
+    /// The first line on stdout that satisfies.
+    #[track_caller]
+    pub(crate) fn stdout_line(&self, what: &str, bound: Duration, is: impl Fn(&str) -> bool) -> String {
+        self.stdout
+            .wait(1, bound, is)
+            .unwrap_or_else(|| panic!("no line {what:?} on stdout of {self}"))
+    }
+
+    /// The `n`th line on stderr that satisfies.
+    #[track_caller]
+    pub(crate) fn stderr_line(
+        &self,
+        what: &str,
+        n: usize,
+        bound: Duration,
+        is: impl Fn(&str) -> bool,
+    ) -> String {
+        self.stderr
+            .wait(n, bound, is)
+            .unwrap_or_else(|| panic!("no {n} lines {what:?} on stderr of {self}"))
+    }
+
+    /// How it ends, and what it said on stdout and stderr.
+    #[track_caller]
+    pub(crate) fn end(mut self, bound: Duration) -> (ExitStatus, String, String) {
+        let description = self.to_string();
+        let status = eventually(&format!("the end of {description}"), bound, || {
+            self.child.try_wait().expect("our child")
+        });
+        (status, self.stdout.all(bound), self.stderr.all(bound))
+    }
+}
+
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (stdout, stderr) = (
+            self.stdout.lock().text.join("\n"),
+            self.stderr.lock().text.join("\n"),
+        );
+        write!(
+            f,
+            "{} ({})\n- stdout:\n{stdout}\n- stderr:\n{stderr}\n",
+            self.command,
+            self.pid()
+        )
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- {self}");
+        }
+        // An error means that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of a stream so far.
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<(Mutex<Text>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Text {
+    text: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let lines = Self::default();
+        let ours = lines.clone();
+        thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                ours.lock().text.push(text);
+                ours.0.1.notify_all();
+                line.clear();
+            }
+            ours.lock().ended = true;
+            ours.0.1.notify_all();
+        });
+        lines
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Text> {
+        self.0.0.lock().expect("no holder panics")
+    }
+
+    fn wait(&self, n: usize, bound: Duration, is: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + bound;
+        let mut lines = self.lock();
+        loop {
+            if let Some(found) = lines.text.iter().filter(|line| is(line)).nth(n - 1) {
+                return Some(found.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || lines.ended {
+                return None;
+            }
+            lines = self.0.1.wait_timeout(lines, left).expect("no holder panics").0;
+        }
+    }
+
+    /// Everything, once it has ended.
+    fn all(&self, bound: Duration) -> String {
+        let waiting = |lines: &mut Text| !lines.ended;
+        let (lines, late) = self
+            .0
+            .1
+            .wait_timeout_while(self.lock(), bound, waiting)
+            .expect("no holder panics");
+        assert!(
+            !late.timed_out(),
+            "the stream stays open after the process has ended"
+        );
+        lines.text.join("\n")
+    }
+}
