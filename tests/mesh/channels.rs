@@ -123,7 +123,6 @@ async fn large_messages_back_to_back_arrive_in_order_or_are_named_as_missing() -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs repair between peers"]
 async fn large_messages_back_to_back_all_arrive() -> Result<()> {
     let missed = missed_of(400).await?;
     ensure!(missed == 0, "{missed} are missing");
@@ -239,7 +238,6 @@ async fn three_nodes_in_a_row_hear_each_other() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs repair between peers"]
 async fn what_was_posted_before_they_met_arrives_when_they_meet() -> Result<()> {
     let (first, second) = pair().await?;
     let (posting, hearing) = (

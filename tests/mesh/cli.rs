@@ -113,7 +113,6 @@ fn up_starts_three_regions_that_share_a_channel() {
 }
 
 #[test]
-#[ignore = "needs repair between peers"]
 fn what_is_sent_the_moment_up_is_ready_is_heard_by_all() {
     let session = Session::new();
     let (_up, services) = session.up();

@@ -49,7 +49,7 @@ impl Neighbours {
         self.peers.contains_key(&peer)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Sender> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Sender> + Clone {
         self.peers.keys().copied()
     }
 
@@ -106,7 +106,10 @@ impl Neighbours {
     }
 
     /// All neighbours, and what they said of a channel.
-    pub(crate) fn interests(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Interest)> {
+    pub(crate) fn interests(
+        &self,
+        channel: &ChannelName,
+    ) -> impl Iterator<Item = (Sender, Interest)> + Clone {
         let interest = |peer: &Neighbour| peer.channels.get(channel).copied().unwrap_or_default();
         self.peers.iter().map(move |(id, peer)| (*id, interest(peer)))
     }

@@ -274,7 +274,11 @@ impl Repair {
     /// not keep itself, and nobody else who is there, is lost. Without it, everybody who is there must have
     /// gone past them. Otherwise somebody may come back with them, or is being repaired itself.
     fn is_hopeless(&self, lost: SeqRange, around: &Surroundings<'_>) -> bool {
-        if self.holders.contains_key(&around.sender) {
+        let interests = around.neighbours.interests(around.channel);
+        if interests
+            .clone()
+            .any(|(peer, interest)| peer == around.sender && interest.told)
+        {
             return true;
         }
         let past = |peer: &Sender| {
@@ -282,9 +286,7 @@ impl Repair {
                 .get(peer)
                 .is_some_and(|holder| lost.first() < holder.next)
         };
-        let mut listening = around
-            .neighbours
-            .interests(around.channel)
+        let mut listening = interests
             .filter(|(_, interest)| interest.open.is_some() || !interest.told)
             .peekable();
         listening.peek().is_some() && listening.all(|(peer, interest)| interest.told && past(&peer))

@@ -7,6 +7,7 @@ mod connections;
 mod readiness;
 mod snapshot;
 mod stop;
+mod syncing;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use libp2p::{
     gossipsub::{self, IdentTopic, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Since, Time};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::JoinSet,
@@ -36,8 +37,10 @@ use crate::{
     message::Gap,
     peers::Peers,
     registry::Registry,
+    transport::peer_id,
     verifier::SharedVerifier,
 };
+use syncing::Backlog;
 
 /// What a driver is made of.
 pub(crate) struct Parts {
@@ -67,12 +70,12 @@ pub(crate) struct Driver {
     lookups: JoinSet<(SeedId, Vec<Multiaddr>)>,
     /// Who waits for the node to be ready.
     awaiting_ready: Vec<oneshot::Sender<()>>,
+    /// What the link to a peer had no room for.
+    backlogs: HashMap<PeerId, Backlog>,
     pings: Vec<Ping>,
     next_ping: u64,
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
-    /// When a frame was last given to gossip.
-    last_publish: Option<Time>,
     next_check: Time,
     /// How many invalid messages there were when forgers were last looked for.
     invalid_seen: u64,
@@ -108,10 +111,10 @@ impl Driver {
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
+            backlogs: HashMap::new(),
             pings: Vec::new(),
             next_ping: 0,
             counters: Counters::default(),
-            last_publish: None,
             next_check: parts.clock.now(),
             invalid_seen: 0,
             _ends_channels: EndsChannels(Arc::clone(&parts.registry)),
@@ -191,11 +194,12 @@ impl Driver {
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
             return;
         }
-        if let Err(error) = self.parts.engine.handle_open(hub.name()) {
+        if let Err(error) = self.parts.engine.handle_open(hub.name(), Since::Now, now) {
             // The registry counts names as the engine does, so this does not happen.
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;
         }
+        self.drain_engine(|delivery| Item::Values(delivery, None));
         let topic = self.parts.verifier.topic(hub.name());
         let behaviour = self.parts.swarm.behaviour_mut();
         behaviour.score_topic(topic.clone());
@@ -256,6 +260,7 @@ impl Driver {
             match output {
                 Output::Publish(frame) => self.publish(&frame),
                 Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
+                Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
                 Output::Missed(channel, gap) => {
                     tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
                         reason = ?gap.reason, "gap");
@@ -282,7 +287,7 @@ impl Driver {
         };
         let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
         match gossip.publish(channel.topic.hash(), frame.bytes().to_vec()) {
-            Ok(_) => self.last_publish = Some(self.parts.clock.now()),
+            Ok(_) => {}
             // Zero peers is success.
             Err(PublishError::NoPeersSubscribedToTopic) => self.counters.frames_without_peer += 1,
             Err(error) => {
@@ -375,6 +380,7 @@ impl Driver {
             }
             if let Some(channel) = self.channels.remove(&name) {
                 self.parts.engine.handle_close(&name);
+                self.drain_engine(|delivery| Item::Values(delivery, None));
                 self.parts
                     .swarm
                     .behaviour_mut()

@@ -126,6 +126,16 @@ pub struct Counters {
     pub frames_unwanted: u64,
     /// Frames that came ahead of a hole and found no room to wait.
     pub frames_without_room: u64,
+    /// Frames that waited behind a hole and were dropped for want of room for all.
+    pub frames_dropped: u64,
+    /// Times a peer was asked for frames.
+    pub requests: u64,
+    /// Frames that came as an answer and brought something new; they count as accepted too.
+    pub frames_repaired: u64,
+    /// Frames given to peers who asked.
+    pub frames_served: u64,
+    /// Answers that nobody asked for, or that hold something else than frames of members.
+    pub answers_refused: u64,
     /// Frames dropped because they were malformed, forged or not from a member.
     pub frames_invalid: u64,
     /// Records of others delivered to channels of this node.

@@ -74,7 +74,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let early = listen_on(&mut swarm, listen).await?;
 
     let clock = Clock::start();
-    let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me));
+    let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
     let dialer = Dialer::new(peer_id, seeds, seed, clock.now());
     let registry = Arc::new(Registry::new(limits.clone(), runtime.clone()));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
@@ -105,6 +105,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         early,
     };
     let weak = node.downgrade();
+    // Made here: a runtime that goes before the task's first turn drops it, and so ends the channels.
+    let driver = Driver::new(parts);
     runtime.spawn(async move {
         let (stop, stopping) = oneshot::channel::<()>();
         let serving = admin.map(|admin| {
@@ -112,7 +114,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
             let stop = async { _ = stopping.await };
             tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop))
         });
-        Driver::new(parts).run().await;
+        driver.run().await;
         drop(stop);
         if let Some(serving) = serving {
             // An error means that it panicked: no longer serving either.

@@ -31,6 +31,15 @@ impl SharedVerifier {
         }))
     }
 
+    /// Verifies a frame that came otherwise than by gossip, and says who sent it.
+    pub(crate) fn verify(&self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
+        let verified = self.lock().verify(frame, now);
+        if verified.is_err() {
+            self.0.invalid.fetch_add(1, Ordering::Relaxed);
+        }
+        verified
+    }
+
     /// Who sent a frame that was verified.
     pub(crate) fn member_of(&self, frame: &Frame) -> Result<Arc<Member>, VerifyError> {
         self.lock().member_of(frame)

@@ -169,6 +169,26 @@ impl Engine {
         }
     }
 
+    /// Whether of each channel that somebody listens to, somebody has all that was posted here.
+    pub fn is_handed_over(&self) -> bool {
+        self.channels.iter().all(|(name, channel)| {
+            let has = |peer: &Sender| {
+                channel
+                    .acked
+                    .get(peer)
+                    .is_some_and(|acked| *acked >= channel.next)
+            };
+            let mut listening = self
+                .flows
+                .neighbours
+                .iter()
+                .filter(|peer| self.flows.neighbours.listens(*peer, name));
+            channel.next == Seq::FIRST
+                || listening.clone().next().is_none()
+                || listening.any(|peer| has(&peer))
+        })
+    }
+
     /// All that a neighbour is told of a channel when it opens it.
     fn all_holdings(&self, peer: Sender, channel: &ChannelName) -> Holdings {
         let own = std::iter::once(self.me.sender());

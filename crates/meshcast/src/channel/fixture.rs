@@ -33,8 +33,10 @@ impl Source {
                 .expect("a member"),
         );
         let channel = ChannelName::new("earth").expect("allowed");
-        let mut engine = Engine::new(Config::default(), identity, Arc::clone(&member));
-        engine.handle_open(&channel).expect("one channel");
+        let mut engine = Engine::new(Config::default(), identity, Arc::clone(&member), 0);
+        engine
+            .handle_open(&channel, meshcast_proto::Since::Now, meshcast_proto::Time::ZERO)
+            .expect("one channel");
         Self {
             engine,
             channel,

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use libp2p::{
     Multiaddr, PeerId,
     core::ConnectedPoint,
@@ -22,7 +21,6 @@ use crate::{
     event::NodeEvent,
     gate::{GateError, refusal_reason},
     inspect::Direction,
-    link::LinkEvent,
     peers::is_loopback,
     transport::{peer_id, sender},
 };
@@ -208,54 +206,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn handle_link(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Opened { peer } => {
-                self.send_members(peer);
-                // Those asked for before there was a link, and those that were lost with the one before.
-                let open = self.pings.iter().filter(|ping| ping.peer == peer);
-                for number in open.map(|ping| ping.number).collect::<Vec<_>>() {
-                    self.send_sync(peer, &SyncMessage::Ping(number));
-                }
-            }
-            LinkEvent::Message { peer, bytes } => match SyncMessage::decode(&bytes) {
-                Ok(message) => self.handle_sync(peer, message),
-                Err(error) => {
-                    tracing::warn!(%peer, %error, "a member sends what nobody can read");
-                    self.counters.frames_invalid += 1;
-                }
-            },
-            LinkEvent::Closed {
-                peer,
-                connection,
-                reason,
-            } => {
-                tracing::debug!(%peer, %reason, "link closed");
-                if reason.is_final() {
-                    self.parts.swarm.close_connection(connection);
-                }
-            }
-            LinkEvent::Writable { .. } => {}
-        }
-    }
-
-    fn handle_sync(&mut self, peer: PeerId, message: SyncMessage) {
-        match message {
-            SyncMessage::Members(members) => self.handle_members(peer, &members),
-            SyncMessage::Ping(number) => self.send_sync(peer, &SyncMessage::Pong(number)),
-            SyncMessage::Pong(number) => {
-                let now = self.parts.clock.now();
-                let answered = |ping: &Ping| ping.number == number && ping.peer == peer;
-                if let Some(index) = self.pings.iter().position(answered) {
-                    let ping = self.pings.swap_remove(index);
-                    // Whoever asked may have left.
-                    let _ = ping.answer.send(Ok(now.saturating_since(ping.sent)));
-                }
-            }
-        }
-    }
-
-    fn handle_members(&mut self, from: PeerId, members: &[MemberAddresses]) {
+    pub(super) fn handle_members(&mut self, from: PeerId, members: &[MemberAddresses]) {
         let now = self.parts.clock.now();
         for member in members {
             let peer = peer_id(member.sender);
@@ -271,7 +222,7 @@ impl Driver {
     }
 
     /// Tells a peer of everybody.
-    fn send_members(&mut self, to: PeerId) {
+    pub(super) fn send_members(&mut self, to: PeerId) {
         let Some(local) = self.peers.get(&to).map(|peer| peer.is_local()) else {
             return;
         };
@@ -321,19 +272,6 @@ impl Driver {
         MemberAddresses {
             sender: self.parts.me.sender(),
             addresses,
-        }
-    }
-
-    fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
-        let sent = self
-            .parts
-            .swarm
-            .behaviour_mut()
-            .link
-            .send(&to, Bytes::from(message.encode()));
-        if let Err(error) = sent {
-            // Addresses are told again at the next connection, a ping times out.
-            tracing::debug!(peer = %to, %error, "a sync message was not sent");
         }
     }
 

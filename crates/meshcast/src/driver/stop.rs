@@ -24,14 +24,9 @@ impl Driver {
             }
         }
         self.parts.registry.stop();
-        let now = self.parts.clock.now();
-        if self
-            .last_publish
-            .is_some_and(|last| now.saturating_since(last) < FLUSH)
-        {
-            let deadline = self.parts.clock.instant(now + FLUSH);
-            self.handle_events_until(deadline, |_| false).await;
-        }
+        let deadline = Instant::now() + HAND_OVER;
+        let handed_over = |driver: &Self| driver.parts.engine.is_handed_over();
+        self.handle_events_until(deadline, handed_over).await;
         self.disconnect().await;
         let Parts { swarm, events, .. } = self.parts;
         // Whoever waited for the end finds the addresses free and the events at their end.
@@ -52,16 +47,19 @@ impl Driver {
     }
 
     async fn handle_events_until(&mut self, deadline: Instant, done: impl Fn(&Self) -> bool) {
-        while !done(self)
-            && let Ok(event) = timeout_at(deadline, self.parts.swarm.select_next_some()).await
-        {
-            self.handle_event(event);
+        while !done(self) && Instant::now() < deadline {
+            self.handle_timeouts();
+            let due = self.poll_timeout();
+            let due = self.parts.clock.instant(due).min(deadline);
+            if let Ok(event) = timeout_at(due, self.parts.swarm.select_next_some()).await {
+                self.handle_event(event);
+            }
         }
     }
 }
 
-/// For how long a node that stops gives its last frames to leave.
-const FLUSH: Duration = Duration::from_millis(250);
+/// For how long a node that stops waits until somebody has what it posted last.
+const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// For how long it waits for its connections to close.
 const CLOSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,142 @@
+//! The link to each peer: the engine's messages, and the driver's own.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use meshcast_proto::SyncMessage;
+
+use super::{Driver, Ping};
+use crate::{
+    channel::Item,
+    clock::wall_time,
+    link::{LinkEvent, SendError},
+    transport::sender,
+};
+
+/// Messages that wait for room on a link, in order.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    messages: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Driver {
+    pub(super) fn handle_link(&mut self, event: LinkEvent) {
+        let now = self.parts.clock.now();
+        match event {
+            LinkEvent::Opened { peer } => {
+                self.send_members(peer);
+                // Those asked for before there was a link, and those that were lost with the one before.
+                let open = self.pings.iter().filter(|ping| ping.peer == peer);
+                for number in open.map(|ping| ping.number).collect::<Vec<_>>() {
+                    self.send_sync(peer, &SyncMessage::Ping(number));
+                }
+                if let Some(sender) = sender(&peer) {
+                    self.parts.engine.handle_peer_up(sender, now);
+                    self.drain_engine(|delivery| Item::Values(delivery, None));
+                }
+            }
+            LinkEvent::Message { peer, bytes } => match SyncMessage::decode(&bytes) {
+                Ok(message) => self.handle_sync(peer, message),
+                Err(error) => {
+                    tracing::warn!(%peer, %error, "a member sends what nobody can read");
+                    self.counters.frames_invalid += 1;
+                }
+            },
+            LinkEvent::Closed {
+                peer,
+                connection,
+                reason,
+            } => {
+                tracing::debug!(%peer, %reason, "link closed");
+                self.backlogs.remove(&peer);
+                if let Some(sender) = sender(&peer) {
+                    self.parts.engine.handle_peer_down(sender, now);
+                    self.drain_engine(|delivery| Item::Values(delivery, None));
+                }
+                if reason.is_final() {
+                    self.parts.swarm.close_connection(connection);
+                }
+            }
+            LinkEvent::Writable { peer } => self.send_backlog(peer),
+        }
+    }
+
+    fn handle_sync(&mut self, peer: PeerId, message: SyncMessage) {
+        let now = self.parts.clock.now();
+        match message {
+            SyncMessage::Members(members) => self.handle_members(peer, &members),
+            SyncMessage::Ping(number) => self.send_sync(peer, &SyncMessage::Pong(number)),
+            SyncMessage::Pong(number) => {
+                let answered = |ping: &Ping| ping.number == number && ping.peer == peer;
+                if let Some(index) = self.pings.iter().position(answered) {
+                    let ping = self.pings.swap_remove(index);
+                    // Whoever asked may have left.
+                    let _ = ping.answer.send(Ok(now.saturating_since(ping.sent)));
+                }
+            }
+            about_channels => {
+                let Some(sender) = sender(&peer) else { return };
+                tracing::trace!(%peer, message = ?about_channels, "told");
+                let (verifier, wall) = (self.parts.verifier.clone(), wall_time());
+                let verify = |frame: &_| verifier.verify(frame, wall).ok();
+                self.parts.engine.handle_sync(sender, about_channels, now, verify);
+                self.drain_engine(|delivery| Item::Values(delivery, None));
+            }
+        }
+    }
+
+    /// Sends a message on the link to a peer, after those that wait. Without a link there is nobody to tell: a
+    /// new one begins with everything.
+    pub(super) fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
+        tracing::trace!(peer = %to, ?message, "tell");
+        let message = Bytes::from(message.encode());
+        match self.backlogs.get_mut(&to) {
+            Some(backlog) => backlog.push(message),
+            None => self.try_send(to, message),
+        }
+        if self
+            .backlogs
+            .get(&to)
+            .is_some_and(|backlog| backlog.bytes > MAX_BACKLOG)
+        {
+            tracing::warn!(peer = %to, "closing connections to a peer that does not read");
+            self.backlogs.remove(&to);
+            self.counters.unresponsive += 1;
+            // An error means that it is gone already.
+            let _ = self.parts.swarm.disconnect_peer_id(to);
+        }
+    }
+
+    fn try_send(&mut self, to: PeerId, message: Bytes) {
+        match self.parts.swarm.behaviour_mut().link.send(&to, message) {
+            Ok(()) => {}
+            Err(SendError::Full { message }) => self.backlogs.entry(to).or_default().push(message),
+            Err(error) => tracing::debug!(peer = %to, %error, "a sync message was not sent"),
+        }
+    }
+
+    fn send_backlog(&mut self, to: PeerId) {
+        let Some(backlog) = self.backlogs.remove(&to) else {
+            return;
+        };
+        for message in backlog.messages {
+            match self.backlogs.get_mut(&to) {
+                Some(still) => still.push(message),
+                None => self.try_send(to, message),
+            }
+        }
+    }
+}
+
+impl Backlog {
+    fn push(&mut self, message: Bytes) {
+        self.bytes += message.len();
+        self.messages.push_back(message);
+    }
+}
+
+/// What may wait for a peer that does not read, beside the queue of its link. Three answers of 256 KiB and what
+/// is told of ten thousand channels are less than half of it.
+const MAX_BACKLOG: usize = 4 * 1024 * 1024;
