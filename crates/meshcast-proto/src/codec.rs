@@ -184,7 +184,7 @@ fn malformed(error: DecodeError) -> CodecError {
 }
 
 /// No encoded thing is larger: a frame has at most 64 KiB, a sync message 512 KiB.
-const LIMIT: usize = 512 * 1024;
+pub(crate) const LIMIT: usize = 512 * 1024;
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<LIMIT>> =
     bincode::config::standard().with_limit::<LIMIT>();

@@ -43,8 +43,8 @@
 //! ```
 //! use std::sync::Arc;
 //! use meshcast_proto::{
-//!     ChannelName, Config, Engine, Format, Identity, MeshKey, NodeName, Output, Part, Region, Time, Trust,
-//!     Verifier, WallTime, write_record,
+//!     ChannelName, Config, Engine, Format, Identity, MeshKey, NodeName, Output, Part, Region, Since, Time,
+//!     Trust, Verifier, WallTime, write_record,
 //! };
 //!
 //! let key = MeshKey::from_entropy([7; 48]); // from a random source, like all entropy here
@@ -54,11 +54,11 @@
 //!     let (name, region) = (NodeName::new(name).unwrap(), Region::new("fra").unwrap());
 //!     let identity = Identity::from_mesh_key(&key, name, region, [entropy; 64], wall);
 //!     let me = Arc::new(trust.verify(identity.chain().as_bytes()).unwrap());
-//!     Engine::new(Config::default(), identity, me)
+//!     Engine::new(Config::default(), identity, me, entropy.into()) // and a seed for small choices
 //! };
 //! let (mut amber, mut birch) = (start("amber", 1), start("birch", 2));
-//! amber.handle_open(&earth)?;
-//! birch.handle_open(&earth)?;
+//! amber.handle_open(&earth, Since::Now, now)?;
+//! birch.handle_open(&earth, Since::Now, now)?;
 //!
 //! let mut records = Vec::new();
 //! write_record(&mut records, Format::Raw, Part::Whole, b"hello");

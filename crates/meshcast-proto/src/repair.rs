@@ -169,7 +169,7 @@ impl Repair {
     }
 
     /// What to do about the lowest hole. `known` is since when it is known, if that was before it became the
-    /// lowest.
+    /// lowest; then other paths have had their time, and so has the wait for somebody who keeps it.
     pub(crate) fn step(
         &mut self,
         hole: SeqRange,
@@ -191,7 +191,7 @@ impl Repair {
                 *self.hole.insert(Hole {
                     first: hole.first(),
                     since,
-                    ask_at: now + pause,
+                    ask_at: since + pause,
                 })
             }
         };

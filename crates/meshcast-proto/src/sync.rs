@@ -58,8 +58,8 @@ pub struct MemberAddresses {
 pub struct Opened {
     /// Its name.
     pub channel: ChannelName,
-    /// How far back, in milliseconds before this message: as long as it has been open, or longer if it asks
-    /// for history.
+    /// How far back, before this message: as long as it has been open, or longer if it asks for history. It
+    /// travels in whole milliseconds, rounded up.
     pub since: Duration,
     /// How many numbers of each sender it wants at least, however old.
     pub last: u64,
@@ -119,7 +119,7 @@ impl SyncMessage {
     /// transports.
     pub const MAX_ADDRESSES: usize = 32;
 
-    /// How many channels one message may name. 512 of the longest names make 128 KiB.
+    /// How many channels one message may name. 512 of the longest names make 138 KiB.
     pub const MAX_CHANNELS: usize = 512;
 
     /// How many flows one message may tell of, all channels together. 2,048 of as many senders make 120 KiB.
@@ -129,14 +129,16 @@ impl SyncMessage {
     /// link breaks.
     pub const MAX_FRAMES_LEN: usize = 256 * 1024;
 
+    /// How many bytes the members of one message may take, counted as the codec does when it reads them; as many
+    /// are named as fit. A thousand members with ten addresses each do. The limits on channels, flows and frames
+    /// keep below what a link carries by themselves.
+    const MAX_MEMBERS_LEN: usize = codec::LIMIT - 1024;
+
     /// The message as it travels. What is over the limits is left out: a list of members is never complete, and
     /// a message that is refused would tell nothing at all.
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(&match self {
-            Self::Members(members) => {
-                let members = members.iter().take(Self::MAX_MEMBERS);
-                SyncBody::Members(members.map(MemberBody::from).collect())
-            }
+            Self::Members(members) => SyncBody::Members(members_body(members)),
             Self::Ping(number) => SyncBody::Ping(*number),
             Self::Pong(number) => SyncBody::Pong(*number),
             Self::Open(opened) => SyncBody::Open(
@@ -270,10 +272,26 @@ impl<'a> From<&'a Opened> for OpenBody<'a> {
     fn from(opened: &'a Opened) -> Self {
         Self {
             channel: opened.channel.wire(),
-            since: millis(opened.since),
+            // Up to a whole millisecond: what was posted within it would be lost otherwise.
+            since: millis(opened.since.saturating_add(PART_OF_A_MILLISECOND)),
             last: opened.last,
         }
     }
+}
+
+/// The members that fit into one message. One that would not fit into any is passed over.
+fn members_body(members: &[MemberAddresses]) -> Vec<MemberBody<'_>> {
+    let mut room = SyncMessage::MAX_MEMBERS_LEN;
+    let place = |address: &&[u8]| size_of::<&[u8]>() + address.len();
+    let members = members.iter().map(MemberBody::from).filter(|member| {
+        let len = size_of::<MemberBody<'_>>() + member.addresses.iter().map(place).sum::<usize>();
+        let fits = len <= room;
+        if fits {
+            room -= len;
+        }
+        fits
+    });
+    members.take(SyncMessage::MAX_MEMBERS).collect()
 }
 
 fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
@@ -289,18 +307,15 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
         kept: holding.next.get().saturating_sub(holding.oldest.get()),
         due: holding.due.map_or(0, Seq::get),
     };
-    let channels = holdings
-        .iter()
-        .take(SyncMessage::MAX_CHANNELS)
-        .map(|holdings| HaveChannelBody {
+    let mut room = SyncMessage::MAX_FLOWS;
+    let channels = holdings.iter().take(SyncMessage::MAX_CHANNELS).map(|holdings| {
+        let flows: Vec<_> = holdings.flows.iter().take(room).map(&mut flow).collect();
+        room -= flows.len();
+        HaveChannelBody {
             channel: holdings.channel.wire(),
-            flows: holdings
-                .flows
-                .iter()
-                .take(SyncMessage::MAX_FLOWS)
-                .map(&mut flow)
-                .collect(),
-        });
+            flows,
+        }
+    });
     let channels = channels.collect();
     HaveBody { senders, channels }
 }
@@ -311,8 +326,14 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
         SyncMessage::MAX_FLOWS,
         body.channels.iter().map(|channel| channel.flows.len()).sum(),
     )?;
-    let flow = |flow: &HaveFlowBody| {
+    // Every sender stands once, in the order in which flows name them, so that a message has one form.
+    let mut places = BTreeMap::new();
+    let mut flow = |flow: &HaveFlowBody| {
         let sender = body.senders.get(flow.sender as usize).ok_or_else(out_of_range)?;
+        let new = places.len();
+        if *places.entry(*sender).or_insert(new) != flow.sender as usize {
+            return Err(out_of_range());
+        }
         let oldest = flow.next.checked_sub(flow.kept).ok_or_else(out_of_range)?;
         Ok(Holding {
             sender: Sender::new(*sender),
@@ -324,10 +345,14 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
     let channels = body.channels.iter().map(|holdings| {
         Ok(Holdings {
             channel: channel(holdings.channel)?,
-            flows: holdings.flows.iter().map(flow).collect::<Result<_, _>>()?,
+            flows: holdings.flows.iter().map(&mut flow).collect::<Result<_, _>>()?,
         })
     });
-    channels.collect()
+    let channels = channels.collect::<Result<_, _>>()?;
+    if places.len() < body.senders.len() {
+        return Err(out_of_range());
+    }
+    Ok(channels)
 }
 
 fn channel(wire: &str) -> Result<ChannelName, CodecError> {
@@ -341,6 +366,8 @@ fn seq(number: u64) -> Result<Seq, CodecError> {
 fn out_of_range() -> CodecError {
     CodecError::Malformed("a number is out of range".to_owned())
 }
+
+const PART_OF_A_MILLISECOND: Duration = Duration::from_nanos(999_999);
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

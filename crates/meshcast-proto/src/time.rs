@@ -12,27 +12,52 @@ use std::{
 /// A monotonic point in time: how long the caller's clock has been running.
 ///
 /// The zero is arbitrary (a driver uses its start, a simulator its virtual epoch), so values of different
-/// nodes must never be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Time(Duration);
+/// nodes must never be compared. What others tell of may have happened before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time {
+    /// Since the start of the caller's clock; signed, so that a minute before a node started is as long ago as
+    /// any other.
+    nanos: i128,
+}
 
 impl Time {
     /// The start of the caller's clock.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self { nanos: 0 };
 
     /// The point `elapsed` after the start of the caller's clock.
     pub const fn from_start(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self {
+            nanos: nanos(elapsed),
+        }
     }
 
-    /// How long the caller's clock had been running.
+    /// How long the caller's clock had been running; zero before its start.
     pub const fn since_start(self) -> Duration {
-        self.0
+        self.saturating_since(Self::ZERO)
     }
 
     /// The time that passed since `earlier`; zero if `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        let nanos = self.nanos.saturating_sub(earlier.nanos);
+        if nanos <= 0 {
+            return Duration::ZERO;
+        }
+        let (seconds, rest) = (nanos / NANOS_PER_SECOND, nanos % NANOS_PER_SECOND);
+        if seconds > u64::MAX as i128 {
+            return Duration::MAX;
+        }
+        // Both fit, as was just made sure of.
+        Duration::new(seconds as u64, rest as u32)
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.nanos < 0 {
+            write!(f, "Time(-{:?})", Self::ZERO.saturating_since(*self))
+        } else {
+            write!(f, "Time({:?})", self.since_start())
+        }
     }
 }
 
@@ -40,17 +65,28 @@ impl Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(rhs))
+        Self {
+            nanos: self.nanos.saturating_add(nanos(rhs)),
+        }
     }
 }
 
 impl Sub<Duration> for Time {
     type Output = Self;
 
-    /// Stops at the start of the clock.
+    /// May lie before the start of the clock.
     fn sub(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_sub(rhs))
+        Self {
+            nanos: self.nanos.saturating_sub(nanos(rhs)),
+        }
     }
+}
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+/// Always fits: 2^64 seconds are 2^94 nanoseconds.
+const fn nanos(duration: Duration) -> i128 {
+    duration.as_nanos() as i128
 }
 
 /// A wall-clock time in milliseconds since the Unix epoch, UTC.
@@ -152,6 +188,25 @@ mod tests {
     fn the_end_of_time_prints_and_does_not_overflow() {
         assert!(WallTime::MAX.to_string().ends_with('Z'));
         assert_eq!(WallTime::MAX + Duration::from_secs(1), WallTime::MAX);
-        assert_eq!(Time::ZERO - Duration::from_secs(1), Time::ZERO);
+    }
+
+    #[test]
+    fn time_goes_back_before_the_start_of_the_clock_and_never_overflows() {
+        let (hour, second) = (Duration::from_secs(3_600), Duration::from_secs(1));
+        let before = Time::from_start(second) - hour;
+        assert!(before < Time::ZERO);
+        assert_eq!(before.since_start(), Duration::ZERO);
+        assert_eq!(before + hour, Time::from_start(second));
+        assert_eq!(Time::from_start(second).saturating_since(before), hour);
+        assert_eq!(before.saturating_since(Time::ZERO), Duration::ZERO);
+        assert_eq!(format!("{before:?}"), "Time(-3599s)");
+        assert_eq!(format!("{:?}", Time::from_start(hour)), "Time(3600s)");
+
+        let end = Time::from_start(Duration::MAX);
+        assert_eq!(end.since_start(), Duration::MAX);
+        assert_eq!((end + Duration::MAX).since_start(), Duration::MAX);
+        let begin = Time::ZERO - Duration::MAX;
+        assert_eq!((end + end.since_start()).saturating_since(begin), Duration::MAX);
+        assert_eq!(begin + Duration::MAX, Time::ZERO);
     }
 }

@@ -5,12 +5,13 @@ mod bounds;
 mod hostile;
 mod listener;
 mod mesh;
+mod repairing;
 
 use std::collections::BTreeSet;
 
 use super::*;
 use fixture::{FULL, channel, frame, peer, restarted, wholes};
-use listener::Listener;
+use listener::{Listener, RETENTION, config};
 
 use crate::{
     delivery::GapReason,
@@ -38,7 +39,7 @@ fn section<'a>(records: impl IntoIterator<Item = (Part, &'a [u8])>) -> Vec<u8> {
 
 /// A listener that heard number 1 of these peers on channel 0.
 fn listener_of(peers: &[usize]) -> Listener {
-    let mut listener = Listener::new(Config::default(), 1);
+    let mut listener = Listener::new(config(), 1);
     for &who in peers {
         listener.hear(who, wholes(peer(who), &channel(0), 1, 1));
         listener.expect(who, &[(range(1, 1), None)]);
@@ -59,13 +60,13 @@ fn equal_values_posted_twice_come_twice() {
 }
 
 #[test]
-fn a_lost_frame_is_reported_after_the_timeout_and_before_what_follows() {
+fn without_neighbours_a_lost_frame_is_reported_after_the_retention_and_before_what_follows() {
     let mut listener = listener_of(&[0]);
     listener.hear(0, wholes(peer(0), &channel(0), 3, 2));
     listener.expect(0, &[]);
-    listener.run_until(at(1_999));
+    listener.run_until(Time::ZERO + RETENTION - Duration::from_millis(1));
     listener.expect(0, &[]);
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     listener.expect(0, &[(range(2, 2), Some(GapReason::Lost)), (range(3, 4), None)]);
 }
 
@@ -75,7 +76,7 @@ fn holes_that_were_known_at_the_same_time_are_given_up_at_the_same_time() {
     for first in [3, 5, 7] {
         listener.hear(0, wholes(peer(0), &channel(0), first, 1));
     }
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     let lost = Some(GapReason::Lost);
     listener.expect(
         0,
@@ -94,12 +95,12 @@ fn holes_that_were_known_at_the_same_time_are_given_up_at_the_same_time() {
 fn a_hole_that_is_being_filled_is_waited_for_anew() {
     let mut listener = listener_of(&[0]);
     listener.hear(0, wholes(peer(0), &channel(0), 9, 1));
-    for (first, millis) in [(2, 1_500), (3, 3_000), (4, 4_500)] {
+    for (first, millis) in [(2, 15_000), (3, 30_000), (4, 45_000)] {
         listener.run_until(at(millis));
         listener.hear(0, wholes(peer(0), &channel(0), first, 1));
         listener.expect(0, &[(range(first, first), None)]);
     }
-    listener.run_until(at(6_500));
+    listener.run_until(at(45_000) + RETENTION);
     listener.expect(0, &[(range(5, 8), Some(GapReason::Lost)), (range(9, 9), None)]);
 }
 
@@ -112,7 +113,7 @@ fn gaps_of_two_senders_at_the_same_moment_stay_apart() {
     let half = |who, first| frame(peer(who), &channel(0), first, [(Part::First, &FULL[..])]);
     listener.hear(0, half(0, 3));
     listener.hear(1, half(1, 4));
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     for (who, seq) in [(0, 2), (1, 3)] {
         listener.expect(who, &[(range(seq, seq), Some(GapReason::Lost))]);
     }
@@ -140,7 +141,7 @@ fn a_value_that_lost_a_fragment_is_one_gap() {
     hear(2, Part::First, &FULL[..]);
     hear(4, Part::Last, b"x");
     hear(5, Part::Whole, b"x");
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     listener.expect(0, &[(range(2, 4), Some(GapReason::Lost)), (range(5, 5), None)]);
 }
 
@@ -148,14 +149,14 @@ fn a_value_that_lost_a_fragment_is_one_gap() {
 fn a_value_over_the_limit_is_not_taken_for_lost_with_what_is_before_it() {
     let config = Config {
         max_message_len: MAX_FRAGMENT_LEN,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
     for (first, record) in [(3, (Part::First, &FULL[..])), (4, (Part::Last, b"x"))] {
         listener.hear(0, frame(peer(0), &channel(0), first, [record]));
     }
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     let (lost, too_large) = (Some(GapReason::Lost), Some(GapReason::TooLarge));
     listener.expect(
         0,
@@ -167,7 +168,7 @@ fn a_value_over_the_limit_is_not_taken_for_lost_with_what_is_before_it() {
 fn a_value_over_the_limit_is_reported_and_the_next_one_comes() {
     let config = Config {
         max_message_len: 2 * MAX_FRAGMENT_LEN,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     for (first, part) in [(1, Part::First), (2, Part::Middle), (3, Part::Middle)] {
@@ -190,14 +191,14 @@ fn a_value_over_the_limit_is_reported_and_the_next_one_comes() {
 fn frames_without_room_become_a_gap() {
     let config = Config {
         max_held_bytes: wholes(peer(0), &channel(0), 3, 1).bytes().len(),
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     for first in [1, 3, 4, 5] {
         listener.hear(0, wholes(peer(0), &channel(0), first, 1));
     }
     assert_eq!(listener.engine.counters().frames_without_room, 2);
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     let lost = Some(GapReason::Lost);
     listener.expect(
         0,
@@ -214,18 +215,18 @@ fn frames_without_room_become_a_gap() {
 fn a_sender_heard_first_without_room_does_not_stop_the_clock() {
     let config = Config {
         max_held_bytes: 0,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     listener.hear(0, wholes(peer(0), &channel(0), 7, 1));
-    listener.run_until(Time::ZERO + SETTLE + Duration::from_secs(2));
+    listener.run_until(Time::ZERO + SETTLE + RETENTION);
     listener.expect(0, &[(range(7, 7), Some(GapReason::Lost))]);
     assert!(listener.at_rest());
 }
 
 #[test]
 fn a_sender_at_the_end_of_all_numbers_does_not_stop_the_clock() {
-    let mut listener = Listener::new(Config::default(), 1);
+    let mut listener = Listener::new(config(), 1);
     let last = || wholes(peer(0), &channel(0), u64::MAX - 1, 1);
     listener.hear(0, last());
     listener.run_until(at(5_000));
@@ -242,7 +243,7 @@ fn gaps_over_all_numbers_do_not_overflow_the_counters() {
     for who in [0, 1] {
         listener.hear(who, wholes(peer(who), &channel(0), u64::MAX - 1, 1));
     }
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     for who in [0, 1] {
         listener.expect(
             who,
@@ -259,7 +260,7 @@ fn gaps_over_all_numbers_do_not_overflow_the_counters() {
 fn what_a_forgotten_sender_had_waiting_is_given_out() {
     let config = Config {
         max_flows: 1,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
@@ -284,7 +285,7 @@ fn what_a_forgotten_sender_had_waiting_is_given_out() {
 fn the_sender_not_heard_of_for_longest_is_forgotten_first() {
     let config = Config {
         max_flows: 2,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 2);
     let hear = |listener: &mut Listener, millis, who, name: usize, first| {
@@ -308,14 +309,14 @@ fn the_sender_not_heard_of_for_longest_is_forgotten_first() {
 fn a_channel_opened_again_goes_on_numbering() {
     let (now, wall, name) = (at(0), WallTime::MIN, channel(0));
     let me = peer(0);
-    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
+    let mut engine = Engine::new(config(), me.identity.clone(), Arc::clone(&me.member), 0);
     let one = section([(Part::Whole, b"x".as_slice())]);
     assert_eq!(
         engine.handle_post(&name, &one, now, wall),
         Err(PostError::NeverOpened)
     );
     for seq in 1..4 {
-        assert_eq!(engine.handle_open(&name), Ok(()));
+        assert_eq!(engine.handle_open(&name, Since::Now, at(0)), Ok(()));
         assert_eq!(engine.handle_post(&name, &one, now, wall), Ok(range(seq, seq)));
         while engine.poll_output().is_some() {}
         engine.handle_close(&name);
@@ -327,8 +328,8 @@ fn a_channel_opened_again_goes_on_numbering() {
 fn a_refused_post_uses_no_number() {
     let (now, wall, name) = (at(0), WallTime::MIN, channel(0));
     let me = peer(0);
-    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
-    assert_eq!(engine.handle_open(&name), Ok(()));
+    let mut engine = Engine::new(config(), me.identity.clone(), Arc::clone(&me.member), 0);
+    assert_eq!(engine.handle_open(&name, Since::Now, now), Ok(()));
     for bad in [vec![], vec![0xff; 3], vec![0; Frame::MAX_RECORDS_LEN + 4]] {
         assert!(engine.handle_post(&name, &bad, now, wall).is_err());
         assert!(engine.poll_output().is_none());
@@ -345,22 +346,22 @@ fn there_are_no_more_channels_than_allowed() {
     let me = peer(0);
     let config = Config {
         max_channels: 1,
-        ..Config::default()
+        ..config()
     };
-    let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member));
-    assert_eq!(engine.handle_open(&channel(0)), Ok(()));
+    let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member), 0);
+    assert_eq!(engine.handle_open(&channel(0), Since::Now, at(0)), Ok(()));
     engine.handle_close(&channel(0));
     let refused = Err(OpenError::TooManyChannels { limit: 1 });
-    assert_eq!(engine.handle_open(&channel(1)), refused);
-    assert_eq!(engine.handle_open(&channel(0)), Ok(()));
+    assert_eq!(engine.handle_open(&channel(1), Since::Now, at(0)), refused);
+    assert_eq!(engine.handle_open(&channel(0), Since::Now, at(0)), Ok(()));
 }
 
 #[test]
 fn a_value_of_several_posts_comes_to_the_objects_of_its_own_node_whole() {
     let (now, wall, name) = (at(0), WallTime::MIN, channel(0));
     let me = peer(0);
-    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
-    assert_eq!(engine.handle_open(&name), Ok(()));
+    let mut engine = Engine::new(config(), me.identity.clone(), Arc::clone(&me.member), 0);
+    assert_eq!(engine.handle_open(&name, Since::Now, now), Ok(()));
     let value: Vec<u8> = (0..150_000).map(|i| i as u8).collect();
     let mut outputs = Vec::new();
     for record in fragments(&value) {
@@ -388,9 +389,9 @@ fn nothing_shows_secrets_or_payloads_in_debug_output() {
     let secret = b"a payload that nobody should read in a log".as_slice();
     let me = restarted(1);
     let seed = me.identity.boot().secret_seed();
-    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member));
+    let mut engine = Engine::new(config(), me.identity.clone(), Arc::clone(&me.member), 0);
     let name = channel(0);
-    assert_eq!(engine.handle_open(&name), Ok(()));
+    assert_eq!(engine.handle_open(&name, Since::Now, at(0)), Ok(()));
     let posted = engine.handle_post(&name, &section([(Part::Whole, secret)]), at(0), WallTime::MIN);
     assert_eq!(posted, Ok(range(1, 1)));
     let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
@@ -439,7 +440,9 @@ fn nothing_shows_secrets_or_payloads_in_debug_output() {
 fn the_history_is_empty_when_its_time_is_over() {
     let mut listener = listener_of(&[0]);
     assert!(listener.engine.history().bytes() > 0);
-    let age = Config::default().history.age;
+    // Nobody is there to be told of it.
+    listener.run_until(at(500));
+    let age = config().history.age;
     assert_eq!(listener.engine.poll_timeout(), Some(Time::ZERO + age));
     listener.run_until(Time::ZERO + age);
     assert_eq!(listener.engine.history().bytes(), 0);

@@ -22,14 +22,18 @@ fn range(first: u64, last: u64) -> SeqRange {
 fn found(history: &History, who: usize, seqs: SeqRange) -> Vec<SeqRange> {
     let name = channel(0);
     let frames = history.frames(&name, peer(who).member.sender(), seqs);
-    frames.map(Frame::seqs).collect()
+    frames.map(|kept| kept.frame.seqs()).collect()
 }
 
 #[test]
 fn a_range_finds_the_frames_that_reach_into_it() {
     let mut history = history(usize::MAX);
     for (name, first, count) in [(0, 1, 3), (0, 4, 1), (0, 8, 3), (1, 5, 2)] {
-        history.insert(wholes(peer(0), &channel(name), first, count), at(0));
+        history.insert(
+            wholes(peer(0), &channel(name), first, count),
+            Duration::ZERO,
+            at(0),
+        );
     }
     assert_eq!(
         found(&history, 0, range(3, 8)),
@@ -44,9 +48,9 @@ fn a_range_finds_the_frames_that_reach_into_it() {
 fn a_flood_pushes_out_only_its_own_frames() {
     let quiet = wholes(peer(0), &channel(0), 1, 1);
     let mut history = history(quiet.bytes().len() * 8);
-    history.insert(quiet, at(0));
+    history.insert(quiet, Duration::ZERO, at(0));
     for first in 1..100 {
-        history.insert(wholes(peer(1), &channel(0), first, 1), at(1));
+        history.insert(wholes(peer(1), &channel(0), first, 1), Duration::ZERO, at(1));
     }
     assert_eq!(found(&history, 0, range(1, 1)), [range(1, 1)]);
     assert_eq!(found(&history, 1, range(1, 200)).first(), Some(&range(93, 93)));
@@ -55,15 +59,15 @@ fn a_flood_pushes_out_only_its_own_frames() {
 #[test]
 fn a_frame_over_the_whole_limit_is_not_kept() {
     let mut history = history(10);
-    history.insert(wholes(peer(0), &channel(0), 1, 1), at(0));
+    history.insert(wholes(peer(0), &channel(0), 1, 1), Duration::ZERO, at(0));
     assert_eq!((history.bytes(), history.expire(at(0))), (0, None));
 }
 
 #[test]
 fn a_frame_is_gone_at_the_moment_that_was_announced() {
     let mut history = history(usize::MAX);
-    history.insert(wholes(peer(0), &channel(0), 1, 1), at(5));
-    history.insert(wholes(peer(1), &channel(0), 1, 1), at(7));
+    history.insert(wholes(peer(0), &channel(0), 1, 1), Duration::ZERO, at(5));
+    history.insert(wholes(peer(1), &channel(0), 1, 1), Duration::ZERO, at(7));
     assert_eq!(history.expire(at(6)), Some(at(5) + AGE));
     assert_eq!(history.expire(at(5) + AGE), Some(at(7) + AGE));
     assert_eq!(history.expire(at(7) + AGE), None);
@@ -166,14 +170,15 @@ proptest! {
                     let rest = std::iter::repeat_n((Part::Whole, [].as_slice()), (slot % 4) as usize);
                     let records = std::iter::once((Part::Whole, payload.as_slice())).chain(rest);
                     let frame = frame(peer(who), &channel(name), slot * 4 + 1, records);
-                    history.insert(frame.clone(), now);
+                    history.insert(frame.clone(), Duration::ZERO, now);
                     naive.insert(frame, limit, now);
                 }
                 Step::Expire => prop_assert_eq!(history.expire(now), naive.expire(now)),
                 Step::Pass(secs) => now = now + Duration::from_secs(secs),
                 Step::Find { who, name, seqs: (first, last) } => {
                     let (name, sender) = (channel(name), peer(who).member.sender());
-                    let found = history.frames(&name, sender, range(first, last)).map(Frame::bytes);
+                    let found = history.frames(&name, sender, range(first, last));
+                    let found = found.map(|kept| kept.frame.bytes());
                     let expected = naive.frames(&name, sender, range(first, last));
                     prop_assert_eq!(
                         found.collect::<Vec<_>>(),

@@ -4,7 +4,7 @@ use super::{
     super::*,
     at,
     fixture::{FULL, channel, frame, peer, restarted, wholes},
-    listener::Listener,
+    listener::{Listener, RETENTION, config},
     range,
 };
 use crate::{delivery::GapReason, flow::UNFINISHED_TIMEOUT, record::Part};
@@ -16,7 +16,7 @@ fn the_member_that_holds_the_most_gives_up_its_highest_frames() {
     let one = wholes(peer(0), &channel(0), 3, 1).bytes().len();
     let config = Config {
         max_held_total_bytes: 4 * one,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     for who in [0, 1] {
@@ -28,7 +28,7 @@ fn the_member_that_holds_the_most_gives_up_its_highest_frames() {
         listener.audit();
     }
     assert_eq!(listener.engine.counters().frames_dropped, 2);
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     listener.expect(
         0,
         &[
@@ -49,7 +49,7 @@ fn a_member_of_many_senders_gives_up_before_one_with_a_larger_window() {
     let one = wholes(peer(0), &channel(0), 3, 1).bytes().len();
     let config = Config {
         max_held_total_bytes: 7 * one,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     for first in [1, 3, 4] {
@@ -63,7 +63,7 @@ fn a_member_of_many_senders_gives_up_before_one_with_a_larger_window() {
         }
     }
     assert!(listener.engine.counters().frames_dropped > 0);
-    listener.run_until(at(2_000));
+    listener.run_until(Time::ZERO + RETENTION);
     listener.expect(
         0,
         &[
@@ -79,7 +79,7 @@ fn a_member_of_many_senders_gives_up_before_one_with_a_larger_window() {
 fn a_half_finished_value_counts_and_is_given_up_when_nothing_else_is_left() {
     let config = Config {
         max_held_total_bytes: 2 * FULL.len(),
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     let part = |part| [(part, &FULL[..])];
@@ -101,7 +101,7 @@ fn a_half_finished_value_counts_and_is_given_up_when_nothing_else_is_left() {
 fn a_member_that_restarts_all_the_time_pushes_nobody_out() {
     let config = Config {
         max_flows: 8,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     for who in 0..6 {
@@ -128,7 +128,7 @@ fn a_member_that_restarts_all_the_time_pushes_nobody_out() {
 fn a_forgotten_sender_goes_on_where_it_was() {
     let config = Config {
         max_flows: 1,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     let hear = |listener: &mut Listener, who, first| {
@@ -147,7 +147,7 @@ fn a_forgotten_sender_goes_on_where_it_was() {
         hear(&mut listener, 0, first);
     }
     assert_eq!(listener.engine.counters().frames_duplicate, 1);
-    listener.run_until(at(3_000));
+    listener.run_until(at(1_000) + RETENTION);
     listener.expect(0, &[(range(7, 7), LOST), (range(8, 8), None)]);
 }
 
@@ -155,14 +155,17 @@ fn a_forgotten_sender_goes_on_where_it_was() {
 fn a_channel_that_was_closed_remembers_no_sender() {
     let config = Config {
         max_flows: 1,
-        ..Config::default()
+        ..config()
     };
     let mut listener = Listener::new(config, 1);
     for who in [0, 1] {
         listener.hear(who, wholes(peer(who), &channel(0), 1, 1));
     }
     listener.engine.handle_close(&channel(0));
-    assert_eq!(listener.engine.handle_open(&channel(0)), Ok(()));
+    assert_eq!(
+        listener.engine.handle_open(&channel(0), Since::Now, listener.now),
+        Ok(())
+    );
     listener.expect(0, &[(range(1, 1), None)]);
     listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
     listener.expect(0, &[(range(1, 1), None)]);

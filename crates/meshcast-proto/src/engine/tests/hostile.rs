@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{
     super::*,
     fixture::{FULL, PEERS, channel, frame, peer},
-    listener::{Event, Listener},
+    listener::{Event, Listener, config},
 };
 use crate::record::{MAX_FRAGMENT_LEN, Part};
 
@@ -107,7 +107,12 @@ fn play(steps: &[Step], config: Config) {
     for step in steps {
         match step {
             Step::Pass(millis) => listener.run_until(listener.now + Duration::from_millis(*millis)),
-            Step::Open(n) => assert_eq!(listener.engine.handle_open(&channel(*n)), Ok(())),
+            Step::Open(n) => assert_eq!(
+                listener
+                    .engine
+                    .handle_open(&channel(*n), Since::Now, listener.now),
+                Ok(())
+            ),
             Step::Close(n) => {
                 let name = channel(*n);
                 listener.engine.handle_close(&name);
@@ -153,8 +158,7 @@ proptest! {
         max_held_total_bytes in prop_oneof![Just(usize::MAX), 0..2_000_usize, 0..300_000_usize],
         max_message_len in prop_oneof![Just(1 << 20), 0..30_usize, 0..4 * MAX_FRAGMENT_LEN],
     ) {
-        let config = Config::default();
-        play(&steps, Config { max_held_bytes, max_held_total_bytes, max_message_len, ..config });
+        play(&steps, Config { max_held_bytes, max_held_total_bytes, max_message_len, ..config() });
     }
 
     #[test]
@@ -163,7 +167,7 @@ proptest! {
         max_flows in 0..8_usize,
         bytes in 0..5_000_usize,
     ) {
-        let history = HistoryLimits { bytes, ..Config::default().history };
-        play(&steps, Config { max_flows, history, ..Config::default() });
+        let history = HistoryLimits { bytes, ..config().history };
+        play(&steps, Config { max_flows, history, ..config() });
     }
 }

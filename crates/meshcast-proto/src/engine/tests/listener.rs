@@ -27,6 +27,23 @@ impl Event {
     }
 }
 
+/// For how long a listener without neighbours waits for what is missing. Long enough that values given up
+/// halfway come later, and short enough that looking for neighbours all the while costs little.
+pub(super) const RETENTION: Duration = Duration::from_secs(20);
+
+/// As by default, but for [`RETENTION`].
+pub(super) fn config() -> Config {
+    let defaults = Config::default();
+    Config {
+        history: HistoryLimits {
+            age: RETENTION,
+            ..defaults.history
+        },
+        ..defaults
+    }
+}
+
+/// An engine that has no neighbours, so that nobody can be asked for what is missing.
 pub(super) struct Listener {
     pub(super) engine: Engine,
     pub(super) now: Time,
@@ -42,9 +59,11 @@ impl Listener {
     /// The last of all peers, with so many channels open.
     pub(super) fn new(config: Config, channels: usize) -> Self {
         let me = peer(PEERS - 1);
-        let mut engine = Engine::new(config.clone(), me.identity.clone(), Arc::clone(&me.member));
+        let mut engine = Engine::new(config.clone(), me.identity.clone(), Arc::clone(&me.member), 0);
         for n in 0..channels {
-            engine.handle_open(&channel(n)).expect("few");
+            engine
+                .handle_open(&channel(n), Since::Now, Time::ZERO)
+                .expect("few");
         }
         Self {
             engine,
@@ -78,9 +97,9 @@ impl Listener {
         self.now = self.now.max(end);
     }
 
-    /// Lets so much time pass that nothing is waited for any longer, but less than the history lasts.
+    /// Lets so much time pass that nothing is waited for any longer.
     pub(super) fn rest(&mut self) {
-        self.run_until(self.now + SETTLE + self.config.hole_timeout + UNFINISHED_TIMEOUT);
+        self.run_until(self.now + SETTLE + self.config.history.age + UNFINISHED_TIMEOUT);
         assert!(self.at_rest());
     }
 
@@ -135,6 +154,7 @@ impl Listener {
         while let Some(output) = self.engine.poll_output() {
             let (sender, name, event) = match output {
                 Output::Publish(frame) => panic!("a listener publishes {frame:?}"),
+                Output::Sync(peer, message) => panic!("{message:?} to {peer}, who is not there"),
                 Output::Deliver(name, delivery) => {
                     let values = delivery.values().collect();
                     let event = Event::Values(delivery.seqs(), values);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{
     super::*,
     fixture::{channel, peer},
-    listener::{Event, Listener},
+    listener::{Event, Listener, config},
 };
 use crate::{
     delivery::{GapReason, Posted},
@@ -100,8 +100,17 @@ fn play(steps: &[Step], network: &[Copies], config: Config, lazy: bool) -> (List
     let mut lives = [0; SENDERS];
     let start = |who: usize| {
         let peer = peer(who);
-        let mut engine = Engine::new(Config::default(), peer.identity.clone(), Arc::clone(&peer.member));
-        (0..CHANNELS).for_each(|n| engine.handle_open(&channel(n)).expect("few"));
+        let mut engine = Engine::new(
+            Config::default(),
+            peer.identity.clone(),
+            Arc::clone(&peer.member),
+            0,
+        );
+        (0..CHANNELS).for_each(|n| {
+            engine
+                .handle_open(&channel(n), Since::Now, Time::ZERO)
+                .expect("few")
+        });
         engine
     };
     let mut senders: Vec<Engine> = (0..SENDERS).map(start).collect();
@@ -318,11 +327,11 @@ impl Model {
             let lost = numbers(gap.range).find(|seq| !there(*seq)).expect("one is lost");
             let above = arrived.iter().filter(|(_, seqs)| seqs.last() > lost);
             let known = above.map(|(at, _)| *at).min().expect("one is above");
-            assert!(gap.when >= known + config.hole_timeout, "{gap:?} is early");
+            assert!(gap.when >= known + config.history.age, "{gap:?} is early");
         }
         if !lazy {
             let last = arrived.iter().map(|(at, _)| *at).max().expect("it began");
-            let mut patience = SETTLE + config.hole_timeout;
+            let mut patience = SETTLE + config.history.age;
             if gap.reason == GapReason::Incomplete {
                 patience += UNFINISHED_TIMEOUT;
             }
@@ -354,7 +363,7 @@ proptest! {
         small in prop::bool::weighted(0.2),
         lazy in prop::bool::weighted(0.2),
     ) {
-        let mut config = Config::default();
+        let mut config = config();
         if small {
             config.max_message_len = SMALL_LIMIT;
         }
@@ -367,7 +376,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..24),
         network in good_network(),
     ) {
-        let config = Config::default();
+        let config = config();
         let (mut listener, model) = play(&steps, &network, config.clone(), false);
         model.check(&listener, &config, false);
         prop_assert_eq!(listener.engine.counters().gaps, 0);

@@ -1,0 +1,1 @@
+//! Engines that are connected, told step by step.
