@@ -172,10 +172,13 @@ impl Flows {
         let key = (channel.clone(), holding.sender);
         if !self.flows.contains_key(&key) {
             // Without a beginning there is nothing that this node lacks yet.
-            let Some(due) = holding.due.or_else(|| self.past.take(&key)) else {
-                return;
+            let window = match (self.past.take(&key), holding.due) {
+                (Some(next), _) => Window::resume(next, now),
+                (None, Some(due)) => Window::begin_at(due, now),
+                // Without a beginning there is nothing that this node lacks yet.
+                (None, None) => return,
             };
-            self.follow(&key, *peer.key(), Window::resume(due, now), now, out);
+            self.follow(&key, *peer.key(), window, now, out);
         }
         let Some(followed) = self.flows.get_mut(&key) else {
             return;

@@ -62,7 +62,7 @@ impl Neighbours {
             return false;
         }
         let wanted = Wanted {
-            since: now - opened.since,
+            since: now - opened.since - ON_THE_WAY,
             last: opened.last,
         };
         neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
@@ -140,6 +140,10 @@ const MAX_REQUESTS: usize = 3;
 
 /// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to gossip.
 const MAX_CHANNELS: usize = 16_384;
+
+/// How long the news that a channel was opened may have been on the way. What was posted meanwhile belongs to
+/// it; that it may also hear what was posted so long before is the lesser evil.
+const ON_THE_WAY: Duration = Duration::from_millis(300);
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);

@@ -206,8 +206,9 @@ impl Repair {
             Some(Err(later)) => Step::Wait(later),
             None => {
                 let lost = self.hopeless_part(hole);
+                let patience = now < current.since + TELL_TIMEOUT;
                 let gives_up = current.since
-                    + if self.is_hopeless(lost, around) {
+                    + if self.is_hopeless(lost, patience, around) {
                         around.limits.hole_timeout
                     } else {
                         around.limits.retention
@@ -272,12 +273,13 @@ impl Repair {
 
     /// Whether nobody who is there will ever have these numbers. Their sender is the authority: what it does
     /// not keep itself, and nobody else who is there, is lost. Without it, everybody who is there must have
-    /// gone past them. Otherwise somebody may come back with them, or is being repaired itself.
-    fn is_hopeless(&self, lost: SeqRange, around: &Surroundings<'_>) -> bool {
+    /// gone past them. Otherwise somebody may come back with them, or is being repaired itself. Whoever has not
+    /// told what it has may have them too, for as long as there is `patience`.
+    fn is_hopeless(&self, lost: SeqRange, patience: bool, around: &Surroundings<'_>) -> bool {
         let interests = around.neighbours.interests(around.channel);
         if interests
             .clone()
-            .any(|(peer, interest)| peer == around.sender && interest.told)
+            .any(|(peer, interest)| peer == around.sender && (interest.told || !patience))
         {
             return true;
         }
@@ -287,9 +289,9 @@ impl Repair {
                 .is_some_and(|holder| lost.first() < holder.next)
         };
         let mut listening = interests
-            .filter(|(_, interest)| interest.open.is_some() || !interest.told)
+            .filter(|(_, interest)| interest.open.is_some() || (!interest.told && patience))
             .peekable();
-        listening.peek().is_some() && listening.all(|(peer, interest)| interest.told && past(&peer))
+        listening.peek().is_some() && listening.all(|(peer, _)| past(&peer))
     }
 }
 
@@ -309,6 +311,10 @@ impl Holder {
 
 /// How long a hole is left alone: copies that take another path may be a little behind.
 const PATHS_RACE: Duration = Duration::from_millis(40);
+
+/// How long a neighbour is waited for that does not tell what it has. Far above what an answer takes, so that
+/// only one that will never tell is passed over.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How soon it is looked again whether there is hope: neighbours come and go.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

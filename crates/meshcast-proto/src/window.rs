@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Window {
     cursor: Cursor,
+    /// Where to begin is hearsay and nothing was released yet: a frame from below is not too late.
+    movable: bool,
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
@@ -58,9 +60,18 @@ impl Window {
                 until: settled,
                 lowest: None,
             },
+            movable: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
+        }
+    }
+
+    /// A window that begins at `due` by hearsay, unless it hears a lower number first.
+    pub fn begin_at(due: Seq, now: Time) -> Self {
+        Self {
+            movable: true,
+            ..Self::resume(due, now)
         }
     }
 
@@ -68,6 +79,7 @@ impl Window {
     pub fn resume(next: Seq, now: Time) -> Self {
         Self {
             cursor: Cursor::Next(next),
+            movable: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: next.previous().map(|newest| (newest, now)),
@@ -86,6 +98,11 @@ impl Window {
             } else {
                 *lowest = Some(lowest.map_or(seqs.first(), |lowest| lowest.min(seqs.first())));
             }
+        }
+        if let Cursor::Next(next) = &mut self.cursor
+            && self.movable
+        {
+            *next = (*next).min(seqs.first());
         }
         let due = match self.cursor {
             Cursor::Settling { .. } => false,
@@ -122,6 +139,7 @@ impl Window {
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
                 self.cursor = Cursor::Next(seqs.last().next());
+                self.movable = false;
                 return Some((frame, seqs));
             }
         }
@@ -184,6 +202,7 @@ impl Window {
     pub fn begin(&mut self, due: Seq) {
         if let Cursor::Settling { lowest, .. } = self.cursor {
             self.cursor = Cursor::Next(lowest.map_or(due, |lowest| lowest.min(due)));
+            self.movable = true;
         }
     }
 
@@ -191,6 +210,7 @@ impl Window {
     pub fn skip(&mut self, last: Seq) {
         if self.hole().is_some_and(|hole| hole.contains(last)) {
             self.cursor = Cursor::Next(last.next());
+            self.movable = false;
         }
     }
 
@@ -198,6 +218,7 @@ impl Window {
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;
         self.cursor = Cursor::Next(hole.last().next());
+        self.movable = false;
         Some(hole)
     }
 

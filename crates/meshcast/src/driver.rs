@@ -9,7 +9,11 @@ mod snapshot;
 mod stop;
 mod syncing;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt};
 use libp2p::{
@@ -72,6 +76,10 @@ pub(crate) struct Driver {
     awaiting_ready: Vec<oneshot::Sender<()>>,
     /// What the link to a peer had no room for.
     backlogs: HashMap<PeerId, Backlog>,
+    /// What peers said before the link to them was open: there is no answering yet.
+    early_messages: HashMap<PeerId, Backlog>,
+    /// Peers with an open link.
+    linked: HashSet<PeerId>,
     pings: Vec<Ping>,
     next_ping: u64,
     /// What is counted here; the engine and others count the rest.
@@ -112,6 +120,8 @@ impl Driver {
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
             backlogs: HashMap::new(),
+            early_messages: HashMap::new(),
+            linked: HashSet::new(),
             pings: Vec::new(),
             next_ping: 0,
             counters: Counters::default(),

@@ -26,6 +26,7 @@ impl Driver {
         let now = self.parts.clock.now();
         match event {
             LinkEvent::Opened { peer } => {
+                self.linked.insert(peer);
                 self.send_members(peer);
                 // Those asked for before there was a link, and those that were lost with the one before.
                 let open = self.pings.iter().filter(|ping| ping.peer == peer);
@@ -36,21 +37,30 @@ impl Driver {
                     self.parts.engine.handle_peer_up(sender, now);
                     self.drain_engine(|delivery| Item::Values(delivery, None));
                 }
-            }
-            LinkEvent::Message { peer, bytes } => match SyncMessage::decode(&bytes) {
-                Ok(message) => self.handle_sync(peer, message),
-                Err(error) => {
-                    tracing::warn!(%peer, %error, "a member sends what nobody can read");
-                    self.counters.frames_invalid += 1;
+                let early = self.early_messages.remove(&peer).unwrap_or_default();
+                for message in early.messages {
+                    self.handle_message(peer, &message);
                 }
-            },
+            }
+            LinkEvent::Message { peer, bytes } if self.linked.contains(&peer) => {
+                self.handle_message(peer, &bytes);
+            }
+            LinkEvent::Message { peer, bytes } => {
+                let early = self.early_messages.entry(peer).or_default();
+                early.push(bytes);
+                if early.bytes > MAX_BACKLOG {
+                    self.give_up_link(peer);
+                }
+            }
             LinkEvent::Closed {
                 peer,
                 connection,
                 reason,
             } => {
                 tracing::debug!(%peer, %reason, "link closed");
+                self.linked.remove(&peer);
                 self.backlogs.remove(&peer);
+                self.early_messages.remove(&peer);
                 if let Some(sender) = sender(&peer) {
                     self.parts.engine.handle_peer_down(sender, now);
                     self.drain_engine(|delivery| Item::Values(delivery, None));
@@ -60,6 +70,16 @@ impl Driver {
                 }
             }
             LinkEvent::Writable { peer } => self.send_backlog(peer),
+        }
+    }
+
+    fn handle_message(&mut self, peer: PeerId, bytes: &Bytes) {
+        match SyncMessage::decode(bytes) {
+            Ok(message) => self.handle_sync(peer, message),
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a member sends what nobody can read");
+                self.counters.frames_invalid += 1;
+            }
         }
     }
 
@@ -101,12 +121,18 @@ impl Driver {
             .get(&to)
             .is_some_and(|backlog| backlog.bytes > MAX_BACKLOG)
         {
-            tracing::warn!(peer = %to, "closing connections to a peer that does not read");
-            self.backlogs.remove(&to);
-            self.counters.unresponsive += 1;
-            // An error means that it is gone already.
-            let _ = self.parts.swarm.disconnect_peer_id(to);
+            self.give_up_link(to);
         }
+    }
+
+    /// Closes the connections to a peer that does not read or does not let itself be answered.
+    fn give_up_link(&mut self, peer: PeerId) {
+        tracing::warn!(%peer, "closing connections to a peer that does not keep up");
+        self.backlogs.remove(&peer);
+        self.early_messages.remove(&peer);
+        self.counters.unresponsive += 1;
+        // An error means that it is gone already.
+        let _ = self.parts.swarm.disconnect_peer_id(peer);
     }
 
     fn try_send(&mut self, to: PeerId, message: Bytes) {
