@@ -62,7 +62,7 @@ impl Neighbours {
             return false;
         }
         let wanted = Wanted {
-            since: now - opened.since,
+            since: now - opened.since - TRAVEL,
             last: opened.last,
         };
         neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
@@ -70,12 +70,8 @@ impl Neighbours {
     }
 
     pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(interest) = self
-            .peers
-            .get_mut(&peer)
-            .and_then(|peer| peer.channels.get_mut(channel))
-        {
-            interest.open = None;
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.change(channel, |interest| interest.open = None);
         }
     }
 
@@ -89,9 +85,7 @@ impl Neighbours {
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
         for peer in self.peers.values_mut() {
-            if let Some(interest) = peer.channels.get_mut(channel) {
-                interest.told = false;
-            }
+            peer.change(channel, |interest| interest.told = false);
         }
     }
 
@@ -131,12 +125,28 @@ impl Neighbours {
     }
 }
 
+impl Neighbour {
+    /// Changes what it has said of a channel, and forgets the channel if nothing is left of that.
+    fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
+        if let Some(interest) = self.channels.get_mut(channel) {
+            change(interest);
+            if interest.open.is_none() && !interest.told {
+                self.channels.remove(channel);
+            }
+        }
+    }
+}
+
 /// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are on their way
 /// or wait in its queue of 1 MiB beside its other messages.
 const MAX_REQUESTS: usize = 3;
 
 /// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to gossip.
 const MAX_CHANNELS: usize = 16_384;
+
+/// How long it may have taken to come that a channel was opened, half round the world with a queue on the way.
+/// What was posted meanwhile is heard too: rather a moment too much, as gossip under way brings it, than a loss.
+const TRAVEL: Duration = Duration::from_millis(200);
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
