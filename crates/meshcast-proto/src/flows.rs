@@ -19,7 +19,7 @@ use crate::{
     name::ChannelName,
     neighbours::{Neighbours, REQUEST_TIMEOUT},
     repair::{RepairLimits, Surroundings},
-    sync::{self, Holding},
+    sync::{self, Holding, Opened},
     time::Time,
     window::{Insert, SETTLE, Window},
 };
@@ -158,6 +158,16 @@ impl Flows {
         self.shed(now, out);
         self.ask_on(now, out);
         true
+    }
+
+    /// A neighbour opened a channel, perhaps once more. `false` if it has as many as it may.
+    pub(crate) fn opened(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
+        let lowest = (opened.channel.clone(), Sender::new([0; 32]));
+        let flows = self.flows.range_mut(lowest..);
+        flows
+            .take_while(|((channel, _), _)| *channel == opened.channel)
+            .for_each(|(_, followed)| followed.flow.repair.handle_opened(peer));
+        self.neighbours.open(peer, opened, now)
     }
 
     /// Takes in what a neighbour says it has of a flow.

@@ -29,6 +29,8 @@ struct Holder {
     next: Seq,
     /// Numbers in between that it nevertheless does not have.
     lacks: Option<SeqRange>,
+    /// It has the flow, so it needs not be told where to begin.
+    follows: bool,
     failures: u32,
     not_before: Time,
 }
@@ -82,11 +84,20 @@ impl Repair {
             oldest: holding.oldest,
             next: holding.next,
             lacks: None,
+            follows: true,
             failures: 0,
             not_before: now,
         };
         let holder = self.holders.entry(peer).or_insert(new);
         (holder.oldest, holder.next) = (holding.oldest, holding.next);
+        holder.follows = true;
+    }
+
+    /// A neighbour begins anew: what it keeps it still has, but no longer knows where it was.
+    pub(crate) fn handle_opened(&mut self, peer: Sender) {
+        if let Some(holder) = self.holders.get_mut(&peer) {
+            holder.follows = false;
+        }
     }
 
     /// A neighbour is gone. `true` if it was being asked.
@@ -153,9 +164,9 @@ impl Repair {
         Some(late.peer)
     }
 
-    /// Whether a neighbour told what it has.
+    /// Whether a neighbour told what it has since it opened the channel.
     pub(crate) fn knows(&self, peer: Sender) -> bool {
-        self.holders.contains_key(&peer)
+        self.holders.get(&peer).is_some_and(|holder| holder.follows)
     }
 
     /// Who is being asked.

@@ -28,7 +28,10 @@ impl Engine {
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
         let mut holdings = Vec::with_capacity(opened.len());
         for opened in opened {
-            if self.flows.neighbours.open(peer, opened, now) {
+            if let Some(own) = self.channels.get_mut(&opened.channel) {
+                own.acked.remove(&peer);
+            }
+            if self.flows.opened(peer, opened, now) {
                 holdings.push(self.all_holdings(peer, &opened.channel));
             }
         }
