@@ -216,13 +216,12 @@ impl Repair {
             Some(Ok((peer, seqs))) => Step::Ask(peer, seqs),
             Some(Err(later)) => Step::Wait(later),
             None => {
-                let lost = self.hopeless_part(hole);
-                let gives_up = current.since
-                    + if self.is_hopeless(lost, around) {
-                        around.limits.hole_timeout
-                    } else {
-                        around.limits.retention
-                    };
+                let uncovered = self.uncovered_part(hole);
+                let (lost, patience) = match self.hopeless_part(uncovered, around) {
+                    Some(hopeless) => (hopeless, around.limits.hole_timeout),
+                    None => (uncovered, around.limits.retention),
+                };
+                let gives_up = current.since + patience;
                 if gives_up <= now {
                     Step::GiveUp(lost)
                 } else {
@@ -268,7 +267,7 @@ impl Repair {
     }
 
     /// The lowest part of a hole that nobody covers.
-    fn hopeless_part(&self, hole: SeqRange) -> SeqRange {
+    fn uncovered_part(&self, hole: SeqRange) -> SeqRange {
         let covered = self
             .holders
             .values()
@@ -281,24 +280,25 @@ impl Repair {
         SeqRange::new(hole.first(), last.unwrap_or_else(|| hole.last())).unwrap_or(hole)
     }
 
-    /// Whether nobody who is there will ever have these numbers. Their sender is the authority: what it does
-    /// not keep itself, and nobody else who is there, is lost. Without it, everybody who is there must have
-    /// gone past them. Otherwise somebody may come back with them, or is being repaired itself.
-    fn is_hopeless(&self, lost: SeqRange, around: &Surroundings<'_>) -> bool {
-        if self.holders.contains_key(&around.sender) {
-            return true;
-        }
-        let past = |peer: &Sender| {
-            self.holders
-                .get(peer)
-                .is_some_and(|holder| lost.first() < holder.next)
+    /// The lowest of these numbers that nobody who is there will ever have. Their sender is the authority: what
+    /// it has posted and does not keep itself, nor anybody else who is there, is lost. Without it, everybody who
+    /// is there must have gone past. Otherwise somebody may come back with them, or is being repaired itself.
+    fn hopeless_part(&self, uncovered: SeqRange, around: &Surroundings<'_>) -> Option<SeqRange> {
+        let next = |peer: &Sender| self.holders.get(peer).map(|holder| holder.next);
+        let past = match next(&around.sender) {
+            Some(next) => next,
+            None => {
+                let listening = around
+                    .neighbours
+                    .interests(around.channel)
+                    .filter(|(_, interest)| interest.open.is_some() || !interest.told);
+                // The first number is past nobody who has not told.
+                listening
+                    .map(|(peer, interest)| next(&peer).filter(|_| interest.told).unwrap_or(Seq::FIRST))
+                    .min()?
+            }
         };
-        let mut listening = around
-            .neighbours
-            .interests(around.channel)
-            .filter(|(_, interest)| interest.open.is_some() || !interest.told)
-            .peekable();
-        listening.peek().is_some() && listening.all(|(peer, interest)| interest.told && past(&peer))
+        SeqRange::new(uncovered.first(), uncovered.last().min(past.previous()?))
     }
 }
 
