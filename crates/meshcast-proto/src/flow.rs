@@ -92,7 +92,7 @@ impl Flow {
                 let settles = self
                     .window
                     .settles_at()
-                    .map(|due| if untold { due.max(now + LOOK_AGAIN) } else { due });
+                    .map(|due| if untold { due + UNTOLD } else { due });
                 return settles
                     .or_else(|| self.give_up_unfinished(now, out))
                     .map_or(Want::Nothing, Want::Time);
@@ -186,9 +186,6 @@ impl Flow {
 
 /// How long a neighbour is waited for that has not told what it has, before a flow begins without it.
 const UNTOLD: Duration = Duration::from_secs(3);
-
-/// How soon it is looked again whether all neighbours have told.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long the next fragment of a value is waited for. Well above what the slowest reader holds up an honest
 /// sender, so that it is only reached by one that died halfway, whose fragments would be kept for ever.

@@ -182,22 +182,37 @@ impl Flows {
         let key = (channel.clone(), holding.sender);
         if !self.flows.contains_key(&key) {
             // Without a beginning there is nothing that this node lacks yet.
-            let Some(due) = holding.due.or_else(|| self.past.take(&key)) else {
-                return;
+            let window = match (self.past.take(&key), holding.due) {
+                (Some(next), _) => Window::resume(next, now),
+                (None, Some(_)) => Window::new(now),
+                (None, None) => return,
             };
-            self.follow(&key, *peer.key(), Window::resume(due, now), now, out);
+            self.follow(&key, *peer.key(), window, now, out);
         }
         let Some(followed) = self.flows.get_mut(&key) else {
             return;
         };
-        if let Some(due) = holding.due {
-            followed.flow.window.begin(due);
+        match holding.due {
+            Some(due) if peer == holding.sender => followed.flow.window.begin(due),
+            // Others may have come later than this node, and not know what was before.
+            Some(due) => followed.flow.window.begin_later(due),
+            None => {}
         }
         if let Some(newest) = holding.next.previous() {
             followed.flow.window.heard_of(newest, now);
         }
         followed.flow.repair.handle_holding(peer, holding, now);
         self.advance(&key, now, out);
+    }
+
+    /// A neighbour has told what it has of a channel: with the last that does, flows begin.
+    pub(crate) fn all_told(&mut self, peer: Sender, channel: &ChannelName, now: Time, out: &mut Effects) {
+        if self.neighbours.told(peer, channel) {
+            let settling = of_channel(&self.flows, channel)
+                .filter(|(_, followed)| followed.flow.window.settles_at().is_some());
+            let settling: Vec<Key> = settling.map(|(key, _)| key.clone()).collect();
+            settling.iter().for_each(|key| self.advance(key, now, out));
+        }
     }
 
     /// A neighbour is gone: what it had nobody has from it.

@@ -75,11 +75,12 @@ impl Neighbours {
         }
     }
 
-    /// A neighbour told what it has of a channel that is open here.
-    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.channels.entry(channel.clone()).or_default().told = true;
-        }
+    /// A neighbour told what it has of a channel that is open here. `false` if it had before.
+    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) -> bool {
+        self.peers.get_mut(&peer).is_some_and(|peer| {
+            let interest = peer.channels.entry(channel.clone()).or_default();
+            !std::mem::replace(&mut interest.told, true)
+        })
     }
 
     /// A channel was closed here: what was said of it counts no longer.

@@ -187,6 +187,13 @@ impl Window {
         }
     }
 
+    /// Begins at `due` or lower when it settles, unless it has begun.
+    pub fn begin_later(&mut self, due: Seq) {
+        if let Cursor::Settling { lowest, .. } = &mut self.cursor {
+            *lowest = Some(lowest.map_or(due, |lowest| lowest.min(due)));
+        }
+    }
+
     /// Gives up the numbers up to `last`, which must be of the lowest hole: they will never be released.
     pub fn skip(&mut self, last: Seq) {
         if self.hole().is_some_and(|hole| hole.contains(last)) {

@@ -48,9 +48,9 @@ impl Engine {
                 }
             }
             if self.is_open(channel) {
-                self.flows.neighbours.told(peer, channel);
                 let others = flows.iter().filter(|holding| holding.sender != self.me.sender());
                 others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
+                self.flows.all_told(peer, channel, now, &mut effects);
             }
         }
         self.take_effect(effects, now);
