@@ -78,11 +78,11 @@ impl Flow {
         now: Time,
         out: &mut Vec<Assembled>,
     ) -> Want {
-        // Whoever has not yet told what there is may know of earlier numbers.
-        let untold = around
-            .neighbours
-            .interests(around.channel)
-            .any(|(_, interest)| !interest.told);
+        // Whoever has not yet told of this flow may know of earlier numbers: of those heard first, some were lost.
+        let untold = around.neighbours.interests(around.channel).any(|(peer, interest)| {
+            let will_tell = interest.open.is_some() || peer == around.sender;
+            !interest.told || (will_tell && !self.repair.holds(peer))
+        });
         self.window.settle(if untold { now - UNTOLD } else { now });
         let mut gave_up = false;
         loop {
@@ -184,7 +184,7 @@ impl Flow {
     }
 }
 
-/// How long a neighbour is waited for that has not told what it has, before a flow begins without it.
+/// How long a neighbour is waited for that has not told of a flow, before it begins without.
 const UNTOLD: Duration = Duration::from_secs(3);
 
 /// How long the next fragment of a value is waited for. Well above what the slowest reader holds up an honest

@@ -164,6 +164,11 @@ impl Repair {
         Some(late.peer)
     }
 
+    /// Whether a neighbour told what it has.
+    pub(crate) fn holds(&self, peer: Sender) -> bool {
+        self.holders.contains_key(&peer)
+    }
+
     /// Whether a neighbour told what it has since it opened the channel.
     pub(crate) fn knows(&self, peer: Sender) -> bool {
         self.holders.get(&peer).is_some_and(|holder| holder.follows)
