@@ -125,8 +125,14 @@ impl Flows {
         insert
     }
 
-    /// Takes in what a neighbour answered: frames of this flow, all that it has up to `upto`. `false` if it
-    /// was not asked, and nothing was taken in. `fresh` is called for each frame that brought something new.
+    /// Whether a neighbour is being asked for frames of this flow.
+    pub(crate) fn asks(&self, peer: Sender, key: &Key) -> bool {
+        let flow = self.get(key);
+        flow.is_some_and(|flow| flow.repair.asking() == Some(peer))
+    }
+
+    /// Takes in what a neighbour that [was asked](Self::asks) answered: frames of this flow, all that it has up
+    /// to `upto`. `fresh` is called for each frame that brought something new.
     pub(crate) fn answer(
         &mut self,
         peer: Sender,
@@ -136,28 +142,35 @@ impl Flows {
         now: Time,
         mut fresh: impl FnMut(usize),
         out: &mut Effects,
-    ) -> bool {
+    ) {
         let Some(followed) = self.flows.get_mut(key) else {
-            return false;
+            return;
         };
-        if followed.flow.repair.asking() != Some(peer) {
-            return false;
-        }
-        let came = frames
-            .iter()
-            .map(|(frame, _)| frame.seqs())
-            .reduce(SeqRange::hull);
-        followed.flow.repair.handle_answer(peer, upto, came, now);
+        let Some(asked) = followed.flow.repair.handle_answer(peer) else {
+            return;
+        };
         self.neighbours.answered(peer);
+        let mut came: Option<SeqRange> = None;
+        let mut helped = false;
         for (index, (frame, member)) in frames.into_iter().enumerate() {
+            // What was not asked for is no answer, but as good as any other frame.
+            if let Some(seqs) = frame.seqs().overlap(asked) {
+                came = Some(came.map_or(seqs, |came| came.hull(seqs)));
+            }
             if self.take_in(key, frame, &member, now, out) == Insert::Fresh {
                 fresh(index);
+                helped = true;
             }
+        }
+        if let Some(followed) = self.flows.get_mut(key) {
+            let Flow { window, repair, .. } = &mut followed.flow;
+            // Others may have been faster.
+            let helped = helped || window.hole().is_none_or(|hole| hole.first() > asked.first());
+            repair.judge(peer, asked, upto, came, helped, now);
         }
         self.advance(key, now, out);
         self.shed(now, out);
         self.ask_on(now, out);
-        true
     }
 
     /// A neighbour opened a channel, perhaps once more. `false` if it has as many as it may.

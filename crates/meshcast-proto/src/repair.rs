@@ -106,30 +106,35 @@ impl Repair {
         self.asked.take_if(|asked| asked.peer == peer).is_some()
     }
 
-    /// A neighbour answered: what was asked for up to `upto` and did not come it does not have. `false` if
-    /// it was not asked.
-    pub(crate) fn handle_answer(
+    /// A neighbour answered. What it was asked for, if it was; follow with [`Self::judge`].
+    pub(crate) fn handle_answer(&mut self, peer: Sender) -> Option<SeqRange> {
+        let asked = self.asked.take_if(|asked| asked.peer == peer)?;
+        self.answered = true;
+        Some(asked.seqs)
+    }
+
+    /// What an answer says of a neighbour: what was `asked` for up to `upto` and is not in what `came` it does
+    /// not have. `helped` if anything of it is of use.
+    pub(crate) fn judge(
         &mut self,
         peer: Sender,
+        asked: SeqRange,
         upto: Seq,
         came: Option<SeqRange>,
+        helped: bool,
         now: Time,
-    ) -> bool {
-        let Some(asked) = self.asked.take_if(|asked| asked.peer == peer) else {
-            return false;
-        };
-        self.answered = true;
+    ) {
         let Some(holder) = self.holders.get_mut(&peer) else {
-            return true;
+            return;
         };
         let lacks = match came {
             // It came without a hole of its own below: good.
-            Some(came) if came.first() <= asked.seqs.first() => None,
+            Some(came) if came.first() <= asked.first() => None,
             Some(came) => came
                 .first()
                 .previous()
-                .and_then(|last| SeqRange::new(asked.seqs.first(), last)),
-            None => SeqRange::new(asked.seqs.first(), upto.max(asked.seqs.first())),
+                .and_then(|last| SeqRange::new(asked.first(), last)),
+            None => SeqRange::new(asked.first(), upto.max(asked.first())),
         };
         if let Some(lacks) = lacks {
             // Holes are filled from below, so an earlier one apart from this is of no interest any more.
@@ -139,10 +144,12 @@ impl Repair {
         if came.is_none() {
             // Not a failure of the link, but no reason to ask it first next time either.
             holder.not_before = now + RETRY;
-        } else {
+        } else if helped {
             holder.failures = 0;
+        } else {
+            // It has what is asked for and there is no room for it: the same would come again at once.
+            holder.fail(now);
         }
-        true
     }
 
     /// Something was asked.
@@ -158,8 +165,7 @@ impl Repair {
     pub(crate) fn expire(&mut self, now: Time) -> Option<Sender> {
         let late = self.asked.take_if(|asked| asked.until <= now)?;
         if let Some(holder) = self.holders.get_mut(&late.peer) {
-            holder.failures += 1;
-            holder.not_before = now + RETRY * 2u32.saturating_pow(holder.failures.min(6));
+            holder.fail(now);
         }
         Some(late.peer)
     }
@@ -308,6 +314,11 @@ impl Repair {
 }
 
 impl Holder {
+    fn fail(&mut self, now: Time) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
+    }
+
     /// The lowest part of a hole that it has.
     fn covers(&self, hole: SeqRange) -> Option<SeqRange> {
         let mut first = hole.first().max(self.oldest);
