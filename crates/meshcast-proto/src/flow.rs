@@ -93,9 +93,10 @@ impl Flow {
                     .window
                     .settles_at()
                     .map(|due| if untold { due + UNTOLD } else { due });
-                return settles
-                    .or_else(|| self.give_up_unfinished(now, out))
-                    .map_or(Want::Nothing, Want::Time);
+                let due = settles.or_else(|| self.give_up_unfinished(now, out));
+                // Also who was asked for what came otherwise has to be let off some time.
+                let due = due.into_iter().chain(self.repair.asked_until()).min();
+                return due.map_or(Want::Nothing, Want::Time);
             };
             // A hole behind one that was just given up was waited for like that one.
             let known = if gave_up { self.window.hole_since() } else { None };

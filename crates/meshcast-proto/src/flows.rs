@@ -238,6 +238,7 @@ impl Flows {
             }
         }
         missed.iter().for_each(|key| self.advance(key, now, out));
+        self.ask_on(now, out);
     }
 
     /// Advances every flow that wants to be.
@@ -366,7 +367,8 @@ impl Flows {
                 if !std::mem::replace(&mut followed.queued, true) {
                     self.queue.push_back(key.clone());
                 }
-                None
+                // It is its turn when somebody answers; or then, at the latest.
+                Some(now + REQUEST_TIMEOUT)
             }
         };
         if followed.deadline != due {

@@ -185,6 +185,11 @@ impl Repair {
         self.asked.map(|asked| asked.peer)
     }
 
+    /// Until when the answer is waited for.
+    pub(crate) fn asked_until(&self) -> Option<Time> {
+        self.asked.map(|asked| asked.until)
+    }
+
     /// There is no hole.
     pub(crate) fn whole(&mut self) {
         self.hole = None;
@@ -223,7 +228,7 @@ impl Repair {
         if now < current.ask_at {
             return Step::Wait(current.ask_at);
         }
-        match self.best(hole, now, jitter) {
+        match self.best(hole, around.neighbours, now, jitter) {
             Some(Ok((peer, seqs))) => Step::Ask(peer, seqs),
             Some(Err(later)) => Step::Wait(later),
             None => {
@@ -246,6 +251,7 @@ impl Repair {
     fn best(
         &self,
         hole: SeqRange,
+        neighbours: &Neighbours,
         now: Time,
         jitter: &mut Jitter,
     ) -> Option<Result<(Sender, SeqRange), Time>> {
@@ -257,11 +263,11 @@ impl Repair {
         // The lowest first, since nothing above is released before.
         let lowest = covering.iter().map(|(.., seqs)| seqs.first()).min()?;
         let ready = covering.iter().filter(|(_, holder, _)| holder.not_before <= now);
-        let failures = ready
-            .clone()
-            .map(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures))
-            .min();
-        let Some(best) = failures else {
+        // Whoever has enough to do is asked when nobody else can be.
+        let demerits = |(peer, holder, seqs): &(Sender, Holder, SeqRange)| {
+            (seqs.first() != lowest, !neighbours.may_ask(*peer), holder.failures)
+        };
+        let Some(best) = ready.clone().map(demerits).min() else {
             return covering
                 .iter()
                 .map(|(_, holder, _)| Err(holder.not_before))
@@ -271,7 +277,7 @@ impl Repair {
                 });
         };
         let equals: Vec<_> = ready
-            .filter(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures) == best)
+            .filter(|holder| demerits(holder) == best)
             .collect();
         let (peer, _, seqs) = equals.get(jitter.index(equals.len()))?;
         Some(Ok((*peer, *seqs)))
