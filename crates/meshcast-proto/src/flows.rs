@@ -211,8 +211,13 @@ impl Flows {
             Some(due) => followed.flow.window.begin_later(due),
             None => {}
         }
-        if let Some(newest) = holding.next.previous() {
-            followed.flow.window.heard_of(newest, now);
+        let (window, newest) = (&mut followed.flow.window, holding.next.previous());
+        if peer == holding.sender {
+            window.heard_from_sender(newest, now);
+        } else if let Some(newest) = newest
+            && !followed.flow.repair.holds(holding.sender)
+        {
+            window.heard_of(newest, now);
         }
         followed.flow.repair.handle_holding(peer, holding, now);
         self.advance(&key, now, out);

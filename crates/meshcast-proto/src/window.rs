@@ -180,6 +180,18 @@ impl Window {
         }
     }
 
+    /// The sender itself says what is its highest number: more is only believed of a frame that came.
+    pub fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
+        let released = self.next().and_then(Seq::previous);
+        let held = self.held.last_key_value().map(|(_, held)| held.frame.seqs().last());
+        let newest = newest.into_iter().chain(released).chain(held).max();
+        if let Some(newest) = newest
+            && self.newest.is_none_or(|(known, _)| known != newest)
+        {
+            self.newest = Some((newest, now));
+        }
+    }
+
     /// Begins at `due`, or at the lowest number heard if that is lower, unless it has begun.
     pub fn begin(&mut self, due: Seq) {
         if let Cursor::Settling { lowest, .. } = self.cursor {
