@@ -79,10 +79,13 @@ impl Flow {
         out: &mut Vec<Assembled>,
     ) -> Want {
         // Whoever has not yet told of this flow may know of earlier numbers: of those heard first, some were lost.
-        let untold = around.neighbours.interests(around.channel).any(|(peer, interest)| {
-            let will_tell = interest.open.is_some() || peer == around.sender;
-            !interest.told || (will_tell && !self.repair.holds(peer))
-        });
+        let untold = around
+            .neighbours
+            .interests(around.channel)
+            .any(|(peer, interest)| {
+                let will_tell = interest.open.is_some() || peer == around.sender;
+                !interest.told || (will_tell && !self.repair.holds(peer))
+            });
         self.window.settle(if untold { now - UNTOLD } else { now });
         let mut gave_up = false;
         loop {

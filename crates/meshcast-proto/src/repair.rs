@@ -265,7 +265,11 @@ impl Repair {
         let ready = covering.iter().filter(|(_, holder, _)| holder.not_before <= now);
         // Whoever has enough to do is asked when nobody else can be.
         let demerits = |(peer, holder, seqs): &(Sender, Holder, SeqRange)| {
-            (seqs.first() != lowest, !neighbours.may_ask(*peer), holder.failures)
+            (
+                seqs.first() != lowest,
+                !neighbours.may_ask(*peer),
+                holder.failures,
+            )
         };
         let Some(best) = ready.clone().map(demerits).min() else {
             return covering
@@ -276,9 +280,7 @@ impl Repair {
                     _ => a,
                 });
         };
-        let equals: Vec<_> = ready
-            .filter(|holder| demerits(holder) == best)
-            .collect();
+        let equals: Vec<_> = ready.filter(|holder| demerits(holder) == best).collect();
         let (peer, _, seqs) = equals.get(jitter.index(equals.len()))?;
         Some(Ok((*peer, *seqs)))
     }

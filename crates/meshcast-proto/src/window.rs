@@ -183,7 +183,10 @@ impl Window {
     /// The sender itself says what is its highest number: more is only believed of a frame that came.
     pub fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
         let released = self.next().and_then(Seq::previous);
-        let held = self.held.last_key_value().map(|(_, held)| held.frame.seqs().last());
+        let held = self
+            .held
+            .last_key_value()
+            .map(|(_, held)| held.frame.seqs().last());
         let newest = newest.into_iter().chain(released).chain(held).max();
         if let Some(newest) = newest
             && self.newest.is_none_or(|(known, _)| known != newest)
@@ -199,9 +202,11 @@ impl Window {
         }
     }
 
-    /// Begins at `due` or lower when it settles, unless it has begun.
+    /// Begins at `due` or lower when it settles, unless it has begun; at once where there is nothing lower.
     pub fn begin_later(&mut self, due: Seq) {
-        if let Cursor::Settling { lowest, .. } = &mut self.cursor {
+        if due == Seq::FIRST {
+            self.begin(due);
+        } else if let Cursor::Settling { lowest, .. } = &mut self.cursor {
             *lowest = Some(lowest.map_or(due, |lowest| lowest.min(due)));
         }
     }
