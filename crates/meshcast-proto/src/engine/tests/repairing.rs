@@ -393,7 +393,7 @@ fn a_hole_that_all_who_are_there_share_is_not_given_up() {
         message => vec![message],
     });
     world.post(0, 2);
-    world.run(Duration::from_millis(300));
+    world.run(Duration::from_millis(700));
     world.loss = 0;
     world.post(0, 2);
     world.run(Duration::from_millis(100));
@@ -526,7 +526,7 @@ fn whatever_one_neighbour_answers_another_helps() {
         for _ in 0..12 {
             world.cut(0, 2);
             world.post(0, 2);
-            world.run(Duration::from_millis(800));
+            world.run(Duration::from_millis(1_400));
             world.connect(0, 2);
             world.run_secs(1);
         }
@@ -756,20 +756,38 @@ fn take(world: &mut World, step: &Step) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// G5 and G8: whatever gossip loses and however links come and go.
+    /// G5 and G8: whatever gossip loses and however links come and go. Everybody has heard of everybody before:
+    /// of a sender that goes after its first frame was lost and the second was not, nobody knows where it began.
     #[test]
     fn everything_posted_after_opening_comes_to_everybody(
         steps in prop::collection::vec(step(), 1..60),
         loss in prop_oneof![Just(100), 0..100_usize],
-        begins_connected in any::<bool>(),
+        seed in any::<u32>(),
+    ) {
+        let mut world = World::new(NODES, &Config::default(), seed.into());
+        world.connect_all();
+        (0..NODES).for_each(|who| world.post(who, 1));
+        world.run_secs(3);
+        world.loss = loss;
+        steps.iter().for_each(|step| take(&mut world, step));
+        world.connect_all();
+        world.run_secs(10);
+        world.expect_everything();
+        world.run_secs(10);
+        world.expect_rest();
+    }
+
+    /// The same from the beginning, as nodes meet one after the other.
+    #[test]
+    fn everything_posted_comes_to_everybody_who_is_there_from_the_beginning(
+        steps in prop::collection::vec(step(), 1..40),
+        loss in prop_oneof![Just(100), 0..100_usize],
         seed in any::<u32>(),
     ) {
         let mut world = World::new(NODES, &Config::default(), seed.into());
         world.loss = loss;
-        if begins_connected {
-            world.connect_all();
-        }
-        steps.iter().for_each(|step| take(&mut world, step));
+        let steps = steps.iter().filter(|step| !matches!(step, Step::Cut(..)));
+        steps.for_each(|step| take(&mut world, step));
         world.connect_all();
         world.run_secs(10);
         world.expect_everything();
@@ -792,11 +810,11 @@ proptest! {
         let before = before.iter().filter(|step| !matches!(step, Step::Post(who, _) if *who == late));
         before.for_each(|step| take(&mut world, step));
         world.open(late, Since::Now);
-        let opened = world.now;
         // Until everybody was told.
         world.run(2 * LATENCY);
         let told = world.now;
-        after.iter().for_each(|step| take(&mut world, step));
+        let after = after.iter().filter(|step| !matches!(step, Step::Cut(..)));
+        after.for_each(|step| take(&mut world, step));
         world.connect_all();
         world.run_secs(10);
         for of in 0..NODES {
@@ -811,10 +829,6 @@ proptest! {
             if let (Some(first), Some(last)) = (due.first(), due.last()) {
                 prop_assert!(seqs.first().get() <= *first && *last <= seqs.last().get(), "{due:?} {seqs:?}");
             }
-            let _ = opened;
-        }
-        for who in 0..late {
-            prop_assert_eq!(world.counters(who).gaps, 0);
         }
     }
 }
