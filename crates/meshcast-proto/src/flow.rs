@@ -78,11 +78,14 @@ impl Flow {
         now: Time,
         out: &mut Vec<Assembled>,
     ) -> Want {
-        // Whoever has not yet told what there is may know of earlier numbers.
+        // Whoever has not yet told of this flow may know of earlier numbers: of those heard first, some were lost.
         let untold = around
             .neighbours
             .interests(around.channel)
-            .any(|(_, interest)| !interest.told);
+            .any(|(peer, interest)| {
+                let will_tell = interest.open.is_some() || peer == around.sender;
+                !interest.told || (will_tell && !self.repair.holds(peer))
+            });
         self.window.settle(if untold { now - UNTOLD } else { now });
         let mut gave_up = false;
         loop {
@@ -92,10 +95,11 @@ impl Flow {
                 let settles = self
                     .window
                     .settles_at()
-                    .map(|due| if untold { due.max(now + LOOK_AGAIN) } else { due });
-                return settles
-                    .or_else(|| self.give_up_unfinished(now, out))
-                    .map_or(Want::Nothing, Want::Time);
+                    .map(|due| if untold { due + UNTOLD } else { due });
+                let due = settles.or_else(|| self.give_up_unfinished(now, out));
+                // Also who was asked for what came otherwise has to be let off some time.
+                let due = due.into_iter().chain(self.repair.asked_until()).min();
+                return due.map_or(Want::Nothing, Want::Time);
             };
             // A hole behind one that was just given up was waited for like that one.
             let known = if gave_up { self.window.hole_since() } else { None };
@@ -184,11 +188,8 @@ impl Flow {
     }
 }
 
-/// How long a neighbour is waited for that has not told what it has, before a flow begins without it.
+/// How long a neighbour is waited for that has not told of a flow, before it begins without.
 const UNTOLD: Duration = Duration::from_secs(3);
-
-/// How soon it is looked again whether all neighbours have told.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long the next fragment of a value is waited for. Well above what the slowest reader holds up an honest
 /// sender, so that it is only reached by one that died halfway, whose fragments would be kept for ever.

@@ -19,7 +19,7 @@ use crate::{
     name::ChannelName,
     neighbours::{Neighbours, REQUEST_TIMEOUT},
     repair::{RepairLimits, Surroundings},
-    sync::{self, Holding},
+    sync::{self, Holding, Opened},
     time::Time,
     window::{Insert, SETTLE, Window},
 };
@@ -125,8 +125,14 @@ impl Flows {
         insert
     }
 
-    /// Takes in what a neighbour answered: frames of this flow, all that it has up to `upto`. `false` if it
-    /// was not asked, and nothing was taken in. `fresh` is called for each frame that brought something new.
+    /// Whether a neighbour is being asked for frames of this flow.
+    pub(crate) fn asks(&self, peer: Sender, key: &Key) -> bool {
+        let flow = self.get(key);
+        flow.is_some_and(|flow| flow.repair.asking() == Some(peer))
+    }
+
+    /// Takes in what a neighbour that [was asked](Self::asks) answered: frames of this flow, all that it has up
+    /// to `upto`. `fresh` is called for each frame that brought something new.
     pub(crate) fn answer(
         &mut self,
         peer: Sender,
@@ -136,28 +142,45 @@ impl Flows {
         now: Time,
         mut fresh: impl FnMut(usize),
         out: &mut Effects,
-    ) -> bool {
+    ) {
         let Some(followed) = self.flows.get_mut(key) else {
-            return false;
+            return;
         };
-        if followed.flow.repair.asking() != Some(peer) {
-            return false;
-        }
-        let came = frames
-            .iter()
-            .map(|(frame, _)| frame.seqs())
-            .reduce(SeqRange::hull);
-        followed.flow.repair.handle_answer(peer, upto, came, now);
+        let Some(asked) = followed.flow.repair.handle_answer(peer) else {
+            return;
+        };
         self.neighbours.answered(peer);
+        let mut came: Option<SeqRange> = None;
+        let mut helped = false;
         for (index, (frame, member)) in frames.into_iter().enumerate() {
+            // What was not asked for is no answer, but as good as any other frame.
+            if let Some(seqs) = frame.seqs().overlap(asked) {
+                came = Some(came.map_or(seqs, |came| came.hull(seqs)));
+            }
             if self.take_in(key, frame, &member, now, out) == Insert::Fresh {
                 fresh(index);
+                helped = true;
             }
+        }
+        if let Some(followed) = self.flows.get_mut(key) {
+            let Flow { window, repair, .. } = &mut followed.flow;
+            // Others may have been faster.
+            let helped = helped || window.hole().is_none_or(|hole| hole.first() > asked.first());
+            repair.judge(peer, asked, upto, came, helped, now);
         }
         self.advance(key, now, out);
         self.shed(now, out);
         self.ask_on(now, out);
-        true
+    }
+
+    /// A neighbour opened a channel, perhaps once more. `false` if it has as many as it may.
+    pub(crate) fn opened(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
+        let lowest = (opened.channel.clone(), Sender::new([0; 32]));
+        let flows = self.flows.range_mut(lowest..);
+        flows
+            .take_while(|((channel, _), _)| *channel == opened.channel)
+            .for_each(|(_, followed)| followed.flow.repair.handle_opened(peer));
+        self.neighbours.open(peer, opened, now)
     }
 
     /// Takes in what a neighbour says it has of a flow.
@@ -174,8 +197,7 @@ impl Flows {
             // Without a beginning there is nothing that this node lacks yet.
             let window = match (self.past.take(&key), holding.due) {
                 (Some(next), _) => Window::resume(next, now),
-                (None, Some(due)) => Window::begin_at(due, now),
-                // Without a beginning there is nothing that this node lacks yet.
+                (None, Some(_)) => Window::new(now),
                 (None, None) => return,
             };
             self.follow(&key, *peer.key(), window, now, out);
@@ -183,14 +205,32 @@ impl Flows {
         let Some(followed) = self.flows.get_mut(&key) else {
             return;
         };
-        if let Some(due) = holding.due {
-            followed.flow.window.begin(due);
+        match holding.due {
+            Some(due) if peer == holding.sender => followed.flow.window.begin(due),
+            // Others may have come later than this node, and not know what was before.
+            Some(due) => followed.flow.window.begin_later(due),
+            None => {}
         }
-        if let Some(newest) = holding.next.previous() {
-            followed.flow.window.heard_of(newest, now);
+        let (window, newest) = (&mut followed.flow.window, holding.next.previous());
+        if peer == holding.sender {
+            window.heard_from_sender(newest, now);
+        } else if let Some(newest) = newest
+            && !followed.flow.repair.holds(holding.sender)
+        {
+            window.heard_of(newest, now);
         }
         followed.flow.repair.handle_holding(peer, holding, now);
         self.advance(&key, now, out);
+    }
+
+    /// A neighbour has told what it has of a channel: with the last that does, flows begin.
+    pub(crate) fn all_told(&mut self, peer: Sender, channel: &ChannelName, now: Time, out: &mut Effects) {
+        if self.neighbours.told(peer, channel) {
+            let settling = of_channel(&self.flows, channel)
+                .filter(|(_, followed)| followed.flow.window.settles_at().is_some());
+            let settling: Vec<Key> = settling.map(|(key, _)| key.clone()).collect();
+            settling.iter().for_each(|key| self.advance(key, now, out));
+        }
     }
 
     /// A neighbour is gone: what it had nobody has from it.
@@ -203,6 +243,7 @@ impl Flows {
             }
         }
         missed.iter().for_each(|key| self.advance(key, now, out));
+        self.ask_on(now, out);
     }
 
     /// Advances every flow that wants to be.
@@ -331,7 +372,8 @@ impl Flows {
                 if !std::mem::replace(&mut followed.queued, true) {
                     self.queue.push_back(key.clone());
                 }
-                None
+                // It is its turn when somebody answers; or then, at the latest.
+                Some(now + REQUEST_TIMEOUT)
             }
         };
         if followed.deadline != due {

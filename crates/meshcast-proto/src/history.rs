@@ -149,25 +149,17 @@ impl History {
         let kept = log
             .frames
             .range((channel.clone(), Seq::FIRST)..=(channel.clone(), Seq::MAX));
-        let newest = kept
+        let newest = kept.clone().next_back()?.1.frame.seqs().last();
+        let by_time = kept
             .clone()
-            .next_back()
-            .map(|(_, kept)| kept.frame.seqs().last())?;
-        let wanted =
-            |kept: &Kept| kept.posted >= since || newest.get() - kept.frame.seqs().last().get() < last;
-        let due = kept
-            .rev()
-            .take_while(|(_, kept)| wanted(kept))
-            .last()
-            .map(|(_, kept)| kept.frame.seqs());
-        let by_number = Seq::new(newest.get().saturating_sub(last.saturating_sub(1))).unwrap_or(Seq::FIRST);
-        let first = due.map(|seqs| {
-            if last > 0 && seqs.contains(by_number) {
-                by_number
-            } else {
-                seqs.first()
-            }
+            .find(|(_, kept)| kept.posted >= since)
+            .map(|((_, first), _)| *first);
+        let by_number = last.checked_sub(1).and_then(|last| {
+            let lowest = Seq::new(newest.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
+            let mut reach = kept.filter(|(_, kept)| kept.frame.seqs().last() >= lowest);
+            reach.next().map(|((_, first), _)| lowest.max(*first))
         });
+        let first = by_time.into_iter().chain(by_number).min();
         match log.dropped.get(channel) {
             Some((dropped, posted)) if *posted >= since && first.is_none_or(|first| *dropped < first) => {
                 Some(*dropped)
@@ -194,7 +186,7 @@ impl History {
                 let dropped = log
                     .dropped
                     .entry(channel)
-                    .or_insert((frame.seqs().last(), posted));
+                    .or_insert_with(|| (frame.seqs().last(), posted));
                 *dropped = (*dropped).max((frame.seqs().last(), posted));
             }
         }

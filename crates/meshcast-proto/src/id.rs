@@ -135,6 +135,11 @@ impl SeqRange {
         self.first <= other.last.next() && other.first <= self.last.next()
     }
 
+    /// What both hold; `None` if that is nothing.
+    pub fn overlap(self, other: Self) -> Option<Self> {
+        Self::new(self.first.max(other.first), self.last.min(other.last))
+    }
+
     /// The smallest range that holds both.
     pub fn hull(self, other: Self) -> Self {
         Self {

@@ -62,7 +62,7 @@ impl Neighbours {
             return false;
         }
         let wanted = Wanted {
-            since: now - opened.since - ON_THE_WAY,
+            since: now - opened.since - TRAVEL,
             last: opened.last,
         };
         neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
@@ -70,28 +70,23 @@ impl Neighbours {
     }
 
     pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(interest) = self
-            .peers
-            .get_mut(&peer)
-            .and_then(|peer| peer.channels.get_mut(channel))
-        {
-            interest.open = None;
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.change(channel, |interest| interest.open = None);
         }
     }
 
-    /// A neighbour told what it has of a channel that is open here.
-    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.channels.entry(channel.clone()).or_default().told = true;
-        }
+    /// A neighbour told what it has of a channel that is open here. `false` if it had before.
+    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) -> bool {
+        self.peers.get_mut(&peer).is_some_and(|peer| {
+            let interest = peer.channels.entry(channel.clone()).or_default();
+            !std::mem::replace(&mut interest.told, true)
+        })
     }
 
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
         for peer in self.peers.values_mut() {
-            if let Some(interest) = peer.channels.get_mut(channel) {
-                interest.told = false;
-            }
+            peer.change(channel, |interest| interest.told = false);
         }
     }
 
@@ -106,10 +101,7 @@ impl Neighbours {
     }
 
     /// All neighbours, and what they said of a channel.
-    pub(crate) fn interests(
-        &self,
-        channel: &ChannelName,
-    ) -> impl Iterator<Item = (Sender, Interest)> + Clone {
+    pub(crate) fn interests(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Interest)> {
         let interest = |peer: &Neighbour| peer.channels.get(channel).copied().unwrap_or_default();
         self.peers.iter().map(move |(id, peer)| (*id, interest(peer)))
     }
@@ -134,6 +126,18 @@ impl Neighbours {
     }
 }
 
+impl Neighbour {
+    /// Changes what it has said of a channel, and forgets the channel if nothing is left of that.
+    fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
+        if let Some(interest) = self.channels.get_mut(channel) {
+            change(interest);
+            if interest.open.is_none() && !interest.told {
+                self.channels.remove(channel);
+            }
+        }
+    }
+}
+
 /// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are on their way
 /// or wait in its queue of 1 MiB beside its other messages.
 const MAX_REQUESTS: usize = 3;
@@ -141,9 +145,9 @@ const MAX_REQUESTS: usize = 3;
 /// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to gossip.
 const MAX_CHANNELS: usize = 16_384;
 
-/// How long the news that a channel was opened may have been on the way. What was posted meanwhile belongs to
-/// it; that it may also hear what was posted so long before is the lesser evil.
-const ON_THE_WAY: Duration = Duration::from_millis(300);
+/// How long it may have taken to come that a channel was opened, half round the world with a queue on the way.
+/// What was posted meanwhile is heard too: rather a moment too much, as gossip under way brings it, than a loss.
+const TRAVEL: Duration = Duration::from_millis(200);
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);

@@ -29,6 +29,8 @@ struct Holder {
     next: Seq,
     /// Numbers in between that it nevertheless does not have.
     lacks: Option<SeqRange>,
+    /// It has the flow, so it needs not be told where to begin.
+    follows: bool,
     failures: u32,
     not_before: Time,
 }
@@ -82,11 +84,20 @@ impl Repair {
             oldest: holding.oldest,
             next: holding.next,
             lacks: None,
+            follows: true,
             failures: 0,
             not_before: now,
         };
         let holder = self.holders.entry(peer).or_insert(new);
         (holder.oldest, holder.next) = (holding.oldest, holding.next);
+        holder.follows = true;
+    }
+
+    /// A neighbour begins anew: what it keeps it still has, but no longer knows where it was.
+    pub(crate) fn handle_opened(&mut self, peer: Sender) {
+        if let Some(holder) = self.holders.get_mut(&peer) {
+            holder.follows = false;
+        }
     }
 
     /// A neighbour is gone. `true` if it was being asked.
@@ -95,30 +106,35 @@ impl Repair {
         self.asked.take_if(|asked| asked.peer == peer).is_some()
     }
 
-    /// A neighbour answered: what was asked for up to `upto` and did not come it does not have. `false` if
-    /// it was not asked.
-    pub(crate) fn handle_answer(
+    /// A neighbour answered. What it was asked for, if it was; follow with [`Self::judge`].
+    pub(crate) fn handle_answer(&mut self, peer: Sender) -> Option<SeqRange> {
+        let asked = self.asked.take_if(|asked| asked.peer == peer)?;
+        self.answered = true;
+        Some(asked.seqs)
+    }
+
+    /// What an answer says of a neighbour: what was `asked` for up to `upto` and is not in what `came` it does
+    /// not have. `helped` if anything of it is of use.
+    pub(crate) fn judge(
         &mut self,
         peer: Sender,
+        asked: SeqRange,
         upto: Seq,
         came: Option<SeqRange>,
+        helped: bool,
         now: Time,
-    ) -> bool {
-        let Some(asked) = self.asked.take_if(|asked| asked.peer == peer) else {
-            return false;
-        };
-        self.answered = true;
+    ) {
         let Some(holder) = self.holders.get_mut(&peer) else {
-            return true;
+            return;
         };
         let lacks = match came {
             // It came without a hole of its own below: good.
-            Some(came) if came.first() <= asked.seqs.first() => None,
+            Some(came) if came.first() <= asked.first() => None,
             Some(came) => came
                 .first()
                 .previous()
-                .and_then(|last| SeqRange::new(asked.seqs.first(), last)),
-            None => SeqRange::new(asked.seqs.first(), upto.max(asked.seqs.first())),
+                .and_then(|last| SeqRange::new(asked.first(), last)),
+            None => SeqRange::new(asked.first(), upto.max(asked.first())),
         };
         if let Some(lacks) = lacks {
             // Holes are filled from below, so an earlier one apart from this is of no interest any more.
@@ -128,10 +144,12 @@ impl Repair {
         if came.is_none() {
             // Not a failure of the link, but no reason to ask it first next time either.
             holder.not_before = now + RETRY;
-        } else {
+        } else if helped {
             holder.failures = 0;
+        } else {
+            // It has what is asked for and there is no room for it: the same would come again at once.
+            holder.fail(now);
         }
-        true
     }
 
     /// Something was asked.
@@ -147,20 +165,29 @@ impl Repair {
     pub(crate) fn expire(&mut self, now: Time) -> Option<Sender> {
         let late = self.asked.take_if(|asked| asked.until <= now)?;
         if let Some(holder) = self.holders.get_mut(&late.peer) {
-            holder.failures += 1;
-            holder.not_before = now + RETRY * 2u32.saturating_pow(holder.failures.min(6));
+            holder.fail(now);
         }
         Some(late.peer)
     }
 
     /// Whether a neighbour told what it has.
-    pub(crate) fn knows(&self, peer: Sender) -> bool {
+    pub(crate) fn holds(&self, peer: Sender) -> bool {
         self.holders.contains_key(&peer)
+    }
+
+    /// Whether a neighbour told what it has since it opened the channel.
+    pub(crate) fn knows(&self, peer: Sender) -> bool {
+        self.holders.get(&peer).is_some_and(|holder| holder.follows)
     }
 
     /// Who is being asked.
     pub(crate) fn asking(&self) -> Option<Sender> {
         self.asked.map(|asked| asked.peer)
+    }
+
+    /// Until when the answer is waited for.
+    pub(crate) fn asked_until(&self) -> Option<Time> {
+        self.asked.map(|asked| asked.until)
     }
 
     /// There is no hole.
@@ -201,18 +228,16 @@ impl Repair {
         if now < current.ask_at {
             return Step::Wait(current.ask_at);
         }
-        match self.best(hole, now, jitter) {
+        match self.best(hole, around.neighbours, now, jitter) {
             Some(Ok((peer, seqs))) => Step::Ask(peer, seqs),
             Some(Err(later)) => Step::Wait(later),
             None => {
-                let lost = self.hopeless_part(hole);
-                let patience = now < current.since + TELL_TIMEOUT;
-                let gives_up = current.since
-                    + if self.is_hopeless(lost, patience, around) {
-                        around.limits.hole_timeout
-                    } else {
-                        around.limits.retention
-                    };
+                let uncovered = self.uncovered_part(hole);
+                let (lost, patience) = match self.hopeless_part(uncovered, around) {
+                    Some(hopeless) => (hopeless, around.limits.hole_timeout),
+                    None => (uncovered, around.limits.retention),
+                };
+                let gives_up = current.since + patience;
                 if gives_up <= now {
                     Step::GiveUp(lost)
                 } else {
@@ -226,6 +251,7 @@ impl Repair {
     fn best(
         &self,
         hole: SeqRange,
+        neighbours: &Neighbours,
         now: Time,
         jitter: &mut Jitter,
     ) -> Option<Result<(Sender, SeqRange), Time>> {
@@ -237,11 +263,15 @@ impl Repair {
         // The lowest first, since nothing above is released before.
         let lowest = covering.iter().map(|(.., seqs)| seqs.first()).min()?;
         let ready = covering.iter().filter(|(_, holder, _)| holder.not_before <= now);
-        let failures = ready
-            .clone()
-            .map(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures))
-            .min();
-        let Some(best) = failures else {
+        // Whoever has enough to do is asked when nobody else can be.
+        let demerits = |(peer, holder, seqs): &(Sender, Holder, SeqRange)| {
+            (
+                seqs.first() != lowest,
+                !neighbours.may_ask(*peer),
+                holder.failures,
+            )
+        };
+        let Some(best) = ready.clone().map(demerits).min() else {
             return covering
                 .iter()
                 .map(|(_, holder, _)| Err(holder.not_before))
@@ -250,15 +280,13 @@ impl Repair {
                     _ => a,
                 });
         };
-        let equals: Vec<_> = ready
-            .filter(|(_, holder, seqs)| (seqs.first() != lowest, holder.failures) == best)
-            .collect();
+        let equals: Vec<_> = ready.filter(|holder| demerits(holder) == best).collect();
         let (peer, _, seqs) = equals.get(jitter.index(equals.len()))?;
         Some(Ok((*peer, *seqs)))
     }
 
     /// The lowest part of a hole that nobody covers.
-    fn hopeless_part(&self, hole: SeqRange) -> SeqRange {
+    fn uncovered_part(&self, hole: SeqRange) -> SeqRange {
         let covered = self
             .holders
             .values()
@@ -271,31 +299,34 @@ impl Repair {
         SeqRange::new(hole.first(), last.unwrap_or_else(|| hole.last())).unwrap_or(hole)
     }
 
-    /// Whether nobody who is there will ever have these numbers. Their sender is the authority: what it does
-    /// not keep itself, and nobody else who is there, is lost. Without it, everybody who is there must have
-    /// gone past them. Otherwise somebody may come back with them, or is being repaired itself. Whoever has not
-    /// told what it has may have them too, for as long as there is `patience`.
-    fn is_hopeless(&self, lost: SeqRange, patience: bool, around: &Surroundings<'_>) -> bool {
-        let interests = around.neighbours.interests(around.channel);
-        if interests
-            .clone()
-            .any(|(peer, interest)| peer == around.sender && (interest.told || !patience))
-        {
-            return true;
-        }
-        let past = |peer: &Sender| {
-            self.holders
-                .get(peer)
-                .is_some_and(|holder| lost.first() < holder.next)
+    /// The lowest of these numbers that nobody who is there will ever have. Their sender is the authority: what
+    /// it has posted and does not keep itself, nor anybody else who is there, is lost. Without it, everybody who
+    /// is there must have gone past. Otherwise somebody may come back with them, or is being repaired itself.
+    fn hopeless_part(&self, uncovered: SeqRange, around: &Surroundings<'_>) -> Option<SeqRange> {
+        let next = |peer: &Sender| self.holders.get(peer).map(|holder| holder.next);
+        let past = match next(&around.sender) {
+            Some(next) => next,
+            None => {
+                let listening = around
+                    .neighbours
+                    .interests(around.channel)
+                    .filter(|(_, interest)| interest.open.is_some() || !interest.told);
+                // The first number is past nobody who has not told.
+                listening
+                    .map(|(peer, interest)| next(&peer).filter(|_| interest.told).unwrap_or(Seq::FIRST))
+                    .min()?
+            }
         };
-        let mut listening = interests
-            .filter(|(_, interest)| interest.open.is_some() || (!interest.told && patience))
-            .peekable();
-        listening.peek().is_some() && listening.all(|(peer, _)| past(&peer))
+        SeqRange::new(uncovered.first(), uncovered.last().min(past.previous()?))
     }
 }
 
 impl Holder {
+    fn fail(&mut self, now: Time) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
+    }
+
     /// The lowest part of a hole that it has.
     fn covers(&self, hole: SeqRange) -> Option<SeqRange> {
         let mut first = hole.first().max(self.oldest);
@@ -311,10 +342,6 @@ impl Holder {
 
 /// How long a hole is left alone: copies that take another path may be a little behind.
 const PATHS_RACE: Duration = Duration::from_millis(40);
-
-/// How long a neighbour is waited for that does not tell what it has. Far above what an answer takes, so that
-/// only one that will never tell is passed over.
-const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How soon it is looked again whether there is hope: neighbours come and go.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

@@ -13,8 +13,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Window {
     cursor: Cursor,
-    /// Where to begin is hearsay and nothing was released yet: a frame from below is not too late.
-    movable: bool,
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
@@ -60,18 +58,9 @@ impl Window {
                 until: settled,
                 lowest: None,
             },
-            movable: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
-        }
-    }
-
-    /// A window that begins at `due` by hearsay, unless it hears a lower number first.
-    pub fn begin_at(due: Seq, now: Time) -> Self {
-        Self {
-            movable: true,
-            ..Self::resume(due, now)
         }
     }
 
@@ -79,7 +68,6 @@ impl Window {
     pub fn resume(next: Seq, now: Time) -> Self {
         Self {
             cursor: Cursor::Next(next),
-            movable: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: next.previous().map(|newest| (newest, now)),
@@ -98,11 +86,6 @@ impl Window {
             } else {
                 *lowest = Some(lowest.map_or(seqs.first(), |lowest| lowest.min(seqs.first())));
             }
-        }
-        if let Cursor::Next(next) = &mut self.cursor
-            && self.movable
-        {
-            *next = (*next).min(seqs.first());
         }
         let due = match self.cursor {
             Cursor::Settling { .. } => false,
@@ -139,7 +122,6 @@ impl Window {
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
                 self.cursor = Cursor::Next(seqs.last().next());
-                self.movable = false;
                 return Some((frame, seqs));
             }
         }
@@ -198,11 +180,34 @@ impl Window {
         }
     }
 
+    /// The sender itself says what is its highest number: more is only believed of a frame that came.
+    pub fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
+        let released = self.next().and_then(Seq::previous);
+        let held = self
+            .held
+            .last_key_value()
+            .map(|(_, held)| held.frame.seqs().last());
+        let newest = newest.into_iter().chain(released).chain(held).max();
+        if let Some(newest) = newest
+            && self.newest.is_none_or(|(known, _)| known != newest)
+        {
+            self.newest = Some((newest, now));
+        }
+    }
+
     /// Begins at `due`, or at the lowest number heard if that is lower, unless it has begun.
     pub fn begin(&mut self, due: Seq) {
         if let Cursor::Settling { lowest, .. } = self.cursor {
             self.cursor = Cursor::Next(lowest.map_or(due, |lowest| lowest.min(due)));
-            self.movable = true;
+        }
+    }
+
+    /// Begins at `due` or lower when it settles, unless it has begun; at once where there is nothing lower.
+    pub fn begin_later(&mut self, due: Seq) {
+        if due == Seq::FIRST {
+            self.begin(due);
+        } else if let Cursor::Settling { lowest, .. } = &mut self.cursor {
+            *lowest = Some(lowest.map_or(due, |lowest| lowest.min(due)));
         }
     }
 
@@ -210,7 +215,6 @@ impl Window {
     pub fn skip(&mut self, last: Seq) {
         if self.hole().is_some_and(|hole| hole.contains(last)) {
             self.cursor = Cursor::Next(last.next());
-            self.movable = false;
         }
     }
 
@@ -218,7 +222,6 @@ impl Window {
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;
         self.cursor = Cursor::Next(hole.last().next());
-        self.movable = false;
         Some(hole)
     }
 

@@ -28,7 +28,10 @@ impl Engine {
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
         let mut holdings = Vec::with_capacity(opened.len());
         for opened in opened {
-            if self.flows.neighbours.open(peer, opened, now) {
+            if let Some(own) = self.channels.get_mut(&opened.channel) {
+                own.acked.remove(&peer);
+            }
+            if self.flows.opened(peer, opened, now) {
                 holdings.push(self.all_holdings(peer, &opened.channel));
             }
         }
@@ -45,9 +48,9 @@ impl Engine {
                 }
             }
             if self.is_open(channel) {
-                self.flows.neighbours.told(peer, channel);
                 let others = flows.iter().filter(|holding| holding.sender != self.me.sender());
                 others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
+                self.flows.all_told(peer, channel, now, &mut effects);
             }
         }
         self.take_effect(effects, now);
@@ -94,22 +97,28 @@ impl Engine {
             upto,
             frames,
         } = answer;
+        let key: Key = (channel, sender);
+        // Signatures cost: nobody makes this node check any that it did not ask for.
+        if !self.flows.asks(peer, &key) {
+            self.counters.answers_refused += 1;
+            return;
+        }
+        let (channel, sender) = &key;
         let mut verified = Vec::with_capacity(frames.len());
         for (age, bytes) in frames {
             let frame = Frame::decode(bytes).ok();
-            let frame = frame.filter(|frame| *frame.channel() == channel && frame.sender() == sender);
+            let frame = frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
             match frame.and_then(|frame| Some((age, verify(&frame)?, frame))) {
                 Some(good) => verified.push(good),
                 None => self.counters.answers_refused += 1,
             }
         }
         let (mut effects, mut fresh) = (Effects::default(), Vec::new());
-        let key: Key = (channel, sender);
         let taken = verified
             .iter()
             .map(|(_, member, frame)| (frame.clone(), Arc::clone(member)))
             .collect();
-        if !self.flows.answer(
+        self.flows.answer(
             peer,
             &key,
             upto,
@@ -117,10 +126,7 @@ impl Engine {
             now,
             |index| fresh.push(index),
             &mut effects,
-        ) {
-            self.counters.answers_refused += 1;
-            return;
-        }
+        );
         for index in fresh {
             if let Some((age, _, frame)) = verified.get(index) {
                 self.counters.frames_accepted += 1;

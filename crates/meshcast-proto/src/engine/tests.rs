@@ -6,6 +6,7 @@ mod hostile;
 mod listener;
 mod mesh;
 mod repairing;
+mod world;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,400 @@
+//! Several engines in one virtual time: links that carry messages in order or break, and gossip that loses as
+//! much as it is told to. Whatever comes out is checked at once: in order, once, and as it was posted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{
+    super::*,
+    fixture::{Peer, channel, peer},
+    section,
+};
+use crate::{delivery::GapReason, frame::FrameId, jitter::Jitter, record::Part};
+
+/// One way over a link.
+pub(super) const LATENCY: Duration = Duration::from_millis(30);
+
+pub(super) struct World {
+    pub(super) nodes: Vec<Node>,
+    pub(super) now: Duration,
+    /// How many copies of a hundred gossip loses.
+    pub(super) loss: usize,
+    /// May change what one says to another, or keep it back.
+    pub(super) tamper: Box<dyn FnMut(usize, usize, SyncMessage) -> Vec<SyncMessage>>,
+    /// By the lower and the higher end; the number tells one connection from the next.
+    links: BTreeMap<(usize, usize), u64>,
+    travelling: BTreeMap<(Duration, u64), Travelling>,
+    count: u64,
+    chance: Jitter,
+    /// By sender, and when.
+    posted: BTreeMap<usize, Vec<(Duration, Bytes)>>,
+    /// What is genuine.
+    signed: BTreeSet<Bytes>,
+    /// How many sync messages were sent.
+    pub(super) said: u64,
+}
+
+pub(super) struct Node {
+    pub(super) engine: Engine,
+    /// What its clock showed when that of the world showed zero.
+    offset: Duration,
+    alive: bool,
+    gossip: BTreeSet<FrameId>,
+    /// By sender, without a break.
+    pub(super) seen: BTreeMap<usize, Vec<Event>>,
+}
+
+/// What a channel object sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    Values(SeqRange),
+    Missed(SeqRange, GapReason),
+}
+
+enum Travelling {
+    Gossip(usize, Frame),
+    Sync {
+        from: usize,
+        to: usize,
+        link: u64,
+        bytes: Bytes,
+    },
+}
+
+impl World {
+    /// So many nodes with channel 0 open, none of them connected.
+    pub(super) fn new(nodes: usize, config: &Config, seed: u64) -> Self {
+        let node = |n: usize| {
+            let Peer { identity, member } = peer(n);
+            let engine = Engine::new(
+                config.clone(),
+                identity.clone(),
+                Arc::clone(member),
+                seed + n as u64,
+            );
+            Node {
+                engine,
+                offset: Duration::from_secs(n as u64 * 1_000),
+                alive: true,
+                gossip: BTreeSet::new(),
+                seen: BTreeMap::new(),
+            }
+        };
+        let mut world = Self {
+            nodes: (0..nodes).map(node).collect(),
+            now: Duration::ZERO,
+            loss: 100,
+            tamper: Box::new(|_, _, message| vec![message]),
+            links: BTreeMap::new(),
+            travelling: BTreeMap::new(),
+            count: 0,
+            chance: Jitter::new(seed),
+            posted: BTreeMap::new(),
+            signed: BTreeSet::new(),
+            said: 0,
+        };
+        (0..nodes).for_each(|n| world.open(n, Since::Now));
+        world
+    }
+
+    pub(super) fn open(&mut self, who: usize, since: Since) {
+        let now = self.clock(who);
+        let opened = self.nodes[who].engine.handle_open(&channel(0), since, now);
+        assert_eq!(opened, Ok(()));
+        self.drain(who);
+    }
+
+    /// What was seen is forgotten as well: the next to open is another channel object.
+    pub(super) fn close(&mut self, who: usize) {
+        self.nodes[who].engine.handle_close(&channel(0));
+        self.drain(who);
+        self.nodes[who].seen.clear();
+    }
+
+    /// Posts so many values as one frame.
+    pub(super) fn post(&mut self, who: usize, count: usize) {
+        let posted = self.posted.entry(who).or_default();
+        let payloads: Vec<Bytes> = (posted.len()..posted.len() + count)
+            .map(|n| Bytes::from(format!("{who}:{n}")))
+            .collect();
+        posted.extend(payloads.iter().map(|payload| (self.now, payload.clone())));
+        let records = section(payloads.iter().map(|payload| (Part::Whole, &payload[..])));
+        let now = self.clock(who);
+        let engine = &mut self.nodes[who].engine;
+        let seqs = engine.handle_post(&channel(0), &records, now, WallTime::MIN);
+        assert_eq!(seqs.map(|seqs| seqs.len()), Ok(count as u64));
+        self.drain(who);
+    }
+
+    pub(super) fn connect(&mut self, a: usize, b: usize) {
+        let key = (a.min(b), a.max(b));
+        if self.links.contains_key(&key) || !self.nodes[a].alive || !self.nodes[b].alive {
+            return;
+        }
+        self.count += 1;
+        self.links.insert(key, self.count);
+        for (one, other) in [(a, b), (b, a)] {
+            let now = self.clock(one);
+            self.nodes[one].engine.handle_peer_up(sender(other), now);
+            self.drain(one);
+        }
+    }
+
+    pub(super) fn connect_all(&mut self) {
+        for b in 0..self.nodes.len() {
+            (0..b).for_each(|a| self.connect(a, b));
+        }
+    }
+
+    /// What is under way is lost.
+    pub(super) fn cut(&mut self, a: usize, b: usize) {
+        if self.links.remove(&(a.min(b), a.max(b))).is_none() {
+            return;
+        }
+        for (one, other) in [(a, b), (b, a)] {
+            if self.nodes[one].alive {
+                let now = self.clock(one);
+                self.nodes[one].engine.handle_peer_down(sender(other), now);
+                self.drain(one);
+            }
+        }
+    }
+
+    pub(super) fn kill(&mut self, who: usize) {
+        self.nodes[who].alive = false;
+        (0..self.nodes.len()).for_each(|other| self.cut(who, other));
+    }
+
+    /// Says something in the name of a node.
+    pub(super) fn say(&mut self, from: usize, to: usize, message: &SyncMessage) {
+        let Some(link) = self.links.get(&(from.min(to), from.max(to))).copied() else {
+            return;
+        };
+        let bytes = Bytes::from(message.encode());
+        self.said += 1;
+        self.send(Travelling::Sync {
+            from,
+            to,
+            link,
+            bytes,
+        });
+    }
+
+    pub(super) fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        let mut at_once = 0;
+        while let Some(next) = self.next().filter(|next| *next <= end) {
+            at_once = if next > self.now { 0 } else { at_once + 1 };
+            assert!(at_once < 10_000, "the clock stands still");
+            self.now = self.now.max(next);
+            if let Some(travelling) = self.travelling.first_entry()
+                && travelling.key().0 <= self.now
+            {
+                let arrived = travelling.remove();
+                self.arrive(arrived);
+                continue;
+            }
+            for who in 0..self.nodes.len() {
+                let now = self.clock(who);
+                let node = &mut self.nodes[who];
+                if node.alive && node.engine.poll_timeout().is_some_and(|due| due <= now) {
+                    node.engine.handle_timeout(now);
+                    node.engine.flows.audit();
+                    let due = node.engine.poll_timeout();
+                    assert!(due.is_none_or(|due| due > now), "it is due again at once");
+                    self.drain(who);
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    pub(super) fn run_secs(&mut self, secs: u64) {
+        self.run(Duration::from_secs(secs));
+    }
+
+    /// What one saw of another on channel 0.
+    pub(super) fn seen(&self, who: usize, of: usize) -> &[Event] {
+        self.nodes[who].seen.get(&of).map_or(&[], Vec::as_slice)
+    }
+
+    /// What one saw of another, neighbouring values taken together.
+    pub(super) fn story(&self, who: usize, of: usize) -> Vec<Event> {
+        let mut story: Vec<Event> = Vec::new();
+        for event in self.seen(who, of) {
+            match (story.last_mut(), *event) {
+                (Some(Event::Values(last)), Event::Values(seqs)) => *last = last.hull(seqs),
+                (_, event) => story.push(event),
+            }
+        }
+        story
+    }
+
+    pub(super) fn counters(&self, who: usize) -> Counters {
+        self.nodes[who].engine.counters()
+    }
+
+    /// The numbers of a sender that were posted in this time.
+    pub(super) fn posted_between(&self, who: usize, from: Duration, to: Duration) -> Vec<u64> {
+        let posted = self.posted.get(&who).map_or(&[][..], Vec::as_slice);
+        let numbered = (1..).zip(posted);
+        numbered
+            .filter(|(_, (at, _))| from <= *at && *at < to)
+            .map(|(seq, _)| seq)
+            .collect()
+    }
+
+    /// Everything that anybody posted was delivered to everybody who lives, without a gap.
+    #[track_caller]
+    pub(super) fn expect_everything(&self) {
+        for (&of, posted) in &self.posted {
+            let all = super::range(1, posted.len() as u64);
+            for (who, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.alive) {
+                assert_eq!(self.story(who, of), [Event::Values(all)], "{of} at {who}");
+                assert_eq!(node.engine.counters().gaps, 0);
+            }
+        }
+    }
+
+    /// Nothing is under way, and nobody wants to be woken but to forget what is old.
+    #[track_caller]
+    pub(super) fn expect_rest(&self) {
+        assert!(self.travelling.is_empty());
+        for node in self.nodes.iter().filter(|node| node.alive) {
+            assert_eq!(node.engine.poll_timeout(), node.engine.history_expires);
+            assert!(node.engine.flows.at_rest());
+        }
+    }
+
+    pub(super) fn clock(&self, who: usize) -> Time {
+        Time::from_start(self.nodes[who].offset + self.now)
+    }
+
+    fn next(&self) -> Option<Duration> {
+        let alive = self.nodes.iter().filter(|node| node.alive);
+        let due = alive.filter_map(|node| {
+            let due = node.engine.poll_timeout()?;
+            Some(due.since_start().saturating_sub(node.offset).max(self.now))
+        });
+        let travelling = self.travelling.first_key_value().map(|((at, _), _)| *at);
+        due.chain(travelling).min()
+    }
+
+    fn send(&mut self, travelling: Travelling) {
+        self.count += 1;
+        self.travelling
+            .insert((self.now + LATENCY, self.count), travelling);
+    }
+
+    fn arrive(&mut self, arrived: Travelling) {
+        match arrived {
+            Travelling::Gossip(to, frame) => {
+                if !self.nodes[to].alive || !self.nodes[to].gossip.insert(id(&frame)) {
+                    return;
+                }
+                self.gossip(to, &frame);
+                let now = self.clock(to);
+                let member = &peer(number(frame.sender())).member;
+                self.nodes[to].engine.handle_frame(frame, member, now);
+                self.nodes[to].engine.flows.audit();
+                self.drain(to);
+            }
+            Travelling::Sync {
+                from,
+                to,
+                link,
+                bytes,
+            } => {
+                if self.links.get(&(from.min(to), from.max(to))) != Some(&link) {
+                    return;
+                }
+                assert!(bytes.len() <= 512 * 1024, "{} bytes break a link", bytes.len());
+                let message = SyncMessage::decode(&bytes).expect("an engine said it");
+                let now = self.clock(to);
+                let signed = &self.signed;
+                let verify = |frame: &Frame| {
+                    let genuine = signed.contains(frame.bytes());
+                    genuine.then(|| Arc::clone(&peer(number(frame.sender())).member))
+                };
+                let engine = &mut self.nodes[to].engine;
+                engine.handle_sync(sender(from), message, now, verify);
+                engine.flows.audit();
+                self.drain(to);
+            }
+        }
+    }
+
+    fn gossip(&mut self, from: usize, frame: &Frame) {
+        for to in 0..self.nodes.len() {
+            if self.links.contains_key(&(from.min(to), from.max(to))) && self.chance.index(100) >= self.loss {
+                self.send(Travelling::Gossip(to, frame.clone()));
+            }
+        }
+    }
+
+    fn drain(&mut self, who: usize) {
+        while let Some(output) = self.nodes[who].engine.poll_output() {
+            match output {
+                Output::Publish(frame) => {
+                    self.signed.insert(frame.bytes().clone());
+                    self.nodes[who].gossip.insert(id(&frame));
+                    self.gossip(who, &frame);
+                }
+                Output::Sync(to, message) => {
+                    let to = number(to);
+                    for message in (self.tamper)(who, to, message) {
+                        self.say(who, to, &message);
+                    }
+                }
+                Output::Deliver(name, delivery) => {
+                    assert_eq!(name, channel(0));
+                    let of = number(delivery.member.sender());
+                    let posted = &self.posted[&of];
+                    for value in delivery.values() {
+                        let place = usize::try_from(value.seqs.first().get()).expect("few") - 1;
+                        assert_eq!(value.payload, posted[place].1);
+                    }
+                    self.see(who, of, Event::Values(delivery.seqs()));
+                }
+                Output::Missed(_, gap) => {
+                    self.see(
+                        who,
+                        number(gap.member.sender()),
+                        Event::Missed(gap.missed, gap.reason),
+                    );
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, who: usize, of: usize, event: Event) {
+        let seen = self.nodes[who].seen.entry(of).or_default();
+        if let Some(last) = seen.last() {
+            assert_eq!(event.seqs().first(), last.seqs().last().next(), "{of} at {who}");
+        }
+        seen.push(event);
+    }
+}
+
+impl Event {
+    pub(super) fn seqs(&self) -> SeqRange {
+        match self {
+            Self::Values(seqs) | Self::Missed(seqs, _) => *seqs,
+        }
+    }
+}
+
+pub(super) fn sender(who: usize) -> Sender {
+    peer(who).member.sender()
+}
+
+fn number(sender: Sender) -> usize {
+    (0..super::fixture::PEERS)
+        .find(|n| peer(*n).member.sender() == sender)
+        .expect("one of the peers")
+}
+
+fn id(frame: &Frame) -> FrameId {
+    FrameId::of(frame.bytes())
+}
