@@ -233,10 +233,11 @@ impl Repair {
             Some(Err(later)) => Step::Wait(later),
             None => {
                 let uncovered = self.uncovered_part(hole);
-                let (lost, patience) = match self.hopeless_part(uncovered, around) {
-                    Some(hopeless) => (hopeless, around.limits.hole_timeout),
-                    None => (uncovered, around.limits.retention),
-                };
+                let (lost, patience) =
+                    match self.hopeless_part(uncovered, now < current.since + TELL_TIMEOUT, around) {
+                        Some(hopeless) => (hopeless, around.limits.hole_timeout),
+                        None => (uncovered, around.limits.retention),
+                    };
                 let gives_up = current.since + patience;
                 if gives_up <= now {
                     Step::GiveUp(lost)
@@ -301,16 +302,23 @@ impl Repair {
 
     /// The lowest of these numbers that nobody who is there will ever have. Their sender is the authority: what
     /// it has posted and does not keep itself, nor anybody else who is there, is lost. Without it, everybody who
-    /// is there must have gone past. Otherwise somebody may come back with them, or is being repaired itself.
-    fn hopeless_part(&self, uncovered: SeqRange, around: &Surroundings<'_>) -> Option<SeqRange> {
+    /// is there must have gone past. Otherwise somebody may come back with them, or is being repaired itself; and
+    /// whoever has not told what it has may have them too, for as long as there is `patience`.
+    fn hopeless_part(
+        &self,
+        uncovered: SeqRange,
+        patience: bool,
+        around: &Surroundings<'_>,
+    ) -> Option<SeqRange> {
         let next = |peer: &Sender| self.holders.get(peer).map(|holder| holder.next);
         let past = match next(&around.sender) {
             Some(next) => next,
+            None if !patience && around.neighbours.contains(around.sender) => uncovered.last().next(),
             None => {
                 let listening = around
                     .neighbours
                     .interests(around.channel)
-                    .filter(|(_, interest)| interest.open.is_some() || !interest.told);
+                    .filter(|(_, interest)| interest.open.is_some() || (!interest.told && patience));
                 // The first number is past nobody who has not told.
                 listening
                     .map(|(peer, interest)| next(&peer).filter(|_| interest.told).unwrap_or(Seq::FIRST))
@@ -342,6 +350,10 @@ impl Holder {
 
 /// How long a hole is left alone: copies that take another path may be a little behind.
 const PATHS_RACE: Duration = Duration::from_millis(40);
+
+/// How long a neighbour is waited for that does not tell what it has. Far above what an answer takes, so that
+/// only one that will never tell is passed over.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How soon it is looked again whether there is hope: neighbours come and go.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
