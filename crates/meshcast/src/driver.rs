@@ -36,6 +36,7 @@ use crate::{
     message::Gap,
     peers::Peers,
     registry::Registry,
+    strikes::WatchedEvent,
     verifier::SharedVerifier,
 };
 
@@ -74,8 +75,6 @@ pub(crate) struct Driver {
     /// When a frame was last given to gossip.
     last_publish: Option<Time>,
     next_check: Time,
-    /// How many invalid messages there were when forgers were last looked for.
-    invalid_seen: u64,
     /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits for a driver
     /// that is no more.
     _ends_channels: EndsChannels,
@@ -113,7 +112,6 @@ impl Driver {
             counters: Counters::default(),
             last_publish: None,
             next_check: parts.clock.now(),
-            invalid_seen: 0,
             _ends_channels: EndsChannels(Arc::clone(&parts.registry)),
             parts,
         }
@@ -294,7 +292,10 @@ impl Driver {
 
     fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.handle_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => match event {
+                WatchedEvent::Inner(event) => self.handle_gossip(event),
+                WatchedEvent::Forger(peer) => self.cut_forger(peer),
+            },
             SwarmEvent::Behaviour(BehaviourEvent::Link(event)) => self.handle_link(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.handle_ping(event),
             other => self.handle_connection_event(other),
@@ -343,11 +344,6 @@ impl Driver {
             self.next_check = now + CHECK_INTERVAL;
             self.drop_vacant_channels(now);
             self.expire_pings(now);
-        }
-        // At once: scores recover by the second, and a burst would be forgiven before the next check.
-        let invalid = self.parts.verifier.invalid();
-        if std::mem::replace(&mut self.invalid_seen, invalid) != invalid {
-            self.cut_forgers();
         }
     }
 

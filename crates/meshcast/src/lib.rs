@@ -86,6 +86,7 @@ mod node;
 mod peers;
 mod registry;
 mod spawn;
+mod strikes;
 mod transport;
 mod verifier;
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{Driver, Ping};
 use crate::{
-    behaviour::{BehaviourEvent, GRAYLIST},
+    behaviour::BehaviourEvent,
     clock::wall_time,
     dialer::{Dial, MAX_ADDRESSES},
     error::PingError,
@@ -389,16 +389,11 @@ impl Driver {
         }
     }
 
-    /// Lets go of peers that hand on what no member sent.
-    pub(super) fn cut_forgers(&mut self) {
-        let gossip = &self.parts.swarm.behaviour().gossip;
-        let forger = |peer: &PeerId| gossip.peer_score(peer).is_some_and(|score| score < GRAYLIST);
-        let forgers: Vec<_> = self.peers.iter().map(|(peer, _)| *peer).filter(forger).collect();
-        for peer in forgers {
-            tracing::error!(%peer, "cutting off a peer that forwards forged or malformed frames");
-            // Closes its connections and refuses new ones of this process for as long as we live.
-            self.parts.swarm.behaviour_mut().blocked.block_peer(peer);
-        }
+    /// Lets go of a peer that hands on what no member sent.
+    pub(super) fn cut_forger(&mut self, peer: PeerId) {
+        tracing::error!(%peer, "cutting off a peer that forwards forged or malformed frames");
+        // Closes its connections and refuses new ones of this process for as long as we live.
+        self.parts.swarm.behaviour_mut().blocked.block_peer(peer);
     }
 }
 
