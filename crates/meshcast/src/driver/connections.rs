@@ -263,10 +263,14 @@ impl Driver {
             let addresses: Vec<_> = parsed
                 .filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok())
                 .collect();
-            if peer == from && self.peers.handle_addresses(peer, &addresses) {
+            if peer != from {
+                self.parts.dialer.handle_hearsay(peer, addresses, now);
+                continue;
+            }
+            if self.peers.handle_addresses(peer, &addresses) {
                 self.spread(peer);
             }
-            self.parts.dialer.handle_member(peer, addresses, now);
+            self.parts.dialer.handle_own_addresses(peer, addresses, now);
         }
     }
 
