@@ -40,7 +40,8 @@ impl Behaviour {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))
-            // Both sides may dial at once; the surplus connection is closed later, in peace.
+            // Both sides may dial at once; the surplus connection is closed later, in peace. How many members
+            // there may be is the gate's business.
             .with_max_established_per_peer(Some(2))
             .with_max_established(Some(max_peers.saturating_mul(2)));
         let ping = ping::Config::new()

@@ -47,6 +47,7 @@ pub(crate) struct Plan {
 pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
     let Plan {
+    plan.limits.check()?;
         identity,
         trust,
         listen,
@@ -66,7 +67,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
 
     let network = |error: &dyn std::fmt::Display| SpawnError::Network(error.to_string());
     let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust.clone(), limits.history_age));
-    let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time));
+    let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
+    let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
     let transport = transport::tcp(&gate).map_err(|error| network(&error))?;
     let behaviour = Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);

@@ -4,7 +4,7 @@ use libp2p::Multiaddr;
 use meshcast_proto::MeshKey;
 
 use super::{NodeBuilder, REGION_VARIABLES};
-use crate::{Node, SpawnError};
+use crate::{Limits, Node, SpawnError};
 
 fn key() -> MeshKey {
     MeshKey::from_entropy([1; 48])
@@ -119,4 +119,24 @@ async fn names_that_are_not_allowed_and_addresses_in_use_are_said_so() {
 fn outside_a_runtime_no_node_starts() {
     let spawned = futures::executor::block_on(Node::builder().spawn());
     assert!(matches!(spawned, Err(SpawnError::NoRuntime)));
+}
+
+#[tokio::test]
+async fn limits_that_cannot_work_are_refused_by_name() {
+    let spoil: [(&str, fn(&mut Limits)); 5] = [
+        ("max_channels", |it| it.max_channels = 16_001),
+        ("max_channels", |it| it.max_channels = 0),
+        ("max_message_bytes", |it| it.max_message_bytes = 0),
+        ("max_message_bytes", |it| it.max_message_bytes = 1 << 30),
+        ("max_peers", |it| it.max_peers = 0),
+    ];
+    for (name, spoil) in spoil {
+        let mut limits = Limits::default();
+        spoil(&mut limits);
+        let error = Node::builder().limits(limits).spawn().await.expect_err("refused");
+        assert!(
+            matches!(&error, SpawnError::Limits { limit, .. } if *limit == name),
+            "{error}"
+        );
+    }
 }

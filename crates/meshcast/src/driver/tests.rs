@@ -39,7 +39,7 @@ impl Hostile {
         let identity = Identity::from_mesh_key(&mesh.0, name, region, entropy, wall_time());
         let verifier = Verifier::new(trust.clone(), Duration::from_secs(600));
         let verifier = SharedVerifier::new(trust.mesh(), verifier);
-        let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time));
+        let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), 16);
         let transport = tcp(&gate).expect("a transport");
         let topic = verifier.topic(&ChannelName::new(channel).expect("allowed"));
         let mut behaviour = Behaviour::new(verifier, 16).expect("allowed");

@@ -224,3 +224,25 @@ async fn nodes_given_one_common_seed_find_each_other_and_stay_when_it_dies() {
         assert_eq!(next(messages).await, 1);
     }
 }
+
+#[tokio::test]
+async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
+    let mesh = Mesh::new();
+    let mut limits = crate::Limits::default();
+    limits.max_peers = 1;
+    let a = mesh.builder("a").limits(limits).spawn().await.expect("starts");
+    let mut events = a.events();
+    let b = mesh.node("b", &[&a]).await;
+    until(&b, |it| it.peers.len() == 1).await;
+    let c = mesh.node("c", &[&a]).await;
+    let reason = loop {
+        if let NodeEvent::Refused { reason, .. } = within(events.next()).await.expect("an event") {
+            break reason;
+        }
+    };
+    assert!(reason.contains("no room"), "{reason}");
+    let snapshot = until(&c, |it| it.counters.refused > 0).await;
+    assert!(snapshot.peers.is_empty());
+    within(b.shutdown()).await;
+    until(&c, |it| it.peers.len() == 1).await;
+}
