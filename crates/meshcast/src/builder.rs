@@ -34,7 +34,8 @@ pub struct NodeBuilder {
     admin: AdminSocket,
 }
 
-/// Who a node is and whom it believes, for those who do not use a mesh key.
+/// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
+/// [`membership`](crate::membership).
 #[derive(Debug, Clone)]
 pub struct Membership {
     /// The identity to show to others.
