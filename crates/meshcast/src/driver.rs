@@ -421,3 +421,5 @@ impl Drop for EndsChannels {
 
 #[cfg(test)]
 mod tests;
+            #[cfg(test)]
+            Command::Panic => panic!("as asked"),

@@ -246,3 +246,19 @@ async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
     within(b.shutdown()).await;
     until(&c, |it| it.peers.len() == 1).await;
 }
+
+/// Whatever the reason: nobody may wait for a driver that is no more.
+#[tokio::test]
+async fn when_the_driver_panics_streams_end_and_posts_are_refused() {
+    let node = alone().await;
+    let channel = open::<u8>(&node, "earth");
+    let (mut heard, mut events) = (channel.messages(), node.events());
+    let _ = node.shared.commands.send(crate::command::Command::Panic).await;
+    within(node.stopped()).await;
+    assert!(within(heard.recv()).await.is_none());
+    while within(events.next()).await.is_some() {}
+    let posted = within(channel.post_message_wait(&1)).await;
+    assert!(matches!(posted, Err(crate::PostError::Closed)));
+    assert!(node.inspect().await.is_err() && node.channel::<u8>("moon").is_err());
+    within(node.shutdown()).await;
+}
