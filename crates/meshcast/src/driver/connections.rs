@@ -222,7 +222,7 @@ impl Driver {
                 Ok(message) => self.handle_sync(peer, message),
                 Err(error) => {
                     tracing::warn!(%peer, %error, "a member sends what nobody can read");
-                    self.counters.frames_invalid += 1;
+                    self.counters.sync_invalid += 1;
                 }
             },
             LinkEvent::Closed {

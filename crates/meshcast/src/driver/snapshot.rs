@@ -122,7 +122,7 @@ impl Driver {
             frames_duplicate: engine.frames_duplicate,
             frames_unwanted: engine.frames_unwanted,
             frames_without_room: engine.frames_without_room,
-            frames_invalid: self.counters.frames_invalid + self.parts.verifier.invalid(),
+            frames_invalid: self.parts.verifier.invalid(),
             delivered: engine.delivered,
             gaps: engine.gaps,
             missed: engine.missed,
