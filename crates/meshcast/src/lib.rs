@@ -89,6 +89,7 @@ mod peers;
 mod registry;
 mod spawn;
 mod strikes;
+mod throttle;
 mod transport;
 mod verifier;
 

@@ -13,6 +13,7 @@ use tokio::{
     runtime::Handle,
     sync::{broadcast, mpsc, oneshot, watch},
 };
+use tracing::Instrument;
 
 use crate::{
     Node,
@@ -46,8 +47,8 @@ pub(crate) struct Plan {
 
 pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
-    let Plan {
     plan.limits.check()?;
+    let Plan {
         identity,
         trust,
         listen,
@@ -107,12 +108,14 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         early,
     };
     let weak = node.downgrade();
-    runtime.spawn(async move {
+    // Of the highest level, so that also a log of warnings alone says which node each is of.
+    let span = tracing::error_span!("node", name = %node.name());
+    let task = async move {
         let (stop, stopping) = oneshot::channel::<()>();
         let serving = admin.map(|admin| {
             // An error means that the driver is gone: to be stopped as well.
             let stop = async { _ = stopping.await };
-            tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop))
+            tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
         });
         Driver::new(parts).run().await;
         drop(stop);
@@ -122,7 +125,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         }
         // Nobody may be left to hear it.
         stopped_sender.send_replace(true);
-    });
+    };
+    runtime.spawn(task.instrument(span));
     Ok(node)
 }
 

@@ -339,6 +339,14 @@ impl Item {
             }
     }
 
+    /// The numbers it is about.
+    pub(crate) fn seqs(&self) -> SeqRange {
+        match self {
+            Self::Values(delivery, _) => delivery.seqs(),
+            Self::Missed(gap) => gap.missed,
+        }
+    }
+
     /// Whether there is something in it for `object`.
     fn concerns(&self, object: ObjectId) -> bool {
         match self {

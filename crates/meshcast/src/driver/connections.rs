@@ -19,7 +19,7 @@ use crate::{
     clock::wall_time,
     dialer::{Dial, MAX_ADDRESSES},
     error::PingError,
-    event::NodeEvent,
+    event::{self, NodeEvent},
     gate::{GateError, refusal_reason},
     inspect::Direction,
     link::LinkEvent,
@@ -92,7 +92,8 @@ impl Driver {
                 let now = self.parts.clock.now();
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
-                    tracing::info!(peer = %peer_id, name = %peer.member.credential().name, reason, "disconnected");
+                    let name = &peer.member.credential().name;
+                    tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
                     self.fail_pings(peer_id);
                     self.emit(NodeEvent::Disconnected {
@@ -119,7 +120,7 @@ impl Driver {
                 None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
             },
             SwarmEvent::NewListenAddr { address, .. } => {
-                tracing::info!(%address, "listening");
+                tracing::info!(target: event::TARGET, %address, "listening");
                 self.emit(NodeEvent::Listening(address));
                 self.announce_myself();
             }
@@ -161,7 +162,7 @@ impl Driver {
             .handle_established(peer, member, (connection, direction, remote), now, wall)
         {
             let (name, region) = (credential.name, credential.region);
-            tracing::info!(peer = %peer, %name, %region, ?direction, "connected");
+            tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction, "connected");
             self.parts.dialer.handle_connected(peer, now);
             self.emit(NodeEvent::Connected {
                 peer,
@@ -200,7 +201,9 @@ impl Driver {
 
     fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
         self.counters.refused += 1;
-        tracing::warn!(%address, ?direction, reason, "refused at the gate");
+        if let Some(suppressed) = self.warnings.refused.pass(self.parts.clock.now()) {
+            tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "refused at the gate");
+        }
         self.emit(NodeEvent::Refused {
             address,
             direction,
@@ -221,7 +224,9 @@ impl Driver {
             LinkEvent::Message { peer, bytes } => match SyncMessage::decode(&bytes) {
                 Ok(message) => self.handle_sync(peer, message),
                 Err(error) => {
-                    tracing::warn!(%peer, %error, "a member sends what nobody can read");
+                    if let Some(suppressed) = self.warnings.unreadable.pass(self.parts.clock.now()) {
+                        tracing::warn!(%peer, %error, suppressed, "a member sends what nobody can read");
+                    }
                     self.counters.sync_invalid += 1;
                 }
             },
@@ -351,7 +356,9 @@ impl Driver {
             tracing::debug!(%peer, %error, "no answer to a ping");
         }
         if self.peers.handle_ping(peer, connection, result.ok()) {
-            tracing::warn!(%peer, "closing a connection that does not answer");
+            if let Some(suppressed) = self.warnings.unanswered.pass(self.parts.clock.now()) {
+                tracing::warn!(%peer, suppressed, "closing a connection that does not answer");
+            }
             self.counters.unresponsive += 1;
             self.parts.swarm.close_connection(connection);
         }
