@@ -38,6 +38,14 @@ fn the_region_is_the_one_given_or_the_first_variable_that_is_set() {
 }
 
 #[test]
+fn an_empty_key_in_the_environment_is_none() {
+    let find = |text: &str| Node::builder().find_key(|_| Some(text.to_owned()));
+    assert!(matches!(find(""), Ok(None)));
+    assert!(matches!(find(&key().to_secret_text()), Ok(Some(_))));
+    assert!(matches!(find("no key"), Err(SpawnError::Key { .. })));
+}
+
+#[test]
 fn the_default_name_fits_whatever_the_region() {
     let long = "r".repeat(63);
     let builder = Node::builder().region(&long);
@@ -86,7 +94,7 @@ async fn a_key_file_is_read_if_it_is_a_secret() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("key");
     std::fs::write(&path, format!("{}\n", key().to_secret_text())).expect("written");
-    let find = || Node::builder().key_file(&path).find_key();
+    let find = || Node::builder().key_file(&path).find_key(|_| None);
     let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
     for open in [0o644, 0o640, 0o606, 0o620] {
         mode(open);
