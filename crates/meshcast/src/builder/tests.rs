@@ -131,16 +131,19 @@ fn outside_a_runtime_no_node_starts() {
 
 #[tokio::test]
 async fn limits_that_cannot_work_are_refused_by_name() {
-    let spoil: [(&str, fn(&mut Limits)); 5] = [
-        ("max_channels", |it| it.max_channels = 16_001),
-        ("max_channels", |it| it.max_channels = 0),
-        ("max_message_bytes", |it| it.max_message_bytes = 0),
-        ("max_message_bytes", |it| it.max_message_bytes = 1 << 30),
-        ("max_peers", |it| it.max_peers = 0),
-    ];
-    for (name, spoil) in spoil {
-        let mut limits = Limits::default();
-        spoil(&mut limits);
+    let set = |max_channels, max_message_bytes, max_peers| Limits {
+        max_channels,
+        max_message_bytes,
+        max_peers,
+        ..Limits::default()
+    };
+    for (name, limits) in [
+        ("max_channels", set(16_001, 1, 1)),
+        ("max_channels", set(0, 1, 1)),
+        ("max_message_bytes", set(1, 0, 1)),
+        ("max_message_bytes", set(1, 1 << 30, 1)),
+        ("max_peers", set(1, 1, 0)),
+    ] {
         let error = Node::builder().limits(limits).spawn().await.expect_err("refused");
         assert!(
             matches!(&error, SpawnError::Limits { limit, .. } if *limit == name),

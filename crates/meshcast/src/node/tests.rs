@@ -228,8 +228,10 @@ async fn nodes_given_one_common_seed_find_each_other_and_stay_when_it_dies() {
 #[tokio::test]
 async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
     let mesh = Mesh::new();
-    let mut limits = crate::Limits::default();
-    limits.max_peers = 1;
+    let limits = crate::Limits {
+        max_peers: 1,
+        ..crate::Limits::default()
+    };
     let a = mesh.builder("a").limits(limits).spawn().await.expect("starts");
     let mut events = a.events();
     let b = mesh.node("b", &[&a]).await;
