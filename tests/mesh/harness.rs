@@ -30,6 +30,10 @@ pub(crate) fn eventually<T>(what: &str, bound: Duration, mut look: impl FnMut() 
             return found;
         }
         assert!(start.elapsed() < bound, "not within {bound:?}: {what}");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what is waited for can only be looked at"
+        )]
         thread::sleep(Duration::from_millis(10));
     }
 }

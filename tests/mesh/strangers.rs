@@ -22,7 +22,7 @@ use libp2p::{
 };
 use meshcast_proto::{Admission, Identity, MeshKey, NodeName, Region, Sender, Trust, WallTime};
 
-use crate::harness::{Earth, Fleet, PATIENCE, converged, undisturbed};
+use crate::harness::{Earth, Fleet, PATIENCE, converged, eventually, undisturbed};
 
 /// Where a node listens, for those who do not use libp2p.
 fn socket(earth: &Earth) -> SocketAddr {
@@ -230,7 +230,12 @@ async fn without_the_mesh_the_handshake_fails() {
         assert!(dialled.is_err(), "in with {prologue:?}");
     }
     let refused = |line: &str| line.contains("refused at the gate");
-    earths[0].process.stderr_line("refused", 3, PATIENCE, refused);
+    earths[0].process.stderr_line("refused", 1, PATIENCE, refused);
+    // The log names one a second; all are counted.
+    eventually("all are counted", PATIENCE, || {
+        let refused = earths[0].ask("/v1/node")["counters"]["refused"].as_u64();
+        (refused >= Some(3)).then_some(())
+    });
     undisturbed(&earths, || {});
 }
 

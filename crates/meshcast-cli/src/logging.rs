@@ -11,7 +11,8 @@ use crate::{
 
 pub(crate) fn start(args: &Args) {
     let by_default = match (args.global.verbose, &args.command) {
-        (0, Command::Node(_)) => "warn,meshcast=info",
+        // It says itself what these lines say.
+        (0, Command::Node(_)) => "warn,meshcast=info,meshcast::events=off",
         (0, _) => "warn",
         (1, _) => "warn,meshcast=info,meshcast_proto=info",
         (2, _) => "info,meshcast=debug,meshcast_proto=debug",

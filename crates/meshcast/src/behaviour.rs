@@ -16,6 +16,7 @@ use meshcast_proto::FrameId;
 
 use crate::{
     link::{Link, LinkConfig},
+    strikes::Watched,
     verifier::SharedVerifier,
 };
 
@@ -29,7 +30,7 @@ pub(crate) struct Behaviour {
     pub(crate) blocked: allow_block_list::Behaviour<BlockedPeers>,
     ping: ping::Behaviour,
     pub(crate) link: Link,
-    pub(crate) gossip: Gossip,
+    pub(crate) gossip: Watched<Gossip>,
 }
 
 pub(crate) type Gossip = gossipsub::Behaviour<SharedVerifier, MaxCountSubscriptionFilter<AllTopics>>;
@@ -39,7 +40,8 @@ impl Behaviour {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))
-            // Both sides may dial at once; the surplus connection is closed later, in peace.
+            // Both sides may dial at once; the surplus connection is closed later, in peace. How many members
+            // there may be is the gate's business.
             .with_max_established_per_peer(Some(2))
             .with_max_established(Some(max_peers.saturating_mul(2)));
         let ping = ping::Config::new()
@@ -50,11 +52,12 @@ impl Behaviour {
             blocked: allow_block_list::Behaviour::default(),
             ping: ping::Behaviour::new(ping),
             link: Link::new(LinkConfig::default()),
-            gossip: gossip(verifier)?,
+            gossip: Watched::new(gossip(verifier.clone())?, verifier),
         })
     }
 
-    /// Makes a forged or malformed frame on this topic count against whoever forwarded it.
+    /// Makes gossip itself deaf to whoever forwards forged or malformed frames on this topic, until the driver
+    /// has closed its connections.
     pub(crate) fn score_topic(&mut self, topic: IdentTopic) {
         let scored = self.gossip.set_topic_params(topic, invalid_only());
         debug_assert!(scored.is_ok(), "scoring is on");
@@ -136,8 +139,8 @@ fn invalid_only() -> TopicScoreParams {
     }
 }
 
-/// A peer whose score is below this is not listened to, and the driver closes its connections.
-pub(crate) const GRAYLIST: f64 = -99.0;
+/// A peer whose score is below this is not listened to.
+const GRAYLIST: f64 = -99.0;
 
 /// Every topic is let through: names are hashes keyed by the mesh, so a peer cannot guess any, and the
 /// number is bounded.

@@ -34,7 +34,8 @@ pub struct NodeBuilder {
     admin: AdminSocket,
 }
 
-/// Who a node is and whom it believes, for those who do not use a mesh key.
+/// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
+/// [`membership`](crate::membership).
 #[derive(Debug, Clone)]
 pub struct Membership {
     /// The identity to show to others.
@@ -57,7 +58,8 @@ impl NodeBuilder {
         self
     }
 
-    /// The secret of the mesh. Default: the key file, else the environment variable `MESHCAST_KEY`.
+    /// The secret of the mesh. Default: the key file, else the environment variable `MESHCAST_KEY` unless it is
+    /// empty.
     ///
     /// Without any the node makes a key of its own and stays on loopback: it is alone, or in the company of
     /// nodes that were given the same key in code.
@@ -121,7 +123,7 @@ impl NodeBuilder {
         let (identity, trust, keyed) = match self.membership.clone() {
             Some(Membership { identity, trust }) => (identity, trust, true),
             None => {
-                let key = self.find_key()?;
+                let key = self.find_key(|name| std::env::var(name).ok())?;
                 let keyed = key.is_some();
                 let key = match key {
                     Some(key) => key,
@@ -162,15 +164,16 @@ impl NodeBuilder {
         .await
     }
 
-    fn find_key(&self) -> Result<Option<MeshKey>, SpawnError> {
+    /// `variable` looks up an environment variable.
+    fn find_key(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<MeshKey>, SpawnError> {
         if self.key.is_some() {
             return Ok(self.key.clone());
         }
         let (origin, text) = match &self.key_file {
             Some(path) => (format!("key file {}", path.display()), read_key_file(path)?),
-            None => match std::env::var("MESHCAST_KEY") {
-                Ok(text) => ("MESHCAST_KEY".to_owned(), text),
-                Err(_) => return Ok(None),
+            None => match variable("MESHCAST_KEY") {
+                Some(text) if !text.is_empty() => ("MESHCAST_KEY".to_owned(), text),
+                _ => return Ok(None),
             },
         };
         text.parse()

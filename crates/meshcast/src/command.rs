@@ -16,6 +16,9 @@ pub(crate) enum Command {
     Ping(PeerId, oneshot::Sender<Result<Duration, PingError>>),
     /// Makes the driver drain and stop.
     Shutdown,
+    /// Makes the driver fail as it never should.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Questions waiting for the driver; whoever asks more waits.

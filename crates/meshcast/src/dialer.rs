@@ -46,10 +46,13 @@ enum Lookup {
     Running(Time),
 }
 
-/// A member that another member told of.
+/// A member that told of itself or that another member told of.
 #[derive(Debug)]
 struct Member {
-    addresses: Vec<Multiaddr>,
+    /// What it told itself.
+    told: Vec<Multiaddr>,
+    /// What others told, without what it told itself. Oldest first.
+    heard: Vec<Multiaddr>,
     target: Target,
     /// When it was last connected or heard of.
     seen: Time,
@@ -140,8 +143,7 @@ impl Dialer {
         for (peer, member) in &mut self.members {
             if member.target.is_due(now) && !self.connected.contains_key(peer) {
                 member.target.state = State::Dialling;
-                self.outputs
-                    .push_back(Dial::Member(*peer, member.addresses.clone()));
+                self.outputs.push_back(Dial::Member(*peer, member.addresses()));
             }
         }
     }
@@ -218,17 +220,25 @@ impl Dialer {
         }
     }
 
-    /// Somebody tells where a member can be dialled.
-    pub(crate) fn handle_member(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>, now: Time) {
+    /// A connected member tells where it can be dialled itself. What was known before is forgotten.
+    pub(crate) fn handle_own_addresses(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) {
+        self.handle_member(peer, addresses, true, now);
+    }
+
+    /// Somebody tells where another member can be dialled. It may be wrong, or lie: nothing is forgotten for it.
+    pub(crate) fn handle_hearsay(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) {
+        self.handle_member(peer, addresses, false, now);
+    }
+
+    fn handle_member(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>, own: bool, now: Time) {
         if peer == self.me || addresses.is_empty() {
             return;
         }
-        addresses.truncate(MAX_ADDRESSES);
+        addresses.truncate(if own { MAX_ADDRESSES } else { MAX_HEARSAY });
         let first = self.first_wait(&peer);
         if let Some(known) = self.members.get_mut(&peer) {
             known.seen = now;
-            if known.addresses != addresses {
-                known.addresses = addresses;
+            if known.take_addresses(addresses, own) {
                 // What was learned by dialling was about other addresses.
                 if known.target.state == State::Waiting {
                     known.target = Target::new(now + first);
@@ -243,10 +253,16 @@ impl Dialer {
         if self.connected.contains_key(&peer) {
             target.state = State::Reaches(peer);
         }
+        let (told, heard) = if own {
+            (addresses, Vec::new())
+        } else {
+            (Vec::new(), addresses)
+        };
         self.members.insert(
             peer,
             Member {
-                addresses,
+                told,
+                heard,
                 target,
                 seen: now,
             },
@@ -339,6 +355,34 @@ impl Seed {
     }
 }
 
+impl Member {
+    /// Where it may be: what it told itself first.
+    fn addresses(&self) -> Vec<Multiaddr> {
+        self.told.iter().chain(&self.heard).cloned().collect()
+    }
+
+    /// `true` if there is an address that was not known.
+    fn take_addresses(&mut self, addresses: Vec<Multiaddr>, own: bool) -> bool {
+        if own {
+            let news = self.told != addresses;
+            if news {
+                self.told = addresses;
+                self.heard.clear();
+            }
+            return news;
+        }
+        let mut news = false;
+        for address in addresses {
+            let known = self.told.contains(&address) || self.heard.contains(&address);
+            if !known && self.heard.len() < MAX_HEARSAY {
+                self.heard.push(address);
+                news = true;
+            }
+        }
+        news
+    }
+}
+
 impl Target {
     fn new(due: Time) -> Self {
         Self {
@@ -398,8 +442,11 @@ const RETRY_OURSELVES: Duration = Duration::from_secs(60);
 const FORGET_MEMBER: Duration = Duration::from_secs(600);
 /// Members remembered, connected or not, at about 500 bytes each.
 const MAX_MEMBERS: usize = 4096;
-/// Addresses tried for one member.
+/// Addresses that one member may tell of itself.
 pub(crate) const MAX_ADDRESSES: usize = 16;
+/// Addresses that others may tell of one member, besides its own: enough for what an honest one tells, so that
+/// one can be found through those that know it.
+const MAX_HEARSAY: usize = 16;
 /// Addresses dialled for one name: each is an instance of its own.
 const MAX_TARGETS: usize = 256;
 

@@ -35,12 +35,14 @@ use crate::{
     command::Command,
     dialer::{Dialer, SeedId},
     error::PingError,
-    event::NodeEvent,
+    event::{self, NodeEvent},
     gate::Admitted,
     inspect::Counters,
     message::Gap,
     peers::Peers,
     registry::Registry,
+    strikes::WatchedEvent,
+    throttle::Throttle,
     transport::peer_id,
     verifier::SharedVerifier,
 };
@@ -85,11 +87,21 @@ pub(crate) struct Driver {
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
     next_check: Time,
-    /// How many invalid messages there were when forgers were last looked for.
-    invalid_seen: u64,
+    warnings: Warnings,
     /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits for a driver
     /// that is no more.
     _ends_channels: EndsChannels,
+}
+
+/// What is said at most once a second each: others can provoke it.
+#[derive(Debug, Default)]
+struct Warnings {
+    gap: Throttle,
+    slow: Throttle,
+    not_published: Throttle,
+    refused: Throttle,
+    unreadable: Throttle,
+    unanswered: Throttle,
 }
 
 /// A channel that gossip is subscribed to.
@@ -126,7 +138,7 @@ impl Driver {
             next_ping: 0,
             counters: Counters::default(),
             next_check: parts.clock.now(),
-            invalid_seen: 0,
+            warnings: Warnings::default(),
             _ends_channels: EndsChannels(Arc::clone(&parts.registry)),
             parts,
         }
@@ -240,7 +252,7 @@ impl Driver {
             .handle_post(hub.name(), &section.records, now, wall)
         {
             Ok(seqs) => {
-                tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "posted");
+                tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "section made");
                 let posters = Arc::new(section.posters(seqs));
                 self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
             }
@@ -257,10 +269,12 @@ impl Driver {
         let Ok(member) = self.parts.verifier.member_of(&frame) else {
             return;
         };
-        tracing::trace!(?frame, "heard");
+        let before = self.parts.engine.counters();
+        let heard = frame.clone();
         self.parts
             .engine
             .handle_frame(frame, &member, self.parts.clock.now());
+        trace_heard(&heard, &before, &self.parts.engine.counters());
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
@@ -272,8 +286,10 @@ impl Driver {
                 Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
                 Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
                 Output::Missed(channel, gap) => {
-                    tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
-                        reason = ?gap.reason, "gap");
+                    if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
+                        tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
+                            reason = ?gap.reason, suppressed, "gap");
+                    }
                     let gap = Gap {
                         member: gap.member,
                         missed: gap.missed,
@@ -295,21 +311,36 @@ impl Driver {
         let Some(channel) = self.channels.get(frame.channel()) else {
             return;
         };
+        let (topic, now) = (channel.topic.hash(), self.parts.clock.now());
         let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
-        match gossip.publish(channel.topic.hash(), frame.bytes().to_vec()) {
-            Ok(_) => {}
+        match gossip.publish(topic.clone(), frame.bytes().to_vec()) {
+            Ok(_) => {
+                if tracing::enabled!(tracing::Level::TRACE) {
+                    let on = |topics: Vec<_>| topics.contains(&&topic);
+                    let peers = gossip.all_peers().filter(|(_, topics)| on(topics.clone()));
+                    tracing::trace!(?frame, peers = peers.count(), "published");
+                }
+            }
             // Zero peers is success.
-            Err(PublishError::NoPeersSubscribedToTopic) => self.counters.frames_without_peer += 1,
+            Err(PublishError::NoPeersSubscribedToTopic) => {
+                self.counters.frames_without_peer += 1;
+                tracing::trace!(?frame, "published to nobody: no peer has the channel open");
+            }
             Err(error) => {
                 self.counters.frames_refused += 1;
-                tracing::warn!(%error, ?frame, "gossip refused a frame");
+                if let Some(suppressed) = self.warnings.not_published.pass(now) {
+                    tracing::warn!(%error, ?frame, suppressed, "gossip refused a frame");
+                }
             }
         }
     }
 
     fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.handle_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => match event {
+                WatchedEvent::Inner(event) => self.handle_gossip(event),
+                WatchedEvent::Forger(peer) => self.cut_forger(peer),
+            },
             SwarmEvent::Behaviour(BehaviourEvent::Link(event)) => self.handle_link(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.handle_ping(event),
             other => self.handle_connection_event(other),
@@ -325,7 +356,10 @@ impl Driver {
             } => {
                 let dropped = failed_messages.priority + failed_messages.non_priority;
                 self.counters.slow_peer += 1;
-                tracing::warn!(peer = %peer_id, dropped, "gossip dropped frames to a slow peer");
+                if let Some(suppressed) = self.warnings.slow.pass(self.parts.clock.now()) {
+                    tracing::warn!(target: event::TARGET, peer = %peer_id, dropped, suppressed,
+                        "gossip dropped frames to a slow peer");
+                }
                 self.emit(NodeEvent::Slow {
                     peer: peer_id,
                     dropped,
@@ -358,11 +392,6 @@ impl Driver {
             self.next_check = now + CHECK_INTERVAL;
             self.drop_vacant_channels(now);
             self.expire_pings(now);
-        }
-        // At once: scores recover by the second, and a burst would be forgiven before the next check.
-        let invalid = self.parts.verifier.invalid();
-        if std::mem::replace(&mut self.invalid_seen, invalid) != invalid {
-            self.cut_forgers();
         }
     }
 
@@ -409,6 +438,8 @@ impl Driver {
             Command::Ready(answer) => self.awaiting_ready.push(answer),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
             Command::Shutdown => {}
+            #[cfg(test)]
+            Command::Panic => panic!("as asked"),
         }
     }
 
@@ -416,6 +447,20 @@ impl Driver {
         // An error means that nobody listens.
         let _ = self.parts.events.send(event);
     }
+}
+
+/// Says what became of a frame, by what the engine counted.
+fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcast_proto::Counters) {
+    let outcome = if after.frames_duplicate > before.frames_duplicate {
+        "duplicate"
+    } else if after.frames_unwanted > before.frames_unwanted {
+        "unwanted"
+    } else if after.frames_without_room > before.frames_without_room {
+        "no room to wait for earlier ones"
+    } else {
+        "new"
+    };
+    tracing::trace!(?frame, outcome, "heard");
 }
 
 /// Sections sent before the swarm is polled again: 1 MiB.

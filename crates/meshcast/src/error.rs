@@ -1,6 +1,6 @@
 //! What can go wrong, one enum for each thing one can do.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
 use crate::admin::AdminError;
 use libp2p::{Multiaddr, PeerId};
@@ -140,6 +140,16 @@ pub enum SpawnError {
     /// The identity is not one that this node itself would believe.
     #[error("identity: {0}")]
     Identity(#[source] ChainError),
+    /// One of the [`Limits`](crate::Limits) is set to what cannot work.
+    #[error("limit {limit} is {value}, but must be {} to {}", allowed.start(), allowed.end())]
+    Limits {
+        /// The name of the field.
+        limit: &'static str,
+        /// What it was set to.
+        value: u64,
+        /// What it may be.
+        allowed: RangeInclusive<u64>,
+    },
     /// The admin socket cannot be had.
     #[error("admin socket: {0}")]
     Admin(#[from] AdminError),

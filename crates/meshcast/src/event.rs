@@ -56,6 +56,9 @@ pub enum NodeEvent {
     Lagged(u64),
 }
 
+/// The target of log lines that say what an event says too, so that whoever shows events can leave them out.
+pub(crate) const TARGET: &str = "meshcast::events";
+
 /// Events kept for those who watch and do not read.
 pub(crate) const EVENTS: usize = 1024;
 

@@ -64,18 +64,20 @@ impl Default for Timeouts {
 }
 
 impl Gate {
-    /// A gate that shows this identity and lets in whom this trust lets in.
-    pub(crate) fn new(identity: Identity, trust: Trust, clock: Clock) -> Self {
-        Self::with(Admission::new(identity, trust), clock, Timeouts::default())
+    /// A gate that shows this identity and lets in whom this trust lets in, up to `room` members at the same
+    /// time.
+    pub(crate) fn new(identity: Identity, trust: Trust, clock: Clock, room: usize) -> Self {
+        let admission = Admission::new(identity, trust);
+        Self::with(admission, clock, Timeouts::default(), room)
     }
 
     /// A gate with other terms than usual.
-    pub(crate) fn with(admission: Admission, clock: Clock, timeouts: Timeouts) -> Self {
+    pub(crate) fn with(admission: Admission, clock: Clock, timeouts: Timeouts, room: usize) -> Self {
         Self(Arc::new(Inner {
             admission,
             clock,
             timeouts,
-            admitted: Admitted::default(),
+            admitted: Admitted::new(room),
         }))
     }
 

@@ -138,6 +138,8 @@ pub struct Counters {
     pub answers_refused: u64,
     /// Frames dropped because they were malformed, forged or not from a member.
     pub frames_invalid: u64,
+    /// Messages of connected members, beside gossip, that could not be read.
+    pub sync_invalid: u64,
     /// Records of others delivered to channels of this node.
     pub delivered: u64,
     /// Gaps reported.

@@ -63,6 +63,7 @@
 //! * [`Payload`]: what a channel carries. Any serde type, [`Bytes`] as they are, or the dynamic [`Value`],
 //!   which holds what the structured clone of the web does.
 //! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is [no `T`](Undecodable).
+//! * [`membership`]: identities that an authority issues, in place of a common key.
 //! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
 //!
 //! What is promised, what is not yet there, and every limit: README. How it works and why: ARCHITECTURE.
@@ -81,11 +82,14 @@ mod gate;
 mod inspect;
 mod limits;
 mod link;
+pub mod membership;
 mod message;
 mod node;
 mod peers;
 mod registry;
 mod spawn;
+mod strikes;
+mod throttle;
 mod transport;
 mod verifier;
 

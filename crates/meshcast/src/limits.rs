@@ -1,12 +1,15 @@
 //! What a node may use.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
+
+use crate::error::SpawnError;
 
 /// Caps on what a node uses. Each default is meant for a service that has other things to do with its memory.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest message in bytes, encoded. 1 MiB.
+    /// The longest message in bytes, encoded. 1 MiB; at least 1 byte and at most 32 MiB, half of what a node
+    /// holds of messages of which fragments are missing.
     pub max_message_bytes: usize,
     /// What may wait in the outbox of one channel before [`PostError::Full`](crate::PostError::Full). 8 MiB:
     /// a burst of a hundred thousand small messages. An empty outbox takes any message.
@@ -14,14 +17,42 @@ pub struct Limits {
     /// What may wait in one channel for its slowest reader in this process. 8 MiB.
     pub unread_bytes: usize,
     /// How many channels may be open at once, those closed in the last two minutes included. 16,000: peers
-    /// accept announcements of 16,384.
+    /// accept announcements of 16,384, so more may not be set.
     pub max_channels: usize,
     /// What is kept of all channels for other members, in bytes. 64 MiB.
     pub history_bytes: usize,
     /// For how long it is kept. 10 minutes.
     pub history_age: Duration,
-    /// How many members may be connected. 256, each up to 1,024 frames of queue if it stalls.
+    /// How many members may be connected, whoever dialled; further ones are refused at the gate, and told that
+    /// there is no room. 256, each up to 1,024 frames of queue if it stalls; at most 4,096.
     pub max_peers: u32,
+}
+
+impl Limits {
+    /// # Errors
+    /// [`SpawnError::Limits`] for the first value that cannot work.
+    pub(crate) fn check(&self) -> Result<(), SpawnError> {
+        let wide = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let checks: [(_, _, RangeInclusive<u64>); 3] = [
+            (
+                "max_message_bytes",
+                wide(self.max_message_bytes),
+                1..=32 * 1024 * 1024,
+            ),
+            ("max_channels", wide(self.max_channels), 1..=16_000),
+            ("max_peers", self.max_peers.into(), 1..=4096),
+        ];
+        for (limit, value, allowed) in checks {
+            if !allowed.contains(&value) {
+                return Err(SpawnError::Limits {
+                    limit,
+                    value,
+                    allowed,
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {

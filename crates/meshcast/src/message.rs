@@ -53,7 +53,8 @@ impl<T> Message<T> {
         numbers(self.origin.seqs)
     }
 
-    /// When it was posted, by the sender's clock. For people: clocks jump and differ.
+    /// When it was posted, by the sender's clock: when the frame it travels in was made, which is at once unless
+    /// the sender is busy. For people: clocks jump and differ.
     pub fn posted_at(&self) -> WallTime {
         self.origin.posted_at
     }

@@ -75,7 +75,10 @@ impl Node {
     /// [`OpenError`]; nothing was opened.
     pub fn channel<T: Payload>(&self, name: &str) -> Result<BroadcastChannel<T>, OpenError> {
         let name = ChannelName::new(name)?;
-        self.shared.registry.open(name, BroadcastChannel::new)
+        let channel = self.shared.registry.open(name, BroadcastChannel::new)?;
+        // Not under the locks of the registry: a subscriber is code of the user.
+        tracing::debug!(node = %self.name(), channel = ?channel.name(), "object opened");
+        Ok(channel)
     }
 
     /// Waits until the node listens, has tried its seeds once, and is either alone or part of the mesh on

@@ -13,6 +13,7 @@ use tokio::{
     runtime::Handle,
     sync::{broadcast, mpsc, oneshot, watch},
 };
+use tracing::Instrument;
 
 use crate::{
     Node,
@@ -46,6 +47,7 @@ pub(crate) struct Plan {
 
 pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
+    plan.limits.check()?;
     let Plan {
         identity,
         trust,
@@ -66,7 +68,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
 
     let network = |error: &dyn std::fmt::Display| SpawnError::Network(error.to_string());
     let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust.clone(), limits.history_age));
-    let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time));
+    let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
+    let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
     let transport = transport::tcp(&gate).map_err(|error| network(&error))?;
     let behaviour = Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
@@ -107,12 +110,14 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let weak = node.downgrade();
     // Made here: a runtime that goes before the task's first turn drops it, and so ends the channels.
     let driver = Driver::new(parts);
-    runtime.spawn(async move {
+    // Of the highest level, so that also a log of warnings alone says which node each is of.
+    let span = tracing::error_span!("node", name = %node.name());
+    let task = async move {
         let (stop, stopping) = oneshot::channel::<()>();
         let serving = admin.map(|admin| {
             // An error means that the driver is gone: to be stopped as well.
             let stop = async { _ = stopping.await };
-            tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop))
+            tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
         });
         driver.run().await;
         drop(stop);
@@ -122,7 +127,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         }
         // Nobody may be left to hear it.
         stopped_sender.send_replace(true);
-    });
+    };
+    runtime.spawn(task.instrument(span));
     Ok(node)
 }
 

@@ -7,7 +7,9 @@ use std::sync::{
 
 use bytes::Bytes;
 use libp2p::gossipsub::{self, DataTransform, IdentTopic, RawMessage, TopicHash};
-use meshcast_proto::{ChannelName, Frame, FrameError, Member, MeshId, Verifier, VerifyError, WallTime};
+use meshcast_proto::{
+    ChainError, ChannelName, Frame, FrameError, Member, MeshId, Verifier, VerifyError, WallTime,
+};
 
 use crate::clock::wall_time;
 
@@ -20,6 +22,7 @@ struct Shared {
     mesh: MeshId,
     verifier: Mutex<Verifier>,
     invalid: AtomicU64,
+    forged: AtomicU64,
 }
 
 impl SharedVerifier {
@@ -28,6 +31,7 @@ impl SharedVerifier {
             mesh,
             verifier: Mutex::new(verifier),
             invalid: AtomicU64::new(0),
+            forged: AtomicU64::new(0),
         }))
     }
 
@@ -48,6 +52,11 @@ impl SharedVerifier {
     /// How many messages failed so far.
     pub(crate) fn invalid(&self) -> u64 {
         self.0.invalid.load(Ordering::Relaxed)
+    }
+
+    /// How many of them no honest member would have handed on.
+    pub(crate) fn forged(&self) -> u64 {
+        self.0.forged.load(Ordering::Relaxed)
     }
 
     /// The topic of a channel.
@@ -71,13 +80,16 @@ impl SharedVerifier {
     }
 }
 
-/// Runs on every copy before gossipsub knows it: what fails is neither remembered nor forwarded, and counts
-/// against the peer that forwarded it.
+/// Runs on every copy before gossipsub knows it: what fails is neither remembered nor forwarded. It does not
+/// learn who forwarded it; [`Watched`](crate::strikes::Watched) does.
 impl DataTransform for SharedVerifier {
     fn inbound_transform(&self, raw: RawMessage) -> Result<gossipsub::Message, std::io::Error> {
         let data = Bytes::from(raw.data);
         if let Err(reason) = self.check(&raw.topic, data.clone(), wall_time()) {
             self.0.invalid.fetch_add(1, Ordering::Relaxed);
+            if reason.is_forgery() {
+                self.0.forged.fetch_add(1, Ordering::Relaxed);
+            }
             tracing::debug!(%reason, len = data.len(), "dropped a message that is no frame of a member");
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
         }
@@ -107,6 +119,19 @@ enum Invalid {
     OtherTopic,
 }
 
+impl Invalid {
+    /// Whether the peer that handed it on must have known. Clocks differ, so a credential that is over here may
+    /// not be over there.
+    const fn is_forgery(&self) -> bool {
+        !matches!(
+            self,
+            Self::Unverified(VerifyError::Chain(
+                ChainError::NotYetValid { .. } | ChainError::Expired { .. }
+            ))
+        )
+    }
+}
+
 fn topic(mesh: MeshId, channel: &ChannelName) -> IdentTopic {
     use std::fmt::Write;
     let mut name = String::with_capacity(32);
@@ -115,4 +140,70 @@ fn topic(mesh: MeshId, channel: &ChannelName) -> IdentTopic {
         let _ = write!(name, "{byte:02x}");
     }
     IdentTopic::new(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use meshcast_proto::{
+        Credential, Format, Identity, Keypair, MeshKey, NodeName, Part, Region, Seq, Trust, WallTime,
+        write_record,
+    };
+
+    use super::*;
+
+    fn frame(key: &MeshKey, not_before: WallTime) -> Frame {
+        let member = Keypair::from_seed([7; 32]);
+        let credential = key.authority().issue(&Credential {
+            subject: member.public(),
+            name: NodeName::new("a").expect("allowed"),
+            region: Region::new("here").expect("allowed"),
+            not_before,
+            not_after: WallTime::MAX,
+            serial: 1,
+        });
+        let boot = Keypair::from_seed([8; 32]);
+        let identity = Identity::new(&credential, &member, boot, wall_time()).expect("its own credential");
+        let mut records = Vec::new();
+        write_record(&mut records, Format::Raw, Part::Whole, b"x");
+        let channel = ChannelName::new("earth").expect("allowed");
+        Frame::build(&identity, &channel, Seq::FIRST, wall_time(), &records).expect("fits")
+    }
+
+    fn judge(verifier: &SharedVerifier, topic: TopicHash, data: &[u8]) -> (u64, u64) {
+        let before = (verifier.invalid(), verifier.forged());
+        let raw = RawMessage {
+            source: None,
+            data: data.to_vec(),
+            sequence_number: None,
+            topic,
+            signature: None,
+            key: None,
+            validated: false,
+        };
+        let taken = verifier.inbound_transform(raw).is_ok();
+        let after = (verifier.invalid() - before.0, verifier.forged() - before.1);
+        assert_eq!(taken, after.0 == 0);
+        after
+    }
+
+    #[test]
+    fn whatever_the_topic_a_forgery_counts_and_a_clock_that_differs_is_none() {
+        let key = MeshKey::from_entropy([1; 48]);
+        let verifier = SharedVerifier::new(
+            key.mesh(),
+            Verifier::new(Trust::from(&key), Duration::from_secs(600)),
+        );
+        let earth = verifier
+            .topic(&ChannelName::new("earth").expect("allowed"))
+            .hash();
+        let unknown = IdentTopic::new("nobody is there").hash();
+        let good = frame(&key, WallTime::MIN);
+        assert_eq!(judge(&verifier, earth.clone(), good.bytes()), (0, 0));
+        assert_eq!(judge(&verifier, unknown.clone(), good.bytes()), (1, 1));
+        assert_eq!(judge(&verifier, unknown, b"no frame"), (1, 1));
+        let later = wall_time() + Duration::from_secs(24 * 3600);
+        assert_eq!(judge(&verifier, earth, frame(&key, later).bytes()), (1, 0));
+    }
 }

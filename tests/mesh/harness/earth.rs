@@ -189,6 +189,10 @@ pub(crate) fn listed(earth: &Earth, expected: &[String], bound: Duration) {
             "{} lists {messages:?} and not {expected:?}",
             earth.process
         );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what is waited for can only be looked at"
+        )]
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -169,8 +169,9 @@ fn happened(event: &NodeEvent, output: &Output) -> Result<(), Failure> {
 }
 
 /// As the result of the command for programs, on the side for people.
-fn say(output: &Output, json: Json, line: &str) -> Result<(), Failure> {
+fn say(output: &Output, mut json: Json, line: &str) -> Result<(), Failure> {
     if output.json() {
+        json["schema"] = "event/v1".into();
         return output.line(&json.to_string());
     }
     // A closed stderr does not stop a node.

@@ -3,7 +3,9 @@
 mod plan;
 
 use std::{
-    env, io,
+    env,
+    ffi::OsString,
+    io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -180,11 +182,25 @@ fn announce(report: &Report, output: &Output) -> Result<(), Failure> {
     output.result(report, || table(report, output.palette()))?;
     if let (false, Some(first), Some(last)) = (output.json(), report.nodes.first(), report.nodes.last()) {
         output.note(&format!(
-            "\nTry:\n  curl '{}/send?message=hello'\n  curl {}/messages\n  meshcast watch {CHANNEL}\n\nCtrl-C ends them.",
-            first.url, last.url
+            "\nTry:\n  curl '{}/send?message=hello'\n  curl {}/messages\n  {} watch {CHANNEL}\n\nCtrl-C ends them.",
+            first.url,
+            last.url,
+            program(env::args_os().next())
         ));
     }
     Ok(())
+}
+
+/// How to call this program again: as it was called, since it need not be where the shell looks.
+fn program(called: Option<OsString>) -> String {
+    let called = called.and_then(|called| called.into_string().ok());
+    match called.filter(|called| called.contains('/')) {
+        Some(path) if path.contains(|c: char| c.is_whitespace() || "'\"\\$&;()<>|*?`~#!".contains(c)) => {
+            format!("'{}'", path.replace('\'', "'\\''"))
+        }
+        Some(path) => path,
+        None => "meshcast".to_owned(),
+    }
 }
 
 fn table(report: &Report, palette: Palette) -> String {
@@ -206,6 +222,14 @@ const READY_TIME: Duration = Duration::from_secs(20);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_called_again_as_it_was_called() {
+        let program = |called: &str| program(Some(called.into()));
+        assert_eq!(program("meshcast"), "meshcast");
+        assert_eq!(program("target/release/meshcast"), "target/release/meshcast");
+        assert_eq!(program("/a b/it's/meshcast"), r"'/a b/it'\''s/meshcast'");
+    }
 
     #[test]
     fn the_table_names_url_and_id() {

@@ -9,7 +9,11 @@ use std::{
 
 use meshcast_proto::NodeName;
 use rustix::fs::{FlockOperation, flock};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
 
 use super::AdminSocket;
 
@@ -101,7 +105,7 @@ impl Drop for Listener {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdminError {
-    /// A live process listens there: another node of that name.
+    /// A live node answers there: another one of that name.
     #[error("a node named {name} is already running here (it listens on {})", path.display())]
     AlreadyRunning {
         /// The name of the socket file without its ending.
@@ -242,7 +246,7 @@ async fn lock(directory: &Path) -> Result<fs::File, AdminError> {
     Err(fail(io::ErrorKind::TimedOut.into()))
 }
 
-/// Removes the socket of a process that is gone.
+/// Removes the socket of a process that is gone, or does nothing any more.
 async fn clear(path: &Path) -> Result<(), AdminError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -258,28 +262,44 @@ async fn clear(path: &Path) -> Result<(), AdminError> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|source| AdminError::Io {
-                doing: "replace",
+    let fail = |source| AdminError::Io {
+        doing: "replace",
+        path: path.into(),
+        source,
+    };
+    match timeout(ANSWER_TIME, ask(path)).await {
+        Ok(Ok(())) => {
+            return Err(AdminError::AlreadyRunning {
+                name: path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
                 path: path.into(),
-                source,
-            })
+            });
         }
-        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Err(AdminError::Io {
-            doing: "replace",
-            path: path.into(),
-            source,
-        }),
-        // Also when it is too busy to answer.
-        _ => Err(AdminError::AlreadyRunning {
-            name: path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            path: path.into(),
-        }),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => return Err(fail(error)),
+        // Somebody listens: stopped, stuck, or no node at all. A node that was meant to take the place of a
+        // stuck one must be able to.
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!(path = %path.display(), "took over an admin socket whose owner does not answer");
+        }
+    }
+    fs::remove_file(path).map_err(fail)
+}
+
+/// Whether a node answers at a socket, whatever it says.
+async fn ask(path: &Path) -> io::Result<()> {
+    let mut stream = UnixStream::connect(path).await?;
+    let request = b"GET /v1/node HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await?;
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).await?;
+    if answer == *b"HTTP/" {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
     }
 }
 
@@ -297,8 +317,12 @@ fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Together two seconds: binding a socket takes well under a millisecond, even for fifty nodes at once.
-const LOCK_TRIES: u32 = 200;
+/// For a node to say a word. It takes it a millisecond; one that is stopped or stuck never does.
+const ANSWER_TIME: Duration = Duration::from_millis(500);
+
+/// Together five seconds: binding a socket takes well under a millisecond, even for fifty nodes at once, but
+/// for [`ANSWER_TIME`] if there is one that does not answer.
+const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -358,10 +382,45 @@ mod tests {
     async fn a_live_socket_is_an_error_with_the_name() {
         let directory = private();
         let path = directory.path().join("fra-1.sock");
-        let _first = bind(&path).await.expect("free");
+        let serving = tokio::spawn(answer(bind(&path).await.expect("free")));
         match bind(&path).await {
             Err(AdminError::AlreadyRunning { name, .. }) => assert_eq!(name, "fra-1"),
             other => panic!("{other:?}"),
+        }
+        serving.abort();
+    }
+
+    /// As a process does that was stopped: the system takes connections for it, and that is all.
+    #[tokio::test]
+    async fn a_socket_whose_owner_does_not_answer_is_taken_over_and_stays_when_it_wakes() {
+        let directory = private();
+        let path = directory.path().join("fra-1.sock");
+        let frozen = bind(&path).await.expect("free");
+        let second = bind(&path).await.expect("taken over");
+        let serving = tokio::spawn(answer(second));
+        drop(frozen);
+        assert!(matches!(
+            bind(&path).await,
+            Err(AdminError::AlreadyRunning { .. })
+        ));
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn who_answers_something_else_is_no_node() {
+        let directory = private();
+        let path = directory.path().join("fra-1.sock");
+        let stranger = UnixListener::bind(&path).expect("free");
+        let hanging_up = tokio::spawn(async move { while stranger.accept().await.is_ok() {} });
+        bind(&path).await.expect("taken over");
+        hanging_up.abort();
+    }
+
+    /// What a node does, as far as it matters here.
+    async fn answer(listener: Listener) {
+        loop {
+            let mut stream = listener.accept().await.expect("a connection");
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await.expect("written");
         }
     }
 
@@ -379,7 +438,12 @@ mod tests {
         let directory = private();
         let path = directory.path().join("fra-1.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).expect("free"));
-        let all = futures::future::join_all((0..20).map(|_| bind(&path))).await;
+        let start = async || {
+            let listener = bind(&path).await?;
+            tokio::spawn(answer(listener));
+            Ok::<_, AdminError>(())
+        };
+        let all = futures::future::join_all((0..20).map(|_| start())).await;
         assert_eq!(all.iter().filter(|result| result.is_ok()).count(), 1, "{all:?}");
     }
 

@@ -4,7 +4,7 @@ use libp2p::Multiaddr;
 use meshcast_proto::MeshKey;
 
 use super::{NodeBuilder, REGION_VARIABLES};
-use crate::{Node, SpawnError};
+use crate::{Limits, Node, SpawnError};
 
 fn key() -> MeshKey {
     MeshKey::from_entropy([1; 48])
@@ -35,6 +35,14 @@ fn the_region_is_the_one_given_or_the_first_variable_that_is_set() {
         "ams"
     );
     assert_eq!(region_of(&plain, &[("HOME", "x")]), "local");
+}
+
+#[test]
+fn an_empty_key_in_the_environment_is_none() {
+    let find = |text: &str| Node::builder().find_key(|_| Some(text.to_owned()));
+    assert!(matches!(find(""), Ok(None)));
+    assert!(matches!(find(&key().to_secret_text()), Ok(Some(_))));
+    assert!(matches!(find("no key"), Err(SpawnError::Key { .. })));
 }
 
 #[test]
@@ -86,7 +94,7 @@ async fn a_key_file_is_read_if_it_is_a_secret() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("key");
     std::fs::write(&path, format!("{}\n", key().to_secret_text())).expect("written");
-    let find = || Node::builder().key_file(&path).find_key();
+    let find = || Node::builder().key_file(&path).find_key(|_| None);
     let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
     for open in [0o644, 0o640, 0o606, 0o620] {
         mode(open);
@@ -119,4 +127,27 @@ async fn names_that_are_not_allowed_and_addresses_in_use_are_said_so() {
 fn outside_a_runtime_no_node_starts() {
     let spawned = futures::executor::block_on(Node::builder().spawn());
     assert!(matches!(spawned, Err(SpawnError::NoRuntime)));
+}
+
+#[tokio::test]
+async fn limits_that_cannot_work_are_refused_by_name() {
+    let set = |max_channels, max_message_bytes, max_peers| Limits {
+        max_channels,
+        max_message_bytes,
+        max_peers,
+        ..Limits::default()
+    };
+    for (name, limits) in [
+        ("max_channels", set(16_001, 1, 1)),
+        ("max_channels", set(0, 1, 1)),
+        ("max_message_bytes", set(1, 0, 1)),
+        ("max_message_bytes", set(1, 1 << 30, 1)),
+        ("max_peers", set(1, 1, 0)),
+    ] {
+        let error = Node::builder().limits(limits).spawn().await.expect_err("refused");
+        assert!(
+            matches!(&error, SpawnError::Limits { limit, .. } if *limit == name),
+            "{error}"
+        );
+    }
 }

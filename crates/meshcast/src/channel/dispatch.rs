@@ -128,6 +128,8 @@ impl<T: Payload> Handlers<T> {
             Ok(data) => Ok(Message { data, origin }),
             Err(source) => {
                 self.hub.stats().undecodable();
+                tracing::debug!(channel = ?self.hub.name(), name = %origin.member.credential().name,
+                    seqs = %origin.seqs, error = %source, "a value does not decode");
                 Err(Undecodable { origin, source }.into())
             }
         }

@@ -101,6 +101,7 @@ impl Hub {
         let handlers = state.dispatch.remove(&object);
         let vacant = state.objects.is_empty();
         drop(state);
+        tracing::debug!(channel = ?self.name, object = object.0, "object closed");
         // Not under the lock: dropping handlers may drop what closes another object.
         drop(handlers);
         wakers.into_iter().for_each(Waker::wake);
@@ -140,6 +141,7 @@ impl Hub {
         state.outbox.push(object, later, format, value);
         let ring_the_bell = !std::mem::replace(&mut state.queued, true);
         drop(state);
+        tracing::trace!(channel = ?self.name, object = object.0, bytes = value.len(), "post queued");
         if ring_the_bell {
             self.registry.ready(self);
         }
@@ -168,8 +170,14 @@ impl Hub {
         if state.ended {
             return;
         }
+        let (seqs, unread) = (item.seqs(), state.ring.unread());
         let wakers = state.ring.push(item);
+        let (waiting, lost) = (state.ring.bytes(), state.ring.unread() - unread);
         drop(state);
+        tracing::trace!(channel = ?self.name, %seqs, waiting, "delivered");
+        if lost > 0 {
+            tracing::debug!(channel = ?self.name, lost, "not read in time");
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 

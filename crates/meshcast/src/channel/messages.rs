@@ -23,7 +23,7 @@ use crate::message::{Message, RecvError};
 /// A reader that does not keep up loses the oldest messages once more than
 /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) wait in its channel, and gets a
 /// [`Gap`](crate::Gap) with [`GapReason::Unread`](crate::GapReason::Unread) for each sender, with the exact
-/// numbers, before anything later.
+/// numbers, before anything later (one for each range of them, if there are several).
 pub struct Messages<T: Payload> {
     object: Arc<Object<T>>,
     /// `None` when the object was closed already.

@@ -44,7 +44,7 @@ struct Reader {
     object: ObjectId,
     /// The position it reads next.
     position: u64,
-    lost: BTreeMap<Sender, Gap>,
+    lost: Lost,
     waker: Option<Waker>,
     /// The bytes that wait for it while nobody has claimed it; `None` from then on.
     unclaimed: Option<usize>,
@@ -80,7 +80,7 @@ impl Ring {
             return;
         };
         if reader.unclaimed.take().is_some() {
-            let lost = reader.lost.values().map(unread);
+            let lost = reader.lost.iter().map(unread);
             self.unread = lost.fold(self.unread, u64::saturating_add);
         }
     }
@@ -91,7 +91,7 @@ impl Ring {
         let reader = Reader {
             object,
             position: self.end(),
-            lost: BTreeMap::new(),
+            lost: Lost::default(),
             waker: None,
             unclaimed,
         };
@@ -146,7 +146,7 @@ impl Ring {
     /// The next item for a reader; `None` if there is none yet, or no such reader.
     pub(crate) fn read(&mut self, id: ReaderId) -> Option<Item> {
         let reader = self.readers.get_mut(&id)?;
-        if let Some((_, gap)) = reader.lost.pop_first() {
+        if let Some(gap) = reader.lost.pop() {
             return Some(Item::Missed(gap));
         }
         let index = usize::try_from(reader.position - self.front).ok()?;
@@ -251,21 +251,63 @@ impl Reader {
         if let Some(behind) = &mut self.unclaimed {
             *behind = behind.saturating_sub(item.len_bytes());
         }
-        let Some(gap) = item.missed_by(self.object) else {
-            return 0;
-        };
-        let count = if self.unclaimed.is_some() { 0 } else { unread(&gap) };
-        match self.lost.get_mut(&gap.member.sender()) {
-            Some(lost) => {
-                lost.missed = lost.missed.hull(gap.missed);
-                // Whoever had read in time would have learned which of them were missing otherwise.
-                if gap.reason == GapReason::Unread {
-                    lost.reason = GapReason::Unread;
-                }
+        let mut count: u64 = 0;
+        for gap in item.missed_by(self.object) {
+            if self.unclaimed.is_none() {
+                count = count.saturating_add(unread(&gap));
             }
-            None => drop(self.lost.insert(gap.member.sender(), gap)),
+            self.lost.add(gap);
         }
         count
+    }
+}
+
+/// What a reader lost, in the order of each sender's numbers. Ranges are exact: only neighbours of one reason
+/// are joined, unless there are [`MAX_RANGES`].
+#[derive(Debug, Default)]
+struct Lost {
+    senders: BTreeMap<Sender, VecDeque<Gap>>,
+    /// How many ranges that are.
+    ranges: usize,
+}
+
+impl Lost {
+    fn add(&mut self, gap: Gap) {
+        let gaps = self.senders.entry(gap.member.sender()).or_default();
+        if let Some(last) = gaps.back_mut() {
+            let adjacent = last.missed.last().next() == gap.missed.first();
+            if adjacent && last.reason == gap.reason {
+                last.missed = last.missed.hull(gap.missed);
+                return;
+            }
+            // So many that the memory for them must not grow: then one range names what lies between, too.
+            if self.ranges >= MAX_RANGES {
+                last.missed = last.missed.hull(gap.missed);
+                last.reason = GapReason::Unread;
+                return;
+            }
+        }
+        gaps.push_back(gap);
+        self.ranges += 1;
+    }
+
+    /// The next to be told.
+    fn pop(&mut self) -> Option<Gap> {
+        let mut first = self.senders.first_entry()?;
+        let gap = first.get_mut().pop_front();
+        if first.get().is_empty() {
+            first.remove();
+        }
+        self.ranges -= usize::from(gap.is_some());
+        gap
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Gap> {
+        self.senders.values().flatten()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.senders.is_empty()
     }
 }
 
@@ -297,6 +339,14 @@ impl Item {
             }
     }
 
+    /// The numbers it is about.
+    pub(crate) fn seqs(&self) -> SeqRange {
+        match self {
+            Self::Values(delivery, _) => delivery.seqs(),
+            Self::Missed(gap) => gap.missed,
+        }
+    }
+
     /// Whether there is something in it for `object`.
     fn concerns(&self, object: ObjectId) -> bool {
         match self {
@@ -305,28 +355,31 @@ impl Item {
         }
     }
 
-    /// What `object` misses if it does not get this: from the first number meant for it to the last, its own
-    /// in between included.
-    fn missed_by(&self, object: ObjectId) -> Option<Gap> {
+    /// What `object` misses if it does not get this, in order. Its own posts are not among it.
+    fn missed_by(&self, object: ObjectId) -> Vec<Gap> {
         let (delivery, posters) = match self {
-            Self::Missed(gap) => return Some(gap.clone()),
+            Self::Missed(gap) => return vec![gap.clone()],
             Self::Values(delivery, posters) => (delivery, posters),
         };
-        let seqs = match posters {
-            None => Some(delivery.seqs()),
-            Some(posters) => delivery
-                .clone()
-                .into_values()
-                .map(|value| value.seqs)
-                .filter(|seqs| posters.heard_by(object, seqs.last()))
-                .reduce(SeqRange::hull),
-        };
-        let member = Arc::clone(&delivery.member);
-        seqs.map(|missed| Gap {
-            member,
+        let mut missed: Vec<SeqRange> = Vec::new();
+        match posters {
+            None => missed.push(delivery.seqs()),
+            Some(posters) => {
+                let values = delivery.clone().into_values().map(|value| value.seqs);
+                for seqs in values.filter(|seqs| posters.heard_by(object, seqs.last())) {
+                    match missed.last_mut() {
+                        Some(last) if last.last().next() == seqs.first() => *last = last.hull(seqs),
+                        _ => missed.push(seqs),
+                    }
+                }
+            }
+        }
+        let gap = |missed| Gap {
+            member: Arc::clone(&delivery.member),
             missed,
             reason: GapReason::Unread,
-        })
+        };
+        missed.into_iter().map(gap).collect()
     }
 }
 
@@ -388,6 +441,9 @@ impl UnpackedValue {
 
 /// Unclaimed readers are moved on when more than this part of the limit waits for them.
 const UNCLAIMED_SHARE: usize = 4;
+
+/// Ranges that one reader may have lost before they are no longer told apart, at about 32 bytes each.
+const MAX_RANGES: usize = 4096;
 
 /// What an entry takes besides its payload, roughly.
 const ENTRY_OVERHEAD: usize = 128;

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{
     BASE_WAIT, Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LONGEST_WAIT, LOOKUP_INTERVAL,
-    LOOKUP_PATIENCE, MAX_ADDRESSES, MAX_MEMBERS, MAX_TARGETS, RETRY_OURSELVES, SHORTEST_WAIT, SeedId,
+    LOOKUP_PATIENCE, MAX_ADDRESSES, MAX_HEARSAY, MAX_MEMBERS, MAX_TARGETS, RETRY_OURSELVES, SHORTEST_WAIT,
+    SeedId,
 };
 use crate::transport::peer_id;
 
@@ -87,7 +88,7 @@ fn the_same_seed_makes_the_same_waits() {
 #[test]
 fn a_member_is_forgotten_when_it_was_not_reached_for_as_long_as_messages_are_kept() {
     let mut dialer = dialer([]);
-    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
     let mut last = Time::ZERO;
     while let Some(now) = dialer.poll_timeout() {
         for dial in outputs(&mut dialer, now) {
@@ -106,10 +107,10 @@ fn a_member_is_forgotten_when_it_was_not_reached_for_as_long_as_messages_are_kep
 #[test]
 fn a_member_that_is_connected_or_told_of_is_not_forgotten() {
     let mut dialer = dialer([]);
-    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
-    dialer.handle_member(peer(901), vec![address(2)], Time::ZERO);
+    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(peer(901), vec![address(2)], Time::ZERO);
     dialer.handle_connected(peer(900), Time::ZERO);
-    dialer.handle_member(peer(901), vec![address(2)], at(FORGET_MEMBER - SECOND));
+    dialer.handle_hearsay(peer(901), vec![address(2)], at(FORGET_MEMBER - SECOND));
     dialer.handle_timeout(at(FORGET_MEMBER + SECOND));
     assert_eq!(dialer.members.len(), 2);
 }
@@ -117,7 +118,7 @@ fn a_member_that_is_connected_or_told_of_is_not_forgotten() {
 #[test]
 fn a_member_in_whose_place_another_process_answers_is_forgotten() {
     let mut dialer = dialer([]);
-    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 1);
     dialer.handle_member_failed(peer(900), true, Time::ZERO);
     assert_eq!(dialer.poll_timeout(), None);
@@ -178,27 +179,27 @@ fn a_name_is_looked_up_once_at_a_time_and_one_that_does_not_resolve_counts_as_tr
 #[test]
 fn the_smaller_id_dials_at_once_and_gives_the_larger_a_head_start_to_lose() {
     let mut dialer = dialer([]);
-    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
     assert_eq!(dialer.poll_timeout(), Some(Time::ZERO), "we are the smaller");
     outputs(&mut dialer, Time::ZERO);
-    dialer.handle_member(peer(100), vec![address(2)], Time::ZERO);
+    dialer.handle_hearsay(peer(100), vec![address(2)], Time::ZERO);
     assert_eq!(dialer.poll_timeout(), Some(at(HEAD_START)), "we are the larger");
 }
 
 #[test]
 fn memory_is_bounded_and_this_node_is_no_member_of_it() {
     let mut dialer = dialer([]);
-    dialer.handle_member(me(), vec![address(1)], Time::ZERO);
-    dialer.handle_member(peer(1), vec![], Time::ZERO);
+    dialer.handle_hearsay(me(), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(peer(1), vec![], Time::ZERO);
     assert!(dialer.members.is_empty());
     let many: Vec<_> = (0..100).map(address).collect();
-    (1000..1000 + 5000).for_each(|n| dialer.handle_member(peer(n), many.clone(), Time::ZERO));
+    (1000..1000 + 5000).for_each(|n| dialer.handle_hearsay(peer(n), many.clone(), Time::ZERO));
     assert_eq!(dialer.members.len(), MAX_MEMBERS);
     assert!(
         dialer
             .members
             .values()
-            .all(|member| member.addresses.len() == MAX_ADDRESSES)
+            .all(|member| member.addresses().len() == MAX_HEARSAY)
     );
 }
 
@@ -229,7 +230,7 @@ fn who_hangs_up_at_once_is_dialled_at_growing_intervals() {
 #[test]
 fn new_addresses_of_a_member_are_dialled_without_the_wait_that_the_old_ones_earned() {
     let mut dialer = dialer([]);
-    dialer.handle_member(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
     let mut now = Time::ZERO;
     for _ in 0..10 {
         assert_eq!(outputs(&mut dialer, now).len(), 1);
@@ -237,11 +238,26 @@ fn new_addresses_of_a_member_are_dialled_without_the_wait_that_the_old_ones_earn
         now = dialer.poll_timeout().expect("tried again");
     }
     let before = now - Duration::from_millis(1);
-    dialer.handle_member(peer(900), vec![address(2)], before);
+    dialer.handle_own_addresses(peer(900), vec![address(2)], before);
     assert_eq!(
         outputs(&mut dialer, before),
         [Dial::Member(peer(900), vec![address(2)])]
     );
+}
+
+#[test]
+fn only_a_member_itself_replaces_its_addresses_and_what_others_add_is_bounded() {
+    let mut dialer = dialer([]);
+    dialer.handle_own_addresses(peer(900), vec![address(1)], Time::ZERO);
+    for n in 0..100 {
+        dialer.handle_hearsay(peer(900), vec![address(n), address(n + 100)], Time::ZERO);
+    }
+    let known = dialer.members[&peer(900)].addresses();
+    assert_eq!((known.len(), &known[0]), (1 + MAX_HEARSAY, &address(1)));
+    let many = (200..300).map(address).collect();
+    dialer.handle_own_addresses(peer(900), many, Time::ZERO);
+    let known = dialer.members[&peer(900)].addresses();
+    assert_eq!((known.len(), &known[0]), (MAX_ADDRESSES, &address(200)));
 }
 
 #[derive(Debug, Clone)]
@@ -288,7 +304,7 @@ proptest! {
                 Event::MemberFailed(p, gone) => dialer.handle_member_failed(peer(p), gone, now),
                 Event::Connected(p) => dialer.handle_connected(peer(p), now),
                 Event::Disconnected(p) => dialer.handle_disconnected(peer(p), now),
-                Event::Member(p, n) => dialer.handle_member(peer(p), vec![address(n)], now),
+                Event::Member(p, n) => dialer.handle_hearsay(peer(p), vec![address(n)], now),
             }
             let dials = outputs(&mut dialer, now);
             prop_assert!(dialer.poll_timeout().is_none_or(|due| due > now));

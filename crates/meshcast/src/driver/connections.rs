@@ -14,11 +14,11 @@ use tokio::sync::oneshot;
 
 use super::{Driver, Ping};
 use crate::{
-    behaviour::{BehaviourEvent, GRAYLIST},
+    behaviour::BehaviourEvent,
     clock::wall_time,
     dialer::{Dial, MAX_ADDRESSES},
     error::PingError,
-    event::NodeEvent,
+    event::{self, NodeEvent},
     gate::{GateError, refusal_reason},
     inspect::Direction,
     peers::is_loopback,
@@ -90,7 +90,8 @@ impl Driver {
                 let now = self.parts.clock.now();
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
-                    tracing::info!(peer = %peer_id, name = %peer.member.credential().name, reason, "disconnected");
+                    let name = &peer.member.credential().name;
+                    tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
                     self.fail_pings(peer_id);
                     self.emit(NodeEvent::Disconnected {
@@ -117,7 +118,7 @@ impl Driver {
                 None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
             },
             SwarmEvent::NewListenAddr { address, .. } => {
-                tracing::info!(%address, "listening");
+                tracing::info!(target: event::TARGET, %address, "listening");
                 self.emit(NodeEvent::Listening(address));
                 self.announce_myself();
             }
@@ -159,7 +160,7 @@ impl Driver {
             .handle_established(peer, member, (connection, direction, remote), now, wall)
         {
             let (name, region) = (credential.name, credential.region);
-            tracing::info!(peer = %peer, %name, %region, ?direction, "connected");
+            tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction, "connected");
             self.parts.dialer.handle_connected(peer, now);
             self.emit(NodeEvent::Connected {
                 peer,
@@ -198,7 +199,9 @@ impl Driver {
 
     fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
         self.counters.refused += 1;
-        tracing::warn!(%address, ?direction, reason, "refused at the gate");
+        if let Some(suppressed) = self.warnings.refused.pass(self.parts.clock.now()) {
+            tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "refused at the gate");
+        }
         self.emit(NodeEvent::Refused {
             address,
             direction,
@@ -214,10 +217,14 @@ impl Driver {
             let addresses: Vec<_> = parsed
                 .filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok())
                 .collect();
-            if peer == from && self.peers.handle_addresses(peer, &addresses) {
+            if peer != from {
+                self.parts.dialer.handle_hearsay(peer, addresses, now);
+                continue;
+            }
+            if self.peers.handle_addresses(peer, &addresses) {
                 self.spread(peer);
             }
-            self.parts.dialer.handle_member(peer, addresses, now);
+            self.parts.dialer.handle_own_addresses(peer, addresses, now);
         }
     }
 
@@ -285,7 +292,9 @@ impl Driver {
             tracing::debug!(%peer, %error, "no answer to a ping");
         }
         if self.peers.handle_ping(peer, connection, result.ok()) {
-            tracing::warn!(%peer, "closing a connection that does not answer");
+            if let Some(suppressed) = self.warnings.unanswered.pass(self.parts.clock.now()) {
+                tracing::warn!(%peer, suppressed, "closing a connection that does not answer");
+            }
             self.counters.unresponsive += 1;
             self.parts.swarm.close_connection(connection);
         }
@@ -327,16 +336,11 @@ impl Driver {
         }
     }
 
-    /// Lets go of peers that hand on what no member sent.
-    pub(super) fn cut_forgers(&mut self) {
-        let gossip = &self.parts.swarm.behaviour().gossip;
-        let forger = |peer: &PeerId| gossip.peer_score(peer).is_some_and(|score| score < GRAYLIST);
-        let forgers: Vec<_> = self.peers.iter().map(|(peer, _)| *peer).filter(forger).collect();
-        for peer in forgers {
-            tracing::error!(%peer, "cutting off a peer that forwards forged or malformed frames");
-            // Closes its connections and refuses new ones of this process for as long as we live.
-            self.parts.swarm.behaviour_mut().blocked.block_peer(peer);
-        }
+    /// Lets go of a peer that hands on what no member sent.
+    pub(super) fn cut_forger(&mut self, peer: PeerId) {
+        tracing::error!(%peer, "cutting off a peer that forwards forged or malformed frames");
+        // Closes its connections and refuses new ones of this process for as long as we live.
+        self.parts.swarm.behaviour_mut().blocked.block_peer(peer);
     }
 }
 

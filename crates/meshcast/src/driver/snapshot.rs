@@ -127,7 +127,7 @@ impl Driver {
             frames_repaired: engine.frames_repaired,
             frames_served: engine.frames_served,
             answers_refused: engine.answers_refused,
-            frames_invalid: self.counters.frames_invalid + self.parts.verifier.invalid(),
+            frames_invalid: self.parts.verifier.invalid(),
             delivered: engine.delivered,
             gaps: engine.gaps,
             missed: engine.missed,

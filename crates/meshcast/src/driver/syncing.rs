@@ -77,8 +77,10 @@ impl Driver {
         match SyncMessage::decode(bytes) {
             Ok(message) => self.handle_sync(peer, message),
             Err(error) => {
-                tracing::warn!(%peer, %error, "a member sends what nobody can read");
-                self.counters.frames_invalid += 1;
+                if let Some(suppressed) = self.warnings.unreadable.pass(self.parts.clock.now()) {
+                    tracing::warn!(%peer, %error, suppressed, "a member sends what nobody can read");
+                }
+                self.counters.sync_invalid += 1;
             }
         }
     }

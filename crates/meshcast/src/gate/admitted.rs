@@ -19,9 +19,12 @@ use meshcast_proto::{Member, Reason};
 /// An entry lives exactly as long as a connection of its peer: each connection [holds](Held) its entry and
 /// gives it up when it is dropped, be it because it closed, because the Swarm denied it, or because the
 /// gate's last message did not arrive. So there is nothing to forget and nothing to evict. Only members get
-/// in, and over [`Self::CAPACITY`] further ones are refused.
-#[derive(Clone, Default)]
-pub(crate) struct Admitted(Arc<Mutex<HashMap<PeerId, Entry>>>);
+/// in, and when there is no room for another one it is refused.
+#[derive(Clone)]
+pub(crate) struct Admitted {
+    entries: Arc<Mutex<HashMap<PeerId, Entry>>>,
+    room: usize,
+}
 
 struct Entry {
     member: Arc<Member>,
@@ -29,9 +32,11 @@ struct Entry {
 }
 
 impl Admitted {
-    /// Peers at the same time; about 400 bytes each. Far more than a node has links, since even within a
-    /// region they are a dozen, and few enough to stop whoever makes members by the thousand.
-    pub(crate) const CAPACITY: usize = 4096;
+    /// Nobody is in yet. `room` is for how many peers at the same time there is room, at about 400 bytes each.
+    pub(super) fn new(room: usize) -> Self {
+        let entries = Arc::default();
+        Self { entries, room }
+    }
 
     /// The member behind a peer that has a connection.
     ///
@@ -49,7 +54,7 @@ impl Admitted {
     /// Lets in one connection of a peer. A later credential replaces an earlier one.
     pub(super) fn admit(&self, peer: PeerId, member: Member) -> Result<Ticket, Reason> {
         let mut table = self.lock();
-        let full = table.len() >= Self::CAPACITY;
+        let full = table.len() >= self.room;
         let member = Arc::new(member);
         match table.entry(peer) {
             hash_map::Entry::Occupied(mut known) => {
@@ -73,7 +78,7 @@ impl Admitted {
 
     /// No code panics while it holds the lock, and each change is complete in itself.
     fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

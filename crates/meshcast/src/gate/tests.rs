@@ -86,6 +86,7 @@ async fn versions_are_named_at_both_ends_with_both_numbers() {
             Admission::new(identity, trust).with_version(version),
             clock(),
             Timeouts::default(),
+            16,
         )
     };
     let (amber, birch) = (

@@ -224,3 +224,43 @@ async fn nodes_given_one_common_seed_find_each_other_and_stay_when_it_dies() {
         assert_eq!(next(messages).await, 1);
     }
 }
+
+#[tokio::test]
+async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
+    let mesh = Mesh::new();
+    let limits = crate::Limits {
+        max_peers: 1,
+        ..crate::Limits::default()
+    };
+    let a = mesh.builder("a").limits(limits).spawn().await.expect("starts");
+    let mut events = a.events();
+    let b = mesh.node("b", &[&a]).await;
+    until(&b, |it| it.peers.len() == 1).await;
+    let c = mesh.node("c", &[&a]).await;
+    let reason = loop {
+        if let NodeEvent::Refused { reason, .. } = within(events.next()).await.expect("an event") {
+            break reason;
+        }
+    };
+    assert!(reason.contains("no room"), "{reason}");
+    let snapshot = until(&c, |it| it.counters.refused > 0).await;
+    assert!(snapshot.peers.is_empty());
+    within(b.shutdown()).await;
+    until(&c, |it| it.peers.len() == 1).await;
+}
+
+/// Whatever the reason: nobody may wait for a driver that is no more.
+#[tokio::test]
+async fn when_the_driver_panics_streams_end_and_posts_are_refused() {
+    let node = alone().await;
+    let channel = open::<u8>(&node, "earth");
+    let (mut heard, mut events) = (channel.messages(), node.events());
+    let _ = node.shared.commands.send(crate::command::Command::Panic).await;
+    within(node.stopped()).await;
+    assert!(within(heard.recv()).await.is_none());
+    while within(events.next()).await.is_some() {}
+    let posted = within(channel.post_message_wait(&1)).await;
+    assert!(matches!(posted, Err(crate::PostError::Closed)));
+    assert!(node.inspect().await.is_err() && node.channel::<u8>("moon").is_err());
+    within(node.shutdown()).await;
+}

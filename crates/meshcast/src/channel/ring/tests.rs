@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use meshcast_proto::{Format, Sender};
 use proptest::prelude::*;
 
-use super::{ENTRY_OVERHEAD, Item, Pending, ReaderId, Ring, Unpacked};
+use super::{ENTRY_OVERHEAD, Item, MAX_RANGES, Pending, ReaderId, Ring, Unpacked};
 use crate::{
     channel::{ObjectId, fixture::Source, outbox::Outbox},
     message::GapReason,
@@ -100,11 +100,13 @@ fn of_its_own_posts_an_object_misses_nothing() {
     ring.push(one(&mut other, b"y"));
     let me = source.member.sender();
     assert_eq!(
-        read_all(&mut ring, a, A)[0],
-        (me, Got::Unread(2, 4)),
-        "not 1 and 5, which are its own"
+        read_all(&mut ring, a, A)[..2],
+        [(me, Got::Unread(2, 2)), (me, Got::Unread(4, 4))],
+        "not 1, 3 and 5, which are its own"
     );
-    assert_eq!(read_all(&mut ring, b, B)[0], (me, Got::Unread(1, 5)));
+    let odd = [1, 3, 5].map(|n| (me, Got::Unread(n, n)));
+    assert_eq!(read_all(&mut ring, b, B)[..3], odd);
+    assert_eq!(ring.unread(), 5);
 }
 
 #[test]
@@ -179,7 +181,50 @@ fn a_gap_as_long_as_the_counter_does_not_overflow_what_is_counted() {
     (0..2).for_each(|_| drop(ring.push(Item::Missed(unread.clone()))));
     ring.push(one(&mut source, b"x"));
     assert_eq!(ring.unread(), u64::MAX);
-    assert!(matches!(ring.read(reader), Some(Item::Missed(gap)) if gap.reason == GapReason::Unread));
+    let mut told = std::iter::from_fn(|| ring.read(reader));
+    for reason in [GapReason::Lost, GapReason::Unread] {
+        assert!(matches!(told.next(), Some(Item::Missed(gap)) if gap.reason == reason));
+    }
+}
+
+#[test]
+fn ranges_of_different_reasons_are_told_apart_until_there_are_too_many() {
+    use meshcast_proto::{Seq, SeqRange};
+    let source = Source::new(1);
+    let gap = |n: u64, reason| {
+        let seq = Seq::new(n).expect("not zero");
+        Item::Missed(crate::message::Gap {
+            member: std::sync::Arc::clone(&source.member),
+            missed: SeqRange::new(seq, seq).expect("in order"),
+            reason,
+        })
+    };
+    let told = |count: u64| {
+        let mut ring = Ring::new(0);
+        let reader = ring.add_reader(A);
+        for n in 1..=count {
+            // Two of each.
+            let reasons = [GapReason::Lost, GapReason::TooLarge];
+            ring.push(gap(n, reasons[usize::try_from(n / 2 % 2).expect("a bit")]));
+        }
+        let mut told = Vec::new();
+        while let Some(Item::Missed(gap)) = ring.read(reader) {
+            told.push((gap.missed.first().get(), gap.missed.last().get(), gap.reason));
+        }
+        told
+    };
+    use GapReason::{Lost, TooLarge};
+    assert_eq!(
+        told(6),
+        [(1, 1, Lost), (2, 3, TooLarge), (4, 5, Lost), (6, 6, TooLarge)],
+        "the last is not pushed out yet"
+    );
+    let many = told(4 * MAX_RANGES as u64);
+    assert_eq!(many.len(), MAX_RANGES + 1);
+    assert!(
+        many.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0),
+        "no number is left out"
+    );
 }
 
 #[derive(Debug, Clone)]

@@ -62,7 +62,7 @@ pub(super) fn managed(authority_number: u8, valid: (WallTime, WallTime)) -> (Ide
 }
 
 pub(super) fn gate((identity, trust): &(Identity, Trust)) -> Gate {
-    Gate::new(identity.clone(), trust.clone(), clock())
+    Gate::new(identity.clone(), trust.clone(), clock(), 16)
 }
 
 pub(super) fn swarm(gate: &Gate) -> Node {

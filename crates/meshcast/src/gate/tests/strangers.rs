@@ -237,7 +237,12 @@ async fn shout(address: SocketAddr, says: &'static [u8], hangs_up: bool) -> Vec<
 }
 
 fn with_timeouts((identity, trust): &(Identity, Trust), timeouts: Timeouts) -> Gate {
-    Gate::with(Admission::new(identity.clone(), trust.clone()), clock(), timeouts)
+    Gate::with(
+        Admission::new(identity.clone(), trust.clone()),
+        clock(),
+        timeouts,
+        16,
+    )
 }
 
 /// Runs a node in a task of its own, and hands out how connections come out there.

@@ -72,7 +72,7 @@ async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
 
 #[test]
 fn a_peer_is_in_as_long_as_one_of_its_connections() {
-    let (table, peer) = (Admitted::default(), PeerId::random());
+    let (table, peer) = (Admitted::new(16), PeerId::random());
     let first = table.admit(peer, member()).expect("room");
     let second = table.admit(peer, member()).expect("room");
     drop(first);
@@ -83,8 +83,8 @@ fn a_peer_is_in_as_long_as_one_of_its_connections() {
 
 #[test]
 fn a_full_table_refuses_newcomers_but_not_further_connections() {
-    let table = Admitted::default();
-    let peers: Vec<_> = (0..Admitted::CAPACITY).map(|_| PeerId::random()).collect();
+    let table = Admitted::new(16);
+    let peers: Vec<_> = (0..16).map(|_| PeerId::random()).collect();
     let mut tickets: Vec<_> = peers
         .iter()
         .map(|peer| table.admit(*peer, member()).expect("room"))
