@@ -22,6 +22,8 @@ impl Flows {
                 *asked.entry(peer).or_insert(0) += 1;
                 assert!(followed.deadline.is_some(), "nobody looks whether it answers");
             }
+            let waits = flow.window.hole().is_some();
+            assert!(!waits || followed.deadline.is_some(), "nobody looks after a hole");
             assert!(!followed.queued || self.queue.contains(key));
         }
         assert_eq!(asked, self.neighbours.requests());
