@@ -82,3 +82,6 @@ const ACK_DELAY: Duration = Duration::from_millis(50);
 
 /// After how many frames a sender is told without delay: a quarter of what it may have on the way.
 const ACK_FRAMES: u32 = 16;
+
+#[cfg(test)]
+mod tests;

@@ -132,7 +132,7 @@ impl Flows {
     }
 
     /// Takes in what a neighbour that [was asked](Self::asks) answered: frames of this flow, all that it has up
-    /// to `upto`. `fresh` is called for each frame that brought something new.
+    /// to `upto`. Returns which of them brought something new.
     pub(crate) fn answer(
         &mut self,
         peer: Sender,
@@ -140,37 +140,34 @@ impl Flows {
         upto: Seq,
         frames: Vec<(Frame, Arc<Member>)>,
         now: Time,
-        mut fresh: impl FnMut(usize),
         out: &mut Effects,
-    ) {
-        let Some(followed) = self.flows.get_mut(key) else {
-            return;
-        };
-        let Some(asked) = followed.flow.repair.handle_answer(peer) else {
-            return;
+    ) -> Vec<usize> {
+        let mut fresh = Vec::new();
+        let followed = self.flows.get_mut(key);
+        let Some(asked) = followed.and_then(|followed| followed.flow.repair.handle_answer(peer)) else {
+            return fresh;
         };
         self.neighbours.answered(peer);
         let mut came: Option<SeqRange> = None;
-        let mut helped = false;
         for (index, (frame, member)) in frames.into_iter().enumerate() {
             // What was not asked for is no answer, but as good as any other frame.
             if let Some(seqs) = frame.seqs().overlap(asked) {
                 came = Some(came.map_or(seqs, |came| came.hull(seqs)));
             }
             if self.take_in(key, frame, &member, now, out) == Insert::Fresh {
-                fresh(index);
-                helped = true;
+                fresh.push(index);
             }
         }
         if let Some(followed) = self.flows.get_mut(key) {
             let Flow { window, repair, .. } = &mut followed.flow;
             // Others may have been faster.
-            let helped = helped || window.hole().is_none_or(|hole| hole.first() > asked.first());
+            let helped = !fresh.is_empty() || window.hole().is_none_or(|hole| hole.first() > asked.first());
             repair.judge(peer, asked, upto, came, helped, now);
         }
         self.advance(key, now, out);
         self.shed(now, out);
         self.ask_on(now, out);
+        fresh
     }
 
     /// A neighbour opened a channel, perhaps once more. `false` if it has as many as it may.

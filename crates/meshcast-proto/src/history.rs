@@ -183,11 +183,9 @@ impl History {
             if let Some(Kept { frame, posted }) = log.frames.remove(&(channel.clone(), first)) {
                 log.bytes -= frame.bytes().len();
                 self.bytes -= frame.bytes().len();
-                let dropped = log
-                    .dropped
-                    .entry(channel)
-                    .or_insert_with(|| (frame.seqs().last(), posted));
-                *dropped = (*dropped).max((frame.seqs().last(), posted));
+                let newest = (frame.seqs().last(), posted);
+                let dropped = log.dropped.entry(channel).or_insert(newest);
+                *dropped = newest.max(*dropped);
             }
         }
         if let Some(&(accepted, ..)) = log.order.front() {

@@ -12,8 +12,8 @@
 //! | G4 no silent gap | What one sender gives on one channel follows on without a break: the next [`Delivery`] or [`Gap`] begins where the last ended. |
 //!
 //! In memory nothing grows without a limit from [`Config`] or a named constant, and no member can take the part
-//! of the others. A channel begins with a sender at the lowest number heard in its first [`SETTLE`]; what is
-//! older belongs to nobody here.
+//! of the others. A channel begins with a sender where that says, or else the lowest of the other neighbours, or
+//! at the lowest number heard in the first [`SETTLE`] if there is nobody; what is older belongs to nobody here.
 //!
 //! # How it is put together
 //!

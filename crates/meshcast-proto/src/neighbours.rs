@@ -124,6 +124,15 @@ impl Neighbours {
             peer.requests = peer.requests.saturating_sub(1);
         }
     }
+
+    /// How many requests to whom are under way.
+    #[cfg(test)]
+    pub(crate) fn requests(&self) -> BTreeMap<Sender, usize> {
+        let peers = self.peers.iter().map(|(id, peer)| (*id, peer.requests));
+        let asked: BTreeMap<_, _> = peers.filter(|(_, requests)| *requests > 0).collect();
+        assert!(asked.values().all(|requests| *requests <= MAX_REQUESTS));
+        asked
+    }
 }
 
 impl Neighbour {
@@ -151,3 +160,6 @@ const TRAVEL: Duration = Duration::from_millis(200);
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests;

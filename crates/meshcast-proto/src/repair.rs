@@ -360,3 +360,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests;

@@ -113,20 +113,12 @@ impl Engine {
                 None => self.counters.answers_refused += 1,
             }
         }
-        let (mut effects, mut fresh) = (Effects::default(), Vec::new());
+        let mut effects = Effects::default();
         let taken = verified
             .iter()
             .map(|(_, member, frame)| (frame.clone(), Arc::clone(member)))
             .collect();
-        self.flows.answer(
-            peer,
-            &key,
-            upto,
-            taken,
-            now,
-            |index| fresh.push(index),
-            &mut effects,
-        );
+        let fresh = self.flows.answer(peer, &key, upto, taken, now, &mut effects);
         for index in fresh {
             if let Some((age, _, frame)) = verified.get(index) {
                 self.counters.frames_accepted += 1;

@@ -1,7 +1,10 @@
 //! The engine against reference models: [`mesh`] with honest senders over a bad network, [`hostile`] with
-//! senders that break the rules. What stands here and in [`bounds`] is told step by step.
+//! senders that break the rules, [`convergence`] with engines that are connected. What stands here and in the other
+//! modules is told step by step.
 
+mod answers;
 mod bounds;
+mod convergence;
 mod hostile;
 mod listener;
 mod mesh;

@@ -6,7 +6,7 @@ impl Flows {
     pub(crate) fn audit(&self) {
         let limits = &self.limits;
         let (mut deadlines, mut places) = (BTreeSet::new(), BTreeSet::new());
-        let mut held = BTreeMap::new();
+        let (mut held, mut asked) = (BTreeMap::new(), BTreeMap::new());
         for (key, followed) in &self.flows {
             let Followed { flow, heard, .. } = followed;
             let subject = followed.subject;
@@ -18,7 +18,15 @@ impl Flows {
             }
             assert!(flow.window.held_bytes() <= limits.flow.max_held_bytes);
             assert!(!self.past.marks.contains_key(key));
+            if let Some(peer) = flow.repair.asking() {
+                *asked.entry(peer).or_insert(0) += 1;
+                assert!(followed.deadline.is_some(), "nobody looks whether it answers");
+            }
+            let waits = flow.window.hole().is_some();
+            assert!(!waits || followed.deadline.is_some(), "nobody looks after a hole");
+            assert!(!followed.queued || self.queue.contains(key));
         }
+        assert_eq!(asked, self.neighbours.requests());
         assert_eq!(deadlines, self.deadlines);
         assert_eq!(places, self.roll.places());
         assert_eq!(held, self.held.by_flow());

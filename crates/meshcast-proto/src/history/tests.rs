@@ -74,6 +74,102 @@ fn a_frame_is_gone_at_the_moment_that_was_announced() {
     assert_eq!(history.bytes(), 0);
 }
 
+fn first_since(history: &History, since: Time, last: u64) -> Option<u64> {
+    let first = history.first_since(&channel(0), peer(0).member.sender(), since, last);
+    first.map(Seq::get)
+}
+
+/// 1 to 3 at 10 s, 4 to 8 at 20 s, 9 at 30 s.
+fn three_frames(bytes: usize) -> History {
+    let mut history = history(bytes);
+    for (first, count, secs) in [(1, 3, 10), (4, 5, 20), (9, 1, 30)] {
+        history.insert(
+            wholes(peer(0), &channel(0), first, count),
+            Duration::ZERO,
+            at(secs),
+        );
+    }
+    history
+}
+
+#[test]
+fn the_first_since_then_is_that_of_the_first_frame_since_then() {
+    let history = three_frames(usize::MAX);
+    for (since, first) in [(5, 1), (10, 1), (11, 4), (20, 4), (30, 9)] {
+        assert_eq!(first_since(&history, at(since), 0), Some(first), "{since}");
+    }
+    assert_eq!(first_since(&history, at(31), 0), None);
+    let other = history.first_since(&channel(1), peer(0).member.sender(), at(0), 9);
+    assert_eq!(other, None);
+    let other = history.first_since(&channel(0), peer(1).member.sender(), at(0), 9);
+    assert_eq!(other, None);
+}
+
+#[test]
+fn of_the_last_numbers_and_those_since_then_the_lower_counts() {
+    let history = three_frames(usize::MAX);
+    for (last, first) in [(1, 9), (2, 8), (6, 4), (7, 3), (9, 1), (10, 1), (u64::MAX, 1)] {
+        assert_eq!(first_since(&history, at(31), last), Some(first), "{last}");
+    }
+    assert_eq!(first_since(&history, at(20), 2), Some(4));
+    assert_eq!(first_since(&history, at(30), 2), Some(8));
+}
+
+#[test]
+fn the_age_a_frame_had_elsewhere_counts() {
+    let mut history = history(usize::MAX);
+    let age = Duration::from_secs(25);
+    history.insert(wholes(peer(0), &channel(0), 1, 3), age, at(20));
+    history.insert(wholes(peer(0), &channel(0), 4, 1), Duration::from_secs(2), at(21));
+    assert_eq!(first_since(&history, at(0), 0), Some(4), "before the clock began");
+    assert_eq!(first_since(&history, at(0) - Duration::from_secs(5), 0), Some(1));
+    assert_eq!(first_since(&history, at(20), 0), None);
+    // But it is kept as long as any other.
+    assert_eq!(history.expire(at(20)), Some(at(20) + AGE));
+}
+
+#[test]
+fn what_was_dropped_is_known_by_its_highest_number() {
+    let room =
+        wholes(peer(0), &channel(0), 4, 5).bytes().len() + wholes(peer(0), &channel(0), 9, 1).bytes().len();
+    let history = three_frames(room);
+    assert_eq!(found(&history, 0, range(1, 9)), [range(4, 8), range(9, 9)]);
+    assert_eq!(first_since(&history, at(5), 0), Some(3), "there was something");
+    assert_eq!(first_since(&history, at(11), 0), Some(4));
+    assert_eq!(
+        first_since(&history, at(31), 100),
+        Some(4),
+        "as far as it is kept"
+    );
+    let name = channel(0);
+    assert_eq!(history.oldest(&name, peer(0).member.sender()), Seq::new(4));
+}
+
+#[test]
+fn the_oldest_is_the_lowest_of_the_sender_and_channel() {
+    let mut history = history(usize::MAX);
+    for (who, name, first) in [(0, 1, 5), (0, 0, 9), (0, 0, 7), (1, 0, 2)] {
+        history.insert(wholes(peer(who), &channel(name), first, 1), Duration::ZERO, at(0));
+    }
+    let oldest = |who: usize, name| history.oldest(&channel(name), peer(who).member.sender());
+    assert_eq!(oldest(0, 0), Seq::new(7));
+    assert_eq!(oldest(0, 1), Seq::new(5));
+    assert_eq!(oldest(1, 0), Seq::new(2));
+    assert_eq!(oldest(1, 1), None);
+    assert_eq!(oldest(2, 0), None);
+}
+
+/// Only a sender that breaks the rules puts one number into several frames.
+#[test]
+fn frames_that_overlap_do_no_harm() {
+    let mut history = history(usize::MAX);
+    history.insert(wholes(peer(0), &channel(0), 3, 1), Duration::ZERO, at(1));
+    history.insert(wholes(peer(0), &channel(0), 2, 9), Duration::ZERO, at(2));
+    for last in [0, 1, 2, 3, 100] {
+        assert!(first_since(&history, at(1), last).is_some_and(|first| first <= 3));
+    }
+}
+
 /// The reference: a list in order of acceptance, searched from end to end.
 #[derive(Default)]
 struct Naive(Vec<(Time, Frame)>);

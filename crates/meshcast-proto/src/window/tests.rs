@@ -89,6 +89,88 @@ fn a_hole_is_known_since_the_frame_above_it_came() {
     }
 }
 
+fn seq(n: u64) -> Seq {
+    Seq::new(n).expect("not 0")
+}
+
+#[test]
+fn what_others_have_heard_of_is_a_hole() {
+    let mut window = window();
+    window.insert(frame(1, 1), ROOM, Time::ZERO);
+    released(&mut window);
+    let later = Time::ZERO + SETTLE;
+    window.heard_of(seq(5), later);
+    assert_eq!(
+        (window.hole(), window.hole_since()),
+        (Some(range(2, 5)), Some(later))
+    );
+    window.heard_of(seq(3), later + SETTLE);
+    assert_eq!(
+        (window.hole(), window.hole_since()),
+        (Some(range(2, 5)), Some(later))
+    );
+    window.skip(seq(3));
+    assert_eq!(window.hole(), Some(range(4, 5)));
+    window.skip(seq(9));
+    assert_eq!(window.hole(), Some(range(4, 5)), "9 is not of the hole");
+}
+
+#[test]
+fn the_sender_knows_best_what_it_posted() {
+    let mut window = window();
+    window.insert(frame(1, 1), ROOM, Time::ZERO);
+    released(&mut window);
+    window.insert(frame(5, 1), ROOM, Time::ZERO);
+    window.heard_of(seq(99), Time::ZERO);
+    window.heard_from_sender(Some(seq(7)), Time::ZERO);
+    assert_eq!(window.newest(), Some(seq(7)));
+    // A frame proves that there is more.
+    window.heard_from_sender(Some(seq(3)), Time::ZERO);
+    assert_eq!(window.newest(), Some(seq(5)));
+    window.insert(frame(2, 3), ROOM, Time::ZERO);
+    assert_eq!(released(&mut window), [range(2, 4), range(5, 5)]);
+    window.heard_from_sender(None, Time::ZERO);
+    assert_eq!((window.newest(), window.hole()), (Some(seq(5)), None));
+}
+
+#[test]
+fn where_it_is_to_begin_can_be_lowered_until_it_did() {
+    let later = Time::ZERO + SETTLE;
+    let mut window = window();
+    window.insert(frame(9, 1), ROOM, Time::ZERO);
+    window.begin_later(seq(12));
+    window.begin_later(seq(7));
+    assert_eq!((window.next(), window.settles_at()), (None, Some(later)));
+    assert!(window.settle(later));
+    assert_eq!((window.next(), window.hole()), (Some(seq(7)), Some(range(7, 8))));
+    window.begin_later(seq(3));
+    window.begin(seq(3));
+    assert_eq!(window.next(), Some(seq(7)));
+}
+
+#[test]
+fn it_begins_at_once_where_it_is_told_to_and_where_there_is_nothing_lower() {
+    let mut at_once = window();
+    at_once.insert(frame(9, 1), ROOM, Time::ZERO);
+    at_once.begin(seq(12));
+    assert_eq!(released(&mut at_once), [range(9, 9)], "heard already");
+    let mut first = window();
+    first.begin_later(Seq::FIRST);
+    assert_eq!((first.next(), first.settles_at()), (Some(Seq::FIRST), None));
+}
+
+#[test]
+fn a_window_resumed_knows_what_came_before() {
+    let mut window = Window::resume(seq(5), Time::ZERO);
+    assert_eq!(
+        (window.next(), window.newest(), window.hole()),
+        (Some(seq(5)), Some(seq(4)), None)
+    );
+    assert_eq!(window.insert(frame(4, 1), ROOM, Time::ZERO), Insert::Duplicate);
+    assert_eq!(window.insert(frame(6, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(window.hole(), Some(range(5, 5)));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Insert { first: u64, count: usize, room: bool },

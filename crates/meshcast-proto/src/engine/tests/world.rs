@@ -166,6 +166,19 @@ impl World {
         (0..self.nodes.len()).for_each(|other| self.cut(who, other));
     }
 
+    /// Gives one all that another keeps of a sender, as late gossip.
+    pub(super) fn hand(&mut self, from: usize, to: usize, of: usize) {
+        let now = self.clock(to);
+        let (name, all) = (channel(0), super::range(1, u64::MAX));
+        let kept = self.nodes[from].engine.history().frames(&name, sender(of), all);
+        for frame in kept.map(|kept| kept.frame.clone()).collect::<Vec<_>>() {
+            let engine = &mut self.nodes[to].engine;
+            engine.handle_frame(frame, &peer(of).member, now);
+            engine.flows.audit();
+            self.drain(to);
+        }
+    }
+
     /// Says something in the name of a node.
     pub(super) fn say(&mut self, from: usize, to: usize, message: &SyncMessage) {
         let Some(link) = self.links.get(&(from.min(to), from.max(to))).copied() else {
@@ -383,6 +396,14 @@ impl Event {
             Self::Values(seqs) | Self::Missed(seqs, _) => *seqs,
         }
     }
+}
+
+/// So many nodes that have told each other of themselves, and hear nothing by gossip.
+pub(super) fn connected(nodes: usize) -> World {
+    let mut world = World::new(nodes, &Config::default(), 1);
+    world.connect_all();
+    world.run_secs(1);
+    world
 }
 
 pub(super) fn sender(who: usize) -> Sender {

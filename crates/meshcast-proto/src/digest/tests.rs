@@ -1,0 +1,71 @@
+use super::*;
+use crate::engine::fixture::{channel, peer};
+
+fn at(millis: u64) -> Time {
+    Time::from_start(Duration::from_millis(millis))
+}
+
+fn sender(who: usize) -> Sender {
+    peer(who).member.sender()
+}
+
+fn key(name: usize, who: usize) -> Key {
+    (channel(name), sender(who))
+}
+
+#[test]
+fn what_changed_is_told_once_half_a_second_after_the_first_change() {
+    let mut digest = Digest::default();
+    assert_eq!(digest.poll_timeout(), None);
+    digest.changed(key(0, 1), at(10));
+    digest.changed(key(1, 2), at(300));
+    digest.changed(key(0, 1), at(509));
+    assert_eq!(digest.poll_timeout(), Some(at(510)));
+    assert!(digest.take_changed(at(509)).is_empty());
+    assert_eq!(digest.take_changed(at(510)), [key(0, 1), key(1, 2)].into());
+    assert_eq!(digest.poll_timeout(), None);
+    assert!(digest.take_changed(at(9_999)).is_empty());
+    digest.changed(key(0, 1), at(600));
+    assert_eq!(digest.poll_timeout(), Some(at(1_100)));
+}
+
+#[test]
+fn a_sender_is_told_50_ms_after_its_first_frame() {
+    let mut digest = Digest::default();
+    for (name, millis) in [(0, 5), (1, 30), (0, 54)] {
+        digest.accepted(sender(1), &channel(name), at(millis));
+    }
+    digest.accepted(sender(2), &channel(0), at(20));
+    assert_eq!(digest.poll_timeout(), Some(at(55)));
+    assert_eq!(digest.take_ack(at(54)), None);
+    assert_eq!(
+        digest.take_ack(at(55)),
+        Some((sender(1), [channel(0), channel(1)].into()))
+    );
+    assert_eq!(digest.take_ack(at(55)), None);
+    assert_eq!(digest.poll_timeout(), Some(at(70)));
+    assert_eq!(digest.take_ack(at(70)), Some((sender(2), [channel(0)].into())));
+    assert_eq!(digest.poll_timeout(), None);
+}
+
+#[test]
+fn a_sender_is_told_at_once_of_the_sixteenth_frame() {
+    let mut digest = Digest::default();
+    for n in 1..=16 {
+        assert_eq!(digest.take_ack(at(n)), None);
+        digest.accepted(sender(1), &channel(0), at(n));
+    }
+    assert_eq!(digest.poll_timeout(), Some(at(16)));
+    assert_eq!(digest.take_ack(at(16)), Some((sender(1), [channel(0)].into())));
+    // And the count begins again.
+    digest.accepted(sender(1), &channel(0), at(17));
+    assert_eq!(digest.poll_timeout(), Some(at(67)));
+}
+
+#[test]
+fn whoever_is_gone_is_told_nothing() {
+    let mut digest = Digest::default();
+    digest.accepted(sender(1), &channel(0), at(0));
+    digest.forget(sender(1));
+    assert_eq!((digest.poll_timeout(), digest.take_ack(at(100))), (None, None));
+}

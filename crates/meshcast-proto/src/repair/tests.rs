@@ -1,0 +1,549 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    engine::fixture::{channel, peer},
+    sync::Opened,
+};
+
+const LIMITS: RepairLimits = RepairLimits {
+    hole_timeout: Duration::from_secs(2),
+    retention: Duration::from_secs(60),
+};
+
+/// Whose flow it is.
+const SENDER: usize = 0;
+
+fn who(n: usize) -> Sender {
+    peer(n).member.sender()
+}
+
+fn at(millis: u64) -> Time {
+    Time::from_start(Duration::from_millis(millis))
+}
+
+fn seq(n: u64) -> Seq {
+    Seq::new(n).expect("not 0")
+}
+
+fn range(first: u64, last: u64) -> SeqRange {
+    SeqRange::new(seq(first), seq(last)).expect("in order")
+}
+
+/// A flow and who is there, with a clock.
+struct Scene {
+    repair: Repair,
+    neighbours: Neighbours,
+    jitter: Jitter,
+    name: ChannelName,
+    now: Time,
+}
+
+impl Scene {
+    /// With these connected, who have not said anything.
+    fn new(connected: &[usize]) -> Self {
+        let mut neighbours = Neighbours::default();
+        connected.iter().for_each(|n| neighbours.add(who(*n)));
+        Self {
+            repair: Repair::default(),
+            neighbours,
+            jitter: Jitter::new(1),
+            name: channel(0),
+            now: at(0),
+        }
+    }
+
+    /// One listens, and told what it has of the channel.
+    fn listens(&mut self, n: usize) {
+        let opened = Opened {
+            channel: self.name.clone(),
+            since: Duration::ZERO,
+            last: 0,
+        };
+        self.neighbours.open(who(n), &opened, self.now);
+        self.neighbours.told(who(n), &self.name);
+    }
+
+    /// One listens and has these numbers, up to before the second.
+    fn has(&mut self, n: usize, oldest: u64, next: u64) {
+        self.listens(n);
+        let holding = Holding {
+            sender: who(SENDER),
+            oldest: seq(oldest),
+            next: seq(next),
+            due: None,
+        };
+        self.repair.handle_holding(who(n), &holding, self.now);
+    }
+
+    fn step_known(&mut self, hole: SeqRange, known: Option<Time>) -> Step {
+        let around = Surroundings {
+            neighbours: &self.neighbours,
+            channel: &self.name,
+            sender: who(SENDER),
+            limits: LIMITS,
+        };
+        self.repair.step(hole, known, &around, &mut self.jitter, self.now)
+    }
+
+    fn step(&mut self, hole: SeqRange) -> Step {
+        self.step_known(hole, None)
+    }
+
+    /// Waits as it says until there is something to do, and for how long that was.
+    fn next(&mut self, hole: SeqRange) -> (Duration, Step) {
+        let began = self.now;
+        loop {
+            match self.step(hole) {
+                Step::Wait(until) => {
+                    assert!(until > self.now, "busy");
+                    self.now = until;
+                    if let Some(late) = self.repair.expire(self.now) {
+                        self.neighbours.answered(late);
+                    }
+                }
+                step => return (self.now.saturating_since(began), step),
+            }
+        }
+    }
+
+    fn ask(&mut self, hole: SeqRange) -> (Sender, SeqRange) {
+        match self.next(hole).1 {
+            Step::Ask(peer, seqs) => {
+                self.repair.asked(peer, seqs, self.now);
+                self.neighbours.asked(peer);
+                (peer, seqs)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Who was asked answers with these of the numbers.
+    fn answer(&mut self, upto: u64, came: Option<SeqRange>) {
+        let peer = self.repair.asking().expect("somebody was asked");
+        self.neighbours.answered(peer);
+        let asked = self.repair.handle_answer(peer).expect("it was asked");
+        let helped = came.is_some();
+        self.repair.judge(peer, asked, seq(upto), came, helped, self.now);
+    }
+}
+
+#[test]
+fn other_paths_have_40_to_80_ms_before_anybody_is_asked() {
+    let mut pauses = BTreeSet::new();
+    for seed in 0..50 {
+        let mut scene = Scene::new(&[1]);
+        scene.jitter = Jitter::new(seed);
+        scene.has(1, 1, 9);
+        let (pause, step) = scene.next(range(3, 5));
+        assert_eq!(step, Step::Ask(who(1), range(3, 5)));
+        assert!(pause >= PATHS_RACE && pause < 2 * PATHS_RACE, "{pause:?}");
+        pauses.insert(pause);
+    }
+    assert!(pauses.len() > 40, "not all at the same moment");
+}
+
+#[test]
+fn a_hole_that_moves_up_gets_a_pause_of_its_own_unless_it_is_being_filled_by_answers() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.now = scene.now + Duration::from_millis(30);
+    scene.step(range(3, 5));
+    scene.now = scene.now + Duration::from_millis(30);
+    // 3 came by gossip.
+    let (pause, _) = scene.next(range(4, 5));
+    assert!(pause >= PATHS_RACE);
+    scene.ask(range(4, 20));
+    scene.answer(20, Some(range(4, 9)));
+    assert_eq!(scene.step(range(10, 20)), Step::Ask(who(1), range(10, 20)));
+}
+
+#[test]
+fn a_hole_known_for_long_is_not_left_alone_once_more() {
+    let mut scene = Scene::new(&[1]);
+    scene.now = at(5_000);
+    scene.has(1, 1, 99);
+    let step = scene.step_known(range(3, 5), Some(at(4_000)));
+    assert_eq!(step, Step::Ask(who(1), range(3, 5)));
+}
+
+#[test]
+fn one_is_asked_at_a_time() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    scene.has(2, 1, 99);
+    scene.ask(range(3, 5));
+    let until = scene.now + REQUEST_TIMEOUT;
+    assert_eq!(scene.repair.asked_until(), Some(until));
+    assert_eq!(scene.step(range(3, 5)), Step::Wait(until));
+    // Also for another hole.
+    assert_eq!(scene.step(range(7, 7)), Step::Wait(until));
+    scene.answer(5, Some(range(3, 5)));
+    assert_eq!(scene.repair.asked_until(), None);
+}
+
+#[test]
+fn whoever_has_the_lowest_numbers_is_asked_for_what_it_has() {
+    let mut scene = Scene::new(&[1, 2, 3]);
+    scene.has(1, 5, 30);
+    scene.has(2, 1, 6);
+    scene.has(3, 20, 20);
+    assert_eq!(scene.ask(range(3, 40)), (who(2), range(3, 5)));
+    scene.answer(5, Some(range(3, 5)));
+    assert_eq!(scene.ask(range(6, 40)), (who(1), range(6, 29)));
+}
+
+#[test]
+fn equals_are_asked_by_chance() {
+    let mut asked = BTreeSet::new();
+    for seed in 0..30 {
+        let mut scene = Scene::new(&[1, 2, 3]);
+        scene.jitter = Jitter::new(seed);
+        (1..4).for_each(|n| scene.has(n, 1, 99));
+        asked.insert(scene.ask(range(3, 5)).0);
+    }
+    assert_eq!(asked.len(), 3);
+}
+
+#[test]
+fn whoever_has_enough_to_do_is_asked_last() {
+    for seed in 0..10 {
+        let mut scene = Scene::new(&[1, 2]);
+        scene.jitter = Jitter::new(seed);
+        scene.has(1, 1, 99);
+        scene.has(2, 1, 99);
+        while scene.neighbours.may_ask(who(1)) {
+            scene.neighbours.asked(who(1));
+        }
+        assert_eq!(scene.ask(range(3, 5)).0, who(2));
+    }
+}
+
+#[test]
+fn a_silent_neighbour_is_asked_again_later_and_later() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 5));
+    for failures in 1..10 {
+        let began = scene.now;
+        scene.ask(range(3, 5));
+        let pause = scene.now.saturating_since(began);
+        assert_eq!(pause, REQUEST_TIMEOUT + RETRY * 2u32.pow(failures.min(6)));
+    }
+}
+
+#[test]
+fn after_a_timeout_another_is_asked_at_once() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    scene.has(2, 1, 99);
+    let (first, _) = scene.ask(range(3, 5));
+    let began = scene.now;
+    let (second, _) = scene.ask(range(3, 5));
+    assert_ne!(first, second);
+    assert_eq!(scene.now.saturating_since(began), REQUEST_TIMEOUT);
+    // Which failed less is preferred from then on.
+    scene.answer(5, Some(range(3, 4)));
+    scene.now = scene.now + Duration::from_secs(60);
+    assert_eq!(scene.ask(range(5, 5)).0, second);
+}
+
+#[test]
+fn what_did_not_come_it_does_not_have() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 9));
+    // It has 6 and 7 only, and has not looked above 7.
+    scene.answer(7, Some(range(6, 7)));
+    assert_eq!(scene.next(range(3, 5)).1, Step::GiveUp(range(3, 5)));
+    assert_eq!(scene.ask(range(8, 9)), (who(1), range(8, 9)));
+}
+
+#[test]
+fn who_denies_the_lowest_is_asked_for_the_rest() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.listens(2);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 9));
+    scene.answer(5, None);
+    let began = scene.now;
+    assert_eq!(scene.ask(range(3, 9)), (who(1), range(6, 9)));
+    assert_eq!(scene.now.saturating_since(began), RETRY);
+    scene.answer(9, None);
+    // Now it lacks all, and 2 may still come to have it.
+    match scene.next(range(3, 9)) {
+        (_, Step::GiveUp(lost)) => assert_eq!(lost, range(3, 9)),
+        other => panic!("{other:?}"),
+    }
+    assert!(scene.now >= at(60_000));
+}
+
+#[test]
+fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 9));
+    let peer = who(1);
+    scene.neighbours.answered(peer);
+    let asked = scene.repair.handle_answer(peer).expect("it was asked");
+    let came = Some(range(3, 9));
+    scene.repair.judge(peer, asked, seq(9), came, false, scene.now);
+    let began = scene.now;
+    scene.ask(range(3, 9));
+    assert_eq!(scene.now.saturating_since(began), 2 * RETRY);
+}
+
+#[test]
+fn who_was_not_asked_has_no_answer() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    assert_eq!(scene.repair.handle_answer(who(1)), None);
+    scene.ask(range(3, 9));
+    assert_eq!(scene.repair.handle_answer(who(2)), None);
+    assert_eq!(scene.repair.asking(), Some(who(1)));
+    assert_eq!(scene.repair.handle_answer(who(1)), Some(range(3, 9)));
+    assert_eq!(scene.repair.handle_answer(who(1)), None);
+}
+
+#[test]
+fn when_who_was_asked_goes_the_next_is_asked() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    let (first, _) = scene.ask(range(3, 9));
+    scene.has(2, 1, 99);
+    assert!(!scene.repair.handle_gone(who(2)), "it was not being asked");
+    scene.has(2, 1, 99);
+    assert!(scene.repair.handle_gone(first));
+    assert_eq!(scene.step(range(3, 9)), Step::Ask(who(2), range(3, 9)));
+}
+
+#[test]
+fn what_its_sender_does_not_keep_is_given_up_after_the_short_time() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    // One that has not said anything does not count beside the sender.
+    scene.has(SENDER, 6, 9);
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 5))));
+}
+
+#[test]
+fn only_what_nobody_covers_is_given_up() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    scene.has(SENDER, 9, 12);
+    scene.has(1, 6, 8);
+    assert_eq!(scene.ask(range(3, 8)), (who(1), range(6, 7)));
+    scene.answer(7, Some(range(6, 7)));
+    // They wait above the hole then.
+    let (_, step) = scene.next(range(3, 5));
+    assert_eq!(step, Step::GiveUp(range(3, 5)));
+    assert_eq!(scene.now, at(2_000));
+}
+
+#[test]
+fn what_a_sender_has_not_posted_is_not_lost() {
+    let mut scene = Scene::new(&[SENDER]);
+    scene.has(SENDER, 5, 5);
+    let (waited, step) = scene.next(range(3, 9));
+    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 4))));
+    let (waited, _) = scene.next(range(5, 9));
+    assert_eq!(waited, LIMITS.retention);
+}
+
+#[test]
+fn without_the_sender_all_who_listen_must_have_gone_past() {
+    let mut scene = Scene::new(&[1, 2, 3]);
+    scene.has(1, 9, 12);
+    scene.has(2, 7, 10);
+    // One that has told and does not listen.
+    scene.neighbours.told(who(3), &channel(0));
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 5))));
+}
+
+#[test]
+fn only_as_far_as_all_have_gone_past_it_is_given_up_early() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 20, 20);
+    scene.has(2, 5, 5);
+    let (waited, step) = scene.next(range(3, 9));
+    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 4))));
+    let (waited, step) = scene.next(range(5, 9));
+    assert_eq!((waited, step), (LIMITS.retention, Step::GiveUp(range(5, 9))));
+}
+
+#[test]
+fn whoever_has_the_same_hole_keeps_the_hope() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 9, 12);
+    scene.has(2, 1, 3);
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!((waited, step), (LIMITS.retention, Step::GiveUp(range(3, 5))));
+}
+
+#[test]
+fn whoever_has_not_told_keeps_the_hope_until_it_does() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 9, 12);
+    for _ in 0..20 {
+        let Step::Wait(until) = scene.step(range(3, 5)) else {
+            panic!("2 may have it");
+        };
+        scene.now = until;
+    }
+    assert!(scene.now > at(5_000));
+    // It does not listen: looked at again within half a second.
+    scene.neighbours.told(who(2), &channel(0));
+    assert_eq!(scene.step(range(3, 5)), Step::GiveUp(range(3, 5)));
+}
+
+#[test]
+fn with_nobody_there_it_is_waited_as_long_as_history_is_kept() {
+    let mut scene = Scene::new(&[]);
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!((waited, step), (LIMITS.retention, Step::GiveUp(range(3, 5))));
+}
+
+#[test]
+fn somebody_who_comes_with_it_is_asked_soon() {
+    let mut scene = Scene::new(&[]);
+    for _ in 0..10 {
+        let Step::Wait(until) = scene.step(range(3, 5)) else {
+            panic!("nobody is there");
+        };
+        assert!(until <= scene.now + LOOK_AGAIN);
+        scene.now = until;
+    }
+    scene.neighbours.add(who(1));
+    scene.has(1, 1, 9);
+    assert_eq!(scene.step(range(3, 5)), Step::Ask(who(1), range(3, 5)));
+}
+
+#[test]
+fn who_opened_anew_is_told_anew_but_still_asked() {
+    let mut scene = Scene::new(&[1]);
+    assert!(!scene.repair.knows(who(1)));
+    scene.has(1, 1, 9);
+    assert!(scene.repair.knows(who(1)));
+    scene.repair.handle_opened(who(1));
+    assert!(!scene.repair.knows(who(1)));
+    assert_eq!(scene.ask(range(3, 5)).0, who(1));
+    scene.has(1, 1, 9);
+    assert!(scene.repair.knows(who(1)));
+}
+
+/// What may happen to a flow.
+#[derive(Debug, Clone)]
+enum Act {
+    Connect(usize),
+    Gone(usize),
+    Has(usize, u64, u64),
+    Told(usize),
+    Answer(u64, Option<(u64, u64)>, bool),
+    /// The hole moves up so far, and ends so much higher.
+    Move(u64, u64),
+    /// So often the time it waits for comes.
+    Wait(usize),
+    Pass(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let n = || 0..4_usize;
+    let number = || prop_oneof![8 => 1..40_u64, 1 => (1..3_u64).prop_map(|n| u64::MAX - n)];
+    let came = prop::option::of((number(), 0..9_u64));
+    prop_oneof![
+        2 => n().prop_map(Act::Connect),
+        1 => n().prop_map(Act::Gone),
+        4 => (n(), number(), number()).prop_map(|(n, a, b)| Act::Has(n, a.min(b), a.max(b))),
+        1 => n().prop_map(Act::Told),
+        4 => (number(), came, any::<bool>()).prop_map(|(upto, came, helped)| Act::Answer(upto, came, helped)),
+        2 => (0..4_u64, 0..9_u64).prop_map(|(up, longer)| Act::Move(up, longer)),
+        6 => (1..20_usize).prop_map(Act::Wait),
+        2 => (0..9_000_u64).prop_map(Act::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: it never waits for a time that has come, asks only who is there and has it for what is
+    /// missing, gives up only from below and not before its time, and in the end always does one of the two.
+    #[test]
+    fn each_step_makes_sense(acts in prop::collection::vec(act(), 1..80), seed in any::<u64>()) {
+        let mut scene = Scene::new(&[]);
+        scene.jitter = Jitter::new(seed);
+        let mut hole = range(3, 9);
+        let mut lowest_since = scene.now;
+        let mut steps = |scene: &mut Scene, hole: &mut SeqRange, times: usize| {
+            for _ in 0..times {
+                if let Some(late) = scene.repair.expire(scene.now) {
+                    scene.neighbours.answered(late);
+                }
+                match scene.step(*hole) {
+                    Step::Wait(until) => {
+                        assert!(until > scene.now, "busy");
+                        scene.now = until;
+                    }
+                    Step::Ask(peer, seqs) => {
+                        assert!(scene.neighbours.contains(peer));
+                        assert!(scene.repair.holds(peer));
+                        assert_eq!(seqs.overlap(*hole), Some(seqs));
+                        assert_eq!(scene.repair.asking(), None);
+                        if scene.neighbours.may_ask(peer) {
+                            scene.repair.asked(peer, seqs, scene.now);
+                            scene.neighbours.asked(peer);
+                        }
+                    }
+                    Step::GiveUp(lost) => {
+                        assert_eq!(lost.first(), hole.first());
+                        assert!(lost.last() <= hole.last());
+                        assert!(scene.now.saturating_since(lowest_since) >= LIMITS.hole_timeout);
+                        let first = lost.last().next();
+                        *hole = SeqRange::new(first, hole.last().max(first)).expect("in order");
+                        lowest_since = scene.now;
+                    }
+                }
+            }
+        };
+        for act in acts {
+            match act {
+                Act::Connect(n) => scene.neighbours.add(who(n)),
+                Act::Gone(n) => {
+                    scene.neighbours.remove(who(n));
+                    scene.repair.handle_gone(who(n));
+                }
+                Act::Has(n, oldest, next) if scene.neighbours.contains(who(n)) => scene.has(n, oldest, next),
+                Act::Told(n) => {
+                    scene.neighbours.told(who(n), &channel(0));
+                }
+                Act::Answer(upto, came, helped) => {
+                    if let Some(peer) = scene.repair.asking() {
+                        scene.neighbours.answered(peer);
+                        let asked = scene.repair.handle_answer(peer).expect("it was asked");
+                        let came = came.map(|(first, len)| range(first, first.saturating_add(len)));
+                        let came = came.and_then(|came| came.overlap(asked));
+                        scene.repair.judge(peer, asked, seq(upto), came, helped, scene.now);
+                    }
+                }
+                Act::Move(up, longer) => {
+                    let first = hole.first().get().saturating_add(up).min(u64::MAX - 2);
+                    let last = hole.last().get().saturating_add(longer).min(u64::MAX - 1);
+                    if up > 0 {
+                        scene.repair.whole();
+                    }
+                    hole = range(first, last.max(first));
+                }
+                Act::Wait(times) => steps(&mut scene, &mut hole, times),
+                Act::Pass(millis) => scene.now = scene.now + Duration::from_millis(millis),
+                Act::Has(..) => {}
+            }
+        }
+        // Left alone it comes to an end: every neighbour stays silent, and goes.
+        for n in 0..4 {
+            scene.neighbours.remove(who(n));
+            scene.repair.handle_gone(who(n));
+        }
+        let before = hole;
+        steps(&mut scene, &mut hole, 2 + 60 * 2 + 10);
+        prop_assert!(hole != before, "neither asked nor given up");
+    }
+}
