@@ -1,0 +1,82 @@
+//! The judge: reads what processes wrote down and says which guarantees were broken.
+//!
+//! It knows nothing of engines, frames or links, so it judges a simulated world and a real fleet alike.
+//!
+//! | | what has to hold |
+//! | --- | --- |
+//! | G1 validity | what is delivered was posted, to an open object, with these numbers and bytes |
+//! | G2 no duplicate | a number reaches an object once, and never the object that posted it |
+//! | G3 order | numbers of one sender on one channel go up |
+//! | G4 no silent gap | they go up by one, or a gap says exactly what is missing; the first is not above the first number posted since the object was opened, and not far below it |
+//! | G5 agreement | what anybody delivered who is there at the end, everybody delivered who was subscribed when it was posted and is there at the end; a gap instead is right only if nobody kept it any longer |
+//! | G6 bounded | memory stays inside the caps |
+//! | G8 liveness | all that a bounded time after it was posted, or after the faults stopped |
+//!
+//! Local objects of the poster's process count like any other, but for the posting object itself.
+
+mod agreement;
+mod books;
+mod judge;
+mod stream;
+mod violation;
+
+use std::time::Duration;
+
+use crate::log::Entry;
+
+pub use violation::{Guarantee, ObjectRef, TooWide, Verdict, Violation};
+
+/// What to hold a log against.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How long what was posted is kept: an older post may be a gap.
+    pub retention: Duration,
+    /// How far before the opening of an object something may have been posted that reaches it all the same. The
+    /// age of what is handed on does not count the time it travels, so it seems younger than it is.
+    pub early: Duration,
+    /// How long it may take until all agree; `None`: G8 is not judged.
+    pub bound: Option<Duration>,
+    /// How many bytes may wait in a process.
+    pub held_cap: Option<u64>,
+    /// How many bytes a process may keep.
+    pub history_cap: Option<u64>,
+    /// Whether the limit of bytes may take effect before that of time: then an object may begin later than the
+    /// history it asked for, a gap without a list of who keeps what is believed, and with one it is the node of the
+    /// sender that has to keep it, if that is there.
+    pub evicting: bool,
+}
+
+impl Default for Rules {
+    /// Those of a node with default settings.
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(600),
+            early: Duration::from_secs(5),
+            bound: None,
+            held_cap: None,
+            history_cap: None,
+            evicting: false,
+        }
+    }
+}
+
+/// Decides whether a log keeps what meshcast guarantees.
+#[derive(Debug, Clone, Default)]
+pub struct Checker {
+    rules: Rules,
+}
+
+impl Checker {
+    /// A checker that goes by these rules.
+    pub const fn new(rules: Rules) -> Self {
+        Self { rules }
+    }
+
+    /// Judges a log.
+    pub fn check(&self, log: &[Entry]) -> Verdict {
+        judge::judge(&self.rules, log)
+    }
+}
+
+#[cfg(test)]
+mod tests;

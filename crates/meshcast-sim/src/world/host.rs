@@ -1,0 +1,389 @@
+//! A machine and the process that runs on it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use meshcast_proto::{
+    ChannelName, Engine, Identity, Member, NodeName, Output, Region, Sender, Since as From, SyncMessage,
+    Time, Trust,
+};
+
+use super::World;
+use crate::{
+    at::At,
+    log::{Digest, Event, Name, Since, Span},
+    scenario::{Scenario, Step},
+};
+
+/// A machine.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) name: String,
+    /// How many processes there were.
+    pub(super) start: u32,
+    pub(super) process: Option<Process>,
+    /// It does nothing; what comes waits.
+    pub(super) paused: bool,
+    pub(super) backlog: Vec<Input>,
+    /// What is done to it when it goes on.
+    pub(super) deferred: Vec<Step>,
+    /// How far its wall clock is off.
+    pub(super) skew_ms: i64,
+    /// How probably it loses gossip, fault by fault.
+    pub(super) mute: Vec<f64>,
+    /// Its links, and which end of each it is.
+    pub(super) links: Vec<(usize, usize)>,
+}
+
+/// A process: one start of a node.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) name: Name,
+    pub(super) engine: Engine,
+    pub(super) member: Arc<Member>,
+    started: At,
+    /// What its clock showed when it started: another number for each.
+    clock: Time,
+    /// When it will be called.
+    pub(super) wake: At,
+    /// How often in a row it was called and wanted to be called again at once.
+    pub(super) idle_wakes: u32,
+    /// Its objects, by the place of their channel.
+    pub(super) objects: BTreeMap<usize, Vec<u64>>,
+    next_object: u64,
+    /// When gossip uses a channel that was opened.
+    pub(super) grafted: BTreeMap<usize, At>,
+    /// Which gossip messages it has seen, by their place.
+    pub(super) seen: Vec<u64>,
+}
+
+/// What comes to a process from outside.
+#[derive(Debug)]
+pub(super) enum Input {
+    Gossip {
+        link: usize,
+        end: usize,
+        message: usize,
+        again: bool,
+    },
+    Sync {
+        peer: Sender,
+        bytes: Bytes,
+    },
+    Up {
+        link: usize,
+        end: usize,
+        conn: u64,
+    },
+    Down {
+        link: usize,
+        end: usize,
+        peer: Sender,
+    },
+}
+
+impl Host {
+    pub(super) fn new(scenario: &Scenario, index: usize) -> Self {
+        Self {
+            name: scenario.node_name(index),
+            start: 0,
+            process: None,
+            paused: false,
+            backlog: Vec::new(),
+            deferred: Vec::new(),
+            skew_ms: 0,
+            mute: Vec::new(),
+            links: Vec::new(),
+        }
+    }
+
+    pub(super) fn sender(&self) -> Option<Sender> {
+        self.process.as_ref().map(|process| process.member.sender())
+    }
+
+    /// How probably a hop from or to here loses gossip.
+    pub(super) fn loss(&self) -> f64 {
+        self.mute.iter().copied().fold(0.0, f64::max)
+    }
+}
+
+impl Process {
+    /// The time by its own clock.
+    pub(super) fn time(&self, at: At) -> Time {
+        self.clock + at.since(self.started)
+    }
+
+    /// The time in the world that its clock shows as that.
+    pub(super) fn at(&self, time: Time) -> At {
+        // Rounded up, so that it is not called too early.
+        self.started + (time.saturating_since(self.clock) + Duration::from_nanos(999))
+    }
+
+    /// Whether a gossip message is new here.
+    pub(super) fn see(&mut self, message: usize) -> bool {
+        let (word, bit) = (message / 64, 1 << (message % 64));
+        if self.seen.len() <= word {
+            self.seen.resize(word + 1, 0);
+        }
+        let new = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
+        new
+    }
+
+    pub(super) fn is_open(&self, channel: usize) -> bool {
+        self.objects
+            .get(&channel)
+            .is_some_and(|objects| !objects.is_empty())
+    }
+}
+
+impl World<'_> {
+    /// Starts a process, unless one runs.
+    pub(super) fn start(&mut self, index: usize, since: Since) {
+        if self.hosts[index].process.is_some() {
+            return;
+        }
+        let mut entropy = [0; 64];
+        entropy.copy_from_slice(&self.rng.bytes(64));
+        let (host, region) = (&self.hosts[index], self.scenario.region(index));
+        let (Ok(name), Ok(region)) = (NodeName::new(&host.name), Region::new(region)) else {
+            self.defects.push(format!("{} is no name", host.name));
+            return;
+        };
+        let identity = Identity::from_mesh_key(&self.key, name, region, entropy, self.wall(index));
+        let Ok(member) = Trust::from(&self.key).verify(identity.chain().as_bytes()) else {
+            self.defects
+                .push(format!("{} is no member", self.hosts[index].name));
+            return;
+        };
+        let member = Arc::new(member);
+        let host = &mut self.hosts[index];
+        host.start += 1;
+        host.paused = false;
+        host.backlog.clear();
+        host.deferred.clear();
+        let name = Name::from(format!("{}.{}", host.name, host.start).as_str());
+        self.names.insert(member.sender(), name.clone());
+        let seed = self.rng.word();
+        host.process = Some(Process {
+            name: name.clone(),
+            engine: Engine::new(self.config.clone(), identity, Arc::clone(&member), seed),
+            member,
+            started: self.now,
+            clock: Time::from_start(Duration::from_micros(self.rng.below(1_000_000_000))),
+            wake: At::NEVER,
+            idle_wakes: 0,
+            objects: BTreeMap::new(),
+            next_object: 1,
+            grafted: BTreeMap::new(),
+            seen: Vec::new(),
+        });
+        self.note(name, Event::Start);
+        for channel in 0..self.channels.len() {
+            for _ in 0..self.scenario.load.objects {
+                self.open(index, channel, since);
+            }
+        }
+        self.dial_all(index);
+    }
+
+    /// Opens one more object.
+    pub(super) fn open(&mut self, index: usize, channel: usize, since: Since) {
+        let warmup = self.rng.below(self.scenario.network.warmup_ms * 1000 + 1);
+        let Some(process) = &mut self.hosts[index].process else {
+            return;
+        };
+        let object = process.next_object;
+        process.next_object += 1;
+        let objects = process.objects.entry(channel).or_default();
+        objects.push(object);
+        let first = objects.len() == 1;
+        let name = process.name.clone();
+        let (opened, logged) = (&self.channels[channel].name, &self.channels[channel].logged);
+        let event = Event::Open {
+            object,
+            channel: logged.clone(),
+            since,
+        };
+        if first {
+            process
+                .grafted
+                .insert(channel, self.now + Duration::from_micros(warmup));
+            let opened = opened.clone();
+            self.watch_process(index, |_| format!("opens {opened:?} {since:?}"));
+            self.note(name, event);
+            let mut refused = None;
+            self.with_engine(index, |engine, now, _| {
+                refused = engine.handle_open(&opened, from(since), now).err();
+            });
+            if let Some(error) = refused {
+                self.defects
+                    .push(format!("{}: opening failed: {error}", self.now));
+            }
+        } else {
+            // It hears what the first one hears.
+            self.note(name, event);
+        }
+    }
+
+    /// Closes all objects on a channel.
+    pub(super) fn close(&mut self, index: usize, channel: usize) {
+        let Some(process) = &mut self.hosts[index].process else {
+            return;
+        };
+        let Some(objects) = process.objects.remove(&channel) else {
+            return;
+        };
+        let name = process.name.clone();
+        for object in objects {
+            let channel = self.channels[channel].logged.clone();
+            self.note(name.clone(), Event::Close { object, channel });
+        }
+        let closed = self.channels[channel].name.clone();
+        self.watch_process(index, |_| format!("closes {closed:?}"));
+        self.with_engine(index, |engine, _, _| engine.handle_close(&closed));
+    }
+
+    /// Lets a process take in what came for it.
+    pub(super) fn take(&mut self, index: usize, input: Input) {
+        match input {
+            Input::Gossip {
+                link,
+                end,
+                message,
+                again,
+            } => self.hear(index, link, end, message, again),
+            Input::Sync { peer, bytes } => {
+                let message = match SyncMessage::decode(&bytes) {
+                    Ok(message) => message,
+                    Err(error) => {
+                        self.defects.push(format!("{}: sync message: {error}", self.now));
+                        return;
+                    }
+                };
+                self.watch_process(index, |name| format!("◀ {}: {message:?}", name(peer)));
+                let wall = self.wall(index);
+                self.with_engine(index, |engine, now, vouch| {
+                    engine.handle_sync(peer, message, now, |frame| vouch.member(frame, wall));
+                });
+            }
+            Input::Up { link, end, conn } => self.see_up(link, end, conn),
+            Input::Down { link, end, peer } => self.see_down(link, end, peer),
+        }
+    }
+
+    /// Does what an engine wants.
+    pub(super) fn put_out(&mut self, index: usize, output: Output) {
+        self.watch_process(index, |name| match &output {
+            Output::Sync(peer, message) => format!("▶ {}: {message:?}", name(*peer)),
+            other => format!("{other:?}"),
+        });
+        match output {
+            Output::Publish(frame) => self.publish(index, frame),
+            Output::Sync(peer, message) => self.send(index, peer, &message),
+            Output::Deliver(channel, delivery) => {
+                let Some((process, objects, channel)) = self.objects(index, &channel) else {
+                    return;
+                };
+                if objects.is_empty() {
+                    self.defects.push(format!(
+                        "{}: {process} delivers on {channel}, which is closed",
+                        self.now
+                    ));
+                }
+                let Some(sender) = self.names.get(&delivery.member.sender()).cloned() else {
+                    self.defects.push(format!("{}: a delivery of nobody", self.now));
+                    return;
+                };
+                for value in delivery.into_values() {
+                    let seqs = span(value.seqs);
+                    let hash = Digest::of(&value.payload);
+                    // Nothing comes back to the object that posted it.
+                    let own = self.load.posting.filter(|_| sender == process);
+                    for object in objects.iter().filter(|object| own != Some(**object)) {
+                        let event = Event::Delivery {
+                            object: *object,
+                            channel: channel.clone(),
+                            sender: sender.clone(),
+                            seqs,
+                            hash,
+                        };
+                        self.note(process.clone(), event);
+                    }
+                }
+            }
+            Output::Missed(name, gap) => {
+                let kept = self.kept(&name, gap.member.sender(), gap.missed);
+                let Some((process, objects, channel)) = self.objects(index, &name) else {
+                    return;
+                };
+                let Some(sender) = self.names.get(&gap.member.sender()).cloned() else {
+                    self.defects.push(format!("{}: a gap of nobody", self.now));
+                    return;
+                };
+                for object in objects {
+                    let event = Event::Gap {
+                        object,
+                        channel: channel.clone(),
+                        sender: sender.clone(),
+                        missed: span(gap.missed),
+                        kept: Some(kept.clone()),
+                    };
+                    self.note(process.clone(), event);
+                }
+            }
+        }
+    }
+
+    /// Counts what the engine of a process did, which is about to end.
+    pub(super) fn retire(&mut self, index: usize) {
+        if let Some(process) = &self.hosts[index].process {
+            let counters = process.engine.counters();
+            self.traffic.repaired += counters.frames_repaired;
+            self.traffic.requests += counters.requests;
+            self.traffic.refused += counters.answers_refused;
+        }
+    }
+
+    /// The process of a host, its objects on a channel, and the name of that in the log.
+    fn objects(&self, index: usize, channel: &ChannelName) -> Option<(Name, Vec<u64>, Name)> {
+        let process = self.hosts[index].process.as_ref()?;
+        let place = self.channels.iter().position(|known| known.name == *channel)?;
+        let objects = process.objects.get(&place).cloned().unwrap_or_default();
+        Some((process.name.clone(), objects, self.channels[place].logged.clone()))
+    }
+
+    /// Who keeps what of these numbers.
+    fn kept(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        seqs: meshcast_proto::SeqRange,
+    ) -> Vec<(Name, Span)> {
+        let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
+        let spans = processes.flat_map(|process| {
+            let frames = process.engine.history().frames(channel, sender, seqs);
+            frames.map(|kept| (process.name.clone(), span(kept.frame.seqs())))
+        });
+        let mut kept: Vec<(Name, Span)> = Vec::new();
+        for (name, span) in spans {
+            match kept.last_mut() {
+                Some((last, run)) if *last == name && run.last + 1 == span.first => run.last = span.last,
+                _ => kept.push((name, span)),
+            }
+        }
+        kept
+    }
+}
+
+pub(super) fn span(seqs: meshcast_proto::SeqRange) -> Span {
+    Span::new(seqs.first().get(), seqs.last().get())
+}
+
+const fn from(since: Since) -> From {
+    match since {
+        Since::Now => From::Now,
+        Since::For(micros) => From::Ago(Duration::from_micros(micros)),
+        Since::Last(count) => From::Last(count),
+    }
+}
