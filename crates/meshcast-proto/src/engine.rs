@@ -101,6 +101,8 @@ pub struct Engine {
     history_expires: Option<Time>,
     digest: Digest,
     outputs: VecDeque<Output>,
+    /// How often a neighbour told what it has of what was posted here.
+    acks: u64,
     counters: Counters,
 }
 
@@ -193,6 +195,7 @@ impl Engine {
             history_expires: None,
             digest: Digest::default(),
             outputs: VecDeque::new(),
+            acks: 0,
             counters: Counters::default(),
         }
     }
@@ -422,6 +425,27 @@ impl Engine {
             Some((sender, state))
         });
         own.into_iter().chain(others)
+    }
+
+    /// How many neighbours have said that they have a number posted here, of those that listen to the channel and
+    /// did so when it was posted. `None` once it is not kept any more: then a neighbour that goes past it may
+    /// have given it up.
+    pub fn acked(&self, channel: &ChannelName, seq: Seq) -> Option<usize> {
+        let own = self.channels.get(channel)?;
+        let kept = self
+            .history
+            .frames(channel, self.me.sender(), SeqRange::single(seq))
+            .next()?;
+        let has = |(peer, next): &(&Sender, &Seq)| {
+            let wanted = self.flows.neighbours.wanted(**peer, channel);
+            **next > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
+        };
+        Some(own.acked.iter().filter(has).count())
+    }
+
+    /// Changes whenever [`Self::acked`] may have got more.
+    pub const fn acks(&self) -> u64 {
+        self.acks
     }
 
     /// The counters so far.

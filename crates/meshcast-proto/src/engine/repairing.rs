@@ -43,6 +43,7 @@ impl Engine {
         for Holdings { channel, flows } in holdings {
             for holding in flows.iter().filter(|holding| holding.sender == self.me.sender()) {
                 if let Some(own) = self.channels.get_mut(channel) {
+                    self.acks += 1;
                     let acked = own.acked.entry(peer).or_insert(holding.next);
                     *acked = holding.next.max(*acked);
                 }

@@ -22,6 +22,8 @@ impl Driver {
                 self.handle_ready_events();
                 yield_now().await;
             }
+            // Also those who wait until somebody has it.
+            self.answer(&hub);
         }
         self.parts.registry.stop();
         let deadline = Instant::now() + HAND_OVER;
@@ -49,6 +51,7 @@ impl Driver {
     async fn handle_events_until(&mut self, deadline: Instant, done: impl Fn(&Self) -> bool) {
         while !done(self) && Instant::now() < deadline {
             self.handle_timeouts();
+            self.tell_acks();
             let due = self.poll_timeout();
             let due = self.parts.clock.instant(due).min(deadline);
             if let Ok(event) = timeout_at(due, self.parts.swarm.select_next_some()).await {
