@@ -28,6 +28,11 @@ impl Clock {
     }
 }
 
+/// A moment, for those who have no clock of a node at hand. Ask it how long ago it was.
+pub(crate) fn moment() -> Instant {
+    Instant::now()
+}
+
 /// The wall clock; the Unix epoch itself if the system's is before it.
 pub(crate) fn wall_time() -> WallTime {
     let since = SystemTime::now()

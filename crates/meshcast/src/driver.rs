@@ -221,7 +221,7 @@ impl Driver {
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
             return;
         }
-        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.first_since(), now) {
+        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.since(), now) {
             // The registry counts names as the engine does, so this does not happen.
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;

@@ -42,6 +42,15 @@ impl Engine {
 }
 
 impl Since {
+    /// The same, for somebody who wanted it so long ago. Of a count it stays as it is.
+    pub fn wanted(self, ago: Duration) -> Self {
+        match self {
+            Self::Now => Self::Ago(ago),
+            Self::Ago(before) => Self::Ago(before.saturating_add(ago)),
+            Self::Last(last) => Self::Last(last),
+        }
+    }
+
     /// Whichever goes back further. Of a time and a count neither does: then it is this one.
     pub fn or_before(self, other: Self) -> Self {
         match (self, other) {

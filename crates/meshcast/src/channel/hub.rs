@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use meshcast_proto::{ChannelName, Format, Member, Seq, SeqRange, Since};
@@ -17,6 +18,7 @@ use super::{
     ring::{Item, Pending, ReaderId, Ring, Wanted},
 };
 use crate::{
+    clock::moment,
     error::PostError,
     limits::Limits,
     registry::{Registry, Stats},
@@ -41,6 +43,8 @@ struct State {
     /// Open objects, each with the reader it was born with unless that was claimed.
     objects: BTreeMap<ObjectId, Option<ReaderId>>,
     next_object: ObjectId,
+    /// When the first of the objects was made that are open.
+    opened: Instant,
     /// Objects with handlers: who reads for them and who calls them.
     dispatch: BTreeMap<ObjectId, (ReaderId, Arc<dyn Dispatch>)>,
     /// Whether a task calls handlers, and how to make it look again.
@@ -69,6 +73,7 @@ impl Hub {
             ring: Ring::new(limits.unread_bytes),
             objects: BTreeMap::new(),
             next_object: ObjectId::default(),
+            opened: moment(),
             dispatch: BTreeMap::new(),
             dispatching: false,
             dispatcher: None,
@@ -98,6 +103,10 @@ impl Hub {
     /// [told](Self::has_to_ask) of the latter.
     pub(crate) fn open_object(&self, since: Since) -> ObjectId {
         let mut state = self.lock();
+        let made = moment();
+        if state.objects.is_empty() {
+            state.opened = made;
+        }
         let mut id = state.next_object;
         state.next_object = id.next();
         let reader = match since {
@@ -105,7 +114,7 @@ impl Hub {
             _ => {
                 id = id.late();
                 let reader = state.ring.add_late(id);
-                state.openings.push(Opening { reader, since });
+                state.openings.push(Opening { reader, since, made });
                 reader
             }
         };
@@ -113,11 +122,14 @@ impl Hub {
         id
     }
 
-    /// Since when the first of the objects wants to hear that the driver does not know yet.
-    pub(crate) fn first_since(&self) -> Since {
+    /// Since when the objects want to hear that the driver does not know yet: since they were made, not since it
+    /// finds the time to look.
+    pub(crate) fn since(&self) -> Since {
         let state = self.lock();
-        let since = state.openings.iter().map(|opening| opening.since);
-        since.reduce(Since::or_before).unwrap_or_default()
+        let since = state.openings.iter().map(Opening::since);
+        since.fold(Since::Now.wanted(state.opened.elapsed()), |earlier, since| {
+            since.or_before(earlier)
+        })
     }
 
     /// Closes an object: nothing more is delivered to it, what it posted still goes out.
@@ -491,7 +503,15 @@ pub(crate) struct Asked {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
     pub(crate) reader: ReaderId,
-    pub(crate) since: Since,
+    since: Since,
+    made: Instant,
+}
+
+impl Opening {
+    /// Since when it wants to hear.
+    pub(crate) fn since(&self) -> Since {
+        self.since.wanted(self.made.elapsed())
+    }
 }
 
 /// Something handlers are due to get.

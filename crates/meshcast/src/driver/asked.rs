@@ -55,8 +55,8 @@ impl Driver {
 
     /// Lets an object that came late begin: with what was delivered on its channel before this moment and is kept
     /// here, and with what is delivered from now on.
-    fn begin(&mut self, hub: &Hub, Opening { reader, since }: Opening) {
-        let now = self.parts.clock.now();
+    fn begin(&mut self, hub: &Hub, opening: Opening) {
+        let (reader, since, now) = (opening.reader, opening.since(), self.parts.clock.now());
         // As long as nobody was heard, neighbours are asked for earlier messages, which are delivered when they come.
         if let Err(error) = self.parts.engine.handle_open(hub.name(), since, now) {
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");

@@ -127,7 +127,11 @@ async fn a_node_that_comes_late_is_given_what_others_keep_and_goes_on() {
     // Perhaps before they are connected.
     let late = open_since(&b, Since::Last(3));
     let mut at_b = late.messages();
-    let first = within(at_b.recv()).await.expect("not the end").expect("no gap").seq();
+    let first = within(at_b.recv())
+        .await
+        .expect("not the end")
+        .expect("no gap")
+        .seq();
     assert!(first <= 3, "others grant a moment more");
     expect(&mut at_b, first + 1..=5).await;
     at_a.post_message(&6).expect("posted");
