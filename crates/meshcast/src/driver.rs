@@ -163,6 +163,10 @@ impl Driver {
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
                     Some(Command::Shutdown) | None => break,
+                    Some(Command::Abort) => {
+                        tracing::info!("stopped as it stood");
+                        return;
+                    }
                     Some(command) => self.handle_command(command),
                 },
                 () = registry.rung() => {}
@@ -456,7 +460,7 @@ impl Driver {
             Command::Inspect(answer) => drop(answer.send(self.snapshot())),
             Command::Ready(answer) => self.awaiting_ready.push(answer),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
-            Command::Shutdown => {}
+            Command::Shutdown | Command::Abort => {}
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }
