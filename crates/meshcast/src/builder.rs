@@ -31,6 +31,7 @@ pub struct NodeBuilder {
     membership: Option<Membership>,
     listen: Vec<Multiaddr>,
     seeds: Vec<Multiaddr>,
+    seeds_only: bool,
     limits: Limits,
     admin: AdminSocket,
     links: Option<Links>,
@@ -102,6 +103,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether members that others tell of are dialled too. They are by default.
+    ///
+    /// Without, the node has the connections to its seeds and those that others open to it: for a fleet whose
+    /// links are laid out by hand. Messages go through others then, so the links must hold together.
+    pub fn dial_members(mut self, dial: bool) -> Self {
+        self.seeds_only = !dial;
+        self
+    }
+
     /// What the node may use.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -165,6 +175,7 @@ impl NodeBuilder {
             trust,
             listen,
             seeds: self.seeds,
+            seeds_only: self.seeds_only,
             limits,
             admin,
             links,

@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) trust: Trust,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) seeds: Vec<Multiaddr>,
+    /// Whether members that others tell of are not dialled.
+    pub(crate) seeds_only: bool,
     pub(crate) limits: Limits,
     pub(crate) admin: AdminSocket,
     pub(crate) links: Option<Links>,
@@ -55,6 +57,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         trust,
         listen,
         seeds,
+        seeds_only,
         limits,
         admin,
         links,
@@ -92,7 +95,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
 
     let clock = Clock::start();
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
-    let dialer = Dialer::new(peer_id, seeds, seed, clock.now());
+    let mut dialer = Dialer::new(peer_id, seeds, seed, clock.now());
+    dialer.dial_members(!seeds_only);
     let registry = Arc::new(Registry::new(limits.clone(), runtime.clone()));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
