@@ -101,7 +101,7 @@ impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
 
     async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
         let mut event = self.swarm.select_next_some().await;
-        for _ in 0..BATCH {
+        for left in (0..BATCH).rev() {
             match event {
                 SwarmEvent::Behaviour(Event::Message { message, .. }) => tally.payload(&message.data),
                 SwarmEvent::Behaviour(Event::SlowPeer { failed_messages, .. }) => {
@@ -109,7 +109,11 @@ impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
                 }
                 _ => {}
             }
-            match self.swarm.select_next_some().now_or_never() {
+            // What is taken is counted, so the last of a batch takes none.
+            match (left > 0)
+                .then(|| self.swarm.select_next_some().now_or_never())
+                .flatten()
+            {
                 Some(further) => event = further,
                 None => break,
             }

@@ -83,14 +83,15 @@ impl Node for Iroh {
 
     async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
         let mut event = self.receiver.next().await;
-        for _ in 0..BATCH {
+        for left in (0..BATCH).rev() {
             match event.context("the topic has ended")?? {
                 Event::Received(message) => tally.payload(&message.content),
                 // It does not say how many.
                 Event::Lagged => tally.reported(1),
                 Event::NeighborUp(_) | Event::NeighborDown(_) => {}
             }
-            match self.receiver.next().now_or_never() {
+            // What is taken is counted, so the last of a batch takes none.
+            match (left > 0).then(|| self.receiver.next().now_or_never()).flatten() {
                 Some(further) => event = further,
                 None => break,
             }

@@ -151,7 +151,7 @@ async fn drain<T>(
     count: impl Fn(&mut Tally, &T),
 ) -> Result<()> {
     let mut next = inbox.next().await;
-    for _ in 0..BATCH {
+    for left in (0..BATCH).rev() {
         match next.context("the node has stopped")? {
             Ok(message) => count(tally, &message.data),
             Err(RecvError::Gap(gap)) => {
@@ -160,7 +160,8 @@ async fn drain<T>(
             }
             Err(error) => return Err(error.into()),
         }
-        match inbox.next().now_or_never() {
+        // What is taken is counted, so the last of a batch takes none.
+        match (left > 0).then(|| inbox.next().now_or_never()).flatten() {
             Some(further) => next = further,
             None => break,
         }

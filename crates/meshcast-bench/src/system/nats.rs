@@ -52,9 +52,10 @@ impl Node for Nats {
             return std::future::pending().await;
         };
         let mut message = subscriber.next().await;
-        for _ in 0..BATCH {
+        for left in (0..BATCH).rev() {
             tally.payload(&message.context("the broker is gone")?.payload);
-            match subscriber.next().now_or_never() {
+            // What is taken is counted, so the last of a batch takes none.
+            match (left > 0).then(|| subscriber.next().now_or_never()).flatten() {
                 Some(further) => message = further,
                 None => break,
             }

@@ -89,9 +89,10 @@ impl Node for Redis {
             return std::future::pending().await;
         };
         let mut message = stream.next().await;
-        for _ in 0..BATCH {
+        for left in (0..BATCH).rev() {
             tally.payload(message.context("the broker is gone")?.get_payload_bytes());
-            match stream.next().now_or_never() {
+            // What is taken is counted, so the last of a batch takes none.
+            match (left > 0).then(|| stream.next().now_or_never()).flatten() {
                 Some(further) => message = further,
                 None => break,
             }
