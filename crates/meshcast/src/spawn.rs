@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) admin: AdminSocket,
     /// Seeds the jitter of the dialer.
     pub(crate) seed: u64,
+    /// As in [`Behaviour::new`].
+    pub(crate) max_rpc_len: usize,
 }
 
 pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
@@ -56,6 +58,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         limits,
         admin,
         seed,
+        max_rpc_len,
     } = plan;
     let me = Arc::new(
         trust
@@ -71,7 +74,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
     let transport = transport::tcp(&gate).map_err(|error| network(&error))?;
-    let behaviour = Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
+    let behaviour = Behaviour::new(verifier.clone(), limits.max_peers, max_rpc_len);
+    let behaviour = behaviour.map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     let early = listen_on(&mut swarm, listen).await?;
