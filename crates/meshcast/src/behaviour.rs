@@ -37,7 +37,8 @@ pub(crate) struct Behaviour {
 pub(crate) type Gossip = gossipsub::Behaviour<SharedVerifier, MaxCountSubscriptionFilter<AllTopics>>;
 
 impl Behaviour {
-    pub(crate) fn new(verifier: SharedVerifier, max_peers: u32) -> Result<Self, String> {
+    /// `max_rpc_len` is [`MAX_RPC_LEN`] outside of tests.
+    pub(crate) fn new(verifier: SharedVerifier, max_peers: u32, max_rpc_len: usize) -> Result<Self, String> {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))
@@ -53,7 +54,7 @@ impl Behaviour {
             blocked: allow_block_list::Behaviour::default(),
             ping: ping::Behaviour::new(ping),
             link: Link::new(LinkConfig::default()),
-            gossip: Watched::new(gossip(verifier.clone())?, verifier),
+            gossip: Watched::new(gossip(verifier.clone(), max_rpc_len)?, verifier),
         })
     }
 
@@ -89,7 +90,7 @@ impl Behaviour {
 }
 
 /// gossipsub as a carrier of frames that prove themselves: unsigned, without a cache of its own.
-fn gossip(verifier: SharedVerifier) -> Result<Gossip, String> {
+fn gossip(verifier: SharedVerifier, max_rpc_len: usize) -> Result<Gossip, String> {
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .message_id_fn(|message| MessageId::from(FrameId::of(&message.data).as_bytes().to_vec()))
@@ -106,14 +107,14 @@ fn gossip(verifier: SharedVerifier) -> Result<Gossip, String> {
         .history_gossip(0)
         .duplicate_cache_time(Duration::from_secs(120))
         // It is compared with the whole read buffer, so it must be far over the longest frame.
-        .max_transmit_size(MAX_RPC_LEN)
+        .max_transmit_size(max_rpc_len)
         // The first message to a peer names all our topics; over this it would be dropped whole.
-        .max_control_message_size(MAX_RPC_LEN - 128 * 1024)
+        .max_control_message_size(max_rpc_len - max_rpc_len / 8)
         .max_ihave_messages_heartbeat(4096)
         .connection_handler_queue_len(QUEUE_FRAMES)
         .publish_queue_duration(Duration::from_secs(5))
         .forward_queue_duration(Duration::from_secs(5))
-        .idontwant_message_size_threshold(1024)
+        .idontwant_message_size_threshold(CALLED_OFF_LEN)
         .prune_backoff(PRUNE_BACKOFF)
         .unsubscribe_backoff(Duration::from_secs(1))
         .build()
@@ -190,10 +191,13 @@ const MAX_TOPICS: usize = 16_384;
 
 /// 16 frames. gossipsub compares it with its whole read buffer, which may hold part of the next message;
 /// the announcement of [`MAX_TOPICS`] topics (about 44 bytes each) has to fit as well.
-const MAX_RPC_LEN: usize = 1024 * 1024;
+pub(crate) const MAX_RPC_LEN: usize = 1024 * 1024;
 
 /// Frames queued for a peer that does not take them; then further ones are dropped and counted.
 const QUEUE_FRAMES: usize = 1024;
+
+/// From this length on a message may be called off: who has it tells its neighbours that it wants no more copies.
+pub(crate) const CALLED_OFF_LEN: usize = 1024;
 
 /// Connections that are being set up at the same time, in each direction.
 const MAX_PENDING: u32 = 64;

@@ -12,6 +12,7 @@ use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
 use crate::{
     Node,
     admin::AdminSocket,
+    behaviour::MAX_RPC_LEN,
     clock::wall_time,
     error::SpawnError,
     limits::Limits,
@@ -35,6 +36,8 @@ pub struct NodeBuilder {
     limits: Limits,
     admin: AdminSocket,
     links: Option<Links>,
+    /// `None` outside of tests.
+    max_rpc_len: Option<usize>,
 }
 
 /// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
@@ -130,6 +133,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Longer reads end the stream they come on, as the real limit would, only sooner.
+    #[cfg(test)]
+    pub(crate) fn max_rpc_len(mut self, bytes: usize) -> Self {
+        self.max_rpc_len = Some(bytes);
+        self
+    }
+
     /// Starts the node. It listens when this returns; [`Node::ready`] waits until it has company.
     ///
     /// Must be awaited inside a Tokio runtime, on which the node then runs. Not cancel-safe in the sense
@@ -180,6 +190,7 @@ impl NodeBuilder {
             admin,
             links,
             seed,
+            max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! peers into bounded queues, and what does not fit is counted and told.
 
 mod connections;
+mod mute;
 mod readiness;
 mod snapshot;
 mod stop;
@@ -21,7 +22,7 @@ use libp2p::{
     gossipsub::{self, IdentTopic, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Since, Time};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Since, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::JoinSet,
@@ -82,6 +83,8 @@ pub(crate) struct Driver {
     backlogs: HashMap<PeerId, Backlog>,
     /// What peers said before the link to them was open: there is no answering yet.
     early_messages: HashMap<PeerId, Backlog>,
+    /// Judges whose gossip does not arrive.
+    watchdog: Watchdog,
     /// Peers with an open link.
     linked: HashSet<PeerId>,
     pings: Vec<Ping>,
@@ -136,6 +139,7 @@ impl Driver {
             awaiting_ready: Vec::new(),
             backlogs: HashMap::new(),
             early_messages: HashMap::new(),
+            watchdog: Watchdog::default(),
             linked: HashSet::new(),
             pings: Vec::new(),
             next_ping: 0,
@@ -272,7 +276,7 @@ impl Driver {
         }
     }
 
-    fn handle_frame(&mut self, data: Vec<u8>) {
+    fn handle_frame(&mut self, from: PeerId, data: Vec<u8>) {
         // Gossip hands over only what the verifier accepted.
         let Ok(frame) = Frame::decode(data.into()) else {
             return;
@@ -285,7 +289,11 @@ impl Driver {
         self.parts
             .engine
             .handle_frame(frame, &member, self.parts.clock.now());
-        trace_heard(&heard, &before, &self.parts.engine.counters());
+        let after = self.parts.engine.counters();
+        trace_heard(&heard, &before, &after);
+        if after.frames_accepted > before.frames_accepted {
+            self.note_gossip(from, &heard);
+        }
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
@@ -372,7 +380,11 @@ impl Driver {
 
     fn handle_gossip(&mut self, event: gossipsub::Event) {
         match event {
-            gossipsub::Event::Message { message, .. } => self.handle_frame(message.data),
+            gossipsub::Event::Message {
+                propagation_source,
+                message,
+                ..
+            } => self.handle_frame(propagation_source, message.data),
             gossipsub::Event::SlowPeer {
                 peer_id,
                 failed_messages,

@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) links: Option<Links>,
     /// Seeds the jitter of the dialer.
     pub(crate) seed: u64,
+    /// As in [`Behaviour::new`].
+    pub(crate) max_rpc_len: usize,
 }
 
 pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
@@ -62,6 +64,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         admin,
         links,
         seed,
+        max_rpc_len,
     } = plan;
     let me = Arc::new(
         trust
@@ -87,7 +90,8 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         Some(here) => transport::shaped_tcp(&gate, here.clone()),
     };
     let transport = transport.map_err(|error| network(&error))?;
-    let behaviour = Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
+    let behaviour = Behaviour::new(verifier.clone(), limits.max_peers, max_rpc_len);
+    let behaviour = behaviour.map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     let early = listen_on(&mut swarm, listen).await?;

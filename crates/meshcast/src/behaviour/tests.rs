@@ -29,7 +29,7 @@ impl Carrier {
         let verifier = Verifier::new(trust.clone(), Duration::from_secs(600));
         let verifier = SharedVerifier::new(trust.mesh(), verifier);
         let topic = verifier.topic(&ChannelName::new("earth").expect("allowed"));
-        let mut behaviour = Behaviour::new(verifier, 16).expect("allowed");
+        let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
         behaviour.score_topic(topic.clone());
         behaviour.gossip.subscribe(&topic).expect("subscribes");
         Self {
