@@ -211,20 +211,21 @@ impl Engine {
         }
     }
 
-    /// Opens a channel: from now on its frames are taken in.
+    /// Opens a channel: from now on its frames are taken in. While nobody was heard on it, opening it once more
+    /// can only make it begin earlier; later it changes nothing, and [`Self::past`] says what there is.
     ///
     /// # Errors
     /// [`OpenError::TooManyChannels`]; nothing was changed.
     pub fn handle_open(&mut self, channel: &ChannelName, since: Since, now: Time) -> Result<(), OpenError> {
         self.debug_assert_drained();
-        let (from, last) = match since {
-            Since::Now => (now, 0),
-            Since::Ago(ago) => (now - ago, 0),
-            Since::Last(last) => (now, last),
-        };
+        let (from, last) = since.at(now);
         if let Some(known) = self.channels.get_mut(channel) {
+            let nothing_heard = self.flows.of(channel).next().is_none();
             if !known.open {
                 (known.open, known.since, known.last) = (true, from, last);
+                self.announce(channel, now);
+            } else if nothing_heard && (from < known.since || last > known.last) {
+                (known.since, known.last) = (from.min(known.since), last.max(known.last));
                 self.announce(channel, now);
             }
             return Ok(());
@@ -555,6 +556,7 @@ pub enum PostError {
 }
 
 mod pacing;
+mod past;
 mod repairing;
 
 #[cfg(test)]

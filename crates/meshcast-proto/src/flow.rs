@@ -164,6 +164,12 @@ impl Flow {
         before != way
     }
 
+    /// Everything below this number was given out; `None` while it is not known where the flow begins.
+    pub(crate) fn given_out(&self) -> Option<Seq> {
+        let next = self.window.next()?;
+        Some(self.assembler.begun().unwrap_or(next))
+    }
+
     /// How many bytes of frames and fragments wait for others.
     pub(crate) fn held_bytes(&self) -> usize {
         self.window.held_bytes() + self.assembler.held_bytes()

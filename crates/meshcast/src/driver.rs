@@ -3,6 +3,7 @@
 //! Inside its loop nothing awaits a consumer: what goes to channels goes into bounded rings, what goes to
 //! peers into bounded queues, and what does not fit is counted and told.
 
+mod asked;
 mod connections;
 mod mute;
 mod readiness;
@@ -198,11 +199,12 @@ impl Driver {
         }
     }
 
-    /// Opens and closes what handles opened and closed, and sends what they posted.
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted.
     fn follow_registry(&mut self) {
         for hub in self.parts.registry.take_changed() {
             self.follow_hub(hub);
         }
+        self.answer_hubs();
         for _ in 0..SECTIONS_A_TURN {
             let Some(hub) = self.parts.registry.take_ready() else {
                 break;
