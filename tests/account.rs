@@ -210,8 +210,8 @@ impl<'a> Account<'a> {
         streams.map(|heard| heard.gaps.len()).max().unwrap_or(0)
     }
 
-    /// When a process had heard each of these senders say something new since it opened its channel; `None` if it
-    /// never had.
+    /// When a process had heard each of these senders say something new since it opened its channel, but for
+    /// those that were killed later; `None` if it never had.
     pub fn in_touch(&self, process: &Name, senders: &BTreeSet<Name>) -> Option<At> {
         let object = self.objects.iter().find(|object| object.process == process)?;
         let first = |sender| {
@@ -220,7 +220,8 @@ impl<'a> Account<'a> {
             let from = posts.partition_point(|posted| *posted < object.opened);
             heard.at.get(from).copied().flatten()
         };
-        let times = senders.iter().filter(|sender| *sender != process).map(first);
+        let lasting = senders.iter().filter(|sender| !self.killed.contains(sender));
+        let times = lasting.filter(|sender| *sender != process).map(first);
         times.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
@@ -291,3 +292,6 @@ pub const GRACE: Duration = Duration::from_secs(5);
 
 /// More numbers than any run gives, so that a wrong one takes no memory.
 const MOST: usize = 100_000_000;
+
+#[cfg(test)]
+mod tests;

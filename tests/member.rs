@@ -64,6 +64,16 @@ pub struct Options {
     pub unread_bytes: Option<usize>,
 }
 
+impl Options {
+    /// One of the two logs.
+    fn log_named(&self, kind: &str) -> PathBuf {
+        let mut path = self.log.clone().into_os_string();
+        path.push(".");
+        path.push(kind);
+        path.into()
+    }
+}
+
 /// What a member can be told, one line each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -157,7 +167,7 @@ async fn live(options: &Options) -> Result<()> {
         .await?;
     let peer = node.peer_id().to_string();
     let process = Name::from(peer.as_str());
-    let journal = Journal::create(&options.log.with_extension("heard"), process.clone())?;
+    let journal = Journal::create(&options.log_named("heard"), process.clone())?;
     journal.write(now(), Event::Start)?;
     let (deaf, ears) = watch::channel(false);
     let listener = Listener::new(journal.clone(), ears);

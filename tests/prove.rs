@@ -9,8 +9,6 @@ mod report;
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::Result;
-
 pub use self::{
     bench::Bench,
     report::{HEADER, Report},
@@ -162,11 +160,8 @@ pub struct Timed {
 }
 
 impl Scenario {
-    /// Runs it, and hands a report to the bench. That the machine cannot do it is a report too.
-    ///
-    /// # Errors
-    /// If it cannot be carried out to its end.
-    pub fn run(&self, bench: &mut Bench) -> Result<()> {
+    /// Runs it, and hands a report to the bench. That it could not be carried out is a report too.
+    pub fn run(&self, bench: &mut Bench) {
         let done = match self {
             Self::Steady { minutes, rate } => loads::steady(bench, minutes_of(*minutes), *rate),
             Self::Burst { values, wait } => loads::burst(bench, *values, *wait),
@@ -199,17 +194,17 @@ impl Scenario {
             Self::SlowReader { seconds, rate } => {
                 readers::slow_reader(bench, Duration::from_secs(*seconds), *rate)
             }
-            Self::All { quick } => Self::all(*quick).iter().try_for_each(|one| one.run(bench)),
+            Self::All { quick } => {
+                Self::all(*quick).iter().for_each(|one| one.run(bench));
+                Ok(())
+            }
         };
-        match done {
-            Err(error) => match error.downcast::<Unavailable>() {
-                Ok(why) => {
-                    bench.add(Report::skipped(&format!("{self:?}"), &why.to_string()));
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
-            done => done,
+        if let Err(error) = done {
+            let name = format!("{self:?}");
+            bench.add(match error.downcast::<Unavailable>() {
+                Ok(why) => Report::skipped(&name, &why.to_string()),
+                Err(error) => Report::failed(&name, &error),
+            });
         }
     }
 

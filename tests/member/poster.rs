@@ -29,7 +29,7 @@ pub(super) struct Poster {
 
 impl Poster {
     pub(super) fn open(node: &Node, options: &Options, process: Name, listener: Listener) -> Result<Self> {
-        let log = Posts::create(&options.log.with_extension("posts"), process)?;
+        let log = Posts::create(&options.log_named("posts"), process)?;
         let (object, name) = (1, Name::from(options.channel.as_str()));
         let channel = node.channel::<Bytes>(&options.channel)?;
         let listening = listener.open(&channel, object, name.clone())?;

@@ -164,8 +164,10 @@ pub(super) fn first_message(bench: &mut Bench, trials: u64) -> Result<()> {
             times.at(0.99),
             times.at(1.0)
         ));
-        report.demand(times.len() as u64 == trials * newcomer as u64, || {
-            format!("{} first messages came, not {}", times.len(), trials * newcomer as u64)
+        let expected = trials * newcomer as u64;
+        let came = account.balance().delivered;
+        report.demand(came == expected, || {
+            format!("{came} first messages came, not {expected}")
         });
     })
 }

@@ -70,6 +70,14 @@ impl Report {
         }
     }
 
+    pub(super) fn failed(name: &str, error: &anyhow::Error) -> Self {
+        Self {
+            name: name.to_owned(),
+            broken: vec![format!("not carried out: {error:#}")],
+            ..Self::default()
+        }
+    }
+
     /// What it is of.
     pub fn name(&self) -> &str {
         &self.name
