@@ -167,17 +167,25 @@ pub(crate) struct Channels {
 
 /// Follow a channel
 ///
-/// Prints what is posted from the moment it says that it listens. A gap is printed where messages are missing.
+/// Prints what is posted from the moment it says that it listens, and with --last or --since first what was posted
+/// before and is still kept. A gap is printed where messages are missing.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast watch earth
-  meshcast watch earth --json | jq .data
+  meshcast watch earth --last 20
+  meshcast watch earth --since 30s --json | jq .data
   meshcast watch earth --count 1 --timeout 5s")]
 pub(crate) struct Watch {
     /// The channel
     pub(crate) channel: ChannelName,
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Begin with the last so many messages of each sender (a large one counts for several)
+    #[arg(long, value_name = "N", conflicts_with = "since")]
+    pub(crate) last: Option<u64>,
+    /// Begin with what was posted within this time, such as 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
     /// End after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,

@@ -23,7 +23,7 @@ use libp2p::{
     gossipsub::{self, IdentTopic, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Since, Time, Watchdog};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::JoinSet,
@@ -48,6 +48,7 @@ use crate::{
     transport::peer_id,
     verifier::SharedVerifier,
 };
+use asked::Receipts;
 use syncing::Backlog;
 
 /// What a driver is made of.
@@ -90,6 +91,7 @@ pub(crate) struct Driver {
     linked: HashSet<PeerId>,
     pings: Vec<Ping>,
     next_ping: u64,
+    receipts: Receipts,
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
     next_check: Time,
@@ -144,6 +146,7 @@ impl Driver {
             linked: HashSet::new(),
             pings: Vec::new(),
             next_ping: 0,
+            receipts: Receipts::default(),
             counters: Counters::default(),
             next_check: parts.clock.now(),
             warnings: Warnings::default(),
@@ -233,7 +236,7 @@ impl Driver {
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
             return;
         }
-        if let Err(error) = self.parts.engine.handle_open(hub.name(), Since::Now, now) {
+        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.first_since(), now) {
             // The registry counts names as the engine does, so this does not happen.
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;
@@ -270,6 +273,8 @@ impl Driver {
         {
             Ok(seqs) => {
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "section made");
+                hub.numbered(seqs);
+                self.receipts.touch();
                 let posters = Arc::new(section.posters(seqs));
                 self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
             }
@@ -427,6 +432,7 @@ impl Driver {
         }
         if self.next_check <= now {
             self.next_check = now + CHECK_INTERVAL;
+            self.receipts.touch();
             self.drop_vacant_channels(now);
             self.expire_pings(now);
         }

@@ -69,9 +69,15 @@ impl Registry {
             // Under the lock, so that the driver does not give the hub up in between.
             let first = hub.objects() == 0;
             let object = object(Arc::clone(&hub));
+            let asks = hub.has_to_ask();
+            if asks {
+                inner.asking.push_back(Arc::clone(&hub));
+            }
             if first {
                 inner.changed.push(hub);
-                drop(inner);
+            }
+            drop(inner);
+            if first || asks {
                 self.bell.notify_one();
             }
             return Ok(object);
@@ -86,6 +92,9 @@ impl Registry {
         }
         let hub = Arc::new(Hub::new(name.clone(), &self.limits, Arc::clone(self)));
         let object = object(Arc::clone(&hub));
+        if hub.has_to_ask() {
+            inner.asking.push_back(Arc::clone(&hub));
+        }
         inner.used.insert(name.clone());
         inner.hubs.insert(name, Arc::clone(&hub));
         inner.changed.push(hub);

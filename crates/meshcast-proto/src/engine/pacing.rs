@@ -17,6 +17,8 @@ pub(super) struct Pacing {
     due: Option<Time>,
     /// Neighbours that lag in any flow.
     lagging: BTreeSet<Sender>,
+    /// How often a neighbour told how far it is with what was posted here.
+    acks: u64,
 }
 
 /// What one channel of ours has on the way, and to whom.
@@ -50,6 +52,7 @@ impl Pacing {
             unsettled: BTreeSet::new(),
             due: None,
             lagging: BTreeSet::new(),
+            acks: 0,
         }
     }
 
@@ -86,11 +89,23 @@ impl Engine {
         outflow.gate == Gate::Open
     }
 
-    /// How many connected members have said that they have got this number of ours, and all before it.
-    pub fn acked(&self, channel: &ChannelName, seq: Seq) -> usize {
-        let listeners = self.channels.get(channel).map(|known| &known.outflow.listeners);
-        let listeners = listeners.into_iter().flat_map(BTreeMap::values);
-        listeners.filter(|listener| listener.next() > seq).count()
+    /// How many neighbours have said that they have a number posted here, of those that listen to the channel and
+    /// did so when it was posted. `None` once it is not kept any more: then a neighbour that goes past it may
+    /// have given it up.
+    pub fn acked(&self, channel: &ChannelName, seq: Seq) -> Option<usize> {
+        let own = self.channels.get(channel)?;
+        let seqs = SeqRange::single(seq);
+        let kept = self.history.frames(channel, self.me.sender(), seqs).next()?;
+        let has = |(peer, listener): &(&Sender, &Listener)| {
+            let wanted = self.flows.neighbours.wanted(**peer, channel);
+            listener.next() > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
+        };
+        Some(own.outflow.listeners.iter().filter(has).count())
+    }
+
+    /// Changes whenever [`Self::acked`] may have got more.
+    pub const fn acks(&self) -> u64 {
+        self.pacing.acks
     }
 
     /// Whether of each channel that somebody listens to, somebody has all that was posted here.
@@ -124,6 +139,7 @@ impl Engine {
         let Some(Channel { outflow, .. }) = self.channels.get_mut(name) else {
             return;
         };
+        self.pacing.acks += 1;
         let Outflow { listeners, marks, .. } = outflow;
         // Nobody takes back what it has.
         let told = |known: Seq| holding.next.max(known);

@@ -42,6 +42,16 @@ impl Engine {
 }
 
 impl Since {
+    /// Whichever goes back further. Of a time and a count neither does: then it is this one.
+    pub fn or_before(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Now, other) => other,
+            (Self::Ago(ago), Self::Ago(longer)) => Self::Ago(ago.max(longer)),
+            (Self::Last(last), Self::Last(more)) => Self::Last(last.max(more)),
+            (this, _) => this,
+        }
+    }
+
     /// From when on, and how many numbers of each sender at least.
     pub(super) fn at(self, now: Time) -> (Time, u64) {
         match self {

@@ -9,8 +9,8 @@ use crate::{
     message::{Gap, GapReason},
 };
 
-const A: ObjectId = ObjectId(0);
-const B: ObjectId = ObjectId(1);
+const A: ObjectId = ObjectId::nth(0);
+const B: ObjectId = ObjectId::nth(1);
 
 /// What a reader got: the numbers of values and of gaps, by sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn of_its_own_posts_an_object_misses_nothing() {
     let mut source = Source::new(1);
     let mut outbox = Outbox::new(usize::MAX);
     for poster in [A, B, A, B, A] {
-        outbox.push(poster, ObjectId(2), Format::Raw, b"x");
+        outbox.push(poster, ObjectId::nth(2), Format::Raw, b"x");
     }
     let (items, _) = source.post(&outbox.pop().expect("five records"), true);
     let mut ring = Ring::new(ENTRY_OVERHEAD);

@@ -124,7 +124,7 @@ async fn closing_drops_pending_deliveries_to_a_stream() {
     let node = alone().await;
     let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
     let mut at_b = b.messages();
-    (0..10).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..10).for_each(|n| drop(a.post_message(&n).expect("posted")));
     assert_eq!(next(&mut at_b).await, 0);
     b.close();
     assert!(
@@ -148,7 +148,7 @@ async fn closing_in_its_own_handler_drops_what_is_pending() {
         own.close();
     });
     let _c = c.on_message(move |message| tell(&sender, ("c", message.data)));
-    (0..3).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..3).for_each(|n| drop(a.post_message(&n).expect("posted")));
     for expected in [("b", 0), ("c", 0), ("c", 1), ("c", 2)] {
         assert_eq!(within(heard.recv()).await, Some(expected));
     }
@@ -206,7 +206,7 @@ async fn a_handler_is_removed_with_its_guard_also_by_itself_and_by_one_before_it
     let second = b.on_message(move |message| tell(&to, ("never", message.data)));
     guards.lock().expect("whole").extend([first, second]);
     let _third = b.on_message(move |message| tell(&sender, ("always", message.data)));
-    (1..3).for_each(|n| a.post_message(&n).expect("posted"));
+    (1..3).for_each(|n| drop(a.post_message(&n).expect("posted")));
     for expected in [("once", 1), ("always", 1), ("always", 2)] {
         assert_eq!(within(heard.recv()).await, Some(expected));
     }
@@ -216,7 +216,7 @@ async fn a_handler_is_removed_with_its_guard_also_by_itself_and_by_one_before_it
 async fn a_further_handler_takes_nothing_from_the_first() {
     let node = alone().await;
     let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
-    (0..10).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..10).for_each(|n| drop(a.post_message(&n).expect("posted")));
     flushed(&node).await;
     let (sender, mut heard) = mpsc::unbounded_channel();
     let _guards = (
@@ -283,7 +283,7 @@ async fn a_type_that_panics_when_decoded_does_not_silence_other_objects() {
         bomb.on_message(|_| {}),
         b.on_message(move |message| tell(&sender, message.data)),
     );
-    (0..2).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..2).for_each(|n| drop(a.post_message(&n).expect("posted")));
     assert_eq!(
         (within(heard.recv()).await, within(heard.recv()).await),
         (Some(0), Some(1))
@@ -354,7 +354,7 @@ async fn a_full_outbox_refuses_and_whoever_waits_gets_in_and_whoever_gives_up_po
     );
     let mut at_b = b.messages();
     let post = |n: u8| a.post_message(&vec![n; 400].into());
-    (0..2).for_each(|n| post(n).expect("room"));
+    (0..2).for_each(|n| drop(post(n).expect("room")));
     assert!(matches!(post(2), Err(PostError::Full { limit: 1000 })));
     let (given_up, waited) = (vec![8; 400].into(), vec![9; 400].into());
     assert!(a.post_message_wait(&given_up).now_or_never().is_none());
@@ -561,7 +561,7 @@ async fn streams_end_after_what_was_delivered_when_the_node_stops() {
     let node = alone().await;
     let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
     let at_b = b.messages();
-    (0..3).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..3).for_each(|n| drop(a.post_message(&n).expect("posted")));
     within(node.shutdown()).await;
     assert!(matches!(a.post_message(&9), Err(PostError::Closed)));
     let rest: Vec<_> = within(at_b.collect::<Vec<_>>()).await;
@@ -582,7 +582,7 @@ async fn posts_on_many_channels_at_the_same_time_all_leave_at_once() {
     let started = tokio::time::Instant::now();
     pairs
         .iter()
-        .for_each(|(channel, _)| channel.post_message(&1).expect("posted"));
+        .for_each(|(channel, _)| drop(channel.post_message(&1).expect("posted")));
     for (_, mut messages) in pairs {
         assert_eq!(next(&mut messages).await, 1);
     }

@@ -14,7 +14,7 @@ async fn messages_cross_with_who_posted_them_and_their_numbers() {
     let mut heard = at_b.messages();
     joined(&[&a, &b], "earth").await;
     // Equal payloads are two messages.
-    (0..2).for_each(|_| at_a.post_message(&"hello".to_owned()).expect("posted"));
+    (0..2).for_each(|_| drop(at_a.post_message(&"hello".to_owned()).expect("posted")));
     for seq in 1..=2 {
         let message = within(heard.recv())
             .await
@@ -42,7 +42,7 @@ async fn what_was_posted_before_close_reaches_others() {
     let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
     let mut heard = at_b.messages();
     joined(&[&a, &b], "earth").await;
-    (0..10).for_each(|n| at_a.post_message(&n).expect("posted"));
+    (0..10).for_each(|n| drop(at_a.post_message(&n).expect("posted")));
     at_a.close();
     for n in 0..10 {
         assert_eq!(next(&mut heard).await, n);
