@@ -6,6 +6,7 @@
 mod channels;
 mod cli;
 mod earth;
+mod faults;
 mod harness;
 mod restart;
 mod strangers;
