@@ -68,7 +68,7 @@ fn table(status: &Status, palette: Palette) -> String {
                 State::Down => "down",
             }
             .to_owned(),
-            node.peer_id.as_deref().map_or(UNKNOWN.to_owned(), short),
+            node.peer_id.as_deref().map_or_else(|| UNKNOWN.to_owned(), short),
         ]);
     }
     let mut shown = table.render(palette);
