@@ -12,6 +12,7 @@ use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
 use crate::{
     Node,
     admin::AdminSocket,
+    behaviour::MAX_RPC_LEN,
     clock::wall_time,
     error::SpawnError,
     limits::Limits,
@@ -31,9 +32,12 @@ pub struct NodeBuilder {
     membership: Option<Membership>,
     listen: Vec<Multiaddr>,
     seeds: Vec<Multiaddr>,
+    seeds_only: bool,
     limits: Limits,
     admin: AdminSocket,
     links: Option<Links>,
+    /// `None` outside of tests.
+    max_rpc_len: Option<usize>,
 }
 
 /// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
@@ -102,6 +106,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether members that others tell of are dialled too. They are by default.
+    ///
+    /// Without, the node has the connections to its seeds and those that others open to it: for a fleet whose
+    /// links are laid out by hand. Messages go through others then, so the links must hold together.
+    pub fn dial_members(mut self, dial: bool) -> Self {
+        self.seeds_only = !dial;
+        self
+    }
+
     /// What the node may use.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -117,6 +130,13 @@ impl NodeBuilder {
     /// Has the node live over made-up links, for trying and testing. Default: over what is there.
     pub fn links(mut self, links: &Links) -> Self {
         self.links = Some(links.clone());
+        self
+    }
+
+    /// Longer reads end the stream they come on, as the real limit would, only sooner.
+    #[cfg(test)]
+    pub(crate) fn max_rpc_len(mut self, bytes: usize) -> Self {
+        self.max_rpc_len = Some(bytes);
         self
     }
 
@@ -165,10 +185,12 @@ impl NodeBuilder {
             trust,
             listen,
             seeds: self.seeds,
+            seeds_only: self.seeds_only,
             limits,
             admin,
             links,
             seed,
+            max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         })
         .await
     }

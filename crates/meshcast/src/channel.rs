@@ -24,7 +24,11 @@ use crate::{
 };
 
 pub use self::{dispatch::Subscription, messages::Messages, payload::Payload};
-pub(crate) use self::{hub::Hub, outbox::Section, ring::Item};
+pub(crate) use self::{
+    hub::{Asked, Hub},
+    outbox::Section,
+    ring::{Item, ReaderId, Wanted},
+};
 
 /// One object on a channel: what it posts, every other object of that name hears, in this process and in
 /// every other; it never hears itself.
@@ -92,7 +96,7 @@ impl<T: Payload> BroadcastChannel<T> {
     ///
     /// The first stream (or handler) of an object begins with what arrived since the object was made; a
     /// further one begins now. For an object that nobody reads from, a quarter of
-    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is kept; what it lost is told first.
+    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is held, and the rest read out of what the node keeps.
     pub fn messages(&self) -> Messages<T> {
         Messages::new(Arc::clone(&self.object))
     }

@@ -91,6 +91,8 @@ mod peers;
 mod registry;
 mod spawn;
 mod strikes;
+#[cfg(test)]
+mod swarm_fixture;
 mod throttle;
 mod transport;
 mod verifier;

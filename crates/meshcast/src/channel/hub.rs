@@ -6,14 +6,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use meshcast_proto::{ChannelName, Format};
+use meshcast_proto::{ChannelName, Format, Seq};
 use tokio::sync::Notify;
 
 use super::{
     ObjectId,
     dispatch::Dispatch,
     outbox::{Outbox, Section},
-    ring::{Item, Pending, ReaderId, Ring},
+    ring::{Item, Pending, ReaderId, Ring, Wanted},
 };
 use crate::{
     error::PostError,
@@ -47,6 +47,8 @@ struct State {
     dispatcher: Option<Waker>,
     /// Whether the registry knows that there is something to send.
     queued: bool,
+    /// Whether the registry knows that something is asked of the driver.
+    asking: bool,
     /// The node is about to stop: nothing is posted any more.
     refusing: bool,
     /// The node has stopped: nothing is delivered any more.
@@ -64,6 +66,7 @@ impl Hub {
             dispatching: false,
             dispatcher: None,
             queued: false,
+            asking: false,
             refusing: false,
             ended: false,
         };
@@ -170,14 +173,11 @@ impl Hub {
         if state.ended {
             return;
         }
-        let (seqs, unread) = (item.seqs(), state.ring.unread());
+        let seqs = item.seqs();
         let wakers = state.ring.push(item);
-        let (waiting, lost) = (state.ring.bytes(), state.ring.unread() - unread);
+        let waiting = state.ring.bytes();
         drop(state);
         tracing::trace!(channel = ?self.name, %seqs, waiting, "delivered");
-        if lost > 0 {
-            tracing::debug!(channel = ?self.name, lost, "not read in time");
-        }
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -192,13 +192,30 @@ impl Hub {
     }
 
     /// The next item for a reader; `None` when its object is closed or the node has stopped.
-    pub(crate) fn poll_read(&self, reader: ReaderId, cx: &Context<'_>) -> Poll<Option<Item>> {
+    pub(crate) fn poll_read(self: &Arc<Self>, reader: ReaderId, cx: &Context<'_>) -> Poll<Option<Item>> {
         let mut state = self.lock();
-        match state.ring.read(reader) {
+        let poll = match state.ring.read(reader) {
             Some(item) => Poll::Ready(Some(item)),
             None if state.ended || !state.ring.wait(reader, cx.waker()) => Poll::Ready(None),
             None => Poll::Pending,
+        };
+        self.ask(state);
+        poll
+    }
+
+    /// What is asked of the driver since the last call. For the driver.
+    pub(crate) fn take_asked(&self) -> Asked {
+        let mut state = self.lock();
+        state.asking = false;
+        Asked {
+            wanted: state.ring.take_wanted(),
         }
+    }
+
+    /// Hands a reader what it asked for, up to this number. For the driver.
+    pub(crate) fn recall(&self, reader: ReaderId, items: Vec<Item>, upto: Seq) {
+        let waker = self.lock().ring.recall(reader, items, upto);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
@@ -237,44 +254,11 @@ impl Hub {
 
     /// The next item for handlers and the objects that are due to get it, oldest first; `None` when there
     /// are no handlers left.
-    pub(crate) fn poll_dispatch(&self, cx: &Context<'_>) -> Poll<Option<Due>> {
+    pub(crate) fn poll_dispatch(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Option<Due>> {
         let mut state = self.lock();
-        if state.dispatch.is_empty() {
-            state.dispatching = false;
-            return Poll::Ready(None);
-        }
-        let ended = state.ended;
-        let State { ring, dispatch, .. } = &mut *state;
-        let Some(lowest) = dispatch
-            .values()
-            .filter_map(|(reader, _)| ring.pending(*reader))
-            .min()
-        else {
-            if ended {
-                state.dispatching = false;
-                return Poll::Ready(None);
-            }
-            dispatch.values().for_each(|(reader, _)| {
-                ring.wait(*reader, cx.waker());
-            });
-            state.dispatcher = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        let mut due = Due {
-            item: None,
-            objects: Vec::new(),
-        };
-        for (object, (reader, handlers)) in &*dispatch {
-            if ring.pending(*reader) == Some(lowest) {
-                due.item = ring.read(*reader);
-                due.objects.push((*object, Arc::clone(handlers)));
-                // What one object lost is told to that one alone.
-                if lowest == Pending::Lost {
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Some(due))
+        let due = state.poll_dispatch(cx);
+        self.ask(state);
+        due
     }
 
     pub(crate) fn is_open(&self, object: ObjectId) -> bool {
@@ -316,10 +300,20 @@ impl Hub {
         let mut state = self.lock();
         state.refusing = true;
         state.ended = true;
+        state.ring.forsake();
         let wakers = state.ring.take_wakers();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         self.room.notify_waiters();
+    }
+
+    /// Lets go of the state, and tells the driver if it is asked something.
+    fn ask(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let tell = state.ring.is_asking() && !std::mem::replace(&mut state.asking, true);
+        drop(state);
+        if tell {
+            self.registry.ask(self);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -338,6 +332,44 @@ impl State {
             None => Some(self.ring.add_reader(object)),
         }
     }
+
+    fn poll_dispatch(&mut self, cx: &Context<'_>) -> Poll<Option<Due>> {
+        if self.dispatch.is_empty() {
+            self.dispatching = false;
+            return Poll::Ready(None);
+        }
+        let Self { ring, dispatch, .. } = self;
+        let Some(lowest) = dispatch
+            .values()
+            .filter_map(|(reader, _)| ring.pending(*reader))
+            .min()
+        else {
+            if self.ended {
+                self.dispatching = false;
+                return Poll::Ready(None);
+            }
+            dispatch.values().for_each(|(reader, _)| {
+                ring.wait(*reader, cx.waker());
+            });
+            self.dispatcher = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let mut due = Due {
+            item: None,
+            objects: Vec::new(),
+        };
+        for (object, (reader, handlers)) in &*dispatch {
+            if ring.pending(*reader) == Some(lowest) {
+                due.item = ring.read(*reader);
+                due.objects.push((*object, Arc::clone(handlers)));
+                // What one object is behind with is for that one alone.
+                if lowest == Pending::Behind {
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Some(due))
+    }
 }
 
 /// How full a hub is.
@@ -349,6 +381,13 @@ pub(crate) struct Load {
     pub(crate) unread_bytes: usize,
     /// Numbers not read in time, so far.
     pub(crate) unread: u64,
+}
+
+/// What readers ask of the driver.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Numbers that they are behind with.
+    pub(crate) wanted: Vec<(ReaderId, Wanted)>,
 }
 
 /// Something handlers are due to get.

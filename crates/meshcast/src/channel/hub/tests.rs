@@ -17,11 +17,11 @@ use crate::{
     limits::Limits,
 };
 
-async fn read(hub: &Hub, reader: ReaderId) -> Option<Item> {
+async fn read(hub: &Arc<Hub>, reader: ReaderId) -> Option<Item> {
     std::future::poll_fn(|cx| hub.poll_read(reader, cx)).await
 }
 
-async fn read_now(hub: &Hub, reader: ReaderId) -> Poll<Option<Item>> {
+async fn read_now(hub: &Arc<Hub>, reader: ReaderId) -> Poll<Option<Item>> {
     std::future::poll_fn(|cx| Poll::Ready(hub.poll_read(reader, cx))).await
 }
 

@@ -389,6 +389,7 @@ async fn whoever_waits_for_room_learns_that_the_channel_is_closed() {
 async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
     let limits = Limits {
         unread_bytes: 64 * 1024,
+        history_bytes: 128 * 1024,
         ..Limits::default()
     };
     let node = Mesh::new()
@@ -417,8 +418,103 @@ async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
             .expect("a message");
         assert_eq!((message.seq(), u64::from(message.data[0])), (n, n - 1));
     }
+    assert!(*gap.missed().end() < 100 - 8, "what is kept is no gap");
     let unread = node.inspect().await.expect("runs").counters.unread;
     assert_eq!(unread, *gap.missed().end());
+}
+
+/// A node with room for a few of [`filled`] in the rings of its channels.
+async fn with_short_rings() -> Node {
+    let limits = Limits {
+        unread_bytes: 64 * 1024,
+        ..Limits::default()
+    };
+    let builder = Mesh::new().builder("a").limits(limits);
+    builder.spawn().await.expect("starts")
+}
+
+/// Many of these overrun a short ring.
+fn filled(n: u8) -> crate::Bytes {
+    vec![n; 10_000].into()
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_keep_up_reads_everything_as_long_as_it_is_kept() {
+    let node = with_short_rings().await;
+    let [a, b, slow] = [(); 3].map(|()| open::<crate::Bytes>(&node, "earth"));
+    let mut at_slow = slow.messages();
+    for n in 0..60 {
+        let poster = if n % 3 == 0 { &a } else { &b };
+        within(poster.post_message_wait(&filled(n)))
+            .await
+            .expect("posted");
+        // What it posts itself is not among what it reads.
+        slow.post_message(&crate::Bytes::new()).expect("room");
+        if n % 20 == 0 {
+            flushed(&node).await;
+        }
+    }
+    let large: crate::Bytes = vec![60; 300_000].into();
+    within(a.post_message_wait(&large)).await.expect("posted");
+    a.post_message(&filled(61)).expect("posted");
+    flushed(&node).await;
+    for n in 0..60 {
+        assert_eq!(next(&mut at_slow).await, filled(n));
+    }
+    assert!(next(&mut at_slow).await == large, "in one piece");
+    assert_eq!(next(&mut at_slow).await, filled(61));
+    assert!(at_slow.recv().now_or_never().is_none());
+    let counters = node.inspect().await.expect("runs").counters;
+    assert!(counters.unread == 0 && counters.recalled > 40, "{counters:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_does_not_keep_up_is_called_with_everything_too_and_holds_up_no_stream() {
+    let node = with_short_rings().await;
+    let [a, slow, quick] = [(); 3].map(|()| open::<crate::Bytes>(&node, "earth"));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let (go, gate) = std::sync::mpsc::sync_channel::<()>(1);
+    let _guard = slow.on_message(move |message| {
+        if message.data[0] == 0 {
+            // Until it is let go, or the test is over.
+            let _ = gate.recv();
+        }
+        tell(&sender, message.data);
+    });
+    let mut at_quick = quick.messages();
+    for n in 0..60 {
+        within(a.post_message_wait(&filled(n))).await.expect("posted");
+        assert_eq!(next(&mut at_quick).await, filled(n));
+    }
+    go.send(()).expect("it waits");
+    for n in 0..60 {
+        assert_eq!(within(heard.recv()).await, Some(filled(n)));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_behind_when_the_node_stops_is_told_what_it_missed() {
+    let node = with_short_rings().await;
+    let (a, slow) = (
+        open::<crate::Bytes>(&node, "earth"),
+        open::<crate::Bytes>(&node, "earth"),
+    );
+    let at_slow = slow.messages();
+    for n in 0..60 {
+        within(a.post_message_wait(&filled(n))).await.expect("posted");
+    }
+    within(node.shutdown()).await;
+    let mut next = 1;
+    for item in within(at_slow.collect::<Vec<_>>()).await {
+        let seqs = match item {
+            Ok(message) => message.seqs(),
+            Err(RecvError::Gap(gap)) if gap.reason() == GapReason::Unread => gap.missed(),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(*seqs.start(), next);
+        next = seqs.end() + 1;
+    }
+    assert_eq!(next, 61);
 }
 
 #[tokio::test]
