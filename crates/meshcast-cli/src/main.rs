@@ -4,6 +4,7 @@ mod args;
 mod client;
 mod cmd;
 mod exit;
+mod faults;
 mod locate;
 mod logging;
 mod output;
@@ -53,6 +54,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         }
         match command {
             Command::Up(args) => cmd::up::run(args, output).await,
+            Command::Fault(args) => cmd::fault::run(args, output).await,
             Command::Node(args) => cmd::node::run(args, output).await,
             Command::Nodes(args) => cmd::nodes::run(args, output).await,
             Command::Peers(args) => cmd::peers::run(args, output).await,

@@ -17,11 +17,15 @@ use meshcast::{
     links::{Cut, Links, Place},
 };
 
-use self::journal::Journal;
-use self::member::{Member, State};
+use tokio::time::timeout;
+
 pub use self::{
     builder::ClusterBuilder,
     journal::{NotAgreed, PostFailed},
+};
+use self::{
+    journal::Journal,
+    member::{Member, State},
 };
 use crate::log::Entry;
 
@@ -142,6 +146,39 @@ impl Cluster {
     /// Describes a cluster. The seed decides what chance decides on its links.
     pub fn builder(seed: u64) -> ClusterBuilder {
         ClusterBuilder::new(seed)
+    }
+
+    /// Starts all nodes that are down.
+    ///
+    /// Cancel-safe: those that have started are part of the cluster.
+    ///
+    /// # Errors
+    /// [`ClusterError::Spawn`]; those before it run.
+    pub async fn start(&mut self) -> Result<(), ClusterError> {
+        for index in 0..self.members.len() {
+            if self.members[index].standing() == Standing::Down {
+                self.spawn(index).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all nodes that run are [ready](Node::ready), a minute at most. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ClusterError::NotReady`].
+    pub async fn ready(&self) -> Result<(), ClusterError> {
+        let ready = self.members.iter().filter_map(|member| {
+            let ready = member.node()?.ready();
+            Some(async move {
+                let ready = timeout(READY, ready).await;
+                match ready {
+                    Ok(Ok(())) => Ok(()),
+                    _ => Err(ClusterError::NotReady(member.name.clone())),
+                }
+            })
+        });
+        futures::future::try_join_all(ready).await.map(drop)
     }
 
     /// What is between the nodes, for whatever is not said here.
@@ -491,3 +528,6 @@ fn pairs<'a>(
 ) -> impl Iterator<Item = (&'a Place, &'a Place)> {
     a.iter().flat_map(move |a| b.clone().map(move |b| (a, b)))
 }
+
+/// For nodes on one machine to find each other over long links: seconds, also when it is busy.
+const READY: Duration = Duration::from_secs(60);

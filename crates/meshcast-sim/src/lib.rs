@@ -4,7 +4,7 @@
 //!
 //! Many real [engines](meshcast_proto::Engine) run in one thread over a network that is made up: it delays,
 //! loses, doubles and reorders, and is cut in all the ways of a [`Fault`]; processes crash, stand still and start
-//! again. A [`Scenario`] says what happens, a seed decides the rest, and [`run`] goes through minutes of it in a
+//! again. A [`Scenario`] says what happens, a seed decides the rest, and [`run`](fn@run) goes through minutes of it in a
 //! fraction of a second. Everything that is posted, delivered or told missing goes into a [log](Entry), and the
 //! [`Checker`] decides afterwards whether the log keeps the guarantees. It knows nothing of how the log came to
 //! be, so that it judges real nodes too.

@@ -6,7 +6,6 @@ use meshcast::{
     MeshKey, Multiaddr, NodeBuilder, NodeName, Region,
     links::{Links, Place, Shape},
 };
-use tokio::time::timeout;
 
 use super::{Cluster, ClusterError, journal::Journal, member::Member};
 use crate::{log::Name, rng::Rng, round_trips::round_trip};
@@ -15,7 +14,7 @@ use crate::{log::Name, rng::Rng, round_trips::round_trip};
 #[must_use = "a cluster starts when `start` is awaited"]
 pub struct ClusterBuilder {
     links: Links,
-    key: MeshKey,
+    key: Option<MeshKey>,
     nodes: Vec<(NodeName, Region)>,
     configure: Box<dyn Fn(NodeBuilder) -> NodeBuilder + Send + Sync>,
     channel: Option<Name>,
@@ -27,7 +26,7 @@ impl ClusterBuilder {
         entropy.copy_from_slice(&Rng::new(seed).bytes(48));
         Self {
             links: Links::new(seed),
-            key: MeshKey::from_entropy(entropy),
+            key: Some(MeshKey::from_entropy(entropy)),
             nodes: Vec::new(),
             configure: Box::new(|builder| builder),
             channel: None,
@@ -91,8 +90,14 @@ impl ClusterBuilder {
         &self.links
     }
 
-    /// Adds to the description of each node, at each of its starts. A key follows from the seed of the cluster, and is
-    /// for nothing but tests; whoever lets others in sets one here.
+    /// The key of the mesh. By default it follows from the seed, so that anybody can know it: good for a test, not for
+    /// nodes that strangers reach. With `None` nodes look for one where nodes do, if [`Self::configure`] sets none.
+    pub fn key(mut self, key: Option<MeshKey>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Adds to the description of each node, at each of its starts.
     pub fn configure(
         mut self,
         configure: impl Fn(NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
@@ -108,33 +113,38 @@ impl ClusterBuilder {
         self
     }
 
-    /// Starts all nodes and waits until they have found each other.
+    /// A cluster of which nothing runs yet: [`Cluster::start`].
     ///
     /// # Errors
-    /// [`ClusterError`]; the nodes that have started stop by themselves.
-    pub async fn start(self) -> Result<Cluster, ClusterError> {
+    /// [`ClusterError::Twice`].
+    pub fn build(self) -> Result<Cluster, ClusterError> {
         let mut names = BTreeSet::new();
         if let Some((twice, _)) = self.nodes.iter().find(|(name, _)| !names.insert(name)) {
             return Err(ClusterError::Twice(twice.clone()));
         }
         let (key, configure) = (self.key, self.configure);
         let members = self.nodes.into_iter();
-        let mut cluster = Cluster {
+        Ok(Cluster {
             links: self.links,
             members: members.map(|(name, region)| Member::new(name, region)).collect(),
-            configure: Box::new(move |builder| configure(builder.key(key.clone()))),
+            configure: Box::new(move |builder| {
+                configure(match &key {
+                    Some(key) => builder.key(key.clone()),
+                    None => builder,
+                })
+            }),
             journal: self.channel.map(Journal::new),
-        };
-        for index in 0..cluster.members.len() {
-            cluster.spawn(index).await?;
-        }
-        for member in &cluster.members {
-            let Some(node) = member.node() else { continue };
-            let ready = timeout(READY, node.ready()).await;
-            if !matches!(ready, Ok(Ok(()))) {
-                return Err(ClusterError::NotReady(member.name.clone()));
-            }
-        }
+        })
+    }
+
+    /// Starts all nodes and waits until they have found each other.
+    ///
+    /// # Errors
+    /// [`ClusterError`]; the nodes that have started stop by themselves.
+    pub async fn start(self) -> Result<Cluster, ClusterError> {
+        let mut cluster = self.build()?;
+        cluster.start().await?;
+        cluster.ready().await?;
         Ok(cluster)
     }
 }
@@ -151,6 +161,3 @@ impl fmt::Debug for ClusterBuilder {
 pub(super) fn loopback() -> Multiaddr {
     "/ip4/127.0.0.1/tcp/0".parse().expect("it is one")
 }
-
-/// For nodes on one machine to find each other over long links: seconds, also when it is busy.
-const READY: Duration = Duration::from_secs(60);
