@@ -252,3 +252,25 @@ fn a_new_key_opens_a_mesh() {
     assert_eq!(node.end(Duration::from_secs(5)).0.code(), Some(0));
     assert!(session.sockets().is_empty());
 }
+
+#[test]
+fn a_scenario_that_comes_out_otherwise_is_a_finding_with_the_way_to_see_it_again() {
+    let session = Session::new();
+    let text = "name = 'tiny'\nnodes = 2\nduration = 2\nsettle = 10\nbound = 10\n";
+    let file = |name: &str, text: &str| {
+        let path = session.0.path().join(name);
+        fs::write(&path, text).expect("writable");
+        path.to_str().expect("plain").to_owned()
+    };
+    let fine = file("fine.toml", text);
+    let report = session.json(&["sim", "run", &fine]);
+    assert_eq!(report["schema"], "sim_run/v1");
+    assert!(report["deliveries"].as_u64().is_some_and(|n| n > 0), "{report}");
+
+    let odd = file("odd.toml", &format!("{text}[expect]\ndeliveries = 1_000_000\n"));
+    let (status, stdout, stderr) = session.run(&["sim", "run", &odd, "--seed", "7", "--seeds", "2"]);
+    assert_eq!(status, 1, "{stdout}{stderr}");
+    assert!(stdout.contains("0 of 2 runs are clean"), "{stdout}");
+    assert!(stderr.contains(&format!("sim run {odd} --seed 7")), "{stderr}");
+    assert_eq!(session.run(&["sim", "run", "no such scenario"]).0, 2);
+}

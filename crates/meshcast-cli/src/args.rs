@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Ping(Ping),
     #[command(subcommand)]
     Key(Key),
+    #[command(subcommand)]
+    Sim(Sim),
     Completions(Completions),
 }
 
@@ -234,6 +236,52 @@ pub(crate) struct Ping {
 pub(crate) enum Key {
     /// Make a new one: whoever has it is a member
     New,
+}
+
+/// Run meshes in virtual time and judge what they did
+///
+/// Minutes of a fleet with faults go by in seconds, and the same scenario and seed give the same run again.
+#[derive(Debug, Subcommand)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim list
+  meshcast sim run all-faults --seeds 20
+  meshcast sim run mine.toml --seed 17 --log log.jsonl")]
+pub(crate) enum Sim {
+    List(SimList),
+    Run(SimRun),
+}
+
+/// List the scenarios that come with the command
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim list
+  meshcast sim list --json | jq -r '.scenarios[].name'")]
+pub(crate) struct SimList {}
+
+/// Run a scenario
+///
+/// Status 1 if a run breaks a guarantee or does not come out as the scenario expects; what repeats such a run is
+/// then printed.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim run partition-60
+  meshcast sim run mine.toml --seeds 200 --json | jq .p99_ms
+  meshcast sim run all-faults --seed 17 --watch fra0.1")]
+pub(crate) struct SimRun {
+    /// A scenario of `meshcast sim list`, or a file with one
+    pub(crate) scenario: String,
+    /// The seed, or the first of several
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds, one after the other; two runs go at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// Where to write what was posted, delivered and missed, as JSON lines
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    pub(crate) log: Option<PathBuf>,
+    /// A process, as fra0.1 is the first of the node fra0, to print all of that its engine is told and says
+    #[arg(long, value_name = "PROCESS", conflicts_with_all = ["seeds", "log"])]
+    pub(crate) watch: Option<String>,
 }
 
 /// Print what completes this command in a shell

@@ -8,5 +8,6 @@ pub(crate) mod nodes;
 pub(crate) mod peers;
 pub(crate) mod ping;
 pub(crate) mod post;
+pub(crate) mod sim;
 pub(crate) mod up;
 pub(crate) mod watch;

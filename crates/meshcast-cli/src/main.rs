@@ -7,6 +7,7 @@ mod exit;
 mod locate;
 mod logging;
 mod output;
+mod program;
 mod render;
 mod service;
 mod signals;
@@ -60,6 +61,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
             Command::Post(args) => cmd::post::run(args, output).await,
             Command::Ping(args) => cmd::ping::run(args, output).await,
             Command::Key(command) => cmd::key::run(command, output),
+            Command::Sim(command) => cmd::sim::run(command, output),
             Command::Completions(args) => cmd::completions::run(args, output),
         }
     })

@@ -92,6 +92,7 @@ mod jitter;
 mod key;
 mod name;
 mod neighbours;
+mod pace;
 mod record;
 mod repair;
 mod sync;

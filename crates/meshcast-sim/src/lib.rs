@@ -11,8 +11,8 @@
 //! happened. What is found once can therefore be looked at as often as one likes:
 //!
 //! ```text
-//! cargo run --release -p meshcast-sim --example run -- all-faults --seed 17 --log log.jsonl
-//! cargo run --release -p meshcast-sim --example run -- all-faults --seed 17 --watch fra0.1
+//! meshcast sim run all-faults --seed 17 --log log.jsonl
+//! meshcast sim run all-faults --seed 17 --watch fra0.1
 //! ```
 
 mod at;

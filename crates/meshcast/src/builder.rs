@@ -15,6 +15,7 @@ use crate::{
     clock::wall_time,
     error::SpawnError,
     limits::Limits,
+    links::Links,
     peers::is_loopback,
     spawn::{Plan, spawn},
 };
@@ -33,6 +34,7 @@ pub struct NodeBuilder {
     seeds_only: bool,
     limits: Limits,
     admin: AdminSocket,
+    links: Option<Links>,
 }
 
 /// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
@@ -122,6 +124,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Has the node live over made-up links, for trying and testing. Default: over what is there.
+    pub fn links(mut self, links: &Links) -> Self {
+        self.links = Some(links.clone());
+        self
+    }
+
     /// Starts the node. It listens when this returns; [`Node::ready`] waits until it has company.
     ///
     /// Must be awaited inside a Tokio runtime, on which the node then runs. Not cancel-safe in the sense
@@ -161,7 +169,7 @@ impl NodeBuilder {
             check_seed(address)?;
         }
         let seed = u64::from_le_bytes(entropy()?);
-        let (limits, admin) = (self.limits, self.admin);
+        let (limits, admin, links) = (self.limits, self.admin, self.links);
         spawn(Plan {
             identity,
             trust,
@@ -170,6 +178,7 @@ impl NodeBuilder {
             seeds_only: self.seeds_only,
             limits,
             admin,
+            links,
             seed,
         })
         .await

@@ -70,6 +70,8 @@ pub(crate) struct Driver {
     started: meshcast_proto::WallTime,
     peers: Peers,
     channels: HashMap<ChannelName, Channel>,
+    /// Hubs with something to send that wait until their channel is writable.
+    held_up: HashMap<ChannelName, Arc<Hub>>,
     /// Dials of seeds that are under way.
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
@@ -128,6 +130,7 @@ impl Driver {
             started: wall_time(),
             peers: Peers::new(me),
             channels: HashMap::new(),
+            held_up: HashMap::new(),
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
@@ -160,6 +163,10 @@ impl Driver {
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
                     Some(Command::Shutdown) | None => break,
+                    Some(Command::Abort) => {
+                        tracing::info!("stopped as it stood");
+                        return;
+                    }
                     Some(command) => self.handle_command(command),
                 },
                 () = registry.rung() => {}
@@ -196,6 +203,10 @@ impl Driver {
             let Some(hub) = self.parts.registry.take_ready() else {
                 break;
             };
+            if !self.parts.engine.may_post(hub.name()) {
+                self.held_up.insert(hub.name().clone(), hub);
+                continue;
+            }
             let (section, more) = hub.take_section();
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
@@ -285,6 +296,12 @@ impl Driver {
                 Output::Publish(frame) => self.publish(&frame),
                 Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
                 Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
+                Output::Writable(channel) => {
+                    if let Some(hub) = self.held_up.remove(&channel) {
+                        self.parts.registry.ready(&hub);
+                    }
+                }
+                Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
                 Output::Missed(channel, gap) => {
                     if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
                         tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
@@ -299,6 +316,12 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
+    fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
+        tracing::debug!(%peer, lags, "keeps up no longer, or again");
+        self.parts.swarm.behaviour_mut().set_pull_only(&peer, lags);
     }
 
     fn deliver(&self, channel: &ChannelName, item: Item) {
@@ -437,7 +460,7 @@ impl Driver {
             Command::Inspect(answer) => drop(answer.send(self.snapshot())),
             Command::Ready(answer) => self.awaiting_ready.push(answer),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
-            Command::Shutdown => {}
+            Command::Shutdown | Command::Abort => {}
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }

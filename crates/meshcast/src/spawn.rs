@@ -27,6 +27,7 @@ use crate::{
     event::EVENTS,
     gate::Gate,
     limits::Limits,
+    links::{Links, Who},
     node::Shared,
     registry::Registry,
     transport,
@@ -43,6 +44,7 @@ pub(crate) struct Plan {
     pub(crate) seeds_only: bool,
     pub(crate) limits: Limits,
     pub(crate) admin: AdminSocket,
+    pub(crate) links: Option<Links>,
     /// Seeds the jitter of the dialer.
     pub(crate) seed: u64,
 }
@@ -58,6 +60,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         seeds_only,
         limits,
         admin,
+        links,
         seed,
     } = plan;
     let me = Arc::new(
@@ -73,11 +76,22 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust.clone(), limits.history_age));
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
-    let transport = transport::tcp(&gate).map_err(|error| network(&error))?;
+    let here = links.map(|links| {
+        links.here(Who {
+            name: me.credential().name.clone(),
+            region: me.credential().region.clone(),
+        })
+    });
+    let transport = match &here {
+        None => transport::tcp(&gate),
+        Some(here) => transport::shaped_tcp(&gate, here.clone()),
+    };
+    let transport = transport.map_err(|error| network(&error))?;
     let behaviour = Behaviour::new(verifier.clone(), limits.max_peers).map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     let early = listen_on(&mut swarm, listen).await?;
+    let listening = here.map(|here| here.listens_on(swarm.listeners()));
 
     let clock = Clock::start();
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
@@ -124,7 +138,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
             tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
         });
         driver.run().await;
-        drop(stop);
+        drop((stop, listening));
         if let Some(serving) = serving {
             // An error means that it panicked: no longer serving either.
             _ = serving.await;

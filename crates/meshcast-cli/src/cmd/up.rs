@@ -3,9 +3,7 @@
 mod plan;
 
 use std::{
-    env,
-    ffi::OsString,
-    io,
+    env, io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -21,6 +19,7 @@ use crate::{
     args,
     exit::{Exit, Failure},
     output::Output,
+    program,
     render::{self, Palette, Table},
     service::{self, CHANNEL, Service},
     signals::Signals,
@@ -185,22 +184,10 @@ fn announce(report: &Report, output: &Output) -> Result<(), Failure> {
             "\nTry:\n  curl '{}/send?message=hello'\n  curl {}/messages\n  {} watch {CHANNEL}\n\nCtrl-C ends them.",
             first.url,
             last.url,
-            program(env::args_os().next())
+            program::name()
         ));
     }
     Ok(())
-}
-
-/// How to call this program again: as it was called, since it need not be where the shell looks.
-fn program(called: Option<OsString>) -> String {
-    let called = called.and_then(|called| called.into_string().ok());
-    match called.filter(|called| called.contains('/')) {
-        Some(path) if path.contains(|c: char| c.is_whitespace() || "'\"\\$&;()<>|*?`~#!".contains(c)) => {
-            format!("'{}'", path.replace('\'', "'\\''"))
-        }
-        Some(path) => path,
-        None => "meshcast".to_owned(),
-    }
 }
 
 fn table(report: &Report, palette: Palette) -> String {
@@ -222,14 +209,6 @@ const READY_TIME: Duration = Duration::from_secs(20);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn it_is_called_again_as_it_was_called() {
-        let program = |called: &str| program(Some(called.into()));
-        assert_eq!(program("meshcast"), "meshcast");
-        assert_eq!(program("target/release/meshcast"), "target/release/meshcast");
-        assert_eq!(program("/a b/it's/meshcast"), r"'/a b/it'\''s/meshcast'");
-    }
 
     #[test]
     fn the_table_names_url_and_id() {
