@@ -138,11 +138,13 @@ impl Registry {
         vacant
     }
 
-    /// Rings the bell if something was left to send: a bell that rang often is heard once.
-    pub(crate) fn ring_if_ready(&self) {
-        if !self.lock().ready.is_empty() {
+    /// Rings the bell if something was left to send: a bell that rang often is heard once. `true` if so.
+    pub(crate) fn ring_if_ready(&self) -> bool {
+        let more = !self.lock().ready.is_empty();
+        if more {
             self.bell.notify_one();
         }
+        more
     }
 
     /// Nothing is opened or posted any more. Returns the hubs, whose outboxes do not fill again.
