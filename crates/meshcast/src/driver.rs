@@ -26,7 +26,7 @@ use libp2p::{
 use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::sleep_until,
 };
 
@@ -162,9 +162,15 @@ impl Driver {
             self.handle_event(event);
         }
         loop {
-            self.follow_registry();
+            let more = self.follow_registry();
             self.handle_timeouts();
             self.check_ready();
+            if more {
+                // The tasks of connections that were woken to take what was published wait for this very
+                // thread, and no other takes them from it: without a turn of theirs the queues to all peers
+                // run over.
+                yield_now().await;
+            }
             let due = self.poll_timeout();
             let deadline = self.parts.clock.instant(due);
             // Not biased: posts, peers and time take turns, so that none starves another.
@@ -202,8 +208,9 @@ impl Driver {
         }
     }
 
-    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted.
-    fn follow_registry(&mut self) {
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted. `true` if
+    /// there is more.
+    fn follow_registry(&mut self) -> bool {
         for hub in self.parts.registry.take_changed() {
             self.follow_hub(hub);
         }
@@ -225,7 +232,7 @@ impl Driver {
                 self.post(&hub, section);
             }
         }
-        self.parts.registry.ring_if_ready();
+        self.parts.registry.ring_if_ready()
     }
 
     fn follow_hub(&mut self, hub: Arc<Hub>) {

@@ -10,6 +10,7 @@ use libp2p::{
 };
 use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, Verifier, write_record};
 
+mod burst;
 mod mute;
 
 use crate::{
