@@ -92,12 +92,14 @@ mod jitter;
 mod key;
 mod name;
 mod neighbours;
+mod pace;
 mod record;
 mod repair;
 mod sync;
 mod time;
 pub mod value;
 mod verify;
+mod watchdog;
 mod window;
 
 pub use admission::{Admission, AdmissionError, Reason};
@@ -109,7 +111,7 @@ pub use credential::{
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
 pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState, Since};
 pub use frame::{BuildError, Frame, FrameError, FrameId};
-pub use history::{History, HistoryLimits, Kept};
+pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use id::{Sender, Seq, SeqRange};
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
@@ -120,4 +122,5 @@ pub use record::{
 pub use sync::{Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
 pub use time::{Time, WallTime};
 pub use verify::{Verifier, VerifyError};
+pub use watchdog::{Sign, Watchdog};
 pub use window::{Insert, SETTLE, Window};

@@ -3,7 +3,9 @@
 //! Inside its loop nothing awaits a consumer: what goes to channels goes into bounded rings, what goes to
 //! peers into bounded queues, and what does not fit is counted and told.
 
+mod asked;
 mod connections;
+mod mute;
 mod readiness;
 mod snapshot;
 mod stop;
@@ -21,7 +23,7 @@ use libp2p::{
     gossipsub::{self, IdentTopic, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Since, Time};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::JoinSet,
@@ -46,6 +48,7 @@ use crate::{
     transport::peer_id,
     verifier::SharedVerifier,
 };
+use asked::Receipts;
 use syncing::Backlog;
 
 /// What a driver is made of.
@@ -70,6 +73,8 @@ pub(crate) struct Driver {
     started: meshcast_proto::WallTime,
     peers: Peers,
     channels: HashMap<ChannelName, Channel>,
+    /// Hubs with something to send that wait until their channel is writable.
+    held_up: HashMap<ChannelName, Arc<Hub>>,
     /// Dials of seeds that are under way.
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
@@ -80,10 +85,13 @@ pub(crate) struct Driver {
     backlogs: HashMap<PeerId, Backlog>,
     /// What peers said before the link to them was open: there is no answering yet.
     early_messages: HashMap<PeerId, Backlog>,
+    /// Judges whose gossip does not arrive.
+    watchdog: Watchdog,
     /// Peers with an open link.
     linked: HashSet<PeerId>,
     pings: Vec<Ping>,
     next_ping: u64,
+    receipts: Receipts,
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
     next_check: Time,
@@ -128,14 +136,17 @@ impl Driver {
             started: wall_time(),
             peers: Peers::new(me),
             channels: HashMap::new(),
+            held_up: HashMap::new(),
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
             backlogs: HashMap::new(),
             early_messages: HashMap::new(),
+            watchdog: Watchdog::default(),
             linked: HashSet::new(),
             pings: Vec::new(),
             next_ping: 0,
+            receipts: Receipts::default(),
             counters: Counters::default(),
             next_check: parts.clock.now(),
             warnings: Warnings::default(),
@@ -160,6 +171,10 @@ impl Driver {
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
                     Some(Command::Shutdown) | None => break,
+                    Some(Command::Abort) => {
+                        tracing::info!("stopped as it stood");
+                        return;
+                    }
                     Some(command) => self.handle_command(command),
                 },
                 () = registry.rung() => {}
@@ -187,15 +202,20 @@ impl Driver {
         }
     }
 
-    /// Opens and closes what handles opened and closed, and sends what they posted.
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted.
     fn follow_registry(&mut self) {
         for hub in self.parts.registry.take_changed() {
             self.follow_hub(hub);
         }
+        self.answer_hubs();
         for _ in 0..SECTIONS_A_TURN {
             let Some(hub) = self.parts.registry.take_ready() else {
                 break;
             };
+            if !self.parts.engine.may_post(hub.name()) {
+                self.held_up.insert(hub.name().clone(), hub);
+                continue;
+            }
             let (section, more) = hub.take_section();
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
@@ -216,7 +236,7 @@ impl Driver {
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
             return;
         }
-        if let Err(error) = self.parts.engine.handle_open(hub.name(), Since::Now, now) {
+        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.first_since(), now) {
             // The registry counts names as the engine does, so this does not happen.
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;
@@ -253,6 +273,8 @@ impl Driver {
         {
             Ok(seqs) => {
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "section made");
+                hub.numbered(seqs);
+                self.receipts.touch();
                 let posters = Arc::new(section.posters(seqs));
                 self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
             }
@@ -261,7 +283,7 @@ impl Driver {
         }
     }
 
-    fn handle_frame(&mut self, data: Vec<u8>) {
+    fn handle_frame(&mut self, from: PeerId, data: Vec<u8>) {
         // Gossip hands over only what the verifier accepted.
         let Ok(frame) = Frame::decode(data.into()) else {
             return;
@@ -274,7 +296,11 @@ impl Driver {
         self.parts
             .engine
             .handle_frame(frame, &member, self.parts.clock.now());
-        trace_heard(&heard, &before, &self.parts.engine.counters());
+        let after = self.parts.engine.counters();
+        trace_heard(&heard, &before, &after);
+        if after.frames_accepted > before.frames_accepted {
+            self.note_gossip(from, &heard);
+        }
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
@@ -285,6 +311,12 @@ impl Driver {
                 Output::Publish(frame) => self.publish(&frame),
                 Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
                 Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
+                Output::Writable(channel) => {
+                    if let Some(hub) = self.held_up.remove(&channel) {
+                        self.parts.registry.ready(&hub);
+                    }
+                }
+                Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
                 Output::Missed(channel, gap) => {
                     if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
                         tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
@@ -299,6 +331,12 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
+    fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
+        tracing::debug!(%peer, lags, "keeps up no longer, or again");
+        self.parts.swarm.behaviour_mut().set_pull_only(&peer, lags);
     }
 
     fn deliver(&self, channel: &ChannelName, item: Item) {
@@ -349,7 +387,11 @@ impl Driver {
 
     fn handle_gossip(&mut self, event: gossipsub::Event) {
         match event {
-            gossipsub::Event::Message { message, .. } => self.handle_frame(message.data),
+            gossipsub::Event::Message {
+                propagation_source,
+                message,
+                ..
+            } => self.handle_frame(propagation_source, message.data),
             gossipsub::Event::SlowPeer {
                 peer_id,
                 failed_messages,
@@ -390,6 +432,7 @@ impl Driver {
         }
         if self.next_check <= now {
             self.next_check = now + CHECK_INTERVAL;
+            self.receipts.touch();
             self.drop_vacant_channels(now);
             self.expire_pings(now);
         }
@@ -437,7 +480,7 @@ impl Driver {
             Command::Inspect(answer) => drop(answer.send(self.snapshot())),
             Command::Ready(answer) => self.awaiting_ready.push(answer),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
-            Command::Shutdown => {}
+            Command::Shutdown | Command::Abort => {}
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }

@@ -59,6 +59,8 @@ pub struct PeerInfo {
     pub connected_since: WallTime,
     /// How many channels of this node it has open too.
     pub shared_channels: usize,
+    /// How often its gossip was found not to arrive, and it was connected anew, without a steady minute since.
+    pub mute: u32,
 }
 
 /// Who opened a connection.
@@ -146,7 +148,10 @@ pub struct Counters {
     pub gaps: u64,
     /// Records those gaps name.
     pub missed: u64,
-    /// Records that some channel object did not read in time; each was reported to it as a gap.
+    /// Records handed to a channel object out of what is kept, since it had not read them in time or came later.
+    pub recalled: u64,
+    /// Records that some channel object did not read in time and that were not kept either; each was reported
+    /// to it as a gap.
     pub unread: u64,
     /// Values that did not decode as the type of their channel object.
     pub undecodable: u64,
@@ -156,6 +161,8 @@ pub struct Counters {
     pub refused: u64,
     /// Times gossip reported that frames to a peer were dropped from its queue.
     pub slow_peer: u64,
+    /// Times a peer was connected anew because its gossip did not arrive.
+    pub mute_links: u64,
     /// Connections closed because the peer did not answer pings.
     pub unresponsive: u64,
     /// Bytes of frames kept for others, now.
