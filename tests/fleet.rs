@@ -434,7 +434,8 @@ impl Fleet {
         Ok(process.peer().to_owned())
     }
 
-    /// The faults are over at `calm`. Ends all processes, and collects what was written until now.
+    /// The faults are over at `calm`. Notes how all processes are, ends them, and collects what was written until
+    /// now.
     ///
     /// # Errors
     /// If a process does not end, or a log cannot be read.
@@ -442,6 +443,16 @@ impl Fleet {
         let running = self.running();
         let names: Vec<Name> = running.iter().map(|node| self.process_name(*node)).collect();
         let end = now();
+        for node in &running {
+            if !self.nodes[*node].is_paused {
+                let state = self.state(*node)?;
+                let file = self
+                    .settings
+                    .directory
+                    .join(format!("{}.state", self.process_name(*node)));
+                fs::write(file, serde_json::to_vec_pretty(&state)?)?;
+            }
+        }
         let judge = Name::from("script");
         let mark = |t, event| Entry {
             t,

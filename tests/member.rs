@@ -143,11 +143,16 @@ pub struct State {
     pub counters: serde_json::Value,
 }
 
-/// Runs a member until it is told to stop by SIGTERM, or its stdin ends.
+/// Runs a member until it is told to stop by SIGTERM, or its stdin ends. `RUST_LOG` says what it writes to stderr.
 ///
 /// # Errors
 /// Whatever keeps it from going on.
 pub fn run(options: &Options) -> Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
