@@ -129,7 +129,7 @@ impl Fleet {
         Ok(took)
     }
 
-    /// Publishes and counts. `keep` keeps the way of each single message. `meanwhile` runs beside it.
+    /// Publishes and counts. `keep` keeps the way of each single message.
     pub(crate) async fn measure(&mut self, load: Load, keep: bool) -> Result<Measured> {
         self.measure_while(load, keep, async |_| Ok(())).await
     }
@@ -230,6 +230,9 @@ impl Fleet {
                 other => bail!("{other:?} to counting"),
             }
         }
+        for (node, one) in (1..).zip(&counted) {
+            tell_losses(node, one);
+        }
         let used = self.usage().await?.since(&before);
         Ok(Measured {
             published,
@@ -288,6 +291,21 @@ impl Measured {
             one.counts.received as f64 / (took.max(1) as f64 / 1e9)
         });
         rates.sum()
+    }
+}
+
+/// Says which messages did not come and what the system said of it, to look into it.
+fn tell_losses(node: usize, counted: &Counted) {
+    if !counted.holes.is_empty() {
+        let holes = counted
+            .holes
+            .iter()
+            .map(|(first, last)| format!("{first}–{last}"));
+        let holes: Vec<_> = holes.collect();
+        eprintln!("        node {node} lacks {} …", holes.join(", "));
+    }
+    for (reason, dropped) in &counted.drops {
+        eprintln!("        node {node} was told of {dropped} dropped: {reason}");
     }
 }
 

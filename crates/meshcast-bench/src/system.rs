@@ -12,8 +12,9 @@ mod tcp;
 #[cfg(feature = "zenoh")]
 mod zenoh;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{broker::BrokerKind, protocol::Spec, stamp::Stamp, tally::Tally, worker};
@@ -138,6 +139,20 @@ impl System {
         }
     }
 }
+
+/// Waits for an item of a stream, and takes it and what else is there. Cancel-safe.
+async fn drain<S: Stream + Unpin>(stream: &mut S, mut take: impl FnMut(S::Item) -> Result<()>) -> Result<()> {
+    take(stream.next().await.context(ENDED)?)?;
+    for _ in 1..BATCH {
+        match stream.next().now_or_never() {
+            Some(item) => take(item.context(ENDED)?)?,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+const ENDED: &str = "the system has stopped";
 
 /// The most messages counted before a node looks up again.
 const BATCH: usize = 1024;

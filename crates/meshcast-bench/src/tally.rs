@@ -1,5 +1,7 @@
 //! What a subscriber counts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,6 +23,7 @@ pub(crate) struct Tally {
     latency: Histogram,
     counts: Counts,
     ways: Vec<(u64, u64)>,
+    drops: BTreeMap<String, u64>,
     /// Whether anything at all came, of any run.
     heard: bool,
 }
@@ -34,8 +37,6 @@ pub(crate) struct Counts {
     pub(crate) duplicates: u64,
     /// Messages that came after a later one.
     pub(crate) reordered: u64,
-    /// Messages the system said it dropped here; they may have come by another way.
-    pub(crate) reported: u64,
     /// When the last one came, by [`clock::now`]; 0 if none.
     pub(crate) last_at: u64,
 }
@@ -47,6 +48,10 @@ pub(crate) struct Counted {
     pub(crate) latency: Sparse,
     /// Number and nanoseconds on the way of each message, if that was asked for.
     pub(crate) ways: Vec<(u64, u64)>,
+    /// Messages the system said it dropped here, by reason; they may have come by another way.
+    pub(crate) drops: BTreeMap<String, u64>,
+    /// The first few ranges of numbers that did not come, first and last.
+    pub(crate) holes: Vec<(u64, u64)>,
 }
 
 impl Tally {
@@ -73,7 +78,7 @@ impl Tally {
         if stamp.run != self.run || stamp.run == 0 {
             return;
         }
-        let (word, bit) = ((stamp.number / 64) as usize, 1 << (stamp.number % 64));
+        let (word, bit) = place(stamp.number);
         if word >= self.seen.len() {
             self.seen.resize(word + 1, 0);
         }
@@ -98,8 +103,8 @@ impl Tally {
     }
 
     /// The system says that it dropped this many.
-    pub(crate) fn reported(&mut self, messages: u64) {
-        self.counts.reported += messages;
+    pub(crate) fn dropped(&mut self, messages: u64, reason: impl Into<String>) {
+        *self.drops.entry(reason.into()).or_default() += messages;
     }
 
     /// Whether any message came, also of the warm-up.
@@ -112,15 +117,49 @@ impl Tally {
         self.counts.received
     }
 
-    /// For the process that compares.
-    pub(crate) fn counted(&self) -> Counted {
+    /// For the process that compares, which expects the numbers below `expected`.
+    pub(crate) fn counted(&self, expected: u64) -> Counted {
         Counted {
             counts: self.counts,
             latency: self.latency.sparse(),
             ways: self.ways.clone(),
+            drops: self.drops.clone(),
+            holes: self.holes(expected),
         }
     }
+
+    fn holes(&self, expected: u64) -> Vec<(u64, u64)> {
+        let mut holes: Vec<(u64, u64)> = Vec::new();
+        for number in (0..expected).filter(|&number| !self.has(number)) {
+            let full = holes.len() == MAX_HOLES;
+            match holes.last_mut() {
+                Some((_, last)) if *last + 1 == number => *last = number,
+                _ if full => break,
+                _ => holes.push((number, number)),
+            }
+        }
+        holes
+    }
+
+    fn has(&self, number: u64) -> bool {
+        let (word, bit) = place(number);
+        self.seen.get(word).is_some_and(|word| word & bit != 0)
+    }
 }
+
+impl Counted {
+    /// Messages the system said it dropped here, for whatever reason.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.drops.values().sum()
+    }
+}
+
+/// Where a number has its bit.
+const fn place(number: u64) -> (usize, u64) {
+    ((number / 64) as usize, 1 << (number % 64))
+}
+
+const MAX_HOLES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -133,12 +172,15 @@ mod tests {
         for number in [0, 2, 1, 1, 70, 2] {
             tally.stamp(stamp(3, number));
         }
-        let counted = tally.counted();
+        tally.dropped(2, "full");
+        let counted = tally.counted(72);
         assert_eq!(counted.counts.received, 4);
         assert_eq!(counted.counts.duplicates, 2);
         assert_eq!(counted.counts.reordered, 1);
         let numbers: Vec<_> = counted.ways.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [0, 2, 1, 70]);
+        assert_eq!(counted.holes, [(3, 69), (71, 71)]);
+        assert_eq!(counted.dropped(), 2);
     }
 
     #[test]

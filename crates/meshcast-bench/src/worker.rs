@@ -156,8 +156,9 @@ impl<N: Node> Worker<N> {
             finish.since = Instant::now();
         }
         if received >= finish.expected || finish.quiet_at() <= Instant::now() {
+            let counted = self.tally.counted(finish.expected);
             self.finish = None;
-            reply(&Reply::Counted(self.tally.counted()))?;
+            reply(&Reply::Counted(counted))?;
         }
         Ok(())
     }

@@ -167,7 +167,10 @@ fn accounts(measured: &Measured) -> Figures {
         (LOST, measured.lost() as f64),
         (DUPLICATES, sum(|counts| counts.duplicates)),
         (REORDERED, sum(|counts| counts.reordered)),
-        (REPORTED, sum(|counts| counts.reported)),
+        (
+            DROPS,
+            measured.counted.iter().map(|one| one.dropped()).sum::<u64>() as f64,
+        ),
         (OTHERS, measured.others),
     ]
 }
@@ -192,5 +195,5 @@ const REFUSED: Figure = Figure::shown("refused", "refused");
 const LOST: Figure = Figure::shown("lost", "lost");
 const DUPLICATES: Figure = Figure::shown("duplicates", "dup.");
 const REORDERED: Figure = Figure::shown("reordered", "reord.");
-const REPORTED: Figure = Figure::shown("reported", "drops told");
+const DROPS: Figure = Figure::shown("drops_told", "drops told");
 const OTHERS: Figure = Figure::shown("other_cores", "others' cores");

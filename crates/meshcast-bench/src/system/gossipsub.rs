@@ -16,7 +16,7 @@ use libp2p::{
 };
 use tokio::time::timeout;
 
-use super::{BATCH, CHANNEL, Node};
+use super::{CHANNEL, Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
@@ -100,25 +100,18 @@ impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
     }
 
     async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
-        let mut event = self.swarm.select_next_some().await;
-        for left in (0..BATCH).rev() {
+        drain(&mut self.swarm, |event| {
             match event {
                 SwarmEvent::Behaviour(Event::Message { message, .. }) => tally.payload(&message.data),
                 SwarmEvent::Behaviour(Event::SlowPeer { failed_messages, .. }) => {
-                    tally.reported((failed_messages.priority + failed_messages.non_priority) as u64);
+                    let dropped = failed_messages.priority + failed_messages.non_priority;
+                    tally.dropped(dropped as u64, "on the way to a slow peer");
                 }
                 _ => {}
             }
-            // What is taken is counted, so the last of a batch takes none.
-            match (left > 0)
-                .then(|| self.swarm.select_next_some().now_or_never())
-                .flatten()
-            {
-                Some(further) => event = further,
-                None => break,
-            }
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 
     fn refused(&self) -> u64 {

@@ -1,8 +1,7 @@
 //! iroh-gossip over QUIC on loopback, without relays and discovery.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _};
 use iroh::{
     Endpoint, EndpointAddr,
     address_lookup::memory::MemoryLookup,
@@ -14,7 +13,7 @@ use iroh_gossip::{
     api::{Event, GossipReceiver, GossipSender},
 };
 
-use super::{BATCH, Node};
+use super::{Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
@@ -82,20 +81,15 @@ impl Node for Iroh {
     }
 
     async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
-        let mut event = self.receiver.next().await;
-        for left in (0..BATCH).rev() {
-            match event.context("the topic has ended")?? {
+        drain(&mut self.receiver, |event| {
+            match event? {
                 Event::Received(message) => tally.payload(&message.content),
                 // It does not say how many.
-                Event::Lagged => tally.reported(1),
+                Event::Lagged => tally.dropped(1, "lagged, at least"),
                 Event::NeighborUp(_) | Event::NeighborDown(_) => {}
             }
-            // What is taken is counted, so the last of a batch takes none.
-            match (left > 0).then(|| self.receiver.next().now_or_never()).flatten() {
-                Some(further) => event = further,
-                None => break,
-            }
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use bytes::{Bytes, BytesMut};
-use futures::{FutureExt as _, Stream, StreamExt as _, stream::SelectAll};
+use futures::stream::SelectAll;
 use meshcast::{BroadcastChannel, Limits, MeshKey, Message, Messages, Multiaddr, RecvError};
 
-use super::{BATCH, CHANNEL, Node};
+use super::{CHANNEL, Node, drain};
 use crate::{
     clock,
     protocol::{Payload, Spec},
@@ -107,16 +107,24 @@ impl Node for Meshcast {
     }
 
     async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
-        let further = &mut self.further_inboxes;
-        if !further.is_empty() {
-            return drain(further, tally, |tally, data: &Bytes| tally.payload(data)).await;
+        if !self.further_inboxes.is_empty() {
+            return drain(&mut self.further_inboxes, |item| {
+                count(tally, item, |tally, data| tally.payload(&data))
+            })
+            .await;
         }
         match &mut self.channel {
             Channel::Bytes { inbox, .. } => {
-                drain(inbox, tally, |tally, data: &Bytes| tally.payload(data)).await
+                drain(inbox, |item| {
+                    count(tally, item, |tally, data| tally.payload(&data))
+                })
+                .await
             }
             Channel::Typed { inbox, .. } => {
-                drain(inbox, tally, |tally, data: &Typed| tally.stamp(data.into())).await
+                drain(inbox, |item| {
+                    count(tally, item, |tally, data| tally.stamp((&data).into()))
+                })
+                .await
             }
         }
     }
@@ -144,27 +152,18 @@ impl Node for Meshcast {
     }
 }
 
-/// Counts what is there, at least one.
-async fn drain<T>(
-    inbox: &mut (impl Stream<Item = Result<Message<T>, RecvError>> + Unpin),
+fn count<T>(
     tally: &mut Tally,
-    count: impl Fn(&mut Tally, &T),
+    item: Result<Message<T>, RecvError>,
+    data: impl FnOnce(&mut Tally, T),
 ) -> Result<()> {
-    let mut next = inbox.next().await;
-    for left in (0..BATCH).rev() {
-        match next.context("the node has stopped")? {
-            Ok(message) => count(tally, &message.data),
-            Err(RecvError::Gap(gap)) => {
-                let missed = gap.missed();
-                tally.reported(missed.end() - missed.start() + 1);
-            }
-            Err(error) => return Err(error.into()),
+    match item {
+        Ok(message) => data(tally, message.data),
+        Err(RecvError::Gap(gap)) => {
+            let missed = gap.missed();
+            tally.dropped(missed.end() - missed.start() + 1, gap.reason().to_string());
         }
-        // What is taken is counted, so the last of a batch takes none.
-        match (left > 0).then(|| inbox.next().now_or_never()).flatten() {
-            Some(further) => next = further,
-            None => break,
-        }
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }

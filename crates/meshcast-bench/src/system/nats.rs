@@ -3,9 +3,8 @@
 use anyhow::{Context as _, Result, bail};
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _};
 
-use super::{BATCH, CHANNEL, Node};
+use super::{CHANNEL, Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
@@ -51,15 +50,10 @@ impl Node for Nats {
         let Some(subscriber) = &mut self.subscriber else {
             return std::future::pending().await;
         };
-        let mut message = subscriber.next().await;
-        for left in (0..BATCH).rev() {
-            tally.payload(&message.context("the broker is gone")?.payload);
-            // What is taken is counted, so the last of a batch takes none.
-            match (left > 0).then(|| subscriber.next().now_or_never()).flatten() {
-                Some(further) => message = further,
-                None => break,
-            }
-        }
-        Ok(())
+        drain(subscriber, |message| {
+            tally.payload(&message.payload);
+            Ok(())
+        })
+        .await
     }
 }

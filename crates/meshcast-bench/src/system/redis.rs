@@ -1,13 +1,12 @@
 //! Redis pub/sub, through a broker.
 
 use anyhow::{Context as _, Result, bail};
-use futures::{FutureExt as _, StreamExt as _};
 use redis::{
     Client, Pipeline,
     aio::{MultiplexedConnection, PubSubStream},
 };
 
-use super::{BATCH, CHANNEL, Node};
+use super::{CHANNEL, Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
@@ -88,16 +87,11 @@ impl Node for Redis {
         let Role::Subscriber(stream) = &mut self.role else {
             return std::future::pending().await;
         };
-        let mut message = stream.next().await;
-        for left in (0..BATCH).rev() {
-            tally.payload(message.context("the broker is gone")?.get_payload_bytes());
-            // What is taken is counted, so the last of a batch takes none.
-            match (left > 0).then(|| stream.next().now_or_never()).flatten() {
-                Some(further) => message = further,
-                None => break,
-            }
-        }
-        Ok(())
+        drain(stream, |message| {
+            tally.payload(message.get_payload_bytes());
+            Ok(())
+        })
+        .await
     }
 }
 

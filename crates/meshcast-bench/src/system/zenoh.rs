@@ -9,7 +9,7 @@ use zenoh::{
     sample::Sample,
 };
 
-use super::{BATCH, CHANNEL, Node};
+use super::{CHANNEL, Node, drain};
 use crate::{
     process::free_port,
     protocol::{Payload, Spec},
@@ -85,15 +85,10 @@ impl Node for Zenoh {
         let Role::Subscriber(subscriber) = &self.role else {
             return std::future::pending().await;
         };
-        let failed = |error: zenoh::Error| anyhow!("zenoh: {error}");
-        let mut sample = subscriber.recv_async().await.map_err(failed)?;
-        for _ in 0..BATCH {
+        drain(&mut subscriber.stream(), |sample| {
             tally.payload(&sample.payload().to_bytes());
-            match subscriber.try_recv().map_err(failed)? {
-                Some(further) => sample = further,
-                None => break,
-            }
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 }
