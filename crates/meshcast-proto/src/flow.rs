@@ -31,6 +31,8 @@ pub(crate) struct Flow {
     pub(crate) upstream: Option<Sender>,
     /// How many links away the sender is.
     pub(crate) hops: u8,
+    /// Where it was when readers in this process fell behind: the sender is not told of more.
+    pub(crate) held: Option<Seq>,
     assembler: Assembler,
     /// The last number of the value that is being put together, and since when it is the last.
     unfinished: Option<(Seq, Time)>,
@@ -65,6 +67,7 @@ impl Flow {
             marks: Marks::default(),
             upstream: None,
             hops: Holding::FAR,
+            held: None,
             assembler: Assembler::default(),
             unfinished: None,
             unsaid: None,
@@ -147,7 +150,7 @@ impl Flow {
             .listeners()
             .filter(|(peer, _)| neighbours.listens(*peer, channel));
         let gates = listening.filter_map(|(_, listener)| listener.gate());
-        Some(gates.fold(self.window.next()?, Seq::min))
+        Some(gates.chain(self.held).fold(self.window.next()?, Seq::min))
     }
 
     /// Looks again which way the sender is. Returns whether that has changed.

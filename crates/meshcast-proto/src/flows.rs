@@ -270,6 +270,26 @@ impl Flows {
         out.eased.extend(gated);
     }
 
+    /// Readers in this process fell behind with a channel.
+    pub(crate) fn hold(&mut self, channel: &ChannelName) {
+        for key in keys_of(&self.flows, channel) {
+            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key) {
+                flow.held = flow.window.next();
+            }
+        }
+    }
+
+    /// They caught up, or are waited for no longer.
+    pub(crate) fn release(&mut self, channel: &ChannelName, out: &mut Effects) {
+        for key in keys_of(&self.flows, channel) {
+            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key)
+                && flow.held.take().is_some()
+            {
+                out.eased.insert(key);
+            }
+        }
+    }
+
     /// Looks again who keeps up with a flow. Returns whether anybody who listens is behind.
     pub(crate) fn judge_listeners(
         &mut self,

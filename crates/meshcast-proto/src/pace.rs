@@ -215,6 +215,10 @@ impl InFlight {
 /// the way and a lost frame that is fetched again; below what people who wait would call a failure.
 pub(crate) const LAG: Duration = Duration::from_secs(2);
 
+/// How long readers in this process hold up those who post. Below [`LAG`], so that their node does not count as a
+/// laggard for it; enough for whatever else wants the processor.
+pub(crate) const READERS_LAG: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether somebody lags, and how far apart the marks are by which that is told.
 pub(crate) const SPACING: Duration = Duration::from_millis(250);
 

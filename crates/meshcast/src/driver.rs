@@ -75,6 +75,8 @@ pub(crate) struct Driver {
     channels: HashMap<ChannelName, Channel>,
     /// Hubs with something to send that wait until their channel is writable.
     held_up: HashMap<ChannelName, Arc<Hub>>,
+    /// Channels whose readers fell behind since the engine was told.
+    crowded: Vec<ChannelName>,
     /// Dials of seeds that are under way.
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
@@ -137,6 +139,7 @@ impl Driver {
             peers: Peers::new(me),
             channels: HashMap::new(),
             held_up: HashMap::new(),
+            crowded: Vec::new(),
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
@@ -346,9 +349,11 @@ impl Driver {
         self.parts.swarm.behaviour_mut().set_pull_only(&peer, lags);
     }
 
-    fn deliver(&self, channel: &ChannelName, item: Item) {
-        if let Some(channel) = self.channels.get(channel) {
-            channel.hub.deliver(item);
+    fn deliver(&mut self, name: &ChannelName, item: Item) {
+        if let Some(channel) = self.channels.get(name)
+            && channel.hub.deliver(item)
+        {
+            self.crowded.push(name.clone());
         }
     }
 

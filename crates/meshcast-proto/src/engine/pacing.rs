@@ -1,7 +1,7 @@
 //! The part of the engine that paces posts: nobody is sent more than those who keep up can take.
 
 use super::*;
-use crate::pace::{InFlight, Listener, Load, Marks, SPACING, Window};
+use crate::pace::{InFlight, Listener, Load, Marks, READERS_LAG, SPACING, Window};
 
 /// What is on the way of all channels together, and who waits for it to arrive.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Pacing {
     due: Option<Time>,
     /// Neighbours that lag in any flow.
     lagging: BTreeSet<Sender>,
+    /// Channels whose readers in this process are behind, and since when.
+    crowded: BTreeMap<ChannelName, Time>,
     /// How often a neighbour told how far it is with what was posted here.
     acks: u64,
 }
@@ -52,6 +54,7 @@ impl Pacing {
             unsettled: BTreeSet::new(),
             due: None,
             lagging: BTreeSet::new(),
+            crowded: BTreeMap::new(),
             acks: 0,
         }
     }
@@ -124,6 +127,26 @@ impl Engine {
         })
     }
 
+    /// Readers in this process are behind with a channel (`true`), or have caught up. Those who post to it are held up
+    /// meanwhile, for a second at most: they are told that this node is where it was. Who reads more slowly than that is
+    /// waited for by nobody.
+    pub fn handle_readers_behind(&mut self, channel: &ChannelName, behind: bool, now: Time) {
+        self.debug_assert_drained();
+        if behind && !self.pacing.crowded.contains_key(channel) {
+            self.pacing.crowded.insert(channel.clone(), now);
+            self.pacing.due.get_or_insert(now + SPACING);
+            self.flows.hold(channel);
+        } else if !behind && self.pacing.crowded.remove(channel).is_some() {
+            self.release(channel, now);
+        }
+    }
+
+    fn release(&mut self, channel: &ChannelName, now: Time) {
+        let mut effects = Effects::default();
+        self.flows.release(channel, &mut effects);
+        self.take_effect(effects, now);
+    }
+
     /// Something was posted.
     pub(super) fn sent(&mut self, name: &ChannelName, last: Seq, len: usize, now: Time) {
         if let Some(Channel { outflow, .. }) = self.channels.get_mut(name) {
@@ -191,6 +214,7 @@ impl Engine {
         if self.pacing.due.take_if(|due| *due <= now).is_none() {
             return;
         }
+        self.pace_readers(now);
         let (mut lagging, mut effects) = (BTreeSet::new(), Effects::default());
         for key in std::mem::take(&mut self.pacing.unsettled) {
             let behind = if key.1 == self.me.sender() {
@@ -210,6 +234,19 @@ impl Engine {
                 .extend(changed.map(|peer| Output::Lagging { peer: *peer, lags }));
         }
         self.take_effect(effects, now);
+    }
+
+    /// Waits no longer for readers that have had their time.
+    fn pace_readers(&mut self, now: Time) {
+        let late = |(name, since): (&ChannelName, &Time)| (*since + READERS_LAG <= now).then(|| name.clone());
+        let late: Vec<ChannelName> = self.pacing.crowded.iter().filter_map(late).collect();
+        for channel in late {
+            self.pacing.crowded.remove(&channel);
+            self.release(&channel, now);
+        }
+        if !self.pacing.crowded.is_empty() {
+            self.pacing.due.get_or_insert(now + SPACING);
+        }
     }
 
     /// Looks again who keeps up with what is posted here. Returns whether anybody is behind.

@@ -142,6 +142,40 @@ fn a_laggard_behind_a_relay_is_not_waited_for_but_the_relay_is() {
     assert_eq!(post_freely(&mut world, 0), 256, "the relay is waited for still");
 }
 
+#[test]
+fn readers_who_are_behind_hold_up_the_sender_for_a_second_and_make_nobody_a_laggard() {
+    for relays in [0, 1] {
+        let mut world = chain(2 + relays);
+        let last = relays + 1;
+        let tell = |world: &mut World, behind| {
+            let now = world.clock(last);
+            let engine = &mut world.nodes[last].engine;
+            engine.handle_readers_behind(&channel(0), behind, now);
+            world.drain(last);
+        };
+        tell(&mut world, true);
+        assert_eq!(post_freely(&mut world, 0), 256);
+        world.run(Duration::from_millis(700));
+        assert_eq!(world.nodes[0].writable, 0);
+        assert_eq!(world.story(last, 0).len(), 1, "it hears everything nevertheless");
+        // They catch up.
+        tell(&mut world, false);
+        world.run(Duration::from_millis(300));
+        assert_eq!(world.nodes[0].writable, 1);
+        // The next time they do not.
+        tell(&mut world, true);
+        assert_eq!(post_freely(&mut world, 0), 256);
+        world.run(Duration::from_millis(1_600));
+        assert_eq!(world.nodes[0].writable, 2);
+        assert_eq!(post_freely(&mut world, 0), 256);
+        world.run(Duration::from_millis(500));
+        assert_eq!(world.nodes[0].writable, 3, "nobody waits for them any longer");
+        tell(&mut world, false);
+        assert!(world.nodes.iter().all(|node| node.lagging.is_empty()));
+        world.expect_everything();
+    }
+}
+
 /// Two ways lead from the sender to the last: it looks to one relay alone, and to the other when that is gone.
 #[test]
 fn when_a_relay_goes_another_tells_for_those_behind_it() {

@@ -353,7 +353,7 @@ impl World {
         }
     }
 
-    fn drain(&mut self, who: usize) {
+    pub(super) fn drain(&mut self, who: usize) {
         while let Some(output) = self.nodes[who].engine.poll_output() {
             match output {
                 Output::Publish(frame) => {
