@@ -5,7 +5,7 @@
 //! arguments, so a whole mesh of engines runs in virtual time.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -26,6 +26,8 @@ use crate::{
     time::{Time, WallTime},
     window::Insert,
 };
+
+use pacing::{Outflow, Pacing};
 
 /// What can be set. Every default is reasoned at its field.
 #[derive(Debug, Clone)]
@@ -100,9 +102,8 @@ pub struct Engine {
     history: History,
     history_expires: Option<Time>,
     digest: Digest,
+    pacing: Pacing,
     outputs: VecDeque<Output>,
-    /// How often a neighbour told what it has of what was posted here.
-    acks: u64,
     counters: Counters,
 }
 
@@ -115,8 +116,8 @@ struct Channel {
     /// From when on it is to hear, and at least so many numbers of each sender.
     since: Time,
     last: u64,
-    /// Up to where neighbours have what we posted: the number each waits for.
-    acked: BTreeMap<Sender, Seq>,
+    /// What we posted that is on the way.
+    outflow: Outflow,
     /// Puts our own fragments together for other channel objects of this process.
     own: Assembler,
 }
@@ -133,6 +134,16 @@ pub enum Output {
     Missed(ChannelName, Gap),
     /// Send this to a neighbour. What cannot be sent is as good as a broken link: close it.
     Sync(Sender, SyncMessage),
+    /// There is room on this channel, where [`Engine::may_post`] found none.
+    Writable(ChannelName),
+    /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so gossip need not be
+    /// sent to it while it lags.
+    Lagging {
+        /// Which. One that is gone does not lag.
+        peer: Sender,
+        /// Whether it lags.
+        lags: bool,
+    },
 }
 
 /// From when on a channel hears what is posted.
@@ -188,6 +199,7 @@ impl Engine {
         Self {
             history: History::new(config.history),
             flows: Flows::new(config.flows_limits(), seed),
+            pacing: Pacing::new(config.history.bytes),
             config,
             identity,
             me,
@@ -195,7 +207,6 @@ impl Engine {
             history_expires: None,
             digest: Digest::default(),
             outputs: VecDeque::new(),
-            acks: 0,
             counters: Counters::default(),
         }
     }
@@ -229,7 +240,7 @@ impl Engine {
             next: Seq::FIRST,
             since: from,
             last,
-            acked: BTreeMap::new(),
+            outflow: Outflow::default(),
             own: Assembler::default(),
         };
         self.channels.insert(channel.clone(), new);
@@ -279,6 +290,7 @@ impl Engine {
         self.counters.frames_posted += 1;
         self.keep(frame.clone(), Duration::ZERO, now);
         self.digest.changed((channel.clone(), self.me.sender()), now);
+        self.sent(channel, seqs.last(), frame.bytes().len(), now);
         self.outputs.push_back(Output::Publish(frame));
         self.outputs
             .extend(assembled.into_iter().filter_map(|assembled| match assembled {
@@ -297,10 +309,6 @@ impl Engine {
             return;
         }
         let mut effects = Effects::default();
-        let sender = frame.sender();
-        if self.flows.neighbours.contains(sender) {
-            self.digest.accepted(sender, frame.channel(), now);
-        }
         match self.flows.hear(frame.clone(), member, now, &mut effects) {
             Insert::Fresh => {
                 self.counters.frames_accepted += 1;
@@ -331,9 +339,11 @@ impl Engine {
         let mut effects = Effects::default();
         self.flows.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
-        self.channels
-            .values_mut()
-            .for_each(|channel| _ = channel.acked.remove(&peer));
+        self.pacing.forget(peer);
+        let listened = self.channels.iter();
+        let listened = listened.filter(|(_, channel)| channel.outflow.listeners.contains_key(&peer));
+        let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
+        listened.iter().for_each(|name| self.unlisten(peer, name));
         self.take_effect(effects, now);
     }
 
@@ -353,11 +363,7 @@ impl Engine {
         }
         match message {
             SyncMessage::Open(opened) => self.handle_opened(peer, &opened, now),
-            SyncMessage::Close(channels) => {
-                channels
-                    .iter()
-                    .for_each(|channel| self.flows.neighbours.close(peer, channel));
-            }
+            SyncMessage::Close(channels) => self.handle_closed(peer, &channels, now),
             SyncMessage::Have(holdings) => self.handle_holdings(peer, &holdings, now),
             SyncMessage::Want(want) => self.handle_want(peer, want, now),
             SyncMessage::Frames(frames) => self.handle_answer(peer, frames, now, verify),
@@ -371,6 +377,7 @@ impl Engine {
         let mut effects = Effects::default();
         self.flows.handle_timeout(now, &mut effects);
         self.take_effect(effects, now);
+        self.pace(now);
         self.tell(now);
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
@@ -387,6 +394,7 @@ impl Engine {
         [
             self.flows.poll_timeout(),
             self.digest.poll_timeout(),
+            self.pacing.poll_timeout(),
             self.history_expires,
         ]
         .into_iter()
@@ -427,27 +435,6 @@ impl Engine {
         own.into_iter().chain(others)
     }
 
-    /// How many neighbours have said that they have a number posted here, of those that listen to the channel and
-    /// did so when it was posted. `None` once it is not kept any more: then a neighbour that goes past it may
-    /// have given it up.
-    pub fn acked(&self, channel: &ChannelName, seq: Seq) -> Option<usize> {
-        let own = self.channels.get(channel)?;
-        let kept = self
-            .history
-            .frames(channel, self.me.sender(), SeqRange::single(seq))
-            .next()?;
-        let has = |(peer, next): &(&Sender, &Seq)| {
-            let wanted = self.flows.neighbours.wanted(**peer, channel);
-            **next > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
-        };
-        Some(own.acked.iter().filter(has).count())
-    }
-
-    /// Changes whenever [`Self::acked`] may have got more.
-    pub const fn acks(&self) -> u64 {
-        self.acks
-    }
-
     /// The counters so far.
     pub const fn counters(&self) -> Counters {
         Counters {
@@ -466,6 +453,8 @@ impl Engine {
             batches,
             wants,
             moved,
+            eased,
+            turned,
         } = effects;
         batches.into_iter().for_each(|batch| self.emit(batch));
         self.counters.requests += wants.len() as u64;
@@ -474,7 +463,7 @@ impl Engine {
                 .into_iter()
                 .map(|(peer, want)| Output::Sync(peer, SyncMessage::Want(want))),
         );
-        moved.into_iter().for_each(|key| self.digest.changed(key, now));
+        self.report(moved, eased, turned, now);
     }
 
     /// Gives the values and gaps of one sender out.
@@ -566,6 +555,7 @@ pub enum PostError {
     Build(#[from] BuildError),
 }
 
+mod pacing;
 mod past;
 mod repairing;
 

@@ -92,12 +92,14 @@ mod jitter;
 mod key;
 mod name;
 mod neighbours;
+mod pace;
 mod record;
 mod repair;
 mod sync;
 mod time;
 pub mod value;
 mod verify;
+mod watchdog;
 mod window;
 
 pub use admission::{Admission, AdmissionError, Reason};
@@ -120,4 +122,5 @@ pub use record::{
 pub use sync::{Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
 pub use time::{Time, WallTime};
 pub use verify::{Verifier, VerifyError};
+pub use watchdog::{Sign, Watchdog};
 pub use window::{Insert, SETTLE, Window};

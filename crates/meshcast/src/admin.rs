@@ -35,8 +35,7 @@ mod watch;
 use std::path::PathBuf;
 
 pub(crate) use self::server::serve;
-pub(crate) use self::socket::Listener;
-pub use self::socket::{AdminError, DirectoryFault, socket_directories};
+pub use self::socket::{AdminError, DirectoryFault, Listener, socket_directories};
 
 /// Where a node's admin socket is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

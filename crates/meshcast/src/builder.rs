@@ -12,9 +12,11 @@ use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
 use crate::{
     Node,
     admin::AdminSocket,
+    behaviour::MAX_RPC_LEN,
     clock::wall_time,
     error::SpawnError,
     limits::Limits,
+    links::Links,
     peers::is_loopback,
     spawn::{Plan, spawn},
 };
@@ -30,8 +32,12 @@ pub struct NodeBuilder {
     membership: Option<Membership>,
     listen: Vec<Multiaddr>,
     seeds: Vec<Multiaddr>,
+    seeds_only: bool,
     limits: Limits,
     admin: AdminSocket,
+    links: Option<Links>,
+    /// `None` outside of tests.
+    max_rpc_len: Option<usize>,
 }
 
 /// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
@@ -100,6 +106,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether members that others tell of are dialled too. They are by default.
+    ///
+    /// Without, the node has the connections to its seeds and those that others open to it: for a fleet whose
+    /// links are laid out by hand. Messages go through others then, so the links must hold together.
+    pub fn dial_members(mut self, dial: bool) -> Self {
+        self.seeds_only = !dial;
+        self
+    }
+
     /// What the node may use.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -109,6 +124,19 @@ impl NodeBuilder {
     /// Where the `meshcast` command reaches the node. Default: nowhere.
     pub fn admin(mut self, socket: AdminSocket) -> Self {
         self.admin = socket;
+        self
+    }
+
+    /// Has the node live over made-up links, for trying and testing. Default: over what is there.
+    pub fn links(mut self, links: &Links) -> Self {
+        self.links = Some(links.clone());
+        self
+    }
+
+    /// Longer reads end the stream they come on, as the real limit would, only sooner.
+    #[cfg(test)]
+    pub(crate) fn max_rpc_len(mut self, bytes: usize) -> Self {
+        self.max_rpc_len = Some(bytes);
         self
     }
 
@@ -151,15 +179,18 @@ impl NodeBuilder {
             check_seed(address)?;
         }
         let seed = u64::from_le_bytes(entropy()?);
-        let (limits, admin) = (self.limits, self.admin);
+        let (limits, admin, links) = (self.limits, self.admin, self.links);
         spawn(Plan {
             identity,
             trust,
             listen,
             seeds: self.seeds,
+            seeds_only: self.seeds_only,
             limits,
             admin,
+            links,
             seed,
+            max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         })
         .await
     }

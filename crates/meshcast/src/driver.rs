@@ -5,6 +5,7 @@
 
 mod asked;
 mod connections;
+mod mute;
 mod readiness;
 mod snapshot;
 mod stop;
@@ -22,10 +23,10 @@ use libp2p::{
     gossipsub::{self, IdentTopic, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::sleep_until,
 };
 
@@ -72,6 +73,10 @@ pub(crate) struct Driver {
     started: meshcast_proto::WallTime,
     peers: Peers,
     channels: HashMap<ChannelName, Channel>,
+    /// Hubs with something to send that wait until their channel is writable.
+    held_up: HashMap<ChannelName, Arc<Hub>>,
+    /// Channels whose readers fell behind since the engine was told.
+    crowded: Vec<ChannelName>,
     /// Dials of seeds that are under way.
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
@@ -82,6 +87,8 @@ pub(crate) struct Driver {
     backlogs: HashMap<PeerId, Backlog>,
     /// What peers said before the link to them was open: there is no answering yet.
     early_messages: HashMap<PeerId, Backlog>,
+    /// Judges whose gossip does not arrive.
+    watchdog: Watchdog,
     /// Peers with an open link.
     linked: HashSet<PeerId>,
     pings: Vec<Ping>,
@@ -131,11 +138,14 @@ impl Driver {
             started: wall_time(),
             peers: Peers::new(me),
             channels: HashMap::new(),
+            held_up: HashMap::new(),
+            crowded: Vec::new(),
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
             backlogs: HashMap::new(),
             early_messages: HashMap::new(),
+            watchdog: Watchdog::default(),
             linked: HashSet::new(),
             pings: Vec::new(),
             next_ping: 0,
@@ -155,15 +165,25 @@ impl Driver {
             self.handle_event(event);
         }
         loop {
-            self.follow_registry();
+            let more = self.follow_registry();
             self.handle_timeouts();
             self.check_ready();
+            if more {
+                // The tasks of connections that were woken to take what was published wait for this very
+                // thread, and no other takes them from it: without a turn of theirs the queues to all peers
+                // run over.
+                yield_now().await;
+            }
             let due = self.poll_timeout();
             let deadline = self.parts.clock.instant(due);
             // Not biased: posts, peers and time take turns, so that none starves another.
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
                     Some(Command::Shutdown) | None => break,
+                    Some(Command::Abort) => {
+                        tracing::info!("stopped as it stood");
+                        return;
+                    }
                     Some(command) => self.handle_command(command),
                 },
                 () = registry.rung() => {}
@@ -191,8 +211,9 @@ impl Driver {
         }
     }
 
-    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted.
-    fn follow_registry(&mut self) {
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted. `true` if
+    /// there is more.
+    fn follow_registry(&mut self) -> bool {
         for hub in self.parts.registry.take_changed() {
             self.follow_hub(hub);
         }
@@ -201,6 +222,10 @@ impl Driver {
             let Some(hub) = self.parts.registry.take_ready() else {
                 break;
             };
+            if !self.parts.engine.may_post(hub.name()) {
+                self.held_up.insert(hub.name().clone(), hub);
+                continue;
+            }
             let (section, more) = hub.take_section();
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
@@ -210,7 +235,7 @@ impl Driver {
                 self.post(&hub, section);
             }
         }
-        self.parts.registry.ring_if_ready();
+        self.parts.registry.ring_if_ready()
     }
 
     fn follow_hub(&mut self, hub: Arc<Hub>) {
@@ -268,7 +293,7 @@ impl Driver {
         }
     }
 
-    fn handle_frame(&mut self, data: Vec<u8>) {
+    fn handle_frame(&mut self, from: PeerId, data: Vec<u8>) {
         // Gossip hands over only what the verifier accepted.
         let Ok(frame) = Frame::decode(data.into()) else {
             return;
@@ -281,7 +306,11 @@ impl Driver {
         self.parts
             .engine
             .handle_frame(frame, &member, self.parts.clock.now());
-        trace_heard(&heard, &before, &self.parts.engine.counters());
+        let after = self.parts.engine.counters();
+        trace_heard(&heard, &before, &after);
+        if after.frames_accepted > before.frames_accepted {
+            self.note_gossip(from, &heard);
+        }
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
@@ -292,6 +321,12 @@ impl Driver {
                 Output::Publish(frame) => self.publish(&frame),
                 Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
                 Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
+                Output::Writable(channel) => {
+                    if let Some(hub) = self.held_up.remove(&channel) {
+                        self.parts.registry.ready(&hub);
+                    }
+                }
+                Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
                 Output::Missed(channel, gap) => {
                     if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
                         tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
@@ -308,9 +343,17 @@ impl Driver {
         }
     }
 
-    fn deliver(&self, channel: &ChannelName, item: Item) {
-        if let Some(channel) = self.channels.get(channel) {
-            channel.hub.deliver(item);
+    /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
+    fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
+        tracing::debug!(%peer, lags, "keeps up no longer, or again");
+        self.parts.swarm.behaviour_mut().set_pull_only(&peer, lags);
+    }
+
+    fn deliver(&mut self, name: &ChannelName, item: Item) {
+        if let Some(channel) = self.channels.get(name)
+            && channel.hub.deliver(item)
+        {
+            self.crowded.push(name.clone());
         }
     }
 
@@ -356,7 +399,11 @@ impl Driver {
 
     fn handle_gossip(&mut self, event: gossipsub::Event) {
         match event {
-            gossipsub::Event::Message { message, .. } => self.handle_frame(message.data),
+            gossipsub::Event::Message {
+                propagation_source,
+                message,
+                ..
+            } => self.handle_frame(propagation_source, message.data),
             gossipsub::Event::SlowPeer {
                 peer_id,
                 failed_messages,
@@ -445,7 +492,7 @@ impl Driver {
             Command::Inspect(answer) => drop(answer.send(self.snapshot())),
             Command::Ready(answer) => self.awaiting_ready.push(answer),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
-            Command::Shutdown => {}
+            Command::Shutdown | Command::Abort => {}
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }

@@ -52,6 +52,14 @@ pub enum NodeEvent {
         /// How many.
         dropped: usize,
     },
+    /// Gossip from a connected member does not arrive, though what it posts had to be fetched: its connections
+    /// are closed, and it is dialled again. Nothing is lost by it.
+    Mute {
+        /// Which process.
+        peer: PeerId,
+        /// What people call it.
+        name: NodeName,
+    },
     /// This many events were not read in time and are gone.
     Lagged(u64),
 }

@@ -59,6 +59,8 @@ pub struct PeerInfo {
     pub connected_since: WallTime,
     /// How many channels of this node it has open too.
     pub shared_channels: usize,
+    /// How often its gossip was found not to arrive, and it was connected anew, without a steady minute since.
+    pub mute: u32,
 }
 
 /// Who opened a connection.
@@ -159,6 +161,8 @@ pub struct Counters {
     pub refused: u64,
     /// Times gossip reported that frames to a peer were dropped from its queue.
     pub slow_peer: u64,
+    /// Times a peer was connected anew because its gossip did not arrive.
+    pub mute_links: u64,
     /// Connections closed because the peer did not answer pings.
     pub unresponsive: u64,
     /// Bytes of frames kept for others, now.

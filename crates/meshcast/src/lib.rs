@@ -65,6 +65,7 @@
 //!   which holds what the structured clone of the web does.
 //! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is [no `T`](Undecodable).
 //! * [`membership`]: identities that an authority issues, in place of a common key.
+//! * [`links`]: nodes of one process as far apart as regions are, for tests.
 //! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
 //!
 //! What is promised, what is not yet there, and every limit: README. How it works and why: ARCHITECTURE.
@@ -83,6 +84,7 @@ mod gate;
 mod inspect;
 mod limits;
 mod link;
+pub mod links;
 pub mod membership;
 mod message;
 mod node;
@@ -90,6 +92,8 @@ mod peers;
 mod registry;
 mod spawn;
 mod strikes;
+#[cfg(test)]
+mod swarm_fixture;
 mod throttle;
 mod transport;
 mod verifier;

@@ -154,6 +154,16 @@ impl Node {
         self.stopped().await;
     }
 
+    /// Stops the node as if its process were killed: nothing that is queued leaves any more, and nobody is told.
+    /// For tests of what others make of that.
+    ///
+    /// Cancel-safe, as [`Self::shutdown`] is.
+    pub async fn abort(&self) {
+        // Refused only by a driver that has stopped.
+        let _ = self.shared.commands.send(Command::Abort).await;
+        self.stopped().await;
+    }
+
     /// Waits until the node has stopped, for whatever reason. Cancel-safe.
     pub async fn stopped(&self) {
         self.stop_signal().await;

@@ -164,13 +164,16 @@ impl Registry {
         vacant
     }
 
-    /// Rings the bell if something was left to send or to answer: a bell that rang often is heard once.
-    pub(crate) fn ring_if_ready(&self) {
+    /// Rings the bell if something was left to send or to answer: a bell that rang often is heard once. `true` if
+    /// so.
+    pub(crate) fn ring_if_ready(&self) -> bool {
         let inner = self.lock();
-        if !inner.ready.is_empty() || !inner.asking.is_empty() {
-            drop(inner);
+        let more = !inner.ready.is_empty() || !inner.asking.is_empty();
+        drop(inner);
+        if more {
             self.bell.notify_one();
         }
+        more
     }
 
     /// Nothing is opened or posted any more. Returns the hubs, whose outboxes do not fill again.

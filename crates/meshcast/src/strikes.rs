@@ -1,11 +1,11 @@
-//! Who hands on what nobody signed.
+//! Who hands on what nobody signed, and who hands on anything at all.
 //!
 //! gossipsub scores by topic, and only on topics that are open here; its score recovers by the second, and
 //! nobody is told when it falls. So what fails verification is counted here as well, against whoever was
-//! speaking.
+//! speaking. And it reports a frame with the first copy only; that the others came too shows that a link works.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ops::{Deref, DerefMut},
     task::{Context, Poll},
     time::Duration,
@@ -29,6 +29,8 @@ pub(crate) struct Watched<B> {
     verifier: SharedVerifier,
     clock: Clock,
     strikes: Strikes,
+    /// Peers that brought good frames since somebody last asked.
+    heard: BTreeSet<PeerId>,
 }
 
 /// What a [`Watched`] behaviour reports.
@@ -47,7 +49,13 @@ impl<B> Watched<B> {
             verifier,
             clock: Clock::start(),
             strikes: Strikes::default(),
+            heard: BTreeSet::new(),
         }
+    }
+
+    /// The peers that brought good frames, new or not, since this was last called.
+    pub(crate) fn take_heard(&mut self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.heard)
     }
 }
 
@@ -117,6 +125,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Watched<B> {
             && closed.remaining_established == 0
         {
             self.strikes.forget(&closed.peer_id);
+            self.heard.remove(&closed.peer_id);
         }
         self.inner.on_swarm_event(event);
     }
@@ -127,9 +136,12 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Watched<B> {
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        let before = self.verifier.forged();
+        let (valid, before) = (self.verifier.valid(), self.verifier.forged());
         self.inner.on_connection_handler_event(peer, connection, event);
         // All that was judged in between came from this peer: messages are judged in the call that brings them.
+        if self.verifier.valid() > valid {
+            self.heard.insert(peer);
+        }
         let forged = self.verifier.forged() - before;
         if forged > 0 {
             self.strikes.strike(peer, forged, self.clock.now());

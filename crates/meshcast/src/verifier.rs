@@ -21,6 +21,7 @@ pub(crate) struct SharedVerifier(Arc<Shared>);
 struct Shared {
     mesh: MeshId,
     verifier: Mutex<Verifier>,
+    valid: AtomicU64,
     invalid: AtomicU64,
     forged: AtomicU64,
 }
@@ -30,6 +31,7 @@ impl SharedVerifier {
         Self(Arc::new(Shared {
             mesh,
             verifier: Mutex::new(verifier),
+            valid: AtomicU64::new(0),
             invalid: AtomicU64::new(0),
             forged: AtomicU64::new(0),
         }))
@@ -47,6 +49,11 @@ impl SharedVerifier {
     /// Who sent a frame that was verified.
     pub(crate) fn member_of(&self, frame: &Frame) -> Result<Arc<Member>, VerifyError> {
         self.lock().member_of(frame)
+    }
+
+    /// How many messages gossip brought that were good, copies included.
+    pub(crate) fn valid(&self) -> u64 {
+        self.0.valid.load(Ordering::Relaxed)
     }
 
     /// How many messages failed so far.
@@ -93,6 +100,7 @@ impl DataTransform for SharedVerifier {
             tracing::debug!(%reason, len = data.len(), "dropped a message that is no frame of a member");
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
         }
+        self.0.valid.fetch_add(1, Ordering::Relaxed);
         // The frame was dropped by now, so this takes the buffer back without copying.
         let (data, topic) = (data.into(), raw.topic);
         Ok(gossipsub::Message {

@@ -156,6 +156,13 @@ fn happened(event: &NodeEvent, output: &Output) -> Result<(), Failure> {
                 render::short(&peer.to_string())
             ),
         ),
+        NodeEvent::Mute { peer, name } => (
+            json!({ "event": "mute", "peer_id": peer.to_string(), "name": name.as_str() }),
+            format!(
+                "mute: gossip from {name} does not arrive, connecting anew ({})",
+                render::short(&peer.to_string())
+            ),
+        ),
         NodeEvent::Lagged(missed) => (
             json!({ "event": "lagged", "missed": missed }),
             format!("{missed} events came too fast to be told"),

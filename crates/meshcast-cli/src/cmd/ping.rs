@@ -164,6 +164,7 @@ mod tests {
             direction: schema::Direction::Inbound,
             connected_since: "1970-01-01T00:00:00.000Z".into(),
             shared_channels: 0,
+            mute: 0,
         }
     }
 

@@ -54,6 +54,7 @@ impl From<&PeerInfo> for schema::Peer {
             },
             connected_since: peer.connected_since.to_string(),
             shared_channels: peer.shared_channels,
+            mute: peer.mute,
         }
     }
 }
@@ -205,6 +206,7 @@ mod tests {
                 direction: Direction::Outbound,
                 connected_since: WallTime::MIN,
                 shared_channels: 1,
+                mute: 0,
             }],
             channels: vec![ChannelInfo {
                 name: "".parse().expect("valid"),
@@ -254,7 +256,7 @@ mod tests {
             json(schema::PeerReport::from(&snapshot())),
             r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#.to_owned()
                 + r#""addresses":[],"rtt_us":null,"direction":"outbound","#
-                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1}]}"#
+                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0}]}"#
         );
     }
 

@@ -85,6 +85,9 @@ pub struct Peer {
     pub connected_since: String,
     /// How many channels of the node it has open too.
     pub shared_channels: usize,
+    /// How often its gossip was found not to arrive lately, and it was connected anew.
+    #[serde(default)]
+    pub mute: u32,
 }
 
 /// Who opened a connection.

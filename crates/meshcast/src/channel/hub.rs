@@ -54,6 +54,8 @@ struct State {
     queued: bool,
     /// Whether the registry knows that something is asked of the driver.
     asking: bool,
+    /// Readers were behind and have not caught up since.
+    crowded: bool,
     /// Objects that came late, and wait to be told what there was.
     openings: Vec<Opening>,
     /// Who waits for peers to have something, and the driver does not know yet.
@@ -79,6 +81,7 @@ impl Hub {
             dispatcher: None,
             queued: false,
             asking: false,
+            crowded: false,
             openings: Vec::new(),
             awaited: Vec::new(),
             numbered: None,
@@ -248,18 +251,21 @@ impl Hub {
         state.is_asking() && !std::mem::replace(&mut state.asking, true)
     }
 
-    /// Hands an item to all readers. For the driver.
-    pub(crate) fn deliver(&self, item: Item) {
+    /// Hands an item to all readers. `true` if they are behind since this one; that they have caught up is
+    /// [asked](Asked::relieved). For the driver.
+    pub(crate) fn deliver(&self, item: Item) -> bool {
         let mut state = self.lock();
         if state.ended {
-            return;
+            return false;
         }
         let seqs = item.seqs();
         let wakers = state.ring.push(item);
         let waiting = state.ring.bytes();
+        let crowded = state.ring.is_crowded() && !std::mem::replace(&mut state.crowded, true);
         drop(state);
         tracing::trace!(channel = ?self.name, %seqs, waiting, "delivered");
         wakers.into_iter().for_each(Waker::wake);
+        crowded
     }
 
     /// A reader for an object: the one it was born with if nobody has it, else one that begins now.
@@ -288,7 +294,10 @@ impl Hub {
     pub(crate) fn take_asked(&self) -> Asked {
         let mut state = self.lock();
         state.asking = false;
+        let relieved = state.is_relieved();
+        state.crowded &= !relieved;
         Asked {
+            relieved,
             openings: std::mem::take(&mut state.openings),
             wanted: state.ring.take_wanted(),
             awaited: std::mem::take(&mut state.awaited),
@@ -425,7 +434,12 @@ impl Hub {
 
 impl State {
     fn is_asking(&self) -> bool {
-        self.ring.is_asking() || !self.openings.is_empty() || !self.awaited.is_empty()
+        self.ring.is_asking() || !self.openings.is_empty() || !self.awaited.is_empty() || self.is_relieved()
+    }
+
+    /// Readers were behind and have caught up.
+    const fn is_relieved(&self) -> bool {
+        self.crowded && self.ring.is_relieved()
     }
 
     fn claim_reader(&mut self, object: ObjectId) -> Option<ReaderId> {
@@ -491,6 +505,8 @@ pub(crate) struct Load {
 /// What is asked of the driver.
 #[derive(Debug)]
 pub(crate) struct Asked {
+    /// Readers that were behind have caught up.
+    pub(crate) relieved: bool,
     /// Objects that came late.
     pub(crate) openings: Vec<Opening>,
     /// Who waits for peers to have something.

@@ -251,6 +251,16 @@ impl Ring {
         self.bytes
     }
 
+    /// Whether so much waits that who posts had better wait as well: what is on the way still has room then.
+    pub(crate) const fn is_crowded(&self) -> bool {
+        self.bytes > self.limit / 2
+    }
+
+    /// Whether little enough waits to go on.
+    pub(crate) const fn is_relieved(&self) -> bool {
+        self.bytes <= self.limit / 4
+    }
+
     pub(crate) const fn unread(&self) -> u64 {
         self.unread
     }

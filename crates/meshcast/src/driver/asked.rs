@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use meshcast_proto::{Recall, Recalled};
+use meshcast_proto::{ChannelName, Recall, Recalled};
 
 use super::Driver;
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
 impl Driver {
     /// Answers hubs, up to a bound, so that readers which are behind do not keep the others waiting.
     pub(super) fn answer_hubs(&mut self) {
+        for channel in std::mem::take(&mut self.crowded) {
+            self.tell_readers_behind(&channel, true);
+        }
         for _ in 0..HUBS_A_TURN {
             let Some(hub) = self.parts.registry.take_asking() else {
                 break;
@@ -26,10 +29,14 @@ impl Driver {
     /// Answers all that is asked on one channel name.
     pub(super) fn answer(&mut self, hub: &Arc<Hub>) {
         let Asked {
+            relieved,
             openings,
             wanted,
             awaited,
         } = hub.take_asked();
+        if relieved {
+            self.tell_readers_behind(hub.name(), false);
+        }
         for opening in openings {
             self.begin(hub, opening);
         }
@@ -39,6 +46,14 @@ impl Driver {
         for awaited in awaited {
             self.receipts.add(hub, awaited);
         }
+    }
+
+    /// Readers in this process are behind with a channel, or no longer: those who post to it are to know.
+    pub(super) fn tell_readers_behind(&mut self, channel: &ChannelName, behind: bool) {
+        let now = self.parts.clock.now();
+        tracing::debug!(?channel, behind, "readers");
+        self.parts.engine.handle_readers_behind(channel, behind, now);
+        self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
     /// Tells those who wait how many peers have what they posted.

@@ -93,6 +93,11 @@ impl Driver {
                     let name = &peer.member.credential().name;
                     tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
+                    // It is remembered otherwise, and a new connection begins anew.
+                    self.parts.swarm.behaviour_mut().set_pull_only(&peer_id, false);
+                    if let Some(sender) = sender(&peer_id) {
+                        self.watchdog.handle_down(sender);
+                    }
                     self.fail_pings(peer_id);
                     self.emit(NodeEvent::Disconnected {
                         peer: peer_id,
@@ -162,6 +167,9 @@ impl Driver {
             let (name, region) = (credential.name, credential.region);
             tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction, "connected");
             self.parts.dialer.handle_connected(peer, now);
+            if let Some(sender) = sender(&peer) {
+                self.watchdog.handle_up(sender, now);
+            }
             self.emit(NodeEvent::Connected {
                 peer,
                 name,

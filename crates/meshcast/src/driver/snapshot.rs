@@ -8,7 +8,7 @@ use meshcast_proto::{ChannelName, SenderState};
 use super::{Channel, Driver};
 use crate::{
     inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot},
-    transport::peer_id,
+    transport::{peer_id, sender as peer_sender},
 };
 
 impl Driver {
@@ -76,6 +76,7 @@ impl Driver {
                 .map_or(Direction::Inbound, |connection| connection.direction),
             connected_since: peer.since_wall,
             shared_channels: shared.get(id).copied().unwrap_or_default(),
+            mute: peer_sender(id).map_or(0, |peer| self.watchdog.times(peer)),
         };
         let mut peers: Vec<_> = self.peers.iter().map(info).collect();
         peers.sort_by(|a, b| (&a.name, a.peer_id).cmp(&(&b.name, b.peer_id)));

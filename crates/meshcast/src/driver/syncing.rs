@@ -103,8 +103,12 @@ impl Driver {
                 tracing::trace!(%peer, message = ?about_channels, "told");
                 let (verifier, wall) = (self.parts.verifier.clone(), wall_time());
                 let verify = |frame: &_| verifier.verify(frame, wall).ok();
+                let fetched = self.before_answer(&about_channels);
                 self.parts.engine.handle_sync(sender, about_channels, now, verify);
                 self.drain_engine(|delivery| Item::Values(delivery, None));
+                if let Some(fetched) = fetched {
+                    self.note_answer(peer, &fetched);
+                }
             }
         }
     }

@@ -10,9 +10,12 @@ use libp2p::{
 };
 use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, Verifier, write_record};
 
+mod burst;
+mod mute;
+
 use crate::{
     Node, NodeEvent,
-    behaviour::{Behaviour, BehaviourEvent},
+    behaviour::{Behaviour, BehaviourEvent, MAX_RPC_LEN},
     clock::wall_time,
     gate::Gate,
     node::fixture::{Mesh, addresses, joined, next, open, until, within},
@@ -42,7 +45,7 @@ impl Hostile {
         let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), 16);
         let transport = tcp(&gate).expect("a transport");
         let topic = verifier.topic(&ChannelName::new(channel).expect("allowed"));
-        let mut behaviour = Behaviour::new(verifier, 16).expect("allowed");
+        let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
         behaviour.score_topic(topic.clone());
         behaviour.gossip.subscribe(&topic).expect("subscribes");
         let config =

@@ -15,17 +15,14 @@ use libp2p::{
     },
 };
 
-use self::{
-    flaky::Flaky,
-    node::{Node, guard},
-};
+use self::flaky::Flaky;
 use super::{
     Backlog, CloseReason, Link, LinkConfig, LinkEvent, MAX_MESSAGE, Oversized, QUEUE_BYTES, QUEUE_MESSAGES,
     SendError, handler::REOPENINGS,
 };
+use crate::swarm_fixture::{Node, guard};
 
 mod flaky;
-mod node;
 
 const LARGEST: usize = MAX_MESSAGE as usize;
 

@@ -33,7 +33,7 @@ async fn the_first_reader_begins_with_the_object_and_further_ones_now() {
     source
         .heard(&[b"1"])
         .into_iter()
-        .for_each(|item| hub.deliver(item));
+        .for_each(|item| _ = hub.deliver(item));
     let (first, second) = (hub.claim_reader(object), hub.claim_reader(object));
     assert!(read_now(&hub, first.expect("open")).await.is_ready());
     assert!(read_now(&hub, second.expect("open")).await.is_pending());
@@ -45,7 +45,7 @@ async fn closing_drops_pending_deliveries_and_ends_readers() {
     let object = hub.open_object(Since::Now);
     let reader = hub.claim_reader(object).expect("open");
     let items = Source::new(1).heard(&[b"1"]);
-    items.into_iter().for_each(|item| hub.deliver(item));
+    items.into_iter().for_each(|item| _ = hub.deliver(item));
     hub.close_object(object);
     assert!(matches!(read_now(&hub, reader).await, Poll::Ready(None)));
     assert_eq!(hub.load().unread_bytes, 0);
@@ -65,14 +65,14 @@ async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
     source
         .heard(&[b"1"])
         .into_iter()
-        .for_each(|item| hub.deliver(item));
+        .for_each(|item| _ = hub.deliver(item));
     hub.end();
     assert!(read(&hub, reader).await.is_some());
     assert!(read(&hub, reader).await.is_none());
     source
         .heard(&[b"2"])
         .into_iter()
-        .for_each(|item| hub.deliver(item));
+        .for_each(|item| _ = hub.deliver(item));
     assert!(read(&hub, reader).await.is_none());
     assert!(matches!(
         hub.post(object, Format::Raw, b"x"),
@@ -164,4 +164,29 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
         Err(PostError::TooLarge { size: 11, limit: 10 })
     ));
     assert!(hub.post(object, Format::Raw, &[0; 10]).is_ok());
+}
+
+#[tokio::test]
+async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_quarter() {
+    let mut limits = Limits::default();
+    limits.unread_bytes = 20_000;
+    let (hub, registry) = hub(limits);
+    let object = hub.open_object(Since::Now);
+    let reader = hub.claim_reader(object).expect("open");
+    let mut source = Source::new(1);
+    let payload = [0; 1_000];
+    let crowded = source
+        .heard(&[&payload[..]; 15])
+        .into_iter()
+        .map(|item| hub.deliver(item));
+    let crowded: Vec<bool> = crowded.collect();
+    assert_eq!(crowded.iter().filter(|crowded| **crowded).count(), 1, "said once");
+    let waiting = |hub: &Arc<Hub>| hub.load().unread_bytes;
+    while waiting(&hub) > 5_000 {
+        assert!(registry.take_asking().is_none(), "{} wait", waiting(&hub));
+        assert!(read_now(&hub, reader).await.is_ready());
+    }
+    let asking = registry.take_asking().expect("they have caught up");
+    assert!(asking.take_asked().relieved);
+    assert!(!asking.take_asked().relieved, "said once");
 }

@@ -12,15 +12,15 @@ use libp2p::{
     yamux,
 };
 
-pub(super) struct Node<B: NetworkBehaviour> {
-    pub(super) swarm: Swarm<B>,
+pub(crate) struct Node<B: NetworkBehaviour> {
+    pub(crate) swarm: Swarm<B>,
     events: VecDeque<B::ToSwarm>,
     /// Those that are open, the oldest first.
-    pub(super) connections: Vec<ConnectionId>,
+    pub(crate) connections: Vec<ConnectionId>,
 }
 
 impl<B: NetworkBehaviour> Node<B> {
-    pub(super) fn new(behaviour: B) -> Self {
+    pub(crate) fn new(behaviour: B) -> Self {
         let swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_other_transport(|key| {
@@ -32,6 +32,7 @@ impl<B: NetworkBehaviour> Node<B> {
             .expect("infallible")
             .with_behaviour(|_| behaviour)
             .expect("infallible")
+            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
             .build();
         Self {
             swarm,
@@ -40,11 +41,11 @@ impl<B: NetworkBehaviour> Node<B> {
         }
     }
 
-    pub(super) fn id(&self) -> PeerId {
+    pub(crate) fn id(&self) -> PeerId {
         *self.swarm.local_peer_id()
     }
 
-    pub(super) async fn dial<C: NetworkBehaviour>(&mut self, other: &mut Node<C>) {
+    pub(crate) async fn dial<C: NetworkBehaviour>(&mut self, other: &mut Node<C>) {
         let address = other.address().await.with(Protocol::P2p(other.id()));
         self.swarm.dial(address).expect("the address is good");
         let (here, there) = (self.connections.len(), other.connections.len());
@@ -56,7 +57,7 @@ impl<B: NetworkBehaviour> Node<B> {
         .await;
     }
 
-    pub(super) async fn address(&mut self) -> Multiaddr {
+    pub(crate) async fn address(&mut self) -> Multiaddr {
         self.swarm
             .listen_on(Protocol::Memory(0).into())
             .expect("memory listens");
@@ -70,7 +71,7 @@ impl<B: NetworkBehaviour> Node<B> {
     }
 
     /// The next event of the behaviour. Nothing is lost if this is dropped.
-    pub(super) async fn event(&mut self) -> B::ToSwarm {
+    pub(crate) async fn event(&mut self) -> B::ToSwarm {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;
@@ -79,13 +80,13 @@ impl<B: NetworkBehaviour> Node<B> {
         }
     }
 
-    pub(super) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         loop {
             self.step().await;
         }
     }
 
-    pub(super) async fn step(&mut self) {
+    pub(crate) async fn step(&mut self) {
         match self.swarm.select_next_some().await {
             SwarmEvent::Behaviour(event) => self.events.push_back(event),
             SwarmEvent::ConnectionEstablished { connection_id, .. } => self.connections.push(connection_id),
@@ -97,8 +98,11 @@ impl<B: NetworkBehaviour> Node<B> {
     }
 }
 
+/// As in a node: a connection is never closed for being quiet.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// Fails a test that would hang. No test waits for this to pass.
-pub(super) async fn guard<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn guard<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(120), future)
         .await
         .expect("nothing happens any more")

@@ -1,0 +1,186 @@
+//! Gossip between real swarms over memory, without the driver.
+
+use libp2p::gossipsub::{Event, PublishError};
+use meshcast_proto::{
+    ChannelName, Format, Frame, Identity, MeshKey, NodeName, Part, Region, Seq, Trust, Verifier, write_record,
+};
+
+use super::*;
+use crate::{
+    clock::wall_time,
+    strikes::WatchedEvent,
+    swarm_fixture::{self, guard},
+};
+
+/// A member that says and hears what it is told to.
+struct Carrier {
+    node: swarm_fixture::Node<Behaviour>,
+    identity: Identity,
+    topic: IdentTopic,
+    posted: u64,
+}
+
+impl Carrier {
+    fn new(key: &MeshKey, name: u8) -> Self {
+        let trust = Trust::from(key);
+        let region = Region::new("test").expect("allowed");
+        let label = NodeName::new(&format!("node-{name}")).expect("allowed");
+        let identity = Identity::from_mesh_key(key, label, region, [name; 64], wall_time());
+        let verifier = Verifier::new(trust.clone(), Duration::from_secs(600));
+        let verifier = SharedVerifier::new(trust.mesh(), verifier);
+        let topic = verifier.topic(&ChannelName::new("earth").expect("allowed"));
+        let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
+        behaviour.score_topic(topic.clone());
+        behaviour.gossip.subscribe(&topic).expect("subscribes");
+        Self {
+            node: swarm_fixture::Node::new(behaviour),
+            identity,
+            topic,
+            posted: 0,
+        }
+    }
+
+    fn gossip(&mut self) -> &mut Gossip {
+        &mut self.node.swarm.behaviour_mut().gossip
+    }
+
+    fn set_pull_only(&mut self, peer: &Self, yes: bool) {
+        let peer = peer.node.id();
+        self.node.swarm.behaviour_mut().set_pull_only(&peer, yes);
+    }
+
+    fn meshed(&self, peer: &Self) -> bool {
+        let gossip = &self.node.swarm.behaviour().gossip;
+        gossip
+            .mesh_peers(&self.topic.hash())
+            .any(|it| *it == peer.node.id())
+    }
+
+    /// Publishes its next frame, and returns what identifies it.
+    fn publish(&mut self) -> Result<FrameId, PublishError> {
+        self.posted += 1;
+        let mut records = Vec::new();
+        write_record(&mut records, Format::Raw, Part::Whole, b"hello");
+        let channel = ChannelName::new("earth").expect("allowed");
+        let seq = Seq::new(self.posted).expect("not zero");
+        let frame = Frame::build(&self.identity, &channel, seq, wall_time(), &records).expect("fits");
+        let topic = self.topic.hash();
+        self.gossip().publish(topic, frame.bytes().to_vec())?;
+        Ok(FrameId::of(frame.bytes()))
+    }
+
+    /// The next frame it hears.
+    async fn heard(&mut self) -> FrameId {
+        loop {
+            if let BehaviourEvent::Gossip(WatchedEvent::Inner(Event::Message { message, .. })) =
+                self.node.event().await
+            {
+                return FrameId::of(&message.data);
+            }
+        }
+    }
+}
+
+/// Drives all until that is so.
+async fn until<const N: usize>(carriers: [&mut Carrier; N], is_so: impl Fn([&Carrier; N]) -> bool) {
+    let mut carriers = carriers;
+    guard(async {
+        while !is_so(carriers.each_ref().map(|it| &**it)) {
+            let steps = carriers.each_mut().map(|it| Box::pin(it.node.step()));
+            // The mesh changes without an event.
+            let look_again = tokio::time::sleep(Duration::from_millis(5));
+            tokio::select! { _ = futures::future::select_all(steps) => {}, () = look_again => {} }
+        }
+    })
+    .await;
+}
+
+/// What one hears next while the others run.
+async fn next_of<const N: usize>(listener: &mut Carrier, others: [&mut Carrier; N]) -> FrameId {
+    let others = futures::future::join_all(others.map(|it| it.node.run()));
+    guard(async {
+        tokio::select! { id = listener.heard() => id, _ = others => unreachable!("they run for ever") }
+    })
+    .await
+}
+
+fn chain() -> [Carrier; 3] {
+    let key = MeshKey::from_entropy([1; 48]);
+    [1, 2, 3].map(|name| Carrier::new(&key, name))
+}
+
+#[tokio::test]
+async fn nothing_is_published_to_a_peer_that_pulls_and_what_it_publishes_is_heard() {
+    let [mut a, mut b, _] = chain();
+    a.node.dial(&mut b.node).await;
+    until([&mut a, &mut b], |[a, b]| a.meshed(b) && b.meshed(a)).await;
+    a.set_pull_only(&b, true);
+    for _ in 0..3 {
+        assert!(matches!(a.publish(), Err(PublishError::NoPeersSubscribedToTopic)));
+    }
+    let of_b = b.publish().expect("published");
+    assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
+    until([&mut a, &mut b], |[a, b]| !a.meshed(b) && !b.meshed(a)).await;
+    let of_b = b.publish().expect("published");
+    assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
+    a.set_pull_only(&b, false);
+    let of_a = a.publish().expect("published");
+    assert_eq!(next_of(&mut b, [&mut a]).await, of_a, "the first it hears");
+}
+
+#[tokio::test]
+async fn nothing_is_forwarded_to_a_peer_that_pulls_until_it_keeps_up_again() {
+    let [mut a, mut relay, mut c] = chain();
+    a.node.dial(&mut relay.node).await;
+    relay.node.dial(&mut c.node).await;
+    let linked = |[a, relay, c]: [&Carrier; 3]| {
+        relay.meshed(a) && relay.meshed(c) && a.meshed(relay) && c.meshed(relay)
+    };
+    until([&mut a, &mut relay, &mut c], linked).await;
+    relay.set_pull_only(&c, true);
+    until([&mut a, &mut relay, &mut c], |[_, relay, c]| {
+        !relay.meshed(c) && !c.meshed(relay)
+    })
+    .await;
+    for _ in 0..3 {
+        let of_a = a.publish().expect("published");
+        assert_eq!(next_of(&mut relay, [&mut a, &mut c]).await, of_a);
+    }
+    // What the laggard says goes on to the others as well.
+    let of_c = c.publish().expect("published");
+    assert_eq!(next_of(&mut a, [&mut relay, &mut c]).await, of_c);
+
+    relay.set_pull_only(&c, false);
+    // Its queue keeps the order, so whatever was forwarded to it would come before.
+    let of_relay = relay.publish().expect("published");
+    assert_eq!(next_of(&mut c, [&mut a, &mut relay]).await, of_relay);
+    until([&mut a, &mut relay, &mut c], linked).await;
+    let of_a = a.publish().expect("published");
+    assert_eq!(next_of(&mut c, [&mut a, &mut relay]).await, of_a);
+}
+
+#[tokio::test]
+async fn a_peer_that_comes_back_pulls_until_that_is_undone() {
+    let [mut a, mut b, _] = chain();
+    a.node.dial(&mut b.node).await;
+    until([&mut a, &mut b], |[a, b]| a.meshed(b) && b.meshed(a)).await;
+    a.set_pull_only(&b, true);
+    a.node
+        .swarm
+        .disconnect_peer_id(b.node.id())
+        .expect("is connected");
+    until([&mut a, &mut b], |[a, b]| {
+        a.node.connections.is_empty() && b.node.connections.is_empty()
+    })
+    .await;
+    a.node.dial(&mut b.node).await;
+    let knows_b = |[a, _]: [&Carrier; 2]| {
+        let gossip = &a.node.swarm.behaviour().gossip;
+        gossip.all_peers().any(|(_, topics)| !topics.is_empty())
+    };
+    until([&mut a, &mut b], knows_b).await;
+    assert!(matches!(a.publish(), Err(PublishError::NoPeersSubscribedToTopic)));
+    a.set_pull_only(&b, false);
+    let of_a = a.publish().expect("published");
+    assert_eq!(next_of(&mut b, [&mut a]).await, of_a);
+}
