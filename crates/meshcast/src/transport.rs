@@ -3,6 +3,8 @@
 //! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two spellings of one
 //! key.
 
+mod closing;
+
 use std::{error::Error, fmt};
 
 use futures::{AsyncRead, AsyncWrite};
@@ -18,6 +20,7 @@ use libp2p::{
 };
 use meshcast_proto::{Identity, MeshId, Sender};
 
+use self::closing::Closing;
 use crate::{
     gate::{Gate, GateError},
     links::{Here, Shaping},
@@ -63,7 +66,7 @@ where
         .and_then(move |(peer, muxer), point| async move {
             let passed = gate.pass(peer, muxer, role(&point)).await;
             let (peer, muxer) = passed.map_err(NotAdmitted)?;
-            Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(muxer)))
+            Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(Closing::new(muxer))))
         })
         .boxed();
     // Boxed before as well, so that the timeout has an error type that `refusal_reason` can name.
