@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{Driver, Parts};
+use crate::peers::Peer;
 
 impl Driver {
     /// Sends what is queued, gives it a moment to leave, and lets go of everything.
@@ -25,13 +26,21 @@ impl Driver {
         }
         self.parts.registry.stop();
         let deadline = Instant::now() + HAND_OVER;
-        let handed_over = |driver: &Self| driver.parts.engine.is_handed_over();
+        let handed_over =
+            |driver: &Self| driver.parts.engine.is_handed_over() && !driver.may_find_listeners();
         self.handle_events_until(deadline, handed_over).await;
         self.disconnect().await;
         let Parts { swarm, events, .. } = self.parts;
         // Whoever waited for the end finds the addresses free and the events at their end.
         drop((swarm, events));
         tracing::info!("stopped");
+    }
+
+    /// Whether somebody is there who was not there for long enough to say that it listens to what was posted.
+    fn may_find_listeners(&self) -> bool {
+        let now = self.parts.clock.now();
+        let fresh = |(id, peer): (&PeerId, &Peer)| !self.told.contains(id) && peer.since + TELLING > now;
+        self.parts.engine.counters().posted > 0 && self.peers.iter().any(fresh)
     }
 
     /// Closes all connections in peace. A socket that is merely dropped may take back what it has sent.
@@ -59,7 +68,11 @@ impl Driver {
 }
 
 /// For how long a node that stops waits until somebody has what it posted last.
-const HAND_OVER: Duration = Duration::from_secs(5);
+pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// How soon after it is connected a peer has told which channels it has open, if any: a stream is opened for
+/// that, half round the world.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// For how long it waits for its connections to close.
 const CLOSE: Duration = Duration::from_millis(500);
