@@ -55,7 +55,8 @@ impl Cache {
             .expect("no panic")
             .insert(key.to_owned(), value.to_owned());
         self.kept.lock().expect("no panic").remove(key);
-        Ok(self.stale.post_message(&key.to_owned())?)
+        self.stale.post_message(&key.to_owned())?;
+        Ok(())
     }
 }
 

@@ -1,79 +1,10 @@
 //! The command `meshcast`, as a process that talks to processes.
 
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use serde_json::Value as Json;
-use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, Process, Program, Signal, command, eventually, get};
-
-/// A user's session: where sockets are.
-struct Session(TempDir);
-
-impl Session {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(Program::Meshcast);
-        command
-            .args(arguments)
-            .env("XDG_RUNTIME_DIR", self.0.path())
-            .env("TMPDIR", self.0.path());
-        command
-    }
-
-    /// Status, stdout and stderr.
-    #[track_caller]
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let (status, stdout, stderr) = Process::start(self.command(arguments)).end(PATIENCE);
-        (status.code().expect("no signal ended it"), stdout, stderr)
-    }
-
-    /// What it prints with `--json` when all is well.
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Json {
-        let (status, stdout, stderr) = self.run(&[arguments, &["--json"]].concat());
-        assert_eq!(status, 0, "{stderr}");
-        serde_json::from_str(&stdout).expect("JSON on stdout")
-    }
-
-    /// `meshcast up` and the addresses of its services.
-    fn up(&self) -> (Process, Vec<SocketAddr>) {
-        let up = Process::start(self.command(&["up", "--http-base", "0", "--json"]));
-        let report = up.stdout_line("the report", PATIENCE, |line| line.starts_with('{'));
-        let report: Json = serde_json::from_str(&report).expect("JSON");
-        let nodes = report["nodes"].as_array().expect("a list");
-        let address = |node: &Json| node["url"].as_str()?.strip_prefix("http://")?.parse().ok();
-        let addresses: Vec<_> = nodes.iter().filter_map(address).collect();
-        assert_eq!(addresses.len(), 3, "{report}");
-        (up, addresses)
-    }
-
-    /// The same, once each node knows of the others' channel.
-    fn up_and_converged(&self) -> (Process, Vec<SocketAddr>) {
-        let started = self.up();
-        for node in ["fra-1", "iad-1", "nrt-1"] {
-            eventually("all know each other's channel", PATIENCE, || {
-                let report = self.json(&["channels", "--node", node]);
-                let subscribers = report["channels"][0]["subscribers"].as_array();
-                (subscribers?.len() == 2).then_some(())
-            });
-        }
-        started
-    }
-
-    fn sockets(&self) -> Vec<String> {
-        let Ok(files) = fs::read_dir(self.0.path().join("meshcast")) else {
-            return Vec::new();
-        };
-        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        let mut sockets: Vec<_> = names.filter(|name| name.ends_with(".sock")).collect();
-        sockets.sort();
-        sockets
-    }
-}
+use crate::harness::{PATIENCE, Process, Session, Signal, eventually, get};
 
 /// The names in a list of nodes, peers or channels.
 fn names(list: &Json) -> Vec<&str> {
@@ -251,4 +182,26 @@ fn a_new_key_opens_a_mesh() {
     node.signal(Signal::TERM);
     assert_eq!(node.end(Duration::from_secs(5)).0.code(), Some(0));
     assert!(session.sockets().is_empty());
+}
+
+#[test]
+fn a_scenario_that_comes_out_otherwise_is_a_finding_with_the_way_to_see_it_again() {
+    let session = Session::new();
+    let text = "name = 'tiny'\nnodes = 2\nduration = 2\nsettle = 10\nbound = 10\n";
+    let file = |name: &str, text: &str| {
+        let path = session.directory().path().join(name);
+        fs::write(&path, text).expect("writable");
+        path.to_str().expect("plain").to_owned()
+    };
+    let fine = file("fine.toml", text);
+    let report = session.json(&["sim", "run", &fine]);
+    assert_eq!(report["schema"], "sim_run/v1");
+    assert!(report["deliveries"].as_u64().is_some_and(|n| n > 0), "{report}");
+
+    let odd = file("odd.toml", &format!("{text}[expect]\ndeliveries = 1_000_000\n"));
+    let (status, stdout, stderr) = session.run(&["sim", "run", &odd, "--seed", "7", "--seeds", "2"]);
+    assert_eq!(status, 1, "{stdout}{stderr}");
+    assert!(stdout.contains("0 of 2 runs are clean"), "{stdout}");
+    assert!(stderr.contains(&format!("sim run {odd} --seed 7")), "{stderr}");
+    assert_eq!(session.run(&["sim", "run", "no such scenario"]).0, 2);
 }

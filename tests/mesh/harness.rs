@@ -4,6 +4,7 @@ mod earth;
 mod http;
 mod process;
 mod programs;
+mod session;
 
 use std::{
     thread,
@@ -17,6 +18,7 @@ pub(crate) use self::{
     http::{get, get_unix},
     process::{Process, Signal},
     programs::{Program, command},
+    session::Session,
 };
 
 /// Long enough for anything that works, on a machine with other things to do.

@@ -3,9 +3,11 @@
 //! No test sleeps to be in step with a process; each polls what it can see, up to a bound that is far from
 //! what it takes on a busy machine.
 
+mod break_it;
 mod channels;
 mod cli;
 mod earth;
+mod faults;
 mod harness;
 mod restart;
 mod strangers;

@@ -29,6 +29,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(Up),
+    Fault(Fault),
     Node(Node),
     Nodes(Nodes),
     Peers(Peers),
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Ping(Ping),
     #[command(subcommand)]
     Key(Key),
+    #[command(subcommand)]
+    Sim(Sim),
     Completions(Completions),
 }
 
@@ -53,9 +56,15 @@ impl Command {
 /// Each node is a real one, named like fra-1, that hears the others over TCP on the loopback interface. Its
 /// service on 127.0.0.1 has two paths: /send?message=… posts to the channel "earth", /messages lists what it
 /// posted and heard (the last 1,000). Without a key in MESHCAST_KEY or --key-file a new one is made.
+///
+/// What passes between regions takes as long as it would between real ones, where that is known: those that are named
+/// ams, cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The times are printed. With `meshcast fault`
+/// links are cut and nodes killed.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast up
+  meshcast up --rtt none
+  meshcast up --regions fra,gru,mars --rtt fra:mars=900ms --rtt gru:mars=900ms
   meshcast up --regions fra,gru --nodes-per-region 2 --http-base 9000")]
 pub(crate) struct Up {
     /// The regions, separated by commas
@@ -72,9 +81,83 @@ pub(crate) struct Up {
     /// The port of the first service; the others follow (0: let the system choose them)
     #[arg(long, value_name = "PORT", default_value_t = 8101)]
     pub(crate) http_base: u16,
+    /// The round trip between two regions, or none for none at all; may be repeated
+    #[arg(long, value_name = "A:B=TIME|none", value_parser = rtt)]
+    pub(crate) rtt: Vec<Rtt>,
     /// A file with the key, instead of MESHCAST_KEY
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+/// What `--rtt` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Rtt {
+    /// Nothing is added, but what is said otherwise.
+    None,
+    Between(Region, Region, Duration),
+}
+
+/// Break what `meshcast up` runs, and mend it
+///
+/// Links are cut silently: connections stay up, nothing passes. A place is a node or a region, by name.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast fault partition fra iad,nrt
+  meshcast fault heal
+  meshcast fault kill iad-1
+  meshcast fault restart iad-1")]
+pub(crate) struct Fault {
+    #[command(subcommand)]
+    pub(crate) fault: FaultCommand,
+    /// The running `up`, by its socket, if there are several
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FaultCommand {
+    /// Cut all links between groups, both ways; a single group is cut off from all others
+    ///
+    /// Who is in no group still reaches all of them, and hands on messages from one to the other.
+    Partition {
+        /// Places, separated by commas: fra or fra,iad-1
+        #[arg(required = true, value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+    /// Cut the way from one place to another, and leave the way back
+    OneWay {
+        /// Where nothing gets away from
+        from: String,
+        /// Where it does not get to
+        to: String,
+    },
+    /// Mend all links; nodes that are paused or killed stay so
+    Heal,
+    /// Kill a node: what it has not sent is lost
+    Kill {
+        /// Its name
+        node: String,
+        /// As if its machine were gone: nobody is told
+        #[arg(long)]
+        silent: bool,
+    },
+    /// Start a killed node again, or one that runs anew, as a new process
+    Restart {
+        /// Its name
+        node: String,
+    },
+    /// Freeze a node: nothing gets to it or from it
+    Pause {
+        /// Its name
+        node: String,
+    },
+    /// Let a paused node go on
+    Resume {
+        /// Its name
+        node: String,
+    },
+    /// Show how the nodes are and what is cut
+    Status,
 }
 
 /// Run one node until Ctrl-C
@@ -165,17 +248,25 @@ pub(crate) struct Channels {
 
 /// Follow a channel
 ///
-/// Prints what is posted from the moment it says that it listens. A gap is printed where messages are missing.
+/// Prints what is posted from the moment it says that it listens, and with --last or --since first what was posted
+/// before and is still kept. A gap is printed where messages are missing.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast watch earth
-  meshcast watch earth --json | jq .data
+  meshcast watch earth --last 20
+  meshcast watch earth --since 30s --json | jq .data
   meshcast watch earth --count 1 --timeout 5s")]
 pub(crate) struct Watch {
     /// The channel
     pub(crate) channel: ChannelName,
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Begin with the last so many messages of each sender (a large one counts for several)
+    #[arg(long, value_name = "N", conflicts_with = "since")]
+    pub(crate) last: Option<u64>,
+    /// Begin with what was posted within this time, such as 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
     /// End after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -236,6 +327,52 @@ pub(crate) enum Key {
     New,
 }
 
+/// Run meshes in virtual time and judge what they did
+///
+/// Minutes of a fleet with faults go by in seconds, and the same scenario and seed give the same run again.
+#[derive(Debug, Subcommand)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim list
+  meshcast sim run all-faults --seeds 20
+  meshcast sim run mine.toml --seed 17 --log log.jsonl")]
+pub(crate) enum Sim {
+    List(SimList),
+    Run(SimRun),
+}
+
+/// List the scenarios that come with the command
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim list
+  meshcast sim list --json | jq -r '.scenarios[].name'")]
+pub(crate) struct SimList {}
+
+/// Run a scenario
+///
+/// Status 1 if a run breaks a guarantee or does not come out as the scenario expects; what repeats such a run is
+/// then printed.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim run partition-60
+  meshcast sim run mine.toml --seeds 200 --json | jq .p99_ms
+  meshcast sim run all-faults --seed 17 --watch fra0.1")]
+pub(crate) struct SimRun {
+    /// A scenario of `meshcast sim list`, or a file with one
+    pub(crate) scenario: String,
+    /// The seed, or the first of several
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds, one after the other; two runs go at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// Where to write what was posted, delivered and missed, as JSON lines
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    pub(crate) log: Option<PathBuf>,
+    /// A process, as fra0.1 is the first of the node fra0, to print all of that its engine is told and says
+    #[arg(long, value_name = "PROCESS", conflicts_with_all = ["seeds", "log"])]
+    pub(crate) watch: Option<String>,
+}
+
 /// Print what completes this command in a shell
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
@@ -265,6 +402,30 @@ fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "no number".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
+
+/// `none`, `fra:iad=90ms`.
+fn rtt(text: &str) -> Result<Rtt, String> {
+    if text == "none" {
+        return Ok(Rtt::None);
+    }
+    let parts = || {
+        let (regions, time) = text.split_once('=')?;
+        let (a, b) = regions.split_once(':')?;
+        Some((a, b, time))
+    };
+    let (a, b, time) = parts().ok_or("it looks like fra:iad=90ms, or is none")?;
+    let region = |name: &str| Region::new(name).map_err(|error| error.to_string());
+    let time = duration(time)?;
+    if time > LONGEST_RTT {
+        return Err(format!(
+            "{LONGEST_RTT:?} is the most: over longer links nodes give up before they know each other"
+        ));
+    }
+    Ok(Rtt::Between(region(a)?, region(b)?, time))
+}
+
+/// Several go by before two nodes know each other, for which there are 10 seconds.
+const LONGEST_RTT: Duration = Duration::from_secs(1);
 
 /// Examples come first: they are what most people look for.
 const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";

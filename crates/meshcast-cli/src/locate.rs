@@ -43,13 +43,35 @@ pub(crate) async fn pick_to_ask_about(
 
 /// The nodes that run here, by name and then by path.
 pub(crate) async fn live() -> Result<Vec<Client>, Failure> {
-    let clients = sockets_in(&socket_directories())?;
+    Ok(answering(sockets_in(&socket_directories(), NODE)?).await)
+}
+
+async fn answering(clients: Vec<Client>) -> Vec<Client> {
     let alive = join_all(clients.iter().map(Client::is_alive)).await;
-    Ok(clients
-        .into_iter()
-        .zip(alive)
+    let clients = clients.into_iter().zip(alive);
+    clients
         .filter_map(|(client, alive)| alive.then_some(client))
-        .collect())
+        .collect()
+}
+
+/// The running `meshcast up`: by its socket, or the one there is.
+pub(crate) async fn up(socket: Option<&PathBuf>) -> Result<Client, Failure> {
+    if let Some(socket) = socket {
+        return Ok(Client::new(socket.clone()));
+    }
+    let running = answering(sockets_in(&socket_directories(), UP)?).await;
+    match &running[..] {
+        [] => Err(Failure::no_node("no `meshcast up` is running here").hint("start one with `meshcast up`")),
+        [one] => Ok(one.clone()),
+        several => {
+            let paths = several.iter().map(|client| client.socket().display().to_string());
+            let hint = format!(
+                "choose one with --socket: {}",
+                paths.collect::<Vec<_>>().join(", ")
+            );
+            Err(Failure::usage("several `meshcast up` are running here").hint(hint))
+        }
+    }
 }
 
 /// What to say when there is none.
@@ -77,8 +99,8 @@ fn choose<'a>(
     })
 }
 
-/// All sockets there, dead ones included, by name and then by path.
-fn sockets_in(directories: &[PathBuf]) -> Result<Vec<Client>, Failure> {
+/// All sockets there of that ending, dead ones included, by name and then by path.
+fn sockets_in(directories: &[PathBuf], ending: &str) -> Result<Vec<Client>, Failure> {
     let mut clients = Vec::new();
     for directory in directories {
         let entries = match fs::read_dir(directory) {
@@ -88,7 +110,7 @@ fn sockets_in(directories: &[PathBuf]) -> Result<Vec<Client>, Failure> {
         };
         for entry in entries {
             let path = entry.map_err(|error| unreadable(directory, error))?.path();
-            if path.extension().is_some_and(|extension| extension == "sock") {
+            if path.extension().is_some_and(|extension| extension == ending) {
                 clients.push(Client::new(path));
             }
         }
@@ -114,6 +136,11 @@ fn names<'a>(clients: impl IntoIterator<Item = &'a Client>) -> String {
         .join(", ")
 }
 
+/// How the name of a node's socket ends.
+const NODE: &str = "sock";
+/// How the name of the socket of a `meshcast up` ends.
+pub(crate) const UP: &str = "up";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,12 +161,13 @@ mod tests {
         for path in [
             a.path().join("nrt-1.sock"),
             a.path().join("notes.txt"),
+            a.path().join("fra-1.up"),
             b.path().join("fra-1.sock"),
         ] {
             fs::write(path, "").expect("writable");
         }
         let missing = a.path().join("missing");
-        let found = sockets_in(&[a.path().into(), b.path().into(), missing]).expect("readable");
+        let found = sockets_in(&[a.path().into(), b.path().into(), missing], NODE).expect("readable");
         assert_eq!(names(&found), "fra-1, nrt-1");
     }
 
@@ -148,7 +176,7 @@ mod tests {
         let a = tempfile::tempdir().expect("writable");
         fs::write(a.path().join("fra-1.sock"), "").expect("writable");
         assert_eq!(
-            sockets_in(&[a.path().into(), a.path().into()])
+            sockets_in(&[a.path().into(), a.path().into()], NODE)
                 .expect("readable")
                 .len(),
             1

@@ -4,9 +4,11 @@ mod args;
 mod client;
 mod cmd;
 mod exit;
+mod faults;
 mod locate;
 mod logging;
 mod output;
+mod program;
 mod render;
 mod service;
 mod signals;
@@ -52,6 +54,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         }
         match command {
             Command::Up(args) => cmd::up::run(args, output).await,
+            Command::Fault(args) => cmd::fault::run(args, output).await,
             Command::Node(args) => cmd::node::run(args, output).await,
             Command::Nodes(args) => cmd::nodes::run(args, output).await,
             Command::Peers(args) => cmd::peers::run(args, output).await,
@@ -60,6 +63,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
             Command::Post(args) => cmd::post::run(args, output).await,
             Command::Ping(args) => cmd::ping::run(args, output).await,
             Command::Key(command) => cmd::key::run(command, output),
+            Command::Sim(command) => cmd::sim::run(command, output),
             Command::Completions(args) => cmd::completions::run(args, output),
         }
     })

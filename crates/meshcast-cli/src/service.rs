@@ -83,7 +83,7 @@ async fn send(State(service): State<Service>, Query(query): Query<Vec<(String, S
     let json = serde_json::Value::from(message);
     let text = json.to_string();
     match service.channel.post_message(&Value::from_json(json)) {
-        Ok(()) => {
+        Ok(_) => {
             service.messages().push(text);
             "message sent".into_response()
         }

@@ -93,13 +93,17 @@ pub(crate) struct HaveChannelBody<'a> {
 }
 
 /// `next` is the number after the last one that nothing is missing below; `kept` how many of the numbers
-/// before it are kept; `due` from which one the listener is to begin, 0 if it knows.
+/// before it are kept; `due` from which one the listener is to begin, 0 if it knows; `hops` how many links the
+/// speaker is away from the sender, 255 if it knows no way; `behind` by how many numbers whoever hears of it
+/// through the speaker is at most behind `next`, plus 1; 0 if the listener is not concerned.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct HaveFlowBody {
     pub(crate) sender: u32,
     pub(crate) next: u64,
     pub(crate) kept: u64,
     pub(crate) due: u64,
+    pub(crate) hops: u8,
+    pub(crate) behind: u64,
 }
 
 #[derive(Encode, BorrowDecode)]

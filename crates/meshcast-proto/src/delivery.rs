@@ -314,6 +314,11 @@ impl Assembler {
         self.partial.as_ref().map_or(0, |partial| partial.len)
     }
 
+    /// The first number of the value that is being put together, if there is one.
+    pub(crate) fn begun(&self) -> Option<Seq> {
+        self.partial.as_ref().map(|partial| partial.seqs.first())
+    }
+
     /// The last number of the value that is being put together, if there is one.
     pub(crate) fn halfway(&self) -> Option<Seq> {
         self.partial.as_ref().map(|partial| partial.seqs.last())

@@ -1,11 +1,12 @@
-//! When to tell whom what was accepted: neighbours what changed, a sender that its frames arrived.
+//! When to tell whom what was accepted: neighbours what changed, a sender (or who is nearer to it) that its frames
+//! arrived.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use crate::{flows::Key, id::Sender, name::ChannelName, time::Time};
+use crate::{flows::Key, id::Sender, time::Time};
 
 /// What is to be told, and when.
 #[derive(Debug, Default)]
@@ -16,11 +17,11 @@ pub(crate) struct Digest {
     acks: BTreeMap<Sender, Ack>,
 }
 
-/// What a sender is to be told of its own frames.
+/// What a neighbour is to be told of flows whose sender it is, or is nearer to.
 #[derive(Debug)]
 struct Ack {
-    channels: BTreeSet<ChannelName>,
-    frames: u32,
+    flows: BTreeSet<Key>,
+    times: u32,
     due: Time,
 }
 
@@ -31,18 +32,27 @@ impl Digest {
         self.due.get_or_insert(now + INTERVAL);
     }
 
-    /// A frame of a neighbour was accepted on this channel.
-    pub(crate) fn accepted(&mut self, sender: Sender, channel: &ChannelName, now: Time) {
-        let ack = self.acks.entry(sender).or_insert_with(|| Ack {
-            channels: BTreeSet::new(),
-            frames: 0,
+    /// A flow got further, which this neighbour is to know soon.
+    pub(crate) fn progress(&mut self, upstream: Sender, key: &Key, now: Time) {
+        let ack = self.acks.entry(upstream).or_insert_with(|| Ack {
+            flows: BTreeSet::new(),
+            times: 0,
             due: now + ACK_DELAY,
         });
-        ack.frames += 1;
-        if !ack.channels.contains(channel) {
-            ack.channels.insert(channel.clone());
+        ack.times += 1;
+        if !ack.flows.contains(key) {
+            ack.flows.insert(key.clone());
         }
-        if ack.frames >= ACK_FRAMES {
+        if ack.times >= ACK_TIMES {
+            ack.due = now;
+        }
+    }
+
+    /// Those behind this node got further with a flow, which they have said as seldom as they may: this neighbour is
+    /// to know now.
+    pub(crate) fn hand_on(&mut self, upstream: Sender, key: &Key, now: Time) {
+        self.progress(upstream, key, now);
+        if let Some(ack) = self.acks.get_mut(&upstream) {
             ack.due = now;
         }
     }
@@ -60,11 +70,11 @@ impl Digest {
         }
     }
 
-    /// A sender that is to be told now, and of which channels.
-    pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<ChannelName>)> {
-        let (sender, _) = self.acks.iter().find(|(_, ack)| ack.due <= now)?;
-        let sender = *sender;
-        self.acks.remove(&sender).map(|ack| (sender, ack.channels))
+    /// A neighbour that is to be told now, and of which flows.
+    pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<Key>)> {
+        let (upstream, _) = self.acks.iter().find(|(_, ack)| ack.due <= now)?;
+        let upstream = *upstream;
+        self.acks.remove(&upstream).map(|ack| (upstream, ack.flows))
     }
 
     /// When there will be something to tell.
@@ -77,11 +87,11 @@ impl Digest {
 /// long and a round trip; a quiet node tells nothing.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a sender waits to be told of a frame that is not followed by others.
+/// How long it takes until a frame is acknowledged that is not followed by others.
 const ACK_DELAY: Duration = Duration::from_millis(50);
 
-/// After how many frames a sender is told without delay: a quarter of what it may have on the way.
-const ACK_FRAMES: u32 = 16;
+/// After how many frames that is done without delay: a quarter of the largest that may be on the way.
+const ACK_TIMES: u32 = 16;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! arguments, so a whole mesh of engines runs in virtual time.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -26,6 +26,8 @@ use crate::{
     time::{Time, WallTime},
     window::Insert,
 };
+
+use pacing::{Outflow, Pacing};
 
 /// What can be set. Every default is reasoned at its field.
 #[derive(Debug, Clone)]
@@ -100,6 +102,7 @@ pub struct Engine {
     history: History,
     history_expires: Option<Time>,
     digest: Digest,
+    pacing: Pacing,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -113,8 +116,8 @@ struct Channel {
     /// From when on it is to hear, and at least so many numbers of each sender.
     since: Time,
     last: u64,
-    /// Up to where neighbours have what we posted: the number each waits for.
-    acked: BTreeMap<Sender, Seq>,
+    /// What we posted that is on the way.
+    outflow: Outflow,
     /// Puts our own fragments together for other channel objects of this process.
     own: Assembler,
 }
@@ -131,6 +134,16 @@ pub enum Output {
     Missed(ChannelName, Gap),
     /// Send this to a neighbour. What cannot be sent is as good as a broken link: close it.
     Sync(Sender, SyncMessage),
+    /// There is room on this channel, where [`Engine::may_post`] found none.
+    Writable(ChannelName),
+    /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so gossip need not be
+    /// sent to it while it lags.
+    Lagging {
+        /// Which. One that is gone does not lag.
+        peer: Sender,
+        /// Whether it lags.
+        lags: bool,
+    },
 }
 
 /// From when on a channel hears what is posted.
@@ -186,6 +199,7 @@ impl Engine {
         Self {
             history: History::new(config.history),
             flows: Flows::new(config.flows_limits(), seed),
+            pacing: Pacing::new(config.history.bytes),
             config,
             identity,
             me,
@@ -197,20 +211,21 @@ impl Engine {
         }
     }
 
-    /// Opens a channel: from now on its frames are taken in.
+    /// Opens a channel: from now on its frames are taken in. While nobody was heard on it, opening it once more
+    /// can only make it begin earlier; later it changes nothing, and [`Self::past`] says what there is.
     ///
     /// # Errors
     /// [`OpenError::TooManyChannels`]; nothing was changed.
     pub fn handle_open(&mut self, channel: &ChannelName, since: Since, now: Time) -> Result<(), OpenError> {
         self.debug_assert_drained();
-        let (from, last) = match since {
-            Since::Now => (now, 0),
-            Since::Ago(ago) => (now - ago, 0),
-            Since::Last(last) => (now, last),
-        };
+        let (from, last) = since.at(now);
         if let Some(known) = self.channels.get_mut(channel) {
+            let nothing_heard = self.flows.of(channel).next().is_none();
             if !known.open {
                 (known.open, known.since, known.last) = (true, from, last);
+                self.announce(channel, now);
+            } else if nothing_heard && (from < known.since || last > known.last) {
+                (known.since, known.last) = (from.min(known.since), last.max(known.last));
                 self.announce(channel, now);
             }
             return Ok(());
@@ -225,7 +240,7 @@ impl Engine {
             next: Seq::FIRST,
             since: from,
             last,
-            acked: BTreeMap::new(),
+            outflow: Outflow::default(),
             own: Assembler::default(),
         };
         self.channels.insert(channel.clone(), new);
@@ -275,6 +290,7 @@ impl Engine {
         self.counters.frames_posted += 1;
         self.keep(frame.clone(), Duration::ZERO, now);
         self.digest.changed((channel.clone(), self.me.sender()), now);
+        self.sent(channel, seqs.last(), frame.bytes().len(), now);
         self.outputs.push_back(Output::Publish(frame));
         self.outputs
             .extend(assembled.into_iter().filter_map(|assembled| match assembled {
@@ -293,10 +309,6 @@ impl Engine {
             return;
         }
         let mut effects = Effects::default();
-        let sender = frame.sender();
-        if self.flows.neighbours.contains(sender) {
-            self.digest.accepted(sender, frame.channel(), now);
-        }
         match self.flows.hear(frame.clone(), member, now, &mut effects) {
             Insert::Fresh => {
                 self.counters.frames_accepted += 1;
@@ -327,9 +339,11 @@ impl Engine {
         let mut effects = Effects::default();
         self.flows.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
-        self.channels
-            .values_mut()
-            .for_each(|channel| _ = channel.acked.remove(&peer));
+        self.pacing.forget(peer);
+        let listened = self.channels.iter();
+        let listened = listened.filter(|(_, channel)| channel.outflow.listeners.contains_key(&peer));
+        let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
+        listened.iter().for_each(|name| self.unlisten(peer, name));
         self.take_effect(effects, now);
     }
 
@@ -349,11 +363,7 @@ impl Engine {
         }
         match message {
             SyncMessage::Open(opened) => self.handle_opened(peer, &opened, now),
-            SyncMessage::Close(channels) => {
-                channels
-                    .iter()
-                    .for_each(|channel| self.flows.neighbours.close(peer, channel));
-            }
+            SyncMessage::Close(channels) => self.handle_closed(peer, &channels, now),
             SyncMessage::Have(holdings) => self.handle_holdings(peer, &holdings, now),
             SyncMessage::Want(want) => self.handle_want(peer, want, now),
             SyncMessage::Frames(frames) => self.handle_answer(peer, frames, now, verify),
@@ -367,6 +377,7 @@ impl Engine {
         let mut effects = Effects::default();
         self.flows.handle_timeout(now, &mut effects);
         self.take_effect(effects, now);
+        self.pace(now);
         self.tell(now);
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
@@ -383,6 +394,7 @@ impl Engine {
         [
             self.flows.poll_timeout(),
             self.digest.poll_timeout(),
+            self.pacing.poll_timeout(),
             self.history_expires,
         ]
         .into_iter()
@@ -441,6 +453,8 @@ impl Engine {
             batches,
             wants,
             moved,
+            eased,
+            turned,
         } = effects;
         batches.into_iter().for_each(|batch| self.emit(batch));
         self.counters.requests += wants.len() as u64;
@@ -449,7 +463,7 @@ impl Engine {
                 .into_iter()
                 .map(|(peer, want)| Output::Sync(peer, SyncMessage::Want(want))),
         );
-        moved.into_iter().for_each(|key| self.digest.changed(key, now));
+        self.report(moved, eased, turned, now);
     }
 
     /// Gives the values and gaps of one sender out.
@@ -541,6 +555,8 @@ pub enum PostError {
     Build(#[from] BuildError),
 }
 
+mod pacing;
+mod past;
 mod repairing;
 
 #[cfg(test)]

@@ -8,7 +8,11 @@ use crate::{
     frame::Frame,
     id::{Sender, Seq, SeqRange},
     jitter::Jitter,
+    name::ChannelName,
+    neighbours::Neighbours,
+    pace::Marks,
     repair::{Repair, Step, Surroundings},
+    sync::Holding,
     time::Time,
     window::{Insert, Window},
 };
@@ -20,6 +24,13 @@ pub(crate) struct Flow {
     pub(crate) member: Option<Arc<Member>>,
     pub(crate) window: Window,
     pub(crate) repair: Repair,
+    /// How far it was lately, for those who hear of it through this node.
+    pub(crate) marks: Marks,
+    /// On the way to the sender: the sender itself, or the neighbour nearest to it, which is told how far this node
+    /// is for the sender to know.
+    pub(crate) upstream: Option<Sender>,
+    /// How many links away the sender is.
+    pub(crate) hops: u8,
     assembler: Assembler,
     /// The last number of the value that is being put together, and since when it is the last.
     unfinished: Option<(Seq, Time)>,
@@ -51,6 +62,9 @@ impl Flow {
             member: None,
             window,
             repair: Repair::default(),
+            marks: Marks::default(),
+            upstream: None,
+            hops: Holding::FAR,
             assembler: Assembler::default(),
             unfinished: None,
             unsaid: None,
@@ -124,6 +138,36 @@ impl Flow {
         let missed = self.assembler.abandon();
         out.extend(missed.map(|missed| Assembled::Missed(missed, GapReason::Incomplete)));
         false
+    }
+
+    /// The lowest number that this node, or anybody who keeps up and hears of the flow through it, waits for.
+    pub(crate) fn lowest(&self, channel: &ChannelName, neighbours: &Neighbours) -> Option<Seq> {
+        let listening = self
+            .repair
+            .listeners()
+            .filter(|(peer, _)| neighbours.listens(*peer, channel));
+        let gates = listening.filter_map(|(_, listener)| listener.gate());
+        Some(gates.fold(self.window.next()?, Seq::min))
+    }
+
+    /// Looks again which way the sender is. Returns whether that has changed.
+    pub(crate) fn turn(&mut self, sender: Sender, neighbours: &Neighbours) -> bool {
+        let way = if neighbours.contains(sender) {
+            (Some(sender), 1)
+        } else if let Some((nearest, hops)) = self.repair.nearest() {
+            (Some(nearest), hops + 1)
+        } else {
+            (None, Holding::FAR)
+        };
+        let before = (self.upstream, self.hops);
+        (self.upstream, self.hops) = way;
+        before != way
+    }
+
+    /// Everything below this number was given out; `None` while it is not known where the flow begins.
+    pub(crate) fn given_out(&self) -> Option<Seq> {
+        let next = self.window.next()?;
+        Some(self.assembler.begun().unwrap_or(next))
     }
 
     /// How many bytes of frames and fragments wait for others.

@@ -81,6 +81,10 @@ pub(crate) struct Effects {
     pub(crate) wants: Vec<(Sender, sync::Want)>,
     /// The flows that got further.
     pub(crate) moved: BTreeSet<Key>,
+    /// The flows whose listeners got further, or are waited for no longer.
+    pub(crate) eased: BTreeSet<Key>,
+    /// The flows to whose sender there is another way.
+    pub(crate) turned: BTreeSet<Key>,
 }
 
 /// What came out of a flow at once, in order.
@@ -216,7 +220,15 @@ impl Flows {
         {
             window.heard_of(newest, now);
         }
-        followed.flow.repair.handle_holding(peer, holding, now);
+        let lowest = followed.flow.lowest(channel, &self.neighbours);
+        let Flow { repair, marks, .. } = &mut followed.flow;
+        repair.handle_holding(peer, holding, marks, now);
+        if followed.flow.lowest(channel, &self.neighbours) != lowest {
+            out.eased.insert(key.clone());
+        }
+        if followed.flow.turn(holding.sender, &self.neighbours) {
+            out.turned.insert(key.clone());
+        }
         self.advance(&key, now, out);
     }
 
@@ -234,13 +246,59 @@ impl Flows {
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.neighbours.remove(peer);
         let mut missed: Vec<Key> = Vec::new();
-        for (key, followed) in &mut self.flows {
-            if followed.flow.repair.handle_gone(peer) {
+        for (key, Followed { flow, .. }) in &mut self.flows {
+            if flow.repair.gates(peer) {
+                out.eased.insert(key.clone());
+            }
+            if flow.repair.handle_gone(peer) {
                 missed.push(key.clone());
+            }
+            if flow.upstream == Some(peer) && flow.turn(key.1, &self.neighbours) {
+                out.turned.insert(key.clone());
             }
         }
         missed.iter().for_each(|key| self.advance(key, now, out));
         self.ask_on(now, out);
+    }
+
+    /// A neighbour closed a channel: it is waited for no longer.
+    pub(crate) fn closed(&mut self, peer: Sender, channel: &ChannelName, out: &mut Effects) {
+        self.neighbours.close(peer, channel);
+        let gated = of_channel(&self.flows, channel)
+            .filter(|(_, followed)| followed.flow.repair.gates(peer))
+            .map(|(key, _)| key.clone());
+        out.eased.extend(gated);
+    }
+
+    /// Looks again who keeps up with a flow. Returns whether anybody who listens is behind.
+    pub(crate) fn judge_listeners(
+        &mut self,
+        key: &Key,
+        now: Time,
+        lagging: &mut BTreeSet<Sender>,
+        out: &mut Effects,
+    ) -> bool {
+        let (channel, sender) = key;
+        let Some(Followed { flow, .. }) = self.flows.get_mut(key) else {
+            return false;
+        };
+        let Some(next) = flow.window.next() else {
+            return false;
+        };
+        let lowest = flow.lowest(channel, &self.neighbours);
+        flow.repair.judge_listeners(&flow.marks, now);
+        if flow.lowest(channel, &self.neighbours) != lowest {
+            out.eased.insert(key.clone());
+        }
+        let mut behind = false;
+        let listeners = flow.repair.listeners().filter(|(peer, _)| peer != sender);
+        for (peer, listener) in listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel)) {
+            behind |= listener.is_behind(next);
+            if listener.lags() {
+                lagging.insert(peer);
+            }
+        }
+        behind
     }
 
     /// Advances every flow that wants to be.
@@ -347,7 +405,12 @@ impl Flows {
         let want = followed
             .flow
             .advance(&self.limits.flow, &around, &mut self.jitter, now, &mut assembled);
-        if followed.flow.window.next() != before {
+        let after = followed.flow.window.next();
+        if after != before {
+            if let Some(next) = after {
+                followed.flow.marks.reached(next, now);
+            }
+            followed.flow.turn(*sender, &self.neighbours);
             out.moved.insert(key.clone());
         }
         out.batches.extend(Batch::of(key, &followed.flow, assembled));

@@ -1,5 +1,7 @@
 //! The frames a node keeps so that it can hand them on later, bounded by bytes and by age.
 
+mod recall;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
@@ -11,6 +13,8 @@ use crate::{
     name::ChannelName,
     time::Time,
 };
+
+pub use recall::{Recall, Recalled};
 
 /// Every accepted frame, until it is too old or there is no room.
 ///

@@ -92,6 +92,7 @@ mod jitter;
 mod key;
 mod name;
 mod neighbours;
+mod pace;
 mod record;
 mod repair;
 mod sync;
@@ -110,7 +111,7 @@ pub use credential::{
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
 pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState, Since};
 pub use frame::{BuildError, Frame, FrameError, FrameId};
-pub use history::{History, HistoryLimits, Kept};
+pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use id::{Sender, Seq, SeqRange};
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};

@@ -7,6 +7,7 @@ use crate::{
     jitter::Jitter,
     name::ChannelName,
     neighbours::{Neighbours, REQUEST_TIMEOUT},
+    pace::{Listener, Marks},
     sync::Holding,
     time::Time,
 };
@@ -33,6 +34,8 @@ struct Holder {
     follows: bool,
     failures: u32,
     not_before: Time,
+    hops: u8,
+    listener: Listener,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,18 +82,46 @@ pub(crate) struct RepairLimits {
 
 impl Repair {
     /// A neighbour told what it has.
-    pub(crate) fn handle_holding(&mut self, peer: Sender, holding: &Holding, now: Time) {
-        let new = Holder {
+    pub(crate) fn handle_holding(&mut self, peer: Sender, holding: &Holding, marks: &Marks, now: Time) {
+        let holder = self.holders.entry(peer).or_insert_with(|| Holder {
             oldest: holding.oldest,
             next: holding.next,
             lacks: None,
             follows: true,
             failures: 0,
             not_before: now,
-        };
-        let holder = self.holders.entry(peer).or_insert(new);
+            hops: holding.hops,
+            listener: Listener::new(holding.next, holding.lowest, marks, now),
+        });
         (holder.oldest, holder.next) = (holding.oldest, holding.next);
-        holder.follows = true;
+        (holder.follows, holder.hops) = (true, holding.hops);
+        holder.listener.told(holding.next, holding.lowest, marks, now);
+    }
+
+    /// The neighbour that is nearest to the sender, and how many links it is away from it.
+    pub(crate) fn nearest(&self) -> Option<(Sender, u8)> {
+        let near = self.holders.iter().filter(|(_, holder)| holder.hops < MAX_HOPS);
+        near.map(|(peer, holder)| (*peer, holder.hops))
+            .min_by_key(|(peer, hops)| (*hops, *peer))
+    }
+
+    /// The neighbours that told what they have, as listeners.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (Sender, &Listener)> {
+        self.holders
+            .iter()
+            .map(|(peer, holder)| (*peer, &holder.listener))
+    }
+
+    /// Whether a neighbour is waited for.
+    pub(crate) fn gates(&self, peer: Sender) -> bool {
+        let holder = self.holders.get(&peer);
+        holder.is_some_and(|holder| holder.listener.gate().is_some())
+    }
+
+    /// Looks again who keeps up.
+    pub(crate) fn judge_listeners(&mut self, marks: &Marks, now: Time) {
+        let holders = self.holders.values_mut();
+        holders.for_each(|holder| holder.listener.judge(marks, now));
     }
 
     /// A neighbour begins anew: what it keeps it still has, but no longer knows where it was.
@@ -347,6 +378,10 @@ impl Holder {
         SeqRange::new(first, last)
     }
 }
+
+/// Who is further away from a sender knows no way to it: two that have lost theirs would tell each other of longer
+/// and longer ones.
+const MAX_HOPS: u8 = 16;
 
 /// How long a hole is left alone: copies that take another path may be a little behind.
 const PATHS_RACE: Duration = Duration::from_millis(40);

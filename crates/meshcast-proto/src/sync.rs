@@ -85,6 +85,17 @@ pub struct Holding {
     pub next: Seq,
     /// Where a listener that does not know the sender begins.
     pub due: Option<Seq>,
+    /// How many links the speaker is away from the sender, who is 0 away from itself;
+    /// [`FAR`](Self::FAR) if it knows no way.
+    pub hops: u8,
+    /// Told to the one neighbour that is on the way to the sender: of those who hear of it through the speaker, the
+    /// speaker included, everybody who keeps up waits for this number or a higher one.
+    pub lowest: Option<Seq>,
+}
+
+impl Holding {
+    /// No way to the sender is known.
+    pub const FAR: u8 = u8::MAX;
 }
 
 /// Frames that are asked for.
@@ -306,6 +317,10 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
         next: holding.next.get(),
         kept: holding.next.get().saturating_sub(holding.oldest.get()),
         due: holding.due.map_or(0, Seq::get),
+        hops: holding.hops,
+        behind: holding
+            .lowest
+            .map_or(0, |lowest| holding.next.get().saturating_sub(lowest.get()) + 1),
     };
     let mut room = SyncMessage::MAX_FLOWS;
     let channels = holdings.iter().take(SyncMessage::MAX_CHANNELS).map(|holdings| {
@@ -335,11 +350,17 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
             return Err(out_of_range());
         }
         let oldest = flow.next.checked_sub(flow.kept).ok_or_else(out_of_range)?;
+        let lowest = match flow.behind.checked_sub(1) {
+            Some(behind) => Some(flow.next.checked_sub(behind).ok_or_else(out_of_range)?),
+            None => None,
+        };
         Ok(Holding {
             sender: Sender::new(*sender),
             oldest: seq(oldest)?,
             next: seq(flow.next)?,
             due: Seq::new(flow.due),
+            hops: flow.hops,
+            lowest: lowest.map(seq).transpose()?,
         })
     };
     let channels = body.channels.iter().map(|holdings| {

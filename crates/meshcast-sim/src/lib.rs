@@ -1,8 +1,10 @@
-//! A mesh in virtual time, and the judge of what it did.
+//! Meshes to try things with, and the judge of what they did.
+//!
+//! # In virtual time
 //!
 //! Many real [engines](meshcast_proto::Engine) run in one thread over a network that is made up: it delays,
 //! loses, doubles and reorders, and is cut in all the ways of a [`Fault`]; processes crash, stand still and start
-//! again. A [`Scenario`] says what happens, a seed decides the rest, and [`run`] goes through minutes of it in a
+//! again. A [`Scenario`] says what happens, a seed decides the rest, and [`run`](fn@run) goes through minutes of it in a
 //! fraction of a second. Everything that is posted, delivered or told missing goes into a [log](Entry), and the
 //! [`Checker`] decides afterwards whether the log keeps the guarantees. It knows nothing of how the log came to
 //! be, so that it judges real nodes too.
@@ -11,24 +13,36 @@
 //! happened. What is found once can therefore be looked at as often as one likes:
 //!
 //! ```text
-//! cargo run --release -p meshcast-sim --example run -- all-faults --seed 17 --log log.jsonl
-//! cargo run --release -p meshcast-sim --example run -- all-faults --seed 17 --watch fra0.1
+//! meshcast sim run all-faults --seed 17 --log log.jsonl
+//! meshcast sim run all-faults --seed 17 --watch fra0.1
 //! ```
+//!
+//! # In real time
+//!
+//! A [`Cluster`] is real nodes in one process, over [links](meshcast::links) that are as long as those between
+//! regions ([`round_trip`]) and fail when they are told to. It writes the same log, for the same checker. The parts
+//! above know nothing of it.
 
 mod at;
 mod checker;
+mod cluster;
 mod log;
 mod report;
 mod rng;
+mod round_trips;
 mod run;
 mod scenario;
 mod world;
 
 pub use at::At;
 pub use checker::{Checker, Guarantee, ObjectRef, Rules, TooWide, Verdict, Violation};
+pub use cluster::{
+    Cluster, ClusterBuilder, ClusterError, CutLink, Death, MemberStatus, NotAgreed, PostFailed, Standing,
+};
 pub use log::{Digest, Entry, Event, LogError, Name, Since, Span, read_log, write_log};
 pub use report::{Report, Summary};
 pub use rng::Rng;
+pub use round_trips::{KNOWN_REGIONS, round_trip};
 pub use run::{run, run_logged, run_seeds, run_watched};
 pub use scenario::{
     Expect, Fault, Kind, Load, Memory, Network, Random, SHIPPED, Scenario, ScenarioError, Shipped, Size,

@@ -10,6 +10,8 @@
 //! | `POST /v1/messages?channel=earth` | posts the JSON value in the body; [`schema::Posted`] |
 //! | `POST /v1/messages?channel=earth&raw=1` | posts the bytes of the body as they are; [`schema::Posted`] |
 //! | `GET /v1/messages?channel=earth` | what is posted from now on, one [`schema::Line`] of JSON a line |
+//! | `GET /v1/messages?channel=earth&last=20` | first the last 20 numbers of each sender that are kept |
+//! | `GET /v1/messages?channel=earth&since_us=30000000` | first what was posted within 30 s and is kept |
 //! | `POST /v1/ping/{peer_id}` | asks a peer and measures; [`schema::Ping`] |
 //!
 //! A channel is always named by the query, percent-encoded: every name has a place there, the empty one
@@ -33,8 +35,7 @@ mod watch;
 use std::path::PathBuf;
 
 pub(crate) use self::server::serve;
-pub(crate) use self::socket::Listener;
-pub use self::socket::{AdminError, DirectoryFault, socket_directories};
+pub use self::socket::{AdminError, DirectoryFault, Listener, socket_directories};
 
 /// Where a node's admin socket is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

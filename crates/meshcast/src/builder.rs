@@ -16,6 +16,7 @@ use crate::{
     clock::wall_time,
     error::SpawnError,
     limits::Limits,
+    links::Links,
     peers::is_loopback,
     spawn::{Plan, spawn},
 };
@@ -31,8 +32,10 @@ pub struct NodeBuilder {
     membership: Option<Membership>,
     listen: Vec<Multiaddr>,
     seeds: Vec<Multiaddr>,
+    seeds_only: bool,
     limits: Limits,
     admin: AdminSocket,
+    links: Option<Links>,
     /// `None` outside of tests.
     max_rpc_len: Option<usize>,
 }
@@ -103,6 +106,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether members that others tell of are dialled too. They are by default.
+    ///
+    /// Without, the node has the connections to its seeds and those that others open to it: for a fleet whose
+    /// links are laid out by hand. Messages go through others then, so the links must hold together.
+    pub fn dial_members(mut self, dial: bool) -> Self {
+        self.seeds_only = !dial;
+        self
+    }
+
     /// What the node may use.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -112,6 +124,12 @@ impl NodeBuilder {
     /// Where the `meshcast` command reaches the node. Default: nowhere.
     pub fn admin(mut self, socket: AdminSocket) -> Self {
         self.admin = socket;
+        self
+    }
+
+    /// Has the node live over made-up links, for trying and testing. Default: over what is there.
+    pub fn links(mut self, links: &Links) -> Self {
+        self.links = Some(links.clone());
         self
     }
 
@@ -161,14 +179,16 @@ impl NodeBuilder {
             check_seed(address)?;
         }
         let seed = u64::from_le_bytes(entropy()?);
-        let (limits, admin) = (self.limits, self.admin);
+        let (limits, admin, links) = (self.limits, self.admin, self.links);
         spawn(Plan {
             identity,
             trust,
             listen,
             seeds: self.seeds,
+            seeds_only: self.seeds_only,
             limits,
             admin,
+            links,
             seed,
             max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         })

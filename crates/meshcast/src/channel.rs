@@ -5,6 +5,7 @@ mod hub;
 mod messages;
 mod outbox;
 mod payload;
+mod receipt;
 mod ring;
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
     },
 };
 
-use meshcast_proto::{ChannelName, Format};
+use meshcast_proto::{ChannelName, Format, Since};
 
 use self::{dispatch::Handlers, payload::encode};
 use crate::{
@@ -23,13 +24,24 @@ use crate::{
     message::{Message, RecvError},
 };
 
-pub use self::{dispatch::Subscription, messages::Messages, payload::Payload};
-pub(crate) use self::{hub::Hub, outbox::Section, ring::Item};
+pub use self::{
+    dispatch::Subscription,
+    messages::Messages,
+    payload::Payload,
+    receipt::{AckError, Receipt},
+};
+pub(crate) use self::{
+    hub::{Asked, Hub, Opening},
+    outbox::Section,
+    receipt::Awaited,
+    ring::{Item, ReaderId, Wanted},
+};
 
 /// One object on a channel: what it posts, every other object of that name hears, in this process and in
 /// every other; it never hears itself.
 ///
-/// It receives from the moment it is made. `Clone` gives another handle to the *same* object; call
+/// It receives from the moment it is made, or what was posted before as well if it was opened by
+/// [`Node::channel_since`](crate::Node::channel_since). `Clone` gives another handle to the *same* object; call
 /// [`Node::channel`](crate::Node::channel) again for another object. The object closes when [`Self::close`]
 /// is called or its last handle, stream and [`Subscription`] are dropped.
 pub struct BroadcastChannel<T: Payload> {
@@ -37,8 +49,8 @@ pub struct BroadcastChannel<T: Payload> {
 }
 
 impl<T: Payload> BroadcastChannel<T> {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        let id = hub.open_object();
+    pub(crate) fn new(hub: Arc<Hub>, since: Since) -> Self {
+        let id = hub.open_object(since);
         let handlers = Arc::new(Handlers::new(Arc::clone(&hub)));
         Self {
             object: Arc::new(Object {
@@ -57,12 +69,14 @@ impl<T: Payload> BroadcastChannel<T> {
 
     /// Posts a message: encodes it at once, queues it, and returns. Never blocks.
     ///
-    /// That there is nobody to hear it is no error.
+    /// That there is nobody to hear it is no error: it is kept, and given to whoever comes in time. Who has it,
+    /// the [`Receipt`] tells to those who want to know; others ignore it.
     ///
     /// # Errors
-    /// [`PostError`]; nothing was posted. On [`PostError::Full`] try again later, or use
+    /// [`PostError`]; nothing was posted. [`PostError::Full`] means that messages are posted faster than this node
+    /// sends them, or than the members that listen take them: try again later, or use
     /// [`Self::post_message_wait`].
-    pub fn post_message(&self, message: &T) -> Result<(), PostError> {
+    pub fn post_message(&self, message: &T) -> Result<Receipt, PostError> {
         // First: what cannot be encoded is no other error on a closed channel.
         if self.object.is_closed() {
             return Err(PostError::Closed);
@@ -70,13 +84,15 @@ impl<T: Payload> BroadcastChannel<T> {
         encode(message, |format, value| self.object.post(format, value))?
     }
 
-    /// Posts a message, waiting for room where [`Self::post_message`] returns [`PostError::Full`].
+    /// Posts a message, waiting for room where [`Self::post_message`] returns [`PostError::Full`]: it goes at the
+    /// pace at which messages leave. That there is room does not mean that anybody has the message; ask the
+    /// [`Receipt`] for that. Of several that wait, any may be the first to get in.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, nothing was posted.
     ///
     /// # Errors
     /// [`PostError`] but for `Full`; nothing was posted.
-    pub async fn post_message_wait(&self, message: &T) -> Result<(), PostError> {
+    pub async fn post_message_wait(&self, message: &T) -> Result<Receipt, PostError> {
         loop {
             // Before the attempt, so that room made in between is noticed.
             let mut room = std::pin::pin!(self.object.hub.room());
@@ -92,7 +108,7 @@ impl<T: Payload> BroadcastChannel<T> {
     ///
     /// The first stream (or handler) of an object begins with what arrived since the object was made; a
     /// further one begins now. For an object that nobody reads from, a quarter of
-    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is kept; what it lost is told first.
+    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is held, and the rest read out of what the node keeps.
     pub fn messages(&self) -> Messages<T> {
         Messages::new(Arc::clone(&self.object))
     }
@@ -142,11 +158,24 @@ impl<T: Payload> fmt::Debug for BroadcastChannel<T> {
 
 /// Names an object of one channel name in this process. Objects made earlier are less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) struct ObjectId(u64);
+pub(crate) struct ObjectId {
+    number: u64,
+    /// It hears what was posted before it was made, too.
+    late: bool,
+}
 
 impl ObjectId {
     const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self::nth(self.number + 1)
+    }
+
+    const fn nth(number: u64) -> Self {
+        Self { number, late: false }
+    }
+
+    /// The same object, as one that came late.
+    const fn late(self) -> Self {
+        Self { late: true, ..self }
     }
 }
 
@@ -159,8 +188,9 @@ struct Object<T: Payload> {
 }
 
 impl<T: Payload> Object<T> {
-    fn post(&self, format: Format, value: &[u8]) -> Result<(), PostError> {
-        self.hub.post(self.id, format, value)
+    fn post(&self, format: Format, value: &[u8]) -> Result<Receipt, PostError> {
+        let record = self.hub.post(self.id, format, value)?;
+        Ok(Receipt::new(Arc::clone(&self.hub), record))
     }
 
     fn dispatch(&self) {

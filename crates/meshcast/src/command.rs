@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Ping(PeerId, oneshot::Sender<Result<Duration, PingError>>),
     /// Makes the driver drain and stop.
     Shutdown,
+    /// Makes the driver stop as it stands.
+    Abort,
     /// Makes the driver fail as it never should.
     #[cfg(test)]
     Panic,

@@ -19,6 +19,8 @@ pub(crate) struct Dialer {
     me: PeerId,
     rng: StdRng,
     seeds: Vec<Seed>,
+    /// Whether members are not dialled, but only seeds.
+    seeds_only: bool,
     members: BTreeMap<PeerId, Member>,
     /// Who is connected, and since when.
     connected: BTreeMap<PeerId, Time>,
@@ -108,10 +110,16 @@ impl Dialer {
             me,
             rng: StdRng::seed_from_u64(seed),
             seeds,
+            seeds_only: false,
             members: BTreeMap::new(),
             connected: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Whether members that others tell of are dialled, as they are unless said otherwise.
+    pub(crate) fn dial_members(&mut self, dial: bool) {
+        self.seeds_only = !dial;
     }
 
     /// Dials whatever is due.
@@ -231,7 +239,7 @@ impl Dialer {
     }
 
     fn handle_member(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>, own: bool, now: Time) {
-        if peer == self.me || addresses.is_empty() {
+        if self.seeds_only || peer == self.me || addresses.is_empty() {
             return;
         }
         addresses.truncate(if own { MAX_ADDRESSES } else { MAX_HEARSAY });

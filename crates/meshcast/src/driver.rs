@@ -3,6 +3,7 @@
 //! Inside its loop nothing awaits a consumer: what goes to channels goes into bounded rings, what goes to
 //! peers into bounded queues, and what does not fit is counted and told.
 
+mod asked;
 mod connections;
 mod mute;
 mod readiness;
@@ -22,7 +23,7 @@ use libp2p::{
     gossipsub::{self, IdentTopic, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Since, Time, Watchdog};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::{JoinSet, yield_now},
@@ -47,6 +48,7 @@ use crate::{
     transport::peer_id,
     verifier::SharedVerifier,
 };
+use asked::Receipts;
 use syncing::Backlog;
 
 /// What a driver is made of.
@@ -71,6 +73,8 @@ pub(crate) struct Driver {
     started: meshcast_proto::WallTime,
     peers: Peers,
     channels: HashMap<ChannelName, Channel>,
+    /// Hubs with something to send that wait until their channel is writable.
+    held_up: HashMap<ChannelName, Arc<Hub>>,
     /// Dials of seeds that are under way.
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
@@ -91,6 +95,7 @@ pub(crate) struct Driver {
     told: HashSet<PeerId>,
     pings: Vec<Ping>,
     next_ping: u64,
+    receipts: Receipts,
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
     next_check: Time,
@@ -135,6 +140,7 @@ impl Driver {
             started: wall_time(),
             peers: Peers::new(me),
             channels: HashMap::new(),
+            held_up: HashMap::new(),
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
@@ -146,6 +152,7 @@ impl Driver {
             told: HashSet::new(),
             pings: Vec::new(),
             next_ping: 0,
+            receipts: Receipts::default(),
             counters: Counters::default(),
             next_check: parts.clock.now(),
             warnings: Warnings::default(),
@@ -176,6 +183,10 @@ impl Driver {
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
                     Some(Command::Shutdown) | None => break,
+                    Some(Command::Abort) => {
+                        tracing::info!("stopped as it stood");
+                        return;
+                    }
                     Some(command) => self.handle_command(command),
                 },
                 () = registry.rung() => {}
@@ -203,15 +214,21 @@ impl Driver {
         }
     }
 
-    /// Opens and closes what handles opened and closed, and sends what they posted. `true` if there is more.
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted. `true` if
+    /// there is more.
     fn follow_registry(&mut self) -> bool {
         for hub in self.parts.registry.take_changed() {
             self.follow_hub(hub);
         }
+        self.answer_hubs();
         for _ in 0..SECTIONS_A_TURN {
             let Some(hub) = self.parts.registry.take_ready() else {
                 break;
             };
+            if !self.parts.engine.may_post(hub.name()) {
+                self.held_up.insert(hub.name().clone(), hub);
+                continue;
+            }
             let (section, more) = hub.take_section();
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
@@ -232,7 +249,7 @@ impl Driver {
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
             return;
         }
-        if let Err(error) = self.parts.engine.handle_open(hub.name(), Since::Now, now) {
+        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.first_since(), now) {
             // The registry counts names as the engine does, so this does not happen.
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;
@@ -269,6 +286,8 @@ impl Driver {
         {
             Ok(seqs) => {
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "section made");
+                hub.numbered(seqs);
+                self.receipts.touch();
                 let posters = Arc::new(section.posters(seqs));
                 self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
             }
@@ -305,6 +324,12 @@ impl Driver {
                 Output::Publish(frame) => self.publish(&frame),
                 Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
                 Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
+                Output::Writable(channel) => {
+                    if let Some(hub) = self.held_up.remove(&channel) {
+                        self.parts.registry.ready(&hub);
+                    }
+                }
+                Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
                 Output::Missed(channel, gap) => {
                     if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
                         tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
@@ -319,6 +344,12 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
+    fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
+        tracing::debug!(%peer, lags, "keeps up no longer, or again");
+        self.parts.swarm.behaviour_mut().set_pull_only(&peer, lags);
     }
 
     fn deliver(&self, channel: &ChannelName, item: Item) {
@@ -414,6 +445,7 @@ impl Driver {
         }
         if self.next_check <= now {
             self.next_check = now + CHECK_INTERVAL;
+            self.receipts.touch();
             self.drop_vacant_channels(now);
             self.expire_pings(now);
         }
@@ -462,7 +494,7 @@ impl Driver {
             Command::Inspect(answer) => drop(answer.send(self.snapshot())),
             Command::Ready(answer) => self.awaiting_ready.push((self.parts.clock.now(), answer)),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
-            Command::Shutdown => {}
+            Command::Shutdown | Command::Abort => {}
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }

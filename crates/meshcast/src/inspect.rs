@@ -148,7 +148,10 @@ pub struct Counters {
     pub gaps: u64,
     /// Records those gaps name.
     pub missed: u64,
-    /// Records that some channel object did not read in time; each was reported to it as a gap.
+    /// Records handed to a channel object out of what is kept, since it had not read them in time or came later.
+    pub recalled: u64,
+    /// Records that some channel object did not read in time and that were not kept either; each was reported
+    /// to it as a gap.
     pub unread: u64,
     /// Values that did not decode as the type of their channel object.
     pub undecodable: u64,

@@ -60,10 +60,12 @@
 //! * [`Node`] and its [builder](NodeBuilder): a member of the mesh; [`Limits`] are what it may use,
 //!   [`Events`] and [`Snapshot`] how it is.
 //! * [`BroadcastChannel`]: posting, [`Messages`] as a stream, or handlers kept by a [`Subscription`].
+//! * [`Receipt`]: who has what was posted. [`Since`]: what an object hears of what was before it.
 //! * [`Payload`]: what a channel carries. Any serde type, [`Bytes`] as they are, or the dynamic [`Value`],
 //!   which holds what the structured clone of the web does.
 //! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is [no `T`](Undecodable).
 //! * [`membership`]: identities that an authority issues, in place of a common key.
+//! * [`links`]: nodes of one process as far apart as regions are, for tests.
 //! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
 //!
 //! What is promised, what is not yet there, and every limit: README. How it works and why: ARCHITECTURE.
@@ -82,6 +84,7 @@ mod gate;
 mod inspect;
 mod limits;
 mod link;
+pub mod links;
 pub mod membership;
 mod message;
 mod node;
@@ -98,13 +101,13 @@ mod verifier;
 pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};
 pub use meshcast_proto::{
-    ChannelName, ChannelNameError, LabelError, MeshKey, MeshKeyError, NodeName, Region, WallTime,
+    ChannelName, ChannelNameError, LabelError, MeshKey, MeshKeyError, NodeName, Region, Since, WallTime,
     value::{self, Value},
 };
 
 pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};
-pub use channel::{BroadcastChannel, Messages, Payload, Subscription};
+pub use channel::{AckError, BroadcastChannel, Messages, Payload, Receipt, Subscription};
 pub use error::{Closed, OpenError, PingError, PostError, SpawnError};
 pub use event::{Events, NodeEvent};
 pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};

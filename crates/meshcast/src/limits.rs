@@ -14,12 +14,13 @@ pub struct Limits {
     /// What may wait in the outbox of one channel before [`PostError::Full`](crate::PostError::Full). 8 MiB:
     /// a burst of a hundred thousand small messages. An empty outbox takes any message.
     pub outbox_bytes: usize,
-    /// What may wait in one channel for its slowest reader in this process. 8 MiB.
+    /// What may wait in one channel for its slowest reader in this process. 8 MiB. A reader that is further behind
+    /// is given what is kept of all channels, see `history_bytes`, and is told what is not.
     pub unread_bytes: usize,
     /// How many channels may be open at once, those closed in the last two minutes included. 16,000: peers
     /// accept announcements of 16,384, so more may not be set.
     pub max_channels: usize,
-    /// What is kept of all channels for other members, in bytes. 64 MiB.
+    /// What is kept of all channels for other members, and for readers here that are behind, in bytes. 64 MiB.
     pub history_bytes: usize,
     /// For how long it is kept. 10 minutes.
     pub history_age: Duration,

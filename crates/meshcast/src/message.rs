@@ -175,7 +175,7 @@ pub enum GapReason {
     /// They are pieces of a message of which other pieces are missing.
     #[error("incomplete")]
     Incomplete,
-    /// This object did not read them in time.
+    /// This object did not read them in time: they had to make way, and the node does not keep them any more.
     #[error("not read in time")]
     Unread,
 }

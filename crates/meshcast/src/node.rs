@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use libp2p::PeerId;
-use meshcast_proto::{ChannelName, NodeName, Region};
+use meshcast_proto::{ChannelName, NodeName, Region, Since};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
@@ -74,8 +74,35 @@ impl Node {
     /// # Errors
     /// [`OpenError`]; nothing was opened.
     pub fn channel<T: Payload>(&self, name: &str) -> Result<BroadcastChannel<T>, OpenError> {
+        self.channel_since(name, Since::Now)
+    }
+
+    /// Opens a channel: a new object that receives from this moment on, and before that what was posted earlier.
+    ///
+    /// `since` is how much earlier: [`Since::Ago`] for what was posted within that time, [`Since::Last`] for so many
+    /// numbers *of each sender* (a message takes one, a large one several), [`Since::Now`] for nothing, as
+    /// [`Self::channel`] does. The object gets of each sender a run of messages without a gap inside that it was
+    /// not told of, which goes on with what is posted from now on, in order, none twice. Other objects of this
+    /// process count like other nodes. How far back it goes is what is kept, which is no promise: each node keeps
+    /// [`Limits::history_age`](crate::Limits::history_age) and [`Limits::history_bytes`](crate::Limits::history_bytes)
+    /// of the channels that it has open, and what is older is not there, without a gap being told.
+    ///
+    /// * If this node has not heard anybody on the channel, since it is not open here or nobody has posted, the
+    ///   members that are connected are asked, and those that connect later. What they give, which may be a moment
+    ///   more than was asked for, is delivered as it comes, also to objects that are opened on the name meanwhile.
+    /// * Otherwise the object gets what this node keeps itself. A node that opened the channel later than others
+    ///   does not have what was before.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was opened.
+    pub fn channel_since<T: Payload>(
+        &self,
+        name: &str,
+        since: Since,
+    ) -> Result<BroadcastChannel<T>, OpenError> {
         let name = ChannelName::new(name)?;
-        let channel = self.shared.registry.open(name, BroadcastChannel::new)?;
+        let open = |hub| BroadcastChannel::new(hub, since);
+        let channel = self.shared.registry.open(name, open)?;
         // Not under the locks of the registry: a subscriber is code of the user.
         tracing::debug!(node = %self.name(), channel = ?channel.name(), "object opened");
         Ok(channel)
@@ -126,6 +153,16 @@ impl Node {
     pub async fn shutdown(&self) {
         // Refused only by a driver that has stopped.
         let _ = self.shared.commands.send(Command::Shutdown).await;
+        self.stopped().await;
+    }
+
+    /// Stops the node as if its process were killed: nothing that is queued leaves any more, and nobody is told.
+    /// For tests of what others make of that.
+    ///
+    /// Cancel-safe, as [`Self::shutdown`] is.
+    pub async fn abort(&self) {
+        // Refused only by a driver that has stopped.
+        let _ = self.shared.commands.send(Command::Abort).await;
         self.stopped().await;
     }
 

@@ -33,6 +33,8 @@ struct Inner {
     used: HashSet<ChannelName>,
     /// Hubs whose outbox is not empty, each once.
     ready: VecDeque<Arc<Hub>>,
+    /// Hubs that ask something of the driver, each once.
+    asking: VecDeque<Arc<Hub>>,
     /// Hubs that got their first object or lost their last.
     changed: Vec<Arc<Hub>>,
     stopped: bool,
@@ -67,9 +69,15 @@ impl Registry {
             // Under the lock, so that the driver does not give the hub up in between.
             let first = hub.objects() == 0;
             let object = object(Arc::clone(&hub));
+            let asks = hub.has_to_ask();
+            if asks {
+                inner.asking.push_back(Arc::clone(&hub));
+            }
             if first {
                 inner.changed.push(hub);
-                drop(inner);
+            }
+            drop(inner);
+            if first || asks {
                 self.bell.notify_one();
             }
             return Ok(object);
@@ -84,6 +92,9 @@ impl Registry {
         }
         let hub = Arc::new(Hub::new(name.clone(), &self.limits, Arc::clone(self)));
         let object = object(Arc::clone(&hub));
+        if hub.has_to_ask() {
+            inner.asking.push_back(Arc::clone(&hub));
+        }
         inner.used.insert(name.clone());
         inner.hubs.insert(name, Arc::clone(&hub));
         inner.changed.push(hub);
@@ -113,6 +124,16 @@ impl Registry {
         self.bell.notify_one();
     }
 
+    /// A hub asks something of the driver.
+    pub(crate) fn ask(&self, hub: &Arc<Hub>) {
+        let mut inner = self.lock();
+        if !inner.stopped {
+            inner.asking.push_back(Arc::clone(hub));
+        }
+        drop(inner);
+        self.bell.notify_one();
+    }
+
     /// Waits until there may be something to take. Cancel-safe.
     pub(crate) async fn rung(&self) {
         self.bell.notified().await;
@@ -121,6 +142,11 @@ impl Registry {
     /// The next hub with something to send. Put it [back](Self::ready) if there is more.
     pub(crate) fn take_ready(&self) -> Option<Arc<Hub>> {
         self.lock().ready.pop_front()
+    }
+
+    /// The next hub that asks something.
+    pub(crate) fn take_asking(&self) -> Option<Arc<Hub>> {
+        self.lock().asking.pop_front()
     }
 
     /// The hubs whose first object was opened or last one closed since the last call.
@@ -138,9 +164,12 @@ impl Registry {
         vacant
     }
 
-    /// Rings the bell if something was left to send: a bell that rang often is heard once. `true` if so.
+    /// Rings the bell if something was left to send or to answer: a bell that rang often is heard once. `true` if
+    /// so.
     pub(crate) fn ring_if_ready(&self) -> bool {
-        let more = !self.lock().ready.is_empty();
+        let inner = self.lock();
+        let more = !inner.ready.is_empty() || !inner.asking.is_empty();
+        drop(inner);
         if more {
             self.bell.notify_one();
         }
@@ -164,6 +193,7 @@ impl Registry {
         let hubs = std::mem::take(&mut inner.hubs);
         let rest = (
             std::mem::take(&mut inner.ready),
+            std::mem::take(&mut inner.asking),
             std::mem::take(&mut inner.changed),
         );
         drop(inner);

@@ -27,6 +27,7 @@ use crate::{
     event::EVENTS,
     gate::Gate,
     limits::Limits,
+    links::{Links, Who},
     node::Shared,
     registry::Registry,
     transport,
@@ -39,8 +40,11 @@ pub(crate) struct Plan {
     pub(crate) trust: Trust,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) seeds: Vec<Multiaddr>,
+    /// Whether members that others tell of are not dialled.
+    pub(crate) seeds_only: bool,
     pub(crate) limits: Limits,
     pub(crate) admin: AdminSocket,
+    pub(crate) links: Option<Links>,
     /// Seeds the jitter of the dialer.
     pub(crate) seed: u64,
     /// As in [`Behaviour::new`].
@@ -55,8 +59,10 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         trust,
         listen,
         seeds,
+        seeds_only,
         limits,
         admin,
+        links,
         seed,
         max_rpc_len,
     } = plan;
@@ -73,16 +79,28 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust.clone(), limits.history_age));
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
-    let transport = transport::tcp(&gate).map_err(|error| network(&error))?;
+    let here = links.map(|links| {
+        links.here(Who {
+            name: me.credential().name.clone(),
+            region: me.credential().region.clone(),
+        })
+    });
+    let transport = match &here {
+        None => transport::tcp(&gate),
+        Some(here) => transport::shaped_tcp(&gate, here.clone()),
+    };
+    let transport = transport.map_err(|error| network(&error))?;
     let behaviour = Behaviour::new(verifier.clone(), limits.max_peers, max_rpc_len);
     let behaviour = behaviour.map_err(|error| network(&error))?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     let early = listen_on(&mut swarm, listen).await?;
+    let listening = here.map(|here| here.listens_on(swarm.listeners()));
 
     let clock = Clock::start();
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
-    let dialer = Dialer::new(peer_id, seeds, seed, clock.now());
+    let mut dialer = Dialer::new(peer_id, seeds, seed, clock.now());
+    dialer.dial_members(!seeds_only);
     let registry = Arc::new(Registry::new(limits.clone(), runtime.clone()));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
@@ -124,7 +142,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
             tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
         });
         driver.run().await;
-        drop(stop);
+        drop((stop, listening));
         if let Some(serving) = serving {
             // An error means that it panicked: no longer serving either.
             _ = serving.await;

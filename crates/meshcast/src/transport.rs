@@ -18,16 +18,27 @@ use libp2p::{
 };
 use meshcast_proto::{Identity, MeshId, Sender};
 
-use crate::gate::{Gate, GateError};
+use crate::{
+    gate::{Gate, GateError},
+    links::{Here, Shaping},
+};
 
 /// What the Swarm takes: connections of admitted members.
 pub(crate) type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// TCP with the gate.
 pub(crate) fn tcp(gate: &Gate) -> Result<Secured, SetupError> {
+    secured(bare_tcp(), gate)
+}
+
+/// TCP over made-up links, with the gate.
+pub(crate) fn shaped_tcp(gate: &Gate, here: Here) -> Result<Secured, SetupError> {
+    secured(Shaping::new(bare_tcp(), here), gate)
+}
+
+fn bare_tcp() -> tcp::tokio::Transport {
     // Small messages must not wait for the acknowledgement of earlier ones.
-    let config = tcp::Config::new().nodelay(true);
-    secured(tcp::tokio::Transport::new(config), gate)
+    tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
 }
 
 /// Secures and multiplexes any transport of bytes, and puts the gate at its end.

@@ -1,45 +1,43 @@
 //! `meshcast up`
 
+mod faults;
+mod fleet;
 mod plan;
 
 use std::{
-    env,
-    ffi::OsString,
     io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
-use futures::{StreamExt, future::try_join_all};
-use meshcast::{MeshKey, Multiaddr, Node, NodeEvent, admin::AdminSocket};
+use meshcast::{Region, admin::Listener};
 use serde::Serialize;
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{net::TcpListener, sync::mpsc};
 
-use self::plan::{Planned, plan};
-use super::{key, node::spawn_failure};
+use self::{faults::Asked, fleet::Fleet, plan::plan};
+use super::node::spawn_failure;
 use crate::{
     args,
     exit::{Exit, Failure},
+    faults::Request,
+    locate,
     output::Output,
+    program,
     render::{self, Palette, Table},
-    service::{self, CHANNEL, Service},
+    service::CHANNEL,
     signals::Signals,
 };
 
 pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure> {
     let plan = plan(&args)?;
     let mut signals = Signals::new()?;
-    let mut fleet = Fleet::default();
+    let mut fleet = Fleet::new(&plan, &args)?;
     let started = tokio::select! {
-        started = fleet.start(&plan, &args) => started,
+        started = fleet.start(&plan) => started,
         () = signals.next() => Err(Failure::new(Exit::Interrupted, "interrupted while starting")),
     };
-    let result = match started.and_then(|report| announce(&report, output)) {
-        Ok(()) => {
-            signals.next().await;
-            output.note("stopping");
-            Ok(Exit::Ok)
-        }
+    let result = match started {
+        Ok(report) => stay(&mut fleet, &report, &mut signals, output).await,
         Err(failure) => Err(failure),
     };
     signals.exit_at_next();
@@ -47,52 +45,55 @@ pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure
     result
 }
 
-/// The nodes of this process and their services.
-#[derive(Debug, Default)]
-struct Fleet {
-    nodes: Vec<Node>,
-    services: JoinSet<()>,
-}
-
-impl Fleet {
-    /// Cancel safe: what has started by then is stopped by [`Self::stop`].
-    async fn start(&mut self, plan: &[Planned], args: &args::Up) -> Result<Report, Failure> {
-        // First, since it fails most often.
-        let listeners = try_join_all(plan.iter().map(|planned| bind(planned.port))).await?;
-        let key = new_key(args)?;
-        let mut seeds = Vec::new();
-        for planned in plan {
-            let node = spawn(planned, key.clone(), &seeds, args).await?;
-            self.nodes.push(node.clone());
-            if seeds.is_empty() {
-                seeds = listening(&node).await?;
+/// Does what `meshcast fault` says until it is time to stop.
+async fn stay(
+    fleet: &mut Fleet,
+    report: &Report,
+    signals: &mut Signals,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let first = report.nodes.first().map_or("none", |node| &node.name);
+    let socket = Listener::bind_beside_nodes(&format!("{first}.{}", locate::UP)).await;
+    let socket = socket.map_err(|error| spawn_failure(error.into()))?;
+    let (sender, mut asked) = mpsc::channel::<Asked>(1);
+    let serving = faults::serve(socket, sender);
+    tokio::pin!(serving);
+    announce(report, output)?;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = &mut serving => break,
+            Some((request, answer)) = asked.recv() => {
+                let done = match &request {
+                    None => Ok(fleet.status()),
+                    Some(request) => fleet.handle(request).await,
+                };
+                if let (Some(request), Ok(_)) = (&request, &done) {
+                    output.note(&describe(request));
+                }
+                // Whoever asked may have left.
+                drop(answer.send(done));
             }
         }
-        let mut rows = Vec::with_capacity(plan.len());
-        for (node, listener) in self.nodes.iter().zip(listeners) {
-            let address = listener.local_addr().map_err(Failure::io("listen"))?;
-            rows.push(Row {
-                name: node.name().to_string(),
-                region: node.region().to_string(),
-                url: format!("http://{address}"),
-                peer_id: node.peer_id().to_string(),
-            });
-            let service = Service::open(node).map_err(Failure::failed)?;
-            self.services.spawn(service::serve(listener, service));
-        }
-        timeout(READY_TIME, try_join_all(self.nodes.iter().map(Node::ready)))
-            .await
-            .map_err(|_| Failure::timeout("the nodes do not find each other").hint("see why with --verbose"))?
-            .map_err(Failure::failed)?;
-        Ok(Report {
-            schema: "up/v1",
-            nodes: rows,
-        })
     }
+    output.note("stopping");
+    Ok(Exit::Ok)
+}
 
-    async fn stop(mut self) {
-        self.services.shutdown().await;
-        futures::future::join_all(self.nodes.iter().map(Node::shutdown)).await;
+/// What was done, for whoever looks at the terminal of `up`.
+fn describe(request: &Request) -> String {
+    match request {
+        Request::Partition { groups } => {
+            let groups: Vec<_> = groups.iter().map(|group| group.join(",")).collect();
+            format!("fault: partition {}", groups.join(" | "))
+        }
+        Request::OneWay { from, to } => format!("fault: nothing passes from {from} to {to}"),
+        Request::Heal {} => "fault: all links are mended".into(),
+        Request::Kill { node, silent: false } => format!("fault: {node} is killed"),
+        Request::Kill { node, silent: true } => format!("fault: {node} is gone, silently"),
+        Request::Restart { node } => format!("fault: {node} is started again"),
+        Request::Pause { node } => format!("fault: {node} is paused"),
+        Request::Resume { node } => format!("fault: {node} goes on"),
     }
 }
 
@@ -107,67 +108,33 @@ async fn bind(port: u16) -> Result<TcpListener, Failure> {
         })
 }
 
-/// A key for this run alone, unless the user has one.
-fn new_key(args: &args::Up) -> Result<Option<MeshKey>, Failure> {
-    let given = args.key_file.is_some() || env::var_os("MESHCAST_KEY").is_some_and(|key| !key.is_empty());
-    if given {
-        Ok(None)
-    } else {
-        key::generate().map(Some)
-    }
-}
-
-async fn spawn(
-    planned: &Planned,
-    key: Option<MeshKey>,
-    seeds: &[Multiaddr],
-    args: &args::Up,
-) -> Result<Node, Failure> {
-    let mut builder = Node::builder()
-        .name(&planned.name)
-        .region(planned.region.as_str())
-        .listen("/ip4/127.0.0.1/tcp/0".parse().map_err(Failure::failed)?)
-        .seeds(seeds.iter().cloned())
-        .admin(AdminSocket::Default);
-    if let Some(key) = key {
-        builder = builder.key(key);
-    }
-    if let Some(path) = &args.key_file {
-        builder = builder.key_file(path);
-    }
-    builder.spawn().await.map_err(spawn_failure)
-}
-
-/// Where a node can be reached, as soon as it can.
-async fn listening(node: &Node) -> Result<Vec<Multiaddr>, Failure> {
-    let mut events = node.events();
-    let listening = node
-        .inspect()
-        .await
-        .map_err(Failure::failed)?
-        .node
-        .listen_addresses;
-    if !listening.is_empty() {
-        return Ok(listening);
-    }
-    let first = async {
-        loop {
-            match events.next().await? {
-                NodeEvent::Listening(address) => return Some(vec![address]),
-                _ => continue,
-            }
-        }
-    };
-    let address = timeout(READY_TIME, first)
-        .await
-        .map_err(|_| Failure::timeout("a node does not listen"))?;
-    address.ok_or_else(|| Failure::failed("a node has stopped by itself"))
-}
-
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
     nodes: Vec<Row>,
+    round_trips: Vec<RoundTrip>,
+}
+
+#[derive(Debug, Serialize)]
+struct RoundTrip {
+    from: String,
+    to: String,
+    rtt_us: u64,
+}
+
+impl Report {
+    fn new(nodes: Vec<Row>, round_trips: &[(Region, Region, Duration)]) -> Self {
+        let round_trips = round_trips.iter().map(|(from, to, rtt)| RoundTrip {
+            from: from.to_string(),
+            to: to.to_string(),
+            rtt_us: u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX),
+        });
+        Self {
+            schema: "up/v1",
+            nodes,
+            round_trips: round_trips.collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -181,26 +148,17 @@ struct Row {
 fn announce(report: &Report, output: &Output) -> Result<(), Failure> {
     output.result(report, || table(report, output.palette()))?;
     if let (false, Some(first), Some(last)) = (output.json(), report.nodes.first(), report.nodes.last()) {
-        output.note(&format!(
-            "\nTry:\n  curl '{}/send?message=hello'\n  curl {}/messages\n  {} watch {CHANNEL}\n\nCtrl-C ends them.",
-            first.url,
-            last.url,
-            program(env::args_os().next())
-        ));
+        let meshcast = program::name();
+        let mut note = format!(
+            "\nTry:\n  curl '{}/send?message=hello'\n  curl {}/messages\n  {meshcast} watch {CHANNEL}\n",
+            first.url, last.url,
+        );
+        if report.nodes.len() > 1 {
+            note += &format!("  {meshcast} fault partition {}\n", last.name);
+        }
+        output.note(&(note + "\nCtrl-C ends them."));
     }
     Ok(())
-}
-
-/// How to call this program again: as it was called, since it need not be where the shell looks.
-fn program(called: Option<OsString>) -> String {
-    let called = called.and_then(|called| called.into_string().ok());
-    match called.filter(|called| called.contains('/')) {
-        Some(path) if path.contains(|c: char| c.is_whitespace() || "'\"\\$&;()<>|*?`~#!".contains(c)) => {
-            format!("'{}'", path.replace('\'', "'\\''"))
-        }
-        Some(path) => path,
-        None => "meshcast".to_owned(),
-    }
 }
 
 fn table(report: &Report, palette: Palette) -> String {
@@ -213,23 +171,47 @@ fn table(report: &Report, palette: Palette) -> String {
             render::short(&node.peer_id),
         ]);
     }
-    table.render(palette)
+    let mut shown = table.render(palette);
+    if !report.round_trips.is_empty() {
+        shown += "\nBetween regions it takes so long there and back (--rtt none: no time):\n";
+        shown += &distances(&report.round_trips, palette);
+    }
+    shown
 }
 
-/// For nodes on one machine to find each other: a second even when it is busy.
-const READY_TIME: Duration = Duration::from_secs(20);
+/// A triangle: each pair once.
+fn distances(round_trips: &[RoundTrip], palette: Palette) -> String {
+    let mut regions: Vec<&str> = Vec::new();
+    for name in round_trips.iter().flat_map(|trip| [&trip.from, &trip.to]) {
+        if !regions.contains(&name.as_str()) {
+            regions.push(name);
+        }
+    }
+    let millis = |a: &str, b: &str| {
+        let is = |trip: &&RoundTrip| (trip.from == a && trip.to == b) || (trip.from == b && trip.to == a);
+        let trip = round_trips.iter().find(is);
+        render::rtt(trip.map(|trip| trip.rtt_us))
+    };
+    let header: Vec<String> = regions.iter().map(|region| format!(">{region}")).collect();
+    let header: Vec<&str> = [""]
+        .into_iter()
+        .chain(header.iter().map(String::as_str))
+        .collect();
+    let mut table = Table::new(&header);
+    for (i, from) in regions.iter().enumerate() {
+        let cells = regions.iter().take(i + 1).map(|to| match from == to {
+            true if millis(from, to) == render::UNKNOWN => String::new(),
+            _ => millis(from, to),
+        });
+        let row = [(*from).to_owned()].into_iter().chain(cells);
+        table.row(row.chain(std::iter::repeat_n(String::new(), regions.len() - i - 1)));
+    }
+    table.render(palette)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn it_is_called_again_as_it_was_called() {
-        let program = |called: &str| program(Some(called.into()));
-        assert_eq!(program("meshcast"), "meshcast");
-        assert_eq!(program("target/release/meshcast"), "target/release/meshcast");
-        assert_eq!(program("/a b/it's/meshcast"), r"'/a b/it'\''s/meshcast'");
-    }
 
     #[test]
     fn the_table_names_url_and_id() {
@@ -240,15 +222,27 @@ mod tests {
             peer_id: "12D3KooWAbCdEfGhIjKl".into(),
         };
         assert_eq!(
-            table(
-                &Report {
-                    schema: "up/v1",
-                    nodes: vec![row]
-                },
-                Palette::PLAIN
-            ),
+            table(&Report::new(vec![row], &[]), Palette::PLAIN),
             "NAME   REGION  URL                    PEER ID\n\
              fra-1  fra     http://127.0.0.1:8101  …EfGhIjKl\n"
+        );
+    }
+
+    #[test]
+    fn round_trips_are_a_triangle_with_each_pair_once() {
+        let region = |name: &str| Region::new(name).expect("a name");
+        let trip = |a: &str, b: &str, ms| (region(a), region(b), Duration::from_micros(ms));
+        let trips = [
+            trip("fra", "iad", 97_000),
+            trip("iad", "nrt", 165_500),
+            trip("nrt", "nrt", 2_000),
+        ];
+        assert_eq!(
+            distances(&Report::new(Vec::new(), &trips).round_trips, Palette::PLAIN),
+            "         fra     iad      nrt\n\
+             fra\n\
+             iad  97.0 ms\n\
+             nrt        -  166 ms  2.00 ms\n"
         );
     }
 }

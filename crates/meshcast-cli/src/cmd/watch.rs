@@ -21,7 +21,11 @@ pub(crate) async fn run(args: args::Watch, output: &Output) -> Result<Exit, Fail
     let watching = async {
         let client = locate::pick(&args.target, output).await?;
         let mut lines = client
-            .follow(&format!("/v1/messages?{}", channel_query(args.channel.as_str())))
+            .follow(&format!(
+                "/v1/messages?{}{}",
+                channel_query(args.channel.as_str()),
+                past(&args)
+            ))
             .await?;
         output.note(&format!("listening on {channel} at {}", client.name()));
         while let Some(text) = lines.next().await {
@@ -46,6 +50,16 @@ pub(crate) async fn run(args: args::Watch, output: &Output) -> Result<Exit, Fail
             "{heard} messages came on {channel} in time"
         ))),
     }
+}
+
+/// The part of the query that asks for what was posted before.
+fn past(args: &args::Watch) -> String {
+    let since = args
+        .since
+        .map(|since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+    let last = args.last.map(|last| format!("&last={last}"));
+    let since = since.map(|micros| format!("&since_us={micros}"));
+    last.or(since).unwrap_or_default()
 }
 
 async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {

@@ -28,9 +28,7 @@ impl Engine {
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
         let mut holdings = Vec::with_capacity(opened.len());
         for opened in opened {
-            if let Some(own) = self.channels.get_mut(&opened.channel) {
-                own.acked.remove(&peer);
-            }
+            self.unlisten(peer, &opened.channel);
             if self.flows.opened(peer, opened, now) {
                 holdings.push(self.all_holdings(peer, &opened.channel));
             }
@@ -38,17 +36,24 @@ impl Engine {
         self.say(peer, holdings);
     }
 
+    pub(super) fn handle_closed(&mut self, peer: Sender, channels: &[ChannelName], now: Time) {
+        let mut effects = Effects::default();
+        for channel in channels {
+            self.flows.closed(peer, channel, &mut effects);
+            self.unlisten(peer, channel);
+        }
+        self.take_effect(effects, now);
+    }
+
     pub(super) fn handle_holdings(&mut self, peer: Sender, holdings: &[Holdings], now: Time) {
         let mut effects = Effects::default();
         for Holdings { channel, flows } in holdings {
-            for holding in flows.iter().filter(|holding| holding.sender == self.me.sender()) {
-                if let Some(own) = self.channels.get_mut(channel) {
-                    let acked = own.acked.entry(peer).or_insert(holding.next);
-                    *acked = holding.next.max(*acked);
-                }
+            let me = self.me.sender();
+            for holding in flows.iter().filter(|holding| holding.sender == me) {
+                self.acknowledged(peer, channel, holding, now);
             }
             if self.is_open(channel) {
-                let others = flows.iter().filter(|holding| holding.sender != self.me.sender());
+                let others = flows.iter().filter(|holding| holding.sender != me);
                 others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
                 self.flows.all_told(peer, channel, now, &mut effects);
             }
@@ -131,60 +136,38 @@ impl Engine {
 
     /// Tells neighbours what changed, and senders what arrived of theirs.
     pub(super) fn tell(&mut self, now: Time) {
-        while let Some((sender, channels)) = self.digest.take_ack(now) {
-            // Only whoever said that it listens, and so was told of everything before.
-            let listens = |channel: &ChannelName| self.flows.neighbours.listens(sender, channel);
-            let holdings = channels.into_iter().filter(listens).filter_map(|channel| {
-                let flows = vec![self.holding(sender, &(channel.clone(), sender))?];
-                Some(Holdings { channel, flows })
-            });
-            let holdings = holdings.collect();
-            self.say(sender, holdings);
+        while let Some((upstream, flows)) = self.digest.take_ack(now) {
+            self.tell_flows(upstream, &flows);
         }
         let changed = self.digest.take_changed(now);
         if changed.is_empty() {
             return;
         }
         let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
-        for peer in neighbours {
-            let mut holdings: Vec<Holdings> = Vec::new();
-            for key in &changed {
-                if !self.flows.neighbours.listens(peer, &key.0) {
-                    continue;
-                }
-                let Some(holding) = self.holding(peer, key) else {
-                    continue;
-                };
-                match holdings.last_mut() {
-                    Some(last) if last.channel == key.0 => last.flows.push(holding),
-                    _ => holdings.push(Holdings {
-                        channel: key.0.clone(),
-                        flows: vec![holding],
-                    }),
-                }
-            }
-            self.say(peer, holdings);
-        }
+        neighbours
+            .into_iter()
+            .for_each(|peer| self.tell_flows(peer, &changed));
     }
 
-    /// Whether of each channel that somebody listens to, somebody has all that was posted here.
-    pub fn is_handed_over(&self) -> bool {
-        self.channels.iter().all(|(name, channel)| {
-            let has = |peer: &Sender| {
-                channel
-                    .acked
-                    .get(peer)
-                    .is_some_and(|acked| *acked >= channel.next)
+    /// Tells a neighbour of these flows, as far as it said that it listens, and so was told of everything before.
+    fn tell_flows(&mut self, peer: Sender, flows: &BTreeSet<Key>) {
+        let mut holdings: Vec<Holdings> = Vec::new();
+        for key in flows {
+            if !self.flows.neighbours.listens(peer, &key.0) {
+                continue;
+            }
+            let Some(holding) = self.holding(peer, key) else {
+                continue;
             };
-            let mut listening = self
-                .flows
-                .neighbours
-                .iter()
-                .filter(|peer| self.flows.neighbours.listens(*peer, name));
-            channel.next == Seq::FIRST
-                || listening.clone().next().is_none()
-                || listening.any(|peer| has(&peer))
-        })
+            match holdings.last_mut() {
+                Some(last) if last.channel == key.0 => last.flows.push(holding),
+                _ => holdings.push(Holdings {
+                    channel: key.0.clone(),
+                    flows: vec![holding],
+                }),
+            }
+        }
+        self.say(peer, holdings);
     }
 
     /// All that a neighbour is told of a channel when it opens it.
@@ -203,13 +186,16 @@ impl Engine {
     /// What is told to a neighbour of one flow; nothing while nothing is known of it.
     fn holding(&self, peer: Sender, key: &Key) -> Option<Holding> {
         let (channel, sender) = key;
-        let (next, known) = if *sender == self.me.sender() {
+        let (next, known, hops, lowest) = if *sender == self.me.sender() {
             let own = self.channels.get(channel)?;
             own.next.previous()?;
-            (own.next, own.acked.contains_key(&peer))
+            (own.next, own.outflow.listeners.contains_key(&peer), 0, None)
         } else {
             let flow = self.flows.get(key)?;
-            (flow.window.next()?, flow.repair.knows(peer))
+            let lowest = flow.lowest(channel, &self.flows.neighbours);
+            let lowest = lowest.filter(|_| flow.upstream == Some(peer));
+            let next = flow.window.next()?;
+            (next, flow.repair.knows(peer), flow.hops, lowest)
         };
         let due = match self.flows.neighbours.wanted(peer, channel) {
             Some(Wanted { since, last }) if !known && *sender != peer => Some(
@@ -228,6 +214,8 @@ impl Engine {
             oldest,
             next,
             due,
+            hops,
+            lowest,
         })
     }
 

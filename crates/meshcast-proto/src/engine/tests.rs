@@ -8,6 +8,7 @@ mod convergence;
 mod hostile;
 mod listener;
 mod mesh;
+mod pacing;
 mod repairing;
 mod world;
 

@@ -74,8 +74,11 @@ impl Scene {
             oldest: seq(oldest),
             next: seq(next),
             due: None,
+            hops: Holding::FAR,
+            lowest: None,
         };
-        self.repair.handle_holding(who(n), &holding, self.now);
+        self.repair
+            .handle_holding(who(n), &holding, &Marks::default(), self.now);
     }
 
     fn step_known(&mut self, hole: SeqRange, known: Option<Time>) -> Step {

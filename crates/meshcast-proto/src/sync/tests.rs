@@ -33,11 +33,21 @@ fn range() -> impl Strategy<Value = SeqRange> {
 }
 
 fn holding() -> impl Strategy<Value = Holding> {
-    (any_sender(), range(), prop::option::of(any_seq())).prop_map(|(sender, kept, due)| Holding {
+    let lowest = prop::option::of(any_seq());
+    let parts = (
+        any_sender(),
+        range(),
+        prop::option::of(any_seq()),
+        any::<u8>(),
+        lowest,
+    );
+    parts.prop_map(|(sender, kept, due, hops, lowest)| Holding {
         sender,
         oldest: kept.first(),
         next: kept.last(),
         due,
+        hops,
+        lowest: lowest.map(|lowest| lowest.min(kept.last())),
     })
 }
 
@@ -207,6 +217,8 @@ fn long_holding(n: usize) -> Holding {
         oldest: Seq::FIRST,
         next: Seq::MAX,
         due: Some(Seq::MAX),
+        hops: Holding::FAR,
+        lowest: Some(Seq::FIRST),
     }
 }
 
@@ -294,6 +306,8 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
         next: 1,
         kept: 0,
         due: 0,
+        hops: 0,
+        behind: 0,
     };
     let refused = |of: &[usize]| {
         let body = HaveBody {
@@ -386,6 +400,8 @@ fn what_no_engine_says_is_refused() {
         next,
         kept,
         due: 0,
+        hops: 0,
+        behind: 0,
     };
     let all = |senders: Vec<[u8; 32]>, flows| {
         SyncBody::Have(HaveBody {
@@ -467,6 +483,8 @@ fn the_bytes_are_those_of_the_file() {
         oldest: seq(oldest),
         next: seq(next),
         due: due.map(seq),
+        hops: key,
+        lowest: (key % 2 == 0).then(|| seq(oldest)),
     };
     let answer = |upto, frames| {
         SyncMessage::Frames(Frames {

@@ -1,6 +1,10 @@
 //! A machine and the process that runs on it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use meshcast_proto::{
@@ -8,7 +12,7 @@ use meshcast_proto::{
     Time, Trust,
 };
 
-use super::World;
+use super::{World, load::Section};
 use crate::{
     at::At,
     log::{Digest, Event, Name, Since, Span},
@@ -50,6 +54,8 @@ pub(super) struct Process {
     pub(super) idle_wakes: u32,
     /// Its objects, by the place of their channel.
     pub(super) objects: BTreeMap<usize, Vec<u64>>,
+    /// What waits until it may be posted, by the place of its channel.
+    pub(super) outbox: BTreeMap<usize, VecDeque<Section>>,
     next_object: u64,
     /// When gossip uses a channel that was opened.
     pub(super) grafted: BTreeMap<usize, At>,
@@ -174,6 +180,7 @@ impl World<'_> {
             wake: At::NEVER,
             idle_wakes: 0,
             objects: BTreeMap::new(),
+            outbox: BTreeMap::new(),
             next_object: 1,
             grafted: BTreeMap::new(),
             seen: Vec::new(),
@@ -281,6 +288,9 @@ impl World<'_> {
         match output {
             Output::Publish(frame) => self.publish(index, frame),
             Output::Sync(peer, message) => self.send(index, peer, &message),
+            Output::Writable(channel) => self.post_held_up(index, &channel),
+            // Gossip goes on: this one carries any amount.
+            Output::Lagging { .. } => {}
             Output::Deliver(channel, delivery) => {
                 let Some((process, objects, channel)) = self.objects(index, &channel) else {
                     return;

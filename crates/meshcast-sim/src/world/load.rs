@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use meshcast_proto::{Format, Frame, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, fragments, write_record};
+use meshcast_proto::{
+    ChannelName, Format, Frame, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, fragments, write_record,
+};
 
 use super::{Action, World, host::span};
 use crate::{
@@ -106,12 +108,11 @@ impl World<'_> {
             return;
         }
         let object = objects[self.load.rng.index(objects.len())];
-        self.load.posting = Some(object);
-        let mut frame = Section::default();
+        let mut frame = Section::of(object);
         for value in values {
             let whole = value.len() <= MAX_FRAGMENT_LEN;
             if !frame.has_room(value.len()) || !whole {
-                self.post_section(index, channel, object, std::mem::take(&mut frame));
+                self.push(index, channel, std::mem::replace(&mut frame, Section::of(object)));
             }
             if whole {
                 frame.push(Part::Whole, value);
@@ -121,24 +122,63 @@ impl World<'_> {
             let parts: Vec<_> = fragments(value).collect();
             let count = parts.len() as u64;
             for (part, bytes) in parts {
-                let mut section = Section::default();
+                let mut section = Section::of(object);
                 section.push(part, bytes);
                 if part == Part::First {
                     section.values.push((count, Digest::of(value)));
                 }
-                self.post_section(index, channel, object, section);
+                self.push(index, channel, section);
             }
         }
-        self.post_section(index, channel, object, frame);
-        self.load.posting = None;
+        self.push(index, channel, frame);
     }
 
-    /// Posts one frame.
-    fn post_section(&mut self, index: usize, channel: usize, object: u64, section: Section) {
-        let Section { records, values } = section;
-        if records.is_empty() {
+    /// Posts one frame behind those that wait.
+    fn push(&mut self, index: usize, channel: usize, section: Section) {
+        if section.records.is_empty() {
             return;
         }
+        let Some(process) = &mut self.hosts[index].process else {
+            return;
+        };
+        let outbox = process.outbox.entry(channel).or_default();
+        outbox.push_back(section);
+        // If others wait, somebody waits for room already.
+        if outbox.len() == 1 {
+            self.post_sections(index, channel);
+        }
+    }
+
+    /// There is room on a channel again.
+    pub(super) fn post_held_up(&mut self, index: usize, channel: &ChannelName) {
+        let mut channels = self.channels.iter();
+        if let Some(channel) = channels.position(|known| known.name == *channel) {
+            self.post_sections(index, channel);
+        }
+    }
+
+    /// Posts what waits on a channel as long as there is room.
+    fn post_sections(&mut self, index: usize, channel: usize) {
+        while let Some(process) = &mut self.hosts[index].process
+            && let Some(outbox) = process
+                .outbox
+                .get_mut(&channel)
+                .filter(|outbox| !outbox.is_empty())
+            && process.engine.may_post(&self.channels[channel].name)
+            && let Some(section) = outbox.pop_front()
+        {
+            self.load.posting = Some(section.object);
+            self.post_section(index, channel, section);
+            self.load.posting = None;
+        }
+    }
+
+    fn post_section(&mut self, index: usize, channel: usize, section: Section) {
+        let Section {
+            object,
+            records,
+            values,
+        } = section;
         let wall = self.wall(index);
         let Some(process) = &mut self.hosts[index].process else {
             return;
@@ -178,14 +218,24 @@ impl World<'_> {
 }
 
 /// What goes into one frame.
-#[derive(Debug, Default)]
-struct Section {
+#[derive(Debug)]
+pub(super) struct Section {
+    /// Who posts it.
+    object: u64,
     records: Vec<u8>,
     /// How many numbers each value takes that begins here, and what it is.
     values: Vec<(u64, Digest)>,
 }
 
 impl Section {
+    const fn of(object: u64) -> Self {
+        Self {
+            object,
+            records: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
     fn has_room(&self, len: usize) -> bool {
         self.records.len() + RECORD_OVERHEAD + len <= Frame::MAX_RECORDS_LEN
     }

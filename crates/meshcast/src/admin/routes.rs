@@ -151,7 +151,7 @@ impl Refusal {
         }
     }
 
-    fn bad_request(message: impl ToString) -> Self {
+    pub(super) fn bad_request(message: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, message)
     }
 

@@ -32,9 +32,9 @@ pub fn socket_directories() -> Vec<PathBuf> {
         .collect()
 }
 
-/// An admin socket that listens. Dropping it removes the file.
+/// A socket for this user alone that listens, as the admin socket of a node is. Dropping it removes the file.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub struct Listener {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode of the socket: a file that took its place is not ours to remove.
@@ -42,6 +42,20 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Makes a socket in the first of [`socket_directories`], for a program that runs nodes to be asked something else
+    /// by. It must speak HTTP, or another of that name takes its place. The commands take what ends in `.sock` for a
+    /// node's.
+    ///
+    /// Not cancel-safe in one harmless way: a socket file nobody listens on may stay, to be replaced later.
+    ///
+    /// # Errors
+    /// Any [`AdminError`]; nothing has been made then but the directory.
+    pub async fn bind_beside_nodes(file: &str) -> Result<Self, AdminError> {
+        let directory = socket_directories().swap_remove(0);
+        make_private(&directory)?;
+        Self::bind_at(directory.join(file)).await
+    }
+
     /// Makes the socket of a node, or nothing if it is to have none.
     ///
     /// Not cancel safe in one harmless way: a socket file nobody listens on may stay, to be replaced later.
@@ -61,6 +75,10 @@ impl Listener {
                 directory.join(format!("{name}.sock"))
             }
         };
+        Self::bind_at(path).await.map(Some)
+    }
+
+    async fn bind_at(path: PathBuf) -> Result<Self, AdminError> {
         // Two nodes starting at once would both find the socket of a dead one and each remove the other's.
         let _locked = lock(parent(&path)).await?;
         clear(&path).await?;
@@ -72,13 +90,14 @@ impl Listener {
         let listener = UnixListener::bind(&path).map_err(fail)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(fail)?;
         let file = identity(&path).map_err(fail)?;
-        Ok(Some(Self { listener, path, file }))
+        Ok(Self { listener, path, file })
     }
 
-    /// The next connection of this user; those of others are closed.
+    /// The next connection of this user; those of others are closed. Cancel-safe.
     ///
-    /// Cancel safe.
-    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+    /// # Errors
+    /// Those of the system, such as that there are no descriptors left.
+    pub async fn accept(&self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             match stream.peer_cred() {

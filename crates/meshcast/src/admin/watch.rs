@@ -1,6 +1,6 @@
 //! Following a channel.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -13,28 +13,44 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    routes::{Admin, Refusal, open},
+    routes::{Admin, Refusal},
     schema,
     server::Closing,
 };
-use crate::{BroadcastChannel, Value};
+use crate::{BroadcastChannel, Since, Value};
 
 #[derive(Deserialize)]
 pub(super) struct WatchQuery {
     channel: String,
+    /// So many numbers of each sender from before.
+    last: Option<u64>,
+    /// What was posted so many microseconds before.
+    since_us: Option<u64>,
+}
+
+impl WatchQuery {
+    fn since(&self) -> Result<Since, Refusal> {
+        match (self.last, self.since_us) {
+            (None, None) => Ok(Since::Now),
+            (Some(last), None) => Ok(Since::Last(last)),
+            (None, Some(micros)) => Ok(Since::Ago(Duration::from_micros(micros))),
+            (Some(_), Some(_)) => Err(Refusal::bad_request("either last or since_us, not both")),
+        }
+    }
 }
 
 /// Opens the channel before it answers, so that the headers say: from here on nothing is missed.
 ///
 /// Lines are made as the client takes them. One that does not read stops being given any; the channel's ring
-/// fills, the oldest are dropped there, and the client is told by a gap when it reads on.
+/// fills, and when the client reads on it gets what is still kept, and gaps for the rest.
 pub(super) async fn watch(
     State(admin): State<Admin>,
     query: Result<Query<WatchQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(query) = query?;
     let place = admin.watches.enter()?;
-    let channel = open(&admin.node()?, &query.channel)?;
+    let since = query.since()?;
+    let channel = admin.node()?.channel_since(&query.channel, since)?;
     let body = Body::from_stream(lines(channel, admin.closing, place));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }

@@ -48,7 +48,7 @@ impl Source {
     pub(crate) fn heard(&mut self, values: &[&[u8]]) -> Vec<Item> {
         let mut outbox = Outbox::new(usize::MAX);
         for value in values {
-            outbox.push(ObjectId(0), ObjectId(1), Format::Raw, value);
+            outbox.push(ObjectId::nth(0), ObjectId::nth(1), Format::Raw, value);
         }
         let mut items = Vec::new();
         while let Some(section) = outbox.pop() {

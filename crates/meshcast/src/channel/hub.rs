@@ -6,14 +6,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use meshcast_proto::{ChannelName, Format};
+use meshcast_proto::{ChannelName, Format, Member, Seq, SeqRange, Since};
 use tokio::sync::Notify;
 
 use super::{
     ObjectId,
     dispatch::Dispatch,
     outbox::{Outbox, Section},
-    ring::{Item, Pending, ReaderId, Ring},
+    receipt::{AckError, Awaited},
+    ring::{Item, Pending, ReaderId, Ring, Wanted},
 };
 use crate::{
     error::PostError,
@@ -47,6 +48,14 @@ struct State {
     dispatcher: Option<Waker>,
     /// Whether the registry knows that there is something to send.
     queued: bool,
+    /// Whether the registry knows that something is asked of the driver.
+    asking: bool,
+    /// Objects that came late, and wait to be told what there was.
+    openings: Vec<Opening>,
+    /// Who waits for peers to have something, and the driver does not know yet.
+    awaited: Vec<Awaited>,
+    /// The number of the first record that is still in the outbox, or was last taken out of it.
+    numbered: Option<(u64, Seq)>,
     /// The node is about to stop: nothing is posted any more.
     refusing: bool,
     /// The node has stopped: nothing is delivered any more.
@@ -64,6 +73,10 @@ impl Hub {
             dispatching: false,
             dispatcher: None,
             queued: false,
+            asking: false,
+            openings: Vec::new(),
+            awaited: Vec::new(),
+            numbered: None,
             refusing: false,
             ended: false,
         };
@@ -81,14 +94,30 @@ impl Hub {
         &self.name
     }
 
-    /// Makes an object that receives from now on.
-    pub(crate) fn open_object(&self) -> ObjectId {
+    /// Makes an object that receives from now on, and what was posted since then. The driver has to be
+    /// [told](Self::has_to_ask) of the latter.
+    pub(crate) fn open_object(&self, since: Since) -> ObjectId {
         let mut state = self.lock();
-        let id = state.next_object;
+        let mut id = state.next_object;
         state.next_object = id.next();
-        let reader = state.ring.add_unclaimed(id);
+        let reader = match since {
+            Since::Now => state.ring.add_unclaimed(id),
+            _ => {
+                id = id.late();
+                let reader = state.ring.add_late(id);
+                state.openings.push(Opening { reader, since });
+                reader
+            }
+        };
         state.objects.insert(id, Some(reader));
         id
+    }
+
+    /// Since when the first of the objects wants to hear that the driver does not know yet.
+    pub(crate) fn first_since(&self) -> Since {
+        let state = self.lock();
+        let since = state.openings.iter().map(|opening| opening.since);
+        since.reduce(Since::or_before).unwrap_or_default()
     }
 
     /// Closes an object: nothing more is delivered to it, what it posted still goes out.
@@ -101,7 +130,7 @@ impl Hub {
         let handlers = state.dispatch.remove(&object);
         let vacant = state.objects.is_empty();
         drop(state);
-        tracing::debug!(channel = ?self.name, object = object.0, "object closed");
+        tracing::debug!(channel = ?self.name, object = object.number, "object closed");
         // Not under the lock: dropping handlers may drop what closes another object.
         drop(handlers);
         wakers.into_iter().for_each(Waker::wake);
@@ -112,7 +141,7 @@ impl Hub {
         }
     }
 
-    /// Appends a value to the outbox.
+    /// Appends a value to the outbox. Returns which of all records posted here is its last, counted from 0.
     ///
     /// # Errors
     /// [`PostError`] but for `Encode`; nothing was appended.
@@ -121,7 +150,7 @@ impl Hub {
         object: ObjectId,
         format: Format,
         value: &[u8],
-    ) -> Result<(), PostError> {
+    ) -> Result<u64, PostError> {
         if value.len() > self.max_message_len {
             return Err(PostError::TooLarge {
                 size: value.len(),
@@ -139,13 +168,14 @@ impl Hub {
         }
         let later = state.next_object;
         state.outbox.push(object, later, format, value);
+        let record = state.outbox.pushed() - 1;
         let ring_the_bell = !std::mem::replace(&mut state.queued, true);
         drop(state);
-        tracing::trace!(channel = ?self.name, object = object.0, bytes = value.len(), "post queued");
+        tracing::trace!(channel = ?self.name, object = object.number, bytes = value.len(), "post queued");
         if ring_the_bell {
             self.registry.ready(self);
         }
-        Ok(())
+        Ok(record)
     }
 
     /// Waits until the outbox may have room; see [`Self::post`]. Cancel-safe.
@@ -156,6 +186,10 @@ impl Hub {
     /// What leaves next, and whether there is more. For the driver.
     pub(crate) fn take_section(&self) -> (Option<Section>, bool) {
         let mut state = self.lock();
+        if !state.openings.is_empty() {
+            // First they are told what there was before, of which this is no part.
+            return (None, state.queued);
+        }
         let section = state.outbox.pop();
         state.queued = !state.outbox.is_empty();
         let more = state.queued;
@@ -164,20 +198,55 @@ impl Hub {
         (section, more)
     }
 
+    /// The section taken last got these numbers. For the driver.
+    pub(crate) fn numbered(&self, seqs: SeqRange) {
+        let mut state = self.lock();
+        let first = state.outbox.left().saturating_sub(seqs.len());
+        state.numbered = Some((first, seqs.first()));
+    }
+
+    /// The number that a record got; `None` while it is in the outbox.
+    pub(crate) fn number_of(&self, record: u64) -> Option<Seq> {
+        let state = self.lock();
+        let (first, seq) = state.numbered.filter(|_| record < state.outbox.left())?;
+        // All records of this hub have numbers that follow on each other.
+        Seq::new((seq.get() + record).checked_sub(first)?)
+    }
+
+    /// Lets somebody wait until peers have a record.
+    ///
+    /// # Errors
+    /// [`AckError`]; nobody waits.
+    pub(crate) fn await_acks(self: &Arc<Self>, awaited: Awaited) -> Result<(), AckError> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(AckError::Closed);
+        }
+        if state.awaited.len() >= Awaited::MOST {
+            return Err(AckError::TooMany { limit: Awaited::MOST });
+        }
+        state.awaited.push(awaited);
+        self.ask(state);
+        Ok(())
+    }
+
+    /// Whether the registry has to put this hub among those that ask, which it is told once.
+    pub(crate) fn has_to_ask(&self) -> bool {
+        let mut state = self.lock();
+        state.is_asking() && !std::mem::replace(&mut state.asking, true)
+    }
+
     /// Hands an item to all readers. For the driver.
     pub(crate) fn deliver(&self, item: Item) {
         let mut state = self.lock();
         if state.ended {
             return;
         }
-        let (seqs, unread) = (item.seqs(), state.ring.unread());
+        let seqs = item.seqs();
         let wakers = state.ring.push(item);
-        let (waiting, lost) = (state.ring.bytes(), state.ring.unread() - unread);
+        let waiting = state.ring.bytes();
         drop(state);
         tracing::trace!(channel = ?self.name, %seqs, waiting, "delivered");
-        if lost > 0 {
-            tracing::debug!(channel = ?self.name, lost, "not read in time");
-        }
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -192,13 +261,44 @@ impl Hub {
     }
 
     /// The next item for a reader; `None` when its object is closed or the node has stopped.
-    pub(crate) fn poll_read(&self, reader: ReaderId, cx: &Context<'_>) -> Poll<Option<Item>> {
+    pub(crate) fn poll_read(self: &Arc<Self>, reader: ReaderId, cx: &Context<'_>) -> Poll<Option<Item>> {
         let mut state = self.lock();
-        match state.ring.read(reader) {
+        let poll = match state.ring.read(reader) {
             Some(item) => Poll::Ready(Some(item)),
             None if state.ended || !state.ring.wait(reader, cx.waker()) => Poll::Ready(None),
             None => Poll::Pending,
+        };
+        self.ask(state);
+        poll
+    }
+
+    /// What is asked of the driver since the last call. For the driver.
+    pub(crate) fn take_asked(&self) -> Asked {
+        let mut state = self.lock();
+        state.asking = false;
+        Asked {
+            openings: std::mem::take(&mut state.openings),
+            wanted: state.ring.take_wanted(),
+            awaited: std::mem::take(&mut state.awaited),
         }
+    }
+
+    /// What is delivered from now on, an object that came late hears; what was before it is
+    /// [told](Self::begin). For the driver.
+    pub(crate) fn skip_to_end(&self, reader: ReaderId) {
+        self.lock().ring.skip_to_end(reader);
+    }
+
+    /// Lets an object that came late begin with these numbers. For the driver.
+    pub(crate) fn begin(&self, reader: ReaderId, past: Vec<(Arc<Member>, SeqRange)>) {
+        let waker = self.lock().ring.begin(reader, past);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Hands a reader what it asked for, up to this number. For the driver.
+    pub(crate) fn recall(&self, reader: ReaderId, items: Vec<Item>, upto: Seq) {
+        let waker = self.lock().ring.recall(reader, items, upto);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
@@ -237,44 +337,11 @@ impl Hub {
 
     /// The next item for handlers and the objects that are due to get it, oldest first; `None` when there
     /// are no handlers left.
-    pub(crate) fn poll_dispatch(&self, cx: &Context<'_>) -> Poll<Option<Due>> {
+    pub(crate) fn poll_dispatch(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Option<Due>> {
         let mut state = self.lock();
-        if state.dispatch.is_empty() {
-            state.dispatching = false;
-            return Poll::Ready(None);
-        }
-        let ended = state.ended;
-        let State { ring, dispatch, .. } = &mut *state;
-        let Some(lowest) = dispatch
-            .values()
-            .filter_map(|(reader, _)| ring.pending(*reader))
-            .min()
-        else {
-            if ended {
-                state.dispatching = false;
-                return Poll::Ready(None);
-            }
-            dispatch.values().for_each(|(reader, _)| {
-                ring.wait(*reader, cx.waker());
-            });
-            state.dispatcher = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        let mut due = Due {
-            item: None,
-            objects: Vec::new(),
-        };
-        for (object, (reader, handlers)) in &*dispatch {
-            if ring.pending(*reader) == Some(lowest) {
-                due.item = ring.read(*reader);
-                due.objects.push((*object, Arc::clone(handlers)));
-                // What one object lost is told to that one alone.
-                if lowest == Pending::Lost {
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Some(due))
+        let due = state.poll_dispatch(cx);
+        self.ask(state);
+        due
     }
 
     pub(crate) fn is_open(&self, object: ObjectId) -> bool {
@@ -307,7 +374,11 @@ impl Hub {
 
     /// Refuses all posts from now on: the node is about to stop.
     pub(crate) fn refuse(&self) {
-        self.lock().refusing = true;
+        let mut state = self.lock();
+        state.refusing = true;
+        // Nothing may keep what is in the outbox from leaving.
+        state.openings.clear();
+        drop(state);
         self.room.notify_waiters();
     }
 
@@ -316,10 +387,22 @@ impl Hub {
         let mut state = self.lock();
         state.refusing = true;
         state.ended = true;
+        state.ring.forsake();
+        let awaited = std::mem::take(&mut state.awaited);
         let wakers = state.ring.take_wakers();
         drop(state);
+        drop(awaited);
         wakers.into_iter().for_each(Waker::wake);
         self.room.notify_waiters();
+    }
+
+    /// Lets go of the state, and tells the driver if it is asked something.
+    fn ask(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let tell = state.is_asking() && !std::mem::replace(&mut state.asking, true);
+        drop(state);
+        if tell {
+            self.registry.ask(self);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -329,6 +412,10 @@ impl Hub {
 }
 
 impl State {
+    fn is_asking(&self) -> bool {
+        self.ring.is_asking() || !self.openings.is_empty() || !self.awaited.is_empty()
+    }
+
     fn claim_reader(&mut self, object: ObjectId) -> Option<ReaderId> {
         match self.objects.get_mut(&object)?.take() {
             Some(born) => {
@@ -337,6 +424,44 @@ impl State {
             }
             None => Some(self.ring.add_reader(object)),
         }
+    }
+
+    fn poll_dispatch(&mut self, cx: &Context<'_>) -> Poll<Option<Due>> {
+        if self.dispatch.is_empty() {
+            self.dispatching = false;
+            return Poll::Ready(None);
+        }
+        let Self { ring, dispatch, .. } = self;
+        let Some(lowest) = dispatch
+            .values()
+            .filter_map(|(reader, _)| ring.pending(*reader))
+            .min()
+        else {
+            if self.ended {
+                self.dispatching = false;
+                return Poll::Ready(None);
+            }
+            dispatch.values().for_each(|(reader, _)| {
+                ring.wait(*reader, cx.waker());
+            });
+            self.dispatcher = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let mut due = Due {
+            item: None,
+            objects: Vec::new(),
+        };
+        for (object, (reader, handlers)) in &*dispatch {
+            if ring.pending(*reader) == Some(lowest) {
+                due.item = ring.read(*reader);
+                due.objects.push((*object, Arc::clone(handlers)));
+                // What one object is behind with is for that one alone.
+                if lowest == Pending::Behind {
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Some(due))
     }
 }
 
@@ -349,6 +474,24 @@ pub(crate) struct Load {
     pub(crate) unread_bytes: usize,
     /// Numbers not read in time, so far.
     pub(crate) unread: u64,
+}
+
+/// What is asked of the driver.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Objects that came late.
+    pub(crate) openings: Vec<Opening>,
+    /// Who waits for peers to have something.
+    pub(crate) awaited: Vec<Awaited>,
+    /// Numbers that they are behind with.
+    pub(crate) wanted: Vec<(ReaderId, Wanted)>,
+}
+
+/// An object that wants to hear what was posted before it was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening {
+    pub(crate) reader: ReaderId,
+    pub(crate) since: Since,
 }
 
 /// Something handlers are due to get.

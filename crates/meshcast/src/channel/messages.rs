@@ -20,10 +20,13 @@ use crate::message::{Message, RecvError};
 /// Decoding happens in the task that polls. The stream goes on after an error; it ends when the channel
 /// object is closed or its node has stopped. It keeps the object open.
 ///
-/// A reader that does not keep up loses the oldest messages once more than
-/// [`Limits::unread_bytes`](crate::Limits::unread_bytes) wait in its channel, and gets a
-/// [`Gap`](crate::Gap) with [`GapReason::Unread`](crate::GapReason::Unread) for each sender, with the exact
-/// numbers, before anything later (one for each range of them, if there are several).
+/// A reader that does not keep up loses nothing as long as the node keeps it: once more than
+/// [`Limits::unread_bytes`](crate::Limits::unread_bytes) wait in its channel, the oldest make way, and are read out
+/// of what is kept for other members ([`Limits::history_bytes`](crate::Limits::history_bytes),
+/// [`Limits::history_age`](crate::Limits::history_age)) when the reader comes to them. What is not kept any more
+/// either, or the node has stopped meanwhile, is a [`Gap`](crate::Gap) with
+/// [`GapReason::Unread`](crate::GapReason::Unread) and the exact numbers, before anything later of that sender.
+/// The order between senders changes by that.
 pub struct Messages<T: Payload> {
     object: Arc<Object<T>>,
     /// `None` when the object was closed already.

@@ -15,6 +15,9 @@ pub(crate) struct Outbox {
     sections: VecDeque<Section>,
     bytes: usize,
     limit: usize,
+    /// How many records were pushed so far, and how many of them have left.
+    pushed: u64,
+    left: u64,
 }
 
 /// Records that leave together, and who posted them.
@@ -39,6 +42,8 @@ impl Outbox {
             sections: VecDeque::new(),
             bytes: 0,
             limit,
+            pushed: 0,
+            left: 0,
         }
     }
 
@@ -48,7 +53,8 @@ impl Outbox {
         self.bytes == 0 || self.bytes + taken <= self.limit
     }
 
-    /// Appends a value, in fragments if it is too large for one record.
+    /// Appends a value, in fragments if it is too large for one record. Its last record is then the last
+    /// [pushed](Self::pushed).
     pub(crate) fn push(&mut self, poster: ObjectId, later: ObjectId, format: Format, value: &[u8]) {
         for (part, payload) in fragments(value) {
             let len = payload.len() + RECORD_OVERHEAD;
@@ -63,6 +69,7 @@ impl Outbox {
             let Some(section) = self.sections.back_mut() else {
                 return;
             };
+            self.pushed += 1;
             write_record(&mut section.records, format, part, payload);
             match section.posters.last_mut() {
                 Some(run) if run.poster == poster && run.later == later => run.records += 1,
@@ -79,7 +86,18 @@ impl Outbox {
     pub(crate) fn pop(&mut self) -> Option<Section> {
         let section = self.sections.pop_front()?;
         self.bytes -= section.records.len();
+        self.left += section.posters.iter().map(|run| run.records).sum::<u64>();
         Some(section)
+    }
+
+    /// How many records were pushed so far.
+    pub(crate) const fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// How many records have left: all below this one.
+    pub(crate) const fn left(&self) -> u64 {
+        self.left
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -129,7 +147,8 @@ impl Posters {
         self.0.iter().any(|run| run.is_heard_by(object))
     }
 
-    /// Whether `object` hears the post that ended with `last`: not its own, and none from before it was made.
+    /// Whether `object` hears the post that ended with `last`: not its own, and none from before it was made
+    /// unless it wants those too.
     pub(crate) fn heard_by(&self, object: ObjectId, last: Seq) -> bool {
         let run = self.0.partition_point(|run| run.before <= last);
         self.0.get(run).is_some_and(|run| run.is_heard_by(object))
@@ -138,7 +157,7 @@ impl Posters {
 
 impl PostedBy {
     fn is_heard_by(&self, object: ObjectId) -> bool {
-        self.poster != object && object < self.later
+        self.poster != object && (object.late || object < self.later)
     }
 }
 

@@ -1,18 +1,24 @@
 //! What was delivered to a channel and not yet read by all of its readers.
 
+mod behind;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
     task::Waker,
 };
 
-use meshcast_proto::{Delivery, Member, Posted, Sender, SeqRange, Values, WallTime};
+use meshcast_proto::{Delivery, Member, Posted, Seq, SeqRange, Values, WallTime};
 
+use self::behind::{Behind, Stand};
 use super::{ObjectId, outbox::Posters};
 use crate::message::{Gap, GapReason, Origin};
 
+pub(crate) use self::behind::Wanted;
+
 /// One bounded queue with a cursor for each reader. What a reader did not read before it had to make way is
-/// noted down for that reader, by sender, and told before anything later.
+/// noted down for that reader, which asks for it: it is [handed over](Self::recall) as far as it is still
+/// kept, or told as missing, before anything later.
 #[derive(Debug)]
 pub(crate) struct Ring {
     entries: VecDeque<Item>,
@@ -22,7 +28,9 @@ pub(crate) struct Ring {
     limit: usize,
     readers: BTreeMap<ReaderId, Reader>,
     next_reader: ReaderId,
-    /// Numbers that some reader did not read in time, so far.
+    /// Readers that wait for what they asked for, and have not been [heard](Self::take_wanted) yet.
+    asking: Vec<ReaderId>,
+    /// Numbers that some reader was told it had not read in time, so far.
     unread: u64,
 }
 
@@ -44,7 +52,7 @@ struct Reader {
     object: ObjectId,
     /// The position it reads next.
     position: u64,
-    lost: Lost,
+    behind: Behind,
     waker: Option<Waker>,
     /// The bytes that wait for it while nobody has claimed it; `None` from then on.
     unclaimed: Option<usize>,
@@ -59,39 +67,41 @@ impl Ring {
             limit,
             readers: BTreeMap::new(),
             next_reader: ReaderId::default(),
+            asking: Vec::new(),
             unread: 0,
         }
     }
 
     /// A reader that reads for `object` what is pushed from now on.
     pub(crate) fn add_reader(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, None)
+        self.add(object, None, Behind::default())
     }
 
     /// Like [`Self::add_reader`], for an object that may never read: until it is [claimed](Self::claim) less
     /// is kept for it, so that an object which only posts does not hold a full ring for ever.
     pub(crate) fn add_unclaimed(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, Some(0))
+        self.add(object, Some(0), Behind::default())
+    }
+
+    /// The same, and it reads nothing before it was told [what there was](Self::begin) before it came.
+    pub(crate) fn add_late(&mut self, object: ObjectId) -> ReaderId {
+        self.add(object, Some(0), Behind::waiting_for_past())
     }
 
     /// From now on the reader is read from.
     pub(crate) fn claim(&mut self, id: ReaderId) {
-        let Some(reader) = self.readers.get_mut(&id) else {
-            return;
-        };
-        if reader.unclaimed.take().is_some() {
-            let lost = reader.lost.iter().map(unread);
-            self.unread = lost.fold(self.unread, u64::saturating_add);
+        if let Some(reader) = self.readers.get_mut(&id) {
+            reader.unclaimed = None;
         }
     }
 
-    fn add(&mut self, object: ObjectId, unclaimed: Option<usize>) -> ReaderId {
+    fn add(&mut self, object: ObjectId, unclaimed: Option<usize>, behind: Behind) -> ReaderId {
         let id = self.next_reader;
         self.next_reader = ReaderId(id.0 + 1);
         let reader = Reader {
             object,
             position: self.end(),
-            lost: Lost::default(),
+            behind,
             waker: None,
             unclaimed,
         };
@@ -145,29 +155,90 @@ impl Ring {
 
     /// The next item for a reader; `None` if there is none yet, or no such reader.
     pub(crate) fn read(&mut self, id: ReaderId) -> Option<Item> {
-        let reader = self.readers.get_mut(&id)?;
-        if let Some(gap) = reader.lost.pop() {
-            return Some(Item::Missed(gap));
+        match self.pending(id)? {
+            Pending::Behind => {
+                let item = self.readers.get_mut(&id)?.behind.take()?;
+                if let Item::Missed(gap) = &item
+                    && gap.reason == GapReason::Unread
+                {
+                    self.unread = self.unread.saturating_add(gap.missed.len());
+                }
+                Some(item)
+            }
+            Pending::At(position) => {
+                let index = usize::try_from(position - self.front).ok()?;
+                let item = self.entries.get(index)?.clone();
+                self.readers.get_mut(&id)?.position += 1;
+                if index == 0 {
+                    self.trim();
+                }
+                Some(item)
+            }
         }
-        let index = usize::try_from(reader.position - self.front).ok()?;
-        let item = self.entries.get(index)?.clone();
-        reader.position += 1;
-        if index == 0 {
-            self.trim();
-        }
-        Some(item)
     }
 
-    /// Where a reader stands; `None` if there is nothing for it.
-    pub(crate) fn pending(&self, id: ReaderId) -> Option<Pending> {
-        let reader = self.readers.get(&id)?;
-        if !reader.lost.is_empty() {
-            Some(Pending::Lost)
-        } else if reader.position < self.end() {
-            Some(Pending::At(reader.position))
-        } else {
-            None
+    /// Where a reader stands; `None` if there is nothing for it yet. It may be [asking](Self::take_wanted) then.
+    pub(crate) fn pending(&mut self, id: ReaderId) -> Option<Pending> {
+        let end = self.end();
+        let reader = self.readers.get_mut(&id)?;
+        match reader.behind.look() {
+            Stand::Ready => Some(Pending::Behind),
+            Stand::CaughtUp => (reader.position < end).then_some(Pending::At(reader.position)),
+            Stand::Waiting => None,
+            Stand::Asking => {
+                self.asking.push(id);
+                None
+            }
         }
+    }
+
+    /// Whether some reader asks for what it is behind with.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.asking.is_empty()
+    }
+
+    /// Who asks for what. Each waits until it is [handed over](Self::recall).
+    pub(crate) fn take_wanted(&mut self) -> Vec<(ReaderId, Wanted)> {
+        let asking = std::mem::take(&mut self.asking);
+        let wanted = asking.into_iter().filter_map(|id| {
+            let wanted = self.readers.get(&id)?.behind.wanted()?;
+            Some((id, wanted))
+        });
+        wanted.collect()
+    }
+
+    /// Hands a reader what it asked for, up to this number: items, or gaps where they are not kept.
+    /// Returns its waker.
+    pub(crate) fn recall(&mut self, id: ReaderId, items: Vec<Item>, upto: Seq) -> Option<Waker> {
+        let reader = self.readers.get_mut(&id)?;
+        reader.behind.recall(items, upto);
+        reader.waker.take()
+    }
+
+    /// Lets a reader that came late begin: behind with this, and from now on. Returns its waker.
+    pub(crate) fn begin(&mut self, id: ReaderId, past: Vec<(Arc<Member>, SeqRange)>) -> Option<Waker> {
+        let reader = self.readers.get_mut(&id)?;
+        reader.behind.begin(past);
+        reader.waker.take()
+    }
+
+    /// Moves a reader that came late on to what is pushed from now on: all before is its past.
+    pub(crate) fn skip_to_end(&mut self, id: ReaderId) {
+        let end = self.end();
+        if let Some(reader) = self.readers.get_mut(&id) {
+            reader.position = end;
+            reader.behind = Behind::waiting_for_past();
+            reader.unclaimed = reader.unclaimed.map(|_| 0);
+            self.trim();
+        }
+    }
+
+    /// There is nobody left to ask: what readers are behind with is missing.
+    pub(crate) fn forsake(&mut self) {
+        self.asking.clear();
+        self.readers
+            .values_mut()
+            .for_each(|reader| reader.behind.forsake());
     }
 
     /// Wakes `waker` when something is pushed. `false` if there is no such reader.
@@ -212,9 +283,9 @@ impl Ring {
         };
         self.bytes -= item.len_bytes();
         let behind = self.readers.values_mut();
-        for reader in behind.filter(|reader| reader.position == self.front) {
-            self.unread = self.unread.saturating_add(reader.lose(&item));
-        }
+        behind
+            .filter(|reader| reader.position == self.front)
+            .for_each(|reader| reader.lose(&item));
         self.front += 1;
     }
 
@@ -232,7 +303,6 @@ impl Ring {
                 let Some(item) = index.and_then(|index| self.entries.get(index)) else {
                     break;
                 };
-                // Counted when the reader is claimed: until then nobody misses it.
                 reader.lose(item);
                 skipped = true;
             }
@@ -244,87 +314,32 @@ impl Ring {
 }
 
 impl Reader {
-    /// Goes on behind an entry that it has not read and notes down what it misses by that. Returns how many
-    /// numbers that are, if it was claimed.
-    fn lose(&mut self, item: &Item) -> u64 {
+    /// Goes on behind an entry that it has not read and notes down what it has not got by that.
+    fn lose(&mut self, item: &Item) {
         self.position += 1;
         if let Some(behind) = &mut self.unclaimed {
             *behind = behind.saturating_sub(item.len_bytes());
         }
-        let mut count: u64 = 0;
-        for gap in item.missed_by(self.object) {
-            if self.unclaimed.is_none() {
-                count = count.saturating_add(unread(&gap));
-            }
-            self.lost.add(gap);
-        }
-        count
-    }
-}
-
-/// What a reader lost, in the order of each sender's numbers. Ranges are exact: only neighbours of one reason
-/// are joined, unless there are [`MAX_RANGES`].
-#[derive(Debug, Default)]
-struct Lost {
-    senders: BTreeMap<Sender, VecDeque<Gap>>,
-    /// How many ranges that are.
-    ranges: usize,
-}
-
-impl Lost {
-    fn add(&mut self, gap: Gap) {
-        let gaps = self.senders.entry(gap.member.sender()).or_default();
-        if let Some(last) = gaps.back_mut() {
-            let adjacent = last.missed.last().next() == gap.missed.first();
-            if adjacent && last.reason == gap.reason {
-                last.missed = last.missed.hull(gap.missed);
-                return;
-            }
-            // So many that the memory for them must not grow: then one range names what lies between, too.
-            if self.ranges >= MAX_RANGES {
-                last.missed = last.missed.hull(gap.missed);
-                last.reason = GapReason::Unread;
-                return;
+        match item {
+            Item::Missed(gap) => self.behind.miss(gap.clone()),
+            Item::Values(delivery, posters) => {
+                let heard = numbers_for(self.object, delivery, posters.as_deref());
+                let gap = |missed| Gap {
+                    member: Arc::clone(&delivery.member),
+                    missed,
+                    reason: GapReason::Unread,
+                };
+                heard.into_iter().map(gap).for_each(|gap| self.behind.lose(gap));
             }
         }
-        gaps.push_back(gap);
-        self.ranges += 1;
-    }
-
-    /// The next to be told.
-    fn pop(&mut self) -> Option<Gap> {
-        let mut first = self.senders.first_entry()?;
-        let gap = first.get_mut().pop_front();
-        if first.get().is_empty() {
-            first.remove();
-        }
-        self.ranges -= usize::from(gap.is_some());
-        gap
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Gap> {
-        self.senders.values().flatten()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.senders.is_empty()
-    }
-}
-
-/// How many numbers a gap adds to those that were not read in time.
-fn unread(gap: &Gap) -> u64 {
-    if gap.reason == GapReason::Unread {
-        gap.missed.len()
-    } else {
-        0
     }
 }
 
 /// What waits for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pending {
-    /// To be told what it lost.
-    Lost,
+    /// Something that it is behind with.
+    Behind,
     /// The entry at this position.
     At(u64),
 }
@@ -354,33 +369,22 @@ impl Item {
             Self::Values(_, Some(posters)) => posters.concern(object),
         }
     }
+}
 
-    /// What `object` misses if it does not get this, in order. Its own posts are not among it.
-    fn missed_by(&self, object: ObjectId) -> Vec<Gap> {
-        let (delivery, posters) = match self {
-            Self::Missed(gap) => return vec![gap.clone()],
-            Self::Values(delivery, posters) => (delivery, posters),
-        };
-        let mut missed: Vec<SeqRange> = Vec::new();
-        match posters {
-            None => missed.push(delivery.seqs()),
-            Some(posters) => {
-                let values = delivery.clone().into_values().map(|value| value.seqs);
-                for seqs in values.filter(|seqs| posters.heard_by(object, seqs.last())) {
-                    match missed.last_mut() {
-                        Some(last) if last.last().next() == seqs.first() => *last = last.hull(seqs),
-                        _ => missed.push(seqs),
-                    }
-                }
-            }
+/// The numbers of a delivery that `object` hears, in order: its own posts are not among them.
+fn numbers_for(object: ObjectId, delivery: &Delivery, posters: Option<&Posters>) -> Vec<SeqRange> {
+    let Some(posters) = posters else {
+        return vec![delivery.seqs()];
+    };
+    let mut heard: Vec<SeqRange> = Vec::new();
+    let values = delivery.values().map(|value| value.seqs);
+    for seqs in values.filter(|seqs| posters.heard_by(object, seqs.last())) {
+        match heard.last_mut() {
+            Some(last) if last.last().next() == seqs.first() => *last = last.hull(seqs),
+            _ => heard.push(seqs),
         }
-        let gap = |missed| Gap {
-            member: Arc::clone(&delivery.member),
-            missed,
-            reason: GapReason::Unread,
-        };
-        missed.into_iter().map(gap).collect()
     }
+    heard
 }
 
 /// The values of a delivery, one by one.
@@ -441,9 +445,6 @@ impl UnpackedValue {
 
 /// Unclaimed readers are moved on when more than this part of the limit waits for them.
 const UNCLAIMED_SHARE: usize = 4;
-
-/// Ranges that one reader may have lost before they are no longer told apart, at about 32 bytes each.
-const MAX_RANGES: usize = 4096;
 
 /// What an entry takes besides its payload, roughly.
 const ENTRY_OVERHEAD: usize = 128;

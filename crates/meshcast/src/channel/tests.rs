@@ -1,2 +1,5 @@
+mod history;
 mod local;
+mod opening;
+mod receipts;
 mod remote;

@@ -177,6 +177,16 @@ fn a_name_is_looked_up_once_at_a_time_and_one_that_does_not_resolve_counts_as_tr
 }
 
 #[test]
+fn one_that_dials_seeds_only_dials_no_member_whoever_tells_of_it() {
+    let mut dialer = dialer([address(1)]);
+    dialer.dial_members(false);
+    dialer.handle_own_addresses(peer(900), vec![address(2)], Time::ZERO);
+    dialer.handle_hearsay(peer(901), vec![address(3)], Time::ZERO);
+    let dials = outputs(&mut dialer, at(10 * HEAD_START));
+    assert_eq!(dials, [Dial::Address(SEED, address(1))]);
+}
+
+#[test]
 fn the_smaller_id_dials_at_once_and_gives_the_larger_a_head_start_to_lose() {
     let mut dialer = dialer([]);
     dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);

@@ -1,6 +1,6 @@
 //! The end of a node.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::PeerId;
@@ -10,22 +10,18 @@ use tokio::{
 };
 
 use super::{Driver, Parts};
-use crate::peers::Peer;
+use crate::{channel::Hub, peers::Peer};
 
 impl Driver {
     /// Sends what is queued, gives it a moment to leave, and lets go of everything.
     pub(super) async fn wind_down(mut self) {
         // In this order nothing that was accepted is left behind: what is posted later is refused.
-        for hub in self.parts.registry.refuse() {
-            while let (Some(section), _) = hub.take_section() {
-                self.post(&hub, section);
-                // The connections may need this thread to make room for more.
-                self.handle_ready_events();
-                yield_now().await;
-            }
-        }
-        self.parts.registry.stop();
+        let hubs = self.parts.registry.refuse();
         let deadline = Instant::now() + HAND_OVER;
+        self.flush(hubs.clone(), deadline).await;
+        // Also those who wait until somebody has it.
+        hubs.iter().for_each(|hub| self.answer(hub));
+        self.parts.registry.stop();
         let handed_over =
             |driver: &Self| driver.parts.engine.is_handed_over() && !driver.may_find_listeners();
         self.handle_events_until(deadline, handed_over).await;
@@ -43,6 +39,28 @@ impl Driver {
         self.parts.engine.counters().posted > 0 && self.peers.iter().any(fresh)
     }
 
+    /// Posts what is in the outboxes, as fast as those who keep up take it in; at the deadline, what is left.
+    async fn flush(&mut self, mut hubs: Vec<Arc<Hub>>, deadline: Instant) {
+        loop {
+            let late = Instant::now() >= deadline;
+            for hub in &hubs {
+                while (late || self.parts.engine.may_post(hub.name()))
+                    && let (Some(section), _) = hub.take_section()
+                {
+                    self.post(hub, section);
+                    // The connections may need this thread to make room for more.
+                    self.handle_ready_events();
+                    yield_now().await;
+                }
+            }
+            hubs.retain(|hub| hub.load().outbox_bytes > 0);
+            if hubs.is_empty() {
+                return;
+            }
+            self.handle_event_before(deadline).await;
+        }
+    }
+
     /// Closes all connections in peace. A socket that is merely dropped may take back what it has sent.
     async fn disconnect(&mut self) {
         let peers: Vec<PeerId> = self.parts.swarm.connected_peers().copied().collect();
@@ -57,12 +75,18 @@ impl Driver {
 
     async fn handle_events_until(&mut self, deadline: Instant, done: impl Fn(&Self) -> bool) {
         while !done(self) && Instant::now() < deadline {
-            self.handle_timeouts();
-            let due = self.poll_timeout();
-            let due = self.parts.clock.instant(due).min(deadline);
-            if let Ok(event) = timeout_at(due, self.parts.swarm.select_next_some()).await {
-                self.handle_event(event);
-            }
+            self.handle_event_before(deadline).await;
+        }
+    }
+
+    /// Waits for something to happen, and handles it.
+    async fn handle_event_before(&mut self, deadline: Instant) {
+        self.handle_timeouts();
+        self.tell_acks();
+        let due = self.poll_timeout();
+        let due = self.parts.clock.instant(due).min(deadline);
+        if let Ok(event) = timeout_at(due, self.parts.swarm.select_next_some()).await {
+            self.handle_event(event);
         }
     }
 }

@@ -283,3 +283,27 @@ async fn when_the_driver_panics_streams_end_and_posts_are_refused() {
     assert!(node.inspect().await.is_err() && node.channel::<u8>("moon").is_err());
     within(node.shutdown()).await;
 }
+
+#[tokio::test]
+async fn a_node_that_is_aborted_takes_what_is_queued_with_it_and_frees_the_address() {
+    let mesh = Mesh::new();
+    let (a, b) = mesh.pair().await;
+    let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
+    joined(&[&a, &b], "earth").await;
+    let mut heard = at_b.messages();
+    let listened = addresses(&a).await;
+    within(a.abort()).await;
+    at_a.post_message(&1).expect_err("it has stopped");
+    until(&b, |it| it.peers.is_empty()).await;
+    let again = listened
+        .into_iter()
+        .fold(mesh.builder("a"), crate::NodeBuilder::listen);
+    let again = again
+        .seeds(addresses(&b).await)
+        .spawn()
+        .await
+        .expect("the address is free");
+    until(&again, |it| it.peers.len() == 1).await;
+    open::<u8>(&again, "earth").post_message(&2).expect("posted");
+    assert_eq!(next(&mut heard).await, 2);
+}

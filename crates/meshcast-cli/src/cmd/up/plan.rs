@@ -1,10 +1,22 @@
-//! Which nodes there will be.
+//! Which nodes there will be, and how far apart.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use meshcast::Region;
+use meshcast_sim::round_trip;
 
-use crate::{args, exit::Failure};
+use crate::{
+    args::{self, Rtt},
+    exit::Failure,
+};
+
+/// What there will be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) nodes: Vec<Planned>,
+    /// Between regions of which it is known or said.
+    pub(super) round_trips: Vec<(Region, Region, Duration)>,
+}
 
 /// A node to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,7 +26,14 @@ pub(super) struct Planned {
     pub(super) port: u16,
 }
 
-pub(super) fn plan(args: &args::Up) -> Result<Vec<Planned>, Failure> {
+pub(super) fn plan(args: &args::Up) -> Result<Plan, Failure> {
+    Ok(Plan {
+        nodes: nodes(args)?,
+        round_trips: round_trips(args)?,
+    })
+}
+
+fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
     let mut seen = HashSet::new();
     if let Some(twice) = args.regions.iter().find(|region| !seen.insert(region.as_str())) {
         return Err(Failure::usage(format!("the region {twice} is named twice"))
@@ -47,6 +66,33 @@ pub(super) fn plan(args: &args::Up) -> Result<Vec<Planned>, Failure> {
     planned.collect()
 }
 
+/// What is measured, unless the user says otherwise.
+fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failure> {
+    let mut trips = Vec::new();
+    if !args.rtt.contains(&Rtt::None) {
+        for (i, a) in args.regions.iter().enumerate() {
+            for b in &args.regions[i + 1..] {
+                if let Some(takes) = round_trip(a.as_str(), b.as_str()) {
+                    trips.push((a.clone(), b.clone(), takes));
+                }
+            }
+        }
+    }
+    for rtt in &args.rtt {
+        let Rtt::Between(a, b, takes) = rtt else { continue };
+        if let Some(region) = [a, b].into_iter().find(|region| !args.regions.contains(region)) {
+            let regions: Vec<_> = args.regions.iter().map(Region::as_str).collect();
+            return Err(
+                Failure::usage(format!("--rtt names {region}, which is none of the regions"))
+                    .hint(format!("those are {} (see --regions)", regions.join(", "))),
+            );
+        }
+        trips.retain(|(x, y, _)| (x, y) != (a, b) && (x, y) != (b, a));
+        trips.push((a.clone(), b.clone(), *takes));
+    }
+    Ok(trips)
+}
+
 /// What a laptop runs without noticing; each takes a port and some descriptors.
 const MAX_NODES: usize = 50;
 
@@ -64,9 +110,11 @@ mod tests {
             regions,
             nodes_per_region,
             http_base,
+            rtt: Vec::new(),
             key_file: None,
         })?;
         Ok(planned
+            .nodes
             .into_iter()
             .map(|planned| (planned.name, planned.port))
             .collect())
@@ -101,5 +149,58 @@ mod tests {
             assert_eq!((failure.exit, failure.message.as_str()), (Exit::Usage, message));
         }
         assert!(up(&["fra", "iad"], 1, 65_534).is_ok());
+    }
+
+    fn trips(regions: &str, rtt: &[&str]) -> Result<Vec<(String, u128)>, Failure> {
+        let words = ["up", "--regions", regions].into_iter();
+        let words = words.chain(rtt.iter().flat_map(|rtt| ["--rtt", rtt]));
+        let words = ["meshcast"].into_iter().chain(words);
+        let parsed = <args::Args as clap::Parser>::try_parse_from(words).map_err(Failure::usage)?;
+        let args::Command::Up(up) = parsed.command else {
+            panic!("another command")
+        };
+        let trips = plan(&up)?.round_trips.into_iter();
+        Ok(trips
+            .map(|(a, b, takes)| (format!("{a}:{b}"), takes.as_millis()))
+            .collect())
+    }
+
+    #[test]
+    fn round_trips_are_the_measured_ones_unless_told_otherwise() {
+        let of = |trips: &[(&str, u128)]| {
+            let trips = trips.iter();
+            Ok(trips
+                .map(|(pair, ms)| ((*pair).to_owned(), *ms))
+                .collect::<Vec<_>>())
+        };
+        let measured = [("fra:iad", 97), ("fra:nrt", 250), ("iad:nrt", 165)];
+        assert_eq!(trips("fra,iad,nrt", &[]), of(&measured));
+        assert_eq!(trips("fra,iad,nrt", &["none"]), of(&[]));
+        assert_eq!(trips("fra,moon", &[]), of(&[]));
+        let changed = [("fra:nrt", 250), ("iad:nrt", 165), ("iad:fra", 90)];
+        assert_eq!(trips("fra,iad,nrt", &["iad:fra=90ms"]), of(&changed));
+        assert_eq!(
+            trips("fra,moon", &["none", "fra:moon=0.5s"]),
+            of(&[("fra:moon", 500)])
+        );
+        assert_eq!(
+            trips("fra,iad", &["fra:iad=1ms", "fra:fra=2ms", "fra:iad=3ms"]),
+            of(&[("fra:fra", 2), ("fra:iad", 3)])
+        );
+    }
+
+    #[test]
+    fn a_round_trip_that_cannot_be_is_wrong_usage() {
+        for rtt in [
+            "fra",
+            "fra:iad",
+            "fra:iad=",
+            "fra:iad=x",
+            "fra:iad=2s",
+            ":=1ms",
+            "fra:nrt=1ms",
+        ] {
+            assert_eq!(trips("fra,iad", &[rtt]).expect_err(rtt).exit, Exit::Usage);
+        }
     }
 }

@@ -214,6 +214,8 @@ fn have(world: &mut World, from: usize, to: usize, of: usize, oldest: u64, next:
         oldest: seq(oldest),
         next: seq(next),
         due: due.map(seq),
+        hops: Holding::FAR,
+        lowest: None,
     };
     let message = SyncMessage::Have(vec![Holdings {
         channel: channel(0),

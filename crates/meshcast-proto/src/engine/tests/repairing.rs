@@ -75,7 +75,8 @@ fn a_sender_is_told_after_16_frames_or_50_ms() {
     world.run(LATENCY + Duration::from_millis(49));
     let acked = |world: &World| {
         let channel = &world.nodes[0].engine.channels[&channel(0)];
-        channel.acked.get(&sender(1)).copied().map(Seq::get)
+        let listener = channel.outflow.listeners.get(&sender(1))?;
+        Some(listener.next().get())
     };
     assert_eq!(acked(&world), None);
     world.run(LATENCY + Duration::from_millis(1));

@@ -43,6 +43,10 @@ pub(super) struct Node {
     gossip: BTreeSet<FrameId>,
     /// By sender, without a break.
     pub(super) seen: BTreeMap<usize, Vec<Event>>,
+    /// How often it was told that there is room again.
+    pub(super) writable: u32,
+    /// Its neighbours that lag.
+    pub(super) lagging: BTreeSet<usize>,
 }
 
 /// What a channel object sees.
@@ -79,6 +83,8 @@ impl World {
                 alive: true,
                 gossip: BTreeSet::new(),
                 seen: BTreeMap::new(),
+                writable: 0,
+                lagging: BTreeSet::new(),
             }
         };
         let mut world = Self {
@@ -154,6 +160,7 @@ impl World {
         }
         for (one, other) in [(a, b), (b, a)] {
             if self.nodes[one].alive {
+                self.nodes[one].lagging.remove(&other);
                 let now = self.clock(one);
                 self.nodes[one].engine.handle_peer_down(sender(other), now);
                 self.drain(one);
@@ -369,6 +376,16 @@ impl World {
                         assert_eq!(value.payload, posted[place].1);
                     }
                     self.see(who, of, Event::Values(delivery.seqs()));
+                }
+                Output::Writable(_) => self.nodes[who].writable += 1,
+                Output::Lagging { peer, lags } => {
+                    let peer = number(peer);
+                    let changed = if lags {
+                        self.nodes[who].lagging.insert(peer)
+                    } else {
+                        self.nodes[who].lagging.remove(&peer)
+                    };
+                    assert!(changed, "{who} says twice that {peer} lags: {lags}");
                 }
                 Output::Missed(_, gap) => {
                     self.see(

@@ -4,7 +4,7 @@ use std::{
     thread,
 };
 
-use meshcast_proto::Format;
+use meshcast_proto::{Format, Since};
 
 use super::Hub;
 use crate::{
@@ -17,11 +17,11 @@ use crate::{
     limits::Limits,
 };
 
-async fn read(hub: &Hub, reader: ReaderId) -> Option<Item> {
+async fn read(hub: &Arc<Hub>, reader: ReaderId) -> Option<Item> {
     std::future::poll_fn(|cx| hub.poll_read(reader, cx)).await
 }
 
-async fn read_now(hub: &Hub, reader: ReaderId) -> Poll<Option<Item>> {
+async fn read_now(hub: &Arc<Hub>, reader: ReaderId) -> Poll<Option<Item>> {
     std::future::poll_fn(|cx| Poll::Ready(hub.poll_read(reader, cx))).await
 }
 
@@ -29,7 +29,7 @@ async fn read_now(hub: &Hub, reader: ReaderId) -> Poll<Option<Item>> {
 async fn the_first_reader_begins_with_the_object_and_further_ones_now() {
     let (hub, _) = hub(Limits::default());
     let mut source = Source::new(1);
-    let object = hub.open_object();
+    let object = hub.open_object(Since::Now);
     source
         .heard(&[b"1"])
         .into_iter()
@@ -42,7 +42,7 @@ async fn the_first_reader_begins_with_the_object_and_further_ones_now() {
 #[tokio::test]
 async fn closing_drops_pending_deliveries_and_ends_readers() {
     let (hub, _) = hub(Limits::default());
-    let object = hub.open_object();
+    let object = hub.open_object(Since::Now);
     let reader = hub.claim_reader(object).expect("open");
     let items = Source::new(1).heard(&[b"1"]);
     items.into_iter().for_each(|item| hub.deliver(item));
@@ -59,7 +59,7 @@ async fn closing_drops_pending_deliveries_and_ends_readers() {
 #[tokio::test]
 async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
     let (hub, _) = hub(Limits::default());
-    let object = hub.open_object();
+    let object = hub.open_object(Since::Now);
     let reader = hub.claim_reader(object).expect("open");
     let mut source = Source::new(1);
     source
@@ -84,7 +84,7 @@ async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_up_of_a_reader_is_lost() {
     let (hub, _) = hub(Limits::default());
-    let object = hub.open_object();
+    let object = hub.open_object(Since::Now);
     let reader = hub.claim_reader(object).expect("open");
     let mut source = Source::new(1);
     let items: Vec<_> = (0..500).flat_map(|_| source.heard(&[b"x"])).collect();
@@ -109,12 +109,12 @@ async fn no_wake_up_of_a_reader_is_lost() {
 async fn no_post_is_left_in_an_outbox_without_the_bell() {
     const POSTS: u64 = 2000;
     let (hub, registry) = hub(Limits::default());
-    let object = hub.open_object();
+    let object = hub.open_object(Since::Now);
     let posters: Vec<_> = (0..2)
         .map(|_| {
             let hub = Arc::clone(&hub);
             thread::spawn(move || {
-                (0..POSTS).for_each(|_| hub.post(object, Format::Raw, b"x").expect("room"));
+                (0..POSTS).for_each(|_| assert!(hub.post(object, Format::Raw, b"x").is_ok()));
             })
         })
         .collect();
@@ -140,7 +140,7 @@ async fn an_outbox_never_holds_more_than_its_limit() {
         outbox_bytes: 100,
         ..Limits::default()
     });
-    let object = hub.open_object();
+    let object = hub.open_object(Since::Now);
     let posted = (0..1000).take_while(|_| hub.post(object, Format::Raw, b"").is_ok());
     assert_eq!(posted.count(), 25, "an empty value takes four bytes");
     assert!(matches!(
@@ -157,7 +157,7 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
         max_message_bytes: 10,
         ..Limits::default()
     });
-    let object = hub.open_object();
+    let object = hub.open_object(Since::Now);
     let refused = hub.post(object, Format::Raw, &[0; 11]);
     assert!(matches!(
         refused,

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use super::{Outbox, Section};
 use crate::channel::ObjectId;
 
-const A: ObjectId = ObjectId(0);
-const B: ObjectId = ObjectId(1);
-const LATER: ObjectId = ObjectId(2);
+const A: ObjectId = ObjectId::nth(0);
+const B: ObjectId = ObjectId::nth(1);
+const LATER: ObjectId = ObjectId::nth(2);
 
 fn drain(outbox: &mut Outbox) -> Vec<Section> {
     std::iter::from_fn(|| outbox.pop()).collect()
@@ -103,8 +103,8 @@ proptest! {
         let mut outbox = Outbox::new(usize::MAX);
         let (mut expected, mut sections) = (Vec::new(), Vec::new());
         for ((poster, len), pop) in posts.iter().zip(pops) {
-            outbox.push(ObjectId(*poster), ObjectId(3), Format::Raw, &vec![0; *len]);
-            expected.extend(vec![ObjectId(*poster); meshcast_proto::fragment_count(*len)]);
+            outbox.push(ObjectId::nth(*poster), ObjectId::nth(3), Format::Raw, &vec![0; *len]);
+            expected.extend(vec![ObjectId::nth(*poster); meshcast_proto::fragment_count(*len)]);
             if pop {
                 sections.extend(outbox.pop());
             }
@@ -118,8 +118,8 @@ proptest! {
             let posters = section.posters(numbers(next, next + count - 1));
             for n in next..next + count {
                 let poster = expected[usize::try_from(n - 1).expect("small")];
-                for object in (0..4).map(ObjectId) {
-                    prop_assert_eq!(posters.heard_by(object, seq(n)), object != poster && object != ObjectId(3));
+                for object in (0..4).map(ObjectId::nth) {
+                    prop_assert_eq!(posters.heard_by(object, seq(n)), object != poster && object != ObjectId::nth(3));
                 }
             }
             next += count;

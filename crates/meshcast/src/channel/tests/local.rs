@@ -124,7 +124,7 @@ async fn closing_drops_pending_deliveries_to_a_stream() {
     let node = alone().await;
     let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
     let mut at_b = b.messages();
-    (0..10).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..10).for_each(|n| drop(a.post_message(&n).expect("posted")));
     assert_eq!(next(&mut at_b).await, 0);
     b.close();
     assert!(
@@ -148,7 +148,7 @@ async fn closing_in_its_own_handler_drops_what_is_pending() {
         own.close();
     });
     let _c = c.on_message(move |message| tell(&sender, ("c", message.data)));
-    (0..3).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..3).for_each(|n| drop(a.post_message(&n).expect("posted")));
     for expected in [("b", 0), ("c", 0), ("c", 1), ("c", 2)] {
         assert_eq!(within(heard.recv()).await, Some(expected));
     }
@@ -206,7 +206,7 @@ async fn a_handler_is_removed_with_its_guard_also_by_itself_and_by_one_before_it
     let second = b.on_message(move |message| tell(&to, ("never", message.data)));
     guards.lock().expect("whole").extend([first, second]);
     let _third = b.on_message(move |message| tell(&sender, ("always", message.data)));
-    (1..3).for_each(|n| a.post_message(&n).expect("posted"));
+    (1..3).for_each(|n| drop(a.post_message(&n).expect("posted")));
     for expected in [("once", 1), ("always", 1), ("always", 2)] {
         assert_eq!(within(heard.recv()).await, Some(expected));
     }
@@ -216,7 +216,7 @@ async fn a_handler_is_removed_with_its_guard_also_by_itself_and_by_one_before_it
 async fn a_further_handler_takes_nothing_from_the_first() {
     let node = alone().await;
     let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
-    (0..10).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..10).for_each(|n| drop(a.post_message(&n).expect("posted")));
     flushed(&node).await;
     let (sender, mut heard) = mpsc::unbounded_channel();
     let _guards = (
@@ -283,7 +283,7 @@ async fn a_type_that_panics_when_decoded_does_not_silence_other_objects() {
         bomb.on_message(|_| {}),
         b.on_message(move |message| tell(&sender, message.data)),
     );
-    (0..2).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..2).for_each(|n| drop(a.post_message(&n).expect("posted")));
     assert_eq!(
         (within(heard.recv()).await, within(heard.recv()).await),
         (Some(0), Some(1))
@@ -354,7 +354,7 @@ async fn a_full_outbox_refuses_and_whoever_waits_gets_in_and_whoever_gives_up_po
     );
     let mut at_b = b.messages();
     let post = |n: u8| a.post_message(&vec![n; 400].into());
-    (0..2).for_each(|n| post(n).expect("room"));
+    (0..2).for_each(|n| drop(post(n).expect("room")));
     assert!(matches!(post(2), Err(PostError::Full { limit: 1000 })));
     let (given_up, waited) = (vec![8; 400].into(), vec![9; 400].into());
     assert!(a.post_message_wait(&given_up).now_or_never().is_none());
@@ -389,6 +389,7 @@ async fn whoever_waits_for_room_learns_that_the_channel_is_closed() {
 async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
     let limits = Limits {
         unread_bytes: 64 * 1024,
+        history_bytes: 128 * 1024,
         ..Limits::default()
     };
     let node = Mesh::new()
@@ -417,8 +418,103 @@ async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
             .expect("a message");
         assert_eq!((message.seq(), u64::from(message.data[0])), (n, n - 1));
     }
+    assert!(*gap.missed().end() < 100 - 8, "what is kept is no gap");
     let unread = node.inspect().await.expect("runs").counters.unread;
     assert_eq!(unread, *gap.missed().end());
+}
+
+/// A node with room for a few of [`filled`] in the rings of its channels.
+async fn with_short_rings() -> Node {
+    let limits = Limits {
+        unread_bytes: 64 * 1024,
+        ..Limits::default()
+    };
+    let builder = Mesh::new().builder("a").limits(limits);
+    builder.spawn().await.expect("starts")
+}
+
+/// Many of these overrun a short ring.
+fn filled(n: u8) -> crate::Bytes {
+    vec![n; 10_000].into()
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_keep_up_reads_everything_as_long_as_it_is_kept() {
+    let node = with_short_rings().await;
+    let [a, b, slow] = [(); 3].map(|()| open::<crate::Bytes>(&node, "earth"));
+    let mut at_slow = slow.messages();
+    for n in 0..60 {
+        let poster = if n % 3 == 0 { &a } else { &b };
+        within(poster.post_message_wait(&filled(n)))
+            .await
+            .expect("posted");
+        // What it posts itself is not among what it reads.
+        slow.post_message(&crate::Bytes::new()).expect("room");
+        if n % 20 == 0 {
+            flushed(&node).await;
+        }
+    }
+    let large: crate::Bytes = vec![60; 300_000].into();
+    within(a.post_message_wait(&large)).await.expect("posted");
+    a.post_message(&filled(61)).expect("posted");
+    flushed(&node).await;
+    for n in 0..60 {
+        assert_eq!(next(&mut at_slow).await, filled(n));
+    }
+    assert!(next(&mut at_slow).await == large, "in one piece");
+    assert_eq!(next(&mut at_slow).await, filled(61));
+    assert!(at_slow.recv().now_or_never().is_none());
+    let counters = node.inspect().await.expect("runs").counters;
+    assert!(counters.unread == 0 && counters.recalled > 40, "{counters:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_does_not_keep_up_is_called_with_everything_too_and_holds_up_no_stream() {
+    let node = with_short_rings().await;
+    let [a, slow, quick] = [(); 3].map(|()| open::<crate::Bytes>(&node, "earth"));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let (go, gate) = std::sync::mpsc::sync_channel::<()>(1);
+    let _guard = slow.on_message(move |message| {
+        if message.data[0] == 0 {
+            // Until it is let go, or the test is over.
+            let _ = gate.recv();
+        }
+        tell(&sender, message.data);
+    });
+    let mut at_quick = quick.messages();
+    for n in 0..60 {
+        within(a.post_message_wait(&filled(n))).await.expect("posted");
+        assert_eq!(next(&mut at_quick).await, filled(n));
+    }
+    go.send(()).expect("it waits");
+    for n in 0..60 {
+        assert_eq!(within(heard.recv()).await, Some(filled(n)));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_behind_when_the_node_stops_is_told_what_it_missed() {
+    let node = with_short_rings().await;
+    let (a, slow) = (
+        open::<crate::Bytes>(&node, "earth"),
+        open::<crate::Bytes>(&node, "earth"),
+    );
+    let at_slow = slow.messages();
+    for n in 0..60 {
+        within(a.post_message_wait(&filled(n))).await.expect("posted");
+    }
+    within(node.shutdown()).await;
+    let mut next = 1;
+    for item in within(at_slow.collect::<Vec<_>>()).await {
+        let seqs = match item {
+            Ok(message) => message.seqs(),
+            Err(RecvError::Gap(gap)) if gap.reason() == GapReason::Unread => gap.missed(),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(*seqs.start(), next);
+        next = seqs.end() + 1;
+    }
+    assert_eq!(next, 61);
 }
 
 #[tokio::test]
@@ -465,7 +561,7 @@ async fn streams_end_after_what_was_delivered_when_the_node_stops() {
     let node = alone().await;
     let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
     let at_b = b.messages();
-    (0..3).for_each(|n| a.post_message(&n).expect("posted"));
+    (0..3).for_each(|n| drop(a.post_message(&n).expect("posted")));
     within(node.shutdown()).await;
     assert!(matches!(a.post_message(&9), Err(PostError::Closed)));
     let rest: Vec<_> = within(at_b.collect::<Vec<_>>()).await;
@@ -486,7 +582,7 @@ async fn posts_on_many_channels_at_the_same_time_all_leave_at_once() {
     let started = tokio::time::Instant::now();
     pairs
         .iter()
-        .for_each(|(channel, _)| channel.post_message(&1).expect("posted"));
+        .for_each(|(channel, _)| drop(channel.post_message(&1).expect("posted")));
     for (_, mut messages) in pairs {
         assert_eq!(next(&mut messages).await, 1);
     }

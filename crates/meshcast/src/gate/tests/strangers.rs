@@ -113,12 +113,13 @@ async fn messages_that_are_too_long_or_senseless_are_refused() {
     padded.extend_from_slice(&[0; 9]);
     let len = u16::try_from(padded.len() - 2).expect("short");
     padded[..2].copy_from_slice(&len.to_be_bytes());
+    let version = u8::try_from(Admission::VERSION).expect("small");
     for message in [
         [0xff; 3].as_slice(),
         &[0x07, 0xff, 1],
         &[0, 0],
         &[0, 1, 2],
-        &[0, 3, 1, 0, 1],
+        &[0, 3, 1, 0, version],
         &padded,
     ] {
         let mut line = dial(&member, &gate, &address).await;

@@ -1,0 +1,161 @@
+//! The systems that are compared, behind one trait.
+
+mod gossipsub;
+#[cfg(feature = "iroh")]
+mod iroh;
+mod meshcast;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "redis")]
+mod redis;
+mod tcp;
+#[cfg(feature = "zenoh")]
+mod zenoh;
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use serde::{Deserialize, Serialize};
+
+use crate::{broker::BrokerKind, protocol::Spec, stamp::Stamp, tally::Tally, worker};
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum System {
+    /// This project.
+    Meshcast,
+    /// libp2p gossipsub as it comes: TCP, noise, yamux, each message signed.
+    Gossipsub,
+    /// The same with nothing signed.
+    GossipsubUnsigned,
+    /// zenoh in peer mode, which blocks rather than drops. In the clear.
+    Zenoh,
+    /// iroh-gossip.
+    Iroh,
+    /// NATS core, through a broker, in the clear.
+    Nats,
+    /// Redis pub/sub, through a broker, in the clear.
+    Redis,
+    /// Bytes over TCP, in the clear.
+    Tcp,
+    /// Bytes over TCP, encrypted by ChaCha20-Poly1305: what is left when all else is free.
+    TcpChacha,
+}
+
+/// A node of some system, in a process of its own.
+pub(crate) trait Node: Sized {
+    /// Starts it, subscribed to the one channel of the benchmark.
+    async fn open(spec: &Spec) -> Result<Self>;
+
+    /// Where nodes that start later reach it; empty if they do not.
+    fn address(&self) -> String {
+        String::new()
+    }
+
+    /// Hands a message to the system. Waits if the system has no room for it.
+    async fn publish(&mut self, stamp: Stamp) -> Result<()>;
+
+    /// Sends on what the adapter itself holds back.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Waits for messages and counts them, at least one and as many as are there; drives the node meanwhile if
+    /// it does not run by itself. Must be cancel-safe.
+    async fn receive(&mut self, tally: &mut Tally) -> Result<()>;
+
+    /// How often a message was refused and tried again.
+    fn refused(&self) -> u64 {
+        0
+    }
+
+    /// Opens further channels, all of which [`Self::receive`] counts from then on. Returns when it takes part in
+    /// them.
+    async fn open_channels(&mut self, _channels: usize) -> Result<()> {
+        bail!("not measured with many channels")
+    }
+
+    /// Publishes one message on each further channel.
+    async fn publish_each(&mut self, _run: u16) -> Result<u64> {
+        bail!("not measured with many channels")
+    }
+}
+
+impl System {
+    /// What people and `--systems` call it.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Why this binary cannot measure it on this machine.
+    pub(crate) fn absent(self) -> Option<String> {
+        let (built, feature) = match self {
+            Self::Zenoh => (cfg!(feature = "zenoh"), "zenoh"),
+            Self::Iroh => (cfg!(feature = "iroh"), "iroh"),
+            Self::Nats => (cfg!(feature = "nats"), "nats"),
+            Self::Redis => (cfg!(feature = "redis"), "redis"),
+            _ => (true, ""),
+        };
+        if !built {
+            return Some(format!("built without --features {feature}"));
+        }
+        self.broker()?.absent()
+    }
+
+    /// The broker it goes through, if any.
+    pub(crate) const fn broker(self) -> Option<BrokerKind> {
+        match self {
+            Self::Nats => Some(BrokerKind::Nats),
+            Self::Redis => Some(BrokerKind::Redis),
+            _ => None,
+        }
+    }
+
+    /// Whether the publisher sends to each subscriber itself, whatever links there are to be.
+    pub(crate) const fn is_star(self) -> bool {
+        matches!(self, Self::Tcp | Self::TcpChacha)
+    }
+
+    /// Runs a node of it until the process is told to end.
+    pub(crate) async fn work(self, spec: Spec) -> Result<()> {
+        match self {
+            Self::Meshcast => worker::work::<meshcast::Meshcast>(spec).await,
+            Self::Gossipsub => worker::work::<gossipsub::Gossipsub<true>>(spec).await,
+            Self::GossipsubUnsigned => worker::work::<gossipsub::Gossipsub<false>>(spec).await,
+            Self::Tcp => worker::work::<tcp::Tcp<false>>(spec).await,
+            Self::TcpChacha => worker::work::<tcp::Tcp<true>>(spec).await,
+            #[cfg(feature = "zenoh")]
+            Self::Zenoh => worker::work::<zenoh::Zenoh>(spec).await,
+            #[cfg(feature = "iroh")]
+            Self::Iroh => worker::work::<iroh::Iroh>(spec).await,
+            #[cfg(feature = "nats")]
+            Self::Nats => worker::work::<nats::Nats>(spec).await,
+            #[cfg(feature = "redis")]
+            Self::Redis => worker::work::<redis::Redis>(spec).await,
+            #[cfg(not(all(feature = "zenoh", feature = "iroh", feature = "nats", feature = "redis")))]
+            other => bail!("{} is not in this binary", other.name()),
+        }
+    }
+}
+
+/// Waits for an item of a stream, and takes it and what else is there. Cancel-safe.
+async fn drain<S: Stream + Unpin>(stream: &mut S, mut take: impl FnMut(S::Item) -> Result<()>) -> Result<()> {
+    take(stream.next().await.context(ENDED)?)?;
+    for _ in 1..BATCH {
+        match stream.next().now_or_never() {
+            Some(item) => take(item.context(ENDED)?)?,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+const ENDED: &str = "the system has stopped";
+
+/// The most messages counted before a node looks up again.
+const BATCH: usize = 1024;
+
+/// The name of the one channel all of the benchmark goes through.
+const CHANNEL: &str = "bench";

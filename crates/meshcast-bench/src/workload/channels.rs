@@ -1,0 +1,43 @@
+//! Many channels open on every node.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::sleep;
+
+use super::{accounts, memory, warm_fleet};
+use crate::{
+    fleet::Setup,
+    results::{Figure, Figures},
+};
+
+/// Opens them everywhere at the same time, posts once on each, and watches what they cost when idle.
+pub(super) async fn run(setup: Setup, channels: usize) -> Result<Figures> {
+    let (mut fleet, _) = warm_fleet(setup).await?;
+    let before = fleet.memory()?[0].anonymous;
+    let joined = fleet.open_channels(channels).await?;
+    sleep(CALM).await;
+    let after = fleet.memory()?[0].anonymous;
+    let cpu = memory::idle_cpu(&mut fleet).await? / setup.shape.nodes() as f64;
+    let measured = fleet.measure_each().await?;
+    fleet.end().await?;
+    let latency = measured.latency();
+    let mut figures = vec![
+        (JOIN, joined.as_secs_f64()),
+        (CHANNEL, (after - before) * 1024.0 / channels as f64),
+        (memory::IDLE_CPU, cpu),
+        (RATE, measured.rate()),
+        (P50_MS, latency.quantile(0.5) as f64 / 1e6),
+        (P99_MS, latency.quantile(0.99) as f64 / 1e6),
+    ];
+    figures.extend(accounts(&measured));
+    Ok(figures)
+}
+
+const CALM: Duration = Duration::from_secs(5);
+
+const JOIN: Figure = Figure::shown("join_s", "join s");
+const CHANNEL: Figure = Figure::shown("channel_kib", "KiB a channel");
+const RATE: Figure = Figure::shown("delivered_per_s", "posts on all: delivered/s");
+const P50_MS: Figure = Figure::shown("p50_ms", "p50 ms");
+const P99_MS: Figure = Figure::shown("p99_ms", "p99 ms");

@@ -1,0 +1,146 @@
+//! `meshcast fault`
+
+use hyper::body::Bytes;
+
+use crate::{
+    args::{self, FaultCommand},
+    exit::{Exit, Failure},
+    faults::{Cut, PATH, Request, State, Status},
+    locate,
+    output::Output,
+    render::{Palette, Table, UNKNOWN, short, text},
+};
+
+pub(crate) async fn run(args: args::Fault, output: &Output) -> Result<Exit, Failure> {
+    let request = request(args.fault);
+    let up = locate::up(args.socket.as_ref()).await?;
+    let status: Status = match &request {
+        None => up.get(PATH).await?,
+        Some(request) => {
+            let body = serde_json::to_vec(request).map_err(Failure::failed)?;
+            up.post(PATH, Bytes::from(body)).await?
+        }
+    };
+    output.result(&status, || table(&status, output.palette()))?;
+    if let (false, Some(Request::Partition { groups })) = (status.around.is_empty(), &request) {
+        let around = status.around.join(", ");
+        let hint = if groups.len() == 2 {
+            let rest = format!("{},{}", groups[1].join(","), status.around.join(","));
+            format!(" (cut it off with: partition {} {rest})", groups[0].join(","))
+        } else {
+            String::new()
+        };
+        output.note(&format!(
+            "{around} reaches both sides, so messages go around{hint}"
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// `None`: nothing is to be done.
+fn request(command: FaultCommand) -> Option<Request> {
+    Some(match command {
+        FaultCommand::Status => return None,
+        FaultCommand::Partition { groups } => {
+            let places = |group: &String| group.split(',').map(ToOwned::to_owned).collect();
+            Request::Partition {
+                groups: groups.iter().map(places).collect(),
+            }
+        }
+        FaultCommand::OneWay { from, to } => Request::OneWay { from, to },
+        FaultCommand::Heal => Request::Heal {},
+        FaultCommand::Kill { node, silent } => Request::Kill { node, silent },
+        FaultCommand::Restart { node } => Request::Restart { node },
+        FaultCommand::Pause { node } => Request::Pause { node },
+        FaultCommand::Resume { node } => Request::Resume { node },
+    })
+}
+
+fn table(status: &Status, palette: Palette) -> String {
+    let mut table = Table::new(&["NAME", "REGION", "STATE", "PEER ID"]);
+    for node in &status.nodes {
+        table.row([
+            text(&node.name),
+            text(&node.region),
+            match node.state {
+                State::Up => "up",
+                State::Paused => "paused",
+                State::Down => "down",
+            }
+            .to_owned(),
+            node.peer_id.as_deref().map_or_else(|| UNKNOWN.to_owned(), short),
+        ]);
+    }
+    let mut shown = table.render(palette);
+    shown.push('\n');
+    for line in cuts(&status.cuts) {
+        shown += &format!("{line}\n");
+    }
+    shown
+}
+
+/// What is cut both ways takes one line.
+fn cuts(cuts: &[Cut]) -> Vec<String> {
+    if cuts.is_empty() {
+        return vec!["All links work.".into()];
+    }
+    let is_cut = |from: &str, to: &str| cuts.iter().position(|cut| cut.from == from && cut.to == to);
+    let line = |(index, Cut { from, to }): (usize, &Cut)| match is_cut(to, from) {
+        Some(back) if back < index => None,
+        Some(_) => Some(format!("Nothing passes between {} and {}.", text(from), text(to))),
+        None => Some(format!("Nothing passes from {} to {}.", text(from), text(to))),
+    };
+    cuts.iter().enumerate().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::NodeStatus;
+
+    fn cut(from: &str, to: &str) -> Cut {
+        Cut {
+            from: from.into(),
+            to: to.into(),
+        }
+    }
+
+    #[test]
+    fn the_table_says_who_runs_and_what_is_cut() {
+        let node = |name: &str, state, peer_id: Option<&str>| NodeStatus {
+            name: name.into(),
+            region: name[..3].into(),
+            state,
+            peer_id: peer_id.map(ToOwned::to_owned),
+        };
+        let mut status = Status {
+            schema: "faults/v1".into(),
+            nodes: vec![
+                node("fra-1", State::Up, Some("12D3KooWAbCdEfGhIjKl")),
+                node("iad-1", State::Down, None),
+            ],
+            cuts: vec![cut("fra", "iad"), cut("iad", "fra"), cut("nrt", "fra")],
+            around: Vec::new(),
+        };
+        assert_eq!(
+            table(&status, Palette::PLAIN),
+            "NAME   REGION  STATE  PEER ID\n\
+             fra-1  fra     up     …EfGhIjKl\n\
+             iad-1  iad     down   -\n\
+             \n\
+             Nothing passes between fra and iad.\n\
+             Nothing passes from nrt to fra.\n"
+        );
+        status.cuts.clear();
+        assert!(table(&status, Palette::PLAIN).ends_with("\nAll links work.\n"));
+    }
+
+    #[test]
+    fn a_group_is_places_with_commas() {
+        let groups = vec!["fra".to_owned(), "iad,nrt-1".to_owned()];
+        let Some(Request::Partition { groups }) = request(FaultCommand::Partition { groups }) else {
+            panic!("another request")
+        };
+        assert_eq!(groups, [vec!["fra"], vec!["iad", "nrt-1"]]);
+    }
+}

@@ -1,0 +1,248 @@
+//! `meshcast sim`
+
+mod seeds;
+
+use std::{
+    fs::{self, File},
+    io::BufWriter,
+    path::Path,
+    time::Duration,
+};
+
+use meshcast_sim::{Report, SHIPPED, Scenario, Shipped, run_logged, run_watched, write_log};
+use serde::Serialize;
+
+use self::seeds::{Done, run_each};
+use crate::{
+    args,
+    exit::{Exit, Failure},
+    output::Output,
+    program,
+    render::{Palette, Table, text},
+};
+
+pub(crate) fn run(command: args::Sim, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        args::Sim::List(args::SimList {}) => list(output),
+        args::Sim::Run(args) => {
+            let scenario = find(&args.scenario)?;
+            match &args.watch {
+                Some(process) => watch(&scenario, args.seed, process, output),
+                None if args.seeds == 1 => once(&scenario, &args, output),
+                None => several(&scenario, &args, output),
+            }
+        }
+    }
+}
+
+fn list(output: &Output) -> Result<Exit, Failure> {
+    let read = |shipped: &Shipped| {
+        let scenario = shipped.scenario().map_err(Failure::failed)?;
+        Ok(Listed {
+            name: shipped.name,
+            nodes: scenario.nodes,
+            duration_us: scenario.duration.as_micros(),
+            about: scenario.about,
+        })
+    };
+    let list = List {
+        schema: "scenarios/v1",
+        scenarios: SHIPPED.iter().map(read).collect::<Result<_, Failure>>()?,
+    };
+    output.result(&list, || table(&list, output.palette()))?;
+    Ok(Exit::Ok)
+}
+
+/// One that comes with the command, or one from a file.
+fn find(name: &str) -> Result<Scenario, Failure> {
+    let (text, what) = match Shipped::find(name) {
+        Some(shipped) => (shipped.text.to_owned(), format!("the scenario {name}")),
+        None if Path::new(name).exists() => {
+            let text = fs::read_to_string(name).map_err(Failure::io(format!("read {name}")))?;
+            (text, name.to_owned())
+        }
+        None => {
+            let all: Vec<_> = SHIPPED.iter().map(|shipped| shipped.name).collect();
+            let failure = Failure::usage(format!("there is no scenario and no file {name:?}"));
+            return Err(failure.hint(format!("those that come with it are {}", all.join(", "))));
+        }
+    };
+    Scenario::from_toml(&text).map_err(|error| Failure::usage(format!("{what}: {error}")))
+}
+
+fn once(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
+    // First, so that nobody waits for a run that cannot be written down.
+    let log = args.log.as_deref().map(open_log).transpose()?;
+    let (report, entries) = run_logged(scenario, args.seed);
+    if let (Some(file), Some(path)) = (log, &args.log) {
+        write_log(file, &entries).map_err(Failure::io(format!("write {}", path.display())))?;
+    }
+    tell(&report, output)?;
+    Ok(exit(report.is_clean()))
+}
+
+fn open_log(path: &Path) -> Result<BufWriter<File>, Failure> {
+    let file = File::create(path).map_err(Failure::io(format!("write {}", path.display())))?;
+    Ok(BufWriter::new(file))
+}
+
+fn watch(scenario: &Scenario, seed: u64, process: &str, output: &Output) -> Result<Exit, Failure> {
+    let (report, lines) = run_watched(scenario, seed, process);
+    if lines.is_empty() {
+        let failure = Failure::usage(format!("no process {process:?} said anything in this run"));
+        let example = scenario.node_name(0);
+        return Err(failure.hint(format!(
+            "{example}.1 is the first process of the node {example}, {example}.2 what runs after a restart"
+        )));
+    }
+    for line in &lines {
+        if output.json() {
+            let line = serde_json::json!({ "process": process, "line": line });
+            output.line(&line.to_string())?;
+        } else {
+            output.line(&text(line))?;
+        }
+    }
+    tell(&report, output)?;
+    Ok(exit(report.is_clean()))
+}
+
+fn several(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
+    let mut failed = Vec::new();
+    let mut told = |Done { report, took }: Done| {
+        let verdict = if report.is_clean() { "clean" } else { "not clean" };
+        if output.json() || !report.is_clean() {
+            tell(&report, output)?;
+        }
+        if !output.json() {
+            output.note(&format!("seed {}: {verdict}, {}", report.seed, seconds(took)));
+        }
+        if !report.is_clean() {
+            failed.push(report.seed);
+        }
+        Ok(())
+    };
+    run_each(scenario, args.seed, args.seeds, &mut told)?;
+    if !output.json() {
+        let clean = args.seeds - failed.len() as u64;
+        output.line(&format!(
+            "{}: {clean} of {} runs are clean",
+            scenario.name, args.seeds
+        ))?;
+    }
+    if let Some(seed) = failed.first() {
+        output.note(&format!(
+            "to see one again: {} sim run {} --seed {seed}",
+            program::name(),
+            args.scenario
+        ));
+    }
+    Ok(exit(failed.is_empty()))
+}
+
+fn tell(report: &Report, output: &Output) -> Result<(), Failure> {
+    if !output.json() {
+        return output.raw(&report.to_string());
+    }
+    let line = Run {
+        schema: "sim_run/v1",
+        summary: report.summary(),
+    };
+    output.line(&serde_json::to_string(&line).map_err(Failure::failed)?)
+}
+
+const fn exit(clean: bool) -> Exit {
+    if clean { Exit::Ok } else { Exit::Failed }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[derive(Serialize)]
+struct Run {
+    schema: &'static str,
+    #[serde(flatten)]
+    summary: meshcast_sim::Summary,
+}
+
+#[derive(Serialize)]
+struct List {
+    schema: &'static str,
+    scenarios: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    about: String,
+    nodes: usize,
+    duration_us: u128,
+}
+
+fn table(list: &List, palette: Palette) -> String {
+    let mut table = Table::new(&["NAME", ">NODES", ">TIME", "ABOUT"]);
+    for scenario in &list.scenarios {
+        let seconds = scenario.duration_us / 1_000_000;
+        table.row([
+            scenario.name.to_owned(),
+            scenario.nodes.to_string(),
+            format!("{seconds} s"),
+            scenario.about.clone(),
+        ]);
+    }
+    table.render(palette)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_neither_shipped_nor_a_file_is_answered_with_what_is_shipped() {
+        let failure = find("nonsense").expect_err("neither");
+        assert_eq!(failure.exit, Exit::Usage);
+        let hint = failure.hint.expect("one");
+        assert!(
+            SHIPPED.iter().all(|shipped| hint.contains(shipped.name)),
+            "{hint}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_scenario_is_wrong_usage_and_named() {
+        let directory = tempfile::tempdir().expect("writable");
+        let path = directory.path().join("mine.toml");
+        fs::write(&path, "nodes = 3").expect("writable");
+        let path = path.to_str().expect("plain");
+        let failure = find(path).expect_err("no scenario");
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.starts_with(path), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_file_is_read_where_no_shipped_one_is_meant() {
+        let directory = tempfile::tempdir().expect("writable");
+        let path = directory.path().join("mine.toml");
+        fs::write(&path, "name = 'mine'\nnodes = 3\nduration = 1").expect("writable");
+        let scenario = find(path.to_str().expect("plain")).expect("one");
+        assert_eq!((scenario.name.as_str(), scenario.nodes), ("mine", 3));
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each() {
+        let list = List {
+            schema: "scenarios/v1",
+            scenarios: vec![Listed {
+                name: "steady",
+                about: "Nothing goes wrong.".into(),
+                nodes: 10,
+                duration_us: 60_000_000,
+            }],
+        };
+        assert_eq!(
+            table(&list, Palette::PLAIN),
+            "NAME    NODES  TIME  ABOUT\nsteady     10  60 s  Nothing goes wrong.\n"
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! The part of the engine that paces posts: nobody is sent more than those who keep up can take.
+
+use super::*;
+use crate::pace::{InFlight, Listener, Load, Marks, SPACING, Window};
+
+/// What is on the way of all channels together, and who waits for it to arrive.
+#[derive(Debug)]
+pub(super) struct Pacing {
+    channel: Window,
+    all: Window,
+    load: Load,
+    /// Channels that have room themselves and wait until all channels together have.
+    waiting: VecDeque<ChannelName>,
+    /// Flows in which a listener was behind when last looked at, or which got further since.
+    unsettled: BTreeSet<Key>,
+    /// When it is looked at them again.
+    due: Option<Time>,
+    /// Neighbours that lag in any flow.
+    lagging: BTreeSet<Sender>,
+    /// How often a neighbour told how far it is with what was posted here.
+    acks: u64,
+}
+
+/// What one channel of ours has on the way, and to whom.
+#[derive(Debug, Default)]
+pub(super) struct Outflow {
+    /// The neighbours that told how far they are with what was posted here.
+    pub(super) listeners: BTreeMap<Sender, Listener>,
+    marks: Marks,
+    in_flight: InFlight,
+    gate: Gate,
+}
+
+/// Whether somebody waits for room on a channel.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    /// Until what this channel has on the way has arrived.
+    Full,
+    /// In [`Pacing::waiting`].
+    Waiting,
+}
+
+impl Pacing {
+    pub(super) fn new(history_bytes: usize) -> Self {
+        Self {
+            channel: Window::of_channel(history_bytes),
+            all: Window::of_all(history_bytes),
+            load: Load::default(),
+            waiting: VecDeque::new(),
+            unsettled: BTreeSet::new(),
+            due: None,
+            lagging: BTreeSet::new(),
+            acks: 0,
+        }
+    }
+
+    pub(super) const fn poll_timeout(&self) -> Option<Time> {
+        self.due
+    }
+
+    pub(super) fn forget(&mut self, peer: Sender) {
+        self.lagging.remove(&peer);
+    }
+
+    fn watch(&mut self, key: Key, now: Time) {
+        self.unsettled.insert(key);
+        self.due.get_or_insert(now + SPACING);
+    }
+}
+
+impl Engine {
+    /// Whether a frame may be posted on a channel now, for the sake of those who take it in. If not, there will be
+    /// an [`Output::Writable`]. Who posts nevertheless overruns queues on the way, and those who lack something
+    /// then have to fetch it.
+    pub fn may_post(&mut self, channel: &ChannelName) -> bool {
+        let Some(Channel { outflow, .. }) = self.channels.get_mut(channel) else {
+            return true;
+        };
+        if outflow.gate == Gate::Open {
+            if !self.pacing.channel.has_room(&outflow.in_flight.load()) {
+                outflow.gate = Gate::Full;
+            } else if !self.pacing.all.has_room(&self.pacing.load) {
+                outflow.gate = Gate::Waiting;
+                self.pacing.waiting.push_back(channel.clone());
+            }
+        }
+        outflow.gate == Gate::Open
+    }
+
+    /// How many neighbours have said that they have a number posted here, of those that listen to the channel and
+    /// did so when it was posted. `None` once it is not kept any more: then a neighbour that goes past it may
+    /// have given it up.
+    pub fn acked(&self, channel: &ChannelName, seq: Seq) -> Option<usize> {
+        let own = self.channels.get(channel)?;
+        let seqs = SeqRange::single(seq);
+        let kept = self.history.frames(channel, self.me.sender(), seqs).next()?;
+        let has = |(peer, listener): &(&Sender, &Listener)| {
+            let wanted = self.flows.neighbours.wanted(**peer, channel);
+            listener.next() > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
+        };
+        Some(own.outflow.listeners.iter().filter(has).count())
+    }
+
+    /// Changes whenever [`Self::acked`] may have got more.
+    pub const fn acks(&self) -> u64 {
+        self.pacing.acks
+    }
+
+    /// Whether of each channel that somebody listens to, somebody has all that was posted here.
+    pub fn is_handed_over(&self) -> bool {
+        self.channels.iter().all(|(name, channel)| {
+            let neighbours = &self.flows.neighbours;
+            let mut listening = neighbours
+                .iter()
+                .filter(|peer| neighbours.listens(*peer, name))
+                .peekable();
+            let has = |peer: Sender| {
+                let listener = channel.outflow.listeners.get(&peer);
+                listener.is_some_and(|listener| listener.next() >= channel.next)
+            };
+            channel.next == Seq::FIRST || listening.peek().is_none() || listening.any(has)
+        })
+    }
+
+    /// Something was posted.
+    pub(super) fn sent(&mut self, name: &ChannelName, last: Seq, len: usize, now: Time) {
+        if let Some(Channel { outflow, .. }) = self.channels.get_mut(name) {
+            outflow.marks.reached(last.next(), now);
+            self.pacing.load.add(outflow.in_flight.sent(last, len));
+            self.pacing.watch((name.clone(), self.me.sender()), now);
+            self.ease(name);
+        }
+    }
+
+    /// A neighbour told how far it is with what was posted here.
+    pub(super) fn acknowledged(&mut self, peer: Sender, name: &ChannelName, holding: &Holding, now: Time) {
+        let Some(Channel { outflow, .. }) = self.channels.get_mut(name) else {
+            return;
+        };
+        self.pacing.acks += 1;
+        let Outflow { listeners, marks, .. } = outflow;
+        // Nobody takes back what it has.
+        let told = |known: Seq| holding.next.max(known);
+        let (next, lowest) = (holding.next, holding.lowest);
+        listeners
+            .entry(peer)
+            .and_modify(|listener| listener.told(told(listener.next()), lowest, marks, now))
+            .or_insert_with(|| Listener::new(next, lowest, marks, now));
+        self.ease(name);
+    }
+
+    /// A neighbour is gone, or begins anew: it is waited for no longer.
+    pub(super) fn unlisten(&mut self, peer: Sender, name: &ChannelName) {
+        if let Some(Channel { outflow, .. }) = self.channels.get_mut(name)
+            && outflow.listeners.remove(&peer).is_some()
+        {
+            self.ease(name);
+        }
+    }
+
+    /// Flows got further, or their listeners did, or the way to their senders is another: neighbours are told.
+    pub(super) fn report(
+        &mut self,
+        moved: BTreeSet<Key>,
+        eased: BTreeSet<Key>,
+        turned: BTreeSet<Key>,
+        now: Time,
+    ) {
+        let upstream = |flows: &Flows, key: &Key| flows.get(key).and_then(|flow| flow.upstream);
+        for key in eased {
+            if let Some(upstream) = upstream(&self.flows, &key) {
+                self.digest.hand_on(upstream, &key, now);
+            }
+        }
+        for key in turned {
+            self.digest.changed(key, now);
+        }
+        for key in moved {
+            if let Some(upstream) = upstream(&self.flows, &key) {
+                self.digest.progress(upstream, &key, now);
+            }
+            self.digest.changed(key.clone(), now);
+            self.pacing.watch(key, now);
+        }
+    }
+
+    /// Looks again who keeps up.
+    pub(super) fn pace(&mut self, now: Time) {
+        if self.pacing.due.take_if(|due| *due <= now).is_none() {
+            return;
+        }
+        let (mut lagging, mut effects) = (BTreeSet::new(), Effects::default());
+        for key in std::mem::take(&mut self.pacing.unsettled) {
+            let behind = if key.1 == self.me.sender() {
+                self.judge_outflow(&key.0, now, &mut lagging)
+            } else {
+                self.flows.judge_listeners(&key, now, &mut lagging, &mut effects)
+            };
+            if behind {
+                self.pacing.watch(key, now);
+            }
+        }
+        let before = std::mem::replace(&mut self.pacing.lagging, lagging);
+        for (peers, lags) in [(&before, false), (&self.pacing.lagging, true)] {
+            let other = if lags { &before } else { &self.pacing.lagging };
+            let changed = peers.difference(other);
+            self.outputs
+                .extend(changed.map(|peer| Output::Lagging { peer: *peer, lags }));
+        }
+        self.take_effect(effects, now);
+    }
+
+    /// Looks again who keeps up with what is posted here. Returns whether anybody is behind.
+    fn judge_outflow(&mut self, name: &ChannelName, now: Time, lagging: &mut BTreeSet<Sender>) -> bool {
+        let Some(Channel { outflow, next, .. }) = self.channels.get_mut(name) else {
+            return false;
+        };
+        let mut behind = false;
+        for (peer, listener) in &mut outflow.listeners {
+            listener.judge(&outflow.marks, now);
+            if !self.flows.neighbours.listens(*peer, name) {
+                continue;
+            }
+            behind |= listener.is_behind(*next);
+            if listener.lags() {
+                lagging.insert(*peer);
+            }
+        }
+        self.ease(name);
+        behind
+    }
+
+    /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait for room.
+    pub(super) fn ease(&mut self, name: &ChannelName) {
+        let Some(Channel { outflow, next, .. }) = self.channels.get_mut(name) else {
+            return;
+        };
+        let listening = outflow
+            .listeners
+            .iter()
+            .filter(|(peer, _)| self.flows.neighbours.listens(**peer, name));
+        let gates = listening.filter_map(|(_, listener)| listener.gate());
+        let arrived = outflow.in_flight.arrived(gates.fold(*next, Seq::min));
+        self.pacing.load.remove(arrived);
+        if outflow.gate == Gate::Full && self.pacing.channel.has_room(&outflow.in_flight.load()) {
+            outflow.gate = Gate::Waiting;
+            self.pacing.waiting.push_back(name.clone());
+        }
+        // Each that is told takes a place. When nothing is on the way nobody would be told later.
+        let mut places = if self.pacing.load.frames == 0 {
+            usize::MAX
+        } else {
+            self.pacing.all.places(&self.pacing.load)
+        };
+        while places > 0
+            && let Some(waiting) = self.pacing.waiting.pop_front()
+        {
+            if let Some(Channel { outflow, .. }) = self.channels.get_mut(&waiting) {
+                outflow.gate = Gate::Open;
+            }
+            self.outputs.push_back(Output::Writable(waiting));
+            places -= 1;
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Nobody is sent more than those who keep up can take, and nobody waits for those who do not.
+
+use std::{cell::Cell, rc::Rc};
+
+use super::{
+    super::*,
+    fixture::channel,
+    world::{World, connected, sender},
+};
+
+/// Posts frames of one value as long as one may. Returns how many those were.
+fn post_freely(world: &mut World, who: usize) -> usize {
+    let mut posted = 0;
+    while world.nodes[who].engine.may_post(&channel(0)) {
+        world.post(who, 1);
+        posted += 1;
+        assert!(posted < 10_000, "nothing holds it up");
+    }
+    posted
+}
+
+/// What a node says is lost from now on, until the switch is turned.
+fn silence(world: &mut World, who: usize) -> Rc<Cell<bool>> {
+    let silent = Rc::new(Cell::new(true));
+    let switch = Rc::clone(&silent);
+    world.tamper = Box::new(move |from, _, message| {
+        if from == who && switch.get() {
+            Vec::new()
+        } else {
+            vec![message]
+        }
+    });
+    silent
+}
+
+/// A chain: each is connected to the next.
+fn chain(nodes: usize) -> World {
+    let mut world = World::new(nodes, &Config::default(), 1);
+    (1..nodes).for_each(|n| world.connect(n - 1, n));
+    world.loss = 0;
+    (0..nodes).for_each(|n| world.post(n, 1));
+    // The way to each becomes known half a second a link.
+    world.run_secs(nodes as u64);
+    world
+}
+
+#[test]
+fn whoever_has_no_listener_waits_for_nobody() {
+    let mut world = World::new(1, &Config::default(), 1);
+    for _ in 0..1_000 {
+        assert!(world.nodes[0].engine.may_post(&channel(0)));
+        world.post(0, 1);
+    }
+    world.run_secs(1);
+    world.expect_rest();
+}
+
+#[test]
+fn what_is_on_the_way_fits_a_window_and_goes_on_when_it_arrived() {
+    let mut world = connected(3);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(1);
+    for round in 1..=4 {
+        assert_eq!(post_freely(&mut world, 0), 256);
+        assert_eq!(world.nodes[0].writable, round - 1);
+        world.run_secs(1);
+        assert_eq!(
+            world.nodes[0].writable, round,
+            "once, not once for each acknowledgement"
+        );
+    }
+    world.expect_everything();
+    world.run_secs(5);
+    world.expect_rest();
+}
+
+#[test]
+fn whoever_falls_silent_is_waited_for_two_seconds_and_then_no_longer() {
+    let mut world = connected(3);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(1);
+    let silent = silence(&mut world, 2);
+    post_freely(&mut world, 0);
+    world.run(Duration::from_millis(1_900));
+    assert_eq!(
+        world.nodes[0].writable, 0,
+        "node 1 has everything, node 2 may have"
+    );
+    assert!(world.nodes[0].lagging.is_empty());
+    world.run(Duration::from_millis(400));
+    assert_eq!(world.nodes[0].writable, 1);
+    assert_eq!(world.nodes[0].lagging, [2].into());
+    // From then on only node 1 is waited for.
+    for _ in 0..4 {
+        assert!(post_freely(&mut world, 0) > 0);
+        world.run(Duration::from_millis(300));
+    }
+    // Once it says where it is it keeps up again.
+    silent.set(false);
+    world.post(0, 1);
+    world.run_secs(2);
+    assert!(world.nodes[0].lagging.is_empty());
+    world.expect_everything();
+    world.run_secs(5);
+    world.expect_rest();
+}
+
+#[test]
+fn those_behind_relays_are_waited_for_and_told_of_hop_by_hop() {
+    for nodes in 3..6 {
+        let mut world = chain(nodes);
+        let last = nodes - 1;
+        let silent = silence(&mut world, last);
+        assert_eq!(post_freely(&mut world, 0), 256);
+        world.run(Duration::from_millis(1_900));
+        assert_eq!(
+            world.nodes[0].writable, 0,
+            "all but the last of {nodes} have told"
+        );
+        silent.set(false);
+        world.post(0, 1);
+        world.run(Duration::from_millis(500));
+        assert_eq!(world.nodes[0].writable, 1, "the last of {nodes} has told");
+        assert!(world.nodes.iter().all(|node| node.lagging.is_empty()));
+        world.expect_everything();
+        world.run_secs(10);
+        world.expect_rest();
+    }
+}
+
+#[test]
+fn a_laggard_behind_a_relay_is_not_waited_for_but_the_relay_is() {
+    let mut world = chain(3);
+    let _silent = silence(&mut world, 2);
+    post_freely(&mut world, 0);
+    world.run(Duration::from_millis(3_000));
+    assert_eq!(world.nodes[0].writable, 1);
+    assert!(world.nodes[0].lagging.is_empty(), "its only neighbour keeps up");
+    assert_eq!(world.nodes[1].lagging, [2].into());
+    assert_eq!(post_freely(&mut world, 0), 256, "the relay is waited for still");
+}
+
+/// Two ways lead from the sender to the last: it looks to one relay alone, and to the other when that is gone.
+#[test]
+fn when_a_relay_goes_another_tells_for_those_behind_it() {
+    let mut world = World::new(4, &Config::default(), 1);
+    for (a, b) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
+        world.connect(a, b);
+    }
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(2);
+    for relay in [1, 2] {
+        assert_eq!(post_freely(&mut world, 0), 256);
+        world.run_secs(1);
+        assert_eq!(post_freely(&mut world, 0), 256);
+        world.cut(relay, 3);
+        world.run_secs(4);
+        world.connect(relay, 3);
+        world.run_secs(2);
+    }
+    world.expect_everything();
+    world.run_secs(5);
+    world.expect_rest();
+}
+
+#[test]
+fn whoever_leaves_the_channel_or_the_mesh_is_waited_for_no_longer() {
+    for leave in [
+        |world: &mut World| world.close(1),
+        |world: &mut World| world.kill(1),
+    ] {
+        let mut world = connected(2);
+        world.post(0, 1);
+        world.run_secs(1);
+        assert_eq!(post_freely(&mut world, 0), 256);
+        leave(&mut world);
+        world.run(Duration::from_millis(100));
+        assert_eq!(world.nodes[0].writable, 1);
+        for _ in 0..1_000 {
+            assert!(world.nodes[0].engine.may_post(&channel(0)));
+            world.post(0, 1);
+        }
+    }
+}
+
+/// One engine, and neighbours that say what they are told to.
+#[test]
+fn all_channels_together_have_a_window_and_are_told_in_turn() {
+    const CHANNELS: usize = 600;
+    let mut world = World::new(1, &Config::default(), 1);
+    let engine = &mut world.nodes[0].engine;
+    let mut told = Vec::new();
+    let names: Vec<ChannelName> = (0..CHANNELS)
+        .map(|n| ChannelName::new(&format!("channel {n}")).expect("valid"))
+        .collect();
+    let now = Time::from_start(Duration::from_secs(5));
+    let records = super::section([(crate::record::Part::Whole, &b"x"[..])]);
+    let drain = |engine: &mut Engine, told: &mut Vec<ChannelName>| {
+        while let Some(output) = engine.poll_output() {
+            if let Output::Writable(name) = output {
+                told.push(name);
+            }
+        }
+    };
+    engine.handle_peer_up(sender(1), now);
+    drain(engine, &mut told);
+    let say = |engine: &mut Engine, told: &mut Vec<ChannelName>, message: SyncMessage| {
+        engine.handle_sync(sender(1), message, now, |_| None);
+        drain(engine, told);
+    };
+    let have = |name: &ChannelName, next: u64| {
+        let flow = Holding {
+            sender: sender(0),
+            oldest: Seq::FIRST,
+            next: Seq::new(next).expect("not 0"),
+            due: None,
+            hops: 1,
+            lowest: Seq::new(next),
+        };
+        SyncMessage::Have(vec![Holdings {
+            channel: name.clone(),
+            flows: vec![flow],
+        }])
+    };
+    for name in &names {
+        engine.handle_open(name, Since::Now, now).expect("few");
+        drain(engine, &mut told);
+        let opened = Opened {
+            channel: name.clone(),
+            since: Duration::ZERO,
+            last: 0,
+        };
+        say(engine, &mut told, SyncMessage::Open(vec![opened]));
+        say(engine, &mut told, have(name, 1));
+    }
+    let mut sent = Vec::new();
+    for name in &names {
+        if engine.may_post(name) {
+            engine
+                .handle_post(name, &records, now, WallTime::MIN)
+                .expect("small");
+            drain(engine, &mut told);
+            sent.push(name.clone());
+        }
+    }
+    assert_eq!((sent.len(), told.len()), (512, 0));
+    // Whoever was refused first is told first, one for each frame that arrived.
+    for (n, name) in sent.iter().take(50).enumerate() {
+        say(engine, &mut told, have(name, 2));
+        assert_eq!(told.len(), n + 1);
+        let next = told[n].clone();
+        assert_eq!(next, names[512 + n]);
+        assert!(engine.may_post(&next));
+        engine
+            .handle_post(&next, &records, now, WallTime::MIN)
+            .expect("small");
+        drain(engine, &mut told);
+    }
+    // And when nothing is on the way, all are.
+    engine.handle_peer_down(sender(1), now);
+    drain(engine, &mut told);
+    assert_eq!(told, names[512..]);
+}

@@ -1,0 +1,232 @@
+//! Who keeps up with a flow, and how much of it may be on the way to those who do.
+//!
+//! A node that posts faster than others take it in has two choices: to lose what does not fit, or to wait. It waits
+//! for everybody who [keeps up](Listener), until what is not yet acknowledged fits its [`Window`]; and it waits for
+//! nobody who has been behind for [`LAG`], who fetches what it lacks at its own pace instead.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{id::Seq, time::Time};
+
+/// How far this node was with a flow at moments of the last [`LAG`], oldest first, and at one before.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(VecDeque<(Time, Seq)>);
+
+impl Marks {
+    /// This node got as far as to wait for `next`.
+    pub(crate) fn reached(&mut self, next: Seq, now: Time) {
+        while self.0.get(1).is_some_and(|(at, _)| *at + LAG <= now) {
+            self.0.pop_front();
+        }
+        let last_but_one = self.0.len().checked_sub(2).and_then(|index| self.0.get(index));
+        if last_but_one.is_some_and(|(at, _)| now < *at + SPACING) {
+            self.0.pop_back();
+        }
+        self.0.push_back((now, next));
+    }
+
+    /// Since when somebody who waits for `next` is behind, as far as that is remembered.
+    fn ahead_of(&self, next: Seq) -> Option<Time> {
+        self.0.iter().find(|(_, mark)| *mark > next).map(|(at, _)| *at)
+    }
+}
+
+/// Somebody who hears of a flow through this node, as far as it has told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listener {
+    /// The number it waits for.
+    next: Seq,
+    /// What it says for those who hear of the flow through it; `None` while it does not look to this node.
+    lowest: Option<Seq>,
+    own: Pace,
+    theirs: Pace,
+}
+
+/// Whether somebody keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It never did: it came later and catches up.
+    Joining,
+    KeepsUp,
+    /// It did, and has been behind for [`LAG`].
+    Lags,
+}
+
+impl Listener {
+    pub(crate) fn new(next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) -> Self {
+        let mut new = Self {
+            next,
+            lowest,
+            own: Pace::Joining,
+            theirs: Pace::Joining,
+        };
+        new.judge(marks, now);
+        new
+    }
+
+    /// It tells where it is.
+    pub(crate) fn told(&mut self, next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) {
+        (self.next, self.lowest) = (next, lowest);
+        self.judge(marks, now);
+    }
+
+    /// Looks again whether it keeps up; call it when time has passed.
+    pub(crate) fn judge(&mut self, marks: &Marks, now: Time) {
+        self.own = self.own.judged(marks.ahead_of(self.next), now);
+        self.theirs = match self.lowest {
+            Some(lowest) => self.theirs.judged(marks.ahead_of(lowest), now),
+            None => Pace::Joining,
+        };
+    }
+
+    /// The number it waits for.
+    pub(crate) const fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// The number that is waited for on its account: for those behind it, or if one of them lags, for itself.
+    pub(crate) fn gate(&self) -> Option<Seq> {
+        let lowest = self.lowest?;
+        match (self.theirs, self.own) {
+            (Pace::KeepsUp, _) => Some(lowest),
+            (_, Pace::KeepsUp) => Some(self.next),
+            _ => None,
+        }
+    }
+
+    /// Whether it kept up once and does no longer.
+    pub(crate) const fn lags(&self) -> bool {
+        matches!(self.own, Pace::Lags)
+    }
+
+    /// Whether it, or anybody behind it, waits for less than `next`.
+    pub(crate) fn is_behind(&self, next: Seq) -> bool {
+        self.lowest.unwrap_or(self.next).min(self.next) < next
+    }
+}
+
+impl Pace {
+    fn judged(self, behind_since: Option<Time>, now: Time) -> Self {
+        let patience = if self == Self::KeepsUp { LAG } else { LAG / 2 };
+        match (self, behind_since) {
+            (_, None) => Self::KeepsUp,
+            (_, Some(since)) if now < since + patience => Self::KeepsUp,
+            (Self::Joining, _) => Self::Joining,
+            _ => Self::Lags,
+        }
+    }
+}
+
+/// How much may be on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Window {
+    /// Of one channel.
+    pub(crate) fn of_channel(history_bytes: usize) -> Self {
+        Self {
+            frames: CHANNEL_FRAMES,
+            // What is on the way must be kept until it has arrived.
+            bytes: CHANNEL_BYTES.min(history_bytes / 4),
+        }
+    }
+
+    /// Of all channels together.
+    pub(crate) fn of_all(history_bytes: usize) -> Self {
+        Self {
+            frames: ALL_FRAMES,
+            bytes: ALL_BYTES.min(history_bytes / 2),
+        }
+    }
+
+    /// Whether there is room beside what is on the way. The last frame may be over: a window takes at least one.
+    pub(crate) const fn has_room(&self, taken: &Load) -> bool {
+        self.places(taken) > 0
+    }
+
+    /// How many frames there is room for, as far as that is known before they are there.
+    pub(crate) const fn places(&self, taken: &Load) -> usize {
+        if taken.bytes > self.bytes {
+            return 0;
+        }
+        self.frames.saturating_sub(taken.frames)
+    }
+}
+
+/// How much is on the way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Load {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+    }
+
+    pub(crate) fn remove(&mut self, other: Self) {
+        self.frames -= other.frames;
+        self.bytes -= other.bytes;
+    }
+}
+
+/// The frames of one channel that are on the way.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    /// The last number and the length of each, in order.
+    frames: VecDeque<(Seq, usize)>,
+    bytes: usize,
+}
+
+impl InFlight {
+    pub(crate) fn sent(&mut self, last: Seq, bytes: usize) -> Load {
+        self.frames.push_back((last, bytes));
+        self.bytes += bytes;
+        Load { frames: 1, bytes }
+    }
+
+    /// Everybody who is waited for waits for `lowest`. Returns what has arrived with that.
+    pub(crate) fn arrived(&mut self, lowest: Seq) -> Load {
+        let mut arrived = Load::default();
+        while let Some((last, bytes)) = self.frames.front().copied()
+            && last < lowest
+        {
+            self.frames.pop_front();
+            arrived.add(Load { frames: 1, bytes });
+        }
+        self.bytes -= arrived.bytes;
+        arrived
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            frames: self.frames.len(),
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// Who has been behind for this long is no longer waited for. Above a round trip round the world with a queue on
+/// the way and a lost frame that is fetched again; below what people who wait would call a failure.
+pub(crate) const LAG: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether somebody lags, and how far apart the marks are by which that is told.
+pub(crate) const SPACING: Duration = Duration::from_millis(250);
+
+/// What one channel may have on the way: 10 ms at full speed over loopback, and 20 MB/s over a round trip of 200 ms.
+const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
+/// Small frames fill the queues of gossip, which count frames, before they fill the bytes.
+const CHANNEL_FRAMES: usize = 256;
+
+/// What all channels together may have on the way.
+const ALL_BYTES: usize = 2 * CHANNEL_BYTES;
+/// Below what gossip queues for one peer, and room is left for what is forwarded.
+const ALL_FRAMES: usize = 2 * CHANNEL_FRAMES;
+
+#[cfg(test)]
+mod tests;

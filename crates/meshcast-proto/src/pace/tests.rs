@@ -1,0 +1,107 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(millis: u64) -> Time {
+    Time::from_start(Duration::from_millis(millis))
+}
+
+fn seq(n: u64) -> Seq {
+    Seq::new(n).expect("not 0")
+}
+
+fn marks(reached: &[(u64, u64)]) -> Marks {
+    let mut marks = Marks::default();
+    for (millis, next) in reached {
+        marks.reached(seq(*next), at(*millis));
+    }
+    marks
+}
+
+#[test]
+fn whoever_has_everything_is_never_behind() {
+    let marks = marks(&[(0, 2), (10, 9)]);
+    assert_eq!(marks.ahead_of(seq(9)), None);
+    assert_eq!(marks.ahead_of(seq(8)), Some(at(10)));
+    assert_eq!(marks.ahead_of(seq(1)), Some(at(0)));
+}
+
+#[test]
+fn whoever_keeps_up_lags_after_two_seconds_and_keeps_up_again_within_one() {
+    let marks = marks(&[(0, 2), (10, 9)]);
+    let mut listener = Listener::new(seq(2), Some(seq(2)), &marks, at(10));
+    assert_eq!((listener.gate(), listener.lags()), (Some(seq(2)), false));
+    listener.judge(&marks, at(2009));
+    assert_eq!((listener.gate(), listener.lags()), (Some(seq(2)), false));
+    listener.judge(&marks, at(2010));
+    assert_eq!((listener.gate(), listener.lags()), (None, true));
+    listener.told(seq(9), Some(seq(9)), &marks, at(2020));
+    assert_eq!((listener.gate(), listener.lags()), (Some(seq(9)), false));
+}
+
+#[test]
+fn whoever_comes_later_is_not_waited_for_before_it_caught_up() {
+    let marks = marks(&[(0, 100), (2000, 200)]);
+    let mut listener = Listener::new(seq(5), Some(seq(5)), &marks, at(2500));
+    assert_eq!((listener.gate(), listener.lags()), (None, false));
+    listener.told(seq(100), Some(seq(100)), &marks, at(2600));
+    assert_eq!((listener.gate(), listener.lags()), (Some(seq(100)), false));
+}
+
+#[test]
+fn for_a_laggard_behind_it_a_relay_that_keeps_up_stands_alone() {
+    let marks = marks(&[(0, 2), (10, 9)]);
+    let mut relay = Listener::new(seq(9), Some(seq(2)), &marks, at(10));
+    assert_eq!(relay.gate(), Some(seq(2)));
+    relay.judge(&marks, at(3000));
+    assert_eq!((relay.gate(), relay.lags()), (Some(seq(9)), false));
+    // One that looks to somebody else is waited for by that one.
+    relay.told(seq(9), None, &marks, at(3000));
+    assert_eq!(relay.gate(), None);
+    assert!(!relay.is_behind(seq(9)));
+}
+
+#[test]
+fn a_window_takes_at_least_one_frame_however_little_is_kept() {
+    let window = Window::of_channel(0);
+    assert!(window.has_room(&Load::default()));
+    let one = Load {
+        frames: 1,
+        bytes: 300,
+    };
+    assert!(!window.has_room(&one));
+}
+
+proptest! {
+    /// The reference: every moment at which this node got further, remembered for ever.
+    #[test]
+    fn what_is_remembered_tells_who_is_behind_as_a_full_record_does(
+        steps in prop::collection::vec((0..400_u64, 1..50_u64), 1..80),
+        wait in 0..5000_u64,
+        back in 0..500_u64,
+    ) {
+        let (mut marks, mut full) = (Marks::default(), Vec::new());
+        let (mut now, mut next) = (0, 1);
+        for (pause, count) in steps {
+            (now, next) = (now + pause, next + count);
+            marks.reached(seq(next), at(now));
+            full.push((now, next));
+        }
+        let waits_for = next.saturating_sub(back).max(1);
+        let exact = full.iter().find(|(_, next)| *next > waits_for).map(|(at, _)| *at);
+        let told = marks.ahead_of(seq(waits_for));
+        prop_assert_eq!(exact.is_some(), told.is_some());
+        if let (Some(exact), Some(told)) = (exact, told) {
+            // Late by what lies between two marks; of what was forgotten it is only known that it is long ago.
+            let told = u64::try_from(told.since_start().as_millis()).expect("small");
+            prop_assert!(told >= exact);
+            prop_assert!(told <= exact + 250 || told + 2000 <= now, "{} is told as {} at {}", exact, told, now);
+            let verdict = |since: u64| at(now + wait) < at(since) + LAG;
+            if verdict(exact + 250) == verdict(exact) {
+                prop_assert_eq!(verdict(told), verdict(exact));
+            }
+        }
+        // Any two but neighbours are a quarter of a second apart.
+        prop_assert!(marks.0.len() <= 19);
+    }
+}

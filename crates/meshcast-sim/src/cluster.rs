@@ -1,0 +1,533 @@
+//! Real nodes in one process, over links that are as long as they are told to be and fail when they are told to.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "real nodes live in real time"
+)]
+
+mod builder;
+mod journal;
+mod member;
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use meshcast::{
+    Bytes, LabelError, Node, NodeBuilder, NodeName, PeerId, PostError, Region, SpawnError,
+    links::{Cut, Links, Place},
+};
+
+use tokio::time::timeout;
+
+pub use self::{
+    builder::ClusterBuilder,
+    journal::{NotAgreed, PostFailed},
+};
+use self::{
+    journal::Journal,
+    member::{Member, State},
+};
+use crate::log::Entry;
+
+/// Real nodes in one process, and the power to cut what is between them.
+///
+/// Nodes hear each other over TCP on the loopback interface, over shaped [`links`](meshcast::links). Must be used in
+/// a Tokio runtime. When it is dropped the nodes leave by themselves; [`Self::shutdown`] waits for that.
+///
+/// ```
+/// use std::time::Duration;
+/// use meshcast_sim::{Checker, Cluster, Rules};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let regions = ["fra", "iad"];
+/// let mut cluster = Cluster::builder(7).regions(&regions, 1)?.record("earth").start().await?;
+/// cluster.partition(&[&["fra"], &["iad"]])?;
+/// cluster.post("fra-1", b"here".as_slice())?;
+/// cluster.post("iad-1", b"there".as_slice())?;
+/// cluster.heal();
+/// cluster.agree(Duration::from_secs(60)).await?;
+/// let verdict = Checker::new(Rules::default()).check(&cluster.finish().await);
+/// assert_eq!((verdict.deliveries, verdict.violations.len()), (2, 0));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Cluster {
+    links: Links,
+    members: Vec<Member>,
+    configure: Box<dyn Fn(NodeBuilder) -> NodeBuilder + Send + Sync>,
+    journal: Option<Journal>,
+}
+
+/// How a process ends that is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Death {
+    /// The process is killed: the system closes its connections, so the others know at once.
+    Crash,
+    /// The machine is gone: nobody is told, and the others find out when it does not answer.
+    Vanish,
+}
+
+/// How a node of a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It runs.
+    Up,
+    /// It runs, but nothing gets to it or from it.
+    Paused,
+    /// It does not run.
+    Down,
+}
+
+/// A node of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// What it is called.
+    pub name: NodeName,
+    /// Where it is.
+    pub region: Region,
+    /// How it is.
+    pub standing: Standing,
+    /// Which process it is, if it runs.
+    pub peer_id: Option<PeerId>,
+}
+
+/// A direction in which nothing passes, other than to or from a node that is paused or gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutLink {
+    /// Where from.
+    pub from: Place,
+    /// Where to.
+    pub to: Place,
+}
+
+/// Why something cannot be done to a cluster. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// A region or a node cannot be called so.
+    #[error(transparent)]
+    Label(#[from] LabelError),
+    /// Two nodes would have the same name.
+    #[error("there are two nodes named {0}")]
+    Twice(NodeName),
+    /// No node has that name.
+    #[error("there is no node {0:?}")]
+    NoSuchNode(String),
+    /// Neither a node nor a region has that name.
+    #[error("there is no node and no region {0:?}")]
+    NoSuchPlace(String),
+    /// A node would be on both sides of a partition, or nobody on one.
+    #[error("{0}")]
+    NoPartition(&'static str),
+    /// The node does not run.
+    #[error("{0} is not running")]
+    Down(NodeName),
+    /// The node is paused.
+    #[error("{0} is paused")]
+    Paused(NodeName),
+    /// The node is not paused.
+    #[error("{0} is not paused")]
+    NotPaused(NodeName),
+    /// A node does not start. It is down.
+    #[error("{name} does not start: {source}")]
+    Spawn {
+        /// Which.
+        name: NodeName,
+        /// Why.
+        source: SpawnError,
+    },
+    /// Nodes have not found each other in time.
+    #[error("{0} does not find the others")]
+    NotReady(NodeName),
+}
+
+impl Cluster {
+    /// Describes a cluster. The seed decides what chance decides on its links.
+    pub fn builder(seed: u64) -> ClusterBuilder {
+        ClusterBuilder::new(seed)
+    }
+
+    /// Starts all nodes that are down.
+    ///
+    /// Cancel-safe: those that have started are part of the cluster.
+    ///
+    /// # Errors
+    /// [`ClusterError::Spawn`]; those before it run.
+    pub async fn start(&mut self) -> Result<(), ClusterError> {
+        for index in 0..self.members.len() {
+            if self.members[index].standing() == Standing::Down {
+                self.spawn(index).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all nodes that run are [ready](Node::ready), a minute at most. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ClusterError::NotReady`].
+    pub async fn ready(&self) -> Result<(), ClusterError> {
+        let ready = self.members.iter().filter_map(|member| {
+            let ready = member.node()?.ready();
+            Some(async move {
+                let ready = timeout(READY, ready).await;
+                match ready {
+                    Ok(Ok(())) => Ok(()),
+                    _ => Err(ClusterError::NotReady(member.name.clone())),
+                }
+            })
+        });
+        futures::future::try_join_all(ready).await.map(drop)
+    }
+
+    /// What is between the nodes, for whatever is not said here.
+    pub const fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// A node, if it runs.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchNode`], [`ClusterError::Down`].
+    pub fn node(&self, name: &str) -> Result<&Node, ClusterError> {
+        let member = self.member(name)?;
+        member
+            .node()
+            .ok_or_else(|| ClusterError::Down(member.name.clone()))
+    }
+
+    /// All nodes, in the order in which they were described.
+    pub fn status(&self) -> Vec<MemberStatus> {
+        let status = |member: &Member| MemberStatus {
+            name: member.name.clone(),
+            region: member.region.clone(),
+            standing: member.standing(),
+            peer_id: member.node().map(Node::peer_id),
+        };
+        self.members.iter().map(status).collect()
+    }
+
+    /// What is cut.
+    pub fn cuts(&self) -> Vec<CutLink> {
+        let cuts = self.links.cuts().into_iter();
+        let network = cuts.filter(|(from, to, _)| !self.is_about_a_member(from, to));
+        network.map(|(from, to, _)| CutLink { from, to }).collect()
+    }
+
+    /// Cuts all links between these groups, both ways and silently. A group is nodes and regions by name; a single
+    /// one is cut off from all other nodes. Who is in none of several groups still reaches all of them.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchPlace`], [`ClusterError::NoPartition`].
+    pub fn partition<S: AsRef<str>>(&self, groups: &[impl AsRef<[S]>]) -> Result<(), ClusterError> {
+        let mut sides: Vec<Vec<Place>> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for group in groups {
+            let names = group.as_ref().iter().map(AsRef::as_ref);
+            let places: Vec<_> = names.map(|name| self.place(name)).collect::<Result<_, _>>()?;
+            let members: BTreeSet<_> = places.iter().flat_map(|place| self.members_of(place)).collect();
+            if members.is_empty() {
+                return Err(ClusterError::NoPartition("a side of the partition is empty"));
+            }
+            if !seen.is_disjoint(&members) {
+                return Err(ClusterError::NoPartition(
+                    "a node is on two sides of the partition",
+                ));
+            }
+            seen.extend(members);
+            sides.push(places);
+        }
+        if sides.len() == 1 {
+            let others = self.members.iter().map(|member| &member.name);
+            let others = others.filter(|name| !seen.contains(*name));
+            sides.push(others.cloned().map(Place::Node).collect());
+        }
+        if sides.len() < 2 || sides.iter().any(Vec::is_empty) {
+            return Err(ClusterError::NoPartition("there is nobody on the other side"));
+        }
+        for (i, side) in sides.iter().enumerate() {
+            for (a, b) in pairs(side, sides[i + 1..].iter().flatten()) {
+                self.links.cut_both(a, b, Cut::Silent);
+            }
+        }
+        Ok(())
+    }
+
+    /// The nodes that reach two sides of what is cut, so that messages go around: those to whom and from whom nothing
+    /// is cut while something is.
+    pub fn go_betweens(&self) -> Vec<NodeName> {
+        let cuts = self.cuts();
+        if cuts.is_empty() {
+            return Vec::new();
+        }
+        let touched = |member: &Member| {
+            let is = |place: &Place| self.members_of(place).contains(&&member.name);
+            cuts.iter().any(|cut| is(&cut.from) || is(&cut.to))
+        };
+        let up = self
+            .members
+            .iter()
+            .filter(|member| member.standing() == Standing::Up);
+        up.filter(|member| !touched(member))
+            .map(|member| member.name.clone())
+            .collect()
+    }
+
+    /// Cuts links in one direction, silently: what the one posts does not get to the other that way.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchPlace`].
+    pub fn one_way(&self, from: &str, to: &str) -> Result<(), ClusterError> {
+        let (from, to) = (self.place(from)?, self.place(to)?);
+        self.links.cut(&from, &to, Cut::Silent);
+        Ok(())
+    }
+
+    /// Lets nothing pass between two places, in either direction, for a while.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchPlace`].
+    pub fn stall(&self, a: &str, b: &str, lasts: Duration) -> Result<(), ClusterError> {
+        let (a, b) = (self.place(a)?, self.place(b)?);
+        self.links.stall(&a, &b, lasts);
+        self.links.stall(&b, &a, lasts);
+        Ok(())
+    }
+
+    /// Mends all links. Nodes that are paused or down stay so.
+    pub fn heal(&self) {
+        for CutLink { from, to } in self.cuts() {
+            self.links.mend(&from, &to);
+        }
+    }
+
+    /// Ends a node without asking it: what it has not sent is lost.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchNode`], [`ClusterError::Down`].
+    pub async fn kill(&mut self, name: &str, death: Death) -> Result<(), ClusterError> {
+        let links = self.links.clone();
+        let member = self.member_mut(name)?;
+        let node = member
+            .node()
+            .cloned()
+            .ok_or_else(|| ClusterError::Down(member.name.clone()))?;
+        match death {
+            // A process that is frozen and then killed is closed by the system as well.
+            Death::Crash => member.connect(&links),
+            Death::Vanish => member.disconnect(&links),
+        }
+        member.state = State::Down;
+        if let Some(recorder) = member.recorder.take() {
+            recorder.end();
+        }
+        node.abort().await;
+        Ok(())
+    }
+
+    /// Starts a node again, as a new process; one that runs is asked to stop first. It may not have found the others
+    /// yet when this returns.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchNode`]; [`ClusterError::Spawn`], and the node is down.
+    pub async fn restart(&mut self, name: &str) -> Result<(), ClusterError> {
+        let links = self.links.clone();
+        let member = self.member_mut(name)?;
+        if let State::Up(node) = std::mem::replace(&mut member.state, State::Down) {
+            node.shutdown().await;
+        }
+        if let Some(recorder) = member.recorder.take() {
+            recorder.end();
+        }
+        member.connect(&links);
+        let index = self.index(name)?;
+        self.spawn(index).await
+    }
+
+    /// Freezes a node: nothing gets to it or from it, and nobody is told. It goes on by itself, unlike a process
+    /// that is stopped.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchNode`], [`ClusterError::Down`], [`ClusterError::Paused`].
+    pub fn pause(&mut self, name: &str) -> Result<(), ClusterError> {
+        let links = self.links.clone();
+        let member = self.member_mut(name)?;
+        match member.standing() {
+            Standing::Up => member.disconnect(&links),
+            Standing::Paused => return Err(ClusterError::Paused(member.name.clone())),
+            Standing::Down => return Err(ClusterError::Down(member.name.clone())),
+        }
+        Ok(())
+    }
+
+    /// Lets a paused node go on.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchNode`], [`ClusterError::NotPaused`].
+    pub fn resume(&mut self, name: &str) -> Result<(), ClusterError> {
+        let links = self.links.clone();
+        let member = self.member_mut(name)?;
+        if member.standing() != Standing::Paused {
+            return Err(ClusterError::NotPaused(member.name.clone()));
+        }
+        member.connect(&links);
+        Ok(())
+    }
+
+    /// Posts up to 60,000 bytes at a node on the channel that is [recorded](ClusterBuilder::record), and writes it
+    /// down.
+    ///
+    /// # Errors
+    /// [`PostFailed`]; nothing was posted.
+    pub fn post(&self, name: &str, data: impl Into<Bytes>) -> Result<(), PostFailed> {
+        let member = self.member(name)?;
+        let recorder = member.recorder.as_ref().ok_or(PostError::Closed)?;
+        Ok(recorder.post(data.into())?)
+    }
+
+    /// Waits until all nodes that run have all that those that run posted while they had the channel open, and the
+    /// same of those that do not run any more. At once if nothing is recorded.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`NotAgreed`] says who lacks what when the time is over.
+    pub async fn agree(&self, limit: Duration) -> Result<(), NotAgreed> {
+        match &self.journal {
+            Some(journal) => journal.agree(limit).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down that the faults are over: from now on all nodes that run can reach each other.
+    pub fn calm(&self) {
+        if let Some(journal) = &self.journal {
+            journal.calm();
+        }
+    }
+
+    /// Ends the run, all at once, and returns the log of it: empty if nothing is recorded. If it was not yet said,
+    /// the faults are over now.
+    pub async fn finish(mut self) -> Vec<Entry> {
+        let log = self.journal.as_ref().map(Journal::finish).unwrap_or_default();
+        let nodes: Vec<Node> = self.members.iter_mut().filter_map(Member::take).collect();
+        futures::future::join_all(nodes.iter().map(Node::abort)).await;
+        log
+    }
+
+    /// Ends all nodes, as a node is that is asked to.
+    pub async fn shutdown(mut self) {
+        // Nobody waits for what cannot come.
+        self.links.heal();
+        let nodes: Vec<Node> = self.members.iter_mut().filter_map(Member::take).collect();
+        futures::future::join_all(nodes.iter().map(Node::shutdown)).await;
+    }
+
+    /// A node or a region, by name.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchPlace`].
+    pub fn place(&self, name: &str) -> Result<Place, ClusterError> {
+        let found = self.members.iter().find_map(|member| {
+            if member.name.as_str() == name {
+                Some(Place::Node(member.name.clone()))
+            } else if member.region.as_str() == name {
+                Some(Place::Region(member.region.clone()))
+            } else {
+                None
+            }
+        });
+        found.ok_or_else(|| ClusterError::NoSuchPlace(name.to_owned()))
+    }
+
+    async fn spawn(&mut self, index: usize) -> Result<(), ClusterError> {
+        let mut seeds = Vec::new();
+        for node in self.members.iter().filter_map(Member::node) {
+            // An error means that it has just stopped.
+            if let Ok(snapshot) = node.inspect().await {
+                seeds.extend(snapshot.node.listen_addresses);
+            }
+        }
+        let Some(member) = self.members.get_mut(index) else {
+            return Ok(());
+        };
+        let builder = Node::builder()
+            .name(member.name.as_str())
+            .region(member.region.as_str())
+            .listen(builder::loopback())
+            .seeds(seeds)
+            .links(&self.links);
+        let failed = |source| ClusterError::Spawn {
+            name: member.name.clone(),
+            source,
+        };
+        let node = (self.configure)(builder).spawn().await.map_err(failed)?;
+        member.starts += 1;
+        if let Some(journal) = &self.journal {
+            let process = format!("{}.{}", member.name, member.starts);
+            // An error means that it has stopped again.
+            member.recorder = journal.follow(&node, &process).ok();
+        }
+        member.state = State::Up(node);
+        Ok(())
+    }
+
+    fn members_of(&self, place: &Place) -> Vec<&NodeName> {
+        let fits = |member: &&Member| match place {
+            Place::Everywhere => true,
+            Place::Region(region) => *region == member.region,
+            Place::Node(name) => *name == member.name,
+        };
+        self.members
+            .iter()
+            .filter(fits)
+            .map(|member| &member.name)
+            .collect()
+    }
+
+    /// Whether a cut is there because a node is paused or gone.
+    fn is_about_a_member(&self, from: &Place, to: &Place) -> bool {
+        let ((Place::Node(name), Place::Everywhere) | (Place::Everywhere, Place::Node(name))) = (from, to)
+        else {
+            return false;
+        };
+        let mut members = self.members.iter();
+        members.any(|member| member.name == *name && member.disconnected)
+    }
+
+    fn index(&self, name: &str) -> Result<usize, ClusterError> {
+        let index = self
+            .members
+            .iter()
+            .position(|member| member.name.as_str() == name);
+        index.ok_or_else(|| ClusterError::NoSuchNode(name.to_owned()))
+    }
+
+    fn member(&self, name: &str) -> Result<&Member, ClusterError> {
+        Ok(&self.members[self.index(name)?])
+    }
+
+    fn member_mut(&mut self, name: &str) -> Result<&mut Member, ClusterError> {
+        let index = self.index(name)?;
+        Ok(&mut self.members[index])
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("members", &self.members)
+            .finish_non_exhaustive()
+    }
+}
+
+fn pairs<'a>(
+    a: &'a [Place],
+    b: impl Iterator<Item = &'a Place> + Clone,
+) -> impl Iterator<Item = (&'a Place, &'a Place)> {
+    a.iter().flat_map(move |a| b.clone().map(move |b| (a, b)))
+}
+
+/// For nodes on one machine to find each other over long links: seconds, also when it is busy.
+const READY: Duration = Duration::from_secs(60);

@@ -1,0 +1,112 @@
+//! What became of a post.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::Hub;
+
+/// Answers for one message that was posted. It may be ignored, and costs nothing then.
+///
+/// A clone is the same receipt. It keeps neither its channel open nor the node running.
+#[derive(Clone)]
+pub struct Receipt {
+    hub: Arc<Hub>,
+    /// Its last record, counted among all that were posted on the name.
+    record: u64,
+}
+
+impl Receipt {
+    pub(super) const fn new(hub: Arc<Hub>, record: u64) -> Self {
+        Self { hub, record }
+    }
+
+    /// Whether the message still waits in the outbox of its channel: it has not been sent to anybody.
+    pub fn is_queued(&self) -> bool {
+        self.seq().is_none()
+    }
+
+    /// The number of the message, the last if it takes several; see
+    /// [`Message::seqs`](crate::Message::seqs). `None` while it [is queued](Self::is_queued).
+    pub fn seq(&self) -> Option<u64> {
+        self.hub.number_of(self.record).map(meshcast_proto::Seq::get)
+    }
+
+    /// Waits until at least this many members have the message, and returns how many do.
+    ///
+    /// Counted are members that are connected to this node, have the channel open and had so when the message
+    /// was posted, and have said that they have it and all before it, which they do within some 50 ms. Those
+    /// farther away are not known here. If fewer are connected it waits until more are; with 0 it waits only until
+    /// the message has left the outbox. How long that may take is up to the caller:
+    ///
+    /// ```no_run
+    /// # async fn example(channel: meshcast::BroadcastChannel<String>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let receipt = channel.post_message(&"the house is on fire".to_owned())?;
+    /// match tokio::time::timeout(Duration::from_secs(5), receipt.acked(2)).await {
+    ///     Ok(Ok(members)) => println!("{members} have it"),
+    ///     Ok(Err(error)) => println!("not known: {error}"),
+    ///     Err(_) => println!("fewer than two have it so far"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Cancel-safe; it may be asked again, also for another number of members.
+    ///
+    /// # Errors
+    /// [`AckError`]. The message may have arrived nevertheless, or still arrive.
+    pub async fn acked(&self, members: usize) -> Result<usize, AckError> {
+        let (answer, answered) = oneshot::channel();
+        self.hub.await_acks(Awaited {
+            record: self.record,
+            members,
+            answer,
+        })?;
+        // Dropped by a driver that has stopped.
+        answered.await.unwrap_or(Err(AckError::Closed))
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Receipt");
+        debug.field("channel", self.hub.name()).field("seq", &self.seq());
+        debug.finish()
+    }
+}
+
+/// Why it is not known how many have a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The message is not kept any more ([`Limits::history_bytes`](crate::Limits::history_bytes),
+    /// [`Limits::history_age`](crate::Limits::history_age)), and fewer had it until then than were asked for, or nobody
+    /// asked. Who lacks it will not get it from this node.
+    #[error("the message is no longer kept, and too few were known to have it")]
+    Expired,
+    /// As many wait for receipts as may.
+    #[error("{limit} receipts are waited for, which is the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+}
+
+/// Somebody who waits until members have a record.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    pub(crate) record: u64,
+    pub(crate) members: usize,
+    /// Closed if nobody waits any more.
+    pub(crate) answer: oneshot::Sender<Result<usize, AckError>>,
+}
+
+impl Awaited {
+    /// How many may wait in one node. Each acknowledgement looks at those that it may concern, at about 100 ns.
+    pub(crate) const MOST: usize = 4096;
+}

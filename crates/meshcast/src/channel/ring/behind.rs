@@ -1,0 +1,212 @@
+//! What a reader has gone past without having read it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+    sync::Arc,
+};
+
+use meshcast_proto::{Member, Sender, Seq, SeqRange};
+
+use super::Item;
+use crate::message::{Gap, GapReason};
+
+/// The numbers that a reader is behind with, by sender and in the order of each sender's numbers: those that made
+/// way in the ring, and for one that came late, those from before.
+///
+/// What the node still keeps of them is read before anything else: the reader asks for a part of what it is
+/// behind with of one sender, reads what is handed over, and goes on with the next sender. What is not kept
+/// any more, and what never came, is told as a gap. Ranges are exact: only neighbours of one kind are joined,
+/// unless there are [`MAX_SPANS`].
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    senders: BTreeMap<Sender, VecDeque<Span>>,
+    /// How many spans that are.
+    spans: usize,
+    /// Handed over, and to be read first.
+    recalled: VecDeque<Item>,
+    /// Whose numbers were asked for, and not handed over yet.
+    asked: Option<Sender>,
+    /// Who had a turn last.
+    turn: Option<Sender>,
+    /// What is from before the reader came is still being looked for: nothing later is read.
+    waits_for_past: bool,
+}
+
+/// Numbers that follow on each other, and what is said of those that are missing.
+#[derive(Debug, Clone)]
+struct Span {
+    gap: Gap,
+    /// They were delivered once, so they may be kept.
+    kept: bool,
+}
+
+/// How a reader that may be behind stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// It is not behind.
+    CaughtUp,
+    /// There is something to take.
+    Ready,
+    /// It waits for what was asked for.
+    Waiting,
+    /// The same, and that is to be asked for now.
+    Asking,
+}
+
+/// What a reader asks for: numbers of one sender, in order, with what to say of those that are not kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) member: Arc<Member>,
+    pub(crate) spans: Vec<(SeqRange, GapReason)>,
+}
+
+impl Behind {
+    /// Of one that came late: it reads nothing before it was told what there is.
+    pub(super) fn waiting_for_past() -> Self {
+        Self {
+            waits_for_past: true,
+            ..Self::default()
+        }
+    }
+
+    /// Numbers made way that were delivered once.
+    pub(super) fn lose(&mut self, gap: Gap) {
+        self.add(Span { gap, kept: true });
+    }
+
+    /// Numbers were never delivered, and the reader was not told so.
+    pub(super) fn miss(&mut self, gap: Gap) {
+        self.add(Span { gap, kept: false });
+    }
+
+    /// What was delivered before the reader came, and concerns it.
+    pub(super) fn begin(&mut self, past: Vec<(Arc<Member>, SeqRange)>) {
+        self.waits_for_past = false;
+        for (member, missed) in past {
+            let spans = self.senders.entry(member.sender()).or_default();
+            let reason = GapReason::Lost;
+            let gap = Gap {
+                member,
+                missed,
+                reason,
+            };
+            // Whatever it has gone past meanwhile comes after.
+            spans.push_front(Span { gap, kept: true });
+            self.spans += 1;
+        }
+    }
+
+    /// Nothing can be asked for any more, so what was not handed over is missing.
+    pub(super) fn forsake(&mut self) {
+        (self.asked, self.waits_for_past) = (None, false);
+        self.senders
+            .values_mut()
+            .flatten()
+            .for_each(|span| span.kept = false);
+    }
+
+    /// How the reader stands. It has asked then, if it had to.
+    pub(super) fn look(&mut self) -> Stand {
+        if !self.recalled.is_empty() {
+            return Stand::Ready;
+        }
+        if self.asked.is_some() || self.waits_for_past {
+            return Stand::Waiting;
+        }
+        let next = self.whose_turn().and_then(|sender| self.senders.get(&sender));
+        match next.and_then(VecDeque::front) {
+            None => Stand::CaughtUp,
+            Some(span) if !span.kept => Stand::Ready,
+            Some(span) => {
+                self.asked = Some(span.gap.member.sender());
+                Stand::Asking
+            }
+        }
+    }
+
+    /// What is read next, if it is [ready](Stand::Ready).
+    pub(super) fn take(&mut self) -> Option<Item> {
+        if self.look() != Stand::Ready {
+            return None;
+        }
+        self.recalled.pop_front().or_else(|| {
+            let span = self.pop(self.whose_turn()?)?;
+            Some(Item::Missed(span.gap))
+        })
+    }
+
+    /// What is asked for: as much as may be handed over at once.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        let spans = self.senders.get(&self.asked?)?;
+        let member = Arc::clone(&spans.front()?.gap.member);
+        let spans = spans.iter().take_while(|span| span.kept).take(SPANS_AT_ONCE);
+        let spans = spans.map(|span| (span.gap.missed, span.gap.reason)).collect();
+        Some(Wanted { member, spans })
+    }
+
+    /// Takes what was asked for, complete up to this number.
+    pub(super) fn recall(&mut self, items: Vec<Item>, upto: Seq) {
+        let Some(sender) = self.asked.take() else {
+            return;
+        };
+        self.turn = Some(sender);
+        self.recalled.extend(items);
+        while let Some(mut span) = self.pop(sender) {
+            let missed = span.gap.missed;
+            if let Some(rest) = SeqRange::new(missed.first().max(upto.next()), missed.last()) {
+                span.gap.missed = rest;
+                self.senders.entry(sender).or_default().push_front(span);
+                self.spans += 1;
+                break;
+            }
+        }
+    }
+
+    /// Each sender in turn, so that one that goes on pushing others out of the ring does not keep them waiting.
+    fn whose_turn(&self) -> Option<Sender> {
+        let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut later = self.senders.range((after, Bound::Unbounded));
+        let next = later.next().or_else(|| self.senders.first_key_value());
+        next.map(|(sender, _)| *sender)
+    }
+
+    fn add(&mut self, span: Span) {
+        let Span { gap, kept } = span;
+        let sender = gap.member.sender();
+        let spans = self.senders.entry(sender).or_default();
+        let last_is_asked = self.asked == Some(sender) && spans.len() <= SPANS_AT_ONCE;
+        if let Some(last) = spans.back_mut() {
+            let adjacent = last.gap.missed.last().next() == gap.missed.first();
+            if adjacent && (last.gap.reason, last.kept) == (gap.reason, kept) {
+                last.gap.missed = last.gap.missed.hull(gap.missed);
+                return;
+            }
+            // So many that the memory for them must not grow: then one range names what lies between, too. That
+            // may be what the reader posted itself, so nothing of it is handed over.
+            if self.spans >= MAX_SPANS && !last_is_asked {
+                last.gap.missed = last.gap.missed.hull(gap.missed);
+                (last.gap.reason, last.kept) = (GapReason::Unread, false);
+                return;
+            }
+        }
+        spans.push_back(Span { gap, kept });
+        self.spans += 1;
+    }
+
+    fn pop(&mut self, sender: Sender) -> Option<Span> {
+        let spans = self.senders.get_mut(&sender)?;
+        let span = spans.pop_front();
+        if spans.is_empty() {
+            self.senders.remove(&sender);
+        }
+        self.spans -= usize::from(span.is_some());
+        span
+    }
+}
+
+/// Spans that one reader may be behind with before they are no longer told apart, at about 40 bytes each.
+pub(super) const MAX_SPANS: usize = 4096;
+
+/// Spans of one sender that are asked for at once. A reader that posts too is behind with many short ones.
+const SPANS_AT_ONCE: usize = 64;

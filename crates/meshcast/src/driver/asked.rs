@@ -1,0 +1,157 @@
+//! What channel objects ask of the driver: what was before they came, what they did not read in time, and who has
+//! what they posted.
+
+use std::sync::Arc;
+
+use meshcast_proto::{Recall, Recalled};
+
+use super::Driver;
+use crate::{
+    channel::{AckError, Asked, Awaited, Hub, Item, Opening, ReaderId, Wanted},
+    message::Gap,
+};
+
+impl Driver {
+    /// Answers hubs, up to a bound, so that readers which are behind do not keep the others waiting.
+    pub(super) fn answer_hubs(&mut self) {
+        for _ in 0..HUBS_A_TURN {
+            let Some(hub) = self.parts.registry.take_asking() else {
+                break;
+            };
+            self.answer(&hub);
+        }
+        self.tell_acks();
+    }
+
+    /// Answers all that is asked on one channel name.
+    pub(super) fn answer(&mut self, hub: &Arc<Hub>) {
+        let Asked {
+            openings,
+            wanted,
+            awaited,
+        } = hub.take_asked();
+        for opening in openings {
+            self.begin(hub, opening);
+        }
+        for (reader, wanted) in wanted {
+            self.recall(hub, reader, &wanted);
+        }
+        for awaited in awaited {
+            self.receipts.add(hub, awaited);
+        }
+    }
+
+    /// Tells those who wait how many peers have what they posted.
+    pub(super) fn tell_acks(&mut self) {
+        let engine = &self.parts.engine;
+        self.receipts.check(engine.acks(), |hub, awaited| {
+            let seq = hub.number_of(awaited.record)?;
+            match engine.acked(hub.name(), seq) {
+                None => Some(Err(AckError::Expired)),
+                Some(peers) => (peers >= awaited.members).then_some(Ok(peers)),
+            }
+        });
+    }
+
+    /// Lets an object that came late begin: with what was delivered on its channel before this moment and is kept
+    /// here, and with what is delivered from now on.
+    fn begin(&mut self, hub: &Hub, Opening { reader, since }: Opening) {
+        let now = self.parts.clock.now();
+        // As long as nobody was heard, neighbours are asked for earlier messages, which are delivered when they come.
+        if let Err(error) = self.parts.engine.handle_open(hub.name(), since, now) {
+            tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
+        }
+        self.drain_engine(|delivery| Item::Values(delivery, None));
+        hub.skip_to_end(reader);
+        let engine = &self.parts.engine;
+        let delivered = engine.delivered(hub.name()).into_iter();
+        let past = delivered.filter_map(|(member, before)| {
+            let past = engine.past(hub.name(), member.sender(), before, since, now)?;
+            Some((member, past))
+        });
+        hub.begin(reader, past.collect());
+    }
+
+    /// Hands a reader what history keeps of the numbers it is behind with, and gaps for the rest.
+    fn recall(&mut self, hub: &Hub, reader: ReaderId, wanted: &Wanted) {
+        let member = &wanted.member;
+        let (mut items, mut room, mut upto) = (Vec::new(), RECALL_LEN, None);
+        for &(seqs, reason) in &wanted.spans {
+            let recall = self.parts.engine.recall(hub.name(), member, seqs, room);
+            upto = Some(recall.upto);
+            let Recall { parts, .. } = recall;
+            for part in parts {
+                items.push(match part {
+                    Recalled::Values(delivery) => {
+                        room = room.saturating_sub(delivery.len_bytes());
+                        self.counters.recalled += delivery.seqs().len();
+                        Item::Values(delivery, None)
+                    }
+                    Recalled::Missing(missed) => Item::Missed(Gap {
+                        member: Arc::clone(member),
+                        missed,
+                        reason,
+                    }),
+                });
+            }
+            if room == 0 || upto != Some(seqs.last()) {
+                break;
+            }
+        }
+        if let Some(upto) = upto {
+            tracing::trace!(channel = ?hub.name(), sender = %member.sender(), %upto, "recalled");
+            hub.recall(reader, items, upto);
+        }
+    }
+}
+
+/// Who waits until peers have what.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    awaited: Vec<(Arc<Hub>, Awaited)>,
+    /// What [`Engine::acks`](meshcast_proto::Engine::acks) was when they were looked at.
+    acks: u64,
+    /// Something else happened that may decide one of them.
+    due: bool,
+}
+
+impl Receipts {
+    /// Something left the outbox, or it is time to look what is kept no longer.
+    pub(super) const fn touch(&mut self) {
+        self.due = true;
+    }
+
+    fn add(&mut self, hub: &Arc<Hub>, awaited: Awaited) {
+        if self.awaited.len() < Awaited::MOST {
+            self.awaited.push((Arc::clone(hub), awaited));
+            self.due = true;
+        } else {
+            let limit = Awaited::MOST;
+            // Whoever asked may have left.
+            let _ = awaited.answer.send(Err(AckError::TooMany { limit }));
+        }
+    }
+
+    /// Answers those that are decided, and forgets those who left.
+    fn check(&mut self, acks: u64, decide: impl Fn(&Hub, &Awaited) -> Option<Result<usize, AckError>>) {
+        if !std::mem::take(&mut self.due) && acks == self.acks {
+            return;
+        }
+        self.acks = acks;
+        for (hub, awaited) in std::mem::take(&mut self.awaited) {
+            match decide(&hub, &awaited) {
+                // Whoever asked may have left.
+                Some(answer) => drop(awaited.answer.send(answer)),
+                None if awaited.answer.is_closed() => {}
+                None => self.awaited.push((hub, awaited)),
+            }
+        }
+    }
+}
+
+/// Hubs that are answered before other things have a turn.
+const HUBS_A_TURN: usize = 16;
+
+/// What is handed to a reader at once, in bytes of frames, but at least one value: enough to keep it busy while
+/// it asks again, little enough for thousands of readers. The frames are shared with the history.
+const RECALL_LEN: usize = 256 * 1024;

@@ -1,0 +1,242 @@
+//! What is under way in one direction: a delay line behind a bottleneck. Knows neither clock nor streams.
+
+use std::{collections::VecDeque, num::NonZeroU64, time::Duration};
+
+use bytes::{Buf, Bytes};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::time::Instant;
+
+use super::{Shape, Stalls};
+
+/// A direction of a connection.
+#[derive(Debug)]
+pub(super) struct Line {
+    parcels: VecDeque<Parcel>,
+    /// Bytes in line, and what it takes to keep them.
+    weight: usize,
+    /// When the bottleneck will have let through what is in line.
+    free_at: Option<Instant>,
+    next_stall: Option<Instant>,
+    chance: StdRng,
+}
+
+#[derive(Debug)]
+struct Parcel {
+    due: Instant,
+    cargo: Cargo,
+}
+
+/// What travels.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Cargo {
+    Bytes(Bytes),
+    /// That nothing follows.
+    End,
+    /// That the connection broke.
+    Reset,
+}
+
+impl Line {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            parcels: VecDeque::new(),
+            weight: 0,
+            free_at: None,
+            next_stall: None,
+            chance: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// Whether more may set out.
+    pub(super) fn has_room(&self, shape: &Shape) -> bool {
+        self.weight < capacity(shape)
+    }
+
+    /// Something sets out.
+    pub(super) fn push(&mut self, cargo: Cargo, shape: &Shape, now: Instant) {
+        let len = match &cargo {
+            Cargo::Bytes(bytes) => bytes.len(),
+            Cargo::End | Cargo::Reset => 0,
+        };
+        let passed = match shape.bandwidth {
+            Some(rate) => self.free_at.map_or(now, |at| at.max(now)) + transfer_time(len, rate),
+            None => now,
+        };
+        self.free_at = Some(passed);
+        let mut due = passed + shape.delay + self.chance_upto(shape.jitter);
+        if let Some(stalls) = shape.stalls {
+            due += self.stall(stalls, now);
+        }
+        // Nothing overtakes.
+        let last = self.parcels.back().map_or(due, |last| last.due);
+        self.weight += len + OVERHEAD;
+        self.parcels.push_back(Parcel {
+            due: due.max(last),
+            cargo,
+        });
+    }
+
+    /// What arrives next, and when.
+    pub(super) fn head(&self) -> Option<(Instant, &Cargo)> {
+        self.parcels.front().map(|parcel| (parcel.due, &parcel.cargo))
+    }
+
+    /// So many bytes of the next parcel have arrived.
+    pub(super) fn advance(&mut self, len: usize) {
+        let Some(parcel) = self.parcels.front_mut() else {
+            return;
+        };
+        if let Cargo::Bytes(bytes) = &mut parcel.cargo {
+            let len = len.min(bytes.len());
+            bytes.advance(len);
+            self.weight -= len;
+            if !bytes.is_empty() {
+                return;
+            }
+        }
+        self.weight -= OVERHEAD;
+        self.parcels.pop_front();
+    }
+
+    /// How much longer what sets out now takes than it should.
+    fn stall(&mut self, stalls: Stalls, now: Instant) -> Duration {
+        let stalls_now = self.next_stall.is_some_and(|at| at <= now);
+        if stalls_now || self.next_stall.is_none() {
+            self.next_stall = Some(now + self.chance_upto(2 * stalls.every));
+        }
+        if stalls_now { stalls.lasts } else { Duration::ZERO }
+    }
+
+    fn chance_upto(&mut self, longest: Duration) -> Duration {
+        if longest.is_zero() {
+            return longest;
+        }
+        longest.mul_f64(self.chance.random())
+    }
+}
+
+fn capacity(shape: &Shape) -> usize {
+    let Some(rate) = shape.bandwidth else {
+        return MAX_WEIGHT;
+    };
+    let travels = (shape.delay + shape.jitter).as_nanos() * u128::from(rate.get()) / 1_000_000_000;
+    let travels = usize::try_from(travels).unwrap_or(MAX_WEIGHT);
+    travels.saturating_add(Shape::QUEUE).min(MAX_WEIGHT)
+}
+
+fn transfer_time(len: usize, rate: NonZeroU64) -> Duration {
+    let nanos = len as u128 * 1_000_000_000 / u128::from(rate.get());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// What is under way at most: as much as the kernel lets a socket have at most, by default.
+const MAX_WEIGHT: usize = 4 << 20;
+/// What a parcel takes besides its bytes, so that many small ones are bounded too.
+const OVERHEAD: usize = size_of::<Parcel>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(len: usize) -> Cargo {
+        Cargo::Bytes(vec![0; len].into())
+    }
+
+    /// When each of these arrives, in milliseconds after the start; they set out at these.
+    fn dues(shape: Shape, seed: u64, at: impl IntoIterator<Item = u64>) -> Vec<u128> {
+        let start = Instant::now();
+        let mut line = Line::new(seed);
+        for at in at {
+            line.push(bytes(1000), &shape, start + Duration::from_millis(at));
+        }
+        let dues = line.parcels.iter();
+        dues.map(|parcel| (parcel.due - start).as_millis()).collect()
+    }
+
+    #[test]
+    fn what_sets_out_arrives_after_the_delay() {
+        let shape = Shape::delay(Duration::from_millis(50));
+        assert_eq!(dues(shape, 1, [0, 0, 10]), [50, 50, 60]);
+    }
+
+    #[test]
+    fn a_bottleneck_lets_through_no_more_than_it_does() {
+        let rate = NonZeroU64::new(100_000).expect("some");
+        let shape = Shape::delay(Duration::from_millis(5)).bandwidth(rate);
+        assert_eq!(dues(shape, 1, [0, 0, 0, 100]), [15, 25, 35, 115]);
+    }
+
+    #[test]
+    fn jitter_delays_and_never_reorders_and_follows_from_the_seed() {
+        let shape = Shape::delay(Duration::from_millis(50)).jitter(Duration::from_millis(20));
+        let once = dues(shape, 1, 0..200);
+        assert!(once.is_sorted());
+        assert!(
+            once.iter()
+                .zip(0..)
+                .all(|(due, at)| (50 + at..=70 + at + 20).contains(due))
+        );
+        assert!(
+            once.windows(2).any(|pair| pair[1] - pair[0] != 1),
+            "no chance in it"
+        );
+        assert_eq!(once, dues(shape, 1, 0..200));
+        assert_ne!(once, dues(shape, 2, 0..200));
+    }
+
+    #[test]
+    fn a_stall_holds_up_all_that_follows() {
+        let (every, lasts) = (Duration::from_millis(100), Duration::from_millis(40));
+        let once = dues(Shape::default().stalls(every, lasts), 3, 0..10_000);
+        assert!(once.is_sorted());
+        let late = once.iter().zip(0..).filter(|(due, at)| **due == *at + 40).count();
+        assert!((50..200).contains(&late), "{late} stalls");
+        assert!(once.iter().zip(0..).all(|(due, at)| *due <= at + 40));
+    }
+
+    #[test]
+    fn what_is_under_way_is_bounded_by_bandwidth_and_delay() {
+        let rate = NonZeroU64::new(1_000_000).expect("some");
+        let shape = Shape::delay(Duration::from_secs(1)).bandwidth(rate);
+        let mut line = Line::new(1);
+        let now = Instant::now();
+        while line.has_room(&shape) {
+            line.push(bytes(10_000), &shape, now);
+        }
+        let full = 1_000_000 + Shape::QUEUE;
+        assert!((full..full + 20_000).contains(&line.weight), "{}", line.weight);
+    }
+
+    #[test]
+    fn small_parcels_are_bounded_too_and_weigh_nothing_when_gone() {
+        let shape = Shape::default();
+        let mut line = Line::new(1);
+        let now = Instant::now();
+        while line.has_room(&shape) {
+            line.push(bytes(1), &shape, now);
+        }
+        assert!(line.parcels.len() * OVERHEAD <= MAX_WEIGHT);
+        line.push(Cargo::End, &shape, now);
+        while line.head().is_some() {
+            line.advance(1);
+        }
+        assert_eq!(line.weight, 0);
+    }
+
+    #[test]
+    fn a_parcel_may_arrive_in_parts() {
+        let mut line = Line::new(1);
+        line.push(
+            Cargo::Bytes(Bytes::from_static(b"abc")),
+            &Shape::default(),
+            Instant::now(),
+        );
+        line.advance(2);
+        assert_eq!(
+            line.head().map(|(_, cargo)| cargo),
+            Some(&Cargo::Bytes(Bytes::from_static(b"c")))
+        );
+        line.advance(1);
+        assert!(line.head().is_none());
+    }
+}

@@ -1,0 +1,219 @@
+//! Carries the bytes of a connection: one task, a line each way, and a pipe to whoever uses the connection.
+//!
+//! In a task of its own because the kernel is what it stands for: bytes that were written arrive, also if nobody
+//! reads, and also after the writer has let go of the connection.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future::try_join};
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, DuplexStream, ReadBuf, duplex},
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    line::{Cargo, Line},
+    table::{Fate, Flow, Gate, Ticket},
+};
+
+/// Shapes a connection. Must be called in a Tokio runtime, where it goes on until both ends are done with it.
+pub(super) fn shaped<S>(socket: S, ticket: Ticket) -> Shaped
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (near, far) = duplex(PIPE);
+    let broken = Arc::new(AtomicBool::new(false));
+    let shaped = Shaped {
+        pipe: Pipe(near),
+        broken: Arc::clone(&broken),
+    };
+    tokio::spawn(async move {
+        if pump(socket, Pipe(far), ticket, &broken).await.is_err() {
+            tracing::debug!("a shaped connection was reset");
+        }
+    });
+    shaped
+}
+
+/// The end of a shaped connection.
+#[derive(Debug)]
+pub(crate) struct Shaped {
+    pipe: Pipe,
+    /// The end is none: the connection broke.
+    broken: Arc<AtomicBool>,
+}
+
+impl Shaped {
+    fn check(&self) -> io::Result<()> {
+        match self.broken.load(Ordering::Acquire) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Shaped {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let read = ready!(Pin::new(&mut self.pipe).poll_read(cx, buf))?;
+        if read == 0 && !buf.is_empty() {
+            self.check()?;
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl AsyncWrite for Shaped {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.pipe).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_close(cx)
+    }
+}
+
+/// The connection broke.
+#[derive(Debug)]
+struct Reset;
+
+async fn pump<S>(socket: S, pipe: Pipe, mut ticket: Ticket, broken: &AtomicBool) -> Result<(), Reset>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut socket_read, mut socket_write) = socket.split();
+    let (mut pipe_read, mut pipe_write) = pipe.split();
+    let seed = ticket.seed;
+    let (out, back) = (ticket.fate.clone(), ticket.fate.clone());
+    let done = {
+        let out = carry(&mut pipe_read, &mut socket_write, Line::new(seed), out, |fate| {
+            fate.out
+        });
+        let line = Line::new(seed.wrapping_add(1));
+        let back = carry(&mut socket_read, &mut pipe_write, line, back, |fate| fate.back);
+        tokio::select! {
+            done = try_join(out, back) => done.map(drop),
+            // An error means that nobody can mend it any more.
+            _ = ticket.fate.wait_for(|fate| fate.reset) => Err(Reset),
+        }
+    };
+    if done.is_err() {
+        // Before the pipe is let go of.
+        broken.store(true, Ordering::Release);
+    }
+    done
+}
+
+/// Carries one direction to its end.
+async fn carry<R, W>(
+    from: &mut R,
+    to: &mut W,
+    mut line: Line,
+    mut fate: watch::Receiver<Fate>,
+    side: fn(&Fate) -> Flow,
+) -> Result<(), Reset>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut buffer = vec![0; PARCEL];
+    let mut ended = false;
+    loop {
+        let Flow { shape, gate } = side(&fate.borrow_and_update());
+        tokio::select! {
+            changed = fate.changed() => changed.map_err(|_| Reset)?,
+            arrived = arrive(to, line.head(), gate), if line.head().is_some() => match arrived {
+                Arrived::Bytes(Ok(len)) => line.advance(len),
+                Arrived::End => return Ok(()),
+                Arrived::Reset => return Err(Reset),
+                // Nobody takes them any more. What goes the other way is told on that way.
+                Arrived::Bytes(Err(_)) => return Ok(()),
+            },
+            read = from.read(&mut buffer), if !ended && line.has_room(&shape) => {
+                let cargo = match read {
+                    Ok(0) => Cargo::End,
+                    Ok(len) => Cargo::Bytes(buffer[..len].to_vec().into()),
+                    Err(_) => Cargo::Reset,
+                };
+                ended = !matches!(cargo, Cargo::Bytes(_));
+                line.push(cargo, &shape, Instant::now());
+            }
+        }
+    }
+}
+
+enum Arrived {
+    Bytes(io::Result<usize>),
+    End,
+    Reset,
+}
+
+/// Hands over what comes next, when it is due and may pass. Cancel-safe: nothing is handed over then.
+async fn arrive<W>(to: &mut W, head: Option<(Instant, &Cargo)>, gate: Gate) -> Arrived
+where
+    W: AsyncWrite + Unpin,
+{
+    let (due, cargo) = match (head, gate) {
+        (Some((due, cargo)), Gate::Open) => (due, cargo),
+        (Some((due, cargo)), Gate::OpensAt(at)) => (due.max(at), cargo),
+        (_, Gate::Shut) | (None, _) => return std::future::pending().await,
+    };
+    if due > Instant::now() {
+        sleep_until(due).await;
+    }
+    match cargo {
+        // No flush: neither a socket nor a pipe keeps what was written to itself.
+        Cargo::Bytes(bytes) => Arrived::Bytes(to.write(bytes).await),
+        Cargo::End => {
+            // An error means that the other end is gone.
+            let _ = to.close().await;
+            Arrived::End
+        }
+        Cargo::Reset => Arrived::Reset,
+    }
+}
+
+/// A pipe inside the process, with the traits of `futures`.
+#[derive(Debug)]
+pub(super) struct Pipe(pub(super) DuplexStream);
+
+impl AsyncRead for Pipe {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Between the task and whoever uses the connection: a frame fits.
+const PIPE: usize = 64 * 1024;
+/// What is read at once, and so delayed as one.
+const PARCEL: usize = 16 * 1024;

@@ -1,0 +1,95 @@
+//! Nodes over links.
+
+use std::time::Duration;
+
+use crate::{
+    Node,
+    links::{Cut, Links, Place, Shape},
+    node::fixture::{Mesh, addresses, joined, next, open, until, within},
+};
+
+struct Pair {
+    links: Links,
+    mesh: Mesh,
+    a: Node,
+    b: Node,
+}
+
+impl Pair {
+    async fn new(shape: Shape) -> Self {
+        let links = Links::new(1);
+        links.shape(&Place::Everywhere, &Place::Everywhere, shape);
+        let mesh = Mesh::new();
+        let a = mesh.builder("a").links(&links).spawn().await.expect("starts");
+        let b = mesh.builder("b").links(&links).seeds(addresses(&a).await);
+        let b = b.spawn().await.expect("starts");
+        until(&a, |it| it.peers.len() == 1).await;
+        until(&b, |it| it.peers.len() == 1).await;
+        Self { links, mesh, a, b }
+    }
+}
+
+#[tokio::test]
+async fn a_ping_takes_the_round_trip_whoever_dialled() {
+    let round_trip = Duration::from_millis(60);
+    let Pair { a, b, .. } = Pair::new(Shape::round_trip(round_trip)).await;
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        let took = within(from.ping(to.peer_id())).await.expect("connected");
+        assert!(took >= round_trip, "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_posted_behind_a_cut_arrives_when_it_is_healed() {
+    let Pair { links, a, b, .. } = Pair::new(Shape::default()).await;
+    let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
+    let (mut heard_a, mut heard_b) = (at_a.messages(), at_b.messages());
+    joined(&[&a, &b], "earth").await;
+    let (left, right) = (
+        Place::node("a").expect("a name"),
+        Place::node("b").expect("a name"),
+    );
+    links.cut_both(&left, &right, Cut::Silent);
+    at_a.post_message(&1).expect("posted");
+    at_b.post_message(&2).expect("posted");
+    until(&a, |it| it.counters.posted == 1).await;
+    until(&b, |it| it.counters.posted == 1).await;
+    links.heal();
+    assert_eq!(next(&mut heard_b).await, 1);
+    assert_eq!(next(&mut heard_a).await, 2);
+}
+
+#[tokio::test]
+async fn a_reset_is_noticed_at_once_by_both_and_while_it_lasts_nobody_gets_through() {
+    let Pair { links, mesh, a, b } = Pair::new(Shape::default()).await;
+    let alone = Place::node("a").expect("a name");
+    links.cut_both(&alone, &Place::Everywhere, Cut::Reset);
+    until(&a, |it| it.peers.is_empty()).await;
+    until(&b, |it| it.peers.is_empty()).await;
+    let c = mesh.builder("c").links(&links).seeds(addresses(&a).await);
+    let c = c.spawn().await.expect("starts");
+    // It has tried its seed by then.
+    within(c.ready()).await.expect("runs");
+    assert!(c.inspect().await.expect("runs").peers.is_empty());
+    links.heal();
+    for node in [&a, &b, &c] {
+        until(node, |it| it.peers.len() == 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_vanishes_behind_a_silent_cut_is_still_connected_for_others() {
+    let Pair { links, mesh, a, b } = Pair::new(Shape::default()).await;
+    let gone = Place::node("b").expect("a name");
+    links.cut_both(&gone, &Place::Everywhere, Cut::Silent);
+    within(b.abort()).await;
+    assert_eq!(a.inspect().await.expect("runs").peers.len(), 1);
+    // A machine that comes back knows nothing of its old connections, and says so.
+    links.heal();
+    let again = mesh.builder("b").links(&links).seeds(addresses(&a).await);
+    let again = again.spawn().await.expect("starts");
+    until(&a, |it| {
+        it.peers.len() == 1 && it.peers[0].peer_id == again.peer_id()
+    })
+    .await;
+}
