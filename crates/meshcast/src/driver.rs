@@ -81,8 +81,10 @@ pub(crate) struct Driver {
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
     lookups: JoinSet<(SeedId, Vec<Multiaddr>)>,
-    /// Who waits for the node to be ready.
-    awaiting_ready: Vec<oneshot::Sender<()>>,
+    /// Who waits for the node to be ready, and since when.
+    awaiting_ready: Vec<(Time, oneshot::Sender<()>)>,
+    /// When it was first found that all seeds were tried.
+    seeds_tried: Option<Time>,
     /// What the link to a peer had no room for.
     backlogs: HashMap<PeerId, Backlog>,
     /// What peers said before the link to them was open: there is no answering yet.
@@ -91,6 +93,8 @@ pub(crate) struct Driver {
     watchdog: Watchdog,
     /// Peers with an open link.
     linked: HashSet<PeerId>,
+    /// Those of them that have told which channels they have open.
+    told: HashSet<PeerId>,
     pings: Vec<Ping>,
     next_ping: u64,
     receipts: Receipts,
@@ -143,10 +147,12 @@ impl Driver {
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
+            seeds_tried: None,
             backlogs: HashMap::new(),
             early_messages: HashMap::new(),
             watchdog: Watchdog::default(),
             linked: HashSet::new(),
+            told: HashSet::new(),
             pings: Vec::new(),
             next_ping: 0,
             receipts: Receipts::default(),
@@ -455,6 +461,7 @@ impl Driver {
         let parts = [
             self.parts.engine.poll_timeout(),
             self.parts.dialer.poll_timeout(),
+            self.ready_due(),
             soon,
         ];
         parts.into_iter().flatten().fold(self.next_check, Time::min)
@@ -490,7 +497,7 @@ impl Driver {
         // An answer that nobody waits for any more is dropped.
         match command {
             Command::Inspect(answer) => drop(answer.send(self.snapshot())),
-            Command::Ready(answer) => self.awaiting_ready.push(answer),
+            Command::Ready(answer) => self.awaiting_ready.push((self.parts.clock.now(), answer)),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
             Command::Shutdown | Command::Abort => {}
             #[cfg(test)]

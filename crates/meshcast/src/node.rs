@@ -111,6 +111,8 @@ impl Node {
     /// Waits until the node listens, has tried its seeds once, and is either alone or part of the mesh on
     /// every channel that is open here and at a connected member.
     ///
+    /// At most about 15 s: 10 until a seed that does not answer counts as tried, and 5 for the mesh. A node that
+    /// is not part of it by then is ready all the same; what is posted is kept for those who come later.
     /// Cancel-safe.
     ///
     /// # Errors

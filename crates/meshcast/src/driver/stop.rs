@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{Driver, Parts};
-use crate::channel::Hub;
+use crate::{channel::Hub, peers::Peer};
 
 impl Driver {
     /// Sends what is queued, gives it a moment to leave, and lets go of everything.
@@ -22,13 +22,21 @@ impl Driver {
         // Also those who wait until somebody has it.
         hubs.iter().for_each(|hub| self.answer(hub));
         self.parts.registry.stop();
-        let handed_over = |driver: &Self| driver.parts.engine.is_handed_over();
+        let handed_over =
+            |driver: &Self| driver.parts.engine.is_handed_over() && !driver.may_find_listeners();
         self.handle_events_until(deadline, handed_over).await;
         self.disconnect().await;
         let Parts { swarm, events, .. } = self.parts;
         // Whoever waited for the end finds the addresses free and the events at their end.
         drop((swarm, events));
         tracing::info!("stopped");
+    }
+
+    /// Whether somebody is there who was not there for long enough to say that it listens to what was posted.
+    fn may_find_listeners(&self) -> bool {
+        let now = self.parts.clock.now();
+        let fresh = |(id, peer): (&PeerId, &Peer)| !self.told.contains(id) && peer.since + TELLING > now;
+        self.parts.engine.counters().posted > 0 && self.peers.iter().any(fresh)
     }
 
     /// Posts what is in the outboxes, as fast as those who keep up take it in; at the deadline, what is left.
@@ -84,7 +92,11 @@ impl Driver {
 }
 
 /// For how long a node that stops waits until somebody has what it posted last.
-const HAND_OVER: Duration = Duration::from_secs(5);
+pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// How soon after it is connected a peer has told which channels it has open, if any: a stream is opened for
+/// that, half round the world.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// For how long it waits for its connections to close.
 const CLOSE: Duration = Duration::from_millis(500);

@@ -59,6 +59,7 @@ impl Driver {
             } => {
                 tracing::debug!(%peer, %reason, "link closed");
                 self.linked.remove(&peer);
+                self.told.remove(&peer);
                 self.backlogs.remove(&peer);
                 self.early_messages.remove(&peer);
                 if let Some(sender) = sender(&peer) {
@@ -103,6 +104,9 @@ impl Driver {
                 tracing::trace!(%peer, message = ?about_channels, "told");
                 let (verifier, wall) = (self.parts.verifier.clone(), wall_time());
                 let verify = |frame: &_| verifier.verify(frame, wall).ok();
+                if matches!(about_channels, SyncMessage::Open(_)) {
+                    self.told.insert(peer);
+                }
                 let fetched = self.before_answer(&about_channels);
                 self.parts.engine.handle_sync(sender, about_channels, now, verify);
                 self.drain_engine(|delivery| Item::Values(delivery, None));

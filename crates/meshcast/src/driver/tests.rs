@@ -12,6 +12,8 @@ use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, Ver
 
 mod burst;
 mod mute;
+mod restart;
+mod stop;
 
 use crate::{
     Node, NodeEvent,

@@ -45,6 +45,25 @@ async fn a_node_is_ready_also_if_no_seed_answers() {
 }
 
 #[tokio::test]
+async fn a_node_is_ready_also_if_its_peer_has_no_channel() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    let b = mesh.node("b", &[&a]).await;
+    let _channel = open::<u8>(&b, "earth");
+    until(&b, |it| it.peers.len() == 1).await;
+    within(b.ready()).await.expect("runs");
+}
+
+#[tokio::test]
+async fn a_node_is_ready_also_if_a_seed_takes_the_connection_and_says_nothing() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("bound").port();
+    let seed = format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("an address");
+    let node = Mesh::new().builder("a").seed(seed).spawn().await.expect("starts");
+    within(node.ready()).await.expect("runs");
+}
+
+#[tokio::test]
 async fn a_seed_that_is_the_node_itself_is_quiet() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address: libp2p::Multiaddr =
