@@ -189,7 +189,8 @@ impl Fleet {
 
     /// Ends all processes and waits until they are gone.
     pub(crate) async fn end(self) -> Result<()> {
-        for node in self.nodes {
+        // The publisher last: some subscribers take its end for a failure.
+        for node in self.nodes.into_iter().rev() {
             node.end().await?;
         }
         match self.broker {
