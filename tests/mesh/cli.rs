@@ -113,6 +113,40 @@ fn what_is_posted_in_one_region_is_watched_in_another() {
 }
 
 #[test]
+fn a_watch_begins_with_what_was_posted_before_if_it_is_asked_to() {
+    let session = Session::new();
+    let _up = session.up_and_converged();
+    for value in ["one", "two", "three"] {
+        assert_eq!(session.run(&["post", "earth", value, "--node", "fra-1"]).0, 0);
+    }
+    let seen = |node: &str, past: [&str; 2], count: &str| {
+        let watch = [
+            "watch",
+            "earth",
+            "--json",
+            "--timeout",
+            "20s",
+            "--node",
+            node,
+            "--count",
+            count,
+        ];
+        let (status, stdout, stderr) = session.run(&[&watch[..], &past[..]].concat());
+        assert_eq!(status, 0, "{stderr}");
+        let lines = stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Json>(line).expect(line));
+        lines
+            .map(|line| line["data"].as_str().expect("a string").to_owned())
+            .collect::<Vec<_>>()
+    };
+    // The poster itself has it at once, the others soon.
+    assert_eq!(seen("fra-1", ["--last", "2"], "2"), ["two", "three"]);
+    assert_eq!(seen("nrt-1", ["--since", "5m"], "3"), ["one", "two", "three"]);
+    assert_eq!(seen("iad-1", ["--last", "1"], "1"), ["three"]);
+}
+
+#[test]
 fn all_peers_answer_a_ping() {
     let session = Session::new();
     let _up = session.up_and_converged();
@@ -138,6 +172,7 @@ fn the_exit_status_tells_what_went_wrong() {
     assert_eq!(status(&["--version"]), 0);
     assert_eq!(status(&["frobnicate"]), 2);
     assert_eq!(status(&["watch"]), 2);
+    assert_eq!(status(&["watch", "earth", "--last", "2", "--since", "5m"]), 2);
     assert_eq!(status(&["post", "earth", "--json", "{"]), 2);
     for alone in [
         &["nodes"][..],

@@ -154,10 +154,10 @@ impl Registry {
         std::mem::take(&mut self.lock().changed)
     }
 
-    /// Forgets a hub if it still has no object. `true` if there is none of that name afterwards.
+    /// Forgets a hub if it still has no object, and nothing to send. `true` if there is none of that name afterwards.
     pub(crate) fn remove_vacant(&self, name: &ChannelName) -> bool {
         let mut inner = self.lock();
-        let vacant = inner.hubs.get(name).is_none_or(|hub| hub.objects() == 0);
+        let vacant = inner.hubs.get(name).is_none_or(|hub| hub.is_vacant());
         if vacant {
             inner.hubs.remove(name);
         }

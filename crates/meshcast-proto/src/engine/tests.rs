@@ -9,6 +9,7 @@ mod hostile;
 mod listener;
 mod mesh;
 mod pacing;
+mod past;
 mod repairing;
 mod world;
 

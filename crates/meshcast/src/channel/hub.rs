@@ -379,6 +379,12 @@ impl Hub {
         self.registry.runtime()
     }
 
+    /// Whether nobody would miss it: no object is open, and all that was posted has left.
+    pub(crate) fn is_vacant(&self) -> bool {
+        let state = self.lock();
+        state.objects.is_empty() && state.outbox.is_empty()
+    }
+
     /// How many objects are open.
     pub(crate) fn objects(&self) -> usize {
         self.lock().objects.len()

@@ -190,3 +190,15 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
     assert!(asking.take_asked().relieved);
     assert!(!asking.take_asked().relieved, "said once");
 }
+
+/// Members that do not keep up hold back what is in the outbox.
+#[tokio::test]
+async fn a_hub_is_not_forgotten_before_all_has_left() {
+    let (hub, registry) = hub(Limits::default());
+    let object = hub.open_object(Since::Now);
+    hub.post(object, Format::Raw, b"x").expect("room");
+    hub.close_object(object);
+    assert!(!registry.remove_vacant(hub.name()));
+    assert!(hub.take_section().0.is_some());
+    assert!(registry.remove_vacant(hub.name()));
+}
