@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use meshcast::MeshKey;
 use meshcast_sim::{At, Entry, Event, Name};
+use serde::Serialize;
 
 pub use self::{
     logs::{Run, load},
@@ -82,7 +83,7 @@ struct Node {
 }
 
 /// How much memory a process took at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Memory {
     /// When.
     pub t: At,
@@ -472,6 +473,8 @@ impl Fleet {
                 process.end(TERM_BOUND)?;
             }
         }
+        let memory = serde_json::to_vec(&self.memory)?;
+        fs::write(self.settings.directory.join("memory.json"), memory)?;
         let mut log = logs::load(&self.settings.directory)?;
         log.retain(|entry| entry.t <= end);
         log.append(&mut self.marks);

@@ -266,7 +266,8 @@ async fn who_knows_the_mesh_but_not_its_secret_gets_a_refusal_and_no_more() {
     let key = peer.to_bytes().split_off(6).try_into().expect("32 bytes");
     let heard = talk(muxer, admission.hello(Sender::new(key))).await;
     // Length, kind, version, and the reason: an unknown authority.
-    assert_eq!(heard, [0, 4, 3, 0, 1, 3]);
+    let [high, low] = Admission::VERSION.to_be_bytes();
+    assert_eq!(heard, [0, 4, 3, high, low, 3]);
     let named = |line: &str| line.contains("refused at the gate") && line.contains("unknown authority");
     earths[0].process.stderr_line("the reason", 1, PATIENCE, named);
     undisturbed(&earths, || {});
