@@ -135,6 +135,12 @@ impl Flows {
         flow.is_some_and(|flow| flow.repair.asking() == Some(peer))
     }
 
+    /// Whether what a neighbour that is asked answered up to `upto` is only the answer to what it was asked before.
+    pub(crate) fn is_late(&mut self, peer: Sender, key: &Key, upto: Seq) -> bool {
+        let followed = self.flows.get_mut(key);
+        followed.is_some_and(|followed| followed.flow.repair.is_late(peer, upto))
+    }
+
     /// Takes in what a neighbour that [was asked](Self::asks) answered: frames of this flow, all that it has up
     /// to `upto`. Returns which of them brought something new.
     pub(crate) fn answer(

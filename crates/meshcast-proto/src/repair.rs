@@ -21,6 +21,9 @@ pub(crate) struct Repair {
     hole: Option<Hole>,
     /// An answer came since the last step: what is still missing is asked for without a pause.
     answered: bool,
+    /// Requests that were given up, and may be answered yet: it took too long, or the link broke and another
+    /// connection brings it.
+    given_up: BTreeMap<Sender, u8>,
 }
 
 /// What a neighbour has of a flow.
@@ -134,7 +137,37 @@ impl Repair {
     /// A neighbour is gone. `true` if it was being asked.
     pub(crate) fn handle_gone(&mut self, peer: Sender) -> bool {
         self.holders.remove(&peer);
-        self.asked.take_if(|asked| asked.peer == peer).is_some()
+        let asked = self.asked.take_if(|asked| asked.peer == peer).is_some();
+        if asked {
+            self.give_up(peer);
+        }
+        asked
+    }
+
+    fn give_up(&mut self, peer: Sender) {
+        if self.given_up.len() >= MAX_GIVEN_UP && !self.given_up.contains_key(&peer) {
+            self.given_up.pop_first();
+        }
+        let given_up = self.given_up.entry(peer).or_default();
+        *given_up = given_up.saturating_add(1);
+    }
+
+    /// Whether an answer up to `upto` belongs to an earlier request. It says nothing of the last one.
+    pub(crate) fn is_late(&mut self, peer: Sender, upto: Seq) -> bool {
+        let below = self
+            .asked
+            .is_some_and(|asked| asked.peer == peer && upto < asked.seqs.first());
+        if !below {
+            return false;
+        }
+        let Some(given_up) = self.given_up.get_mut(&peer) else {
+            return false;
+        };
+        *given_up -= 1;
+        if *given_up == 0 {
+            self.given_up.remove(&peer);
+        }
+        true
     }
 
     /// A neighbour answered. What it was asked for, if it was; follow with [`Self::judge`].
@@ -198,6 +231,7 @@ impl Repair {
         if let Some(holder) = self.holders.get_mut(&late.peer) {
             holder.fail(now);
         }
+        self.give_up(late.peer);
         Some(late.peer)
     }
 
@@ -392,6 +426,9 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How soon it is looked again whether there is hope: neighbours come and go.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Neighbours of which it is remembered that they may answer yet, at 40 bytes.
+const MAX_GIVEN_UP: usize = 16;
 
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);

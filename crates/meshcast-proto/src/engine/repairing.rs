@@ -104,7 +104,7 @@ impl Engine {
         } = answer;
         let key: Key = (channel, sender);
         // Signatures cost: nobody makes this node check any that it did not ask for.
-        if !self.flows.asks(peer, &key) {
+        if !self.flows.asks(peer, &key) || self.flows.is_late(peer, &key, upto) {
             self.counters.answers_refused += 1;
             return;
         }

@@ -69,6 +69,42 @@ fn many_flows_are_not_held_up_by_a_silent_neighbour() {
     world.expect_rest();
 }
 
+/// What took too long, or was asked before the link broke and is answered over another connection, comes when the
+/// answer to something else is expected, and says nothing of that.
+#[test]
+fn an_answer_to_an_earlier_request_is_not_taken_for_that_to_the_last() {
+    for seed in 0..20 {
+        let mut world = World::new(2, &Config::default(), seed);
+        let held = Rc::new(RefCell::new(VecDeque::new()));
+        let late = Rc::clone(&held);
+        world.tamper = Box::new(move |from, _, message| match message {
+            SyncMessage::Frames(_) if from == 0 => {
+                let mut late = late.borrow_mut();
+                late.push_back(message);
+                if late.len() > 1 {
+                    late.pop_front().into_iter().collect()
+                } else {
+                    vec![]
+                }
+            }
+            message => vec![message],
+        });
+        world.connect_all();
+        world.run_secs(1);
+        world.post(0, 1);
+        world.run_secs(2);
+        world.loss = 100;
+        for _ in 0..10 {
+            world.post(0, 1);
+            world.run_secs(8);
+        }
+        world.tamper = Box::new(|_, _, message| vec![message]);
+        world.run_secs(10);
+        world.expect_everything();
+        world.expect_rest();
+    }
+}
+
 /// What a neighbour may answer to make trouble.
 fn trouble(kind: usize, frames: Frames) -> Vec<SyncMessage> {
     let garbage = |bytes: &'static [u8]| {
