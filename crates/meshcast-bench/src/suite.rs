@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
@@ -29,6 +29,9 @@ pub(crate) struct Plan {
 }
 
 /// Measures, prints the report and writes it, with the single results and the plots.
+///
+/// # Errors
+/// If something was not measured that should have been, after the report of the rest.
 pub(crate) async fn run(plan: &Plan) -> Result<()> {
     fs::create_dir_all(&plan.output).with_context(|| format!("{}", plan.output.display()))?;
     let mut conditions = Conditions::now()?;
@@ -58,7 +61,13 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
         plan.output.join("results.json"),
         report::json(&conditions, &results)?,
     )?;
-    plot::all(&results, &plan.output)
+    plot::all(&results, &plan.output)?;
+    let failed = |record: &&Record| matches!(record.outcome, Outcome::Failed(_));
+    match results.records.iter().filter(failed).count() {
+        _ if conditions.interrupted => bail!("interrupted: the report is not complete"),
+        0 => Ok(()),
+        failures => bail!("{failures} measurements failed, see the report"),
+    }
 }
 
 async fn measure(plan: &Plan, systems: &[System], results: &mut Results) {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use redis::{
-    Client, Pipeline,
+    AsyncConnectionConfig, Client, Pipeline,
     aio::{MultiplexedConnection, PubSubStream},
 };
 
@@ -36,8 +36,12 @@ impl Node for Redis {
         let broker = spec.peers.first().context("no broker")?;
         let client = Client::open(format!("redis://{broker}"))?;
         let role = if spec.index == 0 {
+            // Under load a pipeline takes longer than the half a second that is the default.
+            let patient = AsyncConnectionConfig::new().set_response_timeout(None);
             Role::Publisher {
-                connection: client.get_multiplexed_async_connection().await?,
+                connection: client
+                    .get_multiplexed_async_connection_with_config(&patient)
+                    .await?,
                 pipeline: Pipeline::new(),
                 waiting: 0,
             }
