@@ -11,8 +11,10 @@ pub(crate) struct Neighbours {
 }
 
 /// A connected member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Neighbour {
+    /// Since when it is connected.
+    since: Time,
     channels: BTreeMap<ChannelName, Interest>,
     /// Requests to it that it has not answered.
     requests: usize,
@@ -37,8 +39,18 @@ pub(crate) struct Wanted {
 }
 
 impl Neighbours {
-    pub(crate) fn add(&mut self, peer: Sender) {
-        self.peers.entry(peer).or_default();
+    pub(crate) fn add(&mut self, peer: Sender, now: Time) {
+        self.peers.entry(peer).or_insert_with(|| Neighbour {
+            since: now,
+            channels: BTreeMap::new(),
+            requests: 0,
+        });
+    }
+
+    /// How long a neighbour has been connected.
+    pub(crate) fn linked(&self, peer: Sender, now: Time) -> Duration {
+        let peer = self.peers.get(&peer);
+        peer.map_or(Duration::ZERO, |peer| now.saturating_since(peer.since))
     }
 
     pub(crate) fn remove(&mut self, peer: Sender) {
@@ -61,8 +73,12 @@ impl Neighbours {
         if neighbour.channels.len() >= MAX_CHANNELS && !neighbour.channels.contains_key(&opened.channel) {
             return false;
         }
+        // A link may hold a message up for seconds without breaking.
+        let held_up = now
+            .saturating_since(neighbour.since)
+            .saturating_sub(opened.linked);
         let wanted = Wanted {
-            since: now - opened.since - TRAVEL,
+            since: now - opened.since - held_up - TRAVEL,
             last: opened.last,
         };
         neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);

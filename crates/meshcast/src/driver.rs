@@ -273,7 +273,7 @@ impl Driver {
         let heard = frame.clone();
         self.parts
             .engine
-            .handle_frame(frame, &member, self.parts.clock.now());
+            .handle_frame(frame, &member, self.parts.clock.now(), wall_time());
         trace_heard(&heard, &before, &self.parts.engine.counters());
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }

@@ -103,7 +103,9 @@ impl Driver {
                 tracing::trace!(%peer, message = ?about_channels, "told");
                 let (verifier, wall) = (self.parts.verifier.clone(), wall_time());
                 let verify = |frame: &_| verifier.verify(frame, wall).ok();
-                self.parts.engine.handle_sync(sender, about_channels, now, verify);
+                self.parts
+                    .engine
+                    .handle_sync(sender, about_channels, now, wall, verify);
                 self.drain_engine(|delivery| Item::Values(delivery, None));
             }
         }
