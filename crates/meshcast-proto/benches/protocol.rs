@@ -154,7 +154,7 @@ fn engine(criterion: &mut Criterion) {
                     frame
                 },
                 |frame| {
-                    engine.handle_frame(frame, &member, Time::ZERO);
+                    engine.handle_frame(frame, &member, Time::ZERO, WALL);
                     let mut values = 0;
                     while let Some(output) = engine.poll_output() {
                         if let Output::Deliver(_, delivery) = output {
@@ -230,7 +230,15 @@ impl Mesh {
 
     fn frame(&self, first: u64, records: &[u8]) -> Frame {
         let first = Seq::new(first).expect("not zero");
-        Frame::build(&self.identity, &self.channel, first, WALL, records).expect("it fits")
+        Frame::build(
+            &self.identity,
+            &self.channel,
+            first,
+            WALL,
+            Duration::ZERO,
+            records,
+        )
+        .expect("it fits")
     }
 
     /// Frames of sixteen records of 64 bytes that follow each other.

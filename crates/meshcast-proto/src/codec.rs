@@ -23,6 +23,7 @@ pub(crate) struct FrameBody<'a> {
     pub(crate) first_seq: u64,
     pub(crate) count: u32,
     pub(crate) posted_at: u64,
+    pub(crate) since_first: u64,
     pub(crate) records: &'a [u8],
     pub(crate) chain: &'a [u8],
 }
@@ -71,12 +72,14 @@ pub(crate) enum SyncBody<'a> {
     Frames(FramesBody<'a>),
 }
 
-/// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of each sender.
+/// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of each sender; and
+/// for how many milliseconds it has had the link.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct OpenBody<'a> {
     pub(crate) channel: &'a str,
     pub(crate) since: u64,
     pub(crate) last: u64,
+    pub(crate) linked: u64,
 }
 
 /// What the speaker keeps. Senders are named once and then by their place in the list.
@@ -93,15 +96,17 @@ pub(crate) struct HaveChannelBody<'a> {
 }
 
 /// `next` is the number after the last one that nothing is missing below; `kept` how many of the numbers
-/// before it are kept; `due` from which one the listener is to begin, 0 if it knows; `hops` how many links the
-/// speaker is away from the sender, 255 if it knows no way; `behind` by how many numbers whoever hears of it
-/// through the speaker is at most behind `next`, plus 1; 0 if the listener is not concerned.
+/// before it are kept; `due` from which one the listener is to begin, 0 if it knows; `passed` how many the speaker
+/// began after; `hops` how many links the speaker is away from the sender, 255 if it knows no way; `behind` by how
+/// many numbers whoever hears of it through the speaker is at most behind `next`, plus 1; 0 if the listener is not
+/// concerned.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct HaveFlowBody {
     pub(crate) sender: u32,
     pub(crate) next: u64,
     pub(crate) kept: u64,
     pub(crate) due: u64,
+    pub(crate) passed: u64,
     pub(crate) hops: u8,
     pub(crate) behind: u64,
 }

@@ -11,17 +11,18 @@ use std::{
 };
 
 use crate::{
-    credential::{Identity, Member},
+    credential::{CLOCK_SKEW, Identity, Member},
     delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
     digest::Digest,
     flow::FlowLimits,
-    flows::{Batch, Effects, Flows, FlowsLimits, Key},
+    flows::{Batch, Effects, Flows, FlowsLimits, Heard, Key},
     frame::{BuildError, Frame},
     history::{History, HistoryLimits},
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
     neighbours::Wanted,
     repair::RepairLimits,
+    serving::Serving,
     sync::{Frames, Holding, Holdings, Opened, SyncMessage, Want},
     time::{Time, WallTime},
     window::Insert,
@@ -103,6 +104,7 @@ pub struct Engine {
     history_expires: Option<Time>,
     digest: Digest,
     pacing: Pacing,
+    serving: Serving,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -113,6 +115,8 @@ struct Channel {
     open: bool,
     /// The number of its next record of ours.
     next: Seq,
+    /// When its first was posted.
+    born: Option<Time>,
     /// From when on it is to hear, and at least so many numbers of each sender.
     since: Time,
     last: u64,
@@ -154,7 +158,7 @@ pub enum Since {
     Now,
     /// And what was posted so long before, as far as anybody keeps it.
     Ago(Duration),
-    /// And at least this many numbers of each sender, as far as anybody keeps them.
+    /// And so many numbers of each sender from before, as far as anybody keeps them.
     Last(u64),
 }
 
@@ -182,6 +186,10 @@ pub struct Counters {
     pub frames_repaired: u64,
     /// Frames given to neighbours who asked.
     pub frames_served: u64,
+    /// Requests of neighbours that asked for more at once than they may.
+    pub requests_refused: u64,
+    /// Frames of senders not heard of before that are older than anything that is kept: somebody repeats them.
+    pub frames_stale: u64,
     /// Answers that nobody asked for, or that hold something else than frames of members.
     pub answers_refused: u64,
     /// Records of others delivered.
@@ -206,6 +214,7 @@ impl Engine {
             channels: BTreeMap::new(),
             history_expires: None,
             digest: Digest::default(),
+            serving: Serving::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -238,6 +247,7 @@ impl Engine {
         let new = Channel {
             open: true,
             next: Seq::FIRST,
+            born: None,
             since: from,
             last,
             outflow: Outflow::default(),
@@ -275,7 +285,11 @@ impl Engine {
     ) -> Result<SeqRange, PostError> {
         self.debug_assert_drained();
         let known = self.channels.get_mut(channel).ok_or(PostError::NeverOpened)?;
-        let frame = Frame::build(&self.identity, channel, known.next, wall, records)?;
+        let since_first = known
+            .born
+            .map_or(Duration::ZERO, |born| now.saturating_since(born));
+        let frame = Frame::build(&self.identity, channel, known.next, wall, since_first, records)?;
+        known.born.get_or_insert(now);
         let seqs = frame.seqs();
         known.next = seqs.last().next();
         let mut assembled = Vec::with_capacity(1);
@@ -301,15 +315,26 @@ impl Engine {
         Ok(seqs)
     }
 
-    /// Takes in a verified frame of another sender.
-    pub fn handle_frame(&mut self, frame: Frame, member: &Arc<Member>, now: Time) {
+    /// Takes in a verified frame of another sender. Of one that is neither connected nor was heard of before it is
+    /// not taken if it was posted longer ago than anything is kept, by the wall clocks of both: it is a repetition.
+    pub fn handle_frame(&mut self, frame: Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
         self.debug_assert_drained();
         if frame.sender() == self.me.sender() || !self.is_open(frame.channel()) {
             self.counters.frames_unwanted += 1;
             return;
         }
+        if self.is_stale(&frame, wall) {
+            self.counters.frames_stale += 1;
+            return;
+        }
         let mut effects = Effects::default();
-        match self.flows.hear(frame.clone(), member, now, &mut effects) {
+        let heard = Heard {
+            frame: frame.clone(),
+            member: Arc::clone(member),
+            posted: now,
+            since: self.channels.get(frame.channel()).map(|channel| channel.since),
+        };
+        match self.flows.hear(heard, now, &mut effects) {
             Insert::Fresh => {
                 self.counters.frames_accepted += 1;
                 self.keep(frame, Duration::ZERO, now);
@@ -323,9 +348,11 @@ impl Engine {
     /// A member is connected: there is a link on which messages arrive in order.
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
-        self.flows.neighbours.add(peer);
+        self.flows.neighbours.add(peer, now);
         let open = self.channels.iter().filter(|(_, channel)| channel.open);
-        let opened: Vec<_> = open.map(|(name, channel)| channel.opened(name, now)).collect();
+        let opened: Vec<_> = open
+            .map(|(name, channel)| channel.opened(name, Duration::ZERO, now))
+            .collect();
         let messages = opened
             .chunks(SyncMessage::MAX_CHANNELS)
             .map(|chunk| SyncMessage::Open(chunk.to_vec()));
@@ -340,6 +367,7 @@ impl Engine {
         self.flows.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
         self.pacing.forget(peer);
+        self.serving.forget(peer);
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| channel.outflow.listeners.contains_key(&peer));
         let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
@@ -355,6 +383,7 @@ impl Engine {
         peer: Sender,
         message: SyncMessage,
         now: Time,
+        wall: WallTime,
         verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
     ) {
         self.debug_assert_drained();
@@ -366,7 +395,7 @@ impl Engine {
             SyncMessage::Close(channels) => self.handle_closed(peer, &channels, now),
             SyncMessage::Have(holdings) => self.handle_holdings(peer, &holdings, now),
             SyncMessage::Want(want) => self.handle_want(peer, want, now),
-            SyncMessage::Frames(frames) => self.handle_answer(peer, frames, now, verify),
+            SyncMessage::Frames(frames) => self.handle_answer(peer, frames, now, wall, verify),
             SyncMessage::Members(_) | SyncMessage::Ping(_) | SyncMessage::Pong(_) => {}
         }
     }
@@ -378,6 +407,7 @@ impl Engine {
         self.flows.handle_timeout(now, &mut effects);
         self.take_effect(effects, now);
         self.pace(now);
+        self.serve(now);
         self.tell(now);
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
@@ -395,6 +425,7 @@ impl Engine {
             self.flows.poll_timeout(),
             self.digest.poll_timeout(),
             self.pacing.poll_timeout(),
+            self.serving.poll_timeout(),
             self.history_expires,
         ]
         .into_iter()
@@ -507,7 +538,19 @@ impl Engine {
         }
     }
 
+    /// Whether a frame of somebody not heard of before was posted before anything that is kept.
+    fn is_stale(&self, frame: &Frame, wall: WallTime) -> bool {
+        let key = (frame.channel().clone(), frame.sender());
+        let oldest = wall - self.config.history.age - CLOCK_SKEW;
+        frame.posted_at() < oldest
+            && !self.flows.has_heard(&key)
+            && !self.flows.neighbours.contains(frame.sender())
+    }
+
     fn keep(&mut self, frame: Frame, age: Duration, now: Time) {
+        let key = (frame.channel().clone(), frame.sender());
+        let flow = self.flows.get(&key);
+        let age = flow.map_or(age, |flow| now.saturating_since(flow.posted(&frame, now - age)));
         self.history.insert(frame, age, now);
         self.history_expires.get_or_insert(now + self.config.history.age);
     }

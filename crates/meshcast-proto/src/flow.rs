@@ -36,8 +36,27 @@ pub(crate) struct Flow {
     assembler: Assembler,
     /// The last number of the value that is being put together, and since when it is the last.
     unfinished: Option<(Seq, Time)>,
+    /// When its sender began to post, as far as is known: not before.
+    born: Option<Time>,
     /// What was given up before it was known of whom.
     unsaid: Option<SeqRange>,
+    /// Where it may begin, while only neighbours tell of that who do not know for sure.
+    unsure: Option<Unsure>,
+    /// Somebody told where it begins who knows what was before and after.
+    sure: bool,
+}
+
+/// What those say of a beginning who do not know it.
+#[derive(Debug, Clone, Copy)]
+struct Unsure {
+    /// Here, say those who know what was before and after; but its sender is there and has not said so.
+    exact: Option<Seq>,
+    /// Nothing below is due: somebody knows of nothing that is. It may be behind itself.
+    least: Option<Seq>,
+    /// This is due: somebody began there itself, and does not know what was before.
+    most: Seq,
+    /// For so long others may come who know better.
+    until: Time,
 }
 
 /// The limits a flow works under; see [`Config`](crate::Config).
@@ -70,7 +89,10 @@ impl Flow {
             held: None,
             assembler: Assembler::default(),
             unfinished: None,
+            born: None,
             unsaid: None,
+            unsure: None,
+            sure: false,
         }
     }
 
@@ -83,7 +105,97 @@ impl Flow {
         now: Time,
     ) -> Insert {
         self.member.get_or_insert_with(|| Arc::clone(member));
-        self.window.insert(frame, limits.max_held_bytes, now)
+        let seqs = frame.seqs();
+        if let Some(unsure) = self
+            .unsure
+            .take_if(|unsure| unsure.least.is_some_and(|least| seqs.contains(least)))
+        {
+            // As somebody said who knew of nothing before.
+            self.window.begin(unsure.due());
+        }
+        match self.window.insert(frame, limits.max_held_bytes, now) {
+            // Of no use here, but somebody waits for it.
+            Insert::Duplicate if self.repair.relay_came(seqs) => Insert::Fresh,
+            insert => insert,
+        }
+    }
+
+    /// Takes in that a frame was posted not before then. Returns when its sender began to post, as far as is known.
+    pub(crate) fn hear_born(&mut self, frame: &Frame, posted: Time) -> Time {
+        let born = posted - frame.since_first();
+        let born = self.born.map_or(born, |known| known.min(born));
+        self.born = Some(born);
+        born
+    }
+
+    /// Whether all of it was posted since then.
+    pub(crate) fn is_born_since(&self, since: Time) -> bool {
+        self.born.is_some_and(|born| since <= born)
+    }
+
+    /// When a frame was posted that is said to have been then. It may have waited long on its way; by what is known
+    /// from others of its sender it can be told when it was posted, as far as clocks run alike.
+    pub(crate) fn posted(&self, frame: &Frame, said: Time) -> Time {
+        let since_first = frame.since_first();
+        let at = self
+            .born
+            .map(|born| born + since_first + since_first / CLOCK_DRIFT + PROMPT);
+        at.map_or(said, |at| said.min(at))
+    }
+
+    /// Its sender says that it begins at `due`. Follow with [`Self::advance`].
+    pub(crate) fn begin(&mut self, due: Seq) {
+        self.unsure = None;
+        self.window.raise(due, false);
+        self.window.begin(due);
+    }
+
+    /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is not there to say
+    /// it. Follow with [`Self::advance`].
+    pub(crate) fn begin_later(&mut self, due: Seq, holding: &Holding, trusted: bool, now: Time) {
+        let exact = due == Seq::FIRST || (holding.begin < due && due < holding.next);
+        if self.window.next().is_some() {
+            if trusted && holding.begin < due {
+                self.window.raise(due, !exact);
+            }
+            return;
+        }
+        if exact && trusted {
+            self.sure = true;
+            self.unsure = None;
+            self.window.begin_later(due);
+        } else if !self.sure {
+            let unsure = self.unsure.get_or_insert(Unsure {
+                exact: None,
+                least: None,
+                most: due,
+                until: now + UNTOLD,
+            });
+            if exact {
+                unsure.exact = Some(unsure.exact.map_or(due, |exact| exact.min(due)));
+            } else if holding.begin < due {
+                unsure.least = unsure.least.max(Some(due));
+            } else {
+                unsure.most = unsure.most.min(due);
+            }
+        }
+    }
+
+    /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them itself and
+    /// tries to get them now. Follow with [`Self::advance`].
+    pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange) -> bool {
+        let below = self.window.begun().and_then(Seq::previous);
+        let seqs = below.and_then(|last| SeqRange::new(seqs.first(), seqs.last().min(last)));
+        seqs.is_some_and(|seqs| self.repair.relay(peer, seqs))
+    }
+
+    /// Nothing is waited for below this number, not for others either; and where it began.
+    pub(crate) fn stands(&self) -> Option<(Seq, Seq)> {
+        let (next, begun) = (self.window.next()?, self.window.begun()?);
+        Some((
+            self.repair.relay_next().map_or(next, |relay| relay.min(next)),
+            begun,
+        ))
     }
 
     /// Releases what is in order and gives up what nobody keeps.
@@ -103,20 +215,67 @@ impl Flow {
                 let will_tell = interest.open.is_some() || peer == around.sender;
                 !interest.told || (will_tell && !self.repair.holds(peer))
             });
-        self.window.settle(if untold { now - UNTOLD } else { now });
+        // While its sender is there its own word counts, and nothing before it.
+        let withheld = around.neighbours.contains(around.sender) && !self.repair.holds(around.sender);
+        if let Some(unsure) = self.unsure.take_if(|unsure| unsure.until <= now && !withheld) {
+            self.window.begin_later(unsure.due());
+            if unsure.exact.is_none() && unsure.least.is_some() {
+                self.window.soften();
+            }
+        }
+        if self.unsure.is_none() {
+            self.window.settle(if untold { now - UNTOLD } else { now });
+        }
+        // Whoever has come and not told may know where it should have begun; nothing lower is asked for until then.
+        if let Some(since) = self.window.hole_since()
+            && self.window.is_soft()
+            && self.window.hole().is_some()
+            && untold
+            && now < since + UNTOLD
+        {
+            return Want::Time(since + UNTOLD);
+        }
+        let due = match self.advance_own(limits, around, jitter, now, out) {
+            Want::Frames(peer, seqs) => return Want::Frames(peer, seqs),
+            Want::Time(due) => Some(due),
+            Want::Nothing => match (self.unsure, self.window.settles_at()) {
+                (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
+                (None, Some(due)) if untold => Some(due + UNTOLD),
+                (None, due) => due,
+            },
+        };
+        let relay = loop {
+            match self.repair.relay_step(around, jitter, now) {
+                Some(Step::Ask(peer, seqs)) => return Want::Frames(peer, seqs),
+                Some(Step::Wait(until)) => break Some(until),
+                Some(Step::GiveUp(_)) => self.repair.relay_no_more(),
+                None => break None,
+            }
+        };
+        // Also who was asked for what came otherwise has to be let off some time.
+        let due = [due, relay, self.repair.asked_until()]
+            .into_iter()
+            .flatten()
+            .min();
+        due.map_or(Want::Nothing, Want::Time)
+    }
+
+    fn advance_own(
+        &mut self,
+        limits: &FlowLimits,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+        out: &mut Vec<Assembled>,
+    ) -> Want {
         let mut gave_up = false;
         loop {
             self.release(limits, out);
             let Some(hole) = self.window.hole() else {
                 self.repair.whole();
-                let settles = self
-                    .window
-                    .settles_at()
-                    .map(|due| if untold { due + UNTOLD } else { due });
-                let due = settles.or_else(|| self.give_up_unfinished(now, out));
-                // Also who was asked for what came otherwise has to be let off some time.
-                let due = due.into_iter().chain(self.repair.asked_until()).min();
-                return due.map_or(Want::Nothing, Want::Time);
+                return self
+                    .give_up_unfinished(now, out)
+                    .map_or(Want::Nothing, Want::Time);
             };
             // A hole behind one that was just given up was waited for like that one.
             let known = if gave_up { self.window.hole_since() } else { None };
@@ -235,7 +394,20 @@ impl Flow {
     }
 }
 
-/// How long a neighbour is waited for that has not told of a flow, before it begins without.
+impl Unsure {
+    fn due(self) -> Seq {
+        self.exact.or(self.least).unwrap_or(self.most)
+    }
+}
+
+/// A clock is wrong by one part in so many at most: 200 µs a second.
+const CLOCK_DRIFT: u32 = 5_000;
+
+/// What comes within so much of the fastest is as old as it says.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// How long a neighbour is waited for that has not told of a flow, or one that knows more of it, before it begins
+/// without.
 const UNTOLD: Duration = Duration::from_secs(3);
 
 /// How long the next fragment of a value is waited for. Well above what the slowest reader holds up an honest

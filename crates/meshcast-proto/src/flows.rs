@@ -71,6 +71,19 @@ struct Followed {
     /// In [`Flows::queue`].
     queued: bool,
     held: usize,
+    /// How it stood when that was last given out as having moved.
+    stood: Option<(Seq, Seq)>,
+}
+
+/// A frame that came.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) frame: Frame,
+    pub(crate) member: Arc<Member>,
+    /// When it was posted, as far as is known: not before.
+    pub(crate) posted: Time,
+    /// What was posted since then is to be heard.
+    pub(crate) since: Option<Time>,
 }
 
 /// What came out of flows.
@@ -108,6 +121,7 @@ impl Flows {
             past: Past {
                 marks: BTreeMap::new(),
                 roll: Roll::new(MAX_MARKS),
+                forgot: None,
             },
             shed: 0,
             limits,
@@ -115,15 +129,9 @@ impl Flows {
     }
 
     /// Takes in a frame of this member, whose flow begins here if it has none.
-    pub(crate) fn hear(
-        &mut self,
-        frame: Frame,
-        member: &Arc<Member>,
-        now: Time,
-        out: &mut Effects,
-    ) -> Insert {
-        let key = (frame.channel().clone(), frame.sender());
-        let insert = self.take_in(&key, frame, member, now, out);
+    pub(crate) fn hear(&mut self, heard: Heard, now: Time, out: &mut Effects) -> Insert {
+        let key = (heard.frame.channel().clone(), heard.frame.sender());
+        let insert = self.take_in(&key, heard, now, out);
         self.advance(&key, now, out);
         self.shed(now, out);
         insert
@@ -148,7 +156,7 @@ impl Flows {
         peer: Sender,
         key: &Key,
         upto: Seq,
-        frames: Vec<(Frame, Arc<Member>)>,
+        frames: Vec<Heard>,
         now: Time,
         out: &mut Effects,
     ) -> Vec<usize> {
@@ -159,12 +167,12 @@ impl Flows {
         };
         self.neighbours.answered(peer);
         let mut came: Option<SeqRange> = None;
-        for (index, (frame, member)) in frames.into_iter().enumerate() {
+        for (index, heard) in frames.into_iter().enumerate() {
             // What was not asked for is no answer, but as good as any other frame.
-            if let Some(seqs) = frame.seqs().overlap(asked) {
+            if let Some(seqs) = heard.frame.seqs().overlap(asked) {
                 came = Some(came.map_or(seqs, |came| came.hull(seqs)));
             }
-            if self.take_in(key, frame, &member, now, out) == Insert::Fresh {
+            if self.take_in(key, heard, now, out) == Insert::Fresh {
                 fresh.push(index);
             }
         }
@@ -213,16 +221,19 @@ impl Flows {
             return;
         };
         match holding.due {
-            Some(due) if peer == holding.sender => followed.flow.window.begin(due),
+            Some(due) if peer == holding.sender => followed.flow.begin(due),
             // Others may have come later than this node, and not know what was before.
-            Some(due) => followed.flow.window.begin_later(due),
+            Some(due) => {
+                let trusted = !self.neighbours.contains(holding.sender);
+                followed.flow.begin_later(due, holding, trusted, now);
+            }
             None => {}
         }
         let (window, newest) = (&mut followed.flow.window, holding.next.previous());
         if peer == holding.sender {
             window.heard_from_sender(newest, now);
         } else if let Some(newest) = newest
-            && !followed.flow.repair.holds(holding.sender)
+            && !self.neighbours.contains(holding.sender)
         {
             window.heard_of(newest, now);
         }
@@ -236,6 +247,23 @@ impl Flows {
             out.turned.insert(key.clone());
         }
         self.advance(&key, now, out);
+    }
+
+    /// A neighbour asks for what is not kept here. `true` if it is fetched for it now.
+    pub(crate) fn relay(
+        &mut self,
+        peer: Sender,
+        key: &Key,
+        seqs: SeqRange,
+        now: Time,
+        out: &mut Effects,
+    ) -> bool {
+        let followed = self.flows.get_mut(key);
+        let relays = followed.is_some_and(|followed| followed.flow.relay(peer, seqs));
+        if relays {
+            self.advance(key, now, out);
+        }
+        relays
     }
 
     /// A neighbour has told what it has of a channel: with the last that does, flows begin.
@@ -256,7 +284,14 @@ impl Flows {
             if flow.repair.gates(peer) {
                 out.eased.insert(key.clone());
             }
-            if flow.repair.handle_gone(peer) {
+            let gone = flow.repair.handle_gone(peer);
+            // What others say of it counts from now on.
+            if key.1 == peer
+                && let Some(newest) = flow.repair.newest()
+            {
+                flow.window.heard_of(newest, now);
+            }
+            if gone || key.1 == peer {
                 missed.push(key.clone());
             }
             if flow.upstream == Some(peer) && flow.turn(key.1, &self.neighbours) {
@@ -357,6 +392,11 @@ impl Flows {
         self.deadlines.first().map(|(due, _)| *due)
     }
 
+    /// Whether a frame of this flow was heard, as far as that is remembered.
+    pub(crate) fn has_heard(&self, key: &Key) -> bool {
+        self.get(key).is_some_and(|flow| flow.member.is_some()) || self.past.marks.contains_key(key)
+    }
+
     /// One flow.
     pub(crate) fn get(&self, key: &Key) -> Option<&Flow> {
         self.flows.get(key).map(|followed| &followed.flow)
@@ -372,20 +412,19 @@ impl Flows {
         self.shed
     }
 
-    fn take_in(
-        &mut self,
-        key: &Key,
-        frame: Frame,
-        member: &Arc<Member>,
-        now: Time,
-        out: &mut Effects,
-    ) -> Insert {
+    fn take_in(&mut self, key: &Key, heard: Heard, now: Time, out: &mut Effects) -> Insert {
+        let Heard {
+            frame,
+            member,
+            posted,
+            since,
+        } = heard;
         if !self.flows.contains_key(key) {
             let window = match self.past.take(key) {
                 Some(next) => Window::resume(next, now),
                 None => Window::new(now + SETTLE),
             };
-            self.follow(key, subject(member), window, now, out);
+            self.follow(key, subject(&member), window, now, out);
         }
         let Some(followed) = self.flows.get_mut(key) else {
             return Insert::NoRoom;
@@ -393,13 +432,19 @@ impl Flows {
         self.roll.remove(followed.subject, followed.heard, key);
         followed.heard = now;
         self.roll.add(followed.subject, now, key);
-        followed.flow.insert(frame, member, &self.limits.flow, now)
+        let born = followed.flow.hear_born(&frame, posted);
+        // All of it is due, unless it may be one whose place was forgotten. The time the frame took to come makes
+        // it seem younger: what was posted within that before the opening is heard too, or told to be missing.
+        if since.is_some_and(|since| since <= born) && self.past.forgot.is_none_or(|forgot| forgot < born) {
+            followed.flow.begin(Seq::FIRST);
+        }
+        followed.flow.insert(frame, &member, &self.limits.flow, now)
     }
 
     /// Begins a flow.
     fn follow(&mut self, key: &Key, subject: Subject, window: Window, now: Time, out: &mut Effects) {
         if let Some(other) = self.roll.first_to_go(&subject).cloned() {
-            self.forget(&other, out);
+            self.forget(&other, now, out);
         }
         let flow = Flow::new(window);
         let followed = Followed {
@@ -409,6 +454,7 @@ impl Flows {
             deadline: None,
             queued: false,
             held: 0,
+            stood: None,
         };
         self.roll.add(subject, now, key);
         self.flows.insert(key.clone(), followed);
@@ -437,6 +483,10 @@ impl Flows {
                 followed.flow.marks.reached(next, now);
             }
             followed.flow.turn(*sender, &self.neighbours);
+        }
+        let stands = followed.flow.stands();
+        if followed.stood != stands {
+            followed.stood = stands;
             out.moved.insert(key.clone());
         }
         out.batches.extend(Batch::of(key, &followed.flow, assembled));
@@ -507,7 +557,7 @@ impl Flows {
     }
 
     /// Forgets a flow but for where it was. What it holds is given out before.
-    fn forget(&mut self, key: &Key, out: &mut Effects) {
+    fn forget(&mut self, key: &Key, now: Time, out: &mut Effects) {
         let Some(Followed {
             mut flow,
             subject,
@@ -521,7 +571,7 @@ impl Flows {
         flow.finish(&self.limits.flow, &mut assembled);
         out.batches.extend(Batch::of(key, &flow, assembled));
         if let Some(next) = flow.window.next() {
-            self.past.remember(key, Mark { next, subject, heard });
+            self.past.remember(key, Mark { next, subject, heard }, now);
         }
     }
 
@@ -555,6 +605,8 @@ impl Batch {
 struct Past {
     marks: BTreeMap<Key, Mark>,
     roll: Roll,
+    /// When a mark had to make room last.
+    forgot: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -566,9 +618,10 @@ struct Mark {
 }
 
 impl Past {
-    fn remember(&mut self, key: &Key, mark: Mark) {
+    fn remember(&mut self, key: &Key, mark: Mark, now: Time) {
         if let Some(other) = self.roll.first_to_go(&mark.subject).cloned() {
             self.take(&other);
+            self.forgot = Some(now);
         }
         self.roll.add(mark.subject, mark.heard, key);
         self.marks.insert(key.clone(), mark);

@@ -1,6 +1,6 @@
 //! The frame: one signed gossip message that carries one or many records of one sender on one channel.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, time::Duration};
 
 use bytes::Bytes;
 
@@ -17,10 +17,10 @@ use crate::{
 /// clone: the bytes are shared.
 ///
 /// ```text
-/// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────┬───────┬───────────┐
-/// │ version │ sender │ channel │ first seq │ count │ posted at │ records │ chain │ signature │
-/// │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ bytes   │ bytes │ 64        │
-/// └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────┴───────┴───────────┘
+/// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────────┬─────────┬───────┬───────────┐
+/// │ version │ sender │ channel │ first seq │ count │ posted at │ since first │ records │ chain │ signature │
+/// │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ varint      │ bytes   │ bytes │ 64        │
+/// └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────────┴─────────┴───────┴───────────┘
 /// ```
 ///
 /// Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
@@ -36,6 +36,7 @@ pub struct Frame {
     channel: ChannelName,
     seqs: SeqRange,
     posted_at: WallTime,
+    since_first: Duration,
     records: Range<usize>,
     fragmented: bool,
     chain: Range<usize>,
@@ -47,10 +48,11 @@ impl Frame {
     pub const MAX_LEN: usize = 64 * 1024;
 
     /// The longest records section: what is left of [`Self::MAX_LEN`] under the longest header (version 1,
-    /// sender 32, channel 258, numbers 9 + 5 + 9, two lengths of 5), chain and signature (64).
+    /// sender 32, channel 258, numbers 9 + 5 + 9 + 9, two lengths of 5), chain and signature (64).
     pub const MAX_RECORDS_LEN: usize = Self::MAX_LEN - 1024 - Chain::MAX_LEN;
 
-    /// Packs and signs the `count` records in `records` as `first`, `first + 1`, …
+    /// Packs and signs the `count` records in `records` as `first`, `first + 1`, … `since_first` is how long ago
+    /// number 1 was posted; it travels in whole milliseconds, rounded down.
     ///
     /// # Errors
     /// [`BuildError`]; nothing was signed.
@@ -59,6 +61,7 @@ impl Frame {
         channel: &ChannelName,
         first: Seq,
         posted_at: WallTime,
+        since_first: Duration,
         records: &[u8],
     ) -> Result<Self, BuildError> {
         if records.len() > Self::MAX_RECORDS_LEN {
@@ -74,6 +77,7 @@ impl Frame {
             first_seq: first.get(),
             count,
             posted_at: posted_at.unix_millis(),
+            since_first: u64::try_from(since_first.as_millis()).unwrap_or(u64::MAX),
             records,
             chain: identity.chain().as_bytes(),
         };
@@ -134,6 +138,7 @@ impl Frame {
             channel,
             seqs,
             posted_at: WallTime::from_unix_millis(body.posted_at),
+            since_first: Duration::from_millis(body.since_first),
             records,
             fragmented,
             chain,
@@ -164,6 +169,12 @@ impl Frame {
     /// When its sender made it, by the sender's clock.
     pub const fn posted_at(&self) -> WallTime {
         self.posted_at
+    }
+
+    /// How long its sender had been posting on the channel then, by a clock that does not jump. Whoever heard
+    /// nothing of that and was there all the time lost the beginning.
+    pub const fn since_first(&self) -> Duration {
+        self.since_first
     }
 
     /// Its records with their numbers, in order.
@@ -317,7 +328,7 @@ fn range_in(whole: &Bytes, part: &[u8]) -> Range<usize> {
     from..from + part.len()
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SIGNATURE_LEN: usize = 64;
 
 #[cfg(test)]

@@ -53,8 +53,8 @@ pub struct Kept {
 #[derive(Debug, Default)]
 struct Log {
     frames: BTreeMap<(ChannelName, Seq), Kept>,
-    /// By channel, the highest number that was dropped, and when it was posted.
-    dropped: BTreeMap<ChannelName, (Seq, Time)>,
+    /// By channel, what was dropped and when it was posted, in order; of what lies further back, only some.
+    dropped: BTreeMap<ChannelName, Vec<(Time, SeqRange)>>,
     /// In the order of acceptance, which is the order of age.
     order: VecDeque<(Time, ChannelName, Seq)>,
     bytes: usize,
@@ -146,8 +146,8 @@ impl History {
         kept.next().map(|((_, first), _)| *first)
     }
 
-    /// The lowest number of a sender on a channel that was posted since then or is among the `last`, as far as
-    /// is known: of what was dropped only the highest number is. `None` if there is no such number.
+    /// The lowest number of a sender on a channel that was posted since then or is among the `last` before, as
+    /// far as is known: of much that was dropped, rather a lower one. `None` if there is no such number.
     pub fn first_since(&self, channel: &ChannelName, sender: Sender, since: Time, last: u64) -> Option<Seq> {
         let log = self.senders.get(&sender)?;
         let kept = log
@@ -158,18 +158,27 @@ impl History {
             .clone()
             .find(|(_, kept)| kept.posted >= since)
             .map(|((_, first), _)| *first);
-        let by_number = last.checked_sub(1).and_then(|last| {
-            let lowest = Seq::new(newest.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
+        let by_number = (last > 0).then(|| {
+            // What is missing right below may have been posted before.
+            let end = by_time.and_then(|by_time| {
+                let below = (channel.clone(), Seq::FIRST)..(channel.clone(), by_time);
+                let (_, kept) = log.frames.range(below).next_back()?;
+                Some(kept.frame.seqs().last().next())
+            });
+            let end = end.or(by_time).unwrap_or_else(|| newest.next());
+            let lowest = Seq::new(end.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
             let mut reach = kept.filter(|(_, kept)| kept.frame.seqs().last() >= lowest);
             reach.next().map(|((_, first), _)| lowest.max(*first))
         });
+        let by_number = by_number.flatten();
         let first = by_time.into_iter().chain(by_number).min();
-        match log.dropped.get(channel) {
-            Some((dropped, posted)) if *posted >= since && first.is_none_or(|first| *dropped < first) => {
-                Some(*dropped)
-            }
-            _ => first,
-        }
+        let dropped = log.dropped.get(channel).and_then(|dropped| {
+            let place = dropped.partition_point(|(posted, _)| *posted < since);
+            let (_, lowest) = dropped.get(place)?;
+            let before = place.checked_sub(1).and_then(|before| dropped.get(before));
+            Some(before.map_or(lowest.first(), |(_, before)| before.last().next()))
+        });
+        first.into_iter().chain(dropped).min()
     }
 
     /// How many bytes it keeps.
@@ -187,9 +196,21 @@ impl History {
             if let Some(Kept { frame, posted }) = log.frames.remove(&(channel.clone(), first)) {
                 log.bytes -= frame.bytes().len();
                 self.bytes -= frame.bytes().len();
-                let newest = (frame.seqs().last(), posted);
-                let dropped = log.dropped.entry(channel).or_insert(newest);
-                *dropped = newest.max(*dropped);
+                let dropped = log.dropped.entry(channel).or_default();
+                if dropped
+                    .last()
+                    .is_none_or(|(_, last)| last.last() < frame.seqs().first())
+                {
+                    dropped.push((posted, frame.seqs()));
+                }
+                if dropped.len() > MAX_DROPPED {
+                    // What lies further back is told apart less well. The first stays, and the last.
+                    let mut place = 0;
+                    dropped.retain(|_| {
+                        place += 1;
+                        place % 2 == 1 || place > MAX_DROPPED / 2
+                    });
+                }
             }
         }
         if let Some(&(accepted, ..)) = log.order.front() {
@@ -200,6 +221,9 @@ impl History {
         }
     }
 }
+
+/// How many dropped frames of a channel are remembered, at 32 bytes: then every second of the older half goes.
+const MAX_DROPPED: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -68,7 +68,7 @@
 //!
 //! // The frame travels; birch checks who sent it before it takes it in.
 //! let member = Verifier::new(trust, Config::default().history.age).verify(&frame, wall)?;
-//! birch.handle_frame(frame, &member, now);
+//! birch.handle_frame(frame, &member, now, wall);
 //! let Some(Output::Deliver(channel, delivery)) = birch.poll_output() else { panic!("it is due") };
 //! assert_eq!((channel, delivery.seqs()), (earth, seqs));
 //! assert_eq!(delivery.member.credential().name.as_str(), "amber");
@@ -95,6 +95,7 @@ mod neighbours;
 mod pace;
 mod record;
 mod repair;
+mod serving;
 mod sync;
 mod time;
 pub mod value;

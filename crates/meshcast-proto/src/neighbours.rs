@@ -11,8 +11,10 @@ pub(crate) struct Neighbours {
 }
 
 /// A connected member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Neighbour {
+    /// Since when it is connected.
+    since: Time,
     channels: BTreeMap<ChannelName, Interest>,
     /// Requests to it that it has not answered.
     requests: usize,
@@ -37,8 +39,18 @@ pub(crate) struct Wanted {
 }
 
 impl Neighbours {
-    pub(crate) fn add(&mut self, peer: Sender) {
-        self.peers.entry(peer).or_default();
+    pub(crate) fn add(&mut self, peer: Sender, now: Time) {
+        self.peers.entry(peer).or_insert_with(|| Neighbour {
+            since: now,
+            channels: BTreeMap::new(),
+            requests: 0,
+        });
+    }
+
+    /// How long a neighbour has been connected.
+    pub(crate) fn linked(&self, peer: Sender, now: Time) -> Duration {
+        let peer = self.peers.get(&peer);
+        peer.map_or(Duration::ZERO, |peer| now.saturating_since(peer.since))
     }
 
     pub(crate) fn remove(&mut self, peer: Sender) {
@@ -61,8 +73,12 @@ impl Neighbours {
         if neighbour.channels.len() >= MAX_CHANNELS && !neighbour.channels.contains_key(&opened.channel) {
             return false;
         }
+        // A link may hold a message up for seconds without breaking.
+        let held_up = now
+            .saturating_since(neighbour.since)
+            .saturating_sub(opened.linked);
         let wanted = Wanted {
-            since: now - opened.since - TRAVEL,
+            since: now - opened.since - held_up - TRAVEL,
             last: opened.last,
         };
         neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
@@ -154,10 +170,10 @@ const MAX_REQUESTS: usize = 3;
 /// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to gossip.
 const MAX_CHANNELS: usize = 16_384;
 
-/// How long it may have taken to come that a channel was opened: half round the world, and behind what was queued on
-/// the link and what the two drivers had to do first, which on a busy machine is the longer part. What was posted
-/// meanwhile is heard too: rather a moment too much, as gossip under way brings it, than a loss that nobody notices.
-const TRAVEL: Duration = Duration::from_secs(1);
+/// How long it may have taken to come that a channel was opened, half round the world. What it was held up besides, in
+/// queues or a process that did not get to it, is told by how long the link has been there at both ends. What was
+/// posted meanwhile is heard too: rather a moment too much, as gossip under way brings it, than a loss.
+const TRAVEL: Duration = Duration::from_millis(200);
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);

@@ -24,6 +24,10 @@ pub(crate) struct Repair {
     /// Requests that were given up, and may be answered yet: it took too long, or the link broke and another
     /// connection brings it.
     given_up: BTreeMap<Sender, u8>,
+    /// What is fetched for neighbours, although this node began above it.
+    relay: Option<Relay>,
+    /// What neighbours want as well, and nobody else may have at the moment.
+    wished: Option<Relay>,
 }
 
 /// What a neighbour has of a flow.
@@ -31,7 +35,9 @@ pub(crate) struct Repair {
 struct Holder {
     oldest: Seq,
     next: Seq,
-    /// Numbers in between that it nevertheless does not have.
+    /// Below this it never waited for anything.
+    begin: Seq,
+    /// Numbers it was asked for and does not have.
     lacks: Option<SeqRange>,
     /// It has the flow, so it needs not be told where to begin.
     follows: bool,
@@ -48,11 +54,15 @@ struct Asked {
     until: Time,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Hole {
     first: Seq,
     since: Time,
     ask_at: Time,
+    /// Neighbours who have gone past it, and since when that is known.
+    past: BTreeMap<Sender, Time>,
+    /// Neighbours who are there and have not told what they have, and since when that is known.
+    silent: BTreeMap<Sender, Time>,
 }
 
 /// What to do about a hole.
@@ -89,6 +99,7 @@ impl Repair {
         let holder = self.holders.entry(peer).or_insert_with(|| Holder {
             oldest: holding.oldest,
             next: holding.next,
+            begin: holding.begin,
             lacks: None,
             follows: true,
             failures: 0,
@@ -96,9 +107,13 @@ impl Repair {
             hops: holding.hops,
             listener: Listener::new(holding.next, holding.lowest, marks, now),
         });
-        (holder.oldest, holder.next) = (holding.oldest, holding.next);
+        // It waits for what it did not have when it was asked, or has got it.
+        let hopes = |lacks: &mut SeqRange| holding.next <= lacks.first() || holding.oldest < holder.oldest;
+        holder.lacks.take_if(hopes);
+        (holder.oldest, holder.next, holder.begin) = (holding.oldest, holding.next, holding.begin);
         (holder.follows, holder.hops) = (true, holding.hops);
         holder.listener.told(holding.next, holding.lowest, marks, now);
+        self.relay_told(peer, holding.next);
     }
 
     /// The neighbour that is nearest to the sender, and how many links it is away from it.
@@ -137,6 +152,7 @@ impl Repair {
     /// A neighbour is gone. `true` if it was being asked.
     pub(crate) fn handle_gone(&mut self, peer: Sender) -> bool {
         self.holders.remove(&peer);
+        self.relay_gone(peer);
         let asked = self.asked.take_if(|asked| asked.peer == peer).is_some();
         if asked {
             self.give_up(peer);
@@ -200,7 +216,9 @@ impl Repair {
                 .and_then(|last| SeqRange::new(asked.first(), last)),
             None => SeqRange::new(asked.first(), upto.max(asked.first())),
         };
-        if let Some(lacks) = lacks {
+        // It waits for them itself, perhaps because it was asked.
+        let waits = holder.next <= asked.first();
+        if let Some(lacks) = lacks.filter(|_| !waits) {
             // Holes are filled from below, so an earlier one apart from this is of no interest any more.
             let known = holder.lacks.filter(|known| known.touches(lacks));
             holder.lacks = Some(known.map_or(lacks, |known| known.hull(lacks)));
@@ -233,6 +251,11 @@ impl Repair {
         }
         self.give_up(late.peer);
         Some(late.peer)
+    }
+
+    /// The highest number that any neighbour has gone past.
+    pub(crate) fn newest(&self) -> Option<Seq> {
+        self.holders.values().map(|holder| holder.next).max()?.previous()
     }
 
     /// Whether a neighbour told what it has.
@@ -271,22 +294,45 @@ impl Repair {
         now: Time,
     ) -> Step {
         let answered = std::mem::take(&mut self.answered);
-        let current = match self.hole {
+        let mut current = match self.hole.take() {
             Some(current) if current.first == hole.first() => current,
-            _ => {
+            before => {
                 let since = known.unwrap_or(now);
                 let pause = if answered {
                     Duration::ZERO
                 } else {
                     PATHS_RACE + jitter.upto(PATHS_RACE)
                 };
-                *self.hole.insert(Hole {
+                let (mut past, silent) = before
+                    .filter(|_| known.is_some())
+                    .map_or_else(Default::default, |before| (before.past, before.silent));
+                for (peer, holder) in &self.holders {
+                    if holder.next > hole.first() {
+                        past.entry(*peer).or_insert(now);
+                    }
+                }
+                Hole {
                     first: hole.first(),
                     since,
                     ask_at: since + pause,
-                })
+                    past,
+                    silent,
+                }
             }
         };
+        let step = self.step_on(&mut current, hole, around, jitter, now);
+        self.hole = Some(current);
+        step
+    }
+
+    fn step_on(
+        &self,
+        current: &mut Hole,
+        hole: SeqRange,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+    ) -> Step {
         if let Some(asked) = self.asked {
             return Step::Wait(asked.until);
         }
@@ -294,22 +340,22 @@ impl Repair {
             return Step::Wait(current.ask_at);
         }
         match self.best(hole, around.neighbours, now, jitter) {
-            Some(Ok((peer, seqs))) => Step::Ask(peer, seqs),
-            Some(Err(later)) => Step::Wait(later),
-            None => {
-                let uncovered = self.uncovered_part(hole);
-                let (lost, patience) =
-                    match self.hopeless_part(uncovered, now < current.since + TELL_TIMEOUT, around) {
-                        Some(hopeless) => (hopeless, around.limits.hole_timeout),
-                        None => (uncovered, around.limits.retention),
-                    };
-                let gives_up = current.since + patience;
-                if gives_up <= now {
-                    Step::GiveUp(lost)
-                } else {
-                    Step::Wait(gives_up.min(now + LOOK_AGAIN))
-                }
-            }
+            Some(Ok((peer, seqs))) => return Step::Ask(peer, seqs),
+            Some(Err(later)) => return Step::Wait(later),
+            None => {}
+        }
+        let uncovered = self.uncovered_part(hole);
+        if let Some((peer, seqs)) = self.relay_for(uncovered, around, now) {
+            return Step::Ask(peer, seqs);
+        }
+        let (lost, gives_up) = match self.hopeless_part(uncovered, current, around, now) {
+            Some(hopeless) => hopeless,
+            None => (uncovered, current.since + around.limits.retention),
+        };
+        if gives_up <= now {
+            Step::GiveUp(lost)
+        } else {
+            Step::Wait(gives_up.min(now + LOOK_AGAIN))
         }
     }
 
@@ -365,32 +411,54 @@ impl Repair {
         SeqRange::new(hole.first(), last.unwrap_or_else(|| hole.last())).unwrap_or(hole)
     }
 
-    /// The lowest of these numbers that nobody who is there will ever have. Their sender is the authority: what
-    /// it has posted and does not keep itself, nor anybody else who is there, is lost. Without it, everybody who
-    /// is there must have gone past. Otherwise somebody may come back with them, or is being repaired itself; and
-    /// whoever has not told what it has may have them too, for as long as there is `patience`.
+    /// The lowest of these numbers that nobody who is there will ever have, and when that is certain enough.
+    ///
+    /// Their sender is the authority: what it has posted and does not keep itself, nor anybody else who is there,
+    /// is lost. Without it, everybody who is there must have gone past; those who began above them do not know, so
+    /// that others are given the time to come back. Otherwise somebody may come back with them, or is being
+    /// repaired itself; and whoever has not told what it has may have them too, for [`TELL_TIMEOUT`].
     fn hopeless_part(
         &self,
         uncovered: SeqRange,
-        patience: bool,
+        current: &mut Hole,
         around: &Surroundings<'_>,
-    ) -> Option<SeqRange> {
-        let next = |peer: &Sender| self.holders.get(peer).map(|holder| holder.next);
-        let past = match next(&around.sender) {
-            Some(next) => next,
-            None if !patience && around.neighbours.contains(around.sender) => uncovered.last().next(),
-            None => {
-                let listening = around
-                    .neighbours
-                    .interests(around.channel)
-                    .filter(|(_, interest)| interest.open.is_some() || (!interest.told && patience));
-                // The first number is past nobody who has not told.
-                listening
-                    .map(|(peer, interest)| next(&peer).filter(|_| interest.told).unwrap_or(Seq::FIRST))
-                    .min()?
-            }
+        now: Time,
+    ) -> Option<(SeqRange, Time)> {
+        let first = uncovered.first();
+        let holders = &self.holders;
+        let is_past = |peer: &Sender| holders.get(peer).is_some_and(|holder| holder.next > first);
+        // Each for itself: who goes back to waiting for it, or comes, has all the time again.
+        current.past.retain(|peer, _| is_past(peer));
+        let mut past = |peer: Sender, holder: &Holder| {
+            let patience = if peer == around.sender || holder.begin <= first {
+                around.limits.hole_timeout
+            } else {
+                COME_BACK
+            };
+            *current.past.entry(peer).or_insert(now) + patience
         };
-        SeqRange::new(uncovered.first(), uncovered.last().min(past.previous()?))
+        let lost = |next: Seq| SeqRange::new(first, uncovered.last().min(next.previous()?));
+        if let Some(sender) = holders.get(&around.sender) {
+            return Some((lost(sender.next)?, past(around.sender, sender)));
+        }
+        current.silent.retain(|peer, _| around.neighbours.contains(*peer));
+        let mut will_tell = |peer: Sender| now < *current.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
+        if around.neighbours.contains(around.sender) && !will_tell(around.sender) {
+            return Some((uncovered, now));
+        }
+        let (mut next, mut gives_up) = (None::<Seq>, now);
+        for (peer, interest) in around.neighbours.interests(around.channel) {
+            if interest.open.is_none() && (interest.told || !will_tell(peer)) {
+                continue;
+            }
+            // Nobody has gone past who has not told.
+            let holder = holders
+                .get(&peer)
+                .filter(|holder| interest.told && holder.next > first)?;
+            next = Some(next.map_or(holder.next, |next| next.min(holder.next)));
+            gives_up = gives_up.max(past(peer, holder));
+        }
+        Some((lost(next?)?, gives_up))
     }
 }
 
@@ -420,6 +488,10 @@ const MAX_HOPS: u8 = 16;
 /// How long a hole is left alone: copies that take another path may be a little behind.
 const PATHS_RACE: Duration = Duration::from_millis(40);
 
+/// How long it may take until everybody is back who can be reached, when those who are there have only come
+/// lately: a lost connection is made anew after 15 s at most.
+const COME_BACK: Duration = Duration::from_secs(20);
+
 /// How long a neighbour is waited for that does not tell what it has. Far above what an answer takes, so that
 /// only one that will never tell is passed over.
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -432,6 +504,10 @@ const MAX_GIVEN_UP: usize = 16;
 
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);
+
+mod relay;
+
+use relay::Relay;
 
 #[cfg(test)]
 mod tests;

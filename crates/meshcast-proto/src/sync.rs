@@ -38,7 +38,8 @@ pub enum SyncMessage {
     /// What the speaker has of channels that the listener has open. Replaces what it said of the same flows;
     /// the first that names a channel answers its `Open`, and names all flows of it.
     Have(Vec<Holdings>),
-    /// The speaker asks for frames.
+    /// The speaker asks for frames. Whoever is asked for what was before its own [beginning](Holding::begin) denies
+    /// to have it, but tries to get it, as long as it says that it waits for it.
     Want(Want),
     /// The answer to a [`Self::Want`].
     Frames(Frames),
@@ -61,8 +62,11 @@ pub struct Opened {
     /// How far back, before this message: as long as it has been open, or longer if it asks for history. It
     /// travels in whole milliseconds, rounded up.
     pub since: Duration,
-    /// How many numbers of each sender it wants at least, however old.
+    /// How many numbers of each sender from before that it wants, however old.
     pub last: u64,
+    /// How long the speaker has had this link. The listener has had it for about as long; what more it has had it
+    /// when this comes, the message was held up on the way.
+    pub linked: Duration,
 }
 
 /// What is kept of a channel.
@@ -85,6 +89,9 @@ pub struct Holding {
     pub next: Seq,
     /// Where a listener that does not know the sender begins.
     pub due: Option<Seq>,
+    /// Where the speaker began itself: what is lower it never waited for, so that it does not know whether that
+    /// is lost.
+    pub begin: Seq,
     /// How many links the speaker is away from the sender, who is 0 away from itself;
     /// [`FAR`](Self::FAR) if it knows no way.
     pub hops: u8,
@@ -265,6 +272,7 @@ impl Opened {
             channel: channel(body.channel)?,
             since: Duration::from_millis(body.since),
             last: body.last,
+            linked: Duration::from_millis(body.linked),
         })
     }
 }
@@ -286,6 +294,7 @@ impl<'a> From<&'a Opened> for OpenBody<'a> {
             // Up to a whole millisecond: what was posted within it would be lost otherwise.
             since: millis(opened.since.saturating_add(PART_OF_A_MILLISECOND)),
             last: opened.last,
+            linked: millis(opened.linked),
         }
     }
 }
@@ -321,6 +330,7 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
         behind: holding
             .lowest
             .map_or(0, |lowest| holding.next.get().saturating_sub(lowest.get()) + 1),
+        passed: holding.begin.get() - 1,
     };
     let mut room = SyncMessage::MAX_FLOWS;
     let channels = holdings.iter().take(SyncMessage::MAX_CHANNELS).map(|holdings| {
@@ -361,6 +371,7 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
             due: Seq::new(flow.due),
             hops: flow.hops,
             lowest: lowest.map(seq).transpose()?,
+            begin: Seq::new(flow.passed.wrapping_add(1)).ok_or_else(out_of_range)?,
         })
     };
     let channels = body.channels.iter().map(|holdings| {

@@ -13,6 +13,10 @@ use crate::{
 #[derive(Debug)]
 pub struct Window {
     cursor: Cursor,
+    /// Where it began, once it did.
+    begun: Seq,
+    /// It began no higher than it should, and nothing was released yet: it may still be raised.
+    soft: bool,
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
@@ -58,6 +62,8 @@ impl Window {
                 until: settled,
                 lowest: None,
             },
+            begun: Seq::FIRST,
+            soft: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
@@ -68,6 +74,8 @@ impl Window {
     pub fn resume(next: Seq, now: Time) -> Self {
         Self {
             cursor: Cursor::Next(next),
+            begun: next,
+            soft: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: next.previous().map(|newest| (newest, now)),
@@ -82,7 +90,7 @@ impl Window {
         }
         if let Cursor::Settling { lowest, .. } = &mut self.cursor {
             if seqs.first() == Seq::FIRST {
-                self.cursor = Cursor::Next(Seq::FIRST);
+                self.start(Seq::FIRST);
             } else {
                 *lowest = Some(lowest.map_or(seqs.first(), |lowest| lowest.min(seqs.first())));
             }
@@ -122,6 +130,7 @@ impl Window {
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
                 self.cursor = Cursor::Next(seqs.last().next());
+                self.soft = false;
                 return Some((frame, seqs));
             }
         }
@@ -134,7 +143,7 @@ impl Window {
                 until,
                 lowest: Some(lowest),
             } if until <= now => {
-                self.cursor = Cursor::Next(lowest);
+                self.start(lowest);
                 true
             }
             _ => false,
@@ -198,7 +207,7 @@ impl Window {
     /// Begins at `due`, or at the lowest number heard if that is lower, unless it has begun.
     pub fn begin(&mut self, due: Seq) {
         if let Cursor::Settling { lowest, .. } = self.cursor {
-            self.cursor = Cursor::Next(lowest.map_or(due, |lowest| lowest.min(due)));
+            self.start(lowest.map_or(due, |lowest| lowest.min(due)));
         }
     }
 
@@ -211,8 +220,32 @@ impl Window {
         }
     }
 
+    /// Where it began, once that is known: nothing lower was ever waited for.
+    pub(crate) fn begun(&self) -> Option<Seq> {
+        self.next().map(|_| self.begun)
+    }
+
+    /// It will begin no higher than it should, but perhaps too low.
+    pub(crate) fn soften(&mut self) {
+        self.soft = true;
+    }
+
+    /// Whether it may have begun too low.
+    pub(crate) const fn is_soft(&self) -> bool {
+        self.soft
+    }
+
+    /// It should have begun at `due`, if that is higher than it did. `soft`: it may be higher still.
+    pub(crate) fn raise(&mut self, due: Seq, soft: bool) {
+        if self.soft && self.next().is_some_and(|next| next <= due) {
+            self.start(due);
+            self.soft = soft;
+        }
+    }
+
     /// Gives up the numbers up to `last`, which must be of the lowest hole: they will never be released.
     pub fn skip(&mut self, last: Seq) {
+        self.soft = false;
         if self.hole().is_some_and(|hole| hole.contains(last)) {
             self.cursor = Cursor::Next(last.next());
         }
@@ -221,6 +254,7 @@ impl Window {
     /// Gives up the lowest hole: the numbers returned will never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;
+        self.soft = false;
         self.cursor = Cursor::Next(hole.last().next());
         Some(hole)
     }
@@ -250,6 +284,11 @@ impl Window {
     /// How many bytes of frames are waiting for earlier ones.
     pub const fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    fn start(&mut self, first: Seq) {
+        self.cursor = Cursor::Next(first);
+        self.begun = first;
     }
 }
 

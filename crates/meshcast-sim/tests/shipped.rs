@@ -63,11 +63,13 @@ scenarios! {
     one_way "one-way" 2,
     three_way "three-way" 1,
     flapping "flapping" 1,
-    #[ignore = "open: the engine does not pass it yet, see CHANGELOG"]
     relayed "relayed" 4,
-    #[ignore = "open: the engine does not pass it yet, see CHANGELOG"]
     late_joiner "late-joiner" 2,
     small_memory "small-memory" 1,
+    rolling_restart "rolling-restart" 1,
+    stalls "stalls" 1,
+    catch_up_storm "catch-up-storm" 1,
+    clock_jump "clock-jump" 1,
     all_faults "all-faults" 1,
 }
 

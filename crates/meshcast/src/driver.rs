@@ -311,7 +311,7 @@ impl Driver {
         let heard = frame.clone();
         self.parts
             .engine
-            .handle_frame(frame, &member, self.parts.clock.now());
+            .handle_frame(frame, &member, self.parts.clock.now(), wall_time());
         let after = self.parts.engine.counters();
         trace_heard(&heard, &before, &after);
         if after.frames_accepted > before.frames_accepted {

@@ -176,7 +176,15 @@ mod tests {
         let mut records = Vec::new();
         write_record(&mut records, Format::Raw, Part::Whole, b"x");
         let channel = ChannelName::new("earth").expect("allowed");
-        Frame::build(&identity, &channel, Seq::FIRST, wall_time(), &records).expect("fits")
+        Frame::build(
+            &identity,
+            &channel,
+            Seq::FIRST,
+            wall_time(),
+            Duration::ZERO,
+            &records,
+        )
+        .expect("fits")
     }
 
     fn judge(verifier: &SharedVerifier, topic: TopicHash, data: &[u8]) -> (u64, u64) {

@@ -1,6 +1,9 @@
 //! Senders and frames for tests, always the same.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use crate::{
     credential::{Identity, Member, Trust},
@@ -60,6 +63,9 @@ pub(crate) fn channel(n: usize) -> ChannelName {
     ChannelName::new(["earth", "moon", "mars"][n]).expect("valid")
 }
 
+/// How long a sender had been posting: since before any channel of a test was opened.
+const OLD: Duration = Duration::from_secs(1_000_000);
+
 /// A frame of these records, numbered from `first`.
 pub(crate) fn frame<'a>(
     peer: &Peer,
@@ -72,7 +78,7 @@ pub(crate) fn frame<'a>(
         write_record(&mut section, Format::Raw, part, payload);
     }
     let first = Seq::new(first).expect("not 0");
-    Frame::build(&peer.identity, channel, first, WallTime::MIN, &section).expect("fits")
+    Frame::build(&peer.identity, channel, first, WallTime::MIN, OLD, &section).expect("fits")
 }
 
 /// A frame of `count` small whole values.

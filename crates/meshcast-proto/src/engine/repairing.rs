@@ -4,11 +4,12 @@ use super::*;
 
 impl Channel {
     /// What neighbours are told of it being open.
-    pub(super) fn opened(&self, name: &ChannelName, now: Time) -> Opened {
+    pub(super) fn opened(&self, name: &ChannelName, linked: Duration, now: Time) -> Opened {
         Opened {
             channel: name.clone(),
             since: now.saturating_since(self.since),
             last: self.last,
+            linked,
         }
     }
 }
@@ -19,10 +20,12 @@ impl Engine {
         let Some(channel) = self.channels.get(name) else {
             return;
         };
-        let opened = channel.opened(name, now);
-        let neighbours = self.flows.neighbours.iter();
-        let open = |peer| Output::Sync(peer, SyncMessage::Open(vec![opened.clone()]));
-        self.outputs.extend(neighbours.map(open));
+        let neighbours = &self.flows.neighbours;
+        let open = |peer| {
+            let opened = channel.opened(name, neighbours.linked(peer, now), now);
+            Output::Sync(peer, SyncMessage::Open(vec![opened]))
+        };
+        self.outputs.extend(neighbours.iter().map(open));
     }
 
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
@@ -62,20 +65,51 @@ impl Engine {
     }
 
     pub(super) fn handle_want(&mut self, peer: Sender, want: Want, now: Time) {
+        if !self.serving.ask(peer, want, now) {
+            self.counters.requests_refused += 1;
+        }
+        self.serve(now);
+    }
+
+    /// Answers whose turn it is.
+    pub(super) fn serve(&mut self, now: Time) {
+        while let Some((peer, want)) = self.serving.next(now) {
+            let len = self.answer(peer, want, now);
+            self.serving.gave(peer, len, now);
+        }
+    }
+
+    /// Gives a neighbour what it wants as far as it is here. Returns how many bytes that are.
+    fn answer(&mut self, peer: Sender, want: Want, now: Time) -> usize {
         let Want {
             channel,
             sender,
             seqs,
         } = want;
-        let (mut frames, mut len, mut upto) = (Vec::new(), 0, seqs.last());
+        let (mut frames, mut sum, mut upto) = (Vec::new(), 0, seqs.last());
+        let mut lacks = seqs.last();
         for kept in self.history.frames(&channel, sender, seqs) {
-            len += kept.frame.bytes().len();
+            let len = sum + kept.frame.bytes().len();
             if len > SyncMessage::MAX_FRAMES_LEN && !frames.is_empty() {
                 break;
             }
+            sum = len;
             upto = kept.frame.seqs().last();
+            if frames.is_empty() {
+                lacks = kept.frame.seqs().first().previous().unwrap_or(lacks);
+            }
             frames.push((now.saturating_since(kept.posted), kept.frame.bytes().clone()));
         }
+        let (key, mut effects) = ((channel, sender), Effects::default());
+        if let Some(lacks) = SeqRange::new(seqs.first(), lacks)
+            && self.flows.relay(peer, &key, lacks, now, &mut effects)
+            && let Some(holding) = self.holding(peer, &key)
+        {
+            // Before the answer, which denies it only for now.
+            let (channel, flows) = (key.0.clone(), vec![holding]);
+            self.say(peer, vec![Holdings { channel, flows }]);
+        }
+        let (channel, sender) = key;
         // Without any frame all of it is denied; with some, what is above the last may be asked for again.
         self.counters.frames_served += frames.len() as u64;
         self.outputs.push_back(Output::Sync(
@@ -87,6 +121,8 @@ impl Engine {
                 frames,
             }),
         ));
+        self.take_effect(effects, now);
+        sum
     }
 
     pub(super) fn handle_answer(
@@ -94,6 +130,7 @@ impl Engine {
         peer: Sender,
         answer: Frames,
         now: Time,
+        wall: WallTime,
         mut verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
     ) {
         let Frames {
@@ -113,6 +150,10 @@ impl Engine {
         for (age, bytes) in frames {
             let frame = Frame::decode(bytes).ok();
             let frame = frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
+            if frame.as_ref().is_some_and(|frame| self.is_stale(frame, wall)) {
+                self.counters.frames_stale += 1;
+                continue;
+            }
             match frame.and_then(|frame| Some((age, verify(&frame)?, frame))) {
                 Some(good) => verified.push(good),
                 None => self.counters.answers_refused += 1,
@@ -121,7 +162,12 @@ impl Engine {
         let mut effects = Effects::default();
         let taken = verified
             .iter()
-            .map(|(_, member, frame)| (frame.clone(), Arc::clone(member)))
+            .map(|(age, member, frame)| Heard {
+                frame: frame.clone(),
+                member: Arc::clone(member),
+                posted: now - *age,
+                since: self.channels.get(channel).map(|channel| channel.since),
+            })
             .collect();
         let fresh = self.flows.answer(peer, &key, upto, taken, now, &mut effects);
         for index in fresh {
@@ -186,23 +232,37 @@ impl Engine {
     /// What is told to a neighbour of one flow; nothing while nothing is known of it.
     fn holding(&self, peer: Sender, key: &Key) -> Option<Holding> {
         let (channel, sender) = key;
-        let (next, known, hops, lowest) = if *sender == self.me.sender() {
+        let (next, begin, known, hops, lowest) = if *sender == self.me.sender() {
             let own = self.channels.get(channel)?;
             own.next.previous()?;
-            (own.next, own.outflow.listeners.contains_key(&peer), 0, None)
+            let known = own.outflow.listeners.contains_key(&peer);
+            (own.next, Seq::FIRST, known, 0, None)
         } else {
             let flow = self.flows.get(key)?;
             let lowest = flow.lowest(channel, &self.flows.neighbours);
             let lowest = lowest.filter(|_| flow.upstream == Some(peer));
-            let next = flow.window.next()?;
-            (next, flow.repair.knows(peer), flow.hops, lowest)
+            let (next, begin) = flow.stands()?;
+            (next, begin, flow.repair.knows(peer), flow.hops, lowest)
         };
+        let mut begin = begin;
         let due = match self.flows.neighbours.wanted(peer, channel) {
-            Some(Wanted { since, last }) if !known && *sender != peer => Some(
-                self.history
-                    .first_since(channel, *sender, since, last)
-                    .map_or(next, |due| due.min(next)),
-            ),
+            Some(Wanted { since, last }) if !known && *sender != peer => {
+                let due = if self.is_born_since(key, since) {
+                    Some(Seq::FIRST)
+                } else {
+                    self.history.first_since(channel, *sender, since, last)
+                };
+                let due = due.map_or(next, |due| due.min(next));
+                let behind = self
+                    .flows
+                    .get(key)
+                    .is_some_and(|flow| flow.window.hole().is_some());
+                if due == next && behind {
+                    // What it still lacks itself it cannot judge: as little as one that came later.
+                    begin = next;
+                }
+                Some(due)
+            }
             _ => None,
         };
         let oldest = self
@@ -216,7 +276,18 @@ impl Engine {
             due,
             hops,
             lowest,
+            begin,
         })
+    }
+
+    /// Whether all that this sender posted on the channel was posted since then, kept or not.
+    fn is_born_since(&self, key: &Key, since: Time) -> bool {
+        let (channel, sender) = key;
+        if *sender == self.me.sender() {
+            let born = self.channels.get(channel).and_then(|own| own.born);
+            return born.is_some_and(|born| since <= born);
+        }
+        self.flows.get(key).is_some_and(|flow| flow.is_born_since(since))
     }
 
     /// Sends holdings, in as many messages as it takes.

@@ -3,6 +3,7 @@
 //! modules is told step by step.
 
 mod answers;
+mod beginnings;
 mod bounds;
 mod convergence;
 mod hostile;

@@ -34,15 +34,19 @@ proptest! {
         name in any::<String>().prop_filter_map("over the limit", |name| ChannelName::new(&name).ok()),
         first in 1..u64::MAX - 8,
         posted_at in any::<u64>(),
+        since_first in any::<u64>(),
         records in records(),
     ) {
         let first = Seq::new(first).expect("not 0");
         let posted_at = WallTime::from_unix_millis(posted_at);
-        let built = Frame::build(&identity(), &name, first, posted_at, &section(&records)).expect("fits");
+        let since_first = Duration::from_millis(since_first);
+        let section = section(&records);
+        let built = Frame::build(&identity(), &name, first, posted_at, since_first, &section).expect("fits");
         let frame = Frame::decode(built.bytes().clone()).expect("just built");
         prop_assert_eq!(frame.sender(), identity().sender());
         prop_assert_eq!(frame.channel(), &name);
         prop_assert_eq!(frame.posted_at(), posted_at);
+        prop_assert_eq!(frame.since_first(), since_first);
         prop_assert!(frame.chain() == identity().chain().as_bytes());
         prop_assert_eq!(frame.seqs().first(), first);
         prop_assert_eq!(frame.seqs().len(), records.len() as u64);
@@ -67,14 +71,14 @@ proptest! {
             prop_oneof![any::<String>().prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..300)],
             prop_oneof![any::<u64>(), u64::MAX - 3..=u64::MAX],
             prop_oneof![any::<u32>(), 0..4_u32],
-            any::<u64>(),
+            any::<[u64; 2]>(),
             prop_oneof![
                 prop::collection::vec(record(), 0..4).prop_map(|records| section(&records)),
                 prop::collection::vec(any::<u8>(), 0..64),
             ],
             prop_oneof![Just(identity().chain().as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..64)],
-        ).prop_map(|(channel, first_seq, count, posted_at, records, chain)| ByHand {
-            channel, first_seq, count: u64::from(count), posted_at, records, chain,
+        ).prop_map(|(channel, first_seq, count, [posted_at, since_first], records, chain)| ByHand {
+            channel, first_seq, count: u64::from(count), posted_at, since_first, records, chain,
             ..ByHand::like(&small_frame())
         })
     ) {
@@ -96,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_has_one_encoding(widths in prop::array::uniform6(any_width())) {
+    fn a_frame_has_one_encoding(widths in prop::array::uniform7(any_width())) {
         let good = small_frame();
         let other = ByHand { widths, ..ByHand::like(&good) }.signed();
         if other != *good.bytes() {
@@ -161,7 +165,7 @@ fn what_is_wrong_with_a_frame_is_named() {
         assert_eq!(short, FrameError::TooShort { len });
     }
     assert_eq!(fault(ByHand { version: 0, ..good() }), FrameError::Version(0));
-    assert_eq!(fault(ByHand { version: 2, ..good() }), FrameError::Version(2));
+    assert_eq!(fault(ByHand { version: 1, ..good() }), FrameError::Version(1));
     for trailing in [1, 64] {
         let trailing_bytes = vec![0; trailing];
         assert_eq!(
@@ -285,7 +289,7 @@ fn what_is_wrong_with_a_frame_is_named() {
 #[test]
 fn nothing_is_built_that_would_not_be_read() {
     let build = |first, records: &[u8]| {
-        Frame::build(&identity(), &channel("c"), first, NOW, records).expect_err("refused")
+        Frame::build(&identity(), &channel("c"), first, NOW, Duration::ZERO, records).expect_err("refused")
     };
     assert_eq!(
         build(Seq::FIRST, &[]),
@@ -314,7 +318,7 @@ fn nothing_is_built_that_would_not_be_read() {
 #[test]
 fn claimed_gigabytes_are_refused() {
     for claim in [1 << 20, 1 << 32, 1 << 40, u64::MAX] {
-        let [channel, records, chain] = [0, 4, 5].map(|field| {
+        let [channel, records, chain] = [0, 5, 6].map(|field| {
             let mut frame = ByHand::like(&small_frame());
             frame.claims[field] = Some(claim);
             frame.signed()
@@ -381,6 +385,7 @@ fn the_worst_header_and_chain_leave_room_for_the_longest_records() {
             channel: vec![b'x'; ChannelName::MAX_WIRE_LEN],
             first_seq: u64::MAX - count,
             posted_at: u64::MAX,
+            since_first: u64::MAX,
             count: if records[0] == 0 { count } else { 1 },
             chain: vec![0; Chain::MAX_LEN],
             records,
@@ -390,7 +395,7 @@ fn the_worst_header_and_chain_leave_room_for_the_longest_records() {
         assert!(len <= Frame::MAX_LEN, "{len}");
         assert!(Frame::decode(worst.signed().into()).is_ok());
         // What `build` itself would have to hold: the same under the longest numbers of every kind.
-        let header = 1 + 32 + (3 + 255) + 9 + 5 + 9 + 5 + 5;
+        let header = 1 + 32 + (3 + 255) + 9 + 5 + 9 + 9 + 5 + 5;
         assert!(header + Frame::MAX_RECORDS_LEN + Chain::MAX_LEN + SIGNATURE_LEN <= Frame::MAX_LEN);
     }
 }
@@ -407,6 +412,7 @@ fn the_id_of_bytes_is_the_id_of_the_frame_and_any_bytes_have_one() {
         &channel("c"),
         Seq::FIRST.next(),
         NOW,
+        Duration::ZERO,
         &section(&[raw(b"hi")]),
     );
     let later = later.expect("fits");
@@ -459,12 +465,13 @@ struct ByHand {
     first_seq: u64,
     count: u64,
     posted_at: u64,
+    since_first: u64,
     records: Vec<u8>,
     chain: Vec<u8>,
-    /// Of the six numbers in their order.
-    widths: [Width; 6],
+    /// Of the seven numbers in their order.
+    widths: [Width; 7],
     /// What they say instead of the truth.
-    claims: [Option<u64>; 6],
+    claims: [Option<u64>; 7],
     trailing: Vec<u8>,
 }
 
@@ -477,10 +484,11 @@ impl ByHand {
             first_seq: frame.seqs().first().get(),
             count: frame.seqs().len(),
             posted_at: frame.posted_at().unix_millis(),
+            since_first: frame.since_first().as_millis() as u64,
             records: frame.bytes()[frame.records.clone()].to_vec(),
             chain: frame.chain().to_vec(),
-            widths: [Width::Least; 6],
-            claims: [None; 6],
+            widths: [Width::Least; 7],
+            claims: [None; 7],
             trailing: Vec::new(),
         }
     }
@@ -496,9 +504,10 @@ impl ByHand {
         number(&mut out, 1, self.first_seq);
         number(&mut out, 2, self.count);
         number(&mut out, 3, self.posted_at);
-        number(&mut out, 4, self.records.len() as u64);
+        number(&mut out, 4, self.since_first);
+        number(&mut out, 5, self.records.len() as u64);
         out.extend(&self.records);
-        number(&mut out, 5, self.chain.len() as u64);
+        number(&mut out, 6, self.chain.len() as u64);
         out.extend(&self.chain);
         out.extend(&self.trailing);
         let signature = identity().boot().sign(&hash(&out));
@@ -625,6 +634,7 @@ fn small_frame() -> Frame {
         &channel("c"),
         Seq::FIRST,
         NOW,
+        Duration::ZERO,
         &section(&[raw(b"hi")]),
     )
     .expect("fits")

@@ -111,8 +111,8 @@ fn of_the_last_numbers_and_those_since_then_the_lower_counts() {
     for (last, first) in [(1, 9), (2, 8), (6, 4), (7, 3), (9, 1), (10, 1), (u64::MAX, 1)] {
         assert_eq!(first_since(&history, at(31), last), Some(first), "{last}");
     }
-    assert_eq!(first_since(&history, at(20), 2), Some(4));
-    assert_eq!(first_since(&history, at(30), 2), Some(8));
+    assert_eq!(first_since(&history, at(20), 2), Some(2));
+    assert_eq!(first_since(&history, at(30), 2), Some(7));
 }
 
 #[test]
@@ -129,12 +129,12 @@ fn the_age_a_frame_had_elsewhere_counts() {
 }
 
 #[test]
-fn what_was_dropped_is_known_by_its_highest_number() {
+fn what_was_dropped_is_known_by_its_lowest_number() {
     let room =
         wholes(peer(0), &channel(0), 4, 5).bytes().len() + wholes(peer(0), &channel(0), 9, 1).bytes().len();
     let history = three_frames(room);
     assert_eq!(found(&history, 0, range(1, 9)), [range(4, 8), range(9, 9)]);
-    assert_eq!(first_since(&history, at(5), 0), Some(3), "there was something");
+    assert_eq!(first_since(&history, at(5), 0), Some(1), "there was something");
     assert_eq!(first_since(&history, at(11), 0), Some(4));
     assert_eq!(
         first_since(&history, at(31), 100),
@@ -143,6 +143,21 @@ fn what_was_dropped_is_known_by_its_highest_number() {
     );
     let name = channel(0);
     assert_eq!(history.oldest(&name, peer(0).member.sender()), Seq::new(4));
+}
+
+/// Frame `n` is posted at second `n`, and only the last has room.
+#[test]
+fn of_much_that_was_dropped_nothing_is_left_out() {
+    let mut history = history(wholes(peer(0), &channel(0), 1_000, 1).bytes().len());
+    for n in 1..=1_000 {
+        history.insert(wholes(peer(0), &channel(0), n, 1), Duration::ZERO, at(n));
+    }
+    for since in 1..=1_000 {
+        let first = first_since(&history, at(since), 0).expect("there was something");
+        assert!(first <= since, "{first} {since}");
+        // The younger, the more exact.
+        assert!(since - first <= 2 * (1_000 - since) + 1, "{first} {since}");
+    }
 }
 
 #[test]

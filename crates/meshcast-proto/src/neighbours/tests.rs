@@ -14,12 +14,13 @@ fn opened(name: &ChannelName, secs: u64, last: u64) -> Opened {
         channel: name.clone(),
         since: Duration::from_secs(secs),
         last,
+        linked: Duration::ZERO,
     }
 }
 
 fn connected(peers: usize) -> Neighbours {
     let mut neighbours = Neighbours::default();
-    (0..peers).for_each(|who| neighbours.add(sender(who)));
+    (0..peers).for_each(|who| neighbours.add(sender(who), now()));
     neighbours
 }
 
@@ -62,7 +63,7 @@ fn what_somebody_said_is_forgotten_when_it_goes() {
     assert!(!neighbours.open(sender(0), &opened(&name, 0, 0), now()));
     assert!(!neighbours.told(sender(0), &name));
     assert!(!neighbours.may_ask(sender(0)));
-    neighbours.add(sender(0));
+    neighbours.add(sender(0), Time::ZERO);
     assert!(!neighbours.listens(sender(0), &name));
     assert!(neighbours.requests().is_empty());
     assert_eq!(neighbours.iter().count(), 2);

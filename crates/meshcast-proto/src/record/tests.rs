@@ -134,7 +134,16 @@ fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
     let identity = Identity::new(&credential, &member, boot, WallTime::MAX).expect("its own credential");
     let channel = ChannelName::new(&"x".repeat(ChannelName::MAX_WIRE_LEN)).expect("255 bytes");
     let last = Seq::MAX.previous().expect("not the first");
-    let build = |section: &[u8]| Frame::build(&identity, &channel, last, WallTime::MAX, section);
+    let build = |section: &[u8]| {
+        Frame::build(
+            &identity,
+            &channel,
+            last,
+            WallTime::MAX,
+            std::time::Duration::MAX,
+            section,
+        )
+    };
 
     let mut section = Vec::new();
     write_record(

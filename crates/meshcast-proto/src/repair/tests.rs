@@ -45,7 +45,7 @@ impl Scene {
     /// With these connected, who have not said anything.
     fn new(connected: &[usize]) -> Self {
         let mut neighbours = Neighbours::default();
-        connected.iter().for_each(|n| neighbours.add(who(*n)));
+        connected.iter().for_each(|n| neighbours.add(who(*n), at(0)));
         Self {
             repair: Repair::default(),
             neighbours,
@@ -61,6 +61,7 @@ impl Scene {
             channel: self.name.clone(),
             since: Duration::ZERO,
             last: 0,
+            linked: Duration::ZERO,
         };
         self.neighbours.open(who(n), &opened, self.now);
         self.neighbours.told(who(n), &self.name);
@@ -76,6 +77,7 @@ impl Scene {
             due: None,
             hops: Holding::FAR,
             lowest: None,
+            begin: Seq::FIRST,
         };
         self.repair
             .handle_holding(who(n), &holding, &Marks::default(), self.now);
@@ -418,7 +420,7 @@ fn somebody_who_comes_with_it_is_asked_soon() {
         assert!(until <= scene.now + LOOK_AGAIN);
         scene.now = until;
     }
-    scene.neighbours.add(who(1));
+    scene.neighbours.add(who(1), scene.now);
     scene.has(1, 1, 9);
     assert_eq!(scene.step(range(3, 5)), Step::Ask(who(1), range(3, 5)));
 }
@@ -509,7 +511,7 @@ proptest! {
         };
         for act in acts {
             match act {
-                Act::Connect(n) => scene.neighbours.add(who(n)),
+                Act::Connect(n) => scene.neighbours.add(who(n), scene.now),
                 Act::Gone(n) => {
                     scene.neighbours.remove(who(n));
                     scene.repair.handle_gone(who(n));
@@ -549,4 +551,54 @@ proptest! {
         steps(&mut scene, &mut hole, 2 + 60 * 2 + 10);
         prop_assert!(hole != before, "neither asked nor given up");
     }
+}
+
+/// The hole was there long before.
+#[test]
+fn whoever_comes_has_all_the_time_to_tell() {
+    for comes in [SENDER, 1] {
+        let mut scene = Scene::new(&[]);
+        assert!(matches!(scene.step(range(3, 5)), Step::Wait(_)));
+        scene.now = at(30_000);
+        scene.neighbours.add(who(comes), scene.now);
+        while scene.now < at(39_000) {
+            let Step::Wait(until) = scene.step(range(3, 5)) else {
+                panic!("{comes} has not told");
+            };
+            scene.now = until;
+        }
+        scene.has(comes, 1, 9);
+        assert_eq!(scene.ask(range(3, 5)).0, who(comes));
+    }
+}
+
+#[test]
+fn who_went_past_and_waits_again_keeps_the_hope() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 9, 12);
+    scene.now = at(1_900);
+    assert!(matches!(scene.step(range(3, 5)), Step::Wait(_)));
+    scene.has(1, 3, 3);
+    let (_, step) = scene.next(range(3, 5));
+    assert_eq!(
+        (scene.now, step),
+        (at(1_900) + LIMITS.retention, Step::GiveUp(range(3, 5)))
+    );
+}
+
+#[test]
+fn an_answer_to_what_was_asked_before_denies_nothing() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 4));
+    scene.now = scene.now + REQUEST_TIMEOUT;
+    scene.repair.expire(scene.now);
+    scene.neighbours.answered(who(1));
+    // The late answer comes as if it was that to the repeated request, which follows.
+    let (peer, _) = scene.ask(range(3, 4));
+    assert!(!scene.repair.is_late(peer, seq(4)));
+    scene.answer(4, Some(range(3, 4)));
+    scene.ask(range(5, 6));
+    assert!(scene.repair.is_late(peer, seq(4)));
+    assert!(!scene.repair.is_late(peer, seq(4)), "only one was late");
 }

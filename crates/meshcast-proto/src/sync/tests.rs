@@ -34,28 +34,26 @@ fn range() -> impl Strategy<Value = SeqRange> {
 
 fn holding() -> impl Strategy<Value = Holding> {
     let lowest = prop::option::of(any_seq());
-    let parts = (
-        any_sender(),
-        range(),
-        prop::option::of(any_seq()),
-        any::<u8>(),
-        lowest,
-    );
-    parts.prop_map(|(sender, kept, due, hops, lowest)| Holding {
+    let due = prop::option::of(any_seq());
+    let parts = (any_sender(), range(), due, any_seq(), any::<u8>(), lowest);
+    parts.prop_map(|(sender, kept, due, begin, hops, lowest)| Holding {
         sender,
         oldest: kept.first(),
         next: kept.last(),
         due,
         hops,
         lowest: lowest.map(|lowest| lowest.min(kept.last())),
+        begin,
     })
 }
 
 fn message() -> impl Strategy<Value = SyncMessage> {
-    let opened = (channel_name(), duration(), any::<u64>()).prop_map(|(channel, since, last)| Opened {
+    let opened = (channel_name(), duration(), any::<u64>(), duration());
+    let opened = opened.prop_map(|(channel, since, last, linked)| Opened {
         channel,
         since,
         last,
+        linked,
     });
     let holdings = (channel_name(), collection::vec(holding(), 0..6))
         .prop_map(|(channel, flows)| Holdings { channel, flows });
@@ -219,6 +217,7 @@ fn long_holding(n: usize) -> Holding {
         due: Some(Seq::MAX),
         hops: Holding::FAR,
         lowest: Some(Seq::FIRST),
+        begin: Seq::MAX,
     }
 }
 
@@ -239,6 +238,7 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
         channel: long_name(n),
         since: Duration::from_millis(u64::MAX),
         last: u64::MAX,
+        linked: Duration::from_millis(u64::MAX),
     };
     assert_fits(&SyncMessage::Open((0..channels).map(opened).collect()));
     assert_fits(&SyncMessage::Close((0..channels).map(long_name).collect()));
@@ -286,6 +286,7 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
             channel,
             since: Duration::ZERO,
             last: 0,
+            linked: Duration::ZERO,
         });
         SyncMessage::Open(opened.collect())
     };
@@ -308,6 +309,7 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
         due: 0,
         hops: 0,
         behind: 0,
+        passed: 0,
     };
     let refused = |of: &[usize]| {
         let body = HaveBody {
@@ -402,6 +404,7 @@ fn what_no_engine_says_is_refused() {
         due: 0,
         hops: 0,
         behind: 0,
+        passed: 0,
     };
     let all = |senders: Vec<[u8; 32]>, flows| {
         SyncBody::Have(HaveBody {
@@ -450,6 +453,7 @@ fn part_of_a_millisecond_of_waiting_counts_as_a_whole_one() {
         channel: long_name(0),
         since,
         last: 0,
+        linked: Duration::ZERO,
     };
     let sent = encoded(&SyncMessage::Open(vec![opened(Duration::from_micros(2_001))]));
     let read = SyncMessage::Open(vec![opened(Duration::from_millis(3))]);
@@ -477,14 +481,16 @@ fn the_bytes_are_those_of_the_file() {
         channel: name(channel),
         since: Duration::from_millis(millis),
         last,
+        linked: Duration::from_millis(millis / 2),
     };
-    let holding = |key, oldest, next, due: Option<u64>| Holding {
+    let holding = |key, oldest, next, due: Option<u64>, begin| Holding {
         sender: Sender::new([key; 32]),
         oldest: seq(oldest),
         next: seq(next),
         due: due.map(seq),
         hops: key,
         lowest: (key % 2 == 0).then(|| seq(oldest)),
+        begin: seq(begin),
     };
     let answer = |upto, frames| {
         SyncMessage::Frames(Frames {
@@ -524,15 +530,15 @@ fn the_bytes_are_those_of_the_file() {
             }]),
         ),
         (
-            "two senders on two channels, one of them to begin at 40 and one without anything kept",
+            "two senders on two channels, one of them to begin at 40, one without anything kept and from 6 on",
             SyncMessage::Have(vec![
                 Holdings {
                     channel: name("earth"),
-                    flows: vec![holding(1, 30, 300, Some(40)), holding(2, 7, 7, None)],
+                    flows: vec![holding(1, 30, 300, Some(40), 1), holding(2, 7, 7, None, 6)],
                 },
                 Holdings {
                     channel: name("moon"),
-                    flows: vec![holding(2, 1, 2, Some(1))],
+                    flows: vec![holding(2, 1, 2, Some(1), 1)],
                 },
             ]),
         ),

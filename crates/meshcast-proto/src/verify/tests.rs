@@ -262,7 +262,7 @@ fn frame(identity: &Identity, seq: u64) -> Frame {
     write_record(&mut records, Format::Raw, Part::Whole, b"hi");
     let channel = ChannelName::new("earth").expect("valid");
     let seq = Seq::new(seq).expect("not 0");
-    Frame::build(identity, &channel, seq, NOW, &records).expect("fits")
+    Frame::build(identity, &channel, seq, NOW, Duration::ZERO, &records).expect("fits")
 }
 
 fn alice() -> Identity {

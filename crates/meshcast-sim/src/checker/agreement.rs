@@ -92,7 +92,7 @@ pub(super) fn check(
             posts,
         };
         let heard = object.streams.get(sender);
-        let scope = Scope::new(rules, object, flow, heard.map(|heard| heard.first.0));
+        let scope = Scope::new(rules, object, flow);
         let case = Case {
             rules,
             books,
@@ -130,8 +130,7 @@ struct Scope {
 }
 
 impl Scope {
-    /// `began`: when the object got its first item of the sender.
-    fn new(rules: &Rules, object: &Object, flow: Flow<'_>, began: Option<At>) -> Self {
+    fn new(rules: &Rules, object: &Object, flow: Flow<'_>) -> Self {
         let Object { opened, since, .. } = object;
         let posts = flow.posts;
         let from = |t: At| posts.partition_point(|post| post.t < t);
@@ -151,9 +150,7 @@ impl Scope {
             ),
             Since::Last(n) => {
                 let early = from(*opened - rules.early);
-                // The last ones when somebody was found who knows them.
-                let told = began.map_or(posts.len(), from);
-                (last(told, *n), early.min(last(early, *n)))
+                (last(now, *n), early.min(last(early, *n)))
             }
         };
         Self {

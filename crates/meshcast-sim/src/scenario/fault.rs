@@ -70,7 +70,7 @@ pub enum Fault {
         nodes: Vec<String>,
         loss: f64,
     },
-    /// The wall clock of these nodes jumps by so many seconds.
+    /// The wall clock of these nodes jumps: from then on it is off by so many seconds.
     Clock {
         #[serde(with = "secs")]
         at: Duration,
@@ -288,7 +288,7 @@ impl Draw<'_> {
                 }
             }
             Kind::Clock => {
-                let by = self.rng.below(20 * YEAR) as i64 - 10 * YEAR as i64;
+                let by = self.rng.below(2 * CLOCK_APART) as i64 - CLOCK_APART as i64;
                 Fault::Clock {
                     at,
                     nodes: self.some(),
@@ -359,4 +359,5 @@ fn all_kinds() -> Vec<Kind> {
     Kind::ALL.to_vec()
 }
 
-const YEAR: u64 = 365 * 24 * 60 * 60;
+/// How far chance sets a clock off, in seconds: two of them are as far apart then as they may be.
+const CLOCK_APART: u64 = 60;

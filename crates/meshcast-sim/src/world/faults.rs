@@ -41,7 +41,7 @@ impl World<'_> {
             }
             Step::Clock(nodes, by) => {
                 for node in nodes {
-                    self.hosts[node].skew_ms += by * 1000;
+                    self.hosts[node].skew_ms = by.saturating_mul(1000);
                 }
             }
             Step::Close(node, channel) => {

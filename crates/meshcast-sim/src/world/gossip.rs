@@ -82,7 +82,10 @@ impl World<'_> {
         self.watch_process(index, |name| {
             format!("hears {frame:?} of {}", name(frame.sender()))
         });
-        self.with_engine(index, |engine, now, _| engine.handle_frame(frame, &member, now));
+        let wall = self.wall(index);
+        self.with_engine(index, |engine, now, _| {
+            engine.handle_frame(frame, &member, now, wall)
+        });
     }
 
     /// Sends copies to all neighbours but the one it came from.

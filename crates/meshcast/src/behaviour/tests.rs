@@ -63,7 +63,15 @@ impl Carrier {
         write_record(&mut records, Format::Raw, Part::Whole, b"hello");
         let channel = ChannelName::new("earth").expect("allowed");
         let seq = Seq::new(self.posted).expect("not zero");
-        let frame = Frame::build(&self.identity, &channel, seq, wall_time(), &records).expect("fits");
+        let frame = Frame::build(
+            &self.identity,
+            &channel,
+            seq,
+            wall_time(),
+            Duration::ZERO,
+            &records,
+        )
+        .expect("fits");
         let topic = self.topic.hash();
         self.gossip().publish(topic, frame.bytes().to_vec())?;
         Ok(FrameId::of(frame.bytes()))

@@ -108,7 +108,9 @@ impl Driver {
                     self.told.insert(peer);
                 }
                 let fetched = self.before_answer(&about_channels);
-                self.parts.engine.handle_sync(sender, about_channels, now, verify);
+                self.parts
+                    .engine
+                    .handle_sync(sender, about_channels, now, wall, verify);
                 self.drain_engine(|delivery| Item::Values(delivery, None));
                 if let Some(fetched) = fetched {
                     self.note_answer(peer, &fetched);

@@ -89,7 +89,15 @@ impl Hostile {
             ChannelName::new(channel).expect("allowed"),
             Seq::new(seq).expect("not zero"),
         );
-        Frame::build(&self.identity, &channel, seq, wall_time(), &records).expect("fits")
+        Frame::build(
+            &self.identity,
+            &channel,
+            seq,
+            wall_time(),
+            Duration::ZERO,
+            &records,
+        )
+        .expect("fits")
     }
 
     fn publish(&mut self, data: Vec<u8>) {

@@ -214,9 +214,13 @@ fn answers_that_nobody_asked_for_are_refused_before_they_are_looked_at() {
     };
     let now = world.clock(1);
     let engine = &mut world.nodes[1].engine;
-    engine.handle_sync(sender(0), SyncMessage::Frames(frames), now, |frame| {
-        panic!("{frame:?} is verified")
-    });
+    engine.handle_sync(
+        sender(0),
+        SyncMessage::Frames(frames),
+        now,
+        WallTime::MIN,
+        |frame| panic!("{frame:?} is verified"),
+    );
     assert!(engine.poll_output().is_none());
     let after = engine.counters();
     assert_eq!(
@@ -239,7 +243,7 @@ fn whoever_is_not_connected_is_not_listened_to() {
     };
     world.post(1, 1);
     let engine = &mut world.nodes[1].engine;
-    engine.handle_sync(sender(5), SyncMessage::Want(want), now, |_| None);
+    engine.handle_sync(sender(5), SyncMessage::Want(want), now, WallTime::MIN, |_| None);
     assert!(engine.poll_output().is_none());
 }
 
@@ -252,6 +256,7 @@ fn have(world: &mut World, from: usize, to: usize, of: usize, oldest: u64, next:
         due: due.map(seq),
         hops: Holding::FAR,
         lowest: None,
+        begin: Seq::FIRST,
     };
     let message = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
@@ -275,6 +280,38 @@ fn a_lie_about_a_sender_that_is_there_takes_nothing_away() {
         world.run_secs(2);
         world.expect_everything();
     }
+}
+
+/// And that has not posted anything, so that it has nothing to say itself.
+#[test]
+fn a_lie_about_a_sender_that_is_there_does_not_make_deaf_for_it() {
+    for due in [None, Some(1), Some(5), Some(u64::MAX - 1)] {
+        let mut world = connected(3);
+        have(&mut world, 1, 2, 0, 1, u64::MAX, due);
+        world.run_secs(60);
+        world.post(0, 2);
+        world.run_secs(5);
+        world.expect_everything();
+    }
+}
+
+/// It says nothing, as one whose machine is gone and whose connection still seems whole.
+#[test]
+fn what_others_say_of_a_sender_counts_as_soon_as_it_is_gone() {
+    let mut world = World::new(3, &Config::default(), 1);
+    world.tamper = Box::new(|from, to, message| match message {
+        SyncMessage::Have(_) if (from, to) == (0, 2) => vec![],
+        message => vec![message],
+    });
+    world.connect_all();
+    world.run_secs(1);
+    world.post(0, 3);
+    world.run_secs(5);
+    assert_eq!(world.story(1, 0), [Event::Values(range(1, 3))]);
+    assert_eq!(world.seen(2, 0), []);
+    world.kill(0);
+    world.run_secs(5);
+    world.expect_everything();
 }
 
 #[test]

@@ -81,7 +81,8 @@ impl Listener {
 
     pub(super) fn hear_from(&mut self, peer: &Peer, frame: Frame) {
         self.frames += 1;
-        self.engine.handle_frame(frame, &peer.member, self.now);
+        self.engine
+            .handle_frame(frame, &peer.member, self.now, WallTime::MIN);
         self.drain();
     }
 

@@ -242,7 +242,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
     engine.handle_peer_up(sender(1), now);
     drain(engine, &mut told);
     let say = |engine: &mut Engine, told: &mut Vec<ChannelName>, message: SyncMessage| {
-        engine.handle_sync(sender(1), message, now, |_| None);
+        engine.handle_sync(sender(1), message, now, WallTime::MIN, |_| None);
         drain(engine, told);
     };
     let have = |name: &ChannelName, next: u64| {
@@ -251,6 +251,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
             oldest: Seq::FIRST,
             next: Seq::new(next).expect("not 0"),
             due: None,
+            begin: Seq::FIRST,
             hops: 1,
             lowest: Seq::new(next),
         };
@@ -266,6 +267,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
             channel: name.clone(),
             since: Duration::ZERO,
             last: 0,
+            linked: Duration::ZERO,
         };
         say(engine, &mut told, SyncMessage::Open(vec![opened]));
         say(engine, &mut told, have(name, 1));

@@ -180,7 +180,7 @@ impl World {
         let kept = self.nodes[from].engine.history().frames(&name, sender(of), all);
         for frame in kept.map(|kept| kept.frame.clone()).collect::<Vec<_>>() {
             let engine = &mut self.nodes[to].engine;
-            engine.handle_frame(frame, &peer(of).member, now);
+            engine.handle_frame(frame, &peer(of).member, now, WallTime::MIN);
             engine.flows.audit();
             self.drain(to);
         }
@@ -316,7 +316,9 @@ impl World {
                 self.gossip(to, &frame);
                 let now = self.clock(to);
                 let member = &peer(number(frame.sender())).member;
-                self.nodes[to].engine.handle_frame(frame, member, now);
+                self.nodes[to]
+                    .engine
+                    .handle_frame(frame, member, now, WallTime::MIN);
                 self.nodes[to].engine.flows.audit();
                 self.drain(to);
             }
@@ -338,7 +340,7 @@ impl World {
                     genuine.then(|| Arc::clone(&peer(number(frame.sender())).member))
                 };
                 let engine = &mut self.nodes[to].engine;
-                engine.handle_sync(sender(from), message, now, verify);
+                engine.handle_sync(sender(from), message, now, WallTime::MIN, verify);
                 engine.flows.audit();
                 self.drain(to);
             }

@@ -79,6 +79,8 @@ fn the_bytes_of_the_file_give_the_fields() {
             "{}",
             said.name
         );
+        let since_first = decimal(frame.since_first().as_millis() as u64);
+        assert_eq!(since_first, said.since_first, "{}", said.name);
         let records: Vec<_> = frame.records().map(|(_, record)| record).collect();
         assert_eq!(
             records,
@@ -138,7 +140,7 @@ fn the_file_is_what_this_build_would_write() {
 const FILE: &str = include_str!("../../../testdata/wire/frames.json");
 
 const ABOUT: [&str; 6] = [
-    "The bytes of version 1 of the meshcast wire. Byte strings are hex; 64-bit numbers are decimal strings; times are milliseconds since the Unix epoch.",
+    "The bytes of version 2 of the meshcast wire. Byte strings are hex; 64-bit numbers are decimal strings; times are milliseconds since the Unix epoch.",
     "mesh_keys: `text` is the key made of `entropy`; `mesh` and `authority` (a public key) are what follows from it.",
     "chains: keys are given as Ed25519 seeds; `mesh` is signed but does not stand in the bytes; `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
     "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the frame; a payload is `payload` repeated `times` times and not decoded here, a `value` may hold any bytes.",
@@ -189,6 +191,7 @@ struct FrameVector {
     channel: String,
     first_seq: String,
     posted_at: String,
+    since_first: String,
     records: Vec<RecordVector>,
     hash: String,
     id: String,
@@ -416,6 +419,8 @@ impl Vectors {
             channel: channel.into(),
             first_seq: decimal(first_seq),
             posted_at: decimal(posted_at),
+            // Something between nothing and all.
+            since_first: decimal((first_seq - 1).saturating_mul(500)),
             records,
             hash: String::new(),
             id: String::new(),
@@ -437,12 +442,12 @@ fn refused_frames() -> Vec<(&'static str, Vec<u8>)> {
         frame.signed()
     };
     let mut claims = good();
-    claims.claims[4] = Some(1 << 40);
+    claims.claims[5] = Some(1 << 40);
     vec![
         ("no bytes", Vec::new()),
         ("64 bytes", vec![VERSION; 64]),
         ("version 0", ByHand { version: 0, ..good() }.signed()),
-        ("version 2", ByHand { version: 2, ..good() }.signed()),
+        ("version 1", ByHand { version: 1, ..good() }.signed()),
         (
             "a byte before the signature",
             ByHand {
@@ -601,6 +606,7 @@ fn build_frame(vectors: &Vectors, vector: &FrameVector) -> Frame {
         &channel(&vector.channel),
         first,
         wall(&vector.posted_at),
+        Duration::from_millis(vector.since_first.parse().expect("a number")),
         &section(&records),
     )
     .expect("fits")

@@ -68,7 +68,6 @@ fn a_late_joiner_begins_when_it_opens_or_a_little_before() {
 }
 
 #[test]
-#[ignore = "open: the checker does not see yet that asked history came too late"]
 fn a_late_joiner_gets_the_history_it_asks_for() {
     for (since, first) in [
         (Since::For(15_000_000), 2),

@@ -1,0 +1,253 @@
+//! Where a flow begins, and what that means for neighbours who began earlier.
+
+use super::{
+    super::*,
+    range,
+    world::{Event, World, connected, sender},
+};
+use crate::delivery::GapReason;
+
+const LOST: GapReason = GapReason::Lost;
+
+/// All hear the second frame, and who posted it is gone before it told of the first.
+#[test]
+fn a_first_frame_that_everybody_lost_is_a_gap_and_not_silence() {
+    let mut config = Config::default();
+    config.history.age = Duration::from_secs(20);
+    let mut world = World::new(3, &config, 1);
+    world.connect_all();
+    world.run_secs(1);
+    world.post(0, 2);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run(Duration::from_millis(100));
+    world.kill(0);
+    world.run_secs(30);
+    for who in 1..3 {
+        let story = [Event::Missed(range(1, 2), LOST), Event::Values(range(3, 3))];
+        assert_eq!(world.story(who, 0), story);
+    }
+    world.expect_rest();
+}
+
+#[test]
+fn a_first_frame_that_one_has_comes_to_all_who_heard_only_the_second() {
+    let mut world = connected(3);
+    world.cut(0, 2);
+    world.loss = 0;
+    world.post(0, 2);
+    world.connect(0, 2);
+    world.post(0, 1);
+    world.run(Duration::from_millis(100));
+    world.kill(0);
+    world.run_secs(5);
+    world.expect_everything();
+}
+
+/// What was posted before is no part of it, also if the sender goes before it could say so.
+#[test]
+fn a_sender_that_had_posted_before_the_opening_begins_where_it_is_heard() {
+    let mut world = connected(2);
+    world.close(1);
+    world.post(0, 4);
+    world.run_secs(20);
+    world.cut(0, 1);
+    world.open(1, Since::Now);
+    world.loss = 0;
+    world.tamper = Box::new(|_, _, _| vec![]);
+    world.connect(0, 1);
+    world.post(0, 1);
+    world.run(Duration::from_millis(100));
+    world.kill(0);
+    world.run_secs(5);
+    assert_eq!(world.story(1, 0), [Event::Values(range(5, 5))]);
+}
+
+/// 0 and 2 only see each other by way of 1, then by way of 3, which opens in between.
+fn relayed() -> World {
+    let mut world = World::new(4, &Config::default(), 1);
+    world.close(3);
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.run_secs(1);
+    world.post(2, 1);
+    world.run_secs(3);
+    assert_eq!(world.story(0, 2), [Event::Values(range(1, 1))]);
+    world.kill(1);
+    world.run_secs(1);
+    world.post(2, 3);
+    world.run_secs(1);
+    world.open(3, Since::Now);
+    world.run_secs(1);
+    world.post(2, 1);
+    world.connect(2, 3);
+    world.run_secs(1);
+    assert_eq!(world.story(3, 2), [Event::Values(range(5, 5))]);
+    world
+}
+
+#[test]
+fn who_never_wanted_what_a_neighbour_lacks_fetches_it_and_keeps_it_to_itself() {
+    let mut world = relayed();
+    world.connect(0, 3);
+    world.run_secs(3);
+    assert_eq!(world.story(0, 2), [Event::Values(range(1, 5))]);
+    assert_eq!(world.story(3, 2), [Event::Values(range(5, 5))]);
+    world.expect_rest();
+}
+
+#[test]
+fn what_is_lacking_is_fetched_over_several_who_never_wanted_it() {
+    let mut world = World::new(6, &Config::default(), 1);
+    (3..6).for_each(|late| world.close(late));
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.run_secs(1);
+    world.post(2, 1);
+    world.run_secs(3);
+    world.kill(1);
+    world.run_secs(1);
+    world.post(2, 300);
+    world.run_secs(1);
+    for late in 3..6 {
+        world.open(late, Since::Now);
+    }
+    world.run_secs(1);
+    world.post(2, 1);
+    for (a, b) in [(2, 3), (3, 4), (4, 5), (5, 0)] {
+        world.connect(a, b);
+        world.run_secs(4);
+    }
+    world.run_secs(10);
+    assert_eq!(world.story(0, 2), [Event::Values(range(1, 302))]);
+    for late in 3..6 {
+        assert_eq!(world.story(late, 2), [Event::Values(range(302, 302))]);
+    }
+    world.expect_rest();
+}
+
+/// Whoever came later is no proof that it is lost: the sender is given the time to be found again.
+#[test]
+fn what_only_a_late_neighbour_lacks_is_waited_for_until_all_may_be_back() {
+    for comes_back in [true, false] {
+        let mut world = relayed();
+        world.cut(2, 3);
+        world.connect(0, 3);
+        world.run_secs(17);
+        assert_eq!(world.story(0, 2), [Event::Values(range(1, 1))]);
+        if comes_back {
+            world.connect(2, 3);
+        }
+        world.run_secs(8);
+        let rest = [Event::Missed(range(2, 4), LOST), Event::Values(range(5, 5))];
+        match comes_back {
+            true => assert_eq!(world.story(0, 2), [Event::Values(range(1, 5))]),
+            false => assert_eq!(world.story(0, 2)[1..], rest),
+        }
+    }
+}
+
+/// Two who want it of each other, and nobody else who could have it.
+#[test]
+fn who_asks_is_not_asked_back() {
+    let mut world = relayed();
+    world.cut(2, 3);
+    world.connect(0, 3);
+    world.run_secs(30);
+    let requests = world.counters(0).requests + world.counters(3).requests;
+    assert!(requests < 20, "{requests}");
+    world.expect_rest();
+}
+
+/// Somebody repeats it to whoever cannot know better.
+#[test]
+fn a_frame_older_than_anything_kept_is_not_taken_of_a_sender_not_heard_before() {
+    use super::fixture::{channel, peer, wholes};
+    let config = Config::default();
+    let (now, oldest) = (Time::ZERO, config.history.age + crate::CLOCK_SKEW);
+    let wall = |late: u64| WallTime::from_unix_millis(oldest.as_millis() as u64 + late);
+    let start = || {
+        let peer = peer(1);
+        let mut engine = Engine::new(
+            Config::default(),
+            peer.identity.clone(),
+            Arc::clone(&peer.member),
+            1,
+        );
+        engine.handle_open(&channel(0), Since::Now, now).expect("few");
+        engine
+    };
+    let taken = |engine: &mut Engine, seq, late| {
+        let before = engine.counters();
+        engine.handle_frame(
+            wholes(peer(0), &channel(0), seq, 1),
+            &peer(0).member,
+            now,
+            wall(late),
+        );
+        while engine.poll_output().is_some() {}
+        let after = engine.counters();
+        assert_eq!(
+            after.frames_accepted + after.frames_stale,
+            before.frames_accepted + before.frames_stale + 1
+        );
+        after.frames_accepted > before.frames_accepted
+    };
+    let mut engine = start();
+    assert!(!taken(&mut engine, 7, 1));
+    assert!(taken(&mut engine, 7, 0));
+    assert!(taken(&mut engine, 8, 1), "it is known by now");
+    let mut engine = start();
+    engine.handle_peer_up(sender(0), now);
+    while engine.poll_output().is_some() {}
+    assert!(
+        taken(&mut engine, 7, 1),
+        "it is there itself, with a clock that is wrong"
+    );
+}
+
+/// More was posted than there is room for, before it was ever heard here.
+#[test]
+fn what_was_due_and_dropped_before_the_first_meeting_is_one_exact_gap() {
+    let mut config = Config::default();
+    config.history.bytes = 2_500;
+    let mut world = World::new(3, &config, 1);
+    world.connect(0, 1);
+    world.run_secs(1);
+    for _ in 0..30 {
+        world.post(0, 1);
+        world.run(Duration::from_millis(200));
+    }
+    world.run_secs(1);
+    world.connect(0, 2);
+    world.run_secs(5);
+    let story = world.story(2, 0);
+    assert_eq!(story[0].seqs().first(), Seq::FIRST);
+    assert!(
+        matches!(story[0], Event::Missed(..)) && story.len() == 2,
+        "{story:?}"
+    );
+    assert_eq!(story[1].seqs().last(), Seq::new(30).expect("not 0"));
+}
+
+/// Over the same link, which holds up what is said for two seconds without breaking.
+#[test]
+fn an_opening_that_was_held_up_on_its_way_begins_where_it_was() {
+    use crate::neighbours::Neighbours;
+    let (peer, now) = (sender(0), Time::from_start(Duration::from_secs(100)));
+    let mut neighbours = Neighbours::default();
+    neighbours.add(peer, now);
+    let opened = Opened {
+        channel: super::fixture::channel(0),
+        since: Duration::from_secs(1),
+        last: 0,
+        linked: Duration::from_secs(5),
+    };
+    let since = |neighbours: &mut Neighbours, now| {
+        assert!(neighbours.open(peer, &opened, now));
+        neighbours.wanted(peer, &opened.channel).expect("open").since
+    };
+    let in_time = since(&mut neighbours, now + Duration::from_secs(5));
+    let late = since(&mut neighbours, now + Duration::from_secs(7));
+    assert_eq!(late, in_time);
+}
