@@ -54,7 +54,7 @@ pub struct Kept {
 struct Log {
     frames: BTreeMap<(ChannelName, Seq), Kept>,
     /// By channel, what was dropped and when it was posted, in order; of what lies further back, only some.
-    dropped: BTreeMap<ChannelName, Vec<(Time, SeqRange)>>,
+    dropped: BTreeMap<ChannelName, Dropped>,
     /// In the order of acceptance, which is the order of age.
     order: VecDeque<(Time, ChannelName, Seq)>,
     bytes: usize,
@@ -172,12 +172,10 @@ impl History {
         });
         let by_number = by_number.flatten();
         let first = by_time.into_iter().chain(by_number).min();
-        let dropped = log.dropped.get(channel).and_then(|dropped| {
-            let place = dropped.partition_point(|(posted, _)| *posted < since);
-            let (_, lowest) = dropped.get(place)?;
-            let before = place.checked_sub(1).and_then(|before| dropped.get(before));
-            Some(before.map_or(lowest.first(), |(_, before)| before.last().next()))
-        });
+        let dropped = log
+            .dropped
+            .get(channel)
+            .and_then(|dropped| dropped.first_since(since));
         first.into_iter().chain(dropped).min()
     }
 
@@ -197,20 +195,7 @@ impl History {
                 log.bytes -= frame.bytes().len();
                 self.bytes -= frame.bytes().len();
                 let dropped = log.dropped.entry(channel).or_default();
-                if dropped
-                    .last()
-                    .is_none_or(|(_, last)| last.last() < frame.seqs().first())
-                {
-                    dropped.push((posted, frame.seqs()));
-                }
-                if dropped.len() > MAX_DROPPED {
-                    // What lies further back is told apart less well. The first stays, and the last.
-                    let mut place = 0;
-                    dropped.retain(|_| {
-                        place += 1;
-                        place % 2 == 1 || place > MAX_DROPPED / 2
-                    });
-                }
+                dropped.add(posted, frame.seqs());
             }
         }
         if let Some(&(accepted, ..)) = log.order.front() {
@@ -222,7 +207,54 @@ impl History {
     }
 }
 
-/// How many dropped frames of a channel are remembered, at 32 bytes: then every second of the older half goes.
+/// What was dropped of a sender on a channel, and when it was posted: of every so many frames one, and the last.
+#[derive(Debug, Default)]
+struct Dropped {
+    marks: Vec<(Time, SeqRange)>,
+    /// One of `1 << sparse` is marked.
+    sparse: u32,
+    count: u64,
+    /// The last mark is only there because it is the last.
+    passing: bool,
+}
+
+impl Dropped {
+    fn add(&mut self, posted: Time, seqs: SeqRange) {
+        if self
+            .marks
+            .last()
+            .is_some_and(|(_, last)| seqs.first() <= last.last())
+        {
+            // What was repaired may be dropped later than what is above.
+            return;
+        }
+        if self.passing {
+            self.marks.pop();
+        }
+        self.marks.push((posted, seqs));
+        self.passing = !self.count.is_multiple_of(1 << self.sparse);
+        self.count += 1;
+        if self.marks.len() > MAX_DROPPED {
+            let mut place = 0;
+            self.marks.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.sparse += 1;
+        }
+    }
+
+    /// The lowest number posted since then, or one a little below.
+    fn first_since(&self, since: Time) -> Option<Seq> {
+        let place = self.marks.partition_point(|(posted, _)| *posted < since);
+        let (_, lowest) = self.marks.get(place)?;
+        let before = place.checked_sub(1).and_then(|before| self.marks.get(before));
+        Some(before.map_or_else(|| lowest.first(), |(_, before)| before.last().next()))
+    }
+}
+
+/// How many marks of what was dropped are kept for a sender on a channel, at 32 bytes; then every second goes. Even:
+/// the newest stays.
 const MAX_DROPPED: usize = 64;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod answers;
 mod beginnings;
 mod bounds;
 mod convergence;
+mod cost;
 mod hostile;
 mod listener;
 mod mesh;
