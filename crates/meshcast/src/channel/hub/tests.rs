@@ -168,9 +168,10 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
 
 #[tokio::test]
 async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_quarter() {
-    let mut limits = Limits::default();
-    limits.unread_bytes = 20_000;
-    let (hub, registry) = hub(limits);
+    let (hub, registry) = hub(Limits {
+        unread_bytes: 20_000,
+        ..Limits::default()
+    });
     let object = hub.open_object(Since::Now);
     let reader = hub.claim_reader(object).expect("open");
     let mut source = Source::new(1);
