@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use meshcast_sim::{Report, SHIPPED, Scenario, Shipped, run_logged, run_watched, write_log};
+use meshcast_sim::{SHIPPED, Scenario, Shipped, run_logged, run_watched, write_log};
 use serde::Serialize;
 
 use self::seeds::{Done, run_each};
@@ -77,7 +77,7 @@ fn once(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exi
     if let (Some(file), Some(path)) = (log, &args.log) {
         write_log(file, &entries).map_err(Failure::io(format!("write {}", path.display())))?;
     }
-    tell(&report, output)?;
+    tell(Done::from(&report), output)?;
     Ok(exit(report.is_clean()))
 }
 
@@ -103,22 +103,23 @@ fn watch(scenario: &Scenario, seed: u64, process: &str, output: &Output) -> Resu
             output.line(&text(line))?;
         }
     }
-    tell(&report, output)?;
+    tell(Done::from(&report), output)?;
     Ok(exit(report.is_clean()))
 }
 
 fn several(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
     let mut failed = Vec::new();
-    let mut told = |Done { report, took }: Done| {
-        let verdict = if report.is_clean() { "clean" } else { "not clean" };
-        if output.json() || !report.is_clean() {
-            tell(&report, output)?;
+    let mut told = |done: Done, took: Duration| {
+        let (seed, is_clean) = (done.seed, done.is_clean);
+        let verdict = if is_clean { "clean" } else { "not clean" };
+        if output.json() || !is_clean {
+            tell(done, output)?;
         }
         if !output.json() {
-            output.note(&format!("seed {}: {verdict}, {}", report.seed, seconds(took)));
+            output.note(&format!("seed {seed}: {verdict}, {}", seconds(took)));
         }
-        if !report.is_clean() {
-            failed.push(report.seed);
+        if !is_clean {
+            failed.push(seed);
         }
         Ok(())
     };
@@ -140,13 +141,13 @@ fn several(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<
     Ok(exit(failed.is_empty()))
 }
 
-fn tell(report: &Report, output: &Output) -> Result<(), Failure> {
+fn tell(done: Done, output: &Output) -> Result<(), Failure> {
     if !output.json() {
-        return output.raw(&report.to_string());
+        return output.raw(&done.text);
     }
     let line = Run {
         schema: "sim_run/v1",
-        summary: report.summary(),
+        summary: done.summary,
     };
     output.line(&serde_json::to_string(&line).map_err(Failure::failed)?)
 }

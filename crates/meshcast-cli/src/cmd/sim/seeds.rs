@@ -10,17 +10,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meshcast_sim::{Report, Scenario};
+use meshcast_sim::{Report, Scenario, Summary};
 
 use crate::exit::Failure;
 
-/// A run and the time it took.
+/// What is left of a run when it is over: little, since it may have to wait until it is told.
 pub(super) struct Done {
-    pub(super) report: Report,
-    pub(super) took: Duration,
+    pub(super) seed: u64,
+    pub(super) is_clean: bool,
+    /// The report, for people and for machines.
+    pub(super) text: String,
+    pub(super) summary: Summary,
 }
 
-/// Runs `count` seeds from `first` on, and tells each as soon as all before it are told.
+impl From<&Report> for Done {
+    fn from(report: &Report) -> Self {
+        Self {
+            seed: report.seed,
+            is_clean: report.is_clean(),
+            text: report.to_string(),
+            summary: report.summary(),
+        }
+    }
+}
+
+/// Runs `count` seeds from `first` on, and tells each, with the time it took, as soon as all before it are told.
 ///
 /// # Errors
 /// The first of `tell`, when the runs that are under way have come to their end.
@@ -28,7 +42,7 @@ pub(super) fn run_each(
     scenario: &Scenario,
     first: u64,
     count: u64,
-    tell: &mut dyn FnMut(Done) -> Result<(), Failure>,
+    tell: &mut dyn FnMut(Done, Duration) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let next = AtomicU64::new(0);
     // Without places: a run is over when it is taken.
@@ -43,11 +57,9 @@ pub(super) fn run_each(
                         return;
                     }
                     let began = Instant::now();
-                    let mut report = meshcast_sim::run(scenario, first.wrapping_add(nth));
-                    let took = began.elapsed();
-                    // It may have to wait for its turn, and the numbers over it are drawn already.
-                    report.verdict.latencies.shrink_to_fit();
-                    if sender.send((nth, Done { report, took })).is_err() {
+                    let report = meshcast_sim::run(scenario, first.wrapping_add(nth));
+                    let done = (Done::from(&report), began.elapsed());
+                    if sender.send((nth, done)).is_err() {
                         return;
                     }
                 }
@@ -59,15 +71,15 @@ pub(super) fn run_each(
 }
 
 fn in_order(
-    done: Receiver<(u64, Done)>,
-    tell: &mut dyn FnMut(Done) -> Result<(), Failure>,
+    done: Receiver<(u64, (Done, Duration))>,
+    tell: &mut dyn FnMut(Done, Duration) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut early = BTreeMap::new();
     let mut due = 0;
     for (nth, run) in done {
         early.insert(nth, run);
-        while let Some(run) = early.remove(&due) {
-            tell(run)?;
+        while let Some((done, took)) = early.remove(&due) {
+            tell(done, took)?;
             due += 1;
         }
     }
@@ -88,8 +100,8 @@ mod tests {
     #[test]
     fn seeds_are_told_in_their_order_and_each_once() {
         let mut seeds = Vec::new();
-        run_each(&tiny(), 7, 9, &mut |done| {
-            seeds.push(done.report.seed);
+        run_each(&tiny(), 7, 9, &mut |done, _| {
+            seeds.push(done.seed);
             Ok(())
         })
         .expect("nothing fails");
@@ -99,7 +111,7 @@ mod tests {
     #[test]
     fn nothing_more_is_run_once_nobody_reads() {
         let mut told = 0;
-        let result = run_each(&tiny(), 1, 1_000_000, &mut |_| {
+        let result = run_each(&tiny(), 1, 1_000_000, &mut |_, _| {
             told += 1;
             Err(Failure::failed("no more"))
         });
