@@ -2,7 +2,7 @@
 //!
 //! It uses the public API alone. What it posts and hears goes into two logs in the form of
 //! [`meshcast_sim::Entry`], with its peer id in place of a name: posts are written before they are made, since
-//! the process may be killed in between; the rest is buffered for [`FLUSH`].
+//! the process may be killed in between; the rest is buffered for a tenth of a second.
 
 mod journal;
 mod listener;
