@@ -67,7 +67,15 @@ async fn main() -> anyhow::Result<()> {
         .fallback(async || (StatusCode::NOT_FOUND, "not found"))
         .with_state(earth);
 
-    node.ready().await?;
+    let stopped_early = tokio::select! {
+        ready = node.ready() => { ready?; false }
+        _ = interrupt.recv() => true,
+        _ = terminate.recv() => true,
+    };
+    if stopped_early {
+        node.shutdown().await;
+        return Ok(());
+    }
     for address in node.inspect().await?.node.listen_addresses {
         println!("listening on {address}");
     }

@@ -10,11 +10,12 @@ use crate::{
 };
 
 pub(crate) fn start(args: &Args) {
+    // gossipsub warns of each frame that finds the queue to a peer full; the node says it once a second.
     let by_default = match (args.global.verbose, &args.command) {
         // It says itself what these lines say.
-        (0, Command::Node(_)) => "warn,meshcast=info,meshcast::events=off",
-        (0, _) => "warn",
-        (1, _) => "warn,meshcast=info,meshcast_proto=info",
+        (0, Command::Node(_)) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast::events=off",
+        (0, _) => "warn,libp2p_gossipsub=error",
+        (1, _) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast_proto=info",
         (2, _) => "info,meshcast=debug,meshcast_proto=debug",
         _ => "debug,meshcast=trace,meshcast_proto=trace",
     };

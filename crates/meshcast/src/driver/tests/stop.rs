@@ -52,20 +52,20 @@ async fn a_full_outbox_and_many_channels_are_handed_over() {
     // What a busy machine in a build without optimization hands over well within the time.
     let mesh = Mesh::new();
     let limits = crate::Limits {
-        outbox_bytes: 2_000_000,
+        outbox_bytes: 1_000_000,
         ..crate::Limits::default()
     };
     let a = mesh.node("a", &[]).await;
     let b = mesh.builder("b").limits(limits).seeds(addresses(&a).await);
     let b = b.spawn().await.expect("starts");
     let (large, from) = (open::<Bytes>(&a, "large"), open::<Bytes>(&b, "large"));
-    let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    let names: Vec<String> = (0..40).map(|n| n.to_string()).collect();
     let small: Vec<_> = names.iter().map(|name| open::<u32>(&a, name)).collect();
     let from_small: Vec<_> = names.iter().map(|name| open::<u32>(&b, name)).collect();
     let mut heard = large.messages();
     let mut heard_small: Vec<_> = small.iter().map(crate::BroadcastChannel::messages).collect();
-    joined(&[&a, &b], "99").await;
-    let message = Bytes::from(vec![7; 500_000]);
+    joined(&[&a, &b], "39").await;
+    let message = Bytes::from(vec![7; 200_000]);
     let mut posted = 0;
     while from.post_message(&message).is_ok() {
         posted += 1;
@@ -75,7 +75,7 @@ async fn a_full_outbox_and_many_channels_are_handed_over() {
     }
     let reading = tokio::spawn(async move {
         for _ in 0..posted {
-            assert_eq!(next(&mut heard).await.len(), 500_000);
+            assert_eq!(next(&mut heard).await.len(), 200_000);
         }
         for heard in &mut heard_small {
             assert_eq!(next(heard).await, 1);
