@@ -1,5 +1,11 @@
 //! From a scenario and a seed to a report.
 
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
 use crate::{
     checker::Checker,
     log::Entry,
@@ -26,10 +32,32 @@ pub fn run_watched(scenario: &Scenario, seed: u64, process: &str) -> (Report, Ve
     (report, lines)
 }
 
-/// Runs a scenario with these seeds and returns the reports of those that are not clean.
+/// Runs a scenario with these seeds, on all cores, and returns the reports of those that are not clean, in the order of
+/// their seeds. Runs share nothing, so how many there are at a time changes none of them.
 pub fn run_seeds(scenario: &Scenario, seeds: impl IntoIterator<Item = u64>) -> Vec<Report> {
-    let reports = seeds.into_iter().map(|seed| run(scenario, seed));
-    reports.filter(|report| !report.is_clean()).collect()
+    let seeds: Vec<u64> = seeds.into_iter().collect();
+    let cores = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(seeds.len());
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let next = || seeds.get(next.fetch_add(1, Ordering::Relaxed));
+        let reports = std::iter::from_fn(next).map(|seed| run(scenario, *seed));
+        reports.filter(|report| !report.is_clean()).collect()
+    };
+    let mut failed = thread::scope(|scope| {
+        let workers: Vec<_> = (1..cores).map(|_| scope.spawn(worker)).collect();
+        let mut failed: Vec<Report> = worker();
+        for worker in workers {
+            match worker.join() {
+                Ok(reports) => failed.extend(reports),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        failed
+    });
+    failed.sort_by_key(|report| report.seed);
+    failed
 }
 
 fn go(scenario: &Scenario, seed: u64, watched: Option<Watched>) -> (Report, World<'_>) {

@@ -51,5 +51,9 @@ pub const SHIPPED: &[Shipped] = shipped![
     "relayed",
     "late-joiner",
     "small-memory",
+    "rolling-restart",
+    "stalls",
+    "catch-up-storm",
+    "clock-jump",
     "all-faults",
 ];
