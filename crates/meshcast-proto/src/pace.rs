@@ -2,7 +2,8 @@
 //!
 //! A node that posts faster than others take it in has two choices: to lose what does not fit, or to wait. It waits
 //! for everybody who [keeps up](Listener), until what is not yet acknowledged fits its [`Window`]; and it waits for
-//! nobody who has been behind for [`LAG`], who fetches what it lacks at its own pace instead.
+//! nobody who has been behind for [`LAG`], or has got no further for [`STALL`]: such a one fetches what it lacks at its
+//! own pace instead.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -40,6 +41,9 @@ pub(crate) struct Listener {
     lowest: Option<Seq>,
     own: Pace,
     theirs: Pace,
+    /// When it last got further, and when those behind it did.
+    moved: Time,
+    all_moved: Time,
 }
 
 /// Whether somebody keeps up.
@@ -48,7 +52,7 @@ enum Pace {
     /// It never did: it came later and catches up.
     Joining,
     KeepsUp,
-    /// It did, and has been behind for [`LAG`].
+    /// It did, and has been behind for [`LAG`] or stood still for [`STALL`].
     Lags,
 }
 
@@ -59,6 +63,8 @@ impl Listener {
             lowest,
             own: Pace::Joining,
             theirs: Pace::Joining,
+            moved: now,
+            all_moved: now,
         };
         new.judge(marks, now);
         new
@@ -66,15 +72,21 @@ impl Listener {
 
     /// It tells where it is.
     pub(crate) fn told(&mut self, next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) {
+        if self.next < next {
+            self.moved = now;
+        }
+        if self.lowest < lowest {
+            self.all_moved = now;
+        }
         (self.next, self.lowest) = (next, lowest);
         self.judge(marks, now);
     }
 
     /// Looks again whether it keeps up; call it when time has passed.
     pub(crate) fn judge(&mut self, marks: &Marks, now: Time) {
-        self.own = self.own.judged(marks.ahead_of(self.next), now);
+        self.own = self.own.judged(marks.ahead_of(self.next), self.moved, now);
         self.theirs = match self.lowest {
-            Some(lowest) => self.theirs.judged(marks.ahead_of(lowest), now),
+            Some(lowest) => self.theirs.judged(marks.ahead_of(lowest), self.all_moved, now),
             None => Pace::Joining,
         };
     }
@@ -106,11 +118,16 @@ impl Listener {
 }
 
 impl Pace {
-    fn judged(self, behind_since: Option<Time>, now: Time) -> Self {
-        let patience = if self == Self::KeepsUp { LAG } else { LAG / 2 };
+    fn judged(self, behind_since: Option<Time>, moved: Time, now: Time) -> Self {
+        // Who did not keep up has to do better than who does, so that nobody changes sides all the time.
+        let (lag, stall) = if self == Self::KeepsUp {
+            (LAG, STALL)
+        } else {
+            (LAG / 2, STALL / 2)
+        };
         match (self, behind_since) {
             (_, None) => Self::KeepsUp,
-            (_, Some(since)) if now < since + patience => Self::KeepsUp,
+            (_, Some(since)) if now < since + lag && now < since.max(moved) + stall => Self::KeepsUp,
             (Self::Joining, _) => Self::Joining,
             _ => Self::Lags,
         }
@@ -215,22 +232,27 @@ impl InFlight {
 /// the way and a lost frame that is fetched again; below what people who wait would call a failure.
 pub(crate) const LAG: Duration = Duration::from_secs(2);
 
-/// How long readers in this process hold up those who post. Below [`LAG`], so that their node does not count as a
+/// Nor is who has got no further for this long, although there is more: it stands still, or nothing comes through.
+/// Above a round trip round the world and the delay of an acknowledgement; and what is posted at a thousand a second
+/// meanwhile still fits the window, so that a process that is stopped holds up nobody.
+pub(crate) const STALL: Duration = Duration::from_millis(600);
+
+/// How long readers in this process hold up those who post. Below [`STALL`], so that their node does not count as a
 /// laggard for it; enough for whatever else wants the processor.
-pub(crate) const READERS_LAG: Duration = Duration::from_secs(1);
+pub(crate) const READERS_LAG: Duration = Duration::from_millis(450);
 
 /// How often it is looked whether somebody lags, and how far apart the marks are by which that is told.
-pub(crate) const SPACING: Duration = Duration::from_millis(250);
+pub(crate) const SPACING: Duration = Duration::from_millis(100);
 
 /// What one channel may have on the way: 10 ms at full speed over loopback, and 20 MB/s over a round trip of 200 ms.
 const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
 /// Small frames fill the queues of gossip, which count frames, before they fill the bytes.
-const CHANNEL_FRAMES: usize = 256;
+const CHANNEL_FRAMES: usize = 768;
 
 /// What all channels together may have on the way.
 const ALL_BYTES: usize = 2 * CHANNEL_BYTES;
-/// Below what gossip queues for one peer, and room is left for what is forwarded.
-const ALL_FRAMES: usize = 2 * CHANNEL_FRAMES;
+/// Below the 1,024 that gossip queues for one peer, and room is left for what is forwarded.
+const ALL_FRAMES: usize = 896;
 
 #[cfg(test)]
 mod tests;

@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// Readers in this process are behind with a channel (`true`), or have caught up. Those who post to it are held up
-    /// meanwhile, for a second at most: they are told that this node is where it was. Who reads more slowly than that is
+    /// meanwhile, for half a second at most: they are told that this node is where it was. Who reads more slowly than that is
     /// waited for by nobody.
     pub fn handle_readers_behind(&mut self, channel: &ChannelName, behind: bool, now: Time) {
         self.debug_assert_drained();
