@@ -308,7 +308,7 @@ impl Assembler {
         self.partial.take().map(|partial| partial.seqs)
     }
 
-    /// How many bytes of a value wait for the rest. Fragments that go on fill their frames, so there is hardly
+    /// How many bytes of a value wait for the rest. Those between the first and the last fill their frames, so there is hardly
     /// more to keep in memory than that.
     pub(crate) fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.len)

@@ -1,6 +1,6 @@
 //! The frame: one signed gossip message that carries one or many records of one sender on one channel.
 
-use std::{fmt, ops::Range, time::Duration};
+use std::{fmt, ops::Range, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 
@@ -40,6 +40,8 @@ pub struct Frame {
     records: Range<usize>,
     fragmented: bool,
     chain: Range<usize>,
+    /// Of all that is signed, once somebody asked for it: of a long frame it takes as long as the signature.
+    hash: OnceLock<blake3::Hash>,
 }
 
 impl Frame {
@@ -84,9 +86,11 @@ impl Frame {
         let mut bytes = Vec::with_capacity(records.len() + 512 + Chain::MAX_LEN);
         bytes.push(VERSION);
         codec::encode_into(&body, &mut bytes);
-        let signature = identity.boot().sign(&hash(&bytes));
-        bytes.extend_from_slice(&signature);
-        Self::decode(Bytes::from(bytes)).map_err(BuildError::OutOfNumbers)
+        let hash = hash(&bytes);
+        bytes.extend_from_slice(&identity.boot().sign(&hash));
+        let frame = Self::decode(Bytes::from(bytes)).map_err(BuildError::OutOfNumbers)?;
+        let hash = OnceLock::from(hash);
+        Ok(Self { hash, ..frame })
     }
 
     /// Reads a frame. Total: any bytes give a frame or an error, without panic and without allocating from
@@ -142,6 +146,7 @@ impl Frame {
             records,
             fragmented,
             chain,
+            hash: OnceLock::new(),
             bytes,
         })
     }
@@ -200,7 +205,14 @@ impl Frame {
 
     /// The hash that its sender signed.
     pub fn hash(&self) -> blake3::Hash {
-        hash(&self.bytes[..self.bytes.len() - SIGNATURE_LEN])
+        *self
+            .hash
+            .get_or_init(|| hash(&self.bytes[..self.bytes.len() - SIGNATURE_LEN]))
+    }
+
+    /// Its name among gossip messages.
+    pub fn id(&self) -> FrameId {
+        FrameId::from_hash(&self.hash())
     }
 
     /// The signature.

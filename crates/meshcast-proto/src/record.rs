@@ -79,22 +79,32 @@ pub fn write_record(out: &mut Vec<u8>, format: Format, part: Part, payload: &[u8
     out.extend_from_slice(payload);
 }
 
-/// Cuts a value into what goes into consecutive records; at least one, also for an empty value.
-pub fn fragments(value: &[u8]) -> impl Iterator<Item = (Part, &[u8])> {
-    let count = fragment_count(value.len());
-    (0..count).map(move |i| {
-        let part = match (i == 0, i + 1 == count) {
-            (true, true) => Part::Whole,
-            (true, false) => Part::First,
-            (false, false) => Part::Middle,
-            (false, true) => Part::Last,
+/// Cuts a value into what goes into consecutive records; at least one, also for an empty value. If it takes several,
+/// the first holds at most `first` bytes (1 to [`MAX_FRAGMENT_LEN`]): what is left of a frame that is begun.
+pub fn fragments(value: &[u8], first: usize) -> impl Iterator<Item = (Part, &[u8])> {
+    let mut rest = Some(value);
+    let mut begun = false;
+    std::iter::from_fn(move || {
+        let left = rest?;
+        let room = if begun || value.len() <= MAX_FRAGMENT_LEN {
+            MAX_FRAGMENT_LEN
+        } else {
+            first.clamp(1, MAX_FRAGMENT_LEN)
         };
-        let from = i * MAX_FRAGMENT_LEN;
-        (part, &value[from..value.len().min(from + MAX_FRAGMENT_LEN)])
+        let (payload, later) = left.split_at(left.len().min(room));
+        rest = Some(later).filter(|later| !later.is_empty());
+        let part = match (begun, rest.is_some()) {
+            (false, false) => Part::Whole,
+            (false, true) => Part::First,
+            (true, true) => Part::Middle,
+            (true, false) => Part::Last,
+        };
+        begun = true;
+        Some((part, payload))
     })
 }
 
-/// How many records a value of `len` bytes takes.
+/// How many records a value of `len` bytes takes at least; one more if the first is cut short.
 pub const fn fragment_count(len: usize) -> usize {
     if len == 0 {
         1
@@ -128,7 +138,8 @@ impl Records {
                 let limit = MAX_FRAGMENT_LEN;
                 return Err(RecordError::TooLong { len, limit });
             }
-            if flags & CONTINUES != 0 && len < MAX_FRAGMENT_LEN {
+            // One piece between others for each frame: who may hold many short ones back holds many frames back.
+            if flags & CONTINUES != 0 && flags & CONTINUED != 0 && len < MAX_FRAGMENT_LEN {
                 let expected = MAX_FRAGMENT_LEN;
                 return Err(RecordError::ShortFragment { len, expected });
             }
@@ -190,8 +201,10 @@ pub enum RecordError {
         /// The longest one allowed.
         limit: usize,
     },
-    /// A record that goes on in the next one is under [`MAX_FRAGMENT_LEN`].
-    #[error("record of {len} bytes goes on in the next one, but is not as long as it could be ({expected})")]
+    /// A piece of a value that is neither its first nor its last is under [`MAX_FRAGMENT_LEN`].
+    #[error(
+        "record of {len} bytes stands between others of its value, but is not as long as it could be ({expected})"
+    )]
     ShortFragment {
         /// Its length.
         len: usize,

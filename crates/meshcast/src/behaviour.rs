@@ -13,7 +13,6 @@ use libp2p::{
     ping,
     swarm::NetworkBehaviour,
 };
-use meshcast_proto::FrameId;
 
 use crate::{
     link::{Link, LinkConfig},
@@ -91,9 +90,10 @@ impl Behaviour {
 
 /// gossipsub as a carrier of frames that prove themselves: unsigned, without a cache of its own.
 fn gossip(verifier: SharedVerifier, max_rpc_len: usize) -> Result<Gossip, String> {
+    let ids = verifier.clone();
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
-        .message_id_fn(|message| MessageId::from(FrameId::of(&message.data).as_bytes().to_vec()))
+        .message_id_fn(move |message| MessageId::from(ids.id_of(&message.data).as_bytes().to_vec()))
         .heartbeat_initial_delay(Duration::from_millis(200))
         .heartbeat_interval(HEARTBEAT)
         .mesh_n(6)

@@ -93,6 +93,11 @@ impl<T: Payload> BroadcastChannel<T> {
     /// # Errors
     /// [`PostError`] but for `Full`; nothing was posted.
     pub async fn post_message_wait(&self, message: &T) -> Result<Receipt, PostError> {
+        // As a rule there is room, and to get ready to wait for it costs more than to post.
+        match self.post_message(message) {
+            Err(PostError::Full { .. }) => {}
+            done => return done,
+        }
         loop {
             // Before the attempt, so that room made in between is noticed.
             let mut room = std::pin::pin!(self.object.hub.room());

@@ -368,6 +368,7 @@ impl Driver {
             return;
         };
         let (topic, now) = (channel.topic.hash(), self.parts.clock.now());
+        self.parts.verifier.expect(frame);
         let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
         match gossip.publish(topic.clone(), frame.bytes().to_vec()) {
             Ok(_) => {

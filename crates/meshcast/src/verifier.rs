@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use libp2p::gossipsub::{self, DataTransform, IdentTopic, RawMessage, TopicHash};
 use meshcast_proto::{
-    ChainError, ChannelName, Frame, FrameError, Member, MeshId, Verifier, VerifyError, WallTime,
+    ChainError, ChannelName, Frame, FrameError, FrameId, Member, MeshId, Verifier, VerifyError, WallTime,
 };
 
 use crate::clock::wall_time;
@@ -24,6 +24,18 @@ struct Shared {
     valid: AtomicU64,
     invalid: AtomicU64,
     forged: AtomicU64,
+    /// The frame that gossip is about to ask the id of, which is known: to hash it again takes as long as to verify
+    /// it.
+    expected: Mutex<Option<Expected>>,
+}
+
+/// A frame, by what no other has in common with it, and its id.
+#[derive(Debug)]
+struct Expected {
+    len: usize,
+    /// The end of its signature.
+    end: [u8; 32],
+    id: FrameId,
 }
 
 impl SharedVerifier {
@@ -34,6 +46,7 @@ impl SharedVerifier {
             valid: AtomicU64::new(0),
             invalid: AtomicU64::new(0),
             forged: AtomicU64::new(0),
+            expected: Mutex::new(None),
         }))
     }
 
@@ -66,6 +79,26 @@ impl SharedVerifier {
         self.0.forged.load(Ordering::Relaxed)
     }
 
+    /// Gossip is given this frame next, and will [ask](Self::id_of) for its id.
+    pub(crate) fn expect(&self, frame: &Frame) {
+        let end = frame.bytes().last_chunk().copied();
+        let expected = end.map(|end| Expected {
+            len: frame.bytes().len(),
+            end,
+            id: frame.id(),
+        });
+        *self.expected() = expected;
+    }
+
+    /// The id of a gossip message.
+    pub(crate) fn id_of(&self, data: &[u8]) -> FrameId {
+        let is = |expected: &Expected| data.len() == expected.len && data.ends_with(&expected.end);
+        match self.expected().take() {
+            Some(expected) if is(&expected) => expected.id,
+            _ => FrameId::of(data),
+        }
+    }
+
     /// The topic of a channel.
     pub(crate) fn topic(&self, channel: &ChannelName) -> IdentTopic {
         topic(self.0.mesh, channel)
@@ -75,10 +108,16 @@ impl SharedVerifier {
         let frame = Frame::decode(data)?;
         self.lock().verify(&frame, now)?;
         if topic(self.0.mesh, frame.channel()).hash() == *on {
+            self.expect(&frame);
             Ok(())
         } else {
             Err(Invalid::OtherTopic)
         }
+    }
+
+    fn expected(&self) -> MutexGuard<'_, Option<Expected>> {
+        // A panic leaves at most a frame that nobody asks for.
+        self.0.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Verifier> {

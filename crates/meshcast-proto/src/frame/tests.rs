@@ -255,7 +255,7 @@ fn what_is_wrong_with_a_frame_is_named() {
                 limit,
             },
         ),
-        (8 + 2, RecordError::ShortFragment { len: 1, expected }),
+        (8 + 6, RecordError::ShortFragment { len: 1, expected }),
         (6, RecordError::ShortFragment { len: 0, expected }),
     ] {
         let records = [&word.to_le_bytes()[..], &[0]].concat();

@@ -21,7 +21,11 @@ fn a_value_comes_back_from_its_fragments_whatever_its_length() {
 
 #[test]
 fn the_parts_of_a_value_stand_in_order() {
-    let parts = |len| fragments(&vec![0; len]).map(|(part, _)| part).collect::<Vec<_>>();
+    let parts = |len| {
+        fragments(&vec![0; len], MAX_FRAGMENT_LEN)
+            .map(|(part, _)| part)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(parts(0), [Part::Whole]);
     assert_eq!(parts(MAX_FRAGMENT_LEN), [Part::Whole]);
     assert_eq!(parts(MAX_FRAGMENT_LEN + 1), [Part::First, Part::Last]);
@@ -36,11 +40,31 @@ proptest! {
     #[test]
     fn fragments_are_as_many_as_counted_and_none_is_too_long(len in 0..5 * MAX_FRAGMENT_LEN) {
         let value = vec![7; len];
-        let lengths: Vec<_> = fragments(&value).map(|(_, fragment)| fragment.len()).collect();
+        let lengths: Vec<_> = fragments(&value, MAX_FRAGMENT_LEN).map(|(_, fragment)| fragment.len()).collect();
         prop_assert_eq!(lengths.len(), fragment_count(len));
         prop_assert_eq!(lengths.iter().sum::<usize>(), len);
         prop_assert!(lengths.iter().all(|len| *len <= MAX_FRAGMENT_LEN));
         prop_assert!(len == 0 || lengths.iter().all(|len| *len > 0));
+    }
+
+    /// The first piece fills what is left of a frame.
+    #[test]
+    fn a_value_that_is_cut_anywhere_comes_back_in_parts_that_stand_in_order(
+        len in 0..3 * MAX_FRAGMENT_LEN,
+        first in 0..2 * MAX_FRAGMENT_LEN,
+    ) {
+        let value: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        let (parts, pieces): (Vec<_>, Vec<_>) = fragments(&value, first).unzip();
+        prop_assert_eq!(pieces.concat(), &value[..]);
+        prop_assert!(pieces.iter().all(|piece| piece.len() <= MAX_FRAGMENT_LEN));
+        prop_assert!(parts.len() <= fragment_count(len) + 1);
+        if let [only] = parts[..] {
+            prop_assert_eq!(only, Part::Whole);
+        } else {
+            prop_assert_eq!(pieces[0].len(), first.clamp(1, MAX_FRAGMENT_LEN));
+            prop_assert_eq!((parts[0], parts[parts.len() - 1]), (Part::First, Part::Last));
+            prop_assert!(parts[1..parts.len() - 1].iter().all(|part| *part == Part::Middle));
+        }
     }
 
     #[test]
@@ -61,7 +85,7 @@ fn every_format_and_part_comes_back() {
                 let mut section = Vec::new();
                 write_record(&mut section, format, part, &payload);
                 assert_eq!(section.len(), RECORD_OVERHEAD + len);
-                let refused = matches!(part, Part::First | Part::Middle) && len < MAX_FRAGMENT_LEN;
+                let refused = part == Part::Middle && len < MAX_FRAGMENT_LEN;
                 assert_eq!(
                     Records::survey(&section).is_err(),
                     refused,
@@ -82,23 +106,21 @@ fn every_format_and_part_comes_back() {
 }
 
 #[test]
-fn only_the_last_fragment_may_be_short() {
+fn a_fragment_between_others_may_not_be_short() {
     let survey = |part, len| {
         let mut section = Vec::new();
         write_record(&mut section, Format::Raw, part, &vec![0; len]);
         Records::survey(&section).map(|survey| survey.count)
     };
     let expected = MAX_FRAGMENT_LEN;
-    for part in [Part::First, Part::Middle] {
-        for len in [0, 1, expected - 1] {
-            assert_eq!(
-                survey(part, len),
-                Err(RecordError::ShortFragment { len, expected })
-            );
-        }
-        assert_eq!(survey(part, expected), Ok(1));
+    for len in [0, 1, expected - 1] {
+        assert_eq!(
+            survey(Part::Middle, len),
+            Err(RecordError::ShortFragment { len, expected })
+        );
     }
-    for part in [Part::Whole, Part::Last] {
+    assert_eq!(survey(Part::Middle, expected), Ok(1));
+    for part in [Part::Whole, Part::First, Part::Last] {
         assert_eq!(survey(part, 0), Ok(1));
     }
 }
@@ -165,7 +187,7 @@ fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
 fn reassemble(value: &[u8]) -> Vec<u8> {
     let mut back = Vec::new();
     let mut records = 0;
-    for (part, fragment) in fragments(value) {
+    for (part, fragment) in fragments(value, MAX_FRAGMENT_LEN) {
         let mut section = Vec::new();
         write_record(&mut section, Format::Value, part, fragment);
         for record in Records::of(section.into()) {

@@ -119,7 +119,7 @@ impl World<'_> {
                 frame.values.push((1, Digest::of(value)));
                 continue;
             }
-            let parts: Vec<_> = fragments(value).collect();
+            let parts: Vec<_> = fragments(value, MAX_FRAGMENT_LEN).collect();
             let count = parts.len() as u64;
             for (part, bytes) in parts {
                 let mut section = Section::of(object);

@@ -2,7 +2,8 @@
 
 use libp2p::gossipsub::{Event, PublishError};
 use meshcast_proto::{
-    ChannelName, Format, Frame, Identity, MeshKey, NodeName, Part, Region, Seq, Trust, Verifier, write_record,
+    ChannelName, Format, Frame, FrameId, Identity, MeshKey, NodeName, Part, Region, Seq, Trust, Verifier,
+    write_record,
 };
 
 use super::*;

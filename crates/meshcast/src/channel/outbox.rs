@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use meshcast_proto::{
-    Format, Frame, RECORD_OVERHEAD, Seq, SeqRange, fragment_count, fragments, write_record,
+    Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange, fragment_count, fragments, write_record,
 };
 
 use super::ObjectId;
@@ -49,14 +49,19 @@ impl Outbox {
 
     /// Whether a value of `len` bytes may be pushed. An empty outbox takes any.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        let taken = len + fragment_count(len) * RECORD_OVERHEAD;
+        let records = if len > MAX_FRAGMENT_LEN {
+            1 + fragment_count(len - self.room())
+        } else {
+            1
+        };
+        let taken = len + records * RECORD_OVERHEAD;
         self.bytes == 0 || self.bytes + taken <= self.limit
     }
 
     /// Appends a value, in fragments if it is too large for one record. Its last record is then the last
     /// [pushed](Self::pushed).
     pub(crate) fn push(&mut self, poster: ObjectId, later: ObjectId, format: Format, value: &[u8]) {
-        for (part, payload) in fragments(value) {
+        for (part, payload) in fragments(value, self.room()) {
             let len = payload.len() + RECORD_OVERHEAD;
             self.bytes += len;
             if self
@@ -80,6 +85,14 @@ impl Outbox {
                 }),
             }
         }
+    }
+
+    /// How much of a value that takes several records goes into the section that is begun.
+    fn room(&self) -> usize {
+        let begun = self.sections.back().map_or(0, |last| last.records.len());
+        let room = (Frame::MAX_RECORDS_LEN - begun).saturating_sub(RECORD_OVERHEAD);
+        // A short piece is not worth a record of its own.
+        if room < MIN_PIECE { MAX_FRAGMENT_LEN } else { room }
     }
 
     /// The section that leaves next.
@@ -160,6 +173,9 @@ impl PostedBy {
         self.poster != object && (object.late || object < self.later)
     }
 }
+
+/// The shortest piece of a large value that is put behind others.
+const MIN_PIECE: usize = 1024;
 
 #[cfg(test)]
 mod tests;

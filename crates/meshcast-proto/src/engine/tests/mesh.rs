@@ -188,8 +188,10 @@ fn post(
         let payload = Bytes::from(vec![value.byte; value.len]);
         let number = |n: usize| first.checked_add(n as u64).expect("few");
         let from = records.len();
-        records
-            .extend(fragments(&payload).map(|(part, bytes)| (value.format, part, payload.slice_ref(bytes))));
+        records.extend(
+            fragments(&payload, crate::MAX_FRAGMENT_LEN)
+                .map(|(part, bytes)| (value.format, part, payload.slice_ref(bytes))),
+        );
         let seqs = SeqRange::new(number(from), number(records.len() - 1)).expect("not empty");
         let format = value.format;
         posted.insert(

@@ -519,9 +519,9 @@ fn refused_frames() -> Vec<(&'static str, Vec<u8>)> {
             .signed(),
         ),
         (
-            "fragment that goes on and is short",
+            "fragment between others that is short",
             ByHand {
-                records: vec![8 + 2, 0, 0, 0, 0],
+                records: vec![8 + 6, 0, 0, 0, 0],
                 ..good()
             }
             .signed(),
