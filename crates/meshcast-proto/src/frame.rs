@@ -1,6 +1,11 @@
 //! The frame: one signed gossip message that carries one or many records of one sender on one channel.
 
-use std::{fmt, ops::Range, sync::OnceLock, time::Duration};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -14,7 +19,7 @@ use crate::{
 };
 
 /// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s question. Cheap to
-/// clone: the bytes are shared.
+/// clone: all of it is shared.
 ///
 /// ```text
 /// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────────┬─────────┬───────┬───────────┐
@@ -30,7 +35,10 @@ use crate::{
 /// before it; the first 16 bytes of the same hash are the [`FrameId`]. A frame therefore certifies itself: any
 /// member can hand it on later, and nobody can change it.
 #[derive(Clone)]
-pub struct Frame {
+pub struct Frame(Arc<Parts>);
+
+/// What stands where in a frame.
+struct Parts {
     bytes: Bytes,
     sender: Sender,
     channel: ChannelName,
@@ -89,8 +97,9 @@ impl Frame {
         let hash = hash(&bytes);
         bytes.extend_from_slice(&identity.boot().sign(&hash));
         let frame = Self::decode(Bytes::from(bytes)).map_err(BuildError::OutOfNumbers)?;
-        let hash = OnceLock::from(hash);
-        Ok(Self { hash, ..frame })
+        // Nobody had it yet.
+        _ = frame.0.hash.set(hash);
+        Ok(frame)
     }
 
     /// Reads a frame. Total: any bytes give a frame or an error, without panic and without allocating from
@@ -137,7 +146,7 @@ impl Frame {
         }
         let seqs = SeqRange::new(first, last).ok_or(FrameError::Seq)?;
         let (records, chain) = (range_in(&bytes, body.records), range_in(&bytes, body.chain));
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             sender: Sender::new(body.sender),
             channel,
             seqs,
@@ -148,66 +157,67 @@ impl Frame {
             chain,
             hash: OnceLock::new(),
             bytes,
-        })
+        })))
     }
 
     /// The whole frame as it travels.
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
     }
 
     /// Who made it.
-    pub const fn sender(&self) -> Sender {
-        self.sender
+    pub fn sender(&self) -> Sender {
+        self.0.sender
     }
 
     /// The channel it belongs to.
-    pub const fn channel(&self) -> &ChannelName {
-        &self.channel
+    pub fn channel(&self) -> &ChannelName {
+        &self.0.channel
     }
 
     /// The numbers of its records.
-    pub const fn seqs(&self) -> SeqRange {
-        self.seqs
+    pub fn seqs(&self) -> SeqRange {
+        self.0.seqs
     }
 
     /// When its sender made it, by the sender's clock.
-    pub const fn posted_at(&self) -> WallTime {
-        self.posted_at
+    pub fn posted_at(&self) -> WallTime {
+        self.0.posted_at
     }
 
     /// How long its sender had been posting on the channel then, by a clock that does not jump. Whoever heard
     /// nothing of that and was there all the time lost the beginning.
-    pub const fn since_first(&self) -> Duration {
-        self.since_first
+    pub fn since_first(&self) -> Duration {
+        self.0.since_first
     }
 
     /// Its records with their numbers, in order.
     pub fn records(&self) -> impl Iterator<Item = (Seq, Record)> + '_ {
-        let numbers = std::iter::successors(Some(self.seqs.first()), |seq| seq.checked_add(1));
-        numbers.zip(Records::of(self.bytes.slice(self.records.clone())))
+        let numbers = std::iter::successors(Some(self.0.seqs.first()), |seq| seq.checked_add(1));
+        numbers.zip(Records::of(self.0.bytes.slice(self.0.records.clone())))
     }
 
     /// Its records, in order.
     pub(crate) fn into_records(self) -> Records {
-        Records::of(self.bytes.slice(self.records))
+        Records::of(self.0.bytes.slice(self.0.records.clone()))
     }
 
     /// Whether any record is a fragment of a value.
-    pub(crate) const fn is_fragmented(&self) -> bool {
-        self.fragmented
+    pub(crate) fn is_fragmented(&self) -> bool {
+        self.0.fragmented
     }
 
     /// The encoded chain of its sender.
     pub fn chain(&self) -> &[u8] {
-        &self.bytes[self.chain.clone()]
+        &self.0.bytes[self.0.chain.clone()]
     }
 
     /// The hash that its sender signed.
     pub fn hash(&self) -> blake3::Hash {
         *self
+            .0
             .hash
-            .get_or_init(|| hash(&self.bytes[..self.bytes.len() - SIGNATURE_LEN]))
+            .get_or_init(|| hash(&self.0.bytes[..self.0.bytes.len() - SIGNATURE_LEN]))
     }
 
     /// Its name among gossip messages.
@@ -217,20 +227,20 @@ impl Frame {
 
     /// The signature.
     pub(crate) fn signature(&self) -> [u8; SIGNATURE_LEN] {
-        let from = self.bytes.len() - SIGNATURE_LEN;
-        std::array::from_fn(|i| self.bytes[from + i])
+        let from = self.0.bytes.len() - SIGNATURE_LEN;
+        std::array::from_fn(|i| self.0.bytes[from + i])
     }
 }
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
+        let Parts {
             sender,
             channel,
             seqs,
             bytes,
             ..
-        } = self;
+        } = &*self.0;
         write!(f, "Frame({sender} {channel:?} {seqs}, {} bytes)", bytes.len())
     }
 }

@@ -485,7 +485,7 @@ impl ByHand {
             count: frame.seqs().len(),
             posted_at: frame.posted_at().unix_millis(),
             since_first: frame.since_first().as_millis() as u64,
-            records: frame.bytes()[frame.records.clone()].to_vec(),
+            records: frame.bytes()[frame.0.records.clone()].to_vec(),
             chain: frame.chain().to_vec(),
             widths: [Width::Least; 7],
             claims: [None; 7],
