@@ -68,6 +68,7 @@ scenarios! {
     small_memory "small-memory" 1,
     rolling_restart "rolling-restart" 1,
     stalls "stalls" 1,
+    slow_readers "slow-readers" 1,
     catch_up_storm "catch-up-storm" 1,
     clock_jump "clock-jump" 1,
     all_faults "all-faults" 1,

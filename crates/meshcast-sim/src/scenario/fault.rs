@@ -61,6 +61,14 @@ pub enum Fault {
         lasts: Duration,
         node: String,
     },
+    /// Who reads on these nodes falls behind, so that they hold up whoever posts as long as they may.
+    Slow {
+        #[serde(with = "secs")]
+        at: Duration,
+        #[serde(with = "secs", rename = "for")]
+        lasts: Duration,
+        nodes: Vec<String>,
+    },
     /// Gossip from and to these nodes is lost with this probability; the links seem whole.
     Mute {
         #[serde(with = "secs")]
@@ -127,7 +135,7 @@ impl Fault {
                 groups.iter().try_for_each(|group| all(group))
             }
             Self::OneWay { from, to, .. } => all(from).and_then(|()| all(to)),
-            Self::Mute { nodes, .. } | Self::Clock { nodes, .. } => all(nodes),
+            Self::Mute { nodes, .. } | Self::Slow { nodes, .. } | Self::Clock { nodes, .. } => all(nodes),
             Self::Reopen { node, channel, .. } => {
                 if !scenario.load.channels.contains(channel) {
                     return Err(ScenarioError::NoSuchChannel(channel.clone()));
@@ -152,6 +160,7 @@ pub enum Kind {
     OneWay,
     Crash,
     Pause,
+    Slow,
     Mute,
     Clock,
     Reopen,
@@ -160,12 +169,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Partition,
         Self::Flap,
         Self::OneWay,
         Self::Crash,
         Self::Pause,
+        Self::Slow,
         Self::Mute,
         Self::Clock,
         Self::Reopen,
@@ -273,6 +283,11 @@ impl Draw<'_> {
                 at,
                 lasts,
                 node: self.node(),
+            },
+            Kind::Slow => Fault::Slow {
+                at,
+                lasts,
+                nodes: self.some(),
             },
             Kind::Mute => {
                 let loss = if self.rng.chance(0.5) {

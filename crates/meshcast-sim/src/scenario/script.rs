@@ -18,6 +18,8 @@ pub(crate) enum Step {
     },
     Pause(usize),
     Resume(usize),
+    /// Readers are behind (`true`) or have caught up.
+    Slow(Vec<usize>, bool),
     Mute(Vec<usize>, f64),
     Unmute(Vec<usize>, f64),
     Clock(Vec<usize>, i64),
@@ -145,6 +147,11 @@ impl Script {
                 let Some(node) = one(node) else { return };
                 self.add(*at, Step::Pause(node));
                 self.add(*at + *lasts, Step::Resume(node));
+            }
+            Fault::Slow { at, lasts, nodes } => {
+                let nodes = all(nodes);
+                self.add(*at, Step::Slow(nodes.clone(), true));
+                self.add(*at + *lasts, Step::Slow(nodes, false));
             }
             Fault::Reopen {
                 at,

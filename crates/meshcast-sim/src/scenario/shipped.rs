@@ -53,6 +53,7 @@ pub const SHIPPED: &[Shipped] = shipped![
     "small-memory",
     "rolling-restart",
     "stalls",
+    "slow-readers",
     "catch-up-storm",
     "clock-jump",
     "all-faults",

@@ -39,6 +39,7 @@ impl World<'_> {
                     }
                 }
             }
+            Step::Slow(nodes, behind) => nodes.into_iter().for_each(|node| self.readers(node, behind)),
             Step::Clock(nodes, by) => {
                 for node in nodes {
                     self.hosts[node].skew_ms = by.saturating_mul(1000);

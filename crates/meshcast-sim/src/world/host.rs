@@ -251,6 +251,20 @@ impl World<'_> {
         self.with_engine(index, |engine, _, _| engine.handle_close(&closed));
     }
 
+    /// Readers fall behind on all channels, or have caught up. A process that stands still finds that out later, by
+    /// what it reads then: it is as if they never were.
+    pub(super) fn readers(&mut self, index: usize, behind: bool) {
+        if self.hosts[index].paused {
+            return;
+        }
+        for channel in 0..self.channels.len() {
+            let name = self.channels[channel].name.clone();
+            self.with_engine(index, |engine, now, _| {
+                engine.handle_readers_behind(&name, behind, now);
+            });
+        }
+    }
+
     /// Lets a process take in what came for it.
     pub(super) fn take(&mut self, index: usize, input: Input) {
         match input {
