@@ -260,7 +260,6 @@ impl Driver {
         self.drain_engine(|delivery| Item::Values(delivery, None));
         let topic = self.parts.verifier.topic(hub.name());
         let behaviour = self.parts.swarm.behaviour_mut();
-        behaviour.score_topic(topic.clone());
         if let Err(error) = behaviour.gossip.subscribe(&topic) {
             tracing::error!(%error, channel = ?hub.name(), "gossip does not subscribe");
         }
@@ -352,7 +351,7 @@ impl Driver {
     /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
     fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
         tracing::debug!(%peer, lags, "keeps up no longer, or again");
-        self.parts.swarm.behaviour_mut().set_pull_only(&peer, lags);
+        self.parts.swarm.behaviour_mut().set_pull_only(peer, lags);
     }
 
     fn deliver(&mut self, name: &ChannelName, item: Item) {

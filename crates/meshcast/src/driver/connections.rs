@@ -93,8 +93,6 @@ impl Driver {
                     let name = &peer.member.credential().name;
                     tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
-                    // It is remembered otherwise, and a new connection begins anew.
-                    self.parts.swarm.behaviour_mut().set_pull_only(&peer_id, false);
                     if let Some(sender) = sender(&peer_id) {
                         self.watchdog.handle_down(sender);
                     }
