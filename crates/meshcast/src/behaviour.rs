@@ -41,9 +41,9 @@ impl Behaviour {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))
-            // Both sides may dial at once; the surplus connection is closed later, in peace. How many members
-            // there may be is the gate's business.
-            .with_max_established_per_peer(Some(2))
+            // Both sides may dial at once, beside a connection that is dead; the surplus is closed later, in peace.
+            // How many members there may be is the gate's business.
+            .with_max_established_per_peer(Some(4))
             .with_max_established(Some(max_peers.saturating_mul(2)));
         let ping = ping::Config::new()
             .with_interval(PING_INTERVAL)
@@ -156,7 +156,7 @@ pub(crate) const CALLED_OFF_LEN: usize = 1024;
 const MAX_PENDING: u32 = 64;
 
 /// How often a peer is asked for a sign of life, and how long it has for it.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

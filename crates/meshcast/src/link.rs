@@ -191,7 +191,8 @@ pub(crate) struct Link {
     config: LinkConfig,
     /// The connected peers.
     peers: HashMap<PeerId, Peer>,
-    /// Filled only from within the swarm's poll, which drains it before it takes more from a connection.
+    /// Filled from within the swarm's poll, which drains it before it takes more from a connection, and by
+    /// [`Link::leave`].
     events: VecDeque<LinkEvent>,
 }
 
@@ -216,6 +217,14 @@ impl Link {
             .and_then(Peer::outbox)
             .ok_or(SendError::NotConnected)?;
         outbox.push(message)
+    }
+
+    /// Uses a connection no more, as if it were closed: closing may take its time. Whoever calls this closes it, and
+    /// polls the swarm.
+    pub(crate) fn leave(&mut self, peer: &PeerId, connection: ConnectionId) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.leave(connection, &mut self.events);
+        }
     }
 
     /// What waits for a peer; `None` without an open link.

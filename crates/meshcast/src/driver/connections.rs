@@ -7,7 +7,10 @@ use libp2p::{
     core::ConnectedPoint,
     multiaddr::Protocol,
     ping,
-    swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
+    swarm::{
+        ConnectionId, DialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use meshcast_proto::{MemberAddresses, Reason, SyncMessage, Time};
 use tokio::sync::oneshot;
@@ -42,7 +45,10 @@ impl Driver {
                     self.start_dial(options);
                 }
                 Dial::Member(peer, addresses) => {
-                    self.start_dial(DialOpts::peer_id(peer).addresses(addresses).build());
+                    // Whoever is connected is dialled only when silent.
+                    let condition = PeerCondition::NotDialing;
+                    let options = DialOpts::peer_id(peer).addresses(addresses);
+                    self.start_dial(options.condition(condition).build());
                 }
             }
         }
@@ -174,6 +180,19 @@ impl Driver {
                 region,
                 direction,
             });
+        } else {
+            self.parts.dialer.handle_heard(peer);
+        }
+    }
+
+    /// Tells the dialer who says nothing, and who does again.
+    pub(super) fn watch_for_silence(&mut self, now: Time) {
+        for (peer, known) in self.peers.iter() {
+            if known.is_silent(now) {
+                self.parts.dialer.handle_silent(*peer, now);
+            } else {
+                self.parts.dialer.handle_heard(*peer);
+            }
         }
     }
 
@@ -296,6 +315,9 @@ impl Driver {
         } = event;
         if let Err(error) = &result {
             tracing::debug!(%peer, %error, "no answer to a ping");
+        }
+        if result.is_ok() {
+            self.peers.handle_heard(&peer, self.parts.clock.now());
         }
         if self.peers.handle_ping(peer, connection, result.ok()) {
             if let Some(suppressed) = self.warnings.unanswered.pass(self.parts.clock.now()) {

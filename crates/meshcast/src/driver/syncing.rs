@@ -43,6 +43,7 @@ impl Driver {
                 }
             }
             LinkEvent::Message { peer, bytes } if self.linked.contains(&peer) => {
+                self.peers.handle_heard(&peer, now);
                 self.handle_message(peer, &bytes);
             }
             LinkEvent::Message { peer, bytes } => {

@@ -37,6 +37,19 @@ impl Peer {
 
     pub(super) fn on_disconnected(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
         self.connections.retain(|c| c.id != connection);
+        self.end_use_of(connection, events);
+    }
+
+    /// A connection is about to be closed.
+    pub(super) fn leave(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
+        if let Some(left) = self.connection_mut(connection) {
+            left.outlet = Outlet::Failed { untold: None };
+            self.end_use_of(connection, events);
+        }
+    }
+
+    /// Another connection takes over, if this was the one in use.
+    fn end_use_of(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
         if self.active == Some(connection) {
             events.push_back(LinkEvent::Closed {
                 peer: self.id,
@@ -90,7 +103,9 @@ impl Peer {
     }
 
     fn on_opened(&mut self, on: ConnectionId, outbox: Outbox, events: &mut VecDeque<LinkEvent>) {
-        if let Some(connection) = self.connection_mut(on) {
+        if let Some(connection) = self.connection_mut(on)
+            && !matches!(connection.outlet, Outlet::Failed { .. })
+        {
             connection.outlet = Outlet::Open(outbox);
         }
         if self.active.is_none() {
@@ -229,6 +244,20 @@ mod tests {
         }
         world.disconnect(3);
         assert_eq!(world.peer.active, Some(id(OLD)));
+    }
+
+    #[test]
+    fn one_that_is_left_hands_over_before_it_is_closed() {
+        let mut world = World::new(&[OLD, YOUNG]);
+        world.report(OLD, opened());
+        let mut events = VecDeque::new();
+        world.peer.leave(id(OLD), &mut events);
+        assert_eq!(events, [world.closed(OLD, CloseReason::Disconnected)]);
+        assert_eq!(world.report(OLD, Report::Closed(CloseReason::Reset)), []);
+        assert_eq!(world.report(OLD, opened()), []);
+        assert_eq!(world.report(YOUNG, opened()), [world.opened()]);
+        assert_eq!(world.disconnect(OLD), []);
+        assert_eq!(world.peer.active, Some(id(YOUNG)));
     }
 
     #[test]
