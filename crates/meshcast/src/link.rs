@@ -24,7 +24,9 @@
 //! connection is there to take over, `Opened` are reported, and the queue of the broken one is lost.
 //!
 //! The receiver sees the change of stream in the first message that comes the new way. Whatever the stream left
-//! behind still brings, it drops: the sender has reported it as lost already, and it would arrive out of order.
+//! behind still brings, it drops: the sender has reported it as lost already, and it would arrive out of order. Before
+//! that message it reports `Closed` and `Opened` itself, though its own stream goes on: the two directions change
+//! apart from each other, and whoever had a link closed and opened wants to be told everything anew.
 //!
 //! # Bounds
 //!
@@ -143,6 +145,10 @@ pub(crate) enum CloseReason {
     /// The stream broke or could not be negotiated. It is being opened anew.
     #[error("the stream broke and is opened anew")]
     Reset,
+    /// The peer left its own stream for another and has forgotten what it was told. Nothing is lost on the way to it,
+    /// but all is to be said again.
+    #[error("the peer begins anew")]
+    Renewed,
     /// The stream broke once more after it had been opened anew as often as is allowed.
     #[error("the stream broke after {REOPENINGS} reopenings")]
     Broken,

@@ -70,7 +70,11 @@ impl Peer {
                 }
             }
             Report::Message { stream, bytes } => {
+                let another = self.source.is_some_and(|source| source != (from, stream));
                 if self.is_current(from, stream) {
+                    if another {
+                        self.begin_anew(events);
+                    }
                     events.push_back(LinkEvent::Message { peer: self.id, bytes });
                 } else {
                     tracing::debug!(peer = %self.id, "a message on a stream left behind is dropped");
@@ -168,6 +172,20 @@ impl Peer {
                     reason,
                 });
             }
+        }
+    }
+
+    /// The peer has left a stream for another, so it takes its link for closed and opened: what it was told before, it
+    /// has forgotten. Our own stream is as it was, but what was said on it is to be said again.
+    fn begin_anew(&self, events: &mut VecDeque<LinkEvent>) {
+        if let Some(connection) = self.active {
+            let (peer, reason) = (self.id, CloseReason::Renewed);
+            events.push_back(LinkEvent::Closed {
+                peer,
+                connection,
+                reason,
+            });
+            events.push_back(LinkEvent::Opened { peer });
         }
     }
 
@@ -311,6 +329,29 @@ mod tests {
                 .is_empty()
         });
         assert_eq!(heard, [true, true, false, true, true, false, true]);
+    }
+
+    #[test]
+    fn a_peer_that_changes_its_stream_is_told_everything_again_before_it_is_heard() {
+        let mut world = World::new(&[OLD, YOUNG]);
+        world.report(OLD, opened());
+        let message = |stream| Report::Message {
+            stream,
+            bytes: Bytes::new(),
+        };
+        let heard = LinkEvent::Message {
+            peer: world.peer.id,
+            bytes: Bytes::new(),
+        };
+        assert_eq!(world.report(OLD, message(1)), [heard.clone()]);
+        let expected = [
+            world.closed(OLD, CloseReason::Renewed),
+            world.opened(),
+            heard.clone(),
+        ];
+        assert_eq!(world.report(YOUNG, message(1)), expected);
+        assert_eq!(world.report(YOUNG, message(1)), [heard]);
+        assert_eq!(world.report(OLD, message(1)), []);
     }
 
     struct World {
