@@ -339,18 +339,15 @@ mod tests {
             stream,
             bytes: Bytes::new(),
         };
-        let heard = LinkEvent::Message {
-            peer: world.peer.id,
+        let peer = world.peer.id;
+        let heard = || LinkEvent::Message {
+            peer,
             bytes: Bytes::new(),
         };
-        assert_eq!(world.report(OLD, message(1)), [heard.clone()]);
-        let expected = [
-            world.closed(OLD, CloseReason::Renewed),
-            world.opened(),
-            heard.clone(),
-        ];
+        assert_eq!(world.report(OLD, message(1)), [heard()]);
+        let expected = [world.closed(OLD, CloseReason::Renewed), world.opened(), heard()];
         assert_eq!(world.report(YOUNG, message(1)), expected);
-        assert_eq!(world.report(YOUNG, message(1)), [heard]);
+        assert_eq!(world.report(YOUNG, message(1)), [heard()]);
         assert_eq!(world.report(OLD, message(1)), []);
     }
 
