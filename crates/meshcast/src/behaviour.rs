@@ -7,8 +7,7 @@ use libp2p::{
     allow_block_list::{self, BlockedPeers},
     connection_limits::{self, ConnectionLimits},
     gossipsub::{
-        self, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId,
-        PeerScoreParams, PeerScoreThresholds, TopicScoreParams, ValidationMode,
+        self, ConfigBuilder, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId, ValidationMode,
     },
     ping,
     swarm::NetworkBehaviour,
@@ -30,7 +29,7 @@ pub(crate) struct Behaviour {
     pub(crate) blocked: allow_block_list::Behaviour<BlockedPeers>,
     ping: ping::Behaviour,
     pub(crate) link: Link,
-    pub(crate) gossip: Watched<Gossip>,
+    pub(crate) gossip: Watched,
 }
 
 pub(crate) type Gossip = gossipsub::Behaviour<SharedVerifier, MaxCountSubscriptionFilter<AllTopics>>;
@@ -41,9 +40,9 @@ impl Behaviour {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))
-            // Both sides may dial at once; the surplus connection is closed later, in peace. How many members
-            // there may be is the gate's business.
-            .with_max_established_per_peer(Some(2))
+            // Both sides may dial at once, beside a connection that is dead; the surplus is closed later, in peace.
+            // How many members there may be is the gate's business.
+            .with_max_established_per_peer(Some(4))
             .with_max_established(Some(max_peers.saturating_mul(2)));
         let ping = ping::Config::new()
             .with_interval(PING_INTERVAL)
@@ -57,34 +56,22 @@ impl Behaviour {
         })
     }
 
-    /// Makes gossip itself deaf to whoever forwards forged or malformed frames on this topic, until the driver
-    /// has closed its connections.
-    pub(crate) fn score_topic(&mut self, topic: IdentTopic) {
-        let scored = self.gossip.set_topic_params(topic, invalid_only());
-        debug_assert!(scored.is_ok(), "scoring is on");
-    }
-
     /// Whether a peer is left to fetch what it lacks over its link: gossip then gives it nothing any more, and
     /// still takes what it brings. For a peer that does not keep up: frames that are queued for it only take
     /// memory, come late and are dropped.
     ///
-    /// * What this node publishes is not queued for it from this call on; if there is nobody else, publishing
-    ///   reports that no peer is subscribed.
-    /// * What others published is forwarded to it until the next heartbeat (every [`HEARTBEAT`]), which takes
-    ///   it out of the mesh of each topic; asked to join again, it is refused. Until then, and counting what
-    ///   was queued before, there are at most [`QUEUE_FRAMES`] frames for it. They stay until it takes them, or
-    ///   its connections are closed.
-    /// * Out of the mesh, it forwards nothing of others to this node either. What it publishes itself, and the
-    ///   topics it joins and leaves, arrive as before.
+    /// * Nothing is queued for it from this call on, neither what this node publishes nor what it forwards; if there
+    ///   is nobody else, publishing reports that no peer is subscribed. What was queued before, at most
+    ///   [`QUEUE_FRAMES`] frames, stays until the peer takes it, or its connections are closed.
+    /// * It is told that it is out of the mesh of each topic, so it forwards nothing of others to this node either,
+    ///   unless it puts this node into its mesh again. What it publishes itself arrives as before. What it says
+    ///   of topics that it joins and leaves counts when this is undone.
     ///
     /// Undone, publishing reaches it again at once, and forwarding when the mesh has closed again, about 3 s
-    /// later: after [`PRUNE_BACKOFF`], rounded up to heartbeats, and two more. For a peer that was never
-    /// connected it does nothing; for one that was it outlives the connection, so undo it when the last is
-    /// closed.
-    pub(crate) fn set_pull_only(&mut self, peer: &PeerId, yes: bool) {
-        let score = if yes { PULL_ONLY } else { 0.0 };
-        // Without an entry the peer was never connected.
-        let _ = self.gossip.set_application_score(peer, score);
+    /// later: after [`PRUNE_BACKOFF`], rounded up to heartbeats, and two more. For a peer that is not connected it
+    /// does nothing, and a new connection begins anew.
+    pub(crate) fn set_pull_only(&mut self, peer: PeerId, yes: bool) {
+        self.gossip.set_pull_only(peer, yes);
     }
 }
 
@@ -105,12 +92,13 @@ fn gossip(verifier: SharedVerifier, max_rpc_len: usize) -> Result<Gossip, String
         // throughput. Our history does it better, and without a cache there is nothing to advertise.
         .history_length(0)
         .history_gossip(0)
-        .duplicate_cache_time(Duration::from_secs(120))
+        .duplicate_cache_time(DUPLICATES_FOR)
         // It is compared with the whole read buffer, so it must be far over the longest frame.
         .max_transmit_size(max_rpc_len)
         // The first message to a peer names all our topics; over this it would be dropped whole.
         .max_control_message_size(max_rpc_len - max_rpc_len / 8)
-        .max_ihave_messages_heartbeat(4096)
+        // Nobody advertises, and what is asked for and never comes would never be forgotten.
+        .max_ihave_messages_heartbeat(0)
         .connection_handler_queue_len(QUEUE_FRAMES)
         .publish_queue_duration(Duration::from_secs(5))
         .forward_queue_duration(Duration::from_secs(5))
@@ -124,59 +112,24 @@ fn gossip(verifier: SharedVerifier, max_rpc_len: usize) -> Result<Gossip, String
         max_subscribed_topics: MAX_TOPICS,
         max_subscriptions_per_request: MAX_TOPICS,
     };
-    let mut gossip = gossipsub::Behaviour::new_with_subscription_filter_and_transform(
+    // Without scores: they keep a record of every message for two minutes, 2 KB with ten peers, and there is no bound
+    // to them.
+    let gossip = gossipsub::Behaviour::new_with_subscription_filter_and_transform(
         MessageAuthenticity::Anonymous,
         config,
         filter,
         verifier,
     )?;
-    // Nothing counts but invalid messages and what the driver says: on a private mesh the usual weights punish
-    // quiet channels, slow links and nodes behind one address. Without any scoring, requests that nobody
-    // answers leak.
-    let params = PeerScoreParams {
-        topic_score_cap: 0.0,
-        app_specific_weight: 1.0,
-        ip_colocation_factor_weight: 0.0,
-        behaviour_penalty_weight: 0.0,
-        slow_peer_weight: 0.0,
-        ..PeerScoreParams::default()
-    };
-    let thresholds = PeerScoreThresholds {
-        gossip_threshold: NO_GOSSIP,
-        publish_threshold: NO_GOSSIP,
-        graylist_threshold: GRAYLIST,
-        ..PeerScoreThresholds::default()
-    };
-    gossip.with_peer_score(params, thresholds)?;
     Ok(gossip)
 }
 
-fn invalid_only() -> TopicScoreParams {
-    TopicScoreParams {
-        topic_weight: 1.0,
-        time_in_mesh_weight: 0.0,
-        first_message_deliveries_weight: 0.0,
-        mesh_message_deliveries_weight: 0.0,
-        mesh_failure_penalty_weight: 0.0,
-        // The count is squared: ten invalid messages make -100.
-        invalid_message_deliveries_weight: -1.0,
-        invalid_message_deliveries_decay: 0.9,
-        ..TopicScoreParams::default()
-    }
-}
-
-/// A peer whose score is below this is not listened to.
-const GRAYLIST: f64 = -99.0;
-
-/// A peer whose score is below this gets nothing published. Half-way, so that neither a few invalid messages nor
-/// [`Behaviour::set_pull_only`] alone do what the other is for.
-const NO_GOSSIP: f64 = GRAYLIST / 2.0;
-
-/// The score of a peer that is to fetch what it lacks, if it does nothing else wrong.
-const PULL_ONLY: f64 = NO_GOSSIP - 0.5;
-
 /// How often the mesh is looked after.
 const HEARTBEAT: Duration = Duration::from_millis(700);
+
+/// How long the id of a message is remembered, about 200 bytes each. A copy that comes later is checked and forwarded
+/// once more, and no more than that: whoever has it already drops it by its number. It may have waited for 5 s at
+/// each hop, so this covers four hops at their worst.
+const DUPLICATES_FOR: Duration = Duration::from_secs(20);
 
 /// For how long neither side of a link that was taken out of the mesh may put it back. Short, since a peer that
 /// keeps up again should soon be forwarded to; whole seconds, since that is what is said to the peer.
@@ -187,7 +140,7 @@ const PRUNE_BACKOFF: Duration = Duration::from_secs(1);
 pub(crate) type AllTopics = gossipsub::AllowAllSubscriptionFilter;
 
 /// Over the limit of channels of a node, so that its announcement is never dropped whole.
-const MAX_TOPICS: usize = 16_384;
+pub(crate) const MAX_TOPICS: usize = 16_384;
 
 /// 16 frames. gossipsub compares it with its whole read buffer, which may hold part of the next message;
 /// the announcement of [`MAX_TOPICS`] topics (about 44 bytes each) has to fit as well.
@@ -203,7 +156,7 @@ pub(crate) const CALLED_OFF_LEN: usize = 1024;
 const MAX_PENDING: u32 = 64;
 
 /// How often a peer is asked for a sign of life, and how long it has for it.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

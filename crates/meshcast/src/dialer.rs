@@ -5,7 +5,7 @@
 //! come back to it in step.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Dialer {
     members: BTreeMap<PeerId, Member>,
     /// Who is connected, and since when.
     connected: BTreeMap<PeerId, Time>,
+    /// Those of them that have not been heard for a while: dialled as if they were not connected.
+    silent: BTreeSet<PeerId>,
     outputs: VecDeque<Dial>,
 }
 
@@ -65,6 +67,8 @@ struct Member {
 struct Target {
     state: State,
     retry: Retry,
+    /// When what it led to was lost, if it ever was.
+    lost: Option<Time>,
     /// Whether the outcome of a dial is known.
     tried: bool,
 }
@@ -113,6 +117,7 @@ impl Dialer {
             seeds_only: false,
             members: BTreeMap::new(),
             connected: BTreeMap::new(),
+            silent: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -149,7 +154,8 @@ impl Dialer {
             self.connected.contains_key(peer) || now.saturating_since(member.seen) < FORGET_MEMBER
         });
         for (peer, member) in &mut self.members {
-            if member.target.is_due(now) && !self.connected.contains_key(peer) {
+            let wanted = !self.connected.contains_key(peer) || self.silent.contains(peer);
+            if wanted && member.target.is_due(now) {
                 member.target.state = State::Dialling;
                 self.outputs.push_back(Dial::Member(*peer, member.addresses()));
             }
@@ -211,8 +217,44 @@ impl Dialer {
         }
     }
 
+    /// A connected peer has not been heard for a while. Its connection may be dead, or slow to come alive again
+    /// after the path was, so another is dialled beside it until the peer is heard.
+    pub(crate) fn handle_silent(&mut self, peer: PeerId, now: Time) {
+        if !self.connected.contains_key(&peer) || !self.silent.insert(peer) {
+            return;
+        }
+        let first = self.first_wait(&peer);
+        let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
+        let targets: Vec<_> = match self.members.get_mut(&peer) {
+            Some(member) => vec![&mut member.target],
+            None => seeds
+                .filter(|target| target.state == State::Reaches(peer))
+                .collect(),
+        };
+        for target in targets {
+            target.lost = Some(now);
+            if matches!(target.state, State::Reaches(_)) {
+                target.state = State::Waiting;
+                target.retry = Retry {
+                    due: now + first,
+                    failures: 0,
+                };
+            }
+        }
+    }
+
+    /// A connected peer is heard.
+    pub(crate) fn handle_heard(&mut self, peer: PeerId) {
+        if self.silent.remove(&peer)
+            && let Some(member) = self.members.get_mut(&peer)
+        {
+            member.target.state = State::Reaches(peer);
+        }
+    }
+
     /// The last connection to a peer is gone.
     pub(crate) fn handle_disconnected(&mut self, peer: PeerId, now: Time) {
+        self.silent.remove(&peer);
         let since = self.connected.remove(&peer).unwrap_or(now);
         // Whoever lets us in and throws us out at once is no better than who does not answer.
         let lasted = now.saturating_since(since) >= LASTING;
@@ -293,13 +335,12 @@ impl Dialer {
             .iter()
             .flat_map(|seed| seed.targets.values())
             .filter_map(Target::due);
-        let members = self
-            .members
-            .iter()
-            .filter(|(peer, _)| !self.connected.contains_key(peer));
-        let members = members.flat_map(|(_, member)| {
-            let forgotten = member.seen + FORGET_MEMBER;
-            [Some(forgotten), member.target.due()].into_iter().flatten()
+        let members = self.members.iter().flat_map(|(peer, member)| {
+            let gone = !self.connected.contains_key(peer);
+            let wanted = gone || self.silent.contains(peer);
+            let forgotten = gone.then(|| member.seen + FORGET_MEMBER);
+            let due = member.target.due().filter(|_| wanted);
+            [forgotten, due].into_iter().flatten()
         });
         lookups.chain(seeds).chain(members).min()
     }
@@ -396,6 +437,7 @@ impl Target {
         Self {
             state: State::Waiting,
             retry: Retry { due, failures: 0 },
+            lost: None,
             tried: false,
         }
     }
@@ -404,6 +446,7 @@ impl Target {
     fn lose(&mut self, rng: &mut StdRng, lasted: bool, now: Time) {
         if lasted {
             self.retry.failures = 0;
+            self.lost = Some(now);
         }
         self.fail(rng, now);
     }
@@ -416,10 +459,17 @@ impl Target {
         self.due().is_some_and(|due| due <= now)
     }
 
+    fn longest_wait(&self, now: Time) -> Duration {
+        match self.lost {
+            Some(lost) if now.saturating_since(lost) < RECENTLY => LONGEST_WAIT_RECENT,
+            _ => LONGEST_WAIT,
+        }
+    }
+
     fn fail(&mut self, rng: &mut StdRng, now: Time) {
         let longest = BASE_WAIT
             .saturating_mul(1 << self.retry.failures.min(16))
-            .min(LONGEST_WAIT);
+            .min(self.longest_wait(now));
         self.state = State::Waiting;
         self.retry.due = now + SHORTEST_WAIT + jitter(rng, longest);
         self.retry.failures = self.retry.failures.saturating_add(1);
@@ -434,6 +484,10 @@ fn jitter(rng: &mut StdRng, longest: Duration) -> Duration {
 const BASE_WAIT: Duration = Duration::from_millis(250);
 /// No wait is drawn from more: a seed that comes back is found within this.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// The same for what was connected [`RECENTLY`]: after a partition all are to be found soon.
+const LONGEST_WAIT_RECENT: Duration = Duration::from_secs(2);
+/// For how long whoever was lost is looked for with some effort. Partitions mostly end within this.
+const RECENTLY: Duration = Duration::from_secs(300);
 /// No wait is shorter: a refusing port must not be hammered.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// How long the node with the larger id waits for the other to dial.

@@ -260,7 +260,6 @@ impl Driver {
         self.drain_engine(|delivery| Item::Values(delivery, None));
         let topic = self.parts.verifier.topic(hub.name());
         let behaviour = self.parts.swarm.behaviour_mut();
-        behaviour.score_topic(topic.clone());
         if let Err(error) = behaviour.gossip.subscribe(&topic) {
             tracing::error!(%error, channel = ?hub.name(), "gossip does not subscribe");
         }
@@ -352,7 +351,7 @@ impl Driver {
     /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
     fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
         tracing::debug!(%peer, lags, "keeps up no longer, or again");
-        self.parts.swarm.behaviour_mut().set_pull_only(&peer, lags);
+        self.parts.swarm.behaviour_mut().set_pull_only(peer, lags);
     }
 
     fn deliver(&mut self, name: &ChannelName, item: Item) {
@@ -410,7 +409,11 @@ impl Driver {
                 propagation_source,
                 message,
                 ..
-            } => self.handle_frame(propagation_source, message.data),
+            } => {
+                self.peers
+                    .handle_heard(&propagation_source, self.parts.clock.now());
+                self.handle_frame(propagation_source, message.data);
+            }
             gossipsub::Event::SlowPeer {
                 peer_id,
                 failed_messages,
@@ -445,15 +448,20 @@ impl Driver {
             self.drain_engine(|delivery| Item::Values(delivery, None));
         }
         self.dial(now);
-        for connection in self.peers.take_surplus(now) {
-            tracing::debug!(%connection, "closing a connection that doubles another");
+        for (peer, connection) in self.peers.take_surplus(now) {
+            tracing::debug!(%peer, %connection, "closing a connection that doubles another");
+            self.parts.swarm.behaviour_mut().link.leave(&peer, connection);
             self.parts.swarm.close_connection(connection);
         }
         if self.next_check <= now {
+            if now.saturating_since(self.next_check) >= CHECK_INTERVAL {
+                self.peers.excuse_silence(now);
+            }
             self.next_check = now + CHECK_INTERVAL;
             self.receipts.touch();
             self.drop_vacant_channels(now);
             self.expire_pings(now);
+            self.watch_for_silence(now);
         }
     }
 

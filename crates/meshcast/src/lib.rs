@@ -90,6 +90,7 @@ mod message;
 mod node;
 mod peers;
 mod registry;
+mod spared;
 mod spawn;
 mod strikes;
 #[cfg(test)]

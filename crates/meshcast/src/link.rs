@@ -24,7 +24,9 @@
 //! connection is there to take over, `Opened` are reported, and the queue of the broken one is lost.
 //!
 //! The receiver sees the change of stream in the first message that comes the new way. Whatever the stream left
-//! behind still brings, it drops: the sender has reported it as lost already, and it would arrive out of order.
+//! behind still brings, it drops: the sender has reported it as lost already, and it would arrive out of order. Before
+//! that message it reports `Closed` and `Opened` itself, though its own stream goes on: the two directions change
+//! apart from each other, and whoever had a link closed and opened wants to be told everything anew.
 //!
 //! # Bounds
 //!
@@ -143,6 +145,10 @@ pub(crate) enum CloseReason {
     /// The stream broke or could not be negotiated. It is being opened anew.
     #[error("the stream broke and is opened anew")]
     Reset,
+    /// The peer left its own stream for another and has forgotten what it was told. Nothing is lost on the way to it,
+    /// but all is to be said again.
+    #[error("the peer begins anew")]
+    Renewed,
     /// The stream broke once more after it had been opened anew as often as is allowed.
     #[error("the stream broke after {REOPENINGS} reopenings")]
     Broken,
@@ -191,7 +197,8 @@ pub(crate) struct Link {
     config: LinkConfig,
     /// The connected peers.
     peers: HashMap<PeerId, Peer>,
-    /// Filled only from within the swarm's poll, which drains it before it takes more from a connection.
+    /// Filled from within the swarm's poll, which drains it before it takes more from a connection, and by
+    /// [`Link::leave`].
     events: VecDeque<LinkEvent>,
 }
 
@@ -216,6 +223,14 @@ impl Link {
             .and_then(Peer::outbox)
             .ok_or(SendError::NotConnected)?;
         outbox.push(message)
+    }
+
+    /// Uses a connection no more, as if it were closed: closing may take its time. Whoever calls this closes it, and
+    /// polls the swarm.
+    pub(crate) fn leave(&mut self, peer: &PeerId, connection: ConnectionId) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.leave(connection, &mut self.events);
+        }
     }
 
     /// What waits for a peer; `None` without an open link.

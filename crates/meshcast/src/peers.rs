@@ -24,6 +24,8 @@ pub(crate) struct Peer {
     /// When it was connected, by both clocks.
     pub(crate) since: Time,
     pub(crate) since_wall: WallTime,
+    /// When anything was last heard of it, or it was last excused for saying nothing.
+    heard: Time,
     /// Oldest first; never empty.
     connections: Vec<Connection>,
 }
@@ -36,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) remote: Multiaddr,
     since: Time,
     closing: bool,
+    /// Whether the peer came back by another connection while nothing came by this one.
+    dead: bool,
     /// Pings in a row that were not answered.
     unanswered: u32,
 }
@@ -48,7 +52,8 @@ impl Peers {
         }
     }
 
-    /// A connection is up. `true` if it is the only one to its peer.
+    /// A connection is up. `true` if it is the only one to its peer. If the peer was silent, [`Self::take_surplus`] has
+    /// those before it at once.
     pub(crate) fn handle_established(
         &mut self,
         peer: PeerId,
@@ -63,6 +68,7 @@ impl Peers {
             remote,
             since: now,
             closing: false,
+            dead: false,
             unanswered: 0,
         };
         let peer = self.peers.entry(peer).or_insert_with(|| Peer {
@@ -71,8 +77,15 @@ impl Peers {
             addresses: Vec::new(),
             since: now,
             since_wall: wall,
+            heard: now,
             connections: Vec::new(),
         });
+        if peer.is_silent(now) {
+            for before in &mut peer.connections {
+                before.dead = true;
+            }
+        }
+        peer.heard = now;
         peer.connections.push(connection);
         peer.connections.len() == 1
     }
@@ -85,6 +98,20 @@ impl Peers {
             self.peers.remove(&peer)
         } else {
             None
+        }
+    }
+
+    /// Something came from a peer.
+    pub(crate) fn handle_heard(&mut self, peer: &PeerId, now: Time) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.heard = now;
+        }
+    }
+
+    /// This node stood still itself, so nobody can be blamed for having said nothing.
+    pub(crate) fn excuse_silence(&mut self, now: Time) {
+        for peer in self.peers.values_mut() {
+            peer.heard = now;
         }
     }
 
@@ -124,16 +151,19 @@ impl Peers {
     /// of several dialled by one, the oldest stays, and only the dialler knows which that is. The surplus is
     /// left open for a while: gossip announces its topics once, on whichever connection is there, and the
     /// announcement must not be cut off.
-    pub(crate) fn take_surplus(&mut self, now: Time) -> Vec<ConnectionId> {
+    ///
+    /// A connection that brought nothing for [`SILENCE`] before the peer came back by another goes at once, on
+    /// both sides.
+    pub(crate) fn take_surplus(&mut self, now: Time) -> Vec<(PeerId, ConnectionId)> {
         let me = self.me;
-        let surplus = self
-            .peers
-            .iter_mut()
-            .flat_map(|(id, peer)| peer.surplus(me < *id));
-        let due = surplus.filter(|(_, doubled)| *doubled + KEEP_SURPLUS <= now);
-        due.map(|(connection, _)| {
+        let surplus = self.peers.iter_mut().flat_map(|(id, peer)| {
+            let surplus = peer.surplus(me < *id);
+            surplus.map(|(connection, due)| ((*id, connection), due))
+        });
+        let due = surplus.filter(|(_, due)| *due <= now);
+        due.map(|((peer, connection), _)| {
             connection.closing = true;
-            connection.id
+            (peer, connection.id)
         })
         .collect()
     }
@@ -145,7 +175,7 @@ impl Peers {
             .peers
             .iter_mut()
             .flat_map(|(id, peer)| peer.surplus(me < *id));
-        surplus.map(|(_, doubled)| doubled + KEEP_SURPLUS).min()
+        surplus.map(|(_, due)| due).min()
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {
@@ -163,6 +193,11 @@ impl Peer {
         self.connections.first()
     }
 
+    /// Whether nothing at all was heard of it for a while, though it is pinged all the time.
+    pub(crate) fn is_silent(&self, now: Time) -> bool {
+        now.saturating_since(self.heard) >= SILENCE
+    }
+
     /// Whether the peer is on this machine, so that loopback addresses make sense to it.
     pub(crate) fn is_local(&self) -> bool {
         self.connections
@@ -170,31 +205,34 @@ impl Peer {
             .any(|connection| is_loopback(&connection.remote))
     }
 
-    /// The connections that are to be closed and are not yet, each with the time since when it doubles
-    /// another. `mine_stay` if those that this node dialled are preferred.
+    /// The connections that are to be closed and are not yet, each with the time when. `mine_stay` if those that this node dialled are preferred.
     fn surplus(&mut self, mine_stay: bool) -> impl Iterator<Item = (&mut Connection, Time)> {
         let preferred = if mine_stay {
             Direction::Outbound
         } else {
             Direction::Inbound
         };
-        let stays = match self
-            .connections
-            .iter()
+        let alive = || self.connections.iter().filter(|connection| !connection.dead);
+        let stays = alive()
             .find(|connection| connection.direction == preferred)
-        {
-            Some(oldest) => oldest,
-            None => &self.connections[0],
-        };
+            .or_else(|| alive().next())
+            // Whatever came by another is gone again: better this than none.
+            .unwrap_or(&self.connections[0]);
         let (kept, direction, since) = (stays.id, stays.direction, stays.since);
         let surplus = self.connections.iter_mut().filter(move |connection| {
-            let ours_to_close = connection.direction == Direction::Outbound && connection.id != kept;
-            !connection.closing && (connection.direction != direction || ours_to_close)
+            let ours_to_close = connection.dead || connection.direction == Direction::Outbound;
+            let doubles = connection.id != kept && (connection.direction != direction || ours_to_close);
+            !connection.closing && doubles
         });
         // An old connection that a new one replaces may still have something on its way as well.
         surplus.map(move |connection| {
             let doubled = connection.since.max(since);
-            (connection, doubled)
+            let due = if connection.dead {
+                doubled
+            } else {
+                doubled + KEEP_SURPLUS
+            };
+            (connection, due)
         })
     }
 }
@@ -211,6 +249,10 @@ pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
 
 /// How long a connection that doubles another is kept; an announcement takes one round trip.
 const KEEP_SURPLUS: Duration = Duration::from_secs(3);
+
+/// A peer of which nothing is heard for this long is dialled beside the connection there is. Three pings; a peer
+/// that is only busy, or far away, answers one of them.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// Unanswered pings after which a connection is closed: one may be lost to a pause.
 const UNANSWERED_PINGS: u32 = 2;

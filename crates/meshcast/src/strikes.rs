@@ -1,8 +1,8 @@
 //! Who hands on what nobody signed, and who hands on anything at all.
 //!
-//! gossipsub scores by topic, and only on topics that are open here; its score recovers by the second, and
-//! nobody is told when it falls. So what fails verification is counted here as well, against whoever was
-//! speaking. And it reports a frame with the first copy only; that the others came too shows that a link works.
+//! gossipsub's own scores cost a record for every message, recover by the second, and nobody is told when one
+//! falls. So what fails verification is counted here, against whoever was speaking. And gossipsub reports a frame
+//! with the first copy only; that the others came too shows that a link works.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,6 +14,7 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
+    gossipsub::{self, TopicHash},
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
         THandlerOutEvent, ToSwarm,
@@ -21,34 +22,41 @@ use libp2p::{
 };
 use meshcast_proto::Time;
 
-use crate::{clock::Clock, verifier::SharedVerifier};
+use crate::{
+    behaviour::Gossip,
+    clock::Clock,
+    spared::{Said, Spared},
+    verifier::SharedVerifier,
+};
 
-/// A behaviour whose messages the verifier judges, and which names those whose messages are forged.
-pub(crate) struct Watched<B> {
-    inner: B,
+/// Gossip that names those whose messages are forged, and leaves alone whom it is told to.
+pub(crate) struct Watched {
+    inner: Gossip,
     verifier: SharedVerifier,
     clock: Clock,
     strikes: Strikes,
+    spared: Spared,
     /// Peers that brought good frames since somebody last asked.
     heard: BTreeSet<PeerId>,
 }
 
-/// What a [`Watched`] behaviour reports.
+/// What [`Watched`] gossip reports.
 #[derive(Debug)]
-pub(crate) enum WatchedEvent<E> {
+pub(crate) enum WatchedEvent {
     /// What it does by itself.
-    Inner(E),
+    Inner(gossipsub::Event),
     /// The peer handed on too much that no member signed.
     Forger(PeerId),
 }
 
-impl<B> Watched<B> {
-    pub(crate) fn new(inner: B, verifier: SharedVerifier) -> Self {
+impl Watched {
+    pub(crate) fn new(inner: Gossip, verifier: SharedVerifier) -> Self {
         Self {
             inner,
             verifier,
             clock: Clock::start(),
             strikes: Strikes::default(),
+            spared: Spared::default(),
             heard: BTreeSet::new(),
         }
     }
@@ -57,25 +65,53 @@ impl<B> Watched<B> {
     pub(crate) fn take_heard(&mut self) -> BTreeSet<PeerId> {
         std::mem::take(&mut self.heard)
     }
+
+    /// See [`Behaviour::set_pull_only`](crate::behaviour::Behaviour::set_pull_only).
+    pub(crate) fn set_pull_only(&mut self, peer: PeerId, yes: bool) {
+        let told = if !yes {
+            self.spared.end(&peer)
+        } else if let Some((_, topics)) = self.inner.all_peers().find(|(it, _)| **it == peer)
+            && !self.spared.contains(&peer)
+        {
+            let topics = topics.into_iter().cloned().collect();
+            self.spared.begin(peer, topics)
+        } else {
+            Vec::new()
+        };
+        for said in told {
+            // gossipsub does not look at the connection.
+            let any = ConnectionId::new_unchecked(0);
+            self.inner.on_connection_handler_event(peer, any, said);
+        }
+    }
+
+    /// The connected peers and what they are subscribed to, including those that get no gossip.
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = (&PeerId, &TopicHash)> {
+        let told = self.inner.all_peers();
+        let told = told.flat_map(|(peer, topics)| topics.into_iter().map(move |topic| (peer, topic)));
+        let spared = self.spared.topics();
+        let spared = spared.flat_map(|(peer, topics)| topics.iter().map(move |topic| (peer, topic)));
+        told.chain(spared)
+    }
 }
 
-impl<B> Deref for Watched<B> {
-    type Target = B;
+impl Deref for Watched {
+    type Target = Gossip;
 
-    fn deref(&self) -> &B {
+    fn deref(&self) -> &Gossip {
         &self.inner
     }
 }
 
-impl<B> DerefMut for Watched<B> {
-    fn deref_mut(&mut self) -> &mut B {
+impl DerefMut for Watched {
+    fn deref_mut(&mut self) -> &mut Gossip {
         &mut self.inner
     }
 }
 
-impl<B: NetworkBehaviour> NetworkBehaviour for Watched<B> {
-    type ConnectionHandler = B::ConnectionHandler;
-    type ToSwarm = WatchedEvent<B::ToSwarm>;
+impl NetworkBehaviour for Watched {
+    type ConnectionHandler = THandler<Gossip>;
+    type ToSwarm = WatchedEvent;
 
     fn handle_pending_inbound_connection(
         &mut self,
@@ -93,8 +129,11 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Watched<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner
-            .handle_established_inbound_connection(id, peer, local, remote)
+        let handler = self
+            .inner
+            .handle_established_inbound_connection(id, peer, local, remote)?;
+        self.spared.learn(&handler);
+        Ok(handler)
     }
 
     fn handle_pending_outbound_connection(
@@ -116,8 +155,11 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Watched<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner
-            .handle_established_outbound_connection(id, peer, address, role, port_use)
+        let handler = self
+            .inner
+            .handle_established_outbound_connection(id, peer, address, role, port_use)?;
+        self.spared.learn(&handler);
+        Ok(handler)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -126,6 +168,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Watched<B> {
         {
             self.strikes.forget(&closed.peer_id);
             self.heard.remove(&closed.peer_id);
+            self.spared.forget(&closed.peer_id);
         }
         self.inner.on_swarm_event(event);
     }
@@ -134,15 +177,21 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Watched<B> {
         &mut self,
         peer: PeerId,
         connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
+        mut event: THandlerOutEvent<Self>,
     ) {
+        self.spared.hold_back(&peer, &mut event);
+        // These do not even have the form of a message; gossipsub would only log each.
+        let malformed = match &mut event {
+            Said::Message { invalid_messages, .. } => std::mem::take(invalid_messages).len() as u64,
+            _ => 0,
+        };
         let (valid, before) = (self.verifier.valid(), self.verifier.forged());
         self.inner.on_connection_handler_event(peer, connection, event);
         // All that was judged in between came from this peer: messages are judged in the call that brings them.
         if self.verifier.valid() > valid {
             self.heard.insert(peer);
         }
-        let forged = self.verifier.forged() - before;
+        let forged = self.verifier.forged() - before + malformed;
         if forged > 0 {
             self.strikes.strike(peer, forged, self.clock.now());
         }

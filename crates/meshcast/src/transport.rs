@@ -5,7 +5,7 @@
 
 mod closing;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
@@ -31,18 +31,26 @@ pub(crate) type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// TCP with the gate.
 pub(crate) fn tcp(gate: &Gate) -> Result<Secured, SetupError> {
-    secured(bare_tcp(), gate)
+    secured(impatient(bare_tcp()), gate)
 }
 
 /// TCP over made-up links, with the gate.
 pub(crate) fn shaped_tcp(gate: &Gate, here: Here) -> Result<Secured, SetupError> {
-    secured(Shaping::new(bare_tcp(), here), gate)
+    secured(impatient(Shaping::new(bare_tcp(), here)), gate)
 }
 
 fn bare_tcp() -> tcp::tokio::Transport {
     // Small messages must not wait for the acknowledgement of earlier ones.
     tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
 }
+
+fn impatient<T>(base: T) -> TransportTimeout<T> {
+    TransportTimeout::with_outgoing_timeout(base, CONNECT_TIMEOUT)
+}
+
+/// How long a host may take to answer at all: ten times round the world. The system would ask again ever more
+/// rarely; a new dial asks at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Secures and multiplexes any transport of bytes, and puts the gate at its end.
 ///

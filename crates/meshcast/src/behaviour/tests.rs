@@ -1,6 +1,6 @@
 //! Gossip between real swarms over memory, without the driver.
 
-use libp2p::gossipsub::{Event, PublishError};
+use libp2p::gossipsub::{Event, IdentTopic, PublishError};
 use meshcast_proto::{
     ChannelName, Format, Frame, FrameId, Identity, MeshKey, NodeName, Part, Region, Seq, Trust, Verifier,
     write_record,
@@ -31,7 +31,6 @@ impl Carrier {
         let verifier = SharedVerifier::new(trust.mesh(), verifier);
         let topic = verifier.topic(&ChannelName::new("earth").expect("allowed"));
         let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
-        behaviour.score_topic(topic.clone());
         behaviour.gossip.subscribe(&topic).expect("subscribes");
         Self {
             node: swarm_fixture::Node::new(behaviour),
@@ -47,7 +46,7 @@ impl Carrier {
 
     fn set_pull_only(&mut self, peer: &Self, yes: bool) {
         let peer = peer.node.id();
-        self.node.swarm.behaviour_mut().set_pull_only(&peer, yes);
+        self.node.swarm.behaviour_mut().set_pull_only(peer, yes);
     }
 
     fn meshed(&self, peer: &Self) -> bool {
@@ -55,6 +54,23 @@ impl Carrier {
         gossip
             .mesh_peers(&self.topic.hash())
             .any(|it| *it == peer.node.id())
+    }
+
+    fn subscribed(&self, peer: &Self) -> bool {
+        let gossip = &self.node.swarm.behaviour().gossip;
+        gossip
+            .all_peers()
+            .any(|(it, topics)| *it == peer.node.id() && topics.contains(&&self.topic.hash()))
+    }
+
+    fn join(&mut self) {
+        let topic = self.topic.clone();
+        self.gossip().subscribe(&topic).expect("subscribes");
+    }
+
+    fn leave(&mut self) {
+        let topic = self.topic.clone();
+        self.gossip().unsubscribe(&topic);
     }
 
     /// Publishes its next frame, and returns what identifies it.
@@ -169,7 +185,7 @@ async fn nothing_is_forwarded_to_a_peer_that_pulls_until_it_keeps_up_again() {
 }
 
 #[tokio::test]
-async fn a_peer_that_comes_back_pulls_until_that_is_undone() {
+async fn a_peer_that_comes_back_is_published_to_again() {
     let [mut a, mut b, _] = chain();
     a.node.dial(&mut b.node).await;
     until([&mut a, &mut b], |[a, b]| a.meshed(b) && b.meshed(a)).await;
@@ -183,13 +199,49 @@ async fn a_peer_that_comes_back_pulls_until_that_is_undone() {
     })
     .await;
     a.node.dial(&mut b.node).await;
-    let knows_b = |[a, _]: [&Carrier; 2]| {
-        let gossip = &a.node.swarm.behaviour().gossip;
-        gossip.all_peers().any(|(_, topics)| !topics.is_empty())
-    };
-    until([&mut a, &mut b], knows_b).await;
-    assert!(matches!(a.publish(), Err(PublishError::NoPeersSubscribedToTopic)));
-    a.set_pull_only(&b, false);
+    until([&mut a, &mut b], |[a, b]| a.subscribed(b)).await;
     let of_a = a.publish().expect("published");
     assert_eq!(next_of(&mut b, [&mut a]).await, of_a);
+}
+
+#[tokio::test]
+async fn what_a_peer_that_pulls_joins_and_leaves_counts_afterwards() {
+    let [mut a, mut b, _] = chain();
+    b.leave();
+    a.node.dial(&mut b.node).await;
+    // Nothing is known of it yet.
+    a.set_pull_only(&b, true);
+    b.join();
+    let joined = |[a, b]: [&Carrier; 2]| b.subscribed(a) && b.meshed(a);
+    until([&mut a, &mut b], joined).await;
+    // Behind its announcement, since both take one stream.
+    let of_b = b.publish().expect("published");
+    assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
+    assert!(!a.subscribed(&b) && !a.meshed(&b));
+    a.set_pull_only(&b, false);
+    assert!(a.subscribed(&b));
+
+    a.set_pull_only(&b, true);
+    b.leave();
+    b.join();
+    b.leave();
+    let of_b = b.publish().expect("published");
+    assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
+    a.set_pull_only(&b, false);
+    assert!(!a.subscribed(&b));
+}
+
+#[tokio::test]
+async fn a_peer_that_pulls_still_shows_what_it_was_subscribed_to() {
+    let [mut a, mut b, _] = chain();
+    a.node.dial(&mut b.node).await;
+    until([&mut a, &mut b], |[a, b]| a.subscribed(b)).await;
+    a.set_pull_only(&b, true);
+    assert!(!a.subscribed(&b));
+    let gossip = &a.node.swarm.behaviour().gossip;
+    let shown: Vec<_> = gossip
+        .subscriptions()
+        .map(|(peer, topic)| (*peer, topic.clone()))
+        .collect();
+    assert_eq!(shown, [(b.node.id(), b.topic.hash())]);
 }

@@ -5,9 +5,9 @@ use meshcast_proto::{Sender, Time};
 use proptest::prelude::*;
 
 use super::{
-    BASE_WAIT, Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LONGEST_WAIT, LOOKUP_INTERVAL,
-    LOOKUP_PATIENCE, MAX_ADDRESSES, MAX_HEARSAY, MAX_MEMBERS, MAX_TARGETS, RETRY_OURSELVES, SHORTEST_WAIT,
-    SeedId,
+    BASE_WAIT, Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LONGEST_WAIT, LONGEST_WAIT_RECENT,
+    LOOKUP_INTERVAL, LOOKUP_PATIENCE, MAX_ADDRESSES, MAX_HEARSAY, MAX_MEMBERS, MAX_TARGETS, RECENTLY,
+    RETRY_OURSELVES, SHORTEST_WAIT, SeedId,
 };
 use crate::transport::peer_id;
 
@@ -327,4 +327,52 @@ proptest! {
             prop_assert!(!distinct.contains(&me()));
         }
     }
+}
+
+#[test]
+fn a_silent_member_is_dialled_again_and_again_until_it_is_heard() {
+    let mut dialer = dialer([]);
+    let it = peer(900);
+    dialer.handle_own_addresses(it, vec![address(1)], Time::ZERO);
+    dialer.handle_connected(it, Time::ZERO);
+    assert_eq!(outputs(&mut dialer, at(FORGET_MEMBER * 2)), []);
+    let mut now = at(FORGET_MEMBER * 2);
+    dialer.handle_silent(it, now);
+    let head_start = dialer.first_wait(&it);
+    for _ in 0..20 {
+        let due = dialer.poll_timeout().expect("is to be dialled");
+        assert!(due >= now && due <= now + SHORTEST_WAIT + LONGEST_WAIT_RECENT.max(head_start));
+        now = due;
+        assert_eq!(outputs(&mut dialer, now), [Dial::Member(it, vec![address(1)])]);
+        dialer.handle_silent(it, now);
+        dialer.handle_member_failed(it, false, now);
+    }
+    dialer.handle_heard(it);
+    assert_eq!(dialer.poll_timeout(), None);
+    assert_eq!(outputs(&mut dialer, now + RECENTLY), []);
+}
+
+#[test]
+fn whoever_was_lost_a_moment_ago_is_looked_for_more_often() {
+    let mut dialer = dialer([]);
+    let it = peer(900);
+    dialer.handle_own_addresses(it, vec![address(1)], Time::ZERO);
+    dialer.handle_connected(it, Time::ZERO);
+    let lost = at(LASTING);
+    dialer.handle_disconnected(it, lost);
+    let mut now = lost;
+    let mut longest = [Duration::ZERO; 2];
+    while now < lost + RECENTLY * 3 / 2 {
+        let due = dialer.poll_timeout().expect("is to be dialled");
+        let recent = now < lost + RECENTLY;
+        let known = &mut longest[usize::from(!recent)];
+        if now > lost {
+            *known = (*known).max(due.saturating_since(now));
+        }
+        now = due;
+        assert_eq!(outputs(&mut dialer, now).len(), 1);
+        dialer.handle_member_failed(it, false, now);
+    }
+    assert!(longest[0] <= SHORTEST_WAIT + LONGEST_WAIT_RECENT);
+    assert!(longest[1] > SHORTEST_WAIT + LONGEST_WAIT_RECENT);
 }

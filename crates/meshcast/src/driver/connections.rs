@@ -7,7 +7,10 @@ use libp2p::{
     core::ConnectedPoint,
     multiaddr::Protocol,
     ping,
-    swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
+    swarm::{
+        ConnectionId, DialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use meshcast_proto::{MemberAddresses, Reason, SyncMessage, Time};
 use tokio::sync::oneshot;
@@ -42,7 +45,10 @@ impl Driver {
                     self.start_dial(options);
                 }
                 Dial::Member(peer, addresses) => {
-                    self.start_dial(DialOpts::peer_id(peer).addresses(addresses).build());
+                    // Whoever is connected is dialled only when silent.
+                    let condition = PeerCondition::NotDialing;
+                    let options = DialOpts::peer_id(peer).addresses(addresses);
+                    self.start_dial(options.condition(condition).build());
                 }
             }
         }
@@ -93,8 +99,6 @@ impl Driver {
                     let name = &peer.member.credential().name;
                     tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
-                    // It is remembered otherwise, and a new connection begins anew.
-                    self.parts.swarm.behaviour_mut().set_pull_only(&peer_id, false);
                     if let Some(sender) = sender(&peer_id) {
                         self.watchdog.handle_down(sender);
                     }
@@ -176,6 +180,19 @@ impl Driver {
                 region,
                 direction,
             });
+        } else {
+            self.parts.dialer.handle_heard(peer);
+        }
+    }
+
+    /// Tells the dialer who says nothing, and who does again.
+    pub(super) fn watch_for_silence(&mut self, now: Time) {
+        for (peer, known) in self.peers.iter() {
+            if known.is_silent(now) {
+                self.parts.dialer.handle_silent(*peer, now);
+            } else {
+                self.parts.dialer.handle_heard(*peer);
+            }
         }
     }
 
@@ -298,6 +315,9 @@ impl Driver {
         } = event;
         if let Err(error) = &result {
             tracing::debug!(%peer, %error, "no answer to a ping");
+        }
+        if result.is_ok() {
+            self.peers.handle_heard(&peer, self.parts.clock.now());
         }
         if self.peers.handle_ping(peer, connection, result.ok()) {
             if let Some(suppressed) = self.warnings.unanswered.pass(self.parts.clock.now()) {

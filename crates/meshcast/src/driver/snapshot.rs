@@ -14,10 +14,8 @@ use crate::{
 impl Driver {
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut announced: HashMap<&TopicHash, Vec<PeerId>> = HashMap::new();
-        for (peer, topics) in self.parts.swarm.behaviour().gossip.all_peers() {
-            for topic in topics {
-                announced.entry(topic).or_default().push(*peer);
-            }
+        for (peer, topic) in self.parts.swarm.behaviour().gossip.subscriptions() {
+            announced.entry(topic).or_default().push(*peer);
         }
         let mut channels: Vec<_> = self
             .channels
@@ -56,15 +54,10 @@ impl Driver {
             .map(|channel| channel.topic.hash())
             .collect();
         let gossip = &self.parts.swarm.behaviour().gossip;
-        let shared: HashMap<PeerId, usize> = gossip
-            .all_peers()
-            .map(|(peer, topics)| {
-                (
-                    *peer,
-                    topics.into_iter().filter(|topic| mine.contains(topic)).count(),
-                )
-            })
-            .collect();
+        let mut shared: HashMap<PeerId, usize> = HashMap::new();
+        for (peer, _) in gossip.subscriptions().filter(|(_, topic)| mine.contains(*topic)) {
+            *shared.entry(*peer).or_default() += 1;
+        }
         let info = |(id, peer): (&PeerId, &crate::peers::Peer)| PeerInfo {
             name: peer.member.credential().name.clone(),
             region: peer.member.credential().region.clone(),

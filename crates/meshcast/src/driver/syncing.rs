@@ -43,6 +43,7 @@ impl Driver {
                 }
             }
             LinkEvent::Message { peer, bytes } if self.linked.contains(&peer) => {
+                self.peers.handle_heard(&peer, now);
                 self.handle_message(peer, &bytes);
             }
             LinkEvent::Message { peer, bytes } => {
@@ -62,6 +63,8 @@ impl Driver {
                 self.told.remove(&peer);
                 self.backlogs.remove(&peer);
                 self.early_messages.remove(&peer);
+                // Whoever is forgotten does not lag.
+                self.parts.swarm.behaviour_mut().set_pull_only(peer, false);
                 if let Some(sender) = sender(&peer) {
                     self.parts.engine.handle_peer_down(sender, now);
                     self.drain_engine(|delivery| Item::Values(delivery, None));

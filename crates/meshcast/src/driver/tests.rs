@@ -48,7 +48,6 @@ impl Hostile {
         let transport = tcp(&gate).expect("a transport");
         let topic = verifier.topic(&ChannelName::new(channel).expect("allowed"));
         let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
-        behaviour.score_topic(topic.clone());
         behaviour.gossip.subscribe(&topic).expect("subscribes");
         let config =
             swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(600));

@@ -37,6 +37,19 @@ impl Peer {
 
     pub(super) fn on_disconnected(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
         self.connections.retain(|c| c.id != connection);
+        self.end_use_of(connection, events);
+    }
+
+    /// A connection is about to be closed.
+    pub(super) fn leave(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
+        if let Some(left) = self.connection_mut(connection) {
+            left.outlet = Outlet::Failed { untold: None };
+            self.end_use_of(connection, events);
+        }
+    }
+
+    /// Another connection takes over, if this was the one in use.
+    fn end_use_of(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
         if self.active == Some(connection) {
             events.push_back(LinkEvent::Closed {
                 peer: self.id,
@@ -57,7 +70,11 @@ impl Peer {
                 }
             }
             Report::Message { stream, bytes } => {
+                let another = self.source.is_some_and(|source| source != (from, stream));
                 if self.is_current(from, stream) {
+                    if another {
+                        self.begin_anew(events);
+                    }
                     events.push_back(LinkEvent::Message { peer: self.id, bytes });
                 } else {
                     tracing::debug!(peer = %self.id, "a message on a stream left behind is dropped");
@@ -90,7 +107,9 @@ impl Peer {
     }
 
     fn on_opened(&mut self, on: ConnectionId, outbox: Outbox, events: &mut VecDeque<LinkEvent>) {
-        if let Some(connection) = self.connection_mut(on) {
+        if let Some(connection) = self.connection_mut(on)
+            && !matches!(connection.outlet, Outlet::Failed { .. })
+        {
             connection.outlet = Outlet::Open(outbox);
         }
         if self.active.is_none() {
@@ -153,6 +172,20 @@ impl Peer {
                     reason,
                 });
             }
+        }
+    }
+
+    /// The peer has left a stream for another, so it takes its link for closed and opened: what it was told before, it
+    /// has forgotten. Our own stream is as it was, but what was said on it is to be said again.
+    fn begin_anew(&self, events: &mut VecDeque<LinkEvent>) {
+        if let Some(connection) = self.active {
+            let (peer, reason) = (self.id, CloseReason::Renewed);
+            events.push_back(LinkEvent::Closed {
+                peer,
+                connection,
+                reason,
+            });
+            events.push_back(LinkEvent::Opened { peer });
         }
     }
 
@@ -232,6 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_left_hands_over_before_it_is_closed() {
+        let mut world = World::new(&[OLD, YOUNG]);
+        world.report(OLD, opened());
+        let mut events = VecDeque::new();
+        world.peer.leave(id(OLD), &mut events);
+        assert_eq!(events, [world.closed(OLD, CloseReason::Disconnected)]);
+        assert_eq!(world.report(OLD, Report::Closed(CloseReason::Reset)), []);
+        assert_eq!(world.report(OLD, opened()), []);
+        assert_eq!(world.report(YOUNG, opened()), [world.opened()]);
+        assert_eq!(world.disconnect(OLD), []);
+        assert_eq!(world.peer.active, Some(id(YOUNG)));
+    }
+
+    #[test]
     fn a_failure_in_reserve_is_told_when_nothing_else_is_left() {
         let mut world = World::new(&[OLD, YOUNG]);
         world.report(OLD, opened());
@@ -282,6 +329,26 @@ mod tests {
                 .is_empty()
         });
         assert_eq!(heard, [true, true, false, true, true, false, true]);
+    }
+
+    #[test]
+    fn a_peer_that_changes_its_stream_is_told_everything_again_before_it_is_heard() {
+        let mut world = World::new(&[OLD, YOUNG]);
+        world.report(OLD, opened());
+        let message = |stream| Report::Message {
+            stream,
+            bytes: Bytes::new(),
+        };
+        let peer = world.peer.id;
+        let heard = || LinkEvent::Message {
+            peer,
+            bytes: Bytes::new(),
+        };
+        assert_eq!(world.report(OLD, message(1)), [heard()]);
+        let expected = [world.closed(OLD, CloseReason::Renewed), world.opened(), heard()];
+        assert_eq!(world.report(YOUNG, message(1)), expected);
+        assert_eq!(world.report(YOUNG, message(1)), [heard()]);
+        assert_eq!(world.report(OLD, message(1)), []);
     }
 
     struct World {

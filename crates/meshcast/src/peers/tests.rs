@@ -4,7 +4,7 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 use meshcast_proto::{Time, WallTime};
 use proptest::prelude::*;
 
-use super::{Direction, KEEP_SURPLUS, Peers, is_loopback};
+use super::{Direction, KEEP_SURPLUS, Peers, SILENCE, is_loopback};
 use crate::{channel::fixture::Source, transport::peer_id};
 
 /// Two nodes and the connections between them, each with one number at both ends.
@@ -48,6 +48,7 @@ impl Pair {
             .ends
             .iter_mut()
             .flat_map(|end| end.take_surplus(self.now))
+            .map(|(_, connection)| connection)
             .collect();
         let closes = |number: &usize| closing.contains(&ConnectionId::new_unchecked(*number));
         for number in open.extract_if(.., |number| closes(number)).collect::<Vec<_>>() {
@@ -103,6 +104,8 @@ fn a_surplus_connection_is_closed_once_and_not_before_its_time() {
     let mut pair = Pair::new();
     pair.established(0, 0, 1);
     pair.now = pair.now + 100 * KEEP_SURPLUS;
+    let peer = peer_id(pair.sources[1].member.sender());
+    pair.ends[0].handle_heard(&peer, pair.now);
     pair.established(0, 1, 0);
     let end = &mut pair.ends[0];
     assert_eq!(
@@ -113,7 +116,7 @@ fn a_surplus_connection_is_closed_once_and_not_before_its_time() {
     assert!(end.take_surplus(pair.now).is_empty());
     assert_eq!(
         end.take_surplus(pair.now + KEEP_SURPLUS),
-        [ConnectionId::new_unchecked(0)]
+        [(peer, ConnectionId::new_unchecked(0))]
     );
     assert!(end.take_surplus(pair.now + KEEP_SURPLUS).is_empty());
 }
@@ -194,4 +197,39 @@ proptest! {
             prop_assert_eq!(open.len(), expected);
         }
     }
+}
+
+#[test]
+fn a_silent_peer_that_comes_back_by_another_connection_loses_the_old_one_at_once() {
+    let mut pair = Pair::new();
+    for end in 0..2 {
+        pair.established(end, 1, 0);
+    }
+    pair.now = pair.now + SILENCE;
+    for end in 0..2 {
+        pair.established(end, 2, 1);
+        let old = ConnectionId::new_unchecked(1);
+        let closing = pair.ends[end].take_surplus(pair.now);
+        assert_eq!(closing.into_iter().map(|(_, it)| it).collect::<Vec<_>>(), [old]);
+    }
+    (0..2).for_each(|end| pair.closed(end, 1));
+    assert_eq!(pair.settle(vec![2]), [2]);
+}
+
+#[test]
+fn a_peer_that_is_heard_keeps_its_connection_for_as_long_as_any() {
+    let mut pair = Pair::new();
+    pair.established(0, 1, 0);
+    let peer = peer_id(pair.sources[1].member.sender());
+    let silent = |pair: &Pair| pair.ends[0].get(&peer).expect("is connected").is_silent(pair.now);
+    pair.now = pair.now + SILENCE;
+    assert!(silent(&pair));
+    pair.ends[0].handle_heard(&peer, pair.now);
+    assert!(!silent(&pair));
+    pair.established(0, 2, 1);
+    assert_eq!(pair.ends[0].take_surplus(pair.now), []);
+    pair.now = pair.now + SILENCE;
+    assert!(silent(&pair));
+    pair.ends[0].excuse_silence(pair.now);
+    assert!(!silent(&pair));
 }
