@@ -84,6 +84,8 @@ pub(crate) struct Heard {
     pub(crate) posted: Time,
     /// What was posted since then is to be heard.
     pub(crate) since: Option<Time>,
+    /// It was posted before that for sure, and nothing from before is to be heard.
+    pub(crate) is_past: bool,
 }
 
 /// What came out of flows.
@@ -418,6 +420,7 @@ impl Flows {
             member,
             posted,
             since,
+            is_past,
         } = heard;
         if !self.flows.contains_key(key) {
             let window = match self.past.take(key) {
@@ -437,6 +440,8 @@ impl Flows {
         // it seem younger: what was posted within that before the opening is heard too, or told to be missing.
         if since.is_some_and(|since| since <= born) && self.past.forgot.is_none_or(|forgot| forgot < born) {
             followed.flow.begin(Seq::FIRST);
+        } else if is_past {
+            followed.flow.window.pass(frame.seqs().last());
         }
         followed.flow.insert(frame, &member, &self.limits.flow, now)
     }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is kept.
+const AGE_ERROR: Duration = Duration::from_secs(1);
+
 impl Channel {
     /// What neighbours are told of it being open.
     pub(super) fn opened(&self, name: &ChannelName, linked: Duration, now: Time) -> Opened {
@@ -160,13 +163,18 @@ impl Engine {
             }
         }
         let mut effects = Effects::default();
+        let since = self.channels.get(channel).map(|channel| channel.since);
+        // As with where a flow begins: while its sender is there only its own word counts.
+        let trusted = peer == *sender || !self.flows.neighbours.contains(*sender);
+        let begin = self.channels.get(channel).filter(|it| trusted && it.last == 0);
         let taken = verified
             .iter()
             .map(|(age, member, frame)| Heard {
                 frame: frame.clone(),
                 member: Arc::clone(member),
                 posted: now - *age,
-                since: self.channels.get(channel).map(|channel| channel.since),
+                since,
+                is_past: begin.is_some_and(|it| now - *age + AGE_ERROR < it.since),
             })
             .collect();
         let fresh = self.flows.answer(peer, &key, upto, taken, now, &mut effects);
