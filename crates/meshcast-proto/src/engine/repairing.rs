@@ -88,6 +88,7 @@ impl Engine {
             channel,
             sender,
             seqs,
+            request,
         } = want;
         let (mut frames, mut sum, mut upto) = (Vec::new(), 0, seqs.last());
         let mut lacks = seqs.last();
@@ -120,6 +121,7 @@ impl Engine {
             SyncMessage::Frames(Frames {
                 channel,
                 sender,
+                request,
                 upto,
                 frames,
             }),
@@ -139,12 +141,13 @@ impl Engine {
         let Frames {
             channel,
             sender,
+            request,
             upto,
             frames,
         } = answer;
         let key: Key = (channel, sender);
         // Signatures cost: nobody makes this node check any that it did not ask for.
-        if !self.flows.asks(peer, &key) || self.flows.is_late(peer, &key, upto) {
+        if !self.flows.awaits(peer, &key, request) {
             self.counters.answers_refused += 1;
             return;
         }
@@ -177,7 +180,8 @@ impl Engine {
                 is_past: begin.is_some_and(|it| now - *age + AGE_ERROR < it.since),
             })
             .collect();
-        let fresh = self.flows.answer(peer, &key, upto, taken, now, &mut effects);
+        let answer = (request, upto);
+        let fresh = self.flows.answer(peer, &key, answer, taken, now, &mut effects);
         for index in fresh {
             if let Some((age, _, frame)) = verified.get(index) {
                 self.counters.frames_accepted += 1;
