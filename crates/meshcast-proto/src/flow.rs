@@ -156,6 +156,7 @@ impl Flow {
     pub(crate) fn begin(&mut self, due: Seq) {
         self.unsure = None;
         self.window.raise(due, false);
+        self.window.lower(due);
         self.window.begin(due);
     }
 
@@ -166,6 +167,9 @@ impl Flow {
         if self.window.next().is_some() {
             if trusted && holding.begin < due {
                 self.window.raise(due, !exact);
+            }
+            if trusted && due < holding.next {
+                self.window.lower(due);
             }
             return;
         }

@@ -247,6 +247,13 @@ impl Window {
         }
     }
 
+    /// It should have begun at `due`, if that is lower than it did and nothing came of that yet.
+    pub(crate) fn lower(&mut self, due: Seq) {
+        if self.untouched && self.next().is_some_and(|next| due < next) {
+            self.start(due);
+        }
+    }
+
     /// Nothing up to `last` is due: it should have begun above, if it began at all and nothing came of that yet.
     pub(crate) fn pass(&mut self, last: Seq) {
         if self.untouched && self.next().is_some_and(|next| next <= last) {
