@@ -117,13 +117,15 @@ pub(crate) struct WantBody<'a> {
     pub(crate) sender: [u8; 32],
     pub(crate) first: u64,
     pub(crate) last: u64,
+    pub(crate) request: u64,
 }
 
-/// The answer to a `Want`: all that is kept of it up to `upto`, with the age of each frame in milliseconds.
+/// The answer to the `Want` of that number: all that is kept of it up to `upto`, with the age of each frame in milliseconds.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct FramesBody<'a> {
     pub(crate) channel: &'a str,
     pub(crate) sender: [u8; 32],
+    pub(crate) request: u64,
     pub(crate) upto: u64,
     pub(crate) frames: Vec<(u64, &'a [u8])>,
 }

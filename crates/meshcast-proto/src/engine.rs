@@ -333,6 +333,7 @@ impl Engine {
             member: Arc::clone(member),
             posted: now,
             since: self.channels.get(frame.channel()).map(|channel| channel.since),
+            is_past: false,
         };
         match self.flows.hear(heard, now, &mut effects) {
             Insert::Fresh => {

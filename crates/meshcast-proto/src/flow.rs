@@ -34,8 +34,8 @@ pub(crate) struct Flow {
     /// Where it was when readers in this process fell behind: the sender is not told of more.
     pub(crate) held: Option<Seq>,
     assembler: Assembler,
-    /// The last number of the value that is being put together, and since when it is the last.
-    unfinished: Option<(Seq, Time)>,
+    /// The value that is being put together, and since when it stands like that.
+    unfinished: Option<(Unfinished, Time)>,
     /// When its sender began to post, as far as is known: not before.
     born: Option<Time>,
     /// What was given up before it was known of whom.
@@ -44,6 +44,15 @@ pub(crate) struct Flow {
     unsure: Option<Unsure>,
     /// Somebody told where it begins who knows what was before and after.
     sure: bool,
+}
+
+/// A value whose end has not come although no number is known to be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unfinished {
+    /// The last number of it that came.
+    last: Seq,
+    /// Whether its sender is there to go on.
+    attended: bool,
 }
 
 /// What those say of a beginning who do not know it.
@@ -147,6 +156,7 @@ impl Flow {
     pub(crate) fn begin(&mut self, due: Seq) {
         self.unsure = None;
         self.window.raise(due, false);
+        self.window.lower(due);
         self.window.begin(due);
     }
 
@@ -157,6 +167,9 @@ impl Flow {
         if self.window.next().is_some() {
             if trusted && holding.begin < due {
                 self.window.raise(due, !exact);
+            }
+            if trusted && due < holding.next {
+                self.window.lower(due);
             }
             return;
         }
@@ -274,7 +287,7 @@ impl Flow {
             let Some(hole) = self.window.hole() else {
                 self.repair.whole();
                 return self
-                    .give_up_unfinished(now, out)
+                    .give_up_unfinished(around, now, out)
                     .map_or(Want::Nothing, Want::Time);
             };
             // A hole behind one that was just given up was waited for like that one.
@@ -376,15 +389,29 @@ impl Flow {
     }
 
     /// Gives up a value whose end does not come although no number is known to be missing. Returns when to,
-    /// if there is one.
-    fn give_up_unfinished(&mut self, now: Time, out: &mut Vec<Assembled>) -> Option<Time> {
-        let last = self.assembler.halfway()?;
+    /// if there is one. A sender that is not there may be on the other side of a partition, with those that have the
+    /// rest: as long as for any other number.
+    fn give_up_unfinished(
+        &mut self,
+        around: &Surroundings<'_>,
+        now: Time,
+        out: &mut Vec<Assembled>,
+    ) -> Option<Time> {
+        let unfinished = Unfinished {
+            last: self.assembler.halfway()?,
+            attended: around.neighbours.contains(around.sender),
+        };
         let since = match self.unfinished {
-            Some((waiting, since)) if waiting == last => since,
+            Some((waiting, since)) if waiting == unfinished => since,
             _ => now,
         };
-        self.unfinished = Some((last, since));
-        let gives_up = since + UNFINISHED_TIMEOUT;
+        self.unfinished = Some((unfinished, since));
+        let patience = if unfinished.attended {
+            UNFINISHED_TIMEOUT
+        } else {
+            around.limits.retention.max(UNFINISHED_TIMEOUT)
+        };
+        let gives_up = since + patience;
         if now < gives_up {
             return Some(gives_up);
         }
@@ -410,6 +437,6 @@ const PROMPT: Duration = Duration::from_secs(1);
 /// without.
 const UNTOLD: Duration = Duration::from_secs(3);
 
-/// How long the next fragment of a value is waited for. Well above what the slowest reader holds up an honest
+/// How long the next fragment of a value is waited for while its sender is connected. Well above what the slowest reader holds up an honest
 /// sender, so that it is only reached by one that died halfway, whose fragments would be kept for ever.
 pub(crate) const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(30);

@@ -18,7 +18,7 @@ use crate::{
     jitter::Jitter,
     name::ChannelName,
     neighbours::{Neighbours, REQUEST_TIMEOUT},
-    repair::{RepairLimits, Surroundings},
+    repair::{Answered, RepairLimits, Surroundings},
     sync::{self, Holding, Opened},
     time::Time,
     window::{Insert, SETTLE, Window},
@@ -40,6 +40,8 @@ pub(crate) struct Flows {
     /// Who can be asked for what is missing.
     pub(crate) neighbours: Neighbours,
     jitter: Jitter,
+    /// The number of the last request.
+    requests: u64,
     flows: BTreeMap<Key, Followed>,
     /// When which flow wants to be advanced although nothing came.
     deadlines: BTreeSet<(Time, Key)>,
@@ -84,6 +86,8 @@ pub(crate) struct Heard {
     pub(crate) posted: Time,
     /// What was posted since then is to be heard.
     pub(crate) since: Option<Time>,
+    /// It was posted before that for sure, and nothing from before is to be heard.
+    pub(crate) is_past: bool,
 }
 
 /// What came out of flows.
@@ -113,6 +117,7 @@ impl Flows {
         Self {
             neighbours: Neighbours::default(),
             jitter: Jitter::new(seed),
+            requests: 0,
             queue: VecDeque::new(),
             flows: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -137,39 +142,38 @@ impl Flows {
         insert
     }
 
-    /// Whether a neighbour is being asked for frames of this flow.
-    pub(crate) fn asks(&self, peer: Sender, key: &Key) -> bool {
+    /// Whether a neighbour was asked for frames of this flow by that request, and has not answered.
+    pub(crate) fn awaits(&self, peer: Sender, key: &Key, request: u64) -> bool {
         let flow = self.get(key);
-        flow.is_some_and(|flow| flow.repair.asking() == Some(peer))
+        flow.is_some_and(|flow| flow.repair.awaits(peer, request))
     }
 
-    /// Whether what a neighbour that is asked answered up to `upto` is only the answer to what it was asked before.
-    pub(crate) fn is_late(&mut self, peer: Sender, key: &Key, upto: Seq) -> bool {
-        let followed = self.flows.get_mut(key);
-        followed.is_some_and(|followed| followed.flow.repair.is_late(peer, upto))
-    }
-
-    /// Takes in what a neighbour that [was asked](Self::asks) answered: frames of this flow, all that it has up
+    /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this flow, all that it has up
     /// to `upto`. Returns which of them brought something new.
     pub(crate) fn answer(
         &mut self,
         peer: Sender,
         key: &Key,
-        upto: Seq,
+        (request, upto): (u64, Seq),
         frames: Vec<Heard>,
         now: Time,
         out: &mut Effects,
     ) -> Vec<usize> {
         let mut fresh = Vec::new();
         let followed = self.flows.get_mut(key);
-        let Some(asked) = followed.and_then(|followed| followed.flow.repair.handle_answer(peer)) else {
-            return fresh;
+        let answered = followed.and_then(|followed| followed.flow.repair.handle_answer(peer, request));
+        let asked = match answered {
+            Some(Answered::InTime(asked)) => {
+                self.neighbours.answered(peer);
+                Some(asked)
+            }
+            Some(Answered::Late) => None,
+            None => return fresh,
         };
-        self.neighbours.answered(peer);
         let mut came: Option<SeqRange> = None;
         for (index, heard) in frames.into_iter().enumerate() {
             // What was not asked for is no answer, but as good as any other frame.
-            if let Some(seqs) = heard.frame.seqs().overlap(asked) {
+            if let Some(seqs) = asked.and_then(|asked| heard.frame.seqs().overlap(asked)) {
                 came = Some(came.map_or(seqs, |came| came.hull(seqs)));
             }
             if self.take_in(key, heard, now, out) == Insert::Fresh {
@@ -178,9 +182,16 @@ impl Flows {
         }
         if let Some(followed) = self.flows.get_mut(key) {
             let Flow { window, repair, .. } = &mut followed.flow;
-            // Others may have been faster.
-            let helped = !fresh.is_empty() || window.hole().is_none_or(|hole| hole.first() > asked.first());
-            repair.judge(peer, asked, upto, came, helped, now);
+            match asked {
+                Some(asked) => {
+                    // Others may have been faster.
+                    let helped =
+                        !fresh.is_empty() || window.hole().is_none_or(|hole| hole.first() > asked.first());
+                    repair.judge(peer, asked, upto, came, helped, now);
+                }
+                None if !fresh.is_empty() => repair.helped_late(peer),
+                None => {}
+            }
         }
         self.advance(key, now, out);
         self.shed(now, out);
@@ -418,6 +429,7 @@ impl Flows {
             member,
             posted,
             since,
+            is_past,
         } = heard;
         if !self.flows.contains_key(key) {
             let window = match self.past.take(key) {
@@ -437,6 +449,8 @@ impl Flows {
         // it seem younger: what was posted within that before the opening is heard too, or told to be missing.
         if since.is_some_and(|since| since <= born) && self.past.forgot.is_none_or(|forgot| forgot < born) {
             followed.flow.begin(Seq::FIRST);
+        } else if is_past {
+            followed.flow.window.pass(frame.seqs().last());
         }
         followed.flow.insert(frame, &member, &self.limits.flow, now)
     }
@@ -495,11 +509,13 @@ impl Flows {
             Want::Time(due) => Some(due),
             Want::Frames(peer, seqs) if self.neighbours.may_ask(peer) => {
                 self.neighbours.asked(peer);
-                followed.flow.repair.asked(peer, seqs, now);
+                self.requests += 1;
+                followed.flow.repair.asked(peer, seqs, self.requests, now);
                 let want = sync::Want {
                     channel: channel.clone(),
                     sender: *sender,
                     seqs,
+                    request: self.requests,
                 };
                 out.wants.push((peer, want));
                 Some(now + REQUEST_TIMEOUT)

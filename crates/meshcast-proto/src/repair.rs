@@ -21,9 +21,9 @@ pub(crate) struct Repair {
     hole: Option<Hole>,
     /// An answer came since the last step: what is still missing is asked for without a pause.
     answered: bool,
-    /// Requests that were given up, and may be answered yet: it took too long, or the link broke and another
-    /// connection brings it.
-    given_up: BTreeMap<Sender, u8>,
+    /// Requests that were given up, by number, and may be answered yet: it took too long, or the link broke and
+    /// another connection brings it.
+    given_up: BTreeMap<u64, Sender>,
     /// What is fetched for neighbours, although this node began above it.
     relay: Option<Relay>,
     /// What neighbours want as well, and nobody else may have at the moment.
@@ -51,7 +51,18 @@ struct Holder {
 struct Asked {
     peer: Sender,
     seqs: SeqRange,
+    /// The number of the request.
+    request: u64,
     until: Time,
+}
+
+/// What an answer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// The request for these numbers; follow with [`Repair::judge`].
+    InTime(SeqRange),
+    /// A request that was given up. What it brings is of use, but what it lacks says nothing of what was asked since.
+    Late,
 }
 
 #[derive(Debug)]
@@ -153,44 +164,40 @@ impl Repair {
     pub(crate) fn handle_gone(&mut self, peer: Sender) -> bool {
         self.holders.remove(&peer);
         self.relay_gone(peer);
-        let asked = self.asked.take_if(|asked| asked.peer == peer).is_some();
-        if asked {
-            self.give_up(peer);
-        }
-        asked
+        let asked = self.asked.take_if(|asked| asked.peer == peer);
+        asked.inspect(|asked| self.give_up(*asked)).is_some()
     }
 
-    fn give_up(&mut self, peer: Sender) {
-        if self.given_up.len() >= MAX_GIVEN_UP && !self.given_up.contains_key(&peer) {
+    fn give_up(&mut self, asked: Asked) {
+        if self.given_up.len() >= MAX_GIVEN_UP {
             self.given_up.pop_first();
         }
-        let given_up = self.given_up.entry(peer).or_default();
-        *given_up = given_up.saturating_add(1);
+        self.given_up.insert(asked.request, asked.peer);
     }
 
-    /// Whether an answer up to `upto` belongs to an earlier request. It says nothing of the last one.
-    pub(crate) fn is_late(&mut self, peer: Sender, upto: Seq) -> bool {
-        let below = self
-            .asked
-            .is_some_and(|asked| asked.peer == peer && upto < asked.seqs.first());
-        if !below {
-            return false;
-        }
-        let Some(given_up) = self.given_up.get_mut(&peer) else {
-            return false;
-        };
-        *given_up -= 1;
-        if *given_up == 0 {
-            self.given_up.remove(&peer);
-        }
-        true
+    /// Whether a neighbour may answer this request yet.
+    pub(crate) fn awaits(&self, peer: Sender, request: u64) -> bool {
+        self.asked.is_some_and(|asked| asked.is(peer, request)) || self.given_up.get(&request) == Some(&peer)
     }
 
-    /// A neighbour answered. What it was asked for, if it was; follow with [`Self::judge`].
-    pub(crate) fn handle_answer(&mut self, peer: Sender) -> Option<SeqRange> {
-        let asked = self.asked.take_if(|asked| asked.peer == peer)?;
-        self.answered = true;
-        Some(asked.seqs)
+    /// A neighbour answered. `None` if it was not [asked](Self::awaits) that.
+    pub(crate) fn handle_answer(&mut self, peer: Sender, request: u64) -> Option<Answered> {
+        if let Some(asked) = self.asked.take_if(|asked| asked.is(peer, request)) {
+            self.answered = true;
+            return Some(Answered::InTime(asked.seqs));
+        }
+        if self.given_up.get(&request) != Some(&peer) {
+            return None;
+        }
+        self.given_up.remove(&request);
+        Some(Answered::Late)
+    }
+
+    /// An answer that came late was of use.
+    pub(crate) fn helped_late(&mut self, peer: Sender) {
+        if let Some(holder) = self.holders.get_mut(&peer) {
+            holder.failures = 0;
+        }
     }
 
     /// What an answer says of a neighbour: what was `asked` for up to `upto` and is not in what `came` it does
@@ -235,10 +242,11 @@ impl Repair {
     }
 
     /// Something was asked.
-    pub(crate) fn asked(&mut self, peer: Sender, seqs: SeqRange, now: Time) {
+    pub(crate) fn asked(&mut self, peer: Sender, seqs: SeqRange, request: u64, now: Time) {
         self.asked = Some(Asked {
             peer,
             seqs,
+            request,
             until: now + REQUEST_TIMEOUT,
         });
     }
@@ -249,7 +257,7 @@ impl Repair {
         if let Some(holder) = self.holders.get_mut(&late.peer) {
             holder.fail(now);
         }
-        self.give_up(late.peer);
+        self.give_up(late);
         Some(late.peer)
     }
 
@@ -462,6 +470,12 @@ impl Repair {
     }
 }
 
+impl Asked {
+    fn is(&self, peer: Sender, request: u64) -> bool {
+        (self.peer, self.request) == (peer, request)
+    }
+}
+
 impl Holder {
     fn fail(&mut self, now: Time) {
         self.failures = self.failures.saturating_add(1);
@@ -499,7 +513,7 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How soon it is looked again whether there is hope: neighbours come and go.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Neighbours of which it is remembered that they may answer yet, at 40 bytes.
+/// Requests of which it is remembered that they may be answered yet, at 40 bytes.
 const MAX_GIVEN_UP: usize = 16;
 
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.

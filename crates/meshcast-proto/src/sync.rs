@@ -114,6 +114,8 @@ pub struct Want {
     pub sender: Sender,
     /// Which.
     pub seqs: SeqRange,
+    /// Whoever asks numbers its requests, so that it knows an answer that comes late from one to what it asked since.
+    pub request: u64,
 }
 
 /// Frames that were asked for.
@@ -123,6 +125,8 @@ pub struct Frames {
     pub channel: ChannelName,
     /// Whose.
     pub sender: Sender,
+    /// The number of the [`Want`] that this answers.
+    pub request: u64,
     /// What was asked for up to here and is not among the frames is not kept here.
     pub upto: Seq,
     /// Encoded frames in order, each with the time since it was posted as far as is known.
@@ -179,10 +183,12 @@ impl SyncMessage {
                 sender: *want.sender.key(),
                 first: want.seqs.first().get(),
                 last: want.seqs.last().get(),
+                request: want.request,
             }),
             Self::Frames(frames) => SyncBody::Frames(FramesBody {
                 channel: frames.channel.wire(),
                 sender: *frames.sender.key(),
+                request: frames.request,
                 upto: frames.upto.get(),
                 frames: frames
                     .frames
@@ -223,10 +229,12 @@ impl SyncMessage {
                 channel: channel(want.channel)?,
                 sender: Sender::new(want.sender),
                 seqs: SeqRange::new(seq(want.first)?, seq(want.last)?).ok_or_else(out_of_range)?,
+                request: want.request,
             }),
             SyncBody::Frames(body) => Self::Frames(Frames {
                 channel: channel(body.channel)?,
                 sender: Sender::new(body.sender),
+                request: body.request,
                 upto: seq(body.upto)?,
                 frames: body
                     .frames
@@ -244,6 +252,7 @@ impl fmt::Debug for Frames {
         let Self {
             channel,
             sender,
+            request,
             upto,
             frames,
         } = self;
@@ -251,7 +260,7 @@ impl fmt::Debug for Frames {
         let count = frames.len();
         write!(
             f,
-            "Frames({sender} {channel:?} up to {upto}, {count} of {bytes} bytes)"
+            "Frames({request}: {sender} {channel:?} up to {upto}, {count} of {bytes} bytes)"
         )
     }
 }

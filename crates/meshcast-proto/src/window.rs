@@ -17,6 +17,8 @@ pub struct Window {
     begun: Seq,
     /// It began no higher than it should, and nothing was released yet: it may still be raised.
     soft: bool,
+    /// Nothing was released or given up yet.
+    untouched: bool,
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
@@ -64,6 +66,7 @@ impl Window {
             },
             begun: Seq::FIRST,
             soft: false,
+            untouched: true,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
@@ -76,6 +79,7 @@ impl Window {
             cursor: Cursor::Next(next),
             begun: next,
             soft: false,
+            untouched: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: next.previous().map(|newest| (newest, now)),
@@ -130,7 +134,7 @@ impl Window {
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
                 self.cursor = Cursor::Next(seqs.last().next());
-                self.soft = false;
+                self.touch();
                 return Some((frame, seqs));
             }
         }
@@ -243,9 +247,23 @@ impl Window {
         }
     }
 
+    /// It should have begun at `due`, if that is lower than it did and nothing came of that yet.
+    pub(crate) fn lower(&mut self, due: Seq) {
+        if self.untouched && self.next().is_some_and(|next| due < next) {
+            self.start(due);
+        }
+    }
+
+    /// Nothing up to `last` is due: it should have begun above, if it began at all and nothing came of that yet.
+    pub(crate) fn pass(&mut self, last: Seq) {
+        if self.untouched && self.next().is_some_and(|next| next <= last) {
+            self.start(last.next());
+        }
+    }
+
     /// Gives up the numbers up to `last`, which must be of the lowest hole: they will never be released.
     pub fn skip(&mut self, last: Seq) {
-        self.soft = false;
+        self.touch();
         if self.hole().is_some_and(|hole| hole.contains(last)) {
             self.cursor = Cursor::Next(last.next());
         }
@@ -254,7 +272,7 @@ impl Window {
     /// Gives up the lowest hole: the numbers returned will never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.hole()?;
-        self.soft = false;
+        self.touch();
         self.cursor = Cursor::Next(hole.last().next());
         Some(hole)
     }
@@ -284,6 +302,11 @@ impl Window {
     /// How many bytes of frames are waiting for earlier ones.
     pub const fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Something was released or given up: where it began stands.
+    const fn touch(&mut self) {
+        (self.soft, self.untouched) = (false, false);
     }
 
     fn start(&mut self, first: Seq) {

@@ -32,6 +32,7 @@ mod rng;
 mod round_trips;
 mod run;
 mod scenario;
+mod seeds;
 mod world;
 
 pub use at::At;
@@ -48,4 +49,5 @@ pub use scenario::{
     Expect, Fault, Kind, Load, Memory, Network, Random, SHIPPED, Scenario, ScenarioError, Shipped, Size,
     Topology,
 };
+pub use seeds::each_seed;
 pub use world::Traffic;

@@ -1,16 +1,13 @@
 //! From a scenario and a seed to a report.
 
-use std::{
-    num::NonZero,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
+use std::convert::Infallible;
 
 use crate::{
     checker::Checker,
     log::Entry,
     report::Report,
     scenario::Scenario,
+    seeds::each_seed,
     world::{Watched, World},
 };
 
@@ -32,31 +29,15 @@ pub fn run_watched(scenario: &Scenario, seed: u64, process: &str) -> (Report, Ve
     (report, lines)
 }
 
-/// Runs a scenario with these seeds, on all cores, and returns the reports of those that are not clean, in the order of
-/// their seeds. Runs share nothing, so how many there are at a time changes none of them.
-pub fn run_seeds(scenario: &Scenario, seeds: impl IntoIterator<Item = u64>) -> Vec<Report> {
-    let seeds: Vec<u64> = seeds.into_iter().collect();
-    let cores = thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(seeds.len());
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let next = || seeds.get(next.fetch_add(1, Ordering::Relaxed));
-        let reports = std::iter::from_fn(next).map(|seed| run(scenario, *seed));
-        reports.filter(|report| !report.is_clean()).collect()
-    };
-    let mut failed = thread::scope(|scope| {
-        let workers: Vec<_> = (1..cores).map(|_| scope.spawn(worker)).collect();
-        let mut failed: Vec<Report> = worker();
-        for worker in workers {
-            match worker.join() {
-                Ok(reports) => failed.extend(reports),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        failed
+/// Runs a scenario with these seeds, on several cores, and returns the reports of those that are not clean, in the order
+/// of the seeds. Runs share nothing, so how many there are at a time changes none of them.
+pub fn run_seeds(scenario: &Scenario, seeds: impl IntoIterator<Item = u64, IntoIter: Send>) -> Vec<Report> {
+    let mut failed = Vec::new();
+    let work = |seed| Some(run(scenario, seed)).filter(|report| !report.is_clean());
+    let Ok(()) = each_seed(seeds, work, |report| {
+        failed.extend(report);
+        Ok::<_, Infallible>(())
     });
-    failed.sort_by_key(|report| report.seed);
     failed
 }
 

@@ -1,18 +1,17 @@
 //! `meshcast sim`
 
-mod seeds;
-
 use std::{
     fs::{self, File},
     io::BufWriter,
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use meshcast_sim::{SHIPPED, Scenario, Shipped, run_logged, run_watched, write_log};
+use meshcast_sim::{
+    Report, SHIPPED, Scenario, Shipped, Summary, each_seed, run_logged, run_watched, write_log,
+};
 use serde::Serialize;
 
-use self::seeds::{Done, run_each};
 use crate::{
     args,
     exit::{Exit, Failure},
@@ -20,6 +19,26 @@ use crate::{
     program,
     render::{Palette, Table, text},
 };
+
+/// What is left of a run when it is over: little, since it may have to wait until it is told.
+struct Done {
+    seed: u64,
+    is_clean: bool,
+    /// The report, for people and for machines.
+    text: String,
+    summary: Summary,
+}
+
+impl From<&Report> for Done {
+    fn from(report: &Report) -> Self {
+        Self {
+            seed: report.seed,
+            is_clean: report.is_clean(),
+            text: report.to_string(),
+            summary: report.summary(),
+        }
+    }
+}
 
 pub(crate) fn run(command: args::Sim, output: &Output) -> Result<Exit, Failure> {
     match command {
@@ -109,7 +128,12 @@ fn watch(scenario: &Scenario, seed: u64, process: &str, output: &Output) -> Resu
 
 fn several(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
     let mut failed = Vec::new();
-    let mut told = |done: Done, took: Duration| {
+    let timed = |seed| {
+        let began = Instant::now();
+        let report = meshcast_sim::run(scenario, seed);
+        (Done::from(&report), began.elapsed())
+    };
+    let told = |(done, took): (Done, Duration)| {
         let (seed, is_clean) = (done.seed, done.is_clean);
         let verdict = if is_clean { "clean" } else { "not clean" };
         if output.json() || !is_clean {
@@ -121,9 +145,10 @@ fn several(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<
         if !is_clean {
             failed.push(seed);
         }
-        Ok(())
+        Ok::<_, Failure>(())
     };
-    run_each(scenario, args.seed, args.seeds, &mut told)?;
+    let seeds = (0..args.seeds).map(|nth| args.seed.wrapping_add(nth));
+    each_seed(seeds, timed, told)?;
     if !output.json() {
         let clean = args.seeds - failed.len() as u64;
         output.line(&format!(

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is kept.
+const AGE_ERROR: Duration = Duration::from_secs(1);
+
 impl Channel {
     /// What neighbours are told of it being open.
     pub(super) fn opened(&self, name: &ChannelName, linked: Duration, now: Time) -> Opened {
@@ -85,6 +88,7 @@ impl Engine {
             channel,
             sender,
             seqs,
+            request,
         } = want;
         let (mut frames, mut sum, mut upto) = (Vec::new(), 0, seqs.last());
         let mut lacks = seqs.last();
@@ -117,6 +121,7 @@ impl Engine {
             SyncMessage::Frames(Frames {
                 channel,
                 sender,
+                request,
                 upto,
                 frames,
             }),
@@ -136,12 +141,13 @@ impl Engine {
         let Frames {
             channel,
             sender,
+            request,
             upto,
             frames,
         } = answer;
         let key: Key = (channel, sender);
         // Signatures cost: nobody makes this node check any that it did not ask for.
-        if !self.flows.asks(peer, &key) || self.flows.is_late(peer, &key, upto) {
+        if !self.flows.awaits(peer, &key, request) {
             self.counters.answers_refused += 1;
             return;
         }
@@ -160,16 +166,22 @@ impl Engine {
             }
         }
         let mut effects = Effects::default();
+        let since = self.channels.get(channel).map(|channel| channel.since);
+        // As with where a flow begins: while its sender is there only its own word counts.
+        let trusted = peer == *sender || !self.flows.neighbours.contains(*sender);
+        let begin = self.channels.get(channel).filter(|it| trusted && it.last == 0);
         let taken = verified
             .iter()
             .map(|(age, member, frame)| Heard {
                 frame: frame.clone(),
                 member: Arc::clone(member),
                 posted: now - *age,
-                since: self.channels.get(channel).map(|channel| channel.since),
+                since,
+                is_past: begin.is_some_and(|it| now - *age + AGE_ERROR < it.since),
             })
             .collect();
-        let fresh = self.flows.answer(peer, &key, upto, taken, now, &mut effects);
+        let answer = (request, upto);
+        let fresh = self.flows.answer(peer, &key, answer, taken, now, &mut effects);
         for index in fresh {
             if let Some((age, _, frame)) = verified.get(index) {
                 self.counters.frames_accepted += 1;

@@ -140,6 +140,34 @@ fn a_value_whose_sender_died_halfway_is_reported() {
     listener.expect(0, &[(range(4, 4), Some(GapReason::Incomplete))]);
 }
 
+/// Its sender may be on the other side of a partition, and come back with the rest.
+#[test]
+fn half_a_value_is_waited_for_like_any_missing_number_while_its_sender_is_gone() {
+    let begun = || {
+        let mut listener = Listener::new(Config::default(), 1);
+        let half = frame(peer(0), &channel(0), 1, [(Part::First, &FULL[..])]);
+        listener.hear(0, half);
+        listener
+    };
+    let given_up = [(range(1, 1), Some(GapReason::Incomplete))];
+    let retention = Time::ZERO + Config::default().history.age;
+    let mut gone = begun();
+    gone.run_until(retention - Duration::from_millis(1));
+    gone.expect(0, &[]);
+    gone.run_until(retention);
+    gone.expect(0, &given_up);
+
+    let mut back = begun();
+    back.run_until(at(100_000));
+    back.engine.handle_peer_up(peer(0).member.sender(), back.now);
+    while back.engine.poll_output().is_some() {}
+    back.hear(0, frame(peer(0), &channel(0), 2, [(Part::Middle, &FULL[..])]));
+    back.run_until(at(100_000) + UNFINISHED_TIMEOUT - Duration::from_millis(1));
+    back.expect(0, &[]);
+    back.run_until(at(100_000) + UNFINISHED_TIMEOUT);
+    back.expect(0, &[(range(1, 2), Some(GapReason::Incomplete))]);
+}
+
 #[test]
 fn a_value_that_lost_a_fragment_is_one_gap() {
     let mut listener = listener_of(&[0]);

@@ -39,6 +39,8 @@ struct Scene {
     jitter: Jitter,
     name: ChannelName,
     now: Time,
+    /// The number of the last request.
+    request: u64,
 }
 
 impl Scene {
@@ -52,6 +54,7 @@ impl Scene {
             jitter: Jitter::new(1),
             name: channel(0),
             now: at(0),
+            request: 0,
         }
     }
 
@@ -117,19 +120,32 @@ impl Scene {
     fn ask(&mut self, hole: SeqRange) -> (Sender, SeqRange) {
         match self.next(hole).1 {
             Step::Ask(peer, seqs) => {
-                self.repair.asked(peer, seqs, self.now);
-                self.neighbours.asked(peer);
+                self.asked(peer, seqs);
                 (peer, seqs)
             }
             other => panic!("{other:?}"),
         }
     }
 
-    /// Who was asked answers with these of the numbers.
-    fn answer(&mut self, upto: u64, came: Option<SeqRange>) {
+    fn asked(&mut self, peer: Sender, seqs: SeqRange) {
+        self.request += 1;
+        self.repair.asked(peer, seqs, self.request, self.now);
+        self.neighbours.asked(peer);
+    }
+
+    /// Who was asked answers. What it was asked for.
+    fn answered(&mut self) -> (Sender, SeqRange) {
         let peer = self.repair.asking().expect("somebody was asked");
         self.neighbours.answered(peer);
-        let asked = self.repair.handle_answer(peer).expect("it was asked");
+        match self.repair.handle_answer(peer, self.request) {
+            Some(Answered::InTime(asked)) => (peer, asked),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Who was asked answers with these of the numbers.
+    fn answer(&mut self, upto: u64, came: Option<SeqRange>) {
+        let (peer, asked) = self.answered();
         let helped = came.is_some();
         self.repair.judge(peer, asked, seq(upto), came, helped, self.now);
     }
@@ -290,9 +306,7 @@ fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 1, 99);
     scene.ask(range(3, 9));
-    let peer = who(1);
-    scene.neighbours.answered(peer);
-    let asked = scene.repair.handle_answer(peer).expect("it was asked");
+    let (peer, asked) = scene.answered();
     let came = Some(range(3, 9));
     scene.repair.judge(peer, asked, seq(9), came, false, scene.now);
     let began = scene.now;
@@ -304,12 +318,17 @@ fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
 fn who_was_not_asked_has_no_answer() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
-    assert_eq!(scene.repair.handle_answer(who(1)), None);
+    assert_eq!(scene.repair.handle_answer(who(1), 0), None);
     scene.ask(range(3, 9));
-    assert_eq!(scene.repair.handle_answer(who(2)), None);
+    for (peer, request) in [(2, 1), (1, 0), (1, 2)] {
+        assert!(!scene.repair.awaits(who(peer), request));
+        assert_eq!(scene.repair.handle_answer(who(peer), request), None);
+    }
     assert_eq!(scene.repair.asking(), Some(who(1)));
-    assert_eq!(scene.repair.handle_answer(who(1)), Some(range(3, 9)));
-    assert_eq!(scene.repair.handle_answer(who(1)), None);
+    assert!(scene.repair.awaits(who(1), 1));
+    let answered = Some(Answered::InTime(range(3, 9)));
+    assert_eq!(scene.repair.handle_answer(who(1), 1), answered);
+    assert_eq!(scene.repair.handle_answer(who(1), 1), None);
 }
 
 #[test]
@@ -494,8 +513,7 @@ proptest! {
                         assert_eq!(seqs.overlap(*hole), Some(seqs));
                         assert_eq!(scene.repair.asking(), None);
                         if scene.neighbours.may_ask(peer) {
-                            scene.repair.asked(peer, seqs, scene.now);
-                            scene.neighbours.asked(peer);
+                            scene.asked(peer, seqs);
                         }
                     }
                     Step::GiveUp(lost) => {
@@ -521,9 +539,8 @@ proptest! {
                     scene.neighbours.told(who(n), &channel(0));
                 }
                 Act::Answer(upto, came, helped) => {
-                    if let Some(peer) = scene.repair.asking() {
-                        scene.neighbours.answered(peer);
-                        let asked = scene.repair.handle_answer(peer).expect("it was asked");
+                    if scene.repair.asking().is_some() {
+                        let (peer, asked) = scene.answered();
                         let came = came.map(|(first, len)| range(first, first.saturating_add(len)));
                         let came = came.and_then(|came| came.overlap(asked));
                         scene.repair.judge(peer, asked, seq(upto), came, helped, scene.now);
@@ -587,18 +604,46 @@ fn who_went_past_and_waits_again_keeps_the_hope() {
 }
 
 #[test]
-fn an_answer_to_what_was_asked_before_denies_nothing() {
+fn a_late_answer_is_taken_once_and_denies_nothing() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 1, 99);
+    // One took too long; another was asked of a link that broke.
     scene.ask(range(3, 4));
     scene.now = scene.now + REQUEST_TIMEOUT;
-    scene.repair.expire(scene.now);
+    assert_eq!(scene.repair.expire(scene.now), Some(who(1)));
     scene.neighbours.answered(who(1));
-    // The late answer comes as if it was that to the repeated request, which follows.
-    let (peer, _) = scene.ask(range(3, 4));
-    assert!(!scene.repair.is_late(peer, seq(4)));
+    scene.ask(range(3, 4));
+    assert!(scene.repair.handle_gone(who(1)));
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 4));
+    for late in [1, 2] {
+        assert!(!scene.repair.awaits(who(2), late));
+        assert_eq!(scene.repair.handle_answer(who(2), late), None);
+        assert_eq!(
+            scene.repair.handle_answer(who(1), late),
+            Some(Answered::Late),
+            "{late}"
+        );
+        assert_eq!(scene.repair.handle_answer(who(1), late), None, "{late}");
+        assert_eq!(scene.repair.asking(), Some(who(1)));
+    }
     scene.answer(4, Some(range(3, 4)));
-    scene.ask(range(5, 6));
-    assert!(scene.repair.is_late(peer, seq(4)));
-    assert!(!scene.repair.is_late(peer, seq(4)), "only one was late");
+    assert_eq!(scene.ask(range(5, 6)), (who(1), range(5, 6)));
+}
+
+#[test]
+fn only_so_many_late_answers_are_waited_for() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    let requests = MAX_GIVEN_UP as u64 + 1;
+    for _ in 0..requests {
+        scene.ask(range(3, 4));
+        scene.now = scene.now + REQUEST_TIMEOUT;
+        scene.repair.expire(scene.now);
+        scene.neighbours.answered(who(1));
+    }
+    let awaited: Vec<u64> = (1..=requests)
+        .filter(|request| scene.repair.awaits(who(1), *request))
+        .collect();
+    assert_eq!(awaited, (2..=requests).collect::<Vec<_>>());
 }

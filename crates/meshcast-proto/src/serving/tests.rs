@@ -17,6 +17,7 @@ fn want(n: usize) -> Want {
         channel: channel(0),
         sender: who(n),
         seqs: SeqRange::new(Seq::FIRST, Seq::MAX).expect("in order"),
+        request: 1,
     }
 }
 

@@ -57,21 +57,25 @@ fn message() -> impl Strategy<Value = SyncMessage> {
     });
     let holdings = (channel_name(), collection::vec(holding(), 0..6))
         .prop_map(|(channel, flows)| Holdings { channel, flows });
-    let want = (channel_name(), any_sender(), range()).prop_map(|(channel, sender, seqs)| Want {
+    let want = (channel_name(), any_sender(), range(), any::<u64>());
+    let want = want.prop_map(|(channel, sender, seqs, request)| Want {
         channel,
         sender,
         seqs,
+        request,
     });
     let frame = collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from);
     let frames = (
         channel_name(),
         any_sender(),
+        any::<u64>(),
         any_seq(),
         collection::vec((duration(), frame), 0..6),
     )
-        .prop_map(|(channel, sender, upto, frames)| Frames {
+        .prop_map(|(channel, sender, request, upto, frames)| Frames {
             channel,
             sender,
+            request,
             upto,
             frames,
         });
@@ -153,8 +157,8 @@ fn claimed_counts_are_refused() {
         let senders = [&[5], claim].concat();
         let channels = [&[5, 0], claim].concat();
         let flows = [&[5, 0, 1, 1, b'x'], claim].concat();
-        let frames = [&[7, 1, b'x'], &[7; 32][..], &[1], claim].concat();
-        let frame = [&[7, 1, b'x'], &[7; 32][..], &[1, 1, 0], claim].concat();
+        let frames = [&[7, 1, b'x'], &[7; 32][..], &[1, 1], claim].concat();
+        let frame = [&[7, 1, b'x'], &[7; 32][..], &[1, 1, 1, 0], claim].concat();
         for bytes in [
             members, addresses, address, opened, name, closed, senders, channels, flows, frames, frame,
         ] {
@@ -265,6 +269,7 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
         assert_fits(&SyncMessage::Frames(Frames {
             channel: long_name(0),
             sender: far_sender(0),
+            request: u64::MAX,
             upto: Seq::MAX,
             frames: vec![frame; count],
         }));
@@ -391,6 +396,7 @@ fn what_no_engine_says_is_refused() {
             sender: [7; 32],
             first,
             last,
+            request: 0,
         })
     };
     refused(want("x", 0, 1));
@@ -423,6 +429,7 @@ fn what_no_engine_says_is_refused() {
     refused(SyncBody::Frames(FramesBody {
         channel: "x",
         sender: [7; 32],
+        request: 0,
         upto: 0,
         frames: vec![],
     }));
@@ -433,6 +440,7 @@ fn frames_share_the_bytes_they_came_in() {
     let frames = Frames {
         channel: long_name(0),
         sender: far_sender(0),
+        request: 0,
         upto: Seq::FIRST,
         frames: vec![(Duration::ZERO, Bytes::from(vec![7; 1_000])); 3],
     };
@@ -492,10 +500,11 @@ fn the_bytes_are_those_of_the_file() {
         lowest: (key % 2 == 0).then(|| seq(oldest)),
         begin: seq(begin),
     };
-    let answer = |upto, frames| {
+    let answer = |request, upto, frames| {
         SyncMessage::Frames(Frames {
             channel: name("earth"),
             sender: Sender::new([1; 32]),
+            request,
             upto: seq(upto),
             frames,
         })
@@ -543,17 +552,22 @@ fn the_bytes_are_those_of_the_file() {
             ]),
         ),
         (
-            "numbers 3 to 251 wanted",
+            "numbers 3 to 251 wanted by request 300",
             SyncMessage::Want(Want {
                 channel: name("earth"),
                 sender: Sender::new([1; 32]),
                 seqs: SeqRange::new(seq(3), seq(251)).expect("in order"),
+                request: 300,
             }),
         ),
-        ("nothing kept up to 251", answer(251, Vec::new())),
         (
-            "two frames up to 4, one of them posted 1.5 s ago",
+            "nothing kept up to 251, to request 300",
+            answer(300, 251, Vec::new()),
+        ),
+        (
+            "two frames up to 4, one of them posted 1.5 s ago, to request 1",
             answer(
+                1,
                 4,
                 vec![
                     (Duration::from_millis(1_500), Bytes::from_static(b"abc")),

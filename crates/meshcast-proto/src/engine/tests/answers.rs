@@ -183,8 +183,9 @@ fn answers_that_bring_nothing_new_do_not_go_on_for_ever() {
     world.tamper = Box::new(move |_, _, message| match message {
         SyncMessage::Frames(frames) => {
             let mut first = first.borrow_mut();
+            let request = frames.request;
             let old = first.get_or_insert(frames).clone();
-            vec![SyncMessage::Frames(old)]
+            vec![SyncMessage::Frames(Frames { request, ..old })]
         }
         message => vec![message],
     });
@@ -209,6 +210,7 @@ fn answers_that_nobody_asked_for_are_refused_before_they_are_looked_at() {
     let frames = Frames {
         channel: channel(0),
         sender: sender(0),
+        request: before.requests,
         upto: Seq::FIRST,
         frames: vec![(Duration::ZERO, wholes(peer(0), &channel(0), 4, 1).bytes().clone()); 3],
     };
@@ -240,6 +242,7 @@ fn whoever_is_not_connected_is_not_listened_to() {
         channel: channel(0),
         sender: sender(1),
         seqs: range(1, 9),
+        request: 1,
     };
     world.post(1, 1);
     let engine = &mut world.nodes[1].engine;
@@ -371,7 +374,8 @@ fn a_silent_neighbour_gets_its_places_back() {
     assert_eq!(world.counters(1).requests, 3);
     let asks = |world: &World, of| {
         let flows = &world.nodes[1].engine.flows;
-        flows.asks(sender(0), &(channel(0), sender(of)))
+        let flow = flows.get(&(channel(0), sender(of))).expect("told of");
+        flow.repair.asking() == Some(sender(0))
     };
     let asked: Vec<usize> = (2..6).filter(|of| asks(&world, *of)).collect();
     asked.iter().for_each(|of| world.hand(0, 1, *of));

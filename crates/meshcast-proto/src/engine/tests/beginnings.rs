@@ -251,3 +251,61 @@ fn an_opening_that_was_held_up_on_its_way_begins_where_it_was() {
     let late = since(&mut neighbours, now + Duration::from_secs(7));
     assert_eq!(late, in_time);
 }
+
+/// Of the beginning it only knows a bound, and whoever has what follows came later itself: it fetches all for it.
+#[test]
+fn what_is_fetched_and_turns_out_to_be_from_before_the_opening_is_passed_over() {
+    let mut world = World::new(5, &Config::default(), 1);
+    for late in [2, 4] {
+        world.close(late);
+    }
+    world.connect(0, 1);
+    world.connect(0, 3);
+    world.run_secs(1);
+    world.post(0, 2);
+    world.run_secs(3);
+    world.cut(0, 3);
+    for _ in 0..10 {
+        world.post(0, 1);
+        world.run_secs(2);
+    }
+    world.run_secs(5);
+    world.open(2, Since::Now);
+    world.connect(2, 3);
+    world.run_secs(5);
+    world.post(0, 1);
+    world.run_secs(5);
+    world.open(4, Since::Now);
+    world.connect(1, 4);
+    world.run_secs(5);
+    world.post(0, 1);
+    world.run_secs(5);
+    assert_eq!(world.story(4, 0), [Event::Values(range(14, 14))]);
+    world.connect(2, 4);
+    world.run_secs(10);
+    assert_eq!(world.story(2, 0), [Event::Values(range(13, 14))]);
+    world.expect_rest();
+}
+
+/// It hears of a sender that is gone from one that came later and knows of nothing due, then from one that knows better.
+#[test]
+fn who_began_too_high_goes_back_as_long_as_nothing_came_of_it() {
+    let mut world = World::new(4, &Config::default(), 1);
+    world.close(3);
+    world.connect(0, 1);
+    world.run_secs(1);
+    world.post(0, 1);
+    world.run_secs(3);
+    world.open(3, Since::Now);
+    world.connect(1, 3);
+    world.run_secs(5);
+    world.kill(0);
+    world.cut(1, 3);
+    world.connect(2, 3);
+    world.run_secs(30);
+    assert_eq!(world.story(2, 0), []);
+    world.connect(1, 2);
+    world.run_secs(5);
+    assert_eq!(world.story(2, 0), [Event::Values(range(1, 1))]);
+    world.expect_rest();
+}
