@@ -424,7 +424,8 @@ impl Repair {
     /// Their sender is the authority: what it has posted and does not keep itself, nor anybody else who is there,
     /// is lost. Without it, everybody who is there must have gone past; those who began above them do not know, so
     /// that others are given the time to come back. Otherwise somebody may come back with them, or is being
-    /// repaired itself; and whoever has not told what it has may have them too, for [`TELL_TIMEOUT`].
+    /// repaired itself; and whoever has not told what it has may have them too, for [`TELL_TIMEOUT`]. A sender that is
+    /// connected and does not tell is no more there than one that is gone: its words may be cut off, one way.
     fn hopeless_part(
         &self,
         uncovered: SeqRange,
@@ -451,9 +452,6 @@ impl Repair {
         }
         current.silent.retain(|peer, _| around.neighbours.contains(*peer));
         let mut will_tell = |peer: Sender| now < *current.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
-        if around.neighbours.contains(around.sender) && !will_tell(around.sender) {
-            return Some((uncovered, now));
-        }
         let (mut next, mut gives_up) = (None::<Seq>, now);
         for (peer, interest) in around.neighbours.interests(around.channel) {
             if interest.open.is_none() && (interest.told || !will_tell(peer)) {

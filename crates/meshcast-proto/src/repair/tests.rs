@@ -647,3 +647,17 @@ fn only_so_many_late_answers_are_waited_for() {
         .collect();
     assert_eq!(awaited, (2..=requests).collect::<Vec<_>>());
 }
+
+/// What it says may be cut off although its gossip comes through.
+#[test]
+fn a_sender_that_is_connected_but_never_tells_takes_no_hope_away() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    // The neighbour has the same hole.
+    scene.has(1, 1, 3);
+    while scene.now < at(59_000) {
+        let Step::Wait(until) = scene.step(range(3, 5)) else {
+            panic!("given up at {:?}", scene.now);
+        };
+        scene.now = until;
+    }
+}
