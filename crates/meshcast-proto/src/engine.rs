@@ -259,6 +259,9 @@ impl Engine {
     }
 
     /// Closes a channel: its frames are no longer taken in, and what was known of its senders is forgotten.
+    ///
+    /// Not to be opened again before what neighbours said to the last opening has come or is lost with its link: it
+    /// would be taken for what they say to the new one, which might begin too early then.
     pub fn handle_close(&mut self, channel: &ChannelName) {
         self.debug_assert_drained();
         if let Some(known) = self.channels.get_mut(channel) {

@@ -319,7 +319,7 @@ impl Draw<'_> {
                 };
                 Fault::Reopen {
                     at,
-                    lasts,
+                    lasts: lasts.max(LINGER),
                     node: self.node(),
                     channel,
                     since,
@@ -369,6 +369,10 @@ impl Draw<'_> {
         groups
     }
 }
+
+/// How long chance leaves a channel closed at least. A driver tells the engine two minutes after the last object is
+/// gone, when whatever neighbours said of the time before has come, or its link is broken.
+const LINGER: Duration = Duration::from_secs(10);
 
 fn all_kinds() -> Vec<Kind> {
     Kind::ALL.to_vec()
