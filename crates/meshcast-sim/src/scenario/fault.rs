@@ -317,8 +317,10 @@ impl Draw<'_> {
                     0 => Since::For(self.rng.below(60_000_000)),
                     _ => Since::Now,
                 };
+                // Sooner, if it would not be over in time.
+                let late = LINGER.saturating_sub(self.longest);
                 Fault::Reopen {
-                    at,
+                    at: at.saturating_sub(late),
                     lasts: lasts.max(LINGER),
                     node: self.node(),
                     channel,
