@@ -190,7 +190,7 @@ pub struct Random {
     /// From when on.
     #[serde(with = "secs", default)]
     pub from: Duration,
-    /// The last one is over by then.
+    /// The last one is over by then, but for a channel that is opened again: up to 10 s later.
     #[serde(with = "secs")]
     pub until: Duration,
     /// How far they are apart on average.
@@ -317,10 +317,8 @@ impl Draw<'_> {
                     0 => Since::For(self.rng.below(60_000_000)),
                     _ => Since::Now,
                 };
-                // Sooner, if it would not be over in time.
-                let late = LINGER.saturating_sub(self.longest);
                 Fault::Reopen {
-                    at: at.saturating_sub(late),
+                    at,
                     lasts: lasts.max(LINGER),
                     node: self.node(),
                     channel,

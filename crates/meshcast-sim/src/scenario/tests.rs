@@ -101,7 +101,7 @@ fn faults_of_chance_are_over_in_time_and_the_same_for_the_same_seed() {
         let faults = scenario.all_faults(&mut Rng::new(seed));
         assert!(faults.len() > 100);
         assert!(faults.iter().all(|fault| fault.check(&scenario).is_ok()));
-        assert!(Script::of(&scenario, &faults).calm <= At::from_secs(200));
+        assert!(Script::of(&scenario, &faults).calm <= At::from_secs(210));
         assert_eq!(faults, scenario.all_faults(&mut Rng::new(seed)));
         assert_ne!(faults, scenario.all_faults(&mut Rng::new(seed + 1)));
     }
