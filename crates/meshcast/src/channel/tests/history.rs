@@ -21,7 +21,11 @@ async fn post(node: &Node, channel: &crate::BroadcastChannel<u64>, numbers: std:
     for n in numbers {
         channel.post_message(&n).expect("posted");
     }
-    until(node, |it| it.channels.iter().all(|it| it.outbox_bytes == 0)).await;
+    // A channel that the driver has not seen yet is not among them.
+    until(node, |it| {
+        !it.channels.is_empty() && it.channels.iter().all(|it| it.outbox_bytes == 0)
+    })
+    .await;
 }
 
 async fn expect(messages: &mut Messages<u64>, numbers: std::ops::RangeInclusive<u64>) {
