@@ -379,7 +379,8 @@ impl Engine {
         self.take_effect(effects, now);
     }
 
-    /// Takes in what a neighbour says. `verify` says who signed a frame, if it is a member.
+    /// Takes in what a neighbour says. `verify` says of each of the frames that came together who signed it, if it is
+    /// a member; one it says nothing of is refused.
     ///
     /// Messages that are not about channels are none of the engine's business.
     pub fn handle_sync(
@@ -388,7 +389,7 @@ impl Engine {
         message: SyncMessage,
         now: Time,
         wall: WallTime,
-        verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
+        verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
     ) {
         self.debug_assert_drained();
         if !self.flows.neighbours.contains(peer) {

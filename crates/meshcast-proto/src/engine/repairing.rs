@@ -136,7 +136,7 @@ impl Engine {
         answer: Frames,
         now: Time,
         wall: WallTime,
-        mut verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
+        verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
     ) {
         let Frames {
             channel,
@@ -152,19 +152,25 @@ impl Engine {
             return;
         }
         let (channel, sender) = &key;
-        let mut verified = Vec::with_capacity(frames.len());
+        let (mut ages, mut right) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
         for (age, bytes) in frames {
             let frame = Frame::decode(bytes).ok();
             let frame = frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
-            if frame.as_ref().is_some_and(|frame| self.is_stale(frame, wall)) {
-                self.counters.frames_stale += 1;
-                continue;
-            }
-            match frame.and_then(|frame| Some((age, verify(&frame)?, frame))) {
-                Some(good) => verified.push(good),
+            match frame {
+                Some(frame) if self.is_stale(&frame, wall) => self.counters.frames_stale += 1,
+                Some(frame) => {
+                    ages.push(age);
+                    right.push(frame);
+                }
                 None => self.counters.answers_refused += 1,
             }
         }
+        let (members, count) = (verify(&right), right.len());
+        let frames = ages.into_iter().zip(members).zip(right);
+        let verified: Vec<_> = frames
+            .filter_map(|((age, member), frame)| Some((age, member?, frame)))
+            .collect();
+        self.counters.answers_refused += (count - verified.len()) as u64;
         let mut effects = Effects::default();
         let since = self.channels.get(channel).map(|channel| channel.since);
         // As with where a flow begins: while its sender is there only its own word counts.

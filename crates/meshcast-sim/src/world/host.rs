@@ -285,7 +285,7 @@ impl World<'_> {
                 self.watch_process(index, |name| format!("◀ {}: {message:?}", name(peer)));
                 let wall = self.wall(index);
                 self.with_engine(index, |engine, now, vouch| {
-                    engine.handle_sync(peer, message, now, wall, |frame| vouch.member(frame, wall));
+                    engine.handle_sync(peer, message, now, wall, |frames| vouch.members(frames, wall));
                 });
             }
             Input::Up { link, end, conn } => self.see_up(link, end, conn),

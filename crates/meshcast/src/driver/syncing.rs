@@ -106,7 +106,7 @@ impl Driver {
                 let Some(sender) = sender(&peer) else { return };
                 tracing::trace!(%peer, message = ?about_channels, "told");
                 let (verifier, wall) = (self.parts.verifier.clone(), wall_time());
-                let verify = |frame: &_| verifier.verify(frame, wall).ok();
+                let verify = |frames: &[_]| verifier.verify_all(frames, wall);
                 if matches!(about_channels, SyncMessage::Open(_)) {
                     self.told.insert(peer);
                 }

@@ -242,7 +242,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
     engine.handle_peer_up(sender(1), now);
     drain(engine, &mut told);
     let say = |engine: &mut Engine, told: &mut Vec<ChannelName>, message: SyncMessage| {
-        engine.handle_sync(sender(1), message, now, WallTime::MIN, |_| None);
+        engine.handle_sync(sender(1), message, now, WallTime::MIN, |_| Vec::new());
         drain(engine, told);
     };
     let have = |name: &ChannelName, next: u64| {

@@ -335,10 +335,11 @@ impl World {
                 let message = SyncMessage::decode(&bytes).expect("an engine said it");
                 let now = self.clock(to);
                 let signed = &self.signed;
-                let verify = |frame: &Frame| {
+                let signer = |frame: &Frame| {
                     let genuine = signed.contains(frame.bytes());
                     genuine.then(|| Arc::clone(&peer(number(frame.sender())).member))
                 };
+                let verify = |frames: &[Frame]| frames.iter().map(signer).collect();
                 let engine = &mut self.nodes[to].engine;
                 engine.handle_sync(sender(from), message, now, WallTime::MIN, verify);
                 engine.flows.audit();
