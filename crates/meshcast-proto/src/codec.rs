@@ -28,6 +28,18 @@ pub(crate) struct FrameBody<'a> {
     pub(crate) chain: &'a [u8],
 }
 
+/// The beginning of a [`FrameBody`], up to the length of its records: whoever makes a frame has these in place already.
+#[derive(Encode)]
+pub(crate) struct FrameHead<'a> {
+    pub(crate) sender: [u8; 32],
+    pub(crate) channel: &'a str,
+    pub(crate) first_seq: u64,
+    pub(crate) count: u32,
+    pub(crate) posted_at: u64,
+    pub(crate) since_first: u64,
+    pub(crate) records_len: u64,
+}
+
 /// What the authority signs about a member.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct CredentialBody<'a> {

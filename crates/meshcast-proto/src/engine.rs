@@ -16,7 +16,7 @@ use crate::{
     digest::Digest,
     flow::FlowLimits,
     flows::{Batch, Effects, Flows, FlowsLimits, Heard, Key},
-    frame::{BuildError, Frame},
+    frame::{BuildError, Draft, Frame},
     history::{History, HistoryLimits},
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
@@ -274,15 +274,15 @@ impl Engine {
         }
     }
 
-    /// Posts records (a section made by [`write_record`](crate::write_record)) as one frame: numbers, signs
-    /// and keeps it. The channel must have been opened once.
+    /// Posts the records of a draft as one frame: numbers, signs and keeps it. The channel must have been opened
+    /// once.
     ///
     /// # Errors
     /// [`PostError`]; no number was used.
     pub fn handle_post(
         &mut self,
         channel: &ChannelName,
-        records: &[u8],
+        draft: impl Into<Draft>,
         now: Time,
         wall: WallTime,
     ) -> Result<SeqRange, PostError> {
@@ -291,7 +291,7 @@ impl Engine {
         let since_first = known
             .born
             .map_or(Duration::ZERO, |born| now.saturating_since(born));
-        let frame = Frame::build(&self.identity, channel, known.next, wall, since_first, records)?;
+        let frame = Frame::build(&self.identity, channel, known.next, wall, since_first, draft)?;
         known.born.get_or_insert(now);
         let seqs = frame.seqs();
         known.next = seqs.last().next();

@@ -1,5 +1,7 @@
 //! The frame: one signed gossip message that carries one or many records of one sender on one channel.
 
+mod draft;
+
 use std::{
     fmt,
     ops::Range,
@@ -9,8 +11,10 @@ use std::{
 
 use bytes::Bytes;
 
+pub use draft::Draft;
+
 use crate::{
-    codec::{self, CodecError, FrameBody},
+    codec::{self, CodecError, FrameBody, FrameHead},
     credential::{Chain, Identity},
     id::{Sender, Seq, SeqRange},
     name::{ChannelName, ChannelNameError},
@@ -61,7 +65,7 @@ impl Frame {
     /// sender 32, channel 258, numbers 9 + 5 + 9 + 9, two lengths of 5), chain and signature (64).
     pub const MAX_RECORDS_LEN: usize = Self::MAX_LEN - 1024 - Chain::MAX_LEN;
 
-    /// Packs and signs the `count` records in `records` as `first`, `first + 1`, … `since_first` is how long ago
+    /// Packs and signs the records in `draft` as `first`, `first + 1`, … `since_first` is how long ago
     /// number 1 was posted; it travels in whole milliseconds, rounded down.
     ///
     /// # Errors
@@ -72,34 +76,57 @@ impl Frame {
         first: Seq,
         posted_at: WallTime,
         since_first: Duration,
-        records: &[u8],
+        draft: impl Into<Draft>,
     ) -> Result<Self, BuildError> {
-        if records.len() > Self::MAX_RECORDS_LEN {
-            return Err(BuildError::TooLong {
-                len: records.len(),
-                limit: Self::MAX_RECORDS_LEN,
-            });
+        let draft: Draft = draft.into();
+        let len = draft.len();
+        if len > Self::MAX_RECORDS_LEN {
+            let limit = Self::MAX_RECORDS_LEN;
+            return Err(BuildError::TooLong { len, limit });
         }
-        let count = Records::survey(records)?.count;
-        let body = FrameBody {
+        let Survey { count, fragmented } = Records::survey(draft.records())?;
+        let seqs = numbers(first, count).map_err(BuildError::OutOfNumbers)?;
+        let since_first = u64::try_from(since_first.as_millis()).unwrap_or(u64::MAX);
+        let mut head = Vec::with_capacity(Self::longest_head(channel));
+        head.push(VERSION);
+        let fields = FrameHead {
             sender: *identity.sender().key(),
             channel: channel.wire(),
             first_seq: first.get(),
             count,
             posted_at: posted_at.unix_millis(),
-            since_first: u64::try_from(since_first.as_millis()).unwrap_or(u64::MAX),
-            records,
-            chain: identity.chain().as_bytes(),
+            since_first,
+            records_len: len as u64,
         };
-        let mut bytes = Vec::with_capacity(records.len() + 512 + Chain::MAX_LEN);
-        bytes.push(VERSION);
-        codec::encode_into(&body, &mut bytes);
-        let hash = hash(&bytes);
-        bytes.extend_from_slice(&identity.boot().sign(&hash));
-        let frame = Self::decode(Bytes::from(bytes)).map_err(BuildError::OutOfNumbers)?;
-        // Nobody had it yet.
-        _ = frame.0.hash.set(hash);
-        Ok(frame)
+        codec::encode_into(&fields, &mut head);
+        let (mut buffer, begin, records) = draft.with_head(&head);
+        let chain = identity.chain().as_bytes();
+        codec::encode_into(&chain, &mut buffer);
+        let chain_end = buffer.len();
+        let hash = hash(&buffer[begin..]);
+        buffer.extend_from_slice(&identity.boot().sign(&hash));
+        // Kept as long as history is: what a draft had room for beyond that would be lost to it.
+        if buffer.capacity() - buffer.len() > buffer.len() / 16 {
+            buffer.shrink_to_fit();
+        }
+        Ok(Self(Arc::new(Parts {
+            bytes: Bytes::from(buffer).slice(begin..),
+            sender: identity.sender(),
+            channel: channel.clone(),
+            seqs,
+            posted_at,
+            since_first: Duration::from_millis(since_first),
+            records: records - begin..records - begin + len,
+            fragmented,
+            chain: chain_end - begin - chain.len()..chain_end - begin,
+            hash: OnceLock::from(hash),
+        })))
+    }
+
+    /// How long what stands before the records is at most: version 1, sender 32, the name and its length,
+    /// numbers 9 + 5 + 9 + 9, the length of the records 5.
+    fn longest_head(channel: &ChannelName) -> usize {
+        1 + 32 + 3 + channel.wire().len() + 9 + 5 + 9 + 9 + 5
     }
 
     /// Reads a frame. Total: any bytes give a frame or an error, without panic and without allocating from
@@ -134,17 +161,13 @@ impl Frame {
             });
         }
         let Survey { count, fragmented } = Records::survey(body.records)?;
-        if count == 0 || count != body.count {
+        if count != body.count {
             return Err(FrameError::Count {
                 claimed: body.count,
                 found: count,
             });
         }
-        let last = first.checked_add(u64::from(count) - 1).ok_or(FrameError::Seq)?;
-        if last == Seq::MAX {
-            return Err(FrameError::Seq);
-        }
-        let seqs = SeqRange::new(first, last).ok_or(FrameError::Seq)?;
+        let seqs = numbers(first, count)?;
         let (records, chain) = (range_in(&bytes, body.records), range_in(&bytes, body.chain));
         Ok(Self(Arc::new(Parts {
             sender: Sender::new(body.sender),
@@ -250,6 +273,11 @@ impl fmt::Debug for Frame {
 pub struct FrameId([u8; 16]);
 
 impl FrameId {
+    /// An id of these bytes.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The id of a frame with this hash.
     pub fn from_hash(hash: &blake3::Hash) -> Self {
         let bytes = hash.as_bytes();
@@ -336,6 +364,15 @@ pub enum BuildError {
     /// There is no record, or no number left for one.
     #[error("records without numbers: {0}")]
     OutOfNumbers(FrameError),
+}
+
+/// The numbers of so many records: at least one, and each below [`Seq::MAX`], so that there is a next one.
+fn numbers(first: Seq, count: u32) -> Result<SeqRange, FrameError> {
+    let (claimed, found) = (count, count);
+    let more = count.checked_sub(1).ok_or(FrameError::Count { claimed, found })?;
+    let last = first.checked_add(u64::from(more)).ok_or(FrameError::Seq)?;
+    let seqs = SeqRange::new(first, last).filter(|_| last < Seq::MAX);
+    seqs.ok_or(FrameError::Seq)
 }
 
 fn hash(signed: &[u8]) -> blake3::Hash {

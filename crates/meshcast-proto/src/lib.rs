@@ -43,8 +43,8 @@
 //! ```
 //! use std::sync::Arc;
 //! use meshcast_proto::{
-//!     ChannelName, Config, Engine, Format, Identity, MeshKey, NodeName, Output, Part, Region, Since, Time,
-//!     Trust, Verifier, WallTime, write_record,
+//!     ChannelName, Config, Draft, Engine, Format, Identity, MeshKey, NodeName, Output, Part, Region, Since,
+//!     Time, Trust, Verifier, WallTime,
 //! };
 //!
 //! let key = MeshKey::from_entropy([7; 48]); // from a random source, like all entropy here
@@ -60,9 +60,9 @@
 //! amber.handle_open(&earth, Since::Now, now)?;
 //! birch.handle_open(&earth, Since::Now, now)?;
 //!
-//! let mut records = Vec::new();
-//! write_record(&mut records, Format::Raw, Part::Whole, b"hello");
-//! let seqs = amber.handle_post(&earth, &records, now, wall)?;
+//! let mut draft = Draft::new(&earth);
+//! draft.push(Format::Raw, Part::Whole, b"hello");
+//! let seqs = amber.handle_post(&earth, draft, now, wall)?;
 //! let Some(Output::Publish(frame)) = amber.poll_output() else { panic!("a post is published") };
 //! while amber.poll_output().is_some() {} // for other objects in the process of amber
 //!
@@ -111,7 +111,7 @@ pub use credential::{
 };
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
 pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState, Since};
-pub use frame::{BuildError, Frame, FrameError, FrameId};
+pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use id::{Sender, Seq, SeqRange};
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError};

@@ -275,19 +275,17 @@ impl Driver {
         );
     }
 
-    fn post(&mut self, hub: &Arc<Hub>, section: Section) {
+    fn post(&mut self, hub: &Arc<Hub>, mut section: Section) {
         if !self.channels.contains_key(hub.name()) {
             // Opened, posted to and closed before this turn.
             self.follow_hub(Arc::clone(hub));
         }
         let (now, wall) = (self.parts.clock.now(), wall_time());
-        match self
-            .parts
-            .engine
-            .handle_post(hub.name(), &section.records, now, wall)
-        {
+        let draft = std::mem::take(&mut section.draft);
+        let bytes = draft.len();
+        match self.parts.engine.handle_post(hub.name(), draft, now, wall) {
             Ok(seqs) => {
-                tracing::trace!(channel = ?hub.name(), %seqs, bytes = section.records.len(), "section made");
+                tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
                 hub.numbered(seqs);
                 self.receipts.touch();
                 let posters = Arc::new(section.posters(seqs));
@@ -367,9 +365,9 @@ impl Driver {
             return;
         };
         let (topic, now) = (channel.topic.hash(), self.parts.clock.now());
-        self.parts.verifier.expect(frame);
+        let data = self.parts.verifier.hand_over(frame);
         let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
-        match gossip.publish(topic.clone(), frame.bytes().to_vec()) {
+        match gossip.publish(topic.clone(), data) {
             Ok(_) => {
                 if tracing::enabled!(tracing::Level::TRACE) {
                     let on = |topics: Vec<_>| topics.contains(&&topic);

@@ -27,6 +27,8 @@ struct Shared {
     /// The frame that gossip is about to ask the id of, which is known: to hash it again takes as long as to verify
     /// it.
     expected: Mutex<Option<Expected>>,
+    /// The frame that gossip is about to publish.
+    handed_over: Mutex<Option<Frame>>,
 }
 
 /// A frame, by what no other has in common with it, and its id.
@@ -47,12 +49,13 @@ impl SharedVerifier {
             invalid: AtomicU64::new(0),
             forged: AtomicU64::new(0),
             expected: Mutex::new(None),
+            handed_over: Mutex::new(None),
         }))
     }
 
     /// Verifies frames that came otherwise than by gossip, and says of each who sent it.
     pub(crate) fn verify_all(&self, frames: &[Frame], now: WallTime) -> Vec<Option<Arc<Member>>> {
-        let verified = self.lock().verify_all(frames, now);
+        let verified = lock(&self.0.verifier).verify_all(frames, now);
         let failed = verified.iter().filter(|verdict| verdict.is_err()).count();
         self.0.invalid.fetch_add(failed as u64, Ordering::Relaxed);
         verified.into_iter().map(Result::ok).collect()
@@ -60,7 +63,7 @@ impl SharedVerifier {
 
     /// Who sent a frame that was verified.
     pub(crate) fn member_of(&self, frame: &Frame) -> Result<Arc<Member>, VerifyError> {
-        self.lock().member_of(frame)
+        lock(&self.0.verifier).member_of(frame)
     }
 
     /// How many messages gossip brought that were good, copies included.
@@ -78,21 +81,21 @@ impl SharedVerifier {
         self.0.forged.load(Ordering::Relaxed)
     }
 
-    /// Gossip is given this frame next, and will [ask](Self::id_of) for its id.
-    pub(crate) fn expect(&self, frame: &Frame) {
-        let end = frame.bytes().last_chunk().copied();
-        let expected = end.map(|end| Expected {
-            len: frame.bytes().len(),
-            end,
-            id: frame.id(),
-        });
-        *self.expected() = expected;
+    /// What gossip is to publish for this frame to be published next: its id. gossip copies what it is given before it has it
+    /// transformed, and its id it would have to compute.
+    pub(crate) fn hand_over(&self, frame: &Frame) -> Vec<u8> {
+        *lock(&self.0.handed_over) = Some(frame.clone());
+        frame.id().as_bytes().to_vec()
     }
 
     /// The id of a gossip message.
     pub(crate) fn id_of(&self, data: &[u8]) -> FrameId {
+        // No frame is that short.
+        if let Ok(id) = data.try_into() {
+            return FrameId::new(id);
+        }
         let is = |expected: &Expected| data.len() == expected.len && data.ends_with(&expected.end);
-        match self.expected().take() {
+        match lock(&self.0.expected).take() {
             Some(expected) if is(&expected) => expected.id,
             _ => FrameId::of(data),
         }
@@ -105,24 +108,21 @@ impl SharedVerifier {
 
     fn check(&self, on: &TopicHash, data: Bytes, now: WallTime) -> Result<(), Invalid> {
         let frame = Frame::decode(data)?;
-        self.lock().verify(&frame, now)?;
+        lock(&self.0.verifier).verify(&frame, now)?;
         if topic(self.0.mesh, frame.channel()).hash() == *on {
-            self.expect(&frame);
+            let (len, id) = (frame.bytes().len(), frame.id());
+            let end = frame.bytes().last_chunk().copied();
+            *lock(&self.0.expected) = end.map(|end| Expected { len, end, id });
             Ok(())
         } else {
             Err(Invalid::OtherTopic)
         }
     }
+}
 
-    fn expected(&self) -> MutexGuard<'_, Option<Expected>> {
-        // A panic leaves at most a frame that nobody asks for.
-        self.0.expected.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Verifier> {
-        // A cache that a panic left half-filled is still a cache.
-        self.0.verifier.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic leaves a cache half-filled, which is still a cache, or a frame that nobody asks for.
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs on every copy before gossipsub knows it: what fails is neither remembered nor forwarded. It does not
@@ -150,7 +150,9 @@ impl DataTransform for SharedVerifier {
     }
 
     fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> Result<Vec<u8>, std::io::Error> {
-        Ok(data)
+        let mut handed_over = lock(&self.0.handed_over);
+        let frame = handed_over.take_if(|frame| frame.id().as_bytes()[..] == data);
+        Ok(frame.map_or(data, |frame| frame.bytes().to_vec()))
     }
 }
 

@@ -46,22 +46,23 @@ impl Source {
 
     /// What others hear when it posts these values.
     pub(crate) fn heard(&mut self, values: &[&[u8]]) -> Vec<Item> {
-        let mut outbox = Outbox::new(usize::MAX);
+        let mut outbox = outbox(usize::MAX);
         for value in values {
             outbox.push(ObjectId::nth(0), ObjectId::nth(1), Format::Raw, value);
         }
         let mut items = Vec::new();
         while let Some(section) = outbox.pop() {
-            items.extend(self.post(&section, false).0);
+            items.extend(self.post(section, false).0);
         }
         items
     }
 
     /// What objects of its own process hear when this section leaves.
-    pub(crate) fn post(&mut self, section: &Section, with_posters: bool) -> (Vec<Item>, SeqRange) {
+    pub(crate) fn post(&mut self, mut section: Section, with_posters: bool) -> (Vec<Item>, SeqRange) {
+        let draft = std::mem::take(&mut section.draft);
         let seqs = self
             .engine
-            .handle_post(&self.channel, &section.records, Time::ZERO, WallTime::MIN)
+            .handle_post(&self.channel, draft, Time::ZERO, WallTime::MIN)
             .expect("a section is a frame");
         let posters: Option<Arc<Posters>> = with_posters.then(|| Arc::new(section.posters(seqs)));
         let outputs = std::iter::from_fn(|| self.engine.poll_output());
@@ -71,6 +72,11 @@ impl Source {
         });
         (items.collect(), seqs)
     }
+}
+
+/// What is posted on the channel of a [`Source`].
+pub(crate) fn outbox(limit: usize) -> Outbox {
+    Outbox::new(ChannelName::new("earth").expect("allowed"), limit)
 }
 
 /// A hub whose handlers run on the current runtime.

@@ -71,7 +71,7 @@ struct State {
 impl Hub {
     pub(crate) fn new(name: ChannelName, limits: &Limits, registry: Arc<Registry>) -> Self {
         let state = State {
-            outbox: Outbox::new(limits.outbox_bytes),
+            outbox: Outbox::new(name.clone(), limits.outbox_bytes),
             ring: Ring::new(limits.unread_bytes),
             objects: BTreeMap::new(),
             next_object: ObjectId::default(),

@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 
 use meshcast_proto::{
-    Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange, fragment_count, fragments, write_record,
+    ChannelName, Draft, Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange, fragment_count,
+    fragments,
 };
 
 use super::ObjectId;
 
-/// A queue of records sections, bounded in bytes. Posts that gather while the driver is busy share a section
+/// A queue of drafts of frames of one channel, bounded in bytes of records. Posts that gather while the driver is busy share a section
 /// and so leave as one frame.
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    channel: ChannelName,
     sections: VecDeque<Section>,
     bytes: usize,
     limit: usize,
@@ -21,9 +23,9 @@ pub(crate) struct Outbox {
 }
 
 /// Records that leave together, and who posted them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Section {
-    pub(crate) records: Vec<u8>,
+    pub(crate) draft: Draft,
     posters: Vec<Run>,
 }
 
@@ -37,8 +39,9 @@ struct Run {
 }
 
 impl Outbox {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(channel: ChannelName, limit: usize) -> Self {
         Self {
+            channel,
             sections: VecDeque::new(),
             bytes: 0,
             limit,
@@ -67,15 +70,15 @@ impl Outbox {
             if self
                 .sections
                 .back()
-                .is_none_or(|last| last.records.len() + len > Frame::MAX_RECORDS_LEN)
+                .is_none_or(|last| last.draft.len() + len > Frame::MAX_RECORDS_LEN)
             {
-                self.sections.push_back(Section::default());
+                self.sections.push_back(Section::new(&self.channel));
             }
             let Some(section) = self.sections.back_mut() else {
                 return;
             };
             self.pushed += 1;
-            write_record(&mut section.records, format, part, payload);
+            section.draft.push(format, part, payload);
             match section.posters.last_mut() {
                 Some(run) if run.poster == poster && run.later == later => run.records += 1,
                 _ => section.posters.push(Run {
@@ -89,7 +92,7 @@ impl Outbox {
 
     /// How much of a value that takes several records goes into the section that is begun.
     fn room(&self) -> usize {
-        let begun = self.sections.back().map_or(0, |last| last.records.len());
+        let begun = self.sections.back().map_or(0, |last| last.draft.len());
         let room = (Frame::MAX_RECORDS_LEN - begun).saturating_sub(RECORD_OVERHEAD);
         // A short piece is not worth a record of its own.
         if room < MIN_PIECE { MAX_FRAGMENT_LEN } else { room }
@@ -98,7 +101,7 @@ impl Outbox {
     /// The section that leaves next.
     pub(crate) fn pop(&mut self) -> Option<Section> {
         let section = self.sections.pop_front()?;
-        self.bytes -= section.records.len();
+        self.bytes -= section.draft.len();
         self.left += section.posters.iter().map(|run| run.records).sum::<u64>();
         Some(section)
     }
@@ -127,6 +130,13 @@ impl Outbox {
 }
 
 impl Section {
+    fn new(channel: &ChannelName) -> Self {
+        Self {
+            draft: Draft::new(channel),
+            posters: Vec::new(),
+        }
+    }
+
     /// Who posted which numbers, once the records got theirs.
     pub(crate) fn posters(&self, seqs: SeqRange) -> Posters {
         let mut end = seqs.first();

@@ -123,7 +123,7 @@ async fn no_post_is_left_in_an_outbox_without_the_bell() {
         registry.rung().await;
         while let Some(hub) = registry.take_ready() {
             let (section, more) = hub.take_section();
-            taken += section.map_or(0, |section| section.records.len() as u64 / 5);
+            taken += section.map_or(0, |section| section.draft.len() as u64 / 5);
             if more {
                 registry.ready(&hub);
             }

@@ -2,7 +2,7 @@ use meshcast_proto::{Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqR
 use proptest::prelude::*;
 
 use super::{Outbox, Section};
-use crate::channel::ObjectId;
+use crate::channel::{ObjectId, fixture::outbox};
 
 const A: ObjectId = ObjectId::nth(0);
 const B: ObjectId = ObjectId::nth(1);
@@ -22,24 +22,24 @@ fn seq(n: u64) -> Seq {
 
 #[test]
 fn posts_that_gather_leave_together() {
-    let mut outbox = Outbox::new(1000);
+    let mut outbox = outbox(1000);
     for _ in 0..10 {
         outbox.push(A, LATER, Format::Raw, b"hello");
     }
     let sections = drain(&mut outbox);
     assert_eq!(sections.len(), 1);
-    assert_eq!(sections[0].records.len(), 10 * (5 + RECORD_OVERHEAD));
+    assert_eq!(sections[0].draft.len(), 10 * (5 + RECORD_OVERHEAD));
     assert_eq!((outbox.bytes(), outbox.is_empty()), (0, true));
 }
 
 #[test]
 fn a_section_that_is_full_is_followed_by_another() {
-    let mut outbox = Outbox::new(usize::MAX);
+    let mut outbox = outbox(usize::MAX);
     let half = vec![0; Frame::MAX_RECORDS_LEN / 2 - RECORD_OVERHEAD];
     (0..3).for_each(|_| outbox.push(A, LATER, Format::Raw, &half));
     let lens: Vec<_> = drain(&mut outbox)
         .iter()
-        .map(|section| section.records.len())
+        .map(|section| section.draft.len())
         .collect();
     assert_eq!(
         lens,
@@ -49,7 +49,7 @@ fn a_section_that_is_full_is_followed_by_another() {
 
 #[test]
 fn a_large_value_is_cut_over_sections() {
-    let mut outbox = Outbox::new(usize::MAX);
+    let mut outbox = outbox(usize::MAX);
     outbox.push(A, LATER, Format::Raw, b"before");
     outbox.push(A, LATER, Format::Raw, &vec![7; 2 * MAX_FRAGMENT_LEN + 1]);
     outbox.push(B, LATER, Format::Raw, b"after");
@@ -71,7 +71,7 @@ fn a_large_value_is_cut_over_sections() {
 
 #[test]
 fn room_is_refused_to_the_byte() {
-    let mut outbox = Outbox::new(20);
+    let mut outbox = outbox(20);
     assert!(outbox.has_room(1000), "an empty outbox takes any value");
     outbox.push(A, LATER, Format::Raw, b"12345");
     assert!(outbox.has_room(20 - 9 - RECORD_OVERHEAD));
@@ -84,7 +84,7 @@ fn room_is_refused_to_the_byte() {
 
 #[test]
 fn an_object_hears_neither_itself_nor_what_was_posted_before_it() {
-    let mut outbox = Outbox::new(usize::MAX);
+    let mut outbox = outbox(usize::MAX);
     outbox.push(A, B, Format::Raw, b"before B was made");
     outbox.push(A, LATER, Format::Raw, b"after");
     let posters = drain(&mut outbox)[0].posters(numbers(10, 11));
@@ -100,7 +100,7 @@ proptest! {
         posts in prop::collection::vec((0_u64..3, 0_usize..40_000), 1..40),
         pops in prop::collection::vec(any::<bool>(), 40),
     ) {
-        let mut outbox = Outbox::new(usize::MAX);
+        let mut outbox = outbox(usize::MAX);
         let (mut expected, mut sections) = (Vec::new(), Vec::new());
         for ((poster, len), pop) in posts.iter().zip(pops) {
             outbox.push(ObjectId::nth(*poster), ObjectId::nth(3), Format::Raw, &vec![0; *len]);
@@ -113,7 +113,7 @@ proptest! {
         prop_assert_eq!(outbox.bytes(), 0);
         let mut next = 1;
         for section in &sections {
-            prop_assert!(section.records.len() <= Frame::MAX_RECORDS_LEN);
+            prop_assert!(section.draft.len() <= Frame::MAX_RECORDS_LEN);
             let count: u64 = section.posters.iter().map(|run| run.records).sum();
             let posters = section.posters(numbers(next, next + count - 1));
             for n in next..next + count {

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 
 use super::{ENTRY_OVERHEAD, Item, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS};
 use crate::{
-    channel::{ObjectId, fixture::Source, outbox::Outbox},
+    channel::{
+        ObjectId,
+        fixture::{Source, outbox},
+    },
     message::{Gap, GapReason},
 };
 
@@ -141,11 +144,11 @@ fn what_makes_way_is_told_by_sender_with_exact_numbers_before_anything_later() {
 #[test]
 fn of_its_own_posts_an_object_misses_nothing() {
     let mut source = Source::new(1);
-    let mut outbox = Outbox::new(usize::MAX);
+    let mut outbox = outbox(usize::MAX);
     for poster in [A, B, A, B, A] {
         outbox.push(poster, ObjectId::nth(2), Format::Raw, b"x");
     }
-    let (items, _) = source.post(&outbox.pop().expect("five records"), true);
+    let (items, _) = source.post(outbox.pop().expect("five records"), true);
     let mut ring = Ring::new(ENTRY_OVERHEAD);
     let (a, b) = (ring.add_reader(A), ring.add_reader(B));
     items.into_iter().for_each(|item| drop(ring.push(item)));
@@ -168,9 +171,9 @@ fn nothing_is_kept_for_an_object_that_only_hears_itself() {
     let mut source = Source::new(1);
     let mut ring = Ring::new(usize::MAX);
     let reader = ring.add_reader(A);
-    let mut outbox = Outbox::new(usize::MAX);
+    let mut outbox = outbox(usize::MAX);
     outbox.push(A, B, Format::Raw, b"x");
-    let (items, _) = source.post(&outbox.pop().expect("a record"), true);
+    let (items, _) = source.post(outbox.pop().expect("a record"), true);
     items.into_iter().for_each(|item| drop(ring.push(item)));
     assert_eq!((ring.bytes(), ring.pending(reader)), (0, None));
 }
