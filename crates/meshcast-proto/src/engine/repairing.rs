@@ -1,5 +1,7 @@
 //! The half of the engine that talks to neighbours: tells what is kept, asks for what is missing, answers.
 
+use bytes::Bytes;
+
 use super::*;
 
 /// By so much the age of a frame may be overstated at most: by clocks that run apart while it is kept.
@@ -93,16 +95,16 @@ impl Engine {
         let (mut frames, mut sum, mut upto) = (Vec::new(), 0, seqs.last());
         let mut lacks = seqs.last();
         for kept in self.history.frames(&channel, sender, seqs) {
-            let len = sum + kept.frame.bytes().len();
+            let len = sum + kept.bytes.len();
             if len > SyncMessage::MAX_FRAMES_LEN && !frames.is_empty() {
                 break;
             }
             sum = len;
-            upto = kept.frame.seqs().last();
+            upto = kept.seqs.last();
             if frames.is_empty() {
-                lacks = kept.frame.seqs().first().previous().unwrap_or(lacks);
+                lacks = kept.seqs.first().previous().unwrap_or(lacks);
             }
-            frames.push((now.saturating_since(kept.posted), kept.frame.bytes().clone()));
+            frames.push((now.saturating_since(kept.posted), kept.bytes.clone()));
         }
         let (key, mut effects) = ((channel, sender), Effects::default());
         if let Some(lacks) = SeqRange::new(seqs.first(), lacks)
@@ -154,7 +156,8 @@ impl Engine {
         let (channel, sender) = &key;
         let (mut ages, mut right) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
         for (age, bytes) in frames {
-            let frame = Frame::decode(bytes).ok();
+            // A copy: one frame that is kept must not keep the whole message that it came in.
+            let frame = Frame::decode(Bytes::copy_from_slice(&bytes)).ok();
             let frame = frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
             match frame {
                 Some(frame) if self.is_stale(&frame, wall) => self.counters.frames_stale += 1,

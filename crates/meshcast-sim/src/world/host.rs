@@ -387,7 +387,7 @@ impl World<'_> {
         let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
         let spans = processes.flat_map(|process| {
             let frames = process.engine.history().frames(channel, sender, seqs);
-            frames.map(|kept| (process.name.clone(), span(kept.frame.seqs())))
+            frames.map(|kept| (process.name.clone(), span(kept.seqs)))
         });
         let mut kept: Vec<(Name, Span)> = Vec::new();
         for (name, span) in spans {

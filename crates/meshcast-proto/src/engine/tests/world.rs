@@ -178,7 +178,7 @@ impl World {
         let now = self.clock(to);
         let (name, all) = (channel(0), super::range(1, u64::MAX));
         let kept = self.nodes[from].engine.history().frames(&name, sender(of), all);
-        for frame in kept.map(|kept| kept.frame.clone()).collect::<Vec<_>>() {
+        for frame in kept.filter_map(|kept| kept.frame()).collect::<Vec<_>>() {
             let engine = &mut self.nodes[to].engine;
             engine.handle_frame(frame, &peer(of).member, now, WallTime::MIN);
             engine.flows.audit();
@@ -342,6 +342,7 @@ impl World {
                 let verify = |frames: &[Frame]| frames.iter().map(signer).collect();
                 let engine = &mut self.nodes[to].engine;
                 engine.handle_sync(sender(from), message, now, WallTime::MIN, verify);
+                assert!(bytes.is_unique(), "what is kept of an answer keeps all of it");
                 engine.flows.audit();
                 self.drain(to);
             }
