@@ -143,7 +143,7 @@ pub enum Output {
     /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so gossip need not be
     /// sent to it while it lags.
     Lagging {
-        /// Which. One that is gone does not lag.
+        /// Which. One that is gone does not lag, and that is said too.
         peer: Sender,
         /// Whether it lags.
         lags: bool,
@@ -370,7 +370,9 @@ impl Engine {
         let mut effects = Effects::default();
         self.flows.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
-        self.pacing.forget(peer);
+        if self.pacing.forget(peer) {
+            self.outputs.push_back(Output::Lagging { peer, lags: false });
+        }
         self.serving.forget(peer);
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| channel.outflow.listeners.contains_key(&peer));

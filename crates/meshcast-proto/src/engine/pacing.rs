@@ -63,8 +63,9 @@ impl Pacing {
         self.due
     }
 
-    pub(super) fn forget(&mut self, peer: Sender) {
-        self.lagging.remove(&peer);
+    /// A neighbour is gone. Returns whether it lagged.
+    pub(super) fn forget(&mut self, peer: Sender) -> bool {
+        self.lagging.remove(&peer)
     }
 
     fn watch(&mut self, key: Key, now: Time) {

@@ -63,8 +63,6 @@ impl Driver {
                 self.told.remove(&peer);
                 self.backlogs.remove(&peer);
                 self.early_messages.remove(&peer);
-                // Whoever is forgotten does not lag.
-                self.parts.swarm.behaviour_mut().set_pull_only(peer, false);
                 if let Some(sender) = sender(&peer) {
                     self.parts.engine.handle_peer_down(sender, now);
                     self.drain_engine(|delivery| Item::Values(delivery, None));

@@ -160,10 +160,13 @@ impl World {
         }
         for (one, other) in [(a, b), (b, a)] {
             if self.nodes[one].alive {
-                self.nodes[one].lagging.remove(&other);
                 let now = self.clock(one);
                 self.nodes[one].engine.handle_peer_down(sender(other), now);
                 self.drain(one);
+                assert!(
+                    !self.nodes[one].lagging.contains(&other),
+                    "whoever is gone does not lag"
+                );
             }
         }
     }
