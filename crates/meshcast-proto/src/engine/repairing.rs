@@ -201,6 +201,16 @@ impl Engine {
         self.take_effect(effects, now);
     }
 
+    /// Gossip could not send a neighbour all there was for it: it is told at once what it has not been told yet, and so
+    /// sees what it lacks without waiting for more.
+    pub fn handle_slow_peer(&mut self, peer: Sender) {
+        self.debug_assert_drained();
+        if self.flows.neighbours.contains(peer) {
+            let untold = self.digest.untold().clone();
+            self.tell_flows(peer, &untold);
+        }
+    }
+
     /// Tells neighbours what changed, and senders what arrived of theirs.
     pub(super) fn tell(&mut self, now: Time) {
         while let Some((upstream, flows)) = self.digest.take_ack(now) {
