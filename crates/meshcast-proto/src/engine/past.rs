@@ -44,7 +44,7 @@ impl Engine {
     }
 
     /// Somebody wants to hear of a channel that is open here from then on: what neighbours keep of it and this node
-    /// does not is fetched, for [`LOOK_BACK`] at most. Then there is an [`Output::LookedBack`]; at once if nothing
+    /// does not is fetched, for 5 s at most. Then there is an [`Output::LookedBack`]; at once if nothing
     /// is to be fetched. What comes is kept like anything else, and nothing that is kept has to make way for it.
     pub fn handle_look_back(&mut self, channel: &ChannelName, since: Since, now: Time) {
         self.debug_assert_drained();
