@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::{
     ObjectId,
     dispatch::Dispatch,
-    outbox::{Outbox, Section},
+    outbox::{Outbox, Poster, Section},
     receipt::{AckError, Awaited},
     ring::{Item, Pending, ReaderId, Ring, Wanted},
 };
@@ -165,6 +165,7 @@ impl Hub {
         object: ObjectId,
         format: Format,
         value: &[u8],
+        who: Poster,
     ) -> Result<u64, PostError> {
         if value.len() > self.max_message_len {
             return Err(PostError::TooLarge {
@@ -176,7 +177,7 @@ impl Hub {
         if state.refusing || !state.objects.contains_key(&object) {
             return Err(PostError::Closed);
         }
-        if !state.outbox.has_room(value.len()) {
+        if !state.outbox.has_room(value.len(), who) {
             return Err(PostError::Full {
                 limit: state.outbox.limit(),
             });
