@@ -5,7 +5,7 @@
 //! cargo bench -p meshcast-proto -- frame        # those whose name contains it
 //! ```
 //!
-//! Throughput is in records (`Kelem/s`), or in frames for window and history.
+//! Throughput is in records (`Kelem/s`), or in frames for window, history and an answer.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use meshcast_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-criterion_group!(benches, frame, window, history, engine, codec);
+criterion_group!(benches, frame, verify_many, window, history, engine, codec);
 criterion_main!(benches);
 
 /// A signed frame of one small record, and full ones of 64 bytes, 1 KiB and the longest record.
@@ -61,6 +61,35 @@ fn frame(criterion: &mut Criterion) {
                     .map(|(_, record)| black_box(record).payload.len())
                     .sum::<usize>()
             });
+        });
+    }
+    group.finish();
+}
+
+/// The frames of an answer, one after the other and together.
+fn verify_many(criterion: &mut Criterion) {
+    let mesh = Mesh::new();
+    let mut group = criterion.benchmark_group("verify");
+    for count in [2, 4, 16, 64, 400] {
+        let frames = mesh.frames(count);
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_with_input(BenchmarkId::new("each", count), &frames, |bencher, frames| {
+            bencher.iter_batched_ref(
+                || mesh.verifier_that_knows_the_sender(),
+                |verifier| {
+                    for frame in frames {
+                        verifier.verify(frame, WALL).expect("it is a member's");
+                    }
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        group.bench_with_input(BenchmarkId::new("together", count), &frames, |bencher, frames| {
+            bencher.iter_batched_ref(
+                || mesh.verifier_that_knows_the_sender(),
+                |verifier| verifier.verify_all(frames, WALL),
+                BatchSize::SmallInput,
+            );
         });
     }
     group.finish();

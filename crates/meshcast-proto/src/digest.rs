@@ -79,6 +79,11 @@ impl Digest {
         }
     }
 
+    /// What neighbours are to be told, sooner or later.
+    pub(crate) const fn untold(&self) -> &BTreeSet<Key> {
+        &self.changed
+    }
+
     /// A neighbour that is to be told now, and of which flows.
     pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<Key>)> {
         let (upstream, _) = self.acks.iter().find(|(_, ack)| ack.due <= now)?;

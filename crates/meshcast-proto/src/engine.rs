@@ -143,7 +143,7 @@ pub enum Output {
     /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so gossip need not be
     /// sent to it while it lags.
     Lagging {
-        /// Which. One that is gone does not lag.
+        /// Which. One that is gone does not lag, and that is said too.
         peer: Sender,
         /// Whether it lags.
         lags: bool,
@@ -370,7 +370,9 @@ impl Engine {
         let mut effects = Effects::default();
         self.flows.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
-        self.pacing.forget(peer);
+        if self.pacing.forget(peer) {
+            self.outputs.push_back(Output::Lagging { peer, lags: false });
+        }
         self.serving.forget(peer);
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| channel.outflow.listeners.contains_key(&peer));
@@ -379,7 +381,8 @@ impl Engine {
         self.take_effect(effects, now);
     }
 
-    /// Takes in what a neighbour says. `verify` says who signed a frame, if it is a member.
+    /// Takes in what a neighbour says. `verify` says of each of the frames that came together who signed it, if it is
+    /// a member; one it says nothing of is refused.
     ///
     /// Messages that are not about channels are none of the engine's business.
     pub fn handle_sync(
@@ -388,7 +391,7 @@ impl Engine {
         message: SyncMessage,
         now: Time,
         wall: WallTime,
-        verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
+        verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
     ) {
         self.debug_assert_drained();
         if !self.flows.neighbours.contains(peer) {

@@ -3,15 +3,18 @@
 mod recall;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map},
+    fmt,
     time::Duration,
 };
+
+use bytes::Bytes;
 
 use crate::{
     frame::Frame,
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
-    time::Time,
+    time::{Stamp, Time},
 };
 
 pub use recall::{Recall, Recalled};
@@ -27,7 +30,7 @@ pub struct History {
     /// All senders by what they take, so that the largest is found at once.
     by_size: BTreeSet<(usize, Sender)>,
     /// All senders by when their oldest frame was accepted, so that what is too old is found at once.
-    by_age: BTreeSet<(Time, Sender)>,
+    by_age: BTreeSet<(Stamp, Sender)>,
     bytes: usize,
 }
 
@@ -40,24 +43,86 @@ pub struct HistoryLimits {
     pub age: Duration,
 }
 
-/// A frame, and when it was posted as far as is known, by this node's clock.
-#[derive(Debug, Clone)]
-pub struct Kept {
-    /// The frame.
-    pub frame: Frame,
-    /// When it was posted: when it was accepted, less the time it had been kept elsewhere.
+/// A frame that is kept. `Debug` tells how many bytes it is, not which.
+#[derive(Clone, Copy)]
+pub struct Kept<'a> {
+    /// The frame as it travels.
+    pub bytes: &'a Bytes,
+    /// The numbers of its records.
+    pub seqs: SeqRange,
+    /// When it was posted as far as is known, by this node's clock: when it was accepted, less the time it had been
+    /// kept elsewhere.
     pub posted: Time,
+}
+
+impl Kept<'_> {
+    /// The frame, which is read from its bytes again. There always is one, since there was.
+    pub fn frame(&self) -> Option<Frame> {
+        Frame::decode(self.bytes.clone()).ok()
+    }
 }
 
 /// What one sender has in the history.
 #[derive(Debug, Default)]
 struct Log {
-    frames: BTreeMap<(ChannelName, Seq), Kept>,
-    /// By channel, what was dropped and when it was posted, in order; of what lies further back, only some.
-    dropped: BTreeMap<ChannelName, Dropped>,
-    /// In the order of acceptance, which is the order of age.
-    order: VecDeque<(Time, ChannelName, Seq)>,
+    channels: BTreeMap<ChannelName, Track>,
+    /// In the order of acceptance, which is the order of age. The names are those of `channels`, not copies.
+    order: VecDeque<(Stamp, ChannelName, Seq)>,
     bytes: usize,
+}
+
+/// What one sender has on one channel.
+#[derive(Debug, Default)]
+struct Track {
+    /// By their first number.
+    frames: BTreeMap<Seq, Entry>,
+    /// What was dropped and when it was posted, in order; of what lies further back, only some.
+    dropped: Dropped,
+}
+
+/// A frame, without what can be read from it: there may be a hundred thousand, and of a short one a [`Frame`] takes half
+/// as much again as its bytes.
+struct Entry {
+    bytes: Bytes,
+    last: Seq,
+    posted: Stamp,
+}
+
+impl Entry {
+    fn kept(&self, first: Seq) -> Kept<'_> {
+        Kept {
+            bytes: &self.bytes,
+            seqs: SeqRange::single(first).hull(SeqRange::single(self.last)),
+            posted: self.posted.time(),
+        }
+    }
+}
+
+impl fmt::Debug for Kept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, seqs, posted } = self;
+        write!(f, "Kept({seqs} of {posted:?}, {} bytes)", bytes.len())
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry(up to {}, {} bytes)", self.last, self.bytes.len())
+    }
+}
+
+impl Track {
+    /// The frames that hold any of these numbers, in order.
+    fn frames(&self, seqs: SeqRange) -> impl DoubleEndedIterator<Item = Kept<'_>> {
+        // A frame that begins before the range may reach into it.
+        let before = self.frames.range(..seqs.first()).next_back();
+        let within = self.frames.range(seqs.first()..=seqs.last());
+        before
+            .filter(|(_, entry)| entry.last >= seqs.first())
+            .into_iter()
+            .chain(within)
+            .map(|(first, entry)| entry.kept(*first))
+    }
 }
 
 impl History {
@@ -76,23 +141,31 @@ impl History {
     /// back.
     pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
         let (sender, len) = (frame.sender(), frame.bytes().len());
-        let key = (frame.channel().clone(), frame.seqs().first());
         let log = self.senders.entry(sender).or_default();
-        if log.frames.contains_key(&key) {
-            return;
-        }
+        let known = log.channels.get_key_value(frame.channel());
+        let channel = known.map_or_else(|| frame.channel(), |(name, _)| name).clone();
+        let (first, last) = (frame.seqs().first(), frame.seqs().last());
+        let vacant = match log
+            .channels
+            .entry(channel.clone())
+            .or_default()
+            .frames
+            .entry(first)
+        {
+            btree_map::Entry::Vacant(vacant) => vacant,
+            btree_map::Entry::Occupied(_) => return,
+        };
+        vacant.insert(Entry {
+            bytes: frame.bytes().clone(),
+            last,
+            posted: Stamp::from(now - age),
+        });
         self.by_size.remove(&(log.bytes, sender));
+        let accepted = Stamp::from(now);
         if log.order.is_empty() {
-            self.by_age.insert((now, sender));
+            self.by_age.insert((accepted, sender));
         }
-        log.order.push_back((now, key.0.clone(), key.1));
-        log.frames.insert(
-            key,
-            Kept {
-                frame,
-                posted: now - age,
-            },
-        );
+        log.order.push_back((accepted, channel, first));
         log.bytes += len;
         self.by_size.insert((log.bytes, sender));
         self.bytes += len;
@@ -106,7 +179,7 @@ impl History {
     /// Forgets what is too old. Returns when the next frame will be.
     pub fn expire(&mut self, now: Time) -> Option<Time> {
         while let Some(&(accepted, sender)) = self.by_age.first() {
-            let expires = accepted + self.limits.age;
+            let expires = accepted.time() + self.limits.age;
             if now < expires {
                 return Some(expires);
             }
@@ -122,66 +195,50 @@ impl History {
         channel: &ChannelName,
         sender: Sender,
         seqs: SeqRange,
-    ) -> impl Iterator<Item = &Kept> {
-        self.senders.get(&sender).into_iter().flat_map(move |log| {
-            // A frame that begins before the range may reach into it.
-            let before = log.frames.range(..(channel.clone(), seqs.first())).next_back();
-            let within = log
-                .frames
-                .range((channel.clone(), seqs.first())..=(channel.clone(), seqs.last()));
-            before
-                .filter(|((name, _), kept)| name == channel && kept.frame.seqs().last() >= seqs.first())
-                .into_iter()
-                .chain(within)
-                .map(|(_, kept)| kept)
-        })
+    ) -> impl Iterator<Item = Kept<'_>> {
+        let track = self.track(channel, sender).into_iter();
+        track.flat_map(move |track| track.frames(seqs))
     }
 
     /// The lowest number kept of a sender on a channel.
     pub fn oldest(&self, channel: &ChannelName, sender: Sender) -> Option<Seq> {
-        let log = self.senders.get(&sender)?;
-        let mut kept = log
-            .frames
-            .range((channel.clone(), Seq::FIRST)..=(channel.clone(), Seq::MAX));
-        kept.next().map(|((_, first), _)| *first)
+        let (first, _) = self.track(channel, sender)?.frames.first_key_value()?;
+        Some(*first)
     }
 
     /// The lowest number of a sender on a channel that was posted since then or is among the `last` before, as
     /// far as is known: of much that was dropped, rather a lower one. `None` if there is no such number.
     pub fn first_since(&self, channel: &ChannelName, sender: Sender, since: Time, last: u64) -> Option<Seq> {
-        let log = self.senders.get(&sender)?;
-        let kept = log
-            .frames
-            .range((channel.clone(), Seq::FIRST)..=(channel.clone(), Seq::MAX));
-        let newest = kept.clone().next_back()?.1.frame.seqs().last();
-        let by_time = kept
-            .clone()
-            .find(|(_, kept)| kept.posted >= since)
-            .map(|((_, first), _)| *first);
+        let track = self.track(channel, sender)?;
+        let (_, newest) = track.frames.last_key_value()?;
+        let mut all = track.frames.iter().map(|(first, entry)| entry.kept(*first));
+        let by_time = all
+            .find(|kept| kept.posted >= since)
+            .map(|kept| kept.seqs.first());
         let by_number = (last > 0).then(|| {
             // What is missing right below may have been posted before.
             let end = by_time.and_then(|by_time| {
-                let below = (channel.clone(), Seq::FIRST)..(channel.clone(), by_time);
-                let (_, kept) = log.frames.range(below).next_back()?;
-                Some(kept.frame.seqs().last().next())
+                let (_, below) = track.frames.range(..by_time).next_back()?;
+                Some(below.last.next())
             });
-            let end = end.or(by_time).unwrap_or_else(|| newest.next());
+            let end = end.or(by_time).unwrap_or_else(|| newest.last.next());
             let lowest = Seq::new(end.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
-            let mut reach = kept.filter(|(_, kept)| kept.frame.seqs().last() >= lowest);
-            reach.next().map(|((_, first), _)| lowest.max(*first))
+            let reach = SeqRange::single(lowest).hull(SeqRange::single(Seq::MAX));
+            let kept = track.frames(reach).next()?;
+            Some(lowest.max(kept.seqs.first()))
         });
         let by_number = by_number.flatten();
-        let first = by_time.into_iter().chain(by_number).min();
-        let dropped = log
-            .dropped
-            .get(channel)
-            .and_then(|dropped| dropped.first_since(since));
-        first.into_iter().chain(dropped).min()
+        let dropped = track.dropped.first_since(since);
+        by_time.into_iter().chain(by_number).chain(dropped).min()
     }
 
     /// How many bytes it keeps.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn track(&self, channel: &ChannelName, sender: Sender) -> Option<&Track> {
+        self.senders.get(&sender)?.channels.get(channel)
     }
 
     fn drop_oldest(&mut self, sender: Sender) {
@@ -191,11 +248,13 @@ impl History {
         self.by_size.remove(&(log.bytes, sender));
         if let Some((accepted, channel, first)) = log.order.pop_front() {
             self.by_age.remove(&(accepted, sender));
-            if let Some(Kept { frame, posted }) = log.frames.remove(&(channel.clone(), first)) {
-                log.bytes -= frame.bytes().len();
-                self.bytes -= frame.bytes().len();
-                let dropped = log.dropped.entry(channel).or_default();
-                dropped.add(posted, frame.seqs());
+            if let Some(track) = log.channels.get_mut(&channel)
+                && let Some(dropped) = track.frames.remove(&first)
+            {
+                log.bytes -= dropped.bytes.len();
+                self.bytes -= dropped.bytes.len();
+                let Kept { seqs, posted, .. } = dropped.kept(first);
+                track.dropped.add(posted, seqs);
             }
         }
         if let Some(&(accepted, ..)) = log.order.front() {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    credential::{ChainError, Member, Trust},
+    credential::{ChainError, Member, Trust, all_signed},
     frame::{Frame, FrameId},
     id::Sender,
     time::WallTime,
@@ -41,17 +41,67 @@ impl Verifier {
     /// # Errors
     /// [`VerifyError`]; the frame must not be delivered, kept or handed on.
     pub fn verify(&mut self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
-        let member = self.member_of(frame)?;
-        member.check_time(now, self.grace)?;
-        let hash = frame.hash();
-        let (id, signature) = (FrameId::from_hash(&hash), frame.signature());
-        if self.frames.get(&id) != Some(&signature) {
-            if !member.signed(&hash, &signature) {
-                return Err(VerifyError::BadSignature);
-            }
-            self.frames.insert(id, signature);
+        let member = self.current_member_of(frame, now)?;
+        if !self.is_known(frame) {
+            self.check_signature(frame, &member)?;
         }
         Ok(member)
+    }
+
+    /// Verifies many frames, and says of each, in their order, what [`Self::verify`] would. Signatures that were
+    /// not seen before are checked together, in less than half the time; one that is wrong costs those beside it
+    /// as much again.
+    ///
+    /// A member that takes pains to can sign frames of its own that are believed here and not by [`Self::verify`],
+    /// so what passes here is not remembered: a copy that comes by itself is checked by itself.
+    pub fn verify_all(&mut self, frames: &[Frame], now: WallTime) -> Vec<Result<Arc<Member>, VerifyError>> {
+        let mut verdicts: Vec<_> = frames
+            .iter()
+            .map(|frame| self.current_member_of(frame, now))
+            .collect();
+        let unsure = frames.iter().zip(&mut verdicts);
+        let mut unsure: Vec<_> = unsure
+            .filter(|(frame, verdict)| verdict.is_ok() && !self.is_known(frame))
+            .collect();
+        for batch in unsure.chunks_mut(MAX_BATCH) {
+            let signed: Vec<_> = batch
+                .iter()
+                .filter_map(|(frame, verdict)| {
+                    let member = verdict.as_ref().ok()?;
+                    Some((Arc::clone(member), frame.hash(), frame.signature()))
+                })
+                .collect();
+            if signed.len() >= MIN_BATCH && all_signed(&signed) {
+                continue;
+            }
+            for ((frame, verdict), (member, ..)) in batch.iter_mut().zip(signed) {
+                if let Err(error) = self.check_signature(frame, &member) {
+                    **verdict = Err(error);
+                }
+            }
+        }
+        verdicts
+    }
+
+    /// Who says that it sent this frame, if it is a member at that time.
+    fn current_member_of(&mut self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
+        let member = self.member_of(frame)?;
+        member.check_time(now, self.grace)?;
+        Ok(member)
+    }
+
+    /// Whether this frame, with this signature, passed [`Self::check_signature`].
+    fn is_known(&self, frame: &Frame) -> bool {
+        self.frames.get(&frame.id()) == Some(&frame.signature())
+    }
+
+    fn check_signature(&mut self, frame: &Frame, member: &Member) -> Result<(), VerifyError> {
+        let signature = frame.signature();
+        if !member.signed(&frame.hash(), &signature) {
+            return Err(VerifyError::BadSignature);
+        }
+        self.frames.insert(frame.id(), signature);
+        Ok(())
     }
 
     /// Who sent a frame that was verified before.
@@ -141,6 +191,13 @@ const MAX_MEMBERS: usize = 4096;
 /// a node at full speed takes some eight thousand frames a second; a copy that comes later costs a signature
 /// check.
 const MAX_FRAMES: usize = 8192;
+
+/// Fewer frames than this are checked one by one. Two together take a third less than one after the other.
+const MIN_BATCH: usize = 2;
+
+/// How many frames are checked together. From 16 on a frame takes two fifths of what it does alone, and with more
+/// hardly less; one that is wrong costs all of them.
+const MAX_BATCH: usize = 32;
 
 #[cfg(test)]
 mod tests;

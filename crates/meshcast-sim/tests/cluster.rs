@@ -73,7 +73,6 @@ async fn a_partition_of_halves_loses_nothing_when_it_is_healed() {
 }
 
 #[tokio::test]
-#[ignore = "open: whoever hears a sender for the first time after a partition may begin too late"]
 async fn who_was_not_heard_before_a_partition_is_heard_from_the_first_message_on() {
     let cluster = five_and_five(9).await;
     cluster.partition(&[&["fra"], &["iad"]]).expect("two sides");

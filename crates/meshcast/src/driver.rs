@@ -45,7 +45,7 @@ use crate::{
     registry::Registry,
     strikes::WatchedEvent,
     throttle::Throttle,
-    transport::peer_id,
+    transport::{peer_id, sender},
     verifier::SharedVerifier,
 };
 use asked::Receipts;
@@ -426,6 +426,10 @@ impl Driver {
                     peer: peer_id,
                     dropped,
                 });
+                if let Some(sender) = sender(&peer_id) {
+                    self.parts.engine.handle_slow_peer(sender);
+                    self.drain_engine(|delivery| Item::Values(delivery, None));
+                }
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
                 tracing::debug!(peer = %peer_id, %topic, "subscribed");

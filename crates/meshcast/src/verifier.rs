@@ -53,13 +53,12 @@ impl SharedVerifier {
         }))
     }
 
-    /// Verifies a frame that came otherwise than by gossip, and says who sent it.
-    pub(crate) fn verify(&self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
-        let verified = lock(&self.0.verifier).verify(frame, now);
-        if verified.is_err() {
-            self.0.invalid.fetch_add(1, Ordering::Relaxed);
-        }
-        verified
+    /// Verifies frames that came otherwise than by gossip, and says of each who sent it.
+    pub(crate) fn verify_all(&self, frames: &[Frame], now: WallTime) -> Vec<Option<Arc<Member>>> {
+        let verified = lock(&self.0.verifier).verify_all(frames, now);
+        let failed = verified.iter().filter(|verdict| verdict.is_err()).count();
+        self.0.invalid.fetch_add(failed as u64, Ordering::Relaxed);
+        verified.into_iter().map(Result::ok).collect()
     }
 
     /// Who sent a frame that was verified.

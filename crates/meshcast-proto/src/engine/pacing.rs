@@ -70,8 +70,9 @@ impl Pacing {
         self.due
     }
 
-    pub(super) fn forget(&mut self, peer: Sender) {
-        self.lagging.remove(&peer);
+    /// A neighbour is gone. Returns whether it lagged.
+    pub(super) fn forget(&mut self, peer: Sender) -> bool {
+        self.lagging.remove(&peer)
     }
 
     /// Whether this channel has room among all. One whose way is long enough to be filled by more than what all have

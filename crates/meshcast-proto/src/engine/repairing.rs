@@ -1,5 +1,7 @@
 //! The half of the engine that talks to neighbours: tells what is kept, asks for what is missing, answers.
 
+use bytes::Bytes;
+
 use super::*;
 
 /// By so much the age of a frame may be overstated at most: by clocks that run apart while it is kept.
@@ -93,16 +95,16 @@ impl Engine {
         let (mut frames, mut sum, mut upto) = (Vec::new(), 0, seqs.last());
         let mut lacks = seqs.last();
         for kept in self.history.frames(&channel, sender, seqs) {
-            let len = sum + kept.frame.bytes().len();
+            let len = sum + kept.bytes.len();
             if len > SyncMessage::MAX_FRAMES_LEN && !frames.is_empty() {
                 break;
             }
             sum = len;
-            upto = kept.frame.seqs().last();
+            upto = kept.seqs.last();
             if frames.is_empty() {
-                lacks = kept.frame.seqs().first().previous().unwrap_or(lacks);
+                lacks = kept.seqs.first().previous().unwrap_or(lacks);
             }
-            frames.push((now.saturating_since(kept.posted), kept.frame.bytes().clone()));
+            frames.push((now.saturating_since(kept.posted), kept.bytes.clone()));
         }
         let (key, mut effects) = ((channel, sender), Effects::default());
         if let Some(lacks) = SeqRange::new(seqs.first(), lacks)
@@ -136,7 +138,7 @@ impl Engine {
         answer: Frames,
         now: Time,
         wall: WallTime,
-        mut verify: impl FnMut(&Frame) -> Option<Arc<Member>>,
+        verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
     ) {
         let Frames {
             channel,
@@ -152,19 +154,26 @@ impl Engine {
             return;
         }
         let (channel, sender) = &key;
-        let mut verified = Vec::with_capacity(frames.len());
+        let (mut ages, mut right) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
         for (age, bytes) in frames {
-            let frame = Frame::decode(bytes).ok();
+            // A copy: one frame that is kept must not keep the whole message that it came in.
+            let frame = Frame::decode(Bytes::copy_from_slice(&bytes)).ok();
             let frame = frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
-            if frame.as_ref().is_some_and(|frame| self.is_stale(frame, wall)) {
-                self.counters.frames_stale += 1;
-                continue;
-            }
-            match frame.and_then(|frame| Some((age, verify(&frame)?, frame))) {
-                Some(good) => verified.push(good),
+            match frame {
+                Some(frame) if self.is_stale(&frame, wall) => self.counters.frames_stale += 1,
+                Some(frame) => {
+                    ages.push(age);
+                    right.push(frame);
+                }
                 None => self.counters.answers_refused += 1,
             }
         }
+        let (members, count) = (verify(&right), right.len());
+        let frames = ages.into_iter().zip(members).zip(right);
+        let verified: Vec<_> = frames
+            .filter_map(|((age, member), frame)| Some((age, member?, frame)))
+            .collect();
+        self.counters.answers_refused += (count - verified.len()) as u64;
         let mut effects = Effects::default();
         let since = self.channels.get(channel).map(|channel| channel.since);
         // As with where a flow begins: while its sender is there only its own word counts.
@@ -190,6 +199,16 @@ impl Engine {
             }
         }
         self.take_effect(effects, now);
+    }
+
+    /// Gossip could not send a neighbour all there was for it: it is told at once what it has not been told yet, and so
+    /// sees what it lacks without waiting for more.
+    pub fn handle_slow_peer(&mut self, peer: Sender) {
+        self.debug_assert_drained();
+        if self.flows.neighbours.contains(peer) {
+            let untold = self.digest.untold().clone();
+            self.tell_flows(peer, &untold);
+        }
     }
 
     /// Tells neighbours what changed, and senders what arrived of theirs.

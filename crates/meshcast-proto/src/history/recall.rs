@@ -50,7 +50,8 @@ impl History {
         let (mut assembled, mut len, mut next) = (Vec::new(), 0, seqs.first());
         for kept in self.frames(channel, member.sender(), seqs) {
             let rest = SeqRange::new(next, seqs.last());
-            let Some(part) = rest.and_then(|rest| kept.frame.seqs().overlap(rest)) else {
+            let part = rest.and_then(|rest| kept.seqs.overlap(rest));
+            let Some((part, frame)) = part.zip(kept.frame()) else {
                 continue;
             };
             // A run of missing numbers is named at once, so it goes on until something whole follows.
@@ -63,7 +64,7 @@ impl History {
                 recall.miss(assembler.abandon());
                 recall.miss(part.first().previous().and_then(|last| SeqRange::new(next, last)));
             }
-            assembler.push(member, &kept.frame, part, limit, &mut assembled);
+            assembler.push(member, &frame, part, limit, &mut assembled);
             next = part.last().next();
             for assembled in assembled.drain(..) {
                 match assembled {
@@ -93,11 +94,11 @@ impl History {
         let all = SeqRange::new(Seq::FIRST, before.previous()?)?;
         let mut kept = self.frames(channel, sender, all);
         let by_time = kept.find(|kept| kept.posted >= since);
-        let by_time = by_time.map(|kept| kept.frame.seqs().first());
+        let by_time = by_time.map(|kept| kept.seqs.first());
         let lowest = Seq::new(before.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
         let by_number = SeqRange::new(lowest, all.last()).and_then(|wanted| {
             let kept = self.frames(channel, sender, wanted).next()?;
-            Some(kept.frame.seqs().first().max(lowest))
+            Some(kept.seqs.first().max(lowest))
         });
         let first = by_time.into_iter().chain(by_number).min()?;
         let first = self.beginning(channel, sender, first, before);
@@ -128,7 +129,10 @@ impl History {
 
     /// Which part of a value a number is.
     fn part(&self, channel: &ChannelName, sender: Sender, seq: Seq) -> Option<Part> {
-        let frame = &self.frames(channel, sender, SeqRange::single(seq)).next()?.frame;
+        let frame = self
+            .frames(channel, sender, SeqRange::single(seq))
+            .next()?
+            .frame()?;
         if !frame.is_fragmented() {
             return Some(Part::Whole);
         }

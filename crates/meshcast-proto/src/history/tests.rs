@@ -22,7 +22,7 @@ fn range(first: u64, last: u64) -> SeqRange {
 fn found(history: &History, who: usize, seqs: SeqRange) -> Vec<SeqRange> {
     let name = channel(0);
     let frames = history.frames(&name, peer(who).member.sender(), seqs);
-    frames.map(|kept| kept.frame.seqs()).collect()
+    frames.map(|kept| kept.seqs).collect()
 }
 
 #[test]
@@ -288,7 +288,7 @@ proptest! {
                 Step::Find { who, name, seqs: (first, last) } => {
                     let (name, sender) = (channel(name), peer(who).member.sender());
                     let found = history.frames(&name, sender, range(first, last));
-                    let found = found.map(|kept| kept.frame.bytes());
+                    let found = found.map(|kept| kept.bytes);
                     let expected = naive.frames(&name, sender, range(first, last));
                     prop_assert_eq!(
                         found.collect::<Vec<_>>(),

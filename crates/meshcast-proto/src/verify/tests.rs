@@ -1,3 +1,8 @@
+use curve25519_dalek::{EdwardsPoint, Scalar, constants::EIGHT_TORSION};
+use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
+use sha2::{Digest, Sha512};
+
 use super::*;
 use crate::{
     Authority, CLOCK_SKEW, ChannelName, Credential, Format, Identity, Keypair, MeshId, NodeName, Part,
@@ -230,6 +235,124 @@ fn a_full_memory_forgets_its_oldest_entry_and_counts_a_key_once() {
         [None, Some('b'), Some('d'), Some('f')]
     );
     assert_eq!((recent.map.len(), recent.order.len()), (3, 3));
+}
+
+proptest! {
+    #[test]
+    fn many_are_judged_as_each_alone(
+        kinds in proptest::collection::vec(prop_oneof![20 => Just(0), 3 => 1..KINDS], 0..100),
+        known in proptest::collection::vec(any::<bool>(), 100),
+    ) {
+        let frames: Vec<_> = kinds.iter().enumerate().map(|(at, kind)| of_kind(*kind, at as u64 + 1)).collect();
+        let mut together = verifier();
+        for (frame, _) in frames.iter().zip(known).filter(|(_, known)| *known) {
+            let _ = together.verify(frame, NOW);
+        }
+        let verdicts = together.verify_all(&frames, NOW);
+        let mut alone = verifier();
+        let expected: Vec<_> = frames.iter().map(|frame| alone.verify(frame, NOW)).collect();
+        prop_assert_eq!(&verdicts, &expected);
+        prop_assert_eq!(together.verify_all(&frames, NOW), expected);
+    }
+}
+
+/// Number of kinds of frames that [`of_kind`] makes.
+const KINDS: usize = 9;
+
+/// A frame of Alice's, or one that is wrong in some way.
+fn of_kind(kind: usize, seq: u64) -> Frame {
+    let real = frame(&alice(), seq);
+    let changed = |at: usize| {
+        let mut bytes = real.bytes().to_vec();
+        let at = bytes.len() - 1 - at;
+        bytes[at] ^= 1;
+        Frame::decode(bytes.into()).expect("well-formed")
+    };
+    match kind {
+        0 => real,
+        1 => frame(&bob(), seq),
+        2 => resigned(&real, &bob(), |_| ()),
+        3 => changed(seq as usize % 64),
+        4 => frame(
+            &issued(
+                &Authority::new(MESH, Keypair::from_seed([9; 32])),
+                "x",
+                2,
+                FOR_EVER,
+            ),
+            seq,
+        ),
+        5 => frame(
+            &issued(&authority(), "brief", 2, [NOW + HOUR, NOW + HOUR * 2]),
+            seq,
+        ),
+        6 => resigned(&real, &alice(), |body| {
+            swap(body, alice().chain().as_bytes(), bob().chain().as_bytes());
+        }),
+        // R is of small order, and fits.
+        7 => signed_at(&real, Scalar::ZERO, EIGHT_TORSION[seq as usize % 8]),
+        // Alice's signature under another frame of hers.
+        _ => with_signature(&real, &frame(&alice(), seq + 1000).signature()),
+    }
+}
+
+#[test]
+fn no_point_of_small_order_and_no_second_form_of_a_point_passes_in_a_batch() {
+    let batch = |odd: Frame| [frame(&alice(), 1), odd, frame(&alice(), 3)];
+    for torsion in EIGHT_TORSION {
+        let odd = signed_at(&frame(&alice(), 2), Scalar::ZERO, torsion);
+        assert_eq!(judged(&batch(odd)), [true, false, true]);
+    }
+    for y in (0xed..=0xff).flat_map(|low| [0x7f, 0xff].map(|high| (low, high))) {
+        let mut signature = [0xff; 64];
+        (signature[0], signature[31]) = y;
+        signature[32..].fill(0);
+        let odd = with_signature(&frame(&alice(), 2), &signature);
+        assert_eq!(judged(&batch(odd)), [true, false, true], "{y:x?}");
+    }
+}
+
+#[test]
+fn what_a_member_signs_so_that_only_a_batch_takes_it_is_not_vouched_for() {
+    let real = frame(&alice(), 1);
+    // Half of all batches take a part of order 2 for nothing.
+    let (odd, mut verifier) = (1..100u64)
+        .find_map(|try_it| {
+            let odd = signed_at(&real, Scalar::from(try_it), EIGHT_TORSION[4]);
+            let mut verifier = verifier();
+            let verdicts = verifier.verify_all(&[odd.clone(), frame(&alice(), 2)], NOW);
+            verdicts.iter().all(Result::is_ok).then_some((odd, verifier))
+        })
+        .expect("one in two");
+    assert_eq!(verifier.verify(&odd, NOW), Err(VerifyError::BadSignature));
+    assert!(verifier.verify(&real, NOW).is_ok());
+}
+
+fn judged(frames: &[Frame]) -> Vec<bool> {
+    let verdicts = verifier().verify_all(frames, NOW);
+    verdicts.iter().map(Result::is_ok).collect()
+}
+
+/// A frame of Alice's that she signed with this secret number, and a part of small order in R.
+fn signed_at(frame: &Frame, secret: Scalar, torsion: EdwardsPoint) -> Frame {
+    let key = SigningKey::from_bytes(&alice().boot().secret_seed());
+    let r = (EdwardsPoint::mul_base(&secret) + torsion).compress();
+    let mut hash = Sha512::new();
+    hash.update(r.as_bytes());
+    hash.update(key.verifying_key().as_bytes());
+    hash.update(frame.hash().as_bytes());
+    let h = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(r.as_bytes());
+    signature[32..].copy_from_slice((secret + h * key.to_scalar()).as_bytes());
+    with_signature(frame, &signature)
+}
+
+fn with_signature(frame: &Frame, signature: &[u8; 64]) -> Frame {
+    let mut bytes = frame.bytes().to_vec();
+    let from = bytes.len() - 64;
+    bytes[from..].copy_from_slice(signature);
+    Frame::decode(bytes.into()).expect("well-formed")
 }
 
 /// A frame whose signed bytes were changed, signed again by somebody.

@@ -285,7 +285,7 @@ impl World<'_> {
                 self.watch_process(index, |name| format!("◀ {}: {message:?}", name(peer)));
                 let wall = self.wall(index);
                 self.with_engine(index, |engine, now, vouch| {
-                    engine.handle_sync(peer, message, now, wall, |frame| vouch.member(frame, wall));
+                    engine.handle_sync(peer, message, now, wall, |frames| vouch.members(frames, wall));
                 });
             }
             Input::Up { link, end, conn } => self.see_up(link, end, conn),
@@ -387,7 +387,7 @@ impl World<'_> {
         let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
         let spans = processes.flat_map(|process| {
             let frames = process.engine.history().frames(channel, sender, seqs);
-            frames.map(|kept| (process.name.clone(), span(kept.frame.seqs())))
+            frames.map(|kept| (process.name.clone(), span(kept.seqs)))
         });
         let mut kept: Vec<(Name, Span)> = Vec::new();
         for (name, span) in spans {

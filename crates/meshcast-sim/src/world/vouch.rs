@@ -21,12 +21,26 @@ impl Vouch {
     }
 
     pub(super) fn member(&mut self, frame: &Frame, wall: WallTime) -> Option<Arc<Member>> {
-        let hash = *blake3::hash(frame.bytes()).as_bytes();
-        if let Some(member) = self.known.get(&hash) {
-            return Some(Arc::clone(member));
+        self.members(std::slice::from_ref(frame), wall).pop().flatten()
+    }
+
+    pub(super) fn members(&mut self, frames: &[Frame], wall: WallTime) -> Vec<Option<Arc<Member>>> {
+        let hashes: Vec<_> = frames
+            .iter()
+            .map(|frame| *blake3::hash(frame.bytes()).as_bytes())
+            .collect();
+        let unknown = frames
+            .iter()
+            .zip(&hashes)
+            .filter(|(_, hash)| !self.known.contains_key(*hash));
+        let (unknown, unknown_hashes): (Vec<_>, Vec<_>) =
+            unknown.map(|(frame, hash)| (frame.clone(), *hash)).unzip();
+        let verdicts = self.verifier.verify_all(&unknown, wall);
+        for (hash, verdict) in unknown_hashes.into_iter().zip(verdicts) {
+            if let Ok(member) = verdict {
+                self.known.insert(hash, member);
+            }
         }
-        let member = self.verifier.verify(frame, wall).ok()?;
-        self.known.insert(hash, Arc::clone(&member));
-        Some(member)
+        hashes.iter().map(|hash| self.known.get(hash).cloned()).collect()
     }
 }

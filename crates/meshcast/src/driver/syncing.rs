@@ -63,8 +63,6 @@ impl Driver {
                 self.told.remove(&peer);
                 self.backlogs.remove(&peer);
                 self.early_messages.remove(&peer);
-                // Whoever is forgotten does not lag.
-                self.parts.swarm.behaviour_mut().set_pull_only(peer, false);
                 if let Some(sender) = sender(&peer) {
                     self.parts.engine.handle_peer_down(sender, now);
                     self.drain_engine(|delivery| Item::Values(delivery, None));
@@ -106,7 +104,7 @@ impl Driver {
                 let Some(sender) = sender(&peer) else { return };
                 tracing::trace!(%peer, message = ?about_channels, "told");
                 let (verifier, wall) = (self.parts.verifier.clone(), wall_time());
-                let verify = |frame: &_| verifier.verify(frame, wall).ok();
+                let verify = |frames: &[_]| verifier.verify_all(frames, wall);
                 if matches!(about_channels, SyncMessage::Open(_)) {
                     self.told.insert(peer);
                 }

@@ -221,7 +221,7 @@ fn answers_that_nobody_asked_for_are_refused_before_they_are_looked_at() {
         SyncMessage::Frames(frames),
         now,
         WallTime::MIN,
-        |frame| panic!("{frame:?} is verified"),
+        |frames| panic!("{frames:?} are verified"),
     );
     assert!(engine.poll_output().is_none());
     let after = engine.counters();
@@ -246,7 +246,9 @@ fn whoever_is_not_connected_is_not_listened_to() {
     };
     world.post(1, 1);
     let engine = &mut world.nodes[1].engine;
-    engine.handle_sync(sender(5), SyncMessage::Want(want), now, WallTime::MIN, |_| None);
+    engine.handle_sync(sender(5), SyncMessage::Want(want), now, WallTime::MIN, |_| {
+        Vec::new()
+    });
     assert!(engine.poll_output().is_none());
 }
 

@@ -67,12 +67,13 @@ impl Pair {
             };
             let (now, from) = (self.now, peer(from));
             let to = &mut self.engines[usize::from(from.member.sender() == peer(0).member.sender())];
-            let verify = |frame: &Frame| {
+            let signer = |frame: &Frame| {
                 let signer = (0..2)
                     .map(peer)
                     .find(|peer| peer.member.sender() == frame.sender());
                 signer.map(|signer| Arc::clone(&signer.member))
             };
+            let verify = |frames: &[Frame]| frames.iter().map(signer).collect();
             to.handle_sync(from.member.sender(), message, now, WallTime::MIN, verify);
         }
     }

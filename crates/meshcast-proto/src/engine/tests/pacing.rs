@@ -108,6 +108,25 @@ fn whoever_falls_silent_is_waited_for_six_tenths_of_a_second_and_then_no_longer(
 }
 
 #[test]
+fn whoever_goes_while_it_lags_is_said_to_lag_no_longer() {
+    let mut world = connected(3);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(1);
+    let silent = silence(&mut world, 2);
+    post_freely(&mut world, 0);
+    world.run_secs(1);
+    assert_eq!(world.nodes[0].lagging, [2].into());
+    world.cut(0, 2);
+    assert!(world.nodes[0].lagging.is_empty());
+    silent.set(false);
+    world.connect(0, 2);
+    world.run_secs(2);
+    assert!(world.nodes[0].lagging.is_empty());
+    world.expect_everything();
+}
+
+#[test]
 fn those_behind_relays_are_waited_for_and_told_of_hop_by_hop() {
     for nodes in 3..6 {
         let mut world = chain(nodes);
@@ -242,7 +261,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
     engine.handle_peer_up(sender(1), now);
     drain(engine, &mut told);
     let say = |engine: &mut Engine, told: &mut Vec<ChannelName>, message: SyncMessage| {
-        engine.handle_sync(sender(1), message, now, WallTime::MIN, |_| None);
+        engine.handle_sync(sender(1), message, now, WallTime::MIN, |_| Vec::new());
         drain(engine, told);
     };
     let have = |name: &ChannelName, next: u64| {

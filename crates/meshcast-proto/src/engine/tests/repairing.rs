@@ -33,6 +33,36 @@ fn a_last_message_that_gossip_lost_comes_within_a_second() {
 }
 
 #[test]
+fn a_neighbour_that_gossip_is_too_fast_for_is_told_at_once_what_there_is() {
+    for (slow, comes) in [(false, false), (true, true)] {
+        let mut world = connected(3);
+        world.post(0, 1);
+        world.run_secs(2);
+        world.post(0, 1);
+        world.run(Duration::from_millis(20));
+        if slow {
+            world.nodes[0].engine.handle_slow_peer(sender(1));
+            world.drain(0);
+        }
+        // Told, the time a hole is left alone, asked, answered; and not yet the time to tell all.
+        world.run(3 * LATENCY + Duration::from_millis(150));
+        let came = world.seen(1, 0).contains(&Event::Values(range(2, 2)));
+        assert_eq!(came, comes);
+        assert!(!world.seen(2, 0).contains(&Event::Values(range(2, 2))));
+        world.run_secs(2);
+        world.expect_everything();
+    }
+}
+
+#[test]
+fn whoever_is_not_there_is_told_nothing_however_slow_it_was() {
+    let mut world = connected(2);
+    world.post(0, 1);
+    world.nodes[0].engine.handle_slow_peer(sender(7));
+    assert!(world.nodes[0].engine.poll_output().is_none());
+}
+
+#[test]
 fn what_came_by_gossip_is_not_asked_for() {
     let mut world = connected(3);
     world.loss = 0;

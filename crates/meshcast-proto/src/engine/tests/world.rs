@@ -160,10 +160,13 @@ impl World {
         }
         for (one, other) in [(a, b), (b, a)] {
             if self.nodes[one].alive {
-                self.nodes[one].lagging.remove(&other);
                 let now = self.clock(one);
                 self.nodes[one].engine.handle_peer_down(sender(other), now);
                 self.drain(one);
+                assert!(
+                    !self.nodes[one].lagging.contains(&other),
+                    "whoever is gone does not lag"
+                );
             }
         }
     }
@@ -178,7 +181,7 @@ impl World {
         let now = self.clock(to);
         let (name, all) = (channel(0), super::range(1, u64::MAX));
         let kept = self.nodes[from].engine.history().frames(&name, sender(of), all);
-        for frame in kept.map(|kept| kept.frame.clone()).collect::<Vec<_>>() {
+        for frame in kept.filter_map(|kept| kept.frame()).collect::<Vec<_>>() {
             let engine = &mut self.nodes[to].engine;
             engine.handle_frame(frame, &peer(of).member, now, WallTime::MIN);
             engine.flows.audit();
@@ -335,12 +338,14 @@ impl World {
                 let message = SyncMessage::decode(&bytes).expect("an engine said it");
                 let now = self.clock(to);
                 let signed = &self.signed;
-                let verify = |frame: &Frame| {
+                let signer = |frame: &Frame| {
                     let genuine = signed.contains(frame.bytes());
                     genuine.then(|| Arc::clone(&peer(number(frame.sender())).member))
                 };
+                let verify = |frames: &[Frame]| frames.iter().map(signer).collect();
                 let engine = &mut self.nodes[to].engine;
                 engine.handle_sync(sender(from), message, now, WallTime::MIN, verify);
+                assert!(bytes.is_unique(), "what is kept of an answer keeps all of it");
                 engine.flows.audit();
                 self.drain(to);
             }
