@@ -77,13 +77,6 @@ impl InFlight {
         arrived
     }
 
-    pub(crate) fn load(&self) -> Load {
-        Load {
-            frames: self.frames.len(),
-            bytes: self.bytes,
-        }
-    }
-
     /// Whether there is room beside what is on the way. The last frame may be over: there is always room for one.
     pub(crate) fn has_room(&self, bounds: &RangeInclusive<usize>) -> bool {
         self.frames.len() < CHANNEL_FRAMES && self.bytes <= self.window(bounds)
