@@ -29,6 +29,7 @@ use crate::{
 };
 
 use pacing::{Outflow, Pacing};
+use past::LookBack;
 
 /// What can be set. Every default is reasoned at its field.
 #[derive(Debug, Clone)]
@@ -105,6 +106,8 @@ pub struct Engine {
     digest: Digest,
     pacing: Pacing,
     serving: Serving,
+    /// What is asked of neighbours for readers that came late.
+    looks: BTreeMap<ChannelName, LookBack>,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -138,6 +141,9 @@ pub enum Output {
     Missed(ChannelName, Gap),
     /// Send this to a neighbour. What cannot be sent is as good as a broken link: close it.
     Sync(Sender, SyncMessage),
+    /// What neighbours keep of a channel from before is here as well now, as far as [`Engine::handle_look_back`]
+    /// asked for it: [`Engine::past`] says what there is.
+    LookedBack(ChannelName),
     /// There is room on this channel, where [`Engine::may_post`] found none.
     Writable(ChannelName),
     /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so gossip need not be
@@ -215,6 +221,7 @@ impl Engine {
             history_expires: None,
             digest: Digest::default(),
             serving: Serving::default(),
+            looks: BTreeMap::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -267,6 +274,7 @@ impl Engine {
         if let Some(known) = self.channels.get_mut(channel) {
             known.open = false;
             self.flows.close(channel);
+            self.end_look_back(channel);
             self.flows.neighbours.untell(channel);
             let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
             let close = |peer| Output::Sync(peer, SyncMessage::Close(vec![channel.clone()]));
@@ -379,6 +387,7 @@ impl Engine {
         let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
         listened.iter().for_each(|name| self.unlisten(peer, name, now));
         self.take_effect(effects, now);
+        self.look_back(now);
     }
 
     /// Takes in what a neighbour says. `verify` says of each of the frames that came together who signed it, if it is
@@ -413,6 +422,7 @@ impl Engine {
         let mut effects = Effects::default();
         self.flows.handle_timeout(now, &mut effects);
         self.take_effect(effects, now);
+        self.look_back(now);
         self.pace(now);
         self.serve(now);
         self.tell(now);
@@ -433,6 +443,7 @@ impl Engine {
             self.digest.poll_timeout(),
             self.pacing.poll_timeout(),
             self.serving.poll_timeout(),
+            self.looks.values().map(LookBack::until).min(),
             self.history_expires,
         ]
         .into_iter()

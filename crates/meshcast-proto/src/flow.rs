@@ -124,7 +124,7 @@ impl Flow {
         }
         match self.window.insert(frame, limits.max_held_bytes, now) {
             // Of no use here, but somebody waits for it.
-            Insert::Duplicate if self.repair.relay_came(seqs) => Insert::Fresh,
+            Insert::Duplicate if self.repair.relay_came(seqs) | self.repair.past_came(seqs) => Insert::Fresh,
             insert => insert,
         }
     }
@@ -155,6 +155,7 @@ impl Flow {
     /// Its sender says that it begins at `due`. Follow with [`Self::advance`].
     pub(crate) fn begin(&mut self, due: Seq) {
         self.unsure = None;
+        self.sure = true;
         self.window.raise(due, false);
         self.window.lower(due);
         self.window.begin(due);
@@ -265,8 +266,13 @@ impl Flow {
                 None => break None,
             }
         };
+        let past = match self.repair.past_step(around, jitter, now) {
+            Some(Step::Ask(peer, seqs)) => return Want::Frames(peer, seqs),
+            Some(Step::Wait(until)) => Some(until),
+            Some(Step::GiveUp(_)) | None => None,
+        };
         // Also who was asked for what came otherwise has to be let off some time.
-        let due = [due, relay, self.repair.asked_until()]
+        let due = [due, relay, past, self.repair.asked_until()]
             .into_iter()
             .flatten()
             .min();
@@ -339,10 +345,18 @@ impl Flow {
         before != way
     }
 
-    /// Everything below this number was given out; `None` while it is not known where the flow begins.
+    /// Everything below this number was given out; `None` while it is not certain where the flow begins.
     pub(crate) fn given_out(&self) -> Option<Seq> {
-        let next = self.window.next()?;
+        let next = self.window.next().filter(|_| self.window.is_fixed())?;
         Some(self.assembler.begun().unwrap_or(next))
+    }
+
+    /// Somebody is to hear what was before the beginning: it stands from now on, unless it may yet be found to be
+    /// lower. Then it is left alone, and nobody hears of what was before it.
+    pub(crate) fn fix_beginning(&mut self, sender: Sender) {
+        if self.sure || self.window.is_soft() || self.repair.holds(sender) {
+            self.window.fix();
+        }
     }
 
     /// How many bytes of frames and fragments wait for others.

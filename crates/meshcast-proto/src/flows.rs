@@ -277,6 +277,30 @@ impl Flows {
         relays
     }
 
+    /// Somebody is to hear what was before on a channel: where flows begin stands from now on, as far as it can.
+    pub(crate) fn fix_beginnings(&mut self, channel: &ChannelName) {
+        for key in keys_of(&self.flows, channel) {
+            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key) {
+                flow.fix_beginning(key.1);
+            }
+        }
+    }
+
+    /// Numbers of a flow are to be fetched from before what this node keeps.
+    pub(crate) fn look_back(&mut self, key: &Key, seqs: SeqRange, now: Time, out: &mut Effects) {
+        if let Some(followed) = self.flows.get_mut(key) {
+            followed.flow.repair.look_back(seqs);
+            self.advance(key, now, out);
+        }
+    }
+
+    /// And are not any more.
+    pub(crate) fn look_back_no_more(&mut self, key: &Key) {
+        if let Some(followed) = self.flows.get_mut(key) {
+            followed.flow.repair.look_back_no_more();
+        }
+    }
+
     /// A neighbour has told what it has of a channel: with the last that does, flows begin.
     pub(crate) fn all_told(&mut self, peer: Sender, channel: &ChannelName, now: Time, out: &mut Effects) {
         if self.neighbours.told(peer, channel) {

@@ -28,6 +28,8 @@ pub(crate) struct Repair {
     relay: Option<Relay>,
     /// What neighbours want as well, and nobody else may have at the moment.
     wished: Option<Relay>,
+    /// What is fetched for readers of this process, although it is from before what the node keeps.
+    past: Option<SeqRange>,
 }
 
 /// What a neighbour has of a flow.
@@ -517,6 +519,7 @@ const MAX_GIVEN_UP: usize = 16;
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);
 
+mod back;
 mod relay;
 
 use relay::Relay;

@@ -261,6 +261,18 @@ impl Window {
         }
     }
 
+    /// Where it began stands from now on, although nothing was released yet.
+    pub(crate) fn fix(&mut self) {
+        if self.next().is_some() {
+            self.touch();
+        }
+    }
+
+    /// Whether where it began stands.
+    pub(crate) fn is_fixed(&self) -> bool {
+        !self.untouched && self.next().is_some()
+    }
+
     /// Gives up the numbers up to `last`, which must be of the lowest hole: they will never be released.
     pub fn skip(&mut self, last: Seq) {
         self.touch();

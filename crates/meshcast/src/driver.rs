@@ -49,7 +49,7 @@ use crate::{
     transport::{peer_id, sender},
     verifier::SharedVerifier,
 };
-use asked::Receipts;
+use asked::{LateReader, Receipts};
 use channels::Channel;
 use syncing::Backlog;
 
@@ -77,6 +77,8 @@ pub(crate) struct Driver {
     channels: HashMap<ChannelName, Channel>,
     /// Hubs with something to send that wait until their channel is writable.
     held_up: HashMap<ChannelName, Arc<Hub>>,
+    /// Objects that wait for what neighbours keep from before they came.
+    late: HashMap<ChannelName, Vec<LateReader>>,
     /// Channels whose readers fell behind since the engine was told.
     crowded: Vec<ChannelName>,
     /// Dials of seeds that are under way.
@@ -136,6 +138,7 @@ impl Driver {
             peers: Peers::new(me),
             channels: HashMap::new(),
             held_up: HashMap::new(),
+            late: HashMap::new(),
             crowded: Vec::new(),
             dials: HashMap::new(),
             lookups: JoinSet::new(),
@@ -243,6 +246,7 @@ impl Driver {
                         self.parts.registry.ready(&hub);
                     }
                 }
+                Output::LookedBack(channel) => self.begin_late(&channel),
                 Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
                 Output::Missed(channel, gap) => {
                     if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {

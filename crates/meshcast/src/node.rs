@@ -90,8 +90,9 @@ impl Node {
     /// * If this node has not heard anybody on the channel, since it is not open here or nobody has posted, the
     ///   members that are connected are asked, and those that connect later. What they give, which may be a moment
     ///   more than was asked for, is delivered as it comes, also to objects that are opened on the name meanwhile.
-    /// * Otherwise the object gets what this node keeps itself. A node that opened the channel later than others
-    ///   does not have what was before.
+    /// * Otherwise the object gets what this node keeps itself, and before it what the members that are connected
+    ///   keep. They are asked for at most 5 s; what is not there by then is left out, and the object hears nothing
+    ///   until it is over. It is kept here then like anything else, as long as there is room.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was opened.

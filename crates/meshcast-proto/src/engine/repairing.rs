@@ -199,6 +199,7 @@ impl Engine {
             }
         }
         self.take_effect(effects, now);
+        self.look_back(now);
     }
 
     /// Gossip could not send a neighbour all there was for it: it is told at once what it has not been told yet, and so

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use meshcast_proto::{ChannelName, Recall, Recalled};
+use meshcast_proto::{ChannelName, Recall, Recalled, Sender, Seq};
 
 use super::Driver;
 use crate::{
@@ -69,8 +69,8 @@ impl Driver {
     }
 
     /// Lets an object that came late begin: with what was delivered on its channel before this moment and is kept
-    /// here, and with what is delivered from now on.
-    fn begin(&mut self, hub: &Hub, opening: Opening) {
+    /// here or by neighbours, and with what is delivered from now on.
+    fn begin(&mut self, hub: &Arc<Hub>, opening: Opening) {
         let (reader, since, now) = (opening.reader, opening.since(), self.parts.clock.now());
         // As long as nobody was heard, neighbours are asked for earlier messages, which are delivered when they come.
         if let Err(error) = self.parts.engine.handle_open(hub.name(), since, now) {
@@ -78,13 +78,28 @@ impl Driver {
         }
         self.drain_engine(|delivery| Item::Values(delivery, None));
         hub.skip_to_end(reader);
-        let engine = &self.parts.engine;
-        let delivered = engine.delivered(hub.name()).into_iter();
-        let past = delivered.filter_map(|(member, before)| {
-            let past = engine.past(hub.name(), member.sender(), before, since, now)?;
-            Some((member, past))
-        });
-        hub.begin(reader, past.collect());
+        self.parts.engine.handle_look_back(hub.name(), since, now);
+        let before = self.parts.engine.delivered(hub.name());
+        let late = LateReader {
+            hub: Arc::clone(hub),
+            opening,
+            before,
+        };
+        self.late.entry(hub.name().clone()).or_default().push(late);
+        self.drain_engine(|delivery| Item::Values(delivery, None));
+    }
+
+    /// Lets objects begin that came late to a channel: what neighbours keep of it is here now.
+    pub(super) fn begin_late(&mut self, channel: &ChannelName) {
+        let (engine, now) = (&self.parts.engine, self.parts.clock.now());
+        for late in self.late.remove(channel).unwrap_or_default() {
+            let LateReader { hub, opening, before } = late;
+            // Of senders of whom it was not known where they begin, everything is delivered from then on.
+            let past = before
+                .into_iter()
+                .filter_map(|(sender, before)| engine.past(channel, sender, before, opening.since(), now));
+            hub.begin(opening.reader, past.collect());
+        }
     }
 
     /// Hands a reader what history keeps of the numbers it is behind with, and gaps for the rest.
@@ -118,6 +133,14 @@ impl Driver {
             hub.recall(reader, items, upto);
         }
     }
+}
+
+/// An object that came late, and waits until neighbours were asked for what was before.
+pub(super) struct LateReader {
+    hub: Arc<Hub>,
+    opening: Opening,
+    /// What was delivered of each sender when it came.
+    before: Vec<(Sender, Seq)>,
 }
 
 /// Who waits until peers have what.

@@ -156,7 +156,9 @@ impl Listener {
             let (sender, name, event) = match output {
                 Output::Publish(frame) => panic!("a listener publishes {frame:?}"),
                 Output::Sync(peer, message) => panic!("{message:?} to {peer}, who is not there"),
-                Output::Writable(_) | Output::Lagging { .. } => panic!("nobody listens to a listener"),
+                Output::Writable(_) | Output::Lagging { .. } | Output::LookedBack(_) => {
+                    panic!("nobody listens to a listener")
+                }
                 Output::Deliver(name, delivery) => {
                     let values = delivery.values().collect();
                     let event = Event::Values(delivery.seqs(), values);

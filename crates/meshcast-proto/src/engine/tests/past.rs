@@ -10,9 +10,37 @@ use super::{
 fn past(world: &World, who: usize, of: usize, since: Since) -> Option<SeqRange> {
     let (engine, now) = (&world.nodes[who].engine, world.clock(who));
     let delivered = engine.delivered(&channel(0)).into_iter();
-    let mut before = delivered.filter(|(member, _)| member.sender() == sender(of));
+    let mut before = delivered.filter(|(its, _)| *its == sender(of));
     let (_, before) = before.next()?;
-    engine.past(&channel(0), sender(of), before, since, now)
+    let (member, past) = engine.past(&channel(0), sender(of), before, since, now)?;
+    assert_eq!(member.sender(), sender(of));
+    Some(past)
+}
+
+fn look_back(world: &mut World, who: usize, since: Since) {
+    let now = world.clock(who);
+    let engine = &mut world.nodes[who].engine;
+    engine.handle_look_back(&channel(0), since, now);
+    world.drain(who);
+}
+
+/// 0 has posted frames of one number every second, of which 1 has heard all, and 2 those after `before`.
+fn late(before: usize, after: usize, config: &Config) -> World {
+    let mut world = World::new(3, config, 1);
+    world.loss = 0;
+    world.close(2);
+    world.connect_all();
+    world.run_secs(1);
+    for posted in 0..before + after {
+        if posted == before {
+            world.run_secs(2);
+            world.open(2, Since::Now);
+            world.run_secs(1);
+        }
+        world.post(0, 1);
+        world.run_secs(1);
+    }
+    world
 }
 
 #[test]
@@ -84,4 +112,202 @@ fn who_opened_the_channel_after_a_post_does_not_answer_for_it() {
     assert_eq!(acked(&world, 1), Some(0));
     world.run_secs(700);
     assert_eq!(acked(&world, 2), None, "it is not kept any more");
+}
+
+#[test]
+fn whoever_comes_late_to_an_open_channel_gets_what_neighbours_keep() {
+    for sender_is_gone in [false, true] {
+        let mut world = late(30, 10, &Config::default());
+        if sender_is_gone {
+            world.kill(0);
+            world.run_secs(1);
+        }
+        let heard = past(&world, 2, 0, Since::Last(1_000)).expect("it heard the last");
+        assert_eq!((heard.first().get() > 25, heard.last().get()), (true, 40));
+        let (story, accepted) = (world.story(2, 0), world.counters(2).frames_accepted);
+        look_back(&mut world, 2, Since::Last(30));
+        world.run_secs(1);
+        assert_eq!(world.nodes[2].looked_back, 1);
+        assert_eq!(past(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
+        let fetched = world.counters(2).frames_accepted - accepted;
+        assert_eq!(fetched, heard.first().get() - 11, "no more than was asked for");
+        // By time somewhat more may come, and all that was asked for.
+        look_back(&mut world, 2, Since::Ago(Duration::from_secs(39)));
+        world.run_secs(1);
+        let by_time = past(&world, 2, 0, Since::Ago(Duration::from_secs(39))).expect("some");
+        assert!((3..=8).contains(&by_time.first().get()), "{by_time}");
+        look_back(&mut world, 2, Since::Ago(Duration::from_secs(500)));
+        world.run_secs(1);
+        assert_eq!(past(&world, 2, 0, Since::Last(1_000)), Some(range(1, 40)));
+        assert_eq!(world.nodes[2].looked_back, 3);
+        assert_eq!(
+            world.story(2, 0),
+            story,
+            "who was there before hears nothing of it"
+        );
+        world.run_secs(2);
+        if !sender_is_gone {
+            world.expect_rest();
+        }
+    }
+}
+
+#[test]
+fn who_looks_back_asks_nobody_if_it_has_all_that_there_is() {
+    let mut world = connected(3);
+    world.loss = 0;
+    look_back(&mut world, 1, Since::Last(9));
+    assert_eq!(world.nodes[1].looked_back, 1, "nobody posted");
+    (0..5).for_each(|_| world.post(0, 1));
+    world.run_secs(3);
+    let said = world.said;
+    for since in [
+        Since::Now,
+        Since::Last(3),
+        Since::Last(9),
+        Since::Ago(Duration::from_secs(60)),
+    ] {
+        look_back(&mut world, 1, since);
+    }
+    assert_eq!((world.nodes[1].looked_back, world.said), (5, said));
+}
+
+#[test]
+fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds() {
+    let mut world = late(30, 10, &Config::default());
+    world.tamper = Box::new(|_, to, message| match message {
+        SyncMessage::Frames(_) if to == 2 => vec![],
+        message => vec![message],
+    });
+    look_back(&mut world, 2, Since::Last(30));
+    world.run(Duration::from_millis(4_900));
+    assert_eq!(world.nodes[2].looked_back, 0);
+    // Who comes meanwhile waits with it.
+    look_back(&mut world, 2, Since::Last(35));
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.nodes[2].looked_back, 1);
+    world.tamper = Box::new(|_, _, message| vec![message]);
+    world.run_secs(10);
+    look_back(&mut world, 2, Since::Last(30));
+    world.run_secs(1);
+    assert_eq!(past(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
+    // Alone it has nobody to ask.
+    for other in 0..2 {
+        world.cut(other, 2);
+    }
+    look_back(&mut world, 2, Since::Last(40));
+    assert_eq!(world.nodes[2].looked_back, 3);
+    assert_eq!(past(&world, 2, 0, Since::Last(40)), Some(range(11, 40)));
+}
+
+#[test]
+fn a_channel_that_is_closed_is_looked_back_at_no_longer() {
+    let mut world = late(30, 10, &Config::default());
+    look_back(&mut world, 2, Since::Last(30));
+    assert_eq!(world.nodes[2].looked_back, 0);
+    world.close(2);
+    assert_eq!(world.nodes[2].looked_back, 1);
+    world.run_secs(8);
+    world.nodes[2].engine.flows.audit();
+}
+
+#[test]
+fn what_is_fetched_from_before_pushes_nothing_out_that_is_kept() {
+    let mut config = Config::default();
+    config.history.bytes = 1024;
+    let mut world = late(30, 10, &config);
+    let before = past(&world, 2, 0, Since::Last(30));
+    look_back(&mut world, 2, Since::Last(30));
+    world.run_secs(1);
+    assert_eq!(world.nodes[2].looked_back, 1);
+    assert_eq!(past(&world, 2, 0, Since::Last(30)), before);
+}
+
+#[test]
+fn an_answer_that_brings_something_else_is_not_kept() {
+    let mut world = late(30, 10, &Config::default());
+    let (kept, name) = (world.nodes[0].engine.history(), channel(0));
+    let kept = kept.frames(&name, sender(0), range(1, 5));
+    let other: Vec<_> = kept.map(|kept| (Duration::ZERO, kept.bytes.clone())).collect();
+    assert_eq!(other.len(), 5);
+    world.tamper = Box::new(move |from, to, message| match message {
+        // Node 1 gives what it was not asked for.
+        SyncMessage::Frames(frames) if (from, to) == (1, 2) => {
+            let frames = Frames {
+                frames: other.clone(),
+                ..frames
+            };
+            vec![SyncMessage::Frames(frames)]
+        }
+        SyncMessage::Frames(_) if to == 2 => vec![],
+        message => vec![message],
+    });
+    let lowest = |world: &World| world.nodes[2].engine.history().oldest(&channel(0), sender(0));
+    let before = lowest(&world);
+    look_back(&mut world, 2, Since::Last(30));
+    world.run_secs(6);
+    assert_eq!((world.nodes[2].looked_back, lowest(&world)), (1, before));
+}
+
+#[test]
+fn of_a_sender_that_said_nothing_since_the_channel_was_opened_the_last_is_heard_too() {
+    // Whether it is gone by then, and whether since before the channel was opened.
+    for gone in [None, Some(false), Some(true)] {
+        let mut world = late(10, 0, &Config::default());
+        if gone == Some(true) {
+            world.kill(0);
+        }
+        world.post(1, 1);
+        world.open(2, Since::Now);
+        world.run_secs(5);
+        if gone == Some(false) {
+            world.kill(0);
+            world.run_secs(1);
+        }
+        world.post(1, 1);
+        world.run_secs(5);
+        assert_eq!(world.story(2, 0), []);
+        look_back(&mut world, 2, Since::Last(4));
+        world.run_secs(1);
+        assert_eq!(past(&world, 2, 0, Since::Last(4)), Some(range(7, 10)), "{gone:?}");
+        if gone.is_none() {
+            world.post(0, 1);
+            world.run_secs(1);
+            assert_eq!(world.story(2, 0), [Event::Values(range(11, 11))]);
+        }
+    }
+}
+
+/// What a reader was given from before must not come again as something new.
+#[test]
+fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
+    let mut world = late(10, 0, &Config::default());
+    world.open(2, Since::Now);
+    world.run_secs(5);
+    look_back(&mut world, 2, Since::Last(4));
+    world.run_secs(1);
+    let begun = |world: &World| {
+        let (_, flow) = world.nodes[2]
+            .engine
+            .flows
+            .of(&channel(0))
+            .find(|(it, _)| *it == sender(0))?;
+        flow.window.begun()
+    };
+    assert_eq!(begun(&world).map(Seq::get), Some(11));
+    world.kill(0);
+    let lower = Holding {
+        sender: sender(0),
+        oldest: Seq::FIRST,
+        next: Seq::new(11).expect("not 0"),
+        due: Seq::new(5),
+        hops: Holding::FAR,
+        lowest: None,
+        begin: Seq::FIRST,
+    };
+    let (channel, flows) = (channel(0), vec![lower]);
+    world.say(1, 2, &SyncMessage::Have(vec![Holdings { channel, flows }]));
+    world.run_secs(1);
+    assert_eq!(begun(&world).map(Seq::get), Some(11));
+    assert_eq!(world.story(2, 0), []);
 }

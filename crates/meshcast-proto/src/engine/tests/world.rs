@@ -46,6 +46,8 @@ pub(super) struct Node {
     /// How often it was told that there is room again.
     pub(super) writable: u32,
     /// Its neighbours that lag.
+    /// How often a look back ended.
+    pub(super) looked_back: usize,
     pub(super) lagging: BTreeSet<usize>,
 }
 
@@ -83,6 +85,7 @@ impl World {
                 alive: true,
                 gossip: BTreeSet::new(),
                 seen: BTreeMap::new(),
+                looked_back: 0,
                 writable: 0,
                 lagging: BTreeSet::new(),
             }
@@ -384,6 +387,7 @@ impl World {
                     }
                     self.see(who, of, Event::Values(delivery.seqs()));
                 }
+                Output::LookedBack(_) => self.nodes[who].looked_back += 1,
                 Output::Writable(_) => self.nodes[who].writable += 1,
                 Output::Lagging { peer, lags } => {
                     let peer = number(peer);

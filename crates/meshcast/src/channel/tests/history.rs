@@ -140,9 +140,41 @@ async fn a_node_that_comes_late_is_given_what_others_keep_and_goes_on() {
     expect(&mut at_b, first + 1..=5).await;
     at_a.post_message(&6).expect("posted");
     expect(&mut at_b, 6..=6).await;
-    // Now it has the channel open, and gives what it keeps.
+    // Now it has the channel open, gives what it keeps, and asks for the rest.
     let later = open_since(&b, ALWAYS);
-    expect(&mut later.messages(), first..=6).await;
+    expect(&mut later.messages(), 1..=6).await;
+    // Alone it has what it fetched.
+    a.shutdown().await;
+    let alone = open_since(&b, Since::Last(5));
+    expect(&mut alone.messages(), 2..=6).await;
+}
+
+#[tokio::test]
+async fn an_object_that_comes_to_an_open_channel_is_given_what_other_nodes_keep_and_goes_on() {
+    let mesh = Mesh::new();
+    let (a, b) = mesh.pair().await;
+    let at_a = open::<u64>(&a, "earth");
+    post(&a, &at_a, 1..=300).await;
+    let at_b = open::<u64>(&b, "earth");
+    let mut heard = at_b.messages();
+    joined(&[&a, &b], "earth").await;
+    post(&a, &at_a, 301..=305).await;
+    // Whoever opens a channel is granted a moment more, perhaps all of it.
+    let first = within(heard.recv())
+        .await
+        .expect("not the end")
+        .expect("no gap")
+        .seq();
+    expect(&mut heard, first + 1..=305).await;
+    let (all, some) = (
+        open_since::<u64>(&b, ALWAYS),
+        open_since::<u64>(&b, Since::Last(100)),
+    );
+    let (mut all, mut some) = (all.messages(), some.messages());
+    post(&a, &at_a, 306..=310).await;
+    expect(&mut all, 1..=310).await;
+    expect(&mut some, 206..=310).await;
+    expect(&mut heard, 306..=310).await;
 }
 
 #[tokio::test]
