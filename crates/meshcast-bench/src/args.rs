@@ -66,6 +66,12 @@ pub(crate) enum Command {
         /// What node, as JSON
         spec: String,
     },
+    /// Be a mesh
+    #[command(hide = true)]
+    Mesh {
+        /// What mesh, as JSON
+        spec: String,
+    },
     /// Become a broker that ends with the benchmark
     #[command(hide = true)]
     Guard {
@@ -105,6 +111,8 @@ impl RunArgs {
                 rates: RATES.to_vec(),
                 channels: self.channels,
                 channel_nodes: self.channel_nodes.into(),
+                large_sizes: LARGE_SIZES.to_vec(),
+                meshes: MESHES.to_vec(),
             },
             systems: given(self.systems, systems),
             workloads: given(self.workloads, workloads),
@@ -121,6 +129,8 @@ fn given<T: Clone>(given: Vec<T>, default: &[T]) -> Vec<T> {
 
 const SIZES: [usize; 6] = [64, 256, 1024, 4096, 16_384, 65_536];
 const QUICK_SIZES: [usize; 3] = [64, 1024, 65_536];
+const LARGE_SIZES: [usize; 3] = [64 * 1024, 1024 * 1024, 16 * 1024 * 1024];
+const MESHES: [usize; 4] = [10, 25, 50, 100];
 /// meshcast's default for the longest message.
 const MAX_SIZE: usize = 1024 * 1024;
 

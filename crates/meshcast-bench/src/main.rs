@@ -10,6 +10,7 @@ mod clock;
 mod conditions;
 mod fleet;
 mod histogram;
+mod mesh;
 mod plot;
 mod process;
 mod protocol;
@@ -34,6 +35,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     match args.command {
         Some(Command::Node { spec }) => worker::run(&spec),
+        Some(Command::Mesh { spec }) => mesh::run(&spec),
         Some(Command::Guard { program, arguments }) => broker::guard(&program, &arguments),
         None => {
             // On this one thread: children end when the thread that started them does.

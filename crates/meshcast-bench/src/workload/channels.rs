@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::{accounts, memory, warm_fleet};
+use super::{MILLIS, complete, memory, quantiles, warm_fleet};
 use crate::{
     fleet::Setup,
     results::{Figure, Figures},
@@ -21,17 +21,14 @@ pub(super) async fn run(setup: Setup, channels: usize) -> Result<Figures> {
     let cpu = memory::idle_cpu(&mut fleet).await? / setup.shape.nodes() as f64;
     let measured = fleet.measure_each().await?;
     fleet.end().await?;
-    let latency = measured.latency();
     let mut figures = vec![
         (JOIN, joined.as_secs_f64()),
         (CHANNEL, (after - before) * 1024.0 / channels as f64),
         (memory::IDLE_CPU, cpu),
         (RATE, measured.rate()),
-        (P50_MS, latency.quantile(0.5) as f64 / 1e6),
-        (P99_MS, latency.quantile(0.99) as f64 / 1e6),
     ];
-    figures.extend(accounts(&measured));
-    Ok(figures)
+    figures.extend(quantiles(&measured.latency(), (P50_MS, P99_MS), MILLIS));
+    Ok(complete(figures, &measured))
 }
 
 const CALM: Duration = Duration::from_secs(5);

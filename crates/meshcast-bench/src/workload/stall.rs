@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::{accounts, warm_fleet};
+use super::{complete, warm_fleet};
 use crate::{
     fleet::Setup,
     histogram::Histogram,
@@ -42,7 +42,7 @@ pub(super) async fn run(setup: Setup) -> Result<Figures> {
         all.quantile(0.99) as f64 / 1e3
     };
     let calm: Vec<&Counted> = calm.counted.iter().collect();
-    let mut figures = vec![
+    let figures = vec![
         (LOST_FROZEN, lost(&measured.counted[FROZEN])),
         (LOST_OTHERS, others.iter().map(|one| lost(one)).sum()),
         (CALM_P99, p99(&calm)),
@@ -50,8 +50,7 @@ pub(super) async fn run(setup: Setup) -> Result<Figures> {
         (OTHERS_RATIO, p99(&others) / p99(&calm).max(1.0)),
         (PEAK, memory[0].peak),
     ];
-    figures.extend(accounts(&measured));
-    Ok(figures)
+    Ok(complete(figures, &measured))
 }
 
 fn paced(seconds: u64) -> Load {
