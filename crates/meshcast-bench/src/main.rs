@@ -9,6 +9,7 @@ mod broker;
 mod clock;
 mod conditions;
 mod fleet;
+mod goals;
 mod histogram;
 mod mesh;
 mod plot;

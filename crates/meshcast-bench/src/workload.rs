@@ -118,9 +118,13 @@ impl Workload {
 
     /// The number in the name of a case of this workload, if there is one: the size or the rate.
     pub(crate) fn parameter(self, case: &str) -> Option<f64> {
-        let mut words = case.split(' ');
-        let own = words.next() == Some(&self.name());
-        own.then(|| words.next()?.parse().ok()).flatten()
+        let parameter = || case.split(' ').nth(1)?.parse().ok();
+        self.owns(case).then(parameter).flatten()
+    }
+
+    /// Whether a case of that name is of this workload.
+    pub(crate) fn owns(self, case: &str) -> bool {
+        case.split(' ').next() == Some(&self.name())
     }
 
     fn name(self) -> String {
@@ -242,16 +246,20 @@ const BESIDE_BUSY: beside::Quiet = beside::Quiet {
     per_second: 500.0,
 };
 
-pub(crate) use flat::RATE;
+pub(crate) use beside::{BESIDE_LOST, BESIDE_P99};
+pub(crate) use flat::{DELIVERED, LOADED_P50, PEAK_PUBLISHER, PEAK_SUBSCRIBER, RATE};
+pub(crate) use memory::{CHANNEL, PEER, RSS};
+pub(crate) use paced::LAST_P50;
+pub(crate) use stall::OTHERS_RATIO;
 
 pub(crate) const P50: Figure = Figure::compared("p50_us", "p50 µs");
 pub(crate) const P99: Figure = Figure::compared("p99_us", "p99 µs");
-const CPU: Figure = Figure::compared("cpu_s_per_100k", "CPU s / 100k");
+pub(crate) const CPU: Figure = Figure::compared("cpu_s_per_100k", "CPU s / 100k");
 const START: Figure = Figure::shown("first_message_ms", "first message ms");
 const PUBLISHED: Figure = Figure::shown("published", "published");
 const REFUSED: Figure = Figure::shown("refused", "refused");
-const LOST: Figure = Figure::shown("lost", "lost");
+pub(crate) const LOST: Figure = Figure::shown("lost", "lost");
 const DUPLICATES: Figure = Figure::shown("duplicates", "dup.");
-const REORDERED: Figure = Figure::shown("reordered", "reord.");
+pub(crate) const REORDERED: Figure = Figure::shown("reordered", "reord.");
 const DROPS: Figure = Figure::shown("drops_told", "drops told");
 const OTHERS: Figure = Figure::shown("other_cores", "others' cores");

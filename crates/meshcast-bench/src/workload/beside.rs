@@ -56,5 +56,5 @@ fn latency(measured: &Measured) -> Histogram {
 const ALONE_P50: Figure = Figure::shown("quiet_alone_p50_us", "quiet alone p50 µs");
 const ALONE_P99: Figure = Figure::shown("quiet_alone_p99_us", "p99 µs");
 const BESIDE_P50: Figure = Figure::shown("quiet_beside_p50_us", "quiet beside p50 µs");
-const BESIDE_P99: Figure = Figure::shown("quiet_beside_p99_us", "p99 µs");
-const BESIDE_LOST: Figure = Figure::shown("quiet_lost", "quiet lost");
+pub(crate) const BESIDE_P99: Figure = Figure::shown("quiet_beside_p99_us", "p99 µs");
+pub(crate) const BESIDE_LOST: Figure = Figure::shown("quiet_lost", "quiet lost");

@@ -23,7 +23,7 @@ pub(super) async fn run(setup: Setup, channels: usize) -> Result<Figures> {
     fleet.end().await?;
     let mut figures = vec![
         (JOIN, joined.as_secs_f64()),
-        (CHANNEL, (after - before) * 1024.0 / channels as f64),
+        (memory::CHANNEL, (after - before) * 1024.0 / channels as f64),
         (memory::IDLE_CPU, cpu),
         (RATE, measured.rate()),
     ];
@@ -34,7 +34,6 @@ pub(super) async fn run(setup: Setup, channels: usize) -> Result<Figures> {
 const CALM: Duration = Duration::from_secs(5);
 
 const JOIN: Figure = Figure::shown("join_s", "join s");
-const CHANNEL: Figure = Figure::shown("channel_kib", "KiB a channel");
 const RATE: Figure = Figure::shown("delivered_per_s", "posts on all: delivered/s");
 const P50_MS: Figure = Figure::shown("p50_ms", "p50 ms");
 const P99_MS: Figure = Figure::shown("p99_ms", "p99 ms");

@@ -57,11 +57,11 @@ fn behind(measured: &Measured) -> f64 {
 }
 
 pub(crate) const RATE: Figure = Figure::compared("messages_per_s", "msg/s");
-const DELIVERED: Figure = Figure::compared("delivered_per_s", "delivered/s");
+pub(crate) const DELIVERED: Figure = Figure::compared("delivered_per_s", "delivered/s");
 const MB: Figure = Figure::shown("mb_per_s", "MB/s");
-const LOADED_P50: Figure = Figure::shown("loaded_p50_ms", "p50 ms");
+pub(crate) const LOADED_P50: Figure = Figure::shown("loaded_p50_ms", "p50 ms");
 const LOADED_P99: Figure = Figure::shown("loaded_p99_ms", "p99 ms");
-const PEAK_PUBLISHER: Figure = Figure::shown("peak_rss_publisher_mib", "peak MiB pub");
-const PEAK_SUBSCRIBER: Figure = Figure::shown("peak_rss_subscriber_mib", "peak MiB sub");
+pub(crate) const PEAK_PUBLISHER: Figure = Figure::shown("peak_rss_publisher_mib", "peak MiB pub");
+pub(crate) const PEAK_SUBSCRIBER: Figure = Figure::shown("peak_rss_subscriber_mib", "peak MiB sub");
 const PEAK_BROKER: Figure = Figure::shown("peak_rss_broker_mib", "peak MiB broker");
 const BEHIND: Figure = Figure::shown("behind_ms", "behind ms");

@@ -60,5 +60,5 @@ fn until_the_last(measured: &Measured) -> Histogram {
     last
 }
 
-const LAST_P50: Figure = Figure::compared("last_p50_us", "p50 µs until the last");
+pub(crate) const LAST_P50: Figure = Figure::compared("last_p50_us", "p50 µs until the last");
 const LAST_P99: Figure = Figure::compared("last_p99_us", "p99 µs until the last");

@@ -72,5 +72,5 @@ const LOST_FROZEN: Figure = Figure::shown("lost_by_frozen", "lost by the frozen"
 const LOST_OTHERS: Figure = Figure::shown("lost_by_others", "lost by the others");
 const CALM_P99: Figure = Figure::shown("calm_p99_us", "p99 µs before");
 const OTHERS_P99: Figure = Figure::shown("others_p99_us", "others' p99 µs");
-const OTHERS_RATIO: Figure = Figure::shown("others_p99_ratio", "others' p99 ×");
+pub(crate) const OTHERS_RATIO: Figure = Figure::shown("others_p99_ratio", "others' p99 ×");
 const PEAK: Figure = Figure::shown("peak_rss_publisher_mib", "peak MiB pub");
