@@ -147,7 +147,8 @@ impl Fleet {
         let beside = None;
         publisher[0].order(&Order::Publish { run, load, beside }).await?;
         meanwhile(subscribers).await?;
-        self.conclude(before, load.lasts() + PATIENCE).await
+        self.conclude(before, load.lasts() + PATIENCE, DRAIN_PATIENCE)
+            .await
     }
 
     /// Publishes, and meanwhile small messages on the further channels in turn, which are counted apart.
@@ -161,7 +162,8 @@ impl Fleet {
         let before = self.usage().await?;
         let beside = Some(beside);
         self.nodes[0].order(&Order::Publish { run, load, beside }).await?;
-        self.conclude(before, load.lasts() + PATIENCE).await
+        self.conclude(before, load.lasts() + PATIENCE, DRAIN_PATIENCE)
+            .await
     }
 
     /// Publishes one message on each of the further channels, and counts.
@@ -169,7 +171,8 @@ impl Fleet {
         let run = self.count(false, None).await?;
         let before = self.usage().await?;
         self.nodes[0].order(&Order::PublishEach { run }).await?;
-        self.conclude(before, PATIENCE).await
+        // On thousands of channels, each message leaves by itself.
+        self.conclude(before, PATIENCE, OPEN_PATIENCE).await
     }
 
     /// Opens further channels everywhere; returns how long it took until all nodes took part in them.
@@ -227,8 +230,13 @@ impl Fleet {
         Ok(run)
     }
 
-    async fn conclude(&mut self, before: AllUsage, patience: Duration) -> Result<Measured> {
-        let published = match self.nodes[0].reply(patience).await? {
+    async fn conclude(
+        &mut self,
+        before: AllUsage,
+        publishing: Duration,
+        draining: Duration,
+    ) -> Result<Measured> {
+        let published = match self.nodes[0].reply(publishing).await? {
             Reply::Published(published) => published,
             other => bail!("{other:?} to publishing"),
         };
@@ -242,7 +250,7 @@ impl Fleet {
             node.order(&finish).await?;
         }
         for node in &mut self.nodes[1..] {
-            match node.reply(DRAIN_PATIENCE).await? {
+            match node.reply(draining).await? {
                 Reply::Counted(one) => counted.push(one),
                 other => bail!("{other:?} to counting"),
             }
@@ -385,7 +393,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const WARM_UP_PATIENCE: Duration = Duration::from_secs(15);
 /// For what was published to arrive: some seconds of backlog, some of repair.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(45);
-/// For some thousand channels to be opened by ten nodes on two cores.
+/// For some thousand channels to be opened by ten nodes on two cores, or to deliver a message each.
 const OPEN_PATIENCE: Duration = Duration::from_secs(120);
 /// A subscriber to whom nothing came for so long has all it will get: meshcast waits 2 s before it gives a message
 /// up for lost.

@@ -35,7 +35,7 @@ pub(crate) struct Costs {
     pub(crate) anonymous_mib: f64,
     /// While nothing was posted.
     pub(crate) idle: Spent,
-    /// While the nodes posted in turn.
+    /// While the nodes posted in turn, and until all had everything.
     pub(crate) busy: Spent,
     pub(crate) posted: u64,
     pub(crate) deliveries: u64,
@@ -80,7 +80,11 @@ async fn measure(spec: Spec) -> Result<Costs> {
         let region = REGIONS[index % REGIONS.len()];
         builder = builder.node(&format!("{region}-{}", index / REGIONS.len() + 1), region)?;
     }
-    let cluster = builder.measured_round_trips().start().await?;
+    let mut cluster = builder.measured_round_trips().build()?;
+    cluster.start().await?;
+    say(since, "started");
+    cluster.ready().await?;
+    say(since, "linked");
     let status = cluster.status();
     let nodes = status.iter().map(|member| cluster.node(member.name.as_str()));
     let nodes: Vec<Node> = nodes.map(|node| node.cloned()).collect::<Result<_, _>>()?;
@@ -91,6 +95,7 @@ async fn measure(spec: Spec) -> Result<Costs> {
     let tallies: Vec<_> = channels.iter().map(count).collect();
     try_join_all(nodes.iter().map(Node::ready)).await?;
     let join_s = since.elapsed().as_secs_f64();
+    say(since, "on the channel");
     sleep(SETTLE).await;
 
     let idle = spend(async {
@@ -98,9 +103,15 @@ async fn measure(spec: Spec) -> Result<Costs> {
         Ok(())
     });
     let ((), idle) = idle.await?;
-    let (posted, busy) = spend(post(&channels)).await?;
-    let expected = posted * (nodes.len() as u64 - 1);
-    let (deliveries, latency) = settled(&tallies, expected).await;
+    say(since, "at rest");
+    let busy = spend(async {
+        let posted = post(&channels).await?;
+        let expected = posted * (nodes.len() as u64 - 1);
+        let (deliveries, latency) = settled(&tallies, expected).await;
+        Ok((posted, expected, deliveries, latency))
+    });
+    let ((posted, expected, deliveries, latency), busy) = busy.await?;
+    say(since, "done posting");
     let anonymous_mib = anonymous(getpid())? - before;
     let mut costs = Costs {
         join_s,
@@ -123,6 +134,11 @@ async fn measure(spec: Spec) -> Result<Costs> {
         costs.duplicates += counters.frames_duplicate;
     }
     Ok(costs)
+}
+
+/// Meshes of many nodes take long; this tells how far they are.
+fn say(since: Instant, what: &str) {
+    eprintln!("        after {:.1} s: {what}", since.elapsed().as_secs_f64());
 }
 
 /// Counts what a node hears, from now on.

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
+use super::{MICROS, MILLIS};
 use crate::{
     mesh::{Costs, Spec},
     results::{Figure, Figures},
@@ -14,23 +15,17 @@ use crate::{
 pub(super) async fn run(nodes: usize) -> Result<Figures> {
     let costs = costs(&Spec { nodes }).await?;
     let each = nodes as f64;
+    let a_second = |idle: u64| idle as f64 / costs.idle.seconds / each;
     let deliveries = costs.deliveries.max(1) as f64;
     Ok(vec![
         (JOIN, costs.join_s),
         (RSS, costs.anonymous_mib * 1024.0 / each),
-        (IDLE_CPU, costs.idle.cpu as f64 / 1e6 / costs.idle.seconds / each),
-        (
-            IDLE_WIRE,
-            costs.idle.wire as f64 / 1024.0 / costs.idle.seconds / each,
-        ),
-        (
-            BUSY_WIRE,
-            costs.busy.wire as f64 / 1024.0 / costs.busy.seconds / each,
-        ),
-        (CPU, costs.busy.cpu as f64 / 1e3 / deliveries),
+        (IDLE_CPU, a_second(costs.idle.cpu) / 1e6),
+        (IDLE_WIRE, a_second(costs.idle.wire) / 1024.0),
+        (CPU, costs.busy.cpu as f64 / MICROS / deliveries),
         (WIRE, costs.busy.wire as f64 / deliveries),
-        (P50, costs.p50 as f64 / 1e6),
-        (P99, costs.p99 as f64 / 1e6),
+        (P50, costs.p50 as f64 / MILLIS),
+        (P99, costs.p99 as f64 / MILLIS),
         (POSTED, costs.posted as f64),
         (LOST, costs.expected.saturating_sub(costs.deliveries) as f64),
         (REQUESTS, costs.requests as f64),
@@ -56,7 +51,6 @@ const JOIN: Figure = Figure::shown("join_s", "join s");
 const RSS: Figure = Figure::shown("node_kib", "KiB a node");
 const IDLE_CPU: Figure = Figure::shown("idle_cpu_ms_per_s", "idle CPU ms/s a node");
 const IDLE_WIRE: Figure = Figure::shown("idle_wire_kib_per_s", "idle wire KiB/s a node");
-const BUSY_WIRE: Figure = Figure::shown("busy_wire_kib_per_s", "busy wire KiB/s a node");
 const CPU: Figure = Figure::shown("cpu_us_per_delivery", "CPU µs a delivery");
 const WIRE: Figure = Figure::shown("wire_bytes_per_delivery", "wire bytes a delivery");
 const P50: Figure = Figure::shown("p50_ms", "p50 ms");
