@@ -10,7 +10,7 @@ use crate::{
     clock,
     histogram::Histogram,
     process::{self, Memory, NodeProcess},
-    protocol::{Load, Order, Payload, Published, Reply, Spec, Usage},
+    protocol::{Beside, Load, Order, Payload, Published, Reply, Spec, Usage},
     system::System,
     tally::Counted,
 };
@@ -141,20 +141,38 @@ impl Fleet {
         keep: bool,
         meanwhile: impl AsyncFnOnce(&[NodeProcess]) -> Result<()>,
     ) -> Result<Measured> {
-        let run = self.count(keep).await?;
+        let run = self.count(keep, None).await?;
         let before = self.usage().await?;
         let (publisher, subscribers) = self.nodes.split_at_mut(1);
-        publisher[0].order(&Order::Publish { run, load }).await?;
+        let beside = None;
+        publisher[0].order(&Order::Publish { run, load, beside }).await?;
         meanwhile(subscribers).await?;
-        self.conclude(before, load.lasts() + PATIENCE).await
+        self.conclude(before, load.lasts() + PATIENCE, DRAIN_PATIENCE)
+            .await
+    }
+
+    /// Publishes, and meanwhile small messages on the further channels in turn, which are counted apart.
+    pub(crate) async fn measure_beside(&mut self, load: Load, per_second: f64) -> Result<Measured> {
+        self.runs += 1;
+        let beside = Beside {
+            run: self.runs,
+            per_second,
+        };
+        let run = self.count(false, Some(beside.run)).await?;
+        let before = self.usage().await?;
+        let beside = Some(beside);
+        self.nodes[0].order(&Order::Publish { run, load, beside }).await?;
+        self.conclude(before, load.lasts() + PATIENCE, DRAIN_PATIENCE)
+            .await
     }
 
     /// Publishes one message on each of the further channels, and counts.
     pub(crate) async fn measure_each(&mut self) -> Result<Measured> {
-        let run = self.count(false).await?;
+        let run = self.count(false, None).await?;
         let before = self.usage().await?;
         self.nodes[0].order(&Order::PublishEach { run }).await?;
-        self.conclude(before, PATIENCE).await
+        // On thousands of channels, each message leaves by itself.
+        self.conclude(before, PATIENCE, OPEN_PATIENCE).await
     }
 
     /// Opens further channels everywhere; returns how long it took until all nodes took part in them.
@@ -199,11 +217,11 @@ impl Fleet {
         }
     }
 
-    async fn count(&mut self, keep: bool) -> Result<u16> {
+    async fn count(&mut self, keep: bool, beside: Option<u16>) -> Result<u16> {
         self.runs += 1;
         let run = self.runs;
         for node in &mut self.nodes[1..] {
-            node.order(&Order::Count { run, keep }).await?;
+            node.order(&Order::Count { run, keep, beside }).await?;
             match node.reply(PATIENCE).await? {
                 Reply::Counting => {}
                 other => bail!("{other:?} before the run"),
@@ -212,13 +230,19 @@ impl Fleet {
         Ok(run)
     }
 
-    async fn conclude(&mut self, before: AllUsage, patience: Duration) -> Result<Measured> {
-        let published = match self.nodes[0].reply(patience).await? {
+    async fn conclude(
+        &mut self,
+        before: AllUsage,
+        publishing: Duration,
+        draining: Duration,
+    ) -> Result<Measured> {
+        let published = match self.nodes[0].reply(publishing).await? {
             Reply::Published(published) => published,
             other => bail!("{other:?} to publishing"),
         };
         let finish = Order::Finish {
             expected: published.messages,
+            expected_beside: published.beside,
             quiet_ms: QUIET.as_millis() as u64,
         };
         let mut counted = Vec::new();
@@ -226,7 +250,7 @@ impl Fleet {
             node.order(&finish).await?;
         }
         for node in &mut self.nodes[1..] {
-            match node.reply(DRAIN_PATIENCE).await? {
+            match node.reply(draining).await? {
                 Reply::Counted(one) => counted.push(one),
                 other => bail!("{other:?} to counting"),
             }
@@ -283,6 +307,13 @@ impl Measured {
     /// Deliveries that should have been and were not.
     pub(crate) fn lost(&self) -> u64 {
         (self.published.messages * self.counted.len() as u64).saturating_sub(self.delivered())
+    }
+
+    /// The same of those beside, on the further channels.
+    pub(crate) fn lost_beside(&self) -> u64 {
+        let came = |one: &Counted| one.beside.as_ref().map_or(0, |beside| beside.counts.received);
+        let came: u64 = self.counted.iter().map(came).sum();
+        (self.published.beside * self.counted.len() as u64).saturating_sub(came)
     }
 
     /// Deliveries a second, of all subscribers together, each until the last that came to it.
@@ -356,22 +387,13 @@ impl Usage {
     }
 }
 
-impl Load {
-    fn lasts(self) -> Duration {
-        match self {
-            Self::Flat { seconds } => Duration::from_secs_f64(seconds),
-            Self::Paced { per_second, messages } => Duration::from_secs_f64(messages as f64 / per_second),
-        }
-    }
-}
-
 /// For what takes no time unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For the first message to come to all.
 const WARM_UP_PATIENCE: Duration = Duration::from_secs(15);
 /// For what was published to arrive: some seconds of backlog, some of repair.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(45);
-/// For some thousand channels to be opened by ten nodes on two cores.
+/// For some thousand channels to be opened by ten nodes on two cores, or to deliver a message each.
 const OPEN_PATIENCE: Duration = Duration::from_secs(120);
 /// A subscriber to whom nothing came for so long has all it will get: meshcast waits 2 s before it gives a message
 /// up for lost.

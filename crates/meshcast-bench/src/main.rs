@@ -9,7 +9,9 @@ mod broker;
 mod clock;
 mod conditions;
 mod fleet;
+mod goals;
 mod histogram;
+mod mesh;
 mod plot;
 mod process;
 mod protocol;
@@ -34,6 +36,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     match args.command {
         Some(Command::Node { spec }) => worker::run(&spec),
+        Some(Command::Mesh { spec }) => mesh::run(&spec),
         Some(Command::Guard { program, arguments }) => broker::guard(&program, &arguments),
         None => {
             // On this one thread: children end when the thread that started them does.

@@ -19,20 +19,24 @@ pub(crate) fn all(results: &Results, directory: &Path) -> Result<()> {
             file: "throughput.svg",
             title: "Throughput, one to one",
             x: "bytes a message",
+            // A tick for 64 bytes, 256 and so on.
+            base: 4.0,
             y: "messages a second",
             lines: lines(results, Workload::Flat, workload::RATE),
         },
         Plot {
             file: "latency.svg",
             title: "Latency under load, one to one, 256 bytes, median",
-            x: "messages offered a second",
+            x: "messages offered a second, until it does not keep up",
+            base: 10.0,
             y: "microseconds",
             lines: lines(results, Workload::Load, workload::P50),
         },
         Plot {
             file: "latency-p99.svg",
             title: "Latency under load, one to one, 256 bytes, 99th percentile",
-            x: "messages offered a second",
+            x: "messages offered a second, until it does not keep up",
+            base: 10.0,
             y: "microseconds",
             lines: lines(results, Workload::Load, workload::P99),
         },
@@ -49,6 +53,8 @@ struct Plot {
     file: &'static str,
     title: &'static str,
     x: &'static str,
+    /// Of the logarithm along x.
+    base: f64,
     y: &'static str,
     lines: Lines,
 }
@@ -88,7 +94,7 @@ impl Plot {
             .x_label_area_size(48)
             .y_label_area_size(88)
             .build_cartesian_2d(
-                around(points().map(|point| point.0)).log_scale(),
+                around(points().map(|point| point.0)).log_scale().base(self.base),
                 around(points().map(|point| point.1)).log_scale(),
             )?;
         chart
@@ -107,7 +113,7 @@ impl Plot {
             chart.draw_series(series)?;
             let y = 56 + 22 * row;
             legend.draw(&PathElement::new([(0, y), (22, y)], style))?;
-            legend.draw(&Text::new(system.name(), (28, y - 7), (FONT, 14)))?;
+            legend.draw(&Text::new(system.name(), (28, y - 5), (FONT, 14)))?;
         }
         area.present()?;
         Ok(())

@@ -1,5 +1,7 @@
 //! What the process that compares and the processes that are nodes say to each other: one JSON value a line.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{system::System, tally::Counted};
@@ -37,6 +39,16 @@ pub(crate) enum Load {
     Flat { seconds: f64 },
     /// At a rate, in bursts if that is over a thousand.
     Paced { per_second: f64, messages: u64 },
+    /// Nothing for so long: what goes on beside it is measured by itself.
+    Silent { seconds: f64 },
+}
+
+/// Small messages on the further channels in turn, for as long as a load lasts.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Beside {
+    /// Not that of the load.
+    pub(crate) run: u16,
+    pub(crate) per_second: f64,
 }
 
 /// What a node is told to do.
@@ -47,11 +59,24 @@ pub(crate) enum Order {
     /// Do nothing but what the system does by itself.
     Rest,
     /// Publish, then answer [`Reply::Published`].
-    Publish { run: u16, load: Load },
-    /// Count what comes of this run from now on, and answer [`Reply::Counting`].
-    Count { run: u16, keep: bool },
-    /// Answer [`Reply::Counted`] when so many have come, or none for so long.
-    Finish { expected: u64, quiet_ms: u64 },
+    Publish {
+        run: u16,
+        load: Load,
+        beside: Option<Beside>,
+    },
+    /// Count what comes of this run from now on, and apart from it what comes of the one beside it; answer
+    /// [`Reply::Counting`].
+    Count {
+        run: u16,
+        keep: bool,
+        beside: Option<u16>,
+    },
+    /// Answer [`Reply::Counted`] when so many have come of both, or none for so long.
+    Finish {
+        expected: u64,
+        expected_beside: u64,
+        quiet_ms: u64,
+    },
     /// Answer [`Reply::Usage`].
     Usage,
     /// Open so many further channels, and answer [`Reply::Opened`] when they are part of the mesh.
@@ -84,6 +109,8 @@ pub(crate) enum Reply {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Published {
     pub(crate) messages: u64,
+    /// On further channels meanwhile.
+    pub(crate) beside: u64,
     /// How often the system refused one, which was then tried again.
     pub(crate) refused: u64,
     /// By [`crate::clock::now`].
@@ -100,4 +127,13 @@ pub(crate) struct Usage {
     pub(crate) allocations: u64,
     /// Bytes asked for in them.
     pub(crate) allocated_bytes: u64,
+}
+
+impl Load {
+    pub(crate) fn lasts(self) -> Duration {
+        match self {
+            Self::Flat { seconds } | Self::Silent { seconds } => Duration::from_secs_f64(seconds),
+            Self::Paced { per_second, messages } => Duration::from_secs_f64(messages as f64 / per_second),
+        }
+    }
 }

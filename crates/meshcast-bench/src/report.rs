@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     conditions::Conditions,
+    goals,
     results::{Figure, Results, Summary},
     system::System,
 };
@@ -40,6 +41,13 @@ pub(crate) fn markdown(conditions: &Conditions, results: &Results, baseline: Sys
     }
     if conditions.interrupted {
         text += "\n**Interrupted: not everything was measured.**\n";
+    }
+    let goals = goals::rows(results);
+    if !goals.is_empty() {
+        text += "\n### meshcast and its goals\n\n| what | measured | goal | better still | reached |\n|---|--:|--:|--:|---|\n";
+        for row in goals {
+            _ = writeln!(text, "| {} |", row.join(" | "));
+        }
     }
     for case in results.cases() {
         _ = writeln!(text, "\n### {case}\n");

@@ -79,6 +79,17 @@ impl Results {
         systems.into_iter().map(summary).collect()
     }
 
+    /// All that was measured of some figures of a system, added; `None` if there is nothing.
+    pub(crate) fn sum(&self, system: System, figures: &[Figure]) -> Option<f64> {
+        let records = self.records.iter().filter(|record| record.system == system);
+        let measured = records.filter_map(|record| match &record.outcome {
+            Outcome::Figures(measured) => Some(measured),
+            Outcome::Failed(_) => None,
+        });
+        let wanted = measured.flatten().filter(|(figure, _)| figures.contains(figure));
+        wanted.map(|(_, value)| *value).reduce(|sum, value| sum + value)
+    }
+
     fn summary(&self, case: &str, system: System, baseline: System) -> Summary {
         let mut figures: Vec<(Figure, Vec<f64>, Vec<f64>)> = Vec::new();
         let mut failures = Vec::new();

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) systems: Vec<System>,
     pub(crate) workloads: Vec<Workload>,
+    /// Of them, those that are measured in the first repetition alone.
+    pub(crate) once: Vec<Workload>,
     pub(crate) repetitions: usize,
     pub(crate) baseline: System,
     pub(crate) output: PathBuf,
@@ -77,7 +79,8 @@ async fn measure(plan: &Plan, systems: &[System], results: &mut Results) {
         .flat_map(|workload| workload.cases(&plan.settings));
     let cases: Vec<Case> = cases.collect();
     for repetition in 0..plan.repetitions {
-        for case in &cases {
+        let due = |case: &&Case| repetition == 0 || !plan.once.contains(&case.workload);
+        for case in cases.iter().filter(due) {
             for &system in systems.iter().filter(|system| case.applies(**system)) {
                 let outcomes = one(case, system, &plan.settings).await;
                 for (case, outcome) in outcomes {

@@ -14,7 +14,7 @@ mod zenoh;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use futures::{FutureExt as _, Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 
 use crate::{broker::BrokerKind, protocol::Spec, stamp::Stamp, tally::Tally, worker};
@@ -80,7 +80,15 @@ pub(crate) trait Node: Sized {
     async fn publish_each(&mut self, _run: u16) -> Result<u64> {
         bail!("not measured with many channels")
     }
+
+    /// What publishes small messages on the further channels in turn while [`Self::publish`] is at work.
+    fn beside(&self) -> Result<PublishBeside> {
+        bail!("not measured with many channels")
+    }
 }
+
+/// Publishes one small message, on the channel whose turn it is by its number.
+pub(crate) type PublishBeside = Box<dyn Fn(Stamp) -> BoxFuture<'static, Result<()>> + Send>;
 
 impl System {
     /// What people and `--systems` call it.
@@ -110,6 +118,15 @@ impl System {
             Self::Nats => Some(BrokerKind::Nats),
             Self::Redis => Some(BrokerKind::Redis),
             _ => None,
+        }
+    }
+
+    /// The largest message of the workload `large` it is given. NATS takes 1 MiB without a file of settings; the
+    /// others hold whatever is published in a second or more, which is gigabytes if it is larger still.
+    pub(crate) const fn longest_message(self) -> usize {
+        match self {
+            Self::Gossipsub | Self::GossipsubUnsigned | Self::Iroh | Self::Nats => 1024 * 1024,
+            Self::Meshcast | Self::Zenoh | Self::Redis | Self::Tcp | Self::TcpChacha => usize::MAX,
         }
     }
 

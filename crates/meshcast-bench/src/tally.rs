@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     drops: BTreeMap<String, u64>,
     /// Whether anything at all came, of any run.
     heard: bool,
+    /// What comes of the run beside this one.
+    beside: Option<Box<Tally>>,
 }
 
 /// The plain numbers of a [`Tally`].
@@ -52,15 +54,25 @@ pub(crate) struct Counted {
     pub(crate) drops: BTreeMap<String, u64>,
     /// The first few ranges of numbers that did not come, first and last.
     pub(crate) holes: Vec<(u64, u64)>,
+    /// The same of the run beside it.
+    pub(crate) beside: Option<Box<Counted>>,
 }
 
 impl Tally {
-    /// Counts messages of this run alone from now on. `keep` keeps the way of each single one.
-    pub(crate) fn begin(&mut self, run: u16, keep: bool) {
+    /// Counts messages of this run alone from now on, and those of a run beside it apart. `keep` keeps the way of
+    /// each single one.
+    pub(crate) fn begin(&mut self, run: u16, keep: bool, beside: Option<u16>) {
+        let beside = beside.map(|run| {
+            Box::new(Self {
+                run,
+                ..Self::default()
+            })
+        });
         *self = Self {
             run,
             keep,
             heard: self.heard,
+            beside,
             ..Self::default()
         };
     }
@@ -76,6 +88,9 @@ impl Tally {
     pub(crate) fn stamp(&mut self, stamp: Stamp) {
         self.heard = true;
         if stamp.run != self.run || stamp.run == 0 {
+            if let Some(beside) = &mut self.beside {
+                beside.stamp(stamp);
+            }
             return;
         }
         let (word, bit) = place(stamp.number);
@@ -112,19 +127,22 @@ impl Tally {
         self.heard
     }
 
-    /// Distinct messages of this run so far.
+    /// Distinct messages so far, of this run and of the one beside it.
     pub(crate) fn received(&self) -> u64 {
-        self.counts.received
+        let beside = self.beside.as_ref().map_or(0, |beside| beside.received());
+        self.counts.received + beside
     }
 
-    /// For the process that compares, which expects the numbers below `expected`.
-    pub(crate) fn counted(&self, expected: u64) -> Counted {
+    /// For the process that compares, which expects the numbers below `expected`, and below `beside` of the run
+    /// beside it.
+    pub(crate) fn counted(&self, expected: u64, beside: u64) -> Counted {
         Counted {
             counts: self.counts,
             latency: self.latency.sparse(),
             ways: self.ways.clone(),
             drops: self.drops.clone(),
             holes: self.holes(expected),
+            beside: self.beside.as_ref().map(|it| Box::new(it.counted(beside, 0))),
         }
     }
 
@@ -168,12 +186,12 @@ mod tests {
     #[test]
     fn duplicates_and_what_overtakes_are_counted_apart() {
         let mut tally = Tally::default();
-        tally.begin(3, true);
+        tally.begin(3, true, None);
         for number in [0, 2, 1, 1, 70, 2] {
             tally.stamp(stamp(3, number));
         }
         tally.dropped(2, "full");
-        let counted = tally.counted(72);
+        let counted = tally.counted(72, 0);
         assert_eq!(counted.counts.received, 4);
         assert_eq!(counted.counts.duplicates, 2);
         assert_eq!(counted.counts.reordered, 1);
@@ -186,12 +204,27 @@ mod tests {
     #[test]
     fn other_runs_are_heard_but_not_counted() {
         let mut tally = Tally::default();
-        tally.begin(3, false);
+        tally.begin(3, false, None);
         assert!(!tally.heard());
         tally.stamp(stamp(0, 0));
         tally.stamp(stamp(2, 5));
         assert!(tally.heard());
         assert_eq!(tally.received(), 0);
+    }
+
+    #[test]
+    fn a_run_beside_the_other_is_counted_apart() {
+        let mut tally = Tally::default();
+        tally.begin(3, false, Some(4));
+        for (run, number) in [(3, 0), (4, 0), (5, 0), (4, 2), (4, 2)] {
+            tally.stamp(stamp(run, number));
+        }
+        assert_eq!(tally.received(), 3);
+        let counted = tally.counted(1, 3);
+        assert_eq!((counted.counts.received, counted.holes.len()), (1, 0));
+        let beside = counted.beside.expect("it was asked for");
+        assert_eq!((beside.counts.received, beside.counts.duplicates), (2, 1));
+        assert_eq!(beside.holes, [(1, 1)]);
     }
 
     fn stamp(run: u16, number: u64) -> Stamp {

@@ -15,9 +15,9 @@ use tokio::{
 
 use crate::{
     allocations, clock,
-    protocol::{Load, Order, Published, Reply, Spec, Usage},
+    protocol::{Beside, Load, Order, Published, Reply, Spec, Usage},
     stamp::Stamp,
-    system::Node,
+    system::{Node, PublishBeside},
     tally::Tally,
 };
 
@@ -88,6 +88,7 @@ struct Worker<N> {
 /// A count that is to end.
 struct Finish {
     expected: u64,
+    expected_beside: u64,
     quiet: Duration,
     /// How many had come when last looked, and since when it is so many.
     received: u64,
@@ -105,17 +106,22 @@ impl<N: Node> Worker<N> {
         self.probing = matches!(order, Order::Probe);
         match order {
             Order::Probe | Order::Rest => {}
-            Order::Publish { run, load } => {
-                let published = self.publish(run, load).await?;
+            Order::Publish { run, load, beside } => {
+                let published = self.publish(run, load, beside).await?;
                 reply(&Reply::Published(published))?;
             }
-            Order::Count { run, keep } => {
-                self.tally.begin(run, keep);
+            Order::Count { run, keep, beside } => {
+                self.tally.begin(run, keep, beside);
                 reply(&Reply::Counting)?;
             }
-            Order::Finish { expected, quiet_ms } => {
+            Order::Finish {
+                expected,
+                expected_beside,
+                quiet_ms,
+            } => {
                 self.finish = Some(Finish {
                     expected,
+                    expected_beside,
                     quiet: Duration::from_millis(quiet_ms),
                     received: self.tally.received(),
                     since: Instant::now(),
@@ -132,6 +138,7 @@ impl<N: Node> Worker<N> {
                 let messages = self.node.publish_each(run).await?;
                 reply(&Reply::Published(Published {
                     messages,
+                    beside: 0,
                     refused: self.node.refused(),
                     started,
                     ended: clock::now(),
@@ -155,8 +162,9 @@ impl<N: Node> Worker<N> {
             finish.received = received;
             finish.since = Instant::now();
         }
-        if received >= finish.expected || finish.quiet_at() <= Instant::now() {
-            let counted = self.tally.counted(finish.expected);
+        let expected = finish.expected + finish.expected_beside;
+        if received >= expected || finish.quiet_at() <= Instant::now() {
+            let counted = self.tally.counted(finish.expected, finish.expected_beside);
             self.finish = None;
             reply(&Reply::Counted(counted))?;
         }
@@ -175,8 +183,15 @@ impl<N: Node> Worker<N> {
         self.node.flush().await
     }
 
-    async fn publish(&mut self, run: u16, load: Load) -> Result<Published> {
+    async fn publish(&mut self, run: u16, load: Load, beside: Option<Beside>) -> Result<Published> {
         let refused = self.node.refused();
+        let beside = match beside {
+            Some(beside) => {
+                let publish = self.node.beside()?;
+                Some(tokio::spawn(publish_beside(publish, beside, load.lasts())))
+            }
+            None => None,
+        };
         let started = clock::now();
         let messages = match load {
             Load::Flat { seconds } => self.publish_flat(run, started + (seconds * 1e9) as u64).await?,
@@ -184,10 +199,19 @@ impl<N: Node> Worker<N> {
                 self.publish_paced(run, per_second, messages).await?;
                 messages
             }
+            Load::Silent { seconds } => {
+                sleep(Duration::from_secs_f64(seconds)).await;
+                0
+            }
         };
         self.node.flush().await?;
+        let beside = match beside {
+            Some(beside) => beside.await??,
+            None => 0,
+        };
         Ok(Published {
             messages,
+            beside,
             refused: self.node.refused() - refused,
             started,
             ended: clock::now(),
@@ -227,6 +251,19 @@ impl<N: Node> Worker<N> {
         }
         Ok(())
     }
+}
+
+/// Publishes on the further channels for so long; returns how many messages.
+async fn publish_beside(publish: PublishBeside, beside: Beside, lasts: Duration) -> Result<u64> {
+    let Beside { run, per_second } = beside;
+    let messages = (per_second * lasts.as_secs_f64()) as u64;
+    let start = Instant::now();
+    for number in 0..messages {
+        sleep_until(start + Duration::from_secs_f64(number as f64 / per_second)).await;
+        let at = clock::now();
+        publish(Stamp { run, number, at }).await?;
+    }
+    Ok(messages)
 }
 
 /// The orders on standard input; ends with it.

@@ -206,7 +206,7 @@ fn malformed(error: DecodeError) -> CodecError {
     CodecError::Malformed(error.to_string())
 }
 
-/// No encoded thing is larger: a frame has at most 64 KiB, a sync message 512 KiB.
+/// No encoded thing is larger: a frame has at most 256 KiB, a sync message 512 KiB.
 pub(crate) const LIMIT: usize = 512 * 1024;
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<LIMIT>> =

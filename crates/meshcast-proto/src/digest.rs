@@ -15,6 +15,8 @@ pub(crate) struct Digest {
     /// When `changed` is told; `None` while it is empty.
     due: Option<Time>,
     acks: BTreeMap<Sender, Ack>,
+    /// How many bytes of frames came that a neighbour has not been told of.
+    untold: BTreeMap<Sender, usize>,
 }
 
 /// What a neighbour is to be told of flows whose sender it is, or is nearer to.
@@ -32,6 +34,11 @@ impl Digest {
         self.due.get_or_insert(now + INTERVAL);
     }
 
+    /// A frame of so many bytes came, which this neighbour is to know once it is [in order](Self::progress).
+    pub(crate) fn came(&mut self, upstream: Sender, bytes: usize) {
+        *self.untold.entry(upstream).or_default() += bytes;
+    }
+
     /// A flow got further, which this neighbour is to know soon.
     pub(crate) fn progress(&mut self, upstream: Sender, key: &Key, now: Time) {
         let ack = self.acks.entry(upstream).or_insert_with(|| Ack {
@@ -43,7 +50,8 @@ impl Digest {
         if !ack.flows.contains(key) {
             ack.flows.insert(key.clone());
         }
-        if ack.times >= ACK_TIMES {
+        let untold = self.untold.get(&upstream);
+        if ack.times >= ACK_TIMES || untold.is_some_and(|bytes| *bytes >= ACK_BYTES) {
             ack.due = now;
         }
     }
@@ -60,6 +68,7 @@ impl Digest {
     /// A neighbour is gone.
     pub(crate) fn forget(&mut self, sender: Sender) {
         self.acks.remove(&sender);
+        self.untold.remove(&sender);
     }
 
     /// What neighbours are to be told now.
@@ -79,6 +88,7 @@ impl Digest {
     pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<Key>)> {
         let (upstream, _) = self.acks.iter().find(|(_, ack)| ack.due <= now)?;
         let upstream = *upstream;
+        self.untold.remove(&upstream);
         self.acks.remove(&upstream).map(|ack| (upstream, ack.flows))
     }
 
@@ -95,8 +105,10 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long it takes until a frame is acknowledged that is not followed by others.
 const ACK_DELAY: Duration = Duration::from_millis(50);
 
-/// After how many frames that is done without delay: a quarter of the largest that may be on the way.
+/// After how many frames, or bytes of them, that is done without delay: a small part of what may be on the way of one
+/// channel, so that posting does not wait for it.
 const ACK_TIMES: u32 = 16;
+const ACK_BYTES: usize = 512 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -385,7 +385,7 @@ impl Engine {
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| channel.outflow.listeners.contains_key(&peer));
         let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
-        listened.iter().for_each(|name| self.unlisten(peer, name));
+        listened.iter().for_each(|name| self.unlisten(peer, name, now));
         self.take_effect(effects, now);
         self.look_back(now);
     }
@@ -568,6 +568,9 @@ impl Engine {
     fn keep(&mut self, frame: Frame, age: Duration, now: Time) {
         let key = (frame.channel().clone(), frame.sender());
         let flow = self.flows.get(&key);
+        if let Some(upstream) = flow.and_then(|flow| flow.upstream) {
+            self.digest.came(upstream, frame.bytes().len());
+        }
         let age = flow.map_or(age, |flow| now.saturating_since(flow.posted(&frame, now - age)));
         self.history.insert(frame, age, now);
         self.history_expires.get_or_insert(now + self.config.history.age);

@@ -1,9 +1,11 @@
 //! Who keeps up with a flow, and how much of it may be on the way to those who do.
 //!
 //! A node that posts faster than others take it in has two choices: to lose what does not fit, or to wait. It waits
-//! for everybody who [keeps up](Listener), until what is not yet acknowledged fits its [`Window`]; and it waits for
+//! for everybody who [keeps up](Listener), until what is not yet acknowledged is no more than [`flight`] says; and it waits for
 //! nobody who has been behind for [`LAG`], or has got no further for [`STALL`]: such a one fetches what it lacks at its
 //! own pace instead.
+
+pub(crate) mod flight;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -134,100 +136,6 @@ impl Pace {
     }
 }
 
-/// How much may be on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Window {
-    /// Of one channel.
-    pub(crate) fn of_channel(history_bytes: usize) -> Self {
-        Self {
-            frames: CHANNEL_FRAMES,
-            // What is on the way must be kept until it has arrived.
-            bytes: CHANNEL_BYTES.min(history_bytes / 4),
-        }
-    }
-
-    /// Of all channels together.
-    pub(crate) fn of_all(history_bytes: usize) -> Self {
-        Self {
-            frames: ALL_FRAMES,
-            bytes: ALL_BYTES.min(history_bytes / 2),
-        }
-    }
-
-    /// Whether there is room beside what is on the way. The last frame may be over: a window takes at least one.
-    pub(crate) const fn has_room(&self, taken: &Load) -> bool {
-        self.places(taken) > 0
-    }
-
-    /// How many frames there is room for, as far as that is known before they are there.
-    pub(crate) const fn places(&self, taken: &Load) -> usize {
-        if taken.bytes > self.bytes {
-            return 0;
-        }
-        self.frames.saturating_sub(taken.frames)
-    }
-}
-
-/// How much is on the way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Load {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.frames += other.frames;
-        self.bytes += other.bytes;
-    }
-
-    pub(crate) fn remove(&mut self, other: Self) {
-        self.frames -= other.frames;
-        self.bytes -= other.bytes;
-    }
-}
-
-/// The frames of one channel that are on the way.
-#[derive(Debug, Default)]
-pub(crate) struct InFlight {
-    /// The last number and the length of each, in order.
-    frames: VecDeque<(Seq, usize)>,
-    bytes: usize,
-}
-
-impl InFlight {
-    pub(crate) fn sent(&mut self, last: Seq, bytes: usize) -> Load {
-        self.frames.push_back((last, bytes));
-        self.bytes += bytes;
-        Load { frames: 1, bytes }
-    }
-
-    /// Everybody who is waited for waits for `lowest`. Returns what has arrived with that.
-    pub(crate) fn arrived(&mut self, lowest: Seq) -> Load {
-        let mut arrived = Load::default();
-        while let Some((last, bytes)) = self.frames.front().copied()
-            && last < lowest
-        {
-            self.frames.pop_front();
-            arrived.add(Load { frames: 1, bytes });
-        }
-        self.bytes -= arrived.bytes;
-        arrived
-    }
-
-    pub(crate) fn load(&self) -> Load {
-        Load {
-            frames: self.frames.len(),
-            bytes: self.bytes,
-        }
-    }
-}
-
 /// Who has been behind for this long is no longer waited for. Above a round trip round the world with a queue on
 /// the way and a lost frame that is fetched again; below what people who wait would call a failure.
 pub(crate) const LAG: Duration = Duration::from_secs(2);
@@ -243,16 +151,6 @@ pub(crate) const READERS_LAG: Duration = Duration::from_millis(450);
 
 /// How often it is looked whether somebody lags, and how far apart the marks are by which that is told.
 pub(crate) const SPACING: Duration = Duration::from_millis(100);
-
-/// What one channel may have on the way: 10 ms at full speed over loopback, and 20 MB/s over a round trip of 200 ms.
-const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
-/// Small frames fill the queues of gossip, which count frames, before they fill the bytes.
-const CHANNEL_FRAMES: usize = 768;
-
-/// What all channels together may have on the way.
-const ALL_BYTES: usize = 2 * CHANNEL_BYTES;
-/// Below the 1,024 that gossip queues for one peer, and room is left for what is forwarded.
-const ALL_FRAMES: usize = 896;
 
 #[cfg(test)]
 mod tests;

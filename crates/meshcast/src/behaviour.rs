@@ -144,7 +144,7 @@ pub(crate) const MAX_TOPICS: usize = 16_384;
 
 /// 16 frames. gossipsub compares it with its whole read buffer, which may hold part of the next message;
 /// the announcement of [`MAX_TOPICS`] topics (about 44 bytes each) has to fit as well.
-pub(crate) const MAX_RPC_LEN: usize = 1024 * 1024;
+pub(crate) const MAX_RPC_LEN: usize = 4 * 1024 * 1024;
 
 /// Frames queued for a peer that does not take them; then further ones are dropped and counted.
 const QUEUE_FRAMES: usize = 1024;

@@ -16,9 +16,9 @@ use std::{
     },
 };
 
-use meshcast_proto::{ChannelName, Format, Since};
+use meshcast_proto::{ChannelName, Since};
 
-use self::{dispatch::Handlers, payload::encode};
+use self::{dispatch::Handlers, outbox::Poster, payload::encode};
 use crate::{
     error::PostError,
     message::{Message, RecvError},
@@ -77,15 +77,11 @@ impl<T: Payload> BroadcastChannel<T> {
     /// sends them, or than the members that listen take them: try again later, or use
     /// [`Self::post_message_wait`].
     pub fn post_message(&self, message: &T) -> Result<Receipt, PostError> {
-        // First: what cannot be encoded is no other error on a closed channel.
-        if self.object.is_closed() {
-            return Err(PostError::Closed);
-        }
-        encode(message, |format, value| self.object.post(format, value))?
+        self.object.post(message, Poster::Hasty)
     }
 
     /// Posts a message, waiting for room where [`Self::post_message`] returns [`PostError::Full`]: it goes at the
-    /// pace at which messages leave. That there is room does not mean that anybody has the message; ask the
+    /// pace at which messages leave, and little more than what leaves at once waits in front of it. That there is room does not mean that anybody has the message; ask the
     /// [`Receipt`] for that. Of several that wait, any may be the first to get in.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, nothing was posted.
@@ -94,7 +90,7 @@ impl<T: Payload> BroadcastChannel<T> {
     /// [`PostError`] but for `Full`; nothing was posted.
     pub async fn post_message_wait(&self, message: &T) -> Result<Receipt, PostError> {
         // As a rule there is room, and to get ready to wait for it costs more than to post.
-        match self.post_message(message) {
+        match self.object.post(message, Poster::Patient) {
             Err(PostError::Full { .. }) => {}
             done => return done,
         }
@@ -102,7 +98,7 @@ impl<T: Payload> BroadcastChannel<T> {
             // Before the attempt, so that room made in between is noticed.
             let mut room = std::pin::pin!(self.object.hub.room());
             room.as_mut().enable();
-            match self.post_message(message) {
+            match self.object.post(message, Poster::Patient) {
                 Err(PostError::Full { .. }) => room.await,
                 done => return done,
             }
@@ -193,8 +189,14 @@ struct Object<T: Payload> {
 }
 
 impl<T: Payload> Object<T> {
-    fn post(&self, format: Format, value: &[u8]) -> Result<Receipt, PostError> {
-        let record = self.hub.post(self.id, format, value)?;
+    fn post(&self, message: &T, who: Poster) -> Result<Receipt, PostError> {
+        // First: what cannot be encoded is no other error on a closed channel.
+        if self.is_closed() {
+            return Err(PostError::Closed);
+        }
+        let record = encode(message, |format, value| {
+            self.hub.post(self.id, format, value, who)
+        })??;
         Ok(Receipt::new(Arc::clone(&self.hub), record))
     }
 

@@ -4,6 +4,7 @@
 //! peers into bounded queues, and what does not fit is counted and told.
 
 mod asked;
+mod channels;
 mod connections;
 mod mute;
 mod readiness;
@@ -20,7 +21,7 @@ use std::{
 use futures::{FutureExt, StreamExt};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
-    gossipsub::{self, IdentTopic, PublishError},
+    gossipsub::{self, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
 use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
@@ -32,7 +33,7 @@ use tokio::{
 
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
-    channel::{Hub, Item, Section},
+    channel::{Hub, Item},
     clock::{Clock, wall_time},
     command::Command,
     dialer::{Dialer, SeedId},
@@ -49,6 +50,7 @@ use crate::{
     verifier::SharedVerifier,
 };
 use asked::{LateReader, Receipts};
+use channels::Channel;
 use syncing::Backlog;
 
 /// What a driver is made of.
@@ -118,15 +120,6 @@ struct Warnings {
     refused: Throttle,
     unreadable: Throttle,
     unanswered: Throttle,
-}
-
-/// A channel that gossip is subscribed to.
-struct Channel {
-    hub: Arc<Hub>,
-    topic: IdentTopic,
-    /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and joining
-    /// again at once would leave it without links for longer.
-    vacant_since: Option<Time>,
 }
 
 /// A question for a sign of life on the way.
@@ -220,85 +213,6 @@ impl Driver {
         }
     }
 
-    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted. `true` if
-    /// there is more.
-    fn follow_registry(&mut self) -> bool {
-        for hub in self.parts.registry.take_changed() {
-            self.follow_hub(hub);
-        }
-        self.answer_hubs();
-        for _ in 0..SECTIONS_A_TURN {
-            let Some(hub) = self.parts.registry.take_ready() else {
-                break;
-            };
-            if !self.parts.engine.may_post(hub.name()) {
-                self.held_up.insert(hub.name().clone(), hub);
-                continue;
-            }
-            let (section, more) = hub.take_section();
-            if more {
-                // Behind the others, so that a busy channel does not starve a quiet one.
-                self.parts.registry.ready(&hub);
-            }
-            if let Some(section) = section {
-                self.post(&hub, section);
-            }
-        }
-        self.parts.registry.ring_if_ready()
-    }
-
-    fn follow_hub(&mut self, hub: Arc<Hub>) {
-        let now = self.parts.clock.now();
-        let open = hub.objects() > 0;
-        if let Some(channel) = self.channels.get_mut(hub.name()) {
-            channel.hub = hub;
-            channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
-            return;
-        }
-        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.since(), now) {
-            // The registry counts names as the engine does, so this does not happen.
-            tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
-            return;
-        }
-        self.drain_engine(|delivery| Item::Values(delivery, None));
-        let topic = self.parts.verifier.topic(hub.name());
-        let behaviour = self.parts.swarm.behaviour_mut();
-        if let Err(error) = behaviour.gossip.subscribe(&topic) {
-            tracing::error!(%error, channel = ?hub.name(), "gossip does not subscribe");
-        }
-        tracing::debug!(channel = ?hub.name(), %topic, "opened");
-        let vacant_since = (!open).then_some(now);
-        self.channels.insert(
-            hub.name().clone(),
-            Channel {
-                hub,
-                topic,
-                vacant_since,
-            },
-        );
-    }
-
-    fn post(&mut self, hub: &Arc<Hub>, mut section: Section) {
-        if !self.channels.contains_key(hub.name()) {
-            // Opened, posted to and closed before this turn.
-            self.follow_hub(Arc::clone(hub));
-        }
-        let (now, wall) = (self.parts.clock.now(), wall_time());
-        let draft = std::mem::take(&mut section.draft);
-        let bytes = draft.len();
-        match self.parts.engine.handle_post(hub.name(), draft, now, wall) {
-            Ok(seqs) => {
-                tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
-                hub.numbered(seqs);
-                self.receipts.touch();
-                let posters = Arc::new(section.posters(seqs));
-                self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
-            }
-            // The section was made for a frame, so this does not happen.
-            Err(error) => tracing::error!(%error, channel = ?hub.name(), "a post was lost"),
-        }
-    }
-
     fn handle_frame(&mut self, from: PeerId, data: Vec<u8>) {
         // Gossip hands over only what the verifier accepted.
         let Ok(frame) = Frame::decode(data.into()) else {
@@ -354,14 +268,6 @@ impl Driver {
     fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
         tracing::debug!(%peer, lags, "keeps up no longer, or again");
         self.parts.swarm.behaviour_mut().set_pull_only(peer, lags);
-    }
-
-    fn deliver(&mut self, name: &ChannelName, item: Item) {
-        if let Some(channel) = self.channels.get(name)
-            && channel.hub.deliver(item)
-        {
-            self.crowded.push(name.clone());
-        }
     }
 
     fn publish(&mut self, frame: &Frame) {
@@ -482,32 +388,6 @@ impl Driver {
         parts.into_iter().flatten().fold(self.next_check, Time::min)
     }
 
-    fn drop_vacant_channels(&mut self, now: Time) {
-        let over = |channel: &Channel| channel.vacant_since.is_some_and(|since| since + LINGER <= now);
-        let vacant: Vec<ChannelName> = self
-            .channels
-            .iter()
-            .filter(|(_, channel)| over(channel))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in vacant {
-            if !self.parts.registry.remove_vacant(&name) {
-                continue;
-            }
-            if let Some(channel) = self.channels.remove(&name) {
-                self.parts.engine.handle_close(&name);
-                self.drain_engine(|delivery| Item::Values(delivery, None));
-                self.parts
-                    .swarm
-                    .behaviour_mut()
-                    .gossip
-                    .unsubscribe(&channel.topic);
-                self.parts.registry.stats().unread(channel.hub.load().unread);
-                tracing::debug!(channel = ?name, "left");
-            }
-        }
-    }
-
     fn handle_command(&mut self, command: Command) {
         // An answer that nobody waits for any more is dropped.
         match command {
@@ -540,14 +420,8 @@ fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcas
     tracing::trace!(?frame, outcome, "heard");
 }
 
-/// Sections sent before the swarm is polled again: 1 MiB.
-const SECTIONS_A_TURN: usize = 16;
-
 /// Events taken in before posts are looked at again.
 const EVENTS_A_TURN: usize = 64;
-
-/// For how long a channel that was closed stays subscribed.
-const LINGER: Duration = Duration::from_secs(120);
 
 /// How often what has no deadline of its own is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

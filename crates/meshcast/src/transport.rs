@@ -3,6 +3,7 @@
 //! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two spellings of one
 //! key.
 
+mod batching;
 mod closing;
 
 use std::{error::Error, fmt, time::Duration};
@@ -20,7 +21,7 @@ use libp2p::{
 };
 use meshcast_proto::{Identity, MeshId, Sender};
 
-use self::closing::Closing;
+use self::{batching::Batching, closing::Closing};
 use crate::{
     gate::{Gate, GateError},
     links::{Here, Shaping},
@@ -67,6 +68,7 @@ where
     let timeout = gate.timeouts().connection;
     let noise = handshake(gate.admission().identity(), gate.admission().mesh())?;
     let gated = base
+        .map(|io, _| Batching::new(io))
         // Lazy: the dialer begins the handshake without waiting for the answer to its one proposal.
         .upgrade(Version::V1Lazy)
         .authenticate(noise)

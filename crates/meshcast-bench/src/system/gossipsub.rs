@@ -46,7 +46,7 @@ impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
                 noise::Config::new,
                 yamux::Config::default,
             )?
-            .with_behaviour(|key| Ok(behaviour::<SIGNED>(key)?))?
+            .with_behaviour(|key| Ok(behaviour::<SIGNED>(key, size)?))?
             .with_swarm_config(|config: swarm::Config| config.with_idle_connection_timeout(FOR_EVER))
             .build();
         let topic = IdentTopic::new(CHANNEL);
@@ -127,10 +127,10 @@ impl<const SIGNED: bool> Gossipsub<SIGNED> {
     }
 }
 
-fn behaviour<const SIGNED: bool>(key: &Keypair) -> Result<Behaviour> {
+fn behaviour<const SIGNED: bool>(key: &Keypair, size: usize) -> Result<Behaviour> {
     let mut config = ConfigBuilder::default();
     // The default of 64 KiB is for the whole message, so that a payload of 64 KiB would vanish.
-    config.max_transmit_size(256 * 1024);
+    config.max_transmit_size((256 * 1024).max(2 * size));
     let authenticity = if SIGNED {
         MessageAuthenticity::Signed(key.clone())
     } else {

@@ -54,7 +54,7 @@ impl Node for Iroh {
             .into_iter()
             .fold(EndpointAddr::new(endpoint.id()), EndpointAddr::with_ip_addr);
         let gossip = Gossip::builder()
-            .max_message_size(256 * 1024)
+            .max_message_size((256 * 1024).max(2 * size))
             .spawn(endpoint.clone());
         let router = Router::builder(endpoint)
             .accept(iroh_gossip::ALPN, gossip.clone())

@@ -1,11 +1,14 @@
 //! This project: [`meshcast::Node`].
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
-use futures::stream::SelectAll;
+use futures::{
+    FutureExt as _,
+    stream::{SelectAll, select},
+};
 use meshcast::{BroadcastChannel, Limits, MeshKey, Message, Messages, Multiaddr, RecvError};
 
-use super::{CHANNEL, Node, drain};
+use super::{CHANNEL, Node, PublishBeside, drain};
 use crate::{
     clock,
     protocol::{Payload, Spec},
@@ -42,15 +45,13 @@ impl Node for Meshcast {
     async fn open(spec: &Spec) -> Result<Self> {
         let seeds = spec.peers.iter().map(|peer| peer.parse());
         let seeds: Vec<Multiaddr> = seeds.collect::<Result<_, _>>()?;
-        let mut limits = Limits::default();
-        limits.history_bytes = HISTORY_BYTES;
         let node = meshcast::Node::builder()
             .name(format!("node-{}", spec.index))
             // Only on loopback and only for measuring, so the key may stand here.
             .key(MeshKey::from_entropy([9; 48]))
             .listen("/ip4/127.0.0.1/tcp/0".parse()?)
             .seeds(seeds)
-            .limits(limits)
+            .limits(limits(spec.payload))
             .dial_members(!spec.links_only)
             .spawn()
             .await?;
@@ -107,19 +108,12 @@ impl Node for Meshcast {
     }
 
     async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
-        if !self.further_inboxes.is_empty() {
-            return drain(&mut self.further_inboxes, |item| {
-                count(tally, item, |tally, data| tally.payload(&data))
-            })
-            .await;
-        }
+        let further = &mut self.further_inboxes;
+        let bytes = |item| count(tally, item, |tally, data: Bytes| tally.payload(&data));
         match &mut self.channel {
-            Channel::Bytes { inbox, .. } => {
-                drain(inbox, |item| {
-                    count(tally, item, |tally, data| tally.payload(&data))
-                })
-                .await
-            }
+            Channel::Bytes { inbox, .. } if further.is_empty() => drain(inbox, bytes).await,
+            // Neither holds an item back, so nothing is lost with it.
+            Channel::Bytes { inbox, .. } => drain(&mut select(inbox, further), bytes).await,
             Channel::Typed { inbox, .. } => {
                 drain(inbox, |item| {
                     count(tally, item, |tally, data| tally.stamp((&data).into()))
@@ -141,7 +135,7 @@ impl Node for Meshcast {
 
     async fn publish_each(&mut self, run: u16) -> Result<u64> {
         for (number, channel) in (0..).zip(&self.further) {
-            let mut payload = [0; 64];
+            let mut payload = [0; SMALL];
             let at = clock::now();
             Stamp { run, number, at }.write(&mut payload);
             channel
@@ -150,6 +144,36 @@ impl Node for Meshcast {
         }
         Ok(self.further.len() as u64)
     }
+
+    fn beside(&self) -> Result<PublishBeside> {
+        let channels = self.further.clone();
+        ensure!(!channels.is_empty(), "no further channel is open");
+        Ok(Box::new(move |stamp| {
+            let channel = channels[stamp.number as usize % channels.len()].clone();
+            let mut payload = [0; SMALL];
+            stamp.write(&mut payload);
+            async move {
+                channel
+                    .post_message_wait(&Bytes::copy_from_slice(&payload))
+                    .await?;
+                Ok(())
+            }
+            .boxed()
+        }))
+    }
+}
+
+/// What a node of these messages may use.
+fn limits(payload: Payload) -> Limits {
+    let mut limits = Limits::default();
+    limits.history_bytes = HISTORY_BYTES;
+    if let Payload::Bytes(size) = payload {
+        // For values over the default, one is read or sent while the next is written.
+        limits.max_message_bytes = limits.max_message_bytes.max(size);
+        limits.outbox_bytes = limits.outbox_bytes.max(2 * size);
+        limits.unread_bytes = limits.unread_bytes.max(2 * size);
+    }
+    limits
 }
 
 fn count<T>(
@@ -167,6 +191,9 @@ fn count<T>(
     }
     Ok(())
 }
+
+/// What is published on further channels, in bytes.
+const SMALL: usize = 64;
 
 /// What a node keeps for others in all workloads: a quarter of the default, so that peak memory shows the rest.
 const HISTORY_BYTES: usize = 16 * 1024 * 1024;

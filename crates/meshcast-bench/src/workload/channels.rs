@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::{accounts, memory, warm_fleet};
+use super::{MILLIS, complete, memory, quantiles, warm_fleet};
 use crate::{
     fleet::Setup,
     results::{Figure, Figures},
@@ -21,23 +21,19 @@ pub(super) async fn run(setup: Setup, channels: usize) -> Result<Figures> {
     let cpu = memory::idle_cpu(&mut fleet).await? / setup.shape.nodes() as f64;
     let measured = fleet.measure_each().await?;
     fleet.end().await?;
-    let latency = measured.latency();
     let mut figures = vec![
         (JOIN, joined.as_secs_f64()),
-        (CHANNEL, (after - before) * 1024.0 / channels as f64),
+        (memory::CHANNEL, (after - before) * 1024.0 / channels as f64),
         (memory::IDLE_CPU, cpu),
         (RATE, measured.rate()),
-        (P50_MS, latency.quantile(0.5) as f64 / 1e6),
-        (P99_MS, latency.quantile(0.99) as f64 / 1e6),
     ];
-    figures.extend(accounts(&measured));
-    Ok(figures)
+    figures.extend(quantiles(&measured.latency(), (P50_MS, P99_MS), MILLIS));
+    Ok(complete(figures, &measured))
 }
 
 const CALM: Duration = Duration::from_secs(5);
 
 const JOIN: Figure = Figure::shown("join_s", "join s");
-const CHANNEL: Figure = Figure::shown("channel_kib", "KiB a channel");
 const RATE: Figure = Figure::shown("delivered_per_s", "posts on all: delivered/s");
 const P50_MS: Figure = Figure::shown("p50_ms", "p50 ms");
 const P99_MS: Figure = Figure::shown("p99_ms", "p99 ms");

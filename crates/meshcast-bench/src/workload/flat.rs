@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{CPU, accounts, cpu_for_100k, warm_fleet};
+use super::{CPU, MILLIS, complete, cpu_for_100k, quantiles, warm_fleet};
 use crate::{
     fleet::{Measured, Setup},
     process::Memory,
@@ -25,44 +25,43 @@ async fn run(setup: Setup, seconds: f64, rate: Figure) -> Result<Figures> {
     let measured = fleet.measure(Load::Flat { seconds }, false).await?;
     let (memory, broker) = (fleet.memory()?, fleet.broker_memory()?);
     fleet.end().await?;
+    let mut figures = rates(&measured, setup.payload, rate);
+    figures.push((CPU, cpu_for_100k(&measured, measured.delivered())));
+    figures.extend(peaks(&memory, broker));
+    figures.push((BEHIND, behind(&measured)));
+    Ok(complete(figures, &measured))
+}
+
+/// How much came, and how long it was on the way.
+pub(super) fn rates(measured: &Measured, payload: Payload, rate: Figure) -> Figures {
     let mut figures = vec![(rate, measured.rate())];
-    if let Payload::Bytes(size) = setup.payload {
+    if let Payload::Bytes(size) = payload {
         figures.push((MB, measured.rate() * size as f64 / 1e6));
     }
-    let latency = measured.latency();
-    let millis = |part| latency.quantile(part) as f64 / 1e6;
-    figures.extend([
-        (LOADED_P50, millis(0.5)),
-        (LOADED_P99, millis(0.99)),
-        (CPU, cpu_for_100k(&measured, measured.delivered())),
-    ]);
-    figures.extend(peaks(&memory, broker));
-    figures.extend(accounts(&measured));
-    figures.extend(ends(&measured));
-    Ok(figures)
+    figures.extend(quantiles(&measured.latency(), (LOADED_P50, LOADED_P99), MILLIS));
+    figures
 }
 
 /// Peak memory of the publisher, of the subscriber that took most, and of the broker.
-fn peaks(memory: &[Memory], broker: Option<Memory>) -> Figures {
+pub(super) fn peaks(memory: &[Memory], broker: Option<Memory>) -> Figures {
     let subscriber = memory[1..].iter().map(|it| it.peak).fold(0.0, f64::max);
     let mut figures = vec![(PEAK_PUBLISHER, memory[0].peak), (PEAK_SUBSCRIBER, subscriber)];
     figures.extend(broker.map(|broker| (PEAK_BROKER, broker.peak)));
     figures
 }
 
-/// How much longer than the publishing the arriving lasted.
-fn ends(measured: &Measured) -> Figures {
+/// How much longer than the publishing the arriving lasted, in milliseconds.
+fn behind(measured: &Measured) -> f64 {
     let last = measured.counted.iter().map(|one| one.counts.last_at).max();
-    let behind = last.unwrap_or(0).saturating_sub(measured.published.ended);
-    vec![(BEHIND, behind as f64 / 1e6)]
+    last.unwrap_or(0).saturating_sub(measured.published.ended) as f64 / MILLIS
 }
 
 pub(crate) const RATE: Figure = Figure::compared("messages_per_s", "msg/s");
-const DELIVERED: Figure = Figure::compared("delivered_per_s", "delivered/s");
+pub(crate) const DELIVERED: Figure = Figure::compared("delivered_per_s", "delivered/s");
 const MB: Figure = Figure::shown("mb_per_s", "MB/s");
-const LOADED_P50: Figure = Figure::shown("loaded_p50_ms", "p50 ms");
+pub(crate) const LOADED_P50: Figure = Figure::shown("loaded_p50_ms", "p50 ms");
 const LOADED_P99: Figure = Figure::shown("loaded_p99_ms", "p99 ms");
-const PEAK_PUBLISHER: Figure = Figure::shown("peak_rss_publisher_mib", "peak MiB pub");
-const PEAK_SUBSCRIBER: Figure = Figure::shown("peak_rss_subscriber_mib", "peak MiB sub");
+pub(crate) const PEAK_PUBLISHER: Figure = Figure::shown("peak_rss_publisher_mib", "peak MiB pub");
+pub(crate) const PEAK_SUBSCRIBER: Figure = Figure::shown("peak_rss_subscriber_mib", "peak MiB sub");
 const PEAK_BROKER: Figure = Figure::shown("peak_rss_broker_mib", "peak MiB broker");
 const BEHIND: Figure = Figure::shown("behind_ms", "behind ms");

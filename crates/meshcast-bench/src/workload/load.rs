@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{P50, P99, Settings, Workload, accounts, micros, warm_fleet};
+use super::{MICROS, P50, P99, Settings, Workload, complete, quantiles, warm_fleet};
 use crate::{
     fleet::Setup,
     protocol::Load,
@@ -19,15 +19,10 @@ pub(super) async fn run(setup: Setup, settings: &Settings) -> Result<Vec<(String
             messages: rate,
         };
         let measured = fleet.measure(load, false).await?;
-        let (latency, achieved) = (measured.latency(), measured.rate());
-        let mut figures = vec![
-            (OFFERED, rate as f64),
-            (ACHIEVED, achieved),
-            (P50, micros(latency.quantile(0.5))),
-            (P99, micros(latency.quantile(0.99))),
-        ];
-        figures.extend(accounts(&measured));
-        points.push((case_name(rate), figures));
+        let achieved = measured.rate();
+        let mut figures = vec![(OFFERED, rate as f64), (ACHIEVED, achieved)];
+        figures.extend(quantiles(&measured.latency(), (P50, P99), MICROS));
+        points.push((case_name(rate), complete(figures, &measured)));
         if achieved < KEPT_UP * rate as f64 {
             break;
         }

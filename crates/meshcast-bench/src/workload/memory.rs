@@ -57,9 +57,9 @@ const CHANNELS: usize = 1000;
 const CALM: Duration = Duration::from_secs(1);
 const WATCHED: Duration = Duration::from_secs(2);
 
-const RSS: Figure = Figure::shown("rss_mib", "RSS MiB");
+pub(crate) const RSS: Figure = Figure::shown("rss_mib", "RSS MiB");
 const ANONYMOUS: Figure = Figure::shown("rss_anonymous_mib", "of it anonymous");
 const BROKER: Figure = Figure::shown("rss_broker_mib", "broker RSS MiB");
-const PEER: Figure = Figure::shown("peer_kib", "KiB a peer");
-const CHANNEL: Figure = Figure::shown("channel_kib", "KiB a channel");
+pub(crate) const PEER: Figure = Figure::shown("peer_kib", "KiB a peer");
+pub(crate) const CHANNEL: Figure = Figure::shown("channel_kib", "KiB a channel");
 pub(super) const IDLE_CPU: Figure = Figure::shown("idle_cpu_ms_per_s", "idle CPU ms/s a node");

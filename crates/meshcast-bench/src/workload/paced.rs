@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{CPU, P50, P99, START, accounts, cpu_for_100k, micros, warm_fleet};
+use super::{CPU, MICROS, P50, P99, START, complete, cpu_for_100k, quantiles, warm_fleet};
 use crate::{
     fleet::{Measured, Setup},
     histogram::Histogram,
@@ -19,15 +19,7 @@ pub(super) async fn one_to_one(setup: Setup, messages: u64) -> Result<Figures> {
     let (mut fleet, start) = warm_fleet(setup).await?;
     let measured = fleet.measure(load, false).await?;
     fleet.end().await?;
-    let latency = measured.latency();
-    let mut figures = vec![
-        (P50, micros(latency.quantile(0.5))),
-        (P99, micros(latency.quantile(0.99))),
-        (CPU, cpu_for_100k(&measured, measured.delivered())),
-        (START, start),
-    ];
-    figures.extend(accounts(&measured));
-    Ok(figures)
+    Ok(figures(&measured.latency(), (P50, P99), &measured, start))
 }
 
 /// One to all others, 100 times a second: until the last has it.
@@ -40,14 +32,16 @@ pub(super) async fn one_to_many(setup: Setup, seconds: u64) -> Result<Figures> {
     let measured = fleet.measure(load, true).await?;
     fleet.end().await?;
     let last = until_the_last(&measured);
-    let mut figures = vec![
-        (LAST_P50, micros(last.quantile(0.5))),
-        (LAST_P99, micros(last.quantile(0.99))),
-        (CPU, cpu_for_100k(&measured, measured.delivered())),
+    Ok(figures(&last, (LAST_P50, LAST_P99), &measured, start))
+}
+
+fn figures(latency: &Histogram, titles: (Figure, Figure), measured: &Measured, start: f64) -> Figures {
+    let mut figures = quantiles(latency, titles, MICROS);
+    figures.extend([
+        (CPU, cpu_for_100k(measured, measured.delivered())),
         (START, start),
-    ];
-    figures.extend(accounts(&measured));
-    Ok(figures)
+    ]);
+    complete(figures, measured)
 }
 
 /// The longest way of each message, of those that all have.
@@ -66,5 +60,5 @@ fn until_the_last(measured: &Measured) -> Histogram {
     last
 }
 
-const LAST_P50: Figure = Figure::compared("last_p50_us", "p50 µs until the last");
+pub(crate) const LAST_P50: Figure = Figure::compared("last_p50_us", "p50 µs until the last");
 const LAST_P99: Figure = Figure::compared("last_p99_us", "p99 µs until the last");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::{accounts, warm_fleet};
+use super::{complete, warm_fleet};
 use crate::{
     fleet::Setup,
     histogram::Histogram,
@@ -42,7 +42,7 @@ pub(super) async fn run(setup: Setup) -> Result<Figures> {
         all.quantile(0.99) as f64 / 1e3
     };
     let calm: Vec<&Counted> = calm.counted.iter().collect();
-    let mut figures = vec![
+    let figures = vec![
         (LOST_FROZEN, lost(&measured.counted[FROZEN])),
         (LOST_OTHERS, others.iter().map(|one| lost(one)).sum()),
         (CALM_P99, p99(&calm)),
@@ -50,8 +50,7 @@ pub(super) async fn run(setup: Setup) -> Result<Figures> {
         (OTHERS_RATIO, p99(&others) / p99(&calm).max(1.0)),
         (PEAK, memory[0].peak),
     ];
-    figures.extend(accounts(&measured));
-    Ok(figures)
+    Ok(complete(figures, &measured))
 }
 
 fn paced(seconds: u64) -> Load {
@@ -73,5 +72,5 @@ const LOST_FROZEN: Figure = Figure::shown("lost_by_frozen", "lost by the frozen"
 const LOST_OTHERS: Figure = Figure::shown("lost_by_others", "lost by the others");
 const CALM_P99: Figure = Figure::shown("calm_p99_us", "p99 µs before");
 const OTHERS_P99: Figure = Figure::shown("others_p99_us", "others' p99 µs");
-const OTHERS_RATIO: Figure = Figure::shown("others_p99_ratio", "others' p99 ×");
+pub(crate) const OTHERS_RATIO: Figure = Figure::shown("others_p99_ratio", "others' p99 ×");
 const PEAK: Figure = Figure::shown("peak_rss_publisher_mib", "peak MiB pub");

@@ -63,6 +63,21 @@ fn a_sender_is_told_at_once_of_the_sixteenth_frame() {
 }
 
 #[test]
+fn a_sender_is_told_at_once_of_many_bytes() {
+    let mut digest = Digest::default();
+    for n in 1..=3 {
+        digest.came(sender(1), ACK_BYTES / 3 + 1);
+        assert_eq!(digest.take_ack(at(n)), None);
+        digest.progress(sender(1), &key(0, 1), at(n));
+    }
+    assert_eq!(digest.take_ack(at(3)), Some((sender(1), [key(0, 1)].into())));
+    // And the count begins again.
+    digest.came(sender(1), ACK_BYTES - 1);
+    digest.progress(sender(1), &key(0, 1), at(4));
+    assert_eq!(digest.poll_timeout(), Some(at(54)));
+}
+
+#[test]
 fn what_is_handed_on_is_told_at_once() {
     let mut digest = Digest::default();
     digest.progress(sender(1), &key(0, 2), at(0));

@@ -1,13 +1,20 @@
 //! The part of the engine that paces posts: nobody is sent more than those who keep up can take.
 
 use super::*;
-use crate::pace::{InFlight, Listener, Load, Marks, READERS_LAG, SPACING, Window};
+use std::ops::RangeInclusive;
+
+use crate::pace::{
+    Listener, Marks, READERS_LAG, SPACING,
+    flight::{self, InFlight, Load},
+};
 
 /// What is on the way of all channels together, and who waits for it to arrive.
 #[derive(Debug)]
 pub(super) struct Pacing {
-    channel: Window,
-    all: Window,
+    /// How many bytes one channel may have on the way.
+    bounds: RangeInclusive<usize>,
+    /// And all together at least.
+    all_bytes: usize,
     load: Load,
     /// Channels that have room themselves and wait until all channels together have.
     waiting: VecDeque<ChannelName>,
@@ -47,8 +54,8 @@ enum Gate {
 impl Pacing {
     pub(super) fn new(history_bytes: usize) -> Self {
         Self {
-            channel: Window::of_channel(history_bytes),
-            all: Window::of_all(history_bytes),
+            bounds: flight::bounds(history_bytes),
+            all_bytes: ALL_BYTES.min(history_bytes / 4),
             load: Load::default(),
             waiting: VecDeque::new(),
             unsettled: BTreeSet::new(),
@@ -68,6 +75,13 @@ impl Pacing {
         self.lagging.remove(&peer)
     }
 
+    /// Whether this channel has room among all. One whose way is long enough to be filled by more than what all have
+    /// together may fill it.
+    fn has_room(&self, in_flight: &InFlight) -> bool {
+        let bytes = self.all_bytes.max(in_flight.window(&self.bounds));
+        self.load.frames < ALL_FRAMES && self.load.bytes <= bytes
+    }
+
     fn watch(&mut self, key: Key, now: Time) {
         self.unsettled.insert(key);
         self.due.get_or_insert(now + SPACING);
@@ -83,9 +97,9 @@ impl Engine {
             return true;
         };
         if outflow.gate == Gate::Open {
-            if !self.pacing.channel.has_room(&outflow.in_flight.load()) {
+            if !outflow.in_flight.has_room(&self.pacing.bounds) {
                 outflow.gate = Gate::Full;
-            } else if !self.pacing.all.has_room(&self.pacing.load) {
+            } else if !self.pacing.has_room(&outflow.in_flight) {
                 outflow.gate = Gate::Waiting;
                 self.pacing.waiting.push_back(channel.clone());
             }
@@ -152,9 +166,9 @@ impl Engine {
     pub(super) fn sent(&mut self, name: &ChannelName, last: Seq, len: usize, now: Time) {
         if let Some(Channel { outflow, .. }) = self.channels.get_mut(name) {
             outflow.marks.reached(last.next(), now);
-            self.pacing.load.add(outflow.in_flight.sent(last, len));
+            self.pacing.load.add(outflow.in_flight.sent(last, len, now));
             self.pacing.watch((name.clone(), self.me.sender()), now);
-            self.ease(name);
+            self.ease(name, now);
         }
     }
 
@@ -172,15 +186,15 @@ impl Engine {
             .entry(peer)
             .and_modify(|listener| listener.told(told(listener.next()), lowest, marks, now))
             .or_insert_with(|| Listener::new(next, lowest, marks, now));
-        self.ease(name);
+        self.ease(name, now);
     }
 
     /// A neighbour is gone, or begins anew: it is waited for no longer.
-    pub(super) fn unlisten(&mut self, peer: Sender, name: &ChannelName) {
+    pub(super) fn unlisten(&mut self, peer: Sender, name: &ChannelName, now: Time) {
         if let Some(Channel { outflow, .. }) = self.channels.get_mut(name)
             && outflow.listeners.remove(&peer).is_some()
         {
-            self.ease(name);
+            self.ease(name, now);
         }
     }
 
@@ -266,12 +280,12 @@ impl Engine {
                 lagging.insert(*peer);
             }
         }
-        self.ease(name);
+        self.ease(name, now);
         behind
     }
 
     /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait for room.
-    pub(super) fn ease(&mut self, name: &ChannelName) {
+    pub(super) fn ease(&mut self, name: &ChannelName, now: Time) {
         let Some(Channel { outflow, next, .. }) = self.channels.get_mut(name) else {
             return;
         };
@@ -279,23 +293,28 @@ impl Engine {
             .listeners
             .iter()
             .filter(|(peer, _)| self.flows.neighbours.listens(**peer, name));
-        let gates = listening.filter_map(|(_, listener)| listener.gate());
-        let arrived = outflow.in_flight.arrived(gates.fold(*next, Seq::min));
+        let lowest = listening.filter_map(|(_, listener)| listener.gate()).min();
+        let arrived = outflow
+            .in_flight
+            .arrived(lowest.unwrap_or(*next), lowest.is_some(), now);
         self.pacing.load.remove(arrived);
-        if outflow.gate == Gate::Full && self.pacing.channel.has_room(&outflow.in_flight.load()) {
+        if outflow.gate == Gate::Full && outflow.in_flight.has_room(&self.pacing.bounds) {
             outflow.gate = Gate::Waiting;
             self.pacing.waiting.push_back(name.clone());
         }
         // Each that is told takes a place. When nothing is on the way nobody would be told later.
-        let mut places = if self.pacing.load.frames == 0 {
-            usize::MAX
-        } else {
-            self.pacing.all.places(&self.pacing.load)
+        let mut places = match self.pacing.load.frames {
+            0 => usize::MAX,
+            frames => ALL_FRAMES.saturating_sub(frames),
         };
         while places > 0
             && let Some(waiting) = self.pacing.waiting.pop_front()
         {
             if let Some(Channel { outflow, .. }) = self.channels.get_mut(&waiting) {
+                if places < usize::MAX && !self.pacing.has_room(&outflow.in_flight) {
+                    self.pacing.waiting.push_front(waiting);
+                    return;
+                }
                 outflow.gate = Gate::Open;
             }
             self.outputs.push_back(Output::Writable(waiting));
@@ -303,3 +322,8 @@ impl Engine {
         }
     }
 }
+
+/// What all channels together may have on the way, unless one alone may have more.
+const ALL_BYTES: usize = 4 * 1024 * 1024;
+/// Below the 1,024 that gossip queues for one peer, and room is left for what is forwarded.
+const ALL_FRAMES: usize = 896;

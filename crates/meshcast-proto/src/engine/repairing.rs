@@ -36,7 +36,7 @@ impl Engine {
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
         let mut holdings = Vec::with_capacity(opened.len());
         for opened in opened {
-            self.unlisten(peer, &opened.channel);
+            self.unlisten(peer, &opened.channel, now);
             if self.flows.opened(peer, opened, now) {
                 holdings.push(self.all_holdings(peer, &opened.channel));
             }
@@ -48,7 +48,7 @@ impl Engine {
         let mut effects = Effects::default();
         for channel in channels {
             self.flows.closed(peer, channel, &mut effects);
-            self.unlisten(peer, channel);
+            self.unlisten(peer, channel, now);
         }
         self.take_effect(effects, now);
     }

@@ -398,7 +398,7 @@ fn a_value_of_several_posts_comes_to_the_objects_of_its_own_node_whole() {
     let me = peer(0);
     let mut engine = Engine::new(config(), me.identity.clone(), Arc::clone(&me.member), 0);
     assert_eq!(engine.handle_open(&name, Since::Now, now), Ok(()));
-    let value: Vec<u8> = (0..150_000).map(|i| i as u8).collect();
+    let value: Vec<u8> = (0..2 * MAX_FRAGMENT_LEN + 1000).map(|i| i as u8).collect();
     let mut outputs = Vec::new();
     for record in fragments(&value, crate::MAX_FRAGMENT_LEN) {
         assert!(engine.handle_post(&name, &section([record]), now, wall).is_ok());

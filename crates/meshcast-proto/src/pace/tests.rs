@@ -77,17 +77,6 @@ fn for_a_laggard_behind_it_a_relay_that_keeps_up_stands_alone() {
     assert!(!relay.is_behind(seq(9)));
 }
 
-#[test]
-fn a_window_takes_at_least_one_frame_however_little_is_kept() {
-    let window = Window::of_channel(0);
-    assert!(window.has_room(&Load::default()));
-    let one = Load {
-        frames: 1,
-        bytes: 300,
-    };
-    assert!(!window.has_room(&one));
-}
-
 proptest! {
     /// The reference: every moment at which this node got further, remembered for ever.
     #[test]

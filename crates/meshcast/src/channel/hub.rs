@@ -1,5 +1,7 @@
 //! Everything this process has of one channel name: the outbox, the ring, and which objects are open.
 
+mod handlers;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,12 +12,14 @@ use std::{
 use meshcast_proto::{ChannelName, Format, Member, Seq, SeqRange, Since};
 use tokio::sync::Notify;
 
+pub(crate) use handlers::Due;
+
 use super::{
     ObjectId,
     dispatch::Dispatch,
-    outbox::{Outbox, Section},
+    outbox::{Outbox, Poster, Section},
     receipt::{AckError, Awaited},
-    ring::{Item, Pending, ReaderId, Ring, Wanted},
+    ring::{Item, ReaderId, Ring, Wanted},
 };
 use crate::{
     clock::moment,
@@ -165,6 +169,7 @@ impl Hub {
         object: ObjectId,
         format: Format,
         value: &[u8],
+        who: Poster,
     ) -> Result<u64, PostError> {
         if value.len() > self.max_message_len {
             return Err(PostError::TooLarge {
@@ -176,7 +181,7 @@ impl Hub {
         if state.refusing || !state.objects.contains_key(&object) {
             return Err(PostError::Closed);
         }
-        if !state.outbox.has_room(value.len()) {
+        if !state.outbox.has_room(value.len(), who) {
             return Err(PostError::Full {
                 limit: state.outbox.limit(),
             });
@@ -322,49 +327,6 @@ impl Hub {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
-    pub(crate) fn start_dispatch(&self, object: ObjectId, handlers: Arc<dyn Dispatch>) -> bool {
-        let mut state = self.lock();
-        // Further handlers of an object join the first: they share its reader.
-        if state.dispatch.contains_key(&object) {
-            return false;
-        }
-        let Some(reader) = state.claim_reader(object) else {
-            return false;
-        };
-        state.dispatch.insert(object, (reader, handlers));
-        let idle = !std::mem::replace(&mut state.dispatching, true);
-        // A running task waits for the readers it knew.
-        let dispatcher = state.dispatcher.take();
-        drop(state);
-        dispatcher.into_iter().for_each(Waker::wake);
-        idle
-    }
-
-    /// Stops calling handlers for an object, unless there is one again.
-    pub(crate) fn stop_dispatch(&self, object: ObjectId) {
-        let mut state = self.lock();
-        if !state.dispatch.get(&object).is_some_and(|(_, it)| it.is_vacant()) {
-            return;
-        }
-        if let Some((reader, handlers)) = state.dispatch.remove(&object) {
-            state.ring.remove_reader(reader);
-            let dispatcher = state.dispatcher.take();
-            drop(state);
-            drop(handlers);
-            dispatcher.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// The next item for handlers and the objects that are due to get it, oldest first; `None` when there
-    /// are no handlers left.
-    pub(crate) fn poll_dispatch(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Option<Due>> {
-        let mut state = self.lock();
-        let due = state.poll_dispatch(cx);
-        self.ask(state);
-        due
-    }
-
     pub(crate) fn is_open(&self, object: ObjectId) -> bool {
         self.lock().objects.contains_key(&object)
     }
@@ -457,44 +419,6 @@ impl State {
             None => Some(self.ring.add_reader(object)),
         }
     }
-
-    fn poll_dispatch(&mut self, cx: &Context<'_>) -> Poll<Option<Due>> {
-        if self.dispatch.is_empty() {
-            self.dispatching = false;
-            return Poll::Ready(None);
-        }
-        let Self { ring, dispatch, .. } = self;
-        let Some(lowest) = dispatch
-            .values()
-            .filter_map(|(reader, _)| ring.pending(*reader))
-            .min()
-        else {
-            if self.ended {
-                self.dispatching = false;
-                return Poll::Ready(None);
-            }
-            dispatch.values().for_each(|(reader, _)| {
-                ring.wait(*reader, cx.waker());
-            });
-            self.dispatcher = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        let mut due = Due {
-            item: None,
-            objects: Vec::new(),
-        };
-        for (object, (reader, handlers)) in &*dispatch {
-            if ring.pending(*reader) == Some(lowest) {
-                due.item = ring.read(*reader);
-                due.objects.push((*object, Arc::clone(handlers)));
-                // What one object is behind with is for that one alone.
-                if lowest == Pending::Behind {
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Some(due))
-    }
 }
 
 /// How full a hub is.
@@ -534,12 +458,6 @@ impl Opening {
     pub(crate) fn since(&self) -> Since {
         self.since.wanted(self.made.elapsed())
     }
-}
-
-/// Something handlers are due to get.
-pub(crate) struct Due {
-    pub(crate) item: Option<Item>,
-    pub(crate) objects: Vec<(ObjectId, Arc<dyn Dispatch>)>,
 }
 
 impl std::fmt::Debug for Hub {

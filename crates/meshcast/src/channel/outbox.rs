@@ -22,6 +22,15 @@ pub(crate) struct Outbox {
     left: u64,
 }
 
+/// Who wants to push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poster {
+    /// Gives up if there is no room.
+    Hasty,
+    /// Waits for room. What it pushes earlier than the driver can take it would only grow old in the queue.
+    Patient,
+}
+
 /// Records that leave together, and who posted them.
 #[derive(Debug)]
 pub(crate) struct Section {
@@ -51,14 +60,18 @@ impl Outbox {
     }
 
     /// Whether a value of `len` bytes may be pushed. An empty outbox takes any.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
+    pub(crate) fn has_room(&self, len: usize, who: Poster) -> bool {
         let records = if len > MAX_FRAGMENT_LEN {
             1 + fragment_count(len - self.room())
         } else {
             1
         };
         let taken = len + records * RECORD_OVERHEAD;
-        self.bytes == 0 || self.bytes + taken <= self.limit
+        let limit = match who {
+            Poster::Hasty => self.limit,
+            Poster::Patient => self.limit.min(PATIENT_LIMIT),
+        };
+        self.bytes == 0 || self.bytes + taken <= limit
     }
 
     /// Appends a value, in fragments if it is too large for one record. Its last record is then the last
@@ -183,6 +196,10 @@ impl PostedBy {
         self.poster != object && (object.late || object < self.later)
     }
 }
+
+/// How much may wait in front of what somebody pushes who would wait himself: four frames, so that the driver finds
+/// some whenever it looks.
+const PATIENT_LIMIT: usize = 4 * Frame::MAX_LEN;
 
 /// The shortest piece of a large value that is put behind others.
 const MIN_PIECE: usize = 1024;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use libp2p::{PeerId, gossipsub::TopicHash};
 use meshcast_proto::{ChannelName, SenderState};
 
-use super::{Channel, Driver};
+use super::{Driver, channels::Channel};
 use crate::{
     inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot},
     transport::{peer_id, sender as peer_sender},

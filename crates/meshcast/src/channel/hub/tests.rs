@@ -6,7 +6,7 @@ use std::{
 
 use meshcast_proto::{Format, Since};
 
-use super::Hub;
+use super::{Hub, Poster};
 use crate::{
     PostError,
     channel::{
@@ -51,7 +51,7 @@ async fn closing_drops_pending_deliveries_and_ends_readers() {
     assert_eq!(hub.load().unread_bytes, 0);
     assert!(hub.claim_reader(object).is_none());
     assert!(matches!(
-        hub.post(object, Format::Raw, b"x"),
+        hub.post(object, Format::Raw, b"x", Poster::Hasty),
         Err(PostError::Closed)
     ));
 }
@@ -75,7 +75,7 @@ async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
         .for_each(|item| _ = hub.deliver(item));
     assert!(read(&hub, reader).await.is_none());
     assert!(matches!(
-        hub.post(object, Format::Raw, b"x"),
+        hub.post(object, Format::Raw, b"x", Poster::Hasty),
         Err(PostError::Closed)
     ));
 }
@@ -114,7 +114,7 @@ async fn no_post_is_left_in_an_outbox_without_the_bell() {
         .map(|_| {
             let hub = Arc::clone(&hub);
             thread::spawn(move || {
-                (0..POSTS).for_each(|_| assert!(hub.post(object, Format::Raw, b"x").is_ok()));
+                (0..POSTS).for_each(|_| assert!(hub.post(object, Format::Raw, b"x", Poster::Hasty).is_ok()));
             })
         })
         .collect();
@@ -141,14 +141,14 @@ async fn an_outbox_never_holds_more_than_its_limit() {
         ..Limits::default()
     });
     let object = hub.open_object(Since::Now);
-    let posted = (0..1000).take_while(|_| hub.post(object, Format::Raw, b"").is_ok());
+    let posted = (0..1000).take_while(|_| hub.post(object, Format::Raw, b"", Poster::Hasty).is_ok());
     assert_eq!(posted.count(), 25, "an empty value takes four bytes");
     assert!(matches!(
-        hub.post(object, Format::Raw, b""),
+        hub.post(object, Format::Raw, b"", Poster::Hasty),
         Err(PostError::Full { limit: 100 })
     ));
     let _ = hub.take_section();
-    assert!(hub.post(object, Format::Raw, &[0; 1000]).is_ok());
+    assert!(hub.post(object, Format::Raw, &[0; 1000], Poster::Hasty).is_ok());
 }
 
 #[tokio::test]
@@ -158,12 +158,12 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
         ..Limits::default()
     });
     let object = hub.open_object(Since::Now);
-    let refused = hub.post(object, Format::Raw, &[0; 11]);
+    let refused = hub.post(object, Format::Raw, &[0; 11], Poster::Hasty);
     assert!(matches!(
         refused,
         Err(PostError::TooLarge { size: 11, limit: 10 })
     ));
-    assert!(hub.post(object, Format::Raw, &[0; 10]).is_ok());
+    assert!(hub.post(object, Format::Raw, &[0; 10], Poster::Hasty).is_ok());
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
 async fn a_hub_is_not_forgotten_before_all_has_left() {
     let (hub, registry) = hub(Limits::default());
     let object = hub.open_object(Since::Now);
-    hub.post(object, Format::Raw, b"x").expect("room");
+    hub.post(object, Format::Raw, b"x", Poster::Hasty).expect("room");
     hub.close_object(object);
     assert!(!registry.remove_vacant(hub.name()));
     assert!(hub.take_section().0.is_some());

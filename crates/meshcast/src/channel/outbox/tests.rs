@@ -1,7 +1,7 @@
 use meshcast_proto::{Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange};
 use proptest::prelude::*;
 
-use super::{Outbox, Section};
+use super::{Outbox, PATIENT_LIMIT, Poster, Section};
 use crate::channel::{ObjectId, fixture::outbox};
 
 const A: ObjectId = ObjectId::nth(0);
@@ -72,14 +72,29 @@ fn a_large_value_is_cut_over_sections() {
 #[test]
 fn room_is_refused_to_the_byte() {
     let mut outbox = outbox(20);
-    assert!(outbox.has_room(1000), "an empty outbox takes any value");
+    assert!(
+        outbox.has_room(1000, Poster::Hasty),
+        "an empty outbox takes any value"
+    );
     outbox.push(A, LATER, Format::Raw, b"12345");
-    assert!(outbox.has_room(20 - 9 - RECORD_OVERHEAD));
-    assert!(!outbox.has_room(20 - 9 - RECORD_OVERHEAD + 1));
+    assert!(outbox.has_room(20 - 9 - RECORD_OVERHEAD, Poster::Hasty));
+    assert!(!outbox.has_room(20 - 9 - RECORD_OVERHEAD + 1, Poster::Hasty));
     outbox.push(A, LATER, Format::Raw, b"1234567");
-    assert!(!outbox.has_room(0), "an empty value takes room as well");
+    assert!(
+        !outbox.has_room(0, Poster::Hasty),
+        "an empty value takes room as well"
+    );
     drain(&mut outbox);
-    assert!(outbox.has_room(1000));
+    assert!(outbox.has_room(1000, Poster::Hasty));
+}
+
+#[test]
+fn whoever_waits_is_not_far_ahead_of_what_leaves() {
+    let mut outbox = outbox(10 * PATIENT_LIMIT);
+    outbox.push(A, LATER, Format::Raw, &vec![0; PATIENT_LIMIT - RECORD_OVERHEAD]);
+    assert!(outbox.has_room(0, Poster::Hasty) && !outbox.has_room(0, Poster::Patient));
+    outbox.pop();
+    assert!(outbox.has_room(0, Poster::Patient));
 }
 
 #[test]

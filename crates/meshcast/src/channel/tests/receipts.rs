@@ -2,6 +2,8 @@
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 
+use meshcast_proto::MAX_FRAGMENT_LEN;
+
 use crate::{
     AckError, Bytes, Limits,
     channel::Awaited,
@@ -14,7 +16,9 @@ async fn a_receipt_says_when_the_message_left_with_which_number_and_who_has_it()
     let (a, b) = Mesh::new().pair().await;
     let (at_a, at_b) = (open::<Bytes>(&a, "earth"), open::<Bytes>(&b, "earth"));
     joined(&[&a, &b], "earth").await;
-    let large = at_a.post_message(&vec![0; 100_000].into()).expect("posted");
+    let large = at_a
+        .post_message(&vec![0; MAX_FRAGMENT_LEN + 1].into())
+        .expect("posted");
     let small = at_a.post_message(&Bytes::new()).expect("posted");
     assert!(small.is_queued() && small.seq().is_none());
     assert_eq!(within(small.acked(1)).await, Ok(1));

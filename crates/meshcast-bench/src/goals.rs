@@ -1,0 +1,267 @@
+//! What meshcast is to reach, and what it reached: the ratios and figures that are scattered over the tables, in one.
+
+use crate::{
+    report::number,
+    results::{Figure, Results},
+    system::System,
+    workload::{self as figures, Workload},
+};
+
+/// Something to reach.
+struct Goal {
+    title: &'static str,
+    measure: Measure,
+    /// A quantity of which more is better has to be at least this, others at most.
+    must: f64,
+    /// What would be good.
+    aim: Option<f64>,
+    more_is_better: bool,
+}
+
+/// What is looked at, always of meshcast.
+enum Measure {
+    /// The median of the ratios to another system within a repetition.
+    Ratio(&'static str, Figure, System),
+    /// The highest median of these figures, in all cases of these workloads.
+    Highest(&'static [Workload], &'static [Figure]),
+    /// The same, of one case.
+    Value(&'static str, Figure),
+    /// All that was measured of these figures, added.
+    Sum(&'static [Figure]),
+}
+
+/// The rows of the table: what, how much, how much it has to be, how much would be good, and what is reached of that.
+/// Goals of which nothing was measured are left out.
+pub(crate) fn rows(results: &Results) -> Vec<[String; 5]> {
+    let row = |goal: &Goal| {
+        let measured = goal.measure.of(results)?;
+        let unit = match goal.measure {
+            Measure::Ratio(..) => " ×",
+            _ => "",
+        };
+        let sign = if goal.more_is_better { "≥" } else { "≤" };
+        let bound = |bound: f64| format!("{sign} {}{unit}", number(bound));
+        let holds = |bound: f64| match goal.more_is_better {
+            true => measured >= bound,
+            false => measured <= bound,
+        };
+        let reached = match goal.aim {
+            Some(aim) if holds(aim) => "more",
+            _ if holds(goal.must) => "yes",
+            _ => "**no**",
+        };
+        Some([
+            goal.title.to_owned(),
+            number(measured) + unit,
+            bound(goal.must),
+            goal.aim.map_or_else(String::new, bound),
+            reached.to_owned(),
+        ])
+    };
+    GOALS.iter().filter_map(row).collect()
+}
+
+impl Measure {
+    fn of(&self, results: &Results) -> Option<f64> {
+        match self {
+            Self::Ratio(case, figure, to) => find(results, case, *figure, *to)?.1,
+            Self::Value(case, figure) => Some(find(results, case, *figure, System::Gossipsub)?.0),
+            Self::Highest(workloads, figures) => {
+                let cases = results.cases().into_iter();
+                let cases = cases.filter(|case| workloads.iter().any(|workload| workload.owns(case)));
+                let values = cases.flat_map(|case| {
+                    let value = |figure: &Figure| find(results, case, *figure, System::Gossipsub);
+                    figures.iter().filter_map(value).map(|(value, _)| value)
+                });
+                values.reduce(f64::max)
+            }
+            Self::Sum(figures) => results.sum(System::Meshcast, figures),
+        }
+    }
+}
+
+/// The median, and the median of the ratios.
+fn find(results: &Results, case: &str, figure: Figure, to: System) -> Option<(f64, Option<f64>)> {
+    let summaries = results.summaries(case, to);
+    let own = summaries
+        .iter()
+        .find(|summary| summary.system == System::Meshcast)?;
+    let mut found = own.figures.iter().filter(|(known, ..)| *known == figure);
+    found.next().map(|(_, value, ratio)| (*value, *ratio))
+}
+
+const fn at_least(title: &'static str, measure: Measure, must: f64, aim: Option<f64>) -> Goal {
+    Goal {
+        title,
+        measure,
+        must,
+        aim,
+        more_is_better: true,
+    }
+}
+
+const fn at_most(title: &'static str, measure: Measure, must: f64, aim: Option<f64>) -> Goal {
+    Goal {
+        title,
+        measure,
+        must,
+        aim,
+        more_is_better: false,
+    }
+}
+
+const GOALS: [Goal; 19] = [
+    at_most(
+        "idle, 64 B, p50 against gossipsub",
+        Measure::Ratio("idle", figures::P50, System::Gossipsub),
+        1.0,
+        Some(0.75),
+    ),
+    at_most(
+        "idle, 64 B, p99 against gossipsub",
+        Measure::Ratio("idle", figures::P99, System::Gossipsub),
+        1.0,
+        Some(0.75),
+    ),
+    at_least(
+        "64 B flat out against zenoh",
+        Measure::Ratio("flat 64 B", figures::RATE, System::Zenoh),
+        1.5,
+        Some(2.0),
+    ),
+    at_least(
+        "1 KiB flat out against NATS",
+        Measure::Ratio("flat 1024 B", figures::RATE, System::Nats),
+        0.75,
+        Some(1.0),
+    ),
+    at_least(
+        "64 KiB flat out against NATS",
+        Measure::Ratio("flat 65536 B", figures::RATE, System::Nats),
+        0.85,
+        Some(1.2),
+    ),
+    at_least(
+        "1→7 over relays, 256 B flat out, against zenoh without relays",
+        Measure::Ratio("mesh-flat", figures::DELIVERED, System::Zenoh),
+        0.5,
+        Some(0.9),
+    ),
+    at_most(
+        "1→7 over relays, 100 a second, p50 until the last has it, against gossipsub",
+        Measure::Ratio("mesh-paced", figures::LAST_P50, System::Gossipsub),
+        1.0,
+        Some(0.75),
+    ),
+    at_most(
+        "CPU seconds per 100,000 of 1 KiB",
+        Measure::Value("flat 1024 B", figures::CPU),
+        0.5,
+        Some(0.35),
+    ),
+    at_most(
+        "a subscriber frozen for 4 s: lost by all",
+        Measure::Value("stall", figures::LOST),
+        0.0,
+        None,
+    ),
+    at_most(
+        "… the others' p99 against before",
+        Measure::Value("stall", figures::OTHERS_RATIO),
+        1.2,
+        None,
+    ),
+    at_most(
+        "peak RSS flat out, either end, any size, MiB",
+        Measure::Highest(
+            &[Workload::Flat, Workload::Typed],
+            &[figures::PEAK_PUBLISHER, figures::PEAK_SUBSCRIBER],
+        ),
+        128.0,
+        Some(64.0),
+    ),
+    at_most(
+        "idle node, RSS MiB",
+        Measure::Value("memory", figures::RSS),
+        16.0,
+        None,
+    ),
+    at_most(
+        "an open channel, KiB",
+        Measure::Value("memory", figures::CHANNEL),
+        4.0,
+        None,
+    ),
+    at_most(
+        "a peer, KiB",
+        Measure::Value("memory", figures::PEER),
+        256.0,
+        None,
+    ),
+    at_least(
+        "typed through serde, flat out, a second",
+        Measure::Value("typed", figures::RATE),
+        1e6,
+        Some(2e6),
+    ),
+    at_most(
+        "flat out, 64 B: p50 of the way, ms",
+        Measure::Value("flat 64 B", figures::LOADED_P50),
+        20.0,
+        None,
+    ),
+    at_most(
+        "64 B on another channel beside large values, p99 µs",
+        Measure::Highest(&[Workload::Large], &[figures::BESIDE_P99]),
+        5000.0,
+        None,
+    ),
+    at_most(
+        "64 B on quiet channels beside a busy one, p99 µs",
+        Measure::Value("busy", figures::BESIDE_P99),
+        5000.0,
+        None,
+    ),
+    at_most(
+        "lost or out of order, in all that was measured",
+        Measure::Sum(&[figures::LOST, figures::REORDERED, figures::BESIDE_LOST]),
+        0.0,
+        None,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Outcome, Record};
+
+    #[test]
+    fn what_was_measured_is_judged_and_what_was_not_is_left_out() {
+        let mut results = Results::default();
+        for (case, system, figure, value) in [
+            ("flat 64 B", System::Zenoh, figures::RATE, 100.0),
+            ("flat 64 B", System::Meshcast, figures::RATE, 170.0),
+            ("flat 1024 B", System::Meshcast, figures::PEAK_PUBLISHER, 130.0),
+            ("flat 64 B", System::Meshcast, figures::PEAK_SUBSCRIBER, 40.0),
+            ("mesh-flat", System::Zenoh, figures::LOST, 9.0),
+            ("mesh-flat", System::Meshcast, figures::LOST, 0.0),
+        ] {
+            results.records.push(Record {
+                repetition: 0,
+                case: case.to_owned(),
+                system,
+                outcome: Outcome::Figures(vec![(figure, value)]),
+            });
+        }
+        let rows = rows(&results);
+        let told: Vec<[&str; 3]> = rows.iter().map(|row| [&*row[1], &*row[2], &*row[4]]).collect();
+        assert_eq!(
+            told,
+            [
+                ["1.70 ×", "≥ 1.50 ×", "yes"],
+                ["130", "≤ 128", "**no**"],
+                ["0", "≤ 0", "yes"]
+            ]
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! A process that is a whole mesh: real nodes over links that are as long as those between regions.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use futures::{StreamExt as _, future::try_join_all};
+use meshcast::{BroadcastChannel, Bytes, Node};
+use meshcast_sim::Cluster;
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getpid, getrlimit, set_parent_process_death_signal, setrlimit,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{clock, histogram::Histogram, process, stamp::Stamp, tally::Tally};
+
+/// What mesh a process is, in its argument.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    /// How many nodes; they share out the regions.
+    pub(crate) nodes: usize,
+}
+
+/// What the nodes cost, all together.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Costs {
+    /// Until all had found each other and had the channel open.
+    pub(crate) join_s: f64,
+    /// Memory that is backed by no file, without what the process held before there was a node.
+    pub(crate) anonymous_mib: f64,
+    /// While nothing was posted.
+    pub(crate) idle: Spent,
+    /// While the nodes posted in turn, and until all had everything.
+    pub(crate) busy: Spent,
+    pub(crate) posted: u64,
+    pub(crate) deliveries: u64,
+    /// Deliveries there should have been.
+    pub(crate) expected: u64,
+    /// Nanoseconds on the way, half and 99 of a hundred deliveries.
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    /// What the nodes counted since they started.
+    pub(crate) requests: u64,
+    pub(crate) repaired: u64,
+    pub(crate) duplicates: u64,
+}
+
+/// What was used in a while.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Spent {
+    pub(crate) seconds: f64,
+    /// Nanoseconds of CPU.
+    pub(crate) cpu: u64,
+    /// Bytes over the loopback interface, headers included, of whatever program: there is no nearer count.
+    pub(crate) wire: u64,
+}
+
+/// Runs the mesh that `spec` describes, and prints what it cost.
+pub(crate) fn run(spec: &str) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    raise_open_files()?;
+    let spec: Spec = serde_json::from_str(spec)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let costs = runtime.block_on(measure(spec))?;
+    runtime.shutdown_background();
+    writeln!(io::stdout(), "{}", serde_json::to_string(&costs)?)?;
+    Ok(())
+}
+
+async fn measure(spec: Spec) -> Result<Costs> {
+    let before = anonymous(getpid())?;
+    let since = Instant::now();
+    let mut builder = Cluster::builder(SEED);
+    for index in 0..spec.nodes {
+        let region = REGIONS[index % REGIONS.len()];
+        builder = builder.node(&format!("{region}-{}", index / REGIONS.len() + 1), region)?;
+    }
+    let mut cluster = builder.measured_round_trips().build()?;
+    cluster.start().await?;
+    say(since, "started");
+    cluster.ready().await?;
+    say(since, "linked");
+    let status = cluster.status();
+    let nodes = status.iter().map(|member| cluster.node(member.name.as_str()));
+    let nodes: Vec<Node> = nodes.map(|node| node.cloned()).collect::<Result<_, _>>()?;
+    let channels: Vec<BroadcastChannel<Bytes>> = nodes
+        .iter()
+        .map(|node| node.channel(CHANNEL))
+        .collect::<Result<_, _>>()?;
+    let tallies: Vec<_> = channels.iter().map(count).collect();
+    try_join_all(nodes.iter().map(Node::ready)).await?;
+    let join_s = since.elapsed().as_secs_f64();
+    say(since, "on the channel");
+    sleep(SETTLE).await;
+
+    let idle = spend(async {
+        sleep(WATCHED).await;
+        Ok(())
+    });
+    let ((), idle) = idle.await?;
+    say(since, "at rest");
+    let busy = spend(async {
+        let posted = post(&channels).await?;
+        let expected = posted * (nodes.len() as u64 - 1);
+        let (deliveries, latency) = settled(&tallies, expected).await;
+        Ok((posted, expected, deliveries, latency))
+    });
+    let ((posted, expected, deliveries, latency), busy) = busy.await?;
+    say(since, "done posting");
+    let anonymous_mib = anonymous(getpid())? - before;
+    let mut costs = Costs {
+        join_s,
+        anonymous_mib,
+        idle,
+        busy,
+        posted,
+        deliveries,
+        expected,
+        p50: latency.quantile(0.5),
+        p99: latency.quantile(0.99),
+        requests: 0,
+        repaired: 0,
+        duplicates: 0,
+    };
+    for node in &nodes {
+        let counters = node.inspect().await?.counters;
+        costs.requests += counters.requests;
+        costs.repaired += counters.frames_repaired;
+        costs.duplicates += counters.frames_duplicate;
+    }
+    Ok(costs)
+}
+
+/// Meshes of many nodes take long; this tells how far they are.
+fn say(since: Instant, what: &str) {
+    eprintln!("        after {:.1} s: {what}", since.elapsed().as_secs_f64());
+}
+
+/// Counts what a node hears, from now on.
+fn count(channel: &BroadcastChannel<Bytes>) -> Arc<Mutex<Tally>> {
+    let mut tally = Tally::default();
+    tally.begin(RUN, false, None);
+    let tally = Arc::new(Mutex::new(tally));
+    let mut inbox = channel.messages();
+    let counted = Arc::clone(&tally);
+    tokio::spawn(async move {
+        // Gaps show as deliveries that are missing.
+        while let Some(item) = inbox.next().await {
+            if let Ok(message) = item {
+                lock(&counted).payload(&message.data);
+            }
+        }
+    });
+    tally
+}
+
+/// Posts at each node in turn; returns how many messages.
+async fn post(channels: &[BroadcastChannel<Bytes>]) -> Result<u64> {
+    let messages = (PER_SECOND * WATCHED.as_secs_f64()) as u64;
+    let start = Instant::now();
+    for (number, channel) in (0..messages).zip(channels.iter().cycle()) {
+        sleep_until(start + Duration::from_secs_f64(number as f64 / PER_SECOND)).await;
+        let mut payload = [0; SIZE];
+        let at = clock::now();
+        Stamp { run: RUN, number, at }.write(&mut payload);
+        channel
+            .post_message_wait(&Bytes::copy_from_slice(&payload))
+            .await?;
+    }
+    Ok(messages)
+}
+
+/// What came, when all has or the time is over.
+async fn settled(tallies: &[Arc<Mutex<Tally>>], expected: u64) -> (u64, Histogram) {
+    let end = Instant::now() + DRAIN;
+    loop {
+        let deliveries = tallies.iter().map(|tally| lock(tally).received()).sum();
+        if deliveries >= expected || Instant::now() >= end {
+            let mut latency = Histogram::default();
+            for tally in tallies {
+                latency.merge(&lock(tally).counted(0, 0).latency);
+            }
+            return (deliveries, latency);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Does something, and says what the process used meanwhile.
+async fn spend<T>(work: impl Future<Output = Result<T>>) -> Result<(T, Spent)> {
+    let (at, cpu, wire) = (Instant::now(), clock::cpu(), loopback_bytes()?);
+    let done = work.await?;
+    let spent = Spent {
+        seconds: at.elapsed().as_secs_f64(),
+        cpu: clock::cpu() - cpu,
+        wire: loopback_bytes()? - wire,
+    };
+    Ok((done, spent))
+}
+
+fn anonymous(pid: Pid) -> Result<f64> {
+    Ok(process::memory(pid)?.anonymous)
+}
+
+/// Received on the loopback interface since the machine started, which is as much as was sent.
+fn loopback_bytes() -> Result<u64> {
+    let devices = fs::read_to_string("/proc/net/dev")?;
+    let mut lines = devices.lines();
+    let lo = lines.find_map(|line| line.trim_start().strip_prefix("lo:"));
+    let received = lo.and_then(|fields| fields.split_whitespace().next());
+    Ok(received
+        .context("no loopback interface in /proc/net/dev")?
+        .parse()?)
+}
+
+/// Lets the process have as many open files as it may: each link takes two.
+fn raise_open_files() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).context("the limit on open files")
+}
+
+fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const CHANNEL: &str = "bench";
+const REGIONS: [&str; 5] = ["fra", "iad", "sin", "gru", "syd"];
+const SEED: u64 = 1;
+const RUN: u16 = 1;
+
+/// Posts of all nodes together.
+const PER_SECOND: f64 = 100.0;
+const SIZE: usize = 256;
+/// Gossip's meshes take some heartbeats of a second to settle.
+const SETTLE: Duration = Duration::from_secs(5);
+const WATCHED: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(15);

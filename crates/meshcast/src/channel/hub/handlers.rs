@@ -1,0 +1,104 @@
+//! The part of a hub that calls handlers: all of one name from one task, in order.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use super::{Hub, State};
+use crate::channel::{
+    ObjectId,
+    dispatch::Dispatch,
+    ring::{Item, Pending},
+};
+
+/// Something handlers are due to get.
+pub(crate) struct Due {
+    pub(crate) item: Option<Item>,
+    pub(crate) objects: Vec<(ObjectId, Arc<dyn Dispatch>)>,
+}
+
+impl Hub {
+    /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
+    pub(crate) fn start_dispatch(&self, object: ObjectId, handlers: Arc<dyn Dispatch>) -> bool {
+        let mut state = self.lock();
+        // Further handlers of an object join the first: they share its reader.
+        if state.dispatch.contains_key(&object) {
+            return false;
+        }
+        let Some(reader) = state.claim_reader(object) else {
+            return false;
+        };
+        state.dispatch.insert(object, (reader, handlers));
+        let idle = !std::mem::replace(&mut state.dispatching, true);
+        // A running task waits for the readers it knew.
+        let dispatcher = state.dispatcher.take();
+        drop(state);
+        dispatcher.into_iter().for_each(Waker::wake);
+        idle
+    }
+
+    /// Stops calling handlers for an object, unless there is one again.
+    pub(crate) fn stop_dispatch(&self, object: ObjectId) {
+        let mut state = self.lock();
+        if !state.dispatch.get(&object).is_some_and(|(_, it)| it.is_vacant()) {
+            return;
+        }
+        if let Some((reader, handlers)) = state.dispatch.remove(&object) {
+            state.ring.remove_reader(reader);
+            let dispatcher = state.dispatcher.take();
+            drop(state);
+            drop(handlers);
+            dispatcher.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// The next item for handlers and the objects that are due to get it, oldest first; `None` when there
+    /// are no handlers left.
+    pub(crate) fn poll_dispatch(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Option<Due>> {
+        let mut state = self.lock();
+        let due = state.poll_dispatch(cx);
+        self.ask(state);
+        due
+    }
+}
+
+impl State {
+    fn poll_dispatch(&mut self, cx: &Context<'_>) -> Poll<Option<Due>> {
+        if self.dispatch.is_empty() {
+            self.dispatching = false;
+            return Poll::Ready(None);
+        }
+        let Self { ring, dispatch, .. } = self;
+        let Some(lowest) = dispatch
+            .values()
+            .filter_map(|(reader, _)| ring.pending(*reader))
+            .min()
+        else {
+            if self.ended {
+                self.dispatching = false;
+                return Poll::Ready(None);
+            }
+            dispatch.values().for_each(|(reader, _)| {
+                ring.wait(*reader, cx.waker());
+            });
+            self.dispatcher = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let mut due = Due {
+            item: None,
+            objects: Vec::new(),
+        };
+        for (object, (reader, handlers)) in &*dispatch {
+            if ring.pending(*reader) == Some(lowest) {
+                due.item = ring.read(*reader);
+                due.objects.push((*object, Arc::clone(handlers)));
+                // What one object is behind with is for that one alone.
+                if lowest == Pending::Behind {
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Some(due))
+    }
+}

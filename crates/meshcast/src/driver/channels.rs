@@ -1,0 +1,145 @@
+//! The part of the driver that follows channel objects: what they open and close, post, and are due.
+
+use std::{sync::Arc, time::Duration};
+
+use libp2p::gossipsub::IdentTopic;
+use meshcast_proto::{ChannelName, Time};
+
+use super::Driver;
+use crate::{
+    channel::{Hub, Item, Section},
+    clock::wall_time,
+};
+
+/// A channel that gossip is subscribed to.
+pub(super) struct Channel {
+    pub(super) hub: Arc<Hub>,
+    pub(super) topic: IdentTopic,
+    /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and joining
+    /// again at once would leave it without links for longer.
+    pub(super) vacant_since: Option<Time>,
+}
+
+impl Driver {
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted. `true` if
+    /// there is more.
+    pub(super) fn follow_registry(&mut self) -> bool {
+        for hub in self.parts.registry.take_changed() {
+            self.follow_hub(hub);
+        }
+        self.answer_hubs();
+        let mut bytes = 0;
+        while bytes < BYTES_A_TURN {
+            let Some(hub) = self.parts.registry.take_ready() else {
+                break;
+            };
+            if !self.parts.engine.may_post(hub.name()) {
+                self.held_up.insert(hub.name().clone(), hub);
+                continue;
+            }
+            let (section, more) = hub.take_section();
+            if more {
+                // Behind the others, so that a busy channel does not starve a quiet one.
+                self.parts.registry.ready(&hub);
+            }
+            if let Some(section) = section {
+                bytes += section.draft.len().max(BYTES_A_TURN / SECTIONS_A_TURN);
+                self.post(&hub, section);
+            }
+        }
+        self.parts.registry.ring_if_ready()
+    }
+
+    pub(super) fn follow_hub(&mut self, hub: Arc<Hub>) {
+        let now = self.parts.clock.now();
+        let open = hub.objects() > 0;
+        if let Some(channel) = self.channels.get_mut(hub.name()) {
+            channel.hub = hub;
+            channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
+            return;
+        }
+        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.since(), now) {
+            // The registry counts names as the engine does, so this does not happen.
+            tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
+            return;
+        }
+        self.drain_engine(|delivery| Item::Values(delivery, None));
+        let topic = self.parts.verifier.topic(hub.name());
+        let behaviour = self.parts.swarm.behaviour_mut();
+        if let Err(error) = behaviour.gossip.subscribe(&topic) {
+            tracing::error!(%error, channel = ?hub.name(), "gossip does not subscribe");
+        }
+        tracing::debug!(channel = ?hub.name(), %topic, "opened");
+        let vacant_since = (!open).then_some(now);
+        self.channels.insert(
+            hub.name().clone(),
+            Channel {
+                hub,
+                topic,
+                vacant_since,
+            },
+        );
+    }
+
+    pub(super) fn post(&mut self, hub: &Arc<Hub>, mut section: Section) {
+        if !self.channels.contains_key(hub.name()) {
+            // Opened, posted to and closed before this turn.
+            self.follow_hub(Arc::clone(hub));
+        }
+        let (now, wall) = (self.parts.clock.now(), wall_time());
+        let draft = std::mem::take(&mut section.draft);
+        let bytes = draft.len();
+        match self.parts.engine.handle_post(hub.name(), draft, now, wall) {
+            Ok(seqs) => {
+                tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
+                hub.numbered(seqs);
+                self.receipts.touch();
+                let posters = Arc::new(section.posters(seqs));
+                self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
+            }
+            // The section was made for a frame, so this does not happen.
+            Err(error) => tracing::error!(%error, channel = ?hub.name(), "a post was lost"),
+        }
+    }
+
+    pub(super) fn deliver(&mut self, name: &ChannelName, item: Item) {
+        if let Some(channel) = self.channels.get(name)
+            && channel.hub.deliver(item)
+        {
+            self.crowded.push(name.clone());
+        }
+    }
+
+    pub(super) fn drop_vacant_channels(&mut self, now: Time) {
+        let over = |channel: &Channel| channel.vacant_since.is_some_and(|since| since + LINGER <= now);
+        let vacant: Vec<ChannelName> = self
+            .channels
+            .iter()
+            .filter(|(_, channel)| over(channel))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in vacant {
+            if !self.parts.registry.remove_vacant(&name) {
+                continue;
+            }
+            if let Some(channel) = self.channels.remove(&name) {
+                self.parts.engine.handle_close(&name);
+                self.drain_engine(|delivery| Item::Values(delivery, None));
+                self.parts
+                    .swarm
+                    .behaviour_mut()
+                    .gossip
+                    .unsubscribe(&channel.topic);
+                self.parts.registry.stats().unread(channel.hub.load().unread);
+                tracing::debug!(channel = ?name, "left");
+            }
+        }
+    }
+}
+
+/// How much is sent before the swarm is polled again, in sections and in bytes of them.
+const SECTIONS_A_TURN: usize = 16;
+const BYTES_A_TURN: usize = 1024 * 1024;
+
+/// For how long a channel that was closed stays subscribed.
+const LINGER: Duration = Duration::from_secs(120);
