@@ -365,6 +365,9 @@ impl Engine {
         let opened: Vec<_> = open
             .map(|(name, channel)| channel.opened(name, Duration::ZERO, now))
             .collect();
+        for opened in &opened {
+            self.flows.neighbours.ask(peer, &opened.channel, now);
+        }
         let messages = opened
             .chunks(SyncMessage::MAX_CHANNELS)
             .map(|chunk| SyncMessage::Open(chunk.to_vec()));

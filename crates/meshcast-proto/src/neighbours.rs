@@ -27,6 +27,16 @@ pub(crate) struct Interest {
     pub(crate) open: Option<Wanted>,
     /// It has told what it has of it.
     pub(crate) told: bool,
+    /// It was asked to, and has not.
+    asked: Option<Asked>,
+}
+
+/// A neighbour was told that a channel is open here.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Time,
+    /// For the second time.
+    again: bool,
 }
 
 /// From where on a neighbour wants to hear.
@@ -95,14 +105,47 @@ impl Neighbours {
     pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) -> bool {
         self.peers.get_mut(&peer).is_some_and(|peer| {
             let interest = peer.channels.entry(channel.clone()).or_default();
+            interest.asked = None;
             !std::mem::replace(&mut interest.told, true)
+        })
+    }
+
+    /// A neighbour is told that a channel is open here.
+    pub(crate) fn ask(&mut self, peer: Sender, channel: &ChannelName, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            let interest = peer.channels.entry(channel.clone()).or_default();
+            if !interest.told {
+                interest.asked = Some(Asked {
+                    at: now,
+                    again: false,
+                });
+            }
+        }
+    }
+
+    /// A neighbour tells what it has of a channel. If that took longer than what is granted for the way, it may take
+    /// this node to have opened the channel later than it did: then how much later. It counts as asked again.
+    pub(crate) fn slow_to_tell(
+        &mut self,
+        peer: Sender,
+        channel: &ChannelName,
+        now: Time,
+    ) -> Option<Duration> {
+        let interest = self.peers.get_mut(&peer)?.channels.get_mut(channel)?;
+        let asked = interest.asked.as_mut().filter(|asked| !asked.again)?;
+        let took = now.saturating_since(asked.at);
+        (took > TRAVEL).then(|| {
+            *asked = Asked { at: now, again: true };
+            took
         })
     }
 
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
         for peer in self.peers.values_mut() {
-            peer.change(channel, |interest| interest.told = false);
+            peer.change(channel, |interest| {
+                (interest.told, interest.asked) = (false, None)
+            });
         }
     }
 
@@ -156,7 +199,7 @@ impl Neighbour {
     fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
         if let Some(interest) = self.channels.get_mut(channel) {
             change(interest);
-            if interest.open.is_none() && !interest.told {
+            if interest.open.is_none() && !interest.told && interest.asked.is_none() {
                 self.channels.remove(channel);
             }
         }
@@ -171,8 +214,9 @@ const MAX_REQUESTS: usize = 3;
 const MAX_CHANNELS: usize = 16_384;
 
 /// How long it may have taken to come that a channel was opened, half round the world. What it was held up besides, in
-/// queues or a process that did not get to it, is told by how long the link has been there at both ends. What was
-/// posted meanwhile is heard too: rather a moment too much, as gossip under way brings it, than a loss.
+/// queues or a process that did not get to it, is told by how long the link has been there at both ends; and where
+/// the link itself came late to an end, by how long it took until there was an answer. What was posted meanwhile is
+/// heard too: rather a moment too much, as gossip under way brings it, than a loss.
 const TRAVEL: Duration = Duration::from_millis(200);
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.

@@ -25,12 +25,30 @@ impl Engine {
         let Some(channel) = self.channels.get(name) else {
             return;
         };
-        let neighbours = &self.flows.neighbours;
-        let open = |peer| {
+        let neighbours = &mut self.flows.neighbours;
+        for peer in neighbours.iter().collect::<Vec<_>>() {
             let opened = channel.opened(name, neighbours.linked(peer, now), now);
-            Output::Sync(peer, SyncMessage::Open(vec![opened]))
+            neighbours.ask(peer, name, now);
+            self.outputs
+                .push_back(Output::Sync(peer, SyncMessage::Open(vec![opened])));
+        }
+    }
+
+    /// Tells a neighbour once more that a channel is open here, and how long ago at least, if it took so long to
+    /// answer that it may have understood less. `true` if it does: what it says of beginnings it will say again.
+    fn announce_again(&mut self, peer: Sender, name: &ChannelName, now: Time) -> bool {
+        let neighbours = &mut self.flows.neighbours;
+        let Some(channel) = self.channels.get(name) else {
+            return false;
         };
-        self.outputs.extend(neighbours.iter().map(open));
+        let Some(took) = neighbours.slow_to_tell(peer, name, now) else {
+            return false;
+        };
+        let mut opened = channel.opened(name, neighbours.linked(peer, now), now);
+        opened.since = opened.since.saturating_add(took);
+        self.outputs
+            .push_back(Output::Sync(peer, SyncMessage::Open(vec![opened])));
+        true
     }
 
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
@@ -60,7 +78,7 @@ impl Engine {
             for holding in flows.iter().filter(|holding| holding.sender == me) {
                 self.acknowledged(peer, channel, holding, now);
             }
-            if self.is_open(channel) {
+            if self.is_open(channel) && !self.announce_again(peer, channel, now) {
                 let others = flows.iter().filter(|holding| holding.sender != me);
                 others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
                 self.flows.all_told(peer, channel, now, &mut effects);

@@ -2,6 +2,7 @@
 
 use super::{
     super::*,
+    fixture::{Peer, channel, peer},
     range,
     world::{Event, World, connected, sender},
 };
@@ -308,4 +309,75 @@ fn who_began_too_high_goes_back_as_long_as_nothing_came_of_it() {
     world.run_secs(5);
     assert_eq!(world.story(2, 0), [Event::Values(range(1, 1))]);
     world.expect_rest();
+}
+
+/// Two nodes, of which the second opens a channel and finds the link at once, and the first finds it when it has stood
+/// still for so long and posted meanwhile.
+fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
+    let at = |ms| Time::from_start(Duration::from_secs(60) + Duration::from_millis(ms));
+    let mut engines = [0, 1].map(|n| {
+        let Peer { identity, member } = peer(n);
+        Engine::new(Config::default(), identity.clone(), Arc::clone(member), 1)
+    });
+    let mut story = Vec::new();
+    let post = |engine: &mut Engine, now: Time| {
+        let records = super::section([(crate::record::Part::Whole, &b"x"[..])]);
+        engine
+            .handle_post(&channel(0), &records, now, WallTime::MIN)
+            .expect("small");
+        while engine.poll_output().is_some() {}
+    };
+    let [posts, opens] = &mut engines;
+    posts
+        .handle_open(&channel(0), Since::Now, Time::ZERO)
+        .expect("few");
+    post(posts, Time::ZERO);
+    opens.handle_open(&channel(0), Since::Now, at(0)).expect("few");
+    let mut to_posts = VecDeque::new();
+    let mut drain = |engine: &mut Engine, to_posts: &mut VecDeque<SyncMessage>| {
+        while let Some(output) = engine.poll_output() {
+            match output {
+                Output::Sync(_, message) => to_posts.push_back(message),
+                Output::Deliver(_, delivery) => story.push(Event::Values(delivery.seqs())),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    opens.handle_peer_up(sender(0), at(0));
+    drain(opens, &mut to_posts);
+    post(posts, at(10));
+    posts.handle_peer_up(sender(1), at(ms));
+    for step in ms..ms + 5_000 {
+        let mut to_opens = Vec::new();
+        while let Some(output) = posts.poll_output() {
+            if let Output::Sync(_, message) = output {
+                to_opens.push(message);
+            }
+        }
+        if opens.poll_timeout().is_some_and(|due| due <= at(step)) {
+            opens.handle_timeout(at(step));
+            drain(opens, &mut to_posts);
+        }
+        for message in to_opens {
+            let verify =
+                |frames: &[Frame]| frames.iter().map(|_| Some(Arc::clone(&peer(0).member))).collect();
+            opens.handle_sync(sender(0), message, at(step), WallTime::MIN, verify);
+            drain(opens, &mut to_posts);
+        }
+        if let Some(message) = to_posts.pop_front() {
+            posts.handle_sync(sender(1), message, at(step), WallTime::MIN, |_| Vec::new());
+        }
+    }
+    story
+}
+
+#[test]
+fn a_neighbour_that_finds_the_link_late_does_not_take_the_channel_for_opened_later() {
+    for ms in [50, 150, 250, 400, 1_000, 2_500] {
+        assert_eq!(
+            opened_to_one_that_stood_still(ms),
+            [Event::Values(range(2, 2))],
+            "{ms}"
+        );
+    }
 }
