@@ -34,21 +34,15 @@ impl Engine {
         }
     }
 
-    /// Tells a neighbour once more that a channel is open here, and how long ago at least, if it took so long to
-    /// answer that it may have understood less. `true` if it does: what it says of beginnings it will say again.
-    fn announce_again(&mut self, peer: Sender, name: &ChannelName, now: Time) -> bool {
+    /// What a neighbour is told once more of a channel that is open here, and how long ago at least, if it took so
+    /// long to answer that it may have understood less. What it says of beginnings it will say again then.
+    fn opened_again(&mut self, peer: Sender, name: &ChannelName, now: Time) -> Option<Opened> {
+        let channel = self.channels.get(name)?;
         let neighbours = &mut self.flows.neighbours;
-        let Some(channel) = self.channels.get(name) else {
-            return false;
-        };
-        let Some(took) = neighbours.slow_to_tell(peer, name, now) else {
-            return false;
-        };
+        let took = neighbours.slow_to_tell(peer, name, now)?;
         let mut opened = channel.opened(name, neighbours.linked(peer, now), now);
         opened.since = opened.since.saturating_add(took);
-        self.outputs
-            .push_back(Output::Sync(peer, SyncMessage::Open(vec![opened])));
-        true
+        Some(opened)
     }
 
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
@@ -72,17 +66,26 @@ impl Engine {
     }
 
     pub(super) fn handle_holdings(&mut self, peer: Sender, holdings: &[Holdings], now: Time) {
-        let mut effects = Effects::default();
+        let (mut effects, mut again) = (Effects::default(), Vec::new());
         for Holdings { channel, flows } in holdings {
             let me = self.me.sender();
             for holding in flows.iter().filter(|holding| holding.sender == me) {
                 self.acknowledged(peer, channel, holding, now);
             }
-            if self.is_open(channel) && !self.announce_again(peer, channel, now) {
-                let others = flows.iter().filter(|holding| holding.sender != me);
-                others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
-                self.flows.all_told(peer, channel, now, &mut effects);
+            if !self.is_open(channel) {
+                continue;
             }
+            if let Some(opened) = self.opened_again(peer, channel, now) {
+                again.push(opened);
+                continue;
+            }
+            let others = flows.iter().filter(|holding| holding.sender != me);
+            others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
+            self.flows.all_told(peer, channel, now, &mut effects);
+        }
+        if !again.is_empty() {
+            self.outputs
+                .push_back(Output::Sync(peer, SyncMessage::Open(again)));
         }
         self.take_effect(effects, now);
     }
