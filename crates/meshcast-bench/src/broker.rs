@@ -49,7 +49,7 @@ impl BrokerKind {
             .then(|| format!("{program} is not installed"))
     }
 
-    /// With the defaults, but on loopback and without files.
+    /// With the defaults but for these: on loopback, without files, and nobody is disconnected for being slow.
     fn arguments(self, port: &str) -> Vec<&str> {
         match self {
             Self::Nats => vec!["--addr", "127.0.0.1", "--port", port],
@@ -62,6 +62,12 @@ impl BrokerKind {
                 "",
                 "--appendonly",
                 "no",
+                // It disconnects a subscriber that is 32 MiB behind, which two large messages are.
+                "--client-output-buffer-limit",
+                "pubsub",
+                "0",
+                "0",
+                "0",
             ],
         }
     }

@@ -57,6 +57,13 @@ pub(crate) struct Measured {
     pub(crate) others: f64,
 }
 
+/// How long is waited for what was published.
+struct Arrival {
+    patience: Duration,
+    /// A subscriber to whom nothing came for so long has all it will get.
+    quiet: Duration,
+}
+
 impl Shape {
     pub(crate) const fn nodes(self) -> usize {
         match self {
@@ -147,8 +154,7 @@ impl Fleet {
         let beside = None;
         publisher[0].order(&Order::Publish { run, load, beside }).await?;
         meanwhile(subscribers).await?;
-        self.conclude(before, load.lasts() + PATIENCE, DRAIN_PATIENCE)
-            .await
+        self.conclude(before, load.lasts() + PATIENCE, ARRIVAL).await
     }
 
     /// Publishes, and meanwhile small messages on the further channels in turn, which are counted apart.
@@ -162,8 +168,7 @@ impl Fleet {
         let before = self.usage().await?;
         let beside = Some(beside);
         self.nodes[0].order(&Order::Publish { run, load, beside }).await?;
-        self.conclude(before, load.lasts() + PATIENCE, DRAIN_PATIENCE)
-            .await
+        self.conclude(before, load.lasts() + PATIENCE, ARRIVAL).await
     }
 
     /// Publishes one message on each of the further channels, and counts.
@@ -172,7 +177,7 @@ impl Fleet {
         let before = self.usage().await?;
         self.nodes[0].order(&Order::PublishEach { run }).await?;
         // On thousands of channels, each message leaves by itself.
-        self.conclude(before, PATIENCE, OPEN_PATIENCE).await
+        self.conclude(before, PATIENCE, ARRIVAL_ON_MANY).await
     }
 
     /// Opens further channels everywhere; returns how long it took until all nodes took part in them.
@@ -234,7 +239,7 @@ impl Fleet {
         &mut self,
         before: AllUsage,
         publishing: Duration,
-        draining: Duration,
+        arrival: Arrival,
     ) -> Result<Measured> {
         let published = match self.nodes[0].reply(publishing).await? {
             Reply::Published(published) => published,
@@ -243,14 +248,14 @@ impl Fleet {
         let finish = Order::Finish {
             expected: published.messages,
             expected_beside: published.beside,
-            quiet_ms: QUIET.as_millis() as u64,
+            quiet_ms: arrival.quiet.as_millis() as u64,
         };
         let mut counted = Vec::new();
         for node in &mut self.nodes[1..] {
             node.order(&finish).await?;
         }
         for node in &mut self.nodes[1..] {
-            match node.reply(draining).await? {
+            match node.reply(arrival.patience).await? {
                 Reply::Counted(one) => counted.push(one),
                 other => bail!("{other:?} to counting"),
             }
@@ -391,13 +396,18 @@ impl Usage {
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For the first message to come to all.
 const WARM_UP_PATIENCE: Duration = Duration::from_secs(15);
-/// For what was published to arrive: some seconds of backlog, some of repair.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(45);
-/// For some thousand channels to be opened by ten nodes on two cores, or to deliver a message each.
+/// Some seconds of backlog, some of repair; meshcast waits 2 s before it gives a message up for lost.
+const ARRIVAL: Arrival = Arrival {
+    patience: Duration::from_secs(45),
+    quiet: Duration::from_secs(3),
+};
+/// On some thousand channels each message leaves by itself, and repair goes around all of them.
+const ARRIVAL_ON_MANY: Arrival = Arrival {
+    patience: Duration::from_secs(120),
+    quiet: Duration::from_secs(10),
+};
+/// For some thousand channels to be opened by ten nodes on two cores.
 const OPEN_PATIENCE: Duration = Duration::from_secs(120);
-/// A subscriber to whom nothing came for so long has all it will get: meshcast waits 2 s before it gives a message
-/// up for lost.
-const QUIET: Duration = Duration::from_secs(3);
 /// What links, grafts and announcements are still on the way after the first message has a moment to arrive.
 const SETTLE: Duration = Duration::from_millis(500);
 

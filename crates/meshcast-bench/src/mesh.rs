@@ -9,8 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, future::try_join_all};
-use meshcast::{BroadcastChannel, Bytes, Node};
-use meshcast_sim::Cluster;
+use meshcast::{
+    BroadcastChannel, Bytes, MeshKey, Multiaddr, Node,
+    links::{Links, Place, Shape},
+};
+use meshcast_sim::round_trip;
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getpid, getrlimit, set_parent_process_death_signal, setrlimit,
 };
@@ -31,6 +34,8 @@ pub(crate) struct Spec {
 pub(crate) struct Costs {
     /// Until all had found each other and had the channel open.
     pub(crate) join_s: f64,
+    /// Connections that were not there when that was no longer waited for, seen from both ends.
+    pub(crate) links_lacking: usize,
     /// Memory that is backed by no file, without what the process held before there was a node.
     pub(crate) anonymous_mib: f64,
     /// While nothing was posted.
@@ -75,19 +80,10 @@ pub(crate) fn run(spec: &str) -> Result<()> {
 async fn measure(spec: Spec) -> Result<Costs> {
     let before = anonymous(getpid())?;
     let since = Instant::now();
-    let mut builder = Cluster::builder(SEED);
-    for index in 0..spec.nodes {
-        let region = REGIONS[index % REGIONS.len()];
-        builder = builder.node(&format!("{region}-{}", index / REGIONS.len() + 1), region)?;
-    }
-    let mut cluster = builder.measured_round_trips().build()?;
-    cluster.start().await?;
+    let nodes = start(spec.nodes).await?;
     say(since, "started");
-    cluster.ready().await?;
+    let links_lacking = link(&nodes).await?;
     say(since, "linked");
-    let status = cluster.status();
-    let nodes = status.iter().map(|member| cluster.node(member.name.as_str()));
-    let nodes: Vec<Node> = nodes.map(|node| node.cloned()).collect::<Result<_, _>>()?;
     let channels: Vec<BroadcastChannel<Bytes>> = nodes
         .iter()
         .map(|node| node.channel(CHANNEL))
@@ -115,6 +111,7 @@ async fn measure(spec: Spec) -> Result<Costs> {
     let anonymous_mib = anonymous(getpid())? - before;
     let mut costs = Costs {
         join_s,
+        links_lacking,
         anonymous_mib,
         idle,
         busy,
@@ -139,6 +136,56 @@ async fn measure(spec: Spec) -> Result<Costs> {
 /// Meshes of many nodes take long; this tells how far they are.
 fn say(since: Instant, what: &str) {
     eprintln!("        after {:.1} s: {what}", since.elapsed().as_secs_f64());
+}
+
+/// Starts the nodes. They know the first one and find the others by themselves.
+async fn start(nodes: usize) -> Result<Vec<Node>> {
+    let links = Links::new(SEED);
+    for (index, a) in REGIONS.iter().enumerate() {
+        for b in &REGIONS[index + 1..] {
+            let takes = round_trip(a, b).context("a region that is not on the map")?;
+            links.shape_both(&Place::region(a)?, &Place::region(b)?, Shape::round_trip(takes));
+        }
+    }
+    let mut started: Vec<Node> = Vec::new();
+    let mut seeds: Vec<Multiaddr> = Vec::new();
+    for index in 0..nodes {
+        let region = REGIONS[index % REGIONS.len()];
+        let node = Node::builder()
+            .name(format!("{region}-{}", index / REGIONS.len() + 1))
+            .region(region)
+            // Only on loopback and only for measuring, so the key may stand here.
+            .key(MeshKey::from_entropy([9; 48]))
+            .listen("/ip4/127.0.0.1/tcp/0".parse()?)
+            .seeds(seeds.iter().cloned())
+            .links(&links)
+            .spawn()
+            .await?;
+        if seeds.is_empty() {
+            seeds = node.inspect().await?.node.listen_addresses;
+        }
+        started.push(node);
+    }
+    Ok(started)
+}
+
+/// Waits until each node is connected to all others, or the time is over. Returns how many connections lack then, seen
+/// from both ends.
+async fn link(nodes: &[Node]) -> Result<usize> {
+    let end = Instant::now() + LINKING;
+    let mut lacking = 0;
+    for node in nodes {
+        loop {
+            let peers = node.inspect().await?.peers.len();
+            let lacks = (nodes.len() - 1).saturating_sub(peers);
+            if lacks == 0 || Instant::now() >= end {
+                lacking += lacks;
+                break;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+    Ok(lacking)
 }
 
 /// Counts what a node hears, from now on.
@@ -187,7 +234,7 @@ async fn settled(tallies: &[Arc<Mutex<Tally>>], expected: u64) -> (u64, Histogra
             }
             return (deliveries, latency);
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -243,4 +290,6 @@ const SIZE: usize = 256;
 /// Gossip's meshes take some heartbeats of a second to settle.
 const SETTLE: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LINKING: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(15);

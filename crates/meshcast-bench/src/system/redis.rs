@@ -66,7 +66,7 @@ impl Node for Redis {
         stamp.write(&mut self.payload);
         pipeline.cmd("PUBLISH").arg(CHANNEL).arg(&*self.payload).ignore();
         *waiting += 1;
-        if *waiting == PIPELINE {
+        if *waiting == PIPELINE || *waiting * self.payload.len() >= PIPELINE_BYTES {
             self.flush().await?;
         }
         Ok(())
@@ -101,3 +101,5 @@ impl Node for Redis {
 
 /// Publishes sent together. One at a time is a round trip each.
 const PIPELINE: usize = 128;
+/// The most of them together.
+const PIPELINE_BYTES: usize = 8 * 1024 * 1024;

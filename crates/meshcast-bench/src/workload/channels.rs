@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::{MILLIS, complete, memory, quantiles, warm_fleet};
+use super::{CPU, MILLIS, REORDERED, complete, cpu_for_100k, memory, quantiles, warm_fleet};
 use crate::{
     fleet::Setup,
     results::{Figure, Figures},
@@ -28,7 +28,11 @@ pub(super) async fn run(setup: Setup, channels: usize) -> Result<Figures> {
         (RATE, measured.rate()),
     ];
     figures.extend(quantiles(&measured.latency(), (P50_MS, P99_MS), MILLIS));
-    Ok(complete(figures, &measured))
+    figures.push((CPU, cpu_for_100k(&measured, measured.delivered())));
+    let mut figures = complete(figures, &measured);
+    // Between channels there is no order.
+    figures.retain(|(figure, _)| *figure != REORDERED);
+    Ok(figures)
 }
 
 const CALM: Duration = Duration::from_secs(5);

@@ -19,6 +19,7 @@ pub(super) async fn run(nodes: usize) -> Result<Figures> {
     let deliveries = costs.deliveries.max(1) as f64;
     Ok(vec![
         (JOIN, costs.join_s),
+        (LACKING, costs.links_lacking as f64),
         (RSS, costs.anonymous_mib * 1024.0 / each),
         (IDLE_CPU, a_second(costs.idle.cpu) / 1e6),
         (IDLE_WIRE, a_second(costs.idle.wire) / 1024.0),
@@ -48,6 +49,7 @@ async fn costs(spec: &Spec) -> Result<Costs> {
 }
 
 const JOIN: Figure = Figure::shown("join_s", "join s");
+const LACKING: Figure = Figure::shown("links_lacking", "links lacking");
 const RSS: Figure = Figure::shown("node_kib", "KiB a node");
 const IDLE_CPU: Figure = Figure::shown("idle_cpu_ms_per_s", "idle CPU ms/s a node");
 const IDLE_WIRE: Figure = Figure::shown("idle_wire_kib_per_s", "idle wire KiB/s a node");
