@@ -16,7 +16,7 @@ pub(crate) struct Digest {
     due: Option<Time>,
     acks: BTreeMap<Sender, Ack>,
     /// How many bytes of frames came that a neighbour has not been told of.
-    untold: BTreeMap<Sender, usize>,
+    unacked: BTreeMap<Sender, usize>,
 }
 
 /// What a neighbour is to be told of flows whose sender it is, or is nearer to.
@@ -36,7 +36,7 @@ impl Digest {
 
     /// A frame of so many bytes came, which this neighbour is to know once it is [in order](Self::progress).
     pub(crate) fn came(&mut self, upstream: Sender, bytes: usize) {
-        *self.untold.entry(upstream).or_default() += bytes;
+        *self.unacked.entry(upstream).or_default() += bytes;
     }
 
     /// A flow got further, which this neighbour is to know soon.
@@ -50,8 +50,8 @@ impl Digest {
         if !ack.flows.contains(key) {
             ack.flows.insert(key.clone());
         }
-        let untold = self.untold.get(&upstream);
-        if ack.times >= ACK_TIMES || untold.is_some_and(|bytes| *bytes >= ACK_BYTES) {
+        let unacked = self.unacked.get(&upstream);
+        if ack.times >= ACK_TIMES || unacked.is_some_and(|bytes| *bytes >= ACK_BYTES) {
             ack.due = now;
         }
     }
@@ -68,7 +68,7 @@ impl Digest {
     /// A neighbour is gone.
     pub(crate) fn forget(&mut self, sender: Sender) {
         self.acks.remove(&sender);
-        self.untold.remove(&sender);
+        self.unacked.remove(&sender);
     }
 
     /// What neighbours are to be told now.
@@ -88,7 +88,7 @@ impl Digest {
     pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<Key>)> {
         let (upstream, _) = self.acks.iter().find(|(_, ack)| ack.due <= now)?;
         let upstream = *upstream;
-        self.untold.remove(&upstream);
+        self.unacked.remove(&upstream);
         self.acks.remove(&upstream).map(|ack| (upstream, ack.flows))
     }
 

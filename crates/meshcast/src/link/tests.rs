@@ -260,7 +260,7 @@ async fn a_peer_that_does_not_speak_the_protocol_is_reported() {
     a.dial(&mut mute).await;
     let peer = mute.id();
     let event = guard(async {
-        tokio::select! { event = a.event() => event, () = mute.run() => unreachable!() }
+        tokio::select! { event = a.event() => event, () = mute.run() => unreachable!("it runs for ever") }
     });
     let event = event.await;
     assert!(

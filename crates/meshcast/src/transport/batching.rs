@@ -83,8 +83,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
         if this.unsent.len() >= BATCH {
             ready!(this.poll_send(cx))?;
         }
-        this.unsent.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        let len = bytes.len().min(2 * BATCH - this.unsent.len());
+        this.unsent.extend_from_slice(&bytes[..len]);
+        Poll::Ready(Ok(len))
     }
 
     /// What waits leaves with the next read.
@@ -100,7 +101,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
 }
 
 /// How many bytes go to the system or come from it at once: four frames of the multiplexer, and as many packets as
-/// loopback takes in one. Once more that many may wait to be sent, since what is written goes in whole.
+/// loopback takes in one. Twice as many may wait to be sent, so that there is room before the first are gone.
 const BATCH: usize = 64 * 1024;
 
 #[cfg(test)]
