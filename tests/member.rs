@@ -176,7 +176,7 @@ async fn live(options: &Options) -> Result<()> {
     journal.write(now(), Event::Start)?;
     let (deaf, ears) = watch::channel(false);
     let listener = Listener::new(journal.clone(), ears);
-    let mut poster = Poster::open(&node, options, process, listener.clone())?;
+    let mut poster = Poster::open(&node, options, process, listener)?;
     if let Some(size) = options.first {
         poster.post(size)?;
     }
@@ -196,7 +196,6 @@ async fn live(options: &Options) -> Result<()> {
             _ = terminate.recv() => break,
             line = lines.recv() => match line {
                 Some(Order::Deaf(is)) => { deaf.send_replace(is); }
-                Some(Order::State) => say(&Said::State(state(&node, &listener).await?))?,
                 Some(order) => orders.send(order).await.context("the poster has stopped")?,
                 // Whoever ran the fleet is gone.
                 None => return Ok(()),
@@ -222,15 +221,6 @@ async fn live(options: &Options) -> Result<()> {
     poster.close().await?;
     journal.write(now(), Event::End)?;
     journal.flush()
-}
-
-async fn state(node: &Node, listener: &Listener) -> Result<State> {
-    let snapshot = node.inspect().await?;
-    Ok(State {
-        peers: snapshot.peers.len(),
-        counters: serde_json::to_value(snapshot.counters)?,
-        ..listener.state()
-    })
 }
 
 fn limits(options: &Options) -> Limits {

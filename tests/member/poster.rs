@@ -12,7 +12,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use super::{MAX_SIZE, Options, Order, Said, journal::Posts, listener::Listener, say, value};
+use super::{MAX_SIZE, Options, Order, Said, State, journal::Posts, listener::Listener, say, value};
 use crate::clock::now;
 
 /// Owns the channel object: the only one of its process, so that the number of a post is how many there were.
@@ -60,7 +60,9 @@ impl Poster {
                 Some(Order::Rate { per_second, size }) => load = Load::of(per_second, size)?,
                 Some(Order::Burst { values, size, wait }) => self.burst(values, size, wait).await?,
                 Some(Order::Reopen) => self.reopen().await?,
-                Some(Order::Deaf(_) | Order::State) => {}
+                // Here, so that what it says counts every post that an earlier order led to.
+                Some(Order::State) => say(&Said::State(self.state().await?))?,
+                Some(Order::Deaf(_)) => {}
                 None => return Ok(self),
             }
         }
@@ -89,6 +91,15 @@ impl Poster {
         self.channel.close();
         (&mut self.listening).await?;
         self.listener.write(now(), Event::Close { object, channel })
+    }
+
+    async fn state(&self) -> Result<State> {
+        let snapshot = self.node.inspect().await?;
+        Ok(State {
+            peers: snapshot.peers.len(),
+            counters: serde_json::to_value(snapshot.counters)?,
+            ..self.listener.state()
+        })
     }
 
     async fn burst(&mut self, values: u64, size: usize, wait: bool) -> Result<()> {
