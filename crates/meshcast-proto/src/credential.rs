@@ -6,15 +6,14 @@
 //! [`Chain`]; it travels in every frame and is shown at the gate, so that anybody who knows the authority can
 //! check anything at any time, whoever hands it over.
 
-use std::{fmt, sync::Arc, time::Duration};
-
-use ed25519_dalek::{Signature, VerifyingKey};
+use std::{fmt, time::Duration};
 
 use crate::{
     codec::{self, BootBody, ChainBody, CodecError, CredentialBody},
     id::Sender,
     key::{Keypair, MeshId, MeshKey},
     name::{LabelError, NodeName, Region},
+    signature::PublicKey,
     time::WallTime,
 };
 
@@ -79,10 +78,7 @@ impl Trust {
         .ok_or(ChainError::BadSignature)?;
         verify(&said.subject, &boot_hash(&body.boot), &body.boot_signature)
             .ok_or(ChainError::BadSignature)?;
-        let boot = VerifyingKey::from_bytes(&body.boot.boot).map_err(|_| ChainError::BadKey)?;
-        if boot.is_weak() {
-            return Err(ChainError::BadKey);
-        }
+        let boot = PublicKey::new(body.boot.boot).ok_or(ChainError::BadKey)?;
         let credential = Credential {
             subject: said.subject,
             name: NodeName::new(said.name).map_err(ChainError::BadName)?,
@@ -103,8 +99,7 @@ impl Trust {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     sender: Sender,
-    /// Decompressed once, which is a third of the work of checking a signature.
-    boot: VerifyingKey,
+    boot: PublicKey,
     credential: Credential,
 }
 
@@ -140,74 +135,16 @@ impl Member {
         }
     }
 
+    /// What it signs frames with.
+    pub(crate) const fn boot(&self) -> &PublicKey {
+        &self.boot
+    }
+
     /// Whether the member signed this hash with its boot key.
     pub(crate) fn signed(&self, hash: &blake3::Hash, signature: &[u8; 64]) -> bool {
-        self.boot
-            .verify_strict(hash.as_bytes(), &Signature::from_bytes(signature))
-            .is_ok()
+        self.boot.signed(hash, signature)
     }
 }
-
-/// Whether each of these members signed its hash, checked together: for many, in less than half the time.
-///
-/// `false` says only that one of them did not, or may not have.
-///
-/// Where `true` is said, [`Member::signed`] says it of each, but for one case. Alone, a signature has to fit
-/// to the point; here the sum of all, each multiplied by a number of its own, has to vanish, and a part of small
-/// order in R may vanish with it. Only who has the secret key can put one there: for everybody else a signature
-/// that fits up to such a part is as hard to find as one that fits. So the most that can be had by it is a member
-/// that signs frames of its own which some take and others refuse, as it could by signing two under one number.
-/// Nobody must vouch for them towards those who check each alone.
-///
-/// The numbers come from a hash over all that is checked (dalek's `ZeroRng` under its transcript), not from a
-/// random source: the same signatures always give the same answer.
-pub(crate) fn all_signed(signed: &[(Arc<Member>, blake3::Hash, [u8; 64])]) -> bool {
-    if signed.iter().any(|(_, _, signature)| has_bad_point(signature)) {
-        return false;
-    }
-    let hashes: Vec<&[u8]> = signed.iter().map(|(_, hash, _)| &hash.as_bytes()[..]).collect();
-    let signatures: Vec<_> = signed
-        .iter()
-        .map(|(_, _, signature)| Signature::from_bytes(signature))
-        .collect();
-    // Of small order none of them is: that is seen when a chain is verified.
-    let keys: Vec<_> = signed.iter().map(|(member, ..)| member.boot).collect();
-    ed25519_dalek::verify_batch(&hashes, &signatures, &keys).is_ok()
-}
-
-/// Whether R of this signature is of small order or not written in its one way, which `verify_strict` refuses and
-/// `verify_batch` does not look at.
-fn has_bad_point(signature: &[u8; 64]) -> bool {
-    let mut y: [u8; 32] = std::array::from_fn(|i| signature[i]);
-    // The top bit is the sign of x.
-    y[31] &= 0x7f;
-    let at_least_p = y[31] == 0x7f && y[0] >= 0xed && y[1..31].iter().all(|byte| *byte == 0xff);
-    at_least_p || SMALL_ORDER.contains(&y)
-}
-
-/// The y of all points of small order.
-const SMALL_ORDER: [[u8; 32]; 5] = [
-    // The neutral point, y = 1.
-    [
-        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    ],
-    // That of order 2, y = -1.
-    [
-        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
-    ],
-    // Those of order 4.
-    [0; 32],
-    // Those of order 8.
-    [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
-        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
-    ],
-    [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
-        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
-    ],
-];
 
 /// How far clocks of members may be apart before credentials are refused.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
@@ -420,9 +357,7 @@ impl From<&MeshKey> for Trust {
 }
 
 fn verify(key: &[u8; 32], hash: &blake3::Hash, signature: &[u8; 64]) -> Option<()> {
-    let key = VerifyingKey::from_bytes(key).ok()?;
-    key.verify_strict(hash.as_bytes(), &Signature::from_bytes(signature))
-        .ok()
+    PublicKey::new(*key)?.signed(hash, signature).then_some(())
 }
 
 /// Signatures of different kinds are over hashes of different domains, so that one never passes for another.

@@ -2,10 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::{credential::Authority, name::ChannelName, signature::SigningKey};
 use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::{Signer, SigningKey};
-
-use crate::{credential::Authority, name::ChannelName};
 
 /// Which mesh: 16 random bytes that stay the same when its authorities rotate.
 ///
@@ -153,21 +151,21 @@ pub struct Keypair(SigningKey);
 impl Keypair {
     /// The pair that belongs to a secret seed, which must come from a cryptographic random source.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(&seed))
+        Self(SigningKey::from_seed(&seed))
     }
 
     /// The public key.
     pub fn public(&self) -> [u8; 32] {
-        self.0.verifying_key().to_bytes()
+        self.0.public()
     }
 
     /// The secret seed, for handing the pair to another library.
     pub fn secret_seed(&self) -> [u8; 32] {
-        self.0.to_bytes()
+        self.0.seed()
     }
 
     pub(crate) fn sign(&self, hash: &blake3::Hash) -> [u8; 64] {
-        self.0.sign(hash.as_bytes()).to_bytes()
+        self.0.sign(hash)
     }
 }
 

@@ -96,6 +96,7 @@ mod pace;
 mod record;
 mod repair;
 mod serving;
+mod signature;
 mod sync;
 mod time;
 pub mod value;

@@ -8,9 +8,10 @@ use std::{
 };
 
 use crate::{
-    credential::{ChainError, Member, Trust, all_signed},
+    credential::{ChainError, Member, Trust},
     frame::{Frame, FrameId},
     id::Sender,
+    signature::all_signed,
     time::WallTime,
 };
 
@@ -71,7 +72,10 @@ impl Verifier {
                     Some((Arc::clone(member), frame.hash(), frame.signature()))
                 })
                 .collect();
-            if signed.len() >= MIN_BATCH && all_signed(&signed) {
+            let together = signed
+                .iter()
+                .map(|(member, hash, signature)| (member.boot(), hash, signature));
+            if signed.len() >= MIN_BATCH && all_signed(together) {
                 continue;
             }
             for ((frame, verdict), (member, ..)) in batch.iter_mut().zip(signed) {

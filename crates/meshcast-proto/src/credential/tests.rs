@@ -1,3 +1,4 @@
+use ed25519_dalek::VerifyingKey;
 use proptest::prelude::*;
 
 use super::*;
