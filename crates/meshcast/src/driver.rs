@@ -14,11 +14,12 @@ mod syncing;
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     gossipsub::{self, PublishError},
@@ -166,6 +167,7 @@ impl Driver {
         for event in std::mem::take(&mut self.parts.early) {
             self.handle_event(event);
         }
+        let mut alarm = pin!(sleep_until(self.parts.clock.instant(self.next_check)));
         loop {
             let more = self.follow_registry();
             self.handle_timeouts();
@@ -176,8 +178,13 @@ impl Driver {
                 // run over.
                 yield_now().await;
             }
+            // Only ever to an earlier time: a deadline moves with almost each frame, and to set a timer anew
+            // costs more than to wake for nothing now and then.
             let due = self.poll_timeout();
-            let deadline = self.parts.clock.instant(due);
+            let due = self.parts.clock.instant(due);
+            if alarm.is_elapsed() || due < alarm.deadline() {
+                alarm.as_mut().reset(due);
+            }
             // Not biased: posts, peers and time take turns, so that none starves another.
             tokio::select! {
                 command = self.parts.commands.recv() => match command {
@@ -189,28 +196,15 @@ impl Driver {
                     Some(command) => self.handle_command(command),
                 },
                 () = registry.rung() => {}
-                event = self.parts.swarm.select_next_some() => {
-                    self.handle_event(event);
-                    self.handle_ready_events();
-                }
+                event = self.parts.swarm.select_next_some() => self.handle_event(event),
                 Some(Ok((seed, addresses))) = self.lookups.join_next() => {
                     let now = self.parts.clock.now();
                     self.parts.dialer.handle_resolved(seed, addresses, now);
                 }
-                () = sleep_until(deadline) => {}
+                () = &mut alarm => {}
             }
         }
         self.wind_down().await;
-    }
-
-    /// Takes in what the swarm has ready, up to a bound, without going through the loop for each.
-    fn handle_ready_events(&mut self) {
-        for _ in 1..EVENTS_A_TURN {
-            match self.parts.swarm.select_next_some().now_or_never() {
-                Some(event) => self.handle_event(event),
-                None => break,
-            }
-        }
     }
 
     fn handle_frame(&mut self, from: PeerId, data: Vec<u8>) {
@@ -419,9 +413,6 @@ fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcas
     };
     tracing::trace!(?frame, outcome, "heard");
 }
-
-/// Events taken in before posts are looked at again.
-const EVENTS_A_TURN: usize = 64;
 
 /// How often what has no deadline of its own is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
