@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     gossipsub::{self, PublishError},
@@ -196,7 +196,10 @@ impl Driver {
                     Some(command) => self.handle_command(command),
                 },
                 () = registry.rung() => {}
-                event = self.parts.swarm.select_next_some() => self.handle_event(event),
+                event = self.parts.swarm.select_next_some() => {
+                    self.handle_event(event);
+                    self.handle_ready_events();
+                }
                 Some(Ok((seed, addresses))) = self.lookups.join_next() => {
                     let now = self.parts.clock.now();
                     self.parts.dialer.handle_resolved(seed, addresses, now);
@@ -205,6 +208,16 @@ impl Driver {
             }
         }
         self.wind_down().await;
+    }
+
+    /// Takes in what the swarm has ready, up to a bound, without going through the loop for each.
+    fn handle_ready_events(&mut self) {
+        for _ in 1..EVENTS_A_TURN {
+            match self.parts.swarm.select_next_some().now_or_never() {
+                Some(event) => self.handle_event(event),
+                None => break,
+            }
+        }
     }
 
     fn handle_frame(&mut self, from: PeerId, data: Vec<u8>) {
@@ -413,6 +426,9 @@ fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcas
     };
     tracing::trace!(?frame, outcome, "heard");
 }
+
+/// Events taken in before posts are looked at again.
+const EVENTS_A_TURN: usize = 64;
 
 /// How often what has no deadline of its own is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

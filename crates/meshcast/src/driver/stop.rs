@@ -49,6 +49,7 @@ impl Driver {
                 {
                     self.post(hub, section);
                     // The connections may need this thread to make room for more.
+                    self.handle_ready_events();
                     yield_now().await;
                 }
             }
