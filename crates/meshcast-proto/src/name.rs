@@ -1,14 +1,24 @@
 //! The names people choose: channels, nodes, regions. Parsed once, trusted afterwards.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// The name of a channel, as the application wrote it.
 ///
 /// Any string whose [wire form](Self::wire) is 1 to [255](Self::MAX_WIRE_LEN) bytes of UTF-8. The empty name
 /// is valid, as in the web standard; on the wire it is one NUL character, and a name that itself begins with
 /// NUL gets one more in front, so the mapping stays one to one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Names have an order, so that they can be keys, but not that of the alphabet.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChannelName {
+    /// A hash of the wire form. Compared first: a tree of names is searched without looking at their text, which lies
+    /// elsewhere in memory and for names of one application mostly begins with the same letters.
+    hash: u64,
     /// Keeps the wire form, so that neither frames nor topics allocate.
     wire: Arc<str>,
 }
@@ -33,7 +43,7 @@ impl ChannelName {
                 limit: Self::MAX_WIRE_LEN,
             });
         }
-        Ok(Self { wire })
+        Ok(Self::of(wire))
     }
 
     /// Takes a name as it stands in a frame.
@@ -56,7 +66,15 @@ impl ChannelName {
         {
             return Err(ChannelNameError::NotCanonical);
         }
-        Ok(Self { wire: wire.into() })
+        Ok(Self::of(wire.into()))
+    }
+
+    fn of(wire: Arc<str>) -> Self {
+        // FNV-1a. Whoever finds names with the same hash gets the text compared.
+        let hash = wire.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self { hash, wire }
     }
 
     /// The name as the application wrote it.
@@ -67,6 +85,12 @@ impl ChannelName {
     /// The name as it stands in frames: 1 to 255 bytes.
     pub fn wire(&self) -> &str {
         &self.wire
+    }
+}
+
+impl Hash for ChannelName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
