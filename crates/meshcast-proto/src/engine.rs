@@ -124,7 +124,8 @@ struct Channel {
     since: Time,
     last: u64,
     /// What we posted that is on the way.
-    outflow: Outflow,
+    /// Made with the first post: most nodes only listen to most channels.
+    outflow: Option<Box<Outflow>>,
     /// Puts our own fragments together for other channel objects of this process.
     own: Assembler,
 }
@@ -257,7 +258,7 @@ impl Engine {
             born: None,
             since: from,
             last,
-            outflow: Outflow::default(),
+            outflow: None,
             own: Assembler::default(),
         };
         self.channels.insert(channel.clone(), new);
@@ -386,7 +387,10 @@ impl Engine {
         }
         self.serving.forget(peer);
         let listened = self.channels.iter();
-        let listened = listened.filter(|(_, channel)| channel.outflow.listeners.contains_key(&peer));
+        let listened = listened.filter(|(_, channel)| {
+            let outflow = channel.outflow.as_ref();
+            outflow.is_some_and(|outflow| outflow.listeners.contains_key(&peer))
+        });
         let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
         listened.iter().for_each(|name| self.unlisten(peer, name, now));
         self.take_effect(effects, now);
@@ -406,7 +410,7 @@ impl Engine {
         verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
     ) {
         self.debug_assert_drained();
-        if !self.flows.neighbours.contains(peer) {
+        if !self.flows.neighbours.hear(peer, now) {
             return;
         }
         match message {

@@ -366,35 +366,30 @@ impl Flows {
         }
     }
 
-    /// Looks again who keeps up with a flow. Returns whether anybody who listens is behind.
+    /// Looks again who keeps up with a flow. Returns when to do so once more, if anybody who listens is behind.
     pub(crate) fn judge_listeners(
         &mut self,
         key: &Key,
         now: Time,
-        lagging: &mut BTreeSet<Sender>,
+        lagging: &mut Vec<(Sender, u64)>,
         out: &mut Effects,
-    ) -> bool {
+    ) -> Option<Time> {
         let (channel, sender) = key;
-        let Some(Followed { flow, .. }) = self.flows.get_mut(key) else {
-            return false;
-        };
-        let Some(next) = flow.window.next() else {
-            return false;
-        };
+        let Followed { flow, .. } = self.flows.get_mut(key)?;
+        let next = flow.window.next()?;
         let lowest = flow.lowest(channel, &self.neighbours);
-        flow.repair.judge_listeners(&flow.marks, now);
+        flow.repair.judge_listeners(&flow.marks, &self.neighbours, now);
         if flow.lowest(channel, &self.neighbours) != lowest {
             out.eased.insert(key.clone());
         }
-        let mut behind = false;
         let listeners = flow.repair.listeners().filter(|(peer, _)| peer != sender);
+        let mut again: Option<Time> = None;
         for (peer, listener) in listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel)) {
-            behind |= listener.is_behind(next);
-            if listener.lags() {
-                lagging.insert(peer);
-            }
+            let due = listener.due(&flow.marks, self.neighbours.heard(peer), now);
+            again = again.into_iter().chain(due).min();
+            lagging.extend(listener.lags(next).map(|lacks| (peer, lacks)));
         }
-        behind
+        again
     }
 
     /// Advances every flow that wants to be.

@@ -15,6 +15,8 @@ pub(crate) struct Neighbours {
 struct Neighbour {
     /// Since when it is connected.
     since: Time,
+    /// When it last said anything.
+    heard: Time,
     channels: BTreeMap<ChannelName, Interest>,
     /// Requests to it that it has not answered.
     requests: usize,
@@ -52,6 +54,7 @@ impl Neighbours {
     pub(crate) fn add(&mut self, peer: Sender, now: Time) {
         self.peers.entry(peer).or_insert_with(|| Neighbour {
             since: now,
+            heard: now,
             channels: BTreeMap::new(),
             requests: 0,
         });
@@ -61,6 +64,17 @@ impl Neighbours {
     pub(crate) fn linked(&self, peer: Sender, now: Time) -> Duration {
         let peer = self.peers.get(&peer);
         peer.map_or(Duration::ZERO, |peer| now.saturating_since(peer.since))
+    }
+
+    /// A neighbour says something. `false` if it is none.
+    pub(crate) fn hear(&mut self, peer: Sender, now: Time) -> bool {
+        let peer = self.peers.get_mut(&peer);
+        peer.map(|peer| peer.heard = now).is_some()
+    }
+
+    /// When a neighbour last said anything.
+    pub(crate) fn heard(&self, peer: Sender) -> Time {
+        self.peers.get(&peer).map_or(Time::ZERO, |peer| peer.heard)
     }
 
     pub(crate) fn remove(&mut self, peer: Sender) {

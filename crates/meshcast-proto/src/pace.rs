@@ -2,9 +2,10 @@
 //!
 //! A node that posts faster than others take it in has two choices: to lose what does not fit, or to wait. It waits
 //! for everybody who [keeps up](Listener), until what is not yet acknowledged is no more than [`flight`] says; and it waits for
-//! nobody who has been behind for [`LAG`], or has got no further for [`STALL`]: such a one fetches what it lacks at its
-//! own pace instead.
+//! nobody who has been behind for [`LAG`], or is behind and has said nothing at all for [`STALL`]: such a one fetches what it
+//! lacks at its own pace instead.
 
+pub(crate) mod checks;
 pub(crate) mod flight;
 
 use std::{collections::VecDeque, time::Duration};
@@ -43,9 +44,6 @@ pub(crate) struct Listener {
     lowest: Option<Seq>,
     own: Pace,
     theirs: Pace,
-    /// When it last got further, and when those behind it did.
-    moved: Time,
-    all_moved: Time,
 }
 
 /// Whether somebody keeps up.
@@ -54,7 +52,7 @@ enum Pace {
     /// It never did: it came later and catches up.
     Joining,
     KeepsUp,
-    /// It did, and has been behind for [`LAG`] or stood still for [`STALL`].
+    /// It did, and has been behind for [`LAG`], or is behind and silent.
     Lags,
 }
 
@@ -65,32 +63,53 @@ impl Listener {
             lowest,
             own: Pace::Joining,
             theirs: Pace::Joining,
-            moved: now,
-            all_moved: now,
         };
-        new.judge(marks, now);
+        new.judge(marks, now, now);
         new
     }
 
     /// It tells where it is.
     pub(crate) fn told(&mut self, next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) {
-        if self.next < next {
-            self.moved = now;
-        }
-        if self.lowest < lowest {
-            self.all_moved = now;
-        }
         (self.next, self.lowest) = (next, lowest);
-        self.judge(marks, now);
+        self.judge(marks, now, now);
     }
 
-    /// Looks again whether it keeps up; call it when time has passed.
-    pub(crate) fn judge(&mut self, marks: &Marks, now: Time) {
-        self.own = self.own.judged(marks.ahead_of(self.next), self.moved, now);
-        self.theirs = match self.lowest {
-            Some(lowest) => self.theirs.judged(marks.ahead_of(lowest), self.all_moved, now),
-            None => Pace::Joining,
+    /// Looks again whether it keeps up; call it when time has passed. `heard` is when it last said anything, be it of
+    /// something else.
+    pub(crate) fn judge(&mut self, marks: &Marks, heard: Time, now: Time) {
+        let patience = self.patience();
+        let judged = |pace: Pace, next| pace.judged(marks.ahead_of(next), heard, patience, now);
+        self.own = judged(self.own, self.next);
+        self.theirs = self
+            .lowest
+            .map_or(Pace::Joining, |lowest| judged(self.theirs, lowest));
+    }
+
+    /// When to judge it again, unless it says something before; `None` if it has everything.
+    pub(crate) fn due(&self, marks: &Marks, heard: Time, now: Time) -> Option<Time> {
+        let due = |pace: Pace, next| {
+            let since = marks.ahead_of(next)?;
+            Some(match pace {
+                Pace::KeepsUp => (since + LAG).min(since.max(heard) + self.patience()),
+                // It may have been heard meanwhile.
+                Pace::Lags => now + SPACING,
+                // Time alone does not make it keep up.
+                Pace::Joining => now + LAG,
+            })
         };
+        let theirs = self.lowest.and_then(|lowest| due(self.theirs, lowest));
+        let own = due(self.own, self.next);
+        own.into_iter().chain(theirs).min()
+    }
+
+    /// For how long it may be silent while it is behind.
+    const fn patience(&self) -> Duration {
+        // Who looks to another says every half second how far it is, and not at once.
+        if self.lowest.is_some() {
+            STALL
+        } else {
+            STALL_ELSEWHERE
+        }
     }
 
     /// The number it waits for.
@@ -108,28 +127,26 @@ impl Listener {
         }
     }
 
-    /// Whether it kept up once and does no longer.
-    pub(crate) const fn lags(&self) -> bool {
-        matches!(self.own, Pace::Lags)
-    }
-
-    /// Whether it, or anybody behind it, waits for less than `next`.
-    pub(crate) fn is_behind(&self, next: Seq) -> bool {
-        self.lowest.unwrap_or(self.next).min(self.next) < next
+    /// How many numbers before `next` it lacks, if it kept up once and does no longer.
+    pub(crate) const fn lags(&self, next: Seq) -> Option<u64> {
+        match self.own {
+            Pace::Lags => Some(next.get().saturating_sub(self.next.get())),
+            Pace::Joining | Pace::KeepsUp => None,
+        }
     }
 }
 
 impl Pace {
-    fn judged(self, behind_since: Option<Time>, moved: Time, now: Time) -> Self {
+    fn judged(self, behind_since: Option<Time>, heard: Time, patience: Duration, now: Time) -> Self {
         // Who did not keep up has to do better than who does, so that nobody changes sides all the time.
-        let (lag, stall) = if self == Self::KeepsUp {
-            (LAG, STALL)
+        let (lag, patience) = if self == Self::KeepsUp {
+            (LAG, patience)
         } else {
-            (LAG / 2, STALL / 2)
+            (LAG / 2, patience / 2)
         };
         match (self, behind_since) {
             (_, None) => Self::KeepsUp,
-            (_, Some(since)) if now < since + lag && now < since.max(moved) + stall => Self::KeepsUp,
+            (_, Some(since)) if now < since + lag && now < since.max(heard) + patience => Self::KeepsUp,
             (Self::Joining, _) => Self::Joining,
             _ => Self::Lags,
         }
@@ -140,10 +157,14 @@ impl Pace {
 /// the way and a lost frame that is fetched again; below what people who wait would call a failure.
 pub(crate) const LAG: Duration = Duration::from_secs(2);
 
-/// Nor is who has got no further for this long, although there is more: it stands still, or nothing comes through.
+/// Nor is who is behind and has said nothing for this long, of any channel: it stands still, or nothing comes through.
 /// Above a round trip round the world and the delay of an acknowledgement; and what is posted at a thousand a second
-/// meanwhile still fits the window, so that a process that is stopped holds up nobody.
+/// meanwhile still fits the window, so that a process that is stopped holds up nobody. That it got no further with this
+/// flow would not be enough: who has one frame each on thousands of channels says so in its turn.
 pub(crate) const STALL: Duration = Duration::from_millis(600);
+
+/// The same for who looks to another node with this flow, and so says only with its digest where it is.
+const STALL_ELSEWHERE: Duration = Duration::from_millis(800);
 
 /// How long readers in this process hold up those who post. Below [`STALL`], so that their node does not count as a
 /// laggard for it; enough for whatever else wants the processor.

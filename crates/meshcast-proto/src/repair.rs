@@ -150,9 +150,10 @@ impl Repair {
     }
 
     /// Looks again who keeps up.
-    pub(crate) fn judge_listeners(&mut self, marks: &Marks, now: Time) {
-        let holders = self.holders.values_mut();
-        holders.for_each(|holder| holder.listener.judge(marks, now));
+    pub(crate) fn judge_listeners(&mut self, marks: &Marks, neighbours: &Neighbours, now: Time) {
+        for (peer, holder) in &mut self.holders {
+            holder.listener.judge(marks, neighbours.heard(*peer), now);
+        }
     }
 
     /// A neighbour begins anew: what it keeps it still has, but no longer knows where it was.

@@ -4,7 +4,8 @@ use super::*;
 use std::ops::RangeInclusive;
 
 use crate::pace::{
-    Listener, Marks, READERS_LAG, SPACING,
+    Listener, Marks, READERS_LAG, SPACING, STALL,
+    checks::Checks,
     flight::{self, InFlight, Load},
 };
 
@@ -19,13 +20,15 @@ pub(super) struct Pacing {
     /// Channels that have room themselves and wait until all channels together have.
     waiting: VecDeque<ChannelName>,
     /// Flows in which a listener was behind when last looked at, or which got further since.
-    unsettled: BTreeSet<Key>,
-    /// When it is looked at them again.
-    due: Option<Time>,
-    /// Neighbours that lag in any flow.
+    unsettled: Checks<Key>,
+    /// Who lags in which flow, and how much of it they lack.
+    lags: BTreeMap<Key, Vec<(Sender, u64)>>,
+    /// Neighbours that are to be left alone for it.
     lagging: BTreeSet<Sender>,
     /// Channels whose readers in this process are behind, and since when.
     crowded: BTreeMap<ChannelName, Time>,
+    /// When it is looked at these again.
+    crowded_due: Option<Time>,
     /// How often a neighbour told how far it is with what was posted here.
     acks: u64,
 }
@@ -58,21 +61,37 @@ impl Pacing {
             all_bytes: ALL_BYTES.min(history_bytes / 4),
             load: Load::default(),
             waiting: VecDeque::new(),
-            unsettled: BTreeSet::new(),
-            due: None,
+            unsettled: Checks::default(),
+            lags: BTreeMap::new(),
             lagging: BTreeSet::new(),
             crowded: BTreeMap::new(),
+            crowded_due: None,
             acks: 0,
         }
     }
 
-    pub(super) const fn poll_timeout(&self) -> Option<Time> {
-        self.due
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        let parts = [self.unsettled.first(), self.crowded_due];
+        parts.into_iter().flatten().min()
     }
 
     /// A neighbour is gone. Returns whether it lagged.
     pub(super) fn forget(&mut self, peer: Sender) -> bool {
+        self.lags.retain(|_, peers| {
+            peers.retain(|(lagging, _)| *lagging != peer);
+            !peers.is_empty()
+        });
         self.lagging.remove(&peer)
+    }
+
+    /// Who lags in a flow. Returns whether that is news.
+    fn set_lags(&mut self, key: Key, peers: Vec<(Sender, u64)>) -> bool {
+        let before = if peers.is_empty() {
+            self.lags.remove(&key)
+        } else {
+            self.lags.insert(key.clone(), peers)
+        };
+        before.as_ref() != self.lags.get(&key)
     }
 
     /// Whether this channel has room among all. One whose way is long enough to be filled by more than what all have
@@ -82,9 +101,9 @@ impl Pacing {
         self.load.frames < ALL_FRAMES && self.load.bytes <= bytes
     }
 
+    /// A flow got further: whoever does not follow may lag, though not at once.
     fn watch(&mut self, key: Key, now: Time) {
-        self.unsettled.insert(key);
-        self.due.get_or_insert(now + SPACING);
+        self.unsettled.by(key, now + STALL);
     }
 }
 
@@ -93,7 +112,8 @@ impl Engine {
     /// an [`Output::Writable`]. Who posts nevertheless overruns queues on the way, and those who lack something
     /// then have to fetch it.
     pub fn may_post(&mut self, channel: &ChannelName) -> bool {
-        let Some(Channel { outflow, .. }) = self.channels.get_mut(channel) else {
+        let own = self.channels.get_mut(channel);
+        let Some(outflow) = own.and_then(|own| own.outflow.as_mut()) else {
             return true;
         };
         if outflow.gate == Gate::Open {
@@ -118,7 +138,7 @@ impl Engine {
             let wanted = self.flows.neighbours.wanted(**peer, channel);
             listener.next() > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
         };
-        Some(own.outflow.listeners.iter().filter(has).count())
+        Some(own.outflow.as_ref()?.listeners.iter().filter(has).count())
     }
 
     /// Changes whenever [`Self::acked`] may have got more.
@@ -135,7 +155,7 @@ impl Engine {
                 .filter(|peer| neighbours.listens(*peer, name))
                 .peekable();
             let has = |peer: Sender| {
-                let listener = channel.outflow.listeners.get(&peer);
+                let listener = channel.outflow.as_ref().and_then(|own| own.listeners.get(&peer));
                 listener.is_some_and(|listener| listener.next() >= channel.next)
             };
             channel.next == Seq::FIRST || listening.peek().is_none() || listening.any(has)
@@ -149,7 +169,7 @@ impl Engine {
         self.debug_assert_drained();
         if behind && !self.pacing.crowded.contains_key(channel) {
             self.pacing.crowded.insert(channel.clone(), now);
-            self.pacing.due.get_or_insert(now + SPACING);
+            self.pacing.crowded_due.get_or_insert(now + SPACING);
             self.flows.hold(channel);
         } else if !behind && self.pacing.crowded.remove(channel).is_some() {
             self.release(channel, now);
@@ -165,6 +185,7 @@ impl Engine {
     /// Something was posted.
     pub(super) fn sent(&mut self, name: &ChannelName, last: Seq, len: usize, now: Time) {
         if let Some(Channel { outflow, .. }) = self.channels.get_mut(name) {
+            let outflow = outflow.get_or_insert_default();
             outflow.marks.reached(last.next(), now);
             self.pacing.load.add(outflow.in_flight.sent(last, len, now));
             self.pacing.watch((name.clone(), self.me.sender()), now);
@@ -178,7 +199,7 @@ impl Engine {
             return;
         };
         self.pacing.acks += 1;
-        let Outflow { listeners, marks, .. } = outflow;
+        let Outflow { listeners, marks, .. } = &mut **outflow.get_or_insert_default();
         // Nobody takes back what it has.
         let told = |known: Seq| holding.next.max(known);
         let (next, lowest) = (holding.next, holding.lowest);
@@ -192,6 +213,7 @@ impl Engine {
     /// A neighbour is gone, or begins anew: it is waited for no longer.
     pub(super) fn unlisten(&mut self, peer: Sender, name: &ChannelName, now: Time) {
         if let Some(Channel { outflow, .. }) = self.channels.get_mut(name)
+            && let Some(outflow) = outflow
             && outflow.listeners.remove(&peer).is_some()
         {
             self.ease(name, now);
@@ -226,21 +248,42 @@ impl Engine {
 
     /// Looks again who keeps up.
     pub(super) fn pace(&mut self, now: Time) {
-        if self.pacing.due.take_if(|due| *due <= now).is_none() {
-            return;
+        if self.pacing.crowded_due.take_if(|due| *due <= now).is_some() {
+            self.pace_readers(now);
         }
-        self.pace_readers(now);
-        let (mut lagging, mut effects) = (BTreeSet::new(), Effects::default());
-        for key in std::mem::take(&mut self.pacing.unsettled) {
-            let behind = if key.1 == self.me.sender() {
+        let (mut changed, mut effects) = (false, Effects::default());
+        while let Some(key) = self.pacing.unsettled.take_due(now) {
+            let mut lagging = Vec::new();
+            let again = if key.1 == self.me.sender() {
                 self.judge_outflow(&key.0, now, &mut lagging)
             } else {
                 self.flows.judge_listeners(&key, now, &mut lagging, &mut effects)
             };
-            if behind {
-                self.pacing.watch(key, now);
+            if let Some(again) = again {
+                // Never at once, or this would not end.
+                self.pacing.unsettled.by(key.clone(), again.max(now + SPACING));
             }
+            changed |= self.pacing.set_lags(key, lagging);
         }
+        if changed {
+            self.tell_who_lags();
+        }
+        self.take_effect(effects, now);
+    }
+
+    /// Says who is to be left alone by gossip, and who not any more. A neighbour that lacks a frame on some channel
+    /// is not: that costs less than to part from it on all. Once it was, it has to have everything.
+    fn tell_who_lags(&mut self) {
+        let mut lacks = BTreeMap::<Sender, (u64, u64)>::new();
+        for (peer, lacking) in self.pacing.lags.values().flatten() {
+            let (most, all) = lacks.entry(*peer).or_default();
+            (*most, *all) = (lacking.max(most).to_owned(), lacking.saturating_add(*all));
+        }
+        let is_much = |(most, all): (u64, u64)| most >= LACKS_OF_ONE || all >= LACKS_OF_ALL;
+        let lagging = lacks
+            .into_iter()
+            .filter(|(peer, lacks)| is_much(*lacks) || self.pacing.lagging.contains(peer));
+        let lagging = lagging.map(|(peer, _)| peer).collect();
         let before = std::mem::replace(&mut self.pacing.lagging, lagging);
         for (peers, lags) in [(&before, false), (&self.pacing.lagging, true)] {
             let other = if lags { &before } else { &self.pacing.lagging };
@@ -248,7 +291,6 @@ impl Engine {
             self.outputs
                 .extend(changed.map(|peer| Output::Lagging { peer: *peer, lags }));
         }
-        self.take_effect(effects, now);
     }
 
     /// Waits no longer for readers that have had their time.
@@ -260,33 +302,40 @@ impl Engine {
             self.release(&channel, now);
         }
         if !self.pacing.crowded.is_empty() {
-            self.pacing.due.get_or_insert(now + SPACING);
+            self.pacing.crowded_due.get_or_insert(now + SPACING);
         }
     }
 
-    /// Looks again who keeps up with what is posted here. Returns whether anybody is behind.
-    fn judge_outflow(&mut self, name: &ChannelName, now: Time, lagging: &mut BTreeSet<Sender>) -> bool {
-        let Some(Channel { outflow, next, .. }) = self.channels.get_mut(name) else {
-            return false;
-        };
-        let mut behind = false;
+    /// Looks again who keeps up with what is posted here. Returns when to do so once more, if anybody is behind.
+    fn judge_outflow(
+        &mut self,
+        name: &ChannelName,
+        now: Time,
+        lagging: &mut Vec<(Sender, u64)>,
+    ) -> Option<Time> {
+        let Channel { outflow, next, .. } = self.channels.get_mut(name)?;
+        let (outflow, neighbours) = (&mut **outflow.as_mut()?, &self.flows.neighbours);
+        let mut again: Option<Time> = None;
         for (peer, listener) in &mut outflow.listeners {
-            listener.judge(&outflow.marks, now);
-            if !self.flows.neighbours.listens(*peer, name) {
+            let heard = neighbours.heard(*peer);
+            listener.judge(&outflow.marks, heard, now);
+            if !neighbours.listens(*peer, name) {
                 continue;
             }
-            behind |= listener.is_behind(*next);
-            if listener.lags() {
-                lagging.insert(*peer);
-            }
+            let due = listener.due(&outflow.marks, heard, now);
+            again = again.into_iter().chain(due).min();
+            lagging.extend(listener.lags(*next).map(|lacks| (*peer, lacks)));
         }
         self.ease(name, now);
-        behind
+        again
     }
 
     /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait for room.
     pub(super) fn ease(&mut self, name: &ChannelName, now: Time) {
         let Some(Channel { outflow, next, .. }) = self.channels.get_mut(name) else {
+            return;
+        };
+        let Some(outflow) = outflow.as_deref_mut() else {
             return;
         };
         let listening = outflow
@@ -311,6 +360,7 @@ impl Engine {
             && let Some(waiting) = self.pacing.waiting.pop_front()
         {
             if let Some(Channel { outflow, .. }) = self.channels.get_mut(&waiting) {
+                let Some(outflow) = outflow else { continue };
                 if places < usize::MAX && !self.pacing.has_room(&outflow.in_flight) {
                     self.pacing.waiting.push_front(waiting);
                     return;
@@ -322,6 +372,11 @@ impl Engine {
         }
     }
 }
+
+/// What a laggard may lack and still get gossip, of one flow and of all in which it lags: 4 MiB of the longest frames, and
+/// three quarters of what gossip queues for one peer.
+const LACKS_OF_ONE: u64 = 16;
+const LACKS_OF_ALL: u64 = 768;
 
 /// What all channels together may have on the way, unless one alone may have more.
 const ALL_BYTES: usize = 4 * 1024 * 1024;

@@ -288,7 +288,8 @@ impl Engine {
         let (next, begin, known, hops, lowest) = if *sender == self.me.sender() {
             let own = self.channels.get(channel)?;
             own.next.previous()?;
-            let known = own.outflow.listeners.contains_key(&peer);
+            let outflow = own.outflow.as_ref();
+            let known = outflow.is_some_and(|outflow| outflow.listeners.contains_key(&peer));
             (own.next, Seq::FIRST, known, 0, None)
         } else {
             let flow = self.flows.get(key)?;

@@ -477,7 +477,7 @@ fn the_history_is_empty_when_its_time_is_over() {
     let mut listener = listener_of(&[0]);
     assert!(listener.engine.history().bytes() > 0);
     // Nobody is there to be told of it.
-    listener.run_until(at(500));
+    listener.run_until(at(600));
     let age = config().history.age;
     assert_eq!(listener.engine.poll_timeout(), Some(Time::ZERO + age));
     listener.run_until(Time::ZERO + age);

@@ -105,7 +105,7 @@ fn a_sender_is_told_after_16_frames_or_50_ms() {
     world.run(LATENCY + Duration::from_millis(49));
     let acked = |world: &World| {
         let channel = &world.nodes[0].engine.channels[&channel(0)];
-        let listener = channel.outflow.listeners.get(&sender(1))?;
+        let listener = channel.outflow.as_ref()?.listeners.get(&sender(1))?;
         Some(listener.next().get())
     };
     assert_eq!(acked(&world), None);
