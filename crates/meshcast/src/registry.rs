@@ -149,9 +149,15 @@ impl Registry {
         self.lock().asking.pop_front()
     }
 
-    /// The hubs whose first object was opened or last one closed since the last call.
-    pub(crate) fn take_changed(&self) -> Vec<Arc<Hub>> {
-        std::mem::take(&mut self.lock().changed)
+    /// The hubs whose first object was opened or last one closed, in that order, so many at most.
+    pub(crate) fn take_changed(&self, limit: usize) -> Vec<Arc<Hub>> {
+        let changed = &mut self.lock().changed;
+        changed.drain(..limit.min(changed.len())).collect()
+    }
+
+    /// Whether some are left.
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.lock().changed.is_empty()
     }
 
     /// Forgets a hub if it still has no object, and nothing to send. `true` if there is none of that name afterwards.
@@ -164,11 +170,11 @@ impl Registry {
         vacant
     }
 
-    /// Rings the bell if something was left to send or to answer: a bell that rang often is heard once. `true` if
+    /// Rings the bell if something was left to open, to send or to answer: a bell that rang often is heard once. `true` if
     /// so.
     pub(crate) fn ring_if_ready(&self) -> bool {
         let inner = self.lock();
-        let more = !inner.ready.is_empty() || !inner.asking.is_empty();
+        let more = !inner.ready.is_empty() || !inner.asking.is_empty() || !inner.changed.is_empty();
         drop(inner);
         if more {
             self.bell.notify_one();

@@ -26,7 +26,8 @@ pub(crate) struct Ring {
     front: u64,
     bytes: usize,
     limit: usize,
-    readers: BTreeMap<ReaderId, Reader>,
+    /// Boxed, since a tree makes room for eleven at once and most channels have one.
+    readers: BTreeMap<ReaderId, Box<Reader>>,
     next_reader: ReaderId,
     /// Readers that wait for what they asked for, and have not been [heard](Self::take_wanted) yet.
     asking: Vec<ReaderId>,
@@ -105,7 +106,7 @@ impl Ring {
             waker: None,
             unclaimed,
         };
-        self.readers.insert(id, reader);
+        self.readers.insert(id, Box::new(reader));
         id
     }
 

@@ -24,7 +24,7 @@ impl Driver {
     /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted. `true` if
     /// there is more.
     pub(super) fn follow_registry(&mut self) -> bool {
-        for hub in self.parts.registry.take_changed() {
+        for hub in self.parts.registry.take_changed(OPENED_A_TURN) {
             self.follow_hub(hub);
         }
         self.answer_hubs();
@@ -140,6 +140,10 @@ impl Driver {
 /// How much is sent before the swarm is polled again, in sections and in bytes of them.
 const SECTIONS_A_TURN: usize = 16;
 const BYTES_A_TURN: usize = 1024 * 1024;
+
+/// How many channels are opened or closed before the swarm is polled again: gossipsub tells of each in a message of its
+/// own, and keeps the room of the longest queue it ever had.
+const OPENED_A_TURN: usize = 64;
 
 /// For how long a channel that was closed stays subscribed.
 const LINGER: Duration = Duration::from_secs(120);

@@ -17,7 +17,8 @@ impl Driver {
     /// the dial of an address or the look-up of a name may, and the node is part of the mesh.
     pub(super) fn check_ready(&mut self) {
         self.awaiting_ready.retain(|(_, answer)| !answer.is_closed());
-        if self.awaiting_ready.is_empty() || !self.parts.dialer.seeds_tried() {
+        let opening = self.parts.registry.has_changed();
+        if self.awaiting_ready.is_empty() || !self.parts.dialer.seeds_tried() || opening {
             return;
         }
         let now = self.parts.clock.now();
