@@ -42,6 +42,10 @@ pub struct Settings {
     pub history_secs: Option<u64>,
     /// As in `meshcast::Limits`.
     pub unread_bytes: Option<usize>,
+    /// Milliseconds of a round trip between any two.
+    pub round_trip: Option<u64>,
+    /// Milliseconds for which each connection stalls now and then.
+    pub stalls: Option<u64>,
 }
 
 impl Settings {
@@ -54,6 +58,8 @@ impl Settings {
             history_bytes: None,
             history_secs: None,
             unread_bytes: None,
+            round_trip: None,
+            stalls: None,
         }
     }
 }
@@ -224,6 +230,8 @@ impl Fleet {
             ("--history-bytes", self.settings.history_bytes.map(|n| n as u64)),
             ("--history-secs", self.settings.history_secs),
             ("--unread-bytes", self.settings.unread_bytes.map(|n| n as u64)),
+            ("--round-trip", self.settings.round_trip),
+            ("--stalls", self.settings.stalls),
         ];
         for (limit, value) in limits {
             if let Some(value) = value {

@@ -16,7 +16,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use meshcast::{Bytes, Limits, Multiaddr, Node};
+use meshcast::{
+    Bytes, Limits, Multiaddr, Node,
+    links::{Links, Place, Shape},
+};
 use meshcast_sim::{At, Event, Name};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -62,6 +65,12 @@ pub struct Options {
     /// As in `meshcast::Limits`.
     #[arg(long)]
     pub unread_bytes: Option<usize>,
+    /// Milliseconds of a round trip to everybody.
+    #[arg(long)]
+    pub round_trip: Option<u64>,
+    /// Milliseconds for which nothing passes on a connection, about every two seconds.
+    #[arg(long, requires = "round_trip")]
+    pub stalls: Option<u64>,
 }
 
 impl Options {
@@ -162,14 +171,16 @@ pub fn run(options: &Options) -> Result<()> {
 
 async fn live(options: &Options) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let node = Node::builder()
+    let mut builder = Node::builder()
         .name(&options.name)
         .region(&options.region)
         .listen(options.listen.clone())
         .seeds(options.dial.iter().cloned())
-        .limits(limits(options))
-        .spawn()
-        .await?;
+        .limits(limits(options));
+    if let Some(links) = links(options) {
+        builder = builder.links(&links);
+    }
+    let node = builder.spawn().await?;
     let peer = node.peer_id().to_string();
     let process = Name::from(peer.as_str());
     let journal = Journal::create(&options.log_named("heard"), process.clone())?;
@@ -221,6 +232,17 @@ async fn live(options: &Options) -> Result<()> {
     poster.close().await?;
     journal.write(now(), Event::End)?;
     journal.flush()
+}
+
+/// Of the connections that this process dials, in both directions; each has its own stalls.
+fn links(options: &Options) -> Option<Links> {
+    let mut shape = Shape::round_trip(Duration::from_millis(options.round_trip?));
+    if let Some(stalls) = options.stalls {
+        shape = shape.stalls(STALL_EVERY, Duration::from_millis(stalls));
+    }
+    let links = Links::new(u64::from(std::process::id()));
+    links.shape_both(&Place::Everywhere, &Place::Everywhere, shape);
+    Some(links)
 }
 
 fn limits(options: &Options) -> Limits {
@@ -283,6 +305,9 @@ const FLUSH: Duration = Duration::from_millis(100);
 
 /// How often it writes down what memory it holds.
 const SAMPLE: Duration = Duration::from_secs(1);
+
+/// About how often a connection stalls.
+const STALL_EVERY: Duration = Duration::from_secs(2);
 
 /// The largest value that takes one number, so that the count of posts is their number.
 pub const MAX_SIZE: usize = 60_000;

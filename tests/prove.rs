@@ -97,6 +97,21 @@ pub enum Scenario {
     Flapping(Timed),
     /// Two halves that reach each other only over the nodes of one region.
     Chain(Timed),
+    /// Links round half the world that stall now and then.
+    LongLinks {
+        /// For how many seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Values a second, of all together.
+        #[arg(long, default_value_t = 200.0)]
+        rate: f64,
+        /// Milliseconds of a round trip between any two.
+        #[arg(long, default_value_t = 200)]
+        round_trip: u64,
+        /// Milliseconds for which each connection stalls, about every two seconds.
+        #[arg(long, default_value_t = 200)]
+        stalls: u64,
+    },
     /// The link of one node goes down, and another is told that there is no way.
     Unreachable(Timed),
     /// One process stands still.
@@ -187,6 +202,18 @@ impl Scenario {
             Self::ThreeWay(timed) => links::three_way(bench, *timed),
             Self::Flapping(timed) => links::flapping(bench, *timed),
             Self::Chain(timed) => links::chain(bench, *timed),
+            Self::LongLinks {
+                seconds,
+                rate,
+                round_trip,
+                stalls,
+            } => {
+                let timed = Timed {
+                    seconds: *seconds,
+                    rate: *rate,
+                };
+                links::long(bench, timed, *round_trip, *stalls)
+            }
             Self::Unreachable(timed) => links::unreachable(bench, *timed),
             Self::Stopped { seconds, rate } => seconds
                 .iter()
@@ -240,6 +267,12 @@ impl Scenario {
             Self::ThreeWay(short),
             Self::Flapping(short),
             Self::Chain(short),
+            Self::LongLinks {
+                seconds: short.seconds,
+                rate: short.rate,
+                round_trip: 200,
+                stalls: 200,
+            },
             Self::Unreachable(short),
             Self::Stopped {
                 seconds: choose(&[10], &[30, 300]),

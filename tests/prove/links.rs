@@ -136,6 +136,31 @@ pub(super) fn flapping(bench: &mut Bench, timed: Timed) -> Result<()> {
     })
 }
 
+/// All links are long and stall now and then, each at its own times.
+pub(super) fn long(bench: &mut Bench, timed: Timed, round_trip: u64, stalls: u64) -> Result<()> {
+    let name = format!("round trips of {round_trip} ms, stalls of {stalls} ms");
+    let mut settings = bench.settings("long links");
+    (settings.round_trip, settings.stalls) = (Some(round_trip), Some(stalls));
+    let mut fleet = Fleet::start(settings, None)?;
+    fleet.load(timed.rate, bench.common.size)?;
+    fleet.pass(WARM)?;
+    let start = now();
+    fleet.pass(Duration::from_secs(timed.seconds))?;
+    let end = now();
+    fleet.settle(BOUND)?;
+    bench.judge(
+        &name,
+        fleet,
+        end,
+        |_| (),
+        |report, _, account| {
+            let times = latency(account, Window::new(start, end), |_| true);
+            report.limit("p99", times.at(0.99), Duration::from_millis(500));
+            report.demand(account.gaps().count() == 0, || "there are gaps".to_owned());
+        },
+    )
+}
+
 /// Two groups reach each other only over a third.
 pub(super) fn chain(bench: &mut Bench, timed: Timed) -> Result<()> {
     disturbed(bench, "chain", timed, |fleet| {
