@@ -14,14 +14,12 @@ use crate::{
     credential::{CLOCK_SKEW, Identity, Member},
     delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
     digest::Digest,
-    flow::FlowLimits,
-    flows::{Batch, Effects, Flows, FlowsLimits, Heard, Key},
-    frame::{BuildError, Draft, Frame},
-    history::{History, HistoryLimits},
+    flows::{Batch, Effects, Flows, Heard, Key},
+    frame::{Draft, Frame},
+    history::History,
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
     neighbours::Wanted,
-    repair::RepairLimits,
     serving::Serving,
     sync::{Frames, Holding, Holdings, Opened, SyncMessage, Want},
     time::{Time, WallTime},
@@ -31,67 +29,9 @@ use crate::{
 use pacing::{Outflow, Pacing};
 use past::LookBack;
 
-/// What can be set. Every default is reasoned at its field.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The longest value put together from fragments, in bytes. 1 MiB: what users of hosted channels expect
-    /// as a limit; every sender that is halfway through a value takes that much of `max_held_total_bytes`.
-    pub max_message_len: usize,
-    /// How many bytes one window holds while it waits for earlier numbers. 4 MiB: 80 ms at full speed.
-    pub max_held_bytes: usize,
-    /// How many bytes of frames and half-finished values all senders together may make this node hold. Over it,
-    /// the member that holds the most loses its highest frames, which become missing, or half-finished value.
-    /// 64 MiB: sixteen windows at their limit, as much as the history.
-    pub max_held_total_bytes: usize,
-    /// How long a hole is waited for at least before it is reported, although nobody who is there keeps what
-    /// is missing. 2 s: several round trips round the world and a queue on the way. While somebody may come
-    /// back who keeps it, a hole is waited for as long as history is kept.
-    pub hole_timeout: Duration,
-    /// What is kept for others. 64 MiB and 10 minutes.
-    pub history: HistoryLimits,
-    /// How many channel names this node may ever use. Numbers must go on where they were when a channel is
-    /// opened again, so a name is never forgotten. 262,144 at about 150 bytes.
-    pub max_channels: usize,
-    /// How many pairs of a sender and a channel are followed, at least one, and at most a quarter of them of one
-    /// member; the one not heard of for longest is forgotten first. Where it was is remembered for another
-    /// 65,536 pairs, so that it goes on there. After that it is new: what was posted in between is no gap, and
-    /// a late copy of an old frame no duplicate. 65,536 at about 700 bytes.
-    pub max_flows: usize,
-}
-
-impl Config {
-    const fn flows_limits(&self) -> FlowsLimits {
-        FlowsLimits {
-            flow: FlowLimits {
-                max_message_len: self.max_message_len,
-                max_held_bytes: self.max_held_bytes,
-            },
-            repair: RepairLimits {
-                hole_timeout: self.hole_timeout,
-                retention: self.history.age,
-            },
-            max_flows: self.max_flows,
-            max_held_bytes: self.max_held_total_bytes,
-        }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_message_len: 1024 * 1024,
-            max_held_bytes: 4 * 1024 * 1024,
-            max_held_total_bytes: 64 * 1024 * 1024,
-            hole_timeout: Duration::from_secs(2),
-            history: HistoryLimits {
-                bytes: 64 * 1024 * 1024,
-                age: Duration::from_secs(600),
-            },
-            max_channels: 262_144,
-            max_flows: 65_536,
-        }
-    }
-}
+pub use config::Config;
+pub use counters::Counters;
+pub use error::{OpenError, PostError};
 
 /// The protocol of one node.
 #[derive(Debug)]
@@ -167,44 +107,6 @@ pub enum Since {
     Ago(Duration),
     /// And so many numbers of each sender from before, as far as anybody keeps them.
     Last(u64),
-}
-
-/// What happened so far. Counts only grow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Records posted here.
-    pub posted: u64,
-    /// Frames they were packed into.
-    pub frames_posted: u64,
-    /// Frames of others that brought something new.
-    pub frames_accepted: u64,
-    /// Frames of others that brought nothing new.
-    pub frames_duplicate: u64,
-    /// Frames of others on channels that are not open here, and our own coming back.
-    pub frames_unwanted: u64,
-    /// Frames that came ahead of a hole and found no room to wait.
-    pub frames_without_room: u64,
-    /// Frames that waited behind a hole and were dropped for want of room for all.
-    pub frames_dropped: u64,
-    /// Times a neighbour was asked for frames.
-    pub requests: u64,
-    /// Frames that came as an answer and brought something new; they count as accepted too.
-    pub frames_repaired: u64,
-    /// Frames given to neighbours who asked.
-    pub frames_served: u64,
-    /// Requests of neighbours that asked for more at once than they may.
-    pub requests_refused: u64,
-    /// Frames of senders not heard of before that are older than anything that is kept: somebody repeats them.
-    pub frames_stale: u64,
-    /// Answers that nobody asked for, or that hold something else than frames of members.
-    pub answers_refused: u64,
-    /// Records of others delivered.
-    pub delivered: u64,
-    /// Gaps reported.
-    pub gaps: u64,
-    /// Records that those gaps name.
-    pub missed: u64,
 }
 
 impl Engine {
@@ -602,30 +504,9 @@ pub struct SenderState {
     pub next: Option<Seq>,
 }
 
-/// Why a channel could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// This node has used as many names as it may.
-    #[error("this node has used {limit} channel names, which is the limit")]
-    TooManyChannels {
-        /// [`Config::max_channels`].
-        limit: usize,
-    },
-}
-
-/// Why records could not be posted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PostError {
-    /// The channel was never opened.
-    #[error("the channel was never opened")]
-    NeverOpened,
-    /// The records cannot be put into a frame.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-}
-
+mod config;
+mod counters;
+mod error;
 mod pacing;
 mod past;
 mod repairing;

@@ -10,7 +10,10 @@ use super::{
     fixture::{FULL, PEERS, channel, frame, peer},
     listener::{Event, Listener, config},
 };
-use crate::record::{MAX_FRAGMENT_LEN, Part};
+use crate::{
+    history::HistoryLimits,
+    record::{MAX_FRAGMENT_LEN, Part},
+};
 
 #[derive(Debug, Clone)]
 enum Step {

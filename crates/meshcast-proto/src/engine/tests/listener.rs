@@ -9,6 +9,7 @@ use super::{
 use crate::{
     delivery::{GapReason, Posted},
     flow::UNFINISHED_TIMEOUT,
+    history::HistoryLimits,
     window::SETTLE,
 };
 
