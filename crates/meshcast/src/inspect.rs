@@ -165,6 +165,7 @@ pub struct Counters {
     pub mute_links: u64,
     /// Connections closed because the peer did not answer pings.
     pub unresponsive: u64,
-    /// Bytes of frames kept for others, now.
+    /// What frames kept for others take now, in bytes, as [`Limits::history_bytes`](crate::Limits::history_bytes) counts
+    /// them.
     pub history_bytes: usize,
 }

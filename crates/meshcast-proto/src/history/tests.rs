@@ -10,6 +10,11 @@ fn at(secs: u64) -> Time {
     Time::from_start(Duration::from_secs(secs))
 }
 
+/// What a history takes for it.
+fn size(frame: &Frame) -> usize {
+    frame.bytes().len() + History::ENTRY_BYTES
+}
+
 fn history(bytes: usize) -> History {
     History::new(HistoryLimits { bytes, age: AGE })
 }
@@ -47,7 +52,7 @@ fn a_range_finds_the_frames_that_reach_into_it() {
 #[test]
 fn a_flood_pushes_out_only_its_own_frames() {
     let quiet = wholes(peer(0), &channel(0), 1, 1);
-    let mut history = history(quiet.bytes().len() * 8);
+    let mut history = history(size(&quiet) * 8);
     history.insert(quiet, Duration::ZERO, at(0));
     for first in 1..100 {
         history.insert(wholes(peer(1), &channel(0), first, 1), Duration::ZERO, at(1));
@@ -130,8 +135,7 @@ fn the_age_a_frame_had_elsewhere_counts() {
 
 #[test]
 fn what_was_dropped_is_known_by_its_lowest_number() {
-    let room =
-        wholes(peer(0), &channel(0), 4, 5).bytes().len() + wholes(peer(0), &channel(0), 9, 1).bytes().len();
+    let room = size(&wholes(peer(0), &channel(0), 4, 5)) + size(&wholes(peer(0), &channel(0), 9, 1));
     let history = three_frames(room);
     assert_eq!(found(&history, 0, range(1, 9)), [range(4, 8), range(9, 9)]);
     assert_eq!(first_since(&history, at(5), 0), Some(1), "there was something");
@@ -148,7 +152,7 @@ fn what_was_dropped_is_known_by_its_lowest_number() {
 /// Frame `n` is posted at second `n`, and only the last has room.
 #[test]
 fn of_much_that_was_dropped_nothing_is_left_out() {
-    let mut history = history(wholes(peer(0), &channel(0), 1_000, 1).bytes().len());
+    let mut history = history(size(&wholes(peer(0), &channel(0), 1_000, 1)));
     for n in 1..=1_000 {
         history.insert(wholes(peer(0), &channel(0), n, 1), Duration::ZERO, at(n));
     }
@@ -223,12 +227,12 @@ impl Naive {
     }
 
     fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, frame)| frame.bytes().len()).sum()
+        self.0.iter().map(|(_, frame)| size(frame)).sum()
     }
 
     fn bytes_of(&self, sender: Sender) -> usize {
         let its = self.0.iter().filter(|(_, frame)| frame.sender() == sender);
-        its.map(|(_, frame)| frame.bytes().len()).sum()
+        its.map(|(_, frame)| size(frame)).sum()
     }
 }
 
@@ -269,7 +273,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn keeps_and_finds_what_a_plain_list_would(
-        limit in 0..8000_usize,
+        limit in 0..13_000_usize,
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let (mut history, mut naive, mut now) = (history(limit), Naive::default(), at(0));

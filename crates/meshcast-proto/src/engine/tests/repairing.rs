@@ -17,7 +17,8 @@ const LOST: GapReason = GapReason::Lost;
 /// A history that only has room for so many frames of ten small values.
 fn keeps_frames(frames: usize) -> Config {
     let mut config = Config::default();
-    config.history.bytes = frames * wholes(super::peer(0), &channel(0), 1, 10).bytes().len() * 11 / 10;
+    let size = wholes(super::peer(0), &channel(0), 1, 10).bytes().len() + History::ENTRY_BYTES;
+    config.history.bytes = frames * size * 11 / 10;
     config
 }
 
