@@ -35,12 +35,14 @@ pub(super) fn kill(bench: &mut Bench, time: Duration, rate: f64, every: Duration
         kills += 1;
         down.push((victim, now()));
         most = most.max(down.len());
-        fleet.pass(every)?;
+        fleet.pass(every / 2)?;
         // Each is down for as long as it takes until the next ones make it the most that may be.
         if down.len() >= most_down {
             let (node, _) = down.remove(0);
             restarts.push((now(), restart(&mut fleet, node)?));
         }
+        // So that whoever begins has the time to hear those who are there.
+        fleet.pass(every / 2)?;
     }
     for (node, _) in down {
         restarts.push((now(), restart(&mut fleet, node)?));
