@@ -299,7 +299,15 @@ impl Flow {
             // A hole behind one that was just given up was waited for like that one.
             let known = if gave_up { self.window.hole_since() } else { None };
             match self.repair.step(hole, known, around, jitter, now) {
-                Step::Wait(until) => return Want::Time(until),
+                Step::Wait(until) => {
+                    if self.repair.only_waits(hole, now)
+                        && let Some(above) = self.window.next_hole()
+                        && let Some((peer, seqs)) = self.repair.ask_ahead(above, around, jitter, now)
+                    {
+                        return Want::Frames(peer, seqs);
+                    }
+                    return Want::Time(until);
+                }
                 Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
                 Step::GiveUp(lost) => {
                     self.window.skip(lost.last());

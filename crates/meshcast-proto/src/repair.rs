@@ -336,6 +336,28 @@ impl Repair {
         step
     }
 
+    /// Whether nobody who is there has the lowest hole, so that it can only be waited for.
+    pub(crate) fn only_waits(&self, lowest: SeqRange, now: Time) -> bool {
+        let raced = self.hole.as_ref().is_some_and(|hole| hole.ask_at <= now);
+        let mut holders = self.holders.values();
+        self.asked.is_none() && raced && !holders.any(|holder| holder.covers(lowest).is_some())
+    }
+
+    /// Whom to ask for the hole above one that [can only be waited for](Self::only_waits): what is kept of it may be
+    /// pushed out until the lowest is given up.
+    pub(crate) fn ask_ahead(
+        &self,
+        (hole, known): (SeqRange, Time),
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+    ) -> Option<(Sender, SeqRange)> {
+        if now < known + 2 * PATHS_RACE {
+            return None;
+        }
+        self.best(hole, around.neighbours, now, jitter)?.ok()
+    }
+
     fn step_on(
         &self,
         current: &mut Hole,

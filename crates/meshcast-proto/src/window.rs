@@ -178,7 +178,22 @@ impl Window {
         SeqRange::new(next, last)
     }
 
-    /// When that hole came to be known: when the frame above it came.
+    /// The hole above that one, if there is another, and when it came to be known.
+    pub fn next_hole(&self) -> Option<(SeqRange, Time)> {
+        let mut last: Option<Seq> = None;
+        for (first, held) in &self.held {
+            if let Some(last) = last
+                && last.next() < *first
+            {
+                return Some((SeqRange::new(last.next(), first.previous()?)?, held.since));
+            }
+            last = last.max(Some(held.frame.seqs().last()));
+        }
+        let (newest, since) = self.newest?;
+        Some((SeqRange::new(last?.next(), newest)?, since))
+    }
+
+    /// When the lowest hole came to be known: when the frame above it came.
     pub fn hole_since(&self) -> Option<Time> {
         match self.held.first_key_value() {
             Some((_, above)) => Some(above.since),

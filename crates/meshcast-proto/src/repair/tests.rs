@@ -661,3 +661,40 @@ fn a_sender_that_is_connected_but_never_tells_takes_no_hope_away() {
         scene.now = until;
     }
 }
+
+#[test]
+fn what_is_kept_above_a_hole_that_nobody_has_is_asked_for_meanwhile() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    scene.has(SENDER, 40, 60);
+    let lowest = range(1, 39);
+    let above = |scene: &mut Scene, hole| {
+        let around = Surroundings {
+            neighbours: &scene.neighbours,
+            channel: &scene.name,
+            sender: who(SENDER),
+            limits: LIMITS,
+        };
+        let known = at(0);
+        let ahead = scene
+            .repair
+            .ask_ahead((hole, known), &around, &mut scene.jitter, scene.now);
+        ahead.filter(|_| scene.repair.only_waits(lowest, scene.now))
+    };
+    // Other paths have their time first.
+    let Step::Wait(raced) = scene.step(lowest) else {
+        panic!("at once")
+    };
+    assert_eq!(above(&mut scene, range(45, 50)), None);
+    scene.now = raced.max(at(80));
+    assert!(matches!(scene.step(lowest), Step::Wait(_)));
+    let asked = (who(SENDER), range(45, 50));
+    assert_eq!(above(&mut scene, range(45, 50)), Some(asked));
+    assert_eq!(above(&mut scene, range(60, 70)), None, "nobody has these");
+    // One request at a time.
+    scene.asked(asked.0, asked.1);
+    assert_eq!(above(&mut scene, range(52, 53)), None);
+    scene.answer(59, Some(range(45, 50)));
+    // And none of it while somebody has the lowest.
+    scene.has(1, 10, 60);
+    assert_eq!(above(&mut scene, range(52, 53)), None);
+}

@@ -40,6 +40,28 @@ fn the_first_number_ends_the_settling_at_once() {
 }
 
 #[test]
+fn the_next_hole_is_the_one_above_the_lowest() {
+    let mut window = Window::resume(Seq::FIRST, Time::ZERO);
+    window.heard_of(Seq::new(12).expect("not 0"), Time::ZERO);
+    assert_eq!((window.hole(), window.next_hole()), (Some(range(1, 12)), None));
+    let came = |secs| Time::from_start(std::time::Duration::from_secs(secs));
+    for (first, count, secs) in [(3, 2, 1), (5, 1, 2), (8, 1, 3), (10, 1, 4)] {
+        assert_eq!(
+            window.insert(frame(first, count), ROOM, came(secs)),
+            Insert::Fresh
+        );
+    }
+    assert_eq!(window.hole(), Some(range(1, 2)));
+    assert_eq!(window.next_hole(), Some((range(6, 7), came(3))));
+    window.insert(frame(6, 2), ROOM, came(5));
+    assert_eq!(window.next_hole(), Some((range(9, 9), came(4))));
+    window.insert(frame(9, 1), ROOM, came(6));
+    assert_eq!(window.next_hole(), Some((range(11, 12), Time::ZERO)));
+    window.insert(frame(11, 2), ROOM, came(7));
+    assert_eq!(window.next_hole(), None);
+}
+
+#[test]
 fn a_window_begins_at_the_lowest_number_heard_while_it_settled() {
     let mut window = window();
     for first in [7, 5, 6] {
