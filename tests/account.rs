@@ -210,8 +210,8 @@ impl<'a> Account<'a> {
         streams.map(|heard| heard.gaps.len()).max().unwrap_or(0)
     }
 
-    /// When a process had heard each of these senders say something new since it opened its channel, but for
-    /// those that were killed later; `None` if it never had.
+    /// When a process had heard each of these senders say something new since it opened its channel; `None` if it
+    /// never had.
     pub fn in_touch(&self, process: &Name, senders: &BTreeSet<Name>) -> Option<At> {
         let object = self.objects.iter().find(|object| object.process == process)?;
         let first = |sender| {
@@ -220,9 +220,8 @@ impl<'a> Account<'a> {
             let from = posts.partition_point(|posted| *posted < object.opened);
             heard.at.get(from).copied().flatten()
         };
-        let lasting = senders.iter().filter(|sender| !self.killed.contains(sender));
-        let times = lasting.filter(|sender| *sender != process).map(first);
-        times.collect::<Option<Vec<_>>>()?.into_iter().max()
+        let others = senders.iter().filter(|sender| *sender != process);
+        others.map(first).collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Whether somebody who is there at the end got it.
