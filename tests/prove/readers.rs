@@ -57,7 +57,8 @@ fn late_one(
         name,
         fleet,
         resumed,
-        |_| (),
+        // In minutes more is posted than is kept.
+        |rules| rules.evicting = true,
         |report, run: &Run, account: &Account<'_>| {
             let others = |delivery: &Delivery<'_>| *delivery.sender != late && *delivery.receiver != late;
             let base = latency(account, Window::new(before, from), others);
