@@ -31,7 +31,7 @@ enum Command {
     Prove(Scenario),
     /// Runs one process of a fleet.
     #[command(hide = true)]
-    Member(member::Options),
+    Member(Box<member::Options>),
 }
 
 fn main() -> Result<ExitCode> {
