@@ -211,4 +211,4 @@ pub(super) const BOUND: Duration = Duration::from_secs(30);
 const HELD: u64 = 16 * 1024 * 1024;
 
 /// What a node keeps by default. A frame is counted before others are dropped for it.
-const HISTORY: u64 = 64 * 1024 * 1024;
+pub(super) const HISTORY: u64 = 64 * 1024 * 1024;

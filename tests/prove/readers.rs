@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::bench::{BOUND, Bench, Window, growth, latency};
+use super::bench::{BOUND, Bench, HISTORY, Window, growth, latency};
 use crate::{
     account::{Account, Delivery},
     clock::now,
@@ -57,8 +57,8 @@ fn late_one(
         name,
         fleet,
         resumed,
-        // In minutes more is posted than is kept.
-        |rules| rules.evicting = true,
+        // Only then may it be told that something is missing.
+        |rules| rules.evicting = time.as_secs_f64() * rate * (size + BESIDE) as f64 > HISTORY as f64,
         |report, run: &Run, account: &Account<'_>| {
             let others = |delivery: &Delivery<'_>| *delivery.sender != late && *delivery.receiver != late;
             let base = latency(account, Window::new(before, from), others);
@@ -85,6 +85,9 @@ fn late_one(
         },
     )
 }
+
+/// What a node keeps of a value beside it, in bytes: the head of its frame and its place.
+const BESIDE: usize = 700;
 
 /// Before anything is measured.
 const WARM: Duration = Duration::from_secs(3);
