@@ -3,7 +3,7 @@
 mod recall;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
     fmt,
     time::Duration,
 };
@@ -22,14 +22,16 @@ pub use recall::{Recall, Recalled};
 /// Every accepted frame, until it is too old or there is no room.
 ///
 /// When there is no room the sender that takes the most loses its oldest frame, so that a flood by one does
-/// not push out the others.
+/// not push out the others. Oldest is what was posted first, whenever it came, and of a channel the lowest numbers always
+/// go first: what was fetched late makes no hole in what is kept, and whoever asks members that each keep something else
+/// misses one run of numbers, not several.
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
     senders: HashMap<Sender, Log>,
     /// All senders by what they take, so that the largest is found at once.
     by_size: BTreeSet<(usize, Sender)>,
-    /// All senders by when their oldest frame was accepted, so that what is too old is found at once.
+    /// All senders by when their oldest frame was posted, so that what is too old is found at once.
     by_age: BTreeSet<(Stamp, Sender)>,
     bytes: usize,
 }
@@ -39,7 +41,7 @@ pub struct History {
 pub struct HistoryLimits {
     /// All frames together, in bytes as they travel, each with [`History::ENTRY_BYTES`] more for its place.
     pub bytes: usize,
-    /// Since they were accepted.
+    /// Since they were posted, as far as that is known.
     pub age: Duration,
 }
 
@@ -66,8 +68,8 @@ impl Kept<'_> {
 #[derive(Debug, Default)]
 struct Log {
     channels: BTreeMap<ChannelName, Track>,
-    /// In the order of acceptance, which is the order of age. The names are those of `channels`, not copies.
-    order: VecDeque<(Stamp, ChannelName, Seq)>,
+    /// When the lowest frame of each channel was posted that has any. The names are those of `channels`, not copies.
+    lowest: BTreeSet<(Stamp, ChannelName)>,
     bytes: usize,
 }
 
@@ -117,6 +119,11 @@ impl fmt::Debug for Entry {
 }
 
 impl Track {
+    /// When its lowest frame was posted.
+    fn lowest(&self) -> Option<Stamp> {
+        self.frames.first_key_value().map(|(_, entry)| entry.posted)
+    }
+
     /// The frames that hold any of these numbers, in order.
     fn frames(&self, seqs: SeqRange) -> impl DoubleEndedIterator<Item = Kept<'_>> {
         // A frame that begins before the range may reach into it.
@@ -151,35 +158,9 @@ impl History {
     /// back.
     pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
         let sender = frame.sender();
-        let log = self.senders.entry(sender).or_default();
-        let known = log.channels.get_key_value(frame.channel());
-        let channel = known.map_or_else(|| frame.channel(), |(name, _)| name).clone();
-        let (first, last) = (frame.seqs().first(), frame.seqs().last());
-        let vacant = match log
-            .channels
-            .entry(channel.clone())
-            .or_default()
-            .frames
-            .entry(first)
-        {
-            btree_map::Entry::Vacant(vacant) => vacant,
-            btree_map::Entry::Occupied(_) => return,
-        };
-        let entry = vacant.insert(Entry {
-            bytes: frame.bytes().clone(),
-            last,
-            posted: Stamp::from(now - age),
-        });
-        let size = entry.size();
-        self.by_size.remove(&(log.bytes, sender));
-        let accepted = Stamp::from(now);
-        if log.order.is_empty() {
-            self.by_age.insert((accepted, sender));
-        }
-        log.order.push_back((accepted, channel, first));
-        log.bytes += size;
-        self.by_size.insert((log.bytes, sender));
-        self.bytes += size;
+        self.senders.entry(sender).or_default();
+        let size = self.change(sender, |log| log.insert(&frame, Stamp::from(now - age)));
+        self.bytes += size.unwrap_or(0);
         while self.bytes > self.limits.bytes
             && let Some(&(_, largest)) = self.by_size.last()
         {
@@ -189,8 +170,8 @@ impl History {
 
     /// Forgets what is too old. Returns when the next frame will be.
     pub fn expire(&mut self, now: Time) -> Option<Time> {
-        while let Some(&(accepted, sender)) = self.by_age.first() {
-            let expires = accepted.time() + self.limits.age;
+        while let Some(&(posted, sender)) = self.by_age.first() {
+            let expires = posted.time() + self.limits.age;
             if now < expires {
                 return Some(expires);
             }
@@ -248,32 +229,82 @@ impl History {
         self.bytes
     }
 
+    /// Whether that much more of a sender would be kept although it is older than all that is: there is room, or
+    /// another sender takes more even then.
+    pub(crate) fn has_room_for(&self, sender: Sender, bytes: usize) -> bool {
+        let its = self.senders.get(&sender).map_or(0, |log| log.bytes);
+        let largest = self.by_size.last().map_or(0, |(largest, _)| *largest);
+        self.bytes + bytes <= self.limits.bytes || its + bytes < largest
+    }
+
     fn track(&self, channel: &ChannelName, sender: Sender) -> Option<&Track> {
         self.senders.get(&sender)?.channels.get(channel)
     }
 
     fn drop_oldest(&mut self, sender: Sender) {
-        let Some(log) = self.senders.get_mut(&sender) else {
-            return;
-        };
-        self.by_size.remove(&(log.bytes, sender));
-        if let Some((accepted, channel, first)) = log.order.pop_front() {
-            self.by_age.remove(&(accepted, sender));
-            if let Some(track) = log.channels.get_mut(&channel)
-                && let Some(dropped) = track.frames.remove(&first)
-            {
-                log.bytes -= dropped.size();
-                self.bytes -= dropped.size();
-                let Kept { seqs, posted, .. } = dropped.kept(first);
-                track.dropped.add(posted, seqs);
-            }
-        }
-        if let Some(&(accepted, ..)) = log.order.front() {
+        let dropped = self.change(sender, Log::drop_oldest);
+        self.bytes -= dropped.flatten().unwrap_or(0);
+    }
+
+    /// Changes what a sender has, and puts it where it belongs then. One that has nothing is forgotten.
+    fn change<T>(&mut self, sender: Sender, change: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        let log = self.senders.get_mut(&sender)?;
+        let (bytes, oldest) = (log.bytes, log.oldest());
+        let changed = change(log);
+        self.by_size.remove(&(bytes, sender));
+        if log.bytes > 0 {
             self.by_size.insert((log.bytes, sender));
-            self.by_age.insert((accepted, sender));
-        } else {
+        }
+        if oldest != log.oldest() {
+            oldest.map(|oldest| self.by_age.remove(&(oldest, sender)));
+            log.oldest().map(|oldest| self.by_age.insert((oldest, sender)));
+        }
+        if log.bytes == 0 {
             self.senders.remove(&sender);
         }
+        Some(changed)
+    }
+}
+
+impl Log {
+    /// When the oldest of the lowest frames was posted.
+    fn oldest(&self) -> Option<Stamp> {
+        self.lowest.first().map(|(posted, _)| *posted)
+    }
+
+    /// Returns what it takes, which is nothing if it was there.
+    fn insert(&mut self, frame: &Frame, posted: Stamp) -> usize {
+        let known = self.channels.get_key_value(frame.channel());
+        let channel = known.map_or_else(|| frame.channel(), |(name, _)| name).clone();
+        let track = self.channels.entry(channel.clone()).or_default();
+        let before = track.lowest();
+        let (first, last) = (frame.seqs().first(), frame.seqs().last());
+        let btree_map::Entry::Vacant(vacant) = track.frames.entry(first) else {
+            return 0;
+        };
+        let bytes = frame.bytes().clone();
+        let size = vacant.insert(Entry { bytes, last, posted }).size();
+        self.bytes += size;
+        let after = track.lowest();
+        if after != before {
+            before.map(|before| self.lowest.remove(&(before, channel.clone())));
+            after.map(|after| self.lowest.insert((after, channel)));
+        }
+        size
+    }
+
+    /// Drops the lowest frame of the channel where that is the oldest. Returns what it took.
+    fn drop_oldest(&mut self) -> Option<usize> {
+        let (_, channel) = self.lowest.pop_first()?;
+        let track = self.channels.get_mut(&channel)?;
+        let (first, dropped) = track.frames.pop_first()?;
+        let Kept { seqs, posted, .. } = dropped.kept(first);
+        track.dropped.add(posted, seqs);
+        self.bytes -= dropped.size();
+        if let Some(after) = track.lowest() {
+            self.lowest.insert((after, channel));
+        }
+        Some(dropped.size())
     }
 }
 

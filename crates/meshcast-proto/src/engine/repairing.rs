@@ -128,7 +128,9 @@ impl Engine {
             frames.push((now.saturating_since(kept.posted), kept.bytes.clone()));
         }
         let (key, mut effects) = ((channel, sender), Effects::default());
+        // What would be dropped as soon as it is fetched is of no use to anybody.
         if let Some(lacks) = SeqRange::new(seqs.first(), lacks)
+            && self.history.has_room_for(sender, SyncMessage::MAX_FRAMES_LEN)
             && self.flows.relay(peer, &key, lacks, now, &mut effects)
             && let Some(holding) = self.holding(peer, &key)
         {

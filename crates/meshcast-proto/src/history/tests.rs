@@ -129,8 +129,46 @@ fn the_age_a_frame_had_elsewhere_counts() {
     assert_eq!(first_since(&history, at(0), 0), Some(4), "before the clock began");
     assert_eq!(first_since(&history, at(0) - Duration::from_secs(5), 0), Some(1));
     assert_eq!(first_since(&history, at(20), 0), None);
-    // But it is kept as long as any other.
-    assert_eq!(history.expire(at(20)), Some(at(20) + AGE));
+    assert_eq!(history.expire(at(21)), Some(at(20) - age + AGE));
+}
+
+/// Members that were parted fetch what they can of each other: in runs, each from somebody else, the newest first.
+#[test]
+fn what_was_fetched_late_goes_before_what_was_posted_after_it() {
+    let mut history = history(4 * size(&wholes(peer(0), &channel(0), 10, 1)));
+    for (first, age) in [(15, 5), (16, 4), (13, 7), (14, 6), (11, 9), (12, 8), (17, 3)] {
+        let frame = wholes(peer(0), &channel(0), first, 1);
+        history.insert(frame, Duration::from_secs(age), at(20));
+    }
+    let kept = found(&history, 0, range(1, 100));
+    assert_eq!(kept, [14, 15, 16, 17].map(|n| range(n, n)));
+}
+
+#[test]
+fn of_all_channels_of_a_sender_the_one_with_the_oldest_loses_it() {
+    let mut history = history(4 * size(&wholes(peer(0), &channel(0), 1, 1)));
+    for (name, first, age) in [(0, 1, 9), (1, 1, 8), (0, 2, 7), (1, 2, 6), (1, 3, 5), (0, 3, 4)] {
+        let frame = wholes(peer(0), &channel(name), first, 1);
+        history.insert(frame, Duration::from_secs(age), at(20));
+    }
+    let oldest = |name| history.oldest(&channel(name), peer(0).member.sender());
+    assert_eq!((oldest(0), oldest(1)), (Seq::new(2), Seq::new(2)));
+}
+
+#[test]
+fn there_is_room_for_who_would_not_be_the_largest() {
+    let frame = wholes(peer(0), &channel(0), 1, 1);
+    let one = size(&frame);
+    let mut history = history(4 * one);
+    history.insert(frame, Duration::ZERO, at(0));
+    assert!(history.has_room_for(peer(0).member.sender(), 3 * one));
+    for first in 1..=3 {
+        history.insert(wholes(peer(1), &channel(0), first, 1), Duration::ZERO, at(0));
+    }
+    assert!(history.has_room_for(peer(0).member.sender(), one));
+    assert!(!history.has_room_for(peer(0).member.sender(), 2 * one));
+    assert!(history.has_room_for(peer(2).member.sender(), 2 * one));
+    assert!(!history.has_room_for(peer(1).member.sender(), one));
 }
 
 #[test]
@@ -188,31 +226,50 @@ fn frames_that_overlap_do_no_harm() {
     }
 }
 
-/// The reference: a list in order of acceptance, searched from end to end.
+/// The reference: a list, searched from end to end.
 #[derive(Default)]
 struct Naive(Vec<(Time, Frame)>);
 
 impl Naive {
-    fn insert(&mut self, frame: Frame, limit: usize, now: Time) {
+    fn insert(&mut self, frame: Frame, limit: usize, posted: Time) {
         let key = |frame: &Frame| (frame.sender(), frame.channel().clone(), frame.seqs().first());
         if self.0.iter().any(|(_, kept)| key(kept) == key(&frame)) {
             return;
         }
-        self.0.push((now, frame));
+        self.0.push((posted, frame));
         while self.bytes() > limit {
             let sizes = (0..SENDERS).map(|n| peer(n).member.sender());
             let (_, largest) = sizes
                 .map(|sender| (self.bytes_of(sender), sender))
                 .max()
                 .expect("some");
-            let oldest = self.0.iter().position(|(_, frame)| frame.sender() == largest);
-            self.0.remove(oldest.expect("the largest has one"));
+            let goes = self.goes_first(|frame| frame.sender() == largest);
+            self.0.remove(goes.expect("the largest has one"));
         }
     }
 
     fn expire(&mut self, now: Time) -> Option<Time> {
-        self.0.retain(|(accepted, _)| *accepted + AGE > now);
-        self.0.iter().map(|(accepted, _)| *accepted + AGE).min()
+        while let Some(place) = self.goes_first(|_| true) {
+            let expires = self.0[place].0 + AGE;
+            if now < expires {
+                return Some(expires);
+            }
+            self.0.remove(place);
+        }
+        None
+    }
+
+    /// Of the lowest frames of all these senders and channels the one that was posted first.
+    fn goes_first(&self, mut of: impl FnMut(&Frame) -> bool) -> Option<usize> {
+        let is_lowest = |frame: &Frame| {
+            let its = |other: &Frame| other.sender() == frame.sender() && other.channel() == frame.channel();
+            let mut others = self.0.iter().filter(|(_, other)| its(other));
+            others.all(|(_, other)| frame.seqs().first() <= other.seqs().first())
+        };
+        let all = self.0.iter().enumerate();
+        let lowest = all.filter(|(_, (_, frame))| of(frame) && is_lowest(frame));
+        let goes = lowest.min_by_key(|(_, (posted, frame))| (*posted, frame.channel().clone()));
+        goes.map(|(place, _)| place)
     }
 
     fn frames(&self, name: &ChannelName, sender: Sender, seqs: SeqRange) -> Vec<&Frame> {
@@ -248,6 +305,7 @@ enum Step {
         name: usize,
         slot: u64,
         len: usize,
+        age: u64,
     },
     Expire,
     Pass(u64),
@@ -261,8 +319,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (who, name) = (|| 0..SENDERS, || 0..CHANNELS);
     prop_oneof![
-        6 => (who(), name(), 0..SLOTS, prop_oneof![3 => 0..50_usize, 1 => 0..3000_usize])
-            .prop_map(|(who, name, slot, len)| Step::Insert { who, name, slot, len }),
+        6 => (who(), name(), 0..SLOTS, prop_oneof![3 => 0..50_usize, 1 => 0..3000_usize], 0..30_u64)
+            .prop_map(|(who, name, slot, len, age)| Step::Insert { who, name, slot, len, age }),
         1 => Just(Step::Expire),
         1 => (0..40_u64).prop_map(Step::Pass),
         3 => (who(), name(), (1..SLOTS * 4, 0..20_u64))
@@ -279,13 +337,14 @@ proptest! {
         let (mut history, mut naive, mut now) = (history(limit), Naive::default(), at(0));
         for step in steps {
             match step {
-                Step::Insert { who, name, slot, len } => {
+                Step::Insert { who, name, slot, len, age } => {
+                    let age = Duration::from_secs(age);
                     let payload = vec![0; len];
                     let rest = std::iter::repeat_n((Part::Whole, [].as_slice()), (slot % 4) as usize);
                     let records = std::iter::once((Part::Whole, payload.as_slice())).chain(rest);
                     let frame = frame(peer(who), &channel(name), slot * 4 + 1, records);
-                    history.insert(frame.clone(), Duration::ZERO, now);
-                    naive.insert(frame, limit, now);
+                    history.insert(frame.clone(), age, now);
+                    naive.insert(frame, limit, now - age);
                 }
                 Step::Expire => prop_assert_eq!(history.expire(now), naive.expire(now)),
                 Step::Pass(secs) => now = now + Duration::from_secs(secs),
