@@ -17,7 +17,7 @@ use meshcast::{
     links::{Cut, Links, Place},
 };
 
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 pub use self::{
     builder::ClusterBuilder,
@@ -457,7 +457,9 @@ impl Cluster {
             .region(member.region.as_str())
             .listen(builder::loopback())
             .seeds(seeds)
-            .links(&self.links);
+            .links(&self.links)
+            // A hundred nodes need no hundred threads.
+            .runtime(Handle::current());
         let failed = |source| ClusterError::Spawn {
             name: member.name.clone(),
             source,

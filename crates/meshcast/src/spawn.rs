@@ -8,7 +8,7 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::{self, SwarmEvent},
 };
-use meshcast_proto::{Config, Engine, HistoryLimits, Identity, Trust, Verifier};
+use meshcast_proto::{Config, Engine, HistoryLimits, Identity, Member, Trust, Verifier};
 use tokio::{
     runtime::Handle,
     sync::{broadcast, mpsc, oneshot, watch},
@@ -30,7 +30,7 @@ use crate::{
     links::{Links, Who},
     node::Shared,
     registry::Registry,
-    transport,
+    thread, transport,
     verifier::SharedVerifier,
 };
 
@@ -51,9 +51,44 @@ pub(crate) struct Plan {
     pub(crate) max_rpc_len: usize,
 }
 
-pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
-    let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
+/// Starts a node on this runtime, or else on a thread of its own.
+pub(crate) async fn spawn(plan: Plan, runtime: Option<Handle>) -> Result<Node, SpawnError> {
+    let handlers = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
     plan.limits.check()?;
+    let me = plan.trust.verify(plan.identity.chain().as_bytes());
+    let me = me.map_err(SpawnError::Identity)?;
+    me.check_time(wall_time(), Duration::ZERO)
+        .map_err(SpawnError::Identity)?;
+    let name = me.credential().name.clone();
+    let (sender, started) = oneshot::channel();
+    // Also what is made before the first turn belongs to the runtime it is made on: sockets, above all.
+    let life = async move {
+        let (outcome, life) = match start(plan, Arc::new(me), handlers).await {
+            Ok((node, life)) => (Ok(node), Some(life)),
+            Err(error) => (Err(error), None),
+        };
+        // An error means that nobody waits for the node any more: then it is not run at all.
+        if sender.send(outcome).is_ok()
+            && let Some(life) = life
+        {
+            life.await;
+        }
+    };
+    let life = life.in_current_span();
+    match runtime {
+        Some(runtime) => drop(runtime.spawn(life)),
+        None => thread::run(name.as_str(), life).map_err(SpawnError::Thread)?,
+    }
+    // An error means that the runtime was gone.
+    started.await.unwrap_or(Err(SpawnError::NoRuntime))
+}
+
+/// Puts a node together. It lives as long as the future that is returned with it runs.
+async fn start(
+    plan: Plan,
+    me: Arc<Member>,
+    handlers: Handle,
+) -> Result<(Node, impl Future<Output = ()> + Send + 'static), SpawnError> {
     let Plan {
         identity,
         trust,
@@ -66,13 +101,6 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         seed,
         max_rpc_len,
     } = plan;
-    let me = Arc::new(
-        trust
-            .verify(identity.chain().as_bytes())
-            .map_err(SpawnError::Identity)?,
-    );
-    me.check_time(wall_time(), Duration::ZERO)
-        .map_err(SpawnError::Identity)?;
     let peer_id = transport::peer_id(me.sender());
 
     let network = |error: &dyn std::fmt::Display| SpawnError::Network(error.to_string());
@@ -101,7 +129,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
     let mut dialer = Dialer::new(peer_id, seeds, seed, clock.now());
     dialer.dial_members(!seeds_only);
-    let registry = Arc::new(Registry::new(limits.clone(), runtime.clone()));
+    let registry = Arc::new(Registry::new(limits.clone(), handlers));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
     let (stopped_sender, stopped) = watch::channel(false);
@@ -134,7 +162,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
     let driver = Driver::new(parts);
     // Of the highest level, so that also a log of warnings alone says which node each is of.
     let span = tracing::error_span!("node", name = %node.name());
-    let task = async move {
+    let life = async move {
         let (stop, stopping) = oneshot::channel::<()>();
         let serving = admin.map(|admin| {
             // An error means that the driver is gone: to be stopped as well.
@@ -150,8 +178,7 @@ pub(crate) async fn spawn(plan: Plan) -> Result<Node, SpawnError> {
         // Nobody may be left to hear it.
         stopped_sender.send_replace(true);
     };
-    runtime.spawn(task.instrument(span));
-    Ok(node)
+    Ok((node, life.instrument(span)))
 }
 
 /// Listens everywhere and waits until the sockets are there. Returns what else happened meanwhile: others may

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use libp2p::Multiaddr;
 use meshcast_proto::MeshKey;
+use tokio::runtime::Handle;
 
 use crate::{BroadcastChannel, Messages, Node, NodeBuilder, Payload, RecvError, Snapshot};
 
@@ -17,7 +18,7 @@ pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
 pub(crate) async fn alone() -> Node {
     let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
     let builder = Node::builder().key(random_key()).listen(listen);
-    builder.spawn().await.expect("starts")
+    builder.runtime(Handle::current()).spawn().await.expect("starts")
 }
 
 pub(crate) fn random_key() -> MeshKey {
@@ -34,7 +35,13 @@ impl Mesh {
         Self(random_key())
     }
 
+    /// Of a node on the runtime of the test: on its one thread nothing happens while the test does not wait.
     pub(crate) fn builder(&self, name: &str) -> NodeBuilder {
+        self.apart(name).runtime(Handle::current())
+    }
+
+    /// Of a node on a thread of its own, as nodes are unless they are told otherwise.
+    pub(crate) fn apart(&self, name: &str) -> NodeBuilder {
         let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
         Node::builder()
             .key(self.0.clone())

@@ -1,4 +1,6 @@
-use futures::StreamExt;
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
 use crate::{Direction, Node, NodeEvent, PingError};
@@ -184,13 +186,50 @@ async fn a_node_stops_with_its_last_handle_although_channels_are_left() {
 fn with_its_runtime_gone_a_node_is_closed() {
     let runtime = tokio::runtime::Runtime::new().expect("starts");
     let (node, channel) = runtime.block_on(async {
-        let node = alone().await;
+        let node = Mesh::new().node("a", &[]).await;
         let channel = open::<u8>(&node, "earth");
         (node, channel)
     });
     drop(runtime);
     assert!(matches!(channel.post_message(&1), Err(crate::PostError::Closed)));
     futures::executor::block_on(node.shutdown());
+}
+
+#[tokio::test]
+async fn on_a_runtime_that_is_gone_no_node_starts() {
+    let gone = tokio::runtime::Runtime::new().map(|gone| {
+        let handle = gone.handle().clone();
+        gone.shutdown_background();
+        handle
+    });
+    let spawned = Mesh::new()
+        .apart("a")
+        .runtime(gone.expect("starts"))
+        .spawn()
+        .await;
+    assert!(matches!(spawned, Err(crate::SpawnError::NoRuntime)));
+}
+
+/// The test has one thread, which never lets go until the message is there.
+#[tokio::test]
+async fn a_service_that_blocks_its_runtime_does_not_hold_up_its_nodes() {
+    let mesh = Mesh::new();
+    let a = mesh.apart("a").spawn().await.expect("starts");
+    let b = mesh.apart("b").seeds(addresses(&a).await);
+    let b = b.spawn().await.expect("starts");
+    let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
+    let mut messages = at_b.messages();
+    joined(&[&a, &b], "earth").await;
+    at_a.post_message(&7).expect("posted");
+    let give_up = Instant::now() + Duration::from_secs(60);
+    let message = loop {
+        if let Some(message) = messages.recv().now_or_never() {
+            break message;
+        }
+        assert!(Instant::now() < give_up, "nothing came");
+        std::thread::yield_now();
+    };
+    assert_eq!(message.expect("open").expect("no gap").data, 7);
 }
 
 #[tokio::test]
