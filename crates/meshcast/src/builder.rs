@@ -137,9 +137,10 @@ impl NodeBuilder {
 
     /// Has the node run on a Tokio runtime that other things run on too. Default: on a thread of its own.
     ///
-    /// Its own thread makes a message some 30 µs faster and takes a fifth less of the processor, and nothing that blocks
-    /// the runtime of a service holds up its links. The threads of a runtime carry more than one thread can, some hundred
-    /// megabytes a second, and many nodes in one process need no more of them than there are processors.
+    /// On its own thread nothing that blocks the runtime of a service holds up its links, and it carries more for less of
+    /// the processor. On a shared runtime with several threads it carries more of large messages, of which one thread
+    /// takes some hundred megabytes a second; and many nodes in one process need no more threads than there are
+    /// processors.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
