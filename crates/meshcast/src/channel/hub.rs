@@ -3,12 +3,12 @@
 mod handlers;
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
+use litemap::LiteMap;
 use meshcast_proto::{ChannelName, Format, Member, Seq, SeqRange, Since};
 use tokio::sync::Notify;
 
@@ -44,14 +44,13 @@ pub(crate) struct Hub {
 struct State {
     outbox: Outbox,
     ring: Ring,
-    /// Open objects, each with the reader it was born with unless that was claimed.
-    /// In their order; a tree would be ten times as large for the one that there mostly is.
-    objects: Vec<(ObjectId, Option<ReaderId>)>,
+    /// Open objects, each with the reader it was born with unless that was claimed. Mostly one.
+    objects: LiteMap<ObjectId, Option<ReaderId>>,
     next_object: ObjectId,
     /// When the first of the objects was made that are open.
     opened: Instant,
     /// Objects with handlers: who reads for them and who calls them.
-    dispatch: BTreeMap<ObjectId, (ReaderId, Arc<dyn Dispatch>)>,
+    dispatch: LiteMap<ObjectId, (ReaderId, Arc<dyn Dispatch>)>,
     /// Whether a task calls handlers, and how to make it look again.
     dispatching: bool,
     dispatcher: Option<Waker>,
@@ -78,10 +77,10 @@ impl Hub {
         let state = State {
             outbox: Outbox::new(name.clone(), limits.outbox_bytes),
             ring: Ring::new(limits.unread_bytes),
-            objects: Vec::new(),
+            objects: LiteMap::with_capacity(1),
             next_object: ObjectId::default(),
             opened: moment(),
-            dispatch: BTreeMap::new(),
+            dispatch: LiteMap::new_vec(),
             dispatching: false,
             dispatcher: None,
             queued: false,
@@ -126,8 +125,7 @@ impl Hub {
                 reader
             }
         };
-        let at = state.place_of(id).unwrap_or_else(|place| place);
-        state.objects.insert(at, (id, Some(reader)));
+        state.objects.insert(id, Some(reader));
         id
     }
 
@@ -144,10 +142,9 @@ impl Hub {
     /// Closes an object: nothing more is delivered to it, what it posted still goes out.
     pub(crate) fn close_object(self: &Arc<Self>, object: ObjectId) {
         let mut state = self.lock();
-        let Ok(place) = state.place_of(object) else {
+        if state.objects.remove(&object).is_none() {
             return;
-        };
-        state.objects.remove(place);
+        }
         let wakers = state.ring.remove_object(object);
         let handlers = state.dispatch.remove(&object);
         let vacant = state.objects.is_empty();
@@ -181,7 +178,7 @@ impl Hub {
             });
         }
         let mut state = self.lock();
-        if state.refusing || state.place_of(object).is_err() {
+        if state.refusing || !state.objects.contains_key(&object) {
             return Err(PostError::Closed);
         }
         if !state.outbox.has_room(value.len(), who) {
@@ -331,7 +328,7 @@ impl Hub {
     }
 
     pub(crate) fn is_open(&self, object: ObjectId) -> bool {
-        self.lock().place_of(object).is_ok()
+        self.lock().objects.contains_key(&object)
     }
 
     /// What is counted for all channels of the node.
@@ -413,14 +410,8 @@ impl State {
         self.crowded && self.ring.is_relieved()
     }
 
-    /// Where an object is among those that are open, or would be.
-    fn place_of(&self, object: ObjectId) -> Result<usize, usize> {
-        self.objects.binary_search_by_key(&object, |(id, _)| *id)
-    }
-
     fn claim_reader(&mut self, object: ObjectId) -> Option<ReaderId> {
-        let place = self.place_of(object).ok()?;
-        match self.objects.get_mut(place)?.1.take() {
+        match self.objects.get_mut(&object)?.take() {
             Some(born) => {
                 self.ring.claim(born);
                 Some(born)

@@ -2,12 +2,9 @@
 
 mod behind;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    task::Waker,
-};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 
+use litemap::LiteMap;
 use meshcast_proto::{Delivery, Member, Posted, Seq, SeqRange, Values, WallTime};
 
 use self::behind::{Behind, Stand};
@@ -26,8 +23,8 @@ pub(crate) struct Ring {
     front: u64,
     bytes: usize,
     limit: usize,
-    /// Boxed, since a tree makes room for eleven at once and most channels have one.
-    readers: BTreeMap<ReaderId, Box<Reader>>,
+    /// Mostly one.
+    readers: LiteMap<ReaderId, Reader>,
     next_reader: ReaderId,
     /// Readers that wait for what they asked for, and have not been [heard](Self::take_wanted) yet.
     asking: Vec<ReaderId>,
@@ -66,7 +63,7 @@ impl Ring {
             front: 0,
             bytes: 0,
             limit,
-            readers: BTreeMap::new(),
+            readers: LiteMap::with_capacity(1),
             next_reader: ReaderId::default(),
             asking: Vec::new(),
             unread: 0,
@@ -106,7 +103,7 @@ impl Ring {
             waker: None,
             unclaimed,
         };
-        self.readers.insert(id, Box::new(reader));
+        self.readers.insert(id, reader);
         id
     }
 
@@ -119,14 +116,9 @@ impl Ring {
 
     /// Takes out all readers of an object.
     pub(crate) fn remove_object(&mut self, object: ObjectId) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        self.readers.retain(|_, reader| {
-            let stays = reader.object != object;
-            if !stays {
-                wakers.extend(reader.waker.take());
-            }
-            stays
-        });
+        let its = self.readers.iter_mut().filter(|(_, it)| it.object == object);
+        let wakers = its.filter_map(|(_, reader)| reader.waker.take()).collect();
+        self.readers.retain(|_, reader| reader.object != object);
         self.trim();
         wakers
     }
@@ -149,8 +141,8 @@ impl Ring {
     /// Who waits, in the order the readers were made; they are no longer waiting afterwards.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         self.readers
-            .values_mut()
-            .filter_map(|reader| reader.waker.take())
+            .iter_mut()
+            .filter_map(|(_, reader)| reader.waker.take())
             .collect()
     }
 
@@ -238,8 +230,8 @@ impl Ring {
     pub(crate) fn forsake(&mut self) {
         self.asking.clear();
         self.readers
-            .values_mut()
-            .for_each(|reader| reader.behind.forsake());
+            .iter_mut()
+            .for_each(|(_, reader)| reader.behind.forsake());
     }
 
     /// Wakes `waker` when something is pushed. `false` if there is no such reader.
@@ -293,10 +285,10 @@ impl Ring {
             return;
         };
         self.bytes -= item.len_bytes();
-        let behind = self.readers.values_mut();
+        let behind = self.readers.iter_mut();
         behind
-            .filter(|reader| reader.position == self.front)
-            .for_each(|reader| reader.lose(&item));
+            .filter(|(_, reader)| reader.position == self.front)
+            .for_each(|(_, reader)| reader.lose(&item));
         self.front += 1;
     }
 
@@ -304,7 +296,7 @@ impl Ring {
     fn skip_unclaimed(&mut self, len: usize) {
         let (limit, end) = (self.limit / UNCLAIMED_SHARE, self.end());
         let mut skipped = false;
-        for reader in self.readers.values_mut() {
+        for (_, reader) in self.readers.iter_mut() {
             let Some(behind) = &mut reader.unclaimed else {
                 continue;
             };

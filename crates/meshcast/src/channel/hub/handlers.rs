@@ -89,7 +89,7 @@ impl State {
             item: None,
             objects: Vec::new(),
         };
-        for (object, (reader, handlers)) in &*dispatch {
+        for (object, (reader, handlers)) in dispatch.iter() {
             if ring.pending(*reader) == Some(lowest) {
                 due.item = ring.read(*reader);
                 due.objects.push((*object, Arc::clone(handlers)));
