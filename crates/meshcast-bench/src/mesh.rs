@@ -52,7 +52,6 @@ pub(crate) struct Costs {
     /// What the nodes counted since they started.
     pub(crate) requests: u64,
     pub(crate) repaired: u64,
-    pub(crate) duplicates: u64,
 }
 
 /// What was used in a while.
@@ -63,6 +62,10 @@ pub(crate) struct Spent {
     pub(crate) cpu: u64,
     /// Bytes over the loopback interface, headers included, of whatever program: there is no nearer count.
     pub(crate) wire: u64,
+    /// Frames that gossip brought, each as often as it came.
+    pub(crate) copies: u64,
+    /// Bytes beside gossip: what the nodes tell each other of what they have.
+    pub(crate) sync: u64,
 }
 
 /// Runs the mesh that `spec` describes, and prints what it cost.
@@ -94,13 +97,13 @@ async fn measure(spec: Spec) -> Result<Costs> {
     say(since, "on the channel");
     sleep(SETTLE).await;
 
-    let idle = spend(async {
+    let idle = spend(&nodes, async {
         sleep(WATCHED).await;
         Ok(())
     });
     let ((), idle) = idle.await?;
     say(since, "at rest");
-    let busy = spend(async {
+    let busy = spend(&nodes, async {
         let posted = post(&channels).await?;
         let expected = posted * (nodes.len() as u64 - 1);
         let (deliveries, latency) = settled(&tallies, expected).await;
@@ -122,13 +125,11 @@ async fn measure(spec: Spec) -> Result<Costs> {
         p99: latency.quantile(0.99),
         requests: 0,
         repaired: 0,
-        duplicates: 0,
     };
     for node in &nodes {
         let counters = node.inspect().await?.counters;
         costs.requests += counters.requests;
         costs.repaired += counters.frames_repaired;
-        costs.duplicates += counters.frames_duplicate;
     }
     Ok(costs)
 }
@@ -238,16 +239,36 @@ async fn settled(tallies: &[Arc<Mutex<Tally>>], expected: u64) -> (u64, Histogra
     }
 }
 
-/// Does something, and says what the process used meanwhile.
-async fn spend<T>(work: impl Future<Output = Result<T>>) -> Result<(T, Spent)> {
+/// Does something, and says what the nodes used meanwhile.
+async fn spend<T>(nodes: &[Node], work: impl Future<Output = Result<T>>) -> Result<(T, Spent)> {
+    let (copies, sync) = counted(nodes).await?;
     let (at, cpu, wire) = (Instant::now(), clock::cpu(), loopback_bytes()?);
     let done = work.await?;
+    let (seconds, cpu, wire) = (
+        at.elapsed().as_secs_f64(),
+        clock::cpu() - cpu,
+        loopback_bytes()? - wire,
+    );
+    let (copies_after, sync_after) = counted(nodes).await?;
     let spent = Spent {
-        seconds: at.elapsed().as_secs_f64(),
-        cpu: clock::cpu() - cpu,
-        wire: loopback_bytes()? - wire,
+        seconds,
+        cpu,
+        wire,
+        copies: copies_after - copies,
+        sync: sync_after - sync,
     };
     Ok((done, spent))
+}
+
+/// What gossip brought to all nodes so far, and what they said beside it, in bytes.
+async fn counted(nodes: &[Node]) -> Result<(u64, u64)> {
+    let (mut copies, mut sync) = (0, 0);
+    for node in nodes {
+        let counters = node.inspect().await?.counters;
+        copies += counters.frames_gossiped;
+        sync += counters.sync_bytes;
+    }
+    Ok((copies, sync))
 }
 
 fn anonymous(pid: Pid) -> Result<f64> {

@@ -442,13 +442,8 @@ impl Cluster {
     }
 
     async fn spawn(&mut self, index: usize) -> Result<(), ClusterError> {
-        let mut seeds = Vec::new();
-        for node in self.members.iter().filter_map(Member::node) {
-            // An error means that it has just stopped.
-            if let Ok(snapshot) = node.inspect().await {
-                seeds.extend(snapshot.node.listen_addresses);
-            }
-        }
+        let up = self.members.iter().filter(|member| member.node().is_some());
+        let seeds: Vec<_> = up.flat_map(|member| member.addresses.clone()).collect();
         let Some(member) = self.members.get_mut(index) else {
             return Ok(());
         };
@@ -465,6 +460,9 @@ impl Cluster {
             source,
         };
         let node = (self.configure)(builder).spawn().await.map_err(failed)?;
+        // An error means that it has stopped again: nobody reaches it.
+        let snapshot = node.inspect().await.ok();
+        member.addresses = snapshot.map_or_else(Vec::new, |it| it.node.listen_addresses);
         member.starts += 1;
         if let Some(journal) = &self.journal {
             let process = format!("{}.{}", member.name, member.starts);

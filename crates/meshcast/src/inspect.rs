@@ -120,6 +120,8 @@ pub struct Counters {
     pub frames_without_peer: u64,
     /// Frames that gossip refused because the queues to all peers were full.
     pub frames_refused: u64,
+    /// Frames of members that gossip brought, each as often as it came.
+    pub frames_gossiped: u64,
     /// Frames of others that brought something new.
     pub frames_accepted: u64,
     /// Frames of others that brought nothing new.
@@ -140,6 +142,8 @@ pub struct Counters {
     pub answers_refused: u64,
     /// Frames dropped because they were malformed, forged or not from a member.
     pub frames_invalid: u64,
+    /// Bytes for peers beside gossip: what is kept here, requests, frames in answer, addresses, pings.
+    pub sync_bytes: u64,
     /// Messages of connected members, beside gossip, that could not be read.
     pub sync_invalid: u64,
     /// Records of others delivered to channels of this node.

@@ -1,7 +1,7 @@
 //! A node of a cluster: one name, and the processes that have it one after the other.
 
 use meshcast::{
-    Node, NodeName, Region,
+    Multiaddr, Node, NodeName, Region,
     links::{Cut, Links, Place},
 };
 
@@ -12,6 +12,8 @@ pub(super) struct Member {
     pub(super) name: NodeName,
     pub(super) region: Region,
     pub(super) state: State,
+    /// Where its process listens, if there is one.
+    pub(super) addresses: Vec<Multiaddr>,
     /// Nothing gets to it or from it.
     pub(super) disconnected: bool,
     pub(super) starts: u32,
@@ -30,6 +32,7 @@ impl Member {
             name,
             region,
             state: State::Down,
+            addresses: Vec::new(),
             disconnected: false,
             starts: 0,
             recorder: None,

@@ -112,6 +112,7 @@ impl Driver {
         Counters {
             posted: engine.posted,
             frames_posted: engine.frames_posted,
+            frames_gossiped: self.parts.verifier.valid(),
             frames_accepted: engine.frames_accepted,
             frames_duplicate: engine.frames_duplicate,
             frames_unwanted: engine.frames_unwanted,

@@ -125,6 +125,7 @@ impl Driver {
     pub(super) fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
         tracing::trace!(peer = %to, ?message, "tell");
         let message = Bytes::from(message.encode());
+        self.counters.sync_bytes += message.len() as u64;
         match self.backlogs.get_mut(&to) {
             Some(backlog) => backlog.push(message),
             None => self.try_send(to, message),
