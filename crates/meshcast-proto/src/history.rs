@@ -23,8 +23,8 @@ pub use recall::{Recall, Recalled};
 ///
 /// When there is no room the sender that takes the most loses its oldest frame, so that a flood by one does
 /// not push out the others. Oldest is what was posted first, whenever it came, and of a channel the lowest numbers always
-/// go first: what was fetched late makes no hole in what is kept, and whoever asks members that each keep something else
-/// misses one run of numbers, not several.
+/// go first and do not come back: what was fetched late makes no hole in what is kept, and whoever asks members that each
+/// keep something else misses one run of numbers, not several.
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
@@ -154,10 +154,13 @@ impl History {
         }
     }
 
-    /// Keeps a frame that was posted `age` ago; one that is kept already is not kept twice. `now` never goes
-    /// back.
+    /// Keeps a frame that was posted `age` ago; one that is kept already is not kept twice, and none below one that had
+    /// to go. `now` never goes back.
     pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
         let sender = frame.sender();
+        if self.dropped_above(frame.channel(), sender, frame.seqs().last()) {
+            return;
+        }
         self.senders.entry(sender).or_default();
         let size = self.change(sender, |log| log.insert(&frame, Stamp::from(now - age)));
         self.bytes += size.unwrap_or(0);
@@ -229,12 +232,25 @@ impl History {
         self.bytes
     }
 
-    /// Whether that much more of a sender would be kept although it is older than all that is: there is room, or
-    /// another sender takes more even then.
-    pub(crate) fn has_room_for(&self, sender: Sender, bytes: usize) -> bool {
+    /// Whether that much more of a sender on a channel would be kept from this number on, although it is older than all
+    /// that is: there is room, or another sender takes more even then.
+    pub(crate) fn has_room_for(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        first: Seq,
+        bytes: usize,
+    ) -> bool {
         let its = self.senders.get(&sender).map_or(0, |log| log.bytes);
         let largest = self.by_size.last().map_or(0, |(largest, _)| *largest);
-        self.bytes + bytes <= self.limits.bytes || its + bytes < largest
+        let has_room = self.bytes + bytes <= self.limits.bytes || its + bytes < largest;
+        has_room && !self.dropped_above(channel, sender, first)
+    }
+
+    /// Whether a frame above this number had to go.
+    fn dropped_above(&self, channel: &ChannelName, sender: Sender, seq: Seq) -> bool {
+        let track = self.track(channel, sender);
+        track.is_some_and(|track| track.dropped.is_above(seq))
     }
 
     fn track(&self, channel: &ChannelName, sender: Sender) -> Option<&Track> {
@@ -343,6 +359,13 @@ impl Dropped {
             });
             self.sparse += 1;
         }
+    }
+
+    /// Whether a higher number was dropped.
+    fn is_above(&self, seq: Seq) -> bool {
+        self.marks
+            .last()
+            .is_some_and(|(_, dropped)| seq < dropped.first())
     }
 
     /// The lowest number posted since then, or one a little below.

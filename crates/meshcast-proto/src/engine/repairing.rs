@@ -129,8 +129,12 @@ impl Engine {
         }
         let (key, mut effects) = ((channel, sender), Effects::default());
         // What would be dropped as soon as it is fetched is of no use to anybody.
+        let would_keep = |first| {
+            let room = SyncMessage::MAX_FRAMES_LEN;
+            self.history.has_room_for(&key.0, sender, first, room)
+        };
         if let Some(lacks) = SeqRange::new(seqs.first(), lacks)
-            && self.history.has_room_for(sender, SyncMessage::MAX_FRAMES_LEN)
+            && would_keep(lacks.first())
             && self.flows.relay(peer, &key, lacks, now, &mut effects)
             && let Some(holding) = self.holding(peer, &key)
         {

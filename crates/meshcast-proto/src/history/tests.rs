@@ -144,6 +144,23 @@ fn what_was_fetched_late_goes_before_what_was_posted_after_it() {
     assert_eq!(kept, [14, 15, 16, 17].map(|n| range(n, n)));
 }
 
+/// The large frame had to go although there was room for the small one.
+#[test]
+fn what_is_below_what_had_to_go_does_not_come_back() {
+    let (name, who) = (channel(0), peer(0).member.sender());
+    let large = frame(peer(0), &name, 5, [(Part::Whole, [0; 5_000].as_slice())]);
+    let mut history = history(4_000);
+    for first in [6, 7] {
+        history.insert(wholes(peer(0), &name, first, 1), Duration::ZERO, at(0));
+    }
+    assert!(history.has_room_for(&name, who, Seq::FIRST, 1_000));
+    history.insert(large, Duration::ZERO, at(0));
+    history.insert(wholes(peer(0), &name, 4, 1), Duration::ZERO, at(0));
+    assert_eq!(found(&history, 0, range(1, 100)), [range(6, 6), range(7, 7)]);
+    assert!(!history.has_room_for(&name, who, Seq::FIRST, 1_000));
+    assert!(history.has_room_for(&channel(1), who, Seq::FIRST, 1_000));
+}
+
 #[test]
 fn of_all_channels_of_a_sender_the_one_with_the_oldest_loses_it() {
     let mut history = history(4 * size(&wholes(peer(0), &channel(0), 1, 1)));
@@ -161,14 +178,14 @@ fn there_is_room_for_who_would_not_be_the_largest() {
     let one = size(&frame);
     let mut history = history(4 * one);
     history.insert(frame, Duration::ZERO, at(0));
-    assert!(history.has_room_for(peer(0).member.sender(), 3 * one));
+    assert!(history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, 3 * one));
     for first in 1..=3 {
         history.insert(wholes(peer(1), &channel(0), first, 1), Duration::ZERO, at(0));
     }
-    assert!(history.has_room_for(peer(0).member.sender(), one));
-    assert!(!history.has_room_for(peer(0).member.sender(), 2 * one));
-    assert!(history.has_room_for(peer(2).member.sender(), 2 * one));
-    assert!(!history.has_room_for(peer(1).member.sender(), one));
+    assert!(history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, one));
+    assert!(!history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, 2 * one));
+    assert!(history.has_room_for(&channel(0), peer(2).member.sender(), Seq::FIRST, 2 * one));
+    assert!(!history.has_room_for(&channel(0), peer(1).member.sender(), Seq::FIRST, one));
 }
 
 #[test]
@@ -228,15 +245,24 @@ fn frames_that_overlap_do_no_harm() {
 
 /// The reference: a list, searched from end to end.
 #[derive(Default)]
-struct Naive(Vec<(Time, Frame)>);
+struct Naive {
+    frames: Vec<(Time, Frame)>,
+    /// Where the highest frame begins that was dropped of a sender on a channel, while the sender has any.
+    dropped: HashMap<(Sender, ChannelName), Seq>,
+}
 
 impl Naive {
     fn insert(&mut self, frame: Frame, limit: usize, posted: Time) {
-        let key = |frame: &Frame| (frame.sender(), frame.channel().clone(), frame.seqs().first());
-        if self.0.iter().any(|(_, kept)| key(kept) == key(&frame)) {
+        let flow = |frame: &Frame| (frame.sender(), frame.channel().clone());
+        let key = |frame: &Frame| (flow(frame), frame.seqs().first());
+        let dropped = self.dropped.get(&flow(&frame));
+        if dropped.is_some_and(|dropped| frame.seqs().last() < *dropped) {
             return;
         }
-        self.0.push((posted, frame));
+        if self.frames.iter().any(|(_, kept)| key(kept) == key(&frame)) {
+            return;
+        }
+        self.frames.push((posted, frame));
         while self.bytes() > limit {
             let sizes = (0..SENDERS).map(|n| peer(n).member.sender());
             let (_, largest) = sizes
@@ -244,29 +270,42 @@ impl Naive {
                 .max()
                 .expect("some");
             let goes = self.goes_first(|frame| frame.sender() == largest);
-            self.0.remove(goes.expect("the largest has one"));
+            self.drop(goes.expect("the largest has one"));
         }
     }
 
     fn expire(&mut self, now: Time) -> Option<Time> {
         while let Some(place) = self.goes_first(|_| true) {
-            let expires = self.0[place].0 + AGE;
+            let expires = self.frames[place].0 + AGE;
             if now < expires {
                 return Some(expires);
             }
-            self.0.remove(place);
+            self.drop(place);
         }
         None
+    }
+
+    fn drop(&mut self, place: usize) {
+        let (_, frame) = self.frames.remove(place);
+        let first = frame.seqs().first();
+        let dropped = self
+            .dropped
+            .entry((frame.sender(), frame.channel().clone()))
+            .or_insert(first);
+        *dropped = first.max(*dropped);
+        if self.bytes_of(frame.sender()) == 0 {
+            self.dropped.retain(|(sender, _), _| *sender != frame.sender());
+        }
     }
 
     /// Of the lowest frames of all these senders and channels the one that was posted first.
     fn goes_first(&self, mut of: impl FnMut(&Frame) -> bool) -> Option<usize> {
         let is_lowest = |frame: &Frame| {
             let its = |other: &Frame| other.sender() == frame.sender() && other.channel() == frame.channel();
-            let mut others = self.0.iter().filter(|(_, other)| its(other));
+            let mut others = self.frames.iter().filter(|(_, other)| its(other));
             others.all(|(_, other)| frame.seqs().first() <= other.seqs().first())
         };
-        let all = self.0.iter().enumerate();
+        let all = self.frames.iter().enumerate();
         let lowest = all.filter(|(_, (_, frame))| of(frame) && is_lowest(frame));
         let goes = lowest.min_by_key(|(_, (posted, frame))| (*posted, frame.channel().clone()));
         goes.map(|(place, _)| place)
@@ -277,18 +316,18 @@ impl Naive {
             let its = frame.seqs();
             its.first() <= seqs.last() && its.last() >= seqs.first()
         };
-        let mut found: Vec<&Frame> = self.0.iter().map(|(_, frame)| frame).collect();
+        let mut found: Vec<&Frame> = self.frames.iter().map(|(_, frame)| frame).collect();
         found.retain(|frame| frame.sender() == sender && frame.channel() == name && overlaps(frame));
         found.sort_by_key(|frame| frame.seqs().first());
         found
     }
 
     fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, frame)| size(frame)).sum()
+        self.frames.iter().map(|(_, frame)| size(frame)).sum()
     }
 
     fn bytes_of(&self, sender: Sender) -> usize {
-        let its = self.0.iter().filter(|(_, frame)| frame.sender() == sender);
+        let its = self.frames.iter().filter(|(_, frame)| frame.sender() == sender);
         its.map(|(_, frame)| size(frame)).sum()
     }
 }
