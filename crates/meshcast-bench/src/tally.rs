@@ -27,7 +27,7 @@ pub(crate) struct Tally {
     /// Whether anything at all came, of any run.
     heard: bool,
     /// What comes of the run beside this one.
-    beside: Option<Box<Tally>>,
+    beside: Option<Box<Self>>,
 }
 
 /// The plain numbers of a [`Tally`].
@@ -55,7 +55,7 @@ pub(crate) struct Counted {
     /// The first few ranges of numbers that did not come, first and last.
     pub(crate) holes: Vec<(u64, u64)>,
     /// The same of the run beside it.
-    pub(crate) beside: Option<Box<Counted>>,
+    pub(crate) beside: Option<Box<Self>>,
 }
 
 impl Tally {

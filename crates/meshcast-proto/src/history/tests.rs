@@ -248,7 +248,7 @@ fn frames_that_overlap_do_no_harm() {
 struct Naive {
     frames: Vec<(Time, Frame)>,
     /// Where the highest frame begins that was dropped of a sender on a channel, while the sender has any.
-    dropped: HashMap<(Sender, ChannelName), Seq>,
+    dropped: BTreeMap<(Sender, ChannelName), Seq>,
 }
 
 impl Naive {
