@@ -104,8 +104,8 @@ impl Plot {
             .label_style((FONT, 13))
             .x_desc(self.x)
             .y_desc(self.y)
-            .x_label_formatter(&|value| number(*value))
-            .y_label_formatter(&|value| number(*value))
+            .x_label_formatter(&|value| tick(*value))
+            .y_label_formatter(&|value| tick(*value))
             .draw()?;
         for (row, (system, points)) in (0..).zip(&self.lines) {
             let style = color(*system).stroke_width(if *system == System::Meshcast { 3 } else { 2 });
@@ -118,6 +118,13 @@ impl Plot {
         area.present()?;
         Ok(())
     }
+}
+
+/// What stands at a mark of an axis: a whole number without what stands behind the point in tables.
+fn tick(value: f64) -> String {
+    let text = number(value);
+    let whole = text.split('.').next().filter(|_| value.fract() == 0.0);
+    whole.map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// From a little under the least to a little over the most.
