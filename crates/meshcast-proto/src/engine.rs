@@ -482,8 +482,7 @@ impl Engine {
         }
         let age = flow.map_or(age, |flow| now.saturating_since(flow.posted(&frame, now - age)));
         self.history.insert(frame, age, now);
-        let expires = now - age + self.config.history.age;
-        self.history_expires = self.history_expires.into_iter().chain([expires]).min();
+        self.history_expires.get_or_insert(now + self.config.history.age);
     }
 
     fn debug_assert_drained(&self) {

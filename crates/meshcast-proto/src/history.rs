@@ -22,8 +22,7 @@ pub use recall::{Recall, Recalled};
 /// Every accepted frame, until it is too old or there is no room.
 ///
 /// When there is no room the sender that takes the most loses its oldest frame, so that a flood by one does
-/// not push out the others. Oldest is what was posted first, whenever it came, and of a channel the lowest numbers always
-/// go first and do not come back: what was fetched late makes no hole in what is kept, and whoever asks members that each
+/// not push out the others. Of a channel the lowest numbers always go first, whenever they came, and do not come back: what was fetched late makes no hole in what is kept, and whoever asks members that each
 /// keep something else misses one run of numbers, not several.
 #[derive(Debug)]
 pub struct History {
@@ -31,7 +30,7 @@ pub struct History {
     senders: HashMap<Sender, Log>,
     /// All senders by what they take, so that the largest is found at once.
     by_size: BTreeSet<(usize, Sender)>,
-    /// All senders by when their oldest frame was posted, so that what is too old is found at once.
+    /// All senders by when their oldest frame was accepted, so that what is too old is found at once.
     by_age: BTreeSet<(Stamp, Sender)>,
     bytes: usize,
 }
@@ -41,7 +40,8 @@ pub struct History {
 pub struct HistoryLimits {
     /// All frames together, in bytes as they travel, each with [`History::ENTRY_BYTES`] more for its place.
     pub bytes: usize,
-    /// Since they were posted, as far as that is known.
+    /// Since they were accepted: how old others say they are is not counted on. One above another of its channel stays as
+    /// long as that one.
     pub age: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Kept<'_> {
 #[derive(Debug, Default)]
 struct Log {
     channels: BTreeMap<ChannelName, Track>,
-    /// When the lowest frame of each channel was posted that has any. The names are those of `channels`, not copies.
+    /// When the lowest frame of each channel was accepted that has any. The names are those of `channels`, not copies.
     lowest: BTreeSet<(Stamp, ChannelName)>,
     bytes: usize,
 }
@@ -88,6 +88,7 @@ struct Entry {
     bytes: Bytes,
     last: Seq,
     posted: Stamp,
+    accepted: Stamp,
 }
 
 impl Entry {
@@ -119,9 +120,9 @@ impl fmt::Debug for Entry {
 }
 
 impl Track {
-    /// When its lowest frame was posted.
+    /// When its lowest frame was accepted.
     fn lowest(&self) -> Option<Stamp> {
-        self.frames.first_key_value().map(|(_, entry)| entry.posted)
+        self.frames.first_key_value().map(|(_, entry)| entry.accepted)
     }
 
     /// The frames that hold any of these numbers, in order.
@@ -162,7 +163,7 @@ impl History {
             return;
         }
         self.senders.entry(sender).or_default();
-        let size = self.change(sender, |log| log.insert(&frame, Stamp::from(now - age)));
+        let size = self.change(sender, |log| log.insert(&frame, now - age, now));
         self.bytes += size.unwrap_or(0);
         while self.bytes > self.limits.bytes
             && let Some(&(_, largest)) = self.by_size.last()
@@ -173,8 +174,8 @@ impl History {
 
     /// Forgets what is too old. Returns when the next frame will be.
     pub fn expire(&mut self, now: Time) -> Option<Time> {
-        while let Some(&(posted, sender)) = self.by_age.first() {
-            let expires = posted.time() + self.limits.age;
+        while let Some(&(accepted, sender)) = self.by_age.first() {
+            let expires = accepted.time() + self.limits.age;
             if now < expires {
                 return Some(expires);
             }
@@ -283,13 +284,13 @@ impl History {
 }
 
 impl Log {
-    /// When the oldest of the lowest frames was posted.
+    /// When the oldest of the lowest frames was accepted.
     fn oldest(&self) -> Option<Stamp> {
-        self.lowest.first().map(|(posted, _)| *posted)
+        self.lowest.first().map(|(accepted, _)| *accepted)
     }
 
     /// Returns what it takes, which is nothing if it was there.
-    fn insert(&mut self, frame: &Frame, posted: Stamp) -> usize {
+    fn insert(&mut self, frame: &Frame, posted: Time, accepted: Time) -> usize {
         let known = self.channels.get_key_value(frame.channel());
         let channel = known.map_or_else(|| frame.channel(), |(name, _)| name).clone();
         let track = self.channels.entry(channel.clone()).or_default();
@@ -298,8 +299,13 @@ impl Log {
         let btree_map::Entry::Vacant(vacant) = track.frames.entry(first) else {
             return 0;
         };
-        let bytes = frame.bytes().clone();
-        let size = vacant.insert(Entry { bytes, last, posted }).size();
+        let entry = vacant.insert(Entry {
+            bytes: frame.bytes().clone(),
+            last,
+            posted: Stamp::from(posted),
+            accepted: Stamp::from(accepted),
+        });
+        let size = entry.size();
         self.bytes += size;
         let after = track.lowest();
         if after != before {

@@ -24,7 +24,7 @@ pub struct Limits {
     /// A frame counts with its length on the wire and 256 bytes for its place: 70,000 messages of 256 bytes that
     /// each travelled alone, several times as many that travelled together.
     pub history_bytes: usize,
-    /// For how long it is kept, since it was posted. 10 minutes.
+    /// For how long it is kept, since it came. 10 minutes.
     pub history_age: Duration,
     /// How many members may be connected, whoever dialled; further ones are refused at the gate, and told that
     /// there is no room. 256, each up to 1,024 frames of queue if it stalls; at most 4,096.

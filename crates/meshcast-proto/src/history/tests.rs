@@ -129,7 +129,8 @@ fn the_age_a_frame_had_elsewhere_counts() {
     assert_eq!(first_since(&history, at(0), 0), Some(4), "before the clock began");
     assert_eq!(first_since(&history, at(0) - Duration::from_secs(5), 0), Some(1));
     assert_eq!(first_since(&history, at(20), 0), None);
-    assert_eq!(history.expire(at(21)), Some(at(20) - age + AGE));
+    // But it is kept as long as any other, whatever is said of its age.
+    assert_eq!(history.expire(at(21)), Some(at(20) + AGE));
 }
 
 /// Members that were parted fetch what they can of each other: in runs, each from somebody else, the newest first.
@@ -164,9 +165,9 @@ fn what_is_below_what_had_to_go_does_not_come_back() {
 #[test]
 fn of_all_channels_of_a_sender_the_one_with_the_oldest_loses_it() {
     let mut history = history(4 * size(&wholes(peer(0), &channel(0), 1, 1)));
-    for (name, first, age) in [(0, 1, 9), (1, 1, 8), (0, 2, 7), (1, 2, 6), (1, 3, 5), (0, 3, 4)] {
+    for (name, first, secs) in [(0, 1, 1), (1, 1, 2), (0, 2, 3), (1, 2, 4), (1, 3, 5), (0, 3, 6)] {
         let frame = wholes(peer(0), &channel(name), first, 1);
-        history.insert(frame, Duration::from_secs(age), at(20));
+        history.insert(frame, Duration::ZERO, at(secs));
     }
     let oldest = |name| history.oldest(&channel(name), peer(0).member.sender());
     assert_eq!((oldest(0), oldest(1)), (Seq::new(2), Seq::new(2)));
@@ -252,7 +253,7 @@ struct Naive {
 }
 
 impl Naive {
-    fn insert(&mut self, frame: Frame, limit: usize, posted: Time) {
+    fn insert(&mut self, frame: Frame, limit: usize, accepted: Time) {
         let flow = |frame: &Frame| (frame.sender(), frame.channel().clone());
         let key = |frame: &Frame| (flow(frame), frame.seqs().first());
         let dropped = self.dropped.get(&flow(&frame));
@@ -262,7 +263,7 @@ impl Naive {
         if self.frames.iter().any(|(_, kept)| key(kept) == key(&frame)) {
             return;
         }
-        self.frames.push((posted, frame));
+        self.frames.push((accepted, frame));
         while self.bytes() > limit {
             let sizes = (0..SENDERS).map(|n| peer(n).member.sender());
             let (_, largest) = sizes
@@ -298,7 +299,7 @@ impl Naive {
         }
     }
 
-    /// Of the lowest frames of all these senders and channels the one that was posted first.
+    /// Of the lowest frames of all these senders and channels the one that was accepted first.
     fn goes_first(&self, mut of: impl FnMut(&Frame) -> bool) -> Option<usize> {
         let is_lowest = |frame: &Frame| {
             let its = |other: &Frame| other.sender() == frame.sender() && other.channel() == frame.channel();
@@ -307,7 +308,7 @@ impl Naive {
         };
         let all = self.frames.iter().enumerate();
         let lowest = all.filter(|(_, (_, frame))| of(frame) && is_lowest(frame));
-        let goes = lowest.min_by_key(|(_, (posted, frame))| (*posted, frame.channel().clone()));
+        let goes = lowest.min_by_key(|(_, (accepted, frame))| (*accepted, frame.channel().clone()));
         goes.map(|(place, _)| place)
     }
 
@@ -383,7 +384,7 @@ proptest! {
                     let records = std::iter::once((Part::Whole, payload.as_slice())).chain(rest);
                     let frame = frame(peer(who), &channel(name), slot * 4 + 1, records);
                     history.insert(frame.clone(), age, now);
-                    naive.insert(frame, limit, now - age);
+                    naive.insert(frame, limit, now);
                 }
                 Step::Expire => prop_assert_eq!(history.expire(now), naive.expire(now)),
                 Step::Pass(secs) => now = now + Duration::from_secs(secs),
