@@ -11,15 +11,15 @@ mod readiness;
 mod snapshot;
 mod stop;
 mod syncing;
+mod touched;
+mod turn;
 
 use std::{
     collections::{HashMap, HashSet},
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     gossipsub::{self, PublishError},
@@ -28,8 +28,7 @@ use libp2p::{
 use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
-    task::{JoinSet, yield_now},
-    time::sleep_until,
+    task::JoinSet,
 };
 
 use crate::{
@@ -53,11 +52,12 @@ use crate::{
 use asked::{LateReader, Receipts};
 use channels::Channel;
 use syncing::Backlog;
+pub(crate) use touched::Touched;
 
 /// What a driver is made of.
 pub(crate) struct Parts {
     pub(crate) me: Arc<Member>,
-    pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) swarm: Touched<Swarm<Behaviour>>,
     pub(crate) engine: Engine,
     pub(crate) dialer: Dialer,
     pub(crate) registry: Arc<Registry>,
@@ -106,6 +106,8 @@ pub(crate) struct Driver {
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
     next_check: Time,
+    /// The last turn ended after what was posted.
+    posted_last: bool,
     warnings: Warnings,
     /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits for a driver
     /// that is no more.
@@ -155,72 +157,10 @@ impl Driver {
             receipts: Receipts::default(),
             counters: Counters::default(),
             next_check: parts.clock.now(),
+            posted_last: false,
             warnings: Warnings::default(),
             _ends_channels: EndsChannels(Arc::clone(&parts.registry)),
             parts,
-        }
-    }
-
-    /// Drives the node until it is told to stop or all its handles are gone.
-    pub(crate) async fn run(mut self) {
-        let registry = Arc::clone(&self.parts.registry);
-        for event in std::mem::take(&mut self.parts.early) {
-            self.handle_event(event);
-        }
-        let mut alarm = pin!(sleep_until(self.parts.clock.instant(self.next_check)));
-        loop {
-            let more = self.follow_registry();
-            self.handle_timeouts();
-            self.check_ready();
-            if more {
-                // The tasks of connections that were woken to take what was published wait for this very
-                // thread, and no other takes them from it: without a turn of theirs the queues to all peers
-                // run over.
-                yield_now().await;
-            }
-            // Only ever to an earlier time: a deadline moves with almost each frame, and to set a timer anew
-            // costs more than to wake for nothing now and then.
-            let due = self.poll_timeout();
-            let due = self.parts.clock.instant(due);
-            if alarm.is_elapsed() || due < alarm.deadline() {
-                alarm.as_mut().reset(due);
-            }
-            // Not biased: posts, peers and time take turns, so that none starves another.
-            tokio::select! {
-                command = self.parts.commands.recv() => match command {
-                    Some(Command::Shutdown) | None => break,
-                    Some(Command::Abort) => {
-                        tracing::info!("stopped as it stood");
-                        return;
-                    }
-                    Some(command) => {
-                        // Whoever asks sees what it did before.
-                        self.follow_registry();
-                        self.handle_command(command);
-                    }
-                },
-                () = registry.rung() => {}
-                event = self.parts.swarm.select_next_some() => {
-                    self.handle_event(event);
-                    self.handle_ready_events();
-                }
-                Some(Ok((seed, addresses))) = self.lookups.join_next() => {
-                    let now = self.parts.clock.now();
-                    self.parts.dialer.handle_resolved(seed, addresses, now);
-                }
-                () = &mut alarm => {}
-            }
-        }
-        self.wind_down().await;
-    }
-
-    /// Takes in what the swarm has ready, up to a bound, without going through the loop for each.
-    fn handle_ready_events(&mut self) {
-        for _ in 1..EVENTS_A_TURN {
-            match self.parts.swarm.select_next_some().now_or_never() {
-                Some(event) => self.handle_event(event),
-                None => break,
-            }
         }
     }
 
@@ -430,9 +370,6 @@ fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcas
     };
     tracing::trace!(?frame, outcome, "heard");
 }
-
-/// Events taken in before posts are looked at again.
-const EVENTS_A_TURN: usize = 64;
 
 /// How often what has no deadline of its own is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

@@ -6,10 +6,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Waker,
 };
 
+use futures::task::AtomicWaker;
 use meshcast_proto::ChannelName;
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::runtime::Handle;
 
 use crate::{channel::Hub, error::OpenError, limits::Limits};
 
@@ -21,7 +23,7 @@ use crate::{channel::Hub, error::OpenError, limits::Limits};
 pub(crate) struct Registry {
     limits: Limits,
     runtime: Handle,
-    bell: Notify,
+    bell: AtomicWaker,
     stats: Stats,
     inner: Mutex<Inner>,
 }
@@ -78,7 +80,7 @@ impl Registry {
             }
             drop(inner);
             if first || asks {
-                self.bell.notify_one();
+                self.bell.wake();
             }
             return Ok(object);
         }
@@ -99,7 +101,7 @@ impl Registry {
         inner.hubs.insert(name, Arc::clone(&hub));
         inner.changed.push(hub);
         drop(inner);
-        self.bell.notify_one();
+        self.bell.wake();
         Ok(object)
     }
 
@@ -111,7 +113,7 @@ impl Registry {
             inner.ready.push_back(Arc::clone(hub));
         }
         drop(inner);
-        self.bell.notify_one();
+        self.bell.wake();
     }
 
     /// A hub lost its last object.
@@ -121,7 +123,7 @@ impl Registry {
             inner.changed.push(Arc::clone(hub));
         }
         drop(inner);
-        self.bell.notify_one();
+        self.bell.wake();
     }
 
     /// A hub asks something of the driver.
@@ -131,12 +133,12 @@ impl Registry {
             inner.asking.push_back(Arc::clone(hub));
         }
         drop(inner);
-        self.bell.notify_one();
+        self.bell.wake();
     }
 
-    /// Waits until there may be something to take. Cancel-safe.
-    pub(crate) async fn rung(&self) {
-        self.bell.notified().await;
+    /// Whom to wake when there may be something to take. To be called before it is looked for, by one task alone.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.bell.register(waker);
     }
 
     /// The next hub with something to send. Put it [back](Self::ready) if there is more.
@@ -170,16 +172,10 @@ impl Registry {
         vacant
     }
 
-    /// Rings the bell if something was left to open, to send or to answer: a bell that rang often is heard once. `true` if
-    /// so.
-    pub(crate) fn ring_if_ready(&self) -> bool {
+    /// Whether something is left to open, to send or to answer.
+    pub(crate) fn has_more(&self) -> bool {
         let inner = self.lock();
-        let more = !inner.ready.is_empty() || !inner.asking.is_empty() || !inner.changed.is_empty();
-        drop(inner);
-        if more {
-            self.bell.notify_one();
-        }
-        more
+        !inner.ready.is_empty() || !inner.asking.is_empty() || !inner.changed.is_empty()
     }
 
     /// Nothing is opened or posted any more. Returns the hubs, whose outboxes do not fill again.

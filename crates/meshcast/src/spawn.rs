@@ -22,7 +22,7 @@ use crate::{
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
-    driver::{Driver, Parts},
+    driver::{Driver, Parts, Touched},
     error::SpawnError,
     event::EVENTS,
     gate::Gate,
@@ -146,7 +146,7 @@ async fn start(
     let admin = Listener::bind(&admin, node.name()).await?;
     let parts = Parts {
         me,
-        swarm,
+        swarm: Touched::new(swarm),
         engine,
         dialer,
         registry,

@@ -20,10 +20,17 @@ pub(super) struct Channel {
     pub(super) vacant_since: Option<Time>,
 }
 
+/// What there was to follow.
+pub(super) struct Followed {
+    /// Something was published.
+    pub(super) posted: bool,
+    /// Something is left.
+    pub(super) more: bool,
+}
+
 impl Driver {
-    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted. `true` if
-    /// there is more.
-    pub(super) fn follow_registry(&mut self) -> bool {
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted, within bounds.
+    pub(super) fn follow_registry(&mut self) -> Followed {
         for hub in self.parts.registry.take_changed(OPENED_A_TURN) {
             self.follow_hub(hub);
         }
@@ -47,7 +54,10 @@ impl Driver {
                 self.post(&hub, section);
             }
         }
-        self.parts.registry.ring_if_ready()
+        Followed {
+            posted: bytes > 0,
+            more: self.parts.registry.has_more(),
+        }
     }
 
     pub(super) fn follow_hub(&mut self, hub: Arc<Hub>) {

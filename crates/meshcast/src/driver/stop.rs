@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use libp2p::PeerId;
 use tokio::{
     task::yield_now,
     time::{Instant, timeout_at},
 };
 
-use super::{Driver, Parts};
+use super::{Driver, Parts, turn::EVENTS_A_TURN};
 use crate::{channel::Hub, peers::Peer};
 
 impl Driver {
@@ -76,6 +76,16 @@ impl Driver {
     async fn handle_events_until(&mut self, deadline: Instant, done: impl Fn(&Self) -> bool) {
         while !done(self) && Instant::now() < deadline {
             self.handle_event_before(deadline).await;
+        }
+    }
+
+    /// Takes in what the swarm has ready, up to a bound.
+    fn handle_ready_events(&mut self) {
+        for _ in 0..EVENTS_A_TURN {
+            match self.parts.swarm.select_next_some().now_or_never() {
+                Some(event) => self.handle_event(event),
+                None => break,
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 use std::{
+    future::poll_fn,
     sync::{Arc, Barrier},
     task::Poll,
     thread,
@@ -18,11 +19,11 @@ use crate::{
 };
 
 async fn read(hub: &Arc<Hub>, reader: ReaderId) -> Option<Item> {
-    std::future::poll_fn(|cx| hub.poll_read(reader, cx)).await
+    poll_fn(|cx| hub.poll_read(reader, cx)).await
 }
 
 async fn read_now(hub: &Arc<Hub>, reader: ReaderId) -> Poll<Option<Item>> {
-    std::future::poll_fn(|cx| Poll::Ready(hub.poll_read(reader, cx))).await
+    poll_fn(|cx| Poll::Ready(hub.poll_read(reader, cx))).await
 }
 
 #[tokio::test]
@@ -120,7 +121,11 @@ async fn no_post_is_left_in_an_outbox_without_the_bell() {
         .collect();
     let mut taken = 0;
     while taken < 2 * POSTS {
-        registry.rung().await;
+        poll_fn(|cx| {
+            registry.listen(cx.waker());
+            if registry.has_more() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
         while let Some(hub) = registry.take_ready() {
             let (section, more) = hub.take_section();
             taken += section.map_or(0, |section| section.draft.len() as u64 / 5);

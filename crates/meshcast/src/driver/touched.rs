@@ -1,0 +1,49 @@
+//! What has to be polled again once somebody did something with it.
+
+use std::{
+    ops::{Deref, DerefMut},
+    task::{Context, Poll},
+};
+
+use futures::{Stream, StreamExt};
+
+/// A stream that knows whether it was borrowed mutably since it was polled.
+pub(crate) struct Touched<S> {
+    inner: S,
+    touched: bool,
+}
+
+impl<S> Touched<S> {
+    pub(crate) const fn new(inner: S) -> Self {
+        Self {
+            inner,
+            touched: true,
+        }
+    }
+
+    pub(super) const fn is_touched(&self) -> bool {
+        self.touched
+    }
+}
+
+impl<S: Stream + Unpin> Touched<S> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        self.touched = false;
+        self.inner.poll_next_unpin(cx)
+    }
+}
+
+impl<S> Deref for Touched<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S> DerefMut for Touched<S> {
+    fn deref_mut(&mut self) -> &mut S {
+        self.touched = true;
+        &mut self.inner
+    }
+}

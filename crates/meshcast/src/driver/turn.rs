@@ -1,0 +1,124 @@
+//! The loop of the driver: a hand-written future, so that the swarm is polled as often as there is a reason to, and what
+//! was posted leaves before anything else is looked at.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use tokio::time::{Sleep, sleep_until};
+
+use super::Driver;
+use crate::command::Command;
+
+impl Driver {
+    /// Drives the node until it is told to stop or all its handles are gone.
+    pub(crate) async fn run(mut self) {
+        for event in std::mem::take(&mut self.parts.early) {
+            self.handle_event(event);
+        }
+        let mut alarm = pin!(sleep_until(self.parts.clock.instant(self.next_check)));
+        match poll_fn(|cx| self.poll_turn(alarm.as_mut(), cx)).await {
+            End::Orderly => self.wind_down().await,
+            End::Abrupt => tracing::info!("stopped as it stood"),
+        }
+    }
+
+    /// One turn: takes up all that there is a reason to, within bounds. What is left then is for the next turn, after the
+    /// tasks of the connections: they wait for this very thread to take what was published, and without a turn of theirs
+    /// the queues to all peers run over.
+    fn poll_turn(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
+        // Before the first look: what is rung for from now on wakes this task again.
+        self.parts.registry.listen(cx.waker());
+        let mut events = 0;
+        // It may be the swarm that woke this task. Later it has to be asked again only if it was given something to do.
+        let mut woken = true;
+        loop {
+            let followed = self.follow_registry();
+            // Only every other turn, so that neither starves the other.
+            if followed.posted && woken && !self.posted_last {
+                self.posted_last = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.posted_last = false;
+            if let Poll::Ready(end) = self.poll_commands(cx) {
+                return Poll::Ready(end);
+            }
+            self.poll_lookups(cx);
+            self.handle_timeouts();
+            self.check_ready();
+            let before = events;
+            if woken || self.parts.swarm.is_touched() {
+                events += self.poll_swarm(cx, EVENTS_A_TURN - events);
+            }
+            woken = false;
+            if followed.more || events == EVENTS_A_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // Each event may be a reason for something else.
+            if events == before && !self.poll_alarm(alarm.as_mut(), cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Handles what the swarm has to tell, so many events at most; how many there were.
+    fn poll_swarm(&mut self, cx: &mut Context<'_>, most: usize) -> usize {
+        for events in 0..most {
+            match self.parts.swarm.poll(cx) {
+                Poll::Ready(Some(event)) => self.handle_event(event),
+                Poll::Ready(None) | Poll::Pending => return events,
+            }
+        }
+        most
+    }
+
+    fn poll_lookups(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(resolved)) = self.lookups.poll_join_next(cx) {
+            if let Ok((seed, addresses)) = resolved {
+                let now = self.parts.clock.now();
+                self.parts.dialer.handle_resolved(seed, addresses, now);
+            }
+        }
+    }
+
+    /// Does what handles ask.
+    fn poll_commands(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        while let Poll::Ready(command) = self.parts.commands.poll_recv(cx) {
+            match command {
+                Some(Command::Shutdown) | None => return Poll::Ready(End::Orderly),
+                Some(Command::Abort) => return Poll::Ready(End::Abrupt),
+                Some(command) => {
+                    // Whoever asks sees what it did before.
+                    self.follow_registry();
+                    self.handle_command(command);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// `true` if it is time for something.
+    fn poll_alarm(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> bool {
+        // Only ever to an earlier time: a deadline moves with almost each frame, and to set a timer anew costs more than
+        // to wake for nothing now and then.
+        let due = self.poll_timeout();
+        let due = self.parts.clock.instant(due);
+        if alarm.is_elapsed() || due < alarm.deadline() {
+            alarm.as_mut().reset(due);
+        }
+        alarm.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// How the driver ends.
+enum End {
+    Orderly,
+    Abrupt,
+}
+
+/// Events taken in before posts are looked at again.
+pub(super) const EVENTS_A_TURN: usize = 64;
