@@ -29,16 +29,33 @@ impl MeshId {
         blake3::derive_key(purpose, &self.0)
     }
 
-    /// The name of a channel's gossip topic: a hash keyed by the mesh, so that names do not leak.
-    pub fn topic(&self, channel: &ChannelName) -> [u8; 16] {
-        let hash = blake3::keyed_hash(&self.derive("meshcast v1 topic"), channel.wire().as_bytes());
-        std::array::from_fn(|i| hash.as_bytes()[i])
+    /// What names the gossip topics of this mesh.
+    pub fn topics(&self) -> Topics {
+        Topics(self.derive("meshcast v1 topic"))
     }
 }
 
 impl fmt::Debug for MeshId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MeshId(…)")
+    }
+}
+
+/// Names the gossip topics of channels: by a hash keyed by the mesh, so that names do not leak.
+#[derive(Clone)]
+pub struct Topics([u8; 32]);
+
+impl Topics {
+    /// The name of a channel's topic.
+    pub fn of(&self, channel: &ChannelName) -> [u8; 16] {
+        let hash = blake3::keyed_hash(&self.0, channel.wire().as_bytes());
+        std::array::from_fn(|i| hash.as_bytes()[i])
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Topics(…)")
     }
 }
 

@@ -115,7 +115,7 @@ pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderS
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use id::{Sender, Seq, SeqRange};
-pub use key::{Keypair, MeshId, MeshKey, MeshKeyError};
+pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
 pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count, fragments,

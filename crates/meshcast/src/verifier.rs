@@ -8,7 +8,8 @@ use std::sync::{
 use bytes::Bytes;
 use libp2p::gossipsub::{self, DataTransform, IdentTopic, RawMessage, TopicHash};
 use meshcast_proto::{
-    ChainError, ChannelName, Frame, FrameError, FrameId, Member, MeshId, Verifier, VerifyError, WallTime,
+    ChainError, ChannelName, Frame, FrameError, FrameId, Member, MeshId, Topics, Verifier, VerifyError,
+    WallTime,
 };
 
 use crate::clock::wall_time;
@@ -19,7 +20,7 @@ pub(crate) struct SharedVerifier(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    mesh: MeshId,
+    topics: Topics,
     verifier: Mutex<Verifier>,
     valid: AtomicU64,
     invalid: AtomicU64,
@@ -43,7 +44,7 @@ struct Expected {
 impl SharedVerifier {
     pub(crate) fn new(mesh: MeshId, verifier: Verifier) -> Self {
         Self(Arc::new(Shared {
-            mesh,
+            topics: mesh.topics(),
             verifier: Mutex::new(verifier),
             valid: AtomicU64::new(0),
             invalid: AtomicU64::new(0),
@@ -103,13 +104,15 @@ impl SharedVerifier {
 
     /// The topic of a channel.
     pub(crate) fn topic(&self, channel: &ChannelName) -> IdentTopic {
-        topic(self.0.mesh, channel)
+        let mut name = String::with_capacity(32);
+        name.extend(hex(self.0.topics.of(channel)).map(char::from));
+        IdentTopic::new(name)
     }
 
     fn check(&self, on: &TopicHash, data: Bytes, now: WallTime) -> Result<(), Invalid> {
         let frame = Frame::decode(data)?;
         lock(&self.0.verifier).verify(&frame, now)?;
-        if topic(self.0.mesh, frame.channel()).hash() == *on {
+        if hex(self.0.topics.of(frame.channel())).eq(on.as_str().bytes()) {
             let (len, id) = (frame.bytes().len(), frame.id());
             let end = frame.bytes().last_chunk().copied();
             *lock(&self.0.expected) = end.map(|end| Expected { len, end, id });
@@ -180,14 +183,11 @@ impl Invalid {
     }
 }
 
-fn topic(mesh: MeshId, channel: &ChannelName) -> IdentTopic {
-    use std::fmt::Write;
-    let mut name = String::with_capacity(32);
-    for byte in mesh.topic(channel) {
-        // Writing to a String does not fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    IdentTopic::new(name)
+/// The digits of the name of a topic.
+fn hex(name: [u8; 16]) -> impl Iterator<Item = u8> {
+    let digit = |four: u8| b"0123456789abcdef"[usize::from(four)];
+    name.into_iter()
+        .flat_map(move |byte| [digit(byte >> 4), digit(byte & 15)])
 }
 
 #[cfg(test)]

@@ -123,7 +123,11 @@ async fn no_post_is_left_in_an_outbox_without_the_bell() {
     while taken < 2 * POSTS {
         poll_fn(|cx| {
             registry.listen(cx.waker());
-            if registry.has_more() { Poll::Ready(()) } else { Poll::Pending }
+            if registry.has_more() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
         while let Some(hub) = registry.take_ready() {
