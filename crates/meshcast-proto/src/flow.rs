@@ -222,13 +222,13 @@ impl Flow {
         out: &mut Vec<Assembled>,
     ) -> Want {
         // Whoever has not yet told of this flow may know of earlier numbers: of those heard first, some were lost.
-        let untold = around
-            .neighbours
-            .interests(around.channel)
-            .any(|(peer, interest)| {
+        let untold = |repair: &Repair| {
+            let mut interests = around.neighbours.interests(around.channel);
+            interests.any(|(peer, interest)| {
                 let will_tell = interest.open.is_some() || peer == around.sender;
-                !interest.told || (will_tell && !self.repair.holds(peer))
-            });
+                !interest.told || (will_tell && !repair.holds(peer))
+            })
+        };
         // While its sender is there its own word counts, and nothing before it.
         let withheld = around.neighbours.contains(around.sender) && !self.repair.holds(around.sender);
         if let Some(unsure) = self.unsure.take_if(|unsure| unsure.until <= now && !withheld) {
@@ -237,15 +237,20 @@ impl Flow {
                 self.window.soften();
             }
         }
-        if self.unsure.is_none() {
-            self.window.settle(if untold { now - UNTOLD } else { now });
+        if self.unsure.is_none() && self.window.settles_at().is_some() {
+            let patience = if untold(&self.repair) {
+                UNTOLD
+            } else {
+                Duration::ZERO
+            };
+            self.window.settle(now - patience);
         }
         // Whoever has come and not told may know where it should have begun; nothing lower is asked for until then.
         if let Some(since) = self.window.hole_since()
             && self.window.is_soft()
             && self.window.hole().is_some()
-            && untold
             && now < since + UNTOLD
+            && untold(&self.repair)
         {
             return Want::Time(since + UNTOLD);
         }
@@ -254,7 +259,7 @@ impl Flow {
             Want::Time(due) => Some(due),
             Want::Nothing => match (self.unsure, self.window.settles_at()) {
                 (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
-                (None, Some(due)) if untold => Some(due + UNTOLD),
+                (None, Some(due)) if untold(&self.repair) => Some(due + UNTOLD),
                 (None, due) => due,
             },
         };
@@ -331,11 +336,24 @@ impl Flow {
 
     /// The lowest number that this node, or anybody who keeps up and hears of the flow through it, waits for.
     pub(crate) fn lowest(&self, channel: &ChannelName, neighbours: &Neighbours) -> Option<Seq> {
-        let listening = self
+        self.lowest_of(|peer| neighbours.listens(peer, channel))
+    }
+
+    /// The same without this neighbour.
+    pub(crate) fn lowest_but(
+        &self,
+        but: Sender,
+        channel: &ChannelName,
+        neighbours: &Neighbours,
+    ) -> Option<Seq> {
+        self.lowest_of(|peer| peer != but && neighbours.listens(peer, channel))
+    }
+
+    fn lowest_of(&self, counts: impl Fn(Sender) -> bool) -> Option<Seq> {
+        let gates = self
             .repair
             .listeners()
-            .filter(|(peer, _)| neighbours.listens(*peer, channel));
-        let gates = listening.filter_map(|(_, listener)| listener.gate());
+            .filter_map(|(peer, listener)| listener.gate().filter(|_| counts(peer)));
         Some(gates.chain(self.held).fold(self.window.next()?, Seq::min))
     }
 

@@ -249,11 +249,23 @@ impl Flows {
         {
             window.heard_of(newest, now);
         }
-        let lowest = followed.flow.lowest(channel, &self.neighbours);
+        let gate = |flow: &Flow| {
+            flow.repair
+                .gate(peer)
+                .filter(|_| self.neighbours.listens(peer, channel))
+        };
+        let before = gate(&followed.flow);
         let Flow { repair, marks, .. } = &mut followed.flow;
         repair.handle_holding(peer, holding, marks, now);
-        if followed.flow.lowest(channel, &self.neighbours) != lowest {
-            out.eased.insert(key.clone());
+        let after = gate(&followed.flow);
+        // Most that tell of a flow look elsewhere for it and gate nothing: all need not be looked through for them.
+        if before != after {
+            let others = followed.flow.lowest_but(peer, channel, &self.neighbours);
+            let lowest =
+                |gate: Option<Seq>| others.map(|others| gate.map_or(others, |gate| gate.min(others)));
+            if lowest(before) != lowest(after) {
+                out.eased.insert(key.clone());
+            }
         }
         if followed.flow.turn(holding.sender, &self.neighbours) {
             out.turned.insert(key.clone());
@@ -317,7 +329,7 @@ impl Flows {
         self.neighbours.remove(peer);
         let mut missed: Vec<Key> = Vec::new();
         for (key, Followed { flow, .. }) in &mut self.flows {
-            if flow.repair.gates(peer) {
+            if flow.repair.gate(peer).is_some() {
                 out.eased.insert(key.clone());
             }
             let gone = flow.repair.handle_gone(peer);
@@ -342,7 +354,7 @@ impl Flows {
     pub(crate) fn closed(&mut self, peer: Sender, channel: &ChannelName, out: &mut Effects) {
         self.neighbours.close(peer, channel);
         let gated = of_channel(&self.flows, channel)
-            .filter(|(_, followed)| followed.flow.repair.gates(peer))
+            .filter(|(_, followed)| followed.flow.repair.gate(peer).is_some())
             .map(|(key, _)| key.clone());
         out.eased.extend(gated);
     }

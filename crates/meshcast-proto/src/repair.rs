@@ -143,10 +143,9 @@ impl Repair {
             .map(|(peer, holder)| (*peer, &holder.listener))
     }
 
-    /// Whether a neighbour is waited for.
-    pub(crate) fn gates(&self, peer: Sender) -> bool {
-        let holder = self.holders.get(&peer);
-        holder.is_some_and(|holder| holder.listener.gate().is_some())
+    /// The number that is waited for on account of a neighbour.
+    pub(crate) fn gate(&self, peer: Sender) -> Option<Seq> {
+        self.holders.get(&peer)?.listener.gate()
     }
 
     /// Looks again who keeps up.

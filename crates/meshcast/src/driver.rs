@@ -59,7 +59,7 @@ pub(crate) struct Parts {
     pub(crate) me: Arc<Member>,
     pub(crate) swarm: Touched<Swarm<Behaviour>>,
     pub(crate) engine: Engine,
-    pub(crate) dialer: Dialer,
+    pub(crate) dialer: Touched<Dialer>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) verifier: SharedVerifier,
     pub(crate) admitted: Admitted,
@@ -82,6 +82,8 @@ pub(crate) struct Driver {
     late: HashMap<ChannelName, Vec<LateReader>>,
     /// Channels whose readers fell behind since the engine was told.
     crowded: Vec<ChannelName>,
+    /// When the dialer has something to do, unless it was touched since.
+    dial_due: Option<Time>,
     /// Dials of seeds that are under way.
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
@@ -143,6 +145,7 @@ impl Driver {
             held_up: HashMap::new(),
             late: HashMap::new(),
             crowded: Vec::new(),
+            dial_due: None,
             dials: HashMap::new(),
             lookups: JoinSet::new(),
             awaiting_ready: Vec::new(),
@@ -332,7 +335,7 @@ impl Driver {
         let soon = self.peers.surplus_due();
         let parts = [
             self.parts.engine.poll_timeout(),
-            self.parts.dialer.poll_timeout(),
+            self.dial_due(),
             self.ready_due(),
             soon,
         ];

@@ -1,6 +1,11 @@
 //! Who is connected, over which connections, and which of them have to go.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
 use meshcast_proto::{Member, Time, WallTime};
@@ -12,6 +17,8 @@ use crate::inspect::Direction;
 pub(crate) struct Peers {
     me: PeerId,
     peers: BTreeMap<PeerId, Peer>,
+    /// Those to whom there is more than one connection.
+    doubled: BTreeSet<PeerId>,
 }
 
 /// A connected member.
@@ -49,6 +56,7 @@ impl Peers {
         Self {
             me,
             peers: BTreeMap::new(),
+            doubled: BTreeSet::new(),
         }
     }
 
@@ -71,7 +79,7 @@ impl Peers {
             dead: false,
             unanswered: 0,
         };
-        let peer = self.peers.entry(peer).or_insert_with(|| Peer {
+        let known = self.peers.entry(peer).or_insert_with(|| Peer {
             member,
             rtt: None,
             addresses: Vec::new(),
@@ -80,20 +88,27 @@ impl Peers {
             heard: now,
             connections: Vec::new(),
         });
-        if peer.is_silent(now) {
-            for before in &mut peer.connections {
+        if known.is_silent(now) {
+            for before in &mut known.connections {
                 before.dead = true;
             }
         }
-        peer.heard = now;
-        peer.connections.push(connection);
-        peer.connections.len() == 1
+        known.heard = now;
+        known.connections.push(connection);
+        let only = known.connections.len() == 1;
+        if !only {
+            self.doubled.insert(peer);
+        }
+        only
     }
 
     /// A connection is gone. Returns the peer if it was the last to it.
     pub(crate) fn handle_closed(&mut self, peer: PeerId, id: ConnectionId) -> Option<Peer> {
         let known = self.peers.get_mut(&peer)?;
         known.connections.retain(|connection| connection.id != id);
+        if known.connections.len() < 2 {
+            self.doubled.remove(&peer);
+        }
         if known.connections.is_empty() {
             self.peers.remove(&peer)
         } else {
@@ -155,27 +170,27 @@ impl Peers {
     /// A connection that brought nothing for [`SILENCE`] before the peer came back by another goes at once, on
     /// both sides.
     pub(crate) fn take_surplus(&mut self, now: Time) -> Vec<(PeerId, ConnectionId)> {
-        let me = self.me;
-        let surplus = self.peers.iter_mut().flat_map(|(id, peer)| {
-            let surplus = peer.surplus(me < *id);
-            surplus.map(|(connection, due)| ((*id, connection), due))
-        });
-        let due = surplus.filter(|(_, due)| *due <= now);
-        due.map(|((peer, connection), _)| {
-            connection.closing = true;
-            (peer, connection.id)
-        })
-        .collect()
+        let mut closing = Vec::new();
+        for id in &self.doubled {
+            let peer = self.peers.get_mut(id).into_iter();
+            let surplus = peer.flat_map(|peer| peer.surplus(self.me < *id));
+            for (connection, _) in surplus.filter(|(_, due)| *due <= now) {
+                connection.closing = true;
+                closing.push((*id, connection.id));
+            }
+        }
+        closing
     }
 
     /// When [`Self::take_surplus`] will have something.
     pub(crate) fn surplus_due(&mut self) -> Option<Time> {
-        let me = self.me;
-        let surplus = self
-            .peers
-            .iter_mut()
-            .flat_map(|(id, peer)| peer.surplus(me < *id));
-        surplus.map(|(_, due)| due).min()
+        let mut first = None::<Time>;
+        for id in &self.doubled {
+            let peer = self.peers.get_mut(id).into_iter();
+            let surplus = peer.flat_map(|peer| peer.surplus(self.me < *id));
+            first = surplus.map(|(_, due)| due).chain(first).min();
+        }
+        first
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {

@@ -148,7 +148,7 @@ async fn start(
         me,
         swarm: Touched::new(swarm),
         engine,
-        dialer,
+        dialer: Touched::new(dialer),
         registry,
         verifier,
         admitted: gate.admitted().clone(),

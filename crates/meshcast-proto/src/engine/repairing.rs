@@ -299,8 +299,9 @@ impl Engine {
             (own.next, Seq::FIRST, known, 0, None)
         } else {
             let flow = self.flows.get(key)?;
-            let lowest = flow.lowest(channel, &self.flows.neighbours);
-            let lowest = lowest.filter(|_| flow.upstream == Some(peer));
+            let looks_to_it = flow.upstream == Some(peer);
+            let lowest = looks_to_it.then(|| flow.lowest(channel, &self.flows.neighbours));
+            let lowest = lowest.flatten();
             let (next, begin) = flow.stands()?;
             (next, begin, flow.repair.knows(peer), flow.hops, lowest)
         };

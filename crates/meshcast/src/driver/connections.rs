@@ -29,9 +29,24 @@ use crate::{
 };
 
 impl Driver {
+    /// When [`Self::dial`] has something to do. The dialer looks through all members for it, so it is asked only after it was
+    /// told something.
+    pub(super) fn dial_due(&self) -> Option<Time> {
+        let dialer = &self.parts.dialer;
+        if dialer.is_touched() {
+            dialer.poll_timeout()
+        } else {
+            self.dial_due
+        }
+    }
+
     /// Dials whom the dialer says.
     pub(super) fn dial(&mut self, now: Time) {
-        if self.parts.dialer.poll_timeout().is_some_and(|due| due <= now) {
+        let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now);
+        if !self.parts.dialer.is_touched() && !is_due(self.dial_due) {
+            return;
+        }
+        if is_due(self.parts.dialer.poll_timeout()) {
             self.parts.dialer.handle_timeout(now);
         }
         while let Some(dial) = self.parts.dialer.poll_output() {
@@ -52,6 +67,8 @@ impl Driver {
                 }
             }
         }
+        self.dial_due = self.parts.dialer.poll_timeout();
+        self.parts.dialer.settle();
     }
 
     fn start_dial(&mut self, options: DialOpts) {

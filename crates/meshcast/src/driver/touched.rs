@@ -1,4 +1,4 @@
-//! What has to be polled again once somebody did something with it.
+//! What has to be looked at again once somebody did something with it.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -7,7 +7,7 @@ use std::{
 
 use futures::{Stream, StreamExt};
 
-/// A stream that knows whether it was borrowed mutably since it was polled.
+/// Knows whether it was borrowed mutably since it was last looked at.
 pub(crate) struct Touched<S> {
     inner: S,
     touched: bool,
@@ -21,11 +21,16 @@ impl<S> Touched<S> {
     pub(super) const fn is_touched(&self) -> bool {
         self.touched
     }
+
+    /// It was looked at.
+    pub(super) const fn settle(&mut self) {
+        self.touched = false;
+    }
 }
 
 impl<S: Stream + Unpin> Touched<S> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        self.touched = false;
+        self.settle();
         self.inner.poll_next_unpin(cx)
     }
 }
