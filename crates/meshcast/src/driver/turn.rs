@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Sleep, sleep_until},
+};
 
 use super::Driver;
 use crate::command::Command;
@@ -39,8 +42,7 @@ impl Driver {
             // Only every other turn, so that neither starves the other.
             if followed.posted && woken && !self.posted_last {
                 self.posted_last = true;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return give_way(cx);
             }
             self.posted_last = false;
             if let Poll::Ready(end) = self.poll_commands(cx) {
@@ -55,8 +57,7 @@ impl Driver {
             }
             woken = false;
             if followed.more || events == EVENTS_A_TURN {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return give_way(cx);
             }
             // Each event may be a reason for something else.
             if events == before && !self.poll_alarm(alarm.as_mut(), cx) {
@@ -112,6 +113,14 @@ impl Driver {
         }
         alarm.as_mut().poll(cx).is_ready()
     }
+}
+
+/// Lets everybody else on this thread have a turn, and the sockets be looked at.
+fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // To wake oneself would be to come back before tokio looks at the sockets; this asks it to first. It is never ready at
+    // once.
+    let _ = pin!(yield_now()).poll(cx);
+    Poll::Pending
 }
 
 /// How the driver ends.
