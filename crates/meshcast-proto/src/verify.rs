@@ -188,7 +188,8 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
     }
 }
 
-/// Senders remembered, about 600 bytes each, and their chain may be 1 KiB long. A fleet of a thousand nodes restarted four times.
+/// Senders remembered, about 600 bytes each, or 1,300 if their chains are as long as they may be. A fleet of a thousand
+/// nodes restarted four times.
 const MAX_MEMBERS: usize = 4096;
 
 /// Frames remembered, about 100 bytes each. Copies of a frame arrive within a second or so of each other, and

@@ -299,9 +299,11 @@ impl Engine {
             (own.next, Seq::FIRST, known, 0, None)
         } else {
             let flow = self.flows.get(key)?;
-            let looks_to_it = flow.upstream == Some(peer);
-            let lowest = looks_to_it.then(|| flow.lowest(channel, &self.flows.neighbours));
-            let lowest = lowest.flatten();
+            let lowest = if flow.upstream == Some(peer) {
+                flow.lowest(channel, &self.flows.neighbours)
+            } else {
+                None
+            };
             let (next, begin) = flow.stands()?;
             (next, begin, flow.repair.knows(peer), flow.hops, lowest)
         };

@@ -1,8 +1,8 @@
 //! The end of a node.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use libp2p::PeerId;
 use tokio::{
     task::yield_now,
@@ -49,7 +49,7 @@ impl Driver {
                 {
                     self.post(hub, section);
                     // The connections may need this thread to make room for more.
-                    self.handle_ready_events();
+                    poll_fn(|cx| Poll::Ready(self.poll_swarm(cx, EVENTS_A_TURN))).await;
                     yield_now().await;
                 }
             }
@@ -76,16 +76,6 @@ impl Driver {
     async fn handle_events_until(&mut self, deadline: Instant, done: impl Fn(&Self) -> bool) {
         while !done(self) && Instant::now() < deadline {
             self.handle_event_before(deadline).await;
-        }
-    }
-
-    /// Takes in what the swarm has ready, up to a bound.
-    fn handle_ready_events(&mut self) {
-        for _ in 0..EVENTS_A_TURN {
-            match self.parts.swarm.select_next_some().now_or_never() {
-                Some(event) => self.handle_event(event),
-                None => break,
-            }
         }
     }
 

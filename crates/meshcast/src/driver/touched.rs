@@ -49,3 +49,25 @@ impl<S> DerefMut for Touched<S> {
         &mut self.inner
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future::poll_fn, stream};
+
+    use super::*;
+
+    #[test]
+    fn it_is_touched_from_when_it_is_borrowed_mutably_until_it_is_polled() {
+        let mut numbers = Touched::new(stream::iter([1, 2]));
+        assert!(numbers.is_touched(), "nobody has looked at it yet");
+        let next = poll_fn(|cx| numbers.poll(cx)).now_or_never();
+        assert_eq!(next, Some(Some(1)));
+        assert!(!numbers.is_touched());
+        assert_eq!(numbers.size_hint(), (1, Some(1)));
+        assert!(!numbers.is_touched(), "it was only read");
+        *numbers = stream::iter([3, 4]);
+        assert!(numbers.is_touched());
+        numbers.settle();
+        assert!(!numbers.is_touched());
+    }
+}

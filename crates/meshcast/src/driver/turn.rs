@@ -67,7 +67,7 @@ impl Driver {
     }
 
     /// Handles what the swarm has to tell, so many events at most; how many there were.
-    fn poll_swarm(&mut self, cx: &mut Context<'_>, most: usize) -> usize {
+    pub(super) fn poll_swarm(&mut self, cx: &mut Context<'_>, most: usize) -> usize {
         for events in 0..most {
             match self.parts.swarm.poll(cx) {
                 Poll::Ready(Some(event)) => self.handle_event(event),
