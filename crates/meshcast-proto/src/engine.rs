@@ -18,6 +18,7 @@ use crate::{
     frame::{Draft, Frame},
     history::History,
     id::{Sender, Seq, SeqRange},
+    misbehaviour::Offence,
     name::ChannelName,
     neighbours::Wanted,
     serving::Serving,
@@ -94,6 +95,13 @@ pub enum Output {
         peer: Sender,
         /// Whether it lags.
         lags: bool,
+    },
+    /// A neighbour did what no honest one does, or not again and again.
+    Misbehaved {
+        /// Which.
+        peer: Sender,
+        /// What it did.
+        offence: Offence,
     },
 }
 

@@ -90,6 +90,7 @@ mod history;
 mod id;
 mod jitter;
 mod key;
+mod misbehaviour;
 mod name;
 mod neighbours;
 mod pace;
@@ -116,6 +117,7 @@ pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use id::{Sender, Seq, SeqRange};
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
+pub use misbehaviour::Offence;
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
 pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count, fragments,

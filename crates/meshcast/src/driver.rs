@@ -202,6 +202,10 @@ impl Driver {
                 }
                 Output::LookedBack(channel) => self.begin_late(&channel),
                 Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
+                Output::Misbehaved { peer, offence } => {
+                    let peer = peer_id(peer);
+                    tracing::debug!(%peer, offence = offence.as_str(), "misbehaves");
+                }
                 Output::Missed(channel, gap) => {
                     if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
                         tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,

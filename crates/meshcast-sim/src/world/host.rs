@@ -304,7 +304,7 @@ impl World<'_> {
             Output::Sync(peer, message) => self.send(index, peer, &message),
             Output::Writable(channel) => self.post_held_up(index, &channel),
             // Gossip goes on: this one carries any amount.
-            Output::Lagging { .. } | Output::LookedBack(_) => {}
+            Output::Lagging { .. } | Output::LookedBack(_) | Output::Misbehaved { .. } => {}
             Output::Deliver(channel, delivery) => {
                 let Some((process, objects, channel)) = self.objects(index, &channel) else {
                     return;

@@ -157,7 +157,10 @@ impl Listener {
             let (sender, name, event) = match output {
                 Output::Publish(frame) => panic!("a listener publishes {frame:?}"),
                 Output::Sync(peer, message) => panic!("{message:?} to {peer}, who is not there"),
-                Output::Writable(_) | Output::Lagging { .. } | Output::LookedBack(_) => {
+                Output::Writable(_)
+                | Output::Lagging { .. }
+                | Output::LookedBack(_)
+                | Output::Misbehaved { .. } => {
                     panic!("nobody listens to a listener")
                 }
                 Output::Deliver(name, delivery) => {

@@ -49,6 +49,8 @@ pub(super) struct Node {
     /// How often a look back ended.
     pub(super) looked_back: usize,
     pub(super) lagging: BTreeSet<usize>,
+    /// What it says that its neighbours did.
+    pub(super) offences: Vec<(usize, Offence)>,
 }
 
 /// What a channel object sees.
@@ -88,6 +90,7 @@ impl World {
                 looked_back: 0,
                 writable: 0,
                 lagging: BTreeSet::new(),
+                offences: Vec::new(),
             }
         };
         let mut world = Self {
@@ -386,6 +389,9 @@ impl World {
                         assert_eq!(value.payload, posted[place].1);
                     }
                     self.see(who, of, Event::Values(delivery.seqs()));
+                }
+                Output::Misbehaved { peer, offence } => {
+                    self.nodes[who].offences.push((number(peer), offence));
                 }
                 Output::LookedBack(_) => self.nodes[who].looked_back += 1,
                 Output::Writable(_) => self.nodes[who].writable += 1,
