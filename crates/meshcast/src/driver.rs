@@ -6,6 +6,7 @@
 mod asked;
 mod channels;
 mod connections;
+mod dialling;
 mod mute;
 mod readiness;
 mod snapshot;

@@ -1,0 +1,155 @@
+//! Dials: begun as the dialer says, and what came of each.
+
+use std::net::IpAddr;
+
+use libp2p::{
+    Multiaddr, PeerId,
+    multiaddr::Protocol,
+    swarm::{
+        ConnectionId, DialError,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use meshcast_proto::Time;
+
+use super::{Driver, connections::is_own};
+use crate::{dialer::Dial, gate::refusal_reason, inspect::Direction};
+
+impl Driver {
+    /// When [`Self::dial`] has something to do. The dialer looks through all members for it, so it is asked only after it was
+    /// told something.
+    pub(super) fn dial_due(&self) -> Option<Time> {
+        let dialer = &self.parts.dialer;
+        if dialer.is_touched() {
+            dialer.poll_timeout()
+        } else {
+            self.dial_due
+        }
+    }
+
+    /// Dials whom the dialer says.
+    pub(super) fn dial(&mut self, now: Time) {
+        let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now);
+        if !self.parts.dialer.is_touched() && !is_due(self.dial_due) {
+            return;
+        }
+        if is_due(self.parts.dialer.poll_timeout()) {
+            self.parts.dialer.handle_timeout(now);
+        }
+        while let Some(dial) = self.parts.dialer.poll_output() {
+            match dial {
+                Dial::Resolve(seed, name) => {
+                    self.lookups.spawn(async move { (seed, resolve(&name).await) });
+                }
+                Dial::Address(seed, address) => {
+                    let options = DialOpts::unknown_peer_id().address(address.clone()).build();
+                    self.dials.insert(options.connection_id(), (seed, address));
+                    self.start_dial(options);
+                }
+                Dial::Member(peer, addresses) => {
+                    // Whoever is connected is dialled only when silent.
+                    let condition = PeerCondition::NotDialing;
+                    let options = DialOpts::peer_id(peer).addresses(addresses);
+                    self.start_dial(options.condition(condition).build());
+                }
+            }
+        }
+        self.dial_due = self.parts.dialer.poll_timeout();
+        self.parts.dialer.settle();
+    }
+
+    fn start_dial(&mut self, options: DialOpts) {
+        let (connection, peer) = (options.connection_id(), options.get_peer_id());
+        // What is wrong at once is not reported as an event.
+        if let Err(error) = self.parts.swarm.dial(options) {
+            self.handle_dial_failed(connection, peer, &error);
+        }
+    }
+
+    /// A dial led to nothing, or to a connection that was gone at once.
+    pub(super) fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, outcome: Outcome) {
+        let now = self.parts.clock.now();
+        let dialer = &mut self.parts.dialer;
+        match (self.dials.remove(&connection), outcome) {
+            (Some((seed, address)), Outcome::Ourselves) => dialer.handle_seed_is_us(seed, &address, now),
+            (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, now),
+            (None, outcome) => {
+                if let Some(peer) = peer {
+                    dialer.handle_member_failed(peer, outcome != Outcome::Failed, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_dial_failed(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        error: &DialError,
+    ) {
+        let reason = refusal_reason(error);
+        let outcome = match error {
+            // The swarm leaves out the addresses that it listens on itself.
+            DialError::LocalPeerId { .. } | DialError::NoAddresses => Outcome::Ourselves,
+            DialError::WrongPeerId { .. } => Outcome::SomebodyElse,
+            _ if reason.is_some_and(is_own) => Outcome::Ourselves,
+            _ => Outcome::Failed,
+        };
+        match reason {
+            // That a seed is this node itself is as it should be: all instances may have the same list.
+            Some(reason) if outcome == Outcome::Failed => {
+                let address = match error {
+                    DialError::Transport(errors) => errors
+                        .iter()
+                        .find_map(|(address, error)| refusal_reason(error).map(|_| address.clone())),
+                    _ => None,
+                };
+                let address = address.unwrap_or_else(Multiaddr::empty);
+                self.refused(address, Direction::Outbound, reason.to_string());
+            }
+            _ => tracing::debug!(%error, "a dial failed"),
+        }
+        self.dial_failed(connection, peer, outcome);
+    }
+}
+
+/// What came of a dial that brought no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Failed,
+    /// The address leads to this node.
+    Ourselves,
+    /// Another process answers there now.
+    SomebodyElse,
+}
+
+/// All addresses of a DNS name, in place of the name. As long as the resolver of the system takes: it cannot
+/// be interrupted, and a further question would only wait behind it.
+async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
+    let mut parts = address.iter();
+    let wanted = match parts.next() {
+        Some(Protocol::Dns(name)) => Some((name, true, true)),
+        Some(Protocol::Dns4(name)) => Some((name, true, false)),
+        Some(Protocol::Dns6(name)) => Some((name, false, true)),
+        _ => None,
+    };
+    let Some((name, v4, v6)) = wanted else {
+        return Vec::new();
+    };
+    let rest: Vec<Protocol<'_>> = parts.collect();
+    let found = match tokio::net::lookup_host((name.as_ref(), 0)).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%name, %error, "a seed does not resolve");
+            return Vec::new();
+        }
+    };
+    let found = found
+        .map(|socket| socket.ip())
+        .filter(|ip| if ip.is_ipv4() { v4 } else { v6 });
+    let whole = |ip: IpAddr| {
+        rest.iter()
+            .fold(Multiaddr::from(ip), |address, part| address.with(part.clone()))
+    };
+    found.map(whole).collect()
+}
