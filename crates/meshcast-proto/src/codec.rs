@@ -167,6 +167,9 @@ pub enum CodecError {
         /// How many are allowed.
         limit: usize,
     },
+    /// A list names the same thing twice. Nobody has a reason to, and each mention would cost the reader.
+    #[error("{0} named twice")]
+    Twice(&'static str),
     /// A number stands in more bytes than it needs.
     #[error("not in canonical form")]
     NotCanonical,

@@ -24,6 +24,7 @@ use crate::{
     serving::Serving,
     sync::{Frames, Holding, Holdings, Opened, SyncMessage, Want},
     time::{Time, WallTime},
+    untold::Untold,
     window::Insert,
 };
 
@@ -47,6 +48,7 @@ pub struct Engine {
     digest: Digest,
     pacing: Pacing,
     serving: Serving,
+    untold: Untold,
     /// What is asked of neighbours for readers that came late.
     looks: BTreeMap<ChannelName, LookBack>,
     outputs: VecDeque<Output>,
@@ -132,6 +134,7 @@ impl Engine {
             history_expires: None,
             digest: Digest::default(),
             serving: Serving::default(),
+            untold: Untold::default(),
             looks: BTreeMap::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -296,6 +299,7 @@ impl Engine {
             self.outputs.push_back(Output::Lagging { peer, lags: false });
         }
         self.serving.forget(peer);
+        self.untold.forget(peer);
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| {
             let outflow = channel.outflow.as_ref();
@@ -333,6 +337,14 @@ impl Engine {
         }
     }
 
+    /// The link to a neighbour takes nothing more at the moment, or does again. What a neighbour asks to be told waits
+    /// here meanwhile, in little room. May be called at any time; look at [`Self::poll_timeout`] afterwards.
+    pub fn set_congested(&mut self, peer: Sender, is_congested: bool) {
+        if self.flows.neighbours.contains(peer) {
+            self.untold.set_congested(peer, is_congested);
+        }
+    }
+
     /// Does what is due. Call it at [`Self::poll_timeout`]; calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Time) {
         self.debug_assert_drained();
@@ -343,6 +355,7 @@ impl Engine {
         self.pace(now);
         self.serve(now);
         self.tell(now);
+        self.tell_untold(now);
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
         }
@@ -360,6 +373,7 @@ impl Engine {
             self.digest.poll_timeout(),
             self.pacing.poll_timeout(),
             self.serving.poll_timeout(),
+            self.untold.poll_timeout(),
             self.looks.values().map(LookBack::until).min(),
             self.history_expires,
         ]

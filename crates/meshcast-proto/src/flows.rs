@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -448,6 +449,22 @@ impl Flows {
     /// The flows of a channel.
     pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Flow)> {
         of_channel(&self.flows, channel).map(|((_, sender), followed)| (*sender, &followed.flow))
+    }
+
+    /// The senders of a channel, behind this one.
+    pub(crate) fn after(
+        &self,
+        channel: &ChannelName,
+        sender: Option<Sender>,
+    ) -> impl Iterator<Item = Sender> {
+        let from = match sender {
+            Some(sender) => Bound::Excluded((channel.clone(), sender)),
+            None => Bound::Included((channel.clone(), Sender::new([0; 32]))),
+        };
+        let behind = self.flows.range((from, Bound::Unbounded));
+        let channel = channel.clone();
+        let own = behind.take_while(move |((name, _), _)| *name == channel);
+        own.map(|((_, sender), _)| *sender)
     }
 
     /// How many frames were dropped after they had found room.

@@ -78,6 +78,7 @@
 //! ```
 
 mod admission;
+mod bucket;
 mod codec;
 mod credential;
 mod delivery;
@@ -100,6 +101,7 @@ mod serving;
 mod signature;
 mod sync;
 mod time;
+mod untold;
 pub mod value;
 mod verify;
 mod watchdog;

@@ -5,26 +5,29 @@ use std::{
     time::Duration,
 };
 
-use crate::{id::Sender, neighbours::REQUEST_TIMEOUT, sync::Want, time::Time};
+use crate::{
+    bucket::{Rate, TokenBucket},
+    id::Sender,
+    neighbours::REQUEST_TIMEOUT,
+    sync::Want,
+    time::Time,
+};
 
 /// Requests that wait for their answer.
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     askers: BTreeMap<Sender, Asker>,
-    /// When what all were given is paid off.
-    all: Account,
+    /// Bytes that all were given.
+    all: TokenBucket,
 }
 
 #[derive(Debug, Default)]
 struct Asker {
     /// With the time they came.
     waiting: VecDeque<(Time, Want)>,
-    given: Account,
+    /// Bytes.
+    given: TokenBucket,
 }
-
-/// Bytes that were given, as the time until which that takes at some rate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Account(Option<Time>);
 
 impl Serving {
     /// A neighbour asks for something. `false` if it asks for too much at once: then it gets no answer.
@@ -39,7 +42,7 @@ impl Serving {
 
     /// The next to be answered now. Say what it got with [`Self::gave`].
     pub(crate) fn next(&mut self, now: Time) -> Option<(Sender, Want)> {
-        if self.all.due() > Some(now) {
+        if !self.all.is_due(TOTAL_RATE, now) {
             return None;
         }
         for asker in self.askers.values_mut() {
@@ -50,7 +53,7 @@ impl Serving {
             .askers
             .iter_mut()
             .filter(|(_, asker)| !asker.waiting.is_empty());
-        let ready = ready.filter(|(_, asker)| asker.given.due() <= Some(now));
+        let ready = ready.filter(|(_, asker)| asker.given.is_due(RATE, now));
         let (peer, asker) = ready.min_by_key(|(_, asker)| asker.given)?;
         let (_, want) = asker.waiting.pop_front()?;
         Some((*peer, want))
@@ -59,9 +62,9 @@ impl Serving {
     /// A neighbour was given so many bytes.
     pub(crate) fn gave(&mut self, peer: Sender, bytes: usize, now: Time) {
         let bytes = bytes.max(MIN_COST);
-        self.all.add(bytes, TOTAL_RATE, now);
+        self.all.take(bytes, TOTAL_RATE, now);
         if let Some(asker) = self.askers.get_mut(&peer) {
-            asker.given.add(bytes, RATE, now);
+            asker.given.take(bytes, RATE, now);
         }
     }
 
@@ -73,30 +76,24 @@ impl Serving {
     /// When there will be something to answer.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let waiting = self.askers.values().filter(|asker| !asker.waiting.is_empty());
-        let due = waiting.map(|asker| asker.given.due().max(self.all.due()));
+        let due = waiting.map(|asker| asker.given.due(RATE).max(self.all.due(TOTAL_RATE)));
         due.min().map(|due| due.unwrap_or(Time::ZERO))
-    }
-}
-
-impl Account {
-    /// From when on there may be more; `None`: at any time.
-    fn due(self) -> Option<Time> {
-        self.0.map(|until| until - BURST)
-    }
-
-    fn add(&mut self, bytes: usize, rate: u32, now: Time) {
-        let takes = Duration::from_secs(bytes as u64) / rate;
-        self.0 = Some(self.0.map_or(now, |until| until.max(now)) + takes);
     }
 }
 
 /// How many bytes a second one neighbour is given: a history of 64 MiB in two seconds, and no more than that
 /// again and again to one that asks without end.
-const RATE: u32 = 32 * 1024 * 1024;
+const RATE: Rate = Rate {
+    per_second: 32 * 1024 * 1024,
+    burst: BURST,
+};
 
 /// How many bytes a second all are given together. What is posted now does not wait behind it: it goes its own
 /// way, at several times that rate.
-const TOTAL_RATE: u32 = 64 * 1024 * 1024;
+const TOTAL_RATE: Rate = Rate {
+    per_second: 64 * 1024 * 1024,
+    burst: BURST,
+};
 
 /// How far ahead of that rate the answers may be, so that few timers are needed: 8 MiB of one neighbour.
 const BURST: Duration = Duration::from_millis(250);

@@ -2,14 +2,19 @@
 //!
 //! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong, 3 open,
 //! 4 close, 5 have, 6 want, 7 frames), then what it says. It comes from a member over a connection of its own,
-//! so nothing in it is signed but the frames; what it says of others is hearsay.
+//! so nothing in it is signed but the frames; what it says of others is hearsay. No message names a channel, a
+//! flow or a member twice: one that does is refused, since whoever reads it would do the work twice.
 //!
 //! Two nodes that meet tell each other which channels they have [open](SyncMessage::Open). To that the other
 //! answers with what it [has](SyncMessage::Have) of each, and goes on telling what changes. So a node knows
 //! what it lacks, also when that is the last message of a sender that died, and [wants](SyncMessage::Want) it
 //! of somebody who has it.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -207,6 +212,7 @@ impl SyncMessage {
         Ok(match codec::decode(bytes)? {
             SyncBody::Members(members) => {
                 at_most(Self::MAX_MEMBERS, members.len())?;
+                once("a member", members.iter().map(|member| member.sender))?;
                 Self::Members(
                     members
                         .into_iter()
@@ -218,10 +224,12 @@ impl SyncMessage {
             SyncBody::Pong(number) => Self::Pong(number),
             SyncBody::Open(opened) => {
                 at_most(Self::MAX_CHANNELS, opened.len())?;
+                once("a channel", opened.iter().map(|opened| opened.channel))?;
                 Self::Open(opened.into_iter().map(Opened::read).collect::<Result<_, _>>()?)
             }
             SyncBody::Close(channels) => {
                 at_most(Self::MAX_CHANNELS, channels.len())?;
+                once("a channel", channels.iter().copied())?;
                 Self::Close(channels.into_iter().map(channel).collect::<Result<_, _>>()?)
             }
             SyncBody::Have(body) => Self::Have(read_have(&body)?),
@@ -360,6 +368,10 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
         SyncMessage::MAX_FLOWS,
         body.channels.iter().map(|channel| channel.flows.len()).sum(),
     )?;
+    once("a channel", body.channels.iter().map(|holdings| holdings.channel))?;
+    for holdings in &body.channels {
+        once("a flow", holdings.flows.iter().map(|flow| flow.sender))?;
+    }
     // Every sender stands once, in the order in which flows name them, so that a message has one form.
     let mut places = BTreeMap::new();
     let mut flow = |flow: &HaveFlowBody| {
@@ -412,6 +424,16 @@ const PART_OF_A_MILLISECOND: Duration = Duration::from_nanos(999_999);
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A list names nothing twice.
+fn once<T: Ord>(what: &'static str, mut named: impl Iterator<Item = T>) -> Result<(), CodecError> {
+    let mut seen = BTreeSet::new();
+    if named.all(|name| seen.insert(name)) {
+        Ok(())
+    } else {
+        Err(CodecError::Twice(what))
+    }
 }
 
 fn at_most(limit: usize, found: usize) -> Result<(), CodecError> {

@@ -296,7 +296,8 @@ impl Driver {
                     dropped,
                 });
                 if let Some(sender) = sender(&peer_id) {
-                    self.parts.engine.handle_slow_peer(sender);
+                    let now = self.parts.clock.now();
+                    self.parts.engine.handle_slow_peer(sender, now);
                     self.drain_engine(|delivery| Item::Values(delivery, None));
                 }
             }

@@ -46,14 +46,13 @@ impl Engine {
     }
 
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
-        let mut holdings = Vec::with_capacity(opened.len());
         for opened in opened {
             self.unlisten(peer, &opened.channel, now);
             if self.flows.opened(peer, opened, now) {
-                holdings.push(self.all_holdings(peer, &opened.channel));
+                self.untold.add(peer, &opened.channel);
             }
         }
-        self.say(peer, holdings);
+        self.tell_untold(now);
     }
 
     pub(super) fn handle_closed(&mut self, peer: Sender, channels: &[ChannelName], now: Time) {
@@ -231,18 +230,18 @@ impl Engine {
 
     /// Gossip could not send a neighbour all there was for it: it is told at once what it has not been told yet, and so
     /// sees what it lacks without waiting for more.
-    pub fn handle_slow_peer(&mut self, peer: Sender) {
+    pub fn handle_slow_peer(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
         if self.flows.neighbours.contains(peer) {
-            let untold = self.digest.untold().clone();
-            self.tell_flows(peer, &untold);
+            let changed = self.digest.untold().clone();
+            self.tell_flows(peer, &changed, now);
         }
     }
 
     /// Tells neighbours what changed, and senders what arrived of theirs.
     pub(super) fn tell(&mut self, now: Time) {
         while let Some((upstream, flows)) = self.digest.take_ack(now) {
-            self.tell_flows(upstream, &flows);
+            self.tell_flows(upstream, &flows, now);
         }
         let changed = self.digest.take_changed(now);
         if changed.is_empty() {
@@ -251,16 +250,25 @@ impl Engine {
         let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
         neighbours
             .into_iter()
-            .for_each(|peer| self.tell_flows(peer, &changed));
+            .for_each(|peer| self.tell_flows(peer, &changed, now));
     }
 
     /// Tells a neighbour of these flows, as far as it said that it listens, and so was told of everything before.
-    fn tell_flows(&mut self, peer: Sender, flows: &BTreeSet<Key>) {
-        let mut holdings: Vec<Holdings> = Vec::new();
+    /// One that cannot be told now is told all of these channels when it can.
+    fn tell_flows(&mut self, peer: Sender, flows: &BTreeSet<Key>, now: Time) {
+        let may_tell = self.untold.is_due(peer, now) && !self.untold.is_congested(peer);
+        let (mut holdings, mut told): (Vec<Holdings>, _) = (Vec::new(), 0);
         for key in flows {
             if !self.flows.neighbours.listens(peer, &key.0) {
                 continue;
             }
+            if !may_tell {
+                self.untold.add(peer, &key.0);
+            }
+            if self.untold.contains(peer, &key.0) {
+                continue;
+            }
+            told += 1;
             let Some(holding) = self.holding(peer, key) else {
                 continue;
             };
@@ -272,20 +280,46 @@ impl Engine {
                 }),
             }
         }
+        self.untold.charge(peer, told, now);
         self.say(peer, holdings);
     }
 
-    /// All that a neighbour is told of a channel when it opens it.
-    fn all_holdings(&self, peer: Sender, channel: &ChannelName) -> Holdings {
-        let own = std::iter::once(self.me.sender());
-        let others = self.flows.of(channel).map(|(sender, _)| sender);
-        let flows = own
-            .chain(others)
-            .filter_map(|sender| self.holding(peer, &(channel.clone(), sender)));
-        Holdings {
-            channel: channel.clone(),
-            flows: flows.collect(),
+    /// Tells neighbours of the channels that they opened, each when it is its turn.
+    pub(super) fn tell_untold(&mut self, now: Time) {
+        while let Some(peer) = self.untold.next(now) {
+            let (mut message, mut looked_at) = (Vec::new(), 0);
+            while looked_at + 1 < SyncMessage::MAX_FLOWS
+                && message.len() < SyncMessage::MAX_CHANNELS
+                && let Some((channel, after)) = self.untold.first(peer)
+            {
+                looked_at += 1;
+                if !self.flows.neighbours.listens(peer, &channel) {
+                    self.untold.told_upto(peer, None);
+                    continue;
+                }
+                let senders = self.senders_after(&channel, after, SyncMessage::MAX_FLOWS - looked_at);
+                looked_at += senders.len();
+                let more = (looked_at >= SyncMessage::MAX_FLOWS).then(|| senders.last().copied().or(after));
+                self.untold.told_upto(peer, more.flatten());
+                let holding = |sender| self.holding(peer, &(channel.clone(), sender));
+                let flows = senders.into_iter().filter_map(holding).collect();
+                message.push(Holdings { channel, flows });
+            }
+            self.untold.charge_all(peer, looked_at, now);
+            if !message.is_empty() {
+                self.outputs
+                    .push_back(Output::Sync(peer, SyncMessage::Have(message)));
+            }
         }
+    }
+
+    /// The senders of a channel behind this one, at most so many; this node is the first.
+    fn senders_after(&self, channel: &ChannelName, after: Option<Sender>, most: usize) -> Vec<Sender> {
+        let me = self.me.sender();
+        let own = after.is_none().then_some(me);
+        let from = after.filter(|after| *after != me);
+        let others = self.flows.after(channel, from);
+        own.into_iter().chain(others).take(most).collect()
     }
 
     /// What is told to a neighbour of one flow; nothing while nothing is known of it.

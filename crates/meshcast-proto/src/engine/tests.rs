@@ -7,6 +7,7 @@ mod beginnings;
 mod bounds;
 mod convergence;
 mod cost;
+mod floods;
 mod hostile;
 mod listener;
 mod mesh;

@@ -47,6 +47,12 @@ fn holding() -> impl Strategy<Value = Holding> {
     })
 }
 
+/// Each name at most once, as messages have them.
+fn distinct<T, K: Ord>(all: Vec<T>, name: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    all.into_iter().filter(|it| seen.insert(name(it))).collect()
+}
+
 fn message() -> impl Strategy<Value = SyncMessage> {
     let opened = (channel_name(), duration(), any::<u64>(), duration());
     let opened = opened.prop_map(|(channel, since, last, linked)| Opened {
@@ -55,8 +61,10 @@ fn message() -> impl Strategy<Value = SyncMessage> {
         last,
         linked,
     });
-    let holdings = (channel_name(), collection::vec(holding(), 0..6))
-        .prop_map(|(channel, flows)| Holdings { channel, flows });
+    let holdings = (channel_name(), collection::vec(holding(), 0..6)).prop_map(|(channel, flows)| Holdings {
+        channel,
+        flows: distinct(flows, |flow| flow.sender),
+    });
     let want = (channel_name(), any_sender(), range(), any::<u64>());
     let want = want.prop_map(|(channel, sender, seqs, request)| Want {
         channel,
@@ -80,12 +88,16 @@ fn message() -> impl Strategy<Value = SyncMessage> {
             frames,
         });
     prop_oneof![
-        collection::vec(member(), 0..20).prop_map(SyncMessage::Members),
+        collection::vec(member(), 0..20)
+            .prop_map(|all| SyncMessage::Members(distinct(all, |member| member.sender))),
         any::<u64>().prop_map(SyncMessage::Ping),
         any::<u64>().prop_map(SyncMessage::Pong),
-        collection::vec(opened, 0..6).prop_map(SyncMessage::Open),
-        collection::vec(channel_name(), 0..6).prop_map(SyncMessage::Close),
-        collection::vec(holdings, 0..6).prop_map(SyncMessage::Have),
+        collection::vec(opened, 0..6)
+            .prop_map(|all| SyncMessage::Open(distinct(all, |opened| opened.channel.clone()))),
+        collection::vec(channel_name(), 0..6)
+            .prop_map(|all| SyncMessage::Close(distinct(all, ChannelName::clone))),
+        collection::vec(holdings, 0..6)
+            .prop_map(|all| SyncMessage::Have(distinct(all, |holdings| holdings.channel.clone()))),
         want.prop_map(SyncMessage::Want),
         frames.prop_map(SyncMessage::Frames),
     ]
@@ -137,6 +149,48 @@ proptest! {
     }
 }
 
+#[test]
+fn a_message_that_names_something_twice_is_refused() {
+    let name = |name: &str| ChannelName::new(name).expect("valid");
+    let opened = |channel| Opened {
+        channel: name(channel),
+        since: Duration::ZERO,
+        last: 0,
+        linked: Duration::ZERO,
+    };
+    let holding = |key: u8| Holding {
+        sender: Sender::new([key; 32]),
+        oldest: Seq::FIRST,
+        next: Seq::FIRST,
+        due: None,
+        begin: Seq::FIRST,
+        hops: 0,
+        lowest: None,
+    };
+    let holdings = |channel, keys: &[u8]| Holdings {
+        channel: name(channel),
+        flows: keys.iter().map(|key| holding(*key)).collect(),
+    };
+    let member = |key: u8, address: u8| MemberAddresses {
+        sender: Sender::new([key; 32]),
+        addresses: vec![vec![address]],
+    };
+    let twice = [
+        SyncMessage::Open(["a", "b", "a"].map(opened).into()),
+        SyncMessage::Close(["a", "b", "a"].map(name).into()),
+        SyncMessage::Have(vec![holdings("a", &[1]), holdings("b", &[]), holdings("a", &[])]),
+        SyncMessage::Have(vec![holdings("a", &[1, 2, 1])]),
+        SyncMessage::Members(vec![member(1, 1), member(2, 1), member(1, 2)]),
+    ];
+    for message in twice {
+        let read = SyncMessage::decode(&encoded(&message));
+        assert!(matches!(read, Err(CodecError::Twice(_))), "{message:?}: {read:?}");
+    }
+    // One sender has a flow on each of two channels.
+    let once = SyncMessage::Have(vec![holdings("a", &[1, 2]), holdings("b", &[1, 2])]);
+    assert_eq!(SyncMessage::decode(&encoded(&once)), Ok(once));
+}
+
 /// A count is checked against the limit of the codec before anything is allocated for it, so the most that one
 /// can cost is that limit.
 #[test]
@@ -182,7 +236,11 @@ fn more_members_or_addresses_than_allowed_are_refused_and_never_sent() {
         }
     };
     let (members, addresses) = (SyncMessage::MAX_MEMBERS, SyncMessage::MAX_ADDRESSES);
-    assert_eq!(sent(vec![member(1); members + 1]).len(), members);
+    let many = |n| MemberAddresses {
+        sender: far_sender(n),
+        ..member(1)
+    };
+    assert_eq!(sent((0..=members).map(many).collect()).len(), members);
     assert_eq!(sent(vec![member(addresses + 1)]), [member(addresses)]);
 
     let refused = |members, addresses| {

@@ -152,7 +152,10 @@ impl Driver {
     fn try_send(&mut self, to: PeerId, message: Bytes) {
         match self.parts.swarm.behaviour_mut().link.send(&to, message) {
             Ok(()) => {}
-            Err(SendError::Full { message }) => self.backlogs.entry(to).or_default().push(message),
+            Err(SendError::Full { message }) => {
+                self.backlogs.entry(to).or_default().push(message);
+                self.tell_congested(to, true);
+            }
             Err(error) => tracing::debug!(peer = %to, %error, "a sync message was not sent"),
         }
     }
@@ -166,6 +169,14 @@ impl Driver {
                 Some(still) => still.push(message),
                 None => self.try_send(to, message),
             }
+        }
+        self.tell_congested(to, self.backlogs.contains_key(&to));
+    }
+
+    /// What the engine has to say to a peer beside answers waits there while its link is full.
+    fn tell_congested(&mut self, peer: PeerId, is_congested: bool) {
+        if let Some(sender) = sender(&peer) {
+            self.parts.engine.set_congested(sender, is_congested);
         }
     }
 }

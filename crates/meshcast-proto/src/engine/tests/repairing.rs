@@ -42,7 +42,8 @@ fn a_neighbour_that_gossip_is_too_fast_for_is_told_at_once_what_there_is() {
         world.post(0, 1);
         world.run(Duration::from_millis(20));
         if slow {
-            world.nodes[0].engine.handle_slow_peer(sender(1));
+            let now = world.clock(0);
+            world.nodes[0].engine.handle_slow_peer(sender(1), now);
             world.drain(0);
         }
         // Told, the time a hole is left alone, asked, answered; and not yet the time to tell all.
@@ -59,7 +60,8 @@ fn a_neighbour_that_gossip_is_too_fast_for_is_told_at_once_what_there_is() {
 fn whoever_is_not_there_is_told_nothing_however_slow_it_was() {
     let mut world = connected(2);
     world.post(0, 1);
-    world.nodes[0].engine.handle_slow_peer(sender(7));
+    let now = world.clock(0);
+    world.nodes[0].engine.handle_slow_peer(sender(7), now);
     assert!(world.nodes[0].engine.poll_output().is_none());
 }
 

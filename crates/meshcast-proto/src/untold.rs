@@ -1,0 +1,148 @@
+//! Channels of which neighbours are yet to be told all: whoever opens one is told of each flow of it, and what it asks
+//! for costs no more than it is told.
+//!
+//! That a neighbour is to be told is state, one place for each channel that it has open, however often it asks. What it
+//! is told is made when it is its turn: as much as its link takes, at a rate. So a message of a few bytes, or many of
+//! them, make neither memory nor work without a bound.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    bucket::{Rate, TokenBucket},
+    id::Sender,
+    name::ChannelName,
+    time::Time,
+};
+
+/// Whom to tell of which channels.
+#[derive(Debug, Default)]
+pub(crate) struct Untold {
+    peers: BTreeMap<Sender, Pending>,
+    /// Flows that all were told of.
+    all: TokenBucket,
+}
+
+/// What one neighbour is to be told.
+#[derive(Debug, Default)]
+struct Pending {
+    queue: VecDeque<ChannelName>,
+    /// What is in the queue.
+    names: BTreeSet<ChannelName>,
+    /// How far it was told of the first channel in the queue.
+    after: Option<Sender>,
+    /// Its link takes nothing more at the moment.
+    is_congested: bool,
+    /// Flows that it was told of.
+    told: TokenBucket,
+}
+
+impl Untold {
+    /// A neighbour is to be told all of a channel that it has open, from the beginning.
+    pub(crate) fn add(&mut self, peer: Sender, channel: &ChannelName) {
+        let pending = self.peers.entry(peer).or_default();
+        if pending.names.insert(channel.clone()) {
+            pending.queue.push_back(channel.clone());
+        } else if pending.queue.front() == Some(channel) {
+            pending.after = None;
+        }
+    }
+
+    /// Whether a neighbour will be told all of a channel anyway.
+    pub(crate) fn contains(&self, peer: Sender, channel: &ChannelName) -> bool {
+        let pending = self.peers.get(&peer);
+        pending.is_some_and(|pending| pending.names.contains(channel))
+    }
+
+    /// The link to a neighbour takes nothing more at the moment, or does again.
+    pub(crate) fn set_congested(&mut self, peer: Sender, is_congested: bool) {
+        self.peers.entry(peer).or_default().is_congested = is_congested;
+    }
+
+    pub(crate) fn is_congested(&self, peer: Sender) -> bool {
+        let pending = self.peers.get(&peer);
+        pending.is_some_and(|pending| pending.is_congested)
+    }
+
+    /// Whether a neighbour may be told something now.
+    pub(crate) fn is_due(&self, peer: Sender, now: Time) -> bool {
+        let pending = self.peers.get(&peer);
+        pending.is_none_or(|pending| pending.told.is_due(RATE, now))
+    }
+
+    /// The neighbour whose turn it is to be told of the channels it waits for.
+    pub(crate) fn next(&self, now: Time) -> Option<Sender> {
+        if !self.all.is_due(TOTAL_RATE, now) {
+            return None;
+        }
+        let ready = self
+            .waiting()
+            .filter(|(_, pending)| pending.told.is_due(RATE, now));
+        let (peer, _) = ready.min_by_key(|(_, pending)| pending.told)?;
+        Some(*peer)
+    }
+
+    /// The channel that a neighbour is to be told of first, and behind which sender.
+    pub(crate) fn first(&self, peer: Sender) -> Option<(ChannelName, Option<Sender>)> {
+        let pending = self.peers.get(&peer)?;
+        Some((pending.queue.front()?.clone(), pending.after))
+    }
+
+    /// The neighbour was told of the [first](Self::first) up to this sender; or all, if there is none.
+    pub(crate) fn told_upto(&mut self, peer: Sender, sender: Option<Sender>) {
+        if let Some(pending) = self.peers.get_mut(&peer) {
+            pending.after = sender;
+            if sender.is_none()
+                && let Some(channel) = pending.queue.pop_front()
+            {
+                pending.names.remove(&channel);
+            }
+        }
+    }
+
+    /// A neighbour was told of so many flows that [were due](Self::next).
+    pub(crate) fn charge_all(&mut self, peer: Sender, flows: usize, now: Time) {
+        self.all.take(flows, TOTAL_RATE, now);
+        self.charge(peer, flows, now);
+    }
+
+    /// A neighbour was told of so many flows that changed.
+    pub(crate) fn charge(&mut self, peer: Sender, flows: usize, now: Time) {
+        self.peers.entry(peer).or_default().told.take(flows, RATE, now);
+    }
+
+    /// A neighbour is gone.
+    pub(crate) fn forget(&mut self, peer: Sender) {
+        self.peers.remove(&peer);
+    }
+
+    /// When there will be something to tell.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        let due = self.waiting().map(|(_, pending)| pending.told.due(RATE));
+        let due = due.min()?.max(self.all.due(TOTAL_RATE));
+        Some(due.unwrap_or(Time::ZERO))
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = (&Sender, &Pending)> {
+        let is_waiting = |pending: &Pending| !pending.queue.is_empty() && !pending.is_congested;
+        self.peers.iter().filter(move |(_, pending)| is_waiting(pending))
+    }
+}
+
+/// How many flows a second one neighbour is told of: ten senders on each of 16,000 channels in little more than a
+/// second. And how many at once: 1 MiB, as much as waits in its link.
+const RATE: Rate = Rate {
+    per_second: 131_072,
+    burst: Duration::from_millis(125),
+};
+
+/// How many flows a second all are told of that opened channels: a part of what a processor can do, at some 2 µs each.
+const TOTAL_RATE: Rate = Rate {
+    per_second: 262_144,
+    burst: Duration::from_millis(125),
+};
+
+#[cfg(test)]
+mod tests;
