@@ -124,6 +124,7 @@ struct Warnings {
     slow: Throttle,
     not_published: Throttle,
     refused: Throttle,
+    listener: Throttle,
     unreadable: Throttle,
     unanswered: Throttle,
 }

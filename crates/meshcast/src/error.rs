@@ -2,9 +2,14 @@
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
-use crate::admin::AdminError;
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, TransportError};
 use meshcast_proto::{ChainError, ChannelNameError, LabelError, MeshKeyError, value::EncodeError};
+use rustix::io::Errno;
+
+use crate::{
+    admin::AdminError,
+    reason::{causes, in_words},
+};
 
 /// Why a message was not posted. Nothing of it was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -76,6 +81,69 @@ pub enum PingError {
     Closed,
 }
 
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// A process listens on the port already, on this address or on all of the machine. It may be another node, or
+    /// this one from before, if it has not ended yet.
+    #[error("another process listens there already, or this node does under another address")]
+    InUse,
+    /// No interface of this machine has the address.
+    #[error("the address is none of this machine")]
+    NotHere,
+    /// The process may not listen there, mostly because the port is below 1024.
+    #[error("not permitted (ports below 1024 take privileges)")]
+    NotPermitted,
+    /// This process or the system has no file descriptor left.
+    #[error("no file descriptor is left (see `ulimit -n`)")]
+    NoDescriptors,
+    /// It is something else than an IP address and a TCP port.
+    #[error("only /ip4/…/tcp/… and /ip6/…/tcp/… can be listened on")]
+    Unsupported,
+    /// None of this machine's interfaces got an address of this kind in time.
+    #[error("no interface got an address within {0:?}")]
+    NoInterface(std::time::Duration),
+    /// Something else, in the words of the system.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl ListenError {
+    /// What libp2p or the system says, by name.
+    pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+        let unsupported = |error: &(dyn std::error::Error + 'static)| {
+            matches!(
+                error.downcast_ref(),
+                Some(TransportError::<std::io::Error>::MultiaddrNotSupported(_))
+            )
+        };
+        if causes(error).any(unsupported) {
+            return Self::Unsupported;
+        }
+        let system = causes(error)
+            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+            .find(|error| error.raw_os_error().is_some());
+        match system {
+            Some(error) if is_out_of_descriptors(error) => Self::NoDescriptors,
+            Some(error) => match error.kind() {
+                AddrInUse => Self::InUse,
+                AddrNotAvailable => Self::NotHere,
+                PermissionDenied => Self::NotPermitted,
+                _ => Self::Other(error.to_string()),
+            },
+            None => Self::Other(in_words(error)),
+        }
+    }
+}
+
+/// Whether a process or the system has no file descriptors left.
+pub(crate) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    let out = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| out.contains(&code))
+}
+
 /// Why a node did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -121,7 +189,7 @@ pub enum SpawnError {
         /// The address.
         address: Multiaddr,
         /// Why.
-        reason: String,
+        reason: ListenError,
     },
     /// A seed is no address that can be dialled.
     #[error("cannot dial the seed {address}: {reason}")]

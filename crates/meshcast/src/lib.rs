@@ -89,6 +89,7 @@ pub mod membership;
 mod message;
 mod node;
 mod peers;
+mod reason;
 mod registry;
 mod spared;
 mod spawn;
@@ -110,7 +111,7 @@ pub use meshcast_proto::{
 pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};
 pub use channel::{AckError, BroadcastChannel, Messages, Payload, Receipt, Subscription};
-pub use error::{Closed, OpenError, PingError, PostError, SpawnError};
+pub use error::{Closed, ListenError, OpenError, PingError, PostError, SpawnError};
 pub use event::{Events, NodeEvent};
 pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};
 pub use limits::Limits;

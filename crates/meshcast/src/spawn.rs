@@ -1,6 +1,6 @@
 //! Puts the parts of a node together and starts them.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
@@ -12,6 +12,7 @@ use meshcast_proto::{Config, Engine, HistoryLimits, Identity, Member, Trust, Ver
 use tokio::{
     runtime::Handle,
     sync::{broadcast, mpsc, oneshot, watch},
+    time::{Instant, timeout_at},
 };
 use tracing::Instrument;
 
@@ -23,7 +24,7 @@ use crate::{
     command::COMMANDS,
     dialer::Dialer,
     driver::{Driver, Parts, Touched},
-    error::SpawnError,
+    error::{ListenError, SpawnError},
     event::EVENTS,
     gate::Gate,
     limits::Limits,
@@ -189,52 +190,52 @@ async fn listen_on(
     swarm: &mut Swarm<Behaviour>,
     addresses: Vec<Multiaddr>,
 ) -> Result<Vec<SwarmEvent<BehaviourEvent>>, SpawnError> {
-    let (mut waiting, mut early) = (HashSet::new(), Vec::new());
+    let (mut waiting, mut early) = (Vec::new(), Vec::new());
     let several = addresses.len() > 1;
+    let optional = |address: &Multiaddr| several && is_ipv6_wildcard(address);
     for address in addresses {
         match swarm.listen_on(address.clone()) {
-            Ok(listener) => drop(waiting.insert(listener)),
-            Err(error) if several && is_ipv6_wildcard(&address) => {
-                tracing::info!(%address, %error, "not listening on IPv6");
-            }
-            Err(error) => {
-                return Err(SpawnError::Listen {
-                    address,
-                    reason: error.to_string(),
-                });
-            }
-        }
-    }
-    let all_listen = async {
-        while !waiting.is_empty() {
-            match swarm.select_next_some().await {
-                SwarmEvent::NewListenAddr { listener_id, .. } => drop(waiting.remove(&listener_id)),
-                SwarmEvent::ListenerClosed {
-                    listener_id,
-                    addresses,
-                    reason,
-                } => {
-                    let address = addresses.into_iter().next().unwrap_or_else(Multiaddr::empty);
-                    if let Err(error) = reason {
-                        return Err(SpawnError::Listen {
-                            address,
-                            reason: error.to_string(),
-                        });
-                    }
-                    waiting.remove(&listener_id);
+            Ok(listener) => waiting.push((listener, address)),
+            Err(error) => match ListenError::of(&error) {
+                reason @ (ListenError::NotHere | ListenError::Other(_)) if optional(&address) => {
+                    tracing::info!(%address, %reason, "not listening on IPv6");
                 }
-                event => early.push(event),
+                reason => return Err(SpawnError::Listen { address, reason }),
+            },
+        }
+    }
+    // Last what may be missing.
+    waiting.sort_by_key(|(_, address)| optional(address));
+    let start = Instant::now();
+    while let Some((_, address)) = waiting.first() {
+        let patience = if optional(address) {
+            OPTIONAL_TIMEOUT
+        } else {
+            LISTEN_TIMEOUT
+        };
+        match timeout_at(start + patience, swarm.select_next_some()).await {
+            Ok(SwarmEvent::NewListenAddr { listener_id, .. }) => waiting.retain(|(id, _)| *id != listener_id),
+            Ok(SwarmEvent::ListenerClosed {
+                listener_id, reason, ..
+            }) => {
+                let closed = waiting.extract_if(.., |(id, _)| *id == listener_id).next();
+                if let (Some((_, address)), Err(error)) = (closed, reason) {
+                    let reason = ListenError::of(&error);
+                    return Err(SpawnError::Listen { address, reason });
+                }
+            }
+            Ok(event) => early.push(event),
+            Err(_) if optional(address) => {
+                tracing::info!(%address, "no interface has an IPv6 address yet");
+                break;
+            }
+            Err(_) => {
+                let (address, reason) = (address.clone(), ListenError::NoInterface(patience));
+                return Err(SpawnError::Listen { address, reason });
             }
         }
-        Ok(early)
-    };
-    match tokio::time::timeout(LISTEN_TIMEOUT, all_listen).await {
-        Ok(done) => done,
-        Err(_) => Err(SpawnError::Listen {
-            address: Multiaddr::empty(),
-            reason: "no address came up".to_owned(),
-        }),
     }
+    Ok(early)
 }
 
 fn engine_config(limits: &Limits) -> Config {
@@ -260,3 +261,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Binding a socket is a matter of microseconds; this only ends a wait for an interface without addresses.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same for IPv6 beside other addresses: many machines have none, and start no later for it.
+const OPTIONAL_TIMEOUT: Duration = Duration::from_millis(500);

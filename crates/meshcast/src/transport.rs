@@ -5,6 +5,7 @@
 
 mod batching;
 mod closing;
+mod tcp;
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -17,11 +18,11 @@ use libp2p::{
         transport::{Boxed, timeout::TransportTimeout, upgrade::Version},
     },
     identity::{self, Keypair},
-    noise, tcp, yamux,
+    noise, yamux,
 };
 use meshcast_proto::{Identity, MeshId, Sender};
 
-use self::{batching::Batching, closing::Closing};
+use self::{batching::Batching, closing::Closing, tcp::Tcp};
 use crate::{
     gate::{Gate, GateError},
     links::{Here, Shaping},
@@ -32,17 +33,12 @@ pub(crate) type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// TCP with the gate.
 pub(crate) fn tcp(gate: &Gate) -> Result<Secured, SetupError> {
-    secured(impatient(bare_tcp()), gate)
+    secured(impatient(Tcp::default()), gate)
 }
 
 /// TCP over made-up links, with the gate.
 pub(crate) fn shaped_tcp(gate: &Gate, here: Here) -> Result<Secured, SetupError> {
-    secured(impatient(Shaping::new(bare_tcp(), here)), gate)
-}
-
-fn bare_tcp() -> tcp::tokio::Transport {
-    // Small messages must not wait for the acknowledgement of earlier ones.
-    tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+    secured(impatient(Shaping::new(Tcp::default(), here)), gate)
 }
 
 fn impatient<T>(base: T) -> TransportTimeout<T> {

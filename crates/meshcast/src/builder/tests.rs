@@ -4,7 +4,7 @@ use libp2p::Multiaddr;
 use meshcast_proto::MeshKey;
 
 use super::{NodeBuilder, REGION_VARIABLES};
-use crate::{Limits, Node, SpawnError};
+use crate::{Limits, ListenError, Node, SpawnError};
 
 fn key() -> MeshKey {
     MeshKey::from_entropy([1; 48])
@@ -109,18 +109,56 @@ async fn a_key_file_is_read_if_it_is_a_secret() {
 }
 
 #[tokio::test]
-async fn names_that_are_not_allowed_and_addresses_in_use_are_said_so() {
+async fn names_that_are_not_allowed_are_said_so() {
     let spawned = Node::builder().name("").spawn().await;
     assert!(matches!(spawned, Err(SpawnError::Name(_))));
     let spawned = Node::builder().region("").name("x").spawn().await;
     assert!(matches!(spawned, Err(SpawnError::Region(_))));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_listened_on_is_named_with_the_reason() {
+    let key = MeshKey::from_entropy([7; 48]);
+    let listen = async |at: String| {
+        let builder = Node::builder().name("x").key(key.clone());
+        match builder.listen(address(&at)).spawn().await {
+            Err(SpawnError::Listen { address, reason }) => {
+                assert_eq!(address.to_string(), at);
+                assert_ne!(reason.to_string(), "");
+                reason
+            }
+            other => panic!("{at}: {other:?}"),
+        }
+    };
+    // By a program of another kind.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("bound").port();
-    let spawned = Node::builder()
-        .listen(address(&format!("/ip4/127.0.0.1/tcp/{port}")))
+    let reason = listen(format!("/ip4/127.0.0.1/tcp/{port}")).await;
+    assert!(matches!(reason, ListenError::InUse), "{reason}");
+    // By another node, which libp2p by itself shares its port with.
+    let node = Node::builder().name("y").key(key.clone());
+    let node = node
+        .listen(address("/ip4/127.0.0.1/tcp/0"))
         .spawn()
-        .await;
-    assert!(matches!(spawned, Err(SpawnError::Listen { .. })));
+        .await
+        .expect("starts");
+    let at = node
+        .inspect()
+        .await
+        .expect("runs")
+        .node
+        .listen_addresses
+        .remove(0);
+    let reason = listen(at.to_string()).await;
+    assert!(matches!(reason, ListenError::InUse), "{reason}");
+    let reason = listen("/ip4/192.0.2.1/tcp/4001".to_owned()).await;
+    assert!(matches!(reason, ListenError::NotHere), "{reason}");
+    let reason = listen("/ip4/127.0.0.1/udp/4001".to_owned()).await;
+    assert!(matches!(reason, ListenError::Unsupported), "{reason}");
+    // Free again at once, with connections or without.
+    node.shutdown().await;
+    let again = Node::builder().name("z").key(key);
+    again.listen(at).spawn().await.expect("starts");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::{
     gate::{GateError, refusal_reason},
     inspect::Direction,
     peers::is_loopback,
+    reason::in_words,
     transport::{peer_id, sender},
 };
 
@@ -41,7 +42,7 @@ impl Driver {
             } => {
                 let now = self.parts.clock.now();
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
-                    let reason = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
+                    let reason = cause.map_or_else(|| "closed".to_owned(), |cause| in_words(&cause));
                     let name = &peer.member.credential().name;
                     tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, "disconnected");
                     self.parts.dialer.handle_disconnected(peer_id, now);
@@ -70,7 +71,10 @@ impl Driver {
             } => match refusal_reason(&error) {
                 Some(reason) if is_own(reason) => {}
                 Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason.to_string()),
-                None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
+                None => {
+                    let reason = in_words(&error);
+                    tracing::debug!(address = %send_back_addr, reason, "an incoming connection failed");
+                }
             },
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(target: event::TARGET, %address, "listening");
@@ -84,9 +88,16 @@ impl Driver {
             SwarmEvent::ListenerClosed {
                 addresses, reason, ..
             } => {
-                tracing::error!(?addresses, ?reason, "a listener is closed");
+                let reason = reason
+                    .err()
+                    .map_or_else(|| "closed".to_owned(), |error| in_words(&error));
+                tracing::error!(?addresses, reason, "a listener is closed");
             }
-            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
+            SwarmEvent::ListenerError { error, .. } => {
+                if let Some(suppressed) = self.warnings.listener.pass(self.parts.clock.now()) {
+                    tracing::warn!(reason = in_words(&error), suppressed, "a listener has trouble");
+                }
+            }
             _ => {}
         }
     }
@@ -234,7 +245,7 @@ impl Driver {
             result,
         } = event;
         if let Err(error) = &result {
-            tracing::debug!(%peer, %error, "no answer to a ping");
+            tracing::debug!(%peer, reason = in_words(error), "no answer to a ping");
         }
         if result.is_ok() {
             self.peers.handle_heard(&peer, self.parts.clock.now());

@@ -13,7 +13,7 @@ use libp2p::{
 use meshcast_proto::Time;
 
 use super::{Driver, connections::is_own};
-use crate::{dialer::Dial, gate::refusal_reason, inspect::Direction};
+use crate::{dialer::Dial, gate::refusal_reason, inspect::Direction, reason::in_words};
 
 impl Driver {
     /// When [`Self::dial`] has something to do. The dialer looks through all members for it, so it is asked only after it was
@@ -107,7 +107,7 @@ impl Driver {
                 let address = address.unwrap_or_else(Multiaddr::empty);
                 self.refused(address, Direction::Outbound, reason.to_string());
             }
-            _ => tracing::debug!(%error, "a dial failed"),
+            _ => tracing::debug!(reason = in_words(error), "a dial failed"),
         }
         self.dial_failed(connection, peer, outcome);
     }

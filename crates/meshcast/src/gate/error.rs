@@ -12,6 +12,8 @@ use libp2p::{
 };
 use meshcast_proto::{AdmissionError, Reason};
 
+use crate::reason::causes;
+
 /// Why a connection was not admitted. It is dropped in any case, and both sides have a name for why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -53,14 +55,7 @@ impl From<AdmissionError> for GateError {
 /// `None` if it has nothing to do with admission, as when nobody listens at an address. Of the addresses of
 /// one dial, the first with a reason counts.
 pub(crate) fn refusal_reason(error: &(dyn Error + 'static)) -> Option<GateError> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(reason) = reason_of(error) {
-            return Some(reason);
-        }
-        next = inner(error);
-    }
-    None
+    causes(error).find_map(reason_of)
 }
 
 fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
@@ -91,14 +86,6 @@ fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
     match error.downcast_ref::<ListenError>() {
         Some(ListenError::LocalPeerId { .. }) => Some(GateError::Reject(Reason::OwnKey)),
         _ => None,
-    }
-}
-
-/// The next error down. `io::Error` leaves out the error it wraps when asked for its source.
-fn inner<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().map(io::Error::get_ref) {
-        Some(Some(wrapped)) => Some(wrapped),
-        _ => error.source(),
     }
 }
 

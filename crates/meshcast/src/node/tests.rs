@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _};
+use libp2p::Multiaddr;
 
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
 use crate::{Direction, Node, NodeEvent, PingError};
@@ -16,6 +17,25 @@ async fn a_node_without_seeds_is_ready_and_posting_to_nobody_is_no_error() {
         (snapshot.counters.posted, snapshot.counters.frames_refused),
         (1, 0)
     );
+}
+
+#[tokio::test]
+async fn nodes_of_one_machine_with_the_same_port_on_two_addresses_connect() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    let seed = addresses(&a).await.remove(0);
+    let port = seed.iter().nth(1).expect("a port");
+    let other = Multiaddr::from(std::net::Ipv4Addr::new(127, 0, 0, 2)).with(port);
+    let b = Node::builder()
+        .key(mesh.0.clone())
+        .name("b")
+        .listen(other)
+        .seed(seed);
+    let b = b.spawn().await.expect("starts");
+    for node in [&a, &b] {
+        let snapshot = until(node, |it| it.peers.len() == 1).await;
+        assert_eq!(snapshot.counters.refused, 0, "it dialled itself");
+    }
 }
 
 #[tokio::test]

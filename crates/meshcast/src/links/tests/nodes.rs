@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use libp2p::Multiaddr;
+
 use crate::{
     Node,
     links::{Cut, Links, Place, Shape},
@@ -36,6 +38,32 @@ async fn a_ping_takes_the_round_trip_whoever_dialled() {
     for (from, to) in [(&a, &b), (&b, &a)] {
         let took = within(from.ping(to.peer_id())).await.expect("connected");
         assert!(took >= round_trip, "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_that_have_each_other_as_seeds_far_apart_are_connected_and_refuse_nobody() {
+    let links = Links::new(1);
+    let far = Shape::round_trip(Duration::from_millis(50));
+    links.shape(&Place::Everywhere, &Place::Everywhere, far);
+    let mesh = Mesh::new();
+    // The port has to be known to the other before the node is there.
+    let free = std::net::TcpListener::bind("127.0.0.3:0").expect("a port");
+    let port = free.local_addr().expect("bound").port();
+    drop(free);
+    let at = |host: u8| -> Multiaddr {
+        format!("/ip4/127.0.0.{host}/tcp/{port}")
+            .parse()
+            .expect("an address")
+    };
+    let node = |name: &str, here: u8, there: u8| {
+        let builder = Node::builder().key(mesh.0.clone()).name(name).links(&links);
+        builder.listen(at(here)).seed(at(there)).spawn()
+    };
+    let (a, b) = tokio::join!(node("a", 3, 4), node("b", 4, 3));
+    for node in [&a.expect("starts"), &b.expect("starts")] {
+        let snapshot = until(node, |it| it.peers.len() == 1).await;
+        assert_eq!(snapshot.counters.refused, 0);
     }
 }
 

@@ -1,0 +1,72 @@
+//! What is wrong, in words.
+//!
+//! Errors of libp2p are wrapped several times over, and many show nothing of what they wrap, or nothing at all.
+
+use std::{error::Error, io, iter};
+
+use libp2p::swarm::DialError;
+
+/// An error and what it came from, outermost first.
+pub(crate) fn causes<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    iter::successors(Some(error), |error| inner(*error))
+}
+
+/// `io::Error` leaves out the error it wraps when asked for its source.
+fn inner<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().map(io::Error::get_ref) {
+        Some(Some(wrapped)) => Some(wrapped),
+        _ => error.source(),
+    }
+}
+
+/// The whole of an error: each cause once, and of a dial each address.
+pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in causes(error) {
+        let text = match cause.downcast_ref::<DialError>() {
+            Some(DialError::Transport(errors)) => {
+                let each = errors
+                    .iter()
+                    .map(|(address, error)| format!("{address}: {}", in_words(error)));
+                each.collect::<Vec<_>>().join("; ")
+            }
+            _ => cause.to_string(),
+        };
+        let text = text.trim().trim_end_matches('.');
+        // Many repeat what they wrap.
+        if !text.is_empty() && !said.iter().any(|before| before.contains(text)) {
+            said.push(text.to_owned());
+        }
+    }
+    if said.is_empty() {
+        return format!("{error:?}");
+    }
+    said.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::{Multiaddr, TransportError};
+
+    use super::*;
+
+    #[test]
+    fn errors_that_show_nothing_of_what_they_wrap_are_told_whole() {
+        let inner = || io::Error::new(io::ErrorKind::AddrInUse, "address in use");
+        let listen = TransportError::Other(io::Error::other(TransportError::Other(inner())));
+        assert_eq!(listen.to_string(), "", "libp2p says more than it did");
+        assert_eq!(in_words(&listen), "address in use");
+        let at: Multiaddr = "/ip4/10.0.0.1/tcp/1".parse().expect("an address");
+        let dial = DialError::Transport(vec![(at, TransportError::Other(inner()))]);
+        assert_eq!(in_words(&dial), "/ip4/10.0.0.1/tcp/1: address in use");
+    }
+
+    #[test]
+    fn what_is_repeated_is_said_once_and_nothing_is_never_all() {
+        let repeated = io::Error::other(io::Error::other("broken pipe"));
+        assert_eq!(in_words(&repeated), "broken pipe");
+        assert_ne!(in_words(&io::Error::other("")), "");
+    }
+}

@@ -1,0 +1,149 @@
+//! A socket that listens.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{StreamExt, future::ready};
+use if_watch::{IfEvent, tokio::IfWatcher};
+use libp2p::core::transport::{ListenerId, TransportEvent};
+use rustix::net::sockopt;
+use tokio::{
+    net::TcpListener,
+    time::{Sleep, sleep},
+};
+
+use super::{Event, Socket, multiaddr, new_socket};
+
+#[derive(Debug)]
+pub(super) struct Listening {
+    id: ListenerId,
+    at: SocketAddr,
+    listener: TcpListener,
+    /// Which addresses the machine has, if it listens on all.
+    interfaces: Option<IfWatcher>,
+    /// It listens on one address and has not said so yet.
+    unsaid: bool,
+    /// The system has trouble and is left alone for a moment.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Listening {
+    /// Fails if somebody listens there, be it on this address or on all of the machine.
+    pub(super) fn new(id: ListenerId, at: SocketAddr) -> io::Result<Self> {
+        let socket = new_socket(at)?;
+        // What is left of earlier connections (TIME_WAIT) does not keep a restarted process from its port.
+        socket.set_reuseaddr(true)?;
+        if at.is_ipv6() {
+            // Who wants IPv4 as well says so: some systems do not give both.
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        // Connections that are accepted inherit it.
+        socket.set_nodelay(true)?;
+        socket.bind(at)?;
+        let listener = socket.listen(BACKLOG)?;
+        let at = listener.local_addr()?;
+        let everywhere = at.ip().is_unspecified();
+        Ok(Self {
+            id,
+            at,
+            listener,
+            interfaces: everywhere.then(IfWatcher::new).transpose()?,
+            unsaid: !everywhere,
+            pause: None,
+        })
+    }
+
+    pub(super) const fn id(&self) -> ListenerId {
+        self.id
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if std::mem::take(&mut self.unsaid) {
+            return Poll::Ready(TransportEvent::NewAddress {
+                listener_id: self.id,
+                listen_addr: multiaddr(self.at),
+            });
+        }
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        if let Poll::Ready(event) = self.poll_interfaces(cx) {
+            return Poll::Ready(event);
+        }
+        loop {
+            let (stream, from) = match std::task::ready!(self.listener.poll_accept(cx)) {
+                Ok(accepted) => accepted,
+                Err(error) if is_of_one_connection(&error) => continue,
+                Err(error) => return Poll::Ready(self.trouble(error)),
+            };
+            // An error means that the connection is gone already.
+            let Ok(at) = stream.local_addr() else {
+                continue;
+            };
+            return Poll::Ready(TransportEvent::Incoming {
+                listener_id: self.id,
+                upgrade: ready(Ok(Socket::new(stream))),
+                local_addr: multiaddr(at),
+                send_back_addr: multiaddr(from),
+            });
+        }
+    }
+
+    fn poll_interfaces(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let Some(interfaces) = &mut self.interfaces else {
+            return Poll::Pending;
+        };
+        while let Poll::Ready(Some(event)) = interfaces.poll_next_unpin(cx) {
+            let (ip, up) = match event {
+                Ok(IfEvent::Up(net)) => (net.addr(), true),
+                Ok(IfEvent::Down(net)) => (net.addr(), false),
+                Err(error) => return Poll::Ready(self.trouble(error)),
+            };
+            if ip.is_ipv4() != self.at.is_ipv4() {
+                continue;
+            }
+            let (listener_id, listen_addr) = (self.id, multiaddr(SocketAddr::new(ip, self.at.port())));
+            return Poll::Ready(match up {
+                true => TransportEvent::NewAddress {
+                    listener_id,
+                    listen_addr,
+                },
+                false => TransportEvent::AddressExpired {
+                    listener_id,
+                    listen_addr,
+                },
+            });
+        }
+        Poll::Pending
+    }
+
+    fn trouble(&mut self, error: io::Error) -> Event {
+        self.pause = Some(Box::pin(sleep(PAUSE)));
+        TransportEvent::ListenerError {
+            listener_id: self.id,
+            error,
+        }
+    }
+}
+
+/// Whether only the connection that was to be accepted is concerned: it is gone again.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+/// How many connections the system keeps until they are accepted, if it allows as many.
+const BACKLOG: u32 = 4096;
+
+/// For how long a system without descriptors or memory is left alone.
+const PAUSE: Duration = Duration::from_millis(100);
