@@ -9,5 +9,6 @@ mod cli;
 mod earth;
 mod faults;
 mod harness;
+mod readers;
 mod restart;
 mod strangers;

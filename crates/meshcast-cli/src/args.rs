@@ -163,7 +163,9 @@ pub(crate) enum FaultCommand {
 /// Run one node until Ctrl-C
 ///
 /// It keeps the history of the channels it has open for others, and has an admin socket for the other
-/// commands. What happens to it is told on stderr, with --json on stdout.
+/// commands. What happens to it is told on stderr, with --json on stdout; it goes on when nobody reads that any more.
+/// Ctrl-C, SIGTERM and a closed terminal (not under nohup) have it hand over what it has and leave; Ctrl-C again ends
+/// it at once.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast node --name fra-1 --region fra --channel earth

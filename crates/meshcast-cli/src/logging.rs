@@ -6,10 +6,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Args, Command},
+    output::Output,
     render::Palette,
 };
 
-pub(crate) fn start(args: &Args) {
+pub(crate) fn start(args: &Args, output: &Output) {
     // gossipsub warns of each frame that finds the queue to a peer full; the node says it once a second.
     let by_default = match (args.global.verbose, &args.command) {
         // It says itself what these lines say.
@@ -21,9 +22,12 @@ pub(crate) fn start(args: &Args) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
     let colour = Palette::for_terminal(io::stderr().is_terminal()).has_colour();
+    let output = output.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colour)
-        .with_writer(io::stderr)
+        // It would be told on stderr, by a panic if nobody reads that.
+        .log_internal_errors(false)
+        .with_writer(move || output.log())
         .init();
 }

@@ -29,8 +29,19 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return exit::usage(&error).into(),
     };
-    logging::start(&args);
-    let output = Output::new(args.global.json);
+    let output = if args.command.runs_nodes() {
+        Output::of_members(args.global.json)
+    } else {
+        Ok(Output::new(args.global.json))
+    };
+    let output = match output {
+        Ok(output) => output,
+        Err(failure) => {
+            Output::new(args.global.json).failure(&failure);
+            return failure.exit.into();
+        }
+    };
+    logging::start(&args, &output);
     let exit = match run(args.command, &output) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -38,6 +49,7 @@ fn main() -> ExitCode {
             failure.exit
         }
     };
+    output.finish();
     exit.into()
 }
 

@@ -1,31 +1,87 @@
 //! Results go to stdout, all else to stderr; both as JSON on demand.
+//!
+//! A command that asks something ends when nobody reads its stdout any more. One that runs nodes goes on: it writes
+//! both streams on the side, neither waits for a reader nor ends with one, and says on stderr what is not written.
 
-use std::io::{self, IsTerminal, Write};
+mod pen;
 
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
 
+use self::pen::{Pen, Trouble};
 use crate::{
     exit::{Failure, FailureJson},
     render::{Palette, text},
 };
 
 /// Where a command writes, and how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
     palette: Palette,
     /// A person reads the JSON.
     pretty: bool,
+    /// For what must not be held up.
+    pens: Option<Pens>,
+}
+
+#[derive(Debug, Clone)]
+struct Pens {
+    stdout: Pen,
+    stderr: Pen,
 }
 
 impl Output {
+    /// For a command that is there to write, and waits until it can.
     pub(crate) fn new(json: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         Self {
             json,
             palette: Palette::for_terminal(terminal),
             pretty: terminal,
+            pens: None,
+        }
+    }
+
+    /// For a command that runs nodes: nothing it writes fails, or takes time.
+    pub(crate) fn of_members(json: bool) -> Result<Self, Failure> {
+        let start = || {
+            let stderr = Pen::start("stderr", io::stderr(), missing_in_stderr)?;
+            let aside = stderr.clone();
+            let stdout = Pen::start("stdout", io::stdout(), move |trouble| {
+                aside.write(note(&missing_in_stdout(&trouble), json) + "\n");
+                None
+            })?;
+            Ok(Pens { stdout, stderr })
+        };
+        let pens = start().map_err(Failure::io("start a thread"))?;
+        Ok(Self {
+            pens: Some(pens),
+            ..Self::new(json)
+        })
+    }
+
+    /// Where logs go.
+    pub(crate) fn log(&self) -> Box<dyn Write + Send> {
+        match &self.pens {
+            Some(pens) => Box::new(pens.stderr.clone()),
+            None => Box::new(io::stderr()),
+        }
+    }
+
+    /// Gives what was written on the side a moment to leave.
+    pub(crate) fn finish(&self) {
+        if let Some(pens) = &self.pens {
+            // In this order: what goes wrong with one is said on the other.
+            pens.stdout.finish(LAST_WORDS);
+            pens.stderr.finish(LAST_WORDS);
         }
     }
 
@@ -61,6 +117,10 @@ impl Output {
     }
 
     pub(crate) fn raw(&self, text: &str) -> Result<(), Failure> {
+        if let Some(pens) = &self.pens {
+            pens.stdout.write(text);
+            return Ok(());
+        }
         let mut stdout = io::stdout().lock();
         stdout
             .write_all(text.as_bytes())
@@ -70,11 +130,7 @@ impl Output {
 
     /// Tells the user something that is no result.
     pub(crate) fn note(&self, note: &str) {
-        self.stderr(if self.json {
-            json!({ "note": note }).to_string()
-        } else {
-            note.to_owned()
-        });
+        self.stderr(self::note(note, self.json));
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
@@ -96,7 +152,59 @@ impl Output {
     }
 
     /// Nobody reads it if it fails.
-    fn stderr(&self, line: String) {
-        let _ = writeln!(io::stderr().lock(), "{line}");
+    pub(crate) fn stderr(&self, line: String) {
+        match &self.pens {
+            Some(pens) => pens.stderr.write(line + "\n"),
+            None => drop(writeln!(io::stderr().lock(), "{line}")),
+        }
     }
 }
+
+/// Waits until nobody reads stdout any more, which a command that has nothing to write does not notice otherwise.
+/// For ever if it is a file. Cancel-safe.
+pub(crate) async fn reader_gone() {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let stdout = io::stdout();
+        // Asked for nothing, it tells of errors and hang-ups alone.
+        let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+        let at_once = Timespec::default();
+        if poll(&mut asked, Some(&at_once)).is_ok_and(|found| found > 0) {
+            return;
+        }
+    }
+}
+
+fn note(note: &str, json: bool) -> String {
+    if json {
+        json!({ "note": note }).to_string()
+    } else {
+        note.to_owned()
+    }
+}
+
+fn missing_in_stdout(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Broken(error) => {
+            format!("stdout takes nothing any more ({error}): the node goes on without")
+        }
+        Trouble::Lost(lost) => format!("{lost} lines are missing on stdout: its reader is too slow"),
+    }
+}
+
+/// Said where they are missing; nowhere if it takes nothing any more.
+fn missing_in_stderr(trouble: Trouble) -> Option<String> {
+    match trouble {
+        Trouble::Broken(_) => None,
+        Trouble::Lost(lost) => Some(format!(
+            "({lost} lines are missing here: the reader is too slow)\n"
+        )),
+    }
+}
+
+/// Half of the second within which a gone reader is noticed.
+const LOOK: Duration = Duration::from_millis(500);
+/// For what was written last to leave when the command ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! A child process: its output is kept, and it does not outlive its test.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, PipeWriter, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
@@ -22,15 +22,24 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_to(command, None, None)
+    }
+
+    /// With pipes for stdout and stderr, whose other ends the caller has.
+    pub(crate) fn start_to(
+        mut command: Command,
+        stdout: Option<PipeWriter>,
+        stderr: Option<PipeWriter>,
+    ) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout.map_or_else(Stdio::piped, Stdio::from))
+            .stderr(stderr.map_or_else(Stdio::piped, Stdio::from))
             .spawn()
             .expect("it was just built");
-        let stdout = Lines::of(child.stdout.take().expect("piped"));
-        let stderr = Lines::of(child.stderr.take().expect("piped"));
+        let stdout = child.stdout.take().map_or_else(Lines::ended, Lines::of);
+        let stderr = child.stderr.take().map_or_else(Lines::ended, Lines::of);
         let command = format!("{command:?}")
             .rsplit('/')
             .next()
@@ -123,6 +132,13 @@ struct Text {
 }
 
 impl Lines {
+    /// Those of somebody else.
+    fn ended() -> Self {
+        let lines = Self::default();
+        lines.lock().ended = true;
+        lines
+    }
+
     fn of(stream: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let ours = lines.clone();

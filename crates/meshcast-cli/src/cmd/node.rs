@@ -1,6 +1,6 @@
 //! `meshcast node`
 
-use std::{collections::HashSet, io::Write};
+use std::collections::HashSet;
 
 use futures::StreamExt;
 use meshcast::{
@@ -181,7 +181,6 @@ fn say(output: &Output, mut json: Json, line: &str) -> Result<(), Failure> {
         json["schema"] = "event/v1".into();
         return output.line(&json.to_string());
     }
-    // A closed stderr does not stop a node.
-    let _ = writeln!(std::io::stderr().lock(), "{}", render::text(line));
+    output.stderr(render::text(line));
     Ok(())
 }

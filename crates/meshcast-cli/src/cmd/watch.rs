@@ -1,6 +1,6 @@
 //! `meshcast watch`
 
-use std::future::Future;
+use std::{future::Future, io};
 
 use meshcast::admin::schema::{Gap, Line, Message, Undecodable};
 use tokio::time::{Instant, timeout_at};
@@ -10,7 +10,7 @@ use crate::{
     client::channel_query,
     exit::{Exit, Failure},
     locate,
-    output::Output,
+    output::{Output, reader_gone},
     render::{self, Palette},
 };
 
@@ -43,7 +43,12 @@ pub(crate) async fn run(args: args::Watch, output: &Output) -> Result<Exit, Fail
         }
         Err(Failure::no_node(format!("{} has stopped", client.name())))
     };
-    match within(deadline, watching).await {
+    let watched = tokio::select! {
+        watched = within(deadline, watching) => watched,
+        // As if it had been noticed by writing.
+        () = reader_gone() => return Err(Failure::stdout(io::ErrorKind::BrokenPipe.into())),
+    };
+    match watched {
         Some(result) => result,
         None if args.count.is_none() && heard > 0 => Ok(Exit::Ok),
         None => Err(Failure::timeout(format!(

@@ -1,6 +1,11 @@
 //! Accepts connections while the node runs, and bounds what they may take.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    os::fd::{AsFd, OwnedFd},
+    pin::pin,
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -8,11 +13,12 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     net::UnixStream,
     sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{Listener, routes};
@@ -70,6 +76,10 @@ impl Closing {
 }
 
 async fn connection(stream: UnixStream, router: Router, closing: Closing) {
+    let left = match stream.as_fd().try_clone_to_owned() {
+        Ok(stream) => gone(stream),
+        Err(error) => return tracing::debug!(%error, "cannot look after a connection to the admin socket"),
+    };
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
@@ -82,9 +92,26 @@ async fn connection(stream: UnixStream, router: Router, closing: Closing) {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
+        () = left => Ok(()),
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection to the admin socket broke");
+    }
+}
+
+/// Waits until the other side has closed. The server notices by reading, which it does not while it follows a channel
+/// and something of the client is still unread.
+async fn gone(stream: OwnedFd) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        // Asked for nothing, it tells of errors and hang-ups alone.
+        let mut asked = [PollFd::new(&stream, PollFlags::empty())];
+        let at_once = Timespec::default();
+        if poll(&mut asked, Some(&at_once)).is_ok_and(|found| found > 0) {
+            return;
+        }
     }
 }
 
@@ -96,6 +123,8 @@ const CONNECTIONS: usize = 2 * super::watch::WATCHES;
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// What a connection may hold of a request before its body, and of an answer its reader does not take.
 const BUFFER: usize = 64 * 1024;
+/// How soon the place of a client that is gone is free at the latest.
+const LOOK: Duration = Duration::from_millis(500);
 /// When descriptors run out, trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For the last answers to be read while the node stops.
