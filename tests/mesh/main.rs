@@ -3,6 +3,7 @@
 //! No test sleeps to be in step with a process; each polls what it can see, up to a bound that is far from
 //! what it takes on a busy machine.
 
+mod admin;
 mod break_it;
 mod channels;
 mod cli;

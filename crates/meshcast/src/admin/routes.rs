@@ -9,11 +9,12 @@ use axum::{
         DefaultBodyLimit, Path, Query, Request, State,
         rejection::{BytesRejection, PathRejection, QueryRejection},
     },
-    http::StatusCode,
+    http::{StatusCode, Uri},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -110,10 +111,19 @@ async fn ping(
 
 /// The answer of a watch begins at once, so this bounds all but its body.
 async fn in_time(request: Request, next: Next) -> Response {
+    if !is_text(request.uri()) {
+        return Refusal::bad_request("the path or the query is no UTF-8 when it is decoded").into_response();
+    }
     match timeout(REQUEST_TIME, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refusal::timed_out("the request took too long").into_response(),
     }
+}
+
+/// What is not would otherwise become U+FFFD, and two names the same.
+fn is_text(uri: &Uri) -> bool {
+    let decodes = |part: &str| percent_decode_str(part).decode_utf8().is_ok();
+    decodes(uri.path()) && uri.query().is_none_or(decodes)
 }
 
 impl Admin {
