@@ -34,8 +34,10 @@ pub(crate) struct Spared {
 struct Held {
     /// What it was subscribed to when it began to be spared.
     topics: Vec<TopicHash>,
-    /// All it said of topics, the last word on each.
+    /// All it said of topics, the last word on each last.
     said: Said,
+    /// How many words on topics are kept before those that do not count any more are dropped.
+    most: usize,
 }
 
 impl Spared {
@@ -60,15 +62,24 @@ impl Spared {
             // It has left the mesh of each just now, so this is too soon: the peer is told to go.
             rpc(CONTROL, &[grafts(&topics)]),
         ];
-        self.held.insert(peer, Held { topics, said });
+        self.held.insert(
+            peer,
+            Held {
+                most: MAX_TOPICS,
+                topics,
+                said,
+            },
+        );
         told.iter().filter_map(|bytes| self.read(bytes)).collect()
     }
 
     /// Ends what [`Self::begin`] began, and returns what to tell gossipsub in the name of the peer.
     pub(crate) fn end(&mut self, peer: &PeerId) -> Vec<Said> {
-        let Some(Held { said, .. }) = self.held.remove(peer) else {
+        let Some(mut held) = self.held.remove(peer) else {
             return Vec::new();
         };
+        held.forget_overridden();
+        let said = held.said;
         let Said::Message { rpc: last, .. } = &said else {
             return Vec::new();
         };
@@ -100,24 +111,20 @@ impl Spared {
     /// Takes out of what a peer says what gossipsub is not to know yet.
     pub(crate) fn hold_back(&mut self, peer: &PeerId, said: &mut Said) {
         if let Some(held) = self.held.get_mut(peer)
-            && let Said::Message { rpc: held, .. } = &mut held.said
+            && let Said::Message { rpc: all, .. } = &mut held.said
             && let Said::Message { rpc, .. } = said
             && !rpc.subscriptions.is_empty()
         {
-            let subscriptions = &mut held.subscriptions;
-            subscriptions.append(&mut rpc.subscriptions);
-            // What was said last counts.
-            let mut seen = BTreeSet::new();
-            subscriptions.reverse();
-            subscriptions.retain(|it| seen.insert(it.topic_hash.clone()));
-            subscriptions.reverse();
-            // As many as gossipsub takes of a peer.
-            subscriptions.truncate(MAX_TOPICS);
+            all.subscriptions.append(&mut rpc.subscriptions);
+            // Not each time: a peer may say a word at a time.
+            if all.subscriptions.len() > held.most {
+                held.most = held.forget_overridden() + MAX_TOPICS;
+            }
         }
     }
 
     /// What gossipsub makes of an RPC.
-    fn read(&self, bytes: &[u8]) -> Option<Said> {
+    pub(crate) fn read(&self, bytes: &[u8]) -> Option<Said> {
         let protocol = self.protocol.clone()?;
         let name = protocol.protocol_info().into_iter().next()?;
         let upgraded = protocol.upgrade_inbound(Cursor::new(bytes.to_vec()), name);
@@ -126,8 +133,23 @@ impl Spared {
     }
 }
 
+impl Held {
+    /// Leaves the last word on each topic, and no more than gossipsub takes of a peer. Returns how many there are.
+    fn forget_overridden(&mut self) -> usize {
+        let Said::Message { rpc, .. } = &mut self.said else {
+            return 0;
+        };
+        let (all, mut seen) = (&mut rpc.subscriptions, BTreeSet::new());
+        all.reverse();
+        all.retain(|it| seen.insert(it.topic_hash.clone()));
+        all.reverse();
+        all.truncate(MAX_TOPICS);
+        all.len()
+    }
+}
+
 /// An RPC of gossipsub, as on a stream: its length and then the field as often as there are values.
-fn rpc(number: u8, values: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn rpc(number: u8, values: &[Vec<u8>]) -> Vec<u8> {
     let mut body = Vec::new();
     for value in values {
         field(number, value, &mut body);
@@ -169,7 +191,7 @@ fn prunes(topics: &[TopicHash]) -> Vec<u8> {
 }
 
 /// A field of protobuf with a length.
-fn field(number: u8, value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn field(number: u8, value: &[u8], out: &mut Vec<u8>) {
     out.push(number << 3 | 2);
     varint(value.len(), out);
     out.extend_from_slice(value);
@@ -185,7 +207,7 @@ fn varint(mut value: usize, out: &mut Vec<u8>) {
 
 /// Fields of an RPC.
 const SUBSCRIPTIONS: u8 = 1;
-const CONTROL: u8 = 3;
+pub(crate) const CONTROL: u8 = 3;
 
 /// Long enough that asking at once is too soon.
 const BACKOFF_SECONDS: u8 = 1;

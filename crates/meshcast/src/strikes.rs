@@ -1,4 +1,4 @@
-//! Who hands on what nobody signed, and who hands on anything at all.
+//! Who hands on what nobody signed or what makes no sense, and who hands on anything at all.
 //!
 //! gossipsub's own scores cost a record for every message, recover by the second, and nobody is told when one
 //! falls. So what fails verification is counted here, against whoever was speaking. And gossipsub reports a frame
@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    hash::{Hash, Hasher},
     ops::{Deref, DerefMut},
     task::{Context, Poll},
     time::Duration,
@@ -26,7 +27,7 @@ use crate::{
     behaviour::Gossip,
     clock::Clock,
     spared::{Said, Spared},
-    verifier::SharedVerifier,
+    verifier::{SharedVerifier, is_topic},
 };
 
 /// Gossip that names those whose messages are forged, and leaves alone whom it is told to.
@@ -179,12 +180,8 @@ impl NetworkBehaviour for Watched {
         connection: ConnectionId,
         mut event: THandlerOutEvent<Self>,
     ) {
+        let malformed = take_malformed(&mut event);
         self.spared.hold_back(&peer, &mut event);
-        // These do not even have the form of a message; gossipsub would only log each.
-        let malformed = match &mut event {
-            Said::Message { invalid_messages, .. } => std::mem::take(invalid_messages).len() as u64,
-            _ => 0,
-        };
         let (valid, before) = (self.verifier.valid(), self.verifier.forged());
         self.inner.on_connection_handler_event(peer, connection, event);
         // All that was judged in between came from this peer: messages are judged in the call that brings them.
@@ -206,6 +203,49 @@ impl NetworkBehaviour for Watched {
             .map(|event| event.map_out(WatchedEvent::Inner))
     }
 }
+
+/// Takes out of what a peer says what no honest member does: gossipsub would keep some of it, whatever its length, and
+/// log the rest. Returns how much that was.
+fn take_malformed(said: &mut Said) -> u64 {
+    let Said::Message {
+        rpc,
+        invalid_messages,
+    } = said
+    else {
+        return 0;
+    };
+    // These do not even have the form of a message.
+    let mut malformed = std::mem::take(invalid_messages).len();
+    let before = rpc.subscriptions.len();
+    rpc.subscriptions.retain(|it| is_topic(&it.topic_hash));
+    malformed += before - rpc.subscriptions.len();
+    let before = rpc.control_msgs.len();
+    rpc.control_msgs.retain(|it| longest(it) <= LONGEST);
+    (malformed + before - rpc.control_msgs.len()) as u64
+}
+
+/// The longest string in something. gossipsub's control messages can only be looked into by what they derive.
+fn longest(it: &impl Hash) -> usize {
+    #[derive(Default)]
+    struct Longest(usize);
+
+    impl Hasher for Longest {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 = self.0.max(bytes.len());
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    let mut longest = Longest::default();
+    it.hash(&mut longest);
+    longest.0
+}
+
+/// The longest string that a control message may hold: ids of messages have 16 bytes, topics 32, peers about 40.
+const LONGEST: usize = 64;
 
 /// Counts against each peer what nobody signed.
 #[derive(Debug, Default)]
@@ -272,5 +312,43 @@ mod tests {
         strikes.forget(&peer);
         strikes.strike(peer, ALLOWED - 1, at(63));
         assert!(strikes.out.is_empty());
+    }
+
+    #[tokio::test]
+    async fn ids_of_messages_that_are_too_long_to_be_any_are_not_kept() {
+        use meshcast_proto::{MeshKey, Trust, Verifier};
+
+        use crate::{
+            behaviour::{Behaviour, MAX_RPC_LEN},
+            spared::{CONTROL, field, rpc},
+        };
+
+        let trust = Trust::from(&MeshKey::from_entropy([1; 48]));
+        let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust, Duration::from_secs(600)));
+        let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
+        let (any, at) = (ConnectionId::new_unchecked(0), Multiaddr::empty());
+        let handler = behaviour
+            .gossip
+            .inner
+            .handle_established_inbound_connection(any, PeerId::random(), &at, &at)
+            .expect("nobody is refused");
+        let mut spared = Spared::default();
+        spared.learn(&handler);
+        // "Do not send me these."
+        let control = |id: &[u8]| {
+            let (mut ids, mut control) = (Vec::new(), Vec::new());
+            field(1, id, &mut ids);
+            field(5, &ids, &mut control);
+            spared.read(&rpc(CONTROL, &[control])).expect("it is one")
+        };
+        for (len, malformed) in [(16, 0), (64, 0), (65, 1), (100_000, 1)] {
+            let mut said = control(&vec![7; len]);
+            assert_eq!(take_malformed(&mut said), malformed, "{len}");
+            let Said::Message { rpc, .. } = said else {
+                panic!("it is a message");
+            };
+            // One more says what else the peer can.
+            assert_eq!(rpc.control_msgs.len() as u64, 2 - malformed, "{len}");
+        }
     }
 }

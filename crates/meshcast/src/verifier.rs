@@ -104,7 +104,7 @@ impl SharedVerifier {
 
     /// The topic of a channel.
     pub(crate) fn topic(&self, channel: &ChannelName) -> IdentTopic {
-        let mut name = String::with_capacity(32);
+        let mut name = String::with_capacity(TOPIC_LEN);
         name.extend(hex(self.0.topics.of(channel)).map(char::from));
         IdentTopic::new(name)
     }
@@ -182,6 +182,16 @@ impl Invalid {
         )
     }
 }
+
+/// Whether a topic has the form of those of [channels](SharedVerifier::topic). Any other is nobody's, and gossip would
+/// keep it whatever its length.
+pub(crate) fn is_topic(topic: &TopicHash) -> bool {
+    let name = topic.as_str().as_bytes();
+    name.len() == TOPIC_LEN && name.iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// How long the name of a topic is: the digits of 16 bytes.
+const TOPIC_LEN: usize = 32;
 
 /// The digits of the name of a topic.
 fn hex(name: [u8; 16]) -> impl Iterator<Item = u8> {

@@ -245,3 +245,48 @@ async fn a_peer_that_pulls_still_shows_what_it_was_subscribed_to() {
         .collect();
     assert_eq!(shown, [(b.node.id(), b.topic.hash())]);
 }
+
+#[tokio::test]
+async fn topics_that_no_channel_has_are_not_kept_and_name_who_announces_them() {
+    let [mut a, mut b, _] = chain();
+    let long = "0".repeat(100_000);
+    let strange = [
+        "0".repeat(31),
+        "0".repeat(33),
+        "g".repeat(32),
+        "A".repeat(32),
+        String::new(),
+        long,
+    ];
+    for topic in strange.iter().chain(std::iter::repeat_n(&strange[0], 4)) {
+        let topic = IdentTopic::new(topic);
+        b.gossip().subscribe(&topic).expect("subscribes");
+        b.gossip().unsubscribe(&topic);
+        b.gossip().subscribe(&topic).expect("subscribes");
+    }
+    a.node.dial(&mut b.node).await;
+    until([&mut a, &mut b], |[a, b]| a.subscribed(b)).await;
+    let known = |a: &Carrier| {
+        let gossip = &a.node.swarm.behaviour().gossip;
+        let known = gossip.subscriptions().map(|(_, topic)| topic.clone());
+        known.collect::<Vec<_>>()
+    };
+    assert_eq!(known(&a), [b.topic.hash()]);
+    // Of ten such words one is enough to be named; announced one by one, and also while it pulls.
+    a.set_pull_only(&b, true);
+    for n in 0..10 {
+        let topic = IdentTopic::new(format!("{n}").repeat(40));
+        b.gossip().subscribe(&topic).expect("subscribes");
+    }
+    let forger = guard(async {
+        loop {
+            let event = tokio::select! { event = a.node.event() => event, () = b.node.run() => continue };
+            if let BehaviourEvent::Gossip(WatchedEvent::Forger(peer)) = event {
+                break peer;
+            }
+        }
+    });
+    assert_eq!(forger.await, b.node.id());
+    a.set_pull_only(&b, false);
+    assert_eq!(known(&a), [b.topic.hash()]);
+}
