@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, time::Duration};
 
 use serde_json::Value as Json;
 
-use crate::harness::{PATIENCE, Process, Session, Signal, eventually, get};
+use crate::harness::{PATIENCE, Process, Session, Signal, eventually, get, new_key};
 
 /// The names in a list of nodes, peers or channels.
 fn names(list: &Json) -> Vec<&str> {
@@ -48,6 +48,43 @@ fn what_is_sent_the_moment_up_is_ready_is_heard_by_all() {
     let session = Session::new();
     let (_up, services) = session.up();
     each_hears_all(&services);
+}
+
+#[test]
+fn a_node_that_ends_names_what_nobody_has() {
+    let session = Session::new();
+    let arguments = [
+        "node",
+        "--name",
+        "fra-1",
+        "--seed",
+        "/ip4/127.0.0.1/tcp/1",
+        "--json",
+    ];
+    let mut command = session.command(&arguments);
+    command.args(["--listen", "/ip4/127.0.0.1/tcp/0"]);
+    command.env("MESHCAST_KEY", new_key().to_secret_text());
+    let node = Process::start(command);
+    node.stdout_line("it listens", PATIENCE, |line| line.contains("listening"));
+    for message in ["one", "two"] {
+        let (status, _, stderr) = session.run(&["post", "earth", message]);
+        assert_eq!(status, 0, "{stderr}");
+    }
+    node.signal(Signal::TERM);
+    let (status, stdout, _) = node.end(PATIENCE);
+    assert_eq!(status.code(), Some(0));
+    let last: Json = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(
+        (&last["event"], &last["members"]),
+        (&"stopped".into(), &0.into()),
+        "{last}"
+    );
+    let left = &last["undelivered"][0];
+    assert_eq!(
+        (&left["channel"], &left["messages"]),
+        (&"earth".into(), &2.into()),
+        "{last}"
+    );
 }
 
 #[test]

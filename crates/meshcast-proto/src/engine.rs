@@ -34,6 +34,7 @@ use past::LookBack;
 pub use config::Config;
 pub use counters::Counters;
 pub use error::{OpenError, PostError};
+pub use handover::{HandOver, Undelivered};
 
 /// The protocol of one node.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ struct Channel {
     /// From when on it is to hear, and at least so many numbers of each sender.
     since: Time,
     last: u64,
+    /// When a neighbour was lost that had it open.
+    deserted: Option<Time>,
     /// What we posted that is on the way.
     /// Made with the first post: most nodes only listen to most channels.
     outflow: Option<Box<Outflow>>,
@@ -171,6 +174,7 @@ impl Engine {
             born: None,
             since: from,
             last,
+            deserted: None,
             outflow: None,
             own: Assembler::default(),
         };
@@ -229,7 +233,7 @@ impl Engine {
         self.counters.frames_posted += 1;
         self.keep(frame.clone(), Duration::ZERO, now);
         self.digest.changed((channel.clone(), self.me.sender()), now);
-        self.sent(channel, seqs.last(), frame.bytes().len(), now);
+        self.sent(channel, seqs, frame.bytes().len(), now);
         self.outputs.push_back(Output::Publish(frame));
         self.outputs
             .extend(assembled.into_iter().filter_map(|assembled| match assembled {
@@ -292,6 +296,7 @@ impl Engine {
     /// A member is no longer connected, or the link to it broke: what was under way is lost.
     pub fn handle_peer_down(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
+        self.deserted_by(peer, now);
         let mut effects = Effects::default();
         self.flows.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
@@ -529,6 +534,7 @@ pub struct SenderState {
 mod config;
 mod counters;
 mod error;
+mod handover;
 mod pacing;
 mod past;
 mod repairing;

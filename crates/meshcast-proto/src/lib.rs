@@ -114,7 +114,9 @@ pub use credential::{
     Trust,
 };
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
-pub use engine::{Config, Counters, Engine, OpenError, Output, PostError, SenderState, Since};
+pub use engine::{
+    Config, Counters, Engine, HandOver, OpenError, Output, PostError, SenderState, Since, Undelivered,
+};
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use id::{Sender, Seq, SeqRange};

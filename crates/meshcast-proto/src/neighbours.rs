@@ -173,6 +173,12 @@ impl Neighbours {
         self.wanted(peer, channel).is_some()
     }
 
+    /// The channels that a neighbour has open.
+    pub(crate) fn opened_by(&self, peer: Sender) -> impl Iterator<Item = &ChannelName> {
+        let channels = self.peers.get(&peer).into_iter().flat_map(|peer| &peer.channels);
+        channels.filter_map(|(name, interest)| interest.open.map(|_| name))
+    }
+
     /// All neighbours, and what they said of a channel.
     pub(crate) fn interests(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Interest)> {
         let interest = |peer: &Neighbour| peer.channels.get(channel).copied().unwrap_or_default();

@@ -13,7 +13,7 @@ mod member;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use meshcast::{
-    Bytes, LabelError, Node, NodeBuilder, NodeName, PeerId, PostError, Region, SpawnError,
+    Bytes, LabelError, Node, NodeBuilder, NodeName, PeerId, PostError, Region, Shutdown, SpawnError,
     links::{Cut, Links, Place},
 };
 
@@ -416,12 +416,14 @@ impl Cluster {
         log
     }
 
-    /// Ends all nodes, as a node is that is asked to.
-    pub async fn shutdown(mut self) {
+    /// Ends all nodes, as a node is that is asked to, and returns what each left behind.
+    pub async fn shutdown(mut self) -> Vec<(NodeName, Shutdown)> {
         // Nobody waits for what cannot come.
         self.links.heal();
         let nodes: Vec<Node> = self.members.iter_mut().filter_map(Member::take).collect();
-        futures::future::join_all(nodes.iter().map(Node::shutdown)).await;
+        let ended = futures::future::join_all(nodes.iter().map(Node::shutdown)).await;
+        let names = nodes.iter().map(|node| node.name().clone());
+        names.zip(ended).collect()
     }
 
     /// A node or a region, by name.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
-use crate::{error::PingError, inspect::Snapshot};
+use crate::{error::PingError, handover::Flushed, inspect::Snapshot};
 
 /// A question to the driver, with where the answer goes. Whoever asked may have left.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) enum Command {
     /// Answered when the node is ready.
     Ready(oneshot::Sender<()>),
     Ping(PeerId, oneshot::Sender<Result<Duration, PingError>>),
+    /// Answered when members have what was posted before.
+    Flush(oneshot::Sender<Flushed>),
     /// Makes the driver drain and stop.
     Shutdown,
     /// Makes the driver stop as it stands.

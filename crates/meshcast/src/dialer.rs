@@ -26,6 +26,10 @@ pub(crate) struct Dialer {
     connected: BTreeMap<PeerId, Time>,
     /// Those of them that have not been heard for a while: dialled as if they were not connected.
     silent: BTreeSet<PeerId>,
+    /// When somebody was lost last.
+    lost: Option<Time>,
+    /// Nobody is dialled any more.
+    rests: bool,
     outputs: VecDeque<Dial>,
 }
 
@@ -118,6 +122,8 @@ impl Dialer {
             members: BTreeMap::new(),
             connected: BTreeMap::new(),
             silent: BTreeSet::new(),
+            lost: None,
+            rests: false,
             outputs: VecDeque::new(),
         }
     }
@@ -129,6 +135,9 @@ impl Dialer {
 
     /// Dials whatever is due.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
+        if self.rests {
+            return;
+        }
         for (id, seed) in self
             .seeds
             .iter_mut()
@@ -255,6 +264,7 @@ impl Dialer {
     /// The last connection to a peer is gone.
     pub(crate) fn handle_disconnected(&mut self, peer: PeerId, now: Time) {
         self.silent.remove(&peer);
+        self.lost = Some(now);
         let since = self.connected.remove(&peer).unwrap_or(now);
         // Whoever lets us in and throws us out at once is no better than who does not answer.
         let lasted = now.saturating_since(since) >= LASTING;
@@ -326,6 +336,9 @@ impl Dialer {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        if self.rests {
+            return None;
+        }
         let lookups = self.seeds.iter().filter_map(|seed| match seed.lookup? {
             Lookup::Due(due) => Some(due),
             Lookup::Running(until) => (!seed.tried).then_some(until),
@@ -348,6 +361,48 @@ impl Dialer {
     /// Whether every seed was tried once.
     pub(crate) fn seeds_tried(&self) -> bool {
         self.seeds.iter().all(|seed| seed.tried)
+    }
+
+    /// Whether an address that the user gave leads to nobody who is connected.
+    pub(crate) fn misses_seed(&self) -> bool {
+        let missed = |target: &Target| match target.state {
+            State::Waiting | State::Dialling => true,
+            State::Reaches(peer) => !self.connected.contains_key(&peer),
+            State::Ourselves => false,
+        };
+        let mut seeds = self.seeds.iter();
+        seeds.any(|seed| seed.targets.is_empty() || seed.targets.values().any(missed))
+    }
+
+    /// When the last connection to somebody went last.
+    pub(crate) const fn lost(&self) -> Option<Time> {
+        self.lost
+    }
+
+    /// There is little time left: everybody is dialled at once, and again soon.
+    pub(crate) fn hurry(&mut self, now: Time) {
+        let seeds = self.seeds.iter_mut();
+        seeds.for_each(|seed| {
+            if let Some(Lookup::Due(due)) = &mut seed.lookup {
+                *due = now.min(*due);
+            }
+        });
+        let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
+        let members = self.members.values_mut().map(|member| &mut member.target);
+        for target in seeds
+            .chain(members)
+            .filter(|target| target.state == State::Waiting)
+        {
+            target.retry = Retry {
+                due: now.min(target.retry.due),
+                failures: 0,
+            };
+        }
+    }
+
+    /// Nobody is dialled any more.
+    pub(crate) fn rest(&mut self) {
+        self.rests = true;
     }
 
     /// Of two nodes that both learn of the other, the one with the smaller id dials at once; the other gives
@@ -487,7 +542,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// The same for what was connected [`RECENTLY`]: after a partition all are to be found soon.
 const LONGEST_WAIT_RECENT: Duration = Duration::from_secs(2);
 /// For how long whoever was lost is looked for with some effort. Partitions mostly end within this.
-const RECENTLY: Duration = Duration::from_secs(300);
+pub(crate) const RECENTLY: Duration = Duration::from_secs(300);
 /// No wait is shorter: a refusing port must not be hammered.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// How long the node with the larger id waits for the other to dial.

@@ -7,6 +7,7 @@ mod asked;
 mod channels;
 mod connections;
 mod dialling;
+mod handover;
 mod mute;
 mod readiness;
 mod snapshot;
@@ -52,6 +53,7 @@ use crate::{
 };
 use asked::{LateReader, Receipts};
 use channels::Channel;
+use handover::Flushes;
 use syncing::Backlog;
 pub(crate) use touched::Touched;
 
@@ -106,6 +108,9 @@ pub(crate) struct Driver {
     pings: Vec<Ping>,
     next_ping: u64,
     receipts: Receipts,
+    flushes: Flushes,
+    /// It is to stop as it stands.
+    aborted: bool,
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
     next_check: Time,
@@ -160,6 +165,8 @@ impl Driver {
             pings: Vec::new(),
             next_ping: 0,
             receipts: Receipts::default(),
+            flushes: Flushes::default(),
+            aborted: false,
             counters: Counters::default(),
             next_check: parts.clock.now(),
             posted_last: false,
@@ -332,6 +339,7 @@ impl Driver {
             }
             self.next_check = now + CHECK_INTERVAL;
             self.receipts.touch();
+            self.flushes.touch();
             self.drop_vacant_channels(now);
             self.expire_pings(now);
             self.watch_for_silence(now);
@@ -355,6 +363,7 @@ impl Driver {
             Command::Inspect(answer) => drop(answer.send(self.snapshot())),
             Command::Ready(answer) => self.awaiting_ready.push((self.parts.clock.now(), answer)),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
+            Command::Flush(answer) => self.flush(answer),
             Command::Shutdown | Command::Abort => {}
             #[cfg(test)]
             Command::Panic => panic!("as asked"),

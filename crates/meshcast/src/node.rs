@@ -12,6 +12,7 @@ use crate::{
     command::Command,
     error::{Closed, OpenError, PingError},
     event::{Events, NodeEvent},
+    handover::{Flushed, Shutdown},
     inspect::Snapshot,
     registry::Registry,
 };
@@ -35,8 +36,8 @@ pub(crate) struct Shared {
     pub(crate) commands: mpsc::Sender<Command>,
     /// Weak, so that event streams end when the driver has stopped.
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
-    /// Becomes `true`, or loses its sender, when the driver has stopped.
-    pub(crate) stopped: watch::Receiver<bool>,
+    /// Has something, or loses its sender, when the driver has stopped.
+    pub(crate) stopped: watch::Receiver<Option<Shutdown>>,
 }
 
 impl Node {
@@ -147,18 +148,59 @@ impl Node {
             .map_err(|Closed| PingError::Closed)?
     }
 
-    /// Sends what is still queued, leaves the mesh and stops. Returns when that is done, also if it was
-    /// done before or by another clone.
+    /// Waits until what was posted before, on all channels, is with at least one member that has the channel open:
+    /// until it has acknowledged it. To wait for more members, ask the [`Receipt`](crate::Receipt) of a message.
     ///
-    /// Cancel-safe: once begun it goes on without being waited for.
-    pub async fn shutdown(&self) {
+    /// What nobody wants is not waited for, and [told](Flushed::undelivered) at the end: no member is connected that
+    /// has the channel open; nobody is expected, since all seeds are connected or there are none, and none was lost in
+    /// the last 5 min that had the channel open (or, with nobody connected, none at all). As long as somebody is
+    /// expected, and as long as a member does not take what it lacks, this waits. How long that may be is up to the
+    /// caller:
+    ///
+    /// ```no_run
+    /// # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// match tokio::time::timeout(Duration::from_secs(2), node.flush()).await {
+    ///     Ok(flushed) => println!("{}", flushed?),
+    ///     Err(_) => println!("not everything is with somebody yet"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Cancel-safe: nothing is undone, and it may be asked again.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node stops before.
+    pub async fn flush(&self) -> Result<Flushed, Closed> {
+        self.ask(Command::Flush).await
+    }
+
+    /// Hands over what was posted, leaves the mesh and stops. Returns when that is done, also if it was
+    /// done before or by another clone, and says what was left behind.
+    ///
+    /// From now on nothing is posted any more, and streams end. For up to 5 s it waits until of each channel some
+    /// member has all that is kept of what was posted here, as [`Self::flush`] does; meanwhile the node accepts, dials
+    /// (seeds and lost members at once, and again and again) and answers as before, so that somebody who comes just
+    /// then gets it. With nobody to wait for, as for a node without seeds that has met nobody, it returns at once;
+    /// else once it is handed over, mostly after some 50 ms. Half a second more may pass until connections are closed.
+    ///
+    /// Cancel-safe: once begun it goes on without being waited for. [`Self::abort`] cuts it short.
+    pub async fn shutdown(&self) -> Shutdown {
         // Refused only by a driver that has stopped.
         let _ = self.shared.commands.send(Command::Shutdown).await;
-        self.stopped().await;
+        let mut stopped = self.shared.stopped.clone();
+        // An error means that the driver is gone without a word.
+        let shutdown = stopped.wait_for(Option::is_some).await;
+        shutdown
+            .ok()
+            .and_then(|shutdown| shutdown.clone())
+            .unwrap_or_default()
     }
 
     /// Stops the node as if its process were killed: nothing that is queued leaves any more, and nobody is told.
-    /// For tests of what others make of that.
+    /// For tests of what others make of that, and for whoever cannot wait for [`Self::shutdown`] any longer.
     ///
     /// Cancel-safe, as [`Self::shutdown`] is.
     pub async fn abort(&self) {
@@ -177,7 +219,7 @@ impl Node {
         let mut stopped = self.shared.stopped.clone();
         async move {
             // An error means that the driver is gone without a word: stopped as well.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
+            let _ = stopped.wait_for(Option::is_some).await;
         }
     }
 

@@ -172,6 +172,13 @@ impl Registry {
         vacant
     }
 
+    /// The hubs that have something to send, and how many records were posted on each so far.
+    pub(crate) fn queued(&self) -> Vec<(Arc<Hub>, u64)> {
+        let inner = self.lock();
+        let queued = |hub: &Arc<Hub>| Some((Arc::clone(hub), hub.queued()?));
+        inner.hubs.values().filter_map(queued).collect()
+    }
+
     /// Whether something is left to open, to send or to answer.
     pub(crate) fn has_more(&self) -> bool {
         let inner = self.lock();

@@ -133,7 +133,7 @@ async fn start(
     let registry = Arc::new(Registry::new(limits.clone(), handlers));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
-    let (stopped_sender, stopped) = watch::channel(false);
+    let (stopped_sender, stopped) = watch::channel(None);
     let node = Node::new(Shared {
         peer_id,
         name: me.credential().name.clone(),
@@ -170,14 +170,14 @@ async fn start(
             let stop = async { _ = stopping.await };
             tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
         });
-        driver.run().await;
+        let shutdown = driver.run().await;
         drop((stop, listening));
         if let Some(serving) = serving {
             // An error means that it panicked: no longer serving either.
             _ = serving.await;
         }
         // Nobody may be left to hear it.
-        stopped_sender.send_replace(true);
+        stopped_sender.send_replace(Some(shutdown));
     };
     Ok((node, life.instrument(span)))
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures::StreamExt;
 use meshcast::{
-    BroadcastChannel, ChannelName, Direction, Multiaddr, Node, NodeEvent, SpawnError, Value,
+    BroadcastChannel, ChannelName, Direction, Multiaddr, Node, NodeEvent, Shutdown, SpawnError, Value,
     admin::AdminSocket,
 };
 use serde_json::{Value as Json, json};
@@ -28,8 +28,8 @@ pub(crate) async fn run(args: args::Node, output: &Output) -> Result<Exit, Failu
         () = signals.next() => Ok(Exit::Ok),
     };
     signals.exit_at_next();
-    node.shutdown().await;
-    result
+    let shutdown = node.shutdown().await;
+    result.and_then(|exit| stopped(&shutdown, output).map(|()| exit))
 }
 
 async fn start(args: &args::Node) -> Result<Node, Failure> {
@@ -173,6 +173,20 @@ fn happened(event: &NodeEvent, output: &Output) -> Result<(), Failure> {
         ),
     };
     say(output, json, &line)
+}
+
+/// The last line: whether anything was left behind.
+fn stopped(shutdown: &Shutdown, output: &Output) -> Result<(), Failure> {
+    let undelivered = shutdown.undelivered.iter().map(
+        |left| json!({ "channel": left.channel.as_str(), "messages": left.messages, "bytes": left.bytes }),
+    );
+    let json = json!({ "event": "stopped", "orderly": shutdown.orderly, "members": shutdown.members,
+        "undelivered": undelivered.collect::<Vec<_>>() });
+    if shutdown.is_complete() {
+        say(output, json, "stopped")
+    } else {
+        say(output, json, &format!("stopped: {shutdown}"))
+    }
 }
 
 /// As the result of the command for programs, on the side for people.

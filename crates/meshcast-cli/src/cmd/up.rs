@@ -41,7 +41,11 @@ pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure
         Err(failure) => Err(failure),
     };
     signals.exit_at_next();
-    fleet.stop().await;
+    for (name, shutdown) in fleet.stop().await {
+        if !shutdown.is_complete() {
+            output.note(&format!("{name} stopped: {shutdown}"));
+        }
+    }
     result
 }
 

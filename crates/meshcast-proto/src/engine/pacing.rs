@@ -1,6 +1,6 @@
 //! The part of the engine that paces posts: nobody is sent more than those who keep up can take.
 
-use super::*;
+use super::{handover::Unacked, *};
 use std::ops::RangeInclusive;
 
 use crate::pace::{
@@ -41,6 +41,7 @@ pub(super) struct Outflow {
     marks: Marks,
     in_flight: InFlight,
     gate: Gate,
+    pub(super) unacked: Unacked,
 }
 
 /// Whether somebody waits for room on a channel.
@@ -146,22 +147,6 @@ impl Engine {
         self.pacing.acks
     }
 
-    /// Whether of each channel that somebody listens to, somebody has all that was posted here.
-    pub fn is_handed_over(&self) -> bool {
-        self.channels.iter().all(|(name, channel)| {
-            let neighbours = &self.flows.neighbours;
-            let mut listening = neighbours
-                .iter()
-                .filter(|peer| neighbours.listens(*peer, name))
-                .peekable();
-            let has = |peer: Sender| {
-                let listener = channel.outflow.as_ref().and_then(|own| own.listeners.get(&peer));
-                listener.is_some_and(|listener| listener.next() >= channel.next)
-            };
-            channel.next == Seq::FIRST || listening.peek().is_none() || listening.any(has)
-        })
-    }
-
     /// Readers in this process are behind with a channel (`true`), or have caught up. Those who post to it are held up
     /// meanwhile, for half a second at most: they are told that this node is where it was. Who reads more slowly than that is
     /// waited for by nobody.
@@ -183,9 +168,11 @@ impl Engine {
     }
 
     /// Something was posted.
-    pub(super) fn sent(&mut self, name: &ChannelName, last: Seq, len: usize, now: Time) {
+    pub(super) fn sent(&mut self, name: &ChannelName, seqs: SeqRange, len: usize, now: Time) {
         if let Some(Channel { outflow, .. }) = self.channels.get_mut(name) {
             let outflow = outflow.get_or_insert_default();
+            let last = seqs.last();
+            outflow.unacked.add(seqs);
             outflow.marks.reached(last.next(), now);
             self.pacing.load.add(outflow.in_flight.sent(last, len, now));
             self.pacing.watch((name.clone(), self.me.sender()), now);
@@ -207,6 +194,7 @@ impl Engine {
             .entry(peer)
             .and_modify(|listener| listener.told(told(listener.next()), lowest, marks, now))
             .or_insert_with(|| Listener::new(next, lowest, marks, now));
+        self.has_below(peer, name, next);
         self.ease(name, now);
     }
 

@@ -8,6 +8,7 @@ mod bounds;
 mod convergence;
 mod cost;
 mod floods;
+mod handover;
 mod hostile;
 mod listener;
 mod mesh;

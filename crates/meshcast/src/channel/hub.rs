@@ -225,6 +225,12 @@ impl Hub {
         state.numbered = Some((first, seqs.first()));
     }
 
+    /// How many records were posted, if not all of them have left.
+    pub(crate) fn queued(&self) -> Option<u64> {
+        let state = self.lock();
+        (!state.outbox.is_empty()).then(|| state.outbox.pushed())
+    }
+
     /// The number that a record got; `None` while it is in the outbox.
     pub(crate) fn number_of(&self, record: u64) -> Option<Seq> {
         let state = self.lock();

@@ -66,6 +66,7 @@ impl Driver {
                 Some(peers) => (peers >= awaited.members).then_some(Ok(peers)),
             }
         });
+        self.tell_flushed();
     }
 
     /// Lets an object that came late begin: with what was delivered on its channel before this moment and is kept

@@ -104,6 +104,7 @@ impl Driver {
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
                 hub.numbered(seqs);
                 self.receipts.touch();
+                self.flushes.touch();
                 let posters = Arc::new(section.posters(seqs));
                 self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
             }

@@ -1,8 +1,7 @@
 //! The end of a node.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Context, task::Poll, time::Duration};
 
-use futures::StreamExt;
 use libp2p::PeerId;
 use tokio::{
     task::yield_now,
@@ -10,39 +9,51 @@ use tokio::{
 };
 
 use super::{Driver, Parts, turn::EVENTS_A_TURN};
-use crate::{channel::Hub, peers::Peer};
+use crate::{channel::Hub, command::Command, event, handover::Shutdown};
 
 impl Driver {
-    /// Sends what is queued, gives it a moment to leave, and lets go of everything.
-    pub(super) async fn wind_down(mut self) {
+    /// Sends what is queued, waits until somebody has it, and lets go of everything. Meanwhile it dials, accepts and
+    /// answers as before; what others post is no longer delivered here.
+    pub(super) async fn wind_down(mut self) -> Shutdown {
         // In this order nothing that was accepted is left behind: what is posted later is refused.
         let hubs = self.parts.registry.refuse();
         let deadline = Instant::now() + HAND_OVER;
-        self.flush(hubs.clone(), deadline).await;
+        self.empty_outboxes(hubs.clone(), deadline).await;
         // Also those who wait until somebody has it.
         hubs.iter().for_each(|hub| self.answer(hub));
         self.parts.registry.stop();
-        let handed_over =
-            |driver: &Self| driver.parts.engine.is_handed_over() && !driver.may_find_listeners();
-        self.handle_events_until(deadline, handed_over).await;
+        let mut posted = self.posted(Vec::new());
+        if !self.settle(&mut posted) {
+            // The next dial may be due later than there is time.
+            self.parts.dialer.hurry(self.parts.clock.now());
+            let handed_over = |driver: &mut Self| driver.settle(&mut posted);
+            self.handle_events_until(deadline, handed_over).await;
+        }
+        if self.aborted {
+            tracing::info!("stopped as it stood, while winding down");
+            return Shutdown::default();
+        }
+        let shutdown = Shutdown {
+            orderly: true,
+            undelivered: self.undelivered(),
+            members: self.peers.iter().count(),
+        };
         self.disconnect().await;
         let Parts { swarm, events, .. } = self.parts;
         // Whoever waited for the end finds the addresses free and the events at their end.
         drop((swarm, events));
-        tracing::info!("stopped");
-    }
-
-    /// Whether somebody is there who was not there for long enough to say that it listens to what was posted.
-    fn may_find_listeners(&self) -> bool {
-        let now = self.parts.clock.now();
-        let fresh = |(id, peer): (&PeerId, &Peer)| !self.told.contains(id) && peer.since + TELLING > now;
-        self.parts.engine.counters().posted > 0 && self.peers.iter().any(fresh)
+        if shutdown.is_complete() {
+            tracing::info!("stopped");
+        } else {
+            tracing::warn!(target: event::TARGET, "stopped: {shutdown}");
+        }
+        shutdown
     }
 
     /// Posts what is in the outboxes, as fast as those who keep up take it in; at the deadline, what is left.
-    async fn flush(&mut self, mut hubs: Vec<Arc<Hub>>, deadline: Instant) {
+    async fn empty_outboxes(&mut self, mut hubs: Vec<Arc<Hub>>, deadline: Instant) {
         loop {
-            let late = Instant::now() >= deadline;
+            let late = Instant::now() >= deadline || self.aborted;
             for hub in &hubs {
                 while (late || self.parts.engine.may_post(hub.name()))
                     && let (Some(section), _) = hub.take_section()
@@ -63,18 +74,19 @@ impl Driver {
 
     /// Closes all connections in peace. A socket that is merely dropped may take back what it has sent.
     async fn disconnect(&mut self) {
+        self.parts.dialer.rest();
         let peers: Vec<PeerId> = self.parts.swarm.connected_peers().copied().collect();
         for peer in peers {
             // An error means that it is gone already.
             let _ = self.parts.swarm.disconnect_peer_id(peer);
         }
         let deadline = Instant::now() + CLOSE;
-        let gone = |driver: &Self| driver.parts.swarm.connected_peers().next().is_none();
+        let gone = |driver: &mut Self| driver.parts.swarm.connected_peers().next().is_none();
         self.handle_events_until(deadline, gone).await;
     }
 
-    async fn handle_events_until(&mut self, deadline: Instant, done: impl Fn(&Self) -> bool) {
-        while !done(self) && Instant::now() < deadline {
+    async fn handle_events_until(&mut self, deadline: Instant, mut done: impl FnMut(&mut Self) -> bool) {
+        while !done(self) && !self.aborted && Instant::now() < deadline {
             self.handle_event_before(deadline).await;
         }
     }
@@ -85,18 +97,31 @@ impl Driver {
         self.tell_acks();
         let due = self.poll_timeout();
         let due = self.parts.clock.instant(due).min(deadline);
-        if let Ok(event) = timeout_at(due, self.parts.swarm.select_next_some()).await {
-            self.handle_event(event);
+        // An error means that it is time for something.
+        let _ = timeout_at(due, poll_fn(|cx| self.poll_event(cx))).await;
+    }
+
+    /// Handles what comes first of what is asked, looked up or told by the network.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(Some(command)) = self.parts.commands.poll_recv(cx) {
+            match command {
+                Command::Abort => {
+                    self.aborted = true;
+                    return Poll::Ready(());
+                }
+                command => self.handle_command(command),
+            }
+        }
+        self.poll_lookups(cx);
+        match self.poll_swarm(cx, 1) {
+            0 if !self.parts.dialer.is_touched() => Poll::Pending,
+            _ => Poll::Ready(()),
         }
     }
 }
 
 /// For how long a node that stops waits until somebody has what it posted last.
 pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
-
-/// How soon after it is connected a peer has told which channels it has open, if any: a stream is opened for
-/// that, half round the world.
-const TELLING: Duration = Duration::from_secs(1);
 
 /// For how long it waits for its connections to close.
 const CLOSE: Duration = Duration::from_millis(500);

@@ -61,6 +61,7 @@ impl Driver {
                 tracing::debug!(%peer, %reason, "link closed");
                 self.linked.remove(&peer);
                 self.told.remove(&peer);
+                self.flushes.touch();
                 self.backlogs.remove(&peer);
                 self.early_messages.remove(&peer);
                 if let Some(sender) = sender(&peer) {
@@ -107,6 +108,7 @@ impl Driver {
                 let verify = |frames: &[_]| verifier.verify_all(frames, wall);
                 if matches!(about_channels, SyncMessage::Open(_)) {
                     self.told.insert(peer);
+                    self.flushes.touch();
                 }
                 let fetched = self.before_answer(&about_channels);
                 self.parts

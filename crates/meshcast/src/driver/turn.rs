@@ -13,18 +13,21 @@ use tokio::{
 };
 
 use super::Driver;
-use crate::command::Command;
+use crate::{command::Command, handover::Shutdown};
 
 impl Driver {
     /// Drives the node until it is told to stop or all its handles are gone.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self) -> Shutdown {
         for event in std::mem::take(&mut self.parts.early) {
             self.handle_event(event);
         }
         let mut alarm = pin!(sleep_until(self.parts.clock.instant(self.next_check)));
         match poll_fn(|cx| self.poll_turn(alarm.as_mut(), cx)).await {
             End::Orderly => self.wind_down().await,
-            End::Abrupt => tracing::info!("stopped as it stood"),
+            End::Abrupt => {
+                tracing::info!("stopped as it stood");
+                Shutdown::default()
+            }
         }
     }
 
@@ -77,7 +80,7 @@ impl Driver {
         most
     }
 
-    fn poll_lookups(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_lookups(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(resolved)) = self.lookups.poll_join_next(cx) {
             if let Ok((seed, addresses)) = resolved {
                 let now = self.parts.clock.now();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use futures::future::try_join_all;
 use meshcast::{
-    MeshKey, NodeName,
+    MeshKey, NodeName, Shutdown,
     admin::{AdminSocket, schema::Problem, schema::code},
 };
 use meshcast_sim::{Cluster, ClusterError, Death};
@@ -126,11 +126,12 @@ impl Fleet {
         Ok(self.status())
     }
 
-    pub(super) async fn stop(mut self) {
+    /// Ends all nodes, and says what each left behind.
+    pub(super) async fn stop(mut self) -> Vec<(NodeName, Shutdown)> {
         for service in self.services.values_mut() {
             service.shutdown().await;
         }
-        self.cluster.shutdown().await;
+        self.cluster.shutdown().await
     }
 
     fn serve(&mut self, name: &str, listener: TcpListener) -> Result<(), Failure> {

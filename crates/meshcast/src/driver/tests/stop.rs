@@ -6,9 +6,9 @@ use std::{
 };
 
 use crate::{
-    Bytes, Node,
+    Bytes, Node, Since,
     driver::stop::HAND_OVER,
-    node::fixture::{Mesh, addresses, alone, joined, next, open, within},
+    node::fixture::{Mesh, addresses, alone, joined, next, open, until, within},
 };
 
 #[tokio::test]
@@ -19,8 +19,166 @@ async fn with_nobody_there_a_node_ends_at_once_whatever_it_posted() {
         channel.post_message(&n).expect("posted");
     }
     let before = Instant::now();
-    within(node.shutdown()).await;
+    let shutdown = within(node.shutdown()).await;
     assert!(before.elapsed() < HAND_OVER);
+    assert!(shutdown.orderly && shutdown.members == 0);
+    let [left] = &shutdown.undelivered[..] else {
+        panic!("{shutdown:?}")
+    };
+    assert_eq!((left.channel.as_str(), left.messages), ("earth", 100));
+    assert!(left.bytes >= 100);
+    let again = within(node.shutdown()).await;
+    assert_eq!(again, shutdown, "whoever asks later is told the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_posted_before_anybody_is_connected_is_handed_over_to_a_seed() {
+    let mesh = Mesh::new();
+    let a = mesh.apart("a").spawn().await.expect("starts");
+    let mut heard = open::<u32>(&a, "earth").messages();
+    for job in 0..5 {
+        let b = mesh.apart("b").seeds(addresses(&a).await);
+        let b = b.spawn().await.expect("starts");
+        let at_b = open::<u32>(&b, "earth");
+        for n in 0..5 {
+            at_b.post_message(&(job * 5 + n)).expect("posted");
+        }
+        let shutdown = within(b.shutdown()).await;
+        assert!(shutdown.is_complete(), "{shutdown}");
+        for n in 0..5 {
+            assert_eq!(next(&mut heard).await, job * 5 + n);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_member_that_comes_back_while_a_node_winds_down_gets_what_it_missed() {
+    let mesh = Mesh::new();
+    let (a, b) = mesh.pair().await;
+    let (_at_a, at_b) = (open::<u32>(&a, "earth"), open::<u32>(&b, "earth"));
+    joined(&[&a, &b], "earth").await;
+    within(a.abort()).await;
+    until(&b, |it| it.peers.is_empty()).await;
+    for n in 0..3 {
+        at_b.post_message(&n).expect("posted");
+    }
+    let seeds = addresses(&b).await;
+    let ending = tokio::spawn(async move { b.shutdown().await });
+    // It may as well have come later; that it was gone for a while is the point.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let again = mesh.builder("a").seeds(seeds).spawn().await.expect("starts");
+    let since = Since::Ago(Duration::from_secs(60));
+    let mut heard = again
+        .channel_since::<u32>("earth", since)
+        .expect("opens")
+        .messages();
+    for n in 0..3 {
+        assert_eq!(next(&mut heard).await, n);
+    }
+    let shutdown = within(ending).await.expect("no panic");
+    assert!(shutdown.is_complete(), "{shutdown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_wants_nothing_from_before_does_not_count_as_having_it() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    let at_a = open::<u32>(&a, "earth");
+    at_a.post_message(&1).expect("posted");
+    // What was posted within a moment before it came it would hear.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let b = mesh.node("b", &[&a]).await;
+    let mut heard = open::<u32>(&b, "earth").messages();
+    joined(&[&a, &b], "earth").await;
+    at_a.post_message(&2).expect("posted");
+    assert_eq!(next(&mut heard).await, 2);
+    let shutdown = within(a.shutdown()).await;
+    let left: Vec<_> = shutdown.undelivered.iter().map(|left| left.messages).collect();
+    assert_eq!((left, shutdown.members), (vec![1], 1), "{shutdown}");
+}
+
+#[tokio::test]
+async fn for_a_seed_that_does_not_come_a_node_waits_its_time_and_says_what_nobody_has() {
+    let mesh = Mesh::new();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = gone.local_addr().expect("a port").port();
+    drop(gone);
+    let seed = format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("an address");
+    let node = mesh.builder("a").seed(seed).spawn().await.expect("starts");
+    let channel = open::<u32>(&node, "earth");
+    for n in 0..3 {
+        channel.post_message(&n).expect("posted");
+    }
+    let flushing = node.flush();
+    let waits = tokio::time::timeout(Duration::from_millis(100), flushing).await;
+    assert!(waits.is_err(), "somebody may come");
+    let before = Instant::now();
+    let shutdown = within(node.shutdown()).await;
+    assert!(before.elapsed() >= HAND_OVER);
+    let left: Vec<_> = shutdown.undelivered.iter().map(|left| left.messages).collect();
+    assert_eq!((left, shutdown.members), (vec![3], 0));
+}
+
+#[tokio::test]
+async fn to_abort_cuts_winding_down_short() {
+    let mesh = Mesh::new();
+    let node = mesh
+        .builder("a")
+        .seed("/ip4/127.0.0.1/tcp/1".parse().expect("an address"));
+    let node = node.spawn().await.expect("starts");
+    open::<u32>(&node, "earth").post_message(&1).expect("posted");
+    let before = Instant::now();
+    let (ended, ()) = tokio::join!(within(node.shutdown()), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Also meanwhile it answers.
+        within(node.inspect()).await.expect("still winds down");
+        within(node.abort()).await;
+    });
+    assert!(before.elapsed() < HAND_OVER);
+    assert!(!ended.orderly);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_flush_waits_until_somebody_has_what_was_posted() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    let heard = open::<u32>(&a, "earth");
+    let b = mesh
+        .builder("b")
+        .seeds(addresses(&a).await)
+        .spawn()
+        .await
+        .expect("starts");
+    let at_b = open::<u32>(&b, "earth");
+    for n in 0..1_000 {
+        at_b.post_message(&n).expect("posted");
+    }
+    let flushed = within(b.flush()).await.expect("runs");
+    assert!(flushed.is_complete() && flushed.members == 1, "{flushed}");
+    // Nothing is left behind by a process that ends now.
+    within(b.abort()).await;
+    let mut messages = heard.messages();
+    for n in 0..1_000 {
+        assert_eq!(next(&mut messages).await, n);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_flush_says_what_nobody_wants() {
+    let mesh = Mesh::new();
+    let a = alone().await;
+    open::<u32>(&a, "earth").post_message(&1).expect("posted");
+    let flushed = within(a.flush()).await.expect("runs");
+    let left: Vec<_> = flushed.undelivered.iter().map(|left| left.messages).collect();
+    assert_eq!((left, flushed.members), (vec![1], 0), "{flushed}");
+    let (b, c) = mesh.pair().await;
+    let _elsewhere = open::<u32>(&c, "moon");
+    open::<u32>(&b, "earth").post_message(&1).expect("posted");
+    let flushed = within(b.flush()).await.expect("runs");
+    let left: Vec<_> = flushed.undelivered.iter().map(|left| left.messages).collect();
+    assert_eq!((left, flushed.members), (vec![1], 1), "{flushed}");
+    within(b.shutdown()).await;
+    b.flush().await.expect_err("it has stopped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,199 @@
+//! What was posted here and no member is known to have: it would be gone with this process.
+
+use super::*;
+
+/// Numbers posted here that nobody acknowledged, in runs.
+#[derive(Debug, Default)]
+pub(super) struct Unacked(Vec<SeqRange>);
+
+/// What a channel has of such numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Undelivered {
+    /// How many numbers nobody acknowledged.
+    pub seqs: u64,
+    /// The bytes of the frames among them that are still kept, so that somebody may yet get them.
+    pub bytes: usize,
+}
+
+/// Who may yet take over what was posted on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// It is done: some member has all that is still kept.
+    Done,
+    /// A connected member that has the channel open, and lacks some of it.
+    Listener,
+    /// Nobody who is connected wants it. The last neighbour that had the channel open was lost at this time, if any was.
+    Nobody {
+        /// When.
+        deserted: Option<Time>,
+    },
+}
+
+impl Unacked {
+    /// These were posted, above all before.
+    pub(super) fn add(&mut self, seqs: SeqRange) {
+        match self.0.last_mut() {
+            Some(last) if last.touches(seqs) => *last = last.hull(seqs),
+            _ => self.0.push(seqs),
+        }
+    }
+
+    /// Somebody has all of these.
+    fn remove(&mut self, seqs: SeqRange) {
+        let mut left = Vec::with_capacity(self.0.len());
+        for run in self.0.drain(..) {
+            let below = seqs.first().previous().map(|end| end.min(run.last()));
+            let below = below.and_then(|end| SeqRange::new(run.first(), end));
+            let above = SeqRange::new(seqs.last().next().max(run.first()), run.last());
+            left.extend(below.into_iter().chain(above.filter(|_| seqs.last() < Seq::MAX)));
+        }
+        if left.len() > MAX_RUNS {
+            // Rather too much than too little: some of what lies between was acknowledged.
+            let second = left.remove(1);
+            if let Some(first) = left.first_mut() {
+                *first = first.hull(second);
+            }
+        }
+        self.0 = left;
+    }
+}
+
+impl Engine {
+    /// Whether what was posted here on a channel up to this number is with some member, and if not, for whom to wait.
+    ///
+    /// What is no longer kept counts as done: nobody can get it any more. [`Self::undelivered`] counts it.
+    pub fn hand_over(&self, channel: &ChannelName, upto: Seq) -> HandOver {
+        let Some(own) = self.channels.get(channel).filter(|own| own.next > Seq::FIRST) else {
+            return HandOver::Done;
+        };
+        let upto = own.next.previous().map_or(upto, |last| last.min(upto));
+        let (neighbours, outflow) = (&self.flows.neighbours, own.outflow.as_deref());
+        let has = |peer: Sender| {
+            let listener = outflow.and_then(|own| own.listeners.get(&peer));
+            listener.is_some_and(|listener| listener.next() > upto)
+        };
+        let listening = neighbours
+            .iter()
+            .filter(|peer| neighbours.listens(*peer, channel));
+        let mut listening = listening.peekable();
+        if listening.peek().is_some() && !listening.any(has) {
+            return HandOver::Listener;
+        }
+        let runs = outflow.map_or(&[][..], |own| &own.unacked.0);
+        let is_kept = |run: &SeqRange| {
+            let due = SeqRange::new(run.first(), run.last().min(upto));
+            due.is_some_and(|due| {
+                self.history
+                    .frames(channel, self.me.sender(), due)
+                    .next()
+                    .is_some()
+            })
+        };
+        if runs.iter().any(is_kept) {
+            let deserted = own.deserted;
+            HandOver::Nobody { deserted }
+        } else {
+            HandOver::Done
+        }
+    }
+
+    /// The channels on which something was posted that no member is known to have.
+    pub fn undelivered(&self) -> impl Iterator<Item = (&ChannelName, Undelivered)> {
+        self.channels.iter().filter_map(|(name, channel)| {
+            let runs = &channel.outflow.as_ref()?.unacked.0;
+            let sum = runs.iter().fold(Undelivered::default(), |sum, run| {
+                let kept = self.history.frames(name, self.me.sender(), *run);
+                Undelivered {
+                    seqs: sum.seqs.saturating_add(run.len()),
+                    bytes: sum.bytes + kept.map(|kept| kept.bytes.len()).sum::<usize>(),
+                }
+            });
+            (sum.seqs > 0).then_some((name, sum))
+        })
+    }
+
+    /// The channels on which something was posted here, and the last number of each.
+    pub fn posted_on(&self) -> impl Iterator<Item = (&ChannelName, Seq)> {
+        self.channels
+            .iter()
+            .filter_map(|(name, channel)| Some((name, channel.next.previous()?)))
+    }
+
+    /// A neighbour that listens waits for `next` of what was posted here: it has what is below, as far as that was
+    /// posted since it has the channel open.
+    pub(super) fn has_below(&mut self, peer: Sender, name: &ChannelName, next: Seq) {
+        let (Some(wanted), Some(last)) = (self.flows.neighbours.wanted(peer, name), next.previous()) else {
+            return;
+        };
+        let own = self.channels.get_mut(name).and_then(|own| own.outflow.as_mut());
+        let Some(unacked) = own.map(|own| &mut own.unacked).filter(|it| !it.0.is_empty()) else {
+            return;
+        };
+        let (history, me) = (&self.history, self.me.sender());
+        let has = unacked.0.iter().filter_map(|run| {
+            let run = SeqRange::new(run.first(), run.last().min(last))?;
+            let newest = history.frames(name, me, SeqRange::single(run.last())).next()?;
+            if newest.posted < wanted.since {
+                // So was all of it.
+                return None;
+            }
+            let mut kept = history.frames(name, me, run);
+            let first = kept.find(|kept| kept.posted >= wanted.since)?;
+            SeqRange::new(first.seqs.first().max(run.first()), run.last())
+        });
+        for seqs in has.collect::<Vec<_>>() {
+            unacked.remove(seqs);
+        }
+    }
+
+    /// A neighbour is about to be lost: it may come back for what is posted on the channels that it has open.
+    pub(super) fn deserted_by(&mut self, peer: Sender, now: Time) {
+        for name in self.flows.neighbours.opened_by(peer) {
+            if let Some(channel) = self.channels.get_mut(name) {
+                channel.deserted = Some(now);
+            }
+        }
+    }
+}
+
+/// How many runs are told apart on a channel: one for each time that somebody came who wanted nothing from before.
+const MAX_RUNS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u64, last: u64) -> SeqRange {
+        let seq = |n| Seq::new(n).expect("not 0");
+        SeqRange::new(seq(first), seq(last)).expect("in order")
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_taken_out_of_the_runs_it_is_in() {
+        let mut unacked = Unacked::default();
+        unacked.add(range(1, 4));
+        unacked.add(range(5, 10));
+        assert_eq!(unacked.0, [range(1, 10)]);
+        unacked.remove(range(4, 6));
+        assert_eq!(unacked.0, [range(1, 3), range(7, 10)]);
+        unacked.remove(range(3, 8));
+        assert_eq!(unacked.0, [range(1, 2), range(9, 10)]);
+        unacked.remove(range(20, 30));
+        unacked.add(range(11, 11));
+        assert_eq!(unacked.0, [range(1, 2), range(9, 11)]);
+        unacked.remove(range(1, 11));
+        assert_eq!(unacked.0, []);
+    }
+
+    #[test]
+    fn of_too_many_runs_the_lowest_are_taken_for_one() {
+        let mut unacked = Unacked::default();
+        unacked.add(range(1, 1_000));
+        for n in 1..=50 {
+            unacked.remove(range(n * 10, n * 10 + 4));
+            assert!(unacked.0.len() <= MAX_RUNS);
+        }
+        assert_eq!(unacked.0.first(), Some(&range(1, 439)));
+        assert_eq!(unacked.0.last(), Some(&range(505, 1_000)));
+    }
+}
