@@ -229,7 +229,7 @@ async fn without_the_mesh_the_handshake_fails() {
         let dialled = dial(&earths[0], &Keypair::generate_ed25519(), prologue).await;
         assert!(dialled.is_err(), "in with {prologue:?}");
     }
-    let refused = |line: &str| line.contains("refused at the gate");
+    let refused = |line: &str| line.contains("not admitted");
     earths[0].process.stderr_line("refused", 1, PATIENCE, refused);
     // The log names one a second; all are counted.
     eventually("all are counted", PATIENCE, || {
@@ -268,7 +268,7 @@ async fn who_knows_the_mesh_but_not_its_secret_gets_a_refusal_and_no_more() {
     // Length, kind, version, and the reason: an unknown authority.
     let [high, low] = Admission::VERSION.to_be_bytes();
     assert_eq!(heard, [0, 4, 3, high, low, 3]);
-    let named = |line: &str| line.contains("refused at the gate") && line.contains("unknown authority");
+    let named = |line: &str| line.contains("not admitted") && line.contains("unknown authority");
     earths[0].process.stderr_line("the reason", 1, PATIENCE, named);
     undisturbed(&earths, || {});
 }

@@ -38,7 +38,7 @@ impl Behaviour {
     /// `max_rpc_len` is [`MAX_RPC_LEN`] outside of tests.
     pub(crate) fn new(verifier: SharedVerifier, max_peers: u32, max_rpc_len: usize) -> Result<Self, String> {
         let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(MAX_PENDING))
+            // How many may come in at the same time is the door's business: it knows who is worth a place.
             .with_max_pending_outgoing(Some(MAX_PENDING))
             // Both sides may dial at once, beside a connection that is dead; the surplus is closed later, in peace.
             // How many members there may be is the gate's business.
@@ -152,7 +152,7 @@ const QUEUE_FRAMES: usize = 1024;
 /// From this length on a message may be called off: who has it tells its neighbours that it wants no more copies.
 pub(crate) const CALLED_OFF_LEN: usize = 1024;
 
-/// Connections that are being set up at the same time, in each direction.
+/// Dials at the same time.
 const MAX_PENDING: u32 = 64;
 
 /// How often a peer is asked for a sign of life, and how long it has for it.

@@ -36,7 +36,7 @@ pub enum NodeEvent {
         /// Why, as far as is known.
         reason: String,
     },
-    /// A connection was refused at the gate.
+    /// A connection was not admitted, by this node or by the other side.
     Refused {
         /// The other end.
         address: Multiaddr,

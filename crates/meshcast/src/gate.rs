@@ -5,10 +5,12 @@
 //! Swarm hears of the connection only if both sides are content. So no behaviour has to know about
 //! strangers, and a stranger gets no byte of any other protocol.
 //!
-//! What strangers can cost is bounded: a connection at the gate holds one stream and one message of at most
-//! 2 KiB, a second stream ends it, and the clock runs ([`Timeouts`]).
+//! What strangers can cost is bounded: how many may be on the way is the [`Door`]'s business; a connection at the
+//! gate holds one stream and one message of at most 2 KiB, a second stream ends it, and the clock runs
+//! ([`Timeouts`]).
 
 mod admitted;
+mod door;
 mod error;
 mod talk;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use meshcast_proto::{Admission, Identity, Reason, Sender, Trust, WallTime};
 use self::{admitted::Ticket, talk::Talk};
 pub(crate) use self::{
     admitted::{Admitted, Held},
+    door::{Door, Place},
     error::{GateError, refusal_reason},
 };
 use crate::transport::sender;
@@ -38,6 +41,7 @@ struct Inner {
     clock: Clock,
     timeouts: Timeouts,
     admitted: Admitted,
+    door: Door,
 }
 
 /// Tells the time that the validity of credentials is compared with.
@@ -46,17 +50,21 @@ pub(crate) type Clock = Arc<dyn Fn() -> WallTime + Send + Sync>;
 /// How long strangers may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
+    /// Until the first bytes are there: they come with what opens the connection, so this is for a lost packet
+    /// or two.
+    pub(crate) knock: Duration,
     /// For the messages at the gate: two round trips and four signatures in a healthy network. Long enough
     /// for round trips of a second and a lost packet; short enough that a stalled peer does not hold its
     /// place among the pending connections for long.
     pub(crate) gate: Duration,
-    /// For everything from the TCP handshake to the end of the admission.
+    /// For everything from there to the end of the admission; for who dials, from the TCP handshake on.
     pub(crate) connection: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            knock: Duration::from_secs(5),
             gate: Duration::from_secs(5),
             connection: Duration::from_secs(10),
         }
@@ -78,12 +86,18 @@ impl Gate {
             clock,
             timeouts,
             admitted: Admitted::new(room),
+            door: Door::default(),
         }))
     }
 
     /// Who is inside: whoever the Swarm reports as connected, and for moments also who is on the way there.
     pub(crate) fn admitted(&self) -> &Admitted {
         &self.0.admitted
+    }
+
+    /// Who is on the way here.
+    pub(crate) fn door(&self) -> &Door {
+        &self.0.door
     }
 
     /// What this side shows and asks.

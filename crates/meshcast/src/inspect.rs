@@ -161,8 +161,16 @@ pub struct Counters {
     pub undecodable: u64,
     /// Handlers that panicked.
     pub handler_panics: u64,
-    /// Connections refused at the gate, by this node or by the other side.
+    /// Connections that were not admitted, by this node or by the other side, for a reason that is known.
     pub refused: u64,
+    /// Connections that others opened.
+    pub knocks: u64,
+    /// Those of them that said nothing in time, or were gone before.
+    pub knocks_silent: u64,
+    /// Those that began with something else than a member does; they count as refused too.
+    pub knocks_foreign: u64,
+    /// Those that made way for newcomers before they had shown to be members.
+    pub knocks_displaced: u64,
     /// Times gossip reported that frames to a peer were dropped from its queue.
     pub slow_peer: u64,
     /// Times a peer was connected anew because its gossip did not arrive.
@@ -172,4 +180,6 @@ pub struct Counters {
     /// What frames kept for others take now, in bytes, as [`Limits::history_bytes`](crate::Limits::history_bytes) counts
     /// them.
     pub history_bytes: usize,
+    /// Connections that others opened and that have not shown to be members so far.
+    pub pending_inbound: usize,
 }

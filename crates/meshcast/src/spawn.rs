@@ -153,6 +153,7 @@ async fn start(
         registry,
         verifier,
         admitted: gate.admitted().clone(),
+        door: gate.door().clone(),
         clock,
         commands: command_receiver,
         events,

@@ -5,9 +5,10 @@
 
 mod batching;
 mod closing;
+mod doorway;
 mod tcp;
 
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
@@ -15,14 +16,25 @@ use libp2p::{
     core::{
         ConnectedPoint, Endpoint,
         muxing::StreamMuxerBox,
-        transport::{Boxed, timeout::TransportTimeout, upgrade::Version},
+        transport::{
+            Boxed,
+            map_err::MapErr,
+            timeout::{TransportTimeout, TransportTimeoutError},
+            upgrade::Version,
+        },
     },
     identity::{self, Keypair},
     noise, yamux,
 };
 use meshcast_proto::{Identity, MeshId, Sender};
 
-use self::{batching::Batching, closing::Closing, tcp::Tcp};
+pub(crate) use self::tcp::{Turned, multiaddr};
+use self::{
+    batching::Batching,
+    closing::Closing,
+    doorway::Doorway,
+    tcp::{Tcp, socket_addr},
+};
 use crate::{
     gate::{Gate, GateError},
     links::{Here, Shaping},
@@ -33,17 +45,35 @@ pub(crate) type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// TCP with the gate.
 pub(crate) fn tcp(gate: &Gate) -> Result<Secured, SetupError> {
-    secured(impatient(Tcp::default()), gate)
+    secured(impatient(bare_tcp(gate)), gate)
 }
 
 /// TCP over made-up links, with the gate.
 pub(crate) fn shaped_tcp(gate: &Gate, here: Here) -> Result<Secured, SetupError> {
-    secured(impatient(Shaping::new(Tcp::default(), here)), gate)
+    secured(impatient(Shaping::new(bare_tcp(gate), here)), gate)
 }
 
-fn impatient<T>(base: T) -> TransportTimeout<T> {
-    TransportTimeout::with_outgoing_timeout(base, CONNECT_TIMEOUT)
+fn bare_tcp(gate: &Gate) -> Tcp {
+    Tcp::new(gate.door().clone(), gate.timeouts().knock)
 }
+
+/// Nobody there is not somebody who takes too long for the admission, which is a timeout as well.
+fn impatient<T>(base: T) -> Impatient<T>
+where
+    T: Transport<Error = io::Error>,
+{
+    let timed = TransportTimeout::with_outgoing_timeout(base, CONNECT_TIMEOUT);
+    timed.map_err(|error| match error {
+        TransportTimeoutError::Timeout => {
+            let words = "no answer to the call for a connection";
+            SocketError(io::Error::new(io::ErrorKind::TimedOut, words))
+        }
+        TransportTimeoutError::TimerError(error) | TransportTimeoutError::Other(error) => SocketError(error),
+    })
+}
+
+/// A transport whose dials end after [`CONNECT_TIMEOUT`].
+type Impatient<T> = MapErr<TransportTimeout<T>, fn(TransportTimeoutError<io::Error>) -> SocketError>;
 
 /// How long a host may take to answer at all: ten times round the world. The system would ask again ever more
 /// rarely; a new dial asks at once.
@@ -60,7 +90,7 @@ where
     T::Dial: Send + 'static,
     T::ListenerUpgrade: Send + 'static,
 {
-    let gate = gate.clone();
+    let (gate, door) = (gate.clone(), gate.door().clone());
     let timeout = gate.timeouts().connection;
     let noise = handshake(gate.admission().identity(), gate.admission().mesh())?;
     let gated = base
@@ -70,14 +100,26 @@ where
         .authenticate(noise)
         .multiplex(yamux::Config::default())
         .and_then(move |(peer, muxer), point| async move {
+            let door = gate.door().clone();
+            if let ConnectedPoint::Listener {
+                local_addr,
+                send_back_addr,
+            } = &point
+                && let (Some(here), Some(there)) = (socket_addr(local_addr), socket_addr(send_back_addr))
+            {
+                door.secured(&(here, there));
+            }
             let passed = gate.pass(peer, muxer, role(&point)).await;
             let (peer, muxer) = passed.map_err(NotAdmitted)?;
+            if let Some(member) = socket_addr(point.get_remote_address()) {
+                door.remember(member.ip());
+            }
             Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(Closing::new(muxer))))
         })
         .boxed();
     // Boxed before as well, so that the timeout has an error type that `refusal_reason` can name.
     let timed = TransportTimeout::new(gated, timeout);
-    Ok(timed.boxed())
+    Ok(Doorway::new(timed.boxed(), door).boxed())
 }
 
 /// The handshake of a process, bound to its mesh.
@@ -115,6 +157,11 @@ pub(crate) enum SetupError {
     #[error("cannot set up the handshake: {0}")]
     Noise(#[from] noise::Error),
 }
+
+/// What the system says of a socket, as the source of an error, for the same reason as [`NotAdmitted`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SocketError(#[source] io::Error);
 
 /// Carries a [`GateError`] through libp2p's `Either`, which shows the source of the error in it but not the
 /// error.

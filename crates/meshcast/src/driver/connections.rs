@@ -19,8 +19,8 @@ use crate::{
     gate::{GateError, refusal_reason},
     inspect::Direction,
     peers::is_loopback,
-    reason::in_words,
-    transport::{peer_id, sender},
+    reason::{causes, in_words},
+    transport::{Turned, multiaddr, peer_id, sender},
 };
 
 impl Driver {
@@ -69,7 +69,8 @@ impl Driver {
                 error,
                 ..
             } => match refusal_reason(&error) {
-                Some(reason) if is_own(reason) => {}
+                // Whoever makes way is counted at the door.
+                Some(reason) if is_own(reason) || reason == GateError::Displaced => {}
                 Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason.to_string()),
                 None => {
                     let reason = in_words(&error);
@@ -94,6 +95,12 @@ impl Driver {
                 tracing::error!(?addresses, reason, "a listener is closed");
             }
             SwarmEvent::ListenerError { error, .. } => {
+                let turned = causes(&error).find_map(|error| error.downcast_ref::<Turned>());
+                if let Some(Turned { from }) = turned {
+                    let (from, reason) = (multiaddr(*from), GateError::Foreign.to_string());
+                    self.refused(from, Direction::Inbound, reason);
+                    return;
+                }
                 if let Some(suppressed) = self.warnings.listener.pass(self.parts.clock.now()) {
                     tracing::warn!(reason = in_words(&error), suppressed, "a listener has trouble");
                 }
@@ -156,7 +163,7 @@ impl Driver {
     pub(super) fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
         self.counters.refused += 1;
         if let Some(suppressed) = self.warnings.refused.pass(self.parts.clock.now()) {
-            tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "refused at the gate");
+            tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
         }
         self.emit(NodeEvent::Refused {
             address,

@@ -109,7 +109,13 @@ impl Driver {
             .values()
             .map(|channel| channel.hub.load().unread)
             .sum();
+        let knocks = self.parts.door.knocks();
         Counters {
+            knocks: knocks.all,
+            knocks_silent: knocks.silent,
+            knocks_foreign: knocks.foreign,
+            knocks_displaced: knocks.displaced,
+            pending_inbound: knocks.pending,
             posted: engine.posted,
             frames_posted: engine.frames_posted,
             frames_gossiped: self.parts.verifier.valid(),

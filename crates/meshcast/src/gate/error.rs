@@ -24,19 +24,35 @@ pub(crate) enum GateError {
     /// We do not let the other side in; it was told why, if it would listen.
     #[error("rejected: {0}")]
     Reject(Reason),
-    /// It took too long: the other side stalls, or is not there at all.
-    #[error("timed out before the admission was complete")]
+    /// It took too long: the other side stalls.
+    #[error("did not finish the handshake in time")]
     Timeout,
     /// The other side closed the connection at the gate without giving a reason.
-    #[error("the connection closed during the admission")]
+    #[error("closed the connection at the gate without a reason")]
     Closed,
-    /// The other side closed the connection while it was being secured: what a listener sees of a dialer from
-    /// another mesh, who cannot read its answer.
-    #[error("hung up during the handshake: probably not the same mesh (different MESHCAST_KEY?)")]
+    /// The other side closed the connection while it was being secured. A dialer from another mesh does so, who cannot
+    /// read our answer; so does one that lost patience, or that a port was mapped to.
+    #[error("closed the connection during the handshake")]
     HungUp,
-    /// The other side speaks something else.
-    #[error("the other side does not speak meshcast")]
-    Stranger,
+    /// The connection failed while it was being secured, for a reason that the system gives.
+    #[error("the connection broke during the handshake: {0}")]
+    Broke(io::ErrorKind),
+    /// The other side's first bytes are not those of libp2p: a service of another kind.
+    #[error("speaks something that is not libp2p")]
+    Foreign,
+    /// The other side speaks libp2p, and not the encryption that all of us do.
+    #[error("speaks libp2p, but not its noise handshake")]
+    NoNoise,
+    /// What the other side answered does not decrypt with what only members of this mesh know. A node of another mesh
+    /// gives that answer, and whoever is no node of any.
+    #[error("not the same mesh (different MESHCAST_KEY?), or no node of any")]
+    OtherMesh,
+    /// The handshake is not what it should be, or proves no key.
+    #[error("the handshake is malformed or proves no key")]
+    Handshake,
+    /// It had to make way for a newcomer before it had shown to be a member.
+    #[error("made way for another before it had shown to be a member")]
+    Displaced,
 }
 
 impl From<AdmissionError> for GateError {
@@ -73,7 +89,7 @@ fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
     }
     match error.downcast_ref::<NegotiationError>() {
         Some(NegotiationError::ProtocolError(error)) => return Some(of_negotiation(error)),
-        Some(NegotiationError::Failed) => return Some(GateError::Stranger),
+        Some(NegotiationError::Failed) => return Some(GateError::NoNoise),
         None => {}
     }
     match error.downcast_ref::<DialError>() {
@@ -94,17 +110,25 @@ fn of_noise(error: &noise::Error) -> GateError {
         // The lazy negotiation of the protocol fails within the first read of the handshake, so look inside
         // first. With another prologue (another mesh) the first authenticated message does not decrypt.
         noise::Error::Io(io) => refusal_reason(io).unwrap_or_else(|| match io.kind() {
-            io::ErrorKind::InvalidData => GateError::Reject(Reason::OtherMesh),
-            _ => GateError::HungUp,
+            io::ErrorKind::InvalidData => GateError::OtherMesh,
+            _ => of_io(io),
         }),
-        noise::Error::Noise(_) => GateError::Reject(Reason::OtherMesh),
-        _ => GateError::Reject(Reason::Malformed),
+        noise::Error::Noise(_) => GateError::OtherMesh,
+        _ => GateError::Handshake,
     }
 }
 
 fn of_negotiation(error: &ProtocolError) -> GateError {
     match error {
-        ProtocolError::IoError(_) => GateError::HungUp,
-        _ => GateError::Stranger,
+        ProtocolError::IoError(io) => refusal_reason(io).unwrap_or_else(|| of_io(io)),
+        _ => GateError::Handshake,
+    }
+}
+
+fn of_io(error: &io::Error) -> GateError {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof | WriteZero => GateError::HungUp,
+        other => GateError::Broke(other),
     }
 }

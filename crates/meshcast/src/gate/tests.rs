@@ -24,14 +24,11 @@ async fn members_of_one_mesh_connect_and_know_each_other() {
 }
 
 #[tokio::test]
-async fn another_mesh_key_is_named_at_both_ends() {
+async fn another_mesh_key_is_named_where_it_is_known() {
     let met = meet_as(simple("amber", 1, 1), simple("birch", 2, 2)).await;
     assert_eq!(
         met,
-        (
-            Err(Some(GateError::Reject(Reason::OtherMesh))),
-            Err(Some(GateError::HungUp))
-        )
+        (Err(Some(GateError::OtherMesh)), Err(Some(GateError::HungUp)))
     );
 }
 

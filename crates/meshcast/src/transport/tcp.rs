@@ -5,6 +5,7 @@
 //! on: two nodes that dial each other at the same moment then meet in one connection that neither accepted, and a
 //! node whose neighbour has the same port dials itself. Here a port belongs to one, and each dial has a new one.
 
+mod knock;
 mod listening;
 mod socket;
 
@@ -14,6 +15,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{
@@ -28,16 +30,31 @@ use libp2p::{
 use tokio::net::TcpSocket;
 
 use self::listening::Listening;
-pub(crate) use self::socket::Socket;
+pub(crate) use self::{listening::Turned, socket::Socket};
+use crate::gate::Door;
 
 /// The sockets of a node. Needs a runtime of tokio around it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tcp {
+    door: Door,
+    /// How long others may take to say how they begin.
+    patience: Duration,
     listening: Vec<Listening>,
     events: VecDeque<Event>,
 }
 
 type Event = TransportEvent<Ready<io::Result<Socket>>, io::Error>;
+
+impl Tcp {
+    pub(crate) const fn new(door: Door, patience: Duration) -> Self {
+        Self {
+            door,
+            patience,
+            listening: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+}
 
 impl Transport for Tcp {
     type Output = Socket;
@@ -49,7 +66,8 @@ impl Transport for Tcp {
         let Some(at) = socket_addr(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        let listening = Listening::new(id, at).map_err(TransportError::Other)?;
+        let listening =
+            Listening::new(id, at, self.door.clone(), self.patience).map_err(TransportError::Other)?;
         self.listening.push(listening);
         Ok(())
     }
@@ -99,7 +117,7 @@ async fn connect(to: SocketAddr) -> io::Result<Socket> {
         // Nobody listens there, and the system chose the very port that is dialled: a socket connected to itself.
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    Ok(Socket::new(stream))
+    Ok(Socket::dialled(stream))
 }
 
 fn new_socket(address: SocketAddr) -> io::Result<TcpSocket> {
@@ -110,7 +128,7 @@ fn new_socket(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// An address and a port, whoever is said to be there.
-fn socket_addr(address: &Multiaddr) -> Option<SocketAddr> {
+pub(super) fn socket_addr(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip: IpAddr = match parts.next()? {
         Protocol::Ip4(ip) => ip.into(),
@@ -125,7 +143,7 @@ fn socket_addr(address: &Multiaddr) -> Option<SocketAddr> {
         .then_some(SocketAddr::new(ip, port))
 }
 
-fn multiaddr(address: SocketAddr) -> Multiaddr {
+pub(crate) fn multiaddr(address: SocketAddr) -> Multiaddr {
     Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()))
 }
 

@@ -108,6 +108,8 @@ pub(super) fn end_of(event: &Event) -> Option<End> {
         SwarmEvent::ConnectionEstablished { peer_id, .. } => Some(Ok(*peer_id)),
         SwarmEvent::OutgoingConnectionError { error, .. } => Some(Err(refusal_reason(error))),
         SwarmEvent::IncomingConnectionError { error, .. } => Some(Err(refusal_reason(error))),
+        // Whoever is turned away at the door.
+        SwarmEvent::ListenerError { .. } => Some(Err(Some(GateError::Foreign))),
         _ => None,
     }
 }

@@ -31,14 +31,13 @@ async fn whoever_is_no_node_gets_no_byte_of_ours() {
     let impatient = run(&with_timeouts(&here, short)).await;
     let handshake = b"\x13/multistream/1.0.0\n\x07/noise\n\x00\x20ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
     let hang_up = [
-        (b"\x04GET ".as_slice(), GateError::Stranger),
+        (b"\x04GET ".as_slice(), GateError::Foreign),
         (b"\x13/multistream/1.0.0\n\x07/noise\n", GateError::HungUp),
         (&handshake[..40], GateError::HungUp),
         (handshake, GateError::HungUp),
-        (b"", GateError::Stranger),
+        (b"\x13/multistream/1.0.0\n\x04/tls\n", GateError::Foreign),
     ];
-    let stay = [b"GET / HTTP/1.1\r\n\r\n", &handshake[..40], handshake, b""];
-    let stay = stay.map(|says| (says, GateError::Timeout));
+    let stay = [&handshake[..40], handshake].map(|says| (says, GateError::Timeout));
     for ((address, mut ends), cases) in [(patient, &hang_up[..]), (impatient, &stay)] {
         for &(says, reason) in cases {
             let heard = shout(socket_addr(&address), says, reason != GateError::Timeout).await;
@@ -52,6 +51,69 @@ async fn whoever_is_no_node_gets_no_byte_of_ours() {
                 );
             }
         }
+    }
+}
+
+/// What answers at an address that was given for a node's, and what is said of it: no more than is known.
+#[tokio::test]
+async fn who_answers_otherwise_than_a_node_is_named_by_what_it_did() {
+    let here = simple("amber", 1, 1);
+    let short = Timeouts {
+        connection: Duration::from_millis(300),
+        ..Timeouts::default()
+    };
+    let header = b"\x13/multistream/1.0.0\n";
+    let agreed = b"\x13/multistream/1.0.0\n\x07/noise\n";
+    let nonsense = [&agreed[..], b"\x00\xc0", &[9; 192]].concat();
+    let cases: [(&str, Vec<u8>, bool, GateError); 9] = [
+        ("hangs up", vec![], true, GateError::HungUp),
+        ("says nothing", vec![], false, GateError::Timeout),
+        (
+            "HTTP",
+            b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            true,
+            GateError::Foreign,
+        ),
+        (
+            "SSH",
+            b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(),
+            false,
+            GateError::Foreign,
+        ),
+        (
+            "no noise",
+            [&header[..], b"\x03na\n"].concat(),
+            false,
+            GateError::NoNoise,
+        ),
+        ("half a header", header[..9].to_vec(), true, GateError::HungUp),
+        ("then hangs up", agreed.to_vec(), true, GateError::HungUp),
+        ("then says nothing", agreed.to_vec(), false, GateError::Timeout),
+        ("nonsense", nonsense, false, GateError::OtherMesh),
+    ];
+    for (what, says, hangs_up, reason) in cases {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = multiaddr(listener.local_addr().expect("bound"));
+        let service = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("is called");
+            // All of what is said first, so that hanging up is not a reset.
+            let mut heard = [0; 62];
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut heard)
+                .await
+                .expect("hears");
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &says)
+                .await
+                .expect("answers");
+            if !hangs_up {
+                std::future::pending::<()>().await;
+            }
+        });
+        let mut node = swarm(&with_timeouts(&here, short));
+        node.dial(address).expect("dials");
+        assert_eq!(next_end(&mut node).await, Err(Some(reason)), "{what}");
+        service.abort();
+        let claims = reason.to_string().contains("KEY");
+        assert_eq!(claims, reason == GateError::OtherMesh, "{what}: {reason}");
     }
 }
 
@@ -172,6 +234,7 @@ async fn those_who_stall_keep_nobody_out() {
     let patient = Timeouts {
         gate: Duration::from_secs(3600),
         connection: Duration::from_secs(3600),
+        ..Timeouts::default()
     };
     let here = simple("amber", 1, 1);
     let gate = with_timeouts(&here, patient);

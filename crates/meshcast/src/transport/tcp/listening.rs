@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, future::ready};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, ready},
+    stream::FuturesUnordered,
+};
 use if_watch::{IfEvent, tokio::IfWatcher};
 use libp2p::core::transport::{ListenerId, TransportEvent};
 use rustix::net::sockopt;
@@ -18,7 +22,12 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{Event, Socket, multiaddr, new_socket};
+use super::{
+    Event, Socket,
+    knock::{Knocked, knock},
+    multiaddr, new_socket,
+};
+use crate::{error::is_out_of_descriptors, gate::Door};
 
 #[derive(Debug)]
 pub(super) struct Listening {
@@ -27,6 +36,10 @@ pub(super) struct Listening {
     listener: TcpListener,
     /// Which addresses the machine has, if it listens on all.
     interfaces: Option<IfWatcher>,
+    door: Door,
+    patience: Duration,
+    /// Who has come and said nothing so far; as many as the door lets wait.
+    knocks: FuturesUnordered<BoxFuture<'static, Knocked>>,
     /// It listens on one address and has not said so yet.
     unsaid: bool,
     /// The system has trouble and is left alone for a moment.
@@ -35,7 +48,7 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Fails if somebody listens there, be it on this address or on all of the machine.
-    pub(super) fn new(id: ListenerId, at: SocketAddr) -> io::Result<Self> {
+    pub(super) fn new(id: ListenerId, at: SocketAddr, door: Door, patience: Duration) -> io::Result<Self> {
         let socket = new_socket(at)?;
         // What is left of earlier connections (TIME_WAIT) does not keep a restarted process from its port.
         socket.set_reuseaddr(true)?;
@@ -54,6 +67,9 @@ impl Listening {
             at,
             listener,
             interfaces: everywhere.then(IfWatcher::new).transpose()?,
+            door,
+            patience,
+            knocks: FuturesUnordered::new(),
             unsaid: !everywhere,
             pause: None,
         })
@@ -77,23 +93,55 @@ impl Listening {
         if let Poll::Ready(event) = self.poll_interfaces(cx) {
             return Poll::Ready(event);
         }
-        loop {
-            let (stream, from) = match std::task::ready!(self.listener.poll_accept(cx)) {
-                Ok(accepted) => accepted,
-                Err(error) if is_of_one_connection(&error) => continue,
-                Err(error) => return Poll::Ready(self.trouble(error)),
-            };
-            // An error means that the connection is gone already.
-            let Ok(at) = stream.local_addr() else {
-                continue;
-            };
-            return Poll::Ready(TransportEvent::Incoming {
-                listener_id: self.id,
-                upgrade: ready(Ok(Socket::new(stream))),
-                local_addr: multiaddr(at),
-                send_back_addr: multiaddr(from),
-            });
+        // Those who spoke go first: whoever is accepted may take a place from one who has not.
+        if let Poll::Ready(event) = self.poll_knocks(cx) {
+            return Poll::Ready(event);
         }
+        for _ in 0..ACCEPTED_AT_ONCE {
+            match self.listener.poll_accept(cx) {
+                Poll::Ready(Ok((stream, from))) => {
+                    let place = self.door.knock(from);
+                    let knock = knock(stream, from, self.door.clone(), place, self.patience);
+                    self.knocks.push(knock.boxed());
+                }
+                Poll::Ready(Err(error)) if is_of_one_connection(&error) => {}
+                Poll::Ready(Err(error)) => {
+                    if is_out_of_descriptors(&error) {
+                        self.door.make_way();
+                    }
+                    return Poll::Ready(self.trouble(error));
+                }
+                Poll::Pending => return self.poll_knocks(cx),
+            }
+        }
+        // There may be more, but others want to do something as well.
+        cx.waker().wake_by_ref();
+        self.poll_knocks(cx)
+    }
+
+    fn poll_knocks(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let listener_id = self.id;
+        while let Poll::Ready(Some(knocked)) = self.knocks.poll_next_unpin(cx) {
+            match knocked {
+                Knocked::Ours(stream, from) => {
+                    // An error means that the connection is gone already.
+                    if let Ok(at) = stream.local_addr() {
+                        return Poll::Ready(TransportEvent::Incoming {
+                            listener_id,
+                            upgrade: ready(Ok(Socket::greeted(stream))),
+                            local_addr: multiaddr(at),
+                            send_back_addr: multiaddr(from),
+                        });
+                    }
+                }
+                Knocked::Foreign(from) => {
+                    let error = io::Error::other(Turned { from });
+                    return Poll::Ready(TransportEvent::ListenerError { listener_id, error });
+                }
+                Knocked::Nobody => {}
+            }
+        }
+        Poll::Pending
     }
 
     fn poll_interfaces(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -133,6 +181,15 @@ impl Listening {
     }
 }
 
+/// Somebody who was turned away at the door. libp2p knows of connections only from where they are secured, so it
+/// travels as an error of the socket that listens.
+#[derive(Debug, thiserror::Error)]
+#[error("turned away at the door")]
+pub(crate) struct Turned {
+    /// Who that was.
+    pub(crate) from: SocketAddr,
+}
+
 /// Whether only the connection that was to be accepted is concerned: it is gone again.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
@@ -144,6 +201,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// How many connections the system keeps until they are accepted, if it allows as many.
 const BACKLOG: u32 = 4096;
+
+/// How many connections are accepted before something else has its turn.
+const ACCEPTED_AT_ONCE: usize = 32;
 
 /// For how long a system without descriptors or memory is left alone.
 const PAUSE: Duration = Duration::from_millis(100);

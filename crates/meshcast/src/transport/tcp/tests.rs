@@ -1,8 +1,17 @@
-use std::{future::poll_fn, net::TcpStream};
+use std::{
+    future::poll_fn,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
 
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::core::{Endpoint, transport::PortUse};
 
-use super::*;
+use super::{knock::GREETING, *};
+
+fn tcp() -> Tcp {
+    Tcp::new(Door::default(), Duration::from_secs(60))
+}
 
 fn listen(tcp: &mut Tcp, at: &str) -> Result<(), TransportError<io::Error>> {
     tcp.listen_on(ListenerId::next(), at.parse().expect("an address"))
@@ -23,37 +32,38 @@ async fn listening(tcp: &mut Tcp) -> Multiaddr {
 
 #[tokio::test]
 async fn a_port_that_somebody_listens_on_is_refused_by_each_address_that_overlaps() {
-    let mut first = Tcp::default();
+    let mut first = tcp();
     let address = listening(&mut first).await;
     let port = socket_addr(&address).expect("of TCP").port();
     for at in [address.to_string(), format!("/ip4/0.0.0.0/tcp/{port}")] {
-        let refused = listen(&mut Tcp::default(), &at);
+        let refused = listen(&mut tcp(), &at);
         match refused {
             Err(TransportError::Other(error)) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse),
             other => panic!("{at}: {other:?}"),
         }
     }
-    listen(&mut Tcp::default(), &format!("/ip4/127.0.0.2/tcp/{port}")).expect("another address");
+    listen(&mut tcp(), &format!("/ip4/127.0.0.2/tcp/{port}")).expect("another address");
 }
 
 #[tokio::test]
 async fn a_port_with_connections_of_a_process_before_is_free() {
-    let mut first = Tcp::default();
+    let mut first = tcp();
     let address = listening(&mut first).await;
     let there = socket_addr(&address).expect("of TCP");
-    let client = TcpStream::connect(there).expect("connects");
+    let mut client = TcpStream::connect(there).expect("connects");
+    client.write_all(GREETING).expect("writes");
     let TransportEvent::Incoming { upgrade, .. } = next(&mut first).await else {
         panic!("nobody came");
     };
     // The side that closes first keeps the connection for a minute (TIME_WAIT).
     drop(upgrade.await);
     drop((first, client));
-    listen(&mut Tcp::default(), &address.to_string()).expect("free");
+    listen(&mut tcp(), &address.to_string()).expect("free");
 }
 
 #[tokio::test]
 async fn each_dial_comes_from_a_port_of_its_own() {
-    let (mut here, mut there) = (Tcp::default(), Tcp::default());
+    let (mut here, mut there) = (tcp(), tcp());
     let ours = listening(&mut here).await;
     let theirs = listening(&mut there).await;
     let mut seen = vec![ours];
@@ -63,14 +73,88 @@ async fn each_dial_comes_from_a_port_of_its_own() {
             port_use: PortUse::Reuse,
         };
         let dial = here.dial(theirs.clone(), options).expect("an address");
-        let (dialled, event) = tokio::join!(dial, next(&mut there));
-        let _open = dialled.expect("connects");
+        let greeted = async {
+            let mut socket = dial.await.expect("connects");
+            socket.write_all(GREETING).await.expect("writes");
+            socket
+        };
+        let (_open, event) = tokio::join!(greeted, next(&mut there));
         let TransportEvent::Incoming { send_back_addr, .. } = event else {
             panic!("{event:?}");
         };
         assert!(!seen.contains(&send_back_addr), "{send_back_addr} again");
         seen.push(send_back_addr);
     }
+}
+
+#[tokio::test]
+async fn a_newcomer_is_heard_however_many_say_nothing_and_all_are_counted() {
+    let mut node = tcp();
+    let address = listening(&mut node).await;
+    let there = socket_addr(&address).expect("of TCP");
+    let (door, crowd) = (node.door.clone(), 500);
+    let idle: Vec<_> = (0..crowd)
+        .map(|_| TcpStream::connect(there).expect("connects"))
+        .collect();
+    let mut newcomer = TcpStream::connect(there).expect("connects");
+    newcomer
+        .write_all(&[GREETING, b"and more"].concat())
+        .expect("writes");
+    let TransportEvent::Incoming {
+        upgrade,
+        send_back_addr,
+        ..
+    } = next(&mut node).await
+    else {
+        panic!("nobody came");
+    };
+    assert_eq!(Some(send_back_addr), newcomer.local_addr().ok().map(multiaddr));
+    // Nothing of what was said to the door is lost.
+    let mut heard = vec![0; GREETING.len() + 8];
+    upgrade
+        .await
+        .expect("ready")
+        .read_exact(&mut heard)
+        .await
+        .expect("all of it");
+    assert_eq!(heard, [GREETING, b"and more"].concat());
+    let knocks = door.knocks();
+    assert_eq!((knocks.all, knocks.foreign), (crowd + 1, 0));
+    assert!(knocks.displaced > 300 && knocks.pending < 200, "{knocks:?}");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn who_says_something_else_or_nothing_is_hung_up_on_without_a_word() {
+    let mut node = Tcp::new(Door::default(), Duration::from_millis(50));
+    let address = listening(&mut node).await;
+    let there = socket_addr(&address).expect("of TCP");
+    let mut http = TcpStream::connect(there).expect("connects");
+    http.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("writes");
+    let TransportEvent::ListenerError { error, .. } = next(&mut node).await else {
+        panic!("taken in");
+    };
+    let turned = error.get_ref().and_then(|error| error.downcast_ref::<Turned>());
+    assert_eq!(turned.map(|turned| turned.from), http.local_addr().ok());
+    assert_ne!(
+        http.read(&mut [0; 64]).unwrap_or_default(),
+        64,
+        "it is told something"
+    );
+    let mut silent = TcpStream::connect(there).expect("connects");
+    silent.write_all(&GREETING[..7]).expect("writes");
+    // A slow one is as good as a silent one.
+    let door = node.door.clone();
+    let hung_up = tokio::task::spawn_blocking(move || silent.read(&mut [0; 64]).unwrap_or_default());
+    let read = tokio::select! {
+        read = hung_up => read.expect("no panic"),
+        event = next(&mut node) => panic!("{event:?}"),
+    };
+    let knocks = door.knocks();
+    assert_eq!(
+        (read, knocks.silent, knocks.foreign, knocks.pending),
+        (0, 1, 1, 0)
+    );
 }
 
 #[test]

@@ -1,0 +1,309 @@
+//! The door: how many may be on their way to the gate, and who makes way for whom.
+//!
+//! A connection that was accepted goes through three rooms, each of which holds a bounded number:
+//!
+//! 1. *knocking*: it has shown nothing. A member begins to speak at once, with the same bytes each time. Until they
+//!    are there nothing is done for it: it costs a socket and some 500 bytes.
+//! 2. *securing*: the handshake, some 20 KiB. Who does not know the mesh gets no further.
+//! 3. *admitting*: the messages of the gate, 256 KiB at most.
+//!
+//! A newcomer always finds a place: whoever has been longest in a room, of the addresses that hold most of it, makes
+//! way. Addresses where members were connected before have a few places of their own.
+
+mod places;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::future::{AbortHandle, AbortRegistration};
+
+use self::places::{Places, host_of};
+
+/// The door of a node. Clones are the same door.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Door(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    rooms: [Places<AbortHandle>; 3],
+    /// In which room a connection is that is no longer knocking.
+    inside: HashMap<Ends, (Room, u64)>,
+    members: Members,
+    last: u64,
+    counts: Knocks,
+}
+
+/// What tells one connection from all others: where it came to and where it came from.
+pub(crate) type Ends = (SocketAddr, SocketAddr);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Knocking,
+    Securing,
+    Admitting,
+}
+
+/// What came to the door since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Knocks {
+    /// Connections that were accepted.
+    pub(crate) all: u64,
+    /// Those that said nothing in time, or hung up before.
+    pub(crate) silent: u64,
+    /// Those that began otherwise than members do.
+    pub(crate) foreign: u64,
+    /// Those that made way for newcomers.
+    pub(crate) displaced: u64,
+    /// How many are on their way now.
+    pub(crate) pending: usize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            rooms: [KNOCKING, SECURING, ADMITTING].map(Places::new),
+            inside: HashMap::new(),
+            members: Members::default(),
+            last: 0,
+            counts: Knocks::default(),
+        }
+    }
+}
+
+impl Door {
+    /// Somebody has come, and has shown nothing.
+    pub(crate) fn knock(&self, from: SocketAddr) -> (Place, AbortRegistration) {
+        let mut state = self.lock();
+        state.counts.all += 1;
+        let (id, registration) = state.enter(Room::Knocking, host_of(from.ip()));
+        let place = Place {
+            door: self.clone(),
+            host: host_of(from.ip()),
+            held: Held::Knocking(id),
+        };
+        (place, registration)
+    }
+
+    /// Somebody who knocked speaks as members do, and is to prove that it is one. The place ends when it is
+    /// dropped.
+    pub(crate) fn secure(&self, ends: Ends) -> (Place, AbortRegistration) {
+        let mut state = self.lock();
+        let host = host_of(ends.1.ip());
+        let (id, registration) = state.enter(Room::Securing, host);
+        state.inside.insert(ends, (Room::Securing, id));
+        let place = Place {
+            door: self.clone(),
+            host,
+            held: Held::Inside(ends),
+        };
+        (place, registration)
+    }
+
+    /// The handshake is over: it knows the mesh.
+    pub(crate) fn secured(&self, ends: &Ends) {
+        let mut state = self.lock();
+        let host = host_of(ends.1.ip());
+        let Some((Room::Securing, id)) = state.inside.get(ends).copied() else {
+            return;
+        };
+        if let Some(handle) = state.rooms[Room::Securing as usize].remove(host, id) {
+            state.put(Room::Admitting, host, id, handle);
+            state.inside.insert(*ends, (Room::Admitting, id));
+        }
+    }
+
+    /// A member is at this address.
+    pub(crate) fn remember(&self, member: IpAddr) {
+        self.lock().members.remember(host_of(member));
+    }
+
+    /// The process is out of sockets: whoever is next of those who have shown nothing makes way.
+    pub(crate) fn make_way(&self) {
+        let mut state = self.lock();
+        let State { rooms, members, .. } = &mut *state;
+        if let Some(handle) = rooms[Room::Knocking as usize].displace(|host| members.knows(host)) {
+            handle.abort();
+            state.counts.displaced += 1;
+        }
+    }
+
+    pub(crate) fn note_silent(&self) {
+        self.lock().counts.silent += 1;
+    }
+
+    pub(crate) fn note_foreign(&self) {
+        self.lock().counts.foreign += 1;
+    }
+
+    pub(crate) fn knocks(&self) -> Knocks {
+        let state = self.lock();
+        let pending = state.rooms.iter().map(Places::taken).sum();
+        Knocks {
+            pending,
+            ..state.counts
+        }
+    }
+
+    /// No code panics while it holds the lock, and each change is complete in itself.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self, room: Room, host: IpAddr) -> (u64, AbortRegistration) {
+        self.last += 1;
+        let id = self.last;
+        let (handle, registration) = AbortHandle::new_pair();
+        self.put(room, host, id, handle);
+        (id, registration)
+    }
+
+    fn put(&mut self, room: Room, host: IpAddr, id: u64, handle: AbortHandle) {
+        let Self { rooms, members, .. } = self;
+        let displaced = rooms[room as usize].insert(host, id, handle, |host| members.knows(host));
+        if let Some(displaced) = displaced {
+            displaced.abort();
+            self.counts.displaced += 1;
+        }
+    }
+}
+
+/// A connection's place on its way to the gate, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    door: Door,
+    host: IpAddr,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Knocking(u64),
+    Inside(Ends),
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.door.lock();
+        let held = match &self.held {
+            Held::Knocking(id) => Some((Room::Knocking, *id)),
+            Held::Inside(ends) => state.inside.remove(ends),
+        };
+        if let Some((room, id)) = held {
+            // It may have made way.
+            state.rooms[room as usize].remove(self.host, id);
+        }
+    }
+}
+
+/// Hosts where members were connected, the latest [`MEMBERS`] of them.
+#[derive(Debug, Default)]
+struct Members {
+    seen: HashMap<IpAddr, u64>,
+    order: BTreeMap<u64, IpAddr>,
+    last: u64,
+}
+
+impl Members {
+    fn remember(&mut self, host: IpAddr) {
+        self.last += 1;
+        if let Some(before) = self.seen.insert(host, self.last) {
+            self.order.remove(&before);
+        }
+        self.order.insert(self.last, host);
+        if self.order.len() > MEMBERS
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.seen.remove(&oldest);
+        }
+    }
+
+    fn knows(&self, host: &IpAddr) -> bool {
+        self.seen.contains_key(host)
+    }
+}
+
+/// Cheap, so there may be many: whoever floods the door has to open as many connections in the time that a member's
+/// first bytes need to come, to be in its way.
+const KNOCKING: usize = 128;
+/// As many nodes as may start at the same moment behind one address; together some 3 MiB.
+const SECURING: usize = 128;
+/// The same for those who know the mesh. Who does and is no member could have 16 MiB buffered, so there are fewer.
+const ADMITTING: usize = 64;
+/// About 100 bytes each.
+const MEMBERS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(from: &str) -> Ends {
+        let here = "127.0.0.1:4001".parse().expect("an address");
+        (here, from.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_place_is_held_until_it_is_dropped_in_whichever_room_it_is() {
+        let door = Door::default();
+        let pending = || door.knocks().pending;
+        let (knocking, _) = door.knock(ends("192.0.2.1:1").1);
+        assert_eq!(pending(), 1);
+        let (inside, _) = door.secure(ends("192.0.2.1:1"));
+        drop(knocking);
+        assert_eq!(pending(), 1);
+        door.secured(&ends("192.0.2.1:1"));
+        assert_eq!(pending(), 1);
+        drop(inside);
+        assert_eq!((pending(), door.lock().inside.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_newcomer_finds_a_place_however_many_say_nothing() {
+        let door = Door::default();
+        let from = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let crowd: Vec<_> = (0..1000).map(|port| door.knock(from(port)).0).collect();
+        assert_eq!(door.knocks().pending, KNOCKING);
+        let displaced = u64::try_from(1000 - KNOCKING).expect("few");
+        assert_eq!(door.knocks().displaced, displaced);
+        let (newcomer, registration) = door.knock(ends("198.51.100.1:1").1);
+        let waits = futures::future::Abortable::new(std::future::pending::<()>(), registration);
+        for port in 1000..1000 + 10 * u16::try_from(KNOCKING).expect("few") {
+            let _ = door.knock(from(port));
+        }
+        assert!(!waits.is_aborted(), "the crowd's own makes way");
+        drop((crowd, newcomer));
+        assert_eq!(door.knocks().pending, 0);
+    }
+
+    #[test]
+    fn who_knows_the_mesh_does_not_make_way_for_those_who_do_not() {
+        let door = Door::default();
+        let member = ends("192.0.2.1:1");
+        let (_place, registration) = door.secure(member);
+        let waits = futures::future::Abortable::new(std::future::pending::<()>(), registration);
+        door.secured(&member);
+        let crowd: Vec<_> = (2..2000)
+            .map(|port| door.secure((member.0, SocketAddr::from(([192, 0, 2, 1], port)))))
+            .collect();
+        assert!(!waits.is_aborted());
+        assert_eq!(door.knocks().pending, SECURING + 1);
+        drop(crowd);
+    }
+
+    #[test]
+    fn members_are_remembered_by_host_and_the_oldest_forgotten() {
+        let mut members = Members::default();
+        let host = |n: usize| IpAddr::from(u32::try_from(n).expect("few").to_be_bytes());
+        for n in 0..=MEMBERS {
+            members.remember(host(n));
+            members.remember(host(MEMBERS / 2));
+        }
+        assert!(!members.knows(&host(0)) && members.knows(&host(MEMBERS)));
+        assert!(members.knows(&host(MEMBERS / 2)));
+        assert_eq!((members.seen.len(), members.order.len()), (MEMBERS, MEMBERS));
+    }
+}
