@@ -173,7 +173,7 @@ impl Cluster {
             Some(async move {
                 let ready = timeout(READY, ready).await;
                 match ready {
-                    Ok(Ok(())) => Ok(()),
+                    Ok(Ok(_)) => Ok(()),
                     _ => Err(ClusterError::NotReady(member.name.clone())),
                 }
             })

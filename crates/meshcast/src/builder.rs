@@ -198,6 +198,7 @@ impl NodeBuilder {
             identity,
             trust,
             listen,
+            keyed,
             seeds: self.seeds,
             seeds_only: self.seeds_only,
             limits,

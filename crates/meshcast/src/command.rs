@@ -5,14 +5,14 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
-use crate::{error::PingError, handover::Flushed, inspect::Snapshot};
+use crate::{error::PingError, handover::Flushed, inspect::Snapshot, node::Ready};
 
 /// A question to the driver, with where the answer goes. Whoever asked may have left.
 #[derive(Debug)]
 pub(crate) enum Command {
     Inspect(oneshot::Sender<Snapshot>),
     /// Answered when the node is ready.
-    Ready(oneshot::Sender<()>),
+    Ready(oneshot::Sender<Ready>),
     Ping(PeerId, oneshot::Sender<Result<Duration, PingError>>),
     /// Answered when members have what was posted before.
     Flush(oneshot::Sender<Flushed>),

@@ -4,14 +4,26 @@
 //! evenly between nothing and the current maximum ("full jitter"), so that a fleet that lost a node does not
 //! come back to it in step.
 
+mod seeds;
+mod target;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::Time;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{SeedableRng, rngs::StdRng};
+
+pub(crate) use self::{
+    seeds::{Is, Status},
+    target::RECENTLY,
+};
+use self::{
+    seeds::{Lookup, Seed, SeedTarget},
+    target::{Retry, State, Target},
+};
 
 /// Decides whom to dial.
 #[derive(Debug)]
@@ -31,27 +43,8 @@ pub(crate) struct Dialer {
     /// Nobody is dialled any more.
     rests: bool,
     outputs: VecDeque<Dial>,
-}
-
-/// An address the user gave. With a DNS name it stands for all addresses the name has.
-#[derive(Debug)]
-struct Seed {
-    given: Multiaddr,
-    /// Its addresses; just itself without a DNS name.
-    targets: BTreeMap<Multiaddr, Target>,
-    /// The state of its DNS name, if it has one.
-    lookup: Option<Lookup>,
-    /// Whether every address was tried once, or the name does not resolve.
-    tried: bool,
-}
-
-/// Looking up a DNS name, one look-up at a time.
-#[derive(Debug, Clone, Copy)]
-enum Lookup {
-    /// To be looked up then.
-    Due(Time),
-    /// Under way. By then the name counts as one that does not resolve, for whoever waits for that.
-    Running(Time),
+    /// Seeds of which something new is to be told.
+    news: VecDeque<SeedId>,
 }
 
 /// A member that told of itself or that another member told of.
@@ -64,36 +57,6 @@ struct Member {
     target: Target,
     /// When it was last connected or heard of.
     seen: Time,
-}
-
-/// Something to dial.
-#[derive(Debug)]
-struct Target {
-    state: State,
-    retry: Retry,
-    /// When what it led to was lost, if it ever was.
-    lost: Option<Time>,
-    /// Whether the outcome of a dial is known.
-    tried: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// To be dialled when the retry is due.
-    Waiting,
-    /// Being dialled.
-    Dialling,
-    /// Known to lead to this peer, which is connected (or was, when the next dial shows).
-    Reaches(PeerId),
-    /// Leads to this node.
-    Ourselves,
-}
-
-/// When to try again.
-#[derive(Debug)]
-struct Retry {
-    due: Time,
-    failures: u32,
 }
 
 /// What to do.
@@ -125,6 +88,7 @@ impl Dialer {
             lost: None,
             rests: false,
             outputs: VecDeque::new(),
+            news: VecDeque::new(),
         }
     }
 
@@ -152,11 +116,14 @@ impl Dialer {
                 Some(Lookup::Running(until)) if until <= now => seed.tried = true,
                 _ => {}
             }
-            for (address, target) in &mut seed.targets {
+            for (address, SeedTarget { target, .. }) in &mut seed.targets {
                 if target.is_due(now) {
                     target.state = State::Dialling;
                     self.outputs.push_back(Dial::Address(id, address.clone()));
                 }
+            }
+            if seed.review(now) {
+                self.news.push_back(id);
             }
         }
         self.members.retain(|peer, member| {
@@ -171,41 +138,60 @@ impl Dialer {
         }
     }
 
-    /// A DNS name was looked up; empty if it has no address.
-    pub(crate) fn handle_resolved(&mut self, seed: SeedId, addresses: Vec<Multiaddr>, now: Time) {
-        let Some(seed) = self.seeds.get_mut(seed.0) else {
+    /// A DNS name was looked up: its addresses, or why there are none.
+    pub(crate) fn handle_resolved(&mut self, id: SeedId, found: Result<Vec<Multiaddr>, String>, now: Time) {
+        let Some(seed) = self.seeds.get_mut(id.0) else {
             return;
         };
         seed.lookup = Some(Lookup::Due(now + LOOKUP_INTERVAL));
-        // An answer replaces the one before, but a failed look-up does not forget what is still dialled.
-        if !addresses.is_empty() {
-            seed.targets.retain(|address, _| addresses.contains(address));
-            for address in addresses {
-                if seed.targets.len() < MAX_TARGETS {
-                    seed.targets.entry(address).or_insert_with(|| Target::new(now));
+        match found {
+            // An answer replaces the one before, but a failed look-up does not forget what is still dialled.
+            Ok(addresses) => {
+                seed.unresolved = None;
+                seed.targets.retain(|address, _| addresses.contains(address));
+                for address in addresses {
+                    if seed.targets.len() < MAX_TARGETS {
+                        seed.targets
+                            .entry(address)
+                            .or_insert_with(|| SeedTarget::new(now));
+                    }
                 }
             }
+            Err(reason) => seed.unresolved = Some(reason),
         }
-        seed.update_tried();
+        self.review(id, now);
     }
 
     /// The dial of a seed's address led to this peer.
-    pub(crate) fn handle_seed_reached(&mut self, seed: SeedId, address: &Multiaddr, peer: PeerId) {
-        self.conclude(seed, address, |target, _| target.state = State::Reaches(peer));
+    pub(crate) fn handle_seed_reached(&mut self, seed: SeedId, address: &Multiaddr, peer: PeerId, now: Time) {
+        self.conclude(seed, address, now, |it, _| {
+            it.target.state = State::Reaches(peer);
+            it.status.turn(Is::Connected(peer), None, now);
+        });
     }
 
     /// The dial of a seed's address led to this node itself.
     pub(crate) fn handle_seed_is_us(&mut self, seed: SeedId, address: &Multiaddr, now: Time) {
-        self.conclude(seed, address, |target, _| {
-            target.state = State::Ourselves;
-            target.retry.failures = 0;
-            target.retry.due = now + RETRY_OURSELVES;
+        self.conclude(seed, address, now, |it, _| {
+            it.target.state = State::Ourselves;
+            it.target.retry.failures = 0;
+            it.target.retry.due = now + RETRY_OURSELVES;
+            it.status.turn(Is::Ourselves, None, now);
         });
     }
 
-    /// The dial of a seed's address failed.
-    pub(crate) fn handle_seed_failed(&mut self, seed: SeedId, address: &Multiaddr, now: Time) {
-        self.conclude(seed, address, |target, rng| target.fail(rng, now));
+    /// The dial of a seed's address failed, and why.
+    pub(crate) fn handle_seed_failed(
+        &mut self,
+        seed: SeedId,
+        address: &Multiaddr,
+        (is, reason): (Is, String),
+        now: Time,
+    ) {
+        self.conclude(seed, address, now, |it, rng| {
+            it.target.fail(rng, now);
+            it.status.turn(is, Some(reason), now);
+        });
     }
 
     /// The dial of a member failed. `gone` if another process answers there now.
@@ -234,6 +220,7 @@ impl Dialer {
         }
         let first = self.first_wait(&peer);
         let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
+        let seeds = seeds.map(|it| &mut it.target);
         let targets: Vec<_> = match self.members.get_mut(&peer) {
             Some(member) => vec![&mut member.target],
             None => seeds
@@ -269,9 +256,18 @@ impl Dialer {
         // Whoever lets us in and throws us out at once is no better than who does not answer.
         let lasted = now.saturating_since(since) >= LASTING;
         let first = self.first_wait(&peer);
-        let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
-        for target in seeds.filter(|target| target.state == State::Reaches(peer)) {
-            target.lose(&mut self.rng, lasted, now);
+        for id in (0..self.seeds.len()).map(SeedId) {
+            let seed = &mut self.seeds[id.0];
+            for it in seed.targets.values_mut() {
+                if it.target.state == State::Reaches(peer) {
+                    it.target.lose(&mut self.rng, lasted, now);
+                }
+                if it.status.is == Is::Connected(peer) {
+                    let reason = "the connection was lost".to_owned();
+                    it.status.turn(Is::Dialling, Some(reason), now);
+                }
+            }
+            self.review(id, now);
         }
         if let Some(member) = self.members.get_mut(&peer) {
             member.seen = now;
@@ -334,6 +330,22 @@ impl Dialer {
         self.outputs.pop_front()
     }
 
+    /// The next seed of which something new is to be told, until there is none. Meant for people: a seed that comes
+    /// and goes all the time is told of now and then only.
+    pub(crate) fn poll_news(&mut self) -> Option<SeedId> {
+        self.news.pop_front()
+    }
+
+    /// Each seed: the address that was given, how it is doing, and its addresses if it has a DNS name.
+    pub(crate) fn seeds(&self) -> impl Iterator<Item = SeedView<'_>> {
+        self.seeds.iter().map(SeedView)
+    }
+
+    /// One of them.
+    pub(crate) fn seed(&self, id: SeedId) -> Option<SeedView<'_>> {
+        self.seeds.get(id.0).map(SeedView)
+    }
+
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         if self.rests {
@@ -347,7 +359,8 @@ impl Dialer {
             .seeds
             .iter()
             .flat_map(|seed| seed.targets.values())
-            .filter_map(Target::due);
+            .filter_map(|it| it.target.due());
+        let news = self.seeds.iter().filter_map(Seed::tell_due);
         let members = self.members.iter().flat_map(|(peer, member)| {
             let gone = !self.connected.contains_key(peer);
             let wanted = gone || self.silent.contains(peer);
@@ -355,7 +368,7 @@ impl Dialer {
             let due = member.target.due().filter(|_| wanted);
             [forgotten, due].into_iter().flatten()
         });
-        lookups.chain(seeds).chain(members).min()
+        lookups.chain(seeds).chain(members).chain(news).min()
     }
 
     /// Whether every seed was tried once.
@@ -365,7 +378,7 @@ impl Dialer {
 
     /// Whether an address that the user gave leads to nobody who is connected.
     pub(crate) fn misses_seed(&self) -> bool {
-        let missed = |target: &Target| match target.state {
+        let missed = |it: &SeedTarget| match it.target.state {
             State::Waiting | State::Dialling => true,
             State::Reaches(peer) => !self.connected.contains_key(&peer),
             State::Ourselves => false,
@@ -390,6 +403,7 @@ impl Dialer {
         let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
         let members = self.members.values_mut().map(|member| &mut member.target);
         for target in seeds
+            .map(|it| &mut it.target)
             .chain(members)
             .filter(|target| target.state == State::Waiting)
         {
@@ -417,45 +431,49 @@ impl Dialer {
 
     fn conclude(
         &mut self,
-        seed: SeedId,
+        id: SeedId,
         address: &Multiaddr,
-        outcome: impl FnOnce(&mut Target, &mut StdRng),
+        now: Time,
+        outcome: impl FnOnce(&mut SeedTarget, &mut StdRng),
     ) {
-        let Some(seed) = self.seeds.get_mut(seed.0) else {
+        let Some(seed) = self.seeds.get_mut(id.0) else {
             return;
         };
-        if let Some(target) = seed.targets.get_mut(address) {
-            outcome(target, &mut self.rng);
-            target.tried = true;
+        if let Some(it) = seed.targets.get_mut(address) {
+            outcome(it, &mut self.rng);
+            it.target.tried = true;
         }
-        seed.update_tried();
+        self.review(id, now);
+    }
+
+    /// To be called after whatever may have changed how a seed is doing.
+    fn review(&mut self, id: SeedId, now: Time) {
+        if self.seeds.get_mut(id.0).is_some_and(|seed| seed.review(now)) {
+            self.news.push_back(id);
+        }
     }
 }
 
-impl Seed {
-    fn new(given: Multiaddr, now: Time) -> Self {
-        let named = given.iter().any(|part| {
-            matches!(
-                part,
-                Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
-            )
-        });
-        let targets = if named {
-            BTreeMap::new()
-        } else {
-            BTreeMap::from([(given.clone(), Target::new(now))])
-        };
-        Self {
-            given,
-            targets,
-            lookup: named.then_some(Lookup::Due(now)),
-            tried: false,
-        }
+/// A seed as others may see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeedView<'a>(&'a Seed);
+
+impl<'a> SeedView<'a> {
+    /// The address that was given.
+    pub(crate) const fn address(self) -> &'a Multiaddr {
+        &self.0.given
     }
 
-    /// To be called when a target was tried, or the name looked up.
-    fn update_tried(&mut self) {
-        self.tried |= self.targets.values().all(|target| target.tried);
+    /// How it is doing as a whole.
+    pub(crate) const fn status(self) -> &'a Status {
+        self.0.status()
+    }
+
+    /// The addresses of its DNS name; none without a name.
+    pub(crate) fn addresses(self) -> impl Iterator<Item = (&'a Multiaddr, &'a Status)> {
+        let named = self.0.is_named();
+        let targets = self.0.targets.iter().filter(move |_| named);
+        targets.map(|(address, it)| (address, &it.status))
     }
 }
 
@@ -487,64 +505,6 @@ impl Member {
     }
 }
 
-impl Target {
-    fn new(due: Time) -> Self {
-        Self {
-            state: State::Waiting,
-            retry: Retry { due, failures: 0 },
-            lost: None,
-            tried: false,
-        }
-    }
-
-    /// The connection it led to is gone.
-    fn lose(&mut self, rng: &mut StdRng, lasted: bool, now: Time) {
-        if lasted {
-            self.retry.failures = 0;
-            self.lost = Some(now);
-        }
-        self.fail(rng, now);
-    }
-
-    fn due(&self) -> Option<Time> {
-        matches!(self.state, State::Waiting | State::Ourselves).then_some(self.retry.due)
-    }
-
-    fn is_due(&self, now: Time) -> bool {
-        self.due().is_some_and(|due| due <= now)
-    }
-
-    fn longest_wait(&self, now: Time) -> Duration {
-        match self.lost {
-            Some(lost) if now.saturating_since(lost) < RECENTLY => LONGEST_WAIT_RECENT,
-            _ => LONGEST_WAIT,
-        }
-    }
-
-    fn fail(&mut self, rng: &mut StdRng, now: Time) {
-        let longest = BASE_WAIT
-            .saturating_mul(1 << self.retry.failures.min(16))
-            .min(self.longest_wait(now));
-        self.state = State::Waiting;
-        self.retry.due = now + SHORTEST_WAIT + jitter(rng, longest);
-        self.retry.failures = self.retry.failures.saturating_add(1);
-    }
-}
-
-fn jitter(rng: &mut StdRng, longest: Duration) -> Duration {
-    longest.mul_f64(rng.random())
-}
-
-/// The first wait is drawn from up to this.
-const BASE_WAIT: Duration = Duration::from_millis(250);
-/// No wait is drawn from more: a seed that comes back is found within this.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
-/// The same for what was connected [`RECENTLY`]: after a partition all are to be found soon.
-const LONGEST_WAIT_RECENT: Duration = Duration::from_secs(2);
-/// For how long whoever was lost is looked for with some effort. Partitions mostly end within this.
-pub(crate) const RECENTLY: Duration = Duration::from_secs(300);
-/// No wait is shorter: a refusing port must not be hammered.
-const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// How long the node with the larger id waits for the other to dial.
 const HEAD_START: Duration = Duration::from_secs(2);
 /// DNS names are looked up this often: a fleet changes its addresses without telling.

@@ -10,6 +10,7 @@ mod dialling;
 mod handover;
 mod mute;
 mod readiness;
+mod seeds;
 mod snapshot;
 mod stop;
 mod syncing;
@@ -29,7 +30,7 @@ use libp2p::{
 };
 use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
 use tokio::{
-    sync::{broadcast, mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
 };
 
@@ -44,6 +45,7 @@ use crate::{
     gate::{Admitted, Door},
     inspect::Counters,
     message::Gap,
+    node::Ready,
     peers::Peers,
     registry::Registry,
     strikes::WatchedEvent,
@@ -70,6 +72,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
+    /// How many members are connected.
+    pub(crate) members: watch::Sender<usize>,
     /// What the swarm reported before the driver had it.
     pub(crate) early: Vec<SwarmEvent<BehaviourEvent>>,
 }
@@ -91,9 +95,9 @@ pub(crate) struct Driver {
     /// Dials of seeds that are under way.
     dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
     /// DNS look-ups under way, at most one a seed.
-    lookups: JoinSet<(SeedId, Vec<Multiaddr>)>,
+    lookups: JoinSet<(SeedId, Result<Vec<Multiaddr>, String>)>,
     /// Who waits for the node to be ready, and since when.
-    awaiting_ready: Vec<(Time, oneshot::Sender<()>)>,
+    awaiting_ready: Vec<(Time, oneshot::Sender<Ready>)>,
     /// When it was first found that all seeds were tried.
     seeds_tried: Option<Time>,
     /// What the link to a peer had no room for.
@@ -369,6 +373,13 @@ impl Driver {
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }
+    }
+
+    /// For those who wait for members. To be called when one came or went.
+    fn count_members(&self) {
+        let members = self.peers.iter().count();
+        // An error would be that nobody has a handle; what is set is for those who get one.
+        self.parts.members.send_replace(members);
     }
 
     fn emit(&self, event: NodeEvent) {

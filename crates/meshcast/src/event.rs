@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{NodeName, Region};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 
-use crate::inspect::Direction;
+use crate::{inspect::Direction, seed::SeedInfo};
 
 /// Something that happened to a node.
 #[derive(Debug, Clone)]
@@ -45,6 +45,9 @@ pub enum NodeEvent {
         /// Why, by name.
         reason: String,
     },
+    /// A [seed](crate::NodeBuilder::seed) is doing otherwise than before. One that comes and goes all the time is told
+    /// of now and then only; how it is doing at the moment is in [`Snapshot::seeds`](crate::Snapshot::seeds).
+    Seed(SeedInfo),
     /// Gossip dropped frames to a peer because its queue was full or too slow.
     Slow {
         /// Which peer.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{ChannelName, NodeName, Region, WallTime};
 
+use crate::seed::SeedInfo;
+
 /// A node, its peers and its channels at one moment. See [`Node::inspect`](crate::Node::inspect).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -13,6 +15,8 @@ pub struct Snapshot {
     pub node: NodeInfo,
     /// Members it is connected to, by name and then by id.
     pub peers: Vec<PeerInfo>,
+    /// The seeds it was given, in that order.
+    pub seeds: Vec<SeedInfo>,
     /// Channels it has open or still holds after the last object was closed, by name.
     pub channels: Vec<ChannelInfo>,
     /// What happened since it started.

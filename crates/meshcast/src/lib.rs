@@ -39,7 +39,7 @@
 //!
 //! let mut inbox = frankfurt.channel::<Price>("prices")?.messages();
 //! let prices = tokyo.channel::<Price>("prices")?;
-//! tokyo.ready().await?; // connected, and part of every channel that others have open
+//! tokyo.ready().await?; // seeds were tried, and it is part of every channel that members it found have open
 //! prices.post_message(&Price { symbol: "ACME".into(), cents: 4200 })?;
 //!
 //! match inbox.recv().await {
@@ -58,7 +58,7 @@
 //! # What is where
 //!
 //! * [`Node`] and its [builder](NodeBuilder): a member of the mesh; [`Limits`] are what it may use,
-//!   [`Events`] and [`Snapshot`] how it is.
+//!   [`Events`] and [`Snapshot`] how it is, and [`SeedInfo`] how its seeds are.
 //! * [`BroadcastChannel`]: posting, [`Messages`] as a stream, or handlers kept by a [`Subscription`].
 //! * [`Receipt`]: who has what was posted. [`Since`]: what an object hears of what was before it.
 //! * [`Payload`]: what a channel carries. Any serde type, [`Bytes`] as they are, or the dynamic [`Value`],
@@ -72,6 +72,7 @@
 
 pub mod admin;
 mod behaviour;
+mod bucket;
 mod builder;
 mod channel;
 mod clock;
@@ -92,6 +93,7 @@ mod node;
 mod peers;
 mod reason;
 mod registry;
+mod seed;
 mod spared;
 mod spawn;
 mod strikes;
@@ -118,8 +120,9 @@ pub use handover::{Flushed, Shutdown, Undelivered};
 pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};
 pub use limits::Limits;
 pub use message::{Gap, GapReason, Message, RecvError, Undecodable};
-pub use node::Node;
 pub(crate) use node::WeakNode;
+pub use node::{Node, Ready};
+pub use seed::{SeedInfo, SeedState};
 
 /// The examples of the README are compiled and run with the others.
 #[cfg(doctest)]

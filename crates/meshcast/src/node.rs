@@ -38,6 +38,16 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
     /// Has something, or loses its sender, when the driver has stopped.
     pub(crate) stopped: watch::Receiver<Option<Shutdown>>,
+    /// How many members are connected. Loses its sender when the driver has stopped.
+    pub(crate) members: watch::Receiver<usize>,
+}
+
+/// What a node found until it was ready. See [`Node::ready`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ready {
+    /// How many members are connected at that moment, not counting the node itself. With 0 it is alone.
+    pub members: usize,
 }
 
 impl Node {
@@ -117,10 +127,31 @@ impl Node {
     /// is not part of it by then is ready all the same; what is posted is kept for those who come later.
     /// Cancel-safe.
     ///
+    /// **Ready does not mean that anybody is there.** [`Ready::members`] says how many are, and it is 0 for the first
+    /// node of a fleet as well as for one whose seeds are all wrong: how they are doing is in
+    /// [`Snapshot::seeds`], and each change is a [`NodeEvent::Seed`] and a line in the log. Whoever needs company
+    /// waits for it by [`Self::wait_for_members`].
+    ///
     /// # Errors
     /// [`Closed`] if the node stopped before.
-    pub async fn ready(&self) -> Result<(), Closed> {
+    pub async fn ready(&self) -> Result<Ready, Closed> {
         self.ask(Command::Ready).await
+    }
+
+    /// Waits until at least this many members are connected, not counting the node itself; for as long as it takes,
+    /// so put a timeout around it. Returns how many there are then. Cancel-safe.
+    ///
+    /// They may have gone again when this returns, and their channels may not be known yet, as they are after
+    /// [`Self::ready`].
+    ///
+    /// # Errors
+    /// [`Closed`] if the node has stopped, or stops before.
+    pub async fn wait_for_members(&self, members: usize) -> Result<usize, Closed> {
+        let mut count = self.shared.members.clone();
+        let enough = count.wait_for(|count| *count >= members).await;
+        let enough = enough.map(|count| *count).map_err(|_| Closed)?;
+        // The number of a node that has stopped is that of its last moment.
+        count.has_changed().map(|_| enough).map_err(|_| Closed)
     }
 
     /// What the node looks like now. Cancel-safe.

@@ -39,6 +39,8 @@ use crate::{
 pub(crate) struct Plan {
     pub(crate) identity: Identity,
     pub(crate) trust: Trust,
+    /// Whether the key was given, and not made for this node alone.
+    pub(crate) keyed: bool,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) seeds: Vec<Multiaddr>,
     /// Whether members that others tell of are not dialled.
@@ -93,6 +95,7 @@ async fn start(
     let Plan {
         identity,
         trust,
+        keyed,
         listen,
         seeds,
         seeds_only,
@@ -126,7 +129,7 @@ async fn start(
     let early = listen_on(&mut swarm, listen).await?;
     let listening = here.map(|here| here.listens_on(swarm.listeners()));
 
-    let clock = Clock::start();
+    let (clock, seedless) = (Clock::start(), seeds.is_empty());
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
     let mut dialer = Dialer::new(peer_id, seeds, seed, clock.now());
     dialer.dial_members(!seeds_only);
@@ -134,6 +137,7 @@ async fn start(
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
     let (stopped_sender, stopped) = watch::channel(None);
+    let (member_count, members) = watch::channel(0);
     let node = Node::new(Shared {
         peer_id,
         name: me.credential().name.clone(),
@@ -142,6 +146,7 @@ async fn start(
         commands,
         events: events.downgrade(),
         stopped,
+        members,
     });
     // Before the driver, so that a socket that cannot be had leaves nothing running.
     let admin = Listener::bind(&admin, node.name()).await?;
@@ -157,6 +162,7 @@ async fn start(
         clock,
         commands: command_receiver,
         events,
+        members: member_count,
         early,
     };
     let weak = node.downgrade();
@@ -171,6 +177,7 @@ async fn start(
             let stop = async { _ = stopping.await };
             tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
         });
+        say_if_isolated(keyed, seedless);
         let shutdown = driver.run().await;
         drop((stop, listening));
         if let Some(serving) = serving {
@@ -181,6 +188,15 @@ async fn start(
         stopped_sender.send_replace(Some(shutdown));
     };
     Ok((node, life.instrument(span)))
+}
+
+/// What nobody would find out otherwise: being alone is no error.
+fn say_if_isolated(keyed: bool, seedless: bool) {
+    if !keyed {
+        tracing::warn!("no key: this node has made one for itself alone, so no other can join it");
+    } else if seedless {
+        tracing::info!("no seeds: this node dials nobody, and is alone until others dial it");
+    }
 }
 
 /// Listens everywhere and waits until the sockets are there. Returns what else happened meanwhile: others may

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use futures::StreamExt;
 use meshcast::{
-    BroadcastChannel, ChannelName, Direction, Multiaddr, Node, NodeEvent, Shutdown, SpawnError, Value,
-    admin::AdminSocket,
+    BroadcastChannel, ChannelName, Direction, Multiaddr, Node, NodeEvent, SeedInfo, Shutdown, SpawnError,
+    Value,
+    admin::{AdminSocket, schema},
 };
 use serde_json::{Value as Json, json};
 
@@ -148,6 +149,13 @@ fn happened(event: &NodeEvent, output: &Output) -> Result<(), Failure> {
                 format!("refused: {way} {address} ({reason})"),
             )
         }
+        NodeEvent::Seed(seed) => (
+            seed_json(seed),
+            match (&seed.state, &seed.reason) {
+                (state, Some(reason)) => format!("seed {}: {state} ({reason})", seed.address),
+                (state, None) => format!("seed {}: {state}", seed.address),
+            },
+        ),
         NodeEvent::Slow { peer, dropped } => (
             json!({ "event": "slow", "peer_id": peer.to_string(), "dropped": dropped }),
             format!(
@@ -187,6 +195,13 @@ fn stopped(shutdown: &Shutdown, output: &Output) -> Result<(), Failure> {
     } else {
         say(output, json, &format!("stopped: {shutdown}"))
     }
+}
+
+/// The seed as in the answer of the admin socket, with what happened.
+fn seed_json(seed: &SeedInfo) -> Json {
+    let mut json = json!(schema::Seed::from(seed));
+    json["event"] = "seed".into();
+    json
 }
 
 /// As the result of the command for programs, on the side for people.

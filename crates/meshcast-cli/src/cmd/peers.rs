@@ -16,10 +16,18 @@ pub(crate) async fn run(args: args::Peers, output: &Output) -> Result<Exit, Fail
     let client = locate::pick(&args.target, output).await?;
     let report: PeerReport = client.get("/v1/peers").await?;
     output.result(&report, || {
-        table(&report, args.full, SystemTime::now(), output.palette())
+        let (now, palette) = (SystemTime::now(), output.palette());
+        let peers = table(&report, args.full, now, palette);
+        if report.seeds.is_empty() {
+            return peers;
+        }
+        format!("{peers}\n{}", seeds(&report, args.full, now, palette))
     })?;
     if report.peers.is_empty() {
         output.note(&format!("{} is connected to nobody", client.name()));
+        if report.seeds.is_empty() {
+            output.note("it has no seeds, so it is alone until others dial it");
+        }
     }
     Ok(Exit::Ok)
 }
@@ -65,6 +73,27 @@ fn table(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> 
     table.render(palette)
 }
 
+/// How the seeds are doing; with `full`, each address of a name on its own too.
+fn seeds(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> String {
+    let mut table = Table::new(&["SEED", "STATE", ">SINCE", "MEMBER", "REASON"]);
+    for seed in &report.seeds {
+        let addresses = seed.addresses.iter().filter(|_| full);
+        let rows = addresses.map(|address| ("  ", address));
+        for (indent, seed) in [("", seed)].into_iter().chain(rows) {
+            let or_unknown =
+                |text: &Option<String>| text.as_deref().map_or_else(|| UNKNOWN.into(), render::text);
+            table.row([
+                format!("{indent}{}", render::text(&seed.address)),
+                render::text(&seed.state.replace('_', " ")),
+                render::since(&seed.since, now),
+                or_unknown(&seed.name),
+                or_unknown(&seed.reason),
+            ]);
+        }
+    }
+    table.render(palette)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -88,5 +117,28 @@ mod tests {
              fra-1  fra     …EfGhIjKl  0.31 ms  by it    1m01s         1  /ip4/127.0.0.1/tcp/1\n\
              iad-1  iad     …EfGhIjKm        -  by us        -         0  -\n"
         );
+    }
+
+    #[test]
+    fn seeds_are_shown_with_what_is_wrong_and_addresses_of_names_on_demand() {
+        let report = serde_json::from_str(
+            r#"{"schema":"peers/v1","peers":[],"seeds":[
+                {"address":"/ip4/192.0.2.1/tcp/1","state":"timed_out","since":"1970-01-01T00:00:01.000Z",
+                 "reason":"timed out","name":null,"peer_id":null},
+                {"address":"/dns/mesh.internal/tcp/1","state":"connected","since":"1970-01-01T00:01:00.000Z",
+                 "reason":null,"name":"fra-1","peer_id":"12D3KooWAbCdEfGhIjKl","addresses":[
+                    {"address":"/ip4/10.0.0.1/tcp/1","state":"connected","since":"1970-01-01T00:01:00.000Z",
+                     "reason":null,"name":"fra-1","peer_id":"12D3KooWAbCdEfGhIjKl"}]}]}"#,
+        )
+        .expect("a report");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(61);
+        assert_eq!(
+            seeds(&report, true, now, Palette::PLAIN),
+            "SEED                      STATE      SINCE  MEMBER  REASON\n\
+             /ip4/192.0.2.1/tcp/1      timed out  1m00s  -       timed out\n\
+             /dns/mesh.internal/tcp/1  connected     1s  fra-1   -\n  \
+             /ip4/10.0.0.1/tcp/1     connected     1s  fra-1   -\n"
+        );
+        assert_eq!(seeds(&report, false, now, Palette::PLAIN).lines().count(), 3);
     }
 }

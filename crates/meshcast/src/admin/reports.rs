@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::schema;
 use crate::{
     ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Message, PeerId, PeerInfo, RecvError,
-    SenderInfo, Snapshot, Value,
+    SeedInfo, SeedState, SenderInfo, Snapshot, Value,
 };
 
 impl From<&Snapshot> for schema::NodeReport {
@@ -36,6 +36,26 @@ impl From<&Snapshot> for schema::PeerReport {
         Self {
             schema: schema::name::PEERS.into(),
             peers: snapshot.peers.iter().map(schema::Peer::from).collect(),
+            seeds: snapshot.seeds.iter().map(schema::Seed::from).collect(),
+        }
+    }
+}
+
+impl From<&SeedInfo> for schema::Seed {
+    fn from(seed: &SeedInfo) -> Self {
+        let member = match &seed.state {
+            SeedState::Connected { peer, name } => Some((peer.to_string(), name.to_string())),
+            _ => None,
+        };
+        let (peer_id, name) = member.unzip();
+        Self {
+            address: seed.address.to_string(),
+            state: seed.state.as_str().into(),
+            since: seed.since.to_string(),
+            reason: seed.reason.clone(),
+            name,
+            peer_id,
+            addresses: seed.addresses.iter().map(Self::from).collect(),
         }
     }
 }
@@ -208,6 +228,25 @@ mod tests {
                 shared_channels: 1,
                 mute: 0,
             }],
+            seeds: vec![
+                SeedInfo {
+                    address: "/dns/mesh.internal/tcp/4001".parse().expect("valid"),
+                    state: SeedState::Unresolved,
+                    since: WallTime::MIN,
+                    reason: Some("no such name".into()),
+                    addresses: vec![],
+                },
+                SeedInfo {
+                    address: "/ip4/127.0.0.1/tcp/4002".parse().expect("valid"),
+                    state: SeedState::Connected {
+                        peer: id(),
+                        name: "iad-1".parse().expect("valid"),
+                    },
+                    since: WallTime::MIN,
+                    reason: None,
+                    addresses: vec![],
+                },
+            ],
             channels: vec![ChannelInfo {
                 name: "".parse().expect("valid"),
                 objects: 1,
@@ -256,7 +295,13 @@ mod tests {
             json(schema::PeerReport::from(&snapshot())),
             r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#.to_owned()
                 + r#""addresses":[],"rtt_us":null,"direction":"outbound","#
-                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0}]}"#
+                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0}],"#
+                + r#""seeds":[{"address":"/dns/mesh.internal/tcp/4001","state":"unresolved","#
+                + r#""since":"1970-01-01T00:00:00.000Z","reason":"no such name","name":null,"#
+                + r#""peer_id":null,"addresses":[]},"#
+                + r#"{"address":"/ip4/127.0.0.1/tcp/4002","state":"connected","#
+                + r#""since":"1970-01-01T00:00:00.000Z","reason":null,"name":"iad-1","#
+                + r#""peer_id":"ID","addresses":[]}]}"#
         );
     }
 

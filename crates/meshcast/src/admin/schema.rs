@@ -64,6 +64,30 @@ pub struct PeerReport {
     pub schema: String,
     /// The members.
     pub peers: Vec<Peer>,
+    /// The seeds the node was given, in that order.
+    #[serde(default)]
+    pub seeds: Vec<Seed>,
+}
+
+/// An address the node was given to find others through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// The address, as it was given or as its name resolved.
+    pub address: String,
+    /// `resolving`, `unresolved`, `dialling`, `refused`, `timed_out`, `unreachable`, `not_admitted`, `ourselves` or
+    /// `connected`; more may come. See [`SeedState`](crate::SeedState).
+    pub state: String,
+    /// Since when that is so.
+    pub since: String,
+    /// What was wrong the last time; `null` if nothing was since it was last connected.
+    pub reason: Option<String>,
+    /// What people call the member it is connected to; `null` unless it is.
+    pub name: Option<String>,
+    /// Which process that is.
+    pub peer_id: Option<String>,
+    /// The addresses of its DNS name, each on its own; empty without a name.
+    #[serde(default)]
+    pub addresses: Vec<Self>,
 }
 
 /// A member a node is connected to.

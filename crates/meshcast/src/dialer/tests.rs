@@ -5,9 +5,10 @@ use meshcast_proto::{Sender, Time};
 use proptest::prelude::*;
 
 use super::{
-    BASE_WAIT, Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LONGEST_WAIT, LONGEST_WAIT_RECENT,
-    LOOKUP_INTERVAL, LOOKUP_PATIENCE, MAX_ADDRESSES, MAX_HEARSAY, MAX_MEMBERS, MAX_TARGETS, RECENTLY,
-    RETRY_OURSELVES, SHORTEST_WAIT, SeedId,
+    Dial, Dialer, FORGET_MEMBER, HEAD_START, Is, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE, MAX_ADDRESSES,
+    MAX_HEARSAY, MAX_MEMBERS, MAX_TARGETS, RETRY_OURSELVES, SeedId,
+    seeds::{TOLD_AT_ONCE, TOLD_EVERY},
+    target::{BASE_WAIT, LONGEST_WAIT, LONGEST_WAIT_RECENT, RECENTLY, SHORTEST_WAIT},
 };
 use crate::transport::peer_id;
 
@@ -38,6 +39,20 @@ fn name() -> Multiaddr {
     "/dns/mesh.internal/tcp/4001".parse().expect("an address")
 }
 
+fn refused() -> (Is, String) {
+    (Is::Refused, "refused".to_owned())
+}
+
+/// What a resolver says.
+fn found(addresses: impl IntoIterator<Item = Multiaddr>) -> Result<Vec<Multiaddr>, String> {
+    let addresses: Vec<_> = addresses.into_iter().collect();
+    if addresses.is_empty() {
+        Err("no such name".to_owned())
+    } else {
+        Ok(addresses)
+    }
+}
+
 fn dialer(seeds: impl IntoIterator<Item = Multiaddr>) -> Dialer {
     Dialer::new(me(), seeds.into_iter().collect(), 7, Time::ZERO)
 }
@@ -54,7 +69,7 @@ fn waits(seed: u64, failures: usize) -> Vec<Duration> {
     let wait = |_| {
         assert_eq!(outputs(&mut dialer, now), [Dial::Address(SEED, address(1))]);
         assert_eq!(dialer.poll_timeout(), None, "nothing to do while it is dialled");
-        dialer.handle_seed_failed(SEED, &address(1), now);
+        dialer.handle_seed_failed(SEED, &address(1), refused(), now);
         let due = dialer.poll_timeout().expect("tried again");
         let wait = due.saturating_since(now);
         now = due;
@@ -139,23 +154,23 @@ fn a_seed_that_is_this_node_counts_as_tried_and_is_seldom_dialled_again() {
 fn all_addresses_of_a_name_are_dialled_and_an_answer_replaces_the_one_before() {
     let mut dialer = dialer([name()]);
     assert_eq!(outputs(&mut dialer, Time::ZERO), [Dial::Resolve(SEED, name())]);
-    dialer.handle_resolved(SEED, vec![address(1), address(2)], Time::ZERO);
+    dialer.handle_resolved(SEED, found([address(1), address(2)]), Time::ZERO);
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 2);
-    dialer.handle_seed_failed(SEED, &address(1), Time::ZERO);
+    dialer.handle_seed_failed(SEED, &address(1), refused(), Time::ZERO);
     assert!(!dialer.seeds_tried());
-    dialer.handle_seed_reached(SEED, &address(2), peer(1));
+    dialer.handle_seed_reached(SEED, &address(2), peer(1), Time::ZERO);
     assert!(dialer.seeds_tried());
     let now = at(LOOKUP_INTERVAL);
     assert!(outputs(&mut dialer, now).contains(&Dial::Resolve(SEED, name())));
-    dialer.handle_resolved(SEED, vec![address(2), address(3)], now);
+    dialer.handle_resolved(SEED, found([address(2), address(3)]), now);
     assert_eq!(
         outputs(&mut dialer, now),
         [Dial::Address(SEED, address(3))],
         "1 is gone, 2 is reached"
     );
-    dialer.handle_resolved(SEED, vec![], now);
+    dialer.handle_resolved(SEED, found([]), now);
     assert_eq!(dialer.seeds[0].targets.len(), 2, "no answer takes nothing back");
-    dialer.handle_resolved(SEED, (0..500).map(address).collect(), now);
+    dialer.handle_resolved(SEED, found((0..500).map(address)), now);
     assert_eq!(dialer.seeds[0].targets.len(), MAX_TARGETS);
 }
 
@@ -167,12 +182,12 @@ fn a_name_is_looked_up_once_at_a_time_and_one_that_does_not_resolve_counts_as_tr
     assert!(outputs(&mut dialer, at(LOOKUP_PATIENCE)).is_empty());
     assert!(dialer.seeds_tried(), "the resolver hangs");
     assert_eq!(dialer.poll_timeout(), None);
-    dialer.handle_resolved(SEED, vec![], at(LOOKUP_PATIENCE));
+    dialer.handle_resolved(SEED, found([]), at(LOOKUP_PATIENCE));
     assert_eq!(dialer.poll_timeout(), Some(at(LOOKUP_PATIENCE + LOOKUP_INTERVAL)));
 
     let mut dialer = self::dialer([name()]);
     outputs(&mut dialer, Time::ZERO);
-    dialer.handle_resolved(SEED, vec![], Time::ZERO);
+    dialer.handle_resolved(SEED, found([]), Time::ZERO);
     assert!(dialer.seeds_tried());
 }
 
@@ -218,15 +233,19 @@ fn who_hangs_up_at_once_is_dialled_at_growing_intervals() {
     let mut dialer = dialer([address(1)]);
     let mut now = Time::ZERO;
     for _ in 0..20 {
-        assert_eq!(outputs(&mut dialer, now).len(), 1);
-        dialer.handle_seed_reached(SEED, &address(1), peer(1));
+        // How it is doing may be told in between.
+        while outputs(&mut dialer, now).is_empty() {
+            now = dialer.poll_timeout().expect("tried again");
+        }
+        dialer.handle_seed_reached(SEED, &address(1), peer(1), now);
         dialer.handle_connected(peer(1), now);
         dialer.handle_disconnected(peer(1), now);
-        now = dialer.poll_timeout().expect("tried again");
     }
     assert!(now > at(30 * SECOND), "twenty dials within {now:?}");
-    outputs(&mut dialer, now);
-    dialer.handle_seed_reached(SEED, &address(1), peer(1));
+    while outputs(&mut dialer, now).is_empty() {
+        now = dialer.poll_timeout().expect("tried again");
+    }
+    dialer.handle_seed_reached(SEED, &address(1), peer(1), now);
     dialer.handle_connected(peer(1), now);
     let now = now + LASTING;
     dialer.handle_disconnected(peer(1), now);
@@ -270,6 +289,106 @@ fn only_a_member_itself_replaces_its_addresses_and_what_others_add_is_bounded() 
     assert_eq!((known.len(), &known[0]), (MAX_ADDRESSES, &address(200)));
 }
 
+/// How a seed is doing, and whether that was told since the last look.
+fn look(dialer: &mut Dialer, seed: SeedId) -> (Is, Option<String>, usize) {
+    let status = dialer.seed(seed).expect("a seed").status();
+    let (is, reason) = (status.is, status.reason.clone());
+    (is, reason, std::iter::from_fn(|| dialer.poll_news()).count())
+}
+
+#[test]
+fn how_a_seed_is_doing_is_told_once_when_it_changes_and_with_the_reason() {
+    let mut dialer = dialer([address(1)]);
+    outputs(&mut dialer, Time::ZERO);
+    assert_eq!(look(&mut dialer, SEED), (Is::Dialling, None, 0));
+    let mut now = Time::ZERO;
+    for tries in 0..5 {
+        dialer.handle_seed_failed(SEED, &address(1), refused(), now);
+        let told = usize::from(tries == 0);
+        assert_eq!(
+            look(&mut dialer, SEED),
+            (Is::Refused, Some("refused".into()), told)
+        );
+        now = dialer.poll_timeout().expect("tried again");
+        outputs(&mut dialer, now);
+    }
+    assert_eq!(dialer.seed(SEED).expect("a seed").status().since, Time::ZERO);
+    dialer.handle_seed_reached(SEED, &address(1), peer(1), now);
+    dialer.handle_connected(peer(1), now);
+    assert_eq!(look(&mut dialer, SEED), (Is::Connected(peer(1)), None, 1));
+    let lost = now + LASTING;
+    dialer.handle_disconnected(peer(1), lost);
+    let reason = Some("the connection was lost".to_owned());
+    assert_eq!(look(&mut dialer, SEED), (Is::Dialling, reason, 1));
+    assert_eq!(dialer.seed(SEED).expect("a seed").status().since, lost);
+}
+
+#[test]
+fn of_a_name_the_best_address_speaks_and_nothing_is_told_before_all_were_tried() {
+    let mut dialer = dialer([name()]);
+    assert_eq!(look(&mut dialer, SEED), (Is::Resolving, None, 0));
+    outputs(&mut dialer, Time::ZERO);
+    dialer.handle_resolved(SEED, found([]), Time::ZERO);
+    assert_eq!(
+        look(&mut dialer, SEED),
+        (Is::Unresolved, Some("no such name".into()), 1)
+    );
+    dialer.handle_resolved(SEED, found([address(1), address(2), address(3)]), Time::ZERO);
+    look(&mut dialer, SEED);
+
+    let mut dialer = self::dialer([name()]);
+    outputs(&mut dialer, Time::ZERO);
+    dialer.handle_resolved(SEED, found([address(1), address(2), address(3)]), Time::ZERO);
+    outputs(&mut dialer, Time::ZERO);
+    dialer.handle_seed_failed(SEED, &address(1), refused(), Time::ZERO);
+    dialer.handle_seed_is_us(SEED, &address(2), Time::ZERO);
+    assert_eq!(
+        look(&mut dialer, SEED),
+        (Is::Dialling, None, 1),
+        "3 is not known yet"
+    );
+    dialer.handle_seed_failed(SEED, &address(3), (Is::TimedOut, "late".into()), Time::ZERO);
+    assert_eq!(look(&mut dialer, SEED).0, Is::Refused);
+    dialer.handle_seed_reached(SEED, &address(3), peer(3), Time::ZERO);
+    assert_eq!(look(&mut dialer, SEED), (Is::Connected(peer(3)), None, 1));
+    let each = dialer.seed(SEED).expect("a seed");
+    let each: Vec<_> = each.addresses().map(|(_, status)| status.is).collect();
+    assert_eq!(each, [Is::Refused, Is::Ourselves, Is::Connected(peer(3))]);
+}
+
+#[test]
+fn a_name_that_the_resolver_does_not_answer_for_is_told_of() {
+    let mut dialer = dialer([name()]);
+    outputs(&mut dialer, Time::ZERO);
+    outputs(&mut dialer, at(LOOKUP_PATIENCE));
+    assert_eq!(look(&mut dialer, SEED).0, Is::TimedOut);
+}
+
+#[test]
+fn a_seed_that_comes_and_goes_is_told_of_now_and_then_and_what_is_true_in_the_end_is() {
+    let mut dialer = dialer([address(1)]);
+    let (mut now, mut told) = (Time::ZERO, 0);
+    for _ in 0..1000 {
+        outputs(&mut dialer, now);
+        dialer.handle_seed_reached(SEED, &address(1), peer(1), now);
+        dialer.handle_connected(peer(1), now);
+        told += look(&mut dialer, SEED).2;
+        dialer.handle_disconnected(peer(1), now);
+        told += look(&mut dialer, SEED).2;
+        now = now + Duration::from_millis(100);
+    }
+    let most = usize::try_from(TOLD_AT_ONCE).expect("few") + 100 / 30;
+    assert!(told <= most, "{told} in {now:?}");
+    dialer.handle_seed_failed(SEED, &address(1), refused(), now);
+    let end = now + TOLD_EVERY;
+    while let Some(due) = dialer.poll_timeout().filter(|due| *due <= end) {
+        if !outputs(&mut dialer, due).is_empty() {
+            dialer.handle_seed_failed(SEED, &address(1), refused(), due);
+        }
+    }
+    assert_eq!(look(&mut dialer, SEED).2, 1);
+}
+
 #[derive(Debug, Clone)]
 enum Event {
     Pass(u16),
@@ -307,10 +426,10 @@ proptest! {
         for event in events {
             match event {
                 Event::Pass(millis) => now = now + Duration::from_millis(millis.into()),
-                Event::Resolved(n) => dialer.handle_resolved(SeedId(1), n.into_iter().map(address).collect(), now),
-                Event::Reached(n, p) => (0..2).for_each(|id| dialer.handle_seed_reached(SeedId(id), &address(n), peer(p))),
+                Event::Resolved(n) => dialer.handle_resolved(SeedId(1), found(n.into_iter().map(address)), now),
+                Event::Reached(n, p) => (0..2).for_each(|id| dialer.handle_seed_reached(SeedId(id), &address(n), peer(p), now)),
                 Event::Us(n) => (0..2).for_each(|id| dialer.handle_seed_is_us(SeedId(id), &address(n), now)),
-                Event::Failed(n) => (0..2).for_each(|id| dialer.handle_seed_failed(SeedId(id), &address(n), now)),
+                Event::Failed(n) => (0..2).for_each(|id| dialer.handle_seed_failed(SeedId(id), &address(n), refused(), now)),
                 Event::MemberFailed(p, gone) => dialer.handle_member_failed(peer(p), gone, now),
                 Event::Connected(p) => dialer.handle_connected(peer(p), now),
                 Event::Disconnected(p) => dialer.handle_disconnected(peer(p), now),

@@ -13,7 +13,7 @@ use super::{Driver, Ping, dialling::Outcome};
 use crate::{
     behaviour::BehaviourEvent,
     clock::wall_time,
-    dialer::MAX_ADDRESSES,
+    dialer::{Is, MAX_ADDRESSES},
     error::PingError,
     event::{self, NodeEvent},
     gate::{GateError, refusal_reason},
@@ -50,6 +50,7 @@ impl Driver {
                         self.watchdog.handle_down(sender);
                     }
                     self.fail_pings(peer_id);
+                    self.count_members();
                     self.emit(NodeEvent::Disconnected {
                         peer: peer_id,
                         reason,
@@ -114,12 +115,13 @@ impl Driver {
         // Without an entry the connection is gone already, and its end is the next event.
         let Some(member) = self.parts.admitted.get(&peer) else {
             if endpoint.is_dialer() {
-                self.dial_failed(connection, Some(peer), Outcome::Failed);
+                let why = (Is::Unreachable, "the connection was gone at once".to_owned());
+                self.dial_failed(connection, Some(peer), Outcome::Failed, why);
             }
             return;
         };
         if let Some((seed, address)) = self.dials.remove(&connection) {
-            self.parts.dialer.handle_seed_reached(seed, &address, peer);
+            self.parts.dialer.handle_seed_reached(seed, &address, peer, now);
         }
         let direction = if endpoint.is_dialer() {
             Direction::Outbound
@@ -138,6 +140,7 @@ impl Driver {
             if let Some(sender) = sender(&peer) {
                 self.watchdog.handle_up(sender, now);
             }
+            self.count_members();
             self.emit(NodeEvent::Connected {
                 peer,
                 name,

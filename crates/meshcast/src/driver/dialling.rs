@@ -12,8 +12,13 @@ use libp2p::{
 };
 use meshcast_proto::Time;
 
-use super::{Driver, connections::is_own};
-use crate::{dialer::Dial, gate::refusal_reason, inspect::Direction, reason::in_words};
+use super::{Driver, connections::is_own, seeds::why_failed};
+use crate::{
+    dialer::{Dial, Is},
+    gate::refusal_reason,
+    inspect::Direction,
+    reason::in_words,
+};
 
 impl Driver {
     /// When [`Self::dial`] has something to do. The dialer looks through all members for it, so it is asked only after it was
@@ -54,6 +59,7 @@ impl Driver {
                 }
             }
         }
+        self.tell_of_seeds();
         self.dial_due = self.parts.dialer.poll_timeout();
         self.parts.dialer.settle();
     }
@@ -67,12 +73,18 @@ impl Driver {
     }
 
     /// A dial led to nothing, or to a connection that was gone at once.
-    pub(super) fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, outcome: Outcome) {
+    pub(super) fn dial_failed(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        outcome: Outcome,
+        why: (Is, String),
+    ) {
         let now = self.parts.clock.now();
         let dialer = &mut self.parts.dialer;
         match (self.dials.remove(&connection), outcome) {
             (Some((seed, address)), Outcome::Ourselves) => dialer.handle_seed_is_us(seed, &address, now),
-            (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, now),
+            (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, why, now),
             (None, outcome) => {
                 if let Some(peer) = peer {
                     dialer.handle_member_failed(peer, outcome != Outcome::Failed, now);
@@ -109,7 +121,7 @@ impl Driver {
             }
             _ => tracing::debug!(reason = in_words(error), "a dial failed"),
         }
-        self.dial_failed(connection, peer, outcome);
+        self.dial_failed(connection, peer, outcome, why_failed(error));
     }
 }
 
@@ -125,25 +137,17 @@ pub(super) enum Outcome {
 
 /// All addresses of a DNS name, in place of the name. As long as the resolver of the system takes: it cannot
 /// be interrupted, and a further question would only wait behind it.
-async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
+async fn resolve(address: &Multiaddr) -> Result<Vec<Multiaddr>, String> {
     let mut parts = address.iter();
-    let wanted = match parts.next() {
-        Some(Protocol::Dns(name)) => Some((name, true, true)),
-        Some(Protocol::Dns4(name)) => Some((name, true, false)),
-        Some(Protocol::Dns6(name)) => Some((name, false, true)),
-        _ => None,
-    };
-    let Some((name, v4, v6)) = wanted else {
-        return Vec::new();
+    let (name, v4, v6) = match parts.next() {
+        Some(Protocol::Dns(name)) => (name, true, true),
+        Some(Protocol::Dns4(name)) => (name, true, false),
+        Some(Protocol::Dns6(name)) => (name, false, true),
+        _ => return Err("not a name that can be looked up".to_owned()),
     };
     let rest: Vec<Protocol<'_>> = parts.collect();
-    let found = match tokio::net::lookup_host((name.as_ref(), 0)).await {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::debug!(%name, %error, "a seed does not resolve");
-            return Vec::new();
-        }
-    };
+    let found = tokio::net::lookup_host((name.as_ref(), 0)).await;
+    let found = found.map_err(|error| error.to_string())?;
     let found = found
         .map(|socket| socket.ip())
         .filter(|ip| if ip.is_ipv4() { v4 } else { v6 });
@@ -151,5 +155,9 @@ async fn resolve(address: &Multiaddr) -> Vec<Multiaddr> {
         rest.iter()
             .fold(Multiaddr::from(ip), |address, part| address.with(part.clone()))
     };
-    found.map(whole).collect()
+    let found: Vec<_> = found.map(whole).collect();
+    if found.is_empty() {
+        return Err("the name has no address of this kind".to_owned());
+    }
+    Ok(found)
 }

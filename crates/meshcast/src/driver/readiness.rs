@@ -9,6 +9,7 @@ use libp2p::PeerId;
 use meshcast_proto::Time;
 
 use super::Driver;
+use crate::node::Ready;
 
 impl Driver {
     /// Answers those who wait, once the node is ready, or as ready as it will be.
@@ -25,10 +26,11 @@ impl Driver {
         let tried = *self.seeds_tried.get_or_insert(now);
         let everybody = self.is_part_of_the_mesh(now);
         let due = |asked: Time| everybody || asked.max(tried) + MESH_PATIENCE <= now;
+        let members = self.peers.iter().count();
         self.awaiting_ready
             .extract_if(.., |(asked, _)| due(*asked))
             // Whoever asked may have left.
-            .for_each(|(_, answer)| _ = answer.send(()));
+            .for_each(|(_, answer)| _ = answer.send(Ready { members }));
     }
 
     /// When [`Self::check_ready`] wants to be called, if nothing happens.

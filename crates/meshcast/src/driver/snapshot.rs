@@ -29,6 +29,7 @@ impl Driver {
         Snapshot {
             node: self.node(),
             peers: self.peers(),
+            seeds: self.seeds(),
             channels,
             counters: self.counters(),
         }

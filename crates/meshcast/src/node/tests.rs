@@ -4,7 +4,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use libp2p::Multiaddr;
 
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
-use crate::{Direction, Node, NodeEvent, PingError};
+use crate::{Direction, Node, NodeEvent, PingError, SeedInfo, SeedState};
 
 #[tokio::test]
 async fn a_node_without_seeds_is_ready_and_posting_to_nobody_is_no_error() {
@@ -370,4 +370,105 @@ async fn a_node_that_is_aborted_takes_what_is_queued_with_it_and_frees_the_addre
     until(&again, |it| it.peers.len() == 1).await;
     open::<u8>(&again, "earth").post_message(&2).expect("posted");
     assert_eq!(next(&mut heard).await, 2);
+}
+
+/// The seed's state as `inspect` shows it once that is so, after it was told as an event.
+async fn seed_becomes(node: &Node, is_so: impl Fn(&SeedState) -> bool) -> SeedInfo {
+    let mut events = node.events();
+    let shown = |it: &crate::Snapshot| it.seeds.iter().any(|seed| is_so(&seed.state));
+    let before = node.inspect().await.expect("runs");
+    if !shown(&before) {
+        within(async {
+            while let Some(event) = events.next().await {
+                if matches!(event, NodeEvent::Seed(seed) if is_so(&seed.state)) {
+                    return;
+                }
+            }
+            panic!("the node stopped");
+        })
+        .await;
+    }
+    let after = until(node, shown).await;
+    let seed = after.seeds.into_iter().find(|seed| is_so(&seed.state));
+    seed.expect("as shown")
+}
+
+fn free_port() -> (std::net::TcpListener, libp2p::Multiaddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let address = format!("/ip4/127.0.0.1/tcp/{port}");
+    (listener, address.parse().expect("an address"))
+}
+
+#[tokio::test]
+async fn a_seed_at_which_nobody_listens_is_said_to_be_refused_and_then_connected() {
+    let (listener, address) = free_port();
+    drop(listener);
+    let mesh = Mesh::new();
+    let a = mesh.builder("a").seed(address.clone());
+    let a = a.spawn().await.expect("starts");
+    let seed = seed_becomes(&a, |state| *state == SeedState::Refused).await;
+    assert_eq!(seed.address, address);
+    assert!(seed.reason.is_some_and(|reason| reason.contains("refused")));
+    assert_eq!(within(a.ready()).await.expect("runs").members, 0);
+    let b = mesh.builder("b").listen(address).spawn().await.expect("starts");
+    let seed = seed_becomes(&a, |state| matches!(state, SeedState::Connected { .. })).await;
+    let connected = SeedState::Connected {
+        peer: b.peer_id(),
+        name: b.name().clone(),
+    };
+    assert_eq!((seed.state, seed.reason), (connected, None));
+    within(b.abort()).await;
+    seed_becomes(&a, |state| *state == SeedState::Refused).await;
+}
+
+#[tokio::test]
+async fn a_seed_that_does_not_resolve_is_said_so() {
+    let name: libp2p::Multiaddr = "/dns/does-not-exist.invalid/tcp/4001"
+        .parse()
+        .expect("an address");
+    let node = Mesh::new().builder("a").seed(name).spawn().await.expect("starts");
+    let seed = seed_becomes(&node, |state| *state == SeedState::Unresolved).await;
+    assert!(seed.reason.is_some());
+}
+
+#[tokio::test]
+async fn a_seed_that_takes_the_connection_and_says_nothing_is_said_to_time_out() {
+    let (_silent, address) = free_port();
+    let node = Mesh::new().builder("a").seed(address);
+    let node = node.spawn().await.expect("starts");
+    seed_becomes(&node, |state| *state == SeedState::TimedOut).await;
+}
+
+#[tokio::test]
+async fn a_seed_of_another_mesh_and_one_that_is_the_node_itself_are_said_so() {
+    let stranger = Mesh::new().node("stranger", &[]).await;
+    let node = Mesh::new().node("a", &[&stranger]).await;
+    let seed = seed_becomes(&node, |state| *state == SeedState::NotAdmitted).await;
+    assert!(seed.reason.is_some_and(|reason| reason.contains("mesh")));
+
+    let (listener, address) = free_port();
+    drop(listener);
+    let node = Mesh::new().builder("a").listen(address.clone()).seed(address);
+    let node = node.spawn().await.expect("starts");
+    seed_becomes(&node, |state| *state == SeedState::Ourselves).await;
+}
+
+#[tokio::test]
+async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    assert_eq!(within(a.wait_for_members(0)).await, Ok(0));
+    assert_eq!(within(a.ready()).await.expect("runs").members, 0);
+    let none_yet = a.wait_for_members(2).now_or_never();
+    assert_eq!(none_yet, None);
+    let b = mesh.node("b", &[&a]).await;
+    let c = mesh.node("c", &[&a]).await;
+    assert_eq!(within(a.wait_for_members(2)).await, Ok(2));
+    assert!(within(c.ready()).await.expect("runs").members >= 1);
+    within(async { tokio::join!(b.shutdown(), c.shutdown()) }).await;
+    until(&a, |it| it.peers.is_empty()).await;
+    let (waited, _) = within(async { tokio::join!(a.wait_for_members(1), a.shutdown()) }).await;
+    assert_eq!(waited, Err(crate::Closed));
+    assert_eq!(within(a.wait_for_members(0)).await, Err(crate::Closed));
 }

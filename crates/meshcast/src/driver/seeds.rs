@@ -1,0 +1,119 @@
+//! How seeds are doing, for people.
+
+use std::{error::Error, io};
+
+use libp2p::swarm::DialError;
+use meshcast_proto::{Time, WallTime};
+
+use super::Driver;
+use crate::{
+    clock::wall_time,
+    dialer::{Is, SeedView, Status},
+    event::{self, NodeEvent},
+    gate::{GateError, refusal_reason},
+    reason::{causes, in_words},
+    seed::{SeedInfo, SeedState},
+};
+
+impl Driver {
+    /// How each seed is doing, in the order they were given.
+    pub(super) fn seeds(&self) -> Vec<SeedInfo> {
+        self.parts
+            .dialer
+            .seeds()
+            .map(|seed| self.seed_info(seed))
+            .collect()
+    }
+
+    /// Says which seeds are doing otherwise than before.
+    pub(super) fn tell_of_seeds(&mut self) {
+        while let Some(id) = self.parts.dialer.poll_news() {
+            let Some(seed) = self.parts.dialer.seed(id).map(|seed| self.seed_info(seed)) else {
+                continue;
+            };
+            let (address, state) = (&seed.address, &seed.state);
+            let reason = seed.reason.as_deref().unwrap_or_default();
+            match state {
+                SeedState::Connected { peer, .. } => {
+                    tracing::info!(target: event::TARGET, %address, %peer, "seed {state}");
+                }
+                SeedState::Ourselves => tracing::info!(target: event::TARGET, %address, "seed {state}"),
+                state if state.is_bad() => {
+                    tracing::warn!(target: event::TARGET, %address, reason, "seed {state}");
+                }
+                state => tracing::debug!(target: event::TARGET, %address, reason, "seed {state}"),
+            }
+            self.emit(NodeEvent::Seed(seed));
+        }
+    }
+
+    fn seed_info(&self, seed: SeedView<'_>) -> SeedInfo {
+        let info = |address: &libp2p::Multiaddr, status: &Status| SeedInfo {
+            address: address.clone(),
+            state: self.seed_state(status.is),
+            since: self.wall_time_of(status.since),
+            reason: status.reason.clone(),
+            addresses: Vec::new(),
+        };
+        SeedInfo {
+            addresses: seed
+                .addresses()
+                .map(|(address, status)| info(address, status))
+                .collect(),
+            ..info(seed.address(), seed.status())
+        }
+    }
+
+    fn seed_state(&self, is: Is) -> SeedState {
+        match is {
+            Is::Resolving => SeedState::Resolving,
+            Is::Unresolved => SeedState::Unresolved,
+            Is::Dialling => SeedState::Dialling,
+            Is::Refused => SeedState::Refused,
+            Is::TimedOut => SeedState::TimedOut,
+            Is::Unreachable => SeedState::Unreachable,
+            Is::NotAdmitted => SeedState::NotAdmitted,
+            Is::Ourselves => SeedState::Ourselves,
+            Is::Connected(peer) => match self.peers.get(&peer) {
+                Some(known) => SeedState::Connected {
+                    peer,
+                    name: known.member.credential().name.clone(),
+                },
+                // Gone since; what that means for the seed is known in a moment.
+                None => SeedState::Dialling,
+            },
+        }
+    }
+
+    /// By the clock on the wall as it stands now.
+    fn wall_time_of(&self, time: Time) -> WallTime {
+        let ago = self.parts.clock.now().saturating_since(time);
+        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        WallTime::from_unix_millis(wall_time().unix_millis().saturating_sub(ago))
+    }
+}
+
+/// What a failed dial says of an address, and in words.
+pub(super) fn why_failed(error: &DialError) -> (Is, String) {
+    if let Some(reason) = refusal_reason(error) {
+        let is = match reason {
+            GateError::Timeout => Is::TimedOut,
+            // Nobody has shown who is there.
+            GateError::HungUp | GateError::Closed => Is::Unreachable,
+            _ => Is::NotAdmitted,
+        };
+        return (is, reason.to_string());
+    }
+    let first: &(dyn Error + 'static) = match error {
+        DialError::Transport(errors) => errors.first().map_or(error, |(_, error)| error),
+        _ => error,
+    };
+    let kinds = causes(first).filter_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
+    // Of errors that wrap each other the innermost knows.
+    let is = match kinds.last() {
+        Some(io::ErrorKind::ConnectionRefused) => Is::Refused,
+        Some(io::ErrorKind::TimedOut) => Is::TimedOut,
+        _ => Is::Unreachable,
+    };
+    (is, in_words(first))
+}

@@ -1,0 +1,97 @@
+//! How the addresses a node was given to find others through are doing.
+
+use std::fmt;
+
+use libp2p::{Multiaddr, PeerId};
+use meshcast_proto::{NodeName, WallTime};
+
+/// A [seed](crate::NodeBuilder::seed) and how it is doing.
+///
+/// A seed with a DNS name stands for all addresses that the name has. It is connected if one of them is, and
+/// otherwise in the state of the one that says most about what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SeedInfo {
+    /// The address, as it was given or as its name resolved.
+    pub address: Multiaddr,
+    /// How it is doing.
+    pub state: SeedState,
+    /// Since when that is so.
+    pub since: WallTime,
+    /// What was wrong the last time, in words; `None` if nothing was since it was last connected.
+    pub reason: Option<String>,
+    /// The addresses of its DNS name, each on its own; empty for a seed without a name.
+    pub addresses: Vec<Self>,
+}
+
+/// What is known of a seed. Whatever it is, it is dialled, or looked up, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SeedState {
+    /// Its DNS name is being looked up for the first time.
+    Resolving,
+    /// Its DNS name has no address, or cannot be looked up.
+    Unresolved,
+    /// It is dialled, and the outcome is not known: since the start, or since the connection to it was lost.
+    Dialling,
+    /// The machine is there, and nobody listens at the port.
+    Refused,
+    /// Nobody answers in time, or somebody took the connection and said nothing. Or the resolver does not answer.
+    TimedOut,
+    /// There is no way to it, or the connection broke before it was known who answers.
+    Unreachable,
+    /// Somebody answers and is no member of this mesh, or does not let this node in: another key, another version,
+    /// no room.
+    NotAdmitted,
+    /// It leads to this node itself, as it may if all nodes are given the same seeds.
+    Ourselves,
+    /// It leads to this member, which is connected.
+    Connected {
+        /// Which process.
+        peer: PeerId,
+        /// What people call it.
+        name: NodeName,
+    },
+}
+
+impl SeedState {
+    /// Its name in JSON and in logs.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Resolving => "resolving",
+            Self::Unresolved => "unresolved",
+            Self::Dialling => "dialling",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::NotAdmitted => "not_admitted",
+            Self::Ourselves => "ourselves",
+            Self::Connected { .. } => "connected",
+        }
+    }
+
+    /// Whether something is wrong that does not go away by waiting for the outcome of a first try.
+    pub const fn is_bad(&self) -> bool {
+        matches!(
+            self,
+            Self::Unresolved | Self::Refused | Self::TimedOut | Self::Unreachable | Self::NotAdmitted
+        )
+    }
+}
+
+/// For people.
+impl fmt::Display for SeedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolving => "being looked up",
+            Self::Unresolved => "does not resolve",
+            Self::Dialling => "being dialled",
+            Self::Refused => "nobody listens there",
+            Self::TimedOut => "does not answer",
+            Self::Unreachable => "cannot be reached",
+            Self::NotAdmitted => "not of this mesh, or does not let this node in",
+            Self::Ourselves => "is this node itself",
+            Self::Connected { name, .. } => return write!(f, "connected to {name}"),
+        })
+    }
+}
