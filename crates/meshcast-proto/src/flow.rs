@@ -122,6 +122,9 @@ impl Flow {
             // As somebody said who knew of nothing before.
             self.window.begin(unsure.due());
         }
+        if self.window.next().is_some_and(|next| seqs.last() < next) && !self.repair.wants(seqs) {
+            self.window.retract(seqs.first());
+        }
         match self.window.insert(frame, limits.max_held_bytes, now) {
             // Of no use here, but somebody waits for it.
             Insert::Duplicate if self.repair.relay_came(seqs) | self.repair.past_came(seqs) => Insert::Fresh,
@@ -158,7 +161,7 @@ impl Flow {
         self.sure = true;
         self.window.raise(due, false);
         self.window.lower(due);
-        self.window.begin(due);
+        self.window.begin_as_told(due);
     }
 
     /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is not there to say
@@ -167,7 +170,9 @@ impl Flow {
         let exact = due == Seq::FIRST || (holding.begin < due && due < holding.next);
         if self.window.next().is_some() {
             if trusted && holding.begin < due {
-                self.window.raise(due, !exact);
+                // What came is not before its beginning.
+                let held = self.window.lowest_held();
+                self.window.raise(held.map_or(due, |held| due.min(held)), !exact);
             }
             if trusted && due < holding.next {
                 self.window.lower(due);
@@ -201,6 +206,26 @@ impl Flow {
         let below = self.window.begun().and_then(Seq::previous);
         let seqs = below.and_then(|last| SeqRange::new(seqs.first(), seqs.last().min(last)));
         seqs.is_some_and(|seqs| self.repair.relay(peer, seqs))
+    }
+
+    /// Takes in what others than its sender say there is. That counts while the sender itself says nothing. Returns
+    /// when to look again, if it may count by then.
+    fn hear_rumours(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
+        let reached = self.window.newest().map_or(Seq::FIRST, Seq::next);
+        let first = self.window.next()?.max(reached);
+        let rumoured = self.repair.claimed(first, around.sender);
+        let counts_from = if around.neighbours.contains(around.sender) {
+            around.neighbours.heard(around.sender) + QUIET
+        } else {
+            now
+        };
+        self.window.rumour(rumoured.filter(|_| counts_from <= now), now);
+        rumoured.map(|_| counts_from).filter(|from| now < *from)
+    }
+
+    /// The number that is waited for, if its sender got as far for sure.
+    pub(crate) fn next(&self) -> Option<Seq> {
+        self.window.next().filter(|_| self.window.is_proven())
     }
 
     /// Nothing is waited for below this number, not for others either; and where it began.
@@ -245,6 +270,7 @@ impl Flow {
             };
             self.window.settle(now - patience);
         }
+        let rumours = self.hear_rumours(around, now);
         // Whoever has come and not told may know where it should have begun; nothing lower is asked for until then.
         if let Some(since) = self.window.hole_since()
             && self.window.is_soft()
@@ -277,7 +303,7 @@ impl Flow {
             Some(Step::GiveUp(_)) | None => None,
         };
         // Also who was asked for what came otherwise has to be let off some time.
-        let due = [due, relay, past, self.repair.asked_until()]
+        let due = [due, rumours, relay, past, self.repair.asked_until()]
             .into_iter()
             .flatten()
             .min();
@@ -314,11 +340,18 @@ impl Flow {
                     return Want::Time(until);
                 }
                 Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
-                Step::GiveUp(lost) => {
-                    self.window.skip(lost.last());
-                    self.miss(lost, out);
-                    gave_up = true;
-                }
+                Step::GiveUp(lost) => match self.window.proven(lost) {
+                    Some(lost) => {
+                        self.window.skip(lost.last());
+                        self.miss(lost, out);
+                        gave_up = true;
+                    }
+                    // Nobody has it who says that it is there: so perhaps it is not.
+                    None => {
+                        self.repair.dismiss(lost.first(), around.sender);
+                        self.window.rumour(None, now);
+                    }
+                },
             }
         }
     }
@@ -466,6 +499,12 @@ impl Unsure {
         self.exact.or(self.least).unwrap_or(self.most)
     }
 }
+
+/// What others say of a connected sender counts when it has said nothing itself for so long, of anything. While it
+/// posts it speaks every half second at least, so that a link which works is quiet for less than that again and again,
+/// and then what others say is as true and saves time; one that is cut is told from it no later than by the next
+/// digest of somebody else.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// A clock is wrong by one part in so many at most: 200 µs a second.
 const CLOCK_DRIFT: u32 = 5_000;

@@ -245,10 +245,6 @@ impl Flows {
         let (window, newest) = (&mut followed.flow.window, holding.next.previous());
         if peer == holding.sender {
             window.heard_from_sender(newest, now);
-        } else if let Some(newest) = newest
-            && !self.neighbours.contains(holding.sender)
-        {
-            window.heard_of(newest, now);
         }
         let gate = |flow: &Flow| {
             flow.repair
@@ -335,11 +331,6 @@ impl Flows {
             }
             let gone = flow.repair.handle_gone(peer);
             // What others say of it counts from now on.
-            if key.1 == peer
-                && let Some(newest) = flow.repair.newest()
-            {
-                flow.window.heard_of(newest, now);
-            }
             if gone || key.1 == peer {
                 missed.push(key.clone());
             }
@@ -390,7 +381,7 @@ impl Flows {
     ) -> Option<Time> {
         let (channel, sender) = key;
         let Followed { flow, .. } = self.flows.get_mut(key)?;
-        let next = flow.window.next()?;
+        let next = flow.next()?;
         let lowest = flow.lowest(channel, &self.neighbours);
         flow.repair.judge_listeners(&flow.marks, &self.neighbours, now);
         if flow.lowest(channel, &self.neighbours) != lowest {

@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
     holders: BTreeMap<Sender, Holder>,
+    /// The highest `next` of any holder, or of one that said so before.
+    highest: Option<Seq>,
     asked: Option<Asked>,
     /// The lowest hole, since when it is the lowest, and when to ask for it first.
     hole: Option<Hole>,
@@ -43,6 +45,9 @@ struct Holder {
     lacks: Option<SeqRange>,
     /// It has the flow, so it needs not be told where to begin.
     follows: bool,
+    /// It says that there is more than is known for sure, and nobody who says so gave it: that counts no more until
+    /// it says something else.
+    dismissed: bool,
     failures: u32,
     not_before: Time,
     hops: u8,
@@ -115,6 +120,7 @@ impl Repair {
             begin: holding.begin,
             lacks: None,
             follows: true,
+            dismissed: false,
             failures: 0,
             not_before: now,
             hops: holding.hops,
@@ -123,8 +129,11 @@ impl Repair {
         // It waits for what it did not have when it was asked, or has got it.
         let hopes = |lacks: &mut SeqRange| holding.next <= lacks.first() || holding.oldest < holder.oldest;
         holder.lacks.take_if(hopes);
+        let said = (holder.oldest, holder.next, holder.begin);
+        holder.dismissed &= said == (holding.oldest, holding.next, holding.begin);
         (holder.oldest, holder.next, holder.begin) = (holding.oldest, holding.next, holding.begin);
         (holder.follows, holder.hops) = (true, holding.hops);
+        self.highest = self.highest.max(Some(holding.next));
         holder.listener.told(holding.next, holding.lowest, marks, now);
         self.relay_told(peer, holding.next);
     }
@@ -263,9 +272,37 @@ impl Repair {
         Some(late.peer)
     }
 
-    /// The highest number that any neighbour has gone past.
-    pub(crate) fn newest(&self) -> Option<Seq> {
-        self.holders.values().map(|holder| holder.next).max()?.previous()
+    /// The highest number that anybody but the sender says there is, of those from `first` on that it has or may
+    /// fetch.
+    pub(crate) fn claimed(&mut self, first: Seq, sender: Sender) -> Option<Seq> {
+        // For nearly every frame that comes: nobody knows of more.
+        self.highest.filter(|highest| first < *highest)?;
+        let from = SeqRange::new(first, Seq::MAX)?;
+        let offers = |(peer, holder): &(&Sender, &Holder)| {
+            let offers = holder.covers(from).is_some() || holder.can_relay(first);
+            **peer != sender && !holder.dismissed && offers
+        };
+        let offering = self.holders.iter().filter(offers);
+        let highest = offering.map(|(_, holder)| holder.next).max();
+        if highest.is_none() {
+            self.highest = self.holders.values().map(|holder| holder.next).max();
+        }
+        highest?.previous()
+    }
+
+    /// What neighbours say of numbers from `first` on counts no more, until they say something else.
+    pub(crate) fn dismiss(&mut self, first: Seq, sender: Sender) {
+        for (peer, holder) in &mut self.holders {
+            holder.dismissed |= *peer != sender && first < holder.next;
+        }
+    }
+
+    /// Whether these numbers are among what is fetched although nobody waits for them but others and readers of the
+    /// past.
+    pub(crate) fn wants(&self, seqs: SeqRange) -> bool {
+        let relay = self.relay.as_ref().map(|relay| relay.missing);
+        let mut wanted = relay.into_iter().chain(self.past);
+        wanted.any(|wanted| wanted.overlap(seqs).is_some())
     }
 
     /// Whether a neighbour told what it has.

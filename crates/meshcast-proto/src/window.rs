@@ -22,8 +22,12 @@ pub struct Window {
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
-    /// The highest number heard of, and when. What is missing up to here is a hole even when nothing is held.
+    /// The highest number that is known for sure, of a frame or from its sender, and since when. What is missing up
+    /// to here is a hole even when nothing is held.
     newest: Option<(Seq, Time)>,
+    /// The highest number that others say there is, and since when, if it is higher. What is missing up to here is
+    /// asked for and waited for, and never given up: others may say what they like.
+    rumoured: Option<(Seq, Time)>,
 }
 
 /// A frame that waits for earlier ones.
@@ -70,6 +74,7 @@ impl Window {
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
+            rumoured: None,
         }
     }
 
@@ -83,6 +88,7 @@ impl Window {
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: next.previous().map(|newest| (newest, now)),
+            rumoured: None,
         }
     }
 
@@ -173,9 +179,20 @@ impl Window {
         };
         let last = match self.held.first_key_value() {
             Some((held, _)) => held.previous()?,
-            None => self.newest()?,
+            None => self.above(next.previous())?.0,
         };
         SeqRange::new(next, last)
+    }
+
+    /// The part of these numbers that is known to exist: only that can be given up.
+    pub fn proven(&self, seqs: SeqRange) -> Option<SeqRange> {
+        SeqRange::new(seqs.first(), seqs.last().min(self.newest()?))
+    }
+
+    /// Whether it is known that its sender got as far as the cursor is. Otherwise others said that it begins there.
+    pub fn is_proven(&self) -> bool {
+        let reached = self.newest().map_or(Seq::FIRST, Seq::next);
+        self.next().is_none_or(|next| next <= reached)
     }
 
     /// The hole above that one, if there is another, and when it came to be known.
@@ -189,28 +206,36 @@ impl Window {
             }
             last = last.max(Some(held.frame.seqs().last()));
         }
-        let (newest, since) = self.newest?;
-        Some((SeqRange::new(last?.next(), newest)?, since))
+        let (highest, since) = self.above(last)?;
+        Some((SeqRange::new(last?.next(), highest)?, since))
     }
 
     /// When the lowest hole came to be known: when the frame above it came.
     pub fn hole_since(&self) -> Option<Time> {
         match self.held.first_key_value() {
             Some((_, above)) => Some(above.since),
-            None => self.newest.map(|(_, since)| since),
+            None => self
+                .above(self.next().and_then(Seq::previous))
+                .map(|(_, since)| since),
         }
     }
 
-    /// Somebody has heard of this number.
-    pub fn heard_of(&mut self, newest: Seq, now: Time) {
-        if self.newest.is_none_or(|(known, _)| known < newest) {
-            self.newest = Some((newest, now));
+    /// The highest number that others than its sender say there is. Replaces what they said before.
+    pub fn rumour(&mut self, highest: Option<Seq>, now: Time) {
+        let highest = highest.filter(|highest| Some(*highest) > self.newest());
+        if self.rumoured.map(|(known, _)| known) != highest {
+            self.rumoured = highest.map(|highest| (highest, now));
         }
     }
 
     /// The sender itself says what is its highest number: more is only believed of a frame that came.
     pub fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
-        let released = self.next().and_then(Seq::previous);
+        self.rumoured = None;
+        let reached = newest.map_or(Seq::FIRST, Seq::next);
+        if self.next().is_some_and(|next| reached < next) {
+            self.retract(reached);
+        }
+        let released = self.next().filter(|_| self.is_proven()).and_then(Seq::previous);
         let held = self
             .held
             .last_key_value()
@@ -227,6 +252,21 @@ impl Window {
     pub fn begin(&mut self, due: Seq) {
         if let Cursor::Settling { lowest, .. } = self.cursor {
             self.start(lowest.map_or(due, |lowest| lowest.min(due)));
+        }
+    }
+
+    /// Its sender says that it begins at `due`; what only others said before counts no more.
+    pub(crate) fn begin_as_told(&mut self, due: Seq) {
+        self.retract(due);
+        self.begin(due);
+    }
+
+    /// It begins there and not where only others said so, who may be wrong; unless that is [proven](Self::is_proven).
+    pub(crate) fn retract(&mut self, due: Seq) {
+        if !self.is_proven() {
+            // What readers of the past were given does not come once more.
+            let given_out = self.newest().filter(|_| !self.untouched);
+            self.start(given_out.map_or(due, |newest| due.max(newest.next())));
         }
     }
 
@@ -283,22 +323,29 @@ impl Window {
         }
     }
 
+    /// The lowest number that waits.
+    pub(crate) fn lowest_held(&self) -> Option<Seq> {
+        self.held.first_key_value().map(|(lowest, _)| *lowest)
+    }
+
     /// Whether where it began stands.
     pub(crate) fn is_fixed(&self) -> bool {
         !self.untouched && self.next().is_some()
     }
 
-    /// Gives up the numbers up to `last`, which must be of the lowest hole: they will never be released.
+    /// Gives up the numbers up to `last`, which must be of the lowest hole and [proven](Self::proven): they will never
+    /// be released.
     pub fn skip(&mut self, last: Seq) {
-        self.touch();
-        if self.hole().is_some_and(|hole| hole.contains(last)) {
+        let hole = self.hole().and_then(|hole| self.proven(hole));
+        if hole.is_some_and(|hole| hole.contains(last)) {
+            self.touch();
             self.cursor = Cursor::Next(last.next());
         }
     }
 
-    /// Gives up the lowest hole: the numbers returned will never be released.
+    /// Gives up the lowest hole, as far as it is [proven](Self::proven): the numbers returned will never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
-        let hole = self.hole()?;
+        let hole = self.proven(self.hole()?)?;
         self.touch();
         self.cursor = Cursor::Next(hole.last().next());
         Some(hole)
@@ -321,9 +368,17 @@ impl Window {
         }
     }
 
-    /// The highest number heard of.
+    /// The highest number that is known for sure.
     pub fn newest(&self) -> Option<Seq> {
         self.newest.map(|(newest, _)| newest)
+    }
+
+    /// The highest number heard of above this one, and since when there is any.
+    fn above(&self, last: Option<Seq>) -> Option<(Seq, Time)> {
+        let heard_of = [self.newest, self.rumoured].into_iter().flatten();
+        let mut above = heard_of.filter(|(seq, _)| last.is_none_or(|last| last < *seq));
+        let (first, since) = above.next()?;
+        Some((above.map(|(seq, _)| seq).fold(first, Seq::max), since))
     }
 
     /// How many bytes of frames are waiting for earlier ones.

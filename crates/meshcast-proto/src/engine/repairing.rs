@@ -339,6 +339,10 @@ impl Engine {
                 None
             };
             let (next, begin) = flow.stands()?;
+            if *sender == peer {
+                // Not what others say of it, which it knows better.
+                flow.next()?;
+            }
             (next, begin, flow.repair.knows(peer), flow.hops, lowest)
         };
         let mut begin = begin;

@@ -9,6 +9,7 @@ mod convergence;
 mod cost;
 mod floods;
 mod handover;
+mod hearsay;
 mod hostile;
 mod listener;
 mod mesh;

@@ -80,7 +80,7 @@ impl Flows {
             .advance(&self.limits.flow, &around, &mut self.jitter, now, &mut assembled);
         let after = followed.flow.window.next();
         if after != before {
-            if let Some(next) = after {
+            if let Some(next) = followed.flow.next() {
                 followed.flow.marks.reached(next, now);
             }
             followed.flow.turn(*sender, &self.neighbours);
@@ -172,8 +172,9 @@ impl Flows {
         };
         let mut assembled = Vec::new();
         flow.finish(&self.limits.flow, &mut assembled);
+        let next = flow.next();
         out.batches.extend(Batch::of(key, &flow, assembled));
-        if let Some(next) = flow.window.next() {
+        if let Some(next) = next {
             self.past.remember(key, Mark { next, subject, heard }, now);
         }
     }

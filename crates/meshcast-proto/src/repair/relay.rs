@@ -17,7 +17,7 @@ use super::*;
 #[derive(Debug)]
 pub(super) struct Relay {
     /// What of it is still missing.
-    missing: SeqRange,
+    pub(super) missing: SeqRange,
     /// For whom.
     askers: BTreeSet<Sender>,
     /// Since when there has been no hope, if there is none.
@@ -170,7 +170,7 @@ impl Relay {
 
 impl Holder {
     /// Whether it never waited for this number and has not said that it cannot get it.
-    fn can_relay(&self, first: Seq) -> bool {
+    pub(super) fn can_relay(&self, first: Seq) -> bool {
         self.next > first && self.begin > first && self.lacks.is_none_or(|lacks| !lacks.contains(first))
     }
 }

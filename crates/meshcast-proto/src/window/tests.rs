@@ -42,7 +42,7 @@ fn the_first_number_ends_the_settling_at_once() {
 #[test]
 fn the_next_hole_is_the_one_above_the_lowest() {
     let mut window = Window::resume(Seq::FIRST, Time::ZERO);
-    window.heard_of(Seq::new(12).expect("not 0"), Time::ZERO);
+    window.rumour(Seq::new(12), Time::ZERO);
     assert_eq!((window.hole(), window.next_hole()), (Some(range(1, 12)), None));
     let came = |secs| Time::from_start(std::time::Duration::from_secs(secs));
     for (first, count, secs) in [(3, 2, 1), (5, 1, 2), (8, 1, 3), (10, 1, 4)] {
@@ -121,20 +121,19 @@ fn what_others_have_heard_of_is_a_hole() {
     window.insert(frame(1, 1), ROOM, Time::ZERO);
     released(&mut window);
     let later = Time::ZERO + SETTLE;
-    window.heard_of(seq(5), later);
-    assert_eq!(
-        (window.hole(), window.hole_since()),
-        (Some(range(2, 5)), Some(later))
-    );
-    window.heard_of(seq(3), later + SETTLE);
-    assert_eq!(
-        (window.hole(), window.hole_since()),
-        (Some(range(2, 5)), Some(later))
-    );
+    window.rumour(Some(seq(5)), later);
+    let hole = |window: &Window| (window.hole(), window.hole_since());
+    assert_eq!(hole(&window), (Some(range(2, 5)), Some(later)));
+    window.rumour(Some(seq(5)), later + SETTLE);
+    assert_eq!(hole(&window), (Some(range(2, 5)), Some(later)));
     window.skip(seq(3));
-    assert_eq!(window.hole(), Some(range(4, 5)));
+    assert_eq!(window.skip_hole(), None);
+    assert_eq!(window.hole(), Some(range(2, 5)), "nobody knows that it exists");
+    window.heard_from_sender(Some(seq(3)), later + SETTLE);
     window.skip(seq(9));
-    assert_eq!(window.hole(), Some(range(4, 5)), "9 is not of the hole");
+    assert_eq!(window.hole(), Some(range(2, 3)), "9 is not of the hole");
+    window.skip(seq(3));
+    assert_eq!((window.hole(), window.newest()), (None, Some(seq(3))));
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn the_sender_knows_best_what_it_posted() {
     window.insert(frame(1, 1), ROOM, Time::ZERO);
     released(&mut window);
     window.insert(frame(5, 1), ROOM, Time::ZERO);
-    window.heard_of(seq(99), Time::ZERO);
+    window.rumour(Some(seq(99)), Time::ZERO);
     window.heard_from_sender(Some(seq(7)), Time::ZERO);
     assert_eq!(window.newest(), Some(seq(7)));
     // A frame proves that there is more.

@@ -20,6 +20,10 @@ pub(super) struct World {
     pub(super) now: Duration,
     /// How many copies of a hundred gossip loses.
     pub(super) loss: usize,
+    /// Whether nodes pass on what gossip brings them.
+    pub(super) forwards: bool,
+    /// Links over which nothing comes any more, though both ends take them for connected.
+    pub(super) silent: BTreeSet<(usize, usize)>,
     /// May change what one says to another, or keep it back.
     pub(super) tamper: Box<dyn FnMut(usize, usize, SyncMessage) -> Vec<SyncMessage>>,
     /// By the lower and the higher end; the number tells one connection from the next.
@@ -97,6 +101,8 @@ impl World {
             nodes: (0..nodes).map(node).collect(),
             now: Duration::ZERO,
             loss: 100,
+            forwards: true,
+            silent: BTreeSet::new(),
             tamper: Box::new(|_, _, message| vec![message]),
             links: BTreeMap::new(),
             travelling: BTreeMap::new(),
@@ -200,6 +206,9 @@ impl World {
         let Some(link) = self.links.get(&(from.min(to), from.max(to))).copied() else {
             return;
         };
+        if self.silent.contains(&(from.min(to), from.max(to))) {
+            return;
+        }
         let bytes = Bytes::from(message.encode());
         self.said += 1;
         self.send(Travelling::Sync {
@@ -322,7 +331,9 @@ impl World {
                 if !self.nodes[to].alive || !self.nodes[to].gossip.insert(id(&frame)) {
                     return;
                 }
-                self.gossip(to, &frame);
+                if self.forwards {
+                    self.gossip(to, &frame);
+                }
                 let now = self.clock(to);
                 let member = &peer(number(frame.sender())).member;
                 self.nodes[to]
@@ -360,7 +371,11 @@ impl World {
 
     fn gossip(&mut self, from: usize, frame: &Frame) {
         for to in 0..self.nodes.len() {
-            if self.links.contains_key(&(from.min(to), from.max(to))) && self.chance.index(100) >= self.loss {
+            let link = (from.min(to), from.max(to));
+            if self.links.contains_key(&link)
+                && !self.silent.contains(&link)
+                && self.chance.index(100) >= self.loss
+            {
                 self.send(Travelling::Gossip(to, frame.clone()));
             }
         }
