@@ -14,6 +14,7 @@ use libp2p::{
 };
 
 use crate::{
+    dialer::MAX_DIALS,
     link::{Link, LinkConfig},
     strikes::Watched,
     verifier::SharedVerifier,
@@ -154,6 +155,10 @@ pub(crate) const CALLED_OFF_LEN: usize = 1024;
 
 /// Dials at the same time.
 const MAX_PENDING: u32 = 64;
+const _: () = assert!(
+    MAX_DIALS <= MAX_PENDING as usize,
+    "a dial that is due is let through"
+);
 
 /// How often a peer is asked for a sign of life, and how long it has for it.
 const PING_INTERVAL: Duration = Duration::from_secs(1);

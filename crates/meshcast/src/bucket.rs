@@ -30,7 +30,7 @@ impl TokenBucket {
         if self.tokens == 0 {
             return false;
         }
-        if self.is_full() {
+        if self.tokens == self.burst {
             self.growing = now;
         }
         self.tokens -= 1;
@@ -46,12 +46,21 @@ impl TokenBucket {
         }
     }
 
-    const fn is_full(&self) -> bool {
-        self.tokens >= self.burst
+    /// Gives one back.
+    pub(crate) const fn put_back(&mut self) {
+        if self.tokens < self.burst {
+            self.tokens += 1;
+        }
+    }
+
+    /// Whether it is as if it had never been used.
+    pub(crate) fn is_full(&mut self, now: Time) -> bool {
+        self.grow(now);
+        self.tokens == self.burst
     }
 
     fn grow(&mut self, now: Time) {
-        while !self.is_full() && self.growing + self.interval <= now {
+        while self.tokens < self.burst && self.growing + self.interval <= now {
             self.growing = self.growing + self.interval;
             self.tokens += 1;
         }

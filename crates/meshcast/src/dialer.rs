@@ -4,6 +4,7 @@
 //! evenly between nothing and the current maximum ("full jitter"), so that a fleet that lost a node does not
 //! come back to it in step.
 
+mod members;
 mod seeds;
 mod target;
 
@@ -17,12 +18,14 @@ use meshcast_proto::Time;
 use rand::{SeedableRng, rngs::StdRng};
 
 pub(crate) use self::{
+    members::MAX_ADDRESSES,
     seeds::{Is, Status},
     target::RECENTLY,
 };
 use self::{
+    members::Members,
     seeds::{Lookup, Seed, SeedTarget},
-    target::{Retry, State, Target},
+    target::{Retry, State},
 };
 
 /// Decides whom to dial.
@@ -33,7 +36,9 @@ pub(crate) struct Dialer {
     seeds: Vec<Seed>,
     /// Whether members are not dialled, but only seeds.
     seeds_only: bool,
-    members: BTreeMap<PeerId, Member>,
+    members: Members,
+    /// Dials of seeds under way.
+    seed_dials: usize,
     /// Who is connected, and since when.
     connected: BTreeMap<PeerId, Time>,
     /// Those of them that have not been heard for a while: dialled as if they were not connected.
@@ -47,24 +52,12 @@ pub(crate) struct Dialer {
     news: VecDeque<SeedId>,
 }
 
-/// A member that told of itself or that another member told of.
-#[derive(Debug)]
-struct Member {
-    /// What it told itself.
-    told: Vec<Multiaddr>,
-    /// What others told, without what it told itself. Oldest first.
-    heard: Vec<Multiaddr>,
-    target: Target,
-    /// When it was last connected or heard of.
-    seen: Time,
-}
-
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dial {
     /// Dial an address, whoever answers, and tell the outcome by `handle_seed_*`.
     Address(SeedId, Multiaddr),
-    /// Dial a member, and tell the outcome by [`Dialer::handle_member_failed`].
+    /// Dial a member, and tell the outcome by `handle_member_reached` or `handle_member_failed`.
     Member(PeerId, Vec<Multiaddr>),
     /// Look up a DNS name, and tell the outcome by [`Dialer::handle_resolved`].
     Resolve(SeedId, Multiaddr),
@@ -82,7 +75,8 @@ impl Dialer {
             rng: StdRng::seed_from_u64(seed),
             seeds,
             seeds_only: false,
-            members: BTreeMap::new(),
+            members: Members::new(seed),
+            seed_dials: 0,
             connected: BTreeMap::new(),
             silent: BTreeSet::new(),
             lost: None,
@@ -116,24 +110,32 @@ impl Dialer {
                 Some(Lookup::Running(until)) if until <= now => seed.tried = true,
                 _ => {}
             }
-            for (address, SeedTarget { target, .. }) in &mut seed.targets {
-                if target.is_due(now) {
-                    target.state = State::Dialling;
-                    self.outputs.push_back(Dial::Address(id, address.clone()));
-                }
-            }
             if seed.review(now) {
                 self.news.push_back(id);
             }
         }
-        self.members.retain(|peer, member| {
-            self.connected.contains_key(peer) || now.saturating_since(member.seen) < FORGET_MEMBER
-        });
-        for (peer, member) in &mut self.members {
-            let wanted = !self.connected.contains_key(peer) || self.silent.contains(peer);
-            if wanted && member.target.is_due(now) {
-                member.target.state = State::Dialling;
-                self.outputs.push_back(Dial::Member(*peer, member.addresses()));
+        self.dial_seeds(now);
+        self.members.forget(|peer| self.connected.contains_key(peer), now);
+        let wanted = |peer: &PeerId| !self.connected.contains_key(peer) || self.silent.contains(peer);
+        self.members.dial(wanted, now, &mut self.outputs);
+    }
+
+    /// Dials the addresses of seeds that are due, those first that are for the longest time.
+    fn dial_seeds(&mut self, now: Time) {
+        let mut due: Vec<_> = Vec::new();
+        for (id, seed) in self.seeds.iter().enumerate() {
+            let targets = seed.targets.iter().filter(|(_, it)| it.target.is_due(now));
+            due.extend(targets.map(|(address, it)| (it.target.retry.due, SeedId(id), address.clone())));
+        }
+        due.sort();
+        for (_, id, address) in due {
+            if self.seed_dials >= SEED_DIALS {
+                return;
+            }
+            if let Some(it) = self.seeds[id.0].targets.get_mut(&address) {
+                it.target.state = State::Dialling;
+                self.seed_dials += 1;
+                self.outputs.push_back(Dial::Address(id, address));
             }
         }
     }
@@ -194,22 +196,20 @@ impl Dialer {
         });
     }
 
+    /// The dial of a member led to it.
+    pub(crate) fn handle_member_reached(&mut self, peer: PeerId) {
+        self.members.handle_reached(&peer);
+    }
+
     /// The dial of a member failed. `gone` if another process answers there now.
     pub(crate) fn handle_member_failed(&mut self, peer: PeerId, gone: bool, now: Time) {
-        if gone {
-            self.members.remove(&peer);
-        } else if let Some(member) = self.members.get_mut(&peer) {
-            member.target.fail(&mut self.rng, now);
-        }
+        self.members.handle_failed(&peer, gone, now);
     }
 
     /// A peer is connected, whoever dialled.
     pub(crate) fn handle_connected(&mut self, peer: PeerId, now: Time) {
         self.connected.insert(peer, now);
-        if let Some(member) = self.members.get_mut(&peer) {
-            member.seen = now;
-            member.target.state = State::Reaches(peer);
-        }
+        self.members.handle_connected(peer, now);
     }
 
     /// A connected peer has not been heard for a while. Its connection may be dead, or slow to come alive again
@@ -218,33 +218,20 @@ impl Dialer {
         if !self.connected.contains_key(&peer) || !self.silent.insert(peer) {
             return;
         }
-        let first = self.first_wait(&peer);
+        let first = now + self.first_wait(&peer);
+        if self.members.handle_silent(&peer, first, now) {
+            return;
+        }
         let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
-        let seeds = seeds.map(|it| &mut it.target);
-        let targets: Vec<_> = match self.members.get_mut(&peer) {
-            Some(member) => vec![&mut member.target],
-            None => seeds
-                .filter(|target| target.state == State::Reaches(peer))
-                .collect(),
-        };
-        for target in targets {
-            target.lost = Some(now);
-            if matches!(target.state, State::Reaches(_)) {
-                target.state = State::Waiting;
-                target.retry = Retry {
-                    due: now + first,
-                    failures: 0,
-                };
-            }
+        for it in seeds.filter(|it| it.target.state == State::Reaches(peer)) {
+            it.target.silent(first, now);
         }
     }
 
     /// A connected peer is heard.
     pub(crate) fn handle_heard(&mut self, peer: PeerId) {
-        if self.silent.remove(&peer)
-            && let Some(member) = self.members.get_mut(&peer)
-        {
-            member.target.state = State::Reaches(peer);
+        if self.silent.remove(&peer) {
+            self.members.handle_heard(&peer);
         }
     }
 
@@ -269,60 +256,35 @@ impl Dialer {
             }
             self.review(id, now);
         }
-        if let Some(member) = self.members.get_mut(&peer) {
-            member.seen = now;
-            member.target.lose(&mut self.rng, lasted, now);
-            member.target.retry.due = member.target.retry.due + first;
-        }
+        self.members.handle_disconnected(&peer, lasted, first, now);
     }
 
     /// A connected member tells where it can be dialled itself. What was known before is forgotten.
     pub(crate) fn handle_own_addresses(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) {
-        self.handle_member(peer, addresses, true, now);
+        if let Some((first, connected)) = self.may_know(&peer, &addresses, now) {
+            self.members.handle_own(peer, addresses, first, connected, now);
+        }
     }
 
-    /// Somebody tells where another member can be dialled. It may be wrong, or lie: nothing is forgotten for it.
-    pub(crate) fn handle_hearsay(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) {
-        self.handle_member(peer, addresses, false, now);
+    /// A member tells where another can be dialled. It may be wrong, or lie: nothing is forgotten for it, and it is
+    /// charged for the dials that it causes in vain.
+    pub(crate) fn handle_hearsay(
+        &mut self,
+        teller: PeerId,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        now: Time,
+    ) {
+        if let Some((first, connected)) = self.may_know(&peer, &addresses, now) {
+            self.members
+                .handle_hearsay((peer, teller), addresses, first, connected, now);
+        }
     }
 
-    fn handle_member(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>, own: bool, now: Time) {
-        if self.seeds_only || peer == self.me || addresses.is_empty() {
-            return;
-        }
-        addresses.truncate(if own { MAX_ADDRESSES } else { MAX_HEARSAY });
-        let first = self.first_wait(&peer);
-        if let Some(known) = self.members.get_mut(&peer) {
-            known.seen = now;
-            if known.take_addresses(addresses, own) {
-                // What was learned by dialling was about other addresses.
-                if known.target.state == State::Waiting {
-                    known.target = Target::new(now + first);
-                }
-            }
-            return;
-        }
-        if self.members.len() >= MAX_MEMBERS {
-            return;
-        }
-        let mut target = Target::new(now + first);
-        if self.connected.contains_key(&peer) {
-            target.state = State::Reaches(peer);
-        }
-        let (told, heard) = if own {
-            (addresses, Vec::new())
-        } else {
-            (Vec::new(), addresses)
-        };
-        self.members.insert(
-            peer,
-            Member {
-                told,
-                heard,
-                target,
-                seen: now,
-            },
-        );
+    /// When a member that is new here is dialled first, and whether it is connected; nothing if it is not to be known.
+    fn may_know(&self, peer: &PeerId, addresses: &[Multiaddr], now: Time) -> Option<(Time, bool)> {
+        let not = self.seeds_only || *peer == self.me || addresses.is_empty();
+        (!not).then(|| (now + self.first_wait(peer), self.connected.contains_key(peer)))
     }
 
     /// Whom to dial next, until there is nobody.
@@ -355,20 +317,14 @@ impl Dialer {
             Lookup::Due(due) => Some(due),
             Lookup::Running(until) => (!seed.tried).then_some(until),
         });
-        let seeds = self
-            .seeds
-            .iter()
-            .flat_map(|seed| seed.targets.values())
-            .filter_map(|it| it.target.due());
+        let room = self.seed_dials < SEED_DIALS;
+        let targets = self.seeds.iter().flat_map(|seed| seed.targets.values());
+        let seeds = targets.filter_map(|it| it.target.due()).filter(|_| room);
         let news = self.seeds.iter().filter_map(Seed::tell_due);
-        let members = self.members.iter().flat_map(|(peer, member)| {
-            let gone = !self.connected.contains_key(peer);
-            let wanted = gone || self.silent.contains(peer);
-            let forgotten = gone.then(|| member.seen + FORGET_MEMBER);
-            let due = member.target.due().filter(|_| wanted);
-            [forgotten, due].into_iter().flatten()
-        });
-        lookups.chain(seeds).chain(members).chain(news).min()
+        let connected = |peer: &PeerId| self.connected.contains_key(peer);
+        let wanted = |peer: &PeerId| !connected(peer) || self.silent.contains(peer);
+        let members = self.members.poll_timeout(connected, wanted);
+        lookups.chain(seeds).chain(news).chain(members).min()
     }
 
     /// Whether every seed was tried once.
@@ -401,7 +357,7 @@ impl Dialer {
             }
         });
         let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
-        let members = self.members.values_mut().map(|member| &mut member.target);
+        let members = self.members.targets_mut();
         for target in seeds
             .map(|it| &mut it.target)
             .chain(members)
@@ -436,6 +392,7 @@ impl Dialer {
         now: Time,
         outcome: impl FnOnce(&mut SeedTarget, &mut StdRng),
     ) {
+        self.seed_dials = self.seed_dials.saturating_sub(1);
         let Some(seed) = self.seeds.get_mut(id.0) else {
             return;
         };
@@ -477,34 +434,6 @@ impl<'a> SeedView<'a> {
     }
 }
 
-impl Member {
-    /// Where it may be: what it told itself first.
-    fn addresses(&self) -> Vec<Multiaddr> {
-        self.told.iter().chain(&self.heard).cloned().collect()
-    }
-
-    /// `true` if there is an address that was not known.
-    fn take_addresses(&mut self, addresses: Vec<Multiaddr>, own: bool) -> bool {
-        if own {
-            let news = self.told != addresses;
-            if news {
-                self.told = addresses;
-                self.heard.clear();
-            }
-            return news;
-        }
-        let mut news = false;
-        for address in addresses {
-            let known = self.told.contains(&address) || self.heard.contains(&address);
-            if !known && self.heard.len() < MAX_HEARSAY {
-                self.heard.push(address);
-                news = true;
-            }
-        }
-        news
-    }
-}
-
 /// How long the node with the larger id waits for the other to dial.
 const HEAD_START: Duration = Duration::from_secs(2);
 /// DNS names are looked up this often: a fleet changes its addresses without telling.
@@ -517,15 +446,14 @@ const LASTING: Duration = Duration::from_secs(10);
 const RETRY_OURSELVES: Duration = Duration::from_secs(60);
 /// A member that was not reached for this long is gone: as long as messages are kept for it.
 const FORGET_MEMBER: Duration = Duration::from_secs(600);
-/// Members remembered, connected or not, at about 500 bytes each.
-const MAX_MEMBERS: usize = 4096;
-/// Addresses that one member may tell of itself.
-pub(crate) const MAX_ADDRESSES: usize = 16;
-/// Addresses that others may tell of one member, besides its own: enough for what an honest one tells, so that
-/// one can be found through those that know it.
-const MAX_HEARSAY: usize = 16;
 /// Addresses dialled for one name: each is an instance of its own.
 const MAX_TARGETS: usize = 256;
+
+/// Dials under way to addresses of seeds. More wait for their turn.
+const SEED_DIALS: usize = 24;
+
+/// All dials that may be under way. None that a seed or a member that was met needs is taken by what others tell.
+pub(crate) const MAX_DIALS: usize = SEED_DIALS + members::MET_DIALS + members::HEARSAY_DIALS;
 
 #[cfg(test)]
 mod tests;

@@ -55,6 +55,7 @@ use crate::{
 };
 use asked::{LateReader, Receipts};
 use channels::Channel;
+use dialling::Dialled;
 use handover::Flushes;
 use syncing::Backlog;
 pub(crate) use touched::Touched;
@@ -92,8 +93,8 @@ pub(crate) struct Driver {
     crowded: Vec<ChannelName>,
     /// When the dialer has something to do, unless it was touched since.
     dial_due: Option<Time>,
-    /// Dials of seeds that are under way.
-    dials: HashMap<ConnectionId, (SeedId, Multiaddr)>,
+    /// Dials that are under way, and of what.
+    dials: HashMap<ConnectionId, Dialled>,
     /// DNS look-ups under way, at most one a seed.
     lookups: JoinSet<(SeedId, Result<Vec<Multiaddr>, String>)>,
     /// Who waits for the node to be ready, and since when.

@@ -70,6 +70,7 @@
 //!
 //! What is promised, what is not yet there, and every limit: README. How it works and why: ARCHITECTURE.
 
+mod address;
 pub mod admin;
 mod behaviour;
 mod bucket;

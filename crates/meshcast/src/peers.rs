@@ -10,7 +10,10 @@ use std::{
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
 use meshcast_proto::{Member, Time, WallTime};
 
-use crate::inspect::Direction;
+use crate::{
+    address::{Reach, reach},
+    inspect::Direction,
+};
 
 /// The connected members.
 #[derive(Debug)]
@@ -213,11 +216,10 @@ impl Peer {
         now.saturating_since(self.heard) >= SILENCE
     }
 
-    /// Whether the peer is on this machine, so that loopback addresses make sense to it.
-    pub(crate) fn is_local(&self) -> bool {
-        self.connections
-            .iter()
-            .any(|connection| is_loopback(&connection.remote))
+    /// How near it is: addresses that lead only so far make sense to it, and those it tells to us.
+    pub(crate) fn reach(&self) -> Reach {
+        let reaches = self.connections.iter().map(|it| reach(&it.remote));
+        reaches.min().unwrap_or(Reach::Beyond)
     }
 
     /// The connections that are to be closed and are not yet, each with the time when. `mine_stay` if those that this node dialled are preferred.

@@ -37,7 +37,7 @@ pub(super) struct Retry {
 }
 
 impl Target {
-    pub(super) fn new(due: Time) -> Self {
+    pub(super) const fn new(due: Time) -> Self {
         Self {
             state: State::Waiting,
             retry: Retry { due, failures: 0 },
@@ -53,6 +53,15 @@ impl Target {
             self.lost = Some(now);
         }
         self.fail(rng, now);
+    }
+
+    /// The connection it led to is silent: another is dialled beside it, first at `due`.
+    pub(super) fn silent(&mut self, due: Time, now: Time) {
+        self.lost = Some(now);
+        if matches!(self.state, State::Reaches(_)) {
+            self.state = State::Waiting;
+            self.retry = Retry { due, failures: 0 };
+        }
     }
 
     pub(super) fn due(&self) -> Option<Time> {

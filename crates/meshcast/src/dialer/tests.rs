@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{
     Dial, Dialer, FORGET_MEMBER, HEAD_START, Is, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE, MAX_ADDRESSES,
-    MAX_HEARSAY, MAX_MEMBERS, MAX_TARGETS, RETRY_OURSELVES, SeedId,
+    MAX_TARGETS, RETRY_OURSELVES, SeedId,
+    members::{HEARSAY_BURST, HEARSAY_DIALS, MAX_HEARSAY, MAX_MEMBERS, MAX_TOLD, TELLER_DIALS},
     seeds::{TOLD_AT_ONCE, TOLD_EVERY},
     target::{BASE_WAIT, LONGEST_WAIT, LONGEST_WAIT_RECENT, RECENTLY, SHORTEST_WAIT},
 };
@@ -27,6 +28,11 @@ fn peer(n: u16) -> PeerId {
 
 fn me() -> PeerId {
     peer(500)
+}
+
+/// Who tells of others.
+fn teller() -> PeerId {
+    peer(2)
 }
 
 fn address(n: u16) -> Multiaddr {
@@ -103,7 +109,7 @@ fn the_same_seed_makes_the_same_waits() {
 #[test]
 fn a_member_is_forgotten_when_it_was_not_reached_for_as_long_as_messages_are_kept() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
     let mut last = Time::ZERO;
     while let Some(now) = dialer.poll_timeout() {
         for dial in outputs(&mut dialer, now) {
@@ -116,24 +122,24 @@ fn a_member_is_forgotten_when_it_was_not_reached_for_as_long_as_messages_are_kep
         last < at(FORGET_MEMBER) && last + 2 * LONGEST_WAIT > at(FORGET_MEMBER),
         "{last:?}"
     );
-    assert!(dialer.members.is_empty());
+    assert!(dialer.members.all().is_empty());
 }
 
 #[test]
 fn a_member_that_is_connected_or_told_of_is_not_forgotten() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
-    dialer.handle_hearsay(peer(901), vec![address(2)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(901), vec![address(2)], Time::ZERO);
     dialer.handle_connected(peer(900), Time::ZERO);
-    dialer.handle_hearsay(peer(901), vec![address(2)], at(FORGET_MEMBER - SECOND));
+    dialer.handle_hearsay(teller(), peer(901), vec![address(2)], at(FORGET_MEMBER - SECOND));
     dialer.handle_timeout(at(FORGET_MEMBER + SECOND));
-    assert_eq!(dialer.members.len(), 2);
+    assert_eq!(dialer.members.all().len(), 2);
 }
 
 #[test]
 fn a_member_in_whose_place_another_process_answers_is_forgotten() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 1);
     dialer.handle_member_failed(peer(900), true, Time::ZERO);
     assert_eq!(dialer.poll_timeout(), None);
@@ -196,7 +202,7 @@ fn one_that_dials_seeds_only_dials_no_member_whoever_tells_of_it() {
     let mut dialer = dialer([address(1)]);
     dialer.dial_members(false);
     dialer.handle_own_addresses(peer(900), vec![address(2)], Time::ZERO);
-    dialer.handle_hearsay(peer(901), vec![address(3)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(901), vec![address(3)], Time::ZERO);
     let dials = outputs(&mut dialer, at(10 * HEAD_START));
     assert_eq!(dials, [Dial::Address(SEED, address(1))]);
 }
@@ -204,28 +210,227 @@ fn one_that_dials_seeds_only_dials_no_member_whoever_tells_of_it() {
 #[test]
 fn the_smaller_id_dials_at_once_and_gives_the_larger_a_head_start_to_lose() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
     assert_eq!(dialer.poll_timeout(), Some(Time::ZERO), "we are the smaller");
     outputs(&mut dialer, Time::ZERO);
-    dialer.handle_hearsay(peer(100), vec![address(2)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(100), vec![address(2)], Time::ZERO);
     assert_eq!(dialer.poll_timeout(), Some(at(HEAD_START)), "we are the larger");
 }
 
 #[test]
 fn memory_is_bounded_and_this_node_is_no_member_of_it() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(me(), vec![address(1)], Time::ZERO);
-    dialer.handle_hearsay(peer(1), vec![], Time::ZERO);
-    assert!(dialer.members.is_empty());
+    dialer.handle_hearsay(teller(), me(), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(1), vec![], Time::ZERO);
+    assert!(dialer.members.all().is_empty());
     let many: Vec<_> = (0..100).map(address).collect();
-    (1000..1000 + 5000).for_each(|n| dialer.handle_hearsay(peer(n), many.clone(), Time::ZERO));
-    assert_eq!(dialer.members.len(), MAX_MEMBERS);
-    assert!(
-        dialer
-            .members
-            .values()
-            .all(|member| member.addresses().len() == MAX_HEARSAY)
+    (1000..6000).for_each(|n| dialer.handle_hearsay(teller(), peer(n), many.clone(), Time::ZERO));
+    assert_eq!(dialer.members.all().len(), MAX_TOLD, "of one teller");
+    for n in 1000..6000 {
+        dialer.handle_hearsay(peer(n % 7), peer(n), many.clone(), Time::ZERO);
+    }
+    let members = dialer.members.all();
+    assert_eq!(members.len(), MAX_MEMBERS, "of all");
+    assert!(members.values().all(|it| it.heard() == MAX_HEARSAY));
+}
+
+#[test]
+fn whoever_tells_of_much_makes_way_for_others_and_for_members_that_were_met() {
+    let mut dialer = dialer([]);
+    for n in 1000..6000 {
+        dialer.handle_hearsay(peer(n % 4), peer(n), vec![address(1)], Time::ZERO);
+    }
+    assert_eq!(dialer.members.all().len(), MAX_MEMBERS);
+    dialer.handle_own_addresses(peer(900), vec![address(2)], Time::ZERO);
+    dialer.handle_hearsay(peer(9), peer(901), vec![address(3)], Time::ZERO);
+    let members = dialer.members.all();
+    assert!(members.contains_key(&peer(900)) && members.contains_key(&peer(901)));
+    assert_eq!(members.len(), MAX_MEMBERS);
+    for n in 0..100 {
+        dialer.handle_hearsay(peer(1), peer(901), vec![address(1000 + n)], Time::ZERO);
+        dialer.handle_hearsay(peer(5), peer(901), vec![address(2000 + n)], Time::ZERO);
+    }
+    let known = dialer.members.all()[&peer(901)].addresses();
+    assert!(known.contains(&address(3)), "{known:?}");
+}
+
+#[test]
+fn what_is_told_is_dialled_at_a_rate_and_the_truth_at_any() {
+    let mut dialer = dialer([]);
+    let tell = |dialer: &mut Dialer, n: u16, now| {
+        dialer.handle_hearsay(teller(), peer(n), vec![address(n)], now);
+    };
+    (1000..2000).for_each(|n| tell(&mut dialer, n, Time::ZERO));
+    let (mut now, mut dialled) = (Time::ZERO, 0_u32);
+    while let Some(due) = dialer.poll_timeout().filter(|due| *due < at(60 * SECOND)) {
+        now = now.max(due);
+        let dials = outputs(&mut dialer, now);
+        assert!(dials.len() <= TELLER_DIALS);
+        for dial in dials {
+            let Dial::Member(peer, _) = dial else {
+                panic!("{dial:?}")
+            };
+            dialer.handle_member_failed(peer, false, now);
+            dialled += 1;
+        }
+    }
+    assert_eq!(
+        dialled,
+        HEARSAY_BURST + 119,
+        "two a second for a minute, but for the first"
     );
+
+    let mut dialer = self::dialer([]);
+    (1000..2000).for_each(|n| tell(&mut dialer, n, Time::ZERO));
+    let mut reached = 0;
+    loop {
+        let dials = outputs(&mut dialer, Time::ZERO);
+        if dials.is_empty() {
+            break;
+        }
+        for dial in dials {
+            let Dial::Member(peer, _) = dial else {
+                panic!("{dial:?}")
+            };
+            dialer.handle_member_reached(peer);
+            dialer.handle_connected(peer, Time::ZERO);
+            reached += 1;
+        }
+    }
+    assert_eq!(reached, 1000);
+}
+
+#[test]
+fn who_tells_the_truth_is_not_held_up_by_who_does_not() {
+    let mut dialer = dialer([]);
+    let liar = peer(3);
+    (1000..2000).for_each(|n| dialer.handle_hearsay(liar, peer(n), vec![address(n)], Time::ZERO));
+    // None of these ends.
+    assert_eq!(outputs(&mut dialer, Time::ZERO).len(), TELLER_DIALS);
+    // The liar also tells of those whom somebody else tells of truly, and before.
+    (3000..3100).for_each(|n| dialer.handle_hearsay(liar, peer(n), vec![address(1)], Time::ZERO));
+    (3000..3100).for_each(|n| dialer.handle_hearsay(teller(), peer(n), vec![address(n)], Time::ZERO));
+    let mut reached = 0;
+    loop {
+        let dials = outputs(&mut dialer, Time::ZERO);
+        if dials.is_empty() {
+            break;
+        }
+        for dial in dials {
+            let Dial::Member(peer, addresses) = dial else {
+                panic!("{dial:?}")
+            };
+            assert!(addresses.iter().any(|it| *it != address(1)), "{peer}");
+            dialer.handle_member_reached(peer);
+            dialer.handle_connected(peer, Time::ZERO);
+            reached += 1;
+        }
+    }
+    assert_eq!(reached, 100);
+}
+
+/// What a liar tells: when, of whom, and where they are.
+#[derive(Debug, Clone)]
+struct Lie {
+    at: u64,
+    of: std::ops::Range<u16>,
+    addresses: Vec<u16>,
+}
+
+fn lie() -> impl Strategy<Value = Lie> {
+    // Peer 900 is a member that was met.
+    let of = (890_u16..1000, 1_u16..200).prop_map(|(from, many)| from..from + many);
+    let addresses = prop::collection::vec(0_u16..200, 1..40);
+    (0_u64..45_000, of, addresses).prop_map(|(at, of, addresses)| Lie { at, of, addresses })
+}
+
+/// Dials of seeds and of a member that was met and lost, and what was dialled besides, while all dials fail: those of
+/// seeds and of the member after 3 s, others after half a minute.
+fn dials_beside(lies: &[Lie], seed: u64) -> (Vec<(Time, Dial)>, usize) {
+    let met = peer(900);
+    let mut dialer = Dialer::new(me(), vec![address(1), name()], seed, Time::ZERO);
+    dialer.handle_own_addresses(met, vec![address(5)], Time::ZERO);
+    dialer.handle_connected(met, Time::ZERO);
+    let mut ends: BTreeSet<(Time, usize)> = BTreeSet::new();
+    let (mut all, mut own, mut others, mut under_way) = (Vec::new(), Vec::new(), 0, 0_usize);
+    let mut lies: Vec<_> = lies
+        .iter()
+        .map(|lie| (at(Duration::from_millis(lie.at)), lie))
+        .collect();
+    lies.sort_by_key(|(at, _)| *at);
+    let mut lies = lies.into_iter().peekable();
+    let lost = at(15 * SECOND);
+    let mut is_lost = false;
+    loop {
+        let due = [
+            dialer.poll_timeout(),
+            ends.first().map(|(time, _)| *time),
+            lies.peek().map(|(time, _)| *time),
+            (!is_lost).then_some(lost),
+        ];
+        let now = due
+            .into_iter()
+            .flatten()
+            .min()
+            .expect("seeds are dialled for ever");
+        if now > at(60 * SECOND) {
+            return (own, others);
+        }
+        if !is_lost && lost <= now {
+            is_lost = true;
+            dialer.handle_disconnected(met, now);
+        }
+        while let Some((_, dial)) = ends.first().copied().filter(|(time, _)| *time <= now) {
+            ends.pop_first();
+            match &all[dial] {
+                Dial::Resolve(id, _) => dialer.handle_resolved(*id, found((2..5).map(address)), now),
+                Dial::Address(id, address) => dialer.handle_seed_failed(*id, address, refused(), now),
+                Dial::Member(peer, _) => {
+                    under_way -= usize::from(*peer != met);
+                    dialer.handle_member_failed(*peer, false, now);
+                }
+            }
+        }
+        while let Some((_, lie)) = lies.next_if(|(time, _)| *time <= now) {
+            for n in lie.of.clone() {
+                let addresses = lie.addresses.iter().copied().map(address).collect();
+                dialer.handle_hearsay(peer(3), peer(n), addresses, now);
+            }
+        }
+        for dial in outputs(&mut dialer, now) {
+            let (takes, told) = match &dial {
+                Dial::Member(peer, addresses) if *peer == met => {
+                    assert_eq!(addresses[0], address(5), "what it told itself goes first");
+                    (3 * SECOND, Some(Dial::Member(met, vec![])))
+                }
+                Dial::Member(..) => {
+                    (others, under_way) = (others + 1, under_way + 1);
+                    (30 * SECOND, None)
+                }
+                Dial::Address(..) => (3 * SECOND, Some(dial.clone())),
+                Dial::Resolve(..) => (SECOND, Some(dial.clone())),
+            };
+            own.extend(told.map(|dial| (now, dial)));
+            ends.insert((now + takes, all.len()));
+            all.push(dial);
+        }
+        assert!(under_way <= HEARSAY_DIALS);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn no_lie_delays_or_hastens_a_dial_of_a_seed_or_of_a_member_that_was_met(
+        lies in prop::collection::vec(lie(), 1..8), seed in any::<u64>(),
+    ) {
+        let (without, none) = dials_beside(&[], seed);
+        let (with, others) = dials_beside(&lies, seed);
+        prop_assert_eq!(none, 0);
+        prop_assert!(others <= 60 * 2 + usize::try_from(HEARSAY_BURST).expect("few"), "{}", others);
+        prop_assert_eq!(with, without);
+    }
 }
 
 #[test]
@@ -259,7 +464,7 @@ fn who_hangs_up_at_once_is_dialled_at_growing_intervals() {
 #[test]
 fn new_addresses_of_a_member_are_dialled_without_the_wait_that_the_old_ones_earned() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
     let mut now = Time::ZERO;
     for _ in 0..10 {
         assert_eq!(outputs(&mut dialer, now).len(), 1);
@@ -279,13 +484,18 @@ fn only_a_member_itself_replaces_its_addresses_and_what_others_add_is_bounded() 
     let mut dialer = dialer([]);
     dialer.handle_own_addresses(peer(900), vec![address(1)], Time::ZERO);
     for n in 0..100 {
-        dialer.handle_hearsay(peer(900), vec![address(n), address(n + 100)], Time::ZERO);
+        dialer.handle_hearsay(
+            teller(),
+            peer(900),
+            vec![address(n), address(n + 100)],
+            Time::ZERO,
+        );
     }
-    let known = dialer.members[&peer(900)].addresses();
+    let known = dialer.members.all()[&peer(900)].addresses();
     assert_eq!((known.len(), &known[0]), (1 + MAX_HEARSAY, &address(1)));
     let many = (200..300).map(address).collect();
     dialer.handle_own_addresses(peer(900), many, Time::ZERO);
-    let known = dialer.members[&peer(900)].addresses();
+    let known = dialer.members.all()[&peer(900)].addresses();
     assert_eq!((known.len(), &known[0]), (MAX_ADDRESSES, &address(200)));
 }
 
@@ -397,6 +607,7 @@ enum Event {
     Us(u16),
     Failed(u16),
     MemberFailed(u16, bool),
+    MemberReached(u16),
     Connected(u16),
     Disconnected(u16),
     Member(u16, u16),
@@ -411,6 +622,7 @@ fn event() -> impl Strategy<Value = Event> {
         seed.clone().prop_map(Event::Us),
         seed.clone().prop_map(Event::Failed),
         (member.clone(), any::<bool>()).prop_map(|(p, gone)| Event::MemberFailed(p, gone)),
+        member.clone().prop_map(Event::MemberReached),
         member.clone().prop_map(Event::Connected),
         member.clone().prop_map(Event::Disconnected),
         (member, seed).prop_map(|(p, a)| Event::Member(p, a)),
@@ -431,9 +643,10 @@ proptest! {
                 Event::Us(n) => (0..2).for_each(|id| dialer.handle_seed_is_us(SeedId(id), &address(n), now)),
                 Event::Failed(n) => (0..2).for_each(|id| dialer.handle_seed_failed(SeedId(id), &address(n), refused(), now)),
                 Event::MemberFailed(p, gone) => dialer.handle_member_failed(peer(p), gone, now),
+                Event::MemberReached(p) => dialer.handle_member_reached(peer(p)),
                 Event::Connected(p) => dialer.handle_connected(peer(p), now),
                 Event::Disconnected(p) => dialer.handle_disconnected(peer(p), now),
-                Event::Member(p, n) => dialer.handle_hearsay(peer(p), vec![address(n)], now),
+                Event::Member(p, n) => dialer.handle_hearsay(peer(n), peer(p), vec![address(n)], now),
             }
             let dials = outputs(&mut dialer, now);
             prop_assert!(dialer.poll_timeout().is_none_or(|due| due > now));

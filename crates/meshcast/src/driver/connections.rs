@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{Driver, Ping, dialling::Outcome};
 use crate::{
+    address::{Reach, is_listener, reach},
     behaviour::BehaviourEvent,
     clock::wall_time,
     dialer::{Is, MAX_ADDRESSES},
@@ -18,7 +19,6 @@ use crate::{
     event::{self, NodeEvent},
     gate::{GateError, refusal_reason},
     inspect::Direction,
-    peers::is_loopback,
     reason::{causes, in_words},
     transport::{Turned, multiaddr, peer_id, sender},
 };
@@ -58,12 +58,9 @@ impl Driver {
                 }
             }
             SwarmEvent::OutgoingConnectionError {
-                connection_id,
-                peer_id,
-                error,
-                ..
+                connection_id, error, ..
             } => {
-                self.handle_dial_failed(connection_id, peer_id, &error);
+                self.handle_dial_failed(connection_id, &error);
             }
             SwarmEvent::IncomingConnectionError {
                 send_back_addr,
@@ -116,13 +113,11 @@ impl Driver {
         let Some(member) = self.parts.admitted.get(&peer) else {
             if endpoint.is_dialer() {
                 let why = (Is::Unreachable, "the connection was gone at once".to_owned());
-                self.dial_failed(connection, Some(peer), Outcome::Failed, why);
+                self.dial_failed(connection, Outcome::Failed, why);
             }
             return;
         };
-        if let Some((seed, address)) = self.dials.remove(&connection) {
-            self.parts.dialer.handle_seed_reached(seed, &address, peer, now);
-        }
+        self.dial_succeeded(connection, peer);
         let direction = if endpoint.is_dialer() {
             Direction::Outbound
         } else {
@@ -177,14 +172,19 @@ impl Driver {
 
     pub(super) fn handle_members(&mut self, from: PeerId, members: &[MemberAddresses]) {
         let now = self.parts.clock.now();
+        let Some(near) = self.peers.get(&from).map(|peer| peer.reach()) else {
+            return;
+        };
         for member in members {
             let peer = peer_id(member.sender);
             let parsed = member.addresses.iter().take(MAX_ADDRESSES);
+            // From elsewhere nobody knows what is at an address of this machine, or of its segment.
             let addresses: Vec<_> = parsed
                 .filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok())
+                .filter(|address| is_listener(address) && reach(address) >= near)
                 .collect();
             if peer != from {
-                self.parts.dialer.handle_hearsay(peer, addresses, now);
+                self.parts.dialer.handle_hearsay(from, peer, addresses, now);
                 continue;
             }
             if self.peers.handle_addresses(peer, &addresses) {
@@ -196,12 +196,12 @@ impl Driver {
 
     /// Tells a peer of everybody.
     pub(super) fn send_members(&mut self, to: PeerId) {
-        let Some(local) = self.peers.get(&to).map(|peer| peer.is_local()) else {
+        let Some(near) = self.peers.get(&to).map(|peer| peer.reach()) else {
             return;
         };
-        let mut members = vec![self.myself(local)];
+        let mut members = vec![self.myself(near)];
         let others = self.peers.iter().filter(|(peer, _)| **peer != to);
-        members.extend(others.filter_map(|(peer, known)| entry(*peer, &known.addresses, local)));
+        members.extend(others.filter_map(|(peer, known)| entry(*peer, &known.addresses, near)));
         self.send_sync(to, &SyncMessage::Members(members));
     }
 
@@ -214,10 +214,10 @@ impl Driver {
             .peers
             .iter()
             .filter(|(peer, _)| **peer != news)
-            .map(|(peer, known)| (*peer, known.is_local()))
+            .map(|(peer, known)| (*peer, known.reach()))
             .collect();
-        for (peer, local) in others {
-            if let Some(entry) = entry(news, &addresses, local) {
+        for (peer, near) in others {
+            if let Some(entry) = entry(news, &addresses, near) {
                 self.send_sync(peer, &SyncMessage::Members(vec![entry]));
             }
         }
@@ -227,20 +227,20 @@ impl Driver {
         let peers: Vec<_> = self
             .peers
             .iter()
-            .map(|(peer, known)| (*peer, known.is_local()))
+            .map(|(peer, known)| (*peer, known.reach()))
             .collect();
-        for (peer, local) in peers {
-            let myself = self.myself(local);
+        for (peer, near) in peers {
+            let myself = self.myself(near);
             self.send_sync(peer, &SyncMessage::Members(vec![myself]));
         }
     }
 
-    fn myself(&self, local: bool) -> MemberAddresses {
+    fn myself(&self, near: Reach) -> MemberAddresses {
         let listening = self
             .parts
             .swarm
             .listeners()
-            .filter(|address| local || !is_loopback(address));
+            .filter(|address| reach(address) >= near);
         let addresses = listening.take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect();
         MemberAddresses {
             sender: self.parts.me.sender(),
@@ -322,8 +322,8 @@ pub(super) fn is_own(reason: GateError) -> bool {
 }
 
 /// What is said of a member; nothing if it has no address that the listener could use.
-fn entry(peer: PeerId, addresses: &[Multiaddr], local: bool) -> Option<MemberAddresses> {
-    let usable = addresses.iter().filter(|address| local || !is_loopback(address));
+fn entry(peer: PeerId, addresses: &[Multiaddr], near: Reach) -> Option<MemberAddresses> {
+    let usable = addresses.iter().filter(|address| reach(address) >= near);
     let addresses: Vec<_> = usable.map(Multiaddr::to_vec).collect();
     let sender = sender(&peer).filter(|_| !addresses.is_empty())?;
     Some(MemberAddresses { sender, addresses })

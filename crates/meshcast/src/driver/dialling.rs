@@ -14,7 +14,7 @@ use meshcast_proto::Time;
 
 use super::{Driver, connections::is_own, seeds::why_failed};
 use crate::{
-    dialer::{Dial, Is},
+    dialer::{Dial, Is, SeedId},
     gate::refusal_reason,
     inspect::Direction,
     reason::in_words,
@@ -48,14 +48,14 @@ impl Driver {
                 }
                 Dial::Address(seed, address) => {
                     let options = DialOpts::unknown_peer_id().address(address.clone()).build();
-                    self.dials.insert(options.connection_id(), (seed, address));
-                    self.start_dial(options);
+                    let dialled = Dialled::Seed(seed, address);
+                    self.start_dial(options, dialled);
                 }
                 Dial::Member(peer, addresses) => {
                     // Whoever is connected is dialled only when silent.
                     let condition = PeerCondition::NotDialing;
                     let options = DialOpts::peer_id(peer).addresses(addresses);
-                    self.start_dial(options.condition(condition).build());
+                    self.start_dial(options.condition(condition).build(), Dialled::Member(peer));
                 }
             }
         }
@@ -64,41 +64,45 @@ impl Driver {
         self.parts.dialer.settle();
     }
 
-    fn start_dial(&mut self, options: DialOpts) {
-        let (connection, peer) = (options.connection_id(), options.get_peer_id());
+    fn start_dial(&mut self, options: DialOpts, dialled: Dialled) {
+        let connection = options.connection_id();
+        self.dials.insert(connection, dialled);
         // What is wrong at once is not reported as an event.
         if let Err(error) = self.parts.swarm.dial(options) {
-            self.handle_dial_failed(connection, peer, &error);
+            self.handle_dial_failed(connection, &error);
         }
     }
 
     /// A dial led to nothing, or to a connection that was gone at once.
-    pub(super) fn dial_failed(
-        &mut self,
-        connection: ConnectionId,
-        peer: Option<PeerId>,
-        outcome: Outcome,
-        why: (Is, String),
-    ) {
+    pub(super) fn dial_failed(&mut self, connection: ConnectionId, outcome: Outcome, why: (Is, String)) {
         let now = self.parts.clock.now();
         let dialer = &mut self.parts.dialer;
         match (self.dials.remove(&connection), outcome) {
-            (Some((seed, address)), Outcome::Ourselves) => dialer.handle_seed_is_us(seed, &address, now),
-            (Some((seed, address)), _) => dialer.handle_seed_failed(seed, &address, why, now),
-            (None, outcome) => {
-                if let Some(peer) = peer {
-                    dialer.handle_member_failed(peer, outcome != Outcome::Failed, now);
-                }
+            (Some(Dialled::Seed(seed, address)), Outcome::Ourselves) => {
+                dialer.handle_seed_is_us(seed, &address, now);
             }
+            (Some(Dialled::Seed(seed, address)), _) => {
+                dialer.handle_seed_failed(seed, &address, why, now);
+            }
+            (Some(Dialled::Member(peer)), outcome) => {
+                dialer.handle_member_failed(peer, outcome != Outcome::Failed, now);
+            }
+            (None, _) => {}
         }
     }
 
-    pub(super) fn handle_dial_failed(
-        &mut self,
-        connection: ConnectionId,
-        peer: Option<PeerId>,
-        error: &DialError,
-    ) {
+    /// A dial led to a member.
+    pub(super) fn dial_succeeded(&mut self, connection: ConnectionId, peer: PeerId) {
+        let now = self.parts.clock.now();
+        let dialer = &mut self.parts.dialer;
+        match self.dials.remove(&connection) {
+            Some(Dialled::Seed(seed, address)) => dialer.handle_seed_reached(seed, &address, peer, now),
+            Some(Dialled::Member(peer)) => dialer.handle_member_reached(peer),
+            None => {}
+        }
+    }
+
+    pub(super) fn handle_dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
         let reason = refusal_reason(error);
         let outcome = match error {
             // The swarm leaves out the addresses that it listens on itself.
@@ -121,8 +125,15 @@ impl Driver {
             }
             _ => tracing::debug!(reason = in_words(error), "a dial failed"),
         }
-        self.dial_failed(connection, peer, outcome, why_failed(error));
+        self.dial_failed(connection, outcome, why_failed(error));
     }
+}
+
+/// What a dial under way is of.
+#[derive(Debug)]
+pub(super) enum Dialled {
+    Seed(SeedId, Multiaddr),
+    Member(PeerId),
 }
 
 /// What came of a dial that brought no connection.

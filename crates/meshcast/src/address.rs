@@ -1,0 +1,91 @@
+//! What an address is good for, whoever told it.
+
+use libp2p::{Multiaddr, multiaddr::Protocol};
+
+use crate::peers::is_loopback;
+
+/// From where an address leads to the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// From the same machine.
+    Machine,
+    /// From the same network segment. Cloud providers have their metadata services there.
+    Segment,
+    /// From wherever there is a way to it.
+    Beyond,
+}
+
+pub(crate) fn reach(address: &Multiaddr) -> Reach {
+    let is_link_local = address.iter().any(|part| match part {
+        Protocol::Ip4(ip) => ip.is_link_local(),
+        Protocol::Ip6(ip) => ip.is_unicast_link_local(),
+        _ => false,
+    });
+    if is_loopback(address) {
+        Reach::Machine
+    } else if is_link_local {
+        Reach::Segment
+    } else {
+        Reach::Beyond
+    }
+}
+
+/// Whether it has the form of an address that members listen on: one host, and a TCP port.
+pub(crate) fn is_listener(address: &Multiaddr) -> bool {
+    let parts: Vec<_> = address.iter().collect();
+    let (host, port) = match parts[..] {
+        [Protocol::Ip4(ip), Protocol::Tcp(port)] => {
+            let several = ip.is_multicast() || ip.is_broadcast();
+            (!ip.is_unspecified() && !several, port)
+        }
+        [Protocol::Ip6(ip), Protocol::Tcp(port)] => (!ip.is_unspecified() && !ip.is_multicast(), port),
+        _ => return false,
+    };
+    host && port != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(address: &str) -> Multiaddr {
+        address.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_of_one_machine_or_segment_are_told_from_others() {
+        for (address, expected) in [
+            ("/ip4/127.0.0.2/tcp/1", Reach::Machine),
+            ("/ip6/::1/tcp/1", Reach::Machine),
+            ("/ip4/169.254.169.254/tcp/80", Reach::Segment),
+            ("/ip6/fe80::1/tcp/1", Reach::Segment),
+            ("/ip4/10.0.0.1/tcp/1", Reach::Beyond),
+            ("/ip6/2001:db8::1/tcp/1", Reach::Beyond),
+        ] {
+            assert_eq!(reach(&parse(address)), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn only_one_host_and_a_port_is_where_a_member_listens() {
+        for address in ["/ip4/192.0.2.1/tcp/4001", "/ip6/2001:db8::1/tcp/1"] {
+            assert!(is_listener(&parse(address)), "{address}");
+        }
+        for address in [
+            "/ip4/192.0.2.1/tcp/0",
+            "/ip4/0.0.0.0/tcp/4001",
+            "/ip6/::/tcp/4001",
+            "/ip4/255.255.255.255/tcp/4001",
+            "/ip4/224.0.0.1/tcp/4001",
+            "/ip6/ff02::1/tcp/4001",
+            "/ip4/192.0.2.1/udp/4001",
+            "/ip4/192.0.2.1",
+            "/dns4/internal.example/tcp/80",
+            "/ip4/192.0.2.1/tcp/4001/ws",
+            "/ip4/192.0.2.1/tcp/1/ip4/192.0.2.2/tcp/2",
+        ] {
+            assert!(!is_listener(&parse(address)), "{address}");
+        }
+        assert!(!is_listener(&Multiaddr::empty()));
+    }
+}
