@@ -77,9 +77,11 @@
 //! | enums | string, or `{variant: content}` | Map |
 //! | newtypes | what they wrap | |
 //!
-//! An object that appears twice is read twice, within [`MAX_REREAD`]; one that contains itself is refused. Types
-//! nest up to [`MAX_TYPED_DEPTH`]. Formats are human-readable to serde, since JavaScript reads them too.
+//! An object that appears twice is read twice; one that contains itself is refused. What a type takes in memory
+//! counts against [`DEFAULT_MAX_MEMORY`], with everything that is read again. Types nest up to
+//! [`MAX_TYPED_DEPTH`]. Formats are human-readable to serde, since JavaScript reads them too.
 
+mod budget;
 mod build;
 mod convert;
 mod cursor;
@@ -99,12 +101,12 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use self::budget::{DEFAULT_MAX_MEMORY, DecodeLimits};
 pub use self::build::{ArrayId, BufferId, ErrorId, MapId, ObjectId, Part, SetId, ValueBuilder};
 pub use self::cursor::{Kind, ValueRef, View};
-pub use self::de::{MAX_REREAD, from_bytes};
-pub use self::decode::{DEFAULT_MAX_MEMORY, DecodeLimits};
+pub use self::de::{from_bytes, from_bytes_within};
 pub use self::encode::MAX_DEPTH;
-pub use self::error::{BuildError, DecodeError, EncodeError};
+pub use self::error::{BuildError, DecodeError, EncodeError, JsonError};
 pub use self::node::Value;
 pub use self::primitive::{BigInt, JsString};
 pub use self::ser::{MAX_TYPED_DEPTH, to_bytes};

@@ -39,7 +39,7 @@ pub struct ArrayId(u32);
 
 /// An object under construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectId(u32);
+pub struct ObjectId(pub(super) u32);
 
 /// A map under construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,7 +308,7 @@ impl ValueBuilder {
         }
     }
 
-    fn node(&mut self, index: u32) -> Option<&mut Node> {
+    pub(super) fn node(&mut self, index: u32) -> Option<&mut Node> {
         self.value.nodes.get_mut(index as usize)
     }
 

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::budget::DecodeLimits;
 use super::build::Part;
 use super::de::from_bytes;
-use super::decode::DecodeLimits;
 use super::error::{DecodeError, EncodeError};
 use super::node::{Slot, Value};
 use super::primitive::{BigInt, JsString};
@@ -28,7 +28,8 @@ impl Value {
     /// Reads a Rust type out of the value, as [`from_bytes`] does.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         let mut bytes = Vec::new();
-        self.encode(&mut bytes).map_err(serde::de::Error::custom)?;
+        self.encode(&mut bytes)
+            .map_err(<DecodeError as serde::de::Error>::custom)?;
         from_bytes(&bytes)
     }
 }

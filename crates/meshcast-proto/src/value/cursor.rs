@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::json;
 use super::node::{Node, Slot, Value, ViewNode};
 use super::primitive::{BigInt, JsString};
 use super::view::ViewKind;
@@ -337,6 +336,6 @@ impl<'a> ValueRef<'a> {
 /// The JSON form, in which cycles end.
 impl fmt::Debug for ValueRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&json::to_json(*self), f)
+        Value::fmt_json(*self, f)
     }
 }

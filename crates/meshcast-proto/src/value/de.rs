@@ -2,7 +2,8 @@
 
 use serde::de::{self, Deserialize, Unexpected, Visitor};
 
-use self::access::{Bytes, Elements, Entries, Fields, ViewElements};
+use self::access::{Elements, Entries, Fields, Shape, ViewElements};
+use super::budget::{Budget, DecodeLimits};
 use super::error::DecodeError;
 use super::primitive::{signed, small_magnitude};
 use super::ser::MAX_TYPED_DEPTH;
@@ -12,15 +13,24 @@ use super::wire::{HAS_CAUSE, HAS_STACK, Reader, Text, numbers_taken, tag, unexpe
 mod access;
 mod key;
 
-/// Bytes of shared objects that one [`from_bytes`] reads again before it gives up: enough for sixteen
-/// thousand references to an object of one KiB, and some tens of milliseconds at worst.
-pub const MAX_REREAD: usize = 16 << 20;
-
-/// Reads a `T` that takes up all of `bytes`, borrowing strings and byte strings from them.
+/// Reads a `T` that takes up all of `bytes`, borrowing strings and byte strings from them, within the default
+/// [`DecodeLimits`].
 ///
 /// What JavaScript shares, Rust gets once per reference. The module documentation has the mapping of types.
 pub fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, DecodeError> {
-    let mut deserializer = Deserializer::new(bytes);
+    from_bytes_within(bytes, &DecodeLimits::default())
+}
+
+/// As [`from_bytes`], within these limits.
+///
+/// The memory counted is that of the elements, entries, strings and bytes that `T` is given, in lists that grow
+/// as a `Vec` does. What a `Deserialize` makes of them by itself, such as an untagged enum that reads everything
+/// a second time, is not seen here.
+pub fn from_bytes_within<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    limits: &DecodeLimits,
+) -> Result<T, DecodeError> {
+    let mut deserializer = Deserializer::new(bytes, limits);
     let value = T::deserialize(&mut deserializer)?;
     let offset = deserializer.reader.pos;
     if offset < bytes.len() {
@@ -30,24 +40,37 @@ pub fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Decod
     }
 }
 
+/// What a reference is charged besides the bytes of its object, which are read twice: once to find their end,
+/// once for what they mean.
+const REF_COST: usize = 32;
+/// What is charged for each element of an object that is read again, besides its size: the smallest piece an
+/// allocator hands out, as any of them may be a box or a node of a list or tree.
+const REREAD_COST: usize = 32;
+/// What is remembered of each object before a reference, in a list that may be half empty.
+const START_COST: usize = 2 * size_of::<usize>();
+
 const ALL_FLAGS: u8 = HAS_STACK | HAS_CAUSE;
 
 struct Deserializer<'de> {
     reader: Reader<'de>,
     depth: usize,
-    /// What is left of [`MAX_REREAD`].
-    left: usize,
+    max_depth: usize,
+    budget: Budget,
+    /// What each element costs besides its size: [`REREAD_COST`] inside an object that is read again.
+    element_cost: usize,
     /// Where each object starts, by its number, as far as `scanned`. Filled in only for references.
     starts: Vec<usize>,
     scanned: usize,
 }
 
 impl<'de> Deserializer<'de> {
-    fn new(bytes: &'de [u8]) -> Self {
+    fn new(bytes: &'de [u8], limits: &DecodeLimits) -> Self {
         Self {
             reader: Reader::new(bytes),
             depth: 0,
-            left: MAX_REREAD,
+            max_depth: limits.max_depth.min(MAX_TYPED_DEPTH),
+            budget: Budget::new(limits.max_memory),
+            element_cost: 0,
             starts: Vec::new(),
             scanned: 0,
         }
@@ -63,9 +86,11 @@ impl<'de> Deserializer<'de> {
         match self.reader.byte()? {
             tag::REF => {
                 let resume = self.follow(offset)?;
+                let outside = std::mem::replace(&mut self.element_cost, REREAD_COST);
                 let tag = self.reader.byte()?;
                 let tag = self.unboxed(tag)?;
                 let value = read(self, tag)?;
+                self.element_cost = outside;
                 self.reader.pos = resume;
                 Ok(value)
             }
@@ -98,7 +123,7 @@ impl<'de> Deserializer<'de> {
         if target.pos > offset {
             return Err(DecodeError::Cycle { offset });
         }
-        self.charge(target.pos - start)?;
+        self.charge(REF_COST + target.pos - start)?;
         self.reader.pos = start;
         Ok(resume)
     }
@@ -110,7 +135,9 @@ impl<'de> Deserializer<'de> {
         while scan.pos < offset {
             let start = scan.pos;
             let tag = scan.skip_item()?;
-            self.starts.extend(std::iter::repeat_n(start, numbers_taken(tag)));
+            let taken = numbers_taken(tag);
+            self.budget.charge(taken * START_COST)?;
+            self.starts.extend(std::iter::repeat_n(start, taken));
         }
         self.scanned = self.scanned.max(scan.pos);
         // A reference inside an object read again may see further than its own place in the input.
@@ -122,21 +149,18 @@ impl<'de> Deserializer<'de> {
             .ok_or(DecodeError::InvalidReference { index, offset })
     }
 
+    #[inline]
     fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
-        self.left = self
-            .left
-            .checked_sub(bytes)
-            .ok_or(DecodeError::OverBudget { limit: MAX_REREAD })?;
-        Ok(())
+        Ok(self.budget.charge(bytes)?)
     }
 
     fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
-        if self.depth >= MAX_TYPED_DEPTH {
+        if self.depth >= self.max_depth {
             return Err(DecodeError::TooDeep {
-                limit: MAX_TYPED_DEPTH,
+                limit: self.max_depth,
             });
         }
         self.depth += 1;
@@ -154,25 +178,26 @@ impl<'de> Deserializer<'de> {
             tag::INT => visit_int(self.reader.int()?, visitor),
             tag::F64 | tag::DATE => visitor.visit_f64(self.reader.f64()?),
             tag::BIGINT | tag::BIGINT_NEGATIVE => self.bigint(tag, visitor),
-            tag::STR => visitor.visit_borrowed_str(self.reader.utf8()?),
+            tag::STR => {
+                let text = self.reader.utf8()?;
+                self.charge(text.len())?;
+                visitor.visit_borrowed_str(text)
+            }
             tag::STR16 => {
-                let text = Text::Utf16(self.reader.utf16()?).to_js_string();
-                visitor.visit_str(text.as_str().ok_or_else(lone_surrogate)?)
+                let text = Text::Utf16(self.reader.utf16()?);
+                // Each of the units may take three bytes, or stand in a list for a moment.
+                self.charge(2 * text.byte_len())?;
+                visitor.visit_str(text.to_js_string().as_str().ok_or_else(lone_surrogate)?)
             }
             tag::ARRAY | tag::SET => self.sequence(visitor),
-            tag::OBJECT | tag::MAP => self.nested(|de| {
-                let mut entries = Entries::new(de, tag == tag::OBJECT);
-                let value = visitor.visit_map(&mut entries)?;
-                entries.finish()?;
-                Ok(value)
-            }),
+            tag::OBJECT | tag::MAP => self.entries(tag, Shape::Map, visitor),
             tag::VIEW | tag::TRACKING_VIEW => {
                 let (kind, bytes) = self.view(tag)?;
                 match kind {
                     ViewKind::Uint8 | ViewKind::Uint8Clamped | ViewKind::DataView => {
-                        visitor.visit_borrowed_bytes(bytes)
+                        self.byte_string(bytes, visitor)
                     }
-                    _ => visitor.visit_seq(ViewElements { kind, bytes }),
+                    _ => visitor.visit_seq(ViewElements::new(self, kind, bytes)),
                 }
             }
             tag::REGEXP => self.fields(&["source", "flags"], visitor),
@@ -188,13 +213,41 @@ impl<'de> Deserializer<'de> {
                 }),
             },
             _ => match self.content(tag)? {
-                Some(bytes) => visitor.visit_borrowed_bytes(bytes),
+                Some(bytes) => self.byte_string(bytes, visitor),
                 None => Err(unexpected(tag, self.reader.pos.saturating_sub(1))),
             },
         }
     }
 
+    fn byte_string<V: Visitor<'de>>(
+        &mut self,
+        bytes: &'de [u8],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.charge(bytes.len())?;
+        visitor.visit_borrowed_bytes(bytes)
+    }
+
+    /// The entries of an OBJECT or MAP.
+    #[inline]
+    fn entries<V: Visitor<'de>>(
+        &mut self,
+        tag: u8,
+        shape: Shape,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        // Whatever holds it may hold it in a box.
+        self.charge(size_of::<V::Value>())?;
+        self.nested(|de| {
+            let mut entries = Entries::new(de, tag == tag::OBJECT, shape);
+            let value = visitor.visit_map(&mut entries)?;
+            entries.finish()?;
+            Ok(value)
+        })
+    }
+
     fn sequence<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.charge(size_of::<V::Value>())?;
         self.nested(|de| {
             let mut elements = Elements::new(de);
             let value = visitor.visit_seq(&mut elements)?;
@@ -208,6 +261,7 @@ impl<'de> Deserializer<'de> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
+        self.charge(size_of::<V::Value>())?;
         self.nested(|de| {
             let mut fields = Fields::new(de, names);
             let value = visitor.visit_map(&mut fields)?;
@@ -264,7 +318,7 @@ impl<'de> Deserializer<'de> {
         let window = kind.window(offset, length, bytes.len());
         let window = window.map_err(|_| malformed("view that is misaligned or leaves its buffer"))?;
         if shared {
-            self.charge(window.len())?;
+            self.charge(REF_COST + window.len())?;
         }
         Ok((kind, bytes.get(window).unwrap_or_default()))
     }
@@ -375,10 +429,10 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
             tag::ARRAY | tag::SET => de.sequence(visitor),
             tag::VIEW | tag::TRACKING_VIEW => {
                 let (kind, bytes) = de.view(tag)?;
-                visitor.visit_seq(ViewElements { kind, bytes })
+                visitor.visit_seq(ViewElements::new(de, kind, bytes))
             }
             _ => match de.content(tag)? {
-                Some(bytes) => visitor.visit_seq(Bytes(bytes.iter())),
+                Some(bytes) => visitor.visit_seq(ViewElements::new(de, ViewKind::Uint8, bytes)),
                 None => de.any(tag, visitor),
             },
         })
@@ -397,12 +451,26 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         self.deserialize_seq(visitor)
     }
 
+    #[inline]
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.tagged(|de, tag| match tag {
+            tag::OBJECT | tag::MAP => de.entries(tag, Shape::Struct, visitor),
+            _ => de.any(tag, visitor),
+        })
+    }
+
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
+        self.charge(size_of::<V::Value>())?;
         self.tagged(|de, tag| match tag {
             tag::STR => visitor.visit_enum(de::value::BorrowedStrDeserializer::new(de.reader.utf8()?)),
             tag::OBJECT | tag::MAP => de.nested(|de| {
@@ -427,7 +495,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool f32 f64 char str string bytes byte_buf unit unit_struct map struct identifier
+        bool f32 f64 char str string bytes byte_buf unit unit_struct map identifier
     }
 }
 

@@ -2,34 +2,12 @@
 
 use bytes::Bytes;
 
-use super::encode::MAX_DEPTH;
+use super::budget::{Budget, DecodeLimits};
 use super::error::DecodeError;
 use super::node::{ArrayNode, BlobNode, BufferNode, ErrorNode, Node, Slot, Value, ViewNode};
 use super::primitive::{BigInt, JsString};
 use super::view::ViewKind;
 use super::wire::{HAS_CAUSE, HAS_STACK, MAX_SAFE, Reader, Text, tag, unexpected};
-
-/// Default of [`DecodeLimits::max_memory`]: content of 64 MiB, or about 200 000 of the smallest objects,
-/// far above any message worth posting and far below what hurts a process.
-pub const DEFAULT_MAX_MEMORY: usize = 64 << 20;
-
-/// How much a decoder may spend on one value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeLimits {
-    /// Containers inside each other; [`MAX_DEPTH`] by default.
-    pub max_depth: usize,
-    /// Bytes of memory the value may occupy; [`DEFAULT_MAX_MEMORY`] by default.
-    pub max_memory: usize,
-}
-
-impl Default for DecodeLimits {
-    fn default() -> Self {
-        Self {
-            max_depth: MAX_DEPTH,
-            max_memory: DEFAULT_MAX_MEMORY,
-        }
-    }
-}
 
 impl Value {
     /// Reads a value that takes up all of `bytes`.
@@ -37,7 +15,7 @@ impl Value {
         let mut decoder = Decoder {
             reader: Reader::new(bytes),
             limits,
-            left: limits.max_memory,
+            budget: Budget::new(limits.max_memory),
             nodes: Vec::new(),
             stack: Vec::new(),
         };
@@ -67,8 +45,7 @@ const INDEX_COST: usize = 2 * size_of::<u32>();
 struct Decoder<'a> {
     reader: Reader<'a>,
     limits: &'a DecodeLimits,
-    /// What is left of the memory budget. Charged before anything is allocated.
-    left: usize,
+    budget: Budget,
     /// In the order of first appearance, so that the number in a reference is an index.
     nodes: Vec<Node>,
     stack: Vec<Frame>,
@@ -433,10 +410,6 @@ impl Decoder<'_> {
     }
 
     fn charge(&mut self, cost: usize) -> Result<(), DecodeError> {
-        let over = DecodeError::OverBudget {
-            limit: self.limits.max_memory,
-        };
-        self.left = self.left.checked_sub(cost).ok_or(over)?;
-        Ok(())
+        Ok(self.budget.charge(cost)?)
     }
 }

@@ -100,6 +100,51 @@ pub enum DecodeError {
     Deserialize(Box<str>),
 }
 
+/// Why JSON could not be read as a value, or a value not be written as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// The text is no JSON.
+    #[error("{reason} at line {line} column {column}")]
+    Syntax {
+        /// What is wrong.
+        reason: Box<str>,
+        /// The line, from 1.
+        line: u64,
+        /// The column in bytes, from 1.
+        column: u64,
+    },
+    /// A number that is beyond 1.8e308, or an integer that takes more than 1 KiB as a bigint.
+    #[error("number {number} is too large")]
+    NumberOutOfRange {
+        /// Its first digits.
+        number: Box<str>,
+    },
+    /// Arrays and objects are nested deeper than the limit.
+    #[error("nested deeper than {limit} levels")]
+    TooDeep {
+        /// The limit that was exceeded.
+        limit: usize,
+    },
+    /// What would be made needs more memory than the limit.
+    #[error("needs more than the budget of {limit} bytes")]
+    OverBudget {
+        /// The limit that was exceeded.
+        limit: usize,
+    },
+}
+
+impl From<json_event_parser::JsonSyntaxError> for JsonError {
+    fn from(error: json_event_parser::JsonSyntaxError) -> Self {
+        let start = error.location().start;
+        Self::Syntax {
+            reason: error.message().into(),
+            line: start.line + 1,
+            column: start.column + 1,
+        }
+    }
+}
+
 /// Why a [`ValueBuilder`](super::ValueBuilder) refused a part. The builder is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -110,6 +110,73 @@ impl BigInt {
         }
     }
 
+    /// The integer of these decimal digits, which may follow a minus; `None` if there is anything else, or if the
+    /// magnitude takes more than [`MAX_DECIMAL_BYTES`].
+    pub(super) fn from_decimal(text: &str) -> Option<Self> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        // Two and a half digits make a byte, so this is not too few, and bounds what follows.
+        if digits.is_empty() || digits.len() > 3 * MAX_DECIMAL_BYTES {
+            return None;
+        }
+        let mut limbs: Vec<u32> = Vec::new();
+        for chunk in digits.as_bytes().chunks(LIMB_DIGITS) {
+            let mut carry = 0;
+            for digit in chunk {
+                carry = 10 * carry + u64::from(char::from(*digit).to_digit(10)?);
+            }
+            let scale = 10u64.pow(chunk.len() as u32);
+            for limb in &mut limbs {
+                carry += u64::from(*limb) * scale;
+                *limb = carry as u32;
+                carry >>= 32;
+            }
+            if carry > 0 {
+                limbs.push(carry as u32);
+            }
+        }
+        let magnitude: Vec<u8> = limbs.iter().flat_map(|limb| limb.to_le_bytes()).collect();
+        let int = Self::new(negative, &magnitude);
+        (int.magnitude.len() <= MAX_DECIMAL_BYTES).then_some(int)
+    }
+
+    /// The decimal digits of the magnitude.
+    fn decimal(&self) -> String {
+        use std::fmt::Write;
+
+        let mut limbs: Vec<u32> = self
+            .magnitude
+            .chunks(4)
+            .map(|bytes| {
+                bytes
+                    .iter()
+                    .rev()
+                    .fold(0, |limb, byte| limb << 8 | u32::from(*byte))
+            })
+            .collect();
+        let mut chunks = Vec::new();
+        while !limbs.is_empty() {
+            let mut rest = 0;
+            for limb in limbs.iter_mut().rev() {
+                let dividend = rest << 32 | u64::from(*limb);
+                *limb = (dividend / LIMB_BASE) as u32;
+                rest = dividend % LIMB_BASE;
+            }
+            chunks.push(rest);
+            while limbs.last() == Some(&0) {
+                limbs.pop();
+            }
+        }
+        let mut digits = chunks.pop().unwrap_or(0).to_string();
+        for chunk in chunks.iter().rev() {
+            // Writing to a string cannot fail.
+            let _ = write!(digits, "{chunk:0LIMB_DIGITS$}");
+        }
+        digits
+    }
+
     /// Whether the integer is below zero.
     pub fn is_negative(&self) -> bool {
         self.negative
@@ -159,7 +226,14 @@ impl From<u64> for BigInt {
     }
 }
 
-/// Decimal up to 128 bits. Hexadecimal with `0x` beyond, since that takes time linear in the size.
+/// Longest magnitude that is read from and written as decimal digits, in bytes: 2,466 digits, as much as the
+/// largest keys have. It takes time quadratic in the digits, here some ten microseconds.
+const MAX_DECIMAL_BYTES: usize = 1024;
+/// Decimal digits handled at once.
+const LIMB_DIGITS: usize = 9;
+const LIMB_BASE: u64 = 1_000_000_000;
+
+/// Decimal up to 1 KiB. Hexadecimal with `0x` beyond, since that takes time linear in the size.
 impl fmt::Display for BigInt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.negative {
@@ -167,6 +241,9 @@ impl fmt::Display for BigInt {
         }
         if let Some(magnitude) = small_magnitude(&self.magnitude) {
             return write!(f, "{magnitude}");
+        }
+        if self.magnitude.len() <= MAX_DECIMAL_BYTES {
+            return f.write_str(&self.decimal());
         }
         let mut bytes = self.magnitude.iter().rev();
         if let Some(top) = bytes.next() {

@@ -7,16 +7,18 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::key::ObjectKey;
 use super::{Deserializer, lone_surrogate};
+use crate::value::budget::Growth;
 use crate::value::error::DecodeError;
 use crate::value::view::{Element, ViewKind};
 use crate::value::wire::{Text, tag, unexpected};
 
-/// What a hole is charged, as it can take three bytes to ask for four billion elements.
+/// What a hole is charged besides its place, as it can take three bytes to ask for four billion elements.
 const HOLE_COST: usize = 64;
 
 /// The elements of an ARRAY or members of a SET.
 pub(super) struct Elements<'a, 'de> {
     de: &'a mut Deserializer<'de>,
+    growth: Growth,
     holes: u64,
     done: bool,
 }
@@ -25,6 +27,7 @@ impl<'a, 'de> Elements<'a, 'de> {
     pub(super) fn new(de: &'a mut Deserializer<'de>) -> Self {
         Self {
             de,
+            growth: Growth::default(),
             holes: 0,
             done: false,
         }
@@ -78,6 +81,7 @@ impl<'de> de::SeqAccess<'de> for &mut Elements<'_, 'de> {
         if !self.more()? {
             return Ok(None);
         }
+        self.de.element::<T::Value>(&mut self.growth)?;
         if self.holes > 0 {
             self.holes -= 1;
             self.de.charge(HOLE_COST)?;
@@ -87,19 +91,32 @@ impl<'de> de::SeqAccess<'de> for &mut Elements<'_, 'de> {
     }
 }
 
+/// What entries become.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Entries of a map, which take memory of their own.
+    Map,
+    /// Fields of a struct, whose memory has been charged as a whole.
+    Struct,
+}
+
 /// The entries of an OBJECT or MAP.
 pub(super) struct Entries<'a, 'de> {
     de: &'a mut Deserializer<'de>,
     /// Keys are strings that may stand for numbers.
     object: bool,
+    shape: Shape,
+    first: bool,
     done: bool,
 }
 
 impl<'a, 'de> Entries<'a, 'de> {
-    pub(super) fn new(de: &'a mut Deserializer<'de>, object: bool) -> Self {
+    pub(super) fn new(de: &'a mut Deserializer<'de>, object: bool, shape: Shape) -> Self {
         Self {
             de,
             object,
+            shape,
+            first: true,
             done: false,
         }
     }
@@ -133,10 +150,17 @@ impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de> {
         if !self.more()? {
             return Ok(None);
         }
+        if self.shape == Shape::Map {
+            self.de.half_entry::<K::Value>(self.first)?;
+        }
         if !self.object {
             return seed.deserialize(&mut *self.de).map(Some);
         }
-        match self.de.reader.text()? {
+        let text = self.de.reader.text()?;
+        if self.shape == Shape::Map {
+            self.de.charge(2 * text.byte_len())?;
+        }
+        match text {
             Text::Utf8(key) => seed.deserialize(ObjectKey(key)).map(Some),
             text => {
                 let key = text.to_js_string();
@@ -148,7 +172,32 @@ impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de> {
 
     #[inline]
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+        if self.shape == Shape::Map {
+            self.de.half_entry::<T::Value>(self.first)?;
+            self.first = false;
+        }
         seed.deserialize(&mut *self.de)
+    }
+}
+
+impl Deserializer<'_> {
+    /// Charges for one more element of a list.
+    #[inline]
+    fn element<T>(&mut self, growth: &mut Growth) -> Result<(), DecodeError> {
+        growth.push(size_of::<T>(), &mut self.budget)?;
+        if self.element_cost > 0 {
+            self.charge(self.element_cost)?;
+        }
+        Ok(())
+    }
+
+    /// Charges for the key or the value of one more entry of a map. A B-tree begins with a leaf of eleven
+    /// entries and may later be half empty; a hash table may be somewhat less than half full.
+    #[inline]
+    fn half_entry<T>(&mut self, first: bool) -> Result<(), DecodeError> {
+        let places = if first { 12 } else { 3 };
+        let node = if first { 64 } else { 0 };
+        self.charge(places * size_of::<T>() + node + self.element_cost)
     }
 }
 
@@ -176,45 +225,40 @@ impl<'de> de::MapAccess<'de> for &mut Fields<'_, 'de> {
     type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        self.names
-            .next()
-            .map(|name| seed.deserialize(BorrowedStrDeserializer::new(name)))
-            .transpose()
+        let Some(name) = self.names.next() else {
+            return Ok(None);
+        };
+        self.de.half_entry::<K::Value>(true)?;
+        self.de.charge(name.len())?;
+        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+        self.de.half_entry::<T::Value>(true)?;
         seed.deserialize(&mut *self.de)
     }
 }
 
-/// A byte string where a sequence is wanted.
-pub(super) struct Bytes<'de>(pub(super) slice::Iter<'de, u8>);
+/// The elements of a typed array, or the bytes of a byte string.
+pub(super) struct ViewElements<'a, 'de> {
+    de: &'a mut Deserializer<'de>,
+    growth: Growth,
+    kind: ViewKind,
+    bytes: &'de [u8],
+}
 
-impl<'de> de::SeqAccess<'de> for Bytes<'de> {
-    type Error = DecodeError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, DecodeError> {
-        self.0
-            .next()
-            .map(|byte| seed.deserialize(byte.into_deserializer()))
-            .transpose()
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.0.len())
+impl<'a, 'de> ViewElements<'a, 'de> {
+    pub(super) fn new(de: &'a mut Deserializer<'de>, kind: ViewKind, bytes: &'de [u8]) -> Self {
+        Self {
+            de,
+            growth: Growth::default(),
+            kind,
+            bytes,
+        }
     }
 }
 
-/// The elements of a typed array.
-pub(super) struct ViewElements<'de> {
-    pub(super) kind: ViewKind,
-    pub(super) bytes: &'de [u8],
-}
-
-impl<'de> de::SeqAccess<'de> for ViewElements<'de> {
+impl<'de> de::SeqAccess<'de> for ViewElements<'_, 'de> {
     type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
@@ -225,6 +269,7 @@ impl<'de> de::SeqAccess<'de> for ViewElements<'de> {
             return Ok(None);
         };
         self.bytes = rest;
+        self.de.element::<T::Value>(&mut self.growth)?;
         match self.kind.element(element) {
             Some(Element::Int(int)) => seed.deserialize(int.into_deserializer()).map(Some),
             Some(Element::Unsigned(int)) => seed.deserialize(int.into_deserializer()).map(Some),
@@ -278,6 +323,6 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        de::Deserializer::deserialize_any(self.de, visitor)
+        de::Deserializer::deserialize_struct(self.de, "", &[], visitor)
     }
 }

@@ -217,7 +217,9 @@ fn four_billion_holes_cost_nothing_as_a_value_and_are_refused_as_a_type() {
     ));
     assert_eq!(
         from_bytes::<Vec<Option<u8>>>(&bytes),
-        Err(DecodeError::OverBudget { limit: MAX_REREAD })
+        Err(DecodeError::OverBudget {
+            limit: DEFAULT_MAX_MEMORY
+        })
     );
 }
 
@@ -235,7 +237,9 @@ fn references_that_double_at_every_level_are_refused_as_a_type() {
     let bytes = encoded(&value);
     assert_eq!(
         from_bytes::<serde_json::Value>(&bytes),
-        Err(DecodeError::OverBudget { limit: MAX_REREAD })
+        Err(DecodeError::OverBudget {
+            limit: DEFAULT_MAX_MEMORY
+        })
     );
     assert!(value.to_json().to_string().len() < 10_000);
 }
