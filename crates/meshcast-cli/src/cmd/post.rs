@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use hyper::body::Bytes;
-use meshcast::admin::schema::Posted;
+use meshcast::{Value, admin::schema::Posted};
 
 use crate::{
     args,
@@ -69,8 +69,8 @@ fn one_message(read: Vec<u8>) -> Result<String, Failure> {
 fn body(value: &str, json: bool) -> Result<Vec<u8>, Failure> {
     if json {
         // Said here, where the command line is known, rather than by the node.
-        serde_json::from_str::<serde_json::Value>(value).map_err(|error| {
-            Failure::usage(format!("the value is no JSON: {error}"))
+        Value::from_json_text(value).map_err(|error| {
+            Failure::usage(format!("the value is no JSON that can be posted: {error}"))
                 .hint("without --json it is posted as a string")
         })?;
         return Ok(value.into());
@@ -89,6 +89,10 @@ mod tests {
     fn text_is_posted_as_a_string_and_json_as_it_is() {
         assert_eq!(body("42", false), Ok(br#""42""#.to_vec()));
         assert_eq!(body("42", true), Ok(b"42".to_vec()));
+        assert_eq!(
+            body("[1e400]", true).map_err(|failure| failure.exit),
+            Err(Exit::Usage)
+        );
         assert_eq!(
             body("hello", true).map_err(|failure| failure.exit),
             Err(Exit::Usage)

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::schema;
 use crate::{
     ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Message, PeerId, PeerInfo, RecvError,
-    SeedInfo, SeedState, SenderInfo, Snapshot, Value,
+    SeedInfo, SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
 };
 
 impl From<&Snapshot> for schema::NodeReport {
@@ -119,15 +119,26 @@ impl schema::Line {
     pub(super) fn new(channel: &ChannelName, item: Result<Message<Value>, RecvError>) -> Self {
         let channel = channel.to_string();
         match item {
-            Ok(message) => Self::Message(schema::Message {
-                channel,
-                data: message.data.to_json(),
-                sender: message.sender().to_string(),
-                name: message.name().to_string(),
-                region: message.region().to_string(),
-                seq: message.seq(),
-                posted_at: message.posted_at().to_string(),
-            }),
+            Ok(message) => match message.data.to_json_within(DEFAULT_MAX_MEMORY) {
+                Ok(data) => Self::Message(schema::Message {
+                    channel,
+                    data,
+                    sender: message.sender().to_string(),
+                    name: message.name().to_string(),
+                    region: message.region().to_string(),
+                    seq: message.seq(),
+                    posted_at: message.posted_at().to_string(),
+                }),
+                Err(error) => Self::Undecodable {
+                    undecodable: schema::Undecodable {
+                        channel,
+                        sender: message.sender().to_string(),
+                        name: message.name().to_string(),
+                        seq: message.seq(),
+                        error: format!("as JSON the value {error}"),
+                    },
+                },
+            },
             Err(RecvError::Gap(gap)) => Self::Gap {
                 gap: missing(channel, &gap),
             },

@@ -23,7 +23,10 @@ use super::{
     server::Closing,
     watch::Watches,
 };
-use crate::{BroadcastChannel, Node, OpenError, PeerId, PingError, PostError, Snapshot, Value, WeakNode};
+use crate::{
+    BroadcastChannel, Node, OpenError, PeerId, PingError, PostError, Snapshot, Value, WeakNode,
+    value::JsonError,
+};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -84,8 +87,8 @@ async fn post_message(
     let node = admin.node()?;
     if query.raw == 0 {
         let _parsing = admin.parsing.acquire().await.map_err(Refusal::internal)?;
-        let json = serde_json::from_slice(&body).map_err(Refusal::bad_json)?;
-        open(&node, &query.channel)?.post_message(&Value::from_json(json))?;
+        let value = Value::from_json_text(&body).map_err(Refusal::bad_json)?;
+        open(&node, &query.channel)?.post_message(&value)?;
     } else {
         let channel: BroadcastChannel<Bytes> = node.channel(&query.channel)?;
         channel.post_message(&body)?;
@@ -165,11 +168,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, message)
     }
 
-    fn bad_json(error: serde_json::Error) -> Self {
+    fn bad_json(error: JsonError) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             code::BAD_JSON,
-            format!("the body is no JSON: {error}"),
+            format!("the body is no JSON that can be posted: {error}"),
         )
     }
 
