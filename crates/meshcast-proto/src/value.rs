@@ -77,6 +77,8 @@
 //! | enums | string, or `{variant: content}` | Map |
 //! | newtypes | what they wrap | |
 //!
+//! `Some` of what is written as null, such as `Some(None)` or `Some(())`, is refused, as it would be read as `None`.
+//!
 //! An object that appears twice is read twice; one that contains itself is refused. What a type takes in memory
 //! counts against [`DEFAULT_MAX_MEMORY`], with everything that is read again. Types nest up to
 //! [`MAX_TYPED_DEPTH`]. Formats are human-readable to serde, since JavaScript reads them too.

@@ -58,6 +58,9 @@ struct Deserializer<'de> {
     budget: Budget,
     /// What each element costs besides its size: [`REREAD_COST`] inside an object that is read again.
     element_cost: usize,
+    /// Where the last `Some` began, and how many did there.
+    some_at: usize,
+    somes: usize,
     /// Where each object starts, by its number, as far as `scanned`. Filled in only for references.
     starts: Vec<usize>,
     scanned: usize,
@@ -71,6 +74,8 @@ impl<'de> Deserializer<'de> {
             max_depth: limits.max_depth.min(MAX_TYPED_DEPTH),
             budget: Budget::new(limits.max_memory),
             element_cost: 0,
+            some_at: 0,
+            somes: 0,
             starts: Vec::new(),
             scanned: 0,
         }
@@ -412,7 +417,20 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
                 self.reader.byte()?;
                 visitor.visit_none()
             }
-            _ => visitor.visit_some(self),
+            _ => {
+                // A type that is nothing but an option of itself would be read for ever: no byte is taken here.
+                if self.some_at != self.reader.pos {
+                    self.some_at = self.reader.pos;
+                    self.somes = 0;
+                }
+                self.somes += 1;
+                if self.somes > MAX_TYPED_DEPTH {
+                    return Err(DecodeError::TooDeep {
+                        limit: MAX_TYPED_DEPTH,
+                    });
+                }
+                visitor.visit_some(self)
+            }
         }
     }
 

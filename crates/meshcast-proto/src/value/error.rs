@@ -12,6 +12,10 @@ pub enum EncodeError {
         /// The limit that was exceeded.
         limit: usize,
     },
+    /// A `Some` of something that is written as null, such as `Some(None)` or `Some(())`. It would be read as
+    /// `None`, so it is refused rather than changed on the way.
+    #[error("`Some` of a value that is written as null, which would be read as `None`")]
+    SomeOfNull,
     /// A `Serialize` implementation refused, or described something the format cannot hold.
     #[error("{0}")]
     Serialize(Box<str>),

@@ -151,8 +151,14 @@ impl<'a, 'b> ser::Serializer for &'b mut Serializer<'a> {
         self.serialize_unit()
     }
 
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
-        value.serialize(self)
+        let start = self.out.len();
+        value.serialize(&mut *self)?;
+        match self.out.get(start..) {
+            Some([tag::NULL]) => Err(EncodeError::SomeOfNull),
+            _ => Ok(()),
+        }
     }
 
     fn serialize_unit(self) -> Result<(), EncodeError> {

@@ -284,3 +284,74 @@ fn a_type_that_nests_too_deep_is_refused_and_leaves_the_output_alone() {
     assert_eq!(out, [1]);
     assert_eq!(to_bytes(&nest(MAX_TYPED_DEPTH), &mut out), Ok(()));
 }
+
+#[test]
+fn some_of_nothing_is_refused_wherever_it_stands() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Unit;
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Wrapped<T>(T);
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Patch {
+        name: Option<Option<String>>,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Either {
+        New(Option<Option<u8>>),
+        Tuple(Option<()>, u8),
+        Named { field: Option<Wrapped<Option<u8>>> },
+    }
+    fn refused<T: Serialize>(value: &T) {
+        let mut out = vec![1];
+        assert_eq!(to_bytes(value, &mut out), Err(EncodeError::SomeOfNull));
+        assert_eq!(out, [1]);
+    }
+    refused(&Some(None::<u8>));
+    refused(&Some(Some(None::<u8>)));
+    refused(&Some(()));
+    refused(&Some(Unit));
+    refused(&Some(Wrapped(())));
+    refused(&Some(serde_json::Value::Null));
+    refused(&Some(Value::null()));
+    refused(&vec![Some(None::<u8>)]);
+    refused(&(1, Some(None::<u8>)));
+    refused(&BTreeMap::from([("key", Some(()))]));
+    refused(&BTreeMap::from([(Some(()), 1)]));
+    refused(&Patch { name: Some(None) });
+    refused(&Either::New(Some(None)));
+    refused(&Either::Tuple(Some(()), 1));
+    refused(&Either::Named {
+        field: Some(Wrapped(None)),
+    });
+}
+
+#[test]
+fn options_that_can_be_told_apart_come_back() {
+    fn comes_back<T: Serialize + DeserializeOwned + Debug + PartialEq>(value: T) {
+        assert_eq!(from_bytes(&typed_bytes(&value)), Ok(value));
+    }
+    comes_back(None::<Option<u8>>);
+    comes_back(Some(Some(0u8)));
+    comes_back(Some(Some(String::new())));
+    comes_back((None::<()>, Some((None::<u8>,)), Some([(); 1])));
+    comes_back(vec![Some(vec![None, Some(1u8)]), None, Some(Vec::new())]);
+    comes_back(BTreeMap::from([
+        (None, Some(1u8)),
+        (Some("key".to_owned()), None),
+    ]));
+    comes_back(Some(BTreeMap::<String, Option<u8>>::new()));
+    comes_back((Some(Body::Empty), None::<Body>, Some(Meters(0.0))));
+}
+
+#[test]
+fn a_type_that_wraps_nothing_but_itself_is_refused() {
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "it is never made")]
+    struct Endless(Option<Box<Self>>);
+    assert_eq!(
+        from_bytes::<Endless>(&[tag::TRUE]).map(drop),
+        Err(DecodeError::TooDeep {
+            limit: MAX_TYPED_DEPTH
+        })
+    );
+}
