@@ -10,6 +10,7 @@ mod cli;
 mod earth;
 mod faults;
 mod harness;
+mod pages;
 mod readers;
 mod restart;
 mod strangers;

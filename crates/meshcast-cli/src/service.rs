@@ -1,5 +1,8 @@
 //! The HTTP service of each region that `meshcast up` runs: post a message, list all.
 
+mod guard;
+mod server;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,11 +27,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) {
     let inbox = service.clone();
     tokio::select! {
         () = inbox.listen() => {}
-        result = axum::serve(listener, service.router()).into_future() => {
-            if let Err(error) = result {
-                tracing::warn!(%error, "the HTTP service ended");
-            }
-        }
+        () = server::serve(listener, service.router()) => {}
     }
 }
 
