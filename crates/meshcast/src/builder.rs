@@ -1,10 +1,8 @@
 //! From a description to a running node.
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+mod key_file;
+
+use std::path::PathBuf;
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
@@ -76,7 +74,9 @@ impl NodeBuilder {
         self
     }
 
-    /// A file that holds the secret of the mesh. It must not be readable by others.
+    /// A file that holds the secret of the mesh: a regular one, or a link to one, of this user that nobody else may
+    /// read (0600, 0400), or of root that at most its group may read (0640, 0440, as Kubernetes mounts a Secret with
+    /// `fsGroup`).
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.key_file = Some(path.into());
         self
@@ -216,7 +216,7 @@ impl NodeBuilder {
             return Ok(self.key.clone());
         }
         let (origin, text) = match &self.key_file {
-            Some(path) => (format!("key file {}", path.display()), read_key_file(path)?),
+            Some(path) => (format!("key file {}", path.display()), key_file::read(path)?),
             None => match variable("MESHCAST_KEY") {
                 Some(text) if !text.is_empty() => ("MESHCAST_KEY".to_owned(), text),
                 _ => return Ok(None),
@@ -263,29 +263,6 @@ fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
     } else {
         vec![tcp(Ipv4Addr::LOCALHOST.into())]
     }
-}
-
-fn read_key_file(path: &Path) -> Result<String, SpawnError> {
-    let error = |source| SpawnError::KeyFile {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = File::open(path).map_err(error)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Of the opened file: the path may lead elsewhere by now.
-        let mode = file.metadata().map_err(error)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(SpawnError::KeyFileMode {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-    }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(error)?;
-    Ok(text)
 }
 
 /// Whether a seed is something this node can dial: TCP at an IP address or a name.

@@ -162,21 +162,13 @@ pub enum SpawnError {
         /// What is wrong with it.
         source: MeshKeyError,
     },
-    /// The file with the mesh key cannot be read.
-    #[error("key file {path}: {source}")]
+    /// The file with the mesh key cannot be read, or is not safe to hold one.
+    #[error("key file {}: {source}", path.display())]
     KeyFile {
         /// Its path.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
-    },
-    /// Others than this node's owner can read or change the file with the mesh key.
-    #[error("key file {path} may be read by others (mode {mode:o}); make it 0600")]
-    KeyFileMode {
-        /// Its path.
-        path: PathBuf,
-        /// Its mode bits.
-        mode: u32,
+        source: KeyFileError,
     },
     /// There is no mesh key, and the node would be reached from, or reach, other machines.
     #[error(
@@ -227,4 +219,45 @@ pub enum SpawnError {
     /// The system gave it no thread.
     #[error("no thread for the node: {0}")]
     Thread(#[source] std::io::Error),
+}
+
+/// Why a file is not taken for one with a mesh key. Only its first 4,096 bytes were read, if any.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// The system says no.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// It is something else than a regular file, which might never end, or never begin.
+    #[error("it is {kind} and no file (a key that is no file goes into MESHCAST_KEY)")]
+    NotAFile {
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Neither this user nor root owns it, so somebody else can change it.
+    #[error("it belongs to user {uid}: it must belong to the user that runs the node, or to root")]
+    Owner {
+        /// Who owns it.
+        uid: u32,
+    },
+    /// Others may read or change it.
+    #[error(
+        "its mode is {mode:04o}, so others may read or change it; make it {}",
+        if *of_root { "0400, or 0440 for the group of the node (Kubernetes: defaultMode with fsGroup)" } else { "0600" }
+    )]
+    Mode {
+        /// Its mode bits.
+        mode: u32,
+        /// Whether root owns it, who may let its group read it.
+        of_root: bool,
+    },
+    /// It holds no text.
+    #[error("it holds no text")]
+    NoText,
+    /// It is too long to be a key.
+    #[error("it is longer than {limit} bytes, and a key has 80")]
+    TooLong {
+        /// What is read at most.
+        limit: u64,
+    },
 }

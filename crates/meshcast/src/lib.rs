@@ -115,7 +115,7 @@ pub use meshcast_proto::{
 pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};
 pub use channel::{AckError, BroadcastChannel, Messages, Payload, Receipt, Subscription};
-pub use error::{Closed, ListenError, OpenError, PingError, PostError, SpawnError};
+pub use error::{Closed, KeyFileError, ListenError, OpenError, PingError, PostError, SpawnError};
 pub use event::{Events, NodeEvent};
 pub use handover::{Flushed, Shutdown, Undelivered};
 pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};

@@ -1,8 +1,8 @@
 //! `meshcast sim`
 
 use std::{
-    fs::{self, File},
-    io::BufWriter,
+    fs::File,
+    io::{BufWriter, Read},
     path::Path,
     time::{Duration, Instant},
 };
@@ -76,10 +76,7 @@ fn list(output: &Output) -> Result<Exit, Failure> {
 fn find(name: &str) -> Result<Scenario, Failure> {
     let (text, what) = match Shipped::find(name) {
         Some(shipped) => (shipped.text.to_owned(), format!("the scenario {name}")),
-        None if Path::new(name).exists() => {
-            let text = fs::read_to_string(name).map_err(Failure::io(format!("read {name}")))?;
-            (text, name.to_owned())
-        }
+        None if Path::new(name).exists() => (read(name)?, name.to_owned()),
         None => {
             let all: Vec<_> = SHIPPED.iter().map(|shipped| shipped.name).collect();
             let failure = Failure::usage(format!("there is no scenario and no file {name:?}"));
@@ -87,6 +84,19 @@ fn find(name: &str) -> Result<Scenario, Failure> {
         }
     };
     Scenario::from_toml(&text).map_err(|error| Failure::usage(format!("{what}: {error}")))
+}
+
+/// As much as a scenario can be.
+fn read(name: &str) -> Result<String, Failure> {
+    let fail = |error| Failure::io(format!("read {name}"))(error);
+    let mut text = String::new();
+    let file = File::open(name).map_err(fail)?;
+    file.take(SCENARIO + 1).read_to_string(&mut text).map_err(fail)?;
+    if text.len() as u64 > SCENARIO {
+        let message = format!("{name} holds more than the {SCENARIO} bytes a scenario may have");
+        return Err(Failure::usage(message));
+    }
+    Ok(text)
 }
 
 fn once(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
@@ -220,6 +230,9 @@ fn table(list: &List, palette: Palette) -> String {
     table.render(palette)
 }
 
+/// A scenario with each fault at each second of a day is smaller.
+const SCENARIO: u64 = 4 << 20;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,7 +252,7 @@ mod tests {
     fn a_file_that_is_no_scenario_is_wrong_usage_and_named() {
         let directory = tempfile::tempdir().expect("writable");
         let path = directory.path().join("mine.toml");
-        fs::write(&path, "nodes = 3").expect("writable");
+        std::fs::write(&path, "nodes = 3").expect("writable");
         let path = path.to_str().expect("plain");
         let failure = find(path).expect_err("no scenario");
         assert_eq!(failure.exit, Exit::Usage);
@@ -250,7 +263,7 @@ mod tests {
     fn a_file_is_read_where_no_shipped_one_is_meant() {
         let directory = tempfile::tempdir().expect("writable");
         let path = directory.path().join("mine.toml");
-        fs::write(&path, "name = 'mine'\nnodes = 3\nduration = 1").expect("writable");
+        std::fs::write(&path, "name = 'mine'\nnodes = 3\nduration = 1").expect("writable");
         let scenario = find(path.to_str().expect("plain")).expect("one");
         assert_eq!((scenario.name.as_str(), scenario.nodes), ("mine", 3));
     }
