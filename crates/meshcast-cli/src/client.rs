@@ -10,7 +10,7 @@ use hyper::{
     header::HOST,
 };
 use hyper_util::rt::TokioIo;
-use meshcast::admin::schema::Refused;
+use meshcast::admin::schema::{self, Refused, code};
 use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
 
@@ -22,6 +22,17 @@ pub(crate) struct Client {
     /// First, since it is what they are sorted by.
     name: String,
     socket: PathBuf,
+}
+
+/// What is at the other end of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A node.
+    Answers,
+    /// Somebody who says nothing, as a node does that is stopped.
+    Silent,
+    /// No node, or somebody else's.
+    Stranger,
 }
 
 impl Client {
@@ -48,6 +59,24 @@ impl Client {
     pub(crate) async fn is_alive(&self) -> bool {
         let connected = UnixStream::connect(&self.socket).await;
         !connected.is_err_and(|error| is_dead(&error))
+    }
+
+    /// Whether whoever listens there is this user.
+    pub(crate) async fn is_ours(&self) -> bool {
+        self.connect().await.is_ok()
+    }
+
+    /// Whether it is a node that answers.
+    pub(crate) async fn standing(&self) -> Standing {
+        match timeout(STANDING_TIME, self.get::<serde_json::Value>("/v1/node")).await {
+            Ok(Ok(report)) if report["schema"] == schema::name::NODE => Standing::Answers,
+            // It stops, or is too busy for an answer.
+            Ok(Err(failure)) if [code::STOPPED, code::TIMED_OUT].contains(&&*failure.code) => {
+                Standing::Silent
+            }
+            Ok(_) => Standing::Stranger,
+            Err(_) => Standing::Silent,
+        }
     }
 
     /// Asks.
@@ -191,6 +220,8 @@ fn is_dead(error: &io::Error) -> bool {
 
 /// Over the time the node itself gives a request.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// A node that is well answers in a millisecond.
+const STANDING_TIME: Duration = Duration::from_secs(1);
 /// Thousands of channels fit.
 const ANSWER_LIMIT: usize = 64 << 20;
 

@@ -10,7 +10,7 @@ use meshcast::admin::socket_directories;
 
 use crate::{
     args::Target,
-    client::Client,
+    client::{Client, Standing},
     exit::{Exit, Failure},
     output::Output,
 };
@@ -30,15 +30,37 @@ pub(crate) async fn pick_to_ask_about(
         return Ok(Client::new(socket.clone()));
     }
     let live = live().await?;
-    let client = choose(&live, target.node.as_deref(), subject)?;
-    if target.node.is_none() && live.len() > 1 {
-        output.note(&format!(
-            "at {}, one of {} nodes here (choose with --node)",
-            client.name(),
-            live.len()
-        ));
+    let Some(wanted) = &target.node else {
+        let nodes = answering_as_nodes(live).await;
+        let client = first(&nodes, subject).ok_or_else(none)?;
+        if nodes.len() > 1 {
+            let (name, count) = (client.name(), nodes.len());
+            output.note(&format!(
+                "at {name}, one of {count} nodes here (choose with --node)"
+            ));
+        }
+        return Ok(client.clone());
+    };
+    named(&live, wanted).cloned()
+}
+
+/// Leaves out what is no node of this user, and what does not answer if another does. One that is alone is asked
+/// whatever it is: the answer then says what is wrong with it.
+async fn answering_as_nodes(clients: Vec<Client>) -> Vec<Client> {
+    if clients.len() < 2 {
+        return clients;
     }
-    Ok(client.clone())
+    let standings = join_all(clients.iter().map(Client::standing)).await;
+    let of = |wanted| {
+        let clients = clients.iter().zip(&standings);
+        let wanted = clients.filter(move |(_, standing)| **standing == wanted);
+        wanted.map(|(client, _)| client.clone()).collect::<Vec<_>>()
+    };
+    [Standing::Answers, Standing::Silent]
+        .map(of)
+        .into_iter()
+        .find(|nodes| !nodes.is_empty())
+        .unwrap_or_default()
 }
 
 /// The nodes that run here, by name and then by path.
@@ -59,7 +81,12 @@ pub(crate) async fn up(socket: Option<&PathBuf>) -> Result<Client, Failure> {
     if let Some(socket) = socket {
         return Ok(Client::new(socket.clone()));
     }
-    let running = answering(sockets_in(&socket_directories(), UP)?).await;
+    let mut running = answering(sockets_in(&socket_directories(), UP)?).await;
+    if running.len() > 1 {
+        let ours = join_all(running.iter().map(Client::is_ours)).await;
+        let mut ours = ours.into_iter();
+        running.retain(|_| ours.next().unwrap_or_default());
+    }
     match &running[..] {
         [] => Err(Failure::no_node("no `meshcast up` is running here").hint("start one with `meshcast up`")),
         [one] => Ok(one.clone()),
@@ -79,20 +106,16 @@ pub(crate) fn none() -> Failure {
     Failure::no_node("no node is running here").hint("start some with `meshcast up`")
 }
 
-fn choose<'a>(
-    live: &'a [Client],
-    wanted: Option<&str>,
-    subject: Option<&str>,
-) -> Result<&'a Client, Failure> {
-    let Some(first) = live.first() else {
+/// The first that is not the one it is about, if there is another.
+fn first<'a>(nodes: &'a [Client], subject: Option<&str>) -> Option<&'a Client> {
+    let another = nodes.iter().find(|client| Some(client.name()) != subject);
+    another.or_else(|| nodes.first())
+}
+
+fn named<'a>(live: &'a [Client], wanted: &str) -> Result<&'a Client, Failure> {
+    if live.is_empty() {
         return Err(none());
-    };
-    let Some(wanted) = wanted else {
-        return Ok(live
-            .iter()
-            .find(|client| Some(client.name()) != subject)
-            .unwrap_or(first));
-    };
+    }
     live.iter().find(|client| client.name() == wanted).ok_or_else(|| {
         Failure::no_node(format!("no node named {wanted} is running here"))
             .hint(format!("those here are {}", names(live)))
@@ -101,22 +124,31 @@ fn choose<'a>(
 
 /// All sockets there of that ending, dead ones included, by name and then by path.
 fn sockets_in(directories: &[PathBuf], ending: &str) -> Result<Vec<Client>, Failure> {
-    let mut clients = Vec::new();
+    let (mut clients, mut closed) = (Vec::new(), None);
     for directory in directories {
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(unreadable(directory, error)),
-        };
-        for entry in entries {
-            let path = entry.map_err(|error| unreadable(directory, error))?.path();
-            if path.extension().is_some_and(|extension| extension == ending) {
-                clients.push(Client::new(path));
-            }
+        match look_into(directory, ending) {
+            Ok(found) => clients.extend(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // It may be somebody else's, who put it there first.
+            Err(error) => closed = Some(unreadable(directory, error)),
         }
+    }
+    if let (true, Some(failure)) = (clients.is_empty(), closed) {
+        return Err(failure);
     }
     clients.sort();
     clients.dedup();
+    Ok(clients)
+}
+
+fn look_into(directory: &Path, ending: &str) -> io::Result<Vec<Client>> {
+    let mut clients = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == ending) {
+            clients.push(Client::new(path));
+        }
+    }
     Ok(clients)
 }
 
@@ -186,41 +218,77 @@ mod tests {
     #[test]
     fn of_several_the_first_is_picked() {
         let live = clients(&["fra-1", "iad-1"]);
-        assert_eq!(choose(&live, None, None).expect("there are two").name(), "fra-1");
-        assert_eq!(choose(&live, Some("iad-1"), None).expect("there").name(), "iad-1");
+        assert_eq!(first(&live, None).expect("there are two").name(), "fra-1");
+        assert_eq!(named(&live, "iad-1").expect("there").name(), "iad-1");
     }
 
     #[test]
-    fn a_node_is_asked_about_itself_only_if_it_is_alone_or_chosen() {
+    fn a_node_is_asked_about_itself_only_if_it_is_alone() {
         let live = clients(&["fra-1", "iad-1"]);
-        assert_eq!(
-            choose(&live, None, Some("fra-1")).expect("there are two").name(),
-            "iad-1"
-        );
-        assert_eq!(
-            choose(&live[..1], None, Some("fra-1"))
-                .expect("there is one")
-                .name(),
-            "fra-1"
-        );
-        assert_eq!(
-            choose(&live, Some("fra-1"), Some("fra-1")).expect("there").name(),
-            "fra-1"
-        );
+        let chosen = |nodes, subject| first(nodes, Some(subject)).map(Client::name);
+        assert_eq!(chosen(&live, "fra-1"), Some("iad-1"));
+        assert_eq!(chosen(&live, "iad-1"), Some("fra-1"));
+        assert_eq!(chosen(&live[..1], "fra-1"), Some("fra-1"));
+        assert_eq!(chosen(&[], "fra-1"), None);
     }
 
     #[test]
     fn a_name_that_is_not_there_is_answered_with_those_that_are() {
         let live = clients(&["fra-1", "iad-1"]);
-        let failure = choose(&live, Some("nrt-1"), None).expect_err("not there");
+        let failure = named(&live, "nrt-1").expect_err("not there");
         assert_eq!(failure.exit, Exit::NoNode);
         assert_eq!(failure.hint.as_deref(), Some("those here are fra-1, iad-1"));
     }
 
     #[test]
     fn without_any_the_hint_says_how_to_start_some() {
-        let failure = choose(&[], None, None).expect_err("none");
+        let failure = named(&[], "fra-1").expect_err("none");
         assert_eq!(failure.exit, Exit::NoNode);
         assert!(failure.hint.is_some_and(|hint| hint.contains("meshcast up")));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_answer_as_a_node_is_left_out() {
+        let directory = tempfile::tempdir().expect("writable");
+        let path = |name: &str| directory.path().join(format!("{name}.sock"));
+        let listen = |name: &str| tokio::net::UnixListener::bind(path(name)).expect("free");
+        let answers = |name: &str, answer: &'static [u8]| {
+            let listener = listen(name);
+            tokio::spawn(async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    // It takes the question, which would otherwise be a reset.
+                    drop(stream.read(&mut [0; 1024]).await);
+                    drop(stream.write_all(answer).await);
+                }
+            });
+        };
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let all = || sockets_in(&[directory.path().into()], NODE).expect("readable");
+        answers("aaa", b"220 mail\r\n");
+        answers("aab", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        assert_eq!(names(&answering_as_nodes(all()).await), "");
+        let _stopped = listen("bbb");
+        assert_eq!(names(&answering_as_nodes(all()).await), "bbb");
+        let node = b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{\"schema\":\"node/v1\"}";
+        answers("ccc", node);
+        assert_eq!(names(&answering_as_nodes(all()).await), "ccc");
+        let busy = b"HTTP/1.1 503 Busy\r\ncontent-length: 43\r\n\r\n{\"error\":{\"code\":\"stopped\",\"message\":\"so\"}}";
+        answers("ddd", busy);
+        assert_eq!(names(&answering_as_nodes(all()).await), "ccc");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_hides_no_others() {
+        let (a, b) = (
+            tempfile::tempdir().expect("writable"),
+            tempfile::tempdir().expect("writable"),
+        );
+        fs::write(a.path().join("fra-1.sock"), "").expect("writable");
+        // Not even root can look into a file.
+        let closed = b.path().join("file");
+        fs::write(&closed, "").expect("writable");
+        let both = [closed.clone(), a.path().into()];
+        assert_eq!(names(&sockets_in(&both, NODE).expect("one is readable")), "fra-1");
+        assert!(sockets_in(&[closed], NODE).is_err());
     }
 }

@@ -33,6 +33,8 @@ pub(crate) async fn run(args: args::Nodes, output: &Output) -> Result<Exit, Fail
             }),
             // It ended in between.
             Ok(Err(failure)) if failure.exit == Exit::NoNode => {}
+            // Somebody else's is none of ours, silent or not.
+            Ok(Err(failure)) if failure.exit == Exit::NotPermitted => output.note(&failure.message),
             Ok(Err(failure)) => {
                 silent = true;
                 output.note(&failure.message);

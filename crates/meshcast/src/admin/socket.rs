@@ -8,14 +8,18 @@ use std::{
 };
 
 use meshcast_proto::NodeName;
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    time::timeout,
+    time::{Interval, MissedTickBehavior, interval, timeout},
 };
 
 use super::AdminSocket;
+use crate::{clock::Clock, throttle::Throttle};
 
 /// Where the sockets of this user's nodes are: `$XDG_RUNTIME_DIR/meshcast` if that is set, and
 /// `<temporary directory>/meshcast-<uid>`. A node puts its own in the first; whoever looks for nodes looks
@@ -33,12 +37,22 @@ pub fn socket_directories() -> Vec<PathBuf> {
 }
 
 /// A socket for this user alone that listens, as the admin socket of a node is. Dropping it removes the file.
+///
+/// The file is made again when it goes: somebody cleans up, the directory is removed when the user logs out, or a
+/// process of the same name that took the place while this one did not answer has ended.
 #[derive(Debug)]
 pub struct Listener {
     listener: UnixListener,
     path: PathBuf,
+    /// Whether its directory is the one of all sockets, which is made if need be.
+    is_beside_others: bool,
     /// Device and inode of the socket: a file that took its place is not ours to remove.
     file: (u64, u64),
+    looks: Interval,
+    /// Whether the file was gone at the last look, which was said then.
+    is_gone: bool,
+    strangers: Throttle,
+    clock: Clock,
 }
 
 impl Listener {
@@ -52,8 +66,7 @@ impl Listener {
     /// Any [`AdminError`]; nothing has been made then but the directory.
     pub async fn bind_beside_nodes(file: &str) -> Result<Self, AdminError> {
         let directory = socket_directories().swap_remove(0);
-        make_private(&directory)?;
-        Self::bind_at(directory.join(file)).await
+        Self::bind_at(directory.join(file), true).await
     }
 
     /// Makes the socket of a node, or nothing if it is to have none.
@@ -63,49 +76,99 @@ impl Listener {
     /// # Errors
     /// Any [`AdminError`]; nothing has been made then but the directory.
     pub(crate) async fn bind(socket: &AdminSocket, name: &NodeName) -> Result<Option<Self>, AdminError> {
-        let path = match socket {
-            AdminSocket::Off => return Ok(None),
-            AdminSocket::At(path) => {
-                check_given(parent(path))?;
-                path.clone()
-            }
+        match socket {
+            AdminSocket::Off => Ok(None),
+            AdminSocket::At(path) => Self::bind_at(path.clone(), false).await.map(Some),
             AdminSocket::Default => {
                 let directory = socket_directories().swap_remove(0);
-                make_private(&directory)?;
-                directory.join(format!("{name}.sock"))
+                Self::bind_at(directory.join(format!("{name}.sock")), true)
+                    .await
+                    .map(Some)
             }
-        };
-        Self::bind_at(path).await.map(Some)
+        }
     }
 
-    async fn bind_at(path: PathBuf) -> Result<Self, AdminError> {
+    async fn bind_at(path: PathBuf, is_beside_others: bool) -> Result<Self, AdminError> {
+        prepare(&path, is_beside_others)?;
         // Two nodes starting at once would both find the socket of a dead one and each remove the other's.
-        let _locked = lock(parent(&path)).await?;
+        let locked = lock(parent(&path)).await?;
         clear(&path).await?;
-        let fail = |source| AdminError::Io {
-            doing: "listen on",
-            path: path.clone(),
-            source,
-        };
-        let listener = UnixListener::bind(&path).map_err(fail)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(fail)?;
-        let file = identity(&path).map_err(fail)?;
-        Ok(Self { listener, path, file })
+        let (listener, file) = listen(&path)?;
+        drop(locked);
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            listener,
+            path,
+            is_beside_others,
+            file,
+            looks,
+            is_gone: false,
+            strangers: Throttle::default(),
+            clock: Clock::start(),
+        })
     }
 
-    /// The next connection of this user; those of others are closed. Cancel-safe.
+    /// The next connection of this user; those of others are closed. Only while this is awaited is the file looked
+    /// after. Cancel-safe.
     ///
     /// # Errors
     /// Those of the system, such as that there are no descriptors left.
-    pub async fn accept(&self) -> io::Result<UnixStream> {
+    pub async fn accept(&mut self) -> io::Result<UnixStream> {
         loop {
-            let (stream, _) = self.listener.accept().await?;
-            match stream.peer_cred() {
+            let stream = tokio::select! {
+                accepted = self.listener.accept() => accepted?.0,
+                _ = self.looks.tick() => {
+                    self.look();
+                    continue;
+                }
+            };
+            let (error, uid) = match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own_uid() => return Ok(stream),
-                Ok(peer) => tracing::warn!(uid = peer.uid(), "refused another user at the admin socket"),
-                Err(error) => tracing::warn!(%error, "cannot tell who is at the admin socket"),
+                Ok(peer) => (None, Some(peer.uid())),
+                Err(error) => (Some(error), None),
+            };
+            if let Some(suppressed) = self.strangers.pass(self.clock.now()) {
+                tracing::warn!(
+                    uid,
+                    ?error,
+                    suppressed,
+                    "refused who is not this user at the admin socket"
+                );
             }
         }
+    }
+
+    /// Makes the file again if it is gone.
+    fn look(&mut self) {
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            return;
+        }
+        match self.restore() {
+            Ok(()) => {
+                self.is_gone = false;
+                tracing::info!(path = %self.path.display(), "the admin socket was gone and is there again");
+            }
+            Err(error) if !self.is_gone => {
+                self.is_gone = true;
+                tracing::warn!(path = %self.path.display(), %error, "the admin socket is gone, until it can be made again");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Takes its old place, unless somebody else has it. Without waiting: what cannot be done now is tried again.
+    fn restore(&mut self) -> Result<(), AdminError> {
+        prepare(&self.path, self.is_beside_others)?;
+        let _locked = try_lock(parent(&self.path))?;
+        if is_taken(&self.path)? {
+            return Err(AdminError::AlreadyRunning {
+                name: name_of(&self.path),
+                path: self.path.clone(),
+            });
+        }
+        (self.listener, self.file) = listen(&self.path)?;
+        Ok(())
     }
 }
 
@@ -182,6 +245,28 @@ pub enum DirectoryFault {
     },
 }
 
+/// Sees that the directory is there and safe.
+fn prepare(path: &Path, is_beside_others: bool) -> Result<(), AdminError> {
+    if is_beside_others {
+        make_private(parent(path))
+    } else {
+        check_given(parent(path))
+    }
+}
+
+/// Listens where nothing is.
+fn listen(path: &Path) -> Result<(UnixListener, (u64, u64)), AdminError> {
+    let fail = |source| AdminError::Io {
+        doing: "listen on",
+        path: path.into(),
+        source,
+    };
+    let listener = UnixListener::bind(path).map_err(fail)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(fail)?;
+    let file = identity(path).map_err(fail)?;
+    Ok((listener, file))
+}
+
 /// Makes the directory of all sockets, for this user alone.
 fn make_private(directory: &Path) -> Result<(), AdminError> {
     match fs::DirBuilder::new().mode(0o700).create(directory) {
@@ -254,15 +339,62 @@ async fn lock(directory: &Path) -> Result<fs::File, AdminError> {
         path: directory.into(),
         source,
     };
-    let file = fs::File::open(directory).map_err(fail)?;
     for _ in 0..LOCK_TRIES {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(LOCK_PAUSE).await,
-            Err(error) => return Err(fail(error.into())),
+        match try_lock(directory) {
+            Err(AdminError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            done => return done,
         }
     }
     Err(fail(io::ErrorKind::TimedOut.into()))
+}
+
+fn try_lock(directory: &Path) -> Result<fs::File, AdminError> {
+    let fail = |source| AdminError::Io {
+        doing: "lock",
+        path: directory.into(),
+        source,
+    };
+    let file = fs::File::open(directory).map_err(fail)?;
+    let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    locked.map_err(|error| fail(error.into()))?;
+    Ok(file)
+}
+
+/// Whether there is somebody or something at the place of a socket, once that of a process that is gone is removed.
+/// Somebody who does not answer counts: only a node that starts takes the place of such a one.
+fn is_taken(path: &Path) -> Result<bool, AdminError> {
+    let fail = |source| AdminError::Io {
+        doing: "look at",
+        path: path.into(),
+        source,
+    };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(fail(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(AdminError::NotASocket { path: path.into() });
+        }
+        Ok(_) => {}
+    }
+    match try_connect(path) {
+        Err(Errno::CONNREFUSED) => {
+            fs::remove_file(path).map_err(fail)?;
+            Ok(false)
+        }
+        Err(Errno::NOENT) => Ok(false),
+        // Also one whose backlog is full.
+        _ => Ok(true),
+    }
+}
+
+/// Without waiting for room in the backlog.
+fn try_connect(path: &Path) -> rustix::io::Result<()> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 /// Removes the socket of a process that is gone, or does nothing any more.
@@ -289,11 +421,7 @@ async fn clear(path: &Path) -> Result<(), AdminError> {
     match timeout(ANSWER_TIME, ask(path)).await {
         Ok(Ok(())) => {
             return Err(AdminError::AlreadyRunning {
-                name: path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
+                name: name_of(path),
                 path: path.into(),
             });
         }
@@ -322,6 +450,11 @@ async fn ask(path: &Path) -> io::Result<()> {
     }
 }
 
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
@@ -339,192 +472,13 @@ fn own_uid() -> u32 {
 /// For a node to say a word. It takes it a millisecond; one that is stopped or stuck never does.
 const ANSWER_TIME: Duration = Duration::from_millis(500);
 
+/// How soon a file that is gone is noticed. A look is a system call.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Together five seconds: binding a socket takes well under a millisecond, even for fifty nodes at once, but
 /// for [`ANSWER_TIME`] if there is one that does not answer.
 const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    fn private() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a temporary directory")
-    }
-
-    fn chmod(path: &Path, mode: u32) {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
-    }
-
-    fn name() -> NodeName {
-        "fra-1".parse().expect("valid")
-    }
-
-    async fn bind(path: &Path) -> Result<Listener, AdminError> {
-        let socket = AdminSocket::At(path.into());
-        Listener::bind(&socket, &name())
-            .await
-            .map(|listener| listener.expect("not off"))
-    }
-
-    fn fault_of<T>(result: Result<T, AdminError>) -> Option<DirectoryFault> {
-        match result {
-            Err(AdminError::Directory { fault, .. }) => Some(fault),
-            _ => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn no_socket_is_made_when_it_is_off() {
-        assert!(
-            Listener::bind(&AdminSocket::Off, &name())
-                .await
-                .expect("nothing to fail")
-                .is_none()
-        );
-    }
-
-    #[tokio::test]
-    async fn the_socket_is_for_its_owner_alone_and_goes_with_the_listener() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        let listener = bind(&path).await.expect("free");
-        let mode = fs::metadata(&path).expect("made").mode();
-        assert_eq!(mode & 0o7777, 0o600);
-        drop(listener);
-        assert!(!path.exists());
-    }
-
-    #[tokio::test]
-    async fn a_live_socket_is_an_error_with_the_name() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        let serving = tokio::spawn(answer(bind(&path).await.expect("free")));
-        match bind(&path).await {
-            Err(AdminError::AlreadyRunning { name, .. }) => assert_eq!(name, "fra-1"),
-            other => panic!("{other:?}"),
-        }
-        serving.abort();
-    }
-
-    /// As a process does that was stopped: the system takes connections for it, and that is all.
-    #[tokio::test]
-    async fn a_socket_whose_owner_does_not_answer_is_taken_over_and_stays_when_it_wakes() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        let frozen = bind(&path).await.expect("free");
-        let second = bind(&path).await.expect("taken over");
-        let serving = tokio::spawn(answer(second));
-        drop(frozen);
-        assert!(matches!(
-            bind(&path).await,
-            Err(AdminError::AlreadyRunning { .. })
-        ));
-        serving.abort();
-    }
-
-    #[tokio::test]
-    async fn who_answers_something_else_is_no_node() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        let stranger = UnixListener::bind(&path).expect("free");
-        let hanging_up = tokio::spawn(async move { while stranger.accept().await.is_ok() {} });
-        bind(&path).await.expect("taken over");
-        hanging_up.abort();
-    }
-
-    /// What a node does, as far as it matters here.
-    async fn answer(listener: Listener) {
-        loop {
-            let mut stream = listener.accept().await.expect("a connection");
-            stream.write_all(b"HTTP/1.1 200 OK\r\n").await.expect("written");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_socket_of_a_dead_process_is_replaced() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        drop(std::os::unix::net::UnixListener::bind(&path).expect("free"));
-        assert!(path.exists(), "a plain listener leaves its file behind");
-        bind(&path).await.expect("nobody listens there");
-    }
-
-    #[tokio::test]
-    async fn of_many_that_start_at_once_one_gets_the_name() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        drop(std::os::unix::net::UnixListener::bind(&path).expect("free"));
-        let start = async || {
-            let listener = bind(&path).await?;
-            tokio::spawn(answer(listener));
-            Ok::<_, AdminError>(())
-        };
-        let all = futures::future::join_all((0..20).map(|_| start())).await;
-        assert_eq!(all.iter().filter(|result| result.is_ok()).count(), 1, "{all:?}");
-    }
-
-    #[tokio::test]
-    async fn what_is_no_socket_stays() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        fs::write(&path, "precious").expect("ours");
-        assert!(matches!(bind(&path).await, Err(AdminError::NotASocket { .. })));
-        assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
-    }
-
-    #[tokio::test]
-    async fn a_socket_that_took_our_place_is_not_removed() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        let first = bind(&path).await.expect("free");
-        fs::rename(&path, directory.path().join("moved")).expect("ours");
-        let _second = bind(&path).await.expect("free again");
-        drop(first);
-        assert!(path.exists());
-    }
-
-    #[tokio::test]
-    async fn a_given_directory_must_be_safe_from_others() {
-        let directory = private();
-        let path = directory.path().join("fra-1.sock");
-        chmod(directory.path(), 0o777);
-        assert_eq!(
-            fault_of(bind(&path).await),
-            Some(DirectoryFault::TooOpen { mode: 0o777 })
-        );
-        for fine in [0o755, 0o1777] {
-            chmod(directory.path(), fine);
-            assert!(bind(&path).await.is_ok(), "{fine:o}");
-        }
-    }
-
-    #[test]
-    fn the_directory_of_all_sockets_is_private_or_refused() {
-        let home = private();
-        let directory = home.path().join("meshcast");
-        make_private(&directory).expect("made");
-        assert_eq!(fs::metadata(&directory).expect("made").mode() & 0o7777, 0o700);
-        make_private(&directory).expect("found");
-
-        chmod(&directory, 0o750);
-        let open = fault_of(make_private(&directory));
-        assert_eq!(open, Some(DirectoryFault::TooOpen { mode: 0o750 }));
-
-        let link = home.path().join("link");
-        symlink(&directory, &link).expect("ours");
-        assert_eq!(fault_of(make_private(&link)), Some(DirectoryFault::Symlink));
-
-        let file = home.path().join("file");
-        fs::write(&file, "").expect("ours");
-        assert_eq!(fault_of(make_private(&file)), Some(DirectoryFault::NotADirectory));
-    }
-
-    #[test]
-    fn the_last_place_to_look_is_named_by_the_user() {
-        let last = socket_directories().pop().expect("one at least");
-        assert!(last.ends_with(format!("meshcast-{}", own_uid())), "{last:?}");
-    }
-}
+mod tests;

@@ -31,7 +31,7 @@ pub(super) type Asked = (Option<Request>, oneshot::Sender<Result<Status, Problem
 
 /// Answers until it is dropped: one connection after the other, and one request on each. What waits, waits in the
 /// socket's backlog.
-pub(super) async fn serve(listener: Listener, asked: mpsc::Sender<Asked>) {
+pub(super) async fn serve(mut listener: Listener, asked: mpsc::Sender<Asked>) {
     let router = Router::new()
         .route(PATH, get(status).post(fault))
         .fallback(async || {
