@@ -1,8 +1,15 @@
 //! Logs go to stderr; `RUST_LOG` has the last word about which.
 
+mod bounded;
+
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt,
+};
+
+use self::bounded::Bounded;
+pub(crate) use self::bounded::Bucket;
 
 use crate::{
     args::{Args, Command},
@@ -22,12 +29,12 @@ pub(crate) fn start(args: &Args, output: &Output) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
     let colour = Palette::for_terminal(io::stderr().is_terminal()).has_colour();
+    let bounded = Bounded::new(output.clone());
     let output = output.clone();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_ansi(colour)
         // It would be told on stderr, by a panic if nobody reads that.
         .log_internal_errors(false)
-        .with_writer(move || output.log())
-        .init();
+        .with_writer(move || output.log());
+    registry().with(lines.with_filter(filter.and(bounded))).init();
 }

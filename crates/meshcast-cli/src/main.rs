@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod cmd;
+mod descriptors;
 mod exit;
 mod faults;
 mod locate;

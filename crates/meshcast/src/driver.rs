@@ -128,9 +128,15 @@ pub(crate) struct Driver {
     _ends_channels: EndsChannels,
 }
 
-/// What is said at most once a second each: others can provoke it.
+/// What is said at most once a second each, and where that is usual a few times at once: others can provoke it.
 #[derive(Debug, Default)]
 struct Warnings {
+    connected: Throttle<AT_ONCE>,
+    disconnected: Throttle<AT_ONCE>,
+    silent: Throttle,
+    no_gossip: Throttle,
+    mute: Throttle,
+    forger: Throttle,
     gap: Throttle,
     slow: Throttle,
     not_published: Throttle,
@@ -139,6 +145,9 @@ struct Warnings {
     unreadable: Throttle,
     unanswered: Throttle,
 }
+
+/// How many come and go at once when a fleet starts or is cut in two.
+const AT_ONCE: u32 = 50;
 
 /// A question for a sign of life on the way.
 struct Ping {
@@ -322,7 +331,9 @@ impl Driver {
                 tracing::debug!(peer = %peer_id, %topic, "unsubscribed");
             }
             gossipsub::Event::GossipsubNotSupported { peer_id } => {
-                tracing::error!(peer = %peer_id, "a member does not speak gossip");
+                if let Some(suppressed) = self.warnings.no_gossip.pass(self.parts.clock.now()) {
+                    tracing::error!(peer = %peer_id, suppressed, "a member does not speak gossip");
+                }
             }
         }
     }

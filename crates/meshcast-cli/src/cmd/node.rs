@@ -1,6 +1,6 @@
 //! `meshcast node`
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Instant};
 
 use futures::StreamExt;
 use meshcast::{
@@ -12,13 +12,16 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     args,
+    descriptors::{self, Need},
     exit::{Exit, Failure},
+    logging::Bucket,
     output::Output,
     render,
     signals::Signals,
 };
 
 pub(crate) async fn run(args: args::Node, output: &Output) -> Result<Exit, Failure> {
+    descriptors::make_room(Need::of_one_node())?;
     let mut signals = Signals::new()?;
     let node = tokio::select! {
         node = start(&args) => node?,
@@ -83,10 +86,15 @@ async fn tell(node: &Node, channels: &[ChannelName], output: &Output) -> Result<
     for address in listening {
         listens(&mut told, address, output)?;
     }
+    let mut flood = Flood::default();
     while let Some(event) = events.next().await {
         match event {
             NodeEvent::Listening(address) => listens(&mut told, address, output)?,
-            event => happened(&event, output)?,
+            event => {
+                if let Some(left_out) = flood.pass(&event) {
+                    happened(&event, left_out, output)?;
+                }
+            }
         }
     }
     Err(Failure::failed("the node has stopped by itself"))
@@ -109,8 +117,8 @@ fn listens(told: &mut HashSet<Multiaddr>, address: Multiaddr, output: &Output) -
     Ok(())
 }
 
-fn happened(event: &NodeEvent, output: &Output) -> Result<(), Failure> {
-    let (json, line) = match event {
+fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Failure> {
+    let (mut json, mut line) = match event {
         NodeEvent::Connected {
             peer,
             name,
@@ -180,6 +188,10 @@ fn happened(event: &NodeEvent, output: &Output) -> Result<(), Failure> {
             format!("{other:?}"),
         ),
     };
+    if left_out > 0 {
+        json["left_out"] = left_out.into();
+        line += &format!("; {left_out} like it were left out");
+    }
     say(output, json, &line)
 }
 
@@ -202,6 +214,24 @@ fn seed_json(seed: &SeedInfo) -> Json {
     let mut json = json!(schema::Seed::from(seed));
     json["event"] = "seed".into();
     json
+}
+
+/// What strangers and slow peers bring about as often as they like.
+#[derive(Default)]
+struct Flood {
+    refused: Bucket,
+    slow: Bucket,
+}
+
+impl Flood {
+    /// Whether an event is to be told; if so, how many of its kind were not since the last.
+    fn pass(&mut self, event: &NodeEvent) -> Option<u64> {
+        match event {
+            NodeEvent::Refused { .. } => self.refused.pass(Instant::now()),
+            NodeEvent::Slow { .. } => self.slow.pass(Instant::now()),
+            _ => Some(0),
+        }
+    }
 }
 
 /// As the result of the command for programs, on the side for people.

@@ -18,6 +18,7 @@ use self::{faults::Asked, fleet::Fleet, plan::plan};
 use super::node::spawn_failure;
 use crate::{
     args,
+    descriptors::{self, Need},
     exit::{Exit, Failure},
     faults::Request,
     locate,
@@ -30,6 +31,7 @@ use crate::{
 
 pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure> {
     let plan = plan(&args)?;
+    descriptors::make_room(Need::of_nodes(plan.nodes.len() as u64))?;
     let mut signals = Signals::new()?;
     let mut fleet = Fleet::new(&plan, &args)?;
     let started = tokio::select! {

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{Listener, routes};
-use crate::WeakNode;
+use crate::{WeakNode, clock::Clock, throttle::Throttle};
 
 /// Answers on `listener` until `stop` is ready, then removes the socket and lets what runs come to its end.
 ///
@@ -31,7 +31,7 @@ use crate::WeakNode;
 ///
 /// Cancel safe: dropping it cuts all connections and removes the socket.
 pub(crate) async fn serve(
-    listener: Listener,
+    mut listener: Listener,
     node: WeakNode,
     message_limit: usize,
     stop: impl Future<Output = ()> + Send,
@@ -40,6 +40,7 @@ pub(crate) async fn serve(
     let closing = Closing(closing);
     let router = routes::router(node, message_limit, closing.clone());
     let mut connections = JoinSet::new();
+    let (clock, mut troubles) = (Clock::start(), Throttle::<1>::default());
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -50,7 +51,9 @@ pub(crate) async fn serve(
                     connections.spawn(connection(stream, router.clone(), closing.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept at the admin socket");
+                    if let Some(suppressed) = troubles.pass(clock.now()) {
+                        tracing::warn!(%error, suppressed, "cannot accept at the admin socket");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             },

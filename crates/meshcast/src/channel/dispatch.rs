@@ -12,7 +12,11 @@ use super::{
     payload::{self, Payload},
     ring::{Item, Unpacked, UnpackedValue},
 };
-use crate::message::{Gap, Message, RecvError, Undecodable};
+use crate::{
+    clock::Clock,
+    message::{Gap, Message, RecvError, Undecodable},
+    throttle::Throttle,
+};
 
 /// Keeps a handler registered; dropping it removes the handler. It keeps the channel object open.
 #[must_use = "dropping the subscription removes the handler"]
@@ -57,6 +61,9 @@ pub(crate) trait Dispatch: Send + Sync {
 pub(crate) struct Handlers<T> {
     hub: Arc<Hub>,
     lists: Mutex<Lists<T>>,
+    /// What is posted decides how often one panics.
+    panics: Mutex<Throttle>,
+    clock: Clock,
 }
 
 struct Lists<T> {
@@ -81,6 +88,8 @@ impl<T: Payload> Handlers<T> {
         Self {
             hub,
             lists: Mutex::new(lists),
+            panics: Mutex::default(),
+            clock: Clock::start(),
         }
     }
 
@@ -140,7 +149,9 @@ impl<T: Payload> Handlers<T> {
         let done = catch_unwind(AssertUnwindSafe(call)).ok();
         if done.is_none() {
             self.hub.stats().handler_panicked();
-            tracing::error!(channel = ?self.hub.name(), "a message handler panicked");
+            if let Some(suppressed) = lock(&self.panics).pass(self.clock.now()) {
+                tracing::error!(channel = ?self.hub.name(), suppressed, "a message handler panicked");
+            }
         }
         done
     }

@@ -44,7 +44,10 @@ impl Driver {
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| in_words(&cause));
                     let name = &peer.member.credential().name;
-                    tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, "disconnected");
+                    if let Some(suppressed) = self.warnings.disconnected.pass(now) {
+                        tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, suppressed,
+                            "disconnected");
+                    }
                     self.parts.dialer.handle_disconnected(peer_id, now);
                     if let Some(sender) = sender(&peer_id) {
                         self.watchdog.handle_down(sender);
@@ -130,7 +133,10 @@ impl Driver {
             .handle_established(peer, member, (connection, direction, remote), now, wall)
         {
             let (name, region) = (credential.name, credential.region);
-            tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction, "connected");
+            if let Some(suppressed) = self.warnings.connected.pass(now) {
+                tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction, suppressed,
+                    "connected");
+            }
             self.parts.dialer.handle_connected(peer, now);
             if let Some(sender) = sender(&peer) {
                 self.watchdog.handle_up(sender, now);
@@ -307,7 +313,9 @@ impl Driver {
 
     /// Lets go of a peer that hands on what no member sent.
     pub(super) fn cut_forger(&mut self, peer: PeerId) {
-        tracing::error!(%peer, "cutting off a peer that forwards forged or malformed frames");
+        if let Some(suppressed) = self.warnings.forger.pass(self.parts.clock.now()) {
+            tracing::error!(%peer, suppressed, "cutting off a peer that forwards forged or malformed frames");
+        }
         // Closes its connections and refuses new ones of this process for as long as we live.
         self.parts.swarm.behaviour_mut().blocked.block_peer(peer);
     }

@@ -91,8 +91,10 @@ impl Driver {
             return;
         };
         let name = known.member.credential().name.clone();
-        tracing::warn!(target: event::TARGET, %peer, %name,
-            "the gossip of a connected peer does not arrive: connecting anew");
+        if let Some(suppressed) = self.warnings.mute.pass(self.parts.clock.now()) {
+            tracing::warn!(target: event::TARGET, %peer, %name, suppressed,
+                "the gossip of a connected peer does not arrive: connecting anew");
+        }
         self.counters.mute_links += 1;
         self.emit(NodeEvent::Mute { peer, name });
         // An error means that it is gone already.

@@ -143,7 +143,9 @@ impl Driver {
 
     /// Closes the connections to a peer that does not read or does not let itself be answered.
     fn give_up_link(&mut self, peer: PeerId) {
-        tracing::warn!(%peer, "closing connections to a peer that does not keep up");
+        if let Some(suppressed) = self.warnings.silent.pass(self.parts.clock.now()) {
+            tracing::warn!(%peer, suppressed, "closing connections to a peer that does not keep up");
+        }
         self.backlogs.remove(&peer);
         self.early_messages.remove(&peer);
         self.counters.unresponsive += 1;

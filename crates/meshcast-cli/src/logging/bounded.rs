@@ -1,0 +1,125 @@
+//! Keeps log lines of one kind from filling the disk, whoever writes them: also libraries log what others provoke.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tracing::{Event, Level, Metadata, callsite::Identifier, subscriber::Interest};
+use tracing_subscriber::layer::{Context, Filter};
+
+use crate::output::Output;
+
+/// Lets so many lines of a kind through at once and one a second in the long run, and tells how many others there were.
+/// A kind is a place in the code. Lines for debugging are let through: whoever asks for them wants all.
+#[derive(Debug)]
+pub(super) struct Bounded {
+    /// As many as there are places in the code.
+    kinds: Mutex<HashMap<Identifier, Bucket>>,
+    output: Output,
+}
+
+/// A token bucket for lines of one kind.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    tokens: u32,
+    /// `None`: it is full.
+    since: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self {
+            tokens: AT_ONCE,
+            since: None,
+            suppressed: 0,
+        }
+    }
+}
+
+impl Bounded {
+    pub(super) fn new(output: Output) -> Self {
+        Self {
+            kinds: Mutex::default(),
+            output,
+        }
+    }
+
+    /// Whether a line passes now; if so, how many did not since the last.
+    fn pass(&self, kind: Identifier, now: Instant) -> Option<u64> {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.entry(kind).or_default().pass(now)
+    }
+}
+
+impl<S> Filter<S> for Bounded {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::always()
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        if *metadata.level() > Level::INFO {
+            return true;
+        }
+        let passed = self.pass(metadata.callsite(), Instant::now());
+        if let Some(suppressed) = passed.filter(|suppressed| *suppressed > 0) {
+            let target = metadata.target();
+            self.output.note(&format!(
+                "{suppressed} lines of {target} like the next were left out"
+            ));
+        }
+        passed.is_some()
+    }
+}
+
+impl Bucket {
+    /// Whether a line passes now; if so, how many did not since the last.
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
+        while let Some(since) = self.since
+            && now.saturating_duration_since(since) >= INTERVAL
+        {
+            self.tokens += 1;
+            self.since = (self.tokens < AT_ONCE).then(|| since + INTERVAL);
+        }
+        if self.tokens == 0 {
+            self.suppressed += 1;
+            return None;
+        }
+        self.tokens -= 1;
+        self.since.get_or_insert(now);
+        Some(mem::take(&mut self.suppressed))
+    }
+}
+
+/// One for each of fifty nodes.
+const AT_ONCE: u32 = 50;
+const INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_kind_are_bounded_and_counted() {
+        let start = Instant::now();
+        let mut kind = Bucket::default();
+        let mut said = |after: f64| {
+            (0..1_000)
+                .filter_map(|_| kind.pass(start + Duration::from_secs_f64(after)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(said(0.0), [0; 50]);
+        assert_eq!(said(0.5), [0; 0]);
+        assert_eq!(said(2.5), [1_950, 0]);
+        let later = said(1_000.0);
+        assert_eq!((later.len(), later[0], later[1]), (50, 998, 0));
+    }
+}
