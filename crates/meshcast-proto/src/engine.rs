@@ -14,7 +14,7 @@ use crate::{
     credential::{CLOCK_SKEW, Identity, Member},
     delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
     digest::Digest,
-    flows::{Batch, Effects, Flows, Heard, Key},
+    flows::{Answering, Batch, Effects, Flows, Heard, Key},
     frame::{Draft, Frame},
     history::History,
     id::{Sender, Seq, SeqRange},
@@ -440,7 +440,11 @@ impl Engine {
             moved,
             eased,
             turned,
+            offences,
         } = effects;
+        for (peer, offence) in offences {
+            self.outputs.push_back(Output::Misbehaved { peer, offence });
+        }
         batches.into_iter().for_each(|batch| self.emit(batch));
         self.counters.requests += wants.len() as u64;
         self.outputs.extend(

@@ -213,7 +213,7 @@ impl Flow {
     fn hear_rumours(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
         let reached = self.window.newest().map_or(Seq::FIRST, Seq::next);
         let first = self.window.next()?.max(reached);
-        let rumoured = self.repair.claimed(first, around.sender);
+        let rumoured = self.repair.claimed(first, around.sender, now);
         let counts_from = if around.neighbours.contains(around.sender) {
             around.neighbours.heard(around.sender) + QUIET
         } else {

@@ -17,9 +17,10 @@ use crate::{
     frame::Frame,
     id::{Sender, Seq, SeqRange},
     jitter::Jitter,
+    misbehaviour::Offence,
     name::ChannelName,
     neighbours::{Neighbours, REQUEST_TIMEOUT},
-    repair::{Answered, RepairLimits, Surroundings},
+    repair::{Answer, Answered, RepairLimits, Surroundings},
     sync::{self, Holding, Opened},
     time::Time,
     window::{Insert, SETTLE, Window},
@@ -104,6 +105,19 @@ pub(crate) struct Effects {
     pub(crate) eased: BTreeSet<Key>,
     /// The flows to whose sender there is another way.
     pub(crate) turned: BTreeSet<Key>,
+    /// What neighbours did that no honest one does.
+    pub(crate) offences: BTreeSet<(Sender, Offence)>,
+}
+
+/// What an answer says besides its frames.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answering {
+    /// Which request it answers.
+    pub(crate) request: u64,
+    /// All that is kept up to here is in it.
+    pub(crate) upto: Seq,
+    /// There were frames that this node does not take for a reason of its own.
+    pub(crate) declined: bool,
 }
 
 /// What came out of a flow at once, in order.
@@ -156,7 +170,11 @@ impl Flows {
         &mut self,
         peer: Sender,
         key: &Key,
-        (request, upto): (u64, Seq),
+        Answering {
+            request,
+            upto,
+            declined,
+        }: Answering,
         frames: Vec<Heard>,
         now: Time,
         out: &mut Effects,
@@ -172,6 +190,7 @@ impl Flows {
             Some(Answered::Late) => None,
             None => return fresh,
         };
+        let heard = self.neighbours.heard(peer);
         let mut came: Option<SeqRange> = None;
         for (index, heard) in frames.into_iter().enumerate() {
             // What was not asked for is no answer, but as good as any other frame.
@@ -189,7 +208,17 @@ impl Flows {
                     // Others may have been faster.
                     let helped =
                         !fresh.is_empty() || window.hole().is_none_or(|hole| hole.first() > asked.first());
-                    repair.judge(peer, asked, upto, came, helped, now);
+                    let answer = Answer {
+                        asked,
+                        upto,
+                        came,
+                        helped,
+                        declined,
+                        heard,
+                    };
+                    if repair.judge(peer, &answer, now) {
+                        out.offences.insert((peer, Offence::FalseClaim));
+                    }
                 }
                 None if !fresh.is_empty() => repair.helped_late(peer),
                 None => {}
@@ -221,6 +250,13 @@ impl Flows {
         out: &mut Effects,
     ) {
         let key = (channel.clone(), holding.sender);
+        let mut holding = *holding;
+        if holding.hops == 0 && peer != holding.sender {
+            // Nobody else is so near to it.
+            holding.hops = Holding::FAR;
+            out.offences.insert((peer, Offence::Impossible));
+        }
+        let holding = &holding;
         if !self.flows.contains_key(&key) {
             // Without a beginning there is nothing that this node lacks yet.
             let window = match (self.past.take(&key), holding.due) {
@@ -403,9 +439,12 @@ impl Flows {
             && due <= now
         {
             if let Some(followed) = self.flows.get_mut(&key)
-                && let Some(late) = followed.flow.repair.expire(now)
+                && let Some(late) = followed.flow.repair.expire(&self.neighbours, now)
             {
-                self.neighbours.answered(late);
+                self.neighbours.answered(late.peer);
+                if late.is_false_claim {
+                    out.offences.insert((late.peer, Offence::FalseClaim));
+                }
             }
             self.advance(&key, now, out);
         }

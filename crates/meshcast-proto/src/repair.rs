@@ -48,10 +48,49 @@ struct Holder {
     /// It says that there is more than is known for sure, and nobody who says so gave it: that counts no more until
     /// it says something else.
     dismissed: bool,
+    /// Requests in a row that it did not honour although it says that it has what was asked for.
+    unhonoured: Option<Unhonoured>,
+    /// There were so many that what it says it has counts no more, until it gives something, but for a try now and
+    /// then.
+    discredited: bool,
+    /// What it denied last of what it says it has.
+    denied: Option<Seq>,
     failures: u32,
     not_before: Time,
     hops: u8,
     listener: Listener,
+}
+
+/// Requests in a row that a neighbour did not honour.
+#[derive(Debug, Clone, Copy)]
+struct Unhonoured {
+    times: u32,
+    since: Time,
+}
+
+/// A request that was not answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expired {
+    /// Who was asked.
+    pub(crate) peer: Sender,
+    /// From now on what it says it has counts no more.
+    pub(crate) is_false_claim: bool,
+}
+
+/// What an answer says of a neighbour.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) asked: SeqRange,
+    /// All that it has of it up to here is there.
+    pub(crate) upto: Seq,
+    /// What came of it.
+    pub(crate) came: Option<SeqRange>,
+    /// Any of it is of use.
+    pub(crate) helped: bool,
+    /// Something came that this node does not take for a reason of its own.
+    pub(crate) declined: bool,
+    /// When the neighbour last said anything.
+    pub(crate) heard: Time,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +160,9 @@ impl Repair {
             lacks: None,
             follows: true,
             dismissed: false,
+            unhonoured: None,
+            discredited: false,
+            denied: None,
             failures: 0,
             not_before: now,
             hops: holding.hops,
@@ -207,23 +249,23 @@ impl Repair {
     /// An answer that came late was of use.
     pub(crate) fn helped_late(&mut self, peer: Sender) {
         if let Some(holder) = self.holders.get_mut(&peer) {
-            holder.failures = 0;
+            holder.served();
         }
     }
 
-    /// What an answer says of a neighbour: what was `asked` for up to `upto` and is not in what `came` it does
-    /// not have. `helped` if anything of it is of use.
-    pub(crate) fn judge(
-        &mut self,
-        peer: Sender,
-        asked: SeqRange,
-        upto: Seq,
-        came: Option<SeqRange>,
-        helped: bool,
-        now: Time,
-    ) {
+    /// Takes in what an answer says of a neighbour: what was asked for and did not come it does not have. `true` if
+    /// from now on what it says it has counts no more.
+    pub(crate) fn judge(&mut self, peer: Sender, answer: &Answer, now: Time) -> bool {
+        let Answer {
+            asked,
+            upto,
+            came,
+            helped,
+            declined,
+            heard,
+        } = *answer;
         let Some(holder) = self.holders.get_mut(&peer) else {
-            return;
+            return false;
         };
         let lacks = match came {
             // It came without a hole of its own below: good.
@@ -244,12 +286,21 @@ impl Repair {
         if came.is_none() {
             // Not a failure of the link, but no reason to ask it first next time either.
             holder.not_before = now + RETRY;
-        } else if helped {
-            holder.failures = 0;
+            // It may have lost it, or be about to fetch it; but not again and again.
+            let claimed = holder.oldest <= asked.first() && !declined;
+            let again = claimed && holder.denied == Some(asked.first());
+            if claimed {
+                holder.denied = Some(asked.first());
+            }
+            return again && holder.not_honoured(now, heard, now);
+        }
+        if helped {
+            holder.served();
         } else {
             // It has what is asked for and there is no room for it: the same would come again at once.
             holder.fail(now);
         }
+        false
     }
 
     /// Something was asked.
@@ -263,23 +314,27 @@ impl Repair {
     }
 
     /// Who was asked and has not answered in time, if anybody.
-    pub(crate) fn expire(&mut self, now: Time) -> Option<Sender> {
+    pub(crate) fn expire(&mut self, neighbours: &Neighbours, now: Time) -> Option<Expired> {
         let late = self.asked.take_if(|asked| asked.until <= now)?;
-        if let Some(holder) = self.holders.get_mut(&late.peer) {
-            holder.fail(now);
-        }
+        let heard = neighbours.heard(late.peer);
+        let holder = self.holders.get_mut(&late.peer);
+        let is_false_claim =
+            holder.is_some_and(|holder| holder.not_honoured(late.until - REQUEST_TIMEOUT, heard, now));
         self.give_up(late);
-        Some(late.peer)
+        Some(Expired {
+            peer: late.peer,
+            is_false_claim,
+        })
     }
 
     /// The highest number that anybody but the sender says there is, of those from `first` on that it has or may
     /// fetch.
-    pub(crate) fn claimed(&mut self, first: Seq, sender: Sender) -> Option<Seq> {
+    pub(crate) fn claimed(&mut self, first: Seq, sender: Sender, now: Time) -> Option<Seq> {
         // For nearly every frame that comes: nobody knows of more.
         self.highest.filter(|highest| first < *highest)?;
         let from = SeqRange::new(first, Seq::MAX)?;
         let offers = |(peer, holder): &(&Sender, &Holder)| {
-            let offers = holder.covers(from).is_some() || holder.can_relay(first);
+            let offers = holder.covers(from, now).is_some() || holder.can_relay(first);
             **peer != sender && !holder.dismissed && offers
         };
         let offering = self.holders.iter().filter(offers);
@@ -367,6 +422,12 @@ impl Repair {
                 }
             }
         };
+        if current.since + around.limits.retention <= now {
+            // For as long as anything is kept: no more tries for those who did not give it.
+            let unhonoured = |holder: &&mut Holder| holder.unhonoured.is_some() && !holder.discredited;
+            let holders = self.holders.values_mut().filter(unhonoured);
+            holders.for_each(|holder| holder.discredit(now));
+        }
         let step = self.step_on(&mut current, hole, around, jitter, now);
         self.hole = Some(current);
         step
@@ -376,7 +437,7 @@ impl Repair {
     pub(crate) fn only_waits(&self, lowest: SeqRange, now: Time) -> bool {
         let raced = self.hole.as_ref().is_some_and(|hole| hole.ask_at <= now);
         let mut holders = self.holders.values();
-        self.asked.is_none() && raced && !holders.any(|holder| holder.covers(lowest).is_some())
+        self.asked.is_none() && raced && !holders.any(|holder| holder.covers(lowest, now).is_some())
     }
 
     /// Whom to ask for the hole above one that [can only be waited for](Self::only_waits): what is kept of it may be
@@ -413,13 +474,15 @@ impl Repair {
             Some(Err(later)) => return Step::Wait(later),
             None => {}
         }
-        let uncovered = self.uncovered_part(hole);
+        let uncovered = self.uncovered_part(hole, now);
         if let Some((peer, seqs)) = self.relay_for(uncovered, around, now) {
             return Step::Ask(peer, seqs);
         }
+        let at_last = current.since + around.limits.retention;
         let (lost, gives_up) = match self.hopeless_part(uncovered, current, around, now) {
-            Some(hopeless) => hopeless,
-            None => (uncovered, current.since + around.limits.retention),
+            // Whatever neighbours say in turn.
+            Some((lost, gives_up)) => (lost, gives_up.min(at_last)),
+            None => (uncovered, at_last),
         };
         if gives_up <= now {
             Step::GiveUp(lost)
@@ -439,7 +502,7 @@ impl Repair {
         let covering: Vec<(Sender, Holder, SeqRange)> = self
             .holders
             .iter()
-            .filter_map(|(peer, holder)| Some((*peer, *holder, holder.covers(hole)?)))
+            .filter_map(|(peer, holder)| Some((*peer, *holder, holder.covers(hole, now)?)))
             .collect();
         // The lowest first, since nothing above is released before.
         let lowest = covering.iter().map(|(.., seqs)| seqs.first()).min()?;
@@ -479,8 +542,43 @@ impl Holder {
         self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
     }
 
-    /// The lowest part of a hole that it has.
-    fn covers(&self, hole: SeqRange) -> Option<SeqRange> {
+    /// It did not give what it says it has, when asked for it `since` then. `true` if that was once too often; `heard`
+    /// is when it last said anything, so that a link that is cut is told from one that does not want.
+    fn not_honoured(&mut self, since: Time, heard: Time, now: Time) -> bool {
+        let unhonoured = self.unhonoured.get_or_insert(Unhonoured { times: 0, since });
+        unhonoured.times = unhonoured.times.saturating_add(1);
+        let patience = if unhonoured.since < heard {
+            CLAIM_TIMEOUT
+        } else {
+            SILENT_CLAIM_TIMEOUT
+        };
+        let is_news =
+            !self.discredited && unhonoured.times >= CLAIM_TRIES && unhonoured.since + patience <= now;
+        self.fail(now);
+        if self.discredited || is_news {
+            self.discredit(now);
+        }
+        is_news
+    }
+
+    fn discredit(&mut self, now: Time) {
+        self.discredited = true;
+        self.not_before = now + CLAIM_RETRY;
+    }
+
+    /// It gave what was asked of it.
+    const fn served(&mut self) {
+        self.failures = 0;
+        self.unhonoured = None;
+        self.denied = None;
+        self.discredited = false;
+    }
+
+    /// The lowest part of a hole that it has, as far as what it says counts.
+    fn covers(&self, hole: SeqRange, now: Time) -> Option<SeqRange> {
+        if self.discredited && now < self.not_before {
+            return None;
+        }
         let mut first = hole.first().max(self.oldest);
         let last = hole.last().min(self.next.previous()?);
         if let Some(lacks) = self.lacks
@@ -507,6 +605,18 @@ const MAX_GIVEN_UP: usize = 16;
 
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// What a neighbour says it has counts no more when it did not give it so often in a row, over so long. The first of
+/// two ways to be wrong is to give up what it has: so it is asked six times with growing pauses, and an answer that comes
+/// late counts as one, also over a link that takes half a minute for one. The other is to wait for what never comes.
+const CLAIM_TRIES: u32 = 6;
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The same for one that says nothing at all meanwhile: the link to it may be cut, which shows in less.
+const SILENT_CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How soon it is tried again.
+const CLAIM_RETRY: Duration = Duration::from_secs(120);
 
 mod back;
 mod hope;

@@ -180,22 +180,37 @@ impl Engine {
         }
     }
 
-    /// A neighbour told how far it is with what was posted here.
-    pub(super) fn acknowledged(&mut self, peer: Sender, name: &ChannelName, holding: &Holding, now: Time) {
-        let Some(Channel { outflow, .. }) = self.channels.get_mut(name) else {
-            return;
+    /// A neighbour told how far it is with what was posted here. `false` if it cannot be: then it counts as far as it
+    /// can.
+    pub(super) fn acknowledged(
+        &mut self,
+        peer: Sender,
+        name: &ChannelName,
+        holding: &Holding,
+        now: Time,
+    ) -> bool {
+        let Some(Channel {
+            outflow, next: own, ..
+        }) = self.channels.get_mut(name)
+        else {
+            return true;
         };
+        let own = *own;
         self.pacing.acks += 1;
         let Outflow { listeners, marks, .. } = &mut **outflow.get_or_insert_default();
         // Nobody takes back what it has.
-        let told = |known: Seq| holding.next.max(known);
-        let (next, lowest) = (holding.next, holding.lowest);
+        let told = |known: Seq| holding.next.min(own).max(known);
+        let (next, lowest) = (
+            holding.next.min(own),
+            holding.lowest.map(|lowest| lowest.min(own)),
+        );
         listeners
             .entry(peer)
             .and_modify(|listener| listener.told(told(listener.next()), lowest, marks, now))
             .or_insert_with(|| Listener::new(next, lowest, marks, now));
         self.has_below(peer, name, next);
         self.ease(name, now);
+        holding.next <= own
     }
 
     /// A neighbour is gone, or begins anew: it is waited for no longer.

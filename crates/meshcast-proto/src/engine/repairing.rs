@@ -69,7 +69,9 @@ impl Engine {
         for Holdings { channel, flows } in holdings {
             let me = self.me.sender();
             for holding in flows.iter().filter(|holding| holding.sender == me) {
-                self.acknowledged(peer, channel, holding, now);
+                if !self.acknowledged(peer, channel, holding, now) {
+                    effects.offences.insert((peer, Offence::Impossible));
+                }
             }
             if !self.is_open(channel) {
                 continue;
@@ -181,17 +183,24 @@ impl Engine {
         }
         let (channel, sender) = &key;
         let (mut ages, mut right) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
+        let (mut declined, mut forged) = (false, false);
         for (age, bytes) in frames {
             // A copy: one frame that is kept must not keep the whole message that it came in.
             let frame = Frame::decode(Bytes::copy_from_slice(&bytes)).ok();
             let frame = frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
             match frame {
-                Some(frame) if self.is_stale(&frame, wall) => self.counters.frames_stale += 1,
+                Some(frame) if self.is_stale(&frame, wall) => {
+                    self.counters.frames_stale += 1;
+                    declined = true;
+                }
                 Some(frame) => {
                     ages.push(age);
                     right.push(frame);
                 }
-                None => self.counters.answers_refused += 1,
+                None => {
+                    self.counters.answers_refused += 1;
+                    forged = true;
+                }
             }
         }
         let (members, count) = (verify(&right), right.len());
@@ -201,6 +210,9 @@ impl Engine {
             .collect();
         self.counters.answers_refused += (count - verified.len()) as u64;
         let mut effects = Effects::default();
+        if forged || verified.len() < count {
+            effects.offences.insert((peer, Offence::Forged));
+        }
         let since = self.channels.get(channel).map(|channel| channel.since);
         // As with where a flow begins: while its sender is there only its own word counts.
         let trusted = peer == *sender || !self.flows.neighbours.contains(*sender);
@@ -215,7 +227,11 @@ impl Engine {
                 is_past: begin.is_some_and(|it| now - *age + AGE_ERROR < it.since),
             })
             .collect();
-        let answer = (request, upto);
+        let answer = Answering {
+            request,
+            upto,
+            declined,
+        };
         let fresh = self.flows.answer(peer, &key, answer, taken, now, &mut effects);
         for index in fresh {
             if let Some((age, _, frame)) = verified.get(index) {

@@ -4,11 +4,11 @@ use super::*;
 
 impl Repair {
     /// The lowest part of a hole that nobody covers.
-    pub(super) fn uncovered_part(&self, hole: SeqRange) -> SeqRange {
+    pub(super) fn uncovered_part(&self, hole: SeqRange, now: Time) -> SeqRange {
         let covered = self
             .holders
             .values()
-            .filter_map(|holder| holder.covers(hole))
+            .filter_map(|holder| holder.covers(hole, now))
             .map(|seqs| seqs.first())
             .min();
         let last = covered

@@ -22,6 +22,8 @@ pub(super) struct Relay {
     askers: BTreeSet<Sender>,
     /// Since when there has been no hope, if there is none.
     hopeless: Option<Time>,
+    /// Until when the lowest of it is waited for, whatever neighbours say.
+    until: Option<Time>,
 }
 
 impl Repair {
@@ -32,6 +34,7 @@ impl Repair {
             missing: seqs,
             askers: BTreeSet::from([peer]),
             hopeless: None,
+            until: None,
         };
         if let Some(other) = self.relay.take().or_else(|| self.wished.take()) {
             relay.missing = relay.missing.hull(other.missing);
@@ -70,7 +73,11 @@ impl Repair {
         jitter: &mut Jitter,
         now: Time,
     ) -> Option<Step> {
-        let hole = self.relay.as_ref()?.missing;
+        let relay = self.relay.as_mut()?;
+        let (hole, retention) = (relay.missing, around.limits.retention);
+        if *relay.until.get_or_insert(now + retention) <= now {
+            return Some(Step::GiveUp(hole));
+        }
         if let Some(asked) = self.asked {
             return Some(Step::Wait(asked.until));
         }
@@ -79,7 +86,7 @@ impl Repair {
             Some(Err(later)) => return Some(Step::Wait(later)),
             None => {}
         }
-        let uncovered = self.uncovered_part(hole);
+        let uncovered = self.uncovered_part(hole, now);
         if let Some((peer, seqs)) = self.relay_for(uncovered, around, now) {
             return Some(Step::Ask(peer, seqs));
         }
@@ -106,7 +113,7 @@ impl Repair {
     fn relay_on(&mut self, next: Seq) {
         if let Some(relay) = &mut self.relay {
             match SeqRange::new(next, relay.missing.last()) {
-                Some(missing) => relay.missing = missing,
+                Some(missing) => (relay.missing, relay.until) = (missing, None),
                 None => self.relay = None,
             }
         }
@@ -134,7 +141,8 @@ impl Repair {
     fn is_helped(&self, seqs: SeqRange, askers: &BTreeSet<Sender>) -> bool {
         let first = seqs.first();
         self.holders.iter().any(|(peer, holder)| {
-            let may_have = holder.next <= first || holder.can_relay(first) || holder.covers(seqs).is_some();
+            let covers = !holder.discredited && holder.covers(seqs, Time::ZERO).is_some();
+            let may_have = holder.next <= first || holder.can_relay(first) || covers;
             may_have && !askers.contains(peer)
         })
     }
@@ -171,6 +179,7 @@ impl Relay {
 impl Holder {
     /// Whether it never waited for this number and has not said that it cannot get it.
     pub(super) fn can_relay(&self, first: Seq) -> bool {
-        self.next > first && self.begin > first && self.lacks.is_none_or(|lacks| !lacks.contains(first))
+        let may = !self.discredited && self.next > first && self.begin > first;
+        may && self.lacks.is_none_or(|lacks| !lacks.contains(first))
     }
 }

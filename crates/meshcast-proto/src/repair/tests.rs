@@ -32,6 +32,18 @@ fn range(first: u64, last: u64) -> SeqRange {
     SeqRange::new(seq(first), seq(last)).expect("in order")
 }
 
+/// One of somebody who has just been heard.
+fn answer(asked: SeqRange, upto: u64, came: Option<SeqRange>, helped: bool, now: Time) -> Answer {
+    Answer {
+        asked,
+        upto: seq(upto),
+        came,
+        helped,
+        declined: false,
+        heard: now,
+    }
+}
+
 /// A flow and who is there, with a clock.
 struct Scene {
     repair: Repair,
@@ -108,8 +120,8 @@ impl Scene {
                 Step::Wait(until) => {
                     assert!(until > self.now, "busy");
                     self.now = until;
-                    if let Some(late) = self.repair.expire(self.now) {
-                        self.neighbours.answered(late);
+                    if let Some(late) = self.repair.expire(&self.neighbours, self.now) {
+                        self.neighbours.answered(late.peer);
                     }
                 }
                 step => return (self.now.saturating_since(began), step),
@@ -147,7 +159,8 @@ impl Scene {
     fn answer(&mut self, upto: u64, came: Option<SeqRange>) {
         let (peer, asked) = self.answered();
         let helped = came.is_some();
-        self.repair.judge(peer, asked, seq(upto), came, helped, self.now);
+        let answer = answer(asked, upto, came, helped, self.now);
+        self.repair.judge(peer, &answer, self.now);
     }
 }
 
@@ -247,12 +260,13 @@ fn a_silent_neighbour_is_asked_again_later_and_later() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 1, 99);
     scene.ask(range(3, 5));
-    for failures in 1..10 {
+    for failures in 1..=CLAIM_TRIES {
         let began = scene.now;
         scene.ask(range(3, 5));
         let pause = scene.now.saturating_since(began);
         assert_eq!(pause, REQUEST_TIMEOUT + RETRY * 2u32.pow(failures.min(6)));
     }
+    assert_eq!(scene.next(range(3, 5)).1, Step::GiveUp(range(3, 5)), "at last");
 }
 
 #[test]
@@ -308,7 +322,8 @@ fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
     scene.ask(range(3, 9));
     let (peer, asked) = scene.answered();
     let came = Some(range(3, 9));
-    scene.repair.judge(peer, asked, seq(9), came, false, scene.now);
+    let answer = answer(asked, 9, came, false, scene.now);
+    scene.repair.judge(peer, &answer, scene.now);
     let began = scene.now;
     scene.ask(range(3, 9));
     assert_eq!(scene.now.saturating_since(began), 2 * RETRY);
@@ -499,8 +514,8 @@ proptest! {
         let mut lowest_since = scene.now;
         let mut steps = |scene: &mut Scene, hole: &mut SeqRange, times: usize| {
             for _ in 0..times {
-                if let Some(late) = scene.repair.expire(scene.now) {
-                    scene.neighbours.answered(late);
+                if let Some(late) = scene.repair.expire(&scene.neighbours, scene.now) {
+                    scene.neighbours.answered(late.peer);
                 }
                 match scene.step(*hole) {
                     Step::Wait(until) => {
@@ -543,7 +558,8 @@ proptest! {
                         let (peer, asked) = scene.answered();
                         let came = came.map(|(first, len)| range(first, first.saturating_add(len)));
                         let came = came.and_then(|came| came.overlap(asked));
-                        scene.repair.judge(peer, asked, seq(upto), came, helped, scene.now);
+                        let answer = answer(asked, upto, came, helped, scene.now);
+                        scene.repair.judge(peer, &answer, scene.now);
                     }
                 }
                 Act::Move(up, longer) => {
@@ -610,7 +626,12 @@ fn a_late_answer_is_taken_once_and_denies_nothing() {
     // One took too long; another was asked of a link that broke.
     scene.ask(range(3, 4));
     scene.now = scene.now + REQUEST_TIMEOUT;
-    assert_eq!(scene.repair.expire(scene.now), Some(who(1)));
+    let late = scene.repair.expire(&scene.neighbours, scene.now);
+    let expired = Expired {
+        peer: who(1),
+        is_false_claim: false,
+    };
+    assert_eq!(late, Some(expired));
     scene.neighbours.answered(who(1));
     scene.ask(range(3, 4));
     assert!(scene.repair.handle_gone(who(1)));
@@ -636,11 +657,10 @@ fn only_so_many_late_answers_are_waited_for() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 1, 99);
     let requests = MAX_GIVEN_UP as u64 + 1;
-    for _ in 0..requests {
-        scene.ask(range(3, 4));
+    for request in 1..=requests {
+        scene.repair.asked(who(1), range(3, 4), request, scene.now);
         scene.now = scene.now + REQUEST_TIMEOUT;
-        scene.repair.expire(scene.now);
-        scene.neighbours.answered(who(1));
+        scene.repair.expire(&scene.neighbours, scene.now);
     }
     let awaited: Vec<u64> = (1..=requests)
         .filter(|request| scene.repair.awaits(who(1), *request))

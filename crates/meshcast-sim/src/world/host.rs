@@ -304,7 +304,16 @@ impl World<'_> {
             Output::Sync(peer, message) => self.send(index, peer, &message),
             Output::Writable(channel) => self.post_held_up(index, &channel),
             // Gossip goes on: this one carries any amount.
-            Output::Lagging { .. } | Output::LookedBack(_) | Output::Misbehaved { .. } => {}
+            Output::Lagging { .. } | Output::LookedBack(_) => {}
+            // Nobody here does.
+            Output::Misbehaved { peer, offence } => {
+                let (now, name) = (self.now, &self.hosts[index].name);
+                let peer = self.names.get(&peer).map_or("somebody", Name::as_str);
+                self.defects.push(format!(
+                    "{now}: {name} says that {peer} misbehaves: {}",
+                    offence.as_str()
+                ));
+            }
             Output::Deliver(channel, delivery) => {
                 let Some((process, objects, channel)) = self.objects(index, &channel) else {
                     return;

@@ -1,11 +1,17 @@
 //! What one says of another: of use where it is true, and harmless where it is not.
 
+use std::{cell::Cell, rc::Rc};
+
+use proptest::prelude::*;
+
 use super::{
     super::*,
     fixture::channel,
     range,
+    repairing::keeps_frames,
     world::{Event, LATENCY, World, connected, sender},
 };
+use crate::delivery::GapReason;
 
 /// What a liar says of a sender: that it has these numbers, up to before `next`.
 fn claim(of: usize, oldest: u64, next: u64) -> Holding {
@@ -37,6 +43,11 @@ fn with_liar(nodes: usize, liar: usize) -> World {
         message => vec![message],
     });
     world.connect_all();
+    let nothing = SyncMessage::Have(vec![Holdings {
+        channel: channel(0),
+        flows: vec![],
+    }]);
+    (0..nodes).for_each(|other| world.say(liar, other, &nothing));
     world.run_secs(1);
     world
 }
@@ -171,4 +182,244 @@ fn numbers_that_nobody_can_show_are_no_gap() {
         engine.history_expires,
         "it waits for nothing"
     );
+}
+
+/// How a neighbour gets around giving what it says it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Excuse {
+    Silence,
+    Empty,
+    Later,
+    Garbage,
+    MovingOldest,
+}
+
+/// What nobody keeps is lost after 2 s; and not much later where somebody says that it has it and never gives it.
+#[test]
+fn a_claim_that_is_not_honoured_holds_up_a_gap_for_half_a_minute() {
+    use Excuse::{Empty, Garbage, Later, MovingOldest, Silence};
+    for excuse in [Silence, Empty, Later, Garbage, MovingOldest] {
+        let mut world = World::new(4, &keeps_frames(4), 1);
+        let tick = Rc::new(Cell::new(0_u32));
+        let ticks = Rc::clone(&tick);
+        let lie = move || {
+            let tick = ticks.get();
+            ticks.set(tick + 1);
+            match excuse {
+                MovingOldest => have(claim(0, 1 + u64::from(tick % 2), 1 << 40)),
+                _ => have(claim(0, 1, 1 << 40)),
+            }
+        };
+        let says = lie.clone();
+        world.tamper = Box::new(move |from, _, message| match message {
+            message if from != 3 => vec![message],
+            SyncMessage::Have(_) => vec![says()],
+            SyncMessage::Frames(frames) => {
+                let empty = Frames {
+                    frames: vec![],
+                    ..frames.clone()
+                };
+                match excuse {
+                    Silence => vec![],
+                    Empty | MovingOldest => vec![SyncMessage::Frames(empty), says()],
+                    Later => {
+                        let mut waits = claim(0, 1, 11);
+                        waits.oldest = waits.next;
+                        vec![have(waits), SyncMessage::Frames(empty), says()]
+                    }
+                    Garbage => vec![SyncMessage::Frames(Frames {
+                        frames: vec![(Duration::ZERO, bytes::Bytes::from_static(b"no frame"))],
+                        ..frames
+                    })],
+                }
+            }
+            message => vec![message],
+        });
+        world.connect_all();
+        world.run_secs(1);
+        world.post(0, 10);
+        world.run_secs(2);
+        world.cut(0, 2);
+        world.cut(1, 2);
+        for _ in 0..12 {
+            world.post(0, 10);
+            world.run_secs(1);
+        }
+        world.connect_all();
+        let before = world.counters(2).requests;
+        for _ in 0..80 {
+            world.say(3, 2, &lie());
+            world.run(Duration::from_millis(500));
+        }
+        let story = [
+            Event::Values(range(1, 10)),
+            Event::Missed(range(11, 90), GapReason::Lost),
+            Event::Values(range(91, 130)),
+        ];
+        assert_eq!(world.story(2, 0), story, "{excuse:?}");
+        let accused = |who: usize| world.nodes[who].offences.iter().map(|(peer, _)| *peer);
+        assert!((0..3).all(|who| accused(who).all(|peer| peer == 3)), "{excuse:?}");
+        if excuse != Empty {
+            assert!(accused(2).count() > 0, "{excuse:?}");
+        }
+        world.run_secs(600);
+        let requests = world.counters(2).requests - before;
+        assert!(requests < 100, "{excuse:?}: {requests}");
+        // What is posted still comes, by whoever has it.
+        world.post(0, 1);
+        world.run_secs(5);
+        assert_eq!(world.story(2, 0).last(), Some(&Event::Values(range(91, 131))));
+    }
+}
+
+/// It would let posts go that nobody has, and call them acknowledged.
+#[test]
+fn nobody_acknowledges_what_was_not_posted() {
+    let mut world = with_liar(2, 1);
+    world.post(0, 2);
+    let mut lie = claim(0, 1, 1 << 60);
+    lie.lowest = Some(lie.next);
+    world.say(1, 0, &have(lie));
+    world.run_secs(1);
+    assert_eq!(world.nodes[0].offences, [(1, Offence::Impossible)]);
+    world.post(0, 1);
+    let acked = |seq| {
+        world.nodes[0]
+            .engine
+            .acked(&channel(0), Seq::new(seq).expect("not 0"))
+    };
+    assert_eq!((acked(2), acked(3)), (Some(1), Some(0)));
+}
+
+/// Acknowledgements go to whoever is nearest to a sender: nobody is nearer than one link.
+#[test]
+fn only_the_sender_is_at_the_sender() {
+    let mut world = with_liar(3, 2);
+    world.post(0, 2);
+    world.run_secs(2);
+    world.cut(0, 1);
+    let mut lie = claim(0, 3, 3);
+    lie.hops = 0;
+    world.say(2, 1, &have(lie));
+    world.run_secs(1);
+    assert_eq!(world.nodes[1].offences, [(2, Offence::Impossible)]);
+    let flow = world.nodes[1].engine.flows.get(&(channel(0), sender(0)));
+    assert_eq!(flow.expect("it was heard").upstream, None);
+}
+
+const HONEST: usize = 3;
+const LIAR: usize = HONEST;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Post(usize, usize),
+    Pass(u64),
+    Connect(usize, usize),
+    Cut(usize, usize),
+    Loss(usize),
+    Lie(usize, SyncMessage),
+    /// The liar gives what it has, as an answer to that request, and says how old it is.
+    Give(usize, usize, u64, Duration),
+}
+
+fn number() -> impl Strategy<Value = Seq> {
+    let numbers = prop_oneof![
+        6 => 1..40_u64,
+        1 => (0..9_u64).prop_map(|n| (1 << 60) + n),
+        1 => u64::MAX - 2..=u64::MAX,
+    ];
+    numbers.prop_map(|n| Seq::new(n).expect("not 0"))
+}
+
+fn lie() -> impl Strategy<Value = SyncMessage> {
+    let of = || (0..HONEST).prop_map(sender);
+    let hops = prop_oneof![0..4_u8, Just(Holding::FAR)];
+    let some = || prop::option::of(number());
+    let holding = (of(), number(), number(), some(), hops, some(), number());
+    let holding = holding.prop_map(|(sender, a, b, due, hops, lowest, begin)| Holding {
+        sender,
+        oldest: a.min(b),
+        next: a.max(b),
+        due,
+        hops,
+        lowest: lowest.map(|lowest| lowest.min(a.max(b))),
+        begin,
+    });
+    let want = (of(), number(), number(), any::<u64>());
+    let empty = (of(), number(), 1..30_u64);
+    prop_oneof![
+        8 => holding.prop_map(have),
+        2 => want.prop_map(|(sender, a, b, request)| SyncMessage::Want(Want {
+            channel: channel(0),
+            sender,
+            seqs: SeqRange::new(a.min(b), a.max(b)).expect("in order"),
+            request,
+        })),
+        2 => empty.prop_map(|(sender, upto, request)| SyncMessage::Frames(Frames {
+            channel: channel(0),
+            sender,
+            request,
+            upto,
+            frames: vec![],
+        })),
+        1 => Just(SyncMessage::Close(vec![channel(0)])),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let honest = || 0..HONEST;
+    prop_oneof![
+        8 => (honest(), 1..4_usize).prop_map(|(who, count)| Step::Post(who, count)),
+        6 => (0..200_u64).prop_map(Step::Pass),
+        1 => (0..4_000_u64).prop_map(Step::Pass),
+        2 => (honest(), honest()).prop_map(|(a, b)| Step::Connect(a, b)),
+        2 => (honest(), honest()).prop_map(|(a, b)| Step::Cut(a, b)),
+        1 => prop_oneof![Just(0), Just(100), 0..100_usize].prop_map(Step::Loss),
+        8 => (honest(), lie()).prop_map(|(to, lie)| Step::Lie(to, lie)),
+        2 => (honest(), honest(), 1..30_u64, 0..2_000_u64)
+            .prop_map(|(to, of, request, age)| Step::Give(to, of, request, Duration::from_secs(age))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// A neighbour of all says whatever it likes, of all, all the time.
+    #[test]
+    fn whatever_a_neighbour_says_honest_members_get_all_that_honest_members_post(
+        steps in prop::collection::vec(step(), 1..80),
+        loss in prop_oneof![Just(100), 0..100_usize],
+        seed in any::<u32>(),
+    ) {
+        let mut world = World::new(HONEST + 1, &Config::default(), seed.into());
+        world.tamper = Box::new(|from, _, message| if from == LIAR { vec![] } else { vec![message] });
+        world.connect_all();
+        (0..HONEST).for_each(|who| world.post(who, 1));
+        world.run_secs(3);
+        world.loss = loss;
+        for step in &steps {
+            match step {
+                Step::Post(who, count) => world.post(*who, *count),
+                Step::Pass(millis) => world.run(Duration::from_millis(*millis)),
+                Step::Connect(a, b) if a != b => world.connect(*a, *b),
+                Step::Cut(a, b) if a != b => world.cut(*a, *b),
+                Step::Connect(..) | Step::Cut(..) => {}
+                Step::Loss(loss) => world.loss = *loss,
+                Step::Lie(to, lie) => world.say(LIAR, *to, lie),
+                Step::Give(to, of, request, age) => world.give(LIAR, *to, *of, *request, *age),
+            }
+        }
+        world.connect_all();
+        world.run_secs(20);
+        for of in 0..HONEST {
+            let posted = world.posted_between(of, Duration::ZERO, world.now).len() as u64;
+            for who in 0..HONEST {
+                prop_assert_eq!(world.story(who, of), [Event::Values(range(1, posted))], "{} at {}", of, who);
+            }
+        }
+        for who in 0..HONEST {
+            let accused = world.nodes[who].offences.iter().map(|(peer, _)| *peer);
+            prop_assert!(accused.into_iter().all(|peer| peer == LIAR));
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::delivery::GapReason;
 const LOST: GapReason = GapReason::Lost;
 
 /// A history that only has room for so many frames of ten small values.
-fn keeps_frames(frames: usize) -> Config {
+pub(super) fn keeps_frames(frames: usize) -> Config {
     let mut config = Config::default();
     let size = wholes(super::peer(0), &channel(0), 1, 10).bytes().len() + History::ENTRY_BYTES;
     config.history.bytes = frames * size * 11 / 10;

@@ -201,6 +201,21 @@ impl World {
         }
     }
 
+    /// Has one give another all that it keeps of a sender as the answer to a request, and say how old it is.
+    pub(super) fn give(&mut self, from: usize, to: usize, of: usize, request: u64, age: Duration) {
+        let (name, all) = (channel(0), super::range(1, u64::MAX));
+        let kept = self.nodes[from].engine.history().frames(&name, sender(of), all);
+        let frames: Vec<_> = kept.map(|kept| (age, kept.bytes.clone())).collect();
+        let answer = Frames {
+            channel: name,
+            sender: sender(of),
+            request,
+            upto: Seq::MAX,
+            frames,
+        };
+        self.say(from, to, &SyncMessage::Frames(answer));
+    }
+
     /// Says something in the name of a node.
     pub(super) fn say(&mut self, from: usize, to: usize, message: &SyncMessage) {
         let Some(link) = self.links.get(&(from.min(to), from.max(to))).copied() else {
