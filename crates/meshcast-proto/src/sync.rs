@@ -139,6 +139,10 @@ pub struct Frames {
 }
 
 impl SyncMessage {
+    /// Answers nothing: numbers of pings begin at 1. Sent when there was nothing else to say for a while, so that
+    /// whoever hears nothing knows that something is wrong.
+    pub const KEEP_ALIVE: Self = Self::Pong(0);
+
     /// How many members one message may name. 4096: a fleet of a thousand nodes, restarted four times.
     pub const MAX_MEMBERS: usize = 4096;
 

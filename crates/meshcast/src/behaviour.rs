@@ -160,8 +160,8 @@ const _: () = assert!(
     "a dial that is due is let through"
 );
 
-/// How often a peer is asked for a sign of life, and how long it has for it.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the round trip to a peer is measured, and how long that may take. Nothing else hangs on it.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

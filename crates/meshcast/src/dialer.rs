@@ -228,6 +228,11 @@ impl Dialer {
         }
     }
 
+    /// Whether a peer is dialled though it is connected.
+    pub(crate) fn is_silent(&self, peer: &PeerId) -> bool {
+        self.silent.contains(peer)
+    }
+
     /// A connected peer is heard.
     pub(crate) fn handle_heard(&mut self, peer: PeerId) {
         if self.silent.remove(&peer) {

@@ -50,7 +50,7 @@ use crate::{
     registry::Registry,
     strikes::WatchedEvent,
     throttle::Throttle,
-    transport::{peer_id, sender},
+    transport::{Traffic, peer_id, sender},
     verifier::SharedVerifier,
 };
 use asked::{LateReader, Receipts};
@@ -69,6 +69,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) verifier: SharedVerifier,
     pub(crate) admitted: Admitted,
+    pub(crate) traffic: Traffic,
     pub(crate) door: Door,
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -351,8 +352,9 @@ impl Driver {
             self.parts.swarm.close_connection(connection);
         }
         if self.next_check <= now {
-            if now.saturating_since(self.next_check) >= CHECK_INTERVAL {
-                self.peers.excuse_silence(now);
+            let late = now.saturating_since(self.next_check);
+            if late >= STOOD_STILL {
+                self.peers.excuse_silence(late, now);
             }
             self.next_check = now + CHECK_INTERVAL;
             self.receipts.touch();
@@ -414,8 +416,11 @@ fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcas
     tracing::trace!(?frame, outcome, "heard");
 }
 
-/// How often what has no deadline of its own is looked at.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often what has no deadline of its own is looked at, and who is silent.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A look that comes this late means that this node stood still itself, and nobody can be blamed for that time.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// Ends all channels when dropped.
 struct EndsChannels(Arc<Registry>);

@@ -30,7 +30,7 @@ pub(crate) use self::{
     door::{Door, Place},
     error::{GateError, refusal_reason},
 };
-use crate::transport::sender;
+use crate::transport::{Traffic, sender};
 
 /// Admits members. Cheap to clone: clones are the same gate.
 #[derive(Clone)]
@@ -42,6 +42,7 @@ struct Inner {
     timeouts: Timeouts,
     admitted: Admitted,
     door: Door,
+    traffic: Traffic,
 }
 
 /// Tells the time that the validity of credentials is compared with.
@@ -87,6 +88,7 @@ impl Gate {
             timeouts,
             admitted: Admitted::new(room),
             door: Door::default(),
+            traffic: Traffic::default(),
         }))
     }
 
@@ -98,6 +100,11 @@ impl Gate {
     /// Who is on the way here.
     pub(crate) fn door(&self) -> &Door {
         &self.0.door
+    }
+
+    /// What passes between this node and those inside.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.0.traffic
     }
 
     /// What this side shows and asks.

@@ -179,7 +179,7 @@ pub struct Counters {
     pub slow_peer: u64,
     /// Times a peer was connected anew because its gossip did not arrive.
     pub mute_links: u64,
-    /// Connections closed because the peer did not answer pings.
+    /// Times a peer was let go because nothing was heard of it for 4 s, or it did not take what it was sent.
     pub unresponsive: u64,
     /// What frames kept for others take now, in bytes, as [`Limits::history_bytes`](crate::Limits::history_bytes) counts
     /// them.

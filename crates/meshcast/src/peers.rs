@@ -36,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) since_wall: WallTime,
     /// When anything was last heard of it, or it was last excused for saying nothing.
     heard: Time,
+    /// Looks in a row at which nothing had been sent to it since the one before.
+    quiet: u32,
     /// Oldest first; never empty.
     connections: Vec<Connection>,
 }
@@ -50,8 +52,6 @@ pub(crate) struct Connection {
     closing: bool,
     /// Whether the peer came back by another connection while nothing came by this one.
     dead: bool,
-    /// Pings in a row that were not answered.
-    unanswered: u32,
 }
 
 impl Peers {
@@ -80,7 +80,6 @@ impl Peers {
             since: now,
             closing: false,
             dead: false,
-            unanswered: 0,
         };
         let known = self.peers.entry(peer).or_insert_with(|| Peer {
             member,
@@ -89,6 +88,7 @@ impl Peers {
             since: now,
             since_wall: wall,
             heard: now,
+            quiet: 0,
             connections: Vec::new(),
         });
         if known.is_silent(now) {
@@ -126,29 +126,24 @@ impl Peers {
         }
     }
 
-    /// This node stood still itself, so nobody can be blamed for having said nothing.
-    pub(crate) fn excuse_silence(&mut self, now: Time) {
+    /// This node stood still itself for so long, and nobody can be blamed for having said nothing meanwhile.
+    pub(crate) fn excuse_silence(&mut self, still: Duration, now: Time) {
         for peer in self.peers.values_mut() {
-            peer.heard = now;
+            peer.heard = now.min(peer.heard + still);
         }
     }
 
-    /// A ping was answered or not. `true` if the connection is to be closed.
-    pub(crate) fn handle_ping(&mut self, peer: PeerId, id: ConnectionId, rtt: Option<Duration>) -> bool {
-        let Some(peer) = self.peers.get_mut(&peer) else {
-            return false;
-        };
-        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == id) else {
-            return false;
-        };
-        match rtt {
-            Some(_) => {
-                connection.unanswered = 0;
-                peer.rtt = rtt;
-            }
-            None => connection.unanswered += 1,
+    /// The round trip to a peer was measured.
+    pub(crate) fn handle_ping(&mut self, peer: &PeerId, rtt: Duration) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.rtt = Some(rtt);
         }
-        connection.unanswered >= UNANSWERED_PINGS
+    }
+
+    /// Takes leave of a peer, whatever connections there are to it.
+    pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Peer> {
+        self.doubled.remove(peer);
+        self.peers.remove(peer)
     }
 
     /// A peer said where it listens. `true` if that is news.
@@ -200,6 +195,10 @@ impl Peers {
         self.peers.get(peer)
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&PeerId, &mut Peer)> {
+        self.peers.iter_mut()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Peer)> {
         self.peers.iter()
     }
@@ -211,7 +210,29 @@ impl Peer {
         self.connections.first()
     }
 
-    /// Whether nothing at all was heard of it for a while, though it is pinged all the time.
+    /// Notes what passed since it was looked at last, and tells whether it is time to send it a sign of life.
+    pub(crate) fn look(&mut self, received: bool, sent: bool, now: Time) -> bool {
+        if received {
+            self.heard = now;
+        }
+        self.quiet = if sent { 0 } else { self.quiet + 1 };
+        let due = self.quiet >= QUIET_LOOKS;
+        if due {
+            self.quiet = 0;
+        }
+        due
+    }
+
+    /// Whether its connections count as dead.
+    pub(crate) fn is_dead(&self, now: Time) -> bool {
+        now.saturating_since(self.heard) >= DEAD
+    }
+
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.connections.iter().map(|connection| connection.id)
+    }
+
+    /// Whether nothing at all was heard of it for a while, though it sends a sign of life when it has nothing to say.
     pub(crate) fn is_silent(&self, now: Time) -> bool {
         now.saturating_since(self.heard) >= SILENCE
     }
@@ -267,12 +288,17 @@ pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
 /// How long a connection that doubles another is kept; an announcement takes one round trip.
 const KEEP_SURPLUS: Duration = Duration::from_secs(3);
 
-/// A peer of which nothing is heard for this long is dialled beside the connection there is. Three pings; a peer
-/// that is only busy, or far away, answers one of them.
+/// A peer of which nothing is heard for this long is dialled beside the connection there is. Two signs of life; a peer
+/// that is only busy, or far away, sends one of them.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// Unanswered pings after which a connection is closed: one may be lost to a pause.
-const UNANSWERED_PINGS: u32 = 2;
+/// Connections on which nothing is heard for this long are closed. With two looks a second on either side of it that
+/// is within 5 s of when the last byte came, whatever the system makes of the path.
+pub(crate) const DEAD: Duration = Duration::from_secs(4);
+
+/// After so many looks in a row with nothing sent since the one before, a sign of life is: once in 1.5 s to whom
+/// there is nothing to say, since the look after it sees it as sent.
+const QUIET_LOOKS: u32 = 2;
 
 #[cfg(test)]
 mod tests;

@@ -158,6 +158,7 @@ async fn start(
         registry,
         verifier,
         admitted: gate.admitted().clone(),
+        traffic: gate.traffic().clone(),
         door: gate.door().clone(),
         clock,
         commands: command_receiver,

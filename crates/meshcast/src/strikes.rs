@@ -18,7 +18,7 @@ use libp2p::{
     gossipsub::{self, TopicHash},
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-        THandlerOutEvent, ToSwarm,
+        THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished,
     },
 };
 use meshcast_proto::Time;
@@ -171,7 +171,17 @@ impl NetworkBehaviour for Watched {
             self.heard.remove(&closed.peer_id);
             self.spared.forget(&closed.peer_id);
         }
-        self.inner.on_swarm_event(event);
+        // gossipsub tells its topics on the first connection only, as it sees it. The other side may see it otherwise: it has
+        // given up one that it took for dead, and with it all that it was told.
+        self.inner.on_swarm_event(match event {
+            FromSwarm::ConnectionEstablished(established) => {
+                FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                    other_established: 0,
+                    ..established
+                })
+            }
+            event => event,
+        });
     }
 
     fn on_connection_handler_event(

@@ -7,6 +7,7 @@ mod batching;
 mod closing;
 mod doorway;
 mod tcp;
+mod traffic;
 
 use std::{error::Error, fmt, io, time::Duration};
 
@@ -28,12 +29,15 @@ use libp2p::{
 };
 use meshcast_proto::{Identity, MeshId, Sender};
 
-pub(crate) use self::tcp::{Turned, multiaddr};
 use self::{
     batching::Batching,
     closing::Closing,
     doorway::Doorway,
     tcp::{Tcp, socket_addr},
+};
+pub(crate) use self::{
+    tcp::{Turned, multiaddr},
+    traffic::Traffic,
 };
 use crate::{
     gate::{Gate, GateError},
@@ -100,7 +104,7 @@ where
         .authenticate(noise)
         .multiplex(yamux::Config::default())
         .and_then(move |(peer, muxer), point| async move {
-            let door = gate.door().clone();
+            let (door, traffic) = (gate.door().clone(), gate.traffic().clone());
             if let ConnectedPoint::Listener {
                 local_addr,
                 send_back_addr,
@@ -114,7 +118,8 @@ where
             if let Some(member) = socket_addr(point.get_remote_address()) {
                 door.remember(member.ip());
             }
-            Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(Closing::new(muxer))))
+            let muxer = Closing::new(traffic.watch(peer, muxer));
+            Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(muxer)))
         })
         .boxed();
     // Boxed before as well, so that the timeout has an error type that `refusal_reason` can name.

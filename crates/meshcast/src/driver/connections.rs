@@ -19,6 +19,7 @@ use crate::{
     event::{self, NodeEvent},
     gate::{GateError, refusal_reason},
     inspect::Direction,
+    peers::{DEAD, Peer},
     reason::{causes, in_words},
     transport::{Turned, multiaddr, peer_id, sender},
 };
@@ -40,24 +41,9 @@ impl Driver {
                 cause,
                 ..
             } => {
-                let now = self.parts.clock.now();
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| in_words(&cause));
-                    let name = &peer.member.credential().name;
-                    if let Some(suppressed) = self.warnings.disconnected.pass(now) {
-                        tracing::info!(target: event::TARGET, peer = %peer_id, %name, reason, suppressed,
-                            "disconnected");
-                    }
-                    self.parts.dialer.handle_disconnected(peer_id, now);
-                    if let Some(sender) = sender(&peer_id) {
-                        self.watchdog.handle_down(sender);
-                    }
-                    self.fail_pings(peer_id);
-                    self.count_members();
-                    self.emit(NodeEvent::Disconnected {
-                        peer: peer_id,
-                        reason,
-                    });
+                    self.handle_lost(peer_id, &peer, reason);
                 }
             }
             SwarmEvent::OutgoingConnectionError {
@@ -153,15 +139,67 @@ impl Driver {
         }
     }
 
-    /// Tells the dialer who says nothing, and who does again.
+    /// A member is connected no more.
+    fn handle_lost(&mut self, id: PeerId, peer: &Peer, reason: String) {
+        let (name, now) = (&peer.member.credential().name, self.parts.clock.now());
+        if let Some(suppressed) = self.warnings.disconnected.pass(now) {
+            tracing::info!(target: event::TARGET, peer = %id, %name, reason, suppressed, "disconnected");
+        }
+        self.parts.dialer.handle_disconnected(id, now);
+        if let Some(sender) = sender(&id) {
+            self.watchdog.handle_down(sender);
+        }
+        self.fail_pings(id);
+        self.early_messages.remove(&id);
+        self.count_members();
+        self.emit(NodeEvent::Disconnected { peer: id, reason });
+    }
+
+    /// Looks at what passed: who says nothing is dialled beside its connection and then given up, and who was told
+    /// nothing is sent a sign of life.
     pub(super) fn watch_for_silence(&mut self, now: Time) {
-        for (peer, known) in self.peers.iter() {
-            if known.is_silent(now) {
-                self.parts.dialer.handle_silent(*peer, now);
-            } else {
-                self.parts.dialer.handle_heard(*peer);
+        let (mut dead, mut quiet) = (Vec::new(), Vec::new());
+        for (id, peer) in self.peers.iter_mut() {
+            let passed = self.parts.traffic.take(id);
+            if peer.look(passed.received, passed.sent, now) {
+                quiet.push(*id);
+            }
+            if peer.is_dead(now) {
+                dead.push(*id);
+            } else if peer.is_silent(now) != self.parts.dialer.is_silent(id) {
+                match peer.is_silent(now) {
+                    true => self.parts.dialer.handle_silent(*id, now),
+                    false => self.parts.dialer.handle_heard(*id),
+                }
             }
         }
+        for id in dead {
+            self.give_up_dead(id);
+        }
+        for id in quiet {
+            // What waits for room on the link is a sign of life itself once there is room.
+            if self.linked.contains(&id) && !self.backlogs.contains_key(&id) {
+                self.send_sync(id, &SyncMessage::KEEP_ALIVE);
+            }
+        }
+    }
+
+    /// Nothing has come from a peer for so long that its connections count as dead. Closing them may take its time over
+    /// a path that is; for all others here the peer is gone at once.
+    fn give_up_dead(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.remove(&id) else {
+            return;
+        };
+        let reason = format!("nothing was heard for {} s", DEAD.as_secs());
+        if let Some(suppressed) = self.warnings.unanswered.pass(self.parts.clock.now()) {
+            tracing::warn!(peer = %id, reason, suppressed, "closing connections that count as dead");
+        }
+        self.counters.unresponsive += 1;
+        for connection in peer.connections() {
+            self.parts.swarm.behaviour_mut().link.leave(&id, connection);
+            self.parts.swarm.close_connection(connection);
+        }
+        self.handle_lost(id, &peer, reason);
     }
 
     pub(super) fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
@@ -255,23 +293,11 @@ impl Driver {
     }
 
     pub(super) fn handle_ping(&mut self, event: ping::Event) {
-        let ping::Event {
-            peer,
-            connection,
-            result,
-        } = event;
-        if let Err(error) = &result {
-            tracing::debug!(%peer, reason = in_words(error), "no answer to a ping");
-        }
-        if result.is_ok() {
-            self.peers.handle_heard(&peer, self.parts.clock.now());
-        }
-        if self.peers.handle_ping(peer, connection, result.ok()) {
-            if let Some(suppressed) = self.warnings.unanswered.pass(self.parts.clock.now()) {
-                tracing::warn!(%peer, suppressed, "closing a connection that does not answer");
-            }
-            self.counters.unresponsive += 1;
-            self.parts.swarm.close_connection(connection);
+        let ping::Event { peer, result, .. } = event;
+        match result {
+            Ok(rtt) => self.peers.handle_ping(&peer, rtt),
+            // Behind much else it may take long. Whether the peer is there is seen by what it sends itself.
+            Err(error) => tracing::debug!(%peer, %error, "no answer to a ping"),
         }
     }
 

@@ -46,6 +46,8 @@ impl Driver {
                 self.peers.handle_heard(&peer, now);
                 self.handle_message(peer, &bytes);
             }
+            // A connection that was given up may still bring something.
+            LinkEvent::Message { peer, .. } if self.peers.get(&peer).is_none() => {}
             LinkEvent::Message { peer, bytes } => {
                 let early = self.early_messages.entry(peer).or_default();
                 early.push(bytes);

@@ -4,7 +4,7 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 use meshcast_proto::{Time, WallTime};
 use proptest::prelude::*;
 
-use super::{Direction, KEEP_SURPLUS, Peers, SILENCE, is_loopback};
+use super::{DEAD, Direction, KEEP_SURPLUS, Peers, SILENCE, is_loopback};
 use crate::{channel::fixture::Source, transport::peer_id};
 
 /// Two nodes and the connections between them, each with one number at both ends.
@@ -145,15 +145,66 @@ fn a_peer_is_gone_with_its_last_connection() {
     assert!(pair.ends[0].get(&peer).is_none());
 }
 
+/// Two looks a second.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Looks at the one peer of the first node, and tells whether a sign of life is due and whether it is dead.
+fn look(pair: &mut Pair, received: bool, sent: bool) -> (bool, bool) {
+    pair.now = pair.now + LOOK;
+    let (_, peer) = pair.ends[0].iter_mut().next().expect("is connected");
+    let due = peer.look(received, sent, pair.now);
+    (due, peer.is_dead(pair.now))
+}
+
 #[test]
-fn a_connection_is_closed_after_two_unanswered_pings_in_a_row() {
+fn a_peer_of_which_nothing_comes_is_dead_after_four_seconds_and_one_of_which_anything_does_is_not() {
     let mut pair = Pair::new();
     pair.established(0, 0, 0);
-    let peer = peer_id(pair.sources[1].member.sender());
-    let answers = [None, Some(Duration::from_millis(1)), None, None];
-    let id = ConnectionId::new_unchecked(0);
-    let closes = answers.map(|rtt| pair.ends[0].handle_ping(peer, id, rtt));
-    assert_eq!(closes, [false, false, false, true]);
+    for nth in 0..100 {
+        let received = nth % 7 == 6;
+        assert!(
+            !look(&mut pair, received, true).1,
+            "every three and a half seconds"
+        );
+    }
+    assert!(!look(&mut pair, true, true).1);
+    let dead = [(); 8].map(|()| look(&mut pair, false, true).1);
+    assert_eq!(dead, [false, false, false, false, false, false, false, true]);
+}
+
+#[test]
+fn a_sign_of_life_is_sent_to_whom_nothing_is_said_and_to_nobody_else() {
+    let mut pair = Pair::new();
+    pair.established(0, 0, 0);
+    let sent = [(); 20].map(|()| look(&mut pair, true, true).0);
+    assert_eq!(sent, [false; 20]);
+    let mut signs = 0;
+    let mut last = false;
+    for _ in 0..60 {
+        // What was sent at a look is seen at the next.
+        last = look(&mut pair, true, last).0;
+        signs += u32::from(last);
+    }
+    assert_eq!(signs, 20, "one in a second and a half for half a minute");
+}
+
+#[test]
+fn whoever_stood_still_itself_blames_nobody_for_that_time() {
+    let mut pair = Pair::new();
+    pair.established(0, 0, 0);
+    look(&mut pair, false, true);
+    for still in [SILENCE, DEAD, Duration::from_secs(3600)] {
+        pair.now = pair.now + still;
+        pair.ends[0].excuse_silence(still, pair.now);
+        let (_, peer) = pair.ends[0].iter().next().expect("is connected");
+        assert!(!peer.is_silent(pair.now) && !peer.is_dead(pair.now));
+    }
+    let dead = [(); 7].map(|()| look(&mut pair, false, true).1);
+    assert_eq!(
+        dead.map(usize::from).iter().sum::<usize>(),
+        1,
+        "for the rest it does"
+    );
 }
 
 #[test]
@@ -230,6 +281,6 @@ fn a_peer_that_is_heard_keeps_its_connection_for_as_long_as_any() {
     assert_eq!(pair.ends[0].take_surplus(pair.now), []);
     pair.now = pair.now + SILENCE;
     assert!(silent(&pair));
-    pair.ends[0].excuse_silence(pair.now);
+    pair.ends[0].excuse_silence(SILENCE, pair.now);
     assert!(!silent(&pair));
 }

@@ -1,11 +1,14 @@
 //! Nodes over links.
 
-use std::time::Duration;
+use std::{
+    num::NonZeroU64,
+    time::{Duration, Instant},
+};
 
 use libp2p::Multiaddr;
 
 use crate::{
-    Node,
+    Bytes, Node,
     links::{Cut, Links, Place, Shape},
     node::fixture::{Mesh, addresses, joined, next, open, until, within},
 };
@@ -120,4 +123,72 @@ async fn a_node_that_vanishes_behind_a_silent_cut_is_still_connected_for_others(
         it.peers.len() == 1 && it.peers[0].peer_id == again.peer_id()
     })
     .await;
+}
+
+#[tokio::test]
+async fn behind_a_silent_cut_both_are_alone_within_five_seconds_and_after_it_all_is_as_before() {
+    let Pair { links, a, b, .. } = Pair::new(Shape::default()).await;
+    let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
+    let (mut heard_a, mut heard_b) = (at_a.messages(), at_b.messages());
+    joined(&[&a, &b], "earth").await;
+    let (left, right) = (
+        Place::node("a").expect("a name"),
+        Place::node("b").expect("a name"),
+    );
+    for round in 1..=2 {
+        let cut = Instant::now();
+        links.cut_both(&left, &right, Cut::Silent);
+        for node in [&a, &b] {
+            let snapshot = until(node, |it| it.peers.is_empty()).await;
+            assert_eq!(snapshot.counters.unresponsive, round);
+        }
+        // Five, and as much again for a machine that has other things to do. It was thirty.
+        assert!(cut.elapsed() < Duration::from_secs(10), "{:?}", cut.elapsed());
+        links.heal();
+        // Also gossip knows who has the channel open, whichever side gave the connection up first.
+        joined(&[&a, &b], "earth").await;
+        at_a.post_message(&1).expect("posted");
+        at_b.post_message(&2).expect("posted");
+        assert_eq!((next(&mut heard_b).await, next(&mut heard_a).await), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_slow_and_full_is_not_taken_for_dead_by_either_end() {
+    let slow = NonZeroU64::new(64 * 1024).expect("not zero");
+    let Pair { a, b, .. } = Pair::new(Shape::default().bandwidth(slow)).await;
+    let (at_a, at_b) = (open::<Bytes>(&a, "earth"), open::<Bytes>(&b, "earth"));
+    let mut heard = at_b.messages();
+    joined(&[&a, &b], "earth").await;
+    // Ten seconds' worth, all of it queued at once in one direction; the other has nothing to say.
+    let large = Bytes::from(vec![7; 640 * 1024]);
+    at_a.post_message(&large).expect("posted");
+    assert_eq!(next(&mut heard).await.len(), large.len());
+    for node in [&a, &b] {
+        assert_eq!(node.inspect().await.expect("runs").counters.unresponsive, 0);
+    }
+    drop(at_b);
+}
+
+/// One node is on the thread of the test, which sleeps; the other has one of its own.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "that it stands still is what happens")]
+async fn a_node_that_stood_still_blames_nobody_is_let_go_and_comes_back() {
+    let mesh = Mesh::new();
+    let a = mesh.builder("a").spawn().await.expect("starts");
+    let b = mesh.apart("b").seeds(addresses(&a).await);
+    let b = b.spawn().await.expect("starts");
+    until(&a, |it| it.peers.len() == 1).await;
+    std::thread::sleep(Duration::from_secs(7));
+    let seen = until(&b, |it| it.counters.unresponsive == 1).await;
+    assert_eq!(seen.counters.unresponsive, 1);
+    until(&b, |it| it.peers.len() == 1).await;
+    let still = until(&a, |it| it.peers.len() == 1).await;
+    assert_eq!(still.counters.unresponsive, 0);
+    // For a moment only: nobody is let go.
+    std::thread::sleep(Duration::from_secs(2));
+    for (node, expected) in [(&a, 0), (&b, 1)] {
+        let snapshot = until(node, |it| it.peers.len() == 1).await;
+        assert_eq!(snapshot.counters.unresponsive, expected);
+    }
 }
