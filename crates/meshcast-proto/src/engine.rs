@@ -52,6 +52,8 @@ pub struct Engine {
     untold: Untold,
     /// What is asked of neighbours for readers that came late.
     looks: BTreeMap<ChannelName, LookBack>,
+    /// Senders whose frames were too old to be taken, and when that was said.
+    stale: BTreeMap<Sender, Time>,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -101,6 +103,16 @@ pub enum Output {
         /// Whether it lags.
         lags: bool,
     },
+    /// A frame was not taken: its sender is not connected, was not heard before, and posted it longer ago than anything
+    /// is kept, by its clock. Somebody repeats it, or that clock is behind. Said once a minute of each sender.
+    Stale {
+        /// On which channel.
+        channel: ChannelName,
+        /// Who posted it.
+        member: Arc<Member>,
+        /// How far back that was, by the wall clocks of both.
+        behind: Duration,
+    },
     /// A neighbour did what no honest one does, or not again and again.
     Misbehaved {
         /// Which.
@@ -139,6 +151,7 @@ impl Engine {
             serving: Serving::default(),
             untold: Untold::default(),
             looks: BTreeMap::new(),
+            stale: BTreeMap::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -254,6 +267,7 @@ impl Engine {
         }
         if self.is_stale(&frame, wall) {
             self.counters.frames_stale += 1;
+            self.decline(&frame, member, now, wall);
             return;
         }
         let mut effects = Effects::default();
@@ -505,6 +519,22 @@ impl Engine {
             && !self.flows.neighbours.contains(frame.sender())
     }
 
+    /// Says that a frame [is stale](Self::is_stale), unless that was just said of its sender.
+    fn decline(&mut self, frame: &Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
+        self.stale
+            .retain(|_, said| now.saturating_since(*said) < STALE_AGAIN);
+        if self.stale.len() < MAX_STALE && !self.stale.contains_key(&frame.sender()) {
+            self.stale.insert(frame.sender(), now);
+            self.outputs.push_back(Output::Stale {
+                channel: frame.channel().clone(),
+                member: Arc::clone(member),
+                behind: Duration::from_millis(
+                    wall.unix_millis().saturating_sub(frame.posted_at().unix_millis()),
+                ),
+            });
+        }
+    }
+
     fn keep(&mut self, frame: Frame, age: Duration, now: Time) {
         let key = (frame.channel().clone(), frame.sender());
         let flow = self.flows.get(&key);
@@ -523,6 +553,11 @@ impl Engine {
         );
     }
 }
+
+/// How often it is said of one sender that its frames are too old, and of how many within that time: somebody may
+/// repeat old frames of many.
+const STALE_AGAIN: Duration = Duration::from_secs(60);
+const MAX_STALE: usize = 64;
 
 /// What is known of a sender on a channel.
 #[derive(Debug, Clone)]

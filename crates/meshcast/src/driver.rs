@@ -145,6 +145,7 @@ struct Warnings {
     listener: Throttle,
     unreadable: Throttle,
     unanswered: Throttle,
+    stale: Throttle,
 }
 
 /// How many come and go at once when a fleet starts or is cut in two.
@@ -227,6 +228,24 @@ impl Driver {
                 }
                 Output::LookedBack(channel) => self.begin_late(&channel),
                 Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
+                Output::Stale {
+                    channel,
+                    member,
+                    behind,
+                } => {
+                    let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
+                    if let Some(suppressed) = self.warnings.stale.pass(self.parts.clock.now()) {
+                        tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind, suppressed,
+                            "not taken: posted too long ago by the clock of its sender, which is not connected; \
+                             its clock is behind, or somebody repeats it");
+                    }
+                    self.emit(NodeEvent::Stale {
+                        channel,
+                        peer,
+                        name,
+                        behind,
+                    });
+                }
                 Output::Misbehaved { peer, offence } => {
                     let peer = peer_id(peer);
                     tracing::debug!(%peer, offence = offence.as_str(), "misbehaves");

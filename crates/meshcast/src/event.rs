@@ -3,11 +3,12 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::Stream;
 use libp2p::{Multiaddr, PeerId};
-use meshcast_proto::{NodeName, Region};
+use meshcast_proto::{ChannelName, NodeName, Region};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 
 use crate::{inspect::Direction, seed::SeedInfo};
@@ -62,6 +63,19 @@ pub enum NodeEvent {
         peer: PeerId,
         /// What people call it.
         name: NodeName,
+    },
+    /// What a member posted was not taken: it is not connected, was not heard before, and by its clock that was longer
+    /// ago than anything is kept. Its clock is behind, or somebody repeats old frames. Told once a minute of each sender;
+    /// [`Counters::frames_stale`](crate::Counters::frames_stale) counts all.
+    Stale {
+        /// On which channel.
+        channel: ChannelName,
+        /// Which process posted it.
+        peer: PeerId,
+        /// What people call it.
+        name: NodeName,
+        /// How long ago, by its clock and this one.
+        behind: Duration,
     },
     /// This many events were not read in time and are gone.
     Lagged(u64),

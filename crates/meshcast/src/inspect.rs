@@ -132,6 +132,9 @@ pub struct Counters {
     pub frames_duplicate: u64,
     /// Frames of others on channels not open here.
     pub frames_unwanted: u64,
+    /// Frames of others that were posted longer ago than anything is kept, by the clock of a sender that is not connected
+    /// and was not heard before.
+    pub frames_stale: u64,
     /// Frames that came ahead of a hole and found no room to wait.
     pub frames_without_room: u64,
     /// Frames that waited behind a hole and were dropped for want of room for all.

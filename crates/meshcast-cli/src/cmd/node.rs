@@ -179,6 +179,21 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
                 render::short(&peer.to_string())
             ),
         ),
+        NodeEvent::Stale {
+            channel,
+            peer,
+            name,
+            behind,
+        } => (
+            json!({ "event": "stale", "channel": channel.as_str(), "peer_id": peer.to_string(),
+                "name": name.as_str(), "behind_us": u64::try_from(behind.as_micros()).unwrap_or(u64::MAX) }),
+            format!(
+                "stale: what {name} posts on {} is not taken: by its clock that was {} s ago ({})",
+                channel.as_str(),
+                behind.as_secs(),
+                render::short(&peer.to_string())
+            ),
+        ),
         NodeEvent::Lagged(missed) => (
             json!({ "event": "lagged", "missed": missed }),
             format!("{missed} events came too fast to be told"),

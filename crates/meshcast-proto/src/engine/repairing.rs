@@ -183,7 +183,7 @@ impl Engine {
         }
         let (channel, sender) = &key;
         let (mut ages, mut right) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
-        let (mut declined, mut forged) = (false, false);
+        let (mut declined, mut forged) = (None, false);
         for (age, bytes) in frames {
             // A copy: one frame that is kept must not keep the whole message that it came in.
             let frame = Frame::decode(Bytes::copy_from_slice(&bytes)).ok();
@@ -191,7 +191,7 @@ impl Engine {
             match frame {
                 Some(frame) if self.is_stale(&frame, wall) => {
                     self.counters.frames_stale += 1;
-                    declined = true;
+                    declined.get_or_insert(frame);
                 }
                 Some(frame) => {
                     ages.push(age);
@@ -203,7 +203,14 @@ impl Engine {
                 }
             }
         }
-        let (members, count) = (verify(&right), right.len());
+        let count = right.len();
+        // Also of one that is not taken it is said whose it is.
+        let all: Vec<Frame> = right.iter().chain(&declined).cloned().collect();
+        let mut members = verify(&all);
+        if let (Some(frame), Some(Some(member))) = (&declined, members.get(count)) {
+            self.decline(frame, member, now, wall);
+        }
+        members.truncate(count);
         let frames = ages.into_iter().zip(members).zip(right);
         let verified: Vec<_> = frames
             .filter_map(|((age, member), frame)| Some((age, member?, frame)))
@@ -230,7 +237,7 @@ impl Engine {
         let answer = Answering {
             request,
             upto,
-            declined,
+            declined: declined.is_some(),
         };
         let fresh = self.flows.answer(peer, &key, answer, taken, now, &mut effects);
         for index in fresh {

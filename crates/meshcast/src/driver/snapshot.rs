@@ -123,6 +123,7 @@ impl Driver {
             frames_accepted: engine.frames_accepted,
             frames_duplicate: engine.frames_duplicate,
             frames_unwanted: engine.frames_unwanted,
+            frames_stale: engine.frames_stale,
             frames_without_room: engine.frames_without_room,
             frames_dropped: engine.frames_dropped,
             requests: engine.requests,

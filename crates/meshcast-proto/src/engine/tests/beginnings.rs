@@ -381,3 +381,71 @@ fn a_neighbour_that_finds_the_link_late_does_not_take_the_channel_for_opened_lat
         );
     }
 }
+
+/// By gossip as well as by what a neighbour says is young: neither is proof.
+#[test]
+fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
+    use super::fixture::wholes;
+    let behind = Duration::from_secs(3_600);
+    let wall = WallTime::MIN + behind;
+    let me = peer(1);
+    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member), 1);
+    let stale = |engine: &mut Engine| {
+        let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
+        let stale = outputs.into_iter().filter_map(|output| match output {
+            Output::Stale {
+                channel,
+                member,
+                behind,
+                ..
+            } => Some((channel, member.sender(), behind)),
+            Output::Deliver(..) => panic!("it was taken"),
+            _ => None,
+        });
+        stale.collect::<Vec<_>>()
+    };
+    let at = |secs| Time::from_start(Duration::from_secs(secs));
+    engine.handle_open(&channel(0), Since::Now, at(0)).expect("few");
+    let frame = |who, seq| wholes(peer(who), &channel(0), seq, 1);
+    for (secs, told) in [(0, 1), (1, 0), (59, 0), (60, 1)] {
+        engine.handle_frame(frame(0, 7 + secs), &peer(0).member, at(secs), wall);
+        let told = vec![(channel(0), sender(0), behind); told];
+        assert_eq!(stale(&mut engine), told, "after {secs} s");
+    }
+    assert_eq!(engine.counters().frames_stale, 4);
+
+    engine.handle_peer_up(sender(3), at(70));
+    assert_eq!(stale(&mut engine), []);
+    let holding = Holding {
+        sender: sender(2),
+        oldest: Seq::FIRST,
+        next: Seq::new(2).expect("not 0"),
+        due: Some(Seq::FIRST),
+        hops: 1,
+        lowest: None,
+        begin: Seq::FIRST,
+    };
+    let have = SyncMessage::Have(vec![Holdings {
+        channel: channel(0),
+        flows: vec![holding],
+    }]);
+    engine.handle_sync(sender(3), have, at(70), wall, |_| Vec::new());
+    assert_eq!(stale(&mut engine), []);
+    engine.handle_timeout(at(71));
+    let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
+    let want = outputs.into_iter().find_map(|output| match output {
+        Output::Sync(_, SyncMessage::Want(want)) => Some(want),
+        _ => None,
+    });
+    let want = want.expect("it is said to be there");
+    let answer = Frames {
+        channel: channel(0),
+        sender: sender(2),
+        request: want.request,
+        upto: Seq::FIRST,
+        frames: vec![(Duration::ZERO, frame(2, 1).bytes().clone())],
+    };
+    let verify = |frames: &[Frame]| vec![Some(Arc::clone(&peer(2).member)); frames.len()];
+    engine.handle_sync(sender(3), SyncMessage::Frames(answer), at(71), wall, verify);
+    assert_eq!(stale(&mut engine), [(channel(0), sender(2), behind)]);
+}

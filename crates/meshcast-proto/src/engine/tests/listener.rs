@@ -160,6 +160,7 @@ impl Listener {
                 Output::Writable(_)
                 | Output::Lagging { .. }
                 | Output::LookedBack(_)
+                | Output::Stale { .. }
                 | Output::Misbehaved { .. } => {
                     panic!("nobody listens to a listener")
                 }

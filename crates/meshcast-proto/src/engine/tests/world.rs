@@ -420,6 +420,7 @@ impl World {
                     }
                     self.see(who, of, Event::Values(delivery.seqs()));
                 }
+                Output::Stale { .. } => {}
                 Output::Misbehaved { peer, offence } => {
                     self.nodes[who].offences.push((number(peer), offence));
                 }
