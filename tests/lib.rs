@@ -10,3 +10,5 @@ pub mod clock;
 pub mod fleet;
 pub mod member;
 pub mod prove;
+pub mod siege;
+pub mod stranger;

@@ -4,8 +4,10 @@ use std::{
     future::poll_fn,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::Path,
     task::Poll,
     thread,
+    time::Duration,
 };
 
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
@@ -21,6 +23,8 @@ use libp2p::{
     noise, tcp, yamux,
 };
 use meshcast_proto::{Admission, Identity, MeshKey, NodeName, Region, Sender, Trust, WallTime};
+
+use meshcast_tests::{siege::siege, stranger::Crowd};
 
 use crate::harness::{Earth, Fleet, PATIENCE, converged, eventually, undisturbed};
 
@@ -101,7 +105,7 @@ fn those_who_say_nothing_are_hung_up_on() {
 }
 
 #[test]
-fn a_crowd_at_the_door_keeps_a_member_out_only_for_a_while() {
+fn a_silent_crowd_at_the_door_keeps_no_member_out() {
     let fleet = Fleet::new();
     let earths = fleet.earths::<2>();
     let address = socket(&earths[0]);
@@ -163,6 +167,27 @@ fn a_false_seed_is_told_nothing() {
     let recorded = recorder.join().expect("recorded");
     assert!(recorded.starts_with(GREETING));
     assert_nothing_told(&recorded, &[earth]);
+}
+
+/// A short version of what `stranger siege` shows with a million.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_all_kinds_costs_little_memory_and_keeps_no_member_waiting() {
+    let crowd = Crowd {
+        kinds: Vec::new(),
+        connections: 5_000,
+        held: 600,
+        sources: 1,
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_stranger"));
+    let outcome = siege(program, &crowd).await.expect("it holds");
+    let visits = outcome.visits;
+    assert_eq!(visits.done + visits.failed, crowd.connections);
+    assert!(visits.done >= crowd.connections / 10 * 9, "{visits:?}");
+    let (before, most) = outcome.resident;
+    assert!(most - before <= 16 << 20, "{} bytes more", most - before);
+    // A second is what it takes at most on a machine that has nothing else to do.
+    let longest = outcome.waits.iter().max().expect("somebody came");
+    assert!(*longest < Duration::from_secs(10), "{:?}", outcome.waits);
 }
 
 type Connected = (PeerId, StreamMuxerBox);

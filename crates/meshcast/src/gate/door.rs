@@ -4,7 +4,7 @@
 //!
 //! 1. *knocking*: it has shown nothing. A member begins to speak at once, with the same bytes each time. Until they
 //!    are there nothing is done for it: it costs a socket and some 500 bytes.
-//! 2. *securing*: the handshake, some 20 KiB. Who does not know the mesh gets no further.
+//! 2. *securing*: the handshake, some 30 KiB. Who does not know the mesh gets no further.
 //! 3. *admitting*: the messages of the gate, 256 KiB at most.
 //!
 //! A newcomer always finds a place: whoever has been longest in a room, of the addresses that hold most of it, makes
@@ -229,8 +229,8 @@ impl Members {
 
 /// Cheap, so there may be many: whoever floods the door has to open as many connections in the time that a member's
 /// first bytes need to come, to be in its way.
-const KNOCKING: usize = 128;
-/// As many nodes as may start at the same moment behind one address; together some 3 MiB.
+const KNOCKING: usize = 256;
+/// As many nodes as may start at the same moment behind one address; together some 4 MiB.
 const SECURING: usize = 128;
 /// The same for those who know the mesh. Who does and is no member could have 16 MiB buffered, so there are fewer.
 const ADMITTING: usize = 64;

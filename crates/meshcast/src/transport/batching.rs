@@ -66,9 +66,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Batching<T> {
                 return Pin::new(&mut this.io).poll_read(cx, into);
             }
             if this.ahead.is_empty() {
-                this.ahead = vec![0; BATCH].into();
+                this.ahead = vec![0; FIRST].into();
             }
-            this.unread = 0..ready!(Pin::new(&mut this.io).poll_read(cx, &mut this.ahead))?;
+            let read = ready!(Pin::new(&mut this.io).poll_read(cx, &mut this.ahead))?;
+            this.unread = 0..read;
+            if read == this.ahead.len() && read < BATCH {
+                // There is more than that, so there is somebody to spend room on.
+                let mut longer = vec![0; BATCH];
+                longer[..read].copy_from_slice(&this.ahead);
+                this.ahead = longer.into();
+            }
         }
         let len = this.unread.len().min(into.len());
         into[..len].copy_from_slice(&this.ahead[this.unread.start..][..len]);
@@ -103,6 +110,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
 /// How many bytes go to the system or come from it at once: four frames of the multiplexer, and as many packets as
 /// loopback takes in one. Twice as many may wait to be sent, so that there is room before the first are gone.
 const BATCH: usize = 64 * 1024;
+
+/// How much is read at once until that much came at once: strangers do not send it.
+const FIRST: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests;
