@@ -66,7 +66,9 @@ pub(crate) async fn spawn(plan: Plan, runtime: Option<Handle>) -> Result<Node, S
     let (sender, started) = oneshot::channel();
     // Also what is made before the first turn belongs to the runtime it is made on: sockets, above all.
     let life = async move {
-        let (outcome, life) = match start(plan, Arc::new(me), handlers).await {
+        // What is put together is large, and would be moved from stack to stack in builds that do not optimise.
+        let starting = Box::pin(start(plan, Arc::new(me), handlers));
+        let (outcome, life) = match starting.await {
             Ok((node, life)) => (Ok(node), Some(life)),
             Err(error) => (Err(error), None),
         };
@@ -77,7 +79,7 @@ pub(crate) async fn spawn(plan: Plan, runtime: Option<Handle>) -> Result<Node, S
             life.await;
         }
     };
-    let life = life.in_current_span();
+    let life = Box::pin(life.in_current_span());
     match runtime {
         Some(runtime) => drop(runtime.spawn(life)),
         None => thread::run(name.as_str(), life).map_err(SpawnError::Thread)?,
@@ -168,7 +170,7 @@ async fn start(
     };
     let weak = node.downgrade();
     // Made here: a runtime that goes before the task's first turn drops it, and so ends the channels.
-    let driver = Driver::new(parts);
+    let running = Box::pin(Driver::new(parts).run());
     // Of the highest level, so that also a log of warnings alone says which node each is of.
     let span = tracing::error_span!("node", name = %node.name());
     let life = async move {
@@ -179,7 +181,7 @@ async fn start(
             tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
         });
         say_if_isolated(keyed, seedless);
-        let shutdown = driver.run().await;
+        let shutdown = running.await;
         drop((stop, listening));
         if let Some(serving) = serving {
             // An error means that it panicked: no longer serving either.
