@@ -97,5 +97,8 @@ async fn main() -> anyhow::Result<()> {
             start.elapsed()
         );
     }
+    for node in nodes {
+        node.shutdown().await;
+    }
     Ok(())
 }

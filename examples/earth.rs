@@ -73,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
         _ = terminate.recv() => true,
     };
     if stopped_early {
-        node.shutdown().await;
+        eprintln!("earth: stopped: {}", node.shutdown().await);
         return Ok(());
     }
     for address in node.inspect().await?.node.listen_addresses {
@@ -85,7 +85,8 @@ async fn main() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    node.shutdown().await;
+    // Up to 5 s, if nobody has what was sent.
+    eprintln!("earth: stopped: {}", node.shutdown().await);
     Ok(())
 }
 

@@ -28,5 +28,8 @@ async fn main() -> anyhow::Result<()> {
 
     let message = inbox.recv().await.expect("the node runs")?;
     println!("{} heard {message:?}", frankfurt.name());
+    // Waits until what was posted is with somebody. A node that is dropped does not wait as long.
+    tokyo.shutdown().await;
+    frankfurt.shutdown().await;
     Ok(())
 }

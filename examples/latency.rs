@@ -84,6 +84,7 @@ async fn receive(seed: Multiaddr, messages: u64, started: u64) -> Result<()> {
         at(0.99),
         at(1.0)
     );
+    node.shutdown().await;
     Ok(())
 }
 

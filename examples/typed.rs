@@ -63,7 +63,10 @@ async fn main() -> anyhow::Result<()> {
     println!("who reads at once:");
     follow(&mut prompt).await?;
     println!("who reads when all is over:");
-    follow(&mut late).await
+    follow(&mut late).await?;
+    shop.shutdown().await;
+    warehouse.shutdown().await;
+    Ok(())
 }
 
 /// Reads until an order is closed.

@@ -10,6 +10,7 @@ mod cli;
 mod earth;
 mod faults;
 mod harness;
+mod jobs;
 mod machines;
 mod pages;
 mod readers;

@@ -140,7 +140,8 @@ impl NodeBuilder {
     /// On its own thread nothing that blocks the runtime of a service holds up its links, and it carries more for less of
     /// the processor. On a shared runtime with several threads it carries more of large messages, of which one thread
     /// takes some hundred megabytes a second; and many nodes in one process need no more threads than there are
-    /// processors.
+    /// processors. But dropping the last handle of such a node waits for nothing: whoever wants what was posted to
+    /// arrive has to wait for [`Node::shutdown`].
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self

@@ -120,8 +120,10 @@ impl<T: Payload> BroadcastChannel<T> {
     /// message to the objects in the order they were made, and there in the order of registration. So a
     /// handler must not block for long. One that panics is counted and goes on with the next message.
     ///
-    /// Must be called inside a Tokio runtime or after [`Node`](crate::Node) was spawned in one; the task runs
-    /// on the node's.
+    /// The task runs on the Tokio runtime that the [`Node`](crate::Node) was spawned in, so a handler may spawn tasks
+    /// there. If that runtime is gone it runs on the one that a handler of the name was last registered in, and if that
+    /// is gone too on a thread of the node's for handlers. No handler is called by the thread that the network is on,
+    /// so one that blocks holds up other handlers alone.
     pub fn on_message(&self, handler: impl FnMut(Message<T>) + Send + 'static) -> Subscription<T> {
         let id = self.object.handlers.add_message(handler);
         self.object.dispatch();

@@ -51,6 +51,8 @@
 //!     Some(Err(error)) => println!("not a price: {error}"),
 //!     None => println!("the node has stopped"),
 //! }
+//! println!("{}", tokyo.shutdown().await); // what it posted is with somebody, or is named here
+//! frankfurt.shutdown().await;
 //! # Ok(())
 //! # }
 //! ```

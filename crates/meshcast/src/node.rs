@@ -15,12 +15,22 @@ use crate::{
     handover::{Flushed, Shutdown},
     inspect::Snapshot,
     registry::Registry,
+    thread::Joined,
 };
 
 /// A running node: one member of a mesh.
 ///
-/// A cheap handle; clones are the same node. When the last clone is dropped the node sends what is still
-/// queued, leaves and stops, as after [`Self::shutdown`]. Channels do not keep a node running.
+/// A cheap handle; clones are the same node. Channels do not keep a node running.
+///
+/// # Its end
+/// End a node with [`Self::shutdown`], and wait for that: it alone says what was left behind. When the last clone is
+/// dropped the node winds down in the same way, and whoever drops it is held up until that is done, for 2 s at most: then
+/// a warning is logged, and what nobody has is lost if the process ends. So a process may return from `main` right after it
+/// posted. With nothing to hand over it takes some milliseconds. It cannot dead-lock, be it in a handler, in
+/// asynchronous code or on a runtime with one thread: the node's thread waits for none of those. But nothing is waited for
+///
+/// * by a node that was given a [`runtime`](NodeBuilder::runtime): it lives on there, and ends with it;
+/// * if the process ends without a drop: by `std::process::exit`, a signal, or with the node in a `static`.
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,
@@ -40,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) stopped: watch::Receiver<Option<Shutdown>>,
     /// How many members are connected. Loses its sender when the driver has stopped.
     pub(crate) members: watch::Receiver<usize>,
+    /// After `commands`, the end of which it waits for. `None` if the node runs on a runtime that it was given.
+    pub(crate) _joined: Option<Joined>,
 }
 
 /// What a node found until it was ready. See [`Node::ready`].

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +14,7 @@ use futures::task::AtomicWaker;
 use meshcast_proto::ChannelName;
 use tokio::runtime::Handle;
 
-use crate::{channel::Hub, error::OpenError, limits::Limits};
+use crate::{channel::Hub, error::OpenError, limits::Limits, thread::HandlerThread};
 
 /// The desired state that the driver follows, and a bell to wake it.
 ///
@@ -22,7 +23,10 @@ use crate::{channel::Hub, error::OpenError, limits::Limits};
 #[derive(Debug)]
 pub(crate) struct Registry {
     limits: Limits,
+    /// Where the node was spawned.
     runtime: Handle,
+    /// Where handlers are called whose runtime is gone.
+    handlers: Mutex<Option<HandlerThread>>,
     bell: AtomicWaker,
     stats: Stats,
     inner: Mutex<Inner>,
@@ -44,10 +48,11 @@ struct Inner {
 
 impl Registry {
     pub(crate) fn new(limits: Limits, runtime: Handle) -> Self {
-        let (bell, stats, inner) = Default::default();
+        let (handlers, bell, stats, inner) = Default::default();
         Self {
             limits,
             runtime,
+            handlers,
             bell,
             stats,
             inner,
@@ -208,6 +213,8 @@ impl Registry {
         drop(inner);
         drop(rest);
         hubs.values().for_each(|hub| hub.end());
+        // Its thread ends when nothing is left to call.
+        *self.handlers.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) const fn stats(&self) -> &Stats {
@@ -216,6 +223,22 @@ impl Registry {
 
     pub(crate) const fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// Runs a task that calls handlers where it does not end with some runtime.
+    ///
+    /// # Errors
+    /// Those of starting a thread; the task was dropped.
+    pub(crate) fn spawn_on_thread(&self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let stopped = self.lock().stopped;
+        let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = match handlers.take() {
+            Some(thread) => thread,
+            None => HandlerThread::start()?,
+        };
+        thread.spawn(task);
+        *handlers = Some(thread).filter(|_| !stopped);
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

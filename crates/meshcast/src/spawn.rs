@@ -64,10 +64,12 @@ pub(crate) async fn spawn(plan: Plan, runtime: Option<Handle>) -> Result<Node, S
         .map_err(SpawnError::Identity)?;
     let name = me.credential().name.clone();
     let (sender, started) = oneshot::channel();
+    let (ending, ended) = thread::ending();
+    let ended = runtime.is_none().then_some(ended);
     // Also what is made before the first turn belongs to the runtime it is made on: sockets, above all.
     let life = async move {
         // What is put together is large, and would be moved from stack to stack in builds that do not optimise.
-        let starting = Box::pin(start(plan, Arc::new(me), handlers));
+        let starting = Box::pin(start(plan, Arc::new(me), handlers, ended));
         let (outcome, life) = match starting.await {
             Ok((node, life)) => (Ok(node), Some(life)),
             Err(error) => (Err(error), None),
@@ -82,7 +84,7 @@ pub(crate) async fn spawn(plan: Plan, runtime: Option<Handle>) -> Result<Node, S
     let life = Box::pin(life.in_current_span());
     match runtime {
         Some(runtime) => drop(runtime.spawn(life)),
-        None => thread::run(name.as_str(), life).map_err(SpawnError::Thread)?,
+        None => thread::run(name.as_str(), life, ending).map_err(SpawnError::Thread)?,
     }
     // An error means that the runtime was gone.
     started.await.unwrap_or(Err(SpawnError::NoRuntime))
@@ -93,6 +95,7 @@ async fn start(
     plan: Plan,
     me: Arc<Member>,
     handlers: Handle,
+    ended: Option<std::sync::mpsc::Receiver<std::convert::Infallible>>,
 ) -> Result<(Node, impl Future<Output = ()> + Send + 'static), SpawnError> {
     let Plan {
         identity,
@@ -149,6 +152,7 @@ async fn start(
         events: events.downgrade(),
         stopped,
         members,
+        _joined: ended.map(thread::Joined::this),
     });
     // Before the driver, so that a socket that cannot be had leaves nothing running.
     let admin = Listener::bind(&admin, node.name()).await?;

@@ -220,10 +220,68 @@ impl<T> Lists<T> {
 
 /// Starts the task that calls the handlers of a name; it ends when there are none left.
 pub(super) fn spawn(hub: &Arc<Hub>) {
-    hub.runtime().spawn(run(Arc::clone(hub)));
+    start(hub, Place::Node);
 }
 
-async fn run(hub: Arc<Hub>) {
+/// Where handlers are called: in this order, since a runtime may be gone, or go.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// On the runtime that the node was spawned on.
+    Node,
+    /// On that where a handler was registered last.
+    Handler,
+    /// On a thread of the node's for handlers.
+    Thread,
+}
+
+/// A task that calls handlers. If it is dropped before there are none left, it goes on elsewhere: what it takes from the
+/// ring it hands to all of them before it may be dropped.
+struct Dispatcher {
+    hub: Arc<Hub>,
+    place: Place,
+    ended: bool,
+}
+
+fn start(hub: &Arc<Hub>, place: Place) {
+    let (hub, ended) = (Arc::clone(hub), false);
+    let task = run(Dispatcher {
+        hub: Arc::clone(&hub),
+        place,
+        ended,
+    });
+    // On a runtime that is gone it is dropped at once.
+    match (place, hub.registered_on()) {
+        (Place::Node, _) => drop(hub.runtime().spawn(task)),
+        (Place::Handler, Some(runtime)) => drop(runtime.spawn(task)),
+        (Place::Handler, None) => drop(task),
+        (Place::Thread, _) => {
+            if let Err(error) = hub.spawn_on_thread(task) {
+                tracing::error!(channel = ?hub.name(), %error, "no thread to call handlers on");
+            }
+        }
+    }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        if self.ended || !self.hub.orphan_dispatch() {
+            return;
+        }
+        match self.place {
+            Place::Node => start(&self.hub, Place::Handler),
+            Place::Handler => {
+                tracing::info!(channel = ?self.hub.name(),
+                    "the runtimes of the handlers are gone: they are called on a thread of the node");
+                start(&self.hub, Place::Thread);
+            }
+            // The next handler that is registered tries again.
+            Place::Thread => self.hub.end_dispatch(),
+        }
+    }
+}
+
+async fn run(mut dispatcher: Dispatcher) {
+    let hub = Arc::clone(&dispatcher.hub);
     while let Some(Due { item, objects }) = std::future::poll_fn(|cx| hub.poll_dispatch(cx)).await {
         let due = |object: ObjectId| hub.is_open(object);
         match item {
@@ -246,6 +304,7 @@ async fn run(hub: Arc<Hub>) {
         // A channel that never runs dry must leave room for others on its thread.
         tokio::task::coop::consume_budget().await;
     }
+    dispatcher.ended = true;
 }
 
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

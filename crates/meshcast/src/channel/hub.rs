@@ -54,6 +54,8 @@ struct State {
     /// Whether a task calls handlers, and how to make it look again.
     dispatching: bool,
     dispatcher: Option<Waker>,
+    /// Where the last handler was registered.
+    registered_on: Option<tokio::runtime::Handle>,
     /// Whether the registry knows that there is something to send.
     queued: bool,
     /// Whether the registry knows that something is asked of the driver.
@@ -83,6 +85,7 @@ impl Hub {
             dispatch: LiteMap::new_vec(),
             dispatching: false,
             dispatcher: None,
+            registered_on: None,
             queued: false,
             asking: false,
             crowded: false,
@@ -345,6 +348,14 @@ impl Hub {
     /// Where handlers are called.
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
         self.registry.runtime()
+    }
+
+    /// Runs a task that calls handlers on a thread of the node's.
+    pub(super) fn spawn_on_thread(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        self.registry.spawn_on_thread(task)
     }
 
     /// Whether nobody would miss it: no object is open, and all that was posted has left.

@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
 
 use futures::{FutureExt as _, StreamExt as _};
 use libp2p::Multiaddr;
@@ -250,6 +253,101 @@ async fn a_service_that_blocks_its_runtime_does_not_hold_up_its_nodes() {
         std::thread::yield_now();
     };
     assert_eq!(message.expect("open").expect("no gap").data, 7);
+}
+
+/// A runtime that is gone when the test that had it is over.
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("starts")
+}
+
+#[test]
+fn handlers_are_called_although_the_runtime_that_the_node_was_spawned_on_is_gone() {
+    // As in tests that share a node, each with a runtime of its own.
+    const SOON: Duration = Duration::from_secs(60);
+    let first = runtime();
+    let spawn = async { Mesh::new().apart("a").spawn().await.expect("starts") };
+    let node = first.block_on(spawn);
+    let (earth, moon) = (open::<u32>(&node, "earth"), open::<u32>(&node, "moon"));
+    let (sender, heard) = mpsc::sync_channel(8);
+    let (of_first, of_second) = (sender.clone(), sender);
+    let _handler = open::<u32>(&node, "earth").on_message(move |it| _ = of_first.send(("first", it.data)));
+    drop(first);
+    earth.post_message(&1).expect("posted");
+    assert_eq!(
+        heard.recv_timeout(SOON),
+        Ok(("first", 1)),
+        "no other runtime is there"
+    );
+    let second = runtime();
+    let _handler = second.block_on(async {
+        let done = Arc::new(tokio::sync::Notify::new());
+        let called = Arc::clone(&done);
+        let handler = open::<u32>(&node, "moon").on_message(move |it| {
+            // It is called on the runtime where it was registered.
+            let (of_second, called) = (of_second.clone(), Arc::clone(&called));
+            drop(tokio::spawn(async move {
+                _ = of_second.send(("second", it.data));
+                called.notify_one();
+            }));
+        });
+        moon.post_message(&2).expect("posted");
+        within(done.notified()).await;
+        handler
+    });
+    assert_eq!(heard.recv_timeout(SOON), Ok(("second", 2)));
+    drop(second);
+    moon.post_message(&3).expect("posted");
+    assert_eq!(
+        heard.recv_timeout(SOON),
+        Ok(("second", 3)),
+        "where others are called by now"
+    );
+    runtime().block_on(within(node.shutdown()));
+}
+
+#[test]
+fn a_handler_that_blocks_and_has_no_runtime_holds_up_neither_its_node_nor_its_end() {
+    let first = runtime();
+    let spawn = async { Mesh::new().apart("a").spawn().await.expect("starts") };
+    let node = first.block_on(spawn);
+    let (release, released) = mpsc::sync_channel::<()>(0);
+    let (called, calls) = mpsc::sync_channel(8);
+    let handler = open::<u32>(&node, "earth").on_message(move |it| {
+        // The other end is gone when the test is over.
+        let (_, _) = (called.send(it.data), released.recv());
+    });
+    drop(first);
+    let other = open::<u32>(&node, "earth");
+    let mut heard = open::<u32>(&node, "earth").messages();
+    other.post_message(&1).expect("posted");
+    assert_eq!(calls.recv_timeout(Duration::from_secs(60)), Ok(1));
+    let second = runtime();
+    other.post_message(&2).expect("posted");
+    second.block_on(async {
+        assert_eq!((next(&mut heard).await, next(&mut heard).await), (1, 2));
+        within(node.shutdown()).await;
+    });
+    drop(release);
+    assert_eq!(
+        calls.recv_timeout(Duration::from_secs(60)),
+        Ok(2),
+        "what it had got"
+    );
+    drop(handler);
+    assert!(calls.recv().is_err(), "and no more");
+}
+
+#[test]
+fn the_thread_of_a_node_has_ended_when_its_last_handle_was_dropped() {
+    let runtime = runtime();
+    let spawn = async { Mesh::new().apart("a").spawn().await.expect("starts") };
+    let node = runtime.block_on(spawn);
+    let address = runtime.block_on(addresses(&node)).remove(0);
+    // In asynchronous code that has the only thread.
+    runtime.block_on(async { drop(node) });
+    let again = runtime.block_on(Mesh::new().apart("b").listen(address).spawn());
+    again.expect("the address is free");
 }
 
 #[tokio::test]

@@ -30,12 +30,35 @@ impl Hub {
             return false;
         };
         state.dispatch.insert(object, (reader, handlers));
+        if let Ok(here) = tokio::runtime::Handle::try_current() {
+            state.registered_on = Some(here);
+        }
         let idle = !std::mem::replace(&mut state.dispatching, true);
         // A running task waits for the readers it knew.
         let dispatcher = state.dispatcher.take();
         drop(state);
         dispatcher.into_iter().for_each(Waker::wake);
         idle
+    }
+
+    /// The runtime that handlers were registered on last, if any.
+    pub(crate) fn registered_on(&self) -> Option<tokio::runtime::Handle> {
+        self.lock().registered_on.clone()
+    }
+
+    /// The task that calls handlers is gone. Whether another has to go on.
+    pub(crate) fn orphan_dispatch(&self) -> bool {
+        let mut state = self.lock();
+        state.dispatcher = None;
+        if state.dispatch.is_empty() {
+            state.dispatching = false;
+        }
+        state.dispatching
+    }
+
+    /// There is no task that calls handlers.
+    pub(crate) fn end_dispatch(&self) {
+        self.lock().dispatching = false;
     }
 
     /// Stops calling handlers for an object, unless there is one again.
