@@ -74,7 +74,7 @@ async fn main() -> anyhow::Result<()> {
         let node = builder.listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
         caches.push(Cache::new(&node, &database)?);
         node.ready().await?;
-        seeds.extend(node.inspect().await?.node.listen_addresses);
+        seeds.extend(node.info().await?.listen_addresses);
         nodes.push(node);
     }
 

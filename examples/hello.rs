@@ -18,7 +18,7 @@ async fn main() -> anyhow::Result<()> {
     };
 
     let frankfurt = member("fra")?.spawn().await?;
-    let seeds = frankfurt.inspect().await?.node.listen_addresses;
+    let seeds = frankfurt.info().await?.listen_addresses;
     let mut inbox = frankfurt.channel::<String>("earth")?.messages();
 
     let tokyo = member("nrt")?.seeds(seeds).spawn().await?;

@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
 
 async fn post(messages: u64) -> Result<()> {
     let node = start("here", None).await?;
-    let seed = node.inspect().await?.node.listen_addresses.remove(0);
+    let seed = node.info().await?.listen_addresses.remove(0);
     let channel = node.channel::<Bytes>("latency")?;
     let receiver = [
         "receive".to_owned(),

@@ -34,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
     let mut limits = Limits::default();
     limits.unread_bytes = 4 * 1024;
     let warehouse = member("fra")?.limits(limits).spawn().await?;
-    let seeds = warehouse.inspect().await?.node.listen_addresses;
+    let seeds = warehouse.info().await?.listen_addresses;
     let mut prompt = warehouse.channel("orders")?.messages();
     let mut late = warehouse.channel("orders")?.messages();
     let shop = member("nrt")?.seeds(seeds).spawn().await?;

@@ -5,12 +5,20 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
-use crate::{error::PingError, handover::Flushed, inspect::Snapshot, node::Ready};
+use crate::{
+    driver::{Inspected, View},
+    error::PingError,
+    handover::Flushed,
+    inspect::{Counters, NodeInfo},
+    node::Ready,
+};
 
 /// A question to the driver, with where the answer goes. Whoever asked may have left.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Inspect(oneshot::Sender<Snapshot>),
+    Inspect(View, oneshot::Sender<Inspected>),
+    Counters(oneshot::Sender<Counters>),
+    Info(oneshot::Sender<NodeInfo>),
     /// Answered when the node is ready.
     Ready(oneshot::Sender<Ready>),
     Ping(PeerId, oneshot::Sender<Result<Duration, PingError>>),

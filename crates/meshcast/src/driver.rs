@@ -8,6 +8,7 @@ mod channels;
 mod connections;
 mod dialling;
 mod handover;
+mod inspection;
 mod mute;
 mod readiness;
 mod seeds;
@@ -57,6 +58,8 @@ use asked::{LateReader, Receipts};
 use channels::Channel;
 use dialling::Dialled;
 use handover::Flushes;
+use inspection::Inspections;
+pub(crate) use inspection::{Inspected, View};
 use syncing::Backlog;
 pub(crate) use touched::Touched;
 
@@ -116,6 +119,7 @@ pub(crate) struct Driver {
     next_ping: u64,
     receipts: Receipts,
     flushes: Flushes,
+    inspections: Inspections,
     /// It is to stop as it stands.
     aborted: bool,
     /// What is counted here; the engine and others count the rest.
@@ -183,6 +187,7 @@ impl Driver {
             next_ping: 0,
             receipts: Receipts::default(),
             flushes: Flushes::default(),
+            inspections: Inspections::default(),
             aborted: false,
             counters: Counters::default(),
             next_check: parts.clock.now(),
@@ -398,7 +403,9 @@ impl Driver {
     fn handle_command(&mut self, command: Command) {
         // An answer that nobody waits for any more is dropped.
         match command {
-            Command::Inspect(answer) => drop(answer.send(self.snapshot())),
+            Command::Inspect(view, answer) => self.inspections.ask(view, answer),
+            Command::Counters(answer) => drop(answer.send(self.counters())),
+            Command::Info(answer) => drop(answer.send(self.node())),
             Command::Ready(answer) => self.awaiting_ready.push((self.parts.clock.now(), answer)),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
             Command::Flush(answer) => self.flush(answer),

@@ -7,7 +7,7 @@ use meshcast_proto::{ChannelName, NodeName, Region, WallTime};
 
 use crate::seed::SeedInfo;
 
-/// A node, its peers and its channels at one moment. See [`Node::inspect`](crate::Node::inspect).
+/// A node, its peers and its channels. See [`Node::inspect`](crate::Node::inspect).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -41,6 +41,10 @@ pub struct NodeInfo {
     pub started_at: WallTime,
     /// The version of this library.
     pub version: &'static str,
+    /// How many members it is connected to.
+    pub members: usize,
+    /// How many channels it has open or still holds after the last object was closed.
+    pub channels: usize,
 }
 
 /// A member this node is connected to.

@@ -28,7 +28,7 @@
 //!     .listen("/ip4/127.0.0.1/tcp/0".parse()?)
 //!     .spawn()
 //!     .await?;
-//! let seed = frankfurt.inspect().await?.node.listen_addresses.remove(0);
+//! let seed = frankfurt.info().await?.listen_addresses.remove(0);
 //! let tokyo = Node::builder()
 //!     .region("nrt")
 //!     .key(key)

@@ -10,10 +10,11 @@ use crate::{
     NodeBuilder,
     channel::{BroadcastChannel, Payload},
     command::Command,
+    driver::View,
     error::{Closed, OpenError, PingError},
     event::{Events, NodeEvent},
     handover::{Flushed, Shutdown},
-    inspect::Snapshot,
+    inspect::{ChannelInfo, Counters, NodeInfo, PeerInfo, Snapshot},
     registry::Registry,
     thread::Joined,
 };
@@ -166,12 +167,63 @@ impl Node {
         count.has_changed().map(|_| enough).map_err(|_| Closed)
     }
 
-    /// What the node looks like now. Cancel-safe.
+    /// What the node looks like now: all peers, all channels, and all else.
+    ///
+    /// The node looks through them in slices of 100 µs, between which it goes on, and once for all who ask at the same
+    /// time; so it may be asked in a loop, and with thousands of channels an answer takes some milliseconds and is of no
+    /// single moment. Whatever was done before the question shows in it. [`Self::counters`] and [`Self::info`] cost
+    /// next to nothing; [`Self::peers`] and [`Self::channels`] look at these alone. Cancel-safe.
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.
     pub async fn inspect(&self) -> Result<Snapshot, Closed> {
-        self.ask(Command::Inspect).await
+        self.look(true, true).await
+    }
+
+    /// What the node has counted since it started. Cheap. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node has stopped.
+    pub async fn counters(&self) -> Result<Counters, Closed> {
+        self.ask(Command::Counters).await
+    }
+
+    /// Who the node is and where it listens. Cheap. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node has stopped.
+    pub async fn info(&self) -> Result<NodeInfo, Closed> {
+        self.ask(Command::Info).await
+    }
+
+    /// The members the node is connected to, by name and then by id; see [`Self::inspect`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node has stopped.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Closed> {
+        Ok(self.look(true, false).await?.peers)
+    }
+
+    /// The channels that the node has open or still holds after the last object was closed, by name; see
+    /// [`Self::inspect`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node has stopped.
+    pub async fn channels(&self) -> Result<Vec<ChannelInfo>, Closed> {
+        Ok(self.look(false, true).await?.channels)
+    }
+
+    /// What [`Self::inspect`] shows, with these parts of it.
+    pub(crate) async fn look(&self, peers: bool, channels: bool) -> Result<Snapshot, Closed> {
+        let view = View { peers, channels };
+        let inspected = self.ask(|answer| Command::Inspect(view, answer)).await?;
+        // Copied and sorted here, and not where the network is.
+        let mut snapshot = Arc::unwrap_or_clone(inspected);
+        snapshot
+            .peers
+            .sort_by(|a, b| (&a.name, a.peer_id).cmp(&(&b.name, b.peer_id)));
+        snapshot.channels.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(snapshot)
     }
 
     /// What happens to the node from now on.

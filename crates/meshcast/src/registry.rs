@@ -251,7 +251,7 @@ impl Registry {
 pub(crate) struct Stats {
     undecodable: AtomicU64,
     handler_panics: AtomicU64,
-    /// Numbers not read in time on channels that are gone.
+    /// Numbers not read in time.
     unread: AtomicU64,
 }
 

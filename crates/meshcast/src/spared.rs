@@ -32,8 +32,6 @@ pub(crate) struct Spared {
 
 /// What gossipsub will be told of a connected peer again.
 struct Held {
-    /// What it was subscribed to when it began to be spared.
-    topics: Vec<TopicHash>,
     /// All it said of topics, the last word on each last.
     said: Said,
     /// How many words on topics are kept before those that do not count any more are dropped.
@@ -66,7 +64,6 @@ impl Spared {
             peer,
             Held {
                 most: MAX_TOPICS,
-                topics,
                 said,
             },
         );
@@ -94,13 +91,6 @@ impl Spared {
         let mut told: Vec<_> = refused.iter().filter_map(|bytes| self.read(bytes)).collect();
         told.push(said);
         told
-    }
-
-    /// What those who are spared were subscribed to when it began.
-    pub(crate) fn topics(&self) -> impl Iterator<Item = (&PeerId, &[TopicHash])> {
-        self.held
-            .iter()
-            .map(|(peer, held)| (peer, held.topics.as_slice()))
     }
 
     /// The peer is gone.

@@ -15,7 +15,7 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    gossipsub::{self, TopicHash},
+    gossipsub,
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
         THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished,
@@ -84,15 +84,6 @@ impl Watched {
             let any = ConnectionId::new_unchecked(0);
             self.inner.on_connection_handler_event(peer, any, said);
         }
-    }
-
-    /// The connected peers and what they are subscribed to, including those that get no gossip.
-    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = (&PeerId, &TopicHash)> {
-        let told = self.inner.all_peers();
-        let told = told.flat_map(|(peer, topics)| topics.into_iter().map(move |topic| (peer, topic)));
-        let spared = self.spared.topics();
-        let spared = spared.flat_map(|(peer, topics)| topics.iter().map(move |topic| (peer, topic)));
-        told.chain(spared)
     }
 }
 

@@ -112,6 +112,18 @@ impl Engine {
         })
     }
 
+    /// The neighbours that have a channel open.
+    pub fn listeners(&self, channel: &ChannelName) -> impl Iterator<Item = Sender> {
+        let interests = self.flows.neighbours.interests(channel);
+        interests.filter_map(|(peer, interest)| interest.open.map(|_| peer))
+    }
+
+    /// How many channels a neighbour has open that are open here too.
+    pub fn shared_channels(&self, peer: Sender) -> usize {
+        let theirs = self.flows.neighbours.opened_by(peer);
+        theirs.filter(|name| self.is_open(name)).count()
+    }
+
     /// The channels on which something was posted here, and the last number of each.
     pub fn posted_on(&self) -> impl Iterator<Item = (&ChannelName, Seq)> {
         self.channels

@@ -23,8 +23,8 @@ impl From<&Snapshot> for schema::NodeReport {
                 started_at: node.started_at.to_string(),
                 listen_addresses: texts(&node.listen_addresses),
                 version: node.version.into(),
-                peers: snapshot.peers.len(),
-                channels: snapshot.channels.len(),
+                peers: node.members,
+                channels: node.channels,
             },
             counters: counters(&snapshot.counters),
         }
@@ -227,6 +227,8 @@ mod tests {
                 listen_addresses: vec!["/ip4/127.0.0.1/tcp/4001".parse().expect("valid")],
                 started_at: WallTime::from_unix_millis(951_782_400_000),
                 version: "0.1.0",
+                members: 1,
+                channels: 1,
             },
             peers: vec![PeerInfo {
                 name: "iad-1".parse().expect("valid"),

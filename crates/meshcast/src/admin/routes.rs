@@ -58,15 +58,15 @@ pub(super) fn router(node: WeakNode, message_limit: usize, closing: Closing) -> 
 }
 
 async fn node_report(State(admin): State<Admin>) -> Result<Json<schema::NodeReport>, Refusal> {
-    Ok(Json((&admin.inspect().await?).into()))
+    Ok(Json((&admin.look(false, false).await?).into()))
 }
 
 async fn peer_report(State(admin): State<Admin>) -> Result<Json<schema::PeerReport>, Refusal> {
-    Ok(Json((&admin.inspect().await?).into()))
+    Ok(Json((&admin.look(true, false).await?).into()))
 }
 
 async fn channel_report(State(admin): State<Admin>) -> Result<Json<schema::ChannelReport>, Refusal> {
-    Ok(Json((&admin.inspect().await?).into()))
+    Ok(Json((&admin.look(false, true).await?).into()))
 }
 
 #[derive(Deserialize)]
@@ -135,8 +135,9 @@ impl Admin {
         self.node.upgrade().ok_or_else(Refusal::stopped)
     }
 
-    async fn inspect(&self) -> Result<Snapshot, Refusal> {
-        self.node()?.inspect().await.map_err(|_| Refusal::stopped())
+    async fn look(&self, peers: bool, channels: bool) -> Result<Snapshot, Refusal> {
+        let looked = self.node()?.look(peers, channels).await;
+        looked.map_err(|_| Refusal::stopped())
     }
 }
 

@@ -62,6 +62,8 @@ struct State {
     asking: bool,
     /// Readers were behind and have not caught up since.
     crowded: bool,
+    /// Numbers not read in time that are counted for the node.
+    unread: u64,
     /// Objects that came late, and wait to be told what there was.
     openings: Vec<Opening>,
     /// Who waits for peers to have something, and the driver does not know yet.
@@ -89,6 +91,7 @@ impl Hub {
             queued: false,
             asking: false,
             crowded: false,
+            unread: 0,
             openings: Vec::new(),
             awaited: Vec::new(),
             numbered: None,
@@ -374,7 +377,6 @@ impl Hub {
         Load {
             outbox_bytes: state.outbox.bytes(),
             unread_bytes: state.ring.bytes(),
-            unread: state.ring.unread(),
         }
     }
 
@@ -405,7 +407,12 @@ impl Hub {
     /// Lets go of the state, and tells the driver if it is asked something.
     fn ask(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let tell = state.is_asking() && !std::mem::replace(&mut state.asking, true);
+        let unread = state.ring.unread();
+        let news = unread - std::mem::replace(&mut state.unread, unread);
         drop(state);
+        if news > 0 {
+            self.stats().unread(news);
+        }
         if tell {
             self.registry.ask(self);
         }
@@ -445,8 +452,6 @@ pub(crate) struct Load {
     pub(crate) outbox_bytes: usize,
     /// Bytes delivered that some reader has not read.
     pub(crate) unread_bytes: usize,
-    /// Numbers not read in time, so far.
-    pub(crate) unread: u64,
 }
 
 /// What is asked of the driver.

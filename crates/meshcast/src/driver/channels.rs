@@ -141,7 +141,6 @@ impl Driver {
                     .behaviour_mut()
                     .gossip
                     .unsubscribe(&channel.topic);
-                self.parts.registry.stats().unread(channel.hub.load().unread);
                 tracing::debug!(channel = ?name, "left");
             }
         }

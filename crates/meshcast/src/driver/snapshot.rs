@@ -1,41 +1,16 @@
-//! What the node looks like, for `inspect`.
+//! What the node looks like, bit by bit, for `inspect`.
 
-use std::collections::{HashMap, HashSet};
-
-use libp2p::{PeerId, gossipsub::TopicHash};
+use libp2p::PeerId;
 use meshcast_proto::{ChannelName, SenderState};
 
-use super::{Driver, channels::Channel};
+use super::Driver;
 use crate::{
-    inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot},
+    inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo},
     transport::{peer_id, sender as peer_sender},
 };
 
 impl Driver {
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let mut announced: HashMap<&TopicHash, Vec<PeerId>> = HashMap::new();
-        for (peer, topic) in self.parts.swarm.behaviour().gossip.subscriptions() {
-            announced.entry(topic).or_default().push(*peer);
-        }
-        let mut channels: Vec<_> = self
-            .channels
-            .iter()
-            .map(|(name, channel)| {
-                let subscribers = announced.remove(&channel.topic.hash()).unwrap_or_default();
-                self.channel(name, channel, subscribers)
-            })
-            .collect();
-        channels.sort_by(|a, b| a.name.cmp(&b.name));
-        Snapshot {
-            node: self.node(),
-            peers: self.peers(),
-            seeds: self.seeds(),
-            channels,
-            counters: self.counters(),
-        }
-    }
-
-    fn node(&self) -> NodeInfo {
+    pub(super) fn node(&self) -> NodeInfo {
         let credential = self.parts.me.credential();
         NodeInfo {
             name: credential.name.clone(),
@@ -45,21 +20,15 @@ impl Driver {
             listen_addresses: self.parts.swarm.listeners().cloned().collect(),
             started_at: self.started,
             version: env!("CARGO_PKG_VERSION"),
+            members: self.peers.iter().count(),
+            channels: self.channels.len(),
         }
     }
 
-    fn peers(&self) -> Vec<PeerInfo> {
-        let mine: HashSet<_> = self
-            .channels
-            .values()
-            .map(|channel| channel.topic.hash())
-            .collect();
-        let gossip = &self.parts.swarm.behaviour().gossip;
-        let mut shared: HashMap<PeerId, usize> = HashMap::new();
-        for (peer, _) in gossip.subscriptions().filter(|(_, topic)| mine.contains(*topic)) {
-            *shared.entry(*peer).or_default() += 1;
-        }
-        let info = |(id, peer): (&PeerId, &crate::peers::Peer)| PeerInfo {
+    pub(super) fn peer_info(&self, id: &PeerId) -> Option<PeerInfo> {
+        let peer = self.peers.get(id)?;
+        let sender = peer_sender(id);
+        Some(PeerInfo {
             name: peer.member.credential().name.clone(),
             region: peer.member.credential().region.clone(),
             peer_id: *id,
@@ -69,29 +38,23 @@ impl Driver {
                 .main()
                 .map_or(Direction::Inbound, |connection| connection.direction),
             connected_since: peer.since_wall,
-            shared_channels: shared.get(id).copied().unwrap_or_default(),
-            mute: peer_sender(id).map_or(0, |peer| self.watchdog.times(peer)),
-        };
-        let mut peers: Vec<_> = self.peers.iter().map(info).collect();
-        peers.sort_by(|a, b| (&a.name, a.peer_id).cmp(&(&b.name, b.peer_id)));
-        peers
+            shared_channels: sender.map_or(0, |sender| self.parts.engine.shared_channels(sender)),
+            mute: sender.map_or(0, |sender| self.watchdog.times(sender)),
+        })
     }
 
-    fn channel(&self, name: &ChannelName, channel: &Channel, mut subscribers: Vec<PeerId>) -> ChannelInfo {
+    pub(super) fn channel_info(&self, name: &ChannelName) -> Option<ChannelInfo> {
+        let channel = self.channels.get(name)?;
         let gossip = &self.parts.swarm.behaviour().gossip;
-        let topic = channel.topic.hash();
-        let mut mesh: Vec<PeerId> = gossip.mesh_peers(&topic).copied().collect();
+        let mut subscribers: Vec<PeerId> = self.parts.engine.listeners(name).map(peer_id).collect();
+        let mut mesh: Vec<PeerId> = gossip.mesh_peers(&channel.topic.hash()).copied().collect();
         subscribers.sort();
         mesh.sort();
         let load = channel.hub.load();
-        let mut senders: Vec<_> = self
-            .parts
-            .engine
-            .senders(name)
-            .map(|(_, state)| sender(&state))
-            .collect();
+        let senders = self.parts.engine.senders(name);
+        let mut senders: Vec<_> = senders.map(|(_, state)| sender(&state)).collect();
         senders.sort_by_key(|sender| sender.peer_id);
-        ChannelInfo {
+        Some(ChannelInfo {
             name: name.clone(),
             objects: channel.hub.objects(),
             subscribers,
@@ -99,17 +62,12 @@ impl Driver {
             senders,
             outbox_bytes: load.outbox_bytes,
             unread_bytes: load.unread_bytes,
-        }
+        })
     }
 
-    fn counters(&self) -> Counters {
+    pub(super) fn counters(&self) -> Counters {
         let engine = self.parts.engine.counters();
         let (undecodable, handler_panics, unread) = self.parts.registry.stats().read();
-        let open: u64 = self
-            .channels
-            .values()
-            .map(|channel| channel.hub.load().unread)
-            .sum();
         let knocks = self.parts.door.knocks();
         Counters {
             knocks: knocks.all,
@@ -134,7 +92,7 @@ impl Driver {
             delivered: engine.delivered,
             gaps: engine.gaps,
             missed: engine.missed,
-            unread: unread + open,
+            unread,
             undecodable,
             handler_panics,
             history_bytes: self.parts.engine.history().bytes(),

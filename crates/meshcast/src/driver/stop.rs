@@ -93,6 +93,10 @@ impl Driver {
 
     /// Waits for something to happen, and handles it.
     async fn handle_event_before(&mut self, deadline: Instant) {
+        while self.inspections.is_busy() {
+            self.inspect();
+            yield_now().await;
+        }
         self.handle_timeouts();
         self.tell_acks();
         let due = self.poll_timeout();

@@ -11,6 +11,7 @@ use libp2p::{
 use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, Verifier, write_record};
 
 mod burst;
+mod inspection;
 mod mute;
 mod restart;
 mod stop;

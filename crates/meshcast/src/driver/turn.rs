@@ -51,6 +51,7 @@ impl Driver {
             if let Poll::Ready(end) = self.poll_commands(cx) {
                 return Poll::Ready(end);
             }
+            self.inspect();
             self.poll_lookups(cx);
             self.handle_timeouts();
             self.check_ready();
@@ -59,7 +60,7 @@ impl Driver {
                 events += self.poll_swarm(cx, EVENTS_A_TURN - events);
             }
             woken = false;
-            if followed.more || events == EVENTS_A_TURN {
+            if followed.more || events == EVENTS_A_TURN || self.inspections.is_busy() {
                 return give_way(cx);
             }
             // Each event may be a reason for something else.

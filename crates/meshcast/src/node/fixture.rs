@@ -70,7 +70,7 @@ impl Mesh {
 }
 
 pub(crate) async fn addresses(node: &Node) -> Vec<Multiaddr> {
-    node.inspect().await.expect("runs").node.listen_addresses
+    node.info().await.expect("runs").listen_addresses
 }
 
 /// Waits until a node looks like that.
