@@ -52,6 +52,29 @@ impl Delivery {
         self.seqs
     }
 
+    /// The values of it from this number on, at which one begins; `None` if there is none.
+    #[must_use]
+    pub fn since(self, first: Seq) -> Option<Self> {
+        if first <= self.seqs.first() {
+            return Some(self);
+        }
+        let seqs = SeqRange::new(first, self.seqs.last())?;
+        let content = match self.content {
+            Content::Frame(frame) => Content::Frame(frame),
+            Content::Wholes(values) => {
+                let skipped = usize::try_from(first.get() - self.seqs.first().get()).ok()?;
+                Content::Wholes(values.get(skipped..)?.into())
+            }
+            // One value, which began before.
+            Content::Fragments(..) => return None,
+        };
+        Some(Self {
+            seqs,
+            content,
+            ..self
+        })
+    }
+
     /// The bytes it keeps in memory.
     pub fn len_bytes(&self) -> usize {
         match &self.content {

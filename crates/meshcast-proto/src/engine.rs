@@ -35,6 +35,7 @@ pub use config::Config;
 pub use counters::Counters;
 pub use error::{OpenError, PostError};
 pub use handover::{HandOver, Undelivered};
+pub use past::{LookedBack, Past};
 
 /// The protocol of one node.
 #[derive(Debug)]
@@ -52,6 +53,9 @@ pub struct Engine {
     untold: Untold,
     /// What is asked of neighbours for readers that came late.
     looks: BTreeMap<ChannelName, LookBack>,
+    looks_begun: u64,
+    /// There may be more neighbours in a moment.
+    expecting: bool,
     /// Senders whose frames were too old to be taken, and when that was said.
     stale: BTreeMap<Sender, Time>,
     outputs: VecDeque<Output>,
@@ -91,8 +95,8 @@ pub enum Output {
     /// Send this to a neighbour. What cannot be sent is as good as a broken link: close it.
     Sync(Sender, SyncMessage),
     /// What neighbours keep of a channel from before is here as well now, as far as [`Engine::handle_look_back`]
-    /// asked for it: [`Engine::past`] says what there is.
-    LookedBack(ChannelName),
+    /// asked for it. What was delivered since it did is not part of it.
+    LookedBack(ChannelName, LookedBack),
     /// There is room on this channel, where [`Engine::may_post`] found none.
     Writable(ChannelName),
     /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so gossip need not be
@@ -151,6 +155,8 @@ impl Engine {
             serving: Serving::default(),
             untold: Untold::default(),
             looks: BTreeMap::new(),
+            looks_begun: 0,
+            expecting: false,
             stale: BTreeMap::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -158,7 +164,7 @@ impl Engine {
     }
 
     /// Opens a channel: from now on its frames are taken in. While nobody was heard on it, opening it once more
-    /// can only make it begin earlier; later it changes nothing, and [`Self::past`] says what there is.
+    /// can only make it begin earlier; later it changes nothing, and [`Self::handle_look_back`] fetches what there is.
     ///
     /// # Errors
     /// [`OpenError::TooManyChannels`]; nothing was changed.
@@ -271,6 +277,7 @@ impl Engine {
             return;
         }
         let mut effects = Effects::default();
+        let channel = frame.channel().clone();
         let heard = Heard {
             frame: frame.clone(),
             member: Arc::clone(member),
@@ -287,6 +294,7 @@ impl Engine {
             Insert::NoRoom => self.counters.frames_without_room += 1,
         }
         self.take_effect(effects, now);
+        self.look_back_at(&channel, now);
     }
 
     /// A member is connected: there is a link on which messages arrive in order.
@@ -393,7 +401,7 @@ impl Engine {
             self.pacing.poll_timeout(),
             self.serving.poll_timeout(),
             self.untold.poll_timeout(),
-            self.looks.values().map(LookBack::until).min(),
+            self.looks.values().filter_map(LookBack::due).min(),
             self.history_expires,
         ]
         .into_iter()

@@ -254,8 +254,7 @@ impl Flow {
                 !interest.told || (will_tell && !repair.holds(peer))
             })
         };
-        // While its sender is there its own word counts, and nothing before it.
-        let withheld = around.neighbours.contains(around.sender) && !self.repair.holds(around.sender);
+        let withheld = self.is_withheld(around.sender, around.neighbours);
         if let Some(unsure) = self.unsure.take_if(|unsure| unsure.until <= now && !withheld) {
             self.window.begin_later(unsure.due());
             if unsure.exact.is_none() && unsure.least.is_some() {
@@ -416,6 +415,32 @@ impl Flow {
         if self.sure || self.window.is_soft() || self.repair.holds(sender) {
             self.window.fix();
         }
+    }
+
+    /// Somebody waits for it to begin: nobody is waited for any longer who may know better where.
+    pub(crate) fn begin_anyway(&mut self) {
+        if let Some(unsure) = self.unsure.take() {
+            self.window.begin(unsure.due());
+            if unsure.exact.is_none() && unsure.least.is_some() {
+                self.window.soften();
+            }
+        }
+        self.window.settle(Time::ZERO + Duration::MAX);
+    }
+
+    /// Whether it has not begun, and something to begin with that its sender could only say.
+    pub(crate) fn can_begin(&self, sender: Sender, neighbours: &Neighbours) -> bool {
+        self.unsure.is_some() && !self.is_withheld(sender, neighbours)
+    }
+
+    /// Whether it may begin without anything more being told.
+    pub(crate) fn begins_soon(&self, sender: Sender, neighbours: &Neighbours) -> bool {
+        self.can_begin(sender, neighbours) || self.window.settles_at().is_some()
+    }
+
+    /// While its sender is there its own word on where it begins counts, and nothing before it.
+    fn is_withheld(&self, sender: Sender, neighbours: &Neighbours) -> bool {
+        neighbours.contains(sender) && !self.repair.holds(sender)
     }
 
     /// How many bytes of frames and fragments wait for others.

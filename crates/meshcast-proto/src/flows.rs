@@ -332,6 +332,20 @@ impl Flows {
         }
     }
 
+    /// Somebody waits for the flows of a channel to begin, and everybody who is there has told what they have: those
+    /// begin of which it is not known for sure where. With `anyway`, all begin that can.
+    pub(crate) fn begin(&mut self, channel: &ChannelName, anyway: bool, now: Time, out: &mut Effects) {
+        for key in keys_of(&self.flows, channel) {
+            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key)
+                && flow.window.next().is_none()
+                && (anyway || flow.can_begin(key.1, &self.neighbours))
+            {
+                flow.begin_anyway();
+                self.advance(&key, now, out);
+            }
+        }
+    }
+
     /// Numbers of a flow are to be fetched from before what this node keeps.
     pub(crate) fn look_back(&mut self, key: &Key, seqs: SeqRange, now: Time, out: &mut Effects) {
         if let Some(followed) = self.flows.get_mut(key) {
@@ -348,13 +362,22 @@ impl Flows {
     }
 
     /// A neighbour has told what it has of a channel: with the last that does, flows begin.
-    pub(crate) fn all_told(&mut self, peer: Sender, channel: &ChannelName, now: Time, out: &mut Effects) {
-        if self.neighbours.told(peer, channel) {
+    /// `true` if it had not before.
+    pub(crate) fn all_told(
+        &mut self,
+        peer: Sender,
+        channel: &ChannelName,
+        now: Time,
+        out: &mut Effects,
+    ) -> bool {
+        let news = self.neighbours.told(peer, channel);
+        if news {
             let settling = of_channel(&self.flows, channel)
                 .filter(|(_, followed)| followed.flow.window.settles_at().is_some());
             let settling: Vec<Key> = settling.map(|(key, _)| key.clone()).collect();
             settling.iter().for_each(|key| self.advance(key, now, out));
         }
+        news
     }
 
     /// A neighbour is gone: what it had nobody has from it.

@@ -115,7 +115,8 @@ pub use credential::{
 };
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
 pub use engine::{
-    Config, Counters, Engine, HandOver, OpenError, Output, PostError, SenderState, Since, Undelivered,
+    Config, Counters, Engine, HandOver, LookedBack, OpenError, Output, Past, PostError, SenderState, Since,
+    Undelivered,
 };
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};

@@ -185,6 +185,11 @@ impl Neighbours {
         self.peers.iter().map(move |(id, peer)| (*id, interest(peer)))
     }
 
+    /// Whether all have told what they have of a channel.
+    pub(crate) fn all_told(&self, channel: &ChannelName) -> bool {
+        self.interests(channel).all(|(_, interest)| interest.told)
+    }
+
     /// Whether a neighbour may be asked for something more.
     pub(crate) fn may_ask(&self, peer: Sender) -> bool {
         self.peers

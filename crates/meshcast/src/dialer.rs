@@ -380,6 +380,14 @@ impl Dialer {
         self.rests = true;
     }
 
+    /// Whether somebody may be connected in a moment: a seed that was never tried or a member that is dialled for the
+    /// first time, or, while nobody is connected, one that was lately.
+    pub(crate) fn expects_somebody(&self, now: Time) -> bool {
+        let lately = |lost| now.saturating_since(lost) < RECENTLY;
+        let is_back = self.connected.is_empty() && self.lost.is_some_and(lately);
+        is_back || !self.seeds_tried() || self.members.expects_somebody()
+    }
+
     /// Of two nodes that both learn of the other, the one with the smaller id dials at once; the other gives
     /// it a head start, so that they do not meet half-way.
     fn first_wait(&self, peer: &PeerId) -> Duration {

@@ -37,7 +37,7 @@ use tokio::{
 
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
-    channel::{Hub, Item},
+    channel::{Hub, Item, ReaderId},
     clock::{Clock, wall_time},
     command::Command,
     dialer::{Dialer, SeedId},
@@ -54,7 +54,7 @@ use crate::{
     transport::{Traffic, peer_id, sender},
     verifier::SharedVerifier,
 };
-use asked::{LateReader, Receipts};
+use asked::Receipts;
 use channels::Channel;
 use dialling::Dialled;
 use handover::Flushes;
@@ -91,8 +91,8 @@ pub(crate) struct Driver {
     channels: HashMap<ChannelName, Channel>,
     /// Hubs with something to send that wait until their channel is writable.
     held_up: HashMap<ChannelName, Arc<Hub>>,
-    /// Objects that wait for what neighbours keep from before they came.
-    late: HashMap<ChannelName, Vec<LateReader>>,
+    /// Objects that wait for what neighbours keep from before they came, by what the engine calls that.
+    late: HashMap<u64, (Arc<Hub>, ReaderId)>,
     /// Channels whose readers fell behind since the engine was told.
     crowded: Vec<ChannelName>,
     /// When the dialer has something to do, unless it was touched since.
@@ -231,7 +231,7 @@ impl Driver {
                         self.parts.registry.ready(&hub);
                     }
                 }
-                Output::LookedBack(channel) => self.begin_late(&channel),
+                Output::LookedBack(channel, looked_back) => self.begin_late(&channel, &looked_back),
                 Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
                 Output::Stale {
                     channel,

@@ -178,6 +178,10 @@ pub enum GapReason {
     /// This object did not read them in time: they had to make way, and the node does not keep them any more.
     #[error("not read in time")]
     Unread,
+    /// They are from before this object was made: a member said that it keeps them, and they could not be fetched. It
+    /// did not answer in time, or there was no room for them here. Asked for by time, some of them may be older.
+    #[error("not fetched from those who keep them")]
+    Unfetched,
 }
 
 fn numbers(seqs: SeqRange) -> RangeInclusive<u64> {

@@ -115,8 +115,11 @@ impl Node {
     ///   members that are connected are asked, and those that connect later. What they give, which may be a moment
     ///   more than was asked for, is delivered as it comes, also to objects that are opened on the name meanwhile.
     /// * Otherwise the object gets what this node keeps itself, and before it what the members that are connected
-    ///   keep. They are asked for at most 5 s; what is not there by then is left out, and the object hears nothing
-    ///   until it is over. It is kept here then like anything else, as long as there is room.
+    ///   keep. It is kept here then like anything else, as long as there is room.
+    ///
+    /// Members that are being dialled or have not told yet what they keep are waited for, senders that are gone
+    /// included, and the object hears nothing until it is over: mostly a moment, 5 s at most. What a member said it
+    /// keeps and is not here by then is told as a gap ([`GapReason::Unfetched`](crate::GapReason::Unfetched)).
     ///
     /// # Errors
     /// [`OpenError`]; nothing was opened.

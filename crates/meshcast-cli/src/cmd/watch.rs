@@ -111,6 +111,7 @@ fn render(line: &Line, palette: Palette) -> String {
                 "too_large" => "over the limit for messages",
                 "incomplete" => "incomplete",
                 "unread" => "not read in time",
+                "unfetched" => "not fetched from those who keep them",
                 other => other,
             };
             palette.bad(&render::text(&format!(

@@ -1,7 +1,33 @@
 //! The half of the engine that looks back: for readers in this process that did not keep up or came late.
 
 use super::*;
-use crate::history::Recall;
+use crate::{flow::Flow, history::Recall};
+
+/// What there is for somebody who came late to a channel; the end of [`Engine::handle_look_back`].
+#[derive(Debug, Clone)]
+pub struct LookedBack {
+    /// Which look back it was.
+    pub id: u64,
+    /// By sender, this node included.
+    pub past: Vec<Past>,
+}
+
+/// What somebody hears of one sender from before it came.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// Whose.
+    pub sender: Sender,
+    /// Who that is; `None` if nothing was ever heard of it.
+    pub member: Option<Arc<Member>>,
+    /// What is kept here: from the first number that is wanted and kept, and from the beginning of a value, up to
+    /// where what is delivered anyway begins. What is missing in between was lost.
+    pub kept: Option<SeqRange>,
+    /// Lower numbers that a neighbour says it keeps, and that could not be fetched: there was no room, or it did not
+    /// answer in time. Of a time they may be from before it: how old they are is not known.
+    pub unfetched: Option<SeqRange>,
+    /// What is delivered may yet turn out to begin lower than this number, below which nothing is wanted.
+    pub from: Option<Seq>,
+}
 
 impl Engine {
     /// Numbers that were delivered on a channel, as far as they are kept: as they were then, in order, with
@@ -12,91 +38,121 @@ impl Engine {
         self.history.recall(channel, member, seqs, room, limit)
     }
 
+    /// Members are being dialled or let in, so that there may be more neighbours in a moment than there are: who looks
+    /// back waits for them. Or they are not any more.
+    pub fn handle_expecting(&mut self, expecting: bool, now: Time) {
+        self.debug_assert_drained();
+        if std::mem::replace(&mut self.expecting, expecting) != expecting {
+            self.look_back(now);
+        }
+    }
+
+    /// Whether anybody [looks back](Self::handle_look_back).
+    pub fn is_looking_back(&self) -> bool {
+        !self.looks.is_empty()
+    }
+
+    /// Somebody wants to hear of a channel that is open here: what is delivered from now on, and what was posted before,
+    /// as far as it is kept here or by neighbours. Those who have not told what they have are waited for, and those
+    /// that are [expected](Self::handle_expecting); what they keep is fetched; for 5 s at most. Then there
+    /// is an [`Output::LookedBack`] with the id that is returned; at once if nobody can have more. What comes is kept
+    /// like anything else, and nothing that is kept has to make way for it.
+    pub fn handle_look_back(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
+        self.debug_assert_drained();
+        self.flows.fix_beginnings(channel);
+        let (from, last) = since.at(now);
+        self.looks_begun += 1;
+        let waiter = Waiter {
+            id: self.looks_begun,
+            came: now,
+            waits_for_word: Some(now + LAST_WORD),
+            from,
+            last,
+            before: self.given_out(channel).collect(),
+        };
+        let id = waiter.id;
+        let look = self.looks.entry(channel.clone()).or_default();
+        let from = Some(from).filter(|from| *from < now);
+        look.from = look.from.into_iter().chain(from).min();
+        look.last = look.last.max(last);
+        look.waiters.push(waiter);
+        look.news = true;
+        self.look_back(now);
+        id
+    }
+
     /// The senders of a channel, this node included, and the number below which all was delivered of each, or
     /// given up; what comes yet is from there on.
-    pub fn delivered(&self, channel: &ChannelName) -> Vec<(Sender, Seq)> {
+    pub(super) fn given_out(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Seq)> {
         let own = self.channels.get(channel).into_iter().filter_map(|own| {
             own.next.previous()?;
             Some((self.me.sender(), own.own.begun().unwrap_or(own.next)))
         });
         let others = self.flows.of(channel);
         own.chain(others.filter_map(|(sender, flow)| Some((sender, flow.given_out()?))))
-            .collect()
     }
 
-    /// Which of the numbers below `before` somebody hears who wants to hear from then on, as far as they are
-    /// kept here, and of whom: from the first that is, and from the beginning of a value.
-    pub fn past(
-        &self,
-        channel: &ChannelName,
-        sender: Sender,
-        before: Seq,
-        since: Since,
-        now: Time,
-    ) -> Option<(Arc<Member>, SeqRange)> {
-        let member = if sender == self.me.sender() {
-            Arc::clone(&self.me)
-        } else {
-            self.flows.get(&(channel.clone(), sender))?.member.clone()?
+    /// Something was told of a channel that may be news to who looks back.
+    pub(super) fn news_for_look_back(&mut self, channel: &ChannelName) {
+        if let Some(look) = self.looks.get_mut(channel) {
+            look.news = true;
+        }
+    }
+
+    /// Goes on with all that is looked back at.
+    pub(super) fn look_back(&mut self, now: Time) {
+        for channel in self.looks.keys().cloned().collect::<Vec<_>>() {
+            self.look_back_at(&channel, now);
+        }
+    }
+
+    /// Asks for what is wanted next from before of a channel, and says where that is over.
+    pub(super) fn look_back_at(&mut self, channel: &ChannelName, now: Time) {
+        let Some(mut look) = self.looks.remove(channel) else {
+            return;
         };
-        let (from, last) = since.at(now);
-        Some((member, self.history.past(channel, sender, before, from, last)?))
-    }
-
-    /// Somebody wants to hear of a channel that is open here from then on: what neighbours keep of it and this node
-    /// does not is fetched, for 5 s at most. Then there is an [`Output::LookedBack`]; at once if nothing
-    /// is to be fetched. What comes is kept like anything else, and nothing that is kept has to make way for it.
-    pub fn handle_look_back(&mut self, channel: &ChannelName, since: Since, now: Time) {
-        self.debug_assert_drained();
-        self.flows.fix_beginnings(channel);
-        let look = self.looks.entry(channel.clone()).or_insert_with(|| LookBack {
-            from: None,
-            last: 0,
-            until: now + LOOK_BACK,
-            flows: BTreeMap::new(),
-        });
-        let (from, last) = since.at(now);
-        let from = Some(from).filter(|from| *from < now);
-        look.from = look.from.into_iter().chain(from).min();
-        look.last = look.last.max(last);
-        for (sender, flow) in self.flows.of(channel) {
-            if let Some(before) = flow.given_out() {
-                let depth = look.flows.entry(sender).or_insert(Depth {
-                    before,
-                    reached: None,
-                });
-                depth.reached = None;
+        let mut effects = Effects::default();
+        let all_told = !self.expecting && self.flows.neighbours.all_told(channel);
+        let over = look.waiters.iter().all(|waiter| waiter.until() <= now);
+        let mut no_longer = false;
+        for waiter in &mut look.waiters {
+            no_longer |= waiter.waits_for_word.take_if(|until| *until <= now).is_some();
+        }
+        if no_longer {
+            self.flows.begin(channel, true, now, &mut effects);
+            look.news = true;
+        } else if all_told {
+            self.flows.begin(channel, false, now, &mut effects);
+        }
+        if std::mem::take(&mut look.news) {
+            for (sender, _) in self.flows.of(channel) {
+                look.flows.entry(sender).or_default().reached = None;
             }
         }
-        self.look_back(now);
-    }
-
-    /// Asks for what is wanted next from before, and says where that is over.
-    pub(super) fn look_back(&mut self, now: Time) {
-        let mut effects = Effects::default();
-        for channel in self.looks.keys().cloned().collect::<Vec<_>>() {
-            let Some(mut look) = self.looks.remove(&channel) else {
-                continue;
-            };
-            let over = look.until <= now;
-            look.flows = std::mem::take(&mut look.flows)
-                .into_iter()
-                .filter_map(|(sender, mut depth)| {
-                    let key = (channel.clone(), sender);
-                    let goes_on = !over && self.look_deeper(&key, &look, &mut depth, now, &mut effects);
-                    if !goes_on {
-                        self.flows.look_back_no_more(&key);
-                    }
-                    goes_on.then_some((sender, depth))
-                })
-                .collect();
-            if look.flows.is_empty() {
-                self.outputs.push_back(Output::LookedBack(channel));
-            } else {
-                self.looks.insert(channel, look);
-            }
+        look.flows = std::mem::take(&mut look.flows)
+            .into_iter()
+            .filter_map(|(sender, mut depth)| {
+                let key = (channel.clone(), sender);
+                let goes_on = !over && self.look_deeper(&key, &look, &mut depth, now, &mut effects);
+                if !goes_on {
+                    self.flows.look_back_no_more(&key);
+                }
+                goes_on.then_some((sender, depth))
+            })
+            .collect();
+        let complete = all_told && look.flows.is_empty();
+        let ends = |waiter: &mut Waiter| complete || waiter.until() <= now;
+        let ended: Vec<Waiter> = look.waiters.extract_if(.., ends).collect();
+        if !look.waiters.is_empty() {
+            self.looks.insert(channel.clone(), look);
         }
         self.take_effect(effects, now);
+        for waiter in ended {
+            self.flows.fix_beginnings(channel);
+            let looked_back = self.looked_back(channel, &waiter, now);
+            self.outputs
+                .push_back(Output::LookedBack(channel.clone(), looked_back));
+        }
     }
 
     /// Asks for what lies below all that is kept of a flow, if nothing is being fetched. `false` if there is nothing
@@ -109,9 +165,18 @@ impl Engine {
         now: Time,
         effects: &mut Effects,
     ) -> bool {
+        let Some(flow) = self.flows.get(key) else {
+            return false;
+        };
+        if depth.before.is_none() {
+            depth.before = flow.given_out().or_else(|| flow.window.begun());
+        }
+        let Some(before) = depth.before else {
+            return flow.begins_soon(key.1, &self.flows.neighbours);
+        };
         let looks = |flows: &Flows| flows.get(key).is_some_and(|flow| flow.repair.looks_back());
         while !looks(&self.flows) {
-            let Some(seqs) = self.deeper(key, look, depth) else {
+            let Some(seqs) = self.deeper(key, look, before, &mut depth.reached) else {
                 return false;
             };
             self.flows.look_back(key, seqs, now, effects);
@@ -120,62 +185,147 @@ impl Engine {
     }
 
     /// What is to be fetched next of a flow: about as much as fits an answer.
-    fn deeper(&self, (channel, sender): &Key, look: &LookBack, depth: &mut Depth) -> Option<SeqRange> {
-        let below = SeqRange::new(Seq::FIRST, depth.before.previous()?)?;
-        let lowest = self.history.frames(channel, *sender, below).next();
-        let floor = lowest.map_or(depth.before, |kept| kept.seqs.first());
+    fn deeper(&self, key: &Key, look: &LookBack, before: Seq, reached: &mut Option<Seq>) -> Option<SeqRange> {
+        let lower = self.lower(key, before, look.from, look.last)?;
         // As long as it gets lower somebody may have more.
-        if depth.reached.replace(floor) == Some(floor) {
+        if reached.replace(lower.last()) == Some(lower.last()) {
             return None;
         }
-        let is_wanted = |from| lowest.is_none_or(|kept| from <= kept.posted);
-        let by_time = look.from.is_some_and(is_wanted);
-        let bottom = if by_time {
-            Seq::FIRST
-        } else {
-            Seq::new(depth.before.get().saturating_sub(look.last)).unwrap_or(Seq::FIRST)
-        };
         let has_room = self.history.bytes() + SyncMessage::MAX_FRAMES_LEN <= self.config.history.bytes;
-        let count = lowest.map_or(GUESS, |kept| {
+        let (channel, sender) = key;
+        let lowest = self
+            .history
+            .frames(channel, *sender, SeqRange::single(lower.last().next()));
+        let count = lowest.last().map_or(GUESS, |kept| {
             let (bytes, numbers) = (kept.bytes.len() as u64, kept.seqs.len());
             (SyncMessage::MAX_FRAMES_LEN as u64).saturating_mul(numbers) / bytes.max(1)
         });
-        let first = Seq::new(floor.get().saturating_sub(count.max(1))).unwrap_or(Seq::FIRST);
-        SeqRange::new(first.max(bottom), floor.previous()?).filter(|_| has_room)
+        let first = lower.last().next().get().saturating_sub(count.max(1));
+        let first = Seq::new(first).unwrap_or(Seq::FIRST);
+        SeqRange::new(first.max(lower.first()), lower.last()).filter(|_| has_room)
+    }
+
+    /// What is wanted of a flow and is not kept: right below the lowest number that is.
+    fn lower(&self, (channel, sender): &Key, before: Seq, from: Option<Time>, last: u64) -> Option<SeqRange> {
+        let below = SeqRange::new(Seq::FIRST, before.previous()?)?;
+        let lowest = self.history.frames(channel, *sender, below).next();
+        let floor = lowest.map_or(before, |kept| kept.seqs.first());
+        let by_time = from.is_some_and(|from| lowest.is_none_or(|kept| from <= kept.posted));
+        let bottom = if by_time {
+            Seq::FIRST
+        } else {
+            Seq::new(before.get().saturating_sub(last)).unwrap_or(Seq::FIRST)
+        };
+        SeqRange::new(bottom, floor.previous()?)
+    }
+
+    /// What there is for somebody who looked back.
+    fn looked_back(&self, channel: &ChannelName, waiter: &Waiter, now: Time) -> LookedBack {
+        let me = self.me.sender();
+        let own = waiter.before.get(&me).map(|before| Past {
+            sender: me,
+            member: Some(Arc::clone(&self.me)),
+            kept: self.kept_of(channel, me, *before, waiter),
+            unfetched: None,
+            from: None,
+        });
+        let others = self.flows.of(channel).filter_map(|(sender, flow)| {
+            let known = waiter.before.get(&sender).copied();
+            // Of one of whom it was not known where it begins, all is delivered from its beginning on.
+            let before = known.or_else(|| flow.window.begun())?;
+            let kept = self.kept_of(channel, sender, before, waiter);
+            Some(Past {
+                sender,
+                member: flow.member.clone(),
+                kept: kept.filter(|_| flow.member.is_some()),
+                unfetched: self.unfetched(&(channel.clone(), sender), flow, before, waiter, now),
+                from: Some(before).filter(|_| known.is_none() && !flow.window.is_fixed()),
+            })
+        });
+        let past = own.into_iter().chain(others);
+        LookedBack {
+            id: waiter.id,
+            past: past
+                .filter(|it| it.kept.is_some() || it.unfetched.is_some() || it.from.is_some())
+                .collect(),
+        }
+    }
+
+    fn kept_of(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        before: Seq,
+        waiter: &Waiter,
+    ) -> Option<SeqRange> {
+        self.history
+            .past(channel, sender, before, waiter.from, waiter.last)
+    }
+
+    /// Numbers below all that is kept that a neighbour says it has.
+    fn unfetched(&self, key: &Key, flow: &Flow, before: Seq, waiter: &Waiter, now: Time) -> Option<SeqRange> {
+        let from = Some(waiter.from).filter(|from| *from < waiter.came);
+        let lower = self.lower(key, before, from, waiter.last)?;
+        SeqRange::new(flow.repair.lowest_covered(lower, now)?, lower.last())
     }
 
     /// A channel was closed: nobody wants to hear of it.
     pub(super) fn end_look_back(&mut self, channel: &ChannelName) {
-        if self.looks.remove(channel).is_some() {
-            self.outputs.push_back(Output::LookedBack(channel.clone()));
+        for waiter in self.looks.remove(channel).unwrap_or_default().waiters {
+            let (id, past) = (waiter.id, Vec::new());
+            self.outputs
+                .push_back(Output::LookedBack(channel.clone(), LookedBack { id, past }));
         }
     }
 }
 
 /// What readers of this process want of a channel from before what is kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LookBack {
     /// Posted since then.
     from: Option<Time>,
     /// And so many numbers of each sender.
     last: u64,
-    until: Time,
+    waiters: Vec<Waiter>,
     /// Those of whom there may be more.
     flows: BTreeMap<Sender, Depth>,
+    /// There may be more of any flow: a neighbour told something new, or somebody wants more.
+    news: bool,
+}
+
+/// Somebody who looks back.
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    came: Time,
+    /// Until when nobody but a sender that is there says where it begins.
+    waits_for_word: Option<Time>,
+    from: Time,
+    last: u64,
+    /// What was given out of each sender when it came: it hears what comes from there on anyway.
+    before: BTreeMap<Sender, Seq>,
 }
 
 /// How far back a flow is known.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Depth {
-    /// What readers hear from here on is delivered to them anyway.
-    before: Seq,
-    /// What the lowest was when something below was asked for.
+    /// From here on it is delivered anyway; not known before it is where the flow begins.
+    before: Option<Seq>,
+    /// What was right below the lowest that is kept when something below was asked for.
     reached: Option<Seq>,
 }
 
 impl LookBack {
-    pub(super) const fn until(&self) -> Time {
-        self.until
+    /// When to go on with it, if nothing happens.
+    pub(super) fn due(&self) -> Option<Time> {
+        let due = |waiter: &Waiter| waiter.waits_for_word.unwrap_or_else(|| waiter.until());
+        self.waiters.iter().map(due).min()
+    }
+}
+
+impl Waiter {
+    fn until(&self) -> Time {
+        self.came + LOOK_BACK
     }
 }
 
@@ -212,6 +362,10 @@ impl Since {
 /// For how long neighbours are asked for what was before: a reader waits for it, and whoever came before it with
 /// what came after. As long as it takes to fetch a whole history, and one neighbour that does not answer.
 pub(super) const LOOK_BACK: Duration = Duration::from_secs(5);
+
+/// For how long a sender is waited for that is connected and says nothing, with what others say of where it begins.
+/// Far above what an answer takes, and there is time left to fetch what they keep.
+const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// How many numbers are asked for of somebody of whom nothing is kept.
 const GUESS: u64 = 16;

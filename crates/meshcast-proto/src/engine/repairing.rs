@@ -80,15 +80,22 @@ impl Engine {
                 again.push(opened);
                 continue;
             }
-            let others = flows.iter().filter(|holding| holding.sender != me);
-            others.for_each(|holding| self.flows.told(peer, channel, holding, now, &mut effects));
-            self.flows.all_told(peer, channel, now, &mut effects);
+            let mut news = false;
+            for holding in flows.iter().filter(|holding| holding.sender != me) {
+                news |= self.flows.get(&(channel.clone(), holding.sender)).is_none();
+                self.flows.told(peer, channel, holding, now, &mut effects);
+            }
+            news |= self.flows.all_told(peer, channel, now, &mut effects);
+            if news {
+                self.news_for_look_back(channel);
+            }
         }
         if !again.is_empty() {
             self.outputs
                 .push_back(Output::Sync(peer, SyncMessage::Open(again)));
         }
         self.take_effect(effects, now);
+        self.look_back(now);
     }
 
     pub(super) fn handle_want(&mut self, peer: Sender, want: Want, now: Time) {

@@ -21,6 +21,13 @@ impl Repair {
         self.past.is_some()
     }
 
+    /// The lowest of these numbers that a neighbour says it has.
+    pub(crate) fn lowest_covered(&self, seqs: SeqRange, now: Time) -> Option<Seq> {
+        let holders = self.holders.values();
+        let covering = holders.filter_map(|holder| holder.covers(seqs, now));
+        covering.map(|seqs| seqs.first()).min()
+    }
+
     /// A frame came with these numbers. `true` if it is among what is fetched from before.
     pub(crate) fn past_came(&mut self, seqs: SeqRange) -> bool {
         let wanted = self.past.take_if(|past| past.overlap(seqs).is_some());

@@ -304,7 +304,7 @@ impl World<'_> {
             Output::Sync(peer, message) => self.send(index, peer, &message),
             Output::Writable(channel) => self.post_held_up(index, &channel),
             // Gossip goes on: this one carries any amount.
-            Output::Lagging { .. } | Output::LookedBack(_) | Output::Stale { .. } => {}
+            Output::Lagging { .. } | Output::LookedBack(..) | Output::Stale { .. } => {}
             // Nobody here does.
             Output::Misbehaved { peer, offence } => {
                 let (now, name) = (self.now, &self.hosts[index].name);

@@ -168,6 +168,7 @@ fn missing(channel: String, gap: &Gap) -> schema::Gap {
             GapReason::TooLarge => "too_large",
             GapReason::Incomplete => "incomplete",
             GapReason::Unread => "unread",
+            GapReason::Unfetched => "unfetched",
         }
         .into(),
     }

@@ -241,7 +241,7 @@ pub struct Gap {
     pub from: u64,
     /// The last missing number.
     pub to: u64,
-    /// Why: `lost`, `too_large`, `incomplete` or `unread`; more may come.
+    /// Why: `lost`, `too_large`, `incomplete`, `unread` or `unfetched`; more may come.
     pub reason: String,
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use litemap::LiteMap;
-use meshcast_proto::{ChannelName, Format, Member, Seq, SeqRange, Since};
+use meshcast_proto::{ChannelName, Format, Past, Seq, SeqRange, Since};
 use tokio::sync::Notify;
 
 pub(crate) use handlers::Due;
@@ -328,7 +328,7 @@ impl Hub {
     }
 
     /// Lets an object that came late begin with these numbers. For the driver.
-    pub(crate) fn begin(&self, reader: ReaderId, past: Vec<(Arc<Member>, SeqRange)>) {
+    pub(crate) fn begin(&self, reader: ReaderId, past: &[Past]) {
         let waker = self.lock().ring.begin(reader, past);
         waker.into_iter().for_each(Waker::wake);
     }

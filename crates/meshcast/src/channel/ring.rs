@@ -1,13 +1,17 @@
 //! What was delivered to a channel and not yet read by all of its readers.
 
 mod behind;
+mod seam;
 
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use litemap::LiteMap;
-use meshcast_proto::{Delivery, Member, Posted, Seq, SeqRange, Values, WallTime};
+use meshcast_proto::{Delivery, Member, Past, Posted, Seq, SeqRange, Values, WallTime};
 
-use self::behind::{Behind, Stand};
+use self::{
+    behind::{Behind, Stand},
+    seam::Seams,
+};
 use super::{ObjectId, outbox::Posters};
 use crate::message::{Gap, GapReason, Origin};
 
@@ -51,6 +55,7 @@ struct Reader {
     /// The position it reads next.
     position: u64,
     behind: Behind,
+    seams: Seams,
     waker: Option<Waker>,
     /// The bytes that wait for it while nobody has claimed it; `None` from then on.
     unclaimed: Option<usize>,
@@ -100,6 +105,7 @@ impl Ring {
             object,
             position: self.end(),
             behind,
+            seams: Seams::default(),
             waker: None,
             unclaimed,
         };
@@ -175,14 +181,32 @@ impl Ring {
         let end = self.end();
         let reader = self.readers.get_mut(&id)?;
         match reader.behind.look() {
-            Stand::Ready => Some(Pending::Behind),
-            Stand::CaughtUp => (reader.position < end).then_some(Pending::At(reader.position)),
-            Stand::Waiting => None,
+            Stand::Ready => return Some(Pending::Behind),
+            Stand::CaughtUp => {}
+            Stand::Waiting => return None,
             Stand::Asking => {
                 self.asking.push(id);
-                None
+                return None;
             }
         }
+        let begun = reader.position;
+        let mut ready = false;
+        // Past what its past leaves nothing of.
+        while !ready
+            && let Ok(index) = usize::try_from(reader.position - self.front)
+            && let Some(item) = self.entries.get(index)
+            && reader.seams.concern(item)
+        {
+            ready = reader.join(item);
+        }
+        let position = reader.position;
+        if position > begun {
+            self.trim();
+        }
+        if ready {
+            return Some(Pending::Behind);
+        }
+        (position < end).then_some(Pending::At(position))
     }
 
     /// Whether some reader asks for what it is behind with.
@@ -209,9 +233,10 @@ impl Ring {
     }
 
     /// Lets a reader that came late begin: behind with this, and from now on. Returns its waker.
-    pub(crate) fn begin(&mut self, id: ReaderId, past: Vec<(Arc<Member>, SeqRange)>) -> Option<Waker> {
+    pub(crate) fn begin(&mut self, id: ReaderId, past: &[Past]) -> Option<Waker> {
         let reader = self.readers.get_mut(&id)?;
         reader.behind.begin(past);
+        past.iter().for_each(|past| reader.seams.add(past));
         reader.waker.take()
     }
 
@@ -317,12 +342,34 @@ impl Ring {
 }
 
 impl Reader {
-    /// Goes on behind an entry that it has not read and notes down what it has not got by that.
-    fn lose(&mut self, item: &Item) {
+    /// Goes on behind an entry of which it reads what its past leaves to be read. `true` if that is something.
+    fn join(&mut self, item: &Item) -> bool {
+        self.pass(item);
+        let object = self.object;
+        let joined = self.seams.join(item).filter(|item| item.concerns(object));
+        self.behind.hand(joined)
+    }
+
+    fn pass(&mut self, item: &Item) {
         self.position += 1;
         if let Some(behind) = &mut self.unclaimed {
             *behind = behind.saturating_sub(item.len_bytes());
         }
+    }
+
+    /// Goes on behind an entry that it has not read and notes down what it has not got by that.
+    fn lose(&mut self, item: &Item) {
+        self.pass(item);
+        if self.seams.concern(item) {
+            let joined: Vec<_> = self.seams.join(item).collect();
+            joined.iter().for_each(|item| self.note(item));
+        } else {
+            self.note(item);
+        }
+    }
+
+    /// Notes down what it has not got.
+    fn note(&mut self, item: &Item) {
         match item {
             Item::Missed(gap) => self.behind.miss(gap.clone()),
             Item::Values(delivery, posters) => {
@@ -362,6 +409,14 @@ impl Item {
         match self {
             Self::Values(delivery, _) => delivery.seqs(),
             Self::Missed(gap) => gap.missed,
+        }
+    }
+
+    /// Whose it is.
+    pub(crate) const fn member(&self) -> &Arc<Member> {
+        match self {
+            Self::Values(delivery, _) => &delivery.member,
+            Self::Missed(gap) => &gap.member,
         }
     }
 

@@ -69,6 +69,13 @@ impl Members {
         self.members.values_mut().map(|member| &mut member.target)
     }
 
+    /// Whether a member is being dialled for the first time.
+    pub(super) fn expects_somebody(&self) -> bool {
+        let target = |peer| Some(&self.members.get(peer)?.target);
+        let mut dialled = self.dials.keys().filter_map(target);
+        dialled.any(|target| target.state == State::Dialling && target.retry.failures == 0)
+    }
+
     /// A connected member tells of itself. What was known before is forgotten. A new address is due at `first`.
     pub(super) fn handle_own(
         &mut self,

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use meshcast_proto::{ChannelName, Recall, Recalled, Sender, Seq};
+use libp2p::PeerId;
+use meshcast_proto::{ChannelName, LookedBack, Recall, Recalled};
 
 use super::Driver;
 use crate::{
@@ -78,28 +79,38 @@ impl Driver {
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
         }
         self.drain_engine(|delivery| Item::Values(delivery, None));
+        self.tell_expecting();
         hub.skip_to_end(reader);
-        self.parts.engine.handle_look_back(hub.name(), since, now);
-        let before = self.parts.engine.delivered(hub.name());
-        let late = LateReader {
-            hub: Arc::clone(hub),
-            opening,
-            before,
-        };
-        self.late.entry(hub.name().clone()).or_default().push(late);
+        let id = self.parts.engine.handle_look_back(hub.name(), since, now);
+        self.late.insert(id, (Arc::clone(hub), reader));
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
-    /// Lets objects begin that came late to a channel: what neighbours keep of it is here now.
-    pub(super) fn begin_late(&mut self, channel: &ChannelName) {
-        let (engine, now) = (&self.parts.engine, self.parts.clock.now());
-        for late in self.late.remove(channel).unwrap_or_default() {
-            let LateReader { hub, opening, before } = late;
-            // Of senders of whom it was not known where they begin, everything is delivered from then on.
-            let past = before
-                .into_iter()
-                .filter_map(|(sender, before)| engine.past(channel, sender, before, opening.since(), now));
-            hub.begin(opening.reader, past.collect());
+    /// Tells the engine whether somebody may be connected in a moment, while anybody looks back.
+    pub(super) fn follow_expecting(&mut self) {
+        if self.parts.engine.is_looking_back() {
+            self.tell_expecting();
+        }
+    }
+
+    fn tell_expecting(&mut self) {
+        let now = self.parts.clock.now();
+        let linked = |(peer, _): (&PeerId, _)| self.linked.contains(peer);
+        let expecting = self.parts.dialer.expects_somebody(now) || !self.peers.iter().all(linked);
+        self.parts.engine.handle_expecting(expecting, now);
+        self.drain_engine(|delivery| Item::Values(delivery, None));
+    }
+
+    /// Lets an object begin that came late to a channel: what neighbours keep of it is here now.
+    pub(super) fn begin_late(&mut self, channel: &ChannelName, looked_back: &LookedBack) {
+        let LookedBack { id, past } = looked_back;
+        for past in past.iter().filter(|past| past.unfetched.is_some()) {
+            let name = past.member.as_ref().map(|member| &member.credential().name);
+            tracing::warn!(?channel, sender = %past.sender, ?name, missed = ?past.unfetched,
+                "what a member keeps from before could not be fetched");
+        }
+        if let Some((hub, reader)) = self.late.remove(id) {
+            hub.begin(reader, past);
         }
     }
 
@@ -134,14 +145,6 @@ impl Driver {
             hub.recall(reader, items, upto);
         }
     }
-}
-
-/// An object that came late, and waits until neighbours were asked for what was before.
-pub(super) struct LateReader {
-    hub: Arc<Hub>,
-    opening: Opening,
-    /// What was delivered of each sender when it came.
-    before: Vec<(Sender, Seq)>,
 }
 
 /// Who waits until peers have what.

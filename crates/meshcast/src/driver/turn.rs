@@ -55,6 +55,7 @@ impl Driver {
             self.poll_lookups(cx);
             self.handle_timeouts();
             self.check_ready();
+            self.follow_expecting();
             let before = events;
             if woken || self.parts.swarm.is_touched() {
                 events += self.poll_swarm(cx, EVENTS_A_TURN - events);

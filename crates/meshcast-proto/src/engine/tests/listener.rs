@@ -159,7 +159,7 @@ impl Listener {
                 Output::Sync(peer, message) => panic!("{message:?} to {peer}, who is not there"),
                 Output::Writable(_)
                 | Output::Lagging { .. }
-                | Output::LookedBack(_)
+                | Output::LookedBack(..)
                 | Output::Stale { .. }
                 | Output::Misbehaved { .. } => {
                     panic!("nobody listens to a listener")

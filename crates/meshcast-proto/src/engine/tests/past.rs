@@ -9,19 +9,26 @@ use super::{
 
 fn past(world: &World, who: usize, of: usize, since: Since) -> Option<SeqRange> {
     let (engine, now) = (&world.nodes[who].engine, world.clock(who));
-    let delivered = engine.delivered(&channel(0)).into_iter();
-    let mut before = delivered.filter(|(its, _)| *its == sender(of));
+    let name = channel(0);
+    let mut before = engine.given_out(&name).filter(|(its, _)| *its == sender(of));
     let (_, before) = before.next()?;
-    let (member, past) = engine.past(&channel(0), sender(of), before, since, now)?;
-    assert_eq!(member.sender(), sender(of));
-    Some(past)
+    let (from, last) = since.at(now);
+    engine.history().past(&channel(0), sender(of), before, from, last)
 }
 
-fn look_back(world: &mut World, who: usize, since: Since) {
+fn look_back(world: &mut World, who: usize, since: Since) -> u64 {
     let now = world.clock(who);
     let engine = &mut world.nodes[who].engine;
-    engine.handle_look_back(&channel(0), since, now);
+    let id = engine.handle_look_back(&channel(0), since, now);
     world.drain(who);
+    id
+}
+
+/// What a look back brought of a sender: what is kept, and what could not be fetched.
+fn brought(world: &World, who: usize, id: u64, of: usize) -> Option<(Option<SeqRange>, Option<SeqRange>)> {
+    let past = world.nodes[who].past.get(&id)?;
+    let past = past.iter().find(|past| past.sender == sender(of));
+    Some(past.map_or((None, None), |past| (past.kept, past.unfetched)))
 }
 
 /// 0 has posted frames of one number every second, of which 1 has heard all, and 2 those after `before`.
@@ -182,22 +189,272 @@ fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds
     look_back(&mut world, 2, Since::Last(30));
     world.run(Duration::from_millis(4_900));
     assert_eq!(world.nodes[2].looked_back, 0);
-    // Who comes meanwhile waits with it.
-    look_back(&mut world, 2, Since::Last(35));
+    // Who comes meanwhile has as long.
+    let later = look_back(&mut world, 2, Since::Last(35));
     world.run(Duration::from_millis(100));
     assert_eq!(world.nodes[2].looked_back, 1);
+    world.run(Duration::from_millis(4_800));
+    assert_eq!(world.nodes[2].looked_back, 1);
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.nodes[2].looked_back, 2);
+    let (kept, unfetched) = brought(&world, 2, later, 0).expect("it ended");
+    let kept = kept.expect("it heard the last");
+    let told = Some(range(6, kept.first().get() - 1));
+    assert_eq!(
+        (kept.last().get(), unfetched),
+        (40, told),
+        "others say that they keep it"
+    );
     world.tamper = Box::new(|_, _, message| vec![message]);
     world.run_secs(10);
-    look_back(&mut world, 2, Since::Last(30));
+    let id = look_back(&mut world, 2, Since::Last(30));
     world.run_secs(1);
+    assert_eq!(brought(&world, 2, id, 0), Some((Some(range(11, 40)), None)));
     assert_eq!(past(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
     // Alone it has nobody to ask.
     for other in 0..2 {
         world.cut(other, 2);
     }
     look_back(&mut world, 2, Since::Last(40));
-    assert_eq!(world.nodes[2].looked_back, 3);
+    assert_eq!(world.nodes[2].looked_back, 4);
     assert_eq!(past(&world, 2, 0, Since::Last(40)), Some(range(11, 40)));
+}
+
+const ALL: Since = Since::Last(10);
+const MINUTES: Since = Since::Ago(Duration::from_secs(120));
+
+/// 0 has posted three and died, 1 has posted one; 1 and 2 are connected and keep all four. Others came since.
+fn kept_by_two(nodes: usize) -> World {
+    let mut world = World::new(nodes, &Config::default(), 1);
+    world.loss = 0;
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        world.connect(a, b);
+    }
+    world.run_secs(5);
+    for _ in 0..3 {
+        world.post(0, 1);
+        world.run_secs(1);
+    }
+    world.kill(0);
+    world.run_secs(1);
+    world.post(1, 1);
+    world.run_secs(10);
+    world.expect_everything_at(&[1, 2]);
+    for late in 3..nodes {
+        world.close(late);
+        world.open(late, Since::Now);
+    }
+    world
+}
+
+fn expect(world: &mut World, who: usize, expecting: bool) {
+    let now = world.clock(who);
+    world.nodes[who].engine.handle_expecting(expecting, now);
+    world.drain(who);
+}
+
+/// It brought all that [`kept_by_two`] keep.
+#[track_caller]
+fn assert_all(world: &World, who: usize, id: u64) {
+    let all = |last| Some((Some(range(1, last)), None));
+    assert_eq!(
+        (brought(world, who, id, 0), brought(world, who, id, 1)),
+        (all(3), all(1))
+    );
+}
+
+#[test]
+fn who_looks_back_before_neighbours_have_told_waits_for_them() {
+    for since in [ALL, MINUTES] {
+        for (already, both) in [
+            (0, false),
+            (0, true),
+            (20, false),
+            (45, true),
+            (70, true),
+            (500, false),
+        ] {
+            let mut world = kept_by_two(4);
+            world.connect(2, 3);
+            if both {
+                world.connect(1, 3);
+            }
+            // Before it is told, before what it asks is answered, or after.
+            world.run(Duration::from_millis(already));
+            let id = look_back(&mut world, 3, since);
+            world.run(Duration::from_millis(500));
+            assert_all(&world, 3, id);
+            assert_eq!(world.story(3, 0), [], "nobody else asked for it");
+        }
+    }
+}
+
+#[test]
+fn who_looks_back_waits_for_those_who_tell_late_and_for_those_who_never_do_five_seconds() {
+    use std::{cell::RefCell, rc::Rc};
+    for late in [true, false] {
+        let mut world = kept_by_two(4);
+        world.connect(1, 2);
+        let held = Rc::new(RefCell::new(Vec::new()));
+        let hold = Rc::clone(&held);
+        world.tamper = Box::new(move |from, to, message| match message {
+            SyncMessage::Have(_) if (from, to) == (2, 3) => {
+                hold.borrow_mut().push(message);
+                vec![]
+            }
+            message => vec![message],
+        });
+        world.connect(2, 3);
+        let id = look_back(&mut world, 3, ALL);
+        world.run_secs(3);
+        assert_eq!(brought(&world, 3, id, 0), None);
+        world.tamper = Box::new(|_, _, message| vec![message]);
+        if late {
+            let held = std::mem::take(&mut *held.borrow_mut());
+            held.iter().for_each(|message| world.say(2, 3, message));
+            world.run(Duration::from_millis(500));
+            assert_all(&world, 3, id);
+        } else {
+            world.run(Duration::from_millis(1_999));
+            assert_eq!(brought(&world, 3, id, 0), None);
+            world.run(Duration::from_millis(1));
+            assert_eq!(brought(&world, 3, id, 0), Some((None, None)));
+        }
+    }
+}
+
+#[test]
+fn who_looks_back_alone_waits_for_those_who_are_expected() {
+    // Somebody comes who keeps nothing, and then somebody who keeps all.
+    let mut world = kept_by_two(5);
+    expect(&mut world, 3, true);
+    let id = look_back(&mut world, 3, ALL);
+    world.run_secs(1);
+    world.connect(3, 4);
+    world.run_secs(1);
+    assert_eq!(brought(&world, 3, id, 0), None);
+    world.connect(1, 3);
+    expect(&mut world, 3, false);
+    world.run(Duration::from_millis(500));
+    assert_all(&world, 3, id);
+    // Nobody comes, and nobody is expected any longer; or still is.
+    for (given_up, ends) in [(true, 2_000), (false, 5_000)] {
+        let mut world = kept_by_two(4);
+        expect(&mut world, 3, true);
+        let id = look_back(&mut world, 3, ALL);
+        world.run(Duration::from_millis(ends - 1));
+        assert_eq!(brought(&world, 3, id, 0), None);
+        if given_up {
+            expect(&mut world, 3, false);
+        } else {
+            world.run(Duration::from_millis(1));
+        }
+        assert_eq!(brought(&world, 3, id, 0), Some((None, None)));
+        let id = look_back(&mut world, 3, ALL);
+        assert_eq!(brought(&world, 3, id, 0).is_some(), given_up);
+    }
+}
+
+#[test]
+fn what_neighbours_say_they_keep_and_do_not_give_is_named() {
+    for since in [ALL, MINUTES] {
+        let mut world = kept_by_two(4);
+        world.tamper = Box::new(|_, to, message| match message {
+            SyncMessage::Frames(_) if to == 3 => vec![],
+            message => vec![message],
+        });
+        world.connect(2, 3);
+        let id = look_back(&mut world, 3, since);
+        world.run_secs(5);
+        assert_eq!(brought(&world, 3, id, 0), Some((None, Some(range(1, 3)))));
+    }
+    // What they deny when they are asked is lost, and was wanted as far as it is kept.
+    let mut world = kept_by_two(4);
+    world.tamper = Box::new(|_, to, message| match message {
+        SyncMessage::Frames(frames) if to == 3 => {
+            vec![SyncMessage::Frames(Frames {
+                frames: vec![],
+                ..frames
+            })]
+        }
+        message => vec![message],
+    });
+    world.connect(2, 3);
+    let id = look_back(&mut world, 3, ALL);
+    world.run_secs(1);
+    assert_eq!(brought(&world, 3, id, 0), Some((None, None)));
+}
+
+/// A sender that is connected and says nothing does not keep others from telling what was before.
+#[test]
+fn what_others_keep_of_a_sender_that_says_nothing_is_heard() {
+    let mut world = World::new(4, &Config::default(), 1);
+    world.loss = 0;
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        world.connect(a, b);
+    }
+    world.run_secs(1);
+    (0..3).for_each(|_| world.post(0, 1));
+    world.run_secs(2);
+    world.close(3);
+    world.open(3, Since::Now);
+    world.tamper = Box::new(|from, to, message| {
+        if (from, to) == (0, 3) {
+            vec![]
+        } else {
+            vec![message]
+        }
+    });
+    for other in 0..3 {
+        world.connect(other, 3);
+    }
+    let id = look_back(&mut world, 3, ALL);
+    world.run_secs(5);
+    assert_eq!(brought(&world, 3, id, 0), Some((Some(range(1, 3)), None)));
+    // It goes on, and nothing is missing in between.
+    world.tamper = Box::new(|_, _, message| vec![message]);
+    world.post(0, 1);
+    world.run_secs(5);
+    assert_eq!(world.story(3, 0), [Event::Values(range(4, 4))]);
+}
+
+/// A neighbour that began where the sender was then does not know what was before; one that comes later does. Who looks
+/// back hears all of it once, be it from before or because it was due.
+#[test]
+fn where_a_flow_begins_lower_after_all_who_looked_back_hears_nothing_twice() {
+    let mut world = World::new(4, &Config::default(), 1);
+    world.loss = 0;
+    world.close(3);
+    world.connect(0, 1);
+    world.run_secs(1);
+    (0..3).for_each(|_| world.post(0, 1));
+    world.run_secs(1);
+    // 3 is there while 4 and 5 are posted, but nobody tells it.
+    world.open(3, Since::Now);
+    world.run_secs(1);
+    (0..2).for_each(|_| world.post(0, 1));
+    world.run_secs(1);
+    // 2 begins after that.
+    world.close(2);
+    world.connect(0, 2);
+    world.run(Duration::from_millis(100));
+    world.open(2, Since::Now);
+    world.run_secs(1);
+    world.kill(0);
+    world.run_secs(5);
+    world.connect(2, 3);
+    let id = look_back(&mut world, 3, Since::Last(1));
+    world.run_secs(1);
+    assert!(brought(&world, 3, id, 0).is_some(), "2 has told");
+    world.connect(1, 3);
+    world.run_secs(5);
+    let from = world.nodes[3].past[&id].iter().find_map(|past| past.from);
+    let due = world
+        .seen(3, 0)
+        .iter()
+        .filter(|event| from.is_none_or(|from| from <= event.seqs().first()));
+    assert!(due.count() <= 2, "{from:?} {:?}", world.seen(3, 0));
+    assert_eq!(world.story(3, 0), [Event::Values(range(4, 5))]);
 }
 
 #[test]

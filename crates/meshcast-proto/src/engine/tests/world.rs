@@ -49,9 +49,11 @@ pub(super) struct Node {
     pub(super) seen: BTreeMap<usize, Vec<Event>>,
     /// How often it was told that there is room again.
     pub(super) writable: u32,
-    /// Its neighbours that lag.
     /// How often a look back ended.
     pub(super) looked_back: usize,
+    /// What it brought, by its id.
+    pub(super) past: BTreeMap<u64, Vec<Past>>,
+    /// Its neighbours that lag.
     pub(super) lagging: BTreeSet<usize>,
     /// What it says that its neighbours did.
     pub(super) offences: Vec<(usize, Offence)>,
@@ -92,6 +94,7 @@ impl World {
                 gossip: BTreeSet::new(),
                 seen: BTreeMap::new(),
                 looked_back: 0,
+                past: BTreeMap::new(),
                 writable: 0,
                 lagging: BTreeSet::new(),
                 offences: Vec::new(),
@@ -310,6 +313,17 @@ impl World {
         }
     }
 
+    /// The same of some of them.
+    #[track_caller]
+    pub(super) fn expect_everything_at(&self, who: &[usize]) {
+        for (&of, posted) in &self.posted {
+            let all = super::range(1, posted.len() as u64);
+            for &who in who.iter().filter(|who| **who != of) {
+                assert_eq!(self.story(who, of), [Event::Values(all)], "{of} at {who}");
+            }
+        }
+    }
+
     /// Nothing is under way, and nobody wants to be woken but to forget what is old.
     #[track_caller]
     pub(super) fn expect_rest(&self) {
@@ -424,7 +438,13 @@ impl World {
                 Output::Misbehaved { peer, offence } => {
                     self.nodes[who].offences.push((number(peer), offence));
                 }
-                Output::LookedBack(_) => self.nodes[who].looked_back += 1,
+                Output::LookedBack(_, LookedBack { id, past }) => {
+                    self.nodes[who].looked_back += 1;
+                    assert!(
+                        self.nodes[who].past.insert(id, past).is_none(),
+                        "{id} ended twice"
+                    );
+                }
                 Output::Writable(_) => self.nodes[who].writable += 1,
                 Output::Lagging { peer, lags } => {
                     let peer = number(peer);

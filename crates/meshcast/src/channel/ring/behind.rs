@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use meshcast_proto::{Member, Sender, Seq, SeqRange};
+use meshcast_proto::{Member, Past, Sender, Seq, SeqRange};
 
 use super::Item;
 use crate::message::{Gap, GapReason};
@@ -80,21 +80,33 @@ impl Behind {
         self.add(Span { gap, kept: false });
     }
 
-    /// What was delivered before the reader came, and concerns it.
-    pub(super) fn begin(&mut self, past: Vec<(Arc<Member>, SeqRange)>) {
+    /// What was posted before the reader came, and concerns it.
+    pub(super) fn begin(&mut self, past: &[Past]) {
         self.waits_for_past = false;
-        for (member, missed) in past {
-            let spans = self.senders.entry(member.sender()).or_default();
-            let reason = GapReason::Lost;
-            let gap = Gap {
-                member,
-                missed,
-                reason,
-            };
+        for past in past {
+            // Of one that nobody knows it is said later.
+            let Some(member) = &past.member else { continue };
+            let kept = past.kept.map(|kept| (kept, GapReason::Lost, true));
+            let unfetched = past.unfetched.map(|missed| (missed, GapReason::Unfetched, false));
             // Whatever it has gone past meanwhile comes after.
-            spans.push_front(Span { gap, kept: true });
-            self.spans += 1;
+            for (missed, reason, kept) in kept.into_iter().chain(unfetched) {
+                let spans = self.senders.entry(past.sender).or_default();
+                let member = Arc::clone(member);
+                let gap = Gap {
+                    member,
+                    missed,
+                    reason,
+                };
+                spans.push_front(Span { gap, kept });
+                self.spans += 1;
+            }
         }
+    }
+
+    /// These are to be read first. `true` if there are any.
+    pub(super) fn hand(&mut self, items: impl Iterator<Item = Item>) -> bool {
+        self.recalled.extend(items);
+        !self.recalled.is_empty()
     }
 
     /// Nothing can be asked for any more, so what was not handed over is missing.

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use meshcast_proto::{Format, Sender, Seq, SeqRange};
+use meshcast_proto::{Format, Past, Sender, Seq, SeqRange};
 use proptest::prelude::*;
 
 use super::{ENTRY_OVERHEAD, Item, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS};
@@ -20,6 +20,7 @@ const B: ObjectId = ObjectId::nth(1);
 enum Got {
     Value(u64),
     Unread(u64, u64),
+    Unfetched(u64, u64),
 }
 
 /// What history keeps, as a plain list of single values.
@@ -84,9 +85,15 @@ fn read_with(keeper: &Keeper, ring: &mut Ring, id: ReaderId, object: ObjectId) -
             None if ring.is_asking() => keeper.answer(ring, 2),
             None => return got,
             Some(Item::Missed(gap)) => {
-                assert_eq!(gap.reason, GapReason::Unread);
                 let (first, last) = (gap.missed.first().get(), gap.missed.last().get());
-                got.push((gap.member.sender(), Got::Unread(first, last)));
+                let told = match gap.reason {
+                    GapReason::Unfetched => Got::Unfetched(first, last),
+                    reason => {
+                        assert_eq!(reason, GapReason::Unread);
+                        Got::Unread(first, last)
+                    }
+                };
+                got.push((gap.member.sender(), told));
             }
             Some(Item::Values(delivery, posters)) => {
                 let sender = delivery.member.sender();
@@ -393,12 +400,88 @@ fn one_that_came_late_reads_what_was_before_it_then_what_made_way_and_then_the_r
         "it is still looked for"
     );
     let past = SeqRange::new(Seq::new(2).expect("2"), Seq::new(4).expect("4")).expect("in order");
-    ring.begin(late, vec![(Arc::clone(&source.member), past)]);
+    ring.begin(late, &[past_of(&source, Some(past), None, None)]);
     let me = source.member.sender();
     let got = read_with(&keeper, &mut ring, late, A);
     assert_eq!(got, (2..=9).map(|n| (me, Got::Value(n))).collect::<Vec<_>>());
     let got = read_with(&keeper, &mut ring, first, B);
     assert_eq!(got, (1..=9).map(|n| (me, Got::Value(n))).collect::<Vec<_>>());
+}
+
+fn past_of(source: &Source, kept: Option<SeqRange>, unfetched: Option<SeqRange>, from: Option<u64>) -> Past {
+    Past {
+        sender: source.member.sender(),
+        member: Some(Arc::clone(&source.member)),
+        kept,
+        unfetched,
+        from: from.and_then(Seq::new),
+    }
+}
+
+fn seqs(first: u64, last: u64) -> SeqRange {
+    let seq = |n| Seq::new(n).expect("not zero");
+    SeqRange::new(seq(first), seq(last)).expect("in order")
+}
+
+/// What a flow brings after all that began lower than it seemed to, and what is owed of one that nobody knew.
+#[test]
+fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_first() {
+    for small in [false, true] {
+        let mut source = Source::new(1);
+        let items: Vec<_> = (0..6).map(|_| one(&mut source, b"x")).collect();
+        let room = if small { 1 } else { 100 };
+        let mut keeper = Keeper::default();
+        let mut ring = Ring::new(room * items[0].len_bytes());
+        items.iter().for_each(|item| keeper.keep(item));
+        let late = ring.add_late(A);
+        ring.claim(late);
+        ring.skip_to_end(late);
+        // It is given 2 and 3, wants nothing of 1, and all of them come.
+        ring.begin(late, &[past_of(&source, Some(seqs(2, 3)), None, Some(4))]);
+        items.into_iter().for_each(|item| drop(ring.push(item)));
+        let me = source.member.sender();
+        let got = read_with(&keeper, &mut ring, late, A);
+        assert_eq!(got, (2..=6).map(|n| (me, Got::Value(n))).collect::<Vec<_>>());
+
+        let mut source = Source::new(1);
+        let me = source.member.sender();
+        let mut ring = Ring::new(room * one(&mut source, b"x").len_bytes());
+        let late = ring.add_late(A);
+        ring.claim(late);
+        let nobody = Past {
+            member: None,
+            ..past_of(&source, None, Some(seqs(1, 1)), None)
+        };
+        ring.begin(late, &[nobody]);
+        assert!(ring.read(late).is_none());
+        let mut keeper = Keeper::default();
+        for _ in 0..2 {
+            let item = one(&mut source, b"x");
+            keeper.keep(&item);
+            ring.push(item);
+        }
+        let got = read_with(&keeper, &mut ring, late, A);
+        let owed = (me, Got::Unfetched(1, 1));
+        assert_eq!(got, [owed, (me, Got::Value(2)), (me, Got::Value(3))]);
+    }
+}
+
+#[test]
+fn what_could_not_be_fetched_is_told_before_what_could() {
+    let mut source = Source::new(1);
+    let mut keeper = Keeper::default();
+    (0..5).for_each(|_| keeper.keep(&one(&mut source, b"x")));
+    let mut ring = Ring::new(10_000);
+    let late = ring.add_late(A);
+    ring.claim(late);
+    ring.begin(
+        late,
+        &[past_of(&source, Some(seqs(4, 5)), Some(seqs(1, 3)), None)],
+    );
+    let me = source.member.sender();
+    let got = read_with(&keeper, &mut ring, late, A);
+    let told = (me, Got::Unfetched(1, 3));
+    assert_eq!(got, [told, (me, Got::Value(4)), (me, Got::Value(5))]);
 }
 
 #[derive(Debug, Clone)]
