@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     codec::{self, BootBody, ChainBody, CodecError, CredentialBody},
-    id::Sender,
+    id::{Sender, Short},
     key::{Keypair, MeshId, MeshKey},
     name::{LabelError, NodeName, Region},
     signature::PublicKey,
@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// What an authority says about a member. Only [`Authority::issue`] and a verified [`Chain`] make one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Debug` shortens the key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The member's public key.
     pub subject: [u8; 32],
@@ -34,8 +35,21 @@ pub struct Credential {
     pub serial: u64,
 }
 
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("subject", &Short(&self.subject))
+            .field("name", &self.name)
+            .field("region", &self.region)
+            .field("not_before", &self.not_before)
+            .field("not_after", &self.not_after)
+            .field("serial", &self.serial)
+            .finish()
+    }
+}
+
 /// Which authorities are believed, in which mesh: all that a node must know to tell members from strangers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Trust {
     mesh: MeshId,
     authorities: Vec<[u8; 32]>,
@@ -95,8 +109,18 @@ impl Trust {
     }
 }
 
-/// A process whose chain was verified: a member, and the key it signs frames with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authorities: Vec<_> = self.authorities.iter().map(|key| Short(key)).collect();
+        f.debug_struct("Trust")
+            .field("authorities", &authorities)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A process whose chain was verified: a member, and the key it signs frames with. `Debug` tells who it is and
+/// leaves the rest out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Member {
     sender: Sender,
     boot: PublicKey,
@@ -143,6 +167,16 @@ impl Member {
     /// Whether the member signed this hash with its boot key.
     pub(crate) fn signed(&self, hash: &blake3::Hash, signature: &[u8; 64]) -> bool {
         self.boot.signed(hash, signature)
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("name", &self.credential.name)
+            .field("region", &self.credential.region)
+            .field("sender", &self.sender)
+            .finish_non_exhaustive()
     }
 }
 
@@ -231,11 +265,22 @@ impl Authority {
 }
 
 /// A credential as its authority signed it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SignedCredential {
     subject: [u8; 32],
     body: Vec<u8>,
     signature: [u8; 64],
+}
+
+impl fmt::Debug for SignedCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "SignedCredential({:?}, {} bytes)",
+            Short(&self.subject),
+            self.body.len()
+        )
+    }
 }
 
 /// An encoded chain of one's own.
@@ -259,10 +304,16 @@ impl fmt::Debug for Chain {
 }
 
 /// What one process is: its boot key and the chain that makes it a member.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Identity {
     boot: Keypair,
     chain: Chain,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.sender())
+    }
 }
 
 impl Identity {

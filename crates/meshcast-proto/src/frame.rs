@@ -16,7 +16,7 @@ pub use draft::Draft;
 use crate::{
     codec::{self, CodecError, FrameBody, FrameHead},
     credential::{Chain, Identity},
-    id::{Sender, Seq, SeqRange},
+    id::{Sender, Seq, SeqRange, Short},
     name::{ChannelName, ChannelNameError},
     record::{Record, RecordError, Records, Survey},
     time::WallTime,
@@ -269,8 +269,14 @@ impl fmt::Debug for Frame {
 }
 
 /// The name of a frame among gossip messages: 16 bytes of the hash that its sender signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FrameId([u8; 16]);
+
+impl fmt::Debug for FrameId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameId({:?})", Short(&self.0))
+    }
+}
 
 impl FrameId {
     /// An id of these bytes.

@@ -24,6 +24,15 @@ impl Sender {
 /// The first eight bytes in hex: enough to tell senders apart in a log.
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Short(&self.0), f)
+    }
+}
+
+/// `Debug` is the first eight bytes in hex: enough to tell keys apart in a log.
+pub(crate) struct Short<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Debug for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

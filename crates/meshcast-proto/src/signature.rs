@@ -12,6 +12,8 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 
+use crate::id::Short;
+
 /// The secret half of a pair.
 #[derive(Clone)]
 pub(crate) struct SigningKey {
@@ -73,7 +75,7 @@ impl PublicKey {
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        write!(f, "PublicKey({:?})", Short(self.0.as_bytes()))
     }
 }
 

@@ -74,6 +74,7 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
             .field("data", &self.data)
             .field("name", self.name())
             .field("region", self.region())
+            .field("sender", &format_args!("{}", Short(self.sender())))
             .field("seq", &self.seq())
             .finish_non_exhaustive()
     }
@@ -92,7 +93,7 @@ pub enum RecvError {
 }
 
 /// Messages of one sender that a channel object will not get.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("messages {missed} of {} are missing: {reason}", self.name())]
 pub struct Gap {
     pub(crate) member: Arc<Member>,
@@ -127,8 +128,20 @@ impl Gap {
     }
 }
 
+impl fmt::Debug for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gap")
+            .field("name", self.name())
+            .field("region", self.region())
+            .field("sender", &format_args!("{}", Short(self.sender())))
+            .field("missed", &self.missed())
+            .field("reason", &self.reason)
+            .finish()
+    }
+}
+
 /// A message that does not decode as what its channel object carries.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("message {} of {} does not decode", origin.seqs, self.name())]
 pub struct Undecodable {
     pub(crate) origin: Origin,
@@ -159,6 +172,29 @@ impl Undecodable {
     /// What is wrong with it.
     pub fn reason(&self) -> &value::DecodeError {
         &self.source
+    }
+}
+
+impl fmt::Debug for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Undecodable")
+            .field("name", self.name())
+            .field("region", self.region())
+            .field("sender", &format_args!("{}", Short(self.sender())))
+            .field("seq", &self.seq())
+            .field("reason", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The end of a peer's id: all begin alike.
+struct Short(PeerId);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.0.to_string();
+        let end = id.get(id.len().saturating_sub(8)..).unwrap_or(&id);
+        write!(f, "…{end}")
     }
 }
 
@@ -195,6 +231,69 @@ impl From<meshcast_proto::GapReason> for GapReason {
             Reason::TooLarge => Self::TooLarge,
             Reason::Incomplete => Self::Incomplete,
             _ => Self::Lost,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshcast_proto::{Identity, MeshKey, Seq, Trust};
+
+    use super::*;
+
+    #[test]
+    fn what_people_print_fits_on_a_line_and_says_who() {
+        let key = MeshKey::from_entropy([7; 48]);
+        let [name, region] = ["fra-1", "fra"].map(str::to_owned);
+        let identity = Identity::from_mesh_key(
+            &key,
+            NodeName::new(&name).expect("a name"),
+            Region::new(&region).expect("a region"),
+            [1; 64],
+            WallTime::MIN,
+        );
+        let trust = Trust::from(&key);
+        let member = Arc::new(trust.verify(identity.chain().as_bytes()).expect("a member"));
+        let seq = |number| Seq::new(number).expect("not zero");
+        let gap = Gap {
+            member: Arc::clone(&member),
+            missed: SeqRange::new(seq(2), seq(4)).expect("in order"),
+            reason: GapReason::Lost,
+        };
+        let sender = gap.sender().to_string();
+        let short = format!("…{}", &sender[sender.len() - 8..]);
+        assert_eq!(
+            format!("{gap:?}"),
+            format!("Gap {{ name: fra-1, region: fra, sender: {short}, missed: 2..=4, reason: Lost }}")
+        );
+        let origin = Origin {
+            member: Arc::clone(&member),
+            seqs: SeqRange::single(seq(1)),
+            posted_at: WallTime::MIN,
+        };
+        let undecodable = Undecodable {
+            origin: origin.clone(),
+            source: value::DecodeError::Truncated { offset: 1 },
+        };
+        let message = Message {
+            data: "hello",
+            origin,
+        };
+        let error = RecvError::from(gap.clone());
+        let credential = member.credential();
+        let printed: [&dyn fmt::Debug; 8] = [
+            &gap,
+            &error,
+            &undecodable,
+            &message,
+            &member,
+            credential,
+            &trust,
+            &identity,
+        ];
+        for printed in printed {
+            let text = format!("{printed:?}");
+            assert!(text.len() <= 200, "{} characters: {text}", text.len());
         }
     }
 }

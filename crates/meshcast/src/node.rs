@@ -1,6 +1,6 @@
 //! The handle of a node.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::{ChannelName, NodeName, Region, Since};
@@ -32,9 +32,19 @@ use crate::{
 ///
 /// * by a node that was given a [`runtime`](NodeBuilder::runtime): it lives on there, and ends with it;
 /// * if the process ends without a drop: by `std::process::exit`, a signal, or with the node in a `static`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.shared.name)
+            .field("region", &self.shared.region)
+            .field("peer_id", &format_args!("{}", self.shared.peer_id))
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
