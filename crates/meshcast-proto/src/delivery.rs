@@ -214,8 +214,8 @@ pub enum GapReason {
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     partial: Option<Partial>,
-    /// The last value was given up as too large: so is what still comes of it.
-    too_large: bool,
+    /// A value that is no use any more, so far, and why: it is one gap, told when it ends. Never beside a partial one.
+    skipped: Option<(SeqRange, GapReason)>,
 }
 
 struct Partial {
@@ -261,8 +261,11 @@ impl Assembler {
             };
             Assembled::Values(delivery)
         };
-        if !frame.is_fragmented() && self.partial.is_none() {
-            self.too_large = false;
+        // Nearly always the whole frame is shorter than a value may be.
+        let too_large = |payload: &Bytes| payload.len() > limit;
+        let fits = frame.bytes().len() <= limit || !frame.records().any(|(_, it)| too_large(&it.payload));
+        if !frame.is_fragmented() && self.partial.is_none() && fits {
+            out.extend(self.abandon());
             out.extend([deliver(seqs, Content::Frame(frame.clone()))]);
             return;
         }
@@ -272,10 +275,12 @@ impl Assembler {
         for (seq, record) in frame.records().filter(|(seq, _)| seqs.contains(*seq)) {
             let this = SeqRange::single(seq);
             if matches!(record.part, Part::Whole | Part::First) {
-                out.extend(
-                    self.abandon()
-                        .map(|missed| Assembled::Missed(missed, GapReason::Incomplete)),
-                );
+                out.extend(self.abandon());
+            }
+            if record.part == Part::Whole && too_large(&record.payload) {
+                out.extend(wholes.take().map(deliver_wholes));
+                out.extend([Assembled::Missed(this, GapReason::TooLarge)]);
+                continue;
             }
             if record.part == Part::Whole {
                 let (run, values) = wholes.get_or_insert_with(|| (this, Vec::new()));
@@ -295,17 +300,12 @@ impl Assembler {
             match self.partial.take() {
                 // The beginning was missed, or given up as too large: the rest is no value either.
                 None => {
-                    let reason = if self.too_large {
-                        GapReason::TooLarge
-                    } else {
-                        GapReason::Incomplete
-                    };
-                    out.extend([Assembled::Missed(this, reason)]);
-                    self.too_large &= record.part != Part::Last;
+                    let skipped = self.skipped.take();
+                    let (seqs, reason) = skipped.unwrap_or((this, GapReason::Incomplete));
+                    self.skipped = Some((seqs.hull(this), reason));
                 }
                 Some(partial) if partial.len + record.payload.len() > limit => {
-                    out.extend([Assembled::Missed(partial.seqs.hull(this), GapReason::TooLarge)]);
-                    self.too_large = record.part != Part::Last;
+                    self.skipped = Some((partial.seqs.hull(this), GapReason::TooLarge));
                 }
                 Some(mut partial) => {
                     partial.seqs = partial.seqs.hull(this);
@@ -321,14 +321,24 @@ impl Assembler {
                     }
                 }
             }
+            if record.part == Part::Last {
+                out.extend(self.abandon());
+            }
         }
         out.extend(wholes.map(deliver_wholes));
     }
 
-    /// Gives up the value that was being put together and returns the numbers that are lost with it.
-    pub(crate) fn abandon(&mut self) -> Option<SeqRange> {
-        self.too_large = false;
-        self.partial.take().map(|partial| partial.seqs)
+    /// Gives up the value that was being put together, or passed over, and says which numbers are lost with it and why.
+    pub(crate) fn give_up(&mut self) -> Option<(SeqRange, GapReason)> {
+        let partial = self.partial.take();
+        let incomplete = partial.map(|partial| (partial.seqs, GapReason::Incomplete));
+        incomplete.or_else(|| self.skipped.take())
+    }
+
+    /// The same, as something that comes out.
+    pub(crate) fn abandon(&mut self) -> Option<Assembled> {
+        let (missed, reason) = self.give_up()?;
+        Some(Assembled::Missed(missed, reason))
     }
 
     /// How many bytes of a value wait for the rest. Those between the first and the last fill their frames, so there is hardly
@@ -337,14 +347,19 @@ impl Assembler {
         self.partial.as_ref().map_or(0, |partial| partial.len)
     }
 
-    /// The first number of the value that is being put together, if there is one.
+    /// The first number of the value that is being put together or passed over, if there is one.
     pub(crate) fn begun(&self) -> Option<Seq> {
-        self.partial.as_ref().map(|partial| partial.seqs.first())
+        self.unfinished().map(|seqs| seqs.first())
     }
 
-    /// The last number of the value that is being put together, if there is one.
+    /// The last number of it that came.
     pub(crate) fn halfway(&self) -> Option<Seq> {
-        self.partial.as_ref().map(|partial| partial.seqs.last())
+        self.unfinished().map(|seqs| seqs.last())
+    }
+
+    fn unfinished(&self) -> Option<SeqRange> {
+        let partial = self.partial.as_ref().map(|partial| partial.seqs);
+        partial.or_else(|| self.skipped.map(|(seqs, _)| seqs))
     }
 }
 

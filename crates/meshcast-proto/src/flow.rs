@@ -361,8 +361,7 @@ impl Flow {
         if self.window.drop_highest() {
             return true;
         }
-        let missed = self.assembler.abandon();
-        out.extend(missed.map(|missed| Assembled::Missed(missed, GapReason::Incomplete)));
+        out.extend(self.assembler.abandon());
         false
     }
 
@@ -458,8 +457,7 @@ impl Flow {
             };
             self.miss(lost, out);
         }
-        let missed = self.assembler.abandon();
-        out.extend(missed.map(|missed| Assembled::Missed(missed, GapReason::Incomplete)));
+        out.extend(self.assembler.abandon());
     }
 
     fn release(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
@@ -477,8 +475,15 @@ impl Flow {
     }
 
     fn miss(&mut self, lost: SeqRange, out: &mut Vec<Assembled>) {
-        let partial = self.assembler.abandon();
-        let missed = partial.map_or(lost, |partial| partial.hull(lost));
+        let missed = match self.assembler.give_up() {
+            // It lost a fragment.
+            Some((partial, GapReason::Incomplete)) => partial.hull(lost),
+            Some((skipped, reason)) => {
+                out.push(Assembled::Missed(skipped, reason));
+                lost
+            }
+            None => lost,
+        };
         if self.member.is_some() {
             out.push(Assembled::Missed(missed, GapReason::Lost));
         } else {
@@ -513,8 +518,7 @@ impl Flow {
         if now < gives_up {
             return Some(gives_up);
         }
-        let missed = self.assembler.abandon();
-        out.extend(missed.map(|missed| Assembled::Missed(missed, GapReason::Incomplete)));
+        out.extend(self.assembler.abandon());
         None
     }
 }

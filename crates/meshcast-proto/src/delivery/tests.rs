@@ -93,9 +93,11 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
             }
         }
     }
-    if let Some(waits) = assembler.abandon() {
-        assert_eq!(waits.first().get(), fates.len() as u64 + 1, "in order");
-        fates.extend(std::iter::repeat_n(Fate::Waits, waits.len() as usize));
+    let waits = assembler.partial.is_some();
+    if let Some((seqs, reason)) = assembler.give_up() {
+        assert_eq!(seqs.first().get(), fates.len() as u64 + 1, "in order");
+        let fate = if waits { Fate::Waits } else { Fate::Missed(reason) };
+        fates.extend(std::iter::repeat_n(fate, seqs.len() as usize));
     }
     fates
 }
@@ -189,4 +191,56 @@ fn a_part_of_a_frame_delivers_only_its_numbers() {
         values,
         [(6, Bytes::from_static(b"b")), (7, Bytes::from_static(b"c"))]
     );
+}
+
+/// What comes out of records, each in a frame of its own.
+fn gaps(records: &[(Part, &[u8])], limit: usize) -> Vec<(SeqRange, Option<GapReason>)> {
+    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    for (number, record) in (1..).zip(records) {
+        let frame = frame(peer(0), &channel(0), number, [*record]);
+        assembler.push(&peer(0).member, &frame, frame.seqs(), limit, &mut out);
+    }
+    let came = out.into_iter().map(|assembled| match assembled {
+        Assembled::Values(delivery) => (delivery.seqs(), None),
+        Assembled::Missed(missed, reason) => (missed, Some(reason)),
+    });
+    came.collect()
+}
+
+#[test]
+fn a_value_over_the_limit_is_one_gap_however_many_fragments_it_has() {
+    let value = |part| (part, &FULL[..]);
+    let mut records = vec![value(Part::First)];
+    records.extend([value(Part::Middle); 63]);
+    records.push(value(Part::Last));
+    let (whole, too_large) = ((Part::Whole, &b"x"[..]), Some(GapReason::TooLarge));
+    records.push(whole);
+    let all = [(range(1, 65), too_large), (range(66, 66), None)];
+    assert_eq!(gaps(&records, LIMIT), all);
+    // Its end never comes.
+    records.remove(64);
+    let all = [(range(1, 64), too_large), (range(65, 65), None)];
+    assert_eq!(gaps(&records, LIMIT), all);
+    // Its beginning was missed.
+    let all = [(range(1, 63), Some(GapReason::Incomplete)), (range(64, 64), None)];
+    assert_eq!(gaps(&records[1..], LIMIT), all);
+}
+
+#[test]
+fn a_value_in_one_record_over_the_limit_is_a_gap_and_its_neighbours_come() {
+    let (short, long) = ((Part::Whole, &b"xx"[..]), (Part::Whole, &b"xxx"[..]));
+    let too_large = Some(GapReason::TooLarge);
+    let all = [(range(1, 1), None), (range(2, 2), too_large), (range(3, 3), None)];
+    assert_eq!(gaps(&[short, long, short], 2), all);
+    // In one frame, also after half a value.
+    let frame = frame(peer(0), &channel(0), 1, [short, short, long, long, short]);
+    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    assembler.push(&peer(0).member, &frame, frame.seqs(), 2, &mut out);
+    let came = out.iter().map(|assembled| match assembled {
+        Assembled::Values(delivery) => (delivery.seqs(), None),
+        Assembled::Missed(missed, reason) => (*missed, Some(*reason)),
+    });
+    let single = |n| (range(n, n), too_large);
+    let all = [(range(1, 2), None), single(3), single(4), (range(5, 5), None)];
+    assert_eq!(came.collect::<Vec<_>>(), all);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::History;
 use crate::{
     credential::Member,
-    delivery::{Assembled, Assembler, Delivery},
+    delivery::{Assembled, Assembler, Delivery, GapReason},
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
     record::Part,
@@ -28,6 +28,8 @@ pub enum Recalled {
     Values(Delivery),
     /// Numbers that are not kept, or of which other pieces are not.
     Missing(SeqRange),
+    /// Values that are kept and over the limit for messages.
+    TooLarge(SeqRange),
 }
 
 impl History {
@@ -61,7 +63,7 @@ impl History {
                 return recall;
             }
             if next < part.first() {
-                recall.miss(assembler.abandon());
+                recall.abandon(&mut assembler);
                 recall.miss(part.first().previous().and_then(|last| SeqRange::new(next, last)));
             }
             assembler.push(member, &frame, part, limit, &mut assembled);
@@ -72,11 +74,11 @@ impl History {
                         len += delivery.len_bytes();
                         recall.parts.push(Recalled::Values(delivery));
                     }
-                    Assembled::Missed(missing, _) => recall.miss(Some(missing)),
+                    Assembled::Missed(missing, reason) => recall.pass(missing, reason),
                 }
             }
         }
-        recall.miss(assembler.abandon());
+        recall.abandon(&mut assembler);
         recall.miss(SeqRange::new(next, seqs.last()));
         recall
     }
@@ -144,6 +146,23 @@ impl History {
 }
 
 impl Recall {
+    fn abandon(&mut self, assembler: &mut Assembler) {
+        if let Some((missing, reason)) = assembler.give_up() {
+            self.pass(missing, reason);
+        }
+    }
+
+    /// Numbers follow that are no values.
+    fn pass(&mut self, seqs: SeqRange, reason: GapReason) {
+        match (reason, self.parts.last_mut()) {
+            (GapReason::TooLarge, Some(Recalled::TooLarge(last))) if last.touches(seqs) => {
+                *last = last.hull(seqs);
+            }
+            (GapReason::TooLarge, _) => self.parts.push(Recalled::TooLarge(seqs)),
+            _ => self.miss(Some(seqs)),
+        }
+    }
+
     /// Numbers are missing that follow on all so far.
     fn miss(&mut self, missing: Option<SeqRange>) {
         let Some(missing) = missing else { return };

@@ -9,7 +9,7 @@ use meshcast_proto::{ChannelName, LookedBack, Recall, Recalled};
 use super::Driver;
 use crate::{
     channel::{AckError, Asked, Awaited, Hub, Item, Opening, ReaderId, Wanted},
-    message::Gap,
+    message::{Gap, GapReason},
 };
 
 impl Driver {
@@ -123,17 +123,22 @@ impl Driver {
             upto = Some(recall.upto);
             let Recall { parts, .. } = recall;
             for part in parts {
+                let missed = |missed, reason| {
+                    let member = Arc::clone(member);
+                    Item::Missed(Gap {
+                        member,
+                        missed,
+                        reason,
+                    })
+                };
                 items.push(match part {
                     Recalled::Values(delivery) => {
                         room = room.saturating_sub(delivery.len_bytes());
                         self.counters.recalled += delivery.seqs().len();
                         Item::Values(delivery, None)
                     }
-                    Recalled::Missing(missed) => Item::Missed(Gap {
-                        member: Arc::clone(member),
-                        missed,
-                        reason,
-                    }),
+                    Recalled::Missing(seqs) => missed(seqs, reason),
+                    Recalled::TooLarge(seqs) => missed(seqs, GapReason::TooLarge),
                 });
             }
             if room == 0 || upto != Some(seqs.last()) {

@@ -35,7 +35,7 @@ fn recalled(history: &History, seqs: SeqRange, room: usize) -> (Vec<(SeqRange, b
     let recall = history.recall(&channel(0), &peer(0).member, seqs, room, usize::MAX);
     let parts = recall.parts.iter().map(|part| match part {
         Recalled::Values(delivery) => (delivery.seqs(), true),
-        Recalled::Missing(missing) => (*missing, false),
+        Recalled::Missing(missing) | Recalled::TooLarge(missing) => (*missing, false),
     });
     (parts.collect(), recall.upto)
 }
@@ -236,4 +236,27 @@ proptest! {
         }
         prop_assert_eq!(got, model);
     }
+}
+
+#[test]
+fn what_is_kept_and_over_the_limit_is_told_apart_from_what_is_not_kept() {
+    let mut history = history();
+    let one = |first, payload: &[u8]| frame(peer(0), &channel(0), first, [(Part::Whole, payload)]);
+    keep(
+        &mut history,
+        [one(1, b"x"), one(2, b"long"), one(3, b"longer"), one(5, b"x")],
+    );
+    let recall = history.recall(&channel(0), &peer(0).member, range(1, 5), usize::MAX, 3);
+    let told = recall.parts.iter().map(|part| match part {
+        Recalled::Values(delivery) => (delivery.seqs(), "value"),
+        Recalled::Missing(seqs) => (*seqs, "missing"),
+        Recalled::TooLarge(seqs) => (*seqs, "too large"),
+    });
+    let expected = [
+        (range(1, 1), "value"),
+        (range(2, 3), "too large"),
+        (range(4, 4), "missing"),
+        (range(5, 5), "value"),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }

@@ -9,8 +9,8 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use crate::{
-    Bytes, Limits, Messages, Node, Since,
-    node::fixture::{Mesh, addresses, alone, joined, next, open, until, within},
+    Bytes, GapReason, Limits, Messages, Node, RecvError, Since,
+    node::fixture::{Mesh, addresses, alone, joined, next, next_error, open, until, within},
 };
 
 const ALWAYS: Since = Since::Ago(Duration::from_secs(500));
@@ -268,4 +268,44 @@ async fn whoever_asks_where_nobody_can_be_reached_is_not_kept_waiting() {
     let (asked, second) = (Instant::now(), open_since::<u64>(&a, ALWAYS));
     expect(&mut second.messages(), 1..=1).await;
     assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+}
+
+/// Of fragments, in a frame of its own, and among others; when they come and out of the history.
+#[tokio::test]
+async fn a_receiver_with_a_lower_limit_is_told_of_each_larger_message_in_one_gap() {
+    let mesh = Mesh::new();
+    let limits = |max_message_bytes| Limits {
+        max_message_bytes,
+        outbox_bytes: 64 * 1024 * 1024,
+        ..Limits::default()
+    };
+    let (huge, small) = (16 * 1024 * 1024, 1_000);
+    let a = mesh.builder("a").limits(limits(huge));
+    let a = a.spawn().await.expect("starts");
+    for (limit, length, last) in [(1024 * 1024, huge, 65), (small, 100_000, 1)] {
+        let b = mesh.builder("b").limits(limits(limit)).seeds(addresses(&a).await);
+        let b = b.spawn().await.expect("starts");
+        let name = format!("of {limit}");
+        let (at_a, at_b) = (open::<Bytes>(&a, &name), open::<Bytes>(&b, &name));
+        let mut heard = at_b.messages();
+        joined(&[&a, &b], &name).await;
+        let (large, fits): (Bytes, Bytes) = (vec![7; length].into(), vec![8; small].into());
+        at_a.post_message_wait(&large).await.expect("posted");
+        at_a.post_message_wait(&fits).await.expect("posted");
+        let late = || {
+            b.channel_since::<Bytes>(&name, Since::Last(1_000))
+                .expect("opens")
+        };
+        for again in [false, true] {
+            if again {
+                heard = late().messages();
+            }
+            let RecvError::Gap(gap) = next_error(&mut heard).await else {
+                panic!("no gap");
+            };
+            assert_eq!((gap.missed(), gap.reason()), (1..=last, GapReason::TooLarge));
+            assert_eq!(next(&mut heard).await, fits);
+        }
+        b.shutdown().await;
+    }
 }
