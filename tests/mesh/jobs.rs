@@ -12,13 +12,7 @@ async fn all_arrive(ending: &str, jobs: u32, messages: u32) {
     let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
     let node = Node::builder().name("stays").key(key.clone()).listen(listen);
     let node = node.spawn().await.expect("starts");
-    let seed = node
-        .inspect()
-        .await
-        .expect("runs")
-        .node
-        .listen_addresses
-        .remove(0);
+    let seed = node.info().await.expect("runs").listen_addresses.remove(0);
     let mut heard = node.channel::<u32>("jobs").expect("opens").messages();
     for _ in 0..jobs {
         let mut job = Command::new(env!("CARGO_BIN_EXE_job"));

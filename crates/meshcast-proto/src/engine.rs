@@ -30,6 +30,7 @@ use crate::{
 
 use pacing::{Outflow, Pacing};
 use past::LookBack;
+use retired::Retired;
 
 pub use config::Config;
 pub use counters::Counters;
@@ -44,6 +45,7 @@ pub struct Engine {
     identity: Identity,
     me: Arc<Member>,
     channels: BTreeMap<ChannelName, Channel>,
+    retired: Retired,
     flows: Flows,
     history: History,
     history_expires: Option<Time>,
@@ -75,6 +77,8 @@ struct Channel {
     last: u64,
     /// When a neighbour was lost that had it open.
     deserted: Option<Time>,
+    /// It was closed, and waits to be forgotten.
+    retiring: bool,
     /// What we posted that is on the way.
     /// Made with the first post: most nodes only listen to most channels.
     outflow: Option<Box<Outflow>>,
@@ -150,6 +154,7 @@ impl Engine {
             identity,
             me,
             channels: BTreeMap::new(),
+            retired: Retired::default(),
             history_expires: None,
             digest: Digest::default(),
             serving: Serving::default(),
@@ -182,18 +187,21 @@ impl Engine {
             }
             return Ok(());
         }
-        if self.channels.len() >= self.config.max_channels {
+        let names = self.channels.len() + self.retired.len();
+        if names >= self.config.max_channels && !self.retired.contains(channel) {
             return Err(OpenError::TooManyChannels {
                 limit: self.config.max_channels,
             });
         }
+        let (next, born) = self.retired.take(channel).unwrap_or((Seq::FIRST, None));
         let new = Channel {
             open: true,
-            next: Seq::FIRST,
-            born: None,
+            next,
+            born,
             since: from,
             last,
             deserted: None,
+            retiring: false,
             outflow: None,
             own: Assembler::default(),
         };
@@ -202,7 +210,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes a channel: its frames are no longer taken in, and what was known of its senders is forgotten.
+    /// Closes a channel: its frames are no longer taken in, and what was known of its senders is forgotten. Once nothing is
+    /// kept of it either, all is forgotten but its next number, and that too if nothing was posted on it.
     ///
     /// Not to be opened again before what neighbours said to the last opening has come or is lost with its link: it
     /// would be taken for what they say to the new one, which might begin too early then.
@@ -216,6 +225,7 @@ impl Engine {
             let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
             let close = |peer| Output::Sync(peer, SyncMessage::Close(vec![channel.clone()]));
             self.outputs.extend(neighbours.into_iter().map(close));
+            self.retire(channel);
         }
     }
 
@@ -385,6 +395,7 @@ impl Engine {
         self.tell_untold(now);
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
+            self.retire_more();
         }
     }
 
@@ -585,6 +596,7 @@ mod handover;
 mod pacing;
 mod past;
 mod repairing;
+mod retired;
 
 #[cfg(test)]
 pub(crate) mod fixture;

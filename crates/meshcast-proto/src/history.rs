@@ -228,6 +228,23 @@ impl History {
         by_time.into_iter().chain(by_number).chain(dropped).min()
     }
 
+    /// Nobody here wants to know of this channel any more. `true` if nothing of it is kept: then what was dropped of it
+    /// is forgotten, too.
+    pub(crate) fn forget(&mut self, channel: &ChannelName) -> bool {
+        let mut nothing = true;
+        for (_, sender) in &self.by_size {
+            let Some(log) = self.senders.get_mut(sender) else {
+                continue;
+            };
+            match log.channels.get(channel) {
+                Some(track) if track.frames.is_empty() => drop(log.channels.remove(channel)),
+                Some(_) => nothing = false,
+                None => {}
+            }
+        }
+        nothing
+    }
+
     /// How many bytes it takes, as [`HistoryLimits::bytes`] counts them.
     pub const fn bytes(&self) -> usize {
         self.bytes

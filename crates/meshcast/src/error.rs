@@ -50,8 +50,8 @@ pub enum OpenError {
         /// [`Limits::max_channels`](crate::Limits::max_channels).
         limit: usize,
     },
-    /// This node has used as many names in its life as it may.
-    #[error("{limit} channel names were used, which is the limit of a node's life")]
+    /// This node has posted on as many names in its life as it may: their numbers must not begin anew.
+    #[error("{limit} channel names were posted on, which is the limit of a node's life")]
     TooManyNames {
         /// The limit.
         limit: usize,

@@ -17,8 +17,8 @@ pub struct Limits {
     /// What may wait in one channel for its slowest reader in this process. 8 MiB. A reader that is further behind
     /// is given what is kept of all channels, see `history_bytes`, and is told what is not.
     pub unread_bytes: usize,
-    /// How many channels may be open at once, those closed in the last two minutes included. 16,000: peers
-    /// accept announcements of 16,384, so more may not be set.
+    /// How many channels may be open at once. Those closed in the last two minutes count too, but make way for others, the
+    /// longest closed first. 16,000: peers accept announcements of 16,384, so more may not be set.
     pub max_channels: usize,
     /// What is kept of all channels for other members, and for readers here that are behind, in bytes. 64 MiB.
     /// A frame counts with its length on the wire and 256 bytes for its place: 70,000 messages of 256 bytes that

@@ -1,7 +1,7 @@
 //! Where channel objects and the driver meet: what is open, and what has something to send.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -34,16 +34,27 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    hubs: HashMap<ChannelName, Arc<Hub>>,
-    /// Every name ever opened: their numbers must go on, so they are never forgotten and hence bounded.
-    used: HashSet<ChannelName>,
+    hubs: HashMap<ChannelName, Entry>,
+    /// Hubs without an object, by when the last was closed: gossip stays subscribed for a while. They make way for others.
+    lingering: BTreeMap<u64, ChannelName>,
+    /// How many hubs lost their last object so far.
+    closings: u64,
+    /// How many names are closed, and yet have to be remembered.
+    remembered: usize,
     /// Hubs whose outbox is not empty, each once.
     ready: VecDeque<Arc<Hub>>,
     /// Hubs that ask something of the driver, each once.
     asking: VecDeque<Arc<Hub>>,
-    /// Hubs that got their first object or lost their last.
-    changed: Vec<Arc<Hub>>,
+    /// Hubs that got their first object or lost their last, or made way for others, each once.
+    changed: VecDeque<Arc<Hub>>,
     stopped: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    hub: Arc<Hub>,
+    /// Its place among those that linger.
+    lingers: Option<u64>,
 }
 
 impl Registry {
@@ -72,7 +83,9 @@ impl Registry {
         if inner.stopped {
             return Err(OpenError::Closed);
         }
-        if let Some(hub) = inner.hubs.get(&name).cloned() {
+        if let Some(entry) = inner.hubs.get_mut(&name) {
+            let (hub, lingers) = (Arc::clone(&entry.hub), entry.lingers.take());
+            lingers.map(|place| inner.lingering.remove(&place));
             // Under the lock, so that the driver does not give the hub up in between.
             let first = hub.objects() == 0;
             let object = object(Arc::clone(&hub));
@@ -81,7 +94,7 @@ impl Registry {
                 inner.asking.push_back(Arc::clone(&hub));
             }
             if first {
-                inner.changed.push(hub);
+                inner.note(&hub);
             }
             drop(inner);
             if first || asks {
@@ -89,12 +102,12 @@ impl Registry {
             }
             return Ok(object);
         }
-        if inner.hubs.len() >= self.limits.max_channels {
+        if inner.hubs.len() >= self.limits.max_channels && !inner.make_way() {
             return Err(OpenError::TooManyChannels {
                 limit: self.limits.max_channels,
             });
         }
-        if inner.used.len() >= MAX_NAMES && !inner.used.contains(&name) {
+        if inner.remembered + inner.hubs.len() >= MAX_NAMES {
             return Err(OpenError::TooManyNames { limit: MAX_NAMES });
         }
         let hub = Arc::new(Hub::new(name.clone(), &self.limits, Arc::clone(self)));
@@ -102,9 +115,13 @@ impl Registry {
         if hub.has_to_ask() {
             inner.asking.push_back(Arc::clone(&hub));
         }
-        inner.used.insert(name.clone());
-        inner.hubs.insert(name, Arc::clone(&hub));
-        inner.changed.push(hub);
+        let entry = Entry {
+            hub: Arc::clone(&hub),
+            lingers: None,
+        };
+        inner.hubs.insert(name, entry);
+        inner.note(&hub);
+        inner.shorten(3 * self.limits.max_channels);
         drop(inner);
         self.bell.wake();
         Ok(object)
@@ -125,7 +142,8 @@ impl Registry {
     pub(crate) fn changed(&self, hub: &Arc<Hub>) {
         let mut inner = self.lock();
         if !inner.stopped {
-            inner.changed.push(Arc::clone(hub));
+            inner.linger(hub);
+            inner.note(hub);
         }
         drop(inner);
         self.bell.wake();
@@ -156,10 +174,11 @@ impl Registry {
         self.lock().asking.pop_front()
     }
 
-    /// The hubs whose first object was opened or last one closed, in that order, so many at most.
+    /// The hubs that were opened and closed or made way, in that order, so many at most.
     pub(crate) fn take_changed(&self, limit: usize) -> Vec<Arc<Hub>> {
         let changed = &mut self.lock().changed;
-        changed.drain(..limit.min(changed.len())).collect()
+        let taken = changed.drain(..limit.min(changed.len()));
+        taken.inspect(|hub| _ = hub.set_noted(false)).collect()
     }
 
     /// Whether some are left.
@@ -170,18 +189,24 @@ impl Registry {
     /// Forgets a hub if it still has no object, and nothing to send. `true` if there is none of that name afterwards.
     pub(crate) fn remove_vacant(&self, name: &ChannelName) -> bool {
         let mut inner = self.lock();
-        let vacant = inner.hubs.get(name).is_none_or(|hub| hub.is_vacant());
+        let vacant = inner.hubs.get(name).is_none_or(|entry| entry.hub.is_vacant());
         if vacant {
-            inner.hubs.remove(name);
+            inner.remove(name);
         }
         vacant
+    }
+
+    /// How many names are closed, and yet have to be remembered.
+    pub(crate) fn remember(&self, names: usize) {
+        self.lock().remembered = names;
     }
 
     /// The hubs that have something to send, and how many records were posted on each so far.
     pub(crate) fn queued(&self) -> Vec<(Arc<Hub>, u64)> {
         let inner = self.lock();
         let queued = |hub: &Arc<Hub>| Some((Arc::clone(hub), hub.queued()?));
-        inner.hubs.values().filter_map(queued).collect()
+        let hubs = inner.hubs.values().map(|entry| &entry.hub);
+        hubs.filter_map(queued).collect()
     }
 
     /// Whether something is left to open, to send or to answer.
@@ -194,7 +219,8 @@ impl Registry {
     pub(crate) fn refuse(&self) -> Vec<Arc<Hub>> {
         let mut inner = self.lock();
         inner.stopped = true;
-        let hubs: Vec<_> = inner.hubs.values().cloned().collect();
+        let hubs = inner.hubs.values().map(|entry| Arc::clone(&entry.hub));
+        let hubs: Vec<_> = hubs.collect();
         drop(inner);
         hubs.iter().for_each(|hub| hub.refuse());
         hubs
@@ -212,7 +238,7 @@ impl Registry {
         );
         drop(inner);
         drop(rest);
-        hubs.values().for_each(|hub| hub.end());
+        hubs.values().for_each(|entry| entry.hub.end());
         // Its thread ends when nothing is left to call.
         *self.handlers.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -243,6 +269,53 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The driver is to look at a hub.
+    fn note(&mut self, hub: &Arc<Hub>) {
+        if !hub.set_noted(true) {
+            self.changed.push_back(Arc::clone(hub));
+        }
+    }
+
+    /// Names may be opened and closed faster than the driver looks: what it has never seen it need not hear of.
+    fn shorten(&mut self, most: usize) {
+        if self.changed.len() > most {
+            self.changed.retain(|hub| !hub.is_gone() || hub.is_followed());
+        }
+    }
+
+    /// A hub lost its last object, unless it got another since.
+    fn linger(&mut self, hub: &Arc<Hub>) {
+        let Some(entry) = self.hubs.get_mut(hub.name()) else {
+            return;
+        };
+        if Arc::ptr_eq(&entry.hub, hub) && hub.objects() == 0 && entry.lingers.is_none() {
+            self.closings += 1;
+            entry.lingers = Some(self.closings);
+            self.lingering.insert(self.closings, hub.name().clone());
+        }
+    }
+
+    /// Lets go of the hub that has been without an object for longest and has sent everything. `false` if there is none.
+    fn make_way(&mut self) -> bool {
+        let is_vacant = |name: &&ChannelName| self.hubs.get(*name).is_some_and(|entry| entry.hub.is_vacant());
+        let Some(name) = self.lingering.values().find(is_vacant).cloned() else {
+            return false;
+        };
+        if let Some(hub) = self.remove(&name) {
+            self.note(&hub);
+        }
+        true
+    }
+
+    fn remove(&mut self, name: &ChannelName) -> Option<Arc<Hub>> {
+        let Entry { hub, lingers } = self.hubs.remove(name)?;
+        lingers.map(|place| self.lingering.remove(&place));
+        hub.let_go();
+        Some(hub)
     }
 }
 
@@ -279,5 +352,6 @@ impl Stats {
     }
 }
 
-/// Names a node may use in its life, at about 100 bytes each.
-pub(crate) const MAX_NAMES: usize = 262_144;
+/// Names that a node may post on in its life, at about 50 bytes each once they are closed. Those that were only listened
+/// to do not count.
+pub(crate) const MAX_NAMES: usize = 1_048_576;

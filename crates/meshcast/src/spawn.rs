@@ -269,7 +269,8 @@ fn engine_config(limits: &Limits) -> Config {
             bytes: limits.history_bytes,
             age: limits.history_age,
         },
-        max_channels: crate::registry::MAX_NAMES,
+        // Above what the registry allows, which learns later what is closed.
+        max_channels: crate::registry::MAX_NAMES + 2 * limits.max_channels,
         ..Config::default()
     }
 }

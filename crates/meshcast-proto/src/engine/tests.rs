@@ -382,10 +382,66 @@ fn there_are_no_more_channels_than_allowed() {
     };
     let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member), 0);
     assert_eq!(engine.handle_open(&channel(0), Since::Now, at(0)), Ok(()));
-    engine.handle_close(&channel(0));
     let refused = Err(OpenError::TooManyChannels { limit: 1 });
     assert_eq!(engine.handle_open(&channel(1), Since::Now, at(0)), refused);
-    assert_eq!(engine.handle_open(&channel(0), Since::Now, at(0)), Ok(()));
+    engine.handle_close(&channel(0));
+    assert_eq!(engine.handle_open(&channel(1), Since::Now, at(0)), Ok(()));
+    // What was posted on keeps its place.
+    let record = section([(Part::Whole, b"x".as_slice())]);
+    assert!(
+        engine
+            .handle_post(&channel(1), &record, at(0), WallTime::MIN)
+            .is_ok()
+    );
+    while engine.poll_output().is_some() {}
+    engine.handle_close(&channel(1));
+    assert_eq!(engine.handle_open(&channel(0), Since::Now, at(0)), refused);
+    let later = at(0) + RETENTION + Duration::from_secs(1);
+    engine.handle_timeout(later);
+    assert_eq!(engine.handle_open(&channel(0), Since::Now, later), refused);
+    assert_eq!(engine.handle_open(&channel(1), Since::Now, later), Ok(()));
+}
+
+#[test]
+fn names_that_nobody_uses_are_forgotten_and_their_numbers_are_not() {
+    let me = peer(0);
+    let config = Config {
+        max_channels: 200_000,
+        history: crate::HistoryLimits {
+            bytes: 1_000_000,
+            age: RETENTION,
+        },
+        ..config()
+    };
+    let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member), 0);
+    let name = |n: usize| ChannelName::new(&format!("room-{n}")).expect("valid");
+    let record = section([(Part::Whole, b"x".as_slice())]);
+    let post = |engine: &mut Engine, n: usize, now| {
+        let seqs = engine.handle_post(&name(n), &record, now, WallTime::MIN);
+        while engine.poll_output().is_some() {}
+        seqs.expect("open").first().get()
+    };
+    // Only listened to.
+    for n in 0..10_000 {
+        assert_eq!(engine.handle_open(&name(n), Since::Now, at(0)), Ok(()));
+        engine.handle_close(&name(n));
+    }
+    assert_eq!((engine.channels.len(), engine.closed_names()), (0, 0));
+    // Posted on: as long as something is kept the channel is known, and its counter for ever.
+    for n in 0..10_000 {
+        let now = at(n as u64);
+        assert_eq!(engine.handle_open(&name(n), Since::Now, now), Ok(()));
+        assert_eq!(post(&mut engine, n, now), 1);
+        engine.handle_close(&name(n));
+        assert!(engine.channels.len() < 2_500, "{}", engine.channels.len());
+    }
+    let later = at(10_000) + RETENTION + Duration::from_secs(1);
+    engine.handle_timeout(later);
+    assert_eq!((engine.channels.len(), engine.closed_names()), (0, 10_000));
+    for n in (0..10_000).step_by(7) {
+        assert_eq!(engine.handle_open(&name(n), Since::Now, later), Ok(()));
+        assert_eq!(post(&mut engine, n, later), 2);
+    }
 }
 
 #[test]

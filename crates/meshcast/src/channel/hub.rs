@@ -3,7 +3,10 @@
 mod handlers;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -39,6 +42,12 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     /// Rung when the outbox has room again, or there is no point in waiting.
     room: Notify,
+    /// The registry has no more of it, and gives another to whoever opens the name.
+    gone: AtomicBool,
+    /// The registry has noted it for the driver.
+    noted: AtomicBool,
+    /// The driver knows it.
+    followed: AtomicBool,
 }
 
 struct State {
@@ -105,6 +114,9 @@ impl Hub {
             registry,
             state: Mutex::new(state),
             room: Notify::new(),
+            gone: AtomicBool::new(false),
+            noted: AtomicBool::new(false),
+            followed: AtomicBool::new(false),
         }
     }
 
@@ -365,6 +377,30 @@ impl Hub {
     pub(crate) fn is_vacant(&self) -> bool {
         let state = self.lock();
         state.objects.is_empty() && state.outbox.is_empty()
+    }
+
+    /// The registry lets go of it.
+    pub(crate) fn let_go(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether the registry let go of it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// The registry notes it for the driver, or the driver has taken it. What it was before.
+    pub(crate) fn set_noted(&self, noted: bool) -> bool {
+        self.noted.swap(noted, Ordering::AcqRel)
+    }
+
+    /// The driver knows it from now on. For the driver.
+    pub(crate) fn set_followed(&self) {
+        self.followed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_followed(&self) -> bool {
+        self.followed.load(Ordering::Acquire)
     }
 
     /// How many objects are open.

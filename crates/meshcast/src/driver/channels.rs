@@ -61,6 +61,10 @@ impl Driver {
     }
 
     pub(super) fn follow_hub(&mut self, hub: Arc<Hub>) {
+        if hub.is_gone() {
+            return self.leave(&hub);
+        }
+        hub.set_followed();
         let now = self.parts.clock.now();
         let open = hub.objects() > 0;
         if let Some(channel) = self.channels.get_mut(hub.name()) {
@@ -92,8 +96,13 @@ impl Driver {
     }
 
     pub(super) fn post(&mut self, hub: &Arc<Hub>, mut section: Section) {
-        if !self.channels.contains_key(hub.name()) {
-            // Opened, posted to and closed before this turn.
+        let known = self
+            .channels
+            .get(hub.name())
+            .map(|channel| Arc::clone(&channel.hub));
+        if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, hub)) {
+            // Opened, posted to and closed before this turn, perhaps after another of the name has made way.
+            known.iter().for_each(|known| self.leave(known));
             self.follow_hub(Arc::clone(hub));
         }
         let (now, wall) = (self.parts.clock.now(), wall_time());
@@ -130,19 +139,32 @@ impl Driver {
             .map(|(name, _)| name.clone())
             .collect();
         for name in vacant {
-            if !self.parts.registry.remove_vacant(&name) {
-                continue;
+            if self.parts.registry.remove_vacant(&name)
+                && let Some(channel) = self.channels.get(&name)
+            {
+                let hub = Arc::clone(&channel.hub);
+                self.leave(&hub);
             }
-            if let Some(channel) = self.channels.remove(&name) {
-                self.parts.engine.handle_close(&name);
-                self.drain_engine(|delivery| Item::Values(delivery, None));
-                self.parts
-                    .swarm
-                    .behaviour_mut()
-                    .gossip
-                    .unsubscribe(&channel.topic);
-                tracing::debug!(channel = ?name, "left");
-            }
+        }
+        self.parts.registry.remember(self.parts.engine.closed_names());
+    }
+
+    /// Leaves the channel of a hub that the registry has let go of, unless there is another by now.
+    fn leave(&mut self, hub: &Arc<Hub>) {
+        let name = hub.name();
+        if !self
+            .channels
+            .get(name)
+            .is_some_and(|channel| Arc::ptr_eq(&channel.hub, hub))
+        {
+            return;
+        }
+        if let Some(channel) = self.channels.remove(name) {
+            self.parts.engine.handle_close(name);
+            self.drain_engine(|delivery| Item::Values(delivery, None));
+            let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
+            gossip.unsubscribe(&channel.topic);
+            tracing::debug!(channel = ?name, "left");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use meshcast_proto::{Format, Since};
+use meshcast_proto::{ChannelName, Format, Since};
 
 use super::{Hub, Poster};
 use crate::{
@@ -199,6 +199,28 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
     let asking = registry.take_asking().expect("they have caught up");
     assert!(asking.take_asked().relieved);
     assert!(!asking.take_asked().relieved, "said once");
+}
+
+#[tokio::test]
+async fn what_is_opened_and_closed_faster_than_the_driver_looks_takes_bounded_room() {
+    let limits = Limits {
+        max_channels: 100,
+        ..Limits::default()
+    };
+    let (_hub, registry) = hub(limits);
+    for n in 0..10_000 {
+        let name = ChannelName::new(&n.to_string()).expect("allowed");
+        let hub = registry.open(name, |hub| {
+            let object = hub.open_object(Since::Now);
+            (hub, object)
+        });
+        let (hub, object) = hub.expect("others make way");
+        hub.close_object(object);
+    }
+    let noted = registry.take_changed(usize::MAX);
+    assert!(noted.len() <= 301, "{}", noted.len());
+    let there = noted.iter().filter(|hub| !hub.is_gone()).count();
+    assert_eq!(there, 100);
 }
 
 /// Members that do not keep up hold back what is in the outbox.

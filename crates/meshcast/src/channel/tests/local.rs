@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     BroadcastChannel, GapReason, Limits, Node, PostError, RecvError, Subscription,
-    node::fixture::{Mesh, alone, next, next_error, open, until, within},
+    node::fixture::{Mesh, addresses, alone, joined, next, next_error, open, until, within},
 };
 
 fn tell<T>(to: &mpsc::UnboundedSender<T>, what: T) {
@@ -554,6 +554,61 @@ async fn more_channels_than_allowed_are_refused() {
         node.channel::<u8>("3").err(),
         Some(crate::OpenError::TooManyChannels { limit: 2 })
     );
+}
+
+/// Opens a channel once there is a place: as long as what was posted in others has not left they do not make way.
+async fn opened(node: &Node, name: &str, limit: usize) -> BroadcastChannel<usize> {
+    let open = async {
+        loop {
+            match node.channel(name) {
+                Ok(channel) => return channel,
+                Err(error) => assert_eq!(error, crate::OpenError::TooManyChannels { limit }),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within(open).await
+}
+
+/// As when users come and go, each with a room of his own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_that_are_closed_make_way_for_others_and_numbers_go_on() {
+    const ROOMS: usize = 50;
+    let limits = Limits {
+        max_channels: ROOMS,
+        ..Limits::default()
+    };
+    let mesh = Mesh::new();
+    let a = mesh.apart("a").limits(limits).spawn().await.expect("starts");
+    let b = mesh.apart("b").seeds(addresses(&a).await);
+    let b = b.spawn().await.expect("starts");
+    let mut heard = open::<usize>(&b, "earth").messages();
+    for n in 1..=10 {
+        let earth = opened(&a, "earth", ROOMS).await;
+        joined(&[&a, &b], "earth").await;
+        let receipt = earth.post_message(&n).expect("posted");
+        assert_eq!(within(receipt.acked(1)).await, Ok(1));
+        assert_eq!(receipt.seq(), Some(n as u64), "no number twice");
+        assert_eq!(next(&mut heard).await, n);
+        earth.close();
+        for room in 0..500 {
+            let room = opened(&a, &format!("{n}/{room}"), ROOMS).await;
+            room.post_message(&n).expect("posted");
+        }
+    }
+    // What is open does not make way.
+    let mut rooms = Vec::new();
+    for room in 0..ROOMS {
+        rooms.push(opened(&a, &format!("1/{room}"), ROOMS).await);
+    }
+    let limit = ROOMS;
+    let refused = a.channel::<usize>("earth").err();
+    assert_eq!(refused, Some(crate::OpenError::TooManyChannels { limit }));
+    until(&a, |it| it.channels.len() == ROOMS).await;
+    drop(rooms);
+    let again = opened(&a, "1/7", ROOMS).await.post_message(&7).expect("posted");
+    assert_eq!(within(again.acked(0)).await, Ok(0));
+    assert_eq!(again.seq(), Some(2));
 }
 
 #[tokio::test]

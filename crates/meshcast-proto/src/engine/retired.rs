@@ -1,0 +1,111 @@
+//! Channels that are closed here: what is forgotten of them, and when.
+//!
+//! A number is never used twice, so of a name that was posted on its counter stays, in 32 bytes. The rest goes once nothing
+//! of the channel is kept: until then neighbours may open it and ask for what was posted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::*;
+use crate::time::Stamp;
+
+/// The names that are closed here.
+#[derive(Debug, Default)]
+pub(super) struct Retired {
+    /// Closed, and something of them was kept then. Oldest first, each once.
+    waiting: VecDeque<ChannelName>,
+    counters: BTreeMap<NameHash, Counter>,
+}
+
+/// Enough that no two names have the same, whoever chooses them.
+type NameHash = [u8; 16];
+
+/// What has to be known of a name that is posted on again.
+#[derive(Debug, Clone, Copy)]
+struct Counter {
+    next: Seq,
+    born: Option<Stamp>,
+}
+
+impl Retired {
+    /// How many names take a place though they are closed.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.counters.len()
+    }
+
+    pub(super) fn contains(&self, name: &ChannelName) -> bool {
+        self.counters.contains_key(&hash(name))
+    }
+
+    /// A name is opened: what its next number is, and when its first was posted, if it was posted on before.
+    pub(super) fn take(&mut self, name: &ChannelName) -> Option<(Seq, Option<Time>)> {
+        if self.counters.is_empty() {
+            return None;
+        }
+        let counter = self.counters.remove(&hash(name))?;
+        Some((counter.next, counter.born.map(Stamp::time)))
+    }
+}
+
+impl Engine {
+    /// How many names that are closed here take a place: those that were posted on, and those of which something is kept.
+    pub fn closed_names(&self) -> usize {
+        self.retired.len()
+    }
+
+    /// A channel was closed.
+    pub(super) fn retire(&mut self, name: &ChannelName) {
+        if self.history.forget(name) {
+            self.forget_channel(name);
+        } else if let Some(channel) = self.channels.get_mut(name)
+            && !std::mem::replace(&mut channel.retiring, true)
+        {
+            self.retired.waiting.push_back(name.clone());
+        }
+        self.retire_more();
+    }
+
+    /// Forgets channels of which nothing is kept any more.
+    pub(super) fn retire_more(&mut self) {
+        // Mostly what was closed first is the first to be dropped. Where it is not, all are looked at, though not often.
+        let all = self.retired.waiting.len() >= self.retired.counters.len().max(MANY);
+        for _ in 0..self.retired.waiting.len() {
+            let Some(name) = self.retired.waiting.pop_front() else {
+                return;
+            };
+            if self.is_open(&name) {
+                if let Some(channel) = self.channels.get_mut(&name) {
+                    channel.retiring = false;
+                }
+            } else if self.history.forget(&name) {
+                self.forget_channel(&name);
+            } else if all {
+                self.retired.waiting.push_back(name);
+            } else {
+                self.retired.waiting.push_front(name);
+                return;
+            }
+        }
+    }
+
+    fn forget_channel(&mut self, name: &ChannelName) {
+        if let Some(Channel { next, born, .. }) = self.channels.remove(name)
+            && next > Seq::FIRST
+        {
+            let born = born.map(Stamp::from);
+            self.retired.counters.insert(hash(name), Counter { next, born });
+        }
+    }
+}
+
+fn hash(name: &ChannelName) -> NameHash {
+    let mut short = NameHash::default();
+    let whole = blake3::hash(name.wire().as_bytes());
+    short
+        .iter_mut()
+        .zip(whole.as_bytes())
+        .for_each(|(to, from)| *to = *from);
+    short
+}
+
+/// From how many on it is worth to look at all.
+const MANY: usize = 65_536;
