@@ -77,6 +77,22 @@ fn a_closed_terminal_ends_nodes_well_and_leaves_no_sockets() {
     assert!(session.sockets().is_empty());
 }
 
+/// As `timeout` does: once to the process, once to its group.
+#[test]
+fn a_signal_that_is_sent_twice_at_once_has_a_node_hand_over_all_the_same() {
+    let session = Session::new();
+    for _ in 0..5 {
+        let node = Process::start(node_command(&session, &["--json"]));
+        node.stdout_line("listening", PATIENCE, |line| line.contains("listening"));
+        node.signal(Signal::TERM);
+        node.signal(Signal::CONT);
+        node.signal(Signal::TERM);
+        let (status, stdout, stderr) = node.end(SOON);
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        assert!(stdout.contains("\"stopped\""), "{stdout}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_node_that_was_started_with_nohup_stays_when_the_terminal_goes() {

@@ -1,8 +1,11 @@
 //! Ctrl-C, SIGTERM and a terminal that is closed: once to end well; the first two again to end now.
 
-use std::{fs, process};
+use std::{fs, process, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
+};
 
 use crate::exit::{Exit, Failure};
 
@@ -42,29 +45,40 @@ impl Signals {
         }
     }
 
-    /// From now on the next one ends the process, whatever it is doing. A closed terminal does not: the system and the
-    /// shell both send that signal, one after the other.
+    /// From now on the next one ends the process, whatever it is doing. One that comes at once does not: `timeout` sends
+    /// its signal to the process and then to its group. Nor does a closed terminal, of which both the system and the
+    /// shell send a signal.
     pub(crate) fn exit_at_next(self) {
-        exit_at_next(self.interrupt, self.terminate);
+        exit_at_next(self.interrupt, self.terminate, SAME);
     }
 }
 
 /// For commands that have nothing to tidy up.
 pub(crate) fn exit_when_interrupted() -> Result<(), Failure> {
     let hear = |kind| signal(kind).map_err(Failure::io("listen to signals"));
-    exit_at_next(hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    let (interrupt, terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    exit_at_next(interrupt, terminate, Duration::ZERO);
     Ok(())
 }
 
-fn exit_at_next(mut interrupt: Signal, mut terminate: Signal) {
+/// Those that come within `same` are as good as one.
+fn exit_at_next(mut interrupt: Signal, mut terminate: Signal, same: Duration) {
+    let first = Instant::now();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if first.elapsed() >= same {
+                process::exit(Exit::Interrupted as i32);
+            }
         }
-        process::exit(Exit::Interrupted as i32);
     });
 }
+
+/// Faster than anybody presses keys twice, and far slower than a program sends two signals.
+const SAME: Duration = Duration::from_millis(250);
 
 /// Whether the process was started with a signal ignored. Known on Linux alone: elsewhere the only way to ask is not
 /// open to safe code, and all signals are heard.
