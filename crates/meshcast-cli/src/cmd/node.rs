@@ -76,21 +76,32 @@ async fn tell(node: &Node, channels: &[ChannelName], output: &Output) -> Result<
     let open = |name: &ChannelName| node.channel(name.as_str()).map_err(Failure::failed);
     let _open: Vec<BroadcastChannel<Value>> = channels.iter().map(open).collect::<Result<_, _>>()?;
     started(node, output)?;
-    // It may listen before anybody can hear its events.
-    let mut told = HashSet::new();
-    let listening = node
-        .inspect()
-        .await
-        .map(|snapshot| snapshot.node.listen_addresses)
-        .unwrap_or_default();
-    for address in listening {
-        listens(&mut told, address, output)?;
+    // It may listen and be connected before anybody can hear its events.
+    let (mut told, mut early) = (HashSet::new(), HashSet::new());
+    if let Ok(snapshot) = node.inspect().await {
+        for address in snapshot.node.listen_addresses {
+            listens(&mut told, address, output)?;
+        }
+        for peer in snapshot.peers {
+            early.insert(peer.peer_id);
+            let connected = NodeEvent::Connected {
+                peer: peer.peer_id,
+                name: peer.name,
+                region: peer.region,
+                direction: peer.direction,
+            };
+            happened(&connected, 0, output)?;
+        }
     }
     let mut flood = Flood::default();
     while let Some(event) = events.next().await {
         match event {
             NodeEvent::Listening(address) => listens(&mut told, address, output)?,
+            NodeEvent::Connected { peer, .. } if early.remove(&peer) => {}
             event => {
+                if let NodeEvent::Disconnected { peer, .. } = &event {
+                    early.remove(peer);
+                }
                 if let Some(left_out) = flood.pass(&event) {
                     happened(&event, left_out, output)?;
                 }
