@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    budget::Budget,
     credential::{CLOCK_SKEW, Identity, Member},
     delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
     digest::Digest,
@@ -148,7 +149,7 @@ impl Engine {
     pub fn new(config: Config, identity: Identity, me: Arc<Member>, seed: u64) -> Self {
         Self {
             history: History::new(config.history),
-            flows: Flows::new(config.flows_limits(), seed),
+            flows: Flows::new(config.flows_limits(), Budget::new(config.memory_bytes), seed),
             pacing: Pacing::new(config.history.bytes),
             config,
             identity,
@@ -457,8 +458,16 @@ impl Engine {
     pub const fn counters(&self) -> Counters {
         Counters {
             frames_dropped: self.flows.shed_frames(),
+            flows_refused: self.flows.refused.flows,
+            claims_refused: self.flows.refused.claims,
             ..self.counters
         }
+    }
+
+    /// What all that waits or is remembered on account of somebody is charged to. Whoever drives the engine charges its
+    /// queues to it too.
+    pub const fn budget(&self) -> &Budget {
+        &self.flows.budget
     }
 
     /// What is kept for others.

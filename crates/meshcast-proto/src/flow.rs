@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    budget::ENTRY_BYTES,
     credential::Member,
     delivery::{Assembled, Assembler, GapReason},
     frame::Frame,
@@ -444,7 +445,8 @@ impl Flow {
 
     /// How many bytes of frames and fragments wait for others.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.window.held_bytes() + self.assembler.held_bytes()
+        let entries = self.window.held_frames() * ENTRY_BYTES;
+        self.window.held_bytes() + entries + self.assembler.held_bytes()
     }
 
     /// Hands out everything that is held, without waiting for anything any longer.

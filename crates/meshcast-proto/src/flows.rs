@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    budget::{Budget, CLAIM, FLOW, Payer},
     credential::Member,
     delivery::Assembled,
     flow::{Flow, FlowLimits, Want},
@@ -54,6 +55,16 @@ pub(crate) struct Flows {
     held: Held,
     past: Past,
     shed: u64,
+    /// What flows hold, and who claims to have what of them, is charged to it.
+    pub(crate) budget: Budget,
+    pub(crate) refused: Refused,
+}
+
+/// What found no room, so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Refused {
+    pub(crate) flows: u64,
+    pub(crate) claims: u64,
 }
 
 /// The limits of all flows together; see [`Config`](crate::Config).
@@ -129,9 +140,9 @@ pub(crate) struct Batch {
 }
 
 impl Flows {
-    pub(crate) fn new(limits: FlowsLimits, seed: u64) -> Self {
+    pub(crate) fn new(limits: FlowsLimits, budget: Budget, seed: u64) -> Self {
         Self {
-            neighbours: Neighbours::default(),
+            neighbours: Neighbours::new(budget.clone()),
             jitter: Jitter::new(seed),
             requests: 0,
             queue: VecDeque::new(),
@@ -143,8 +154,11 @@ impl Flows {
                 marks: BTreeMap::new(),
                 roll: Roll::new(MAX_MARKS),
                 forgot: None,
+                budget: budget.clone(),
             },
             shed: 0,
+            budget,
+            refused: Refused::default(),
             limits,
         }
     }
@@ -259,12 +273,23 @@ impl Flows {
         let holding = &holding;
         if !self.flows.contains_key(&key) {
             // Without a beginning there is nothing that this node lacks yet.
-            let window = match (self.past.take(&key), holding.due) {
-                (Some(next), _) => Window::resume(next, now),
-                (None, Some(_)) => Window::new(now),
-                (None, None) => return,
+            if holding.due.is_none() && !self.past.marks.contains_key(&key) {
+                return;
+            }
+            if !self.has_room_for_flow(*peer.key()) {
+                self.refuse(peer, out);
+                return;
+            }
+            let window = match self.past.take(&key) {
+                Some(next) => Window::resume(next, now),
+                None => Window::new(now),
             };
             self.follow(&key, *peer.key(), window, now, out);
+        }
+        let held = self.get(&key).is_some_and(|flow| flow.repair.holds(peer));
+        if !held && !self.claim(peer) {
+            self.refuse(peer, out);
+            return;
         }
         let Some(followed) = self.flows.get_mut(&key) else {
             return;
@@ -383,22 +408,52 @@ impl Flows {
     /// A neighbour is gone: what it had nobody has from it.
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.neighbours.remove(peer);
-        let mut missed: Vec<Key> = Vec::new();
+        let (mut missed, mut claims): (Vec<Key>, _) = (Vec::new(), 0);
         for (key, Followed { flow, .. }) in &mut self.flows {
             if flow.repair.gate(peer).is_some() {
                 out.eased.insert(key.clone());
             }
+            claims += usize::from(flow.repair.holds(peer));
             let gone = flow.repair.handle_gone(peer);
             // What others say of it counts from now on.
-            if gone || key.1 == peer {
+            let is_hearsay = flow.member.is_none() && flow.repair.listeners().next().is_none();
+            if gone || key.1 == peer || is_hearsay {
                 missed.push(key.clone());
             }
             if flow.upstream == Some(peer) && flow.turn(key.1, &self.neighbours) {
                 out.turned.insert(key.clone());
             }
         }
-        missed.iter().for_each(|key| self.advance(key, now, out));
+        self.budget.release(Payer::from(peer), claims * CLAIM);
+        for key in &missed {
+            let flow = self.get(key);
+            // Of what nobody who is there has ever heard of there is nothing to know.
+            if flow.is_some_and(|flow| flow.member.is_none() && flow.repair.listeners().next().is_none()) {
+                self.remove(key);
+            } else {
+                self.advance(key, now, out);
+            }
+        }
         self.ask_on(now, out);
+    }
+
+    /// Makes room to remember that a neighbour claims to have something of a flow; `false` if there is none.
+    pub(crate) fn claim(&mut self, peer: Sender) -> bool {
+        let has_room = self.budget.try_charge(Payer::from(peer), CLAIM);
+        self.refused.claims += u64::from(!has_room);
+        has_room
+    }
+
+    /// And it does not any more.
+    pub(crate) fn unclaim(&mut self, peer: Sender) {
+        self.budget.release(Payer::from(peer), CLAIM);
+    }
+
+    /// A neighbour found no room.
+    fn refuse(&self, peer: Sender, out: &mut Effects) {
+        if self.budget.is_greedy(Payer::from(peer)) {
+            out.offences.insert((peer, Offence::OverLimit));
+        }
     }
 
     /// A neighbour closed a channel: it is waited for no longer.

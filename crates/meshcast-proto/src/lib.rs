@@ -79,7 +79,9 @@
 
 mod admission;
 mod bucket;
+mod budget;
 mod codec;
+mod conduct;
 mod credential;
 mod delivery;
 mod digest;
@@ -108,7 +110,9 @@ mod watchdog;
 mod window;
 
 pub use admission::{Admission, AdmissionError, Reason};
+pub use budget::{Account, Budget, ENTRY_BYTES, Payer, Statement};
 pub use codec::CodecError;
+pub use conduct::{Conduct, Standing};
 pub use credential::{
     Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, IdentityError, Member, SignedCredential,
     Trust,

@@ -2,12 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{id::Sender, name::ChannelName, sync::Opened, time::Time};
+use crate::{
+    budget::{Budget, INTEREST, Payer},
+    id::Sender,
+    name::ChannelName,
+    sync::Opened,
+    time::Time,
+};
 
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
     peers: BTreeMap<Sender, Neighbour>,
+    budget: Budget,
 }
 
 /// A connected member.
@@ -51,6 +58,14 @@ pub(crate) struct Wanted {
 }
 
 impl Neighbours {
+    /// What neighbours open is charged to this budget.
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            budget,
+        }
+    }
+
     pub(crate) fn add(&mut self, peer: Sender, now: Time) {
         self.peers.entry(peer).or_insert_with(|| Neighbour {
             since: now,
@@ -78,7 +93,13 @@ impl Neighbours {
     }
 
     pub(crate) fn remove(&mut self, peer: Sender) {
-        self.peers.remove(&peer);
+        let Some(neighbour) = self.peers.remove(&peer) else {
+            return;
+        };
+        let open = neighbour.channels.iter();
+        let open = open.filter(|(_, interest)| interest.open.is_some());
+        let charged = open.map(|(channel, _)| cost(channel)).sum();
+        self.budget.release(Payer::from(peer), charged);
     }
 
     pub(crate) fn contains(&self, peer: Sender) -> bool {
@@ -89,12 +110,17 @@ impl Neighbours {
         self.peers.keys().copied()
     }
 
-    /// A neighbour opened a channel. `false` if it has as many as it may.
+    /// A neighbour opened a channel. `false` if it has as many as it may, or there is no room to remember it.
     pub(crate) fn open(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
         let Some(neighbour) = self.peers.get_mut(&peer) else {
             return false;
         };
         if neighbour.channels.len() >= MAX_CHANNELS && !neighbour.channels.contains_key(&opened.channel) {
+            return false;
+        }
+        let interest = neighbour.channels.get(&opened.channel);
+        let is_open = interest.is_some_and(|interest| interest.open.is_some());
+        if !is_open && !self.budget.try_charge(Payer::from(peer), cost(&opened.channel)) {
             return false;
         }
         // A link may hold a message up for seconds without breaking.
@@ -110,8 +136,12 @@ impl Neighbours {
     }
 
     pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.change(channel, |interest| interest.open = None);
+        if let Some(neighbour) = self.peers.get_mut(&peer) {
+            let mut was_open = false;
+            neighbour.change(channel, |interest| was_open = interest.open.take().is_some());
+            if was_open {
+                self.budget.release(Payer::from(peer), cost(channel));
+            }
         }
     }
 
@@ -209,6 +239,14 @@ impl Neighbours {
         }
     }
 
+    /// What neighbours are charged with for what they have open.
+    #[cfg(test)]
+    pub(crate) fn charged(&self) -> usize {
+        let open = self.peers.values().flat_map(|peer| &peer.channels);
+        let open = open.filter(|(_, interest)| interest.open.is_some());
+        open.map(|(channel, _)| cost(channel)).sum()
+    }
+
     /// How many requests to whom are under way.
     #[cfg(test)]
     pub(crate) fn requests(&self) -> BTreeMap<Sender, usize> {
@@ -229,6 +267,11 @@ impl Neighbour {
             }
         }
     }
+}
+
+/// What a neighbour is charged with for a channel that it has open.
+fn cost(channel: &ChannelName) -> usize {
+    INTEREST + channel.wire().len()
 }
 
 /// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are on their way

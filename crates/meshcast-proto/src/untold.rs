@@ -5,10 +5,7 @@
 //! is told is made when it is its turn: as much as its link takes, at a rate. So a message of a few bytes, or many of
 //! them, make neither memory nor work without a bound.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     bucket::{Rate, TokenBucket},
@@ -28,9 +25,12 @@ pub(crate) struct Untold {
 /// What one neighbour is to be told.
 #[derive(Debug, Default)]
 struct Pending {
-    queue: VecDeque<ChannelName>,
-    /// What is in the queue.
-    names: BTreeSet<ChannelName>,
+    /// By when they were asked for.
+    queue: BTreeMap<u64, ChannelName>,
+    /// Where in the queue each is.
+    places: BTreeMap<ChannelName, u64>,
+    /// The last place.
+    place: u64,
     /// How far it was told of the first channel in the queue.
     after: Option<Sender>,
     /// Its link takes nothing more at the moment.
@@ -43,17 +43,31 @@ impl Untold {
     /// A neighbour is to be told all of a channel that it has open, from the beginning.
     pub(crate) fn add(&mut self, peer: Sender, channel: &ChannelName) {
         let pending = self.peers.entry(peer).or_default();
-        if pending.names.insert(channel.clone()) {
-            pending.queue.push_back(channel.clone());
-        } else if pending.queue.front() == Some(channel) {
+        if pending.first() == Some(channel) {
             pending.after = None;
+        } else if !pending.places.contains_key(channel) {
+            pending.place += 1;
+            pending.queue.insert(pending.place, channel.clone());
+            pending.places.insert(channel.clone(), pending.place);
+        }
+    }
+
+    /// A neighbour is to be told nothing of a channel any more.
+    pub(crate) fn remove(&mut self, peer: Sender, channel: &ChannelName) {
+        if let Some(pending) = self.peers.get_mut(&peer) {
+            if pending.first() == Some(channel) {
+                pending.after = None;
+            }
+            if let Some(place) = pending.places.remove(channel) {
+                pending.queue.remove(&place);
+            }
         }
     }
 
     /// Whether a neighbour will be told all of a channel anyway.
     pub(crate) fn contains(&self, peer: Sender, channel: &ChannelName) -> bool {
         let pending = self.peers.get(&peer);
-        pending.is_some_and(|pending| pending.names.contains(channel))
+        pending.is_some_and(|pending| pending.places.contains_key(channel))
     }
 
     /// The link to a neighbour takes nothing more at the moment, or does again.
@@ -87,7 +101,7 @@ impl Untold {
     /// The channel that a neighbour is to be told of first, and behind which sender.
     pub(crate) fn first(&self, peer: Sender) -> Option<(ChannelName, Option<Sender>)> {
         let pending = self.peers.get(&peer)?;
-        Some((pending.queue.front()?.clone(), pending.after))
+        Some((pending.first()?.clone(), pending.after))
     }
 
     /// The neighbour was told of the [first](Self::first) up to this sender; or all, if there is none.
@@ -95,9 +109,9 @@ impl Untold {
         if let Some(pending) = self.peers.get_mut(&peer) {
             pending.after = sender;
             if sender.is_none()
-                && let Some(channel) = pending.queue.pop_front()
+                && let Some((_, channel)) = pending.queue.pop_first()
             {
-                pending.names.remove(&channel);
+                pending.places.remove(&channel);
             }
         }
     }
@@ -128,6 +142,12 @@ impl Untold {
     fn waiting(&self) -> impl Iterator<Item = (&Sender, &Pending)> {
         let is_waiting = |pending: &Pending| !pending.queue.is_empty() && !pending.is_congested;
         self.peers.iter().filter(move |(_, pending)| is_waiting(pending))
+    }
+}
+
+impl Pending {
+    fn first(&self) -> Option<&ChannelName> {
+        self.queue.first_key_value().map(|(_, channel)| channel)
     }
 }
 

@@ -386,6 +386,11 @@ impl Window {
         self.held_bytes
     }
 
+    /// How many frames are waiting for earlier ones.
+    pub(crate) fn held_frames(&self) -> usize {
+        self.held.len()
+    }
+
     /// Something was released or given up: where it began stands.
     const fn touch(&mut self) {
         (self.soft, self.untouched) = (false, false);

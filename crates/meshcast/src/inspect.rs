@@ -69,6 +69,10 @@ pub struct PeerInfo {
     pub shared_channels: usize,
     /// How often its gossip was found not to arrive, and it was connected anew, without a steady minute since.
     pub mute: u32,
+    /// What it makes this node take of [`Limits::memory_bytes`](crate::Limits::memory_bytes), in bytes.
+    pub memory_bytes: usize,
+    /// How often it was refused more of that.
+    pub memory_refused: u64,
 }
 
 /// Who opened a connection.
@@ -149,6 +153,10 @@ pub struct Counters {
     pub frames_repaired: u64,
     /// Frames given to peers who asked.
     pub frames_served: u64,
+    /// Pairs of sender and channel that were not followed for want of memory.
+    pub flows_refused: u64,
+    /// Times a member said what it has of a channel, or that it has one open, and there was no memory to remember it.
+    pub claims_refused: u64,
     /// Answers that nobody asked for, or that hold something else than frames of members.
     pub answers_refused: u64,
     /// Frames dropped because they were malformed, forged or not from a member.
@@ -188,6 +196,13 @@ pub struct Counters {
     pub mute_links: u64,
     /// Times a peer was let go because nothing was heard of it for 4 s, or it did not take what it was sent.
     pub unresponsive: u64,
+    /// Times somebody was refused more memory, of whatever kind; who that was is in [`PeerInfo`].
+    pub memory_refused: u64,
+    /// What all that waits or is remembered takes now, in bytes, as [`Limits::memory_bytes`](crate::Limits::memory_bytes)
+    /// counts it.
+    pub memory_bytes: usize,
+    /// Of that, what this process itself has not sent or not read yet.
+    pub own_memory_bytes: usize,
     /// What frames kept for others take now, in bytes, as [`Limits::history_bytes`](crate::Limits::history_bytes) counts
     /// them.
     pub history_bytes: usize,

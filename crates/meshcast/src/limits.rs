@@ -24,6 +24,11 @@ pub struct Limits {
     /// A frame counts with its length on the wire and 256 bytes for its place: 70,000 messages of 256 bytes that
     /// each travelled alone, several times as many that travelled together.
     pub history_bytes: usize,
+    /// What all that waits or is remembered may take together, beside `history_bytes`, in bytes: the outboxes and what
+    /// is unread of all channels, what waits for members, behind missing messages and for the rest of large ones, and
+    /// what members say that they have. Each entry is charged to whoever causes it; whoever takes as much as is free
+    /// gets no more, and that is counted with the name in [`inspect`](crate::Node::inspect). 256 MiB, at least 16.
+    pub memory_bytes: usize,
     /// For how long it is kept, since it came. 10 minutes.
     pub history_age: Duration,
     /// How many members may be connected, whoever dialled; further ones are refused at the gate, and told that
@@ -36,13 +41,18 @@ impl Limits {
     /// [`SpawnError::Limits`] for the first value that cannot work.
     pub(crate) fn check(&self) -> Result<(), SpawnError> {
         let wide = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-        let checks: [(_, _, RangeInclusive<u64>); 3] = [
+        let checks: [(_, _, RangeInclusive<u64>); 4] = [
             (
                 "max_message_bytes",
                 wide(self.max_message_bytes),
                 1..=32 * 1024 * 1024,
             ),
             ("max_channels", wide(self.max_channels), 1..=16_000),
+            (
+                "memory_bytes",
+                wide(self.memory_bytes),
+                16 * 1024 * 1024..=u64::MAX,
+            ),
             ("max_peers", self.max_peers.into(), 1..=4096),
         ];
         for (limit, value, allowed) in checks {
@@ -66,6 +76,7 @@ impl Default for Limits {
             unread_bytes: 8 * 1024 * 1024,
             max_channels: 16_000,
             history_bytes: 64 * 1024 * 1024,
+            memory_bytes: 256 * 1024 * 1024,
             history_age: Duration::from_secs(600),
             max_peers: 256,
         }

@@ -48,6 +48,9 @@ use libp2p::{
         behaviour::{ConnectionClosed, ConnectionEstablished},
     },
 };
+use meshcast_proto::Budget;
+
+use crate::transport::payer;
 
 #[cfg(test)]
 pub(crate) use self::queue::Backlog;
@@ -195,6 +198,7 @@ pub(crate) enum SendError {
 #[derive(Debug)]
 pub(crate) struct Link {
     config: LinkConfig,
+    budget: Budget,
     /// The connected peers.
     peers: HashMap<PeerId, Peer>,
     /// Filled from within the swarm's poll, which drains it before it takes more from a connection, and by
@@ -206,9 +210,15 @@ impl Link {
     pub(crate) fn new(config: LinkConfig) -> Self {
         Self {
             config,
+            budget: Budget::default(),
             peers: HashMap::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// What waits for peers on connections to come is charged to this budget.
+    pub(crate) fn charge_to(&mut self, budget: Budget) {
+        self.budget = budget;
     }
 
     /// Queues a message to a peer. Never blocks: what does not fit is given back.
@@ -247,22 +257,22 @@ impl NetworkBehaviour for Link {
     fn handle_established_inbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
+        peer: PeerId,
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler::new(self.config))
+        Ok(Handler::new(self.config, self.budget.account(payer(&peer))))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
+        peer: PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler::new(self.config))
+        Ok(Handler::new(self.config, self.budget.account(payer(&peer))))
     }
 
     /// Connections are counted from this event on, not from the making of their handler: another behaviour may

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use meshcast_proto::ChannelName;
+use meshcast_proto::{Budget, ChannelName};
 use tokio::runtime::Handle;
 
 use crate::{channel::Hub, error::OpenError, limits::Limits, thread::HandlerThread};
@@ -23,6 +23,7 @@ use crate::{channel::Hub, error::OpenError, limits::Limits, thread::HandlerThrea
 #[derive(Debug)]
 pub(crate) struct Registry {
     limits: Limits,
+    budget: Budget,
     /// Where the node was spawned.
     runtime: Handle,
     /// Where handlers are called whose runtime is gone.
@@ -58,16 +59,22 @@ struct Entry {
 }
 
 impl Registry {
-    pub(crate) fn new(limits: Limits, runtime: Handle) -> Self {
+    /// What waits on channels is charged to this budget.
+    pub(crate) fn new(limits: Limits, budget: Budget, runtime: Handle) -> Self {
         let (handlers, bell, stats, inner) = Default::default();
         Self {
             limits,
+            budget,
             runtime,
             handlers,
             bell,
             stats,
             inner,
         }
+    }
+
+    pub(crate) const fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// The hub of a name, with one more object opened by `object`.

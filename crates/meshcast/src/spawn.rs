@@ -128,17 +128,19 @@ async fn start(
     };
     let transport = transport.map_err(|error| network(&error))?;
     let behaviour = Behaviour::new(verifier.clone(), limits.max_peers, max_rpc_len);
-    let behaviour = behaviour.map_err(|error| network(&error))?;
+    let mut behaviour = behaviour.map_err(|error| network(&error))?;
+    let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
+    let budget = engine.budget().clone();
+    behaviour.link.charge_to(budget.clone());
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     let early = listen_on(&mut swarm, listen).await?;
     let listening = here.map(|here| here.listens_on(swarm.listeners()));
 
     let (clock, seedless) = (Clock::start(), seeds.is_empty());
-    let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
     let mut dialer = Dialer::new(peer_id, seeds, seed, clock.now());
     dialer.dial_members(!seeds_only);
-    let registry = Arc::new(Registry::new(limits.clone(), handlers));
+    let registry = Arc::new(Registry::new(limits.clone(), budget, handlers));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
     let (stopped_sender, stopped) = watch::channel(None);
@@ -271,6 +273,7 @@ fn engine_config(limits: &Limits) -> Config {
         },
         // Above what the registry allows, which learns later what is closed.
         max_channels: crate::registry::MAX_NAMES + 2 * limits.max_channels,
+        memory_bytes: limits.memory_bytes,
         ..Config::default()
     }
 }

@@ -27,7 +27,7 @@ use libp2p::{
     identity::{self, Keypair},
     noise, yamux,
 };
-use meshcast_proto::{Identity, MeshId, Sender};
+use meshcast_proto::{Identity, MeshId, Payer, Sender};
 
 use self::{
     batching::Batching,
@@ -149,6 +149,12 @@ pub(crate) fn sender(peer: &PeerId) -> Option<Sender> {
     let hash = peer.as_ref();
     let key = hash.digest().strip_prefix(&KEY_PREFIX)?.try_into().ok()?;
     (hash.code() == u64::from(IDENTITY_HASH)).then_some(Sender::new(key))
+}
+
+/// Who is charged for what a peer does.
+pub(crate) fn payer(peer: &PeerId) -> Payer {
+    // All have such a key; if one had not, this node would pay.
+    sender(peer).map_or(Payer::Ourselves, Payer::from)
 }
 
 /// Why there is no transport. Not expected: every seed is a key.

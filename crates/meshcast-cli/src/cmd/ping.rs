@@ -165,6 +165,8 @@ mod tests {
             connected_since: "1970-01-01T00:00:00.000Z".into(),
             shared_channels: 0,
             mute: 0,
+            memory_bytes: 0,
+            memory_refused: 0,
         }
     }
 

@@ -16,6 +16,11 @@ pub struct Config {
     /// the member that holds the most loses its highest frames, which become missing, or half-finished value.
     /// 64 MiB: sixteen windows at their limit, as much as the history.
     pub max_held_total_bytes: usize,
+    /// How many bytes all that waits or is remembered may take together, beside the history: frames behind holes,
+    /// half-finished values, flows and who claims to have them, what neighbours opened; with the driver, queues of
+    /// links and of channels as well. Whoever takes as much as is free gets no more, see [`Budget`](crate::Budget).
+    /// 256 MiB: an instance with 16,000 channels and four senders on each takes half of it.
+    pub memory_bytes: usize,
     /// How long a hole is waited for at least before it is reported, although nobody who is there keeps what
     /// is missing. 2 s: several round trips round the world and a queue on the way. While somebody may come
     /// back who keeps it, a hole is waited for as long as history is kept.
@@ -55,6 +60,7 @@ impl Default for Config {
             max_message_len: 1024 * 1024,
             max_held_bytes: 4 * 1024 * 1024,
             max_held_total_bytes: 64 * 1024 * 1024,
+            memory_bytes: 256 * 1024 * 1024,
             hole_timeout: Duration::from_secs(2),
             history: HistoryLimits {
                 bytes: 64 * 1024 * 1024,

@@ -30,6 +30,11 @@ pub struct Counters {
     pub frames_stale: u64,
     /// Answers that nobody asked for, or that hold something else than frames of members.
     pub answers_refused: u64,
+    /// Flows that were not followed for want of room: of senders heard of for the first time.
+    pub flows_refused: u64,
+    /// Times a neighbour said that it has something of a flow, or has a channel open, and there was no room to remember
+    /// it.
+    pub claims_refused: u64,
     /// Records of others delivered.
     pub delivered: u64,
     /// Gaps reported.

@@ -197,6 +197,12 @@ impl Engine {
         };
         let own = *own;
         self.pacing.acks += 1;
+        let knows = outflow
+            .as_ref()
+            .is_some_and(|outflow| outflow.listeners.contains_key(&peer));
+        if !knows && !self.flows.claim(peer) {
+            return holding.next <= own;
+        }
         let Outflow { listeners, marks, .. } = &mut **outflow.get_or_insert_default();
         // Nobody takes back what it has.
         let told = |known: Seq| holding.next.min(own).max(known);
@@ -219,6 +225,7 @@ impl Engine {
             && let Some(outflow) = outflow
             && outflow.listeners.remove(&peer).is_some()
         {
+            self.flows.unclaim(peer);
             self.ease(name, now);
         }
     }

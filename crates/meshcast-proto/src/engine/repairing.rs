@@ -59,6 +59,7 @@ impl Engine {
         let mut effects = Effects::default();
         for channel in channels {
             self.flows.closed(peer, channel, &mut effects);
+            self.untold.remove(peer, channel);
             self.unlisten(peer, channel, now);
         }
         self.take_effect(effects, now);
@@ -323,10 +324,6 @@ impl Engine {
                 && let Some((channel, after)) = self.untold.first(peer)
             {
                 looked_at += 1;
-                if !self.flows.neighbours.listens(peer, &channel) {
-                    self.untold.told_upto(peer, None);
-                    continue;
-                }
                 let senders = self.senders_after(&channel, after, SyncMessage::MAX_FLOWS - looked_at);
                 looked_at += senders.len();
                 let more = (looked_at >= SyncMessage::MAX_FLOWS).then(|| senders.last().copied().or(after));

@@ -12,6 +12,9 @@ impl Flows {
             is_past,
         } = heard;
         if !self.flows.contains_key(key) {
+            if !self.has_room_for_flow(subject(&member)) {
+                return Insert::NoRoom;
+            }
             let window = match self.past.take(key) {
                 Some(next) => Window::resume(next, now),
                 None => Window::new(now + SETTLE),
@@ -32,10 +35,26 @@ impl Flows {
         } else if is_past {
             followed.flow.window.pass(frame.seqs().last());
         }
-        followed.flow.insert(frame, &member, &self.limits.flow, now)
+        let (held, payer) = (followed.flow.window.held_bytes(), Payer::Member(followed.subject));
+        let limits = FlowLimits {
+            // What is ahead of a hole and finds no room is fetched when it is its turn.
+            max_held_bytes: self
+                .budget
+                .room_upto(self.limits.flow.max_held_bytes.saturating_sub(held), payer)
+                + held,
+            ..self.limits.flow
+        };
+        followed.flow.insert(frame, &member, &limits, now)
     }
 
-    /// Begins a flow.
+    /// Whether one more flow may begin on account of this member. Follow with [`Self::follow`].
+    pub(super) fn has_room_for_flow(&mut self, subject: Subject) -> bool {
+        let has_room = self.budget.try_charge(Payer::Member(subject), FLOW);
+        self.refused.flows += u64::from(!has_room);
+        has_room
+    }
+
+    /// Begins a flow, for which there [is room](Self::has_room_for_flow).
     pub(super) fn follow(
         &mut self,
         key: &Key,
@@ -127,6 +146,12 @@ impl Flows {
         let (was, is) = (followed.held, followed.flow.held_bytes());
         followed.held = is;
         self.held.change(followed.subject, key, was, is);
+        let payer = Payer::Member(followed.subject);
+        if was < is {
+            self.budget.charge(payer, is - was);
+        } else if is < was {
+            self.budget.release(payer, was - is);
+        }
     }
 
     /// Lets flows that could not ask somebody try again, each once.
@@ -148,7 +173,7 @@ impl Flows {
 
     /// Makes the largest holders give up something until the rest fits.
     pub(super) fn shed(&mut self, now: Time, out: &mut Effects) {
-        while self.held.total() > self.limits.max_held_bytes
+        while (self.held.total() > self.limits.max_held_bytes || self.budget.is_over())
             && let Some(key) = self.held.largest().cloned()
             && let Some(followed) = self.flows.get_mut(&key)
         {
@@ -186,6 +211,10 @@ impl Flows {
         }
         self.roll.remove(followed.subject, followed.heard, key);
         self.held.change(followed.subject, key, followed.held, 0);
+        let payer = Payer::Member(followed.subject);
+        self.budget.release(payer, FLOW + followed.held);
+        let claims = followed.flow.repair.listeners().map(|(peer, _)| peer);
+        claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM));
         if let Some(deadline) = followed.deadline {
             self.deadlines.remove(&(deadline, key.clone()));
         }

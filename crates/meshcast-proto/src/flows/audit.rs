@@ -1,6 +1,7 @@
 //! For tests: do the books agree with the flows?
 
 use super::*;
+use crate::budget::MARK;
 
 impl Flows {
     pub(crate) fn audit(&self) {
@@ -26,6 +27,18 @@ impl Flows {
             assert!(!waits || followed.deadline.is_some(), "nobody looks after a hole");
             assert!(!followed.queued || self.queue.contains(key));
         }
+        let claims = self.flows.values();
+        let claims: usize = claims
+            .map(|followed| followed.flow.repair.listeners().count())
+            .sum();
+        let charged = self.flows.len() * FLOW
+            + claims * CLAIM
+            + self.past.marks.len() * MARK
+            + self.held.total()
+            + self.neighbours.charged();
+        // What listens to what is posted here is not known here.
+        assert!(charged <= self.budget.used());
+        assert_eq!((self.budget.used() - charged) % CLAIM, 0);
         assert_eq!(asked, self.neighbours.requests());
         assert_eq!(deadlines, self.deadlines);
         assert_eq!(places, self.roll.places());

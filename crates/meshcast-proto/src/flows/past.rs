@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Key, Subject, roll::Roll};
-use crate::{id::Seq, time::Time};
+use crate::{
+    budget::{Budget, MARK, Payer},
+    id::Seq,
+    time::Time,
+};
 
 /// Where forgotten flows were: a late copy of what they brought is no news.
 #[derive(Debug)]
@@ -12,6 +16,7 @@ pub(super) struct Past {
     pub(super) roll: Roll,
     /// When a mark had to make room last.
     pub(super) forgot: Option<Time>,
+    pub(super) budget: Budget,
 }
 
 #[derive(Debug)]
@@ -29,12 +34,14 @@ impl Past {
             self.forgot = Some(now);
         }
         self.roll.add(mark.subject, mark.heard, key);
+        self.budget.charge(Payer::Member(mark.subject), MARK);
         self.marks.insert(key.clone(), mark);
     }
 
     pub(super) fn take(&mut self, key: &Key) -> Option<Seq> {
         let Mark { next, subject, heard } = self.marks.remove(key)?;
         self.roll.remove(subject, heard, key);
+        self.budget.release(Payer::Member(subject), MARK);
         Some(next)
     }
 }

@@ -90,3 +90,18 @@ fn who_is_gone_is_told_nothing() {
     untold.forget(who(0));
     assert_eq!((untold.next(at(0)), untold.poll_timeout()), (None, None));
 }
+
+#[test]
+fn who_closes_what_it_opened_takes_no_place() {
+    let mut untold = Untold::default();
+    untold.set_congested(who(0), true);
+    untold.add(who(0), &name(0));
+    untold.told_upto(who(0), Some(who(5)));
+    for n in 1..100 {
+        untold.add(who(0), &name(n));
+        untold.remove(who(0), &name(n - 1));
+        assert_eq!(untold.first(who(0)), Some((name(n), None)));
+    }
+    let pending = &untold.peers[&who(0)];
+    assert_eq!((pending.queue.len(), pending.places.len()), (1, 1));
+}

@@ -75,6 +75,8 @@ impl From<&PeerInfo> for schema::Peer {
             connected_since: peer.connected_since.to_string(),
             shared_channels: peer.shared_channels,
             mute: peer.mute,
+            memory_bytes: peer.memory_bytes,
+            memory_refused: peer.memory_refused,
         }
     }
 }
@@ -241,6 +243,8 @@ mod tests {
                 connected_since: WallTime::MIN,
                 shared_channels: 1,
                 mute: 0,
+                memory_bytes: 4096,
+                memory_refused: 2,
             }],
             seeds: vec![
                 SeedInfo {
@@ -309,7 +313,8 @@ mod tests {
             json(schema::PeerReport::from(&snapshot())),
             r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#.to_owned()
                 + r#""addresses":[],"rtt_us":null,"direction":"outbound","#
-                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0}],"#
+                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0,"#
+                + r#""memory_bytes":4096,"memory_refused":2}],"#
                 + r#""seeds":[{"address":"/dns/mesh.internal/tcp/4001","state":"unresolved","#
                 + r#""since":"1970-01-01T00:00:00.000Z","reason":"no such name","name":null,"#
                 + r#""peer_id":null,"addresses":[]},"#

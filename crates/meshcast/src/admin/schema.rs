@@ -112,6 +112,12 @@ pub struct Peer {
     /// How often its gossip was found not to arrive lately, and it was connected anew.
     #[serde(default)]
     pub mute: u32,
+    /// What it makes the node take of its memory for others, in bytes.
+    #[serde(default)]
+    pub memory_bytes: usize,
+    /// How often it was refused more of that.
+    #[serde(default)]
+    pub memory_refused: u64,
 }
 
 /// Who opened a connection.

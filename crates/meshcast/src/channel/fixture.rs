@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use meshcast_proto::{
-    ChannelName, Config, Engine, Format, Identity, Member, MeshKey, NodeName, Output, Region, SeqRange, Time,
-    Trust, WallTime,
+    Budget, ChannelName, Config, Engine, Format, Identity, Member, MeshKey, NodeName, Output, Payer, Region,
+    SeqRange, Time, Trust, WallTime,
 };
 
 use super::{
@@ -76,12 +76,17 @@ impl Source {
 
 /// What is posted on the channel of a [`Source`].
 pub(crate) fn outbox(limit: usize) -> Outbox {
-    Outbox::new(ChannelName::new("earth").expect("allowed"), limit)
+    let account = Budget::new(usize::MAX).account(Payer::Ourselves);
+    Outbox::new(ChannelName::new("earth").expect("allowed"), limit, account)
 }
 
 /// A hub whose handlers run on the current runtime.
 pub(crate) fn hub(limits: Limits) -> (Arc<Hub>, Arc<Registry>) {
-    let registry = Arc::new(Registry::new(limits, tokio::runtime::Handle::current()));
+    let registry = Arc::new(Registry::new(
+        limits,
+        Budget::new(usize::MAX),
+        tokio::runtime::Handle::current(),
+    ));
     let name = ChannelName::new("earth").expect("allowed");
     let hub = registry.open(name, |hub| hub).expect("one channel");
     (hub, registry)

@@ -12,7 +12,7 @@ use std::{
 };
 
 use litemap::LiteMap;
-use meshcast_proto::{ChannelName, Format, Past, Seq, SeqRange, Since};
+use meshcast_proto::{ChannelName, Format, Past, Payer, Seq, SeqRange, Since};
 use tokio::sync::Notify;
 
 pub(crate) use handlers::Due;
@@ -87,9 +87,10 @@ struct State {
 
 impl Hub {
     pub(crate) fn new(name: ChannelName, limits: &Limits, registry: Arc<Registry>) -> Self {
+        let account = registry.budget().account(Payer::Ourselves);
         let state = State {
-            outbox: Outbox::new(name.clone(), limits.outbox_bytes),
-            ring: Ring::new(limits.unread_bytes),
+            outbox: Outbox::new(name.clone(), limits.outbox_bytes, account.clone()),
+            ring: Ring::charged(limits.unread_bytes, account),
             objects: LiteMap::with_capacity(1),
             next_object: ObjectId::default(),
             opened: moment(),

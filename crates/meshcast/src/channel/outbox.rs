@@ -1,10 +1,10 @@
 //! What was posted and has not left yet, already in the shape of frames.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, collections::VecDeque};
 
 use meshcast_proto::{
-    ChannelName, Draft, Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange, fragment_count,
-    fragments,
+    Account, ChannelName, Draft, Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange,
+    fragment_count, fragments,
 };
 
 use super::ObjectId;
@@ -17,6 +17,9 @@ pub(crate) struct Outbox {
     sections: VecDeque<Section>,
     bytes: usize,
     limit: usize,
+    account: Account,
+    /// What the account is charged with: somewhat more than `bytes`, so that it is not changed with each post.
+    charged: usize,
     /// How many records were pushed so far, and how many of them have left.
     pushed: u64,
     left: u64,
@@ -48,12 +51,15 @@ struct Run {
 }
 
 impl Outbox {
-    pub(crate) fn new(channel: ChannelName, limit: usize) -> Self {
+    /// An outbox of so many bytes, which are charged to this account.
+    pub(crate) fn new(channel: ChannelName, limit: usize, account: Account) -> Self {
         Self {
             channel,
             sections: VecDeque::new(),
             bytes: 0,
             limit,
+            account,
+            charged: 0,
             pushed: 0,
             left: 0,
         }
@@ -71,7 +77,8 @@ impl Outbox {
             Poster::Hasty => self.limit,
             Poster::Patient => self.limit.min(PATIENT_LIMIT),
         };
-        self.bytes == 0 || self.bytes + taken <= limit
+        let more = charge_for(self.bytes + taken).saturating_sub(self.charged);
+        self.bytes == 0 || (self.bytes + taken <= limit && (more == 0 || self.account.has_room(more)))
     }
 
     /// Appends a value, in fragments if it is too large for one record. Its last record is then the last
@@ -101,6 +108,18 @@ impl Outbox {
                 }),
             }
         }
+        self.settle();
+    }
+
+    /// Charges the account with what there is now.
+    fn settle(&mut self) {
+        let due = charge_for(self.bytes);
+        match due.cmp(&self.charged) {
+            Ordering::Greater => self.account.charge(due - self.charged),
+            Ordering::Less => self.account.release(self.charged - due),
+            Ordering::Equal => {}
+        }
+        self.charged = due;
     }
 
     /// How much of a value that takes several records goes into the section that is begun.
@@ -115,6 +134,7 @@ impl Outbox {
     pub(crate) fn pop(&mut self) -> Option<Section> {
         let section = self.sections.pop_front()?;
         self.bytes -= section.draft.len();
+        self.settle();
         self.left += section.posters.iter().map(|run| run.records).sum::<u64>();
         Some(section)
     }
@@ -139,6 +159,24 @@ impl Outbox {
 
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.account.release(self.charged);
+    }
+}
+
+/// What so many bytes are charged as: in steps, the buffer they are in grows so as well.
+const fn charge_for(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=LARGE_STEP => {
+            let step = bytes.next_power_of_two();
+            if step < SMALL_STEP { SMALL_STEP } else { step }
+        }
+        _ => bytes.next_multiple_of(LARGE_STEP),
     }
 }
 
@@ -200,6 +238,10 @@ impl PostedBy {
 /// How much may wait in front of what somebody pushes who would wait himself: four frames, so that the driver finds
 /// some whenever it looks.
 const PATIENT_LIMIT: usize = 4 * Frame::MAX_LEN;
+
+/// The steps in which an outbox is charged: the first, and those from the largest power of two on.
+const SMALL_STEP: usize = 1024;
+const LARGE_STEP: usize = 64 * 1024;
 
 /// The shortest piece of a large value that is put behind others.
 const MIN_PIECE: usize = 1024;

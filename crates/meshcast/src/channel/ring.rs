@@ -6,7 +6,9 @@ mod seam;
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use litemap::LiteMap;
-use meshcast_proto::{Delivery, Member, Past, Posted, Seq, SeqRange, Values, WallTime};
+use meshcast_proto::{
+    Account, Delivery, Member, Past, Posted, Seq, SeqRange, Values, WallTime,
+};
 
 use self::{
     behind::{Behind, Stand},
@@ -27,6 +29,8 @@ pub(crate) struct Ring {
     front: u64,
     bytes: usize,
     limit: usize,
+    /// What is in it is charged to it.
+    account: Account,
     /// Mostly one.
     readers: LiteMap<ReaderId, Reader>,
     next_reader: ReaderId,
@@ -62,12 +66,21 @@ struct Reader {
 }
 
 impl Ring {
+    /// A ring of its own, that nobody else is charged with.
+    #[cfg(test)]
     pub(crate) fn new(limit: usize) -> Self {
+        let budget = meshcast_proto::Budget::new(usize::MAX);
+        Self::charged(limit, budget.account(meshcast_proto::Payer::Ourselves))
+    }
+
+    /// A ring of so many bytes, which are charged to this account. Over either the oldest goes.
+    pub(crate) fn charged(limit: usize, account: Account) -> Self {
         Self {
             entries: VecDeque::new(),
             front: 0,
             bytes: 0,
             limit,
+            account,
             readers: LiteMap::with_capacity(1),
             next_reader: ReaderId::default(),
             asking: Vec::new(),
@@ -138,9 +151,11 @@ impl Ring {
         self.bytes += len;
         self.entries.push_back(item);
         self.skip_unclaimed(len);
-        while self.bytes > self.limit && self.entries.len() > 1 {
+        while (self.bytes > self.limit || !self.account.has_room(len)) && self.entries.len() > 1 {
             self.evict();
         }
+        // What came last is kept in any case.
+        self.account.charge(len);
         self.take_wakers()
     }
 
@@ -300,6 +315,7 @@ impl Ring {
             && let Some(read) = self.entries.pop_front()
         {
             self.bytes -= read.len_bytes();
+            self.account.release(read.len_bytes());
             self.front += 1;
         }
     }
@@ -310,6 +326,7 @@ impl Ring {
             return;
         };
         self.bytes -= item.len_bytes();
+        self.account.release(item.len_bytes());
         let behind = self.readers.iter_mut();
         behind
             .filter(|(_, reader)| reader.position == self.front)
@@ -338,6 +355,12 @@ impl Ring {
         if skipped {
             self.trim();
         }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.account.release(self.bytes);
     }
 }
 

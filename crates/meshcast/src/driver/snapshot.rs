@@ -1,12 +1,12 @@
 //! What the node looks like, bit by bit, for `inspect`.
 
 use libp2p::PeerId;
-use meshcast_proto::{ChannelName, SenderState};
+use meshcast_proto::{ChannelName, Payer, SenderState};
 
 use super::Driver;
 use crate::{
     inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo},
-    transport::{peer_id, sender as peer_sender},
+    transport::{payer, peer_id, sender as peer_sender},
 };
 
 impl Driver {
@@ -28,6 +28,10 @@ impl Driver {
     pub(super) fn peer_info(&self, id: &PeerId) -> Option<PeerInfo> {
         let peer = self.peers.get(id)?;
         let sender = peer_sender(id);
+        // As a neighbour it has the key of its process, as whoever posts that of the member.
+        let payers = [payer(id), Payer::Member(peer.member.credential().subject)];
+        let budget = self.parts.engine.budget();
+        let memory = payers.map(|payer| budget.statement(payer));
         Some(PeerInfo {
             name: peer.member.credential().name.clone(),
             region: peer.member.credential().region.clone(),
@@ -40,6 +44,8 @@ impl Driver {
             connected_since: peer.since_wall,
             shared_channels: sender.map_or(0, |sender| self.parts.engine.shared_channels(sender)),
             mute: sender.map_or(0, |sender| self.watchdog.times(sender)),
+            memory_bytes: memory.iter().map(|it| it.used).sum(),
+            memory_refused: memory.iter().map(|it| it.refused).sum(),
         })
     }
 
@@ -88,6 +94,11 @@ impl Driver {
             frames_repaired: engine.frames_repaired,
             frames_served: engine.frames_served,
             answers_refused: engine.answers_refused,
+            flows_refused: engine.flows_refused,
+            claims_refused: engine.claims_refused,
+            memory_refused: self.parts.engine.budget().refused(),
+            memory_bytes: self.parts.engine.budget().used(),
+            own_memory_bytes: self.parts.engine.budget().statement(Payer::Ourselves).used,
             frames_invalid: self.parts.verifier.invalid(),
             delivered: engine.delivered,
             gaps: engine.gaps,

@@ -4,21 +4,23 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use libp2p::PeerId;
-use meshcast_proto::SyncMessage;
+use meshcast_proto::{Account, Budget, ENTRY_BYTES, SyncMessage};
 
 use super::{Driver, Ping};
 use crate::{
     channel::Item,
     clock::wall_time,
     link::{LinkEvent, SendError},
-    transport::sender,
+    transport::{payer, sender},
 };
 
-/// Messages that wait for room on a link, in order.
-#[derive(Debug, Default)]
+/// Messages that wait for room on a link, or for the link, in order. The peer is charged with them.
+#[derive(Debug)]
 pub(super) struct Backlog {
     messages: VecDeque<Bytes>,
+    /// With what each entry takes besides: of many short messages that is most.
     bytes: usize,
+    account: Account,
 }
 
 impl Driver {
@@ -37,8 +39,8 @@ impl Driver {
                     self.parts.engine.handle_peer_up(sender, now);
                     self.drain_engine(|delivery| Item::Values(delivery, None));
                 }
-                let early = self.early_messages.remove(&peer).unwrap_or_default();
-                for message in early.messages {
+                let early = self.early_messages.remove(&peer);
+                for message in early.map(Backlog::into_messages).unwrap_or_default() {
                     self.handle_message(peer, &message);
                 }
             }
@@ -49,9 +51,8 @@ impl Driver {
             // A connection that was given up may still bring something.
             LinkEvent::Message { peer, .. } if self.peers.get(&peer).is_none() => {}
             LinkEvent::Message { peer, bytes } => {
-                let early = self.early_messages.entry(peer).or_default();
-                early.push(bytes);
-                if early.bytes > MAX_BACKLOG {
+                let new = || Backlog::new(self.parts.engine.budget(), &peer);
+                if !self.early_messages.entry(peer).or_insert_with(new).push(bytes) {
                     self.give_up_link(peer);
                 }
             }
@@ -130,17 +131,7 @@ impl Driver {
         tracing::trace!(peer = %to, ?message, "tell");
         let message = Bytes::from(message.encode());
         self.counters.sync_bytes += message.len() as u64;
-        match self.backlogs.get_mut(&to) {
-            Some(backlog) => backlog.push(message),
-            None => self.try_send(to, message),
-        }
-        if self
-            .backlogs
-            .get(&to)
-            .is_some_and(|backlog| backlog.bytes > MAX_BACKLOG)
-        {
-            self.give_up_link(to);
-        }
+        self.send_or_keep(to, message);
     }
 
     /// Closes the connections to a peer that does not read or does not let itself be answered.
@@ -155,14 +146,26 @@ impl Driver {
         let _ = self.parts.swarm.disconnect_peer_id(peer);
     }
 
-    fn try_send(&mut self, to: PeerId, message: Bytes) {
-        match self.parts.swarm.behaviour_mut().link.send(&to, message) {
-            Ok(()) => {}
-            Err(SendError::Full { message }) => {
-                self.backlogs.entry(to).or_default().push(message);
-                self.tell_congested(to, true);
+    /// Gives a message to the link, or keeps it for later.
+    fn send_or_keep(&mut self, to: PeerId, message: Bytes) {
+        let message = if self.backlogs.contains_key(&to) {
+            message
+        } else {
+            match self.parts.swarm.behaviour_mut().link.send(&to, message) {
+                Ok(()) => return,
+                Err(SendError::Full { message }) => {
+                    self.tell_congested(to, true);
+                    message
+                }
+                Err(error) => {
+                    tracing::debug!(peer = %to, %error, "a sync message was not sent");
+                    return;
+                }
             }
-            Err(error) => tracing::debug!(peer = %to, %error, "a sync message was not sent"),
+        };
+        let new = || Backlog::new(self.parts.engine.budget(), &to);
+        if !self.backlogs.entry(to).or_insert_with(new).push(message) {
+            self.give_up_link(to);
         }
     }
 
@@ -170,11 +173,8 @@ impl Driver {
         let Some(backlog) = self.backlogs.remove(&to) else {
             return;
         };
-        for message in backlog.messages {
-            match self.backlogs.get_mut(&to) {
-                Some(still) => still.push(message),
-                None => self.try_send(to, message),
-            }
+        for message in backlog.into_messages() {
+            self.send_or_keep(to, message);
         }
         self.tell_congested(to, self.backlogs.contains_key(&to));
     }
@@ -188,12 +188,63 @@ impl Driver {
 }
 
 impl Backlog {
-    fn push(&mut self, message: Bytes) {
-        self.bytes += message.len();
-        self.messages.push_back(message);
+    fn new(budget: &Budget, peer: &PeerId) -> Self {
+        Self {
+            messages: VecDeque::new(),
+            bytes: 0,
+            account: budget.account(payer(peer)),
+        }
+    }
+
+    /// Keeps a message. `false` if there is too much of them, for one peer or for all that is charged to it.
+    fn push(&mut self, message: Bytes) -> bool {
+        let cost = message.len() + ENTRY_BYTES;
+        let fits = self.bytes + cost <= MAX_BACKLOG && self.account.try_charge(cost);
+        if fits {
+            self.bytes += cost;
+            self.messages.push_back(message);
+        }
+        fits
+    }
+
+    fn into_messages(mut self) -> VecDeque<Bytes> {
+        std::mem::take(&mut self.messages)
     }
 }
 
-/// What may wait for a peer that does not read, beside the queue of its link. Three answers of 256 KiB and what
-/// is told of ten thousand channels are less than half of it.
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.account.release(self.bytes);
+    }
+}
+
+/// What may wait for a peer that does not read, beside the queue of its link, each message with what it takes besides.
+/// Three answers of 256 KiB and what is told of ten thousand channels are less than half of it. And what it may say
+/// before there is a link to answer on.
 const MAX_BACKLOG: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_without_a_byte_fill_a_backlog_as_well() {
+        let budget = Budget::new(64 * 1024 * 1024);
+        let mut backlog = Backlog::new(&budget, &PeerId::random());
+        let count = (0..).take_while(|_| backlog.push(Bytes::new())).count();
+        assert_eq!(count, MAX_BACKLOG / ENTRY_BYTES);
+        assert_eq!(budget.used(), MAX_BACKLOG);
+        assert_eq!(backlog.into_messages().len(), count);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_backlog_takes_no_more_than_the_share_of_its_peer() {
+        let budget = Budget::new(1024 * 1024);
+        let mut backlog = Backlog::new(&budget, &PeerId::random());
+        while backlog.push(Bytes::from(vec![7; 1024])) {}
+        assert!(backlog.bytes < 512 * 1024);
+        drop(backlog);
+        assert_eq!(budget.used(), 0);
+    }
+}

@@ -16,6 +16,7 @@ use libp2p::{
         handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
+use meshcast_proto::Account;
 
 use super::{
     CloseReason, LinkConfig,
@@ -55,6 +56,8 @@ pub(crate) enum Report {
 #[derive(Debug)]
 pub(crate) struct Handler {
     config: LinkConfig,
+    /// What waits for the peer is charged to it.
+    account: Account,
     outbound: Outbound,
     /// Reopenings left.
     retries: u32,
@@ -86,9 +89,10 @@ enum Inbound {
 }
 
 impl Handler {
-    pub(super) fn new(config: LinkConfig) -> Self {
+    pub(super) fn new(config: LinkConfig, account: Account) -> Self {
         Self {
             config,
+            account,
             outbound: Outbound::Wanted,
             retries: REOPENINGS,
             inbound: Inbound::Awaited,
@@ -100,7 +104,7 @@ impl Handler {
     fn on_outbound(&mut self, stream: Stream) {
         // An answer to a request made before the peer broke the protocol comes too late.
         if matches!(self.outbound, Outbound::Opening) {
-            let (outbox, intake) = queue(&self.config);
+            let (outbox, intake) = queue(&self.config, self.account.clone());
             self.outbound = Outbound::Open(Box::new(Writer::new(stream, intake)));
             self.reports.push_back(Report::Opened(outbox));
         }

@@ -232,6 +232,7 @@ enum Outlet {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use meshcast_proto::{Budget, Payer};
 
     use super::*;
     use crate::link::{LinkConfig, Oversized, queue::queue};
@@ -394,7 +395,10 @@ mod tests {
     }
 
     fn opened() -> Report {
-        let (outbox, _) = queue(&LinkConfig::default());
+        let (outbox, _) = queue(
+            &LinkConfig::default(),
+            Budget::default().account(Payer::Ourselves),
+        );
         Report::Opened(outbox)
     }
 }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use meshcast_proto::{Account, ENTRY_BYTES};
 
 use super::{LinkConfig, SendError};
 
@@ -27,13 +28,14 @@ pub(crate) struct Backlog {
     pub(crate) bytes: usize,
 }
 
-/// A queue of its two ends.
-pub(super) fn queue(config: &LinkConfig) -> (Outbox, Intake) {
+/// A queue of its two ends. What waits in it is charged to this account.
+pub(super) fn queue(config: &LinkConfig, account: Account) -> (Outbox, Intake) {
     let shared = Arc::new(Shared {
         most: Backlog {
             messages: config.queue_messages,
             bytes: config.queue_bytes,
         },
+        account,
         queue: Mutex::default(),
     });
     (Outbox(Arc::clone(&shared)), Intake(shared))
@@ -52,7 +54,10 @@ impl Outbox {
         }
         let full = queue.messages.len() >= self.0.most.messages
             || queue.bytes.saturating_add(message.len()) > self.0.most.bytes;
-        if full && !queue.messages.is_empty() {
+        let (cost, account) = (cost(&message), &self.0.account);
+        if queue.messages.is_empty() {
+            account.charge(cost);
+        } else if full || !account.try_charge(cost) {
             queue.refused = true;
             return Err(SendError::Full { message });
         }
@@ -87,6 +92,7 @@ impl Intake {
         match queue.messages.pop_front() {
             Some(message) => {
                 queue.bytes -= message.len();
+                self.0.account.release(cost(&message));
                 Poll::Ready(message)
             }
             None => {
@@ -109,6 +115,7 @@ impl Intake {
 impl Drop for Intake {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
+        self.0.account.release(queue.messages.iter().map(cost).sum());
         *queue = Queue {
             closed: true,
             ..Queue::default()
@@ -116,9 +123,15 @@ impl Drop for Intake {
     }
 }
 
+/// What a message is charged with.
+fn cost(message: &Bytes) -> usize {
+    message.len() + ENTRY_BYTES
+}
+
 #[derive(Debug)]
 struct Shared {
     most: Backlog,
+    account: Account,
     queue: Mutex<Queue>,
 }
 
@@ -149,11 +162,13 @@ mod tests {
         task::Wake,
     };
 
+    use meshcast_proto::{Budget, Payer};
+
     use super::*;
 
     #[test]
     fn both_bounds_hold_and_an_empty_queue_takes_anything() {
-        let (outbox, mut intake) = queue(&config(10, 3));
+        let (outbox, mut intake) = queue(&config(10, 3), nobodys());
         let large = Bytes::from_static(&[7; 100]);
         assert_eq!(outbox.push(large.clone()), Ok(()));
         assert_eq!(
@@ -178,7 +193,7 @@ mod tests {
 
     #[test]
     fn room_is_told_once_a_refusal_and_at_half_of_the_bounds() {
-        let (outbox, mut intake) = queue(&config(100, 4));
+        let (outbox, mut intake) = queue(&config(100, 4), nobodys());
         assert!(!intake.has_room_again());
         while outbox.push(Bytes::from_static(&[1])).is_ok() {}
         let mut told = Vec::new();
@@ -190,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_push_wakes_the_one_who_found_it_empty() {
-        let (outbox, mut intake) = queue(&config(100, 4));
+        let (outbox, mut intake) = queue(&config(100, 4), nobodys());
         let woken = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&woken));
         assert!(intake.poll_take(&mut Context::from_waker(&waker)).is_pending());
@@ -201,11 +216,31 @@ mod tests {
 
     #[test]
     fn the_end_of_the_handler_closes_and_empties_it() {
-        let (outbox, intake) = queue(&config(100, 4));
+        let (outbox, intake) = queue(&config(100, 4), nobodys());
         assert_eq!(outbox.push(Bytes::from_static(&[1])), Ok(()));
         drop(intake);
         assert_eq!(outbox.push(Bytes::new()), Err(SendError::NotConnected));
         assert_eq!(outbox.backlog(), Backlog::default());
+    }
+
+    #[test]
+    fn what_waits_is_charged_until_it_is_taken_or_lost_and_an_account_without_room_is_a_full_queue() {
+        let budget = Budget::new(4_096);
+        let (outbox, mut intake) = queue(&config(10_000, 100), budget.account(Payer::Ourselves));
+        let mut count = 0;
+        while outbox.push(Bytes::from_static(&[7; 100])).is_ok() {
+            count += 1;
+        }
+        assert_eq!(budget.used(), count * (100 + ENTRY_BYTES));
+        assert!((3..=5).contains(&count), "{count}");
+        assert!(take(&mut intake).is_some());
+        assert_eq!(budget.used(), (count - 1) * (100 + ENTRY_BYTES));
+        drop(intake);
+        assert_eq!(budget.used(), 0);
+    }
+
+    fn nobodys() -> Account {
+        Budget::default().account(Payer::Ourselves)
     }
 
     fn config(queue_bytes: usize, queue_messages: usize) -> LinkConfig {

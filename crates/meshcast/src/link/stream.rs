@@ -135,12 +135,17 @@ pub(super) enum ReadError {
 mod tests {
     use std::task::Waker;
 
+    use meshcast_proto::{Budget, Payer};
+
     use super::*;
     use crate::link::{LinkConfig, queue::queue};
 
     #[test]
     fn many_messages_take_one_flush_and_few_writes() {
-        let (outbox, intake) = queue(&LinkConfig::default());
+        let (outbox, intake) = queue(
+            &LinkConfig::default(),
+            Budget::default().account(Payer::Ourselves),
+        );
         let mut writer = Writer::new(
             Pipe {
                 room: usize::MAX,
@@ -165,7 +170,10 @@ mod tests {
 
     #[test]
     fn what_a_stream_does_not_take_stays_in_order() {
-        let (outbox, intake) = queue(&LinkConfig::default());
+        let (outbox, intake) = queue(
+            &LinkConfig::default(),
+            Budget::default().account(Payer::Ourselves),
+        );
         let mut writer = Writer::new(Pipe::default(), intake);
         let messages: Vec<Bytes> = (0..60).map(|n| vec![n; usize::from(n) * 700].into()).collect();
         let mut waiting = messages.iter();
@@ -190,7 +198,10 @@ mod tests {
 
     #[test]
     fn a_peer_that_lets_go_is_noticed_with_nothing_to_write() {
-        let (_outbox, intake) = queue(&LinkConfig::default());
+        let (_outbox, intake) = queue(
+            &LinkConfig::default(),
+            Budget::default().account(Payer::Ourselves),
+        );
         let mut writer = Writer::new(
             Pipe {
                 ended: true,

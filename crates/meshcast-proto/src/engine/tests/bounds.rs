@@ -7,13 +7,13 @@ use super::{
     listener::{Listener, RETENTION, config},
     range,
 };
-use crate::{delivery::GapReason, flow::UNFINISHED_TIMEOUT, record::Part};
+use crate::{budget::ENTRY_BYTES, delivery::GapReason, flow::UNFINISHED_TIMEOUT, record::Part};
 
 const LOST: Option<GapReason> = Some(GapReason::Lost);
 
 #[test]
 fn the_member_that_holds_the_most_gives_up_its_highest_frames() {
-    let one = wholes(peer(0), &channel(0), 3, 1).bytes().len();
+    let one = wholes(peer(0), &channel(0), 3, 1).bytes().len() + ENTRY_BYTES;
     let config = Config {
         max_held_total_bytes: 4 * one,
         ..config()
@@ -46,7 +46,7 @@ fn the_member_that_holds_the_most_gives_up_its_highest_frames() {
 
 #[test]
 fn a_member_of_many_senders_gives_up_before_one_with_a_larger_window() {
-    let one = wholes(peer(0), &channel(0), 3, 1).bytes().len();
+    let one = wholes(peer(0), &channel(0), 3, 1).bytes().len() + ENTRY_BYTES;
     let config = Config {
         max_held_total_bytes: 7 * one,
         ..config()

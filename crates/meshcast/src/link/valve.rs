@@ -1,0 +1,104 @@
+//! How fast a peer that misbehaves is heard.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+/// Whether what a peer says is read, on all connections to it. What is not read waits with the peer, whose own queue
+/// fills: nothing is dropped, and nothing comes out of order.
+#[derive(Debug, Default)]
+pub(super) struct Valve {
+    throttled: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many messages may be read until the next [`Valve::grant`].
+    left: u32,
+    /// Connections that wait for it.
+    waiting: Vec<Waker>,
+}
+
+impl Valve {
+    /// Whether a message may be read now; registers to be woken if not.
+    pub(super) fn is_open(&self, cx: &mut Context<'_>) -> bool {
+        if !self.throttled.load(Ordering::Acquire) {
+            return true;
+        }
+        let mut state = self.lock();
+        // It may have been opened meanwhile.
+        if state.left > 0 || !self.throttled.load(Ordering::Acquire) {
+            return true;
+        }
+        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        false
+    }
+
+    /// A message was read.
+    pub(super) fn pass(&self) {
+        if self.throttled.load(Ordering::Acquire) {
+            let mut state = self.lock();
+            state.left = state.left.saturating_sub(1);
+        }
+    }
+
+    /// From now on no more is read than is granted; or everything.
+    pub(super) fn set_throttled(&self, throttled: bool) {
+        self.throttled.store(throttled, Ordering::Release);
+        self.grant(0);
+    }
+
+    /// So many messages may be read until this is called again.
+    pub(super) fn grant(&self, messages: u32) {
+        let mut state = self.lock();
+        state.left = messages;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn is_throttled(&self) -> bool {
+        self.throttled.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves a number and wakers.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_throttled_is_read_as_far_as_is_granted() {
+        let (valve, cx) = (Valve::default(), &mut Context::from_waker(Waker::noop()));
+        let read = |valve: &Valve, cx: &mut Context<'_>| {
+            let count = (0..100).take_while(|_| {
+                let open = valve.is_open(cx);
+                if open {
+                    valve.pass();
+                }
+                open
+            });
+            count.count()
+        };
+        assert_eq!(read(&valve, cx), 100);
+        valve.set_throttled(true);
+        assert_eq!(read(&valve, cx), 0);
+        valve.grant(7);
+        assert_eq!(read(&valve, cx), 7);
+        assert_eq!(valve.lock().waiting.len(), 1);
+        valve.set_throttled(false);
+        assert_eq!(read(&valve, cx), 100);
+        assert_eq!(valve.lock().waiting.len(), 0);
+    }
+}
