@@ -445,7 +445,7 @@ impl Flows {
     }
 
     /// And it does not any more.
-    pub(crate) fn unclaim(&mut self, peer: Sender) {
+    pub(crate) fn unclaim(&self, peer: Sender) {
         self.budget.release(Payer::from(peer), CLAIM);
     }
 

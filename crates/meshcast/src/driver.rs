@@ -5,6 +5,7 @@
 
 mod asked;
 mod channels;
+mod conduct;
 mod connections;
 mod dialling;
 mod handover;
@@ -29,7 +30,7 @@ use libp2p::{
     gossipsub::{self, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Output, Time, Watchdog};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Offence, Output, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
@@ -56,6 +57,7 @@ use crate::{
 };
 use asked::Receipts;
 use channels::Channel;
+use conduct::Judged;
 use dialling::Dialled;
 use handover::Flushes;
 use inspection::Inspections;
@@ -111,6 +113,8 @@ pub(crate) struct Driver {
     early_messages: HashMap<PeerId, Backlog>,
     /// Judges whose gossip does not arrive.
     watchdog: Watchdog,
+    /// And who misbehaves.
+    judged: Judged,
     /// Peers with an open link.
     linked: HashSet<PeerId>,
     /// Those of them that have told which channels they have open.
@@ -141,7 +145,7 @@ struct Warnings {
     silent: Throttle,
     no_gossip: Throttle,
     mute: Throttle,
-    forger: Throttle,
+    misbehaving: Throttle,
     gap: Throttle,
     slow: Throttle,
     not_published: Throttle,
@@ -181,6 +185,7 @@ impl Driver {
             backlogs: HashMap::new(),
             early_messages: HashMap::new(),
             watchdog: Watchdog::default(),
+            judged: Judged::default(),
             linked: HashSet::new(),
             told: HashSet::new(),
             pings: Vec::new(),
@@ -251,10 +256,7 @@ impl Driver {
                         behind,
                     });
                 }
-                Output::Misbehaved { peer, offence } => {
-                    let peer = peer_id(peer);
-                    tracing::debug!(%peer, offence = offence.as_str(), "misbehaves");
-                }
+                Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence),
                 Output::Missed(channel, gap) => {
                     if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
                         tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
@@ -310,7 +312,7 @@ impl Driver {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => match event {
                 WatchedEvent::Inner(event) => self.handle_gossip(event),
-                WatchedEvent::Forger(peer) => self.cut_forger(peer),
+                WatchedEvent::Forger(peer) => self.cut(peer, Offence::Forged),
             },
             SwarmEvent::Behaviour(BehaviourEvent::Link(event)) => self.handle_link(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.handle_ping(event),
@@ -385,6 +387,7 @@ impl Driver {
             self.flushes.touch();
             self.drop_vacant_channels(now);
             self.expire_pings(now);
+            self.forgive(now);
             self.watch_for_silence(now);
         }
     }

@@ -77,6 +77,18 @@ pub enum NodeEvent {
         /// How long ago, by its clock and this one.
         behind: Duration,
     },
+    /// A member does what no honest one does, or not so often: claims what it does not have, hands on what nobody
+    /// signed, wants more than its share. What it says is heard at a fraction of its rate from now on.
+    Misbehaving {
+        /// Which process.
+        peer: PeerId,
+        /// What people call it, if it is connected.
+        name: Option<NodeName>,
+        /// What it did last: `false_claim`, `impossible`, `forged` or `over_limit`; more may come.
+        offence: &'static str,
+        /// It went on: its connections are closed and it is not let in again.
+        cut: bool,
+    },
     /// This many events were not read in time and are gone.
     Lagged(u64),
 }

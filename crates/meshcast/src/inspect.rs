@@ -73,6 +73,10 @@ pub struct PeerInfo {
     pub memory_bytes: usize,
     /// How often it was refused more of that.
     pub memory_refused: u64,
+    /// How often it misbehaved lately, see [`NodeEvent::Misbehaving`](crate::NodeEvent::Misbehaving).
+    pub offences: u64,
+    /// It is heard at a fraction of its rate for it.
+    pub throttled: bool,
 }
 
 /// Who opened a connection.
@@ -196,6 +200,8 @@ pub struct Counters {
     pub mute_links: u64,
     /// Times a peer was let go because nothing was heard of it for 4 s, or it did not take what it was sent.
     pub unresponsive: u64,
+    /// Times a member misbehaved.
+    pub offences: u64,
     /// Times somebody was refused more memory, of whatever kind; who that was is in [`PeerInfo`].
     pub memory_refused: u64,
     /// What all that waits or is remembered takes now, in bytes, as [`Limits::memory_bytes`](crate::Limits::memory_bytes)

@@ -36,6 +36,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -58,6 +59,7 @@ pub(crate) use self::{framing::Oversized, handler::Handler};
 use self::{
     handler::{REOPENINGS, Report},
     peer::Peer,
+    valve::Valve,
 };
 
 mod framing;
@@ -67,6 +69,7 @@ mod queue;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod valve;
 
 /// The largest message: an answer to a range request is cut at 256 KiB of frames, but ends with a whole frame, and
 /// carries its own overhead. Twice the cut leaves no doubt and is still read in one piece without harm.
@@ -199,6 +202,8 @@ pub(crate) enum SendError {
 pub(crate) struct Link {
     config: LinkConfig,
     budget: Budget,
+    /// How fast peers are heard that are about to be connected or are.
+    valves: HashMap<PeerId, Arc<Valve>>,
     /// The connected peers.
     peers: HashMap<PeerId, Peer>,
     /// Filled from within the swarm's poll, which drains it before it takes more from a connection, and by
@@ -211,6 +216,7 @@ impl Link {
         Self {
             config,
             budget: Budget::default(),
+            valves: HashMap::new(),
             peers: HashMap::new(),
             events: VecDeque::new(),
         }
@@ -219,6 +225,25 @@ impl Link {
     /// What waits for peers on connections to come is charged to this budget.
     pub(crate) fn charge_to(&mut self, budget: Budget) {
         self.budget = budget;
+    }
+
+    /// Reads no more of what a peer says than is [granted](Self::grant); or everything again. Ends with its last
+    /// connection.
+    pub(crate) fn throttle(&mut self, peer: &PeerId, throttled: bool) {
+        if let Some(valve) = self.valves.get(peer) {
+            valve.set_throttled(throttled);
+        }
+    }
+
+    /// Lets those who are throttled say so many messages more each.
+    pub(crate) fn grant(&self, messages: u32) {
+        let throttled = self.valves.values().filter(|valve| valve.is_throttled());
+        throttled.for_each(|valve| valve.grant(messages));
+    }
+
+    fn handler(&mut self, peer: PeerId) -> Handler {
+        let valve = Arc::clone(self.valves.entry(peer).or_default());
+        Handler::new(self.config, self.budget.account(payer(&peer)), valve)
     }
 
     /// Queues a message to a peer. Never blocks: what does not fit is given back.
@@ -261,7 +286,7 @@ impl NetworkBehaviour for Link {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler::new(self.config, self.budget.account(payer(&peer))))
+        Ok(self.handler(peer))
     }
 
     fn handle_established_outbound_connection(
@@ -272,7 +297,7 @@ impl NetworkBehaviour for Link {
         _: Endpoint,
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler::new(self.config, self.budget.account(payer(&peer))))
+        Ok(self.handler(peer))
     }
 
     /// Connections are counted from this event on, not from the making of their handler: another behaviour may
@@ -300,6 +325,7 @@ impl NetworkBehaviour for Link {
                 peer.on_disconnected(connection_id, &mut self.events);
                 if peer.is_gone() {
                     self.peers.remove(&peer_id);
+                    self.valves.remove(&peer_id);
                 }
             }
             _ => {}

@@ -205,6 +205,23 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
                 render::short(&peer.to_string())
             ),
         ),
+        NodeEvent::Misbehaving {
+            peer,
+            name,
+            offence,
+            cut,
+        } => {
+            let shown = name.as_ref().map_or("a member", |name| name.as_str());
+            let what = if *cut { "cut off" } else { "throttled" };
+            (
+                json!({ "event": "misbehaving", "peer_id": peer.to_string(),
+                    "name": name.as_ref().map(|name| name.as_str()), "offence": offence, "cut": cut }),
+                format!(
+                    "{what}: {shown} misbehaves, {offence} ({})",
+                    render::short(&peer.to_string())
+                ),
+            )
+        }
         NodeEvent::Lagged(missed) => (
             json!({ "event": "lagged", "missed": missed }),
             format!("{missed} events came too fast to be told"),

@@ -167,6 +167,8 @@ mod tests {
             mute: 0,
             memory_bytes: 0,
             memory_refused: 0,
+            offences: 0,
+            throttled: false,
         }
     }
 

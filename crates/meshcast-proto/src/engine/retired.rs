@@ -88,9 +88,15 @@ impl Engine {
     }
 
     fn forget_channel(&mut self, name: &ChannelName) {
-        if let Some(Channel { next, born, .. }) = self.channels.remove(name)
-            && next > Seq::FIRST
-        {
+        let Some(Channel {
+            next, born, outflow, ..
+        }) = self.channels.remove(name)
+        else {
+            return;
+        };
+        let listeners = outflow.iter().flat_map(|outflow| outflow.listeners.keys());
+        listeners.for_each(|peer| self.flows.unclaim(*peer));
+        if next > Seq::FIRST {
             let born = born.map(Stamp::from);
             self.retired.counters.insert(hash(name), Counter { next, born });
         }

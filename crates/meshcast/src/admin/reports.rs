@@ -77,6 +77,8 @@ impl From<&PeerInfo> for schema::Peer {
             mute: peer.mute,
             memory_bytes: peer.memory_bytes,
             memory_refused: peer.memory_refused,
+            offences: peer.offences,
+            throttled: peer.throttled,
         }
     }
 }
@@ -245,6 +247,8 @@ mod tests {
                 mute: 0,
                 memory_bytes: 4096,
                 memory_refused: 2,
+                offences: 0,
+                throttled: false,
             }],
             seeds: vec![
                 SeedInfo {
@@ -314,7 +318,7 @@ mod tests {
             r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#.to_owned()
                 + r#""addresses":[],"rtt_us":null,"direction":"outbound","#
                 + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0,"#
-                + r#""memory_bytes":4096,"memory_refused":2}],"#
+                + r#""memory_bytes":4096,"memory_refused":2,"offences":0,"throttled":false}],"#
                 + r#""seeds":[{"address":"/dns/mesh.internal/tcp/4001","state":"unresolved","#
                 + r#""since":"1970-01-01T00:00:00.000Z","reason":"no such name","name":null,"#
                 + r#""peer_id":null,"addresses":[]},"#

@@ -118,6 +118,12 @@ pub struct Peer {
     /// How often it was refused more of that.
     #[serde(default)]
     pub memory_refused: u64,
+    /// How often it misbehaved lately.
+    #[serde(default)]
+    pub offences: u64,
+    /// Whether it is heard at a fraction of its rate for it.
+    #[serde(default)]
+    pub throttled: bool,
 }
 
 /// Who opened a connection.

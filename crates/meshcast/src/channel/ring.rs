@@ -6,9 +6,7 @@ mod seam;
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use litemap::LiteMap;
-use meshcast_proto::{
-    Account, Delivery, Member, Past, Posted, Seq, SeqRange, Values, WallTime,
-};
+use meshcast_proto::{Account, Delivery, Member, Past, Posted, Seq, SeqRange, Values, WallTime};
 
 use self::{
     behind::{Behind, Stand},

@@ -128,6 +128,7 @@ impl Driver {
                 self.watchdog.handle_up(sender, now);
             }
             self.count_members();
+            self.remember_conduct(peer);
             self.emit(NodeEvent::Connected {
                 peer,
                 name,
@@ -335,15 +336,6 @@ impl Driver {
             // Whoever asked may have left.
             let _ = ping.answer.send(Err(PingError::TimedOut(ping.peer)));
         }
-    }
-
-    /// Lets go of a peer that hands on what no member sent.
-    pub(super) fn cut_forger(&mut self, peer: PeerId) {
-        if let Some(suppressed) = self.warnings.forger.pass(self.parts.clock.now()) {
-            tracing::error!(%peer, suppressed, "cutting off a peer that forwards forged or malformed frames");
-        }
-        // Closes its connections and refuses new ones of this process for as long as we live.
-        self.parts.swarm.behaviour_mut().blocked.block_peer(peer);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the node looks like, bit by bit, for `inspect`.
 
 use libp2p::PeerId;
-use meshcast_proto::{ChannelName, Payer, SenderState};
+use meshcast_proto::{ChannelName, Payer, SenderState, Standing};
 
 use super::Driver;
 use crate::{
@@ -46,6 +46,8 @@ impl Driver {
             mute: sender.map_or(0, |sender| self.watchdog.times(sender)),
             memory_bytes: memory.iter().map(|it| it.used).sum(),
             memory_refused: memory.iter().map(|it| it.refused).sum(),
+            offences: self.judged.of(id).0,
+            throttled: self.judged.of(id).1 == Standing::Throttled,
         })
     }
 

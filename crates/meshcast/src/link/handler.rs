@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     io,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -22,6 +23,7 @@ use super::{
     CloseReason, LinkConfig,
     queue::{Outbox, queue},
     stream::{ReadError, Reader, Writer},
+    valve::Valve,
 };
 
 /// Named with a version: one that changes what a stream carries is another protocol.
@@ -58,6 +60,7 @@ pub(crate) struct Handler {
     config: LinkConfig,
     /// What waits for the peer is charged to it.
     account: Account,
+    valve: Arc<Valve>,
     outbound: Outbound,
     /// Reopenings left.
     retries: u32,
@@ -89,10 +92,11 @@ enum Inbound {
 }
 
 impl Handler {
-    pub(super) fn new(config: LinkConfig, account: Account) -> Self {
+    pub(super) fn new(config: LinkConfig, account: Account, valve: Arc<Valve>) -> Self {
         Self {
             config,
             account,
+            valve,
             outbound: Outbound::Wanted,
             retries: REOPENINGS,
             inbound: Inbound::Awaited,
@@ -169,11 +173,17 @@ impl Handler {
         let Inbound::Open(reader) = &mut self.inbound else {
             return Poll::Pending;
         };
+        if !self.valve.is_open(cx) {
+            return Poll::Pending;
+        }
         match ready!(reader.poll(cx)) {
-            Ok(bytes) => Poll::Ready(Report::Message {
-                stream: reader.number(),
-                bytes,
-            }),
+            Ok(bytes) => {
+                self.valve.pass();
+                Poll::Ready(Report::Message {
+                    stream: reader.number(),
+                    bytes,
+                })
+            }
             Err(ReadError::Oversized(oversized)) => {
                 // Whoever breaks the protocol is not asked again.
                 self.inbound = Inbound::Refused;

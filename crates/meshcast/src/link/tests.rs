@@ -140,6 +140,36 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_throttled_is_heard_as_far_as_is_granted_and_loses_nothing() {
+    let (mut a, mut b) = guard(connected()).await;
+    let (to, from) = (b.id(), a.id());
+    b.link().throttle(&from, true);
+    for n in 0..100 {
+        a.link().send(&to, chunk(n, 10)).expect("there is room");
+    }
+    let mut heard = 0;
+    for (granted, expected) in [(0, 0), (7, 7), (20, 27)] {
+        b.link().grant(granted);
+        let event = async |a: &mut Node<Link>, b: &mut Node<Link>| {
+            tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
+        };
+        while let Ok(event) = tokio::time::timeout(Duration::from_secs(1), event(&mut a, &mut b)).await {
+            assert!(matches!(event, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
+            heard += 1;
+        }
+        assert_eq!(heard, expected);
+    }
+    b.link().throttle(&from, false);
+    while heard < 100 {
+        let event = guard(async {
+            tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
+        });
+        assert!(matches!(event.await, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
+        heard += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_queue_is_bounded_in_messages_and_in_bytes() {
     let (mut a, b) = guard(connected()).await;
     let to = b.id();
