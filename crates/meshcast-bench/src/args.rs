@@ -137,16 +137,18 @@ const RATES: [u64; 8] = [
     1000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000, 4_000_000,
 ];
 
-const LIGHT: [System; 5] = [
+const LIGHT: [System; 6] = [
     System::Meshcast,
+    System::MeshcastTuned,
     System::Gossipsub,
     System::GossipsubUnsigned,
     System::Tcp,
     System::TcpChacha,
 ];
 
-const SYSTEMS: [System; 8] = [
+const SYSTEMS: [System; 9] = [
     System::Meshcast,
+    System::MeshcastTuned,
     System::Gossipsub,
     System::Zenoh,
     System::Iroh,

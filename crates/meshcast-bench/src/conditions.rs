@@ -15,6 +15,8 @@ pub(crate) struct Conditions {
     /// Seconds since 1970, by the machine's clock.
     pub(crate) started_at: u64,
     pub(crate) cpu: String,
+    /// What it has of the instructions that ciphers and checksums are fast by.
+    pub(crate) cpu_has: Vec<&'static str>,
     pub(crate) cores: usize,
     pub(crate) memory_mib: u64,
     pub(crate) kernel: String,
@@ -46,6 +48,7 @@ impl Conditions {
             command: format!("meshcast-bench {}", arguments.join(" ")),
             started_at: started_at.as_secs(),
             cpu: field(&read("/proc/cpuinfo"), "model name"),
+            cpu_has: instructions(&field(&read("/proc/cpuinfo"), "flags")),
             cores: std::thread::available_parallelism()?.get(),
             memory_mib: memory.trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
@@ -60,6 +63,12 @@ impl Conditions {
             interrupted: false,
         })
     }
+}
+
+/// Names differ less than instructions do: "Xeon Processor" is many.
+fn instructions(flags: &str) -> Vec<&'static str> {
+    let has = |flag: &&str| flags.split(' ').any(|known| known == *flag);
+    INSTRUCTIONS.into_iter().filter(has).collect()
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
@@ -103,5 +112,7 @@ const CRATES: [&str; 10] = [
     "tokio",
     "zenoh",
 ];
+
+const INSTRUCTIONS: [&str; 6] = ["aes", "vaes", "avx2", "avx512f", "avx512ifma", "sha_ni"];
 
 const BROKERS: [&str; 2] = ["nats-server", "redis-server"];

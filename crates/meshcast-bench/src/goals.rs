@@ -18,7 +18,7 @@ struct Goal {
     more_is_better: bool,
 }
 
-/// What is looked at, always of meshcast.
+/// What is looked at, of meshcast as a user runs it and tuned.
 enum Measure {
     /// The median of the ratios to another system within a repetition.
     Ratio(&'static str, Figure, System),
@@ -30,29 +30,38 @@ enum Measure {
     Sum(&'static [Figure]),
 }
 
-/// The rows of the table: what, how much, how much it has to be, how much would be good, and what is reached of that.
-/// Goals of which nothing was measured are left out.
-pub(crate) fn rows(results: &Results) -> Vec<[String; 5]> {
+/// The rows of the table: what, how much as a user runs it, how much tuned, how much it has to be, how much would be
+/// good, and what is reached of that as a user runs it. Goals of which nothing was measured are left out.
+pub(crate) fn rows(results: &Results) -> Vec<[String; 6]> {
     let row = |goal: &Goal| {
-        let measured = goal.measure.of(results)?;
+        let measured = goal.measure.of(System::Meshcast, results);
+        let tuned = goal.measure.of(System::MeshcastTuned, results);
+        if measured.is_none() && tuned.is_none() {
+            return None;
+        }
         let unit = match goal.measure {
             Measure::Ratio(..) => " ×",
             _ => "",
         };
         let sign = if goal.more_is_better { "≥" } else { "≤" };
         let bound = |bound: f64| format!("{sign} {}{unit}", number(bound));
-        let holds = |bound: f64| match goal.more_is_better {
-            true => measured >= bound,
-            false => measured <= bound,
+        let reached = |measured: f64| {
+            let holds = |bound: f64| match goal.more_is_better {
+                true => measured >= bound,
+                false => measured <= bound,
+            };
+            match goal.aim {
+                Some(aim) if holds(aim) => "more",
+                _ if holds(goal.must) => "yes",
+                _ => "**no**",
+            }
         };
-        let reached = match goal.aim {
-            Some(aim) if holds(aim) => "more",
-            _ if holds(goal.must) => "yes",
-            _ => "**no**",
-        };
+        let shown = |value: Option<f64>| value.map_or_else(String::new, |value| number(value) + unit);
+        let reached = measured.map_or("", reached);
         Some([
             goal.title.to_owned(),
-            number(measured) + unit,
+            shown(measured),
+            shown(tuned),
             bound(goal.must),
             goal.aim.map_or_else(String::new, bound),
             reached.to_owned(),
@@ -62,30 +71,34 @@ pub(crate) fn rows(results: &Results) -> Vec<[String; 5]> {
 }
 
 impl Measure {
-    fn of(&self, results: &Results) -> Option<f64> {
+    fn of(&self, own: System, results: &Results) -> Option<f64> {
         match self {
-            Self::Ratio(case, figure, to) => find(results, case, *figure, *to)?.1,
-            Self::Value(case, figure) => Some(find(results, case, *figure, System::Gossipsub)?.0),
+            Self::Ratio(case, figure, to) => find(results, own, case, *figure, *to)?.1,
+            Self::Value(case, figure) => Some(find(results, own, case, *figure, System::Gossipsub)?.0),
             Self::Highest(workloads, figures) => {
                 let cases = results.cases().into_iter();
                 let cases = cases.filter(|case| workloads.iter().any(|workload| workload.owns(case)));
                 let values = cases.flat_map(|case| {
-                    let value = |figure: &Figure| find(results, case, *figure, System::Gossipsub);
+                    let value = |figure: &Figure| find(results, own, case, *figure, System::Gossipsub);
                     figures.iter().filter_map(value).map(|(value, _)| value)
                 });
                 values.reduce(f64::max)
             }
-            Self::Sum(figures) => results.sum(System::Meshcast, figures),
+            Self::Sum(figures) => results.sum(own, figures),
         }
     }
 }
 
 /// The median, and the median of the ratios.
-fn find(results: &Results, case: &str, figure: Figure, to: System) -> Option<(f64, Option<f64>)> {
+fn find(
+    results: &Results,
+    own: System,
+    case: &str,
+    figure: Figure,
+    to: System,
+) -> Option<(f64, Option<f64>)> {
     let summaries = results.summaries(case, to);
-    let own = summaries
-        .iter()
-        .find(|summary| summary.system == System::Meshcast)?;
+    let own = summaries.iter().find(|summary| summary.system == own)?;
     let mut found = own.figures.iter().filter(|(known, ..)| *known == figure);
     found.next().map(|(_, value, ratio)| (*value, *ratio))
 }
@@ -241,6 +254,7 @@ mod tests {
         for (case, system, figure, value) in [
             ("flat 64 B", System::Zenoh, figures::RATE, 100.0),
             ("flat 64 B", System::Meshcast, figures::RATE, 170.0),
+            ("flat 64 B", System::MeshcastTuned, figures::RATE, 210.0),
             ("flat 1024 B", System::Meshcast, figures::PEAK_PUBLISHER, 130.0),
             ("flat 64 B", System::Meshcast, figures::PEAK_SUBSCRIBER, 40.0),
             ("mesh-flat", System::Zenoh, figures::LOST, 9.0),
@@ -254,13 +268,16 @@ mod tests {
             });
         }
         let rows = rows(&results);
-        let told: Vec<[&str; 3]> = rows.iter().map(|row| [&*row[1], &*row[2], &*row[4]]).collect();
+        let told: Vec<[&str; 4]> = rows
+            .iter()
+            .map(|row| [&*row[1], &*row[2], &*row[3], &*row[5]])
+            .collect();
         assert_eq!(
             told,
             [
-                ["1.70 ×", "≥ 1.50 ×", "yes"],
-                ["130", "≤ 128", "**no**"],
-                ["0", "≤ 0", "yes"]
+                ["1.70 ×", "2.10 ×", "≥ 1.50 ×", "yes"],
+                ["130", "", "≤ 128", "**no**"],
+                ["0", "0", "≤ 0", "yes"]
             ]
         );
     }

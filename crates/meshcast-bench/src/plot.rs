@@ -108,7 +108,7 @@ impl Plot {
             .y_label_formatter(&|value| tick(*value))
             .draw()?;
         for (row, (system, points)) in (0..).zip(&self.lines) {
-            let style = color(*system).stroke_width(if *system == System::Meshcast { 3 } else { 2 });
+            let style = color(*system).stroke_width(if system.is_meshcast() { 3 } else { 2 });
             let series = LineSeries::new(points.iter().copied(), style).point_size(3);
             chart.draw_series(series)?;
             let y = 56 + 22 * row;
@@ -139,6 +139,7 @@ fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
 const fn color(system: System) -> RGBColor {
     match system {
         System::Meshcast => RGBColor(213, 94, 0),
+        System::MeshcastTuned => RGBColor(240, 160, 100),
         System::Gossipsub => RGBColor(0, 114, 178),
         System::GossipsubUnsigned => RGBColor(86, 180, 233),
         System::Zenoh => RGBColor(0, 158, 115),

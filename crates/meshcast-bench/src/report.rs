@@ -18,9 +18,10 @@ pub(crate) fn markdown(conditions: &Conditions, results: &Results, baseline: Sys
     // Writing to a string does not fail.
     _ = writeln!(
         text,
-        "{} × {}, {} MiB, Linux {}, load average {} before; source {}. {}{}.",
+        "{} × {} ({}), {} MiB, Linux {}, load average {} before; source {}. {}{}.",
         conditions.cores,
         conditions.cpu,
+        conditions.cpu_has.join(", "),
         conditions.memory_mib,
         conditions.kernel,
         conditions.load_average,
@@ -44,7 +45,7 @@ pub(crate) fn markdown(conditions: &Conditions, results: &Results, baseline: Sys
     }
     let goals = goals::rows(results);
     if !goals.is_empty() {
-        text += "\n### meshcast and its goals\n\n| what | measured | goal | better still | reached |\n|---|--:|--:|--:|---|\n";
+        text += "\n### meshcast and its goals\n\n| what | as a user runs it | tuned | goal | better still | reached |\n|---|--:|--:|--:|--:|---|\n";
         for row in goals {
             _ = writeln!(text, "| {} |", row.join(" | "));
         }

@@ -12,24 +12,34 @@ mod tcp;
 #[cfg(feature = "zenoh")]
 mod zenoh;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 
-use crate::{broker::BrokerKind, protocol::Spec, stamp::Stamp, tally::Tally, worker};
+use crate::{
+    broker::BrokerKind,
+    protocol::Spec,
+    stamp::Stamp,
+    tally::{SharedTally, Tally},
+    worker,
+};
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum System {
-    /// This project.
+    /// This project as a user runs it: default limits, a spawned task that reads with `recv().await`.
     Meshcast,
+    /// This project with 16 MiB of history, read in batches by the task that also publishes.
+    MeshcastTuned,
     /// libp2p gossipsub as it comes: TCP, noise, yamux, each message signed.
     Gossipsub,
     /// The same with nothing signed.
     GossipsubUnsigned,
-    /// zenoh in peer mode, which blocks rather than drops. In the clear.
+    /// zenoh in peer mode, read by a callback, which blocks rather than drops. In the clear.
     Zenoh,
     /// iroh-gossip.
     Iroh,
@@ -45,8 +55,9 @@ pub(crate) enum System {
 
 /// A node of some system, in a process of its own.
 pub(crate) trait Node: Sized {
-    /// Starts it, subscribed to the one channel of the benchmark.
-    async fn open(spec: &Spec) -> Result<Self>;
+    /// Starts it, subscribed to the one channel of the benchmark. What its own callbacks and tasks receive
+    /// they count into `tally`.
+    async fn open(spec: &Spec, tally: &SharedTally) -> Result<Self>;
 
     /// Where nodes that start later reach it; empty if they do not.
     fn address(&self) -> String {
@@ -62,8 +73,9 @@ pub(crate) trait Node: Sized {
     }
 
     /// Waits for messages and counts them, at least one and as many as are there; drives the node meanwhile if
-    /// it does not run by itself. Must be cancel-safe.
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()>;
+    /// it does not run by itself. Of a node that counts by itself it waits until it is time to look at the
+    /// tally. Must be cancel-safe.
+    async fn receive(&mut self, tally: &SharedTally) -> Result<()>;
 
     /// How often a message was refused and tried again.
     fn refused(&self) -> u64 {
@@ -126,8 +138,18 @@ impl System {
     pub(crate) const fn longest_message(self) -> usize {
         match self {
             Self::Gossipsub | Self::GossipsubUnsigned | Self::Iroh | Self::Nats => 1024 * 1024,
-            Self::Meshcast | Self::Zenoh | Self::Redis | Self::Tcp | Self::TcpChacha => usize::MAX,
+            Self::Meshcast
+            | Self::MeshcastTuned
+            | Self::Zenoh
+            | Self::Redis
+            | Self::Tcp
+            | Self::TcpChacha => usize::MAX,
         }
+    }
+
+    /// Whether it is this project.
+    pub(crate) const fn is_meshcast(self) -> bool {
+        matches!(self, Self::Meshcast | Self::MeshcastTuned)
     }
 
     /// Whether the publisher sends to each subscriber itself, whatever links there are to be.
@@ -138,7 +160,8 @@ impl System {
     /// Runs a node of it until the process is told to end.
     pub(crate) async fn work(self, spec: Spec) -> Result<()> {
         match self {
-            Self::Meshcast => worker::work::<meshcast::Meshcast>(spec).await,
+            Self::Meshcast => worker::work::<meshcast::Meshcast<false>>(spec).await,
+            Self::MeshcastTuned => worker::work::<meshcast::Meshcast<true>>(spec).await,
             Self::Gossipsub => worker::work::<gossipsub::Gossipsub<true>>(spec).await,
             Self::GossipsubUnsigned => worker::work::<gossipsub::Gossipsub<false>>(spec).await,
             Self::Tcp => worker::work::<tcp::Tcp<false>>(spec).await,
@@ -158,11 +181,17 @@ impl System {
 }
 
 /// Waits for an item of a stream, and takes it and what else is there. Cancel-safe.
-async fn drain<S: Stream + Unpin>(stream: &mut S, mut take: impl FnMut(S::Item) -> Result<()>) -> Result<()> {
-    take(stream.next().await.context(ENDED)?)?;
+async fn drain<S: Stream + Unpin>(
+    stream: &mut S,
+    tally: &SharedTally,
+    mut take: impl FnMut(&mut Tally, S::Item) -> Result<()>,
+) -> Result<()> {
+    let first = stream.next().await.context(ENDED)?;
+    let mut tally = tally.lock();
+    take(&mut tally, first)?;
     for _ in 1..BATCH {
         match stream.next().now_or_never() {
-            Some(item) => take(item.context(ENDED)?)?,
+            Some(item) => take(&mut tally, item.context(ENDED)?)?,
             None => break,
         }
     }
@@ -170,6 +199,10 @@ async fn drain<S: Stream + Unpin>(stream: &mut S, mut take: impl FnMut(S::Item) 
 }
 
 const ENDED: &str = "the system has stopped";
+
+/// How often somebody looks at the tally of a node that counts by itself. What is measured is written down
+/// when a message comes, so this only delays the end of a count.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The most messages counted before a node looks up again.
 const BATCH: usize = 1024;

@@ -1,6 +1,9 @@
 //! What a subscriber counts.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +12,18 @@ use crate::{
     histogram::{Histogram, Sparse},
     stamp::Stamp,
 };
+
+/// A [`Tally`] that callbacks and tasks of a node count into as well.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedTally(Arc<Mutex<Tally>>);
+
+impl SharedTally {
+    /// The tally, for the time it takes to count what has come.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Tally> {
+        // Counting does not panic halfway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What arrives at one subscriber in one run.
 #[derive(Debug, Default)]

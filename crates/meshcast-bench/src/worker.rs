@@ -18,7 +18,7 @@ use crate::{
     protocol::{Beside, Load, Order, Published, Reply, Spec, Usage},
     stamp::Stamp,
     system::{Node, PublishBeside},
-    tally::Tally,
+    tally::SharedTally,
 };
 
 /// Runs the node that `spec` describes until standard input ends.
@@ -47,13 +47,14 @@ pub(crate) fn run(spec: &str) -> Result<()> {
 
 /// Starts a node and follows orders.
 pub(crate) async fn work<N: Node>(spec: Spec) -> Result<()> {
-    let node = N::open(&spec).await?;
+    let tally = SharedTally::default();
+    let node = N::open(&spec, &tally).await?;
     reply(&Reply::Ready {
         address: node.address(),
     })?;
     let mut worker = Worker {
         node,
-        tally: Tally::default(),
+        tally,
         probing: false,
         heard: false,
         finish: None,
@@ -66,7 +67,7 @@ pub(crate) async fn work<N: Node>(spec: Spec) -> Result<()> {
                 Some(order) => worker.follow(order).await?,
                 None => return Ok(()),
             },
-            received = worker.node.receive(&mut worker.tally) => {
+            received = worker.node.receive(&worker.tally) => {
                 received?;
                 worker.look()?;
             }
@@ -78,7 +79,7 @@ pub(crate) async fn work<N: Node>(spec: Spec) -> Result<()> {
 
 struct Worker<N> {
     node: N,
-    tally: Tally,
+    tally: SharedTally,
     probing: bool,
     /// Whether it said that it heard anything.
     heard: bool,
@@ -111,7 +112,7 @@ impl<N: Node> Worker<N> {
                 reply(&Reply::Published(published))?;
             }
             Order::Count { run, keep, beside } => {
-                self.tally.begin(run, keep, beside);
+                self.tally.lock().begin(run, keep, beside);
                 reply(&Reply::Counting)?;
             }
             Order::Finish {
@@ -123,7 +124,7 @@ impl<N: Node> Worker<N> {
                     expected,
                     expected_beside,
                     quiet: Duration::from_millis(quiet_ms),
-                    received: self.tally.received(),
+                    received: self.tally.lock().received(),
                     since: Instant::now(),
                 });
                 self.look()?;
@@ -150,21 +151,21 @@ impl<N: Node> Worker<N> {
 
     /// Says what there is to say after messages came or time went by.
     fn look(&mut self) -> Result<()> {
-        if !self.heard && self.tally.heard() {
+        if !self.heard && self.tally.lock().heard() {
             self.heard = true;
             reply(&Reply::Heard)?;
         }
         let Some(finish) = &mut self.finish else {
             return Ok(());
         };
-        let received = self.tally.received();
+        let received = self.tally.lock().received();
         if received > finish.received {
             finish.received = received;
             finish.since = Instant::now();
         }
         let expected = finish.expected + finish.expected_beside;
         if received >= expected || finish.quiet_at() <= Instant::now() {
-            let counted = self.tally.counted(finish.expected, finish.expected_beside);
+            let counted = self.tally.lock().counted(finish.expected, finish.expected_beside);
             self.finish = None;
             reply(&Reply::Counted(counted))?;
         }
@@ -231,7 +232,7 @@ impl<N: Node> Worker<N> {
 
     async fn publish_paced(&mut self, run: u16, per_second: f64, messages: u64) -> Result<()> {
         let start = Instant::now();
-        let mut ignored = Tally::default();
+        let ignored = SharedTally::default();
         for number in 0..messages {
             let due = start + Duration::from_secs_f64(number as f64 / per_second);
             if due > Instant::now() {
@@ -242,7 +243,7 @@ impl<N: Node> Worker<N> {
                 loop {
                     tokio::select! {
                         () = &mut due => break,
-                        received = self.node.receive(&mut ignored) => received?,
+                        received = self.node.receive(&ignored) => received?,
                     }
                 }
             }

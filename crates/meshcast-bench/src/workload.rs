@@ -158,7 +158,7 @@ impl Case {
             self.workload,
             Workload::Channels | Workload::Busy | Workload::Nodes
         );
-        system == System::Meshcast || !(own || self.payload == Payload::Typed)
+        system.is_meshcast() || !(own || self.payload == Payload::Typed)
     }
 
     /// Measures it. Figures come with the name they belong to.

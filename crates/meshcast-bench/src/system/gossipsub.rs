@@ -20,7 +20,7 @@ use super::{CHANNEL, Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
-    tally::Tally,
+    tally::SharedTally,
 };
 
 /// A swarm with gossipsub alone. Messages are signed and verified, or only name their author.
@@ -34,7 +34,7 @@ pub(crate) struct Gossipsub<const SIGNED: bool> {
 }
 
 impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
-    async fn open(spec: &Spec) -> Result<Self> {
+    async fn open(spec: &Spec, _tally: &SharedTally) -> Result<Self> {
         let Payload::Bytes(size) = spec.payload else {
             bail!("gossipsub carries bytes");
         };
@@ -99,8 +99,8 @@ impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
         Ok(())
     }
 
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
-        drain(&mut self.swarm, |event| {
+    async fn receive(&mut self, tally: &SharedTally) -> Result<()> {
+        drain(&mut self.swarm, tally, |tally, event| {
             match event {
                 SwarmEvent::Behaviour(Event::Message { message, .. }) => tally.payload(&message.data),
                 SwarmEvent::Behaviour(Event::SlowPeer { failed_messages, .. }) => {

@@ -17,7 +17,7 @@ use super::{Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
-    tally::Tally,
+    tally::SharedTally,
 };
 
 /// An endpoint in one topic.
@@ -31,7 +31,7 @@ pub(crate) struct Iroh {
 }
 
 impl Node for Iroh {
-    async fn open(spec: &Spec) -> Result<Self> {
+    async fn open(spec: &Spec, _tally: &SharedTally) -> Result<Self> {
         let Payload::Bytes(size) = spec.payload else {
             bail!("iroh-gossip carries bytes");
         };
@@ -80,8 +80,8 @@ impl Node for Iroh {
         Ok(self.sender.broadcast(payload).await?)
     }
 
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
-        drain(&mut self.receiver, |event| {
+    async fn receive(&mut self, tally: &SharedTally) -> Result<()> {
+        drain(&mut self.receiver, tally, |tally, event| {
             match event? {
                 Event::Received(message) => tally.payload(&message.content),
                 // It does not say how many.

@@ -1,48 +1,54 @@
 //! This project: [`meshcast::Node`].
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use futures::{
     FutureExt as _,
     stream::{SelectAll, select},
 };
 use meshcast::{BroadcastChannel, Limits, MeshKey, Message, Messages, Multiaddr, RecvError};
+use tokio::{task::JoinSet, time::sleep};
 
-use super::{CHANNEL, Node, PublishBeside, drain};
+use super::{CHANNEL, LOOK_INTERVAL, Node, PublishBeside, drain};
 use crate::{
     clock,
     protocol::{Payload, Spec},
     stamp::{Stamp, Typed},
-    tally::Tally,
+    tally::{SharedTally, Tally},
 };
 
-/// A node with one channel, of bytes or typed, and further ones of bytes.
+/// A node with one channel, of bytes or typed, and further ones of bytes. As a user runs it a spawned task reads
+/// each channel; tuned, the task that publishes reads all of them, many messages at a time.
 #[derive(Debug)]
-pub(crate) struct Meshcast {
+pub(crate) struct Meshcast<const TUNED: bool> {
     node: meshcast::Node,
     address: String,
     channel: Channel,
     further: Vec<BroadcastChannel<Bytes>>,
     further_inboxes: SelectAll<Messages<Bytes>>,
+    /// What spawned tasks count into, and the tasks.
+    tally: SharedTally,
+    readers: JoinSet<Result<()>>,
 }
 
 #[derive(Debug)]
 enum Channel {
     Bytes {
         channel: BroadcastChannel<Bytes>,
-        inbox: Messages<Bytes>,
+        /// `None` where a spawned task reads.
+        inbox: Option<Messages<Bytes>>,
         /// Written anew for each message.
         next: Bytes,
     },
     Typed {
         channel: BroadcastChannel<Typed>,
-        inbox: Messages<Typed>,
+        inbox: Option<Messages<Typed>>,
         next: Typed,
     },
 }
 
-impl Node for Meshcast {
-    async fn open(spec: &Spec) -> Result<Self> {
+impl<const TUNED: bool> Node for Meshcast<TUNED> {
+    async fn open(spec: &Spec, tally: &SharedTally) -> Result<Self> {
         let seeds = spec.peers.iter().map(|peer| peer.parse());
         let seeds: Vec<Multiaddr> = seeds.collect::<Result<_, _>>()?;
         let node = meshcast::Node::builder()
@@ -51,17 +57,18 @@ impl Node for Meshcast {
             .key(MeshKey::from_entropy([9; 48]))
             .listen("/ip4/127.0.0.1/tcp/0".parse()?)
             .seeds(seeds)
-            .limits(limits(spec.payload))
+            .limits(limits(spec.payload, TUNED))
             .dial_members(!spec.links_only)
             .spawn()
             .await?;
         let addresses = node.inspect().await?.node.listen_addresses;
         let address = addresses.first().context("the node listens nowhere")?.to_string();
+        let mut readers = JoinSet::new();
         let channel = match spec.payload {
             Payload::Bytes(size) => {
                 let channel = node.channel(CHANNEL)?;
                 Channel::Bytes {
-                    inbox: channel.messages(),
+                    inbox: read::<TUNED, _>(channel.messages(), tally, &mut readers, count_bytes),
                     channel,
                     next: vec![0; size].into(),
                 }
@@ -69,7 +76,7 @@ impl Node for Meshcast {
             Payload::Typed => {
                 let channel = node.channel(CHANNEL)?;
                 Channel::Typed {
-                    inbox: channel.messages(),
+                    inbox: read::<TUNED, _>(channel.messages(), tally, &mut readers, count_typed),
                     channel,
                     next: Typed::new(),
                 }
@@ -81,6 +88,8 @@ impl Node for Meshcast {
             channel,
             further: Vec::new(),
             further_inboxes: SelectAll::new(),
+            tally: tally.clone(),
+            readers,
         })
     }
 
@@ -107,18 +116,24 @@ impl Node for Meshcast {
         Ok(())
     }
 
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
+    async fn receive(&mut self, tally: &SharedTally) -> Result<()> {
         let further = &mut self.further_inboxes;
-        let bytes = |item| count(tally, item, |tally, data: Bytes| tally.payload(&data));
         match &mut self.channel {
-            Channel::Bytes { inbox, .. } if further.is_empty() => drain(inbox, bytes).await,
+            Channel::Bytes {
+                inbox: Some(inbox), ..
+            } if further.is_empty() => drain(inbox, tally, count_bytes).await,
             // Neither holds an item back, so nothing is lost with it.
-            Channel::Bytes { inbox, .. } => drain(&mut select(inbox, further), bytes).await,
-            Channel::Typed { inbox, .. } => {
-                drain(inbox, |item| {
-                    count(tally, item, |tally, data| tally.stamp((&data).into()))
-                })
-                .await
+            Channel::Bytes {
+                inbox: Some(inbox), ..
+            } => drain(&mut select(inbox, further), tally, count_bytes).await,
+            Channel::Typed {
+                inbox: Some(inbox), ..
+            } => drain(inbox, tally, count_typed).await,
+            Channel::Bytes { inbox: None, .. } | Channel::Typed { inbox: None, .. } => {
+                tokio::select! {
+                    Some(ended) = self.readers.join_next() => ended?,
+                    () = sleep(LOOK_INTERVAL) => Ok(()),
+                }
             }
         }
     }
@@ -126,7 +141,8 @@ impl Node for Meshcast {
     async fn open_channels(&mut self, channels: usize) -> Result<()> {
         for number in 0..channels {
             let channel = self.node.channel(&format!("{CHANNEL}/{number}"))?;
-            self.further_inboxes.push(channel.messages());
+            let inbox = read::<TUNED, _>(channel.messages(), &self.tally, &mut self.readers, count_bytes);
+            self.further_inboxes.extend(inbox);
             self.further.push(channel);
         }
         self.node.ready().await?;
@@ -163,10 +179,32 @@ impl Node for Meshcast {
     }
 }
 
-/// What a node of these messages may use.
-fn limits(payload: Payload) -> Limits {
+/// Gives the inbox back to be read in place if `TUNED`, else to a task that reads it as a user's would.
+fn read<const TUNED: bool, T: meshcast::Payload>(
+    mut inbox: Messages<T>,
+    tally: &SharedTally,
+    readers: &mut JoinSet<Result<()>>,
+    count: fn(&mut Tally, Result<Message<T>, RecvError>) -> Result<()>,
+) -> Option<Messages<T>> {
+    if TUNED {
+        return Some(inbox);
+    }
+    let tally = tally.clone();
+    readers.spawn(async move {
+        while let Some(item) = inbox.recv().await {
+            count(&mut tally.lock(), item)?;
+        }
+        bail!("the node has stopped")
+    });
+    None
+}
+
+/// What a node of these messages may use: the defaults, unless it is tuned or a message would not fit.
+fn limits(payload: Payload, tuned: bool) -> Limits {
     let mut limits = Limits::default();
-    limits.history_bytes = HISTORY_BYTES;
+    if tuned {
+        limits.history_bytes = TUNED_HISTORY_BYTES;
+    }
     if let Payload::Bytes(size) = payload {
         // For values over the default, one is read or sent while the next is written.
         limits.max_message_bytes = limits.max_message_bytes.max(size);
@@ -174,6 +212,14 @@ fn limits(payload: Payload) -> Limits {
         limits.unread_bytes = limits.unread_bytes.max(2 * size);
     }
     limits
+}
+
+fn count_bytes(tally: &mut Tally, item: Result<Message<Bytes>, RecvError>) -> Result<()> {
+    count(tally, item, |tally, data| tally.payload(&data))
+}
+
+fn count_typed(tally: &mut Tally, item: Result<Message<Typed>, RecvError>) -> Result<()> {
+    count(tally, item, |tally, data| tally.stamp((&data).into()))
 }
 
 fn count<T>(
@@ -195,5 +241,5 @@ fn count<T>(
 /// What is published on further channels, in bytes.
 const SMALL: usize = 64;
 
-/// What a node keeps for others in all workloads: a quarter of the default, so that peak memory shows the rest.
-const HISTORY_BYTES: usize = 16 * 1024 * 1024;
+/// What a tuned node keeps for others: a quarter of the default, so that peak memory shows the rest.
+const TUNED_HISTORY_BYTES: usize = 16 * 1024 * 1024;

@@ -8,7 +8,7 @@ use super::{CHANNEL, Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
-    tally::Tally,
+    tally::SharedTally,
 };
 
 /// A client that publishes or subscribes.
@@ -20,7 +20,7 @@ pub(crate) struct Nats {
 }
 
 impl Node for Nats {
-    async fn open(spec: &Spec) -> Result<Self> {
+    async fn open(spec: &Spec, _tally: &SharedTally) -> Result<Self> {
         let Payload::Bytes(size) = spec.payload else {
             bail!("NATS carries bytes");
         };
@@ -46,11 +46,11 @@ impl Node for Nats {
         Ok(self.client.publish(CHANNEL, payload).await?)
     }
 
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
+    async fn receive(&mut self, tally: &SharedTally) -> Result<()> {
         let Some(subscriber) = &mut self.subscriber else {
             return std::future::pending().await;
         };
-        drain(subscriber, |message| {
+        drain(subscriber, tally, |tally, message| {
             tally.payload(&message.payload);
             Ok(())
         })

@@ -10,7 +10,7 @@ use super::{CHANNEL, Node, drain};
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
-    tally::Tally,
+    tally::SharedTally,
 };
 
 /// A connection that publishes or subscribes.
@@ -29,7 +29,7 @@ enum Role {
 }
 
 impl Node for Redis {
-    async fn open(spec: &Spec) -> Result<Self> {
+    async fn open(spec: &Spec, _tally: &SharedTally) -> Result<Self> {
         let Payload::Bytes(size) = spec.payload else {
             bail!("Redis carries bytes");
         };
@@ -87,11 +87,11 @@ impl Node for Redis {
         Ok(())
     }
 
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
+    async fn receive(&mut self, tally: &SharedTally) -> Result<()> {
         let Role::Subscriber(stream) = &mut self.role else {
             return std::future::pending().await;
         };
-        drain(stream, |message| {
+        drain(stream, tally, |tally, message| {
             tally.payload(message.get_payload_bytes());
             Ok(())
         })

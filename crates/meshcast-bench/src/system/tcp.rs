@@ -17,7 +17,7 @@ use super::Node;
 use crate::{
     protocol::{Payload, Spec},
     stamp::Stamp,
-    tally::Tally,
+    tally::SharedTally,
 };
 
 /// The publisher with its subscribers, or a subscriber with its publisher.
@@ -34,7 +34,7 @@ pub(crate) struct Tcp<const SEALED: bool> {
 }
 
 impl<const SEALED: bool> Node for Tcp<SEALED> {
-    async fn open(spec: &Spec) -> Result<Self> {
+    async fn open(spec: &Spec, _tally: &SharedTally) -> Result<Self> {
         let Payload::Bytes(size) = spec.payload else {
             bail!("TCP carries bytes");
         };
@@ -95,7 +95,7 @@ impl<const SEALED: bool> Node for Tcp<SEALED> {
         Ok(())
     }
 
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
+    async fn receive(&mut self, tally: &SharedTally) -> Result<()> {
         if let Some(listener) = &self.listener {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
@@ -107,6 +107,7 @@ impl<const SEALED: bool> Node for Tcp<SEALED> {
         if stream.read_buf(&mut self.buffer).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
+        let mut tally = tally.lock();
         while let Some(length) = self.buffer.first_chunk() {
             let length = u32::from_be_bytes(*length) as usize;
             if self.buffer.len() < LENGTH + length {

@@ -3,18 +3,16 @@
 use anyhow::{Result, anyhow, bail};
 use zenoh::{
     Session,
-    handlers::FifoChannelHandler,
     pubsub::{Publisher, Subscriber},
     qos::CongestionControl,
-    sample::Sample,
 };
 
-use super::{CHANNEL, Node, drain};
+use super::{CHANNEL, LOOK_INTERVAL, Node};
 use crate::{
     process::free_port,
     protocol::{Payload, Spec},
     stamp::Stamp,
-    tally::Tally,
+    tally::SharedTally,
 };
 
 /// A session that publishes or subscribes.
@@ -28,11 +26,14 @@ pub(crate) struct Zenoh {
 
 enum Role {
     Publisher(Publisher<'static>),
-    Subscriber(Subscriber<FifoChannelHandler<Sample>>),
+    /// Counts by a callback, the way that its documentation calls the fastest. Ends with this.
+    Subscriber {
+        _subscriber: Subscriber<()>,
+    },
 }
 
 impl Node for Zenoh {
-    async fn open(spec: &Spec) -> Result<Self> {
+    async fn open(spec: &Spec, tally: &SharedTally) -> Result<Self> {
         let Payload::Bytes(size) = spec.payload else {
             bail!("zenoh carries bytes");
         };
@@ -58,7 +59,13 @@ impl Node for Zenoh {
                 .congestion_control(CongestionControl::Block);
             Role::Publisher(publisher.await.map_err(failed)?)
         } else {
-            Role::Subscriber(session.declare_subscriber(CHANNEL).await.map_err(failed)?)
+            let tally = tally.clone();
+            let subscriber = session
+                .declare_subscriber(CHANNEL)
+                .callback(move |sample| tally.lock().payload(&sample.payload().to_bytes()));
+            Role::Subscriber {
+                _subscriber: subscriber.await.map_err(failed)?,
+            }
         };
         Ok(Self {
             _session: session,
@@ -81,14 +88,8 @@ impl Node for Zenoh {
         put.map_err(|error| anyhow!("zenoh does not publish: {error}"))
     }
 
-    async fn receive(&mut self, tally: &mut Tally) -> Result<()> {
-        let Role::Subscriber(subscriber) = &self.role else {
-            return std::future::pending().await;
-        };
-        drain(&mut subscriber.stream(), |sample| {
-            tally.payload(&sample.payload().to_bytes());
-            Ok(())
-        })
-        .await
+    async fn receive(&mut self, _tally: &SharedTally) -> Result<()> {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        Ok(())
     }
 }

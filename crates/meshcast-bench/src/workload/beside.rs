@@ -8,7 +8,6 @@ use crate::{
     histogram::Histogram,
     protocol::Load,
     results::{Figure, Figures},
-    system::System,
 };
 
 /// Channels beside the busy one, and the messages on all of them together.
@@ -23,7 +22,7 @@ pub(super) struct Quiet {
 pub(super) async fn run(setup: Setup, seconds: f64, quiet: Quiet) -> Result<Figures> {
     let load = Load::Flat { seconds };
     let (mut fleet, _) = warm_fleet(setup).await?;
-    let (calm, measured) = if setup.system == System::Meshcast {
+    let (calm, measured) = if setup.system.is_meshcast() {
         fleet.open_channels(quiet.channels).await?;
         let calm = Load::Silent { seconds };
         let calm = fleet.measure_beside(calm, quiet.per_second).await?;

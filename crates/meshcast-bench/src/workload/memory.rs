@@ -9,7 +9,6 @@ use super::warm_fleet;
 use crate::{
     fleet::{Fleet, Setup},
     results::{Figure, Figures},
-    system::System,
 };
 
 /// Of a node with one peer, and how much more with seven; for meshcast also how much more with a thousand
@@ -26,7 +25,7 @@ pub(super) async fn run(pair: Setup, eight: Setup) -> Result<Figures> {
         (IDLE_CPU, cpu / fleet.memory()?.len() as f64),
     ];
     figures.extend(broker.map(|broker| (BROKER, broker.rss)));
-    if pair.system == System::Meshcast {
+    if pair.system.is_meshcast() {
         fleet.open_channels(CHANNELS).await?;
         sleep(CALM).await;
         let more = fleet.memory()?[0].anonymous - alone.anonymous;
