@@ -568,3 +568,80 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
     assert_eq!(begun(&world).map(Seq::get), Some(11));
     assert_eq!(world.story(2, 0), []);
 }
+
+/// The reference: who comes late and looks back, before or after it is connected, hears of each sender the last it asked
+/// for that anybody keeps who is connected to it by then, once and without a hole.
+#[test]
+fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
+    for seed in 1..=60 {
+        let mut chance = crate::jitter::Jitter::new(seed);
+        let mut world = World::new(5, &Config::default(), seed);
+        world.loss = chance.index(60);
+        let late = 4;
+        world.close(late);
+        for (a, b) in [(0, 1), (1, 2), (2, 3), (0, 2)] {
+            world.connect(a, b);
+        }
+        world.run_secs(5);
+        for _ in 0..1 + chance.index(12) {
+            let who = chance.index(4);
+            world.post(who, 1 + chance.index(3));
+            world.run(Duration::from_millis(chance.index(2_000) as u64));
+        }
+        world.run_secs(20);
+        let gone = chance.index(4);
+        if chance.index(3) > 0 {
+            world.kill(gone);
+            world.run(Duration::from_millis(chance.index(4_000) as u64));
+        }
+        let last = 1 + chance.index(20) as u64;
+        let moment = |chance: &mut crate::jitter::Jitter| Duration::from_millis(chance.index(400) as u64);
+        world.open(late, Since::Now);
+        world.run(moment(&mut chance));
+        expect(&mut world, late, true);
+        let (before, friends) = (chance.index(3), 1 + chance.index(3));
+        let mut id = None;
+        for (nth, friend) in [3, 1, 2, 0].into_iter().take(friends).enumerate() {
+            if nth == before {
+                id = Some(look_back(&mut world, late, Since::Last(last)));
+            }
+            world.connect(friend, late);
+            world.run(moment(&mut chance));
+        }
+        let id = id.unwrap_or_else(|| look_back(&mut world, late, Since::Last(last)));
+        expect(&mut world, late, false);
+        world.run_secs(5);
+        for of in 0..4 {
+            let keeps = |who: &usize| world.is_connected(*who, late);
+            let keepers = (0..4).filter(keeps).filter_map(|who| {
+                let history = world.nodes[who].engine.history();
+                let (name, all) = (channel(0), range(1, 1_000));
+                let first = history.oldest(&name, sender(of))?;
+                let newest = history.frames(&name, sender(of), all).last()?.seqs.last();
+                Some((first, newest))
+            });
+            let Some((first, newest)) = keepers.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
+                continue;
+            };
+            // What was posted a moment before it opened may be due anyway.
+            let wanted = newest.get().saturating_sub(last - 1).max(first.get());
+            let (kept, unfetched) = brought(&world, late, id, of).expect("it ended");
+            assert_eq!(unfetched, None, "seed {seed}: {of}");
+            let due = world.seen(late, of);
+            let from = kept
+                .or_else(|| due.first().map(Event::seqs))
+                .map(|seqs| seqs.first().get());
+            assert!(
+                from.is_some_and(|from| from <= wanted),
+                "seed {seed}: {of} {from:?} {wanted}"
+            );
+            let goes_on = kept.map(|kept| kept.last().next()).zip(due.first());
+            assert!(
+                goes_on.is_none_or(|(next, due)| due.seqs().first() <= next),
+                "seed {seed}: {of}"
+            );
+            let upto = due.last().map(Event::seqs).or(kept).map(|seqs| seqs.last());
+            assert_eq!(upto, Some(newest), "seed {seed}: {of}");
+        }
+    }
+}

@@ -168,6 +168,10 @@ impl World {
         }
     }
 
+    pub(super) fn is_connected(&self, a: usize, b: usize) -> bool {
+        self.links.contains_key(&(a.min(b), a.max(b)))
+    }
+
     /// What is under way is lost.
     pub(super) fn cut(&mut self, a: usize, b: usize) {
         if self.links.remove(&(a.min(b), a.max(b))).is_none() {
