@@ -8,9 +8,9 @@
 //! ```
 
 use std::{
-    fs,
+    fs, io,
     panic::{self, AssertUnwindSafe},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -30,6 +30,9 @@ struct Arguments {
     /// Decides over all mutations.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Writes the seeds to this directory, one more for each target, for libFuzzer to set out from.
+    #[arg(long, value_name = "DIRECTORY")]
+    write_seeds: Option<PathBuf>,
     /// Runs these inputs only, once.
     #[arg(long)]
     input: Vec<PathBuf>,
@@ -52,7 +55,9 @@ fn main() -> ExitCode {
         targets.extend(TARGETS);
     }
     for target in targets {
-        let result = if arguments.input.is_empty() {
+        let result = if let Some(directory) = &arguments.write_seeds {
+            write_seeds(target, directory)
+        } else if arguments.input.is_empty() {
             fuzz(target, Duration::from_secs(arguments.seconds), arguments.seed)
         } else {
             replay(target, &arguments.input)
@@ -93,6 +98,18 @@ fn fuzz(target: &Target, lasts: Duration, seed: u64) -> Result<(), String> {
         started.elapsed().as_secs_f64()
     );
     Ok(())
+}
+
+fn write_seeds(target: &Target, directory: &Path) -> Result<(), String> {
+    let directory = directory.join(target.name);
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(&directory)?;
+        for (n, seed) in (target.seeds)().iter().enumerate() {
+            fs::write(directory.join(format!("seed-{n}")), seed)?;
+        }
+        Ok(())
+    };
+    write().map_err(|error| format!("{}: {error}", directory.display()))
 }
 
 fn replay(target: &Target, inputs: &[PathBuf]) -> Result<(), String> {

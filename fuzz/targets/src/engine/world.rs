@@ -47,6 +47,7 @@ fn config() -> Config {
         max_message_len: 64 * 1024,
         max_held_bytes: 128 * 1024,
         max_held_total_bytes: 256 * 1024,
+        memory_bytes: 1024 * 1024,
         history: HistoryLimits {
             bytes: 256 * 1024,
             age: RETENTION,
