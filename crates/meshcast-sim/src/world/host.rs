@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use meshcast_proto::{
-    ChannelName, Engine, Identity, Member, NodeName, Output, Region, Sender, Since as From, SyncMessage,
-    Time, Trust,
+    ChannelName, Conduct, Engine, Identity, Member, NodeName, Output, Region, Sender, Since as From,
+    SyncMessage, Time, Trust,
 };
 
 use super::{World, load::Section};
@@ -44,6 +44,8 @@ pub(super) struct Host {
 pub(super) struct Process {
     pub(super) name: Name,
     pub(super) engine: Engine,
+    /// How its neighbours behave, in its eyes.
+    pub(super) conduct: Conduct,
     pub(super) member: Arc<Member>,
     started: At,
     /// What its clock showed when it started: another number for each.
@@ -174,6 +176,7 @@ impl World<'_> {
         host.process = Some(Process {
             name: name.clone(),
             engine: Engine::new(self.config.clone(), identity, Arc::clone(&member), seed),
+            conduct: Conduct::default(),
             member,
             started: self.now,
             clock: Time::from_start(Duration::from_micros(self.rng.below(1_000_000_000))),
@@ -305,12 +308,21 @@ impl World<'_> {
             Output::Writable(channel) => self.post_held_up(index, &channel),
             // Gossip goes on: this one carries any amount.
             Output::Lagging { .. } | Output::LookedBack(..) | Output::Stale { .. } => {}
-            // Nobody here does.
+            // Nobody here does. Bad luck may look like it once, but must not slow anybody down.
             Output::Misbehaved { peer, offence } => {
-                let (now, name) = (self.now, &self.hosts[index].name);
+                let now = self.now;
+                let Some(process) = self.hosts[index].process.as_mut() else {
+                    return;
+                };
+                let time = process.time(now);
+                process.conduct.handle_timeout(time);
+                if process.conduct.handle_offence(peer, offence, time).is_none() {
+                    return;
+                }
+                let name = &self.hosts[index].name;
                 let peer = self.names.get(&peer).map_or("somebody", Name::as_str);
                 self.defects.push(format!(
-                    "{now}: {name} says that {peer} misbehaves: {}",
+                    "{now}: {name} throttles {peer}, which is honest: {}",
                     offence.as_str()
                 ));
             }
