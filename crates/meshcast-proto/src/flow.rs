@@ -106,11 +106,12 @@ impl Flow {
         }
     }
 
-    /// Takes in a frame. Follow with [`Self::advance`].
+    /// Takes in a frame; `is_past` if it is from before what is due here. Follow with [`Self::advance`].
     pub(crate) fn insert(
         &mut self,
         frame: Frame,
         member: &Arc<Member>,
+        is_past: bool,
         limits: &FlowLimits,
         now: Time,
     ) -> Insert {
@@ -123,7 +124,9 @@ impl Flow {
             // As somebody said who knew of nothing before.
             self.window.begin(unsure.due());
         }
-        if self.window.next().is_some_and(|next| seqs.last() < next) && !self.repair.wants(seqs) {
+        // What is past comes late, for a neighbour that has it by now: no sign that this began too high.
+        let is_below = self.window.next().is_some_and(|next| seqs.last() < next);
+        if is_below && !is_past && !self.repair.wants(seqs) {
             self.window.retract(seqs.first());
         }
         match self.window.insert(frame, limits.max_held_bytes, now) {

@@ -44,7 +44,7 @@ impl Flows {
                 + held,
             ..self.limits.flow
         };
-        followed.flow.insert(frame, &member, &limits, now)
+        followed.flow.insert(frame, &member, is_past, &limits, now)
     }
 
     /// Whether one more flow may begin on account of this member. Follow with [`Self::follow`].

@@ -148,6 +148,41 @@ fn what_only_a_late_neighbour_lacks_is_waited_for_until_all_may_be_back() {
     }
 }
 
+/// Whoever wanted it got it elsewhere, before the answer is there.
+#[test]
+fn what_was_fetched_for_a_neighbour_and_comes_late_is_not_due_here() {
+    let (sender, keeper, late, wants) = (0, 1, 2, 3);
+    let mut world = World::new(4, &Config::default(), 1);
+    world.close(late);
+    world.connect(sender, keeper);
+    world.connect(sender, wants);
+    world.run_secs(1);
+    world.post(sender, 1);
+    world.run_secs(3);
+    world.cut(sender, wants);
+    world.post(sender, 2);
+    world.run_secs(3);
+    world.kill(sender);
+    world.run_secs(60);
+    world.open(late, Since::Now);
+    world.connect(keeper, late);
+    world.run_secs(10);
+    world.tamper = Box::new(move |from, to, message| match message {
+        SyncMessage::Frames(_) if (from, to) == (keeper, late) => vec![],
+        message => vec![message],
+    });
+    world.connect(late, wants);
+    world.run(Duration::from_millis(500));
+    assert_eq!(world.counters(late).requests, 1, "it is fetched for a neighbour");
+    world.connect(keeper, wants);
+    world.run(Duration::from_millis(1_500));
+    assert_eq!(world.story(wants, sender), [Event::Values(range(1, 3))]);
+    world.tamper = Box::new(|_, _, message| vec![message]);
+    world.give(keeper, late, sender, 1, Duration::from_secs(60));
+    world.run_secs(5);
+    assert_eq!(world.story(late, sender), []);
+}
+
 /// Two who want it of each other, and nobody else who could have it.
 #[test]
 fn who_asks_is_not_asked_back() {
