@@ -64,8 +64,10 @@ struct Holder {
 /// Requests in a row that a neighbour did not honour.
 #[derive(Debug, Clone, Copy)]
 struct Unhonoured {
-    times: u32,
-    since: Time,
+    first: Time,
+    /// The last of them after which it said something else: so many, the first of them then.
+    heard: u32,
+    heard_since: Time,
 }
 
 /// A request that was not answered in time.
@@ -542,20 +544,24 @@ impl Holder {
         self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
     }
 
-    /// It did not give what it says it has, when asked for it `since` then. `true` if that was once too often; `heard`
-    /// is when it last said anything, so that a link that is cut is told from one that does not want.
-    fn not_honoured(&mut self, since: Time, heard: Time, now: Time) -> bool {
-        let unhonoured = self.unhonoured.get_or_insert(Unhonoured { times: 0, since });
-        unhonoured.times = unhonoured.times.saturating_add(1);
-        let patience = if unhonoured.since < heard {
-            CLAIM_TIMEOUT
+    /// It did not give what it says it has, when `asked` for it then. `true` if that was once too often; `heard` is when
+    /// it last said anything, so that a link that is cut is told from one that does not want.
+    fn not_honoured(&mut self, asked: Time, heard: Time, now: Time) -> bool {
+        let unhonoured = self.unhonoured.get_or_insert(Unhonoured {
+            first: asked,
+            heard: 0,
+            heard_since: asked,
+        });
+        if asked <= heard {
+            unhonoured.heard = unhonoured.heard.saturating_add(1);
         } else {
-            SILENT_CLAIM_TIMEOUT
-        };
-        let is_news =
-            !self.discredited && unhonoured.times >= CLAIM_TRIES && unhonoured.since + patience <= now;
+            (unhonoured.heard, unhonoured.heard_since) = (0, now);
+        }
+        let will_not = unhonoured.heard >= CLAIM_TRIES && unhonoured.heard_since + CLAIM_TIMEOUT <= now;
+        let is_too_often = will_not || unhonoured.first + SILENT_CLAIM_TIMEOUT <= now;
+        let is_news = is_too_often && !self.discredited;
         self.fail(now);
-        if self.discredited || is_news {
+        if is_too_often || self.discredited {
             self.discredit(now);
         }
         is_news
@@ -606,14 +612,14 @@ const MAX_GIVEN_UP: usize = 16;
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// What a neighbour says it has counts no more when it did not give it so often in a row, over so long. The first of
-/// two ways to be wrong is to give up what it has: so it is asked six times with growing pauses, and an answer that comes
-/// late counts as one. Links that are cut or frozen for a minute, again and again, make honest neighbours look like that:
-/// with 30 s the simulator found gaps of what they kept. The other is to wait for what never comes.
+/// What a neighbour says it has counts no more when it did not give it so often in a row, over so long, and said other
+/// things each time. The first of two ways to be wrong is to give up what it has: a link that brings what it says and not
+/// what it is asked may last a minute, so it is asked six times with growing pauses, an answer that comes late counts as
+/// one, and a time of silence begins the count anew. The other is to wait for what never comes.
 const CLAIM_TRIES: u32 = 6;
-const CLAIM_TIMEOUT: Duration = Duration::from_secs(180);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The same for one that says nothing at all meanwhile: the link to it may be cut, which shows in less.
+/// Whatever it says meanwhile: a link that is silent is given up long before.
 const SILENT_CLAIM_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How soon it is tried again.

@@ -270,6 +270,24 @@ fn a_silent_neighbour_is_asked_again_later_and_later() {
 }
 
 #[test]
+fn a_time_of_silence_begins_the_count_of_what_was_not_honoured_anew() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    let holder = scene.repair.holders.get_mut(&who(1)).expect("it told");
+    let mut is_too_often = |secs: u64, is_silent: bool| {
+        let asked = at(secs * 1_000);
+        let heard = at(secs * 1_000 + 1);
+        let heard = if is_silent { Time::ZERO } else { heard };
+        holder.not_honoured(asked, heard, asked + REQUEST_TIMEOUT)
+    };
+    let tries = |from: u64, to: u64| (from..to).step_by(10);
+    assert!(!tries(0, 60).any(|secs| is_too_often(secs, false)));
+    assert!(!is_too_often(60, true));
+    assert!(!tries(70, 150).any(|secs| is_too_often(secs, false)));
+    assert!(is_too_often(150, false));
+}
+
+#[test]
 fn after_a_timeout_another_is_asked_at_once() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
