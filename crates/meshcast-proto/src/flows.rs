@@ -246,11 +246,6 @@ impl Flows {
 
     /// A neighbour opened a channel, perhaps once more. `false` if it has as many as it may.
     pub(crate) fn opened(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
-        let lowest = (opened.channel.clone(), Sender::new([0; 32]));
-        let flows = self.flows.range_mut(lowest..);
-        flows
-            .take_while(|((channel, _), _)| *channel == opened.channel)
-            .for_each(|(_, followed)| followed.flow.repair.handle_opened(peer));
         self.neighbours.open(peer, opened, now)
     }
 
@@ -315,6 +310,7 @@ impl Flows {
         let before = gate(&followed.flow);
         let Flow { repair, marks, .. } = &mut followed.flow;
         repair.handle_holding(peer, holding, marks, now);
+        repair.handle_known(peer, self.neighbours.opening(peer, channel));
         let after = gate(&followed.flow);
         // Most that tell of a flow look elsewhere for it and gate nothing: all need not be looked through for them.
         if before != after {

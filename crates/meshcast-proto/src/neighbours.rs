@@ -25,6 +25,8 @@ struct Neighbour {
     /// When it last said anything.
     heard: Time,
     channels: BTreeMap<ChannelName, Interest>,
+    /// How often it opened a channel.
+    openings: u64,
     /// Requests to it that it has not answered.
     requests: usize,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Wanted {
     pub(crate) since: Time,
     /// And at least so many numbers of each sender.
     pub(crate) last: u64,
+    /// Each time that a neighbour opens a channel has another number, from 1 on.
+    pub(crate) opening: u64,
 }
 
 impl Neighbours {
@@ -71,6 +75,7 @@ impl Neighbours {
             since: now,
             heard: now,
             channels: BTreeMap::new(),
+            openings: 0,
             requests: 0,
         });
     }
@@ -127,9 +132,11 @@ impl Neighbours {
         let held_up = now
             .saturating_since(neighbour.since)
             .saturating_sub(opened.linked);
+        neighbour.openings += 1;
         let wanted = Wanted {
             since: now - opened.since - held_up - TRAVEL,
             last: opened.last,
+            opening: neighbour.openings,
         };
         neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
         true
@@ -196,6 +203,11 @@ impl Neighbours {
     /// From where on a neighbour wants to hear, if it has the channel open.
     pub(crate) fn wanted(&self, peer: Sender, channel: &ChannelName) -> Option<Wanted> {
         self.peers.get(&peer)?.channels.get(channel)?.open
+    }
+
+    /// Which time it is that a neighbour opened a channel; 0 if it has not.
+    pub(crate) fn opening(&self, peer: Sender, channel: &ChannelName) -> u64 {
+        self.wanted(peer, channel).map_or(0, |wanted| wanted.opening)
     }
 
     /// Whether a neighbour has a channel open.

@@ -43,8 +43,9 @@ struct Holder {
     begin: Seq,
     /// Numbers it was asked for and does not have.
     lacks: Option<SeqRange>,
-    /// It has the flow, so it needs not be told where to begin.
-    follows: bool,
+    /// In which [opening](super::neighbours::Wanted::opening) of the channel it said so: it has the flow then, so it needs
+    /// not be told where to begin.
+    opening: u64,
     /// It says that there is more than is known for sure, and nobody who says so gave it: that counts no more until
     /// it says something else.
     dismissed: bool,
@@ -160,7 +161,7 @@ impl Repair {
             next: holding.next,
             begin: holding.begin,
             lacks: None,
-            follows: true,
+            opening: 0,
             dismissed: false,
             unhonoured: None,
             discredited: false,
@@ -176,7 +177,7 @@ impl Repair {
         let said = (holder.oldest, holder.next, holder.begin);
         holder.dismissed &= said == (holding.oldest, holding.next, holding.begin);
         (holder.oldest, holder.next, holder.begin) = (holding.oldest, holding.next, holding.begin);
-        (holder.follows, holder.hops) = (true, holding.hops);
+        holder.hops = holding.hops;
         self.highest = self.highest.max(Some(holding.next));
         holder.listener.told(holding.next, holding.lowest, marks, now);
         self.relay_told(peer, holding.next);
@@ -208,10 +209,11 @@ impl Repair {
         }
     }
 
-    /// A neighbour begins anew: what it keeps it still has, but no longer knows where it was.
-    pub(crate) fn handle_opened(&mut self, peer: Sender) {
+    /// A neighbour that [told what it has](Self::handle_holding) knows where it is since it opened the channel for this
+    /// time. When it opens it again it may not any more.
+    pub(crate) fn handle_known(&mut self, peer: Sender, opening: u64) {
         if let Some(holder) = self.holders.get_mut(&peer) {
-            holder.follows = false;
+            holder.opening = opening;
         }
     }
 
@@ -367,9 +369,10 @@ impl Repair {
         self.holders.contains_key(&peer)
     }
 
-    /// Whether a neighbour told what it has since it opened the channel.
-    pub(crate) fn knows(&self, peer: Sender) -> bool {
-        self.holders.get(&peer).is_some_and(|holder| holder.follows)
+    /// Whether a neighbour told what it has since it opened the channel for this time.
+    pub(crate) fn knows(&self, peer: Sender, opening: u64) -> bool {
+        let holder = self.holders.get(&peer);
+        holder.is_some_and(|holder| holder.opening == opening)
     }
 
     /// Who is being asked.

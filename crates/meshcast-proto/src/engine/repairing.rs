@@ -360,6 +360,10 @@ impl Engine {
             (own.next, Seq::FIRST, known, 0, None)
         } else {
             let flow = self.flows.get(key)?;
+            if flow.window.newest().is_none() && flow.repair.holds(peer) {
+                // It says so itself, and nothing came of it yet: two who tell each other would keep alive what never was.
+                return None;
+            }
             let lowest = if flow.upstream == Some(peer) {
                 flow.lowest(channel, &self.flows.neighbours)
             } else {
@@ -370,11 +374,12 @@ impl Engine {
                 // Not what others say of it, which it knows better.
                 flow.next()?;
             }
-            (next, begin, flow.repair.knows(peer), flow.hops, lowest)
+            let opening = self.flows.neighbours.opening(peer, channel);
+            (next, begin, flow.repair.knows(peer, opening), flow.hops, lowest)
         };
         let mut begin = begin;
         let due = match self.flows.neighbours.wanted(peer, channel) {
-            Some(Wanted { since, last }) if !known && *sender != peer => {
+            Some(Wanted { since, last, .. }) if !known && *sender != peer => {
                 let due = if self.is_born_since(key, since) {
                     Some(Seq::FIRST)
                 } else {

@@ -480,14 +480,16 @@ fn somebody_who_comes_with_it_is_asked_soon() {
 #[test]
 fn who_opened_anew_is_told_anew_but_still_asked() {
     let mut scene = Scene::new(&[1]);
-    assert!(!scene.repair.knows(who(1)));
+    scene.repair.handle_known(who(1), 1);
+    assert!(!scene.repair.knows(who(1), 1));
     scene.has(1, 1, 9);
-    assert!(scene.repair.knows(who(1)));
-    scene.repair.handle_opened(who(1));
-    assert!(!scene.repair.knows(who(1)));
+    scene.repair.handle_known(who(1), 1);
+    assert!(scene.repair.knows(who(1), 1));
+    assert!(!scene.repair.knows(who(1), 2));
     assert_eq!(scene.ask(range(3, 5)).0, who(1));
     scene.has(1, 1, 9);
-    assert!(scene.repair.knows(who(1)));
+    scene.repair.handle_known(who(1), 2);
+    assert!(scene.repair.knows(who(1), 2));
 }
 
 /// What may happen to a flow.

@@ -96,6 +96,7 @@ fn who_opens_a_channel_again_and_again_is_told_of_it_at_a_rate() {
     const FLOWS: usize = 16_384;
     let mut victim = Victim::new();
     victim.connect(0);
+    victim.connect(1);
     for n in 0..FLOWS / SyncMessage::MAX_FLOWS {
         victim.say(
             0,
@@ -103,7 +104,7 @@ fn who_opens_a_channel_again_and_again_is_told_of_it_at_a_rate() {
         );
     }
     victim.run(Duration::from_secs(2));
-    let told: usize = (0..512).map(|_| victim.say(0, open())).sum();
+    let told: usize = (0..512).map(|_| victim.say(1, open())).sum();
     assert!(told <= FLOWS + SyncMessage::MAX_FLOWS, "{told} at once");
     // What it asked for 512 times it gets once more.
     let told = told + victim.run(Duration::from_secs(10));
@@ -115,13 +116,57 @@ fn who_opens_a_channel_again_and_again_is_told_of_it_at_a_rate() {
 fn who_does_not_read_is_told_when_it_does() {
     let mut victim = Victim::new();
     victim.connect(0);
+    victim.connect(1);
     victim.say(0, invented(0..100));
-    victim.engine.set_congested(sender(0), true);
+    victim.engine.set_congested(sender(1), true);
     for _ in 0..16 {
-        assert_eq!(victim.say(0, open()), 0);
+        assert_eq!(victim.say(1, open()), 0);
         assert_eq!(victim.run(Duration::from_secs(1)), 0);
     }
-    victim.engine.set_congested(sender(0), false);
+    victim.engine.set_congested(sender(1), false);
     let told = victim.run(Duration::from_millis(1));
     assert!((1..=100).contains(&told), "{told}");
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what is measured is the work, in comparison"
+)]
+fn who_opens_a_channel_again_does_not_make_each_flow_of_it_be_looked_at() {
+    const TIMES: u32 = 2_000;
+    let opening = |flows: usize| {
+        let mut victim = Victim::new();
+        victim.connect(0);
+        victim.connect(1);
+        for first in (0..flows).step_by(SyncMessage::MAX_FLOWS) {
+            victim.say(0, invented(first..flows.min(first + SyncMessage::MAX_FLOWS)));
+        }
+        victim.run(Duration::from_secs(2));
+        // It is told of all of them, and then nothing for a while.
+        (0..8).for_each(|_| {
+            victim.say(1, open());
+        });
+        let start = std::time::Instant::now();
+        (0..TIMES).for_each(|_| {
+            victim.say(1, open());
+        });
+        (start.elapsed(), victim.say(1, open()))
+    };
+    let ((few, _), (many, told)) = (opening(16), opening(16_384));
+    assert_eq!(told, 0, "what is measured is not what it takes to tell");
+    // It would be a thousand times as long.
+    assert!(many < 50 * few, "{many:?} where it takes {few:?} with few flows");
+}
+
+#[test]
+fn what_nobody_ever_posted_is_not_told_to_whom_it_comes_from() {
+    let mut victim = Victim::new();
+    victim.connect(0);
+    victim.say(0, open());
+    victim.say(0, invented(0..100));
+    assert_eq!(victim.run(Duration::from_secs(10)), 0);
+    victim.connect(1);
+    assert_eq!(victim.say(1, open()), 100, "others are told: it may be true");
 }
