@@ -115,7 +115,7 @@ const fn points(offence: Offence) -> usize {
         // Whoever hands on a frame has checked it: once is a broken memory, ten times is none.
         Offence::Forged => 10,
         // No honest engine says it; a bug in one might.
-        Offence::Impossible => 5,
+        Offence::Impossible | Offence::Unreadable => 5,
         // A history makes room between the word and the question, and links break: some of them are normal.
         Offence::FalseClaim => 2,
         // A large mesh may be over its share without meaning ill; it says so in every message then.

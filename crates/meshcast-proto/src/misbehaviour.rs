@@ -13,6 +13,8 @@ pub enum Offence {
     Forged,
     /// It asked for more, or told more, than its share allows.
     OverLimit,
+    /// It sent what is no message.
+    Unreadable,
 }
 
 impl Offence {
@@ -23,6 +25,7 @@ impl Offence {
             Self::Impossible => "impossible",
             Self::Forged => "forged",
             Self::OverLimit => "over_limit",
+            Self::Unreadable => "unreadable",
         }
     }
 }

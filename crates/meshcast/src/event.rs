@@ -84,7 +84,7 @@ pub enum NodeEvent {
         peer: PeerId,
         /// What people call it, if it is connected.
         name: Option<NodeName>,
-        /// What it did last: `false_claim`, `impossible`, `forged` or `over_limit`; more may come.
+        /// What it did last: `false_claim`, `impossible`, `forged`, `over_limit` or `unreadable`; more may come.
         offence: &'static str,
         /// It went on: its connections are closed and it is not let in again.
         cut: bool,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use libp2p::PeerId;
-use meshcast_proto::{Account, Budget, ENTRY_BYTES, SyncMessage};
+use meshcast_proto::{Account, Budget, ENTRY_BYTES, Offence, SyncMessage};
 
 use super::{Driver, Ping};
 use crate::{
@@ -87,6 +87,7 @@ impl Driver {
                     tracing::warn!(%peer, %error, suppressed, "a member sends what nobody can read");
                 }
                 self.counters.sync_invalid += 1;
+                self.handle_offence(peer, Offence::Unreadable);
             }
         }
     }
