@@ -8,7 +8,9 @@
 pub mod account;
 pub mod clock;
 pub mod fleet;
+pub mod hostile;
 pub mod member;
+pub mod ordeal;
 pub mod prove;
 pub mod siege;
 pub mod stranger;

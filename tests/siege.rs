@@ -105,7 +105,7 @@ pub async fn besieged() -> Result<()> {
 }
 
 /// A member that comes for the first time: how long until it is connected.
-async fn newcomer(key: &MeshKey, seed: &Multiaddr) -> Result<Duration> {
+pub(crate) async fn newcomer(key: &MeshKey, seed: &Multiaddr) -> Result<Duration> {
     let start = Instant::now();
     let builder = Node::builder()
         .key(key.clone())

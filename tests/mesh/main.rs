@@ -11,6 +11,7 @@ mod earth;
 mod faults;
 mod harness;
 mod jobs;
+mod liars;
 mod machines;
 mod pages;
 mod readers;

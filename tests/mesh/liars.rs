@@ -1,0 +1,83 @@
+//! Members that hold the key and lie or flood: short versions of what `hostile all` shows.
+
+use std::{path::Path, time::Duration};
+
+use meshcast_tests::{
+    hostile::{Assault, Attack},
+    ordeal::{Ordeal, Outcome},
+};
+
+/// Puts a node through an attack. Whatever it is, honest members hear each other, and the node stays within bounds.
+async fn endured(attack: Attack, seconds: f64, most: u64) -> Outcome {
+    let ordeal = Ordeal {
+        assault: Assault {
+            attack,
+            seconds,
+            // About as much work without optimisation as 16,384 are with it.
+            flows: 2_048,
+        },
+        before: Duration::from_secs(1),
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_hostile"));
+    let outcome = ordeal.run(program).await.expect("the node holds");
+    println!("{outcome}");
+    assert!(outcome.report.admitted > 0, "it was not there: {outcome:?}");
+    assert!(outcome.gaps.is_empty(), "{:?}: {outcome}", outcome.gaps);
+    assert_eq!(outcome.lost, 0, "{outcome}");
+    assert!(outcome.grew() <= most * MIB, "{outcome}");
+    assert!(outcome.seed.is_some(), "the seed is back: {outcome}");
+    outcome
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// What a node takes for honest members in a few seconds, and what it reads at once of another.
+const LITTLE: u64 = 32;
+
+/// As many flows as are invented, with twice what they are charged with; and little.
+const FLOWS: u64 = 2 * 6 + LITTLE;
+
+/// What values may take: history and a full ring, three that are being read, each with twice of what it may take while
+/// a list grows; and little.
+const VALUES: u64 = 64 + 8 + 3 * 2 * 64 + LITTLE;
+
+/// The same by thirty, who open as many channels with long names, and what waits for each.
+const THIRTY: u64 = 30 * (2 * 2 + 4) + LITTLE;
+
+macro_rules! endured {
+    ($($name:ident: $attack:ident, $seconds:literal, $most:ident;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            endured(Attack::$attack, $seconds, $most).await;
+        }
+    )*};
+}
+
+endured! {
+    one_channel_opened_again_and_again: Opens, 6.0, FLOWS;
+    topics_with_names_of_a_megabyte: Topics, 5.0, LITTLE;
+    senders_that_are_said_to_be_where_nobody_gets: Beyond, 8.0, LITTLE;
+    a_holder_that_never_answers: Holder, 6.0, LITTLE;
+    values_that_are_read_into_hundreds_of_megabytes: Bombs, 5.0, VALUES;
+    addresses_where_nobody_answers: Addresses, 6.0, LITTLE;
+    pings_by_somebody_who_does_not_read: Pings, 5.0, LITTLE;
+    messages_without_a_byte_before_there_is_a_link: Empty, 5.0, LITTLE;
+    thirty_identities_with_the_same_invented_flows: Invented, 6.0, THIRTY;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_again_and_again_what_cannot_be_is_throttled_then_cut_off_and_named() {
+    let outcome = endured(Attack::Impossible, 8.0, LITTLE).await;
+    assert!(
+        outcome.names("impossible-0", "throttled for impossible"),
+        "{outcome}"
+    );
+    assert!(outcome.names("impossible-0", "cut for impossible"), "{outcome}");
+    assert!(outcome.report.ended > 0, "its connection ended: {outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_what_nobody_can_read_is_cut_off_and_named() {
+    let outcome = endured(Attack::Garbage, 6.0, LITTLE).await;
+    assert!(outcome.names("garbage-0", "cut for unreadable"), "{outcome}");
+}
