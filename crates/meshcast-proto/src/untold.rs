@@ -152,10 +152,11 @@ impl Pending {
 }
 
 /// How many flows a second one neighbour is told of: ten senders on each of 16,000 channels in little more than a
-/// second. And how many at once: 1 MiB, as much as waits in its link.
+/// second. And how many at once: no more than two messages, since of what waits for it the share of a neighbour may be
+/// as little as its reserve. What it does not take at once holds up the rest.
 const RATE: Rate = Rate {
     per_second: 131_072,
-    burst: Duration::from_millis(125),
+    burst: Duration::from_millis(15),
 };
 
 /// How many flows a second all are told of that opened channels: a part of what a processor can do, at some 2 µs each.

@@ -285,7 +285,7 @@ impl Engine {
     }
 
     /// Tells a neighbour of these flows, as far as it said that it listens, and so was told of everything before.
-    /// One that cannot be told now is told all of these channels when it can.
+    /// One that cannot be told now is told all of these channels when it can, and of what is more than a message.
     fn tell_flows(&mut self, peer: Sender, flows: &BTreeSet<Key>, now: Time) {
         let may_tell = self.untold.is_due(peer, now) && !self.untold.is_congested(peer);
         let (mut holdings, mut told): (Vec<Holdings>, _) = (Vec::new(), 0);
@@ -293,7 +293,7 @@ impl Engine {
             if !self.flows.neighbours.listens(peer, &key.0) {
                 continue;
             }
-            if !may_tell {
+            if !may_tell || told >= SyncMessage::MAX_FLOWS {
                 self.untold.add(peer, &key.0);
             }
             if self.untold.contains(peer, &key.0) {

@@ -197,10 +197,15 @@ impl Backlog {
         }
     }
 
-    /// Keeps a message. `false` if there is too much of them, for one peer or for all that is charged to it.
+    /// Keeps a message. `false` if there is too much of them, for one peer or for all that is charged to it. The first is
+    /// kept whatever that is: a peer that has no share left is not let go for what it is told before it can read.
     fn push(&mut self, message: Bytes) -> bool {
         let cost = message.len() + ENTRY_BYTES;
-        let fits = self.bytes + cost <= MAX_BACKLOG && self.account.try_charge(cost);
+        let is_first = self.messages.is_empty();
+        let fits = self.bytes + cost <= MAX_BACKLOG && (is_first || self.account.try_charge(cost));
+        if is_first && fits {
+            self.account.charge(cost);
+        }
         if fits {
             self.bytes += cost;
             self.messages.push_back(message);
@@ -247,5 +252,16 @@ mod tests {
         assert!(backlog.bytes < 512 * 1024);
         drop(backlog);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn one_message_waits_also_for_a_peer_that_has_no_share_left() {
+        let (budget, peer) = (Budget::new(1024 * 1024), PeerId::random());
+        while budget.try_charge(payer(&peer), 1024) {}
+        let mut backlog = Backlog::new(&budget, &peer);
+        assert!(backlog.push(Bytes::from(vec![7; 100 * 1024])));
+        assert!(!backlog.push(Bytes::from(vec![7; 100 * 1024])));
+        drop(backlog);
+        assert!(budget.used() <= 1024 * 1024);
     }
 }

@@ -170,3 +170,18 @@ fn what_nobody_ever_posted_is_not_told_to_whom_it_comes_from() {
     victim.connect(1);
     assert_eq!(victim.say(1, open()), 100, "others are told: it may be true");
 }
+
+#[test]
+fn nobody_is_told_more_at_once_than_a_reserve_takes() {
+    const FLOWS: usize = 16_384;
+    let mut victim = Victim::new();
+    victim.connect(0);
+    for first in (0..FLOWS).step_by(SyncMessage::MAX_FLOWS) {
+        victim.say(0, invented(first..first + SyncMessage::MAX_FLOWS));
+    }
+    victim.connect(1);
+    let told = victim.say(1, open());
+    assert!(told <= 2 * SyncMessage::MAX_FLOWS, "{told} at once");
+    let told = told + victim.run(Duration::from_secs(1));
+    assert!(told >= FLOWS, "{told} in all");
+}
