@@ -1,37 +1,53 @@
-//! The protocol of meshcast: what one node does with what it posts and with what it hears.
+//! The protocol of meshcast, as a state machine without I/O: what one node does with what it posts
+//! and with what it hears. The crate `meshcast` runs it over libp2p.
 //!
-//! # What it keeps
+//! # What it guarantees
 //!
 //! A *sender* is one start of a node. On each channel it numbers its records 1, 2, 3 …
 //!
 //! | | |
 //! | --- | --- |
-//! | G1 validity | A [`Frame`] carries the signature of its sender and the [`Chain`] that makes the sender a member. [`Verifier`] checks both before anything else looks at it; who hands a frame over does not matter. |
-//! | G2 no duplicate | A number is released once, then it is below the cursor of its window. A flow that is forgotten for want of room leaves its cursor behind, for as long as that finds room. |
-//! | G3 order | A window releases in the order of numbers, whatever order frames come in. |
-//! | G4 no silent gap | What one sender gives on one channel follows on without a break: the next [`Delivery`] or [`Gap`] begins where the last ended. |
+//! | G1 validity | A [`Frame`] carries the signature of its sender and the [`Chain`] that makes the sender a member. [`Verifier`] checks both before anything else looks at it. It does not matter who hands the frame over. |
+//! | G2 no duplicate | A number is released once; after that it is below the cursor of its window. A flow that is forgotten for want of room leaves its cursor behind, as long as there is room for that. |
+//! | G3 order | A window releases numbers in order, whatever order frames come in. |
+//! | G4 no silent gap | What one sender posts on one channel comes out without a break: each [`Delivery`] or [`Gap`] begins where the last one ended. |
+//! | G5 agreement | Every node keeps the frames it accepts ([`History`]) and serves them to neighbours that lack them, also when their sender is gone. |
+//! | G6 bounded | Nothing in memory grows without a limit from [`Config`] or a named constant, and everything that a member causes is charged to it ([`Budget`]). |
 //!
-//! In memory nothing grows without a limit from [`Config`] or a named constant, and no member can take the part
-//! of the others. A channel begins with a sender where that says, or else the lowest of the other neighbours, or
-//! at the lowest number heard in the first [`SETTLE`] if there is nobody; what is older belongs to nobody here.
+//! [The guarantees in full](https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md), with the
+//! tests of each, and [the protocol](https://github.com/meshcast/meshcast/blob/main/docs/protocol.md) as
+//! other implementations need it.
 //!
 //! # How it is put together
 //!
 //! ```text
 //! records ▸ handle_post ──▸ Frame::build ─┬─▸ Publish
-//!                                         ├─▸ History         what others may ask for
+//!                                         ├─▸ History         what neighbours may ask for
 //!                                         └─▸ Assembler ────▸ Deliver    own values, for other objects here
 //! frame ▸ Verifier ▸ handle_frame ────────┬─▸ History
 //!                                         └─▸ Flow: Window ▸ Assembler ─┬▸ Deliver
 //!                                                                       └▸ Missed
+//! SyncMessage ▸ handle_sync ──────────────┬─▸ what a neighbour has, wants and acknowledges
+//!                                         └─▸ Sync: Have, Want, Frames   to neighbours
 //! ```
 //!
-//! A *window* puts the frames of one sender on one channel in order and knows what is missing. An *assembler*
-//! takes them in order and makes values of them: most frames hold whole values and pass as they are, those with
-//! fragments wait for the last one. A *flow* is the two together with the time a hole is waited for. The
-//! [`History`] keeps accepted frames so that they can be handed on, and takes room from the sender that fills
-//! the most of it. [`Engine`] joins them. What a frame looks like is drawn at [`Frame`], a payload in [`value`],
-//! and what two processes say before they believe each other at [`Admission`].
+//! * **Ordering.** A *flow* is all that one sender posts on one channel. Its [`Window`] holds frames that
+//!   came early and knows which numbers are missing. An *assembler* makes values of the records:
+//!   most are whole, fragments wait for the last one.
+//! * **Neighbours.** A neighbour is a connected member. Both sides tell each other which channels they
+//!   have open and what they [have](Holding) of each flow, when a channel is opened and while
+//!   something changes. All these [`SyncMessage`]s travel beside gossip.
+//! * **Repair.** A missing number is [asked for](Want) at a neighbour that has it. It becomes a [`Gap`] when
+//!   nobody can deliver it any more. What neighbours ask of this node is answered at a bounded rate.
+//! * **Flow control.** What a node tells of a flow is the acknowledgement to its sender.
+//!   [`Engine::may_post`] says whether a channel has room for more; [`Output::Writable`] says when.
+//! * **Where a flow begins.** A channel that is opened asks its neighbours. The sender decides; without it
+//!   the other neighbours do; without any it is the lowest number heard within [`SETTLE`].
+//! * **Trust.** What a neighbour says about others is hearsay. It may start a request, and never moves a
+//!   cursor. [`Conduct`] counts offences; [`Watchdog`] finds links on which gossip does not arrive.
+//!
+//! What a frame looks like is drawn at [`Frame`], a payload at [`value`], and what two processes say before
+//! they believe each other at [`Admission`].
 //!
 //! # How it is driven
 //!

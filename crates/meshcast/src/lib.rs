@@ -1,76 +1,161 @@
 //! BroadcastChannel for a fleet.
 //!
-//! What one process posts on a channel, every other process of the mesh gets, wherever it runs: in the
-//! sender's order, each message once, or with the exact numbers of what it will not get. The processes talk to
-//! each other directly; there is no server between them.
+//! What one process posts on a channel, every other process of the mesh gets, wherever it runs: in
+//! the sender's order, each message once, or with the exact numbers of what it will not get. The
+//! processes talk to each other directly. There is no server between them.
 //!
-//! # Quick start
+//! # Examples
 //!
-//! Two nodes, here in one process. On several machines each has the same key (`MESHCAST_KEY`, made once by
-//! `meshcast key new`), listens on an address the others can reach, and has one of them as a seed.
+//! **Join a mesh.** Every process has the same key, which `meshcast key new` makes. A seed is the
+//! address of any other member.
 //!
-//! ```
-//! use meshcast::{MeshKey, Node, RecvError};
-//! use serde::{Deserialize, Serialize};
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use meshcast::Node;
 //!
-//! #[derive(Debug, PartialEq, Serialize, Deserialize)]
-//! struct Price {
-//!     symbol: String,
-//!     cents: u64,
-//! }
-//!
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let key = MeshKey::from_entropy([7; 48]); // for an example; take random bytes
-//! let frankfurt = Node::builder()
+//! let node = Node::builder() // reads the key from MESHCAST_KEY
 //!     .region("fra")
-//!     .key(key.clone())
-//!     .listen("/ip4/127.0.0.1/tcp/0".parse()?)
+//!     .listen("/ip4/0.0.0.0/tcp/4001".parse()?)
+//!     .seed("/dns/iad.example.com/tcp/4001".parse()?) // need not be up yet
 //!     .spawn()
 //!     .await?;
-//! let seed = frankfurt.info().await?.listen_addresses.remove(0);
-//! let tokyo = Node::builder()
-//!     .region("nrt")
-//!     .key(key)
-//!     .listen("/ip4/127.0.0.1/tcp/0".parse()?)
-//!     .seed(seed)
-//!     .spawn()
-//!     .await?;
-//!
-//! let mut inbox = frankfurt.channel::<Price>("prices")?.messages();
-//! let prices = tokyo.channel::<Price>("prices")?;
-//! tokyo.ready().await?; // seeds were tried, and it is part of every channel that members it found have open
-//! prices.post_message(&Price { symbol: "ACME".into(), cents: 4200 })?;
-//!
-//! match inbox.recv().await {
-//!     Some(Ok(message)) => {
-//!         assert_eq!(message.data.cents, 4200);
-//!         assert_eq!((message.region().as_str(), message.seq()), ("nrt", 1));
-//!     }
-//!     Some(Err(RecvError::Gap(gap))) => println!("missed {:?} of {}", gap.missed(), gap.name()),
-//!     Some(Err(error)) => println!("not a price: {error}"),
-//!     None => println!("the node has stopped"),
-//! }
-//! println!("{}", tokyo.shutdown().await); // what it posted is with somebody, or is named here
-//! frankfurt.shutdown().await;
+//! node.ready().await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! **Post and receive.** Each [`Node::channel`] is an object of its own. It hears every other object
+//! of the name, in this process and in all others, and never itself.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let node = meshcast::Node::builder().key(meshcast::MeshKey::from_entropy([7; 48]))
+//! #     .listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
+//! let mut inbox = node.channel::<String>("earth")?.messages();
+//! let earth = node.channel::<String>("earth")?;
+//! earth.post_message(&"hello".to_owned())?;
+//!
+//! let message = inbox.recv().await.expect("the node runs")?;
+//! assert_eq!((message.data.as_str(), message.seq()), ("hello", 1));
+//! # node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Typed messages.** A channel carries any serde type. Handlers do the same as a stream.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let node = meshcast::Node::builder().key(meshcast::MeshKey::from_entropy([7; 48]))
+//! #     .listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Price { symbol: String, cents: u64 }
+//!
+//! let prices = node.channel::<Price>("prices")?;
+//! let handler = prices.on_message(|price| println!("{} in {}", price.data.cents, price.region()));
+//! let shop = node.channel::<Price>("prices")?;
+//! shop.post_message(&Price { symbol: "ACME".into(), cents: 4200 })?;
+//! # drop(handler);
+//! # node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Handle gaps.** A missing message is never silent.
+//!
+//! ```no_run
+//! # async fn example(mut inbox: meshcast::Messages<String>) {
+//! use meshcast::RecvError;
+//!
+//! while let Some(received) = inbox.recv().await {
+//!     match received {
+//!         Ok(message) => println!("{}", message.data),
+//!         Err(RecvError::Gap(gap)) => println!("missed {:?} of {}", gap.missed(), gap.name()),
+//!         Err(error) => println!("not a string: {error}"),
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! **History.** An object can begin earlier than now, as far back as this node or a connected member
+//! still has the messages.
+//!
+//! ```no_run
+//! # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
+//! use meshcast::Since;
+//! use std::time::Duration;
+//!
+//! let last = node.channel_since::<String>("earth", Since::Last(20))?; // 20 of each sender
+//! let minute = node.channel_since::<String>("earth", Since::Ago(Duration::from_secs(60)))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Shut down.** The node waits for up to 5 s until a member has what was posted, and names what no
+//! member has.
+//!
+//! ```no_run
+//! # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
+//! let receipt = node.channel::<String>("earth")?.post_message(&"goodbye".to_owned())?;
+//! println!("{} members have it", receipt.acked(1).await?); // put a timeout around it
+//! let left = node.shutdown().await;
+//! if !left.is_complete() {
+//!     eprintln!("{left}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! A *sender* is one running node. On each channel it numbers what it posts 1, 2, 3 …
+//!
+//! | | |
+//! |---|---|
+//! | [G1] Validity | Only what a member posted is delivered, bit for bit. |
+//! | [G2] No duplicate | Each number of a sender reaches an object at most once. |
+//! | [G3] Order | Per sender and channel, in the order of the numbers. |
+//! | [G4] No silent gap | A missing number is reported as a [`Gap`] before anything later of that sender. |
+//! | [G5] Agreement | What one member delivered, all members subscribed then deliver when they are back in time, also if the sender died. |
+//! | [G6] Bounded | Memory, queues and descriptors stay within [`Limits`] and [fixed caps][limits]. |
+//! | [G7] Members only | A stranger gets no message, no channel name and no list of members. |
+//! | [G8] Liveness | Seconds after faults end, G5 holds everywhere. |
+//!
+//! Not promised: an order between senders; messages that survive a stop of the whole fleet; a message
+//! whose sender died before any peer had it.
+//!
 //! # What is where
 //!
-//! * [`Node`] and its [builder](NodeBuilder): a member of the mesh; [`Limits`] are what it may use,
-//!   [`Events`] and [`Snapshot`] how it is, and [`SeedInfo`] how its seeds are.
-//! * [`BroadcastChannel`]: posting, [`Messages`] as a stream, or handlers kept by a [`Subscription`].
-//! * [`Receipt`]: who has what was posted. [`Since`]: what an object hears of what was before it.
-//! * [`Payload`]: what a channel carries. Any serde type, [`Bytes`] as they are, or the dynamic [`Value`],
-//!   which holds what the structured clone of the web does.
-//! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is [no `T`](Undecodable).
+//! * [`Node`] and its [builder](NodeBuilder): a member of the mesh. [`Limits`] says what it may use;
+//!   [`Events`], [`Snapshot`] and [`SeedInfo`] show how it, its peers and its seeds are doing.
+//! * [`BroadcastChannel`]: posting; receiving as a stream ([`Messages`]) or by handlers (a
+//!   [`Subscription`] keeps one).
+//! * [`Receipt`]: how many members have what was posted. [`Since`]: where an object begins.
+//! * [`Payload`]: what a channel carries. Any serde type, [`Bytes`] as they are, or the dynamic
+//!   [`Value`], which holds what the structured clone of the web does.
+//! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is
+//!   [not a `T`](Undecodable).
 //! * [`membership`]: identities that an authority issues, in place of a common key.
-//! * [`links`]: nodes of one process as far apart as regions are, for tests.
+//! * [`links`]: simulated links between nodes of one process, for tests.
 //! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
 //!
-//! What is promised, what is not yet there, and every limit: README. How it works and why: ARCHITECTURE.
+//! More: [limits], [security], [benchmarks], [protocol], [architecture].
+//!
+//! [G1]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g1-validity
+//! [G2]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g2-no-duplicate
+//! [G3]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g3-order
+//! [G4]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g4-no-silent-gap
+//! [G5]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g5-agreement
+//! [G6]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g6-bounded
+//! [G7]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g7-members-only
+//! [G8]: https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md#g8-liveness
+//! [limits]: https://github.com/meshcast/meshcast/blob/main/docs/limits.md
+//! [security]: https://github.com/meshcast/meshcast/blob/main/docs/security.md
+//! [benchmarks]: https://github.com/meshcast/meshcast/blob/main/docs/benchmarks.md
+//! [protocol]: https://github.com/meshcast/meshcast/blob/main/docs/protocol.md
+//! [architecture]: https://github.com/meshcast/meshcast/blob/main/ARCHITECTURE.md
 
 mod address;
 pub mod admin;
