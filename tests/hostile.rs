@@ -34,8 +34,8 @@ pub enum Attack {
     Topics,
     /// Says that everybody it hears of is at 2^60.
     Beyond,
-    /// Posts with a hole, and says as somebody else that it keeps what is missing, and all that others post; never
-    /// answers.
+    /// Posts with a hole and says that what is missing is lost; and says as somebody else that it keeps that, and all that
+    /// others post, and never answers.
     Holder,
     /// Posts values of a few bytes that are read into hundreds of megabytes.
     Bombs,

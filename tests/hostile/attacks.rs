@@ -101,7 +101,7 @@ async fn beyond(wire: &mut Wire) -> Result<()> {
 async fn holder(wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
     let calm = channel(CALM)?;
     let mut known = BTreeMap::new();
-    // Somebody who posts 1 to 3 and 5, and goes.
+    // Somebody who posts 1 to 3 and 5, and says that the fourth is lost, as it may.
     let mut poster = Wire::open(at, key, identity(key, PHANTOM)?, Ears::Open).await?;
     let phantom = poster.sender();
     for first in [1, 2, 3, 5] {
@@ -109,8 +109,7 @@ async fn holder(wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
         let frame = poster.frame(&calm, first, Format::Raw, &[b"phantom"])?;
         poster.publish(&frame).await?;
     }
-    sleep(Duration::from_secs(1)).await;
-    drop(poster);
+    poster.say(&SyncMessage::Open(vec![opened(&calm)])).await?;
     known.insert(phantom, holding(phantom));
     wire.say(&SyncMessage::Open(vec![opened(&calm)])).await?;
     loop {
@@ -128,6 +127,13 @@ async fn holder(wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
             ..*holding
         });
         wire.say(&have(&calm, flows.collect())).await?;
+        let lost = Holding {
+            oldest: FIFTH,
+            next: SIXTH,
+            hops: 0,
+            ..holding(phantom)
+        };
+        poster.say(&have(&calm, vec![lost])).await?;
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -336,7 +342,11 @@ const FAR_AWAY: Seq = match Seq::new(1 << 60) {
     None => Seq::FIRST,
 };
 
-/// After the fifth.
+/// Those that the phantom has, and will have, behind what is lost.
+const FIFTH: Seq = match Seq::new(5) {
+    Some(seq) => seq,
+    None => Seq::FIRST,
+};
 const SIXTH: Seq = match Seq::new(6) {
     Some(seq) => seq,
     None => Seq::FIRST,
