@@ -15,6 +15,7 @@ use crate::{
     credential::{CLOCK_SKEW, Identity, Member},
     delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
     digest::Digest,
+    flow::Posted,
     flows::{Answering, Batch, Effects, Flows, Heard, Key},
     frame::{Draft, Frame},
     history::History,
@@ -292,9 +293,12 @@ impl Engine {
         let heard = Heard {
             frame: frame.clone(),
             member: Arc::clone(member),
-            posted: now,
+            posted: Posted {
+                at: now,
+                teller: None,
+            },
             since: self.channels.get(frame.channel()).map(|channel| channel.since),
-            is_past: false,
+            may_pass: false,
         };
         match self.flows.hear(heard, now, &mut effects) {
             Insert::Fresh => {

@@ -37,14 +37,30 @@ pub(crate) struct Flow {
     assembler: Assembler,
     /// The value that is being put together, and since when it stands like that.
     unfinished: Option<(Unfinished, Time)>,
-    /// When its sender began to post, as far as is known: not before.
-    born: Option<Time>,
+    born: Born,
     /// What was given up before it was known of whom.
     unsaid: Option<SeqRange>,
     /// Where it may begin, while only neighbours tell of that who do not know for sure.
     unsure: Option<Unsure>,
     /// Somebody told where it begins who knows what was before and after.
     sure: bool,
+}
+
+/// When a sender began to post: not later, as far as is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Born {
+    /// By the frames that came from it, by gossip or as its own answers.
+    heard: Option<Time>,
+    /// By what others say of the age of its frames, and who says so.
+    told: Option<(Sender, Time)>,
+}
+
+/// When a frame was posted: not later, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Posted {
+    pub(crate) at: Time,
+    /// Who says so, if it is not known at first hand.
+    pub(crate) teller: Option<Sender>,
 }
 
 /// A value whose end has not come although no number is known to be missing.
@@ -99,7 +115,7 @@ impl Flow {
             held: None,
             assembler: Assembler::default(),
             unfinished: None,
-            born: None,
+            born: Born::default(),
             unsaid: None,
             unsure: None,
             sure: false,
@@ -136,27 +152,45 @@ impl Flow {
         }
     }
 
-    /// Takes in that a frame was posted not before then. Returns when its sender began to post, as far as is known.
-    pub(crate) fn hear_born(&mut self, frame: &Frame, posted: Time) -> Time {
-        let born = posted - frame.since_first();
-        let born = self.born.map_or(born, |known| known.min(born));
-        self.born = Some(born);
-        born
+    /// Takes in when a frame was posted. Returns when its sender began to post, as far as is known.
+    pub(crate) fn hear_born(&mut self, frame: &Frame, posted: Posted) -> Time {
+        let born = posted.at - frame.since_first();
+        self.born.hear(born, posted.teller);
+        self.born.known().unwrap_or(born)
     }
 
     /// Whether all of it was posted since then.
     pub(crate) fn is_born_since(&self, since: Time) -> bool {
-        self.born.is_some_and(|born| since <= born)
+        self.born.known().is_some_and(|born| since <= born)
     }
 
     /// When a frame was posted that is said to have been then. It may have waited long on its way; by what is known
-    /// from others of its sender it can be told when it was posted, as far as clocks run alike.
+    /// from others of its sender it can be told when it was posted, as far as clocks run alike. Nor is it much older
+    /// than what came from its sender shows.
     pub(crate) fn posted(&self, frame: &Frame, said: Time) -> Time {
         let since_first = frame.since_first();
-        let at = self
-            .born
-            .map(|born| born + since_first + since_first / CLOCK_DRIFT + PROMPT);
-        at.map_or(said, |at| said.min(at))
+        let born = self.born.known();
+        let latest = born.map_or(said, |born| {
+            born + since_first + since_first / CLOCK_DRIFT + PROMPT
+        });
+        let posted = said.min(latest);
+        let earliest = self.born.earliest_of(frame);
+        earliest.map_or(posted, |earliest| posted.max(earliest))
+    }
+
+    /// Whether a frame was posted before then, which others may say by no more than [`HEARSAY`] of what came from its
+    /// sender shows.
+    pub(crate) fn is_before(&self, frame: &Frame, posted: Posted, since: Time) -> bool {
+        let earliest = self.born.earliest_of(frame);
+        earliest.map_or(posted.at, |earliest| posted.at.max(earliest)) + AGE_ERROR < since
+    }
+
+    /// It begins above this number, which is from before; by others' word on a sender that was not heard itself only if
+    /// it is not sure where.
+    pub(crate) fn pass(&mut self, last: Seq, teller: Option<Sender>) {
+        if teller.is_none() || self.born.heard.is_some() || self.window.is_soft() {
+            self.window.pass(last);
+        }
     }
 
     /// Its sender says that it begins at `due`. Follow with [`Self::advance`].
@@ -528,6 +562,36 @@ impl Flow {
     }
 }
 
+impl Born {
+    fn hear(&mut self, born: Time, teller: Option<Sender>) {
+        let Some(teller) = teller else {
+            self.heard = Some(self.heard.map_or(born, |heard| heard.min(born)));
+            return;
+        };
+        match &mut self.told {
+            Some((by, told)) if *by == teller => *told = born.min(*told),
+            // One alone makes nothing older: another's word counts where that is younger.
+            Some((_, told)) if born <= *told => {}
+            told => *told = Some((teller, born)),
+        }
+    }
+
+    fn known(self) -> Option<Time> {
+        let told = self.told.map(|(_, told)| told);
+        match (self.heard, told) {
+            (Some(heard), Some(told)) => Some(told.max(heard - HEARSAY).min(heard)),
+            (heard, told) => heard.or(told),
+        }
+    }
+
+    /// Before this a frame was not posted, whatever others say; `None` if nothing came from its sender.
+    fn earliest_of(self, frame: &Frame) -> Option<Time> {
+        let since_first = frame.since_first();
+        let heard = self.heard?;
+        Some(heard + since_first - since_first / CLOCK_DRIFT - HEARSAY)
+    }
+}
+
 impl Unsure {
     fn due(self) -> Seq {
         self.exact.or(self.least).unwrap_or(self.most)
@@ -545,6 +609,13 @@ const CLOCK_DRIFT: u32 = 5_000;
 
 /// What comes within so much of the fastest is as old as it says.
 const PROMPT: Duration = Duration::from_secs(1);
+
+/// What others say of ages makes a sender older by so much at most than what came from it shows: a link may have held
+/// that up for as long, and hardly longer before it broke.
+const HEARSAY: Duration = Duration::from_secs(30);
+
+/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is kept.
+const AGE_ERROR: Duration = Duration::from_secs(1);
 
 /// How long a neighbour is waited for that has not told of a flow, or one that knows more of it, before it begins
 /// without.

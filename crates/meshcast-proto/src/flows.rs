@@ -14,7 +14,7 @@ use crate::{
     budget::{Budget, CLAIM, FLOW, Payer},
     credential::Member,
     delivery::Assembled,
-    flow::{Flow, FlowLimits, Want},
+    flow::{Flow, FlowLimits, Posted, Want},
     frame::Frame,
     id::{Sender, Seq, SeqRange},
     jitter::Jitter,
@@ -96,12 +96,11 @@ struct Followed {
 pub(crate) struct Heard {
     pub(crate) frame: Frame,
     pub(crate) member: Arc<Member>,
-    /// When it was posted, as far as is known: not before.
-    pub(crate) posted: Time,
+    pub(crate) posted: Posted,
     /// What was posted since then is to be heard.
     pub(crate) since: Option<Time>,
-    /// It was posted before that for sure, and nothing from before is to be heard.
-    pub(crate) is_past: bool,
+    /// If it was posted before that, the flow begins above it.
+    pub(crate) may_pass: bool,
 }
 
 /// What came out of flows.

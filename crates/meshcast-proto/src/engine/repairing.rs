@@ -4,9 +4,6 @@ use bytes::Bytes;
 
 use super::*;
 
-/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is kept.
-const AGE_ERROR: Duration = Duration::from_secs(1);
-
 impl Channel {
     /// What neighbours are told of it being open.
     pub(super) fn opened(&self, name: &ChannelName, linked: Duration, now: Time) -> Opened {
@@ -231,15 +228,18 @@ impl Engine {
         let since = self.channels.get(channel).map(|channel| channel.since);
         // As with where a flow begins: while its sender is there only its own word counts.
         let trusted = peer == *sender || !self.flows.neighbours.contains(*sender);
-        let begin = self.channels.get(channel).filter(|it| trusted && it.last == 0);
+        let may_pass = trusted && self.channels.get(channel).is_some_and(|it| it.last == 0);
         let taken = verified
             .iter()
             .map(|(age, member, frame)| Heard {
                 frame: frame.clone(),
                 member: Arc::clone(member),
-                posted: now - *age,
+                posted: Posted {
+                    at: now - *age,
+                    teller: Some(peer).filter(|peer| peer != sender),
+                },
                 since,
-                is_past: begin.is_some_and(|it| now - *age + AGE_ERROR < it.since),
+                may_pass,
             })
             .collect();
         let answer = Answering {

@@ -9,7 +9,7 @@ impl Flows {
             member,
             posted,
             since,
-            is_past,
+            may_pass,
         } = heard;
         if !self.flows.contains_key(key) {
             if !self.has_room_for_flow(subject(&member)) {
@@ -28,12 +28,13 @@ impl Flows {
         followed.heard = now;
         self.roll.add(followed.subject, now, key);
         let born = followed.flow.hear_born(&frame, posted);
+        let is_past = may_pass && since.is_some_and(|since| followed.flow.is_before(&frame, posted, since));
         // All of it is due, unless it may be one whose place was forgotten. The time the frame took to come makes
         // it seem younger: what was posted within that before the opening is heard too, or told to be missing.
         if since.is_some_and(|since| since <= born) && self.past.forgot.is_none_or(|forgot| forgot < born) {
             followed.flow.begin(Seq::FIRST);
         } else if is_past {
-            followed.flow.window.pass(frame.seqs().last());
+            followed.flow.pass(frame.seqs().last(), posted.teller);
         }
         let (held, payer) = (followed.flow.window.held_bytes(), Payer::Member(followed.subject));
         let limits = FlowLimits {

@@ -323,8 +323,106 @@ fn only_the_sender_is_at_the_sender() {
     assert_eq!(flow.expect("it was heard").upstream, None);
 }
 
+/// Node `liar` says of every frame that it gives that it was posted an hour earlier.
+fn makes_old(world: &mut World, liar: usize) {
+    let hour = Duration::from_secs(3_600);
+    world.tamper = Box::new(move |from, _, message| match message {
+        SyncMessage::Frames(mut frames) if from == liar => {
+            frames.frames.iter_mut().for_each(|(age, _)| *age += hour);
+            vec![SyncMessage::Frames(frames)]
+        }
+        message => vec![message],
+    });
+}
+
+/// Who came before anything was posted is told that it was posted before that, by one of two that have it.
+#[test]
+fn a_false_age_does_not_make_a_flow_begin_later_than_others_say() {
+    for seed in 0..16 {
+        let mut world = World::new(4, &Config::default(), seed);
+        makes_old(&mut world, 3);
+        (0..4).for_each(|a| {
+            (0..a)
+                .filter(|b| *b != 2 && a != 2)
+                .for_each(|b| world.connect(a, b))
+        });
+        world.run_secs(1);
+        world.loss = 0;
+        (0..10).for_each(|_| world.post(0, 1));
+        world.run_secs(5);
+        world.kill(0);
+        world.connect(1, 2);
+        world.connect(2, 3);
+        world.run_secs(10);
+        assert_eq!(world.story(2, 0), [Event::Values(range(1, 10))], "{seed}");
+    }
+}
+
+/// It keeps, and hands on with its age, what it hears of a sender of which it was told that all is older.
+#[test]
+fn a_false_age_is_not_handed_on_by_whoever_heard_the_sender_itself() {
+    let mut world = World::new(4, &Config::default(), 1);
+    makes_old(&mut world, 3);
+    world.connect(0, 1);
+    world.connect(0, 3);
+    world.run_secs(1);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(1);
+    world.cut(0, 1);
+    world.post(0, 1);
+    world.run_secs(1);
+    world.connect(1, 3);
+    world.run_secs(3);
+    assert_eq!(world.story(1, 0), [Event::Values(range(1, 2))]);
+    world.connect(0, 1);
+    world.run_secs(1);
+    world.post(0, 1);
+    world.run_secs(100);
+    for other in [1, 3] {
+        world.cut(0, other);
+    }
+    world.cut(1, 3);
+    world.connect(1, 2);
+    world.run_secs(10);
+    assert_eq!(world.story(2, 0), [Event::Values(range(1, 3))]);
+}
+
+/// All it has is the word of two, one of whom lies; it is asked itself when both are gone.
+#[test]
+fn of_two_ages_of_the_same_sender_the_younger_counts() {
+    for first in [1, 3] {
+        let mut world = World::new(5, &Config::default(), 1);
+        makes_old(&mut world, 3);
+        for who in [1, 3] {
+            world.connect(0, who);
+        }
+        world.run_secs(1);
+        world.loss = 0;
+        world.post(0, 1);
+        world.run_secs(1);
+        world.cut(0, 4 - first);
+        world.post(0, 1);
+        world.run_secs(1);
+        world.kill(0);
+        // Each has what the other has not told yet.
+        world.connect(4 - first, 2);
+        world.run_secs(10);
+        world.connect(first, 2);
+        world.run_secs(10);
+        world.kill(1);
+        world.kill(3);
+        assert_eq!(world.story(2, 0), [Event::Values(range(1, 2))], "{first}");
+        world.connect(2, 4);
+        world.run_secs(10);
+        assert_eq!(world.story(4, 0), [Event::Values(range(1, 2))], "{first}");
+    }
+}
+
 const HONEST: usize = 3;
 const LIAR: usize = HONEST;
+/// It is there from the beginning, and connected to nobody before the end.
+const LATE: usize = LIAR + 1;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -407,9 +505,12 @@ proptest! {
         loss in prop_oneof![Just(100), 0..100_usize],
         seed in any::<u32>(),
     ) {
-        let mut world = World::new(HONEST + 1, &Config::default(), seed.into());
+        let mut world = World::new(HONEST + 2, &Config::default(), seed.into());
         world.tamper = Box::new(|from, _, message| if from == LIAR { vec![] } else { vec![message] });
-        world.connect_all();
+        let connect_all = |world: &mut World| {
+            (0..=LIAR).for_each(|a| (0..a).for_each(|b| world.connect(a, b)));
+        };
+        connect_all(&mut world);
         (0..HONEST).for_each(|who| world.post(who, 1));
         world.run_secs(3);
         world.loss = loss;
@@ -425,11 +526,14 @@ proptest! {
                 Step::Give(to, of, request, age) => world.give(LIAR, *to, *of, *request, *age),
             }
         }
-        world.connect_all();
+        connect_all(&mut world);
+        world.run_secs(20);
+        world.kill(LIAR);
+        world.connect(1, LATE);
         world.run_secs(20);
         for of in 0..HONEST {
             let posted = world.posted_between(of, Duration::ZERO, world.now).len() as u64;
-            for who in 0..HONEST {
+            for who in (0..HONEST).chain([LATE]) {
                 prop_assert_eq!(world.story(who, of), [Event::Values(range(1, posted))], "{} at {}", of, who);
             }
         }
