@@ -79,7 +79,8 @@ pub(crate) struct FlowsLimits {
 /// A flow and what the books say of it.
 #[derive(Debug)]
 struct Followed {
-    flow: Flow,
+    /// By itself: in a tree of such large entries a third would be room for more of them.
+    flow: Box<Flow>,
     subject: Subject,
     /// When a frame came last.
     heard: Time,
@@ -215,7 +216,7 @@ impl Flows {
             }
         }
         if let Some(followed) = self.flows.get_mut(key) {
-            let Flow { window, repair, .. } = &mut followed.flow;
+            let Flow { window, repair, .. } = &mut *followed.flow;
             match asked {
                 Some(asked) => {
                     // Others may have been faster.
@@ -307,7 +308,7 @@ impl Flows {
                 .filter(|_| self.neighbours.listens(peer, channel))
         };
         let before = gate(&followed.flow);
-        let Flow { repair, marks, .. } = &mut followed.flow;
+        let Flow { repair, marks, .. } = &mut *followed.flow;
         repair.handle_holding(peer, holding, marks, now);
         repair.handle_known(peer, self.neighbours.opening(peer, channel));
         let after = gate(&followed.flow);
@@ -546,12 +547,12 @@ impl Flows {
 
     /// One flow.
     pub(crate) fn get(&self, key: &Key) -> Option<&Flow> {
-        self.flows.get(key).map(|followed| &followed.flow)
+        self.flows.get(key).map(|followed| &*followed.flow)
     }
 
     /// The flows of a channel.
     pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Flow)> {
-        of_channel(&self.flows, channel).map(|((_, sender), followed)| (*sender, &followed.flow))
+        of_channel(&self.flows, channel).map(|((_, sender), followed)| (*sender, &*followed.flow))
     }
 
     /// The senders of a channel, behind this one.

@@ -14,7 +14,7 @@ use crate::{
     frame::Frame,
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
-    time::{Stamp, Time},
+    time::Time,
 };
 
 pub use recall::{Recall, Recalled};
@@ -31,7 +31,7 @@ pub struct History {
     /// All senders by what they take, so that the largest is found at once.
     by_size: BTreeSet<(usize, Sender)>,
     /// All senders by when their oldest frame was accepted, so that what is too old is found at once.
-    by_age: BTreeSet<(Stamp, Sender)>,
+    by_age: BTreeSet<(Time, Sender)>,
     bytes: usize,
 }
 
@@ -69,7 +69,7 @@ impl Kept<'_> {
 struct Log {
     channels: BTreeMap<ChannelName, Track>,
     /// When the lowest frame of each channel was accepted that has any. The names are those of `channels`, not copies.
-    lowest: BTreeSet<(Stamp, ChannelName)>,
+    lowest: BTreeSet<(Time, ChannelName)>,
     bytes: usize,
 }
 
@@ -87,8 +87,8 @@ struct Track {
 struct Entry {
     bytes: Bytes,
     last: Seq,
-    posted: Stamp,
-    accepted: Stamp,
+    posted: Time,
+    accepted: Time,
 }
 
 impl Entry {
@@ -101,7 +101,7 @@ impl Entry {
         Kept {
             bytes: &self.bytes,
             seqs: SeqRange::single(first).hull(SeqRange::single(self.last)),
-            posted: self.posted.time(),
+            posted: self.posted,
         }
     }
 }
@@ -121,7 +121,7 @@ impl fmt::Debug for Entry {
 
 impl Track {
     /// When its lowest frame was accepted.
-    fn lowest(&self) -> Option<Stamp> {
+    fn lowest(&self) -> Option<Time> {
         self.frames.first_key_value().map(|(_, entry)| entry.accepted)
     }
 
@@ -175,7 +175,7 @@ impl History {
     /// Forgets what is too old. Returns when the next frame will be.
     pub fn expire(&mut self, now: Time) -> Option<Time> {
         while let Some(&(accepted, sender)) = self.by_age.first() {
-            let expires = accepted.time() + self.limits.age;
+            let expires = accepted + self.limits.age;
             if now < expires {
                 return Some(expires);
             }
@@ -302,7 +302,7 @@ impl History {
 
 impl Log {
     /// When the oldest of the lowest frames was accepted.
-    fn oldest(&self) -> Option<Stamp> {
+    fn oldest(&self) -> Option<Time> {
         self.lowest.first().map(|(accepted, _)| *accepted)
     }
 
@@ -319,8 +319,8 @@ impl Log {
         let entry = vacant.insert(Entry {
             bytes: frame.bytes().clone(),
             last,
-            posted: Stamp::from(posted),
-            accepted: Stamp::from(accepted),
+            posted,
+            accepted,
         });
         let size = entry.size();
         self.bytes += size;

@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     ops::{Add, Sub},
     time::Duration,
 };
@@ -12,22 +13,26 @@ use std::{
 /// A monotonic point in time: how long the caller's clock has been running.
 ///
 /// The zero is arbitrary (a driver uses its start, a simulator its virtual epoch), so values of different
-/// nodes must never be compared. What others tell of may have happened before it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// nodes must never be compared. What others tell of may have happened before it. Exact within 292 years of the start,
+/// and never beyond them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
-    /// Since the start of the caller's clock; signed, so that a minute before a node started is as long ago as
-    /// any other.
-    nanos: i128,
+    /// Nanoseconds since [`BEFORE`] the start of the caller's clock, so that a minute before a node started is as long
+    /// ago as any other. Never zero, which makes an `Option` take no more room: there are dozens of times for each sender
+    /// on a channel.
+    nanos: NonZeroU64,
 }
 
 impl Time {
     /// The start of the caller's clock.
-    pub const ZERO: Self = Self { nanos: 0 };
+    pub const ZERO: Self = Self {
+        nanos: NonZeroU64::MIN.saturating_add(BEFORE - 1),
+    };
 
     /// The point `elapsed` after the start of the caller's clock.
     pub const fn from_start(elapsed: Duration) -> Self {
         Self {
-            nanos: nanos(elapsed),
+            nanos: Self::ZERO.nanos.saturating_add(nanos(elapsed)),
         }
     }
 
@@ -38,22 +43,19 @@ impl Time {
 
     /// The time that passed since `earlier`; zero if `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        let nanos = self.nanos.saturating_sub(earlier.nanos);
-        if nanos <= 0 {
-            return Duration::ZERO;
-        }
-        let (seconds, rest) = (nanos / NANOS_PER_SECOND, nanos % NANOS_PER_SECOND);
-        if seconds > u64::MAX as i128 {
-            return Duration::MAX;
-        }
-        // Both fit, as was just made sure of.
-        Duration::new(seconds as u64, rest as u32)
+        Duration::from_nanos(self.nanos.get().saturating_sub(earlier.nanos.get()))
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::ZERO
     }
 }
 
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.nanos < 0 {
+        if *self < Self::ZERO {
             write!(f, "Time(-{:?})", Self::ZERO.saturating_since(*self))
         } else {
             write!(f, "Time({:?})", self.since_start())
@@ -76,36 +78,24 @@ impl Sub<Duration> for Time {
 
     /// May lie before the start of the clock.
     fn sub(self, rhs: Duration) -> Self {
+        let earlier = self.nanos.get().saturating_sub(nanos(rhs));
         Self {
-            nanos: self.nanos.saturating_sub(nanos(rhs)),
+            nanos: NonZeroU64::new(earlier).unwrap_or(NonZeroU64::MIN),
         }
     }
 }
 
-/// A [`Time`] in half the room, for what there is a lot of: exact within 292 years of the start of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Stamp(i64);
+/// How many nanoseconds before the start of the clock can be told.
+const BEFORE: u64 = 1 << 63;
 
-impl Stamp {
-    pub(crate) const fn time(self) -> Time {
-        Time {
-            nanos: self.0 as i128,
-        }
+/// Of so long a time that it cannot be told, as many as can.
+const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        nanos as u64
     }
-}
-
-impl From<Time> for Stamp {
-    fn from(time: Time) -> Self {
-        let bound = if time.nanos < 0 { i64::MIN } else { i64::MAX };
-        Self(i64::try_from(time.nanos).unwrap_or(bound))
-    }
-}
-
-const NANOS_PER_SECOND: i128 = 1_000_000_000;
-
-/// Always fits: 2^64 seconds are 2^94 nanoseconds.
-const fn nanos(duration: Duration) -> i128 {
-    duration.as_nanos() as i128
 }
 
 /// A wall-clock time in milliseconds since the Unix epoch, UTC.
@@ -222,10 +212,19 @@ mod tests {
         assert_eq!(format!("{:?}", Time::from_start(hour)), "Time(3600s)");
 
         let end = Time::from_start(Duration::MAX);
-        assert_eq!(end.since_start(), Duration::MAX);
-        assert_eq!((end + Duration::MAX).since_start(), Duration::MAX);
+        assert_eq!(end + Duration::MAX, end);
         let begin = Time::ZERO - Duration::MAX;
-        assert_eq!((end + end.since_start()).saturating_since(begin), Duration::MAX);
-        assert_eq!(begin + Duration::MAX, Time::ZERO);
+        assert_eq!((begin - second, begin + second - second), (begin, begin));
+        assert!(begin < Time::ZERO - hour && Time::ZERO + hour < end);
+        let years = |time: Duration| time.as_secs() / (365 * 24 * 60 * 60);
+        assert_eq!(
+            (
+                years(end.since_start()),
+                years(Time::ZERO.saturating_since(begin))
+            ),
+            (292, 292)
+        );
+        assert_eq!(years(end.saturating_since(begin)), 584);
+        assert_eq!(size_of::<Option<Time>>(), size_of::<u64>());
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use meshcast_proto::{
-    ChannelName, Config, Engine, Frame, Holding, Holdings, Identity, MeshKey, NodeName, Opened, Output,
-    Region, Sender, Seq, Since, SyncMessage, Time, Trust, WallTime,
+    ChannelName, Config, Engine, Format, Frame, Holding, Holdings, Identity, Member, MeshKey, NodeName,
+    Opened, Output, Part, Region, Sender, Seq, Since, SyncMessage, Time, Trust, WallTime, write_record,
 };
 use peak_alloc::PeakAlloc;
 
@@ -132,6 +132,99 @@ fn what_is_charged_is_what_it_takes_within_a_factor_of_two() {
         }
         assert_eq!(engine.budget().used(), 0);
     }
+}
+
+/// A member of the same mesh, by number.
+fn member(n: u8) -> (Identity, Arc<Member>) {
+    let key = MeshKey::from_entropy([7; 48]);
+    let name = NodeName::new("member").expect("valid");
+    let region = Region::new("fra").expect("valid");
+    let identity = Identity::from_mesh_key(&key, name, region, [n; 64], WallTime::MIN);
+    let member = Trust::from(&key).verify(identity.chain().as_bytes());
+    (identity, Arc::new(member.expect("it holds the mesh key")))
+}
+
+/// A fleet that is large for this budget and means no ill.
+#[test]
+fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default_budget() {
+    const CHANNELS: usize = 5_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut engine, now) = (engine(CHANNELS, Config::default().memory_bytes), Time::ZERO);
+    let (before, kept) = (ALLOCATED.current_usage(), engine.history().bytes());
+    let members: Vec<_> = (10..19).map(member).collect();
+    for (_, member) in &members {
+        engine.handle_peer_up(member.sender(), now);
+        drain(&mut engine);
+        for first in (0..CHANNELS).step_by(SyncMessage::MAX_CHANNELS) {
+            let opened = |n| Opened {
+                channel: channel(n),
+                since: Duration::ZERO,
+                last: 0,
+                linked: Duration::ZERO,
+            };
+            let some = first..(first + SyncMessage::MAX_CHANNELS).min(CHANNELS);
+            say(
+                &mut engine,
+                member.sender(),
+                SyncMessage::Open(some.map(opened).collect()),
+                now,
+            );
+        }
+    }
+    for n in 0..CHANNELS {
+        for (identity, member) in &members {
+            let mut section = Vec::new();
+            write_record(&mut section, Format::Raw, Part::Whole, b"x");
+            let frame = Frame::build(
+                identity,
+                &channel(n),
+                Seq::FIRST,
+                WallTime::MIN,
+                Duration::ZERO,
+                &section,
+            );
+            engine.handle_frame(frame.expect("it is small"), member, now, WallTime::MIN);
+            drain(&mut engine);
+        }
+        for (_, teller) in &members {
+            let holding = |(_, of): &(Identity, Arc<Member>)| Holding {
+                sender: of.sender(),
+                oldest: Seq::FIRST,
+                next: Seq::FIRST.next(),
+                due: Some(Seq::FIRST),
+                begin: Seq::FIRST,
+                hops: u8::from(of.sender() != teller.sender()),
+                lowest: None,
+            };
+            let flows = members.iter().map(holding).collect();
+            let have = SyncMessage::Have(vec![Holdings {
+                channel: channel(n),
+                flows,
+            }]);
+            say(&mut engine, teller.sender(), have, now);
+        }
+    }
+    while let Some(due) = engine
+        .poll_timeout()
+        .filter(|due| *due < now + Duration::from_secs(5))
+    {
+        engine.handle_timeout(due);
+        drain(&mut engine);
+    }
+    let (budget, counters) = (engine.budget(), engine.counters());
+    // Frames that are kept have a limit of their own; what their places take more than it says is counted here.
+    let taken = more_than(before) - (engine.history().bytes() - kept);
+    println!("charged {}, taken {taken}", budget.used());
+    assert!(taken <= 2 * budget.used(), "{taken} of {}", budget.used());
+    // With the one that posts here there are ten that share all but an eighth. Each has room for a third more.
+    let share = budget.limit() / 8 * 7 / 10;
+    let most = budget.statements().into_iter().map(|it| it.used).max();
+    assert!(
+        most.is_some_and(|most| most <= share / 4 * 3),
+        "{most:?} of {share}"
+    );
+    let refused = (counters.flows_refused, counters.claims_refused, budget.refused());
+    assert_eq!(refused, (0, 0, 0));
 }
 
 #[test]

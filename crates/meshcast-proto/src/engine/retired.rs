@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
-use crate::time::Stamp;
 
 /// The names that are closed here.
 #[derive(Debug, Default)]
@@ -23,7 +22,7 @@ type NameHash = [u8; 16];
 #[derive(Debug, Clone, Copy)]
 struct Counter {
     next: Seq,
-    born: Option<Stamp>,
+    born: Option<Time>,
 }
 
 impl Retired {
@@ -42,7 +41,7 @@ impl Retired {
             return None;
         }
         let counter = self.counters.remove(&hash(name))?;
-        Some((counter.next, counter.born.map(Stamp::time)))
+        Some((counter.next, counter.born))
     }
 }
 
@@ -97,7 +96,6 @@ impl Engine {
         let listeners = outflow.iter().flat_map(|outflow| outflow.listeners.keys());
         listeners.for_each(|peer| self.flows.unclaim(*peer));
         if next > Seq::FIRST {
-            let born = born.map(Stamp::from);
             self.retired.counters.insert(hash(name), Counter { next, born });
         }
     }

@@ -67,7 +67,7 @@ impl Flows {
         if let Some(other) = self.roll.first_to_go(&subject).cloned() {
             self.forget(&other, now, out);
         }
-        let flow = Flow::new(window);
+        let flow = Box::new(Flow::new(window));
         let followed = Followed {
             flow,
             subject,
