@@ -22,7 +22,7 @@ use crate::{
     name::ChannelName,
     neighbours::{Neighbours, REQUEST_TIMEOUT},
     repair::{Answer, Answered, RepairLimits, Surroundings},
-    sync::{self, Holding, Opened},
+    sync::{self, Holding},
     time::Time,
     window::{Insert, SETTLE, Window},
 };
@@ -58,6 +58,9 @@ pub(crate) struct Flows {
     /// What flows hold, and who claims to have what of them, is charged to it.
     pub(crate) budget: Budget,
     pub(crate) refused: Refused,
+    /// Flows that were looked at because a neighbour closed a channel.
+    #[cfg(test)]
+    pub(crate) looked_at: usize,
 }
 
 /// What found no room, so far.
@@ -159,6 +162,8 @@ impl Flows {
             shed: 0,
             budget,
             refused: Refused::default(),
+            #[cfg(test)]
+            looked_at: 0,
             limits,
         }
     }
@@ -242,11 +247,6 @@ impl Flows {
         self.shed(now, out);
         self.ask_on(now, out);
         fresh
-    }
-
-    /// A neighbour opened a channel, perhaps once more. `false` if it has as many as it may.
-    pub(crate) fn opened(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
-        self.neighbours.open(peer, opened, now)
     }
 
     /// Takes in what a neighbour says it has of a flow.
@@ -452,13 +452,25 @@ impl Flows {
         }
     }
 
-    /// A neighbour closed a channel: it is waited for no longer.
-    pub(crate) fn closed(&mut self, peer: Sender, channel: &ChannelName, out: &mut Effects) {
-        self.neighbours.close(peer, channel);
+    /// A neighbour closed a channel: it is waited for no longer. Returns through how many flows was looked for those where
+    /// it was.
+    pub(crate) fn no_longer_gated(
+        &mut self,
+        peer: Sender,
+        channel: &ChannelName,
+        out: &mut Effects,
+    ) -> usize {
+        let mut looked_at = 0;
         let gated = of_channel(&self.flows, channel)
+            .inspect(|_| looked_at += 1)
             .filter(|(_, followed)| followed.flow.repair.gate(peer).is_some())
             .map(|(key, _)| key.clone());
         out.eased.extend(gated);
+        #[cfg(test)]
+        {
+            self.looked_at += looked_at;
+        }
+        looked_at
     }
 
     /// Readers in this process fell behind with a channel.

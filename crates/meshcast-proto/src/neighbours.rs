@@ -142,14 +142,16 @@ impl Neighbours {
         true
     }
 
-    pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) {
+    /// A neighbour closed a channel. `false` if it had not opened it.
+    pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) -> bool {
+        let mut was_open = false;
         if let Some(neighbour) = self.peers.get_mut(&peer) {
-            let mut was_open = false;
             neighbour.change(channel, |interest| was_open = interest.open.take().is_some());
-            if was_open {
-                self.budget.release(Payer::from(peer), cost(channel));
-            }
         }
+        if was_open {
+            self.budget.release(Payer::from(peer), cost(channel));
+        }
+        was_open
     }
 
     /// A neighbour told what it has of a channel that is open here. `false` if it had before.

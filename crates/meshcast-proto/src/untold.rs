@@ -37,6 +37,8 @@ struct Pending {
     is_congested: bool,
     /// Flows that it was told of.
     told: TokenBucket,
+    /// Flows that were looked through since it closed channels.
+    closed: TokenBucket,
 }
 
 impl Untold {
@@ -127,6 +129,18 @@ impl Untold {
         self.peers.entry(peer).or_default().told.take(flows, RATE, now);
     }
 
+    /// Whether the flows of a channel may be looked through that a neighbour closed.
+    pub(crate) fn may_close(&self, peer: Sender, now: Time) -> bool {
+        let pending = self.peers.get(&peer);
+        pending.is_none_or(|pending| pending.closed.is_due(CLOSE_RATE, now))
+    }
+
+    /// So many flows were looked through.
+    pub(crate) fn charge_close(&mut self, peer: Sender, flows: usize, now: Time) {
+        let pending = self.peers.entry(peer).or_default();
+        pending.closed.take(flows, CLOSE_RATE, now);
+    }
+
     /// A neighbour is gone.
     pub(crate) fn forget(&mut self, peer: Sender) {
         self.peers.remove(&peer);
@@ -157,6 +171,13 @@ impl Pending {
 const RATE: Rate = Rate {
     per_second: 131_072,
     burst: Duration::from_millis(15),
+};
+
+/// How many flows a second are looked through for one neighbour that closes channels. One that has ten senders on each of
+/// 10,000 may close them all at once.
+const CLOSE_RATE: Rate = Rate {
+    per_second: 131_072,
+    burst: Duration::from_secs(1),
 };
 
 /// How many flows a second all are told of that opened channels: a part of what a processor can do, at some 2 µs each.

@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
         for opened in opened {
             self.unlisten(peer, &opened.channel, now);
-            if self.flows.opened(peer, opened, now) {
+            if self.flows.neighbours.open(peer, opened, now) {
                 self.untold.add(peer, &opened.channel);
             }
         }
@@ -55,7 +55,11 @@ impl Engine {
     pub(super) fn handle_closed(&mut self, peer: Sender, channels: &[ChannelName], now: Time) {
         let mut effects = Effects::default();
         for channel in channels {
-            self.flows.closed(peer, channel, &mut effects);
+            // Over its rate, what waits for it finds that out when it is looked at next.
+            if self.flows.neighbours.close(peer, channel) && self.untold.may_close(peer, now) {
+                let looked_at = self.flows.no_longer_gated(peer, channel, &mut effects);
+                self.untold.charge_close(peer, looked_at, now);
+            }
             self.untold.remove(peer, channel);
             self.unlisten(peer, channel, now);
         }

@@ -91,6 +91,44 @@ fn open() -> SyncMessage {
     }])
 }
 
+/// Two messages of 40 bytes, for which all flows would be looked through: it may be waited for with some.
+#[test]
+fn who_opens_and_closes_a_channel_in_a_loop_has_its_flows_looked_through_at_a_rate() {
+    const FLOWS: usize = 16_384;
+    const ROUNDS: usize = 1_000;
+    let mut victim = Victim::new();
+    victim.connect(0);
+    victim.connect(1);
+    for first in (0..FLOWS).step_by(SyncMessage::MAX_FLOWS) {
+        victim.say(0, invented(first..first + SyncMessage::MAX_FLOWS));
+    }
+    victim.run(Duration::from_secs(2));
+    let close = SyncMessage::Close(vec![channel(0)]);
+    victim.say(1, open());
+    victim.run(Duration::from_secs(2));
+    victim.say(1, close.clone());
+    let looked_at = victim.engine.flows.looked_at;
+    assert_eq!(
+        looked_at, FLOWS,
+        "it is looked through for one that does so now and then"
+    );
+    let started = victim.now;
+    for _ in 0..ROUNDS {
+        victim.say(1, open());
+        victim.say(1, close.clone());
+        victim.run(Duration::from_millis(2));
+    }
+    let seconds = victim.now.saturating_since(started).as_secs();
+    let looked_at = victim.engine.flows.looked_at - looked_at;
+    // As much in a second as a neighbour is told of at most, and of one second at once.
+    let most = 131_072 * (usize::try_from(seconds).expect("few") + 1) + FLOWS;
+    assert!((FLOWS..=most).contains(&looked_at), "{looked_at} in {seconds} s");
+    // In the end it is told what it has open, like ever.
+    victim.run(Duration::from_secs(5));
+    let told = victim.say(1, open()) + victim.run(Duration::from_secs(2));
+    assert_eq!(told, FLOWS);
+}
+
 #[test]
 fn who_opens_a_channel_again_and_again_is_told_of_it_at_a_rate() {
     const FLOWS: usize = 16_384;
