@@ -146,6 +146,7 @@ struct Warnings {
     no_gossip: Throttle,
     mute: Throttle,
     misbehaving: Throttle,
+    displaced: Throttle,
     gap: Throttle,
     slow: Throttle,
     not_published: Throttle,
@@ -388,6 +389,8 @@ impl Driver {
             self.drop_vacant_channels(now);
             self.expire_pings(now);
             self.forgive(now);
+            self.spread_late(now);
+            self.make_way();
             self.watch_for_silence(now);
         }
     }

@@ -12,6 +12,7 @@ use meshcast_proto::{Member, Time, WallTime};
 
 use crate::{
     address::{Reach, reach},
+    bucket::TokenBucket,
     inspect::Direction,
 };
 
@@ -31,6 +32,9 @@ pub(crate) struct Peer {
     pub(crate) rtt: Option<Duration>,
     /// Where it says it listens.
     pub(crate) addresses: Vec<Multiaddr>,
+    /// That changed since others were told, and how often they may be.
+    news: bool,
+    spreading: TokenBucket,
     /// When it was connected, by both clocks.
     pub(crate) since: Time,
     pub(crate) since_wall: WallTime,
@@ -85,6 +89,8 @@ impl Peers {
             member,
             rtt: None,
             addresses: Vec::new(),
+            news: false,
+            spreading: TokenBucket::new(SPREAD_AT_ONCE, SPREAD_INTERVAL),
             since: now,
             since_wall: wall,
             heard: now,
@@ -146,16 +152,24 @@ impl Peers {
         self.peers.remove(peer)
     }
 
-    /// A peer said where it listens. `true` if that is news.
-    pub(crate) fn handle_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) -> bool {
-        let Some(peer) = self.peers.get_mut(&peer) else {
-            return false;
-        };
-        let news = peer.addresses != addresses;
-        if news {
+    /// A peer said where it listens.
+    pub(crate) fn handle_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        if let Some(peer) = self.peers.get_mut(&peer)
+            && peer.addresses != addresses
+        {
             peer.addresses = addresses.to_vec();
+            peer.news = true;
         }
-        news
+    }
+
+    /// Whether others are to be told now where a peer listens: that is news, and not too often.
+    pub(crate) fn take_news(&mut self, peer: &PeerId, now: Time) -> bool {
+        let peer = self.peers.get_mut(peer);
+        peer.is_some_and(|peer| {
+            let due = peer.news && peer.spreading.take(now);
+            peer.news &= !due;
+            due
+        })
     }
 
     /// Connections that double another one and have done so for long enough, each returned once.
@@ -299,6 +313,12 @@ pub(crate) const DEAD: Duration = Duration::from_secs(4);
 /// After so many looks in a row with nothing sent since the one before, a sign of life is: once in 1.5 s to whom
 /// there is nothing to say, since the look after it sees it as sent.
 const QUIET_LOOKS: u32 = 2;
+
+/// How often everybody is told that one has other addresses: at once for so many, since a node that starts finds its
+/// addresses one after another, and then once in this time, with what is true then. One that changes them all the time
+/// makes a node of 256 members send 26 messages a second.
+const SPREAD_AT_ONCE: u32 = 16;
+const SPREAD_INTERVAL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -107,6 +107,7 @@ impl Driver {
             return;
         };
         self.dial_succeeded(connection, peer);
+        self.make_way();
         let direction = if endpoint.is_dialer() {
             Direction::Outbound
         } else {
@@ -137,6 +138,17 @@ impl Driver {
             });
         } else {
             self.parts.dialer.handle_heard(peer);
+        }
+    }
+
+    /// Closes the connections of those who make way for members that were connected longer before.
+    pub(super) fn make_way(&mut self) {
+        for peer in self.parts.admitted.take_displaced() {
+            if let Some(suppressed) = self.warnings.displaced.pass(self.parts.clock.now()) {
+                tracing::warn!(%peer, suppressed, "no more room: it makes way for a member that was connected longer");
+            }
+            // An error means that it is gone already.
+            let _ = self.parts.swarm.disconnect_peer_id(peer);
         }
     }
 
@@ -232,9 +244,8 @@ impl Driver {
                 self.parts.dialer.handle_hearsay(from, peer, addresses, now);
                 continue;
             }
-            if self.peers.handle_addresses(peer, &addresses) {
-                self.spread(peer);
-            }
+            self.peers.handle_addresses(peer, &addresses);
+            self.spread(peer, now);
             self.parts.dialer.handle_own_addresses(peer, addresses, now);
         }
     }
@@ -250,8 +261,17 @@ impl Driver {
         self.send_sync(to, &SyncMessage::Members(members));
     }
 
-    /// Tells everybody of a peer that said something new of itself.
-    fn spread(&mut self, news: PeerId) {
+    /// Tells everybody of those that said something new of themselves and could not be told of at once.
+    pub(super) fn spread_late(&mut self, now: Time) {
+        let peers: Vec<_> = self.peers.iter().map(|(peer, _)| *peer).collect();
+        peers.into_iter().for_each(|peer| self.spread(peer, now));
+    }
+
+    /// Tells everybody of a peer, if it said something new of itself and that may be told now.
+    fn spread(&mut self, news: PeerId, now: Time) {
+        if !self.peers.take_news(&news, now) {
+            return;
+        }
         let Some(addresses) = self.peers.get(&news).map(|peer| peer.addresses.clone()) else {
             return;
         };

@@ -187,6 +187,58 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
     }
 }
 
+/// Goes on until it is cut off.
+fn drive(mut hostile: Hostile) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move { hostile.until_cut().await })
+}
+
+/// Who has the key comes as many as there is room for. One that was there before lost its connection.
+#[tokio::test]
+async fn who_was_connected_before_gets_its_place_back_from_one_that_came_as_many() {
+    let mesh = Mesh::new();
+    let limits = crate::Limits {
+        max_peers: 4,
+        ..crate::Limits::default()
+    };
+    let node = mesh
+        .builder("victim")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
+    let _open = open::<u32>(&node, "earth");
+    let mut honest = Hostile::new(&mesh, "earth");
+    within(honest.connect(&node)).await;
+    let mut crowd = Vec::new();
+    for _ in 0..3 {
+        let mut one = Hostile::new(&mesh, "earth");
+        within(one.connect(&node)).await;
+        crowd.push(drive(one));
+    }
+    let dial = || async {
+        let addresses = addresses(&node).await;
+        DialOpts::peer_id(node.peer_id()).addresses(addresses).build()
+    };
+    let mut late = Hostile::new(&mesh, "earth");
+    late.swarm.dial(dial().await).expect("dials");
+    within(late.until_cut()).await;
+    honest
+        .swarm
+        .disconnect_peer_id(node.peer_id())
+        .expect("is connected");
+    within(honest.until_cut()).await;
+    until(&node, |it| it.peers.len() == 3).await;
+    within(late.connect(&node)).await;
+    let late = drive(late);
+    // There is no room, but it was there before all others.
+    within(honest.connect(&node)).await;
+    within(late).await.expect("whoever came last makes way");
+    let id = honest.id();
+    let snapshot = until(&node, |it| it.peers.len() == 4).await;
+    assert!(snapshot.peers.iter().any(|peer| peer.peer_id == id));
+    assert!(crowd.iter().all(|one| !one.is_finished()), "the others stay");
+}
+
 /// A frame of a member in good standing counts as its own, whatever wild numbers it carries.
 #[tokio::test]
 async fn a_member_that_leaps_in_its_numbers_and_tells_nothing_holds_up_only_itself() {

@@ -6,36 +6,64 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use libp2p::{
     PeerId,
     core::muxing::{StreamMuxer, StreamMuxerEvent},
 };
-use meshcast_proto::{Member, Reason};
+use meshcast_proto::{Member, Reason, Time};
+
+use crate::clock::Clock;
 
 /// The members behind the connections that passed the gate. Clones are the same table.
 ///
 /// An entry lives exactly as long as a connection of its peer: each connection [holds](Held) its entry and
 /// gives it up when it is dropped, be it because it closed, because the Swarm denied it, or because the
-/// gate's last message did not arrive. So there is nothing to forget and nothing to evict. Only members get
-/// in, and when there is no room for another one it is refused.
+/// gate's last message did not arrive. Only members get in, and when there is no room for another one it is refused.
+///
+/// But for one that was inside before and lost its connection: whoever has been inside for the shortest time makes way
+/// for it, if that is less than it was itself. So one that has the key and comes as many does not keep out those
+/// who were there before; and has no means to push out anybody who has been there longer than it could hold a place.
 #[derive(Clone)]
 pub(crate) struct Admitted {
-    entries: Arc<Mutex<HashMap<PeerId, Entry>>>,
+    table: Arc<Mutex<Table>>,
     room: usize,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<PeerId, Entry>,
+    /// Those who were inside lately.
+    gone: HashMap<PeerId, Gone>,
+    /// Those who are to make way, and nobody has been told yet.
+    displaced: Vec<PeerId>,
 }
 
 struct Entry {
     member: Arc<Member>,
     connections: usize,
+    /// When it came, or as much earlier as it was inside before.
+    since: Time,
+    makes_way: bool,
+}
+
+struct Gone {
+    /// How long it was inside.
+    stayed: Duration,
+    left: Time,
 }
 
 impl Admitted {
     /// Nobody is in yet. `room` is for how many peers at the same time there is room, at about 400 bytes each.
     pub(super) fn new(room: usize) -> Self {
-        let entries = Arc::default();
-        Self { entries, room }
+        Self {
+            table: Arc::default(),
+            room,
+            clock: Clock::start(),
+        }
     }
 
     /// The member behind a peer that has a connection.
@@ -43,33 +71,27 @@ impl Admitted {
     /// `None` for a connection that the Swarm just reported means that it broke in the meantime, and that
     /// its end will be reported next.
     pub(crate) fn get(&self, peer: &PeerId) -> Option<Arc<Member>> {
-        self.lock().get(peer).map(|entry| Arc::clone(&entry.member))
+        let table = self.lock();
+        table.entries.get(peer).map(|entry| Arc::clone(&entry.member))
     }
 
     /// How many peers are inside.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().entries.len()
+    }
+
+    /// Those who made way for somebody since this was last asked: their connections are to be closed.
+    pub(crate) fn take_displaced(&self) -> Vec<PeerId> {
+        std::mem::take(&mut self.lock().displaced)
     }
 
     /// Lets in one connection of a peer. A later credential replaces an earlier one.
     pub(super) fn admit(&self, peer: PeerId, member: Member) -> Result<Ticket, Reason> {
-        let mut table = self.lock();
-        let full = table.len() >= self.room;
-        let member = Arc::new(member);
-        match table.entry(peer) {
-            hash_map::Entry::Occupied(mut known) => {
-                let entry = known.get_mut();
-                entry.member = member;
-                entry.connections += 1;
-            }
-            hash_map::Entry::Vacant(_) if full => return Err(Reason::Full),
-            hash_map::Entry::Vacant(place) => {
-                place.insert(Entry {
-                    member,
-                    connections: 1,
-                });
-            }
-        }
+        self.admit_at(peer, member, self.clock.now())
+    }
+
+    fn admit_at(&self, peer: PeerId, member: Member, now: Time) -> Result<Ticket, Reason> {
+        self.lock().admit(peer, Arc::new(member), self.room, now)?;
         Ok(Ticket {
             admitted: self.clone(),
             peer,
@@ -77,8 +99,72 @@ impl Admitted {
     }
 
     /// No code panics while it holds the lock, and each change is complete in itself.
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn admit(&mut self, peer: PeerId, member: Arc<Member>, room: usize, now: Time) -> Result<(), Reason> {
+        if let Some(known) = self.entries.get_mut(&peer) {
+            if known.makes_way {
+                return Err(Reason::Full);
+            }
+            known.member = member;
+            known.connections += 1;
+            return Ok(());
+        }
+        self.gone
+            .retain(|_, gone| now.saturating_since(gone.left) < REMEMBERED);
+        let stayed = self.gone.get(&peer).map_or(Duration::ZERO, |gone| gone.stayed);
+        let since = now - stayed;
+        if self.entries.len() >= room {
+            self.make_way(room, since)?;
+        }
+        self.gone.remove(&peer);
+        let entry = Entry {
+            member,
+            connections: 1,
+            since,
+            makes_way: false,
+        };
+        self.entries.insert(peer, entry);
+        Ok(())
+    }
+
+    /// Makes room for one that counts as inside since then.
+    fn make_way(&mut self, room: usize, since: Time) -> Result<(), Reason> {
+        let leaving = self.entries.values().filter(|entry| entry.makes_way).count();
+        if self.entries.len() - leaving < room {
+            return Ok(());
+        }
+        let staying = self.entries.iter_mut().filter(|(_, entry)| !entry.makes_way);
+        match staying.max_by_key(|(peer, entry)| (entry.since, **peer)) {
+            Some((peer, entry)) if since < entry.since && leaving < MAX_LEAVING => {
+                entry.makes_way = true;
+                self.displaced.push(*peer);
+                Ok(())
+            }
+            _ => Err(Reason::Full),
+        }
+    }
+
+    fn leave(&mut self, peer: PeerId, now: Time) {
+        let hash_map::Entry::Occupied(mut entry) = self.entries.entry(peer) else {
+            return;
+        };
+        entry.get_mut().connections -= 1;
+        if entry.get().connections > 0 {
+            return;
+        }
+        let stayed = now.saturating_since(entry.remove().since);
+        self.displaced.retain(|displaced| *displaced != peer);
+        self.gone.insert(peer, Gone { stayed, left: now });
+        if self.gone.len() > MAX_GONE {
+            let least = self.gone.iter().min_by_key(|(_, gone)| gone.stayed);
+            let least = least.map(|(peer, _)| *peer);
+            least.map(|peer| self.gone.remove(&peer));
+        }
     }
 }
 
@@ -97,14 +183,20 @@ pub(super) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let hash_map::Entry::Occupied(mut entry) = self.admitted.lock().entry(self.peer) {
-            entry.get_mut().connections -= 1;
-            if entry.get().connections == 0 {
-                entry.remove();
-            }
-        }
+        let now = self.admitted.clock.now();
+        self.admitted.lock().leave(self.peer, now);
     }
 }
+
+/// How long it is remembered who was inside: as long as members that are gone are dialled.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// And how many that were, at about 100 bytes; whoever was inside for the shortest time is forgotten first. As many as
+/// there may be members.
+const MAX_GONE: usize = 4_096;
+
+/// How many may be on their way out for others, who are inside already.
+const MAX_LEAVING: usize = 16;
 
 /// A connection that passed the gate: the muxer unchanged, and its entry in [`Admitted`].
 pub(crate) struct Held<M> {
@@ -148,5 +240,112 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for Held<M> {
 impl<M> fmt::Debug for Held<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Held").field(&self.ticket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::fixture::Source;
+
+    fn member() -> Member {
+        Member::clone(&Source::new(1).member)
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::from_start(Duration::from_secs(seconds))
+    }
+
+    /// A table in a time of its own.
+    struct Inside {
+        table: Table,
+        room: usize,
+        member: Arc<Member>,
+    }
+
+    impl Inside {
+        fn new(room: usize) -> Self {
+            Self {
+                table: Table::default(),
+                room,
+                member: Arc::new(member()),
+            }
+        }
+
+        fn comes(&mut self, peer: PeerId, second: u64) -> bool {
+            let member = Arc::clone(&self.member);
+            self.table.admit(peer, member, self.room, at(second)).is_ok()
+        }
+
+        /// Closes who makes way, and says who that was.
+        fn make_way(&mut self, second: u64) -> Vec<PeerId> {
+            let displaced = std::mem::take(&mut self.table.displaced);
+            displaced
+                .iter()
+                .for_each(|peer| self.table.leave(*peer, at(second)));
+            displaced
+        }
+    }
+
+    fn peers(count: usize) -> Vec<PeerId> {
+        (0..count).map(|_| PeerId::random()).collect()
+    }
+
+    #[test]
+    fn who_was_there_before_comes_back_though_one_that_came_as_many_has_taken_its_place() {
+        let mut inside = Inside::new(256);
+        let (honest, crowd) = (peers(10), peers(1_000));
+        assert!(honest.iter().all(|peer| inside.comes(*peer, 0)));
+        let entered = crowd.iter().filter(|peer| inside.comes(**peer, 60));
+        assert_eq!(entered.count(), 246);
+        for (second, peer) in (100..).zip(&honest) {
+            inside.table.leave(*peer, at(second));
+            let newcomer = crowd
+                .iter()
+                .find(|peer| !inside.table.entries.contains_key(*peer));
+            assert!(inside.comes(*newcomer.expect("there are more"), second));
+            assert!(inside.comes(*peer, second + 5), "{second}");
+            assert_eq!(inside.make_way(second + 5).len(), 1);
+        }
+        assert_eq!(inside.table.entries.len(), 256);
+    }
+
+    #[test]
+    fn nobody_who_was_there_for_longer_makes_way() {
+        let mut inside = Inside::new(2);
+        let [old, young, other] = [PeerId::random(), PeerId::random(), PeerId::random()];
+        assert!(inside.comes(old, 0) && inside.comes(young, 10));
+        assert!(!inside.comes(other, 20), "it was never there");
+        // It was there for ten seconds, and whoever took its place has been for twenty.
+        inside.table.leave(young, at(20));
+        assert!(inside.comes(other, 20));
+        assert!(!inside.comes(young, 40));
+        // For less than that it gets its place back.
+        let mut inside = Inside::new(2);
+        assert!(inside.comes(old, 0) && inside.comes(young, 10));
+        inside.table.leave(young, at(20));
+        assert!(inside.comes(other, 20) && inside.comes(young, 25));
+        assert!(!inside.comes(other, 25), "it is on its way out");
+        assert_eq!(inside.make_way(26), [other]);
+        assert_eq!(inside.table.entries.len(), 2);
+        // And whoever made way does not take it again.
+        assert!(!inside.comes(other, 27));
+    }
+
+    #[test]
+    fn who_was_there_is_remembered_for_ten_minutes_and_the_longest_there_for_longest() {
+        let mut inside = Inside::new(1);
+        let (honest, late) = (PeerId::random(), PeerId::random());
+        assert!(inside.comes(honest, 0));
+        inside.table.leave(honest, at(100));
+        for peer in peers(2 * MAX_GONE) {
+            assert!(inside.comes(peer, 100));
+            inside.table.leave(peer, at(101));
+        }
+        assert_eq!(inside.table.gone.len(), MAX_GONE);
+        assert!(inside.comes(late, 650) && inside.comes(honest, 699));
+        assert_eq!(inside.make_way(699), [late]);
+        inside.table.leave(honest, at(700));
+        assert!(inside.comes(late, 1_299) && !inside.comes(honest, 1_301));
     }
 }

@@ -4,7 +4,7 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 use meshcast_proto::{Time, WallTime};
 use proptest::prelude::*;
 
-use super::{DEAD, Direction, KEEP_SURPLUS, Peers, SILENCE, is_loopback};
+use super::{DEAD, Direction, KEEP_SURPLUS, Peers, SILENCE, SPREAD_AT_ONCE, SPREAD_INTERVAL, is_loopback};
 use crate::{channel::fixture::Source, transport::peer_id};
 
 /// Two nodes and the connections between them, each with one number at both ends.
@@ -283,4 +283,28 @@ fn a_peer_that_is_heard_keeps_its_connection_for_as_long_as_any() {
     assert!(silent(&pair));
     pair.ends[0].excuse_silence(SILENCE, pair.now);
     assert!(!silent(&pair));
+}
+
+#[test]
+fn everybody_is_told_of_new_addresses_at_once_a_few_times_and_then_at_a_rate_of_the_last() {
+    let mut pair = Pair::new();
+    pair.established(0, 1, 1);
+    let (peers, id) = (&mut pair.ends[0], peer_id(pair.sources[1].member.sender()));
+    let address = |n: u32| -> Multiaddr { format!("/ip4/10.0.0.1/tcp/{n}").parse().expect("an address") };
+    let told = |peers: &mut Peers, millis: u32| {
+        let now = Time::from_start(Duration::from_millis(millis.into()));
+        peers.take_news(&id, now)
+    };
+    assert!(!told(peers, 0), "it has said nothing");
+    let mut count = 0;
+    for millis in 0..60_000 {
+        peers.handle_addresses(id, &[address(millis % 2 + 1)]);
+        count += u32::from(told(peers, millis));
+    }
+    assert_eq!(count, SPREAD_AT_ONCE + 5);
+    // What it said last is told some time, once.
+    let interval = u32::try_from(SPREAD_INTERVAL.as_millis()).expect("short");
+    assert!(told(peers, 60_000 + interval) && !told(peers, 60_000 + 2 * interval));
+    peers.handle_addresses(id, &[address(2)]);
+    assert!(!told(peers, 60_000 + 3 * interval), "it is where it was");
 }
