@@ -33,22 +33,18 @@ pub(crate) async fn run(args: args::Peers, output: &Output) -> Result<Exit, Fail
 }
 
 fn table(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> String {
-    let mut table = Table::new(&[
-        "NAME",
-        "REGION",
-        "PEER ID",
-        ">RTT",
-        "DIALLED",
-        ">UP",
-        ">CHANNELS",
-        "ADDRESS",
-    ]);
+    // Mostly nobody has any.
+    let offences = report.peers.iter().any(|peer| peer.offences > 0);
+    let mut header = vec!["NAME", "REGION", "PEER ID", ">RTT", "DIALLED", ">UP", ">CHANNELS"];
+    header.extend(offences.then_some(">OFFENCES"));
+    header.push("ADDRESS");
+    let mut table = Table::new(&header);
     for peer in &report.peers {
         let addresses = match full {
             true => peer.addresses.join(" "),
             false => peer.addresses.first().cloned().unwrap_or_default(),
         };
-        table.row([
+        let mut row = vec![
             render::text(&peer.name),
             render::text(&peer.region),
             if full {
@@ -63,12 +59,17 @@ fn table(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> 
             },
             render::since(&peer.connected_since, now),
             peer.shared_channels.to_string(),
-            if addresses.is_empty() {
-                UNKNOWN.into()
-            } else {
-                render::text(&addresses)
-            },
-        ]);
+        ];
+        row.extend(offences.then(|| match peer.throttled {
+            true => format!("{}, throttled", peer.offences),
+            false => peer.offences.to_string(),
+        }));
+        row.push(if addresses.is_empty() {
+            UNKNOWN.into()
+        } else {
+            render::text(&addresses)
+        });
+        table.row(row);
     }
     table.render(palette)
 }
@@ -116,6 +117,32 @@ mod tests {
             "NAME   REGION  PEER ID        RTT  DIALLED     UP  CHANNELS  ADDRESS\n\
              fra-1  fra     …EfGhIjKl  0.31 ms  by it    1m01s         1  /ip4/127.0.0.1/tcp/1\n\
              iad-1  iad     …EfGhIjKm        -  by us        -         0  -\n"
+        );
+    }
+
+    #[test]
+    fn offences_are_shown_when_there_are_any() {
+        let peer = |name: &str, offences: u64, throttled: bool| {
+            format!(
+                r#"{{"name":"{name}","region":"fra","peer_id":"12D3KooWAbCdEfGhIjKl","addresses":[],"rtt_us":null,
+                "direction":"inbound","connected_since":"?","shared_channels":1,"offences":{offences},
+                "throttled":{throttled}}}"#
+            )
+        };
+        let peers = [peer("a", 0, false), peer("b", 7, false), peer("c", 61, true)].join(",");
+        let report = serde_json::from_str(&format!(r#"{{"schema":"peers/v1","peers":[{peers}]}}"#));
+        let shown = table(
+            &report.expect("a report"),
+            false,
+            SystemTime::UNIX_EPOCH,
+            Palette::PLAIN,
+        );
+        assert_eq!(
+            shown,
+            "NAME  REGION  PEER ID    RTT  DIALLED  UP  CHANNELS       OFFENCES  ADDRESS\n\
+             a     fra     …EfGhIjKl    -  by it     -         1              0  -\n\
+             b     fra     …EfGhIjKl    -  by it     -         1              7  -\n\
+             c     fra     …EfGhIjKl    -  by it     -         1  61, throttled  -\n"
         );
     }
 
