@@ -33,6 +33,9 @@ pub struct History {
     /// All senders by when their oldest frame was accepted, so that what is too old is found at once.
     by_age: BTreeSet<(Time, Sender)>,
     bytes: usize,
+    /// All senders of which anything is remembered that was dropped, by what that takes; and all of it.
+    by_remembered: BTreeSet<(usize, Sender)>,
+    remembered: usize,
 }
 
 /// How much a [`History`] keeps.
@@ -71,6 +74,8 @@ struct Log {
     /// When the lowest frame of each channel was accepted that has any. The names are those of `channels`, not copies.
     lowest: BTreeSet<(Time, ChannelName)>,
     bytes: usize,
+    /// What is remembered of what was dropped, in bytes.
+    remembered: usize,
 }
 
 /// What one sender has on one channel.
@@ -125,6 +130,16 @@ impl Track {
         self.frames.first_key_value().map(|(_, entry)| entry.accepted)
     }
 
+    /// What is remembered of what was dropped, in bytes: marks, and the place itself if it is there for them alone.
+    fn remembered(&self) -> usize {
+        let place = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
+            0
+        } else {
+            TRACK_BYTES
+        };
+        place + self.dropped.marks.len() * MARK_BYTES
+    }
+
     /// The frames that hold any of these numbers, in order.
     fn frames(&self, seqs: SeqRange) -> impl DoubleEndedIterator<Item = Kept<'_>> {
         // A frame that begins before the range may reach into it.
@@ -152,6 +167,8 @@ impl History {
             by_size: BTreeSet::new(),
             by_age: BTreeSet::new(),
             bytes: 0,
+            by_remembered: BTreeSet::new(),
+            remembered: 0,
         }
     }
 
@@ -170,6 +187,17 @@ impl History {
         {
             self.drop_oldest(largest);
         }
+        self.forget_dropped();
+    }
+
+    /// Forgets what was dropped of those of which most of that is remembered, if it is too much for all.
+    fn forget_dropped(&mut self) {
+        let most = (self.limits.bytes / REMEMBERED_SHARE).max(MIN_REMEMBERED);
+        while self.remembered > most
+            && let Some(&(_, largest)) = self.by_remembered.last()
+        {
+            self.change(largest, Log::forget_dropped);
+        }
     }
 
     /// Forgets what is too old. Returns when the next frame will be.
@@ -177,10 +205,12 @@ impl History {
         while let Some(&(accepted, sender)) = self.by_age.first() {
             let expires = accepted + self.limits.age;
             if now < expires {
+                self.forget_dropped();
                 return Some(expires);
             }
             self.drop_oldest(sender);
         }
+        self.forget_dropped();
         None
     }
 
@@ -232,14 +262,15 @@ impl History {
     /// is forgotten, too.
     pub(crate) fn forget(&mut self, channel: &ChannelName) -> bool {
         let mut nothing = true;
-        for (_, sender) in &self.by_size {
-            let Some(log) = self.senders.get_mut(sender) else {
+        let senders: Vec<Sender> = self.by_size.iter().map(|(_, sender)| *sender).collect();
+        for sender in senders {
+            let Some(track) = self.track(channel, sender) else {
                 continue;
             };
-            match log.channels.get(channel) {
-                Some(track) if track.frames.is_empty() => drop(log.channels.remove(channel)),
-                Some(_) => nothing = false,
-                None => {}
+            if track.frames.is_empty() {
+                self.change(sender, |log| log.forget(channel));
+            } else {
+                nothing = false;
             }
         }
         nothing
@@ -283,8 +314,18 @@ impl History {
     /// Changes what a sender has, and puts it where it belongs then. One that has nothing is forgotten.
     fn change<T>(&mut self, sender: Sender, change: impl FnOnce(&mut Log) -> T) -> Option<T> {
         let log = self.senders.get_mut(&sender)?;
-        let (bytes, oldest) = (log.bytes, log.oldest());
+        let (bytes, oldest, remembered) = (log.bytes, log.oldest(), log.remembered);
         let changed = change(log);
+        if log.bytes == 0 {
+            log.remembered = 0;
+        }
+        if remembered != log.remembered {
+            self.by_remembered.remove(&(remembered, sender));
+            if log.remembered > 0 {
+                self.by_remembered.insert((log.remembered, sender));
+            }
+            self.remembered = self.remembered - remembered + log.remembered;
+        }
         self.by_size.remove(&(bytes, sender));
         if log.bytes > 0 {
             self.by_size.insert((log.bytes, sender));
@@ -311,7 +352,7 @@ impl Log {
         let known = self.channels.get_key_value(frame.channel());
         let channel = known.map_or_else(|| frame.channel(), |(name, _)| name).clone();
         let track = self.channels.entry(channel.clone()).or_default();
-        let before = track.lowest();
+        let (before, remembered) = (track.lowest(), track.remembered());
         let (first, last) = (frame.seqs().first(), frame.seqs().last());
         let btree_map::Entry::Vacant(vacant) = track.frames.entry(first) else {
             return 0;
@@ -324,6 +365,7 @@ impl Log {
         });
         let size = entry.size();
         self.bytes += size;
+        self.remembered = self.remembered - remembered + track.remembered();
         let after = track.lowest();
         if after != before {
             before.map(|before| self.lowest.remove(&(before, channel.clone())));
@@ -336,14 +378,32 @@ impl Log {
     fn drop_oldest(&mut self) -> Option<usize> {
         let (_, channel) = self.lowest.pop_first()?;
         let track = self.channels.get_mut(&channel)?;
+        let remembered = track.remembered();
         let (first, dropped) = track.frames.pop_first()?;
         let Kept { seqs, posted, .. } = dropped.kept(first);
         track.dropped.add(posted, seqs);
+        self.remembered = self.remembered - remembered + track.remembered();
         self.bytes -= dropped.size();
         if let Some(after) = track.lowest() {
             self.lowest.insert((after, channel));
         }
         Some(dropped.size())
+    }
+
+    /// Forgets what was dropped of a channel of which nothing is kept.
+    fn forget(&mut self, channel: &ChannelName) {
+        if let Some(track) = self.channels.remove(channel) {
+            self.remembered -= track.remembered();
+        }
+    }
+
+    /// Forgets all that was dropped.
+    fn forget_dropped(&mut self) {
+        self.channels.retain(|_, track| !track.frames.is_empty());
+        for track in self.channels.values_mut() {
+            track.dropped = Dropped::default();
+        }
+        self.remembered = 0;
     }
 }
 
@@ -400,7 +460,16 @@ impl Dropped {
     }
 }
 
-/// How many marks of what was dropped are kept for a sender on a channel, at 32 bytes; then every second goes. Even:
+/// What is remembered of what was dropped takes no more than so much of what may be kept, or this. Then it is forgotten
+/// of the sender of which it is most: whoever comes to that one later may begin above what it should have got.
+const REMEMBERED_SHARE: usize = 4;
+const MIN_REMEMBERED: usize = 1024 * 1024;
+
+/// What the place of a channel takes of which nothing is kept, and a mark.
+const TRACK_BYTES: usize = 256;
+const MARK_BYTES: usize = 32;
+
+/// How many marks of what was dropped are kept for a sender on a channel, at [`MARK_BYTES`]; then every second goes. Even:
 /// the newest stays.
 const MAX_DROPPED: usize = 64;
 

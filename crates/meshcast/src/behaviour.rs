@@ -130,7 +130,7 @@ const HEARTBEAT: Duration = Duration::from_millis(700);
 /// How long the id of a message is remembered, about 200 bytes each. A copy that comes later is checked and forwarded
 /// once more, and no more than that: whoever has it already drops it by its number. It may have waited for 5 s at
 /// each hop, so this covers four hops at their worst.
-const DUPLICATES_FOR: Duration = Duration::from_secs(20);
+pub(crate) const DUPLICATES_FOR: Duration = Duration::from_secs(20);
 
 /// For how long neither side of a link that was taken out of the mesh may put it back. Short, since a peer that
 /// keeps up again should soon be forwarded to; whole seconds, since that is what is said to the peer.

@@ -13,6 +13,7 @@ mod inspection;
 mod mute;
 mod readiness;
 mod seeds;
+mod seen;
 mod snapshot;
 mod stop;
 mod syncing;
@@ -30,7 +31,7 @@ use libp2p::{
     gossipsub::{self, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Offence, Output, Time, Watchdog};
+use meshcast_proto::{ChannelName, Engine, Frame, Member, Offence, Output, Payer, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
@@ -62,6 +63,7 @@ use dialling::Dialled;
 use handover::Flushes;
 use inspection::Inspections;
 pub(crate) use inspection::{Inspected, View};
+use seen::Seen;
 use syncing::Backlog;
 pub(crate) use touched::Touched;
 
@@ -115,6 +117,8 @@ pub(crate) struct Driver {
     watchdog: Watchdog,
     /// And who misbehaves.
     judged: Judged,
+    /// Whose frames gossipsub remembers.
+    seen: Seen,
     /// Peers with an open link.
     linked: HashSet<PeerId>,
     /// Those of them that have told which channels they have open.
@@ -187,6 +191,7 @@ impl Driver {
             early_messages: HashMap::new(),
             watchdog: Watchdog::default(),
             judged: Judged::default(),
+            seen: Seen::default(),
             linked: HashSet::new(),
             told: HashSet::new(),
             pings: Vec::new(),
@@ -212,6 +217,7 @@ impl Driver {
         let Ok(member) = self.parts.verifier.member_of(&frame) else {
             return;
         };
+        self.seen.count(Payer::Member(member.credential().subject));
         let before = self.parts.engine.counters();
         let heard = frame.clone();
         self.parts
@@ -289,6 +295,7 @@ impl Driver {
         let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
         match gossip.publish(topic.clone(), data) {
             Ok(_) => {
+                self.seen.count(Payer::Ourselves);
                 if tracing::enabled!(tracing::Level::TRACE) {
                     let on = |topics: Vec<_>| topics.contains(&&topic);
                     let peers = gossip.all_peers().filter(|(_, topics)| on(topics.clone()));
@@ -390,6 +397,7 @@ impl Driver {
             self.expire_pings(now);
             self.forgive(now);
             self.spread_late(now);
+            self.seen.settle(self.parts.engine.budget(), now);
             self.make_way();
             self.watch_for_silence(now);
         }

@@ -150,7 +150,7 @@ pub(crate) fn rpc(number: u8, values: &[Vec<u8>]) -> Vec<u8> {
     rpc
 }
 
-fn subscriptions(topics: &[TopicHash], yes: bool) -> Vec<Vec<u8>> {
+pub(crate) fn subscriptions(topics: &[TopicHash], yes: bool) -> Vec<Vec<u8>> {
     let subscription = |topic: &TopicHash| {
         let mut it = vec![1 << 3, u8::from(yes)];
         field(2, topic.as_str().as_bytes(), &mut it);
@@ -196,7 +196,7 @@ fn varint(mut value: usize, out: &mut Vec<u8>) {
 }
 
 /// Fields of an RPC.
-const SUBSCRIPTIONS: u8 = 1;
+pub(crate) const SUBSCRIPTIONS: u8 = 1;
 pub(crate) const CONTROL: u8 = 3;
 
 /// Long enough that asking at once is too soon.

@@ -132,6 +132,7 @@ async fn start(
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
     let budget = engine.budget().clone();
     behaviour.link.charge_to(budget.clone());
+    behaviour.gossip.charge_to(budget.clone());
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     let early = listen_on(&mut swarm, listen).await?;

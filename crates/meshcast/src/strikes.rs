@@ -5,7 +5,7 @@
 //! with the first copy only; that the others came too shows that a link works.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{Hash, Hasher},
     ops::{Deref, DerefMut},
     task::{Context, Poll},
@@ -21,12 +21,13 @@ use libp2p::{
         THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished,
     },
 };
-use meshcast_proto::Time;
+use meshcast_proto::{Budget, Time};
 
 use crate::{
-    behaviour::Gossip,
+    behaviour::{Gossip, MAX_TOPICS},
     clock::Clock,
     spared::{Said, Spared},
+    transport::payer,
     verifier::{SharedVerifier, is_topic},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Watched {
     spared: Spared,
     /// Peers that brought good frames since somebody last asked.
     heard: BTreeSet<PeerId>,
+    topics: Topics,
 }
 
 /// What [`Watched`] gossip reports.
@@ -59,7 +61,13 @@ impl Watched {
             strikes: Strikes::default(),
             spared: Spared::default(),
             heard: BTreeSet::new(),
+            topics: Topics::default(),
         }
+    }
+
+    /// From now on the topics of peers are charged to this budget.
+    pub(crate) fn charge_to(&mut self, budget: Budget) {
+        self.topics.budget = budget;
     }
 
     /// The peers that brought good frames, new or not, since this was last called.
@@ -160,6 +168,7 @@ impl NetworkBehaviour for Watched {
         {
             self.strikes.forget(&closed.peer_id);
             self.heard.remove(&closed.peer_id);
+            self.topics.forget(&closed.peer_id);
             self.spared.forget(&closed.peer_id);
         }
         // gossipsub tells its topics on the first connection only, as it sees it. The other side may see it otherwise: it has
@@ -182,6 +191,7 @@ impl NetworkBehaviour for Watched {
         mut event: THandlerOutEvent<Self>,
     ) {
         let malformed = take_malformed(&mut event);
+        self.topics.charge(&peer, &mut event);
         self.spared.hold_back(&peer, &mut event);
         let (valid, before) = (self.verifier.valid(), self.verifier.forged());
         self.inner.on_connection_handler_event(peer, connection, event);
@@ -224,6 +234,53 @@ fn take_malformed(said: &mut Said) -> u64 {
     rpc.control_msgs.retain(|it| longest(it) <= LONGEST);
     (malformed + before - rpc.control_msgs.len()) as u64
 }
+
+/// The topics that peers announced, each charged to the peer. gossipsub remembers them too.
+#[derive(Debug, Default)]
+struct Topics {
+    budget: Budget,
+    peers: HashMap<PeerId, HashSet<u128>>,
+}
+
+impl Topics {
+    /// Takes out of what a peer says the topics for which there is no room: it is given nothing of them by gossip, and
+    /// fetches what it is told of.
+    fn charge(&mut self, peer: &PeerId, said: &mut Said) {
+        let Said::Message { rpc, .. } = said else {
+            return;
+        };
+        if rpc.subscriptions.is_empty() {
+            return;
+        }
+        let known = self.peers.entry(*peer).or_default();
+        let payer = payer(peer);
+        rpc.subscriptions.retain(|it| {
+            // They were found to be topics.
+            let Ok(topic) = u128::from_str_radix(it.topic_hash.as_str(), 16) else {
+                return false;
+            };
+            // Its type cannot be named outside of gossipsub.
+            if format!("{:?}", it.action) == "Unsubscribe" {
+                if known.remove(&topic) {
+                    self.budget.release(payer, TOPIC);
+                }
+                return true;
+            }
+            let is_known = known.contains(&topic);
+            let has_room = || known.len() < MAX_TOPICS && self.budget.try_charge(payer, TOPIC);
+            is_known || (has_room() && known.insert(topic))
+        });
+    }
+
+    fn forget(&mut self, peer: &PeerId) {
+        if let Some(known) = self.peers.remove(peer) {
+            self.budget.release(payer(peer), known.len() * TOPIC);
+        }
+    }
+}
+
+/// What a topic of a peer takes, here and in gossipsub, which keeps it as a string in a tree.
+const TOPIC: usize = 160;
 
 /// The longest string in something. gossipsub's control messages can only be looked into by what they derive.
 fn longest(it: &impl Hash) -> usize {
@@ -284,7 +341,14 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use libp2p::gossipsub::TopicHash;
+
     use super::*;
+    use crate::{
+        channel::fixture::Source,
+        spared::{CONTROL, SUBSCRIPTIONS, field, rpc, subscriptions},
+        transport::peer_id,
+    };
 
     fn at(seconds: u64) -> Time {
         Time::from_start(Duration::from_secs(seconds))
@@ -315,26 +379,62 @@ mod tests {
         assert!(strikes.out.is_empty());
     }
 
-    #[tokio::test]
-    async fn ids_of_messages_that_are_too_long_to_be_any_are_not_kept() {
+    #[test]
+    fn topics_are_charged_to_whoever_announces_them_and_those_without_room_are_not_kept() {
+        let (budget, mut topics) = (Budget::new(1024 * 1024), Topics::default());
+        topics.budget = budget.clone();
+        let mut spared = Spared::default();
+        learn(&mut spared);
+        let [peer, other] = [1, 2].map(|n| peer_id(Source::new(n).member.sender()));
+        let mut say = |peer: &PeerId, numbers: std::ops::Range<u128>, subscribes: bool| {
+            let topic = |n: u128| TopicHash::from_raw(format!("{n:032x}"));
+            let all: Vec<_> = numbers.map(topic).collect();
+            let said = rpc(SUBSCRIPTIONS, &subscriptions(&all, subscribes));
+            let mut said = spared.read(&said).expect("it is one");
+            topics.charge(peer, &mut said);
+            let Said::Message { rpc, .. } = said else {
+                panic!("it is a message");
+            };
+            rpc.subscriptions.len()
+        };
+        assert_eq!(say(&peer, 0..10, true), 10);
+        assert_eq!(say(&peer, 5..15, true), 10);
+        assert_eq!(budget.used(), 15 * TOPIC);
+        assert_eq!(say(&peer, 0..20, false), 20);
+        assert_eq!(budget.used(), 0);
+        let kept = say(&peer, 0..10_000, true);
+        assert!(
+            kept * TOPIC <= budget.limit() / 2 && budget.used() == kept * TOPIC,
+            "{kept}"
+        );
+        assert_eq!(say(&other, 0..100, true), 100, "there is room for others");
+        topics.forget(&peer);
+        topics.forget(&other);
+        assert_eq!(budget.used(), 0);
+    }
+
+    /// gossipsub's messages are read by a handler of its.
+    fn learn(spared: &mut Spared) {
         use meshcast_proto::{MeshKey, Trust, Verifier};
 
-        use crate::{
-            behaviour::{Behaviour, MAX_RPC_LEN},
-            spared::{CONTROL, field, rpc},
-        };
+        use crate::behaviour::{Behaviour, MAX_RPC_LEN};
 
         let trust = Trust::from(&MeshKey::from_entropy([1; 48]));
         let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust, Duration::from_secs(600)));
         let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
         let (any, at) = (ConnectionId::new_unchecked(0), Multiaddr::empty());
-        let handler = behaviour
-            .gossip
-            .inner
-            .handle_established_inbound_connection(any, PeerId::random(), &at, &at)
-            .expect("nobody is refused");
+        let handler =
+            behaviour
+                .gossip
+                .inner
+                .handle_established_inbound_connection(any, PeerId::random(), &at, &at);
+        spared.learn(&handler.expect("nobody is refused"));
+    }
+
+    #[tokio::test]
+    async fn ids_of_messages_that_are_too_long_to_be_any_are_not_kept() {
         let mut spared = Spared::default();
-        spared.learn(&handler);
+        learn(&mut spared);
         // "Do not send me these."
         let control = |id: &[u8]| {
             let (mut ids, mut control) = (Vec::new(), Vec::new());

@@ -404,3 +404,39 @@ proptest! {
         }
     }
 }
+
+/// One frame on each of many channels, of which one after another is dropped.
+#[test]
+fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_most() {
+    let one = wholes(peer(1), &channel(0), 1, 1);
+    let mut history = history(size(&one) * 8);
+    for first in [1, 2, 3, 4, 5, 6] {
+        history.insert(wholes(peer(0), &channel(0), first, 1), Duration::ZERO, at(0));
+    }
+    let dropped = |history: &History| {
+        let track = history.track(&channel(0), peer(0).member.sender());
+        track.map_or(0, |track| track.dropped.marks.len())
+    };
+    let name = |n: usize| ChannelName::new(&format!("channel {n}")).expect("short");
+    let mut most = 0;
+    for n in 0..6_000 {
+        history.insert(wholes(peer(1), &name(n), 1, 1), Duration::ZERO, at(1));
+        assert!(history.remembered <= MIN_REMEMBERED);
+        most = most.max(history.remembered);
+    }
+    assert!(most > MIN_REMEMBERED - TRACK_BYTES - MARK_BYTES);
+    assert!(history.remembered < most, "it was forgotten");
+    assert!(dropped(&history) > 0, "the other has less");
+    let logs = history.by_size.iter().map(|(_, sender)| &history.senders[sender]);
+    for log in logs.clone() {
+        let tracks = log.channels.values().map(Track::remembered);
+        assert_eq!(tracks.sum::<usize>(), log.remembered);
+    }
+    assert_eq!(logs.map(|log| log.remembered).sum::<usize>(), history.remembered);
+    // Of a channel that nobody here wants to know of there is nothing to remember.
+    let before = history.remembered;
+    assert!(history.forget(&name(5_900)));
+    assert!(history.remembered < before);
+    assert_eq!(history.expire(at(62)), None);
+    assert_eq!((history.remembered, history.by_remembered.len()), (0, 0));
+}

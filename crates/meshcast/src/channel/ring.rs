@@ -88,18 +88,18 @@ impl Ring {
 
     /// A reader that reads for `object` what is pushed from now on.
     pub(crate) fn add_reader(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, None, Behind::default())
+        self.add(object, None, Behind::new(self.account.clone()))
     }
 
     /// Like [`Self::add_reader`], for an object that may never read: until it is [claimed](Self::claim) less
     /// is kept for it, so that an object which only posts does not hold a full ring for ever.
     pub(crate) fn add_unclaimed(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, Some(0), Behind::default())
+        self.add(object, Some(0), Behind::new(self.account.clone()))
     }
 
     /// The same, and it reads nothing before it was told [what there was](Self::begin) before it came.
     pub(crate) fn add_late(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, Some(0), Behind::waiting_for_past())
+        self.add(object, Some(0), Behind::waiting_for_past(self.account.clone()))
     }
 
     /// From now on the reader is read from.
@@ -255,10 +255,10 @@ impl Ring {
 
     /// Moves a reader that came late on to what is pushed from now on: all before is its past.
     pub(crate) fn skip_to_end(&mut self, id: ReaderId) {
-        let end = self.end();
+        let (end, account) = (self.end(), self.account.clone());
         if let Some(reader) = self.readers.get_mut(&id) {
             reader.position = end;
-            reader.behind = Behind::waiting_for_past();
+            reader.behind = Behind::waiting_for_past(account);
             reader.unclaimed = reader.unclaimed.map(|_| 0);
             self.trim();
         }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use meshcast_proto::{Member, Past, Sender, Seq, SeqRange};
+use meshcast_proto::{Account, Member, Past, Sender, Seq, SeqRange};
 
 use super::Item;
 use crate::message::{Gap, GapReason};
@@ -18,13 +18,16 @@ use crate::message::{Gap, GapReason};
 /// behind with of one sender, reads what is handed over, and goes on with the next sender. What is not kept
 /// any more, and what never came, is told as a gap. Ranges are exact: only neighbours of one kind are joined,
 /// unless there are [`MAX_SPANS`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Behind {
+    /// What it takes is charged to it.
+    account: Account,
     senders: BTreeMap<Sender, VecDeque<Span>>,
     /// How many spans that are.
     spans: usize,
-    /// Handed over, and to be read first.
+    /// Handed over, and to be read first; and what that takes.
     recalled: VecDeque<Item>,
+    recalled_bytes: usize,
     /// Whose numbers were asked for, and not handed over yet.
     asked: Option<Sender>,
     /// Who had a turn last.
@@ -62,12 +65,24 @@ pub(crate) struct Wanted {
 }
 
 impl Behind {
-    /// Of one that came late: it reads nothing before it was told what there is.
-    pub(super) fn waiting_for_past() -> Self {
+    pub(super) const fn new(account: Account) -> Self {
         Self {
-            waits_for_past: true,
-            ..Self::default()
+            account,
+            senders: BTreeMap::new(),
+            spans: 0,
+            recalled: VecDeque::new(),
+            recalled_bytes: 0,
+            asked: None,
+            turn: None,
+            waits_for_past: false,
         }
+    }
+
+    /// Of one that came late: it reads nothing before it was told what there is.
+    pub(super) const fn waiting_for_past(account: Account) -> Self {
+        let mut new = Self::new(account);
+        new.waits_for_past = true;
+        new
     }
 
     /// Numbers made way that were delivered once.
@@ -98,14 +113,14 @@ impl Behind {
                     reason,
                 };
                 spans.push_front(Span { gap, kept });
-                self.spans += 1;
+                self.count_span();
             }
         }
     }
 
     /// These are to be read first. `true` if there are any.
     pub(super) fn hand(&mut self, items: impl Iterator<Item = Item>) -> bool {
-        self.recalled.extend(items);
+        self.extend(items);
         !self.recalled.is_empty()
     }
 
@@ -142,10 +157,13 @@ impl Behind {
         if self.look() != Stand::Ready {
             return None;
         }
-        self.recalled.pop_front().or_else(|| {
-            let span = self.pop(self.whose_turn()?)?;
-            Some(Item::Missed(span.gap))
-        })
+        if let Some(item) = self.recalled.pop_front() {
+            self.recalled_bytes -= item.len_bytes();
+            self.account.release(item.len_bytes());
+            return Some(item);
+        }
+        let span = self.pop(self.whose_turn()?)?;
+        Some(Item::Missed(span.gap))
     }
 
     /// What is asked for: as much as may be handed over at once.
@@ -163,15 +181,28 @@ impl Behind {
             return;
         };
         self.turn = Some(sender);
-        self.recalled.extend(items);
+        self.extend(items);
         while let Some(mut span) = self.pop(sender) {
             let missed = span.gap.missed;
             if let Some(rest) = SeqRange::new(missed.first().max(upto.next()), missed.last()) {
                 span.gap.missed = rest;
                 self.senders.entry(sender).or_default().push_front(span);
-                self.spans += 1;
+                self.count_span();
                 break;
             }
+        }
+    }
+
+    fn count_span(&mut self) {
+        self.spans += 1;
+        self.account.charge(SPAN_BYTES);
+    }
+
+    fn extend(&mut self, items: impl IntoIterator<Item = Item>) {
+        for item in items {
+            self.recalled_bytes += item.len_bytes();
+            self.account.charge(item.len_bytes());
+            self.recalled.push_back(item);
         }
     }
 
@@ -203,7 +234,7 @@ impl Behind {
             }
         }
         spans.push_back(Span { gap, kept });
-        self.spans += 1;
+        self.count_span();
     }
 
     fn pop(&mut self, sender: Sender) -> Option<Span> {
@@ -212,13 +243,26 @@ impl Behind {
         if spans.is_empty() {
             self.senders.remove(&sender);
         }
-        self.spans -= usize::from(span.is_some());
+        if span.is_some() {
+            self.spans -= 1;
+            self.account.release(SPAN_BYTES);
+        }
         span
     }
 }
 
-/// Spans that one reader may be behind with before they are no longer told apart, at about 40 bytes each.
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.account
+            .release(self.recalled_bytes + self.spans * SPAN_BYTES);
+    }
+}
+
+/// Spans that one reader may be behind with before they are no longer told apart.
 pub(super) const MAX_SPANS: usize = 4096;
+
+/// What a span takes.
+const SPAN_BYTES: usize = size_of::<Span>();
 
 /// Spans of one sender that are asked for at once. A reader that posts too is behind with many short ones.
 const SPANS_AT_ONCE: usize = 64;

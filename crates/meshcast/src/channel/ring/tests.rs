@@ -576,3 +576,38 @@ proptest! {
         prop_assert_eq!(ring.bytes(), 0);
     }
 }
+
+#[test]
+fn what_a_reader_is_behind_with_is_charged_until_it_has_read_it_or_is_gone() {
+    for reads in [true, false] {
+        let budget = meshcast_proto::Budget::new(usize::MAX);
+        let account = budget.account(meshcast_proto::Payer::Ourselves);
+        let (mut source, mut keeper) = (Source::new(1), Keeper::default());
+        let item = one(&mut source, b"x");
+        let len = item.len_bytes();
+        let mut ring = Ring::charged(len, account);
+        let slow = ring.add_reader(A);
+        keeper.keep(&item);
+        ring.push(item);
+        for _ in 0..3 {
+            let item = one(&mut source, b"x");
+            keeper.keep(&item);
+            ring.push(item);
+        }
+        let behind = budget.used() - len;
+        assert!((1..=MAX_SPAN_BYTES).contains(&behind), "one range: {behind}");
+        assert!(ring.read(slow).is_none());
+        keeper.answer(&mut ring, 2);
+        assert_eq!(budget.used(), behind + 3 * len, "and two that were handed over");
+        if reads {
+            assert_eq!(read_with(&keeper, &mut ring, slow, A).len(), 4);
+            assert_eq!(budget.used(), 0);
+        } else {
+            ring.remove_reader(slow);
+            assert_eq!(budget.used(), 0);
+        }
+    }
+}
+
+/// What a range of numbers may take.
+const MAX_SPAN_BYTES: usize = 128;
