@@ -261,6 +261,7 @@ fn opened(channel: &ChannelName) -> Opened {
 fn have(channel: &ChannelName, flows: Vec<Holding>) -> SyncMessage {
     SyncMessage::Have(vec![Holdings {
         channel: channel.clone(),
+        more: false,
         flows,
     }])
 }

@@ -104,6 +104,7 @@ pub(crate) struct HaveBody<'a> {
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct HaveChannelBody<'a> {
     pub(crate) channel: &'a str,
+    pub(crate) more: bool,
     pub(crate) flows: Vec<HaveFlowBody>,
 }
 

@@ -154,7 +154,14 @@ impl Neighbours {
         was_open
     }
 
-    /// A neighbour told what it has of a channel that is open here. `false` if it had before.
+    /// A neighbour has begun to tell what it has of a channel that is open here: it knows that it is.
+    pub(crate) fn tells(&mut self, peer: Sender, channel: &ChannelName) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.channels.entry(channel.clone()).or_default().asked = None;
+        }
+    }
+
+    /// A neighbour has told all that it has of a channel that is open here. `false` if it had before.
     pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) -> bool {
         self.peers.get_mut(&peer).is_some_and(|peer| {
             let interest = peer.channels.entry(channel.clone()).or_default();

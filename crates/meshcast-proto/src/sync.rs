@@ -40,8 +40,9 @@ pub enum SyncMessage {
     Open(Vec<Opened>),
     /// The speaker has closed these channels.
     Close(Vec<ChannelName>),
-    /// What the speaker has of channels that the listener has open. Replaces what it said of the same flows;
-    /// the first that names a channel answers its `Open`, and names all flows of it.
+    /// What the speaker has of channels that the listener has open. Replaces what it said of the same flows.
+    /// An `Open` is answered by all flows of each channel, in as many messages as it takes, the last of which says that
+    /// there are no [more](Holdings::more).
     Have(Vec<Holdings>),
     /// The speaker asks for frames. Whoever is asked for what was before its own [beginning](Holding::begin) denies
     /// to have it, but tries to get it, as long as it says that it waits for it.
@@ -79,6 +80,8 @@ pub struct Opened {
 pub struct Holdings {
     /// Its name.
     pub channel: ChannelName,
+    /// The speaker has not told all it has yet.
+    pub more: bool,
     /// By sender.
     pub flows: Vec<Holding>,
 }
@@ -359,6 +362,7 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
         room -= flows.len();
         HaveChannelBody {
             channel: holdings.channel.wire(),
+            more: holdings.more,
             flows,
         }
     });
@@ -402,6 +406,7 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
     let channels = body.channels.iter().map(|holdings| {
         Ok(Holdings {
             channel: channel(holdings.channel)?,
+            more: holdings.more,
             flows: holdings.flows.iter().map(&mut flow).collect::<Result<_, _>>()?,
         })
     });

@@ -70,6 +70,7 @@ fn invented(on: &ChannelName, flows: std::ops::Range<usize>) -> SyncMessage {
     };
     SyncMessage::Have(vec![Holdings {
         channel: on.clone(),
+        more: false,
         flows: flows.map(flow).collect(),
     }])
 }
@@ -199,6 +200,7 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
             let flows = members.iter().map(holding).collect();
             let have = SyncMessage::Have(vec![Holdings {
                 channel: channel(n),
+                more: false,
                 flows,
             }]);
             say(&mut engine, teller.sender(), have, now);

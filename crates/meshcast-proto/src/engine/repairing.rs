@@ -68,7 +68,7 @@ impl Engine {
 
     pub(super) fn handle_holdings(&mut self, peer: Sender, holdings: &[Holdings], now: Time) {
         let (mut effects, mut again) = (Effects::default(), Vec::new());
-        for Holdings { channel, flows } in holdings {
+        for Holdings { channel, more, flows } in holdings {
             let me = self.me.sender();
             for holding in flows.iter().filter(|holding| holding.sender == me) {
                 if !self.acknowledged(peer, channel, holding, now) {
@@ -87,7 +87,11 @@ impl Engine {
                 news |= self.flows.get(&(channel.clone(), holding.sender)).is_none();
                 self.flows.told(peer, channel, holding, now, &mut effects);
             }
-            news |= self.flows.all_told(peer, channel, now, &mut effects);
+            if *more {
+                self.flows.neighbours.tells(peer, channel);
+            } else {
+                news |= self.flows.all_told(peer, channel, now, &mut effects);
+            }
             if news {
                 self.news_for_look_back(channel);
             }
@@ -149,8 +153,8 @@ impl Engine {
             && let Some(holding) = self.holding(peer, &key)
         {
             // Before the answer, which denies it only for now.
-            let (channel, flows) = (key.0.clone(), vec![holding]);
-            self.say(peer, vec![Holdings { channel, flows }]);
+            let told = self.holdings(peer, &key.0, vec![holding]);
+            self.say(peer, vec![told]);
         }
         let (channel, sender) = key;
         // Without any frame all of it is denied; with some, what is above the last may be asked for again.
@@ -309,10 +313,7 @@ impl Engine {
             };
             match holdings.last_mut() {
                 Some(last) if last.channel == key.0 => last.flows.push(holding),
-                _ => holdings.push(Holdings {
-                    channel: key.0.clone(),
-                    flows: vec![holding],
-                }),
+                _ => holdings.push(self.holdings(peer, &key.0, vec![holding])),
             }
         }
         self.untold.charge(peer, told, now);
@@ -334,13 +335,22 @@ impl Engine {
                 self.untold.told_upto(peer, more.flatten());
                 let holding = |sender| self.holding(peer, &(channel.clone(), sender));
                 let flows = senders.into_iter().filter_map(holding).collect();
-                message.push(Holdings { channel, flows });
+                message.push(self.holdings(peer, &channel, flows));
             }
             self.untold.charge_all(peer, looked_at, now);
             if !message.is_empty() {
                 self.outputs
                     .push_back(Output::Sync(peer, SyncMessage::Have(message)));
             }
+        }
+    }
+
+    /// What is told to a neighbour of a channel now; there is more while not all that it asked for was told.
+    fn holdings(&self, peer: Sender, channel: &ChannelName, flows: Vec<Holding>) -> Holdings {
+        Holdings {
+            channel: channel.clone(),
+            more: self.untold.contains(peer, channel),
+            flows,
         }
     }
 
@@ -432,6 +442,7 @@ impl Engine {
         let (mut message, mut flows) = (Vec::new(), 0);
         for Holdings {
             channel,
+            more,
             flows: mut rest,
         } in holdings
         {
@@ -445,6 +456,7 @@ impl Engine {
                 flows += rest.len();
                 message.push(Holdings {
                     channel: channel.clone(),
+                    more,
                     flows: rest,
                 });
                 if flows == SyncMessage::MAX_FLOWS || message.len() == SyncMessage::MAX_CHANNELS {

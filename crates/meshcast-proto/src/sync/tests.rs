@@ -61,8 +61,10 @@ fn message() -> impl Strategy<Value = SyncMessage> {
         last,
         linked,
     });
-    let holdings = (channel_name(), collection::vec(holding(), 0..6)).prop_map(|(channel, flows)| Holdings {
+    let holdings = (channel_name(), any::<bool>(), collection::vec(holding(), 0..6));
+    let holdings = holdings.prop_map(|(channel, more, flows)| Holdings {
         channel,
+        more,
         flows: distinct(flows, |flow| flow.sender),
     });
     let want = (channel_name(), any_sender(), range(), any::<u64>());
@@ -169,6 +171,7 @@ fn a_message_that_names_something_twice_is_refused() {
     };
     let holdings = |channel, keys: &[u8]| Holdings {
         channel: name(channel),
+        more: false,
         flows: keys.iter().map(|key| holding(*key)).collect(),
     };
     let member = |key: u8, address: u8| MemberAddresses {
@@ -306,6 +309,7 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
     assert_fits(&SyncMessage::Close((0..channels).map(long_name).collect()));
     let holdings = |n| Holdings {
         channel: long_name(n),
+        more: false,
         flows: (0..flows / channels)
             .map(|flow| long_holding(n * flows + flow))
             .collect(),
@@ -313,6 +317,7 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
     assert_fits(&SyncMessage::Have((0..channels).map(holdings).collect()));
     assert_fits(&SyncMessage::Have(vec![Holdings {
         channel: long_name(0),
+        more: false,
         flows: (0..flows).map(long_holding).collect(),
     }]));
     // As the engine answers: up to the limit in small frames, or one frame over it.
@@ -357,6 +362,7 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
     let have = |of: &[usize]| {
         let holdings = of.iter().enumerate().map(|(n, flows)| Holdings {
             channel: long_name(n),
+            more: false,
             flows: (0..*flows).map(long_holding).collect(),
         });
         SyncMessage::Have(holdings.collect())
@@ -380,6 +386,7 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
             channels: of
                 .iter()
                 .map(|flows| HaveChannelBody {
+                    more: false,
                     channel: "x",
                     flows: (0..*flows).map(|_| flow()).collect(),
                 })
@@ -473,7 +480,11 @@ fn what_no_engine_says_is_refused() {
     let all = |senders: Vec<[u8; 32]>, flows| {
         SyncBody::Have(HaveBody {
             senders,
-            channels: vec![HaveChannelBody { channel: "x", flows }],
+            channels: vec![HaveChannelBody {
+                channel: "x",
+                more: false,
+                flows,
+            }],
         })
     };
     refused(all(vec![[7; 32]], vec![have(0, 0, 0)]));
@@ -593,7 +604,16 @@ fn the_bytes_are_those_of_the_file() {
             "nothing had of a channel",
             SyncMessage::Have(vec![Holdings {
                 channel: name("earth"),
+                more: false,
                 flows: Vec::new(),
+            }]),
+        ),
+        (
+            "one sender of a channel of which more is told later",
+            SyncMessage::Have(vec![Holdings {
+                channel: name("earth"),
+                more: true,
+                flows: vec![holding(1, 1, 2, Some(1), 1)],
             }]),
         ),
         (
@@ -601,10 +621,12 @@ fn the_bytes_are_those_of_the_file() {
             SyncMessage::Have(vec![
                 Holdings {
                     channel: name("earth"),
+                    more: false,
                     flows: vec![holding(1, 30, 300, Some(40), 1), holding(2, 7, 7, None, 6)],
                 },
                 Holdings {
                     channel: name("moon"),
+                    more: false,
                     flows: vec![holding(2, 1, 2, Some(1), 1)],
                 },
             ]),

@@ -547,7 +547,7 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
         if mem::replace(&mut channels[n], true) {
             continue;
         }
-        let flows = step.amount(SyncMessage::MAX_FLOWS / 4);
+        let (flows, more) = (step.amount(SyncMessage::MAX_FLOWS / 4), step.byte() % 8 == 1);
         let mut seen = BTreeSet::new();
         let flows = (0..flows).map(|n| {
             let seqs = range(step);
@@ -568,6 +568,7 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
         });
         told.push(Holdings {
             channel: channel(n),
+            more,
             flows: flows.filter(|flow| seen.insert(flow.sender)).collect(),
         });
     }

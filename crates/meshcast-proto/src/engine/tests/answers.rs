@@ -265,6 +265,7 @@ fn have(world: &mut World, from: usize, to: usize, of: usize, oldest: u64, next:
     };
     let message = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
+        more: false,
         flows: vec![holding],
     }]);
     world.say(from, to, &message);

@@ -462,6 +462,7 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
     };
     let have = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
+        more: false,
         flows: vec![holding],
     }]);
     engine.handle_sync(sender(3), have, at(70), wall, |_| Vec::new());

@@ -78,6 +78,7 @@ fn invented(flows: std::ops::Range<usize>) -> SyncMessage {
     };
     SyncMessage::Have(vec![Holdings {
         channel: channel(0),
+        more: false,
         flows: flows.map(flow).collect(),
     }])
 }
@@ -148,6 +149,36 @@ fn who_opens_a_channel_again_and_again_is_told_of_it_at_a_rate() {
     let told = told + victim.run(Duration::from_secs(10));
     assert!(told <= 3 * FLOWS, "{told} in all");
     assert!(told >= FLOWS, "{told} in all");
+}
+
+#[test]
+fn a_channel_of_more_flows_than_fit_a_message_is_told_when_the_last_is() {
+    let mut victim = Victim::new();
+    victim.connect(0);
+    for n in 0..3 {
+        victim.say(
+            0,
+            invented(n * SyncMessage::MAX_FLOWS..(n + 1) * SyncMessage::MAX_FLOWS),
+        );
+    }
+    victim.connect(1);
+    let (engine, mut now) = (&mut victim.engine, victim.now);
+    engine.handle_sync(sender(1), open(), now, WallTime::MIN, |_| Vec::new());
+    let (mut more, end) = (Vec::new(), now + Duration::from_secs(2));
+    loop {
+        while let Some(output) = engine.poll_output() {
+            if let Output::Sync(_, SyncMessage::Have(told)) = output {
+                more.extend(told.iter().map(|holdings| holdings.more));
+            }
+        }
+        let Some(due) = engine.poll_timeout().filter(|due| *due <= end) else {
+            break;
+        };
+        now = now.max(due);
+        engine.handle_timeout(now);
+    }
+    // What changes afterwards may be as much again.
+    assert!(more.starts_with(&[true, true, true, false]), "{more:?}");
 }
 
 #[test]

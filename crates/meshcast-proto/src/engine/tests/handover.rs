@@ -123,7 +123,15 @@ fn whoever_says_that_it_has_what_was_never_posted_changes_nothing_but_what_was()
         begin: Seq::FIRST,
     };
     let (channel, flows) = (channel(0), vec![lie]);
-    world.say(1, 0, &SyncMessage::Have(vec![Holdings { channel, flows }]));
+    world.say(
+        1,
+        0,
+        &SyncMessage::Have(vec![Holdings {
+            channel,
+            more: false,
+            flows,
+        }]),
+    );
     world.run(Duration::from_millis(100));
     world.cut(0, 1);
     assert_eq!(undelivered(&world, 0), 0);

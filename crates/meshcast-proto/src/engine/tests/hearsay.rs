@@ -30,6 +30,7 @@ fn claim(of: usize, oldest: u64, next: u64) -> Holding {
 fn have(holding: Holding) -> SyncMessage {
     SyncMessage::Have(vec![Holdings {
         channel: channel(0),
+        more: false,
         flows: vec![holding],
     }])
 }
@@ -45,6 +46,7 @@ fn with_liar(nodes: usize, liar: usize) -> World {
     world.connect_all();
     let nothing = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
+        more: false,
         flows: vec![],
     }]);
     (0..nodes).for_each(|other| world.say(liar, other, &nothing));

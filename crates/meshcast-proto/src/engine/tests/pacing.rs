@@ -276,6 +276,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
         };
         SyncMessage::Have(vec![Holdings {
             channel: name.clone(),
+            more: false,
             flows: vec![flow],
         }])
     };

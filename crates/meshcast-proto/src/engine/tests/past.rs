@@ -323,6 +323,37 @@ fn who_looks_back_waits_for_those_who_tell_late_and_for_those_who_never_do_five_
     }
 }
 
+/// A channel of more flows than one message tells of.
+#[test]
+fn who_is_told_in_parts_looks_back_until_the_last() {
+    use std::{cell::RefCell, rc::Rc};
+    let mut world = kept_by_two(4);
+    let held = Rc::new(RefCell::new(Vec::new()));
+    let hold = Rc::clone(&held);
+    world.tamper = Box::new(move |from, to, message| match message {
+        SyncMessage::Have(whole) if (from, to) == (2, 3) => {
+            let part = |holdings: &Holdings| Holdings {
+                more: true,
+                flows: holdings.flows[..1].to_vec(),
+                ..holdings.clone()
+            };
+            let first = SyncMessage::Have(whole.iter().map(part).collect());
+            hold.borrow_mut().push(SyncMessage::Have(whole));
+            vec![first]
+        }
+        message => vec![message],
+    });
+    world.connect(2, 3);
+    let id = look_back(&mut world, 3, ALL);
+    world.run_secs(3);
+    assert_eq!(brought(&world, 3, id, 0), None);
+    world.tamper = Box::new(|_, _, message| vec![message]);
+    let held = std::mem::take(&mut *held.borrow_mut());
+    held.iter().for_each(|message| world.say(2, 3, message));
+    world.run(Duration::from_millis(500));
+    assert_all(&world, 3, id);
+}
+
 #[test]
 fn who_looks_back_alone_waits_for_those_who_are_expected() {
     // Somebody comes who keeps nothing, and then somebody who keeps all.
@@ -563,7 +594,15 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
         begin: Seq::FIRST,
     };
     let (channel, flows) = (channel(0), vec![lower]);
-    world.say(1, 2, &SyncMessage::Have(vec![Holdings { channel, flows }]));
+    world.say(
+        1,
+        2,
+        &SyncMessage::Have(vec![Holdings {
+            channel,
+            more: false,
+            flows,
+        }]),
+    );
     world.run_secs(1);
     assert_eq!(begun(&world).map(Seq::get), Some(11));
     assert_eq!(world.story(2, 0), []);
