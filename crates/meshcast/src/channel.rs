@@ -176,6 +176,10 @@ impl ObjectId {
         Self { number, late: false }
     }
 
+    const fn is_late(self) -> bool {
+        self.late
+    }
+
     /// The same object, as one that came late.
     const fn late(self) -> Self {
         Self { late: true, ..self }

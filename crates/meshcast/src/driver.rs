@@ -152,6 +152,7 @@ struct Warnings {
     misbehaving: Throttle,
     displaced: Throttle,
     gap: Throttle,
+    unfetched: Throttle,
     slow: Throttle,
     not_published: Throttle,
     refused: Throttle,

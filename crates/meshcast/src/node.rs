@@ -121,9 +121,10 @@ impl Node {
     /// [`Limits::history_age`](crate::Limits::history_age) and [`Limits::history_bytes`](crate::Limits::history_bytes)
     /// of the channels that it has open, and what is older is not there, without a gap being told.
     ///
-    /// * If this node has not heard anybody on the channel, since it is not open here or nobody has posted, the
-    ///   members that are connected are asked, and those that connect later. What they give, which may be a moment
-    ///   more than was asked for, is delivered as it comes, also to objects that are opened on the name meanwhile.
+    /// * If this node has not heard anybody on the channel, since it is not open here or nobody has posted, and no
+    ///   object is open on it that wants nothing from before, the members that are connected are asked, and those that
+    ///   connect later. What they give, which may be a moment more than was asked for, is delivered as it comes, also
+    ///   to objects that are opened on the name meanwhile.
     /// * Otherwise the object gets what this node keeps itself, and before it what the members that are connected
     ///   keep. It is kept here then like anything else, as long as there is room.
     ///

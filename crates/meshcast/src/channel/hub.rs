@@ -149,13 +149,20 @@ impl Hub {
     }
 
     /// Since when the objects want to hear that the driver does not know yet: since they were made, not since it
-    /// finds the time to look.
+    /// finds the time to look; and from before, if all of them do.
     pub(crate) fn since(&self) -> Since {
         let state = self.lock();
+        let opened = Since::Now.wanted(state.opened.elapsed());
+        if state.begins_now() {
+            return opened;
+        }
         let since = state.openings.iter().map(Opening::since);
-        since.fold(Since::Now.wanted(state.opened.elapsed()), |earlier, since| {
-            since.or_before(earlier)
-        })
+        since.fold(opened, |earlier, since| since.or_before(earlier))
+    }
+
+    /// Whether an object is open that wants nothing from before it was made.
+    pub(crate) fn begins_now(&self) -> bool {
+        self.lock().begins_now()
     }
 
     /// Closes an object: nothing more is delivered to it, what it posted still goes out.
@@ -469,6 +476,10 @@ impl State {
     /// Readers were behind and have caught up.
     const fn is_relieved(&self) -> bool {
         self.crowded && self.ring.is_relieved()
+    }
+
+    fn begins_now(&self) -> bool {
+        self.objects.keys().any(|object| !object.is_late())
     }
 
     fn claim_reader(&mut self, object: ObjectId) -> Option<ReaderId> {

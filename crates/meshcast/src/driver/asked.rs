@@ -74,8 +74,11 @@ impl Driver {
     /// here or by neighbours, and with what is delivered from now on.
     fn begin(&mut self, hub: &Arc<Hub>, opening: Opening) {
         let (reader, since, now) = (opening.reader, opening.since(), self.parts.clock.now());
-        // As long as nobody was heard, neighbours are asked for earlier messages, which are delivered when they come.
-        if let Err(error) = self.parts.engine.handle_open(hub.name(), since, now) {
+        // As long as nobody was heard, neighbours are asked for earlier messages, which are delivered when they come;
+        // but not where somebody does not want to hear of them.
+        if !hub.begins_now()
+            && let Err(error) = self.parts.engine.handle_open(hub.name(), since, now)
+        {
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
         }
         self.drain_engine(|delivery| Item::Values(delivery, None));
@@ -105,9 +108,12 @@ impl Driver {
     pub(super) fn begin_late(&mut self, channel: &ChannelName, looked_back: &LookedBack) {
         let LookedBack { id, past } = looked_back;
         for past in past.iter().filter(|past| past.unfetched.is_some()) {
-            let name = past.member.as_ref().map(|member| &member.credential().name);
-            tracing::warn!(?channel, sender = %past.sender, ?name, missed = ?past.unfetched,
-                "what a member keeps from before could not be fetched");
+            // One liar tells of thousands of senders.
+            if let Some(suppressed) = self.warnings.unfetched.pass(self.parts.clock.now()) {
+                let name = past.member.as_ref().map(|member| &member.credential().name);
+                tracing::warn!(?channel, sender = %past.sender, ?name, missed = ?past.unfetched, suppressed,
+                    "what a member keeps from before could not be fetched");
+            }
         }
         if let Some((hub, reader)) = self.late.remove(id) {
             hub.begin(reader, past);
