@@ -44,6 +44,15 @@ pub enum Event {
         #[serde(default)]
         since: Since,
     },
+    /// An object that looked back was told what there is from before it was opened, as far as it can be had.
+    LookedBack {
+        /// Which.
+        object: u64,
+        /// On which channel.
+        channel: Name,
+        /// What is kept of each sender by the process itself and those it is connected to.
+        kept: Vec<(Name, Span)>,
+    },
     /// A channel object was closed.
     Close {
         /// Which.

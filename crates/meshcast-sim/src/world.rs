@@ -15,6 +15,7 @@ mod gossip;
 mod host;
 mod link;
 mod load;
+mod past;
 mod trace;
 mod vouch;
 
@@ -319,11 +320,22 @@ impl<'a> World<'a> {
         };
         let now = process.time(self.now);
         act(&mut process.engine, now, &mut self.vouch);
+        self.drain(index);
+        if self.follow_expecting(index) {
+            self.drain(index);
+        }
+        self.plan_wake(index);
+    }
+
+    /// Does what an engine wants.
+    fn drain(&mut self, index: usize) {
+        let Some(process) = &mut self.hosts[index].process else {
+            return;
+        };
         let outputs: Vec<_> = std::iter::from_fn(|| process.engine.poll_output()).collect();
         for output in outputs {
             self.put_out(index, output);
         }
-        self.plan_wake(index);
     }
 
     /// Calls an engine when it wants to be called, but not before it can go on.

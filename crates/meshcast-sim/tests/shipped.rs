@@ -65,6 +65,7 @@ scenarios! {
     flapping "flapping" 1,
     relayed "relayed" 4,
     late_joiner "late-joiner" 2,
+    look_back "look-back" 2,
     small_memory "small-memory" 1,
     rolling_restart "rolling-restart" 1,
     stalls "stalls" 1,

@@ -104,6 +104,9 @@ pub(super) fn check(
         if let Some(heard) = heard {
             case.check_start(heard, found);
         }
+        if let Some((t, kept)) = &object.looked_back {
+            case.check_past(*t, kept, heard, found);
+        }
         if let Some(group) = books.group(&object.name.process).filter(|_| !object.closed) {
             case.check_end(heard, group, found);
             let gaps = heard.into_iter().flat_map(|heard| &heard.stream.gaps);
@@ -212,6 +215,39 @@ impl Case<'_> {
                 sender: self.flow.sender.clone(),
                 seqs,
                 posted: post.t,
+            });
+        }
+    }
+
+    /// Did it get what was before it, as far as anybody keeps it who could be asked?
+    fn check_past(&self, t: At, kept: &[(Name, Span)], heard: Option<&Heard>, found: &mut Vec<Violation>) {
+        let kept = kept.iter().filter(|(sender, _)| sender == self.flow.sender);
+        let kept: Vec<Span> = kept.map(|(_, span)| *span).collect();
+        let posts = self.flow.posts;
+        let from = posts.partition_point(|post| post.t < self.object.opened - self.object.since.reach());
+        // Of a count those that are nearest to where it went on.
+        let newest = posts[..posts.partition_point(|post| post.t < self.object.opened)]
+            .iter()
+            .rev()
+            .find(|post| kept.iter().any(|kept| kept.common(post.seqs).is_some()));
+        let asked = match (self.object.since, newest) {
+            (Since::Last(count), Some(newest)) => {
+                at_or_above(posts, (newest.seqs.last + 1).saturating_sub(count))
+            }
+            _ => from,
+        };
+        let begins = heard.map_or(posts.len(), |heard| at_or_above(posts, heard.first.1.first));
+        let lacks = (asked.min(from)..begins)
+            .filter(|index| !self.is_own(*index))
+            .filter_map(|index| posts.get(index))
+            .filter(|post| post.t < self.object.opened)
+            .find_map(|post| kept.iter().find_map(|kept| kept.common(post.seqs)));
+        if let Some(kept) = lacks {
+            found.push(Violation::Withheld {
+                t,
+                object: self.object.name.clone(),
+                sender: self.flow.sender.clone(),
+                kept,
             });
         }
     }

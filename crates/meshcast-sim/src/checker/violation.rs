@@ -172,6 +172,16 @@ pub enum Violation {
         due: Span,
         posted: At,
     },
+    /// G4. It asked for what was before it, and somebody its process was connected to kept that.
+    #[error(
+        "{t}: {object} looked back, and was neither given {kept} of {sender} nor told that it is missing"
+    )]
+    Withheld {
+        t: At,
+        object: ObjectRef,
+        sender: Name,
+        kept: Span,
+    },
     /// G4. It begins with something posted long before.
     #[error("{t}: {object}, opened at {opened}, begins with {seqs} of {sender}, posted at {posted}")]
     EarlyStart {
@@ -278,6 +288,7 @@ impl Violation {
             Self::OutOfOrder { .. } => Guarantee::G3,
             Self::SilentGap { .. }
             | Self::LateStart { .. }
+            | Self::Withheld { .. }
             | Self::EarlyStart { .. }
             | Self::AfterGap { .. }
             | Self::GapTooWide { .. } => Guarantee::G4,
@@ -300,6 +311,7 @@ impl Violation {
             | Self::OutOfOrder { t, .. }
             | Self::SilentGap { t, .. }
             | Self::LateStart { t, .. }
+            | Self::Withheld { t, .. }
             | Self::EarlyStart { t, .. }
             | Self::AfterGap { t, .. }
             | Self::GapTooWide { t, .. }

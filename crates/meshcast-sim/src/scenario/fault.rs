@@ -96,6 +96,14 @@ pub enum Fault {
         #[serde(default)]
         since: Since,
     },
+    /// One more object is made on a channel that a node has open, and wants what was before.
+    LookBack {
+        #[serde(with = "secs")]
+        at: Duration,
+        node: String,
+        channel: String,
+        since: Since,
+    },
     /// A node starts only then.
     Join {
         #[serde(with = "secs")]
@@ -136,7 +144,7 @@ impl Fault {
             }
             Self::OneWay { from, to, .. } => all(from).and_then(|()| all(to)),
             Self::Mute { nodes, .. } | Self::Slow { nodes, .. } | Self::Clock { nodes, .. } => all(nodes),
-            Self::Reopen { node, channel, .. } => {
+            Self::Reopen { node, channel, .. } | Self::LookBack { node, channel, .. } => {
                 if !scenario.load.channels.contains(channel) {
                     return Err(ScenarioError::NoSuchChannel(channel.clone()));
                 }

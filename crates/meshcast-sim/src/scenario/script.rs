@@ -25,6 +25,7 @@ pub(crate) enum Step {
     Clock(Vec<usize>, i64),
     Close(usize, String),
     Open(usize, String, Since),
+    LookBack(usize, String, Since),
     Burst {
         node: usize,
         values: u64,
@@ -163,6 +164,15 @@ impl Script {
                 let Some(node) = one(node) else { return };
                 self.add(*at, Step::Close(node, channel.clone()));
                 self.add(*at + *lasts, Step::Open(node, channel.clone(), *since));
+            }
+            Fault::LookBack {
+                at,
+                node,
+                channel,
+                since,
+            } => {
+                let Some(node) = one(node) else { return };
+                self.add(*at, Step::LookBack(node, channel.clone(), *since));
             }
             Fault::Join { at, node, since } => {
                 let Some(node) = one(node) else { return };

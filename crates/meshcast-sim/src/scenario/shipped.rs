@@ -50,6 +50,7 @@ pub const SHIPPED: &[Shipped] = shipped![
     "flapping",
     "relayed",
     "late-joiner",
+    "look-back",
     "small-memory",
     "rolling-restart",
     "stalls",

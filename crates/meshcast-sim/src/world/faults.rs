@@ -11,7 +11,10 @@ use crate::{
 impl World<'_> {
     /// Does one step of the script. What makes no sense at the moment is left out: chance does not look.
     pub(super) fn step(&mut self, step: Step) {
-        if let Step::Close(node, _) | Step::Open(node, ..) | Step::Burst { node, .. } = step
+        if let Step::Close(node, _)
+        | Step::Open(node, ..)
+        | Step::LookBack(node, ..)
+        | Step::Burst { node, .. } = step
             && self.hosts[node].paused
         {
             self.hosts[node].deferred.push(step);
@@ -57,6 +60,15 @@ impl World<'_> {
                 let open = self.hosts[node].process.as_ref();
                 if open.is_some_and(|process| !process.is_open(channel)) {
                     (0..self.scenario.load.objects).for_each(|_| self.open(node, channel, since));
+                }
+            }
+            Step::LookBack(node, channel, since) => {
+                let Some(channel) = self.channel(&channel) else {
+                    return;
+                };
+                let open = self.hosts[node].process.as_ref();
+                if open.is_some_and(|process| process.is_open(channel)) {
+                    self.look_back(node, channel, since);
                 }
             }
             Step::Burst { node, values, size } => {

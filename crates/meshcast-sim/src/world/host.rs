@@ -12,7 +12,11 @@ use meshcast_proto::{
     SyncMessage, Time, Trust,
 };
 
-use super::{World, load::Section};
+use super::{
+    World,
+    load::Section,
+    past::{Item, Late, Seam},
+};
 use crate::{
     at::At,
     log::{Digest, Event, Name, Since, Span},
@@ -58,7 +62,11 @@ pub(super) struct Process {
     pub(super) objects: BTreeMap<usize, Vec<u64>>,
     /// What waits until it may be posted, by the place of its channel.
     pub(super) outbox: BTreeMap<usize, VecDeque<Section>>,
-    next_object: u64,
+    pub(super) next_object: u64,
+    /// Those who came late, each by its look back.
+    pub(super) late: BTreeMap<u64, Late>,
+    /// What is left out of what is delivered to those, or owed to them.
+    pub(super) seams: BTreeMap<(u64, Sender), Seam>,
     /// When gossip uses a channel that was opened.
     pub(super) grafted: BTreeMap<usize, At>,
     /// Which gossip messages it has seen, by their place.
@@ -185,6 +193,8 @@ impl World<'_> {
             objects: BTreeMap::new(),
             outbox: BTreeMap::new(),
             next_object: 1,
+            late: BTreeMap::new(),
+            seams: BTreeMap::new(),
             grafted: BTreeMap::new(),
             seen: Vec::new(),
         });
@@ -245,6 +255,7 @@ impl World<'_> {
             return;
         };
         let name = process.name.clone();
+        process.late.retain(|_, late| late.channel() != channel);
         for object in objects {
             let channel = self.channels[channel].logged.clone();
             self.note(name.clone(), Event::Close { object, channel });
@@ -307,7 +318,8 @@ impl World<'_> {
             Output::Sync(peer, message) => self.send(index, peer, &message),
             Output::Writable(channel) => self.post_held_up(index, &channel),
             // Gossip goes on: this one carries any amount.
-            Output::Lagging { .. } | Output::LookedBack(..) | Output::Stale { .. } => {}
+            Output::Lagging { .. } | Output::Stale { .. } => {}
+            Output::LookedBack(_, looked_back) => self.begin_late(index, &looked_back),
             // Nobody here does. Bad luck may look like it once, but must not slow anybody down.
             Output::Misbehaved { peer, offence } => {
                 let now = self.now;
@@ -327,54 +339,35 @@ impl World<'_> {
                 ));
             }
             Output::Deliver(channel, delivery) => {
-                let Some((process, objects, channel)) = self.objects(index, &channel) else {
+                let Some((process, objects, logged)) = self.objects(index, &channel) else {
                     return;
                 };
                 if objects.is_empty() {
                     self.defects.push(format!(
-                        "{}: {process} delivers on {channel}, which is closed",
+                        "{}: {process} delivers on {logged}, which is closed",
                         self.now
                     ));
                 }
-                let Some(sender) = self.names.get(&delivery.member.sender()).cloned() else {
-                    self.defects.push(format!("{}: a delivery of nobody", self.now));
-                    return;
-                };
+                let sender = delivery.member.sender();
                 for value in delivery.into_values() {
-                    let seqs = span(value.seqs);
-                    let hash = Digest::of(&value.payload);
+                    let (seqs, hash) = (value.seqs, Digest::of(&value.payload));
                     // Nothing comes back to the object that posted it.
-                    let own = self.load.posting.filter(|_| sender == process);
+                    let own = self
+                        .load
+                        .posting
+                        .filter(|_| self.names.get(&sender) == Some(&process));
                     for object in objects.iter().filter(|object| own != Some(**object)) {
-                        let event = Event::Delivery {
-                            object: *object,
-                            channel: channel.clone(),
-                            sender: sender.clone(),
-                            seqs,
-                            hash,
-                        };
-                        self.note(process.clone(), event);
+                        self.hand(index, *object, &channel, sender, Item::Value(seqs, hash));
                     }
                 }
             }
-            Output::Missed(name, gap) => {
-                let kept = self.kept(&name, gap.member.sender(), gap.missed);
-                let Some((process, objects, channel)) = self.objects(index, &name) else {
-                    return;
-                };
-                let Some(sender) = self.names.get(&gap.member.sender()).cloned() else {
-                    self.defects.push(format!("{}: a gap of nobody", self.now));
+            Output::Missed(channel, gap) => {
+                let Some((_, objects, _)) = self.objects(index, &channel) else {
                     return;
                 };
                 for object in objects {
-                    let event = Event::Gap {
-                        object,
-                        channel: channel.clone(),
-                        sender: sender.clone(),
-                        missed: span(gap.missed),
-                        kept: Some(kept.clone()),
-                    };
-                    self.note(process.clone(), event);
+                    let item = Item::Missed(gap.missed);
+                    self.hand(index, object, &channel, gap.member.sender(), item);
                 }
             }
         }
@@ -391,7 +384,7 @@ impl World<'_> {
     }
 
     /// The process of a host, its objects on a channel, and the name of that in the log.
-    fn objects(&self, index: usize, channel: &ChannelName) -> Option<(Name, Vec<u64>, Name)> {
+    pub(super) fn objects(&self, index: usize, channel: &ChannelName) -> Option<(Name, Vec<u64>, Name)> {
         let process = self.hosts[index].process.as_ref()?;
         let place = self.channels.iter().position(|known| known.name == *channel)?;
         let objects = process.objects.get(&place).cloned().unwrap_or_default();
@@ -399,7 +392,7 @@ impl World<'_> {
     }
 
     /// Who keeps what of these numbers.
-    fn kept(
+    pub(super) fn kept(
         &self,
         channel: &ChannelName,
         sender: Sender,
@@ -425,7 +418,7 @@ pub(super) fn span(seqs: meshcast_proto::SeqRange) -> Span {
     Span::new(seqs.first().get(), seqs.last().get())
 }
 
-const fn from(since: Since) -> From {
+pub(super) const fn from(since: Since) -> From {
     match since {
         Since::Now => From::Now,
         Since::For(micros) => From::Ago(Duration::from_micros(micros)),

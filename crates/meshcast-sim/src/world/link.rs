@@ -132,6 +132,21 @@ impl World<'_> {
         base + self.rng.duration(Duration::ZERO, jitter)
     }
 
+    /// Whether the two are connected, both know, and nothing is in the way.
+    pub(super) fn is_connected(&self, link: usize, end: usize) -> bool {
+        let link = &self.links[link];
+        let conn = link.conn.as_ref().filter(|_| link.is_whole());
+        conn.is_some_and(|conn| link.knows(end, conn.id) && link.knows(1 - end, conn.id))
+    }
+
+    /// Whether this end will be connected in a moment.
+    pub(super) fn expects(&self, link: usize, end: usize) -> bool {
+        let link = &self.links[link];
+        let other = &self.hosts[link.ends[1 - end]];
+        let knows = link.conn.as_ref().is_some_and(|conn| link.knows(end, conn.id));
+        link.is_whole() && other.process.is_some() && !other.paused && !knows
+    }
+
     /// Sends a sync message to a neighbour.
     pub(super) fn send(&mut self, index: usize, peer: Sender, message: &SyncMessage) {
         let links = self.hosts[index].links.iter().copied();
