@@ -13,9 +13,15 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, sync::Mutex};
 
-use axum::{Json, Router, extract::Query, extract::State, http::StatusCode, routing::any};
+use axum::{
+    Json, Router,
+    extract::{Query, RawQuery, State},
+    http::StatusCode,
+    routing::any,
+};
 use clap::Parser;
 use meshcast::{AdminSocket, BroadcastChannel, Multiaddr, Node};
+use percent_encoding::percent_decode_str;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -92,7 +98,18 @@ async fn main() -> anyhow::Result<()> {
 
 type Parameters = Query<Vec<(String, String)>>;
 
-async fn send(State(earth): State<Earth>, Query(parameters): Parameters) -> (StatusCode, String) {
+async fn send(
+    State(earth): State<Earth>,
+    RawQuery(query): RawQuery,
+    Query(parameters): Parameters,
+) -> (StatusCode, String) {
+    // What is no text would be posted as something else.
+    if percent_decode_str(&query.unwrap_or_default())
+        .decode_utf8()
+        .is_err()
+    {
+        return (StatusCode::BAD_REQUEST, "the query is no UTF-8".into());
+    }
     let message = parameters
         .into_iter()
         .find(|(name, value)| name == "message" && !value.is_empty());

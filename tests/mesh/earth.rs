@@ -67,6 +67,10 @@ fn the_service_answers_as_documented() {
     assert_eq!(ask("/send"), not_provided);
     assert_eq!(ask("/send?message="), not_provided);
     assert_eq!(ask("/send?massage=hello"), not_provided);
+    for query in ["message=%ff", "%C3=1", "message=a&message=%ED%A0%80"] {
+        let no_text = (400, "the query is no UTF-8".to_owned());
+        assert_eq!(ask(&format!("/send?{query}")), no_text, "{query}");
+    }
     assert_eq!(
         ask("/send?message=a%20%22b%22&message=c"),
         (200, "message sent".to_owned())
