@@ -91,6 +91,8 @@ pub enum Scenario {
     },
     /// What two nodes say to two others is lost, but not what comes back.
     OneWay(Timed),
+    /// The link between two nodes is cut without a word.
+    Silent(Timed),
     /// Three groups that do not reach each other.
     ThreeWay(Timed),
     /// Two halves that part and meet every two seconds.
@@ -199,6 +201,7 @@ impl Scenario {
                 rate,
             } => links::past_window(bench, Duration::from_secs(*seconds), *history_bytes, *rate),
             Self::OneWay(timed) => links::one_way(bench, *timed),
+            Self::Silent(timed) => links::silent(bench, *timed),
             Self::ThreeWay(timed) => links::three_way(bench, *timed),
             Self::Flapping(timed) => links::flapping(bench, *timed),
             Self::Chain(timed) => links::chain(bench, *timed),
@@ -264,6 +267,7 @@ impl Scenario {
                 rate,
             },
             Self::OneWay(short),
+            Self::Silent(short),
             Self::ThreeWay(short),
             Self::Flapping(short),
             Self::Chain(short),

@@ -110,6 +110,15 @@ impl Net {
         Ok(())
     }
 
+    /// Nothing passes between two nodes any more, and neither is told: no reset, no error. The others go on.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn cut(&mut self, a: usize, b: usize) -> Result<()> {
+        self.mute(a, b)?;
+        self.mute(b, a)
+    }
+
     /// The link of a node goes down at the node itself, or up.
     ///
     /// # Errors

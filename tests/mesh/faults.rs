@@ -76,6 +76,11 @@ fn links_that_lose_one_direction_lose_no_message() {
 }
 
 #[test]
+fn a_link_that_is_cut_without_a_word_loses_no_message() {
+    proves("--nodes 4 silent --seconds 8 --rate 60");
+}
+
+#[test]
 fn a_link_that_is_down_and_a_way_that_is_not_there_lose_no_message() {
     proves("--nodes 4 unreachable --seconds 5 --rate 40");
 }

@@ -109,6 +109,38 @@ pub(super) fn one_way(bench: &mut Bench, timed: Timed) -> Result<()> {
     })
 }
 
+/// The link between two nodes is cut and neither is told. Both are still linked to all others, who have what they lack.
+pub(super) fn silent(bench: &mut Bench, timed: Timed) -> Result<()> {
+    let name = "silent cut";
+    let mut fleet = bench.linked_fleet(name)?;
+    let last = fleet.len() - 1;
+    fleet.load(timed.rate, bench.common.size)?;
+    fleet.pass(WARM)?;
+    let from = now();
+    fleet.net()?.cut(0, last)?;
+    fleet.pass(Duration::from_secs(timed.seconds))?;
+    fleet.net()?.heal()?;
+    let healed = now();
+    fleet.pass(AFTER)?;
+    fleet.settle(BOUND)?;
+    let ends = [fleet.process_name(0), fleet.process_name(last)];
+    bench.judge(
+        name,
+        fleet,
+        healed,
+        |_| (),
+        |report, _, account| {
+            let crosses =
+                |delivery: &Delivery<'_>| ends.contains(delivery.sender) && ends.contains(delivery.receiver);
+            let meanwhile = latency(account, Window::new(from, healed), crosses);
+            report.detail(format!("between the two: p50 {:.1?}", meanwhile.at(0.5)));
+            // Half a second until others have told what they have, and the ways to ask for it.
+            report.limit("between the two, p99", meanwhile.at(0.99), Duration::from_secs(1));
+            report.demand(account.gaps().count() == 0, || "there are gaps".to_owned());
+        },
+    )
+}
+
 /// Three groups do not reach each other.
 pub(super) fn three_way(bench: &mut Bench, timed: Timed) -> Result<()> {
     disturbed(bench, "three way", timed, |fleet| {

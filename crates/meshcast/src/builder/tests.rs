@@ -171,6 +171,65 @@ async fn an_address_that_cannot_be_listened_on_is_named_with_the_reason() {
     again.listen(at).spawn().await.expect("starts");
 }
 
+/// In a process of its own: it runs out of descriptors.
+#[test]
+fn a_process_without_descriptors_is_told_so_whatever_they_are_missing_for() {
+    const CHILD: &str = "MESHCAST_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_some() {
+        return without_descriptors();
+    }
+    let test = "builder::tests::a_process_without_descriptors_is_told_so_whatever_they_are_missing_for";
+    let mut child = std::process::Command::new(std::env::current_exe().expect("a test"));
+    let child = child.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
+    let done = child.output().expect("it runs");
+    let said = [done.stdout, done.stderr].concat();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+fn without_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let before = getrlimit(Resource::Nofile);
+    let allow = |soft: Option<u64>| {
+        let limit = Rlimit {
+            current: soft.or(before.current),
+            maximum: before.maximum,
+        };
+        setrlimit(Resource::Nofile, limit).expect("lower");
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("starts");
+    // As many as are open, and a few more each time, so that each that a node takes is once the first that is missing.
+    let open = std::fs::read_dir("/proc/self/fd").expect("Linux").count() as u64;
+    let (mut told, mut to_listen) = (0, 0);
+    for more in 0..64 {
+        let builder = Node::builder().name("x").key(key());
+        let builder = builder.listen(address("/ip4/127.0.0.1/tcp/0"));
+        allow(Some(open + more));
+        let spawned = runtime.block_on(builder.spawn());
+        allow(None);
+        match spawned {
+            Err(SpawnError::Listen {
+                reason: ListenError::NoDescriptors,
+                ..
+            }) => to_listen += 1,
+            Err(error) => {
+                let error = error.to_string();
+                assert!(
+                    error.contains("descriptor") || error.contains("open files"),
+                    "{error}"
+                );
+                told += 1;
+            }
+            Ok(node) => {
+                runtime.block_on(node.shutdown());
+                assert!(to_listen > 0, "{told} other errors");
+                return;
+            }
+        }
+    }
+    panic!("64 descriptors are enough for a node");
+}
+
 #[test]
 fn outside_a_runtime_no_node_starts() {
     let spawned = futures::executor::block_on(Node::builder().spawn());

@@ -11,6 +11,16 @@ use crate::{
     node::fixture::{Mesh, addresses, alone, joined, next, open, until, within},
 };
 
+/// Waits until a node ends, and does nothing any more but hand over what was posted.
+async fn winds_down(node: &Node) {
+    within(async {
+        while node.channel::<u32>("another").is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn with_nobody_there_a_node_ends_at_once_whatever_it_posted() {
     let node = alone().await;
@@ -63,9 +73,11 @@ async fn a_lost_member_that_comes_back_while_a_node_winds_down_gets_what_it_miss
         at_b.post_message(&n).expect("posted");
     }
     let seeds = addresses(&b).await;
-    let ending = tokio::spawn(async move { b.shutdown().await });
-    // It may as well have come later; that it was gone for a while is the point.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    let ending = tokio::spawn({
+        let b = b.clone();
+        async move { b.shutdown().await }
+    });
+    winds_down(&b).await;
     let again = mesh.builder("a").seeds(seeds).spawn().await.expect("starts");
     let since = Since::Ago(Duration::from_secs(60));
     let mut heard = again
@@ -85,8 +97,8 @@ async fn whoever_wants_nothing_from_before_does_not_count_as_having_it() {
     let a = mesh.node("a", &[]).await;
     let at_a = open::<u32>(&a, "earth");
     at_a.post_message(&1).expect("posted");
-    // What was posted within a moment before it came it would hear.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // What was posted within a fifth of a second before it came it would hear: the time is the point.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let b = mesh.node("b", &[&a]).await;
     let mut heard = open::<u32>(&b, "earth").messages();
     joined(&[&a, &b], "earth").await;
@@ -129,7 +141,7 @@ async fn to_abort_cuts_winding_down_short() {
     open::<u32>(&node, "earth").post_message(&1).expect("posted");
     let before = Instant::now();
     let (ended, ()) = tokio::join!(within(node.shutdown()), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        winds_down(&node).await;
         // Also meanwhile it answers.
         within(node.inspect()).await.expect("still winds down");
         within(node.abort()).await;
