@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! cargo run --release -p meshcast-examples --example latency
-//! cargo run --release -p meshcast-examples --example latency -- 5000     # messages
+//! cargo run --release -p meshcast-examples --example latency -- 5000          # messages
+//! cargo run --release -p meshcast-examples --example latency -- 5000 1000     # and 1,000 `inspect()` a second
 //! ```
 //!
 //! This process posts 64 bytes every 2 ms; a child of it, which it starts, receives and reports. The clock is
-//! the system's monotonic one, which both share.
+//! the system's monotonic one, which both share. Both have 100 other channels open; if they are to be inspected, both
+//! are, as a dashboard does that never gets enough, and both have an admin socket, `here` and `there`.
 
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result};
-use meshcast::{Bytes, MeshKey, Multiaddr, Node};
+use meshcast::{AdminSocket, BroadcastChannel, Bytes, MeshKey, Multiaddr, Node};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::process::Command;
 
@@ -19,23 +21,29 @@ const MESSAGES: u64 = 2000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    match (args.next().as_deref(), args.next(), args.next(), args.next()) {
-        (Some("receive"), Some(seed), Some(messages), Some(started)) => {
-            receive(seed.parse()?, messages.parse()?, started.parse()?).await
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["receive", seed, messages, looks, started] => {
+            let (messages, looks) = (messages.parse()?, looks.parse()?);
+            receive(seed.parse()?, messages, looks, started.parse()?).await
         }
-        (messages, ..) => post(messages.map_or(Ok(MESSAGES), str::parse)?).await,
+        [] => post(MESSAGES, 0).await,
+        [messages] => post(messages.parse()?, 0).await,
+        [messages, looks] => post(messages.parse()?, looks.parse()?).await,
+        _ => anyhow::bail!("usage: latency [MESSAGES [INSPECTIONS A SECOND]]"),
     }
 }
 
-async fn post(messages: u64) -> Result<()> {
-    let node = start("here", None).await?;
+async fn post(messages: u64, looks: u64) -> Result<()> {
+    let (node, _channels) = start("here", None, looks).await?;
     let seed = node.info().await?.listen_addresses.remove(0);
     let channel = node.channel::<Bytes>("latency")?;
     let receiver = [
         "receive".to_owned(),
         seed.to_string(),
         messages.to_string(),
+        looks.to_string(),
         now().to_string(),
     ];
     let mut receiver = Command::new(std::env::current_exe()?)
@@ -59,8 +67,8 @@ async fn post(messages: u64) -> Result<()> {
     Ok(())
 }
 
-async fn receive(seed: Multiaddr, messages: u64, started: u64) -> Result<()> {
-    let node = start("there", Some(seed)).await?;
+async fn receive(seed: Multiaddr, messages: u64, looks: u64, started: u64) -> Result<()> {
+    let (node, _channels) = start("there", Some(seed), looks).await?;
     let mut inbox = node.channel::<Bytes>("latency")?.messages();
     inbox.recv().await.context("the node stopped")??;
     println!(
@@ -79,7 +87,7 @@ async fn receive(seed: Multiaddr, messages: u64, started: u64) -> Result<()> {
     took.sort_unstable();
     let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize] as f64 / 1e3;
     println!(
-        "{messages} messages: p50 {:.0} us, p99 {:.0} us, max {:.0} us",
+        "{messages} messages, {looks} inspections a second: p50 {:.0} us, p99 {:.0} us, max {:.0} us",
         at(0.5),
         at(0.99),
         at(1.0)
@@ -88,14 +96,36 @@ async fn receive(seed: Multiaddr, messages: u64, started: u64) -> Result<()> {
     Ok(())
 }
 
-async fn start(name: &str, seed: Option<Multiaddr>) -> Result<Node> {
+/// A node with some channels, which is inspected so many times a second.
+async fn start(
+    name: &str,
+    seed: Option<Multiaddr>,
+    looks: u64,
+) -> Result<(Node, Vec<BroadcastChannel<Bytes>>)> {
     // Both are on loopback and for measuring only, so the key may stand here.
-    let builder = Node::builder().name(name).key(MeshKey::from_entropy([9; 48]));
-    Ok(builder
-        .listen("/ip4/127.0.0.1/tcp/0".parse()?)
-        .seeds(seed)
-        .spawn()
-        .await?)
+    let mut builder = Node::builder().name(name).key(MeshKey::from_entropy([9; 48]));
+    if looks > 0 {
+        builder = builder.admin(AdminSocket::Default);
+    }
+    let builder = builder.listen("/ip4/127.0.0.1/tcp/0".parse()?).seeds(seed);
+    let node = builder.spawn().await?;
+    let rooms = (0..100).map(|room| node.channel(&format!("room-{room}")));
+    let rooms = rooms.collect::<Result<_, _>>()?;
+    if looks > 0 {
+        let (node, mut pace) = (
+            node.clone(),
+            tokio::time::interval(Duration::from_secs(1) / looks.try_into()?),
+        );
+        // Many at the same time, if one takes longer than it is to the next.
+        tokio::spawn(async move {
+            loop {
+                pace.tick().await;
+                let node = node.clone();
+                tokio::spawn(async move { node.inspect().await });
+            }
+        });
+    }
+    Ok((node, rooms))
 }
 
 /// Nanoseconds on the clock that all processes of the machine share.

@@ -106,4 +106,4 @@ impl Driver {
 }
 
 /// How long a turn may look: a fraction of what a message takes anyway. One peer or channel is looked at in any case.
-const A_TURN: Duration = Duration::from_micros(100);
+const A_TURN: Duration = Duration::from_micros(25);
