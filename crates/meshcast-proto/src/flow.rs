@@ -186,9 +186,9 @@ impl Flow {
     }
 
     /// It begins above this number, which is from before; by others' word on a sender that was not heard itself only if
-    /// it is not sure where.
+    /// nobody told where who knows for sure.
     pub(crate) fn pass(&mut self, last: Seq, teller: Option<Sender>) {
-        if teller.is_none() || self.born.heard.is_some() || self.window.is_soft() {
+        if teller.is_none() || self.born.heard.is_some() || !self.sure {
             self.window.pass(last);
         }
     }
