@@ -369,6 +369,15 @@ impl Repair {
         self.holders.contains_key(&peer)
     }
 
+    /// Whether a neighbour told what it has, and nobody else says that there is more: otherwise it may get that by way of
+    /// this node alone.
+    pub(crate) fn knows_no_less(&self, peer: Sender) -> bool {
+        let highest = self.holders.values().map(|holder| holder.next).max();
+        self.holders
+            .get(&peer)
+            .is_some_and(|holder| Some(holder.next) >= highest)
+    }
+
     /// Whether a neighbour told what it has since it opened the channel for this time.
     pub(crate) fn knows(&self, peer: Sender, opening: u64) -> bool {
         let holder = self.holders.get(&peer);

@@ -374,7 +374,7 @@ impl Engine {
             (own.next, Seq::FIRST, known, 0, None)
         } else {
             let flow = self.flows.get(key)?;
-            if flow.window.newest().is_none() && flow.repair.holds(peer) {
+            if flow.window.newest().is_none() && flow.repair.knows_no_less(peer) {
                 // It says so itself, and nothing came of it yet: two who tell each other would keep alive what never was.
                 return None;
             }

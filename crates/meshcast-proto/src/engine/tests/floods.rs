@@ -240,6 +240,25 @@ fn what_nobody_ever_posted_is_not_told_to_whom_it_comes_from() {
     assert_eq!(victim.say(1, open()), 100, "others are told: it may be true");
 }
 
+/// The one way to it may be by this node, to which nothing came either.
+#[test]
+fn who_knows_of_less_than_others_is_told_of_it() {
+    let mut victim = Victim::new();
+    for who in [0, 1] {
+        victim.connect(who);
+        victim.say(who, open());
+        victim.say(who, invented(0..1));
+    }
+    victim.run(Duration::from_secs(10));
+    let SyncMessage::Have(mut more) = invented(0..1) else {
+        panic!("it is what is told");
+    };
+    more[0].flows[0].next = Seq::new(9).expect("not 0");
+    victim.say(1, SyncMessage::Have(more));
+    assert_eq!(victim.say(0, open()), 1);
+    assert_eq!(victim.say(1, open()), 0, "it says most itself");
+}
+
 #[test]
 fn nobody_is_told_more_at_once_than_a_reserve_takes() {
     const FLOWS: usize = 16_384;
