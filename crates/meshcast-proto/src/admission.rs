@@ -354,7 +354,7 @@ mod tests {
         );
         assert_eq!(
             meet(&here, &there.with_version(7)),
-            Err(AdmissionError::Reject(Reason::Version { ours: 7, theirs: 2 }))
+            Err(AdmissionError::Reject(Reason::Version { ours: 7, theirs: 3 }))
         );
     }
 
@@ -393,9 +393,9 @@ mod tests {
     fn the_messages_are_pinned() {
         let (here, there) = (side(1, 1), side(1, 2));
         assert_eq!(here.accept(), [0, 1, 2]);
-        assert_eq!(here.refusal(Reason::Expired), [0, 4, 3, 0, 2, 5]);
+        assert_eq!(here.refusal(Reason::Expired), [0, 4, 3, 0, 3, 5]);
         let hello = here.hello(there.identity.sender());
-        assert_eq!(hello[2..5], [1, 0, 2]);
+        assert_eq!(hello[2..5], [1, 0, 3]);
         assert_eq!(
             hello.len(),
             2 + 1 + 2 + 32 + here.identity.chain().as_bytes().len()
