@@ -189,7 +189,7 @@ impl Engine {
             }
             return Ok(());
         }
-        let names = self.channels.len() + self.retired.len();
+        let names = self.channels.len() + self.retired.counters();
         if names >= self.config.max_channels && !self.retired.contains(channel) {
             return Err(OpenError::TooManyChannels {
                 limit: self.config.max_channels,

@@ -27,13 +27,14 @@ pub struct Config {
     pub hole_timeout: Duration,
     /// What is kept for others. 64 MiB and 10 minutes.
     pub history: HistoryLimits,
-    /// How many channel names this node may ever use. Numbers must go on where they were when a channel is
-    /// opened again, so a name is never forgotten. 262,144 at about 150 bytes.
+    /// How many channel names this node may have open, or have posted on in its life: numbers must go on where they
+    /// were when a channel is opened again. A name on which nothing was posted is forgotten once it is closed; of one
+    /// that was, some 50 bytes stay. 262,144.
     pub max_channels: usize,
     /// How many pairs of a sender and a channel are followed, at least one, and at most a quarter of them of one
     /// member; the one not heard of for longest is forgotten first. Where it was is remembered for another
     /// 65,536 pairs, so that it goes on there. After that it is new: what was posted in between is no gap, and
-    /// a late copy of an old frame no duplicate. 65,536 at about 700 bytes.
+    /// a late copy of an old frame no duplicate. 65,536 at 2 to 4 KiB, for which `memory_bytes` is charged.
     pub max_flows: usize,
 }
 

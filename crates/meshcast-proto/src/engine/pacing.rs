@@ -361,6 +361,21 @@ impl Engine {
             outflow.gate = Gate::Waiting;
             self.pacing.waiting.push_back(name.clone());
         }
+        self.give_places();
+    }
+
+    /// A channel is forgotten: nothing of it is on the way any more, and nobody listens to it.
+    pub(super) fn end_outflow(&mut self, outflow: &Outflow) {
+        self.pacing.load.remove(outflow.in_flight.load());
+        outflow
+            .listeners
+            .keys()
+            .for_each(|peer| self.flows.unclaim(*peer));
+        self.give_places();
+    }
+
+    /// Tells those who wait for room among all channels.
+    fn give_places(&mut self) {
         // Each that is told takes a place. When nothing is on the way nobody would be told later.
         let mut places = match self.pacing.load.frames {
             0 => usize::MAX,

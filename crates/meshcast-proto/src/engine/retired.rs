@@ -10,7 +10,7 @@ use super::*;
 /// The names that are closed here.
 #[derive(Debug, Default)]
 pub(super) struct Retired {
-    /// Closed, and something of them was kept then. Oldest first, each once.
+    /// Closed, and something of them was kept then. Each once, and the longest not looked at first.
     waiting: VecDeque<ChannelName>,
     counters: BTreeMap<NameHash, Counter>,
 }
@@ -26,9 +26,9 @@ struct Counter {
 }
 
 impl Retired {
-    /// How many names take a place though they are closed.
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.counters.len()
+    /// How many names there are of which only the counter is left: those that wait are among the channels.
+    pub(super) fn counters(&self) -> usize {
+        self.counters.len()
     }
 
     pub(super) fn contains(&self, name: &ChannelName) -> bool {
@@ -48,7 +48,7 @@ impl Retired {
 impl Engine {
     /// How many names that are closed here take a place: those that were posted on, and those of which something is kept.
     pub fn closed_names(&self) -> usize {
-        self.retired.len()
+        self.retired.waiting.len() + self.retired.counters.len()
     }
 
     /// A channel was closed.
@@ -65,8 +65,7 @@ impl Engine {
 
     /// Forgets channels of which nothing is kept any more.
     pub(super) fn retire_more(&mut self) {
-        // Mostly what was closed first is the first to be dropped. Where it is not, all are looked at, though not often.
-        let all = self.retired.waiting.len() >= self.retired.counters.len().max(MANY);
+        let mut kept = 0;
         for _ in 0..self.retired.waiting.len() {
             let Some(name) = self.retired.waiting.pop_front() else {
                 return;
@@ -77,11 +76,12 @@ impl Engine {
                 }
             } else if self.history.forget(&name) {
                 self.forget_channel(&name);
-            } else if all {
-                self.retired.waiting.push_back(name);
             } else {
-                self.retired.waiting.push_front(name);
-                return;
+                self.retired.waiting.push_back(name);
+                kept += 1;
+                if kept == KEPT_AT_ONCE {
+                    return;
+                }
             }
         }
     }
@@ -93,8 +93,9 @@ impl Engine {
         else {
             return;
         };
-        let listeners = outflow.iter().flat_map(|outflow| outflow.listeners.keys());
-        listeners.for_each(|peer| self.flows.unclaim(*peer));
+        if let Some(outflow) = outflow {
+            self.end_outflow(&outflow);
+        }
         if next > Seq::FIRST {
             self.retired.counters.insert(hash(name), Counter { next, born });
         }
@@ -111,5 +112,6 @@ fn hash(name: &ChannelName) -> NameHash {
     short
 }
 
-/// From how many on it is worth to look at all.
-const MANY: usize = 65_536;
+/// How many are looked at in vain at a time. Each name that is closed adds one at most, so those that wait in vain are
+/// a third of those that have to.
+const KEPT_AT_ONCE: usize = 4;

@@ -403,6 +403,26 @@ fn there_are_no_more_channels_than_allowed() {
 }
 
 #[test]
+fn a_name_of_which_something_is_kept_takes_one_place_and_no_more() {
+    let me = peer(0);
+    let config = Config {
+        max_channels: 2,
+        ..config()
+    };
+    let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member), 0);
+    assert_eq!(engine.handle_open(&channel(0), Since::Now, at(0)), Ok(()));
+    let record = section([(Part::Whole, b"x".as_slice())]);
+    let posted = engine.handle_post(&channel(0), &record, at(0), WallTime::MIN);
+    assert_eq!(posted, Ok(range(1, 1)));
+    while engine.poll_output().is_some() {}
+    engine.handle_close(&channel(0));
+    assert_eq!(engine.closed_names(), 1);
+    assert_eq!(engine.handle_open(&channel(1), Since::Now, at(0)), Ok(()));
+    let refused = Err(OpenError::TooManyChannels { limit: 2 });
+    assert_eq!(engine.handle_open(&channel(2), Since::Now, at(0)), refused);
+}
+
+#[test]
 fn names_that_nobody_uses_are_forgotten_and_their_numbers_are_not() {
     let me = peer(0);
     let config = Config {

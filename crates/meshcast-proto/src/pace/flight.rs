@@ -77,6 +77,12 @@ impl InFlight {
         arrived
     }
 
+    /// All that is on the way.
+    pub(crate) fn load(&self) -> Load {
+        let (frames, bytes) = (self.frames.len(), self.bytes);
+        Load { frames, bytes }
+    }
+
     /// Whether there is room beside what is on the way. The last frame may be over: there is always room for one.
     pub(crate) fn has_room(&self, bounds: &RangeInclusive<usize>) -> bool {
         self.frames.len() < CHANNEL_FRAMES && self.bytes <= self.window(bounds)

@@ -5,6 +5,7 @@ use std::{cell::Cell, rc::Rc};
 use super::{
     super::*,
     fixture::channel,
+    section,
     world::{World, connected, sender},
 };
 
@@ -124,6 +125,32 @@ fn whoever_goes_while_it_lags_is_said_to_lag_no_longer() {
     world.run_secs(2);
     assert!(world.nodes[0].lagging.is_empty());
     world.expect_everything();
+}
+
+#[test]
+fn what_was_on_the_way_on_a_channel_that_is_forgotten_holds_up_no_other() {
+    // Nothing is kept, so a channel is forgotten as soon as it is closed.
+    let mut config = Config::default();
+    config.history.bytes = 0;
+    let mut world = World::new(2, &config, 1);
+    world.connect(0, 1);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(1);
+    let _silent = silence(&mut world, 1);
+    assert_eq!(post_freely(&mut world, 0), 1);
+    let (now, other) = (world.clock(0), channel(1));
+    let engine = &mut world.nodes[0].engine;
+    engine.handle_close(&channel(0));
+    while engine.poll_output().is_some() {}
+    assert_eq!(engine.handle_open(&other, Since::Now, now), Ok(()));
+    for _ in 0..2 {
+        while engine.poll_output().is_some() {}
+        assert!(engine.may_post(&other), "nobody listens to it");
+        let record = section([(crate::record::Part::Whole, b"x".as_slice())]);
+        let posted = engine.handle_post(&other, &record, now, WallTime::MIN);
+        assert!(posted.is_ok());
+    }
 }
 
 #[test]

@@ -2,12 +2,6 @@ use super::*;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-impl InFlight {
-    fn load(&self) -> Load {
-        let (frames, bytes) = (self.frames.len(), self.bytes);
-        Load { frames, bytes }
-    }
-}
 
 const BOUNDS: RangeInclusive<usize> = MIB..=16 * MIB;
 
