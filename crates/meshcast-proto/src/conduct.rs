@@ -23,7 +23,6 @@ struct Record {
     points: TokenBucket,
     standing: Standing,
     offences: u64,
-    last: Option<Offence>,
 }
 
 /// What becomes of a neighbour.
@@ -58,7 +57,6 @@ impl Conduct {
         let record = self.records.entry(peer).or_default();
         record.points.take(points(offence) * TOKENS, POINTS, now);
         record.offences += 1;
-        record.last = Some(offence);
         let level = record.points.level(POINTS, now);
         let standing = if level >= CUT_AT {
             Standing::Cut
@@ -94,10 +92,9 @@ impl Conduct {
             .map_or_else(Standing::default, |record| record.standing)
     }
 
-    /// How often a neighbour misbehaved since it was last forgiven everything, and how the last time.
-    pub fn offences(&self, peer: Sender) -> (u64, Option<Offence>) {
-        let record = self.records.get(&peer);
-        record.map_or((0, None), |record| (record.offences, record.last))
+    /// How often a neighbour misbehaved since it was last forgiven everything.
+    pub fn offences(&self, peer: Sender) -> u64 {
+        self.records.get(&peer).map_or(0, |record| record.offences)
     }
 
     /// Makes room: of all records that of whoever has done least, and been cut off longest ago.

@@ -321,7 +321,10 @@ impl Driver {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => match event {
                 WatchedEvent::Inner(event) => self.handle_gossip(event),
-                WatchedEvent::Forger(peer) => self.cut(peer, Offence::Forged),
+                WatchedEvent::Forger(peer) => {
+                    self.counters.offences += 1;
+                    self.cut(peer, Offence::Forged);
+                }
             },
             SwarmEvent::Behaviour(BehaviourEvent::Link(event)) => self.handle_link(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.handle_ping(event),

@@ -157,6 +157,8 @@ pub struct Counters {
     pub frames_repaired: u64,
     /// Frames given to peers who asked.
     pub frames_served: u64,
+    /// Requests of peers that asked for more at once than they may, and got no answer.
+    pub requests_refused: u64,
     /// Pairs of sender and channel that were not followed for want of memory.
     pub flows_refused: u64,
     /// Times a member said what it has of a channel, or that it has one open, and there was no memory to remember it.

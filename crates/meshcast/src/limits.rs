@@ -29,7 +29,7 @@ pub struct Limits {
     /// what members say that they have. Each entry is charged to whoever causes it; whoever takes as much as is free
     /// gets no more, and that is counted with the name in [`inspect`](crate::Node::inspect). 256 MiB, at least 16.
     pub memory_bytes: usize,
-    /// For how long it is kept, since it came. 10 minutes.
+    /// For how long what others may ask for is kept, since it came. 10 minutes.
     pub history_age: Duration,
     /// How many members may be connected, whoever dialled; further ones are refused at the gate, and told that
     /// there is no room. 256, each up to 1,024 frames of queue if it stalls; at most 4,096.

@@ -263,8 +263,9 @@ impl Registry {
     /// # Errors
     /// Those of starting a thread; the task was dropped.
     pub(crate) fn spawn_on_thread(&self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let stopped = self.lock().stopped;
         let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only now: a node that stops later takes the thread away itself.
+        let stopped = self.lock().stopped;
         let thread = match handlers.take() {
             Some(thread) => thread,
             None => HandlerThread::start()?,

@@ -21,7 +21,7 @@ fn who_goes_on_is_throttled_then_cut_and_each_is_said_once() {
         .collect();
     assert_eq!(said, [(4, Standing::Throttled), (9, Standing::Cut)]);
     assert_eq!(conduct.standing(who(0)), Standing::Cut);
-    assert_eq!(conduct.offences(who(0)), (12, Some(Offence::Forged)));
+    assert_eq!(conduct.offences(who(0)), 12);
     assert_eq!(conduct.standing(who(1)), Standing::Good);
 }
 
@@ -52,7 +52,7 @@ fn who_stops_is_forgiven_and_who_was_cut_is_not() {
     assert_eq!(conduct.handle_timeout(at(6 * 35)), [who(0)]);
     assert_eq!(standing(&conduct), [Standing::Good, Standing::Cut]);
     conduct.handle_timeout(at(10_000));
-    assert_eq!(conduct.offences(who(0)), (0, None));
+    assert_eq!(conduct.offences(who(0)), 0);
     assert_eq!(standing(&conduct), [Standing::Good, Standing::Cut]);
 }
 

@@ -25,7 +25,7 @@ impl Judged {
         let Some(sender) = sender(peer) else {
             return (0, Standing::Good);
         };
-        (self.conduct.offences(sender).0, self.conduct.standing(sender))
+        (self.conduct.offences(sender), self.conduct.standing(sender))
     }
 }
 

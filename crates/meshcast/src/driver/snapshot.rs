@@ -95,6 +95,7 @@ impl Driver {
             requests: engine.requests,
             frames_repaired: engine.frames_repaired,
             frames_served: engine.frames_served,
+            requests_refused: engine.requests_refused,
             answers_refused: engine.answers_refused,
             flows_refused: engine.flows_refused,
             claims_refused: engine.claims_refused,
