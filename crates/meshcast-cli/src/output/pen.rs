@@ -110,7 +110,11 @@ impl Shared {
             let Line { lost, text } = self.next();
             let first = (lost > 0).then(|| tell(Trouble::Lost(lost))).flatten();
             // What broke off may have been half a line.
-            let first = if broken { Some("\n".to_owned()) } else { first };
+            let first = if broken {
+                Some("\n".to_owned() + &first.unwrap_or_default())
+            } else {
+                first
+            };
             let written = first
                 .map_or(Ok(()), |first| stream.write_all(first.as_bytes()))
                 .and_then(|()| stream.write_all(&text))
