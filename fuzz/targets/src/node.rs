@@ -48,7 +48,7 @@ pub(crate) fn admin_bodies() -> Vec<Vec<u8>> {
         r#"{"channel":"earth","data":{"a":[1,{"$bigint":"12"}]},"sender":"12D3","name":"fra-1","region":"fra","seq":1,"posted_at":"2026-01-31T23:59:59.999Z"}"#,
         r#"{"gap":{"channel":"earth","sender":"12D3","name":"fra-1","region":"fra","from":2,"to":4,"reason":"unread"}}"#,
         r#"{"undecodable":{"channel":"earth","sender":"12D3","name":"fra-1","seq":5,"error":"no type"}}"#,
-        r#"{"schema":"meshcast.posted/1","channel":"earth","node":"fra-1"}"#,
+        r#"{"schema":"posted/v1","channel":"earth","node":"fra-1"}"#,
         r#"{"error":{"code":"bad_json","message":"no"}}"#,
     ];
     bodies.iter().map(|body| body.as_bytes().to_vec()).collect()

@@ -229,6 +229,7 @@ impl World {
         self.pass(2 * RETENTION + Duration::from_secs(600));
         self.check_memory();
         assert_eq!(self.me.engine.history().bytes(), 0, "nothing is kept for ever");
+        assert_eq!(self.me.engine.budget().used(), 0, "nobody pays for ever");
     }
 
     fn open(&mut self, n: usize, since: Since) {
