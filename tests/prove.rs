@@ -238,7 +238,7 @@ impl Scenario {
         }
     }
 
-    /// All that there are, as long as the issue of guarantees demands, or in some minutes.
+    /// All that there are: as long as it takes to trust them, or in some minutes.
     fn all(quick: bool) -> Vec<Self> {
         let timed = |seconds| Timed { seconds, rate: 200.0 };
         let (short, rate) = (timed(if quick { 10 } else { 60 }), 100.0);

@@ -183,7 +183,7 @@ impl Node {
 
     /// What the node looks like now: all peers, all channels, and all else.
     ///
-    /// The node looks through them in slices of 100 µs, between which it goes on, and once for all who ask at the same
+    /// The node looks through them in slices of 25 µs, between which it goes on, and once for all who ask at the same
     /// time; so it may be asked in a loop, and with thousands of channels an answer takes some milliseconds and is of no
     /// single moment. Whatever was done before the question shows in it. [`Self::counters`] and [`Self::info`] cost
     /// next to nothing; [`Self::peers`] and [`Self::channels`] look at these alone. Cancel-safe.

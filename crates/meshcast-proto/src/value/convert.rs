@@ -14,6 +14,9 @@ use super::wire::MAX_SAFE;
 
 impl Value {
     /// The value that [`to_bytes`] would write for `value`.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
         let mut bytes = Vec::new();
         to_bytes(value, &mut bytes)?;
@@ -26,6 +29,9 @@ impl Value {
     }
 
     /// Reads a Rust type out of the value, as [`from_bytes`] does.
+    ///
+    /// # Errors
+    /// [`DecodeError`], also if it does not fit the type.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         let mut bytes = Vec::new();
         self.encode(&mut bytes)

@@ -17,6 +17,9 @@ mod key;
 /// [`DecodeLimits`].
 ///
 /// What JavaScript shares, Rust gets once per reference. The module documentation has the mapping of types.
+///
+/// # Errors
+/// [`DecodeError`] for what is no value, does not fit the type, or would exceed a limit.
 pub fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, DecodeError> {
     from_bytes_within(bytes, &DecodeLimits::default())
 }
@@ -26,6 +29,9 @@ pub fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Decod
 /// The memory counted is that of the elements, entries, strings and bytes that `T` is given, in lists that grow
 /// as a `Vec` does. What a `Deserialize` makes of them by itself, such as an untagged enum that reads everything
 /// a second time, is not seen here.
+///
+/// # Errors
+/// As of [`from_bytes`].
 pub fn from_bytes_within<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
     limits: &DecodeLimits,

@@ -11,6 +11,9 @@ use super::wire::{HAS_CAUSE, HAS_STACK, MAX_SAFE, Reader, Text, tag, unexpected}
 
 impl Value {
     /// Reads a value that takes up all of `bytes`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for what is no value, or would exceed a limit.
     pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let mut decoder = Decoder {
             reader: Reader::new(bytes),

@@ -16,6 +16,9 @@ pub const MAX_DEPTH: usize = 1000;
 
 impl Value {
     /// Appends the value's bytes to `out`, which is left as it was if that fails.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooDeep`] beyond [`MAX_DEPTH`].
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
         let mut encoder = Encoder {

@@ -13,6 +13,9 @@ pub const MAX_TYPED_DEPTH: usize = 128;
 /// Appends the bytes of `value` to `out`, which is left as it was if that fails.
 ///
 /// Allocates nothing but space in `out`. The module documentation has the mapping of types.
+///
+/// # Errors
+/// [`EncodeError`].
 pub fn to_bytes<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     let mut serializer = Serializer { out, depth: 0 };

@@ -27,6 +27,9 @@ impl Value {
     }
 
     /// As [`from_json_text`](Self::from_json_text), within these limits.
+    ///
+    /// # Errors
+    /// The same.
     pub fn from_json_text_within(text: impl AsRef<[u8]>, limits: &DecodeLimits) -> Result<Self, JsonError> {
         TextReader {
             parser: SliceJsonParser::new(text.as_ref()),
