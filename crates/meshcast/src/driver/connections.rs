@@ -143,12 +143,13 @@ impl Driver {
 
     /// Closes the connections of those who make way for members that were connected longer before.
     pub(super) fn make_way(&mut self) {
-        for peer in self.parts.admitted.take_displaced() {
-            if let Some(suppressed) = self.warnings.displaced.pass(self.parts.clock.now()) {
+        for peer in self.parts.admitted.leaving() {
+            // An error means that it is gone already, or not there yet: then it is its turn when it is.
+            if self.parts.swarm.disconnect_peer_id(peer).is_ok()
+                && let Some(suppressed) = self.warnings.displaced.pass(self.parts.clock.now())
+            {
                 tracing::warn!(%peer, suppressed, "no more room: it makes way for a member that was connected longer");
             }
-            // An error means that it is gone already.
-            let _ = self.parts.swarm.disconnect_peer_id(peer);
         }
     }
 

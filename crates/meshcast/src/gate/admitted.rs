@@ -38,8 +38,6 @@ struct Table {
     entries: HashMap<PeerId, Entry>,
     /// Those who were inside lately.
     gone: HashMap<PeerId, Gone>,
-    /// Those who are to make way, and nobody has been told yet.
-    displaced: Vec<PeerId>,
 }
 
 struct Entry {
@@ -47,6 +45,7 @@ struct Entry {
     connections: usize,
     /// When it came, or as much earlier as it was inside before.
     since: Time,
+    /// Its connections are to be closed.
     makes_way: bool,
 }
 
@@ -80,9 +79,10 @@ impl Admitted {
         self.lock().entries.len()
     }
 
-    /// Those who made way for somebody since this was last asked: their connections are to be closed.
-    pub(crate) fn take_displaced(&self) -> Vec<PeerId> {
-        std::mem::take(&mut self.lock().displaced)
+    /// Those who make way for others and are not gone yet: their connections are to be closed, also those that the Swarm
+    /// has not reported so far.
+    pub(crate) fn leaving(&self) -> Vec<PeerId> {
+        self.lock().leaving()
     }
 
     /// Lets in one connection of a peer. A later credential replaces an earlier one.
@@ -140,13 +140,17 @@ impl Table {
         }
         let staying = self.entries.iter_mut().filter(|(_, entry)| !entry.makes_way);
         match staying.max_by_key(|(peer, entry)| (entry.since, **peer)) {
-            Some((peer, entry)) if since < entry.since && leaving < MAX_LEAVING => {
+            Some((_, entry)) if since < entry.since && leaving < MAX_LEAVING => {
                 entry.makes_way = true;
-                self.displaced.push(*peer);
                 Ok(())
             }
             _ => Err(Reason::Full),
         }
+    }
+
+    fn leaving(&self) -> Vec<PeerId> {
+        let leaving = self.entries.iter().filter(|(_, entry)| entry.makes_way);
+        leaving.map(|(peer, _)| *peer).collect()
     }
 
     fn leave(&mut self, peer: PeerId, now: Time) {
@@ -158,7 +162,6 @@ impl Table {
             return;
         }
         let stayed = now.saturating_since(entry.remove().since);
-        self.displaced.retain(|displaced| *displaced != peer);
         self.gone.insert(peer, Gone { stayed, left: now });
         if self.gone.len() > MAX_GONE {
             let least = self.gone.iter().min_by_key(|(_, gone)| gone.stayed);
@@ -279,11 +282,11 @@ mod tests {
 
         /// Closes who makes way, and says who that was.
         fn make_way(&mut self, second: u64) -> Vec<PeerId> {
-            let displaced = std::mem::take(&mut self.table.displaced);
-            displaced
+            let leaving = self.table.leaving();
+            leaving
                 .iter()
                 .for_each(|peer| self.table.leave(*peer, at(second)));
-            displaced
+            leaving
         }
     }
 
@@ -326,6 +329,8 @@ mod tests {
         inside.table.leave(young, at(20));
         assert!(inside.comes(other, 20) && inside.comes(young, 25));
         assert!(!inside.comes(other, 25), "it is on its way out");
+        let leaving = [inside.table.leaving(), inside.table.leaving()];
+        assert_eq!(leaving, [[other], [other]], "until it is gone");
         assert_eq!(inside.make_way(26), [other]);
         assert_eq!(inside.table.entries.len(), 2);
         // And whoever made way does not take it again.
