@@ -62,8 +62,13 @@ impl Driver {
 
     pub(super) fn follow_hub(&mut self, hub: Arc<Hub>) {
         if hub.is_gone() {
-            return self.leave(&hub);
+            self.leave(&hub);
+        } else {
+            self.enter(hub);
         }
+    }
+
+    fn enter(&mut self, hub: Arc<Hub>) {
         hub.set_followed();
         let now = self.parts.clock.now();
         let open = hub.objects() > 0;
@@ -103,7 +108,8 @@ impl Driver {
         if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, hub)) {
             // Opened, posted to and closed before this turn, perhaps after another of the name has made way.
             known.iter().for_each(|known| self.leave(known));
-            self.follow_hub(Arc::clone(hub));
+            // Also if it has made way itself since its section was taken: what was accepted is sent.
+            self.enter(Arc::clone(hub));
         }
         let (now, wall) = (self.parts.clock.now(), wall_time());
         let draft = std::mem::take(&mut section.draft);
