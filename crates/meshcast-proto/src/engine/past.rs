@@ -226,9 +226,7 @@ impl Engine {
         let own = waiter.before.get(&me).map(|before| Past {
             sender: me,
             member: Some(Arc::clone(&self.me)),
-            kept: self
-                .history
-                .past(channel, me, *before, waiter.from, waiter.last),
+            kept: self.history.past(channel, me, *before, waiter.from, waiter.last),
             unfetched: None,
             from: None,
         });
