@@ -32,6 +32,11 @@ impl TokenBucket {
         self.due(rate) <= Some(now)
     }
 
+    /// Whether it is as if nothing had ever been taken.
+    pub(crate) fn is_full(self, now: Time) -> bool {
+        self.0.is_none_or(|full| full <= now)
+    }
+
     /// Takes so many tokens.
     pub(crate) fn take(&mut self, tokens: usize, rate: Rate, now: Time) {
         let takes = Duration::from_secs(tokens as u64) / rate.per_second.max(1);

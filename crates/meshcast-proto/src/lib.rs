@@ -107,6 +107,7 @@ mod flows;
 mod frame;
 mod history;
 mod id;
+mod inbox;
 mod jitter;
 mod key;
 mod misbehaviour;
@@ -141,6 +142,7 @@ pub use engine::{
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use id::{Sender, Seq, SeqRange};
+pub use inbox::Inbox;
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
 pub use misbehaviour::Offence;
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};

@@ -31,7 +31,7 @@ use libp2p::{
     gossipsub::{self, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Member, Offence, Output, Payer, Time, Watchdog};
+use meshcast_proto::{ChannelName, Engine, Frame, Inbox, Member, Offence, Output, Payer, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
@@ -113,6 +113,11 @@ pub(crate) struct Driver {
     backlogs: HashMap<PeerId, Backlog>,
     /// What peers said before the link to them was open: there is no answering yet.
     early_messages: HashMap<PeerId, Backlog>,
+    /// What peers said on open links that waits for their turn; of these nothing more is read.
+    inbox: Inbox,
+    held: HashSet<PeerId>,
+    /// What it cost to take in what peers said in this turn of the loop.
+    worked: usize,
     /// Judges whose gossip does not arrive.
     watchdog: Watchdog,
     /// And who misbehaves.
@@ -190,6 +195,9 @@ impl Driver {
             seeds_tried: None,
             backlogs: HashMap::new(),
             early_messages: HashMap::new(),
+            inbox: Inbox::default(),
+            held: HashSet::new(),
+            worked: 0,
             watchdog: Watchdog::default(),
             judged: Judged::default(),
             seen: Seen::default(),
@@ -400,6 +408,11 @@ impl Driver {
             self.drop_vacant_channels(now);
             self.expire_pings(now);
             self.forgive(now);
+            self.inbox.handle_timeout(now);
+            // Who is not read cannot be blamed for its silence.
+            self.held
+                .iter()
+                .for_each(|peer| self.peers.handle_heard(peer, now));
             self.spread_late(now);
             self.seen.settle(self.parts.engine.budget(), now);
             self.make_way();
@@ -413,6 +426,7 @@ impl Driver {
             self.parts.engine.poll_timeout(),
             self.dial_due(),
             self.ready_due(),
+            self.inbox.poll_timeout(),
             soon,
         ];
         parts.into_iter().flatten().fold(self.next_check, Time::min)

@@ -235,6 +235,13 @@ impl Link {
         }
     }
 
+    /// Reads nothing of what a peer says; or as before. Ends with its last connection.
+    pub(crate) fn hold(&mut self, peer: &PeerId, held: bool) {
+        if let Some(valve) = self.valves.get(peer) {
+            valve.set_held(held);
+        }
+    }
+
     /// Lets those who are throttled say so many messages more each.
     pub(crate) fn grant(&self, messages: u32) {
         let throttled = self.valves.values().filter(|valve| valve.is_throttled());

@@ -117,8 +117,10 @@ impl Driver {
             }
         }
         self.poll_lookups(cx);
+        self.worked = 0;
+        self.take_in();
         match self.poll_swarm(cx, 1) {
-            0 if !self.parts.dialer.is_touched() => Poll::Pending,
+            0 if self.worked == 0 && !self.parts.dialer.is_touched() => Poll::Pending,
             _ => Poll::Ready(()),
         }
     }

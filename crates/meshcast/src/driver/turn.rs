@@ -12,7 +12,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::Driver;
+use super::{Driver, syncing::WORK_A_TURN};
 use crate::{command::Command, handover::Shutdown};
 
 impl Driver {
@@ -38,6 +38,7 @@ impl Driver {
         // Before the first look: what is rung for from now on wakes this task again.
         self.parts.registry.listen(cx.waker());
         let mut events = 0;
+        self.worked = 0;
         // It may be the swarm that woke this task. Later it has to be asked again only if it was given something to do.
         let mut woken = true;
         loop {
@@ -56,16 +57,18 @@ impl Driver {
             self.handle_timeouts();
             self.check_ready();
             self.follow_expecting();
-            let before = events;
+            let before = (events, self.worked);
             if woken || self.parts.swarm.is_touched() {
                 events += self.poll_swarm(cx, EVENTS_A_TURN - events);
             }
             woken = false;
-            if followed.more || events == EVENTS_A_TURN || self.inspections.is_busy() {
+            self.take_in();
+            let is_full = events == EVENTS_A_TURN || self.worked >= WORK_A_TURN;
+            if followed.more || is_full || self.inspections.is_busy() {
                 return give_way(cx);
             }
             // Each event may be a reason for something else.
-            if events == before && !self.poll_alarm(alarm.as_mut(), cx) {
+            if (events, self.worked) == before && !self.poll_alarm(alarm.as_mut(), cx) {
                 return Poll::Pending;
             }
         }

@@ -170,6 +170,36 @@ async fn who_is_throttled_is_heard_as_far_as_is_granted_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_who_is_held_only_what_was_read_before_is_heard_and_nothing_is_lost() {
+    let (mut a, mut b) = guard(connected()).await;
+    let (to, from) = (b.id(), a.id());
+    for n in 0..100 {
+        a.link().send(&to, chunk(n, 10)).expect("there is room");
+    }
+    let mut heard = 0;
+    let mut hear = async |b: &mut Node<Link>, a: &mut Node<Link>| {
+        let event = async {
+            tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
+        };
+        let Ok(event) = tokio::time::timeout(Duration::from_secs(10), event).await else {
+            return heard;
+        };
+        assert!(matches!(event, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
+        heard += 1;
+        heard
+    };
+    assert_eq!(hear(&mut b, &mut a).await, 1);
+    b.link().hold(&from, true);
+    let (mut last, mut count) = (1, hear(&mut b, &mut a).await);
+    while last < count {
+        last = std::mem::replace(&mut count, hear(&mut b, &mut a).await);
+    }
+    assert!(count <= 1 + 9, "{count}");
+    b.link().hold(&from, false);
+    while hear(&mut b, &mut a).await < 100 {}
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_queue_is_bounded_in_messages_and_in_bytes() {
     let (mut a, b) = guard(connected()).await;
     let to = b.id();

@@ -1,4 +1,4 @@
-//! How fast a peer that misbehaves is heard.
+//! How fast a peer is heard: not while something of it waits to be taken in, and slowly if it misbehaves.
 
 use std::{
     sync::{
@@ -12,6 +12,7 @@ use std::{
 /// fills: nothing is dropped, and nothing comes out of order.
 #[derive(Debug, Default)]
 pub(super) struct Valve {
+    held: AtomicBool,
     throttled: AtomicBool,
     state: Mutex<State>,
 }
@@ -27,12 +28,12 @@ struct State {
 impl Valve {
     /// Whether a message may be read now; registers to be woken if not.
     pub(super) fn is_open(&self, cx: &mut Context<'_>) -> bool {
-        if !self.throttled.load(Ordering::Acquire) {
+        if !self.is_held() && !self.is_throttled() {
             return true;
         }
         let mut state = self.lock();
         // It may have been opened meanwhile.
-        if state.left > 0 || !self.throttled.load(Ordering::Acquire) {
+        if !self.is_held() && (state.left > 0 || !self.is_throttled()) {
             return true;
         }
         if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -43,7 +44,7 @@ impl Valve {
 
     /// A message was read.
     pub(super) fn pass(&self) {
-        if self.throttled.load(Ordering::Acquire) {
+        if self.is_throttled() {
             let mut state = self.lock();
             state.left = state.left.saturating_sub(1);
         }
@@ -57,11 +58,23 @@ impl Valve {
 
     /// So many messages may be read until this is called again.
     pub(super) fn grant(&self, messages: u32) {
-        let mut state = self.lock();
-        state.left = messages;
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
+        self.lock().left = messages;
+        self.wake();
+    }
+
+    /// From now on nothing is read; or as before.
+    pub(super) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
     pub(super) fn is_throttled(&self) -> bool {
@@ -100,5 +113,21 @@ mod tests {
         valve.set_throttled(false);
         assert_eq!(read(&valve, cx), 100);
         assert_eq!(valve.lock().waiting.len(), 0);
+    }
+
+    #[test]
+    fn who_is_held_is_not_read_also_if_it_is_granted_something() {
+        let (valve, cx) = (Valve::default(), &mut Context::from_waker(Waker::noop()));
+        valve.set_held(true);
+        assert!(!valve.is_open(cx));
+        assert_eq!(valve.lock().waiting.len(), 1);
+        valve.set_throttled(true);
+        valve.grant(7);
+        assert!(!valve.is_open(cx));
+        valve.set_held(false);
+        assert_eq!(valve.lock().waiting.len(), 0);
+        assert!(valve.is_open(cx));
+        valve.grant(0);
+        assert!(!valve.is_open(cx));
     }
 }
