@@ -222,23 +222,26 @@ impl Engine {
     /// What there is for somebody who looked back.
     fn looked_back(&self, channel: &ChannelName, waiter: &Waiter, now: Time) -> LookedBack {
         let me = self.me.sender();
+        let begins_with = self.channels.get(channel).map_or(0, |own| own.last);
         let own = waiter.before.get(&me).map(|before| Past {
             sender: me,
             member: Some(Arc::clone(&self.me)),
-            kept: self.kept_of(channel, me, *before, waiter),
+            kept: self.history.past(channel, me, *before, waiter.from, waiter.last),
             unfetched: None,
             from: None,
         });
         let others = self.flows.of(channel).filter_map(|(sender, flow)| {
             let known = waiter.before.get(&sender).copied();
-            // Of one of whom it was not known where it begins, all is delivered from its beginning on.
+            // Of one of whom it was not known where it begins, all is delivered from its beginning on: so many of the
+            // last as the channel itself wanted.
             let before = known.or_else(|| flow.window.begun())?;
-            let kept = self.kept_of(channel, sender, before, waiter);
+            let last = waiter.last.saturating_sub(known.map_or(begins_with, |_| 0));
+            let kept = self.history.past(channel, sender, before, waiter.from, last);
             Some(Past {
                 sender,
                 member: flow.member.clone(),
                 kept: kept.filter(|_| flow.member.is_some()),
-                unfetched: self.unfetched(&(channel.clone(), sender), flow, before, waiter, now),
+                unfetched: self.unfetched(&(channel.clone(), sender), flow, (before, last), waiter, now),
                 from: Some(before).filter(|_| known.is_none() && !flow.window.is_fixed()),
             })
         });
@@ -251,21 +254,17 @@ impl Engine {
         }
     }
 
-    fn kept_of(
-        &self,
-        channel: &ChannelName,
-        sender: Sender,
-        before: Seq,
-        waiter: &Waiter,
-    ) -> Option<SeqRange> {
-        self.history
-            .past(channel, sender, before, waiter.from, waiter.last)
-    }
-
     /// Numbers below all that is kept that a neighbour says it has.
-    fn unfetched(&self, key: &Key, flow: &Flow, before: Seq, waiter: &Waiter, now: Time) -> Option<SeqRange> {
+    fn unfetched(
+        &self,
+        key: &Key,
+        flow: &Flow,
+        (before, last): (Seq, u64),
+        waiter: &Waiter,
+        now: Time,
+    ) -> Option<SeqRange> {
         let from = Some(waiter.from).filter(|from| *from < waiter.came);
-        let lower = self.lower(key, before, from, waiter.last)?;
+        let lower = self.lower(key, before, from, last)?;
         SeqRange::new(flow.repair.lowest_covered(lower, now)?, lower.last())
     }
 

@@ -99,6 +99,50 @@ fn only_a_channel_on_which_nobody_was_heard_can_be_made_to_begin_earlier() {
     );
 }
 
+/// As whoever holds the channel does: it opens it with what it wants from before, and looks back for the object.
+#[test]
+fn whoever_opens_a_channel_with_the_last_messages_is_given_so_many_and_no_more() {
+    for is_connected in [true, false] {
+        for last in [1, 3, 20] {
+            let mut world = World::new(3, &Config::default(), 1);
+            world.loss = 0;
+            world.close(2);
+            world.connect(0, 1);
+            if is_connected {
+                world.connect_all();
+            }
+            for _ in 0..12 {
+                world.post(0, 1);
+                world.run_secs(1);
+            }
+            world.run_secs(10);
+            world.open(2, Since::Last(last));
+            expect(&mut world, 2, !is_connected);
+            let id = look_back(&mut world, 2, Since::Last(last));
+            world.connect_all();
+            expect(&mut world, 2, false);
+            world.run_secs(8);
+            let (kept, unfetched) = brought(&world, 2, id, 0).expect("it is over");
+            assert_eq!(unfetched, None);
+            let all = [range(13_u64.saturating_sub(last).max(1), 12)];
+            let mut given: Vec<_> = kept.into_iter().collect();
+            for event in world.story(2, 0) {
+                assert!(matches!(event, Event::Values(_)));
+                match given.last_mut() {
+                    Some(before) if before.touches(event.seqs()) => *before = before.hull(event.seqs()),
+                    _ => given.push(event.seqs()),
+                }
+            }
+            assert_eq!(given, all, "{is_connected} {last}");
+            // The next one is given what it asks for, of what was fetched or has yet to be.
+            let id = look_back(&mut world, 2, Since::Last(5));
+            world.run_secs(8);
+            let five = (Some(range(8, 12)), None);
+            assert_eq!(brought(&world, 2, id, 0), Some(five), "{is_connected} {last}");
+        }
+    }
+}
+
 #[test]
 fn who_opened_the_channel_after_a_post_does_not_answer_for_it() {
     let mut world = connected(3);
