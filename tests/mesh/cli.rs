@@ -51,6 +51,24 @@ fn what_is_sent_the_moment_up_is_ready_is_heard_by_all() {
 }
 
 #[test]
+fn what_is_sent_right_before_up_is_interrupted_arrives() {
+    let session = Session::new();
+    let (up, services) = session.up_and_converged();
+    for service in &services {
+        let sent = get(*service, "/send?message=last").expect("it serves");
+        assert_eq!(sent, (200, "message sent".to_owned()));
+    }
+    up.signal(Signal::INT);
+    let (status, _, stderr) = up.end(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert_eq!(
+        stderr.lines().last(),
+        Some(r#"{"note":"stopping"}"#),
+        "nothing is left behind"
+    );
+}
+
+#[test]
 fn a_node_that_ends_names_what_nobody_has() {
     let session = Session::new();
     let arguments = [

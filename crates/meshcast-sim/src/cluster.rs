@@ -416,11 +416,15 @@ impl Cluster {
         log
     }
 
-    /// Ends all nodes, as a node is that is asked to, and returns what each left behind.
+    /// Ends all nodes, as a node is that is asked to, and returns what each left behind. First it lets what is on its
+    /// way arrive, for 2 s at most: the receivers leave too.
     pub async fn shutdown(mut self) -> Vec<(NodeName, Shutdown)> {
         // Nobody waits for what cannot come.
         self.links.heal();
         let nodes: Vec<Node> = self.members.iter_mut().filter_map(Member::take).collect();
+        let flushed = futures::future::join_all(nodes.iter().map(Node::flush));
+        // What is not with somebody by then is told below, with the rest.
+        let _ = timeout(ARRIVE, flushed).await;
         let ended = futures::future::join_all(nodes.iter().map(Node::shutdown)).await;
         let names = nodes.iter().map(|node| node.name().clone());
         names.zip(ended).collect()
@@ -531,5 +535,7 @@ fn pairs<'a>(
     a.iter().flat_map(move |a| b.clone().map(move |b| (a, b)))
 }
 
+/// For what is on its way to arrive and to be acknowledged: twice the longest round trip anybody simulates.
+const ARRIVE: Duration = Duration::from_secs(2);
 /// For nodes on one machine to find each other over long links: seconds, also when it is busy.
 const READY: Duration = Duration::from_secs(60);

@@ -174,6 +174,21 @@ async fn a_paused_node_gets_what_it_missed_and_healing_links_does_not_wake_it() 
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_over_a_long_link_when_all_are_shut_down_arrives() {
+    let builder = Cluster::builder(7).regions(&["fra", "iad"], 1).expect("names");
+    let builder = builder.round_trip("fra", "iad", 500 * MS).expect("names");
+    let cluster = builder.record("earth").start().await.expect("starts");
+    for node in ["fra-1", "iad-1"] {
+        cluster.post(node, b"hello".as_slice()).expect("posted");
+    }
+    cluster.agree(PATIENCE).await.expect("both know each other");
+    cluster.post("fra-1", b"last words".as_slice()).expect("posted");
+    for (name, shutdown) in cluster.shutdown().await {
+        assert!(shutdown.is_complete(), "{name}: {shutdown}");
+    }
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let builder = Cluster::builder(8).regions(&["fra", "iad"], 1).expect("names");
     let mut cluster = builder.start().await.expect("starts");
