@@ -22,6 +22,7 @@ pub(crate) fn start(args: &Args, output: &Output) {
     let by_default = match (args.global.verbose, &args.command) {
         // It says itself what these lines say.
         (0, Command::Node(_)) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast::events=off",
+        (0, Command::Up(_)) => "warn,libp2p_gossipsub=error,meshcast::events::stopped=off",
         (0, _) => "warn,libp2p_gossipsub=error",
         (1, _) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast_proto=info",
         (2, _) => "info,meshcast=debug,meshcast_proto=debug",

@@ -96,6 +96,10 @@ pub enum NodeEvent {
 /// The target of log lines that say what an event says too, so that whoever shows events can leave them out.
 pub(crate) const TARGET: &str = "meshcast::events";
 
+/// The target of the last line, which says what [`Shutdown`](crate::Shutdown) does. Whoever leaves out [`TARGET`] leaves
+/// it out too.
+pub(crate) const STOPPED: &str = "meshcast::events::stopped";
+
 /// Events kept for those who watch and do not read.
 pub(crate) const EVENTS: usize = 1024;
 

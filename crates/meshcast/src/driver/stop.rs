@@ -43,9 +43,9 @@ impl Driver {
         // Whoever waited for the end finds the addresses free and the events at their end.
         drop((swarm, events));
         if shutdown.is_complete() {
-            tracing::info!("stopped");
+            tracing::info!(target: event::STOPPED, "stopped");
         } else {
-            tracing::warn!(target: event::TARGET, "stopped: {shutdown}");
+            tracing::warn!(target: event::STOPPED, "stopped: {shutdown}");
         }
         shutdown
     }
