@@ -131,7 +131,18 @@ fn what_cannot_be_done_has_a_status_and_changes_nothing() {
         ("partition fra fra-1", 2, "a node is on two sides"),
         ("partition fra,iad,nrt", 2, "nobody on the other side"),
         ("one-way fra", 2, "required"),
-        ("kill fra", 2, "there is no node \"fra\""),
+        ("one-way fra fra", 2, "fra and fra are the same nodes"),
+        ("one-way fra-1 fra", 2, "fra-1 and fra are the same nodes"),
+        (
+            "kill fra",
+            2,
+            "there is no node \"fra\"; fra is a region, its nodes are fra-1",
+        ),
+        (
+            "pause nope",
+            2,
+            "there is no node \"nope\"; the nodes here are fra-1, iad-1, nrt-1",
+        ),
         ("resume fra-1", 1, "fra-1 is not paused"),
         ("status --socket /nowhere/fra-1.up", 3, "/nowhere/fra-1.up"),
     ] {

@@ -120,6 +120,9 @@ pub enum ClusterError {
     /// A node would be on both sides of a partition, or nobody on one.
     #[error("{0}")]
     NoPartition(&'static str),
+    /// Two places are the same nodes, and there is no way from them to themselves.
+    #[error("{0} and {1} are the same nodes, so there is no way from one to the other")]
+    SameNodes(String, String),
     /// The node does not run.
     #[error("{0} is not running")]
     Down(NodeName),
@@ -277,10 +280,13 @@ impl Cluster {
     /// Cuts links in one direction, silently: what the one posts does not get to the other that way.
     ///
     /// # Errors
-    /// [`ClusterError::NoSuchPlace`].
+    /// [`ClusterError::NoSuchPlace`], [`ClusterError::SameNodes`].
     pub fn one_way(&self, from: &str, to: &str) -> Result<(), ClusterError> {
-        let (from, to) = (self.place(from)?, self.place(to)?);
-        self.links.cut(&from, &to, Cut::Silent);
+        let (a, b) = (self.place(from)?, self.place(to)?);
+        if self.members_of(&a) == self.members_of(&b) {
+            return Err(ClusterError::SameNodes(from.to_owned(), to.to_owned()));
+        }
+        self.links.cut(&a, &b, Cut::Silent);
         Ok(())
     }
 

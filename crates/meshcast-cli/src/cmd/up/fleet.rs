@@ -149,18 +149,30 @@ impl Fleet {
         }
     }
 
+    /// For whoever named what is no node: the nodes of the region of that name, or else all.
+    fn who_is_there(&self, name: &str) -> String {
+        let nodes = self.cluster.status().into_iter();
+        let inside = nodes.filter(|node| node.region.as_str() == name);
+        let inside: Vec<_> = inside.map(|node| node.name.to_string()).collect();
+        if !inside.is_empty() {
+            return format!("; {name} is a region, its nodes are {}", inside.join(", "));
+        }
+        let names: Vec<_> = self.addresses.keys().map(NodeName::as_str).collect();
+        format!("; the nodes here are {}", names.join(", "))
+    }
+
     fn problem(&self, error: &ClusterError) -> Problem {
         let code = match error {
             ClusterError::NoSuchNode(_)
             | ClusterError::NoSuchPlace(_)
             | ClusterError::NoPartition(_)
+            | ClusterError::SameNodes(..)
             | ClusterError::Label(_) => code::BAD_REQUEST,
             _ => CONFLICT,
         };
         let mut message = error.to_string();
-        if matches!(error, ClusterError::NoSuchNode(_) | ClusterError::NoSuchPlace(_)) {
-            let names: Vec<_> = self.addresses.keys().map(NodeName::as_str).collect();
-            message += &format!("; the nodes here are {}", names.join(", "));
+        if let ClusterError::NoSuchNode(name) | ClusterError::NoSuchPlace(name) = error {
+            message += &self.who_is_there(name);
         }
         Problem {
             code: code.into(),
