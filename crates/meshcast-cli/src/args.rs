@@ -84,7 +84,7 @@ pub(crate) struct Up {
     /// The round trip between two regions, or none for none at all; may be repeated
     #[arg(long, value_name = "A:B=TIME|none", value_parser = rtt)]
     pub(crate) rtt: Vec<Rtt>,
-    /// A file with the key, instead of MESHCAST_KEY
+    /// A file with the key; MESHCAST_KEY is not read then
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
@@ -178,12 +178,12 @@ pub(crate) struct Node {
     #[arg(long)]
     pub(crate) region: Option<Region>,
     /// Where it listens; may be repeated
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: Vec<Multiaddr>,
     /// A member to connect to first; may be repeated
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = seed)]
     pub(crate) seed: Vec<Multiaddr>,
-    /// A file with the key, instead of MESHCAST_KEY
+    /// A file with the key; MESHCAST_KEY is not read then
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// A channel to have open; may be repeated
@@ -264,7 +264,7 @@ pub(crate) struct Watch {
     #[command(flatten)]
     pub(crate) target: Target,
     /// Begin with the last so many messages of each sender (a large one counts for several)
-    #[arg(long, value_name = "N", conflicts_with = "since")]
+    #[arg(long, value_name = "N", conflicts_with = "since", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) last: Option<u64>,
     /// Begin with what was posted within this time, such as 30s, 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -387,6 +387,16 @@ pub(crate) struct Completions {
 
 fn at_least_one() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
+}
+
+fn listen(text: &str) -> Result<Multiaddr, String> {
+    let hint = |error| format!("{error}; an address to listen on looks like /ip4/0.0.0.0/tcp/4001");
+    text.parse().map_err(hint)
+}
+
+fn seed(text: &str) -> Result<Multiaddr, String> {
+    let hint = |error| format!("{error}; a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001");
+    text.parse().map_err(hint)
 }
 
 /// `5`, `1.5s`, `200ms`, `2m`.

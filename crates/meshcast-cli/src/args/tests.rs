@@ -36,6 +36,7 @@ fn what_cannot_be_run_does_not_parse() {
         "meshcast up --nodes-per-region 0",
         "meshcast up --http-base 65536",
         "meshcast watch earth --count 0",
+        "meshcast watch earth --last 0",
         "meshcast watch earth --timeout 5x",
         "meshcast node --listen nowhere",
         "meshcast node --name a/b",
@@ -48,6 +49,24 @@ fn what_cannot_be_run_does_not_parse() {
     ] {
         assert!(parse(line).is_err(), "{line}");
     }
+}
+
+#[test]
+fn what_is_no_address_is_refused_with_one_that_is() {
+    for (line, hint) in [
+        (
+            "meshcast node --seed host:4001",
+            "a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001",
+        ),
+        (
+            "meshcast node --listen 127.0.0.1:4001",
+            "looks like /ip4/0.0.0.0/tcp/4001",
+        ),
+    ] {
+        let error = Args::try_parse_from(line.split(' ')).expect_err(line).to_string();
+        assert!(error.contains(hint), "{error}");
+    }
+    assert!(parse("meshcast node --seed /dns/name/tcp/4001 --listen /ip4/0.0.0.0/tcp/4001").is_ok());
 }
 
 #[test]
