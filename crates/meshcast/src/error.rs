@@ -254,6 +254,9 @@ pub enum KeyFileError {
     /// It holds no text.
     #[error("it holds no text")]
     NoText,
+    /// Nothing is in it, or nothing but blanks.
+    #[error("it is empty")]
+    Empty,
     /// It is too long to be a key.
     #[error("it is longer than {limit} bytes, and a key has 80")]
     TooLong {

@@ -39,7 +39,11 @@ fn read_as(path: &Path, own: u32) -> Result<String, KeyFileError> {
     if text.len() as u64 > LIMIT {
         return Err(KeyFileError::TooLong { limit: LIMIT });
     }
-    String::from_utf8(text).map_err(|_| KeyFileError::NoText)
+    let text = String::from_utf8(text).map_err(|_| KeyFileError::NoText)?;
+    if text.trim().is_empty() {
+        return Err(KeyFileError::Empty);
+    }
+    Ok(text)
 }
 
 /// Whoever may read or change the file may be a member, so only those may who can have this process do anything as it is.
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_read_than_a_key_can_be() {
+    fn nothing_is_no_key_and_no_more_is_read_than_a_key_can_be() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("key");
         let write = |len: usize| {
@@ -164,6 +168,7 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("ours");
             read_as(&path, own())
         };
+        assert!(matches!(write(0), Err(KeyFileError::Empty)));
         assert_eq!(write(4096).expect("as long as it may be").len(), 4096);
         assert!(matches!(write(4097), Err(KeyFileError::TooLong { limit: 4096 })));
         let file = File::create(&path).expect("ours");
