@@ -89,8 +89,11 @@ fn a_node_that_ends_names_what_nobody_has() {
         assert_eq!(status, 0, "{stderr}");
     }
     node.signal(Signal::TERM);
-    let (status, stdout, _) = node.end(PATIENCE);
+    let (status, stdout, stderr) = node.end(PATIENCE);
     assert_eq!(status.code(), Some(0));
+    let waiting = r#"{"note":"stopping: waiting up to 5 s until"#;
+    assert!(stderr.contains(waiting), "{stderr}");
+    assert!(!stderr.contains("stopped"), "the event says it: {stderr}");
     let last: Json = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
     assert_eq!(
         (&last["event"], &last["members"]),
@@ -233,6 +236,17 @@ fn the_exit_status_tells_what_went_wrong() {
     assert_eq!(status(&["watch"]), 2);
     assert_eq!(status(&["watch", "earth", "--last", "2", "--since", "5m"]), 2);
     assert_eq!(status(&["post", "earth", "--json", "{"]), 2);
+    assert_eq!(status(&["node", "--seed", "/ip4/127.0.0.1/udp/4001"]), 2);
+    assert_eq!(status(&["node", "--listen", "/ip4/127.0.0.1/udp/4001"]), 2);
+    assert_eq!(
+        status(&["node", "--listen", "/ip4/0.0.0.0/tcp/0"]),
+        2,
+        "without a key"
+    );
+    let mut command = session.command(&["node", "--name", "x"]);
+    command.env("MESHCAST_KEY", "no key");
+    let (ended, _, stderr) = Process::start(command).end(PATIENCE);
+    assert_eq!(ended.code(), Some(2), "{stderr}");
     for alone in [
         &["nodes"][..],
         &["peers"],

@@ -1,14 +1,19 @@
 //! `meshcast node`
 
-use std::{collections::HashSet, time::Instant};
+use std::{
+    collections::HashSet,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt;
 use meshcast::{
-    BroadcastChannel, ChannelName, Direction, Multiaddr, Node, NodeEvent, SeedInfo, Shutdown, SpawnError,
-    Value,
+    BroadcastChannel, ChannelName, Direction, ListenError, Multiaddr, Node, NodeEvent, SeedInfo, Shutdown,
+    SpawnError, Value,
     admin::{AdminSocket, schema},
 };
 use serde_json::{Value as Json, json};
+use tokio::time::timeout;
 
 use crate::{
     args,
@@ -32,8 +37,22 @@ pub(crate) async fn run(args: args::Node, output: &Output) -> Result<Exit, Failu
         () = signals.next() => Ok(Exit::Ok),
     };
     signals.exit_at_next();
-    let shutdown = node.shutdown().await;
+    let shutdown = shutdown(&node, output).await;
     result.and_then(|exit| stopped(&shutdown, output).map(|()| exit))
+}
+
+/// Says what is waited for if it takes longer than a moment: people would think that Ctrl-C was not heard.
+async fn shutdown(node: &Node, output: &Output) -> Shutdown {
+    let mut shutdown = pin!(node.shutdown());
+    match timeout(MOMENT, &mut shutdown).await {
+        Ok(shutdown) => shutdown,
+        Err(_) => {
+            output.note(
+                "stopping: waiting up to 5 s until a member has what was posted; Ctrl-C again ends at once",
+            );
+            shutdown.await
+        }
+    }
 }
 
 async fn start(args: &args::Node) -> Result<Node, Failure> {
@@ -62,6 +81,15 @@ async fn start(args: &args::Node) -> Result<Node, Failure> {
 pub(crate) fn spawn_failure(error: SpawnError) -> Failure {
     let failure = Failure::failed(&error);
     match error {
+        SpawnError::Name(_)
+        | SpawnError::Region(_)
+        | SpawnError::Key { .. }
+        | SpawnError::NoKey(_)
+        | SpawnError::Seed { .. }
+        | SpawnError::Listen {
+            reason: ListenError::Unsupported,
+            ..
+        } => Failure::usage(&error),
         SpawnError::Admin(meshcast::admin::AdminError::AlreadyRunning { .. }) => {
             failure.hint("see those that run with `meshcast nodes`")
         }
@@ -276,6 +304,9 @@ impl Flood {
         }
     }
 }
+
+/// Longer than it takes to end with nothing to hand over, and no time for a person.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// As the result of the command for programs, on the side for people.
 fn say(output: &Output, mut json: Json, line: &str) -> Result<(), Failure> {

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: args::Peers, output: &Output) -> Result<Exit, Fail
     if report.peers.is_empty() {
         output.note(&format!("{} is connected to nobody", client.name()));
         if report.seeds.is_empty() {
-            output.note("it has no seeds, so it is alone until others dial it");
+            output.note("it has no seeds: it dials the members it lost lately, and others have to dial it");
         }
     }
     Ok(Exit::Ok)
