@@ -299,12 +299,13 @@ impl Flow {
                 self.window.soften();
             }
         }
+        // Somebody who has said nothing at all since it was asked may not have heard it.
+        let patience = match untold(&self.repair) {
+            false => Duration::ZERO,
+            true if around.neighbours.is_any_silent(around.channel) => SILENT,
+            true => UNTOLD,
+        };
         if self.unsure.is_none() && self.window.settles_at().is_some() {
-            let patience = if untold(&self.repair) {
-                UNTOLD
-            } else {
-                Duration::ZERO
-            };
             self.window.settle(now - patience);
         }
         let rumours = self.hear_rumours(around, now);
@@ -322,8 +323,9 @@ impl Flow {
             Want::Time(due) => Some(due),
             Want::Nothing => match (self.unsure, self.window.settles_at()) {
                 (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
-                (None, Some(due)) if untold(&self.repair) => Some(due + UNTOLD),
-                (None, due) => due,
+                (None, Some(due)) if SILENT <= patience => Some((due + SILENT).min(now + UNTOLD)),
+                (None, Some(due)) => Some(due + patience),
+                (None, None) => None,
             },
         };
         let relay = loop {
@@ -620,6 +622,11 @@ const AGE_ERROR: Duration = Duration::from_secs(1);
 /// How long a neighbour is waited for that has not told of a flow, or one that knows more of it, before it begins
 /// without.
 const UNTOLD: Duration = Duration::from_secs(3);
+
+/// The same for one that has said nothing at all since it was asked. Its link brings nothing, or not what is said here:
+/// then it is given up within seconds, and no longer waited for. This bounds what one does who keeps it up by gossip
+/// alone.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// How long the next fragment of a value is waited for while its sender is connected. Well above what the slowest reader holds up an honest
 /// sender, so that it is only reached by one that died halfway, whose fragments would be kept for ever.

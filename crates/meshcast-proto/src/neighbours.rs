@@ -241,6 +241,15 @@ impl Neighbours {
         self.interests(channel).all(|(_, interest)| interest.told)
     }
 
+    /// Whether anybody has said nothing at all since it was told that a channel is open here.
+    pub(crate) fn is_any_silent(&self, channel: &ChannelName) -> bool {
+        self.peers.values().any(|peer| {
+            let interest = peer.channels.get(channel);
+            let asked = interest.and_then(|interest| interest.asked);
+            asked.is_some_and(|asked| peer.heard <= asked.at)
+        })
+    }
+
     /// Whether a neighbour may be asked for something more.
     pub(crate) fn may_ask(&self, peer: Sender) -> bool {
         self.peers

@@ -485,3 +485,39 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
     engine.handle_sync(sender(3), SyncMessage::Frames(answer), at(71), wall, verify);
     assert_eq!(stale(&mut engine), [(channel(0), sender(2), behind)]);
 }
+
+/// Gossip comes by a third, whose link brings nothing else, and the first frame was lost.
+#[test]
+fn a_flow_does_not_begin_before_those_who_are_silent_have_told() {
+    let (sender, other, late) = (0, 1, 2);
+    let mut world = World::new(3, &Config::default(), 1);
+    world.loss = 0;
+    world.close(late);
+    world.connect_all();
+    world.run_secs(1);
+    world.post(sender, 3);
+    world.run_secs(3);
+    world.open(late, Since::Now);
+    world.tamper = Box::new(move |from, to, message| {
+        if to == late && from != late {
+            vec![]
+        } else {
+            vec![message]
+        }
+    });
+    world.run_secs(1);
+    // It is lost, and the next is heard.
+    world.loss = 100;
+    world.post(sender, 1);
+    world.run_secs(1);
+    world.loss = 0;
+    world.post(sender, 1);
+    world.run_secs(20);
+    assert_eq!(world.story(late, sender), []);
+    world.tamper = Box::new(|_, _, message| vec![message]);
+    world.cut(sender, late);
+    world.cut(other, late);
+    world.connect(other, late);
+    world.run_secs(3);
+    assert_eq!(world.story(late, sender), [Event::Values(range(4, 5))]);
+}
