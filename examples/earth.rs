@@ -110,10 +110,8 @@ async fn send(
     {
         return (StatusCode::BAD_REQUEST, "the query is no UTF-8".into());
     }
-    let message = parameters
-        .into_iter()
-        .find(|(name, value)| name == "message" && !value.is_empty());
-    let Some((_, message)) = message else {
+    let given = parameters.into_iter().find(|(name, _)| name == "message");
+    let Some((_, message)) = given else {
         return (StatusCode::BAD_REQUEST, "?message not provided".into());
     };
     if let Err(error) = earth.channel.post_message(&message) {

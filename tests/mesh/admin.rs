@@ -28,6 +28,12 @@ fn node() -> (Session, Process, PathBuf) {
 
 /// Status and code of the refusal, empty if there is none.
 fn refusal(socket: &Path, head: &str, body: &[u8]) -> (u16, String) {
+    let (status, error) = answer(socket, head, body);
+    (status, error["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Status and error, null if there is none.
+fn answer(socket: &Path, head: &str, body: &[u8]) -> (u16, Json) {
     let mut stream = UnixStream::connect(socket).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     let head = format!(
@@ -45,8 +51,7 @@ fn refusal(socket: &Path, head: &str, body: &[u8]) -> (u16, String) {
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
     let json: Json = serde_json::from_str(body).unwrap_or_default();
-    let code = json["error"]["code"].as_str().unwrap_or_default().to_owned();
-    (status.expect("a status"), code)
+    (status.expect("a status"), json["error"].clone())
 }
 
 #[test]
@@ -63,6 +68,36 @@ fn what_is_no_text_when_it_is_decoded_is_no_name() {
     }
     let fine = "POST /v1/messages?channel=%E6%97%A5%EF%BF%BD+%20 HTTP/1.1";
     assert_eq!(refusal(&socket, fine, b"1"), (200, String::new()));
+}
+
+#[test]
+fn a_refusal_says_what_to_do_otherwise() {
+    let (_session, _node, socket) = node();
+    let large = "1".repeat(7 << 20);
+    for (head, body, says) in [
+        (
+            "POST /v1/messages HTTP/1.1",
+            "1",
+            "the query names no channel: it needs channel=NAME",
+        ),
+        (
+            "GET /v1/messages?last=1 HTTP/1.1",
+            "",
+            "the query names no channel: it needs channel=NAME",
+        ),
+        (
+            "GET /v1/messages?channel=a&last=x HTTP/1.1",
+            "",
+            "the query makes no sense: last: invalid digit found in string",
+        ),
+        (
+            "POST /v1/messages?channel=a HTTP/1.1",
+            &large,
+            "the body of 7340032 bytes is no message: the limit of one is 1048576 bytes",
+        ),
+    ] {
+        assert_eq!(answer(&socket, head, body.as_bytes()).1["message"], says);
+    }
 }
 
 #[test]

@@ -65,7 +65,6 @@ fn the_service_answers_as_documented() {
     let not_provided = (400, "?message not provided".to_owned());
     assert_eq!(ask("/messages"), (200, "[]".to_owned()));
     assert_eq!(ask("/send"), not_provided);
-    assert_eq!(ask("/send?message="), not_provided);
     assert_eq!(ask("/send?massage=hello"), not_provided);
     for query in ["message=%ff", "%C3=1", "message=a&message=%ED%A0%80"] {
         let no_text = (400, "the query is no UTF-8".to_owned());
@@ -75,7 +74,12 @@ fn the_service_answers_as_documented() {
         ask("/send?message=a%20%22b%22&message=c"),
         (200, "message sent".to_owned())
     );
-    assert_eq!(ask("/messages"), (200, r#"["a \"b\""]"#.to_owned()));
+    assert_eq!(
+        ask("/send?message="),
+        (200, "message sent".to_owned()),
+        "an empty one"
+    );
+    assert_eq!(ask("/messages"), (200, r#"["a \"b\"",""]"#.to_owned()));
     assert_eq!(ask("/"), (404, "not found".to_owned()));
     assert_eq!(ask("/nothing?message=hello"), (404, "not found".to_owned()));
 }

@@ -73,10 +73,7 @@ impl Service {
 /// The channel does not bring one's own posts back, so they are listed here.
 async fn send(State(service): State<Service>, Query(query): Query<Vec<(String, String)>>) -> Response {
     let given = query.into_iter().find(|(name, _)| name == "message");
-    let message = given
-        .map(|(_, message)| message)
-        .filter(|message| !message.is_empty());
-    let Some(message) = message else {
+    let Some((_, message)) = given else {
         return (StatusCode::BAD_REQUEST, "?message not provided").into_response();
     };
     let json = serde_json::Value::from(message);

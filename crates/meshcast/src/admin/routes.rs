@@ -1,6 +1,6 @@
 //! What can be asked, and how a refusal looks.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -9,7 +9,7 @@ use axum::{
         DefaultBodyLimit, Path, Query, Request, State,
         rejection::{BytesRejection, PathRejection, QueryRejection},
     },
-    http::{StatusCode, Uri},
+    http::{HeaderMap, StatusCode, Uri, header::CONTENT_LENGTH},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -33,6 +33,7 @@ use crate::{
 pub(super) struct Admin {
     node: WeakNode,
     parsing: Arc<Semaphore>,
+    message_limit: usize,
     pub(super) watches: Watches,
     pub(super) closing: Closing,
 }
@@ -41,6 +42,7 @@ pub(super) fn router(node: WeakNode, message_limit: usize, closing: Closing) -> 
     let admin = Admin {
         node,
         parsing: Arc::new(Semaphore::new(PARSING)),
+        message_limit,
         watches: Watches::default(),
         closing,
     };
@@ -71,7 +73,7 @@ async fn channel_report(State(admin): State<Admin>) -> Result<Json<schema::Chann
 
 #[derive(Deserialize)]
 pub(super) struct PostQuery {
-    channel: String,
+    channel: Option<String>,
     /// `1` for bytes as they are.
     #[serde(default)]
     raw: u8,
@@ -80,22 +82,24 @@ pub(super) struct PostQuery {
 async fn post_message(
     State(admin): State<Admin>,
     query: Result<Query<PostQuery>, QueryRejection>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<schema::Posted>, Refusal> {
     let Query(query) = query?;
-    let body = body?;
+    let channel = named(query.channel)?;
+    let body = body.map_err(|error| Refusal::body(&error, &headers, admin.message_limit))?;
     let node = admin.node()?;
     if query.raw == 0 {
         let _parsing = admin.parsing.acquire().await.map_err(Refusal::internal)?;
         let value = Value::from_json_text(&body).map_err(Refusal::bad_json)?;
-        open(&node, &query.channel)?.post_message(&value)?;
+        open(&node, &channel)?.post_message(&value)?;
     } else {
-        let channel: BroadcastChannel<Bytes> = node.channel(&query.channel)?;
-        channel.post_message(&body)?;
+        let object: BroadcastChannel<Bytes> = node.channel(&channel)?;
+        object.post_message(&body)?;
     }
     Ok(Json(schema::Posted {
         schema: schema::name::POSTED.into(),
-        channel: query.channel,
+        channel,
         node: node.name().to_string(),
     }))
 }
@@ -141,6 +145,11 @@ impl Admin {
     }
 }
 
+/// The channel that a query has to name.
+pub(super) fn named(channel: Option<String>) -> Result<String, Refusal> {
+    channel.ok_or_else(|| Refusal::bad_request("the query names no channel: it needs channel=NAME"))
+}
+
 pub(super) fn open(node: &Node, channel: &str) -> Result<BroadcastChannel<Value>, Refusal> {
     Ok(node.channel(channel)?)
 }
@@ -174,6 +183,20 @@ impl Refusal {
             StatusCode::BAD_REQUEST,
             code::BAD_JSON,
             format!("the body is no JSON that can be posted: {error}"),
+        )
+    }
+
+    /// A body that was not read, of a request with these headers.
+    fn body(error: &BytesRejection, headers: &HeaderMap, message_limit: usize) -> Self {
+        if error.status() != StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::bad_request(error.body_text());
+        }
+        let size = headers.get(CONTENT_LENGTH).and_then(|size| size.to_str().ok());
+        let size = size.map_or_else(String::new, |size| format!(" of {size} bytes"));
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::TOO_LARGE,
+            format!("the body{size} is no message: the limit of one is {message_limit} bytes"),
         )
     }
 
@@ -212,18 +235,10 @@ impl Refusal {
 
 impl From<QueryRejection> for Refusal {
     fn from(error: QueryRejection) -> Self {
-        Self::bad_request(error.body_text())
-    }
-}
-
-impl From<BytesRejection> for Refusal {
-    fn from(error: BytesRejection) -> Self {
-        match error.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(status, code::TOO_LARGE, "the body is over what a message may be")
-            }
-            _ => Self::bad_request(error.body_text()),
-        }
+        let why = error
+            .source()
+            .map_or_else(|| error.body_text(), ToString::to_string);
+        Self::bad_request(format!("the query makes no sense: {why}"))
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    routes::{Admin, Refusal},
+    routes::{Admin, Refusal, named},
     schema,
     server::Closing,
 };
@@ -21,7 +21,7 @@ use crate::{BroadcastChannel, Since, Value};
 
 #[derive(Deserialize)]
 pub(super) struct WatchQuery {
-    channel: String,
+    channel: Option<String>,
     /// So many numbers of each sender from before.
     last: Option<u64>,
     /// What was posted so many microseconds before.
@@ -48,9 +48,10 @@ pub(super) async fn watch(
     query: Result<Query<WatchQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(query) = query?;
-    let place = admin.watches.enter()?;
     let since = query.since()?;
-    let channel = admin.node()?.channel_since(&query.channel, since)?;
+    let name = named(query.channel)?;
+    let place = admin.watches.enter()?;
+    let channel = admin.node()?.channel_since(&name, since)?;
     let body = Body::from_stream(lines(channel, admin.closing, place));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
