@@ -146,12 +146,12 @@ pub(crate) enum FaultCommand {
         /// Its name
         node: String,
     },
-    /// Freeze a node: nothing gets to it or from it
+    /// Cut all links of a node: nothing gets to it or from it, while it goes on by itself
     Pause {
         /// Its name
         node: String,
     },
-    /// Let a paused node go on
+    /// Restore the links of a paused node
     Resume {
         /// Its name
         node: String,

@@ -117,7 +117,7 @@ impl NodeBuilder {
         self
     }
 
-    /// What the node may use.
+    /// What the node may use. Change [`Limits::default`], as shown [there](Limits).
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self

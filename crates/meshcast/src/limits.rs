@@ -5,6 +5,15 @@ use std::{ops::RangeInclusive, time::Duration};
 use crate::error::SpawnError;
 
 /// Caps on what a node uses. Each default is meant for a service that has other things to do with its memory.
+///
+/// Fields may be added, so begin with the defaults:
+///
+/// ```
+/// # use meshcast::{Limits, Node};
+/// let mut limits = Limits::default();
+/// limits.max_peers = 8;
+/// let builder = Node::builder().limits(limits);
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {

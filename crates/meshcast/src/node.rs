@@ -102,6 +102,9 @@ impl Node {
 
     /// Opens a channel: a new object that receives from this moment on.
     ///
+    /// No clocks are compared, so it may also receive what was posted up to about 0.4 s before: that much is allowed
+    /// for the way of the opening to other nodes, since a moment too much is better than a loss.
+    ///
     /// `T` is what it carries: any type serde can write and read, the dynamic
     /// [`Value`](crate::Value), or [`Bytes`](crate::Bytes), which travel as they are.
     ///
