@@ -92,5 +92,7 @@ async fn who_sends_what_nobody_can_read_is_cut_off_and_named() {
 async fn thirty_identities_with_the_same_invented_flows() {
     let outcome = endured(Attack::Invented, 6.0, THIRTY).await;
     let during = quantile(&outcome.waits[1], 0.99);
-    assert!(during <= Duration::from_secs(2), "{outcome}");
+    // In code that is not optimised, what one of them says takes ten times as long.
+    let most = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
+    assert!(during <= most, "{outcome}");
 }
