@@ -71,7 +71,10 @@ async fn main() -> anyhow::Result<()> {
             .region(region)
             .key(key.clone())
             .seeds(seeds.clone());
-        let node = builder.listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
+        let node = builder
+            .listen("/ip4/127.0.0.1/tcp/0".parse()?)
+            .spawn()
+            .await?;
         caches.push(Cache::new(&node, &database)?);
         node.ready().await?;
         seeds.extend(node.info().await?.listen_addresses);

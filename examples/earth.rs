@@ -1,4 +1,5 @@
-//! A small HTTP service that keeps one list of messages on all its instances; one process is one instance.
+//! A small HTTP service that keeps one list of messages on all its instances; one process is one
+//! instance.
 //!
 //! ```text
 //! cargo build --release -p meshcast-examples --example earth
@@ -45,9 +46,14 @@ struct Earth {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let args = Args::parse();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     let http = tokio::net::TcpListener::bind(args.http).await?;
     let builder = Node::builder().seeds(args.seed).admin(AdminSocket::Default);
     let builder = args

@@ -8,7 +8,8 @@ use meshcast::{MeshKey, Node};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // Members share a secret. A service finds it in MESHCAST_KEY; these two live and die with a new one.
+    // Members share a secret. A service finds it in MESHCAST_KEY; these two live and die with a new
+    // one.
     let mut entropy = [0; 48];
     getrandom::fill(&mut entropy)?;
     let key = MeshKey::from_entropy(entropy);

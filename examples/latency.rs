@@ -1,4 +1,5 @@
-//! How long a message takes from one process to another, and a process from its start to its first message.
+//! How long a message takes from one process to another, and a process from its start to its first
+//! message.
 //!
 //! ```text
 //! cargo run --release -p meshcast-examples --example latency
@@ -6,9 +7,10 @@
 //! cargo run --release -p meshcast-examples --example latency -- 5000 1000     # and 1,000 `inspect()` a second
 //! ```
 //!
-//! This process posts 64 bytes every 2 ms; a child of it, which it starts, receives and reports. The clock is
-//! the system's monotonic one, which both share. Both have 100 other channels open; if they are to be inspected, both
-//! are, as a dashboard does that never gets enough, and both have an admin socket, `here` and `there`.
+//! This process posts 64 bytes every 2 ms; a child of it, which it starts, receives and reports.
+//! The clock is the system's monotonic one, which both share. Both have 100 other channels open; if
+//! they are to be inspected, both are, as a dashboard does that never gets enough, and both have an
+//! admin socket, `here` and `there`.
 
 use std::{process::Stdio, time::Duration};
 
@@ -52,7 +54,8 @@ async fn post(messages: u64, looks: u64) -> Result<()> {
         .kill_on_drop(true)
         .spawn()?;
     let mut pace = tokio::time::interval(Duration::from_millis(2));
-    // Goes on until the receiver has enough, so that the first messages may be from before it was there.
+    // Goes on until the receiver has enough, so that the first messages may be from before it was
+    // there.
     loop {
         tokio::select! {
             ended = receiver.wait() => break anyhow::ensure!(ended?.success(), "the receiver failed"),
@@ -103,7 +106,9 @@ async fn start(
     looks: u64,
 ) -> Result<(Node, Vec<BroadcastChannel<Bytes>>)> {
     // Both are on loopback and for measuring only, so the key may stand here.
-    let mut builder = Node::builder().name(name).key(MeshKey::from_entropy([9; 48]));
+    let mut builder = Node::builder()
+        .name(name)
+        .key(MeshKey::from_entropy([9; 48]));
     if looks > 0 {
         builder = builder.admin(AdminSocket::Default);
     }

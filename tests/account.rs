@@ -37,9 +37,9 @@ struct Heard {
 /// What was due, and what came of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Balance {
-    /// How many deliveries were due: of every post, to every object that was open then and was not closed or
-    /// killed within [`GRACE`]. Posts of a process that was killed count if somebody who is there at the end
-    /// got them.
+    /// How many deliveries were due: of every post, to every object that was open then and was not
+    /// closed or killed within [`GRACE`]. Posts of a process that was killed count if somebody who
+    /// is there at the end got them.
     pub due: u64,
     /// What of it was delivered.
     pub delivered: u64,
@@ -107,7 +107,10 @@ impl<'a> Account<'a> {
                 },
                 Event::Post { .. } => posts.entry(process).or_default().push(*t),
                 Event::Delivery {
-                    object, sender, seqs, ..
+                    object,
+                    sender,
+                    seqs,
+                    ..
                 } => {
                     let open = open.get(process).map(|index| &mut objects[*index]);
                     if let Some(open) = open.filter(|open| open.number == *object) {
@@ -210,10 +213,13 @@ impl<'a> Account<'a> {
         streams.map(|heard| heard.gaps.len()).max().unwrap_or(0)
     }
 
-    /// When a process had heard each of these senders say something new since it opened its channel; `None` if it
-    /// never had.
+    /// When a process had heard each of these senders say something new since it opened its
+    /// channel; `None` if it never had.
     pub fn in_touch(&self, process: &Name, senders: &BTreeSet<Name>) -> Option<At> {
-        let object = self.objects.iter().find(|object| object.process == process)?;
+        let object = self
+            .objects
+            .iter()
+            .find(|object| object.process == process)?;
         let first = |sender| {
             let posts = self.posts.get(sender)?;
             let heard = object.heard.get(sender)?;
@@ -221,12 +227,19 @@ impl<'a> Account<'a> {
             heard.at.get(from).copied().flatten()
         };
         let others = senders.iter().filter(|sender| *sender != process);
-        others.map(first).collect::<Option<Vec<_>>>()?.into_iter().max()
+        others
+            .map(first)
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .max()
     }
 
     /// Whether somebody who is there at the end got it.
     fn survives(&self, sender: &Name, index: usize) -> bool {
-        let mut there = self.objects.iter().filter(|object| object.until == At::NEVER);
+        let mut there = self
+            .objects
+            .iter()
+            .filter(|object| object.until == At::NEVER);
         there.any(|object| {
             let heard = object.heard.get(sender);
             heard.is_some_and(|heard| heard.at.get(index).is_some_and(Option::is_some))
@@ -274,7 +287,10 @@ impl Times {
     /// What a part of them (0 to 1) does not exceed; zero if there are none.
     pub fn at(&self, part: f64) -> Duration {
         let rank = (self.0.len() as f64 * part).ceil() as usize;
-        self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+        self.0
+            .get(rank.saturating_sub(1))
+            .copied()
+            .unwrap_or_default()
     }
 }
 

@@ -101,7 +101,8 @@ pub struct Memory {
 }
 
 impl Fleet {
-    /// Starts all processes, on loopback or in the namespaces of `net`, and waits until they have found each other.
+    /// Starts all processes, on loopback or in the namespaces of `net`, and waits until they have
+    /// found each other.
     ///
     /// # Errors
     /// Whatever keeps a process from becoming ready.
@@ -119,7 +120,8 @@ impl Fleet {
     /// # Errors
     /// Without a directory or random bytes.
     pub fn new(settings: Settings, net: Option<Net>) -> Result<Self> {
-        fs::create_dir(&settings.directory).with_context(|| format!("{}", settings.directory.display()))?;
+        fs::create_dir(&settings.directory)
+            .with_context(|| format!("{}", settings.directory.display()))?;
         let mut entropy = [0; 48];
         getrandom::fill(&mut entropy).context("no random bytes")?;
         let ports = free_ports(settings.nodes)?;
@@ -184,8 +186,8 @@ impl Fleet {
         self.net.as_mut().context("this fleet runs on loopback")
     }
 
-    /// Starts the process of a node that has none. When this returns it listens and has its channel open, and
-    /// posts if the others do.
+    /// Starts the process of a node that has none. When this returns it listens and has its channel
+    /// open, and posts if the others do.
     ///
     /// # Errors
     /// If it does not start.
@@ -227,9 +229,15 @@ impl Fleet {
             .args(arguments)
             .env("MESHCAST_KEY", self.key.to_secret_text());
         let limits = [
-            ("--history-bytes", self.settings.history_bytes.map(|n| n as u64)),
+            (
+                "--history-bytes",
+                self.settings.history_bytes.map(|n| n as u64),
+            ),
             ("--history-secs", self.settings.history_secs),
-            ("--unread-bytes", self.settings.unread_bytes.map(|n| n as u64)),
+            (
+                "--unread-bytes",
+                self.settings.unread_bytes.map(|n| n as u64),
+            ),
             ("--round-trip", self.settings.round_trip),
             ("--stalls", self.settings.stalls),
         ];
@@ -270,7 +278,11 @@ impl Fleet {
         let process = self.nodes[node].process.take().context("it does not run")?;
         process.signal(Signal::TERM)?;
         let status = process.end(TERM_BOUND)?;
-        ensure!(status.success(), "{} ended with {status}", self.nodes[node].name);
+        ensure!(
+            status.success(),
+            "{} ended with {status}",
+            self.nodes[node].name
+        );
         Ok(start.elapsed())
     }
 
@@ -317,18 +329,24 @@ impl Fleet {
     /// # Errors
     /// If it does not run.
     pub fn peer(&self, node: usize) -> Result<String> {
-        let process = self.nodes[node].process.as_ref().context("it does not run")?;
+        let process = self.nodes[node]
+            .process
+            .as_ref()
+            .context("it does not run")?;
         Ok(process.peer().to_owned())
     }
 
-    /// The faults are over at `calm`. Notes how all processes are, ends them, and collects what was written until
-    /// now.
+    /// The faults are over at `calm`. Notes how all processes are, ends them, and collects what was
+    /// written until now.
     ///
     /// # Errors
     /// If a process does not end, or a log cannot be read.
     pub fn finish(mut self, calm: At) -> Result<Run> {
         let running = self.running();
-        let names: Vec<Name> = running.iter().map(|node| self.process_name(*node)).collect();
+        let names: Vec<Name> = running
+            .iter()
+            .map(|node| self.process_name(*node))
+            .collect();
         let end = now();
         for node in &running {
             if !self.nodes[*node].is_paused {
@@ -346,7 +364,12 @@ impl Fleet {
             process: judge.clone(),
             event,
         };
-        self.marks.push(mark(calm, Event::Calm { groups: vec![names] }));
+        self.marks.push(mark(
+            calm,
+            Event::Calm {
+                groups: vec![names],
+            },
+        ));
         self.marks.push(mark(end, Event::Finish));
         for node in running {
             if self.nodes[node].is_paused {
@@ -380,7 +403,11 @@ impl Fleet {
     /// Notes the memory of all processes, and whether they are still there.
     fn look(&mut self) -> Result<()> {
         let t = now();
-        if self.memory.last().is_some_and(|last| t.since(last.t) < SAMPLE) {
+        if self
+            .memory
+            .last()
+            .is_some_and(|last| t.since(last.t) < SAMPLE)
+        {
             return Ok(());
         }
         for node in self.running() {
@@ -389,10 +416,17 @@ impl Fleet {
                 continue;
             };
             if let Some(status) = running.ended()? {
-                bail!("{process} has ended by itself: {status}\n{}", running.errors());
+                bail!(
+                    "{process} has ended by itself: {status}\n{}",
+                    running.errors()
+                );
             }
             let resident = running.resident()?;
-            self.memory.push(Memory { t, process, resident });
+            self.memory.push(Memory {
+                t,
+                process,
+                resident,
+            });
         }
         Ok(())
     }
@@ -407,7 +441,9 @@ impl Fleet {
 
     fn process(&mut self, node: usize) -> Result<&mut Process> {
         let Node { name, process, .. } = &mut self.nodes[node];
-        process.as_mut().with_context(|| format!("{name} does not run"))
+        process
+            .as_mut()
+            .with_context(|| format!("{name} does not run"))
     }
 
     /// The first of each of three regions, so that some can be down.
@@ -421,7 +457,9 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
     let listeners: Vec<std::net::TcpListener> = (0..count)
         .map(|_| std::net::TcpListener::bind("127.0.0.1:0"))
         .collect::<Result<_, _>>()?;
-    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port()));
+    let ports = listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()));
     ports.collect()
 }
 

@@ -1,8 +1,8 @@
-//! Members that lie or flood: they hold a valid key, pass the gate, and speak the protocols without an engine that
-//! would keep to what they mean.
+//! Members that lie or flood: they hold a valid key, pass the gate, and speak the protocols without
+//! an engine that would keep to what they mean.
 //!
-//! Each [`Attack`] is a way to make a node take memory or time, or to make it deaf to others. Whoever is cut off comes
-//! back as somebody new: the holder of a key can be as many as it likes.
+//! Each [`Attack`] is a way to make a node take memory or time, or to make it deaf to others.
+//! Whoever is cut off comes back as somebody new: the holder of a key can be as many as it likes.
 
 mod attacks;
 mod wire;
@@ -34,8 +34,8 @@ pub enum Attack {
     Topics,
     /// Says that everybody it hears of is at 2^60.
     Beyond,
-    /// Posts with a hole and says that what is missing is lost; and says as somebody else that it keeps that, and all that
-    /// others post, and never answers.
+    /// Posts with a hole and says that what is missing is lost; and says as somebody else that it
+    /// keeps that, and all that others post, and never answers.
     Holder,
     /// Posts values of a few bytes that are read into hundreds of megabytes.
     Bombs,
@@ -76,7 +76,9 @@ impl Attack {
     /// Its name on the command line.
     pub fn name(self) -> String {
         let value = self.to_possible_value();
-        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+        value
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
     }
 
     /// As how many members it comes at the same time.
@@ -106,8 +108,8 @@ pub struct Assault {
     /// For how many seconds.
     #[arg(long, default_value_t = 20.0)]
     pub seconds: f64,
-    /// How many flows each member invents, and how many channels it opens: a quarter of all that a node follows by
-    /// default.
+    /// How many flows each member invents, and how many channels it opens: a quarter of all that a
+    /// node follows by default.
     #[arg(long, default_value_t = 16_384)]
     pub flows: usize,
 }

@@ -1,8 +1,9 @@
-//! One process of a fleet: a node, a channel object, a poster and a listener, driven by lines of JSON on stdin.
+//! One process of a fleet: a node, a channel object, a poster and a listener, driven by lines of
+//! JSON on stdin.
 //!
 //! It uses the public API alone. What it posts and hears goes into two logs in the form of
-//! [`meshcast_sim::Entry`], with its peer id in place of a name: posts are written before they are made, since
-//! the process may be killed in between; the rest is buffered for a tenth of a second.
+//! [`meshcast_sim::Entry`], with its peer id in place of a name: posts are written before they are
+//! made, since the process may be killed in between; the rest is buffered for a tenth of a second.
 
 mod journal;
 mod listener;
@@ -152,7 +153,8 @@ pub struct State {
     pub counters: serde_json::Value,
 }
 
-/// Runs a member until it is told to stop by SIGTERM, or its stdin ends. `RUST_LOG` says what it writes to stderr.
+/// Runs a member until it is told to stop by SIGTERM, or its stdin ends. `RUST_LOG` says what it
+/// writes to stderr.
 ///
 /// # Errors
 /// Whatever keeps it from going on.
@@ -225,7 +227,8 @@ async fn live(options: &Options) -> Result<()> {
             }
         }
     }
-    // No post is half made when this is over: the poster writes down what it does before it does it.
+    // No post is half made when this is over: the poster writes down what it does before it does
+    // it.
     drop(orders);
     let mut poster = posting.await??;
     node.shutdown().await;
@@ -269,7 +272,10 @@ fn value(t: At, number: u64, size: usize) -> Bytes {
         state ^= state << 17;
         state.to_le_bytes()
     });
-    head.into_iter().chain(filling.flatten()).take(size).collect()
+    head.into_iter()
+        .chain(filling.flatten())
+        .take(size)
+        .collect()
 }
 
 fn say(said: &Said) -> Result<()> {
@@ -279,7 +285,8 @@ fn say(said: &Said) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// In a thread, since reading stdin blocks. A line that is no order ends it, and with it the process.
+/// In a thread, since reading stdin blocks. A line that is no order ends it, and with it the
+/// process.
 fn orders_of_stdin() -> mpsc::Receiver<Order> {
     let (sender, receiver) = mpsc::channel(64);
     thread::spawn(move || {

@@ -1,8 +1,8 @@
 //! A node with hostile members, and what honest ones lose by it and wait for.
 //!
-//! Two honest members post at a steady pace and hear each other by way of the victim alone, which runs with default
-//! limits as a process of its own. While it is attacked, one of them is cut off and comes back, the victim's only seed
-//! starts anew, and newcomers knock.
+//! Two honest members post at a steady pace and hear each other by way of the victim alone, which
+//! runs with default limits as a process of its own. While it is attacked, one of them is cut off
+//! and comes back, the victim's only seed starts anew, and newcomers knock.
 
 mod ear;
 mod honest;
@@ -53,14 +53,15 @@ pub struct Outcome {
     pub report: Report,
     /// What the victim's process had in memory before, and at most.
     pub resident: (u64, u64),
-    /// How many messages honest members posted, and how many of them one of the others was not given.
+    /// How many messages honest members posted, and how many of them one of the others was not
+    /// given.
     pub posted: u64,
     /// See there.
     pub lost: u64,
     /// The gaps that were told of honest members, in words.
     pub gaps: Vec<String>,
-    /// How long messages of honest members took, before and during the attack; without those of and for the one that
-    /// was cut off, at that time.
+    /// How long messages of honest members took, before and during the attack; without those of and
+    /// for the one that was cut off, at that time.
     pub waits: [Vec<Duration>; 2],
     /// How long it took until the seed, once it was there again, was connected.
     pub seed: Option<Duration>,
@@ -140,11 +141,19 @@ impl Ordeal {
             (birch.id(), birch.end_posting().await?),
         ];
         let statement = settled(&mut victim, [&amber, &birch], &posted).await?;
-        let ears = [amber.ear.heard(), birch.ear.heard(), statement.heard.clone()];
+        let ears = [
+            amber.ear.heard(),
+            birch.ear.heard(),
+            statement.heard.clone(),
+        ];
 
         let (mut lost, mut gaps, mut waits) = (0, Vec::new(), [Vec::new(), Vec::new()]);
         for (reader, heard) in ears.iter().enumerate() {
-            for (sender, (id, posted)) in posted.iter().enumerate().filter(|(sender, _)| *sender != reader) {
+            for (sender, (id, posted)) in posted
+                .iter()
+                .enumerate()
+                .filter(|(sender, _)| *sender != reader)
+            {
                 let nothing = Heard::default();
                 let heard = heard.get(id).unwrap_or(&nothing);
                 lost += heard.lost(*posted);
@@ -252,7 +261,11 @@ impl fmt::Display for Outcome {
             }
             f.write_str("; ")?;
         }
-        let gave_up = self.counters.get("unresponsive").copied().unwrap_or_default();
+        let gave_up = self
+            .counters
+            .get("unresponsive")
+            .copied()
+            .unwrap_or_default();
         if gave_up > 0 {
             write!(f, "let go: {gave_up}; ")?;
         }
@@ -314,7 +327,10 @@ async fn settled(
             statement.heard.clone(),
         ];
         let complete = ears.iter().enumerate().all(|(reader, heard)| {
-            let mut others = posted.iter().enumerate().filter(|(sender, _)| *sender != reader);
+            let mut others = posted
+                .iter()
+                .enumerate()
+                .filter(|(sender, _)| *sender != reader);
             others.all(|(_, (id, posted))| heard.get(id).is_some_and(|heard| heard.is_at(*posted)))
         });
         if complete || start.elapsed() > SETTLED {
@@ -342,7 +358,10 @@ impl Victim {
             .spawn()?;
         let input = child.stdin.take().context("piped")?;
         let mut output = BufReader::new(child.stdout.take().context("piped")?).lines();
-        let address = output.next_line().await?.context("it says where it listens")?;
+        let address = output
+            .next_line()
+            .await?
+            .context("it says where it listens")?;
         Ok(Self {
             child,
             input,
@@ -354,7 +373,9 @@ impl Victim {
     async fn ask(&mut self) -> Result<Statement> {
         self.input.write_all(b"?\n").await?;
         let answer = timeout(GIVEN_UP, self.output.next_line()).await?;
-        Ok(serde_json::from_str(&answer?.context("the victim has ended")?)?)
+        Ok(serde_json::from_str(
+            &answer?.context("the victim has ended")?,
+        )?)
     }
 
     /// Bytes in memory.

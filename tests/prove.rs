@@ -30,7 +30,8 @@ pub struct Common {
     /// Keep the logs in this directory; otherwise those of runs that fail are kept.
     #[arg(long, global = true)]
     pub logs: Option<PathBuf>,
-    /// Fail for broken guarantees alone, not for slow figures: for machines with other things to do.
+    /// Fail for broken guarantees alone, not for slow figures: for machines with other things to
+    /// do.
     #[arg(long, global = true)]
     pub untimed: bool,
 }
@@ -183,7 +184,11 @@ impl Scenario {
             Self::Steady { minutes, rate } => loads::steady(bench, minutes_of(*minutes), *rate),
             Self::Burst { values, wait } => loads::burst(bench, *values, *wait),
             Self::CatchUp { mib, rate } => loads::catch_up(bench, *mib, *rate),
-            Self::Kill { minutes, rate, every } => lives::kill(
+            Self::Kill {
+                minutes,
+                rate,
+                every,
+            } => lives::kill(
                 bench,
                 minutes_of(*minutes),
                 *rate,
@@ -192,9 +197,9 @@ impl Scenario {
             Self::Rolling { rate } => lives::rolling(bench, *rate),
             Self::Reopen(timed) => lives::reopen(bench, *timed),
             Self::FirstMessage { trials } => lives::first_message(bench, *trials),
-            Self::Partition { seconds, rate } => seconds
-                .iter()
-                .try_for_each(|seconds| links::partition(bench, Duration::from_secs(*seconds), *rate)),
+            Self::Partition { seconds, rate } => seconds.iter().try_for_each(|seconds| {
+                links::partition(bench, Duration::from_secs(*seconds), *rate)
+            }),
             Self::PastWindow {
                 seconds,
                 history_bytes,
@@ -218,9 +223,9 @@ impl Scenario {
                 links::long(bench, timed, *round_trip, *stalls)
             }
             Self::Unreachable(timed) => links::unreachable(bench, *timed),
-            Self::Stopped { seconds, rate } => seconds
-                .iter()
-                .try_for_each(|seconds| readers::stopped(bench, Duration::from_secs(*seconds), *rate)),
+            Self::Stopped { seconds, rate } => seconds.iter().try_for_each(|seconds| {
+                readers::stopped(bench, Duration::from_secs(*seconds), *rate)
+            }),
             Self::SlowReader { seconds, rate } => {
                 readers::slow_reader(bench, Duration::from_secs(*seconds), *rate)
             }
@@ -240,7 +245,10 @@ impl Scenario {
 
     /// All that there are: as long as it takes to trust them, or in some minutes.
     fn all(quick: bool) -> Vec<Self> {
-        let timed = |seconds| Timed { seconds, rate: 200.0 };
+        let timed = |seconds| Timed {
+            seconds,
+            rate: 200.0,
+        };
         let (short, rate) = (timed(if quick { 10 } else { 60 }), 100.0);
         let choose = |short: &[u64], long: &[u64]| if quick { short } else { long }.to_vec();
         vec![

@@ -32,7 +32,8 @@ pub struct Outcome {
     pub waits: Vec<Duration>,
 }
 
-/// Starts a node and a crowd, each by `program`, and lets members come one after the other while the crowd is there.
+/// Starts a node and a crowd, each by `program`, and lets members come one after the other while
+/// the crowd is there.
 pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
     let mut entropy = [0; 48];
     getrandom::fill(&mut entropy).context("no random bytes")?;
@@ -49,7 +50,8 @@ pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
         .args(["--held", &crowd.held.to_string()])
         .args(["--sources", &crowd.sources.to_string()])
         .args(crowd.kinds.iter().flat_map(|kind| {
-            let name = clap::ValueEnum::to_possible_value(kind).map(|value| value.get_name().to_owned());
+            let name =
+                clap::ValueEnum::to_possible_value(kind).map(|value| value.get_name().to_owned());
             ["--kind".to_owned(), name.unwrap_or_default()]
         }))
         .stdout(Stdio::piped())
@@ -59,7 +61,9 @@ pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
     let (mut most, mut waits) = (before, Vec::new());
     let visits = async {
         let mut line = String::new();
-        tokio::io::BufReader::new(output).read_line(&mut line).await?;
+        tokio::io::BufReader::new(output)
+            .read_line(&mut line)
+            .await?;
         anyhow::Ok(serde_json::from_str::<Visits>(&line)?)
     };
     tokio::pin!(visits);
@@ -87,7 +91,11 @@ pub async fn besieged() -> Result<()> {
     let node = Node::builder().key(key).name("besieged");
     let node = node.listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
     let snapshot = node.inspect().await?;
-    let address = snapshot.node.listen_addresses.first().context("it listens")?;
+    let address = snapshot
+        .node
+        .listen_addresses
+        .first()
+        .context("it listens")?;
     println!("{address}");
     let mut input = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     while input.next_line().await?.is_some() {}

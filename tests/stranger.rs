@@ -1,7 +1,8 @@
 //! Those who do not belong: they find an address, and knock.
 //!
-//! Each [`Kind`] is a way to take up a node's time and room without its key. A crowd keeps so many connections open
-//! at once and opens another for each that ends, until it has opened as many as it was told.
+//! Each [`Kind`] is a way to take up a node's time and room without its key. A crowd keeps so many
+//! connections open at once and opens another for each that ends, until it has opened as many as it
+//! was told.
 
 use std::{
     io,
@@ -108,7 +109,8 @@ impl Crowd {
         }
     }
 
-    /// One connection, until the node ends it or its time is over. An error means that there was none.
+    /// One connection, until the node ends it or its time is over. An error means that there was
+    /// none.
     async fn visit(&self, at: SocketAddr, number: u64) -> io::Result<()> {
         let kinds = if self.kinds.is_empty() {
             Kind::ALL
@@ -134,7 +136,11 @@ async fn behave(kind: Kind, mut stream: TcpStream) -> io::Result<()> {
         Kind::Storm => return Ok(()),
         Kind::Idle => {}
         Kind::Garbage => stream.write_all(&[0xa5; 1024]).await?,
-        Kind::Http => stream.write_all(b"GET / HTTP/1.1\r\nhost: fleet\r\n\r\n").await?,
+        Kind::Http => {
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nhost: fleet\r\n\r\n")
+                .await?
+        }
         Kind::Slow => {
             for byte in GREETING {
                 stream.write_all(&[*byte]).await?;
@@ -182,7 +188,8 @@ impl futures::AsyncRead for Compat {
         into: &mut [u8],
     ) -> std::task::Poll<io::Result<usize>> {
         let mut buffer = tokio::io::ReadBuf::new(into);
-        let read = tokio::io::AsyncRead::poll_read(std::pin::Pin::new(&mut self.0), cx, &mut buffer);
+        let read =
+            tokio::io::AsyncRead::poll_read(std::pin::Pin::new(&mut self.0), cx, &mut buffer);
         read.map_ok(|()| buffer.filled().len())
     }
 }

@@ -85,7 +85,9 @@ impl Log {
 fn what_neither_came_nor_was_told_is_lost() {
     let log = Log::default().open(0, "a", 1).open(0, "b", 1);
     let log = (1..=5).fold(log, |log, number| log.post(1, "a", number));
-    let log = log.came(2, "b", 1, "a", 1).gap(3, "b", 1, "a", Span::new(2, 3));
+    let log = log
+        .came(2, "b", 1, "a", 1)
+        .gap(3, "b", 1, "a", Span::new(2, 3));
     let balance = Account::of(&log.0).balance();
     assert_eq!((balance.due, balance.delivered, balance.told), (5, 1, 2));
     assert_eq!(balance.lost, [(Name::from("b"), Name::from("a"), 4, 2)]);
@@ -94,7 +96,10 @@ fn what_neither_came_nor_was_told_is_lost() {
 
 #[test]
 fn what_was_posted_before_an_object_was_open_or_just_before_it_closed_is_not_due() {
-    let log = Log::default().open(0, "a", 1).post(1, "a", 1).open(2, "b", 1);
+    let log = Log::default()
+        .open(0, "a", 1)
+        .post(1, "a", 1)
+        .open(2, "b", 1);
     let log = log.post(3, "a", 2).post(20, "a", 3).close(22, "b", 1);
     let balance = Account::of(&log.0).balance();
     assert_eq!((balance.due, balance.lost()), (1, 1));
@@ -102,16 +107,28 @@ fn what_was_posted_before_an_object_was_open_or_just_before_it_closed_is_not_due
 
 #[test]
 fn an_object_that_follows_another_owes_what_is_posted_from_then_on() {
-    let log = Log::default().open(0, "a", 1).open(0, "b", 1).post(1, "a", 1);
-    let log = log.came(1, "b", 1, "a", 1).close(10, "b", 1).open(11, "b", 2);
-    let log = log.post(12, "a", 2).came(13, "b", 2, "a", 2).post(14, "a", 3);
+    let log = Log::default()
+        .open(0, "a", 1)
+        .open(0, "b", 1)
+        .post(1, "a", 1);
+    let log = log
+        .came(1, "b", 1, "a", 1)
+        .close(10, "b", 1)
+        .open(11, "b", 2);
+    let log = log
+        .post(12, "a", 2)
+        .came(13, "b", 2, "a", 2)
+        .post(14, "a", 3);
     let balance = Account::of(&log.0).balance();
     assert_eq!((balance.due, balance.delivered, balance.lost()), (3, 2, 1));
 }
 
 #[test]
 fn of_a_process_that_was_killed_only_that_is_due_which_a_survivor_has() {
-    let log = Log::default().open(0, "a", 1).open(0, "b", 1).open(0, "c", 1);
+    let log = Log::default()
+        .open(0, "a", 1)
+        .open(0, "b", 1)
+        .open(0, "c", 1);
     let log = log.post(1, "a", 1).post(2, "a", 2).came(2, "b", 1, "a", 1);
     let killed = log.line(3, "a", Event::End);
     let balance = Account::of(&killed.0).balance();
@@ -121,14 +138,20 @@ fn of_a_process_that_was_killed_only_that_is_due_which_a_survivor_has() {
 
 #[test]
 fn a_process_that_closed_its_channel_before_it_ended_was_not_killed() {
-    let log = Log::default().open(0, "a", 1).open(0, "b", 1).post(1, "a", 1);
+    let log = Log::default()
+        .open(0, "a", 1)
+        .open(0, "b", 1)
+        .post(1, "a", 1);
     let ended = log.close(2, "a", 1).line(3, "a", Event::End);
     assert_eq!(Account::of(&ended.0).balance().lost(), 1);
 }
 
 #[test]
 fn a_process_is_in_touch_when_it_has_heard_the_first_that_each_posted_since() {
-    let log = Log::default().open(0, "a", 1).open(0, "b", 1).post(1, "a", 1);
+    let log = Log::default()
+        .open(0, "a", 1)
+        .open(0, "b", 1)
+        .post(1, "a", 1);
     let log = log
         .open(2, "c", 1)
         .post(3, "a", 2)
@@ -136,7 +159,10 @@ fn a_process_is_in_touch_when_it_has_heard_the_first_that_each_posted_since() {
         .post(5, "a", 3);
     let some = log.came(6, "c", 1, "a", 3);
     let others = ["a", "b"].map(Name::from).into();
-    assert_eq!(Account::of(&some.0).in_touch(&Name::from("c"), &others), None);
+    assert_eq!(
+        Account::of(&some.0).in_touch(&Name::from("c"), &others),
+        None
+    );
     let all = some.came(7, "c", 1, "a", 2).came(8, "c", 1, "b", 1);
     let since = Account::of(&all.0).in_touch(&Name::from("c"), &others);
     assert_eq!(since, Some(At::from_secs(8)));

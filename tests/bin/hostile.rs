@@ -1,4 +1,5 @@
-//! Joins a mesh and does what no honest member does, or puts a node through that and says how it went.
+//! Joins a mesh and does what no honest member does, or puts a node through that and says how it
+//! went.
 //!
 //! ```text
 //! cargo build --release -p meshcast-tests --bin hostile

@@ -1,6 +1,7 @@
-//! `job SEED MESSAGES ENDING`: posts numbers on the channel `jobs` and returns from main at once, without waiting for
-//! anything. `ENDING` is what is left to do that: `drop`, in asynchronous code; `one-thread`, the same on a runtime of one
-//! thread; `outside`, after the runtime has ended; `handler`, in a handler; `flush`, after it has waited for that.
+//! `job SEED MESSAGES ENDING`: posts numbers on the channel `jobs` and returns from main at once,
+//! without waiting for anything. `ENDING` is what is left to do that: `drop`, in asynchronous code;
+//! `one-thread`, the same on a runtime of one thread; `outside`, after the runtime has ended;
+//! `handler`, in a handler; `flush`, after it has waited for that.
 
 use meshcast::{Node, NodeBuilder};
 use tokio::runtime::Builder;

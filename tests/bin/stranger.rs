@@ -29,7 +29,8 @@ enum Command {
         #[command(flatten)]
         crowd: Crowd,
     },
-    /// Starts a node, a crowd and newcomers, and prints what the node's memory did and how long newcomers waited.
+    /// Starts a node, a crowd and newcomers, and prints what the node's memory did and how long
+    /// newcomers waited.
     Siege {
         #[command(flatten)]
         crowd: Crowd,

@@ -22,8 +22,8 @@ pub struct Run {
     pub directory: PathBuf,
 }
 
-/// Reads all logs of a directory. Processes are named after the files: people can tell `fra-1.2`, the second life
-/// of a node, from others.
+/// Reads all logs of a directory. Processes are named after the files: people can tell `fra-1.2`,
+/// the second life of a node, from others.
 ///
 /// # Errors
 /// If a file cannot be read, or a line is no entry.
@@ -46,9 +46,12 @@ pub fn load(directory: &Path) -> Result<Vec<Entry>> {
             names.insert(first.process.clone(), Name::from(name.as_str()));
         }
     }
-    let mut log: Vec<Entry> = Vec::with_capacity(logs.iter().map(|(_, entries)| entries.len()).sum());
+    let mut log: Vec<Entry> =
+        Vec::with_capacity(logs.iter().map(|(_, entries)| entries.len()).sum());
     for (_, mut entries) in logs {
-        entries.iter_mut().for_each(|entry| rename(&mut names, entry));
+        entries
+            .iter_mut()
+            .for_each(|entry| rename(&mut names, entry));
         log.append(&mut entries);
     }
     log.sort_by_key(|entry| entry.t);
@@ -75,10 +78,17 @@ fn rename(names: &mut BTreeMap<Name, Name>, Entry { process, event, .. }: &mut E
     };
     rename(process);
     match event {
-        Event::Open { channel, .. } | Event::Close { channel, .. } | Event::Post { channel, .. } => {
+        Event::Open { channel, .. }
+        | Event::Close { channel, .. }
+        | Event::Post { channel, .. } => {
             rename(channel);
         }
-        Event::Delivery { channel, sender, .. } | Event::Gap { channel, sender, .. } => {
+        Event::Delivery {
+            channel, sender, ..
+        }
+        | Event::Gap {
+            channel, sender, ..
+        } => {
             rename(channel);
             rename(sender);
         }

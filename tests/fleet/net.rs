@@ -1,5 +1,5 @@
-//! A network of our own: a namespace for each node, joined by bridges in a hub, with faults that a kernel
-//! without packet filters and emulators has.
+//! A network of our own: a namespace for each node, joined by bridges in a hub, with faults that a
+//! kernel without packet filters and emulators has.
 
 use std::{
     collections::BTreeSet,
@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 
-/// Namespaces for the nodes of a fleet. They are deleted when this is dropped, and those of a run that was killed
-/// when the next one begins.
+/// Namespaces for the nodes of a fleet. They are deleted when this is dropped, and those of a run
+/// that was killed when the next one begins.
 #[derive(Debug)]
 pub struct Net {
     prefix: String,
@@ -45,7 +45,8 @@ impl Net {
             mute: BTreeSet::new(),
             black: BTreeSet::new(),
         };
-        net.build().map_err(|error| Unavailable(format!("{error:#}")))?;
+        net.build()
+            .map_err(|error| Unavailable(format!("{error:#}")))?;
         Ok(net)
     }
 
@@ -64,8 +65,8 @@ impl Net {
         command
     }
 
-    /// Only nodes of the same group reach each other. Packets between groups vanish: no link goes down, nobody is
-    /// told. Nodes in no group are alone with each other.
+    /// Only nodes of the same group reach each other. Packets between groups vanish: no link goes
+    /// down, nobody is told. Nodes in no group are alone with each other.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -78,7 +79,8 @@ impl Net {
         Ok(())
     }
 
-    /// Nothing of a node arrives anywhere, and nothing arrives there, as if a cable had been cut far away.
+    /// Nothing of a node arrives anywhere, and nothing arrives there, as if a cable had been cut
+    /// far away.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -110,7 +112,8 @@ impl Net {
         Ok(())
     }
 
-    /// Nothing passes between two nodes any more, and neither is told: no reset, no error. The others go on.
+    /// Nothing passes between two nodes any more, and neither is told: no reset, no error. The
+    /// others go on.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -148,8 +151,8 @@ impl Net {
         run(
             "tc",
             &[
-                "-n", &namespace, "qdisc", "replace", "dev", DEVICE, "root", "tbf", "rate", rate, "burst",
-                "32kbit", "latency", "50ms",
+                "-n", &namespace, "qdisc", "replace", "dev", DEVICE, "root", "tbf", "rate", rate,
+                "burst", "32kbit", "latency", "50ms",
             ],
         )
     }
@@ -186,7 +189,8 @@ impl Net {
             let address = format!("{}/24", self.address(node));
             ip(&["netns", "add", &namespace])?;
             ip(&[
-                "-n", &hub, "link", "add", &port, "type", "veth", "peer", "name", DEVICE, "netns", &namespace,
+                "-n", &hub, "link", "add", &port, "type", "veth", "peer", "name", DEVICE, "netns",
+                &namespace,
             ])?;
             ip(&["-n", &hub, "link", "set", &port, "up"])?;
             ip(&["-n", &namespace, "address", "add", &address, "dev", DEVICE])?;
@@ -230,7 +234,9 @@ fn sweep() {
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
     {
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        let owner = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             // Somebody else may sweep too.
             let _ = ip(&["netns", "del", &name]);

@@ -63,7 +63,8 @@ impl Fleet {
         })
     }
 
-    /// Waits until every running process has said that it is ready and their connections have settled.
+    /// Waits until every running process has said that it is ready and their connections have
+    /// settled.
     ///
     /// # Errors
     /// If that takes longer than [`PATIENCE`].
@@ -91,8 +92,8 @@ impl Fleet {
         }
     }
 
-    /// Stops the load and waits until everything posted has come everywhere, or the bound is over; whether it
-    /// should have, the checker decides.
+    /// Stops the load and waits until everything posted has come everywhere, or the bound is over;
+    /// whether it should have, the checker decides.
     ///
     /// # Errors
     /// If a process is gone.
@@ -105,7 +106,8 @@ impl Fleet {
         Ok(start.elapsed())
     }
 
-    /// Whether all have of each living sender all it posted, and equally much of those that are gone.
+    /// Whether all have of each living sender all it posted, and equally much of those that are
+    /// gone.
     fn is_settled(&mut self) -> Result<bool> {
         let states: Vec<(String, State)> = self
             .running()
@@ -114,7 +116,9 @@ impl Fleet {
             .collect::<Result<_>>()?;
         let heard = |state: &State, sender: &str| {
             let mut heard = state.heard.iter();
-            heard.find(|(name, _)| name == sender).map(|(_, last)| *last)
+            heard
+                .find(|(name, _)| name == sender)
+                .map(|(_, last)| *last)
         };
         let of_living = states.iter().all(|(peer, state)| {
             states
@@ -127,10 +131,12 @@ impl Fleet {
         });
         let gone = |sender: &str| !states.iter().any(|(peer, _)| peer == sender);
         let all = states.iter().flat_map(|(_, state)| &state.heard);
-        let of_gone = all.filter(|(sender, _)| gone(sender)).all(|(sender, last)| {
-            let mut others = states.iter().filter_map(|(_, state)| heard(state, sender));
-            others.all(|other| other >= *last)
-        });
+        let of_gone = all
+            .filter(|(sender, _)| gone(sender))
+            .all(|(sender, last)| {
+                let mut others = states.iter().filter_map(|(_, state)| heard(state, sender));
+                others.all(|other| other >= *last)
+            });
         Ok(of_living && of_gone)
     }
 }

@@ -24,7 +24,12 @@ pub(crate) const VALUES: &str = "values";
 pub(crate) const PHANTOM: &str = "phantom";
 
 /// Plays a role until the other side ends it, which is the error.
-pub(super) async fn play(assault: Assault, wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
+pub(super) async fn play(
+    assault: Assault,
+    wire: &mut Wire,
+    at: &Multiaddr,
+    key: &MeshKey,
+) -> Result<()> {
     match assault.attack {
         Attack::Nobody | Attack::Places => idle(wire).await,
         Attack::Opens => opens(wire, assault.flows).await,
@@ -52,8 +57,11 @@ async fn opens(wire: &mut Wire, flows: usize) -> Result<()> {
     let calm = channel(CALM)?;
     invent(wire, &calm, flows).await?;
     // In one message, which nobody reads, and in as many.
-    wire.say(&SyncMessage::Open(vec![opened(&calm); SyncMessage::MAX_CHANNELS]))
-        .await?;
+    wire.say(&SyncMessage::Open(vec![
+        opened(&calm);
+        SyncMessage::MAX_CHANNELS
+    ]))
+    .await?;
     loop {
         wire.say(&SyncMessage::Open(vec![opened(&calm)])).await?;
     }
@@ -236,7 +244,9 @@ fn learn(wire: &mut Wire, known: &mut BTreeMap<Sender, Holding>) {
         let SyncMessage::Have(holdings) = message else {
             continue;
         };
-        let flows = holdings.into_iter().filter(|of| of.channel.as_str() == CALM);
+        let flows = holdings
+            .into_iter()
+            .filter(|of| of.channel.as_str() == CALM);
         for holding in flows.flat_map(|of| of.flows) {
             if holding.sender != us && holding.sender != other {
                 known.insert(holding.sender, holding);
@@ -285,7 +295,8 @@ fn nobody(n: usize) -> Sender {
     Sender::new(key)
 }
 
-/// Arrays of `width` elements each of which is the array before: `width` to the power of `levels` elements.
+/// Arrays of `width` elements each of which is the array before: `width` to the power of `levels`
+/// elements.
 fn doubling(levels: u8, width: usize) -> Vec<u8> {
     let mut bytes = vec![tag::ARRAY];
     for level in 0..levels {
@@ -304,7 +315,12 @@ fn doubling(levels: u8, width: usize) -> Vec<u8> {
 
 /// An array of empty strings, and many that are the same.
 fn strings() -> Vec<u8> {
-    let strings = [vec![tag::ARRAY], [tag::STR, 0].repeat(8_000), vec![tag::END]].concat();
+    let strings = [
+        vec![tag::ARRAY],
+        [tag::STR, 0].repeat(8_000),
+        vec![tag::END],
+    ]
+    .concat();
     [
         vec![tag::ARRAY],
         strings,

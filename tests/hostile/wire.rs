@@ -15,8 +15,8 @@ use libp2p::{
     identity, noise, tcp, yamux,
 };
 use meshcast_proto::{
-    Admission, ChannelName, Format, Frame, Identity, MeshId, MeshKey, NodeName, Part, Region, Sender, Seq,
-    SyncMessage, Trust, WallTime, write_record,
+    Admission, ChannelName, Format, Frame, Identity, MeshId, MeshKey, NodeName, Part, Region,
+    Sender, Seq, SyncMessage, Trust, WallTime, write_record,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -65,7 +65,12 @@ pub(super) fn wall() -> WallTime {
 
 impl Wire {
     /// Goes through the gate and opens a link.
-    pub(super) async fn open(at: &Multiaddr, key: &MeshKey, identity: Identity, ears: Ears) -> Result<Self> {
+    pub(super) async fn open(
+        at: &Multiaddr,
+        key: &MeshKey,
+        identity: Identity,
+        ears: Ears,
+    ) -> Result<Self> {
         let (other, muxer) = timeout(PATIENCE, dial(at, key, &identity)).await??;
         let (streams, wanted) = mpsc::channel(1);
         let (opened, inbound) = mpsc::channel(MOST_STREAMS);
@@ -194,7 +199,11 @@ fn varint(mut number: usize, into: &mut Vec<u8>) {
 }
 
 /// TCP, the handshake of the mesh, and streams.
-async fn dial(at: &Multiaddr, key: &MeshKey, identity: &Identity) -> Result<(Sender, StreamMuxerBox)> {
+async fn dial(
+    at: &Multiaddr,
+    key: &MeshKey,
+    identity: &Identity,
+) -> Result<(Sender, StreamMuxerBox)> {
     let keypair = identity::Keypair::ed25519_from_bytes(identity.boot().secret_seed())?;
     let prologue = key.mesh().derive("meshcast v1 noise prologue");
     let noise = noise::Config::new(&keypair)?.with_prologue(prologue.to_vec());
@@ -323,7 +332,11 @@ async fn drive(
 }
 
 /// Takes the streams that the other side opens.
-async fn listen(mut inbound: mpsc::Receiver<SubstreamBox>, ears: Ears, told: mpsc::Sender<SyncMessage>) {
+async fn listen(
+    mut inbound: mpsc::Receiver<SubstreamBox>,
+    ears: Ears,
+    told: mpsc::Sender<SyncMessage>,
+) {
     // Those that are not read stay open.
     let mut kept = Vec::new();
     while let Some(mut stream) = inbound.recv().await {
@@ -360,7 +373,11 @@ async fn accept(stream: &mut SubstreamBox) -> io::Result<String> {
     loop {
         let word = read_line(stream).await?;
         let known = word == SYNC || word.starts_with("/meshsub/");
-        let answer = if known || word == MULTISTREAM { &word } else { "na" };
+        let answer = if known || word == MULTISTREAM {
+            &word
+        } else {
+            "na"
+        };
         stream.write_all(&line(answer)).await?;
         stream.flush().await?;
         if known {

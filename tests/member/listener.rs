@@ -89,7 +89,12 @@ impl Listener {
         }
     }
 
-    async fn listen(mut self, mut messages: Messages<Bytes>, object: u64, channel: Name) -> Result<()> {
+    async fn listen(
+        mut self,
+        mut messages: Messages<Bytes>,
+        object: u64,
+        channel: Name,
+    ) -> Result<()> {
         loop {
             // An error means that the process ends.
             let _ = self.deaf.wait_for(|deaf| !*deaf).await;

@@ -12,10 +12,13 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use super::{MAX_SIZE, Options, Order, Said, State, journal::Posts, listener::Listener, say, value};
+use super::{
+    MAX_SIZE, Options, Order, Said, State, journal::Posts, listener::Listener, say, value,
+};
 use crate::clock::now;
 
-/// Owns the channel object: the only one of its process, so that the number of a post is how many there were.
+/// Owns the channel object: the only one of its process, so that the number of a post is how many
+/// there were.
 pub(super) struct Poster {
     node: Node,
     channel: BroadcastChannel<Bytes>,
@@ -28,7 +31,12 @@ pub(super) struct Poster {
 }
 
 impl Poster {
-    pub(super) fn open(node: &Node, options: &Options, process: Name, listener: Listener) -> Result<Self> {
+    pub(super) fn open(
+        node: &Node,
+        options: &Options,
+        process: Name,
+        listener: Listener,
+    ) -> Result<Self> {
         let log = Posts::create(&options.log_named("posts"), process)?;
         let (object, name) = (1, Name::from(options.channel.as_str()));
         let channel = node.channel::<Bytes>(&options.channel)?;
@@ -134,7 +142,10 @@ impl Poster {
     }
 
     fn write_down(&mut self, t: At, size: usize) -> Result<Bytes> {
-        ensure!(size <= MAX_SIZE, "a value of {size} bytes takes several numbers");
+        ensure!(
+            size <= MAX_SIZE,
+            "a value of {size} bytes takes several numbers"
+        );
         let number = self.posted + 1;
         let value = value(t, number, size);
         let event = Event::Post {
@@ -166,7 +177,8 @@ impl Load {
             return Ok(None);
         }
         let mut ticks = interval(Duration::try_from_secs_f64(1.0 / per_second)?);
-        // A process that stood still does not make up for it: that would be another load than the one meant.
+        // A process that stood still does not make up for it: that would be another load than the
+        // one meant.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         Ok(Some(Self { ticks, size }))
     }

@@ -29,7 +29,10 @@ fn node() -> (Session, Process, PathBuf) {
 /// Status and code of the refusal, empty if there is none.
 fn refusal(socket: &Path, head: &str, body: &[u8]) -> (u16, String) {
     let (status, error) = answer(socket, head, body);
-    (status, error["code"].as_str().unwrap_or_default().to_owned())
+    (
+        status,
+        error["code"].as_str().unwrap_or_default().to_owned(),
+    )
 }
 
 /// Status and error, null if there is none.
@@ -48,7 +51,10 @@ fn answer(socket: &Path, head: &str, body: &[u8]) -> (u16, Json) {
     // A reset after the answer is none of its parts.
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
     let json: Json = serde_json::from_str(body).unwrap_or_default();
     (status.expect("a status"), json["error"].clone())

@@ -60,7 +60,10 @@ fn a_partition_between_two_regions_is_gone_around_and_said_to_be() {
     let (_up, services) = session.up_and_converged();
     let (status, stdout, stderr) = session.run(&["fault", "partition", "fra", "iad"]);
     assert_eq!(status, 0, "{stderr}");
-    assert!(stdout.contains("Nothing passes between fra and iad."), "{stdout}");
+    assert!(
+        stdout.contains("Nothing passes between fra and iad."),
+        "{stdout}"
+    );
     assert!(stderr.contains("nrt-1 reaches both sides"), "{stderr}");
     assert!(stderr.contains("partition fra iad,nrt-1"), "{stderr}");
     send(services[0], "hello");
@@ -97,7 +100,11 @@ fn a_killed_node_is_gone_with_its_service_and_comes_back_as_another_process() {
     let (status, _, stderr) = up.end(PATIENCE);
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(session.sockets().is_empty());
-    assert_eq!(session.run(&["fault", "status"]).0, 3, "its socket is gone too");
+    assert_eq!(
+        session.run(&["fault", "status"]).0,
+        3,
+        "its socket is gone too"
+    );
 }
 
 #[test]
@@ -148,7 +155,11 @@ fn what_cannot_be_done_has_a_status_and_changes_nothing() {
     ] {
         let words: Vec<_> = ["fault"].into_iter().chain(line.split(' ')).collect();
         let (status, stdout, stderr) = session.run(&words);
-        assert_eq!((status, stdout.as_str()), (expected, ""), "{line}: {stderr}");
+        assert_eq!(
+            (status, stdout.as_str()),
+            (expected, ""),
+            "{line}: {stderr}"
+        );
         assert!(stderr.contains(says), "{line}: {stderr}");
     }
     let (status, _, stderr) = session.run(&["fault", "pause", "nope", "--json"]);

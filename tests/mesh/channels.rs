@@ -29,7 +29,10 @@ async fn shared(node: &Node, channels: usize, others: usize) -> Result<()> {
     let counted = async {
         loop {
             let snapshot = node.inspect().await?;
-            let mut known = snapshot.channels.iter().map(|channel| channel.subscribers.len());
+            let mut known = snapshot
+                .channels
+                .iter()
+                .map(|channel| channel.subscribers.len());
             if known.len() == channels && known.all(|known| known == others) {
                 return anyhow::Ok(());
             }
@@ -71,8 +74,8 @@ async fn three_hundred_channels_deliver_each_its_own() -> Result<()> {
     Ok(())
 }
 
-/// Posts many messages of 60,000 bytes without a pause and returns how many did not arrive, each of which the
-/// reader must have been told of in its place.
+/// Posts many messages of 60,000 bytes without a pause and returns how many did not arrive, each of
+/// which the reader must have been told of in its place.
 async fn missed_of(messages: u64) -> Result<u64> {
     let (first, second) = pair().await?;
     let (posting, hearing) = (
@@ -102,7 +105,11 @@ async fn missed_of(messages: u64) -> Result<u64> {
                     number == expected.to_string() && filling.len() == 60_000,
                     "{number}"
                 );
-                ensure!(message.seq() == expected, "{} after {expected}", message.seq());
+                ensure!(
+                    message.seq() == expected,
+                    "{} after {expected}",
+                    message.seq()
+                );
                 expected += 1;
             }
             Err(RecvError::Gap(gap)) => {
@@ -167,7 +174,8 @@ async fn everybody_hears_a_post_but_the_object_that_posted() -> Result<()> {
         first.channel::<String>("earth")?,
     );
     let elsewhere = second.channel::<String>("earth")?;
-    let (mut own, mut local, mut remote) = (posting.messages(), beside.messages(), elsewhere.messages());
+    let (mut own, mut local, mut remote) =
+        (posting.messages(), beside.messages(), elsewhere.messages());
     shared(&first, 1, 1).await?;
     posting.post_message(&"hello".to_owned())?;
     ensure!(next(&mut local).await? == "hello");
@@ -182,7 +190,10 @@ async fn everybody_hears_a_post_but_the_object_that_posted() -> Result<()> {
 async fn both_directions_at_once_lose_nothing_and_keep_order() -> Result<()> {
     const MESSAGES: usize = 2_000;
     let (first, second) = pair().await?;
-    let channels = [first.channel::<usize>("busy")?, second.channel::<usize>("busy")?];
+    let channels = [
+        first.channel::<usize>("busy")?,
+        second.channel::<usize>("busy")?,
+    ];
     let inboxes = channels.each_ref().map(BroadcastChannel::messages);
     shared(&first, 1, 1).await?;
     shared(&second, 1, 1).await?;
@@ -262,7 +273,9 @@ async fn three_nodes_in_a_row_hear_each_other() -> Result<()> {
     }
     for (i, inbox) in inboxes.iter_mut().enumerate() {
         let heard = HashSet::from([next(inbox).await?, next(inbox).await?]);
-        let others = (0..3).filter(|other| *other != i).map(|other| other.to_string());
+        let others = (0..3)
+            .filter(|other| *other != i)
+            .map(|other| other.to_string());
         ensure!(heard == others.collect());
     }
     Ok(())

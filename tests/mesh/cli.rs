@@ -36,7 +36,10 @@ fn up_starts_three_regions_that_share_a_channel() {
     let session = Session::new();
     let (up, services) = session.up_and_converged();
     each_hears_all(&services);
-    assert_eq!(session.sockets(), ["fra-1.sock", "iad-1.sock", "nrt-1.sock"]);
+    assert_eq!(
+        session.sockets(),
+        ["fra-1.sock", "iad-1.sock", "nrt-1.sock"]
+    );
     up.signal(Signal::INT);
     let (status, _, stderr) = up.end(Duration::from_secs(10));
     assert_eq!(status.code(), Some(0), "{stderr}");
@@ -139,7 +142,9 @@ fn nodes_peers_and_channels_are_listed_as_json() {
     let channels = session.json(&["channels", "--node", "nrt-1"]);
     assert_eq!(names(&channels["channels"]), ["earth"]);
     assert_eq!(
-        channels["channels"][0]["subscribers"].as_array().map(Vec::len),
+        channels["channels"][0]["subscribers"]
+            .as_array()
+            .map(Vec::len),
         Some(2)
     );
 }
@@ -148,13 +153,16 @@ fn nodes_peers_and_channels_are_listed_as_json() {
 fn what_is_posted_in_one_region_is_watched_in_another() {
     let session = Session::new();
     let _up = session.up_and_converged();
-    let watch = ["watch", "earth", "--node", "nrt-1", "--json", "--count", "1"];
+    let watch = [
+        "watch", "earth", "--node", "nrt-1", "--json", "--count", "1",
+    ];
     let watch = Process::start(session.command(&watch));
     watch.stderr_line("listening", 1, PATIENCE, |line| {
         line.contains("listening on earth")
     });
     let value = r#"{"price":42,"tags":["a",null],"id":123456789012345678901234567890}"#;
-    let (status, stdout, stderr) = session.run(&["post", "earth", "--json", value, "--node", "fra-1"]);
+    let (status, stdout, stderr) =
+        session.run(&["post", "earth", "--json", value, "--node", "fra-1"]);
     assert_eq!(status, 0, "{stderr}");
     assert_eq!(
         serde_json::from_str::<Json>(&stdout).expect("a receipt")["node"],
@@ -179,7 +187,10 @@ fn a_watch_begins_with_what_was_posted_before_if_it_is_asked_to() {
     let session = Session::new();
     let _up = session.up_and_converged();
     for value in ["one", "two", "three"] {
-        assert_eq!(session.run(&["post", "earth", value, "--node", "fra-1"]).0, 0);
+        assert_eq!(
+            session.run(&["post", "earth", value, "--node", "fra-1"]).0,
+            0
+        );
     }
     let seen = |node: &str, past: [&str; 2], count: &str| {
         let watch = [
@@ -204,7 +215,10 @@ fn a_watch_begins_with_what_was_posted_before_if_it_is_asked_to() {
     };
     // The poster itself has it at once, the others soon.
     assert_eq!(seen("fra-1", ["--last", "2"], "2"), ["two", "three"]);
-    assert_eq!(seen("nrt-1", ["--since", "5m"], "3"), ["one", "two", "three"]);
+    assert_eq!(
+        seen("nrt-1", ["--since", "5m"], "3"),
+        ["one", "two", "three"]
+    );
     assert_eq!(seen("iad-1", ["--last", "1"], "1"), ["three"]);
 }
 
@@ -234,7 +248,10 @@ fn the_exit_status_tells_what_went_wrong() {
     assert_eq!(status(&["--version"]), 0);
     assert_eq!(status(&["frobnicate"]), 2);
     assert_eq!(status(&["watch"]), 2);
-    assert_eq!(status(&["watch", "earth", "--last", "2", "--since", "5m"]), 2);
+    assert_eq!(
+        status(&["watch", "earth", "--last", "2", "--since", "5m"]),
+        2
+    );
     assert_eq!(status(&["post", "earth", "--json", "{"]), 2);
     assert_eq!(status(&["node", "--seed", "/ip4/127.0.0.1/udp/4001"]), 2);
     assert_eq!(status(&["node", "--listen", "/ip4/127.0.0.1/udp/4001"]), 2);
@@ -304,12 +321,22 @@ fn a_scenario_that_comes_out_otherwise_is_a_finding_with_the_way_to_see_it_again
     let fine = file("fine.toml", text);
     let report = session.json(&["sim", "run", &fine]);
     assert_eq!(report["schema"], "sim_run/v1");
-    assert!(report["deliveries"].as_u64().is_some_and(|n| n > 0), "{report}");
+    assert!(
+        report["deliveries"].as_u64().is_some_and(|n| n > 0),
+        "{report}"
+    );
 
-    let odd = file("odd.toml", &format!("{text}[expect]\ndeliveries = 1_000_000\n"));
-    let (status, stdout, stderr) = session.run(&["sim", "run", &odd, "--seed", "7", "--seeds", "2"]);
+    let odd = file(
+        "odd.toml",
+        &format!("{text}[expect]\ndeliveries = 1_000_000\n"),
+    );
+    let (status, stdout, stderr) =
+        session.run(&["sim", "run", &odd, "--seed", "7", "--seeds", "2"]);
     assert_eq!(status, 1, "{stdout}{stderr}");
     assert!(stdout.contains("0 of 2 runs are clean"), "{stdout}");
-    assert!(stderr.contains(&format!("sim run {odd} --seed 7")), "{stderr}");
+    assert!(
+        stderr.contains(&format!("sim run {odd} --seed 7")),
+        "{stderr}"
+    );
     assert_eq!(session.run(&["sim", "run", "no such scenario"]).0, 2);
 }

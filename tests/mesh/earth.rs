@@ -50,9 +50,12 @@ fn another_key_is_refused_by_name_where_it_is_known() {
     let refused = |line: &str| line.contains("not admitted") && line.contains("same mesh");
     member.send("secret");
     // More than one attempt: it goes on knocking, in vain.
-    stranger.process.stderr_line("refused", 3, PATIENCE, refused);
+    stranger
+        .process
+        .stderr_line("refused", 3, PATIENCE, refused);
     // The other side sees only that somebody goes, and says no more.
-    let closed = |line: &str| line.contains("not admitted") && line.contains("closed the connection");
+    let closed =
+        |line: &str| line.contains("not admitted") && line.contains("closed the connection");
     member.process.stderr_line("closed", 3, PATIENCE, closed);
     assert!(stranger.messages().is_empty());
     assert!(stranger.peers().is_empty() && member.peers().is_empty());
@@ -98,9 +101,12 @@ fn the_list_forgets_the_oldest() {
 fn without_a_key_nobody_listens_to_the_world() {
     let fleet = Fleet::new();
     let (mut command, _) = fleet.command(Program::Earth);
-    command
-        .env_remove("MESHCAST_KEY")
-        .args(["--http", "127.0.0.1:0", "--listen", "/ip4/0.0.0.0/tcp/0"]);
+    command.env_remove("MESHCAST_KEY").args([
+        "--http",
+        "127.0.0.1:0",
+        "--listen",
+        "/ip4/0.0.0.0/tcp/0",
+    ]);
     let (status, stdout, stderr) = Process::start(command).end(PATIENCE);
     assert_eq!(status.code(), Some(1));
     assert_eq!(stdout, "");

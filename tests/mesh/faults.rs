@@ -1,4 +1,5 @@
-//! Fleets of processes under faults, each judged by the checker: the scenarios of `prove`, small and short.
+//! Fleets of processes under faults, each judged by the checker: the scenarios of `prove`, small
+//! and short.
 
 use std::{
     io::{self, Write},
@@ -27,7 +28,8 @@ struct Line {
 #[track_caller]
 fn proves(line: &str) {
     let line = Line::parse_from(["prove", "--untimed"].into_iter().chain(line.split(' ')));
-    let mut bench = Bench::new(line.common, Path::new(env!("CARGO_BIN_EXE_prove"))).expect("a directory");
+    let mut bench =
+        Bench::new(line.common, Path::new(env!("CARGO_BIN_EXE_prove"))).expect("a directory");
     line.scenario.run(&mut bench);
     let reports = bench.close();
     for why in reports.iter().filter_map(|report| report.why_skipped()) {
@@ -112,7 +114,8 @@ fn a_delivery_that_is_taken_out_of_the_logs_is_missed() {
     assert!(whole.1.due > 30, "{} are too few", whole.1.due);
 
     let deliveries = run.log.iter().enumerate();
-    let mut deliveries = deliveries.filter(|(_, entry)| matches!(entry.event, Event::Delivery { .. }));
+    let mut deliveries =
+        deliveries.filter(|(_, entry)| matches!(entry.event, Event::Delivery { .. }));
     let (one, _) = deliveries.nth(10).expect("there are more");
     run.log.remove(one);
     let verdict = Checker::new(rules).check(&run.log);

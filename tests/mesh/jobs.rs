@@ -10,7 +10,10 @@ use crate::harness::{PATIENCE, Process, new_key};
 async fn all_arrive(ending: &str, jobs: u32, messages: u32) {
     let key = new_key();
     let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
-    let node = Node::builder().name("stays").key(key.clone()).listen(listen);
+    let node = Node::builder()
+        .name("stays")
+        .key(key.clone())
+        .listen(listen);
     let node = node.spawn().await.expect("starts");
     let seed = node.info().await.expect("runs").listen_addresses.remove(0);
     let mut heard = node.channel::<u32>("jobs").expect("opens").messages();
@@ -22,7 +25,10 @@ async fn all_arrive(ending: &str, jobs: u32, messages: u32) {
         assert!(status.success(), "{stderr}");
         for n in 0..messages {
             let next = tokio::time::timeout(PATIENCE, heard.recv()).await;
-            let message = next.expect("all arrive").expect("the node runs").expect("no gap");
+            let message = next
+                .expect("all arrive")
+                .expect("the node runs")
+                .expect("no gap");
             assert_eq!(message.data, n, "{ending}");
         }
     }

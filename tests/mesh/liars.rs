@@ -7,7 +7,8 @@ use meshcast_tests::{
     ordeal::{Ordeal, Outcome, quantile},
 };
 
-/// Puts a node through an attack. Whatever it is, honest members hear each other, and the node stays within bounds.
+/// Puts a node through an attack. Whatever it is, honest members hear each other, and the node
+/// stays within bounds.
 async fn endured(attack: Attack, seconds: f64, most: u64) -> Outcome {
     let ordeal = Ordeal {
         assault: Assault {
@@ -37,8 +38,8 @@ const LITTLE: u64 = 32;
 /// As many flows as are invented, with twice what they are charged with; and little.
 const FLOWS: u64 = 2 * 6 + LITTLE;
 
-/// What values may take: history and a full ring, three that are being read, each with twice of what it may take while
-/// a list grows; and little.
+/// What values may take: history and a full ring, three that are being read, each with twice of
+/// what it may take while a list grows; and little.
 const VALUES: u64 = 64 + 8 + 3 * 2 * 64 + LITTLE;
 
 /// The same by thirty, who open as many channels with long names, and what waits for each.
@@ -77,14 +78,20 @@ async fn who_says_again_and_again_what_cannot_be_is_throttled_then_cut_off_and_n
         outcome.names("impossible-0", "throttled for impossible"),
         "{outcome}"
     );
-    assert!(outcome.names("impossible-0", "cut for impossible"), "{outcome}");
+    assert!(
+        outcome.names("impossible-0", "cut for impossible"),
+        "{outcome}"
+    );
     assert!(outcome.report.ended > 0, "its connection ended: {outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_sends_what_nobody_can_read_is_cut_off_and_named() {
     let outcome = endured(Attack::Garbage, 6.0, LITTLE).await;
-    assert!(outcome.names("garbage-0", "cut for unreadable"), "{outcome}");
+    assert!(
+        outcome.names("garbage-0", "cut for unreadable"),
+        "{outcome}"
+    );
 }
 
 /// What many say is taken in by turns, and what honest members post goes through in between.

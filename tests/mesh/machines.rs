@@ -51,9 +51,13 @@ fn an_admin_socket_that_was_removed_comes_back() {
     let directory = session.directory().path().join("meshcast");
     fs::remove_dir_all(&directory).expect("ours");
     let socket = directory.join("fra-1.sock");
-    eventually("it serves again", PATIENCE, || get_unix(&socket, "/v1/node").ok());
+    eventually("it serves again", PATIENCE, || {
+        get_unix(&socket, "/v1/node").ok()
+    });
     assert_eq!(session.run(&["post", "earth", "hello"]).0, 0);
-    node.stderr_line("it is told", 1, PATIENCE, |line| line.contains("is there again"));
+    node.stderr_line("it is told", 1, PATIENCE, |line| {
+        line.contains("is there again")
+    });
     node.signal(Signal::TERM);
     assert_eq!(node.end(PATIENCE).0.code(), Some(0));
     assert!(session.sockets().is_empty());
@@ -64,7 +68,8 @@ fn sockets_of_others_are_no_reason_not_to_post() {
     let session = Session::new();
     let _node = node(&session);
     let socket = |name: &str| session.directory().path().join("meshcast").join(name);
-    // One that was left behind, one that says nothing, one that hangs up, one that speaks something else.
+    // One that was left behind, one that says nothing, one that hangs up, one that speaks something
+    // else.
     drop(UnixListener::bind(socket("aaa.sock")).expect("free"));
     let _silent = UnixListener::bind(socket("aab.sock")).expect("free");
     for (name, answer) in [("aac.sock", ""), ("aad.sock", "220 mail.example ESMTP\r\n")] {
@@ -181,7 +186,10 @@ fn a_port_that_takes_privileges_is_refused_with_that_reason() {
     let lowest = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let lowest = lowest.ok().and_then(|text| text.trim().parse().ok());
     if lowest.unwrap_or(1024) <= PORT {
-        let _ = writeln!(io::stderr(), "skipped: anybody may listen on port {PORT} here");
+        let _ = writeln!(
+            io::stderr(),
+            "skipped: anybody may listen on port {PORT} here"
+        );
         return;
     }
     let session = Session::new();
@@ -210,15 +218,22 @@ fn another_user_is_refused_at_the_admin_socket_also_if_its_file_is_open_to_all()
     for (path, mode) in [(&directory, 0o755), (&socket, 0o666)] {
         chmod(path, mode);
     }
-    for command in [&["peers", "--node", "fra-1"][..], &["post", "earth", "hello"]] {
-        let (status, stdout, stderr) = Process::start(unprivileged(&session, command)).end(PATIENCE);
+    for command in [
+        &["peers", "--node", "fra-1"][..],
+        &["post", "earth", "hello"],
+    ] {
+        let (status, stdout, stderr) =
+            Process::start(unprivileged(&session, command)).end(PATIENCE);
         assert!(!status.success() && stdout.is_empty(), "{stdout}{stderr}");
         fs::remove_file(session.directory().path().join("program")).expect("ours");
     }
     node.stderr_line("it is told", 1, PATIENCE, |line| {
         line.contains("refused who is not this user")
     });
-    assert!(get_unix(&socket, "/v1/node").is_ok(), "its own user is answered");
+    assert!(
+        get_unix(&socket, "/v1/node").is_ok(),
+        "its own user is answered"
+    );
 }
 
 #[test]
@@ -247,7 +262,10 @@ fn the_secret_of_a_mesh_is_in_nothing_that_is_written() {
         let node = Process::start(command);
         let line = node.stdout_line("listening", PATIENCE, |line| line.contains("listening"));
         let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        (node, line["address"].as_str().expect("an address").to_owned())
+        (
+            node,
+            line["address"].as_str().expect("an address").to_owned(),
+        )
     };
     let (a, seed) = start(&first, &key, &[]);
     let file = second.directory().path().join("key");
@@ -311,7 +329,9 @@ fn a_link_to_a_process_that_stands_still_is_dead_within_five_seconds() {
     b.stdout_line("connected", PATIENCE, |line| line.contains("connected"));
     b.signal(Signal::STOP);
     let stopped = Instant::now();
-    a.stdout_line("it is gone", PATIENCE, |line| line.contains("\"disconnected\""));
+    a.stdout_line("it is gone", PATIENCE, |line| {
+        line.contains("\"disconnected\"")
+    });
     let took = stopped.elapsed();
     // Of it something may have been on the way, and this machine may have other things to do.
     assert!(took < Duration::from_secs(10), "{took:?}");

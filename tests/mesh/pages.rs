@@ -1,4 +1,5 @@
-//! What a web page that is open on the same machine can do to the services of `meshcast up`, and what tools can.
+//! What a web page that is open on the same machine can do to the services of `meshcast up`, and
+//! what tools can.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +18,12 @@ fn connect(service: SocketAddr) -> TcpStream {
 /// What comes back for a request of these lines.
 fn ask(service: SocketAddr, lines: &[&str]) -> String {
     let mut stream = connect(service);
-    write!(stream, "{}\r\nconnection: close\r\n\r\n", lines.join("\r\n")).expect("written");
+    write!(
+        stream,
+        "{}\r\nconnection: close\r\n\r\n",
+        lines.join("\r\n")
+    )
+    .expect("written");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
@@ -64,9 +70,15 @@ fn pages_of_others_neither_post_nor_read_and_tools_do_both() {
     let fine = get(service, "/send?message=fine").expect("it serves");
     assert_eq!(fine, (200, "message sent".to_owned()));
     let origin = format!("origin: http://{service}");
-    let answer = ask(service, &[list, &own, &origin, "sec-fetch-site: same-origin"]);
+    let answer = ask(
+        service,
+        &[list, &own, &origin, "sec-fetch-site: same-origin"],
+    );
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+    assert!(
+        answer.contains("x-content-type-options: nosniff"),
+        "{answer}"
+    );
     assert!(answer.ends_with(r#"["fine"]"#), "{answer}");
 }
 

@@ -1,4 +1,5 @@
-//! A terminal that is closed, a reader that is gone, and one that does not read: what becomes of a command then.
+//! A terminal that is closed, a reader that is gone, and one that does not read: what becomes of a
+//! command then.
 
 use std::{
     fs,
@@ -15,7 +16,13 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// A node by the name of `fra-1`, and its admin socket.
 fn node_command(session: &Session, arguments: &[&str]) -> Command {
-    let named = ["node", "--name", "fra-1", "--listen", "/ip4/127.0.0.1/tcp/0"];
+    let named = [
+        "node",
+        "--name",
+        "fra-1",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ];
     session.command(&[&named[..], arguments].concat())
 }
 
@@ -138,7 +145,8 @@ fn a_watch_ends_when_its_reader_is_gone_though_nothing_is_posted() {
     assert_eq!(status.code(), Some(0), "{stderr}");
 }
 
-/// Asks to follow a channel and gives what was answered at first; all that comes later stays unread.
+/// Asks to follow a channel and gives what was answered at first; all that comes later stays
+/// unread.
 fn follow(socket: &Path, more: &str) -> (String, UnixStream) {
     let mut stream = UnixStream::connect(socket).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -168,7 +176,9 @@ fn the_places_of_those_that_watch_are_free_again_when_they_are_gone() {
         drop(watching);
         eventually(&format!("all places are free after {more:?}"), SOON, || {
             let all: Vec<_> = (0..32).map(|_| follow(&socket, "")).collect();
-            all.iter().all(|(head, _)| head == "HTTP/1.1 200").then_some(())
+            all.iter()
+                .all(|(head, _)| head == "HTTP/1.1 200")
+                .then_some(())
         });
     }
 }

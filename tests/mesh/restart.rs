@@ -38,7 +38,8 @@ fn has_company(socket: &Path) -> bool {
 
 fn post(socket: &Path, message: &str) {
     let mut post = command(Program::Meshcast);
-    post.args(["post", "earth", message, "--socket"]).arg(socket);
+    post.args(["post", "earth", message, "--socket"])
+        .arg(socket);
     let (status, _, stderr) = Process::start(post).end(PATIENCE);
     assert_eq!(status.code(), Some(0), "{stderr}");
 }

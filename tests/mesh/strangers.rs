@@ -44,7 +44,9 @@ fn connect(address: SocketAddr) -> TcpStream {
 fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
     let mut read = Vec::new();
     match stream.read_to_end(&mut read) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("it does not hang up"),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            panic!("it does not hang up")
+        }
         _ => read,
     }
 }
@@ -255,7 +257,9 @@ async fn without_the_mesh_the_handshake_fails() {
         assert!(dialled.is_err(), "in with {prologue:?}");
     }
     let refused = |line: &str| line.contains("not admitted");
-    earths[0].process.stderr_line("refused", 1, PATIENCE, refused);
+    earths[0]
+        .process
+        .stderr_line("refused", 1, PATIENCE, refused);
     // The log names one a second; all are counted.
     eventually("all are counted", PATIENCE, || {
         let refused = earths[0].ask("/v1/node")["counters"]["refused"].as_u64();
@@ -271,9 +275,13 @@ fn impostor(fleet: &Fleet) -> (Admission, Keypair) {
     let key = MeshKey::from_entropy(entropy);
     let name = NodeName::new("fra-1").expect("allowed");
     let region = Region::new("fra").expect("allowed");
-    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    let now = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_millis();
     let now = WallTime::from_unix_millis(now.try_into().expect("before the year 500,000,000"));
-    let identity = Identity::from_mesh_key(&key, name, region, std::array::from_fn(|i| i as u8), now);
+    let identity =
+        Identity::from_mesh_key(&key, name, region, std::array::from_fn(|i| i as u8), now);
     let keypair = Keypair::ed25519_from_bytes(identity.boot().secret_seed()).expect("a key");
     (Admission::new(identity, Trust::from(&key)), keypair)
 }
@@ -294,7 +302,9 @@ async fn who_knows_the_mesh_but_not_its_secret_gets_a_refusal_and_no_more() {
     let [high, low] = Admission::VERSION.to_be_bytes();
     assert_eq!(heard, [0, 4, 3, high, low, 3]);
     let named = |line: &str| line.contains("not admitted") && line.contains("unknown authority");
-    earths[0].process.stderr_line("the reason", 1, PATIENCE, named);
+    earths[0]
+        .process
+        .stderr_line("the reason", 1, PATIENCE, named);
     undisturbed(&earths, || {});
 }
 

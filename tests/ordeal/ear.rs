@@ -62,7 +62,8 @@ impl Ear {
                             heard.extend(first, last);
                             heard.given += last - first + 1;
                             let now = now().micros();
-                            let wait = posted.and_then(|posted| Some((posted, now.checked_sub(posted)?)));
+                            let wait =
+                                posted.and_then(|posted| Some((posted, now.checked_sub(posted)?)));
                             heard.waits.extend(wait);
                         });
                     }
@@ -107,7 +108,10 @@ impl Ear {
 
 impl Heard {
     fn extend(&mut self, first: u64, last: u64) {
-        self.numbers = Some(self.numbers.map_or((first, last), |(begin, _)| (begin, last)));
+        self.numbers = Some(
+            self.numbers
+                .map_or((first, last), |(begin, _)| (begin, last)),
+        );
     }
 
     /// How many of the numbers from the first that was heard up to this one were not given.

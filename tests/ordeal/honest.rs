@@ -43,7 +43,10 @@ impl Honest {
         node.ready().await?;
         let calm = node.channel::<Bytes>(CALM)?;
         let ear = Ear::of(&calm);
-        let (posted, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (posted, ended) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (channel, count, over) = (calm.clone(), Arc::clone(&posted), Arc::clone(&ended));
         let posting = tokio::spawn(async move {
             let mut ticks = interval(PACE);
@@ -69,7 +72,8 @@ impl Honest {
 
     /// Breaks its connections, and lets none come about.
     pub(super) fn cut(&self) {
-        self.links.cut_both(&self.place, &Place::Everywhere, Cut::Reset);
+        self.links
+            .cut_both(&self.place, &Place::Everywhere, Cut::Reset);
     }
 
     pub(super) fn heal(&self) {

@@ -37,7 +37,7 @@ struct Seen {
     charged: (usize, String),
 }
 
-/// Says where it listens, answers each line with a [`Statement`], and runs until its input ends.
+/// Says where it listens, answers each line with a `Statement`, and runs until its input ends.
 pub async fn victim(seed: Multiaddr) -> Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -46,7 +46,10 @@ pub async fn victim(seed: Multiaddr) -> Result<()> {
         .init();
     let key = env::var("MESHCAST_KEY").context("a key")?.parse()?;
     let builder = Node::builder().key(key).name("victim").seed(seed);
-    let node = builder.listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
+    let node = builder
+        .listen("/ip4/127.0.0.1/tcp/0".parse()?)
+        .spawn()
+        .await?;
     let seen = Arc::new(Mutex::new(Seen::default()));
     tokio::spawn(watch(node.clone(), Arc::clone(&seen)));
     let calm = node.channel::<Bytes>(CALM)?;
@@ -54,7 +57,9 @@ pub async fn victim(seed: Multiaddr) -> Result<()> {
     // Whatever a value is read as, it must not take more than it may.
     read(node.channel::<serde_json::Value>(VALUES)?, drop);
     read(node.channel::<Vec<Vec<String>>>(VALUES)?, drop);
-    read(node.channel::<Value>(VALUES)?, |value| drop(value.to_json()));
+    read(node.channel::<Value>(VALUES)?, |value| {
+        drop(value.to_json())
+    });
     let address = node.info().await?.listen_addresses;
     println!("{}", address.first().context("it listens")?);
     let mut input = tokio::io::BufReader::new(tokio::io::stdin()).lines();
@@ -75,7 +80,8 @@ pub async fn victim(seed: Multiaddr) -> Result<()> {
     Ok(())
 }
 
-/// Reads all that comes as a type, on a thread of its own: what a value costs to be read is the reader's business.
+/// Reads all that comes as a type, on a thread of its own: what a value costs to be read is the
+/// reader's business.
 fn read<T: meshcast::Payload>(channel: BroadcastChannel<T>, used: impl Fn(T) + Send + 'static) {
     thread::spawn(move || {
         let mut messages = channel.messages();

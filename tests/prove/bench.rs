@@ -172,7 +172,9 @@ pub(super) fn recovery(
 ) -> Times {
     let deliveries = account.deliveries();
     deliveries
-        .filter(|delivery| window.holds(delivery.posted) && delivery.came >= healed && counts(delivery))
+        .filter(|delivery| {
+            window.holds(delivery.posted) && delivery.came >= healed && counts(delivery)
+        })
         .map(|delivery| delivery.came.since(healed))
         .collect()
 }
@@ -186,13 +188,17 @@ pub(super) fn growth(run: &Run, window: Window, counts: impl Fn(&str) -> bool) -
     let mut history: BTreeMap<&Name, Vec<(At, u64)>> = BTreeMap::new();
     for entry in &run.log {
         if let Event::Sample { history: bytes, .. } = entry.event {
-            history.entry(&entry.process).or_default().push((entry.t, bytes));
+            history
+                .entry(&entry.process)
+                .or_default()
+                .push((entry.t, bytes));
         }
     }
     let mut first: BTreeMap<&Name, i128> = BTreeMap::new();
     let mut most = 0;
     let memory = run.memory.iter();
-    for sample in memory.filter(|sample| window.holds(sample.t) && counts(sample.process.as_str())) {
+    for sample in memory.filter(|sample| window.holds(sample.t) && counts(sample.process.as_str()))
+    {
         let kept = history.get(&sample.process).map_or(0, |kept| {
             let after = kept.partition_point(|(t, _)| *t <= sample.t);
             after.checked_sub(1).map_or(0, |at| kept[at].1)

@@ -53,7 +53,12 @@ pub(super) fn partition(bench: &mut Bench, time: Duration, rate: f64) -> Result<
 }
 
 /// Two halves do not reach each other for longer than anything is kept.
-pub(super) fn past_window(bench: &mut Bench, time: Duration, history_bytes: usize, rate: f64) -> Result<()> {
+pub(super) fn past_window(
+    bench: &mut Bench,
+    time: Duration,
+    history_bytes: usize,
+    rate: f64,
+) -> Result<()> {
     let name = "partition past history";
     let mut settings = bench.settings(name);
     settings.history_bytes = Some(history_bytes);
@@ -68,7 +73,9 @@ pub(super) fn past_window(bench: &mut Bench, time: Duration, history_bytes: usiz
     let healed = now();
     fleet.pass(AFTER)?;
     fleet.settle(BOUND)?;
-    let side = |nodes: &[usize]| -> Vec<_> { nodes.iter().map(|node| fleet.process_name(*node)).collect() };
+    let side = |nodes: &[usize]| -> Vec<_> {
+        nodes.iter().map(|node| fleet.process_name(*node)).collect()
+    };
     let (lefts, rights) = (side(&left), side(&right));
     let rules = |rules: &mut Rules| {
         rules.evicting = true;
@@ -85,7 +92,10 @@ pub(super) fn past_window(bench: &mut Bench, time: Duration, history_bytes: usiz
                     let gaps: Vec<_> = gaps.map(|(_, _, gap)| gap).collect();
                     missed += gaps.iter().map(|gap| gap.len()).sum::<u64>();
                     report.demand(gaps.len() == 1, || {
-                        format!("{receiver} was told of {} gaps of {sender}: {gaps:?}", gaps.len())
+                        format!(
+                            "{receiver} was told of {} gaps of {sender}: {gaps:?}",
+                            gaps.len()
+                        )
                     });
                 }
             }
@@ -109,7 +119,8 @@ pub(super) fn one_way(bench: &mut Bench, timed: Timed) -> Result<()> {
     })
 }
 
-/// The link between two nodes is cut and neither is told. Both are still linked to all others, who have what they lack.
+/// The link between two nodes is cut and neither is told. Both are still linked to all others, who
+/// have what they lack.
 pub(super) fn silent(bench: &mut Bench, timed: Timed) -> Result<()> {
     let name = "silent cut";
     let mut fleet = bench.linked_fleet(name)?;
@@ -130,12 +141,17 @@ pub(super) fn silent(bench: &mut Bench, timed: Timed) -> Result<()> {
         healed,
         |_| (),
         |report, _, account| {
-            let crosses =
-                |delivery: &Delivery<'_>| ends.contains(delivery.sender) && ends.contains(delivery.receiver);
+            let crosses = |delivery: &Delivery<'_>| {
+                ends.contains(delivery.sender) && ends.contains(delivery.receiver)
+            };
             let meanwhile = latency(account, Window::new(from, healed), crosses);
             report.detail(format!("between the two: p50 {:.1?}", meanwhile.at(0.5)));
             // Half a second until others have told what they have, and the ways to ask for it.
-            report.limit("between the two, p99", meanwhile.at(0.99), Duration::from_secs(1));
+            report.limit(
+                "between the two, p99",
+                meanwhile.at(0.99),
+                Duration::from_secs(1),
+            );
             report.demand(account.gaps().count() == 0, || "there are gaps".to_owned());
         },
     )
@@ -154,7 +170,10 @@ pub(super) fn three_way(bench: &mut Bench, timed: Timed) -> Result<()> {
 /// Two halves part and meet every two seconds.
 pub(super) fn flapping(bench: &mut Bench, timed: Timed) -> Result<()> {
     let beat = Duration::from_secs(2);
-    let once = Timed { seconds: 0, ..timed };
+    let once = Timed {
+        seconds: 0,
+        ..timed
+    };
     disturbed(bench, "flapping", once, |fleet| {
         let (left, right) = halves(fleet);
         let end = now() + Duration::from_secs(timed.seconds);
@@ -212,7 +231,10 @@ pub(super) fn chain(bench: &mut Bench, timed: Timed) -> Result<()> {
 /// The link of one node goes down, and two others are told that there is no way between them.
 pub(super) fn unreachable(bench: &mut Bench, timed: Timed) -> Result<()> {
     let time = Duration::from_secs(timed.seconds);
-    let once = Timed { seconds: 0, ..timed };
+    let once = Timed {
+        seconds: 0,
+        ..timed
+    };
     disturbed(bench, "unreachable", once, |fleet| {
         let last = fleet.len() - 1;
         fleet.net()?.link(last, false)?;

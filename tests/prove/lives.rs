@@ -179,7 +179,13 @@ fn wait_heard(fleet: &mut crate::fleet::Fleet, newcomer: usize) -> Result<()> {
     let peer = fleet.peer(newcomer)?;
     let deadline = now() + PATIENCE;
     for node in fleet.running() {
-        while node != newcomer && !fleet.state(node)?.heard.iter().any(|(sender, _)| *sender == peer) {
+        while node != newcomer
+            && !fleet
+                .state(node)?
+                .heard
+                .iter()
+                .any(|(sender, _)| *sender == peer)
+        {
             ensure!(now() < deadline, "{} never heard {peer}", fleet.name(node));
             pass(Duration::from_millis(5));
         }

@@ -38,14 +38,15 @@ pub(super) fn burst(bench: &mut Bench, values: u64, wait: bool) -> Result<()> {
     let mut fleet = bench.fleet(name)?;
     let (start, size) = (now(), bench.common.size);
     fleet.tell(0, Order::Burst { values, size, wait })?;
-    let (accepted, refused, micros) = fleet.wait(0, "the burst is posted", BURST, |said| match said {
-        Said::Burst {
-            accepted,
-            refused,
-            micros,
-        } => Some((*accepted, *refused, *micros)),
-        _ => None,
-    })?;
+    let (accepted, refused, micros) =
+        fleet.wait(0, "the burst is posted", BURST, |said| match said {
+            Said::Burst {
+                accepted,
+                refused,
+                micros,
+            } => Some((*accepted, *refused, *micros)),
+            _ => None,
+        })?;
     fleet.settle(BURST)?;
     let bound = |rules: &mut meshcast_sim::Rules| rules.bound = Some(BURST);
     bench.judge(name, fleet, start, bound, |report, _, account| {

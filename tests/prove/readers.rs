@@ -58,9 +58,12 @@ fn late_one(
         fleet,
         resumed,
         // Only then may it be told that something is missing.
-        |rules| rules.evicting = time.as_secs_f64() * rate * (size + BESIDE) as f64 > HISTORY as f64,
+        |rules| {
+            rules.evicting = time.as_secs_f64() * rate * (size + BESIDE) as f64 > HISTORY as f64
+        },
         |report, run: &Run, account: &Account<'_>| {
-            let others = |delivery: &Delivery<'_>| *delivery.sender != late && *delivery.receiver != late;
+            let others =
+                |delivery: &Delivery<'_>| *delivery.sender != late && *delivery.receiver != late;
             let base = latency(account, Window::new(before, from), others);
             let meanwhile = latency(account, Window::new(from, resumed), others);
             report.limit_rise("values of the others", &base, &meanwhile, 1.2);
@@ -75,10 +78,18 @@ fn late_one(
             let missed = account.deliveries().filter(|delivery| {
                 *delivery.receiver == late && delivery.posted < resumed && delivery.came >= resumed
             });
-            let caught_up = missed.map(|delivery| delivery.came).max().unwrap_or(resumed);
-            report.detail(format!("it had caught up after {:.1?}", caught_up.since(resumed)));
+            let caught_up = missed
+                .map(|delivery| delivery.came)
+                .max()
+                .unwrap_or(resumed);
+            report.detail(format!(
+                "it had caught up after {:.1?}",
+                caught_up.since(resumed)
+            ));
             for (receiver, sender, gap) in account.gaps() {
-                report.detail(format!("{receiver} was told that {gap} of {sender} are missing"));
+                report.detail(format!(
+                    "{receiver} was told that {gap} of {sender} are missing"
+                ));
             }
             let most = account.gaps_of_a_stream();
             report.demand(most <= 1, || format!("{most} gaps of one sender"));

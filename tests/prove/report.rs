@@ -34,7 +34,10 @@ impl Report {
         use meshcast_sim::Guarantee::{G2, G3};
 
         let balance = account.balance();
-        let latency: Times = account.deliveries().map(|delivery| delivery.took()).collect();
+        let latency: Times = account
+            .deliveries()
+            .map(|delivery| delivery.took())
+            .collect();
         let count = verdict.by_guarantee();
         let of = |guarantee| count.get(&guarantee).copied().unwrap_or(0);
         let mut report = Self {
@@ -44,11 +47,17 @@ impl Report {
             disorder: of(G3),
             gaps: verdict.gaps,
             latency: [0.5, 0.99, 0.999].map(|part| latency.at(part)),
-            resident: run.memory.iter().map(|memory| memory.resident).max().unwrap_or(0),
+            resident: run
+                .memory
+                .iter()
+                .map(|memory| memory.resident)
+                .max()
+                .unwrap_or(0),
             ..Self::default()
         };
         let violations = verdict.violations.iter();
-        let violations = violations.map(|violation| format!("{:?} {violation}", violation.guarantee()));
+        let violations =
+            violations.map(|violation| format!("{:?} {violation}", violation.guarantee()));
         report.broken.extend(violations);
         for (receiver, sender, first, count) in &balance.lost {
             report.broken.push(format!(
@@ -107,7 +116,8 @@ impl Report {
     pub(super) fn limit(&mut self, what: &str, is: Duration, limit: Duration) {
         self.detail(format!("{what}: {is:.1?}, at most {limit:.1?}"));
         if is > limit {
-            self.slow.push(format!("{what}: {is:.1?} is over {limit:.1?}"));
+            self.slow
+                .push(format!("{what}: {is:.1?} is over {limit:.1?}"));
         }
     }
 
@@ -128,8 +138,9 @@ impl Report {
             "{what}: p99 {before:.1?} before, {during:.1?} during; at most {limit:.1?}"
         ));
         if during > limit {
-            self.slow
-                .push(format!("{what}: p99 rises from {before:.1?} to {during:.1?}"));
+            self.slow.push(format!(
+                "{what}: p99 rises from {before:.1?} to {during:.1?}"
+            ));
         }
     }
 
@@ -219,8 +230,7 @@ fn mib(bytes: u64) -> String {
 }
 
 /// What the columns of [`Report::row`] are.
-pub const HEADER: &str =
-    "scenario                         N   lost   dup order  gaps       p50       p99     p99.9  resident";
+pub const HEADER: &str = "scenario                         N   lost   dup order  gaps       p50       p99     p99.9  resident";
 
 /// The first of what is wrong mostly is the cause of the rest.
 const MAX_LINES: usize = 10;

@@ -25,14 +25,15 @@ pub(crate) struct Args {
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// One short repetition of the main workloads with the systems of the default build: two minutes
+    /// One short repetition of the main workloads with the systems of the default build: two
+    /// minutes
     #[arg(long)]
     quick: bool,
     /// The systems [default: all but gossipsub-unsigned; with --quick those that are always built]
     #[arg(long, value_enum, value_delimiter = ',')]
     systems: Vec<System>,
-    /// The workloads [default: all but full-flat and full-paced, and those that compare little in the first
-    /// repetition alone; with --quick the main ones]
+    /// The workloads [default: all but full-flat and full-paced, and those that compare little in
+    /// the first repetition alone; with --quick the main ones]
     #[arg(long, value_enum, value_delimiter = ',')]
     workloads: Vec<Workload>,
     /// How often all is measured [default: 3; with --quick 1]
@@ -41,7 +42,8 @@ pub(crate) struct RunArgs {
     /// How long publishing as fast as it goes lasts, in seconds [default: 2; with --quick 1]
     #[arg(long)]
     seconds: Option<f64>,
-    /// Sizes of the workload flat, in bytes [default: 64,1024,8192,65536; with --quick 64,1024,65536]
+    /// Sizes of the workload flat, in bytes [default: 64,1024,8192,65536; with --quick
+    /// 64,1024,65536]
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<usize>,
     /// Channels of the workload channels
@@ -94,12 +96,19 @@ impl RunArgs {
             bail!("--seconds has to be from 0.1 to 60");
         }
         let sizes = given(self.sizes, if quick { &QUICK_SIZES } else { &SIZES });
-        if let Some(size) = sizes.iter().find(|size| !(Stamp::LEN..=MAX_SIZE).contains(*size)) {
+        if let Some(size) = sizes
+            .iter()
+            .find(|size| !(Stamp::LEN..=MAX_SIZE).contains(*size))
+        {
             bail!("--sizes {size} is not from {} to {MAX_SIZE}", Stamp::LEN);
         }
         let workloads: &[Workload] = if quick { &QUICK_WORKLOADS } else { &WORKLOADS };
         let systems: &[System] = if quick { &LIGHT } else { &SYSTEMS };
-        let once: &[Workload] = if self.workloads.is_empty() { &ONCE } else { &[] };
+        let once: &[Workload] = if self.workloads.is_empty() {
+            &ONCE
+        } else {
+            &[]
+        };
         Ok(Plan {
             settings: Settings {
                 seconds,
@@ -123,7 +132,11 @@ impl RunArgs {
 }
 
 fn given<T: Clone>(given: Vec<T>, default: &[T]) -> Vec<T> {
-    if given.is_empty() { default.to_vec() } else { given }
+    if given.is_empty() {
+        default.to_vec()
+    } else {
+        given
+    }
 }
 
 const SIZES: [usize; 4] = [64, 1024, 8192, 65_536];

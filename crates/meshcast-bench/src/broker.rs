@@ -49,7 +49,8 @@ impl BrokerKind {
             .then(|| format!("{program} is not installed"))
     }
 
-    /// With the defaults but for these: on loopback, without files, and nobody is disconnected for being slow.
+    /// With the defaults but for these: on loopback, without files, and nobody is disconnected for
+    /// being slow.
     fn arguments(self, port: &str) -> Vec<&str> {
         match self {
             Self::Nats => vec!["--addr", "127.0.0.1", "--port", port],
@@ -119,7 +120,10 @@ impl Broker {
 /// Becomes a program that does not outlive the process that started it.
 pub(crate) fn guard(program: &Path, arguments: &[String]) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    Err(std::process::Command::new(program).args(arguments).exec().into())
+    Err(std::process::Command::new(program)
+        .args(arguments)
+        .exec()
+        .into())
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -52,7 +52,11 @@ impl Conditions {
             cores: std::thread::available_parallelism()?.get(),
             memory_mib: memory.trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            load_average: load_average.split(' ').next().unwrap_or_default().to_owned(),
+            load_average: load_average
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             source: first_line("git", &["describe", "--always", "--dirty"]),
             crates: crates(),
             brokers: BROKERS
@@ -89,7 +93,9 @@ fn crates() -> Vec<String> {
         let Some(name) = name.filter(|name| CRATES.contains(name)) else {
             continue;
         };
-        let version = lines.next().and_then(|line| line.strip_prefix("version = "));
+        let version = lines
+            .next()
+            .and_then(|line| line.strip_prefix("version = "));
         found.push(format!(
             "{name} {}",
             version.unwrap_or_default().trim_matches('"')

@@ -53,7 +53,8 @@ pub(crate) struct Measured {
     /// Used in the measurement by the publisher and by all subscribers together.
     pub(crate) publisher: Usage,
     pub(crate) subscribers: Usage,
-    /// Cores that other processes of the machine took meanwhile. More than a tenth spoils the figures.
+    /// Cores that other processes of the machine took meanwhile. More than a tenth spoils the
+    /// figures.
     pub(crate) others: f64,
 }
 
@@ -74,7 +75,9 @@ impl Shape {
 
     /// The nodes that `node` dials: those it is linked to that were started before it.
     fn dials(self, node: usize) -> Vec<usize> {
-        (0..node).filter(|&other| self.linked(node, other)).collect()
+        (0..node)
+            .filter(|&other| self.linked(node, other))
+            .collect()
     }
 
     fn linked(self, a: usize, b: usize) -> bool {
@@ -119,8 +122,8 @@ impl Fleet {
         })
     }
 
-    /// Lets the publisher publish until every subscriber heard it, and the nodes come to rest. Returns how long
-    /// the last one took.
+    /// Lets the publisher publish until every subscriber heard it, and the nodes come to rest.
+    /// Returns how long the last one took.
     pub(crate) async fn warm_up(&mut self) -> Result<Duration> {
         let since = Instant::now();
         self.nodes[0].order(&Order::Probe).await?;
@@ -152,12 +155,16 @@ impl Fleet {
         let before = self.usage().await?;
         let (publisher, subscribers) = self.nodes.split_at_mut(1);
         let beside = None;
-        publisher[0].order(&Order::Publish { run, load, beside }).await?;
+        publisher[0]
+            .order(&Order::Publish { run, load, beside })
+            .await?;
         meanwhile(subscribers).await?;
-        self.conclude(before, load.lasts() + PATIENCE, ARRIVAL).await
+        self.conclude(before, load.lasts() + PATIENCE, ARRIVAL)
+            .await
     }
 
-    /// Publishes, and meanwhile small messages on the further channels in turn, which are counted apart.
+    /// Publishes, and meanwhile small messages on the further channels in turn, which are counted
+    /// apart.
     pub(crate) async fn measure_beside(&mut self, load: Load, per_second: f64) -> Result<Measured> {
         self.runs += 1;
         let beside = Beside {
@@ -167,8 +174,11 @@ impl Fleet {
         let run = self.count(false, Some(beside.run)).await?;
         let before = self.usage().await?;
         let beside = Some(beside);
-        self.nodes[0].order(&Order::Publish { run, load, beside }).await?;
-        self.conclude(before, load.lasts() + PATIENCE, ARRIVAL).await
+        self.nodes[0]
+            .order(&Order::Publish { run, load, beside })
+            .await?;
+        self.conclude(before, load.lasts() + PATIENCE, ARRIVAL)
+            .await
     }
 
     /// Publishes one message on each of the further channels, and counts.
@@ -180,7 +190,8 @@ impl Fleet {
         self.conclude(before, PATIENCE, ARRIVAL_ON_MANY).await
     }
 
-    /// Opens further channels everywhere; returns how long it took until all nodes took part in them.
+    /// Opens further channels everywhere; returns how long it took until all nodes took part in
+    /// them.
     pub(crate) async fn open_channels(&mut self, channels: usize) -> Result<Duration> {
         let since = Instant::now();
         for node in &mut self.nodes {
@@ -316,7 +327,11 @@ impl Measured {
 
     /// The same of those beside, on the further channels.
     pub(crate) fn lost_beside(&self) -> u64 {
-        let came = |one: &Counted| one.beside.as_ref().map_or(0, |beside| beside.counts.received);
+        let came = |one: &Counted| {
+            one.beside
+                .as_ref()
+                .map_or(0, |beside| beside.counts.received)
+        };
         let came: u64 = self.counted.iter().map(came).sum();
         (self.published.beside * self.counted.len() as u64).saturating_sub(came)
     }
@@ -396,7 +411,8 @@ impl Usage {
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For the first message to come to all.
 const WARM_UP_PATIENCE: Duration = Duration::from_secs(15);
-/// Some seconds of backlog, some of repair; meshcast waits 2 s before it gives a message up for lost.
+/// Some seconds of backlog, some of repair; meshcast waits 2 s before it gives a message up for
+/// lost.
 const ARRIVAL: Arrival = Arrival {
     patience: Duration::from_secs(45),
     quiet: Duration::from_secs(3),
@@ -408,7 +424,8 @@ const ARRIVAL_ON_MANY: Arrival = Arrival {
 };
 /// For some thousand channels to be opened by ten nodes on two cores.
 const OPEN_PATIENCE: Duration = Duration::from_secs(120);
-/// What links, grafts and announcements are still on the way after the first message has a moment to arrive.
+/// What links, grafts and announcements are still on the way after the first message has a moment
+/// to arrive.
 const SETTLE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -421,7 +438,10 @@ mod tests {
             let links = (0..8).filter(|&other| Shape::Ring.linked(node, other));
             assert_eq!(links.count(), 3);
         }
-        assert_eq!((1..8).filter(|&node| !Shape::Ring.linked(0, node)).count(), 4);
+        assert_eq!(
+            (1..8).filter(|&node| !Shape::Ring.linked(0, node)).count(),
+            4
+        );
         let dialled: usize = (0..8).map(|node| Shape::Ring.dials(node).len()).sum();
         assert_eq!(dialled, 12, "each link is dialled once");
     }

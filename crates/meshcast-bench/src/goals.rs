@@ -1,4 +1,5 @@
-//! What meshcast is to reach, and what it reached: the ratios and figures that are scattered over the tables, in one.
+//! What meshcast is to reach, and what it reached: the ratios and figures that are scattered over
+//! the tables, in one.
 
 use crate::{
     report::number,
@@ -30,8 +31,9 @@ enum Measure {
     Sum(&'static [Figure]),
 }
 
-/// The rows of the table: what, how much as a user runs it, how much tuned, how much it has to be, how much would be
-/// good, and what is reached of that as a user runs it. Goals of which nothing was measured are left out.
+/// The rows of the table: what, how much as a user runs it, how much tuned, how much it has to be,
+/// how much would be good, and what is reached of that as a user runs it. Goals of which nothing
+/// was measured are left out.
 pub(crate) fn rows(results: &Results) -> Vec<[String; 6]> {
     let row = |goal: &Goal| {
         let measured = goal.measure.of(System::Meshcast, results);
@@ -56,7 +58,8 @@ pub(crate) fn rows(results: &Results) -> Vec<[String; 6]> {
                 _ => "**no**",
             }
         };
-        let shown = |value: Option<f64>| value.map_or_else(String::new, |value| number(value) + unit);
+        let shown =
+            |value: Option<f64>| value.map_or_else(String::new, |value| number(value) + unit);
         let reached = measured.map_or("", reached);
         Some([
             goal.title.to_owned(),
@@ -74,12 +77,16 @@ impl Measure {
     fn of(&self, own: System, results: &Results) -> Option<f64> {
         match self {
             Self::Ratio(case, figure, to) => find(results, own, case, *figure, *to)?.1,
-            Self::Value(case, figure) => Some(find(results, own, case, *figure, System::Gossipsub)?.0),
+            Self::Value(case, figure) => {
+                Some(find(results, own, case, *figure, System::Gossipsub)?.0)
+            }
             Self::Highest(workloads, figures) => {
                 let cases = results.cases().into_iter();
-                let cases = cases.filter(|case| workloads.iter().any(|workload| workload.owns(case)));
+                let cases =
+                    cases.filter(|case| workloads.iter().any(|workload| workload.owns(case)));
                 let values = cases.flat_map(|case| {
-                    let value = |figure: &Figure| find(results, own, case, *figure, System::Gossipsub);
+                    let value =
+                        |figure: &Figure| find(results, own, case, *figure, System::Gossipsub);
                     figures.iter().filter_map(value).map(|(value, _)| value)
                 });
                 values.reduce(f64::max)
@@ -255,8 +262,18 @@ mod tests {
             ("flat 64 B", System::Zenoh, figures::RATE, 100.0),
             ("flat 64 B", System::Meshcast, figures::RATE, 170.0),
             ("flat 64 B", System::MeshcastTuned, figures::RATE, 210.0),
-            ("flat 1024 B", System::Meshcast, figures::PEAK_PUBLISHER, 130.0),
-            ("flat 64 B", System::Meshcast, figures::PEAK_SUBSCRIBER, 40.0),
+            (
+                "flat 1024 B",
+                System::Meshcast,
+                figures::PEAK_PUBLISHER,
+                130.0,
+            ),
+            (
+                "flat 64 B",
+                System::Meshcast,
+                figures::PEAK_SUBSCRIBER,
+                40.0,
+            ),
             ("mesh-flat", System::Zenoh, figures::LOST, 9.0),
             ("mesh-flat", System::Meshcast, figures::LOST, 0.0),
         ] {

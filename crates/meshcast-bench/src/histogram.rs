@@ -89,7 +89,10 @@ mod tests {
         for value in (0..100_000).chain((0..57).map(|shift| 127 << shift)) {
             let upper = upper(bucket(value));
             assert!(value <= upper, "{value} is over {upper}");
-            assert!(upper as f64 <= value as f64 * 1.016, "{value} counts as {upper}");
+            assert!(
+                upper as f64 <= value as f64 * 1.016,
+                "{value} counts as {upper}"
+            );
         }
     }
 
@@ -99,7 +102,10 @@ mod tests {
         (1..=1000).for_each(|value| histogram.record(value * 1000));
         let near = |part, wanted: f64| {
             let found = histogram.quantile(part) as f64;
-            assert!((found / wanted - 1.0).abs() < 0.017, "{found}, not {wanted}");
+            assert!(
+                (found / wanted - 1.0).abs() < 0.017,
+                "{found}, not {wanted}"
+            );
         };
         near(0.5, 500_000.0);
         near(0.99, 990_000.0);

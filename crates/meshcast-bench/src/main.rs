@@ -1,7 +1,8 @@
 //! meshcast beside what one could take instead, in the same run.
 //!
-//! Every node is a process of its own: this program, started again with the argument `node`. The process that
-//! compares starts them, tells them what to do over pipes, and reads what they counted.
+//! Every node is a process of its own: this program, started again with the argument `node`. The
+//! process that compares starts them, tells them what to do over pipes, and reads what they
+//! counted.
 
 mod allocations;
 mod args;

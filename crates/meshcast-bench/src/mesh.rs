@@ -63,7 +63,8 @@ pub(crate) struct Spent {
     pub(crate) seconds: f64,
     /// Nanoseconds of CPU.
     pub(crate) cpu: u64,
-    /// Bytes over the loopback interface, headers included, of whatever program: there is no nearer count.
+    /// Bytes over the loopback interface, headers included, of whatever program: there is no nearer
+    /// count.
     pub(crate) wire: u64,
     /// Frames that gossip brought, each as often as it came.
     pub(crate) copies: u64,
@@ -76,7 +77,9 @@ pub(crate) fn run(spec: &str) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     raise_open_files()?;
     let spec: Spec = serde_json::from_str(spec)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let costs = runtime.block_on(measure(spec))?;
     runtime.shutdown_background();
     writeln!(io::stdout(), "{}", serde_json::to_string(&costs)?)?;
@@ -139,7 +142,10 @@ async fn measure(spec: Spec) -> Result<Costs> {
 
 /// Meshes of many nodes take long; this tells how far they are.
 fn say(since: Instant, what: &str) {
-    eprintln!("        after {:.1} s: {what}", since.elapsed().as_secs_f64());
+    eprintln!(
+        "        after {:.1} s: {what}",
+        since.elapsed().as_secs_f64()
+    );
 }
 
 /// Starts the nodes. They know the first one and find the others by themselves.
@@ -148,7 +154,11 @@ async fn start(nodes: usize) -> Result<Vec<Node>> {
     for (index, a) in REGIONS.iter().enumerate() {
         for b in &REGIONS[index + 1..] {
             let takes = round_trip(a, b).context("a region that is not on the map")?;
-            links.shape_both(&Place::region(a)?, &Place::region(b)?, Shape::round_trip(takes));
+            links.shape_both(
+                &Place::region(a)?,
+                &Place::region(b)?,
+                Shape::round_trip(takes),
+            );
         }
     }
     let mut started: Vec<Node> = Vec::new();
@@ -174,8 +184,8 @@ async fn start(nodes: usize) -> Result<Vec<Node>> {
     Ok(started)
 }
 
-/// Waits until each node is connected to all others, or the time is over. Returns how many connections lack then, seen
-/// from both ends.
+/// Waits until each node is connected to all others, or the time is over. Returns how many
+/// connections lack then, seen from both ends.
 async fn link(nodes: &[Node]) -> Result<usize> {
     let end = Instant::now() + LINKING;
     let mut lacking = 0;
@@ -211,8 +221,8 @@ fn count(channel: &BroadcastChannel<Bytes>) -> Arc<Mutex<Tally>> {
     tally
 }
 
-/// Posts at each node in turn; returns how many messages. The more nodes there are the fewer: all share one machine, and
-/// one that is over its limit shows nothing but that.
+/// Posts at each node in turn; returns how many messages. The more nodes there are the fewer: all
+/// share one machine, and one that is over its limit shows nothing but that.
 async fn post(channels: &[BroadcastChannel<Bytes>]) -> Result<u64> {
     let receivers = channels.len().saturating_sub(1).max(1);
     let per_second = (DELIVERIES_PER_SECOND / receivers as f64).min(MAX_PER_SECOND);
@@ -222,7 +232,12 @@ async fn post(channels: &[BroadcastChannel<Bytes>]) -> Result<u64> {
         sleep_until(start + Duration::from_secs_f64(number as f64 / per_second)).await;
         let mut payload = [0; SIZE];
         let at = clock::now();
-        Stamp { run: RUN, number, at }.write(&mut payload);
+        Stamp {
+            run: RUN,
+            number,
+            at,
+        }
+        .write(&mut payload);
         channel
             .post_message_wait(&Bytes::copy_from_slice(&payload))
             .await?;

@@ -94,7 +94,9 @@ impl Plot {
             .x_label_area_size(48)
             .y_label_area_size(88)
             .build_cartesian_2d(
-                around(points().map(|point| point.0)).log_scale().base(self.base),
+                around(points().map(|point| point.0))
+                    .log_scale()
+                    .base(self.base),
                 around(points().map(|point| point.1)).log_scale(),
             )?;
         chart
@@ -135,7 +137,8 @@ fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
     least / 1.3..most * 1.3
 }
 
-/// One for each system in all plots, told apart also by those who do not see red and green (Okabe and Ito).
+/// One for each system in all plots, told apart also by those who do not see red and green (Okabe
+/// and Ito).
 const fn color(system: System) -> RGBColor {
     match system {
         System::Meshcast => RGBColor(213, 94, 0),

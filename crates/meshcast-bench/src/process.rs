@@ -102,19 +102,24 @@ impl NodeProcess {
 
 /// The pid of a child that was not waited for.
 pub(crate) fn pid_of(child: &Child) -> Result<Pid> {
-    let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let id = child
+        .id()
+        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     id.context("a child has ended")
 }
 
 /// A port that was free a moment ago, for what does not tell which it takes.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
 /// What a process has used of the CPU since it started, in nanoseconds but only to 10 ms.
 pub(crate) fn cpu(pid: Pid) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
-    // The second field is a name that may hold anything; user and system time are 11 fields after the third.
+    // The second field is a name that may hold anything; user and system time are 11 fields after
+    // the third.
     let (_, fields) = stat.rsplit_once(')').context("an odd /proc/…/stat")?;
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.map(str::parse::<u64>).sum::<Result<_, _>>()?;
@@ -131,7 +136,9 @@ pub(crate) fn machine_cpu() -> Result<u64> {
         .skip(1)
         .map(str::parse)
         .collect::<Result<_, _>>()?;
-    let busy = [0, 1, 2, 5, 6].iter().filter_map(|&field| fields.get(field));
+    let busy = [0, 1, 2, 5, 6]
+        .iter()
+        .filter_map(|&field| fields.get(field));
     Ok(busy.sum::<u64>() * (1_000_000_000 / TICKS_A_SECOND))
 }
 

@@ -1,4 +1,5 @@
-//! What the process that compares and the processes that are nodes say to each other: one JSON value a line.
+//! What the process that compares and the processes that are nodes say to each other: one JSON
+//! value a line.
 
 use std::time::Duration;
 
@@ -64,8 +65,8 @@ pub(crate) enum Order {
         load: Load,
         beside: Option<Beside>,
     },
-    /// Count what comes of this run from now on, and apart from it what comes of the one beside it; answer
-    /// [`Reply::Counting`].
+    /// Count what comes of this run from now on, and apart from it what comes of the one beside it;
+    /// answer [`Reply::Counting`].
     Count {
         run: u16,
         keep: bool,
@@ -133,7 +134,10 @@ impl Load {
     pub(crate) fn lasts(self) -> Duration {
         match self {
             Self::Flat { seconds } | Self::Silent { seconds } => Duration::from_secs_f64(seconds),
-            Self::Paced { per_second, messages } => Duration::from_secs_f64(messages as f64 / per_second),
+            Self::Paced {
+                per_second,
+                messages,
+            } => Duration::from_secs_f64(messages as f64 / per_second),
         }
     }
 }

@@ -84,7 +84,8 @@ pub(crate) fn number(value: f64) -> String {
     let mut grouped = String::new();
     for (index, digit) in whole.char_indices() {
         let left = whole.len() - index;
-        if index > 0 && left.is_multiple_of(3) && digit.is_ascii_digit() && !grouped.ends_with('-') {
+        if index > 0 && left.is_multiple_of(3) && digit.is_ascii_digit() && !grouped.ends_with('-')
+        {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -108,7 +109,9 @@ fn table(text: &mut String, summaries: &[Summary]) {
         let cells = columns.iter().fold(String::new(), |all, column| {
             let found = summary.figures.iter().find(|(figure, ..)| figure == column);
             let cell = match found {
-                Some((_, value, Some(ratio))) => format!("{} ({}×)", number(*value), number(*ratio)),
+                Some((_, value, Some(ratio))) => {
+                    format!("{} ({}×)", number(*value), number(*ratio))
+                }
                 Some((_, value, None)) => number(*value),
                 None => String::new(),
             };

@@ -86,8 +86,12 @@ impl Results {
             Outcome::Figures(measured) => Some(measured),
             Outcome::Failed(_) => None,
         });
-        let wanted = measured.flatten().filter(|(figure, _)| figures.contains(figure));
-        wanted.map(|(_, value)| *value).reduce(|sum, value| sum + value)
+        let wanted = measured
+            .flatten()
+            .filter(|(figure, _)| figures.contains(figure));
+        wanted
+            .map(|(_, value)| *value)
+            .reduce(|sum, value| sum + value)
     }
 
     fn summary(&self, case: &str, system: System, baseline: System) -> Summary {
@@ -122,7 +126,9 @@ impl Results {
         Summary {
             system,
             figures: figures
-                .map(|(figure, values, ratios)| (figure, median(&values).unwrap_or(0.0), median(&ratios)))
+                .map(|(figure, values, ratios)| {
+                    (figure, median(&values).unwrap_or(0.0), median(&ratios))
+                })
                 .collect(),
             failures,
         }

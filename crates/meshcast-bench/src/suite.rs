@@ -1,5 +1,5 @@
-//! Measures everything: repetitions outermost, systems innermost, so that whatever changes on the machine changes
-//! for all of them.
+//! Measures everything: repetitions outermost, systems innermost, so that whatever changes on the
+//! machine changes for all of them.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -119,7 +119,10 @@ fn say(repetition: usize, repetitions: usize, case: &str, system: System, outcom
         Outcome::Failed(reason) => format!("FAILED: {reason}"),
     };
     let system = system.name();
-    eprintln!("[{}/{repetitions}] {case:16} {system:18} {said}", repetition + 1);
+    eprintln!(
+        "[{}/{repetitions}] {case:16} {system:18} {said}",
+        repetition + 1
+    );
 }
 
 /// For one measurement of one system; each step of it has less.

@@ -28,10 +28,13 @@ use crate::{
 };
 
 /// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum System {
-    /// This project as a user runs it: default limits, a spawned task that reads with `recv().await`.
+    /// This project as a user runs it: default limits, a spawned task that reads with
+    /// `recv().await`.
     Meshcast,
     /// This project with 16 MiB of history, read in batches by the task that also publishes.
     MeshcastTuned,
@@ -55,8 +58,8 @@ pub(crate) enum System {
 
 /// A node of some system, in a process of its own.
 pub(crate) trait Node: Sized {
-    /// Starts it, subscribed to the one channel of the benchmark. What its own callbacks and tasks receive
-    /// they count into `tally`.
+    /// Starts it, subscribed to the one channel of the benchmark. What its own callbacks and tasks
+    /// receive they count into `tally`.
     async fn open(spec: &Spec, tally: &SharedTally) -> Result<Self>;
 
     /// Where nodes that start later reach it; empty if they do not.
@@ -72,9 +75,9 @@ pub(crate) trait Node: Sized {
         Ok(())
     }
 
-    /// Waits for messages and counts them, at least one and as many as are there; drives the node meanwhile if
-    /// it does not run by itself. Of a node that counts by itself it waits until it is time to look at the
-    /// tally. Must be cancel-safe.
+    /// Waits for messages and counts them, at least one and as many as are there; drives the node
+    /// meanwhile if it does not run by itself. Of a node that counts by itself it waits until it is
+    /// time to look at the tally. Must be cancel-safe.
     async fn receive(&mut self, tally: &SharedTally) -> Result<()>;
 
     /// How often a message was refused and tried again.
@@ -82,8 +85,8 @@ pub(crate) trait Node: Sized {
         0
     }
 
-    /// Opens further channels, all of which [`Self::receive`] counts from then on. Returns when it takes part in
-    /// them.
+    /// Opens further channels, all of which [`Self::receive`] counts from then on. Returns when it
+    /// takes part in them.
     async fn open_channels(&mut self, _channels: usize) -> Result<()> {
         bail!("not measured with many channels")
     }
@@ -93,7 +96,8 @@ pub(crate) trait Node: Sized {
         bail!("not measured with many channels")
     }
 
-    /// What publishes small messages on the further channels in turn while [`Self::publish`] is at work.
+    /// What publishes small messages on the further channels in turn while [`Self::publish`] is at
+    /// work.
     fn beside(&self) -> Result<PublishBeside> {
         bail!("not measured with many channels")
     }
@@ -133,8 +137,9 @@ impl System {
         }
     }
 
-    /// The largest message of the workload `large` it is given. NATS takes 1 MiB without a file of settings; the
-    /// others hold whatever is published in a second or more, which is gigabytes if it is larger still.
+    /// The largest message of the workload `large` it is given. NATS takes 1 MiB without a file of
+    /// settings; the others hold whatever is published in a second or more, which is gigabytes if
+    /// it is larger still.
     pub(crate) const fn longest_message(self) -> usize {
         match self {
             Self::Gossipsub | Self::GossipsubUnsigned | Self::Iroh | Self::Nats => 1024 * 1024,
@@ -174,7 +179,12 @@ impl System {
             Self::Nats => worker::work::<nats::Nats>(spec).await,
             #[cfg(feature = "redis")]
             Self::Redis => worker::work::<redis::Redis>(spec).await,
-            #[cfg(not(all(feature = "zenoh", feature = "iroh", feature = "nats", feature = "redis")))]
+            #[cfg(not(all(
+                feature = "zenoh",
+                feature = "iroh",
+                feature = "nats",
+                feature = "redis"
+            )))]
             other => bail!("{} is not in this binary", other.name()),
         }
     }
@@ -200,8 +210,8 @@ async fn drain<S: Stream + Unpin>(
 
 const ENDED: &str = "the system has stopped";
 
-/// How often somebody looks at the tally of a node that counts by itself. What is measured is written down
-/// when a message comes, so this only delays the end of a count.
+/// How often somebody looks at the tally of a node that counts by itself. What is measured is
+/// written down when a message comes, so this only delays the end of a count.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The most messages counted before a node looks up again.

@@ -74,8 +74,8 @@ pub(crate) struct Counted {
 }
 
 impl Tally {
-    /// Counts messages of this run alone from now on, and those of a run beside it apart. `keep` keeps the way of
-    /// each single one.
+    /// Counts messages of this run alone from now on, and those of a run beside it apart. `keep`
+    /// keeps the way of each single one.
     pub(crate) fn begin(&mut self, run: u16, keep: bool, beside: Option<u16>) {
         let beside = beside.map(|run| {
             Box::new(Self {
@@ -148,8 +148,8 @@ impl Tally {
         self.counts.received + beside
     }
 
-    /// For the process that compares, which expects the numbers below `expected`, and below `beside` of the run
-    /// beside it.
+    /// For the process that compares, which expects the numbers below `expected`, and below
+    /// `beside` of the run beside it.
     pub(crate) fn counted(&self, expected: u64, beside: u64) -> Counted {
         Counted {
             counts: self.counts,
@@ -157,7 +157,10 @@ impl Tally {
             ways: self.ways.clone(),
             drops: self.drops.clone(),
             holes: self.holes(expected),
-            beside: self.beside.as_ref().map(|it| Box::new(it.counted(beside, 0))),
+            beside: self
+                .beside
+                .as_ref()
+                .map(|it| Box::new(it.counted(beside, 0))),
         }
     }
 

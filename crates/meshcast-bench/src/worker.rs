@@ -165,7 +165,10 @@ impl<N: Node> Worker<N> {
         }
         let expected = finish.expected + finish.expected_beside;
         if received >= expected || finish.quiet_at() <= Instant::now() {
-            let counted = self.tally.lock().counted(finish.expected, finish.expected_beside);
+            let counted = self
+                .tally
+                .lock()
+                .counted(finish.expected, finish.expected_beside);
             self.finish = None;
             reply(&Reply::Counted(counted))?;
         }
@@ -195,8 +198,14 @@ impl<N: Node> Worker<N> {
         };
         let started = clock::now();
         let messages = match load {
-            Load::Flat { seconds } => self.publish_flat(run, started + (seconds * 1e9) as u64).await?,
-            Load::Paced { per_second, messages } => {
+            Load::Flat { seconds } => {
+                self.publish_flat(run, started + (seconds * 1e9) as u64)
+                    .await?
+            }
+            Load::Paced {
+                per_second,
+                messages,
+            } => {
                 self.publish_paced(run, per_second, messages).await?;
                 messages
             }

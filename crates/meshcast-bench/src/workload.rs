@@ -46,7 +46,8 @@ pub(crate) enum Workload {
     Allocations,
     /// One to one, 256 bytes at rising rates: latency against offered load.
     Load,
-    /// One to one, large values as fast as it goes; meshcast's also with 64 bytes every 5 ms on another channel.
+    /// One to one, large values as fast as it goes; meshcast's also with 64 bytes every 5 ms on
+    /// another channel.
     Large,
     /// One to one, 256 bytes as fast as it goes beside 100 quiet channels. meshcast alone.
     Busy,
@@ -162,7 +163,11 @@ impl Case {
     }
 
     /// Measures it. Figures come with the name they belong to.
-    pub(crate) async fn run(&self, system: System, settings: &Settings) -> Result<Vec<(String, Figures)>> {
+    pub(crate) async fn run(
+        &self,
+        system: System,
+        settings: &Settings,
+    ) -> Result<Vec<(String, Figures)>> {
         let setup = |shape| Setup {
             system,
             shape,
@@ -174,9 +179,15 @@ impl Case {
             Workload::Idle => paced::one_to_one(pair, settings.idle_messages).await?,
             Workload::Flat | Workload::Typed => flat::one_to_one(pair, settings.seconds).await?,
             Workload::MeshFlat => flat::one_to_many(setup(Shape::Ring), settings.seconds).await?,
-            Workload::FullFlat => flat::one_to_many(setup(Shape::Full(8)), settings.seconds).await?,
-            Workload::MeshPaced => paced::one_to_many(setup(Shape::Ring), settings.paced_seconds).await?,
-            Workload::FullPaced => paced::one_to_many(setup(Shape::Full(8)), settings.paced_seconds).await?,
+            Workload::FullFlat => {
+                flat::one_to_many(setup(Shape::Full(8)), settings.seconds).await?
+            }
+            Workload::MeshPaced => {
+                paced::one_to_many(setup(Shape::Ring), settings.paced_seconds).await?
+            }
+            Workload::FullPaced => {
+                paced::one_to_many(setup(Shape::Full(8)), settings.paced_seconds).await?
+            }
             Workload::Stall => stall::run(setup(Shape::Ring)).await?,
             Workload::Memory => memory::run(pair, setup(Shape::Full(8))).await?,
             Workload::Allocations => allocations::run(pair, settings.seconds).await?,
@@ -203,7 +214,11 @@ async fn warm_fleet(setup: Setup) -> Result<(Fleet, f64)> {
 /// The figures of a workload, and after them what every measurement tells of its messages.
 fn complete(mut figures: Figures, measured: &Measured) -> Figures {
     let sum = |of: fn(&crate::tally::Counts) -> u64| -> f64 {
-        measured.counted.iter().map(|one| of(&one.counts)).sum::<u64>() as f64
+        measured
+            .counted
+            .iter()
+            .map(|one| of(&one.counts))
+            .sum::<u64>() as f64
     };
     figures.extend([
         (PUBLISHED, measured.published.messages as f64),
@@ -213,7 +228,11 @@ fn complete(mut figures: Figures, measured: &Measured) -> Figures {
         (REORDERED, sum(|counts| counts.reordered)),
         (
             DROPS,
-            measured.counted.iter().map(|one| one.dropped()).sum::<u64>() as f64,
+            measured
+                .counted
+                .iter()
+                .map(|one| one.dropped())
+                .sum::<u64>() as f64,
         ),
         (OTHERS, measured.others),
     ]);

@@ -53,13 +53,14 @@ impl Command {
 
 /// Run several regions on this machine, each with a small HTTP service
 ///
-/// Each node is a real one, named like fra-1, that hears the others over TCP on the loopback interface. Its
-/// service on 127.0.0.1 has two paths: /send?message=… posts to the channel "earth", /messages lists what it
-/// posted and heard (the last 1,000). Without a key in MESHCAST_KEY or --key-file a new one is made.
+/// Each node is a real one, named like fra-1, that hears the others over TCP on the loopback
+/// interface. Its service on 127.0.0.1 has two paths: /send?message=… posts to the channel "earth",
+/// /messages lists what it posted and heard (the last 1,000). Without a key in MESHCAST_KEY or
+/// --key-file a new one is made.
 ///
-/// What passes between regions takes as long as it would between real ones, where that is known: those that are named
-/// ams, cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The times are printed. With `meshcast fault`
-/// links are cut and nodes killed.
+/// What passes between regions takes as long as it would between real ones, where that is known:
+/// those that are named ams, cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The
+/// times are printed. With `meshcast fault` links are cut and nodes killed.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast up
@@ -99,7 +100,8 @@ pub(crate) enum Rtt {
 
 /// Break what `meshcast up` runs, and mend it
 ///
-/// Links are cut silently: connections stay up, nothing passes. A place is a node or a region, by name.
+/// Links are cut silently: connections stay up, nothing passes. A place is a node or a region, by
+/// name.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast fault partition fra iad,nrt
@@ -162,10 +164,10 @@ pub(crate) enum FaultCommand {
 
 /// Run one node until Ctrl-C
 ///
-/// It keeps the history of the channels it has open for others, and has an admin socket for the other
-/// commands. What happens to it is told on stderr, with --json on stdout; it goes on when nobody reads that any more.
-/// Ctrl-C, SIGTERM and a closed terminal (not under nohup) have it hand over what it has and leave; Ctrl-C again ends
-/// it at once.
+/// It keeps the history of the channels it has open for others, and has an admin socket for the
+/// other commands. What happens to it is told on stderr, with --json on stdout; it goes on when
+/// nobody reads that any more. Ctrl-C, SIGTERM and a closed terminal (not under nohup) have it hand
+/// over what it has and leave; Ctrl-C again ends it at once.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast node --name fra-1 --region fra --channel earth
@@ -250,8 +252,8 @@ pub(crate) struct Channels {
 
 /// Follow a channel
 ///
-/// Prints what is posted from the moment it says that it listens, and with --last or --since first what was posted
-/// before and is still kept. A gap is printed where messages are missing.
+/// Prints what is posted from the moment it says that it listens, and with --last or --since first
+/// what was posted before and is still kept. A gap is printed where messages are missing.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast watch earth
@@ -272,7 +274,8 @@ pub(crate) struct Watch {
     /// End after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// End after this time, such as 5, 1.5s, 2m; with status 4 if fewer messages came than --count, or none
+    /// End after this time, such as 5, 1.5s, 2m; with status 4 if fewer messages came than --count,
+    /// or none
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -288,7 +291,8 @@ pub(crate) struct Watch {
 pub(crate) struct Post {
     /// The channel
     pub(crate) channel: ChannelName,
-    /// What to post; `-` reads all of stdin and drops its last line break (after `--` a value may begin with -)
+    /// What to post; `-` reads all of stdin and drops its last line break (after `--` a value may
+    /// begin with -)
     #[arg(allow_negative_numbers = true)]
     pub(crate) value: String,
     /// Post bytes as they are
@@ -300,7 +304,8 @@ pub(crate) struct Post {
 
 /// Measure the way to peers and back
 ///
-/// Through the peer's own loop: it answers only if it works. Status 6 if some peers are silent, 4 if all are.
+/// Through the peer's own loop: it answers only if it works. Status 6 if some peers are silent, 4
+/// if all are.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast ping iad-1
@@ -331,7 +336,8 @@ pub(crate) enum Key {
 
 /// Run meshes in virtual time and judge what they did
 ///
-/// Minutes of a fleet with faults go by in seconds, and the same scenario and seed give the same run again.
+/// Minutes of a fleet with faults go by in seconds, and the same scenario and seed give the same
+/// run again.
 #[derive(Debug, Subcommand)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast sim list
@@ -351,8 +357,8 @@ pub(crate) struct SimList {}
 
 /// Run a scenario
 ///
-/// Status 1 if a run breaks a guarantee or does not come out as the scenario expects; what repeats such a run is
-/// then printed.
+/// Status 1 if a run breaks a guarantee or does not come out as the scenario expects; what repeats
+/// such a run is then printed.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast sim run partition-60
@@ -370,7 +376,8 @@ pub(crate) struct SimRun {
     /// Where to write what was posted, delivered and missed, as JSON lines
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     pub(crate) log: Option<PathBuf>,
-    /// A process, as fra0.1 is the first of the node fra0, to print all of that its engine is told and says
+    /// A process, as fra0.1 is the first of the node fra0, to print all of that its engine is told
+    /// and says
     #[arg(long, value_name = "PROCESS", conflicts_with_all = ["seeds", "log"])]
     pub(crate) watch: Option<String>,
 }
@@ -395,7 +402,8 @@ fn listen(text: &str) -> Result<Multiaddr, String> {
 }
 
 fn seed(text: &str) -> Result<Multiaddr, String> {
-    let hint = |error| format!("{error}; a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001");
+    let hint =
+        |error| format!("{error}; a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001");
     text.parse().map_err(hint)
 }
 
@@ -440,7 +448,8 @@ fn rtt(text: &str) -> Result<Rtt, String> {
 const LONGEST_RTT: Duration = Duration::from_secs(1);
 
 /// Examples come first: they are what most people look for.
-const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+const TEMPLATE: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 const EXAMPLES: &str = "Examples:
   meshcast up                      three regions on this machine

@@ -85,7 +85,11 @@ impl Client {
     }
 
     /// Has something done.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, Failure> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
         self.call(Method::POST, path, body).await
     }
 
@@ -103,19 +107,33 @@ impl Client {
         })
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
         let answer = async {
             let body = collect(self.send(method, path, body).await?).await?;
-            serde_json::from_slice(&body)
-                .map_err(|error| Failure::failed(format!("{} answers what is no answer: {error}", self.name)))
+            serde_json::from_slice(&body).map_err(|error| {
+                Failure::failed(format!("{} answers what is no answer: {error}", self.name))
+            })
         };
-        timeout(ANSWER_TIME, answer).await.map_err(|_| self.silent())?
+        timeout(ANSWER_TIME, answer)
+            .await
+            .map_err(|_| self.silent())?
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
         let stream = TokioIo::new(self.connect().await?);
-        let broken =
-            |error: hyper::Error| Failure::failed(format!("the talk with {} broke: {error}", self.name));
+        let broken = |error: hyper::Error| {
+            Failure::failed(format!("the talk with {} broke: {error}", self.name))
+        };
         let (mut sender, connection) = http1::handshake(stream).await.map_err(broken)?;
         tokio::spawn(connection);
         let request = Request::builder()
@@ -139,7 +157,10 @@ impl Client {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| self.unreachable(error))?;
-        let owner = stream.peer_cred().map_err(|error| self.unreachable(error))?.uid();
+        let owner = stream
+            .peer_cred()
+            .map_err(|error| self.unreachable(error))?
+            .uid();
         if owner == rustix::process::geteuid().as_raw() {
             return Ok(stream);
         }
@@ -181,7 +202,10 @@ impl Lines {
     /// Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.held[self.searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = self.held[self.searched..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+            {
                 let rest = self.held.split_off(self.searched + end + 1);
                 let mut line = std::mem::replace(&mut self.held, rest);
                 line.pop();
@@ -196,7 +220,8 @@ impl Lines {
     }
 }
 
-/// The parameter that names a channel: every byte but letters and digits is escaped, so any name fits.
+/// The parameter that names a channel: every byte but letters and digits is escaped, so any name
+/// fits.
 pub(crate) fn channel_query(channel: &str) -> String {
     let escaped = channel.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
@@ -206,7 +231,9 @@ pub(crate) fn channel_query(channel: &str) -> String {
 }
 
 async fn collect(response: Response<Incoming>) -> Result<Bytes, Failure> {
-    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT)
+        .collect()
+        .await;
     body.map(|body| body.to_bytes())
         .map_err(|error| Failure::failed(format!("the answer broke off: {error}")))
 }
@@ -245,7 +272,10 @@ mod tests {
 
     #[test]
     fn a_node_is_named_by_its_socket() {
-        assert_eq!(Client::new("/run/meshcast/fra.1.sock".into()).name(), "fra.1");
+        assert_eq!(
+            Client::new("/run/meshcast/fra.1.sock".into()).name(),
+            "fra.1"
+        );
     }
 
     #[tokio::test]

@@ -14,8 +14,8 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// A node with as many members, strangers at the gate and programs at its socket as there may be, and what the
-    /// process has besides.
+    /// A node with as many members, strangers at the gate and programs at its socket as there may
+    /// be, and what the process has besides.
     pub(crate) const fn of_one_node() -> Self {
         Self {
             least: 64,
@@ -23,8 +23,8 @@ impl Need {
         }
     }
 
-    /// Nodes of one process that are all connected to each other, with their services: of each connection it has both
-    /// ends, and for a moment there may be two, as each dials the other.
+    /// Nodes of one process that are all connected to each other, with their services: of each
+    /// connection it has both ends, and for a moment there may be two, as each dials the other.
     pub(crate) const fn of_nodes(nodes: u64) -> Self {
         let ends = nodes * nodes.saturating_sub(1);
         Self {
@@ -42,9 +42,11 @@ pub(crate) fn make_room(need: Need) -> Result<(), Failure> {
     };
     // It may be less than the system says: then what there is may still do.
     match setrlimit(Resource::Nofile, raised) {
-        Err(error) if limit.current.is_some_and(|soft| soft < need.least) => Err(Failure::io(
-            "raise the number of files it may have open (`ulimit -n`)",
-        )(error.into())),
+        Err(error) if limit.current.is_some_and(|soft| soft < need.least) => {
+            Err(Failure::io(
+                "raise the number of files it may have open (`ulimit -n`)",
+            )(error.into()))
+        }
         _ => Ok(()),
     }
 }
@@ -78,7 +80,8 @@ mod tests {
             least: 2_000,
             most: 5_000,
         };
-        let raised = raised(Rlimit { current, maximum }, need).map_err(|failure| failure.message)?;
+        let raised =
+            raised(Rlimit { current, maximum }, need).map_err(|failure| failure.message)?;
         Ok(raised.and_then(|limit| {
             assert_eq!(limit.maximum, maximum);
             limit.current

@@ -124,7 +124,10 @@ impl From<Problem> for Failure {
                 Exit::Failed,
                 Some("the node cannot send as fast as this: post again in a moment"),
             ),
-            code::NOT_CONNECTED => (Exit::Failed, Some("see whom it knows with `meshcast peers`")),
+            code::NOT_CONNECTED => (
+                Exit::Failed,
+                Some("see whom it knows with `meshcast peers`"),
+            ),
             _ => (Exit::Failed, None),
         };
         Self {

@@ -120,10 +120,20 @@ mod tests {
             ),
         ] {
             assert_eq!(serde_json::to_string(&request).expect("plain"), json);
-            assert_eq!(serde_json::from_str::<Request>(json).expect("the same"), request);
+            assert_eq!(
+                serde_json::from_str::<Request>(json).expect("the same"),
+                request
+            );
         }
-        for nonsense in [r#"{"fault":"flood"}"#, r#"{"fault":"heal","node":"fra-1"}"#, "{}"] {
-            assert!(serde_json::from_str::<Request>(nonsense).is_err(), "{nonsense}");
+        for nonsense in [
+            r#"{"fault":"flood"}"#,
+            r#"{"fault":"heal","node":"fra-1"}"#,
+            "{}",
+        ] {
+            assert!(
+                serde_json::from_str::<Request>(nonsense).is_err(),
+                "{nonsense}"
+            );
         }
     }
 }

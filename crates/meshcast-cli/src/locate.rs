@@ -44,8 +44,8 @@ pub(crate) async fn pick_to_ask_about(
     named(&live, wanted).cloned()
 }
 
-/// Leaves out what is no node of this user, and what does not answer if another does. One that is alone is asked
-/// whatever it is: the answer then says what is wrong with it.
+/// Leaves out what is no node of this user, and what does not answer if another does. One that is
+/// alone is asked whatever it is: the answer then says what is wrong with it.
 async fn answering_as_nodes(clients: Vec<Client>) -> Vec<Client> {
     if clients.len() < 2 {
         return clients;
@@ -88,10 +88,13 @@ pub(crate) async fn up(socket: Option<&PathBuf>) -> Result<Client, Failure> {
         running.retain(|_| ours.next().unwrap_or_default());
     }
     match &running[..] {
-        [] => Err(Failure::no_node("no `meshcast up` is running here").hint("start one with `meshcast up`")),
+        [] => Err(Failure::no_node("no `meshcast up` is running here")
+            .hint("start one with `meshcast up`")),
         [one] => Ok(one.clone()),
         several => {
-            let paths = several.iter().map(|client| client.socket().display().to_string());
+            let paths = several
+                .iter()
+                .map(|client| client.socket().display().to_string());
             let hint = format!(
                 "choose one with --socket: {}",
                 paths.collect::<Vec<_>>().join(", ")
@@ -116,10 +119,12 @@ fn named<'a>(live: &'a [Client], wanted: &str) -> Result<&'a Client, Failure> {
     if live.is_empty() {
         return Err(none());
     }
-    live.iter().find(|client| client.name() == wanted).ok_or_else(|| {
-        Failure::no_node(format!("no node named {wanted} is running here"))
-            .hint(format!("those here are {}", names(live)))
-    })
+    live.iter()
+        .find(|client| client.name() == wanted)
+        .ok_or_else(|| {
+            Failure::no_node(format!("no node named {wanted} is running here"))
+                .hint(format!("those here are {}", names(live)))
+        })
 }
 
 /// All sockets there of that ending, dead ones included, by name and then by path.
@@ -145,7 +150,10 @@ fn look_into(directory: &Path, ending: &str) -> io::Result<Vec<Client>> {
     let mut clients = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == ending) {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == ending)
+        {
             clients.push(Client::new(path));
         }
     }
@@ -199,7 +207,8 @@ mod tests {
             fs::write(path, "").expect("writable");
         }
         let missing = a.path().join("missing");
-        let found = sockets_in(&[a.path().into(), b.path().into(), missing], NODE).expect("readable");
+        let found =
+            sockets_in(&[a.path().into(), b.path().into(), missing], NODE).expect("readable");
         assert_eq!(names(&found), "fra-1, nrt-1");
     }
 
@@ -244,7 +253,11 @@ mod tests {
     fn without_any_the_hint_says_how_to_start_some() {
         let failure = named(&[], "fra-1").expect_err("none");
         assert_eq!(failure.exit, Exit::NoNode);
-        assert!(failure.hint.is_some_and(|hint| hint.contains("meshcast up")));
+        assert!(
+            failure
+                .hint
+                .is_some_and(|hint| hint.contains("meshcast up"))
+        );
     }
 
     #[tokio::test]
@@ -288,7 +301,10 @@ mod tests {
         let closed = b.path().join("file");
         fs::write(&closed, "").expect("writable");
         let both = [closed.clone(), a.path().into()];
-        assert_eq!(names(&sockets_in(&both, NODE).expect("one is readable")), "fra-1");
+        assert_eq!(
+            names(&sockets_in(&both, NODE).expect("one is readable")),
+            "fra-1"
+        );
         assert!(sockets_in(&[closed], NODE).is_err());
     }
 }

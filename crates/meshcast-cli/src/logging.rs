@@ -5,7 +5,8 @@ mod bounded;
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt,
+    EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry,
+    util::SubscriberInitExt,
 };
 
 use self::bounded::Bounded;
@@ -18,7 +19,8 @@ use crate::{
 };
 
 pub(crate) fn start(args: &Args, output: &Output) {
-    // gossipsub warns of each frame that finds the queue to a peer full; the node says it once a second.
+    // gossipsub warns of each frame that finds the queue to a peer full; the node says it once a
+    // second.
     let by_default = match (args.global.verbose, &args.command) {
         // It says itself what these lines say.
         (0, Command::Node(_)) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast::events=off",
@@ -37,5 +39,7 @@ pub(crate) fn start(args: &Args, output: &Output) {
         // It would be told on stderr, by a panic if nobody reads that.
         .log_internal_errors(false)
         .with_writer(move || output.log());
-    registry().with(lines.with_filter(filter.and(bounded))).init();
+    registry()
+        .with(lines.with_filter(filter.and(bounded)))
+        .init();
 }

@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     let mut runtime = runtime::Builder::new_multi_thread();
     if !command.runs_nodes() {
-        // The command itself runs on the main thread; this one hears signals while that waits for a pipe.
+        // The command itself runs on the main thread; this one hears signals while that waits for a
+        // pipe.
         runtime.worker_threads(1);
     }
     let runtime = runtime.enable_all().build().map_err(Failure::io("start"))?;

@@ -1,7 +1,8 @@
 //! Results go to stdout, all else to stderr; both as JSON on demand.
 //!
-//! A command that asks something ends when nobody reads its stdout any more. One that runs nodes goes on: it writes
-//! both streams on the side, neither waits for a reader nor ends with one, and says on stderr what is not written.
+//! A command that asks something ends when nobody reads its stdout any more. One that runs nodes
+//! goes on: it writes both streams on the side, neither waits for a reader nor ends with one, and
+//! says on stderr what is not written.
 
 mod pen;
 
@@ -145,7 +146,11 @@ impl Output {
             return;
         }
         let palette = Palette::for_terminal(io::stderr().is_terminal());
-        self.stderr(format!("{} {}", palette.bad("error:"), text(&failure.message)));
+        self.stderr(format!(
+            "{} {}",
+            palette.bad("error:"),
+            text(&failure.message)
+        ));
         if let Some(hint) = &failure.hint {
             self.stderr(format!("{} {}", palette.quiet("hint:"), text(hint)));
         }
@@ -160,8 +165,8 @@ impl Output {
     }
 }
 
-/// Waits until nobody reads stdout any more, which a command that has nothing to write does not notice otherwise.
-/// For ever if it is a file. Cancel-safe.
+/// Waits until nobody reads stdout any more, which a command that has nothing to write does not
+/// notice otherwise. For ever if it is a file. Cancel-safe.
 pub(crate) async fn reader_gone() {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,7 +195,9 @@ fn missing_in_stdout(trouble: &Trouble) -> String {
         Trouble::Broken(error) => {
             format!("stdout takes nothing any more ({error}): the node goes on without")
         }
-        Trouble::Lost(lost) => format!("{lost} lines are missing on stdout: its reader is too slow"),
+        Trouble::Lost(lost) => {
+            format!("{lost} lines are missing on stdout: its reader is too slow")
+        }
     }
 }
 

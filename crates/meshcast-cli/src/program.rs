@@ -10,7 +10,9 @@ pub(crate) fn name() -> String {
 fn as_called(called: Option<OsString>) -> String {
     let called = called.and_then(|called| called.into_string().ok());
     match called.filter(|called| called.contains('/')) {
-        Some(path) if path.contains(|c: char| c.is_whitespace() || "'\"\\$&;()<>|*?`~#!".contains(c)) => {
+        Some(path)
+            if path.contains(|c: char| c.is_whitespace() || "'\"\\$&;()<>|*?`~#!".contains(c)) =>
+        {
             format!("'{}'", path.replace('\'', "'\\''"))
         }
         Some(path) => path,
@@ -26,7 +28,10 @@ mod tests {
     fn it_is_called_again_as_it_was_called() {
         let program = |called: &str| as_called(Some(called.into()));
         assert_eq!(program("meshcast"), "meshcast");
-        assert_eq!(program("target/release/meshcast"), "target/release/meshcast");
+        assert_eq!(
+            program("target/release/meshcast"),
+            "target/release/meshcast"
+        );
         assert_eq!(program("/a b/it's/meshcast"), r"'/a b/it'\''s/meshcast'");
     }
 }

@@ -9,8 +9,8 @@ pub(crate) use self::table::{Palette, Table};
 /// The sign for what is not known.
 pub(crate) const UNKNOWN: &str = "-";
 
-/// Text from elsewhere, safe to print: one line, and no control over the terminal or the direction of
-/// writing.
+/// Text from elsewhere, safe to print: one line, and no control over the terminal or the direction
+/// of writing.
 pub(crate) fn text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -78,7 +78,9 @@ pub(crate) fn since(time: &str, now: SystemTime) -> String {
     let Some(then) = unix_time(time) else {
         return UNKNOWN.into();
     };
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let seconds = now.saturating_sub(then).as_secs();
     match seconds {
         ..60 => format!("{seconds}s"),
@@ -135,7 +137,10 @@ mod tests {
     #[test]
     fn values_take_one_line() {
         assert_eq!(value(&serde_json::json!("hi\nthere")), "hi\\nthere");
-        assert_eq!(value(&serde_json::json!({"a": [1, null]})), r#"{"a":[1,null]}"#);
+        assert_eq!(
+            value(&serde_json::json!({"a": [1, null]})),
+            r#"{"a":[1,null]}"#
+        );
     }
 
     #[test]

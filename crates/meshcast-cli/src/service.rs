@@ -71,7 +71,10 @@ impl Service {
 }
 
 /// The channel does not bring one's own posts back, so they are listed here.
-async fn send(State(service): State<Service>, Query(query): Query<Vec<(String, String)>>) -> Response {
+async fn send(
+    State(service): State<Service>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Response {
     let given = query.into_iter().find(|(name, _)| name == "message");
     let Some((_, message)) = given else {
         return (StatusCode::BAD_REQUEST, "?message not provided").into_response();

@@ -45,9 +45,9 @@ impl Signals {
         }
     }
 
-    /// From now on the next one ends the process, whatever it is doing. One that comes at once does not: `timeout` sends
-    /// its signal to the process and then to its group. Nor does a closed terminal, of which both the system and the
-    /// shell send a signal.
+    /// From now on the next one ends the process, whatever it is doing. One that comes at once does
+    /// not: `timeout` sends its signal to the process and then to its group. Nor does a closed
+    /// terminal, of which both the system and the shell send a signal.
     pub(crate) fn exit_at_next(self) {
         exit_at_next(self.interrupt, self.terminate, SAME);
     }
@@ -56,7 +56,10 @@ impl Signals {
 /// For commands that have nothing to tidy up.
 pub(crate) fn exit_when_interrupted() -> Result<(), Failure> {
     let hear = |kind| signal(kind).map_err(Failure::io("listen to signals"));
-    let (interrupt, terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    let (interrupt, terminate) = (
+        hear(SignalKind::interrupt())?,
+        hear(SignalKind::terminate())?,
+    );
     exit_at_next(interrupt, terminate, Duration::ZERO);
     Ok(())
 }
@@ -80,14 +83,15 @@ fn exit_at_next(mut interrupt: Signal, mut terminate: Signal, same: Duration) {
 /// Faster than anybody presses keys twice, and far slower than a program sends two signals.
 const SAME: Duration = Duration::from_millis(250);
 
-/// Whether the process was started with a signal ignored. Known on Linux alone: elsewhere the only way to ask is not
-/// open to safe code, and all signals are heard.
+/// Whether the process was started with a signal ignored. Known on Linux alone: elsewhere the only
+/// way to ask is not open to safe code, and all signals are heard.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores(&status, kind)
 }
 
-/// `status` is what Linux tells of a process: a set of signals is a hexadecimal number, the first being its lowest bit.
+/// `status` is what Linux tells of a process: a set of signals is a hexadecimal number, the first
+/// being its lowest bit.
 fn ignores(status: &str, kind: SignalKind) -> bool {
     let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
@@ -104,10 +108,14 @@ mod tests {
     #[test]
     fn what_was_ignored_at_the_start_is_read_from_the_status() {
         let hang_up = SignalKind::hangup();
-        let status = |set: &str| format!("Name:\tmeshcast\nSigBlk:\tffff\nSigIgn:\t{set}\nSigCgt:\tffff\n");
+        let status =
+            |set: &str| format!("Name:\tmeshcast\nSigBlk:\tffff\nSigIgn:\t{set}\nSigCgt:\tffff\n");
         assert!(ignores(&status("0000000000001001"), hang_up));
         assert!(!ignores(&status("0000000000001000"), hang_up));
-        assert!(ignores(&status("0000000000001002"), SignalKind::interrupt()));
+        assert!(ignores(
+            &status("0000000000001002"),
+            SignalKind::interrupt()
+        ));
         for nothing in ["", "SigIgn:", "SigIgn: x"] {
             assert!(!ignores(nothing, hang_up), "{nothing}");
         }

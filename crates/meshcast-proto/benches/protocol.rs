@@ -12,8 +12,8 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use meshcast_proto::{
-    ChannelName, Config, Engine, Format, Frame, History, HistoryLimits, Identity, MeshKey, NodeName, Output,
-    Part, Region, Seq, Since, Time, Trust, Verifier, WallTime, Window,
+    ChannelName, Config, Engine, Format, Frame, History, HistoryLimits, Identity, MeshKey,
+    NodeName, Output, Part, Region, Seq, Since, Time, Trust, Verifier, WallTime, Window,
     value::{self, DecodeLimits, Value},
     write_record,
 };
@@ -31,20 +31,32 @@ fn frame(criterion: &mut Criterion) {
         let records = records(len, count);
         let built = mesh.frame(1, &records);
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_with_input(BenchmarkId::new("build", &shape), &records, |bencher, records| {
-            bencher.iter(|| mesh.frame(1, records));
-        });
-        group.bench_with_input(BenchmarkId::new("decode", &shape), &built, |bencher, built| {
-            bencher.iter(|| Frame::decode(built.bytes().clone()).expect("it was built"));
-        });
-        group.bench_with_input(BenchmarkId::new("verify", &shape), &built, |bencher, built| {
-            // The sender is known, the frame is not.
-            bencher.iter_batched_ref(
-                || mesh.verifier_that_knows_the_sender(),
-                |verifier| verifier.verify(built, WALL).expect("it is a member's"),
-                BatchSize::SmallInput,
-            );
-        });
+        group.bench_with_input(
+            BenchmarkId::new("build", &shape),
+            &records,
+            |bencher, records| {
+                bencher.iter(|| mesh.frame(1, records));
+            },
+        );
+        group.bench_with_input(
+            BenchmarkId::new("decode", &shape),
+            &built,
+            |bencher, built| {
+                bencher.iter(|| Frame::decode(built.bytes().clone()).expect("it was built"));
+            },
+        );
+        group.bench_with_input(
+            BenchmarkId::new("verify", &shape),
+            &built,
+            |bencher, built| {
+                // The sender is known, the frame is not.
+                bencher.iter_batched_ref(
+                    || mesh.verifier_that_knows_the_sender(),
+                    |verifier| verifier.verify(built, WALL).expect("it is a member's"),
+                    BatchSize::SmallInput,
+                );
+            },
+        );
         group.bench_with_input(
             BenchmarkId::new("verify a copy", &shape),
             &built,
@@ -54,14 +66,18 @@ fn frame(criterion: &mut Criterion) {
                 bencher.iter(|| verifier.verify(built, WALL).expect("it is a member's"));
             },
         );
-        group.bench_with_input(BenchmarkId::new("records", &shape), &built, |bencher, built| {
-            bencher.iter(|| {
-                built
-                    .records()
-                    .map(|(_, record)| black_box(record).payload.len())
-                    .sum::<usize>()
-            });
-        });
+        group.bench_with_input(
+            BenchmarkId::new("records", &shape),
+            &built,
+            |bencher, built| {
+                bencher.iter(|| {
+                    built
+                        .records()
+                        .map(|(_, record)| black_box(record).payload.len())
+                        .sum::<usize>()
+                });
+            },
+        );
     }
     group.finish();
 }
@@ -73,24 +89,32 @@ fn verify_many(criterion: &mut Criterion) {
     for count in [2, 4, 16, 64, 400] {
         let frames = mesh.frames(count);
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_with_input(BenchmarkId::new("each", count), &frames, |bencher, frames| {
-            bencher.iter_batched_ref(
-                || mesh.verifier_that_knows_the_sender(),
-                |verifier| {
-                    for frame in frames {
-                        verifier.verify(frame, WALL).expect("it is a member's");
-                    }
-                },
-                BatchSize::SmallInput,
-            );
-        });
-        group.bench_with_input(BenchmarkId::new("together", count), &frames, |bencher, frames| {
-            bencher.iter_batched_ref(
-                || mesh.verifier_that_knows_the_sender(),
-                |verifier| verifier.verify_all(frames, WALL),
-                BatchSize::SmallInput,
-            );
-        });
+        group.bench_with_input(
+            BenchmarkId::new("each", count),
+            &frames,
+            |bencher, frames| {
+                bencher.iter_batched_ref(
+                    || mesh.verifier_that_knows_the_sender(),
+                    |verifier| {
+                        for frame in frames {
+                            verifier.verify(frame, WALL).expect("it is a member's");
+                        }
+                    },
+                    BatchSize::SmallInput,
+                );
+            },
+        );
+        group.bench_with_input(
+            BenchmarkId::new("together", count),
+            &frames,
+            |bencher, frames| {
+                bencher.iter_batched_ref(
+                    || mesh.verifier_that_knows_the_sender(),
+                    |verifier| verifier.verify_all(frames, WALL),
+                    BatchSize::SmallInput,
+                );
+            },
+        );
     }
     group.finish();
 }
@@ -158,43 +182,51 @@ fn engine(criterion: &mut Criterion) {
         let shape = format!("{count} × {len} B");
         let records = records(len, count);
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_with_input(BenchmarkId::new("post", &shape), &records, |bencher, records| {
-            let mut engine = mesh.engine();
-            bencher.iter(|| {
-                engine
-                    .handle_post(&mesh.channel, records, Time::ZERO, WALL)
-                    .expect("it is open");
-                while let Some(output) = engine.poll_output() {
-                    black_box(output);
-                }
-            });
-        });
-        group.bench_with_input(BenchmarkId::new("frame", &shape), &records, |bencher, records| {
-            let member = Arc::new(
-                mesh.trust
-                    .verify(mesh.identity.chain().as_bytes())
-                    .expect("a member"),
-            );
-            let (mut engine, mut first) = (mesh.engine(), 1);
-            bencher.iter_batched(
-                || {
-                    let frame = mesh.frame(first, records);
-                    first += count as u64;
-                    frame
-                },
-                |frame| {
-                    engine.handle_frame(frame, &member, Time::ZERO, WALL);
-                    let mut values = 0;
+        group.bench_with_input(
+            BenchmarkId::new("post", &shape),
+            &records,
+            |bencher, records| {
+                let mut engine = mesh.engine();
+                bencher.iter(|| {
+                    engine
+                        .handle_post(&mesh.channel, records, Time::ZERO, WALL)
+                        .expect("it is open");
                     while let Some(output) = engine.poll_output() {
-                        if let Output::Deliver(_, delivery) = output {
-                            values += delivery.values().map(black_box).count();
-                        }
+                        black_box(output);
                     }
-                    assert_eq!(values, count, "each frame follows the one before");
-                },
-                BatchSize::SmallInput,
-            );
-        });
+                });
+            },
+        );
+        group.bench_with_input(
+            BenchmarkId::new("frame", &shape),
+            &records,
+            |bencher, records| {
+                let member = Arc::new(
+                    mesh.trust
+                        .verify(mesh.identity.chain().as_bytes())
+                        .expect("a member"),
+                );
+                let (mut engine, mut first) = (mesh.engine(), 1);
+                bencher.iter_batched(
+                    || {
+                        let frame = mesh.frame(first, records);
+                        first += count as u64;
+                        frame
+                    },
+                    |frame| {
+                        engine.handle_frame(frame, &member, Time::ZERO, WALL);
+                        let mut values = 0;
+                        while let Some(output) = engine.poll_output() {
+                            if let Output::Deliver(_, delivery) = output {
+                                values += delivery.values().map(black_box).count();
+                            }
+                        }
+                        assert_eq!(values, count, "each frame follows the one before");
+                    },
+                    BatchSize::SmallInput,
+                );
+            },
+        );
     }
     group.finish();
 }
@@ -231,11 +263,15 @@ fn codec(criterion: &mut Criterion) {
     group.bench_function("encode dynamic", |bencher| {
         bencher.iter(|| {
             buffer.clear();
-            black_box(&dynamic).encode(&mut buffer).expect("it was decoded");
+            black_box(&dynamic)
+                .encode(&mut buffer)
+                .expect("it was decoded");
         });
     });
     group.bench_function("decode dynamic", |bencher| {
-        bencher.iter(|| Value::decode(black_box(&bytes), &DecodeLimits::default()).expect("it was encoded"));
+        bencher.iter(|| {
+            Value::decode(black_box(&bytes), &DecodeLimits::default()).expect("it was encoded")
+        });
     });
     group.finish();
 }
@@ -290,7 +326,11 @@ impl Mesh {
     /// The engine of another member, with the channel open.
     fn engine(&self) -> Engine {
         let identity = identity(&MeshKey::from_entropy([7; 48]), 2);
-        let me = Arc::new(self.trust.verify(identity.chain().as_bytes()).expect("a member"));
+        let me = Arc::new(
+            self.trust
+                .verify(identity.chain().as_bytes())
+                .expect("a member"),
+        );
         let mut engine = Engine::new(Config::default(), identity, me, 7);
         engine
             .handle_open(&self.channel, Since::Now, Time::ZERO)

@@ -9,8 +9,8 @@ use crate::{
     time::WallTime,
 };
 
-/// One process at the gate: what it shows and what it asks of the other side. Knows nothing about connections:
-/// it writes messages and reads them.
+/// One process at the gate: what it shows and what it asks of the other side. Knows nothing about
+/// connections: it writes messages and reads them.
 ///
 /// ```text
 /// dialer ── hello ──────────────▶ listener   which checks it
@@ -18,7 +18,8 @@ use crate::{
 /// dialer ── accept or refusal ──▶ listener
 /// ```
 ///
-/// Each message is preceded by its length (two bytes) and begins with its kind; numbers are big-endian.
+/// Each message is preceded by its length (two bytes) and begins with its kind; numbers are
+/// big-endian.
 ///
 /// ```text
 /// hello    1 · version (2) · proof (32) · chain
@@ -26,13 +27,13 @@ use crate::{
 /// refusal  3 · version (2) · reason (1)
 /// ```
 ///
-/// The layout is fixed rather than encoded by the `codec`, because it is what versions that have nothing
-/// else in common read of each other: the kinds, the version in its place and the refusal never change. What
-/// follows the version in a hello belongs to that version.
+/// The layout is fixed rather than encoded by the `codec`, because it is what versions that have
+/// nothing else in common read of each other: the kinds, the version in its place and the refusal
+/// never change. What follows the version in a hello belongs to that version.
 ///
-/// The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the mesh, also
-/// where the transport cannot bind its handshake to it. That the other side holds its key, the transport has
-/// proven already; that is what makes a copied hello useless.
+/// The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the
+/// mesh, also where the transport cannot bind its handshake to it. That the other side holds its
+/// key, the transport has proven already; that is what makes a copied hello useless.
 #[derive(Debug, Clone)]
 pub struct Admission {
     version: u16,
@@ -112,8 +113,8 @@ impl Admission {
     /// Reads the hello (without its length) of the holder of the `proven` key.
     ///
     /// # Errors
-    /// [`AdmissionError::Reject`] with what is wrong with it, or [`AdmissionError::Refused`] if it is a
-    /// refusal.
+    /// [`AdmissionError::Reject`] with what is wrong with it, or [`AdmissionError::Refused`] if it
+    /// is a refusal.
     pub fn check_hello(
         &self,
         message: &[u8],
@@ -127,10 +128,12 @@ impl Admission {
             .map_err(AdmissionError::Reject)
     }
 
-    /// Reads what the dialer made of our hello: an acceptance (without its length), or else an error.
+    /// Reads what the dialer made of our hello: an acceptance (without its length), or else an
+    /// error.
     ///
     /// # Errors
-    /// [`AdmissionError::Refused`], or [`AdmissionError::Reject`] if it is neither acceptance nor refusal.
+    /// [`AdmissionError::Refused`], or [`AdmissionError::Reject`] if it is neither acceptance nor
+    /// refusal.
     pub fn check_verdict(&self, message: &[u8]) -> Result<(), AdmissionError> {
         match message {
             [ACCEPT] => Ok(()),
@@ -138,7 +141,12 @@ impl Admission {
         }
     }
 
-    fn check_hello_body(&self, body: &[u8], proven: Sender, now: WallTime) -> Result<Member, Reason> {
+    fn check_hello_body(
+        &self,
+        body: &[u8],
+        proven: Sender,
+        now: WallTime,
+    ) -> Result<Member, Reason> {
         let (&version, body) = body.split_first_chunk().ok_or(Reason::Malformed)?;
         let theirs = u16::from_be_bytes(version);
         if theirs != self.version {
@@ -147,7 +155,9 @@ impl Admission {
                 theirs,
             });
         }
-        let (&shown, chain) = body.split_first_chunk::<PROOF_LEN>().ok_or(Reason::Malformed)?;
+        let (&shown, chain) = body
+            .split_first_chunk::<PROOF_LEN>()
+            .ok_or(Reason::Malformed)?;
         // Comparing hashes takes the same time wherever they differ; comparing arrays would not.
         if proof(self.mesh(), proven, self.identity.sender()) != blake3::Hash::from_bytes(shown) {
             return Err(Reason::OtherMesh);
@@ -212,7 +222,8 @@ pub enum Reason {
     /// The credential has not begun, or a clock is wrong.
     #[error("credential not valid yet")]
     NotYetValid,
-    /// The credential is about another key than the one the connection was secured with: a stolen one.
+    /// The credential is about another key than the one the connection was secured with: a stolen
+    /// one.
     #[error("credential of somebody else")]
     KeyMismatch,
     /// Both sides are the same process. Normal when one's own address is among those to dial.
@@ -354,7 +365,10 @@ mod tests {
         );
         assert_eq!(
             meet(&here, &there.with_version(7)),
-            Err(AdmissionError::Reject(Reason::Version { ours: 7, theirs: 3 }))
+            Err(AdmissionError::Reject(Reason::Version {
+                ours: 7,
+                theirs: 3
+            }))
         );
     }
 
@@ -363,8 +377,14 @@ mod tests {
         let (here, there, third) = (side(1, 1), side(1, 2), side(1, 3));
         let hello = &here.hello(there.identity.sender())[2..];
         let other_mesh = Err(AdmissionError::Reject(Reason::OtherMesh));
-        assert_eq!(third.check_hello(hello, here.identity.sender(), NOW), other_mesh);
-        assert_eq!(here.check_hello(hello, there.identity.sender(), NOW), other_mesh);
+        assert_eq!(
+            third.check_hello(hello, here.identity.sender(), NOW),
+            other_mesh
+        );
+        assert_eq!(
+            here.check_hello(hello, there.identity.sender(), NOW),
+            other_mesh
+        );
     }
 
     #[test]

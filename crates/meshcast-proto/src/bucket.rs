@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::time::Time;
 
-/// What was taken out of a token bucket, kept as the time at which the bucket is full again (the generic cell rate
-/// algorithm): it takes one number and no timer to be filled.
+/// What was taken out of a token bucket, kept as the time at which the bucket is full again (the
+/// generic cell rate algorithm): it takes one number and no timer to be filled.
 ///
 /// In order of who took less lately.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,8 +21,8 @@ pub(crate) struct Rate {
 }
 
 impl TokenBucket {
-    /// From when on something may be taken; `None`: at any time. It is taken on credit: as much as is wanted, and
-    /// the next has to wait for it.
+    /// From when on something may be taken; `None`: at any time. It is taken on credit: as much as
+    /// is wanted, and the next has to wait for it.
     pub(crate) fn due(self, rate: Rate) -> Option<Time> {
         self.0.map(|full| full - rate.burst)
     }

@@ -10,18 +10,22 @@ use std::{
 
 use crate::id::Sender;
 
-/// One budget for all that waits or is remembered on account of somebody: queues, windows, unfinished values, claims,
-/// flows. What is kept for others has a [limit of its own](crate::HistoryLimits).
+/// One budget for all that waits or is remembered on account of somebody: queues, windows,
+/// unfinished values, claims, flows. What is kept for others has a [limit of its
+/// own](crate::HistoryLimits).
 ///
-/// Each entry is charged to whoever causes it. An account may grow while it takes no more than what is free: a
-/// *dynamic threshold*, as switches have whose ports share a memory (Choudhury and Hahne, 1998). So one that is alone
-/// gets half of what is shared, two that want all get a third each, and nobody has to be taken anything away. It
-/// takes two numbers, whatever the number of accounts.
+/// Each entry is charged to whoever causes it. An account may grow while it takes no more than what
+/// is free: a *dynamic threshold*, as switches have whose ports share a memory (Choudhury and
+/// Hahne, 1998). So one that is alone gets half of what is shared, two that want all get a third
+/// each, and nobody has to be taken anything away. It takes two numbers, whatever the number of
+/// accounts.
 ///
-/// What is remembered does not drain like a queue: of accounts that fill one after another each gets half of what the
-/// last left. So an eighth is shared by nobody, and of that there is a 256th for each, whatever the others take.
+/// What is remembered does not drain like a queue: of accounts that fill one after another each
+/// gets half of what the last left. So an eighth is shared by nobody, and of that there is a 256th
+/// for each, whatever the others take.
 ///
-/// Clones are the same budget, and it is charged from several threads: by the engine, queues of links, and channels.
+/// Clones are the same budget, and it is charged from several threads: by the engine, queues of
+/// links, and channels.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Shared>);
 
@@ -38,8 +42,8 @@ struct Shared {
 pub enum Payer {
     /// This process: what it posts and has not sent yet, what it was given and has not read yet.
     Ourselves,
-    /// A member: by its public key for what it posts; by that of its process for what it asks, claims and does not
-    /// read as a neighbour.
+    /// A member: by its public key for what it posts; by that of its process for what it asks,
+    /// claims and does not read as a neighbour.
     Member([u8; 32]),
 }
 
@@ -120,7 +124,8 @@ impl Budget {
         }
     }
 
-    /// Charges somebody with bytes; `false` if it takes its share already. Nothing is charged then, and it is counted.
+    /// Charges somebody with bytes; `false` if it takes its share already. Nothing is charged then,
+    /// and it is counted.
     pub fn try_charge(&self, payer: Payer, bytes: usize) -> bool {
         let mut ledgers = self.lock();
         let ledger = self.ledger(&mut ledgers, payer);
@@ -163,8 +168,8 @@ impl Budget {
         self.room_of(ledgers.get(&payer).map_or(0, |ledger| ledger.used()))
     }
 
-    /// Whether somebody takes a quarter of all: in a large mesh of honest members, each of which wants its share, nobody
-    /// does.
+    /// Whether somebody takes a quarter of all: in a large mesh of honest members, each of which
+    /// wants its share, nobody does.
     pub fn is_greedy(&self, payer: Payer) -> bool {
         self.statement(payer).used >= self.0.limit / 4
     }
@@ -189,15 +194,24 @@ impl Budget {
             refused: ledger.refused.load(Ordering::Relaxed),
         };
         let statements = ledgers.iter().map(statement);
-        statements.filter(|it| it.used > 0 || it.refused > 0).collect()
+        statements
+            .filter(|it| it.used > 0 || it.refused > 0)
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Payer, Arc<Ledger>>> {
         // A panic elsewhere leaves numbers, each of which is whole.
-        self.0.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .ledgers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ledger<'a>(&self, ledgers: &'a mut BTreeMap<Payer, Arc<Ledger>>, payer: Payer) -> &'a Arc<Ledger> {
+    fn ledger<'a>(
+        &self,
+        ledgers: &'a mut BTreeMap<Payer, Arc<Ledger>>,
+        payer: Payer,
+    ) -> &'a Arc<Ledger> {
         if ledgers.len() >= MAX_IDLE && !ledgers.contains_key(&payer) {
             ledgers.retain(|_, ledger| ledger.used() > 0 || Arc::strong_count(ledger) > 1);
         }
@@ -214,7 +228,8 @@ impl Budget {
     }
 
     fn try_charge_to(&self, ledger: &Ledger, bytes: usize) -> bool {
-        // Of two that are charged at the same moment both may fit by the numbers of before: by as little as one entry.
+        // Of two that are charged at the same moment both may fit by the numbers of before: by as
+        // little as one entry.
         let fits = bytes <= self.room_of(ledger.used());
         if fits {
             self.charge_to(ledger, bytes);
@@ -277,15 +292,18 @@ impl Ledger {
     }
 }
 
-/// One part in so many is not shared, and for so many accounts it is: as many as there are neighbours by default.
+/// One part in so many is not shared, and for so many accounts it is: as many as there are
+/// neighbours by default.
 const RESERVED: usize = 8;
 const RESERVES: usize = 256;
 
-/// What a flow is charged with: its places in eight trees and queues, its window, and the marks of how far it was.
-/// Measured, it is some 2.5 KiB with one that claims to have it, 3 with nine, and 4 with a hole.
+/// What a flow is charged with: its places in eight trees and queues, its window, and the marks of
+/// how far it was. Measured, it is some 2.5 KiB with one that claims to have it, 3 with nine, and 4
+/// with a hole.
 pub(crate) const FLOW: usize = 2_048;
 
-/// What is remembered of a flow that a neighbour told of, and of what it has of what is posted here.
+/// What is remembered of a flow that a neighbour told of, and of what it has of what is posted
+/// here.
 pub(crate) const CLAIM: usize = 136;
 
 /// What is remembered of a channel that a neighbour has open, beside its name.
@@ -294,11 +312,12 @@ pub(crate) const INTEREST: usize = 160;
 /// Where a forgotten flow was.
 pub(crate) const MARK: usize = 384;
 
-/// What something takes that waits in a queue, beside its bytes: as in the [history](crate::History::ENTRY_BYTES).
+/// What something takes that waits in a queue, beside its bytes: as in the
+/// [history](crate::History::ENTRY_BYTES).
 pub const ENTRY_BYTES: usize = 256;
 
-/// From so many accounts on, those of whoever takes nothing are forgotten, with how often they were refused; about 200
-/// bytes each.
+/// From so many accounts on, those of whoever takes nothing are forgotten, with how often they were
+/// refused; about 200 bytes each.
 const MAX_IDLE: usize = 1_024;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The schema of everything that is encoded, in the one file that names bincode.
 //!
-//! The rest of the crate works on its own types and calls the functions below. A successor of bincode
-//! (which is no longer maintained, hence the exact version) has to be put in here and nowhere else; the
-//! golden vectors in `testdata/` say whether it speaks the same bytes.
+//! The rest of the crate works on its own types and calls the functions below. A successor of
+//! bincode (which is no longer maintained, hence the exact version) has to be put in here and
+//! nowhere else; the golden vectors in `testdata/` say whether it speaks the same bytes.
 //!
-//! Input is hostile: a length is never believed beyond [`LIMIT`], borrowed fields are slices of the input,
-//! and trailing bytes are refused. So is a number in a longer form than it needs, which bincode would take:
-//! whatever is accepted has exactly one encoding.
+//! Input is hostile: a length is never believed beyond [`LIMIT`], borrowed fields are slices of the
+//! input, and trailing bytes are refused. So is a number in a longer form than it needs, which
+//! bincode would take: whatever is accepted has exactly one encoding.
 
 use bincode::{
     BorrowDecode, Encode,
@@ -28,7 +28,8 @@ pub(crate) struct FrameBody<'a> {
     pub(crate) chain: &'a [u8],
 }
 
-/// The beginning of a [`FrameBody`], up to the length of its records: whoever makes a frame has these in place already.
+/// The beginning of a [`FrameBody`], up to the length of its records: whoever makes a frame has
+/// these in place already.
 #[derive(Encode)]
 pub(crate) struct FrameHead<'a> {
     pub(crate) sender: [u8; 32],
@@ -47,8 +48,8 @@ pub(crate) struct CredentialBody<'a> {
     pub(crate) subject: [u8; 32],
     pub(crate) name: &'a str,
     pub(crate) region: &'a str,
-    /// Reserved: who may post and read which channels. Opaque and signed already, so that old nodes can
-    /// check the signature of credentials that carry some.
+    /// Reserved: who may post and read which channels. Opaque and signed already, so that old nodes
+    /// can check the signature of credentials that carry some.
     pub(crate) grants: &'a [u8],
     pub(crate) not_before: u64,
     pub(crate) not_after: u64,
@@ -84,8 +85,8 @@ pub(crate) enum SyncBody<'a> {
     Frames(FramesBody<'a>),
 }
 
-/// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of each sender; and
-/// for how many milliseconds it has had the link.
+/// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of
+/// each sender; and for how many milliseconds it has had the link.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct OpenBody<'a> {
     pub(crate) channel: &'a str,
@@ -108,11 +109,11 @@ pub(crate) struct HaveChannelBody<'a> {
     pub(crate) flows: Vec<HaveFlowBody>,
 }
 
-/// `next` is the number after the last one that nothing is missing below; `kept` how many of the numbers
-/// before it are kept; `due` from which one the listener is to begin, 0 if it knows; `passed` how many the speaker
-/// began after; `hops` how many links the speaker is away from the sender, 255 if it knows no way; `behind` by how
-/// many numbers whoever hears of it through the speaker is at most behind `next`, plus 1; 0 if the listener is not
-/// concerned.
+/// `next` is the number after the last one that nothing is missing below; `kept` how many of the
+/// numbers before it are kept; `due` from which one the listener is to begin, 0 if it knows;
+/// `passed` how many the speaker began after; `hops` how many links the speaker is away from the
+/// sender, 255 if it knows no way; `behind` by how many numbers whoever hears of it through the
+/// speaker is at most behind `next`, plus 1; 0 if the listener is not concerned.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct HaveFlowBody {
     pub(crate) sender: u32,
@@ -133,7 +134,8 @@ pub(crate) struct WantBody<'a> {
     pub(crate) request: u64,
 }
 
-/// The answer to the `Want` of that number: all that is kept of it up to `upto`, with the age of each frame in milliseconds.
+/// The answer to the `Want` of that number: all that is kept of it up to `upto`, with the age of
+/// each frame in milliseconds.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct FramesBody<'a> {
     pub(crate) channel: &'a str,
@@ -154,7 +156,8 @@ pub(crate) struct MemberBody<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The bytes end too early, claim a length over the limit, or hold a value their type does not have.
+    /// The bytes end too early, claim a length over the limit, or hold a value their type does not
+    /// have.
     #[error("malformed: {0}")]
     Malformed(String),
     /// Everything was read and this many bytes are left.
@@ -168,7 +171,8 @@ pub enum CodecError {
         /// How many are allowed.
         limit: usize,
     },
-    /// A list names the same thing twice. Nobody has a reason to, and each mention would cost the reader.
+    /// A list names the same thing twice. Nobody has a reason to, and each mention would cost the
+    /// reader.
     #[error("{0} named twice")]
     Twice(&'static str),
     /// A number stands in more bytes than it needs.
@@ -188,10 +192,13 @@ pub(crate) fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
     debug_assert!(written.is_ok(), "{written:?}");
 }
 
-pub(crate) fn decode<'a, T: BorrowDecode<'a, ()> + Encode>(bytes: &'a [u8]) -> Result<T, CodecError> {
+pub(crate) fn decode<'a, T: BorrowDecode<'a, ()> + Encode>(
+    bytes: &'a [u8],
+) -> Result<T, CodecError> {
     let (value, read) = bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(malformed)?;
     match bytes.len() - read {
-        // The forms of a number differ in length and nothing else has two, so comparing lengths is enough.
+        // The forms of a number differ in length and nothing else has two, so comparing lengths is
+        // enough.
         0 if encoded_len(&value) == read => Ok(value),
         0 => Err(CodecError::NotCanonical),
         trailing => Err(CodecError::Trailing(trailing)),

@@ -9,8 +9,9 @@ use crate::{
     time::Time,
 };
 
-/// Counts points against neighbours, by what they did; with time they are forgiven (a leaky bucket). Like the rest of
-/// the protocol it does nothing itself: whoever drives it slows down and cuts off.
+/// Counts points against neighbours, by what they did; with time they are forgiven (a leaky
+/// bucket). Like the rest of the protocol it does nothing itself: whoever drives it slows down and
+/// cuts off.
 ///
 /// A neighbour that is gone keeps its points, so that coming back does not help.
 #[derive(Debug, Default)]
@@ -50,7 +51,12 @@ impl Standing {
 
 impl Conduct {
     /// A neighbour misbehaved. Returns how it stands now, if that is worse than before.
-    pub fn handle_offence(&mut self, peer: Sender, offence: Offence, now: Time) -> Option<Standing> {
+    pub fn handle_offence(
+        &mut self,
+        peer: Sender,
+        offence: Offence,
+        now: Time,
+    ) -> Option<Standing> {
         if self.records.len() >= MAX_RECORDS && !self.records.contains_key(&peer) {
             self.forget_least();
         }
@@ -71,7 +77,8 @@ impl Conduct {
         })
     }
 
-    /// Forgives with time. Returns who was throttled and is not any more; call it every second or so.
+    /// Forgives with time. Returns who was throttled and is not any more; call it every second or
+    /// so.
     pub fn handle_timeout(&mut self, now: Time) -> Vec<Sender> {
         let mut forgiven = Vec::new();
         self.records.retain(|peer, record| {
@@ -113,7 +120,8 @@ const fn points(offence: Offence) -> usize {
         Offence::Forged => 10,
         // No honest engine says it; a bug in one might.
         Offence::Impossible | Offence::Unreadable => 5,
-        // A history makes room between the word and the question, and links break: some of them are normal.
+        // A history makes room between the word and the question, and links break: some of them are
+        // normal.
         Offence::FalseClaim => 2,
         // A large mesh may be over its share without meaning ill; it says so in every message then.
         Offence::OverLimit => 1,

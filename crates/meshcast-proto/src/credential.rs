@@ -1,10 +1,10 @@
 //! Who is a member: the chain authority → member key → boot key.
 //!
-//! An *authority* signs a [`Credential`]: in this mesh, this member key goes by this name in this region, from
-//! then to then. The mesh is signed but not written down: who does not know it cannot check the signature.
-//! The member key signs the *boot key* that a process makes at its start. Both signatures together are a
-//! [`Chain`]; it travels in every frame and is shown at the gate, so that anybody who knows the authority can
-//! check anything at any time, whoever hands it over.
+//! An *authority* signs a [`Credential`]: in this mesh, this member key goes by this name in this
+//! region, from then to then. The mesh is signed but not written down: who does not know it cannot
+//! check the signature. The member key signs the *boot key* that a process makes at its start. Both
+//! signatures together are a [`Chain`]; it travels in every frame and is shown at the gate, so that
+//! anybody who knows the authority can check anything at any time, whoever hands it over.
 
 use std::{fmt, time::Duration};
 
@@ -17,8 +17,8 @@ use crate::{
     time::WallTime,
 };
 
-/// What an authority says about a member. Only [`Authority::issue`] and a verified [`Chain`] make one.
-/// `Debug` shortens the key.
+/// What an authority says about a member. Only [`Authority::issue`] and a verified [`Chain`] make
+/// one. `Debug` shortens the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The member's public key.
@@ -48,7 +48,8 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Which authorities are believed, in which mesh: all that a node must know to tell members from strangers.
+/// Which authorities are believed, in which mesh: all that a node must know to tell members from
+/// strangers.
 #[derive(Clone)]
 pub struct Trust {
     mesh: MeshId,
@@ -118,8 +119,8 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// A process whose chain was verified: a member, and the key it signs frames with. `Debug` tells who it is and
-/// leaves the rest out.
+/// A process whose chain was verified: a member, and the key it signs frames with. `Debug` tells
+/// who it is and leaves the rest out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Member {
     sender: Sender,
@@ -140,8 +141,8 @@ impl Member {
 
     /// Checks the validity with [`CLOCK_SKEW`] to spare at both ends.
     ///
-    /// `grace` is added at the end: frames may be handed on for a while after the credential of their sender
-    /// ended, connections may not.
+    /// `grace` is added at the end: frames may be handed on for a while after the credential of
+    /// their sender ended, connections may not.
     ///
     /// # Errors
     /// [`ChainError::NotYetValid`] or [`ChainError::Expired`].
@@ -224,8 +225,8 @@ pub enum ChainError {
     },
 }
 
-/// Issues the credentials of one mesh. The same key may be the authority of several: what it signs for one is
-/// worth nothing in another.
+/// Issues the credentials of one mesh. The same key may be the authority of several: what it signs
+/// for one is worth nothing in another.
 #[derive(Debug, Clone)]
 pub struct Authority {
     mesh: MeshId,
@@ -288,7 +289,8 @@ impl fmt::Debug for SignedCredential {
 pub struct Chain(Vec<u8>);
 
 impl Chain {
-    /// More than any chain takes (two labels of 63 bytes, four keys and signatures), with room for grants.
+    /// More than any chain takes (two labels of 63 bytes, four keys and signatures), with room for
+    /// grants.
     pub const MAX_LEN: usize = 1024;
 
     /// The bytes that travel.
@@ -353,8 +355,9 @@ impl Identity {
         }
     }
 
-    /// Simple mode: the holder of the mesh key issues its own credential, valid for ever, since whoever
-    /// holds the key could issue the next one anyway. `entropy` seeds the member key and the boot key.
+    /// Simple mode: the holder of the mesh key issues its own credential, valid for ever, since
+    /// whoever holds the key could issue the next one anyway. `entropy` seeds the member key and
+    /// the boot key.
     pub fn from_mesh_key(
         key: &MeshKey,
         name: NodeName,
@@ -411,8 +414,9 @@ fn verify(key: &[u8; 32], hash: &blake3::Hash, signature: &[u8; 64]) -> Option<(
     PublicKey::new(*key)?.signed(hash, signature).then_some(())
 }
 
-/// Signatures of different kinds are over hashes of different domains, so that one never passes for another.
-/// The mesh goes in first: it has a fixed length, so no other mesh and body give the same bytes.
+/// Signatures of different kinds are over hashes of different domains, so that one never passes for
+/// another. The mesh goes in first: it has a fixed length, so no other mesh and body give the same
+/// bytes.
 fn credential_hash(mesh: MeshId, body: &[u8]) -> blake3::Hash {
     blake3::Hasher::new_derive_key("meshcast v1 credential")
         .update(mesh.as_bytes())

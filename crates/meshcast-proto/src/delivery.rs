@@ -1,4 +1,5 @@
-//! From records in order to values: whole records as they stand in their frame, fragments put together.
+//! From records in order to values: whole records as they stand in their frame, fragments put
+//! together.
 
 use std::{fmt, sync::Arc};
 
@@ -12,8 +13,8 @@ use crate::{
     time::WallTime,
 };
 
-/// Values of one sender that are due on a channel: its numbers follow on those of the delivery or the
-/// [`Gap`] before. `Debug` tells how many bytes they are, not which.
+/// Values of one sender that are due on a channel: its numbers follow on those of the delivery or
+/// the [`Gap`] before. `Debug` tells how many bytes they are, not which.
 #[derive(Clone)]
 pub struct Delivery {
     /// Who posted them.
@@ -28,8 +29,8 @@ pub struct Delivery {
 enum Content {
     /// These numbers of this frame, in which all records are whole values.
     Frame(Frame),
-    /// Whole values from between the fragments of a frame. Not the frame itself: reading it from the start
-    /// for each run of whole values in it would cost the square of its length.
+    /// Whole values from between the fragments of a frame. Not the frame itself: reading it from
+    /// the start for each run of whole values in it would cost the square of its length.
     Wholes(Arc<[(Format, Bytes)]>),
     /// One value, in pieces.
     Fragments(Format, Arc<[Bytes]>),
@@ -97,7 +98,9 @@ impl Delivery {
             Content::Wholes(values) => Source::Wholes(values, 0),
             Content::Fragments(format, parts) => {
                 let mut payload = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-                parts.iter().for_each(|part| payload.extend_from_slice(part));
+                parts
+                    .iter()
+                    .for_each(|part| payload.extend_from_slice(part));
                 let whole = Posted {
                     seqs: self.seqs,
                     format,
@@ -205,8 +208,8 @@ pub enum GapReason {
     Lost,
     /// They are of a value that is over this node's limit for messages.
     TooLarge,
-    /// They arrived, but are fragments of a value of which other fragments are missing, or did not come while
-    /// there was room to wait for them.
+    /// They arrived, but are fragments of a value of which other fragments are missing, or did not
+    /// come while there was room to wait for them.
     Incomplete,
 }
 
@@ -214,7 +217,8 @@ pub enum GapReason {
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     partial: Option<Partial>,
-    /// A value that is no use any more, so far, and why: it is one gap, told when it ends. Never beside a partial one.
+    /// A value that is no use any more, so far, and why: it is one gap, told when it ends. Never
+    /// beside a partial one.
     skipped: Option<(SeqRange, GapReason)>,
 }
 
@@ -242,8 +246,8 @@ pub(crate) enum Assembled {
 }
 
 impl Assembler {
-    /// Takes the numbers `seqs` of a frame, which must follow on the last ones taken. `limit` is the longest
-    /// value that is put together, in bytes.
+    /// Takes the numbers `seqs` of a frame, which must follow on the last ones taken. `limit` is
+    /// the longest value that is put together, in bytes.
     pub(crate) fn push(
         &mut self,
         member: &Arc<Member>,
@@ -263,15 +267,17 @@ impl Assembler {
         };
         // Nearly always the whole frame is shorter than a value may be.
         let too_large = |payload: &Bytes| payload.len() > limit;
-        let fits = frame.bytes().len() <= limit || !frame.records().any(|(_, it)| too_large(&it.payload));
+        let fits =
+            frame.bytes().len() <= limit || !frame.records().any(|(_, it)| too_large(&it.payload));
         if !frame.is_fragmented() && self.partial.is_none() && fits {
             out.extend(self.abandon());
             out.extend([deliver(seqs, Content::Frame(frame.clone()))]);
             return;
         }
         let mut wholes: Option<(SeqRange, Vec<(Format, Bytes)>)> = None;
-        let deliver_wholes =
-            |(seqs, values): (SeqRange, Vec<(Format, Bytes)>)| deliver(seqs, Content::Wholes(values.into()));
+        let deliver_wholes = |(seqs, values): (SeqRange, Vec<(Format, Bytes)>)| {
+            deliver(seqs, Content::Wholes(values.into()))
+        };
         for (seq, record) in frame.records().filter(|(seq, _)| seqs.contains(*seq)) {
             let this = SeqRange::single(seq);
             if matches!(record.part, Part::Whole | Part::First) {
@@ -328,7 +334,8 @@ impl Assembler {
         out.extend(wholes.map(deliver_wholes));
     }
 
-    /// Gives up the value that was being put together, or passed over, and says which numbers are lost with it and why.
+    /// Gives up the value that was being put together, or passed over, and says which numbers are
+    /// lost with it and why.
     pub(crate) fn give_up(&mut self) -> Option<(SeqRange, GapReason)> {
         let partial = self.partial.take();
         let incomplete = partial.map(|partial| (partial.seqs, GapReason::Incomplete));
@@ -341,8 +348,8 @@ impl Assembler {
         Some(Assembled::Missed(missed, reason))
     }
 
-    /// How many bytes of a value wait for the rest. Those between the first and the last fill their frames, so there is hardly
-    /// more to keep in memory than that.
+    /// How many bytes of a value wait for the rest. Those between the first and the last fill their
+    /// frames, so there is hardly more to keep in memory than that.
     pub(crate) fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.len)
     }

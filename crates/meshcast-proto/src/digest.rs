@@ -1,5 +1,5 @@
-//! When to tell whom what was accepted: neighbours what changed, a sender (or who is nearer to it) that its frames
-//! arrived.
+//! When to tell whom what was accepted: neighbours what changed, a sender (or who is nearer to it)
+//! that its frames arrived.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,8 @@ impl Digest {
         self.due.get_or_insert(now + INTERVAL);
     }
 
-    /// A frame of so many bytes came, which this neighbour is to know once it is [in order](Self::progress).
+    /// A frame of so many bytes came, which this neighbour is to know once it is [in
+    /// order](Self::progress).
     pub(crate) fn came(&mut self, upstream: Sender, bytes: usize) {
         *self.unacked.entry(upstream).or_default() += bytes;
     }
@@ -56,8 +57,8 @@ impl Digest {
         }
     }
 
-    /// Those behind this node got further with a flow, which they have said as seldom as they may: this neighbour is
-    /// to know now.
+    /// Those behind this node got further with a flow, which they have said as seldom as they may:
+    /// this neighbour is to know now.
     pub(crate) fn hand_on(&mut self, upstream: Sender, key: &Key, now: Time) {
         self.progress(upstream, key, now);
         if let Some(ack) = self.acks.get_mut(&upstream) {
@@ -98,15 +99,15 @@ impl Digest {
     }
 }
 
-/// How often neighbours are told what changed. The last message of a burst, if it is lost, is missed for this
-/// long and a round trip; a quiet node tells nothing.
+/// How often neighbours are told what changed. The last message of a burst, if it is lost, is
+/// missed for this long and a round trip; a quiet node tells nothing.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long it takes until a frame is acknowledged that is not followed by others.
 const ACK_DELAY: Duration = Duration::from_millis(50);
 
-/// After how many frames, or bytes of them, that is done without delay: a small part of what may be on the way of one
-/// channel, so that posting does not wait for it.
+/// After how many frames, or bytes of them, that is done without delay: a small part of what may be
+/// on the way of one channel, so that posting does not wait for it.
 const ACK_TIMES: u32 = 16;
 const ACK_BYTES: usize = 512 * 1024;
 

@@ -1,8 +1,9 @@
-//! The composition root: numbers what is posted, puts in order what arrives, keeps what may be asked for.
+//! The composition root: numbers what is posted, puts in order what arrives, keeps what may be
+//! asked for.
 //!
-//! One grammar: `handle_*` takes the world in, `poll_output` and `poll_timeout` give work out. After each
-//! `handle_*` the caller drains [`Engine::poll_output`] to `None` before the next. Time and identity are
-//! arguments, so a whole mesh of engines runs in virtual time.
+//! One grammar: `handle_*` takes the world in, `poll_output` and `poll_timeout` give work out.
+//! After each `handle_*` the caller drains [`Engine::poll_output`] to `None` before the next. Time
+//! and identity are arguments, so a whole mesh of engines runs in virtual time.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -93,28 +94,30 @@ struct Channel {
 pub enum Output {
     /// Give this frame to gossip.
     Publish(Frame),
-    /// Give these values to the channel objects of that name. Those of this node itself come here too, for
-    /// the other objects of the process.
+    /// Give these values to the channel objects of that name. Those of this node itself come here
+    /// too, for the other objects of the process.
     Deliver(ChannelName, Delivery),
     /// Tell the channel objects of that name what they will not get.
     Missed(ChannelName, Gap),
     /// Send this to a neighbour. What cannot be sent is as good as a broken link: close it.
     Sync(Sender, SyncMessage),
-    /// What neighbours keep of a channel from before is here as well now, as far as [`Engine::handle_look_back`]
-    /// asked for it. What was delivered since it did is not part of it.
+    /// What neighbours keep of a channel from before is here as well now, as far as
+    /// [`Engine::handle_look_back`] asked for it. What was delivered since it did is not part of
+    /// it.
     LookedBack(ChannelName, LookedBack),
     /// There is room on this channel, where [`Engine::may_post`] found none.
     Writable(ChannelName),
-    /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so gossip need not be
-    /// sent to it while it lags.
+    /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so
+    /// gossip need not be sent to it while it lags.
     Lagging {
         /// Which. One that is gone does not lag, and that is said too.
         peer: Sender,
         /// Whether it lags.
         lags: bool,
     },
-    /// A frame was not taken: its sender is not connected, was not heard before, and posted it longer ago than anything
-    /// is kept, by its clock. Somebody repeats it, or that clock is behind. Said once a minute of each sender.
+    /// A frame was not taken: its sender is not connected, was not heard before, and posted it
+    /// longer ago than anything is kept, by its clock. Somebody repeats it, or that clock is
+    /// behind. Said once a minute of each sender.
     Stale {
         /// On which channel.
         channel: ChannelName,
@@ -150,7 +153,11 @@ impl Engine {
     pub fn new(config: Config, identity: Identity, me: Arc<Member>, seed: u64) -> Self {
         Self {
             history: History::new(config.history),
-            flows: Flows::new(config.flows_limits(), Budget::new(config.memory_bytes), seed),
+            flows: Flows::new(
+                config.flows_limits(),
+                Budget::new(config.memory_bytes),
+                seed,
+            ),
             pacing: Pacing::new(config.history.bytes),
             config,
             identity,
@@ -170,12 +177,18 @@ impl Engine {
         }
     }
 
-    /// Opens a channel: from now on its frames are taken in. While nobody was heard on it, opening it once more
-    /// can only make it begin earlier; later it changes nothing, and [`Self::handle_look_back`] fetches what there is.
+    /// Opens a channel: from now on its frames are taken in. While nobody was heard on it, opening
+    /// it once more can only make it begin earlier; later it changes nothing, and
+    /// [`Self::handle_look_back`] fetches what there is.
     ///
     /// # Errors
     /// [`OpenError::TooManyChannels`]; nothing was changed.
-    pub fn handle_open(&mut self, channel: &ChannelName, since: Since, now: Time) -> Result<(), OpenError> {
+    pub fn handle_open(
+        &mut self,
+        channel: &ChannelName,
+        since: Since,
+        now: Time,
+    ) -> Result<(), OpenError> {
         self.debug_assert_drained();
         let (from, last) = since.at(now);
         if let Some(known) = self.channels.get_mut(channel) {
@@ -212,11 +225,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes a channel: its frames are no longer taken in, and what was known of its senders is forgotten. Once nothing is
-    /// kept of it either, all is forgotten but its next number, and that too if nothing was posted on it.
+    /// Closes a channel: its frames are no longer taken in, and what was known of its senders is
+    /// forgotten. Once nothing is kept of it either, all is forgotten but its next number, and that
+    /// too if nothing was posted on it.
     ///
-    /// Not to be opened again before what neighbours said to the last opening has come or is lost with its link: it
-    /// would be taken for what they say to the new one, which might begin too early then.
+    /// Not to be opened again before what neighbours said to the last opening has come or is lost
+    /// with its link: it would be taken for what they say to the new one, which might begin too
+    /// early then.
     pub fn handle_close(&mut self, channel: &ChannelName) {
         self.debug_assert_drained();
         if let Some(known) = self.channels.get_mut(channel) {
@@ -231,8 +246,8 @@ impl Engine {
         }
     }
 
-    /// Posts the records of a draft as one frame: numbers, signs and keeps it. The channel must have been opened
-    /// once.
+    /// Posts the records of a draft as one frame: numbers, signs and keeps it. The channel must
+    /// have been opened once.
     ///
     /// # Errors
     /// [`PostError`]; no number was used.
@@ -244,11 +259,21 @@ impl Engine {
         wall: WallTime,
     ) -> Result<SeqRange, PostError> {
         self.debug_assert_drained();
-        let known = self.channels.get_mut(channel).ok_or(PostError::NeverOpened)?;
+        let known = self
+            .channels
+            .get_mut(channel)
+            .ok_or(PostError::NeverOpened)?;
         let since_first = known
             .born
             .map_or(Duration::ZERO, |born| now.saturating_since(born));
-        let frame = Frame::build(&self.identity, channel, known.next, wall, since_first, draft)?;
+        let frame = Frame::build(
+            &self.identity,
+            channel,
+            known.next,
+            wall,
+            since_first,
+            draft,
+        )?;
         known.born.get_or_insert(now);
         let seqs = frame.seqs();
         known.next = seqs.last().next();
@@ -263,20 +288,25 @@ impl Engine {
         self.counters.posted += seqs.len();
         self.counters.frames_posted += 1;
         self.keep(frame.clone(), Duration::ZERO, now);
-        self.digest.changed((channel.clone(), self.me.sender()), now);
+        self.digest
+            .changed((channel.clone(), self.me.sender()), now);
         self.sent(channel, seqs, frame.bytes().len(), now);
         self.outputs.push_back(Output::Publish(frame));
-        self.outputs
-            .extend(assembled.into_iter().filter_map(|assembled| match assembled {
-                Assembled::Values(delivery) => Some(Output::Deliver(channel.clone(), delivery)),
-                // Over the limit for messages: refused before it came here.
-                Assembled::Missed(..) => None,
-            }));
+        self.outputs.extend(
+            assembled
+                .into_iter()
+                .filter_map(|assembled| match assembled {
+                    Assembled::Values(delivery) => Some(Output::Deliver(channel.clone(), delivery)),
+                    // Over the limit for messages: refused before it came here.
+                    Assembled::Missed(..) => None,
+                }),
+        );
         Ok(seqs)
     }
 
-    /// Takes in a verified frame of another sender. Of one that is neither connected nor was heard of before it is
-    /// not taken if it was posted longer ago than anything is kept, by the wall clocks of both: it is a repetition.
+    /// Takes in a verified frame of another sender. Of one that is neither connected nor was heard
+    /// of before it is not taken if it was posted longer ago than anything is kept, by the wall
+    /// clocks of both: it is a repetition.
     pub fn handle_frame(&mut self, frame: Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
         self.debug_assert_drained();
         if frame.sender() == self.me.sender() || !self.is_open(frame.channel()) {
@@ -297,7 +327,10 @@ impl Engine {
                 at: now,
                 teller: None,
             },
-            since: self.channels.get(frame.channel()).map(|channel| channel.since),
+            since: self
+                .channels
+                .get(frame.channel())
+                .map(|channel| channel.since),
             may_pass: false,
         };
         match self.flows.hear(heard, now, &mut effects) {
@@ -338,7 +371,8 @@ impl Engine {
         self.flows.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
         if self.pacing.forget(peer) {
-            self.outputs.push_back(Output::Lagging { peer, lags: false });
+            self.outputs
+                .push_back(Output::Lagging { peer, lags: false });
         }
         self.serving.forget(peer);
         self.untold.forget(peer);
@@ -348,13 +382,15 @@ impl Engine {
             outflow.is_some_and(|outflow| outflow.listeners.contains_key(&peer))
         });
         let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
-        listened.iter().for_each(|name| self.unlisten(peer, name, now));
+        listened
+            .iter()
+            .for_each(|name| self.unlisten(peer, name, now));
         self.take_effect(effects, now);
         self.look_back(now);
     }
 
-    /// Takes in what a neighbour says. `verify` says of each of the frames that came together who signed it, if it is
-    /// a member; one it says nothing of is refused.
+    /// Takes in what a neighbour says. `verify` says of each of the frames that came together who
+    /// signed it, if it is a member; one it says nothing of is refused.
     ///
     /// Messages that are not about channels are none of the engine's business.
     pub fn handle_sync(
@@ -379,8 +415,9 @@ impl Engine {
         }
     }
 
-    /// The link to a neighbour takes nothing more at the moment, or does again. What a neighbour asks to be told waits
-    /// here meanwhile, in little room. May be called at any time; look at [`Self::poll_timeout`] afterwards.
+    /// The link to a neighbour takes nothing more at the moment, or does again. What a neighbour
+    /// asks to be told waits here meanwhile, in little room. May be called at any time; look at
+    /// [`Self::poll_timeout`] afterwards.
     pub fn set_congested(&mut self, peer: Sender, is_congested: bool) {
         if self.flows.neighbours.contains(peer) {
             self.untold.set_congested(peer, is_congested);
@@ -427,7 +464,9 @@ impl Engine {
 
     /// Whether frames of this channel are taken in.
     pub fn is_open(&self, channel: &ChannelName) -> bool {
-        self.channels.get(channel).is_some_and(|channel| channel.open)
+        self.channels
+            .get(channel)
+            .is_some_and(|channel| channel.open)
     }
 
     /// The senders heard on a channel and their highest numbers, this node included if it posted.
@@ -468,8 +507,8 @@ impl Engine {
         }
     }
 
-    /// What all that waits or is remembered on account of somebody is charged to. Whoever drives the engine charges its
-    /// queues to it too.
+    /// What all that waits or is remembered on account of somebody is charged to. Whoever drives
+    /// the engine charges its queues to it too.
     pub const fn budget(&self) -> &Budget {
         &self.flows.budget
     }
@@ -515,7 +554,8 @@ impl Engine {
                 Assembled::Values(delivery) => {
                     gap_is_ours = false;
                     self.counters.delivered += delivery.seqs().len();
-                    self.outputs.push_back(Output::Deliver(channel.clone(), delivery));
+                    self.outputs
+                        .push_back(Output::Deliver(channel.clone(), delivery));
                 }
                 Assembled::Missed(missed, reason) => {
                     // A sender may number as it likes, so one gap can be as long as the counter.
@@ -561,7 +601,8 @@ impl Engine {
                 channel: frame.channel().clone(),
                 member: Arc::clone(member),
                 behind: Duration::from_millis(
-                    wall.unix_millis().saturating_sub(frame.posted_at().unix_millis()),
+                    wall.unix_millis()
+                        .saturating_sub(frame.posted_at().unix_millis()),
                 ),
             });
         }
@@ -573,9 +614,12 @@ impl Engine {
         if let Some(upstream) = flow.and_then(|flow| flow.upstream) {
             self.digest.came(upstream, frame.bytes().len());
         }
-        let age = flow.map_or(age, |flow| now.saturating_since(flow.posted(&frame, now - age)));
+        let age = flow.map_or(age, |flow| {
+            now.saturating_since(flow.posted(&frame, now - age))
+        });
         self.history.insert(frame, age, now);
-        self.history_expires.get_or_insert(now + self.config.history.age);
+        self.history_expires
+            .get_or_insert(now + self.config.history.age);
     }
 
     fn debug_assert_drained(&self) {
@@ -586,8 +630,8 @@ impl Engine {
     }
 }
 
-/// How often it is said of one sender that its frames are too old, and of how many within that time: somebody may
-/// repeat old frames of many.
+/// How often it is said of one sender that its frames are too old, and of how many within that
+/// time: somebody may repeat old frames of many.
 const STALE_AGAIN: Duration = Duration::from_secs(60);
 const MAX_STALE: usize = 64;
 

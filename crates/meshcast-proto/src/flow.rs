@@ -27,8 +27,8 @@ pub(crate) struct Flow {
     pub(crate) repair: Repair,
     /// How far it was lately, for those who hear of it through this node.
     pub(crate) marks: Marks,
-    /// On the way to the sender: the sender itself, or the neighbour nearest to it, which is told how far this node
-    /// is for the sender to know.
+    /// On the way to the sender: the sender itself, or the neighbour nearest to it, which is told
+    /// how far this node is for the sender to know.
     pub(crate) upstream: Option<Sender>,
     /// How many links away the sender is.
     pub(crate) hops: u8,
@@ -75,7 +75,8 @@ struct Unfinished {
 /// What those say of a beginning who do not know it.
 #[derive(Debug, Clone, Copy)]
 struct Unsure {
-    /// Here, say those who know what was before and after; but its sender is there and has not said so.
+    /// Here, say those who know what was before and after; but its sender is there and has not said
+    /// so.
     exact: Option<Seq>,
     /// Nothing below is due: somebody knows of nothing that is. It may be behind itself.
     least: Option<Seq>,
@@ -99,7 +100,8 @@ pub(crate) enum Want {
     Nothing,
     /// To be advanced again then.
     Time(Time),
-    /// To ask this neighbour for these numbers. It is to be told whether it was done by [`Repair::asked`].
+    /// To ask this neighbour for these numbers. It is to be told whether it was done by
+    /// [`Repair::asked`].
     Frames(Sender, SeqRange),
 }
 
@@ -122,7 +124,8 @@ impl Flow {
         }
     }
 
-    /// Takes in a frame; `is_past` if it is from before what is due here. Follow with [`Self::advance`].
+    /// Takes in a frame; `is_past` if it is from before what is due here. Follow with
+    /// [`Self::advance`].
     pub(crate) fn insert(
         &mut self,
         frame: Frame,
@@ -140,14 +143,17 @@ impl Flow {
             // As somebody said who knew of nothing before.
             self.window.begin(unsure.due());
         }
-        // What is past comes late, for a neighbour that has it by now: no sign that this began too high.
+        // What is past comes late, for a neighbour that has it by now: no sign that this began too
+        // high.
         let is_below = self.window.next().is_some_and(|next| seqs.last() < next);
         if is_below && !is_past && !self.repair.wants(seqs) {
             self.window.retract(seqs.first());
         }
         match self.window.insert(frame, limits.max_held_bytes, now) {
             // Of no use here, but somebody waits for it.
-            Insert::Duplicate if self.repair.relay_came(seqs) | self.repair.past_came(seqs) => Insert::Fresh,
+            Insert::Duplicate if self.repair.relay_came(seqs) | self.repair.past_came(seqs) => {
+                Insert::Fresh
+            }
             insert => insert,
         }
     }
@@ -164,9 +170,9 @@ impl Flow {
         self.born.known().is_some_and(|born| since <= born)
     }
 
-    /// When a frame was posted that is said to have been then. It may have waited long on its way; by what is known
-    /// from others of its sender it can be told when it was posted, as far as clocks run alike. Nor is it much older
-    /// than what came from its sender shows.
+    /// When a frame was posted that is said to have been then. It may have waited long on its way;
+    /// by what is known from others of its sender it can be told when it was posted, as far as
+    /// clocks run alike. Nor is it much older than what came from its sender shows.
     pub(crate) fn posted(&self, frame: &Frame, said: Time) -> Time {
         let since_first = frame.since_first();
         let born = self.born.known();
@@ -178,15 +184,15 @@ impl Flow {
         earliest.map_or(posted, |earliest| posted.max(earliest))
     }
 
-    /// Whether a frame was posted before then, which others may say by no more than [`HEARSAY`] of what came from its
-    /// sender shows.
+    /// Whether a frame was posted before then, which others may say by no more than [`HEARSAY`] of
+    /// what came from its sender shows.
     pub(crate) fn is_before(&self, frame: &Frame, posted: Posted, since: Time) -> bool {
         let earliest = self.born.earliest_of(frame);
         earliest.map_or(posted.at, |earliest| posted.at.max(earliest)) + AGE_ERROR < since
     }
 
-    /// It begins above this number, which is from before; by others' word on a sender that was not heard itself only if
-    /// nobody told where who knows for sure.
+    /// It begins above this number, which is from before; by others' word on a sender that was not
+    /// heard itself only if nobody told where who knows for sure.
     pub(crate) fn pass(&mut self, last: Seq, teller: Option<Sender>) {
         if teller.is_none() || self.born.heard.is_some() || !self.sure {
             self.window.pass(last);
@@ -202,15 +208,16 @@ impl Flow {
         self.window.begin_as_told(due);
     }
 
-    /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is not there to say
-    /// it. Follow with [`Self::advance`].
+    /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is
+    /// not there to say it. Follow with [`Self::advance`].
     pub(crate) fn begin_later(&mut self, due: Seq, holding: &Holding, trusted: bool, now: Time) {
         let exact = due == Seq::FIRST || (holding.begin < due && due < holding.next);
         if self.window.next().is_some() {
             if trusted && holding.begin < due {
                 // What came is not before its beginning.
                 let held = self.window.lowest_held();
-                self.window.raise(held.map_or(due, |held| due.min(held)), !exact);
+                self.window
+                    .raise(held.map_or(due, |held| due.min(held)), !exact);
             }
             if trusted && due < holding.next {
                 self.window.lower(due);
@@ -238,16 +245,16 @@ impl Flow {
         }
     }
 
-    /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them itself and
-    /// tries to get them now. Follow with [`Self::advance`].
+    /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them
+    /// itself and tries to get them now. Follow with [`Self::advance`].
     pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange) -> bool {
         let below = self.window.begun().and_then(Seq::previous);
         let seqs = below.and_then(|last| SeqRange::new(seqs.first(), seqs.last().min(last)));
         seqs.is_some_and(|seqs| self.repair.relay(peer, seqs))
     }
 
-    /// Takes in what others than its sender say there is. That counts while the sender itself says nothing. Returns
-    /// when to look again, if it may count by then.
+    /// Takes in what others than its sender say there is. That counts while the sender itself says
+    /// nothing. Returns when to look again, if it may count by then.
     fn hear_rumours(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
         let reached = self.window.newest().map_or(Seq::FIRST, Seq::next);
         let first = self.window.next()?.max(reached);
@@ -257,7 +264,8 @@ impl Flow {
         } else {
             now
         };
-        self.window.rumour(rumoured.filter(|_| counts_from <= now), now);
+        self.window
+            .rumour(rumoured.filter(|_| counts_from <= now), now);
         rumoured.map(|_| counts_from).filter(|from| now < *from)
     }
 
@@ -270,7 +278,9 @@ impl Flow {
     pub(crate) fn stands(&self) -> Option<(Seq, Seq)> {
         let (next, begun) = (self.window.next()?, self.window.begun()?);
         Some((
-            self.repair.relay_next().map_or(next, |relay| relay.min(next)),
+            self.repair
+                .relay_next()
+                .map_or(next, |relay| relay.min(next)),
             begun,
         ))
     }
@@ -284,7 +294,8 @@ impl Flow {
         now: Time,
         out: &mut Vec<Assembled>,
     ) -> Want {
-        // Whoever has not yet told of this flow may know of earlier numbers: of those heard first, some were lost.
+        // Whoever has not yet told of this flow may know of earlier numbers: of those heard first,
+        // some were lost.
         let untold = |repair: &Repair| {
             let mut interests = around.neighbours.interests(around.channel);
             interests.any(|(peer, interest)| {
@@ -293,7 +304,10 @@ impl Flow {
             })
         };
         let withheld = self.is_withheld(around.sender, around.neighbours);
-        if let Some(unsure) = self.unsure.take_if(|unsure| unsure.until <= now && !withheld) {
+        if let Some(unsure) = self
+            .unsure
+            .take_if(|unsure| unsure.until <= now && !withheld)
+        {
             self.window.begin_later(unsure.due());
             if unsure.exact.is_none() && unsure.least.is_some() {
                 self.window.soften();
@@ -309,7 +323,8 @@ impl Flow {
             self.window.settle(now - patience);
         }
         let rumours = self.hear_rumours(around, now);
-        // Whoever has come and not told may know where it should have begun; nothing lower is asked for until then.
+        // Whoever has come and not told may know where it should have begun; nothing lower is asked
+        // for until then.
         if let Some(since) = self.window.hole_since()
             && self.window.is_soft()
             && self.window.hole().is_some()
@@ -367,12 +382,17 @@ impl Flow {
                     .map_or(Want::Nothing, Want::Time);
             };
             // A hole behind one that was just given up was waited for like that one.
-            let known = if gave_up { self.window.hole_since() } else { None };
+            let known = if gave_up {
+                self.window.hole_since()
+            } else {
+                None
+            };
             match self.repair.step(hole, known, around, jitter, now) {
                 Step::Wait(until) => {
                     if self.repair.only_waits(hole, now)
                         && let Some(above) = self.window.next_hole()
-                        && let Some((peer, seqs)) = self.repair.ask_ahead(above, around, jitter, now)
+                        && let Some((peer, seqs)) =
+                            self.repair.ask_ahead(above, around, jitter, now)
                     {
                         return Want::Frames(peer, seqs);
                     }
@@ -395,8 +415,8 @@ impl Flow {
         }
     }
 
-    /// Gives up what is needed last of what takes memory: the highest frame that waits, which counts as missing
-    /// then, or else the value that is halfway. Returns whether it was a frame.
+    /// Gives up what is needed last of what takes memory: the highest frame that waits, which
+    /// counts as missing then, or else the value that is halfway. Returns whether it was a frame.
     pub(crate) fn shed(&mut self, out: &mut Vec<Assembled>) -> bool {
         if self.window.drop_highest() {
             return true;
@@ -405,7 +425,8 @@ impl Flow {
         false
     }
 
-    /// The lowest number that this node, or anybody who keeps up and hears of the flow through it, waits for.
+    /// The lowest number that this node, or anybody who keeps up and hears of the flow through it,
+    /// waits for.
     pub(crate) fn lowest(&self, channel: &ChannelName, neighbours: &Neighbours) -> Option<Seq> {
         self.lowest_of(|peer| neighbours.listens(peer, channel))
     }
@@ -442,14 +463,15 @@ impl Flow {
         before != way
     }
 
-    /// Everything below this number was given out; `None` while it is not certain where the flow begins.
+    /// Everything below this number was given out; `None` while it is not certain where the flow
+    /// begins.
     pub(crate) fn given_out(&self) -> Option<Seq> {
         let next = self.window.next().filter(|_| self.window.is_fixed())?;
         Some(self.assembler.begun().unwrap_or(next))
     }
 
-    /// Somebody is to hear what was before the beginning: it stands from now on, unless it may yet be found to be
-    /// lower. Then it is left alone, and nobody hears of what was before it.
+    /// Somebody is to hear what was before the beginning: it stands from now on, unless it may yet
+    /// be found to be lower. Then it is left alone, and nobody hears of what was before it.
     pub(crate) fn fix_beginning(&mut self, sender: Sender) {
         if self.sure || self.window.is_soft() || self.repair.holds(sender) {
             self.window.fix();
@@ -532,9 +554,9 @@ impl Flow {
         }
     }
 
-    /// Gives up a value whose end does not come although no number is known to be missing. Returns when to,
-    /// if there is one. A sender that is not there may be on the other side of a partition, with those that have the
-    /// rest: as long as for any other number.
+    /// Gives up a value whose end does not come although no number is known to be missing. Returns
+    /// when to, if there is one. A sender that is not there may be on the other side of a
+    /// partition, with those that have the rest: as long as for any other number.
     fn give_up_unfinished(
         &mut self,
         around: &Surroundings<'_>,
@@ -586,7 +608,8 @@ impl Born {
         }
     }
 
-    /// Before this a frame was not posted, whatever others say; `None` if nothing came from its sender.
+    /// Before this a frame was not posted, whatever others say; `None` if nothing came from its
+    /// sender.
     fn earliest_of(self, frame: &Frame) -> Option<Time> {
         let since_first = frame.since_first();
         let heard = self.heard?;
@@ -600,10 +623,10 @@ impl Unsure {
     }
 }
 
-/// What others say of a connected sender counts when it has said nothing itself for so long, of anything. While it
-/// posts it speaks every half second at least, so that a link which works is quiet for less than that again and again,
-/// and then what others say is as true and saves time; one that is cut is told from it no later than by the next
-/// digest of somebody else.
+/// What others say of a connected sender counts when it has said nothing itself for so long, of
+/// anything. While it posts it speaks every half second at least, so that a link which works is
+/// quiet for less than that again and again, and then what others say is as true and saves time;
+/// one that is cut is told from it no later than by the next digest of somebody else.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// A clock is wrong by one part in so many at most: 200 µs a second.
@@ -612,22 +635,24 @@ const CLOCK_DRIFT: u32 = 5_000;
 /// What comes within so much of the fastest is as old as it says.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// What others say of ages makes a sender older by so much at most than what came from it shows: a link may have held
-/// that up for as long, and hardly longer before it broke.
+/// What others say of ages makes a sender older by so much at most than what came from it shows: a
+/// link may have held that up for as long, and hardly longer before it broke.
 const HEARSAY: Duration = Duration::from_secs(30);
 
-/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is kept.
+/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is
+/// kept.
 const AGE_ERROR: Duration = Duration::from_secs(1);
 
-/// How long a neighbour is waited for that has not told of a flow, or one that knows more of it, before it begins
-/// without.
+/// How long a neighbour is waited for that has not told of a flow, or one that knows more of it,
+/// before it begins without.
 const UNTOLD: Duration = Duration::from_secs(3);
 
-/// The same for one that has said nothing at all since it was asked. Its link brings nothing, or not what is said here:
-/// then it is given up within seconds, and no longer waited for. This bounds what one does who keeps it up by gossip
-/// alone.
+/// The same for one that has said nothing at all since it was asked. Its link brings nothing, or
+/// not what is said here: then it is given up within seconds, and no longer waited for. This bounds
+/// what one does who keeps it up by gossip alone.
 const SILENT: Duration = Duration::from_secs(60);
 
-/// How long the next fragment of a value is waited for while its sender is connected. Well above what the slowest reader holds up an honest
-/// sender, so that it is only reached by one that died halfway, whose fragments would be kept for ever.
+/// How long the next fragment of a value is waited for while its sender is connected. Well above
+/// what the slowest reader holds up an honest sender, so that it is only reached by one that died
+/// halfway, whose fragments would be kept for ever.
 pub(crate) const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(30);

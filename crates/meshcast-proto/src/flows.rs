@@ -1,8 +1,9 @@
-//! All flows of a node: one for each sender on each open channel, within limits that no member uses up for the
-//! others.
+//! All flows of a node: one for each sender on each open channel, within limits that no member uses
+//! up for the others.
 //!
-//! Two things can run out. Places: the flow not heard of for longest goes, first among those of a member that
-//! has its share. Bytes that wait: the member that holds the most gives up what it needs last.
+//! Two things can run out. Places: the flow not heard of for longest goes, first among those of a
+//! member that has its share. Bytes that wait: the member that holds the most gives up what it
+//! needs last.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -34,8 +35,8 @@ use roll::Roll;
 /// Names a flow. By channel first, so that those of a channel stand together.
 pub(crate) type Key = (ChannelName, Sender);
 
-/// Whose place a flow takes: the public key of its member, which may have many senders; or of the neighbour that
-/// told of it, if it was not heard itself.
+/// Whose place a flow takes: the public key of its member, which may have many senders; or of the
+/// neighbour that told of it, if it was not heard itself.
 type Subject = [u8; 32];
 
 #[derive(Debug)]
@@ -183,8 +184,8 @@ impl Flows {
         flow.is_some_and(|flow| flow.repair.awaits(peer, request))
     }
 
-    /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this flow, all that it has up
-    /// to `upto`. Returns which of them brought something new.
+    /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this flow, all
+    /// that it has up to `upto`. Returns which of them brought something new.
     pub(crate) fn answer(
         &mut self,
         peer: Sender,
@@ -200,7 +201,8 @@ impl Flows {
     ) -> Vec<usize> {
         let mut fresh = Vec::new();
         let followed = self.flows.get_mut(key);
-        let answered = followed.and_then(|followed| followed.flow.repair.handle_answer(peer, request));
+        let answered =
+            followed.and_then(|followed| followed.flow.repair.handle_answer(peer, request));
         let asked = match answered {
             Some(Answered::InTime(asked)) => {
                 self.neighbours.answered(peer);
@@ -225,8 +227,10 @@ impl Flows {
             match asked {
                 Some(asked) => {
                     // Others may have been faster.
-                    let helped =
-                        !fresh.is_empty() || window.hole().is_none_or(|hole| hole.first() > asked.first());
+                    let helped = !fresh.is_empty()
+                        || window
+                            .hole()
+                            .is_none_or(|hole| hole.first() > asked.first());
                     let answer = Answer {
                         asked,
                         upto,
@@ -312,11 +316,13 @@ impl Flows {
         repair.handle_holding(peer, holding, marks, now);
         repair.handle_known(peer, self.neighbours.opening(peer, channel));
         let after = gate(&followed.flow);
-        // Most that tell of a flow look elsewhere for it and gate nothing: all need not be looked through for them.
+        // Most that tell of a flow look elsewhere for it and gate nothing: all need not be looked
+        // through for them.
         if before != after {
             let others = followed.flow.lowest_but(peer, channel, &self.neighbours);
-            let lowest =
-                |gate: Option<Seq>| others.map(|others| gate.map_or(others, |gate| gate.min(others)));
+            let lowest = |gate: Option<Seq>| {
+                others.map(|others| gate.map_or(others, |gate| gate.min(others)))
+            };
             if lowest(before) != lowest(after) {
                 out.eased.insert(key.clone());
             }
@@ -344,7 +350,8 @@ impl Flows {
         relays
     }
 
-    /// Somebody is to hear what was before on a channel: where flows begin stands from now on, as far as it can.
+    /// Somebody is to hear what was before on a channel: where flows begin stands from now on, as
+    /// far as it can.
     pub(crate) fn fix_beginnings(&mut self, channel: &ChannelName) {
         for key in keys_of(&self.flows, channel) {
             if let Some(Followed { flow, .. }) = self.flows.get_mut(&key) {
@@ -353,9 +360,16 @@ impl Flows {
         }
     }
 
-    /// Somebody waits for the flows of a channel to begin, and everybody who is there has told what they have: those
-    /// begin of which it is not known for sure where. With `anyway`, all begin that can.
-    pub(crate) fn begin(&mut self, channel: &ChannelName, anyway: bool, now: Time, out: &mut Effects) {
+    /// Somebody waits for the flows of a channel to begin, and everybody who is there has told what
+    /// they have: those begin of which it is not known for sure where. With `anyway`, all begin
+    /// that can.
+    pub(crate) fn begin(
+        &mut self,
+        channel: &ChannelName,
+        anyway: bool,
+        now: Time,
+        out: &mut Effects,
+    ) {
         for key in keys_of(&self.flows, channel) {
             if let Some(Followed { flow, .. }) = self.flows.get_mut(&key)
                 && flow.window.next().is_none()
@@ -424,7 +438,9 @@ impl Flows {
         for key in &missed {
             let flow = self.get(key);
             // Of what nobody who is there has ever heard of there is nothing to know.
-            if flow.is_some_and(|flow| flow.member.is_none() && flow.repair.listeners().next().is_none()) {
+            if flow.is_some_and(|flow| {
+                flow.member.is_none() && flow.repair.listeners().next().is_none()
+            }) {
                 self.remove(key);
             } else {
                 self.advance(key, now, out);
@@ -433,7 +449,8 @@ impl Flows {
         self.ask_on(now, out);
     }
 
-    /// Makes room to remember that a neighbour claims to have something of a flow; `false` if there is none.
+    /// Makes room to remember that a neighbour claims to have something of a flow; `false` if there
+    /// is none.
     pub(crate) fn claim(&mut self, peer: Sender) -> bool {
         let has_room = self.budget.try_charge(Payer::from(peer), CLAIM);
         self.refused.claims += u64::from(!has_room);
@@ -452,8 +469,8 @@ impl Flows {
         }
     }
 
-    /// A neighbour closed a channel: it is waited for no longer. Returns through how many flows was looked for those where
-    /// it was.
+    /// A neighbour closed a channel: it is waited for no longer. Returns through how many flows was
+    /// looked for those where it was.
     pub(crate) fn no_longer_gated(
         &mut self,
         peer: Sender,
@@ -493,7 +510,8 @@ impl Flows {
         }
     }
 
-    /// Looks again who keeps up with a flow. Returns when to do so once more, if anybody who listens is behind.
+    /// Looks again who keeps up with a flow. Returns when to do so once more, if anybody who
+    /// listens is behind.
     pub(crate) fn judge_listeners(
         &mut self,
         key: &Key,
@@ -505,13 +523,16 @@ impl Flows {
         let Followed { flow, .. } = self.flows.get_mut(key)?;
         let next = flow.next()?;
         let lowest = flow.lowest(channel, &self.neighbours);
-        flow.repair.judge_listeners(&flow.marks, &self.neighbours, now);
+        flow.repair
+            .judge_listeners(&flow.marks, &self.neighbours, now);
         if flow.lowest(channel, &self.neighbours) != lowest {
             out.eased.insert(key.clone());
         }
         let listeners = flow.repair.listeners().filter(|(peer, _)| peer != sender);
         let mut again: Option<Time> = None;
-        for (peer, listener) in listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel)) {
+        for (peer, listener) in
+            listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel))
+        {
             let due = listener.due(&flow.marks, self.neighbours.heard(peer), now);
             again = again.into_iter().chain(due).min();
             lagging.extend(listener.lags(next).map(|lacks| (peer, lacks)));
@@ -614,7 +635,9 @@ fn of_channel<'a, T>(
 }
 
 fn keys_of<T>(map: &BTreeMap<Key, T>, channel: &ChannelName) -> Vec<Key> {
-    of_channel(map, channel).map(|(key, _)| key.clone()).collect()
+    of_channel(map, channel)
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 mod advancing;

@@ -1,4 +1,5 @@
-//! The frame: one signed gossip message that carries one or many records of one sender on one channel.
+//! The frame: one signed gossip message that carries one or many records of one sender on one
+//! channel.
 
 mod draft;
 
@@ -22,8 +23,8 @@ use crate::{
     time::WallTime,
 };
 
-/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s question. Cheap to
-/// clone: all of it is shared.
+/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s
+/// question. Cheap to clone: all of it is shared.
 ///
 /// ```text
 /// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────────┬─────────┬───────┬───────────┐
@@ -33,11 +34,11 @@ use crate::{
 /// ```
 ///
 /// Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
-/// configuration: strings and byte strings are preceded by their length as a varint). `records` is what
-/// [`write_record`](crate::write_record) makes of each [`Record`], one after the other. The signature is the
-/// sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1 frame`) of all that comes
-/// before it; the first 16 bytes of the same hash are the [`FrameId`]. A frame therefore certifies itself: any
-/// member can hand it on later, and nobody can change it.
+/// configuration: strings and byte strings are preceded by their length as a varint). `records` is
+/// what [`write_record`](crate::write_record) makes of each [`Record`], one after the other. The
+/// signature is the sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1
+/// frame`) of all that comes before it; the first 16 bytes of the same hash are the [`FrameId`]. A
+/// frame therefore certifies itself: any member can hand it on later, and nobody can change it.
 #[derive(Clone)]
 pub struct Frame(Arc<Parts>);
 
@@ -52,21 +53,23 @@ struct Parts {
     records: Range<usize>,
     fragmented: bool,
     chain: Range<usize>,
-    /// Of all that is signed, once somebody asked for it: of a long frame it takes as long as the signature.
+    /// Of all that is signed, once somebody asked for it: of a long frame it takes as long as the
+    /// signature.
     hash: OnceLock<blake3::Hash>,
 }
 
 impl Frame {
-    /// The longest frame in bytes: long enough that what each frame costs is little for each of its bytes, and 20 ms on a
-    /// link of 100 Mbit/s. Larger values are fragmented over several records.
+    /// The longest frame in bytes: long enough that what each frame costs is little for each of its
+    /// bytes, and 20 ms on a link of 100 Mbit/s. Larger values are fragmented over several records.
     pub const MAX_LEN: usize = 256 * 1024;
 
-    /// The longest records section: what is left of [`Self::MAX_LEN`] under the longest header (version 1,
-    /// sender 32, channel 258, numbers 9 + 5 + 9 + 9, two lengths of 5), chain and signature (64).
+    /// The longest records section: what is left of [`Self::MAX_LEN`] under the longest header
+    /// (version 1, sender 32, channel 258, numbers 9 + 5 + 9 + 9, two lengths of 5), chain and
+    /// signature (64).
     pub const MAX_RECORDS_LEN: usize = Self::MAX_LEN - 1024 - Chain::MAX_LEN;
 
-    /// Packs and signs the records in `draft` as `first`, `first + 1`, … `since_first` is how long ago
-    /// number 1 was posted; it travels in whole milliseconds, rounded down.
+    /// Packs and signs the records in `draft` as `first`, `first + 1`, … `since_first` is how long
+    /// ago number 1 was posted; it travels in whole milliseconds, rounded down.
     ///
     /// # Errors
     /// [`BuildError`]; nothing was signed.
@@ -123,14 +126,14 @@ impl Frame {
         })))
     }
 
-    /// How long what stands before the records is at most: version 1, sender 32, the name and its length,
-    /// numbers 9 + 5 + 9 + 9, the length of the records 5.
+    /// How long what stands before the records is at most: version 1, sender 32, the name and its
+    /// length, numbers 9 + 5 + 9 + 9, the length of the records 5.
     fn longest_head(channel: &ChannelName) -> usize {
         1 + 32 + 3 + channel.wire().len() + 9 + 5 + 9 + 9 + 5
     }
 
-    /// Reads a frame. Total: any bytes give a frame or an error, without panic and without allocating from
-    /// a claimed length. The records keep sharing `bytes`.
+    /// Reads a frame. Total: any bytes give a frame or an error, without panic and without
+    /// allocating from a claimed length. The records keep sharing `bytes`.
     ///
     /// # Errors
     /// [`FrameError`] names what is wrong.
@@ -208,8 +211,8 @@ impl Frame {
         self.0.posted_at
     }
 
-    /// How long its sender had been posting on the channel then, by a clock that does not jump. Whoever heard
-    /// nothing of that and was there all the time lost the beginning.
+    /// How long its sender had been posting on the channel then, by a clock that does not jump.
+    /// Whoever heard nothing of that and was there all the time lost the beginning.
     pub fn since_first(&self) -> Duration {
         self.0.since_first
     }
@@ -264,7 +267,11 @@ impl fmt::Debug for Frame {
             bytes,
             ..
         } = &*self.0;
-        write!(f, "Frame({sender} {channel:?} {seqs}, {} bytes)", bytes.len())
+        write!(
+            f,
+            "Frame({sender} {channel:?} {seqs}, {} bytes)",
+            bytes.len()
+        )
     }
 }
 
@@ -372,10 +379,13 @@ pub enum BuildError {
     OutOfNumbers(FrameError),
 }
 
-/// The numbers of so many records: at least one, and each below [`Seq::MAX`], so that there is a next one.
+/// The numbers of so many records: at least one, and each below [`Seq::MAX`], so that there is a
+/// next one.
 fn numbers(first: Seq, count: u32) -> Result<SeqRange, FrameError> {
     let (claimed, found) = (count, count);
-    let more = count.checked_sub(1).ok_or(FrameError::Count { claimed, found })?;
+    let more = count
+        .checked_sub(1)
+        .ok_or(FrameError::Count { claimed, found })?;
     let last = first.checked_add(u64::from(more)).ok_or(FrameError::Seq)?;
     let seqs = SeqRange::new(first, last).filter(|_| last < Seq::MAX);
     seqs.ok_or(FrameError::Seq)

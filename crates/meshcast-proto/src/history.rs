@@ -21,19 +21,22 @@ pub use recall::{Recall, Recalled};
 
 /// Every accepted frame, until it is too old or there is no room.
 ///
-/// When there is no room the sender that takes the most loses its oldest frame, so that a flood by one does
-/// not push out the others. Of a channel the lowest numbers always go first, whenever they came, and do not come back: what was fetched late makes no hole in what is kept, and whoever asks members that each
-/// keep something else misses one run of numbers, not several.
+/// When there is no room the sender that takes the most loses its oldest frame, so that a flood by
+/// one does not push out the others. Of a channel the lowest numbers always go first, whenever they
+/// came, and do not come back: what was fetched late makes no hole in what is kept, and whoever
+/// asks members that each keep something else misses one run of numbers, not several.
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
     senders: HashMap<Sender, Log>,
     /// All senders by what they take, so that the largest is found at once.
     by_size: BTreeSet<(usize, Sender)>,
-    /// All senders by when their oldest frame was accepted, so that what is too old is found at once.
+    /// All senders by when their oldest frame was accepted, so that what is too old is found at
+    /// once.
     by_age: BTreeSet<(Time, Sender)>,
     bytes: usize,
-    /// All senders of which anything is remembered that was dropped, by what that takes; and all of it.
+    /// All senders of which anything is remembered that was dropped, by what that takes; and all of
+    /// it.
     by_remembered: BTreeSet<(usize, Sender)>,
     remembered: usize,
 }
@@ -41,10 +44,11 @@ pub struct History {
 /// How much a [`History`] keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// All frames together, in bytes as they travel, each with [`History::ENTRY_BYTES`] more for its place.
+    /// All frames together, in bytes as they travel, each with [`History::ENTRY_BYTES`] more for
+    /// its place.
     pub bytes: usize,
-    /// Since they were accepted: how old others say they are is not counted on. One above another of its channel stays as
-    /// long as that one.
+    /// Since they were accepted: how old others say they are is not counted on. One above another
+    /// of its channel stays as long as that one.
     pub age: Duration,
 }
 
@@ -55,8 +59,8 @@ pub struct Kept<'a> {
     pub bytes: &'a Bytes,
     /// The numbers of its records.
     pub seqs: SeqRange,
-    /// When it was posted as far as is known, by this node's clock: when it was accepted, less the time it had been
-    /// kept elsewhere.
+    /// When it was posted as far as is known, by this node's clock: when it was accepted, less the
+    /// time it had been kept elsewhere.
     pub posted: Time,
 }
 
@@ -71,7 +75,8 @@ impl Kept<'_> {
 #[derive(Debug, Default)]
 struct Log {
     channels: BTreeMap<ChannelName, Track>,
-    /// When the lowest frame of each channel was accepted that has any. The names are those of `channels`, not copies.
+    /// When the lowest frame of each channel was accepted that has any. The names are those of
+    /// `channels`, not copies.
     lowest: BTreeSet<(Time, ChannelName)>,
     bytes: usize,
     /// What is remembered of what was dropped, in bytes.
@@ -87,8 +92,8 @@ struct Track {
     dropped: Dropped,
 }
 
-/// A frame, without what can be read from it: there may be a hundred thousand, and of a short one a [`Frame`] takes half
-/// as much again as its bytes.
+/// A frame, without what can be read from it: there may be a hundred thousand, and of a short one a
+/// [`Frame`] takes half as much again as its bytes.
 struct Entry {
     bytes: Bytes,
     last: Seq,
@@ -113,7 +118,11 @@ impl Entry {
 
 impl fmt::Debug for Kept<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, seqs, posted } = self;
+        let Self {
+            bytes,
+            seqs,
+            posted,
+        } = self;
         write!(f, "Kept({seqs} of {posted:?}, {} bytes)", bytes.len())
     }
 }
@@ -127,10 +136,13 @@ impl fmt::Debug for Entry {
 impl Track {
     /// When its lowest frame was accepted.
     fn lowest(&self) -> Option<Time> {
-        self.frames.first_key_value().map(|(_, entry)| entry.accepted)
+        self.frames
+            .first_key_value()
+            .map(|(_, entry)| entry.accepted)
     }
 
-    /// What is remembered of what was dropped, in bytes: marks, and the place itself if it is there for them alone.
+    /// What is remembered of what was dropped, in bytes: marks, and the place itself if it is there
+    /// for them alone.
     fn remembered(&self) -> usize {
         let place = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
             0
@@ -154,9 +166,10 @@ impl Track {
 }
 
 impl History {
-    /// What a frame takes beside its bytes: places in two queues and a tree, and the header and rounding of its buffer.
-    /// Measured, in processes that kept a hundred thousand of them. Of a short message it is a quarter of all that is
-    /// taken, so a limit that left it out would be none.
+    /// What a frame takes beside its bytes: places in two queues and a tree, and the header and
+    /// rounding of its buffer. Measured, in processes that kept a hundred thousand of them. Of a
+    /// short message it is a quarter of all that is taken, so a limit that left it out would be
+    /// none.
     pub const ENTRY_BYTES: usize = 256;
 
     /// An empty history.
@@ -172,8 +185,8 @@ impl History {
         }
     }
 
-    /// Keeps a frame that was posted `age` ago; one that is kept already is not kept twice, and none below one that had
-    /// to go. `now` never goes back.
+    /// Keeps a frame that was posted `age` ago; one that is kept already is not kept twice, and
+    /// none below one that had to go. `now` never goes back.
     pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
         let sender = frame.sender();
         if self.dropped_above(frame.channel(), sender, frame.seqs().last()) {
@@ -190,7 +203,8 @@ impl History {
         self.forget_dropped();
     }
 
-    /// Forgets what was dropped of those of which most of that is remembered, if it is too much for all.
+    /// Forgets what was dropped of those of which most of that is remembered, if it is too much for
+    /// all.
     fn forget_dropped(&mut self) {
         let most = (self.limits.bytes / REMEMBERED_SHARE).max(MIN_REMEMBERED);
         while self.remembered > most
@@ -214,8 +228,8 @@ impl History {
         None
     }
 
-    /// The frames that hold any of these numbers, in order. Of a sender that put one number into several
-    /// frames, against the protocol, it may not find all.
+    /// The frames that hold any of these numbers, in order. Of a sender that put one number into
+    /// several frames, against the protocol, it may not find all.
     pub fn frames(
         &self,
         channel: &ChannelName,
@@ -232,9 +246,16 @@ impl History {
         Some(*first)
     }
 
-    /// The lowest number of a sender on a channel that was posted since then or is among the `last` before, as
-    /// far as is known: of much that was dropped, rather a lower one. `None` if there is no such number.
-    pub fn first_since(&self, channel: &ChannelName, sender: Sender, since: Time, last: u64) -> Option<Seq> {
+    /// The lowest number of a sender on a channel that was posted since then or is among the `last`
+    /// before, as far as is known: of much that was dropped, rather a lower one. `None` if there is
+    /// no such number.
+    pub fn first_since(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        since: Time,
+        last: u64,
+    ) -> Option<Seq> {
         let track = self.track(channel, sender)?;
         let (_, newest) = track.frames.last_key_value()?;
         let mut all = track.frames.iter().map(|(first, entry)| entry.kept(*first));
@@ -258,8 +279,8 @@ impl History {
         by_time.into_iter().chain(by_number).chain(dropped).min()
     }
 
-    /// Nobody here wants to know of this channel any more. `true` if nothing of it is kept: then what was dropped of it
-    /// is forgotten, too.
+    /// Nobody here wants to know of this channel any more. `true` if nothing of it is kept: then
+    /// what was dropped of it is forgotten, too.
     pub(crate) fn forget(&mut self, channel: &ChannelName) -> bool {
         let mut nothing = true;
         let senders: Vec<Sender> = self.by_size.iter().map(|(_, sender)| *sender).collect();
@@ -281,8 +302,8 @@ impl History {
         self.bytes
     }
 
-    /// Whether that much more of a sender on a channel would be kept from this number on, although it is older than all
-    /// that is: there is room, or another sender takes more even then.
+    /// Whether that much more of a sender on a channel would be kept from this number on, although
+    /// it is older than all that is: there is room, or another sender takes more even then.
     pub(crate) fn has_room_for(
         &self,
         channel: &ChannelName,
@@ -311,7 +332,8 @@ impl History {
         self.bytes -= dropped.flatten().unwrap_or(0);
     }
 
-    /// Changes what a sender has, and puts it where it belongs then. One that has nothing is forgotten.
+    /// Changes what a sender has, and puts it where it belongs then. One that has nothing is
+    /// forgotten.
     fn change<T>(&mut self, sender: Sender, change: impl FnOnce(&mut Log) -> T) -> Option<T> {
         let log = self.senders.get_mut(&sender)?;
         let (bytes, oldest, remembered) = (log.bytes, log.oldest(), log.remembered);
@@ -332,7 +354,8 @@ impl History {
         }
         if oldest != log.oldest() {
             oldest.map(|oldest| self.by_age.remove(&(oldest, sender)));
-            log.oldest().map(|oldest| self.by_age.insert((oldest, sender)));
+            log.oldest()
+                .map(|oldest| self.by_age.insert((oldest, sender)));
         }
         if log.bytes == 0 {
             self.senders.remove(&sender);
@@ -350,7 +373,9 @@ impl Log {
     /// Returns what it takes, which is nothing if it was there.
     fn insert(&mut self, frame: &Frame, posted: Time, accepted: Time) -> usize {
         let known = self.channels.get_key_value(frame.channel());
-        let channel = known.map_or_else(|| frame.channel(), |(name, _)| name).clone();
+        let channel = known
+            .map_or_else(|| frame.channel(), |(name, _)| name)
+            .clone();
         let track = self.channels.entry(channel.clone()).or_default();
         let (before, remembered) = (track.lowest(), track.remembered());
         let (first, last) = (frame.seqs().first(), frame.seqs().last());
@@ -407,7 +432,8 @@ impl Log {
     }
 }
 
-/// What was dropped of a sender on a channel, and when it was posted: of every so many frames one, and the last.
+/// What was dropped of a sender on a channel, and when it was posted: of every so many frames one,
+/// and the last.
 #[derive(Debug, Default)]
 struct Dropped {
     marks: Vec<(Time, SeqRange)>,
@@ -455,13 +481,16 @@ impl Dropped {
     fn first_since(&self, since: Time) -> Option<Seq> {
         let place = self.marks.partition_point(|(posted, _)| *posted < since);
         let (_, lowest) = self.marks.get(place)?;
-        let before = place.checked_sub(1).and_then(|before| self.marks.get(before));
+        let before = place
+            .checked_sub(1)
+            .and_then(|before| self.marks.get(before));
         Some(before.map_or_else(|| lowest.first(), |(_, before)| before.last().next()))
     }
 }
 
-/// What is remembered of what was dropped takes no more than so much of what may be kept, or this. Then it is forgotten
-/// of the sender of which it is most: whoever comes to that one later may begin above what it should have got.
+/// What is remembered of what was dropped takes no more than so much of what may be kept, or this.
+/// Then it is forgotten of the sender of which it is most: whoever comes to that one later may
+/// begin above what it should have got.
 const REMEMBERED_SHARE: usize = 4;
 const MIN_REMEMBERED: usize = 1024 * 1024;
 
@@ -469,8 +498,8 @@ const MIN_REMEMBERED: usize = 1024 * 1024;
 const TRACK_BYTES: usize = 256;
 const MARK_BYTES: usize = 32;
 
-/// How many marks of what was dropped are kept for a sender on a channel, at [`MARK_BYTES`]; then every second goes. Even:
-/// the newest stays.
+/// How many marks of what was dropped are kept for a sender on a channel, at [`MARK_BYTES`]; then
+/// every second goes. Even: the newest stays.
 const MAX_DROPPED: usize = 64;
 
 #[cfg(test)]

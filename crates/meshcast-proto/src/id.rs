@@ -4,8 +4,8 @@ use std::{fmt, num::NonZeroU64};
 
 /// A sender: one running node, known by the Ed25519 key it made at its start.
 ///
-/// A restarted process is another sender, so its numbers begin at 1 again without being taken for old ones.
-/// Who the *member* behind it is stands in its [credential](crate::Credential).
+/// A restarted process is another sender, so its numbers begin at 1 again without being taken for
+/// old ones. Who the *member* behind it is stands in its [credential](crate::Credential).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sender([u8; 32]);
 
@@ -33,7 +33,10 @@ pub(crate) struct Short<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Debug for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0
+            .iter()
+            .take(8)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -1,10 +1,10 @@
-//! What neighbours said and this node has not taken in yet: each has a fair share of the work that this makes, and none
-//! more than an honest neighbour could need.
+//! What neighbours said and this node has not taken in yet: each has a fair share of the work that
+//! this makes, and none more than an honest neighbour could need.
 //!
-//! What is said costs what it takes to take it in, which may be a thousand times what it takes to say it: each flow
-//! told, each channel opened. So that is counted, not messages or bytes. Next is always whoever made least work lately
-//! (fair queueing by a token bucket of each, as requests are [served](crate::serving)): one that says a little is heard
-//! at once, whatever many others say.
+//! What is said costs what it takes to take it in, which may be a thousand times what it takes to
+//! say it: each flow told, each channel opened. So that is counted, not messages or bytes. Next is
+//! always whoever made least work lately (fair queueing by a token bucket of each, as requests are
+//! [served](crate::serving)): one that says a little is heard at once, whatever many others say.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,8 +20,8 @@ use crate::{
     time::Time,
 };
 
-/// Messages that wait to be taken in. Whoever drives the engine reads no more of a neighbour for which one
-/// [waits](Self::waits): the rest waits with the neighbour, and nothing is dropped.
+/// Messages that wait to be taken in. Whoever drives the engine reads no more of a neighbour for
+/// which one [waits](Self::waits): the rest waits with the neighbour, and nothing is dropped.
 #[derive(Debug, Default)]
 pub struct Inbox {
     peers: BTreeMap<Sender, Said>,
@@ -44,13 +44,15 @@ impl Inbox {
         said.waiting.push_back(message);
     }
 
-    /// The next message to be taken in now, and who said it. Say what it cost with [`Self::charge`].
+    /// The next message to be taken in now, and who said it. Say what it cost with
+    /// [`Self::charge`].
     pub fn pop(&mut self, now: Time) -> Option<(Sender, Bytes)> {
         if self.waiting == 0 {
             return None;
         }
         let ready = self.peers.iter_mut();
-        let ready = ready.filter(|(_, said)| !said.waiting.is_empty() && said.taken.is_due(RATE, now));
+        let ready =
+            ready.filter(|(_, said)| !said.waiting.is_empty() && said.taken.is_due(RATE, now));
         let (peer, said) = ready.min_by_key(|(_, said)| said.taken)?;
         let message = said.waiting.pop_front()?;
         self.waiting -= usize::from(said.waiting.is_empty());
@@ -59,15 +61,22 @@ impl Inbox {
 
     /// A neighbour made so much [work](SyncMessage::cost).
     pub fn charge(&mut self, peer: Sender, cost: usize, now: Time) {
-        self.peers.entry(peer).or_default().taken.take(cost, RATE, now);
+        self.peers
+            .entry(peer)
+            .or_default()
+            .taken
+            .take(cost, RATE, now);
     }
 
     /// Whether something of a neighbour waits.
     pub fn waits(&self, peer: Sender) -> bool {
-        self.peers.get(&peer).is_some_and(|said| !said.waiting.is_empty())
+        self.peers
+            .get(&peer)
+            .is_some_and(|said| !said.waiting.is_empty())
     }
 
-    /// All that waits of a neighbour whose link is closed. What it owes stays: to come back does not help.
+    /// All that waits of a neighbour whose link is closed. What it owes stays: to come back does
+    /// not help.
     pub fn take(&mut self, peer: Sender) -> impl Iterator<Item = Bytes> + use<> {
         let said = self.peers.get_mut(&peer);
         let taken = said.map(|said| std::mem::take(&mut said.waiting));
@@ -94,8 +103,8 @@ impl Inbox {
 }
 
 impl SyncMessage {
-    /// What it costs to take this in, of so many bytes: one for each thing that is named, which is looked up and
-    /// written down at some 10 µs, or checked at 30; and for each KiB.
+    /// What it costs to take this in, of so many bytes: one for each thing that is named, which is
+    /// looked up and written down at some 10 µs, or checked at 30; and for each KiB.
     pub fn cost(&self, bytes: usize) -> usize {
         let named = match self {
             Self::Members(members) => members.len(),
@@ -114,10 +123,11 @@ impl SyncMessage {
     }
 }
 
-/// How much a neighbour may make a second, in the long run. An honest one tells of a frame at most twice: that it
-/// arrived, and with what else changed. A node that does nothing but check signatures takes in half as many frames
-/// as this. And how much at once: ten nodes on 5,000 channels are told of in a fifth of it, and ten on as many channels
-/// as a neighbour may have open in two thirds.
+/// How much a neighbour may make a second, in the long run. An honest one tells of a frame at most
+/// twice: that it arrived, and with what else changed. A node that does nothing but check
+/// signatures takes in half as many frames as this. And how much at once: ten nodes on 5,000
+/// channels are told of in a fifth of it, and ten on as many channels as a neighbour may have open
+/// in two thirds.
 const RATE: Rate = Rate {
     per_second: 65_536,
     burst: Duration::from_secs(4),

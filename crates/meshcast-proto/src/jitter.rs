@@ -1,5 +1,5 @@
-//! Small random numbers from a seed that is an argument (splitmix64, Steele, Lea and Flood 2014). Nothing
-//! secret depends on them.
+//! Small random numbers from a seed that is an argument (splitmix64, Steele, Lea and Flood 2014).
+//! Nothing secret depends on them.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ impl Jitter {
     /// Evenly between nothing and `longest`.
     pub(crate) fn upto(&mut self, longest: Duration) -> Duration {
         // 24 bits are enough to tell microseconds apart in a minute.
-        longest.mul_f64(f64::from(u32::try_from(self.next() >> 40).unwrap_or(0)) / f64::from(1 << 24))
+        longest
+            .mul_f64(f64::from(u32::try_from(self.next() >> 40).unwrap_or(0)) / f64::from(1 << 24))
     }
 
     /// Evenly below `len`; 0 if that is 0.

@@ -7,8 +7,8 @@ use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD}
 
 /// Which mesh: 16 random bytes that stay the same when its authorities rotate.
 ///
-/// It is no secret among members, but strangers should not learn it: topics are named by it and the noise
-/// handshake is bound to it.
+/// It is no secret among members, but strangers should not learn it: topics are named by it and the
+/// noise handshake is bound to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MeshId([u8; 16]);
 
@@ -23,8 +23,8 @@ impl MeshId {
         &self.0
     }
 
-    /// A key for one purpose, derived so that keys for different purposes tell nothing about each other.
-    /// `purpose` must be unique in the program (BLAKE3 `derive_key`).
+    /// A key for one purpose, derived so that keys for different purposes tell nothing about each
+    /// other. `purpose` must be unique in the program (BLAKE3 `derive_key`).
     pub fn derive(&self, purpose: &'static str) -> [u8; 32] {
         blake3::derive_key(purpose, &self.0)
     }
@@ -59,10 +59,11 @@ impl fmt::Debug for Topics {
     }
 }
 
-/// The one secret of simple mode, as in `MESHCAST_KEY`: whoever holds it is a member and can make members.
+/// The one secret of simple mode, as in `MESHCAST_KEY`: whoever holds it is a member and can make
+/// members.
 ///
-/// Its text is `meshcast1-` and 70 characters: a random mesh id, a 32-byte seed and a checksum in base64url.
-/// `Debug` hides it; [`Self::to_secret_text`] is the only way to see it.
+/// Its text is `meshcast1-` and 70 characters: a random mesh id, a 32-byte seed and a checksum in
+/// base64url. `Debug` hides it; [`Self::to_secret_text`] is the only way to see it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MeshKey {
     mesh: MeshId,
@@ -119,18 +120,29 @@ impl FromStr for MeshKey {
     type Err = MeshKeyError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let body = text.trim().strip_prefix(PREFIX).ok_or(MeshKeyError::Prefix)?;
+        let body = text
+            .trim()
+            .strip_prefix(PREFIX)
+            .ok_or(MeshKeyError::Prefix)?;
         let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|error| match error {
             DecodeError::InvalidByte(..) | DecodeError::InvalidPadding => MeshKeyError::Encoding,
-            // The last character of a whole key leaves bits over, which are 0 unless it was changed. A key
-            // that was cut has any bits there.
-            DecodeError::InvalidLastSymbol(..) if body.len() == Self::BODY_LEN => MeshKeyError::Checksum,
-            DecodeError::InvalidLastSymbol(..) | DecodeError::InvalidLength(_) => MeshKeyError::Length,
+            // The last character of a whole key leaves bits over, which are 0 unless it was
+            // changed. A key that was cut has any bits there.
+            DecodeError::InvalidLastSymbol(..) if body.len() == Self::BODY_LEN => {
+                MeshKeyError::Checksum
+            }
+            DecodeError::InvalidLastSymbol(..) | DecodeError::InvalidLength(_) => {
+                MeshKeyError::Length
+            }
         })?;
-        let (key, checksum) = bytes.split_at_checked(Self::LEN).ok_or(MeshKeyError::Length)?;
+        let (key, checksum) = bytes
+            .split_at_checked(Self::LEN)
+            .ok_or(MeshKeyError::Length)?;
         let entropy: [u8; Self::LEN] = key.try_into().map_err(|_| MeshKeyError::Length)?;
         match checksum.len() {
-            Self::CHECKSUM_LEN if checksum == Self::checksum(key) => Ok(Self::from_entropy(entropy)),
+            Self::CHECKSUM_LEN if checksum == Self::checksum(key) => {
+                Ok(Self::from_entropy(entropy))
+            }
             Self::CHECKSUM_LEN => Err(MeshKeyError::Checksum),
             _ => Err(MeshKeyError::Length),
         }
@@ -219,14 +231,21 @@ mod tests {
             text[..text.len() - 3].parse::<MeshKey>(),
             Err(MeshKeyError::Length)
         );
-        assert_eq!(format!("{text}!").parse::<MeshKey>(), Err(MeshKeyError::Encoding));
+        assert_eq!(
+            format!("{text}!").parse::<MeshKey>(),
+            Err(MeshKeyError::Encoding)
+        );
     }
 
     #[test]
     fn a_key_that_was_cut_is_called_too_short_wherever_it_was_cut() {
         let text = key().to_secret_text();
         for len in PREFIX.len()..text.len() {
-            assert_eq!(text[..len].parse::<MeshKey>(), Err(MeshKeyError::Length), "{len}");
+            assert_eq!(
+                text[..len].parse::<MeshKey>(),
+                Err(MeshKeyError::Length),
+                "{len}"
+            );
         }
     }
 

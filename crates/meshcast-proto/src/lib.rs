@@ -14,9 +14,10 @@
 //! | G5 agreement | Every node keeps the frames it accepts ([`History`]) and serves them to neighbours that lack them, also when their sender is gone. |
 //! | G6 bounded | Nothing in memory grows without a limit from [`Config`] or a named constant, and everything that a member causes is charged to it ([`Budget`]). |
 //!
-//! [The guarantees in full](https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md), with the
-//! tests of each, and [the protocol](https://github.com/meshcast/meshcast/blob/main/docs/protocol.md) as
-//! other implementations need it.
+//! [The guarantees in full](https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md),
+//! with the tests of each, and [the
+//! protocol](https://github.com/meshcast/meshcast/blob/main/docs/protocol.md) as other
+//! implementations need it.
 //!
 //! # How it is put together
 //!
@@ -31,30 +32,34 @@
 //!                                         └─▸ Sync: Have, Want, Frames   to neighbours
 //! ```
 //!
-//! * **Ordering.** A *flow* is all that one sender posts on one channel. Its [`Window`] holds frames that
-//!   came early and knows which numbers are missing. An *assembler* makes values of the records:
-//!   most are whole, fragments wait for the last one.
-//! * **Neighbours.** A neighbour is a connected member. Both sides tell each other which channels they
-//!   have open and what they [have](Holding) of each flow, when a channel is opened and while
+//! * **Ordering.** A *flow* is all that one sender posts on one channel. Its [`Window`] holds
+//!   frames that came early and knows which numbers are missing. An *assembler* makes values of the
+//!   records: most are whole, fragments wait for the last one.
+//! * **Neighbours.** A neighbour is a connected member. Both sides tell each other which channels
+//!   they have open and what they [have](Holding) of each flow, when a channel is opened and while
 //!   something changes. All these [`SyncMessage`]s travel beside gossip.
-//! * **Repair.** A missing number is [asked for](Want) at a neighbour that has it. It becomes a [`Gap`] when
-//!   nobody can deliver it any more. What neighbours ask of this node is answered at a bounded rate.
+//! * **Repair.** A missing number is [asked for](Want) at a neighbour that has it. It becomes a
+//!   [`Gap`] when nobody can deliver it any more. What neighbours ask of this node is answered at a
+//!   bounded rate.
 //! * **Flow control.** What a node tells of a flow is the acknowledgement to its sender.
 //!   [`Engine::may_post`] says whether a channel has room for more; [`Output::Writable`] says when.
-//! * **Where a flow begins.** A channel that is opened asks its neighbours. The sender decides; without it
-//!   the other neighbours do; without any it is the lowest number heard within [`SETTLE`].
-//! * **Trust.** What a neighbour says about others is hearsay. It may start a request, and never moves a
-//!   cursor. [`Conduct`] counts offences; [`Watchdog`] finds links on which gossip does not arrive.
+//! * **Where a flow begins.** A channel that is opened asks its neighbours. The sender decides;
+//!   without it the other neighbours do; without any it is the lowest number heard within
+//!   [`SETTLE`].
+//! * **Trust.** What a neighbour says about others is hearsay. It may start a request, and never
+//!   moves a cursor. [`Conduct`] counts offences; [`Watchdog`] finds links on which gossip does not
+//!   arrive.
 //!
-//! What a frame looks like is drawn at [`Frame`], a payload at [`value`], and what two processes say before
-//! they believe each other at [`Admission`].
+//! What a frame looks like is drawn at [`Frame`], a payload at [`value`], and what two processes
+//! say before they believe each other at [`Admission`].
 //!
 //! # How it is driven
 //!
-//! `handle_*` takes the world in, `poll_output` and `poll_timeout` give work out. After each `handle_*` the
-//! caller drains `poll_output` to `None`; at `poll_timeout` it calls `handle_timeout`. There is no clock, no
-//! random source, no I/O, no thread and no `async` in here: time, entropy and frames are arguments, so the same
-//! inputs give the same outputs, and a mesh of a hundred nodes runs in one test without waiting.
+//! `handle_*` takes the world in, `poll_output` and `poll_timeout` give work out. After each
+//! `handle_*` the caller drains `poll_output` to `None`; at `poll_timeout` it calls
+//! `handle_timeout`. There is no clock, no random source, no I/O, no thread and no `async` in here:
+//! time, entropy and frames are arguments, so the same inputs give the same outputs, and a mesh of
+//! a hundred nodes runs in one test without waiting.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -131,13 +136,13 @@ pub use budget::{Account, Budget, ENTRY_BYTES, Payer, Statement};
 pub use codec::CodecError;
 pub use conduct::{Conduct, Standing};
 pub use credential::{
-    Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, IdentityError, Member, SignedCredential,
-    Trust,
+    Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, IdentityError, Member,
+    SignedCredential, Trust,
 };
 pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
 pub use engine::{
-    Config, Counters, Engine, HandOver, LookedBack, OpenError, Output, Past, PostError, SenderState, Since,
-    Undelivered,
+    Config, Counters, Engine, HandOver, LookedBack, OpenError, Output, Past, PostError,
+    SenderState, Since, Undelivered,
 };
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
@@ -147,8 +152,8 @@ pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
 pub use misbehaviour::Offence;
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
 pub use record::{
-    Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count, fragments,
-    write_record,
+    Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count,
+    fragments, write_record,
 };
 pub use sync::{Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
 pub use time::{Time, WallTime};

@@ -1,7 +1,7 @@
 //! What a neighbour does that no honest one does, or not again and again.
 
-/// What a neighbour did. Once may be bad luck: a link breaks, a history makes room. Whoever is told counts, and slows
-/// down or cuts off who offends again.
+/// What a neighbour did. Once may be bad luck: a link breaks, a history makes room. Whoever is told
+/// counts, and slows down or cuts off who offends again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Offence {

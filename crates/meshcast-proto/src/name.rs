@@ -9,15 +9,16 @@ use std::{
 
 /// The name of a channel, as the application wrote it.
 ///
-/// Any string whose [wire form](Self::wire) is 1 to [255](Self::MAX_WIRE_LEN) bytes of UTF-8. The empty name
-/// is valid, as in the web standard; on the wire it is one NUL character, and a name that itself begins with
-/// NUL gets one more in front, so the mapping stays one to one.
+/// Any string whose [wire form](Self::wire) is 1 to [255](Self::MAX_WIRE_LEN) bytes of UTF-8. The
+/// empty name is valid, as in the web standard; on the wire it is one NUL character, and a name
+/// that itself begins with NUL gets one more in front, so the mapping stays one to one.
 ///
 /// Names have an order, so that they can be keys, but not that of the alphabet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChannelName {
-    /// A hash of the wire form. Compared first: a tree of names is searched without looking at their text, which lies
-    /// elsewhere in memory and for names of one application mostly begins with the same letters.
+    /// A hash of the wire form. Compared first: a tree of names is searched without looking at
+    /// their text, which lies elsewhere in memory and for names of one application mostly begins
+    /// with the same letters.
     hash: u64,
     /// Keeps the wire form, so that neither frames nor topics allocate.
     wire: Arc<str>,
@@ -49,8 +50,8 @@ impl ChannelName {
     /// Takes a name as it stands in a frame.
     ///
     /// # Errors
-    /// Any [`ChannelNameError`]; a wire form that [`Self::new`] would not have produced is refused, so that a
-    /// channel has exactly one.
+    /// Any [`ChannelNameError`]; a wire form that [`Self::new`] would not have produced is refused,
+    /// so that a channel has exactly one.
     pub fn from_wire(wire: &str) -> Result<Self, ChannelNameError> {
         if wire.is_empty() {
             return Err(ChannelNameError::Empty);
@@ -136,12 +137,13 @@ pub enum ChannelNameError {
 
 const ESCAPE: char = '\0';
 
-/// The name of a node, for people: 1 to 63 of the characters `a–z A–Z 0–9 - _ .`, beginning with a letter or
-/// digit. It need not be unique; the [`Sender`](crate::Sender) is.
+/// The name of a node, for people: 1 to 63 of the characters `a–z A–Z 0–9 - _ .`, beginning with a
+/// letter or digit. It need not be unique; the [`Sender`](crate::Sender) is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Label);
 
-/// Where a node runs, such as `fra` or `eu-central-1`: the same characters and length as a [`NodeName`].
+/// Where a node runs, such as `fra` or `eu-central-1`: the same characters and length as a
+/// [`NodeName`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(Label);
 
@@ -230,7 +232,8 @@ pub enum LabelError {
         /// The longest one allowed.
         limit: usize,
     },
-    /// It holds something else than letters, digits, `-`, `_`, `.`, or does not begin with a letter or digit.
+    /// It holds something else than letters, digits, `-`, `_`, `.`, or does not begin with a letter
+    /// or digit.
     #[error("character {0:?} is not allowed there (use letters, digits, '-', '_', '.')")]
     BadCharacter(char),
 }
@@ -285,7 +288,10 @@ mod tests {
     #[test]
     fn wire_forms_nobody_writes_are_refused() {
         assert_eq!(ChannelName::from_wire(""), Err(ChannelNameError::Empty));
-        assert_eq!(ChannelName::from_wire("\0x"), Err(ChannelNameError::NotCanonical));
+        assert_eq!(
+            ChannelName::from_wire("\0x"),
+            Err(ChannelNameError::NotCanonical)
+        );
     }
 
     #[test]
@@ -294,7 +300,10 @@ mod tests {
         assert!(ChannelName::new(&"ä".repeat(127)).is_ok());
         assert_eq!(
             ChannelName::new(&"ä".repeat(128)),
-            Err(ChannelNameError::TooLong { len: 256, limit: 255 })
+            Err(ChannelNameError::TooLong {
+                len: 256,
+                limit: 255
+            })
         );
         assert!(ChannelName::new(&format!("\0{}", "x".repeat(254))).is_err());
     }

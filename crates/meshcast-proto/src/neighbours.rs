@@ -115,17 +115,24 @@ impl Neighbours {
         self.peers.keys().copied()
     }
 
-    /// A neighbour opened a channel. `false` if it has as many as it may, or there is no room to remember it.
+    /// A neighbour opened a channel. `false` if it has as many as it may, or there is no room to
+    /// remember it.
     pub(crate) fn open(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
         let Some(neighbour) = self.peers.get_mut(&peer) else {
             return false;
         };
-        if neighbour.channels.len() >= MAX_CHANNELS && !neighbour.channels.contains_key(&opened.channel) {
+        if neighbour.channels.len() >= MAX_CHANNELS
+            && !neighbour.channels.contains_key(&opened.channel)
+        {
             return false;
         }
         let interest = neighbour.channels.get(&opened.channel);
         let is_open = interest.is_some_and(|interest| interest.open.is_some());
-        if !is_open && !self.budget.try_charge(Payer::from(peer), cost(&opened.channel)) {
+        if !is_open
+            && !self
+                .budget
+                .try_charge(Payer::from(peer), cost(&opened.channel))
+        {
             return false;
         }
         // A link may hold a message up for seconds without breaking.
@@ -138,7 +145,11 @@ impl Neighbours {
             last: opened.last,
             opening: neighbour.openings,
         };
-        neighbour.channels.entry(opened.channel.clone()).or_default().open = Some(wanted);
+        neighbour
+            .channels
+            .entry(opened.channel.clone())
+            .or_default()
+            .open = Some(wanted);
         true
     }
 
@@ -146,7 +157,9 @@ impl Neighbours {
     pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) -> bool {
         let mut was_open = false;
         if let Some(neighbour) = self.peers.get_mut(&peer) {
-            neighbour.change(channel, |interest| was_open = interest.open.take().is_some());
+            neighbour.change(channel, |interest| {
+                was_open = interest.open.take().is_some()
+            });
         }
         if was_open {
             self.budget.release(Payer::from(peer), cost(channel));
@@ -154,14 +167,16 @@ impl Neighbours {
         was_open
     }
 
-    /// A neighbour has begun to tell what it has of a channel that is open here: it knows that it is.
+    /// A neighbour has begun to tell what it has of a channel that is open here: it knows that it
+    /// is.
     pub(crate) fn tells(&mut self, peer: Sender, channel: &ChannelName) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.channels.entry(channel.clone()).or_default().asked = None;
         }
     }
 
-    /// A neighbour has told all that it has of a channel that is open here. `false` if it had before.
+    /// A neighbour has told all that it has of a channel that is open here. `false` if it had
+    /// before.
     pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) -> bool {
         self.peers.get_mut(&peer).is_some_and(|peer| {
             let interest = peer.channels.entry(channel.clone()).or_default();
@@ -183,8 +198,9 @@ impl Neighbours {
         }
     }
 
-    /// A neighbour tells what it has of a channel. If that took longer than what is granted for the way, it may take
-    /// this node to have opened the channel later than it did: then how much later. It counts as asked again.
+    /// A neighbour tells what it has of a channel. If that took longer than what is granted for the
+    /// way, it may take this node to have opened the channel later than it did: then how much
+    /// later. It counts as asked again.
     pub(crate) fn slow_to_tell(
         &mut self,
         peer: Sender,
@@ -195,7 +211,10 @@ impl Neighbours {
         let asked = interest.asked.as_mut().filter(|asked| !asked.again)?;
         let took = now.saturating_since(asked.at);
         (took > TRAVEL).then(|| {
-            *asked = Asked { at: now, again: true };
+            *asked = Asked {
+                at: now,
+                again: true,
+            };
             took
         })
     }
@@ -216,7 +235,8 @@ impl Neighbours {
 
     /// Which time it is that a neighbour opened a channel; 0 if it has not.
     pub(crate) fn opening(&self, peer: Sender, channel: &ChannelName) -> u64 {
-        self.wanted(peer, channel).map_or(0, |wanted| wanted.opening)
+        self.wanted(peer, channel)
+            .map_or(0, |wanted| wanted.opening)
     }
 
     /// Whether a neighbour has a channel open.
@@ -226,14 +246,23 @@ impl Neighbours {
 
     /// The channels that a neighbour has open.
     pub(crate) fn opened_by(&self, peer: Sender) -> impl Iterator<Item = &ChannelName> {
-        let channels = self.peers.get(&peer).into_iter().flat_map(|peer| &peer.channels);
+        let channels = self
+            .peers
+            .get(&peer)
+            .into_iter()
+            .flat_map(|peer| &peer.channels);
         channels.filter_map(|(name, interest)| interest.open.map(|_| name))
     }
 
     /// All neighbours, and what they said of a channel.
-    pub(crate) fn interests(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Interest)> {
+    pub(crate) fn interests(
+        &self,
+        channel: &ChannelName,
+    ) -> impl Iterator<Item = (Sender, Interest)> {
         let interest = |peer: &Neighbour| peer.channels.get(channel).copied().unwrap_or_default();
-        self.peers.iter().map(move |(id, peer)| (*id, interest(peer)))
+        self.peers
+            .iter()
+            .map(move |(id, peer)| (*id, interest(peer)))
     }
 
     /// Whether all have told what they have of a channel.
@@ -304,17 +333,19 @@ fn cost(channel: &ChannelName) -> usize {
     INTEREST + channel.wire().len()
 }
 
-/// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are on their way
-/// or wait in its queue of 1 MiB beside its other messages.
+/// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are
+/// on their way or wait in its queue of 1 MiB beside its other messages.
 const MAX_REQUESTS: usize = 3;
 
-/// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to gossip.
+/// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to
+/// gossip.
 const MAX_CHANNELS: usize = 16_384;
 
-/// How long it may have taken to come that a channel was opened, half round the world. What it was held up besides, in
-/// queues or a process that did not get to it, is told by how long the link has been there at both ends; and where
-/// the link itself came late to an end, by how long it took until there was an answer. What was posted meanwhile is
-/// heard too: rather a moment too much, as gossip under way brings it, than a loss.
+/// How long it may have taken to come that a channel was opened, half round the world. What it was
+/// held up besides, in queues or a process that did not get to it, is told by how long the link has
+/// been there at both ends; and where the link itself came late to an end, by how long it took
+/// until there was an answer. What was posted meanwhile is heard too: rather a moment too much, as
+/// gossip under way brings it, than a loss.
 const TRAVEL: Duration = Duration::from_millis(200);
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.

@@ -1,9 +1,10 @@
 //! Who keeps up with a flow, and how much of it may be on the way to those who do.
 //!
-//! A node that posts faster than others take it in has two choices: to lose what does not fit, or to wait. It waits
-//! for everybody who [keeps up](Listener), until what is not yet acknowledged is no more than [`flight`] says; and it waits for
-//! nobody who has been behind for [`LAG`], or is behind and has said nothing at all for [`STALL`]: such a one fetches what it
-//! lacks at its own pace instead.
+//! A node that posts faster than others take it in has two choices: to lose what does not fit, or
+//! to wait. It waits for everybody who [keeps up](Listener), until what is not yet acknowledged is
+//! no more than [`flight`] says; and it waits for nobody who has been behind for [`LAG`], or is
+//! behind and has said nothing at all for [`STALL`]: such a one fetches what it lacks at its own
+//! pace instead.
 
 pub(crate) mod checks;
 pub(crate) mod flight;
@@ -12,7 +13,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::{id::Seq, time::Time};
 
-/// How far this node was with a flow at moments of the last [`LAG`], oldest first, and at one before.
+/// How far this node was with a flow at moments of the last [`LAG`], oldest first, and at one
+/// before.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(VecDeque<(Time, Seq)>);
 
@@ -22,7 +24,11 @@ impl Marks {
         while self.0.get(1).is_some_and(|(at, _)| *at + LAG <= now) {
             self.0.pop_front();
         }
-        let last_but_one = self.0.len().checked_sub(2).and_then(|index| self.0.get(index));
+        let last_but_one = self
+            .0
+            .len()
+            .checked_sub(2)
+            .and_then(|index| self.0.get(index));
         if last_but_one.is_some_and(|(at, _)| now < *at + SPACING) {
             self.0.pop_back();
         }
@@ -31,7 +37,10 @@ impl Marks {
 
     /// Since when somebody who waits for `next` is behind, as far as that is remembered.
     fn ahead_of(&self, next: Seq) -> Option<Time> {
-        self.0.iter().find(|(_, mark)| *mark > next).map(|(at, _)| *at)
+        self.0
+            .iter()
+            .find(|(_, mark)| *mark > next)
+            .map(|(at, _)| *at)
     }
 }
 
@@ -40,7 +49,8 @@ impl Marks {
 pub(crate) struct Listener {
     /// The number it waits for.
     next: Seq,
-    /// What it says for those who hear of the flow through it; `None` while it does not look to this node.
+    /// What it says for those who hear of the flow through it; `None` while it does not look to
+    /// this node.
     lowest: Option<Seq>,
     own: Pace,
     theirs: Pace,
@@ -74,8 +84,8 @@ impl Listener {
         self.judge(marks, now, now);
     }
 
-    /// Looks again whether it keeps up; call it when time has passed. `heard` is when it last said anything, be it of
-    /// something else.
+    /// Looks again whether it keeps up; call it when time has passed. `heard` is when it last said
+    /// anything, be it of something else.
     pub(crate) fn judge(&mut self, marks: &Marks, heard: Time, now: Time) {
         let patience = self.patience();
         let judged = |pace: Pace, next| pace.judged(marks.ahead_of(next), heard, patience, now);
@@ -117,7 +127,8 @@ impl Listener {
         self.next
     }
 
-    /// The number that is waited for on its account: for those behind it, or if one of them lags, for itself.
+    /// The number that is waited for on its account: for those behind it, or if one of them lags,
+    /// for itself.
     pub(crate) fn gate(&self) -> Option<Seq> {
         let lowest = self.lowest?;
         match (self.theirs, self.own) {
@@ -137,8 +148,15 @@ impl Listener {
 }
 
 impl Pace {
-    fn judged(self, behind_since: Option<Time>, heard: Time, patience: Duration, now: Time) -> Self {
-        // Who did not keep up has to do better than who does, so that nobody changes sides all the time.
+    fn judged(
+        self,
+        behind_since: Option<Time>,
+        heard: Time,
+        patience: Duration,
+        now: Time,
+    ) -> Self {
+        // Who did not keep up has to do better than who does, so that nobody changes sides all the
+        // time.
         let (lag, patience) = if self == Self::KeepsUp {
             (LAG, patience)
         } else {
@@ -146,31 +164,37 @@ impl Pace {
         };
         match (self, behind_since) {
             (_, None) => Self::KeepsUp,
-            (_, Some(since)) if now < since + lag && now < since.max(heard) + patience => Self::KeepsUp,
+            (_, Some(since)) if now < since + lag && now < since.max(heard) + patience => {
+                Self::KeepsUp
+            }
             (Self::Joining, _) => Self::Joining,
             _ => Self::Lags,
         }
     }
 }
 
-/// Who has been behind for this long is no longer waited for. Above a round trip round the world with a queue on
-/// the way and a lost frame that is fetched again; below what people who wait would call a failure.
+/// Who has been behind for this long is no longer waited for. Above a round trip round the world
+/// with a queue on the way and a lost frame that is fetched again; below what people who wait would
+/// call a failure.
 pub(crate) const LAG: Duration = Duration::from_secs(2);
 
-/// Nor is who is behind and has said nothing for this long, of any channel: it stands still, or nothing comes through.
-/// Above a round trip round the world and the delay of an acknowledgement; and what is posted at a thousand a second
-/// meanwhile still fits the window, so that a process that is stopped holds up nobody. That it got no further with this
-/// flow would not be enough: who has one frame each on thousands of channels says so in its turn.
+/// Nor is who is behind and has said nothing for this long, of any channel: it stands still, or
+/// nothing comes through. Above a round trip round the world and the delay of an acknowledgement;
+/// and what is posted at a thousand a second meanwhile still fits the window, so that a process
+/// that is stopped holds up nobody. That it got no further with this flow would not be enough: who
+/// has one frame each on thousands of channels says so in its turn.
 pub(crate) const STALL: Duration = Duration::from_millis(600);
 
-/// The same for who looks to another node with this flow, and so says only with its digest where it is.
+/// The same for who looks to another node with this flow, and so says only with its digest where it
+/// is.
 const STALL_ELSEWHERE: Duration = Duration::from_millis(800);
 
-/// How long readers in this process hold up those who post. Below [`STALL`], so that their node does not count as a
-/// laggard for it; enough for whatever else wants the processor.
+/// How long readers in this process hold up those who post. Below [`STALL`], so that their node
+/// does not count as a laggard for it; enough for whatever else wants the processor.
 pub(crate) const READERS_LAG: Duration = Duration::from_millis(450);
 
-/// How often it is looked whether somebody lags, and how far apart the marks are by which that is told.
+/// How often it is looked whether somebody lags, and how far apart the marks are by which that is
+/// told.
 pub(crate) const SPACING: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use bytes::{Buf, Bytes};
 
 /// One record. `Debug` tells its length, not its bytes.
 ///
-/// A record is a 32-bit little-endian word, length × 8 + flags, and that many bytes. Flags: 1 = the value is
-/// bytes as they are (else an encoded `Value`), 2 = the value goes on in the next record, 4 = it began in the
-/// one before. Every record has a number of its own, so a fragment can be repaired like any other record.
+/// A record is a 32-bit little-endian word, length × 8 + flags, and that many bytes. Flags: 1 = the
+/// value is bytes as they are (else an encoded `Value`), 2 = the value goes on in the next record,
+/// 4 = it began in the one before. Every record has a number of its own, so a fragment can be
+/// repaired like any other record.
 ///
-/// A record that goes on is as long as a record can be, so a value has one way of being cut, and a value that
-/// never ends costs its sender as many bytes as it costs the reader.
+/// A record that goes on is as long as a record can be, so a value has one way of being cut, and a
+/// value that never ends costs its sender as many bytes as it costs the reader.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// How its bytes are to be read.
@@ -63,8 +64,8 @@ pub const RECORD_OVERHEAD: usize = 4;
 
 /// Appends one record to a records section.
 ///
-/// [`fragments`] gives the parts of a value and their payloads. A section with anything else in it, such as a
-/// payload over [`MAX_FRAGMENT_LEN`], is taken by no frame.
+/// [`fragments`] gives the parts of a value and their payloads. A section with anything else in it,
+/// such as a payload over [`MAX_FRAGMENT_LEN`], is taken by no frame.
 pub fn write_record(out: &mut Vec<u8>, format: Format, part: Part, payload: &[u8]) {
     let flags = match format {
         Format::Value => 0,
@@ -79,8 +80,9 @@ pub fn write_record(out: &mut Vec<u8>, format: Format, part: Part, payload: &[u8
     out.extend_from_slice(payload);
 }
 
-/// Cuts a value into what goes into consecutive records; at least one, also for an empty value. If it takes several,
-/// the first holds at most `first` bytes (1 to [`MAX_FRAGMENT_LEN`]): what is left of a frame that is begun.
+/// Cuts a value into what goes into consecutive records; at least one, also for an empty value. If
+/// it takes several, the first holds at most `first` bytes (1 to [`MAX_FRAGMENT_LEN`]): what is
+/// left of a frame that is begun.
 pub fn fragments(value: &[u8], first: usize) -> impl Iterator<Item = (Part, &[u8])> {
     let mut rest = Some(value);
     let mut begun = false;
@@ -138,7 +140,8 @@ impl Records {
                 let limit = MAX_FRAGMENT_LEN;
                 return Err(RecordError::TooLong { len, limit });
             }
-            // One piece between others for each frame: who may hold many short ones back holds many frames back.
+            // One piece between others for each frame: who may hold many short ones back holds many
+            // frames back.
             if flags & CONTINUES != 0 && flags & CONTINUED != 0 && len < MAX_FRAGMENT_LEN {
                 let expected = MAX_FRAGMENT_LEN;
                 return Err(RecordError::ShortFragment { len, expected });
@@ -213,14 +216,17 @@ pub enum RecordError {
     },
 }
 
-/// A length that does not fit becomes the largest one that does, which is far over the limit as well.
+/// A length that does not fit becomes the largest one that does, which is far over the limit as
+/// well.
 fn word(len: usize, flags: u32) -> u32 {
     let len = u32::try_from(len).map_or(MAX_WORD_LEN, |len| len.min(MAX_WORD_LEN));
     len << FLAG_BITS | flags
 }
 
 fn read_word(section: &mut impl Buf) -> Result<(usize, u32), RecordError> {
-    let word = section.try_get_u32_le().map_err(|_| RecordError::Truncated)?;
+    let word = section
+        .try_get_u32_le()
+        .map_err(|_| RecordError::Truncated)?;
     Ok(((word >> FLAG_BITS) as usize, word & ((1 << FLAG_BITS) - 1)))
 }
 

@@ -23,8 +23,8 @@ pub(crate) struct Repair {
     hole: Option<Hole>,
     /// An answer came since the last step: what is still missing is asked for without a pause.
     answered: bool,
-    /// Requests that were given up, by number, and may be answered yet: it took too long, or the link broke and
-    /// another connection brings it.
+    /// Requests that were given up, by number, and may be answered yet: it took too long, or the
+    /// link broke and another connection brings it.
     given_up: BTreeMap<u64, Sender>,
     /// What is fetched for neighbours, although this node began above it.
     relay: Option<Relay>,
@@ -43,16 +43,16 @@ struct Holder {
     begin: Seq,
     /// Numbers it was asked for and does not have.
     lacks: Option<SeqRange>,
-    /// In which [opening](super::neighbours::Wanted::opening) of the channel it said so: it has the flow then, so it needs
-    /// not be told where to begin.
+    /// In which [opening](super::neighbours::Wanted::opening) of the channel it said so: it has the
+    /// flow then, so it needs not be told where to begin.
     opening: u64,
-    /// It says that there is more than is known for sure, and nobody who says so gave it: that counts no more until
-    /// it says something else.
+    /// It says that there is more than is known for sure, and nobody who says so gave it: that
+    /// counts no more until it says something else.
     dismissed: bool,
     /// Requests in a row that it did not honour although it says that it has what was asked for.
     unhonoured: Option<Unhonoured>,
-    /// There were so many that what it says it has counts no more, until it gives something, but for a try now and
-    /// then.
+    /// There were so many that what it says it has counts no more, until it gives something, but
+    /// for a try now and then.
     discredited: bool,
     /// What it denied last of what it says it has.
     denied: Option<Seq>,
@@ -110,7 +110,8 @@ struct Asked {
 pub(crate) enum Answered {
     /// The request for these numbers; follow with [`Repair::judge`].
     InTime(SeqRange),
-    /// A request that was given up. What it brings is of use, but what it lacks says nothing of what was asked since.
+    /// A request that was given up. What it brings is of use, but what it lacks says nothing of
+    /// what was asked since.
     Late,
 }
 
@@ -155,7 +156,13 @@ pub(crate) struct RepairLimits {
 
 impl Repair {
     /// A neighbour told what it has.
-    pub(crate) fn handle_holding(&mut self, peer: Sender, holding: &Holding, marks: &Marks, now: Time) {
+    pub(crate) fn handle_holding(
+        &mut self,
+        peer: Sender,
+        holding: &Holding,
+        marks: &Marks,
+        now: Time,
+    ) {
         let holder = self.holders.entry(peer).or_insert_with(|| Holder {
             oldest: holding.oldest,
             next: holding.next,
@@ -172,20 +179,26 @@ impl Repair {
             listener: Listener::new(holding.next, holding.lowest, marks, now),
         });
         // It waits for what it did not have when it was asked, or has got it.
-        let hopes = |lacks: &mut SeqRange| holding.next <= lacks.first() || holding.oldest < holder.oldest;
+        let hopes =
+            |lacks: &mut SeqRange| holding.next <= lacks.first() || holding.oldest < holder.oldest;
         holder.lacks.take_if(hopes);
         let said = (holder.oldest, holder.next, holder.begin);
         holder.dismissed &= said == (holding.oldest, holding.next, holding.begin);
         (holder.oldest, holder.next, holder.begin) = (holding.oldest, holding.next, holding.begin);
         holder.hops = holding.hops;
         self.highest = self.highest.max(Some(holding.next));
-        holder.listener.told(holding.next, holding.lowest, marks, now);
+        holder
+            .listener
+            .told(holding.next, holding.lowest, marks, now);
         self.relay_told(peer, holding.next);
     }
 
     /// The neighbour that is nearest to the sender, and how many links it is away from it.
     pub(crate) fn nearest(&self) -> Option<(Sender, u8)> {
-        let near = self.holders.iter().filter(|(_, holder)| holder.hops < MAX_HOPS);
+        let near = self
+            .holders
+            .iter()
+            .filter(|(_, holder)| holder.hops < MAX_HOPS);
         near.map(|(peer, holder)| (*peer, holder.hops))
             .min_by_key(|(peer, hops)| (*hops, *peer))
     }
@@ -209,8 +222,8 @@ impl Repair {
         }
     }
 
-    /// A neighbour that [told what it has](Self::handle_holding) knows where it is since it opened the channel for this
-    /// time. When it opens it again it may not any more.
+    /// A neighbour that [told what it has](Self::handle_holding) knows where it is since it opened
+    /// the channel for this time. When it opens it again it may not any more.
     pub(crate) fn handle_known(&mut self, peer: Sender, opening: u64) {
         if let Some(holder) = self.holders.get_mut(&peer) {
             holder.opening = opening;
@@ -234,7 +247,8 @@ impl Repair {
 
     /// Whether a neighbour may answer this request yet.
     pub(crate) fn awaits(&self, peer: Sender, request: u64) -> bool {
-        self.asked.is_some_and(|asked| asked.is(peer, request)) || self.given_up.get(&request) == Some(&peer)
+        self.asked.is_some_and(|asked| asked.is(peer, request))
+            || self.given_up.get(&request) == Some(&peer)
     }
 
     /// A neighbour answered. `None` if it was not [asked](Self::awaits) that.
@@ -257,8 +271,8 @@ impl Repair {
         }
     }
 
-    /// Takes in what an answer says of a neighbour: what was asked for and did not come it does not have. `true` if
-    /// from now on what it says it has counts no more.
+    /// Takes in what an answer says of a neighbour: what was asked for and did not come it does not
+    /// have. `true` if from now on what it says it has counts no more.
     pub(crate) fn judge(&mut self, peer: Sender, answer: &Answer, now: Time) -> bool {
         let Answer {
             asked,
@@ -283,7 +297,8 @@ impl Repair {
         // It waits for them itself, perhaps because it was asked.
         let waits = holder.next <= asked.first();
         if let Some(lacks) = lacks.filter(|_| !waits) {
-            // Holes are filled from below, so an earlier one apart from this is of no interest any more.
+            // Holes are filled from below, so an earlier one apart from this is of no interest any
+            // more.
             let known = holder.lacks.filter(|known| known.touches(lacks));
             holder.lacks = Some(known.map_or(lacks, |known| known.hull(lacks)));
         }
@@ -301,7 +316,8 @@ impl Repair {
         if helped {
             holder.served();
         } else {
-            // It has what is asked for and there is no room for it: the same would come again at once.
+            // It has what is asked for and there is no room for it: the same would come again at
+            // once.
             holder.fail(now);
         }
         false
@@ -322,8 +338,8 @@ impl Repair {
         let late = self.asked.take_if(|asked| asked.until <= now)?;
         let heard = neighbours.heard(late.peer);
         let holder = self.holders.get_mut(&late.peer);
-        let is_false_claim =
-            holder.is_some_and(|holder| holder.not_honoured(late.until - REQUEST_TIMEOUT, heard, now));
+        let is_false_claim = holder
+            .is_some_and(|holder| holder.not_honoured(late.until - REQUEST_TIMEOUT, heard, now));
         self.give_up(late);
         Some(Expired {
             peer: late.peer,
@@ -331,8 +347,8 @@ impl Repair {
         })
     }
 
-    /// The highest number that anybody but the sender says there is, of those from `first` on that it has or may
-    /// fetch.
+    /// The highest number that anybody but the sender says there is, of those from `first` on that
+    /// it has or may fetch.
     pub(crate) fn claimed(&mut self, first: Seq, sender: Sender, now: Time) -> Option<Seq> {
         // For nearly every frame that comes: nobody knows of more.
         self.highest.filter(|highest| first < *highest)?;
@@ -349,15 +365,16 @@ impl Repair {
         highest?.previous()
     }
 
-    /// What neighbours say of numbers from `first` on counts no more, until they say something else.
+    /// What neighbours say of numbers from `first` on counts no more, until they say something
+    /// else.
     pub(crate) fn dismiss(&mut self, first: Seq, sender: Sender) {
         for (peer, holder) in &mut self.holders {
             holder.dismissed |= *peer != sender && first < holder.next;
         }
     }
 
-    /// Whether these numbers are among what is fetched although nobody waits for them but others and readers of the
-    /// past.
+    /// Whether these numbers are among what is fetched although nobody waits for them but others
+    /// and readers of the past.
     pub(crate) fn wants(&self, seqs: SeqRange) -> bool {
         let relay = self.relay.as_ref().map(|relay| relay.missing);
         let mut wanted = relay.into_iter().chain(self.past);
@@ -369,8 +386,8 @@ impl Repair {
         self.holders.contains_key(&peer)
     }
 
-    /// Whether a neighbour told what it has, and nobody else says that there is more: otherwise it may get that by way of
-    /// this node alone.
+    /// Whether a neighbour told what it has, and nobody else says that there is more: otherwise it
+    /// may get that by way of this node alone.
     pub(crate) fn knows_no_less(&self, peer: Sender) -> bool {
         let highest = self.holders.values().map(|holder| holder.next).max();
         self.holders
@@ -399,8 +416,9 @@ impl Repair {
         self.hole = None;
     }
 
-    /// What to do about the lowest hole. `known` is since when it is known, if that was before it became the
-    /// lowest; then other paths have had their time, and so has the wait for somebody who keeps it.
+    /// What to do about the lowest hole. `known` is since when it is known, if that was before it
+    /// became the lowest; then other paths have had their time, and so has the wait for somebody
+    /// who keeps it.
     pub(crate) fn step(
         &mut self,
         hole: SeqRange,
@@ -438,7 +456,8 @@ impl Repair {
         };
         if current.since + around.limits.retention <= now {
             // For as long as anything is kept: no more tries for those who did not give it.
-            let unhonoured = |holder: &&mut Holder| holder.unhonoured.is_some() && !holder.discredited;
+            let unhonoured =
+                |holder: &&mut Holder| holder.unhonoured.is_some() && !holder.discredited;
             let holders = self.holders.values_mut().filter(unhonoured);
             holders.for_each(|holder| holder.discredit(now));
         }
@@ -454,8 +473,8 @@ impl Repair {
         self.asked.is_none() && raced && !holders.any(|holder| holder.covers(lowest, now).is_some())
     }
 
-    /// Whom to ask for the hole above one that [can only be waited for](Self::only_waits): what is kept of it may be
-    /// pushed out until the lowest is given up.
+    /// Whom to ask for the hole above one that [can only be waited for](Self::only_waits): what is
+    /// kept of it may be pushed out until the lowest is given up.
     pub(crate) fn ask_ahead(
         &self,
         (hole, known): (SeqRange, Time),
@@ -520,7 +539,9 @@ impl Repair {
             .collect();
         // The lowest first, since nothing above is released before.
         let lowest = covering.iter().map(|(.., seqs)| seqs.first()).min()?;
-        let ready = covering.iter().filter(|(_, holder, _)| holder.not_before <= now);
+        let ready = covering
+            .iter()
+            .filter(|(_, holder, _)| holder.not_before <= now);
         // Whoever has enough to do is asked when nobody else can be.
         let demerits = |(peer, holder, seqs): &(Sender, Holder, SeqRange)| {
             (
@@ -556,8 +577,9 @@ impl Holder {
         self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
     }
 
-    /// It did not give what it says it has, when `asked` for it then. `true` if that was once too often; `heard` is when
-    /// it last said anything, so that a link that is cut is told from one that does not want.
+    /// It did not give what it says it has, when `asked` for it then. `true` if that was once too
+    /// often; `heard` is when it last said anything, so that a link that is cut is told from one
+    /// that does not want.
     fn not_honoured(&mut self, asked: Time, heard: Time, now: Time) -> bool {
         let unhonoured = self.unhonoured.get_or_insert(Unhonoured {
             first: asked,
@@ -569,7 +591,8 @@ impl Holder {
         } else {
             (unhonoured.heard, unhonoured.heard_since) = (0, now);
         }
-        let will_not = unhonoured.heard >= CLAIM_TRIES && unhonoured.heard_since + CLAIM_TIMEOUT <= now;
+        let will_not =
+            unhonoured.heard >= CLAIM_TRIES && unhonoured.heard_since + CLAIM_TIMEOUT <= now;
         let is_too_often = will_not || unhonoured.first + SILENT_CLAIM_TIMEOUT <= now;
         let is_news = is_too_often && !self.discredited;
         self.fail(now);
@@ -608,8 +631,8 @@ impl Holder {
     }
 }
 
-/// Who is further away from a sender knows no way to it: two that have lost theirs would tell each other of longer
-/// and longer ones.
+/// Who is further away from a sender knows no way to it: two that have lost theirs would tell each
+/// other of longer and longer ones.
 const MAX_HOPS: u8 = 16;
 
 /// How long a hole is left alone: copies that take another path may be a little behind.
@@ -624,10 +647,11 @@ const MAX_GIVEN_UP: usize = 16;
 /// How soon the same neighbour is asked again after it did not help; doubled with each failure.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// What a neighbour says it has counts no more when it did not give it so often in a row, over so long, and said other
-/// things each time. The first of two ways to be wrong is to give up what it has: a link that brings what it says and not
-/// what it is asked may last a minute, so it is asked six times with growing pauses, an answer that comes late counts as
-/// one, and a time of silence begins the count anew. The other is to wait for what never comes.
+/// What a neighbour says it has counts no more when it did not give it so often in a row, over so
+/// long, and said other things each time. The first of two ways to be wrong is to give up what it
+/// has: a link that brings what it says and not what it is asked may last a minute, so it is asked
+/// six times with growing pauses, an answer that comes late counts as one, and a time of silence
+/// begins the count anew. The other is to wait for what never comes.
 const CLAIM_TRIES: u32 = 6;
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(90);
 

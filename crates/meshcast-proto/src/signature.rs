@@ -1,11 +1,12 @@
 //! Ed25519, as strict as it gets. The only file that names what computes it.
 //!
-//! One signature is made and checked by AWS-LC, the fastest that is well kept: 6 and 24 µs, against 13 and 31 µs of
-//! dalek. It is on the way of every message that does not share its frame. AWS-LC checks no batches; dalek does.
+//! One signature is made and checked by AWS-LC, the fastest that is well kept: 6 and 24 µs, against
+//! 13 and 31 µs of dalek. It is on the way of every message that does not share its frame. AWS-LC
+//! checks no batches; dalek does.
 //!
-//! Of what the two leave open, both are held to the same (what dalek calls strict): s is below the order of the group, the
-//! public key and R are written in the one way that there is and not of small order, and the equation holds without
-//! the cofactor.
+//! Of what the two leave open, both are held to the same (what dalek calls strict): s is below the
+//! order of the group, the public key and R are written in the one way that there is and not of
+//! small order, and the equation holds without the cofactor.
 
 use std::{fmt, sync::Arc};
 
@@ -79,19 +80,21 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// Whether the owners of these keys signed these hashes, checked together: for many, in less than half the time.
+/// Whether the owners of these keys signed these hashes, checked together: for many, in less than
+/// half the time.
 ///
 /// `false` says only that one of them did not, or may not have.
 ///
-/// Where `true` is said, [`PublicKey::signed`] says it of each, but for one case. Alone, a signature has to fit
-/// to the point; here the sum of all, each multiplied by a number of its own, has to vanish, and a part of small
-/// order in R may vanish with it. Only who has the secret key can put one there: for everybody else a signature
-/// that fits up to such a part is as hard to find as one that fits. So the most that can be had by it is a member
-/// that signs frames of its own which some take and others refuse, as it could by signing two under one number.
-/// Nobody must vouch for them towards those who check each alone.
+/// Where `true` is said, [`PublicKey::signed`] says it of each, but for one case. Alone, a
+/// signature has to fit to the point; here the sum of all, each multiplied by a number of its own,
+/// has to vanish, and a part of small order in R may vanish with it. Only who has the secret key
+/// can put one there: for everybody else a signature that fits up to such a part is as hard to find
+/// as one that fits. So the most that can be had by it is a member that signs frames of its own
+/// which some take and others refuse, as it could by signing two under one number. Nobody must
+/// vouch for them towards those who check each alone.
 ///
-/// The numbers come from a hash over all that is checked (dalek's `ZeroRng` under its transcript), not from a
-/// random source: the same signatures always give the same answer.
+/// The numbers come from a hash over all that is checked (dalek's `ZeroRng` under its transcript),
+/// not from a random source: the same signatures always give the same answer.
 pub(crate) fn all_signed<'a>(
     signed: impl Iterator<Item = (&'a PublicKey, &'a blake3::Hash, &'a [u8; 64])>,
 ) -> bool {
@@ -125,23 +128,27 @@ fn is_bad_point(bytes: &[u8; 32]) -> bool {
 const SMALL_ORDER: [[u8; 32]; 5] = [
     // The neutral point, y = 1.
     [
-        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0,
     ],
     // That of order 2, y = -1.
     [
-        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0x7f,
     ],
     // Those of order 4.
     [0; 32],
     // Those of order 8.
     [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
-        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
     ],
     [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
-        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
     ],
 ];
 
@@ -207,7 +214,12 @@ mod tests {
 
     impl SigningKey {
         /// Signs with that secret number, and with something added to R.
-        fn sign_with(&self, hash: &blake3::Hash, secret: Scalar, torsion: EdwardsPoint) -> [u8; 64] {
+        fn sign_with(
+            &self,
+            hash: &blake3::Hash,
+            secret: Scalar,
+            torsion: EdwardsPoint,
+        ) -> [u8; 64] {
             let r = (EdwardsPoint::mul_base(&secret) + torsion).compress();
             let digest = Sha512::new()
                 .chain_update(r.as_bytes())

@@ -1,14 +1,15 @@
 //! What members say to each other beside gossip, on the protocol `/meshcast/sync/1`.
 //!
-//! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong, 3 open,
-//! 4 close, 5 have, 6 want, 7 frames), then what it says. It comes from a member over a connection of its own,
-//! so nothing in it is signed but the frames; what it says of others is hearsay. No message names a channel, a
-//! flow or a member twice: one that does is refused, since whoever reads it would do the work twice.
+//! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong,
+//! 3 open, 4 close, 5 have, 6 want, 7 frames), then what it says. It comes from a member over a
+//! connection of its own, so nothing in it is signed but the frames; what it says of others is
+//! hearsay. No message names a channel, a flow or a member twice: one that does is refused, since
+//! whoever reads it would do the work twice.
 //!
-//! Two nodes that meet tell each other which channels they have [open](SyncMessage::Open). To that the other
-//! answers with what it [has](SyncMessage::Have) of each, and goes on telling what changes. So a node knows
-//! what it lacks, also when that is the last message of a sender that died, and [wants](SyncMessage::Want) it
-//! of somebody who has it.
+//! Two nodes that meet tell each other which channels they have [open](SyncMessage::Open). To that
+//! the other answers with what it [has](SyncMessage::Have) of each, and goes on telling what
+//! changes. So a node knows what it lacks, also when that is the last message of a sender that
+//! died, and [wants](SyncMessage::Want) it of somebody who has it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +21,8 @@ use bytes::Bytes;
 
 use crate::{
     codec::{
-        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveFlowBody, MemberBody, OpenBody,
-        SyncBody, WantBody,
+        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveFlowBody, MemberBody,
+        OpenBody, SyncBody, WantBody,
     },
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
@@ -40,12 +41,13 @@ pub enum SyncMessage {
     Open(Vec<Opened>),
     /// The speaker has closed these channels.
     Close(Vec<ChannelName>),
-    /// What the speaker has of channels that the listener has open. Replaces what it said of the same flows.
-    /// An `Open` is answered by all flows of each channel, in as many messages as it takes, the last of which says that
-    /// there are no [more](Holdings::more).
+    /// What the speaker has of channels that the listener has open. Replaces what it said of the
+    /// same flows. An `Open` is answered by all flows of each channel, in as many messages as it
+    /// takes, the last of which says that there are no [more](Holdings::more).
     Have(Vec<Holdings>),
-    /// The speaker asks for frames. Whoever is asked for what was before its own [beginning](Holding::begin) denies
-    /// to have it, but tries to get it, as long as it says that it waits for it.
+    /// The speaker asks for frames. Whoever is asked for what was before its own
+    /// [beginning](Holding::begin) denies to have it, but tries to get it, as long as it says that
+    /// it waits for it.
     Want(Want),
     /// The answer to a [`Self::Want`].
     Frames(Frames),
@@ -65,13 +67,13 @@ pub struct MemberAddresses {
 pub struct Opened {
     /// Its name.
     pub channel: ChannelName,
-    /// How far back, before this message: as long as it has been open, or longer if it asks for history. It
-    /// travels in whole milliseconds, rounded up.
+    /// How far back, before this message: as long as it has been open, or longer if it asks for
+    /// history. It travels in whole milliseconds, rounded up.
     pub since: Duration,
     /// How many numbers of each sender from before that it wants, however old.
     pub last: u64,
-    /// How long the speaker has had this link. The listener has had it for about as long; what more it has had it
-    /// when this comes, the message was held up on the way.
+    /// How long the speaker has had this link. The listener has had it for about as long; what more
+    /// it has had it when this comes, the message was held up on the way.
     pub linked: Duration,
 }
 
@@ -97,14 +99,15 @@ pub struct Holding {
     pub next: Seq,
     /// Where a listener that does not know the sender begins.
     pub due: Option<Seq>,
-    /// Where the speaker began itself: what is lower it never waited for, so that it does not know whether that
-    /// is lost.
+    /// Where the speaker began itself: what is lower it never waited for, so that it does not know
+    /// whether that is lost.
     pub begin: Seq,
     /// How many links the speaker is away from the sender, who is 0 away from itself;
     /// [`FAR`](Self::FAR) if it knows no way.
     pub hops: u8,
-    /// Told to the one neighbour that is on the way to the sender: of those who hear of it through the speaker, the
-    /// speaker included, everybody who keeps up waits for this number or a higher one.
+    /// Told to the one neighbour that is on the way to the sender: of those who hear of it through
+    /// the speaker, the speaker included, everybody who keeps up waits for this number or a higher
+    /// one.
     pub lowest: Option<Seq>,
 }
 
@@ -122,7 +125,8 @@ pub struct Want {
     pub sender: Sender,
     /// Which.
     pub seqs: SeqRange,
-    /// Whoever asks numbers its requests, so that it knows an answer that comes late from one to what it asked since.
+    /// Whoever asks numbers its requests, so that it knows an answer that comes late from one to
+    /// what it asked since.
     pub request: u64,
 }
 
@@ -142,34 +146,36 @@ pub struct Frames {
 }
 
 impl SyncMessage {
-    /// Answers nothing: numbers of pings begin at 1. Sent when there was nothing else to say for a while, so that
-    /// whoever hears nothing knows that something is wrong.
+    /// Answers nothing: numbers of pings begin at 1. Sent when there was nothing else to say for a
+    /// while, so that whoever hears nothing knows that something is wrong.
     pub const KEEP_ALIVE: Self = Self::Pong(0);
 
-    /// How many members one message may name. 4096: a fleet of a thousand nodes, restarted four times.
+    /// How many members one message may name. 4096: a fleet of a thousand nodes, restarted four
+    /// times.
     pub const MAX_MEMBERS: usize = 4096;
 
-    /// How many addresses one member may have. 32: a node listens on a few, each in two families and over two
-    /// transports.
+    /// How many addresses one member may have. 32: a node listens on a few, each in two families
+    /// and over two transports.
     pub const MAX_ADDRESSES: usize = 32;
 
     /// How many channels one message may name. 512 of the longest names make 138 KiB.
     pub const MAX_CHANNELS: usize = 512;
 
-    /// How many flows one message may tell of, all channels together. 2,048 of as many senders make 120 KiB.
+    /// How many flows one message may tell of, all channels together. 2,048 of as many senders make
+    /// 120 KiB.
     pub const MAX_FLOWS: usize = 2048;
 
-    /// How many bytes of frames one answer may carry, but always one frame: as much as may be lost if the
-    /// link breaks.
+    /// How many bytes of frames one answer may carry, but always one frame: as much as may be lost
+    /// if the link breaks.
     pub const MAX_FRAMES_LEN: usize = 256 * 1024;
 
-    /// How many bytes the members of one message may take, counted as the codec does when it reads them; as many
-    /// are named as fit. A thousand members with ten addresses each do. The limits on channels, flows and frames
-    /// keep below what a link carries by themselves.
+    /// How many bytes the members of one message may take, counted as the codec does when it reads
+    /// them; as many are named as fit. A thousand members with ten addresses each do. The limits on
+    /// channels, flows and frames keep below what a link carries by themselves.
     const MAX_MEMBERS_LEN: usize = codec::LIMIT - 1024;
 
-    /// The message as it travels. What is over the limits is left out: a list of members is never complete, and
-    /// a message that is refused would tell nothing at all.
+    /// The message as it travels. What is over the limits is left out: a list of members is never
+    /// complete, and a message that is refused would tell nothing at all.
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(&match self {
             Self::Members(members) => SyncBody::Members(members_body(members)),
@@ -232,12 +238,22 @@ impl SyncMessage {
             SyncBody::Open(opened) => {
                 at_most(Self::MAX_CHANNELS, opened.len())?;
                 once("a channel", opened.iter().map(|opened| opened.channel))?;
-                Self::Open(opened.into_iter().map(Opened::read).collect::<Result<_, _>>()?)
+                Self::Open(
+                    opened
+                        .into_iter()
+                        .map(Opened::read)
+                        .collect::<Result<_, _>>()?,
+                )
             }
             SyncBody::Close(channels) => {
                 at_most(Self::MAX_CHANNELS, channels.len())?;
                 once("a channel", channels.iter().copied())?;
-                Self::Close(channels.into_iter().map(channel).collect::<Result<_, _>>()?)
+                Self::Close(
+                    channels
+                        .into_iter()
+                        .map(channel)
+                        .collect::<Result<_, _>>()?,
+                )
             }
             SyncBody::Have(body) => Self::Have(read_have(&body)?),
             SyncBody::Want(want) => Self::Want(Want {
@@ -351,21 +367,24 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
         kept: holding.next.get().saturating_sub(holding.oldest.get()),
         due: holding.due.map_or(0, Seq::get),
         hops: holding.hops,
-        behind: holding
-            .lowest
-            .map_or(0, |lowest| holding.next.get().saturating_sub(lowest.get()) + 1),
+        behind: holding.lowest.map_or(0, |lowest| {
+            holding.next.get().saturating_sub(lowest.get()) + 1
+        }),
         passed: holding.begin.get() - 1,
     };
     let mut room = SyncMessage::MAX_FLOWS;
-    let channels = holdings.iter().take(SyncMessage::MAX_CHANNELS).map(|holdings| {
-        let flows: Vec<_> = holdings.flows.iter().take(room).map(&mut flow).collect();
-        room -= flows.len();
-        HaveChannelBody {
-            channel: holdings.channel.wire(),
-            more: holdings.more,
-            flows,
-        }
-    });
+    let channels = holdings
+        .iter()
+        .take(SyncMessage::MAX_CHANNELS)
+        .map(|holdings| {
+            let flows: Vec<_> = holdings.flows.iter().take(room).map(&mut flow).collect();
+            room -= flows.len();
+            HaveChannelBody {
+                channel: holdings.channel.wire(),
+                more: holdings.more,
+                flows,
+            }
+        });
     let channels = channels.collect();
     HaveBody { senders, channels }
 }
@@ -374,16 +393,26 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
     at_most(SyncMessage::MAX_CHANNELS, body.channels.len())?;
     at_most(
         SyncMessage::MAX_FLOWS,
-        body.channels.iter().map(|channel| channel.flows.len()).sum(),
+        body.channels
+            .iter()
+            .map(|channel| channel.flows.len())
+            .sum(),
     )?;
-    once("a channel", body.channels.iter().map(|holdings| holdings.channel))?;
+    once(
+        "a channel",
+        body.channels.iter().map(|holdings| holdings.channel),
+    )?;
     for holdings in &body.channels {
         once("a flow", holdings.flows.iter().map(|flow| flow.sender))?;
     }
-    // Every sender stands once, in the order in which flows name them, so that a message has one form.
+    // Every sender stands once, in the order in which flows name them, so that a message has one
+    // form.
     let mut places = BTreeMap::new();
     let mut flow = |flow: &HaveFlowBody| {
-        let sender = body.senders.get(flow.sender as usize).ok_or_else(out_of_range)?;
+        let sender = body
+            .senders
+            .get(flow.sender as usize)
+            .ok_or_else(out_of_range)?;
         let new = places.len();
         if *places.entry(*sender).or_insert(new) != flow.sender as usize {
             return Err(out_of_range());
@@ -407,7 +436,11 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
         Ok(Holdings {
             channel: channel(holdings.channel)?,
             more: holdings.more,
-            flows: holdings.flows.iter().map(&mut flow).collect::<Result<_, _>>()?,
+            flows: holdings
+                .flows
+                .iter()
+                .map(&mut flow)
+                .collect::<Result<_, _>>()?,
         })
     });
     let channels = channels.collect::<Result<_, _>>()?;

@@ -1,7 +1,7 @@
 //! Two clocks, both handed in from outside.
 //!
-//! [`Time`] drives every decision of the protocol; [`WallTime`] is only for what people and certificates
-//! talk about. Nothing in this crate reads a clock.
+//! [`Time`] drives every decision of the protocol; [`WallTime`] is only for what people and
+//! certificates talk about. Nothing in this crate reads a clock.
 
 use std::{
     fmt,
@@ -12,14 +12,14 @@ use std::{
 
 /// A monotonic point in time: how long the caller's clock has been running.
 ///
-/// The zero is arbitrary (a driver uses its start, a simulator its virtual epoch), so values of different
-/// nodes must never be compared. What others tell of may have happened before it. Exact within 292 years of the start,
-/// and never beyond them.
+/// The zero is arbitrary (a driver uses its start, a simulator its virtual epoch), so values of
+/// different nodes must never be compared. What others tell of may have happened before it. Exact
+/// within 292 years of the start, and never beyond them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
-    /// Nanoseconds since [`BEFORE`] the start of the caller's clock, so that a minute before a node started is as long
-    /// ago as any other. Never zero, which makes an `Option` take no more room: there are dozens of times for each sender
-    /// on a channel.
+    /// Nanoseconds since [`BEFORE`] the start of the caller's clock, so that a minute before a node
+    /// started is as long ago as any other. Never zero, which makes an `Option` take no more room:
+    /// there are dozens of times for each sender on a channel.
     nanos: NonZeroU64,
 }
 
@@ -100,8 +100,8 @@ const fn nanos(duration: Duration) -> u64 {
 
 /// A wall-clock time in milliseconds since the Unix epoch, UTC.
 ///
-/// It may jump and differ between nodes. It is shown to people (`posted_at`) and compared with the validity
-/// of credentials; order and repair never depend on it.
+/// It may jump and differ between nodes. It is shown to people (`posted_at`) and compared with the
+/// validity of credentials; order and repair never depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct WallTime(u64);
 
@@ -156,13 +156,14 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The proleptic Gregorian date of a day number since 1970-01-01, by counting eras of 400 years from
-/// 1 March, so that the leap day is the last of its year (Howard Hinnant, "chrono-compatible low-level date
-/// algorithms").
+/// The proleptic Gregorian date of a day number since 1970-01-01, by counting eras of 400 years
+/// from 1 March, so that the leap day is the last of its year (Howard Hinnant, "chrono-compatible
+/// low-level date algorithms").
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;

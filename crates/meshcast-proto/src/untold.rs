@@ -1,9 +1,10 @@
-//! Channels of which neighbours are yet to be told all: whoever opens one is told of each flow of it, and what it asks
-//! for costs no more than it is told.
+//! Channels of which neighbours are yet to be told all: whoever opens one is told of each flow of
+//! it, and what it asks for costs no more than it is told.
 //!
-//! That a neighbour is to be told is state, one place for each channel that it has open, however often it asks. What it
-//! is told is made when it is its turn: as much as its link takes, at a rate. So a message of a few bytes, or many of
-//! them, make neither memory nor work without a bound.
+//! That a neighbour is to be told is state, one place for each channel that it has open, however
+//! often it asks. What it is told is made when it is its turn: as much as its link takes, at a
+//! rate. So a message of a few bytes, or many of them, make neither memory nor work without a
+//! bound.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -106,7 +107,8 @@ impl Untold {
         Some((pending.first()?.clone(), pending.after))
     }
 
-    /// The neighbour was told of the [first](Self::first) up to this sender; or all, if there is none.
+    /// The neighbour was told of the [first](Self::first) up to this sender; or all, if there is
+    /// none.
     pub(crate) fn told_upto(&mut self, peer: Sender, sender: Option<Sender>) {
         if let Some(pending) = self.peers.get_mut(&peer) {
             pending.after = sender;
@@ -126,7 +128,11 @@ impl Untold {
 
     /// A neighbour was told of so many flows that changed.
     pub(crate) fn charge(&mut self, peer: Sender, flows: usize, now: Time) {
-        self.peers.entry(peer).or_default().told.take(flows, RATE, now);
+        self.peers
+            .entry(peer)
+            .or_default()
+            .told
+            .take(flows, RATE, now);
     }
 
     /// Whether the flows of a channel may be looked through that a neighbour closed.
@@ -155,7 +161,9 @@ impl Untold {
 
     fn waiting(&self) -> impl Iterator<Item = (&Sender, &Pending)> {
         let is_waiting = |pending: &Pending| !pending.queue.is_empty() && !pending.is_congested;
-        self.peers.iter().filter(move |(_, pending)| is_waiting(pending))
+        self.peers
+            .iter()
+            .filter(move |(_, pending)| is_waiting(pending))
     }
 }
 
@@ -165,22 +173,24 @@ impl Pending {
     }
 }
 
-/// How many flows a second one neighbour is told of: ten senders on each of 16,000 channels in little more than a
-/// second. And how many at once: no more than two messages, since of what waits for it the share of a neighbour may be
-/// as little as its reserve. What it does not take at once holds up the rest.
+/// How many flows a second one neighbour is told of: ten senders on each of 16,000 channels in
+/// little more than a second. And how many at once: no more than two messages, since of what waits
+/// for it the share of a neighbour may be as little as its reserve. What it does not take at once
+/// holds up the rest.
 const RATE: Rate = Rate {
     per_second: 131_072,
     burst: Duration::from_millis(15),
 };
 
-/// How many flows a second are looked through for one neighbour that closes channels. One that has ten senders on each of
-/// 10,000 may close them all at once.
+/// How many flows a second are looked through for one neighbour that closes channels. One that has
+/// ten senders on each of 10,000 may close them all at once.
 const CLOSE_RATE: Rate = Rate {
     per_second: 131_072,
     burst: Duration::from_secs(1),
 };
 
-/// How many flows a second all are told of that opened channels: a part of what a processor can do, at some 2 µs each.
+/// How many flows a second all are told of that opened channels: a part of what a processor can do,
+/// at some 2 µs each.
 const TOTAL_RATE: Rate = Rate {
     per_second: 262_144,
     burst: Duration::from_millis(125),

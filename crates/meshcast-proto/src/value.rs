@@ -1,12 +1,13 @@
-//! The payload format: every value the structured-clone algorithm copies, as bytes that describe themselves.
+//! The payload format: every value the structured-clone algorithm copies, as bytes that describe
+//! themselves.
 //!
-//! [`Value`] holds any such value; [`to_bytes`] and [`from_bytes`] go between the same bytes and Rust types
-//! without one. What follows is enough to write another implementation.
+//! [`Value`] holds any such value; [`to_bytes`] and [`from_bytes`] go between the same bytes and
+//! Rust types without one. What follows is enough to write another implementation.
 //!
 //! # Format
 //!
-//! A value is one item: a tag byte, the fields of the tag, and for containers the items inside, in order.
-//! Nothing comes before the item or after it.
+//! A value is one item: a tag byte, the fields of the tag, and for containers the items inside, in
+//! order. Nothing comes before the item or after it.
 //!
 //! | Tag | Name | Fields and content |
 //! | --- | --- | --- |
@@ -37,30 +38,32 @@
 //! | `1e` | BLOB | *string* type, *bytes* |
 //! | `1f` | FILE | *string* type, *string* name, *f64* last modified, *bytes* |
 //!
-//! * A *varint* is an unsigned LEB128 in its shortest form, of at most eight bytes. The largest is 2^54 - 2, for
-//!   an INT; a reader whose integers end at 2^53 takes the sign from the lowest bit of the first byte and
-//!   accumulates the rest halved.
-//! * *bytes* are a *varint* length and that many bytes. A length is a claim: it is compared with what is left of
-//!   the input before anything is done with it. Containers have no counts, so nothing else can claim.
+//! * A *varint* is an unsigned LEB128 in its shortest form, of at most eight bytes. The largest is
+//!   2^54 - 2, for an INT; a reader whose integers end at 2^53 takes the sign from the lowest bit
+//!   of the first byte and accumulates the rest halved.
+//! * *bytes* are a *varint* length and that many bytes. A length is a claim: it is compared with
+//!   what is left of the input before anything is done with it. Containers have no counts, so
+//!   nothing else can claim.
 //! * A *string* is a STR or STR16 item. An *f64* is eight little-endian bytes.
-//! * The kinds of views are 0 Int8, 1 Uint8, 2 Uint8Clamped, 3 Int16, 4 Uint16, 5 Int32, 6 Uint32, 7 Float16,
-//!   8 Float32, 9 Float64, 10 BigInt64, 11 BigUint64, 12 DataView, whose elements are bytes.
+//! * The kinds of views are 0 Int8, 1 Uint8, 2 Uint8Clamped, 3 Int16, 4 Uint16, 5 Int32, 6 Uint32,
+//!   7 Float16, 8 Float32, 9 Float64, 10 BigInt64, 11 BigUint64, 12 DataView, whose elements are
+//!   bytes.
 //!
-//! **Numbers of objects.** Every item with a tag from `10` up is an object and takes the next number, from 0,
-//! when its tag is read, so before the objects inside it. BYTES takes two: the view, then its buffer. A second
-//! appearance is a REF; one inside the object itself makes a cycle.
+//! **Numbers of objects.** Every item with a tag from `10` up is an object and takes the next
+//! number, from 0, when its tag is read, so before the objects inside it. BYTES takes two: the
+//! view, then its buffer. A second appearance is a REF; one inside the object itself makes a cycle.
 //!
 //! **One encoding.** A writer uses INT for integers from -(2^53 - 1) to 2^53 - 1 except -0, one NaN
-//! (`7ff8000000000000`), magnitudes without leading zeros and no negative zero, STR for all well-formed strings,
-//! a single HOLES for adjacent holes, PROPS only if a property follows, REF for every second appearance, and
-//! BYTES wherever it applies and neither view nor buffer has appeared. A reader takes the longer forms for what
-//! they mean, except varints.
+//! (`7ff8000000000000`), magnitudes without leading zeros and no negative zero, STR for all
+//! well-formed strings, a single HOLES for adjacent holes, PROPS only if a property follows, REF
+//! for every second appearance, and BYTES wherever it applies and neither view nor buffer has
+//! appeared. A reader takes the longer forms for what they mean, except varints.
 //!
-//! **Refusals.** A reader refuses unknown and misplaced tags, other flags and kinds, bad UTF-8, views that leave
-//! their buffer or start off a multiple of their element size, arrays beyond 2^32 - 1, a MAP that ends after a
-//! key, bytes after the value, and nesting beyond [`MAX_DEPTH`] of OBJECT, ARRAY, MAP, SET and ERROR with a
-//! cause. Of entries with the same key the last counts, and keys are defined, never assigned: `__proto__` is a
-//! key like any other.
+//! **Refusals.** A reader refuses unknown and misplaced tags, other flags and kinds, bad UTF-8,
+//! views that leave their buffer or start off a multiple of their element size, arrays beyond 2^32
+//! - 1, a MAP that ends after a key, bytes after the value, and nesting beyond [`MAX_DEPTH`] of
+//! OBJECT, ARRAY, MAP, SET and ERROR with a cause. Of entries with the same key the last counts,
+//! and keys are defined, never assigned: `__proto__` is a key like any other.
 //!
 //! # Rust types
 //!
@@ -77,11 +80,13 @@
 //! | enums | string, or `{variant: content}` | Map |
 //! | newtypes | what they wrap | |
 //!
-//! `Some` of what is written as null, such as `Some(None)` or `Some(())`, is refused, as it would be read as `None`.
+//! `Some` of what is written as null, such as `Some(None)` or `Some(())`, is refused, as it would
+//! be read as `None`.
 //!
-//! An object that appears twice is read twice; one that contains itself is refused. What a type takes in memory
-//! counts against [`DEFAULT_MAX_MEMORY`], with everything that is read again. Types nest up to
-//! [`MAX_TYPED_DEPTH`]. Formats are human-readable to serde, since JavaScript reads them too.
+//! An object that appears twice is read twice; one that contains itself is refused. What a type
+//! takes in memory counts against [`DEFAULT_MAX_MEMORY`], with everything that is read again. Types
+//! nest up to [`MAX_TYPED_DEPTH`]. Formats are human-readable to serde, since JavaScript reads them
+//! too.
 
 mod budget;
 mod build;

@@ -15,8 +15,8 @@ use crate::{
     time::WallTime,
 };
 
-/// Verifies frames, remembering senders (so a known one costs a single signature check a frame) and frames
-/// (so a further copy costs a hash).
+/// Verifies frames, remembering senders (so a known one costs a single signature check a frame) and
+/// frames (so a further copy costs a hash).
 #[derive(Debug)]
 pub struct Verifier {
     trust: Trust,
@@ -26,8 +26,8 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier that accepts frames up to `grace` after the end of their sender's credential: as long as
-    /// frames may be kept and handed on.
+    /// A verifier that accepts frames up to `grace` after the end of their sender's credential: as
+    /// long as frames may be kept and handed on.
     pub fn new(trust: Trust, grace: Duration) -> Self {
         Self {
             trust,
@@ -49,13 +49,18 @@ impl Verifier {
         Ok(member)
     }
 
-    /// Verifies many frames, and says of each, in their order, what [`Self::verify`] would. Signatures that were
-    /// not seen before are checked together, in less than half the time; one that is wrong costs those beside it
-    /// as much again.
+    /// Verifies many frames, and says of each, in their order, what [`Self::verify`] would.
+    /// Signatures that were not seen before are checked together, in less than half the time; one
+    /// that is wrong costs those beside it as much again.
     ///
-    /// A member that takes pains to can sign frames of its own that are believed here and not by [`Self::verify`],
-    /// so what passes here is not remembered: a copy that comes by itself is checked by itself.
-    pub fn verify_all(&mut self, frames: &[Frame], now: WallTime) -> Vec<Result<Arc<Member>, VerifyError>> {
+    /// A member that takes pains to can sign frames of its own that are believed here and not by
+    /// [`Self::verify`], so what passes here is not remembered: a copy that comes by itself is
+    /// checked by itself.
+    pub fn verify_all(
+        &mut self,
+        frames: &[Frame],
+        now: WallTime,
+    ) -> Vec<Result<Arc<Member>, VerifyError>> {
         let mut verdicts: Vec<_> = frames
             .iter()
             .map(|frame| self.current_member_of(frame, now))
@@ -88,7 +93,11 @@ impl Verifier {
     }
 
     /// Who says that it sent this frame, if it is a member at that time.
-    fn current_member_of(&mut self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
+    fn current_member_of(
+        &mut self,
+        frame: &Frame,
+        now: WallTime,
+    ) -> Result<Arc<Member>, VerifyError> {
         let member = self.member_of(frame)?;
         member.check_time(now, self.grace)?;
         Ok(member)
@@ -188,20 +197,21 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
     }
 }
 
-/// Senders remembered, about 600 bytes each, or 1,300 if their chains are as long as they may be. A fleet of a thousand
-/// nodes restarted four times.
+/// Senders remembered, about 600 bytes each, or 1,300 if their chains are as long as they may be. A
+/// fleet of a thousand nodes restarted four times.
 const MAX_MEMBERS: usize = 4096;
 
-/// Frames remembered, about 100 bytes each. Copies of a frame arrive within a second or so of each other, and
-/// a node at full speed takes some two thousand frames a second, four times as many if they are short; a copy that comes later costs a signature
-/// check.
+/// Frames remembered, about 100 bytes each. Copies of a frame arrive within a second or so of each
+/// other, and a node at full speed takes some two thousand frames a second, four times as many if
+/// they are short; a copy that comes later costs a signature check.
 const MAX_FRAMES: usize = 8192;
 
-/// Fewer frames than this are checked one by one. Two together take a third less than one after the other.
+/// Fewer frames than this are checked one by one. Two together take a third less than one after the
+/// other.
 const MIN_BATCH: usize = 2;
 
-/// How many frames are checked together. From 16 on a frame takes two fifths of what it does alone, and with more
-/// hardly less; one that is wrong costs all of them.
+/// How many frames are checked together. From 16 on a frame takes two fifths of what it does alone,
+/// and with more hardly less; one that is wrong costs all of them.
 const MAX_BATCH: usize = 32;
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Finds links that look alive and have gone mute.
 //!
-//! What carries frames from a neighbour may stop while the connection stays up, without an event at either end:
-//! a reader that gives up on one message never reads the next, and the writer goes on writing. Repair hides it,
-//! since everything still arrives, half a second late. Whoever hears notices: frames that should have come by
-//! gossip have to be fetched, again and again, while nothing at all comes by gossip from that neighbour.
+//! What carries frames from a neighbour may stop while the connection stays up, without an event at
+//! either end: a reader that gives up on one message never reads the next, and the writer goes on
+//! writing. Repair hides it, since everything still arrives, half a second late. Whoever hears
+//! notices: frames that should have come by gossip have to be fetched, again and again, while
+//! nothing at all comes by gossip from that neighbour.
 //!
-//! The cure is a new connection, and worse than the disease if the judgement is wrong. So a single frame by gossip,
-//! new or not, acquits; a neighbour that is paused or posts nothing gives no evidence; and one that is found
-//! mute again soon after is given longer each time.
+//! The cure is a new connection, and worse than the disease if the judgement is wrong. So a single
+//! frame by gossip, new or not, acquits; a neighbour that is paused or posts nothing gives no
+//! evidence; and one that is found mute again soon after is given longer each time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,12 +31,14 @@ pub struct Watchdog {
 /// Something that would not happen if a neighbour's gossip arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// A frame that it posted itself had to be fetched, from whomever, this long after it was posted.
+    /// A frame that it posted itself had to be fetched, from whomever, this long after it was
+    /// posted.
     Fetched(Duration),
-    /// A frame of somebody else had to be fetched from it, this long after it was posted, although the two are to
-    /// pass on to each other what they hear on that channel.
+    /// A frame of somebody else had to be fetched from it, this long after it was posted, although
+    /// the two are to pass on to each other what they hear on that channel.
     Withheld(Duration),
-    /// A frame that it posted itself, and that nobody could have called off, came by gossip from another.
+    /// A frame that it posted itself, and that nobody could have called off, came by gossip from
+    /// another.
     Detoured,
 }
 
@@ -79,19 +82,22 @@ impl Watchdog {
         self.found.retain(|found| *found != peer);
     }
 
-    /// A frame came from a neighbour by gossip, whoever posted it and however often it had come before.
+    /// A frame came from a neighbour by gossip, whoever posted it and however often it had come
+    /// before.
     pub fn handle_gossip(&mut self, peer: Sender, now: Time) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else {
             return;
         };
         neighbour.acquit();
-        let steady = |record: &Record| now.saturating_since(record.last.max(neighbour.up)) >= STEADY;
+        let steady =
+            |record: &Record| now.saturating_since(record.last.max(neighbour.up)) >= STEADY;
         if self.records.get(&peer).is_some_and(steady) {
             self.records.remove(&peer);
         }
     }
 
-    /// There is a sign that the gossip of a neighbour does not arrive. Ignored if it is not connected.
+    /// There is a sign that the gossip of a neighbour does not arrive. Ignored if it is not
+    /// connected.
     pub fn handle_sign(&mut self, peer: Sender, sign: Sign, now: Time) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else {
             return;
@@ -102,7 +108,9 @@ impl Watchdog {
         }
         let times = self.records.get(&peer).map_or(0, |record| record.times);
         if now.saturating_since(neighbour.up) < hold(times)
-            || self.last.is_some_and(|last| now.saturating_since(last) < APART)
+            || self
+                .last
+                .is_some_and(|last| now.saturating_since(last) < APART)
         {
             // The next sign asks again.
             return;
@@ -125,7 +133,8 @@ impl Watchdog {
         self.found.push_back(peer);
     }
 
-    /// A neighbour whose link is mute, each once a connection: close all its connections and dial it again.
+    /// A neighbour whose link is mute, each once a connection: close all its connections and dial
+    /// it again.
     pub fn poll_mute(&mut self) -> Option<Sender> {
         self.found.pop_front()
     }
@@ -159,7 +168,9 @@ impl Neighbour {
     }
 
     fn is_mute(&self) -> bool {
-        self.fetched.lasts(FETCHED) || self.withheld.lasts(WITHHELD) || self.detoured.lasts(DETOURED)
+        self.fetched.lasts(FETCHED)
+            || self.withheld.lasts(WITHHELD)
+            || self.detoured.lasts(DETOURED)
     }
 
     fn acquit(&mut self) {
@@ -190,15 +201,17 @@ impl Suspicion {
 
 /// For how long a link is left up at least that was found mute so many times before.
 fn hold(times: u32) -> Duration {
-    SHORTEST_HOLD.saturating_mul(1 << times.min(16)).min(LONGEST_HOLD)
+    SHORTEST_HOLD
+        .saturating_mul(1 << times.min(16))
+        .min(LONGEST_HOLD)
 }
 
-/// Over how long and how many signs it takes. What a neighbour posts it gives to gossip for each that listens, so
-/// that is clear.
+/// Over how long and how many signs it takes. What a neighbour posts it gives to gossip for each
+/// that listens, so that is clear.
 const FETCHED: (Duration, u32) = (Duration::from_secs(5), 5);
 
-/// A neighbour that does not pass on may itself have to fetch, because the link before it is mute. That is given
-/// the time to be found and cured there.
+/// A neighbour that does not pass on may itself have to fetch, because the link before it is mute.
+/// That is given the time to be found and cured there.
 const WITHHELD: (Duration, u32) = (Duration::from_secs(20), 15);
 
 /// Nothing is late as long as others pass on, so there is no hurry.
@@ -210,15 +223,17 @@ const SPACING: Duration = Duration::from_millis(400);
 /// A sign so long after the last begins anew.
 const STALE: Duration = Duration::from_secs(60);
 
-/// What is fetched later than this after it was posted was fetched by somebody who is behind. What a mute link
-/// withholds is missed with the next digest, every 500 ms, and fetched within a round trip or two.
+/// What is fetched later than this after it was posted was fetched by somebody who is behind. What
+/// a mute link withholds is missed with the next digest, every 500 ms, and fetched within a round
+/// trip or two.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// A link of any neighbour is found mute at most so often: if all seem to be, the fault may be here.
+/// A link of any neighbour is found mute at most so often: if all seem to be, the fault may be
+/// here.
 const APART: Duration = Duration::from_secs(1);
 
-/// How long the first connection to a neighbour lasts at least; each time it is found mute, twice as long, up to
-/// the longest.
+/// How long the first connection to a neighbour lasts at least; each time it is found mute, twice
+/// as long, up to the longest.
 const SHORTEST_HOLD: Duration = Duration::from_secs(5);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 

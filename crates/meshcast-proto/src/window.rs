@@ -1,5 +1,5 @@
-//! The receive window for one sender on one channel: takes frames as the network brings them (twice, out of
-//! order, with holes) and releases each number once, in order.
+//! The receive window for one sender on one channel: takes frames as the network brings them
+//! (twice, out of order, with holes) and releases each number once, in order.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,11 +22,12 @@ pub struct Window {
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
-    /// The highest number that is known for sure, of a frame or from its sender, and since when. What is missing up
-    /// to here is a hole even when nothing is held.
+    /// The highest number that is known for sure, of a frame or from its sender, and since when.
+    /// What is missing up to here is a hole even when nothing is held.
     newest: Option<(Seq, Time)>,
-    /// The highest number that others say there is, and since when, if it is higher. What is missing up to here is
-    /// asked for and waited for, and never given up: others may say what they like.
+    /// The highest number that others say there is, and since when, if it is higher. What is
+    /// missing up to here is asked for and waited for, and never given up: others may say what they
+    /// like.
     rumoured: Option<(Seq, Time)>,
 }
 
@@ -41,8 +42,9 @@ struct Held {
 /// How far a window has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cursor {
-    /// The first frame heard was not the sender's first: earlier ones may still be on other paths. Until then
-    /// everything is held; then it begins at the lowest number heard, whether there was room for it or not.
+    /// The first frame heard was not the sender's first: earlier ones may still be on other paths.
+    /// Until then everything is held; then it begins at the lowest number heard, whether there was
+    /// room for it or not.
     Settling { until: Time, lowest: Option<Seq> },
     /// This number is released next.
     Next(Seq),
@@ -60,8 +62,8 @@ pub enum Insert {
 }
 
 impl Window {
-    /// A window that has heard nothing and, unless it hears the sender's first number, waits until `settled`
-    /// for the lowest.
+    /// A window that has heard nothing and, unless it hears the sender's first number, waits until
+    /// `settled` for the lowest.
     pub fn new(settled: Time) -> Self {
         Self {
             cursor: Cursor::Settling {
@@ -171,8 +173,8 @@ impl Window {
         }
     }
 
-    /// The lowest run of numbers that is missing although a higher one was heard of. Call after everything
-    /// that is due was released.
+    /// The lowest run of numbers that is missing although a higher one was heard of. Call after
+    /// everything that is due was released.
     pub fn hole(&self) -> Option<SeqRange> {
         let Cursor::Next(next) = self.cursor else {
             return None;
@@ -189,7 +191,8 @@ impl Window {
         SeqRange::new(seqs.first(), seqs.last().min(self.newest()?))
     }
 
-    /// Whether it is known that its sender got as far as the cursor is. Otherwise others said that it begins there.
+    /// Whether it is known that its sender got as far as the cursor is. Otherwise others said that
+    /// it begins there.
     pub fn is_proven(&self) -> bool {
         let reached = self.newest().map_or(Seq::FIRST, Seq::next);
         self.next().is_none_or(|next| next <= reached)
@@ -228,14 +231,18 @@ impl Window {
         }
     }
 
-    /// The sender itself says what is its highest number: more is only believed of a frame that came.
+    /// The sender itself says what is its highest number: more is only believed of a frame that
+    /// came.
     pub fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
         self.rumoured = None;
         let reached = newest.map_or(Seq::FIRST, Seq::next);
         if self.next().is_some_and(|next| reached < next) {
             self.retract(reached);
         }
-        let released = self.next().filter(|_| self.is_proven()).and_then(Seq::previous);
+        let released = self
+            .next()
+            .filter(|_| self.is_proven())
+            .and_then(Seq::previous);
         let held = self
             .held
             .last_key_value()
@@ -261,7 +268,8 @@ impl Window {
         self.begin(due);
     }
 
-    /// It begins there and not where only others said so, who may be wrong; unless that is [proven](Self::is_proven).
+    /// It begins there and not where only others said so, who may be wrong; unless that is
+    /// [proven](Self::is_proven).
     pub(crate) fn retract(&mut self, due: Seq) {
         if !self.is_proven() {
             // What readers of the past were given does not come once more.
@@ -270,7 +278,8 @@ impl Window {
         }
     }
 
-    /// Begins at `due` or lower when it settles, unless it has begun; at once where there is nothing lower.
+    /// Begins at `due` or lower when it settles, unless it has begun; at once where there is
+    /// nothing lower.
     pub fn begin_later(&mut self, due: Seq) {
         if due == Seq::FIRST {
             self.begin(due);
@@ -294,7 +303,8 @@ impl Window {
         self.soft
     }
 
-    /// It should have begun at `due`, if that is higher than it did. `soft`: it may be higher still.
+    /// It should have begun at `due`, if that is higher than it did. `soft`: it may be higher
+    /// still.
     pub(crate) fn raise(&mut self, due: Seq, soft: bool) {
         if self.soft && self.next().is_some_and(|next| next <= due) {
             self.start(due);
@@ -309,7 +319,8 @@ impl Window {
         }
     }
 
-    /// Nothing up to `last` is due: it should have begun above, if it began at all and nothing came of that yet.
+    /// Nothing up to `last` is due: it should have begun above, if it began at all and nothing came
+    /// of that yet.
     pub(crate) fn pass(&mut self, last: Seq) {
         if self.untouched && self.next().is_some_and(|next| next <= last) {
             self.start(last.next());
@@ -333,8 +344,8 @@ impl Window {
         !self.untouched && self.next().is_some()
     }
 
-    /// Gives up the numbers up to `last`, which must be of the lowest hole and [proven](Self::proven): they will never
-    /// be released.
+    /// Gives up the numbers up to `last`, which must be of the lowest hole and
+    /// [proven](Self::proven): they will never be released.
     pub fn skip(&mut self, last: Seq) {
         let hole = self.hole().and_then(|hole| self.proven(hole));
         if hole.is_some_and(|hole| hole.contains(last)) {
@@ -343,7 +354,8 @@ impl Window {
         }
     }
 
-    /// Gives up the lowest hole, as far as it is [proven](Self::proven): the numbers returned will never be released.
+    /// Gives up the lowest hole, as far as it is [proven](Self::proven): the numbers returned will
+    /// never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.proven(self.hole()?)?;
         self.touch();
@@ -402,8 +414,9 @@ impl Window {
     }
 }
 
-/// How long a window waits for numbers below the first it heard, when that is not the sender's first. Copies
-/// of frames posted together come by different paths, which differ by about one round trip round the world.
+/// How long a window waits for numbers below the first it heard, when that is not the sender's
+/// first. Copies of frames posted together come by different paths, which differ by about one round
+/// trip round the world.
 pub const SETTLE: Duration = Duration::from_millis(150);
 
 #[cfg(test)]

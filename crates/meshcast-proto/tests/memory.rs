@@ -6,8 +6,9 @@ use std::{
 };
 
 use meshcast_proto::{
-    ChannelName, Config, Engine, Format, Frame, Holding, Holdings, Identity, Member, MeshKey, NodeName,
-    Opened, Output, Part, Region, Sender, Seq, Since, SyncMessage, Time, Trust, WallTime, write_record,
+    ChannelName, Config, Engine, Format, Frame, Holding, Holdings, Identity, Member, MeshKey,
+    NodeName, Opened, Output, Part, Region, Sender, Seq, Since, SyncMessage, Time, Trust, WallTime,
+    write_record,
 };
 use peak_alloc::PeakAlloc;
 
@@ -75,7 +76,8 @@ fn invented(on: &ChannelName, flows: std::ops::Range<usize>) -> SyncMessage {
     }])
 }
 
-/// So many identities that a key holder made say that they know the same invented senders, and open channels.
+/// So many identities that a key holder made say that they know the same invented senders, and open
+/// channels.
 fn attack(engine: &mut Engine, identities: usize, flows: usize, opens: usize, now: Time) {
     for n in 0..identities {
         engine.handle_peer_up(sender(1, n), now);
@@ -84,7 +86,10 @@ fn attack(engine: &mut Engine, identities: usize, flows: usize, opens: usize, no
     for n in 0..identities {
         let peer = sender(1, n);
         for first in (0..flows).step_by(SyncMessage::MAX_FLOWS) {
-            let some = invented(&channel(0), first..(first + SyncMessage::MAX_FLOWS).min(flows));
+            let some = invented(
+                &channel(0),
+                first..(first + SyncMessage::MAX_FLOWS).min(flows),
+            );
             say(engine, peer, some, now);
         }
         for first in (0..opens).step_by(SyncMessage::MAX_CHANNELS) {
@@ -117,7 +122,12 @@ fn more_than(before: usize) -> usize {
 fn what_is_charged_is_what_it_takes_within_a_factor_of_two() {
     const LIMIT: usize = 32 * 1024 * 1024;
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for (identities, flows, opens) in [(1, 8_192, 0), (30, 1_024, 0), (1, 0, 8_192), (30, 4_096, 4_096)] {
+    for (identities, flows, opens) in [
+        (1, 8_192, 0),
+        (30, 1_024, 0),
+        (1, 0, 8_192),
+        (30, 4_096, 4_096),
+    ] {
         let mut engine = engine(1, LIMIT);
         let before = ALLOCATED.current_usage();
         attack(&mut engine, identities, flows, opens, Time::ZERO);
@@ -214,18 +224,24 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
         drain(&mut engine);
     }
     let (budget, counters) = (engine.budget(), engine.counters());
-    // Frames that are kept have a limit of their own; what their places take more than it says is counted here.
+    // Frames that are kept have a limit of their own; what their places take more than it says is
+    // counted here.
     let taken = more_than(before) - (engine.history().bytes() - kept);
     println!("charged {}, taken {taken}", budget.used());
     assert!(taken <= 2 * budget.used(), "{taken} of {}", budget.used());
-    // With the one that posts here there are ten that share all but an eighth. Each has room for a third more.
+    // With the one that posts here there are ten that share all but an eighth. Each has room for a
+    // third more.
     let share = budget.limit() / 8 * 7 / 10;
     let most = budget.statements().into_iter().map(|it| it.used).max();
     assert!(
         most.is_some_and(|most| most <= share / 4 * 3),
         "{most:?} of {share}"
     );
-    let refused = (counters.flows_refused, counters.claims_refused, budget.refused());
+    let refused = (
+        counters.flows_refused,
+        counters.claims_refused,
+        budget.refused(),
+    );
     assert_eq!(refused, (0, 0, 0));
 }
 
@@ -244,8 +260,16 @@ fn thirty_identities_of_one_key_holder_do_not_take_more_than_the_budget_and_leav
     let honest = sender(2, 0);
     engine.handle_peer_up(honest, now);
     drain(&mut engine);
-    let (flows, claims) = (engine.counters().flows_refused, engine.counters().claims_refused);
-    say(&mut engine, honest, invented(&channel(0), 100_000..100_005), now);
+    let (flows, claims) = (
+        engine.counters().flows_refused,
+        engine.counters().claims_refused,
+    );
+    say(
+        &mut engine,
+        honest,
+        invented(&channel(0), 100_000..100_005),
+        now,
+    );
     assert_eq!(engine.counters().flows_refused, flows);
     assert_eq!(engine.counters().claims_refused, claims);
 }

@@ -1,5 +1,5 @@
-//! What a received value may take in memory, counted by the allocator. A binary of its own, with one test at a
-//! time, since the counter sees all threads.
+//! What a received value may take in memory, counted by the allocator. A binary of its own, with
+//! one test at a time, since the counter sees all threads.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, LinkedList},
@@ -8,7 +8,8 @@ use std::{
 };
 
 use meshcast_proto::value::{
-    DEFAULT_MAX_MEMORY, DecodeError, DecodeLimits, JsonError, Value, from_bytes, from_bytes_within, to_bytes,
+    DEFAULT_MAX_MEMORY, DecodeError, DecodeLimits, JsonError, Value, from_bytes, from_bytes_within,
+    to_bytes,
 };
 use peak_alloc::PeakAlloc;
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -18,7 +19,8 @@ use serde_json::Value as Json;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// A list that grows is for a moment there twice, and an allocator that cannot grow in place is what is counted.
+/// A list that grows is for a moment there twice, and an allocator that cannot grow in place is
+/// what is counted.
 const GROWING: usize = 2;
 
 /// The counter sees what all threads take, so each test holds this from its beginning to its end.
@@ -93,7 +95,12 @@ fn two_hundred_and_fifty_six_bytes_of_references_do_not_become_a_gigabyte() {
 #[test]
 fn strings_that_are_read_again_and_again_count_again_and_again() {
     let _alone = alone();
-    let strings = [vec![tag::ARRAY], [tag::STR, 0].repeat(8_000), vec![tag::END]].concat();
+    let strings = [
+        vec![tag::ARRAY],
+        [tag::STR, 0].repeat(8_000),
+        vec![tag::END],
+    ]
+    .concat();
     let bytes = [
         vec![tag::ARRAY],
         strings,
@@ -167,10 +174,16 @@ fn the_largest_messages_are_read_as_what_they_are() {
     let _alone = alone();
     let large = 32 << 20;
     let bytes = encoded(&Value::from(vec![1u8; large]));
-    assert_eq!(from_bytes::<Vec<u8>>(&bytes).map(|read| read.len()), Ok(large));
+    assert_eq!(
+        from_bytes::<Vec<u8>>(&bytes).map(|read| read.len()),
+        Ok(large)
+    );
     let mut bytes = Vec::new();
     to_bytes(&"x".repeat(large), &mut bytes).expect("plain");
-    assert_eq!(from_bytes::<String>(&bytes).map(|read| read.len()), Ok(large));
+    assert_eq!(
+        from_bytes::<String>(&bytes).map(|read| read.len()),
+        Ok(large)
+    );
     // The default of what a node takes.
     let mut bytes = Vec::new();
     to_bytes(&vec![Some(1u64); 500_000], &mut bytes).expect("plain");
@@ -193,7 +206,10 @@ fn a_value_of_many_small_objects_is_refused_as_json_and_says_so() {
     let value = value.expect("within the budget of a value");
     let (peak_of_json, json) = peak(|| value.to_json());
     assert_eq!(json, serde_json::json!({ "$large": true }));
-    assert!(peak_of_json <= GROWING * DEFAULT_MAX_MEMORY, "{peak_of_json}");
+    assert!(
+        peak_of_json <= GROWING * DEFAULT_MAX_MEMORY,
+        "{peak_of_json}"
+    );
     assert_eq!(
         value.to_json_within(1_000_000),
         Err(JsonError::OverBudget { limit: 1_000_000 })
@@ -219,7 +235,8 @@ const SMALL: DecodeLimits = {
     limits
 };
 
-/// What may be taken beside the budget: a map of the library has four empty places, an error its text.
+/// What may be taken beside the budget: a map of the library has four empty places, an error its
+/// text.
 const SLACK: usize = 4096;
 
 fn stays_within<T: DeserializeOwned>(bytes: &[u8]) {
@@ -306,7 +323,10 @@ fn whatever_comes_is_read_within_the_budget() {
             let (peak_of_json, _) = peak(|| value.to_json_within(SMALL.max_memory).map(drop));
             prop_assert!(peak_of_json <= allowed, "{peak_of_json} as JSON");
             let (peak_of_text, text) = peak(|| format!("{value:?}"));
-            prop_assert!(peak_of_text <= 4 * text.len() + allowed, "{peak_of_text} as text");
+            prop_assert!(
+                peak_of_text <= 4 * text.len() + allowed,
+                "{peak_of_text} as text"
+            );
             prop_assert_eq!(&value.clone(), &value);
         }
         Ok(())

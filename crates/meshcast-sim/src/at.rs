@@ -8,9 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// A point in the time of a run, in microseconds since its beginning. All processes of a run share it; none of
-/// their engines sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+/// A point in the time of a run, in microseconds since its beginning. All processes of a run share
+/// it; none of their engines sees it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct At(u64);
 

@@ -1,6 +1,7 @@
 //! The judge: reads what processes wrote down and says which guarantees were broken.
 //!
-//! It knows nothing of engines, frames or links, so it judges a simulated world and a real fleet alike.
+//! It knows nothing of engines, frames or links, so it judges a simulated world and a real fleet
+//! alike.
 //!
 //! | | what has to hold |
 //! | --- | --- |
@@ -31,8 +32,9 @@ pub use violation::{Guarantee, ObjectRef, TooWide, Verdict, Violation};
 pub struct Rules {
     /// How long what was posted is kept: an older post may be a gap.
     pub retention: Duration,
-    /// How far before the opening of an object something may have been posted that reaches it all the same. The
-    /// age of what is handed on does not count the time it travels, so it seems younger than it is.
+    /// How far before the opening of an object something may have been posted that reaches it all
+    /// the same. The age of what is handed on does not count the time it travels, so it seems
+    /// younger than it is.
     pub early: Duration,
     /// How long it may take until all agree; `None`: G8 is not judged.
     pub bound: Option<Duration>,
@@ -40,9 +42,9 @@ pub struct Rules {
     pub held_cap: Option<u64>,
     /// How many bytes a process may keep.
     pub history_cap: Option<u64>,
-    /// Whether the limit of bytes may take effect before that of time: then an object may begin later than the
-    /// history it asked for, a gap without a list of who keeps what is believed, and with one it is the node of the
-    /// sender that has to keep it, if that is there.
+    /// Whether the limit of bytes may take effect before that of time: then an object may begin
+    /// later than the history it asked for, a gap without a list of who keeps what is believed, and
+    /// with one it is the node of the sender that has to keep it, if that is there.
     pub evicting: bool,
 }
 

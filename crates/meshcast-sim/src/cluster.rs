@@ -1,4 +1,5 @@
-//! Real nodes in one process, over links that are as long as they are told to be and fail when they are told to.
+//! Real nodes in one process, over links that are as long as they are told to be and fail when they
+//! are told to.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,7 +14,8 @@ mod member;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use meshcast::{
-    Bytes, LabelError, Node, NodeBuilder, NodeName, PeerId, PostError, Region, Shutdown, SpawnError,
+    Bytes, LabelError, Node, NodeBuilder, NodeName, PeerId, PostError, Region, Shutdown,
+    SpawnError,
     links::{Cut, Links, Place},
 };
 
@@ -31,8 +33,9 @@ use crate::log::Entry;
 
 /// Real nodes in one process, and the power to cut what is between them.
 ///
-/// Nodes hear each other over TCP on the loopback interface, over shaped [`links`](meshcast::links). Must be used in
-/// a Tokio runtime. When it is dropped the nodes leave by themselves; [`Self::shutdown`] waits for that.
+/// Nodes hear each other over TCP on the loopback interface, over shaped
+/// [`links`](meshcast::links). Must be used in a Tokio runtime. When it is dropped the nodes leave
+/// by themselves; [`Self::shutdown`] waits for that.
 ///
 /// ```
 /// use std::time::Duration;
@@ -218,8 +221,9 @@ impl Cluster {
         network.map(|(from, to, _)| CutLink { from, to }).collect()
     }
 
-    /// Cuts all links between these groups, both ways and silently. A group is nodes and regions by name; a single
-    /// one is cut off from all other nodes. Who is in none of several groups still reaches all of them.
+    /// Cuts all links between these groups, both ways and silently. A group is nodes and regions by
+    /// name; a single one is cut off from all other nodes. Who is in none of several groups still
+    /// reaches all of them.
     ///
     /// # Errors
     /// [`ClusterError::NoSuchPlace`], [`ClusterError::NoPartition`].
@@ -228,10 +232,17 @@ impl Cluster {
         let mut seen = BTreeSet::new();
         for group in groups {
             let names = group.as_ref().iter().map(AsRef::as_ref);
-            let places: Vec<_> = names.map(|name| self.place(name)).collect::<Result<_, _>>()?;
-            let members: BTreeSet<_> = places.iter().flat_map(|place| self.members_of(place)).collect();
+            let places: Vec<_> = names
+                .map(|name| self.place(name))
+                .collect::<Result<_, _>>()?;
+            let members: BTreeSet<_> = places
+                .iter()
+                .flat_map(|place| self.members_of(place))
+                .collect();
             if members.is_empty() {
-                return Err(ClusterError::NoPartition("a side of the partition is empty"));
+                return Err(ClusterError::NoPartition(
+                    "a side of the partition is empty",
+                ));
             }
             if !seen.is_disjoint(&members) {
                 return Err(ClusterError::NoPartition(
@@ -247,7 +258,9 @@ impl Cluster {
             sides.push(others.cloned().map(Place::Node).collect());
         }
         if sides.len() < 2 || sides.iter().any(Vec::is_empty) {
-            return Err(ClusterError::NoPartition("there is nobody on the other side"));
+            return Err(ClusterError::NoPartition(
+                "there is nobody on the other side",
+            ));
         }
         for (i, side) in sides.iter().enumerate() {
             for (a, b) in pairs(side, sides[i + 1..].iter().flatten()) {
@@ -257,8 +270,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// The nodes that reach two sides of what is cut, so that messages go around: those to whom and from whom nothing
-    /// is cut while something is.
+    /// The nodes that reach two sides of what is cut, so that messages go around: those to whom and
+    /// from whom nothing is cut while something is.
     pub fn go_betweens(&self) -> Vec<NodeName> {
         let cuts = self.cuts();
         if cuts.is_empty() {
@@ -277,7 +290,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Cuts links in one direction, silently: what the one posts does not get to the other that way.
+    /// Cuts links in one direction, silently: what the one posts does not get to the other that
+    /// way.
     ///
     /// # Errors
     /// [`ClusterError::NoSuchPlace`], [`ClusterError::SameNodes`].
@@ -332,8 +346,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node again, as a new process; one that runs is asked to stop first. It may not have found the others
-    /// yet when this returns.
+    /// Starts a node again, as a new process; one that runs is asked to stop first. It may not have
+    /// found the others yet when this returns.
     ///
     /// # Errors
     /// [`ClusterError::NoSuchNode`]; [`ClusterError::Spawn`], and the node is down.
@@ -351,8 +365,8 @@ impl Cluster {
         self.spawn(index).await
     }
 
-    /// Freezes a node: nothing gets to it or from it, and nobody is told. It goes on by itself, unlike a process
-    /// that is stopped.
+    /// Freezes a node: nothing gets to it or from it, and nobody is told. It goes on by itself,
+    /// unlike a process that is stopped.
     ///
     /// # Errors
     /// [`ClusterError::NoSuchNode`], [`ClusterError::Down`], [`ClusterError::Paused`].
@@ -381,8 +395,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Posts up to 60,000 bytes at a node on the channel that is [recorded](ClusterBuilder::record), and writes it
-    /// down.
+    /// Posts up to 60,000 bytes at a node on the channel that is
+    /// [recorded](ClusterBuilder::record), and writes it down.
     ///
     /// # Errors
     /// [`PostFailed`]; nothing was posted.
@@ -392,8 +406,9 @@ impl Cluster {
         Ok(recorder.post(data.into())?)
     }
 
-    /// Waits until all nodes that run have all that those that run posted while they had the channel open, and the
-    /// same of those that do not run any more. At once if nothing is recorded.
+    /// Waits until all nodes that run have all that those that run posted while they had the
+    /// channel open, and the same of those that do not run any more. At once if nothing is
+    /// recorded.
     ///
     /// Cancel-safe.
     ///
@@ -413,17 +428,21 @@ impl Cluster {
         }
     }
 
-    /// Ends the run, all at once, and returns the log of it: empty if nothing is recorded. If it was not yet said,
-    /// the faults are over now.
+    /// Ends the run, all at once, and returns the log of it: empty if nothing is recorded. If it
+    /// was not yet said, the faults are over now.
     pub async fn finish(mut self) -> Vec<Entry> {
-        let log = self.journal.as_ref().map(Journal::finish).unwrap_or_default();
+        let log = self
+            .journal
+            .as_ref()
+            .map(Journal::finish)
+            .unwrap_or_default();
         let nodes: Vec<Node> = self.members.iter_mut().filter_map(Member::take).collect();
         futures::future::join_all(nodes.iter().map(Node::abort)).await;
         log
     }
 
-    /// Ends all nodes, as a node is that is asked to, and returns what each left behind. First it lets what is on its
-    /// way arrive, for 2 s at most: the receivers leave too.
+    /// Ends all nodes, as a node is that is asked to, and returns what each left behind. First it
+    /// lets what is on its way arrive, for 2 s at most: the receivers leave too.
     pub async fn shutdown(mut self) -> Vec<(NodeName, Shutdown)> {
         // Nobody waits for what cannot come.
         self.links.heal();
@@ -500,7 +519,8 @@ impl Cluster {
 
     /// Whether a cut is there because a node is paused or gone.
     fn is_about_a_member(&self, from: &Place, to: &Place) -> bool {
-        let ((Place::Node(name), Place::Everywhere) | (Place::Everywhere, Place::Node(name))) = (from, to)
+        let ((Place::Node(name), Place::Everywhere) | (Place::Everywhere, Place::Node(name))) =
+            (from, to)
         else {
             return false;
         };
@@ -541,7 +561,8 @@ fn pairs<'a>(
     a.iter().flat_map(move |a| b.clone().map(move |b| (a, b)))
 }
 
-/// For what is on its way to arrive and to be acknowledged: twice the longest round trip anybody simulates.
+/// For what is on its way to arrive and to be acknowledged: twice the longest round trip anybody
+/// simulates.
 const ARRIVE: Duration = Duration::from_secs(2);
 /// For nodes on one machine to find each other over long links: seconds, also when it is busy.
 const READY: Duration = Duration::from_secs(60);

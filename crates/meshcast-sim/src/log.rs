@@ -13,13 +13,14 @@ use crate::at::At;
 
 /// One line of a log.
 ///
-/// Lines of one process stand in the order in which things happened there; the processes may be in any order, so
-/// logs can be put one after the other.
+/// Lines of one process stand in the order in which things happened there; the processes may be in
+/// any order, so logs can be put one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// When, by a clock that all processes of the run share.
     pub t: At,
-    /// Which process: one start of a node. Of [`Event::Calm`] and [`Event::Finish`], whoever runs the test.
+    /// Which process: one start of a node. Of [`Event::Calm`] and [`Event::Finish`], whoever runs
+    /// the test.
     pub process: Name,
     /// What.
     #[serde(flatten)]
@@ -44,7 +45,8 @@ pub enum Event {
         #[serde(default)]
         since: Since,
     },
-    /// An object that looked back was told what there is from before it was opened, as far as it can be had.
+    /// An object that looked back was told what there is from before it was opened, as far as it
+    /// can be had.
     LookedBack {
         /// Which.
         object: u64,
@@ -105,7 +107,8 @@ pub enum Event {
         /// Bytes kept for others.
         history: u64,
     },
-    /// The faults are over. The processes of one group can all reach each other, if over others, from now on.
+    /// The faults are over. The processes of one group can all reach each other, if over others,
+    /// from now on.
     Calm {
         /// Those that run.
         groups: Vec<Vec<Name>>,

@@ -74,7 +74,10 @@ impl Report {
                 "{gaps} gaps of one sender are expected at most, {most} came"
             ));
         }
-        if let Some(deliveries) = expect.deliveries.filter(|least| verdict.deliveries < *least) {
+        if let Some(deliveries) = expect
+            .deliveries
+            .filter(|least| verdict.deliveries < *least)
+        {
             let came = verdict.deliveries;
             unmet.push(format!(
                 "{deliveries} deliveries are expected at least, {came} came"
@@ -108,7 +111,9 @@ impl Report {
     /// The numbers.
     pub fn summary(&self) -> Summary {
         let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
-        let Self { verdict, traffic, .. } = self;
+        let Self {
+            verdict, traffic, ..
+        } = self;
         Summary {
             scenario: self.scenario.clone(),
             seed: self.seed,

@@ -14,7 +14,8 @@ impl Rng {
         Self(seed)
     }
 
-    /// A generator of its own for one purpose, so that drawing more for one does not change the others.
+    /// A generator of its own for one purpose, so that drawing more for one does not change the
+    /// others.
     pub fn fork(&mut self, purpose: u64) -> Self {
         Self(self.word() ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
@@ -59,7 +60,8 @@ impl Rng {
         probability > 0.0 && self.unit() < probability
     }
 
-    /// A duration of this mean, from zero to twice as long. No logarithm: its last bits differ between machines.
+    /// A duration of this mean, from zero to twice as long. No logarithm: its last bits differ
+    /// between machines.
     pub fn about(&mut self, mean: Duration) -> Duration {
         self.duration(Duration::ZERO, mean * 2)
     }

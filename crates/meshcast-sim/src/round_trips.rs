@@ -4,12 +4,13 @@ use std::time::Duration;
 
 /// The round trip between two regions, if both are [known](KNOWN_REGIONS) and not the same.
 ///
-/// Measured in the network of a large provider: Microsoft, *Azure network round-trip latency statistics*
-/// (`learn.microsoft.com/azure/networking/azure-network-latency`), the 95th percentile of 30 days up to
-/// 30 July 2026, in whole milliseconds. The two directions differ by a few milliseconds at most in nearly all cases;
-/// of two figures the higher one stands here. Regions are called by the airports near them, and were taken to be
-/// West Europe (`ams`), France Central (`cdg`), Germany West Central (`fra`), Brazil South (`gru`), East US (`iad`),
-/// South Africa North (`jnb`), UK South (`lhr`), Japan East (`nrt`), North Central US (`ord`), Southeast Asia (`sin`),
+/// Measured in the network of a large provider: Microsoft, *Azure network round-trip latency
+/// statistics* (`learn.microsoft.com/azure/networking/azure-network-latency`), the 95th percentile
+/// of 30 days up to 30 July 2026, in whole milliseconds. The two directions differ by a few
+/// milliseconds at most in nearly all cases; of two figures the higher one stands here. Regions are
+/// called by the airports near them, and were taken to be West Europe (`ams`), France Central
+/// (`cdg`), Germany West Central (`fra`), Brazil South (`gru`), East US (`iad`), South Africa North
+/// (`jnb`), UK South (`lhr`), Japan East (`nrt`), North Central US (`ord`), Southeast Asia (`sin`),
 /// West US (`sjc`), Australia East (`syd`) and Canada Central (`yyz`).
 ///
 /// ```

@@ -29,9 +29,13 @@ pub fn run_watched(scenario: &Scenario, seed: u64, process: &str) -> (Report, Ve
     (report, lines)
 }
 
-/// Runs a scenario with these seeds, on several cores, and returns the reports of those that are not clean, in the order
-/// of the seeds. Runs share nothing, so how many there are at a time changes none of them.
-pub fn run_seeds(scenario: &Scenario, seeds: impl IntoIterator<Item = u64, IntoIter: Send>) -> Vec<Report> {
+/// Runs a scenario with these seeds, on several cores, and returns the reports of those that are
+/// not clean, in the order of the seeds. Runs share nothing, so how many there are at a time
+/// changes none of them.
+pub fn run_seeds(
+    scenario: &Scenario,
+    seeds: impl IntoIterator<Item = u64, IntoIter: Send>,
+) -> Vec<Report> {
     let mut failed = Vec::new();
     let work = |seed| Some(run(scenario, seed)).filter(|report| !report.is_clean());
     let Ok(()) = each_seed(seeds, work, |report| {

@@ -46,7 +46,8 @@ pub struct Scenario {
     /// What it is about.
     #[serde(default)]
     pub about: String,
-    /// How many nodes there are. They take turns in the regions, and are called by region and number: `fra0`.
+    /// How many nodes there are. They take turns in the regions, and are called by region and
+    /// number: `fra0`.
     pub nodes: usize,
     /// Where they are.
     #[serde(default = "settings::one_region")]
@@ -127,7 +128,9 @@ impl Scenario {
     pub(crate) fn select(&self, selector: &str) -> Result<Vec<usize>, ScenarioError> {
         let selected: Vec<_> = (0..self.nodes)
             .filter(|node| {
-                selector == "*" || self.region(*node) == selector || self.node_name(*node) == selector
+                selector == "*"
+                    || self.region(*node) == selector
+                    || self.node_name(*node) == selector
             })
             .collect();
         if selected.is_empty() {

@@ -10,8 +10,8 @@ use std::{
     thread,
 };
 
-/// Does some work for each seed, on several cores, and tells what came of each in the order of the seeds, as soon as all
-/// before it are told. What waits to be told is kept, so it should be small.
+/// Does some work for each seed, on several cores, and tells what came of each in the order of the
+/// seeds, as soon as all before it are told. What waits to be told is kept, so it should be small.
 ///
 /// # Errors
 /// The first of `tell`, when the work that is under way has come to its end.
@@ -41,7 +41,10 @@ pub fn each_seed<T: Send, E>(
     })
 }
 
-fn in_order<T, E>(done: Receiver<(usize, T)>, mut tell: impl FnMut(T) -> Result<(), E>) -> Result<(), E> {
+fn in_order<T, E>(
+    done: Receiver<(usize, T)>,
+    mut tell: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
     let mut early = BTreeMap::new();
     let mut due = 0;
     for (nth, result) in done {
@@ -66,7 +69,9 @@ mod tests {
     #[test]
     fn seeds_are_told_in_their_order_and_each_once() {
         let mut told = Vec::new();
-        let work = |seed: u64| (0..(seed * 7_919) % 5_000).fold(seed, |seed, _| std::hint::black_box(seed));
+        let work = |seed: u64| {
+            (0..(seed * 7_919) % 5_000).fold(seed, |seed, _| std::hint::black_box(seed))
+        };
         let tell = |seed| {
             told.push(seed);
             Ok::<_, Infallible>(())

@@ -1,7 +1,8 @@
 //! A mesh of engines in virtual time.
 //!
-//! Nodes are real engines with real keys; what is between them is made up. A queue of actions in the order of
-//! time drives everything, and a seed decides what chance decides, so a run can be repeated to the last bit.
+//! Nodes are real engines with real keys; what is between them is made up. A queue of actions in
+//! the order of time drives everything, and a seed decides what chance decides, so a run can be
+//! repeated to the last bit.
 //!
 //! ```text
 //! load, script ──▸ Host: Engine ──▸ Publish ──▸ gossip: from neighbour to neighbour, lost, twice, out of order
@@ -131,10 +132,7 @@ enum Action {
     /// A step of the script.
     Step(usize),
     /// The engine of a process wants to be called.
-    Wake {
-        host: usize,
-        start: u32,
-    },
+    Wake { host: usize, start: u32 },
     /// A host posts what comes next.
     Post(usize),
     /// The rest of a burst.
@@ -153,28 +151,16 @@ enum Action {
         again: bool,
     },
     /// The next sync message arrives at that end.
-    Sync {
-        link: usize,
-        end: usize,
-        conn: u64,
-    },
+    Sync { link: usize, end: usize, conn: u64 },
     /// A process learns that a link is there, or is gone.
-    Up {
-        link: usize,
-        end: usize,
-        conn: u64,
-    },
+    Up { link: usize, end: usize, conn: u64 },
     Down {
         link: usize,
         end: usize,
         peer: Sender,
     },
     /// Somebody notices that nothing comes through any more.
-    Detect {
-        link: usize,
-        conn: u64,
-        since: At,
-    },
+    Detect { link: usize, conn: u64, since: At },
     /// Somebody tries to connect.
     Dial(usize),
     /// The memory of all is looked at.
@@ -378,8 +364,9 @@ impl<'a> World<'a> {
             process.idle_wakes += 1;
             if process.idle_wakes == MAX_IDLE_WAKES {
                 let name = process.name.clone();
-                self.defects
-                    .push(format!("{now}: {name} wants to be called again and again, now"));
+                self.defects.push(format!(
+                    "{now}: {name} wants to be called again and again, now"
+                ));
             }
             // Slower than it wants, so that the run comes to an end.
             if process.idle_wakes >= MAX_IDLE_WAKES {
@@ -404,7 +391,11 @@ impl<'a> World<'a> {
     }
 
     /// Writes down what a process does, if it is watched.
-    fn watch_process(&mut self, index: usize, what: impl FnOnce(&dyn Fn(Sender) -> Name) -> String) {
+    fn watch_process(
+        &mut self,
+        index: usize,
+        what: impl FnOnce(&dyn Fn(Sender) -> Name) -> String,
+    ) {
         let (Some(watched), Some(process)) = (&mut self.watched, &self.hosts[index].process) else {
             return;
         };

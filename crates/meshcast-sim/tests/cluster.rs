@@ -1,7 +1,7 @@
 //! Real nodes over links that fail, judged by the checker.
 //!
-//! Faults last a while because a fault that nobody notices is none; nothing is asserted about how long anything
-//! takes, and what is waited for is seen, not guessed.
+//! Faults last a while because a fault that nobody notices is none; nothing is asserted about how
+//! long anything takes, and what is waited for is seen, not guessed.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,7 +15,8 @@ use meshcast::links::{Place, Shape};
 use meshcast_sim::{Checker, Cluster, Death, Entry, Rng, Rules, Standing, Verdict};
 
 const MS: Duration = Duration::from_millis(1);
-/// For everybody to have everything: redialling takes up to 15 s, and the machine may have other things to do.
+/// For everybody to have everything: redialling takes up to 15 s, and the machine may have other
+/// things to do.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 fn judge(log: &[Entry]) -> Verdict {
@@ -49,7 +50,9 @@ async fn chatter(cluster: &Cluster, nodes: &[&str], seed: u64, lasts: Duration) 
 }
 
 async fn five_and_five(seed: u64) -> Cluster {
-    let builder = Cluster::builder(seed).regions(&["fra", "iad"], 5).expect("names");
+    let builder = Cluster::builder(seed)
+        .regions(&["fra", "iad"], 5)
+        .expect("names");
     let builder = builder.round_trip("fra", "iad", 20 * MS).expect("names");
     builder.record("earth").start().await.expect("starts")
 }
@@ -104,7 +107,9 @@ async fn those_who_never_meet_hear_each_other_over_a_third() {
         Place::region("fra").expect("a name"),
         Place::region("nrt").expect("a name"),
     );
-    builder.links().cut_both(&a, &c, meshcast::links::Cut::Silent);
+    builder
+        .links()
+        .cut_both(&a, &c, meshcast::links::Cut::Silent);
     let cluster = builder.record("earth").start().await.expect("starts");
     let posts = chatter(&cluster, &["fra-1", "nrt-1"], 3, Duration::from_secs(2)).await;
     assert_eq!(cluster.cuts().len(), 2);
@@ -161,28 +166,37 @@ async fn survivors_agree_on_what_the_dead_had_said_and_a_restarted_node_takes_pa
 
 #[tokio::test]
 async fn a_paused_node_gets_what_it_missed_and_healing_links_does_not_wake_it() {
-    let builder = Cluster::builder(7).regions(&["fra", "iad"], 1).expect("names");
+    let builder = Cluster::builder(7)
+        .regions(&["fra", "iad"], 1)
+        .expect("names");
     let mut cluster = builder.record("earth").start().await.expect("starts");
     cluster.pause("iad-1").expect("it runs");
     cluster.heal();
     assert_eq!(cluster.status()[1].standing, Standing::Paused);
     let posts = chatter(&cluster, &["fra-1"], 1, 300 * MS).await;
     let lacking = cluster.agree(200 * MS).await.expect_err("it gets nothing");
-    assert!(lacking.to_string().contains("iad-1.1 lacks 1–"), "{lacking}");
+    assert!(
+        lacking.to_string().contains("iad-1.1 lacks 1–"),
+        "{lacking}"
+    );
     cluster.resume("iad-1").expect("it is paused");
     finish_without_loss(cluster, posts).await;
 }
 
 #[tokio::test]
 async fn what_is_on_its_way_over_a_long_link_when_all_are_shut_down_arrives() {
-    let builder = Cluster::builder(7).regions(&["fra", "iad"], 1).expect("names");
+    let builder = Cluster::builder(7)
+        .regions(&["fra", "iad"], 1)
+        .expect("names");
     let builder = builder.round_trip("fra", "iad", 500 * MS).expect("names");
     let cluster = builder.record("earth").start().await.expect("starts");
     for node in ["fra-1", "iad-1"] {
         cluster.post(node, b"hello".as_slice()).expect("posted");
     }
     cluster.agree(PATIENCE).await.expect("both know each other");
-    cluster.post("fra-1", b"last words".as_slice()).expect("posted");
+    cluster
+        .post("fra-1", b"last words".as_slice())
+        .expect("posted");
     for (name, shutdown) in cluster.shutdown().await {
         assert!(shutdown.is_complete(), "{name}: {shutdown}");
     }
@@ -190,9 +204,12 @@ async fn what_is_on_its_way_over_a_long_link_when_all_are_shut_down_arrives() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_and_changes_nothing() {
-    let builder = Cluster::builder(8).regions(&["fra", "iad"], 1).expect("names");
+    let builder = Cluster::builder(8)
+        .regions(&["fra", "iad"], 1)
+        .expect("names");
     let mut cluster = builder.start().await.expect("starts");
-    let refused = |result: Result<(), meshcast_sim::ClusterError>| result.expect_err("no sense").to_string();
+    let refused =
+        |result: Result<(), meshcast_sim::ClusterError>| result.expect_err("no sense").to_string();
     let partition = |groups: &[&[&str]]| refused(cluster.partition(groups));
     assert_eq!(
         partition(&[&["fra"], &["nowhere"]]),
@@ -202,8 +219,14 @@ async fn what_makes_no_sense_is_refused_and_changes_nothing() {
         partition(&[&["fra"], &["fra-1"]]),
         "a node is on two sides of the partition"
     );
-    assert_eq!(partition(&[&["fra", "iad"]]), "there is nobody on the other side");
-    assert_eq!(partition(&[&["fra"], &[]]), "a side of the partition is empty");
+    assert_eq!(
+        partition(&[&["fra", "iad"]]),
+        "there is nobody on the other side"
+    );
+    assert_eq!(
+        partition(&[&["fra"], &[]]),
+        "a side of the partition is empty"
+    );
     assert_eq!(partition(&[]), "there is nobody on the other side");
     assert_eq!(
         refused(cluster.one_way("fra", "")),

@@ -38,7 +38,9 @@ pub(crate) fn is_listener(address: &Multiaddr) -> bool {
             let several = ip.is_multicast() || ip.is_broadcast();
             (!ip.is_unspecified() && !several, port)
         }
-        [Protocol::Ip6(ip), Protocol::Tcp(port)] => (!ip.is_unspecified() && !ip.is_multicast(), port),
+        [Protocol::Ip6(ip), Protocol::Tcp(port)] => {
+            (!ip.is_unspecified() && !ip.is_multicast(), port)
+        }
         _ => return false,
     };
     host && port != 0

@@ -14,16 +14,17 @@
 //! | `GET /v1/messages?channel=earth&since_us=30000000` | first what was posted within 30 s and is kept |
 //! | `POST /v1/ping/{peer_id}` | asks a peer and measures; [`schema::Ping`] |
 //!
-//! A channel is always named by the query, percent-encoded: every name has a place there, the empty one
-//! (`?channel=`), `..` and those with a slash included, which a path has not. Without `channel`, and with what is
-//! no UTF-8 when it is decoded, a request is refused. The answer to `GET /v1/messages` begins as soon as the channel is open: what is posted after
-//! its headers arrived will be in it. Whatever goes wrong comes back as a [`schema::Refused`].
+//! A channel is always named by the query, percent-encoded: every name has a place there, the empty
+//! one (`?channel=`), `..` and those with a slash included, which a path has not. Without
+//! `channel`, and with what is no UTF-8 when it is decoded, a request is refused. The answer to
+//! `GET /v1/messages` begins as soon as the channel is open: what is posted after its headers
+//! arrived will be in it. Whatever goes wrong comes back as a [`schema::Refused`].
 //!
 //! With `curl`: `curl --unix-socket "$XDG_RUNTIME_DIR/meshcast/fra-1.sock" http://node/v1/peers`.
 //!
-//! Only the user that runs the node gets in: the directory is 0700, the socket 0600, and the kernel is asked
-//! who is at the other end. There is nothing to configure or to stop a node by; it reads and posts. The server
-//! does not keep its node alive.
+//! Only the user that runs the node gets in: the directory is 0700, the socket 0600, and the kernel
+//! is asked who is at the other end. There is nothing to configure or to stop a node by; it reads
+//! and posts. The server does not keep its node alive.
 
 mod reports;
 mod routes;

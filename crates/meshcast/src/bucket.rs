@@ -76,7 +76,9 @@ mod tests {
         let at = |seconds| Time::from_start(Duration::from_secs(seconds));
         let mut bucket = TokenBucket::new(2, Duration::from_secs(10));
         let taken = [0, 1, 2, 9, 10, 11, 20, 60, 60, 60].map(|second| bucket.take(at(second)));
-        let expected = [true, true, false, false, true, false, true, true, true, false];
+        let expected = [
+            true, true, false, false, true, false, true, true, true, false,
+        ];
         assert_eq!(taken, expected);
         assert_eq!(bucket.due(), at(70));
         assert!(bucket.take(at(70)));

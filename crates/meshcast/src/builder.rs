@@ -20,7 +20,8 @@ use crate::{
     spawn::{Plan, spawn},
 };
 
-/// Describes a node to be started. Everything has a default; nothing is checked before [`Self::spawn`].
+/// Describes a node to be started. Everything has a default; nothing is checked before
+/// [`Self::spawn`].
 #[derive(Debug, Clone, Default)]
 #[must_use = "a node starts when `spawn` is awaited"]
 pub struct NodeBuilder {
@@ -64,39 +65,40 @@ impl NodeBuilder {
         self
     }
 
-    /// The secret of the mesh. Default: the key file, else the environment variable `MESHCAST_KEY` unless it is
-    /// empty.
+    /// The secret of the mesh. Default: the key file, else the environment variable `MESHCAST_KEY`
+    /// unless it is empty.
     ///
-    /// Without any the node makes a key of its own and stays on loopback: it is alone, or in the company of
-    /// nodes that were given the same key in code.
+    /// Without any the node makes a key of its own and stays on loopback: it is alone, or in the
+    /// company of nodes that were given the same key in code.
     pub fn key(mut self, key: MeshKey) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// A file that holds the secret of the mesh: a regular one, or a link to one, of this user that nobody else may
-    /// read (0600, 0400), or of root that at most its group may read (0640, 0440, as Kubernetes mounts a Secret with
-    /// `fsGroup`).
+    /// A file that holds the secret of the mesh: a regular one, or a link to one, of this user that
+    /// nobody else may read (0600, 0400), or of root that at most its group may read (0640, 0440,
+    /// as Kubernetes mounts a Secret with `fsGroup`).
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.key_file = Some(path.into());
         self
     }
 
-    /// An identity issued elsewhere, in place of a mesh key. Name and region are those of its credential.
+    /// An identity issued elsewhere, in place of a mesh key. Name and region are those of its
+    /// credential.
     pub fn membership(mut self, membership: Membership) -> Self {
         self.membership = Some(membership);
         self
     }
 
-    /// An address to listen on, may be given several times. Default: any free TCP port, on all addresses of
-    /// the machine with a key and on loopback without.
+    /// An address to listen on, may be given several times. Default: any free TCP port, on all
+    /// addresses of the machine with a key and on loopback without.
     pub fn listen(mut self, address: Multiaddr) -> Self {
         self.listen.push(address);
         self
     }
 
-    /// An address of a member to find the others through, may be given several times. It need not be up: it
-    /// is dialled until it is. A DNS name stands for all addresses it has.
+    /// An address of a member to find the others through, may be given several times. It need not
+    /// be up: it is dialled until it is. A DNS name stands for all addresses it has.
     pub fn seed(mut self, address: Multiaddr) -> Self {
         self.seeds.push(address);
         self
@@ -110,8 +112,9 @@ impl NodeBuilder {
 
     /// Whether members that others tell of are dialled too. They are by default.
     ///
-    /// Without, the node has the connections to its seeds and those that others open to it: for a fleet whose
-    /// links are laid out by hand. Messages go through others then, so the links must hold together.
+    /// Without, the node has the connections to its seeds and those that others open to it: for a
+    /// fleet whose links are laid out by hand. Messages go through others then, so the links must
+    /// hold together.
     pub fn dial_members(mut self, dial: bool) -> Self {
         self.seeds_only = !dial;
         self
@@ -135,13 +138,15 @@ impl NodeBuilder {
         self
     }
 
-    /// Has the node run on a Tokio runtime that other things run on too. Default: on a thread of its own.
+    /// Has the node run on a Tokio runtime that other things run on too. Default: on a thread of
+    /// its own.
     ///
-    /// On its own thread nothing that blocks the runtime of a service holds up its links, and it carries more for less of
-    /// the processor. On a shared runtime with several threads it carries more of large messages, of which one thread
-    /// takes some hundred megabytes a second; and many nodes in one process need no more threads than there are
-    /// processors. But dropping the last handle of such a node waits for nothing: whoever wants what was posted to
-    /// arrive has to wait for [`Node::shutdown`].
+    /// On its own thread nothing that blocks the runtime of a service holds up its links, and it
+    /// carries more for less of the processor. On a shared runtime with several threads it carries
+    /// more of large messages, of which one thread takes some hundred megabytes a second; and many
+    /// nodes in one process need no more threads than there are processors. But dropping the last
+    /// handle of such a node waits for nothing: whoever wants what was posted to arrive has to wait
+    /// for [`Node::shutdown`].
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -156,9 +161,10 @@ impl NodeBuilder {
 
     /// Starts the node. It listens when this returns; [`Node::ready`] waits until it has company.
     ///
-    /// Must be awaited inside a Tokio runtime, on which its [handlers](crate::BroadcastChannel::on_message) run then;
-    /// the node itself runs on a thread of its own, unless it is given a [`runtime`](Self::runtime). Not cancel-safe in
-    /// the sense that a dropped future may leave a node that stops by itself.
+    /// Must be awaited inside a Tokio runtime, on which its
+    /// [handlers](crate::BroadcastChannel::on_message) run then; the node itself runs on a thread
+    /// of its own, unless it is given a [`runtime`](Self::runtime). Not cancel-safe in the sense
+    /// that a dropped future may leave a node that stops by itself.
     ///
     /// # Errors
     /// [`SpawnError`]; nothing is left running.
@@ -212,12 +218,18 @@ impl NodeBuilder {
     }
 
     /// `variable` looks up an environment variable.
-    fn find_key(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<MeshKey>, SpawnError> {
+    fn find_key(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<MeshKey>, SpawnError> {
         if self.key.is_some() {
             return Ok(self.key.clone());
         }
         let (origin, text) = match &self.key_file {
-            Some(path) => (format!("key file {}", path.display()), key_file::read(path)?),
+            Some(path) => (
+                format!("key file {}", path.display()),
+                key_file::read(path)?,
+            ),
             None => match variable("MESHCAST_KEY") {
                 Some(text) if !text.is_empty() => ("MESHCAST_KEY".to_owned(), text),
                 _ => return Ok(None),
@@ -272,7 +284,9 @@ fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
     let parts: Vec<_> = address.iter().collect();
     match parts[..] {
         [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(port)] if port != 0 => Ok(()),
-        [.., P2p(_)] => Err("a process has a new peer id at every start, so a seed must not name one"),
+        [.., P2p(_)] => {
+            Err("a process has a new peer id at every start, so a seed must not name one")
+        }
         _ => Err("a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001"),
     }
     .map_err(|reason| SpawnError::Seed {

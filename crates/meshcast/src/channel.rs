@@ -37,13 +37,13 @@ pub(crate) use self::{
     ring::{Item, ReaderId, Wanted},
 };
 
-/// One object on a channel: what it posts, every other object of that name hears, in this process and in
-/// every other; it never hears itself.
+/// One object on a channel: what it posts, every other object of that name hears, in this process
+/// and in every other; it never hears itself.
 ///
 /// It receives from the moment it is made, or what was posted before as well if it was opened by
-/// [`Node::channel_since`](crate::Node::channel_since). `Clone` gives another handle to the *same* object; call
-/// [`Node::channel`](crate::Node::channel) again for another object. The object closes when [`Self::close`]
-/// is called or its last handle, stream and [`Subscription`] are dropped.
+/// [`Node::channel_since`](crate::Node::channel_since). `Clone` gives another handle to the *same*
+/// object; call [`Node::channel`](crate::Node::channel) again for another object. The object closes
+/// when [`Self::close`] is called or its last handle, stream and [`Subscription`] are dropped.
 pub struct BroadcastChannel<T: Payload> {
     object: Arc<Object<T>>,
 }
@@ -69,19 +69,20 @@ impl<T: Payload> BroadcastChannel<T> {
 
     /// Posts a message: encodes it at once, queues it, and returns. Never blocks.
     ///
-    /// That there is nobody to hear it is no error: it is kept, and given to whoever comes in time. Who has it,
-    /// the [`Receipt`] tells to those who want to know; others ignore it.
+    /// That there is nobody to hear it is no error: it is kept, and given to whoever comes in time.
+    /// Who has it, the [`Receipt`] tells to those who want to know; others ignore it.
     ///
     /// # Errors
-    /// [`PostError`]; nothing was posted. [`PostError::Full`] means that messages are posted faster than this node
-    /// sends them, or than the members that listen take them: try again later, or use
-    /// [`Self::post_message_wait`].
+    /// [`PostError`]; nothing was posted. [`PostError::Full`] means that messages are posted faster
+    /// than this node sends them, or than the members that listen take them: try again later, or
+    /// use [`Self::post_message_wait`].
     pub fn post_message(&self, message: &T) -> Result<Receipt, PostError> {
         self.object.post(message, Poster::Hasty)
     }
 
-    /// Posts a message, waiting for room where [`Self::post_message`] returns [`PostError::Full`]: it goes at the
-    /// pace at which messages leave, and little more than what leaves at once waits in front of it. That there is room does not mean that anybody has the message; ask the
+    /// Posts a message, waiting for room where [`Self::post_message`] returns [`PostError::Full`]:
+    /// it goes at the pace at which messages leave, and little more than what leaves at once waits
+    /// in front of it. That there is room does not mean that anybody has the message; ask the
     /// [`Receipt`] for that. Of several that wait, any may be the first to get in.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, nothing was posted.
@@ -107,23 +108,27 @@ impl<T: Payload> BroadcastChannel<T> {
 
     /// The messages that arrive, as a stream.
     ///
-    /// The first stream (or handler) of an object begins with what arrived since the object was made; a
-    /// further one begins now. For an object that nobody reads from, a quarter of
-    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is held, and the rest read out of what the node keeps.
+    /// The first stream (or handler) of an object begins with what arrived since the object was
+    /// made; a further one begins now. For an object that nobody reads from, a quarter of
+    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is held, and the rest read out of what
+    /// the node keeps.
     pub fn messages(&self) -> Messages<T> {
         Messages::new(Arc::clone(&self.object))
     }
 
-    /// Calls `handler` for every message, until the returned guard is dropped or the channel is closed.
+    /// Calls `handler` for every message, until the returned guard is dropped or the channel is
+    /// closed.
     ///
-    /// All handlers of one channel name in this process are called from one task, one after another: each
-    /// message to the objects in the order they were made, and there in the order of registration. So a
-    /// handler must not block for long. One that panics is counted and goes on with the next message.
+    /// All handlers of one channel name in this process are called from one task, one after
+    /// another: each message to the objects in the order they were made, and there in the order of
+    /// registration. So a handler must not block for long. One that panics is counted and goes on
+    /// with the next message.
     ///
-    /// The task runs on the Tokio runtime that the [`Node`](crate::Node) was spawned in, so a handler may spawn tasks
-    /// there. If that runtime is gone it runs on the one that a handler of the name was last registered in, and if that
-    /// is gone too on a thread of the node's for handlers. No handler is called by the thread that the network is on,
-    /// so one that blocks holds up other handlers alone.
+    /// The task runs on the Tokio runtime that the [`Node`](crate::Node) was spawned in, so a
+    /// handler may spawn tasks there. If that runtime is gone it runs on the one that a handler of
+    /// the name was last registered in, and if that is gone too on a thread of the node's for
+    /// handlers. No handler is called by the thread that the network is on, so one that blocks
+    /// holds up other handlers alone.
     pub fn on_message(&self, handler: impl FnMut(Message<T>) + Send + 'static) -> Subscription<T> {
         let id = self.object.handlers.add_message(handler);
         self.object.dispatch();
@@ -132,14 +137,17 @@ impl<T: Payload> BroadcastChannel<T> {
 
     /// Calls `handler` for everything [`Self::messages`] would return as an error, like
     /// [`Self::on_message`].
-    pub fn on_message_error(&self, handler: impl FnMut(RecvError) + Send + 'static) -> Subscription<T> {
+    pub fn on_message_error(
+        &self,
+        handler: impl FnMut(RecvError) + Send + 'static,
+    ) -> Subscription<T> {
         let id = self.object.handlers.add_error(handler);
         self.object.dispatch();
         Subscription::new(Arc::clone(&self.object), id)
     }
 
-    /// Closes the object. Pending deliveries to it are dropped; what it posted before still goes out. Closing
-    /// again does nothing.
+    /// Closes the object. Pending deliveries to it are dropped; what it posted before still goes
+    /// out. Closing again does nothing.
     pub fn close(&self) {
         self.object.close();
     }
@@ -155,7 +163,9 @@ impl<T: Payload> Clone for BroadcastChannel<T> {
 
 impl<T: Payload> fmt::Debug for BroadcastChannel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BroadcastChannel").field(self.name()).finish()
+        f.debug_tuple("BroadcastChannel")
+            .field(self.name())
+            .finish()
     }
 }
 
@@ -173,7 +183,10 @@ impl ObjectId {
     }
 
     const fn nth(number: u64) -> Self {
-        Self { number, late: false }
+        Self {
+            number,
+            late: false,
+        }
     }
 
     const fn is_late(self) -> bool {
@@ -207,7 +220,10 @@ impl<T: Payload> Object<T> {
     }
 
     fn dispatch(&self) {
-        if self.hub.start_dispatch(self.id, Arc::clone(&self.handlers) as _) {
+        if self
+            .hub
+            .start_dispatch(self.id, Arc::clone(&self.handlers) as _)
+        {
             dispatch::spawn(&self.hub);
         }
     }

@@ -1,8 +1,8 @@
 //! Whom to dial, and when: seeds for ever, members that others told of while there is hope.
 //!
-//! A state machine without sockets: time and seed are arguments. Waits grow with each failure and are drawn
-//! evenly between nothing and the current maximum ("full jitter"), so that a fleet that lost a node does not
-//! come back to it in step.
+//! A state machine without sockets: time and seed are arguments. Waits grow with each failure and
+//! are drawn evenly between nothing and the current maximum ("full jitter"), so that a fleet that
+//! lost a node does not come back to it in step.
 
 mod members;
 mod seeds;
@@ -69,7 +69,10 @@ pub(crate) struct SeedId(usize);
 
 impl Dialer {
     pub(crate) fn new(me: PeerId, seeds: Vec<Multiaddr>, seed: u64, now: Time) -> Self {
-        let seeds = seeds.into_iter().map(|given| Seed::new(given, now)).collect();
+        let seeds = seeds
+            .into_iter()
+            .map(|given| Seed::new(given, now))
+            .collect();
         Self {
             me,
             rng: StdRng::seed_from_u64(seed),
@@ -105,7 +108,8 @@ impl Dialer {
             match seed.lookup {
                 Some(Lookup::Due(due)) if due <= now => {
                     seed.lookup = Some(Lookup::Running(now + LOOKUP_PATIENCE));
-                    self.outputs.push_back(Dial::Resolve(id, seed.given.clone()));
+                    self.outputs
+                        .push_back(Dial::Resolve(id, seed.given.clone()));
                 }
                 Some(Lookup::Running(until)) if until <= now => seed.tried = true,
                 _ => {}
@@ -115,8 +119,10 @@ impl Dialer {
             }
         }
         self.dial_seeds(now);
-        self.members.forget(|peer| self.connected.contains_key(peer), now);
-        let wanted = |peer: &PeerId| !self.connected.contains_key(peer) || self.silent.contains(peer);
+        self.members
+            .forget(|peer| self.connected.contains_key(peer), now);
+        let wanted =
+            |peer: &PeerId| !self.connected.contains_key(peer) || self.silent.contains(peer);
         self.members.dial(wanted, now, &mut self.outputs);
     }
 
@@ -125,7 +131,9 @@ impl Dialer {
         let mut due: Vec<_> = Vec::new();
         for (id, seed) in self.seeds.iter().enumerate() {
             let targets = seed.targets.iter().filter(|(_, it)| it.target.is_due(now));
-            due.extend(targets.map(|(address, it)| (it.target.retry.due, SeedId(id), address.clone())));
+            due.extend(
+                targets.map(|(address, it)| (it.target.retry.due, SeedId(id), address.clone())),
+            );
         }
         due.sort();
         for (_, id, address) in due {
@@ -141,16 +149,23 @@ impl Dialer {
     }
 
     /// A DNS name was looked up: its addresses, or why there are none.
-    pub(crate) fn handle_resolved(&mut self, id: SeedId, found: Result<Vec<Multiaddr>, String>, now: Time) {
+    pub(crate) fn handle_resolved(
+        &mut self,
+        id: SeedId,
+        found: Result<Vec<Multiaddr>, String>,
+        now: Time,
+    ) {
         let Some(seed) = self.seeds.get_mut(id.0) else {
             return;
         };
         seed.lookup = Some(Lookup::Due(now + LOOKUP_INTERVAL));
         match found {
-            // An answer replaces the one before, but a failed look-up does not forget what is still dialled.
+            // An answer replaces the one before, but a failed look-up does not forget what is still
+            // dialled.
             Ok(addresses) => {
                 seed.unresolved = None;
-                seed.targets.retain(|address, _| addresses.contains(address));
+                seed.targets
+                    .retain(|address, _| addresses.contains(address));
                 for address in addresses {
                     if seed.targets.len() < MAX_TARGETS {
                         seed.targets
@@ -165,7 +180,13 @@ impl Dialer {
     }
 
     /// The dial of a seed's address led to this peer.
-    pub(crate) fn handle_seed_reached(&mut self, seed: SeedId, address: &Multiaddr, peer: PeerId, now: Time) {
+    pub(crate) fn handle_seed_reached(
+        &mut self,
+        seed: SeedId,
+        address: &Multiaddr,
+        peer: PeerId,
+        now: Time,
+    ) {
         self.conclude(seed, address, now, |it, _| {
             it.target.state = State::Reaches(peer);
             it.status.turn(Is::Connected(peer), None, now);
@@ -212,8 +233,8 @@ impl Dialer {
         self.members.handle_connected(peer, now);
     }
 
-    /// A connected peer has not been heard for a while. Its connection may be dead, or slow to come alive again
-    /// after the path was, so another is dialled beside it until the peer is heard.
+    /// A connected peer has not been heard for a while. Its connection may be dead, or slow to come
+    /// alive again after the path was, so another is dialled beside it until the peer is heard.
     pub(crate) fn handle_silent(&mut self, peer: PeerId, now: Time) {
         if !self.connected.contains_key(&peer) || !self.silent.insert(peer) {
             return;
@@ -222,7 +243,10 @@ impl Dialer {
         if self.members.handle_silent(&peer, first, now) {
             return;
         }
-        let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
+        let seeds = self
+            .seeds
+            .iter_mut()
+            .flat_map(|seed| seed.targets.values_mut());
         for it in seeds.filter(|it| it.target.state == State::Reaches(peer)) {
             it.target.silent(first, now);
         }
@@ -265,14 +289,20 @@ impl Dialer {
     }
 
     /// A connected member tells where it can be dialled itself. What was known before is forgotten.
-    pub(crate) fn handle_own_addresses(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) {
+    pub(crate) fn handle_own_addresses(
+        &mut self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        now: Time,
+    ) {
         if let Some((first, connected)) = self.may_know(&peer, &addresses, now) {
-            self.members.handle_own(peer, addresses, first, connected, now);
+            self.members
+                .handle_own(peer, addresses, first, connected, now);
         }
     }
 
-    /// A member tells where another can be dialled. It may be wrong, or lie: nothing is forgotten for it, and it is
-    /// charged for the dials that it causes in vain.
+    /// A member tells where another can be dialled. It may be wrong, or lie: nothing is forgotten
+    /// for it, and it is charged for the dials that it causes in vain.
     pub(crate) fn handle_hearsay(
         &mut self,
         teller: PeerId,
@@ -286,10 +316,16 @@ impl Dialer {
         }
     }
 
-    /// When a member that is new here is dialled first, and whether it is connected; nothing if it is not to be known.
+    /// When a member that is new here is dialled first, and whether it is connected; nothing if it
+    /// is not to be known.
     fn may_know(&self, peer: &PeerId, addresses: &[Multiaddr], now: Time) -> Option<(Time, bool)> {
         let not = self.seeds_only || *peer == self.me || addresses.is_empty();
-        (!not).then(|| (now + self.first_wait(peer), self.connected.contains_key(peer)))
+        (!not).then(|| {
+            (
+                now + self.first_wait(peer),
+                self.connected.contains_key(peer),
+            )
+        })
     }
 
     /// Whom to dial next, until there is nobody.
@@ -297,13 +333,14 @@ impl Dialer {
         self.outputs.pop_front()
     }
 
-    /// The next seed of which something new is to be told, until there is none. Meant for people: a seed that comes
-    /// and goes all the time is told of now and then only.
+    /// The next seed of which something new is to be told, until there is none. Meant for people: a
+    /// seed that comes and goes all the time is told of now and then only.
     pub(crate) fn poll_news(&mut self) -> Option<SeedId> {
         self.news.pop_front()
     }
 
-    /// Each seed: the address that was given, how it is doing, and its addresses if it has a DNS name.
+    /// Each seed: the address that was given, how it is doing, and its addresses if it has a DNS
+    /// name.
     pub(crate) fn seeds(&self) -> impl Iterator<Item = SeedView<'_>> {
         self.seeds.iter().map(SeedView)
     }
@@ -361,7 +398,10 @@ impl Dialer {
                 *due = now.min(*due);
             }
         });
-        let seeds = self.seeds.iter_mut().flat_map(|seed| seed.targets.values_mut());
+        let seeds = self
+            .seeds
+            .iter_mut()
+            .flat_map(|seed| seed.targets.values_mut());
         let members = self.members.targets_mut();
         for target in seeds
             .map(|it| &mut it.target)
@@ -380,16 +420,16 @@ impl Dialer {
         self.rests = true;
     }
 
-    /// Whether somebody may be connected in a moment: a seed that was never tried or a member that is dialled for the
-    /// first time, or, while nobody is connected, one that was lately.
+    /// Whether somebody may be connected in a moment: a seed that was never tried or a member that
+    /// is dialled for the first time, or, while nobody is connected, one that was lately.
     pub(crate) fn expects_somebody(&self, now: Time) -> bool {
         let lately = |lost| now.saturating_since(lost) < RECENTLY;
         let is_back = self.connected.is_empty() && self.lost.is_some_and(lately);
         is_back || !self.seeds_tried() || self.members.expects_somebody()
     }
 
-    /// Of two nodes that both learn of the other, the one with the smaller id dials at once; the other gives
-    /// it a head start, so that they do not meet half-way.
+    /// Of two nodes that both learn of the other, the one with the smaller id dials at once; the
+    /// other gives it a head start, so that they do not meet half-way.
     fn first_wait(&self, peer: &PeerId) -> Duration {
         if self.me < *peer {
             Duration::ZERO
@@ -418,7 +458,11 @@ impl Dialer {
 
     /// To be called after whatever may have changed how a seed is doing.
     fn review(&mut self, id: SeedId, now: Time) {
-        if self.seeds.get_mut(id.0).is_some_and(|seed| seed.review(now)) {
+        if self
+            .seeds
+            .get_mut(id.0)
+            .is_some_and(|seed| seed.review(now))
+        {
             self.news.push_back(id);
         }
     }
@@ -451,11 +495,13 @@ impl<'a> SeedView<'a> {
 const HEAD_START: Duration = Duration::from_secs(2);
 /// DNS names are looked up this often: a fleet changes its addresses without telling.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a look-up is waited for before its seed counts as tried: as long as the dial of an address.
+/// How long a look-up is waited for before its seed counts as tried: as long as the dial of an
+/// address.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that held for this long was a success, whatever ended it.
 const LASTING: Duration = Duration::from_secs(10);
-/// An address that leads to ourselves is tried again after this: it may be given to another machine.
+/// An address that leads to ourselves is tried again after this: it may be given to another
+/// machine.
 const RETRY_OURSELVES: Duration = Duration::from_secs(60);
 /// A member that was not reached for this long is gone: as long as messages are kept for it.
 const FORGET_MEMBER: Duration = Duration::from_secs(600);
@@ -465,7 +511,8 @@ const MAX_TARGETS: usize = 256;
 /// Dials under way to addresses of seeds. More wait for their turn.
 const SEED_DIALS: usize = 24;
 
-/// All dials that may be under way. None that a seed or a member that was met needs is taken by what others tell.
+/// All dials that may be under way. None that a seed or a member that was met needs is taken by
+/// what others tell.
 pub(crate) const MAX_DIALS: usize = SEED_DIALS + members::MET_DIALS + members::HEARSAY_DIALS;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The one task that owns the swarm and the engine.
 //!
-//! Inside its loop nothing awaits a consumer: what goes to channels goes into bounded rings, what goes to
-//! peers into bounded queues, and what does not fit is counted and told.
+//! Inside its loop nothing awaits a consumer: what goes to channels goes into bounded rings, what
+//! goes to peers into bounded queues, and what does not fit is counted and told.
 
 mod asked;
 mod channels;
@@ -31,7 +31,9 @@ use libp2p::{
     gossipsub::{self, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Inbox, Member, Offence, Output, Payer, Time, Watchdog};
+use meshcast_proto::{
+    ChannelName, Engine, Frame, Inbox, Member, Offence, Output, Payer, Time, Watchdog,
+};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
@@ -95,7 +97,8 @@ pub(crate) struct Driver {
     channels: HashMap<ChannelName, Channel>,
     /// Hubs with something to send that wait until their channel is writable.
     held_up: HashMap<ChannelName, Arc<Hub>>,
-    /// Objects that wait for what neighbours keep from before they came, by what the engine calls that.
+    /// Objects that wait for what neighbours keep from before they came, by what the engine calls
+    /// that.
     late: HashMap<u64, (Arc<Hub>, ReaderId)>,
     /// Channels whose readers fell behind since the engine was told.
     crowded: Vec<ChannelName>,
@@ -141,12 +144,13 @@ pub(crate) struct Driver {
     /// The last turn ended after what was posted.
     posted_last: bool,
     warnings: Warnings,
-    /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits for a driver
-    /// that is no more.
+    /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits
+    /// for a driver that is no more.
     _ends_channels: EndsChannels,
 }
 
-/// What is said at most once a second each, and where that is usual a few times at once: others can provoke it.
+/// What is said at most once a second each, and where that is usual a few times at once: others can
+/// provoke it.
 #[derive(Debug, Default)]
 struct Warnings {
     connected: Throttle<AT_ONCE>,
@@ -387,14 +391,23 @@ impl Driver {
 
     fn handle_timeouts(&mut self) {
         let now = self.parts.clock.now();
-        if self.parts.engine.poll_timeout().is_some_and(|due| due <= now) {
+        if self
+            .parts
+            .engine
+            .poll_timeout()
+            .is_some_and(|due| due <= now)
+        {
             self.parts.engine.handle_timeout(now);
             self.drain_engine(|delivery| Item::Values(delivery, None));
         }
         self.dial(now);
         for (peer, connection) in self.peers.take_surplus(now) {
             tracing::debug!(%peer, %connection, "closing a connection that doubles another");
-            self.parts.swarm.behaviour_mut().link.leave(&peer, connection);
+            self.parts
+                .swarm
+                .behaviour_mut()
+                .link
+                .leave(&peer, connection);
             self.parts.swarm.close_connection(connection);
         }
         if self.next_check <= now {
@@ -477,7 +490,8 @@ fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcas
 /// How often what has no deadline of its own is looked at, and who is silent.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A look that comes this late means that this node stood still itself, and nobody can be blamed for that time.
+/// A look that comes this late means that this node stood still itself, and nobody can be blamed
+/// for that time.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// Ends all channels when dropped.

@@ -50,7 +50,8 @@ pub enum OpenError {
         /// [`Limits::max_channels`](crate::Limits::max_channels).
         limit: usize,
     },
-    /// This node has posted on as many names in its life as it may: their numbers must not begin anew.
+    /// This node has posted on as many names in its life as it may: their numbers must not begin
+    /// anew.
     #[error("{limit} channel names were posted on, which is the limit of a node's life")]
     TooManyNames {
         /// The limit.
@@ -85,8 +86,8 @@ pub enum PingError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// A process listens on the port already, on this address or on all of the machine. It may be another node, or
-    /// this one from before, if it has not ended yet.
+    /// A process listens on the port already, on this address or on all of the machine. It may be
+    /// another node, or this one from before, if it has not ended yet.
     #[error("another process listens there already, or this node does under another address")]
     InUse,
     /// No interface of this machine has the address.

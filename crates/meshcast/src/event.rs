@@ -46,8 +46,9 @@ pub enum NodeEvent {
         /// Why, by name.
         reason: String,
     },
-    /// A [seed](crate::NodeBuilder::seed) is doing otherwise than before. One that comes and goes all the time is told
-    /// of now and then only; how it is doing at the moment is in [`Snapshot::seeds`](crate::Snapshot::seeds).
+    /// A [seed](crate::NodeBuilder::seed) is doing otherwise than before. One that comes and goes
+    /// all the time is told of now and then only; how it is doing at the moment is in
+    /// [`Snapshot::seeds`](crate::Snapshot::seeds).
     Seed(SeedInfo),
     /// Gossip dropped frames to a peer because its queue was full or too slow.
     Slow {
@@ -56,16 +57,17 @@ pub enum NodeEvent {
         /// How many.
         dropped: usize,
     },
-    /// Gossip from a connected member does not arrive, though what it posts had to be fetched: its connections
-    /// are closed, and it is dialled again. Nothing is lost by it.
+    /// Gossip from a connected member does not arrive, though what it posts had to be fetched: its
+    /// connections are closed, and it is dialled again. Nothing is lost by it.
     Mute {
         /// Which process.
         peer: PeerId,
         /// What people call it.
         name: NodeName,
     },
-    /// What a member posted was not taken: it is not connected, was not heard before, and by its clock that was longer
-    /// ago than anything is kept. Its clock is behind, or somebody repeats old frames. Told once a minute of each sender;
+    /// What a member posted was not taken: it is not connected, was not heard before, and by its
+    /// clock that was longer ago than anything is kept. Its clock is behind, or somebody repeats
+    /// old frames. Told once a minute of each sender;
     /// [`Counters::frames_stale`](crate::Counters::frames_stale) counts all.
     Stale {
         /// On which channel.
@@ -77,14 +79,16 @@ pub enum NodeEvent {
         /// How long ago, by its clock and this one.
         behind: Duration,
     },
-    /// A member does what no honest one does, or not so often: claims what it does not have, hands on what nobody
-    /// signed, wants more than its share. What it says is heard at a fraction of its rate from now on.
+    /// A member does what no honest one does, or not so often: claims what it does not have, hands
+    /// on what nobody signed, wants more than its share. What it says is heard at a fraction of its
+    /// rate from now on.
     Misbehaving {
         /// Which process.
         peer: PeerId,
         /// What people call it, if it is connected.
         name: Option<NodeName>,
-        /// What it did last: `false_claim`, `impossible`, `forged`, `over_limit` or `unreadable`; more may come.
+        /// What it did last: `false_claim`, `impossible`, `forged`, `over_limit` or `unreadable`;
+        /// more may come.
         offence: &'static str,
         /// It went on: its connections are closed and it is not let in again.
         cut: bool,
@@ -93,11 +97,12 @@ pub enum NodeEvent {
     Lagged(u64),
 }
 
-/// The target of log lines that say what an event says too, so that whoever shows events can leave them out.
+/// The target of log lines that say what an event says too, so that whoever shows events can leave
+/// them out.
 pub(crate) const TARGET: &str = "meshcast::events";
 
-/// The target of the last line, which says what [`Shutdown`](crate::Shutdown) does. Whoever leaves out [`TARGET`] leaves
-/// it out too.
+/// The target of the last line, which says what [`Shutdown`](crate::Shutdown) does. Whoever leaves
+/// out [`TARGET`] leaves it out too.
 pub(crate) const STOPPED: &str = "meshcast::events::stopped";
 
 /// Events kept for those who watch and do not read.
@@ -118,7 +123,9 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<NodeEvent>> {
         Pin::new(&mut self.0).poll_next(cx).map(|item| {
-            item.map(|item| item.unwrap_or_else(|BroadcastStreamRecvError::Lagged(n)| NodeEvent::Lagged(n)))
+            item.map(|item| {
+                item.unwrap_or_else(|BroadcastStreamRecvError::Lagged(n)| NodeEvent::Lagged(n))
+            })
         })
     }
 }

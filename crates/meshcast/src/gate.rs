@@ -1,13 +1,14 @@
 //! The gate: nobody is a peer before he has shown that he is a member.
 //!
-//! It stands between the transport and the Swarm ([`Transport::and_then`](libp2p::Transport::and_then)). On
-//! the first stream of every connection, dialer and listener exchange the messages of [`Admission`]; the
-//! Swarm hears of the connection only if both sides are content. So no behaviour has to know about
-//! strangers, and a stranger gets no byte of any other protocol.
+//! It stands between the transport and the Swarm
+//! ([`Transport::and_then`](libp2p::Transport::and_then)). On the first stream of every connection,
+//! dialer and listener exchange the messages of [`Admission`]; the Swarm hears of the connection
+//! only if both sides are content. So no behaviour has to know about strangers, and a stranger gets
+//! no byte of any other protocol.
 //!
-//! What strangers can cost is bounded: how many may be on the way is the [`Door`]'s business; a connection at the
-//! gate holds one stream and one message of at most 2 KiB, a second stream ends it, and the clock runs
-//! ([`Timeouts`]).
+//! What strangers can cost is bounded: how many may be on the way is the [`Door`]'s business; a
+//! connection at the gate holds one stream and one message of at most 2 KiB, a second stream ends
+//! it, and the clock runs ([`Timeouts`]).
 
 mod admitted;
 mod door;
@@ -51,14 +52,15 @@ pub(crate) type Clock = Arc<dyn Fn() -> WallTime + Send + Sync>;
 /// How long strangers may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
-    /// Until the first bytes are there: they come with what opens the connection, so this is for a lost packet
-    /// or two.
+    /// Until the first bytes are there: they come with what opens the connection, so this is for a
+    /// lost packet or two.
     pub(crate) knock: Duration,
-    /// For the messages at the gate: two round trips and four signatures in a healthy network. Long enough
-    /// for round trips of a second and a lost packet; short enough that a stalled peer does not hold its
-    /// place among the pending connections for long.
+    /// For the messages at the gate: two round trips and four signatures in a healthy network. Long
+    /// enough for round trips of a second and a lost packet; short enough that a stalled peer does
+    /// not hold its place among the pending connections for long.
     pub(crate) gate: Duration,
-    /// For everything from there to the end of the admission; for who dials, from the TCP handshake on.
+    /// For everything from there to the end of the admission; for who dials, from the TCP handshake
+    /// on.
     pub(crate) connection: Duration,
 }
 
@@ -73,15 +75,20 @@ impl Default for Timeouts {
 }
 
 impl Gate {
-    /// A gate that shows this identity and lets in whom this trust lets in, up to `room` members at the same
-    /// time.
+    /// A gate that shows this identity and lets in whom this trust lets in, up to `room` members at
+    /// the same time.
     pub(crate) fn new(identity: Identity, trust: Trust, clock: Clock, room: usize) -> Self {
         let admission = Admission::new(identity, trust);
         Self::with(admission, clock, Timeouts::default(), room)
     }
 
     /// A gate with other terms than usual.
-    pub(crate) fn with(admission: Admission, clock: Clock, timeouts: Timeouts, room: usize) -> Self {
+    pub(crate) fn with(
+        admission: Admission,
+        clock: Clock,
+        timeouts: Timeouts,
+        room: usize,
+    ) -> Self {
         Self(Arc::new(Inner {
             admission,
             clock,
@@ -92,7 +99,8 @@ impl Gate {
         }))
     }
 
-    /// Who is inside: whoever the Swarm reports as connected, and for moments also who is on the way there.
+    /// Who is inside: whoever the Swarm reports as connected, and for moments also who is on the
+    /// way there.
     pub(crate) fn admitted(&self) -> &Admitted {
         &self.0.admitted
     }
@@ -150,7 +158,9 @@ impl Gate {
     {
         // All of our keys are Ed25519, so another kind is in nobody's credential.
         let proven = sender(&peer).ok_or(GateError::Reject(Reason::KeyMismatch))?;
-        self.admission().check_key(proven).map_err(GateError::Reject)?;
+        self.admission()
+            .check_key(proven)
+            .map_err(GateError::Reject)?;
         let timeout = self.timeouts().gate;
         match tokio::time::timeout(timeout, self.converse(peer, proven, talk)).await {
             Ok(result) => result,
@@ -158,7 +168,12 @@ impl Gate {
         }
     }
 
-    async fn converse<M>(&self, peer: PeerId, proven: Sender, talk: &mut Talk<M>) -> Result<Ticket, GateError>
+    async fn converse<M>(
+        &self,
+        peer: PeerId,
+        proven: Sender,
+        talk: &mut Talk<M>,
+    ) -> Result<Ticket, GateError>
     where
         M: StreamMuxer + Unpin,
         M::Substream: Unpin,
@@ -170,14 +185,15 @@ impl Gate {
             talk.send(&hello).await?;
         }
         let ticket = self.check(peer, proven, talk.receive(&mut buffer).await?)?;
-        // From here on the other side is a member. As soon as it has our answer it may be through, and open
-        // streams for its Swarm.
+        // From here on the other side is a member. As soon as it has our answer it may be through,
+        // and open streams for its Swarm.
         talk.allow_streams();
         match talk.role() {
             Endpoint::Dialer => talk.send(&self.admission().accept()).await?,
             Endpoint::Listener => {
                 talk.send(&hello).await?;
-                self.admission().check_verdict(talk.receive(&mut buffer).await?)?;
+                self.admission()
+                    .check_verdict(talk.receive(&mut buffer).await?)?;
             }
         }
         talk.close().await?;
@@ -188,7 +204,9 @@ impl Gate {
     fn check(&self, peer: PeerId, proven: Sender, hello: &[u8]) -> Result<Ticket, GateError> {
         let now = (self.0.clock)();
         let member = self.admission().check_hello(hello, proven, now)?;
-        self.admitted().admit(peer, member).map_err(GateError::Reject)
+        self.admitted()
+            .admit(peer, member)
+            .map_err(GateError::Reject)
     }
 }
 
@@ -202,6 +220,6 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// How long a refusal may take to be read. A closed socket would discard it on its way; the other side hangs
-/// up as soon as it has it, so only strangers use up the time.
+/// How long a refusal may take to be read. A closed socket would discard it on its way; the other
+/// side hangs up as soon as it has it, so only strangers use up the time.
 const LINGER: Duration = Duration::from_secs(1);

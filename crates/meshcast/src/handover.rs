@@ -10,8 +10,9 @@ use meshcast_proto::ChannelName;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Whether the node wound down. `false` if it was [aborted](crate::Node::abort), or ended with the runtime it was
-    /// [given](crate::NodeBuilder::runtime): then nothing is known of what it left behind.
+    /// Whether the node wound down. `false` if it was [aborted](crate::Node::abort), or ended with
+    /// the runtime it was [given](crate::NodeBuilder::runtime): then nothing is known of what it
+    /// left behind.
     pub orderly: bool,
     /// What was posted and no member is known to have, by channel. Nobody gets it any more.
     pub undelivered: Vec<Undelivered>,
@@ -25,8 +26,8 @@ pub struct Shutdown {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flushed {
-    /// What was posted before and no member has, by channel: nobody is there who wants it. It is kept, for whoever
-    /// comes in time.
+    /// What was posted before and no member has, by channel: nobody is there who wants it. It is
+    /// kept, for whoever comes in time.
     pub undelivered: Vec<Undelivered>,
     /// How many members were connected at the end.
     pub members: usize,
@@ -74,7 +75,11 @@ impl fmt::Display for Flushed {
     }
 }
 
-fn describe(f: &mut fmt::Formatter<'_>, undelivered: &[Undelivered], members: usize) -> fmt::Result {
+fn describe(
+    f: &mut fmt::Formatter<'_>,
+    undelivered: &[Undelivered],
+    members: usize,
+) -> fmt::Result {
     let messages: u64 = undelivered.iter().map(|left| left.messages).sum();
     if messages == 0 {
         return f.write_str("all that was posted is with some member");
@@ -88,7 +93,11 @@ fn describe(f: &mut fmt::Formatter<'_>, undelivered: &[Undelivered], members: us
             messages,
             bytes,
         } = left;
-        write!(f, "{comma}{messages} on {:?}: {bytes} bytes", channel.as_str())?;
+        write!(
+            f,
+            "{comma}{messages} on {:?}: {bytes} bytes",
+            channel.as_str()
+        )?;
     }
     if let Some(more @ 1..) = undelivered.len().checked_sub(NAMED) {
         write!(f, ", and on {more} more channels")?;
@@ -120,7 +129,10 @@ mod tests {
             members: 0,
         };
         assert!(shutdown.is_complete());
-        assert_eq!(shutdown.to_string(), "all that was posted is with some member");
+        assert_eq!(
+            shutdown.to_string(),
+            "all that was posted is with some member"
+        );
         shutdown.undelivered.push(left("earth", 1, 321));
         assert!(!shutdown.is_complete());
         assert_eq!(
@@ -128,7 +140,9 @@ mod tests {
             "no member has 1 message posted here (1 on \"earth\": 321 bytes); nobody was connected"
         );
         let names = ["moon\n", "mars", "venus", "pluto"];
-        shutdown.undelivered.extend(names.map(|name| left(name, 2, 0)));
+        shutdown
+            .undelivered
+            .extend(names.map(|name| left(name, 2, 0)));
         shutdown.members = 2;
         assert_eq!(
             shutdown.to_string(),

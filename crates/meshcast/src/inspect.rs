@@ -67,13 +67,16 @@ pub struct PeerInfo {
     pub connected_since: WallTime,
     /// How many channels of this node it has open too.
     pub shared_channels: usize,
-    /// How often its gossip was found not to arrive, and it was connected anew, without a steady minute since.
+    /// How often its gossip was found not to arrive, and it was connected anew, without a steady
+    /// minute since.
     pub mute: u32,
-    /// What it makes this node take of [`Limits::memory_bytes`](crate::Limits::memory_bytes), in bytes.
+    /// What it makes this node take of [`Limits::memory_bytes`](crate::Limits::memory_bytes), in
+    /// bytes.
     pub memory_bytes: usize,
     /// How often it was refused more of that.
     pub memory_refused: u64,
-    /// How often it misbehaved lately, see [`NodeEvent::Misbehaving`](crate::NodeEvent::Misbehaving).
+    /// How often it misbehaved lately, see
+    /// [`NodeEvent::Misbehaving`](crate::NodeEvent::Misbehaving).
     pub offences: u64,
     /// It is heard at a fraction of its rate for it.
     pub throttled: bool,
@@ -144,8 +147,8 @@ pub struct Counters {
     pub frames_duplicate: u64,
     /// Frames of others on channels not open here.
     pub frames_unwanted: u64,
-    /// Frames of others that were posted longer ago than anything is kept, by the clock of a sender that is not connected
-    /// and was not heard before.
+    /// Frames of others that were posted longer ago than anything is kept, by the clock of a sender
+    /// that is not connected and was not heard before.
     pub frames_stale: u64,
     /// Frames that came ahead of a hole and found no room to wait.
     pub frames_without_room: u64,
@@ -161,13 +164,15 @@ pub struct Counters {
     pub requests_refused: u64,
     /// Pairs of sender and channel that were not followed for want of memory.
     pub flows_refused: u64,
-    /// Times a member said what it has of a channel, or that it has one open, and there was no memory to remember it.
+    /// Times a member said what it has of a channel, or that it has one open, and there was no
+    /// memory to remember it.
     pub claims_refused: u64,
     /// Answers that nobody asked for, or that hold something else than frames of members.
     pub answers_refused: u64,
     /// Frames dropped because they were malformed, forged or not from a member.
     pub frames_invalid: u64,
-    /// Bytes for peers beside gossip: what is kept here, requests, frames in answer, addresses, pings.
+    /// Bytes for peers beside gossip: what is kept here, requests, frames in answer, addresses,
+    /// pings.
     pub sync_bytes: u64,
     /// Messages of connected members, beside gossip, that could not be read.
     pub sync_invalid: u64,
@@ -177,16 +182,18 @@ pub struct Counters {
     pub gaps: u64,
     /// Records those gaps name.
     pub missed: u64,
-    /// Records handed to a channel object out of what is kept, since it had not read them in time or came later.
+    /// Records handed to a channel object out of what is kept, since it had not read them in time
+    /// or came later.
     pub recalled: u64,
-    /// Records that some channel object did not read in time and that were not kept either; each was reported
-    /// to it as a gap.
+    /// Records that some channel object did not read in time and that were not kept either; each
+    /// was reported to it as a gap.
     pub unread: u64,
     /// Values that did not decode as the type of their channel object.
     pub undecodable: u64,
     /// Handlers that panicked.
     pub handler_panics: u64,
-    /// Connections that were not admitted, by this node or by the other side, for a reason that is known.
+    /// Connections that were not admitted, by this node or by the other side, for a reason that is
+    /// known.
     pub refused: u64,
     /// Connections that others opened.
     pub knocks: u64,
@@ -200,19 +207,20 @@ pub struct Counters {
     pub slow_peer: u64,
     /// Times a peer was connected anew because its gossip did not arrive.
     pub mute_links: u64,
-    /// Times a peer was let go because nothing was heard of it for 4 s, or it did not take what it was sent.
+    /// Times a peer was let go because nothing was heard of it for 4 s, or it did not take what it
+    /// was sent.
     pub unresponsive: u64,
     /// Times a member misbehaved.
     pub offences: u64,
     /// Times somebody was refused more memory, of whatever kind; who that was is in [`PeerInfo`].
     pub memory_refused: u64,
-    /// What all that waits or is remembered takes now, in bytes, as [`Limits::memory_bytes`](crate::Limits::memory_bytes)
-    /// counts it.
+    /// What all that waits or is remembered takes now, in bytes, as
+    /// [`Limits::memory_bytes`](crate::Limits::memory_bytes) counts it.
     pub memory_bytes: usize,
     /// Of that, what this process itself has not sent or not read yet.
     pub own_memory_bytes: usize,
-    /// What frames kept for others take now, in bytes, as [`Limits::history_bytes`](crate::Limits::history_bytes) counts
-    /// them.
+    /// What frames kept for others take now, in bytes, as
+    /// [`Limits::history_bytes`](crate::Limits::history_bytes) counts them.
     pub history_bytes: usize,
     /// Connections that others opened and that have not shown to be members so far.
     pub pending_inbound: usize,

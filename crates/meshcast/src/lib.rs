@@ -24,8 +24,8 @@
 //! # }
 //! ```
 //!
-//! **Post and receive.** Each [`Node::channel`] is an object of its own. It hears every other object
-//! of the name, in this process and in all others, and never itself.
+//! **Post and receive.** Each [`Node::channel`] is an object of its own. It hears every other
+//! object of the name, in this process and in all others, and never itself.
 //!
 //! ```
 //! # #[tokio::main]
@@ -79,8 +79,8 @@
 //! # }
 //! ```
 //!
-//! **History.** An object can begin earlier than now, as far back as this node or a connected member
-//! still has the messages.
+//! **History.** An object can begin earlier than now, as far back as this node or a connected
+//! member still has the messages.
 //!
 //! ```no_run
 //! # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
@@ -93,8 +93,8 @@
 //! # }
 //! ```
 //!
-//! **Shut down.** The node waits for up to 5 s until a member has what was posted, and names what no
-//! member has.
+//! **Shut down.** The node waits for up to 5 s until a member has what was posted, and names what
+//! no member has.
 //!
 //! ```no_run
 //! # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
@@ -123,13 +123,13 @@
 //! | [G7] Members only | A stranger gets no message, no channel name and no list of members. |
 //! | [G8] Liveness | Seconds after faults end, G5 holds everywhere. |
 //!
-//! Not promised: an order between senders; messages that survive a stop of the whole fleet; a message
-//! whose sender died before any peer had it.
+//! Not promised: an order between senders; messages that survive a stop of the whole fleet; a
+//! message whose sender died before any peer had it.
 //!
 //! # What is where
 //!
-//! * [`Node`] and its [builder](NodeBuilder): a member of the mesh. [`Limits`] says what it may use;
-//!   [`Events`], [`Snapshot`] and [`SeedInfo`] show how it, its peers and its seeds are doing.
+//! * [`Node`] and its [builder](NodeBuilder): a member of the mesh. [`Limits`] says what it may
+//!   use; [`Events`], [`Snapshot`] and [`SeedInfo`] show how it, its peers and its seeds are doing.
 //! * [`BroadcastChannel`]: posting; receiving as a stream ([`Messages`]) or by handlers (a
 //!   [`Subscription`] keeps one).
 //! * [`Receipt`]: how many members have what was posted. [`Since`]: where an object begins.
@@ -195,7 +195,8 @@ mod verifier;
 pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};
 pub use meshcast_proto::{
-    ChannelName, ChannelNameError, LabelError, MeshKey, MeshKeyError, NodeName, Region, Since, WallTime,
+    ChannelName, ChannelNameError, LabelError, MeshKey, MeshKeyError, NodeName, Region, Since,
+    WallTime,
     value::{self, Value},
 };
 

@@ -1,38 +1,43 @@
-//! A link to every peer: opaque messages, both ways, in order and without loss while its stream lives.
+//! A link to every peer: opaque messages, both ways, in order and without loss while its stream
+//! lives.
 //!
-//! gossipsub carries what everyone is to hear. A link carries what two peers have to say to each other, and knows
-//! nothing of what is inside.
+//! gossipsub carries what everyone is to hear. A link carries what two peers have to say to each
+//! other, and knows nothing of what is inside.
 //!
 //! # What holds
 //!
-//! Between [`LinkEvent::Opened`] and [`LinkEvent::Closed`] the peer hears a prefix of what [`Link::send`] accepted,
-//! each message once and whole, in the order of the calls. At `Closed` the rest is lost, queued or under way: what
-//! must arrive is to be said again after the next `Opened`. What was accepted before a `Closed` is never heard after
-//! something accepted later.
+//! Between [`LinkEvent::Opened`] and [`LinkEvent::Closed`] the peer hears a prefix of what
+//! [`Link::send`] accepted, each message once and whole, in the order of the calls. At `Closed` the
+//! rest is lost, queued or under way: what must arrive is to be said again after the next `Opened`.
+//! What was accepted before a `Closed` is never heard after something accepted later.
 //!
-//! The link changes when an event is made, a poll of the swarm before it is seen. Whoever sends before having seen a
-//! `Closed` may already be heard on the stream that follows it, so what is said again may be heard twice.
+//! The link changes when an event is made, a poll of the swarm before it is seen. Whoever sends
+//! before having seen a `Closed` may already be heard on the stream that follows it, so what is
+//! said again may be heard twice.
 //!
-//! Every `Opened` is followed by one `Closed`. A `Closed` without an `Opened` before it says why a connection has no
-//! link.
+//! Every `Opened` is followed by one `Closed`. A `Closed` without an `Opened` before it says why a
+//! connection has no link.
 //!
 //! # Two connections
 //!
-//! Peers that dial each other at the same time end up with two connections. Each of them has a stream each way, but
-//! messages to a peer take one: that of the oldest connection that is open when there is none in use, and from then
-//! on the same one until it breaks, even if that of an older connection opens later. Then `Closed` and, if the other
-//! connection is there to take over, `Opened` are reported, and the queue of the broken one is lost.
+//! Peers that dial each other at the same time end up with two connections. Each of them has a
+//! stream each way, but messages to a peer take one: that of the oldest connection that is open
+//! when there is none in use, and from then on the same one until it breaks, even if that of an
+//! older connection opens later. Then `Closed` and, if the other connection is there to take over,
+//! `Opened` are reported, and the queue of the broken one is lost.
 //!
-//! The receiver sees the change of stream in the first message that comes the new way. Whatever the stream left
-//! behind still brings, it drops: the sender has reported it as lost already, and it would arrive out of order. Before
-//! that message it reports `Closed` and `Opened` itself, though its own stream goes on: the two directions change
-//! apart from each other, and whoever had a link closed and opened wants to be told everything anew.
+//! The receiver sees the change of stream in the first message that comes the new way. Whatever the
+//! stream left behind still brings, it drops: the sender has reported it as lost already, and it
+//! would arrive out of order. Before that message it reports `Closed` and `Opened` itself, though
+//! its own stream goes on: the two directions change apart from each other, and whoever had a link
+//! closed and opened wants to be told everything anew.
 //!
 //! # Bounds
 //!
-//! Outbound, a queue to each peer has a bound in bytes and in messages; over it [`Link::send`] gives the message
-//! back. Beyond the queue, one large message and 16 KiB of small ones are on their way into the stream. Inbound, the
-//! handler stops reading while the swarm is not polled, and flow control hands that on to the sender, see [`Handler`].
+//! Outbound, a queue to each peer has a bound in bytes and in messages; over it [`Link::send`]
+//! gives the message back. Beyond the queue, one large message and 16 KiB of small ones are on
+//! their way into the stream. Inbound, the handler stops reading while the swarm is not polled, and
+//! flow control hands that on to the sender, see [`Handler`].
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -71,16 +76,18 @@ mod stream;
 mod tests;
 mod valve;
 
-/// The largest message: an answer to a range request is cut at 256 KiB of frames, but ends with a whole frame, and
-/// carries its own overhead. Twice the cut leaves no doubt and is still read in one piece without harm.
+/// The largest message: an answer to a range request is cut at 256 KiB of frames, but ends with a
+/// whole frame, and carries its own overhead. Twice the cut leaves no doubt and is still read in
+/// one piece without harm.
 pub(crate) const MAX_MESSAGE: u32 = 512 * 1024;
 
-/// Bytes that may wait for one peer: two of the largest messages, so that after `Writable`, at half, any message
-/// fits. A peer that takes a gigabit a second empties it in 8 ms; a hundred that take nothing cost 100 MiB.
+/// Bytes that may wait for one peer: two of the largest messages, so that after `Writable`, at
+/// half, any message fits. A peer that takes a gigabit a second empties it in 8 ms; a hundred that
+/// take nothing cost 100 MiB.
 pub(crate) const QUEUE_BYTES: usize = 2 * MAX_MESSAGE as usize;
 
-/// Messages that may wait for one peer. Acks and digests are small, and a queue of them bounded by bytes alone would
-/// be thousands deep: each of them stale by the time it leaves.
+/// Messages that may wait for one peer. Acks and digests are small, and a queue of them bounded by
+/// bytes alone would be thousands deep: each of them stale by the time it leaves.
 pub(crate) const QUEUE_MESSAGES: usize = 256;
 
 /// The bounds of a [`Link`].
@@ -129,12 +136,14 @@ pub(crate) enum LinkEvent {
     Closed {
         /// Whom they went to.
         peer: PeerId,
-        /// The connection concerned, which is to be closed if the reason [is final](CloseReason::is_final).
+        /// The connection concerned, which is to be closed if the reason [is
+        /// final](CloseReason::is_final).
         connection: ConnectionId,
         /// What ended it.
         reason: CloseReason,
     },
-    /// The queue to the peer refused a message as [`SendError::Full`] and is down to half of its bounds.
+    /// The queue to the peer refused a message as [`SendError::Full`] and is down to half of its
+    /// bounds.
     Writable {
         /// Whose queue it is.
         peer: PeerId,
@@ -151,8 +160,8 @@ pub(crate) enum CloseReason {
     /// The stream broke or could not be negotiated. It is being opened anew.
     #[error("the stream broke and is opened anew")]
     Reset,
-    /// The peer left its own stream for another and has forgotten what it was told. Nothing is lost on the way to it,
-    /// but all is to be said again.
+    /// The peer left its own stream for another and has forgotten what it was told. Nothing is lost
+    /// on the way to it, but all is to be said again.
     #[error("the peer begins anew")]
     Renewed,
     /// The stream broke once more after it had been opened anew as often as is allowed.
@@ -167,8 +176,8 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether no link will open on this connection any more. The connection stays: whether it is worth keeping
-    /// without a link is for the owner of the swarm to say.
+    /// Whether no link will open on this connection any more. The connection stays: whether it is
+    /// worth keeping without a link is for the owner of the swarm to say.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Broken | Self::Unsupported | Self::Oversized(_))
     }
@@ -178,7 +187,8 @@ impl CloseReason {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum SendError {
-    /// There is no stream to the peer: not connected, not negotiated yet, or broken with `Closed` on its way.
+    /// There is no stream to the peer: not connected, not negotiated yet, or broken with `Closed`
+    /// on its way.
     #[error("no link to the peer is open")]
     NotConnected,
     /// The queue is at one of its bounds. `Writable` is reported when it has room.
@@ -206,8 +216,8 @@ pub(crate) struct Link {
     valves: HashMap<PeerId, Arc<Valve>>,
     /// The connected peers.
     peers: HashMap<PeerId, Peer>,
-    /// Filled from within the swarm's poll, which drains it before it takes more from a connection, and by
-    /// [`Link::leave`].
+    /// Filled from within the swarm's poll, which drains it before it takes more from a connection,
+    /// and by [`Link::leave`].
     events: VecDeque<LinkEvent>,
 }
 
@@ -227,8 +237,8 @@ impl Link {
         self.budget = budget;
     }
 
-    /// Reads no more of what a peer says than is [granted](Self::grant); or everything again. Ends with its last
-    /// connection.
+    /// Reads no more of what a peer says than is [granted](Self::grant); or everything again. Ends
+    /// with its last connection.
     pub(crate) fn throttle(&mut self, peer: &PeerId, throttled: bool) {
         if let Some(valve) = self.valves.get(peer) {
             valve.set_throttled(throttled);
@@ -267,8 +277,8 @@ impl Link {
         outbox.push(message)
     }
 
-    /// Uses a connection no more, as if it were closed: closing may take its time. Whoever calls this closes it, and
-    /// polls the swarm.
+    /// Uses a connection no more, as if it were closed: closing may take its time. Whoever calls
+    /// this closes it, and polls the swarm.
     pub(crate) fn leave(&mut self, peer: &PeerId, connection: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.leave(connection, &mut self.events);
@@ -307,8 +317,8 @@ impl NetworkBehaviour for Link {
         Ok(self.handler(peer))
     }
 
-    /// Connections are counted from this event on, not from the making of their handler: another behaviour may
-    /// still have denied them then.
+    /// Connections are counted from this event on, not from the making of their handler: another
+    /// behaviour may still have denied them then.
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(ConnectionEstablished {
@@ -339,16 +349,22 @@ impl NetworkBehaviour for Link {
         }
     }
 
-    fn on_connection_handler_event(&mut self, id: PeerId, connection: ConnectionId, report: Report) {
+    fn on_connection_handler_event(
+        &mut self,
+        id: PeerId,
+        connection: ConnectionId,
+        report: Report,
+    ) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.on_report(connection, report, &mut self.events);
         }
     }
 
-    /// No waker is kept: `send` makes no events, and after everything that does the swarm polls again by itself.
+    /// No waker is kept: `send` makes no events, and after everything that does the swarm polls
+    /// again by itself.
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<LinkEvent, THandlerInEvent<Self>>> {
-        self.events
-            .pop_front()
-            .map_or(Poll::Pending, |event| Poll::Ready(ToSwarm::GenerateEvent(event)))
+        self.events.pop_front().map_or(Poll::Pending, |event| {
+            Poll::Ready(ToSwarm::GenerateEvent(event))
+        })
     }
 }

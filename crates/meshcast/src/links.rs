@@ -1,9 +1,9 @@
 //! Links as they are between regions, or worse, on one machine: for trying and testing.
 //!
-//! Nodes of one process that are given the same [`Links`] talk to each other as if they were far apart: what one
-//! sends reaches the other later, no faster than the bandwidth, or, while a link is cut or stalls, not at all. The
-//! table can be changed while they run. It acts on the bytes of the connections, below encryption, so everything
-//! above is what it is in production.
+//! Nodes of one process that are given the same [`Links`] talk to each other as if they were far
+//! apart: what one sends reaches the other later, no faster than the bandwidth, or, while a link is
+//! cut or stalls, not at all. The table can be changed while they run. It acts on the bytes of the
+//! connections, below encryption, so everything above is what it is in production.
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,15 +36,16 @@
 //!
 //! # What is modelled, and what is not
 //!
-//! A connection is shaped at the end that dialled it, in both directions, by the nodes at its ends: the one that
-//! dialled, and the one that listens at the address. So both must have these links; a node that is reached at an
-//! address nobody of them listens on counts as [`Place::Everywhere`] alone. Listen on addresses that the others
-//! dial, not on wildcards.
+//! A connection is shaped at the end that dialled it, in both directions, by the nodes at its ends:
+//! the one that dialled, and the one that listens at the address. So both must have these links; a
+//! node that is reached at an address nobody of them listens on counts as [`Place::Everywhere`]
+//! alone. Listen on addresses that the others dial, not on wildcards.
 //!
-//! TCP shows no loss, it shows what loss does: bytes come later, or not at all. That is what happens here. The
-//! order of bytes never changes. Dialling takes a round trip, waits while the link is cut, and is refused while it
-//! is [reset](Cut::Reset). What is under way counts against a bound: the bandwidth times the delay and
-//! [`QUEUE`](Shape::QUEUE) more, 4 MiB at most; beyond it the sender waits, as it does for TCP.
+//! TCP shows no loss, it shows what loss does: bytes come later, or not at all. That is what
+//! happens here. The order of bytes never changes. Dialling takes a round trip, waits while the
+//! link is cut, and is refused while it is [reset](Cut::Reset). What is under way counts against a
+//! bound: the bandwidth times the delay and [`QUEUE`](Shape::QUEUE) more, 4 MiB at most; beyond it
+//! the sender waits, as it does for TCP.
 
 mod line;
 mod pump;
@@ -69,8 +70,8 @@ pub(crate) use self::{
 
 /// What the links between nodes of one process are like. Clones are the same table.
 ///
-/// Given to a node with [`NodeBuilder::links`](crate::NodeBuilder::links). In the beginning nothing is delayed,
-/// limited or cut.
+/// Given to a node with [`NodeBuilder::links`](crate::NodeBuilder::links). In the beginning nothing
+/// is delayed, limited or cut.
 #[derive(Debug, Clone)]
 pub struct Links {
     table: Arc<Mutex<Table>>,
@@ -114,26 +115,28 @@ pub struct Stalls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cut {
-    /// Nothing passes, and nobody is told: connections stay up until somebody gives up, also if the other end is
-    /// gone. What was under way arrives when the cut is mended.
+    /// Nothing passes, and nobody is told: connections stay up until somebody gives up, also if the
+    /// other end is gone. What was under way arrives when the cut is mended.
     Silent,
-    /// Connections break at once, and new ones are refused. Concerns both directions, whichever is cut.
+    /// Connections break at once, and new ones are refused. Concerns both directions, whichever is
+    /// cut.
     Reset,
 }
 
 impl Links {
-    /// Links that do nothing yet. What chance decides (jitter, stalls) follows from the seed and the order in
-    /// which connections are made.
+    /// Links that do nothing yet. What chance decides (jitter, stalls) follows from the seed and
+    /// the order in which connections are made.
     pub fn new(seed: u64) -> Self {
         Self {
             table: Arc::new(Mutex::new(Table::new(seed))),
         }
     }
 
-    /// Says what links are like from one place to another. What is under way arrives when it would have.
+    /// Says what links are like from one place to another. What is under way arrives when it would
+    /// have.
     ///
-    /// If several fit a link, the one that names its ends most exactly counts: a node before a region before
-    /// [`Place::Everywhere`].
+    /// If several fit a link, the one that names its ends most exactly counts: a node before a
+    /// region before [`Place::Everywhere`].
     pub fn shape(&self, from: &Place, to: &Place, shape: Shape) {
         self.table().shape(from, to, shape);
     }
@@ -145,8 +148,8 @@ impl Links {
         table.shape(b, a, shape);
     }
 
-    /// Cuts links in one direction, until they are [mended](Self::mend) or all is [healed](Self::heal). If this
-    /// direction is cut already, it is so in the new way.
+    /// Cuts links in one direction, until they are [mended](Self::mend) or all is
+    /// [healed](Self::heal). If this direction is cut already, it is so in the new way.
     pub fn cut(&self, from: &Place, to: &Place, cut: Cut) {
         self.table().cut(from, to, cut);
     }
@@ -158,8 +161,8 @@ impl Links {
         table.cut(b, a, cut);
     }
 
-    /// Takes back what was cut from one place to another, in these words: a cut of a region is not mended node by
-    /// node. Other cuts of the same links remain.
+    /// Takes back what was cut from one place to another, in these words: a cut of a region is not
+    /// mended node by node. Other cuts of the same links remain.
     pub fn mend(&self, from: &Place, to: &Place) {
         self.table().mend(from, to);
     }

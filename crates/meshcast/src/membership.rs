@@ -1,4 +1,5 @@
-//! Identities without a mesh key: an authority that stays elsewhere issues credentials, a node shows its own.
+//! Identities without a mesh key: an authority that stays elsewhere issues credentials, a node
+//! shows its own.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,6 +41,6 @@
 //! ```
 
 pub use meshcast_proto::{
-    Authority, Chain, ChainError, Credential, Identity, IdentityError, Keypair, Member, MeshId, Sender,
-    SignedCredential, Trust,
+    Authority, Chain, ChainError, Credential, Identity, IdentityError, Keypair, Member, MeshId,
+    Sender, SignedCredential, Trust,
 };

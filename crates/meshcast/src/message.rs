@@ -42,19 +42,20 @@ impl<T> Message<T> {
 
     /// Its number: each sender counts 1, 2, 3 … on each channel.
     ///
-    /// A value too large for one frame takes several numbers; this is the first, see [`Self::seqs`].
+    /// A value too large for one frame takes several numbers; this is the first, see
+    /// [`Self::seqs`].
     pub fn seq(&self) -> u64 {
         self.origin.seqs.first().get()
     }
 
-    /// All numbers it took: more than one if it was too large for one frame. The next message of the sender
-    /// begins after the last.
+    /// All numbers it took: more than one if it was too large for one frame. The next message of
+    /// the sender begins after the last.
     pub fn seqs(&self) -> RangeInclusive<u64> {
         numbers(self.origin.seqs)
     }
 
-    /// When it was posted, by the sender's clock: when the frame it travels in was made, which is at once unless
-    /// the sender is busy. For people: clocks jump and differ.
+    /// When it was posted, by the sender's clock: when the frame it travels in was made, which is
+    /// at once unless the sender is busy. For people: clocks jump and differ.
     pub fn posted_at(&self) -> WallTime {
         self.origin.posted_at
     }
@@ -84,7 +85,8 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// Messages of one sender that this object will not get, told before the next one of that sender.
+    /// Messages of one sender that this object will not get, told before the next one of that
+    /// sender.
     #[error(transparent)]
     Gap(#[from] Gap),
     /// A message came that is no `T` (the web's `messageerror`). Its numbers count as received.
@@ -211,11 +213,13 @@ pub enum GapReason {
     /// They are pieces of a message of which other pieces are missing.
     #[error("incomplete")]
     Incomplete,
-    /// This object did not read them in time: they had to make way, and the node does not keep them any more.
+    /// This object did not read them in time: they had to make way, and the node does not keep them
+    /// any more.
     #[error("not read in time")]
     Unread,
-    /// They are from before this object was made: a member said that it keeps them, and they could not be fetched. It
-    /// did not answer in time, or there was no room for them here. Asked for by time, some of them may be older.
+    /// They are from before this object was made: a member said that it keeps them, and they could
+    /// not be fetched. It did not answer in time, or there was no room for them here. Asked for by
+    /// time, some of them may be older.
     #[error("not fetched from those who keep them")]
     Unfetched,
 }
@@ -264,7 +268,9 @@ mod tests {
         let short = format!("…{}", &sender[sender.len() - 8..]);
         assert_eq!(
             format!("{gap:?}"),
-            format!("Gap {{ name: fra-1, region: fra, sender: {short}, missed: 2..=4, reason: Lost }}")
+            format!(
+                "Gap {{ name: fra-1, region: fra, sender: {short}, missed: 2..=4, reason: Lost }}"
+            )
         );
         let origin = Origin {
             member: Arc::clone(&member),

@@ -24,14 +24,18 @@ use crate::{
 /// A cheap handle; clones are the same node. Channels do not keep a node running.
 ///
 /// # Its end
-/// End a node with [`Self::shutdown`], and wait for that: it alone says what was left behind. When the last clone is
-/// dropped the node winds down in the same way, and whoever drops it is held up until that is done, for 2 s at most: then
-/// a warning is logged, and what nobody has is lost if the process ends. So a process may return from `main` right after it
-/// posted. With nothing to hand over it takes some milliseconds. It cannot dead-lock, be it in a handler, in
-/// asynchronous code or on a runtime with one thread: the node's thread waits for none of those. But nothing is waited for
+/// End a node with [`Self::shutdown`], and wait for that: it alone says what was left behind. When
+/// the last clone is dropped the node winds down in the same way, and whoever drops it is held up
+/// until that is done, for 2 s at most: then a warning is logged, and what nobody has is lost if
+/// the process ends. So a process may return from `main` right after it posted. With nothing to
+/// hand over it takes some milliseconds. It cannot dead-lock, be it in a handler, in asynchronous
+/// code or on a runtime with one thread: the node's thread waits for none of those. But nothing is
+/// waited for
 ///
-/// * by a node that was given a [`runtime`](NodeBuilder::runtime): it lives on there, and ends with it;
-/// * if the process ends without a drop: by `std::process::exit`, a signal, or with the node in a `static`.
+/// * by a node that was given a [`runtime`](NodeBuilder::runtime): it lives on there, and ends with
+///   it;
+/// * if the process ends without a drop: by `std::process::exit`, a signal, or with the node in a
+///   `static`.
 #[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
@@ -61,7 +65,8 @@ pub(crate) struct Shared {
     pub(crate) stopped: watch::Receiver<Option<Shutdown>>,
     /// How many members are connected. Loses its sender when the driver has stopped.
     pub(crate) members: watch::Receiver<usize>,
-    /// After `commands`, the end of which it waits for. `None` if the node runs on a runtime that it was given.
+    /// After `commands`, the end of which it waits for. `None` if the node runs on a runtime that
+    /// it was given.
     pub(crate) _joined: Option<Joined>,
 }
 
@@ -69,7 +74,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ready {
-    /// How many members are connected at that moment, not counting the node itself. With 0 it is alone.
+    /// How many members are connected at that moment, not counting the node itself. With 0 it is
+    /// alone.
     pub members: usize,
 }
 
@@ -102,8 +108,9 @@ impl Node {
 
     /// Opens a channel: a new object that receives from this moment on.
     ///
-    /// No clocks are compared, so it may also receive what was posted up to about 0.4 s before: that much is allowed
-    /// for the way of the opening to other nodes, since a moment too much is better than a loss.
+    /// No clocks are compared, so it may also receive what was posted up to about 0.4 s before:
+    /// that much is allowed for the way of the opening to other nodes, since a moment too much is
+    /// better than a loss.
     ///
     /// `T` is what it carries: any type serde can write and read, the dynamic
     /// [`Value`](crate::Value), or [`Bytes`](crate::Bytes), which travel as they are.
@@ -114,26 +121,31 @@ impl Node {
         self.channel_since(name, Since::Now)
     }
 
-    /// Opens a channel: a new object that receives from this moment on, and before that what was posted earlier.
+    /// Opens a channel: a new object that receives from this moment on, and before that what was
+    /// posted earlier.
     ///
-    /// `since` is how much earlier: [`Since::Ago`] for what was posted within that time, [`Since::Last`] for so many
-    /// numbers *of each sender* (a message takes one, a large one several), [`Since::Now`] for nothing, as
-    /// [`Self::channel`] does. The object gets of each sender a run of messages without a gap inside that it was
-    /// not told of, which goes on with what is posted from now on, in order, none twice. Other objects of this
-    /// process count like other nodes. How far back it goes is what is kept, which is no promise: each node keeps
-    /// [`Limits::history_age`](crate::Limits::history_age) and [`Limits::history_bytes`](crate::Limits::history_bytes)
-    /// of the channels that it has open, and what is older is not there, without a gap being told.
+    /// `since` is how much earlier: [`Since::Ago`] for what was posted within that time,
+    /// [`Since::Last`] for so many numbers *of each sender* (a message takes one, a large one
+    /// several), [`Since::Now`] for nothing, as [`Self::channel`] does. The object gets of each
+    /// sender a run of messages without a gap inside that it was not told of, which goes on with
+    /// what is posted from now on, in order, none twice. Other objects of this process count like
+    /// other nodes. How far back it goes is what is kept, which is no promise: each node keeps
+    /// [`Limits::history_age`](crate::Limits::history_age) and
+    /// [`Limits::history_bytes`](crate::Limits::history_bytes) of the channels that it has open,
+    /// and what is older is not there, without a gap being told.
     ///
-    /// * If this node has not heard anybody on the channel, since it is not open here or nobody has posted, and no
-    ///   object is open on it that wants nothing from before, the members that are connected are asked, and those that
-    ///   connect later. What they give, which may be a moment more than was asked for, is delivered as it comes, also
-    ///   to objects that are opened on the name meanwhile.
-    /// * Otherwise the object gets what this node keeps itself, and before it what the members that are connected
-    ///   keep. It is kept here then like anything else, as long as there is room.
+    /// * If this node has not heard anybody on the channel, since it is not open here or nobody has
+    ///   posted, and no object is open on it that wants nothing from before, the members that are
+    ///   connected are asked, and those that connect later. What they give, which may be a moment
+    ///   more than was asked for, is delivered as it comes, also to objects that are opened on the
+    ///   name meanwhile.
+    /// * Otherwise the object gets what this node keeps itself, and before it what the members that
+    ///   are connected keep. It is kept here then like anything else, as long as there is room.
     ///
-    /// Members that are being dialled or have not told yet what they keep are waited for, senders that are gone
-    /// included, and the object hears nothing until it is over: mostly a moment, 5 s at most. What a member said it
-    /// keeps and is not here by then is told as a gap ([`GapReason::Unfetched`](crate::GapReason::Unfetched)).
+    /// Members that are being dialled or have not told yet what they keep are waited for, senders
+    /// that are gone included, and the object hears nothing until it is over: mostly a moment, 5 s
+    /// at most. What a member said it keeps and is not here by then is told as a gap
+    /// ([`GapReason::Unfetched`](crate::GapReason::Unfetched)).
     ///
     /// # Errors
     /// [`OpenError`]; nothing was opened.
@@ -150,17 +162,17 @@ impl Node {
         Ok(channel)
     }
 
-    /// Waits until the node listens, has tried its seeds once, and is either alone or part of the mesh on
-    /// every channel that is open here and at a connected member.
+    /// Waits until the node listens, has tried its seeds once, and is either alone or part of the
+    /// mesh on every channel that is open here and at a connected member.
     ///
-    /// At most about 15 s: 10 until a seed that does not answer counts as tried, and 5 for the mesh. A node that
-    /// is not part of it by then is ready all the same; what is posted is kept for those who come later.
-    /// Cancel-safe.
+    /// At most about 15 s: 10 until a seed that does not answer counts as tried, and 5 for the
+    /// mesh. A node that is not part of it by then is ready all the same; what is posted is kept
+    /// for those who come later. Cancel-safe.
     ///
-    /// **Ready does not mean that anybody is there.** [`Ready::members`] says how many are, and it is 0 for the first
-    /// node of a fleet as well as for one whose seeds are all wrong: how they are doing is in
-    /// [`Snapshot::seeds`], and each change is a [`NodeEvent::Seed`] and a line in the log. Whoever needs company
-    /// waits for it by [`Self::wait_for_members`].
+    /// **Ready does not mean that anybody is there.** [`Ready::members`] says how many are, and it
+    /// is 0 for the first node of a fleet as well as for one whose seeds are all wrong: how they
+    /// are doing is in [`Snapshot::seeds`], and each change is a [`NodeEvent::Seed`] and a line in
+    /// the log. Whoever needs company waits for it by [`Self::wait_for_members`].
     ///
     /// # Errors
     /// [`Closed`] if the node stopped before.
@@ -168,11 +180,11 @@ impl Node {
         self.ask(Command::Ready).await
     }
 
-    /// Waits until at least this many members are connected, not counting the node itself; for as long as it takes,
-    /// so put a timeout around it. Returns how many there are then. Cancel-safe.
+    /// Waits until at least this many members are connected, not counting the node itself; for as
+    /// long as it takes, so put a timeout around it. Returns how many there are then. Cancel-safe.
     ///
-    /// They may have gone again when this returns, and their channels may not be known yet, as they are after
-    /// [`Self::ready`].
+    /// They may have gone again when this returns, and their channels may not be known yet, as they
+    /// are after [`Self::ready`].
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped, or stops before.
@@ -186,10 +198,11 @@ impl Node {
 
     /// What the node looks like now: all peers, all channels, and all else.
     ///
-    /// The node looks through them in slices of 25 µs, between which it goes on, and once for all who ask at the same
-    /// time; so it may be asked in a loop, and with thousands of channels an answer takes some milliseconds and is of no
-    /// single moment. Whatever was done before the question shows in it. [`Self::counters`] and [`Self::info`] cost
-    /// next to nothing; [`Self::peers`] and [`Self::channels`] look at these alone. Cancel-safe.
+    /// The node looks through them in slices of 25 µs, between which it goes on, and once for all
+    /// who ask at the same time; so it may be asked in a loop, and with thousands of channels an
+    /// answer takes some milliseconds and is of no single moment. Whatever was done before the
+    /// question shows in it. [`Self::counters`] and [`Self::info`] cost next to nothing;
+    /// [`Self::peers`] and [`Self::channels`] look at these alone. Cancel-safe.
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.
@@ -213,7 +226,8 @@ impl Node {
         self.ask(Command::Info).await
     }
 
-    /// The members the node is connected to, by name and then by id; see [`Self::inspect`]. Cancel-safe.
+    /// The members the node is connected to, by name and then by id; see [`Self::inspect`].
+    /// Cancel-safe.
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.
@@ -221,8 +235,8 @@ impl Node {
         Ok(self.look(true, false).await?.peers)
     }
 
-    /// The channels that the node has open or still holds after the last object was closed, by name; see
-    /// [`Self::inspect`]. Cancel-safe.
+    /// The channels that the node has open or still holds after the last object was closed, by
+    /// name; see [`Self::inspect`]. Cancel-safe.
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.
@@ -245,7 +259,11 @@ impl Node {
 
     /// What happens to the node from now on.
     pub fn events(&self) -> Events {
-        let receiver = self.shared.events.upgrade().map(|events| events.subscribe());
+        let receiver = self
+            .shared
+            .events
+            .upgrade()
+            .map(|events| events.subscribe());
         // A node that has stopped has no more events.
         Events::new(receiver.unwrap_or_else(|| broadcast::channel(1).1))
     }
@@ -260,14 +278,15 @@ impl Node {
             .map_err(|Closed| PingError::Closed)?
     }
 
-    /// Waits until what was posted before, on all channels, is with at least one member that has the channel open:
-    /// until it has acknowledged it. To wait for more members, ask the [`Receipt`](crate::Receipt) of a message.
+    /// Waits until what was posted before, on all channels, is with at least one member that has
+    /// the channel open: until it has acknowledged it. To wait for more members, ask the
+    /// [`Receipt`](crate::Receipt) of a message.
     ///
-    /// What nobody wants is not waited for, and [told](Flushed::undelivered) at the end: no member is connected that
-    /// has the channel open; nobody is expected, since all seeds are connected or there are none, and none was lost in
-    /// the last 5 min that had the channel open (or, with nobody connected, none at all). As long as somebody is
-    /// expected, and as long as a member does not take what it lacks, this waits. How long that may be is up to the
-    /// caller:
+    /// What nobody wants is not waited for, and [told](Flushed::undelivered) at the end: no member
+    /// is connected that has the channel open; nobody is expected, since all seeds are connected or
+    /// there are none, and none was lost in the last 5 min that had the channel open (or, with
+    /// nobody connected, none at all). As long as somebody is expected, and as long as a member
+    /// does not take what it lacks, this waits. How long that may be is up to the caller:
     ///
     /// ```no_run
     /// # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
@@ -289,14 +308,16 @@ impl Node {
         self.ask(Command::Flush).await
     }
 
-    /// Hands over what was posted, leaves the mesh and stops. Returns when that is done, also if it was
-    /// done before or by another clone, and says what was left behind.
+    /// Hands over what was posted, leaves the mesh and stops. Returns when that is done, also if it
+    /// was done before or by another clone, and says what was left behind.
     ///
-    /// From now on nothing is posted any more, and streams end. For up to 5 s it waits until of each channel some
-    /// member has all that is kept of what was posted here, as [`Self::flush`] does; meanwhile the node accepts, dials
-    /// (seeds and lost members at once, and again and again) and answers as before, so that somebody who comes just
-    /// then gets it. With nobody to wait for, as for a node without seeds that has met nobody, it returns at once;
-    /// else once it is handed over, mostly after some 50 ms. Half a second more may pass until connections are closed.
+    /// From now on nothing is posted any more, and streams end. For up to 5 s it waits until of
+    /// each channel some member has all that is kept of what was posted here, as [`Self::flush`]
+    /// does; meanwhile the node accepts, dials (seeds and lost members at once, and again and
+    /// again) and answers as before, so that somebody who comes just then gets it. With nobody to
+    /// wait for, as for a node without seeds that has met nobody, it returns at once; else once it
+    /// is handed over, mostly after some 50 ms. Half a second more may pass until connections are
+    /// closed.
     ///
     /// Cancel-safe: once begun it goes on without being waited for. [`Self::abort`] cuts it short.
     pub async fn shutdown(&self) -> Shutdown {
@@ -311,8 +332,9 @@ impl Node {
             .unwrap_or_default()
     }
 
-    /// Stops the node as if its process were killed: nothing that is queued leaves any more, and nobody is told.
-    /// For tests of what others make of that, and for whoever cannot wait for [`Self::shutdown`] any longer.
+    /// Stops the node as if its process were killed: nothing that is queued leaves any more, and
+    /// nobody is told. For tests of what others make of that, and for whoever cannot wait for
+    /// [`Self::shutdown`] any longer.
     ///
     /// Cancel-safe, as [`Self::shutdown`] is.
     pub async fn abort(&self) {
@@ -340,7 +362,10 @@ impl Node {
         WeakNode(Arc::downgrade(&self.shared))
     }
 
-    async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Closed> {
+    async fn ask<A>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<A>) -> Command,
+    ) -> Result<A, Closed> {
         let (sender, answer) = oneshot::channel();
         self.shared
             .commands

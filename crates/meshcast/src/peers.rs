@@ -67,8 +67,8 @@ impl Peers {
         }
     }
 
-    /// A connection is up. `true` if it is the only one to its peer. If the peer was silent, [`Self::take_surplus`] has
-    /// those before it at once.
+    /// A connection is up. `true` if it is the only one to its peer. If the peer was silent,
+    /// [`Self::take_surplus`] has those before it at once.
     pub(crate) fn handle_established(
         &mut self,
         peer: PeerId,
@@ -132,7 +132,8 @@ impl Peers {
         }
     }
 
-    /// This node stood still itself for so long, and nobody can be blamed for having said nothing meanwhile.
+    /// This node stood still itself for so long, and nobody can be blamed for having said nothing
+    /// meanwhile.
     pub(crate) fn excuse_silence(&mut self, still: Duration, now: Time) {
         for peer in self.peers.values_mut() {
             peer.heard = now.min(peer.heard + still);
@@ -174,13 +175,13 @@ impl Peers {
 
     /// Connections that double another one and have done so for long enough, each returned once.
     ///
-    /// Of two nodes that dialled each other, the connections that the one with the smaller id dialled stay;
-    /// of several dialled by one, the oldest stays, and only the dialler knows which that is. The surplus is
-    /// left open for a while: gossip announces its topics once, on whichever connection is there, and the
-    /// announcement must not be cut off.
+    /// Of two nodes that dialled each other, the connections that the one with the smaller id
+    /// dialled stay; of several dialled by one, the oldest stays, and only the dialler knows which
+    /// that is. The surplus is left open for a while: gossip announces its topics once, on
+    /// whichever connection is there, and the announcement must not be cut off.
     ///
-    /// A connection that brought nothing for [`SILENCE`] before the peer came back by another goes at once, on
-    /// both sides.
+    /// A connection that brought nothing for [`SILENCE`] before the peer came back by another goes
+    /// at once, on both sides.
     pub(crate) fn take_surplus(&mut self, now: Time) -> Vec<(PeerId, ConnectionId)> {
         let mut closing = Vec::new();
         for id in &self.doubled {
@@ -224,7 +225,8 @@ impl Peer {
         self.connections.first()
     }
 
-    /// Notes what passed since it was looked at last, and tells whether it is time to send it a sign of life.
+    /// Notes what passed since it was looked at last, and tells whether it is time to send it a
+    /// sign of life.
     pub(crate) fn look(&mut self, received: bool, sent: bool, now: Time) -> bool {
         if received {
             self.heard = now;
@@ -246,7 +248,8 @@ impl Peer {
         self.connections.iter().map(|connection| connection.id)
     }
 
-    /// Whether nothing at all was heard of it for a while, though it sends a sign of life when it has nothing to say.
+    /// Whether nothing at all was heard of it for a while, though it sends a sign of life when it
+    /// has nothing to say.
     pub(crate) fn is_silent(&self, now: Time) -> bool {
         now.saturating_since(self.heard) >= SILENCE
     }
@@ -257,14 +260,19 @@ impl Peer {
         reaches.min().unwrap_or(Reach::Beyond)
     }
 
-    /// The connections that are to be closed and are not yet, each with the time when. `mine_stay` if those that this node dialled are preferred.
+    /// The connections that are to be closed and are not yet, each with the time when. `mine_stay`
+    /// if those that this node dialled are preferred.
     fn surplus(&mut self, mine_stay: bool) -> impl Iterator<Item = (&mut Connection, Time)> {
         let preferred = if mine_stay {
             Direction::Outbound
         } else {
             Direction::Inbound
         };
-        let alive = || self.connections.iter().filter(|connection| !connection.dead);
+        let alive = || {
+            self.connections
+                .iter()
+                .filter(|connection| !connection.dead)
+        };
         let stays = alive()
             .find(|connection| connection.direction == preferred)
             .or_else(|| alive().next())
@@ -273,7 +281,8 @@ impl Peer {
         let (kept, direction, since) = (stays.id, stays.direction, stays.since);
         let surplus = self.connections.iter_mut().filter(move |connection| {
             let ours_to_close = connection.dead || connection.direction == Direction::Outbound;
-            let doubles = connection.id != kept && (connection.direction != direction || ours_to_close);
+            let doubles =
+                connection.id != kept && (connection.direction != direction || ours_to_close);
             !connection.closing && doubles
         });
         // An old connection that a new one replaces may still have something on its way as well.
@@ -302,21 +311,22 @@ pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
 /// How long a connection that doubles another is kept; an announcement takes one round trip.
 const KEEP_SURPLUS: Duration = Duration::from_secs(3);
 
-/// A peer of which nothing is heard for this long is dialled beside the connection there is. Two signs of life; a peer
-/// that is only busy, or far away, sends one of them.
+/// A peer of which nothing is heard for this long is dialled beside the connection there is. Two
+/// signs of life; a peer that is only busy, or far away, sends one of them.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// Connections on which nothing is heard for this long are closed. With two looks a second on either side of it that
-/// is within 5 s of when the last byte came, whatever the system makes of the path.
+/// Connections on which nothing is heard for this long are closed. With two looks a second on
+/// either side of it that is within 5 s of when the last byte came, whatever the system makes of
+/// the path.
 pub(crate) const DEAD: Duration = Duration::from_secs(4);
 
-/// After so many looks in a row with nothing sent since the one before, a sign of life is: once in 1.5 s to whom
-/// there is nothing to say, since the look after it sees it as sent.
+/// After so many looks in a row with nothing sent since the one before, a sign of life is: once in
+/// 1.5 s to whom there is nothing to say, since the look after it sees it as sent.
 const QUIET_LOOKS: u32 = 2;
 
-/// How often everybody is told that one has other addresses: at once for so many, since a node that starts finds its
-/// addresses one after another, and then once in this time, with what is true then. One that changes them all the time
-/// makes a node of 256 members send 26 messages a second.
+/// How often everybody is told that one has other addresses: at once for so many, since a node that
+/// starts finds its addresses one after another, and then once in this time, with what is true
+/// then. One that changes them all the time makes a node of 256 members send 26 messages a second.
 const SPREAD_AT_ONCE: u32 = 16;
 const SPREAD_INTERVAL: Duration = Duration::from_secs(10);
 

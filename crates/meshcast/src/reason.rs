@@ -1,6 +1,7 @@
 //! What is wrong, in words.
 //!
-//! Errors of libp2p are wrapped several times over, and many show nothing of what they wrap, or nothing at all.
+//! Errors of libp2p are wrapped several times over, and many show nothing of what they wrap, or
+//! nothing at all.
 
 use std::{error::Error, io, iter};
 

@@ -18,8 +18,8 @@ use crate::{channel::Hub, error::OpenError, limits::Limits, thread::HandlerThrea
 
 /// The desired state that the driver follows, and a bell to wake it.
 ///
-/// There are no commands that could overflow, get lost or overtake each other. Locks are taken in the order
-/// registry, then hub.
+/// There are no commands that could overflow, get lost or overtake each other. Locks are taken in
+/// the order registry, then hub.
 #[derive(Debug)]
 pub(crate) struct Registry {
     limits: Limits,
@@ -36,7 +36,8 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Inner {
     hubs: HashMap<ChannelName, Entry>,
-    /// Hubs without an object, by when the last was closed: gossip stays subscribed for a while. They make way for others.
+    /// Hubs without an object, by when the last was closed: gossip stays subscribed for a while.
+    /// They make way for others.
     lingering: BTreeMap<u64, ChannelName>,
     /// How many hubs lost their last object so far.
     closings: u64,
@@ -166,7 +167,8 @@ impl Registry {
         self.bell.wake();
     }
 
-    /// Whom to wake when there may be something to take. To be called before it is looked for, by one task alone.
+    /// Whom to wake when there may be something to take. To be called before it is looked for, by
+    /// one task alone.
     pub(crate) fn listen(&self, waker: &Waker) {
         self.bell.register(waker);
     }
@@ -193,10 +195,14 @@ impl Registry {
         !self.lock().changed.is_empty()
     }
 
-    /// Forgets a hub if it still has no object, and nothing to send. `true` if there is none of that name afterwards.
+    /// Forgets a hub if it still has no object, and nothing to send. `true` if there is none of
+    /// that name afterwards.
     pub(crate) fn remove_vacant(&self, name: &ChannelName) -> bool {
         let mut inner = self.lock();
-        let vacant = inner.hubs.get(name).is_none_or(|entry| entry.hub.is_vacant());
+        let vacant = inner
+            .hubs
+            .get(name)
+            .is_none_or(|entry| entry.hub.is_vacant());
         if vacant {
             inner.remove(name);
         }
@@ -262,7 +268,10 @@ impl Registry {
     ///
     /// # Errors
     /// Those of starting a thread; the task was dropped.
-    pub(crate) fn spawn_on_thread(&self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    pub(crate) fn spawn_on_thread(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
         let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
         // Only now: a node that stops later takes the thread away itself.
         let stopped = self.lock().stopped;
@@ -288,10 +297,12 @@ impl Inner {
         }
     }
 
-    /// Names may be opened and closed faster than the driver looks: what it has never seen it need not hear of.
+    /// Names may be opened and closed faster than the driver looks: what it has never seen it need
+    /// not hear of.
     fn shorten(&mut self, most: usize) {
         if self.changed.len() > most {
-            self.changed.retain(|hub| !hub.is_gone() || hub.is_followed());
+            self.changed
+                .retain(|hub| !hub.is_gone() || hub.is_followed());
         }
     }
 
@@ -307,9 +318,14 @@ impl Inner {
         }
     }
 
-    /// Lets go of the hub that has been without an object for longest and has sent everything. `false` if there is none.
+    /// Lets go of the hub that has been without an object for longest and has sent everything.
+    /// `false` if there is none.
     fn make_way(&mut self) -> bool {
-        let is_vacant = |name: &&ChannelName| self.hubs.get(*name).is_some_and(|entry| entry.hub.is_vacant());
+        let is_vacant = |name: &&ChannelName| {
+            self.hubs
+                .get(*name)
+                .is_some_and(|entry| entry.hub.is_vacant())
+        };
         let Some(name) = self.lingering.values().find(is_vacant).cloned() else {
             return false;
         };
@@ -360,6 +376,6 @@ impl Stats {
     }
 }
 
-/// Names that a node may post on in its life, at about 50 bytes each once they are closed. Those that were only listened
-/// to do not count.
+/// Names that a node may post on in its life, at about 50 bytes each once they are closed. Those
+/// that were only listened to do not count.
 pub(crate) const MAX_NAMES: usize = 1_048_576;

@@ -7,8 +7,8 @@ use meshcast_proto::{NodeName, WallTime};
 
 /// A [seed](crate::NodeBuilder::seed) and how it is doing.
 ///
-/// A seed with a DNS name stands for all addresses that the name has. It is connected if one of them is, and
-/// otherwise in the state of the one that says most about what is wrong.
+/// A seed with a DNS name stands for all addresses that the name has. It is connected if one of
+/// them is, and otherwise in the state of the one that says most about what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SeedInfo {
@@ -32,16 +32,18 @@ pub enum SeedState {
     Resolving,
     /// Its DNS name has no address, or cannot be looked up.
     Unresolved,
-    /// It is dialled, and the outcome is not known: since the start, or since the connection to it was lost.
+    /// It is dialled, and the outcome is not known: since the start, or since the connection to it
+    /// was lost.
     Dialling,
     /// The machine is there, and nobody listens at the port.
     Refused,
-    /// Nobody answers in time, or somebody took the connection and said nothing. Or the resolver does not answer.
+    /// Nobody answers in time, or somebody took the connection and said nothing. Or the resolver
+    /// does not answer.
     TimedOut,
     /// There is no way to it, or the connection broke before it was known who answers.
     Unreachable,
-    /// Somebody answers and is no member of this mesh, or does not let this node in: another key, another version,
-    /// no room.
+    /// Somebody answers and is no member of this mesh, or does not let this node in: another key,
+    /// another version, no room.
     NotAdmitted,
     /// It leads to this node itself, as it may if all nodes are given the same seeds.
     Ourselves,
@@ -74,7 +76,11 @@ impl SeedState {
     pub const fn is_bad(&self) -> bool {
         matches!(
             self,
-            Self::Unresolved | Self::Refused | Self::TimedOut | Self::Unreachable | Self::NotAdmitted
+            Self::Unresolved
+                | Self::Refused
+                | Self::TimedOut
+                | Self::Unreachable
+                | Self::NotAdmitted
         )
     }
 }

@@ -1,8 +1,8 @@
 //! Peers that gossip is to leave alone, though they are subscribed.
 //!
-//! gossipsub leaves nobody alone but by its scores, and these keep a record of every message for two minutes. So it
-//! is told instead, in the name of the peer, that the peer has left its topics; what the peer itself says of
-//! topics meanwhile is held back until it is to be gossiped to again.
+//! gossipsub leaves nobody alone but by its scores, and these keep a record of every message for
+//! two minutes. So it is told instead, in the name of the peer, that the peer has left its topics;
+//! what the peer itself says of topics meanwhile is held back until it is to be gossiped to again.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -50,7 +50,8 @@ impl Spared {
         self.held.contains_key(peer)
     }
 
-    /// Begins to spare a peer that is subscribed to these topics, and returns what to tell gossipsub in its name.
+    /// Begins to spare a peer that is subscribed to these topics, and returns what to tell
+    /// gossipsub in its name.
     pub(crate) fn begin(&mut self, peer: PeerId, topics: Vec<TopicHash>) -> Vec<Said> {
         let Some(said) = self.read(&rpc(SUBSCRIPTIONS, &subscriptions(&topics, true))) else {
             return Vec::new();
@@ -85,10 +86,16 @@ impl Spared {
             .iter()
             .map(|it| it.topic_hash.clone())
             .collect();
-        // It may have put this node into its mesh meanwhile. Refused once more, both sides know that they are to
-        // begin anew.
-        let refused = [rpc(CONTROL, &[prunes(&topics)]), rpc(CONTROL, &[grafts(&topics)])];
-        let mut told: Vec<_> = refused.iter().filter_map(|bytes| self.read(bytes)).collect();
+        // It may have put this node into its mesh meanwhile. Refused once more, both sides know
+        // that they are to begin anew.
+        let refused = [
+            rpc(CONTROL, &[prunes(&topics)]),
+            rpc(CONTROL, &[grafts(&topics)]),
+        ];
+        let mut told: Vec<_> = refused
+            .iter()
+            .filter_map(|bytes| self.read(bytes))
+            .collect();
         told.push(said);
         told
     }
@@ -124,7 +131,8 @@ impl Spared {
 }
 
 impl Held {
-    /// Leaves the last word on each topic, and no more than gossipsub takes of a peer. Returns how many there are.
+    /// Leaves the last word on each topic, and no more than gossipsub takes of a peer. Returns how
+    /// many there are.
     fn forget_overridden(&mut self) -> usize {
         let Said::Message { rpc, .. } = &mut self.said else {
             return 0;

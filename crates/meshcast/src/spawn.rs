@@ -66,9 +66,11 @@ pub(crate) async fn spawn(plan: Plan, runtime: Option<Handle>) -> Result<Node, S
     let (sender, started) = oneshot::channel();
     let (ending, ended) = thread::ending();
     let ended = runtime.is_none().then_some(ended);
-    // Also what is made before the first turn belongs to the runtime it is made on: sockets, above all.
+    // Also what is made before the first turn belongs to the runtime it is made on: sockets, above
+    // all.
     let life = async move {
-        // What is put together is large, and would be moved from stack to stack in builds that do not optimise.
+        // What is put together is large, and would be moved from stack to stack in builds that do
+        // not optimise.
         let starting = Box::pin(start(plan, Arc::new(me), handlers, ended));
         let (outcome, life) = match starting.await {
             Ok((node, life)) => (Ok(node), Some(life)),
@@ -113,7 +115,10 @@ async fn start(
     let peer_id = transport::peer_id(me.sender());
 
     let network = |error: &dyn std::fmt::Display| SpawnError::Network(error.to_string());
-    let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust.clone(), limits.history_age));
+    let verifier = SharedVerifier::new(
+        trust.mesh(),
+        Verifier::new(trust.clone(), limits.history_age),
+    );
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
     let here = links.map(|links| {
@@ -176,7 +181,8 @@ async fn start(
         early,
     };
     let weak = node.downgrade();
-    // Made here: a runtime that goes before the task's first turn drops it, and so ends the channels.
+    // Made here: a runtime that goes before the task's first turn drops it, and so ends the
+    // channels.
     let running = Box::pin(Driver::new(parts).run());
     // Of the highest level, so that also a log of warnings alone says which node each is of.
     let span = tracing::error_span!("node", name = %node.name());
@@ -209,8 +215,8 @@ fn say_if_isolated(keyed: bool, seedless: bool) {
     }
 }
 
-/// Listens everywhere and waits until the sockets are there. Returns what else happened meanwhile: others may
-/// dial the first socket before the last is there.
+/// Listens everywhere and waits until the sockets are there. Returns what else happened meanwhile:
+/// others may dial the first socket before the last is there.
 ///
 /// An IPv6 wildcard that the machine does not have is skipped if there is something else.
 async fn listen_on(
@@ -241,9 +247,13 @@ async fn listen_on(
             LISTEN_TIMEOUT
         };
         match timeout_at(start + patience, swarm.select_next_some()).await {
-            Ok(SwarmEvent::NewListenAddr { listener_id, .. }) => waiting.retain(|(id, _)| *id != listener_id),
+            Ok(SwarmEvent::NewListenAddr { listener_id, .. }) => {
+                waiting.retain(|(id, _)| *id != listener_id)
+            }
             Ok(SwarmEvent::ListenerClosed {
-                listener_id, reason, ..
+                listener_id,
+                reason,
+                ..
             }) => {
                 let closed = waiting.extract_if(.., |(id, _)| *id == listener_id).next();
                 if let (Some((_, address)), Err(error)) = (closed, reason) {
@@ -285,10 +295,12 @@ fn is_ipv6_wildcard(address: &Multiaddr) -> bool {
         .any(|part| matches!(part, Protocol::Ip6(ip) if ip.is_unspecified()))
 }
 
-/// Connections are closed by us or by the other side, never for being quiet: an idle channel is normal.
+/// Connections are closed by us or by the other side, never for being quiet: an idle channel is
+/// normal.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Binding a socket is a matter of microseconds; this only ends a wait for an interface without addresses.
+/// Binding a socket is a matter of microseconds; this only ends a wait for an interface without
+/// addresses.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same for IPv6 beside other addresses: many machines have none, and start no later for it.

@@ -1,8 +1,9 @@
 //! Who hands on what nobody signed or what makes no sense, and who hands on anything at all.
 //!
-//! gossipsub's own scores cost a record for every message, recover by the second, and nobody is told when one
-//! falls. So what fails verification is counted here, against whoever was speaking. And gossipsub reports a frame
-//! with the first copy only; that the others came too shows that a link works.
+//! gossipsub's own scores cost a record for every message, recover by the second, and nobody is
+//! told when one falls. So what fails verification is counted here, against whoever was speaking.
+//! And gossipsub reports a frame with the first copy only; that the others came too shows that a
+//! link works.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -119,7 +120,8 @@ impl NetworkBehaviour for Watched {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.inner.handle_pending_inbound_connection(id, local, remote)
+        self.inner
+            .handle_pending_inbound_connection(id, local, remote)
     }
 
     fn handle_established_inbound_connection(
@@ -171,8 +173,9 @@ impl NetworkBehaviour for Watched {
             self.topics.forget(&closed.peer_id);
             self.spared.forget(&closed.peer_id);
         }
-        // gossipsub tells its topics on the first connection only, as it sees it. The other side may see it otherwise: it has
-        // given up one that it took for dead, and with it all that it was told.
+        // gossipsub tells its topics on the first connection only, as it sees it. The other side
+        // may see it otherwise: it has given up one that it took for dead, and with it all that it
+        // was told.
         self.inner.on_swarm_event(match event {
             FromSwarm::ConnectionEstablished(established) => {
                 FromSwarm::ConnectionEstablished(ConnectionEstablished {
@@ -194,8 +197,10 @@ impl NetworkBehaviour for Watched {
         self.topics.charge(&peer, &mut event);
         self.spared.hold_back(&peer, &mut event);
         let (valid, before) = (self.verifier.valid(), self.verifier.forged());
-        self.inner.on_connection_handler_event(peer, connection, event);
-        // All that was judged in between came from this peer: messages are judged in the call that brings them.
+        self.inner
+            .on_connection_handler_event(peer, connection, event);
+        // All that was judged in between came from this peer: messages are judged in the call that
+        // brings them.
         if self.verifier.valid() > valid {
             self.heard.insert(peer);
         }
@@ -205,7 +210,10 @@ impl NetworkBehaviour for Watched {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         if let Some(forger) = self.strikes.out.pop() {
             return Poll::Ready(ToSwarm::GenerateEvent(WatchedEvent::Forger(forger)));
         }
@@ -215,8 +223,8 @@ impl NetworkBehaviour for Watched {
     }
 }
 
-/// Takes out of what a peer says what no honest member does: gossipsub would keep some of it, whatever its length, and
-/// log the rest. Returns how much that was.
+/// Takes out of what a peer says what no honest member does: gossipsub would keep some of it,
+/// whatever its length, and log the rest. Returns how much that was.
 fn take_malformed(said: &mut Said) -> u64 {
     let Said::Message {
         rpc,
@@ -243,8 +251,8 @@ struct Topics {
 }
 
 impl Topics {
-    /// Takes out of what a peer says the topics for which there is no room: it is given nothing of them by gossip, and
-    /// fetches what it is told of.
+    /// Takes out of what a peer says the topics for which there is no room: it is given nothing of
+    /// them by gossip, and fetches what it is told of.
     fn charge(&mut self, peer: &PeerId, said: &mut Said) {
         let Said::Message { rpc, .. } = said else {
             return;
@@ -282,7 +290,8 @@ impl Topics {
 /// What a topic of a peer takes, here and in gossipsub, which keeps it as a string in a tree.
 const TOPIC: usize = 160;
 
-/// The longest string in something. gossipsub's control messages can only be looked into by what they derive.
+/// The longest string in something. gossipsub's control messages can only be looked into by what
+/// they derive.
 fn longest(it: &impl Hash) -> usize {
     #[derive(Default)]
     struct Longest(usize);
@@ -302,7 +311,8 @@ fn longest(it: &impl Hash) -> usize {
     longest.0
 }
 
-/// The longest string that a control message may hold: ids of messages have 16 bytes, topics 32, peers about 40.
+/// The longest string that a control message may hold: ids of messages have 16 bytes, topics 32,
+/// peers about 40.
 const LONGEST: usize = 64;
 
 /// Counts against each peer what nobody signed.
@@ -332,8 +342,8 @@ impl Strikes {
     }
 }
 
-/// An honest member hands on none: it judges before it does. A few are allowed for what a bug or a broken
-/// memory may do to one.
+/// An honest member hands on none: it judges before it does. A few are allowed for what a bug or a
+/// broken memory may do to one.
 const ALLOWED: u64 = 10;
 
 /// Strikes older than this no longer count.
@@ -420,14 +430,14 @@ mod tests {
         use crate::behaviour::{Behaviour, MAX_RPC_LEN};
 
         let trust = Trust::from(&MeshKey::from_entropy([1; 48]));
-        let verifier = SharedVerifier::new(trust.mesh(), Verifier::new(trust, Duration::from_secs(600)));
+        let verifier =
+            SharedVerifier::new(trust.mesh(), Verifier::new(trust, Duration::from_secs(600)));
         let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
         let (any, at) = (ConnectionId::new_unchecked(0), Multiaddr::empty());
-        let handler =
-            behaviour
-                .gossip
-                .inner
-                .handle_established_inbound_connection(any, PeerId::random(), &at, &at);
+        let handler = behaviour
+            .gossip
+            .inner
+            .handle_established_inbound_connection(any, PeerId::random(), &at, &at);
         spared.learn(&handler.expect("nobody is refused"));
     }
 

@@ -89,7 +89,9 @@ impl<B: NetworkBehaviour> Node<B> {
     pub(crate) async fn step(&mut self) {
         match self.swarm.select_next_some().await {
             SwarmEvent::Behaviour(event) => self.events.push_back(event),
-            SwarmEvent::ConnectionEstablished { connection_id, .. } => self.connections.push(connection_id),
+            SwarmEvent::ConnectionEstablished { connection_id, .. } => {
+                self.connections.push(connection_id)
+            }
             SwarmEvent::ConnectionClosed { connection_id, .. } => {
                 self.connections.retain(|c| *c != connection_id)
             }

@@ -16,8 +16,8 @@ use tokio::{
     sync::mpsc,
 };
 
-/// Runs a node to its end on a thread of its own, which takes its connections too: what is spawned there runs there.
-/// When the thread is done it drops `ending`.
+/// Runs a node to its end on a thread of its own, which takes its connections too: what is spawned
+/// there runs there. When the thread is done it drops `ending`.
 pub(crate) fn run(
     name: &str,
     life: impl Future<Output = ()> + Send + 'static,
@@ -28,7 +28,8 @@ pub(crate) fn run(
         .enable_time()
         .build()?;
     let thread = thread::Builder::new().name(format!("meshcast {name}"));
-    // As a task, it takes turns with those of the connections. An error means that it panicked, which was said then.
+    // As a task, it takes turns with those of the connections. An error means that it panicked,
+    // which was said then.
     let run = move || {
         drop(runtime.block_on(runtime.spawn(life)));
         // Its sockets as well.
@@ -85,12 +86,13 @@ impl fmt::Debug for Joined {
     }
 }
 
-/// How long whoever drops a node waits for its thread: what it takes to connect and to hand over half round the world, some
-/// eight round trips of 250 ms. No longer, since it may be a thread that others want to use.
+/// How long whoever drops a node waits for its thread: what it takes to connect and to hand over
+/// half round the world, some eight round trips of 250 ms. No longer, since it may be a thread that
+/// others want to use.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A thread of a node for tasks that call handlers, none of which runs on the node's. It ends when this is dropped and all
-/// of them are done.
+/// A thread of a node for tasks that call handlers, none of which runs on the node's. It ends when
+/// this is dropped and all of them are done.
 #[derive(Debug)]
 pub(crate) struct HandlerThread {
     runtime: Handle,

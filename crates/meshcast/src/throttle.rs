@@ -42,7 +42,10 @@ mod tests {
     fn said<const BURST: u32>(millis: &[u64]) -> Vec<Option<u64>> {
         let mut throttle = Throttle::<BURST>::default();
         let at = |millis| Time::from_start(Duration::from_millis(millis));
-        millis.iter().map(|millis| throttle.pass(at(*millis))).collect()
+        millis
+            .iter()
+            .map(|millis| throttle.pass(at(*millis)))
+            .collect()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The transport: TCP, secured and multiplexed, with the gate at its end.
 //!
-//! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two spellings of one
-//! key.
+//! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two
+//! spellings of one key.
 
 mod batching;
 mod closing;
@@ -72,20 +72,24 @@ where
             let words = "no answer to the call for a connection";
             SocketError(io::Error::new(io::ErrorKind::TimedOut, words))
         }
-        TransportTimeoutError::TimerError(error) | TransportTimeoutError::Other(error) => SocketError(error),
+        TransportTimeoutError::TimerError(error) | TransportTimeoutError::Other(error) => {
+            SocketError(error)
+        }
     })
 }
 
 /// A transport whose dials end after [`CONNECT_TIMEOUT`].
-type Impatient<T> = MapErr<TransportTimeout<T>, fn(TransportTimeoutError<io::Error>) -> SocketError>;
+type Impatient<T> =
+    MapErr<TransportTimeout<T>, fn(TransportTimeoutError<io::Error>) -> SocketError>;
 
-/// How long a host may take to answer at all: ten times round the world. The system would ask again ever more
-/// rarely; a new dial asks at once.
+/// How long a host may take to answer at all: ten times round the world. The system would ask again
+/// ever more rarely; a new dial asks at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Secures and multiplexes any transport of bytes, and puts the gate at its end.
 ///
-/// The noise handshake is bound to the mesh, so strangers fail in it, before there is a stream to talk on.
+/// The noise handshake is bound to the mesh, so strangers fail in it, before there is a stream to
+/// talk on.
 pub(crate) fn secured<T>(base: T, gate: &Gate) -> Result<Secured, SetupError>
 where
     T: Transport + Send + Unpin + 'static,
@@ -109,7 +113,8 @@ where
                 local_addr,
                 send_back_addr,
             } = &point
-                && let (Some(here), Some(there)) = (socket_addr(local_addr), socket_addr(send_back_addr))
+                && let (Some(here), Some(there)) =
+                    (socket_addr(local_addr), socket_addr(send_back_addr))
             {
                 door.secured(&(here, there));
             }
@@ -144,7 +149,8 @@ pub(crate) fn peer_id(sender: Sender) -> PeerId {
     PeerId::from_bytes(&bytes).expect("36 bytes are an identity multihash, whatever the key")
 }
 
-/// The sender with this PeerId; `None` if its key is not an Ed25519 key (and then it is none of ours).
+/// The sender with this PeerId; `None` if its key is not an Ed25519 key (and then it is none of
+/// ours).
 pub(crate) fn sender(peer: &PeerId) -> Option<Sender> {
     let hash = peer.as_ref();
     let key = hash.digest().strip_prefix(&KEY_PREFIX)?.try_into().ok()?;
@@ -169,13 +175,14 @@ pub(crate) enum SetupError {
     Noise(#[from] noise::Error),
 }
 
-/// What the system says of a socket, as the source of an error, for the same reason as [`NotAdmitted`].
+/// What the system says of a socket, as the source of an error, for the same reason as
+/// [`NotAdmitted`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct SocketError(#[source] io::Error);
 
-/// Carries a [`GateError`] through libp2p's `Either`, which shows the source of the error in it but not the
-/// error.
+/// Carries a [`GateError`] through libp2p's `Either`, which shows the source of the error in it but
+/// not the error.
 #[derive(Debug)]
 struct NotAdmitted(GateError);
 
@@ -202,7 +209,8 @@ fn role(point: &ConnectedPoint) -> Endpoint {
 
 /// Multihash code: the "hash" is the thing itself.
 const IDENTITY_HASH: u8 = 0;
-/// What precedes an Ed25519 key in a PeerId: protobuf field 1 (type) is 1, field 2 (key) has 32 bytes.
+/// What precedes an Ed25519 key in a PeerId: protobuf field 1 (type) is 1, field 2 (key) has 32
+/// bytes.
 const KEY_PREFIX: [u8; 4] = [8, 1, 18, 32];
 const INLINE_LEN: u8 = 36;
 

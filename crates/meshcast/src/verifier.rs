@@ -8,8 +8,8 @@ use std::sync::{
 use bytes::Bytes;
 use libp2p::gossipsub::{self, DataTransform, IdentTopic, RawMessage, TopicHash};
 use meshcast_proto::{
-    ChainError, ChannelName, Frame, FrameError, FrameId, Member, MeshId, Topics, Verifier, VerifyError,
-    WallTime,
+    ChainError, ChannelName, Frame, FrameError, FrameId, Member, MeshId, Topics, Verifier,
+    VerifyError, WallTime,
 };
 
 use crate::clock::wall_time;
@@ -25,8 +25,8 @@ struct Shared {
     valid: AtomicU64,
     invalid: AtomicU64,
     forged: AtomicU64,
-    /// The frame that gossip is about to ask the id of, which is known: to hash it again takes as long as to verify
-    /// it.
+    /// The frame that gossip is about to ask the id of, which is known: to hash it again takes as
+    /// long as to verify it.
     expected: Mutex<Option<Expected>>,
     /// The frame that gossip is about to publish.
     handed_over: Mutex<Option<Frame>>,
@@ -82,8 +82,8 @@ impl SharedVerifier {
         self.0.forged.load(Ordering::Relaxed)
     }
 
-    /// What gossip is to publish for this frame to be published next: its id. gossip copies what it is given before it has it
-    /// transformed, and its id it would have to compute.
+    /// What gossip is to publish for this frame to be published next: its id. gossip copies what it
+    /// is given before it has it transformed, and its id it would have to compute.
     pub(crate) fn hand_over(&self, frame: &Frame) -> Vec<u8> {
         *lock(&self.0.handed_over) = Some(frame.clone());
         frame.id().as_bytes().to_vec()
@@ -128,8 +128,8 @@ fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs on every copy before gossipsub knows it: what fails is neither remembered nor forwarded. It does not
-/// learn who forwarded it; [`Watched`](crate::strikes::Watched) does.
+/// Runs on every copy before gossipsub knows it: what fails is neither remembered nor forwarded. It
+/// does not learn who forwarded it; [`Watched`](crate::strikes::Watched) does.
 impl DataTransform for SharedVerifier {
     fn inbound_transform(&self, raw: RawMessage) -> Result<gossipsub::Message, std::io::Error> {
         let data = Bytes::from(raw.data);
@@ -171,8 +171,8 @@ enum Invalid {
 }
 
 impl Invalid {
-    /// Whether the peer that handed it on must have known. Clocks differ, so a credential that is over here may
-    /// not be over there.
+    /// Whether the peer that handed it on must have known. Clocks differ, so a credential that is
+    /// over here may not be over there.
     const fn is_forgery(&self) -> bool {
         !matches!(
             self,
@@ -183,11 +183,14 @@ impl Invalid {
     }
 }
 
-/// Whether a topic has the form of those of [channels](SharedVerifier::topic). Any other is nobody's, and gossip would
-/// keep it whatever its length.
+/// Whether a topic has the form of those of [channels](SharedVerifier::topic). Any other is
+/// nobody's, and gossip would keep it whatever its length.
 pub(crate) fn is_topic(topic: &TopicHash) -> bool {
     let name = topic.as_str().as_bytes();
-    name.len() == TOPIC_LEN && name.iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    name.len() == TOPIC_LEN
+        && name
+            .iter()
+            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// How long the name of a topic is: the digits of 16 bytes.
@@ -205,8 +208,8 @@ mod tests {
     use std::time::Duration;
 
     use meshcast_proto::{
-        Credential, Format, Identity, Keypair, MeshKey, NodeName, Part, Region, Seq, Trust, WallTime,
-        write_record,
+        Credential, Format, Identity, Keypair, MeshKey, NodeName, Part, Region, Seq, Trust,
+        WallTime, write_record,
     };
 
     use super::*;
@@ -222,7 +225,8 @@ mod tests {
             serial: 1,
         });
         let boot = Keypair::from_seed([8; 32]);
-        let identity = Identity::new(&credential, &member, boot, wall_time()).expect("its own credential");
+        let identity =
+            Identity::new(&credential, &member, boot, wall_time()).expect("its own credential");
         let mut records = Vec::new();
         write_record(&mut records, Format::Raw, Part::Whole, b"x");
         let channel = ChannelName::new("earth").expect("allowed");

@@ -10,7 +10,11 @@ pub(crate) fn run(data: &[u8]) {
     let Ok(member) = trust().verify(data) else {
         return;
     };
-    for now in [WallTime::MIN, WallTime::from_unix_millis(1 << 40), WallTime::MAX] {
+    for now in [
+        WallTime::MIN,
+        WallTime::from_unix_millis(1 << 40),
+        WallTime::MAX,
+    ] {
         let _ = member.check_time(now, Duration::from_secs(600));
         let _ = member.check_time(now, Duration::MAX);
     }

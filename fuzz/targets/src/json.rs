@@ -20,7 +20,9 @@ pub(crate) fn run(data: &[u8]) {
     match (&read, &theirs) {
         (Ok(value), Ok(json)) => {
             let mut bytes = Vec::new();
-            value.encode(&mut bytes).expect("within the limits of a value");
+            value
+                .encode(&mut bytes)
+                .expect("within the limits of a value");
             // serde_json rounds long integers.
             if !text_has_long_digits(data) {
                 // As values, since 1e0 is a float to serde_json.
@@ -29,9 +31,11 @@ pub(crate) fn run(data: &[u8]) {
             }
         }
         (Err(JsonError::Syntax { .. }), Ok(json)) => panic!("refused {json}: {read:?}"),
-        // serde_json ends at 128 levels, rounds what is beyond 64 bits and calls that out of range from 1e309 on.
+        // serde_json ends at 128 levels, rounds what is beyond 64 bits and calls that out of range
+        // from 1e309 on.
         (Ok(_), Err(error)) => assert!(
-            error.to_string().contains("recursion limit") || error.to_string().contains("out of range"),
+            error.to_string().contains("recursion limit")
+                || error.to_string().contains("out of range"),
             "took what serde_json does not: {error}"
         ),
         _ => {}

@@ -1,6 +1,7 @@
-//! Everything that reads what others wrote, or does what they ask, as functions of bytes. Each panics if what it must
-//! not do happens: it is in this one place for libFuzzer (`fuzz/fuzz_targets`), for the driver on the stable toolchain
-//! (`cargo run -p meshcast-fuzz`), and for the tests of the workspace.
+//! Everything that reads what others wrote, or does what they ask, as functions of bytes. Each
+//! panics if what it must not do happens: it is in this one place for libFuzzer
+//! (`fuzz/fuzz_targets`), for the driver on the stable toolchain (`cargo run -p meshcast-fuzz`),
+//! and for the tests of the workspace.
 
 mod admission;
 mod credential;

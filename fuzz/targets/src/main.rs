@@ -1,5 +1,5 @@
-//! Fuzzes on the stable toolchain, for a bounded time: mutations of the seeds, without coverage. An input that finds a
-//! fault is kept in a file.
+//! Fuzzes on the stable toolchain, for a bounded time: mutations of the seeds, without coverage. An
+//! input that finds a fault is kept in a file.
 //!
 //! ```console
 //! $ cargo run -p meshcast-fuzz -- --seconds 5          # each target
@@ -46,7 +46,10 @@ fn main() -> ExitCode {
             Some(target) => targets.push(target),
             None => {
                 let known: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-                eprintln!("there is no target {name:?}; there are {}", known.join(", "));
+                eprintln!(
+                    "there is no target {name:?}; there are {}",
+                    known.join(", ")
+                );
                 return ExitCode::from(2);
             }
         }
@@ -58,7 +61,11 @@ fn main() -> ExitCode {
         let result = if let Some(directory) = &arguments.write_seeds {
             write_seeds(target, directory)
         } else if arguments.input.is_empty() {
-            fuzz(target, Duration::from_secs(arguments.seconds), arguments.seed)
+            fuzz(
+                target,
+                Duration::from_secs(arguments.seconds),
+                arguments.seed,
+            )
         } else {
             replay(target, &arguments.input)
         };
@@ -86,7 +93,10 @@ fn fuzz(target: &Target, lasts: Duration, seed: u64) -> Result<(), String> {
         run(target, &input).map_err(|panic| {
             let path = format!("crash-{}", target.name);
             match fs::write(&path, &input) {
-                Ok(()) => format!("{panic} (run {runs}, {} bytes, kept in {path})", input.len()),
+                Ok(()) => format!(
+                    "{panic} (run {runs}, {} bytes, kept in {path})",
+                    input.len()
+                ),
                 Err(error) => format!("{panic} (run {runs}: {input:02x?}; not kept: {error})"),
             }
         })?;

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use meshcast_proto::{ChannelName, Identity, Member, MeshKey, NodeName, Region, Sender, Trust, WallTime};
+use meshcast_proto::{
+    ChannelName, Identity, Member, MeshKey, NodeName, Region, Sender, Trust, WallTime,
+};
 
 /// One running node.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ pub fn current() -> usize {
     ALLOCATOR.current_usage()
 }
 
-/// What `make` took at its highest, and what it made. Counts what other threads take meanwhile as well.
+/// What `make` took at its highest, and what it made. Counts what other threads take meanwhile as
+/// well.
 pub fn peak<T>(make: impl FnOnce() -> T) -> (usize, T) {
     ALLOCATOR.reset_peak_usage();
     let before = ALLOCATOR.current_usage();

@@ -1,9 +1,10 @@
-//! Seeded mutations, for a toolchain without coverage: changes that parsers trip over, one or a few at a time, so that
-//! most of the input stays well formed.
+//! Seeded mutations, for a toolchain without coverage: changes that parsers trip over, one or a few
+//! at a time, so that most of the input stays well formed.
 
 use rand::{Rng, RngExt, seq::IndexedRandom};
 
-/// Numbers at which lengths and counters go wrong: of one byte, of the codec's longer forms, and of LEB128.
+/// Numbers at which lengths and counters go wrong: of one byte, of the codec's longer forms, and of
+/// LEB128.
 const TELLING: &[&[u8]] = &[
     &[0],
     &[1],

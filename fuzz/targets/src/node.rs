@@ -1,4 +1,5 @@
-//! What is read beside the protocol: bodies of the admin socket, on both of its sides, and scenario files.
+//! What is read beside the protocol: bodies of the admin socket, on both of its sides, and scenario
+//! files.
 
 use meshcast::{
     Value,

@@ -22,7 +22,14 @@ pub(crate) fn frames() -> Vec<Vec<u8>> {
             draft.push(Format::Value, Part::Whole, &[0x05, 2]);
         }
         let wall = WallTime::from_unix_millis(1 << 40);
-        let frame = Frame::build(&peer(1).identity, &name, Seq::FIRST, wall, Duration::ZERO, draft);
+        let frame = Frame::build(
+            &peer(1).identity,
+            &name,
+            Seq::FIRST,
+            wall,
+            Duration::ZERO,
+            draft,
+        );
         seeds.push(frame.expect("fits").bytes().to_vec());
     }
     short(seeds)
@@ -57,7 +64,8 @@ pub(crate) fn values() -> Vec<Vec<u8>> {
     let mut seeds = short(all_hex(&parsed(VALUES)));
     // Arrays that name each other, and entries that are large in memory.
     seeds.push(vec![
-        0x11, 0x11, 0x02, 0x02, 0x00, 0x11, 0x0d, 1, 0x0d, 1, 0x00, 0x11, 0x0d, 2, 0x0d, 2, 0x00, 0x00,
+        0x11, 0x11, 0x02, 0x02, 0x00, 0x11, 0x0d, 1, 0x0d, 1, 0x00, 0x11, 0x0d, 2, 0x0d, 2, 0x00,
+        0x00,
     ]);
     seeds.push([&[0x11][..], &[0x10, 0x09, 0, 0x02, 0x00].repeat(8), &[0x00]].concat());
     seeds
@@ -97,10 +105,18 @@ pub(crate) fn engine_scripts() -> Vec<Vec<u8>> {
             .flat_map(|i: u8| step(i.wrapping_mul(stride), fill))
             .collect()
     };
-    [(1, 0), (1, 7), (3, 31), (7, 101), (9, 17), (11, 250), (13, 64)]
-        .into_iter()
-        .map(|(stride, fill)| scripts(stride, fill))
-        .collect()
+    [
+        (1, 0),
+        (1, 7),
+        (3, 31),
+        (7, 101),
+        (9, 17),
+        (11, 250),
+        (13, 64),
+    ]
+    .into_iter()
+    .map(|(stride, fill)| scripts(stride, fill))
+    .collect()
 }
 
 fn parsed(text: &str) -> Json {

@@ -16,5 +16,6 @@ pub(crate) fn run(data: &[u8]) {
     );
 }
 
-/// The codec believes lengths up to 512 KiB, and what may not be named twice stands in a set meanwhile.
+/// The codec believes lengths up to 512 KiB, and what may not be named twice stands in a set
+/// meanwhile.
 const MOST: usize = 1 << 20;

@@ -1,5 +1,5 @@
-//! Each target takes its seeds, and a few hundred things made of them. One test, since memory is counted over all
-//! threads.
+//! Each target takes its seeds, and a few hundred things made of them. One test, since memory is
+//! counted over all threads.
 
 use meshcast_fuzz::{TARGETS, mutate::mutate};
 use rand::{SeedableRng, rngs::StdRng};

@@ -37,7 +37,9 @@ impl Fleet {
             .keep();
         let mut command = command(program);
         command.env("MESHCAST_KEY", self.key.to_secret_text());
-        command.env("XDG_RUNTIME_DIR", &private).env("TMPDIR", &private);
+        command
+            .env("XDG_RUNTIME_DIR", &private)
+            .env("TMPDIR", &private);
         (command, private)
     }
 
@@ -165,8 +167,9 @@ pub(crate) fn converged(earths: &[&Earth]) {
     for earth in earths {
         eventually("everybody knows everybody", PATIENCE, || {
             let subscribers = earth.subscribers();
-            let known =
-                |other: &&Earth| other.peer_id == earth.peer_id || subscribers.contains(&other.peer_id);
+            let known = |other: &&Earth| {
+                other.peer_id == earth.peer_id || subscribers.contains(&other.peer_id)
+            };
             earths.iter().all(known).then_some(())
         });
     }
@@ -197,7 +200,8 @@ pub(crate) fn listed(earth: &Earth, expected: &[String], bound: Duration) {
     }
 }
 
-/// Does something to instances, and sees that they hear each other as before, over the same connections.
+/// Does something to instances, and sees that they hear each other as before, over the same
+/// connections.
 #[track_caller]
 pub(crate) fn undisturbed(earths: &[Earth], disturb: impl FnOnce()) {
     let lists: Vec<_> = earths.iter().map(Earth::messages).collect();
@@ -211,7 +215,11 @@ pub(crate) fn undisturbed(earths: &[Earth], disturb: impl FnOnce()) {
         .zip(&sent)
         .for_each(|(earth, message)| earth.send(message));
     for ((earth, list), peers) in earths.iter().zip(&lists).zip(peers) {
-        listed(earth, &[&list[..], &sent[..]].concat(), Duration::from_secs(10));
+        listed(
+            earth,
+            &[&list[..], &sent[..]].concat(),
+            Duration::from_secs(10),
+        );
         assert_eq!(earth.peers(), peers, "{}", earth.process);
     }
 }

@@ -64,7 +64,12 @@ impl Process {
 
     /// The first line on stdout that satisfies.
     #[track_caller]
-    pub(crate) fn stdout_line(&self, what: &str, bound: Duration, is: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn stdout_line(
+        &self,
+        what: &str,
+        bound: Duration,
+        is: impl Fn(&str) -> bool,
+    ) -> String {
         self.stdout
             .wait(1, bound, is)
             .unwrap_or_else(|| panic!("no line {what:?} on stdout of {self}"))
@@ -145,7 +150,10 @@ impl Lines {
         thread::spawn(move || {
             let mut stream = BufReader::new(stream);
             let mut line = Vec::new();
-            while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            while stream
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 ours.lock().text.push(text);
                 ours.0.1.notify_all();
@@ -172,7 +180,12 @@ impl Lines {
             if left.is_zero() || lines.ended {
                 return None;
             }
-            lines = self.0.1.wait_timeout(lines, left).expect("no holder panics").0;
+            lines = self
+                .0
+                .1
+                .wait_timeout(lines, left)
+                .expect("no holder panics")
+                .0;
         }
     }
 

@@ -31,7 +31,10 @@ pub(crate) fn command(program: Program) -> Command {
 /// The directory of the profile that this test was built with.
 static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = env::current_exe().expect("a path");
-    let built = test.ancestors().nth(2).expect("<target>/<profile>/deps/<test>");
+    let built = test
+        .ancestors()
+        .nth(2)
+        .expect("<target>/<profile>/deps/<test>");
     let (target, profile) = (built.parent(), built.file_name());
     let profile = match profile
         .and_then(|name| name.to_str())
@@ -59,6 +62,10 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
         .current_dir(root)
         .output()
         .expect("cargo runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     built.to_owned()
 });

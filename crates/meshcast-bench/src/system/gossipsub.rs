@@ -7,7 +7,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use libp2p::{
     Multiaddr, Swarm, SwarmBuilder,
     gossipsub::{
-        Behaviour, ConfigBuilder, Event, IdentTopic, MessageAuthenticity, PublishError, ValidationMode,
+        Behaviour, ConfigBuilder, Event, IdentTopic, MessageAuthenticity, PublishError,
+        ValidationMode,
     },
     identity::Keypair,
     noise,
@@ -47,7 +48,9 @@ impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
                 yamux::Config::default,
             )?
             .with_behaviour(|key| Ok(behaviour::<SIGNED>(key, size)?))?
-            .with_swarm_config(|config: swarm::Config| config.with_idle_connection_timeout(FOR_EVER))
+            .with_swarm_config(|config: swarm::Config| {
+                config.with_idle_connection_timeout(FOR_EVER)
+            })
             .build();
         let topic = IdentTopic::new(CHANNEL);
         swarm.behaviour_mut().subscribe(&topic)?;
@@ -102,8 +105,12 @@ impl<const SIGNED: bool> Node for Gossipsub<SIGNED> {
     async fn receive(&mut self, tally: &SharedTally) -> Result<()> {
         drain(&mut self.swarm, tally, |tally, event| {
             match event {
-                SwarmEvent::Behaviour(Event::Message { message, .. }) => tally.payload(&message.data),
-                SwarmEvent::Behaviour(Event::SlowPeer { failed_messages, .. }) => {
+                SwarmEvent::Behaviour(Event::Message { message, .. }) => {
+                    tally.payload(&message.data)
+                }
+                SwarmEvent::Behaviour(Event::SlowPeer {
+                    failed_messages, ..
+                }) => {
                     let dropped = failed_messages.priority + failed_messages.non_priority;
                     tally.dropped(dropped as u64, "on the way to a slow peer");
                 }

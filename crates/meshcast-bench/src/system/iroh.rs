@@ -59,7 +59,9 @@ impl Node for Iroh {
         let router = Router::builder(endpoint)
             .accept(iroh_gossip::ALPN, gossip.clone())
             .spawn();
-        let topic = gossip.subscribe(TopicId::from_bytes([7; 32]), bootstrap).await?;
+        let topic = gossip
+            .subscribe(TopicId::from_bytes([7; 32]), bootstrap)
+            .await?;
         let (sender, receiver) = topic.split();
         Ok(Self {
             address: serde_json::to_string(&address)?,

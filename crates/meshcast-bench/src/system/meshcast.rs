@@ -17,8 +17,9 @@ use crate::{
     tally::{SharedTally, Tally},
 };
 
-/// A node with one channel, of bytes or typed, and further ones of bytes. As a user runs it a spawned task reads
-/// each channel; tuned, the task that publishes reads all of them, many messages at a time.
+/// A node with one channel, of bytes or typed, and further ones of bytes. As a user runs it a
+/// spawned task reads each channel; tuned, the task that publishes reads all of them, many messages
+/// at a time.
 #[derive(Debug)]
 pub(crate) struct Meshcast<const TUNED: bool> {
     node: meshcast::Node,
@@ -62,7 +63,10 @@ impl<const TUNED: bool> Node for Meshcast<TUNED> {
             .spawn()
             .await?;
         let addresses = node.inspect().await?.node.listen_addresses;
-        let address = addresses.first().context("the node listens nowhere")?.to_string();
+        let address = addresses
+            .first()
+            .context("the node listens nowhere")?
+            .to_string();
         let mut readers = JoinSet::new();
         let channel = match spec.payload {
             Payload::Bytes(size) => {
@@ -100,7 +104,8 @@ impl<const TUNED: bool> Node for Meshcast<TUNED> {
     async fn publish(&mut self, stamp: Stamp) -> Result<()> {
         match &mut self.channel {
             Channel::Bytes { channel, next, .. } => {
-                // Posting has copied it, so that it is ours alone again and nothing is allocated here.
+                // Posting has copied it, so that it is ours alone again and nothing is allocated
+                // here.
                 let mut payload = std::mem::take(next)
                     .try_into_mut()
                     .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
@@ -141,7 +146,12 @@ impl<const TUNED: bool> Node for Meshcast<TUNED> {
     async fn open_channels(&mut self, channels: usize) -> Result<()> {
         for number in 0..channels {
             let channel = self.node.channel(&format!("{CHANNEL}/{number}"))?;
-            let inbox = read::<TUNED, _>(channel.messages(), &self.tally, &mut self.readers, count_bytes);
+            let inbox = read::<TUNED, _>(
+                channel.messages(),
+                &self.tally,
+                &mut self.readers,
+                count_bytes,
+            );
             self.further_inboxes.extend(inbox);
             self.further.push(channel);
         }
@@ -179,7 +189,8 @@ impl<const TUNED: bool> Node for Meshcast<TUNED> {
     }
 }
 
-/// Gives the inbox back to be read in place if `TUNED`, else to a task that reads it as a user's would.
+/// Gives the inbox back to be read in place if `TUNED`, else to a task that reads it as a user's
+/// would.
 fn read<const TUNED: bool, T: meshcast::Payload>(
     mut inbox: Messages<T>,
     tally: &SharedTally,
@@ -199,7 +210,8 @@ fn read<const TUNED: bool, T: meshcast::Payload>(
     None
 }
 
-/// What a node of these messages may use: the defaults, unless it is tuned or a message would not fit.
+/// What a node of these messages may use: the defaults, unless it is tuned or a message would not
+/// fit.
 fn limits(payload: Payload, tuned: bool) -> Limits {
     let mut limits = Limits::default();
     if tuned {
@@ -241,5 +253,6 @@ fn count<T>(
 /// What is published on further channels, in bytes.
 const SMALL: usize = 64;
 
-/// What a tuned node keeps for others: a quarter of the default, so that peak memory shows the rest.
+/// What a tuned node keeps for others: a quarter of the default, so that peak memory shows the
+/// rest.
 const TUNED_HISTORY_BYTES: usize = 16 * 1024 * 1024;

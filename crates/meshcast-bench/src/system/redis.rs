@@ -64,7 +64,11 @@ impl Node for Redis {
             bail!("a subscriber does not publish");
         };
         stamp.write(&mut self.payload);
-        pipeline.cmd("PUBLISH").arg(CHANNEL).arg(&*self.payload).ignore();
+        pipeline
+            .cmd("PUBLISH")
+            .arg(CHANNEL)
+            .arg(&*self.payload)
+            .ignore();
         *waiting += 1;
         if *waiting == PIPELINE || *waiting * self.payload.len() >= PIPELINE_BYTES {
             self.flush().await?;

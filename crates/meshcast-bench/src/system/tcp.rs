@@ -1,7 +1,7 @@
 //! Bytes over TCP: the limit of what a machine can do, in the clear or encrypted.
 //!
-//! The publisher listens and writes to each subscriber. Messages have their length in front and gather in
-//! blocks of up to 64 KiB, which are written when full or flushed.
+//! The publisher listens and writes to each subscriber. Messages have their length in front and
+//! gather in blocks of up to 64 KiB, which are written when full or flushed.
 
 use std::{io, net::Ipv4Addr};
 
@@ -43,7 +43,9 @@ impl<const SEALED: bool> Node for Tcp<SEALED> {
             None => listener = Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?),
             Some(publisher) => streams.push(TcpStream::connect(publisher).await?),
         }
-        streams.iter().try_for_each(|stream| stream.set_nodelay(true))?;
+        streams
+            .iter()
+            .try_for_each(|stream| stream.set_nodelay(true))?;
         // Both sides are ours and the bytes are nothing secret: any key does.
         let key = UnboundKey::new(&CHACHA20_POLY1305, &[7; 32])?;
         Ok(Self {
@@ -83,7 +85,9 @@ impl<const SEALED: bool> Node for Tcp<SEALED> {
             let block = &mut self.buffer[LENGTH..];
             let nonce = nonce(self.blocks);
             self.blocks += 1;
-            let tag = self.key.seal_in_place_separate_tag(nonce, Aad::empty(), block)?;
+            let tag = self
+                .key
+                .seal_in_place_separate_tag(nonce, Aad::empty(), block)?;
             self.buffer.put_slice(tag.as_ref());
         }
         let length = (self.buffer.len() - LENGTH) as u32;

@@ -9,8 +9,8 @@ use crate::{
     results::{Figure, Figures},
 };
 
-/// One to one, as fast as it goes. All of the process counts, the adapter's own included: it has none for
-/// meshcast, one each message for gossipsub, which takes a vector.
+/// One to one, as fast as it goes. All of the process counts, the adapter's own included: it has
+/// none for meshcast, one each message for gossipsub, which takes a vector.
 pub(super) async fn run(setup: Setup, seconds: f64) -> Result<Figures> {
     let (mut fleet, _) = warm_fleet(setup).await?;
     let measured = fleet.measure(Load::Flat { seconds }, false).await?;
@@ -33,7 +33,11 @@ pub(super) async fn run(setup: Setup, seconds: f64) -> Result<Figures> {
     ])
 }
 
-const PUBLISHER: Figure = Figure::shown("publisher_allocations", "publisher: allocations a message");
+const PUBLISHER: Figure =
+    Figure::shown("publisher_allocations", "publisher: allocations a message");
 const PUBLISHER_BYTES: Figure = Figure::shown("publisher_allocated_bytes", "bytes");
-const SUBSCRIBER: Figure = Figure::shown("subscriber_allocations", "subscriber: allocations a message");
+const SUBSCRIBER: Figure = Figure::shown(
+    "subscriber_allocations",
+    "subscriber: allocations a message",
+);
 const SUBSCRIBER_BYTES: Figure = Figure::shown("subscriber_allocated_bytes", "bytes");

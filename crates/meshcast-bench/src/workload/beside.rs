@@ -17,8 +17,8 @@ pub(super) struct Quiet {
     pub(super) per_second: f64,
 }
 
-/// One to one, as fast as it goes. The quiet channels, of systems that are measured with several, first by
-/// themselves, then beside it.
+/// One to one, as fast as it goes. The quiet channels, of systems that are measured with several,
+/// first by themselves, then beside it.
 pub(super) async fn run(setup: Setup, seconds: f64, quiet: Quiet) -> Result<Figures> {
     let load = Load::Flat { seconds };
     let (mut fleet, _) = warm_fleet(setup).await?;
@@ -26,7 +26,10 @@ pub(super) async fn run(setup: Setup, seconds: f64, quiet: Quiet) -> Result<Figu
         fleet.open_channels(quiet.channels).await?;
         let calm = Load::Silent { seconds };
         let calm = fleet.measure_beside(calm, quiet.per_second).await?;
-        (Some(calm), fleet.measure_beside(load, quiet.per_second).await?)
+        (
+            Some(calm),
+            fleet.measure_beside(load, quiet.per_second).await?,
+        )
     } else {
         (None, fleet.measure(load, false).await?)
     };
@@ -47,7 +50,10 @@ pub(super) async fn run(setup: Setup, seconds: f64, quiet: Quiet) -> Result<Figu
 /// The ways of the messages on the quiet channels.
 fn latency(measured: &Measured) -> Histogram {
     let mut all = Histogram::default();
-    let beside = measured.counted.iter().filter_map(|one| one.beside.as_ref());
+    let beside = measured
+        .counted
+        .iter()
+        .filter_map(|one| one.beside.as_ref());
     beside.for_each(|one| all.merge(&one.latency));
     all
 }

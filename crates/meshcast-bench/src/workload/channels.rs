@@ -11,7 +11,8 @@ use crate::{
     results::{Figure, Figures},
 };
 
-/// Opens them everywhere at the same time, posts once on each, and watches what they cost when idle.
+/// Opens them everywhere at the same time, posts once on each, and watches what they cost when
+/// idle.
 pub(super) async fn run(setup: Setup, channels: usize) -> Result<Figures> {
     let (mut fleet, _) = warm_fleet(setup).await?;
     let before = fleet.memory()?[0].anonymous;

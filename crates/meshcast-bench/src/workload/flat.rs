@@ -38,14 +38,21 @@ pub(super) fn rates(measured: &Measured, payload: Payload, rate: Figure) -> Figu
     if let Payload::Bytes(size) = payload {
         figures.push((MB, measured.rate() * size as f64 / 1e6));
     }
-    figures.extend(quantiles(&measured.latency(), (LOADED_P50, LOADED_P99), MILLIS));
+    figures.extend(quantiles(
+        &measured.latency(),
+        (LOADED_P50, LOADED_P99),
+        MILLIS,
+    ));
     figures
 }
 
 /// Peak memory of the publisher, of the subscriber that took most, and of the broker.
 pub(super) fn peaks(memory: &[Memory], broker: Option<Memory>) -> Figures {
     let subscriber = memory[1..].iter().map(|it| it.peak).fold(0.0, f64::max);
-    let mut figures = vec![(PEAK_PUBLISHER, memory[0].peak), (PEAK_SUBSCRIBER, subscriber)];
+    let mut figures = vec![
+        (PEAK_PUBLISHER, memory[0].peak),
+        (PEAK_SUBSCRIBER, subscriber),
+    ];
     figures.extend(broker.map(|broker| (PEAK_BROKER, broker.peak)));
     figures
 }

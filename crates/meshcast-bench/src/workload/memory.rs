@@ -11,8 +11,8 @@ use crate::{
     results::{Figure, Figures},
 };
 
-/// Of a node with one peer, and how much more with seven; for meshcast also how much more with a thousand
-/// channels.
+/// Of a node with one peer, and how much more with seven; for meshcast also how much more with a
+/// thousand channels.
 pub(super) async fn run(pair: Setup, eight: Setup) -> Result<Figures> {
     let (mut fleet, _) = warm_fleet(pair).await?;
     sleep(CALM).await;

@@ -46,7 +46,11 @@ async fn costs(spec: &Spec) -> Result<Costs> {
         .kill_on_drop(true)
         .spawn()?;
     let output = child.wait_with_output().await?;
-    ensure!(output.status.success(), "the mesh failed: {}", output.status);
+    ensure!(
+        output.status.success(),
+        "the mesh failed: {}",
+        output.status
+    );
     serde_json::from_slice(&output.stdout).context("the mesh said something odd")
 }
 

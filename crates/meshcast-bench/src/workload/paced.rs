@@ -35,7 +35,12 @@ pub(super) async fn one_to_many(setup: Setup, seconds: u64) -> Result<Figures> {
     Ok(figures(&last, (LAST_P50, LAST_P99), &measured, start))
 }
 
-fn figures(latency: &Histogram, titles: (Figure, Figure), measured: &Measured, start: f64) -> Figures {
+fn figures(
+    latency: &Histogram,
+    titles: (Figure, Figure),
+    measured: &Measured,
+    start: f64,
+) -> Figures {
     let mut figures = quantiles(latency, titles, MICROS);
     figures.extend([
         (CPU, cpu_for_100k(measured, measured.delivered())),

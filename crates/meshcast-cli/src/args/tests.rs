@@ -63,17 +63,23 @@ fn what_is_no_address_is_refused_with_one_that_is() {
             "looks like /ip4/0.0.0.0/tcp/4001",
         ),
     ] {
-        let error = Args::try_parse_from(line.split(' ')).expect_err(line).to_string();
+        let error = Args::try_parse_from(line.split(' '))
+            .expect_err(line)
+            .to_string();
         assert!(error.contains(hint), "{error}");
     }
-    assert!(parse("meshcast node --seed /dns/name/tcp/4001 --listen /ip4/0.0.0.0/tcp/4001").is_ok());
+    assert!(
+        parse("meshcast node --seed /dns/name/tcp/4001 --listen /ip4/0.0.0.0/tcp/4001").is_ok()
+    );
 }
 
 #[test]
 fn a_key_is_no_argument() {
     for command in Args::command().get_subcommands() {
         assert!(
-            command.get_arguments().all(|argument| argument.get_id() != "key"),
+            command
+                .get_arguments()
+                .all(|argument| argument.get_id() != "key"),
             "{command}"
         );
     }
@@ -146,6 +152,9 @@ fn help_ends_with_exit_codes() {
 #[test]
 fn help_fits_eighty_columns() {
     for help in helps() {
-        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 80),
+            "{help}"
+        );
     }
 }

@@ -26,7 +26,10 @@ pub(crate) async fn run(args: args::Fault, output: &Output) -> Result<Exit, Fail
         let around = status.around.join(", ");
         let hint = if groups.len() == 2 {
             let rest = format!("{},{}", groups[1].join(","), status.around.join(","));
-            format!(" (cut it off with: partition {} {rest})", groups[0].join(","))
+            format!(
+                " (cut it off with: partition {} {rest})",
+                groups[0].join(",")
+            )
         } else {
             String::new()
         };
@@ -68,7 +71,9 @@ fn table(status: &Status, palette: Palette) -> String {
                 State::Down => "down",
             }
             .to_owned(),
-            node.peer_id.as_deref().map_or_else(|| UNKNOWN.to_owned(), short),
+            node.peer_id
+                .as_deref()
+                .map_or_else(|| UNKNOWN.to_owned(), short),
         ]);
     }
     let mut shown = table.render(palette);
@@ -84,11 +89,20 @@ fn cuts(cuts: &[Cut]) -> Vec<String> {
     if cuts.is_empty() {
         return vec!["All links work.".into()];
     }
-    let is_cut = |from: &str, to: &str| cuts.iter().position(|cut| cut.from == from && cut.to == to);
+    let is_cut =
+        |from: &str, to: &str| cuts.iter().position(|cut| cut.from == from && cut.to == to);
     let line = |(index, Cut { from, to }): (usize, &Cut)| match is_cut(to, from) {
         Some(back) if back < index => None,
-        Some(_) => Some(format!("Nothing passes between {} and {}.", text(from), text(to))),
-        None => Some(format!("Nothing passes from {} to {}.", text(from), text(to))),
+        Some(_) => Some(format!(
+            "Nothing passes between {} and {}.",
+            text(from),
+            text(to)
+        )),
+        None => Some(format!(
+            "Nothing passes from {} to {}.",
+            text(from),
+            text(to)
+        )),
     };
     cuts.iter().enumerate().filter_map(line).collect()
 }
@@ -138,7 +152,8 @@ mod tests {
     #[test]
     fn a_group_is_places_with_commas() {
         let groups = vec!["fra".to_owned(), "iad,nrt-1".to_owned()];
-        let Some(Request::Partition { groups }) = request(FaultCommand::Partition { groups }) else {
+        let Some(Request::Partition { groups }) = request(FaultCommand::Partition { groups })
+        else {
             panic!("another request")
         };
         assert_eq!(groups, [vec!["fra"], vec!["iad", "nrt-1"]]);

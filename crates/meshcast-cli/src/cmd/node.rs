@@ -8,8 +8,8 @@ use std::{
 
 use futures::StreamExt;
 use meshcast::{
-    BroadcastChannel, ChannelName, Direction, ListenError, Multiaddr, Node, NodeEvent, SeedInfo, Shutdown,
-    SpawnError, Value,
+    BroadcastChannel, ChannelName, Direction, ListenError, Multiaddr, Node, NodeEvent, SeedInfo,
+    Shutdown, SpawnError, Value,
     admin::{AdminSocket, schema},
 };
 use serde_json::{Value as Json, json};
@@ -41,7 +41,8 @@ pub(crate) async fn run(args: args::Node, output: &Output) -> Result<Exit, Failu
     result.and_then(|exit| stopped(&shutdown, output).map(|()| exit))
 }
 
-/// Says what is waited for if it takes longer than a moment: people would think that Ctrl-C was not heard.
+/// Says what is waited for if it takes longer than a moment: people would think that Ctrl-C was not
+/// heard.
 async fn shutdown(node: &Node, output: &Output) -> Shutdown {
     let mut shutdown = pin!(node.shutdown());
     match timeout(MOMENT, &mut shutdown).await {
@@ -102,7 +103,8 @@ pub(crate) fn spawn_failure(error: SpawnError) -> Failure {
 async fn tell(node: &Node, channels: &[ChannelName], output: &Output) -> Result<Exit, Failure> {
     let mut events = node.events();
     let open = |name: &ChannelName| node.channel(name.as_str()).map_err(Failure::failed);
-    let _open: Vec<BroadcastChannel<Value>> = channels.iter().map(open).collect::<Result<_, _>>()?;
+    let _open: Vec<BroadcastChannel<Value>> =
+        channels.iter().map(open).collect::<Result<_, _>>()?;
     started(node, output)?;
     // It may listen and be connected before anybody can hear its events.
     let (mut told, mut early) = (HashSet::new(), HashSet::new());
@@ -143,10 +145,18 @@ fn started(node: &Node, output: &Output) -> Result<(), Failure> {
     let (name, region, peer_id) = (node.name(), node.region(), node.peer_id());
     let json = json!({ "event": "started", "name": name.as_str(), "region": region.as_str(),
         "peer_id": peer_id.to_string() });
-    say(output, json, &format!("node {name} in {region} is {peer_id}"))
+    say(
+        output,
+        json,
+        &format!("node {name} in {region} is {peer_id}"),
+    )
 }
 
-fn listens(told: &mut HashSet<Multiaddr>, address: Multiaddr, output: &Output) -> Result<(), Failure> {
+fn listens(
+    told: &mut HashSet<Multiaddr>,
+    address: Multiaddr,
+    output: &Output,
+) -> Result<(), Failure> {
     if told.contains(&address) {
         return Ok(());
     }
@@ -179,7 +189,10 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
         }
         NodeEvent::Disconnected { peer, reason } => (
             json!({ "event": "disconnected", "peer_id": peer.to_string(), "reason": reason }),
-            format!("disconnected: {} ({reason})", render::short(&peer.to_string())),
+            format!(
+                "disconnected: {} ({reason})",
+                render::short(&peer.to_string())
+            ),
         ),
         NodeEvent::Refused {
             address,

@@ -26,7 +26,9 @@ pub(crate) async fn run(args: args::Peers, output: &Output) -> Result<Exit, Fail
     if report.peers.is_empty() {
         output.note(&format!("{} is connected to nobody", client.name()));
         if report.seeds.is_empty() {
-            output.note("it has no seeds: it dials the members it lost lately, and others have to dial it");
+            output.note(
+                "it has no seeds: it dials the members it lost lately, and others have to dial it",
+            );
         }
     }
     Ok(Exit::Ok)
@@ -35,7 +37,15 @@ pub(crate) async fn run(args: args::Peers, output: &Output) -> Result<Exit, Fail
 fn table(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> String {
     // Mostly nobody has any.
     let offences = report.peers.iter().any(|peer| peer.offences > 0);
-    let mut header = vec!["NAME", "REGION", "PEER ID", ">RTT", "DIALLED", ">UP", ">CHANNELS"];
+    let mut header = vec![
+        "NAME",
+        "REGION",
+        "PEER ID",
+        ">RTT",
+        "DIALLED",
+        ">UP",
+        ">CHANNELS",
+    ];
     header.extend(offences.then_some(">OFFENCES"));
     header.push("ADDRESS");
     let mut table = Table::new(&header);
@@ -81,8 +91,9 @@ fn seeds(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> 
         let addresses = seed.addresses.iter().filter(|_| full);
         let rows = addresses.map(|address| ("  ", address));
         for (indent, seed) in [("", seed)].into_iter().chain(rows) {
-            let or_unknown =
-                |text: &Option<String>| text.as_deref().map_or_else(|| UNKNOWN.into(), render::text);
+            let or_unknown = |text: &Option<String>| {
+                text.as_deref().map_or_else(|| UNKNOWN.into(), render::text)
+            };
             table.row([
                 format!("{indent}{}", render::text(&seed.address)),
                 render::text(&seed.state.replace('_', " ")),
@@ -129,7 +140,12 @@ mod tests {
                 "throttled":{throttled}}}"#
             )
         };
-        let peers = [peer("a", 0, false), peer("b", 7, false), peer("c", 61, true)].join(",");
+        let peers = [
+            peer("a", 0, false),
+            peer("b", 7, false),
+            peer("c", 61, true),
+        ]
+        .join(",");
         let report = serde_json::from_str(&format!(r#"{{"schema":"peers/v1","peers":[{peers}]}}"#));
         let shown = table(
             &report.expect("a report"),
@@ -166,6 +182,9 @@ mod tests {
              /dns/mesh.internal/tcp/1  connected     1s  fra-1   -\n  \
              /ip4/10.0.0.1/tcp/1     connected     1s  fra-1   -\n"
         );
-        assert_eq!(seeds(&report, false, now, Palette::PLAIN).lines().count(), 3);
+        assert_eq!(
+            seeds(&report, false, now, Palette::PLAIN).lines().count(),
+            3
+        );
     }
 }

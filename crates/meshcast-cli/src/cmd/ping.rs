@@ -21,7 +21,9 @@ pub(crate) async fn run(args: args::Ping, output: &Output) -> Result<Exit, Failu
     let client = locate::pick_to_ask_about(args.peer.as_deref(), &args.target, output).await?;
     let report: PeerReport = client.get("/v1/peers").await?;
     let peers = chosen(report.peers, args.peer.as_deref(), &client)?;
-    let pings = peers.into_iter().map(|peer| ping(&client, peer, args.count));
+    let pings = peers
+        .into_iter()
+        .map(|peer| ping(&client, peer, args.count));
     let report = Report {
         schema: "pings/v1",
         peers: try_join_all(pings).await?,
@@ -44,8 +46,9 @@ fn chosen(
         .map(|peer| render::text(&peer.name))
         .collect::<Vec<_>>()
         .join(", ");
-    let meant =
-        |peer: &schema::Peer| wanted.is_none_or(|wanted| peer.name == wanted || peer.peer_id == wanted);
+    let meant = |peer: &schema::Peer| {
+        wanted.is_none_or(|wanted| peer.name == wanted || peer.peer_id == wanted)
+    };
     let chosen: Vec<_> = peers.into_iter().filter(meant).collect();
     if !chosen.is_empty() {
         return Ok(chosen);
@@ -53,9 +56,8 @@ fn chosen(
     let at = client.name();
     Err(match wanted {
         _ if known.is_empty() => Failure::failed(format!("{at} is connected to nobody")),
-        Some(wanted) if wanted == at => {
-            Failure::failed(format!("{at} is the node that asks")).hint("choose another with --node")
-        }
+        Some(wanted) if wanted == at => Failure::failed(format!("{at} is the node that asks"))
+            .hint("choose another with --node"),
         wanted => Failure::failed(format!(
             "{at} is not connected to {}",
             wanted.unwrap_or("anybody")
@@ -71,11 +73,17 @@ async fn ping(client: &Client, peer: schema::Peer, count: u16) -> Result<Row, Fa
         if i > 0 {
             sleep(PAUSE).await;
         }
-        rtts_us.push(match client.post::<schema::Ping>(&path, Bytes::new()).await {
-            Ok(ping) => Some(ping.rtt_us),
-            Err(failure) if [code::TIMED_OUT, code::NOT_CONNECTED].contains(&&*failure.code) => None,
-            Err(failure) => return Err(failure),
-        });
+        rtts_us.push(
+            match client.post::<schema::Ping>(&path, Bytes::new()).await {
+                Ok(ping) => Some(ping.rtt_us),
+                Err(failure)
+                    if [code::TIMED_OUT, code::NOT_CONNECTED].contains(&&*failure.code) =>
+                {
+                    None
+                }
+                Err(failure) => return Err(failure),
+            },
+        );
     }
     Ok(Row::new(peer, rtts_us))
 }
@@ -121,7 +129,10 @@ impl Row {
             sent: rtts_us.len(),
             received: answered.len(),
             min_us: answered.iter().min().copied(),
-            mean_us: answered.iter().sum::<u64>().checked_div(answered.len() as u64),
+            mean_us: answered
+                .iter()
+                .sum::<u64>()
+                .checked_div(answered.len() as u64),
             max_us: answered.iter().max().copied(),
             rtts_us,
         }
@@ -193,7 +204,10 @@ mod tests {
     #[test]
     fn what_was_not_answered_is_lost_and_not_averaged() {
         assert_eq!(
-            table(&report([&[Some(300), None, Some(500)], &[None]]), Palette::PLAIN),
+            table(
+                &report([&[Some(300), None, Some(500)], &[None]]),
+                Palette::PLAIN
+            ),
             "NAME   REGION  PEER ID    SENT  LOST      MIN     MEAN      MAX\n\
              fra-1  fra     …ooWfra-1     3     1  0.30 ms  0.40 ms  0.50 ms\n\
              fra-2  fra     …ooWfra-2     1     1        -        -        -\n"

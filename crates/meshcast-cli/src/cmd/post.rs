@@ -78,7 +78,8 @@ fn body(value: &str, json: bool) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(value).map_err(Failure::failed)
 }
 
-/// Far over what a node takes by default: it has the last word, this only bounds what is held for it.
+/// Far over what a node takes by default: it has the last word, this only bounds what is held for
+/// it.
 const STDIN_LIMIT: u64 = 64 << 20;
 
 #[cfg(test)]

@@ -91,7 +91,9 @@ fn read(name: &str) -> Result<String, Failure> {
     let fail = |error| Failure::io(format!("read {name}"))(error);
     let mut text = String::new();
     let file = File::open(name).map_err(fail)?;
-    file.take(SCENARIO + 1).read_to_string(&mut text).map_err(fail)?;
+    file.take(SCENARIO + 1)
+        .read_to_string(&mut text)
+        .map_err(fail)?;
     if text.len() as u64 > SCENARIO {
         let message = format!("{name} holds more than the {SCENARIO} bytes a scenario may have");
         return Err(Failure::usage(message));

@@ -95,7 +95,10 @@ fn describe(request: &Request) -> String {
         }
         Request::OneWay { from, to } => format!("fault: nothing passes from {from} to {to}"),
         Request::Heal {} => "fault: all links are mended".into(),
-        Request::Kill { node, silent: false } => format!("fault: {node} is killed"),
+        Request::Kill {
+            node,
+            silent: false,
+        } => format!("fault: {node} is killed"),
         Request::Kill { node, silent: true } => format!("fault: {node} is gone, silently"),
         Request::Restart { node } => format!("fault: {node} is started again"),
         Request::Pause { node } => format!("fault: {node} is paused"),
@@ -108,8 +111,9 @@ async fn bind(port: u16) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => Failure::failed(format!("port {port} is in use"))
-                .hint("choose other ports with --http-base, or see what runs with `meshcast nodes`"),
+            io::ErrorKind::AddrInUse => Failure::failed(format!("port {port} is in use")).hint(
+                "choose other ports with --http-base, or see what runs with `meshcast nodes`",
+            ),
             _ => Failure::io(format!("listen on {address}"))(error),
         })
 }
@@ -153,7 +157,9 @@ struct Row {
 
 fn announce(report: &Report, output: &Output) -> Result<(), Failure> {
     output.result(report, || table(report, output.palette()))?;
-    if let (false, Some(first), Some(last)) = (output.json(), report.nodes.first(), report.nodes.last()) {
+    if let (false, Some(first), Some(last)) =
+        (output.json(), report.nodes.first(), report.nodes.last())
+    {
         let meshcast = program::name();
         let mut note = format!(
             "\nTry:\n  curl '{}/send?message=hello'\n  curl {}/messages\n  {meshcast} watch {CHANNEL}\n",
@@ -194,7 +200,9 @@ fn distances(round_trips: &[RoundTrip], palette: Palette) -> String {
         }
     }
     let millis = |a: &str, b: &str| {
-        let is = |trip: &&RoundTrip| (trip.from == a && trip.to == b) || (trip.from == b && trip.to == a);
+        let is = |trip: &&RoundTrip| {
+            (trip.from == a && trip.to == b) || (trip.from == b && trip.to == a)
+        };
         let trip = round_trips.iter().find(is);
         render::rtt(trip.map(|trip| trip.rtt_us))
     };

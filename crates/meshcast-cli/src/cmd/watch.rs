@@ -119,7 +119,9 @@ fn render(line: &Line, palette: Palette) -> String {
             )))
         }
         Line::Undecodable {
-            undecodable: Undecodable { name, seq, error, .. },
+            undecodable: Undecodable {
+                name, seq, error, ..
+            },
         } => palette.bad(&render::text(&format!(
             "! message {seq} of {name} is no value: {error}"
         ))),

@@ -1,4 +1,5 @@
-//! Keeps log lines of one kind from filling the disk, whoever writes them: also libraries log what others provoke.
+//! Keeps log lines of one kind from filling the disk, whoever writes them: also libraries log what
+//! others provoke.
 
 use std::{
     collections::HashMap,
@@ -12,8 +13,9 @@ use tracing_subscriber::layer::{Context, Filter};
 
 use crate::output::Output;
 
-/// Lets so many lines of a kind through at once and one a second in the long run, and tells how many others there were.
-/// A kind is a place in the code. Lines for debugging are let through: whoever asks for them wants all.
+/// Lets so many lines of a kind through at once and one a second in the long run, and tells how
+/// many others there were. A kind is a place in the code. Lines for debugging are let through:
+/// whoever asks for them wants all.
 #[derive(Debug)]
 pub(super) struct Bounded {
     /// As many as there are places in the code.

@@ -1,4 +1,5 @@
-//! Writes on a thread of its own, so that a member neither waits for whoever reads what it says, nor ends with them.
+//! Writes on a thread of its own, so that a member neither waits for whoever reads what it says,
+//! nor ends with them.
 
 use std::{
     collections::VecDeque,
@@ -78,7 +79,8 @@ impl Pen {
 
     /// Waits until all is written that was there before, at most for a while.
     pub(super) fn finish(&self, patience: Duration) {
-        let unwritten = |state: &mut State| state.is_writing || !state.waiting.is_empty() || state.lost > 0;
+        let unwritten =
+            |state: &mut State| state.is_writing || !state.waiting.is_empty() || state.lost > 0;
         let waited = self
             .0
             .changed
@@ -150,7 +152,10 @@ impl Shared {
                     text: Vec::new(),
                 };
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -241,7 +246,10 @@ mod tests {
             scene.ends.send(Ok(())).expect("room");
         }
         Pen::write(&scene.pen, "again\n");
-        assert_eq!([next(&scene.written), next(&scene.written)], ["\n", "again\n"]);
+        assert_eq!(
+            [next(&scene.written), next(&scene.written)],
+            ["\n", "again\n"]
+        );
         scene
             .ends
             .send(Err(io::ErrorKind::BrokenPipe.into()))
@@ -258,7 +266,10 @@ mod tests {
             Pen::write(&scene.pen, line.clone());
         }
         let state = scene.pen.0.lock();
-        let (kept, lost) = (state.waiting.len() + usize::from(state.is_writing), state.lost);
+        let (kept, lost) = (
+            state.waiting.len() + usize::from(state.is_writing),
+            state.lost,
+        );
         assert!(state.bytes <= WAITING, "{}", state.bytes);
         drop(state);
         assert_eq!(kept as u64 + lost, 100);

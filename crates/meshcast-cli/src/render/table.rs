@@ -123,6 +123,9 @@ mod tests {
     fn only_the_header_of_a_table_is_coloured() {
         let mut table = Table::new(&["NAME"]);
         table.row(["x".into()]);
-        assert_eq!(table.render(Palette { colour: true }), "\x1b[2mNAME\x1b[0m\nx\n");
+        assert_eq!(
+            table.render(Palette { colour: true }),
+            "\x1b[2mNAME\x1b[0m\nx\n"
+        );
     }
 }

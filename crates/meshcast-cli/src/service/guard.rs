@@ -1,9 +1,10 @@
-//! Keeps web pages out of the services of `meshcast up`: any page that is open in a browser on this machine can send
-//! requests to them.
+//! Keeps web pages out of the services of `meshcast up`: any page that is open in a browser on this
+//! machine can send requests to them.
 //!
-//! A page of another origin is told by what browsers say of each request: `Sec-Fetch-Site`, and older ones `Origin` or
-//! `Referer`. One whose name was made to resolve to this machine (DNS rebinding) is of the same origin to the browser,
-//! and told by `Host`. Tools send none of these but `Host`.
+//! A page of another origin is told by what browsers say of each request: `Sec-Fetch-Site`, and
+//! older ones `Origin` or `Referer`. One whose name was made to resolve to this machine (DNS
+//! rebinding) is of the same origin to the browser, and told by `Host`. Tools send none of these
+//! but `Host`.
 
 use std::net::IpAddr;
 
@@ -67,19 +68,26 @@ fn is_from_here(headers: &HeaderMap, port: u16) -> bool {
         is_ours(page.split('/').next().unwrap_or_default(), port)
     };
     // `none`: the user typed it.
-    all("sec-fetch-site", &|site| ["same-origin", "none"].contains(&site))
-        && all(ORIGIN.as_str(), &origin)
+    all("sec-fetch-site", &|site| {
+        ["same-origin", "none"].contains(&site)
+    }) && all(ORIGIN.as_str(), &origin)
         && all(REFERER.as_str(), &referer)
 }
 
-/// Whether a name and port are this service, by a name that nobody can make resolve to something else.
+/// Whether a name and port are this service, by a name that nobody can make resolve to something
+/// else.
 fn is_ours(authority: &str, port: u16) -> bool {
     let Ok(authority) = authority.parse::<Authority>() else {
         return false;
     };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let is_loopback = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
     let is_plain = !authority.as_str().contains('@');
     is_loopback && is_plain && authority.port_u16().unwrap_or(HTTP) == port
 }
@@ -93,9 +101,9 @@ mod tests {
 
     fn checked(uri: &str, headers: &[(&str, &str)]) -> Result<(), Refusal> {
         let request = Request::builder().uri(uri);
-        let request = headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
         check(&request.body(()).expect("a request"), 8101)
     }
 
@@ -114,7 +122,10 @@ mod tests {
         for header in [
             ("origin", "http://localhost:8101"),
             ("origin", "http://127.0.0.1:8101"),
-            ("referer", "http://localhost:8101/messages?x=http://evil.example/"),
+            (
+                "referer",
+                "http://localhost:8101/messages?x=http://evil.example/",
+            ),
             ("sec-fetch-site", "same-origin"),
             ("sec-fetch-site", "none"),
         ] {

@@ -76,7 +76,8 @@ async fn answer(request: Request, next: Next, port: u16) -> Response {
         Ok(()) => next.run(request).await,
         Err(refusal) => refuse(refusal, port),
     };
-    // What was posted is nothing to be run, whatever it looks like, or to be shown inside of other pages.
+    // What was posted is nothing to be run, whatever it looks like, or to be shown inside of other
+    // pages.
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let policy = HeaderName::from_static("cross-origin-resource-policy");
@@ -106,7 +107,8 @@ fn refuse(refusal: Refusal, port: u16) -> Response {
 const CONNECTIONS: usize = 64;
 /// For the head of a request to arrive, also of the next one on a connection that is kept.
 const HEADER: Duration = Duration::from_secs(5);
-/// What a connection may hold of a request before its body, and of an answer its reader does not take.
+/// What a connection may hold of a request before its body, and of an answer its reader does not
+/// take.
 const BUFFER: usize = 64 * 1024;
 /// After this a connection takes no further request, so that none holds its place for ever.
 const LIFE: Duration = Duration::from_secs(60);

@@ -13,7 +13,9 @@ fn shares(limit: usize, payers: u8) -> Vec<usize> {
     while got {
         got = (0..payers).fold(false, |got, n| budget.try_charge(member(n), 1) | got);
     }
-    (0..payers).map(|n| budget.account(member(n)).used()).collect()
+    (0..payers)
+        .map(|n| budget.account(member(n)).used())
+        .collect()
 }
 
 #[test]
@@ -59,7 +61,11 @@ fn who_is_refused_is_counted_and_named_until_it_is_forgotten() {
     budget.charge(member(2), 5);
     assert!(!budget.is_greedy(member(2)));
     budget.release(member(2), 5);
-    let statement = |payer, used, refused| Statement { payer, used, refused };
+    let statement = |payer, used, refused| Statement {
+        payer,
+        used,
+        refused,
+    };
     assert_eq!(budget.statements(), [statement(member(1), 40, 1)]);
     budget.release(member(1), 40);
     assert_eq!(budget.statements(), [statement(member(1), 0, 1)]);
@@ -72,7 +78,8 @@ fn who_is_refused_is_counted_and_named_until_it_is_forgotten() {
     }
     assert_eq!(budget.refused(), 1);
     assert!(
-        budget.statements().iter().all(|it| it.payer != member(1)) || budget.statements().len() < MAX_IDLE
+        budget.statements().iter().all(|it| it.payer != member(1))
+            || budget.statements().len() < MAX_IDLE
     );
 }
 

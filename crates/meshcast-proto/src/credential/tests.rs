@@ -6,7 +6,9 @@ use super::*;
 #[test]
 fn a_chain_says_what_its_authority_said() {
     let identity = identity();
-    let member = trust().verify(identity.chain().as_bytes()).expect("believed");
+    let member = trust()
+        .verify(identity.chain().as_bytes())
+        .expect("believed");
     assert_eq!(member.sender(), identity.sender());
     assert_eq!(member.credential(), &credential());
 }
@@ -35,7 +37,10 @@ fn a_credential_of_one_mesh_is_refused_in_another_with_the_same_authority() {
         let identity = Identity::new(&signed, &member(), boot(), NOW).expect("its own credential");
         let chain = identity.chain().as_bytes();
         assert!(trust(of).verify(chain).is_ok());
-        assert_eq!(trust(elsewhere).verify(chain), Err(ChainError::BadSignature));
+        assert_eq!(
+            trust(elsewhere).verify(chain),
+            Err(ChainError::BadSignature)
+        );
     }
 }
 
@@ -53,7 +58,10 @@ fn naming_a_believed_authority_does_not_make_one_believed() {
     let mut signed = authority().issue(&credential());
     signed.signature = Keypair::from_seed([4; 32]).sign(&credential_hash(MESH, &signed.body));
     let chain = Identity::link(&signed, &member(), boot(), NOW).chain;
-    assert_eq!(trust().verify(chain.as_bytes()), Err(ChainError::BadSignature));
+    assert_eq!(
+        trust().verify(chain.as_bytes()),
+        Err(ChainError::BadSignature)
+    );
 }
 
 #[test]
@@ -103,7 +111,10 @@ fn a_changed_credential_is_refused() {
 fn a_boot_key_that_another_member_signed_is_refused() {
     let other = Keypair::from_seed([5; 32]);
     let chain = Identity::link(&authority().issue(&credential()), &other, boot(), NOW).chain;
-    assert_eq!(trust().verify(chain.as_bytes()), Err(ChainError::BadSignature));
+    assert_eq!(
+        trust().verify(chain.as_bytes()),
+        Err(ChainError::BadSignature)
+    );
 }
 
 #[test]
@@ -156,8 +167,8 @@ fn weak_and_impossible_boot_keys_are_refused() {
 
 #[test]
 fn a_weak_member_or_authority_key_signs_nothing() {
-    // With R and the key of order 1 and S = 0 the equation holds for every message, so a lenient check
-    // would take this signature from anybody.
+    // With R and the key of order 1 and S = 0 the equation holds for every message, so a lenient
+    // check would take this signature from anybody.
     let weak = small_order_keys()[0];
     let mut anything = [0; 64];
     anything[0] = 1;
@@ -195,8 +206,9 @@ fn a_weak_member_or_authority_key_signs_nothing() {
 #[test]
 fn during_a_rotation_both_authorities_are_believed() {
     let next = Authority::new(MESH, Keypair::from_seed([6; 32]));
-    let of =
-        |authority: &Authority| Identity::link(&authority.issue(&credential()), &member(), boot(), NOW).chain;
+    let of = |authority: &Authority| {
+        Identity::link(&authority.issue(&credential()), &member(), boot(), NOW).chain
+    };
     let (old_chain, new_chain) = (of(&authority()), of(&next));
     let both = Trust::new(MESH, vec![authority().public(), next.public()]);
     assert!(both.verify(old_chain.as_bytes()).is_ok());
@@ -211,7 +223,9 @@ fn during_a_rotation_both_authorities_are_believed() {
 
 #[test]
 fn validity_ends_to_the_millisecond_with_the_skew_and_grace_that_are_granted() {
-    let member = trust().verify(identity().chain().as_bytes()).expect("believed");
+    let member = trust()
+        .verify(identity().chain().as_bytes())
+        .expect("believed");
     let Credential {
         not_before,
         not_after,
@@ -221,7 +235,11 @@ fn validity_ends_to_the_millisecond_with_the_skew_and_grace_that_are_granted() {
     let early = Err(ChainError::NotYetValid { not_before });
     let late = Err(ChainError::Expired { not_after });
     for (now, grace, expected) in [
-        (not_before - CLOCK_SKEW - tick, Duration::ZERO, early.clone()),
+        (
+            not_before - CLOCK_SKEW - tick,
+            Duration::ZERO,
+            early.clone(),
+        ),
         (not_before - CLOCK_SKEW - tick, grace, early),
         (not_before - CLOCK_SKEW, Duration::ZERO, Ok(())),
         (not_after + CLOCK_SKEW, Duration::ZERO, Ok(())),
@@ -321,8 +339,8 @@ fn every_chain_that_can_be_issued_is_within_the_limit() {
     assert!(trust().verify(chain.as_bytes()).is_ok());
 }
 
-/// Whoever holds a chain knows what the signatures in it are over, so a second encoding of one would be
-/// another chain to every cache and comparison without being another credential.
+/// Whoever holds a chain knows what the signatures in it are over, so a second encoding of one
+/// would be another chain to every cache and comparison without being another credential.
 #[test]
 fn nobody_can_write_a_chain_in_another_way() {
     let good = identity().chain;
@@ -456,7 +474,8 @@ fn said_by<'a>(authority: [u8; 32]) -> CredentialBody<'a> {
     }
 }
 
-/// Encodings of the eight points of small order, three of them in a second, longer than necessary form.
+/// Encodings of the eight points of small order, three of them in a second, longer than necessary
+/// form.
 fn small_order_keys() -> Vec<[u8; 32]> {
     let key = |low: u8, middle: u8, high: u8| {
         let mut key = [middle; 32];
@@ -465,16 +484,20 @@ fn small_order_keys() -> Vec<[u8; 32]> {
     };
     let eight = [
         [
-            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0,
         ],
         [
-            0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+            0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+            0xfc, 0x05,
         ],
         [
-            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+            0x67, 0x0f,
         ],
         [
-            0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+            0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+            0x03, 0x7a,
         ],
     ];
     let joined = |low: usize, high: usize| -> [u8; 32] {
@@ -506,7 +529,8 @@ fn small_order_keys() -> Vec<[u8; 32]> {
 }
 
 fn identity() -> Identity {
-    Identity::new(&authority().issue(&credential()), &member(), boot(), NOW).expect("its own credential")
+    Identity::new(&authority().issue(&credential()), &member(), boot(), NOW)
+        .expect("its own credential")
 }
 
 fn credential() -> Credential {

@@ -38,7 +38,10 @@ fn expected(records: &[(Part, Vec<u8>)]) -> Vec<Fate> {
             continue;
         }
         let after = &records[from + 1..];
-        let middles = after.iter().take_while(|(part, _)| *part == Part::Middle).count();
+        let middles = after
+            .iter()
+            .take_while(|(part, _)| *part == Part::Middle)
+            .count();
         let end = after.get(middles).map(|(part, _)| *part);
         let count = 1 + middles + usize::from(end == Some(Part::Last));
         let payloads: Vec<&[u8]> = records[from..from + count]
@@ -71,7 +74,9 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
             .take_while(|(_, payload)| payload.len() < MAX_FRAGMENT_LEN);
         let most = short.count().max(1);
         let (now, later) = rest.split_at(most.min(*cuts.next().expect("endless")));
-        let records = now.iter().map(|(part, payload)| (*part, payload.as_slice()));
+        let records = now
+            .iter()
+            .map(|(part, payload)| (*part, payload.as_slice()));
         let frame = frame(peer(0), &channel(0), first, records);
         assembler.push(&peer(0).member, &frame, frame.seqs(), LIMIT, &mut out);
         (rest, first) = (later, first + now.len() as u64);
@@ -80,7 +85,11 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
     for assembled in out {
         match assembled {
             Assembled::Values(delivery) => {
-                assert_eq!(delivery.seqs().first().get(), fates.len() as u64 + 1, "in order");
+                assert_eq!(
+                    delivery.seqs().first().get(),
+                    fates.len() as u64 + 1,
+                    "in order"
+                );
                 for value in delivery.values() {
                     let fate = Fate::Value(value.seqs, value.payload.to_vec());
                     fates.extend(std::iter::repeat_n(fate, value.seqs.len() as usize));
@@ -89,14 +98,21 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
             }
             Assembled::Missed(missed, reason) => {
                 assert_eq!(missed.first().get(), fates.len() as u64 + 1, "in order");
-                fates.extend(std::iter::repeat_n(Fate::Missed(reason), missed.len() as usize));
+                fates.extend(std::iter::repeat_n(
+                    Fate::Missed(reason),
+                    missed.len() as usize,
+                ));
             }
         }
     }
     let waits = assembler.partial.is_some();
     if let Some((seqs, reason)) = assembler.give_up() {
         assert_eq!(seqs.first().get(), fates.len() as u64 + 1, "in order");
-        let fate = if waits { Fate::Waits } else { Fate::Missed(reason) };
+        let fate = if waits {
+            Fate::Waits
+        } else {
+            Fate::Missed(reason)
+        };
         fates.extend(std::iter::repeat_n(fate, seqs.len() as usize));
     }
     fates
@@ -131,7 +147,10 @@ fn parts(parts: impl IntoIterator<Item = Part>) -> Vec<(Part, Vec<u8>)> {
         Part::First | Part::Middle => FULL.to_vec(),
         Part::Whole | Part::Last => Vec::new(),
     };
-    parts.into_iter().map(|part| (part, payload(part))).collect()
+    parts
+        .into_iter()
+        .map(|part| (part, payload(part)))
+        .collect()
 }
 
 #[test]
@@ -222,7 +241,10 @@ fn a_value_over_the_limit_is_one_gap_however_many_fragments_it_has() {
     let all = [(range(1, 64), too_large), (range(65, 65), None)];
     assert_eq!(gaps(&records, LIMIT), all);
     // Its beginning was missed.
-    let all = [(range(1, 63), Some(GapReason::Incomplete)), (range(64, 64), None)];
+    let all = [
+        (range(1, 63), Some(GapReason::Incomplete)),
+        (range(64, 64), None),
+    ];
     assert_eq!(gaps(&records[1..], LIMIT), all);
 }
 
@@ -230,7 +252,11 @@ fn a_value_over_the_limit_is_one_gap_however_many_fragments_it_has() {
 fn a_value_in_one_record_over_the_limit_is_a_gap_and_its_neighbours_come() {
     let (short, long) = ((Part::Whole, &b"xx"[..]), (Part::Whole, &b"xxx"[..]));
     let too_large = Some(GapReason::TooLarge);
-    let all = [(range(1, 1), None), (range(2, 2), too_large), (range(3, 3), None)];
+    let all = [
+        (range(1, 1), None),
+        (range(2, 2), too_large),
+        (range(3, 3), None),
+    ];
     assert_eq!(gaps(&[short, long, short], 2), all);
     // In one frame, also after half a value.
     let frame = frame(peer(0), &channel(0), 1, [short, short, long, long, short]);
@@ -241,6 +267,11 @@ fn a_value_in_one_record_over_the_limit_is_a_gap_and_its_neighbours_come() {
         Assembled::Missed(missed, reason) => (*missed, Some(*reason)),
     });
     let single = |n| (range(n, n), too_large);
-    let all = [(range(1, 2), None), single(3), single(4), (range(5, 5), None)];
+    let all = [
+        (range(1, 2), None),
+        single(3),
+        single(4),
+        (range(5, 5), None),
+    ];
     assert_eq!(came.collect::<Vec<_>>(), all);
 }

@@ -44,7 +44,10 @@ fn a_sender_is_told_50_ms_after_its_first_frame() {
     );
     assert_eq!(digest.take_ack(at(55)), None);
     assert_eq!(digest.poll_timeout(), Some(at(70)));
-    assert_eq!(digest.take_ack(at(70)), Some((sender(2), [key(0, 2)].into())));
+    assert_eq!(
+        digest.take_ack(at(70)),
+        Some((sender(2), [key(0, 2)].into()))
+    );
     assert_eq!(digest.poll_timeout(), None);
 }
 
@@ -56,7 +59,10 @@ fn a_sender_is_told_at_once_of_the_sixteenth_frame() {
         digest.progress(sender(1), &key(0, 1), at(n));
     }
     assert_eq!(digest.poll_timeout(), Some(at(16)));
-    assert_eq!(digest.take_ack(at(16)), Some((sender(1), [key(0, 1)].into())));
+    assert_eq!(
+        digest.take_ack(at(16)),
+        Some((sender(1), [key(0, 1)].into()))
+    );
     // And the count begins again.
     digest.progress(sender(1), &key(0, 1), at(17));
     assert_eq!(digest.poll_timeout(), Some(at(67)));
@@ -70,7 +76,10 @@ fn a_sender_is_told_at_once_of_many_bytes() {
         assert_eq!(digest.take_ack(at(n)), None);
         digest.progress(sender(1), &key(0, 1), at(n));
     }
-    assert_eq!(digest.take_ack(at(3)), Some((sender(1), [key(0, 1)].into())));
+    assert_eq!(
+        digest.take_ack(at(3)),
+        Some((sender(1), [key(0, 1)].into()))
+    );
     // And the count begins again.
     digest.came(sender(1), ACK_BYTES - 1);
     digest.progress(sender(1), &key(0, 1), at(4));
@@ -95,5 +104,8 @@ fn whoever_is_gone_is_told_nothing() {
     let mut digest = Digest::default();
     digest.progress(sender(1), &key(0, 1), at(0));
     digest.forget(sender(1));
-    assert_eq!((digest.poll_timeout(), digest.take_ack(at(100))), (None, None));
+    assert_eq!(
+        (digest.poll_timeout(), digest.take_ack(at(100))),
+        (None, None)
+    );
 }

@@ -26,14 +26,15 @@ pub struct Counters {
     pub frames_served: u64,
     /// Requests of neighbours that asked for more at once than they may.
     pub requests_refused: u64,
-    /// Frames of senders not heard of before that are older than anything that is kept: somebody repeats them.
+    /// Frames of senders not heard of before that are older than anything that is kept: somebody
+    /// repeats them.
     pub frames_stale: u64,
     /// Answers that nobody asked for, or that hold something else than frames of members.
     pub answers_refused: u64,
     /// Flows that were not followed for want of room: of senders heard of for the first time.
     pub flows_refused: u64,
-    /// Times a neighbour said that it has something of a flow, or has a channel open, and there was no room to remember
-    /// it.
+    /// Times a neighbour said that it has something of a flow, or has a channel open, and there was
+    /// no room to remember it.
     pub claims_refused: u64,
     /// Records of others delivered.
     pub delivered: u64,

@@ -31,7 +31,10 @@ pub(crate) const PEERS: usize = 16;
 
 /// Another start of the member that has all of these, and that no peer is.
 pub(crate) fn restarted(n: u8) -> Peer {
-    start("restarted", std::array::from_fn(|i| if i < 32 { 200 } else { n }))
+    start(
+        "restarted",
+        std::array::from_fn(|i| if i < 32 { 200 } else { n }),
+    )
 }
 
 fn make(n: usize) -> Peer {

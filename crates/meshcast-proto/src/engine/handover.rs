@@ -22,7 +22,8 @@ pub enum HandOver {
     Done,
     /// A connected member that has the channel open, and lacks some of it.
     Listener,
-    /// Nobody who is connected wants it. The last neighbour that had the channel open was lost at this time, if any was.
+    /// Nobody who is connected wants it. The last neighbour that had the channel open was lost at
+    /// this time, if any was.
     Nobody {
         /// When.
         deserted: Option<Time>,
@@ -45,7 +46,11 @@ impl Unacked {
             let below = seqs.first().previous().map(|end| end.min(run.last()));
             let below = below.and_then(|end| SeqRange::new(run.first(), end));
             let above = SeqRange::new(seqs.last().next().max(run.first()), run.last());
-            left.extend(below.into_iter().chain(above.filter(|_| seqs.last() < Seq::MAX)));
+            left.extend(
+                below
+                    .into_iter()
+                    .chain(above.filter(|_| seqs.last() < Seq::MAX)),
+            );
         }
         if left.len() > MAX_RUNS {
             // Rather too much than too little: some of what lies between was acknowledged.
@@ -59,11 +64,17 @@ impl Unacked {
 }
 
 impl Engine {
-    /// Whether what was posted here on a channel up to this number is with some member, and if not, for whom to wait.
+    /// Whether what was posted here on a channel up to this number is with some member, and if not,
+    /// for whom to wait.
     ///
-    /// What is no longer kept counts as done: nobody can get it any more. [`Self::undelivered`] counts it.
+    /// What is no longer kept counts as done: nobody can get it any more. [`Self::undelivered`]
+    /// counts it.
     pub fn hand_over(&self, channel: &ChannelName, upto: Seq) -> HandOver {
-        let Some(own) = self.channels.get(channel).filter(|own| own.next > Seq::FIRST) else {
+        let Some(own) = self
+            .channels
+            .get(channel)
+            .filter(|own| own.next > Seq::FIRST)
+        else {
             return HandOver::Done;
         };
         let upto = own.next.previous().map_or(upto, |last| last.min(upto));
@@ -131,20 +142,30 @@ impl Engine {
             .filter_map(|(name, channel)| Some((name, channel.next.previous()?)))
     }
 
-    /// A neighbour that listens waits for `next` of what was posted here: it has what is below, as far as that was
-    /// posted since it has the channel open.
+    /// A neighbour that listens waits for `next` of what was posted here: it has what is below, as
+    /// far as that was posted since it has the channel open.
     pub(super) fn has_below(&mut self, peer: Sender, name: &ChannelName, next: Seq) {
-        let (Some(wanted), Some(last)) = (self.flows.neighbours.wanted(peer, name), next.previous()) else {
+        let (Some(wanted), Some(last)) =
+            (self.flows.neighbours.wanted(peer, name), next.previous())
+        else {
             return;
         };
-        let own = self.channels.get_mut(name).and_then(|own| own.outflow.as_mut());
-        let Some(unacked) = own.map(|own| &mut own.unacked).filter(|it| !it.0.is_empty()) else {
+        let own = self
+            .channels
+            .get_mut(name)
+            .and_then(|own| own.outflow.as_mut());
+        let Some(unacked) = own
+            .map(|own| &mut own.unacked)
+            .filter(|it| !it.0.is_empty())
+        else {
             return;
         };
         let (history, me) = (&self.history, self.me.sender());
         let has = unacked.0.iter().filter_map(|run| {
             let run = SeqRange::new(run.first(), run.last().min(last))?;
-            let newest = history.frames(name, me, SeqRange::single(run.last())).next()?;
+            let newest = history
+                .frames(name, me, SeqRange::single(run.last()))
+                .next()?;
             if newest.posted < wanted.since {
                 // So was all of it.
                 return None;
@@ -158,7 +179,8 @@ impl Engine {
         }
     }
 
-    /// A neighbour is about to be lost: it may come back for what is posted on the channels that it has open.
+    /// A neighbour is about to be lost: it may come back for what is posted on the channels that it
+    /// has open.
     pub(super) fn deserted_by(&mut self, peer: Sender, now: Time) {
         for name in self.flows.neighbours.opened_by(peer) {
             if let Some(channel) = self.channels.get_mut(name) {
@@ -168,7 +190,8 @@ impl Engine {
     }
 }
 
-/// How many runs are told apart on a channel: one for each time that somebody came who wanted nothing from before.
+/// How many runs are told apart on a channel: one for each time that somebody came who wanted
+/// nothing from before.
 const MAX_RUNS: usize = 8;
 
 #[cfg(test)]

@@ -95,8 +95,8 @@ impl Pacing {
         before.as_ref() != self.lags.get(&key)
     }
 
-    /// Whether this channel has room among all. One whose way is long enough to be filled by more than what all have
-    /// together may fill it.
+    /// Whether this channel has room among all. One whose way is long enough to be filled by more
+    /// than what all have together may fill it.
     fn has_room(&self, in_flight: &InFlight) -> bool {
         let bytes = self.all_bytes.max(in_flight.window(&self.bounds));
         self.load.frames < ALL_FRAMES && self.load.bytes <= bytes
@@ -109,9 +109,9 @@ impl Pacing {
 }
 
 impl Engine {
-    /// Whether a frame may be posted on a channel now, for the sake of those who take it in. If not, there will be
-    /// an [`Output::Writable`]. Who posts nevertheless overruns queues on the way, and those who lack something
-    /// then have to fetch it.
+    /// Whether a frame may be posted on a channel now, for the sake of those who take it in. If
+    /// not, there will be an [`Output::Writable`]. Who posts nevertheless overruns queues on the
+    /// way, and those who lack something then have to fetch it.
     pub fn may_post(&mut self, channel: &ChannelName) -> bool {
         let own = self.channels.get_mut(channel);
         let Some(outflow) = own.and_then(|own| own.outflow.as_mut()) else {
@@ -128,13 +128,16 @@ impl Engine {
         outflow.gate == Gate::Open
     }
 
-    /// How many neighbours have said that they have a number posted here, of those that listen to the channel and
-    /// did so when it was posted. `None` once it is not kept any more: then a neighbour that goes past it may
-    /// have given it up.
+    /// How many neighbours have said that they have a number posted here, of those that listen to
+    /// the channel and did so when it was posted. `None` once it is not kept any more: then a
+    /// neighbour that goes past it may have given it up.
     pub fn acked(&self, channel: &ChannelName, seq: Seq) -> Option<usize> {
         let own = self.channels.get(channel)?;
         let seqs = SeqRange::single(seq);
-        let kept = self.history.frames(channel, self.me.sender(), seqs).next()?;
+        let kept = self
+            .history
+            .frames(channel, self.me.sender(), seqs)
+            .next()?;
         let has = |(peer, listener): &(&Sender, &Listener)| {
             let wanted = self.flows.neighbours.wanted(**peer, channel);
             listener.next() > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
@@ -147,9 +150,9 @@ impl Engine {
         self.pacing.acks
     }
 
-    /// Readers in this process are behind with a channel (`true`), or have caught up. Those who post to it are held up
-    /// meanwhile, for half a second at most: they are told that this node is where it was. Who reads more slowly than that is
-    /// waited for by nobody.
+    /// Readers in this process are behind with a channel (`true`), or have caught up. Those who
+    /// post to it are held up meanwhile, for half a second at most: they are told that this node is
+    /// where it was. Who reads more slowly than that is waited for by nobody.
     pub fn handle_readers_behind(&mut self, channel: &ChannelName, behind: bool, now: Time) {
         self.debug_assert_drained();
         if behind && !self.pacing.crowded.contains_key(channel) {
@@ -180,8 +183,8 @@ impl Engine {
         }
     }
 
-    /// A neighbour told how far it is with what was posted here. `false` if it cannot be: then it counts as far as it
-    /// can.
+    /// A neighbour told how far it is with what was posted here. `false` if it cannot be: then it
+    /// counts as far as it can.
     pub(super) fn acknowledged(
         &mut self,
         peer: Sender,
@@ -203,7 +206,9 @@ impl Engine {
         if !knows && !self.flows.claim(peer) {
             return holding.next <= own;
         }
-        let Outflow { listeners, marks, .. } = &mut **outflow.get_or_insert_default();
+        let Outflow {
+            listeners, marks, ..
+        } = &mut **outflow.get_or_insert_default();
         // Nobody takes back what it has.
         let told = |known: Seq| holding.next.min(own).max(known);
         let (next, lowest) = (
@@ -230,7 +235,8 @@ impl Engine {
         }
     }
 
-    /// Flows got further, or their listeners did, or the way to their senders is another: neighbours are told.
+    /// Flows got further, or their listeners did, or the way to their senders is another:
+    /// neighbours are told.
     pub(super) fn report(
         &mut self,
         moved: BTreeSet<Key>,
@@ -267,11 +273,14 @@ impl Engine {
             let again = if key.1 == self.me.sender() {
                 self.judge_outflow(&key.0, now, &mut lagging)
             } else {
-                self.flows.judge_listeners(&key, now, &mut lagging, &mut effects)
+                self.flows
+                    .judge_listeners(&key, now, &mut lagging, &mut effects)
             };
             if let Some(again) = again {
                 // Never at once, or this would not end.
-                self.pacing.unsettled.by(key.clone(), again.max(now + SPACING));
+                self.pacing
+                    .unsettled
+                    .by(key.clone(), again.max(now + SPACING));
             }
             changed |= self.pacing.set_lags(key, lagging);
         }
@@ -281,8 +290,9 @@ impl Engine {
         self.take_effect(effects, now);
     }
 
-    /// Says who is to be left alone by gossip, and who not any more. A neighbour that lacks a frame on some channel
-    /// is not: that costs less than to part from it on all. Once it was, it has to have everything.
+    /// Says who is to be left alone by gossip, and who not any more. A neighbour that lacks a frame
+    /// on some channel is not: that costs less than to part from it on all. Once it was, it has to
+    /// have everything.
     fn tell_who_lags(&mut self) {
         let mut lacks = BTreeMap::<Sender, (u64, u64)>::new();
         for (peer, lacking) in self.pacing.lags.values().flatten() {
@@ -305,7 +315,9 @@ impl Engine {
 
     /// Waits no longer for readers that have had their time.
     fn pace_readers(&mut self, now: Time) {
-        let late = |(name, since): (&ChannelName, &Time)| (*since + READERS_LAG <= now).then(|| name.clone());
+        let late = |(name, since): (&ChannelName, &Time)| {
+            (*since + READERS_LAG <= now).then(|| name.clone())
+        };
         let late: Vec<ChannelName> = self.pacing.crowded.iter().filter_map(late).collect();
         for channel in late {
             self.pacing.crowded.remove(&channel);
@@ -316,7 +328,8 @@ impl Engine {
         }
     }
 
-    /// Looks again who keeps up with what is posted here. Returns when to do so once more, if anybody is behind.
+    /// Looks again who keeps up with what is posted here. Returns when to do so once more, if
+    /// anybody is behind.
     fn judge_outflow(
         &mut self,
         name: &ChannelName,
@@ -340,7 +353,8 @@ impl Engine {
         again
     }
 
-    /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait for room.
+    /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait
+    /// for room.
     pub(super) fn ease(&mut self, name: &ChannelName, now: Time) {
         let Some(Channel { outflow, next, .. }) = self.channels.get_mut(name) else {
             return;
@@ -398,8 +412,8 @@ impl Engine {
     }
 }
 
-/// What a laggard may lack and still get gossip, of one flow and of all in which it lags: 4 MiB of the longest frames, and
-/// three quarters of what gossip queues for one peer.
+/// What a laggard may lack and still get gossip, of one flow and of all in which it lags: 4 MiB of
+/// the longest frames, and three quarters of what gossip queues for one peer.
 const LACKS_OF_ONE: u64 = 16;
 const LACKS_OF_ALL: u64 = 768;
 

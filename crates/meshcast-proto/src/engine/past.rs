@@ -1,4 +1,5 @@
-//! The half of the engine that looks back: for readers in this process that did not keep up or came late.
+//! The half of the engine that looks back: for readers in this process that did not keep up or came
+//! late.
 
 use super::*;
 use crate::{flow::Flow, history::Recall};
@@ -19,27 +20,35 @@ pub struct Past {
     pub sender: Sender,
     /// Who that is; `None` if nothing was ever heard of it.
     pub member: Option<Arc<Member>>,
-    /// What is kept here: from the first number that is wanted and kept, and from the beginning of a value, up to
-    /// where what is delivered anyway begins. What is missing in between was lost.
+    /// What is kept here: from the first number that is wanted and kept, and from the beginning of
+    /// a value, up to where what is delivered anyway begins. What is missing in between was lost.
     pub kept: Option<SeqRange>,
-    /// Lower numbers that a neighbour says it keeps, and that could not be fetched: there was no room, or it did not
-    /// answer in time. Of a time they may be from before it: how old they are is not known.
+    /// Lower numbers that a neighbour says it keeps, and that could not be fetched: there was no
+    /// room, or it did not answer in time. Of a time they may be from before it: how old they are
+    /// is not known.
     pub unfetched: Option<SeqRange>,
-    /// What is delivered may yet turn out to begin lower than this number, below which nothing is wanted.
+    /// What is delivered may yet turn out to begin lower than this number, below which nothing is
+    /// wanted.
     pub from: Option<Seq>,
 }
 
 impl Engine {
-    /// Numbers that were delivered on a channel, as far as they are kept: as they were then, in order, with
-    /// what is missing named. They begin and end with a value. It stops after `room` bytes, but not before the
-    /// end of a value.
-    pub fn recall(&self, channel: &ChannelName, member: &Arc<Member>, seqs: SeqRange, room: usize) -> Recall {
+    /// Numbers that were delivered on a channel, as far as they are kept: as they were then, in
+    /// order, with what is missing named. They begin and end with a value. It stops after `room`
+    /// bytes, but not before the end of a value.
+    pub fn recall(
+        &self,
+        channel: &ChannelName,
+        member: &Arc<Member>,
+        seqs: SeqRange,
+        room: usize,
+    ) -> Recall {
         let limit = self.config.max_message_len;
         self.history.recall(channel, member, seqs, room, limit)
     }
 
-    /// Members are being dialled or let in, so that there may be more neighbours in a moment than there are: who looks
-    /// back waits for them. Or they are not any more.
+    /// Members are being dialled or let in, so that there may be more neighbours in a moment than
+    /// there are: who looks back waits for them. Or they are not any more.
     pub fn handle_expecting(&mut self, expecting: bool, now: Time) {
         self.debug_assert_drained();
         if std::mem::replace(&mut self.expecting, expecting) != expecting {
@@ -52,11 +61,12 @@ impl Engine {
         !self.looks.is_empty()
     }
 
-    /// Somebody wants to hear of a channel that is open here: what is delivered from now on, and what was posted before,
-    /// as far as it is kept here or by neighbours. Those who have not told what they have are waited for, and those
-    /// that are [expected](Self::handle_expecting); what they keep is fetched; for 5 s at most. Then there
-    /// is an [`Output::LookedBack`] with the id that is returned; at once if nobody can have more. What comes is kept
-    /// like anything else, and nothing that is kept has to make way for it.
+    /// Somebody wants to hear of a channel that is open here: what is delivered from now on, and
+    /// what was posted before, as far as it is kept here or by neighbours. Those who have not told
+    /// what they have are waited for, and those that are [expected](Self::handle_expecting); what
+    /// they keep is fetched; for 5 s at most. Then there is an [`Output::LookedBack`] with the id
+    /// that is returned; at once if nobody can have more. What comes is kept like anything else,
+    /// and nothing that is kept has to make way for it.
     pub fn handle_look_back(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
         self.debug_assert_drained();
         self.flows.fix_beginnings(channel);
@@ -81,8 +91,8 @@ impl Engine {
         id
     }
 
-    /// The senders of a channel, this node included, and the number below which all was delivered of each, or
-    /// given up; what comes yet is from there on.
+    /// The senders of a channel, this node included, and the number below which all was delivered
+    /// of each, or given up; what comes yet is from there on.
     pub(super) fn given_out(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Seq)> {
         let own = self.channels.get(channel).into_iter().filter_map(|own| {
             own.next.previous()?;
@@ -116,7 +126,10 @@ impl Engine {
         let over = look.waiters.iter().all(|waiter| waiter.until() <= now);
         let mut no_longer = false;
         for waiter in &mut look.waiters {
-            no_longer |= waiter.waits_for_word.take_if(|until| *until <= now).is_some();
+            no_longer |= waiter
+                .waits_for_word
+                .take_if(|until| *until <= now)
+                .is_some();
         }
         if no_longer {
             self.flows.begin(channel, true, now, &mut effects);
@@ -155,8 +168,8 @@ impl Engine {
         }
     }
 
-    /// Asks for what lies below all that is kept of a flow, if nothing is being fetched. `false` if there is nothing
-    /// to be had.
+    /// Asks for what lies below all that is kept of a flow, if nothing is being fetched. `false` if
+    /// there is nothing to be had.
     fn look_deeper(
         &mut self,
         key: &Key,
@@ -185,13 +198,20 @@ impl Engine {
     }
 
     /// What is to be fetched next of a flow: about as much as fits an answer.
-    fn deeper(&self, key: &Key, look: &LookBack, before: Seq, reached: &mut Option<Seq>) -> Option<SeqRange> {
+    fn deeper(
+        &self,
+        key: &Key,
+        look: &LookBack,
+        before: Seq,
+        reached: &mut Option<Seq>,
+    ) -> Option<SeqRange> {
         let lower = self.lower(key, before, look.from, look.last)?;
         // As long as it gets lower somebody may have more.
         if reached.replace(lower.last()) == Some(lower.last()) {
             return None;
         }
-        let has_room = self.history.bytes() + SyncMessage::MAX_FRAMES_LEN <= self.config.history.bytes;
+        let has_room =
+            self.history.bytes() + SyncMessage::MAX_FRAMES_LEN <= self.config.history.bytes;
         let (channel, sender) = key;
         let lowest = self
             .history
@@ -206,7 +226,13 @@ impl Engine {
     }
 
     /// What is wanted of a flow and is not kept: right below the lowest number that is.
-    fn lower(&self, (channel, sender): &Key, before: Seq, from: Option<Time>, last: u64) -> Option<SeqRange> {
+    fn lower(
+        &self,
+        (channel, sender): &Key,
+        before: Seq,
+        from: Option<Time>,
+        last: u64,
+    ) -> Option<SeqRange> {
         let below = SeqRange::new(Seq::FIRST, before.previous()?)?;
         let lowest = self.history.frames(channel, *sender, below).next();
         let floor = lowest.map_or(before, |kept| kept.seqs.first());
@@ -226,22 +252,32 @@ impl Engine {
         let own = waiter.before.get(&me).map(|before| Past {
             sender: me,
             member: Some(Arc::clone(&self.me)),
-            kept: self.history.past(channel, me, *before, waiter.from, waiter.last),
+            kept: self
+                .history
+                .past(channel, me, *before, waiter.from, waiter.last),
             unfetched: None,
             from: None,
         });
         let others = self.flows.of(channel).filter_map(|(sender, flow)| {
             let known = waiter.before.get(&sender).copied();
-            // Of one of whom it was not known where it begins, all is delivered from its beginning on: so many of the
-            // last as the channel itself wanted.
+            // Of one of whom it was not known where it begins, all is delivered from its beginning
+            // on: so many of the last as the channel itself wanted.
             let before = known.or_else(|| flow.window.begun())?;
             let last = waiter.last.saturating_sub(known.map_or(begins_with, |_| 0));
-            let kept = self.history.past(channel, sender, before, waiter.from, last);
+            let kept = self
+                .history
+                .past(channel, sender, before, waiter.from, last);
             Some(Past {
                 sender,
                 member: flow.member.clone(),
                 kept: kept.filter(|_| flow.member.is_some()),
-                unfetched: self.unfetched(&(channel.clone(), sender), flow, (before, last), waiter, now),
+                unfetched: self.unfetched(
+                    &(channel.clone(), sender),
+                    flow,
+                    (before, last),
+                    waiter,
+                    now,
+                ),
                 from: Some(before).filter(|_| known.is_none() && !flow.window.is_fixed()),
             })
         });
@@ -358,12 +394,13 @@ impl Since {
     }
 }
 
-/// For how long neighbours are asked for what was before: a reader waits for it, and whoever came before it with
-/// what came after. As long as it takes to fetch a whole history, and one neighbour that does not answer.
+/// For how long neighbours are asked for what was before: a reader waits for it, and whoever came
+/// before it with what came after. As long as it takes to fetch a whole history, and one neighbour
+/// that does not answer.
 pub(super) const LOOK_BACK: Duration = Duration::from_secs(5);
 
-/// For how long a sender is waited for that is connected and says nothing, with what others say of where it begins.
-/// Far above what an answer takes, and there is time left to fetch what they keep.
+/// For how long a sender is waited for that is connected and says nothing, with what others say of
+/// where it begins. Far above what an answer takes, and there is time left to fetch what they keep.
 const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// How many numbers are asked for of somebody of whom nothing is kept.

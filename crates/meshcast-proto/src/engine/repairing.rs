@@ -1,4 +1,5 @@
-//! The half of the engine that talks to neighbours: tells what is kept, asks for what is missing, answers.
+//! The half of the engine that talks to neighbours: tells what is kept, asks for what is missing,
+//! answers.
 
 use bytes::Bytes;
 
@@ -31,8 +32,9 @@ impl Engine {
         }
     }
 
-    /// What a neighbour is told once more of a channel that is open here, and how long ago at least, if it took so
-    /// long to answer that it may have understood less. What it says of beginnings it will say again then.
+    /// What a neighbour is told once more of a channel that is open here, and how long ago at
+    /// least, if it took so long to answer that it may have understood less. What it says of
+    /// beginnings it will say again then.
     fn opened_again(&mut self, peer: Sender, name: &ChannelName, now: Time) -> Option<Opened> {
         let channel = self.channels.get(name)?;
         let neighbours = &mut self.flows.neighbours;
@@ -68,7 +70,12 @@ impl Engine {
 
     pub(super) fn handle_holdings(&mut self, peer: Sender, holdings: &[Holdings], now: Time) {
         let (mut effects, mut again) = (Effects::default(), Vec::new());
-        for Holdings { channel, more, flows } in holdings {
+        for Holdings {
+            channel,
+            more,
+            flows,
+        } in holdings
+        {
             let me = self.me.sender();
             for holding in flows.iter().filter(|holding| holding.sender == me) {
                 if !self.acknowledged(peer, channel, holding, now) {
@@ -157,7 +164,8 @@ impl Engine {
             self.say(peer, vec![told]);
         }
         let (channel, sender) = key;
-        // Without any frame all of it is denied; with some, what is above the last may be asked for again.
+        // Without any frame all of it is denied; with some, what is above the last may be asked for
+        // again.
         self.counters.frames_served += frames.len() as u64;
         self.outputs.push_back(Output::Sync(
             peer,
@@ -195,12 +203,16 @@ impl Engine {
             return;
         }
         let (channel, sender) = &key;
-        let (mut ages, mut right) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
+        let (mut ages, mut right) = (
+            Vec::with_capacity(frames.len()),
+            Vec::with_capacity(frames.len()),
+        );
         let (mut declined, mut forged) = (None, false);
         for (age, bytes) in frames {
             // A copy: one frame that is kept must not keep the whole message that it came in.
             let frame = Frame::decode(Bytes::copy_from_slice(&bytes)).ok();
-            let frame = frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
+            let frame =
+                frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
             match frame {
                 Some(frame) if self.is_stale(&frame, wall) => {
                     self.counters.frames_stale += 1;
@@ -255,7 +267,9 @@ impl Engine {
             upto,
             declined: declined.is_some(),
         };
-        let fresh = self.flows.answer(peer, &key, answer, taken, now, &mut effects);
+        let fresh = self
+            .flows
+            .answer(peer, &key, answer, taken, now, &mut effects);
         for index in fresh {
             if let Some((age, _, frame)) = verified.get(index) {
                 self.counters.frames_accepted += 1;
@@ -267,8 +281,8 @@ impl Engine {
         self.look_back(now);
     }
 
-    /// Gossip could not send a neighbour all there was for it: it is told at once what it has not been told yet, and so
-    /// sees what it lacks without waiting for more.
+    /// Gossip could not send a neighbour all there was for it: it is told at once what it has not
+    /// been told yet, and so sees what it lacks without waiting for more.
     pub fn handle_slow_peer(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
         if self.flows.neighbours.contains(peer) {
@@ -292,8 +306,9 @@ impl Engine {
             .for_each(|peer| self.tell_flows(peer, &changed, now));
     }
 
-    /// Tells a neighbour of these flows, as far as it said that it listens, and so was told of everything before.
-    /// One that cannot be told now is told all of these channels when it can, and of what is more than a message.
+    /// Tells a neighbour of these flows, as far as it said that it listens, and so was told of
+    /// everything before. One that cannot be told now is told all of these channels when it can,
+    /// and of what is more than a message.
     fn tell_flows(&mut self, peer: Sender, flows: &BTreeSet<Key>, now: Time) {
         let may_tell = self.untold.is_due(peer, now) && !self.untold.is_congested(peer);
         let (mut holdings, mut told): (Vec<Holdings>, _) = (Vec::new(), 0);
@@ -329,9 +344,11 @@ impl Engine {
                 && let Some((channel, after)) = self.untold.first(peer)
             {
                 looked_at += 1;
-                let senders = self.senders_after(&channel, after, SyncMessage::MAX_FLOWS - looked_at);
+                let senders =
+                    self.senders_after(&channel, after, SyncMessage::MAX_FLOWS - looked_at);
                 looked_at += senders.len();
-                let more = (looked_at >= SyncMessage::MAX_FLOWS).then(|| senders.last().copied().or(after));
+                let more = (looked_at >= SyncMessage::MAX_FLOWS)
+                    .then(|| senders.last().copied().or(after));
                 self.untold.told_upto(peer, more.flatten());
                 let holding = |sender| self.holding(peer, &(channel.clone(), sender));
                 let flows = senders.into_iter().filter_map(holding).collect();
@@ -345,7 +362,8 @@ impl Engine {
         }
     }
 
-    /// What is told to a neighbour of a channel now; there is more while not all that it asked for was told.
+    /// What is told to a neighbour of a channel now; there is more while not all that it asked for
+    /// was told.
     fn holdings(&self, peer: Sender, channel: &ChannelName, flows: Vec<Holding>) -> Holdings {
         Holdings {
             channel: channel.clone(),
@@ -355,7 +373,12 @@ impl Engine {
     }
 
     /// The senders of a channel behind this one, at most so many; this node is the first.
-    fn senders_after(&self, channel: &ChannelName, after: Option<Sender>, most: usize) -> Vec<Sender> {
+    fn senders_after(
+        &self,
+        channel: &ChannelName,
+        after: Option<Sender>,
+        most: usize,
+    ) -> Vec<Sender> {
         let me = self.me.sender();
         let own = after.is_none().then_some(me);
         let from = after.filter(|after| *after != me);
@@ -375,7 +398,8 @@ impl Engine {
         } else {
             let flow = self.flows.get(key)?;
             if flow.window.newest().is_none() && flow.repair.knows_no_less(peer) {
-                // It says so itself, and nothing came of it yet: two who tell each other would keep alive what never was.
+                // It says so itself, and nothing came of it yet: two who tell each other would keep
+                // alive what never was.
                 return None;
             }
             let lowest = if flow.upstream == Some(peer) {
@@ -389,7 +413,13 @@ impl Engine {
                 flow.next()?;
             }
             let opening = self.flows.neighbours.opening(peer, channel);
-            (next, begin, flow.repair.knows(peer, opening), flow.hops, lowest)
+            (
+                next,
+                begin,
+                flow.repair.knows(peer, opening),
+                flow.hops,
+                lowest,
+            )
         };
         let mut begin = begin;
         let due = match self.flows.neighbours.wanted(peer, channel) {
@@ -434,7 +464,9 @@ impl Engine {
             let born = self.channels.get(channel).and_then(|own| own.born);
             return born.is_some_and(|born| since <= born);
         }
-        self.flows.get(key).is_some_and(|flow| flow.is_born_since(since))
+        self.flows
+            .get(key)
+            .is_some_and(|flow| flow.is_born_since(since))
     }
 
     /// Sends holdings, in as many messages as it takes.

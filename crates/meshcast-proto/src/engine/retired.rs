@@ -1,7 +1,8 @@
 //! Channels that are closed here: what is forgotten of them, and when.
 //!
-//! A number is never used twice, so of a name that was posted on its counter stays, in 32 bytes. The rest goes once nothing
-//! of the channel is kept: until then neighbours may open it and ask for what was posted.
+//! A number is never used twice, so of a name that was posted on its counter stays, in 32 bytes.
+//! The rest goes once nothing of the channel is kept: until then neighbours may open it and ask for
+//! what was posted.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,7 +27,8 @@ struct Counter {
 }
 
 impl Retired {
-    /// How many names there are of which only the counter is left: those that wait are among the channels.
+    /// How many names there are of which only the counter is left: those that wait are among the
+    /// channels.
     pub(super) fn counters(&self) -> usize {
         self.counters.len()
     }
@@ -35,7 +37,8 @@ impl Retired {
         self.counters.contains_key(&hash(name))
     }
 
-    /// A name is opened: what its next number is, and when its first was posted, if it was posted on before.
+    /// A name is opened: what its next number is, and when its first was posted, if it was posted
+    /// on before.
     pub(super) fn take(&mut self, name: &ChannelName) -> Option<(Seq, Option<Time>)> {
         if self.counters.is_empty() {
             return None;
@@ -46,7 +49,8 @@ impl Retired {
 }
 
 impl Engine {
-    /// How many names that are closed here take a place: those that were posted on, and those of which something is kept.
+    /// How many names that are closed here take a place: those that were posted on, and those of
+    /// which something is kept.
     pub fn closed_names(&self) -> usize {
         self.retired.waiting.len() + self.retired.counters.len()
     }
@@ -88,7 +92,10 @@ impl Engine {
 
     fn forget_channel(&mut self, name: &ChannelName) {
         let Some(Channel {
-            next, born, outflow, ..
+            next,
+            born,
+            outflow,
+            ..
         }) = self.channels.remove(name)
         else {
             return;
@@ -97,7 +104,9 @@ impl Engine {
             self.end_outflow(&outflow);
         }
         if next > Seq::FIRST {
-            self.retired.counters.insert(hash(name), Counter { next, born });
+            self.retired
+                .counters
+                .insert(hash(name), Counter { next, born });
         }
     }
 }
@@ -112,6 +121,6 @@ fn hash(name: &ChannelName) -> NameHash {
     short
 }
 
-/// How many are looked at in vain at a time. Each name that is closed adds one at most, so those that wait in vain are
-/// a third of those that have to.
+/// How many are looked at in vain at a time. Each name that is closed adds one at most, so those
+/// that wait in vain are a third of those that have to.
 const KEPT_AT_ONCE: usize = 4;

@@ -1,6 +1,6 @@
-//! The engine against reference models: [`mesh`] with honest senders over a bad network, [`hostile`] with
-//! senders that break the rules, [`convergence`] with engines that are connected. What stands here and in the other
-//! modules is told step by step.
+//! The engine against reference models: [`mesh`] with honest senders over a bad network,
+//! [`hostile`] with senders that break the rules, [`convergence`] with engines that are connected.
+//! What stands here and in the other modules is told step by step.
 
 mod answers;
 mod beginnings;
@@ -64,7 +64,12 @@ fn equal_values_posted_twice_come_twice() {
     for first in [2, 3] {
         listener.hear(
             0,
-            frame(peer(0), &channel(0), first, [(Part::Whole, b"same".as_slice())]),
+            frame(
+                peer(0),
+                &channel(0),
+                first,
+                [(Part::Whole, b"same".as_slice())],
+            ),
         );
     }
     listener.expect(0, &[(range(2, 2), None), (range(3, 3), None)]);
@@ -78,7 +83,10 @@ fn without_neighbours_a_lost_frame_is_reported_after_the_retention_and_before_wh
     listener.run_until(Time::ZERO + RETENTION - Duration::from_millis(1));
     listener.expect(0, &[]);
     listener.run_until(Time::ZERO + RETENTION);
-    listener.expect(0, &[(range(2, 2), Some(GapReason::Lost)), (range(3, 4), None)]);
+    listener.expect(
+        0,
+        &[(range(2, 2), Some(GapReason::Lost)), (range(3, 4), None)],
+    );
 }
 
 #[test]
@@ -112,7 +120,10 @@ fn a_hole_that_is_being_filled_is_waited_for_anew() {
         listener.expect(0, &[(range(first, first), None)]);
     }
     listener.run_until(at(45_000) + RETENTION);
-    listener.expect(0, &[(range(5, 8), Some(GapReason::Lost)), (range(9, 9), None)]);
+    listener.expect(
+        0,
+        &[(range(5, 8), Some(GapReason::Lost)), (range(9, 9), None)],
+    );
 }
 
 #[test]
@@ -139,7 +150,10 @@ fn a_value_whose_sender_died_halfway_is_reported() {
     }
     listener.run_until(Time::ZERO + UNFINISHED_TIMEOUT);
     listener.expect(0, &[(range(2, 3), Some(GapReason::Incomplete))]);
-    listener.hear(0, frame(peer(0), &channel(0), 4, [(Part::Last, b"z".as_slice())]));
+    listener.hear(
+        0,
+        frame(peer(0), &channel(0), 4, [(Part::Last, b"z".as_slice())]),
+    );
     listener.expect(0, &[(range(4, 4), Some(GapReason::Incomplete))]);
 }
 
@@ -162,9 +176,13 @@ fn half_a_value_is_waited_for_like_any_missing_number_while_its_sender_is_gone()
 
     let mut back = begun();
     back.run_until(at(100_000));
-    back.engine.handle_peer_up(peer(0).member.sender(), back.now);
+    back.engine
+        .handle_peer_up(peer(0).member.sender(), back.now);
     while back.engine.poll_output().is_some() {}
-    back.hear(0, frame(peer(0), &channel(0), 2, [(Part::Middle, &FULL[..])]));
+    back.hear(
+        0,
+        frame(peer(0), &channel(0), 2, [(Part::Middle, &FULL[..])]),
+    );
     back.run_until(at(100_000) + UNFINISHED_TIMEOUT - Duration::from_millis(1));
     back.expect(0, &[]);
     back.run_until(at(100_000) + UNFINISHED_TIMEOUT);
@@ -181,7 +199,10 @@ fn a_value_that_lost_a_fragment_is_one_gap() {
     hear(4, Part::Last, b"x");
     hear(5, Part::Whole, b"x");
     listener.run_until(Time::ZERO + RETENTION);
-    listener.expect(0, &[(range(2, 4), Some(GapReason::Lost)), (range(5, 5), None)]);
+    listener.expect(
+        0,
+        &[(range(2, 4), Some(GapReason::Lost)), (range(5, 5), None)],
+    );
 }
 
 #[test]
@@ -199,7 +220,11 @@ fn a_value_over_the_limit_is_not_taken_for_lost_with_what_is_before_it() {
     let (lost, too_large) = (Some(GapReason::Lost), Some(GapReason::TooLarge));
     listener.expect(
         0,
-        &[(range(1, 1), None), (range(2, 2), lost), (range(3, 4), too_large)],
+        &[
+            (range(1, 1), None),
+            (range(2, 2), lost),
+            (range(3, 4), too_large),
+        ],
     );
 }
 
@@ -297,7 +322,10 @@ fn what_a_forgotten_sender_had_waiting_is_given_out() {
     let mut listener = Listener::new(config, 1);
     listener.hear(0, wholes(peer(0), &channel(0), 1, 1));
     listener.hear(0, wholes(peer(0), &channel(0), 3, 1));
-    listener.hear(0, frame(peer(0), &channel(0), 4, [(Part::First, &FULL[..])]));
+    listener.hear(
+        0,
+        frame(peer(0), &channel(0), 4, [(Part::First, &FULL[..])]),
+    );
     listener.hear(1, wholes(peer(1), &channel(0), 1, 1));
     listener.expect(
         0,
@@ -349,7 +377,10 @@ fn a_channel_opened_again_goes_on_numbering() {
     );
     for seq in 1..4 {
         assert_eq!(engine.handle_open(&name, Since::Now, at(0)), Ok(()));
-        assert_eq!(engine.handle_post(&name, &one, now, wall), Ok(range(seq, seq)));
+        assert_eq!(
+            engine.handle_post(&name, &one, now, wall),
+            Ok(range(seq, seq))
+        );
         while engine.poll_output().is_some() {}
         engine.handle_close(&name);
         assert!(!engine.is_open(&name));
@@ -473,7 +504,11 @@ fn a_value_of_several_posts_comes_to_the_objects_of_its_own_node_whole() {
     let value: Vec<u8> = (0..2 * MAX_FRAGMENT_LEN + 1000).map(|i| i as u8).collect();
     let mut outputs = Vec::new();
     for record in fragments(&value, crate::MAX_FRAGMENT_LEN) {
-        assert!(engine.handle_post(&name, &section([record]), now, wall).is_ok());
+        assert!(
+            engine
+                .handle_post(&name, &section([record]), now, wall)
+                .is_ok()
+        );
         outputs.extend(std::iter::from_fn(|| engine.poll_output()));
     }
     let [
@@ -500,7 +535,12 @@ fn nothing_shows_secrets_or_payloads_in_debug_output() {
     let mut engine = Engine::new(config(), me.identity.clone(), Arc::clone(&me.member), 0);
     let name = channel(0);
     assert_eq!(engine.handle_open(&name, Since::Now, at(0)), Ok(()));
-    let posted = engine.handle_post(&name, &section([(Part::Whole, secret)]), at(0), WallTime::MIN);
+    let posted = engine.handle_post(
+        &name,
+        &section([(Part::Whole, secret)]),
+        at(0),
+        WallTime::MIN,
+    );
     assert_eq!(posted, Ok(range(1, 1)));
     let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
 
@@ -533,7 +573,12 @@ fn nothing_shows_secrets_or_payloads_in_debug_output() {
     }
     assert_eq!(shown.len(), 5);
     let list = |bytes: &[u8]| format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     for text in shown {
         for part in [&secret[..8], &seed[..8], &FULL[..8]] {
             let plain = String::from_utf8_lossy(part);

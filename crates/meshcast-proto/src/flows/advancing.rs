@@ -3,7 +3,13 @@
 use super::*;
 
 impl Flows {
-    pub(super) fn take_in(&mut self, key: &Key, heard: Heard, now: Time, out: &mut Effects) -> Insert {
+    pub(super) fn take_in(
+        &mut self,
+        key: &Key,
+        heard: Heard,
+        now: Time,
+        out: &mut Effects,
+    ) -> Insert {
         let Heard {
             frame,
             member,
@@ -28,15 +34,22 @@ impl Flows {
         followed.heard = now;
         self.roll.add(followed.subject, now, key);
         let born = followed.flow.hear_born(&frame, posted);
-        let is_past = may_pass && since.is_some_and(|since| followed.flow.is_before(&frame, posted, since));
-        // All of it is due, unless it may be one whose place was forgotten. The time the frame took to come makes
-        // it seem younger: what was posted within that before the opening is heard too, or told to be missing.
-        if since.is_some_and(|since| since <= born) && self.past.forgot.is_none_or(|forgot| forgot < born) {
+        let is_past =
+            may_pass && since.is_some_and(|since| followed.flow.is_before(&frame, posted, since));
+        // All of it is due, unless it may be one whose place was forgotten. The time the frame took
+        // to come makes it seem younger: what was posted within that before the opening is heard
+        // too, or told to be missing.
+        if since.is_some_and(|since| since <= born)
+            && self.past.forgot.is_none_or(|forgot| forgot < born)
+        {
             followed.flow.begin(Seq::FIRST);
         } else if is_past {
             followed.flow.pass(frame.seqs().last(), posted.teller);
         }
-        let (held, payer) = (followed.flow.window.held_bytes(), Payer::Member(followed.subject));
+        let (held, payer) = (
+            followed.flow.window.held_bytes(),
+            Payer::Member(followed.subject),
+        );
         let limits = FlowLimits {
             // What is ahead of a hole and finds no room is fetched when it is its turn.
             max_held_bytes: self
@@ -95,9 +108,13 @@ impl Flows {
         };
         let before = followed.flow.window.next();
         let mut assembled = Vec::new();
-        let want = followed
-            .flow
-            .advance(&self.limits.flow, &around, &mut self.jitter, now, &mut assembled);
+        let want = followed.flow.advance(
+            &self.limits.flow,
+            &around,
+            &mut self.jitter,
+            now,
+            &mut assembled,
+        );
         let after = followed.flow.window.next();
         if after != before {
             if let Some(next) = followed.flow.next() {
@@ -110,7 +127,8 @@ impl Flows {
             followed.stood = stands;
             out.moved.insert(key.clone());
         }
-        out.batches.extend(Batch::of(key, &followed.flow, assembled));
+        out.batches
+            .extend(Batch::of(key, &followed.flow, assembled));
         let due = match want {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
@@ -158,7 +176,9 @@ impl Flows {
     /// Lets flows that could not ask somebody try again, each once.
     pub(super) fn ask_on(&mut self, now: Time, out: &mut Effects) {
         for _ in 0..self.queue.len() {
-            let Some(key) = self.queue.pop_front() else { break };
+            let Some(key) = self.queue.pop_front() else {
+                break;
+            };
             let Some(followed) = self.flows.get_mut(&key) else {
                 continue;
             };
@@ -180,7 +200,8 @@ impl Flows {
         {
             let mut assembled = Vec::new();
             self.shed += u64::from(followed.flow.shed(&mut assembled));
-            out.batches.extend(Batch::of(&key, &followed.flow, assembled));
+            out.batches
+                .extend(Batch::of(&key, &followed.flow, assembled));
             self.advance(&key, now, out);
         }
     }
@@ -201,7 +222,15 @@ impl Flows {
         let next = flow.next();
         out.batches.extend(Batch::of(key, &flow, assembled));
         if let Some(next) = next {
-            self.past.remember(key, Mark { next, subject, heard }, now);
+            self.past.remember(
+                key,
+                Mark {
+                    next,
+                    subject,
+                    heard,
+                },
+                now,
+            );
         }
     }
 

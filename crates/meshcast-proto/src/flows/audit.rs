@@ -21,10 +21,16 @@ impl Flows {
             assert!(!self.past.marks.contains_key(key));
             if let Some(peer) = flow.repair.asking() {
                 *asked.entry(peer).or_insert(0) += 1;
-                assert!(followed.deadline.is_some(), "nobody looks whether it answers");
+                assert!(
+                    followed.deadline.is_some(),
+                    "nobody looks whether it answers"
+                );
             }
             let waits = flow.window.hole().is_some();
-            assert!(!waits || followed.deadline.is_some(), "nobody looks after a hole");
+            assert!(
+                !waits || followed.deadline.is_some(),
+                "nobody looks after a hole"
+            );
             assert!(!followed.queued || self.queue.contains(key));
         }
         let claims = self.flows.values();

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Key, Subject};
 
-/// Bytes that wait for others, by member and then by flow, so that the largest of both is found at once. By
-/// member first: many small flows of one are as much as a large one.
+/// Bytes that wait for others, by member and then by flow, so that the largest of both is found at
+/// once. By member first: many small flows of one are as much as a large one.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     total: usize,

@@ -39,13 +39,18 @@ impl Past {
     }
 
     pub(super) fn take(&mut self, key: &Key) -> Option<Seq> {
-        let Mark { next, subject, heard } = self.marks.remove(key)?;
+        let Mark {
+            next,
+            subject,
+            heard,
+        } = self.marks.remove(key)?;
         self.roll.remove(subject, heard, key);
         self.budget.release(Payer::Member(subject), MARK);
         Some(next)
     }
 }
 
-/// How many forgotten flows are remembered, at about 300 bytes. As many as may be followed by default: what is
-/// forgotten for want of room was heard of within about as long as what is followed.
+/// How many forgotten flows are remembered, at about 300 bytes. As many as may be followed by
+/// default: what is forgotten for want of room was heard of within about as long as what is
+/// followed.
 pub(super) const MAX_MARKS: usize = 65_536;

@@ -7,8 +7,9 @@ use crate::time::Time;
 
 /// A limited number of places and when their holders were heard of last, of all and of each member.
 ///
-/// The order is kept exactly, at each frame: a few steps in trees, beside the check of a signature. In return it
-/// takes no scan to find who goes, no batch goes at once, and it is always the right one.
+/// The order is kept exactly, at each frame: a few steps in trees, beside the check of a signature.
+/// In return it takes no scan to find who goes, no batch goes at once, and it is always the right
+/// one.
 #[derive(Debug)]
 pub(super) struct Roll {
     limit: usize,
@@ -66,11 +67,15 @@ impl Roll {
         assert_eq!(all.collect::<BTreeSet<_>>(), self.all);
         assert!(self.all.len() <= self.limit);
         let share = self.limit.div_ceil(SHARES);
-        assert!(self.members.values().all(|own| (1..=share).contains(&own.len())));
+        assert!(
+            self.members
+                .values()
+                .all(|own| (1..=share).contains(&own.len()))
+        );
         places
     }
 }
 
-/// A member gets a quarter of all places at most: it may restart often or post on thousands of channels, and
-/// still cannot push the others out.
+/// A member gets a quarter of all places at most: it may restart often or post on thousands of
+/// channels, and still cannot push the others out.
 const SHARES: usize = 4;

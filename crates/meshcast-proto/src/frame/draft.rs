@@ -9,9 +9,9 @@ use crate::{
     record::{Format, Part, RECORD_OVERHEAD, write_record},
 };
 
-/// Records that are to leave together, in the buffer that becomes their frame: there is room in front for what
-/// says whose they are, so that nothing is moved when they are numbered and signed. `Debug` tells how many bytes
-/// they are, not which.
+/// Records that are to leave together, in the buffer that becomes their frame: there is room in
+/// front for what says whose they are, so that nothing is moved when they are numbered and signed.
+/// `Debug` tells how many bytes they are, not which.
 ///
 /// Bytes that are records already make one too, of whatever channel.
 #[derive(Clone, Default)]
@@ -51,8 +51,8 @@ impl Draft {
         self.len() == 0
     }
 
-    /// Makes room for so many bytes and for what follows them in a frame: twice as much as there was, but no more
-    /// than a frame takes.
+    /// Makes room for so many bytes and for what follows them in a frame: twice as much as there
+    /// was, but no more than a frame takes.
     fn reserve(&mut self, bytes: usize) {
         if self.buffer.is_empty() {
             self.buffer.reserve_exact(self.room + bytes + TAIL_LEN);
@@ -97,6 +97,6 @@ impl fmt::Debug for Draft {
     }
 }
 
-/// What follows the records: their sender's chain, with its length, and the signature. Chains with names of common
-/// length are below half of the longest one.
+/// What follows the records: their sender's chain, with its length, and the signature. Chains with
+/// names of common length are below half of the longest one.
 const TAIL_LEN: usize = Chain::MAX_LEN / 2 + SIGNATURE_LEN;

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Authority, Credential, Format, Keypair, MAX_FRAGMENT_LEN, MeshId, NodeName, Part, Region, Trust,
-    Verifier, write_record,
+    Authority, Credential, Format, Keypair, MAX_FRAGMENT_LEN, MeshId, NodeName, Part, Region,
+    Trust, Verifier, write_record,
 };
 
 mod vectors;
@@ -16,7 +16,9 @@ fn a_frame_written_by_hand_is_the_frame_that_is_built() {
     assert_eq!(ByHand::like(&frame).signed(), *frame.bytes());
     let decoded = Frame::decode(frame.bytes().clone()).expect("valid");
     assert_eq!(
-        verifier().verify(&decoded, NOW).map(|member| member.sender()),
+        verifier()
+            .verify(&decoded, NOW)
+            .map(|member| member.sender()),
         Ok(identity().sender())
     );
 }
@@ -25,7 +27,12 @@ fn a_frame_written_by_hand_is_the_frame_that_is_built() {
 fn records_are_slices_of_the_frame() {
     let frame = small_frame();
     let (_, record) = frame.records().next().expect("one record");
-    assert!(frame.bytes().as_ptr_range().contains(&record.payload.as_ptr()));
+    assert!(
+        frame
+            .bytes()
+            .as_ptr_range()
+            .contains(&record.payload.as_ptr())
+    );
 }
 
 proptest! {
@@ -129,7 +136,10 @@ fn every_changed_byte_is_noticed() {
             bytes[at] ^= flip;
             assert!(refused(&bytes), "byte {at} ^ {flip:#04x}");
             if let Ok(frame) = Frame::decode(bytes.into()) {
-                assert!(warm.verify(&frame, NOW).is_err(), "byte {at} ^ {flip:#04x}, warm");
+                assert!(
+                    warm.verify(&frame, NOW).is_err(),
+                    "byte {at} ^ {flip:#04x}, warm"
+                );
             }
         }
     }
@@ -164,8 +174,20 @@ fn what_is_wrong_with_a_frame_is_named() {
         let short = Frame::decode(vec![VERSION; len].into()).expect_err("too short");
         assert_eq!(short, FrameError::TooShort { len });
     }
-    assert_eq!(fault(ByHand { version: 0, ..good() }), FrameError::Version(0));
-    assert_eq!(fault(ByHand { version: 1, ..good() }), FrameError::Version(1));
+    assert_eq!(
+        fault(ByHand {
+            version: 0,
+            ..good()
+        }),
+        FrameError::Version(0)
+    );
+    assert_eq!(
+        fault(ByHand {
+            version: 1,
+            ..good()
+        }),
+        FrameError::Version(1)
+    );
     for trailing in [1, 64] {
         let trailing_bytes = vec![0; trailing];
         assert_eq!(
@@ -221,7 +243,8 @@ fn what_is_wrong_with_a_frame_is_named() {
         ..good()
     };
     assert_eq!(fault(from(u64::MAX - 1)), FrameError::Seq);
-    let last = Frame::decode(from(u64::MAX - 2).signed().into()).expect("the last two numbers there are");
+    let last =
+        Frame::decode(from(u64::MAX - 2).signed().into()).expect("the last two numbers there are");
     assert_eq!(last.seqs().last().next(), Seq::MAX);
     assert_eq!(last.records().count(), 2);
 
@@ -259,7 +282,10 @@ fn what_is_wrong_with_a_frame_is_named() {
         (6, RecordError::ShortFragment { len: 0, expected }),
     ] {
         let records = [&word.to_le_bytes()[..], &[0]].concat();
-        assert_eq!(fault(ByHand { records, ..good() }), FrameError::Record(error));
+        assert_eq!(
+            fault(ByHand { records, ..good() }),
+            FrameError::Record(error)
+        );
     }
 
     let channel = |wire: &[u8]| {
@@ -275,9 +301,17 @@ fn what_is_wrong_with_a_frame_is_named() {
     );
     assert_eq!(
         channel(&[b'x'; 256]),
-        FrameError::Channel(ChannelNameError::TooLong { len: 256, limit: 255 })
+        FrameError::Channel(ChannelNameError::TooLong {
+            len: 256,
+            limit: 255
+        })
     );
-    for not_utf8 in [&b"\xff"[..], b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
+    for not_utf8 in [
+        &b"\xff"[..],
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+    ] {
         let error = channel(not_utf8);
         assert!(
             matches!(error, FrameError::Unreadable(CodecError::Malformed(_))),
@@ -289,11 +323,22 @@ fn what_is_wrong_with_a_frame_is_named() {
 #[test]
 fn nothing_is_built_that_would_not_be_read() {
     let build = |first, records: &[u8]| {
-        Frame::build(&identity(), &channel("c"), first, NOW, Duration::ZERO, records).expect_err("refused")
+        Frame::build(
+            &identity(),
+            &channel("c"),
+            first,
+            NOW,
+            Duration::ZERO,
+            records,
+        )
+        .expect_err("refused")
     };
     assert_eq!(
         build(Seq::FIRST, &[]),
-        BuildError::OutOfNumbers(FrameError::Count { claimed: 0, found: 0 })
+        BuildError::OutOfNumbers(FrameError::Count {
+            claimed: 0,
+            found: 0
+        })
     );
     assert_eq!(
         build(Seq::MAX, &section(&[raw(b"a"), raw(b"b")])),
@@ -313,8 +358,9 @@ fn nothing_is_built_that_would_not_be_read() {
     );
 }
 
-/// The bodies that are decoded hold borrowed slices, arrays and numbers, so there is nothing to allocate
-/// for; a list would be limited by bincode itself. What is left to show is that the claim is refused.
+/// The bodies that are decoded hold borrowed slices, arrays and numbers, so there is nothing to
+/// allocate for; a list would be limited by bincode itself. What is left to show is that the claim
+/// is refused.
 #[test]
 fn claimed_gigabytes_are_refused() {
     for claim in [1 << 20, 1 << 32, 1 << 40, u64::MAX] {
@@ -346,8 +392,13 @@ fn claimed_gigabytes_are_refused() {
 fn records_of_the_longest_length_are_read_and_one_byte_more_is_not() {
     let limit = Frame::MAX_RECORDS_LEN;
     let of_len = |records: usize| {
-        let whole =
-            |payload: usize| [&(payload as u32 * 8 + 1).to_le_bytes()[..], &vec![7; payload]].concat();
+        let whole = |payload: usize| {
+            [
+                &(payload as u32 * 8 + 1).to_le_bytes()[..],
+                &vec![7; payload],
+            ]
+            .concat()
+        };
         let first = whole(100);
         let frame = ByHand {
             count: 2,
@@ -377,7 +428,12 @@ fn records_of_the_longest_length_are_read_and_one_byte_more_is_not() {
 #[test]
 fn the_worst_header_and_chain_leave_room_for_the_longest_records() {
     let mut one = Vec::new();
-    write_record(&mut one, Format::Raw, Part::Middle, &vec![1; MAX_FRAGMENT_LEN]);
+    write_record(
+        &mut one,
+        Format::Raw,
+        Part::Middle,
+        &vec![1; MAX_FRAGMENT_LEN],
+    );
     let many = vec![0; Frame::MAX_RECORDS_LEN / 4 * 4];
     for records in [one, many] {
         let count = records.len() as u64 / 4;
@@ -403,7 +459,10 @@ fn the_worst_header_and_chain_leave_room_for_the_longest_records() {
 #[test]
 fn the_id_of_bytes_is_the_id_of_the_frame_and_any_bytes_have_one() {
     let frame = small_frame();
-    assert_eq!(FrameId::of(frame.bytes()), FrameId::from_hash(&frame.hash()));
+    assert_eq!(
+        FrameId::of(frame.bytes()),
+        FrameId::from_hash(&frame.hash())
+    );
     for len in 0..130 {
         FrameId::of(&vec![1; len]);
     }
@@ -423,7 +482,8 @@ fn the_id_of_bytes_is_the_id_of_the_frame_and_any_bytes_have_one() {
     );
 }
 
-/// The protocol takes time, chance and transport as arguments. clippy.toml bans the calls, this the crates.
+/// The protocol takes time, chance and transport as arguments. clippy.toml bans the calls, this the
+/// crates.
 #[test]
 fn the_crate_depends_on_no_runtime_network_or_random_source() {
     let manifest = include_str!("../../Cargo.toml");
@@ -452,7 +512,10 @@ fn the_crate_depends_on_no_runtime_network_or_random_source() {
         "tokio",
     ];
     for name in dependencies {
-        assert!(!banned.iter().any(|banned| name.starts_with(banned)), "{name}");
+        assert!(
+            !banned.iter().any(|banned| name.starts_with(banned)),
+            "{name}"
+        );
     }
 }
 
@@ -533,8 +596,8 @@ fn any_width() -> impl Strategy<Value = Width> {
     ]
 }
 
-/// A number up to 250 is a byte; else 251, 252 or 253 announces two, four or eight bytes, little end first.
-/// Never narrower than the number needs.
+/// A number up to 250 is a byte; else 251, 252 or 253 announces two, four or eight bytes, little
+/// end first. Never narrower than the number needs.
 fn varint(out: &mut Vec<u8>, n: u64, width: Width) {
     let needed = match n {
         0..=250 => 0,

@@ -33,9 +33,9 @@ pub enum Recalled {
 }
 
 impl History {
-    /// What is kept of these numbers, which begin and end with a value. It stops after `room` bytes, but not
-    /// before the end of a value or of a run of numbers that are missing. `limit` is the longest value that is
-    /// put together.
+    /// What is kept of these numbers, which begin and end with a value. It stops after `room`
+    /// bytes, but not before the end of a value or of a run of numbers that are missing. `limit` is
+    /// the longest value that is put together.
     pub(crate) fn recall(
         &self,
         channel: &ChannelName,
@@ -56,7 +56,8 @@ impl History {
             let Some((part, frame)) = part.zip(kept.frame()) else {
                 continue;
             };
-            // A run of missing numbers is named at once, so it goes on until something whole follows.
+            // A run of missing numbers is named at once, so it goes on until something whole
+            // follows.
             let between = matches!(recall.parts.last(), Some(Recalled::Values(_)));
             if len >= room && between && assembler.halfway().is_none() {
                 recall.upto = next.previous().unwrap_or(Seq::FIRST);
@@ -64,7 +65,11 @@ impl History {
             }
             if next < part.first() {
                 recall.abandon(&mut assembler);
-                recall.miss(part.first().previous().and_then(|last| SeqRange::new(next, last)));
+                recall.miss(
+                    part.first()
+                        .previous()
+                        .and_then(|last| SeqRange::new(next, last)),
+                );
             }
             assembler.push(member, &frame, part, limit, &mut assembled);
             next = part.last().next();
@@ -83,8 +88,8 @@ impl History {
         recall
     }
 
-    /// The numbers below `before` that were posted since then or are among the `last` of them, from the first
-    /// that is kept on and from the beginning of a value on.
+    /// The numbers below `before` that were posted since then or are among the `last` of them, from
+    /// the first that is kept on and from the beginning of a value on.
     pub(crate) fn past(
         &self,
         channel: &ChannelName,

@@ -55,10 +55,17 @@ fn a_flood_pushes_out_only_its_own_frames() {
     let mut history = history(size(&quiet) * 8);
     history.insert(quiet, Duration::ZERO, at(0));
     for first in 1..100 {
-        history.insert(wholes(peer(1), &channel(0), first, 1), Duration::ZERO, at(1));
+        history.insert(
+            wholes(peer(1), &channel(0), first, 1),
+            Duration::ZERO,
+            at(1),
+        );
     }
     assert_eq!(found(&history, 0, range(1, 1)), [range(1, 1)]);
-    assert_eq!(found(&history, 1, range(1, 200)).first(), Some(&range(93, 93)));
+    assert_eq!(
+        found(&history, 1, range(1, 200)).first(),
+        Some(&range(93, 93))
+    );
 }
 
 #[test]
@@ -113,7 +120,15 @@ fn the_first_since_then_is_that_of_the_first_frame_since_then() {
 #[test]
 fn of_the_last_numbers_and_those_since_then_the_lower_counts() {
     let history = three_frames(usize::MAX);
-    for (last, first) in [(1, 9), (2, 8), (6, 4), (7, 3), (9, 1), (10, 1), (u64::MAX, 1)] {
+    for (last, first) in [
+        (1, 9),
+        (2, 8),
+        (6, 4),
+        (7, 3),
+        (9, 1),
+        (10, 1),
+        (u64::MAX, 1),
+    ] {
         assert_eq!(first_since(&history, at(31), last), Some(first), "{last}");
     }
     assert_eq!(first_since(&history, at(20), 2), Some(2));
@@ -125,19 +140,39 @@ fn the_age_a_frame_had_elsewhere_counts() {
     let mut history = history(usize::MAX);
     let age = Duration::from_secs(25);
     history.insert(wholes(peer(0), &channel(0), 1, 3), age, at(20));
-    history.insert(wholes(peer(0), &channel(0), 4, 1), Duration::from_secs(2), at(21));
-    assert_eq!(first_since(&history, at(0), 0), Some(4), "before the clock began");
-    assert_eq!(first_since(&history, at(0) - Duration::from_secs(5), 0), Some(1));
+    history.insert(
+        wholes(peer(0), &channel(0), 4, 1),
+        Duration::from_secs(2),
+        at(21),
+    );
+    assert_eq!(
+        first_since(&history, at(0), 0),
+        Some(4),
+        "before the clock began"
+    );
+    assert_eq!(
+        first_since(&history, at(0) - Duration::from_secs(5), 0),
+        Some(1)
+    );
     assert_eq!(first_since(&history, at(20), 0), None);
     // But it is kept as long as any other, whatever is said of its age.
     assert_eq!(history.expire(at(21)), Some(at(20) + AGE));
 }
 
-/// Members that were parted fetch what they can of each other: in runs, each from somebody else, the newest first.
+/// Members that were parted fetch what they can of each other: in runs, each from somebody else,
+/// the newest first.
 #[test]
 fn what_was_fetched_late_goes_before_what_was_posted_after_it() {
     let mut history = history(4 * size(&wholes(peer(0), &channel(0), 10, 1)));
-    for (first, age) in [(15, 5), (16, 4), (13, 7), (14, 6), (11, 9), (12, 8), (17, 3)] {
+    for (first, age) in [
+        (15, 5),
+        (16, 4),
+        (13, 7),
+        (14, 6),
+        (11, 9),
+        (12, 8),
+        (17, 3),
+    ] {
         let frame = wholes(peer(0), &channel(0), first, 1);
         history.insert(frame, Duration::from_secs(age), at(20));
     }
@@ -157,7 +192,10 @@ fn what_is_below_what_had_to_go_does_not_come_back() {
     assert!(history.has_room_for(&name, who, Seq::FIRST, 1_000));
     history.insert(large, Duration::ZERO, at(0));
     history.insert(wholes(peer(0), &name, 4, 1), Duration::ZERO, at(0));
-    assert_eq!(found(&history, 0, range(1, 100)), [range(6, 6), range(7, 7)]);
+    assert_eq!(
+        found(&history, 0, range(1, 100)),
+        [range(6, 6), range(7, 7)]
+    );
     assert!(!history.has_room_for(&name, who, Seq::FIRST, 1_000));
     assert!(history.has_room_for(&channel(1), who, Seq::FIRST, 1_000));
 }
@@ -165,7 +203,14 @@ fn what_is_below_what_had_to_go_does_not_come_back() {
 #[test]
 fn of_all_channels_of_a_sender_the_one_with_the_oldest_loses_it() {
     let mut history = history(4 * size(&wholes(peer(0), &channel(0), 1, 1)));
-    for (name, first, secs) in [(0, 1, 1), (1, 1, 2), (0, 2, 3), (1, 2, 4), (1, 3, 5), (0, 3, 6)] {
+    for (name, first, secs) in [
+        (0, 1, 1),
+        (1, 1, 2),
+        (0, 2, 3),
+        (1, 2, 4),
+        (1, 3, 5),
+        (0, 3, 6),
+    ] {
         let frame = wholes(peer(0), &channel(name), first, 1);
         history.insert(frame, Duration::ZERO, at(secs));
     }
@@ -181,7 +226,11 @@ fn there_is_room_for_who_would_not_be_the_largest() {
     history.insert(frame, Duration::ZERO, at(0));
     assert!(history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, 3 * one));
     for first in 1..=3 {
-        history.insert(wholes(peer(1), &channel(0), first, 1), Duration::ZERO, at(0));
+        history.insert(
+            wholes(peer(1), &channel(0), first, 1),
+            Duration::ZERO,
+            at(0),
+        );
     }
     assert!(history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, one));
     assert!(!history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, 2 * one));
@@ -191,10 +240,15 @@ fn there_is_room_for_who_would_not_be_the_largest() {
 
 #[test]
 fn what_was_dropped_is_known_by_its_lowest_number() {
-    let room = size(&wholes(peer(0), &channel(0), 4, 5)) + size(&wholes(peer(0), &channel(0), 9, 1));
+    let room =
+        size(&wholes(peer(0), &channel(0), 4, 5)) + size(&wholes(peer(0), &channel(0), 9, 1));
     let history = three_frames(room);
     assert_eq!(found(&history, 0, range(1, 9)), [range(4, 8), range(9, 9)]);
-    assert_eq!(first_since(&history, at(5), 0), Some(1), "there was something");
+    assert_eq!(
+        first_since(&history, at(5), 0),
+        Some(1),
+        "there was something"
+    );
     assert_eq!(first_since(&history, at(11), 0), Some(4));
     assert_eq!(
         first_since(&history, at(31), 100),
@@ -223,7 +277,11 @@ fn of_much_that_was_dropped_nothing_is_left_out() {
 fn the_oldest_is_the_lowest_of_the_sender_and_channel() {
     let mut history = history(usize::MAX);
     for (who, name, first) in [(0, 1, 5), (0, 0, 9), (0, 0, 7), (1, 0, 2)] {
-        history.insert(wholes(peer(who), &channel(name), first, 1), Duration::ZERO, at(0));
+        history.insert(
+            wholes(peer(who), &channel(name), first, 1),
+            Duration::ZERO,
+            at(0),
+        );
     }
     let oldest = |who: usize, name| history.oldest(&channel(name), peer(who).member.sender());
     assert_eq!(oldest(0, 0), Seq::new(7));
@@ -248,7 +306,8 @@ fn frames_that_overlap_do_no_harm() {
 #[derive(Default)]
 struct Naive {
     frames: Vec<(Time, Frame)>,
-    /// Where the highest frame begins that was dropped of a sender on a channel, while the sender has any.
+    /// Where the highest frame begins that was dropped of a sender on a channel, while the sender
+    /// has any.
     dropped: BTreeMap<(Sender, ChannelName), Seq>,
 }
 
@@ -295,14 +354,17 @@ impl Naive {
             .or_insert(first);
         *dropped = first.max(*dropped);
         if self.bytes_of(frame.sender()) == 0 {
-            self.dropped.retain(|(sender, _), _| *sender != frame.sender());
+            self.dropped
+                .retain(|(sender, _), _| *sender != frame.sender());
         }
     }
 
     /// Of the lowest frames of all these senders and channels the one that was accepted first.
     fn goes_first(&self, mut of: impl FnMut(&Frame) -> bool) -> Option<usize> {
         let is_lowest = |frame: &Frame| {
-            let its = |other: &Frame| other.sender() == frame.sender() && other.channel() == frame.channel();
+            let its = |other: &Frame| {
+                other.sender() == frame.sender() && other.channel() == frame.channel()
+            };
             let mut others = self.frames.iter().filter(|(_, other)| its(other));
             others.all(|(_, other)| frame.seqs().first() <= other.seqs().first())
         };
@@ -318,7 +380,8 @@ impl Naive {
             its.first() <= seqs.last() && its.last() >= seqs.first()
         };
         let mut found: Vec<&Frame> = self.frames.iter().map(|(_, frame)| frame).collect();
-        found.retain(|frame| frame.sender() == sender && frame.channel() == name && overlaps(frame));
+        found
+            .retain(|frame| frame.sender() == sender && frame.channel() == name && overlaps(frame));
         found.sort_by_key(|frame| frame.seqs().first());
         found
     }
@@ -328,7 +391,10 @@ impl Naive {
     }
 
     fn bytes_of(&self, sender: Sender) -> usize {
-        let its = self.frames.iter().filter(|(_, frame)| frame.sender() == sender);
+        let its = self
+            .frames
+            .iter()
+            .filter(|(_, frame)| frame.sender() == sender);
         its.map(|(_, frame)| size(frame)).sum()
     }
 }
@@ -411,7 +477,11 @@ fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_mo
     let one = wholes(peer(1), &channel(0), 1, 1);
     let mut history = history(size(&one) * 8);
     for first in [1, 2, 3, 4, 5, 6] {
-        history.insert(wholes(peer(0), &channel(0), first, 1), Duration::ZERO, at(0));
+        history.insert(
+            wholes(peer(0), &channel(0), first, 1),
+            Duration::ZERO,
+            at(0),
+        );
     }
     let dropped = |history: &History| {
         let track = history.track(&channel(0), peer(0).member.sender());
@@ -427,12 +497,18 @@ fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_mo
     assert!(most > MIN_REMEMBERED - TRACK_BYTES - MARK_BYTES);
     assert!(history.remembered < most, "it was forgotten");
     assert!(dropped(&history) > 0, "the other has less");
-    let logs = history.by_size.iter().map(|(_, sender)| &history.senders[sender]);
+    let logs = history
+        .by_size
+        .iter()
+        .map(|(_, sender)| &history.senders[sender]);
     for log in logs.clone() {
         let tracks = log.channels.values().map(Track::remembered);
         assert_eq!(tracks.sum::<usize>(), log.remembered);
     }
-    assert_eq!(logs.map(|log| log.remembered).sum::<usize>(), history.remembered);
+    assert_eq!(
+        logs.map(|log| log.remembered).sum::<usize>(),
+        history.remembered
+    );
     // Of a channel that nobody here wants to know of there is nothing to remember.
     let before = history.remembered;
     assert!(history.forget(&name(5_900)));

@@ -57,7 +57,9 @@ fn those_who_say_much_get_equal_shares_whatever_the_size_of_their_messages() {
     for now in (0..1_000).map(at) {
         (0..4).for_each(|n| fill(&mut inbox, who(n), 8));
         for _ in 0..8 {
-            let Some((peer, _)) = inbox.pop(now) else { break };
+            let Some((peer, _)) = inbox.pop(now) else {
+                break;
+            };
             let n = (0..4).find(|n| who(*n) == peer).expect("one of them");
             let n = usize::from(n);
             let cost = LARGE >> (2 * n);
@@ -66,7 +68,10 @@ fn those_who_say_much_get_equal_shares_whatever_the_size_of_their_messages() {
         }
     }
     let (least, most) = (taken.iter().min(), taken.iter().max());
-    assert!(most <= least.map(|least| least + 2 * LARGE).as_ref(), "{taken:?}");
+    assert!(
+        most <= least.map(|least| least + 2 * LARGE).as_ref(),
+        "{taken:?}"
+    );
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! What a channel has on the way, and how much it may have: what the way takes at the rate at which frames arrive.
+//! What a channel has on the way, and how much it may have: what the way takes at the rate at which
+//! frames arrive.
 
 use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use crate::{id::Seq, time::Time};
 
-/// The frames of one channel that are on the way, and what is known of the way from those that arrived.
+/// The frames of one channel that are on the way, and what is known of the way from those that
+/// arrived.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     /// In order.
@@ -29,9 +31,10 @@ pub(crate) struct Load {
 
 /// How fast frames arrived lately and how soon, in the period that runs and in the one before.
 ///
-/// Both are those of whoever is waited for longest. To fill the way takes rate × delay; the product is also what a
-/// sender sees that fills nothing but its own window, so a little more is allowed, and grows where there is room for it.
-/// A delay is told from a queue by looking with a window half as large once in each period.
+/// Both are those of whoever is waited for longest. To fill the way takes rate × delay; the product
+/// is also what a sender sees that fills nothing but its own window, so a little more is allowed,
+/// and grows where there is room for it. A delay is told from a queue by looking with a window half
+/// as large once in each period.
 #[derive(Debug, Default)]
 struct Path {
     /// When the period that runs began.
@@ -56,7 +59,8 @@ impl InFlight {
         }
     }
 
-    /// Everybody who is waited for waits for `lowest`; if nobody is, nothing is learnt from it. Returns what has arrived with that.
+    /// Everybody who is waited for waits for `lowest`; if nobody is, nothing is learnt from it.
+    /// Returns what has arrived with that.
     pub(crate) fn arrived(&mut self, lowest: Seq, anybody: bool, now: Time) -> Load {
         let (mut arrived, mut newest) = (Load::default(), None);
         while let Some(sent) = self.frames.front().copied()
@@ -83,7 +87,8 @@ impl InFlight {
         Load { frames, bytes }
     }
 
-    /// Whether there is room beside what is on the way. The last frame may be over: there is always room for one.
+    /// Whether there is room beside what is on the way. The last frame may be over: there is always
+    /// room for one.
     pub(crate) fn has_room(&self, bounds: &RangeInclusive<usize>) -> bool {
         self.frames.len() < CHANNEL_FRAMES && self.bytes <= self.window(bounds)
     }
@@ -108,7 +113,8 @@ impl Load {
 }
 
 impl Path {
-    /// So many bytes arrived, with this as the last of them, while `posted` was the last on the way.
+    /// So many bytes arrived, with this as the last of them, while `posted` was the last on the
+    /// way.
     fn arrived(&mut self, bytes: usize, newest: Sent, posted: Seq, now: Time) {
         let age = self.since.map(|since| now.saturating_since(since));
         if age.is_none_or(|age| age >= PERIOD) {
@@ -146,13 +152,18 @@ impl Path {
         let time = delay + delay / 4 + SLACK;
         let window = u128::from(rate) * time.as_nanos() / 1_000_000_000;
         let window = usize::try_from(window).unwrap_or(usize::MAX);
-        Some(if self.probed.is_some() { window / 2 } else { window })
+        Some(if self.probed.is_some() {
+            window / 2
+        } else {
+            window
+        })
     }
 }
 
-/// How many bytes one channel may have on the way at least and at most, of a node that keeps so many of all. As little fills
-/// the way between processes on one machine and is a second's worth of a slow one; as much is 80 MB/s round the world. And
-/// what is on the way must be kept until it has arrived.
+/// How many bytes one channel may have on the way at least and at most, of a node that keeps so
+/// many of all. As little fills the way between processes on one machine and is a second's worth of
+/// a slow one; as much is 80 MB/s round the world. And what is on the way must be kept until it has
+/// arrived.
 pub(crate) fn bounds(history_bytes: usize) -> RangeInclusive<usize> {
     let most = MOST.min(history_bytes / 4);
     LEAST.min(most)..=most
@@ -167,14 +178,16 @@ const CHANNEL_FRAMES: usize = 768;
 /// What may be on the way before anything is known of it.
 const AT_FIRST: usize = 2 * 1024 * 1024;
 
-/// How long a queue may stand beside the delay itself. What is posted on other channels waits as long: beside large values
-/// flat out over loopback a small message took 5 ms with four of this, and takes 1.3 ms with one, for 3 to 5 % of the pace.
+/// How long a queue may stand beside the delay itself. What is posted on other channels waits as
+/// long: beside large values flat out over loopback a small message took 5 ms with four of this,
+/// and takes 1.3 ms with one, for 3 to 5 % of the pace.
 const SLACK: Duration = Duration::from_millis(1);
 
 /// For how long a rate is measured at least: acknowledgements come in bursts.
 const COUNTED_FOR: Duration = Duration::from_millis(10);
 
-/// How long what was seen of a path counts at least. The way may change, and a queue must not be taken for it.
+/// How long what was seen of a path counts at least. The way may change, and a queue must not be
+/// taken for it.
 const PERIOD: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -101,7 +101,8 @@ proptest! {
         let told = marks.ahead_of(seq(waits_for));
         prop_assert_eq!(exact.is_some(), told.is_some());
         if let (Some(exact), Some(told)) = (exact, told) {
-            // Late by what lies between two marks; of what was forgotten it is only known that it is long ago.
+            // Late by what lies between two marks; of what was forgotten it is only known that it
+            // is long ago.
             let told = u64::try_from(told.since_start().as_millis()).expect("small");
             prop_assert!(told >= exact);
             prop_assert!(told <= exact + 100 || told + 2000 <= now, "{} is told as {} at {}", exact, told, now);

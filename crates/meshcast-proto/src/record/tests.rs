@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Authority, ChannelName, Credential, Frame, Identity, Keypair, MeshId, NodeName, Region, Seq, WallTime,
+    Authority, ChannelName, Credential, Frame, Identity, Keypair, MeshId, NodeName, Region, Seq,
+    WallTime,
 };
 
 #[test]
@@ -145,15 +146,17 @@ fn a_payload_over_the_limit_is_refused_and_its_length_does_not_wrap() {
 fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
     let (member, boot) = (Keypair::from_seed([2; 32]), Keypair::from_seed([3; 32]));
     let longest = "x".repeat(63);
-    let credential = Authority::new(MeshId::new([9; 16]), Keypair::from_seed([1; 32])).issue(&Credential {
-        subject: member.public(),
-        name: NodeName::new(&longest).expect("63 bytes"),
-        region: Region::new(&longest).expect("63 bytes"),
-        not_before: WallTime::MAX,
-        not_after: WallTime::MAX,
-        serial: u64::MAX,
-    });
-    let identity = Identity::new(&credential, &member, boot, WallTime::MAX).expect("its own credential");
+    let credential =
+        Authority::new(MeshId::new([9; 16]), Keypair::from_seed([1; 32])).issue(&Credential {
+            subject: member.public(),
+            name: NodeName::new(&longest).expect("63 bytes"),
+            region: Region::new(&longest).expect("63 bytes"),
+            not_before: WallTime::MAX,
+            not_after: WallTime::MAX,
+            serial: u64::MAX,
+        });
+    let identity =
+        Identity::new(&credential, &member, boot, WallTime::MAX).expect("its own credential");
     let channel = ChannelName::new(&"x".repeat(ChannelName::MAX_WIRE_LEN)).expect("255 bytes");
     let last = Seq::MAX.previous().expect("not the first");
     let build = |section: &[u8]| {
@@ -176,7 +179,11 @@ fn the_longest_fragment_fits_a_frame_with_the_longest_of_everything() {
     );
     assert_eq!(section.len(), Frame::MAX_RECORDS_LEN);
     let frame = build(&section).expect("fits");
-    assert!(frame.bytes().len() <= Frame::MAX_LEN, "{}", frame.bytes().len());
+    assert!(
+        frame.bytes().len() <= Frame::MAX_LEN,
+        "{}",
+        frame.bytes().len()
+    );
 
     let mut one_more = section;
     one_more.push(0);

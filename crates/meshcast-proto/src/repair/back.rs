@@ -1,7 +1,8 @@
-//! Fetching what was before all that this node keeps of a flow, for readers of this process that came late.
+//! Fetching what was before all that this node keeps of a flow, for readers of this process that
+//! came late.
 //!
-//! Nobody waits for these numbers but those readers, so neighbours are not told of it, and nothing is reported as
-//! missing: what nobody has who is there is not fetched.
+//! Nobody waits for these numbers but those readers, so neighbours are not told of it, and nothing
+//! is reported as missing: what nobody has who is there is not fetched.
 
 use super::*;
 
@@ -37,7 +38,8 @@ impl Repair {
         wanted.is_some()
     }
 
-    /// What to do to fetch the rest from before. Once nobody who is there has it, it is not wanted any more.
+    /// What to do to fetch the rest from before. Once nobody who is there has it, it is not wanted
+    /// any more.
     pub(crate) fn past_step(
         &mut self,
         around: &Surroundings<'_>,

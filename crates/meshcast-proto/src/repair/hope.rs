@@ -17,13 +17,15 @@ impl Repair {
         SeqRange::new(hole.first(), last.unwrap_or_else(|| hole.last())).unwrap_or(hole)
     }
 
-    /// The lowest of these numbers that nobody who is there will ever have, and when that is certain enough.
+    /// The lowest of these numbers that nobody who is there will ever have, and when that is
+    /// certain enough.
     ///
-    /// Their sender is the authority: what it has posted and does not keep itself, nor anybody else who is there,
-    /// is lost. Without it, everybody who is there must have gone past; those who began above them do not know, so
-    /// that others are given the time to come back. Otherwise somebody may come back with them, or is being
-    /// repaired itself; and whoever has not told what it has may have them too, for [`TELL_TIMEOUT`]. A sender that is
-    /// connected and does not tell is no more there than one that is gone: its words may be cut off, one way.
+    /// Their sender is the authority: what it has posted and does not keep itself, nor anybody else
+    /// who is there, is lost. Without it, everybody who is there must have gone past; those who
+    /// began above them do not know, so that others are given the time to come back. Otherwise
+    /// somebody may come back with them, or is being repaired itself; and whoever has not told what
+    /// it has may have them too, for [`TELL_TIMEOUT`]. A sender that is connected and does not tell
+    /// is no more there than one that is gone: its words may be cut off, one way.
     pub(super) fn hopeless_part(
         &self,
         uncovered: SeqRange,
@@ -48,8 +50,11 @@ impl Repair {
         if let Some(sender) = holders.get(&around.sender) {
             return Some((lost(sender.next)?, past(around.sender, sender)));
         }
-        current.silent.retain(|peer, _| around.neighbours.contains(*peer));
-        let mut will_tell = |peer: Sender| now < *current.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
+        current
+            .silent
+            .retain(|peer, _| around.neighbours.contains(*peer));
+        let mut will_tell =
+            |peer: Sender| now < *current.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
         let (mut next, mut gives_up) = (None::<Seq>, now);
         for (peer, interest) in around.neighbours.interests(around.channel) {
             if interest.open.is_none() && (interest.told || !will_tell(peer)) {
@@ -66,10 +71,10 @@ impl Repair {
     }
 }
 
-/// How long it may take until everybody is back who can be reached, when those who are there have only come
-/// lately: a lost connection is made anew after 15 s at most.
+/// How long it may take until everybody is back who can be reached, when those who are there have
+/// only come lately: a lost connection is made anew after 15 s at most.
 const COME_BACK: Duration = Duration::from_secs(20);
 
-/// How long a neighbour is waited for that does not tell what it has. Far above what an answer takes, so that
-/// only one that will never tell is passed over.
+/// How long a neighbour is waited for that does not tell what it has. Far above what an answer
+/// takes, so that only one that will never tell is passed over.
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,4 +1,5 @@
-//! Fetching what only neighbours lack: this node began later, and is the only way to whoever has it.
+//! Fetching what only neighbours lack: this node began later, and is the only way to whoever has
+//! it.
 //!
 //! ```text
 //! A ── B ── C      C posts, while B is dead. Afterwards A has a hole that B never had, and does not see C.
@@ -6,8 +7,9 @@
 //!             B ─ Want ─▸ C
 //! ```
 //!
-//! They are kept for whoever wants them and go to nobody here. A node that asks for them in its turn is asked by
-//! nobody again, so this goes from neighbour to neighbour as far as it must, and comes to an end.
+//! They are kept for whoever wants them and go to nobody here. A node that asks for them in its
+//! turn is asked by nobody again, so this goes from neighbour to neighbour as far as it must, and
+//! comes to an end.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +29,8 @@ pub(super) struct Relay {
 }
 
 impl Repair {
-    /// A neighbour asks for numbers below the beginning. `true` if there is a chance to get them: then they are
-    /// waited for from now on. Otherwise they are remembered for when there is.
+    /// A neighbour asks for numbers below the beginning. `true` if there is a chance to get them:
+    /// then they are waited for from now on. Otherwise they are remembered for when there is.
     pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange) -> bool {
         let mut relay = Relay {
             missing: seqs,
@@ -137,7 +139,8 @@ impl Repair {
         })
     }
 
-    /// Whether anybody may come to have the first of these numbers, besides those who want it of this node.
+    /// Whether anybody may come to have the first of these numbers, besides those who want it of
+    /// this node.
     fn is_helped(&self, seqs: SeqRange, askers: &BTreeSet<Sender>) -> bool {
         let first = seqs.first();
         self.holders.iter().any(|(peer, holder)| {

@@ -59,7 +59,9 @@ impl Scene {
     /// With these connected, who have not said anything.
     fn new(connected: &[usize]) -> Self {
         let mut neighbours = Neighbours::default();
-        connected.iter().for_each(|n| neighbours.add(who(*n), at(0)));
+        connected
+            .iter()
+            .for_each(|n| neighbours.add(who(*n), at(0)));
         Self {
             repair: Repair::default(),
             neighbours,
@@ -105,7 +107,8 @@ impl Scene {
             sender: who(SENDER),
             limits: LIMITS,
         };
-        self.repair.step(hole, known, &around, &mut self.jitter, self.now)
+        self.repair
+            .step(hole, known, &around, &mut self.jitter, self.now)
     }
 
     fn step(&mut self, hole: SeqRange) -> Step {
@@ -266,7 +269,11 @@ fn a_silent_neighbour_is_asked_again_later_and_later() {
         let pause = scene.now.saturating_since(began);
         assert_eq!(pause, REQUEST_TIMEOUT + RETRY * 2u32.pow(failures.min(6)));
     }
-    assert_eq!(scene.next(range(3, 5)).1, Step::GiveUp(range(3, 5)), "at last");
+    assert_eq!(
+        scene.next(range(3, 5)).1,
+        Step::GiveUp(range(3, 5)),
+        "at last"
+    );
 }
 
 #[test]
@@ -382,7 +389,10 @@ fn what_its_sender_does_not_keep_is_given_up_after_the_short_time() {
     // One that has not said anything does not count beside the sender.
     scene.has(SENDER, 6, 9);
     let (waited, step) = scene.next(range(3, 5));
-    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 5))));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 5)))
+    );
 }
 
 #[test]
@@ -403,7 +413,10 @@ fn what_a_sender_has_not_posted_is_not_lost() {
     let mut scene = Scene::new(&[SENDER]);
     scene.has(SENDER, 5, 5);
     let (waited, step) = scene.next(range(3, 9));
-    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 4))));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 4)))
+    );
     let (waited, _) = scene.next(range(5, 9));
     assert_eq!(waited, LIMITS.retention);
 }
@@ -416,7 +429,10 @@ fn without_the_sender_all_who_listen_must_have_gone_past() {
     // One that has told and does not listen.
     scene.neighbours.told(who(3), &channel(0));
     let (waited, step) = scene.next(range(3, 5));
-    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 5))));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 5)))
+    );
 }
 
 #[test]
@@ -425,9 +441,15 @@ fn only_as_far_as_all_have_gone_past_it_is_given_up_early() {
     scene.has(1, 20, 20);
     scene.has(2, 5, 5);
     let (waited, step) = scene.next(range(3, 9));
-    assert_eq!((waited, step), (LIMITS.hole_timeout, Step::GiveUp(range(3, 4))));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 4)))
+    );
     let (waited, step) = scene.next(range(5, 9));
-    assert_eq!((waited, step), (LIMITS.retention, Step::GiveUp(range(5, 9))));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.retention, Step::GiveUp(range(5, 9)))
+    );
 }
 
 #[test]
@@ -436,7 +458,10 @@ fn whoever_has_the_same_hole_keeps_the_hope() {
     scene.has(1, 9, 12);
     scene.has(2, 1, 3);
     let (waited, step) = scene.next(range(3, 5));
-    assert_eq!((waited, step), (LIMITS.retention, Step::GiveUp(range(3, 5))));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.retention, Step::GiveUp(range(3, 5)))
+    );
 }
 
 #[test]
@@ -459,7 +484,10 @@ fn whoever_has_not_told_keeps_the_hope_until_it_does() {
 fn with_nobody_there_it_is_waited_as_long_as_history_is_kept() {
     let mut scene = Scene::new(&[]);
     let (waited, step) = scene.next(range(3, 5));
-    assert_eq!((waited, step), (LIMITS.retention, Step::GiveUp(range(3, 5))));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.retention, Step::GiveUp(range(3, 5)))
+    );
 }
 
 #[test]
@@ -524,8 +552,9 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Whatever happens: it never waits for a time that has come, asks only who is there and has it for what is
-    /// missing, gives up only from below and not before its time, and in the end always does one of the two.
+    /// Whatever happens: it never waits for a time that has come, asks only who is there and has it
+    /// for what is missing, gives up only from below and not before its time, and in the end always
+    /// does one of the two.
     #[test]
     fn each_step_makes_sense(acts in prop::collection::vec(act(), 1..80), seed in any::<u64>()) {
         let mut scene = Scene::new(&[]);

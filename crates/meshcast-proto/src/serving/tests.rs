@@ -59,7 +59,10 @@ fn one_neighbour_gets_what_it_asks_for_at_its_rate_and_no_faster() {
 fn many_share_what_there_is_alike_however_much_they_ask() {
     let got = served(8, 3);
     let (least, most) = (got.iter().min(), got.iter().max());
-    assert!(most.expect("some") - least.expect("some") <= ANSWER, "{got:?}");
+    assert!(
+        most.expect("some") - least.expect("some") <= ANSWER,
+        "{got:?}"
+    );
     let all = got.iter().sum::<usize>() / (10 * 1024 * 1024);
     assert!((64..67).contains(&all), "{all} MiB/s");
 }

@@ -5,9 +5,11 @@ use super::*;
 
 fn member() -> impl Strategy<Value = MemberAddresses> {
     let address = collection::vec(any::<u8>(), 0..300);
-    (any::<[u8; 32]>(), collection::vec(address, 0..4)).prop_map(|(key, addresses)| MemberAddresses {
-        sender: Sender::new(key),
-        addresses,
+    (any::<[u8; 32]>(), collection::vec(address, 0..4)).prop_map(|(key, addresses)| {
+        MemberAddresses {
+            sender: Sender::new(key),
+            addresses,
+        }
     })
 }
 
@@ -61,7 +63,11 @@ fn message() -> impl Strategy<Value = SyncMessage> {
         last,
         linked,
     });
-    let holdings = (channel_name(), any::<bool>(), collection::vec(holding(), 0..6));
+    let holdings = (
+        channel_name(),
+        any::<bool>(),
+        collection::vec(holding(), 0..6),
+    );
     let holdings = holdings.prop_map(|(channel, more, flows)| Holdings {
         channel,
         more,
@@ -181,21 +187,28 @@ fn a_message_that_names_something_twice_is_refused() {
     let twice = [
         SyncMessage::Open(["a", "b", "a"].map(opened).into()),
         SyncMessage::Close(["a", "b", "a"].map(name).into()),
-        SyncMessage::Have(vec![holdings("a", &[1]), holdings("b", &[]), holdings("a", &[])]),
+        SyncMessage::Have(vec![
+            holdings("a", &[1]),
+            holdings("b", &[]),
+            holdings("a", &[]),
+        ]),
         SyncMessage::Have(vec![holdings("a", &[1, 2, 1])]),
         SyncMessage::Members(vec![member(1, 1), member(2, 1), member(1, 2)]),
     ];
     for message in twice {
         let read = SyncMessage::decode(&encoded(&message));
-        assert!(matches!(read, Err(CodecError::Twice(_))), "{message:?}: {read:?}");
+        assert!(
+            matches!(read, Err(CodecError::Twice(_))),
+            "{message:?}: {read:?}"
+        );
     }
     // One sender has a flow on each of two channels.
     let once = SyncMessage::Have(vec![holdings("a", &[1, 2]), holdings("b", &[1, 2])]);
     assert_eq!(SyncMessage::decode(&encoded(&once)), Ok(once));
 }
 
-/// A count is checked against the limit of the codec before anything is allocated for it, so the most that one
-/// can cost is that limit.
+/// A count is checked against the limit of the codec before anything is allocated for it, so the
+/// most that one can cost is that limit.
 #[test]
 fn claimed_counts_are_refused() {
     let claims: [&[u8]; 4] = [
@@ -217,10 +230,14 @@ fn claimed_counts_are_refused() {
         let frames = [&[7, 1, b'x'], &[7; 32][..], &[1, 1], claim].concat();
         let frame = [&[7, 1, b'x'], &[7; 32][..], &[1, 1, 1, 0], claim].concat();
         for bytes in [
-            members, addresses, address, opened, name, closed, senders, channels, flows, frames, frame,
+            members, addresses, address, opened, name, closed, senders, channels, flows, frames,
+            frame,
         ] {
             let refused = SyncMessage::decode(&bytes.into());
-            assert!(matches!(refused, Err(CodecError::Malformed(_))), "{refused:?}");
+            assert!(
+                matches!(refused, Err(CodecError::Malformed(_))),
+                "{refused:?}"
+            );
         }
     }
 }
@@ -343,8 +360,9 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
 fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
     let (channels, flows) = (SyncMessage::MAX_CHANNELS, SyncMessage::MAX_FLOWS);
     let names = |count| (0..count).map(long_name).collect::<Vec<_>>();
-    let sent =
-        |message: SyncMessage| SyncMessage::decode(&encoded(&message)).expect("cut to what is allowed");
+    let sent = |message: SyncMessage| {
+        SyncMessage::decode(&encoded(&message)).expect("cut to what is allowed")
+    };
     assert_eq!(
         sent(SyncMessage::Close(names(channels + 1))),
         SyncMessage::Close(names(channels))
@@ -494,7 +512,10 @@ fn what_no_engine_says_is_refused() {
     // Senders stand once each, in the order in which they are needed.
     refused(all(vec![[7; 32]], vec![]));
     refused(all(vec![[7; 32]; 2], vec![have(0, 5, 1), have(1, 5, 1)]));
-    refused(all(vec![[7; 32], [8; 32]], vec![have(1, 5, 1), have(0, 5, 1)]));
+    refused(all(
+        vec![[7; 32], [8; 32]],
+        vec![have(1, 5, 1), have(0, 5, 1)],
+    ));
     refused(SyncBody::Frames(FramesBody {
         channel: "x",
         sender: [7; 32],
@@ -532,7 +553,9 @@ fn part_of_a_millisecond_of_waiting_counts_as_a_whole_one() {
         last: 0,
         linked: Duration::ZERO,
     };
-    let sent = encoded(&SyncMessage::Open(vec![opened(Duration::from_micros(2_001))]));
+    let sent = encoded(&SyncMessage::Open(vec![opened(Duration::from_micros(
+        2_001,
+    ))]));
     let read = SyncMessage::Open(vec![opened(Duration::from_millis(3))]);
     assert_eq!(SyncMessage::decode(&sent), Ok(read));
 }

@@ -3,8 +3,8 @@
 use super::encode::MAX_DEPTH;
 use super::error::{DecodeError, JsonError};
 
-/// Default of [`DecodeLimits::max_memory`]: content of 64 MiB, or about 100 000 of the smallest objects,
-/// far above any message worth posting and far below what hurts a process.
+/// Default of [`DecodeLimits::max_memory`]: content of 64 MiB, or about 100 000 of the smallest
+/// objects, far above any message worth posting and far below what hurts a process.
 pub const DEFAULT_MAX_MEMORY: usize = 64 << 20;
 
 /// How much a decoder may spend on one value.
@@ -26,9 +26,9 @@ impl Default for DecodeLimits {
     }
 }
 
-/// The memory that may still be taken. Every reader charges it for what it makes, before it makes it: a few bytes
-/// of input can ask for a lot, by naming the same object again and again, by holes, or by small objects that
-/// are large in memory.
+/// The memory that may still be taken. Every reader charges it for what it makes, before it makes
+/// it: a few bytes of input can ask for a lot, by naming the same object again and again, by holes,
+/// or by small objects that are large in memory.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: usize,

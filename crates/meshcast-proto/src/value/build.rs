@@ -21,9 +21,9 @@ use super::wire::MAX_SAFE;
 /// assert_eq!(value.get("self").and_then(|user| user.get("name")?.as_str()), Some("ada"));
 /// ```
 ///
-/// A handle belongs to the builder that returned it. Given to another one it names whatever object has its
-/// number there; where there is none of the right type, it becomes `undefined` as a part and changes
-/// nothing as a container.
+/// A handle belongs to the builder that returned it. Given to another one it names whatever object
+/// has its number there; where there is none of the right type, it becomes `undefined` as a part
+/// and changes nothing as a container.
 #[derive(Debug, Default)]
 pub struct ValueBuilder {
     value: Value,
@@ -182,7 +182,11 @@ impl ValueBuilder {
     }
 
     /// A `DOMException`.
-    pub fn dom_exception(&mut self, name: impl Into<JsString>, message: impl Into<JsString>) -> Part {
+    pub fn dom_exception(
+        &mut self,
+        name: impl Into<JsString>,
+        message: impl Into<JsString>,
+    ) -> Part {
         self.add_part(Node::DomException(Box::new([name.into(), message.into()])))
     }
 
@@ -229,7 +233,12 @@ impl ValueBuilder {
     }
 
     /// Gives an array a named property besides its elements.
-    pub fn set_property(&mut self, array: ArrayId, key: impl Into<JsString>, value: impl Into<Part>) {
+    pub fn set_property(
+        &mut self,
+        array: ArrayId,
+        key: impl Into<JsString>,
+        value: impl Into<Part>,
+    ) {
         let value = self.check(value.into());
         if let Some(Node::Array(array)) = self.node(array.0) {
             array.props.push((key.into(), value));
@@ -297,11 +306,16 @@ impl ValueBuilder {
         if view.length.is_none() && buffer.max_len.is_none() {
             return Err(BuildError::NotResizable);
         }
-        view.kind.window(view.offset, view.length, buffer.bytes.len())?;
+        view.kind
+            .window(view.offset, view.length, buffer.bytes.len())?;
         Ok(self.add_part(Node::View(Box::new(view))))
     }
 
-    fn grow(&mut self, array: ArrayId, grow: impl FnOnce(&mut ArrayNode) -> bool) -> Result<(), BuildError> {
+    fn grow(
+        &mut self,
+        array: ArrayId,
+        grow: impl FnOnce(&mut ArrayNode) -> bool,
+    ) -> Result<(), BuildError> {
         match self.node(array.0) {
             Some(Node::Array(array)) => grow(array).then_some(()).ok_or(BuildError::ArrayTooLong),
             _ => Ok(()),

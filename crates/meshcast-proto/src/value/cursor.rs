@@ -32,7 +32,8 @@ pub enum Kind<'a> {
     String(&'a JsString),
     /// A plain object; see [`ValueRef::entries`].
     Object,
-    /// An array of this length; see [`ValueRef::items`] and, for named properties, [`ValueRef::entries`].
+    /// An array of this length; see [`ValueRef::items`] and, for named properties,
+    /// [`ValueRef::entries`].
     Array(u32),
     /// A `Map`; see [`ValueRef::pairs`].
     Map,
@@ -129,7 +130,9 @@ impl<'a> ValueRef<'a> {
             Slot::Number(number) => Kind::Number(*number),
             Slot::BigInt(int) => Kind::BigInt(int),
             Slot::String(text) => Kind::String(text),
-            Slot::Object(_) => self.node().map_or(Kind::Undefined, |node| self.node_kind(node)),
+            Slot::Object(_) => self
+                .node()
+                .map_or(Kind::Undefined, |node| self.node_kind(node)),
         }
     }
 
@@ -185,7 +188,9 @@ impl<'a> ValueRef<'a> {
     /// The bytes of a `Uint8Array` or other view, an `ArrayBuffer`, a `Blob` or a `File`.
     pub fn as_bytes(self) -> Option<&'a [u8]> {
         match self.kind() {
-            Kind::ArrayBuffer(bytes, _) | Kind::Blob { bytes, .. } | Kind::File { bytes, .. } => Some(bytes),
+            Kind::ArrayBuffer(bytes, _) | Kind::Blob { bytes, .. } | Kind::File { bytes, .. } => {
+                Some(bytes)
+            }
             Kind::View(view) => Some(view.bytes),
             _ => None,
         }
@@ -242,9 +247,15 @@ impl<'a> ValueRef<'a> {
             &[]
         };
         let (pairs, _) = members.as_chunks();
-        pairs
-            .iter()
-            .map(move |[key, value]| (Self { slot: key, ..self }, Self { slot: value, ..self }))
+        pairs.iter().map(move |[key, value]| {
+            (
+                Self { slot: key, ..self },
+                Self {
+                    slot: value,
+                    ..self
+                },
+            )
+        })
     }
 
     /// The number of the object in its arena.

@@ -13,10 +13,11 @@ use super::wire::{HAS_CAUSE, HAS_STACK, Reader, Text, numbers_taken, tag, unexpe
 mod access;
 mod key;
 
-/// Reads a `T` that takes up all of `bytes`, borrowing strings and byte strings from them, within the default
-/// [`DecodeLimits`].
+/// Reads a `T` that takes up all of `bytes`, borrowing strings and byte strings from them, within
+/// the default [`DecodeLimits`].
 ///
-/// What JavaScript shares, Rust gets once per reference. The module documentation has the mapping of types.
+/// What JavaScript shares, Rust gets once per reference. The module documentation has the mapping
+/// of types.
 ///
 /// # Errors
 /// [`DecodeError`] for what is no value, does not fit the type, or would exceed a limit.
@@ -26,9 +27,9 @@ pub fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Decod
 
 /// As [`from_bytes`], within these limits.
 ///
-/// The memory counted is that of the elements, entries, strings and bytes that `T` is given, in lists that grow
-/// as a `Vec` does. What a `Deserialize` makes of them by itself, such as an untagged enum that reads everything
-/// a second time, is not seen here.
+/// The memory counted is that of the elements, entries, strings and bytes that `T` is given, in
+/// lists that grow as a `Vec` does. What a `Deserialize` makes of them by itself, such as an
+/// untagged enum that reads everything a second time, is not seen here.
 ///
 /// # Errors
 /// As of [`from_bytes`].
@@ -46,11 +47,11 @@ pub fn from_bytes_within<'de, T: Deserialize<'de>>(
     }
 }
 
-/// What a reference is charged besides the bytes of its object, which are read twice: once to find their end,
-/// once for what they mean.
+/// What a reference is charged besides the bytes of its object, which are read twice: once to find
+/// their end, once for what they mean.
 const REF_COST: usize = 32;
-/// What is charged for each element of an object that is read again, besides its size: the smallest piece an
-/// allocator hands out, as any of them may be a box or a node of a list or tree.
+/// What is charged for each element of an object that is read again, besides its size: the smallest
+/// piece an allocator hands out, as any of them may be a box or a node of a list or tree.
 const REREAD_COST: usize = 32;
 /// What is remembered of each object before a reference, in a list that may be half empty.
 const START_COST: usize = 2 * size_of::<usize>();
@@ -62,7 +63,8 @@ struct Deserializer<'de> {
     depth: usize,
     max_depth: usize,
     budget: Budget,
-    /// What each element costs besides its size: [`REREAD_COST`] inside an object that is read again.
+    /// What each element costs besides its size: [`REREAD_COST`] inside an object that is read
+    /// again.
     element_cost: usize,
     /// Where the last `Some` began, and how many did there.
     some_at: usize,
@@ -301,8 +303,8 @@ impl<'de> Deserializer<'de> {
     fn view(&mut self, tag: u8) -> Result<(ViewKind, &'de [u8]), DecodeError> {
         let at = self.reader.pos;
         let malformed = |what| DecodeError::Malformed { what, offset: at };
-        let kind =
-            ViewKind::from_byte(self.reader.byte()?).ok_or_else(|| malformed("unknown kind of view"))?;
+        let kind = ViewKind::from_byte(self.reader.byte()?)
+            .ok_or_else(|| malformed("unknown kind of view"))?;
         let offset = self.reader.size()?;
         let length = if tag == tag::VIEW {
             Some(self.reader.size()?)
@@ -317,7 +319,9 @@ impl<'de> Deserializer<'de> {
                 let resume = self.reader.pos;
                 self.reader.pos = start;
                 let bytes = match self.reader.byte()? {
-                    tag @ (tag::BYTES | tag::ARRAY_BUFFER | tag::RESIZABLE_BUFFER) => self.content(tag)?,
+                    tag @ (tag::BYTES | tag::ARRAY_BUFFER | tag::RESIZABLE_BUFFER) => {
+                        self.content(tag)?
+                    }
                     _ => None,
                 };
                 self.reader.pos = resume;
@@ -327,7 +331,8 @@ impl<'de> Deserializer<'de> {
         };
         let bytes = bytes.ok_or_else(|| malformed("view on something that is not a buffer"))?;
         let window = kind.window(offset, length, bytes.len());
-        let window = window.map_err(|_| malformed("view that is misaligned or leaves its buffer"))?;
+        let window =
+            window.map_err(|_| malformed("view that is misaligned or leaves its buffer"))?;
         if shared {
             self.charge(REF_COST + window.len())?;
         }
@@ -424,7 +429,8 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
                 visitor.visit_none()
             }
             _ => {
-                // A type that is nothing but an option of itself would be read for ever: no byte is taken here.
+                // A type that is nothing but an option of itself would be read for ever: no byte is
+                // taken here.
                 if self.some_at != self.reader.pos {
                     self.some_at = self.reader.pos;
                     self.somes = 0;
@@ -462,7 +468,11 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         })
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, DecodeError> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
         self.deserialize_seq(visitor)
     }
 
@@ -496,7 +506,9 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     ) -> Result<V::Value, DecodeError> {
         self.charge(size_of::<V::Value>())?;
         self.tagged(|de, tag| match tag {
-            tag::STR => visitor.visit_enum(de::value::BorrowedStrDeserializer::new(de.reader.utf8()?)),
+            tag::STR => {
+                visitor.visit_enum(de::value::BorrowedStrDeserializer::new(de.reader.utf8()?))
+            }
             tag::OBJECT | tag::MAP => de.nested(|de| {
                 let value = visitor.visit_enum(access::Variant { de })?;
                 let offset = de.reader.pos;

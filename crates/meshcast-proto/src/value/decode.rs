@@ -35,8 +35,8 @@ impl Value {
     }
 }
 
-/// What an object costs before its content: its node in an arena that may be half empty, what a rare kind
-/// boxes, and the four elements with which a list starts out.
+/// What an object costs before its content: its node in an arena that may be half empty, what a
+/// rare kind boxes, and the four elements with which a list starts out.
 pub(super) const NODE_COST: usize = 2 * size_of::<Node>() + size_of::<ArrayNode>() + 4 * ENTRY_COST;
 /// What an element costs, in a list that may be half empty.
 pub(super) const SLOT_COST: usize = 2 * size_of::<Slot>();
@@ -83,7 +83,9 @@ impl Decoder<'_> {
             match (frame.expects, self.reader.peek()) {
                 (Expects::Done, _) => drop(self.stack.pop()),
                 (_, Err(truncated)) => return Err(truncated),
-                (Expects::Entry | Expects::Element | Expects::Member, Ok(tag::END)) => self.close(frame)?,
+                (Expects::Entry | Expects::Element | Expects::Member, Ok(tag::END)) => {
+                    self.close(frame)?
+                }
                 (Expects::Element, Ok(tag::HOLES)) => self.holes(frame)?,
                 (Expects::Element, Ok(tag::PROPS)) => {
                     self.reader.byte()?;
@@ -250,8 +252,8 @@ impl Decoder<'_> {
     fn view(&mut self, tag: u8) -> Result<(), DecodeError> {
         let at = self.reader.pos;
         let malformed = |what| DecodeError::Malformed { what, offset: at };
-        let kind =
-            ViewKind::from_byte(self.reader.byte()?).ok_or_else(|| malformed("unknown kind of view"))?;
+        let kind = ViewKind::from_byte(self.reader.byte()?)
+            .ok_or_else(|| malformed("unknown kind of view"))?;
         let offset = self.reader.size()?;
         let length = if tag == tag::VIEW {
             Some(self.reader.size()?)

@@ -10,8 +10,8 @@ use super::wire::{
     HAS_CAUSE, HAS_STACK, put_bigint, put_bytes, put_f64, put_number, put_text, put_varint, tag,
 };
 
-/// Deepest nesting either side of the wire accepts. Every JavaScript runtime clones values nested this deep,
-/// and some fail from twice that.
+/// Deepest nesting either side of the wire accepts. Every JavaScript runtime clones values nested
+/// this deep, and some fail from twice that.
 pub const MAX_DEPTH: usize = 1000;
 
 impl Value {
@@ -205,7 +205,10 @@ impl<'a> Encoder<'a> {
         self.out.push(stack | cause);
         put_text(self.out, &error.name);
         put_text(self.out, &error.message);
-        error.stack.iter().for_each(|stack| put_text(self.out, stack));
+        error
+            .stack
+            .iter()
+            .for_each(|stack| put_text(self.out, stack));
         Ok(())
     }
 
@@ -245,8 +248,11 @@ impl<'a> Encoder<'a> {
     }
 
     fn blob(&mut self, blob: &BlobNode) {
-        self.out
-            .push(if blob.file.is_some() { tag::FILE } else { tag::BLOB });
+        self.out.push(if blob.file.is_some() {
+            tag::FILE
+        } else {
+            tag::BLOB
+        });
         put_text(self.out, &blob.media_type);
         if let Some((name, last_modified)) = &blob.file {
             put_text(self.out, name);

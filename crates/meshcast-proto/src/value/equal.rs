@@ -91,7 +91,9 @@ impl<'a> Comparison<'a> {
                     && self.slots(&a.buffer, &b.buffer)
             }
             (Node::Date(a), Node::Date(b)) => same_number(*a, *b),
-            (Node::RegExp(a), Node::RegExp(b)) | (Node::DomException(a), Node::DomException(b)) => a == b,
+            (Node::RegExp(a), Node::RegExp(b)) | (Node::DomException(a), Node::DomException(b)) => {
+                a == b
+            }
             (Node::Boxed(a), Node::Boxed(b)) => self.slots(a, b),
             (Node::Error(a), Node::Error(b)) => {
                 (&a.name, &a.message, &a.stack) == (&b.name, &b.message, &b.stack)
@@ -99,7 +101,9 @@ impl<'a> Comparison<'a> {
             }
             (Node::Blob(a), Node::Blob(b)) => {
                 let same_file = match (&a.file, &b.file) {
-                    (Some((name, time)), Some((other, when))) => name == other && same_number(*time, *when),
+                    (Some((name, time)), Some((other, when))) => {
+                        name == other && same_number(*time, *when)
+                    }
                     (None, None) => true,
                     _ => false,
                 };

@@ -12,8 +12,8 @@ pub enum EncodeError {
         /// The limit that was exceeded.
         limit: usize,
     },
-    /// A `Some` of something that is written as null, such as `Some(None)` or `Some(())`. It would be read as
-    /// `None`, so it is refused rather than changed on the way.
+    /// A `Some` of something that is written as null, such as `Some(None)` or `Some(())`. It would
+    /// be read as `None`, so it is refused rather than changed on the way.
     #[error("`Some` of a value that is written as null, which would be read as `None`")]
     SomeOfNull,
     /// A `Serialize` implementation refused, or described something the format cannot hold.
@@ -87,13 +87,15 @@ pub enum DecodeError {
         /// The limit that was exceeded.
         limit: usize,
     },
-    /// The decoded value would need more memory, or more re-reading of shared objects, than the limit.
+    /// The decoded value would need more memory, or more re-reading of shared objects, than the
+    /// limit.
     #[error("value needs more than the budget of {limit} bytes")]
     OverBudget {
         /// The limit that was exceeded.
         limit: usize,
     },
-    /// The value contains itself, which a Rust type cannot. [`Value::decode`](super::Value::decode) can.
+    /// The value contains itself, which a Rust type cannot. [`Value::decode`](super::Value::decode)
+    /// can.
     #[error("value refers to itself at offset {offset}")]
     Cycle {
         /// Where the reference to an enclosing object stands.

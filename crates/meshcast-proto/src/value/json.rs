@@ -20,12 +20,13 @@ use super::wire::MAX_SAFE;
 
 mod read;
 
-/// Deepest nesting of what [`Value::to_json`] returns, so that any JSON parser takes it: serde_json itself
-/// stops at 128.
+/// Deepest nesting of what [`Value::to_json`] returns, so that any JSON parser takes it: serde_json
+/// itself stops at 128.
 const MAX_JSON_DEPTH: usize = 120;
 
 impl Value {
-    /// The value as plain JSON where JSON can express it, and as an object with one `$` key where not.
+    /// The value as plain JSON where JSON can express it, and as an object with one `$` key where
+    /// not.
     ///
     /// Never fails. An object is written once, so the size is linear in the size of the value.
     ///
@@ -55,11 +56,12 @@ impl Value {
             .unwrap_or_else(|_| json!({ "$large": true }))
     }
 
-    /// As [`to_json`](Self::to_json), for a caller that has to tell a value that is too large from others.
+    /// As [`to_json`](Self::to_json), for a caller that has to tell a value that is too large from
+    /// others.
     ///
     /// # Errors
-    /// [`JsonError::OverBudget`] if the JSON would take more than `max_memory` bytes. Small objects take several
-    /// times as much there as in a [`Value`].
+    /// [`JsonError::OverBudget`] if the JSON would take more than `max_memory` bytes. Small objects
+    /// take several times as much there as in a [`Value`].
     pub fn to_json_within(&self, max_memory: usize) -> Result<Json, JsonError> {
         let writer = Writer::new(self, Some(max_memory), TooDeep::Marked);
         serde_json::to_value(writer.form(self.root()))
@@ -73,9 +75,9 @@ impl Value {
     }
 }
 
-/// Writes the form of [`Value::to_json`]. On a channel of `Value` nothing is lost: there it travels as it is;
-/// only as part of another type, or in another format, it takes this form. What would nest too deep is an error
-/// here, rather than a mark in its place.
+/// Writes the form of [`Value::to_json`]. On a channel of `Value` nothing is lost: there it travels
+/// as it is; only as part of another type, or in another format, it takes this form. What would
+/// nest too deep is an error here, rather than a mark in its place.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let writer = Writer::new(self, None, TooDeep::Refused);
@@ -176,13 +178,20 @@ impl Serialize for Form<'_> {
             Part::Whole => self.whole(out),
             Part::Object => self.object(out),
             Part::Items => out.collect_seq(value.items().map(|(_, item)| self.at(item))),
-            Part::IndexedItems => self.list(value.items().map(|(index, item)| (index, self.at(item))), out),
+            Part::IndexedItems => self.list(
+                value.items().map(|(index, item)| (index, self.at(item))),
+                out,
+            ),
             Part::Pairs => self.list(
-                value.pairs().map(|(key, item)| (self.at(key), self.at(item))),
+                value
+                    .pairs()
+                    .map(|(key, item)| (self.at(key), self.at(item))),
                 out,
             ),
             Part::Entries => self.list(
-                value.entries().map(|(key, item)| (self.text(key), self.at(item))),
+                value
+                    .entries()
+                    .map(|(key, item)| (self.text(key), self.at(item))),
                 out,
             ),
             Part::Fields => self.fields(out),
@@ -241,7 +250,9 @@ impl<'a> Form<'a> {
                 map.end()
             }
             Kind::Object => self.tagged("$object", &self.part(Part::Entries), out),
-            Kind::Array(length) if is_plain_array(value, length) => self.part(Part::Items).serialize(out),
+            Kind::Array(length) if is_plain_array(value, length) => {
+                self.part(Part::Items).serialize(out)
+            }
             Kind::Array(_) => self.tagged("$array", &self.part(Part::Fields), out),
             Kind::Map => self.tagged("$map", &self.part(Part::Pairs), out),
             Kind::Set => self.tagged("$set", &self.part(Part::Items), out),
@@ -257,8 +268,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// The fields of the kinds that have values inside, in alphabetical order, so that ids come before what
-    /// refers to them also where JSON is sorted.
+    /// The fields of the kinds that have values inside, in alphabetical order, so that ids come
+    /// before what refers to them also where JSON is sorted.
     fn fields<S: Serializer>(self, out: S) -> Result<S::Ok, S::Error> {
         self.writer.charge(MAP_COST)?;
         let mut map = out.serialize_map(None)?;
@@ -298,7 +309,9 @@ impl<'a> Form<'a> {
     fn leaf<S: Serializer>(self, kind: Kind<'_>, out: S) -> Result<S::Ok, S::Error> {
         let text = |text| self.text(text);
         let json = match kind {
-            Kind::ArrayBuffer(bytes, None) => json!({ "$arraybuffer": { "bytes": self.base64(bytes)? } }),
+            Kind::ArrayBuffer(bytes, None) => {
+                json!({ "$arraybuffer": { "bytes": self.base64(bytes)? } })
+            }
             Kind::ArrayBuffer(bytes, Some(max)) => {
                 json!({ "$arraybuffer": { "bytes": self.base64(bytes)?, "max": max } })
             }

@@ -11,8 +11,9 @@ use super::view::ViewKind;
 
 /// Any value the structured-clone algorithm can copy, with shared references and cycles.
 ///
-/// Read it through [`ValueRef`], make it with `From`, the constructors here or a [`ValueBuilder`]. Two
-/// values are equal when they encode to the same bytes: sharing counts, NaN equals itself, 0 and -0 differ.
+/// Read it through [`ValueRef`], make it with `From`, the constructors here or a [`ValueBuilder`].
+/// Two values are equal when they encode to the same bytes: sharing counts, NaN equals itself, 0
+/// and -0 differ.
 #[derive(Clone)]
 pub struct Value {
     pub(super) root: Slot,
@@ -108,7 +109,9 @@ impl Value {
 
     /// The buffer a view stands on.
     pub(super) fn buffer(&self, slot: &Slot) -> Option<&BufferNode> {
-        let Slot::Object(index) = slot else { return None };
+        let Slot::Object(index) = slot else {
+            return None;
+        };
         if let Some(Node::Buffer(buffer)) = self.nodes.get(*index as usize) {
             Some(buffer)
         } else {
@@ -200,7 +203,10 @@ impl Node {
             Self::Object(entries) => entries.iter_mut().for_each(|(_, value)| move_slot(value)),
             Self::Array(array) => {
                 array.items.iter_mut().for_each(move_slot);
-                array.props.iter_mut().for_each(|(_, value)| move_slot(value));
+                array
+                    .props
+                    .iter_mut()
+                    .for_each(|(_, value)| move_slot(value));
             }
             Self::Map(members) | Self::Set(members) => members.iter_mut().for_each(move_slot),
             Self::Error(error) => error.cause.iter_mut().for_each(move_slot),

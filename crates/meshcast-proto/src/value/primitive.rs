@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::wire::trim_magnitude;
 
-/// A JavaScript string: UTF-8 when it is well formed, UTF-16 code units when it holds a lone surrogate.
+/// A JavaScript string: UTF-8 when it is well formed, UTF-16 code units when it holds a lone
+/// surrogate.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct JsString(Text);
 
@@ -110,8 +111,8 @@ impl BigInt {
         }
     }
 
-    /// The integer of these decimal digits, which may follow a minus; `None` if there is anything else, or if the
-    /// magnitude takes more than [`MAX_DECIMAL_BYTES`].
+    /// The integer of these decimal digits, which may follow a minus; `None` if there is anything
+    /// else, or if the magnitude takes more than [`MAX_DECIMAL_BYTES`].
     pub(super) fn from_decimal(text: &str) -> Option<Self> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
@@ -226,8 +227,9 @@ impl From<u64> for BigInt {
     }
 }
 
-/// Longest magnitude that is read from and written as decimal digits, in bytes: 2,466 digits, as much as the
-/// largest keys have. It takes time quadratic in the digits, here some ten microseconds.
+/// Longest magnitude that is read from and written as decimal digits, in bytes: 2,466 digits, as
+/// much as the largest keys have. It takes time quadratic in the digits, here some ten
+/// microseconds.
 const MAX_DECIMAL_BYTES: usize = 1024;
 /// Decimal digits handled at once.
 const LIMB_DIGITS: usize = 9;

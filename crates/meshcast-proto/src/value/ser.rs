@@ -48,7 +48,11 @@ impl<'a> Serializer<'a> {
     }
 
     /// Starts `{variant: <tag>`.
-    fn open_variant<'b>(&'b mut self, variant: &str, tag: u8) -> Result<Container<'a, 'b>, EncodeError> {
+    fn open_variant<'b>(
+        &'b mut self,
+        variant: &str,
+        tag: u8,
+    ) -> Result<Container<'a, 'b>, EncodeError> {
         let container = self.open(tag::OBJECT, 2)?;
         put_str(container.serializer.out, variant);
         container.serializer.out.push(tag);
@@ -233,7 +237,11 @@ impl<'a, 'b> ser::Serializer for &'b mut Serializer<'a> {
         self.open(tag::OBJECT, 1)
     }
 
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Container<'a, 'b>, EncodeError> {
+    fn serialize_struct(
+        self,
+        _name: &'static str,
+        _len: usize,
+    ) -> Result<Container<'a, 'b>, EncodeError> {
         self.open(tag::OBJECT, 1)
     }
 
@@ -264,8 +272,8 @@ impl<'a, 'b> ser::Serializer for &'b mut Serializer<'a> {
     }
 }
 
-/// A container being written. Whether a map is an OBJECT or a MAP is settled by its keys: both have the same
-/// layout, so the tag is corrected at the first key that is not a string.
+/// A container being written. Whether a map is an OBJECT or a MAP is settled by its keys: both have
+/// the same layout, so the tag is corrected at the first key that is not a string.
 struct Container<'a, 'b> {
     serializer: &'b mut Serializer<'a>,
     tag_at: usize,

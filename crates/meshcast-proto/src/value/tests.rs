@@ -28,7 +28,11 @@ fn typed_bytes<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
 
 /// Values of every kind, with shared references and cycles wherever chance puts them.
 fn any_value() -> impl Strategy<Value = Value> {
-    proptest::collection::vec((0u8..16, proptest::collection::vec(any_piece(), 0..6)), 1..12).prop_map(build)
+    proptest::collection::vec(
+        (0u8..16, proptest::collection::vec(any_piece(), 0..6)),
+        1..12,
+    )
+    .prop_map(build)
 }
 
 /// A primitive, or the number of an object to refer to.
@@ -74,13 +78,17 @@ fn build(recipes: Vec<(u8, Vec<Piece>)>) -> Value {
             8 => {
                 let buffer = b.buffer(vec![1; 16]);
                 objects.push(b.view(ViewKind::Uint8, buffer, 0, 16).expect("inside"));
-                objects.push(b.view(ViewKind::Float32, buffer, 4, size.min(3)).expect("inside"));
+                objects.push(
+                    b.view(ViewKind::Float32, buffer, 4, size.min(3))
+                        .expect("inside"),
+                );
                 (buffer.into(), Container::None)
             }
             9 => {
                 let buffer = b.resizable_buffer(vec![2; size], 64).expect("larger");
                 (
-                    b.tracking_view(ViewKind::DataView, buffer, 0).expect("resizable"),
+                    b.tracking_view(ViewKind::DataView, buffer, 0)
+                        .expect("resizable"),
                     Container::None,
                 )
             }
@@ -98,7 +106,10 @@ fn build(recipes: Vec<(u8, Vec<Piece>)>) -> Value {
         fill.push((container, pieces));
     }
     for (container, pieces) in fill {
-        let parts: Vec<Part> = pieces.into_iter().map(|piece| resolve(piece, &objects)).collect();
+        let parts: Vec<Part> = pieces
+            .into_iter()
+            .map(|piece| resolve(piece, &objects))
+            .collect();
         container.fill(&mut b, parts);
     }
     for object in objects {

@@ -87,8 +87,8 @@ impl ViewKind {
         }
     }
 
-    /// The bytes a view covers in a buffer of `buffer_len` bytes. `length` counts elements; without one
-    /// the view reaches as far as whole elements do.
+    /// The bytes a view covers in a buffer of `buffer_len` bytes. `length` counts elements; without
+    /// one the view reaches as far as whole elements do.
     pub(super) fn window(
         self,
         offset: usize,
@@ -99,7 +99,9 @@ impl ViewKind {
         if !offset.is_multiple_of(size) {
             return Err(BuildError::Misaligned);
         }
-        let room = buffer_len.checked_sub(offset).ok_or(BuildError::OutOfBounds)?;
+        let room = buffer_len
+            .checked_sub(offset)
+            .ok_or(BuildError::OutOfBounds)?;
         let length = length.unwrap_or(room / size);
         if length > room / size {
             return Err(BuildError::OutOfBounds);
@@ -107,7 +109,8 @@ impl ViewKind {
         Ok(offset..offset + length * size)
     }
 
-    /// Reads one element from its bytes; `None` if there are not exactly [`element_size`](Self::element_size).
+    /// Reads one element from its bytes; `None` if there are not exactly
+    /// [`element_size`](Self::element_size).
     pub(super) fn element(self, bytes: &[u8]) -> Option<Element> {
         Some(match self {
             Self::Int8 => Element::Int(i8::from_le_bytes(bytes.try_into().ok()?).into()),
@@ -118,7 +121,9 @@ impl ViewKind {
             Self::Uint16 => Element::Int(u16::from_le_bytes(bytes.try_into().ok()?).into()),
             Self::Int32 => Element::Int(i32::from_le_bytes(bytes.try_into().ok()?).into()),
             Self::Uint32 => Element::Int(u32::from_le_bytes(bytes.try_into().ok()?).into()),
-            Self::Float16 => Element::Float(half_to_f64(u16::from_le_bytes(bytes.try_into().ok()?))),
+            Self::Float16 => {
+                Element::Float(half_to_f64(u16::from_le_bytes(bytes.try_into().ok()?)))
+            }
             Self::Float32 => Element::Float(f32::from_le_bytes(bytes.try_into().ok()?).into()),
             Self::Float64 => Element::Float(f64::from_le_bytes(bytes.try_into().ok()?)),
             Self::BigInt64 => Element::Int(i64::from_le_bytes(bytes.try_into().ok()?)),
@@ -144,7 +149,11 @@ fn half_to_f64(bits: u16) -> f64 {
         31 => f64::NAN,
         _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
     };
-    if bits & 0x8000 == 0 { magnitude } else { -magnitude }
+    if bits & 0x8000 == 0 {
+        magnitude
+    } else {
+        -magnitude
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What the encoders and decoders share: tags, how scalars are written, and a bounds-checked reader.
+//! What the encoders and decoders share: tags, how scalars are written, and a bounds-checked
+//! reader.
 
 use super::error::DecodeError;
 use super::primitive::JsString;
@@ -179,7 +180,8 @@ impl<'de> Reader<'de> {
     pub(super) fn bytes(&mut self) -> Result<&'de [u8], DecodeError> {
         let offset = self.pos;
         let len = self.size()?;
-        self.take(len).map_err(|_| DecodeError::Truncated { offset })
+        self.take(len)
+            .map_err(|_| DecodeError::Truncated { offset })
     }
 
     /// A varint that counts bytes or elements held in memory.
@@ -278,7 +280,12 @@ impl<'de> Reader<'de> {
             tag::UNDEFINED | tag::NULL | tag::FALSE | tag::TRUE | tag::PROPS => {}
             tag::INT | tag::HOLES | tag::REF => drop(self.varint()?),
             tag::F64 | tag::DATE => drop(self.take(8)?),
-            tag::BIGINT | tag::BIGINT_NEGATIVE | tag::STR | tag::STR16 | tag::BYTES | tag::ARRAY_BUFFER => {
+            tag::BIGINT
+            | tag::BIGINT_NEGATIVE
+            | tag::STR
+            | tag::STR16
+            | tag::BYTES
+            | tag::ARRAY_BUFFER => {
                 self.bytes()?;
             }
             tag::OBJECT | tag::ARRAY | tag::MAP | tag::SET => step = Step::Open,
@@ -374,7 +381,10 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &JsString) {
 #[inline]
 pub(super) fn put_number(out: &mut Vec<u8>, number: f64) {
     let int = number as i64;
-    if int as f64 == number && int.unsigned_abs() <= MAX_SAFE && (int != 0 || number.is_sign_positive()) {
+    if int as f64 == number
+        && int.unsigned_abs() <= MAX_SAFE
+        && (int != 0 || number.is_sign_positive())
+    {
         put_safe_int(out, int);
     } else {
         out.push(tag::F64);

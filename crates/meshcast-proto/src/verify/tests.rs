@@ -5,13 +5,15 @@ use sha2::{Digest, Sha512};
 
 use super::*;
 use crate::{
-    Authority, CLOCK_SKEW, ChannelName, Credential, Format, Identity, Keypair, MeshId, NodeName, Part,
-    Region, Seq, write_record,
+    Authority, CLOCK_SKEW, ChannelName, Credential, Format, Identity, Keypair, MeshId, NodeName,
+    Part, Region, Seq, write_record,
 };
 
 #[test]
 fn a_frame_of_a_member_is_believed_and_names_the_member() {
-    let member = verifier().verify(&frame(&alice(), 1), NOW).expect("believed");
+    let member = verifier()
+        .verify(&frame(&alice(), 1), NOW)
+        .expect("believed");
     assert_eq!(member.sender(), alice().sender());
     assert_eq!(member.credential().name.as_str(), "alice");
 }
@@ -20,7 +22,10 @@ fn a_frame_of_a_member_is_believed_and_names_the_member() {
 fn a_frame_of_somebody_this_mesh_does_not_believe_is_refused() {
     let stranger = Authority::new(MESH, Keypair::from_seed([9; 32]));
     let frame = frame(&issued(&stranger, "alice", 2, FOR_EVER), 1);
-    assert_eq!(refusal(&frame), VerifyError::Chain(ChainError::UnknownAuthority));
+    assert_eq!(
+        refusal(&frame),
+        VerifyError::Chain(ChainError::UnknownAuthority)
+    );
 }
 
 #[test]
@@ -33,7 +38,9 @@ fn a_frame_with_the_chain_of_another_sender_is_refused() {
     // Nor does it help that both are known already.
     let mut verifier = verifier();
     for known in [alice(), bob()] {
-        verifier.verify(&self::frame(&known, 1), NOW).expect("believed");
+        verifier
+            .verify(&self::frame(&known, 1), NOW)
+            .expect("believed");
     }
     assert_eq!(verifier.verify(&frame, NOW), Err(VerifyError::NotTheSender));
     assert!(
@@ -79,7 +86,10 @@ fn a_forged_frame_that_came_first_does_not_keep_the_real_one_out() {
     *bytes.last_mut().expect("not empty") ^= 1;
     let forged = Frame::decode(bytes.into()).expect("well-formed");
     let mut verifier = verifier();
-    assert_eq!(verifier.verify(&forged, NOW), Err(VerifyError::BadSignature));
+    assert_eq!(
+        verifier.verify(&forged, NOW),
+        Err(VerifyError::BadSignature)
+    );
     assert!(verifier.verify(&real, NOW).is_ok());
 }
 
@@ -87,8 +97,8 @@ fn a_forged_frame_that_came_first_does_not_keep_the_real_one_out() {
 fn a_signature_has_one_form() {
     // S and S + L fit the same equation; only the smaller one is a signature.
     const L: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
+        0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let real = frame(&alice(), 1);
     let mut bytes = real.bytes().to_vec();
@@ -137,7 +147,11 @@ fn during_a_rotation_a_sender_may_show_either_chain() {
     let both = Trust::new(MESH, vec![authority().public(), next.public()]);
     let mut verifier = Verifier::new(both, GRACE);
     for (seq, identity) in [&old, &new, &old, &new].into_iter().enumerate() {
-        assert!(verifier.verify(&frame(identity, seq as u64 + 1), NOW).is_ok());
+        assert!(
+            verifier
+                .verify(&frame(identity, seq as u64 + 1), NOW)
+                .is_ok()
+        );
     }
     let after = Trust::new(MESH, vec![next.public()]);
     let mut verifier = Verifier::new(after, GRACE);
@@ -321,7 +335,10 @@ fn what_a_member_signs_so_that_only_a_batch_takes_it_is_not_vouched_for() {
             let odd = signed_at(&real, Scalar::from(try_it), EIGHT_TORSION[4]);
             let mut verifier = verifier();
             let verdicts = verifier.verify_all(&[odd.clone(), frame(&alice(), 2)], NOW);
-            verdicts.iter().all(Result::is_ok).then_some((odd, verifier))
+            verdicts
+                .iter()
+                .all(Result::is_ok)
+                .then_some((odd, verifier))
         })
         .expect("one in two");
     assert_eq!(verifier.verify(&odd, NOW), Err(VerifyError::BadSignature));
@@ -401,7 +418,13 @@ fn booted(name: &str, member: u8, boot: Keypair) -> Identity {
 }
 
 fn issued(authority: &Authority, name: &str, member: u8, validity: [WallTime; 2]) -> Identity {
-    identity(authority, name, member, validity, Keypair::from_seed([12; 32]))
+    identity(
+        authority,
+        name,
+        member,
+        validity,
+        Keypair::from_seed([12; 32]),
+    )
 }
 
 fn identity(

@@ -19,7 +19,8 @@ fn with_one() -> Watchdog {
     dog
 }
 
-/// Gives the same sign every 500 ms from `from` until the neighbour is found mute, at the latest until `to`.
+/// Gives the same sign every 500 ms from `from` until the neighbour is found mute, at the latest
+/// until `to`.
 fn signs(dog: &mut Watchdog, sign: Sign, from: u64, to: u64) -> Option<u64> {
     (from..to).step_by(500).find(|now| {
         dog.handle_sign(peer(1), sign, at(*now));
@@ -41,18 +42,29 @@ fn who_is_heard_only_by_repair_is_found_mute_after_five_seconds_and_once() {
 #[test]
 fn who_does_not_pass_on_or_is_heard_on_detours_is_given_longer() {
     let mut dog = with_one();
-    assert_eq!(signs(&mut dog, Sign::Withheld(FRESHLY), 0, 90_000), Some(20_500));
+    assert_eq!(
+        signs(&mut dog, Sign::Withheld(FRESHLY), 0, 90_000),
+        Some(20_500)
+    );
     let mut dog = with_one();
     assert_eq!(signs(&mut dog, Sign::Detoured, 0, 90_000), Some(30_500));
 }
 
 #[test]
 fn any_frame_by_gossip_acquits_of_every_suspicion() {
-    for sign in [Sign::Fetched(FRESHLY), Sign::Withheld(FRESHLY), Sign::Detoured] {
+    for sign in [
+        Sign::Fetched(FRESHLY),
+        Sign::Withheld(FRESHLY),
+        Sign::Detoured,
+    ] {
         let mut dog = with_one();
         for round in 0..100 {
             let begin = round * 5_000;
-            assert_eq!(signs(&mut dog, sign, begin, begin + 5_000), None, "{sign:?}");
+            assert_eq!(
+                signs(&mut dog, sign, begin, begin + 5_000),
+                None,
+                "{sign:?}"
+            );
             dog.handle_gossip(peer(1), at(begin + 4_999));
         }
     }
@@ -61,8 +73,14 @@ fn any_frame_by_gossip_acquits_of_every_suspicion() {
 #[test]
 fn who_is_behind_fetches_and_the_link_is_not_blamed() {
     let mut dog = with_one();
-    assert_eq!(signs(&mut dog, Sign::Fetched(FRESH + FRESHLY), 0, 600_000), None);
-    assert_eq!(signs(&mut dog, Sign::Withheld(FRESH + FRESHLY), 0, 600_000), None);
+    assert_eq!(
+        signs(&mut dog, Sign::Fetched(FRESH + FRESHLY), 0, 600_000),
+        None
+    );
+    assert_eq!(
+        signs(&mut dog, Sign::Withheld(FRESH + FRESHLY), 0, 600_000),
+        None
+    );
     // What is old takes back what is fresh.
     for round in 0..100 {
         let begin = 600_000 + round * 5_000;
@@ -70,7 +88,11 @@ fn who_is_behind_fetches_and_the_link_is_not_blamed() {
             signs(&mut dog, Sign::Fetched(FRESHLY), begin, begin + 5_000),
             None
         );
-        dog.handle_sign(peer(1), Sign::Fetched(Duration::from_secs(3)), at(begin + 4_999));
+        dog.handle_sign(
+            peer(1),
+            Sign::Fetched(Duration::from_secs(3)),
+            at(begin + 4_999),
+        );
     }
 }
 
@@ -158,7 +180,8 @@ fn records_are_bounded() {
         let id = Sender::new(std::array::from_fn(|at| n.to_le_bytes()[at % 8]));
         let start = n * 10;
         dog.handle_up(id, at(start));
-        // Each is judged far enough from the others for the rate not to matter, and within the same quarter hour.
+        // Each is judged far enough from the others for the rate not to matter, and within the same
+        // quarter hour.
         dog.last = None;
         for sign in 0..20 {
             dog.handle_sign(id, Sign::Fetched(FRESHLY), at(start + sign * 500));
@@ -192,8 +215,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
 }
 
 proptest! {
-    /// Whatever happens: nobody is found mute within five seconds of being connected or heard, nor sooner after the
-    /// last time than it is held.
+    /// Whatever happens: nobody is found mute within five seconds of being connected or heard, nor
+    /// sooner after the last time than it is held.
     #[test]
     fn nobody_is_found_soon_after_it_was_heard_and_never_too_often(steps in steps()) {
         let mut dog = with_one();

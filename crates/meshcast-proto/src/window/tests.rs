@@ -43,7 +43,10 @@ fn the_first_number_ends_the_settling_at_once() {
 fn the_next_hole_is_the_one_above_the_lowest() {
     let mut window = Window::resume(Seq::FIRST, Time::ZERO);
     window.rumour(Seq::new(12), Time::ZERO);
-    assert_eq!((window.hole(), window.next_hole()), (Some(range(1, 12)), None));
+    assert_eq!(
+        (window.hole(), window.next_hole()),
+        (Some(range(1, 12)), None)
+    );
     let came = |secs| Time::from_start(std::time::Duration::from_secs(secs));
     for (first, count, secs) in [(3, 2, 1), (5, 1, 2), (8, 1, 3), (10, 1, 4)] {
         assert_eq!(
@@ -65,12 +68,21 @@ fn the_next_hole_is_the_one_above_the_lowest() {
 fn a_window_begins_at_the_lowest_number_heard_while_it_settled() {
     let mut window = window();
     for first in [7, 5, 6] {
-        assert_eq!(window.insert(frame(first, 1), ROOM, Time::ZERO), Insert::Fresh);
+        assert_eq!(
+            window.insert(frame(first, 1), ROOM, Time::ZERO),
+            Insert::Fresh
+        );
     }
     assert!(!window.settle(Time::ZERO));
     assert!(window.settle(Time::ZERO + SETTLE));
-    assert_eq!(released(&mut window), [range(5, 5), range(6, 6), range(7, 7)]);
-    assert_eq!(window.insert(frame(4, 1), ROOM, Time::ZERO), Insert::Duplicate);
+    assert_eq!(
+        released(&mut window),
+        [range(5, 5), range(6, 6), range(7, 7)]
+    );
+    assert_eq!(
+        window.insert(frame(4, 1), ROOM, Time::ZERO),
+        Insert::Duplicate
+    );
 }
 
 #[test]
@@ -81,7 +93,11 @@ fn a_window_settles_at_a_number_it_had_no_room_for() {
     assert_eq!(window.settles_at(), None);
     assert_eq!(window.hole(), Some(range(5, 5)));
     assert_eq!(window.skip_hole(), Some(range(5, 5)));
-    assert_eq!(window.insert(frame(6, 1), 0, Time::ZERO), Insert::Fresh, "due");
+    assert_eq!(
+        window.insert(frame(6, 1), 0, Time::ZERO),
+        Insert::Fresh,
+        "due"
+    );
     assert_eq!(released(&mut window), [range(6, 6)]);
 }
 
@@ -128,7 +144,11 @@ fn what_others_have_heard_of_is_a_hole() {
     assert_eq!(hole(&window), (Some(range(2, 5)), Some(later)));
     window.skip(seq(3));
     assert_eq!(window.skip_hole(), None);
-    assert_eq!(window.hole(), Some(range(2, 5)), "nobody knows that it exists");
+    assert_eq!(
+        window.hole(),
+        Some(range(2, 5)),
+        "nobody knows that it exists"
+    );
     window.heard_from_sender(Some(seq(3)), later + SETTLE);
     window.skip(seq(9));
     assert_eq!(window.hole(), Some(range(2, 3)), "9 is not of the hole");
@@ -163,7 +183,10 @@ fn where_it_is_to_begin_can_be_lowered_until_it_did() {
     window.begin_later(seq(7));
     assert_eq!((window.next(), window.settles_at()), (None, Some(later)));
     assert!(window.settle(later));
-    assert_eq!((window.next(), window.hole()), (Some(seq(7)), Some(range(7, 8))));
+    assert_eq!(
+        (window.next(), window.hole()),
+        (Some(seq(7)), Some(range(7, 8)))
+    );
     window.begin_later(seq(3));
     window.begin(seq(3));
     assert_eq!(window.next(), Some(seq(7)));
@@ -187,14 +210,21 @@ fn a_window_resumed_knows_what_came_before() {
         (window.next(), window.newest(), window.hole()),
         (Some(seq(5)), Some(seq(4)), None)
     );
-    assert_eq!(window.insert(frame(4, 1), ROOM, Time::ZERO), Insert::Duplicate);
+    assert_eq!(
+        window.insert(frame(4, 1), ROOM, Time::ZERO),
+        Insert::Duplicate
+    );
     assert_eq!(window.insert(frame(6, 1), ROOM, Time::ZERO), Insert::Fresh);
     assert_eq!(window.hole(), Some(range(5, 5)));
 }
 
 #[derive(Debug, Clone)]
 enum Step {
-    Insert { first: u64, count: usize, room: bool },
+    Insert {
+        first: u64,
+        count: usize,
+        room: bool,
+    },
     Skip,
 }
 
@@ -205,8 +235,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// The reference is a set of numbers that are there and the number that is next. Frames overlap in any
-    /// way, as those of a sender that equivocates.
+    /// The reference is a set of numbers that are there and the number that is next. Frames overlap
+    /// in any way, as those of a sender that equivocates.
     #[test]
     fn releases_what_a_set_of_numbers_would(steps in steps()) {
         let mut window = window();

@@ -38,7 +38,10 @@ impl Witnesses {
         process: &Name,
         t: At,
     ) {
-        let flow = self.flows.entry((channel.clone(), sender.clone())).or_default();
+        let flow = self
+            .flows
+            .entry((channel.clone(), sender.clone()))
+            .or_default();
         let proof = flow.entry(index).or_default();
         if let Some(group) = books.group(process) {
             let first = proof
@@ -58,14 +61,22 @@ impl Witnesses {
             return Some((flow.sender.clone(), post.t));
         }
         let key = (flow.channel.clone(), flow.sender.clone());
-        self.flows.get(&key)?.get(&index)?.by_group.get(&group).cloned()
+        self.flows
+            .get(&key)?
+            .get(&index)?
+            .by_group
+            .get(&group)
+            .cloned()
     }
 
     /// Whether the post was delivered anywhere, or its sender is there to the end.
     fn anywhere(&self, books: &Books, flow: Flow<'_>, index: usize) -> bool {
         let key = (flow.channel.clone(), flow.sender.clone());
         books.group(flow.sender).is_some()
-            || self.flows.get(&key).is_some_and(|flow| flow.contains_key(&index))
+            || self
+                .flows
+                .get(&key)
+                .is_some_and(|flow| flow.contains_key(&index))
     }
 }
 
@@ -220,11 +231,18 @@ impl Case<'_> {
     }
 
     /// Did it get what was before it, as far as anybody keeps it who could be asked?
-    fn check_past(&self, t: At, kept: &[(Name, Span)], heard: Option<&Heard>, found: &mut Vec<Violation>) {
+    fn check_past(
+        &self,
+        t: At,
+        kept: &[(Name, Span)],
+        heard: Option<&Heard>,
+        found: &mut Vec<Violation>,
+    ) {
         let kept = kept.iter().filter(|(sender, _)| sender == self.flow.sender);
         let kept: Vec<Span> = kept.map(|(_, span)| *span).collect();
         let posts = self.flow.posts;
-        let from = posts.partition_point(|post| post.t < self.object.opened - self.object.since.reach());
+        let from =
+            posts.partition_point(|post| post.t < self.object.opened - self.object.since.reach());
         // Of a count those that are nearest to where it went on.
         let newest = posts[..posts.partition_point(|post| post.t < self.object.opened)]
             .iter()
@@ -338,6 +356,12 @@ impl Case<'_> {
 
     fn object_got_a_gap_first(&self, first: Span) -> bool {
         let heard = self.object.streams.get(self.flow.sender);
-        heard.is_some_and(|heard| heard.stream.gaps.first().is_some_and(|told| told.missed == first))
+        heard.is_some_and(|heard| {
+            heard
+                .stream
+                .gaps
+                .first()
+                .is_some_and(|told| told.missed == first)
+        })
     }
 }

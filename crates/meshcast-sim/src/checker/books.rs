@@ -10,7 +10,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Books {
     flows: BTreeMap<(Name, Name), Vec<Post>>,
-    /// In which group a process is at the end. Those that are in none are not judged by what they lack.
+    /// In which group a process is at the end. Those that are in none are not judged by what they
+    /// lack.
     groups: BTreeMap<Name, usize>,
     calm: At,
     pub(super) end: At,
@@ -76,7 +77,10 @@ impl Books {
     }
 
     /// All senders on a channel.
-    pub(super) fn senders<'a>(&'a self, channel: &Name) -> impl Iterator<Item = (&'a Name, &'a [Post])> {
+    pub(super) fn senders<'a>(
+        &'a self,
+        channel: &Name,
+    ) -> impl Iterator<Item = (&'a Name, &'a [Post])> {
         let lowest = (channel.clone(), Name::from(""));
         self.flows
             .range(lowest.clone()..)

@@ -21,7 +21,8 @@ pub(super) struct Object {
     pub(super) opened: At,
     pub(super) since: Since,
     pub(super) closed: bool,
-    /// When it was told what was before it, and what those kept then that its process was connected to.
+    /// When it was told what was before it, and what those kept then that its process was connected
+    /// to.
     pub(super) looked_back: Option<(At, Vec<(Name, Span)>)>,
     pub(super) streams: BTreeMap<Name, Heard>,
 }
@@ -146,7 +147,9 @@ impl Judge<'_> {
         };
         let name = object.name.clone();
         let index = at_or_above(posts, seqs.first);
-        let post = posts.get(index).filter(|post| post.seqs.common(seqs).is_some());
+        let post = posts
+            .get(index)
+            .filter(|post| post.seqs.common(seqs).is_some());
         if let Some(wrong) = post.map_or_else(
             || {
                 let (object, sender) = (name.clone(), sender.clone());

@@ -145,7 +145,9 @@ impl Stream {
         if *sender != object.process {
             return;
         }
-        let above = posts.get(at_or_above(posts, self.next)..).unwrap_or_default();
+        let above = posts
+            .get(at_or_above(posts, self.next)..)
+            .unwrap_or_default();
         for post in above.iter().take_while(|post| post.object == object.object) {
             if post.seqs.first <= self.next {
                 self.next = post.seqs.last + 1;

@@ -74,7 +74,13 @@ impl Story {
     }
 
     fn gap(&mut self, ms: u64, process: &str, sender: &str, first: u64, last: u64) {
-        self.gap_kept(ms, process, sender, Span::new(first, last), Some(Vec::new()));
+        self.gap_kept(
+            ms,
+            process,
+            sender,
+            Span::new(first, last),
+            Some(Vec::new()),
+        );
     }
 
     fn gap_kept(
@@ -190,7 +196,14 @@ fn logs_survive_being_written_and_read() {
     );
     story.gap_kept(3000, "c", "a", Span::new(5, 6), None);
     story.open(3000, "b", Since::For(60_000_000));
-    story.tell(4000, "a", Event::Sample { held: 1, history: 2 });
+    story.tell(
+        4000,
+        "a",
+        Event::Sample {
+            held: 1,
+            history: 2,
+        },
+    );
     story.tell(
         4000,
         "a",
@@ -343,7 +356,10 @@ fn a_lost_tail() {
     let mut story = Story::told();
     story.post(2000, "a", 5, 6);
     story.deliver(2050, "b", "a", 5, 6);
-    let Violation::Missing { missing, object, .. } = story.end().only() else {
+    let Violation::Missing {
+        missing, object, ..
+    } = story.end().only()
+    else {
         panic!("it is missing")
     };
     assert_eq!((missing, object.process.as_str()), (Span::new(5, 6), "c"));

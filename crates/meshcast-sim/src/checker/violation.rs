@@ -12,7 +12,8 @@ use crate::{
 pub struct Verdict {
     /// Values posted.
     pub posts: u64,
-    /// Values delivered. With no violation in `n` of them, the rate of loss is below 3/n with 95 % confidence.
+    /// Values delivered. With no violation in `n` of them, the rate of loss is below 3/n with 95 %
+    /// confidence.
     pub deliveries: u64,
     /// Gaps reported.
     pub gaps: u64,
@@ -82,7 +83,8 @@ impl fmt::Display for ObjectRef {
     }
 }
 
-/// Something that is wrong, with all that is needed to find it in the log. `t` is always when it was noticed.
+/// Something that is wrong, with all that is needed to find it in the log. `t` is always when it
+/// was noticed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum Violation {
@@ -104,7 +106,9 @@ pub enum Violation {
         posted: Span,
     },
     /// G1.
-    #[error("{t}: {object} got {seqs} of {sender} with other bytes ({found}) than posted ({posted})")]
+    #[error(
+        "{t}: {object} got {seqs} of {sender} with other bytes ({found}) than posted ({posted})"
+    )]
     Altered {
         t: At,
         object: ObjectRef,
@@ -140,7 +144,11 @@ pub enum Violation {
     },
     /// G2.
     #[error("{t}: {object} got {seqs}, which it posted itself")]
-    Echo { t: At, object: ObjectRef, seqs: Span },
+    Echo {
+        t: At,
+        object: ObjectRef,
+        seqs: Span,
+    },
     /// G3.
     #[error("{t}: {object} got {seqs} of {sender} after {next} was due")]
     OutOfOrder {
@@ -183,7 +191,9 @@ pub enum Violation {
         kept: Span,
     },
     /// G4. It begins with something posted long before.
-    #[error("{t}: {object}, opened at {opened}, begins with {seqs} of {sender}, posted at {posted}")]
+    #[error(
+        "{t}: {object}, opened at {opened}, begins with {seqs} of {sender}, posted at {posted}"
+    )]
     EarlyStart {
         t: At,
         object: ObjectRef,
@@ -247,7 +257,9 @@ pub enum Violation {
         cap: u64,
     },
     /// G8.
-    #[error("{t}: {object} got {seqs} of {sender} {took:?} after it was due, {bound:?} are allowed")]
+    #[error(
+        "{t}: {object} got {seqs} of {sender} {took:?} after it was due, {bound:?} are allowed"
+    )]
     Late {
         t: At,
         object: ObjectRef,

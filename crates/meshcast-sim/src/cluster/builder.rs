@@ -51,7 +51,8 @@ impl ClusterBuilder {
     /// # Errors
     /// [`ClusterError::Label`].
     pub fn node(mut self, name: &str, region: &str) -> Result<Self, ClusterError> {
-        self.nodes.push((NodeName::new(name)?, Region::new(region)?));
+        self.nodes
+            .push((NodeName::new(name)?, Region::new(region)?));
         Ok(self)
     }
 
@@ -81,7 +82,8 @@ impl ClusterBuilder {
 
     /// What all links are like of which nothing more exact is said.
     pub fn shape(self, shape: Shape) -> Self {
-        self.links.shape(&Place::Everywhere, &Place::Everywhere, shape);
+        self.links
+            .shape(&Place::Everywhere, &Place::Everywhere, shape);
         self
     }
 
@@ -90,8 +92,9 @@ impl ClusterBuilder {
         &self.links
     }
 
-    /// The key of the mesh. By default it follows from the seed, so that anybody can know it: good for a test, not for
-    /// nodes that strangers reach. With `None` nodes look for one where nodes do, if [`Self::configure`] sets none.
+    /// The key of the mesh. By default it follows from the seed, so that anybody can know it: good
+    /// for a test, not for nodes that strangers reach. With `None` nodes look for one where nodes
+    /// do, if [`Self::configure`] sets none.
     pub fn key(mut self, key: Option<MeshKey>) -> Self {
         self.key = key;
         self
@@ -106,8 +109,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Has each node open this channel when it starts, and writes down what is posted, delivered and missed on it.
-    /// The log is kept in memory and grows with the run.
+    /// Has each node open this channel when it starts, and writes down what is posted, delivered
+    /// and missed on it. The log is kept in memory and grows with the run.
     pub fn record(mut self, channel: &str) -> Self {
         self.channel = Some(channel.into());
         self
@@ -126,7 +129,9 @@ impl ClusterBuilder {
         let members = self.nodes.into_iter();
         Ok(Cluster {
             links: self.links,
-            members: members.map(|(name, region)| Member::new(name, region)).collect(),
+            members: members
+                .map(|(name, region)| Member::new(name, region))
+                .collect(),
             configure: Box::new(move |builder| {
                 configure(match &key {
                     Some(key) => builder.key(key.clone()),

@@ -62,7 +62,8 @@ impl Journal {
         }
     }
 
-    /// Opens the channel at a node and writes down what comes, until the recorder is ended or dropped.
+    /// Opens the channel at a node and writes down what comes, until the recorder is ended or
+    /// dropped.
     pub(super) fn follow(&self, node: &Node, process: &str) -> Result<Recorder, OpenError> {
         let process = Name::from(process);
         let mut book = self.book();
@@ -203,7 +204,10 @@ impl Book {
             let heard = |process: &Process| process.heard.get(sender).copied().unwrap_or(0);
             // Of what an ended process posted, some may be known to nobody.
             let target = match from.ended {
-                true => running().map(|(_, process)| heard(process)).max().unwrap_or(0),
+                true => running()
+                    .map(|(_, process)| heard(process))
+                    .max()
+                    .unwrap_or(0),
                 false => from.posted,
             };
             running()
@@ -229,7 +233,11 @@ struct Lack<'a> {
 
 impl fmt::Display for Lack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} lacks {} of {}", self.process, self.missing, self.sender)
+        write!(
+            f,
+            "{} lacks {} of {}",
+            self.process, self.missing, self.sender
+        )
     }
 }
 
@@ -273,7 +281,8 @@ impl Recorder {
         if let Some(known) = book.processes.get_mut(&self.process) {
             known.ended = true;
         }
-        self.journal.write(&mut book, self.process.clone(), Event::End);
+        self.journal
+            .write(&mut book, self.process.clone(), Event::End);
     }
 }
 
@@ -305,7 +314,8 @@ pub struct NotAgreed {
     pub lacking: Vec<String>,
 }
 
-/// What is surely one number: the rest of a frame and what is around a value take less than the difference.
+/// What is surely one number: the rest of a frame and what is around a value take less than the
+/// difference.
 const MAX_LEN: usize = 60_000;
 
 /// Each process has one.

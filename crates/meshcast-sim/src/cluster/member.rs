@@ -63,7 +63,11 @@ impl Member {
 
     pub(super) fn disconnect(&mut self, links: &Links) {
         self.disconnected = true;
-        links.cut_both(&Place::Node(self.name.clone()), &Place::Everywhere, Cut::Silent);
+        links.cut_both(
+            &Place::Node(self.name.clone()),
+            &Place::Everywhere,
+            Cut::Silent,
+        );
     }
 
     pub(super) fn connect(&mut self, links: &Links) {

@@ -32,8 +32,8 @@ pub enum Fault {
         up: Duration,
         groups: Vec<Vec<String>>,
     },
-    /// Nothing gets from here to there. Gossip still passes the other way while the link seems whole; what needs
-    /// an answer does not.
+    /// Nothing gets from here to there. Gossip still passes the other way while the link seems
+    /// whole; what needs an answer does not.
     OneWay {
         #[serde(with = "secs")]
         at: Duration,
@@ -42,7 +42,8 @@ pub enum Fault {
         from: Vec<String>,
         to: Vec<String>,
     },
-    /// A process is gone from one moment to the next. `silent`: nobody is told, as when the machine is gone.
+    /// A process is gone from one moment to the next. `silent`: nobody is told, as when the machine
+    /// is gone.
     Crash {
         #[serde(with = "secs")]
         at: Duration,
@@ -61,7 +62,8 @@ pub enum Fault {
         lasts: Duration,
         node: String,
     },
-    /// Who reads on these nodes falls behind, so that they hold up whoever posts as long as they may.
+    /// Who reads on these nodes falls behind, so that they hold up whoever posts as long as they
+    /// may.
     Slow {
         #[serde(with = "secs")]
         at: Duration,
@@ -136,14 +138,20 @@ impl Fault {
         };
         match self {
             Self::Partition { groups, .. } => groups.iter().try_for_each(|group| all(group)),
-            Self::Flap { groups, down, up, .. } => {
+            Self::Flap {
+                groups, down, up, ..
+            } => {
                 if (*down + *up).is_zero() {
-                    return Err(ScenarioError::Wrong("flapping must be up or down for some time"));
+                    return Err(ScenarioError::Wrong(
+                        "flapping must be up or down for some time",
+                    ));
                 }
                 groups.iter().try_for_each(|group| all(group))
             }
             Self::OneWay { from, to, .. } => all(from).and_then(|()| all(to)),
-            Self::Mute { nodes, .. } | Self::Slow { nodes, .. } | Self::Clock { nodes, .. } => all(nodes),
+            Self::Mute { nodes, .. } | Self::Slow { nodes, .. } | Self::Clock { nodes, .. } => {
+                all(nodes)
+            }
             Self::Reopen { node, channel, .. } | Self::LookBack { node, channel, .. } => {
                 if !scenario.load.channels.contains(channel) {
                     return Err(ScenarioError::NoSuchChannel(channel.clone()));
@@ -279,7 +287,12 @@ impl Draw<'_> {
                     groups.next().unwrap_or_default(),
                     groups.next().unwrap_or_default(),
                 );
-                Fault::OneWay { at, lasts, from, to }
+                Fault::OneWay {
+                    at,
+                    lasts,
+                    from,
+                    to,
+                }
             }
             Kind::Crash => Fault::Crash {
                 at,
@@ -378,8 +391,9 @@ impl Draw<'_> {
     }
 }
 
-/// How long chance leaves a channel closed at least. A driver tells the engine two minutes after the last object is
-/// gone, when whatever neighbours said of the time before has come, or its link is broken.
+/// How long chance leaves a channel closed at least. A driver tells the engine two minutes after
+/// the last object is gone, when whatever neighbours said of the time before has come, or its link
+/// is broken.
 const LINGER: Duration = Duration::from_secs(10);
 
 fn all_kinds() -> Vec<Kind> {

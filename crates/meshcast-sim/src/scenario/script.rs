@@ -43,8 +43,8 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// The script of these faults, which were checked. Nodes that are not said to join are there from the
-    /// beginning.
+    /// The script of these faults, which were checked. Nodes that are not said to join are there
+    /// from the beginning.
     pub(crate) fn of(scenario: &Scenario, faults: &[Fault]) -> Self {
         let mut script = Self {
             steps: Vec::new(),
@@ -108,9 +108,17 @@ impl Script {
                     from += *down + *up;
                 }
             }
-            Fault::OneWay { at, lasts, from, to } => {
+            Fault::OneWay {
+                at,
+                lasts,
+                from,
+                to,
+            } => {
                 let (from, to) = (all(from), all(to));
-                let pairs: Vec<_> = from.iter().flat_map(|a| to.iter().map(|b| (*a, *b))).collect();
+                let pairs: Vec<_> = from
+                    .iter()
+                    .flat_map(|a| to.iter().map(|b| (*a, *b)))
+                    .collect();
                 self.add(*at, Step::Block(pairs.clone()));
                 self.add(*at + *lasts, Step::Unblock(pairs));
             }
@@ -197,7 +205,10 @@ fn between(groups: &[Vec<usize>]) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         for other in groups.iter().skip(index + 1) {
-            for (a, b) in group.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
+            for (a, b) in group
+                .iter()
+                .flat_map(|a| other.iter().map(move |b| (*a, *b)))
+            {
                 pairs.extend([(a, b), (b, a)]);
             }
         }

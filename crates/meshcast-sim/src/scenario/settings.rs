@@ -204,7 +204,9 @@ pub(super) mod secs {
         Fraction(f64),
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
         let secs = match Number::deserialize(deserializer)? {
             Number::Whole(secs) if secs <= MAX => return Ok(Duration::from_secs(secs)),
             Number::Whole(_) => f64::NAN,

@@ -21,8 +21,13 @@ fn nodes_are_named_by_region_and_selected_by_either() {
     assert_eq!(names, ["fra0", "iad0", "fra1", "iad1", "fra2"]);
     assert_eq!(scenario.select("fra").expect("they are there"), [0, 2, 4]);
     assert_eq!(scenario.select("iad1").expect("they are there"), [3]);
-    assert_eq!(scenario.select("*").expect("they are there"), [0, 1, 2, 3, 4]);
-    assert!(matches!(scenario.select("syd"), Err(ScenarioError::NoSuchNode(name)) if name == "syd"));
+    assert_eq!(
+        scenario.select("*").expect("they are there"),
+        [0, 1, 2, 3, 4]
+    );
+    assert!(
+        matches!(scenario.select("syd"), Err(ScenarioError::NoSuchNode(name)) if name == "syd")
+    );
 }
 
 #[test]
@@ -58,7 +63,8 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn a_partition_blocks_both_ways_between_groups_and_not_within() {
-    let script = script("[[fault]]\nkind = 'partition'\nat = 2\nfor = 3.5\ngroups = [['fra'], ['iad']]");
+    let script =
+        script("[[fault]]\nkind = 'partition'\nat = 2\nfor = 3.5\ngroups = [['fra'], ['iad']]");
     let blocked = script.steps.iter().find_map(|(at, step)| match step {
         Step::Block(pairs) => Some((*at, pairs.clone())),
         _ => None,
@@ -71,8 +77,9 @@ fn a_partition_blocks_both_ways_between_groups_and_not_within() {
 
 #[test]
 fn flapping_ends_up() {
-    let script =
-        script("[[fault]]\nkind = 'flap'\nat = 1\nfor = 5\ndown = 2\nup = 1\ngroups = [['fra'], ['iad']]");
+    let script = script(
+        "[[fault]]\nkind = 'flap'\nat = 1\nfor = 5\ndown = 2\nup = 1\ngroups = [['fra'], ['iad']]",
+    );
     let times = |wanted: fn(&Step) -> bool| -> Vec<u64> {
         let steps = script.steps.iter().filter(|(_, step)| wanted(step));
         steps.map(|(at, _)| at.micros() / 1_000_000).collect()
@@ -95,8 +102,8 @@ fn who_joins_is_not_there_before() {
 
 #[test]
 fn faults_of_chance_are_over_in_time_and_the_same_for_the_same_seed() {
-    let scenario =
-        scenario("[random]\nfrom = 1\nuntil = 200\nevery = 1\nlongest = 30").expect("it makes sense");
+    let scenario = scenario("[random]\nfrom = 1\nuntil = 200\nevery = 1\nlongest = 30")
+        .expect("it makes sense");
     for seed in 0..50 {
         let faults = scenario.all_faults(&mut Rng::new(seed));
         assert!(faults.len() > 100);

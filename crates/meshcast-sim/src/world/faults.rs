@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl World<'_> {
-    /// Does one step of the script. What makes no sense at the moment is left out: chance does not look.
+    /// Does one step of the script. What makes no sense at the moment is left out: chance does not
+    /// look.
     pub(super) fn step(&mut self, step: Step) {
         if let Step::Close(node, _)
         | Step::Open(node, ..)
@@ -42,7 +43,9 @@ impl World<'_> {
                     }
                 }
             }
-            Step::Slow(nodes, behind) => nodes.into_iter().for_each(|node| self.readers(node, behind)),
+            Step::Slow(nodes, behind) => nodes
+                .into_iter()
+                .for_each(|node| self.readers(node, behind)),
             Step::Clock(nodes, by) => {
                 for node in nodes {
                     self.hosts[node].skew_ms = by.saturating_mul(1000);
@@ -81,7 +84,10 @@ impl World<'_> {
     /// Everybody can reach everybody again who is linked, if over others.
     pub(super) fn calm(&mut self) {
         // Others of this moment first: the last fault ends now.
-        let next = self.queue.peek().map(|std::cmp::Reverse(Planned { at, .. })| *at);
+        let next = self
+            .queue
+            .peek()
+            .map(|std::cmp::Reverse(Planned { at, .. })| *at);
         if next == Some(self.now) {
             self.plan(self.now, Action::Calm);
             return;

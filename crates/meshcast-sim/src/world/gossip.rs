@@ -1,5 +1,5 @@
-//! Gossip: every node that hears something for the first time tells all its neighbours who want to know. On the
-//! way it gets lost, comes twice and overtakes itself.
+//! Gossip: every node that hears something for the first time tells all its neighbours who want to
+//! know. On the way it gets lost, comes twice and overtakes itself.
 
 use std::sync::Arc;
 
@@ -21,8 +21,10 @@ impl World<'_> {
     pub(super) fn publish(&mut self, index: usize, frame: Frame) {
         let wall = self.wall(index);
         let Some(member) = self.vouch.member(&frame, wall) else {
-            self.defects
-                .push(format!("{}: a frame published that no member signed", self.now));
+            self.defects.push(format!(
+                "{}: a frame published that no member signed",
+                self.now
+            ));
             return;
         };
         let Some(channel) = self
@@ -46,7 +48,14 @@ impl World<'_> {
     }
 
     /// A copy arrives.
-    pub(super) fn gossip_arrives(&mut self, link: usize, end: usize, conn: u64, message: usize, again: bool) {
+    pub(super) fn gossip_arrives(
+        &mut self,
+        link: usize,
+        end: usize,
+        conn: u64,
+        message: usize,
+        again: bool,
+    ) {
         let index = self.links[link].ends[end];
         if self.links[link].carries_gossip(end, conn) {
             self.give(
@@ -62,7 +71,14 @@ impl World<'_> {
     }
 
     /// A process hears a copy.
-    pub(super) fn hear(&mut self, index: usize, link: usize, end: usize, place: usize, again: bool) {
+    pub(super) fn hear(
+        &mut self,
+        index: usize,
+        link: usize,
+        end: usize,
+        place: usize,
+        again: bool,
+    ) {
         let Some(process) = &mut self.hosts[index].process else {
             return;
         };
@@ -130,7 +146,11 @@ impl World<'_> {
         let grafted = |end: usize| {
             let process = self.hosts[link.ends[end]].process.as_ref();
             process.is_some_and(|process| {
-                process.is_open(channel) && process.grafted.get(&channel).is_none_or(|from| *from <= now)
+                process.is_open(channel)
+                    && process
+                        .grafted
+                        .get(&channel)
+                        .is_none_or(|from| *from <= now)
             })
         };
         link.gossips_from(end).is_some_and(|from| from <= now) && grafted(end) && grafted(1 - end)

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use meshcast_proto::{
-    ChannelName, Conduct, Engine, Identity, Member, NodeName, Output, Region, Sender, Since as From,
-    SyncMessage, Time, Trust,
+    ChannelName, Conduct, Engine, Identity, Member, NodeName, Output, Region, Sender,
+    Since as From, SyncMessage, Time, Trust,
 };
 
 use super::{
@@ -265,8 +265,8 @@ impl World<'_> {
         self.with_engine(index, |engine, _, _| engine.handle_close(&closed));
     }
 
-    /// Readers fall behind on all channels, or have caught up. A process that stands still finds that out later, by
-    /// what it reads then: it is as if they never were.
+    /// Readers fall behind on all channels, or have caught up. A process that stands still finds
+    /// that out later, by what it reads then: it is as if they never were.
     pub(super) fn readers(&mut self, index: usize, behind: bool) {
         if self.hosts[index].paused {
             return;
@@ -292,14 +292,17 @@ impl World<'_> {
                 let message = match SyncMessage::decode(&bytes) {
                     Ok(message) => message,
                     Err(error) => {
-                        self.defects.push(format!("{}: sync message: {error}", self.now));
+                        self.defects
+                            .push(format!("{}: sync message: {error}", self.now));
                         return;
                     }
                 };
                 self.watch_process(index, |name| format!("◀ {}: {message:?}", name(peer)));
                 let wall = self.wall(index);
                 self.with_engine(index, |engine, now, vouch| {
-                    engine.handle_sync(peer, message, now, wall, |frames| vouch.members(frames, wall));
+                    engine.handle_sync(peer, message, now, wall, |frames| {
+                        vouch.members(frames, wall)
+                    });
                 });
             }
             Input::Up { link, end, conn } => self.see_up(link, end, conn),
@@ -328,7 +331,11 @@ impl World<'_> {
                 };
                 let time = process.time(now);
                 process.conduct.handle_timeout(time);
-                if process.conduct.handle_offence(peer, offence, time).is_none() {
+                if process
+                    .conduct
+                    .handle_offence(peer, offence, time)
+                    .is_none()
+                {
                     return;
                 }
                 let name = &self.hosts[index].name;
@@ -384,11 +391,22 @@ impl World<'_> {
     }
 
     /// The process of a host, its objects on a channel, and the name of that in the log.
-    pub(super) fn objects(&self, index: usize, channel: &ChannelName) -> Option<(Name, Vec<u64>, Name)> {
+    pub(super) fn objects(
+        &self,
+        index: usize,
+        channel: &ChannelName,
+    ) -> Option<(Name, Vec<u64>, Name)> {
         let process = self.hosts[index].process.as_ref()?;
-        let place = self.channels.iter().position(|known| known.name == *channel)?;
+        let place = self
+            .channels
+            .iter()
+            .position(|known| known.name == *channel)?;
         let objects = process.objects.get(&place).cloned().unwrap_or_default();
-        Some((process.name.clone(), objects, self.channels[place].logged.clone()))
+        Some((
+            process.name.clone(),
+            objects,
+            self.channels[place].logged.clone(),
+        ))
     }
 
     /// Who keeps what of these numbers.
@@ -406,7 +424,9 @@ impl World<'_> {
         let mut kept: Vec<(Name, Span)> = Vec::new();
         for (name, span) in spans {
             match kept.last_mut() {
-                Some((last, run)) if *last == name && run.last + 1 == span.first => run.last = span.last,
+                Some((last, run)) if *last == name && run.last + 1 == span.first => {
+                    run.last = span.last
+                }
                 _ => kept.push((name, span)),
             }
         }

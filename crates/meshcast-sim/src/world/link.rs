@@ -1,7 +1,7 @@
 //! Links between hosts, and the connections on them.
 //!
-//! A link that is blocked holds up what is sent. If that takes too long, both ends notice, each in its time, and
-//! what is under way is lost; once it is free again, they connect anew.
+//! A link that is blocked holds up what is sent. If that takes too long, both ends notice, each in
+//! its time, and what is under way is lost; once it is free again, they connect anew.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -107,7 +107,8 @@ impl World<'_> {
                     Topology::Regions => {
                         let (ra, rb) = (a % regions, b % regions);
                         let (ia, ib) = (a / regions, b / regions);
-                        // Of two regions those with the same number, and one pair shifted, three at most.
+                        // Of two regions those with the same number, and one pair shifted, three at
+                        // most.
                         ra == rb || (ia == ib && ia < 2) || (ib == ia + 1 && ia == 0)
                     }
                 };
@@ -143,7 +144,10 @@ impl World<'_> {
     pub(super) fn expects(&self, link: usize, end: usize) -> bool {
         let link = &self.links[link];
         let other = &self.hosts[link.ends[1 - end]];
-        let knows = link.conn.as_ref().is_some_and(|conn| link.knows(end, conn.id));
+        let knows = link
+            .conn
+            .as_ref()
+            .is_some_and(|conn| link.knows(end, conn.id));
         link.is_whole() && other.process.is_some() && !other.paused && !knows
     }
 
@@ -301,7 +305,8 @@ impl World<'_> {
         }
     }
 
-    /// The connection is gone. Both ends notice in their time; one that is gone too never, and silently or not.
+    /// The connection is gone. Both ends notice in their time; one that is gone too never, and
+    /// silently or not.
     pub(super) fn cut(&mut self, link: usize, gone: Option<(usize, bool)>) {
         self.links[link].conn = None;
         let quick = gone.is_some_and(|(_, silent)| !silent) && self.links[link].is_whole();
@@ -360,7 +365,14 @@ impl World<'_> {
         });
         // One end knows first; the other does before anything can come from there.
         let end = self.rng.index(2);
-        self.plan_in(first, Action::Up { link, end, conn: id });
+        self.plan_in(
+            first,
+            Action::Up {
+                link,
+                end,
+                conn: id,
+            },
+        );
         let known = self.links[link].one_way.min(second);
         self.plan_in(
             first + known,
@@ -385,7 +397,10 @@ impl World<'_> {
     /// A process learns that it is connected, of a connection it knew that it is gone.
     pub(super) fn see_up(&mut self, link: usize, end: usize, conn: u64) {
         let [index, other] = [self.links[link].ends[end], self.links[link].ends[1 - end]];
-        if self.links[link].conn.as_ref().is_none_or(|open| open.id != conn)
+        if self.links[link]
+            .conn
+            .as_ref()
+            .is_none_or(|open| open.id != conn)
             || self.hosts[index].process.is_none()
         {
             return;
@@ -408,7 +423,12 @@ impl World<'_> {
             return;
         };
         // It may be connected again by now.
-        if sender != peer || self.links[link].conn.as_ref().is_some_and(|open| open.id == conn) {
+        if sender != peer
+            || self.links[link]
+                .conn
+                .as_ref()
+                .is_some_and(|open| open.id == conn)
+        {
             return;
         }
         self.links[link].sees[end] = None;

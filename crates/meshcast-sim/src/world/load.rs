@@ -58,7 +58,8 @@ impl World<'_> {
         self.post(index, channel, &values);
     }
 
-    /// A host posts values of one size, as many as go into a few frames, and the rest a moment later.
+    /// A host posts values of one size, as many as go into a few frames, and the rest a moment
+    /// later.
     pub(super) fn burst(&mut self, index: usize, start: u32, values: u64, size: usize) {
         if self.hosts[index].start != start {
             return;
@@ -112,7 +113,11 @@ impl World<'_> {
         for value in values {
             let whole = value.len() <= MAX_FRAGMENT_LEN;
             if !frame.has_room(value.len()) || !whole {
-                self.push(index, channel, std::mem::replace(&mut frame, Section::of(object)));
+                self.push(
+                    index,
+                    channel,
+                    std::mem::replace(&mut frame, Section::of(object)),
+                );
             }
             if whole {
                 frame.push(Part::Whole, value);

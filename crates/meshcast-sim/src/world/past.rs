@@ -1,4 +1,5 @@
-//! Objects that come late to a channel, as a driver has them: what was before, then what is delivered meanwhile and since.
+//! Objects that come late to a channel, as a driver has them: what was before, then what is
+//! delivered meanwhile and since.
 
 use meshcast_proto::{ChannelName, LookedBack, Past, Recalled, Sender, Seq, SeqRange};
 
@@ -75,7 +76,8 @@ impl World<'_> {
         self.with_engine(index, |_, _, _| {});
     }
 
-    /// Tells the engine whether somebody may be connected in a moment, while anybody looks back. `true` if it did.
+    /// Tells the engine whether somebody may be connected in a moment, while anybody looks back.
+    /// `true` if it did.
     pub(super) fn follow_expecting(&mut self, index: usize) -> bool {
         let process = self.hosts[index].process.as_ref();
         let looks = process.is_some_and(|process| process.engine.is_looking_back());
@@ -137,7 +139,9 @@ impl World<'_> {
                         Recalled::Values(delivery) => {
                             let values = delivery.into_values();
                             items.extend(
-                                values.map(|value| Item::Value(value.seqs, Digest::of(&value.payload))),
+                                values.map(|value| {
+                                    Item::Value(value.seqs, Digest::of(&value.payload))
+                                }),
                             );
                         }
                         Recalled::Missing(missed) | Recalled::TooLarge(missed) => {
@@ -160,7 +164,8 @@ impl World<'_> {
         }
     }
 
-    /// Hands an object what is delivered of a sender, or keeps it while the object does not know what was before.
+    /// Hands an object what is delivered of a sender, or keeps it while the object does not know
+    /// what was before.
     pub(super) fn hand(
         &mut self,
         index: usize,
@@ -197,12 +202,20 @@ impl World<'_> {
         self.note_item(index, object, channel, sender, item);
     }
 
-    fn note_item(&mut self, index: usize, object: u64, channel: &ChannelName, sender: Sender, item: Item) {
+    fn note_item(
+        &mut self,
+        index: usize,
+        object: u64,
+        channel: &ChannelName,
+        sender: Sender,
+        item: Item,
+    ) {
         let Some((process, _, channel_name)) = self.objects(index, channel) else {
             return;
         };
         let Some(of) = self.names.get(&sender).cloned() else {
-            self.defects.push(format!("{}: something of nobody", self.now));
+            self.defects
+                .push(format!("{}: something of nobody", self.now));
             return;
         };
         let event = match item {
@@ -272,7 +285,9 @@ impl Item {
     fn since(self, first: Seq) -> Option<Self> {
         match self {
             Self::Value(seqs, _) => (seqs.first() >= first).then_some(self),
-            Self::Missed(seqs) => SeqRange::new(seqs.first().max(first), seqs.last()).map(Self::Missed),
+            Self::Missed(seqs) => {
+                SeqRange::new(seqs.first().max(first), seqs.last()).map(Self::Missed)
+            }
         }
     }
 }

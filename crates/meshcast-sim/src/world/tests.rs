@@ -42,10 +42,19 @@ fn every_fault_leaves_its_mark() {
     assert_eq!(count(crash, |event| matches!(event, Event::Start)), 5);
     assert_eq!(count(crash, |event| matches!(event, Event::End)), 1);
     let reopen = "[[fault]]\nkind = 'reopen'\nat = 5\nfor = 2\nnode = 'fra1'\nchannel = 'earth'";
-    assert_eq!(count(reopen, |event| matches!(event, Event::Open { .. })), 5);
-    assert_eq!(count(reopen, |event| matches!(event, Event::Close { .. })), 1);
+    assert_eq!(
+        count(reopen, |event| matches!(event, Event::Open { .. })),
+        5
+    );
+    assert_eq!(
+        count(reopen, |event| matches!(event, Event::Close { .. })),
+        1
+    );
     let burst = "[load]\nrate = 0\n[[fault]]\nkind = 'burst'\nat = 5\nnode = 'fra1'\nvalues = 1234\nsize = 9";
-    assert_eq!(count(burst, |event| matches!(event, Event::Post { .. })), 1234);
+    assert_eq!(
+        count(burst, |event| matches!(event, Event::Post { .. })),
+        1234
+    );
     assert_eq!(
         count(burst, |event| matches!(event, Event::Delivery { .. })),
         3 * 1234
@@ -60,7 +69,9 @@ fn nothing_crosses_a_partition_and_all_does_after_it() {
         log.iter()
             .filter(|entry| (At::from_secs(from)..At::from_secs(to)).contains(&entry.t))
             .filter(|entry| match &entry.event {
-                Event::Delivery { sender, .. } => sender.as_str()[..3] != entry.process.as_str()[..3],
+                Event::Delivery { sender, .. } => {
+                    sender.as_str()[..3] != entry.process.as_str()[..3]
+                }
                 _ => false,
             })
             .count()

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use meshcast_proto::{Frame, Member, MeshKey, Trust, Verifier, WallTime};
 
-/// Says who signed a frame. A whole world shares it: what one node found out about some bytes holds for all.
+/// Says who signed a frame. A whole world shares it: what one node found out about some bytes holds
+/// for all.
 #[derive(Debug)]
 pub(super) struct Vouch {
     verifier: Verifier,
@@ -21,7 +22,9 @@ impl Vouch {
     }
 
     pub(super) fn member(&mut self, frame: &Frame, wall: WallTime) -> Option<Arc<Member>> {
-        self.members(std::slice::from_ref(frame), wall).pop().flatten()
+        self.members(std::slice::from_ref(frame), wall)
+            .pop()
+            .flatten()
     }
 
     pub(super) fn members(&mut self, frames: &[Frame], wall: WallTime) -> Vec<Option<Arc<Member>>> {
@@ -41,6 +44,9 @@ impl Vouch {
                 self.known.insert(hash, member);
             }
         }
-        hashes.iter().map(|hash| self.known.get(hash).cloned()).collect()
+        hashes
+            .iter()
+            .map(|hash| self.known.get(hash).cloned())
+            .collect()
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 
 use super::schema;
 use crate::{
-    ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Message, PeerId, PeerInfo, RecvError,
-    SeedInfo, SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
+    ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Message, PeerId, PeerInfo,
+    RecvError, SeedInfo, SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
 };
 
 impl From<&Snapshot> for schema::NodeReport {
@@ -87,7 +87,11 @@ impl From<&Snapshot> for schema::ChannelReport {
     fn from(snapshot: &Snapshot) -> Self {
         Self {
             schema: schema::name::CHANNELS.into(),
-            channels: snapshot.channels.iter().map(schema::Channel::from).collect(),
+            channels: snapshot
+                .channels
+                .iter()
+                .map(schema::Channel::from)
+                .collect(),
         }
     }
 }
@@ -315,7 +319,8 @@ mod tests {
     fn peers_are_written_as_documented() {
         assert_eq!(
             json(schema::PeerReport::from(&snapshot())),
-            r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#.to_owned()
+            r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#
+                .to_owned()
                 + r#""addresses":[],"rtt_us":null,"direction":"outbound","#
                 + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0,"#
                 + r#""memory_bytes":4096,"memory_refused":2,"offences":0,"throttled":false}],"#
@@ -332,7 +337,8 @@ mod tests {
     fn channels_are_written_as_documented() {
         assert_eq!(
             json(schema::ChannelReport::from(&snapshot())),
-            r#"{"schema":"channels/v1","channels":[{"name":"","objects":1,"subscribers":["ID"],"#.to_owned()
+            r#"{"schema":"channels/v1","channels":[{"name":"","objects":1,"subscribers":["ID"],"#
+                .to_owned()
                 + r#""mesh":[],"senders":[{"name":"iad-1","region":"iad","peer_id":"ID","#
                 + r#""highest_seq":7,"delivered_seq":null}],"outbox_bytes":5,"unread_bytes":6}]}"#
         );
@@ -341,7 +347,10 @@ mod tests {
     #[test]
     fn a_gap_is_written_as_documented() {
         let key = MeshKey::from_entropy([1; 48]);
-        let (name, region) = ("iad-1".parse().expect("valid"), "iad".parse().expect("valid"));
+        let (name, region) = (
+            "iad-1".parse().expect("valid"),
+            "iad".parse().expect("valid"),
+        );
         let identity = Identity::from_mesh_key(&key, name, region, [2; 64], WallTime::MIN);
         let member = Trust::from(&key)
             .verify(identity.chain().as_bytes())

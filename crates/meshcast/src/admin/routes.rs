@@ -55,7 +55,9 @@ pub(super) fn router(node: WeakNode, message_limit: usize, closing: Closing) -> 
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::method())
         .layer(middleware::from_fn(in_time))
-        .layer(DefaultBodyLimit::max(message_limit.saturating_mul(JSON_FACTOR)))
+        .layer(DefaultBodyLimit::max(
+            message_limit.saturating_mul(JSON_FACTOR),
+        ))
         .with_state(admin)
 }
 
@@ -67,7 +69,9 @@ async fn peer_report(State(admin): State<Admin>) -> Result<Json<schema::PeerRepo
     Ok(Json((&admin.look(true, false).await?).into()))
 }
 
-async fn channel_report(State(admin): State<Admin>) -> Result<Json<schema::ChannelReport>, Refusal> {
+async fn channel_report(
+    State(admin): State<Admin>,
+) -> Result<Json<schema::ChannelReport>, Refusal> {
     Ok(Json((&admin.look(false, true).await?).into()))
 }
 
@@ -119,7 +123,8 @@ async fn ping(
 /// The answer of a watch begins at once, so this bounds all but its body.
 async fn in_time(request: Request, next: Next) -> Response {
     if !is_text(request.uri()) {
-        return Refusal::bad_request("the path or the query is no UTF-8 when it is decoded").into_response();
+        return Refusal::bad_request("the path or the query is no UTF-8 when it is decoded")
+            .into_response();
     }
     match timeout(REQUEST_TIME, next.run(request)).await {
         Ok(response) => response,
@@ -191,7 +196,9 @@ impl Refusal {
         if error.status() != StatusCode::PAYLOAD_TOO_LARGE {
             return Self::bad_request(error.body_text());
         }
-        let size = headers.get(CONTENT_LENGTH).and_then(|size| size.to_str().ok());
+        let size = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|size| size.to_str().ok());
         let size = size.map_or_else(String::new, |size| format!(" of {size} bytes"));
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -269,7 +276,9 @@ impl From<PostError> for Refusal {
 impl From<PingError> for Refusal {
     fn from(error: PingError) -> Self {
         match error {
-            PingError::NotConnected(_) => Self::new(StatusCode::NOT_FOUND, code::NOT_CONNECTED, error),
+            PingError::NotConnected(_) => {
+                Self::new(StatusCode::NOT_FOUND, code::NOT_CONNECTED, error)
+            }
             PingError::TimedOut(_) => Self::timed_out(error),
             PingError::Closed => Self::stopped(),
         }
@@ -288,8 +297,8 @@ impl IntoResponse for Refusal {
 
 /// Over the time the node itself gives a ping.
 const REQUEST_TIME: Duration = Duration::from_secs(15);
-/// A body may be this many times the message limit: JSON writes some characters as six bytes, and what is
-/// really posted is measured by the node.
+/// A body may be this many times the message limit: JSON writes some characters as six bytes, and
+/// what is really posted is measured by the node.
 const JSON_FACTOR: usize = 6;
 /// JSON in memory can be sixteen times its text, so few bodies are taken apart at once.
 const PARSING: usize = 4;

@@ -1,8 +1,9 @@
 //! The JSON of the admin socket, for both of its ends.
 //!
-//! An answer says in `schema` what it is, such as `peers/v1`. Within a version it only grows: fields are
-//! added, none is renamed or removed or changes its meaning, so read leniently. Times are RFC 3339 in UTC,
-//! durations whole microseconds (`…_us`), sizes whole bytes; what is not known is `null`.
+//! An answer says in `schema` what it is, such as `peers/v1`. Within a version it only grows:
+//! fields are added, none is renamed or removed or changes its meaning, so read leniently. Times
+//! are RFC 3339 in UTC, durations whole microseconds (`…_us`), sizes whole bytes; what is not known
+//! is `null`.
 
 use std::collections::BTreeMap;
 
@@ -74,8 +75,9 @@ pub struct PeerReport {
 pub struct Seed {
     /// The address, as it was given or as its name resolved.
     pub address: String,
-    /// `resolving`, `unresolved`, `dialling`, `refused`, `timed_out`, `unreachable`, `not_admitted`, `ourselves` or
-    /// `connected`; more may come. See [`SeedState`](crate::SeedState).
+    /// `resolving`, `unresolved`, `dialling`, `refused`, `timed_out`, `unreachable`,
+    /// `not_admitted`, `ourselves` or `connected`; more may come. See
+    /// [`SeedState`](crate::SeedState).
     pub state: String,
     /// Since when that is so.
     pub since: String,
@@ -288,7 +290,8 @@ pub struct Problem {
     pub message: String,
 }
 
-/// What can go wrong, as in [`Problem::code`], and the HTTP status that comes with it. More may come.
+/// What can go wrong, as in [`Problem::code`], and the HTTP status that comes with it. More may
+/// come.
 pub mod code {
     /// 400: a parameter is missing or malformed.
     pub const BAD_REQUEST: &str = "bad_request";

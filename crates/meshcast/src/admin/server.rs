@@ -24,10 +24,12 @@ use tokio::{
 use super::{Listener, routes};
 use crate::{WeakNode, clock::Clock, throttle::Throttle};
 
-/// Answers on `listener` until `stop` is ready, then removes the socket and lets what runs come to its end.
+/// Answers on `listener` until `stop` is ready, then removes the socket and lets what runs come to
+/// its end.
 ///
-/// `message_limit` is the node's limit for one message in bytes. The node is only held while a request is
-/// answered, so `stop` must become ready without it: when its last handle is dropped or it is shut down.
+/// `message_limit` is the node's limit for one message in bytes. The node is only held while a
+/// request is answered, so `stop` must become ready without it: when its last handle is dropped or
+/// it is shut down.
 ///
 /// Cancel safe: dropping it cuts all connections and removes the socket.
 pub(crate) async fn serve(
@@ -61,9 +63,15 @@ pub(crate) async fn serve(
     }
     drop(listener);
     close.send_replace(true);
-    let ended = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    let ended = timeout(GRACE, async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await;
     if ended.is_err() {
-        tracing::debug!(open = connections.len(), "cut connections to the admin socket");
+        tracing::debug!(
+            open = connections.len(),
+            "cut connections to the admin socket"
+        );
     }
 }
 
@@ -81,7 +89,9 @@ impl Closing {
 async fn connection(stream: UnixStream, router: Router, closing: Closing) {
     let left = match stream.as_fd().try_clone_to_owned() {
         Ok(stream) => gone(stream),
-        Err(error) => return tracing::debug!(%error, "cannot look after a connection to the admin socket"),
+        Err(error) => {
+            return tracing::debug!(%error, "cannot look after a connection to the admin socket");
+        }
     };
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -102,8 +112,8 @@ async fn connection(stream: UnixStream, router: Router, closing: Closing) {
     }
 }
 
-/// Waits until the other side has closed. The server notices by reading, which it does not while it follows a channel
-/// and something of the client is still unread.
+/// Waits until the other side has closed. The server notices by reading, which it does not while it
+/// follows a channel and something of the client is still unread.
 async fn gone(stream: OwnedFd) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,13 +128,15 @@ async fn gone(stream: OwnedFd) {
     }
 }
 
-/// Twice what may watch: there is always room for those that ask and leave. Further ones wait in the
-/// socket's backlog.
+/// Twice what may watch: there is always room for those that ask and leave. Further ones wait in
+/// the socket's backlog.
 const CONNECTIONS: usize = 2 * super::watch::WATCHES;
-/// For the head of a request to arrive, also of the next one on a connection that is kept. Programs on the
-/// same machine take no time over it, and one that idles longer would hold a place for nothing.
+/// For the head of a request to arrive, also of the next one on a connection that is kept. Programs
+/// on the same machine take no time over it, and one that idles longer would hold a place for
+/// nothing.
 const HEADER_TIME: Duration = Duration::from_secs(10);
-/// What a connection may hold of a request before its body, and of an answer its reader does not take.
+/// What a connection may hold of a request before its body, and of an answer its reader does not
+/// take.
 const BUFFER: usize = 64 * 1024;
 /// How soon the place of a client that is gone is free at the latest.
 const LOOK: Duration = Duration::from_millis(500);

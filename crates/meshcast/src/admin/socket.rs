@@ -22,8 +22,8 @@ use super::AdminSocket;
 use crate::{clock::Clock, throttle::Throttle};
 
 /// Where the sockets of this user's nodes are: `$XDG_RUNTIME_DIR/meshcast` if that is set, and
-/// `<temporary directory>/meshcast-<uid>`. A node puts its own in the first; whoever looks for nodes looks
-/// in all, since not every session has the variable.
+/// `<temporary directory>/meshcast-<uid>`. A node puts its own in the first; whoever looks for
+/// nodes looks in all, since not every session has the variable.
 pub fn socket_directories() -> Vec<PathBuf> {
     let runtime = env::var_os("XDG_RUNTIME_DIR")
         .map(PathBuf::from)
@@ -36,10 +36,12 @@ pub fn socket_directories() -> Vec<PathBuf> {
         .collect()
 }
 
-/// A socket for this user alone that listens, as the admin socket of a node is. Dropping it removes the file.
+/// A socket for this user alone that listens, as the admin socket of a node is. Dropping it removes
+/// the file.
 ///
-/// The file is made again when it goes: somebody cleans up, the directory is removed when the user logs out, or a
-/// process of the same name that took the place while this one did not answer has ended.
+/// The file is made again when it goes: somebody cleans up, the directory is removed when the user
+/// logs out, or a process of the same name that took the place while this one did not answer has
+/// ended.
 #[derive(Debug)]
 pub struct Listener {
     listener: UnixListener,
@@ -56,11 +58,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Makes a socket in the first of [`socket_directories`], for a program that runs nodes to be asked something else
-    /// by. It must speak HTTP, or another of that name takes its place. The commands take what ends in `.sock` for a
-    /// node's.
+    /// Makes a socket in the first of [`socket_directories`], for a program that runs nodes to be
+    /// asked something else by. It must speak HTTP, or another of that name takes its place. The
+    /// commands take what ends in `.sock` for a node's.
     ///
-    /// Not cancel-safe in one harmless way: a socket file nobody listens on may stay, to be replaced later.
+    /// Not cancel-safe in one harmless way: a socket file nobody listens on may stay, to be
+    /// replaced later.
     ///
     /// # Errors
     /// Any [`AdminError`]; nothing has been made then but the directory.
@@ -71,11 +74,15 @@ impl Listener {
 
     /// Makes the socket of a node, or nothing if it is to have none.
     ///
-    /// Not cancel safe in one harmless way: a socket file nobody listens on may stay, to be replaced later.
+    /// Not cancel safe in one harmless way: a socket file nobody listens on may stay, to be
+    /// replaced later.
     ///
     /// # Errors
     /// Any [`AdminError`]; nothing has been made then but the directory.
-    pub(crate) async fn bind(socket: &AdminSocket, name: &NodeName) -> Result<Option<Self>, AdminError> {
+    pub(crate) async fn bind(
+        socket: &AdminSocket,
+        name: &NodeName,
+    ) -> Result<Option<Self>, AdminError> {
         match socket {
             AdminSocket::Off => Ok(None),
             AdminSocket::At(path) => Self::bind_at(path.clone(), false).await.map(Some),
@@ -90,7 +97,8 @@ impl Listener {
 
     async fn bind_at(path: PathBuf, is_beside_others: bool) -> Result<Self, AdminError> {
         prepare(&path, is_beside_others)?;
-        // Two nodes starting at once would both find the socket of a dead one and each remove the other's.
+        // Two nodes starting at once would both find the socket of a dead one and each remove the
+        // other's.
         let locked = lock(parent(&path)).await?;
         clear(&path).await?;
         let (listener, file) = listen(&path)?;
@@ -109,8 +117,8 @@ impl Listener {
         })
     }
 
-    /// The next connection of this user; those of others are closed. Only while this is awaited is the file looked
-    /// after. Cancel-safe.
+    /// The next connection of this user; those of others are closed. Only while this is awaited is
+    /// the file looked after. Cancel-safe.
     ///
     /// # Errors
     /// Those of the system, such as that there are no descriptors left.
@@ -157,7 +165,8 @@ impl Listener {
         }
     }
 
-    /// Takes its old place, unless somebody else has it. Without waiting: what cannot be done now is tried again.
+    /// Takes its old place, unless somebody else has it. Without waiting: what cannot be done now
+    /// is tried again.
     fn restore(&mut self) -> Result<(), AdminError> {
         prepare(&self.path, self.is_beside_others)?;
         let _locked = try_lock(parent(&self.path))?;
@@ -173,7 +182,8 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// Still listening while it removes the file, so that nobody takes it for a dead one and replaces it.
+    /// Still listening while it removes the file, so that nobody takes it for a dead one and
+    /// replaces it.
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|file| file == self.file)
             && let Err(error) = fs::remove_file(&self.path)
@@ -290,8 +300,8 @@ fn make_private(directory: &Path) -> Result<(), AdminError> {
     }
 }
 
-/// A directory the user chose may be readable or behind a link; nobody else may put another socket into our
-/// place.
+/// A directory the user chose may be readable or behind a link; nobody else may put another socket
+/// into our place.
 fn check_given(directory: &Path) -> Result<(), AdminError> {
     const STICKY: u32 = 0o1000;
     let fail = |source| AdminError::Io {
@@ -362,8 +372,9 @@ fn try_lock(directory: &Path) -> Result<fs::File, AdminError> {
     Ok(file)
 }
 
-/// Whether there is somebody or something at the place of a socket, once that of a process that is gone is removed.
-/// Somebody who does not answer counts: only a node that starts takes the place of such a one.
+/// Whether there is somebody or something at the place of a socket, once that of a process that is
+/// gone is removed. Somebody who does not answer counts: only a node that starts takes the place of
+/// such a one.
 fn is_taken(path: &Path) -> Result<bool, AdminError> {
     let fail = |source| AdminError::Io {
         doing: "look at",
@@ -426,9 +437,11 @@ async fn clear(path: &Path) -> Result<(), AdminError> {
             });
         }
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => return Err(fail(error)),
-        // Somebody listens: stopped, stuck, or no node at all. A node that was meant to take the place of a
-        // stuck one must be able to.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(fail(error));
+        }
+        // Somebody listens: stopped, stuck, or no node at all. A node that was meant to take the
+        // place of a stuck one must be able to.
         Ok(Err(_)) | Err(_) => {
             tracing::warn!(path = %path.display(), "took over an admin socket whose owner does not answer");
         }
@@ -475,8 +488,8 @@ const ANSWER_TIME: Duration = Duration::from_millis(500);
 /// How soon a file that is gone is noticed. A look is a system call.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Together five seconds: binding a socket takes well under a millisecond, even for fifty nodes at once, but
-/// for [`ANSWER_TIME`] if there is one that does not answer.
+/// Together five seconds: binding a socket takes well under a millisecond, even for fifty nodes at
+/// once, but for [`ANSWER_TIME`] if there is one that does not answer.
 const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 

@@ -41,8 +41,9 @@ impl WatchQuery {
 
 /// Opens the channel before it answers, so that the headers say: from here on nothing is missed.
 ///
-/// Lines are made as the client takes them. One that does not read stops being given any; the channel's ring
-/// fills, and when the client reads on it gets what is still kept, and gaps for the rest.
+/// Lines are made as the client takes them. One that does not read stops being given any; the
+/// channel's ring fills, and when the client reads on it gets what is still kept, and gaps for the
+/// rest.
 pub(super) async fn watch(
     State(admin): State<Admin>,
     query: Result<Query<WatchQuery>, QueryRejection>,
@@ -62,10 +63,13 @@ fn lines(
     closing: Closing,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    channel.messages().take_until(closing.closed()).map(move |item| {
-        let _held_while_it_is_watched = &place;
-        Ok(line(&schema::Line::new(channel.name(), item)))
-    })
+    channel
+        .messages()
+        .take_until(closing.closed())
+        .map(move |item| {
+            let _held_while_it_is_watched = &place;
+            Ok(line(&schema::Line::new(channel.name(), item)))
+        })
 }
 
 fn line(line: &schema::Line) -> Bytes {

@@ -2,8 +2,8 @@
 
 use libp2p::gossipsub::{Event, IdentTopic, PublishError};
 use meshcast_proto::{
-    ChannelName, Format, Frame, FrameId, Identity, MeshKey, NodeName, Part, Region, Seq, Trust, Verifier,
-    write_record,
+    ChannelName, Format, Frame, FrameId, Identity, MeshKey, NodeName, Part, Region, Seq, Trust,
+    Verifier, write_record,
 };
 
 use super::*;
@@ -141,7 +141,10 @@ async fn nothing_is_published_to_a_peer_that_pulls_and_what_it_publishes_is_hear
     until([&mut a, &mut b], |[a, b]| a.meshed(b) && b.meshed(a)).await;
     a.set_pull_only(&b, true);
     for _ in 0..3 {
-        assert!(matches!(a.publish(), Err(PublishError::NoPeersSubscribedToTopic)));
+        assert!(matches!(
+            a.publish(),
+            Err(PublishError::NoPeersSubscribedToTopic)
+        ));
     }
     let of_b = b.publish().expect("published");
     assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
@@ -265,7 +268,8 @@ async fn topics_that_no_channel_has_are_not_kept_and_name_who_announces_them() {
     }
     let forger = guard(async {
         loop {
-            let event = tokio::select! { event = a.node.event() => event, () = b.node.run() => continue };
+            let event =
+                tokio::select! { event = a.node.event() => event, () = b.node.run() => continue };
             if let BehaviourEvent::Gossip(WatchedEvent::Forger(peer)) = event {
                 break peer;
             }

@@ -46,7 +46,8 @@ fn read_as(path: &Path, own: u32) -> Result<String, KeyFileError> {
     Ok(text)
 }
 
-/// Whoever may read or change the file may be a member, so only those may who can have this process do anything as it is.
+/// Whoever may read or change the file may be a member, so only those may who can have this process
+/// do anything as it is.
 fn check_access(owner: u32, mode: u32, own: u32) -> Result<(), KeyFileError> {
     if owner != own && owner != ROOT {
         return Err(KeyFileError::Owner { uid: owner });
@@ -109,7 +110,13 @@ mod tests {
             );
         }
         // As Kubernetes mounts a Secret with fsGroup, and as root has it for itself.
-        for (own, fine) in [(own, 0o440), (own, 0o640), (own, 0o400), (0, 0o600), (0, 0o440)] {
+        for (own, fine) in [
+            (own, 0o440),
+            (own, 0o640),
+            (own, 0o400),
+            (0, 0o600),
+            (0, 0o440),
+        ] {
             assert!(check_access(0, fine, own).is_ok(), "{fine:o}");
         }
         for open in [0o444, 0o644, 0o460, 0o450, 0o442] {
@@ -170,9 +177,15 @@ mod tests {
         };
         assert!(matches!(write(0), Err(KeyFileError::Empty)));
         assert_eq!(write(4096).expect("as long as it may be").len(), 4096);
-        assert!(matches!(write(4097), Err(KeyFileError::TooLong { limit: 4096 })));
+        assert!(matches!(
+            write(4097),
+            Err(KeyFileError::TooLong { limit: 4096 })
+        ));
         let file = File::create(&path).expect("ours");
         file.set_len(1 << 40).expect("sparse");
-        assert!(matches!(read_as(&path, own()), Err(KeyFileError::TooLong { .. })));
+        assert!(matches!(
+            read_as(&path, own()),
+            Err(KeyFileError::TooLong { .. })
+        ));
     }
 }

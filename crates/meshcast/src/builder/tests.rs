@@ -51,7 +51,10 @@ fn the_default_name_fits_whatever_the_region() {
     let builder = Node::builder().region(&long);
     let region = builder.find_region(|_| None).expect("allowed");
     let name = builder.find_name(&region).expect("fits").to_string();
-    assert_eq!((name.len(), &name[..59]), (63, &*format!("{}-", &long[..58])));
+    assert_eq!(
+        (name.len(), &name[..59]),
+        (63, &*format!("{}-", &long[..58]))
+    );
 }
 
 #[tokio::test]
@@ -63,7 +66,10 @@ async fn without_a_key_a_node_stays_on_loopback() {
     ] {
         assert!(matches!(builder.spawn().await, Err(SpawnError::NoKey(_))));
     }
-    let node = Node::builder().spawn().await.expect("loopback is the default");
+    let node = Node::builder()
+        .spawn()
+        .await
+        .expect("loopback is the default");
     let snapshot = node.inspect().await.expect("runs");
     assert!(
         snapshot
@@ -95,7 +101,8 @@ async fn a_key_file_is_read_if_it_is_a_secret() {
     let path = directory.path().join("key");
     std::fs::write(&path, format!("{}\n", key().to_secret_text())).expect("written");
     let find = || Node::builder().key_file(&path).find_key(|_| None);
-    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+    let mode =
+        |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
     for open in [0o644, 0o606, 0o620] {
         mode(open);
         let refused = find();
@@ -178,7 +185,8 @@ fn a_process_without_descriptors_is_told_so_whatever_they_are_missing_for() {
     if std::env::var_os(CHILD).is_some() {
         return without_descriptors();
     }
-    let test = "builder::tests::a_process_without_descriptors_is_told_so_whatever_they_are_missing_for";
+    let test =
+        "builder::tests::a_process_without_descriptors_is_told_so_whatever_they_are_missing_for";
     let mut child = std::process::Command::new(std::env::current_exe().expect("a test"));
     let child = child.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
     let done = child.output().expect("it runs");
@@ -196,9 +204,12 @@ fn without_descriptors() {
         };
         setrlimit(Resource::Nofile, limit).expect("lower");
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.expect("starts");
-    // As many as are open, and a few more each time, so that each that a node takes is once the first that is missing.
+    // As many as are open, and a few more each time, so that each that a node takes is once the
+    // first that is missing.
     let open = std::fs::read_dir("/proc/self/fd").expect("Linux").count() as u64;
     let (mut told, mut to_listen) = (0, 0);
     for more in 0..64 {
@@ -251,7 +262,11 @@ async fn limits_that_cannot_work_are_refused_by_name() {
         ("max_message_bytes", set(1, 1 << 30, 1)),
         ("max_peers", set(1, 1, 0)),
     ] {
-        let error = Node::builder().limits(limits).spawn().await.expect_err("refused");
+        let error = Node::builder()
+            .limits(limits)
+            .spawn()
+            .await
+            .expect_err("refused");
         assert!(
             matches!(&error, SpawnError::Limits { limit, .. } if *limit == name),
             "{error}"

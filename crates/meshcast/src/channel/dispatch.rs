@@ -93,7 +93,10 @@ impl<T: Payload> Handlers<T> {
         }
     }
 
-    pub(super) fn add_message(&self, handler: impl FnMut(Message<T>) + Send + 'static) -> HandlerId {
+    pub(super) fn add_message(
+        &self,
+        handler: impl FnMut(Message<T>) + Send + 'static,
+    ) -> HandlerId {
         let mut lists = lock(&self.lists);
         let id = lists.take_id();
         lists.message.push((id, Arc::new(Mutex::new(handler))));
@@ -110,8 +113,14 @@ impl<T: Payload> Handlers<T> {
     /// Removes a handler. `true` if it was the last.
     fn remove(&self, id: HandlerId) -> bool {
         let mut lists = lock(&self.lists);
-        let message: Vec<_> = lists.message.extract_if(.., |(other, _)| *other == id).collect();
-        let error: Vec<_> = lists.error.extract_if(.., |(other, _)| *other == id).collect();
+        let message: Vec<_> = lists
+            .message
+            .extract_if(.., |(other, _)| *other == id)
+            .collect();
+        let error: Vec<_> = lists
+            .error
+            .extract_if(.., |(other, _)| *other == id)
+            .collect();
         let vacant = lists.is_vacant();
         drop(lists);
         // Not under the lock: a handler may own what removes another one.
@@ -119,7 +128,8 @@ impl<T: Payload> Handlers<T> {
         vacant
     }
 
-    /// Removes all handlers. Those that hold a handle of their own channel would otherwise live for ever.
+    /// Removes all handlers. Those that hold a handle of their own channel would otherwise live for
+    /// ever.
     pub(super) fn clear(&self) {
         let mut lists = lock(&self.lists);
         let removed = (
@@ -234,8 +244,8 @@ enum Place {
     Thread,
 }
 
-/// A task that calls handlers. If it is dropped before there are none left, it goes on elsewhere: what it takes from the
-/// ring it hands to all of them before it may be dropped.
+/// A task that calls handlers. If it is dropped before there are none left, it goes on elsewhere:
+/// what it takes from the ring it hands to all of them before it may be dropped.
 struct Dispatcher {
     hub: Arc<Hub>,
     place: Place,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use meshcast_proto::{
-    Budget, ChannelName, Config, Engine, Format, Identity, Member, MeshKey, NodeName, Output, Payer, Region,
-    SeqRange, Time, Trust, WallTime,
+    Budget, ChannelName, Config, Engine, Format, Identity, Member, MeshKey, NodeName, Output,
+    Payer, Region, SeqRange, Time, Trust, WallTime,
 };
 
 use super::{
@@ -35,7 +35,11 @@ impl Source {
         let channel = ChannelName::new("earth").expect("allowed");
         let mut engine = Engine::new(Config::default(), identity, Arc::clone(&member), 0);
         engine
-            .handle_open(&channel, meshcast_proto::Since::Now, meshcast_proto::Time::ZERO)
+            .handle_open(
+                &channel,
+                meshcast_proto::Since::Now,
+                meshcast_proto::Time::ZERO,
+            )
             .expect("one channel");
         Self {
             engine,
@@ -58,7 +62,11 @@ impl Source {
     }
 
     /// What objects of its own process hear when this section leaves.
-    pub(crate) fn post(&mut self, mut section: Section, with_posters: bool) -> (Vec<Item>, SeqRange) {
+    pub(crate) fn post(
+        &mut self,
+        mut section: Section,
+        with_posters: bool,
+    ) -> (Vec<Item>, SeqRange) {
         let draft = std::mem::take(&mut section.draft);
         let seqs = self
             .engine

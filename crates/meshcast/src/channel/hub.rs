@@ -1,4 +1,5 @@
-//! Everything this process has of one channel name: the outbox, the ring, and which objects are open.
+//! Everything this process has of one channel name: the outbox, the ring, and which objects are
+//! open.
 
 mod handlers;
 
@@ -33,8 +34,8 @@ use crate::{
 
 /// Shared by the channel objects of one name, the driver, and the task that calls handlers.
 ///
-/// The mutex is a plain one: nothing awaits or calls out while it is held. Wakers are called after it is
-/// released.
+/// The mutex is a plain one: nothing awaits or calls out while it is held. Wakers are called after
+/// it is released.
 pub(crate) struct Hub {
     name: ChannelName,
     max_message_len: usize,
@@ -125,8 +126,8 @@ impl Hub {
         &self.name
     }
 
-    /// Makes an object that receives from now on, and what was posted since then. The driver has to be
-    /// [told](Self::has_to_ask) of the latter.
+    /// Makes an object that receives from now on, and what was posted since then. The driver has to
+    /// be [told](Self::has_to_ask) of the latter.
     pub(crate) fn open_object(&self, since: Since) -> ObjectId {
         let mut state = self.lock();
         let made = moment();
@@ -140,7 +141,11 @@ impl Hub {
             _ => {
                 id = id.late();
                 let reader = state.ring.add_late(id);
-                state.openings.push(Opening { reader, since, made });
+                state.openings.push(Opening {
+                    reader,
+                    since,
+                    made,
+                });
                 reader
             }
         };
@@ -148,8 +153,8 @@ impl Hub {
         id
     }
 
-    /// Since when the objects want to hear that the driver does not know yet: since they were made, not since it
-    /// finds the time to look; and from before, if all of them do.
+    /// Since when the objects want to hear that the driver does not know yet: since they were made,
+    /// not since it finds the time to look; and from before, if all of them do.
     pub(crate) fn since(&self) -> Since {
         let state = self.lock();
         let opened = Since::Now.wanted(state.opened.elapsed());
@@ -186,7 +191,8 @@ impl Hub {
         }
     }
 
-    /// Appends a value to the outbox. Returns which of all records posted here is its last, counted from 0.
+    /// Appends a value to the outbox. Returns which of all records posted here is its last, counted
+    /// from 0.
     ///
     /// # Errors
     /// [`PostError`] but for `Encode`; nothing was appended.
@@ -275,7 +281,9 @@ impl Hub {
             return Err(AckError::Closed);
         }
         if state.awaited.len() >= Awaited::MOST {
-            return Err(AckError::TooMany { limit: Awaited::MOST });
+            return Err(AckError::TooMany {
+                limit: Awaited::MOST,
+            });
         }
         state.awaited.push(awaited);
         self.ask(state);
@@ -288,8 +296,8 @@ impl Hub {
         state.is_asking() && !std::mem::replace(&mut state.asking, true)
     }
 
-    /// Hands an item to all readers. `true` if they are behind since this one; that they have caught up is
-    /// [asked](Asked::relieved). For the driver.
+    /// Hands an item to all readers. `true` if they are behind since this one; that they have
+    /// caught up is [asked](Asked::relieved). For the driver.
     pub(crate) fn deliver(&self, item: Item) -> bool {
         let mut state = self.lock();
         if state.ended {
@@ -316,7 +324,11 @@ impl Hub {
     }
 
     /// The next item for a reader; `None` when its object is closed or the node has stopped.
-    pub(crate) fn poll_read(self: &Arc<Self>, reader: ReaderId, cx: &Context<'_>) -> Poll<Option<Item>> {
+    pub(crate) fn poll_read(
+        self: &Arc<Self>,
+        reader: ReaderId,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Item>> {
         let mut state = self.lock();
         let poll = match state.ring.read(reader) {
             Some(item) => Poll::Ready(Some(item)),
@@ -470,7 +482,10 @@ impl Hub {
 
 impl State {
     fn is_asking(&self) -> bool {
-        self.ring.is_asking() || !self.openings.is_empty() || !self.awaited.is_empty() || self.is_relieved()
+        self.ring.is_asking()
+            || !self.openings.is_empty()
+            || !self.awaited.is_empty()
+            || self.is_relieved()
     }
 
     /// Readers were behind and have caught up.

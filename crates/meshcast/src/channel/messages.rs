@@ -17,16 +17,17 @@ use crate::message::{Message, RecvError};
 
 /// The messages of a channel, as a [`Stream`].
 ///
-/// Decoding happens in the task that polls. The stream goes on after an error; it ends when the channel
-/// object is closed or its node has stopped. It keeps the object open.
+/// Decoding happens in the task that polls. The stream goes on after an error; it ends when the
+/// channel object is closed or its node has stopped. It keeps the object open.
 ///
 /// A reader that does not keep up loses nothing as long as the node keeps it: once more than
-/// [`Limits::unread_bytes`](crate::Limits::unread_bytes) wait in its channel, the oldest make way, and are read out
-/// of what is kept for other members ([`Limits::history_bytes`](crate::Limits::history_bytes),
-/// [`Limits::history_age`](crate::Limits::history_age)) when the reader comes to them. What is not kept any more
-/// either, or the node has stopped meanwhile, is a [`Gap`](crate::Gap) with
-/// [`GapReason::Unread`](crate::GapReason::Unread) and the exact numbers, before anything later of that sender.
-/// The order between senders changes by that.
+/// [`Limits::unread_bytes`](crate::Limits::unread_bytes) wait in its channel, the oldest make way,
+/// and are read out of what is kept for other members
+/// ([`Limits::history_bytes`](crate::Limits::history_bytes),
+/// [`Limits::history_age`](crate::Limits::history_age)) when the reader comes to them. What is not
+/// kept any more either, or the node has stopped meanwhile, is a [`Gap`](crate::Gap) with
+/// [`GapReason::Unread`](crate::GapReason::Unread) and the exact numbers, before anything later of
+/// that sender. The order between senders changes by that.
 pub struct Messages<T: Payload> {
     object: Arc<Object<T>>,
     /// `None` when the object was closed already.
@@ -45,7 +46,8 @@ impl<T: Payload> Messages<T> {
         }
     }
 
-    /// The next message or error; `None` at the end. Cancel-safe: nothing is lost when the future is dropped.
+    /// The next message or error; `None` at the end. Cancel-safe: nothing is lost when the future
+    /// is dropped.
     pub async fn recv(&mut self) -> Option<Result<Message<T>, RecvError>> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
@@ -93,6 +95,8 @@ impl<T: Payload> Drop for Messages<T> {
 
 impl<T: Payload> fmt::Debug for Messages<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Messages").field(self.object.hub.name()).finish()
+        f.debug_tuple("Messages")
+            .field(self.object.hub.name())
+            .finish()
     }
 }

@@ -9,8 +9,8 @@ use meshcast_proto::{
 
 use super::ObjectId;
 
-/// A queue of drafts of frames of one channel, bounded in bytes of records. Posts that gather while the driver is busy share a section
-/// and so leave as one frame.
+/// A queue of drafts of frames of one channel, bounded in bytes of records. Posts that gather while
+/// the driver is busy share a section and so leave as one frame.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     channel: ChannelName,
@@ -18,7 +18,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     limit: usize,
     account: Account,
-    /// What the account is charged with: somewhat more than `bytes`, so that it is not changed with each post.
+    /// What the account is charged with: somewhat more than `bytes`, so that it is not changed with
+    /// each post.
     charged: usize,
     /// How many records were pushed so far, and how many of them have left.
     pushed: u64,
@@ -30,7 +31,8 @@ pub(crate) struct Outbox {
 pub(crate) enum Poster {
     /// Gives up if there is no room.
     Hasty,
-    /// Waits for room. What it pushes earlier than the driver can take it would only grow old in the queue.
+    /// Waits for room. What it pushes earlier than the driver can take it would only grow old in
+    /// the queue.
     Patient,
 }
 
@@ -78,11 +80,12 @@ impl Outbox {
             Poster::Patient => self.limit.min(PATIENT_LIMIT),
         };
         let more = charge_for(self.bytes + taken).saturating_sub(self.charged);
-        self.bytes == 0 || (self.bytes + taken <= limit && (more == 0 || self.account.has_room(more)))
+        self.bytes == 0
+            || (self.bytes + taken <= limit && (more == 0 || self.account.has_room(more)))
     }
 
-    /// Appends a value, in fragments if it is too large for one record. Its last record is then the last
-    /// [pushed](Self::pushed).
+    /// Appends a value, in fragments if it is too large for one record. Its last record is then the
+    /// last [pushed](Self::pushed).
     pub(crate) fn push(&mut self, poster: ObjectId, later: ObjectId, format: Format, value: &[u8]) {
         for (part, payload) in fragments(value, self.room()) {
             let len = payload.len() + RECORD_OVERHEAD;
@@ -127,7 +130,11 @@ impl Outbox {
         let begun = self.sections.back().map_or(0, |last| last.draft.len());
         let room = (Frame::MAX_RECORDS_LEN - begun).saturating_sub(RECORD_OVERHEAD);
         // A short piece is not worth a record of its own.
-        if room < MIN_PIECE { MAX_FRAGMENT_LEN } else { room }
+        if room < MIN_PIECE {
+            MAX_FRAGMENT_LEN
+        } else {
+            room
+        }
     }
 
     /// The section that leaves next.
@@ -221,8 +228,8 @@ impl Posters {
         self.0.iter().any(|run| run.is_heard_by(object))
     }
 
-    /// Whether `object` hears the post that ended with `last`: not its own, and none from before it was made
-    /// unless it wants those too.
+    /// Whether `object` hears the post that ended with `last`: not its own, and none from before it
+    /// was made unless it wants those too.
     pub(crate) fn heard_by(&self, object: ObjectId, last: Seq) -> bool {
         let run = self.0.partition_point(|run| run.before <= last);
         self.0.get(run).is_some_and(|run| run.is_heard_by(object))
@@ -235,8 +242,8 @@ impl PostedBy {
     }
 }
 
-/// How much may wait in front of what somebody pushes who would wait himself: four frames, so that the driver finds
-/// some whenever it looks.
+/// How much may wait in front of what somebody pushes who would wait himself: four frames, so that
+/// the driver finds some whenever it looks.
 const PATIENT_LIMIT: usize = 4 * Frame::MAX_LEN;
 
 /// The steps in which an outbox is charged: the first, and those from the largest power of two on.

@@ -9,8 +9,9 @@ use meshcast_proto::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// What a channel can carry: any type that serde can write and read, the dynamic [`Value`], or [`Bytes`],
-/// which travel as they are. Implemented for all of them; there is nothing to implement by hand.
+/// What a channel can carry: any type that serde can write and read, the dynamic [`Value`], or
+/// [`Bytes`], which travel as they are. Implemented for all of them; there is nothing to implement
+/// by hand.
 pub trait Payload: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Payload for T {}

@@ -21,7 +21,8 @@ impl Receipt {
         Self { hub, record }
     }
 
-    /// Whether the message still waits in the outbox of its channel: it has not been sent to anybody.
+    /// Whether the message still waits in the outbox of its channel: it has not been sent to
+    /// anybody.
     pub fn is_queued(&self) -> bool {
         self.seq().is_none()
     }
@@ -29,15 +30,18 @@ impl Receipt {
     /// The number of the message, the last if it takes several; see
     /// [`Message::seqs`](crate::Message::seqs). `None` while it [is queued](Self::is_queued).
     pub fn seq(&self) -> Option<u64> {
-        self.hub.number_of(self.record).map(meshcast_proto::Seq::get)
+        self.hub
+            .number_of(self.record)
+            .map(meshcast_proto::Seq::get)
     }
 
     /// Waits until at least this many members have the message, and returns how many do.
     ///
-    /// Counted are members that are connected to this node, have the channel open and had so when the message
-    /// was posted, and have said that they have it and all before it, which they do within some 50 ms. Those
-    /// farther away are not known here. If fewer are connected it waits until more are; with 0 it waits only until
-    /// the message has left the outbox. How long that may take is up to the caller:
+    /// Counted are members that are connected to this node, have the channel open and had so when
+    /// the message was posted, and have said that they have it and all before it, which they do
+    /// within some 50 ms. Those farther away are not known here. If fewer are connected it waits
+    /// until more are; with 0 it waits only until the message has left the outbox. How long that
+    /// may take is up to the caller:
     ///
     /// ```no_run
     /// # async fn example(channel: meshcast::BroadcastChannel<String>) -> Result<(), Box<dyn std::error::Error>> {
@@ -72,7 +76,9 @@ impl Receipt {
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Receipt");
-        debug.field("channel", self.hub.name()).field("seq", &self.seq());
+        debug
+            .field("channel", self.hub.name())
+            .field("seq", &self.seq());
         debug.finish()
     }
 }
@@ -82,8 +88,8 @@ impl fmt::Debug for Receipt {
 #[non_exhaustive]
 pub enum AckError {
     /// The message is not kept any more ([`Limits::history_bytes`](crate::Limits::history_bytes),
-    /// [`Limits::history_age`](crate::Limits::history_age)), and fewer had it until then than were asked for, or nobody
-    /// asked. Who lacks it will not get it from this node.
+    /// [`Limits::history_age`](crate::Limits::history_age)), and fewer had it until then than were
+    /// asked for, or nobody asked. Who lacks it will not get it from this node.
     #[error("the message is no longer kept, and too few were known to have it")]
     Expired,
     /// As many wait for receipts as may.
@@ -107,6 +113,7 @@ pub(crate) struct Awaited {
 }
 
 impl Awaited {
-    /// How many may wait in one node. Each acknowledgement looks at those that it may concern, at about 100 ns.
+    /// How many may wait in one node. Each acknowledgement looks at those that it may concern, at
+    /// about 100 ns.
     pub(crate) const MOST: usize = 4096;
 }

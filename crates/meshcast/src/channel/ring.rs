@@ -17,9 +17,9 @@ use crate::message::{Gap, GapReason, Origin};
 
 pub(crate) use self::behind::Wanted;
 
-/// One bounded queue with a cursor for each reader. What a reader did not read before it had to make way is
-/// noted down for that reader, which asks for it: it is [handed over](Self::recall) as far as it is still
-/// kept, or told as missing, before anything later.
+/// One bounded queue with a cursor for each reader. What a reader did not read before it had to
+/// make way is noted down for that reader, which asks for it: it is [handed over](Self::recall) as
+/// far as it is still kept, or told as missing, before anything later.
 #[derive(Debug)]
 pub(crate) struct Ring {
     entries: VecDeque<Item>,
@@ -91,15 +91,21 @@ impl Ring {
         self.add(object, None, Behind::new(self.account.clone()))
     }
 
-    /// Like [`Self::add_reader`], for an object that may never read: until it is [claimed](Self::claim) less
-    /// is kept for it, so that an object which only posts does not hold a full ring for ever.
+    /// Like [`Self::add_reader`], for an object that may never read: until it is
+    /// [claimed](Self::claim) less is kept for it, so that an object which only posts does not hold
+    /// a full ring for ever.
     pub(crate) fn add_unclaimed(&mut self, object: ObjectId) -> ReaderId {
         self.add(object, Some(0), Behind::new(self.account.clone()))
     }
 
-    /// The same, and it reads nothing before it was told [what there was](Self::begin) before it came.
+    /// The same, and it reads nothing before it was told [what there was](Self::begin) before it
+    /// came.
     pub(crate) fn add_late(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, Some(0), Behind::waiting_for_past(self.account.clone()))
+        self.add(
+            object,
+            Some(0),
+            Behind::waiting_for_past(self.account.clone()),
+        )
     }
 
     /// From now on the reader is read from.
@@ -133,7 +139,10 @@ impl Ring {
 
     /// Takes out all readers of an object.
     pub(crate) fn remove_object(&mut self, object: ObjectId) -> Vec<Waker> {
-        let its = self.readers.iter_mut().filter(|(_, it)| it.object == object);
+        let its = self
+            .readers
+            .iter_mut()
+            .filter(|(_, it)| it.object == object);
         let wakers = its.filter_map(|(_, reader)| reader.waker.take()).collect();
         self.readers.retain(|_, reader| reader.object != object);
         self.trim();
@@ -142,7 +151,11 @@ impl Ring {
 
     /// Appends an item and returns who waits for it, in the order the readers were made.
     pub(crate) fn push(&mut self, item: Item) -> Vec<Waker> {
-        if !self.readers.values().any(|reader| item.concerns(reader.object)) {
+        if !self
+            .readers
+            .values()
+            .any(|reader| item.concerns(reader.object))
+        {
             return Vec::new();
         }
         let len = item.len_bytes();
@@ -189,7 +202,8 @@ impl Ring {
         }
     }
 
-    /// Where a reader stands; `None` if there is nothing for it yet. It may be [asking](Self::take_wanted) then.
+    /// Where a reader stands; `None` if there is nothing for it yet. It may be
+    /// [asking](Self::take_wanted) then.
     pub(crate) fn pending(&mut self, id: ReaderId) -> Option<Pending> {
         let end = self.end();
         let reader = self.readers.get_mut(&id)?;
@@ -275,14 +289,17 @@ impl Ring {
     /// Wakes `waker` when something is pushed. `false` if there is no such reader.
     pub(crate) fn wait(&mut self, id: ReaderId, waker: &Waker) -> bool {
         let reader = self.readers.get_mut(&id);
-        reader.map(|reader| reader.waker = Some(waker.clone())).is_some()
+        reader
+            .map(|reader| reader.waker = Some(waker.clone()))
+            .is_some()
     }
 
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether so much waits that who posts had better wait as well: what is on the way still has room then.
+    /// Whether so much waits that who posts had better wait as well: what is on the way still has
+    /// room then.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.bytes > self.limit / 2
     }
@@ -341,7 +358,8 @@ impl Ring {
                 continue;
             };
             *behind += len;
-            while reader.unclaimed.is_some_and(|behind| behind > limit) && reader.position + 1 < end {
+            while reader.unclaimed.is_some_and(|behind| behind > limit) && reader.position + 1 < end
+            {
                 let index = usize::try_from(reader.position - self.front).ok();
                 let Some(item) = index.and_then(|index| self.entries.get(index)) else {
                     break;
@@ -363,7 +381,8 @@ impl Drop for Ring {
 }
 
 impl Reader {
-    /// Goes on behind an entry of which it reads what its past leaves to be read. `true` if that is something.
+    /// Goes on behind an entry of which it reads what its past leaves to be read. `true` if that is
+    /// something.
     fn join(&mut self, item: &Item) -> bool {
         self.pass(item);
         let object = self.object;
@@ -400,7 +419,10 @@ impl Reader {
                     missed,
                     reason: GapReason::Unread,
                 };
-                heard.into_iter().map(gap).for_each(|gap| self.behind.lose(gap));
+                heard
+                    .into_iter()
+                    .map(gap)
+                    .for_each(|gap| self.behind.lose(gap));
             }
         }
     }

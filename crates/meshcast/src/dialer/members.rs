@@ -1,7 +1,7 @@
 //! Members: those that were met here, and those that others only tell of.
 //!
-//! What others tell may be wrong, or a lie. So it has a share of the dials under way, it is charged to whoever told
-//! it, and no teller takes what is another's: neither room nor dials.
+//! What others tell may be wrong, or a lie. So it has a share of the dials under way, it is charged
+//! to whoever told it, and no teller takes what is another's: neither room nor dials.
 
 use std::{
     cmp::Reverse,
@@ -22,7 +22,8 @@ use crate::bucket::TokenBucket;
 /// All members that are remembered.
 #[derive(Debug)]
 pub(super) struct Members {
-    /// For the waits of those that were met, and of the others: what is told of these changes nothing for those.
+    /// For the waits of those that were met, and of the others: what is told of these changes
+    /// nothing for those.
     rngs: [StdRng; 2],
     members: BTreeMap<PeerId, Member>,
     tellers: BTreeMap<PeerId, Teller>,
@@ -51,7 +52,8 @@ struct Teller {
     members: usize,
     /// Dials under way that are charged to it.
     dials: usize,
-    /// Dials it may still cause. One that leads to the member is given back: the truth costs nothing.
+    /// Dials it may still cause. One that leads to the member is given back: the truth costs
+    /// nothing.
     bucket: TokenBucket,
 }
 
@@ -76,7 +78,8 @@ impl Members {
         dialled.any(|target| target.state == State::Dialling && target.retry.failures == 0)
     }
 
-    /// A connected member tells of itself. What was known before is forgotten. A new address is due at `first`.
+    /// A connected member tells of itself. What was known before is forgotten. A new address is due
+    /// at `first`.
     pub(super) fn handle_own(
         &mut self,
         peer: PeerId,
@@ -130,7 +133,8 @@ impl Members {
             if !known.hear(teller, addresses, &mut self.tellers) {
                 return;
             }
-            // Who told of it before is charged for it too, and its waits are not for others to cut short.
+            // Who told of it before is charged for it too, and its waits are not for others to cut
+            // short.
             if !known.met && alone && known.target.state == State::Waiting {
                 known.target = Target::new(first);
             }
@@ -148,8 +152,8 @@ impl Members {
         self.members.insert(peer, member);
     }
 
-    /// Forgets a member that was only told of by whoever told of most, and of more than `most`. `false` if there is
-    /// none.
+    /// Forgets a member that was only told of by whoever told of most, and of more than `most`.
+    /// `false` if there is none.
     fn make_room(&mut self, most: usize) -> bool {
         let heaviest = self.tellers.iter().max_by_key(|(_, teller)| teller.members);
         let Some((&heaviest, _)) = heaviest.filter(|(_, teller)| teller.members > most) else {
@@ -158,7 +162,11 @@ impl Members {
         let theirs = |(peer, member): &(&PeerId, &Member)| {
             !member.met && !self.dials.contains_key(peer) && member.tells(&heaviest)
         };
-        let oldest = self.members.iter().filter(theirs).min_by_key(|(_, it)| it.seen);
+        let oldest = self
+            .members
+            .iter()
+            .filter(theirs)
+            .min_by_key(|(_, it)| it.seen);
         let Some(oldest) = oldest.map(|(peer, _)| *peer) else {
             return false;
         };
@@ -177,13 +185,23 @@ impl Members {
         let old = |(peer, member): &(&PeerId, &Member)| {
             !connected(peer) && now.saturating_since(member.seen) >= FORGET_MEMBER
         };
-        let old: Vec<_> = self.members.iter().filter(old).map(|(peer, _)| *peer).collect();
+        let old: Vec<_> = self
+            .members
+            .iter()
+            .filter(old)
+            .map(|(peer, _)| *peer)
+            .collect();
         old.iter().for_each(|peer| self.remove(peer));
         self.tellers.retain(|_, teller| teller.is_needed(now));
     }
 
     /// Dials those of the wanted that are due, as far as there is room for more dials.
-    pub(super) fn dial(&mut self, wanted: impl Fn(&PeerId) -> bool, now: Time, outputs: &mut VecDeque<Dial>) {
+    pub(super) fn dial(
+        &mut self,
+        wanted: impl Fn(&PeerId) -> bool,
+        now: Time,
+        outputs: &mut VecDeque<Dial>,
+    ) {
         let is_due = |(peer, member): &(&PeerId, &Member)| {
             member.target.is_due(now) && wanted(peer) && !self.dials.contains_key(peer)
         };
@@ -191,7 +209,10 @@ impl Members {
         let (met, mut heard): (Vec<_>, Vec<_>) = due
             .map(|(peer, member)| (member.target.retry.due, *peer, member.met))
             .partition(|(.., met)| *met);
-        let mut dials: Vec<_> = met.into_iter().map(|(due, peer, _)| (due, peer, None)).collect();
+        let mut dials: Vec<_> = met
+            .into_iter()
+            .map(|(due, peer, _)| (due, peer, None))
+            .collect();
         dials.sort();
         dials.truncate(MET_DIALS.saturating_sub(self.met_dials()));
         for (_, peer, charged) in dials {
@@ -216,8 +237,8 @@ impl Members {
         }
     }
 
-    /// Who of those that told of a member is charged for dialling it now: of those who may cause another dial,
-    /// whoever has the fewest under way.
+    /// Who of those that told of a member is charged for dialling it now: of those who may cause
+    /// another dial, whoever has the fewest under way.
     fn payer(&self, peer: &PeerId, now: Time) -> Option<PeerId> {
         let heard = &self.members.get(peer)?.heard;
         let runs = heard.chunk_by(|(one, _), (next, _)| one == next);
@@ -274,7 +295,13 @@ impl Members {
     }
 
     /// The last connection to a member is gone. It is dialled `first` later than others are.
-    pub(super) fn handle_disconnected(&mut self, peer: &PeerId, lasted: bool, first: Duration, now: Time) {
+    pub(super) fn handle_disconnected(
+        &mut self,
+        peer: &PeerId,
+        lasted: bool,
+        first: Duration,
+        now: Time,
+    ) {
         if let Some(member) = self.members.get_mut(peer) {
             member.seen = now;
             member.target.lose(&mut self.rngs[0], lasted, now);
@@ -329,11 +356,17 @@ impl Members {
     }
 
     fn met_dials(&self) -> usize {
-        self.dials.values().filter(|charged| charged.is_none()).count()
+        self.dials
+            .values()
+            .filter(|charged| charged.is_none())
+            .count()
     }
 
     fn heard_dials(&self) -> usize {
-        self.dials.values().filter(|charged| charged.is_some()).count()
+        self.dials
+            .values()
+            .filter(|charged| charged.is_some())
+            .count()
     }
 
     #[cfg(test)]
@@ -363,8 +396,8 @@ impl Member {
         self.heard.iter().any(|(it, _)| it == teller)
     }
 
-    /// Where it may be: what it told itself first, then what others told, one of each in turn. Of hearsay alone only
-    /// so much at a time, other addresses at the next try.
+    /// Where it may be: what it told itself first, then what others told, one of each in turn. Of
+    /// hearsay alone only so much at a time, other addresses at the next try.
     pub(super) fn addresses(&self) -> Vec<Multiaddr> {
         let mut nth: BTreeMap<PeerId, usize> = BTreeMap::new();
         let mut heard: Vec<_> = self
@@ -383,7 +416,10 @@ impl Member {
         }
         let turns = self.heard.len().div_ceil(HEARD_AT_ONCE).max(1);
         let turn = usize::try_from(self.target.retry.failures).unwrap_or_default() % turns;
-        heard.skip(turn * HEARD_AT_ONCE).take(HEARD_AT_ONCE).collect()
+        heard
+            .skip(turn * HEARD_AT_ONCE)
+            .take(HEARD_AT_ONCE)
+            .collect()
     }
 
     /// Takes what somebody tells of it. `true` if there is an address that was not known.
@@ -396,7 +432,8 @@ impl Member {
         untell(tellers, &self.heard);
         let mut news = false;
         for address in addresses.into_iter().take(MAX_HEARSAY) {
-            let known = self.told.contains(&address) || self.heard.iter().any(|(_, it)| *it == address);
+            let known =
+                self.told.contains(&address) || self.heard.iter().any(|(_, it)| *it == address);
             if !known && (self.heard.len() < MAX_HEARSAY || self.displace(teller)) {
                 self.heard.push((teller, address));
                 news = true;
@@ -409,7 +446,11 @@ impl Member {
     /// Makes room for an address that this teller tells, if another has more than its share.
     fn displace(&mut self, teller: PeerId) -> bool {
         let count = |of: PeerId| self.heard.iter().filter(|(it, _)| *it == of).count();
-        let heaviest = self.heard.iter().map(|(it, _)| (count(*it), Reverse(*it))).max();
+        let heaviest = self
+            .heard
+            .iter()
+            .map(|(it, _)| (count(*it), Reverse(*it)))
+            .max();
         let Some((most, Reverse(heaviest))) = heaviest else {
             return false;
         };
@@ -468,22 +509,23 @@ pub(super) const MAX_MEMBERS: usize = 4096;
 pub(super) const MAX_TOLD: usize = 1024;
 /// Addresses that one member may tell of itself.
 pub(crate) const MAX_ADDRESSES: usize = 16;
-/// Addresses that others may tell of one member, besides its own: enough for what an honest one tells, so that
-/// one can be found through those that know it.
+/// Addresses that others may tell of one member, besides its own: enough for what an honest one
+/// tells, so that one can be found through those that know it.
 pub(super) const MAX_HEARSAY: usize = 16;
-/// Addresses of hearsay dialled at the same time: as many as the swarm dials side by side. One that says nothing
-/// takes 10 s.
+/// Addresses of hearsay dialled at the same time: as many as the swarm dials side by side. One that
+/// says nothing takes 10 s.
 const HEARD_AT_ONCE: usize = 8;
 
-/// Dials under way to members that were met, and to those that others only tell of. With those of seeds they are as
-/// many as the swarm lets be set up at the same time.
+/// Dials under way to members that were met, and to those that others only tell of. With those of
+/// seeds they are as many as the swarm lets be set up at the same time.
 pub(super) const MET_DIALS: usize = 16;
 pub(super) const HEARSAY_DIALS: usize = 24;
 
 /// Those of hearsay that one teller may have under way: there is room for another's beside them.
 pub(super) const TELLER_DIALS: usize = 16;
 
-/// Dials that lead nowhere which one teller may cause at once, and one more per interval. A fleet of that many of
-/// which nobody can be reached is tried at once; invented ones are a few connections a second, whatever is told.
+/// Dials that lead nowhere which one teller may cause at once, and one more per interval. A fleet
+/// of that many of which nobody can be reached is tried at once; invented ones are a few
+/// connections a second, whatever is told.
 pub(super) const HEARSAY_BURST: u32 = 64;
 pub(super) const HEARSAY_INTERVAL: Duration = Duration::from_millis(500);

@@ -135,17 +135,22 @@ impl Seed {
 
     fn is_told(&self) -> bool {
         // Only of who answers and is not wanted does the reason say more than the state.
-        let same_reason = self.status.is != Is::NotAdmitted || self.told.reason == self.status.reason;
+        let same_reason =
+            self.status.is != Is::NotAdmitted || self.told.reason == self.status.reason;
         self.told.is == self.status.is && same_reason
     }
 
     fn judge(&self) -> (Is, Option<String>) {
         let known = self.targets.values().map(|it| &it.status);
-        let Some(speaks) = known.min_by_key(|status| (rank(status.is), std::cmp::Reverse(status.since)))
+        let Some(speaks) =
+            known.min_by_key(|status| (rank(status.is), std::cmp::Reverse(status.since)))
         else {
             return match &self.unresolved {
                 Some(reason) => (Is::Unresolved, Some(reason.clone())),
-                None if self.tried => (Is::TimedOut, Some("the resolver does not answer".to_owned())),
+                None if self.tried => (
+                    Is::TimedOut,
+                    Some("the resolver does not answer".to_owned()),
+                ),
                 None => (Is::Resolving, None),
             };
         };
@@ -197,7 +202,7 @@ impl Status {
     }
 }
 
-/// Changes of a seed that are told at once, and how often one is told from then on: a seed that comes and goes all
-/// the time must not fill the logs. What is true in the end is told in any case.
+/// Changes of a seed that are told at once, and how often one is told from then on: a seed that
+/// comes and goes all the time must not fill the logs. What is true in the end is told in any case.
 pub(super) const TOLD_AT_ONCE: u32 = 6;
 pub(super) const TOLD_EVERY: Duration = Duration::from_secs(30);

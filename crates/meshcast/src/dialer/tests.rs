@@ -5,8 +5,8 @@ use meshcast_proto::{Sender, Time};
 use proptest::prelude::*;
 
 use super::{
-    Dial, Dialer, FORGET_MEMBER, HEAD_START, Is, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE, MAX_ADDRESSES,
-    MAX_TARGETS, RETRY_OURSELVES, SeedId,
+    Dial, Dialer, FORGET_MEMBER, HEAD_START, Is, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE,
+    MAX_ADDRESSES, MAX_TARGETS, RETRY_OURSELVES, SeedId,
     members::{HEARSAY_BURST, HEARSAY_DIALS, MAX_HEARSAY, MAX_MEMBERS, MAX_TOLD, TELLER_DIALS},
     seeds::{TOLD_AT_ONCE, TOLD_EVERY},
     target::{BASE_WAIT, LONGEST_WAIT, LONGEST_WAIT_RECENT, RECENTLY, SHORTEST_WAIT},
@@ -74,7 +74,11 @@ fn waits(seed: u64, failures: usize) -> Vec<Duration> {
     let mut now = Time::ZERO;
     let wait = |_| {
         assert_eq!(outputs(&mut dialer, now), [Dial::Address(SEED, address(1))]);
-        assert_eq!(dialer.poll_timeout(), None, "nothing to do while it is dialled");
+        assert_eq!(
+            dialer.poll_timeout(),
+            None,
+            "nothing to do while it is dialled"
+        );
         dialer.handle_seed_failed(SEED, &address(1), refused(), now);
         let due = dialer.poll_timeout().expect("tried again");
         let wait = due.saturating_since(now);
@@ -131,7 +135,12 @@ fn a_member_that_is_connected_or_told_of_is_not_forgotten() {
     dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
     dialer.handle_hearsay(teller(), peer(901), vec![address(2)], Time::ZERO);
     dialer.handle_connected(peer(900), Time::ZERO);
-    dialer.handle_hearsay(teller(), peer(901), vec![address(2)], at(FORGET_MEMBER - SECOND));
+    dialer.handle_hearsay(
+        teller(),
+        peer(901),
+        vec![address(2)],
+        at(FORGET_MEMBER - SECOND),
+    );
     dialer.handle_timeout(at(FORGET_MEMBER + SECOND));
     assert_eq!(dialer.members.all().len(), 2);
 }
@@ -159,7 +168,10 @@ fn a_seed_that_is_this_node_counts_as_tried_and_is_seldom_dialled_again() {
 #[test]
 fn all_addresses_of_a_name_are_dialled_and_an_answer_replaces_the_one_before() {
     let mut dialer = dialer([name()]);
-    assert_eq!(outputs(&mut dialer, Time::ZERO), [Dial::Resolve(SEED, name())]);
+    assert_eq!(
+        outputs(&mut dialer, Time::ZERO),
+        [Dial::Resolve(SEED, name())]
+    );
     dialer.handle_resolved(SEED, found([address(1), address(2)]), Time::ZERO);
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 2);
     dialer.handle_seed_failed(SEED, &address(1), refused(), Time::ZERO);
@@ -175,7 +187,11 @@ fn all_addresses_of_a_name_are_dialled_and_an_answer_replaces_the_one_before() {
         "1 is gone, 2 is reached"
     );
     dialer.handle_resolved(SEED, found([]), now);
-    assert_eq!(dialer.seeds[0].targets.len(), 2, "no answer takes nothing back");
+    assert_eq!(
+        dialer.seeds[0].targets.len(),
+        2,
+        "no answer takes nothing back"
+    );
     dialer.handle_resolved(SEED, found((0..500).map(address)), now);
     assert_eq!(dialer.seeds[0].targets.len(), MAX_TARGETS);
 }
@@ -189,7 +205,10 @@ fn a_name_is_looked_up_once_at_a_time_and_one_that_does_not_resolve_counts_as_tr
     assert!(dialer.seeds_tried(), "the resolver hangs");
     assert_eq!(dialer.poll_timeout(), None);
     dialer.handle_resolved(SEED, found([]), at(LOOKUP_PATIENCE));
-    assert_eq!(dialer.poll_timeout(), Some(at(LOOKUP_PATIENCE + LOOKUP_INTERVAL)));
+    assert_eq!(
+        dialer.poll_timeout(),
+        Some(at(LOOKUP_PATIENCE + LOOKUP_INTERVAL))
+    );
 
     let mut dialer = self::dialer([name()]);
     outputs(&mut dialer, Time::ZERO);
@@ -211,10 +230,18 @@ fn one_that_dials_seeds_only_dials_no_member_whoever_tells_of_it() {
 fn the_smaller_id_dials_at_once_and_gives_the_larger_a_head_start_to_lose() {
     let mut dialer = dialer([]);
     dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
-    assert_eq!(dialer.poll_timeout(), Some(Time::ZERO), "we are the smaller");
+    assert_eq!(
+        dialer.poll_timeout(),
+        Some(Time::ZERO),
+        "we are the smaller"
+    );
     outputs(&mut dialer, Time::ZERO);
     dialer.handle_hearsay(teller(), peer(100), vec![address(2)], Time::ZERO);
-    assert_eq!(dialer.poll_timeout(), Some(at(HEAD_START)), "we are the larger");
+    assert_eq!(
+        dialer.poll_timeout(),
+        Some(at(HEAD_START)),
+        "we are the larger"
+    );
 }
 
 #[test]
@@ -309,7 +336,8 @@ fn who_tells_the_truth_is_not_held_up_by_who_does_not() {
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), TELLER_DIALS);
     // The liar also tells of those whom somebody else tells of truly, and before.
     (3000..3100).for_each(|n| dialer.handle_hearsay(liar, peer(n), vec![address(1)], Time::ZERO));
-    (3000..3100).for_each(|n| dialer.handle_hearsay(teller(), peer(n), vec![address(n)], Time::ZERO));
+    (3000..3100)
+        .for_each(|n| dialer.handle_hearsay(teller(), peer(n), vec![address(n)], Time::ZERO));
     let mut reached = 0;
     loop {
         let dials = outputs(&mut dialer, Time::ZERO);
@@ -344,8 +372,8 @@ fn lie() -> impl Strategy<Value = Lie> {
     (0_u64..45_000, of, addresses).prop_map(|(at, of, addresses)| Lie { at, of, addresses })
 }
 
-/// Dials of seeds and of a member that was met and lost, and what was dialled besides, while all dials fail: those of
-/// seeds and of the member after 3 s, others after half a minute.
+/// Dials of seeds and of a member that was met and lost, and what was dialled besides, while all
+/// dials fail: those of seeds and of the member after 3 s, others after half a minute.
 fn dials_beside(lies: &[Lie], seed: u64) -> (Vec<(Time, Dial)>, usize) {
     let met = peer(900);
     let mut dialer = Dialer::new(me(), vec![address(1), name()], seed, Time::ZERO);
@@ -383,8 +411,12 @@ fn dials_beside(lies: &[Lie], seed: u64) -> (Vec<(Time, Dial)>, usize) {
         while let Some((_, dial)) = ends.first().copied().filter(|(time, _)| *time <= now) {
             ends.pop_first();
             match &all[dial] {
-                Dial::Resolve(id, _) => dialer.handle_resolved(*id, found((2..5).map(address)), now),
-                Dial::Address(id, address) => dialer.handle_seed_failed(*id, address, refused(), now),
+                Dial::Resolve(id, _) => {
+                    dialer.handle_resolved(*id, found((2..5).map(address)), now)
+                }
+                Dial::Address(id, address) => {
+                    dialer.handle_seed_failed(*id, address, refused(), now)
+                }
                 Dial::Member(peer, _) => {
                     under_way -= usize::from(*peer != met);
                     dialer.handle_member_failed(*peer, false, now);
@@ -503,7 +535,11 @@ fn only_a_member_itself_replaces_its_addresses_and_what_others_add_is_bounded() 
 fn look(dialer: &mut Dialer, seed: SeedId) -> (Is, Option<String>, usize) {
     let status = dialer.seed(seed).expect("a seed").status();
     let (is, reason) = (status.is, status.reason.clone());
-    (is, reason, std::iter::from_fn(|| dialer.poll_news()).count())
+    (
+        is,
+        reason,
+        std::iter::from_fn(|| dialer.poll_news()).count(),
+    )
 }
 
 #[test]
@@ -522,7 +558,10 @@ fn how_a_seed_is_doing_is_told_once_when_it_changes_and_with_the_reason() {
         now = dialer.poll_timeout().expect("tried again");
         outputs(&mut dialer, now);
     }
-    assert_eq!(dialer.seed(SEED).expect("a seed").status().since, Time::ZERO);
+    assert_eq!(
+        dialer.seed(SEED).expect("a seed").status().since,
+        Time::ZERO
+    );
     dialer.handle_seed_reached(SEED, &address(1), peer(1), now);
     dialer.handle_connected(peer(1), now);
     assert_eq!(look(&mut dialer, SEED), (Is::Connected(peer(1)), None, 1));
@@ -543,12 +582,20 @@ fn of_a_name_the_best_address_speaks_and_nothing_is_told_before_all_were_tried()
         look(&mut dialer, SEED),
         (Is::Unresolved, Some("no such name".into()), 1)
     );
-    dialer.handle_resolved(SEED, found([address(1), address(2), address(3)]), Time::ZERO);
+    dialer.handle_resolved(
+        SEED,
+        found([address(1), address(2), address(3)]),
+        Time::ZERO,
+    );
     look(&mut dialer, SEED);
 
     let mut dialer = self::dialer([name()]);
     outputs(&mut dialer, Time::ZERO);
-    dialer.handle_resolved(SEED, found([address(1), address(2), address(3)]), Time::ZERO);
+    dialer.handle_resolved(
+        SEED,
+        found([address(1), address(2), address(3)]),
+        Time::ZERO,
+    );
     outputs(&mut dialer, Time::ZERO);
     dialer.handle_seed_failed(SEED, &address(1), refused(), Time::ZERO);
     dialer.handle_seed_is_us(SEED, &address(2), Time::ZERO);
@@ -675,7 +722,10 @@ fn a_silent_member_is_dialled_again_and_again_until_it_is_heard() {
         let due = dialer.poll_timeout().expect("is to be dialled");
         assert!(due >= now && due <= now + SHORTEST_WAIT + LONGEST_WAIT_RECENT.max(head_start));
         now = due;
-        assert_eq!(outputs(&mut dialer, now), [Dial::Member(it, vec![address(1)])]);
+        assert_eq!(
+            outputs(&mut dialer, now),
+            [Dial::Member(it, vec![address(1)])]
+        );
         dialer.handle_silent(it, now);
         dialer.handle_member_failed(it, false, now);
     }

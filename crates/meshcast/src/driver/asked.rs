@@ -1,5 +1,5 @@
-//! What channel objects ask of the driver: what was before they came, what they did not read in time, and who has
-//! what they posted.
+//! What channel objects ask of the driver: what was before they came, what they did not read in
+//! time, and who has what they posted.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Driver {
-    /// Answers hubs, up to a bound, so that readers which are behind do not keep the others waiting.
+    /// Answers hubs, up to a bound, so that readers which are behind do not keep the others
+    /// waiting.
     pub(super) fn answer_hubs(&mut self) {
         for channel in std::mem::take(&mut self.crowded) {
             self.tell_readers_behind(&channel, true);
@@ -49,11 +50,14 @@ impl Driver {
         }
     }
 
-    /// Readers in this process are behind with a channel, or no longer: those who post to it are to know.
+    /// Readers in this process are behind with a channel, or no longer: those who post to it are to
+    /// know.
     pub(super) fn tell_readers_behind(&mut self, channel: &ChannelName, behind: bool) {
         let now = self.parts.clock.now();
         tracing::debug!(?channel, behind, "readers");
-        self.parts.engine.handle_readers_behind(channel, behind, now);
+        self.parts
+            .engine
+            .handle_readers_behind(channel, behind, now);
         self.drain_engine(|delivery| Item::Values(delivery, None));
     }
 
@@ -70,12 +74,12 @@ impl Driver {
         self.tell_flushed();
     }
 
-    /// Lets an object that came late begin: with what was delivered on its channel before this moment and is kept
-    /// here or by neighbours, and with what is delivered from now on.
+    /// Lets an object that came late begin: with what was delivered on its channel before this
+    /// moment and is kept here or by neighbours, and with what is delivered from now on.
     fn begin(&mut self, hub: &Arc<Hub>, opening: Opening) {
         let (reader, since, now) = (opening.reader, opening.since(), self.parts.clock.now());
-        // As long as nobody was heard, neighbours are asked for earlier messages, which are delivered when they come;
-        // but not where somebody does not want to hear of them.
+        // As long as nobody was heard, neighbours are asked for earlier messages, which are
+        // delivered when they come; but not where somebody does not want to hear of them.
         if !hub.begins_now()
             && let Err(error) = self.parts.engine.handle_open(hub.name(), since, now)
         {
@@ -186,7 +190,11 @@ impl Receipts {
     }
 
     /// Answers those that are decided, and forgets those who left.
-    fn check(&mut self, acks: u64, decide: impl Fn(&Hub, &Awaited) -> Option<Result<usize, AckError>>) {
+    fn check(
+        &mut self,
+        acks: u64,
+        decide: impl Fn(&Hub, &Awaited) -> Option<Result<usize, AckError>>,
+    ) {
         if !std::mem::take(&mut self.due) && acks == self.acks {
             return;
         }
@@ -205,6 +213,7 @@ impl Receipts {
 /// Hubs that are answered before other things have a turn.
 const HUBS_A_TURN: usize = 16;
 
-/// What is handed to a reader at once, in bytes of frames, but at least one value: enough to keep it busy while
-/// it asks again, little enough for thousands of readers. The frames are shared with the history.
+/// What is handed to a reader at once, in bytes of frames, but at least one value: enough to keep
+/// it busy while it asks again, little enough for thousands of readers. The frames are shared with
+/// the history.
 const RECALL_LEN: usize = 256 * 1024;

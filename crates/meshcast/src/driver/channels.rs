@@ -1,4 +1,5 @@
-//! The part of the driver that follows channel objects: what they open and close, post, and are due.
+//! The part of the driver that follows channel objects: what they open and close, post, and are
+//! due.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,8 +16,8 @@ use crate::{
 pub(super) struct Channel {
     pub(super) hub: Arc<Hub>,
     pub(super) topic: IdentTopic,
-    /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and joining
-    /// again at once would leave it without links for longer.
+    /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and
+    /// joining again at once would leave it without links for longer.
     pub(super) vacant_since: Option<Time>,
 }
 
@@ -29,7 +30,8 @@ pub(super) struct Followed {
 }
 
 impl Driver {
-    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they posted, within bounds.
+    /// Opens and closes what handles opened and closed, answers what they ask, and sends what they
+    /// posted, within bounds.
     pub(super) fn follow_registry(&mut self) -> Followed {
         for hub in self.parts.registry.take_changed(OPENED_A_TURN) {
             self.follow_hub(hub);
@@ -106,9 +108,11 @@ impl Driver {
             .get(hub.name())
             .map(|channel| Arc::clone(&channel.hub));
         if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, hub)) {
-            // Opened, posted to and closed before this turn, perhaps after another of the name has made way.
+            // Opened, posted to and closed before this turn, perhaps after another of the name has
+            // made way.
             known.iter().for_each(|known| self.leave(known));
-            // Also if it has made way itself since its section was taken: what was accepted is sent.
+            // Also if it has made way itself since its section was taken: what was accepted is
+            // sent.
             self.enter(Arc::clone(hub));
         }
         let (now, wall) = (self.parts.clock.now(), wall_time());
@@ -137,7 +141,11 @@ impl Driver {
     }
 
     pub(super) fn drop_vacant_channels(&mut self, now: Time) {
-        let over = |channel: &Channel| channel.vacant_since.is_some_and(|since| since + LINGER <= now);
+        let over = |channel: &Channel| {
+            channel
+                .vacant_since
+                .is_some_and(|since| since + LINGER <= now)
+        };
         let vacant: Vec<ChannelName> = self
             .channels
             .iter()
@@ -152,7 +160,9 @@ impl Driver {
                 self.leave(&hub);
             }
         }
-        self.parts.registry.remember(self.parts.engine.closed_names());
+        self.parts
+            .registry
+            .remember(self.parts.engine.closed_names());
     }
 
     /// Leaves the channel of a hub that the registry has let go of, unless there is another by now.
@@ -179,8 +189,8 @@ impl Driver {
 const SECTIONS_A_TURN: usize = 16;
 const BYTES_A_TURN: usize = 1024 * 1024;
 
-/// How many channels are opened or closed before the swarm is polled again: gossipsub tells of each in a message of its
-/// own, and keeps the room of the longest queue it ever had.
+/// How many channels are opened or closed before the swarm is polled again: gossipsub tells of each
+/// in a message of its own, and keeps the room of the longest queue it ever had.
 const OPENED_A_TURN: usize = 64;
 
 /// For how long a channel that was closed stays subscribed.

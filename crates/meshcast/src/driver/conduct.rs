@@ -46,7 +46,8 @@ impl Driver {
         }
     }
 
-    /// Lets go of a peer for good: its connections are closed, and new ones of this process are refused.
+    /// Lets go of a peer for good: its connections are closed, and new ones of this process are
+    /// refused.
     pub(super) fn cut(&mut self, peer: PeerId, offence: Offence) {
         if self.judged.cut.contains(&peer) {
             return;
@@ -79,7 +80,8 @@ impl Driver {
         });
     }
 
-    /// Lets those who are throttled say a little more, and ends it for those who are forgiven. Every second.
+    /// Lets those who are throttled say a little more, and ends it for those who are forgiven.
+    /// Every second.
     pub(super) fn forgive(&mut self, now: Time) {
         let forgiven = self.judged.conduct.handle_timeout(now);
         let link = &mut self.parts.swarm.behaviour_mut().link;
@@ -98,10 +100,11 @@ impl Driver {
     }
 }
 
-/// How many messages a second are heard of a peer that is throttled. Enough for an honest one to keep up with what it
-/// has to say twice a second, and with requests; a hundredth of what one that floods would say.
+/// How many messages a second are heard of a peer that is throttled. Enough for an honest one to
+/// keep up with what it has to say twice a second, and with requests; a hundredth of what one that
+/// floods would say.
 const THROTTLED_MESSAGES: u32 = 16;
 
-/// How many processes are kept out at the same time, at about 100 bytes. Whoever has the key can make as many as it
-/// likes; the one that was cut off first may come back then.
+/// How many processes are kept out at the same time, at about 100 bytes. Whoever has the key can
+/// make as many as it likes; the one that was cut off first may come back then.
 const MAX_CUT: usize = 4_096;

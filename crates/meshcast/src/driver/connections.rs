@@ -42,12 +42,15 @@ impl Driver {
                 ..
             } => {
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
-                    let reason = cause.map_or_else(|| "closed".to_owned(), |cause| in_words(&cause));
+                    let reason =
+                        cause.map_or_else(|| "closed".to_owned(), |cause| in_words(&cause));
                     self.handle_lost(peer_id, &peer, reason);
                 }
             }
             SwarmEvent::OutgoingConnectionError {
-                connection_id, error, ..
+                connection_id,
+                error,
+                ..
             } => {
                 self.handle_dial_failed(connection_id, &error);
             }
@@ -58,7 +61,9 @@ impl Driver {
             } => match refusal_reason(&error) {
                 // Whoever makes way is counted at the door.
                 Some(reason) if is_own(reason) || reason == GateError::Displaced => {}
-                Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason.to_string()),
+                Some(reason) => {
+                    self.refused(send_back_addr, Direction::Inbound, reason.to_string())
+                }
                 None => {
                     let reason = in_words(&error);
                     tracing::debug!(address = %send_back_addr, reason, "an incoming connection failed");
@@ -89,19 +94,31 @@ impl Driver {
                     return;
                 }
                 if let Some(suppressed) = self.warnings.listener.pass(self.parts.clock.now()) {
-                    tracing::warn!(reason = in_words(&error), suppressed, "a listener has trouble");
+                    tracing::warn!(
+                        reason = in_words(&error),
+                        suppressed,
+                        "a listener has trouble"
+                    );
                 }
             }
             _ => {}
         }
     }
 
-    fn handle_established(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+    fn handle_established(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        endpoint: &ConnectedPoint,
+    ) {
         let (now, wall) = (self.parts.clock.now(), wall_time());
         // Without an entry the connection is gone already, and its end is the next event.
         let Some(member) = self.parts.admitted.get(&peer) else {
             if endpoint.is_dialer() {
-                let why = (Is::Unreachable, "the connection was gone at once".to_owned());
+                let why = (
+                    Is::Unreachable,
+                    "the connection was gone at once".to_owned(),
+                );
                 self.dial_failed(connection, Outcome::Failed, why);
             }
             return;
@@ -144,7 +161,8 @@ impl Driver {
     /// Closes the connections of those who make way for members that were connected longer before.
     pub(super) fn make_way(&mut self) {
         for peer in self.parts.admitted.leaving() {
-            // An error means that it is gone already, or not there yet: then it is its turn when it is.
+            // An error means that it is gone already, or not there yet: then it is its turn when it
+            // is.
             if self.parts.swarm.disconnect_peer_id(peer).is_ok()
                 && let Some(suppressed) = self.warnings.displaced.pass(self.parts.clock.now())
             {
@@ -169,8 +187,8 @@ impl Driver {
         self.emit(NodeEvent::Disconnected { peer: id, reason });
     }
 
-    /// Looks at what passed: who says nothing is dialled beside its connection and then given up, and who was told
-    /// nothing is sent a sign of life.
+    /// Looks at what passed: who says nothing is dialled beside its connection and then given up,
+    /// and who was told nothing is sent a sign of life.
     pub(super) fn watch_for_silence(&mut self, now: Time) {
         let (mut dead, mut quiet) = (Vec::new(), Vec::new());
         for (id, peer) in self.peers.iter_mut() {
@@ -198,8 +216,8 @@ impl Driver {
         }
     }
 
-    /// Nothing has come from a peer for so long that its connections count as dead. Closing them may take its time over
-    /// a path that is; for all others here the peer is gone at once.
+    /// Nothing has come from a peer for so long that its connections count as dead. Closing them
+    /// may take its time over a path that is; for all others here the peer is gone at once.
     fn give_up_dead(&mut self, id: PeerId) {
         let Some(peer) = self.peers.remove(&id) else {
             return;
@@ -262,7 +280,8 @@ impl Driver {
         self.send_sync(to, &SyncMessage::Members(members));
     }
 
-    /// Tells everybody of those that said something new of themselves and could not be told of at once.
+    /// Tells everybody of those that said something new of themselves and could not be told of at
+    /// once.
     pub(super) fn spread_late(&mut self, now: Time) {
         let peers: Vec<_> = self.peers.iter().map(|(peer, _)| *peer).collect();
         peers.into_iter().for_each(|peer| self.spread(peer, now));
@@ -307,7 +326,10 @@ impl Driver {
             .swarm
             .listeners()
             .filter(|address| reach(address) >= near);
-        let addresses = listening.take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect();
+        let addresses = listening
+            .take(MAX_ADDRESSES)
+            .map(Multiaddr::to_vec)
+            .collect();
         MemberAddresses {
             sender: self.parts.me.sender(),
             addresses,
@@ -318,7 +340,8 @@ impl Driver {
         let ping::Event { peer, result, .. } = event;
         match result {
             Ok(rtt) => self.peers.handle_ping(&peer, rtt),
-            // Behind much else it may take long. Whether the peer is there is seen by what it sends itself.
+            // Behind much else it may take long. Whether the peer is there is seen by what it sends
+            // itself.
             Err(error) => tracing::debug!(%peer, %error, "no answer to a ping"),
         }
     }
@@ -353,7 +376,10 @@ impl Driver {
     }
 
     pub(super) fn expire_pings(&mut self, now: Time) {
-        for ping in self.pings.extract_if(.., |ping| ping.sent + PING_TIMEOUT <= now) {
+        for ping in self
+            .pings
+            .extract_if(.., |ping| ping.sent + PING_TIMEOUT <= now)
+        {
             // Whoever asked may have left.
             let _ = ping.answer.send(Err(PingError::TimedOut(ping.peer)));
         }

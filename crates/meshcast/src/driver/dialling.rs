@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Driver {
-    /// When [`Self::dial`] has something to do. The dialer looks through all members for it, so it is asked only after it was
-    /// told something.
+    /// When [`Self::dial`] has something to do. The dialer looks through all members for it, so it
+    /// is asked only after it was told something.
     pub(super) fn dial_due(&self) -> Option<Time> {
         let dialer = &self.parts.dialer;
         if dialer.is_touched() {
@@ -44,7 +44,8 @@ impl Driver {
         while let Some(dial) = self.parts.dialer.poll_output() {
             match dial {
                 Dial::Resolve(seed, name) => {
-                    self.lookups.spawn(async move { (seed, resolve(&name).await) });
+                    self.lookups
+                        .spawn(async move { (seed, resolve(&name).await) });
                 }
                 Dial::Address(seed, address) => {
                     let options = DialOpts::unknown_peer_id().address(address.clone()).build();
@@ -74,7 +75,12 @@ impl Driver {
     }
 
     /// A dial led to nothing, or to a connection that was gone at once.
-    pub(super) fn dial_failed(&mut self, connection: ConnectionId, outcome: Outcome, why: (Is, String)) {
+    pub(super) fn dial_failed(
+        &mut self,
+        connection: ConnectionId,
+        outcome: Outcome,
+        why: (Is, String),
+    ) {
         let now = self.parts.clock.now();
         let dialer = &mut self.parts.dialer;
         match (self.dials.remove(&connection), outcome) {
@@ -96,7 +102,9 @@ impl Driver {
         let now = self.parts.clock.now();
         let dialer = &mut self.parts.dialer;
         match self.dials.remove(&connection) {
-            Some(Dialled::Seed(seed, address)) => dialer.handle_seed_reached(seed, &address, peer, now),
+            Some(Dialled::Seed(seed, address)) => {
+                dialer.handle_seed_reached(seed, &address, peer, now)
+            }
             Some(Dialled::Member(peer)) => dialer.handle_member_reached(peer),
             None => {}
         }
@@ -112,12 +120,13 @@ impl Driver {
             _ => Outcome::Failed,
         };
         match reason {
-            // That a seed is this node itself is as it should be: all instances may have the same list.
+            // That a seed is this node itself is as it should be: all instances may have the same
+            // list.
             Some(reason) if outcome == Outcome::Failed => {
                 let address = match error {
-                    DialError::Transport(errors) => errors
-                        .iter()
-                        .find_map(|(address, error)| refusal_reason(error).map(|_| address.clone())),
+                    DialError::Transport(errors) => errors.iter().find_map(|(address, error)| {
+                        refusal_reason(error).map(|_| address.clone())
+                    }),
                     _ => None,
                 };
                 let address = address.unwrap_or_else(Multiaddr::empty);
@@ -146,8 +155,8 @@ pub(super) enum Outcome {
     SomebodyElse,
 }
 
-/// All addresses of a DNS name, in place of the name. As long as the resolver of the system takes: it cannot
-/// be interrupted, and a further question would only wait behind it.
+/// All addresses of a DNS name, in place of the name. As long as the resolver of the system takes:
+/// it cannot be interrupted, and a further question would only wait behind it.
 async fn resolve(address: &Multiaddr) -> Result<Vec<Multiaddr>, String> {
     let mut parts = address.iter();
     let (name, v4, v6) = match parts.next() {
@@ -163,8 +172,9 @@ async fn resolve(address: &Multiaddr) -> Result<Vec<Multiaddr>, String> {
         .map(|socket| socket.ip())
         .filter(|ip| if ip.is_ipv4() { v4 } else { v6 });
     let whole = |ip: IpAddr| {
-        rest.iter()
-            .fold(Multiaddr::from(ip), |address, part| address.with(part.clone()))
+        rest.iter().fold(Multiaddr::from(ip), |address, part| {
+            address.with(part.clone())
+        })
     };
     let found: Vec<_> = found.map(whole).collect();
     if found.is_empty() {

@@ -88,7 +88,8 @@ impl Driver {
         }
     }
 
-    /// Whether there is nothing to wait for: somebody has what was posted, or nobody wants it who may come soon.
+    /// Whether there is nothing to wait for: somebody has what was posted, or nobody wants it who
+    /// may come soon.
     pub(super) fn settle(&self, posted: &mut Posted) -> bool {
         posted.queued.retain(|(hub, pushed)| {
             let Some(last) = pushed.checked_sub(1) else {
@@ -96,13 +97,14 @@ impl Driver {
             };
             // Without a number it waits in the outbox.
             let number = hub.number_of(last);
-            posted.waiting.extend(number.map(|seq| (hub.name().clone(), seq)));
+            posted
+                .waiting
+                .extend(number.map(|seq| (hub.name().clone(), seq)));
             number.is_none()
         });
         let now = self.parts.clock.now();
-        posted
-            .waiting
-            .retain(|(name, upto)| match self.parts.engine.hand_over(name, *upto) {
+        posted.waiting.retain(
+            |(name, upto)| match self.parts.engine.hand_over(name, *upto) {
                 HandOver::Done => false,
                 HandOver::Listener => true,
                 HandOver::Nobody { deserted } if self.may_get_listener(deserted, now) => true,
@@ -110,14 +112,20 @@ impl Driver {
                     posted.unwanted.push((name.clone(), *upto));
                     false
                 }
-            });
+            },
+        );
         posted.queued.is_empty() && posted.waiting.is_empty()
     }
 
     /// What nobody has of it, and of what was posted since on the same channels.
     pub(super) fn left_of(&self, posted: &Posted) -> Vec<Undelivered> {
         let left = self.undelivered();
-        let unwanted = |left: &Undelivered| posted.unwanted.iter().any(|(name, _)| *name == left.channel);
+        let unwanted = |left: &Undelivered| {
+            posted
+                .unwanted
+                .iter()
+                .any(|(name, _)| *name == left.channel)
+        };
         left.into_iter().filter(unwanted).collect()
     }
 
@@ -132,11 +140,13 @@ impl Driver {
         undelivered.collect()
     }
 
-    /// Whether somebody may want what is posted on a channel who has not said so yet: a peer that has just come, a seed
-    /// that was not reached, or whoever was lost lately. A node that has no seed and has met nobody waits for nobody.
+    /// Whether somebody may want what is posted on a channel who has not said so yet: a peer that
+    /// has just come, a seed that was not reached, or whoever was lost lately. A node that has no
+    /// seed and has met nobody waits for nobody.
     fn may_get_listener(&self, deserted: Option<Time>, now: Time) -> bool {
         let is_lately = |lost: Time| now.saturating_since(lost) < RECENTLY;
-        let fresh = |(id, peer): (&PeerId, &Peer)| !self.told.contains(id) && peer.since + TELLING > now;
+        let fresh =
+            |(id, peer): (&PeerId, &Peer)| !self.told.contains(id) && peer.since + TELLING > now;
         let nobody_is_there = self.peers.iter().next().is_none();
         self.parts.dialer.misses_seed()
             || deserted.is_some_and(is_lately)
@@ -145,6 +155,6 @@ impl Driver {
     }
 }
 
-/// How soon after it is connected a peer has told which channels it has open, if any: a stream is opened for
-/// that, half round the world.
+/// How soon after it is connected a peer has told which channels it has open, if any: a stream is
+/// opened for that, half round the world.
 const TELLING: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! Looking through all peers and channels for whoever inspects the node: a little each turn, and once for all who ask at
-//! the same time, so that nothing waits for it.
+//! Looking through all peers and channels for whoever inspects the node: a little each turn, and
+//! once for all who ask at the same time, so that nothing waits for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +49,12 @@ impl Inspections {
 impl Driver {
     /// Looks on for a moment, if anybody wants to see something.
     pub(super) fn inspect(&mut self) {
-        let Some(mut look) = self.inspections.current.take().or_else(|| self.begin_look()) else {
+        let Some(mut look) = self
+            .inspections
+            .current
+            .take()
+            .or_else(|| self.begin_look())
+        else {
             return;
         };
         let until = self.parts.clock.now() + A_TURN;
@@ -73,7 +78,11 @@ impl Driver {
             peers: waiting.iter().any(|(view, _)| view.peers),
             channels: waiting.iter().any(|(view, _)| view.channels),
         };
-        let peers = self.peers.iter().filter(|_| wanted.peers).map(|(peer, _)| *peer);
+        let peers = self
+            .peers
+            .iter()
+            .filter(|_| wanted.peers)
+            .map(|(peer, _)| *peer);
         let channels = self.channels.keys().filter(|_| wanted.channels).cloned();
         (!waiting.is_empty()).then(|| Look {
             answers: waiting.into_iter().map(|(_, answer)| answer).collect(),
@@ -105,5 +114,6 @@ impl Driver {
     }
 }
 
-/// How long a turn may look: a fraction of what a message takes anyway. One peer or channel is looked at in any case.
+/// How long a turn may look: a fraction of what a message takes anyway. One peer or channel is
+/// looked at in any case.
 const A_TURN: Duration = Duration::from_micros(25);

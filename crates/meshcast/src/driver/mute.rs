@@ -62,11 +62,14 @@ impl Driver {
         }
     }
 
-    /// Whether gossip has agreed with a peer that each passes on to the other what it hears on a channel.
+    /// Whether gossip has agreed with a peer that each passes on to the other what it hears on a
+    /// channel.
     fn is_meshed(&self, peer: &PeerId, channel: &ChannelName) -> bool {
         self.channels.get(channel).is_some_and(|channel| {
             let gossip = &self.parts.swarm.behaviour().gossip;
-            gossip.mesh_peers(&channel.topic.hash()).any(|it| it == peer)
+            gossip
+                .mesh_peers(&channel.topic.hash())
+                .any(|it| it == peer)
         })
     }
 
@@ -84,8 +87,8 @@ impl Driver {
         }
     }
 
-    /// Closes all connections to a peer; the dialer does the rest. All of them: gossip tells its topics on the
-    /// first connection to a peer only.
+    /// Closes all connections to a peer; the dialer does the rest. All of them: gossip tells its
+    /// topics on the first connection to a peer only.
     fn reconnect(&mut self, peer: PeerId) {
         let Some(known) = self.peers.get(&peer) else {
             return;

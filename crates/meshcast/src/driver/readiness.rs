@@ -14,10 +14,12 @@ use crate::node::Ready;
 impl Driver {
     /// Answers those who wait, once the node is ready, or as ready as it will be.
     ///
-    /// Listening is done before the driver starts. What remains: the seeds were tried, which takes as long as
-    /// the dial of an address or the look-up of a name may, and the node is part of the mesh.
+    /// Listening is done before the driver starts. What remains: the seeds were tried, which takes
+    /// as long as the dial of an address or the look-up of a name may, and the node is part of the
+    /// mesh.
     pub(super) fn check_ready(&mut self) {
-        self.awaiting_ready.retain(|(_, answer)| !answer.is_closed());
+        self.awaiting_ready
+            .retain(|(_, answer)| !answer.is_closed());
         let opening = self.parts.registry.has_changed();
         if self.awaiting_ready.is_empty() || !self.parts.dialer.seeds_tried() || opening {
             return;
@@ -39,12 +41,14 @@ impl Driver {
         (!self.awaiting_ready.is_empty()).then(|| self.parts.clock.now() + LOOK_AGAIN)
     }
 
-    /// Whether everybody connected has announced its channels (or has had the time to), and gossip has a link on
-    /// every shared channel.
+    /// Whether everybody connected has announced its channels (or has had the time to), and gossip
+    /// has a link on every shared channel.
     fn is_part_of_the_mesh(&self, now: Time) -> bool {
         let gossip = &self.parts.swarm.behaviour().gossip;
-        let announced: HashMap<PeerId, Vec<_>> =
-            gossip.all_peers().map(|(peer, topics)| (*peer, topics)).collect();
+        let announced: HashMap<PeerId, Vec<_>> = gossip
+            .all_peers()
+            .map(|(peer, topics)| (*peer, topics))
+            .collect();
         let heard = |peer: &PeerId| announced.get(peer).is_some_and(|topics| !topics.is_empty());
         let all_heard = self
             .peers
@@ -62,8 +66,8 @@ impl Driver {
 /// How long a connected peer that announces no channel is waited for: it may have none.
 const ANNOUNCEMENT: Duration = Duration::from_millis(500);
 
-/// How long the mesh is waited for after the seeds were tried. It takes a heartbeat to join; but if the only peers
-/// do not keep up, or peers come without end, it may never be.
+/// How long the mesh is waited for after the seeds were tried. It takes a heartbeat to join; but if
+/// the only peers do not keep up, or peers come without end, it may never be.
 const MESH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often that is looked at while somebody waits.

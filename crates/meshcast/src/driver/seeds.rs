@@ -37,7 +37,9 @@ impl Driver {
                 SeedState::Connected { peer, .. } => {
                     tracing::info!(target: event::TARGET, %address, %peer, "seed {state}");
                 }
-                SeedState::Ourselves => tracing::info!(target: event::TARGET, %address, "seed {state}"),
+                SeedState::Ourselves => {
+                    tracing::info!(target: event::TARGET, %address, "seed {state}")
+                }
                 state if state.is_bad() => {
                     tracing::warn!(target: event::TARGET, %address, reason, "seed {state}");
                 }

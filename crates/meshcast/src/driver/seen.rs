@@ -6,8 +6,8 @@ use meshcast_proto::{Budget, Payer, Time};
 
 use crate::behaviour::DUPLICATES_FOR;
 
-/// How many ids of whom gossipsub remembers. It forgets them in its own time, so they cannot be refused; whoever
-/// makes it remember many has less room for all else.
+/// How many ids of whom gossipsub remembers. It forgets them in its own time, so they cannot be
+/// refused; whoever makes it remember many has less room for all else.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Since the last look.
@@ -22,7 +22,8 @@ impl Seen {
         *self.new.entry(payer).or_default() += ID;
     }
 
-    /// Charges what came since the last look, and gives back what is forgotten by now. To be called now and then.
+    /// Charges what came since the last look, and gives back what is forgotten by now. To be called
+    /// now and then.
     pub(super) fn settle(&mut self, budget: &Budget, now: Time) {
         while let Some((at, _)) = self.charged.front()
             && *at + DUPLICATES_FOR <= now

@@ -12,8 +12,8 @@ use super::{Driver, Parts, turn::EVENTS_A_TURN};
 use crate::{channel::Hub, command::Command, event, handover::Shutdown};
 
 impl Driver {
-    /// Sends what is queued, waits until somebody has it, and lets go of everything. Meanwhile it dials, accepts and
-    /// answers as before; what others post is no longer delivered here.
+    /// Sends what is queued, waits until somebody has it, and lets go of everything. Meanwhile it
+    /// dials, accepts and answers as before; what others post is no longer delivered here.
     pub(super) async fn wind_down(mut self) -> Shutdown {
         // In this order nothing that was accepted is left behind: what is posted later is refused.
         let hubs = self.parts.registry.refuse();
@@ -50,7 +50,8 @@ impl Driver {
         shutdown
     }
 
-    /// Posts what is in the outboxes, as fast as those who keep up take it in; at the deadline, what is left.
+    /// Posts what is in the outboxes, as fast as those who keep up take it in; at the deadline,
+    /// what is left.
     async fn empty_outboxes(&mut self, mut hubs: Vec<Arc<Hub>>, deadline: Instant) {
         loop {
             let late = Instant::now() >= deadline || self.aborted;
@@ -72,7 +73,8 @@ impl Driver {
         }
     }
 
-    /// Closes all connections in peace. A socket that is merely dropped may take back what it has sent.
+    /// Closes all connections in peace. A socket that is merely dropped may take back what it has
+    /// sent.
     async fn disconnect(&mut self) {
         self.parts.dialer.rest();
         let peers: Vec<PeerId> = self.parts.swarm.connected_peers().copied().collect();
@@ -85,7 +87,11 @@ impl Driver {
         self.handle_events_until(deadline, gone).await;
     }
 
-    async fn handle_events_until(&mut self, deadline: Instant, mut done: impl FnMut(&mut Self) -> bool) {
+    async fn handle_events_until(
+        &mut self,
+        deadline: Instant,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) {
         while !done(self) && !self.aborted && Instant::now() < deadline {
             self.handle_event_before(deadline).await;
         }

@@ -30,7 +30,8 @@ impl Driver {
             LinkEvent::Opened { peer } => {
                 self.linked.insert(peer);
                 self.send_members(peer);
-                // Those asked for before there was a link, and those that were lost with the one before.
+                // Those asked for before there was a link, and those that were lost with the one
+                // before.
                 let open = self.pings.iter().filter(|ping| ping.peer == peer);
                 for number in open.map(|ping| ping.number).collect::<Vec<_>>() {
                     self.send_sync(peer, &SyncMessage::Ping(number));
@@ -52,7 +53,12 @@ impl Driver {
             LinkEvent::Message { peer, .. } if self.peers.get(&peer).is_none() => {}
             LinkEvent::Message { peer, bytes } => {
                 let new = || Backlog::new(self.parts.engine.budget(), &peer);
-                if !self.early_messages.entry(peer).or_insert_with(new).push(bytes) {
+                if !self
+                    .early_messages
+                    .entry(peer)
+                    .or_insert_with(new)
+                    .push(bytes)
+                {
                     self.give_up_link(peer);
                 }
             }
@@ -80,8 +86,8 @@ impl Driver {
         }
     }
 
-    /// A peer said something on its open link. If it cannot be taken in now, nothing more is read of it meanwhile: it
-    /// waits there, and at most what the swarm has read already waits here.
+    /// A peer said something on its open link. If it cannot be taken in now, nothing more is read
+    /// of it meanwhile: it waits there, and at most what the swarm has read already waits here.
     fn hear(&mut self, peer: PeerId, bytes: Bytes) {
         let Some(sender) = sender(&peer) else { return };
         self.inbox.push(sender, bytes);
@@ -107,7 +113,8 @@ impl Driver {
         }
     }
 
-    /// Takes in what is left of a peer whose link is closed: it may have said that before it left in peace.
+    /// Takes in what is left of a peer whose link is closed: it may have said that before it left
+    /// in peace.
     fn hear_last(&mut self, peer: PeerId) {
         let Some(sender) = sender(&peer) else { return };
         for bytes in self.inbox.take(sender) {
@@ -178,8 +185,8 @@ impl Driver {
         }
     }
 
-    /// Sends a message on the link to a peer, after those that wait. Without a link there is nobody to tell: a
-    /// new one begins with everything.
+    /// Sends a message on the link to a peer, after those that wait. Without a link there is nobody
+    /// to tell: a new one begins with everything.
     pub(super) fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
         tracing::trace!(peer = %to, ?message, "tell");
         let message = Bytes::from(message.encode());
@@ -249,8 +256,9 @@ impl Backlog {
         }
     }
 
-    /// Keeps a message. `false` if there is too much of them, for one peer or for all that is charged to it. The first is
-    /// kept whatever that is: a peer that has no share left is not let go for what it is told before it can read.
+    /// Keeps a message. `false` if there is too much of them, for one peer or for all that is
+    /// charged to it. The first is kept whatever that is: a peer that has no share left is not let
+    /// go for what it is told before it can read.
     fn push(&mut self, message: Bytes) -> bool {
         let cost = message.len() + ENTRY_BYTES;
         let is_first = self.messages.is_empty();
@@ -276,13 +284,13 @@ impl Drop for Backlog {
     }
 }
 
-/// What may wait for a peer that does not read, beside the queue of its link, each message with what it takes besides.
-/// Three answers of 256 KiB and what is told of ten thousand channels are less than half of it. And what it may say
-/// before there is a link to answer on.
+/// What may wait for a peer that does not read, beside the queue of its link, each message with
+/// what it takes besides. Three answers of 256 KiB and what is told of ten thousand channels are
+/// less than half of it. And what it may say before there is a link to answer on.
 const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 
-/// How much of what peers say is taken in before posts, gossip and everybody else on this thread have a turn: some 5 ms
-/// of work, and one message more.
+/// How much of what peers say is taken in before posts, gossip and everybody else on this thread
+/// have a turn: some 5 ms of work, and one message more.
 pub(super) const WORK_A_TURN: usize = 512;
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use libp2p::{
     gossipsub::{Event, IdentTopic},
     swarm::{self, SwarmEvent, dial_opts::DialOpts},
 };
-use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, Verifier, write_record};
+use meshcast_proto::{
+    ChannelName, Format, Frame, Identity, Part, Seq, Trust, Verifier, write_record,
+};
 
 mod burst;
 mod inspection;
@@ -27,8 +29,8 @@ use crate::{
     verifier::SharedVerifier,
 };
 
-/// A member with a valid credential and a mind of its own: it speaks through the real behaviour, past the
-/// driver that would keep it honest.
+/// A member with a valid credential and a mind of its own: it speaks through the real behaviour,
+/// past the driver that would keep it honest.
 struct Hostile {
     swarm: Swarm<Behaviour>,
     identity: Identity,
@@ -50,8 +52,8 @@ impl Hostile {
         let topic = verifier.topic(&ChannelName::new(channel).expect("allowed"));
         let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
         behaviour.gossip.subscribe(&topic).expect("subscribes");
-        let config =
-            swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(600));
+        let config = swarm::Config::with_tokio_executor()
+            .with_idle_connection_timeout(Duration::from_secs(600));
         let swarm = Swarm::new(transport, behaviour, peer_id(identity.sender()), config);
         Self {
             swarm,
@@ -71,10 +73,9 @@ impl Hostile {
             .build();
         self.swarm.dial(dial).expect("dials");
         loop {
-            if let SwarmEvent::Behaviour(BehaviourEvent::Gossip(WatchedEvent::Inner(Event::Subscribed {
-                topic,
-                ..
-            }))) = self.swarm.select_next_some().await
+            if let SwarmEvent::Behaviour(BehaviourEvent::Gossip(WatchedEvent::Inner(
+                Event::Subscribed { topic, .. },
+            ))) = self.swarm.select_next_some().await
                 && topic == self.topic.hash()
             {
                 return;
@@ -111,8 +112,8 @@ impl Hostile {
     /// Goes on until the other side hangs up.
     async fn until_cut(&mut self) {
         loop {
-            if let SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } =
-                self.swarm.select_next_some().await
+            if let SwarmEvent::ConnectionClosed { .. }
+            | SwarmEvent::OutgoingConnectionError { .. } = self.swarm.select_next_some().await
             {
                 return;
             }
@@ -162,7 +163,10 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
             snapshot.counters.frames_invalid
         );
         assert!(
-            snapshot.peers.iter().any(|peer| peer.peer_id == a.peer_id()),
+            snapshot
+                .peers
+                .iter()
+                .any(|peer| peer.peer_id == a.peer_id()),
             "a is still there"
         );
         assert_eq!(
@@ -181,7 +185,8 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
         drop(b);
         let mut comings = 0;
         while let Some(event) = within(events.next()).await {
-            comings += usize::from(matches!(event, NodeEvent::Connected { peer, .. } if peer == id));
+            comings +=
+                usize::from(matches!(event, NodeEvent::Connected { peer, .. } if peer == id));
         }
         assert_eq!(comings, 1, "connected once and never again");
     }
@@ -192,7 +197,8 @@ fn drive(mut hostile: Hostile) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move { hostile.until_cut().await })
 }
 
-/// Who has the key comes as many as there is room for. One that was there before lost its connection.
+/// Who has the key comes as many as there is room for. One that was there before lost its
+/// connection.
 #[tokio::test]
 async fn who_was_connected_before_gets_its_place_back_from_one_that_came_as_many() {
     let mesh = Mesh::new();
@@ -217,7 +223,9 @@ async fn who_was_connected_before_gets_its_place_back_from_one_that_came_as_many
     }
     let dial = || async {
         let addresses = addresses(&node).await;
-        DialOpts::peer_id(node.peer_id()).addresses(addresses).build()
+        DialOpts::peer_id(node.peer_id())
+            .addresses(addresses)
+            .build()
     };
     let mut late = Hostile::new(&mesh, "earth");
     late.swarm.dial(dial().await).expect("dials");
@@ -236,7 +244,10 @@ async fn who_was_connected_before_gets_its_place_back_from_one_that_came_as_many
     let id = honest.id();
     let snapshot = until(&node, |it| it.peers.len() == 4).await;
     assert!(snapshot.peers.iter().any(|peer| peer.peer_id == id));
-    assert!(crowd.iter().all(|one| !one.is_finished()), "the others stay");
+    assert!(
+        crowd.iter().all(|one| !one.is_finished()),
+        "the others stay"
+    );
 }
 
 /// A frame of a member in good standing counts as its own, whatever wild numbers it carries.

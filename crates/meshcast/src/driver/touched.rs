@@ -15,7 +15,10 @@ pub(crate) struct Touched<S> {
 
 impl<S> Touched<S> {
     pub(crate) const fn new(inner: S) -> Self {
-        Self { inner, touched: true }
+        Self {
+            inner,
+            touched: true,
+        }
     }
 
     pub(super) const fn is_touched(&self) -> bool {

@@ -1,5 +1,5 @@
-//! The loop of the driver: a hand-written future, so that the swarm is polled as often as there is a reason to, and what
-//! was posted leaves before anything else is looked at.
+//! The loop of the driver: a hand-written future, so that the swarm is polled as often as there is
+//! a reason to, and what was posted leaves before anything else is looked at.
 
 use std::{
     future::poll_fn,
@@ -31,15 +31,16 @@ impl Driver {
         }
     }
 
-    /// One turn: takes up all that there is a reason to, within bounds. What is left then is for the next turn, after the
-    /// tasks of the connections: they wait for this very thread to take what was published, and without a turn of theirs
-    /// the queues to all peers run over.
+    /// One turn: takes up all that there is a reason to, within bounds. What is left then is for
+    /// the next turn, after the tasks of the connections: they wait for this very thread to take
+    /// what was published, and without a turn of theirs the queues to all peers run over.
     fn poll_turn(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
         // Before the first look: what is rung for from now on wakes this task again.
         self.parts.registry.listen(cx.waker());
         let mut events = 0;
         self.worked = 0;
-        // It may be the swarm that woke this task. Later it has to be asked again only if it was given something to do.
+        // It may be the swarm that woke this task. Later it has to be asked again only if it was
+        // given something to do.
         let mut woken = true;
         loop {
             let followed = self.follow_registry();
@@ -112,8 +113,8 @@ impl Driver {
 
     /// `true` if it is time for something.
     fn poll_alarm(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> bool {
-        // Only ever to an earlier time: a deadline moves with almost each frame, and to set a timer anew costs more than
-        // to wake for nothing now and then.
+        // Only ever to an earlier time: a deadline moves with almost each frame, and to set a timer
+        // anew costs more than to wake for nothing now and then.
         let due = self.poll_timeout();
         let due = self.parts.clock.instant(due);
         if alarm.is_elapsed() || due < alarm.deadline() {
@@ -125,8 +126,8 @@ impl Driver {
 
 /// Lets everybody else on this thread have a turn, and the sockets be looked at.
 fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
-    // To wake oneself would be to come back before tokio looks at the sockets; this asks it to first. It is never ready at
-    // once.
+    // To wake oneself would be to come back before tokio looks at the sockets; this asks it to
+    // first. It is never ready at once.
     let _ = pin!(yield_now()).poll(cx);
     Poll::Pending
 }

@@ -19,13 +19,15 @@ use crate::clock::Clock;
 
 /// The members behind the connections that passed the gate. Clones are the same table.
 ///
-/// An entry lives exactly as long as a connection of its peer: each connection [holds](Held) its entry and
-/// gives it up when it is dropped, be it because it closed, because the Swarm denied it, or because the
-/// gate's last message did not arrive. Only members get in, and when there is no room for another one it is refused.
+/// An entry lives exactly as long as a connection of its peer: each connection [holds](Held) its
+/// entry and gives it up when it is dropped, be it because it closed, because the Swarm denied it,
+/// or because the gate's last message did not arrive. Only members get in, and when there is no
+/// room for another one it is refused.
 ///
-/// But for one that was inside before and lost its connection: whoever has been inside for the shortest time makes way
-/// for it, if that is less than it was itself. So one that has the key and comes as many does not keep out those
-/// who were there before; and has no means to push out anybody who has been there longer than it could hold a place.
+/// But for one that was inside before and lost its connection: whoever has been inside for the
+/// shortest time makes way for it, if that is less than it was itself. So one that has the key and
+/// comes as many does not keep out those who were there before; and has no means to push out
+/// anybody who has been there longer than it could hold a place.
 #[derive(Clone)]
 pub(crate) struct Admitted {
     table: Arc<Mutex<Table>>,
@@ -56,7 +58,8 @@ struct Gone {
 }
 
 impl Admitted {
-    /// Nobody is in yet. `room` is for how many peers at the same time there is room, at about 400 bytes each.
+    /// Nobody is in yet. `room` is for how many peers at the same time there is room, at about 400
+    /// bytes each.
     pub(super) fn new(room: usize) -> Self {
         Self {
             table: Arc::default(),
@@ -67,11 +70,14 @@ impl Admitted {
 
     /// The member behind a peer that has a connection.
     ///
-    /// `None` for a connection that the Swarm just reported means that it broke in the meantime, and that
-    /// its end will be reported next.
+    /// `None` for a connection that the Swarm just reported means that it broke in the meantime,
+    /// and that its end will be reported next.
     pub(crate) fn get(&self, peer: &PeerId) -> Option<Arc<Member>> {
         let table = self.lock();
-        table.entries.get(peer).map(|entry| Arc::clone(&entry.member))
+        table
+            .entries
+            .get(peer)
+            .map(|entry| Arc::clone(&entry.member))
     }
 
     /// How many peers are inside.
@@ -79,8 +85,8 @@ impl Admitted {
         self.lock().entries.len()
     }
 
-    /// Those who make way for others and are not gone yet: their connections are to be closed, also those that the Swarm
-    /// has not reported so far.
+    /// Those who make way for others and are not gone yet: their connections are to be closed, also
+    /// those that the Swarm has not reported so far.
     pub(crate) fn leaving(&self) -> Vec<PeerId> {
         self.lock().leaving()
     }
@@ -105,7 +111,13 @@ impl Admitted {
 }
 
 impl Table {
-    fn admit(&mut self, peer: PeerId, member: Arc<Member>, room: usize, now: Time) -> Result<(), Reason> {
+    fn admit(
+        &mut self,
+        peer: PeerId,
+        member: Arc<Member>,
+        room: usize,
+        now: Time,
+    ) -> Result<(), Reason> {
         if let Some(known) = self.entries.get_mut(&peer) {
             if known.makes_way {
                 return Err(Reason::Full);
@@ -116,7 +128,10 @@ impl Table {
         }
         self.gone
             .retain(|_, gone| now.saturating_since(gone.left) < REMEMBERED);
-        let stayed = self.gone.get(&peer).map_or(Duration::ZERO, |gone| gone.stayed);
+        let stayed = self
+            .gone
+            .get(&peer)
+            .map_or(Duration::ZERO, |gone| gone.stayed);
         let since = now - stayed;
         if self.entries.len() >= room {
             self.make_way(room, since)?;
@@ -134,11 +149,18 @@ impl Table {
 
     /// Makes room for one that counts as inside since then.
     fn make_way(&mut self, room: usize, since: Time) -> Result<(), Reason> {
-        let leaving = self.entries.values().filter(|entry| entry.makes_way).count();
+        let leaving = self
+            .entries
+            .values()
+            .filter(|entry| entry.makes_way)
+            .count();
         if self.entries.len() - leaving < room {
             return Ok(());
         }
-        let staying = self.entries.iter_mut().filter(|(_, entry)| !entry.makes_way);
+        let staying = self
+            .entries
+            .iter_mut()
+            .filter(|(_, entry)| !entry.makes_way);
         match staying.max_by_key(|(peer, entry)| (entry.since, **peer)) {
             Some((_, entry)) if since < entry.since && leaving < MAX_LEAVING => {
                 entry.makes_way = true;
@@ -194,8 +216,8 @@ impl Drop for Ticket {
 /// How long it is remembered who was inside: as long as members that are gone are dialled.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// And how many that were, at about 100 bytes; whoever was inside for the shortest time is forgotten first. As many as
-/// there may be members.
+/// And how many that were, at about 100 bytes; whoever was inside for the shortest time is
+/// forgotten first. As many as there may be members.
 const MAX_GONE: usize = 4_096;
 
 /// How many may be on their way out for others, who are inside already.
@@ -235,14 +257,19 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for Held<M> {
         Pin::new(&mut self.get_mut().muxer).poll_close(cx)
     }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         Pin::new(&mut self.get_mut().muxer).poll(cx)
     }
 }
 
 impl<M> fmt::Debug for Held<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Held").field(&self.ticket).finish_non_exhaustive()
+        f.debug_tuple("Held")
+            .field(&self.ticket)
+            .finish_non_exhaustive()
     }
 }
 
@@ -277,7 +304,9 @@ mod tests {
 
         fn comes(&mut self, peer: PeerId, second: u64) -> bool {
             let member = Arc::clone(&self.member);
-            self.table.admit(peer, member, self.room, at(second)).is_ok()
+            self.table
+                .admit(peer, member, self.room, at(second))
+                .is_ok()
         }
 
         /// Closes who makes way, and says who that was.

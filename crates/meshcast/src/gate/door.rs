@@ -2,13 +2,14 @@
 //!
 //! A connection that was accepted goes through three rooms, each of which holds a bounded number:
 //!
-//! 1. *knocking*: it has shown nothing. A member begins to speak at once, with the same bytes each time. Until they
-//!    are there nothing is done for it: it costs a socket and some 500 bytes.
+//! 1. *knocking*: it has shown nothing. A member begins to speak at once, with the same bytes each
+//!    time. Until they are there nothing is done for it: it costs a socket and some 500 bytes.
 //! 2. *securing*: the handshake, some 30 KiB. Who does not know the mesh gets no further.
 //! 3. *admitting*: the messages of the gate, 256 KiB at most.
 //!
-//! A newcomer always finds a place: whoever has been longest in a room, of the addresses that hold most of it, makes
-//! way. Addresses where members were connected before have a few places of their own.
+//! A newcomer always finds a place: whoever has been longest in a room, of the addresses that hold
+//! most of it, makes way. Addresses where members were connected before have a few places of their
+//! own.
 
 mod places;
 
@@ -87,8 +88,8 @@ impl Door {
         (place, registration)
     }
 
-    /// Somebody who knocked speaks as members do, and is to prove that it is one. The place ends when it is
-    /// dropped.
+    /// Somebody who knocked speaks as members do, and is to prove that it is one. The place ends
+    /// when it is dropped.
     pub(crate) fn secure(&self, ends: Ends) -> (Place, AbortRegistration) {
         let mut state = self.lock();
         let host = host_of(ends.1.ip());
@@ -227,12 +228,13 @@ impl Members {
     }
 }
 
-/// Cheap, so there may be many: whoever floods the door has to open as many connections in the time that a member's
-/// first bytes need to come, to be in its way.
+/// Cheap, so there may be many: whoever floods the door has to open as many connections in the time
+/// that a member's first bytes need to come, to be in its way.
 const KNOCKING: usize = 256;
 /// As many nodes as may start at the same moment behind one address; together some 4 MiB.
 const SECURING: usize = 128;
-/// The same for those who know the mesh. Who does and is no member could have 16 MiB buffered, so there are fewer.
+/// The same for those who know the mesh. Who does and is no member could have 16 MiB buffered, so
+/// there are fewer.
 const ADMITTING: usize = 64;
 /// About 100 bytes each.
 const MEMBERS: usize = 1024;
@@ -304,6 +306,9 @@ mod tests {
         }
         assert!(!members.knows(&host(0)) && members.knows(&host(MEMBERS)));
         assert!(members.knows(&host(MEMBERS / 2)));
-        assert_eq!((members.seen.len(), members.order.len()), (MEMBERS, MEMBERS));
+        assert_eq!(
+            (members.seen.len(), members.order.len()),
+            (MEMBERS, MEMBERS)
+        );
     }
 }

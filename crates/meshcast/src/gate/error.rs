@@ -14,7 +14,8 @@ use meshcast_proto::{AdmissionError, Reason};
 
 use crate::reason::causes;
 
-/// Why a connection was not admitted. It is dropped in any case, and both sides have a name for why.
+/// Why a connection was not admitted. It is dropped in any case, and both sides have a name for
+/// why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum GateError {
@@ -30,8 +31,9 @@ pub(crate) enum GateError {
     /// The other side closed the connection at the gate without giving a reason.
     #[error("closed the connection at the gate without a reason")]
     Closed,
-    /// The other side closed the connection while it was being secured. A dialer from another mesh does so, who cannot
-    /// read our answer; so does one that lost patience, or that a port was mapped to.
+    /// The other side closed the connection while it was being secured. A dialer from another mesh
+    /// does so, who cannot read our answer; so does one that lost patience, or that a port was
+    /// mapped to.
     #[error("closed the connection during the handshake")]
     HungUp,
     /// The connection failed while it was being secured, for a reason that the system gives.
@@ -43,8 +45,8 @@ pub(crate) enum GateError {
     /// The other side speaks libp2p, and not the encryption that all of us do.
     #[error("speaks libp2p, but not its noise handshake")]
     NoNoise,
-    /// What the other side answered does not decrypt with what only members of this mesh know. A node of another mesh
-    /// gives that answer, and whoever is no node of any.
+    /// What the other side answered does not decrypt with what only members of this mesh know. A
+    /// node of another mesh gives that answer, and whoever is no node of any.
     #[error("not the same mesh (different MESHCAST_KEY?), or no node of any")]
     OtherMesh,
     /// The handshake is not what it should be, or proves no key.
@@ -65,11 +67,11 @@ impl From<AdmissionError> for GateError {
     }
 }
 
-/// Finds the reason in an error of the Swarm (`DialError`, `ListenError`), of the transport, or in anything
-/// they are wrapped in.
+/// Finds the reason in an error of the Swarm (`DialError`, `ListenError`), of the transport, or in
+/// anything they are wrapped in.
 ///
-/// `None` if it has nothing to do with admission, as when nobody listens at an address. Of the addresses of
-/// one dial, the first with a reason counts.
+/// `None` if it has nothing to do with admission, as when nobody listens at an address. Of the
+/// addresses of one dial, the first with a reason counts.
 pub(crate) fn refusal_reason(error: &(dyn Error + 'static)) -> Option<GateError> {
     causes(error).find_map(reason_of)
 }
@@ -78,7 +80,9 @@ fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
     if let Some(error) = error.downcast_ref::<GateError>() {
         return Some(*error);
     }
-    if let Some(TransportTimeoutError::Timeout) = error.downcast_ref::<TransportTimeoutError<io::Error>>() {
+    if let Some(TransportTimeoutError::Timeout) =
+        error.downcast_ref::<TransportTimeoutError<io::Error>>()
+    {
         return Some(GateError::Timeout);
     }
     if let Some(error) = error.downcast_ref::<noise::Error>() {
@@ -107,8 +111,9 @@ fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
 
 fn of_noise(error: &noise::Error) -> GateError {
     match error {
-        // The lazy negotiation of the protocol fails within the first read of the handshake, so look inside
-        // first. With another prologue (another mesh) the first authenticated message does not decrypt.
+        // The lazy negotiation of the protocol fails within the first read of the handshake, so
+        // look inside first. With another prologue (another mesh) the first authenticated message
+        // does not decrypt.
         noise::Error::Io(io) => refusal_reason(io).unwrap_or_else(|| match io.kind() {
             io::ErrorKind::InvalidData => GateError::OtherMesh,
             _ => of_io(io),
@@ -128,7 +133,9 @@ fn of_negotiation(error: &ProtocolError) -> GateError {
 fn of_io(error: &io::Error) -> GateError {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero};
     match error.kind() {
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof | WriteZero => GateError::HungUp,
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof | WriteZero => {
+            GateError::HungUp
+        }
         other => GateError::Broke(other),
     }
 }

@@ -18,8 +18,9 @@ use super::error::GateError;
 
 /// A connection at the gate.
 ///
-/// A muxer moves bytes only while it is polled, and later that is the Swarm's business. Here every step
-/// polls it first. All of it happens in the task of the step, so whatever becomes ready wakes that one task.
+/// A muxer moves bytes only while it is polled, and later that is the Swarm's business. Here every
+/// step polls it first. All of it happens in the task of the step, so whatever becomes ready wakes
+/// that one task.
 pub(super) struct Talk<M: StreamMuxer> {
     muxer: M,
     role: Endpoint,
@@ -28,9 +29,9 @@ pub(super) struct Talk<M: StreamMuxer> {
     broken: bool,
     /// Whether the other side may have streams beside that of the gate.
     ///
-    /// An honest one has none before it is through, which needs our hello or our verdict. While it is a
-    /// stranger, each stream would be room for 256 KiB that it makes us keep, so a second one ends the
-    /// admission. Once it is a member, its streams stay in the muxer for the Swarm.
+    /// An honest one has none before it is through, which needs our hello or our verdict. While it
+    /// is a stranger, each stream would be room for 256 KiB that it makes us keep, so a second one
+    /// ends the admission. Once it is a member, its streams stay in the muxer for the Swarm.
     streams_allowed: bool,
 }
 
@@ -158,8 +159,8 @@ where
         poll_fn(|cx| {
             self.poll_connection(cx)?;
             match poll(self, cx) {
-                // Only now: what had arrived before the connection broke could still be read, and often that
-                // is a refusal.
+                // Only now: what had arrived before the connection broke could still be read, and
+                // often that is a refusal.
                 Poll::Pending if self.broken => Poll::Ready(Err(GateError::Closed)),
                 result => result,
             }
@@ -177,7 +178,8 @@ where
                 Poll::Pending => break,
             }
         }
-        if self.broken || self.streams_allowed || (self.stream.is_none() && self.role.is_listener()) {
+        if self.broken || self.streams_allowed || (self.stream.is_none() && self.role.is_listener())
+        {
             return Ok(());
         }
         match self.muxer.poll_inbound_unpin(cx) {

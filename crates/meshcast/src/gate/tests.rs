@@ -17,7 +17,10 @@ async fn members_of_one_mesh_connect_and_know_each_other() {
     let (amber, birch) = (gate(&simple("amber", 1, 1)), gate(&simple("birch", 1, 2)));
     let (mut dialer, mut listener) = (swarm(&amber), swarm(&birch));
     let met = meet(&mut dialer, &mut listener).await;
-    assert_eq!(met, (Ok(*listener.local_peer_id()), Ok(*dialer.local_peer_id())));
+    assert_eq!(
+        met,
+        (Ok(*listener.local_peer_id()), Ok(*dialer.local_peer_id()))
+    );
     assert_eq!(name_of(&amber, &listener), Some("birch".to_owned()));
     assert_eq!(name_of(&birch, &dialer), Some("amber".to_owned()));
     assert_eq!((amber.admitted().len(), birch.admitted().len()), (1, 1));
@@ -28,7 +31,10 @@ async fn another_mesh_key_is_named_where_it_is_known() {
     let met = meet_as(simple("amber", 1, 1), simple("birch", 2, 2)).await;
     assert_eq!(
         met,
-        (Err(Some(GateError::OtherMesh)), Err(Some(GateError::HungUp)))
+        (
+            Err(Some(GateError::OtherMesh)),
+            Err(Some(GateError::HungUp))
+        )
     );
 }
 
@@ -41,7 +47,10 @@ async fn whoever_is_at_fault_is_refused_as_dialer_and_as_listener() {
     for (culprit, reason) in [(old, Reason::Expired), (young, Reason::NotYetValid)] {
         let by_listener = meet_as(culprit.clone(), fine.clone()).await;
         let by_dialer = meet_as(fine.clone(), culprit).await;
-        let (refused, reject) = (Some(GateError::Refused(reason)), Some(GateError::Reject(reason)));
+        let (refused, reject) = (
+            Some(GateError::Refused(reason)),
+            Some(GateError::Reject(reason)),
+        );
         assert_eq!(by_listener, (Err(refused), Err(reject)));
         assert_eq!(by_dialer, (Err(reject), Err(refused)));
     }
@@ -72,7 +81,11 @@ async fn another_authority_of_the_same_mesh_is_named_at_both_ends() {
 async fn two_authorities_of_a_rotation_believe_each_other() {
     let always = (WallTime::MIN, WallTime::MAX);
     let both = Trust::new(MESH, vec![authority(1).public(), authority(2).public()]);
-    let (one, other) = meet_as((managed(1, always).0, both.clone()), (managed(2, always).0, both)).await;
+    let (one, other) = meet_as(
+        (managed(1, always).0, both.clone()),
+        (managed(2, always).0, both),
+    )
+    .await;
     assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
 }
 
@@ -113,7 +126,9 @@ async fn a_node_that_dials_itself_is_told_so_at_both_ends() {
 
 #[tokio::test]
 async fn nobody_home_is_no_refusal() {
-    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("binds");
     let address = multiaddr(port.local_addr().expect("bound"));
     drop(port);
     let mut node = swarm(&gate(&simple("amber", 1, 1)));
@@ -153,6 +168,9 @@ async fn the_last_connection_takes_the_entry_along() {
     let (there, _) = meet(&mut dialer, &mut listener).await;
     assert!(there.is_ok());
     drop(dialer);
-    while !matches!(next(&mut listener).await, SwarmEvent::ConnectionClosed { .. }) {}
+    while !matches!(
+        next(&mut listener).await,
+        SwarmEvent::ConnectionClosed { .. }
+    ) {}
     eventually(|| amber.admitted().len() == 0 && birch.admitted().len() == 0).await;
 }

@@ -1,20 +1,22 @@
 //! Messages to bytes and back: a big-endian `u32` length, then that many bytes.
 //!
-//! No I/O happens here. The handler asks the [`Encoder`] for the next bytes to write and lends the [`Decoder`]
-//! room to read into, so that both can be tested byte by byte, whatever the cuts between reads.
+//! No I/O happens here. The handler asks the [`Encoder`] for the next bytes to write and lends the
+//! [`Decoder`] room to read into, so that both can be tested byte by byte, whatever the cuts
+//! between reads.
 
 use std::{mem, ops::Range};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// Bytes read or gathered in one go. Yamux cuts its frames at 16 KiB, so that a larger step would be filled in
-/// pieces anyway; it is also all that a connection costs while it is idle.
+/// Bytes read or gathered in one go. Yamux cuts its frames at 16 KiB, so that a larger step would
+/// be filled in pieces anyway; it is also all that a connection costs while it is idle.
 pub(super) const STEP: usize = 16 * 1024;
 
 /// Octets of the length before each message.
 const HEADER: usize = size_of::<u32>();
 
-/// A length above the limit. Nothing behind it can be read, since where the next message begins is unknown.
+/// A length above the limit. Nothing behind it can be read, since where the next message begins is
+/// unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the peer announced a message of {size} bytes where {limit} are allowed")]
 pub(crate) struct Oversized {
@@ -26,8 +28,8 @@ pub(crate) struct Oversized {
 
 /// Turns messages into bytes to write.
 ///
-/// Small messages are gathered into one write; a large one is written from where it lies, without a copy. It holds
-/// at most [`STEP`] gathered bytes, one length and one large message.
+/// Small messages are gathered into one write; a large one is written from where it lies, without a
+/// copy. It holds at most [`STEP`] gathered bytes, one length and one large message.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
     gathered: BytesMut,
@@ -77,9 +79,9 @@ impl Encoder {
 
 /// Turns the bytes that were read into messages.
 ///
-/// A length is a claim: memory follows the bytes that have arrived, at most doubling what is held, and never
-/// passes the length claimed. Every message has an allocation of its own, so that keeping a small one does not
-/// keep a neighbour.
+/// A length is a claim: memory follows the bytes that have arrived, at most doubling what is held,
+/// and never passes the length claimed. Every message has an allocation of its own, so that keeping
+/// a small one does not keep a neighbour.
 #[derive(Debug)]
 pub(super) struct Decoder {
     limit: usize,
@@ -107,7 +109,10 @@ impl Decoder {
 
     /// Room to read into. What has been read before must have been decoded.
     pub(super) fn space(&mut self) -> &mut [u8] {
-        debug_assert!(self.unread.is_empty(), "read over bytes that are not decoded");
+        debug_assert!(
+            self.unread.is_empty(),
+            "read over bytes that are not decoded"
+        );
         &mut self.scratch
     }
 
@@ -116,8 +121,8 @@ impl Decoder {
         self.unread = 0..n.min(self.scratch.len());
     }
 
-    /// The next whole message; `None` once everything read has been decoded. An error stays: the same one is
-    /// returned again.
+    /// The next whole message; `None` once everything read has been decoded. An error stays: the
+    /// same one is returned again.
     pub(super) fn next_message(&mut self) -> Result<Option<Bytes>, Oversized> {
         loop {
             let input = &self.scratch[self.unread.clone()];
@@ -184,7 +189,9 @@ mod tests {
     fn messages_survive_any_cut_between_writes_and_reads() {
         for seed in 0..400 {
             let mut numbers = Numbers(seed);
-            let messages: Vec<Bytes> = (0..numbers.below(40)).map(|_| message(&mut numbers)).collect();
+            let messages: Vec<Bytes> = (0..numbers.below(40))
+                .map(|_| message(&mut numbers))
+                .collect();
             let wire = encode(&messages, &mut numbers);
             assert_eq!(decode(&wire, &mut numbers), Ok(messages), "seed {seed}");
         }
@@ -208,8 +215,14 @@ mod tests {
     #[test]
     fn a_length_at_the_limit_is_read_and_one_above_is_refused_for_good() {
         let mut decoder = Decoder::new(3);
-        feed(&mut decoder, &[0, 0, 0, 3, 1, 2, 3, 0, 0, 0, 4, 0, 0, 0, 1, 5]);
-        assert_eq!(decoder.next_message(), Ok(Some(Bytes::from_static(&[1, 2, 3]))));
+        feed(
+            &mut decoder,
+            &[0, 0, 0, 3, 1, 2, 3, 0, 0, 0, 4, 0, 0, 0, 1, 5],
+        );
+        assert_eq!(
+            decoder.next_message(),
+            Ok(Some(Bytes::from_static(&[1, 2, 3])))
+        );
         for _ in 0..3 {
             assert_eq!(decoder.next_message(), Err(Oversized { size: 4, limit: 3 }));
         }
@@ -318,7 +331,8 @@ mod tests {
         decoder.filled(bytes.len());
     }
 
-    /// SplitMix64: all that these tests need of a generator is that a seed brings the same cuts back.
+    /// SplitMix64: all that these tests need of a generator is that a seed brings the same cuts
+    /// back.
     struct Numbers(u64);
 
     impl Numbers {

@@ -14,7 +14,9 @@ use libp2p::{
     core::upgrade::ReadyUpgrade,
     swarm::{
         ConnectionHandler, ConnectionHandlerEvent, Stream, StreamUpgradeError, SubstreamProtocol,
-        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+        handler::{
+            ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+        },
     },
 };
 use meshcast_proto::Account;
@@ -29,12 +31,13 @@ use super::{
 /// Named with a version: one that changes what a stream carries is another protocol.
 pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/meshcast/sync/1");
 
-/// How often a connection may open its stream anew. A stream breaks alone, with its connection whole, only when
-/// one of the two ends drops it, so a break that comes back is no accident; the connection goes, and the next
-/// dial starts clean.
+/// How often a connection may open its stream anew. A stream breaks alone, with its connection
+/// whole, only when one of the two ends drops it, so a break that comes back is no accident; the
+/// connection goes, and the next dial starts clean.
 pub(super) const REOPENINGS: u32 = 3;
 
-/// Streams that one end opens on a connection, the first one included. What a peer opens beyond is dropped.
+/// Streams that one end opens on a connection, the first one included. What a peer opens beyond is
+/// dropped.
 const STREAMS: u32 = 1 + REOPENINGS;
 
 /// What a handler tells its behaviour.
@@ -50,11 +53,12 @@ pub(crate) enum Report {
     Closed(CloseReason),
 }
 
-/// Opens the outbound stream at once and anew when it breaks; reads the inbound stream that the peer opened last.
+/// Opens the outbound stream at once and anew when it breaks; reads the inbound stream that the
+/// peer opened last.
 ///
-/// Back-pressure needs no code here. A message read is a report, and the swarm holds few reports of a connection
-/// (8 by default) before it stops polling this handler. Nothing is read then, the window of the stream is not
-/// renewed, and the peer's writes wait until its own queue is full.
+/// Back-pressure needs no code here. A message read is a report, and the swarm holds few reports of
+/// a connection (8 by default) before it stops polling this handler. Nothing is read then, the
+/// window of the stream is not renewed, and the peer's writes wait until its own queue is full.
 #[derive(Debug)]
 pub(crate) struct Handler {
     config: LinkConfig,
@@ -67,7 +71,8 @@ pub(crate) struct Handler {
     inbound: Inbound,
     /// How many streams the peer has opened.
     inbound_opened: u32,
-    /// What happened outside of `poll`. The connection polls after every event, so this holds one or two.
+    /// What happened outside of `poll`. The connection polls after every event, so this holds one
+    /// or two.
     reports: VecDeque<Report>,
 }
 
@@ -121,7 +126,8 @@ impl Handler {
         let error = match error {
             StreamUpgradeError::NegotiationFailed => {
                 self.outbound = Outbound::Ended;
-                self.reports.push_back(Report::Closed(CloseReason::Unsupported));
+                self.reports
+                    .push_back(Report::Closed(CloseReason::Unsupported));
                 return;
             }
             StreamUpgradeError::Timeout => io::ErrorKind::TimedOut.into(),
@@ -134,11 +140,15 @@ impl Handler {
 
     fn on_inbound(&mut self, stream: Stream) {
         if matches!(self.inbound, Inbound::Refused) || self.inbound_opened == STREAMS {
-            tracing::debug!(opened = self.inbound_opened, "a stream of the peer is refused");
+            tracing::debug!(
+                opened = self.inbound_opened,
+                "a stream of the peer is refused"
+            );
             return;
         }
         self.inbound_opened += 1;
-        // The peer opens another one only after it has given up the last, with whatever that still holds.
+        // The peer opens another one only after it has given up the last, with whatever that still
+        // holds.
         let reader = Reader::new(stream, self.inbound_opened, self.config.max_message());
         self.inbound = Inbound::Open(Box::new(reader));
     }
@@ -212,9 +222,9 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ())
     }
 
-    /// Members stay connected whether they have something to say or not; who is to go is for the driver to
-    /// decide, not for a timer over silence. An open stream keeps the connection by itself, and this answer also
-    /// keeps it while a broken one is opened anew.
+    /// Members stay connected whether they have something to say or not; who is to go is for the
+    /// driver to decide, not for a timer over silence. An open stream keeps the connection by
+    /// itself, and this answer also keeps it while a broken one is opened anew.
     fn connection_keep_alive(&self) -> bool {
         true
     }
@@ -236,7 +246,8 @@ impl ConnectionHandler for Handler {
         if let Poll::Ready(report) = self.poll_outbound(cx) {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
-        self.poll_inbound(cx).map(ConnectionHandlerEvent::NotifyBehaviour)
+        self.poll_inbound(cx)
+            .map(ConnectionHandlerEvent::NotifyBehaviour)
     }
 
     fn on_behaviour_event(&mut self, never: Infallible) {
@@ -248,10 +259,14 @@ impl ConnectionHandler for Handler {
         event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
     ) {
         match event {
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol, ..
+            }) => {
                 self.on_outbound(protocol);
             }
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol, ..
+            }) => {
                 self.on_inbound(protocol);
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {

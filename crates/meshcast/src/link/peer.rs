@@ -35,7 +35,11 @@ impl Peer {
         });
     }
 
-    pub(super) fn on_disconnected(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
+    pub(super) fn on_disconnected(
+        &mut self,
+        connection: ConnectionId,
+        events: &mut VecDeque<LinkEvent>,
+    ) {
         self.connections.retain(|c| c.id != connection);
         self.end_use_of(connection, events);
     }
@@ -60,7 +64,12 @@ impl Peer {
         }
     }
 
-    pub(super) fn on_report(&mut self, from: ConnectionId, report: Report, events: &mut VecDeque<LinkEvent>) {
+    pub(super) fn on_report(
+        &mut self,
+        from: ConnectionId,
+        report: Report,
+        events: &mut VecDeque<LinkEvent>,
+    ) {
         match report {
             Report::Opened(outbox) => self.on_opened(from, outbox, events),
             Report::Closed(reason) => self.on_stream_closed(from, reason, events),
@@ -75,7 +84,10 @@ impl Peer {
                     if another {
                         self.begin_anew(events);
                     }
-                    events.push_back(LinkEvent::Message { peer: self.id, bytes });
+                    events.push_back(LinkEvent::Message {
+                        peer: self.id,
+                        bytes,
+                    });
                 } else {
                     tracing::debug!(peer = %self.id, "a message on a stream left behind is dropped");
                 }
@@ -117,7 +129,12 @@ impl Peer {
         }
     }
 
-    fn on_stream_closed(&mut self, on: ConnectionId, reason: CloseReason, events: &mut VecDeque<LinkEvent>) {
+    fn on_stream_closed(
+        &mut self,
+        on: ConnectionId,
+        reason: CloseReason,
+        events: &mut VecDeque<LinkEvent>,
+    ) {
         let was_active = self.active == Some(on);
         let in_reserve = !was_active && self.active.is_some();
         let Some(connection) = self.connection_mut(on) else {
@@ -145,7 +162,8 @@ impl Peer {
         }
     }
 
-    /// Puts the oldest open connection to use, or tells of those that were in reserve and will never open.
+    /// Puts the oldest open connection to use, or tells of those that were in reserve and will
+    /// never open.
     fn activate(&mut self, events: &mut VecDeque<LinkEvent>) {
         let peer = self.id;
         self.active = self
@@ -175,8 +193,9 @@ impl Peer {
         }
     }
 
-    /// The peer has left a stream for another, so it takes its link for closed and opened: what it was told before, it
-    /// has forgotten. Our own stream is as it was, but what was said on it is to be said again.
+    /// The peer has left a stream for another, so it takes its link for closed and opened: what it
+    /// was told before, it has forgotten. Our own stream is as it was, but what was said on it is
+    /// to be said again.
     fn begin_anew(&self, events: &mut VecDeque<LinkEvent>) {
         if let Some(connection) = self.active {
             let (peer, reason) = (self.id, CloseReason::Renewed);
@@ -189,8 +208,8 @@ impl Peer {
         }
     }
 
-    /// Whether a message on this stream is to be heard. The first one on a stream other than the last leaves that
-    /// one behind for good: a peer never comes back to a stream.
+    /// Whether a message on this stream is to be heard. The first one on a stream other than the
+    /// last leaves that one behind for good: a peer never comes back to a stream.
     fn is_current(&mut self, on: ConnectionId, stream: u32) -> bool {
         if self.source == Some((on, stream)) {
             return true;
@@ -223,7 +242,8 @@ struct Connection {
 enum Outlet {
     Opening,
     Open(Outbox),
-    /// For good. While another connection is in use that is nobody's concern, so the reason is kept until it is.
+    /// For good. While another connection is in use that is nobody's concern, so the reason is kept
+    /// until it is.
     Failed {
         untold: Option<CloseReason>,
     },
@@ -248,7 +268,10 @@ mod tests {
         assert_eq!(world.report(OLD, opened()), []);
         assert_eq!(world.peer.active, Some(id(YOUNG)));
         let expected = [world.closed(YOUNG, CloseReason::Reset), world.opened()];
-        assert_eq!(world.report(YOUNG, Report::Closed(CloseReason::Reset)), expected);
+        assert_eq!(
+            world.report(YOUNG, Report::Closed(CloseReason::Reset)),
+            expected
+        );
         assert_eq!(world.report(YOUNG, opened()), []);
         assert_eq!(world.peer.active, Some(id(OLD)));
         let expected = [world.closed(OLD, CloseReason::Disconnected), world.opened()];
@@ -346,7 +369,11 @@ mod tests {
             bytes: Bytes::new(),
         };
         assert_eq!(world.report(OLD, message(1)), [heard()]);
-        let expected = [world.closed(OLD, CloseReason::Renewed), world.opened(), heard()];
+        let expected = [
+            world.closed(OLD, CloseReason::Renewed),
+            world.opened(),
+            heard(),
+        ];
         assert_eq!(world.report(YOUNG, message(1)), expected);
         assert_eq!(world.report(YOUNG, message(1)), [heard()]);
         assert_eq!(world.report(OLD, message(1)), []);

@@ -1,11 +1,11 @@
 //! The messages that wait for one outbound stream.
 //!
-//! The behaviour holds the [`Outbox`] and the handler, which lives in the task of the connection, the [`Intake`].
-//! A lock between them instead of a channel lets `send` see at once how full the queue is. It is held for a few
-//! instructions, never while something waits.
+//! The behaviour holds the [`Outbox`] and the handler, which lives in the task of the connection,
+//! the [`Intake`]. A lock between them instead of a channel lets `send` see at once how full the
+//! queue is. It is held for a few instructions, never while something waits.
 //!
-//! A queue belongs to one stream: a stream that is opened anew comes with a new queue, so that no message put in
-//! before a break can turn up after it.
+//! A queue belongs to one stream: a stream that is opened anew comes with a new queue, so that no
+//! message put in before a break can turn up after it.
 
 use std::{
     collections::VecDeque,
@@ -102,12 +102,13 @@ impl Intake {
         }
     }
 
-    /// Whether a message was refused since the last `true` and the queue is down to half of its bounds. Half, so
-    /// that a sender at the bound is told once for many messages; and what is then free takes the largest message.
+    /// Whether a message was refused since the last `true` and the queue is down to half of its
+    /// bounds. Half, so that a sender at the bound is told once for many messages; and what is then
+    /// free takes the largest message.
     pub(super) fn has_room_again(&mut self) -> bool {
         let mut queue = self.0.lock();
-        let has_room =
-            queue.messages.len() <= self.0.most.messages / 2 && queue.bytes <= self.0.most.bytes / 2;
+        let has_room = queue.messages.len() <= self.0.most.messages / 2
+            && queue.bytes <= self.0.most.bytes / 2;
         has_room && mem::take(&mut queue.refused)
     }
 }
@@ -115,7 +116,9 @@ impl Intake {
 impl Drop for Intake {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
-        self.0.account.release(queue.messages.iter().map(cost).sum());
+        self.0
+            .account
+            .release(queue.messages.iter().map(cost).sum());
         *queue = Queue {
             closed: true,
             ..Queue::default()
@@ -136,7 +139,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// A panic elsewhere leaves a queue that is whole: each of its changes is complete before the lock is let go.
+    /// A panic elsewhere leaves a queue that is whole: each of its changes is complete before the
+    /// lock is let go.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,8 +151,8 @@ struct Queue {
     messages: VecDeque<Bytes>,
     /// The sum over `messages`.
     bytes: usize,
-    /// A push has been refused and the sender not yet been told that there is room. Only a queue that is not
-    /// empty refuses, so there is always a message whose taking brings the word.
+    /// A push has been refused and the sender not yet been told that there is room. Only a queue
+    /// that is not empty refuses, so there is always a message whose taking brings the word.
     refused: bool,
     closed: bool,
     /// The handler's, while it has found the queue empty.
@@ -188,7 +192,10 @@ mod tests {
                 bytes: 3
             }
         );
-        assert!(matches!(outbox.push(Bytes::new()), Err(SendError::Full { .. })));
+        assert!(matches!(
+            outbox.push(Bytes::new()),
+            Err(SendError::Full { .. })
+        ));
     }
 
     #[test]
@@ -208,7 +215,11 @@ mod tests {
         let (outbox, mut intake) = queue(&config(100, 4), nobodys());
         let woken = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&woken));
-        assert!(intake.poll_take(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            intake
+                .poll_take(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         assert_eq!(outbox.push(Bytes::new()), Ok(()));
         assert_eq!(outbox.push(Bytes::new()), Ok(()));
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
@@ -224,7 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_charged_until_it_is_taken_or_lost_and_an_account_without_room_is_a_full_queue() {
+    fn what_waits_is_charged_until_it_is_taken_or_lost_and_an_account_without_room_is_a_full_queue()
+    {
         let budget = Budget::new(4_096);
         let (outbox, mut intake) = queue(&config(10_000, 100), budget.account(Payer::Ourselves));
         let mut count = 0;

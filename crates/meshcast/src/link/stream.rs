@@ -1,7 +1,7 @@
 //! The two streams of a connection: one that is only written, one that is only read.
 //!
-//! They know no more of a stream than that it can be read and written, so that the tests can count what is asked
-//! of it.
+//! They know no more of a stream than that it can be read and written, so that the tests can count
+//! what is asked of it.
 
 use std::{
     io,
@@ -59,11 +59,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
                 Poll::Pending => break,
             }
         }
-        if self.unflushed && self.encoder.is_empty() && Pin::new(&mut self.stream).poll_flush(cx)?.is_ready()
+        if self.unflushed
+            && self.encoder.is_empty()
+            && Pin::new(&mut self.stream).poll_flush(cx)?.is_ready()
         {
             self.unflushed = false;
         }
-        // Everything that can go on has left a waker above: the queue if it was empty, else the stream.
+        // Everything that can go on has left a waker above: the queue if it was empty, else the
+        // stream.
         if self.intake.has_room_again() {
             Poll::Ready(Ok(()))
         } else {
@@ -71,8 +74,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
         }
     }
 
-    /// Notices that the peer dropped the stream while we have nothing to write. The peer never writes on our
-    /// stream, and keeps its half open for as long as it reads.
+    /// Notices that the peer dropped the stream while we have nothing to write. The peer never
+    /// writes on our stream, and keeps its half open for as long as it reads.
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match Pin::new(&mut self.stream).poll_read(cx, &mut [0])? {
             Poll::Pending => Ok(()),
@@ -154,7 +157,9 @@ mod tests {
             intake,
         );
         for _ in 0..100 {
-            outbox.push(Bytes::from_static(&[1; 96])).expect("there is room");
+            outbox
+                .push(Bytes::from_static(&[1; 96]))
+                .expect("there is room");
         }
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(writer.poll(cx).is_pending());
@@ -175,7 +180,9 @@ mod tests {
             Budget::default().account(Payer::Ourselves),
         );
         let mut writer = Writer::new(Pipe::default(), intake);
-        let messages: Vec<Bytes> = (0..60).map(|n| vec![n; usize::from(n) * 700].into()).collect();
+        let messages: Vec<Bytes> = (0..60)
+            .map(|n| vec![n; usize::from(n) * 700].into())
+            .collect();
         let mut waiting = messages.iter();
         let cx = &mut Context::from_waker(Waker::noop());
         let mut next = waiting.next();
@@ -210,7 +217,9 @@ mod tests {
             intake,
         );
         let end = writer.poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(end, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof));
+        assert!(
+            matches!(end, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof)
+        );
     }
 
     /// Takes `room` bytes, then no more; has nothing to read.
@@ -224,7 +233,11 @@ mod tests {
     }
 
     impl AsyncRead for Pipe {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
             if self.ended {
                 Poll::Ready(Ok(0))
             } else {

@@ -1,8 +1,8 @@
 //! Links between real swarms over memory, with real yamux.
 //!
-//! Where a test is about what can *not* happen, it runs on one thread with the clock paused: time then moves only
-//! when every task of every swarm waits, so that a timeout means exactly "nothing is left to be done", and not "it
-//! took long".
+//! Where a test is about what can *not* happen, it runs on one thread with the clock paused: time
+//! then moves only when every task of every swarm waits, so that a timeout means exactly "nothing
+//! is left to be done", and not "it took long".
 
 use std::{ops::Range, time::Duration};
 
@@ -17,8 +17,8 @@ use libp2p::{
 
 use self::flaky::Flaky;
 use super::{
-    Backlog, CloseReason, Link, LinkConfig, LinkEvent, MAX_MESSAGE, Oversized, QUEUE_BYTES, QUEUE_MESSAGES,
-    SendError, handler::REOPENINGS,
+    Backlog, CloseReason, Link, LinkConfig, LinkEvent, MAX_MESSAGE, Oversized, QUEUE_BYTES,
+    QUEUE_MESSAGES, SendError, handler::REOPENINGS,
 };
 use crate::swarm_fixture::{Node, guard};
 
@@ -56,8 +56,9 @@ async fn the_end_of_one_of_two_connections_loses_the_tail_and_never_the_order() 
                 },
                 event = b.event() => if let LinkEvent::Message { bytes, .. } = event {
                     heard.push(number_of(&bytes));
-                    // Whichever of the two A uses, closing the older one on one side and asking which is open
-                    // on the other would race: B closes the one that the messages come on.
+                    // Whichever of the two A uses, closing the older one on one side and asking
+                    // which is open on the other would race: B closes the one that the messages
+                    // come on.
                     if heard.len() == 500 {
                         let source = b.link().peers[&a.id()].source_connection();
                         let connection = source.expect("a message came");
@@ -108,8 +109,8 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
     }
     let refused = a.link().send(&to, message(sent));
     assert!(matches!(refused, Err(SendError::Full { message: m }) if m == message(sent)));
-    // The queue, what the encoder holds, the reports that wait for B, and the window of the stream, which yamux
-    // doubles as long as its reader is quick: here until B stops, after 512 KiB.
+    // The queue, what the encoder holds, the reports that wait for B, and the window of the stream,
+    // which yamux doubles as long as its reader is quick: here until B stops, after 512 KiB.
     let most = QUEUE_BYTES + LARGEST + 10 * size + 4 * 256 * 1024;
     assert!(
         sent * size <= most,
@@ -153,7 +154,9 @@ async fn who_is_throttled_is_heard_as_far_as_is_granted_and_loses_nothing() {
         let event = async |a: &mut Node<Link>, b: &mut Node<Link>| {
             tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
         };
-        while let Ok(event) = tokio::time::timeout(Duration::from_secs(1), event(&mut a, &mut b)).await {
+        while let Ok(event) =
+            tokio::time::timeout(Duration::from_secs(1), event(&mut a, &mut b)).await
+        {
             assert!(matches!(event, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
             heard += 1;
         }
@@ -164,7 +167,9 @@ async fn who_is_throttled_is_heard_as_far_as_is_granted_and_loses_nothing() {
         let event = guard(async {
             tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
         });
-        assert!(matches!(event.await, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
+        assert!(
+            matches!(event.await, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10))
+        );
         heard += 1;
     }
 }
@@ -244,7 +249,9 @@ async fn an_idle_link_has_nothing_to_do_and_wakes_for_a_message() {
                         event = b.event() => if to == 1 { break event },
                     }
                 };
-                assert!(matches!(heard, LinkEvent::Message { bytes, .. } if bytes == chunk(n, 100)));
+                assert!(
+                    matches!(heard, LinkEvent::Message { bytes, .. } if bytes == chunk(n, 100))
+                );
             })
             .await;
             let idle = async {
@@ -327,7 +334,10 @@ async fn a_peer_that_does_not_speak_the_protocol_is_reported() {
         matches!(event, LinkEvent::Closed { peer: p, reason: CloseReason::Unsupported, .. } if p == peer),
         "{event:?}"
     );
-    assert_eq!(a.link().send(&peer, Bytes::new()), Err(SendError::NotConnected));
+    assert_eq!(
+        a.link().send(&peer, Bytes::new()),
+        Err(SendError::NotConnected)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -383,7 +393,10 @@ async fn the_end_of_the_connection_is_reported_on_both_sides() {
     })
     .await;
     assert!(!a.connections.contains(&connection));
-    assert_eq!(a.link().send(&to, Bytes::new()), Err(SendError::NotConnected));
+    assert_eq!(
+        a.link().send(&to, Bytes::new()),
+        Err(SendError::NotConnected)
+    );
     assert!(a.link().peers.is_empty() && b.link().peers.is_empty());
 }
 
@@ -394,7 +407,10 @@ async fn exchange(a: &mut Node<Link>, b: &mut Node<Link>, numbers: Range<usize>)
     let (mut heard_a, mut heard_b) = (numbers.start, numbers.start);
     let hear = |event, heard: &mut usize| {
         if let LinkEvent::Message { bytes, .. } = event {
-            assert!(bytes == message(*heard), "message {heard} is not what was sent");
+            assert!(
+                bytes == message(*heard),
+                "message {heard} is not what was sent"
+            );
             *heard += 1;
         }
     };
@@ -416,7 +432,8 @@ async fn connected() -> (Node<Link>, Node<Link>) {
     (a, b)
 }
 
-/// Two nodes that dial each other at the same time, with a link open and both connections up on both sides.
+/// Two nodes that dial each other at the same time, with a link open and both connections up on
+/// both sides.
 async fn connected_twice() -> (Node<Link>, Node<Link>) {
     let mut a = Node::new(Link::new(LinkConfig::default()));
     let mut b = Node::new(Link::new(LinkConfig::default()));
@@ -438,7 +455,10 @@ async fn connected_twice() -> (Node<Link>, Node<Link>) {
 async fn opened(a: &mut Node<Link>, b: &mut Node<Link>) {
     for open in 0..2 {
         let event = tokio::select! { event = a.event() => event, event = b.event() => event };
-        assert!(matches!(event, LinkEvent::Opened { .. }), "{open}: {event:?}");
+        assert!(
+            matches!(event, LinkEvent::Opened { .. }),
+            "{open}: {event:?}"
+        );
     }
 }
 
@@ -479,7 +499,9 @@ fn chunk(n: usize, size: usize) -> Bytes {
 }
 
 fn number_of(bytes: &Bytes) -> usize {
-    let n = bytes.first_chunk().map_or(0, |head| u64::from_be_bytes(*head)) as usize;
+    let n = bytes
+        .first_chunk()
+        .map_or(0, |head| u64::from_be_bytes(*head)) as usize;
     assert!(*bytes == message(n), "message {n} is not what was sent");
     n
 }

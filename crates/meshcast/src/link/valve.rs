@@ -1,4 +1,5 @@
-//! How fast a peer is heard: not while something of it waits to be taken in, and slowly if it misbehaves.
+//! How fast a peer is heard: not while something of it waits to be taken in, and slowly if it
+//! misbehaves.
 
 use std::{
     sync::{
@@ -8,8 +9,8 @@ use std::{
     task::{Context, Waker},
 };
 
-/// Whether what a peer says is read, on all connections to it. What is not read waits with the peer, whose own queue
-/// fills: nothing is dropped, and nothing comes out of order.
+/// Whether what a peer says is read, on all connections to it. What is not read waits with the
+/// peer, whose own queue fills: nothing is dropped, and nothing comes out of order.
 #[derive(Debug, Default)]
 pub(super) struct Valve {
     held: AtomicBool,
@@ -36,7 +37,11 @@ impl Valve {
         if !self.is_held() && (state.left > 0 || !self.is_throttled()) {
             return true;
         }
-        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+        if !state
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
             state.waiting.push(cx.waker().clone());
         }
         false

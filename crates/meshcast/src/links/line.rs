@@ -1,4 +1,5 @@
-//! What is under way in one direction: a delay line behind a bottleneck. Knows neither clock nor streams.
+//! What is under way in one direction: a delay line behind a bottleneck. Knows neither clock nor
+//! streams.
 
 use std::{collections::VecDeque, num::NonZeroU64, time::Duration};
 
@@ -78,7 +79,9 @@ impl Line {
 
     /// What arrives next, and when.
     pub(super) fn head(&self) -> Option<(Instant, &Cargo)> {
-        self.parcels.front().map(|parcel| (parcel.due, &parcel.cargo))
+        self.parcels
+            .front()
+            .map(|parcel| (parcel.due, &parcel.cargo))
     }
 
     /// So many bytes of the next parcel have arrived.
@@ -104,7 +107,11 @@ impl Line {
         if stalls_now || self.next_stall.is_none() {
             self.next_stall = Some(now + self.chance_upto(2 * stalls.every));
         }
-        if stalls_now { stalls.lasts } else { Duration::ZERO }
+        if stalls_now {
+            stalls.lasts
+        } else {
+            Duration::ZERO
+        }
     }
 
     fn chance_upto(&mut self, longest: Duration) -> Duration {
@@ -150,7 +157,8 @@ mod tests {
             line.push(bytes(1000), &shape, start + Duration::from_millis(at));
         }
         let dues = line.parcels.iter();
-        dues.map(|parcel| (parcel.due - start).as_millis()).collect()
+        dues.map(|parcel| (parcel.due - start).as_millis())
+            .collect()
     }
 
     #[test]
@@ -189,7 +197,11 @@ mod tests {
         let (every, lasts) = (Duration::from_millis(100), Duration::from_millis(40));
         let once = dues(Shape::default().stalls(every, lasts), 3, 0..10_000);
         assert!(once.is_sorted());
-        let late = once.iter().zip(0..).filter(|(due, at)| **due == *at + 40).count();
+        let late = once
+            .iter()
+            .zip(0..)
+            .filter(|(due, at)| **due == *at + 40)
+            .count();
         assert!((50..200).contains(&late), "{late} stalls");
         assert!(once.iter().zip(0..).all(|(due, at)| *due <= at + 40));
     }
@@ -204,7 +216,11 @@ mod tests {
             line.push(bytes(10_000), &shape, now);
         }
         let full = 1_000_000 + Shape::QUEUE;
-        assert!((full..full + 20_000).contains(&line.weight), "{}", line.weight);
+        assert!(
+            (full..full + 20_000).contains(&line.weight),
+            "{}",
+            line.weight
+        );
     }
 
     #[test]

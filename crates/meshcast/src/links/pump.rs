@@ -1,7 +1,8 @@
-//! Carries the bytes of a connection: one task, a line each way, and a pipe to whoever uses the connection.
+//! Carries the bytes of a connection: one task, a line each way, and a pipe to whoever uses the
+//! connection.
 //!
-//! In a task of its own because the kernel is what it stands for: bytes that were written arrive, also if nobody
-//! reads, and also after the writer has let go of the connection.
+//! In a task of its own because the kernel is what it stands for: bytes that were written arrive,
+//! also if nobody reads, and also after the writer has let go of the connection.
 
 use std::{
     io,
@@ -25,7 +26,8 @@ use super::{
     table::{Fate, Flow, Gate, Ticket},
 };
 
-/// Shapes a connection. Must be called in a Tokio runtime, where it goes on until both ends are done with it.
+/// Shapes a connection. Must be called in a Tokio runtime, where it goes on until both ends are
+/// done with it.
 pub(super) fn shaped<S>(socket: S, ticket: Ticket) -> Shaped
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -62,7 +64,11 @@ impl Shaped {
 }
 
 impl AsyncRead for Shaped {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let read = ready!(Pin::new(&mut self.pipe).poll_read(cx, buf))?;
         if read == 0 && !buf.is_empty() {
             self.check()?;
@@ -72,7 +78,11 @@ impl AsyncRead for Shaped {
 }
 
 impl AsyncWrite for Shaped {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.pipe).poll_write(cx, buf)
     }
@@ -91,7 +101,12 @@ impl AsyncWrite for Shaped {
 #[derive(Debug)]
 struct Reset;
 
-async fn pump<S>(socket: S, pipe: Pipe, mut ticket: Ticket, broken: &AtomicBool) -> Result<(), Reset>
+async fn pump<S>(
+    socket: S,
+    pipe: Pipe,
+    mut ticket: Ticket,
+    broken: &AtomicBool,
+) -> Result<(), Reset>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -100,11 +115,17 @@ where
     let seed = ticket.seed;
     let (out, back) = (ticket.fate.clone(), ticket.fate.clone());
     let done = {
-        let out = carry(&mut pipe_read, &mut socket_write, Line::new(seed), out, |fate| {
-            fate.out
-        });
+        let out = carry(
+            &mut pipe_read,
+            &mut socket_write,
+            Line::new(seed),
+            out,
+            |fate| fate.out,
+        );
         let line = Line::new(seed.wrapping_add(1));
-        let back = carry(&mut socket_read, &mut pipe_write, line, back, |fate| fate.back);
+        let back = carry(&mut socket_read, &mut pipe_write, line, back, |fate| {
+            fate.back
+        });
         tokio::select! {
             done = try_join(out, back) => done.map(drop),
             // An error means that nobody can mend it any more.
@@ -162,7 +183,8 @@ enum Arrived {
     Reset,
 }
 
-/// Hands over what comes next, when it is due and may pass. Cancel-safe: nothing is handed over then.
+/// Hands over what comes next, when it is due and may pass. Cancel-safe: nothing is handed over
+/// then.
 async fn arrive<W>(to: &mut W, head: Option<(Instant, &Cargo)>, gate: Gate) -> Arrived
 where
     W: AsyncWrite + Unpin,
@@ -192,7 +214,11 @@ where
 pub(super) struct Pipe(pub(super) DuplexStream);
 
 impl AsyncRead for Pipe {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
         ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
         Poll::Ready(Ok(buf.filled().len()))
@@ -200,7 +226,11 @@ impl AsyncRead for Pipe {
 }
 
 impl AsyncWrite for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 

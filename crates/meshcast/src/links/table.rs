@@ -108,8 +108,9 @@ impl Table {
     pub(super) fn reset(&self, a: &Place, b: &Place) {
         for connection in self.connections.values() {
             let (dialler, listener) = (Some(&connection.dialler), connection.listener.as_ref());
-            let between =
-                |from: &Place, to: &Place| from.fits(dialler).is_some() && to.fits(listener).is_some();
+            let between = |from: &Place, to: &Place| {
+                from.fits(dialler).is_some() && to.fits(listener).is_some()
+            };
             if between(a, b) || between(b, a) {
                 connection.fate.send_modify(|fate| fate.reset = true);
             }
@@ -158,7 +159,9 @@ impl Table {
         let fits = |a: &Place, b: &Place| Some(a.fits(from)? + b.fits(to)?);
         let shapes = self.shapes.iter();
         let fitting = shapes.filter_map(|(a, b, shape)| Some((fits(a, b)?, shape)));
-        let shape = fitting.max_by_key(|(exact, _)| *exact).map(|(_, shape)| *shape);
+        let shape = fitting
+            .max_by_key(|(exact, _)| *exact)
+            .map(|(_, shape)| *shape);
         let cuts = self.cuts.iter().filter(|(a, b, _)| fits(a, b).is_some());
         let (mut shut, mut reset) = (false, false);
         for (_, _, cut) in cuts {
@@ -201,7 +204,10 @@ impl Here {
     }
 
     /// The node listens there, until what is returned is dropped.
-    pub(crate) fn listens_on<'a>(&self, addresses: impl IntoIterator<Item = &'a Multiaddr>) -> Listening {
+    pub(crate) fn listens_on<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = &'a Multiaddr>,
+    ) -> Listening {
         let addresses: Vec<_> = addresses.into_iter().map(socket).collect();
         let mut table = self.links.table();
         for address in &addresses {

@@ -1,4 +1,5 @@
-//! Streams over links, with the clock stopped: time passes only while everybody waits. Then nodes, in real time.
+//! Streams over links, with the clock stopped: time passes only while everybody waits. Then nodes,
+//! in real time.
 
 mod nodes;
 
@@ -46,14 +47,19 @@ impl Scene {
 
     fn with(shape: Shape) -> Self {
         let scene = Self::new();
-        scene.links.shape_both(&scene.fra_place, &scene.nrt_place, shape);
+        scene
+            .links
+            .shape_both(&scene.fra_place, &scene.nrt_place, shape);
         scene
     }
 
     /// The end that dialled, and the bare one of the listener, with a kernel that keeps little.
     fn connect(&self) -> (Shaped, DuplexStream) {
         let (socket, far) = duplex(1024);
-        (shaped(Pipe(socket), self.fra.connection(&self.address)), far)
+        (
+            shaped(Pipe(socket), self.fra.connection(&self.address)),
+            far,
+        )
     }
 }
 
@@ -185,7 +191,9 @@ async fn a_silent_cut_keeps_bytes_away_and_gives_them_back() {
 async fn one_way_the_other_direction_goes_on() {
     let scene = Scene::new();
     let (mut near, mut far) = scene.connect();
-    scene.links.cut(&scene.fra_place, &scene.nrt_place, Cut::Silent);
+    scene
+        .links
+        .cut(&scene.fra_place, &scene.nrt_place, Cut::Silent);
     near.write_all(b"question").await.expect("nobody is told");
     far.write_all(b"answer").await.expect("taken");
     assert_eq!(read_exactly(&mut near, 6).await, b"answer");
@@ -196,7 +204,9 @@ async fn one_way_the_other_direction_goes_on() {
 async fn a_stall_ends_by_itself() {
     let scene = Scene::with(Shape::delay(10 * MS));
     let (mut near, mut far) = scene.connect();
-    scene.links.stall(&Place::Everywhere, &scene.nrt_place, 2000 * MS);
+    scene
+        .links
+        .stall(&Place::Everywhere, &scene.nrt_place, 2000 * MS);
     near.write_all(b"late").await.expect("taken");
     let (_, took) = takes(far.read_exact(&mut [0; 4])).await;
     assert_eq!(took, 2000 * MS);
@@ -210,10 +220,16 @@ async fn a_reset_breaks_both_ends_at_once_also_behind_a_cut() {
     let scene = Scene::with(Shape::delay(10 * MS));
     for reset in [
         |scene: &Scene| scene.links.reset(&scene.nrt_place, &scene.fra_place),
-        |scene: &Scene| scene.links.cut(&scene.nrt_place, &scene.fra_place, Cut::Reset),
+        |scene: &Scene| {
+            scene
+                .links
+                .cut(&scene.nrt_place, &scene.fra_place, Cut::Reset)
+        },
     ] {
         let (mut near, mut far) = scene.connect();
-        scene.links.cut(&scene.fra_place, &scene.nrt_place, Cut::Silent);
+        scene
+            .links
+            .cut(&scene.fra_place, &scene.nrt_place, Cut::Silent);
         near.write_all(b"never arrives").await.expect("taken");
         reset(&scene);
         let error = near.read(&mut [0; 1]).await.expect_err("broken");
@@ -290,7 +306,8 @@ async fn a_reader_that_comes_late_waits_no_longer_and_is_woken() {
     tokio::time::sleep(10 * MS).await;
     // Whoever polls in vain is woken.
     let mut byte = [0; 5];
-    let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut near).poll_read(cx, &mut byte).is_pending()));
+    let pending =
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut near).poll_read(cx, &mut byte).is_pending()));
     assert!(pending.await);
     let (_, took) = takes(read_exactly(&mut near, 5)).await;
     assert_eq!(took, 40 * MS);
@@ -322,7 +339,9 @@ fn the_most_exact_shape_counts_whatever_the_order() {
             region: Region::new(&name[..3]).expect("a region"),
         };
         let listen = |name: &str, port: u16| {
-            let address = format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("an address");
+            let address = format!("/ip4/127.0.0.1/tcp/{port}")
+                .parse()
+                .expect("an address");
             (links.here(who(name)).listens_on([&address]), address)
         };
         let delay = |from: &str, address: &Multiaddr| {
@@ -359,5 +378,9 @@ async fn who_listens_there_may_come_later_and_stays_known() {
     links.cut(&Place::Everywhere, &nrt, Cut::Silent);
     assert!(shut(), "the connection is still the same");
     let again = fra.connection(&address);
-    assert_eq!(again.fate.borrow().out.gate, table::Gate::Open, "nobody is there");
+    assert_eq!(
+        again.fate.borrow().out.gate,
+        table::Gate::Open,
+        "nobody is there"
+    );
 }

@@ -24,7 +24,8 @@ use super::{
     table::{Fate, Gate, Here},
 };
 
-/// Shapes what is dialled over another transport. What is accepted is left alone: it is shaped at the other end.
+/// Shapes what is dialled over another transport. What is accepted is left alone: it is shaped at
+/// the other end.
 #[derive(Debug)]
 pub(crate) struct Shaping<T> {
     inner: T,
@@ -48,7 +49,11 @@ where
     type ListenerUpgrade = MapOk<T::ListenerUpgrade, fn(T::Output) -> Self::Output>;
     type Dial = BoxFuture<'static, io::Result<Self::Output>>;
 
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<io::Error>> {
         self.inner.listen_on(id, address)
     }
 
@@ -56,7 +61,11 @@ where
         self.inner.remove_listener(id)
     }
 
-    fn dial(&mut self, address: Multiaddr, opts: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        opts: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
         let connecting = self.inner.dial(address.clone(), opts)?;
         let here = self.here.clone();
         let dial = async move {
@@ -119,7 +128,11 @@ pub(crate) enum Carried<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Carried<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Direct(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Shaped(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -128,7 +141,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Carried<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Carried<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Direct(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Shaped(stream) => Pin::new(stream).poll_write(cx, buf),

@@ -18,7 +18,11 @@ pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
 pub(crate) async fn alone() -> Node {
     let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
     let builder = Node::builder().key(random_key()).listen(listen);
-    builder.runtime(Handle::current()).spawn().await.expect("starts")
+    builder
+        .runtime(Handle::current())
+        .spawn()
+        .await
+        .expect("starts")
 }
 
 pub(crate) fn random_key() -> MeshKey {
@@ -35,7 +39,8 @@ impl Mesh {
         Self(random_key())
     }
 
-    /// Of a node on the runtime of the test: on its one thread nothing happens while the test does not wait.
+    /// Of a node on the runtime of the test: on its one thread nothing happens while the test does
+    /// not wait.
     pub(crate) fn builder(&self, name: &str) -> NodeBuilder {
         self.apart(name).runtime(Handle::current())
     }
@@ -92,7 +97,10 @@ pub(crate) async fn until(node: &Node, is_so: impl Fn(&Snapshot) -> bool) -> Sna
 pub(crate) async fn joined(nodes: &[&Node], channel: &str) {
     for node in nodes {
         until(node, |snapshot| {
-            let here = snapshot.channels.iter().find(|it| it.name.as_str() == channel);
+            let here = snapshot
+                .channels
+                .iter()
+                .find(|it| it.name.as_str() == channel);
             here.is_some_and(|it| it.subscribers.len() == nodes.len() - 1 && !it.mesh.is_empty())
         })
         .await;

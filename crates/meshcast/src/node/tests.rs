@@ -57,9 +57,14 @@ async fn a_node_is_ready_when_its_open_channels_reach_the_members_it_knows() {
 #[tokio::test]
 async fn a_node_is_ready_also_if_no_seed_answers() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let seed = format!("/ip4/127.0.0.1/tcp/{}", free.local_addr().expect("bound").port());
+    let seed = format!(
+        "/ip4/127.0.0.1/tcp/{}",
+        free.local_addr().expect("bound").port()
+    );
     drop(free);
-    let builder = Mesh::new().builder("a").seed(seed.parse().expect("an address"));
+    let builder = Mesh::new()
+        .builder("a")
+        .seed(seed.parse().expect("an address"));
     let node = builder.seed(
         "/dns/does-not-exist.invalid/tcp/4001"
             .parse()
@@ -83,22 +88,33 @@ async fn a_node_is_ready_also_if_its_peer_has_no_channel() {
 async fn a_node_is_ready_also_if_a_seed_takes_the_connection_and_says_nothing() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("bound").port();
-    let seed = format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("an address");
-    let node = Mesh::new().builder("a").seed(seed).spawn().await.expect("starts");
+    let seed = format!("/ip4/127.0.0.1/tcp/{port}")
+        .parse()
+        .expect("an address");
+    let node = Mesh::new()
+        .builder("a")
+        .seed(seed)
+        .spawn()
+        .await
+        .expect("starts");
     within(node.ready()).await.expect("runs");
 }
 
 #[tokio::test]
 async fn a_seed_that_is_the_node_itself_is_quiet() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address: libp2p::Multiaddr =
-        format!("/ip4/127.0.0.1/tcp/{}", free.local_addr().expect("bound").port())
-            .parse()
-            .expect("an address");
+    let address: libp2p::Multiaddr = format!(
+        "/ip4/127.0.0.1/tcp/{}",
+        free.local_addr().expect("bound").port()
+    )
+    .parse()
+    .expect("an address");
     drop(free);
     let port = address.iter().last().expect("a port").to_string();
     // By number, which the swarm leaves out, and by name, which leads through the gate.
-    let by_name = format!("/dns4/localhost{port}").parse().expect("an address");
+    let by_name = format!("/dns4/localhost{port}")
+        .parse()
+        .expect("an address");
     let builder = Mesh::new()
         .builder("a")
         .listen(address.clone())
@@ -126,7 +142,10 @@ async fn both_ends_say_who_came_and_who_left() {
     let left = within(events.next()).await.expect("an event");
     assert!(matches!(left, NodeEvent::Disconnected { peer, .. } if peer == id));
     within(a.shutdown()).await;
-    assert!(within(events.next()).await.is_none(), "events end with the node");
+    assert!(
+        within(events.next()).await.is_none(),
+        "events end with the node"
+    );
     assert!(within(a.events().next()).await.is_none());
 }
 
@@ -214,7 +233,10 @@ fn with_its_runtime_gone_a_node_is_closed() {
         (node, channel)
     });
     drop(runtime);
-    assert!(matches!(channel.post_message(&1), Err(crate::PostError::Closed)));
+    assert!(matches!(
+        channel.post_message(&1),
+        Err(crate::PostError::Closed)
+    ));
     futures::executor::block_on(node.shutdown());
 }
 
@@ -257,7 +279,9 @@ async fn a_service_that_blocks_its_runtime_does_not_hold_up_its_nodes() {
 
 /// A runtime that is gone when the test that had it is over.
 fn runtime() -> tokio::runtime::Runtime {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.expect("starts")
 }
 
@@ -271,7 +295,8 @@ fn handlers_are_called_although_the_runtime_that_the_node_was_spawned_on_is_gone
     let (earth, moon) = (open::<u32>(&node, "earth"), open::<u32>(&node, "moon"));
     let (sender, heard) = mpsc::sync_channel(8);
     let (of_first, of_second) = (sender.clone(), sender);
-    let _handler = open::<u32>(&node, "earth").on_message(move |it| _ = of_first.send(("first", it.data)));
+    let _handler =
+        open::<u32>(&node, "earth").on_message(move |it| _ = of_first.send(("first", it.data)));
     drop(first);
     earth.post_message(&1).expect("posted");
     assert_eq!(
@@ -398,7 +423,10 @@ async fn nodes_given_one_common_seed_find_each_other_and_stay_when_it_dies() {
     let late = mesh.node("late", &[&nodes[2]]).await;
     nodes.push(late);
     let channels: Vec<_> = nodes.iter().map(|node| open::<u8>(node, "earth")).collect();
-    let mut heard: Vec<_> = channels.iter().map(crate::BroadcastChannel::messages).collect();
+    let mut heard: Vec<_> = channels
+        .iter()
+        .map(crate::BroadcastChannel::messages)
+        .collect();
     joined(&nodes.iter().collect::<Vec<_>>(), "earth").await;
     channels[3].post_message(&1).expect("posted");
     for messages in &mut heard[..3] {
@@ -413,7 +441,12 @@ async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
         max_peers: 1,
         ..crate::Limits::default()
     };
-    let a = mesh.builder("a").limits(limits).spawn().await.expect("starts");
+    let a = mesh
+        .builder("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
     let mut events = a.events();
     let b = mesh.node("b", &[&a]).await;
     until(&b, |it| it.peers.len() == 1).await;
@@ -436,7 +469,11 @@ async fn when_the_driver_panics_streams_end_and_posts_are_refused() {
     let node = alone().await;
     let channel = open::<u8>(&node, "earth");
     let (mut heard, mut events) = (channel.messages(), node.events());
-    let _ = node.shared.commands.send(crate::command::Command::Panic).await;
+    let _ = node
+        .shared
+        .commands
+        .send(crate::command::Command::Panic)
+        .await;
     within(node.stopped()).await;
     assert!(within(heard.recv()).await.is_none());
     while within(events.next()).await.is_some() {}
@@ -466,7 +503,9 @@ async fn a_node_that_is_aborted_takes_what_is_queued_with_it_and_frees_the_addre
         .await
         .expect("the address is free");
     until(&again, |it| it.peers.len() == 1).await;
-    open::<u8>(&again, "earth").post_message(&2).expect("posted");
+    open::<u8>(&again, "earth")
+        .post_message(&2)
+        .expect("posted");
     assert_eq!(next(&mut heard).await, 2);
 }
 
@@ -509,7 +548,12 @@ async fn a_seed_at_which_nobody_listens_is_said_to_be_refused_and_then_connected
     assert_eq!(seed.address, address);
     assert!(seed.reason.is_some_and(|reason| reason.contains("refused")));
     assert_eq!(within(a.ready()).await.expect("runs").members, 0);
-    let b = mesh.builder("b").listen(address).spawn().await.expect("starts");
+    let b = mesh
+        .builder("b")
+        .listen(address)
+        .spawn()
+        .await
+        .expect("starts");
     let seed = seed_becomes(&a, |state| matches!(state, SeedState::Connected { .. })).await;
     let connected = SeedState::Connected {
         peer: b.peer_id(),
@@ -525,7 +569,12 @@ async fn a_seed_that_does_not_resolve_is_said_so() {
     let name: libp2p::Multiaddr = "/dns/does-not-exist.invalid/tcp/4001"
         .parse()
         .expect("an address");
-    let node = Mesh::new().builder("a").seed(name).spawn().await.expect("starts");
+    let node = Mesh::new()
+        .builder("a")
+        .seed(name)
+        .spawn()
+        .await
+        .expect("starts");
     let seed = seed_becomes(&node, |state| *state == SeedState::Unresolved).await;
     assert!(seed.reason.is_some());
 }
@@ -547,7 +596,10 @@ async fn a_seed_of_another_mesh_and_one_that_is_the_node_itself_are_said_so() {
 
     let (listener, address) = free_port();
     drop(listener);
-    let node = Mesh::new().builder("a").listen(address.clone()).seed(address);
+    let node = Mesh::new()
+        .builder("a")
+        .listen(address.clone())
+        .seed(address);
     let node = node.spawn().await.expect("starts");
     seed_becomes(&node, |state| *state == SeedState::Ourselves).await;
 }

@@ -4,7 +4,9 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 use meshcast_proto::{Time, WallTime};
 use proptest::prelude::*;
 
-use super::{DEAD, Direction, KEEP_SURPLUS, Peers, SILENCE, SPREAD_AT_ONCE, SPREAD_INTERVAL, is_loopback};
+use super::{
+    DEAD, Direction, KEEP_SURPLUS, Peers, SILENCE, SPREAD_AT_ONCE, SPREAD_INTERVAL, is_loopback,
+};
 use crate::{channel::fixture::Source, transport::peer_id};
 
 /// Two nodes and the connections between them, each with one number at both ends.
@@ -31,9 +33,19 @@ impl Pair {
         } else {
             Direction::Inbound
         };
-        let connection = (ConnectionId::new_unchecked(number), direction, Multiaddr::empty());
+        let connection = (
+            ConnectionId::new_unchecked(number),
+            direction,
+            Multiaddr::empty(),
+        );
         let peer = peer_id(other.sender());
-        self.ends[end].handle_established(peer, Arc::clone(other), connection, self.now, WallTime::MIN);
+        self.ends[end].handle_established(
+            peer,
+            Arc::clone(other),
+            connection,
+            self.now,
+            WallTime::MIN,
+        );
     }
 
     fn closed(&mut self, end: usize, number: usize) {
@@ -51,7 +63,10 @@ impl Pair {
             .map(|(_, connection)| connection)
             .collect();
         let closes = |number: &usize| closing.contains(&ConnectionId::new_unchecked(*number));
-        for number in open.extract_if(.., |number| closes(number)).collect::<Vec<_>>() {
+        for number in open
+            .extract_if(.., |number| closes(number))
+            .collect::<Vec<_>>()
+        {
             (0..2).for_each(|end| self.closed(end, number));
         }
         for end in &mut self.ends {
@@ -148,7 +163,8 @@ fn a_peer_is_gone_with_its_last_connection() {
 /// Two looks a second.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Looks at the one peer of the first node, and tells whether a sign of life is due and whether it is dead.
+/// Looks at the one peer of the first node, and tells whether a sign of life is due and whether it
+/// is dead.
 fn look(pair: &mut Pair, received: bool, sent: bool) -> (bool, bool) {
     pair.now = pair.now + LOOK;
     let (_, peer) = pair.ends[0].iter_mut().next().expect("is connected");
@@ -157,7 +173,8 @@ fn look(pair: &mut Pair, received: bool, sent: bool) -> (bool, bool) {
 }
 
 #[test]
-fn a_peer_of_which_nothing_comes_is_dead_after_four_seconds_and_one_of_which_anything_does_is_not() {
+fn a_peer_of_which_nothing_comes_is_dead_after_four_seconds_and_one_of_which_anything_does_is_not()
+{
     let mut pair = Pair::new();
     pair.established(0, 0, 0);
     for nth in 0..100 {
@@ -169,7 +186,10 @@ fn a_peer_of_which_nothing_comes_is_dead_after_four_seconds_and_one_of_which_any
     }
     assert!(!look(&mut pair, true, true).1);
     let dead = [(); 8].map(|()| look(&mut pair, false, true).1);
-    assert_eq!(dead, [false, false, false, false, false, false, false, true]);
+    assert_eq!(
+        dead,
+        [false, false, false, false, false, false, false, true]
+    );
 }
 
 #[test]
@@ -261,7 +281,10 @@ fn a_silent_peer_that_comes_back_by_another_connection_loses_the_old_one_at_once
         pair.established(end, 2, 1);
         let old = ConnectionId::new_unchecked(1);
         let closing = pair.ends[end].take_surplus(pair.now);
-        assert_eq!(closing.into_iter().map(|(_, it)| it).collect::<Vec<_>>(), [old]);
+        assert_eq!(
+            closing.into_iter().map(|(_, it)| it).collect::<Vec<_>>(),
+            [old]
+        );
     }
     (0..2).for_each(|end| pair.closed(end, 1));
     assert_eq!(pair.settle(vec![2]), [2]);
@@ -272,7 +295,12 @@ fn a_peer_that_is_heard_keeps_its_connection_for_as_long_as_any() {
     let mut pair = Pair::new();
     pair.established(0, 1, 0);
     let peer = peer_id(pair.sources[1].member.sender());
-    let silent = |pair: &Pair| pair.ends[0].get(&peer).expect("is connected").is_silent(pair.now);
+    let silent = |pair: &Pair| {
+        pair.ends[0]
+            .get(&peer)
+            .expect("is connected")
+            .is_silent(pair.now)
+    };
     pair.now = pair.now + SILENCE;
     assert!(silent(&pair));
     pair.ends[0].handle_heard(&peer, pair.now);
@@ -290,7 +318,11 @@ fn everybody_is_told_of_new_addresses_at_once_a_few_times_and_then_at_a_rate_of_
     let mut pair = Pair::new();
     pair.established(0, 1, 1);
     let (peers, id) = (&mut pair.ends[0], peer_id(pair.sources[1].member.sender()));
-    let address = |n: u32| -> Multiaddr { format!("/ip4/10.0.0.1/tcp/{n}").parse().expect("an address") };
+    let address = |n: u32| -> Multiaddr {
+        format!("/ip4/10.0.0.1/tcp/{n}")
+            .parse()
+            .expect("an address")
+    };
     let told = |peers: &mut Peers, millis: u32| {
         let now = Time::from_start(Duration::from_millis(millis.into()));
         peers.take_news(&id, now)

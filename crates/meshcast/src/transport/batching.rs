@@ -1,7 +1,8 @@
 //! Fewer system calls for the same bytes.
 //!
-//! The multiplexer flushes after each of its frames of 16 KiB, and what decrypts reads 8 KiB at a time. At full
-//! speed every sixth instruction would be spent on passing such pieces to the system and back.
+//! The multiplexer flushes after each of its frames of 16 KiB, and what decrypts reads 8 KiB at a
+//! time. At full speed every sixth instruction would be spent on passing such pieces to the system
+//! and back.
 
 use std::{
     io::{Error, ErrorKind, Result},
@@ -12,10 +13,11 @@ use std::{
 
 use futures::{AsyncRead, AsyncWrite};
 
-/// A stream of bytes that reads ahead, and on which what was flushed leaves when its owner turns to reading.
+/// A stream of bytes that reads ahead, and on which what was flushed leaves when its owner turns to
+/// reading.
 ///
-/// A task that drives a connection writes and flushes all it has, and then reads until there is nothing: so it is
-/// the same moment, only once. It does not fit an owner that does not read.
+/// A task that drives a connection writes and flushes all it has, and then reads until there is
+/// nothing: so it is the same moment, only once. It does not fit an owner that does not read.
 #[derive(Debug)]
 pub(super) struct Batching<T> {
     io: T,
@@ -55,7 +57,11 @@ impl<T: AsyncWrite + Unpin> Batching<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Batching<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<Result<usize>> {
         let this = self.get_mut();
         // If it does not take all now, the task is woken when it does.
         if let Poll::Ready(sent) = this.poll_send(cx) {
@@ -107,8 +113,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
     }
 }
 
-/// How many bytes go to the system or come from it at once: four frames of the multiplexer, and as many packets as
-/// loopback takes in one. Twice as many may wait to be sent, so that there is room before the first are gone.
+/// How many bytes go to the system or come from it at once: four frames of the multiplexer, and as
+/// many packets as loopback takes in one. Twice as many may wait to be sent, so that there is room
+/// before the first are gone.
 const BATCH: usize = 64 * 1024;
 
 /// How much is read at once until that much came at once: strangers do not send it.

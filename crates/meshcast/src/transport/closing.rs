@@ -11,10 +11,11 @@ use tokio::time::{Sleep, sleep};
 
 /// A connection that is closed without the other side's help if it does not come soon.
 ///
-/// To close in peace means to send what is buffered and then a farewell. Through a path that has gone dead that
-/// never happens: the socket is full, and the system tries again at intervals that double, for a quarter of an
-/// hour. The Swarm counts the connection until it is closed. For so long nobody would dial the peer again, and
-/// what is said to it would go to a connection that is no more.
+/// To close in peace means to send what is buffered and then a farewell. Through a path that has
+/// gone dead that never happens: the socket is full, and the system tries again at intervals that
+/// double, for a quarter of an hour. The Swarm counts the connection until it is closed. For so
+/// long nobody would dial the peer again, and what is said to it would go to a connection that is
+/// no more.
 #[derive(Debug)]
 pub(super) struct Closing<M> {
     muxer: M,
@@ -54,17 +55,22 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for Closing<M> {
         if let Poll::Ready(closed) = Pin::new(&mut this.muxer).poll_close(cx) {
             return Poll::Ready(closed);
         }
-        let patience = this.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        let patience = this
+            .patience
+            .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
         patience.as_mut().poll(cx).map(Ok)
     }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         Pin::new(&mut self.get_mut().muxer).poll(cx)
     }
 }
 
-/// How long the other side may take to take in what is buffered: some round trips round the world. What is in the
-/// hands of the system by then is sent all the same.
+/// How long the other side may take to take in what is buffered: some round trips round the world.
+/// What is in the hands of the system by then is sent all the same.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -85,11 +91,17 @@ mod tests {
         type Substream = Cursor<Vec<u8>>;
         type Error = io::Error;
 
-        fn poll_inbound(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+        fn poll_inbound(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<io::Result<Self::Substream>> {
             Poll::Pending
         }
 
-        fn poll_outbound(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+        fn poll_outbound(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<io::Result<Self::Substream>> {
             Poll::Pending
         }
 

@@ -1,4 +1,5 @@
-//! Gives each connection that is being secured its place, and takes it from those who have to make way.
+//! Gives each connection that is being secured its place, and takes it from those who have to make
+//! way.
 
 use std::{
     io,
@@ -36,7 +37,11 @@ impl Transport for Doorway {
     type ListenerUpgrade = BoxFuture<'static, io::Result<Self::Output>>;
     type Dial = <Secured as Transport>::Dial;
 
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<io::Error>> {
         self.inner.listen_on(id, address)
     }
 
@@ -44,7 +49,11 @@ impl Transport for Doorway {
         self.inner.remove_listener(id)
     }
 
-    fn dial(&mut self, address: Multiaddr, opts: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        opts: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
         self.inner.dial(address, opts)
     }
 

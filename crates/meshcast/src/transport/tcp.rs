@@ -1,9 +1,10 @@
 //! TCP: sockets that listen, sockets that dial.
 //!
-//! The transport of libp2p shares a port with whoever else asks for the same (`SO_REUSEPORT`), so two nodes could
-//! listen on one without an error, and each connection went to either. It also dials from the port that it listens
-//! on: two nodes that dial each other at the same moment then meet in one connection that neither accepted, and a
-//! node whose neighbour has the same port dials itself. Here a port belongs to one, and each dial has a new one.
+//! The transport of libp2p shares a port with whoever else asks for the same (`SO_REUSEPORT`), so
+//! two nodes could listen on one without an error, and each connection went to either. It also
+//! dials from the port that it listens on: two nodes that dial each other at the same moment then
+//! meet in one connection that neither accepted, and a node whose neighbour has the same port dials
+//! itself. Here a port belongs to one, and each dial has a new one.
 
 mod knock;
 mod listening;
@@ -62,12 +63,16 @@ impl Transport for Tcp {
     type ListenerUpgrade = Ready<io::Result<Socket>>;
     type Dial = BoxFuture<'static, io::Result<Socket>>;
 
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<io::Error>> {
         let Some(at) = socket_addr(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        let listening =
-            Listening::new(id, at, self.door.clone(), self.patience).map_err(TransportError::Other)?;
+        let listening = Listening::new(id, at, self.door.clone(), self.patience)
+            .map_err(TransportError::Other)?;
         self.listening.push(listening);
         Ok(())
     }
@@ -86,7 +91,11 @@ impl Transport for Tcp {
     }
 
     /// Dials from a new port, whatever the options say.
-    fn dial(&mut self, address: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        _: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
         match socket_addr(&address) {
             Some(to) if to.port() != 0 && !to.ip().is_unspecified() => Ok(connect(to).boxed()),
             _ => Err(TransportError::MultiaddrNotSupported(address)),
@@ -114,7 +123,8 @@ async fn connect(to: SocketAddr) -> io::Result<Socket> {
     socket.set_nodelay(true)?;
     let stream = socket.connect(to).await?;
     if stream.local_addr()? == to {
-        // Nobody listens there, and the system chose the very port that is dialled: a socket connected to itself.
+        // Nobody listens there, and the system chose the very port that is dialled: a socket
+        // connected to itself.
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(Socket::dialled(stream))

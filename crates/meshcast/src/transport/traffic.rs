@@ -1,7 +1,8 @@
 //! On which links anything passes, whatever it is.
 //!
-//! What a connection brings is seen where its streams are read: also a large message that is not whole yet, and also
-//! copies that nobody above hears of. So a link that carries much slowly is not taken for one that carries nothing.
+//! What a connection brings is seen where its streams are read: also a large message that is not
+//! whole yet, and also copies that nobody above hears of. So a link that carries much slowly is not
+//! taken for one that carries nothing.
 
 use std::{
     collections::HashMap,
@@ -148,7 +149,10 @@ where
         Pin::new(&mut self.get_mut().muxer).poll_close(cx)
     }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         Pin::new(&mut self.get_mut().muxer).poll(cx)
     }
 }
@@ -161,7 +165,11 @@ pub(crate) struct WatchedStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.stream).poll_read(cx, into);
         if matches!(read, Poll::Ready(Ok(1..))) {
@@ -172,7 +180,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         if matches!(written, Poll::Ready(Ok(1..))) {
@@ -224,7 +236,10 @@ mod tests {
             Poll::Ready(Ok(()))
         }
 
-        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, Infallible>> {
+        fn poll(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Result<StreamMuxerEvent, Infallible>> {
             Poll::Pending
         }
     }
@@ -245,7 +260,10 @@ mod tests {
             received: true,
             sent: false,
         };
-        assert_eq!((traffic.take(&peer), traffic.take(&peer)), (expected, nothing));
+        assert_eq!(
+            (traffic.take(&peer), traffic.take(&peer)),
+            (expected, nothing)
+        );
         block_on(outbound.write_all(&bytes)).expect("taken");
         assert!(traffic.take(&peer).sent);
         assert_eq!(traffic.take(&PeerId::random()), nothing);

@@ -22,7 +22,10 @@ impl<'a> Script<'a> {
         let (len, rest) = rest.split_first().unwrap_or((&0, rest));
         let (choices, rest) = rest.split_at(rest.len().min(usize::from(len % 64)));
         self.0 = rest;
-        Some(Step { kind: *kind, choices })
+        Some(Step {
+            kind: *kind,
+            choices,
+        })
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 use bytes::Bytes;
 use meshcast_proto::{
     ChannelName, Config, Draft, Engine, Format, Frame, Frames, HistoryLimits, Holding, Holdings,
-    MAX_FRAGMENT_LEN, Member, Opened, Output, Part, Sender, Seq, SeqRange, Since, SyncMessage, Time,
-    Verifier, WallTime, Want,
+    MAX_FRAGMENT_LEN, Member, Opened, Output, Part, Sender, Seq, SeqRange, Since, SyncMessage,
+    Time, Verifier, WallTime, Want,
 };
 
 use super::script::Step;
@@ -31,12 +31,12 @@ const WALL: WallTime = WallTime::from_unix_millis(1 << 40);
 /// For how long frames are kept.
 const RETENTION: Duration = Duration::from_secs(60);
 
-/// What one step, or one timeout, may bring out. A `Want` may be answered with 256 KiB, an `Open` with what is had of
-/// 512 channels.
+/// What one step, or one timeout, may bring out. A `Want` may be answered with 256 KiB, an `Open`
+/// with what is had of 512 channels.
 const MOST_OUTPUTS: usize = 4096;
 const MOST_BYTES: usize = 2 << 20;
-/// What the engine and the harness may take of memory: the history and what is held are a quarter of a MiB each, and
-/// there are 256 flows and 64 channels.
+/// What the engine and the harness may take of memory: the history and what is held are a quarter
+/// of a MiB each, and there are 256 flows and 64 channels.
 const MOST_MEMORY: usize = 8 << 20;
 /// How often it may want to be called in a second of quiet: what is paced is paced by milliseconds.
 const MOST_TIMEOUTS: usize = 2_000;
@@ -142,7 +142,8 @@ impl World {
                 self.says(liar, SyncMessage::Open(opened));
             }
             7 => {
-                let closed = (0..step.amount(SyncMessage::MAX_CHANNELS)).map(|n| named(&mut step, n));
+                let closed =
+                    (0..step.amount(SyncMessage::MAX_CHANNELS)).map(|n| named(&mut step, n));
                 let closed = closed.collect();
                 self.says(liar, SyncMessage::Close(closed));
             }
@@ -198,13 +199,17 @@ impl World {
                 2 => {
                     let name = channel(step.below(CHANNELS));
                     let behind = step.below(2) == 1;
-                    self.me.engine.handle_readers_behind(&name, behind, self.now);
+                    self.me
+                        .engine
+                        .handle_readers_behind(&name, behind, self.now);
                 }
                 _ => {
                     let name = channel(step.below(CHANNELS));
                     let _ = self.me.engine.may_post(&name);
                     self.settle();
-                    self.me.engine.handle_expecting(step.below(2) == 1, self.now);
+                    self.me
+                        .engine
+                        .handle_expecting(step.below(2) == 1, self.now);
                 }
             },
             _ => {
@@ -228,7 +233,11 @@ impl World {
         (0..CHANNELS).for_each(|n| self.close(n));
         self.pass(2 * RETENTION + Duration::from_secs(600));
         self.check_memory();
-        assert_eq!(self.me.engine.history().bytes(), 0, "nothing is kept for ever");
+        assert_eq!(
+            self.me.engine.history().bytes(),
+            0,
+            "nothing is kept for ever"
+        );
         assert_eq!(self.me.engine.budget().used(), 0, "nobody pays for ever");
     }
 
@@ -246,14 +255,19 @@ impl World {
     }
 
     fn close(&mut self, n: usize) {
-        // What was said to the last opening has to have come, as the engine demands: it has, there is no delay.
+        // What was said to the last opening has to have come, as the engine demands: it has, there
+        // is no delay.
         self.me.engine.handle_close(&channel(n));
         self.me.next.retain(|(name, _), _| *name != channel(n));
         self.settle();
     }
 
     fn post(&mut self, who: usize, n: usize, records: usize) {
-        let node = if who == ME { &mut self.me } else { &mut self.honest };
+        let node = if who == ME {
+            &mut self.me
+        } else {
+            &mut self.honest
+        };
         let name = channel(n);
         let mut draft = Draft::new(&name);
         for _ in 0..=records {
@@ -284,22 +298,32 @@ impl World {
 
     fn down(&mut self, liar: usize) {
         if mem::take(&mut self.up[liar]) {
-            self.me.engine.handle_peer_down(peer(liar).sender(), self.now);
+            self.me
+                .engine
+                .handle_peer_down(peer(liar).sender(), self.now);
             self.settle();
         }
     }
 
     fn honest_up(&mut self) {
         self.honest_up = true;
-        self.me.engine.handle_peer_up(peer(HONEST).sender(), self.now);
-        self.honest.engine.handle_peer_up(peer(ME).sender(), self.now);
+        self.me
+            .engine
+            .handle_peer_up(peer(HONEST).sender(), self.now);
+        self.honest
+            .engine
+            .handle_peer_up(peer(ME).sender(), self.now);
         self.settle();
     }
 
     fn honest_down(&mut self) {
         if mem::take(&mut self.honest_up) {
-            self.me.engine.handle_peer_down(peer(HONEST).sender(), self.now);
-            self.honest.engine.handle_peer_down(peer(ME).sender(), self.now);
+            self.me
+                .engine
+                .handle_peer_down(peer(HONEST).sender(), self.now);
+            self.honest
+                .engine
+                .handle_peer_down(peer(ME).sender(), self.now);
             self.settle();
         }
     }
@@ -315,11 +339,18 @@ impl World {
             };
             self.now = self.now.max(due);
             for node in [&mut self.me, &mut self.honest] {
-                if node.engine.poll_timeout().is_some_and(|due| due <= self.now) {
+                if node
+                    .engine
+                    .poll_timeout()
+                    .is_some_and(|due| due <= self.now)
+                {
                     node.engine.handle_timeout(self.now);
                     node.drain();
                     let next = node.engine.poll_timeout();
-                    assert!(next.is_none_or(|next| next > self.now), "the clock stands still");
+                    assert!(
+                        next.is_none_or(|next| next > self.now),
+                        "the clock stands still"
+                    );
                 }
             }
             // What is said at this moment may make more due at the same, but not for ever.
@@ -369,7 +400,8 @@ impl World {
                         }
                     }
                     Output::Sync(_, message) if self.honest_up => {
-                        self.me.is_told(peer(HONEST).sender(), travelled(&message), now);
+                        self.me
+                            .is_told(peer(HONEST).sender(), travelled(&message), now);
                     }
                     _ => {}
                 }
@@ -400,7 +432,8 @@ impl World {
             sender: want.sender,
             request: want.request,
             frames: frames.collect(),
-            upto: Seq::new(step.number()).map_or_else(|| want.seqs.last(), |upto| upto.min(want.seqs.last())),
+            upto: Seq::new(step.number())
+                .map_or_else(|| want.seqs.last(), |upto| upto.min(want.seqs.last())),
         })
     }
 
@@ -456,7 +489,10 @@ impl Node {
                 Output::Deliver(name, delivery) => {
                     self.follows(name, delivery.member.sender(), delivery.seqs());
                     let values = delivery.values();
-                    assert!(values.map(|posted| posted.seqs.len()).sum::<u64>() == delivery.seqs().len());
+                    assert!(
+                        values.map(|posted| posted.seqs.len()).sum::<u64>()
+                            == delivery.seqs().len()
+                    );
                 }
                 Output::Missed(name, gap) => self.follows(name, gap.member.sender(), gap.missed),
                 _ => {}
@@ -534,7 +570,8 @@ fn sender(step: &mut Step<'_>) -> Sender {
 }
 
 fn range(step: &mut Step<'_>) -> SeqRange {
-    let numbers = [step.number(), step.number()].map(|number| Seq::new(number).unwrap_or(Seq::FIRST));
+    let numbers =
+        [step.number(), step.number()].map(|number| Seq::new(number).unwrap_or(Seq::FIRST));
     let [first, last] = numbers;
     SeqRange::new(first.min(last), first.max(last)).unwrap_or_else(|| SeqRange::single(first))
 }
@@ -548,7 +585,10 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
         if mem::replace(&mut channels[n], true) {
             continue;
         }
-        let (flows, more) = (step.amount(SyncMessage::MAX_FLOWS / 4), step.byte() % 8 == 1);
+        let (flows, more) = (
+            step.amount(SyncMessage::MAX_FLOWS / 4),
+            step.byte() % 8 == 1,
+        );
         let mut seen = BTreeSet::new();
         let flows = (0..flows).map(|n| {
             let seqs = range(step);
@@ -562,7 +602,9 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
                 oldest: seqs.first(),
                 next: seqs.last(),
                 due: Seq::new(step.number() - 1),
-                begin: Seq::new(step.number()).unwrap_or(Seq::FIRST).min(seqs.last()),
+                begin: Seq::new(step.number())
+                    .unwrap_or(Seq::FIRST)
+                    .min(seqs.last()),
                 hops: step.byte() / 64,
                 lowest: Seq::new(step.number() - 1),
             }
@@ -578,5 +620,6 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
 
 /// How many frames of others a liar remembers.
 const OVERHEARD: usize = 16;
-/// After so many turns two honest engines have nothing left to say to each other at the same moment.
+/// After so many turns two honest engines have nothing left to say to each other at the same
+/// moment.
 const MOST_ROUNDS: usize = 10_000;

@@ -29,8 +29,8 @@ use crate::faults::{PATH, Request, Status};
 /// Something to be done, with where the answer goes. `None`: only the status is asked for.
 pub(super) type Asked = (Option<Request>, oneshot::Sender<Result<Status, Problem>>);
 
-/// Answers until it is dropped: one connection after the other, and one request on each. What waits, waits in the
-/// socket's backlog.
+/// Answers until it is dropped: one connection after the other, and one request on each. What
+/// waits, waits in the socket's backlog.
 pub(super) async fn serve(mut listener: Listener, asked: mpsc::Sender<Asked>) {
     let router = Router::new()
         .route(PATH, get(status).post(fault))
@@ -56,10 +56,15 @@ pub(super) async fn serve(mut listener: Listener, asked: mpsc::Sender<Asked>) {
             .timer(TokioTimer::new())
             .header_read_timeout(REQUEST)
             .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(
+                TokioIo::new(stream),
+                TowerToHyperService::new(router.clone()),
+            );
         match timeout(ANSWER, serving).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a connection to the socket for faults broke"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection to the socket for faults broke")
+            }
             Err(_) => tracing::debug!("cut a connection to the socket for faults"),
         }
     }

@@ -32,11 +32,14 @@ impl Fleet {
     /// A fleet of which nothing runs yet.
     pub(super) fn new(plan: &Plan, args: &args::Up) -> Result<Self, Failure> {
         let mut entropy = [0; 8];
-        getrandom::fill(&mut entropy)
-            .map_err(|error| Failure::failed(format!("the system gives no random numbers: {error}")))?;
+        getrandom::fill(&mut entropy).map_err(|error| {
+            Failure::failed(format!("the system gives no random numbers: {error}"))
+        })?;
         let mut builder = Cluster::builder(u64::from_le_bytes(entropy)).key(new_key(args)?);
         for node in &plan.nodes {
-            builder = builder.node(&node.name, node.region.as_str()).map_err(failure)?;
+            builder = builder
+                .node(&node.name, node.region.as_str())
+                .map_err(failure)?;
         }
         for (a, b, takes) in &plan.round_trips {
             builder = builder
@@ -118,7 +121,10 @@ impl Fleet {
             code: CONFLICT.into(),
             message: format!("{name} runs, but its service does not: {}", failure.message),
         };
-        let address = self.addresses.iter().find(|(node, _)| node.as_str() == name);
+        let address = self
+            .addresses
+            .iter()
+            .find(|(node, _)| node.as_str() == name);
         if let Some((_, address)) = address {
             let listener = bind(address.port()).await.map_err(failed)?;
             self.serve(name, listener).map_err(failed)?;
@@ -143,7 +149,10 @@ impl Fleet {
     }
 
     async fn end_service(&mut self, name: &str) {
-        let service = self.services.iter_mut().find(|(node, _)| node.as_str() == name);
+        let service = self
+            .services
+            .iter_mut()
+            .find(|(node, _)| node.as_str() == name);
         if let Some((_, service)) = service {
             service.shutdown().await;
         }
@@ -196,7 +205,8 @@ fn failure(error: ClusterError) -> Failure {
     match error {
         ClusterError::Spawn { source, .. } => spawn_failure(source),
         ClusterError::NotReady(_) => {
-            Failure::new(Exit::Timeout, "the nodes do not find each other").hint("see why with --verbose")
+            Failure::new(Exit::Timeout, "the nodes do not find each other")
+                .hint("see why with --verbose")
         }
         _ => Failure::failed(error),
     }

@@ -35,7 +35,11 @@ pub(super) fn plan(args: &args::Up) -> Result<Plan, Failure> {
 
 fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
     let mut seen = HashSet::new();
-    if let Some(twice) = args.regions.iter().find(|region| !seen.insert(region.as_str())) {
+    if let Some(twice) = args
+        .regions
+        .iter()
+        .find(|region| !seen.insert(region.as_str()))
+    {
         return Err(Failure::usage(format!("the region {twice} is named twice"))
             .hint("for several nodes in a region there is --nodes-per-region"));
     }
@@ -55,7 +59,10 @@ fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
             base => base.checked_add(nth),
         };
         let port = port.ok_or_else(|| {
-            Failure::usage(format!("{count} ports from {} on are too many", args.http_base))
+            Failure::usage(format!(
+                "{count} ports from {} on are too many",
+                args.http_base
+            ))
         })?;
         Ok(Planned {
             name: format!("{region}-{n}"),
@@ -79,13 +86,18 @@ fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failu
         }
     }
     for rtt in &args.rtt {
-        let Rtt::Between(a, b, takes) = rtt else { continue };
-        if let Some(region) = [a, b].into_iter().find(|region| !args.regions.contains(region)) {
+        let Rtt::Between(a, b, takes) = rtt else {
+            continue;
+        };
+        if let Some(region) = [a, b]
+            .into_iter()
+            .find(|region| !args.regions.contains(region))
+        {
             let regions: Vec<_> = args.regions.iter().map(Region::as_str).collect();
-            return Err(
-                Failure::usage(format!("--rtt names {region}, which is none of the regions"))
-                    .hint(format!("those are {} (see --regions)", regions.join(", "))),
-            );
+            return Err(Failure::usage(format!(
+                "--rtt names {region}, which is none of the regions"
+            ))
+            .hint(format!("those are {} (see --regions)", regions.join(", "))));
         }
         trips.retain(|(x, y, _)| (x, y) != (a, b) && (x, y) != (b, a));
         trips.push((a.clone(), b.clone(), *takes));
@@ -101,7 +113,11 @@ mod tests {
     use super::*;
     use crate::exit::Exit;
 
-    fn up(regions: &[&str], nodes_per_region: u16, http_base: u16) -> Result<Vec<(String, u16)>, Failure> {
+    fn up(
+        regions: &[&str],
+        nodes_per_region: u16,
+        http_base: u16,
+    ) -> Result<Vec<(String, u16)>, Failure> {
         let regions = regions
             .iter()
             .map(|region| region.parse().expect("valid"))
@@ -123,7 +139,12 @@ mod tests {
     #[test]
     fn nodes_are_named_by_region_and_ports_follow_each_other() {
         let all = up(&["fra", "iad"], 2, 9000).expect("a plan");
-        let expected = [("fra-1", 9000), ("fra-2", 9001), ("iad-1", 9002), ("iad-2", 9003)];
+        let expected = [
+            ("fra-1", 9000),
+            ("fra-2", 9001),
+            ("iad-1", 9002),
+            ("iad-2", 9003),
+        ];
         assert_eq!(all, expected.map(|(name, port)| (name.to_owned(), port)));
     }
 
@@ -136,17 +157,30 @@ mod tests {
     #[test]
     fn what_cannot_run_is_wrong_usage() {
         for (regions, nodes_per_region, http_base, message) in [
-            (&["fra", "fra"][..], 1, 8101, "the region fra is named twice"),
+            (
+                &["fra", "fra"][..],
+                1,
+                8101,
+                "the region fra is named twice",
+            ),
             (
                 &["fra"],
                 51,
                 8101,
                 "51 nodes are more than the 50 one process may run",
             ),
-            (&["fra", "iad"], 1, 65_535, "2 ports from 65535 on are too many"),
+            (
+                &["fra", "iad"],
+                1,
+                65_535,
+                "2 ports from 65535 on are too many",
+            ),
         ] {
             let failure = up(regions, nodes_per_region, http_base).expect_err(message);
-            assert_eq!((failure.exit, failure.message.as_str()), (Exit::Usage, message));
+            assert_eq!(
+                (failure.exit, failure.message.as_str()),
+                (Exit::Usage, message)
+            );
         }
         assert!(up(&["fra", "iad"], 1, 65_534).is_ok());
     }

@@ -35,8 +35,8 @@ fn a_neighbour_that_never_answers_is_passed_over() {
     world.expect_rest();
 }
 
-/// A neighbour that answers nothing must not keep the places that answers of others could take, nor keep flows
-/// waiting for its own.
+/// A neighbour that answers nothing must not keep the places that answers of others could take, nor
+/// keep flows waiting for its own.
 #[test]
 fn many_flows_are_not_held_up_by_a_silent_neighbour() {
     let mut world = World::new(12, &Config::default(), 3);
@@ -69,8 +69,8 @@ fn many_flows_are_not_held_up_by_a_silent_neighbour() {
     world.expect_rest();
 }
 
-/// What took too long, or was asked before the link broke and is answered over another connection, comes when the
-/// answer to something else is expected, and says nothing of that.
+/// What took too long, or was asked before the link broke and is answered over another connection,
+/// comes when the answer to something else is expected, and says nothing of that.
 #[test]
 fn an_answer_to_an_earlier_request_is_not_taken_for_that_to_the_last() {
     for seed in 0..20 {
@@ -195,7 +195,11 @@ fn answers_that_bring_nothing_new_do_not_go_on_for_ever() {
     world.run_secs(2);
     world.post(0, 1);
     world.run_secs(30);
-    assert!(world.counters(1).requests < 30, "{}", world.counters(1).requests);
+    assert!(
+        world.counters(1).requests < 30,
+        "{}",
+        world.counters(1).requests
+    );
     let story = [Event::Values(range(1, 1)), Event::Missed(range(2, 2), LOST)];
     assert_eq!(world.story(1, 0), story);
 }
@@ -212,7 +216,13 @@ fn answers_that_nobody_asked_for_are_refused_before_they_are_looked_at() {
         sender: sender(0),
         request: before.requests,
         upto: Seq::FIRST,
-        frames: vec![(Duration::ZERO, wholes(peer(0), &channel(0), 4, 1).bytes().clone()); 3],
+        frames: vec![
+            (
+                Duration::ZERO,
+                wholes(peer(0), &channel(0), 4, 1).bytes().clone()
+            );
+            3
+        ],
     };
     let now = world.clock(1);
     let engine = &mut world.nodes[1].engine;
@@ -246,13 +256,25 @@ fn whoever_is_not_connected_is_not_listened_to() {
     };
     world.post(1, 1);
     let engine = &mut world.nodes[1].engine;
-    engine.handle_sync(sender(5), SyncMessage::Want(want), now, WallTime::MIN, |_| {
-        Vec::new()
-    });
+    engine.handle_sync(
+        sender(5),
+        SyncMessage::Want(want),
+        now,
+        WallTime::MIN,
+        |_| Vec::new(),
+    );
     assert!(engine.poll_output().is_none());
 }
 
-fn have(world: &mut World, from: usize, to: usize, of: usize, oldest: u64, next: u64, due: Option<u64>) {
+fn have(
+    world: &mut World,
+    from: usize,
+    to: usize,
+    of: usize,
+    oldest: u64,
+    next: u64,
+    due: Option<u64>,
+) {
     let seq = |n| Seq::new(n).expect("not 0");
     let holding = Holding {
         sender: sender(of),
@@ -334,7 +356,8 @@ fn a_sender_that_nobody_ever_heard_of_costs_nothing_in_the_end() {
 #[test]
 fn a_neighbour_that_goes_frees_what_waited_for_it() {
     let mut world = World::new(10, &Config::default(), 1);
-    // Node 8 has everything and is mute; 9 hears of it and waits. Then 8 goes, and 0 has it as well.
+    // Node 8 has everything and is mute; 9 hears of it and waits. Then 8 goes, and 0 has it as
+    // well.
     world.tamper = Box::new(|from, _, message| match message {
         SyncMessage::Frames(_) if from == 8 => vec![],
         message => vec![message],
@@ -417,7 +440,11 @@ fn a_window_without_room_does_not_ask_for_the_same_over_and_over() {
         world.post(0, 1);
     }
     world.run(Duration::from_millis(2_300));
-    assert!(world.counters(1).requests < 12, "{}", world.counters(1).requests);
+    assert!(
+        world.counters(1).requests < 12,
+        "{}",
+        world.counters(1).requests
+    );
     *withheld.borrow_mut() = false;
     world.run_secs(3);
     assert_eq!(

@@ -173,7 +173,11 @@ fn what_was_fetched_for_a_neighbour_and_comes_late_is_not_due_here() {
     });
     world.connect(late, wants);
     world.run(Duration::from_millis(500));
-    assert_eq!(world.counters(late).requests, 1, "it is fetched for a neighbour");
+    assert_eq!(
+        world.counters(late).requests,
+        1,
+        "it is fetched for a neighbour"
+    );
     world.connect(keeper, wants);
     world.run(Duration::from_millis(1_500));
     assert_eq!(world.story(wants, sender), [Event::Values(range(1, 3))]);
@@ -210,7 +214,9 @@ fn a_frame_older_than_anything_kept_is_not_taken_of_a_sender_not_heard_before() 
             Arc::clone(&peer.member),
             1,
         );
-        engine.handle_open(&channel(0), Since::Now, now).expect("few");
+        engine
+            .handle_open(&channel(0), Since::Now, now)
+            .expect("few");
         engine
     };
     let taken = |engine: &mut Engine, seq, late| {
@@ -281,14 +287,18 @@ fn an_opening_that_was_held_up_on_its_way_begins_where_it_was() {
     };
     let since = |neighbours: &mut Neighbours, now| {
         assert!(neighbours.open(peer, &opened, now));
-        neighbours.wanted(peer, &opened.channel).expect("open").since
+        neighbours
+            .wanted(peer, &opened.channel)
+            .expect("open")
+            .since
     };
     let in_time = since(&mut neighbours, now + Duration::from_secs(5));
     let late = since(&mut neighbours, now + Duration::from_secs(7));
     assert_eq!(late, in_time);
 }
 
-/// Of the beginning it only knows a bound, and whoever has what follows came later itself: it fetches all for it.
+/// Of the beginning it only knows a bound, and whoever has what follows came later itself: it
+/// fetches all for it.
 #[test]
 fn what_is_fetched_and_turns_out_to_be_from_before_the_opening_is_passed_over() {
     let mut world = World::new(5, &Config::default(), 1);
@@ -323,7 +333,8 @@ fn what_is_fetched_and_turns_out_to_be_from_before_the_opening_is_passed_over() 
     world.expect_rest();
 }
 
-/// It hears of a sender that is gone from one that came later and knows of nothing due, then from one that knows better.
+/// It hears of a sender that is gone from one that came later and knows of nothing due, then from
+/// one that knows better.
 #[test]
 fn who_began_too_high_goes_back_as_long_as_nothing_came_of_it() {
     let mut world = World::new(4, &Config::default(), 1);
@@ -346,8 +357,8 @@ fn who_began_too_high_goes_back_as_long_as_nothing_came_of_it() {
     world.expect_rest();
 }
 
-/// Two nodes, of which the second opens a channel and finds the link at once, and the first finds it when it has stood
-/// still for so long and posted meanwhile.
+/// Two nodes, of which the second opens a channel and finds the link at once, and the first finds
+/// it when it has stood still for so long and posted meanwhile.
 fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
     let at = |ms| Time::from_start(Duration::from_secs(60) + Duration::from_millis(ms));
     let mut engines = [0, 1].map(|n| {
@@ -367,7 +378,9 @@ fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
         .handle_open(&channel(0), Since::Now, Time::ZERO)
         .expect("few");
     post(posts, Time::ZERO);
-    opens.handle_open(&channel(0), Since::Now, at(0)).expect("few");
+    opens
+        .handle_open(&channel(0), Since::Now, at(0))
+        .expect("few");
     let mut to_posts = VecDeque::new();
     let mut drain = |engine: &mut Engine, to_posts: &mut VecDeque<SyncMessage>| {
         while let Some(output) = engine.poll_output() {
@@ -394,8 +407,12 @@ fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
             drain(opens, &mut to_posts);
         }
         for message in to_opens {
-            let verify =
-                |frames: &[Frame]| frames.iter().map(|_| Some(Arc::clone(&peer(0).member))).collect();
+            let verify = |frames: &[Frame]| {
+                frames
+                    .iter()
+                    .map(|_| Some(Arc::clone(&peer(0).member)))
+                    .collect()
+            };
             opens.handle_sync(sender(0), message, at(step), WallTime::MIN, verify);
             drain(opens, &mut to_posts);
         }
@@ -424,7 +441,12 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
     let behind = Duration::from_secs(3_600);
     let wall = WallTime::MIN + behind;
     let me = peer(1);
-    let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member), 1);
+    let mut engine = Engine::new(
+        Config::default(),
+        me.identity.clone(),
+        Arc::clone(&me.member),
+        1,
+    );
     let stale = |engine: &mut Engine| {
         let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
         let stale = outputs.into_iter().filter_map(|output| match output {
@@ -440,7 +462,9 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
         stale.collect::<Vec<_>>()
     };
     let at = |secs| Time::from_start(Duration::from_secs(secs));
-    engine.handle_open(&channel(0), Since::Now, at(0)).expect("few");
+    engine
+        .handle_open(&channel(0), Since::Now, at(0))
+        .expect("few");
     let frame = |who, seq| wholes(peer(who), &channel(0), seq, 1);
     for (secs, told) in [(0, 1), (1, 0), (59, 0), (60, 1)] {
         engine.handle_frame(frame(0, 7 + secs), &peer(0).member, at(secs), wall);

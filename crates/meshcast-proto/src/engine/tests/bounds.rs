@@ -40,7 +40,11 @@ fn the_member_that_holds_the_most_gives_up_its_highest_frames() {
     );
     listener.expect(
         1,
-        &[(range(2, 2), LOST), (range(3, 3), None), (range(4, 4), None)],
+        &[
+            (range(2, 2), LOST),
+            (range(3, 3), None),
+            (range(4, 4), None),
+        ],
     );
 }
 
@@ -114,7 +118,11 @@ fn a_member_that_restarts_all_the_time_pushes_nobody_out() {
         listener.audit();
     }
     let name = channel(0);
-    let known: Vec<Sender> = listener.engine.senders(&name).map(|(sender, _)| sender).collect();
+    let known: Vec<Sender> = listener
+        .engine
+        .senders(&name)
+        .map(|(sender, _)| sender)
+        .collect();
     for who in 0..6 {
         assert!(known.contains(&peer(who).member.sender()), "{who}");
     }
@@ -163,7 +171,9 @@ fn a_channel_that_was_closed_remembers_no_sender() {
     }
     listener.engine.handle_close(&channel(0));
     assert_eq!(
-        listener.engine.handle_open(&channel(0), Since::Now, listener.now),
+        listener
+            .engine
+            .handle_open(&channel(0), Since::Now, listener.now),
         Ok(())
     );
     listener.expect(0, &[(range(1, 1), None)]);

@@ -44,8 +44,9 @@ fn take(world: &mut World, step: &Step) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// G5 and G8: whatever gossip loses and however links come and go. Everybody has heard of everybody before:
-    /// of a sender that goes after its first frame was lost and the second was not, nobody knows where it began.
+    /// G5 and G8: whatever gossip loses and however links come and go. Everybody has heard of
+    /// everybody before: of a sender that goes after its first frame was lost and the second was
+    /// not, nobody knows where it began.
     #[test]
     fn everything_posted_after_opening_comes_to_everybody(
         steps in prop::collection::vec(step(), 1..60),
@@ -83,7 +84,8 @@ proptest! {
         world.expect_rest();
     }
 
-    /// The same with one that opens late. It begins about where it opened, and from there on misses nothing.
+    /// The same with one that opens late. It begins about where it opened, and from there on misses
+    /// nothing.
     #[test]
     fn whoever_opens_late_misses_nothing_from_then_on(
         before in prop::collection::vec(step(), 1..20),

@@ -23,9 +23,16 @@ impl Pair {
     fn new() -> Self {
         let engine = |n: usize| {
             let Peer { identity, member } = peer(n);
-            let mut engine = Engine::new(Config::default(), identity.clone(), Arc::clone(member), n as u64);
+            let mut engine = Engine::new(
+                Config::default(),
+                identity.clone(),
+                Arc::clone(member),
+                n as u64,
+            );
             for n in 0..CHANNELS {
-                engine.handle_open(&name(n), Since::Now, Time::ZERO).expect("few");
+                engine
+                    .handle_open(&name(n), Since::Now, Time::ZERO)
+                    .expect("few");
             }
             engine
         };
@@ -66,7 +73,8 @@ impl Pair {
                 break;
             };
             let (now, from) = (self.now, peer(from));
-            let to = &mut self.engines[usize::from(from.member.sender() == peer(0).member.sender())];
+            let to =
+                &mut self.engines[usize::from(from.member.sender() == peer(0).member.sender())];
             let signer = |frame: &Frame| {
                 let signer = (0..2)
                     .map(peer)

@@ -15,7 +15,12 @@ struct Victim {
 impl Victim {
     fn new() -> Self {
         let me = peer(PEERS - 1);
-        let mut engine = Engine::new(Config::default(), me.identity.clone(), Arc::clone(&me.member), 0);
+        let mut engine = Engine::new(
+            Config::default(),
+            me.identity.clone(),
+            Arc::clone(&me.member),
+            0,
+        );
         let opened = engine.handle_open(&channel(0), Since::Now, at(0));
         opened.expect("it is the first");
         Self { engine, now: at(0) }
@@ -92,7 +97,8 @@ fn open() -> SyncMessage {
     }])
 }
 
-/// Two messages of 40 bytes, for which all flows would be looked through: it may be waited for with some.
+/// Two messages of 40 bytes, for which all flows would be looked through: it may be waited for with
+/// some.
 #[test]
 fn who_opens_and_closes_a_channel_in_a_loop_has_its_flows_looked_through_at_a_rate() {
     const FLOWS: usize = 16_384;
@@ -123,7 +129,10 @@ fn who_opens_and_closes_a_channel_in_a_loop_has_its_flows_looked_through_at_a_ra
     let looked_at = victim.engine.flows.looked_at - looked_at;
     // As much in a second as a neighbour is told of at most, and of one second at once.
     let most = 131_072 * (usize::try_from(seconds).expect("few") + 1) + FLOWS;
-    assert!((FLOWS..=most).contains(&looked_at), "{looked_at} in {seconds} s");
+    assert!(
+        (FLOWS..=most).contains(&looked_at),
+        "{looked_at} in {seconds} s"
+    );
     // In the end it is told what it has open, like ever.
     victim.run(Duration::from_secs(5));
     let told = victim.say(1, open()) + victim.run(Duration::from_secs(2));
@@ -210,7 +219,10 @@ fn who_opens_a_channel_again_does_not_make_each_flow_of_it_be_looked_at() {
         victim.connect(0);
         victim.connect(1);
         for first in (0..flows).step_by(SyncMessage::MAX_FLOWS) {
-            victim.say(0, invented(first..flows.min(first + SyncMessage::MAX_FLOWS)));
+            victim.say(
+                0,
+                invented(first..flows.min(first + SyncMessage::MAX_FLOWS)),
+            );
         }
         victim.run(Duration::from_secs(2));
         // It is told of all of them, and then nothing for a while.
@@ -226,7 +238,10 @@ fn who_opens_a_channel_again_does_not_make_each_flow_of_it_be_looked_at() {
     let ((few, _), (many, told)) = (opening(16), opening(16_384));
     assert_eq!(told, 0, "what is measured is not what it takes to tell");
     // It would be a thousand times as long.
-    assert!(many < 50 * few, "{many:?} where it takes {few:?} with few flows");
+    assert!(
+        many < 50 * few,
+        "{many:?} where it takes {few:?} with few flows"
+    );
 }
 
 #[test]
@@ -237,7 +252,11 @@ fn what_nobody_ever_posted_is_not_told_to_whom_it_comes_from() {
     victim.say(0, invented(0..100));
     assert_eq!(victim.run(Duration::from_secs(10)), 0);
     victim.connect(1);
-    assert_eq!(victim.say(1, open()), 100, "others are told: it may be true");
+    assert_eq!(
+        victim.say(1, open()),
+        100,
+        "others are told: it may be true"
+    );
 }
 
 /// The one way to it may be by this node, to which nothing came either.

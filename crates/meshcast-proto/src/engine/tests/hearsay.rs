@@ -55,7 +55,13 @@ fn with_liar(nodes: usize, liar: usize) -> World {
 }
 
 /// When each number of a sender came to somebody, as it is looked every few milliseconds.
-fn arrivals(world: &mut World, who: usize, of: usize, posts: usize, every: Duration) -> Vec<Duration> {
+fn arrivals(
+    world: &mut World,
+    who: usize,
+    of: usize,
+    posts: usize,
+    every: Duration,
+) -> Vec<Duration> {
     let look = Duration::from_millis(5);
     let (mut posted, mut came): (Vec<Duration>, Vec<Duration>) = Default::default();
     let before = world
@@ -82,8 +88,9 @@ fn arrivals(world: &mut World, who: usize, of: usize, posts: usize, every: Durat
         .collect()
 }
 
-/// Three that are all connected; nobody passes anything on. The link from the sender to one of them is cut without
-/// either end taking notice: that one is told by the third what it lacks, and asks it.
+/// Three that are all connected; nobody passes anything on. The link from the sender to one of them
+/// is cut without either end taking notice: that one is told by the third what it lacks, and asks
+/// it.
 #[test]
 fn behind_a_silently_cut_link_what_others_say_is_asked_for_in_half_a_second() {
     for every in [37, 137, 700, 3_000].map(Duration::from_millis) {
@@ -167,8 +174,8 @@ fn a_number_that_only_a_liar_knows_makes_nobody_deaf() {
     }
 }
 
-/// The last frame of a sender that is gone is known to one that does not keep it, and says so: nobody can know
-/// whether it ever was.
+/// The last frame of a sender that is gone is known to one that does not keep it, and says so:
+/// nobody can know whether it ever was.
 #[test]
 fn numbers_that_nobody_can_show_are_no_gap() {
     let mut world = with_liar(3, 2);
@@ -199,7 +206,8 @@ enum Excuse {
     MovingOldest,
 }
 
-/// What nobody keeps is lost after 2 s; and not much later where somebody says that it has it and never gives it.
+/// What nobody keeps is lost after 2 s; and not much later where somebody says that it has it and
+/// never gives it.
 #[test]
 fn a_claim_that_is_not_honoured_holds_up_a_gap_for_a_minute_and_a_half() {
     use Excuse::{Empty, Garbage, Later, MovingOldest, Mute, Silence};
@@ -276,7 +284,10 @@ fn a_claim_that_is_not_honoured_holds_up_a_gap_for_a_minute_and_a_half() {
         ];
         assert_eq!(world.story(2, 0), expected, "{excuse:?}");
         let accused = |who: usize| world.nodes[who].offences.iter().map(|(peer, _)| *peer);
-        assert!((0..3).all(|who| accused(who).all(|peer| peer == 3)), "{excuse:?}");
+        assert!(
+            (0..3).all(|who| accused(who).all(|peer| peer == 3)),
+            "{excuse:?}"
+        );
         if excuse != Empty {
             assert!(accused(2).count() > 0, "{excuse:?}");
         }
@@ -286,7 +297,10 @@ fn a_claim_that_is_not_honoured_holds_up_a_gap_for_a_minute_and_a_half() {
         // What is posted still comes, by whoever has it.
         world.post(0, 1);
         world.run_secs(5);
-        assert_eq!(world.story(2, 0).last(), Some(&Event::Values(range(91, 131))));
+        assert_eq!(
+            world.story(2, 0).last(),
+            Some(&Event::Values(range(91, 131)))
+        );
     }
 }
 
@@ -337,7 +351,8 @@ fn makes_old(world: &mut World, liar: usize) {
     });
 }
 
-/// Who came before anything was posted is told that it was posted before that, by one of two that have it.
+/// Who came before anything was posted is told that it was posted before that, by one of two that
+/// have it.
 #[test]
 fn a_false_age_does_not_make_a_flow_begin_later_than_others_say() {
     for seed in 0..16 {
@@ -360,7 +375,8 @@ fn a_false_age_does_not_make_a_flow_begin_later_than_others_say() {
     }
 }
 
-/// It keeps, and hands on with its age, what it hears of a sender of which it was told that all is older.
+/// It keeps, and hands on with its age, what it hears of a sender of which it was told that all is
+/// older.
 #[test]
 fn a_false_age_is_not_handed_on_by_whoever_heard_the_sender_itself() {
     let mut world = World::new(4, &Config::default(), 1);

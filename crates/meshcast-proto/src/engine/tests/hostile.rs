@@ -1,4 +1,5 @@
-//! Senders that sign whatever they like, and an application that opens and closes channels meanwhile.
+//! Senders that sign whatever they like, and an application that opens and closes channels
+//! meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,8 +106,11 @@ impl Reader {
 }
 
 fn play(steps: &[Step], config: Config) {
-    let (mut listener, mut reader, mut signed) =
-        (Listener::new(config, CHANNELS), Reader::default(), Signed::new());
+    let (mut listener, mut reader, mut signed) = (
+        Listener::new(config, CHANNELS),
+        Reader::default(),
+        Signed::new(),
+    );
     for step in steps {
         match step {
             Step::Pass(millis) => listener.run_until(listener.now + Duration::from_millis(*millis)),
@@ -127,9 +131,14 @@ fn play(steps: &[Step], config: Config) {
                 first,
                 records,
             } => {
-                let records = records.iter().map(|(part, payload)| (*part, payload.as_slice()));
+                let records = records
+                    .iter()
+                    .map(|(part, payload)| (*part, payload.as_slice()));
                 let frame = frame(peer(*who), &channel(*name), *first, records);
-                for (seq, record) in frame.records().filter(|(_, record)| record.part == Part::Whole) {
+                for (seq, record) in frame
+                    .records()
+                    .filter(|(_, record)| record.part == Part::Whole)
+                {
                     signed.insert((frame.sender(), frame.channel().clone(), seq, record.payload));
                 }
                 listener.hear(*who, frame);

@@ -28,8 +28,9 @@ impl Event {
     }
 }
 
-/// For how long a listener without neighbours waits for what is missing. Long enough that values given up
-/// halfway come later, and short enough that looking for neighbours all the while costs little.
+/// For how long a listener without neighbours waits for what is missing. Long enough that values
+/// given up halfway come later, and short enough that looking for neighbours all the while costs
+/// little.
 pub(super) const RETENTION: Duration = Duration::from_secs(20);
 
 /// As by default, but for [`RETENTION`].
@@ -60,7 +61,12 @@ impl Listener {
     /// The last of all peers, with so many channels open.
     pub(super) fn new(config: Config, channels: usize) -> Self {
         let me = peer(PEERS - 1);
-        let mut engine = Engine::new(config.clone(), me.identity.clone(), Arc::clone(&me.member), 0);
+        let mut engine = Engine::new(
+            config.clone(),
+            me.identity.clone(),
+            Arc::clone(&me.member),
+            0,
+        );
         for n in 0..channels {
             engine
                 .handle_open(&channel(n), Since::Now, Time::ZERO)
@@ -94,7 +100,10 @@ impl Listener {
             self.engine.handle_timeout(self.now);
             self.drain();
             let next = self.engine.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "the clock stands still");
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "the clock stands still"
+            );
         }
         self.now = self.now.max(end);
     }
@@ -110,7 +119,8 @@ impl Listener {
         self.engine.flows.at_rest()
     }
 
-    /// What came from a sender on channel 0 since the last call: numbers, and why if they were missed.
+    /// What came from a sender on channel 0 since the last call: numbers, and why if they were
+    /// missed.
     #[track_caller]
     pub(super) fn expect(&mut self, who: usize, expected: &[(SeqRange, Option<GapReason>)]) {
         let sender = peer(who).member.sender();
@@ -169,9 +179,11 @@ impl Listener {
                     let event = Event::Values(delivery.seqs(), values);
                     (delivery.member.sender(), name, event)
                 }
-                Output::Missed(name, gap) => {
-                    (gap.member.sender(), name, Event::Missed(gap.missed, gap.reason))
-                }
+                Output::Missed(name, gap) => (
+                    gap.member.sender(),
+                    name,
+                    Event::Missed(gap.missed, gap.reason),
+                ),
             };
             self.seen
                 .entry((sender, name))

@@ -1,4 +1,5 @@
-//! Honest senders, real engines all of them, and a network that loses, doubles, delays and reorders.
+//! Honest senders, real engines all of them, and a network that loses, doubles, delays and
+//! reorders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +95,8 @@ struct Model {
     travelling: BTreeMap<(Time, usize), (usize, Frame)>,
 }
 
-/// All senders post, the network does its worst, the listener hears it; then everything comes to rest.
+/// All senders post, the network does its worst, the listener hears it; then everything comes to
+/// rest.
 fn play(steps: &[Step], network: &[Copies], config: Config, lazy: bool) -> (Listener, Model) {
     let (mut model, mut now, mut frames) = (Model::default(), Time::ZERO, 0);
     let mut lives = [0; SENDERS];
@@ -141,7 +143,9 @@ fn play(steps: &[Step], network: &[Copies], config: Config, lazy: bool) -> (List
                     for millis in &network[frames % network.len()] {
                         let arrives = now + Duration::from_millis(*millis);
                         let order = model.travelling.len();
-                        model.travelling.insert((arrives, order), (who, frame.clone()));
+                        model
+                            .travelling
+                            .insert((arrives, order), (who, frame.clone()));
                     }
                     frames += 1;
                 }
@@ -271,7 +275,8 @@ impl Model {
         }
     }
 
-    /// From number 1 up to the newest, each is accounted for once and in order: all was posted after the opening.
+    /// From number 1 up to the newest, each is accounted for once and in order: all was posted
+    /// after the opening.
     fn check_contiguous(&self, arrived: &[(Time, SeqRange)], seen: &[(Time, Event)]) {
         let newest = arrived
             .iter()
@@ -300,7 +305,13 @@ impl Model {
     }
 
     /// A gap has a cause that fits its reason, and comes neither too early nor too late.
-    fn check_gap(&self, flow: &(Sender, ChannelName), gap: &ObservedGap<'_>, config: &Config, lazy: bool) {
+    fn check_gap(
+        &self,
+        flow: &(Sender, ChannelName),
+        gap: &ObservedGap<'_>,
+        config: &Config,
+        lazy: bool,
+    ) {
         let (posted, arrived) = (&self.posted[flow], &self.arrived[flow]);
         let there = |seq: Seq| {
             let mut before = arrived.iter().filter(|(at, _)| *at < gap.when);
@@ -313,11 +324,15 @@ impl Model {
                 .any(|part| part < gap.begin || gap.missed.contains(&part) || !there(part));
             match gap.reason {
                 GapReason::TooLarge => assert!(too_large || spoilt, "{seq} is not too large"),
-                GapReason::Lost | GapReason::Incomplete => assert!(spoilt, "{seq} was there: {gap:?}"),
+                GapReason::Lost | GapReason::Incomplete => {
+                    assert!(spoilt, "{seq} was there: {gap:?}")
+                }
             }
         }
         if gap.reason == GapReason::Lost {
-            let lost = numbers(gap.range).find(|seq| !there(*seq)).expect("one is lost");
+            let lost = numbers(gap.range)
+                .find(|seq| !there(*seq))
+                .expect("one is lost");
             let above = arrived.iter().filter(|(_, seqs)| seqs.last() > lost);
             let known = above.map(|(at, _)| *at).min().expect("one is above");
             assert!(gap.when >= known + config.history.age, "{gap:?} is early");

@@ -183,9 +183,16 @@ fn a_laggard_behind_a_relay_is_not_waited_for_but_the_relay_is() {
     post_freely(&mut world, 0);
     world.run(Duration::from_millis(3_000));
     assert_eq!(world.nodes[0].writable, 1);
-    assert!(world.nodes[0].lagging.is_empty(), "its only neighbour keeps up");
+    assert!(
+        world.nodes[0].lagging.is_empty(),
+        "its only neighbour keeps up"
+    );
     assert_eq!(world.nodes[1].lagging, [2].into());
-    assert_eq!(post_freely(&mut world, 0), 768, "the relay is waited for still");
+    assert_eq!(
+        post_freely(&mut world, 0),
+        768,
+        "the relay is waited for still"
+    );
 }
 
 #[test]
@@ -203,7 +210,11 @@ fn readers_who_are_behind_hold_up_the_sender_for_a_while_and_make_nobody_a_lagga
         assert_eq!(post_freely(&mut world, 0), 768);
         world.run(Duration::from_millis(350));
         assert_eq!(world.nodes[0].writable, 0);
-        assert_eq!(world.story(last, 0).len(), 1, "it hears everything nevertheless");
+        assert_eq!(
+            world.story(last, 0).len(),
+            1,
+            "it hears everything nevertheless"
+        );
         // They catch up.
         tell(&mut world, false);
         world.run(Duration::from_millis(300));
@@ -215,14 +226,18 @@ fn readers_who_are_behind_hold_up_the_sender_for_a_while_and_make_nobody_a_lagga
         assert_eq!(world.nodes[0].writable, 2);
         assert_eq!(post_freely(&mut world, 0), 768);
         world.run(Duration::from_millis(500));
-        assert_eq!(world.nodes[0].writable, 3, "nobody waits for them any longer");
+        assert_eq!(
+            world.nodes[0].writable, 3,
+            "nobody waits for them any longer"
+        );
         tell(&mut world, false);
         assert!(world.nodes.iter().all(|node| node.lagging.is_empty()));
         world.expect_everything();
     }
 }
 
-/// Two ways lead from the sender to the last: it looks to one relay alone, and to the other when that is gone.
+/// Two ways lead from the sender to the last: it looks to one relay alone, and to the other when
+/// that is gone.
 #[test]
 fn when_a_relay_goes_another_tells_for_those_behind_it() {
     let mut world = World::new(4, &Config::default(), 1);

@@ -10,10 +10,14 @@ use super::{
 fn past(world: &World, who: usize, of: usize, since: Since) -> Option<SeqRange> {
     let (engine, now) = (&world.nodes[who].engine, world.clock(who));
     let name = channel(0);
-    let mut before = engine.given_out(&name).filter(|(its, _)| *its == sender(of));
+    let mut before = engine
+        .given_out(&name)
+        .filter(|(its, _)| *its == sender(of));
     let (_, before) = before.next()?;
     let (from, last) = since.at(now);
-    engine.history().past(&channel(0), sender(of), before, from, last)
+    engine
+        .history()
+        .past(&channel(0), sender(of), before, from, last)
 }
 
 fn look_back(world: &mut World, who: usize, since: Since) -> u64 {
@@ -25,13 +29,19 @@ fn look_back(world: &mut World, who: usize, since: Since) -> u64 {
 }
 
 /// What a look back brought of a sender: what is kept, and what could not be fetched.
-fn brought(world: &World, who: usize, id: u64, of: usize) -> Option<(Option<SeqRange>, Option<SeqRange>)> {
+fn brought(
+    world: &World,
+    who: usize,
+    id: u64,
+    of: usize,
+) -> Option<(Option<SeqRange>, Option<SeqRange>)> {
     let past = world.nodes[who].past.get(&id)?;
     let past = past.iter().find(|past| past.sender == sender(of));
     Some(past.map_or((None, None), |past| (past.kept, past.unfetched)))
 }
 
-/// 0 has posted frames of one number every second, of which 1 has heard all, and 2 those after `before`.
+/// 0 has posted frames of one number every second, of which 1 has heard all, and 2 those after
+/// `before`.
 fn late(before: usize, after: usize, config: &Config) -> World {
     let mut world = World::new(3, config, 1);
     world.loss = 0;
@@ -99,7 +109,8 @@ fn only_a_channel_on_which_nobody_was_heard_can_be_made_to_begin_earlier() {
     );
 }
 
-/// As whoever holds the channel does: it opens it with what it wants from before, and looks back for the object.
+/// As whoever holds the channel does: it opens it with what it wants from before, and looks back
+/// for the object.
 #[test]
 fn whoever_opens_a_channel_with_the_last_messages_is_given_so_many_and_no_more() {
     for is_connected in [true, false] {
@@ -129,7 +140,9 @@ fn whoever_opens_a_channel_with_the_last_messages_is_given_so_many_and_no_more()
             for event in world.story(2, 0) {
                 assert!(matches!(event, Event::Values(_)));
                 match given.last_mut() {
-                    Some(before) if before.touches(event.seqs()) => *before = before.hull(event.seqs()),
+                    Some(before) if before.touches(event.seqs()) => {
+                        *before = before.hull(event.seqs())
+                    }
                     _ => given.push(event.seqs()),
                 }
             }
@@ -138,7 +151,11 @@ fn whoever_opens_a_channel_with_the_last_messages_is_given_so_many_and_no_more()
             let id = look_back(&mut world, 2, Since::Last(5));
             world.run_secs(8);
             let five = (Some(range(8, 12)), None);
-            assert_eq!(brought(&world, 2, id, 0), Some(five), "{is_connected} {last}");
+            assert_eq!(
+                brought(&world, 2, id, 0),
+                Some(five),
+                "{is_connected} {last}"
+            );
         }
     }
 }
@@ -181,7 +198,11 @@ fn whoever_comes_late_to_an_open_channel_gets_what_neighbours_keep() {
         assert_eq!(world.nodes[2].looked_back, 1);
         assert_eq!(past(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
         let fetched = world.counters(2).frames_accepted - accepted;
-        assert_eq!(fetched, heard.first().get() - 11, "no more than was asked for");
+        assert_eq!(
+            fetched,
+            heard.first().get() - 11,
+            "no more than was asked for"
+        );
         // By time somewhat more may come, and all that was asked for.
         look_back(&mut world, 2, Since::Ago(Duration::from_secs(39)));
         world.run_secs(1);
@@ -267,7 +288,8 @@ fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds
 const ALL: Since = Since::Last(10);
 const MINUTES: Since = Since::Ago(Duration::from_secs(120));
 
-/// 0 has posted three and died, 1 has posted one; 1 and 2 are connected and keep all four. Others came since.
+/// 0 has posted three and died, 1 has posted one; 1 and 2 are connected and keep all four. Others
+/// came since.
 fn kept_by_two(nodes: usize) -> World {
     let mut world = World::new(nodes, &Config::default(), 1);
     world.loss = 0;
@@ -493,8 +515,8 @@ fn what_others_keep_of_a_sender_that_says_nothing_is_heard() {
     assert_eq!(world.story(3, 0), [Event::Values(range(4, 4))]);
 }
 
-/// A neighbour that began where the sender was then does not know what was before; one that comes later does. Who looks
-/// back hears all of it once, be it from before or because it was due.
+/// A neighbour that began where the sender was then does not know what was before; one that comes
+/// later does. Who looks back hears all of it once, be it from before or because it was due.
 #[test]
 fn where_a_flow_begins_lower_after_all_who_looked_back_hears_nothing_twice() {
     let mut world = World::new(4, &Config::default(), 1);
@@ -560,7 +582,9 @@ fn an_answer_that_brings_something_else_is_not_kept() {
     let mut world = late(30, 10, &Config::default());
     let (kept, name) = (world.nodes[0].engine.history(), channel(0));
     let kept = kept.frames(&name, sender(0), range(1, 5));
-    let other: Vec<_> = kept.map(|kept| (Duration::ZERO, kept.bytes.clone())).collect();
+    let other: Vec<_> = kept
+        .map(|kept| (Duration::ZERO, kept.bytes.clone()))
+        .collect();
     assert_eq!(other.len(), 5);
     world.tamper = Box::new(move |from, to, message| match message {
         // Node 1 gives what it was not asked for.
@@ -574,7 +598,12 @@ fn an_answer_that_brings_something_else_is_not_kept() {
         SyncMessage::Frames(_) if to == 2 => vec![],
         message => vec![message],
     });
-    let lowest = |world: &World| world.nodes[2].engine.history().oldest(&channel(0), sender(0));
+    let lowest = |world: &World| {
+        world.nodes[2]
+            .engine
+            .history()
+            .oldest(&channel(0), sender(0))
+    };
     let before = lowest(&world);
     look_back(&mut world, 2, Since::Last(30));
     world.run_secs(6);
@@ -601,7 +630,11 @@ fn of_a_sender_that_said_nothing_since_the_channel_was_opened_the_last_is_heard_
         assert_eq!(world.story(2, 0), []);
         look_back(&mut world, 2, Since::Last(4));
         world.run_secs(1);
-        assert_eq!(past(&world, 2, 0, Since::Last(4)), Some(range(7, 10)), "{gone:?}");
+        assert_eq!(
+            past(&world, 2, 0, Since::Last(4)),
+            Some(range(7, 10)),
+            "{gone:?}"
+        );
         if gone.is_none() {
             world.post(0, 1);
             world.run_secs(1);
@@ -652,8 +685,9 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
     assert_eq!(world.story(2, 0), []);
 }
 
-/// The reference: who comes late and looks back, before or after it is connected, hears of each sender the last it asked
-/// for that anybody keeps who is connected to it by then, once and without a hole.
+/// The reference: who comes late and looks back, before or after it is connected, hears of each
+/// sender the last it asked for that anybody keeps who is connected to it by then, once and without
+/// a hole.
 #[test]
 fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
     for seed in 1..=60 {
@@ -678,7 +712,8 @@ fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
             world.run(Duration::from_millis(chance.index(4_000) as u64));
         }
         let last = 1 + chance.index(20) as u64;
-        let moment = |chance: &mut crate::jitter::Jitter| Duration::from_millis(chance.index(400) as u64);
+        let moment =
+            |chance: &mut crate::jitter::Jitter| Duration::from_millis(chance.index(400) as u64);
         world.open(late, Since::Now);
         world.run(moment(&mut chance));
         expect(&mut world, late, true);

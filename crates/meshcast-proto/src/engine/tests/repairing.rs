@@ -1,6 +1,6 @@
-//! Engines that are connected: what is posted comes to everybody whatever gossip loses, or a gap says what not.
-//! [`answers`](super::answers) has neighbours that help badly, [`convergence`](super::convergence) leaves it to
-//! chance what happens.
+//! Engines that are connected: what is posted comes to everybody whatever gossip loses, or a gap
+//! says what not. [`answers`](super::answers) has neighbours that help badly,
+//! [`convergence`](super::convergence) leaves it to chance what happens.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -229,7 +229,11 @@ fn a_channel_that_asks_for_the_last_numbers_gets_them_and_what_follows() {
         world.run_secs(2);
         world.post(0, 1);
         world.run_secs(2);
-        assert_eq!(world.story(1, 0), [Event::Values(range(first, 13))], "{last}");
+        assert_eq!(
+            world.story(1, 0),
+            [Event::Values(range(first, 13))],
+            "{last}"
+        );
     }
 }
 
@@ -359,7 +363,10 @@ fn what_nobody_keeps_is_one_exact_gap() {
     assert_eq!(world.story(2, 0), story);
     world.post(0, 1);
     world.run_secs(2);
-    assert_eq!(world.story(2, 0).last(), Some(&Event::Values(range(91, 131))));
+    assert_eq!(
+        world.story(2, 0).last(),
+        Some(&Event::Values(range(91, 131)))
+    );
     assert_eq!(world.counters(2).gaps, 1);
     world.expect_rest();
 }

@@ -1,5 +1,6 @@
-//! Several engines in one virtual time: links that carry messages in order or break, and gossip that loses as
-//! much as it is told to. Whatever comes out is checked at once: in order, once, and as it was posted.
+//! Several engines in one virtual time: links that carry messages in order or break, and gossip
+//! that loses as much as it is told to. Whatever comes out is checked at once: in order, once, and
+//! as it was posted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -199,7 +200,10 @@ impl World {
     pub(super) fn hand(&mut self, from: usize, to: usize, of: usize) {
         let now = self.clock(to);
         let (name, all) = (channel(0), super::range(1, u64::MAX));
-        let kept = self.nodes[from].engine.history().frames(&name, sender(of), all);
+        let kept = self.nodes[from]
+            .engine
+            .history()
+            .frames(&name, sender(of), all);
         for frame in kept.filter_map(|kept| kept.frame()).collect::<Vec<_>>() {
             let engine = &mut self.nodes[to].engine;
             engine.handle_frame(frame, &peer(of).member, now, WallTime::MIN);
@@ -208,10 +212,14 @@ impl World {
         }
     }
 
-    /// Has one give another all that it keeps of a sender as the answer to a request, and say how old it is.
+    /// Has one give another all that it keeps of a sender as the answer to a request, and say how
+    /// old it is.
     pub(super) fn give(&mut self, from: usize, to: usize, of: usize, request: u64, age: Duration) {
         let (name, all) = (channel(0), super::range(1, u64::MAX));
-        let kept = self.nodes[from].engine.history().frames(&name, sender(of), all);
+        let kept = self.nodes[from]
+            .engine
+            .history()
+            .frames(&name, sender(of), all);
         let frames: Vec<_> = kept.map(|kept| (age, kept.bytes.clone())).collect();
         let answer = Frames {
             channel: name,
@@ -384,7 +392,11 @@ impl World {
                 if self.links.get(&(from.min(to), from.max(to))) != Some(&link) {
                     return;
                 }
-                assert!(bytes.len() <= 512 * 1024, "{} bytes break a link", bytes.len());
+                assert!(
+                    bytes.len() <= 512 * 1024,
+                    "{} bytes break a link",
+                    bytes.len()
+                );
                 let message = SyncMessage::decode(&bytes).expect("an engine said it");
                 let now = self.clock(to);
                 let signed = &self.signed;
@@ -395,7 +407,10 @@ impl World {
                 let verify = |frames: &[Frame]| frames.iter().map(signer).collect();
                 let engine = &mut self.nodes[to].engine;
                 engine.handle_sync(sender(from), message, now, WallTime::MIN, verify);
-                assert!(bytes.is_unique(), "what is kept of an answer keeps all of it");
+                assert!(
+                    bytes.is_unique(),
+                    "what is kept of an answer keeps all of it"
+                );
                 engine.flows.audit();
                 self.drain(to);
             }
@@ -473,7 +488,11 @@ impl World {
     fn see(&mut self, who: usize, of: usize, event: Event) {
         let seen = self.nodes[who].seen.entry(of).or_default();
         if let Some(last) = seen.last() {
-            assert_eq!(event.seqs().first(), last.seqs().last().next(), "{of} at {who}");
+            assert_eq!(
+                event.seqs().first(),
+                last.seqs().last().next(),
+                "{of} at {who}"
+            );
         }
         seen.push(event);
     }

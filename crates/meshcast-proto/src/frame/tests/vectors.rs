@@ -1,4 +1,5 @@
-//! `testdata/wire/frames.json`: the bytes of this version of the protocol, for every language that speaks it.
+//! `testdata/wire/frames.json`: the bytes of this version of the protocol, for every language that
+//! speaks it.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,12 @@ fn the_bytes_of_the_file_give_the_fields() {
     for key in file().mesh_keys {
         let parsed: MeshKey = key.text.parse().expect("a key");
         assert_eq!(hex(parsed.mesh().as_bytes()), key.mesh, "{}", key.name);
-        assert_eq!(hex(&parsed.authority().public()), key.authority, "{}", key.name);
+        assert_eq!(
+            hex(&parsed.authority().public()),
+            key.authority,
+            "{}",
+            key.name
+        );
     }
     for chain in file().chains {
         let authority = Keypair::from_seed(seed(&chain.authority_seed)).public();
@@ -84,7 +90,10 @@ fn the_bytes_of_the_file_give_the_fields() {
         let records: Vec<_> = frame.records().map(|(_, record)| record).collect();
         assert_eq!(
             records,
-            said.records.iter().map(RecordVector::record).collect::<Vec<_>>()
+            said.records
+                .iter()
+                .map(RecordVector::record)
+                .collect::<Vec<_>>()
         );
         assert_eq!(hex(frame.hash().as_bytes()), said.hash, "{}", said.name);
         assert_eq!(
@@ -446,8 +455,22 @@ fn refused_frames() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("no bytes", Vec::new()),
         ("64 bytes", vec![VERSION; 64]),
-        ("version 0", ByHand { version: 0, ..good() }.signed()),
-        ("version 1", ByHand { version: 1, ..good() }.signed()),
+        (
+            "version 0",
+            ByHand {
+                version: 0,
+                ..good()
+            }
+            .signed(),
+        ),
+        (
+            "version 1",
+            ByHand {
+                version: 1,
+                ..good()
+            }
+            .signed(),
+        ),
         (
             "a byte before the signature",
             ByHand {
@@ -585,8 +608,12 @@ fn mesh_key(vector: &KeyVector) -> MeshKey {
 }
 
 fn build_chain(vector: &ChainVector) -> Identity {
-    let [authority, member, boot] = [&vector.authority_seed, &vector.member_seed, &vector.boot_seed]
-        .map(|text| Keypair::from_seed(seed(text)));
+    let [authority, member, boot] = [
+        &vector.authority_seed,
+        &vector.member_seed,
+        &vector.boot_seed,
+    ]
+    .map(|text| Keypair::from_seed(seed(text)));
     let credential = Authority::new(mesh(&vector.mesh), authority).issue(&Credential {
         subject: member.public(),
         name: NodeName::new(&vector.node).expect("valid"),

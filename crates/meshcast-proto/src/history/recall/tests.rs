@@ -41,7 +41,13 @@ fn recalled(history: &History, seqs: SeqRange, room: usize) -> (Vec<(SeqRange, b
 }
 
 fn past(history: &History, before: u64, since: Time, last: u64) -> Option<SeqRange> {
-    history.past(&channel(0), peer(0).member.sender(), seq(before), since, last)
+    history.past(
+        &channel(0),
+        peer(0).member.sender(),
+        seq(before),
+        since,
+        last,
+    )
 }
 
 #[test]
@@ -58,9 +64,17 @@ fn exactly_the_numbers_asked_for_come_out_whatever_frames_they_are_in() {
     let missing = [(range(9, 10), false), (range(13, 14), false)];
     assert_eq!(
         parts,
-        [(range(7, 8), true), missing[0], (range(11, 12), true), missing[1]]
+        [
+            (range(7, 8), true),
+            missing[0],
+            (range(11, 12), true),
+            missing[1]
+        ]
     );
-    assert_eq!(recalled(&history, range(20, 30), 1).0, [(range(20, 30), false)]);
+    assert_eq!(
+        recalled(&history, range(20, 30), 1).0,
+        [(range(20, 30), false)]
+    );
 }
 
 #[test]
@@ -115,7 +129,11 @@ fn a_value_of_which_a_piece_is_not_kept_is_missing_as_a_whole() {
         let (parts, _) = recalled(&history, range(1, 5), usize::MAX);
         assert_eq!(
             parts,
-            [(range(1, 1), true), (range(2, 4), false), (range(5, 5), true)],
+            [
+                (range(1, 1), true),
+                (range(2, 4), false),
+                (range(5, 5), true)
+            ],
             "without piece {lost}"
         );
     }
@@ -160,7 +178,11 @@ fn the_past_goes_back_by_number_or_by_time_to_where_a_value_begins() {
         (0, range(3, 10)),
     ];
     for (secs, expected) in by_time {
-        assert_eq!(past(&history, 11, at(secs), 0), Some(expected), "since {secs} s");
+        assert_eq!(
+            past(&history, 11, at(secs), 0),
+            Some(expected),
+            "since {secs} s"
+        );
     }
     assert_eq!(past(&history, 11, at(100), 0), None);
     assert_eq!(
@@ -188,8 +210,8 @@ fn a_past_that_is_kept_from_within_a_value_begins_with_the_next() {
 }
 
 proptest! {
-    /// Against a plain list of values, of which frames are dropped: whatever is whole comes out once and in
-    /// order, all else is named once, and it makes no difference in how many steps.
+    /// Against a plain list of values, of which frames are dropped: whatever is whole comes out
+    /// once and in order, all else is named once, and it makes no difference in how many steps.
     #[test]
     fn what_is_kept_comes_out_and_what_is_not_is_named(
         values in prop::collection::vec((1_usize..4, any::<bool>()), 1..24),
@@ -244,7 +266,12 @@ fn what_is_kept_and_over_the_limit_is_told_apart_from_what_is_not_kept() {
     let one = |first, payload: &[u8]| frame(peer(0), &channel(0), first, [(Part::Whole, payload)]);
     keep(
         &mut history,
-        [one(1, b"x"), one(2, b"long"), one(3, b"longer"), one(5, b"x")],
+        [
+            one(1, b"x"),
+            one(2, b"long"),
+            one(3, b"longer"),
+            one(5, b"x"),
+        ],
     );
     let recall = history.recall(&channel(0), &peer(0).member, range(1, 5), usize::MAX, 3);
     let told = recall.parts.iter().map(|part| match part {

@@ -5,8 +5,8 @@ const MIB: usize = 1024 * KIB;
 
 const BOUNDS: RangeInclusive<usize> = MIB..=16 * MIB;
 
-/// A way that passes so many bytes a second on, one after the other, and takes so long for the rest: there, and back
-/// for the acknowledgement of every so many bytes.
+/// A way that passes so many bytes a second on, one after the other, and takes so long for the
+/// rest: there, and back for the acknowledgement of every so many bytes.
 struct Way {
     rate: u64,
     round_trip: Duration,
@@ -18,14 +18,16 @@ struct Way {
 struct Seen {
     /// Bytes a second that arrived.
     rate: u64,
-    /// From the sending of a frame to its arrival at the other end, the round trip not counted: the median.
+    /// From the sending of a frame to its arrival at the other end, the round trip not counted: the
+    /// median.
     queued: Duration,
 }
 
 impl Way {
     /// Sends all it may for `length`, and tells of the last half of it.
     fn fill(&self, frame: usize, length: Duration) -> Seen {
-        let takes = |len: usize| Duration::from_nanos((len as u64 * 1_000_000_000).div_ceil(self.rate));
+        let takes =
+            |len: usize| Duration::from_nanos((len as u64 * 1_000_000_000).div_ceil(self.rate));
         let (begin, mut in_flight) = (Time::ZERO, InFlight::default());
         let (mut now, mut free, mut next) = (begin, begin, Seq::FIRST);
         // When an acknowledgement comes, and of what.
@@ -100,7 +102,11 @@ fn a_way_that_got_faster_is_filled_again_soon() {
         }
         windows.push(in_flight.window(&BOUNDS));
     }
-    assert_eq!(windows[0], *BOUNDS.end(), "nothing but the window limits it");
+    assert_eq!(
+        windows[0],
+        *BOUNDS.end(),
+        "nothing but the window limits it"
+    );
     assert!(windows[1] > MIB, "{windows:?}");
 }
 
@@ -132,14 +138,29 @@ fn what_is_on_the_way_is_what_was_sent_less_what_arrived() {
     let mut in_flight = InFlight::default();
     let (now, seq) = (Time::ZERO, |n| Seq::new(n).expect("not zero"));
     for n in [3, 5, 9] {
-        assert_eq!(in_flight.sent(seq(n), 10, now), Load { frames: 1, bytes: 10 });
+        assert_eq!(
+            in_flight.sent(seq(n), 10, now),
+            Load {
+                frames: 1,
+                bytes: 10
+            }
+        );
     }
     assert_eq!(
         in_flight.arrived(seq(5), true, now),
-        Load { frames: 1, bytes: 10 }
+        Load {
+            frames: 1,
+            bytes: 10
+        }
     );
     assert_eq!(in_flight.arrived(seq(5), true, now), Load::default());
-    assert_eq!(in_flight.load(), Load { frames: 2, bytes: 20 });
+    assert_eq!(
+        in_flight.load(),
+        Load {
+            frames: 2,
+            bytes: 20
+        }
+    );
     assert_eq!(in_flight.arrived(seq(10), true, now).frames, 2);
     assert_eq!(in_flight.load(), Load::default());
 }

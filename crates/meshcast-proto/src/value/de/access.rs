@@ -12,7 +12,8 @@ use crate::value::error::DecodeError;
 use crate::value::view::{Element, ViewKind};
 use crate::value::wire::{Text, tag, unexpected};
 
-/// What a hole is charged besides its place, as it can take three bytes to ask for four billion elements.
+/// What a hole is charged besides its place, as it can take three bytes to ask for four billion
+/// elements.
 const HOLE_COST: usize = 64;
 
 /// The elements of an ARRAY or members of a SET.
@@ -146,7 +147,10 @@ impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de> {
     type Error = DecodeError;
 
     #[inline]
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, DecodeError> {
         if !self.more()? {
             return Ok(None);
         }
@@ -171,7 +175,10 @@ impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de> {
     }
 
     #[inline]
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         if self.shape == Shape::Map {
             self.de.half_entry::<T::Value>(self.first)?;
             self.first = false;
@@ -191,8 +198,9 @@ impl Deserializer<'_> {
         Ok(())
     }
 
-    /// Charges for the key or the value of one more entry of a map. A B-tree begins with a leaf of eleven
-    /// entries and may later be half empty; a hash table may be somewhat less than half full.
+    /// Charges for the key or the value of one more entry of a map. A B-tree begins with a leaf of
+    /// eleven entries and may later be half empty; a hash table may be somewhat less than half
+    /// full.
     #[inline]
     fn half_entry<T>(&mut self, first: bool) -> Result<(), DecodeError> {
         let places = if first { 12 } else { 3 };
@@ -217,23 +225,32 @@ impl<'a, 'de> Fields<'a, 'de> {
 
     /// Steps over what the visitor did not take.
     pub(super) fn finish(&mut self) -> Result<(), DecodeError> {
-        self.names.by_ref().try_for_each(|_| self.de.reader.skip_value())
+        self.names
+            .by_ref()
+            .try_for_each(|_| self.de.reader.skip_value())
     }
 }
 
 impl<'de> de::MapAccess<'de> for &mut Fields<'_, 'de> {
     type Error = DecodeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, DecodeError> {
         let Some(name) = self.names.next() else {
             return Ok(None);
         };
         self.de.half_entry::<K::Value>(true)?;
         self.de.charge(name.len())?;
-        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
+        seed.deserialize(BorrowedStrDeserializer::new(name))
+            .map(Some)
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         self.de.half_entry::<T::Value>(true)?;
         seed.deserialize(&mut *self.de)
     }
@@ -292,7 +309,10 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
     type Error = DecodeError;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), DecodeError> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), DecodeError> {
         let offset = self.de.reader.pos;
         let name = match self.de.reader.text()? {
             Text::Utf8(name) => name,
@@ -310,11 +330,18 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
         de::Deserialize::deserialize(self.de)
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         seed.deserialize(self.de)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, DecodeError> {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
         de::Deserializer::deserialize_seq(self.de, visitor)
     }
 

@@ -1,4 +1,5 @@
-//! Keys of an OBJECT. JavaScript makes strings of them all, so they are read as what the type asks for.
+//! Keys of an OBJECT. JavaScript makes strings of them all, so they are read as what the type asks
+//! for.
 
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{self, Visitor};

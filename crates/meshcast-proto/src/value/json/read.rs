@@ -13,13 +13,13 @@ use crate::value::node::{Node, Value};
 use crate::value::primitive::BigInt;
 
 impl Value {
-    /// Reads a JSON text, as [`JSON.parse`] does but without rounding integers: those beyond ±(2^53 - 1) become
-    /// bigints, with all their digits. Numbers with a fraction or an exponent are the nearest Number. Of entries
-    /// with the same key the last counts; `$` keys have no meaning here.
+    /// Reads a JSON text, as [`JSON.parse`] does but without rounding integers: those beyond ±(2^53
+    /// - 1) become bigints, with all their digits. Numbers with a fraction or an exponent are the
+    /// nearest Number. Of entries with the same key the last counts; `$` keys have no meaning here.
     ///
     /// # Errors
-    /// [`JsonError`] for what is no JSON, for numbers beyond what a Number or 1 KiB of bigint holds, and for text
-    /// that would exceed the default [`DecodeLimits`].
+    /// [`JsonError`] for what is no JSON, for numbers beyond what a Number or 1 KiB of bigint
+    /// holds, and for text that would exceed the default [`DecodeLimits`].
     ///
     /// [`JSON.parse`]: https://developer.mozilla.org/docs/Web/JavaScript/Reference/Global_Objects/JSON/parse
     pub fn from_json_text(text: impl AsRef<[u8]>) -> Result<Self, JsonError> {
@@ -30,7 +30,10 @@ impl Value {
     ///
     /// # Errors
     /// The same.
-    pub fn from_json_text_within(text: impl AsRef<[u8]>, limits: &DecodeLimits) -> Result<Self, JsonError> {
+    pub fn from_json_text_within(
+        text: impl AsRef<[u8]>,
+        limits: &DecodeLimits,
+    ) -> Result<Self, JsonError> {
         TextReader {
             parser: SliceJsonParser::new(text.as_ref()),
             builder: ValueBuilder::new(),
@@ -41,10 +44,11 @@ impl Value {
         .run()
     }
 
-    /// The value of plain JSON. Integers beyond ±(2^53 - 1) become bigints; `$` keys have no meaning here.
+    /// The value of plain JSON. Integers beyond ±(2^53 - 1) become bigints; `$` keys have no
+    /// meaning here.
     ///
-    /// serde_json rounds integers beyond 64 bits before this sees them: [`from_json_text`](Self::from_json_text)
-    /// does not.
+    /// serde_json rounds integers beyond 64 bits before this sees them:
+    /// [`from_json_text`](Self::from_json_text) does not.
     pub fn from_json(json: Json) -> Self {
         Self::from(json)
     }
@@ -241,7 +245,8 @@ fn from_json(builder: &mut ValueBuilder, open: &mut Vec<Frame>, json: Json) -> P
         Json::Number(number) => match (number.as_u64(), number.as_i64()) {
             (Some(int), _) => int.into(),
             (None, Some(int)) => int.into(),
-            // With serde_json's `arbitrary_precision`, which a program may switch on, all digits are still there.
+            // With serde_json's `arbitrary_precision`, which a program may switch on, all digits
+            // are still there.
             (None, None) => match BigInt::from_decimal(&number.to_string()) {
                 Some(int) => int.into(),
                 None => number.as_f64().unwrap_or(f64::NAN).into(),

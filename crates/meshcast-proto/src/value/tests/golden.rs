@@ -14,7 +14,8 @@ struct Vector {
 #[test]
 fn every_sample_encodes_to_its_golden_bytes_and_back() {
     let vectors: Vec<Vector> =
-        serde_json::from_str(include_str!("../../../testdata/value/vectors.json")).expect("vectors are json");
+        serde_json::from_str(include_str!("../../../testdata/value/vectors.json"))
+            .expect("vectors are json");
     let samples = samples();
     let names: Vec<&str> = samples.iter().map(|(name, _)| *name).collect();
     assert_eq!(
@@ -42,8 +43,14 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("minus one", Value::from(-1)),
         ("300", Value::from(300)),
         ("largest safe integer", Value::from(9_007_199_254_740_991.0)),
-        ("smallest safe integer", Value::from(-9_007_199_254_740_991.0)),
-        ("2^53 is no safe integer", Value::from(9_007_199_254_740_992.0)),
+        (
+            "smallest safe integer",
+            Value::from(-9_007_199_254_740_991.0),
+        ),
+        (
+            "2^53 is no safe integer",
+            Value::from(9_007_199_254_740_992.0),
+        ),
         ("minus zero", Value::from(-0.0)),
         ("1.5", Value::from(1.5)),
         ("nan", Value::from(f64::NAN)),
@@ -92,7 +99,8 @@ fn samples() -> Vec<(&'static str, Value)> {
     });
     add("four billion holes", |b| {
         let array = b.array();
-        b.push_holes(array, u32::MAX).expect("as long as arrays get");
+        b.push_holes(array, u32::MAX)
+            .expect("as long as arrays get");
         array.into()
     });
     add("map", |b| {
@@ -109,7 +117,9 @@ fn samples() -> Vec<(&'static str, Value)> {
     });
     add("boxed boolean", |b| b.boxed(true).expect("boxable"));
     add("boxed number", |b| b.boxed(7).expect("boxable"));
-    add("boxed bigint", |b| b.boxed(BigInt::from(7i64)).expect("boxable"));
+    add("boxed bigint", |b| {
+        b.boxed(BigInt::from(7i64)).expect("boxable")
+    });
     add("boxed string", |b| b.boxed("s").expect("boxable"));
     add("regexp", |b| b.regexp("^a|b$", "dgv"));
     add("array buffer", |b| b.buffer(vec![1, 2]).into());
@@ -122,7 +132,8 @@ fn samples() -> Vec<(&'static str, Value)> {
     });
     add("length-tracking view", |b| {
         let buffer = b.resizable_buffer(vec![1, 2, 3], 8).expect("larger");
-        b.tracking_view(ViewKind::Uint16, buffer, 0).expect("resizable")
+        b.tracking_view(ViewKind::Uint16, buffer, 0)
+            .expect("resizable")
     });
     add("two views on one buffer", |b| {
         let buffer = b.buffer(vec![1, 2]);
@@ -140,7 +151,9 @@ fn samples() -> Vec<(&'static str, Value)> {
         b.set_cause(error, error);
         error.into()
     });
-    add("dom exception", |b| b.dom_exception("AbortError", "stopped"));
+    add("dom exception", |b| {
+        b.dom_exception("AbortError", "stopped")
+    });
     add("blob", |b| b.blob("text/plain", vec![b'h', b'i']));
     add("file", |b| {
         b.file("a.txt", "text/plain", vec![b'h', b'i'], 1.7e12)

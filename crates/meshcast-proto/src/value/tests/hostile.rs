@@ -42,22 +42,32 @@ proptest! {
 
 /// The memory a value holds on to, capacities included.
 fn footprint(value: &Value) -> usize {
-    let text = |text: &JsString| text.as_str().map_or_else(|| text.to_utf16().len() * 2, str::len);
+    let text = |text: &JsString| {
+        text.as_str()
+            .map_or_else(|| text.to_utf16().len() * 2, str::len)
+    };
     let slot = |slot: &Slot| match slot {
         Slot::String(string) => text(string),
         Slot::BigInt(int) => int.magnitude().len(),
         _ => 0,
     };
-    let slots =
-        |slots: &Vec<Slot>| slots.capacity() * size_of::<Slot>() + slots.iter().map(slot).sum::<usize>();
+    let slots = |slots: &Vec<Slot>| {
+        slots.capacity() * size_of::<Slot>() + slots.iter().map(slot).sum::<usize>()
+    };
     let entries = |entries: &Vec<(JsString, Slot)>| {
-        let content: usize = entries.iter().map(|(key, value)| text(key) + slot(value)).sum();
+        let content: usize = entries
+            .iter()
+            .map(|(key, value)| text(key) + slot(value))
+            .sum();
         entries.capacity() * size_of::<(JsString, Slot)>() + content
     };
     let content = value.nodes.iter().map(|node| match node {
         Node::Object(list) => entries(list),
         Node::Array(array) => {
-            size_of_val(&**array) + slots(&array.items) + entries(&array.props) + array.indices.capacity() * 4
+            size_of_val(&**array)
+                + slots(&array.items)
+                + entries(&array.props)
+                + array.indices.capacity() * 4
         }
         Node::Map(list) | Node::Set(list) => slots(list),
         Node::Buffer(buffer) => size_of_val(&**buffer) + buffer.bytes.len(),
@@ -84,8 +94,20 @@ fn what_the_format_does_not_allow_is_refused_where_it_stands() {
     let cases: &[(&[u8], DecodeError)] = &[
         (&[], Truncated { offset: 0 }),
         (&[tag::NULL, tag::NULL], TrailingBytes { offset: 1 }),
-        (&[0x0e], UnknownTag { tag: 0x0e, offset: 0 }),
-        (&[tag::ARRAY, 0xff], UnknownTag { tag: 0xff, offset: 1 }),
+        (
+            &[0x0e],
+            UnknownTag {
+                tag: 0x0e,
+                offset: 0,
+            },
+        ),
+        (
+            &[tag::ARRAY, 0xff],
+            UnknownTag {
+                tag: 0xff,
+                offset: 1,
+            },
+        ),
         (
             &[tag::END],
             MisplacedTag {
@@ -142,11 +164,17 @@ fn what_the_format_does_not_allow_is_refused_where_it_stands() {
         ),
         (
             &[tag::ARRAY, tag::REF, 1, tag::END],
-            InvalidReference { index: 1, offset: 1 },
+            InvalidReference {
+                index: 1,
+                offset: 1,
+            },
         ),
         (
             &[tag::VIEW, 1, 0, 0, tag::REF, 0],
-            InvalidReference { index: 0, offset: 4 },
+            InvalidReference {
+                index: 0,
+                offset: 4,
+            },
         ),
         (
             &[tag::ARRAY, tag::HOLES, 0, tag::END],
@@ -176,9 +204,15 @@ fn only_primitives_are_looked_for_in_a_box() {
 
 #[test]
 fn nesting_ends_at_the_limit_on_both_sides() {
-    for open in [&[tag::ARRAY][..], &[tag::ERROR, 2, tag::STR, 0, tag::STR, 0]] {
+    for open in [
+        &[tag::ARRAY][..],
+        &[tag::ERROR, 2, tag::STR, 0, tag::STR, 0],
+    ] {
         let bomb = open.repeat(100_000);
-        assert_eq!(decoded(&bomb), Err(DecodeError::TooDeep { limit: MAX_DEPTH }));
+        assert_eq!(
+            decoded(&bomb),
+            Err(DecodeError::TooDeep { limit: MAX_DEPTH })
+        );
         assert_eq!(
             from_bytes::<serde_json::Value>(&bomb),
             Err(DecodeError::TooDeep {
@@ -210,7 +244,16 @@ fn nesting_ends_at_the_limit_on_both_sides() {
 
 #[test]
 fn four_billion_holes_cost_nothing_as_a_value_and_are_refused_as_a_type() {
-    let bytes = [tag::ARRAY, tag::HOLES, 0xff, 0xff, 0xff, 0xff, 0x0f, tag::END];
+    let bytes = [
+        tag::ARRAY,
+        tag::HOLES,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0x0f,
+        tag::END,
+    ];
     assert!(matches!(
         decoded(&bytes).expect("an array").kind(),
         Kind::Array(u32::MAX)

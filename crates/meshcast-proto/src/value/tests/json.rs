@@ -54,7 +54,8 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(|items| json!(items)),
-            proptest::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|entries| json!(entries)),
+            proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|entries| json!(entries)),
         ]
     })
 }
@@ -71,7 +72,8 @@ fn plain_json_comes_back_as_it_was() {
 
 #[test]
 fn integers_beyond_64_bits_become_bigints_with_all_their_digits() {
-    let text = r#"{"id": 123456789012345678901234567890, "n": [-18446744073709551616, 9007199254740993]}"#;
+    let text =
+        r#"{"id": 123456789012345678901234567890, "n": [-18446744073709551616, 9007199254740993]}"#;
     let value = Value::from_json_text(text).expect("JSON");
     assert_eq!(
         value.to_json(),
@@ -161,7 +163,9 @@ fn the_deepest_value_becomes_json_that_parsers_take() {
     // Inside another type a mark would be posted in the place of what it stands for.
     assert_eq!(
         to_bytes(&[value], &mut Vec::new()),
-        Err(EncodeError::Serialize("nested deeper than 120 levels".into()))
+        Err(EncodeError::Serialize(
+            "nested deeper than 120 levels".into()
+        ))
     );
 }
 

@@ -25,7 +25,11 @@ enum Body {
     Empty,
     Text(String),
     Point(i8, i64),
-    Named { wide: u128, letter: char, small: f32 },
+    Named {
+        wide: u128,
+        letter: char,
+        small: f32,
+    },
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -36,10 +40,12 @@ fn any_post() -> impl Strategy<Value = Post> {
         Just(Body::Empty),
         any::<String>().prop_map(Body::Text),
         (any::<i8>(), any::<i64>()).prop_map(|(a, b)| Body::Point(a, b)),
-        (any::<u128>(), any::<char>(), any::<i16>()).prop_map(|(wide, letter, small)| Body::Named {
-            wide,
-            letter,
-            small: small.into()
+        (any::<u128>(), any::<char>(), any::<i16>()).prop_map(|(wide, letter, small)| {
+            Body::Named {
+                wide,
+                letter,
+                small: small.into(),
+            }
         }),
     ];
     let leaf = (
@@ -110,7 +116,10 @@ fn a_map_is_an_object_until_a_key_is_no_string() {
     let numbers = BTreeMap::from([(1u8, "x".to_owned()), (2, "y".to_owned())]);
     let bytes = typed_bytes(&numbers);
     assert_eq!(bytes[0], tag::MAP);
-    assert_eq!(from_bytes::<BTreeMap<u8, String>>(&bytes), Ok(numbers.clone()));
+    assert_eq!(
+        from_bytes::<BTreeMap<u8, String>>(&bytes),
+        Ok(numbers.clone())
+    );
     reads(&json!({ "1": "x", "2": "y" }).into(), numbers);
 }
 
@@ -193,7 +202,10 @@ fn what_javascript_sends_is_read_as_the_nearest_rust_type() {
     b.push(both, buffer).expect("short");
     reads(
         &b.finish(both),
-        (vec![2.0], [1.5f64.to_le_bytes(), 2.0f64.to_le_bytes()].concat()),
+        (
+            vec![2.0],
+            [1.5f64.to_le_bytes(), 2.0f64.to_le_bytes()].concat(),
+        ),
     );
 
     let mut b = ValueBuilder::new();
@@ -205,7 +217,10 @@ fn what_javascript_sends_is_read_as_the_nearest_rust_type() {
         ("message".to_owned(), json!("no")),
         ("cause".to_owned(), json!(1)),
     ]);
-    reads(&b.finish(map), BTreeMap::from([("error".to_owned(), fields)]));
+    reads(
+        &b.finish(map),
+        BTreeMap::from([("error".to_owned(), fields)]),
+    );
 }
 
 #[test]
@@ -220,7 +235,11 @@ fn an_object_that_appears_twice_is_read_twice() {
     struct Shared {
         bytes: Vec<u8>,
     }
-    let expected = (Shared { bytes: vec![1] }, vec![1u8], Shared { bytes: vec![1] });
+    let expected = (
+        Shared { bytes: vec![1] },
+        vec![1u8],
+        Shared { bytes: vec![1] },
+    );
     reads(&b.finish(array), expected);
 }
 
@@ -258,7 +277,10 @@ fn a_number_out_of_range_or_not_whole_is_refused_with_the_reason() {
 #[test]
 fn unknown_fields_are_stepped_over_whatever_they_hold() {
     let value = Value::object([
-        ("deep", Value::array([Value::date(1.0), Value::from(vec![1u8])])),
+        (
+            "deep",
+            Value::array([Value::date(1.0), Value::from(vec![1u8])]),
+        ),
         ("id", 1.into()),
     ]);
     #[derive(Debug, PartialEq, Deserialize)]

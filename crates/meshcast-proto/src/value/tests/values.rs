@@ -50,7 +50,10 @@ fn a_cursor_reaches_what_the_builder_put_in() {
     );
     let tags = value.get("tags").expect("set above");
     assert_eq!(tags.index(0).and_then(ValueRef::as_str), Some("a"));
-    assert_eq!(tags.index(1).and_then(ValueRef::as_bytes), Some(&[1u8, 2][..]));
+    assert_eq!(
+        tags.index(1).and_then(ValueRef::as_bytes),
+        Some(&[1u8, 2][..])
+    );
     assert!(tags.index(2).is_none());
     assert_eq!(value.root().entries().count(), 3);
 }
@@ -70,7 +73,8 @@ fn debug_output_of_a_cycle_ends() {
 fn an_array_refuses_to_outgrow_javascript() {
     let mut b = ValueBuilder::new();
     let array = b.array();
-    b.push_holes(array, u32::MAX).expect("as long as arrays get");
+    b.push_holes(array, u32::MAX)
+        .expect("as long as arrays get");
     assert_eq!(b.push(array, 1), Err(BuildError::ArrayTooLong));
 }
 

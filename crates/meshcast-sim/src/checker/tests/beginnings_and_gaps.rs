@@ -137,8 +137,14 @@ fn a_gap_about_what_somebody_still_has() {
         ("b".into(), five_and_six)
     );
     assert_eq!(witness(kept(None)), ("a".into(), five_and_six));
-    assert_eq!(kept(Some(vec![("b".into(), Span::new(1, 4))])).violations(), []);
-    assert_eq!(kept(Some(vec![("z".into(), five_and_six)])).violations(), []);
+    assert_eq!(
+        kept(Some(vec![("b".into(), Span::new(1, 4))])).violations(),
+        []
+    );
+    assert_eq!(
+        kept(Some(vec![("z".into(), five_and_six)])).violations(),
+        []
+    );
     let evicting = Rules {
         evicting: true,
         ..rules()
@@ -301,20 +307,29 @@ fn who_looks_back_gets_what_is_kept_near_it_or_is_told_that_it_is_missing() {
         tell(&mut story);
         story.deliver(53_000, "d", "a", 4, 4);
         let violations = story.end().violations();
-        let withheld = violations.into_iter().filter_map(|violation| match violation {
-            Violation::Withheld { kept, .. } => Some(kept),
-            _ => None,
-        });
+        let withheld = violations
+            .into_iter()
+            .filter_map(|violation| match violation {
+                Violation::Withheld { kept, .. } => Some(kept),
+                _ => None,
+            });
         withheld.collect::<Vec<_>>()
     };
-    let deliver =
-        |from: u64| move |story: &mut Story| (from..=3).for_each(|n| story.deliver(52_000, "d", "a", n, n));
+    let deliver = |from: u64| {
+        move |story: &mut Story| (from..=3).for_each(|n| story.deliver(52_000, "d", "a", n, n))
+    };
     let last = Since::Last(2);
     assert_eq!(looked_back(last, kept(1, 3), &deliver(2)), []);
-    assert_eq!(looked_back(last, kept(1, 3), &deliver(3)), [Span::new(2, 2)]);
+    assert_eq!(
+        looked_back(last, kept(1, 3), &deliver(3)),
+        [Span::new(2, 2)]
+    );
     assert_eq!(looked_back(last, kept(1, 3), &|_| ()), [Span::new(2, 2)]);
     // Only what is kept counts: of 1 and 2 the last two are both.
-    assert_eq!(looked_back(last, kept(1, 2), &deliver(2)), [Span::new(1, 1)]);
+    assert_eq!(
+        looked_back(last, kept(1, 2), &deliver(2)),
+        [Span::new(1, 1)]
+    );
     assert_eq!(looked_back(last, vec![], &deliver(4)), []);
     let told = |story: &mut Story| {
         story.gap(52_000, "d", "a", 2, 2);
@@ -323,5 +338,8 @@ fn who_looks_back_gets_what_is_kept_near_it_or_is_told_that_it_is_missing() {
     assert_eq!(looked_back(last, kept(1, 3), &told), []);
     let since = Since::For(15_000_000);
     assert_eq!(looked_back(since, kept(1, 3), &deliver(2)), []);
-    assert_eq!(looked_back(since, kept(1, 3), &deliver(3)), [Span::new(2, 2)]);
+    assert_eq!(
+        looked_back(since, kept(1, 3), &deliver(3)),
+        [Span::new(2, 2)]
+    );
 }

@@ -91,7 +91,10 @@ async fn who_answers_something_else_is_no_node() {
 async fn answer(mut listener: Listener) {
     loop {
         let mut stream = listener.accept().await.expect("a connection");
-        stream.write_all(b"HTTP/1.1 200 OK\r\n").await.expect("written");
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\n")
+            .await
+            .expect("written");
     }
 }
 
@@ -115,7 +118,11 @@ async fn of_many_that_start_at_once_one_gets_the_name() {
         Ok::<_, AdminError>(())
     };
     let all = futures::future::join_all((0..20).map(|_| start())).await;
-    assert_eq!(all.iter().filter(|result| result.is_ok()).count(), 1, "{all:?}");
+    assert_eq!(
+        all.iter().filter(|result| result.is_ok()).count(),
+        1,
+        "{all:?}"
+    );
 }
 
 #[tokio::test]
@@ -123,7 +130,10 @@ async fn what_is_no_socket_stays() {
     let directory = private();
     let path = directory.path().join("fra-1.sock");
     fs::write(&path, "precious").expect("ours");
-    assert!(matches!(bind(&path).await, Err(AdminError::NotASocket { .. })));
+    assert!(matches!(
+        bind(&path).await,
+        Err(AdminError::NotASocket { .. })
+    ));
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
 }
 
@@ -166,7 +176,10 @@ async fn a_socket_whose_file_is_gone_comes_back() {
     // As when the user logs out.
     fs::remove_dir_all(&directory).expect("ours");
     let listener = look_after(listener, &path).await;
-    assert_eq!(fs::metadata(&directory).expect("there").mode() & 0o7777, 0o700);
+    assert_eq!(
+        fs::metadata(&directory).expect("there").mode() & 0o7777,
+        0o700
+    );
     // Also once there is nothing to put it into.
     fs::remove_dir_all(&directory).expect("ours");
     let moved = home.path().with_extension("moved");
@@ -221,7 +234,10 @@ fn the_directory_of_all_sockets_is_private_or_refused() {
     let home = private();
     let directory = home.path().join("meshcast");
     make_private(&directory).expect("made");
-    assert_eq!(fs::metadata(&directory).expect("made").mode() & 0o7777, 0o700);
+    assert_eq!(
+        fs::metadata(&directory).expect("made").mode() & 0o7777,
+        0o700
+    );
     make_private(&directory).expect("found");
 
     chmod(&directory, 0o750);
@@ -234,11 +250,17 @@ fn the_directory_of_all_sockets_is_private_or_refused() {
 
     let file = home.path().join("file");
     fs::write(&file, "").expect("ours");
-    assert_eq!(fault_of(make_private(&file)), Some(DirectoryFault::NotADirectory));
+    assert_eq!(
+        fault_of(make_private(&file)),
+        Some(DirectoryFault::NotADirectory)
+    );
 }
 
 #[test]
 fn the_last_place_to_look_is_named_by_the_user() {
     let last = socket_directories().pop().expect("one at least");
-    assert!(last.ends_with(format!("meshcast-{}", own_uid())), "{last:?}");
+    assert!(
+        last.ends_with(format!("meshcast-{}", own_uid())),
+        "{last:?}"
+    );
 }

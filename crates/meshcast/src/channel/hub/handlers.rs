@@ -19,7 +19,8 @@ pub(crate) struct Due {
 }
 
 impl Hub {
-    /// Lets `handlers` be called for an object. `true` if the caller has to start the task that does.
+    /// Lets `handlers` be called for an object. `true` if the caller has to start the task that
+    /// does.
     pub(crate) fn start_dispatch(&self, object: ObjectId, handlers: Arc<dyn Dispatch>) -> bool {
         let mut state = self.lock();
         // Further handlers of an object join the first: they share its reader.
@@ -64,7 +65,11 @@ impl Hub {
     /// Stops calling handlers for an object, unless there is one again.
     pub(crate) fn stop_dispatch(&self, object: ObjectId) {
         let mut state = self.lock();
-        if !state.dispatch.get(&object).is_some_and(|(_, it)| it.is_vacant()) {
+        if !state
+            .dispatch
+            .get(&object)
+            .is_some_and(|(_, it)| it.is_vacant())
+        {
             return;
         }
         if let Some((reader, handlers)) = state.dispatch.remove(&object) {
@@ -76,8 +81,8 @@ impl Hub {
         }
     }
 
-    /// The next item for handlers and the objects that are due to get it, oldest first; `None` when there
-    /// are no handlers left.
+    /// The next item for handlers and the objects that are due to get it, oldest first; `None` when
+    /// there are no handlers left.
     pub(crate) fn poll_dispatch(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Option<Due>> {
         let mut state = self.lock();
         let due = state.poll_dispatch(cx);

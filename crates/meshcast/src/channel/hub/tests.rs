@@ -115,7 +115,9 @@ async fn no_post_is_left_in_an_outbox_without_the_bell() {
         .map(|_| {
             let hub = Arc::clone(&hub);
             thread::spawn(move || {
-                (0..POSTS).for_each(|_| assert!(hub.post(object, Format::Raw, b"x", Poster::Hasty).is_ok()));
+                (0..POSTS).for_each(|_| {
+                    assert!(hub.post(object, Format::Raw, b"x", Poster::Hasty).is_ok())
+                });
             })
         })
         .collect();
@@ -150,14 +152,18 @@ async fn an_outbox_never_holds_more_than_its_limit() {
         ..Limits::default()
     });
     let object = hub.open_object(Since::Now);
-    let posted = (0..1000).take_while(|_| hub.post(object, Format::Raw, b"", Poster::Hasty).is_ok());
+    let posted =
+        (0..1000).take_while(|_| hub.post(object, Format::Raw, b"", Poster::Hasty).is_ok());
     assert_eq!(posted.count(), 25, "an empty value takes four bytes");
     assert!(matches!(
         hub.post(object, Format::Raw, b"", Poster::Hasty),
         Err(PostError::Full { limit: 100 })
     ));
     let _ = hub.take_section();
-    assert!(hub.post(object, Format::Raw, &[0; 1000], Poster::Hasty).is_ok());
+    assert!(
+        hub.post(object, Format::Raw, &[0; 1000], Poster::Hasty)
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -170,9 +176,15 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
     let refused = hub.post(object, Format::Raw, &[0; 11], Poster::Hasty);
     assert!(matches!(
         refused,
-        Err(PostError::TooLarge { size: 11, limit: 10 })
+        Err(PostError::TooLarge {
+            size: 11,
+            limit: 10
+        })
     ));
-    assert!(hub.post(object, Format::Raw, &[0; 10], Poster::Hasty).is_ok());
+    assert!(
+        hub.post(object, Format::Raw, &[0; 10], Poster::Hasty)
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -190,7 +202,11 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
         .into_iter()
         .map(|item| hub.deliver(item));
     let crowded: Vec<bool> = crowded.collect();
-    assert_eq!(crowded.iter().filter(|crowded| **crowded).count(), 1, "said once");
+    assert_eq!(
+        crowded.iter().filter(|crowded| **crowded).count(),
+        1,
+        "said once"
+    );
     let waiting = |hub: &Arc<Hub>| hub.load().unread_bytes;
     while waiting(&hub) > 5_000 {
         assert!(registry.take_asking().is_none(), "{} wait", waiting(&hub));
@@ -228,7 +244,8 @@ async fn what_is_opened_and_closed_faster_than_the_driver_looks_takes_bounded_ro
 async fn a_hub_is_not_forgotten_before_all_has_left() {
     let (hub, registry) = hub(Limits::default());
     let object = hub.open_object(Since::Now);
-    hub.post(object, Format::Raw, b"x", Poster::Hasty).expect("room");
+    hub.post(object, Format::Raw, b"x", Poster::Hasty)
+        .expect("room");
     hub.close_object(object);
     assert!(!registry.remove_vacant(hub.name()));
     assert!(hub.take_section().0.is_some());

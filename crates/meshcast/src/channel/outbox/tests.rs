@@ -43,7 +43,10 @@ fn a_section_that_is_full_is_followed_by_another() {
         .collect();
     assert_eq!(
         lens,
-        [2 * (half.len() + RECORD_OVERHEAD), half.len() + RECORD_OVERHEAD]
+        [
+            2 * (half.len() + RECORD_OVERHEAD),
+            half.len() + RECORD_OVERHEAD
+        ]
     );
 }
 
@@ -91,7 +94,12 @@ fn room_is_refused_to_the_byte() {
 #[test]
 fn whoever_waits_is_not_far_ahead_of_what_leaves() {
     let mut outbox = outbox(10 * PATIENT_LIMIT);
-    outbox.push(A, LATER, Format::Raw, &vec![0; PATIENT_LIMIT - RECORD_OVERHEAD]);
+    outbox.push(
+        A,
+        LATER,
+        Format::Raw,
+        &vec![0; PATIENT_LIMIT - RECORD_OVERHEAD],
+    );
     assert!(outbox.has_room(0, Poster::Hasty) && !outbox.has_room(0, Poster::Patient));
     outbox.pop();
     assert!(outbox.has_room(0, Poster::Patient));

@@ -11,13 +11,13 @@ use meshcast_proto::{Account, Member, Past, Sender, Seq, SeqRange};
 use super::Item;
 use crate::message::{Gap, GapReason};
 
-/// The numbers that a reader is behind with, by sender and in the order of each sender's numbers: those that made
-/// way in the ring, and for one that came late, those from before.
+/// The numbers that a reader is behind with, by sender and in the order of each sender's numbers:
+/// those that made way in the ring, and for one that came late, those from before.
 ///
-/// What the node still keeps of them is read before anything else: the reader asks for a part of what it is
-/// behind with of one sender, reads what is handed over, and goes on with the next sender. What is not kept
-/// any more, and what never came, is told as a gap. Ranges are exact: only neighbours of one kind are joined,
-/// unless there are [`MAX_SPANS`].
+/// What the node still keeps of them is read before anything else: the reader asks for a part of
+/// what it is behind with of one sender, reads what is handed over, and goes on with the next
+/// sender. What is not kept any more, and what never came, is told as a gap. Ranges are exact: only
+/// neighbours of one kind are joined, unless there are [`MAX_SPANS`].
 #[derive(Debug)]
 pub(super) struct Behind {
     /// What it takes is charged to it.
@@ -57,7 +57,8 @@ pub(super) enum Stand {
     Asking,
 }
 
-/// What a reader asks for: numbers of one sender, in order, with what to say of those that are not kept.
+/// What a reader asks for: numbers of one sender, in order, with what to say of those that are not
+/// kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) member: Arc<Member>,
@@ -102,7 +103,9 @@ impl Behind {
             // Of one that nobody knows it is said later.
             let Some(member) = &past.member else { continue };
             let kept = past.kept.map(|kept| (kept, GapReason::Lost, true));
-            let unfetched = past.unfetched.map(|missed| (missed, GapReason::Unfetched, false));
+            let unfetched = past
+                .unfetched
+                .map(|missed| (missed, GapReason::Unfetched, false));
             // Whatever it has gone past meanwhile comes after.
             for (missed, reason, kept) in kept.into_iter().chain(unfetched) {
                 let spans = self.senders.entry(past.sender).or_default();
@@ -141,7 +144,9 @@ impl Behind {
         if self.asked.is_some() || self.waits_for_past {
             return Stand::Waiting;
         }
-        let next = self.whose_turn().and_then(|sender| self.senders.get(&sender));
+        let next = self
+            .whose_turn()
+            .and_then(|sender| self.senders.get(&sender));
         match next.and_then(VecDeque::front) {
             None => Stand::CaughtUp,
             Some(span) if !span.kept => Stand::Ready,
@@ -170,8 +175,13 @@ impl Behind {
     pub(super) fn wanted(&self) -> Option<Wanted> {
         let spans = self.senders.get(&self.asked?)?;
         let member = Arc::clone(&spans.front()?.gap.member);
-        let spans = spans.iter().take_while(|span| span.kept).take(SPANS_AT_ONCE);
-        let spans = spans.map(|span| (span.gap.missed, span.gap.reason)).collect();
+        let spans = spans
+            .iter()
+            .take_while(|span| span.kept)
+            .take(SPANS_AT_ONCE);
+        let spans = spans
+            .map(|span| (span.gap.missed, span.gap.reason))
+            .collect();
         Some(Wanted { member, spans })
     }
 
@@ -206,7 +216,8 @@ impl Behind {
         }
     }
 
-    /// Each sender in turn, so that one that goes on pushing others out of the ring does not keep them waiting.
+    /// Each sender in turn, so that one that goes on pushing others out of the ring does not keep
+    /// them waiting.
     fn whose_turn(&self) -> Option<Sender> {
         let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
         let mut later = self.senders.range((after, Bound::Unbounded));
@@ -225,8 +236,9 @@ impl Behind {
                 last.gap.missed = last.gap.missed.hull(gap.missed);
                 return;
             }
-            // So many that the memory for them must not grow: then one range names what lies between, too. That
-            // may be what the reader posted itself, so nothing of it is handed over.
+            // So many that the memory for them must not grow: then one range names what lies
+            // between, too. That may be what the reader posted itself, so nothing of it is handed
+            // over.
             if self.spans >= MAX_SPANS && !last_is_asked {
                 last.gap.missed = last.gap.missed.hull(gap.missed);
                 (last.gap.reason, last.kept) = (GapReason::Unread, false);
@@ -264,5 +276,6 @@ pub(super) const MAX_SPANS: usize = 4096;
 /// What a span takes.
 const SPAN_BYTES: usize = size_of::<Span>();
 
-/// Spans of one sender that are asked for at once. A reader that posts too is behind with many short ones.
+/// Spans of one sender that are asked for at once. A reader that posts too is behind with many
+/// short ones.
 const SPANS_AT_ONCE: usize = 64;

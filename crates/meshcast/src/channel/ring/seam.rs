@@ -7,7 +7,8 @@ use meshcast_proto::{Past, Sender, Seq, SeqRange};
 use super::Item;
 use crate::message::{Gap, GapReason};
 
-/// What has to be done about senders when something of them is read for the first time. Of most there is nothing.
+/// What has to be done about senders when something of them is read for the first time. Of most
+/// there is nothing.
 #[derive(Debug, Default)]
 pub(super) struct Seams(BTreeMap<Sender, Seam>);
 

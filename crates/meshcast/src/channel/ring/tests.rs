@@ -78,7 +78,12 @@ fn read_all(ring: &mut Ring, id: ReaderId, object: ObjectId) -> Vec<(Sender, Got
 }
 
 /// Reads all there is, with what a keeper hands over.
-fn read_with(keeper: &Keeper, ring: &mut Ring, id: ReaderId, object: ObjectId) -> Vec<(Sender, Got)> {
+fn read_with(
+    keeper: &Keeper,
+    ring: &mut Ring,
+    id: ReaderId,
+    object: ObjectId,
+) -> Vec<(Sender, Got)> {
     let mut got = Vec::new();
     loop {
         match ring.read(id) {
@@ -98,7 +103,9 @@ fn read_with(keeper: &Keeper, ring: &mut Ring, id: ReaderId, object: ObjectId) -
             Some(Item::Values(delivery, posters)) => {
                 let sender = delivery.member.sender();
                 let values = Unpacked::new(delivery, posters).filter(|value| value.is_for(object));
-                got.extend(values.map(|value| (sender, Got::Value(value.posted.seqs.first().get()))));
+                got.extend(
+                    values.map(|value| (sender, Got::Value(value.posted.seqs.first().get()))),
+                );
             }
         }
     }
@@ -247,7 +254,11 @@ fn a_gap_as_long_as_the_counter_does_not_overflow_what_is_counted() {
         _ => None,
     };
     assert_eq!(told(&mut ring), Some(GapReason::Lost));
-    assert_eq!(ring.unread(), 0, "what the network lost was not there to be read");
+    assert_eq!(
+        ring.unread(),
+        0,
+        "what the network lost was not there to be read"
+    );
     assert!(
         (ring.read(reader).is_none(), ring.is_asking()) == (true, true),
         "the value before the others"
@@ -278,14 +289,23 @@ fn ranges_of_different_reasons_are_told_apart_until_there_are_too_many() {
         }
         let mut told = Vec::new();
         while let Some(Item::Missed(gap)) = ring.read(reader) {
-            told.push((gap.missed.first().get(), gap.missed.last().get(), gap.reason));
+            told.push((
+                gap.missed.first().get(),
+                gap.missed.last().get(),
+                gap.reason,
+            ));
         }
         told
     };
     use GapReason::{Lost, TooLarge};
     assert_eq!(
         told(6),
-        [(1, 1, Lost), (2, 3, TooLarge), (4, 5, Lost), (6, 6, TooLarge)],
+        [
+            (1, 1, Lost),
+            (2, 3, TooLarge),
+            (4, 5, Lost),
+            (6, 6, TooLarge)
+        ],
         "the last is not pushed out yet"
     );
     let many = told(4 * MAX_SPANS as u64);
@@ -308,7 +328,11 @@ fn what_made_way_is_read_after_all_if_it_is_kept_and_only_the_rest_is_a_gap() {
     }
     let me = source.member.sender();
     keeper.0.retain(|(_, n), _| ![1, 2, 5].contains(n));
-    let mut expected = vec![(me, Got::Unread(1, 2)), (me, Got::Value(3)), (me, Got::Value(4))];
+    let mut expected = vec![
+        (me, Got::Unread(1, 2)),
+        (me, Got::Value(3)),
+        (me, Got::Value(4)),
+    ];
     expected.push((me, Got::Unread(5, 5)));
     expected.extend((6..=10).map(|n| (me, Got::Value(n))));
     assert_eq!(read_with(&keeper, &mut ring, slow, A), expected);
@@ -403,12 +427,23 @@ fn one_that_came_late_reads_what_was_before_it_then_what_made_way_and_then_the_r
     ring.begin(late, &[past_of(&source, Some(past), None, None)]);
     let me = source.member.sender();
     let got = read_with(&keeper, &mut ring, late, A);
-    assert_eq!(got, (2..=9).map(|n| (me, Got::Value(n))).collect::<Vec<_>>());
+    assert_eq!(
+        got,
+        (2..=9).map(|n| (me, Got::Value(n))).collect::<Vec<_>>()
+    );
     let got = read_with(&keeper, &mut ring, first, B);
-    assert_eq!(got, (1..=9).map(|n| (me, Got::Value(n))).collect::<Vec<_>>());
+    assert_eq!(
+        got,
+        (1..=9).map(|n| (me, Got::Value(n))).collect::<Vec<_>>()
+    );
 }
 
-fn past_of(source: &Source, kept: Option<SeqRange>, unfetched: Option<SeqRange>, from: Option<u64>) -> Past {
+fn past_of(
+    source: &Source,
+    kept: Option<SeqRange>,
+    unfetched: Option<SeqRange>,
+    from: Option<u64>,
+) -> Past {
     Past {
         sender: source.member.sender(),
         member: Some(Arc::clone(&source.member)),
@@ -423,7 +458,8 @@ fn seqs(first: u64, last: u64) -> SeqRange {
     SeqRange::new(seq(first), seq(last)).expect("in order")
 }
 
-/// What a flow brings after all that began lower than it seemed to, and what is owed of one that nobody knew.
+/// What a flow brings after all that began lower than it seemed to, and what is owed of one that
+/// nobody knew.
 #[test]
 fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_first() {
     for small in [false, true] {
@@ -441,7 +477,10 @@ fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_f
         items.into_iter().for_each(|item| drop(ring.push(item)));
         let me = source.member.sender();
         let got = read_with(&keeper, &mut ring, late, A);
-        assert_eq!(got, (2..=6).map(|n| (me, Got::Value(n))).collect::<Vec<_>>());
+        assert_eq!(
+            got,
+            (2..=6).map(|n| (me, Got::Value(n))).collect::<Vec<_>>()
+        );
 
         let mut source = Source::new(1);
         let me = source.member.sender();
@@ -511,8 +550,9 @@ type Expected = BTreeMap<Sender, u64>;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever happens, a reader sees every number of a sender once and in order: as a value if it is still in
-    /// the ring or kept when it is asked for, else in a gap, of which no two follow on each other.
+    /// Whatever happens, a reader sees every number of a sender once and in order: as a value if it
+    /// is still in the ring or kept when it is asked for, else in a gap, of which no two follow on
+    /// each other.
     #[test]
     fn every_number_is_read_or_told_as_missing(steps in prop::collection::vec(step(), 1..160)) {
         let mut sources = [Source::new(1), Source::new(2)];
@@ -595,10 +635,17 @@ fn what_a_reader_is_behind_with_is_charged_until_it_has_read_it_or_is_gone() {
             ring.push(item);
         }
         let behind = budget.used() - len;
-        assert!((1..=MAX_SPAN_BYTES).contains(&behind), "one range: {behind}");
+        assert!(
+            (1..=MAX_SPAN_BYTES).contains(&behind),
+            "one range: {behind}"
+        );
         assert!(ring.read(slow).is_none());
         keeper.answer(&mut ring, 2);
-        assert_eq!(budget.used(), behind + 3 * len, "and two that were handed over");
+        assert_eq!(
+            budget.used(),
+            behind + 3 * len,
+            "and two that were handed over"
+        );
         if reads {
             assert_eq!(read_with(&keeper, &mut ring, slow, A).len(), 4);
             assert_eq!(budget.used(), 0);

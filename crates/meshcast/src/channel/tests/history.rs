@@ -20,7 +20,11 @@ fn open_since<T: crate::Payload>(node: &Node, since: Since) -> crate::BroadcastC
 }
 
 /// Posts these numbers, and returns when they have left.
-async fn post(node: &Node, channel: &crate::BroadcastChannel<u64>, numbers: std::ops::RangeInclusive<u64>) {
+async fn post(
+    node: &Node,
+    channel: &crate::BroadcastChannel<u64>,
+    numbers: std::ops::RangeInclusive<u64>,
+) {
     for n in numbers {
         channel.post_message(&n).expect("posted");
     }
@@ -42,12 +46,16 @@ async fn expect(messages: &mut Messages<u64>, numbers: std::ops::RangeInclusive<
 }
 
 #[tokio::test]
-async fn an_object_that_asks_for_the_last_messages_of_others_gets_them_and_goes_on_and_plain_ones_do_not() {
+async fn an_object_that_asks_for_the_last_messages_of_others_gets_them_and_goes_on_and_plain_ones_do_not()
+ {
     let node = alone().await;
     let a = open::<u64>(&node, "earth");
     post(&node, &a, 1..=10).await;
     let (three, all) = (open_since(&node, Since::Last(3)), open_since(&node, ALWAYS));
-    let (plain, none) = (open::<u64>(&node, "earth"), open_since(&node, Since::Last(0)));
+    let (plain, none) = (
+        open::<u64>(&node, "earth"),
+        open_since(&node, Since::Last(0)),
+    );
     let mut readers = [&three, &all, &plain, &none].map(|channel| channel.messages());
     post(&node, &a, 11..=12).await;
     for (messages, first) in readers.iter_mut().zip([8, 1, 11, 11]) {
@@ -225,8 +233,8 @@ async fn heard(messages: &mut Messages<u64>, count: usize) -> BTreeMap<String, V
     heard
 }
 
-/// The first object keeps its channel open since before anybody was connected; the second one asks before its node has
-/// heard of anything.
+/// The first object keeps its channel open since before anybody was connected; the second one asks
+/// before its node has heard of anything.
 #[tokio::test]
 async fn whoever_asks_before_its_node_is_connected_hears_what_others_keep_of_one_that_is_gone() {
     for since in [Since::Last(10), ALWAYS] {
@@ -243,7 +251,8 @@ async fn whoever_asks_before_its_node_is_connected_hears_what_others_keep_of_one
         s.shutdown().await;
         at_b.post_message(&10).expect("posted");
         assert_eq!(next(&mut in_c).await, 10);
-        // What was posted within a fifth of a second before it is opened an object hears too: the time is the point.
+        // What was posted within a fifth of a second before it is opened an object hears too: the
+        // time is the point.
         tokio::time::sleep(Duration::from_millis(500)).await;
 
         let d = mesh.node("d", &[&c]).await;
@@ -253,7 +262,11 @@ async fn whoever_asks_before_its_node_is_connected_hears_what_others_keep_of_one
         let all = BTreeMap::from([("s".to_owned(), vec![1, 2, 3]), ("b".to_owned(), vec![10])]);
         assert_eq!(heard(&mut late.messages(), 4).await, all);
         at_b.post_message(&11).expect("posted");
-        assert_eq!(next(&mut plain).await, 11, "it asked for nothing from before");
+        assert_eq!(
+            next(&mut plain).await,
+            11,
+            "it asked for nothing from before"
+        );
     }
 }
 
@@ -269,7 +282,11 @@ async fn whoever_asks_where_nobody_can_be_reached_is_not_kept_waiting() {
     post(&a, &first, 1..=1).await;
     let (asked, second) = (Instant::now(), open_since::<u64>(&a, ALWAYS));
     expect(&mut second.messages(), 1..=1).await;
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        asked.elapsed()
+    );
 }
 
 /// Of fragments, in a frame of its own, and among others; when they come and out of the history.
@@ -285,7 +302,10 @@ async fn a_receiver_with_a_lower_limit_is_told_of_each_larger_message_in_one_gap
     let a = mesh.builder("a").limits(limits(huge));
     let a = a.spawn().await.expect("starts");
     for (limit, length, last) in [(1024 * 1024, huge, 65), (small, 100_000, 1)] {
-        let b = mesh.builder("b").limits(limits(limit)).seeds(addresses(&a).await);
+        let b = mesh
+            .builder("b")
+            .limits(limits(limit))
+            .seeds(addresses(&a).await);
         let b = b.spawn().await.expect("starts");
         let name = format!("of {limit}");
         let (at_a, at_b) = (open::<Bytes>(&a, &name), open::<Bytes>(&b, &name));
@@ -305,7 +325,10 @@ async fn a_receiver_with_a_lower_limit_is_told_of_each_larger_message_in_one_gap
             let RecvError::Gap(gap) = next_error(&mut heard).await else {
                 panic!("no gap");
             };
-            assert_eq!((gap.missed(), gap.reason()), (1..=last, GapReason::TooLarge));
+            assert_eq!(
+                (gap.missed(), gap.reason()),
+                (1..=last, GapReason::TooLarge)
+            );
             assert_eq!(next(&mut heard).await, fits);
         }
         b.shutdown().await;

@@ -30,7 +30,10 @@ async fn flushed(node: &Node) {
 #[tokio::test]
 async fn two_objects_of_one_name_hear_each_other_and_never_themselves() {
     let node = alone().await;
-    let (a, b) = (open::<String>(&node, "earth"), open::<String>(&node, "earth"));
+    let (a, b) = (
+        open::<String>(&node, "earth"),
+        open::<String>(&node, "earth"),
+    );
     let (mut at_a, mut at_b) = (a.messages(), b.messages());
     a.post_message(&"from a".to_owned()).expect("posted");
     b.post_message(&"from b".to_owned()).expect("posted");
@@ -114,7 +117,10 @@ impl Serialize for Stubborn {
 async fn closed_comes_before_what_is_wrong_with_the_message() {
     let node = alone().await;
     let a = open::<Stubborn>(&node, "earth");
-    assert!(matches!(a.post_message(&Stubborn), Err(PostError::Encode(_))));
+    assert!(matches!(
+        a.post_message(&Stubborn),
+        Err(PostError::Encode(_))
+    ));
     a.close();
     assert!(matches!(a.post_message(&Stubborn), Err(PostError::Closed)));
 }
@@ -171,8 +177,9 @@ async fn a_closed_channel_lets_go_of_handlers_that_hold_it() {
 #[tokio::test]
 async fn the_last_handle_closes_unless_a_stream_or_handler_lives() {
     let node = alone().await;
-    let objects =
-        |count| move |it: &crate::Snapshot| it.channels.iter().map(|it| it.objects).sum::<usize>() == count;
+    let objects = |count| {
+        move |it: &crate::Snapshot| it.channels.iter().map(|it| it.objects).sum::<usize>() == count
+    };
     let (a, b) = (open::<u8>(&node, "earth"), open::<u8>(&node, "earth"));
     let clone = a.clone();
     drop(a);
@@ -306,7 +313,9 @@ async fn what_is_no_t_is_an_error_for_the_stream_and_the_error_handler_and_is_co
     };
     assert_eq!((error.seq(), error.sender()), (1, node.peer_id()));
     assert_eq!(next(&mut at_number).await, 7);
-    assert!(matches!(within(errors.recv()).await, Some(RecvError::Decode(error)) if error.seq() == 1));
+    assert!(
+        matches!(within(errors.recv()).await, Some(RecvError::Decode(error)) if error.seq() == 1)
+    );
     let snapshot = until(&node, |it| it.counters.undecodable >= 2).await;
     assert_eq!(snapshot.counters.undecodable, 2, "once at each object");
 }
@@ -409,7 +418,10 @@ async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
     let RecvError::Gap(gap) = next_error(&mut at_slow).await else {
         panic!("another error");
     };
-    assert_eq!((gap.reason(), gap.sender()), (GapReason::Unread, node.peer_id()));
+    assert_eq!(
+        (gap.reason(), gap.sender()),
+        (GapReason::Unread, node.peer_id())
+    );
     assert_eq!(*gap.missed().start(), 1);
     for n in gap.missed().end() + 1..=100 {
         let message = within(at_slow.recv())
@@ -465,7 +477,10 @@ async fn a_stream_that_does_not_keep_up_reads_everything_as_long_as_it_is_kept()
     assert_eq!(next(&mut at_slow).await, filled(61));
     assert!(at_slow.recv().now_or_never().is_none());
     let counters = node.inspect().await.expect("runs").counters;
-    assert!(counters.unread == 0 && counters.recalled > 40, "{counters:?}");
+    assert!(
+        counters.unread == 0 && counters.recalled > 40,
+        "{counters:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -483,7 +498,9 @@ async fn a_handler_that_does_not_keep_up_is_called_with_everything_too_and_holds
     });
     let mut at_quick = quick.messages();
     for n in 0..60 {
-        within(a.post_message_wait(&filled(n))).await.expect("posted");
+        within(a.post_message_wait(&filled(n)))
+            .await
+            .expect("posted");
         assert_eq!(next(&mut at_quick).await, filled(n));
     }
     go.send(()).expect("it waits");
@@ -501,7 +518,9 @@ async fn a_reader_that_is_behind_when_the_node_stops_is_told_what_it_missed() {
     );
     let at_slow = slow.messages();
     for n in 0..60 {
-        within(a.post_message_wait(&filled(n))).await.expect("posted");
+        within(a.post_message_wait(&filled(n)))
+            .await
+            .expect("posted");
     }
     within(node.shutdown()).await;
     let mut next = 1;
@@ -556,7 +575,8 @@ async fn more_channels_than_allowed_are_refused() {
     );
 }
 
-/// Opens a channel once there is a place: as long as what was posted in others has not left they do not make way.
+/// Opens a channel once there is a place: as long as what was posted in others has not left they do
+/// not make way.
 async fn opened(node: &Node, name: &str, limit: usize) -> BroadcastChannel<usize> {
     let open = async {
         loop {
@@ -579,7 +599,12 @@ async fn channels_that_are_closed_make_way_for_others_and_numbers_go_on() {
         ..Limits::default()
     };
     let mesh = Mesh::new();
-    let a = mesh.apart("a").limits(limits).spawn().await.expect("starts");
+    let a = mesh
+        .apart("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
     let b = mesh.apart("b").seeds(addresses(&a).await);
     let b = b.spawn().await.expect("starts");
     let mut heard = open::<usize>(&b, "earth").messages();
@@ -606,7 +631,10 @@ async fn channels_that_are_closed_make_way_for_others_and_numbers_go_on() {
     assert_eq!(refused, Some(crate::OpenError::TooManyChannels { limit }));
     until(&a, |it| it.channels.len() == ROOMS).await;
     drop(rooms);
-    let again = opened(&a, "1/7", ROOMS).await.post_message(&7).expect("posted");
+    let again = opened(&a, "1/7", ROOMS)
+        .await
+        .post_message(&7)
+        .expect("posted");
     assert_eq!(within(again.acked(0)).await, Ok(0));
     assert_eq!(again.seq(), Some(2));
 }
@@ -620,9 +648,15 @@ async fn streams_end_after_what_was_delivered_when_the_node_stops() {
     within(node.shutdown()).await;
     assert!(matches!(a.post_message(&9), Err(PostError::Closed)));
     let rest: Vec<_> = within(at_b.collect::<Vec<_>>()).await;
-    let rest: Vec<u8> = rest.into_iter().map(|it| it.expect("a message").data).collect();
+    let rest: Vec<u8> = rest
+        .into_iter()
+        .map(|it| it.expect("a message").data)
+        .collect();
     assert_eq!(rest, [0, 1, 2]);
-    assert_eq!(node.channel::<u8>("earth").err(), Some(crate::OpenError::Closed));
+    assert_eq!(
+        node.channel::<u8>("earth").err(),
+        Some(crate::OpenError::Closed)
+    );
 }
 
 /// Posts of many channels at once must not wait for the next thing to happen to the driver.

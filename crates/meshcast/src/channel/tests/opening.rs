@@ -7,8 +7,8 @@ use crate::{
     node::fixture::{Mesh, joined, open, within},
 };
 
-/// A thousand first messages, each posted in the same tick as its channel is opened, by nodes that have no peer
-/// at that moment.
+/// A thousand first messages, each posted in the same tick as its channel is opened, by nodes that
+/// have no peer at that moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_message_without_any_peer_is_delivered_when_one_comes() {
     const NODES: usize = 20;
@@ -26,7 +26,10 @@ async fn a_first_message_without_any_peer_is_delivered_when_one_comes() {
             receipt.expect("posted");
         }
         for inbox in &mut inboxes {
-            let message = within(inbox.recv()).await.expect("not the end").expect("no gap");
+            let message = within(inbox.recv())
+                .await
+                .expect("not the end")
+                .expect("no gap");
             assert_eq!((message.data, message.seq()), (7, 1));
         }
         within(poster.shutdown()).await;
@@ -42,7 +45,10 @@ async fn an_object_opened_again_at_once_hears_everything_posted_from_then_on() {
     joined(&[&a, &b], "earth").await;
     for n in 1..=200 {
         at_a.post_message(&n).expect("posted");
-        let message = within(heard.recv()).await.expect("not the end").expect("no gap");
+        let message = within(heard.recv())
+            .await
+            .expect("not the end")
+            .expect("no gap");
         assert_eq!((message.data, message.seq()), (n, n));
         if n % 3 == 0 {
             at_b.close();
@@ -66,11 +72,20 @@ async fn objects_that_come_and_go_under_load_hear_runs_without_a_hole() {
     for _ in 0..30 {
         let object = open::<u64>(&b, "earth");
         let mut heard = object.messages();
-        let first = within(heard.recv()).await.expect("not the end").expect("no gap");
-        assert!(first.seq() > last, "it hears only what is posted from then on");
+        let first = within(heard.recv())
+            .await
+            .expect("not the end")
+            .expect("no gap");
+        assert!(
+            first.seq() > last,
+            "it hears only what is posted from then on"
+        );
         last = first.seq();
         for _ in 0..20 {
-            let message = within(heard.recv()).await.expect("not the end").expect("no gap");
+            let message = within(heard.recv())
+                .await
+                .expect("not the end")
+                .expect("no gap");
             assert_eq!(message.seq(), last + 1);
             last = message.seq();
         }
@@ -79,14 +94,17 @@ async fn objects_that_come_and_go_under_load_hear_runs_without_a_hole() {
     let _ = stop.send(());
     let (_a, posted) = within(posting).await.expect("no panic");
     for n in 1..=posted {
-        let message = within(all.recv()).await.expect("not the end").expect("no gap");
+        let message = within(all.recv())
+            .await
+            .expect("not the end")
+            .expect("no gap");
         assert_eq!((message.data, message.seq()), (n, n));
     }
     drop(keeps_a);
 }
 
-/// Posts until it is told to stop, a burst each time that the one before has arrived, each message with an object
-/// of its own. Returns how many it were.
+/// Posts until it is told to stop, a burst each time that the one before has arrived, each message
+/// with an object of its own. Returns how many it were.
 async fn post_with_fresh_objects(node: Node, mut stopped: oneshot::Receiver<()>) -> (Node, u64) {
     let mut posted = 0;
     while stopped.try_recv().is_err() {

@@ -52,11 +52,15 @@ async fn what_is_not_kept_any_more_nobody_answers_for() {
     let builder = Mesh::new().builder("a").limits(limits);
     let node = builder.spawn().await.expect("starts");
     let channel = open::<Bytes>(&node, "earth");
-    let first = channel.post_message(&vec![0; 40_000].into()).expect("posted");
+    let first = channel
+        .post_message(&vec![0; 40_000].into())
+        .expect("posted");
     assert_eq!(within(first.acked(0)).await, Ok(0), "it has left");
     let mut waiting = std::pin::pin!(first.acked(1));
     assert!(futures::poll!(&mut waiting).is_pending());
-    channel.post_message(&vec![0; 40_000].into()).expect("posted");
+    channel
+        .post_message(&vec![0; 40_000].into())
+        .expect("posted");
     assert_eq!(within(waiting).await, Err(AckError::Expired));
     assert_eq!(within(first.acked(0)).await, Err(AckError::Expired));
 }

@@ -65,7 +65,10 @@ async fn a_name_opened_again_at_once_goes_on_with_its_numbers() {
     let last = open::<u64>(&a, "earth");
     let mut back = last.messages();
     for n in 1..=50 {
-        let message = within(heard.recv()).await.expect("not the end").expect("no gap");
+        let message = within(heard.recv())
+            .await
+            .expect("not the end")
+            .expect("no gap");
         assert_eq!((message.data, message.seq()), (n, n));
     }
     at_b.post_message(&51).expect("posted");
@@ -85,7 +88,8 @@ async fn a_large_value_arrives_once_as_one_message_and_the_next_follows() {
         .collect::<Vec<_>>()
         .into();
     at_a.post_message(&large).expect("posted");
-    at_a.post_message(&Bytes::from_static(b"next")).expect("posted");
+    at_a.post_message(&Bytes::from_static(b"next"))
+        .expect("posted");
     for messages in [&mut heard, &mut heard_here] {
         let message = within(messages.recv())
             .await
@@ -98,7 +102,10 @@ async fn a_large_value_arrives_once_as_one_message_and_the_next_follows() {
             .await
             .expect("not the end")
             .expect("a message");
-        assert_eq!((&after.data[..], after.seq()), (&b"next"[..], seqs.end() + 1));
+        assert_eq!(
+            (&after.data[..], after.seq()),
+            (&b"next"[..], seqs.end() + 1)
+        );
     }
 }
 
@@ -113,7 +120,8 @@ async fn typed_dynamic_and_raw_channels_understand_each_other() {
     let value = next(&mut at_dynamic).await;
     dynamic.post_message(&value).expect("posted");
     assert_eq!(next(&mut at_typed).await, [1, 2, 3]);
-    raw.post_message(&Bytes::from_static(b"abc")).expect("posted");
+    raw.post_message(&Bytes::from_static(b"abc"))
+        .expect("posted");
     let bytes = next(&mut at_dynamic).await;
     assert_eq!(bytes, Value::from(Bytes::from_static(b"abc")));
     let back = open::<Bytes>(&a, "earth");
@@ -130,7 +138,12 @@ async fn a_slow_reader_is_told_what_it_missed_of_each_sender() {
         history_bytes: 32 * 1024,
         ..Limits::default()
     };
-    let a = mesh.builder("a").limits(limits).spawn().await.expect("starts");
+    let a = mesh
+        .builder("a")
+        .limits(limits)
+        .spawn()
+        .await
+        .expect("starts");
     let b = mesh.node("b", &[&a]).await;
     let c = mesh.node("c", &[&a, &b]).await;
     let (slow, quick) = (open::<Bytes>(&a, "earth"), open::<Bytes>(&a, "earth"));
@@ -150,7 +163,10 @@ async fn a_slow_reader_is_told_what_it_missed_of_each_sender() {
         let (sender, seqs) = match within(at_slow.recv()).await.expect("not the end") {
             Ok(message) => (message.sender(), message.seqs()),
             Err(RecvError::Gap(gap)) => {
-                assert_eq!((gap.reason(), *gap.missed().start()), (GapReason::Unread, 1));
+                assert_eq!(
+                    (gap.reason(), *gap.missed().start()),
+                    (GapReason::Unread, 1)
+                );
                 unread += gap.missed().count();
                 (gap.sender(), gap.missed())
             }
@@ -161,7 +177,10 @@ async fn a_slow_reader_is_told_what_it_missed_of_each_sender() {
         *next = seqs.end() + 1;
     }
     let counters = a.inspect().await.expect("runs").counters;
-    assert!(unread > 0 && counters.unread == unread as u64, "{counters:?}");
+    assert!(
+        unread > 0 && counters.unread == unread as u64,
+        "{counters:?}"
+    );
 }
 
 #[tokio::test]
@@ -174,7 +193,13 @@ async fn what_was_queued_reaches_the_others_before_the_node_is_gone() {
         at_a.post_message(&vec![n; 4_000].into()).expect("posted");
     }
     within(a.shutdown()).await;
-    let data: Vec<u8> = within(heard.take(200).map(|it| it.expect("a message").data[0]).collect()).await;
+    let data: Vec<u8> = within(
+        heard
+            .take(200)
+            .map(|it| it.expect("a message").data[0])
+            .collect(),
+    )
+    .await;
     assert_eq!(data, (0..200).collect::<Vec<u8>>());
 }
 
@@ -188,7 +213,10 @@ async fn dropping_the_last_handle_sends_what_is_queued_too() {
     drop(a);
     assert_eq!(next(&mut heard).await, 1);
     until(&b, |it| it.peers.is_empty()).await;
-    assert!(matches!(at_a.post_message(&2), Err(crate::PostError::Closed)));
+    assert!(matches!(
+        at_a.post_message(&2),
+        Err(crate::PostError::Closed)
+    ));
 }
 
 #[tokio::test]
@@ -204,7 +232,11 @@ async fn three_hundred_channels_of_two_nodes_each_deliver() {
         .collect();
     for node in [&a, &b] {
         until(node, |it| {
-            it.channels.len() == 300 && it.channels.iter().all(|channel| channel.subscribers.len() == 1)
+            it.channels.len() == 300
+                && it
+                    .channels
+                    .iter()
+                    .all(|channel| channel.subscribers.len() == 1)
         })
         .await;
     }

@@ -14,15 +14,21 @@ use crate::{
 
 /// A channel each, so that there are as many frames as channels.
 fn channels(node: &Node, count: usize) -> Vec<BroadcastChannel<u32>> {
-    (0..count).map(|n| open(node, &format!("channel {n}"))).collect()
+    (0..count)
+        .map(|n| open(node, &format!("channel {n}")))
+        .collect()
 }
 
-/// What gossip queued for connections is taken by tasks that may have to share the thread of the driver.
+/// What gossip queued for connections is taken by tasks that may have to share the thread of the
+/// driver.
 #[tokio::test]
 async fn a_node_with_much_to_post_gives_the_others_on_its_thread_a_turn_in_between() {
     let node = alone().await;
     let channels = channels(&node, 640);
-    let (last, turns) = (open::<u32>(&node, "channel 639"), Arc::new(AtomicUsize::new(0)));
+    let (last, turns) = (
+        open::<u32>(&node, "channel 639"),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let mut heard = last.messages();
     // One round, so that opening is behind them.
     channels[639].post_message(&0).expect("posted");
@@ -60,7 +66,8 @@ async fn one_post_on_each_of_many_channels_arrives_be_it_by_gossip_or_fetched() 
             assert_eq!(next(messages).await, round);
         }
     }
-    // On a busy machine the other may seem to lag for a moment, and gossip then spares it; but it has room.
+    // On a busy machine the other may seem to lag for a moment, and gossip then spares it; but it
+    // has room.
     let counters = a.inspect().await.expect("runs").counters;
     assert_eq!(counters.frames_refused, 0);
 }

@@ -9,8 +9,8 @@ use crate::{
     node::fixture::{Mesh, joined, next, open, until, within},
 };
 
-/// Two nodes, of which the first reads nothing over 32 KiB: a longer message ends its reading of what the other
-/// gossips, while both believe the link to be well.
+/// Two nodes, of which the first reads nothing over 32 KiB: a longer message ends its reading of
+/// what the other gossips, while both believe the link to be well.
 async fn hard_of_hearing(mesh: &Mesh) -> (Node, Node) {
     let a = mesh.builder("a").max_rpc_len(32 * 1024);
     let a = a.spawn().await.expect("starts");
@@ -52,7 +52,9 @@ async fn a_link_that_went_mute_is_found_and_renewed_and_all_arrives_meanwhile() 
     })
     .await;
     assert_eq!(mute, b.peer_id());
-    while !matches!(within(events.next()).await, Some(NodeEvent::Connected { peer, .. }) if peer == mute) {}
+    while !matches!(within(events.next()).await, Some(NodeEvent::Connected { peer, .. }) if peer == mute)
+    {
+    }
     for n in 1..posted {
         assert_eq!(next(&mut heard).await[..4], n.to_be_bytes());
     }

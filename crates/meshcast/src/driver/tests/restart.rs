@@ -53,7 +53,11 @@ struct Heard {
 
 impl Heard {
     /// Listens until there is as much as that, or to the end.
-    async fn listen(mut self, mut messages: Messages<Numbered>, mut enough: watch::Receiver<usize>) -> Self {
+    async fn listen(
+        mut self,
+        mut messages: Messages<Numbered>,
+        mut enough: watch::Receiver<usize>,
+    ) -> Self {
         while self.all.len() < *enough.borrow() {
             let item = tokio::select! {
                 item = messages.recv() => item,
@@ -87,7 +91,9 @@ async fn join(mesh: &Mesh, slot: u32, first: u32, observer: &Node) -> Life {
     let channel = open::<Numbered>(&node, "earth");
     let listening = tokio::spawn(Heard::default().listen(channel.messages(), everything()));
     until(&node, |it| {
-        it.channels.first().is_some_and(|it| !it.subscribers.is_empty())
+        it.channels
+            .first()
+            .is_some_and(|it| !it.subscribers.is_empty())
     })
     .await;
     let (stop, posting) = poster(channel, slot, first);
@@ -120,7 +126,11 @@ async fn a_rolling_restart_of_all_nodes_but_one_under_load_loses_nothing() {
     }
     let mut listeners = Vec::new();
     for slot in 0..3 {
-        let all: Vec<&Node> = fleet.iter().map(|life| &life.node).chain([&observer]).collect();
+        let all: Vec<&Node> = fleet
+            .iter()
+            .map(|life| &life.node)
+            .chain([&observer])
+            .collect();
         joined(&all, "earth").await;
         let old = fleet.remove(0);
         old.stop.send(true).expect("posts");
@@ -129,7 +139,11 @@ async fn a_rolling_restart_of_all_nodes_but_one_under_load_loses_nothing() {
         listeners.push(old.listening);
         fleet.push(join(&mesh, slot, next, &observer).await);
     }
-    let all: Vec<&Node> = fleet.iter().map(|life| &life.node).chain([&observer]).collect();
+    let all: Vec<&Node> = fleet
+        .iter()
+        .map(|life| &life.node)
+        .chain([&observer])
+        .collect();
     joined(&all, "earth").await;
     let (mut expected, mut rest) = (BTreeSet::new(), Vec::new());
     for (slot, life) in (0..).zip(fleet) {
@@ -152,13 +166,18 @@ async fn a_rolling_restart_of_all_nodes_but_one_under_load_loses_nothing() {
     }
 }
 
-/// Two nodes that are each other's seed dial each other, and end up with two connections of which one is closed.
+/// Two nodes that are each other's seed dial each other, and end up with two connections of which
+/// one is closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_when_a_connection_that_doubles_another_is_closed_under_load() {
     let mesh = Mesh::new();
     let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
     let ports = free.map(|it| it.local_addr().expect("bound").port());
-    let address = |port: u16| format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("an address");
+    let address = |port: u16| {
+        format!("/ip4/127.0.0.1/tcp/{port}")
+            .parse()
+            .expect("an address")
+    };
     let node = |name: &str, mine: u16, other: u16| {
         mesh.builder(name)
             .listen(address(mine))
@@ -182,7 +201,10 @@ async fn nothing_is_lost_when_a_connection_that_doubles_another_is_closed_under_
     let [(stop_a, posting_a), (stop_b, posting_b)] = posters;
     stop_a.send(true).expect("posts");
     stop_b.send(true).expect("posts");
-    let posted = [posting_b.await.expect("posted"), posting_a.await.expect("posted")];
+    let posted = [
+        posting_b.await.expect("posted"),
+        posting_a.await.expect("posted"),
+    ];
     for ((enough, listening), posted) in ends.into_iter().zip(posted) {
         enough.send(posted as usize).expect("listens");
         assert_eq!(

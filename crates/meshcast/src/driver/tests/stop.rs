@@ -78,7 +78,12 @@ async fn a_lost_member_that_comes_back_while_a_node_winds_down_gets_what_it_miss
         async move { b.shutdown().await }
     });
     winds_down(&b).await;
-    let again = mesh.builder("a").seeds(seeds).spawn().await.expect("starts");
+    let again = mesh
+        .builder("a")
+        .seeds(seeds)
+        .spawn()
+        .await
+        .expect("starts");
     let since = Since::Ago(Duration::from_secs(60));
     let mut heard = again
         .channel_since::<u32>("earth", since)
@@ -97,7 +102,8 @@ async fn whoever_wants_nothing_from_before_does_not_count_as_having_it() {
     let a = mesh.node("a", &[]).await;
     let at_a = open::<u32>(&a, "earth");
     at_a.post_message(&1).expect("posted");
-    // What was posted within a fifth of a second before it came it would hear: the time is the point.
+    // What was posted within a fifth of a second before it came it would hear: the time is the
+    // point.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let b = mesh.node("b", &[&a]).await;
     let mut heard = open::<u32>(&b, "earth").messages();
@@ -105,7 +111,11 @@ async fn whoever_wants_nothing_from_before_does_not_count_as_having_it() {
     at_a.post_message(&2).expect("posted");
     assert_eq!(next(&mut heard).await, 2);
     let shutdown = within(a.shutdown()).await;
-    let left: Vec<_> = shutdown.undelivered.iter().map(|left| left.messages).collect();
+    let left: Vec<_> = shutdown
+        .undelivered
+        .iter()
+        .map(|left| left.messages)
+        .collect();
     assert_eq!((left, shutdown.members), (vec![1], 1), "{shutdown}");
 }
 
@@ -115,7 +125,9 @@ async fn for_a_seed_that_does_not_come_a_node_waits_its_time_and_says_what_nobod
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = gone.local_addr().expect("a port").port();
     drop(gone);
-    let seed = format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("an address");
+    let seed = format!("/ip4/127.0.0.1/tcp/{port}")
+        .parse()
+        .expect("an address");
     let node = mesh.builder("a").seed(seed).spawn().await.expect("starts");
     let channel = open::<u32>(&node, "earth");
     for n in 0..3 {
@@ -127,7 +139,11 @@ async fn for_a_seed_that_does_not_come_a_node_waits_its_time_and_says_what_nobod
     let before = Instant::now();
     let shutdown = within(node.shutdown()).await;
     assert!(before.elapsed() >= HAND_OVER);
-    let left: Vec<_> = shutdown.undelivered.iter().map(|left| left.messages).collect();
+    let left: Vec<_> = shutdown
+        .undelivered
+        .iter()
+        .map(|left| left.messages)
+        .collect();
     assert_eq!((left, shutdown.members), (vec![3], 0));
 }
 
@@ -138,7 +154,9 @@ async fn to_abort_cuts_winding_down_short() {
         .builder("a")
         .seed("/ip4/127.0.0.1/tcp/1".parse().expect("an address"));
     let node = node.spawn().await.expect("starts");
-    open::<u32>(&node, "earth").post_message(&1).expect("posted");
+    open::<u32>(&node, "earth")
+        .post_message(&1)
+        .expect("posted");
     let before = Instant::now();
     let (ended, ()) = tokio::join!(within(node.shutdown()), async {
         winds_down(&node).await;
@@ -181,13 +199,21 @@ async fn to_flush_says_what_nobody_wants() {
     let a = alone().await;
     open::<u32>(&a, "earth").post_message(&1).expect("posted");
     let flushed = within(a.flush()).await.expect("runs");
-    let left: Vec<_> = flushed.undelivered.iter().map(|left| left.messages).collect();
+    let left: Vec<_> = flushed
+        .undelivered
+        .iter()
+        .map(|left| left.messages)
+        .collect();
     assert_eq!((left, flushed.members), (vec![1], 0), "{flushed}");
     let (b, c) = mesh.pair().await;
     let _elsewhere = open::<u32>(&c, "moon");
     open::<u32>(&b, "earth").post_message(&1).expect("posted");
     let flushed = within(b.flush()).await.expect("runs");
-    let left: Vec<_> = flushed.undelivered.iter().map(|left| left.messages).collect();
+    let left: Vec<_> = flushed
+        .undelivered
+        .iter()
+        .map(|left| left.messages)
+        .collect();
     assert_eq!((left, flushed.members), (vec![1], 1), "{flushed}");
     within(b.shutdown()).await;
     b.flush().await.expect_err("it has stopped");
@@ -233,7 +259,10 @@ async fn a_full_outbox_and_many_channels_are_handed_over() {
     let small: Vec<_> = names.iter().map(|name| open::<u32>(&a, name)).collect();
     let from_small: Vec<_> = names.iter().map(|name| open::<u32>(&b, name)).collect();
     let mut heard = large.messages();
-    let mut heard_small: Vec<_> = small.iter().map(crate::BroadcastChannel::messages).collect();
+    let mut heard_small: Vec<_> = small
+        .iter()
+        .map(crate::BroadcastChannel::messages)
+        .collect();
     joined(&[&a, &b], "39").await;
     let message = Bytes::from(vec![7; 200_000]);
     let mut posted = 0;
@@ -266,9 +295,16 @@ async fn a_peer_that_does_not_move_is_waited_for_and_not_for_long() {
     let (freeze, frozen) = tokio::sync::oneshot::channel::<()>();
     // A node whose only thread can be stopped.
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         runtime.expect("starts").block_on(async move {
-            let node = mesh.builder("b").seeds(seeds).spawn().await.expect("starts");
+            let node = mesh
+                .builder("b")
+                .seeds(seeds)
+                .spawn()
+                .await
+                .expect("starts");
             let _channel = open::<u32>(&node, "earth");
             assert!(spawned.send(node.clone()).is_ok());
             frozen.await.expect("told to");

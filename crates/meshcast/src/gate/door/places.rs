@@ -6,10 +6,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// Who holds which place. A newcomer always gets one; if there is none left, the oldest of whoever has most makes
-/// way: first of the range with the most places, in it of the host with the most.
+/// Who holds which place. A newcomer always gets one; if there is none left, the oldest of whoever
+/// has most makes way: first of the range with the most places, in it of the host with the most.
 ///
-/// Some hosts have a few places of their own, which do not count when it is looked for who has most.
+/// Some hosts have a few places of their own, which do not count when it is looked for who has
+/// most.
 #[derive(Debug)]
 pub(super) struct Places<T> {
     room: usize,
@@ -74,7 +75,8 @@ impl<T> Places<T> {
             true => held.len().saturating_sub(OWN),
             false => held.len(),
         };
-        // Whoever has most; of several the one that was there first; all by what counts, and if nothing does, by all.
+        // Whoever has most; of several the one that was there first; all by what counts, and if
+        // nothing does, by all.
         let ranges = self.ranges.values().filter_map(|hosts| {
             let hosts = hosts.iter().filter_map(|(host, held)| {
                 let (first, _) = held.first_key_value()?;
@@ -98,7 +100,8 @@ pub(super) fn host_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Addresses that are mostly in one hand: a /24, or the /48 that a site gets. All of loopback is this machine.
+/// Addresses that are mostly in one hand: a /24, or the /48 that a site gets. All of loopback is
+/// this machine.
 fn range_of(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
@@ -111,8 +114,8 @@ fn masked(ip: Ipv6Addr, bits: u32) -> IpAddr {
     Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - bits))).into()
 }
 
-/// Places that a host has of its own. As many as nodes of one service may start at once on a machine that had
-/// members before.
+/// Places that a host has of its own. As many as nodes of one service may start at once on a
+/// machine that had members before.
 pub(super) const OWN: usize = 8;
 
 #[cfg(test)]
@@ -175,9 +178,15 @@ mod tests {
         };
         let pair = |host: &str, range: &str| (host.to_owned(), range.to_owned());
         assert_eq!(both("203.0.113.77"), pair("203.0.113.77", "203.0.113.0"));
-        assert_eq!(both("::ffff:203.0.113.77"), pair("203.0.113.77", "203.0.113.0"));
+        assert_eq!(
+            both("::ffff:203.0.113.77"),
+            pair("203.0.113.77", "203.0.113.0")
+        );
         assert_eq!(both("127.9.8.7"), pair("127.9.8.7", "127.0.0.1"));
-        assert_eq!(both("2001:db8:1:2:3::4"), pair("2001:db8:1:2::", "2001:db8:1::"));
+        assert_eq!(
+            both("2001:db8:1:2:3::4"),
+            pair("2001:db8:1:2::", "2001:db8:1::")
+        );
     }
 
     proptest! {

@@ -56,8 +56,8 @@ pub(super) fn managed(authority_number: u8, valid: (WallTime, WallTime)) -> (Ide
     });
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).expect("random bytes");
-    let identity =
-        Identity::new(&credential, &member, Keypair::from_seed(seed), NOW).expect("its own credential");
+    let identity = Identity::new(&credential, &member, Keypair::from_seed(seed), NOW)
+        .expect("its own credential");
     (identity, Trust::new(MESH, vec![authority.public()]))
 }
 
@@ -67,7 +67,8 @@ pub(super) fn gate((identity, trust): &(Identity, Trust)) -> Gate {
 
 pub(super) fn swarm(gate: &Gate) -> Node {
     let peer = peer_id(gate.admission().identity().sender());
-    let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(3600));
+    let config = swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(Duration::from_secs(3600));
     let transport = tcp(gate).expect("sets up");
     Swarm::new(transport, ping::Behaviour::default(), peer, config)
 }

@@ -41,7 +41,11 @@ async fn whoever_is_no_node_gets_no_byte_of_ours() {
     for ((address, mut ends), cases) in [(patient, &hang_up[..]), (impatient, &stay)] {
         for &(says, reason) in cases {
             let heard = shout(socket_addr(&address), says, reason != GateError::Timeout).await;
-            assert_eq!(within(ends.recv()).await, Some(Err(Some(reason))), "{says:?}");
+            assert_eq!(
+                within(ends.recv()).await,
+                Some(Err(Some(reason))),
+                "{says:?}"
+            );
             assert!(heard.len() < 300, "{heard:?}");
             for secret in ["amber", REGION, "meshcast", "yamux"] {
                 assert!(
@@ -54,7 +58,8 @@ async fn whoever_is_no_node_gets_no_byte_of_ours() {
     }
 }
 
-/// What answers at an address that was given for a node's, and what is said of it: no more than is known.
+/// What answers at an address that was given for a node's, and what is said of it: no more than is
+/// known.
 #[tokio::test]
 async fn who_answers_otherwise_than_a_node_is_named_by_what_it_did() {
     let here = simple("amber", 1, 1);
@@ -86,13 +91,25 @@ async fn who_answers_otherwise_than_a_node_is_named_by_what_it_did() {
             false,
             GateError::NoNoise,
         ),
-        ("half a header", header[..9].to_vec(), true, GateError::HungUp),
+        (
+            "half a header",
+            header[..9].to_vec(),
+            true,
+            GateError::HungUp,
+        ),
         ("then hangs up", agreed.to_vec(), true, GateError::HungUp),
-        ("then says nothing", agreed.to_vec(), false, GateError::Timeout),
+        (
+            "then says nothing",
+            agreed.to_vec(),
+            false,
+            GateError::Timeout,
+        ),
         ("nonsense", nonsense, false, GateError::OtherMesh),
     ];
     for (what, says, hangs_up, reason) in cases {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("binds");
         let address = multiaddr(listener.local_addr().expect("bound"));
         let service = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("is called");
@@ -125,7 +142,9 @@ async fn who_knows_the_mesh_but_is_no_member_gets_a_refusal_and_nothing_else() {
     let (address, mut ends) = run(&gate).await;
     let mut line = dial(&stranger, &gate, &address).await;
     let stranger = Admission::new(stranger, here.1);
-    line.send(&stranger.hello(here.0.sender())).await.expect("sends");
+    line.send(&stranger.hello(here.0.sender()))
+        .await
+        .expect("sends");
     expect_only_refusal(&mut line, Reason::UnknownAuthority).await;
     assert_eq!(within(line.refuse(&[])).await, Err(GateError::Closed));
     let rejected = GateError::Reject(Reason::UnknownAuthority);
@@ -224,8 +243,14 @@ async fn who_hangs_up_at_the_gate_is_named() {
     line.send(&[4]).await.expect("sends");
     line.close().await.expect("closes");
     let mut buffer = [0; Admission::MAX_LEN];
-    assert_eq!(within(line.receive(&mut buffer)).await, Err(GateError::Closed));
-    assert_eq!(within(ends.recv()).await, Some(Err(Some(GateError::Closed))));
+    assert_eq!(
+        within(line.receive(&mut buffer)).await,
+        Err(GateError::Closed)
+    );
+    assert_eq!(
+        within(ends.recv()).await,
+        Some(Err(Some(GateError::Closed)))
+    );
 }
 
 #[tokio::test]
@@ -337,7 +362,11 @@ fn ungated(identity: &Identity, gate: &Gate) -> Secured {
         .boxed()
 }
 
-async fn dial_ungated(identity: &Identity, gate: &Gate, address: &Multiaddr) -> (PeerId, StreamMuxerBox) {
+async fn dial_ungated(
+    identity: &Identity,
+    gate: &Gate,
+    address: &Multiaddr,
+) -> (PeerId, StreamMuxerBox) {
     let opts = DialOpts {
         role: Endpoint::Dialer,
         port_use: PortUse::New,
@@ -360,7 +389,9 @@ async fn answer(identity: &Identity, gate: &Gate) -> (Multiaddr, mpsc::Unbounded
     use futures::StreamExt as _;
     let mut transport = ungated(identity, gate);
     let any = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
-    transport.listen_on(ListenerId::next(), any).expect("listens");
+    transport
+        .listen_on(ListenerId::next(), any)
+        .expect("listens");
     let address = match within(transport.select_next_some()).await {
         TransportEvent::NewAddress { listen_addr, .. } => listen_addr,
         other => panic!("not listening: {other:?}"),
@@ -394,7 +425,10 @@ async fn expect_only_refusal(line: &mut Line, reason: Reason) {
     let expected = admission(&simple("any", 1, 50)).refusal(reason);
     assert_eq!(message, &expected[Admission::PREFIX_LEN..]);
     // Neither a byte more nor a stream: those would not be `Closed`.
-    assert_eq!(within(line.receive(&mut buffer)).await, Err(GateError::Closed));
+    assert_eq!(
+        within(line.receive(&mut buffer)).await,
+        Err(GateError::Closed)
+    );
 }
 
 fn admission((identity, trust): &(Identity, Trust)) -> Admission {

@@ -1,4 +1,5 @@
-//! Streams that a member opens before the other side is through the gate, and the table of who is in.
+//! Streams that a member opens before the other side is through the gate, and the table of who is
+//! in.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
@@ -43,7 +44,9 @@ async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
     let (_, mut dialer) = dialer.expect("admitted");
     let mut opened = Vec::new();
     for n in 0..STREAMS {
-        let mut stream = poll_fn(|cx| dialer.poll_outbound_unpin(cx)).await.expect("opens");
+        let mut stream = poll_fn(|cx| dialer.poll_outbound_unpin(cx))
+            .await
+            .expect("opens");
         stream.write_all(&[n]).await.expect("writes");
         stream.close().await.expect("closes");
         opened.push(stream);

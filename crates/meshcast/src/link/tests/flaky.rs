@@ -67,7 +67,12 @@ impl NetworkBehaviour for Flaky {
         self.link.on_swarm_event(event);
     }
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
         self.link.on_connection_handler_event(peer, id, event);
     }
 

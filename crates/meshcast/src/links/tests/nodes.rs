@@ -25,7 +25,12 @@ impl Pair {
         let links = Links::new(1);
         links.shape(&Place::Everywhere, &Place::Everywhere, shape);
         let mesh = Mesh::new();
-        let a = mesh.builder("a").links(&links).spawn().await.expect("starts");
+        let a = mesh
+            .builder("a")
+            .links(&links)
+            .spawn()
+            .await
+            .expect("starts");
         let b = mesh.builder("b").links(&links).seeds(addresses(&a).await);
         let b = b.spawn().await.expect("starts");
         until(&a, |it| it.peers.len() == 1).await;
@@ -143,7 +148,11 @@ async fn behind_a_silent_cut_both_are_alone_within_five_seconds_and_after_it_all
             assert_eq!(snapshot.counters.unresponsive, round);
         }
         // Five, and as much again for a machine that has other things to do. It was thirty.
-        assert!(cut.elapsed() < Duration::from_secs(10), "{:?}", cut.elapsed());
+        assert!(
+            cut.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            cut.elapsed()
+        );
         links.heal();
         // Also gossip knows who has the channel open, whichever side gave the connection up first.
         joined(&[&a, &b], "earth").await;
@@ -172,7 +181,10 @@ async fn a_link_that_is_slow_and_full_is_not_taken_for_dead_by_either_end() {
 
 /// One node is on the thread of the test, which sleeps; the other has one of its own.
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "that it stands still is what happens")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that it stands still is what happens"
+)]
 async fn a_node_that_stood_still_blames_nobody_is_let_go_and_comes_back() {
     let mesh = Mesh::new();
     let a = mesh.builder("a").spawn().await.expect("starts");

@@ -18,7 +18,11 @@ struct Echo {
 }
 
 impl AsyncWrite for Echo {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
         self.writes += 1;
         match self.takes.pop_front().unwrap_or(bytes.len()) {
             0 => {
@@ -44,7 +48,11 @@ impl AsyncWrite for Echo {
 }
 
 impl AsyncRead for Echo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<Result<usize>> {
         self.reads += 1;
         let most = self.gives.pop_front().unwrap_or(into.len());
         let len = most.min(into.len()).min(self.inside.len());
@@ -104,7 +112,10 @@ async fn what_cannot_be_sent_is_told_to_who_reads() {
     let mut full = [0; 3];
     let mut batching = Batching::new(futures::io::Cursor::new(&mut full[..]));
     batching.write_all(b"four").await.expect("written");
-    let error = batching.read(&mut [0; 8]).await.expect_err("there is no room");
+    let error = batching
+        .read(&mut [0; 8])
+        .await
+        .expect_err("there is no room");
     assert_eq!(error.kind(), ErrorKind::WriteZero);
 }
 

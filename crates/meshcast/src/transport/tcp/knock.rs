@@ -1,7 +1,8 @@
 //! Whether somebody begins as members do.
 //!
-//! Who dials speaks first, and says the same to everybody: which protocol negotiates and what it proposes. Both
-//! come with the first packet, so whoever has not said it is no member, or has a slow way.
+//! Who dials speaks first, and says the same to everybody: which protocol negotiates and what it
+//! proposes. Both come with the first packet, so whoever has not said it is no member, or has a
+//! slow way.
 
 use std::{io, net::SocketAddr, time::Duration};
 

@@ -48,9 +48,15 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Fails if somebody listens there, be it on this address or on all of the machine.
-    pub(super) fn new(id: ListenerId, at: SocketAddr, door: Door, patience: Duration) -> io::Result<Self> {
+    pub(super) fn new(
+        id: ListenerId,
+        at: SocketAddr,
+        door: Door,
+        patience: Duration,
+    ) -> io::Result<Self> {
         let socket = new_socket(at)?;
-        // What is left of earlier connections (TIME_WAIT) does not keep a restarted process from its port.
+        // What is left of earlier connections (TIME_WAIT) does not keep a restarted process from
+        // its port.
         socket.set_reuseaddr(true)?;
         if at.is_ipv6() {
             // Who wants IPv4 as well says so: some systems do not give both.
@@ -157,7 +163,8 @@ impl Listening {
             if ip.is_ipv4() != self.at.is_ipv4() {
                 continue;
             }
-            let (listener_id, listen_addr) = (self.id, multiaddr(SocketAddr::new(ip, self.at.port())));
+            let (listener_id, listen_addr) =
+                (self.id, multiaddr(SocketAddr::new(ip, self.at.port())));
             return Poll::Ready(match up {
                 true => TransportEvent::NewAddress {
                     listener_id,
@@ -181,8 +188,8 @@ impl Listening {
     }
 }
 
-/// Somebody who was turned away at the door. libp2p knows of connections only from where they are secured, so it
-/// travels as an error of the socket that listens.
+/// Somebody who was turned away at the door. libp2p knows of connections only from where they are
+/// secured, so it travels as an error of the socket that listens.
 #[derive(Debug, thiserror::Error)]
 #[error("turned away at the door")]
 pub(crate) struct Turned {

@@ -26,7 +26,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// A connection that this node opened. Whoever answers otherwise than libp2p does is [named](GateError::Foreign).
+    /// A connection that this node opened. Whoever answers otherwise than libp2p does is
+    /// [named](GateError::Foreign).
     pub(super) const fn dialled(stream: TcpStream) -> Self {
         Self {
             stream,
@@ -46,7 +47,11 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         if !self.read.is_empty() {
             let (now, later) = self.read.split_at(self.read.len().min(into.len()));
             into[..now.len()].copy_from_slice(now);
@@ -69,7 +74,11 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

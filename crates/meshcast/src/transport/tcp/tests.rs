@@ -108,7 +108,10 @@ async fn a_newcomer_is_heard_however_many_say_nothing_and_all_are_counted() {
     else {
         panic!("nobody came");
     };
-    assert_eq!(Some(send_back_addr), newcomer.local_addr().ok().map(multiaddr));
+    assert_eq!(
+        Some(send_back_addr),
+        newcomer.local_addr().ok().map(multiaddr)
+    );
     // Nothing of what was said to the door is lost.
     let mut heard = vec![0; GREETING.len() + 8];
     upgrade
@@ -134,7 +137,9 @@ async fn who_says_something_else_or_nothing_is_hung_up_on_without_a_word() {
     let TransportEvent::ListenerError { error, .. } = next(&mut node).await else {
         panic!("taken in");
     };
-    let turned = error.get_ref().and_then(|error| error.downcast_ref::<Turned>());
+    let turned = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<Turned>());
     assert_eq!(turned.map(|turned| turned.from), http.local_addr().ok());
     assert_ne!(
         http.read(&mut [0; 64]).unwrap_or_default(),
@@ -145,7 +150,8 @@ async fn who_says_something_else_or_nothing_is_hung_up_on_without_a_word() {
     silent.write_all(&GREETING[..7]).expect("writes");
     // A slow one is as good as a silent one.
     let door = node.door.clone();
-    let hung_up = tokio::task::spawn_blocking(move || silent.read(&mut [0; 64]).unwrap_or_default());
+    let hung_up =
+        tokio::task::spawn_blocking(move || silent.read(&mut [0; 64]).unwrap_or_default());
     let read = tokio::select! {
         read = hung_up => read.expect("no panic"),
         event = next(&mut node) => panic!("{event:?}"),
@@ -159,7 +165,8 @@ async fn who_says_something_else_or_nothing_is_hung_up_on_without_a_word() {
 
 #[test]
 fn only_addresses_of_tcp_are_taken() {
-    let parsed = |text: &str| socket_addr(&text.parse().expect("an address")).map(|at| at.to_string());
+    let parsed =
+        |text: &str| socket_addr(&text.parse().expect("an address")).map(|at| at.to_string());
     let peer = libp2p::PeerId::random();
     assert_eq!(parsed("/ip4/1.2.3.4/tcp/5").as_deref(), Some("1.2.3.4:5"));
     assert_eq!(
