@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::{
     bucket::{Rate, TokenBucket},
+    budget::{Account, Budget, ENTRY_BYTES, Payer},
     id::Sender,
     sync::SyncMessage,
     time::Time,
@@ -22,26 +23,47 @@ use crate::{
 
 /// Messages that wait to be taken in. Whoever drives the engine reads no more of a neighbour for
 /// which one [waits](Self::waits): the rest waits with the neighbour, and nothing is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inbox {
     peers: BTreeMap<Sender, Said>,
     /// Neighbours for which something waits.
     waiting: usize,
+    budget: Budget,
 }
 
 /// What one neighbour said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Said {
     waiting: VecDeque<Bytes>,
     taken: TokenBucket,
+    account: Account,
 }
 
 impl Inbox {
-    /// A neighbour said something.
-    pub fn push(&mut self, peer: Sender, message: Bytes) {
-        let said = self.peers.entry(peer).or_default();
-        self.waiting += usize::from(said.waiting.is_empty());
+    /// An inbox in which what waits is charged to whoever said it.
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            waiting: 0,
+            budget,
+        }
+    }
+
+    /// A neighbour said something. `false` if it takes its share of the budget already: the message
+    /// is dropped, and so the link to the neighbour has to be closed. One message may wait whatever
+    /// its share is: it is taken in before another is read.
+    #[must_use]
+    pub fn push(&mut self, peer: Sender, message: Bytes) -> bool {
+        let said = self.said(peer);
+        let (is_first, cost) = (said.waiting.is_empty(), charged(&message));
+        if is_first {
+            said.account.charge(cost);
+        } else if !said.account.try_charge(cost) {
+            return false;
+        }
         said.waiting.push_back(message);
+        self.waiting += usize::from(is_first);
+        true
     }
 
     /// The next message to be taken in now, and who said it. Say what it cost with
@@ -55,17 +77,14 @@ impl Inbox {
             ready.filter(|(_, said)| !said.waiting.is_empty() && said.taken.is_due(RATE, now));
         let (peer, said) = ready.min_by_key(|(_, said)| said.taken)?;
         let message = said.waiting.pop_front()?;
+        said.account.release(charged(&message));
         self.waiting -= usize::from(said.waiting.is_empty());
         Some((*peer, message))
     }
 
     /// A neighbour made so much [work](SyncMessage::cost).
     pub fn charge(&mut self, peer: Sender, cost: usize, now: Time) {
-        self.peers
-            .entry(peer)
-            .or_default()
-            .taken
-            .take(cost, RATE, now);
+        self.said(peer).taken.take(cost, RATE, now);
     }
 
     /// Whether something of a neighbour waits.
@@ -79,8 +98,7 @@ impl Inbox {
     /// not help.
     pub fn take(&mut self, peer: Sender) -> impl Iterator<Item = Bytes> + use<> {
         let said = self.peers.get_mut(&peer);
-        let taken = said.map(|said| std::mem::take(&mut said.waiting));
-        let taken = taken.unwrap_or_default();
+        let taken = said.map(Said::take).unwrap_or_default();
         self.waiting -= usize::from(!taken.is_empty());
         taken.into_iter()
     }
@@ -100,6 +118,32 @@ impl Inbox {
         let due = waiting.map(|said| said.taken.due(RATE)).min()?;
         Some(due.unwrap_or(Time::ZERO))
     }
+
+    fn said(&mut self, peer: Sender) -> &mut Said {
+        self.peers.entry(peer).or_insert_with(|| Said {
+            waiting: VecDeque::new(),
+            taken: TokenBucket::default(),
+            account: self.budget.account(Payer::from(peer)),
+        })
+    }
+}
+
+impl Said {
+    fn take(&mut self) -> VecDeque<Bytes> {
+        self.account.release(self.waiting.iter().map(charged).sum());
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.peers.values_mut().for_each(|said| drop(said.take()));
+    }
+}
+
+/// What a message that waits is charged.
+fn charged(message: &Bytes) -> usize {
+    message.len() + ENTRY_BYTES
 }
 
 impl SyncMessage {

@@ -60,8 +60,8 @@
 //! appeared. A reader takes the longer forms for what they mean, except varints.
 //!
 //! **Refusals.** A reader refuses unknown and misplaced tags, other flags and kinds, bad UTF-8,
-//! views that leave their buffer or start off a multiple of their element size, arrays beyond 2^32
-//! - 1, a MAP that ends after a key, bytes after the value, and nesting beyond [`MAX_DEPTH`] of
+//! views that leave their buffer or start off a multiple of their element size, arrays beyond
+//! 2^32-1, a MAP that ends after a key, bytes after the value, and nesting beyond [`MAX_DEPTH`] of
 //! OBJECT, ARRAY, MAP, SET and ERROR with a cause. Of entries with the same key the last counts,
 //! and keys are defined, never assigned: `__proto__` is a key like any other.
 //!

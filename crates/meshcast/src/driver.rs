@@ -185,6 +185,7 @@ struct Ping {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let me = *parts.swarm.local_peer_id();
+        let inbox = Inbox::new(parts.engine.budget().clone());
         Self {
             started: wall_time(),
             peers: Peers::new(me),
@@ -199,7 +200,7 @@ impl Driver {
             seeds_tried: None,
             backlogs: HashMap::new(),
             early_messages: HashMap::new(),
-            inbox: Inbox::default(),
+            inbox,
             held: HashSet::new(),
             worked: 0,
             watchdog: Watchdog::default(),

@@ -12,9 +12,9 @@ use super::decode::{ENTRY_COST, NODE_COST, SLOT_COST};
 use super::error::JsonError;
 use super::primitive::BigInt;
 
-/// Reads what JSON can say, as [`Value::from_json`] does, and byte strings. Integers beyond ±(2^53
-/// - 1) become bigints, as far as the format hands them over whole: serde_json does so up to 64
-/// bits.
+/// Reads what JSON can say, as [`Value::from_json`] does, and byte strings. Integers beyond
+/// ±(2^53-1) become bigints, as far as the format hands them over whole: serde_json does so up to
+/// 64 bits.
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut builder = ValueBuilder::new();

@@ -90,7 +90,9 @@ impl Driver {
     /// of it meanwhile: it waits there, and at most what the swarm has read already waits here.
     fn hear(&mut self, peer: PeerId, bytes: Bytes) {
         let Some(sender) = sender(&peer) else { return };
-        self.inbox.push(sender, bytes);
+        if !self.inbox.push(sender, bytes) {
+            return self.give_up_link(peer);
+        }
         self.take_in();
         if self.inbox.waits(sender) && self.held.insert(peer) {
             self.parts.swarm.behaviour_mut().link.hold(&peer, true);

@@ -13,9 +13,10 @@ use crate::value::node::{Node, Value};
 use crate::value::primitive::BigInt;
 
 impl Value {
-    /// Reads a JSON text, as [`JSON.parse`] does but without rounding integers: those beyond ±(2^53
-    /// - 1) become bigints, with all their digits. Numbers with a fraction or an exponent are the
-    /// nearest Number. Of entries with the same key the last counts; `$` keys have no meaning here.
+    /// Reads a JSON text, as [`JSON.parse`] does but without rounding integers: those beyond
+    /// ±(2^53-1) become bigints, with all their digits. Numbers with a fraction or an exponent are
+    /// the nearest Number. Of entries with the same key the last counts; `$` keys have no meaning
+    /// here.
     ///
     /// # Errors
     /// [`JsonError`] for what is no JSON, for numbers beyond what a Number or 1 KiB of bigint
