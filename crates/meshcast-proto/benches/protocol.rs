@@ -14,12 +14,10 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use meshcast_proto::{
     ChannelName, Config, Engine, Format, Frame, History, HistoryLimits, Identity, MeshKey,
     NodeName, Output, Part, Region, Seq, Since, Time, Trust, Verifier, WallTime, Window,
-    value::{self, DecodeLimits, Value},
     write_record,
 };
-use serde::{Deserialize, Serialize};
 
-criterion_group!(benches, frame, verify_many, window, history, engine, codec);
+criterion_group!(benches, frame, verify_many, window, history, engine);
 criterion_main!(benches);
 
 /// A signed frame of one small record, and full ones of 64 bytes, 1 KiB and the longest record.
@@ -228,51 +226,6 @@ fn engine(criterion: &mut Criterion) {
             },
         );
     }
-    group.finish();
-}
-
-/// What serde writes and reads, and the dynamic form of the same value.
-fn codec(criterion: &mut Criterion) {
-    #[derive(Serialize, Deserialize)]
-    struct Typed {
-        id: u64,
-        text: String,
-        at: u64,
-    }
-    let typed = Typed {
-        id: 1 << 40,
-        text: "sixteen letters.".to_owned(),
-        at: 1 << 50,
-    };
-    let mut bytes = Vec::new();
-    value::to_bytes(&typed, &mut bytes).expect("it is plain");
-    let dynamic = Value::decode(&bytes, &DecodeLimits::default()).expect("it was encoded");
-
-    let mut group = criterion.benchmark_group("value");
-    group.throughput(Throughput::Elements(1));
-    let mut buffer = Vec::with_capacity(bytes.len());
-    group.bench_function("encode typed", |bencher| {
-        bencher.iter(|| {
-            buffer.clear();
-            value::to_bytes(black_box(&typed), &mut buffer).expect("it is plain");
-        });
-    });
-    group.bench_function("decode typed", |bencher| {
-        bencher.iter(|| value::from_bytes::<Typed>(black_box(&bytes)).expect("it was encoded"));
-    });
-    group.bench_function("encode dynamic", |bencher| {
-        bencher.iter(|| {
-            buffer.clear();
-            black_box(&dynamic)
-                .encode(&mut buffer)
-                .expect("it was decoded");
-        });
-    });
-    group.bench_function("decode dynamic", |bencher| {
-        bencher.iter(|| {
-            Value::decode(black_box(&bytes), &DecodeLimits::default()).expect("it was encoded")
-        });
-    });
     group.finish();
 }
 

@@ -50,8 +50,9 @@
 //!   moves a cursor. [`Conduct`] counts offences; [`Watchdog`] finds links on which gossip does not
 //!   arrive.
 //!
-//! What a frame looks like is drawn at [`Frame`], a payload at [`value`], and what two processes
-//! say before they believe each other at [`Admission`].
+//! What a frame looks like is drawn at [`Frame`], and what two processes say before they believe
+//! each other at [`Admission`]. Payloads are bytes to the protocol; the crate `meshcast-value` reads
+//! them.
 //!
 //! # How it is driven
 //!
@@ -126,7 +127,6 @@ mod signature;
 mod sync;
 mod time;
 mod untold;
-pub mod value;
 mod verify;
 mod watchdog;
 mod window;

@@ -37,7 +37,7 @@ impl fmt::Debug for Record {
 /// How the bytes of a value are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// A structured value, see [`value`](crate::value).
+    /// A structured value, as the crate `meshcast-value` writes it.
     Value,
     /// Bytes as they are.
     Raw,

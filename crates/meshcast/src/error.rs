@@ -3,7 +3,8 @@
 use std::{ops::RangeInclusive, path::PathBuf};
 
 use libp2p::{Multiaddr, PeerId, TransportError};
-use meshcast_proto::{ChainError, ChannelNameError, LabelError, MeshKeyError, value::EncodeError};
+use meshcast_proto::{ChainError, ChannelNameError, LabelError, MeshKeyError};
+use meshcast_value::EncodeError;
 use rustix::io::Errno;
 
 use crate::{

@@ -197,8 +197,10 @@ pub use libp2p::{Multiaddr, PeerId};
 pub use meshcast_proto::{
     ChannelName, ChannelNameError, LabelError, MeshKey, MeshKeyError, NodeName, Region, Since,
     WallTime,
-    value::{self, Value},
 };
+#[doc(inline)]
+pub use meshcast_value as value;
+pub use meshcast_value::Value;
 
 pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};

@@ -3,7 +3,8 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use libp2p::PeerId;
-use meshcast_proto::{Member, NodeName, Region, SeqRange, WallTime, value};
+use meshcast_proto::{Member, NodeName, Region, SeqRange, WallTime};
+use meshcast_value::DecodeError;
 
 use crate::transport::peer_id;
 
@@ -147,7 +148,7 @@ impl fmt::Debug for Gap {
 #[error("message {} of {} does not decode", origin.seqs, self.name())]
 pub struct Undecodable {
     pub(crate) origin: Origin,
-    pub(crate) source: value::DecodeError,
+    pub(crate) source: DecodeError,
 }
 
 impl Undecodable {
@@ -172,7 +173,7 @@ impl Undecodable {
     }
 
     /// What is wrong with it.
-    pub fn reason(&self) -> &value::DecodeError {
+    pub fn reason(&self) -> &DecodeError {
         &self.source
     }
 }
@@ -279,7 +280,7 @@ mod tests {
         };
         let undecodable = Undecodable {
             origin: origin.clone(),
-            source: value::DecodeError::Truncated { offset: 1 },
+            source: DecodeError::Truncated { offset: 1 },
         };
         let message = Message {
             data: "hello",

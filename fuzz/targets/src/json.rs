@@ -1,6 +1,6 @@
 //! JSON that is to be posted.
 
-use meshcast_proto::value::{DecodeLimits, JsonError, Value};
+use meshcast_value::{DecodeLimits, JsonError, Value};
 use serde_json::Value as Json;
 
 use crate::memory::peak;

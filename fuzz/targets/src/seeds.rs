@@ -9,7 +9,7 @@ use crate::members::{channel, peer, trust};
 
 const FRAMES: &str = include_str!("../../../crates/meshcast-proto/testdata/wire/frames.json");
 const SYNC: &str = include_str!("../../../crates/meshcast-proto/testdata/wire/sync.json");
-const VALUES: &str = include_str!("../../../crates/meshcast-proto/testdata/value/vectors.json");
+const VALUES: &str = include_str!("../../../crates/meshcast-value/testdata/vectors.json");
 
 pub(crate) fn frames() -> Vec<Vec<u8>> {
     let mut seeds = hex_in(FRAMES, "frames");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, LinkedList};
 
-use meshcast_proto::value::{DecodeLimits, Value, from_bytes_within};
+use meshcast_value::{DecodeLimits, Value, from_bytes_within};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 

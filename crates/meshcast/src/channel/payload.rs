@@ -3,10 +3,8 @@
 use std::{any::Any, cell::RefCell};
 
 use bytes::Bytes;
-use meshcast_proto::{
-    Format, Posted,
-    value::{self, DecodeError, DecodeLimits, EncodeError, Value},
-};
+use meshcast_proto::{Format, Posted};
+use meshcast_value::{self as value, DecodeError, DecodeLimits, EncodeError, Value};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What a channel can carry: any type that serde can write and read, the dynamic [`Value`], or
