@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, Result};
 use meshcast::{
     Bytes, Limits, Multiaddr, Node,
-    links::{Links, Place, Shape},
+    netem::{Links, Place, Shape},
 };
 use meshcast_sim::{At, Event, Name};
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 use meshcast::{
     BroadcastChannel, Bytes, MeshKey, Multiaddr, Node,
-    links::{Cut, Links, Place},
+    netem::{Cut, Links, Place},
 };
 use tokio::{
     task::JoinHandle,

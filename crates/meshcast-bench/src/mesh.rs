@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, future::try_join_all};
 use meshcast::{
     BroadcastChannel, Bytes, MeshKey, Multiaddr, Node,
-    links::{Links, Place, Shape},
+    netem::{Links, Place, Shape},
 };
 use meshcast_sim::round_trip;
 use rustix::process::{

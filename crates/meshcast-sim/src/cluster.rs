@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use meshcast::{
     Bytes, LabelError, Node, NodeBuilder, NodeName, PeerId, PostError, Region, Shutdown,
     SpawnError,
-    links::{Cut, Links, Place},
+    netem::{Cut, Links, Place},
 };
 
 use tokio::{runtime::Handle, time::timeout};
@@ -34,7 +34,7 @@ use crate::log::Entry;
 /// Real nodes in one process, and the power to cut what is between them.
 ///
 /// Nodes hear each other over TCP on the loopback interface, over shaped
-/// [`links`](meshcast::links). Must be used in a Tokio runtime. When it is dropped the nodes leave
+/// [`links`](meshcast::netem). Must be used in a Tokio runtime. When it is dropped the nodes leave
 /// by themselves; [`Self::shutdown`] waits for that.
 ///
 /// ```

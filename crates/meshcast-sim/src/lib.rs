@@ -20,7 +20,7 @@
 //!
 //! # In real time
 //!
-//! A [`Cluster`] is real nodes in one process, over [links](meshcast::links) that are as long as
+//! A [`Cluster`] is real nodes in one process, over [links](meshcast::netem) that are as long as
 //! those between regions ([`round_trip`]) and fail when they are told to. It writes the same log,
 //! for the same checker. The parts above know nothing of it.
 

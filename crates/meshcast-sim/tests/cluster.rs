@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use meshcast::links::{Place, Shape};
+use meshcast::netem::{Place, Shape};
 use meshcast_sim::{Checker, Cluster, Death, Entry, Rng, Rules, Standing, Verdict};
 
 const MS: Duration = Duration::from_millis(1);
@@ -109,7 +109,7 @@ async fn those_who_never_meet_hear_each_other_over_a_third() {
     );
     builder
         .links()
-        .cut_both(&a, &c, meshcast::links::Cut::Silent);
+        .cut_both(&a, &c, meshcast::netem::Cut::Silent);
     let cluster = builder.record("earth").start().await.expect("starts");
     let posts = chatter(&cluster, &["fra-1", "nrt-1"], 3, Duration::from_secs(2)).await;
     assert_eq!(cluster.cuts().len(), 2);

@@ -16,7 +16,7 @@ use libp2p::{
 
 use crate::{
     dialer::MAX_DIALS,
-    link::{Link, LinkConfig},
+    session::{SessionConfig, Sessions},
     strikes::Watched,
     verifier::SharedVerifier,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(crate) blocked: allow_block_list::Behaviour<BlockedPeers>,
     ping: ping::Behaviour,
-    pub(crate) link: Link,
+    pub(crate) sessions: Sessions,
     pub(crate) gossip: Watched,
 }
 
@@ -59,12 +59,12 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             blocked: allow_block_list::Behaviour::default(),
             ping: ping::Behaviour::new(ping),
-            link: Link::new(LinkConfig::default()),
+            sessions: Sessions::new(SessionConfig::default()),
             gossip: Watched::new(gossip(verifier.clone(), max_rpc_len)?, verifier),
         })
     }
 
-    /// Whether a peer is left to fetch what it lacks over its link: gossip then gives it nothing
+    /// Whether a peer is left to fetch what it lacks over its session: gossip then gives it nothing
     /// any more, and still takes what it brings. For a peer that does not keep up: frames that are
     /// queued for it only take memory, come late and are dropped.
     ///

@@ -15,7 +15,7 @@ use crate::{
     clock::wall_time,
     error::SpawnError,
     limits::Limits,
-    links::Links,
+    netem::Links,
     peers::is_loopback,
     spawn::{Plan, spawn},
 };

@@ -112,11 +112,11 @@ pub(crate) struct Driver {
     awaiting_ready: Vec<(Time, oneshot::Sender<Ready>)>,
     /// When it was first found that all seeds were tried.
     seeds_tried: Option<Time>,
-    /// What the link to a peer had no room for.
+    /// What the session to a peer had no room for.
     backlogs: HashMap<PeerId, Backlog>,
-    /// What peers said before the link to them was open: there is no answering yet.
+    /// What peers said before the session with them was open: there is no answering yet.
     early_messages: HashMap<PeerId, Backlog>,
-    /// What peers said on open links that waits for their turn; of these nothing more is read.
+    /// What peers said on open sessions that waits for their turn; of these nothing more is read.
     inbox: Inbox,
     held: HashSet<PeerId>,
     /// What it cost to take in what peers said in this turn of the loop.
@@ -127,7 +127,7 @@ pub(crate) struct Driver {
     judged: Judged,
     /// Whose frames gossipsub remembers.
     seen: Seen,
-    /// Peers with an open link.
+    /// Peers with an open session.
     linked: HashSet<PeerId>,
     /// Those of them that have told which channels they have open.
     told: HashSet<PeerId>,
@@ -339,7 +339,7 @@ impl Driver {
                     self.cut(peer, Offence::Forged);
                 }
             },
-            SwarmEvent::Behaviour(BehaviourEvent::Link(event)) => self.handle_link(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Sessions(event)) => self.handle_session(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.handle_ping(event),
             other => self.handle_connection_event(other),
         }
@@ -407,7 +407,7 @@ impl Driver {
             self.parts
                 .swarm
                 .behaviour_mut()
-                .link
+                .sessions
                 .leave(&peer, connection);
             self.parts.swarm.close_connection(connection);
         }

@@ -138,7 +138,7 @@
 //! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is
 //!   [not a `T`](Undecodable).
 //! * [`membership`]: identities that an authority issues, in place of a common key.
-//! * [`links`]: simulated links between nodes of one process, for tests.
+//! * [`netem`]: simulated links between nodes of one process, for tests.
 //! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
 //!
 //! More: [limits], [security], [benchmarks], [protocol], [architecture].
@@ -173,15 +173,15 @@ mod gate;
 mod handover;
 mod inspect;
 mod limits;
-mod link;
-pub mod links;
 pub mod membership;
 mod message;
+pub mod netem;
 mod node;
 mod peers;
 mod reason;
 mod registry;
 mod seed;
+mod session;
 mod spared;
 mod spawn;
 mod strikes;

@@ -28,7 +28,7 @@ use crate::{
     event::EVENTS,
     gate::Gate,
     limits::Limits,
-    links::{Links, Who},
+    netem::{Host, Links},
     node::Shared,
     registry::Registry,
     thread, transport,
@@ -122,7 +122,7 @@ async fn start(
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
     let here = links.map(|links| {
-        links.here(Who {
+        links.for_host(Host {
             name: me.credential().name.clone(),
             region: me.credential().region.clone(),
         })
@@ -136,7 +136,7 @@ async fn start(
     let mut behaviour = behaviour.map_err(|error| network(&error))?;
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
     let budget = engine.budget().clone();
-    behaviour.link.charge_to(budget.clone());
+    behaviour.sessions.charge_to(budget.clone());
     behaviour.gossip.charge_to(budget.clone());
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);

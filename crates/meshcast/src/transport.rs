@@ -41,7 +41,7 @@ pub(crate) use self::{
 };
 use crate::{
     gate::{Gate, GateError},
-    links::{Here, Shaping},
+    netem::{HostLinks, Shaping},
 };
 
 /// What the Swarm takes: connections of admitted members.
@@ -53,7 +53,7 @@ pub(crate) fn tcp(gate: &Gate) -> Result<Secured, SetupError> {
 }
 
 /// TCP over made-up links, with the gate.
-pub(crate) fn shaped_tcp(gate: &Gate, here: Here) -> Result<Secured, SetupError> {
+pub(crate) fn shaped_tcp(gate: &Gate, here: HostLinks) -> Result<Secured, SetupError> {
     secured(impatient(Shaping::new(bare_tcp(gate), here)), gate)
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use meshcast::{
     MeshKey, Multiaddr, NodeBuilder, NodeName, Region,
-    links::{Links, Place, Shape},
+    netem::{Links, Place, Shape},
 };
 
 use super::{Cluster, ClusterError, journal::Journal, member::Member};

@@ -2,7 +2,7 @@
 
 use meshcast::{
     Multiaddr, Node, NodeName, Region,
-    links::{Cut, Links, Place},
+    netem::{Cut, Links, Place},
 };
 
 use super::{Standing, journal::Recorder};

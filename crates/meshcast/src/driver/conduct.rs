@@ -38,7 +38,11 @@ impl Driver {
         let now = self.parts.clock.now();
         match self.judged.conduct.handle_offence(sender, offence, now) {
             Some(Standing::Throttled) => {
-                self.parts.swarm.behaviour_mut().link.throttle(&peer, true);
+                self.parts
+                    .swarm
+                    .behaviour_mut()
+                    .sessions
+                    .set_throttled(&peer, true);
                 self.tell_misbehaving(peer, offence, Standing::Throttled);
             }
             Some(Standing::Cut) => self.cut(peer, offence),
@@ -84,18 +88,22 @@ impl Driver {
     /// Every second.
     pub(super) fn forgive(&mut self, now: Time) {
         let forgiven = self.judged.conduct.handle_timeout(now);
-        let link = &mut self.parts.swarm.behaviour_mut().link;
+        let sessions = &mut self.parts.swarm.behaviour_mut().sessions;
         for peer in forgiven {
             tracing::info!(peer = %peer_id(peer), "a member that misbehaved is heard again");
-            link.throttle(&peer_id(peer), false);
+            sessions.set_throttled(&peer_id(peer), false);
         }
-        link.grant(THROTTLED_MESSAGES);
+        sessions.grant(THROTTLED_MESSAGES);
     }
 
     /// A peer is connected, perhaps again: what it did is not forgotten.
     pub(super) fn remember_conduct(&mut self, peer: PeerId) {
         if self.judged.of(&peer).1 == Standing::Throttled {
-            self.parts.swarm.behaviour_mut().link.throttle(&peer, true);
+            self.parts
+                .swarm
+                .behaviour_mut()
+                .sessions
+                .set_throttled(&peer, true);
         }
     }
 }

@@ -209,7 +209,7 @@ impl Driver {
             self.give_up_dead(id);
         }
         for id in quiet {
-            // What waits for room on the link is a sign of life itself once there is room.
+            // What waits for room on the session is a sign of life itself once there is room.
             if self.linked.contains(&id) && !self.backlogs.contains_key(&id) {
                 self.send_sync(id, &SyncMessage::KEEP_ALIVE);
             }
@@ -228,7 +228,11 @@ impl Driver {
         }
         self.counters.unresponsive += 1;
         for connection in peer.connections() {
-            self.parts.swarm.behaviour_mut().link.leave(&id, connection);
+            self.parts
+                .swarm
+                .behaviour_mut()
+                .sessions
+                .leave(&id, connection);
             self.parts.swarm.close_connection(connection);
         }
         self.handle_lost(id, &peer, reason);

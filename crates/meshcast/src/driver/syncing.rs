@@ -1,4 +1,4 @@
-//! The link to each peer: the engine's messages, and the driver's own.
+//! The session to each peer: the engine's messages, and the driver's own.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,12 @@ use super::{Driver, Ping};
 use crate::{
     channel::Item,
     clock::wall_time,
-    link::{LinkEvent, SendError},
+    session::{SendError, SessionEvent},
     transport::{payer, peer_id, sender},
 };
 
-/// Messages that wait for room on a link, or for the link, in order. The peer is charged with them.
+/// Messages that wait for room on a session, or for the session, in order. The peer is charged with
+/// them.
 #[derive(Debug)]
 pub(super) struct Backlog {
     messages: VecDeque<Bytes>,
@@ -24,13 +25,13 @@ pub(super) struct Backlog {
 }
 
 impl Driver {
-    pub(super) fn handle_link(&mut self, event: LinkEvent) {
+    pub(super) fn handle_session(&mut self, event: SessionEvent) {
         let now = self.parts.clock.now();
         match event {
-            LinkEvent::Opened { peer } => {
+            SessionEvent::Opened { peer } => {
                 self.linked.insert(peer);
                 self.send_members(peer);
-                // Those asked for before there was a link, and those that were lost with the one
+                // Those asked for before there was a session, and those that were lost with the one
                 // before.
                 let open = self.pings.iter().filter(|ping| ping.peer == peer);
                 for number in open.map(|ping| ping.number).collect::<Vec<_>>() {
@@ -45,13 +46,13 @@ impl Driver {
                     self.hear(peer, message);
                 }
             }
-            LinkEvent::Message { peer, bytes } if self.linked.contains(&peer) => {
+            SessionEvent::Message { peer, bytes } if self.linked.contains(&peer) => {
                 self.peers.handle_heard(&peer, now);
                 self.hear(peer, bytes);
             }
             // A connection that was given up may still bring something.
-            LinkEvent::Message { peer, .. } if self.peers.get(&peer).is_none() => {}
-            LinkEvent::Message { peer, bytes } => {
+            SessionEvent::Message { peer, .. } if self.peers.get(&peer).is_none() => {}
+            SessionEvent::Message { peer, bytes } => {
                 let new = || Backlog::new(self.parts.engine.budget(), &peer);
                 if !self
                     .early_messages
@@ -59,15 +60,15 @@ impl Driver {
                     .or_insert_with(new)
                     .push(bytes)
                 {
-                    self.give_up_link(peer);
+                    self.give_up_session(peer);
                 }
             }
-            LinkEvent::Closed {
+            SessionEvent::Closed {
                 peer,
                 connection,
                 reason,
             } => {
-                tracing::debug!(%peer, %reason, "link closed");
+                tracing::debug!(%peer, %reason, "session closed");
                 self.hear_last(peer);
                 self.linked.remove(&peer);
                 self.told.remove(&peer);
@@ -82,20 +83,25 @@ impl Driver {
                     self.parts.swarm.close_connection(connection);
                 }
             }
-            LinkEvent::Writable { peer } => self.send_backlog(peer),
+            SessionEvent::Writable { peer } => self.send_backlog(peer),
         }
     }
 
-    /// A peer said something on its open link. If it cannot be taken in now, nothing more is read
-    /// of it meanwhile: it waits there, and at most what the swarm has read already waits here.
+    /// A peer said something on its open session. If it cannot be taken in now, nothing more is
+    /// read of it meanwhile: it waits there, and at most what the swarm has read already waits
+    /// here.
     fn hear(&mut self, peer: PeerId, bytes: Bytes) {
         let Some(sender) = sender(&peer) else { return };
         if !self.inbox.push(sender, bytes) {
-            return self.give_up_link(peer);
+            return self.give_up_session(peer);
         }
         self.take_in();
         if self.inbox.waits(sender) && self.held.insert(peer) {
-            self.parts.swarm.behaviour_mut().link.hold(&peer, true);
+            self.parts
+                .swarm
+                .behaviour_mut()
+                .sessions
+                .set_paused(&peer, true);
         }
     }
 
@@ -115,8 +121,8 @@ impl Driver {
         }
     }
 
-    /// Takes in what is left of a peer whose link is closed: it may have said that before it left
-    /// in peace.
+    /// Takes in what is left of a peer whose session is closed: it may have said that before it
+    /// left in peace.
     fn hear_last(&mut self, peer: PeerId) {
         let Some(sender) = sender(&peer) else { return };
         for bytes in self.inbox.take(sender) {
@@ -130,7 +136,11 @@ impl Driver {
     /// Reads again what a peer says.
     fn let_go(&mut self, peer: PeerId) {
         if self.held.remove(&peer) {
-            self.parts.swarm.behaviour_mut().link.hold(&peer, false);
+            self.parts
+                .swarm
+                .behaviour_mut()
+                .sessions
+                .set_paused(&peer, false);
         }
     }
 
@@ -187,8 +197,8 @@ impl Driver {
         }
     }
 
-    /// Sends a message on the link to a peer, after those that wait. Without a link there is nobody
-    /// to tell: a new one begins with everything.
+    /// Sends a message on the session to a peer, after those that wait. Without a session there is
+    /// nobody to tell: a new one begins with everything.
     pub(super) fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
         tracing::trace!(peer = %to, ?message, "tell");
         let message = Bytes::from(message.encode());
@@ -197,7 +207,7 @@ impl Driver {
     }
 
     /// Closes the connections to a peer that does not read or does not let itself be answered.
-    fn give_up_link(&mut self, peer: PeerId) {
+    fn give_up_session(&mut self, peer: PeerId) {
         if let Some(suppressed) = self.warnings.silent.pass(self.parts.clock.now()) {
             tracing::warn!(%peer, suppressed, "closing connections to a peer that does not keep up");
         }
@@ -208,12 +218,12 @@ impl Driver {
         let _ = self.parts.swarm.disconnect_peer_id(peer);
     }
 
-    /// Gives a message to the link, or keeps it for later.
+    /// Gives a message to the session, or keeps it for later.
     fn send_or_keep(&mut self, to: PeerId, message: Bytes) {
         let message = if self.backlogs.contains_key(&to) {
             message
         } else {
-            match self.parts.swarm.behaviour_mut().link.send(&to, message) {
+            match self.parts.swarm.behaviour_mut().sessions.send(&to, message) {
                 Ok(()) => return,
                 Err(SendError::Full { message }) => {
                     self.tell_congested(to, true);
@@ -227,7 +237,7 @@ impl Driver {
         };
         let new = || Backlog::new(self.parts.engine.budget(), &to);
         if !self.backlogs.entry(to).or_insert_with(new).push(message) {
-            self.give_up_link(to);
+            self.give_up_session(to);
         }
     }
 
@@ -241,7 +251,7 @@ impl Driver {
         self.tell_congested(to, self.backlogs.contains_key(&to));
     }
 
-    /// What the engine has to say to a peer beside answers waits there while its link is full.
+    /// What the engine has to say to a peer beside answers waits there while its session is full.
     fn tell_congested(&mut self, peer: PeerId, is_congested: bool) {
         if let Some(sender) = sender(&peer) {
             self.parts.engine.set_congested(sender, is_congested);
@@ -286,9 +296,9 @@ impl Drop for Backlog {
     }
 }
 
-/// What may wait for a peer that does not read, beside the queue of its link, each message with
+/// What may wait for a peer that does not read, beside the queue of its session, each message with
 /// what it takes besides. Three answers of 256 KiB and what is told of ten thousand channels are
-/// less than half of it. And what it may say before there is a link to answer on.
+/// less than half of it. And what it may say before there is a session to answer on.
 const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 
 /// How much of what peers say is taken in before posts, gossip and everybody else on this thread

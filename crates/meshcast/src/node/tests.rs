@@ -155,7 +155,7 @@ async fn a_ping_goes_there_and_back_or_says_why_not() {
     let a = mesh.node("a", &[]).await;
     let mut events = a.events();
     let b = mesh.node("b", &[&a]).await;
-    // At once after it is connected, when there may be no link yet.
+    // At once after it is connected, when there may be no session yet.
     within(events.next()).await.expect("connected");
     within(a.ping(b.peer_id())).await.expect("answered");
     let stranger = libp2p::PeerId::random();

@@ -17,11 +17,11 @@ use std::{
 use bytes::Bytes;
 use meshcast_proto::{Account, ENTRY_BYTES};
 
-use super::{LinkConfig, SendError};
+use super::{SendError, SessionConfig};
 
 /// What waits in the queue to one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Backlog {
+pub(crate) struct QueueDepth {
     /// Messages not yet taken by the stream.
     pub(crate) messages: usize,
     /// The bytes of these messages.
@@ -29,9 +29,9 @@ pub(crate) struct Backlog {
 }
 
 /// A queue of its two ends. What waits in it is charged to this account.
-pub(super) fn queue(config: &LinkConfig, account: Account) -> (Outbox, Intake) {
+pub(super) fn queue(config: &SessionConfig, account: Account) -> (Outbox, Intake) {
     let shared = Arc::new(Shared {
-        most: Backlog {
+        most: QueueDepth {
             messages: config.queue_messages,
             bytes: config.queue_bytes,
         },
@@ -41,7 +41,7 @@ pub(super) fn queue(config: &LinkConfig, account: Account) -> (Outbox, Intake) {
     (Outbox(Arc::clone(&shared)), Intake(shared))
 }
 
-/// The end that `Link::send` fills.
+/// The end that `Sessions::send` fills.
 #[derive(Debug)]
 pub(crate) struct Outbox(Arc<Shared>);
 
@@ -72,9 +72,9 @@ impl Outbox {
     }
 
     #[cfg(test)]
-    pub(super) fn backlog(&self) -> Backlog {
+    pub(super) fn queue_depth(&self) -> QueueDepth {
         let queue = self.0.lock();
-        Backlog {
+        QueueDepth {
             messages: queue.messages.len(),
             bytes: queue.bytes,
         }
@@ -133,7 +133,7 @@ fn cost(message: &Bytes) -> usize {
 
 #[derive(Debug)]
 struct Shared {
-    most: Backlog,
+    most: QueueDepth,
     account: Account,
     queue: Mutex<Queue>,
 }
@@ -186,8 +186,8 @@ mod tests {
             assert_eq!(outbox.push(Bytes::from_static(&[1])), Ok(()));
         }
         assert_eq!(
-            outbox.backlog(),
-            Backlog {
+            outbox.queue_depth(),
+            QueueDepth {
                 messages: 3,
                 bytes: 3
             }
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(outbox.push(Bytes::from_static(&[1])), Ok(()));
         drop(intake);
         assert_eq!(outbox.push(Bytes::new()), Err(SendError::NotConnected));
-        assert_eq!(outbox.backlog(), Backlog::default());
+        assert_eq!(outbox.queue_depth(), QueueDepth::default());
     }
 
     #[test]
@@ -255,11 +255,11 @@ mod tests {
         Budget::default().account(Payer::Ourselves)
     }
 
-    fn config(queue_bytes: usize, queue_messages: usize) -> LinkConfig {
-        LinkConfig {
+    fn config(queue_bytes: usize, queue_messages: usize) -> SessionConfig {
+        SessionConfig {
             queue_bytes,
             queue_messages,
-            ..LinkConfig::default()
+            ..SessionConfig::default()
         }
     }
 

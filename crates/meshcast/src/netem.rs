@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use meshcast::{MeshKey, Node, links::{Cut, Links, Place, Shape}};
+//! use meshcast::{MeshKey, Node, netem::{Cut, Links, Place, Shape}};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,8 +46,14 @@
 //! link is cut, and is refused while it is [reset](Cut::Reset). What is under way counts against a
 //! bound: the bandwidth times the delay and [`QUEUE`](Shape::QUEUE) more, 4 MiB at most; beyond it
 //! the sender waits, as it does for TCP.
+//!
+//! # Where it stands
+//!
+//! Between TCP and noise: `transport` wraps the sockets of a node that was given [`Links`], and
+//! nothing else in this crate knows that links are simulated. This wing knows neither the protocol
+//! nor what the bytes are. It reads the clock of tokio, and has a task for each connection.
 
-mod line;
+mod delay_line;
 mod pump;
 mod table;
 mod transport;
@@ -64,7 +70,7 @@ use tokio::time::Instant;
 
 use self::table::Table;
 pub(crate) use self::{
-    table::{Here, Who},
+    table::{Host, HostLinks},
     transport::Shaping,
 };
 
@@ -194,8 +200,8 @@ impl Links {
     }
 
     /// The links as a node sees them that stands there.
-    pub(crate) fn here(&self, who: Who) -> Here {
-        Here::new(self, who)
+    pub(crate) fn for_host(&self, host: Host) -> HostLinks {
+        HostLinks::new(self, host)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -222,11 +228,11 @@ impl Place {
     }
 
     /// How exact it is, if it is where this node is.
-    fn fits(&self, who: Option<&Who>) -> Option<u8> {
-        match (self, who) {
+    fn fits(&self, host: Option<&Host>) -> Option<u8> {
+        match (self, host) {
             (Self::Everywhere, _) => Some(0),
-            (Self::Region(region), Some(who)) if *region == who.region => Some(1),
-            (Self::Node(name), Some(who)) if *name == who.name => Some(2),
+            (Self::Region(region), Some(host)) if *region == host.region => Some(1),
+            (Self::Node(name), Some(host)) if *name == host.name => Some(2),
             _ => None,
         }
     }

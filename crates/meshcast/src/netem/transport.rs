@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     pump::{Shaped, shaped},
-    table::{Fate, Gate, Here},
+    table::{ConnectionState, HostLinks, Passage},
 };
 
 /// Shapes what is dialled over another transport. What is accepted is left alone: it is shaped at
@@ -29,11 +29,11 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Shaping<T> {
     inner: T,
-    here: Here,
+    here: HostLinks,
 }
 
 impl<T> Shaping<T> {
-    pub(crate) const fn new(inner: T, here: Here) -> Self {
+    pub(crate) const fn new(inner: T, here: HostLinks) -> Self {
         Self { inner, here }
     }
 }
@@ -44,7 +44,7 @@ where
     T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     T::Dial: Send + 'static,
 {
-    type Output = Carried<T::Output>;
+    type Output = MaybeShaped<T::Output>;
     type Error = io::Error;
     type ListenerUpgrade = MapOk<T::ListenerUpgrade, fn(T::Output) -> Self::Output>;
     type Dial = BoxFuture<'static, io::Result<Self::Output>>;
@@ -69,16 +69,16 @@ where
         let connecting = self.inner.dial(address.clone(), opts)?;
         let here = self.here.clone();
         let dial = async move {
-            let mut ticket = here.connection(&address);
-            let there_and_back = handshake(ticket.fate.clone());
+            let mut guard = here.connection(&address);
+            let there_and_back = handshake(guard.state.clone());
             tokio::select! {
                 () = there_and_back => {}
-                _ = ticket.fate.wait_for(|fate| fate.reset) => {
+                _ = guard.state.wait_for(|state| state.reset) => {
                     return Err(io::ErrorKind::ConnectionRefused.into());
                 }
             }
             let socket = connecting.await?;
-            Ok(Carried::Shaped(shaped(socket, ticket)))
+            Ok(MaybeShaped::Shaped(shaped(socket, guard)))
         };
         Ok(dial.boxed())
     }
@@ -87,23 +87,25 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
-        let direct: fn(T::Output) -> Self::Output = Carried::Direct;
+        let direct: fn(T::Output) -> Self::Output = MaybeShaped::Direct;
         let event = Pin::new(&mut self.inner).poll(cx);
         event.map(|event| event.map_upgrade(|upgrade| upgrade.map_ok(direct)))
     }
 }
 
 /// What asks for a connection has to get there, and the answer back.
-async fn handshake(mut fate: watch::Receiver<Fate>) {
-    let Fate { out, back, .. } = *fate.borrow();
+async fn handshake(mut state: watch::Receiver<ConnectionState>) {
+    let ConnectionState { out, back, .. } = *state.borrow();
     sleep(out.shape.delay + back.shape.delay).await;
     loop {
-        let Fate { out, back, .. } = *fate.borrow_and_update();
-        let opens = match (out.gate, back.gate) {
-            (Gate::Open, Gate::Open) => return,
-            (Gate::Shut, _) | (_, Gate::Shut) => None,
-            (Gate::OpensAt(a), Gate::OpensAt(b)) => Some(a.max(b)),
-            (Gate::OpensAt(at), Gate::Open) | (Gate::Open, Gate::OpensAt(at)) => Some(at),
+        let ConnectionState { out, back, .. } = *state.borrow_and_update();
+        let opens = match (out.passage, back.passage) {
+            (Passage::Open, Passage::Open) => return,
+            (Passage::Blocked, _) | (_, Passage::Blocked) => None,
+            (Passage::OpensAt(a), Passage::OpensAt(b)) => Some(a.max(b)),
+            (Passage::OpensAt(at), Passage::Open) | (Passage::Open, Passage::OpensAt(at)) => {
+                Some(at)
+            }
         };
         let opened = async {
             match opens {
@@ -113,7 +115,7 @@ async fn handshake(mut fate: watch::Receiver<Fate>) {
         };
         tokio::select! {
             () = opened => return,
-            changed = fate.changed() => if changed.is_err() {
+            changed = state.changed() => if changed.is_err() {
                 std::future::pending::<()>().await;
             },
         }
@@ -122,12 +124,12 @@ async fn handshake(mut fate: watch::Receiver<Fate>) {
 
 /// A connection: of the transport below, or shaped.
 #[derive(Debug)]
-pub(crate) enum Carried<S> {
+pub(crate) enum MaybeShaped<S> {
     Direct(S),
     Shaped(Shaped),
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Carried<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MaybeShaped<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -140,7 +142,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Carried<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Carried<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MaybeShaped<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

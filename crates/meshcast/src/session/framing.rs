@@ -38,7 +38,8 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Appends a message. Its size fits a `u32`: the limit that `Link::send` holds it to is one.
+    /// Appends a message. Its size fits a `u32`: the limit that `Sessions::send` holds it to is
+    /// one.
     pub(super) fn push(&mut self, message: Bytes) {
         debug_assert!(self.has_room(), "pushed behind a large message");
         self.gathered.put_u32(message.len() as u32);

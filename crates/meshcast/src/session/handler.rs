@@ -1,4 +1,4 @@
-//! One connection's end of a link: a stream to write, a stream to read.
+//! One connection's end of a session: a stream to write, a stream to read.
 
 use std::{
     collections::VecDeque,
@@ -22,10 +22,10 @@ use libp2p::{
 use meshcast_proto::Account;
 
 use super::{
-    CloseReason, LinkConfig,
+    CloseReason, SessionConfig,
     queue::{Outbox, queue},
+    read_gate::ReadGate,
     stream::{ReadError, Reader, Writer},
-    valve::Valve,
 };
 
 /// Named with a version: one that changes what a stream carries is another protocol.
@@ -61,10 +61,10 @@ pub(crate) enum Report {
 /// window of the stream is not renewed, and the peer's writes wait until its own queue is full.
 #[derive(Debug)]
 pub(crate) struct Handler {
-    config: LinkConfig,
+    config: SessionConfig,
     /// What waits for the peer is charged to it.
     account: Account,
-    valve: Arc<Valve>,
+    read_gate: Arc<ReadGate>,
     outbound: Outbound,
     /// Reopenings left.
     retries: u32,
@@ -97,11 +97,11 @@ enum Inbound {
 }
 
 impl Handler {
-    pub(super) fn new(config: LinkConfig, account: Account, valve: Arc<Valve>) -> Self {
+    pub(super) fn new(config: SessionConfig, account: Account, read_gate: Arc<ReadGate>) -> Self {
         Self {
             config,
             account,
-            valve,
+            read_gate,
             outbound: Outbound::Wanted,
             retries: REOPENINGS,
             inbound: Inbound::Awaited,
@@ -183,12 +183,12 @@ impl Handler {
         let Inbound::Open(reader) = &mut self.inbound else {
             return Poll::Pending;
         };
-        if !self.valve.is_open(cx) {
+        if !self.read_gate.is_open(cx) {
             return Poll::Pending;
         }
         match ready!(reader.poll(cx)) {
             Ok(bytes) => {
-                self.valve.pass();
+                self.read_gate.pass();
                 Poll::Ready(Report::Message {
                     stream: reader.number(),
                     bytes,

@@ -22,13 +22,13 @@ use tokio::{
 };
 
 use super::{
-    line::{Cargo, Line},
-    table::{Fate, Flow, Gate, Ticket},
+    delay_line::{DelayLine, Payload},
+    table::{ConnectionGuard, ConnectionState, Direction, Passage},
 };
 
 /// Shapes a connection. Must be called in a Tokio runtime, where it goes on until both ends are
 /// done with it.
-pub(super) fn shaped<S>(socket: S, ticket: Ticket) -> Shaped
+pub(super) fn shaped<S>(socket: S, guard: ConnectionGuard) -> Shaped
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -39,7 +39,7 @@ where
         broken: Arc::clone(&broken),
     };
     tokio::spawn(async move {
-        if pump(socket, Pipe(far), ticket, &broken).await.is_err() {
+        if pump(socket, Pipe(far), guard, &broken).await.is_err() {
             tracing::debug!("a shaped connection was reset");
         }
     });
@@ -104,7 +104,7 @@ struct Reset;
 async fn pump<S>(
     socket: S,
     pipe: Pipe,
-    mut ticket: Ticket,
+    mut guard: ConnectionGuard,
     broken: &AtomicBool,
 ) -> Result<(), Reset>
 where
@@ -112,24 +112,24 @@ where
 {
     let (mut socket_read, mut socket_write) = socket.split();
     let (mut pipe_read, mut pipe_write) = pipe.split();
-    let seed = ticket.seed;
-    let (out, back) = (ticket.fate.clone(), ticket.fate.clone());
+    let seed = guard.seed;
+    let (out, back) = (guard.state.clone(), guard.state.clone());
     let done = {
         let out = carry(
             &mut pipe_read,
             &mut socket_write,
-            Line::new(seed),
+            DelayLine::new(seed),
             out,
-            |fate| fate.out,
+            |state| state.out,
         );
-        let line = Line::new(seed.wrapping_add(1));
-        let back = carry(&mut socket_read, &mut pipe_write, line, back, |fate| {
-            fate.back
+        let line = DelayLine::new(seed.wrapping_add(1));
+        let back = carry(&mut socket_read, &mut pipe_write, line, back, |state| {
+            state.back
         });
         tokio::select! {
             done = try_join(out, back) => done.map(drop),
             // An error means that nobody can mend it any more.
-            _ = ticket.fate.wait_for(|fate| fate.reset) => Err(Reset),
+            _ = guard.state.wait_for(|state| state.reset) => Err(Reset),
         }
     };
     if done.is_err() {
@@ -143,21 +143,21 @@ where
 async fn carry<R, W>(
     from: &mut R,
     to: &mut W,
-    mut line: Line,
-    mut fate: watch::Receiver<Fate>,
-    side: fn(&Fate) -> Flow,
+    mut line: DelayLine,
+    mut state: watch::Receiver<ConnectionState>,
+    side: fn(&ConnectionState) -> Direction,
 ) -> Result<(), Reset>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut buffer = vec![0; PARCEL];
+    let mut buffer = vec![0; PACKET];
     let mut ended = false;
     loop {
-        let Flow { shape, gate } = side(&fate.borrow_and_update());
+        let Direction { shape, passage } = side(&state.borrow_and_update());
         tokio::select! {
-            changed = fate.changed() => changed.map_err(|_| Reset)?,
-            arrived = arrive(to, line.head(), gate), if line.head().is_some() => match arrived {
+            changed = state.changed() => changed.map_err(|_| Reset)?,
+            arrived = arrive(to, line.head(), passage), if line.head().is_some() => match arrived {
                 Arrived::Bytes(Ok(len)) => line.advance(len),
                 Arrived::End => return Ok(()),
                 Arrived::Reset => return Err(Reset),
@@ -165,13 +165,13 @@ where
                 Arrived::Bytes(Err(_)) => return Ok(()),
             },
             read = from.read(&mut buffer), if !ended && line.has_room(&shape) => {
-                let cargo = match read {
-                    Ok(0) => Cargo::End,
-                    Ok(len) => Cargo::Bytes(buffer[..len].to_vec().into()),
-                    Err(_) => Cargo::Reset,
+                let payload = match read {
+                    Ok(0) => Payload::End,
+                    Ok(len) => Payload::Bytes(buffer[..len].to_vec().into()),
+                    Err(_) => Payload::Reset,
                 };
-                ended = !matches!(cargo, Cargo::Bytes(_));
-                line.push(cargo, &shape, Instant::now());
+                ended = !matches!(payload, Payload::Bytes(_));
+                line.push(payload, &shape, Instant::now());
             }
         }
     }
@@ -185,27 +185,27 @@ enum Arrived {
 
 /// Hands over what comes next, when it is due and may pass. Cancel-safe: nothing is handed over
 /// then.
-async fn arrive<W>(to: &mut W, head: Option<(Instant, &Cargo)>, gate: Gate) -> Arrived
+async fn arrive<W>(to: &mut W, head: Option<(Instant, &Payload)>, passage: Passage) -> Arrived
 where
     W: AsyncWrite + Unpin,
 {
-    let (due, cargo) = match (head, gate) {
-        (Some((due, cargo)), Gate::Open) => (due, cargo),
-        (Some((due, cargo)), Gate::OpensAt(at)) => (due.max(at), cargo),
-        (_, Gate::Shut) | (None, _) => return std::future::pending().await,
+    let (due, payload) = match (head, passage) {
+        (Some((due, payload)), Passage::Open) => (due, payload),
+        (Some((due, payload)), Passage::OpensAt(at)) => (due.max(at), payload),
+        (_, Passage::Blocked) | (None, _) => return std::future::pending().await,
     };
     if due > Instant::now() {
         sleep_until(due).await;
     }
-    match cargo {
+    match payload {
         // No flush: neither a socket nor a pipe keeps what was written to itself.
-        Cargo::Bytes(bytes) => Arrived::Bytes(to.write(bytes).await),
-        Cargo::End => {
+        Payload::Bytes(bytes) => Arrived::Bytes(to.write(bytes).await),
+        Payload::End => {
             // An error means that the other end is gone.
             let _ = to.close().await;
             Arrived::End
         }
-        Cargo::Reset => Arrived::Reset,
+        Payload::Reset => Arrived::Reset,
     }
 }
 
@@ -246,4 +246,4 @@ impl AsyncWrite for Pipe {
 /// Between the task and whoever uses the connection: a frame fits.
 const PIPE: usize = 64 * 1024;
 /// What is read at once, and so delayed as one.
-const PARCEL: usize = 16 * 1024;
+const PACKET: usize = 16 * 1024;

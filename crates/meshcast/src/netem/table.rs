@@ -14,35 +14,35 @@ use super::{Cut, Links, Place, Shape};
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Who {
+pub(crate) struct Host {
     pub(crate) name: NodeName,
     pub(crate) region: Region,
 }
 
 /// What happens to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fate {
+pub(super) struct ConnectionState {
     /// To what the dialling end sends.
-    pub(super) out: Flow,
+    pub(super) out: Direction,
     /// To what it gets.
-    pub(super) back: Flow,
+    pub(super) back: Direction,
     /// It breaks.
     pub(super) reset: bool,
 }
 
 /// What happens to a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Flow {
+pub(super) struct Direction {
     pub(super) shape: Shape,
     /// Whether what is due may arrive.
-    pub(super) gate: Gate,
+    pub(super) passage: Passage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(super) enum Passage {
     Open,
     OpensAt(Instant),
-    Shut,
+    Blocked,
 }
 
 #[derive(Debug)]
@@ -51,18 +51,18 @@ pub(super) struct Table {
     shapes: Vec<(Place, Place, Shape)>,
     cuts: Vec<(Place, Place, Cut)>,
     stalls: Vec<(Place, Place, Instant)>,
-    listening: HashMap<Multiaddr, Who>,
+    listening: HashMap<Multiaddr, Host>,
     connections: BTreeMap<u64, Connection>,
     made: u64,
 }
 
 #[derive(Debug)]
 struct Connection {
-    dialler: Who,
+    dialler: Host,
     address: Multiaddr,
     /// Once known it stays, also if the node is gone.
-    listener: Option<Who>,
-    fate: watch::Sender<Fate>,
+    listener: Option<Host>,
+    state: watch::Sender<ConnectionState>,
 }
 
 impl Table {
@@ -112,7 +112,7 @@ impl Table {
                 from.fits(dialler).is_some() && to.fits(listener).is_some()
             };
             if between(a, b) || between(b, a) {
-                connection.fate.send_modify(|fate| fate.reset = true);
+                connection.state.send_modify(|state| state.reset = true);
             }
         }
     }
@@ -133,21 +133,21 @@ impl Table {
             }
         }
         for connection in self.connections.values() {
-            let mut fate = self.fate(&connection.dialler, connection.listener.as_ref());
-            connection.fate.send_if_modified(|current| {
+            let mut state = self.state(&connection.dialler, connection.listener.as_ref());
+            connection.state.send_if_modified(|current| {
                 // What broke stays so.
-                fate.reset |= current.reset;
-                let modified = *current != fate;
-                *current = fate;
+                state.reset |= current.reset;
+                let modified = *current != state;
+                *current = state;
                 modified
             });
         }
     }
 
-    fn fate(&self, dialler: &Who, listener: Option<&Who>) -> Fate {
-        let (out, out_reset) = self.flow(Some(dialler), listener);
-        let (back, back_reset) = self.flow(listener, Some(dialler));
-        Fate {
+    fn state(&self, dialler: &Host, listener: Option<&Host>) -> ConnectionState {
+        let (out, out_reset) = self.direction(Some(dialler), listener);
+        let (back, back_reset) = self.direction(listener, Some(dialler));
+        ConnectionState {
             out,
             back,
             reset: out_reset || back_reset,
@@ -155,7 +155,7 @@ impl Table {
     }
 
     /// What happens in a direction, and whether that breaks the connection.
-    fn flow(&self, from: Option<&Who>, to: Option<&Who>) -> (Flow, bool) {
+    fn direction(&self, from: Option<&Host>, to: Option<&Host>) -> (Direction, bool) {
         let fits = |a: &Place, b: &Place| Some(a.fits(from)? + b.fits(to)?);
         let shapes = self.shapes.iter();
         let fitting = shapes.filter_map(|(a, b, shape)| Some((fits(a, b)?, shape)));
@@ -172,13 +172,13 @@ impl Table {
         }
         let stalls = self.stalls.iter().filter(|(a, b, _)| fits(a, b).is_some());
         let stalled = stalls.map(|(_, _, until)| *until).max();
-        let gate = match (shut, stalled) {
-            (true, _) => Gate::Shut,
-            (false, Some(until)) => Gate::OpensAt(until),
-            (false, None) => Gate::Open,
+        let passage = match (shut, stalled) {
+            (true, _) => Passage::Blocked,
+            (false, Some(until)) => Passage::OpensAt(until),
+            (false, None) => Passage::Open,
         };
         let shape = shape.unwrap_or_default();
-        (Flow { shape, gate }, reset)
+        (Direction { shape, passage }, reset)
     }
 }
 
@@ -190,16 +190,16 @@ fn replace<T>(list: &mut Vec<(Place, Place, T)>, from: &Place, to: &Place, value
 
 /// The links as a node sees them.
 #[derive(Debug, Clone)]
-pub(crate) struct Here {
+pub(crate) struct HostLinks {
     links: Links,
-    who: Who,
+    host: Host,
 }
 
-impl Here {
-    pub(super) fn new(links: &Links, who: Who) -> Self {
+impl HostLinks {
+    pub(super) fn new(links: &Links, host: Host) -> Self {
         Self {
             links: links.clone(),
-            who,
+            host,
         }
     }
 
@@ -211,7 +211,7 @@ impl Here {
         let addresses: Vec<_> = addresses.into_iter().map(socket).collect();
         let mut table = self.links.table();
         for address in &addresses {
-            table.listening.insert(address.clone(), self.who.clone());
+            table.listening.insert(address.clone(), self.host.clone());
         }
         table.decide();
         Listening {
@@ -221,22 +221,22 @@ impl Here {
     }
 
     /// The node dials.
-    pub(super) fn connection(&self, address: &Multiaddr) -> Ticket {
+    pub(super) fn connection(&self, address: &Multiaddr) -> ConnectionGuard {
         let mut table = self.links.table();
         let address = socket(address);
         let listener = table.listening.get(&address).cloned();
-        let (sender, fate) = watch::channel(table.fate(&self.who, listener.as_ref()));
+        let (sender, state) = watch::channel(table.state(&self.host, listener.as_ref()));
         table.made += 1;
         let number = table.made;
         let connection = Connection {
-            dialler: self.who.clone(),
+            dialler: self.host.clone(),
             address,
             listener,
-            fate: sender,
+            state: sender,
         };
         table.connections.insert(number, connection);
-        Ticket {
-            fate,
+        ConnectionGuard {
+            state,
             // Two lines a connection.
             seed: table.seed.wrapping_add(2 * number),
             number,
@@ -248,7 +248,7 @@ impl Here {
 /// The addresses of a node, for as long as it has them.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    here: Here,
+    here: HostLinks,
     addresses: Vec<Multiaddr>,
 }
 
@@ -257,7 +257,7 @@ impl Drop for Listening {
         let mut table = self.here.links.table();
         for address in &self.addresses {
             // Somebody else may have it by now.
-            if table.listening.get(address) == Some(&self.here.who) {
+            if table.listening.get(address) == Some(&self.here.host) {
                 table.listening.remove(address);
             }
         }
@@ -265,21 +265,21 @@ impl Drop for Listening {
 }
 
 /// The place of a connection in the table, for as long as it is there.
-pub(super) struct Ticket {
-    pub(super) fate: watch::Receiver<Fate>,
+pub(super) struct ConnectionGuard {
+    pub(super) state: watch::Receiver<ConnectionState>,
     pub(super) seed: u64,
     number: u64,
     /// If the table is gone, nobody can say any more what is to happen.
     table: Weak<Mutex<Table>>,
 }
 
-impl fmt::Debug for Ticket {
+impl fmt::Debug for ConnectionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticket({})", self.number)
+        write!(f, "ConnectionGuard({})", self.number)
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         if let Some(table) = self.table.upgrade() {
             let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);

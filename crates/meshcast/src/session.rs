@@ -1,22 +1,25 @@
-//! A link to every peer: opaque messages, both ways, in order and without loss while its stream
+//! A session to every peer: opaque messages, both ways, in order and without loss while its stream
 //! lives.
 //!
-//! gossipsub carries what everyone is to hear. A link carries what two peers have to say to each
+//! gossipsub carries what everyone is to hear. A session carries what two peers have to say to each
 //! other, and knows nothing of what is inside.
+//!
+//! This wing knows libp2p and the memory budget. It must not know the protocol: no message is read
+//! here, and nothing is repeated or judged. It reads no clock and starts no task.
 //!
 //! # What holds
 //!
-//! Between [`LinkEvent::Opened`] and [`LinkEvent::Closed`] the peer hears a prefix of what
-//! [`Link::send`] accepted, each message once and whole, in the order of the calls. At `Closed` the
-//! rest is lost, queued or under way: what must arrive is to be said again after the next `Opened`.
-//! What was accepted before a `Closed` is never heard after something accepted later.
+//! Between [`SessionEvent::Opened`] and [`SessionEvent::Closed`] the peer hears a prefix of what
+//! [`Sessions::send`] accepted, each message once and whole, in the order of the calls. At `Closed`
+//! the rest is lost, queued or under way: what must arrive is to be said again after the next
+//! `Opened`. What was accepted before a `Closed` is never heard after something accepted later.
 //!
-//! The link changes when an event is made, a poll of the swarm before it is seen. Whoever sends
+//! The session changes when an event is made, a poll of the swarm before it is seen. Whoever sends
 //! before having seen a `Closed` may already be heard on the stream that follows it, so what is
 //! said again may be heard twice.
 //!
 //! Every `Opened` is followed by one `Closed`. A `Closed` without an `Opened` before it says why a
-//! connection has no link.
+//! connection has no session.
 //!
 //! # Two connections
 //!
@@ -29,12 +32,12 @@
 //! The receiver sees the change of stream in the first message that comes the new way. Whatever the
 //! stream left behind still brings, it drops: the sender has reported it as lost already, and it
 //! would arrive out of order. Before that message it reports `Closed` and `Opened` itself, though
-//! its own stream goes on: the two directions change apart from each other, and whoever had a link
-//! closed and opened wants to be told everything anew.
+//! its own stream goes on: the two directions change apart from each other, and whoever had a
+//! session closed and opened wants to be told everything anew.
 //!
 //! # Bounds
 //!
-//! Outbound, a queue to each peer has a bound in bytes and in messages; over it [`Link::send`]
+//! Outbound, a queue to each peer has a bound in bytes and in messages; over it [`Sessions::send`]
 //! gives the message back. Beyond the queue, one large message and 16 KiB of small ones are on
 //! their way into the stream. Inbound, the handler stops reading while the swarm is not polled, and
 //! flow control hands that on to the sender, see [`Handler`].
@@ -59,22 +62,22 @@ use meshcast_proto::Budget;
 use crate::transport::payer;
 
 #[cfg(test)]
-pub(crate) use self::queue::Backlog;
+pub(crate) use self::queue::QueueDepth;
 pub(crate) use self::{framing::Oversized, handler::Handler};
 use self::{
     handler::{REOPENINGS, Report},
     peer::Peer,
-    valve::Valve,
+    read_gate::ReadGate,
 };
 
 mod framing;
 mod handler;
 mod peer;
 mod queue;
+mod read_gate;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod valve;
 
 /// The largest message: an answer to a range request is cut at 256 KiB of frames, but ends with a
 /// whole frame, and carries its own overhead. Twice the cut leaves no doubt and is still read in
@@ -90,10 +93,10 @@ pub(crate) const QUEUE_BYTES: usize = 2 * MAX_MESSAGE as usize;
 /// bytes alone would be thousands deep: each of them stale by the time it leaves.
 pub(crate) const QUEUE_MESSAGES: usize = 256;
 
-/// The bounds of a [`Link`].
+/// The bounds of [`Sessions`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LinkConfig {
-    /// Largest message, sent or received. Both ends need the same: a longer one ends the link.
+pub(crate) struct SessionConfig {
+    /// Largest message, sent or received. Both ends need the same: a longer one ends the session.
     pub(crate) max_message: u32,
     /// Bytes that may wait for one peer. An empty queue takes one message whatever its size.
     pub(crate) queue_bytes: usize,
@@ -101,13 +104,13 @@ pub(crate) struct LinkConfig {
     pub(crate) queue_messages: usize,
 }
 
-impl LinkConfig {
+impl SessionConfig {
     fn max_message(&self) -> usize {
         usize::try_from(self.max_message).unwrap_or(usize::MAX)
     }
 }
 
-impl Default for LinkConfig {
+impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             max_message: MAX_MESSAGE,
@@ -117,9 +120,9 @@ impl Default for LinkConfig {
     }
 }
 
-/// What happened on the link to a peer.
+/// What happened on the session to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LinkEvent {
+pub(crate) enum SessionEvent {
     /// Messages to the peer flow from here on.
     Opened {
         /// Whom they go to.
@@ -150,7 +153,7 @@ pub(crate) enum LinkEvent {
     },
 }
 
-/// Why there is no link.
+/// Why there is no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum CloseReason {
@@ -176,8 +179,8 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether no link will open on this connection any more. The connection stays: whether it is
-    /// worth keeping without a link is for the owner of the swarm to say.
+    /// Whether no session will open on this connection any more. The connection stays: whether it
+    /// is worth keeping without a session is for the owner of the swarm to say.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Broken | Self::Unsupported | Self::Oversized(_))
     }
@@ -189,7 +192,7 @@ impl CloseReason {
 pub(crate) enum SendError {
     /// There is no stream to the peer: not connected, not negotiated yet, or broken with `Closed`
     /// on its way.
-    #[error("no link to the peer is open")]
+    #[error("no session to the peer is open")]
     NotConnected,
     /// The queue is at one of its bounds. `Writable` is reported when it has room.
     #[error("the queue to the peer is full")]
@@ -197,7 +200,7 @@ pub(crate) enum SendError {
         /// The message, to be tried again.
         message: Bytes,
     },
-    /// The message is longer than a link carries. No retry will help.
+    /// The message is longer than a session carries. No retry will help.
     #[error("a message of {size} bytes where {limit} are allowed")]
     TooLarge {
         /// Its size.
@@ -207,26 +210,26 @@ pub(crate) enum SendError {
     },
 }
 
-/// The behaviour that keeps a link to every connected peer.
+/// The behaviour that keeps a session to every connected peer.
 #[derive(Debug)]
-pub(crate) struct Link {
-    config: LinkConfig,
+pub(crate) struct Sessions {
+    config: SessionConfig,
     budget: Budget,
     /// How fast peers are heard that are about to be connected or are.
-    valves: HashMap<PeerId, Arc<Valve>>,
+    read_gates: HashMap<PeerId, Arc<ReadGate>>,
     /// The connected peers.
     peers: HashMap<PeerId, Peer>,
     /// Filled from within the swarm's poll, which drains it before it takes more from a connection,
-    /// and by [`Link::leave`].
-    events: VecDeque<LinkEvent>,
+    /// and by [`Sessions::leave`].
+    events: VecDeque<SessionEvent>,
 }
 
-impl Link {
-    pub(crate) fn new(config: LinkConfig) -> Self {
+impl Sessions {
+    pub(crate) fn new(config: SessionConfig) -> Self {
         Self {
             config,
             budget: Budget::default(),
-            valves: HashMap::new(),
+            read_gates: HashMap::new(),
             peers: HashMap::new(),
             events: VecDeque::new(),
         }
@@ -239,28 +242,31 @@ impl Link {
 
     /// Reads no more of what a peer says than is [granted](Self::grant); or everything again. Ends
     /// with its last connection.
-    pub(crate) fn throttle(&mut self, peer: &PeerId, throttled: bool) {
-        if let Some(valve) = self.valves.get(peer) {
-            valve.set_throttled(throttled);
+    pub(crate) fn set_throttled(&mut self, peer: &PeerId, throttled: bool) {
+        if let Some(read_gate) = self.read_gates.get(peer) {
+            read_gate.set_throttled(throttled);
         }
     }
 
     /// Reads nothing of what a peer says; or as before. Ends with its last connection.
-    pub(crate) fn hold(&mut self, peer: &PeerId, held: bool) {
-        if let Some(valve) = self.valves.get(peer) {
-            valve.set_held(held);
+    pub(crate) fn set_paused(&mut self, peer: &PeerId, paused: bool) {
+        if let Some(read_gate) = self.read_gates.get(peer) {
+            read_gate.set_paused(paused);
         }
     }
 
     /// Lets those who are throttled say so many messages more each.
     pub(crate) fn grant(&self, messages: u32) {
-        let throttled = self.valves.values().filter(|valve| valve.is_throttled());
-        throttled.for_each(|valve| valve.grant(messages));
+        let throttled = self
+            .read_gates
+            .values()
+            .filter(|read_gate| read_gate.is_throttled());
+        throttled.for_each(|read_gate| read_gate.grant(messages));
     }
 
     fn handler(&mut self, peer: PeerId) -> Handler {
-        let valve = Arc::clone(self.valves.entry(peer).or_default());
-        Handler::new(self.config, self.budget.account(payer(&peer)), valve)
+        let read_gate = Arc::clone(self.read_gates.entry(peer).or_default());
+        Handler::new(self.config, self.budget.account(payer(&peer)), read_gate)
     }
 
     /// Queues a message to a peer. Never blocks: what does not fit is given back.
@@ -285,16 +291,16 @@ impl Link {
         }
     }
 
-    /// What waits for a peer; `None` without an open link.
+    /// What waits for a peer; `None` without an open session.
     #[cfg(test)]
-    pub(crate) fn backlog(&self, peer: &PeerId) -> Option<Backlog> {
-        Some(self.peers.get(peer)?.outbox()?.backlog())
+    pub(crate) fn queue_depth(&self, peer: &PeerId) -> Option<QueueDepth> {
+        Some(self.peers.get(peer)?.outbox()?.queue_depth())
     }
 }
 
-impl NetworkBehaviour for Link {
+impl NetworkBehaviour for Sessions {
     type ConnectionHandler = Handler;
-    type ToSwarm = LinkEvent;
+    type ToSwarm = SessionEvent;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -342,7 +348,7 @@ impl NetworkBehaviour for Link {
                 peer.on_disconnected(connection_id, &mut self.events);
                 if peer.is_gone() {
                     self.peers.remove(&peer_id);
-                    self.valves.remove(&peer_id);
+                    self.read_gates.remove(&peer_id);
                 }
             }
             _ => {}
@@ -362,7 +368,7 @@ impl NetworkBehaviour for Link {
 
     /// No waker is kept: `send` makes no events, and after everything that does the swarm polls
     /// again by itself.
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<LinkEvent, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<SessionEvent, THandlerInEvent<Self>>> {
         self.events.pop_front().map_or(Poll::Pending, |event| {
             Poll::Ready(ToSwarm::GenerateEvent(event))
         })

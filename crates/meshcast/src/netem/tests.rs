@@ -20,7 +20,7 @@ const MS: Duration = Duration::from_millis(1);
 /// Two places with an address each, of which one dials the other.
 struct Scene {
     links: Links,
-    fra: Here,
+    fra: HostLinks,
     fra_place: Place,
     nrt_place: Place,
     address: Multiaddr,
@@ -30,14 +30,14 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let links = Links::new(7);
-        let who = |name: &str| Who {
+        let who = |name: &str| Host {
             name: NodeName::new(name).expect("a name"),
             region: Region::new(&name[..3]).expect("a region"),
         };
         let address: Multiaddr = "/ip4/127.0.0.1/tcp/4001".parse().expect("an address");
         Self {
-            fra: links.here(who("fra-1")),
-            _listening: links.here(who("nrt-1")).listens_on([&address]),
+            fra: links.for_host(who("fra-1")),
+            _listening: links.for_host(who("nrt-1")).listens_on([&address]),
             fra_place: Place::region("fra").expect("a region"),
             nrt_place: Place::region("nrt").expect("a region"),
             links,
@@ -334,7 +334,7 @@ fn the_most_exact_shape_counts_whatever_the_order() {
         for (from, to, ms) in &shapes {
             links.shape(from, to, Shape::delay(*ms * MS));
         }
-        let who = |name: &str| Who {
+        let who = |name: &str| Host {
             name: NodeName::new(name).expect("a name"),
             region: Region::new(&name[..3]).expect("a region"),
         };
@@ -342,12 +342,12 @@ fn the_most_exact_shape_counts_whatever_the_order() {
             let address = format!("/ip4/127.0.0.1/tcp/{port}")
                 .parse()
                 .expect("an address");
-            (links.here(who(name)).listens_on([&address]), address)
+            (links.for_host(who(name)).listens_on([&address]), address)
         };
         let delay = |from: &str, address: &Multiaddr| {
-            let ticket = links.here(who(from)).connection(address);
-            let fate = *ticket.fate.borrow();
-            fate.out.shape.delay.as_millis()
+            let guard = links.for_host(who(from)).connection(address);
+            let state = *guard.state.borrow();
+            state.out.shape.delay.as_millis()
         };
         let ((_a, nrt_1), (_b, nrt_2)) = (listen("nrt-1", 1), listen("nrt-2", 2));
         let elsewhere: Multiaddr = "/ip4/127.0.0.1/tcp/3".parse().expect("an address");
@@ -361,26 +361,26 @@ fn the_most_exact_shape_counts_whatever_the_order() {
 #[tokio::test(start_paused = true)]
 async fn who_listens_there_may_come_later_and_stays_known() {
     let links = Links::new(1);
-    let who = |name: &str| Who {
+    let who = |name: &str| Host {
         name: NodeName::new(name).expect("a name"),
         region: Region::new(&name[..3]).expect("a region"),
     };
     let address: Multiaddr = "/ip4/127.0.0.1/tcp/4001".parse().expect("an address");
-    let fra = links.here(who("fra-1"));
-    let ticket = fra.connection(&address);
+    let fra = links.for_host(who("fra-1"));
+    let guard = fra.connection(&address);
     let nrt = Place::node("nrt-1").expect("a name");
     links.cut(&nrt, &Place::Everywhere, Cut::Silent);
-    let shut = || ticket.fate.borrow().back.gate == table::Gate::Shut;
+    let shut = || guard.state.borrow().back.passage == table::Passage::Blocked;
     assert!(!shut(), "nobody is there");
-    let listening = links.here(who("nrt-1")).listens_on([&address]);
+    let listening = links.for_host(who("nrt-1")).listens_on([&address]);
     assert!(shut());
     drop(listening);
     links.cut(&Place::Everywhere, &nrt, Cut::Silent);
     assert!(shut(), "the connection is still the same");
     let again = fra.connection(&address);
     assert_eq!(
-        again.fate.borrow().out.gate,
-        table::Gate::Open,
+        again.state.borrow().out.passage,
+        table::Passage::Open,
         "nobody is there"
     );
 }

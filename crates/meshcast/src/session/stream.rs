@@ -141,12 +141,12 @@ mod tests {
     use meshcast_proto::{Budget, Payer};
 
     use super::*;
-    use crate::link::{LinkConfig, queue::queue};
+    use crate::session::{SessionConfig, queue::queue};
 
     #[test]
     fn many_messages_take_one_flush_and_few_writes() {
         let (outbox, intake) = queue(
-            &LinkConfig::default(),
+            &SessionConfig::default(),
             Budget::default().account(Payer::Ourselves),
         );
         let mut writer = Writer::new(
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_a_stream_does_not_take_stays_in_order() {
         let (outbox, intake) = queue(
-            &LinkConfig::default(),
+            &SessionConfig::default(),
             Budget::default().account(Payer::Ourselves),
         );
         let mut writer = Writer::new(Pipe::default(), intake);
@@ -186,7 +186,7 @@ mod tests {
         let mut waiting = messages.iter();
         let cx = &mut Context::from_waker(Waker::noop());
         let mut next = waiting.next();
-        while next.is_some() || outbox.backlog().messages > 0 || !writer.encoder.is_empty() {
+        while next.is_some() || outbox.queue_depth().messages > 0 || !writer.encoder.is_empty() {
             while let Some(message) = next
                 && outbox.push(message.clone()).is_ok()
             {
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_peer_that_lets_go_is_noticed_with_nothing_to_write() {
         let (_outbox, intake) = queue(
-            &LinkConfig::default(),
+            &SessionConfig::default(),
             Budget::default().account(Payer::Ourselves),
         );
         let mut writer = Writer::new(

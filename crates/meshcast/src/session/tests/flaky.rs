@@ -1,4 +1,4 @@
-//! A link that drops the first streams its peers open.
+//! Sessions that drop the first streams its peers open.
 
 use std::task::{Context, Poll};
 
@@ -12,23 +12,23 @@ use libp2p::{
     },
 };
 
-use crate::link::{Handler, Link, LinkEvent};
+use crate::session::{Handler, SessionEvent, Sessions};
 
 pub(super) struct Flaky {
-    link: Link,
+    inner: Sessions,
     /// How many streams of a connection are dropped.
     drops: usize,
 }
 
 impl Flaky {
-    pub(super) fn new(link: Link, drops: usize) -> Self {
-        Self { link, drops }
+    pub(super) fn new(inner: Sessions, drops: usize) -> Self {
+        Self { inner, drops }
     }
 }
 
 impl NetworkBehaviour for Flaky {
     type ConnectionHandler = FlakyHandler;
-    type ToSwarm = LinkEvent;
+    type ToSwarm = SessionEvent;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -38,7 +38,7 @@ impl NetworkBehaviour for Flaky {
         remote: &Multiaddr,
     ) -> Result<FlakyHandler, ConnectionDenied> {
         let handler = self
-            .link
+            .inner
             .handle_established_inbound_connection(id, peer, local, remote)?;
         Ok(FlakyHandler {
             handler,
@@ -55,7 +55,7 @@ impl NetworkBehaviour for Flaky {
         port: PortUse,
     ) -> Result<FlakyHandler, ConnectionDenied> {
         let handler = self
-            .link
+            .inner
             .handle_established_outbound_connection(id, peer, address, role, port)?;
         Ok(FlakyHandler {
             handler,
@@ -64,7 +64,7 @@ impl NetworkBehaviour for Flaky {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.link.on_swarm_event(event);
+        self.inner.on_swarm_event(event);
     }
 
     fn on_connection_handler_event(
@@ -73,11 +73,11 @@ impl NetworkBehaviour for Flaky {
         id: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        self.link.on_connection_handler_event(peer, id, event);
+        self.inner.on_connection_handler_event(peer, id, event);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<LinkEvent, THandlerInEvent<Self>>> {
-        self.link.poll(cx)
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<SessionEvent, THandlerInEvent<Self>>> {
+        self.inner.poll(cx)
     }
 }
 

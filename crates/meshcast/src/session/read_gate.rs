@@ -12,29 +12,29 @@ use std::{
 /// Whether what a peer says is read, on all connections to it. What is not read waits with the
 /// peer, whose own queue fills: nothing is dropped, and nothing comes out of order.
 #[derive(Debug, Default)]
-pub(super) struct Valve {
-    held: AtomicBool,
+pub(super) struct ReadGate {
+    paused: AtomicBool,
     throttled: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many messages may be read until the next [`Valve::grant`].
+    /// How many messages may be read until the next [`ReadGate::grant`].
     left: u32,
     /// Connections that wait for it.
     waiting: Vec<Waker>,
 }
 
-impl Valve {
+impl ReadGate {
     /// Whether a message may be read now; registers to be woken if not.
     pub(super) fn is_open(&self, cx: &mut Context<'_>) -> bool {
-        if !self.is_held() && !self.is_throttled() {
+        if !self.is_paused() && !self.is_throttled() {
             return true;
         }
         let mut state = self.lock();
         // It may have been opened meanwhile.
-        if !self.is_held() && (state.left > 0 || !self.is_throttled()) {
+        if !self.is_paused() && (state.left > 0 || !self.is_throttled()) {
             return true;
         }
         if !state
@@ -68,8 +68,8 @@ impl Valve {
     }
 
     /// From now on nothing is read; or as before.
-    pub(super) fn set_held(&self, held: bool) {
-        self.held.store(held, Ordering::Release);
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
         self.wake();
     }
 
@@ -78,8 +78,8 @@ impl Valve {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
     }
 
     pub(super) fn is_throttled(&self) -> bool {
@@ -98,41 +98,41 @@ mod tests {
 
     #[test]
     fn who_is_throttled_is_read_as_far_as_is_granted() {
-        let (valve, cx) = (Valve::default(), &mut Context::from_waker(Waker::noop()));
-        let read = |valve: &Valve, cx: &mut Context<'_>| {
+        let (gate, cx) = (ReadGate::default(), &mut Context::from_waker(Waker::noop()));
+        let read = |gate: &ReadGate, cx: &mut Context<'_>| {
             let count = (0..100).take_while(|_| {
-                let open = valve.is_open(cx);
+                let open = gate.is_open(cx);
                 if open {
-                    valve.pass();
+                    gate.pass();
                 }
                 open
             });
             count.count()
         };
-        assert_eq!(read(&valve, cx), 100);
-        valve.set_throttled(true);
-        assert_eq!(read(&valve, cx), 0);
-        valve.grant(7);
-        assert_eq!(read(&valve, cx), 7);
-        assert_eq!(valve.lock().waiting.len(), 1);
-        valve.set_throttled(false);
-        assert_eq!(read(&valve, cx), 100);
-        assert_eq!(valve.lock().waiting.len(), 0);
+        assert_eq!(read(&gate, cx), 100);
+        gate.set_throttled(true);
+        assert_eq!(read(&gate, cx), 0);
+        gate.grant(7);
+        assert_eq!(read(&gate, cx), 7);
+        assert_eq!(gate.lock().waiting.len(), 1);
+        gate.set_throttled(false);
+        assert_eq!(read(&gate, cx), 100);
+        assert_eq!(gate.lock().waiting.len(), 0);
     }
 
     #[test]
     fn who_is_held_is_not_read_also_if_it_is_granted_something() {
-        let (valve, cx) = (Valve::default(), &mut Context::from_waker(Waker::noop()));
-        valve.set_held(true);
-        assert!(!valve.is_open(cx));
-        assert_eq!(valve.lock().waiting.len(), 1);
-        valve.set_throttled(true);
-        valve.grant(7);
-        assert!(!valve.is_open(cx));
-        valve.set_held(false);
-        assert_eq!(valve.lock().waiting.len(), 0);
-        assert!(valve.is_open(cx));
-        valve.grant(0);
-        assert!(!valve.is_open(cx));
+        let (gate, cx) = (ReadGate::default(), &mut Context::from_waker(Waker::noop()));
+        gate.set_paused(true);
+        assert!(!gate.is_open(cx));
+        assert_eq!(gate.lock().waiting.len(), 1);
+        gate.set_throttled(true);
+        gate.grant(7);
+        assert!(!gate.is_open(cx));
+        gate.set_paused(false);
+        assert_eq!(gate.lock().waiting.len(), 0);
+        assert!(gate.is_open(cx));
+        gate.grant(0);
+        assert!(!gate.is_open(cx));
     }
 }

@@ -11,8 +11,8 @@ use super::{Shape, Stalls};
 
 /// A direction of a connection.
 #[derive(Debug)]
-pub(super) struct Line {
-    parcels: VecDeque<Parcel>,
+pub(super) struct DelayLine {
+    packets: VecDeque<Packet>,
     /// Bytes in line, and what it takes to keep them.
     weight: usize,
     /// When the bottleneck will have let through what is in line.
@@ -22,14 +22,14 @@ pub(super) struct Line {
 }
 
 #[derive(Debug)]
-struct Parcel {
+struct Packet {
     due: Instant,
-    cargo: Cargo,
+    payload: Payload,
 }
 
 /// What travels.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cargo {
+pub(super) enum Payload {
     Bytes(Bytes),
     /// That nothing follows.
     End,
@@ -37,10 +37,10 @@ pub(super) enum Cargo {
     Reset,
 }
 
-impl Line {
+impl DelayLine {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            parcels: VecDeque::new(),
+            packets: VecDeque::new(),
             weight: 0,
             free_at: None,
             next_stall: None,
@@ -54,10 +54,10 @@ impl Line {
     }
 
     /// Something sets out.
-    pub(super) fn push(&mut self, cargo: Cargo, shape: &Shape, now: Instant) {
-        let len = match &cargo {
-            Cargo::Bytes(bytes) => bytes.len(),
-            Cargo::End | Cargo::Reset => 0,
+    pub(super) fn push(&mut self, payload: Payload, shape: &Shape, now: Instant) {
+        let len = match &payload {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::End | Payload::Reset => 0,
         };
         let passed = match shape.bandwidth {
             Some(rate) => self.free_at.map_or(now, |at| at.max(now)) + transfer_time(len, rate),
@@ -69,27 +69,27 @@ impl Line {
             due += self.stall(stalls, now);
         }
         // Nothing overtakes.
-        let last = self.parcels.back().map_or(due, |last| last.due);
+        let last = self.packets.back().map_or(due, |last| last.due);
         self.weight += len + OVERHEAD;
-        self.parcels.push_back(Parcel {
+        self.packets.push_back(Packet {
             due: due.max(last),
-            cargo,
+            payload,
         });
     }
 
     /// What arrives next, and when.
-    pub(super) fn head(&self) -> Option<(Instant, &Cargo)> {
-        self.parcels
+    pub(super) fn head(&self) -> Option<(Instant, &Payload)> {
+        self.packets
             .front()
-            .map(|parcel| (parcel.due, &parcel.cargo))
+            .map(|packet| (packet.due, &packet.payload))
     }
 
-    /// So many bytes of the next parcel have arrived.
+    /// So many bytes of the next packet have arrived.
     pub(super) fn advance(&mut self, len: usize) {
-        let Some(parcel) = self.parcels.front_mut() else {
+        let Some(packet) = self.packets.front_mut() else {
             return;
         };
-        if let Cargo::Bytes(bytes) = &mut parcel.cargo {
+        if let Payload::Bytes(bytes) = &mut packet.payload {
             let len = len.min(bytes.len());
             bytes.advance(len);
             self.weight -= len;
@@ -98,7 +98,7 @@ impl Line {
             }
         }
         self.weight -= OVERHEAD;
-        self.parcels.pop_front();
+        self.packets.pop_front();
     }
 
     /// How much longer what sets out now takes than it should.
@@ -138,26 +138,26 @@ fn transfer_time(len: usize, rate: NonZeroU64) -> Duration {
 
 /// What is under way at most: as much as the kernel lets a socket have at most, by default.
 const MAX_WEIGHT: usize = 4 << 20;
-/// What a parcel takes besides its bytes, so that many small ones are bounded too.
-const OVERHEAD: usize = size_of::<Parcel>();
+/// What a packet takes besides its bytes, so that many small ones are bounded too.
+const OVERHEAD: usize = size_of::<Packet>();
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bytes(len: usize) -> Cargo {
-        Cargo::Bytes(vec![0; len].into())
+    fn bytes(len: usize) -> Payload {
+        Payload::Bytes(vec![0; len].into())
     }
 
     /// When each of these arrives, in milliseconds after the start; they set out at these.
     fn dues(shape: Shape, seed: u64, at: impl IntoIterator<Item = u64>) -> Vec<u128> {
         let start = Instant::now();
-        let mut line = Line::new(seed);
+        let mut line = DelayLine::new(seed);
         for at in at {
             line.push(bytes(1000), &shape, start + Duration::from_millis(at));
         }
-        let dues = line.parcels.iter();
-        dues.map(|parcel| (parcel.due - start).as_millis())
+        let dues = line.packets.iter();
+        dues.map(|packet| (packet.due - start).as_millis())
             .collect()
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn what_is_under_way_is_bounded_by_bandwidth_and_delay() {
         let rate = NonZeroU64::new(1_000_000).expect("some");
         let shape = Shape::delay(Duration::from_secs(1)).bandwidth(rate);
-        let mut line = Line::new(1);
+        let mut line = DelayLine::new(1);
         let now = Instant::now();
         while line.has_room(&shape) {
             line.push(bytes(10_000), &shape, now);
@@ -226,13 +226,13 @@ mod tests {
     #[test]
     fn small_parcels_are_bounded_too_and_weigh_nothing_when_gone() {
         let shape = Shape::default();
-        let mut line = Line::new(1);
+        let mut line = DelayLine::new(1);
         let now = Instant::now();
         while line.has_room(&shape) {
             line.push(bytes(1), &shape, now);
         }
-        assert!(line.parcels.len() * OVERHEAD <= MAX_WEIGHT);
-        line.push(Cargo::End, &shape, now);
+        assert!(line.packets.len() * OVERHEAD <= MAX_WEIGHT);
+        line.push(Payload::End, &shape, now);
         while line.head().is_some() {
             line.advance(1);
         }
@@ -241,16 +241,16 @@ mod tests {
 
     #[test]
     fn a_parcel_may_arrive_in_parts() {
-        let mut line = Line::new(1);
+        let mut line = DelayLine::new(1);
         line.push(
-            Cargo::Bytes(Bytes::from_static(b"abc")),
+            Payload::Bytes(Bytes::from_static(b"abc")),
             &Shape::default(),
             Instant::now(),
         );
         line.advance(2);
         assert_eq!(
-            line.head().map(|(_, cargo)| cargo),
-            Some(&Cargo::Bytes(Bytes::from_static(b"c")))
+            line.head().map(|(_, payload)| payload),
+            Some(&Payload::Bytes(Bytes::from_static(b"c")))
         );
         line.advance(1);
         assert!(line.head().is_none());

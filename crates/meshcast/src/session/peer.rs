@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use libp2p::{PeerId, swarm::ConnectionId};
 
-use super::{CloseReason, LinkEvent, handler::Report, queue::Outbox};
+use super::{CloseReason, SessionEvent, handler::Report, queue::Outbox};
 
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -38,14 +38,14 @@ impl Peer {
     pub(super) fn on_disconnected(
         &mut self,
         connection: ConnectionId,
-        events: &mut VecDeque<LinkEvent>,
+        events: &mut VecDeque<SessionEvent>,
     ) {
         self.connections.retain(|c| c.id != connection);
         self.end_use_of(connection, events);
     }
 
     /// A connection is about to be closed.
-    pub(super) fn leave(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
+    pub(super) fn leave(&mut self, connection: ConnectionId, events: &mut VecDeque<SessionEvent>) {
         if let Some(left) = self.connection_mut(connection) {
             left.outlet = Outlet::Failed { untold: None };
             self.end_use_of(connection, events);
@@ -53,9 +53,9 @@ impl Peer {
     }
 
     /// Another connection takes over, if this was the one in use.
-    fn end_use_of(&mut self, connection: ConnectionId, events: &mut VecDeque<LinkEvent>) {
+    fn end_use_of(&mut self, connection: ConnectionId, events: &mut VecDeque<SessionEvent>) {
         if self.active == Some(connection) {
-            events.push_back(LinkEvent::Closed {
+            events.push_back(SessionEvent::Closed {
                 peer: self.id,
                 connection,
                 reason: CloseReason::Disconnected,
@@ -68,14 +68,14 @@ impl Peer {
         &mut self,
         from: ConnectionId,
         report: Report,
-        events: &mut VecDeque<LinkEvent>,
+        events: &mut VecDeque<SessionEvent>,
     ) {
         match report {
             Report::Opened(outbox) => self.on_opened(from, outbox, events),
             Report::Closed(reason) => self.on_stream_closed(from, reason, events),
             Report::Writable => {
                 if self.active == Some(from) {
-                    events.push_back(LinkEvent::Writable { peer: self.id });
+                    events.push_back(SessionEvent::Writable { peer: self.id });
                 }
             }
             Report::Message { stream, bytes } => {
@@ -84,7 +84,7 @@ impl Peer {
                     if another {
                         self.begin_anew(events);
                     }
-                    events.push_back(LinkEvent::Message {
+                    events.push_back(SessionEvent::Message {
                         peer: self.id,
                         bytes,
                     });
@@ -118,7 +118,7 @@ impl Peer {
         self.connections.is_empty()
     }
 
-    fn on_opened(&mut self, on: ConnectionId, outbox: Outbox, events: &mut VecDeque<LinkEvent>) {
+    fn on_opened(&mut self, on: ConnectionId, outbox: Outbox, events: &mut VecDeque<SessionEvent>) {
         if let Some(connection) = self.connection_mut(on)
             && !matches!(connection.outlet, Outlet::Failed { .. })
         {
@@ -133,7 +133,7 @@ impl Peer {
         &mut self,
         on: ConnectionId,
         reason: CloseReason,
-        events: &mut VecDeque<LinkEvent>,
+        events: &mut VecDeque<SessionEvent>,
     ) {
         let was_active = self.active == Some(on);
         let in_reserve = !was_active && self.active.is_some();
@@ -151,7 +151,7 @@ impl Peer {
             Outlet::Opening
         };
         if !in_reserve {
-            events.push_back(LinkEvent::Closed {
+            events.push_back(SessionEvent::Closed {
                 peer: self.id,
                 connection: on,
                 reason,
@@ -164,7 +164,7 @@ impl Peer {
 
     /// Puts the oldest open connection to use, or tells of those that were in reserve and will
     /// never open.
-    fn activate(&mut self, events: &mut VecDeque<LinkEvent>) {
+    fn activate(&mut self, events: &mut VecDeque<SessionEvent>) {
         let peer = self.id;
         self.active = self
             .connections
@@ -172,7 +172,7 @@ impl Peer {
             .find(|c| matches!(c.outlet, Outlet::Open(_)))
             .map(|c| c.id);
         if self.active.is_some() {
-            events.push_back(LinkEvent::Opened { peer });
+            events.push_back(SessionEvent::Opened { peer });
             return;
         }
         for Connection {
@@ -184,7 +184,7 @@ impl Peer {
             if let Outlet::Failed { untold } = outlet
                 && let Some(reason) = untold.take()
             {
-                events.push_back(LinkEvent::Closed {
+                events.push_back(SessionEvent::Closed {
                     peer,
                     connection: *connection,
                     reason,
@@ -193,18 +193,18 @@ impl Peer {
         }
     }
 
-    /// The peer has left a stream for another, so it takes its link for closed and opened: what it
-    /// was told before, it has forgotten. Our own stream is as it was, but what was said on it is
-    /// to be said again.
-    fn begin_anew(&self, events: &mut VecDeque<LinkEvent>) {
+    /// The peer has left a stream for another, so it takes its session for closed and opened: what
+    /// it was told before, it has forgotten. Our own stream is as it was, but what was said on it
+    /// is to be said again.
+    fn begin_anew(&self, events: &mut VecDeque<SessionEvent>) {
         if let Some(connection) = self.active {
             let (peer, reason) = (self.id, CloseReason::Renewed);
-            events.push_back(LinkEvent::Closed {
+            events.push_back(SessionEvent::Closed {
                 peer,
                 connection,
                 reason,
             });
-            events.push_back(LinkEvent::Opened { peer });
+            events.push_back(SessionEvent::Opened { peer });
         }
     }
 
@@ -255,7 +255,7 @@ mod tests {
     use meshcast_proto::{Budget, Payer};
 
     use super::*;
-    use crate::link::{LinkConfig, Oversized, queue::queue};
+    use crate::session::{Oversized, SessionConfig, queue::queue};
 
     const OLD: usize = 1;
     const YOUNG: usize = 2;
@@ -364,7 +364,7 @@ mod tests {
             bytes: Bytes::new(),
         };
         let peer = world.peer.id;
-        let heard = || LinkEvent::Message {
+        let heard = || SessionEvent::Message {
             peer,
             bytes: Bytes::new(),
         };
@@ -392,24 +392,24 @@ mod tests {
             Self { peer }
         }
 
-        fn report(&mut self, from: usize, report: Report) -> Vec<LinkEvent> {
+        fn report(&mut self, from: usize, report: Report) -> Vec<SessionEvent> {
             let mut events = VecDeque::new();
             self.peer.on_report(id(from), report, &mut events);
             events.into()
         }
 
-        fn disconnect(&mut self, connection: usize) -> Vec<LinkEvent> {
+        fn disconnect(&mut self, connection: usize) -> Vec<SessionEvent> {
             let mut events = VecDeque::new();
             self.peer.on_disconnected(id(connection), &mut events);
             events.into()
         }
 
-        fn opened(&self) -> LinkEvent {
-            LinkEvent::Opened { peer: self.peer.id }
+        fn opened(&self) -> SessionEvent {
+            SessionEvent::Opened { peer: self.peer.id }
         }
 
-        fn closed(&self, connection: usize, reason: CloseReason) -> LinkEvent {
-            LinkEvent::Closed {
+        fn closed(&self, connection: usize, reason: CloseReason) -> SessionEvent {
+            SessionEvent::Closed {
                 peer: self.peer.id,
                 connection: id(connection),
                 reason,
@@ -423,7 +423,7 @@ mod tests {
 
     fn opened() -> Report {
         let (outbox, _) = queue(
-            &LinkConfig::default(),
+            &SessionConfig::default(),
             Budget::default().account(Payer::Ourselves),
         );
         Report::Opened(outbox)

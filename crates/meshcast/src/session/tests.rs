@@ -1,4 +1,4 @@
-//! Links between real swarms over memory, with real yamux.
+//! Sessions between real swarms over memory, with real yamux.
 //!
 //! Where a test is about what can *not* happen, it runs on one thread with the clock paused: time
 //! then moves only when every task of every swarm waits, so that a timeout means exactly "nothing
@@ -17,8 +17,8 @@ use libp2p::{
 
 use self::flaky::Flaky;
 use super::{
-    Backlog, CloseReason, Link, LinkConfig, LinkEvent, MAX_MESSAGE, Oversized, QUEUE_BYTES,
-    QUEUE_MESSAGES, SendError, handler::REOPENINGS,
+    CloseReason, MAX_MESSAGE, Oversized, QUEUE_BYTES, QUEUE_MESSAGES, QueueDepth, SendError,
+    SessionConfig, SessionEvent, Sessions, handler::REOPENINGS,
 };
 use crate::swarm_fixture::{Node, guard};
 
@@ -50,17 +50,17 @@ async fn the_end_of_one_of_two_connections_loses_the_tail_and_never_the_order() 
             next = a.send_from(&to, next..3_000);
             tokio::select! {
                 event = a.event() => match event {
-                    LinkEvent::Closed { reason, .. } => assert_eq!(reason, CloseReason::Disconnected),
-                    LinkEvent::Opened { .. } => assert_eq!(reopened_at.replace(next), None),
+                    SessionEvent::Closed { reason, .. } => assert_eq!(reason, CloseReason::Disconnected),
+                    SessionEvent::Opened { .. } => assert_eq!(reopened_at.replace(next), None),
                     _ => {}
                 },
-                event = b.event() => if let LinkEvent::Message { bytes, .. } = event {
+                event = b.event() => if let SessionEvent::Message { bytes, .. } = event {
                     heard.push(number_of(&bytes));
                     // Whichever of the two A uses, closing the older one on one side and asking
                     // which is open on the other would race: B closes the one that the messages
                     // come on.
                     if heard.len() == 500 {
-                        let source = b.link().peers[&a.id()].source_connection();
+                        let source = b.sessions().peers[&a.id()].source_connection();
                         let connection = source.expect("a message came");
                         assert!(b.swarm.close_connection(connection));
                     }
@@ -92,22 +92,22 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
     let (mut sent, mut writable) = (0, 0);
     loop {
         let before = sent;
-        while a.link().send(&to, message(sent)).is_ok() {
+        while a.sessions().send(&to, message(sent)).is_ok() {
             sent += 1;
         }
-        let backlog = a.link().backlog(&to).expect("the link is open");
+        let queue_depth = a.sessions().queue_depth(&to).expect("the session is open");
         assert!(
-            backlog.bytes <= QUEUE_BYTES && backlog.messages <= QUEUE_MESSAGES,
-            "{backlog:?}"
+            queue_depth.bytes <= QUEUE_BYTES && queue_depth.messages <= QUEUE_MESSAGES,
+            "{queue_depth:?}"
         );
         match tokio::time::timeout(Duration::from_secs(1), a.event()).await {
-            Ok(LinkEvent::Writable { .. }) => writable += 1,
+            Ok(SessionEvent::Writable { .. }) => writable += 1,
             Ok(event) => panic!("{event:?}"),
             Err(_) if sent == before => break,
             Err(_) => {}
         }
     }
-    let refused = a.link().send(&to, message(sent));
+    let refused = a.sessions().send(&to, message(sent));
     assert!(matches!(refused, Err(SendError::Full { message: m }) if m == message(sent)));
     // The queue, what the encoder holds, the reports that wait for B, and the window of the stream,
     // which yamux doubles as long as its reader is quick: here until B stops, after 512 KiB.
@@ -123,12 +123,12 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
     let before = writable;
     guard(async {
         while heard < 500 {
-            while sent < 500 && a.link().send(&to, message(sent)).is_ok() {
+            while sent < 500 && a.sessions().send(&to, message(sent)).is_ok() {
                 sent += 1;
             }
             tokio::select! {
-                event = a.event() => writable += usize::from(matches!(event, LinkEvent::Writable { .. })),
-                event = b.event() => if let LinkEvent::Message { bytes, .. } = event {
+                event = a.event() => writable += usize::from(matches!(event, SessionEvent::Writable { .. })),
+                event = b.event() => if let SessionEvent::Message { bytes, .. } = event {
                     assert!(bytes == message(heard), "message {heard} is not what was sent");
                     heard += 1;
                 },
@@ -137,38 +137,40 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
     })
     .await;
     assert!(writable > before, "no word that the queue has room");
-    assert_eq!(a.link().backlog(&to), Some(Backlog::default()));
+    assert_eq!(a.sessions().queue_depth(&to), Some(QueueDepth::default()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_throttled_is_heard_as_far_as_is_granted_and_loses_nothing() {
     let (mut a, mut b) = guard(connected()).await;
     let (to, from) = (b.id(), a.id());
-    b.link().throttle(&from, true);
+    b.sessions().set_throttled(&from, true);
     for n in 0..100 {
-        a.link().send(&to, chunk(n, 10)).expect("there is room");
+        a.sessions().send(&to, chunk(n, 10)).expect("there is room");
     }
     let mut heard = 0;
     for (granted, expected) in [(0, 0), (7, 7), (20, 27)] {
-        b.link().grant(granted);
-        let event = async |a: &mut Node<Link>, b: &mut Node<Link>| {
+        b.sessions().grant(granted);
+        let event = async |a: &mut Node<Sessions>, b: &mut Node<Sessions>| {
             tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
         };
         while let Ok(event) =
             tokio::time::timeout(Duration::from_secs(1), event(&mut a, &mut b)).await
         {
-            assert!(matches!(event, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
+            assert!(
+                matches!(event, SessionEvent::Message { bytes, .. } if bytes == chunk(heard, 10))
+            );
             heard += 1;
         }
         assert_eq!(heard, expected);
     }
-    b.link().throttle(&from, false);
+    b.sessions().set_throttled(&from, false);
     while heard < 100 {
         let event = guard(async {
             tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
         });
         assert!(
-            matches!(event.await, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10))
+            matches!(event.await, SessionEvent::Message { bytes, .. } if bytes == chunk(heard, 10))
         );
         heard += 1;
     }
@@ -179,28 +181,28 @@ async fn of_who_is_held_only_what_was_read_before_is_heard_and_nothing_is_lost()
     let (mut a, mut b) = guard(connected()).await;
     let (to, from) = (b.id(), a.id());
     for n in 0..100 {
-        a.link().send(&to, chunk(n, 10)).expect("there is room");
+        a.sessions().send(&to, chunk(n, 10)).expect("there is room");
     }
     let mut heard = 0;
-    let mut hear = async |b: &mut Node<Link>, a: &mut Node<Link>| {
+    let mut hear = async |b: &mut Node<Sessions>, a: &mut Node<Sessions>| {
         let event = async {
             tokio::select! { event = b.event() => event, () = a.run() => unreachable!() }
         };
         let Ok(event) = tokio::time::timeout(Duration::from_secs(10), event).await else {
             return heard;
         };
-        assert!(matches!(event, LinkEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
+        assert!(matches!(event, SessionEvent::Message { bytes, .. } if bytes == chunk(heard, 10)));
         heard += 1;
         heard
     };
     assert_eq!(hear(&mut b, &mut a).await, 1);
-    b.link().hold(&from, true);
+    b.sessions().set_paused(&from, true);
     let (mut last, mut count) = (1, hear(&mut b, &mut a).await);
     while last < count {
         last = std::mem::replace(&mut count, hear(&mut b, &mut a).await);
     }
     assert!(count <= 1 + 9, "{count}");
-    b.link().hold(&from, false);
+    b.sessions().set_paused(&from, false);
     while hear(&mut b, &mut a).await < 100 {}
 }
 
@@ -210,17 +212,17 @@ async fn the_queue_is_bounded_in_messages_and_in_bytes() {
     let to = b.id();
     // One thread: the connection takes nothing while this does not wait.
     let small = (0..)
-        .take_while(|n| a.link().send(&to, chunk(*n, 1)).is_ok())
+        .take_while(|n| a.sessions().send(&to, chunk(*n, 1)).is_ok())
         .count();
     assert_eq!(small, QUEUE_MESSAGES);
 
     let (mut a, b) = guard(connected()).await;
     let to = b.id();
     let large = (0..)
-        .take_while(|n| a.link().send(&to, chunk(*n, LARGEST)).is_ok())
+        .take_while(|n| a.sessions().send(&to, chunk(*n, LARGEST)).is_ok())
         .count();
     assert_eq!(large, QUEUE_BYTES / LARGEST);
-    let refused = a.link().send(&to, chunk(0, LARGEST + 1));
+    let refused = a.sessions().send(&to, chunk(0, LARGEST + 1));
     assert_eq!(
         refused,
         Err(SendError::TooLarge {
@@ -238,9 +240,9 @@ async fn an_idle_link_has_nothing_to_do_and_wakes_for_a_message() {
             let mut ends = [&mut a, &mut b];
             let peer = ends[to].id();
             ends[from]
-                .link()
+                .sessions()
                 .send(&peer, chunk(n, 100))
-                .expect("the link is open");
+                .expect("the session is open");
             guard(async {
                 let heard = loop {
                     let [a, b] = &mut ends;
@@ -250,7 +252,7 @@ async fn an_idle_link_has_nothing_to_do_and_wakes_for_a_message() {
                     }
                 };
                 assert!(
-                    matches!(heard, LinkEvent::Message { bytes, .. } if bytes == chunk(n, 100))
+                    matches!(heard, SessionEvent::Message { bytes, .. } if bytes == chunk(n, 100))
                 );
             })
             .await;
@@ -268,9 +270,9 @@ async fn an_idle_link_has_nothing_to_do_and_wakes_for_a_message() {
 
 #[tokio::test(start_paused = true)]
 async fn a_length_over_the_limit_ends_that_link_and_no_other() {
-    let mut rude = Node::new(Link::new(LinkConfig {
+    let mut rude = Node::new(Sessions::new(SessionConfig {
         max_message: 2 * MAX_MESSAGE,
-        ..LinkConfig::default()
+        ..SessionConfig::default()
     }));
     let (mut a, mut b) = guard(connected()).await;
     a.dial(&mut rude).await;
@@ -285,17 +287,17 @@ async fn a_length_over_the_limit_ends_that_link_and_no_other() {
     guard(async {
         while told_a.is_empty() || told_rude.len() < expected_rude.len() {
             tokio::select! {
-                event = a.event() => if let LinkEvent::Closed { peer, reason, connection } = event {
+                event = a.event() => if let SessionEvent::Closed { peer, reason, connection } = event {
                     assert!(peer == to_rude && reason.is_final());
                     told_a.push(reason);
                     assert_eq!(a.connections.iter().find(|c| **c == connection), Some(&connection));
                 },
                 event = rude.event() => match event {
-                    LinkEvent::Opened { .. } if told_rude.is_empty() => {
-                        rude.link().send(&to_a, chunk(0, 10)).expect("the link is open");
-                        rude.link().send(&to_a, chunk(1, size)).expect("its own limit is higher");
+                    SessionEvent::Opened { .. } if told_rude.is_empty() => {
+                        rude.sessions().send(&to_a, chunk(0, 10)).expect("the session is open");
+                        rude.sessions().send(&to_a, chunk(1, size)).expect("its own limit is higher");
                     }
-                    LinkEvent::Closed { reason, .. } => told_rude.push(reason),
+                    SessionEvent::Closed { reason, .. } => told_rude.push(reason),
                     _ => {}
                 },
                 _ = b.event() => {}
@@ -306,11 +308,11 @@ async fn a_length_over_the_limit_ends_that_link_and_no_other() {
     assert_eq!(told_a, [CloseReason::Oversized(Oversized { size, limit })]);
     assert_eq!(told_rude, expected_rude);
     assert_eq!(
-        a.link().send(&to_rude, Bytes::new()),
+        a.sessions().send(&to_rude, Bytes::new()),
         Err(SendError::NotConnected)
     );
     assert_eq!(
-        rude.link().send(&to_a, Bytes::new()),
+        rude.sessions().send(&to_a, Bytes::new()),
         Err(SendError::NotConnected)
     );
     assert!(
@@ -322,7 +324,7 @@ async fn a_length_over_the_limit_ends_that_link_and_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_speak_the_protocol_is_reported() {
-    let mut a = Node::new(Link::new(LinkConfig::default()));
+    let mut a = Node::new(Sessions::new(SessionConfig::default()));
     let mut mute = Node::new(dummy::Behaviour);
     a.dial(&mut mute).await;
     let peer = mute.id();
@@ -331,11 +333,11 @@ async fn a_peer_that_does_not_speak_the_protocol_is_reported() {
     });
     let event = event.await;
     assert!(
-        matches!(event, LinkEvent::Closed { peer: p, reason: CloseReason::Unsupported, .. } if p == peer),
+        matches!(event, SessionEvent::Closed { peer: p, reason: CloseReason::Unsupported, .. } if p == peer),
         "{event:?}"
     );
     assert_eq!(
-        a.link().send(&peer, Bytes::new()),
+        a.sessions().send(&peer, Bytes::new()),
         Err(SendError::NotConnected)
     );
 }
@@ -343,24 +345,24 @@ async fn a_peer_that_does_not_speak_the_protocol_is_reported() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_breaks_is_opened_anew_and_carries_on() {
     let drops = REOPENINGS as usize;
-    let mut a = Node::new(Link::new(LinkConfig::default()));
-    let mut b = Node::new(Flaky::new(Link::new(LinkConfig::default()), drops));
+    let mut a = Node::new(Sessions::new(SessionConfig::default()));
+    let mut b = Node::new(Flaky::new(Sessions::new(SessionConfig::default()), drops));
     a.dial(&mut b).await;
     let (mut resets, mut heard, mut sent) = (0, 0, 0);
     let (to, total) = (b.id(), 1_000);
     guard(async {
         while heard < total {
             if resets == drops {
-                while sent < total && a.link().send(&to, chunk(sent, 100)).is_ok() {
+                while sent < total && a.sessions().send(&to, chunk(sent, 100)).is_ok() {
                     sent += 1;
                 }
             }
             tokio::select! {
-                event = a.event() => if let LinkEvent::Closed { reason, .. } = event {
+                event = a.event() => if let SessionEvent::Closed { reason, .. } = event {
                     assert_eq!(reason, CloseReason::Reset);
                     resets += 1;
                 },
-                event = b.event() => if let LinkEvent::Message { bytes, .. } = event {
+                event = b.event() => if let SessionEvent::Message { bytes, .. } = event {
                     assert_eq!(bytes, chunk(heard, 100));
                     heard += 1;
                 },
@@ -382,7 +384,7 @@ async fn the_end_of_the_connection_is_reported_on_both_sides() {
             assert!(
                 matches!(
                     event,
-                    LinkEvent::Closed {
+                    SessionEvent::Closed {
                         reason: CloseReason::Disconnected,
                         ..
                     }
@@ -394,19 +396,19 @@ async fn the_end_of_the_connection_is_reported_on_both_sides() {
     .await;
     assert!(!a.connections.contains(&connection));
     assert_eq!(
-        a.link().send(&to, Bytes::new()),
+        a.sessions().send(&to, Bytes::new()),
         Err(SendError::NotConnected)
     );
-    assert!(a.link().peers.is_empty() && b.link().peers.is_empty());
+    assert!(a.sessions().peers.is_empty() && b.sessions().peers.is_empty());
 }
 
 /// Sends the messages of these numbers both ways and checks that just these arrive.
-async fn exchange(a: &mut Node<Link>, b: &mut Node<Link>, numbers: Range<usize>) {
+async fn exchange(a: &mut Node<Sessions>, b: &mut Node<Sessions>, numbers: Range<usize>) {
     let (to_a, to_b) = (a.id(), b.id());
     let (mut sent_a, mut sent_b) = (numbers.start, numbers.start);
     let (mut heard_a, mut heard_b) = (numbers.start, numbers.start);
     let hear = |event, heard: &mut usize| {
-        if let LinkEvent::Message { bytes, .. } = event {
+        if let SessionEvent::Message { bytes, .. } = event {
             assert!(
                 bytes == message(*heard),
                 "message {heard} is not what was sent"
@@ -424,19 +426,19 @@ async fn exchange(a: &mut Node<Link>, b: &mut Node<Link>, numbers: Range<usize>)
     }
 }
 
-async fn connected() -> (Node<Link>, Node<Link>) {
-    let mut a = Node::new(Link::new(LinkConfig::default()));
-    let mut b = Node::new(Link::new(LinkConfig::default()));
+async fn connected() -> (Node<Sessions>, Node<Sessions>) {
+    let mut a = Node::new(Sessions::new(SessionConfig::default()));
+    let mut b = Node::new(Sessions::new(SessionConfig::default()));
     a.dial(&mut b).await;
     opened(&mut a, &mut b).await;
     (a, b)
 }
 
-/// Two nodes that dial each other at the same time, with a link open and both connections up on
+/// Two nodes that dial each other at the same time, with a session open and both connections up on
 /// both sides.
-async fn connected_twice() -> (Node<Link>, Node<Link>) {
-    let mut a = Node::new(Link::new(LinkConfig::default()));
-    let mut b = Node::new(Link::new(LinkConfig::default()));
+async fn connected_twice() -> (Node<Sessions>, Node<Sessions>) {
+    let mut a = Node::new(Sessions::new(SessionConfig::default()));
+    let mut b = Node::new(Sessions::new(SessionConfig::default()));
     let (at_a, at_b) = (a.address().await, b.address().await);
     let (to_a, to_b) = (a.id(), b.id());
     for (node, peer, address) in [(&mut a, to_b, at_b), (&mut b, to_a, at_a)] {
@@ -452,18 +454,18 @@ async fn connected_twice() -> (Node<Link>, Node<Link>) {
     (a, b)
 }
 
-async fn opened(a: &mut Node<Link>, b: &mut Node<Link>) {
+async fn opened(a: &mut Node<Sessions>, b: &mut Node<Sessions>) {
     for open in 0..2 {
         let event = tokio::select! { event = a.event() => event, event = b.event() => event };
         assert!(
-            matches!(event, LinkEvent::Opened { .. }),
+            matches!(event, SessionEvent::Opened { .. }),
             "{open}: {event:?}"
         );
     }
 }
 
-impl Node<Link> {
-    fn link(&mut self) -> &mut Link {
+impl Node<Sessions> {
+    fn sessions(&mut self) -> &mut Sessions {
         self.swarm.behaviour_mut()
     }
 
@@ -472,7 +474,7 @@ impl Node<Link> {
         let end = numbers.end;
         numbers
             .into_iter()
-            .find(|n| self.link().send(to, message(*n)).is_err())
+            .find(|n| self.sessions().send(to, message(*n)).is_err())
             .unwrap_or(end)
     }
 }

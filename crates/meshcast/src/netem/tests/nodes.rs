@@ -9,7 +9,7 @@ use libp2p::Multiaddr;
 
 use crate::{
     Bytes, Node,
-    links::{Cut, Links, Place, Shape},
+    netem::{Cut, Links, Place, Shape},
     node::fixture::{Mesh, addresses, joined, next, open, until, within},
 };
 
