@@ -1,13 +1,18 @@
 //! Who misbehaves again and again: it is slowed down, then cut off.
+//!
+//! May use: [`wire`](crate::wire), [`bounds`](crate::bounds).
+//! Must not: judge what was done. Others name the offence, this counts.
+
+mod offence;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    bucket::{Rate, TokenBucket},
-    id::Sender,
-    misbehaviour::Offence,
-    time::Time,
+    bounds::{Rate, TokenBucket},
+    wire::{Sender, Time},
 };
+
+pub use offence::Offence;
 
 /// Counts points against neighbours, by what they did; with time they are forgiven (a leaky
 /// bucket). Like the rest of the protocol it does nothing itself: whoever drives it slows down and

@@ -12,23 +12,17 @@ use std::{
 };
 
 use crate::{
-    budget::Budget,
-    credential::{CLOCK_SKEW, Identity, Member},
-    delivery::{Assembled, Assembler, Delivery, Gap, GapReason},
-    digest::Digest,
-    flow::Posted,
-    flows::{Answering, Batch, Effects, Flows, Heard, Key},
-    frame::{Draft, Frame},
-    history::History,
-    id::{Sender, Seq, SeqRange},
-    misbehaviour::Offence,
-    name::ChannelName,
-    neighbours::Wanted,
-    serving::Serving,
-    sync::{Frames, Holding, Holdings, Opened, SyncMessage, Want},
-    time::{Time, WallTime},
-    untold::Untold,
-    window::Insert,
+    bounds::Budget,
+    conduct::Offence,
+    identity::{CLOCK_SKEW, Identity, Member},
+    log::{Assembled, Assembler, Delivery, Gap, GapReason, History, Insert},
+    replication::{
+        Answering, Batch, Digest, Effects, Flows, Heard, Posted, Serving, Untold, Wanted,
+    },
+    wire::{
+        ChannelName, Draft, Frame, Frames, Holding, Holdings, Key, Opened, Sender, Seq, SeqRange,
+        SyncMessage, Time, WallTime, Want,
+    },
 };
 
 use pacing::{Outflow, Pacing};
@@ -655,7 +649,5 @@ mod past;
 mod repairing;
 mod retired;
 
-#[cfg(test)]
-pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

@@ -99,64 +99,39 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod admission;
-mod bucket;
-mod budget;
-mod codec;
+mod bounds;
 mod conduct;
-mod credential;
-mod delivery;
-mod digest;
 mod engine;
-mod flow;
-mod flows;
-mod frame;
-mod history;
-mod id;
-mod inbox;
-mod jitter;
-mod key;
-mod misbehaviour;
-mod name;
-mod neighbours;
-mod pace;
-mod record;
-mod repair;
-mod serving;
-mod signature;
-mod sync;
-mod time;
-mod untold;
-mod verify;
-mod watchdog;
-mod window;
+mod flow_control;
+mod gossip_health;
+mod identity;
+mod log;
+mod replication;
+mod wire;
 
-pub use admission::{Admission, AdmissionError, Reason};
-pub use budget::{Account, Budget, ENTRY_BYTES, Payer, Statement};
-pub use codec::CodecError;
-pub use conduct::{Conduct, Standing};
-pub use credential::{
-    Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, IdentityError, Member,
-    SignedCredential, Trust,
-};
-pub use delivery::{Delivery, Gap, GapReason, Posted, Values};
+#[cfg(test)]
+mod fixture;
+
+pub use bounds::{Account, Budget, ENTRY_BYTES, Payer, Statement};
+pub use conduct::{Conduct, Offence, Standing};
 pub use engine::{
     Config, Counters, Engine, HandOver, LookedBack, OpenError, Output, Past, PostError,
     SenderState, Since, Undelivered,
 };
-pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
-pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
-pub use id::{Sender, Seq, SeqRange};
-pub use inbox::Inbox;
-pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
-pub use misbehaviour::Offence;
-pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
-pub use record::{
-    Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count,
-    fragments, write_record,
+pub use gossip_health::{Sign, Watchdog};
+pub use identity::{
+    Admission, AdmissionError, Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity,
+    IdentityError, Keypair, Member, MeshId, MeshKey, MeshKeyError, Reason, SignedCredential,
+    Topics, Trust, Verifier, VerifyError,
 };
-pub use sync::{Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
-pub use time::{Time, WallTime};
-pub use verify::{Verifier, VerifyError};
-pub use watchdog::{Sign, Watchdog};
-pub use window::{Insert, SETTLE, Window};
+pub use log::{
+    Delivery, Gap, GapReason, History, HistoryLimits, Insert, Kept, Posted, Recall, Recalled,
+    SETTLE, Values, Window,
+};
+pub use replication::Inbox;
+pub use wire::{
+    BuildError, ChannelName, ChannelNameError, CodecError, Draft, Format, Frame, FrameError,
+    FrameId, Frames, Holding, Holdings, LabelError, MAX_FRAGMENT_LEN, MemberAddresses, NodeName,
+    Opened, Part, RECORD_OVERHEAD, Record, RecordError, Region, Sender, Seq, SeqRange, SyncMessage,
+    Time, WallTime, Want, fragment_count, fragments, write_record,
+};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::fixture::peer;
+use crate::fixture::peer;
 
 fn who(n: usize) -> Sender {
     peer(n).member.sender()

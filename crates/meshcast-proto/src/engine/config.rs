@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{flow::FlowLimits, flows::FlowsLimits, history::HistoryLimits, repair::RepairLimits};
+use crate::{
+    bounds::MEMORY_BYTES,
+    log::HistoryLimits,
+    replication::{FlowLimits, FlowsLimits, RepairLimits},
+};
 
 /// What can be set. Every default is reasoned at its field.
 #[derive(Debug, Clone)]
@@ -66,7 +70,7 @@ impl Default for Config {
             max_message_len: 1024 * 1024,
             max_held_bytes: 4 * 1024 * 1024,
             max_held_total_bytes: 64 * 1024 * 1024,
-            memory_bytes: 256 * 1024 * 1024,
+            memory_bytes: MEMORY_BYTES,
             hole_timeout: Duration::from_secs(2),
             history: HistoryLimits {
                 bytes: 64 * 1024 * 1024,

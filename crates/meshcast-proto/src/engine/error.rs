@@ -1,6 +1,6 @@
 //! What is refused.
 
-use crate::frame::BuildError;
+use crate::wire::BuildError;
 
 /// Why a channel could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

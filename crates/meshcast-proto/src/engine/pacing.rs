@@ -3,10 +3,8 @@
 use super::{handover::Unacked, *};
 use std::ops::RangeInclusive;
 
-use crate::pace::{
-    Listener, Marks, READERS_LAG, SPACING, STALL,
-    checks::Checks,
-    flight::{self, InFlight, Load},
+use crate::flow_control::{
+    Checks, InFlight, Listener, Load, Marks, READERS_LAG, SPACING, STALL, window_bounds,
 };
 
 /// What is on the way of all channels together, and who waits for it to arrive.
@@ -58,7 +56,7 @@ enum Gate {
 impl Pacing {
     pub(super) fn new(history_bytes: usize) -> Self {
         Self {
-            bounds: flight::bounds(history_bytes),
+            bounds: window_bounds(history_bytes),
             all_bytes: ALL_BYTES.min(history_bytes / 4),
             load: Load::default(),
             waiting: VecDeque::new(),

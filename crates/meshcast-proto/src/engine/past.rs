@@ -2,7 +2,7 @@
 //! late.
 
 use super::*;
-use crate::{flow::Flow, history::Recall};
+use crate::{log::Recall, replication::Flow};
 
 /// What there is for somebody who came late to a channel; the end of [`Engine::handle_look_back`].
 #[derive(Debug, Clone)]

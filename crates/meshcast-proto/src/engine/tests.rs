@@ -21,14 +21,14 @@ mod world;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::fixture;
 use fixture::{FULL, channel, frame, peer, restarted, wholes};
 use listener::{Listener, RETENTION, config};
 
 use crate::{
-    delivery::GapReason,
-    flow::UNFINISHED_TIMEOUT,
-    record::{Format, MAX_FRAGMENT_LEN, Part, fragments, write_record},
-    window::SETTLE,
+    log::{GapReason, SETTLE},
+    replication::UNFINISHED_TIMEOUT,
+    wire::{Format, MAX_FRAGMENT_LEN, Part, fragments, write_record},
 };
 
 fn at(millis: u64) -> Time {

@@ -8,7 +8,7 @@ use super::{
     range,
     world::{Event, World, connected, sender},
 };
-use crate::delivery::GapReason;
+use crate::log::GapReason;
 
 const LOST: GapReason = GapReason::Lost;
 

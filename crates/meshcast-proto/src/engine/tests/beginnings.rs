@@ -6,7 +6,7 @@ use super::{
     range,
     world::{Event, World, connected, sender},
 };
-use crate::delivery::GapReason;
+use crate::log::GapReason;
 
 const LOST: GapReason = GapReason::Lost;
 
@@ -202,7 +202,7 @@ fn who_asks_is_not_asked_back() {
 /// Somebody repeats it to whoever cannot know better.
 #[test]
 fn a_frame_older_than_anything_kept_is_not_taken_of_a_sender_not_heard_before() {
-    use super::fixture::{channel, peer, wholes};
+    use crate::fixture::{channel, peer, wholes};
     let config = Config::default();
     let (now, oldest) = (Time::ZERO, config.history.age + crate::CLOCK_SKEW);
     let wall = |late: u64| WallTime::from_unix_millis(oldest.as_millis() as u64 + late);
@@ -275,12 +275,12 @@ fn what_was_due_and_dropped_before_the_first_meeting_is_one_exact_gap() {
 /// Over the same link, which holds up what is said for two seconds without breaking.
 #[test]
 fn an_opening_that_was_held_up_on_its_way_begins_where_it_was() {
-    use crate::neighbours::Neighbours;
+    use crate::replication::Neighbours;
     let (peer, now) = (sender(0), Time::from_start(Duration::from_secs(100)));
     let mut neighbours = Neighbours::default();
     neighbours.add(peer, now);
     let opened = Opened {
-        channel: super::fixture::channel(0),
+        channel: crate::fixture::channel(0),
         since: Duration::from_secs(1),
         last: 0,
         linked: Duration::from_secs(5),
@@ -367,7 +367,7 @@ fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
     });
     let mut story = Vec::new();
     let post = |engine: &mut Engine, now: Time| {
-        let records = super::section([(crate::record::Part::Whole, &b"x"[..])]);
+        let records = super::section([(crate::wire::Part::Whole, &b"x"[..])]);
         engine
             .handle_post(&channel(0), &records, now, WallTime::MIN)
             .expect("small");
@@ -437,7 +437,7 @@ fn a_neighbour_that_finds_the_link_late_does_not_take_the_channel_for_opened_lat
 /// By gossip as well as by what a neighbour says is young: neither is proof.
 #[test]
 fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
-    use super::fixture::wholes;
+    use crate::fixture::wholes;
     let behind = Duration::from_secs(3_600);
     let wall = WallTime::MIN + behind;
     let me = peer(1);

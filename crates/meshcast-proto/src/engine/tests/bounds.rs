@@ -7,7 +7,7 @@ use super::{
     listener::{Listener, RETENTION, config},
     range,
 };
-use crate::{budget::ENTRY_BYTES, delivery::GapReason, flow::UNFINISHED_TIMEOUT, record::Part};
+use crate::{bounds::ENTRY_BYTES, log::GapReason, replication::UNFINISHED_TIMEOUT, wire::Part};
 
 const LOST: Option<GapReason> = Some(GapReason::Lost);
 

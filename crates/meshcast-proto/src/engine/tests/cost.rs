@@ -7,7 +7,7 @@ use super::{
     fixture::{Peer, peer},
     section,
 };
-use crate::record::Part;
+use crate::wire::Part;
 
 const CHANNELS: usize = 10_000;
 

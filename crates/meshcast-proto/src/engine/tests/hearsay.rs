@@ -11,7 +11,7 @@ use super::{
     repairing::keeps_frames,
     world::{Event, LATENCY, World, connected, sender},
 };
-use crate::delivery::GapReason;
+use crate::log::GapReason;
 
 /// What a liar says of a sender: that it has these numbers, up to before `next`.
 fn claim(of: usize, oldest: u64, next: u64) -> Holding {

@@ -12,8 +12,8 @@ use super::{
     listener::{Event, Listener, config},
 };
 use crate::{
-    history::HistoryLimits,
-    record::{MAX_FRAGMENT_LEN, Part},
+    log::HistoryLimits,
+    wire::{MAX_FRAGMENT_LEN, Part},
 };
 
 #[derive(Debug, Clone)]

@@ -7,10 +7,8 @@ use super::{
     fixture::{PEERS, Peer, channel, peer},
 };
 use crate::{
-    delivery::{GapReason, Posted},
-    flow::UNFINISHED_TIMEOUT,
-    history::HistoryLimits,
-    window::SETTLE,
+    log::{GapReason, HistoryLimits, Posted, SETTLE},
+    replication::UNFINISHED_TIMEOUT,
 };
 
 /// What a channel object would see.

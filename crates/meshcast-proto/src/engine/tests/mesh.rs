@@ -12,10 +12,9 @@ use super::{
     listener::{Event, Listener, config},
 };
 use crate::{
-    delivery::{GapReason, Posted},
-    flow::UNFINISHED_TIMEOUT,
-    record::{Format, Part, fragments, write_record},
-    window::SETTLE,
+    log::{GapReason, Posted, SETTLE},
+    replication::UNFINISHED_TIMEOUT,
+    wire::{Format, Part, fragments, write_record},
 };
 
 /// What happens at the senders, one after the other.

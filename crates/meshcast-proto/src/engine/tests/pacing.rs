@@ -147,7 +147,7 @@ fn what_was_on_the_way_on_a_channel_that_is_forgotten_holds_up_no_other() {
     for _ in 0..2 {
         while engine.poll_output().is_some() {}
         assert!(engine.may_post(&other), "nobody listens to it");
-        let record = section([(crate::record::Part::Whole, b"x".as_slice())]);
+        let record = section([(crate::wire::Part::Whole, b"x".as_slice())]);
         let posted = engine.handle_post(&other, &record, now, WallTime::MIN);
         assert!(posted.is_ok());
     }
@@ -292,7 +292,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
         .map(|n| ChannelName::new(&format!("channel {n}")).expect("valid"))
         .collect();
     let now = Time::from_start(Duration::from_secs(5));
-    let records = super::section([(crate::record::Part::Whole, &b"x"[..])]);
+    let records = super::section([(crate::wire::Part::Whole, &b"x"[..])]);
     let drain = |engine: &mut Engine, told: &mut Vec<ChannelName>| {
         while let Some(output) = engine.poll_output() {
             if let Output::Writable(name) = output {

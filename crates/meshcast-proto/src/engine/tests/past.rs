@@ -691,7 +691,7 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
 #[test]
 fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
     for seed in 1..=60 {
-        let mut chance = crate::jitter::Jitter::new(seed);
+        let mut chance = crate::replication::Jitter::new(seed);
         let mut world = World::new(5, &Config::default(), seed);
         world.loss = chance.index(60);
         let late = 4;
@@ -712,8 +712,9 @@ fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
             world.run(Duration::from_millis(chance.index(4_000) as u64));
         }
         let last = 1 + chance.index(20) as u64;
-        let moment =
-            |chance: &mut crate::jitter::Jitter| Duration::from_millis(chance.index(400) as u64);
+        let moment = |chance: &mut crate::replication::Jitter| {
+            Duration::from_millis(chance.index(400) as u64)
+        };
         world.open(late, Since::Now);
         world.run(moment(&mut chance));
         expect(&mut world, late, true);

@@ -10,7 +10,7 @@ use super::{
     range,
     world::{Event, LATENCY, World, connected, sender},
 };
-use crate::delivery::GapReason;
+use crate::log::GapReason;
 
 const LOST: GapReason = GapReason::Lost;
 

@@ -11,7 +11,11 @@ use super::{
     fixture::{Peer, channel, peer},
     section,
 };
-use crate::{delivery::GapReason, frame::FrameId, jitter::Jitter, record::Part};
+use crate::{
+    log::GapReason,
+    replication::Jitter,
+    wire::{FrameId, Part},
+};
 
 /// One way over a link.
 pub(super) const LATENCY: Duration = Duration::from_millis(30);
@@ -519,7 +523,7 @@ pub(super) fn sender(who: usize) -> Sender {
 }
 
 fn number(sender: Sender) -> usize {
-    (0..super::fixture::PEERS)
+    (0..crate::fixture::PEERS)
         .find(|n| peer(*n).member.sender() == sender)
         .expect("one of the peers")
 }

@@ -1,0 +1,12 @@
+//! What bounds the memory and the work that members cause: one budget of bytes for the node, and
+//! token buckets for rates.
+//!
+//! May use: [`wire`](crate::wire), for who is charged and when.
+//! Must not: know what the bytes are for, beyond a named size for each kind.
+
+mod bucket;
+mod budget;
+
+pub(crate) use bucket::{Rate, TokenBucket};
+pub use budget::{Account, Budget, ENTRY_BYTES, Payer, Statement};
+pub(crate) use budget::{CLAIM, FLOW, INTEREST, MARK, MEMORY_BYTES};

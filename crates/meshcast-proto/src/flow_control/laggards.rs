@@ -1,0 +1,198 @@
+//! Who keeps up with a flow, and how much of it may be on the way to those who do.
+//!
+//! A node that posts faster than others take it in has two choices: to lose what does not fit, or
+//! to wait. It waits for everybody who [keeps up](Listener), until what is not yet acknowledged is
+//! no more than the [window](super::window) says; and it waits for nobody who has been behind for [`LAG`], or is
+//! behind and has said nothing at all for [`STALL`]: such a one fetches what it lacks at its own
+//! pace instead.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::wire::{Seq, Time};
+
+/// How far this node was with a flow at moments of the last [`LAG`], oldest first, and at one
+/// before.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(VecDeque<(Time, Seq)>);
+
+impl Marks {
+    /// This node got as far as to wait for `next`.
+    pub(crate) fn reached(&mut self, next: Seq, now: Time) {
+        while self.0.get(1).is_some_and(|(at, _)| *at + LAG <= now) {
+            self.0.pop_front();
+        }
+        let last_but_one = self
+            .0
+            .len()
+            .checked_sub(2)
+            .and_then(|index| self.0.get(index));
+        if last_but_one.is_some_and(|(at, _)| now < *at + SPACING) {
+            self.0.pop_back();
+        }
+        self.0.push_back((now, next));
+    }
+
+    /// Since when somebody who waits for `next` is behind, as far as that is remembered.
+    fn ahead_of(&self, next: Seq) -> Option<Time> {
+        self.0
+            .iter()
+            .find(|(_, mark)| *mark > next)
+            .map(|(at, _)| *at)
+    }
+}
+
+/// Somebody who hears of a flow through this node, as far as it has told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listener {
+    /// The number it waits for.
+    next: Seq,
+    /// What it says for those who hear of the flow through it; `None` while it does not look to
+    /// this node.
+    lowest: Option<Seq>,
+    own: Pace,
+    theirs: Pace,
+}
+
+/// Whether somebody keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It never did: it came later and catches up.
+    Joining,
+    KeepsUp,
+    /// It did, and has been behind for [`LAG`], or is behind and silent.
+    Lags,
+}
+
+impl Listener {
+    pub(crate) fn new(next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) -> Self {
+        let mut new = Self {
+            next,
+            lowest,
+            own: Pace::Joining,
+            theirs: Pace::Joining,
+        };
+        new.judge(marks, now, now);
+        new
+    }
+
+    /// It tells where it is.
+    pub(crate) fn told(&mut self, next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) {
+        (self.next, self.lowest) = (next, lowest);
+        self.judge(marks, now, now);
+    }
+
+    /// Looks again whether it keeps up; call it when time has passed. `heard` is when it last said
+    /// anything, be it of something else.
+    pub(crate) fn judge(&mut self, marks: &Marks, heard: Time, now: Time) {
+        let patience = self.patience();
+        let judged = |pace: Pace, next| pace.judged(marks.ahead_of(next), heard, patience, now);
+        self.own = judged(self.own, self.next);
+        self.theirs = self
+            .lowest
+            .map_or(Pace::Joining, |lowest| judged(self.theirs, lowest));
+    }
+
+    /// When to judge it again, unless it says something before; `None` if it has everything.
+    pub(crate) fn due(&self, marks: &Marks, heard: Time, now: Time) -> Option<Time> {
+        let due = |pace: Pace, next| {
+            let since = marks.ahead_of(next)?;
+            Some(match pace {
+                Pace::KeepsUp => (since + LAG).min(since.max(heard) + self.patience()),
+                // It may have been heard meanwhile.
+                Pace::Lags => now + SPACING,
+                // Time alone does not make it keep up.
+                Pace::Joining => now + LAG,
+            })
+        };
+        let theirs = self.lowest.and_then(|lowest| due(self.theirs, lowest));
+        let own = due(self.own, self.next);
+        own.into_iter().chain(theirs).min()
+    }
+
+    /// For how long it may be silent while it is behind.
+    const fn patience(&self) -> Duration {
+        // Who looks to another says every half second how far it is, and not at once.
+        if self.lowest.is_some() {
+            STALL
+        } else {
+            STALL_ELSEWHERE
+        }
+    }
+
+    /// The number it waits for.
+    pub(crate) const fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// The number that is waited for on its account: for those behind it, or if one of them lags,
+    /// for itself.
+    pub(crate) fn gate(&self) -> Option<Seq> {
+        let lowest = self.lowest?;
+        match (self.theirs, self.own) {
+            (Pace::KeepsUp, _) => Some(lowest),
+            (_, Pace::KeepsUp) => Some(self.next),
+            _ => None,
+        }
+    }
+
+    /// How many numbers before `next` it lacks, if it kept up once and does no longer.
+    pub(crate) const fn lags(&self, next: Seq) -> Option<u64> {
+        match self.own {
+            Pace::Lags => Some(next.get().saturating_sub(self.next.get())),
+            Pace::Joining | Pace::KeepsUp => None,
+        }
+    }
+}
+
+impl Pace {
+    fn judged(
+        self,
+        behind_since: Option<Time>,
+        heard: Time,
+        patience: Duration,
+        now: Time,
+    ) -> Self {
+        // Who did not keep up has to do better than who does, so that nobody changes sides all the
+        // time.
+        let (lag, patience) = if self == Self::KeepsUp {
+            (LAG, patience)
+        } else {
+            (LAG / 2, patience / 2)
+        };
+        match (self, behind_since) {
+            (_, None) => Self::KeepsUp,
+            (_, Some(since)) if now < since + lag && now < since.max(heard) + patience => {
+                Self::KeepsUp
+            }
+            (Self::Joining, _) => Self::Joining,
+            _ => Self::Lags,
+        }
+    }
+}
+
+/// Who has been behind for this long is no longer waited for. Above a round trip round the world
+/// with a queue on the way and a lost frame that is fetched again; below what people who wait would
+/// call a failure.
+pub(crate) const LAG: Duration = Duration::from_secs(2);
+
+/// Nor is who is behind and has said nothing for this long, of any channel: it stands still, or
+/// nothing comes through. Above a round trip round the world and the delay of an acknowledgement;
+/// and what is posted at a thousand a second meanwhile still fits the window, so that a process
+/// that is stopped holds up nobody. That it got no further with this flow would not be enough: who
+/// has one frame each on thousands of channels says so in its turn.
+pub(crate) const STALL: Duration = Duration::from_millis(600);
+
+/// The same for who looks to another node with this flow, and so says only with its digest where it
+/// is.
+const STALL_ELSEWHERE: Duration = Duration::from_millis(800);
+
+/// How long readers in this process hold up those who post. Below [`STALL`], so that their node
+/// does not count as a laggard for it; enough for whatever else wants the processor.
+pub(crate) const READERS_LAG: Duration = Duration::from_millis(450);
+
+/// How often it is looked whether somebody lags, and how far apart the marks are by which that is
+/// told.
+pub(crate) const SPACING: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

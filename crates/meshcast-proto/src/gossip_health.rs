@@ -1,0 +1,253 @@
+//! Finds links that look alive and have gone mute.
+//!
+//! What carries frames from a neighbour may stop while the connection stays up, without an event at
+//! either end: a reader that gives up on one message never reads the next, and the writer goes on
+//! writing. Repair hides it, since everything still arrives, half a second late. Whoever hears
+//! notices: frames that should have come by gossip have to be fetched, again and again, while
+//! nothing at all comes by gossip from that neighbour.
+//!
+//! The cure is a new connection, and worse than the disease if the judgement is wrong. So a single
+//! frame by gossip, new or not, acquits; a neighbour that is paused or posts nothing gives no
+//! evidence; and one that is found mute again soon after is given longer each time.
+//!
+//! May use: [`wire`](crate::wire).
+//! Must not: close anything. It names the link, the driver makes a new one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use crate::wire::{Sender, Time};
+
+/// Judges the links to all neighbours. Time is an argument.
+#[derive(Debug, Default)]
+pub struct Watchdog {
+    neighbours: BTreeMap<Sender, Neighbour>,
+    /// Those found mute not long ago, connected or not.
+    records: BTreeMap<Sender, Record>,
+    /// When a link was last found mute.
+    last: Option<Time>,
+    found: VecDeque<Sender>,
+}
+
+/// Something that would not happen if a neighbour's gossip arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// A frame that it posted itself had to be fetched, from whomever, this long after it was
+    /// posted.
+    Fetched(Duration),
+    /// A frame of somebody else had to be fetched from it, this long after it was posted, although
+    /// the two are to pass on to each other what they hear on that channel.
+    Withheld(Duration),
+    /// A frame that it posted itself, and that nobody could have called off, came by gossip from
+    /// another.
+    Detoured,
+}
+
+/// What is held against a connected neighbour, by kind of sign.
+#[derive(Debug)]
+struct Neighbour {
+    /// Since when it is connected.
+    up: Time,
+    fetched: Suspicion,
+    withheld: Suspicion,
+    detoured: Suspicion,
+    /// Found mute, and to be disconnected.
+    found: bool,
+}
+
+/// Signs of one kind since the last frame by gossip.
+#[derive(Debug, Clone, Copy, Default)]
+struct Suspicion {
+    /// When the first came, and the last that counts; `None` without any.
+    span: Option<(Time, Time)>,
+    /// Signs that are far enough apart.
+    marks: u32,
+}
+
+/// How often a neighbour was found mute without a steady time in between.
+#[derive(Debug)]
+struct Record {
+    times: u32,
+    last: Time,
+}
+
+impl Watchdog {
+    /// A neighbour is connected.
+    pub fn handle_up(&mut self, peer: Sender, now: Time) {
+        self.neighbours.insert(peer, Neighbour::new(now));
+    }
+
+    /// A neighbour is no longer connected.
+    pub fn handle_down(&mut self, peer: Sender) {
+        self.neighbours.remove(&peer);
+        self.found.retain(|found| *found != peer);
+    }
+
+    /// A frame came from a neighbour by gossip, whoever posted it and however often it had come
+    /// before.
+    pub fn handle_gossip(&mut self, peer: Sender, now: Time) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else {
+            return;
+        };
+        neighbour.acquit();
+        let steady =
+            |record: &Record| now.saturating_since(record.last.max(neighbour.up)) >= STEADY;
+        if self.records.get(&peer).is_some_and(steady) {
+            self.records.remove(&peer);
+        }
+    }
+
+    /// There is a sign that the gossip of a neighbour does not arrive. Ignored if it is not
+    /// connected.
+    pub fn handle_sign(&mut self, peer: Sender, sign: Sign, now: Time) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else {
+            return;
+        };
+        neighbour.take(sign, now);
+        if neighbour.found || !neighbour.is_mute() {
+            return;
+        }
+        let times = self.records.get(&peer).map_or(0, |record| record.times);
+        if now.saturating_since(neighbour.up) < hold(times)
+            || self
+                .last
+                .is_some_and(|last| now.saturating_since(last) < APART)
+        {
+            // The next sign asks again.
+            return;
+        }
+        neighbour.found = true;
+        self.last = Some(now);
+        if self.records.len() >= MAX_RECORDS {
+            self.records
+                .retain(|_, record| now.saturating_since(record.last) < FORGOTTEN);
+        }
+        if self.records.len() < MAX_RECORDS || self.records.contains_key(&peer) {
+            self.records.insert(
+                peer,
+                Record {
+                    times: times.saturating_add(1),
+                    last: now,
+                },
+            );
+        }
+        self.found.push_back(peer);
+    }
+
+    /// A neighbour whose link is mute, each once a connection: close all its connections and dial
+    /// it again.
+    pub fn poll_mute(&mut self) -> Option<Sender> {
+        self.found.pop_front()
+    }
+
+    /// How often a neighbour was found mute without a steady minute since.
+    pub fn times(&self, peer: Sender) -> u32 {
+        self.records.get(&peer).map_or(0, |record| record.times)
+    }
+}
+
+impl Neighbour {
+    fn new(now: Time) -> Self {
+        Self {
+            up: now,
+            fetched: Suspicion::default(),
+            withheld: Suspicion::default(),
+            detoured: Suspicion::default(),
+            found: false,
+        }
+    }
+
+    fn take(&mut self, sign: Sign, now: Time) {
+        match sign {
+            // What is behind is fetched, mute or not; the sender may have stopped giving it gossip.
+            Sign::Fetched(age) if age > FRESH => self.fetched = Suspicion::default(),
+            Sign::Withheld(age) if age > FRESH => self.withheld = Suspicion::default(),
+            Sign::Fetched(_) => self.fetched.mark(now),
+            Sign::Withheld(_) => self.withheld.mark(now),
+            Sign::Detoured => self.detoured.mark(now),
+        }
+    }
+
+    fn is_mute(&self) -> bool {
+        self.fetched.lasts(FETCHED)
+            || self.withheld.lasts(WITHHELD)
+            || self.detoured.lasts(DETOURED)
+    }
+
+    fn acquit(&mut self) {
+        let none = Suspicion::default();
+        (self.fetched, self.withheld, self.detoured) = (none, none, none);
+    }
+}
+
+impl Suspicion {
+    fn mark(&mut self, now: Time) {
+        match &mut self.span {
+            Some((_, last)) if now.saturating_since(*last) < SPACING => {}
+            Some((_, last)) if now.saturating_since(*last) < STALE => {
+                *last = now;
+                self.marks += 1;
+            }
+            span => (*span, self.marks) = (Some((now, now)), 1),
+        }
+    }
+
+    fn lasts(&self, (patience, marks): (Duration, u32)) -> bool {
+        self.marks >= marks
+            && self
+                .span
+                .is_some_and(|(first, last)| last.saturating_since(first) > patience)
+    }
+}
+
+/// For how long a link is left up at least that was found mute so many times before.
+fn hold(times: u32) -> Duration {
+    SHORTEST_HOLD
+        .saturating_mul(1 << times.min(16))
+        .min(LONGEST_HOLD)
+}
+
+/// Over how long and how many signs it takes. What a neighbour posts it gives to gossip for each
+/// that listens, so that is clear.
+const FETCHED: (Duration, u32) = (Duration::from_secs(5), 5);
+
+/// A neighbour that does not pass on may itself have to fetch, because the link before it is mute.
+/// That is given the time to be found and cured there.
+const WITHHELD: (Duration, u32) = (Duration::from_secs(20), 15);
+
+/// Nothing is late as long as others pass on, so there is no hurry.
+const DETOURED: (Duration, u32) = (Duration::from_secs(30), 20);
+
+/// Signs closer together count as one: after a pause of this process all of them come at once.
+const SPACING: Duration = Duration::from_millis(400);
+
+/// A sign so long after the last begins anew.
+const STALE: Duration = Duration::from_secs(60);
+
+/// What is fetched later than this after it was posted was fetched by somebody who is behind. What
+/// a mute link withholds is missed with the next digest, every 500 ms, and fetched within a round
+/// trip or two.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// A link of any neighbour is found mute at most so often: if all seem to be, the fault may be
+/// here.
+const APART: Duration = Duration::from_secs(1);
+
+/// How long the first connection to a neighbour lasts at least; each time it is found mute, twice
+/// as long, up to the longest.
+const SHORTEST_HOLD: Duration = Duration::from_secs(5);
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// After so long with gossip from it, a neighbour starts with a clean record.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// After this a record may be forgotten in any case.
+const FORGOTTEN: Duration = Duration::from_secs(900);
+
+/// Records kept, at about 100 bytes.
+const MAX_RECORDS: usize = 4096;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+//! What one sender posted on one channel, as this node has it: frames that wait for a missing one,
+//! values put together from fragments, and the history that readers and peers are served from.
+//!
+//! Also which logs are given up when room is short, and where forgotten ones stood.
+//!
+//! May use: [`wire`](crate::wire), [`identity`](crate::identity), [`bounds`](crate::bounds).
+//! Must not: know any peer. What to ask of whom is decided in [`replication`](crate::replication).
+
+mod history;
+mod lru;
+mod quota;
+mod reassembly;
+mod reorder;
+mod tombstones;
+
+pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
+pub(crate) use lru::Roll;
+pub(crate) use quota::Held;
+pub(crate) use reassembly::{Assembled, Assembler};
+pub use reassembly::{Delivery, Gap, GapReason, Posted, Values};
+pub use reorder::{Insert, SETTLE, Window};
+pub(crate) use tombstones::{MAX_MARKS, Mark, Past};

@@ -1,0 +1,501 @@
+//! The frames a node keeps so that it can hand them on later, bounded by bytes and by age.
+
+mod recall;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
+    fmt,
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::wire::{ChannelName, Frame, Sender, Seq, SeqRange, Time};
+
+pub use recall::{Recall, Recalled};
+
+/// Every accepted frame, until it is too old or there is no room.
+///
+/// When there is no room the sender that takes the most loses its oldest frame, so that a flood by
+/// one does not push out the others. Of a channel the lowest numbers always go first, whenever they
+/// came, and do not come back: what was fetched late makes no hole in what is kept, and whoever
+/// asks members that each keep something else misses one run of numbers, not several.
+#[derive(Debug)]
+pub struct History {
+    limits: HistoryLimits,
+    senders: HashMap<Sender, Log>,
+    /// All senders by what they take, so that the largest is found at once.
+    by_size: BTreeSet<(usize, Sender)>,
+    /// All senders by when their oldest frame was accepted, so that what is too old is found at
+    /// once.
+    by_age: BTreeSet<(Time, Sender)>,
+    bytes: usize,
+    /// All senders of which anything is remembered that was dropped, by what that takes; and all of
+    /// it.
+    by_remembered: BTreeSet<(usize, Sender)>,
+    remembered: usize,
+}
+
+/// How much a [`History`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// All frames together, in bytes as they travel, each with [`History::ENTRY_BYTES`] more for
+    /// its place.
+    pub bytes: usize,
+    /// Since they were accepted: how old others say they are is not counted on. One above another
+    /// of its channel stays as long as that one.
+    pub age: Duration,
+}
+
+/// A frame that is kept. `Debug` tells how many bytes it is, not which.
+#[derive(Clone, Copy)]
+pub struct Kept<'a> {
+    /// The frame as it travels.
+    pub bytes: &'a Bytes,
+    /// The numbers of its records.
+    pub seqs: SeqRange,
+    /// When it was posted as far as is known, by this node's clock: when it was accepted, less the
+    /// time it had been kept elsewhere.
+    pub posted: Time,
+}
+
+impl Kept<'_> {
+    /// The frame, which is read from its bytes again. There always is one, since there was.
+    pub fn frame(&self) -> Option<Frame> {
+        Frame::decode(self.bytes.clone()).ok()
+    }
+}
+
+/// What one sender has in the history.
+#[derive(Debug, Default)]
+struct Log {
+    channels: BTreeMap<ChannelName, Track>,
+    /// When the lowest frame of each channel was accepted that has any. The names are those of
+    /// `channels`, not copies.
+    lowest: BTreeSet<(Time, ChannelName)>,
+    bytes: usize,
+    /// What is remembered of what was dropped, in bytes.
+    remembered: usize,
+}
+
+/// What one sender has on one channel.
+#[derive(Debug, Default)]
+struct Track {
+    /// By their first number.
+    frames: BTreeMap<Seq, Entry>,
+    /// What was dropped and when it was posted, in order; of what lies further back, only some.
+    dropped: Dropped,
+}
+
+/// A frame, without what can be read from it: there may be a hundred thousand, and of a short one a
+/// [`Frame`] takes half as much again as its bytes.
+struct Entry {
+    bytes: Bytes,
+    last: Seq,
+    posted: Time,
+    accepted: Time,
+}
+
+impl Entry {
+    /// What it takes.
+    fn size(&self) -> usize {
+        self.bytes.len() + History::ENTRY_BYTES
+    }
+
+    fn kept(&self, first: Seq) -> Kept<'_> {
+        Kept {
+            bytes: &self.bytes,
+            seqs: SeqRange::single(first).hull(SeqRange::single(self.last)),
+            posted: self.posted,
+        }
+    }
+}
+
+impl fmt::Debug for Kept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            bytes,
+            seqs,
+            posted,
+        } = self;
+        write!(f, "Kept({seqs} of {posted:?}, {} bytes)", bytes.len())
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry(up to {}, {} bytes)", self.last, self.bytes.len())
+    }
+}
+
+impl Track {
+    /// When its lowest frame was accepted.
+    fn lowest(&self) -> Option<Time> {
+        self.frames
+            .first_key_value()
+            .map(|(_, entry)| entry.accepted)
+    }
+
+    /// What is remembered of what was dropped, in bytes: marks, and the place itself if it is there
+    /// for them alone.
+    fn remembered(&self) -> usize {
+        let place = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
+            0
+        } else {
+            TRACK_BYTES
+        };
+        place + self.dropped.marks.len() * MARK_BYTES
+    }
+
+    /// The frames that hold any of these numbers, in order.
+    fn frames(&self, seqs: SeqRange) -> impl DoubleEndedIterator<Item = Kept<'_>> {
+        // A frame that begins before the range may reach into it.
+        let before = self.frames.range(..seqs.first()).next_back();
+        let within = self.frames.range(seqs.first()..=seqs.last());
+        before
+            .filter(|(_, entry)| entry.last >= seqs.first())
+            .into_iter()
+            .chain(within)
+            .map(|(first, entry)| entry.kept(*first))
+    }
+}
+
+impl History {
+    /// What a frame takes beside its bytes: places in two queues and a tree, and the header and
+    /// rounding of its buffer. Measured, in processes that kept a hundred thousand of them. Of a
+    /// short message it is a quarter of all that is taken, so a limit that left it out would be
+    /// none.
+    pub const ENTRY_BYTES: usize = 256;
+
+    /// An empty history.
+    pub fn new(limits: HistoryLimits) -> Self {
+        Self {
+            limits,
+            senders: HashMap::new(),
+            by_size: BTreeSet::new(),
+            by_age: BTreeSet::new(),
+            bytes: 0,
+            by_remembered: BTreeSet::new(),
+            remembered: 0,
+        }
+    }
+
+    /// Keeps a frame that was posted `age` ago; one that is kept already is not kept twice, and
+    /// none below one that had to go. `now` never goes back.
+    pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
+        let sender = frame.sender();
+        if self.dropped_above(frame.channel(), sender, frame.seqs().last()) {
+            return;
+        }
+        self.senders.entry(sender).or_default();
+        let size = self.change(sender, |log| log.insert(&frame, now - age, now));
+        self.bytes += size.unwrap_or(0);
+        while self.bytes > self.limits.bytes
+            && let Some(&(_, largest)) = self.by_size.last()
+        {
+            self.drop_oldest(largest);
+        }
+        self.forget_dropped();
+    }
+
+    /// Forgets what was dropped of those of which most of that is remembered, if it is too much for
+    /// all.
+    fn forget_dropped(&mut self) {
+        let most = (self.limits.bytes / REMEMBERED_SHARE).max(MIN_REMEMBERED);
+        while self.remembered > most
+            && let Some(&(_, largest)) = self.by_remembered.last()
+        {
+            self.change(largest, Log::forget_dropped);
+        }
+    }
+
+    /// Forgets what is too old. Returns when the next frame will be.
+    pub fn expire(&mut self, now: Time) -> Option<Time> {
+        while let Some(&(accepted, sender)) = self.by_age.first() {
+            let expires = accepted + self.limits.age;
+            if now < expires {
+                self.forget_dropped();
+                return Some(expires);
+            }
+            self.drop_oldest(sender);
+        }
+        self.forget_dropped();
+        None
+    }
+
+    /// The frames that hold any of these numbers, in order. Of a sender that put one number into
+    /// several frames, against the protocol, it may not find all.
+    pub fn frames(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        seqs: SeqRange,
+    ) -> impl Iterator<Item = Kept<'_>> {
+        let track = self.track(channel, sender).into_iter();
+        track.flat_map(move |track| track.frames(seqs))
+    }
+
+    /// The lowest number kept of a sender on a channel.
+    pub fn oldest(&self, channel: &ChannelName, sender: Sender) -> Option<Seq> {
+        let (first, _) = self.track(channel, sender)?.frames.first_key_value()?;
+        Some(*first)
+    }
+
+    /// The lowest number of a sender on a channel that was posted since then or is among the `last`
+    /// before, as far as is known: of much that was dropped, rather a lower one. `None` if there is
+    /// no such number.
+    pub fn first_since(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        since: Time,
+        last: u64,
+    ) -> Option<Seq> {
+        let track = self.track(channel, sender)?;
+        let (_, newest) = track.frames.last_key_value()?;
+        let mut all = track.frames.iter().map(|(first, entry)| entry.kept(*first));
+        let by_time = all
+            .find(|kept| kept.posted >= since)
+            .map(|kept| kept.seqs.first());
+        let by_number = (last > 0).then(|| {
+            // What is missing right below may have been posted before.
+            let end = by_time.and_then(|by_time| {
+                let (_, below) = track.frames.range(..by_time).next_back()?;
+                Some(below.last.next())
+            });
+            let end = end.or(by_time).unwrap_or_else(|| newest.last.next());
+            let lowest = Seq::new(end.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
+            let reach = SeqRange::single(lowest).hull(SeqRange::single(Seq::MAX));
+            let kept = track.frames(reach).next()?;
+            Some(lowest.max(kept.seqs.first()))
+        });
+        let by_number = by_number.flatten();
+        let dropped = track.dropped.first_since(since);
+        by_time.into_iter().chain(by_number).chain(dropped).min()
+    }
+
+    /// Nobody here wants to know of this channel any more. `true` if nothing of it is kept: then
+    /// what was dropped of it is forgotten, too.
+    pub(crate) fn forget(&mut self, channel: &ChannelName) -> bool {
+        let mut nothing = true;
+        let senders: Vec<Sender> = self.by_size.iter().map(|(_, sender)| *sender).collect();
+        for sender in senders {
+            let Some(track) = self.track(channel, sender) else {
+                continue;
+            };
+            if track.frames.is_empty() {
+                self.change(sender, |log| log.forget(channel));
+            } else {
+                nothing = false;
+            }
+        }
+        nothing
+    }
+
+    /// How many bytes it takes, as [`HistoryLimits::bytes`] counts them.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether that much more of a sender on a channel would be kept from this number on, although
+    /// it is older than all that is: there is room, or another sender takes more even then.
+    pub(crate) fn has_room_for(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        first: Seq,
+        bytes: usize,
+    ) -> bool {
+        let its = self.senders.get(&sender).map_or(0, |log| log.bytes);
+        let largest = self.by_size.last().map_or(0, |(largest, _)| *largest);
+        let has_room = self.bytes + bytes <= self.limits.bytes || its + bytes < largest;
+        has_room && !self.dropped_above(channel, sender, first)
+    }
+
+    /// Whether a frame above this number had to go.
+    fn dropped_above(&self, channel: &ChannelName, sender: Sender, seq: Seq) -> bool {
+        let track = self.track(channel, sender);
+        track.is_some_and(|track| track.dropped.is_above(seq))
+    }
+
+    fn track(&self, channel: &ChannelName, sender: Sender) -> Option<&Track> {
+        self.senders.get(&sender)?.channels.get(channel)
+    }
+
+    fn drop_oldest(&mut self, sender: Sender) {
+        let dropped = self.change(sender, Log::drop_oldest);
+        self.bytes -= dropped.flatten().unwrap_or(0);
+    }
+
+    /// Changes what a sender has, and puts it where it belongs then. One that has nothing is
+    /// forgotten.
+    fn change<T>(&mut self, sender: Sender, change: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        let log = self.senders.get_mut(&sender)?;
+        let (bytes, oldest, remembered) = (log.bytes, log.oldest(), log.remembered);
+        let changed = change(log);
+        if log.bytes == 0 {
+            log.remembered = 0;
+        }
+        if remembered != log.remembered {
+            self.by_remembered.remove(&(remembered, sender));
+            if log.remembered > 0 {
+                self.by_remembered.insert((log.remembered, sender));
+            }
+            self.remembered = self.remembered - remembered + log.remembered;
+        }
+        self.by_size.remove(&(bytes, sender));
+        if log.bytes > 0 {
+            self.by_size.insert((log.bytes, sender));
+        }
+        if oldest != log.oldest() {
+            oldest.map(|oldest| self.by_age.remove(&(oldest, sender)));
+            log.oldest()
+                .map(|oldest| self.by_age.insert((oldest, sender)));
+        }
+        if log.bytes == 0 {
+            self.senders.remove(&sender);
+        }
+        Some(changed)
+    }
+}
+
+impl Log {
+    /// When the oldest of the lowest frames was accepted.
+    fn oldest(&self) -> Option<Time> {
+        self.lowest.first().map(|(accepted, _)| *accepted)
+    }
+
+    /// Returns what it takes, which is nothing if it was there.
+    fn insert(&mut self, frame: &Frame, posted: Time, accepted: Time) -> usize {
+        let known = self.channels.get_key_value(frame.channel());
+        let channel = known
+            .map_or_else(|| frame.channel(), |(name, _)| name)
+            .clone();
+        let track = self.channels.entry(channel.clone()).or_default();
+        let (before, remembered) = (track.lowest(), track.remembered());
+        let (first, last) = (frame.seqs().first(), frame.seqs().last());
+        let btree_map::Entry::Vacant(vacant) = track.frames.entry(first) else {
+            return 0;
+        };
+        let entry = vacant.insert(Entry {
+            bytes: frame.bytes().clone(),
+            last,
+            posted,
+            accepted,
+        });
+        let size = entry.size();
+        self.bytes += size;
+        self.remembered = self.remembered - remembered + track.remembered();
+        let after = track.lowest();
+        if after != before {
+            before.map(|before| self.lowest.remove(&(before, channel.clone())));
+            after.map(|after| self.lowest.insert((after, channel)));
+        }
+        size
+    }
+
+    /// Drops the lowest frame of the channel where that is the oldest. Returns what it took.
+    fn drop_oldest(&mut self) -> Option<usize> {
+        let (_, channel) = self.lowest.pop_first()?;
+        let track = self.channels.get_mut(&channel)?;
+        let remembered = track.remembered();
+        let (first, dropped) = track.frames.pop_first()?;
+        let Kept { seqs, posted, .. } = dropped.kept(first);
+        track.dropped.add(posted, seqs);
+        self.remembered = self.remembered - remembered + track.remembered();
+        self.bytes -= dropped.size();
+        if let Some(after) = track.lowest() {
+            self.lowest.insert((after, channel));
+        }
+        Some(dropped.size())
+    }
+
+    /// Forgets what was dropped of a channel of which nothing is kept.
+    fn forget(&mut self, channel: &ChannelName) {
+        if let Some(track) = self.channels.remove(channel) {
+            self.remembered -= track.remembered();
+        }
+    }
+
+    /// Forgets all that was dropped.
+    fn forget_dropped(&mut self) {
+        self.channels.retain(|_, track| !track.frames.is_empty());
+        for track in self.channels.values_mut() {
+            track.dropped = Dropped::default();
+        }
+        self.remembered = 0;
+    }
+}
+
+/// What was dropped of a sender on a channel, and when it was posted: of every so many frames one,
+/// and the last.
+#[derive(Debug, Default)]
+struct Dropped {
+    marks: Vec<(Time, SeqRange)>,
+    /// One of `1 << sparse` is marked.
+    sparse: u32,
+    count: u64,
+    /// The last mark is only there because it is the last.
+    passing: bool,
+}
+
+impl Dropped {
+    fn add(&mut self, posted: Time, seqs: SeqRange) {
+        if self
+            .marks
+            .last()
+            .is_some_and(|(_, last)| seqs.first() <= last.last())
+        {
+            // What was repaired may be dropped later than what is above.
+            return;
+        }
+        if self.passing {
+            self.marks.pop();
+        }
+        self.marks.push((posted, seqs));
+        self.passing = !self.count.is_multiple_of(1 << self.sparse);
+        self.count += 1;
+        if self.marks.len() > MAX_DROPPED {
+            let mut place = 0;
+            self.marks.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.sparse += 1;
+        }
+    }
+
+    /// Whether a higher number was dropped.
+    fn is_above(&self, seq: Seq) -> bool {
+        self.marks
+            .last()
+            .is_some_and(|(_, dropped)| seq < dropped.first())
+    }
+
+    /// The lowest number posted since then, or one a little below.
+    fn first_since(&self, since: Time) -> Option<Seq> {
+        let place = self.marks.partition_point(|(posted, _)| *posted < since);
+        let (_, lowest) = self.marks.get(place)?;
+        let before = place
+            .checked_sub(1)
+            .and_then(|before| self.marks.get(before));
+        Some(before.map_or_else(|| lowest.first(), |(_, before)| before.last().next()))
+    }
+}
+
+/// What is remembered of what was dropped takes no more than so much of what may be kept, or this.
+/// Then it is forgotten of the sender of which it is most: whoever comes to that one later may
+/// begin above what it should have got.
+const REMEMBERED_SHARE: usize = 4;
+const MIN_REMEMBERED: usize = 1024 * 1024;
+
+/// What the place of a channel takes of which nothing is kept, and a mark.
+const TRACK_BYTES: usize = 256;
+const MARK_BYTES: usize = 32;
+
+/// How many marks of what was dropped are kept for a sender on a channel, at [`MARK_BYTES`]; then
+/// every second goes. Even: the newest stays.
+const MAX_DROPPED: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Giving out once more what was delivered before.
+
+use std::sync::Arc;
+
+use super::History;
+use crate::{
+    identity::Member,
+    log::reassembly::{Assembled, Assembler, Delivery, GapReason},
+    wire::{ChannelName, Part, Sender, Seq, SeqRange, Time},
+};
+
+/// Some numbers of a sender on a channel, as far as they are kept.
+#[derive(Debug, Clone)]
+pub struct Recall {
+    /// In the order of the numbers; together they name each of them up to `upto` once.
+    pub parts: Vec<Recalled>,
+    /// How far it goes: to the end of a value.
+    pub upto: Seq,
+}
+
+/// A part of a [`Recall`].
+#[derive(Debug, Clone)]
+pub enum Recalled {
+    /// Values that are kept whole.
+    Values(Delivery),
+    /// Numbers that are not kept, or of which other pieces are not.
+    Missing(SeqRange),
+    /// Values that are kept and over the limit for messages.
+    TooLarge(SeqRange),
+}
+
+impl History {
+    /// What is kept of these numbers, which begin and end with a value. It stops after `room`
+    /// bytes, but not before the end of a value or of a run of numbers that are missing. `limit` is
+    /// the longest value that is put together.
+    pub(crate) fn recall(
+        &self,
+        channel: &ChannelName,
+        member: &Arc<Member>,
+        seqs: SeqRange,
+        room: usize,
+        limit: usize,
+    ) -> Recall {
+        let mut recall = Recall {
+            parts: Vec::new(),
+            upto: seqs.last(),
+        };
+        let mut assembler = Assembler::default();
+        let (mut assembled, mut len, mut next) = (Vec::new(), 0, seqs.first());
+        for kept in self.frames(channel, member.sender(), seqs) {
+            let rest = SeqRange::new(next, seqs.last());
+            let part = rest.and_then(|rest| kept.seqs.overlap(rest));
+            let Some((part, frame)) = part.zip(kept.frame()) else {
+                continue;
+            };
+            // A run of missing numbers is named at once, so it goes on until something whole
+            // follows.
+            let between = matches!(recall.parts.last(), Some(Recalled::Values(_)));
+            if len >= room && between && assembler.halfway().is_none() {
+                recall.upto = next.previous().unwrap_or(Seq::FIRST);
+                return recall;
+            }
+            if next < part.first() {
+                recall.abandon(&mut assembler);
+                recall.miss(
+                    part.first()
+                        .previous()
+                        .and_then(|last| SeqRange::new(next, last)),
+                );
+            }
+            assembler.push(member, &frame, part, limit, &mut assembled);
+            next = part.last().next();
+            for assembled in assembled.drain(..) {
+                match assembled {
+                    Assembled::Values(delivery) => {
+                        len += delivery.len_bytes();
+                        recall.parts.push(Recalled::Values(delivery));
+                    }
+                    Assembled::Missed(missing, reason) => recall.pass(missing, reason),
+                }
+            }
+        }
+        recall.abandon(&mut assembler);
+        recall.miss(SeqRange::new(next, seqs.last()));
+        recall
+    }
+
+    /// The numbers below `before` that were posted since then or are among the `last` of them, from
+    /// the first that is kept on and from the beginning of a value on.
+    pub(crate) fn past(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        before: Seq,
+        since: Time,
+        last: u64,
+    ) -> Option<SeqRange> {
+        let all = SeqRange::new(Seq::FIRST, before.previous()?)?;
+        let mut kept = self.frames(channel, sender, all);
+        let by_time = kept.find(|kept| kept.posted >= since);
+        let by_time = by_time.map(|kept| kept.seqs.first());
+        let lowest = Seq::new(before.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
+        let by_number = SeqRange::new(lowest, all.last()).and_then(|wanted| {
+            let kept = self.frames(channel, sender, wanted).next()?;
+            Some(kept.seqs.first().max(lowest))
+        });
+        let first = by_time.into_iter().chain(by_number).min()?;
+        let first = self.beginning(channel, sender, first, before);
+        SeqRange::new(first, all.last())
+    }
+
+    /// Where the value begins that `seq` is of; if that is not kept, where the next one does.
+    fn beginning(&self, channel: &ChannelName, sender: Sender, seq: Seq, before: Seq) -> Seq {
+        let goes_on = |seq: Seq| {
+            self.part(channel, sender, seq)
+                .map(|part| matches!(part, Part::Middle | Part::Last))
+        };
+        let mut first = seq;
+        while goes_on(first) == Some(true)
+            && let Some(previous) = first.previous()
+        {
+            first = previous;
+        }
+        if goes_on(first) == Some(false) {
+            return first;
+        }
+        first = seq;
+        while first < before && goes_on(first) == Some(true) {
+            first = first.next();
+        }
+        first
+    }
+
+    /// Which part of a value a number is.
+    fn part(&self, channel: &ChannelName, sender: Sender, seq: Seq) -> Option<Part> {
+        let frame = self
+            .frames(channel, sender, SeqRange::single(seq))
+            .next()?
+            .frame()?;
+        if !frame.is_fragmented() {
+            return Some(Part::Whole);
+        }
+        let mut records = frame.records();
+        records
+            .find(|(number, _)| *number == seq)
+            .map(|(_, record)| record.part)
+    }
+}
+
+impl Recall {
+    fn abandon(&mut self, assembler: &mut Assembler) {
+        if let Some((missing, reason)) = assembler.give_up() {
+            self.pass(missing, reason);
+        }
+    }
+
+    /// Numbers follow that are no values.
+    fn pass(&mut self, seqs: SeqRange, reason: GapReason) {
+        match (reason, self.parts.last_mut()) {
+            (GapReason::TooLarge, Some(Recalled::TooLarge(last))) if last.touches(seqs) => {
+                *last = last.hull(seqs);
+            }
+            (GapReason::TooLarge, _) => self.parts.push(Recalled::TooLarge(seqs)),
+            _ => self.miss(Some(seqs)),
+        }
+    }
+
+    /// Numbers are missing that follow on all so far.
+    fn miss(&mut self, missing: Option<SeqRange>) {
+        let Some(missing) = missing else { return };
+        match self.parts.last_mut() {
+            Some(Recalled::Missing(last)) if last.touches(missing) => *last = last.hull(missing),
+            _ => self.parts.push(Recalled::Missing(missing)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Who makes us hold how much.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::wire::{Key, Subject};
+
+/// Bytes that wait for others, by member and then by flow, so that the largest of both is found at
+/// once. By member first: many small flows of one are as much as a large one.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    total: usize,
+    members: BTreeMap<Subject, Holder>,
+    by_bytes: BTreeSet<(usize, Subject)>,
+}
+
+/// What one member makes us hold.
+#[derive(Debug, Default)]
+struct Holder {
+    bytes: usize,
+    by_bytes: BTreeSet<(usize, Key)>,
+}
+
+impl Held {
+    /// A flow that held `was` bytes holds `is` now.
+    pub(crate) fn change(&mut self, subject: Subject, key: &Key, was: usize, is: usize) {
+        if was == is {
+            return;
+        }
+        let holder = self.members.entry(subject).or_default();
+        self.by_bytes.remove(&(holder.bytes, subject));
+        holder.by_bytes.remove(&(was, key.clone()));
+        holder.bytes = holder.bytes - was + is;
+        self.total = self.total - was + is;
+        if is > 0 {
+            holder.by_bytes.insert((is, key.clone()));
+        }
+        if holder.bytes > 0 {
+            self.by_bytes.insert((holder.bytes, subject));
+        } else {
+            self.members.remove(&subject);
+        }
+    }
+
+    /// The largest flow of the member that holds the most.
+    pub(crate) fn largest(&self) -> Option<&Key> {
+        let (_, subject) = self.by_bytes.last()?;
+        let (_, key) = self.members.get(subject)?.by_bytes.last()?;
+        Some(key)
+    }
+
+    /// All bytes.
+    pub(crate) const fn total(&self) -> usize {
+        self.total
+    }
+
+    /// All bytes, by flow.
+    #[cfg(test)]
+    pub(crate) fn by_flow(&self) -> BTreeMap<(Subject, Key), usize> {
+        let mut by_flow = BTreeMap::new();
+        for (subject, holder) in &self.members {
+            assert!(self.by_bytes.contains(&(holder.bytes, *subject)));
+            let own = holder.by_bytes.iter();
+            assert_eq!(own.map(|(bytes, _)| bytes).sum::<usize>(), holder.bytes);
+            let own = holder.by_bytes.iter().cloned();
+            by_flow.extend(own.map(|(bytes, key)| ((*subject, key), bytes)));
+        }
+        assert_eq!(self.by_bytes.len(), self.members.len());
+        assert_eq!(by_flow.values().sum::<usize>(), self.total);
+        by_flow
+    }
+}

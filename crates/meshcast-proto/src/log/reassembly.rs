@@ -1,0 +1,371 @@
+//! From records in order to values: whole records as they stand in their frame, fragments put
+//! together.
+
+use std::{fmt, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    identity::Member,
+    wire::{Format, Frame, Part, Records, Seq, SeqRange, WallTime},
+};
+
+/// Values of one sender that are due on a channel: its numbers follow on those of the delivery or
+/// the [`Gap`] before. `Debug` tells how many bytes they are, not which.
+#[derive(Clone)]
+pub struct Delivery {
+    /// Who posted them.
+    pub member: Arc<Member>,
+    /// When, by its clock.
+    pub posted_at: WallTime,
+    seqs: SeqRange,
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    /// These numbers of this frame, in which all records are whole values.
+    Frame(Frame),
+    /// Whole values from between the fragments of a frame. Not the frame itself: reading it from
+    /// the start for each run of whole values in it would cost the square of its length.
+    Wholes(Arc<[(Format, Bytes)]>),
+    /// One value, in pieces.
+    Fragments(Format, Arc<[Bytes]>),
+}
+
+/// One value. `Debug` tells its length, not its bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The numbers it took: one, or one for each fragment.
+    pub seqs: SeqRange,
+    /// How its bytes are to be read.
+    pub format: Format,
+    /// Its bytes; a slice of the frame unless the value was fragmented.
+    pub payload: Bytes,
+}
+
+impl Delivery {
+    /// The numbers of all its values.
+    pub const fn seqs(&self) -> SeqRange {
+        self.seqs
+    }
+
+    /// The values of it from this number on, at which one begins; `None` if there is none.
+    #[must_use]
+    pub fn since(self, first: Seq) -> Option<Self> {
+        if first <= self.seqs.first() {
+            return Some(self);
+        }
+        let seqs = SeqRange::new(first, self.seqs.last())?;
+        let content = match self.content {
+            Content::Frame(frame) => Content::Frame(frame),
+            Content::Wholes(values) => {
+                let skipped = usize::try_from(first.get() - self.seqs.first().get()).ok()?;
+                Content::Wholes(values.get(skipped..)?.into())
+            }
+            // One value, which began before.
+            Content::Fragments(..) => return None,
+        };
+        Some(Self {
+            seqs,
+            content,
+            ..self
+        })
+    }
+
+    /// The bytes it keeps in memory.
+    pub fn len_bytes(&self) -> usize {
+        match &self.content {
+            Content::Frame(frame) => frame.bytes().len(),
+            Content::Wholes(values) => values.iter().map(|(_, payload)| payload.len()).sum(),
+            Content::Fragments(_, parts) => parts.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// Its values in order.
+    pub fn into_values(self) -> Values {
+        let next = self.seqs.first();
+        let source = match self.content {
+            Content::Frame(frame) => {
+                let skipped = self.seqs.first().get() - frame.seqs().first().get();
+                let mut records = frame.into_records();
+                (0..skipped).for_each(|_| drop(records.next()));
+                Source::Records(records)
+            }
+            Content::Wholes(values) => Source::Wholes(values, 0),
+            Content::Fragments(format, parts) => {
+                let mut payload = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+                parts
+                    .iter()
+                    .for_each(|part| payload.extend_from_slice(part));
+                let whole = Posted {
+                    seqs: self.seqs,
+                    format,
+                    payload: payload.freeze(),
+                };
+                Source::Assembled(Some(whole))
+            }
+        };
+        Values {
+            source,
+            next,
+            left: self.seqs.len(),
+        }
+    }
+
+    /// Its values in order, leaving it as it is.
+    pub fn values(&self) -> Values {
+        self.clone().into_values()
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sender, len) = (self.member.sender(), self.len_bytes());
+        write!(f, "Delivery({sender} {}, {len} bytes)", self.seqs)
+    }
+}
+
+impl fmt::Debug for Posted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seqs,
+            format,
+            payload,
+        } = self;
+        write!(f, "Posted({seqs} {format:?}, {} bytes)", payload.len())
+    }
+}
+
+/// The values of a [`Delivery`], one by one.
+pub struct Values {
+    source: Source,
+    /// The number of the next one.
+    next: Seq,
+    /// How many numbers are left.
+    left: u64,
+}
+
+enum Source {
+    Records(Records),
+    /// With the index of the next.
+    Wholes(Arc<[(Format, Bytes)]>, usize),
+    Assembled(Option<Posted>),
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Values({} numbers from {})", self.left, self.next)
+    }
+}
+
+impl Iterator for Values {
+    type Item = Posted;
+
+    fn next(&mut self) -> Option<Posted> {
+        self.left = self.left.checked_sub(1)?;
+        let (format, payload) = match &mut self.source {
+            Source::Records(records) => {
+                let record = records.next()?;
+                (record.format, record.payload)
+            }
+            Source::Wholes(values, index) => {
+                let value = values.get(*index)?.clone();
+                *index += 1;
+                value
+            }
+            Source::Assembled(whole) => return whole.take(),
+        };
+        let seqs = SeqRange::single(self.next);
+        self.next = self.next.next();
+        Some(Posted {
+            seqs,
+            format,
+            payload,
+        })
+    }
+}
+
+/// Numbers that a channel will not deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose.
+    pub member: Arc<Member>,
+    /// Which.
+    pub missed: SeqRange,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why numbers are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The network lost them and nobody that could be asked keeps them.
+    Lost,
+    /// They are of a value that is over this node's limit for messages.
+    TooLarge,
+    /// They arrived, but are fragments of a value of which other fragments are missing, or did not
+    /// come while there was room to wait for them.
+    Incomplete,
+}
+
+/// Puts the fragments of one sender on one channel together.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    partial: Option<Partial>,
+    /// A value that is no use any more, so far, and why: it is one gap, told when it ends. Never
+    /// beside a partial one.
+    skipped: Option<(SeqRange, GapReason)>,
+}
+
+struct Partial {
+    seqs: SeqRange,
+    format: Format,
+    parts: Vec<Bytes>,
+    len: usize,
+}
+
+impl fmt::Debug for Partial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seqs, format, len, ..
+        } = self;
+        write!(f, "Partial({seqs} {format:?}, {len} bytes)")
+    }
+}
+
+/// What comes out of an [`Assembler`].
+#[derive(Debug)]
+pub(crate) enum Assembled {
+    Values(Delivery),
+    Missed(SeqRange, GapReason),
+}
+
+impl Assembler {
+    /// Takes the numbers `seqs` of a frame, which must follow on the last ones taken. `limit` is
+    /// the longest value that is put together, in bytes.
+    pub(crate) fn push(
+        &mut self,
+        member: &Arc<Member>,
+        frame: &Frame,
+        seqs: SeqRange,
+        limit: usize,
+        out: &mut impl Extend<Assembled>,
+    ) {
+        let deliver = |seqs, content| {
+            let delivery = Delivery {
+                member: Arc::clone(member),
+                posted_at: frame.posted_at(),
+                seqs,
+                content,
+            };
+            Assembled::Values(delivery)
+        };
+        // Nearly always the whole frame is shorter than a value may be.
+        let too_large = |payload: &Bytes| payload.len() > limit;
+        let fits =
+            frame.bytes().len() <= limit || !frame.records().any(|(_, it)| too_large(&it.payload));
+        if !frame.is_fragmented() && self.partial.is_none() && fits {
+            out.extend(self.abandon());
+            out.extend([deliver(seqs, Content::Frame(frame.clone()))]);
+            return;
+        }
+        let mut wholes: Option<(SeqRange, Vec<(Format, Bytes)>)> = None;
+        let deliver_wholes = |(seqs, values): (SeqRange, Vec<(Format, Bytes)>)| {
+            deliver(seqs, Content::Wholes(values.into()))
+        };
+        for (seq, record) in frame.records().filter(|(seq, _)| seqs.contains(*seq)) {
+            let this = SeqRange::single(seq);
+            if matches!(record.part, Part::Whole | Part::First) {
+                out.extend(self.abandon());
+            }
+            if record.part == Part::Whole && too_large(&record.payload) {
+                out.extend(wholes.take().map(deliver_wholes));
+                out.extend([Assembled::Missed(this, GapReason::TooLarge)]);
+                continue;
+            }
+            if record.part == Part::Whole {
+                let (run, values) = wholes.get_or_insert_with(|| (this, Vec::new()));
+                *run = run.hull(this);
+                values.push((record.format, record.payload));
+                continue;
+            }
+            out.extend(wholes.take().map(deliver_wholes));
+            if record.part == Part::First {
+                self.partial = Some(Partial {
+                    seqs: this,
+                    format: record.format,
+                    parts: Vec::new(),
+                    len: 0,
+                });
+            }
+            match self.partial.take() {
+                // The beginning was missed, or given up as too large: the rest is no value either.
+                None => {
+                    let skipped = self.skipped.take();
+                    let (seqs, reason) = skipped.unwrap_or((this, GapReason::Incomplete));
+                    self.skipped = Some((seqs.hull(this), reason));
+                }
+                Some(partial) if partial.len + record.payload.len() > limit => {
+                    self.skipped = Some((partial.seqs.hull(this), GapReason::TooLarge));
+                }
+                Some(mut partial) => {
+                    partial.seqs = partial.seqs.hull(this);
+                    partial.len += record.payload.len();
+                    partial.parts.push(record.payload);
+                    if record.part == Part::Last {
+                        out.extend([deliver(
+                            partial.seqs,
+                            Content::Fragments(partial.format, partial.parts.into()),
+                        )]);
+                    } else {
+                        self.partial = Some(partial);
+                    }
+                }
+            }
+            if record.part == Part::Last {
+                out.extend(self.abandon());
+            }
+        }
+        out.extend(wholes.map(deliver_wholes));
+    }
+
+    /// Gives up the value that was being put together, or passed over, and says which numbers are
+    /// lost with it and why.
+    pub(crate) fn give_up(&mut self) -> Option<(SeqRange, GapReason)> {
+        let partial = self.partial.take();
+        let incomplete = partial.map(|partial| (partial.seqs, GapReason::Incomplete));
+        incomplete.or_else(|| self.skipped.take())
+    }
+
+    /// The same, as something that comes out.
+    pub(crate) fn abandon(&mut self) -> Option<Assembled> {
+        let (missed, reason) = self.give_up()?;
+        Some(Assembled::Missed(missed, reason))
+    }
+
+    /// How many bytes of a value wait for the rest. Those between the first and the last fill their
+    /// frames, so there is hardly more to keep in memory than that.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.len)
+    }
+
+    /// The first number of the value that is being put together or passed over, if there is one.
+    pub(crate) fn begun(&self) -> Option<Seq> {
+        self.unfinished().map(|seqs| seqs.first())
+    }
+
+    /// The last number of it that came.
+    pub(crate) fn halfway(&self) -> Option<Seq> {
+        self.unfinished().map(|seqs| seqs.last())
+    }
+
+    fn unfinished(&self) -> Option<SeqRange> {
+        let partial = self.partial.as_ref().map(|partial| partial.seqs);
+        partial.or_else(|| self.skipped.map(|(seqs, _)| seqs))
+    }
+}
+
+#[cfg(test)]
+mod tests;

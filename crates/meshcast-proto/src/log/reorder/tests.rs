@@ -1,0 +1,284 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fixture::{channel, peer, wholes};
+
+const ROOM: usize = usize::MAX;
+
+fn window() -> Window {
+    Window::new(Time::ZERO + SETTLE)
+}
+
+fn frame(first: u64, count: usize) -> Frame {
+    wholes(peer(0), &channel(0), first, count)
+}
+
+fn range(first: u64, last: u64) -> SeqRange {
+    let seq = |n| Seq::new(n).expect("not 0");
+    SeqRange::new(seq(first), seq(last)).expect("in order")
+}
+
+fn released(window: &mut Window) -> Vec<SeqRange> {
+    std::iter::from_fn(|| window.release())
+        .map(|(_, seqs)| seqs)
+        .collect()
+}
+
+#[test]
+fn the_first_number_ends_the_settling_at_once() {
+    let mut window = window();
+    assert_eq!(window.settles_at(), None);
+    assert_eq!(window.insert(frame(3, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(window.settles_at(), Some(Time::ZERO + SETTLE));
+    assert_eq!(released(&mut window), []);
+    assert_eq!(window.insert(frame(1, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(window.settles_at(), None);
+    assert_eq!(released(&mut window), [range(1, 1)]);
+    assert_eq!(window.hole(), Some(range(2, 2)));
+}
+
+#[test]
+fn the_next_hole_is_the_one_above_the_lowest() {
+    let mut window = Window::resume(Seq::FIRST, Time::ZERO);
+    window.rumour(Seq::new(12), Time::ZERO);
+    assert_eq!(
+        (window.hole(), window.next_hole()),
+        (Some(range(1, 12)), None)
+    );
+    let came = |secs| Time::from_start(std::time::Duration::from_secs(secs));
+    for (first, count, secs) in [(3, 2, 1), (5, 1, 2), (8, 1, 3), (10, 1, 4)] {
+        assert_eq!(
+            window.insert(frame(first, count), ROOM, came(secs)),
+            Insert::Fresh
+        );
+    }
+    assert_eq!(window.hole(), Some(range(1, 2)));
+    assert_eq!(window.next_hole(), Some((range(6, 7), came(3))));
+    window.insert(frame(6, 2), ROOM, came(5));
+    assert_eq!(window.next_hole(), Some((range(9, 9), came(4))));
+    window.insert(frame(9, 1), ROOM, came(6));
+    assert_eq!(window.next_hole(), Some((range(11, 12), Time::ZERO)));
+    window.insert(frame(11, 2), ROOM, came(7));
+    assert_eq!(window.next_hole(), None);
+}
+
+#[test]
+fn a_window_begins_at_the_lowest_number_heard_while_it_settled() {
+    let mut window = window();
+    for first in [7, 5, 6] {
+        assert_eq!(
+            window.insert(frame(first, 1), ROOM, Time::ZERO),
+            Insert::Fresh
+        );
+    }
+    assert!(!window.settle(Time::ZERO));
+    assert!(window.settle(Time::ZERO + SETTLE));
+    assert_eq!(
+        released(&mut window),
+        [range(5, 5), range(6, 6), range(7, 7)]
+    );
+    assert_eq!(
+        window.insert(frame(4, 1), ROOM, Time::ZERO),
+        Insert::Duplicate
+    );
+}
+
+#[test]
+fn a_window_settles_at_a_number_it_had_no_room_for() {
+    let mut window = window();
+    assert_eq!(window.insert(frame(5, 1), 0, Time::ZERO), Insert::NoRoom);
+    assert!(window.settle(Time::ZERO + SETTLE));
+    assert_eq!(window.settles_at(), None);
+    assert_eq!(window.hole(), Some(range(5, 5)));
+    assert_eq!(window.skip_hole(), Some(range(5, 5)));
+    assert_eq!(
+        window.insert(frame(6, 1), 0, Time::ZERO),
+        Insert::Fresh,
+        "due"
+    );
+    assert_eq!(released(&mut window), [range(6, 6)]);
+}
+
+#[test]
+fn the_last_number_there_is_comes_once_and_leaves_no_hole() {
+    let mut window = window();
+    let last = || frame(u64::MAX - 1, 1);
+    assert_eq!(window.insert(last(), ROOM, Time::ZERO), Insert::Fresh);
+    assert!(window.settle(Time::ZERO + SETTLE));
+    assert_eq!(released(&mut window), [range(u64::MAX - 1, u64::MAX - 1)]);
+    assert_eq!((window.hole(), window.next()), (None, Some(Seq::MAX)));
+    assert_eq!(window.insert(last(), ROOM, Time::ZERO), Insert::Duplicate);
+    assert_eq!(released(&mut window), []);
+}
+
+#[test]
+fn a_hole_is_known_since_the_frame_above_it_came() {
+    let mut window = window();
+    let at = |millis| Time::from_start(Duration::from_millis(millis));
+    for (first, millis) in [(1, 0), (5, 10), (9, 20), (7, 30)] {
+        window.insert(frame(first, 1), ROOM, at(millis));
+    }
+    for (since, hole) in [(10, range(2, 4)), (30, range(6, 6)), (20, range(8, 8))] {
+        released(&mut window);
+        assert_eq!(window.hole_since(), Some(at(since)));
+        assert_eq!(window.skip_hole(), Some(hole));
+    }
+}
+
+fn seq(n: u64) -> Seq {
+    Seq::new(n).expect("not 0")
+}
+
+#[test]
+fn what_others_have_heard_of_is_a_hole() {
+    let mut window = window();
+    window.insert(frame(1, 1), ROOM, Time::ZERO);
+    released(&mut window);
+    let later = Time::ZERO + SETTLE;
+    window.rumour(Some(seq(5)), later);
+    let hole = |window: &Window| (window.hole(), window.hole_since());
+    assert_eq!(hole(&window), (Some(range(2, 5)), Some(later)));
+    window.rumour(Some(seq(5)), later + SETTLE);
+    assert_eq!(hole(&window), (Some(range(2, 5)), Some(later)));
+    window.skip(seq(3));
+    assert_eq!(window.skip_hole(), None);
+    assert_eq!(
+        window.hole(),
+        Some(range(2, 5)),
+        "nobody knows that it exists"
+    );
+    window.heard_from_sender(Some(seq(3)), later + SETTLE);
+    window.skip(seq(9));
+    assert_eq!(window.hole(), Some(range(2, 3)), "9 is not of the hole");
+    window.skip(seq(3));
+    assert_eq!((window.hole(), window.newest()), (None, Some(seq(3))));
+}
+
+#[test]
+fn the_sender_knows_best_what_it_posted() {
+    let mut window = window();
+    window.insert(frame(1, 1), ROOM, Time::ZERO);
+    released(&mut window);
+    window.insert(frame(5, 1), ROOM, Time::ZERO);
+    window.rumour(Some(seq(99)), Time::ZERO);
+    window.heard_from_sender(Some(seq(7)), Time::ZERO);
+    assert_eq!(window.newest(), Some(seq(7)));
+    // A frame proves that there is more.
+    window.heard_from_sender(Some(seq(3)), Time::ZERO);
+    assert_eq!(window.newest(), Some(seq(5)));
+    window.insert(frame(2, 3), ROOM, Time::ZERO);
+    assert_eq!(released(&mut window), [range(2, 4), range(5, 5)]);
+    window.heard_from_sender(None, Time::ZERO);
+    assert_eq!((window.newest(), window.hole()), (Some(seq(5)), None));
+}
+
+#[test]
+fn where_it_is_to_begin_can_be_lowered_until_it_did() {
+    let later = Time::ZERO + SETTLE;
+    let mut window = window();
+    window.insert(frame(9, 1), ROOM, Time::ZERO);
+    window.begin_later(seq(12));
+    window.begin_later(seq(7));
+    assert_eq!((window.next(), window.settles_at()), (None, Some(later)));
+    assert!(window.settle(later));
+    assert_eq!(
+        (window.next(), window.hole()),
+        (Some(seq(7)), Some(range(7, 8)))
+    );
+    window.begin_later(seq(3));
+    window.begin(seq(3));
+    assert_eq!(window.next(), Some(seq(7)));
+}
+
+#[test]
+fn it_begins_at_once_where_it_is_told_to_and_where_there_is_nothing_lower() {
+    let mut at_once = window();
+    at_once.insert(frame(9, 1), ROOM, Time::ZERO);
+    at_once.begin(seq(12));
+    assert_eq!(released(&mut at_once), [range(9, 9)], "heard already");
+    let mut first = window();
+    first.begin_later(Seq::FIRST);
+    assert_eq!((first.next(), first.settles_at()), (Some(Seq::FIRST), None));
+}
+
+#[test]
+fn a_window_resumed_knows_what_came_before() {
+    let mut window = Window::resume(seq(5), Time::ZERO);
+    assert_eq!(
+        (window.next(), window.newest(), window.hole()),
+        (Some(seq(5)), Some(seq(4)), None)
+    );
+    assert_eq!(
+        window.insert(frame(4, 1), ROOM, Time::ZERO),
+        Insert::Duplicate
+    );
+    assert_eq!(window.insert(frame(6, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(window.hole(), Some(range(5, 5)));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert {
+        first: u64,
+        count: usize,
+        room: bool,
+    },
+    Skip,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let insert = (1..24_u64, 1..5_usize, prop::bool::weighted(0.9))
+        .prop_map(|(first, count, room)| Step::Insert { first, count, room });
+    prop::collection::vec(prop_oneof![6 => insert, 1 => Just(Step::Skip)], 1..40)
+}
+
+proptest! {
+    /// The reference is a set of numbers that are there and the number that is next. Frames overlap
+    /// in any way, as those of a sender that equivocates.
+    #[test]
+    fn releases_what_a_set_of_numbers_would(steps in steps()) {
+        let mut window = window();
+        window.insert(frame(1, 1), ROOM, Time::ZERO);
+        released(&mut window);
+        let (mut next, mut newest, mut there) = (2_u64, 1_u64, BTreeSet::new());
+        for step in steps {
+            match step {
+                Step::Insert { first, count, room } => {
+                    let last = first + count as u64 - 1;
+                    newest = newest.max(last);
+                    let was_there = last < next || (first..=last).all(|seq| seq < next || there.contains(&seq));
+                    let due = (first..=last).contains(&next);
+                    match window.insert(frame(first, count), if room { ROOM } else { 0 }, Time::ZERO) {
+                        Insert::Fresh => {
+                            prop_assert!(due || room);
+                            there.extend(first..=last);
+                        }
+                        Insert::Duplicate => prop_assert!(was_there),
+                        Insert::NoRoom => prop_assert!(!room && !due),
+                    }
+                }
+                Step::Skip => {
+                    let hole = window.hole();
+                    prop_assert_eq!(window.skip_hole(), hole);
+                    if let Some(hole) = hole {
+                        next = hole.last().get() + 1;
+                    }
+                }
+            }
+            for seqs in released(&mut window) {
+                prop_assert_eq!(seqs.first().get(), next);
+                for seq in seqs.first().get()..=seqs.last().get() {
+                    prop_assert!(there.contains(&seq));
+                }
+                next = seqs.last().get() + 1;
+            }
+            prop_assert!(!there.contains(&next), "{} is held back", next);
+            let above = there.range(next..).next().map(|above| above - 1);
+            let hole = above.or(Some(newest)).filter(|last| *last >= next);
+            prop_assert_eq!(window.hole(), hole.map(|last| range(next, last)));
+            prop_assert_eq!(window.held_bytes() == 0, window.held.is_empty());
+        }
+    }
+}

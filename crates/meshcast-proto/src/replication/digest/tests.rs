@@ -1,0 +1,111 @@
+use super::*;
+use crate::fixture::{channel, peer};
+
+fn at(millis: u64) -> Time {
+    Time::from_start(Duration::from_millis(millis))
+}
+
+fn sender(who: usize) -> Sender {
+    peer(who).member.sender()
+}
+
+fn key(name: usize, who: usize) -> Key {
+    (channel(name), sender(who))
+}
+
+#[test]
+fn what_changed_is_told_once_half_a_second_after_the_first_change() {
+    let mut digest = Digest::default();
+    assert_eq!(digest.poll_timeout(), None);
+    digest.changed(key(0, 1), at(10));
+    digest.changed(key(1, 2), at(300));
+    digest.changed(key(0, 1), at(509));
+    assert_eq!(digest.poll_timeout(), Some(at(510)));
+    assert!(digest.take_changed(at(509)).is_empty());
+    assert_eq!(digest.take_changed(at(510)), [key(0, 1), key(1, 2)].into());
+    assert_eq!(digest.poll_timeout(), None);
+    assert!(digest.take_changed(at(9_999)).is_empty());
+    digest.changed(key(0, 1), at(600));
+    assert_eq!(digest.poll_timeout(), Some(at(1_100)));
+}
+
+#[test]
+fn a_sender_is_told_50_ms_after_its_first_frame() {
+    let mut digest = Digest::default();
+    for (name, millis) in [(0, 5), (1, 30), (0, 54)] {
+        digest.progress(sender(1), &key(name, 1), at(millis));
+    }
+    digest.progress(sender(2), &key(0, 2), at(20));
+    assert_eq!(digest.poll_timeout(), Some(at(55)));
+    assert_eq!(digest.take_ack(at(54)), None);
+    assert_eq!(
+        digest.take_ack(at(55)),
+        Some((sender(1), [key(0, 1), key(1, 1)].into()))
+    );
+    assert_eq!(digest.take_ack(at(55)), None);
+    assert_eq!(digest.poll_timeout(), Some(at(70)));
+    assert_eq!(
+        digest.take_ack(at(70)),
+        Some((sender(2), [key(0, 2)].into()))
+    );
+    assert_eq!(digest.poll_timeout(), None);
+}
+
+#[test]
+fn a_sender_is_told_at_once_of_the_sixteenth_frame() {
+    let mut digest = Digest::default();
+    for n in 1..=16 {
+        assert_eq!(digest.take_ack(at(n)), None);
+        digest.progress(sender(1), &key(0, 1), at(n));
+    }
+    assert_eq!(digest.poll_timeout(), Some(at(16)));
+    assert_eq!(
+        digest.take_ack(at(16)),
+        Some((sender(1), [key(0, 1)].into()))
+    );
+    // And the count begins again.
+    digest.progress(sender(1), &key(0, 1), at(17));
+    assert_eq!(digest.poll_timeout(), Some(at(67)));
+}
+
+#[test]
+fn a_sender_is_told_at_once_of_many_bytes() {
+    let mut digest = Digest::default();
+    for n in 1..=3 {
+        digest.came(sender(1), ACK_BYTES / 3 + 1);
+        assert_eq!(digest.take_ack(at(n)), None);
+        digest.progress(sender(1), &key(0, 1), at(n));
+    }
+    assert_eq!(
+        digest.take_ack(at(3)),
+        Some((sender(1), [key(0, 1)].into()))
+    );
+    // And the count begins again.
+    digest.came(sender(1), ACK_BYTES - 1);
+    digest.progress(sender(1), &key(0, 1), at(4));
+    assert_eq!(digest.poll_timeout(), Some(at(54)));
+}
+
+#[test]
+fn what_is_handed_on_is_told_at_once() {
+    let mut digest = Digest::default();
+    digest.progress(sender(1), &key(0, 2), at(0));
+    digest.hand_on(sender(1), &key(1, 2), at(3));
+    assert_eq!(digest.poll_timeout(), Some(at(3)));
+    assert_eq!(
+        digest.take_ack(at(3)),
+        Some((sender(1), [key(0, 2), key(1, 2)].into()))
+    );
+    assert_eq!(digest.poll_timeout(), None);
+}
+
+#[test]
+fn whoever_is_gone_is_told_nothing() {
+    let mut digest = Digest::default();
+    digest.progress(sender(1), &key(0, 1), at(0));
+    digest.forget(sender(1));
+    assert_eq!(
+        (digest.poll_timeout(), digest.take_ack(at(100))),
+        (None, None)
+    );
+}

@@ -1,0 +1,655 @@
+//! What one sender posts on one channel, as it arrives here.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    bounds::ENTRY_BYTES,
+    flow_control::Marks,
+    identity::Member,
+    log::{Assembled, Assembler, GapReason, Insert, Window},
+    replication::{
+        jitter::Jitter,
+        neighbours::Neighbours,
+        repair::{Repair, Step, Surroundings},
+    },
+    wire::{ChannelName, Frame, Holding, Sender, Seq, SeqRange, Time},
+};
+
+/// The window of a sender, the repair of its holes, and the value it is halfway through.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    /// Who it is; not known before the first frame, if only others told of it.
+    pub(crate) member: Option<Arc<Member>>,
+    pub(crate) window: Window,
+    pub(crate) repair: Repair,
+    /// How far it was lately, for those who hear of it through this node.
+    pub(crate) marks: Marks,
+    /// On the way to the sender: the sender itself, or the neighbour nearest to it, which is told
+    /// how far this node is for the sender to know.
+    pub(crate) upstream: Option<Sender>,
+    /// How many links away the sender is.
+    pub(crate) hops: u8,
+    /// Where it was when readers in this process fell behind: the sender is not told of more.
+    pub(crate) held: Option<Seq>,
+    assembler: Assembler,
+    /// The value that is being put together, and since when it stands like that.
+    unfinished: Option<(Unfinished, Time)>,
+    born: Born,
+    /// What was given up before it was known of whom.
+    unsaid: Option<SeqRange>,
+    /// Where it may begin, while only neighbours tell of that who do not know for sure.
+    unsure: Option<Unsure>,
+    /// Somebody told where it begins who knows what was before and after.
+    sure: bool,
+}
+
+/// When a sender began to post: not later, as far as is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Born {
+    /// By the frames that came from it, by gossip or as its own answers.
+    heard: Option<Time>,
+    /// By what others say of the age of its frames, and who says so.
+    told: Option<(Sender, Time)>,
+}
+
+/// When a frame was posted: not later, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Posted {
+    pub(crate) at: Time,
+    /// Who says so, if it is not known at first hand.
+    pub(crate) teller: Option<Sender>,
+}
+
+/// A value whose end has not come although no number is known to be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unfinished {
+    /// The last number of it that came.
+    last: Seq,
+    /// Whether its sender is there to go on.
+    attended: bool,
+}
+
+/// What those say of a beginning who do not know it.
+#[derive(Debug, Clone, Copy)]
+struct Unsure {
+    /// Here, say those who know what was before and after; but its sender is there and has not said
+    /// so.
+    exact: Option<Seq>,
+    /// Nothing below is due: somebody knows of nothing that is. It may be behind itself.
+    least: Option<Seq>,
+    /// This is due: somebody began there itself, and does not know what was before.
+    most: Seq,
+    /// For so long others may come who know better.
+    until: Time,
+}
+
+/// The limits a flow works under; see [`Config`](crate::Config).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FlowLimits {
+    pub(crate) max_message_len: usize,
+    pub(crate) max_held_bytes: usize,
+}
+
+/// What a flow wants after it was advanced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Nothing until a frame comes.
+    Nothing,
+    /// To be advanced again then.
+    Time(Time),
+    /// To ask this neighbour for these numbers. It is to be told whether it was done by
+    /// [`Repair::asked`].
+    Frames(Sender, SeqRange),
+}
+
+impl Flow {
+    pub(crate) fn new(window: Window) -> Self {
+        Self {
+            member: None,
+            window,
+            repair: Repair::default(),
+            marks: Marks::default(),
+            upstream: None,
+            hops: Holding::FAR,
+            held: None,
+            assembler: Assembler::default(),
+            unfinished: None,
+            born: Born::default(),
+            unsaid: None,
+            unsure: None,
+            sure: false,
+        }
+    }
+
+    /// Takes in a frame; `is_past` if it is from before what is due here. Follow with
+    /// [`Self::advance`].
+    pub(crate) fn insert(
+        &mut self,
+        frame: Frame,
+        member: &Arc<Member>,
+        is_past: bool,
+        limits: &FlowLimits,
+        now: Time,
+    ) -> Insert {
+        self.member.get_or_insert_with(|| Arc::clone(member));
+        let seqs = frame.seqs();
+        if let Some(unsure) = self
+            .unsure
+            .take_if(|unsure| unsure.least.is_some_and(|least| seqs.contains(least)))
+        {
+            // As somebody said who knew of nothing before.
+            self.window.begin(unsure.due());
+        }
+        // What is past comes late, for a neighbour that has it by now: no sign that this began too
+        // high.
+        let is_below = self.window.next().is_some_and(|next| seqs.last() < next);
+        if is_below && !is_past && !self.repair.wants(seqs) {
+            self.window.retract(seqs.first());
+        }
+        match self.window.insert(frame, limits.max_held_bytes, now) {
+            // Of no use here, but somebody waits for it.
+            Insert::Duplicate if self.repair.relay_came(seqs) | self.repair.past_came(seqs) => {
+                Insert::Fresh
+            }
+            insert => insert,
+        }
+    }
+
+    /// Takes in when a frame was posted. Returns when its sender began to post, as far as is known.
+    pub(crate) fn hear_born(&mut self, frame: &Frame, posted: Posted) -> Time {
+        let born = posted.at - frame.since_first();
+        self.born.hear(born, posted.teller);
+        self.born.known().unwrap_or(born)
+    }
+
+    /// Whether all of it was posted since then.
+    pub(crate) fn is_born_since(&self, since: Time) -> bool {
+        self.born.known().is_some_and(|born| since <= born)
+    }
+
+    /// When a frame was posted that is said to have been then. It may have waited long on its way;
+    /// by what is known from others of its sender it can be told when it was posted, as far as
+    /// clocks run alike. Nor is it much older than what came from its sender shows.
+    pub(crate) fn posted(&self, frame: &Frame, said: Time) -> Time {
+        let since_first = frame.since_first();
+        let born = self.born.known();
+        let latest = born.map_or(said, |born| {
+            born + since_first + since_first / CLOCK_DRIFT + PROMPT
+        });
+        let posted = said.min(latest);
+        let earliest = self.born.earliest_of(frame);
+        earliest.map_or(posted, |earliest| posted.max(earliest))
+    }
+
+    /// Whether a frame was posted before then, which others may say by no more than [`HEARSAY`] of
+    /// what came from its sender shows.
+    pub(crate) fn is_before(&self, frame: &Frame, posted: Posted, since: Time) -> bool {
+        let earliest = self.born.earliest_of(frame);
+        earliest.map_or(posted.at, |earliest| posted.at.max(earliest)) + AGE_ERROR < since
+    }
+
+    /// It begins above this number, which is from before; by others' word on a sender that was not
+    /// heard itself only if nobody told where who knows for sure.
+    pub(crate) fn pass(&mut self, last: Seq, teller: Option<Sender>) {
+        if teller.is_none() || self.born.heard.is_some() || !self.sure {
+            self.window.pass(last);
+        }
+    }
+
+    /// Its sender says that it begins at `due`. Follow with [`Self::advance`].
+    pub(crate) fn begin(&mut self, due: Seq) {
+        self.unsure = None;
+        self.sure = true;
+        self.window.raise(due, false);
+        self.window.lower(due);
+        self.window.begin_as_told(due);
+    }
+
+    /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is
+    /// not there to say it. Follow with [`Self::advance`].
+    pub(crate) fn begin_later(&mut self, due: Seq, holding: &Holding, trusted: bool, now: Time) {
+        let exact = due == Seq::FIRST || (holding.begin < due && due < holding.next);
+        if self.window.next().is_some() {
+            if trusted && holding.begin < due {
+                // What came is not before its beginning.
+                let held = self.window.lowest_held();
+                self.window
+                    .raise(held.map_or(due, |held| due.min(held)), !exact);
+            }
+            if trusted && due < holding.next {
+                self.window.lower(due);
+            }
+            return;
+        }
+        if exact && trusted {
+            self.sure = true;
+            self.unsure = None;
+            self.window.begin_later(due);
+        } else if !self.sure {
+            let unsure = self.unsure.get_or_insert(Unsure {
+                exact: None,
+                least: None,
+                most: due,
+                until: now + UNTOLD,
+            });
+            if exact {
+                unsure.exact = Some(unsure.exact.map_or(due, |exact| exact.min(due)));
+            } else if holding.begin < due {
+                unsure.least = unsure.least.max(Some(due));
+            } else {
+                unsure.most = unsure.most.min(due);
+            }
+        }
+    }
+
+    /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them
+    /// itself and tries to get them now. Follow with [`Self::advance`].
+    pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange) -> bool {
+        let below = self.window.begun().and_then(Seq::previous);
+        let seqs = below.and_then(|last| SeqRange::new(seqs.first(), seqs.last().min(last)));
+        seqs.is_some_and(|seqs| self.repair.relay(peer, seqs))
+    }
+
+    /// Takes in what others than its sender say there is. That counts while the sender itself says
+    /// nothing. Returns when to look again, if it may count by then.
+    fn hear_rumours(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
+        let reached = self.window.newest().map_or(Seq::FIRST, Seq::next);
+        let first = self.window.next()?.max(reached);
+        let rumoured = self.repair.claimed(first, around.sender, now);
+        let counts_from = if around.neighbours.contains(around.sender) {
+            around.neighbours.heard(around.sender) + QUIET
+        } else {
+            now
+        };
+        self.window
+            .rumour(rumoured.filter(|_| counts_from <= now), now);
+        rumoured.map(|_| counts_from).filter(|from| now < *from)
+    }
+
+    /// The number that is waited for, if its sender got as far for sure.
+    pub(crate) fn next(&self) -> Option<Seq> {
+        self.window.next().filter(|_| self.window.is_proven())
+    }
+
+    /// Nothing is waited for below this number, not for others either; and where it began.
+    pub(crate) fn stands(&self) -> Option<(Seq, Seq)> {
+        let (next, begun) = (self.window.next()?, self.window.begun()?);
+        Some((
+            self.repair
+                .relay_next()
+                .map_or(next, |relay| relay.min(next)),
+            begun,
+        ))
+    }
+
+    /// Releases what is in order and gives up what nobody keeps.
+    pub(crate) fn advance(
+        &mut self,
+        limits: &FlowLimits,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+        out: &mut Vec<Assembled>,
+    ) -> Want {
+        // Whoever has not yet told of this flow may know of earlier numbers: of those heard first,
+        // some were lost.
+        let untold = |repair: &Repair| {
+            let mut interests = around.neighbours.interests(around.channel);
+            interests.any(|(peer, interest)| {
+                let will_tell = interest.open.is_some() || peer == around.sender;
+                !interest.told || (will_tell && !repair.holds(peer))
+            })
+        };
+        let withheld = self.is_withheld(around.sender, around.neighbours);
+        if let Some(unsure) = self
+            .unsure
+            .take_if(|unsure| unsure.until <= now && !withheld)
+        {
+            self.window.begin_later(unsure.due());
+            if unsure.exact.is_none() && unsure.least.is_some() {
+                self.window.soften();
+            }
+        }
+        // Somebody who has said nothing at all since it was asked may not have heard it.
+        let patience = match untold(&self.repair) {
+            false => Duration::ZERO,
+            true if around.neighbours.is_any_silent(around.channel) => SILENT,
+            true => UNTOLD,
+        };
+        if self.unsure.is_none() && self.window.settles_at().is_some() {
+            self.window.settle(now - patience);
+        }
+        let rumours = self.hear_rumours(around, now);
+        // Whoever has come and not told may know where it should have begun; nothing lower is asked
+        // for until then.
+        if let Some(since) = self.window.hole_since()
+            && self.window.is_soft()
+            && self.window.hole().is_some()
+            && now < since + UNTOLD
+            && untold(&self.repair)
+        {
+            return Want::Time(since + UNTOLD);
+        }
+        let due = match self.advance_own(limits, around, jitter, now, out) {
+            Want::Frames(peer, seqs) => return Want::Frames(peer, seqs),
+            Want::Time(due) => Some(due),
+            Want::Nothing => match (self.unsure, self.window.settles_at()) {
+                (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
+                (None, Some(due)) if SILENT <= patience => Some((due + SILENT).min(now + UNTOLD)),
+                (None, Some(due)) => Some(due + patience),
+                (None, None) => None,
+            },
+        };
+        let relay = loop {
+            match self.repair.relay_step(around, jitter, now) {
+                Some(Step::Ask(peer, seqs)) => return Want::Frames(peer, seqs),
+                Some(Step::Wait(until)) => break Some(until),
+                Some(Step::GiveUp(_)) => self.repair.relay_no_more(),
+                None => break None,
+            }
+        };
+        let past = match self.repair.past_step(around, jitter, now) {
+            Some(Step::Ask(peer, seqs)) => return Want::Frames(peer, seqs),
+            Some(Step::Wait(until)) => Some(until),
+            Some(Step::GiveUp(_)) | None => None,
+        };
+        // Also who was asked for what came otherwise has to be let off some time.
+        let due = [due, rumours, relay, past, self.repair.asked_until()]
+            .into_iter()
+            .flatten()
+            .min();
+        due.map_or(Want::Nothing, Want::Time)
+    }
+
+    fn advance_own(
+        &mut self,
+        limits: &FlowLimits,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+        out: &mut Vec<Assembled>,
+    ) -> Want {
+        let mut gave_up = false;
+        loop {
+            self.release(limits, out);
+            let Some(hole) = self.window.hole() else {
+                self.repair.whole();
+                return self
+                    .give_up_unfinished(around, now, out)
+                    .map_or(Want::Nothing, Want::Time);
+            };
+            // A hole behind one that was just given up was waited for like that one.
+            let known = if gave_up {
+                self.window.hole_since()
+            } else {
+                None
+            };
+            match self.repair.step(hole, known, around, jitter, now) {
+                Step::Wait(until) => {
+                    if self.repair.only_waits(hole, now)
+                        && let Some(above) = self.window.next_hole()
+                        && let Some((peer, seqs)) =
+                            self.repair.ask_ahead(above, around, jitter, now)
+                    {
+                        return Want::Frames(peer, seqs);
+                    }
+                    return Want::Time(until);
+                }
+                Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
+                Step::GiveUp(lost) => match self.window.proven(lost) {
+                    Some(lost) => {
+                        self.window.skip(lost.last());
+                        self.miss(lost, out);
+                        gave_up = true;
+                    }
+                    // Nobody has it who says that it is there: so perhaps it is not.
+                    None => {
+                        self.repair.dismiss(lost.first(), around.sender);
+                        self.window.rumour(None, now);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Gives up what is needed last of what takes memory: the highest frame that waits, which
+    /// counts as missing then, or else the value that is halfway. Returns whether it was a frame.
+    pub(crate) fn shed(&mut self, out: &mut Vec<Assembled>) -> bool {
+        if self.window.drop_highest() {
+            return true;
+        }
+        out.extend(self.assembler.abandon());
+        false
+    }
+
+    /// The lowest number that this node, or anybody who keeps up and hears of the flow through it,
+    /// waits for.
+    pub(crate) fn lowest(&self, channel: &ChannelName, neighbours: &Neighbours) -> Option<Seq> {
+        self.lowest_of(|peer| neighbours.listens(peer, channel))
+    }
+
+    /// The same without this neighbour.
+    pub(crate) fn lowest_but(
+        &self,
+        but: Sender,
+        channel: &ChannelName,
+        neighbours: &Neighbours,
+    ) -> Option<Seq> {
+        self.lowest_of(|peer| peer != but && neighbours.listens(peer, channel))
+    }
+
+    fn lowest_of(&self, counts: impl Fn(Sender) -> bool) -> Option<Seq> {
+        let gates = self
+            .repair
+            .listeners()
+            .filter_map(|(peer, listener)| listener.gate().filter(|_| counts(peer)));
+        Some(gates.chain(self.held).fold(self.window.next()?, Seq::min))
+    }
+
+    /// Looks again which way the sender is. Returns whether that has changed.
+    pub(crate) fn turn(&mut self, sender: Sender, neighbours: &Neighbours) -> bool {
+        let way = if neighbours.contains(sender) {
+            (Some(sender), 1)
+        } else if let Some((nearest, hops)) = self.repair.nearest() {
+            (Some(nearest), hops + 1)
+        } else {
+            (None, Holding::FAR)
+        };
+        let before = (self.upstream, self.hops);
+        (self.upstream, self.hops) = way;
+        before != way
+    }
+
+    /// Everything below this number was given out; `None` while it is not certain where the flow
+    /// begins.
+    pub(crate) fn given_out(&self) -> Option<Seq> {
+        let next = self.window.next().filter(|_| self.window.is_fixed())?;
+        Some(self.assembler.begun().unwrap_or(next))
+    }
+
+    /// Somebody is to hear what was before the beginning: it stands from now on, unless it may yet
+    /// be found to be lower. Then it is left alone, and nobody hears of what was before it.
+    pub(crate) fn fix_beginning(&mut self, sender: Sender) {
+        if self.sure || self.window.is_soft() || self.repair.holds(sender) {
+            self.window.fix();
+        }
+    }
+
+    /// Somebody waits for it to begin: nobody is waited for any longer who may know better where.
+    pub(crate) fn begin_anyway(&mut self) {
+        if let Some(unsure) = self.unsure.take() {
+            self.window.begin(unsure.due());
+            if unsure.exact.is_none() && unsure.least.is_some() {
+                self.window.soften();
+            }
+        }
+        self.window.settle(Time::ZERO + Duration::MAX);
+    }
+
+    /// Whether it has not begun, and something to begin with that its sender could only say.
+    pub(crate) fn can_begin(&self, sender: Sender, neighbours: &Neighbours) -> bool {
+        self.unsure.is_some() && !self.is_withheld(sender, neighbours)
+    }
+
+    /// Whether it may begin without anything more being told.
+    pub(crate) fn begins_soon(&self, sender: Sender, neighbours: &Neighbours) -> bool {
+        self.can_begin(sender, neighbours) || self.window.settles_at().is_some()
+    }
+
+    /// While its sender is there its own word on where it begins counts, and nothing before it.
+    fn is_withheld(&self, sender: Sender, neighbours: &Neighbours) -> bool {
+        neighbours.contains(sender) && !self.repair.holds(sender)
+    }
+
+    /// How many bytes of frames and fragments wait for others.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let entries = self.window.held_frames() * ENTRY_BYTES;
+        self.window.held_bytes() + entries + self.assembler.held_bytes()
+    }
+
+    /// Hands out everything that is held, without waiting for anything any longer.
+    pub(crate) fn finish(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
+        self.window.settle(Time::ZERO + Duration::MAX);
+        loop {
+            self.release(limits, out);
+            let Some(lost) = self.window.skip_hole() else {
+                break;
+            };
+            self.miss(lost, out);
+        }
+        out.extend(self.assembler.abandon());
+    }
+
+    fn release(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
+        // A frame is never there before the member is.
+        let Some(member) = &self.member else { return };
+        out.extend(
+            self.unsaid
+                .take()
+                .map(|missed| Assembled::Missed(missed, GapReason::Lost)),
+        );
+        while let Some((frame, seqs)) = self.window.release() {
+            self.assembler
+                .push(member, &frame, seqs, limits.max_message_len, out);
+        }
+    }
+
+    fn miss(&mut self, lost: SeqRange, out: &mut Vec<Assembled>) {
+        let missed = match self.assembler.give_up() {
+            // It lost a fragment.
+            Some((partial, GapReason::Incomplete)) => partial.hull(lost),
+            Some((skipped, reason)) => {
+                out.push(Assembled::Missed(skipped, reason));
+                lost
+            }
+            None => lost,
+        };
+        if self.member.is_some() {
+            out.push(Assembled::Missed(missed, GapReason::Lost));
+        } else {
+            self.unsaid = Some(self.unsaid.map_or(missed, |unsaid| unsaid.hull(missed)));
+        }
+    }
+
+    /// Gives up a value whose end does not come although no number is known to be missing. Returns
+    /// when to, if there is one. A sender that is not there may be on the other side of a
+    /// partition, with those that have the rest: as long as for any other number.
+    fn give_up_unfinished(
+        &mut self,
+        around: &Surroundings<'_>,
+        now: Time,
+        out: &mut Vec<Assembled>,
+    ) -> Option<Time> {
+        let unfinished = Unfinished {
+            last: self.assembler.halfway()?,
+            attended: around.neighbours.contains(around.sender),
+        };
+        let since = match self.unfinished {
+            Some((waiting, since)) if waiting == unfinished => since,
+            _ => now,
+        };
+        self.unfinished = Some((unfinished, since));
+        let patience = if unfinished.attended {
+            UNFINISHED_TIMEOUT
+        } else {
+            around.limits.retention.max(UNFINISHED_TIMEOUT)
+        };
+        let gives_up = since + patience;
+        if now < gives_up {
+            return Some(gives_up);
+        }
+        out.extend(self.assembler.abandon());
+        None
+    }
+}
+
+impl Born {
+    fn hear(&mut self, born: Time, teller: Option<Sender>) {
+        let Some(teller) = teller else {
+            self.heard = Some(self.heard.map_or(born, |heard| heard.min(born)));
+            return;
+        };
+        match &mut self.told {
+            Some((by, told)) if *by == teller => *told = born.min(*told),
+            // One alone makes nothing older: another's word counts where that is younger.
+            Some((_, told)) if born <= *told => {}
+            told => *told = Some((teller, born)),
+        }
+    }
+
+    fn known(self) -> Option<Time> {
+        let told = self.told.map(|(_, told)| told);
+        match (self.heard, told) {
+            (Some(heard), Some(told)) => Some(told.max(heard - HEARSAY).min(heard)),
+            (heard, told) => heard.or(told),
+        }
+    }
+
+    /// Before this a frame was not posted, whatever others say; `None` if nothing came from its
+    /// sender.
+    fn earliest_of(self, frame: &Frame) -> Option<Time> {
+        let since_first = frame.since_first();
+        let heard = self.heard?;
+        Some(heard + since_first - since_first / CLOCK_DRIFT - HEARSAY)
+    }
+}
+
+impl Unsure {
+    fn due(self) -> Seq {
+        self.exact.or(self.least).unwrap_or(self.most)
+    }
+}
+
+/// What others say of a connected sender counts when it has said nothing itself for so long, of
+/// anything. While it posts it speaks every half second at least, so that a link which works is
+/// quiet for less than that again and again, and then what others say is as true and saves time;
+/// one that is cut is told from it no later than by the next digest of somebody else.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// A clock is wrong by one part in so many at most: 200 µs a second.
+const CLOCK_DRIFT: u32 = 5_000;
+
+/// What comes within so much of the fastest is as old as it says.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// What others say of ages makes a sender older by so much at most than what came from it shows: a
+/// link may have held that up for as long, and hardly longer before it broke.
+const HEARSAY: Duration = Duration::from_secs(30);
+
+/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is
+/// kept.
+const AGE_ERROR: Duration = Duration::from_secs(1);
+
+/// How long a neighbour is waited for that has not told of a flow, or one that knows more of it,
+/// before it begins without.
+const UNTOLD: Duration = Duration::from_secs(3);
+
+/// The same for one that has said nothing at all since it was asked. Its link brings nothing, or
+/// not what is said here: then it is given up within seconds, and no longer waited for. This bounds
+/// what one does who keeps it up by gossip alone.
+const SILENT: Duration = Duration::from_secs(60);
+
+/// How long the next fragment of a value is waited for while its sender is connected. Well above
+/// what the slowest reader holds up an honest sender, so that it is only reached by one that died
+/// halfway, whose fragments would be kept for ever.
+pub(crate) const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,253 @@
+//! How flows begin, get further and end.
+
+use super::*;
+
+impl Flows {
+    pub(super) fn take_in(
+        &mut self,
+        key: &Key,
+        heard: Heard,
+        now: Time,
+        out: &mut Effects,
+    ) -> Insert {
+        let Heard {
+            frame,
+            member,
+            posted,
+            since,
+            may_pass,
+        } = heard;
+        if !self.flows.contains_key(key) {
+            if !self.has_room_for_flow(subject(&member)) {
+                return Insert::NoRoom;
+            }
+            let window = match self.past.take(key) {
+                Some(next) => Window::resume(next, now),
+                None => Window::new(now + SETTLE),
+            };
+            self.follow(key, subject(&member), window, now, out);
+        }
+        let Some(followed) = self.flows.get_mut(key) else {
+            return Insert::NoRoom;
+        };
+        self.roll.remove(followed.subject, followed.heard, key);
+        followed.heard = now;
+        self.roll.add(followed.subject, now, key);
+        let born = followed.flow.hear_born(&frame, posted);
+        let is_past =
+            may_pass && since.is_some_and(|since| followed.flow.is_before(&frame, posted, since));
+        // All of it is due, unless it may be one whose place was forgotten. The time the frame took
+        // to come makes it seem younger: what was posted within that before the opening is heard
+        // too, or told to be missing.
+        if since.is_some_and(|since| since <= born)
+            && self.past.forgot.is_none_or(|forgot| forgot < born)
+        {
+            followed.flow.begin(Seq::FIRST);
+        } else if is_past {
+            followed.flow.pass(frame.seqs().last(), posted.teller);
+        }
+        let (held, payer) = (
+            followed.flow.window.held_bytes(),
+            Payer::Member(followed.subject),
+        );
+        let limits = FlowLimits {
+            // What is ahead of a hole and finds no room is fetched when it is its turn.
+            max_held_bytes: self
+                .budget
+                .room_upto(self.limits.flow.max_held_bytes.saturating_sub(held), payer)
+                + held,
+            ..self.limits.flow
+        };
+        followed.flow.insert(frame, &member, is_past, &limits, now)
+    }
+
+    /// Whether one more flow may begin on account of this member. Follow with [`Self::follow`].
+    pub(super) fn has_room_for_flow(&mut self, subject: Subject) -> bool {
+        let has_room = self.budget.try_charge(Payer::Member(subject), FLOW);
+        self.refused.flows += u64::from(!has_room);
+        has_room
+    }
+
+    /// Begins a flow, for which there [is room](Self::has_room_for_flow).
+    pub(super) fn follow(
+        &mut self,
+        key: &Key,
+        subject: Subject,
+        window: Window,
+        now: Time,
+        out: &mut Effects,
+    ) {
+        if let Some(other) = self.roll.first_to_go(&subject).cloned() {
+            self.forget(&other, now, out);
+        }
+        let flow = Box::new(Flow::new(window));
+        let followed = Followed {
+            flow,
+            subject,
+            heard: now,
+            deadline: None,
+            queued: false,
+            held: 0,
+            stood: None,
+        };
+        self.roll.add(subject, now, key);
+        self.flows.insert(key.clone(), followed);
+    }
+
+    /// Takes from a flow what is due, and writes down how it stands then.
+    pub(super) fn advance(&mut self, key: &Key, now: Time, out: &mut Effects) {
+        let Some(followed) = self.flows.get_mut(key) else {
+            return;
+        };
+        let (channel, sender) = key;
+        let around = Surroundings {
+            neighbours: &self.neighbours,
+            channel,
+            sender: *sender,
+            limits: self.limits.repair,
+        };
+        let before = followed.flow.window.next();
+        let mut assembled = Vec::new();
+        let want = followed.flow.advance(
+            &self.limits.flow,
+            &around,
+            &mut self.jitter,
+            now,
+            &mut assembled,
+        );
+        let after = followed.flow.window.next();
+        if after != before {
+            if let Some(next) = followed.flow.next() {
+                followed.flow.marks.reached(next, now);
+            }
+            followed.flow.turn(*sender, &self.neighbours);
+        }
+        let stands = followed.flow.stands();
+        if followed.stood != stands {
+            followed.stood = stands;
+            out.moved.insert(key.clone());
+        }
+        out.batches
+            .extend(Batch::of(key, &followed.flow, assembled));
+        let due = match want {
+            Want::Nothing => None,
+            Want::Time(due) => Some(due),
+            Want::Frames(peer, seqs) if self.neighbours.may_ask(peer) => {
+                self.neighbours.asked(peer);
+                self.requests += 1;
+                followed.flow.repair.asked(peer, seqs, self.requests, now);
+                let want = wire::Want {
+                    channel: channel.clone(),
+                    sender: *sender,
+                    seqs,
+                    request: self.requests,
+                };
+                out.wants.push((peer, want));
+                Some(now + REQUEST_TIMEOUT)
+            }
+            Want::Frames(..) => {
+                if !std::mem::replace(&mut followed.queued, true) {
+                    self.queue.push_back(key.clone());
+                }
+                // It is its turn when somebody answers; or then, at the latest.
+                Some(now + REQUEST_TIMEOUT)
+            }
+        };
+        if followed.deadline != due {
+            if let Some(was) = followed.deadline {
+                self.deadlines.remove(&(was, key.clone()));
+            }
+            if let Some(due) = due {
+                self.deadlines.insert((due, key.clone()));
+            }
+            followed.deadline = due;
+        }
+        let (was, is) = (followed.held, followed.flow.held_bytes());
+        followed.held = is;
+        self.held.change(followed.subject, key, was, is);
+        let payer = Payer::Member(followed.subject);
+        if was < is {
+            self.budget.charge(payer, is - was);
+        } else if is < was {
+            self.budget.release(payer, was - is);
+        }
+    }
+
+    /// Lets flows that could not ask somebody try again, each once.
+    pub(super) fn ask_on(&mut self, now: Time, out: &mut Effects) {
+        for _ in 0..self.queue.len() {
+            let Some(key) = self.queue.pop_front() else {
+                break;
+            };
+            let Some(followed) = self.flows.get_mut(&key) else {
+                continue;
+            };
+            followed.queued = false;
+            let asked = out.wants.len();
+            self.advance(&key, now, out);
+            // The places that were free are taken again.
+            if out.wants.len() == asked && self.queue.back() == Some(&key) {
+                break;
+            }
+        }
+    }
+
+    /// Makes the largest holders give up something until the rest fits.
+    pub(super) fn shed(&mut self, now: Time, out: &mut Effects) {
+        while (self.held.total() > self.limits.max_held_bytes || self.budget.is_over())
+            && let Some(key) = self.held.largest().cloned()
+            && let Some(followed) = self.flows.get_mut(&key)
+        {
+            let mut assembled = Vec::new();
+            self.shed += u64::from(followed.flow.shed(&mut assembled));
+            out.batches
+                .extend(Batch::of(&key, &followed.flow, assembled));
+            self.advance(&key, now, out);
+        }
+    }
+
+    /// Forgets a flow but for where it was. What it holds is given out before.
+    pub(super) fn forget(&mut self, key: &Key, now: Time, out: &mut Effects) {
+        let Some(Followed {
+            mut flow,
+            subject,
+            heard,
+            ..
+        }) = self.remove(key)
+        else {
+            return;
+        };
+        let mut assembled = Vec::new();
+        flow.finish(&self.limits.flow, &mut assembled);
+        let next = flow.next();
+        out.batches.extend(Batch::of(key, &flow, assembled));
+        if let Some(next) = next {
+            self.past.remember(
+                key,
+                Mark {
+                    next,
+                    subject,
+                    heard,
+                },
+                now,
+            );
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Followed> {
+        let followed = self.flows.remove(key)?;
+        if let Some(asked) = followed.flow.repair.asking() {
+            self.neighbours.answered(asked);
+        }
+        self.roll.remove(followed.subject, followed.heard, key);
+        self.held.change(followed.subject, key, followed.held, 0);
+        let payer = Payer::Member(followed.subject);
+        self.budget.release(payer, FLOW + followed.held);
+        let claims = followed.flow.repair.listeners().map(|(peer, _)| peer);
+        claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM));
+        if let Some(deadline) = followed.deadline {
+            self.deadlines.remove(&(deadline, key.clone()));
+        }
+        Some(followed)
+    }
+}

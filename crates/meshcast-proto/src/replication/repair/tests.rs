@@ -1,0 +1,769 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    fixture::{channel, peer},
+    wire::Opened,
+};
+
+const LIMITS: RepairLimits = RepairLimits {
+    hole_timeout: Duration::from_secs(2),
+    retention: Duration::from_secs(60),
+};
+
+/// Whose flow it is.
+const SENDER: usize = 0;
+
+fn who(n: usize) -> Sender {
+    peer(n).member.sender()
+}
+
+fn at(millis: u64) -> Time {
+    Time::from_start(Duration::from_millis(millis))
+}
+
+fn seq(n: u64) -> Seq {
+    Seq::new(n).expect("not 0")
+}
+
+fn range(first: u64, last: u64) -> SeqRange {
+    SeqRange::new(seq(first), seq(last)).expect("in order")
+}
+
+/// One of somebody who has just been heard.
+fn answer(asked: SeqRange, upto: u64, came: Option<SeqRange>, helped: bool, now: Time) -> Answer {
+    Answer {
+        asked,
+        upto: seq(upto),
+        came,
+        helped,
+        declined: false,
+        heard: now,
+    }
+}
+
+/// A flow and who is there, with a clock.
+struct Scene {
+    repair: Repair,
+    neighbours: Neighbours,
+    jitter: Jitter,
+    name: ChannelName,
+    now: Time,
+    /// The number of the last request.
+    request: u64,
+}
+
+impl Scene {
+    /// With these connected, who have not said anything.
+    fn new(connected: &[usize]) -> Self {
+        let mut neighbours = Neighbours::default();
+        connected
+            .iter()
+            .for_each(|n| neighbours.add(who(*n), at(0)));
+        Self {
+            repair: Repair::default(),
+            neighbours,
+            jitter: Jitter::new(1),
+            name: channel(0),
+            now: at(0),
+            request: 0,
+        }
+    }
+
+    /// One listens, and told what it has of the channel.
+    fn listens(&mut self, n: usize) {
+        let opened = Opened {
+            channel: self.name.clone(),
+            since: Duration::ZERO,
+            last: 0,
+            linked: Duration::ZERO,
+        };
+        self.neighbours.open(who(n), &opened, self.now);
+        self.neighbours.told(who(n), &self.name);
+    }
+
+    /// One listens and has these numbers, up to before the second.
+    fn has(&mut self, n: usize, oldest: u64, next: u64) {
+        self.listens(n);
+        let holding = Holding {
+            sender: who(SENDER),
+            oldest: seq(oldest),
+            next: seq(next),
+            due: None,
+            hops: Holding::FAR,
+            lowest: None,
+            begin: Seq::FIRST,
+        };
+        self.repair
+            .handle_holding(who(n), &holding, &Marks::default(), self.now);
+    }
+
+    fn step_known(&mut self, hole: SeqRange, known: Option<Time>) -> Step {
+        let around = Surroundings {
+            neighbours: &self.neighbours,
+            channel: &self.name,
+            sender: who(SENDER),
+            limits: LIMITS,
+        };
+        self.repair
+            .step(hole, known, &around, &mut self.jitter, self.now)
+    }
+
+    fn step(&mut self, hole: SeqRange) -> Step {
+        self.step_known(hole, None)
+    }
+
+    /// Waits as it says until there is something to do, and for how long that was.
+    fn next(&mut self, hole: SeqRange) -> (Duration, Step) {
+        let began = self.now;
+        loop {
+            match self.step(hole) {
+                Step::Wait(until) => {
+                    assert!(until > self.now, "busy");
+                    self.now = until;
+                    if let Some(late) = self.repair.expire(&self.neighbours, self.now) {
+                        self.neighbours.answered(late.peer);
+                    }
+                }
+                step => return (self.now.saturating_since(began), step),
+            }
+        }
+    }
+
+    fn ask(&mut self, hole: SeqRange) -> (Sender, SeqRange) {
+        match self.next(hole).1 {
+            Step::Ask(peer, seqs) => {
+                self.asked(peer, seqs);
+                (peer, seqs)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn asked(&mut self, peer: Sender, seqs: SeqRange) {
+        self.request += 1;
+        self.repair.asked(peer, seqs, self.request, self.now);
+        self.neighbours.asked(peer);
+    }
+
+    /// Who was asked answers. What it was asked for.
+    fn answered(&mut self) -> (Sender, SeqRange) {
+        let peer = self.repair.asking().expect("somebody was asked");
+        self.neighbours.answered(peer);
+        match self.repair.handle_answer(peer, self.request) {
+            Some(Answered::InTime(asked)) => (peer, asked),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Who was asked answers with these of the numbers.
+    fn answer(&mut self, upto: u64, came: Option<SeqRange>) {
+        let (peer, asked) = self.answered();
+        let helped = came.is_some();
+        let answer = answer(asked, upto, came, helped, self.now);
+        self.repair.judge(peer, &answer, self.now);
+    }
+}
+
+#[test]
+fn other_paths_have_40_to_80_ms_before_anybody_is_asked() {
+    let mut pauses = BTreeSet::new();
+    for seed in 0..50 {
+        let mut scene = Scene::new(&[1]);
+        scene.jitter = Jitter::new(seed);
+        scene.has(1, 1, 9);
+        let (pause, step) = scene.next(range(3, 5));
+        assert_eq!(step, Step::Ask(who(1), range(3, 5)));
+        assert!(pause >= PATHS_RACE && pause < 2 * PATHS_RACE, "{pause:?}");
+        pauses.insert(pause);
+    }
+    assert!(pauses.len() > 40, "not all at the same moment");
+}
+
+#[test]
+fn a_hole_that_moves_up_gets_a_pause_of_its_own_unless_it_is_being_filled_by_answers() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.now = scene.now + Duration::from_millis(30);
+    scene.step(range(3, 5));
+    scene.now = scene.now + Duration::from_millis(30);
+    // 3 came by gossip.
+    let (pause, _) = scene.next(range(4, 5));
+    assert!(pause >= PATHS_RACE);
+    scene.ask(range(4, 20));
+    scene.answer(20, Some(range(4, 9)));
+    assert_eq!(scene.step(range(10, 20)), Step::Ask(who(1), range(10, 20)));
+}
+
+#[test]
+fn a_hole_known_for_long_is_not_left_alone_once_more() {
+    let mut scene = Scene::new(&[1]);
+    scene.now = at(5_000);
+    scene.has(1, 1, 99);
+    let step = scene.step_known(range(3, 5), Some(at(4_000)));
+    assert_eq!(step, Step::Ask(who(1), range(3, 5)));
+}
+
+#[test]
+fn one_is_asked_at_a_time() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    scene.has(2, 1, 99);
+    scene.ask(range(3, 5));
+    let until = scene.now + REQUEST_TIMEOUT;
+    assert_eq!(scene.repair.asked_until(), Some(until));
+    assert_eq!(scene.step(range(3, 5)), Step::Wait(until));
+    // Also for another hole.
+    assert_eq!(scene.step(range(7, 7)), Step::Wait(until));
+    scene.answer(5, Some(range(3, 5)));
+    assert_eq!(scene.repair.asked_until(), None);
+}
+
+#[test]
+fn whoever_has_the_lowest_numbers_is_asked_for_what_it_has() {
+    let mut scene = Scene::new(&[1, 2, 3]);
+    scene.has(1, 5, 30);
+    scene.has(2, 1, 6);
+    scene.has(3, 20, 20);
+    assert_eq!(scene.ask(range(3, 40)), (who(2), range(3, 5)));
+    scene.answer(5, Some(range(3, 5)));
+    assert_eq!(scene.ask(range(6, 40)), (who(1), range(6, 29)));
+}
+
+#[test]
+fn equals_are_asked_by_chance() {
+    let mut asked = BTreeSet::new();
+    for seed in 0..30 {
+        let mut scene = Scene::new(&[1, 2, 3]);
+        scene.jitter = Jitter::new(seed);
+        (1..4).for_each(|n| scene.has(n, 1, 99));
+        asked.insert(scene.ask(range(3, 5)).0);
+    }
+    assert_eq!(asked.len(), 3);
+}
+
+#[test]
+fn whoever_has_enough_to_do_is_asked_last() {
+    for seed in 0..10 {
+        let mut scene = Scene::new(&[1, 2]);
+        scene.jitter = Jitter::new(seed);
+        scene.has(1, 1, 99);
+        scene.has(2, 1, 99);
+        while scene.neighbours.may_ask(who(1)) {
+            scene.neighbours.asked(who(1));
+        }
+        assert_eq!(scene.ask(range(3, 5)).0, who(2));
+    }
+}
+
+#[test]
+fn a_silent_neighbour_is_asked_again_later_and_later() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 5));
+    for failures in 1..=CLAIM_TRIES {
+        let began = scene.now;
+        scene.ask(range(3, 5));
+        let pause = scene.now.saturating_since(began);
+        assert_eq!(pause, REQUEST_TIMEOUT + RETRY * 2u32.pow(failures.min(6)));
+    }
+    assert_eq!(
+        scene.next(range(3, 5)).1,
+        Step::GiveUp(range(3, 5)),
+        "at last"
+    );
+}
+
+#[test]
+fn a_time_of_silence_begins_the_count_of_what_was_not_honoured_anew() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    let holder = scene.repair.holders.get_mut(&who(1)).expect("it told");
+    let mut is_too_often = |secs: u64, is_silent: bool| {
+        let asked = at(secs * 1_000);
+        let heard = at(secs * 1_000 + 1);
+        let heard = if is_silent { Time::ZERO } else { heard };
+        holder.not_honoured(asked, heard, asked + REQUEST_TIMEOUT)
+    };
+    let tries = |from: u64, to: u64| (from..to).step_by(10);
+    assert!(!tries(0, 60).any(|secs| is_too_often(secs, false)));
+    assert!(!is_too_often(60, true));
+    assert!(!tries(70, 150).any(|secs| is_too_often(secs, false)));
+    assert!(is_too_often(150, false));
+}
+
+#[test]
+fn after_a_timeout_another_is_asked_at_once() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    scene.has(2, 1, 99);
+    let (first, _) = scene.ask(range(3, 5));
+    let began = scene.now;
+    let (second, _) = scene.ask(range(3, 5));
+    assert_ne!(first, second);
+    assert_eq!(scene.now.saturating_since(began), REQUEST_TIMEOUT);
+    // Which failed less is preferred from then on.
+    scene.answer(5, Some(range(3, 4)));
+    scene.now = scene.now + Duration::from_secs(60);
+    assert_eq!(scene.ask(range(5, 5)).0, second);
+}
+
+#[test]
+fn what_did_not_come_it_does_not_have() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 9));
+    // It has 6 and 7 only, and has not looked above 7.
+    scene.answer(7, Some(range(6, 7)));
+    assert_eq!(scene.next(range(3, 5)).1, Step::GiveUp(range(3, 5)));
+    assert_eq!(scene.ask(range(8, 9)), (who(1), range(8, 9)));
+}
+
+#[test]
+fn who_denies_the_lowest_is_asked_for_the_rest() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.listens(2);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 9));
+    scene.answer(5, None);
+    let began = scene.now;
+    assert_eq!(scene.ask(range(3, 9)), (who(1), range(6, 9)));
+    assert_eq!(scene.now.saturating_since(began), RETRY);
+    scene.answer(9, None);
+    // Now it lacks all, and 2 may still come to have it.
+    match scene.next(range(3, 9)) {
+        (_, Step::GiveUp(lost)) => assert_eq!(lost, range(3, 9)),
+        other => panic!("{other:?}"),
+    }
+    assert!(scene.now >= at(60_000));
+}
+
+#[test]
+fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 9));
+    let (peer, asked) = scene.answered();
+    let came = Some(range(3, 9));
+    let answer = answer(asked, 9, came, false, scene.now);
+    scene.repair.judge(peer, &answer, scene.now);
+    let began = scene.now;
+    scene.ask(range(3, 9));
+    assert_eq!(scene.now.saturating_since(began), 2 * RETRY);
+}
+
+#[test]
+fn who_was_not_asked_has_no_answer() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    assert_eq!(scene.repair.handle_answer(who(1), 0), None);
+    scene.ask(range(3, 9));
+    for (peer, request) in [(2, 1), (1, 0), (1, 2)] {
+        assert!(!scene.repair.awaits(who(peer), request));
+        assert_eq!(scene.repair.handle_answer(who(peer), request), None);
+    }
+    assert_eq!(scene.repair.asking(), Some(who(1)));
+    assert!(scene.repair.awaits(who(1), 1));
+    let answered = Some(Answered::InTime(range(3, 9)));
+    assert_eq!(scene.repair.handle_answer(who(1), 1), answered);
+    assert_eq!(scene.repair.handle_answer(who(1), 1), None);
+}
+
+#[test]
+fn when_who_was_asked_goes_the_next_is_asked() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    let (first, _) = scene.ask(range(3, 9));
+    scene.has(2, 1, 99);
+    assert!(!scene.repair.handle_gone(who(2)), "it was not being asked");
+    scene.has(2, 1, 99);
+    assert!(scene.repair.handle_gone(first));
+    assert_eq!(scene.step(range(3, 9)), Step::Ask(who(2), range(3, 9)));
+}
+
+#[test]
+fn what_its_sender_does_not_keep_is_given_up_after_the_short_time() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    // One that has not said anything does not count beside the sender.
+    scene.has(SENDER, 6, 9);
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 5)))
+    );
+}
+
+#[test]
+fn only_what_nobody_covers_is_given_up() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    scene.has(SENDER, 9, 12);
+    scene.has(1, 6, 8);
+    assert_eq!(scene.ask(range(3, 8)), (who(1), range(6, 7)));
+    scene.answer(7, Some(range(6, 7)));
+    // They wait above the hole then.
+    let (_, step) = scene.next(range(3, 5));
+    assert_eq!(step, Step::GiveUp(range(3, 5)));
+    assert_eq!(scene.now, at(2_000));
+}
+
+#[test]
+fn what_a_sender_has_not_posted_is_not_lost() {
+    let mut scene = Scene::new(&[SENDER]);
+    scene.has(SENDER, 5, 5);
+    let (waited, step) = scene.next(range(3, 9));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 4)))
+    );
+    let (waited, _) = scene.next(range(5, 9));
+    assert_eq!(waited, LIMITS.retention);
+}
+
+#[test]
+fn without_the_sender_all_who_listen_must_have_gone_past() {
+    let mut scene = Scene::new(&[1, 2, 3]);
+    scene.has(1, 9, 12);
+    scene.has(2, 7, 10);
+    // One that has told and does not listen.
+    scene.neighbours.told(who(3), &channel(0));
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 5)))
+    );
+}
+
+#[test]
+fn only_as_far_as_all_have_gone_past_it_is_given_up_early() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 20, 20);
+    scene.has(2, 5, 5);
+    let (waited, step) = scene.next(range(3, 9));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.hole_timeout, Step::GiveUp(range(3, 4)))
+    );
+    let (waited, step) = scene.next(range(5, 9));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.retention, Step::GiveUp(range(5, 9)))
+    );
+}
+
+#[test]
+fn whoever_has_the_same_hole_keeps_the_hope() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 9, 12);
+    scene.has(2, 1, 3);
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.retention, Step::GiveUp(range(3, 5)))
+    );
+}
+
+#[test]
+fn whoever_has_not_told_keeps_the_hope_until_it_does() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 9, 12);
+    for _ in 0..20 {
+        let Step::Wait(until) = scene.step(range(3, 5)) else {
+            panic!("2 may have it");
+        };
+        scene.now = until;
+    }
+    assert!(scene.now > at(5_000));
+    // It does not listen: looked at again within half a second.
+    scene.neighbours.told(who(2), &channel(0));
+    assert_eq!(scene.step(range(3, 5)), Step::GiveUp(range(3, 5)));
+}
+
+#[test]
+fn with_nobody_there_it_is_waited_as_long_as_history_is_kept() {
+    let mut scene = Scene::new(&[]);
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!(
+        (waited, step),
+        (LIMITS.retention, Step::GiveUp(range(3, 5)))
+    );
+}
+
+#[test]
+fn somebody_who_comes_with_it_is_asked_soon() {
+    let mut scene = Scene::new(&[]);
+    for _ in 0..10 {
+        let Step::Wait(until) = scene.step(range(3, 5)) else {
+            panic!("nobody is there");
+        };
+        assert!(until <= scene.now + LOOK_AGAIN);
+        scene.now = until;
+    }
+    scene.neighbours.add(who(1), scene.now);
+    scene.has(1, 1, 9);
+    assert_eq!(scene.step(range(3, 5)), Step::Ask(who(1), range(3, 5)));
+}
+
+#[test]
+fn who_opened_anew_is_told_anew_but_still_asked() {
+    let mut scene = Scene::new(&[1]);
+    scene.repair.handle_known(who(1), 1);
+    assert!(!scene.repair.knows(who(1), 1));
+    scene.has(1, 1, 9);
+    scene.repair.handle_known(who(1), 1);
+    assert!(scene.repair.knows(who(1), 1));
+    assert!(!scene.repair.knows(who(1), 2));
+    assert_eq!(scene.ask(range(3, 5)).0, who(1));
+    scene.has(1, 1, 9);
+    scene.repair.handle_known(who(1), 2);
+    assert!(scene.repair.knows(who(1), 2));
+}
+
+/// What may happen to a flow.
+#[derive(Debug, Clone)]
+enum Act {
+    Connect(usize),
+    Gone(usize),
+    Has(usize, u64, u64),
+    Told(usize),
+    Answer(u64, Option<(u64, u64)>, bool),
+    /// The hole moves up so far, and ends so much higher.
+    Move(u64, u64),
+    /// So often the time it waits for comes.
+    Wait(usize),
+    Pass(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let n = || 0..4_usize;
+    let number = || prop_oneof![8 => 1..40_u64, 1 => (1..3_u64).prop_map(|n| u64::MAX - n)];
+    let came = prop::option::of((number(), 0..9_u64));
+    prop_oneof![
+        2 => n().prop_map(Act::Connect),
+        1 => n().prop_map(Act::Gone),
+        4 => (n(), number(), number()).prop_map(|(n, a, b)| Act::Has(n, a.min(b), a.max(b))),
+        1 => n().prop_map(Act::Told),
+        4 => (number(), came, any::<bool>()).prop_map(|(upto, came, helped)| Act::Answer(upto, came, helped)),
+        2 => (0..4_u64, 0..9_u64).prop_map(|(up, longer)| Act::Move(up, longer)),
+        6 => (1..20_usize).prop_map(Act::Wait),
+        2 => (0..9_000_u64).prop_map(Act::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: it never waits for a time that has come, asks only who is there and has it
+    /// for what is missing, gives up only from below and not before its time, and in the end always
+    /// does one of the two.
+    #[test]
+    fn each_step_makes_sense(acts in prop::collection::vec(act(), 1..80), seed in any::<u64>()) {
+        let mut scene = Scene::new(&[]);
+        scene.jitter = Jitter::new(seed);
+        let mut hole = range(3, 9);
+        let mut lowest_since = scene.now;
+        let mut steps = |scene: &mut Scene, hole: &mut SeqRange, times: usize| {
+            for _ in 0..times {
+                if let Some(late) = scene.repair.expire(&scene.neighbours, scene.now) {
+                    scene.neighbours.answered(late.peer);
+                }
+                match scene.step(*hole) {
+                    Step::Wait(until) => {
+                        assert!(until > scene.now, "busy");
+                        scene.now = until;
+                    }
+                    Step::Ask(peer, seqs) => {
+                        assert!(scene.neighbours.contains(peer));
+                        assert!(scene.repair.holds(peer));
+                        assert_eq!(seqs.overlap(*hole), Some(seqs));
+                        assert_eq!(scene.repair.asking(), None);
+                        if scene.neighbours.may_ask(peer) {
+                            scene.asked(peer, seqs);
+                        }
+                    }
+                    Step::GiveUp(lost) => {
+                        assert_eq!(lost.first(), hole.first());
+                        assert!(lost.last() <= hole.last());
+                        assert!(scene.now.saturating_since(lowest_since) >= LIMITS.hole_timeout);
+                        let first = lost.last().next();
+                        *hole = SeqRange::new(first, hole.last().max(first)).expect("in order");
+                        lowest_since = scene.now;
+                    }
+                }
+            }
+        };
+        for act in acts {
+            match act {
+                Act::Connect(n) => scene.neighbours.add(who(n), scene.now),
+                Act::Gone(n) => {
+                    scene.neighbours.remove(who(n));
+                    scene.repair.handle_gone(who(n));
+                }
+                Act::Has(n, oldest, next) if scene.neighbours.contains(who(n)) => scene.has(n, oldest, next),
+                Act::Told(n) => {
+                    scene.neighbours.told(who(n), &channel(0));
+                }
+                Act::Answer(upto, came, helped) => {
+                    if scene.repair.asking().is_some() {
+                        let (peer, asked) = scene.answered();
+                        let came = came.map(|(first, len)| range(first, first.saturating_add(len)));
+                        let came = came.and_then(|came| came.overlap(asked));
+                        let answer = answer(asked, upto, came, helped, scene.now);
+                        scene.repair.judge(peer, &answer, scene.now);
+                    }
+                }
+                Act::Move(up, longer) => {
+                    let first = hole.first().get().saturating_add(up).min(u64::MAX - 2);
+                    let last = hole.last().get().saturating_add(longer).min(u64::MAX - 1);
+                    if up > 0 {
+                        scene.repair.whole();
+                    }
+                    hole = range(first, last.max(first));
+                }
+                Act::Wait(times) => steps(&mut scene, &mut hole, times),
+                Act::Pass(millis) => scene.now = scene.now + Duration::from_millis(millis),
+                Act::Has(..) => {}
+            }
+        }
+        // Left alone it comes to an end: every neighbour stays silent, and goes.
+        for n in 0..4 {
+            scene.neighbours.remove(who(n));
+            scene.repair.handle_gone(who(n));
+        }
+        let before = hole;
+        steps(&mut scene, &mut hole, 2 + 60 * 2 + 10);
+        prop_assert!(hole != before, "neither asked nor given up");
+    }
+}
+
+/// The hole was there long before.
+#[test]
+fn whoever_comes_has_all_the_time_to_tell() {
+    for comes in [SENDER, 1] {
+        let mut scene = Scene::new(&[]);
+        assert!(matches!(scene.step(range(3, 5)), Step::Wait(_)));
+        scene.now = at(30_000);
+        scene.neighbours.add(who(comes), scene.now);
+        while scene.now < at(39_000) {
+            let Step::Wait(until) = scene.step(range(3, 5)) else {
+                panic!("{comes} has not told");
+            };
+            scene.now = until;
+        }
+        scene.has(comes, 1, 9);
+        assert_eq!(scene.ask(range(3, 5)).0, who(comes));
+    }
+}
+
+#[test]
+fn who_went_past_and_waits_again_keeps_the_hope() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 9, 12);
+    scene.now = at(1_900);
+    assert!(matches!(scene.step(range(3, 5)), Step::Wait(_)));
+    scene.has(1, 3, 3);
+    let (_, step) = scene.next(range(3, 5));
+    assert_eq!(
+        (scene.now, step),
+        (at(1_900) + LIMITS.retention, Step::GiveUp(range(3, 5)))
+    );
+}
+
+#[test]
+fn a_late_answer_is_taken_once_and_denies_nothing() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    // One took too long; another was asked of a link that broke.
+    scene.ask(range(3, 4));
+    scene.now = scene.now + REQUEST_TIMEOUT;
+    let late = scene.repair.expire(&scene.neighbours, scene.now);
+    let expired = Expired {
+        peer: who(1),
+        is_false_claim: false,
+    };
+    assert_eq!(late, Some(expired));
+    scene.neighbours.answered(who(1));
+    scene.ask(range(3, 4));
+    assert!(scene.repair.handle_gone(who(1)));
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 4));
+    for late in [1, 2] {
+        assert!(!scene.repair.awaits(who(2), late));
+        assert_eq!(scene.repair.handle_answer(who(2), late), None);
+        assert_eq!(
+            scene.repair.handle_answer(who(1), late),
+            Some(Answered::Late),
+            "{late}"
+        );
+        assert_eq!(scene.repair.handle_answer(who(1), late), None, "{late}");
+        assert_eq!(scene.repair.asking(), Some(who(1)));
+    }
+    scene.answer(4, Some(range(3, 4)));
+    assert_eq!(scene.ask(range(5, 6)), (who(1), range(5, 6)));
+}
+
+#[test]
+fn only_so_many_late_answers_are_waited_for() {
+    let mut scene = Scene::new(&[1]);
+    scene.has(1, 1, 99);
+    let requests = MAX_GIVEN_UP as u64 + 1;
+    for request in 1..=requests {
+        scene.repair.asked(who(1), range(3, 4), request, scene.now);
+        scene.now = scene.now + REQUEST_TIMEOUT;
+        scene.repair.expire(&scene.neighbours, scene.now);
+    }
+    let awaited: Vec<u64> = (1..=requests)
+        .filter(|request| scene.repair.awaits(who(1), *request))
+        .collect();
+    assert_eq!(awaited, (2..=requests).collect::<Vec<_>>());
+}
+
+/// What it says may be cut off although its gossip comes through.
+#[test]
+fn a_sender_that_is_connected_but_never_tells_takes_no_hope_away() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    // The neighbour has the same hole.
+    scene.has(1, 1, 3);
+    while scene.now < at(59_000) {
+        let Step::Wait(until) = scene.step(range(3, 5)) else {
+            panic!("given up at {:?}", scene.now);
+        };
+        scene.now = until;
+    }
+}
+
+#[test]
+fn what_is_kept_above_a_hole_that_nobody_has_is_asked_for_meanwhile() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    scene.has(SENDER, 40, 60);
+    let lowest = range(1, 39);
+    let above = |scene: &mut Scene, hole| {
+        let around = Surroundings {
+            neighbours: &scene.neighbours,
+            channel: &scene.name,
+            sender: who(SENDER),
+            limits: LIMITS,
+        };
+        let known = at(0);
+        let ahead = scene
+            .repair
+            .ask_ahead((hole, known), &around, &mut scene.jitter, scene.now);
+        ahead.filter(|_| scene.repair.only_waits(lowest, scene.now))
+    };
+    // Other paths have their time first.
+    let Step::Wait(raced) = scene.step(lowest) else {
+        panic!("at once")
+    };
+    assert_eq!(above(&mut scene, range(45, 50)), None);
+    scene.now = raced.max(at(80));
+    assert!(matches!(scene.step(lowest), Step::Wait(_)));
+    let asked = (who(SENDER), range(45, 50));
+    assert_eq!(above(&mut scene, range(45, 50)), Some(asked));
+    assert_eq!(above(&mut scene, range(60, 70)), None, "nobody has these");
+    // One request at a time.
+    scene.asked(asked.0, asked.1);
+    assert_eq!(above(&mut scene, range(52, 53)), None);
+    scene.answer(59, Some(range(45, 50)));
+    // And none of it while somebody has the lowest.
+    scene.has(1, 10, 60);
+    assert_eq!(above(&mut scene, range(52, 53)), None);
+}

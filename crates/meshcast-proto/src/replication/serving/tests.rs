@@ -1,0 +1,101 @@
+use super::*;
+use crate::{
+    fixture::{channel, peer},
+    wire::{Seq, SeqRange},
+};
+
+fn who(n: usize) -> Sender {
+    peer(n).member.sender()
+}
+
+fn at(millis: u64) -> Time {
+    Time::from_start(Duration::from_millis(millis))
+}
+
+fn want(n: usize) -> Want {
+    Want {
+        channel: channel(0),
+        sender: who(n),
+        seqs: SeqRange::new(Seq::FIRST, Seq::MAX).expect("in order"),
+        request: 1,
+    }
+}
+
+const ANSWER: usize = 256 * 1024;
+
+/// Neighbours that always have three requests under way, for ten seconds. What each got, in bytes.
+fn served(askers: usize, requests: usize) -> Vec<usize> {
+    let (mut serving, mut now) = (Serving::default(), at(0));
+    let mut got = vec![0; askers];
+    for n in 0..askers {
+        for _ in 0..requests {
+            serving.ask(who(n), want(n), now);
+        }
+    }
+    while now < at(10_000) {
+        while let Some((peer, asked)) = serving.next(now) {
+            assert_eq!(asked.sender, peer);
+            serving.gave(peer, ANSWER, now);
+            let n = (0..askers).find(|n| who(*n) == peer).expect("one of them");
+            got[n] += ANSWER;
+            serving.ask(peer, want(n), now);
+        }
+        let next = serving.poll_timeout().expect("they wait");
+        assert!(next > now, "busy");
+        now = next;
+    }
+    got
+}
+
+#[test]
+fn one_neighbour_gets_what_it_asks_for_at_its_rate_and_no_faster() {
+    for requests in [3, MAX_WAITING] {
+        let got = served(1, requests)[0] / (10 * 1024 * 1024);
+        assert!((32..34).contains(&got), "{got} MiB/s");
+    }
+}
+
+#[test]
+fn many_share_what_there_is_alike_however_much_they_ask() {
+    let got = served(8, 3);
+    let (least, most) = (got.iter().min(), got.iter().max());
+    assert!(
+        most.expect("some") - least.expect("some") <= ANSWER,
+        "{got:?}"
+    );
+    let all = got.iter().sum::<usize>() / (10 * 1024 * 1024);
+    assert!((64..67).contains(&all), "{all} MiB/s");
+}
+
+#[test]
+fn a_flood_of_requests_is_cut_off_and_leaves_the_others_their_turn() {
+    let mut serving = Serving::default();
+    let taken = (0..10_000).filter(|_| serving.ask(who(0), want(0), at(0)));
+    assert_eq!(taken.count(), MAX_WAITING);
+    while let Some((peer, _)) = serving.next(at(0)) {
+        serving.gave(peer, 0, at(0));
+        serving.ask(who(0), want(0), at(0));
+    }
+    assert!(serving.ask(who(1), want(1), at(0)));
+    let next = serving.poll_timeout().expect("they wait");
+    serving.ask(who(0), want(0), at(0));
+    assert_eq!(serving.next(next).map(|(peer, _)| peer), Some(who(1)));
+}
+
+#[test]
+fn what_waited_too_long_is_not_answered_any_more() {
+    let mut serving = Serving::default();
+    serving.ask(who(0), want(0), at(0));
+    serving.ask(who(0), want(1), at(1));
+    let late = at(0) + REQUEST_TIMEOUT;
+    assert_eq!(serving.next(late), Some((who(0), want(1))));
+    assert_eq!(serving.poll_timeout(), None);
+}
+
+#[test]
+fn whoever_goes_takes_its_requests_along() {
+    let mut serving = Serving::default();
+    serving.ask(who(0), want(0), at(0));
+    serving.forget(who(0));
+    assert_eq!((serving.next(at(0)), serving.poll_timeout()), (None, None));
+}

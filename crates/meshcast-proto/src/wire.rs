@@ -1,0 +1,30 @@
+//! What travels: the bytes of frames, records and session messages, and the small types they are
+//! made of.
+//!
+//! Every decoder is total: any bytes give a value or a typed error, and each accepted value has one
+//! encoding. Nothing here is believed yet; [`identity`](crate::identity) decides that.
+//!
+//! May use: nothing of the other wings.
+//! Must not: keep state, know a signature scheme, or know who is a member.
+
+pub(crate) mod codec;
+mod frame;
+mod id;
+mod name;
+mod record;
+mod sync;
+mod time;
+
+pub use codec::CodecError;
+pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
+pub(crate) use frame::{Head, Unsigned};
+pub(crate) use id::{Key, Short, Subject};
+pub use id::{Sender, Seq, SeqRange};
+pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
+pub(crate) use record::Records;
+pub use record::{
+    Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count,
+    fragments, write_record,
+};
+pub use sync::{Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
+pub use time::{Time, WallTime};

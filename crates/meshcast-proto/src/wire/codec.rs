@@ -1,0 +1,233 @@
+//! The schema of everything that is encoded, in the one file that names bincode.
+//!
+//! The rest of the crate works on its own types and calls the functions below. A successor of
+//! bincode (which is no longer maintained, hence the exact version) has to be put in here and
+//! nowhere else; the golden vectors in `testdata/` say whether it speaks the same bytes.
+//!
+//! Input is hostile: a length is never believed beyond [`LIMIT`], borrowed fields are slices of the
+//! input, and trailing bytes are refused. So is a number in a longer form than it needs, which
+//! bincode would take: whatever is accepted has exactly one encoding.
+
+use bincode::{
+    BorrowDecode, Encode,
+    config::{Configuration, Limit, LittleEndian, Varint},
+    enc::{EncoderImpl, write::SizeWriter},
+    error::DecodeError,
+};
+
+/// The longest frame, see [`Frame::MAX_LEN`](crate::Frame::MAX_LEN).
+pub(crate) const MAX_FRAME_LEN: usize = 256 * 1024;
+
+/// The longest records section, see [`Frame::MAX_RECORDS_LEN`](crate::Frame::MAX_RECORDS_LEN).
+pub(crate) const MAX_RECORDS_LEN: usize = MAX_FRAME_LEN - 1024 - MAX_CHAIN_LEN;
+
+/// The longest chain, see [`Chain::MAX_LEN`](crate::Chain::MAX_LEN).
+pub(crate) const MAX_CHAIN_LEN: usize = 1024;
+
+/// What a frame says, without its version byte and signature.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct FrameBody<'a> {
+    pub(crate) sender: [u8; 32],
+    pub(crate) channel: &'a str,
+    pub(crate) first_seq: u64,
+    pub(crate) count: u32,
+    pub(crate) posted_at: u64,
+    pub(crate) since_first: u64,
+    pub(crate) records: &'a [u8],
+    pub(crate) chain: &'a [u8],
+}
+
+/// The beginning of a [`FrameBody`], up to the length of its records: whoever makes a frame has
+/// these in place already.
+#[derive(Encode)]
+pub(crate) struct FrameHead<'a> {
+    pub(crate) sender: [u8; 32],
+    pub(crate) channel: &'a str,
+    pub(crate) first_seq: u64,
+    pub(crate) count: u32,
+    pub(crate) posted_at: u64,
+    pub(crate) since_first: u64,
+    pub(crate) records_len: u64,
+}
+
+/// What the authority signs about a member.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct CredentialBody<'a> {
+    pub(crate) authority: [u8; 32],
+    pub(crate) subject: [u8; 32],
+    pub(crate) name: &'a str,
+    pub(crate) region: &'a str,
+    /// Reserved: who may post and read which channels. Opaque and signed already, so that old nodes
+    /// can check the signature of credentials that carry some.
+    pub(crate) grants: &'a [u8],
+    pub(crate) not_before: u64,
+    pub(crate) not_after: u64,
+    pub(crate) serial: u64,
+}
+
+/// What a member signs about the key of one process.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct BootBody {
+    pub(crate) boot: [u8; 32],
+    pub(crate) issued_at: u64,
+}
+
+/// The way from the authority to the key that signs frames.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct ChainBody<'a> {
+    pub(crate) credential: &'a [u8],
+    pub(crate) credential_signature: [u8; 64],
+    pub(crate) boot: BootBody,
+    pub(crate) boot_signature: [u8; 64],
+}
+
+/// A message on the sync protocol.
+#[derive(Encode, BorrowDecode)]
+pub(crate) enum SyncBody<'a> {
+    Members(Vec<MemberBody<'a>>),
+    Ping(u64),
+    Pong(u64),
+    Open(Vec<OpenBody<'a>>),
+    Close(Vec<&'a str>),
+    Have(HaveBody<'a>),
+    Want(WantBody<'a>),
+    Frames(FramesBody<'a>),
+}
+
+/// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of
+/// each sender; and for how many milliseconds it has had the link.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct OpenBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) since: u64,
+    pub(crate) last: u64,
+    pub(crate) linked: u64,
+}
+
+/// What the speaker keeps. Senders are named once and then by their place in the list.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct HaveBody<'a> {
+    pub(crate) senders: Vec<[u8; 32]>,
+    pub(crate) channels: Vec<HaveChannelBody<'a>>,
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct HaveChannelBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) more: bool,
+    pub(crate) flows: Vec<HaveFlowBody>,
+}
+
+/// `next` is the number after the last one that nothing is missing below; `kept` how many of the
+/// numbers before it are kept; `due` from which one the listener is to begin, 0 if it knows;
+/// `passed` how many the speaker began after; `hops` how many links the speaker is away from the
+/// sender, 255 if it knows no way; `behind` by how many numbers whoever hears of it through the
+/// speaker is at most behind `next`, plus 1; 0 if the listener is not concerned.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct HaveFlowBody {
+    pub(crate) sender: u32,
+    pub(crate) next: u64,
+    pub(crate) kept: u64,
+    pub(crate) due: u64,
+    pub(crate) passed: u64,
+    pub(crate) hops: u8,
+    pub(crate) behind: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct WantBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) sender: [u8; 32],
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) request: u64,
+}
+
+/// The answer to the `Want` of that number: all that is kept of it up to `upto`, with the age of
+/// each frame in milliseconds.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct FramesBody<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) sender: [u8; 32],
+    pub(crate) request: u64,
+    pub(crate) upto: u64,
+    pub(crate) frames: Vec<(u64, &'a [u8])>,
+}
+
+/// A member and where it can be dialled, as multiaddresses in binary form.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct MemberBody<'a> {
+    pub(crate) sender: [u8; 32],
+    pub(crate) addresses: Vec<&'a [u8]>,
+}
+
+/// Bytes that are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The bytes end too early, claim a length over the limit, or hold a value their type does not
+    /// have.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// Everything was read and this many bytes are left.
+    #[error("{0} trailing bytes")]
+    Trailing(usize),
+    /// A list is longer than it may be.
+    #[error("list of {found} is over the limit of {limit}")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A list names the same thing twice. Nobody has a reason to, and each mention would cost the
+    /// reader.
+    #[error("{0} named twice")]
+    Twice(&'static str),
+    /// A number stands in more bytes than it needs.
+    #[error("not in canonical form")]
+    NotCanonical,
+}
+
+pub(crate) fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+pub(crate) fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    let written = bincode::encode_into_std_write(value, out, CONFIG);
+    // Writing to a Vec does not fail, and no type above has a value that bincode refuses.
+    debug_assert!(written.is_ok(), "{written:?}");
+}
+
+pub(crate) fn decode<'a, T: BorrowDecode<'a, ()> + Encode>(
+    bytes: &'a [u8],
+) -> Result<T, CodecError> {
+    let (value, read) = bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(malformed)?;
+    match bytes.len() - read {
+        // The forms of a number differ in length and nothing else has two, so comparing lengths is
+        // enough.
+        0 if encoded_len(&value) == read => Ok(value),
+        0 => Err(CodecError::NotCanonical),
+        trailing => Err(CodecError::Trailing(trailing)),
+    }
+}
+
+/// How long the encoding is; counts and copies nothing.
+fn encoded_len<T: Encode>(value: &T) -> usize {
+    let mut encoder = EncoderImpl::new(SizeWriter::default(), CONFIG);
+    let written = value.encode(&mut encoder);
+    debug_assert!(written.is_ok(), "{written:?}");
+    encoder.into_writer().bytes_written
+}
+
+fn malformed(error: DecodeError) -> CodecError {
+    CodecError::Malformed(error.to_string())
+}
+
+/// No encoded thing is larger: a frame has at most 256 KiB, a sync message 512 KiB.
+pub(crate) const LIMIT: usize = 512 * 1024;
+
+const CONFIG: Configuration<LittleEndian, Varint, Limit<LIMIT>> =
+    bincode::config::standard().with_limit::<LIMIT>();

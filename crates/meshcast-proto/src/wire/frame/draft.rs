@@ -1,0 +1,102 @@
+//! A frame in the making.
+
+use std::fmt;
+
+use super::{Frame, SIGNATURE_LEN};
+use crate::wire::{
+    codec::MAX_CHAIN_LEN,
+    name::ChannelName,
+    record::{Format, Part, RECORD_OVERHEAD, write_record},
+};
+
+/// Records that are to leave together, in the buffer that becomes their frame: there is room in
+/// front for what says whose they are, so that nothing is moved when they are numbered and signed.
+/// `Debug` tells how many bytes they are, not which.
+///
+/// Bytes that are records already make one too, of whatever channel.
+#[derive(Clone, Default)]
+pub struct Draft {
+    /// Room for the head, then the records.
+    buffer: Vec<u8>,
+    room: usize,
+}
+
+impl Draft {
+    /// Without a record. It can be posted on any channel, but costs least on this one.
+    pub fn new(channel: &ChannelName) -> Self {
+        Self {
+            buffer: Vec::new(),
+            room: Frame::longest_head(channel),
+        }
+    }
+
+    /// Appends one record; see [`write_record`].
+    pub fn push(&mut self, format: Format, part: Part, payload: &[u8]) {
+        self.reserve(RECORD_OVERHEAD + payload.len());
+        write_record(&mut self.buffer, format, part, payload);
+    }
+
+    /// The records section.
+    pub fn records(&self) -> &[u8] {
+        self.buffer.get(self.room..).unwrap_or_default()
+    }
+
+    /// How long the records section is, in bytes.
+    pub fn len(&self) -> usize {
+        self.records().len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes room for so many bytes and for what follows them in a frame: twice as much as there
+    /// was, but no more than a frame takes.
+    fn reserve(&mut self, bytes: usize) {
+        if self.buffer.is_empty() {
+            self.buffer.reserve_exact(self.room + bytes + TAIL_LEN);
+            self.buffer.resize(self.room, 0);
+        }
+        let (len, capacity) = (self.buffer.len(), self.buffer.capacity());
+        let needed = len + bytes + TAIL_LEN;
+        if needed > capacity {
+            let doubled = (2 * capacity).min(Frame::MAX_LEN);
+            self.buffer.reserve_exact(needed.max(doubled) - len);
+        }
+    }
+
+    /// The buffer with this head in front of the records, and where it and the records begin.
+    pub(super) fn with_head(mut self, head: &[u8]) -> (Vec<u8>, usize, usize) {
+        let begins = self.room.min(self.buffer.len());
+        match begins.checked_sub(head.len()) {
+            Some(at) => {
+                self.buffer[at..begins].copy_from_slice(head);
+                (self.buffer, at, begins)
+            }
+            None => {
+                self.buffer.splice(..begins, head.iter().copied());
+                (self.buffer, 0, head.len())
+            }
+        }
+    }
+}
+
+impl<T: AsRef<[u8]> + ?Sized> From<&T> for Draft {
+    fn from(records: &T) -> Self {
+        Self {
+            buffer: records.as_ref().to_vec(),
+            room: 0,
+        }
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Draft({} bytes)", self.len())
+    }
+}
+
+/// What follows the records: their sender's chain, with its length, and the signature. Chains with
+/// names of common length are below half of the longest one.
+const TAIL_LEN: usize = MAX_CHAIN_LEN / 2 + SIGNATURE_LEN;

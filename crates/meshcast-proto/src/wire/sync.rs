@@ -1,0 +1,489 @@
+//! What members say to each other beside gossip, on the protocol `/meshcast/sync/1`.
+//!
+//! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong,
+//! 3 open, 4 close, 5 have, 6 want, 7 frames), then what it says. It comes from a member over a
+//! connection of its own, so nothing in it is signed but the frames; what it says of others is
+//! hearsay. No message names a channel, a flow or a member twice: one that does is refused, since
+//! whoever reads it would do the work twice.
+//!
+//! Two nodes that meet tell each other which channels they have [open](SyncMessage::Open). To that
+//! the other answers with what it [has](SyncMessage::Have) of each, and goes on telling what
+//! changes. So a node knows what it lacks, also when that is the last message of a sender that
+//! died, and [wants](SyncMessage::Want) it of somebody who has it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::wire::{
+    codec::{
+        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveFlowBody, MemberBody,
+        OpenBody, SyncBody, WantBody,
+    },
+    id::{Sender, Seq, SeqRange},
+    name::ChannelName,
+};
+
+/// One message of the sync protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyncMessage {
+    /// Where members can be dialled, as far as the speaker knows, itself included.
+    Members(Vec<MemberAddresses>),
+    /// Answer with [`Self::Pong`] and the same number.
+    Ping(u64),
+    /// The answer to [`Self::Ping`].
+    Pong(u64),
+    /// The speaker has these channels open too, and wants to be told what the listener has of them.
+    Open(Vec<Opened>),
+    /// The speaker has closed these channels.
+    Close(Vec<ChannelName>),
+    /// What the speaker has of channels that the listener has open. Replaces what it said of the
+    /// same flows. An `Open` is answered by all flows of each channel, in as many messages as it
+    /// takes, the last of which says that there are no [more](Holdings::more).
+    Have(Vec<Holdings>),
+    /// The speaker asks for frames. Whoever is asked for what was before its own
+    /// [beginning](Holding::begin) denies to have it, but tries to get it, as long as it says that
+    /// it waits for it.
+    Want(Want),
+    /// The answer to a [`Self::Want`].
+    Frames(Frames),
+}
+
+/// Where a member can be dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberAddresses {
+    /// Which process.
+    pub sender: Sender,
+    /// Its addresses, in the binary form of multiaddresses; opaque here.
+    pub addresses: Vec<Vec<u8>>,
+}
+
+/// A channel that is open, and from when on it is to hear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Its name.
+    pub channel: ChannelName,
+    /// How far back, before this message: as long as it has been open, or longer if it asks for
+    /// history. It travels in whole milliseconds, rounded up.
+    pub since: Duration,
+    /// How many numbers of each sender from before that it wants, however old.
+    pub last: u64,
+    /// How long the speaker has had this link. The listener has had it for about as long; what more
+    /// it has had it when this comes, the message was held up on the way.
+    pub linked: Duration,
+}
+
+/// What is kept of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holdings {
+    /// Its name.
+    pub channel: ChannelName,
+    /// The speaker has not told all it has yet.
+    pub more: bool,
+    /// By sender.
+    pub flows: Vec<Holding>,
+}
+
+/// What is kept of one sender on a channel: of the numbers before `next` those from `oldest` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Whose.
+    pub sender: Sender,
+    /// The lowest number kept; `next` if none is.
+    pub oldest: Seq,
+    /// Nothing is waited for below this number.
+    pub next: Seq,
+    /// Where a listener that does not know the sender begins.
+    pub due: Option<Seq>,
+    /// Where the speaker began itself: what is lower it never waited for, so that it does not know
+    /// whether that is lost.
+    pub begin: Seq,
+    /// How many links the speaker is away from the sender, who is 0 away from itself;
+    /// [`FAR`](Self::FAR) if it knows no way.
+    pub hops: u8,
+    /// Told to the one neighbour that is on the way to the sender: of those who hear of it through
+    /// the speaker, the speaker included, everybody who keeps up waits for this number or a higher
+    /// one.
+    pub lowest: Option<Seq>,
+}
+
+impl Holding {
+    /// No way to the sender is known.
+    pub const FAR: u8 = u8::MAX;
+}
+
+/// Frames that are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// On which channel.
+    pub channel: ChannelName,
+    /// Whose.
+    pub sender: Sender,
+    /// Which.
+    pub seqs: SeqRange,
+    /// Whoever asks numbers its requests, so that it knows an answer that comes late from one to
+    /// what it asked since.
+    pub request: u64,
+}
+
+/// Frames that were asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frames {
+    /// On which channel.
+    pub channel: ChannelName,
+    /// Whose.
+    pub sender: Sender,
+    /// The number of the [`Want`] that this answers.
+    pub request: u64,
+    /// What was asked for up to here and is not among the frames is not kept here.
+    pub upto: Seq,
+    /// Encoded frames in order, each with the time since it was posted as far as is known.
+    pub frames: Vec<(Duration, Bytes)>,
+}
+
+impl SyncMessage {
+    /// Answers nothing: numbers of pings begin at 1. Sent when there was nothing else to say for a
+    /// while, so that whoever hears nothing knows that something is wrong.
+    pub const KEEP_ALIVE: Self = Self::Pong(0);
+
+    /// How many members one message may name. 4096: a fleet of a thousand nodes, restarted four
+    /// times.
+    pub const MAX_MEMBERS: usize = 4096;
+
+    /// How many addresses one member may have. 32: a node listens on a few, each in two families
+    /// and over two transports.
+    pub const MAX_ADDRESSES: usize = 32;
+
+    /// How many channels one message may name. 512 of the longest names make 138 KiB.
+    pub const MAX_CHANNELS: usize = 512;
+
+    /// How many flows one message may tell of, all channels together. 2,048 of as many senders make
+    /// 120 KiB.
+    pub const MAX_FLOWS: usize = 2048;
+
+    /// How many bytes of frames one answer may carry, but always one frame: as much as may be lost
+    /// if the link breaks.
+    pub const MAX_FRAMES_LEN: usize = 256 * 1024;
+
+    /// How many bytes the members of one message may take, counted as the codec does when it reads
+    /// them; as many are named as fit. A thousand members with ten addresses each do. The limits on
+    /// channels, flows and frames keep below what a link carries by themselves.
+    const MAX_MEMBERS_LEN: usize = codec::LIMIT - 1024;
+
+    /// The message as it travels. What is over the limits is left out: a list of members is never
+    /// complete, and a message that is refused would tell nothing at all.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(&match self {
+            Self::Members(members) => SyncBody::Members(members_body(members)),
+            Self::Ping(number) => SyncBody::Ping(*number),
+            Self::Pong(number) => SyncBody::Pong(*number),
+            Self::Open(opened) => SyncBody::Open(
+                opened
+                    .iter()
+                    .take(Self::MAX_CHANNELS)
+                    .map(OpenBody::from)
+                    .collect(),
+            ),
+            Self::Close(channels) => SyncBody::Close(
+                channels
+                    .iter()
+                    .take(Self::MAX_CHANNELS)
+                    .map(ChannelName::wire)
+                    .collect(),
+            ),
+            Self::Have(holdings) => SyncBody::Have(have_body(holdings)),
+            Self::Want(want) => SyncBody::Want(WantBody {
+                channel: want.channel.wire(),
+                sender: *want.sender.key(),
+                first: want.seqs.first().get(),
+                last: want.seqs.last().get(),
+                request: want.request,
+            }),
+            Self::Frames(frames) => SyncBody::Frames(FramesBody {
+                channel: frames.channel.wire(),
+                sender: *frames.sender.key(),
+                request: frames.request,
+                upto: frames.upto.get(),
+                frames: frames
+                    .frames
+                    .iter()
+                    .map(|(age, bytes)| (millis(*age), &**bytes))
+                    .collect(),
+            }),
+        })
+    }
+
+    /// Reads a message. Frames go on sharing `bytes`.
+    ///
+    /// # Errors
+    /// [`CodecError`] if it is none, or over a limit.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        Ok(match codec::decode(bytes)? {
+            SyncBody::Members(members) => {
+                at_most(Self::MAX_MEMBERS, members.len())?;
+                once("a member", members.iter().map(|member| member.sender))?;
+                Self::Members(
+                    members
+                        .into_iter()
+                        .map(MemberAddresses::read)
+                        .collect::<Result<_, _>>()?,
+                )
+            }
+            SyncBody::Ping(number) => Self::Ping(number),
+            SyncBody::Pong(number) => Self::Pong(number),
+            SyncBody::Open(opened) => {
+                at_most(Self::MAX_CHANNELS, opened.len())?;
+                once("a channel", opened.iter().map(|opened| opened.channel))?;
+                Self::Open(
+                    opened
+                        .into_iter()
+                        .map(Opened::read)
+                        .collect::<Result<_, _>>()?,
+                )
+            }
+            SyncBody::Close(channels) => {
+                at_most(Self::MAX_CHANNELS, channels.len())?;
+                once("a channel", channels.iter().copied())?;
+                Self::Close(
+                    channels
+                        .into_iter()
+                        .map(channel)
+                        .collect::<Result<_, _>>()?,
+                )
+            }
+            SyncBody::Have(body) => Self::Have(read_have(&body)?),
+            SyncBody::Want(want) => Self::Want(Want {
+                channel: channel(want.channel)?,
+                sender: Sender::new(want.sender),
+                seqs: SeqRange::new(seq(want.first)?, seq(want.last)?).ok_or_else(out_of_range)?,
+                request: want.request,
+            }),
+            SyncBody::Frames(body) => Self::Frames(Frames {
+                channel: channel(body.channel)?,
+                sender: Sender::new(body.sender),
+                request: body.request,
+                upto: seq(body.upto)?,
+                frames: body
+                    .frames
+                    .into_iter()
+                    .map(|(age, frame)| (Duration::from_millis(age), bytes.slice_ref(frame)))
+                    .collect(),
+            }),
+        })
+    }
+}
+
+/// Lengths only: payloads do not belong in a log.
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            channel,
+            sender,
+            request,
+            upto,
+            frames,
+        } = self;
+        let bytes: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
+        let count = frames.len();
+        write!(
+            f,
+            "Frames({request}: {sender} {channel:?} up to {upto}, {count} of {bytes} bytes)"
+        )
+    }
+}
+
+impl MemberAddresses {
+    fn read(body: MemberBody<'_>) -> Result<Self, CodecError> {
+        at_most(SyncMessage::MAX_ADDRESSES, body.addresses.len())?;
+        Ok(Self {
+            sender: Sender::new(body.sender),
+            addresses: body.addresses.into_iter().map(<[u8]>::to_vec).collect(),
+        })
+    }
+}
+
+impl Opened {
+    fn read(body: OpenBody<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            channel: channel(body.channel)?,
+            since: Duration::from_millis(body.since),
+            last: body.last,
+            linked: Duration::from_millis(body.linked),
+        })
+    }
+}
+
+impl<'a> From<&'a MemberAddresses> for MemberBody<'a> {
+    fn from(member: &'a MemberAddresses) -> Self {
+        let addresses = member.addresses.iter().take(SyncMessage::MAX_ADDRESSES);
+        Self {
+            sender: *member.sender.key(),
+            addresses: addresses.map(Vec::as_slice).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Opened> for OpenBody<'a> {
+    fn from(opened: &'a Opened) -> Self {
+        Self {
+            channel: opened.channel.wire(),
+            // Up to a whole millisecond: what was posted within it would be lost otherwise.
+            since: millis(opened.since.saturating_add(PART_OF_A_MILLISECOND)),
+            last: opened.last,
+            linked: millis(opened.linked),
+        }
+    }
+}
+
+/// The members that fit into one message. One that would not fit into any is passed over.
+fn members_body(members: &[MemberAddresses]) -> Vec<MemberBody<'_>> {
+    let mut room = SyncMessage::MAX_MEMBERS_LEN;
+    let place = |address: &&[u8]| size_of::<&[u8]>() + address.len();
+    let members = members.iter().map(MemberBody::from).filter(|member| {
+        let len = size_of::<MemberBody<'_>>() + member.addresses.iter().map(place).sum::<usize>();
+        let fits = len <= room;
+        if fits {
+            room -= len;
+        }
+        fits
+    });
+    members.take(SyncMessage::MAX_MEMBERS).collect()
+}
+
+fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
+    let mut places = BTreeMap::new();
+    let mut senders = Vec::new();
+    let mut flow = |holding: &Holding| HaveFlowBody {
+        sender: *places.entry(holding.sender).or_insert_with(|| {
+            senders.push(*holding.sender.key());
+            // Bounded by the number of flows.
+            senders.len() as u32 - 1
+        }),
+        next: holding.next.get(),
+        kept: holding.next.get().saturating_sub(holding.oldest.get()),
+        due: holding.due.map_or(0, Seq::get),
+        hops: holding.hops,
+        behind: holding.lowest.map_or(0, |lowest| {
+            holding.next.get().saturating_sub(lowest.get()) + 1
+        }),
+        passed: holding.begin.get() - 1,
+    };
+    let mut room = SyncMessage::MAX_FLOWS;
+    let channels = holdings
+        .iter()
+        .take(SyncMessage::MAX_CHANNELS)
+        .map(|holdings| {
+            let flows: Vec<_> = holdings.flows.iter().take(room).map(&mut flow).collect();
+            room -= flows.len();
+            HaveChannelBody {
+                channel: holdings.channel.wire(),
+                more: holdings.more,
+                flows,
+            }
+        });
+    let channels = channels.collect();
+    HaveBody { senders, channels }
+}
+
+fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
+    at_most(SyncMessage::MAX_CHANNELS, body.channels.len())?;
+    at_most(
+        SyncMessage::MAX_FLOWS,
+        body.channels
+            .iter()
+            .map(|channel| channel.flows.len())
+            .sum(),
+    )?;
+    once(
+        "a channel",
+        body.channels.iter().map(|holdings| holdings.channel),
+    )?;
+    for holdings in &body.channels {
+        once("a flow", holdings.flows.iter().map(|flow| flow.sender))?;
+    }
+    // Every sender stands once, in the order in which flows name them, so that a message has one
+    // form.
+    let mut places = BTreeMap::new();
+    let mut flow = |flow: &HaveFlowBody| {
+        let sender = body
+            .senders
+            .get(flow.sender as usize)
+            .ok_or_else(out_of_range)?;
+        let new = places.len();
+        if *places.entry(*sender).or_insert(new) != flow.sender as usize {
+            return Err(out_of_range());
+        }
+        let oldest = flow.next.checked_sub(flow.kept).ok_or_else(out_of_range)?;
+        let lowest = match flow.behind.checked_sub(1) {
+            Some(behind) => Some(flow.next.checked_sub(behind).ok_or_else(out_of_range)?),
+            None => None,
+        };
+        Ok(Holding {
+            sender: Sender::new(*sender),
+            oldest: seq(oldest)?,
+            next: seq(flow.next)?,
+            due: Seq::new(flow.due),
+            hops: flow.hops,
+            lowest: lowest.map(seq).transpose()?,
+            begin: Seq::new(flow.passed.wrapping_add(1)).ok_or_else(out_of_range)?,
+        })
+    };
+    let channels = body.channels.iter().map(|holdings| {
+        Ok(Holdings {
+            channel: channel(holdings.channel)?,
+            more: holdings.more,
+            flows: holdings
+                .flows
+                .iter()
+                .map(&mut flow)
+                .collect::<Result<_, _>>()?,
+        })
+    });
+    let channels = channels.collect::<Result<_, _>>()?;
+    if places.len() < body.senders.len() {
+        return Err(out_of_range());
+    }
+    Ok(channels)
+}
+
+fn channel(wire: &str) -> Result<ChannelName, CodecError> {
+    ChannelName::from_wire(wire).map_err(|error| CodecError::Malformed(error.to_string()))
+}
+
+fn seq(number: u64) -> Result<Seq, CodecError> {
+    Seq::new(number).ok_or_else(out_of_range)
+}
+
+fn out_of_range() -> CodecError {
+    CodecError::Malformed("a number is out of range".to_owned())
+}
+
+const PART_OF_A_MILLISECOND: Duration = Duration::from_nanos(999_999);
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A list names nothing twice.
+fn once<T: Ord>(what: &'static str, mut named: impl Iterator<Item = T>) -> Result<(), CodecError> {
+    let mut seen = BTreeSet::new();
+    if named.all(|name| seen.insert(name)) {
+        Ok(())
+    } else {
+        Err(CodecError::Twice(what))
+    }
+}
+
+fn at_most(limit: usize, found: usize) -> Result<(), CodecError> {
+    if found > limit {
+        return Err(CodecError::TooMany { found, limit });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
