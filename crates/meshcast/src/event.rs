@@ -68,7 +68,7 @@ pub enum NodeEvent {
     /// What a member posted was not taken: it is not connected, was not heard before, and by its
     /// clock that was longer ago than anything is kept. Its clock is behind, or somebody repeats
     /// old frames. Told once a minute of each sender;
-    /// [`Counters::frames_stale`](crate::Counters::frames_stale) counts all.
+    /// [`frames_stale`](crate::ProtocolCounters::frames_stale) counts all.
     Stale {
         /// On which channel.
         channel: ChannelName,

@@ -1,9 +1,9 @@
 //! What a node looks like at one moment, as plain data.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use libp2p::{Multiaddr, PeerId};
-use meshcast_proto::{ChannelName, NodeName, Region, WallTime};
+use meshcast_proto::{ChannelName, Counters as ProtocolCounters, NodeName, Region, WallTime};
 
 use crate::seed::SeedInfo;
 
@@ -128,47 +128,21 @@ pub struct SenderInfo {
 }
 
 /// What a node counted since it started. Values only grow, but for the gauges at the end.
+///
+/// What the [protocol](ProtocolCounters) counts are fields of this struct too:
+/// `counters.delivered` is `counters.protocol.delivered`. As JSON all stand side by side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Records posted here.
-    pub posted: u64,
-    /// Frames they left in.
-    pub frames_posted: u64,
+    /// What happened to records and frames.
+    #[serde(flatten)]
+    pub protocol: ProtocolCounters,
     /// Frames that no connected peer could be given, since none was subscribed.
     pub frames_without_peer: u64,
     /// Frames that gossip refused because the queues to all peers were full.
     pub frames_refused: u64,
     /// Frames of members that gossip brought, each as often as it came.
     pub frames_gossiped: u64,
-    /// Frames of others that brought something new.
-    pub frames_accepted: u64,
-    /// Frames of others that brought nothing new.
-    pub frames_duplicate: u64,
-    /// Frames of others on channels not open here.
-    pub frames_unwanted: u64,
-    /// Frames of others that were posted longer ago than anything is kept, by the clock of a sender
-    /// that is not connected and was not heard before.
-    pub frames_stale: u64,
-    /// Frames that came ahead of a hole and found no room to wait.
-    pub frames_without_room: u64,
-    /// Frames that waited behind a hole and were dropped for want of room for all.
-    pub frames_dropped: u64,
-    /// Times a peer was asked for frames.
-    pub requests: u64,
-    /// Frames that came as an answer and brought something new; they count as accepted too.
-    pub frames_repaired: u64,
-    /// Frames given to peers who asked.
-    pub frames_served: u64,
-    /// Requests of peers that asked for more at once than they may, and got no answer.
-    pub requests_refused: u64,
-    /// Pairs of sender and channel that were not followed for want of memory.
-    pub flows_refused: u64,
-    /// Times a member said what it has of a channel, or that it has one open, and there was no
-    /// memory to remember it.
-    pub claims_refused: u64,
-    /// Answers that nobody asked for, or that hold something else than frames of members.
-    pub answers_refused: u64,
     /// Frames dropped because they were malformed, forged or not from a member.
     pub frames_invalid: u64,
     /// Bytes for peers beside gossip: what is kept here, requests, frames in answer, addresses,
@@ -176,12 +150,6 @@ pub struct Counters {
     pub sync_bytes: u64,
     /// Messages of connected members, beside gossip, that could not be read.
     pub sync_invalid: u64,
-    /// Records of others delivered to channels of this node.
-    pub delivered: u64,
-    /// Gaps reported.
-    pub gaps: u64,
-    /// Records those gaps name.
-    pub missed: u64,
     /// Records handed to a channel object out of what is kept, since it had not read them in time
     /// or came later.
     pub recalled: u64,
@@ -224,4 +192,12 @@ pub struct Counters {
     pub history_bytes: usize,
     /// Connections that others opened and that have not shown to be members so far.
     pub pending_inbound: usize,
+}
+
+impl Deref for Counters {
+    type Target = ProtocolCounters;
+
+    fn deref(&self) -> &ProtocolCounters {
+        &self.protocol
+    }
 }

@@ -195,8 +195,8 @@ mod verifier;
 pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};
 pub use meshcast_proto::{
-    ChannelName, ChannelNameError, LabelError, MeshKey, MeshKeyError, NodeName, Region, Since,
-    WallTime,
+    ChannelName, ChannelNameError, Counters as ProtocolCounters, LabelError, MeshKey, MeshKeyError,
+    NodeName, Region, Since, WallTime,
 };
 #[doc(inline)]
 pub use meshcast_value as value;

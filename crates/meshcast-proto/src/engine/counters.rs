@@ -1,7 +1,7 @@
 //! What is counted.
 
 /// What happened so far. Counts only grow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counters {
     /// Records posted here.
@@ -18,23 +18,24 @@ pub struct Counters {
     pub frames_without_room: u64,
     /// Frames that waited behind a hole and were dropped for want of room for all.
     pub frames_dropped: u64,
-    /// Times a neighbour was asked for frames.
+    /// Times a peer was asked for frames.
     pub requests: u64,
     /// Frames that came as an answer and brought something new; they count as accepted too.
     pub frames_repaired: u64,
-    /// Frames given to neighbours who asked.
+    /// Frames given to peers who asked.
     pub frames_served: u64,
-    /// Requests of neighbours that asked for more at once than they may.
+    /// Requests of peers that asked for more at once than they may, and got no answer.
     pub requests_refused: u64,
-    /// Frames of senders not heard of before that are older than anything that is kept: somebody
-    /// repeats them.
+    /// Frames of senders that are not connected and were not heard of before, posted longer ago
+    /// than anything is kept, by the clock of the sender: somebody repeats them, or that clock is
+    /// behind.
     pub frames_stale: u64,
     /// Answers that nobody asked for, or that hold something else than frames of members.
     pub answers_refused: u64,
-    /// Flows that were not followed for want of room: of senders heard of for the first time.
+    /// Pairs of a sender and a channel that were not followed for want of memory.
     pub flows_refused: u64,
-    /// Times a neighbour said that it has something of a flow, or has a channel open, and there was
-    /// no room to remember it.
+    /// Times a peer said what it has of a channel, or that it has one open, and there was no memory
+    /// to remember it.
     pub claims_refused: u64,
     /// Records of others delivered.
     pub delivered: u64,

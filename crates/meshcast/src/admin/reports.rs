@@ -288,11 +288,28 @@ mod tests {
                 outbox_bytes: 5,
                 unread_bytes: 6,
             }],
-            counters: Counters {
-                posted: 3,
-                history_bytes: 9,
-                ..Counters::default()
-            },
+            counters: counted(),
+        }
+    }
+
+    fn counted() -> Counters {
+        let mut counters = Counters {
+            history_bytes: 9,
+            ..Counters::default()
+        };
+        counters.protocol.posted = 3;
+        counters
+    }
+
+    /// A counter that is added to the protocol needs no line here to be shown.
+    #[test]
+    fn whatever_the_protocol_counts_is_shown_by_the_name_it_has_there() {
+        let protocol = serde_json::to_value(counted().protocol).expect("plain data");
+        let protocol = protocol.as_object().expect("a struct");
+        assert!(protocol.contains_key("requests_refused") && protocol.contains_key("frames_stale"));
+        let shown = schema::NodeReport::from(&snapshot()).counters;
+        for (name, value) in protocol {
+            assert_eq!(shown.get(name).copied(), value.as_u64(), "{name}");
         }
     }
 

@@ -74,7 +74,6 @@ impl Driver {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let engine = self.parts.engine.counters();
         let (undecodable, handler_panics, unread) = self.parts.registry.stats().read();
         let knocks = self.parts.door.knocks();
         Counters {
@@ -83,29 +82,12 @@ impl Driver {
             knocks_foreign: knocks.foreign,
             knocks_displaced: knocks.displaced,
             pending_inbound: knocks.pending,
-            posted: engine.posted,
-            frames_posted: engine.frames_posted,
+            protocol: self.parts.engine.counters(),
             frames_gossiped: self.parts.verifier.valid(),
-            frames_accepted: engine.frames_accepted,
-            frames_duplicate: engine.frames_duplicate,
-            frames_unwanted: engine.frames_unwanted,
-            frames_stale: engine.frames_stale,
-            frames_without_room: engine.frames_without_room,
-            frames_dropped: engine.frames_dropped,
-            requests: engine.requests,
-            frames_repaired: engine.frames_repaired,
-            frames_served: engine.frames_served,
-            requests_refused: engine.requests_refused,
-            answers_refused: engine.answers_refused,
-            flows_refused: engine.flows_refused,
-            claims_refused: engine.claims_refused,
             memory_refused: self.parts.engine.budget().refused(),
             memory_bytes: self.parts.engine.budget().used(),
             own_memory_bytes: self.parts.engine.budget().statement(Payer::Ourselves).used,
             frames_invalid: self.parts.verifier.invalid(),
-            delivered: engine.delivered,
-            gaps: engine.gaps,
-            missed: engine.missed,
             unread,
             undecodable,
             handler_panics,
