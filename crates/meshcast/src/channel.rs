@@ -32,7 +32,7 @@ pub use self::{
 };
 pub(crate) use self::{
     hub::{Asked, Hub, Opening},
-    outbox::Section,
+    outbox::{Posters, Section},
     receipt::Awaited,
     ring::{Item, ReaderId, Wanted},
 };

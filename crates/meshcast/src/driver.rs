@@ -8,6 +8,7 @@ mod channels;
 mod conduct;
 mod connections;
 mod dialling;
+mod engine;
 mod handover;
 mod inspection;
 mod mute;
@@ -31,9 +32,7 @@ use libp2p::{
     gossipsub::{self, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{
-    ChannelName, Engine, Frame, Inbox, Member, Offence, Output, Payer, Time, Watchdog,
-};
+use meshcast_proto::{ChannelName, Engine, Frame, Inbox, Member, Offence, Payer, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
@@ -41,7 +40,7 @@ use tokio::{
 
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
-    channel::{Hub, Item, ReaderId},
+    channel::{Hub, ReaderId},
     clock::{Clock, wall_time},
     command::Command,
     dialer::{Dialer, SeedId},
@@ -49,19 +48,19 @@ use crate::{
     event::{self, NodeEvent},
     gate::{Admitted, Door},
     inspect::Counters,
-    message::Gap,
     node::Ready,
     peers::Peers,
     registry::Registry,
     strikes::WatchedEvent,
     throttle::Throttle,
-    transport::{Traffic, peer_id, sender},
+    transport::{Traffic, sender},
     verifier::SharedVerifier,
 };
 use asked::Receipts;
 use channels::Channel;
 use conduct::Judged;
 use dialling::Dialled;
+pub(crate) use engine::EngineCell;
 use handover::Flushes;
 use inspection::Inspections;
 pub(crate) use inspection::{Inspected, View};
@@ -73,7 +72,7 @@ pub(crate) use touched::Touched;
 pub(crate) struct Parts {
     pub(crate) me: Arc<Member>,
     pub(crate) swarm: Touched<Swarm<Behaviour>>,
-    pub(crate) engine: Engine,
+    pub(crate) engine: EngineCell,
     pub(crate) dialer: Touched<Dialer>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) verifier: SharedVerifier,
@@ -234,63 +233,11 @@ impl Driver {
         self.seen.count(Payer::Member(member.credential().subject));
         let before = self.parts.engine.counters();
         let heard = frame.clone();
-        self.parts
-            .engine
-            .handle_frame(frame, &member, self.parts.clock.now(), wall_time());
+        self.with_engine(|engine, now| engine.handle_frame(frame, &member, now, wall_time()));
         let after = self.parts.engine.counters();
         trace_heard(&heard, &before, &after);
         if after.frames_accepted > before.frames_accepted {
             self.note_gossip(from, &heard);
-        }
-        self.drain_engine(|delivery| Item::Values(delivery, None));
-    }
-
-    /// Does what the engine wants done. `item` makes of a delivery what channels read.
-    fn drain_engine(&mut self, item: impl Fn(meshcast_proto::Delivery) -> Item) {
-        while let Some(output) = self.parts.engine.poll_output() {
-            match output {
-                Output::Publish(frame) => self.publish(&frame),
-                Output::Deliver(channel, delivery) => self.deliver(&channel, item(delivery)),
-                Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
-                Output::Writable(channel) => {
-                    if let Some(hub) = self.held_up.remove(&channel) {
-                        self.parts.registry.ready(&hub);
-                    }
-                }
-                Output::LookedBack(channel, looked_back) => self.begin_late(&channel, &looked_back),
-                Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
-                Output::Stale {
-                    channel,
-                    member,
-                    behind,
-                } => {
-                    let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
-                    if let Some(suppressed) = self.warnings.stale.pass(self.parts.clock.now()) {
-                        tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind, suppressed,
-                            "not taken: posted too long ago by the clock of its sender, which is not connected; \
-                             its clock is behind, or somebody repeats it");
-                    }
-                    self.emit(NodeEvent::Stale {
-                        channel,
-                        peer,
-                        name,
-                        behind,
-                    });
-                }
-                Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence),
-                Output::Missed(channel, gap) => {
-                    if let Some(suppressed) = self.warnings.gap.pass(self.parts.clock.now()) {
-                        tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
-                            reason = ?gap.reason, suppressed, "gap");
-                    }
-                    let gap = Gap {
-                        member: gap.member,
-                        missed: gap.missed,
-                        reason: gap.reason.into(),
-                    };
-                    self.deliver(&channel, Item::Missed(gap));
-                }
-            }
         }
     }
 
@@ -371,9 +318,7 @@ impl Driver {
                     dropped,
                 });
                 if let Some(sender) = sender(&peer_id) {
-                    let now = self.parts.clock.now();
-                    self.parts.engine.handle_slow_peer(sender, now);
-                    self.drain_engine(|delivery| Item::Values(delivery, None));
+                    self.with_engine(|engine, now| engine.handle_slow_peer(sender, now));
                 }
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
@@ -398,8 +343,7 @@ impl Driver {
             .poll_timeout()
             .is_some_and(|due| due <= now)
         {
-            self.parts.engine.handle_timeout(now);
-            self.drain_engine(|delivery| Item::Values(delivery, None));
+            self.with_engine(Engine::handle_timeout);
         }
         self.dial(now);
         for (peer, connection) in self.peers.take_surplus(now) {

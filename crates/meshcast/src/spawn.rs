@@ -23,7 +23,7 @@ use crate::{
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
-    driver::{Driver, Parts, Touched},
+    driver::{Driver, EngineCell, Parts, Touched},
     error::{ListenError, SpawnError},
     event::EVENTS,
     gate::Gate,
@@ -167,7 +167,7 @@ async fn start(
     let parts = Parts {
         me,
         swarm: Touched::new(swarm),
-        engine,
+        engine: EngineCell::new(engine),
         dialer: Touched::new(dialer),
         registry,
         verifier,

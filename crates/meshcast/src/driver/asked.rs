@@ -53,12 +53,8 @@ impl Driver {
     /// Readers in this process are behind with a channel, or no longer: those who post to it are to
     /// know.
     pub(super) fn tell_readers_behind(&mut self, channel: &ChannelName, behind: bool) {
-        let now = self.parts.clock.now();
         tracing::debug!(?channel, behind, "readers");
-        self.parts
-            .engine
-            .handle_readers_behind(channel, behind, now);
-        self.drain_engine(|delivery| Item::Values(delivery, None));
+        self.with_engine(|engine, now| engine.handle_readers_behind(channel, behind, now));
     }
 
     /// Tells those who wait how many peers have what they posted.
@@ -77,20 +73,24 @@ impl Driver {
     /// Lets an object that came late begin: with what was delivered on its channel before this
     /// moment and is kept here or by neighbours, and with what is delivered from now on.
     fn begin(&mut self, hub: &Arc<Hub>, opening: Opening) {
-        let (reader, since, now) = (opening.reader, opening.since(), self.parts.clock.now());
+        let (reader, since) = (opening.reader, opening.since());
         // As long as nobody was heard, neighbours are asked for earlier messages, which are
         // delivered when they come; but not where somebody does not want to hear of them.
         if !hub.begins_now()
-            && let Err(error) = self.parts.engine.handle_open(hub.name(), since, now)
+            && let Err(error) =
+                self.with_engine(|engine, now| engine.handle_open(hub.name(), since, now))
         {
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
         }
-        self.drain_engine(|delivery| Item::Values(delivery, None));
         self.tell_expecting();
         hub.skip_to_end(reader);
-        let id = self.parts.engine.handle_look_back(hub.name(), since, now);
-        self.late.insert(id, (Arc::clone(hub), reader));
-        self.drain_engine(|delivery| Item::Values(delivery, None));
+        self.with_engine_then(
+            |engine, now| engine.handle_look_back(hub.name(), since, now),
+            |driver, id| {
+                driver.late.insert(*id, (Arc::clone(hub), reader));
+                None
+            },
+        );
     }
 
     /// Tells the engine whether somebody may be connected in a moment, while anybody looks back.
@@ -104,8 +104,7 @@ impl Driver {
         let now = self.parts.clock.now();
         let linked = |(peer, _): (&PeerId, _)| self.linked.contains(peer);
         let expecting = self.parts.dialer.expects_somebody(now) || !self.peers.iter().all(linked);
-        self.parts.engine.handle_expecting(expecting, now);
-        self.drain_engine(|delivery| Item::Values(delivery, None));
+        self.with_engine(|engine, now| engine.handle_expecting(expecting, now));
     }
 
     /// Lets an object begin that came late to a channel: what neighbours keep of it is here now.

@@ -79,12 +79,13 @@ impl Driver {
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
             return;
         }
-        if let Err(error) = self.parts.engine.handle_open(hub.name(), hub.since(), now) {
+        let opened =
+            self.with_engine(|engine, now| engine.handle_open(hub.name(), hub.since(), now));
+        if let Err(error) = opened {
             // The registry counts names as the engine does, so this does not happen.
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;
         }
-        self.drain_engine(|delivery| Item::Values(delivery, None));
         let topic = self.parts.verifier.topic(hub.name());
         let behaviour = self.parts.swarm.behaviour_mut();
         if let Err(error) = behaviour.gossip.subscribe(&topic) {
@@ -115,20 +116,29 @@ impl Driver {
             // sent.
             self.enter(Arc::clone(hub));
         }
-        let (now, wall) = (self.parts.clock.now(), wall_time());
         let draft = std::mem::take(&mut section.draft);
         let bytes = draft.len();
-        match self.parts.engine.handle_post(hub.name(), draft, now, wall) {
-            Ok(seqs) => {
+        let posted = self.with_engine_then(
+            |engine, now| engine.handle_post(hub.name(), draft, now, wall_time()),
+            |driver, posted| {
+                let seqs = *posted.as_ref().ok()?;
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
                 hub.numbered(seqs);
-                self.receipts.touch();
-                self.flushes.touch();
-                let posters = Arc::new(section.posters(seqs));
-                self.drain_engine(|delivery| Item::Values(delivery, Some(Arc::clone(&posters))));
-            }
-            // The section was made for a frame, so this does not happen.
-            Err(error) => tracing::error!(%error, channel = ?hub.name(), "a post was lost"),
+                driver.receipts.touch();
+                driver.flushes.touch();
+                Some(Arc::new(section.posters(seqs)))
+            },
+        );
+        // The section was made for a frame, so this does not happen.
+        if let Err(error) = posted {
+            tracing::error!(%error, channel = ?hub.name(), "a post was lost");
+        }
+    }
+
+    /// A channel that was held up may be posted on again.
+    pub(super) fn handle_writable(&mut self, name: &ChannelName) {
+        if let Some(hub) = self.held_up.remove(name) {
+            self.parts.registry.ready(&hub);
         }
     }
 
@@ -176,8 +186,7 @@ impl Driver {
             return;
         }
         if let Some(channel) = self.channels.remove(name) {
-            self.parts.engine.handle_close(name);
-            self.drain_engine(|delivery| Item::Values(delivery, None));
+            self.with_engine(|engine, _| engine.handle_close(name));
             let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
             gossip.unsubscribe(&channel.topic);
             tracing::debug!(channel = ?name, "left");

@@ -8,7 +8,6 @@ use meshcast_proto::{Account, Budget, ENTRY_BYTES, Offence, SyncMessage};
 
 use super::{Driver, Ping};
 use crate::{
-    channel::Item,
     clock::wall_time,
     session::{SendError, SessionEvent},
     transport::{payer, peer_id, sender},
@@ -38,8 +37,7 @@ impl Driver {
                     self.send_sync(peer, &SyncMessage::Ping(number));
                 }
                 if let Some(sender) = sender(&peer) {
-                    self.parts.engine.handle_peer_up(sender, now);
-                    self.drain_engine(|delivery| Item::Values(delivery, None));
+                    self.with_engine(|engine, now| engine.handle_peer_up(sender, now));
                 }
                 let early = self.early_messages.remove(&peer);
                 for message in early.map(Backlog::into_messages).unwrap_or_default() {
@@ -76,8 +74,7 @@ impl Driver {
                 self.backlogs.remove(&peer);
                 self.early_messages.remove(&peer);
                 if let Some(sender) = sender(&peer) {
-                    self.parts.engine.handle_peer_down(sender, now);
-                    self.drain_engine(|delivery| Item::Values(delivery, None));
+                    self.with_engine(|engine, now| engine.handle_peer_down(sender, now));
                 }
                 if reason.is_final() {
                     self.parts.swarm.close_connection(connection);
@@ -186,10 +183,9 @@ impl Driver {
                     self.flushes.touch();
                 }
                 let fetched = self.before_answer(&about_channels);
-                self.parts
-                    .engine
-                    .handle_sync(sender, about_channels, now, wall, verify);
-                self.drain_engine(|delivery| Item::Values(delivery, None));
+                self.with_engine(|engine, now| {
+                    engine.handle_sync(sender, about_channels, now, wall, verify);
+                });
                 if let Some(fetched) = fetched {
                     self.note_answer(peer, &fetched);
                 }

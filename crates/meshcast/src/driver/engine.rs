@@ -1,0 +1,112 @@
+//! The engine, in a case that has one door: nobody can call it and forget to do what it wants.
+
+use std::{ops::Deref, sync::Arc};
+
+use meshcast_proto::{ChannelName, Engine, Output, Sender, Time};
+
+use super::Driver;
+use crate::{
+    channel::{Item, Posters},
+    event::{self, NodeEvent},
+    message::Gap,
+    transport::peer_id,
+};
+
+/// The engine. Anybody may read it; whoever changes it goes through [`Driver::with_engine`].
+#[derive(Debug)]
+pub(crate) struct EngineCell {
+    engine: Engine,
+}
+
+impl EngineCell {
+    pub(crate) const fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// Whether a channel may be posted on now; if not, it is told later that it is writable. There
+    /// is nothing to do afterwards.
+    pub(super) fn may_post(&mut self, channel: &ChannelName) -> bool {
+        self.engine.may_post(channel)
+    }
+
+    /// The session to a peer takes nothing more, or does again. There is nothing to do afterwards,
+    /// so this may also be called while what the engine wants is being done.
+    pub(super) fn set_congested(&mut self, peer: Sender, is_congested: bool) {
+        self.engine.set_congested(peer, is_congested);
+    }
+}
+
+impl Deref for EngineCell {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl Driver {
+    /// Calls the engine, and does what it wants done. Not to be called while that is being done.
+    pub(super) fn with_engine<R>(&mut self, act: impl FnOnce(&mut Engine, Time) -> R) -> R {
+        self.with_engine_then(act, |_, _| None)
+    }
+
+    /// The same, with a step between: `then` takes note of what the call returned before what the
+    /// engine wants is done, and says who of this process posted what is delivered by it.
+    pub(super) fn with_engine_then<R>(
+        &mut self,
+        act: impl FnOnce(&mut Engine, Time) -> R,
+        then: impl FnOnce(&mut Self, &R) -> Option<Arc<Posters>>,
+    ) -> R {
+        let now = self.parts.clock.now();
+        let returned = act(&mut self.parts.engine.engine, now);
+        let posters = then(self, &returned);
+        while let Some(output) = self.parts.engine.engine.poll_output() {
+            self.handle_output(output, posters.as_ref(), now);
+        }
+        returned
+    }
+
+    fn handle_output(&mut self, output: Output, posters: Option<&Arc<Posters>>, now: Time) {
+        match output {
+            Output::Publish(frame) => self.publish(&frame),
+            Output::Deliver(channel, delivery) => {
+                self.deliver(&channel, Item::Values(delivery, posters.cloned()));
+            }
+            Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
+            Output::Writable(channel) => self.handle_writable(&channel),
+            Output::LookedBack(channel, looked_back) => self.begin_late(&channel, &looked_back),
+            Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
+            Output::Stale {
+                channel,
+                member,
+                behind,
+            } => {
+                let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
+                if let Some(suppressed) = self.warnings.stale.pass(now) {
+                    tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind, suppressed,
+                        "not taken: posted too long ago by the clock of its sender, which is not connected; \
+                         its clock is behind, or somebody repeats it");
+                }
+                self.emit(NodeEvent::Stale {
+                    channel,
+                    peer,
+                    name,
+                    behind,
+                });
+            }
+            Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence),
+            Output::Missed(channel, gap) => {
+                if let Some(suppressed) = self.warnings.gap.pass(now) {
+                    tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
+                        reason = ?gap.reason, suppressed, "gap");
+                }
+                let gap = Gap {
+                    member: gap.member,
+                    missed: gap.missed,
+                    reason: gap.reason.into(),
+                };
+                self.deliver(&channel, Item::Missed(gap));
+            }
+        }
+    }
+}
