@@ -28,7 +28,7 @@ use self::wire::{Ears, Wire};
 pub enum Attack {
     /// Nothing but to be there: what the others are compared with.
     Nobody,
-    /// Opens one channel 512 times after it told of 16,384 invented flows, and again.
+    /// Opens one channel 512 times after it told of 16,384 invented logs, and again.
     Opens,
     /// Says that it is part of topics with names of a megabyte.
     Topics,
@@ -47,7 +47,7 @@ pub enum Attack {
     Empty,
     /// Sends messages that nobody can read, on a link that is open.
     Garbage,
-    /// Is thirty members that all tell of the same invented flows, and open thousands of channels.
+    /// Is thirty members that all tell of the same invented logs, and open thousands of channels.
     Invented,
     /// Is three hundred members that take a place each.
     Places,
@@ -108,10 +108,10 @@ pub struct Assault {
     /// For how many seconds.
     #[arg(long, default_value_t = 20.0)]
     pub seconds: f64,
-    /// How many flows each member invents, and how many channels it opens: a quarter of all that a
+    /// How many logs each member invents, and how many channels it opens: a quarter of all that a
     /// node follows by default.
     #[arg(long, default_value_t = 16_384)]
-    pub flows: usize,
+    pub logs: usize,
 }
 
 /// What came of it, as the hostile member sees it.

@@ -397,7 +397,7 @@ impl Hostile {
             .args(["join", &at.to_string()])
             .args(["--attack", &assault.attack.name()])
             .args(["--seconds", &assault.seconds.to_string()])
-            .args(["--flows", &assault.flows.to_string()])
+            .args(["--logs", &assault.logs.to_string()])
             .env("MESHCAST_KEY", key.to_secret_text())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

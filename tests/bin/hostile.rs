@@ -43,9 +43,9 @@ enum Command {
         /// For how many seconds each.
         #[arg(long, default_value_t = 20.0)]
         seconds: f64,
-        /// How many flows each member invents.
+        /// How many logs each member invents.
         #[arg(long, default_value_t = 16_384)]
-        flows: usize,
+        logs: usize,
     },
     /// The node that is attacked.
     #[command(hide = true)]
@@ -70,7 +70,7 @@ async fn main() -> Result<()> {
                 println!("  {name}: {count}");
             }
         }
-        Command::All { seconds, flows } => {
+        Command::All { seconds, logs } => {
             println!("{}", Outcome::HEAD);
             for &attack in Attack::ALL {
                 // Who is asked for what it says it keeps has a minute and a half.
@@ -82,7 +82,7 @@ async fn main() -> Result<()> {
                 let assault = Assault {
                     attack,
                     seconds,
-                    flows,
+                    logs,
                 };
                 println!("{}", ordeal(assault).await?);
             }

@@ -32,7 +32,7 @@ pub(super) async fn play(
 ) -> Result<()> {
     match assault.attack {
         Attack::Nobody | Attack::Places => idle(wire).await,
-        Attack::Opens => opens(wire, assault.flows).await,
+        Attack::Opens => opens(wire, assault.logs).await,
         Attack::Topics => topics(wire).await,
         Attack::Beyond => beyond(wire).await,
         Attack::Holder => holder(wire, at, key).await,
@@ -40,7 +40,7 @@ pub(super) async fn play(
         Attack::Addresses => addresses(wire).await,
         Attack::Pings => pings(wire).await,
         Attack::Empty | Attack::Garbage => empty(wire).await,
-        Attack::Invented => invented(wire, assault.flows).await,
+        Attack::Invented => invented(wire, assault.logs).await,
         Attack::Impossible => impossible(wire).await,
     }
 }
@@ -53,9 +53,9 @@ async fn idle(wire: &mut Wire) -> Result<()> {
     }
 }
 
-async fn opens(wire: &mut Wire, flows: usize) -> Result<()> {
+async fn opens(wire: &mut Wire, logs: usize) -> Result<()> {
     let calm = channel(CALM)?;
-    invent(wire, &calm, flows).await?;
+    invent(wire, &calm, logs).await?;
     // In one message, which nobody reads, and in as many.
     wire.say(&SyncMessage::Open(vec![
         opened(&calm);
@@ -93,7 +93,7 @@ async fn beyond(wire: &mut Wire) -> Result<()> {
     let mut known = BTreeMap::new();
     loop {
         learn(wire, &mut known);
-        let flows = known.values().map(|holding: &Holding| Holding {
+        let logs = known.values().map(|holding: &Holding| Holding {
             oldest: Seq::FIRST,
             next: FAR_AWAY,
             due: None,
@@ -101,7 +101,7 @@ async fn beyond(wire: &mut Wire) -> Result<()> {
             lowest: None,
             ..*holding
         });
-        wire.say(&have(&calm, flows.collect())).await?;
+        wire.say(&have(&calm, logs.collect())).await?;
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -122,7 +122,7 @@ async fn holder(wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
     wire.say(&SyncMessage::Open(vec![opened(&calm)])).await?;
     loop {
         learn(wire, &mut known);
-        let flows = known.values().map(|holding| Holding {
+        let logs = known.values().map(|holding| Holding {
             oldest: Seq::FIRST,
             next: if holding.sender == phantom {
                 SIXTH
@@ -134,7 +134,7 @@ async fn holder(wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
             lowest: None,
             ..*holding
         });
-        wire.say(&have(&calm, flows.collect())).await?;
+        wire.say(&have(&calm, logs.collect())).await?;
         let lost = Holding {
             oldest: FIFTH,
             next: SIXTH,
@@ -201,11 +201,11 @@ async fn empty(wire: &mut Wire) -> Result<()> {
     }
 }
 
-async fn invented(wire: &mut Wire, flows: usize) -> Result<()> {
+async fn invented(wire: &mut Wire, logs: usize) -> Result<()> {
     let calm = channel(CALM)?;
-    invent(wire, &calm, flows).await?;
-    for first in (0..flows).step_by(SyncMessage::MAX_CHANNELS) {
-        let last = (first + SyncMessage::MAX_CHANNELS).min(flows);
+    invent(wire, &calm, logs).await?;
+    for first in (0..logs).step_by(SyncMessage::MAX_CHANNELS) {
+        let last = (first + SyncMessage::MAX_CHANNELS).min(logs);
         let names = (first..last).map(|n| channel(&format!("{n:0>200}")));
         let names = names.collect::<Result<Vec<_>>>()?;
         wire.say(&SyncMessage::Open(names.iter().map(opened).collect()))
@@ -228,9 +228,9 @@ async fn impossible(wire: &mut Wire) -> Result<()> {
 }
 
 /// Tells of so many senders that there never were.
-async fn invent(wire: &mut Wire, on: &ChannelName, flows: usize) -> Result<()> {
-    for first in (0..flows).step_by(SyncMessage::MAX_FLOWS) {
-        let last = (first + SyncMessage::MAX_FLOWS).min(flows);
+async fn invent(wire: &mut Wire, on: &ChannelName, logs: usize) -> Result<()> {
+    for first in (0..logs).step_by(SyncMessage::MAX_LOGS) {
+        let last = (first + SyncMessage::MAX_LOGS).min(logs);
         let some = (first..last).map(|n| holding(nobody(n)));
         wire.say(&have(on, some.collect())).await?;
     }
@@ -244,10 +244,10 @@ fn learn(wire: &mut Wire, known: &mut BTreeMap<Sender, Holding>) {
         let SyncMessage::Have(holdings) = message else {
             continue;
         };
-        let flows = holdings
+        let logs = holdings
             .into_iter()
             .filter(|of| of.channel.as_str() == CALM);
-        for holding in flows.flat_map(|of| of.flows) {
+        for holding in logs.flat_map(|of| of.logs) {
             if holding.sender != us && holding.sender != other {
                 known.insert(holding.sender, holding);
             }
@@ -268,11 +268,11 @@ fn opened(channel: &ChannelName) -> Opened {
     }
 }
 
-fn have(channel: &ChannelName, flows: Vec<Holding>) -> SyncMessage {
+fn have(channel: &ChannelName, logs: Vec<Holding>) -> SyncMessage {
     SyncMessage::Have(vec![Holdings {
         channel: channel.clone(),
         more: false,
-        flows,
+        logs,
     }])
 }
 

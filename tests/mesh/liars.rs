@@ -15,7 +15,7 @@ async fn endured(attack: Attack, seconds: f64, most: u64) -> Outcome {
             attack,
             seconds,
             // About as much work without optimisation as 16,384 are with it.
-            flows: 2_048,
+            logs: 2_048,
         },
         before: Duration::from_secs(1),
     };
@@ -35,8 +35,8 @@ const MIB: u64 = 1024 * 1024;
 /// What a node takes for honest members in a few seconds, and what it reads at once of another.
 const LITTLE: u64 = 32;
 
-/// As many flows as are invented, with twice what they are charged with; and little.
-const FLOWS: u64 = 2 * 6 + LITTLE;
+/// As many logs as are invented, with twice what they are charged with; and little.
+const LOGS: u64 = 2 * 6 + LITTLE;
 
 /// What values may take: history and a full ring, three that are being read, each with twice of
 /// what it may take while a list grows; and little.
@@ -59,8 +59,8 @@ macro_rules! endured {
 }
 
 endured! {
-    #[cfg_attr(debug_assertions, ignore = "the rate at which a node tells of flows is one for optimised code")]
-    one_channel_opened_again_and_again: Opens, 6.0, FLOWS;
+    #[cfg_attr(debug_assertions, ignore = "the rate at which a node tells of logs is one for optimised code")]
+    one_channel_opened_again_and_again: Opens, 6.0, LOGS;
     topics_with_names_of_a_megabyte: Topics, 5.0, LITTLE;
     senders_that_are_said_to_be_where_nobody_gets: Beyond, 8.0, LITTLE;
     a_holder_that_never_answers: Holder, 6.0, LITTLE;
@@ -96,7 +96,7 @@ async fn who_sends_what_nobody_can_read_is_cut_off_and_named() {
 
 /// What many say is taken in by turns, and what honest members post goes through in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thirty_identities_with_the_same_invented_flows() {
+async fn thirty_identities_with_the_same_invented_logs() {
     let outcome = endured(Attack::Invented, 6.0, THIRTY).await;
     let during = quantile(&outcome.waits[1], 0.99);
     // In code that is not optimised, what one of them says takes ten times as long.

@@ -9,4 +9,4 @@ mod budget;
 
 pub(crate) use bucket::{Rate, TokenBucket};
 pub use budget::{Account, Budget, ENTRY_BYTES, Payer, Statement};
-pub(crate) use budget::{CLAIM, FLOW, INTEREST, MARK, MEMORY_BYTES};
+pub(crate) use budget::{CLAIM_BYTES, INTEREST_BYTES, LOG_BYTES, MEMORY_BYTES, TOMBSTONE_BYTES};

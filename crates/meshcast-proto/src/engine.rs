@@ -17,15 +17,15 @@ use crate::{
     identity::{CLOCK_SKEW, Identity, Member},
     log::{Assembled, Assembler, Delivery, Gap, GapReason, History, Insert},
     replication::{
-        Answering, Batch, Digest, Effects, Flows, Heard, Posted, Serving, Untold, Wanted,
+        Answering, Batch, Digest, Effects, Heard, Logs, Posted, Serving, Untold, Wanted,
     },
     wire::{
-        ChannelName, Draft, Frame, Frames, Holding, Holdings, Key, Opened, Sender, Seq, SeqRange,
-        SyncMessage, Time, WallTime, Want,
+        ChannelName, Draft, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, Seq,
+        SeqRange, SyncMessage, Time, WallTime, Want,
     },
 };
 
-use pacing::{Outflow, Pacing};
+use pacing::{Outbound, Pacing};
 use past::LookBack;
 use retired::Retired;
 
@@ -43,7 +43,7 @@ pub struct Engine {
     me: Arc<Member>,
     channels: BTreeMap<ChannelName, Channel>,
     retired: Retired,
-    flows: Flows,
+    logs: Logs,
     history: History,
     history_expires: Option<Time>,
     digest: Digest,
@@ -78,7 +78,7 @@ struct Channel {
     retiring: bool,
     /// What we posted that is on the way.
     /// Made with the first post: most nodes only listen to most channels.
-    outflow: Option<Box<Outflow>>,
+    outbound: Option<Box<Outbound>>,
     /// Puts our own fragments together for other channel objects of this process.
     own: Assembler,
 }
@@ -147,11 +147,7 @@ impl Engine {
     pub fn new(config: Config, identity: Identity, me: Arc<Member>, seed: u64) -> Self {
         Self {
             history: History::new(config.history),
-            flows: Flows::new(
-                config.flows_limits(),
-                Budget::new(config.memory_bytes),
-                seed,
-            ),
+            logs: Logs::new(config.logs_limits(), Budget::new(config.memory_bytes), seed),
             pacing: Pacing::new(config.history.bytes),
             config,
             identity,
@@ -186,7 +182,7 @@ impl Engine {
         self.debug_assert_drained();
         let (from, last) = since.at(now);
         if let Some(known) = self.channels.get_mut(channel) {
-            let nothing_heard = self.flows.of(channel).next().is_none();
+            let nothing_heard = self.logs.of(channel).next().is_none();
             if !known.open {
                 (known.open, known.since, known.last) = (true, from, last);
                 self.announce(channel, now);
@@ -211,7 +207,7 @@ impl Engine {
             last,
             deserted: None,
             retiring: false,
-            outflow: None,
+            outbound: None,
             own: Assembler::default(),
         };
         self.channels.insert(channel.clone(), new);
@@ -230,10 +226,10 @@ impl Engine {
         self.debug_assert_drained();
         if let Some(known) = self.channels.get_mut(channel) {
             known.open = false;
-            self.flows.close(channel);
+            self.logs.close(channel);
             self.end_look_back(channel);
-            self.flows.neighbours.untell(channel);
-            let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
+            self.logs.neighbours.untell(channel);
+            let neighbours: Vec<_> = self.logs.neighbours.iter().collect();
             let close = |peer| Output::Sync(peer, SyncMessage::Close(vec![channel.clone()]));
             self.outputs.extend(neighbours.into_iter().map(close));
             self.retire(channel);
@@ -327,7 +323,7 @@ impl Engine {
                 .map(|channel| channel.since),
             may_pass: false,
         };
-        match self.flows.hear(heard, now, &mut effects) {
+        match self.logs.hear(heard, now, &mut effects) {
             Insert::Fresh => {
                 self.counters.frames_accepted += 1;
                 self.keep(frame, Duration::ZERO, now);
@@ -342,13 +338,13 @@ impl Engine {
     /// A member is connected: there is a link on which messages arrive in order.
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
-        self.flows.neighbours.add(peer, now);
+        self.logs.neighbours.add(peer, now);
         let open = self.channels.iter().filter(|(_, channel)| channel.open);
         let opened: Vec<_> = open
             .map(|(name, channel)| channel.opened(name, Duration::ZERO, now))
             .collect();
         for opened in &opened {
-            self.flows.neighbours.ask(peer, &opened.channel, now);
+            self.logs.neighbours.ask(peer, &opened.channel, now);
         }
         let messages = opened
             .chunks(SyncMessage::MAX_CHANNELS)
@@ -362,7 +358,7 @@ impl Engine {
         self.debug_assert_drained();
         self.deserted_by(peer, now);
         let mut effects = Effects::default();
-        self.flows.handle_peer_down(peer, now, &mut effects);
+        self.logs.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
         if self.pacing.forget(peer) {
             self.outputs
@@ -372,8 +368,8 @@ impl Engine {
         self.untold.forget(peer);
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| {
-            let outflow = channel.outflow.as_ref();
-            outflow.is_some_and(|outflow| outflow.listeners.contains_key(&peer))
+            let outbound = channel.outbound.as_ref();
+            outbound.is_some_and(|outbound| outbound.listeners.contains_key(&peer))
         });
         let listened: Vec<_> = listened.map(|(name, _)| name.clone()).collect();
         listened
@@ -396,7 +392,7 @@ impl Engine {
         verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
     ) {
         self.debug_assert_drained();
-        if !self.flows.neighbours.hear(peer, now) {
+        if !self.logs.neighbours.hear(peer, now) {
             return;
         }
         match message {
@@ -413,7 +409,7 @@ impl Engine {
     /// asks to be told waits here meanwhile, in little room. May be called at any time; look at
     /// [`Self::poll_timeout`] afterwards.
     pub fn set_congested(&mut self, peer: Sender, is_congested: bool) {
-        if self.flows.neighbours.contains(peer) {
+        if self.logs.neighbours.contains(peer) {
             self.untold.set_congested(peer, is_congested);
         }
     }
@@ -422,7 +418,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Time) {
         self.debug_assert_drained();
         let mut effects = Effects::default();
-        self.flows.handle_timeout(now, &mut effects);
+        self.logs.handle_timeout(now, &mut effects);
         self.take_effect(effects, now);
         self.look_back(now);
         self.pace(now);
@@ -443,7 +439,7 @@ impl Engine {
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         [
-            self.flows.poll_timeout(),
+            self.logs.poll_timeout(),
             self.digest.poll_timeout(),
             self.pacing.poll_timeout(),
             self.serving.poll_timeout(),
@@ -479,12 +475,12 @@ impl Engine {
                 },
             )
         });
-        let others = self.flows.of(channel).filter_map(|(sender, flow)| {
-            let newest = flow.window.newest()?;
+        let others = self.logs.of(channel).filter_map(|(sender, log)| {
+            let newest = log.window.newest()?;
             let state = SenderState {
-                member: flow.member.clone()?,
+                member: log.member.clone()?,
                 newest,
-                next: flow.window.next(),
+                next: log.window.next(),
             };
             Some((sender, state))
         });
@@ -494,9 +490,9 @@ impl Engine {
     /// The counters so far.
     pub const fn counters(&self) -> Counters {
         Counters {
-            frames_dropped: self.flows.shed_frames(),
-            flows_refused: self.flows.refused.flows,
-            claims_refused: self.flows.refused.claims,
+            frames_dropped: self.logs.shed_frames(),
+            logs_refused: self.logs.refused.logs,
+            claims_refused: self.logs.refused.claims,
             ..self.counters
         }
     }
@@ -504,7 +500,7 @@ impl Engine {
     /// What all that waits or is remembered on account of somebody is charged to. Whoever drives
     /// the engine charges its queues to it too.
     pub const fn budget(&self) -> &Budget {
-        &self.flows.budget
+        &self.logs.budget
     }
 
     /// What is kept for others.
@@ -581,8 +577,8 @@ impl Engine {
         let key = (frame.channel().clone(), frame.sender());
         let oldest = wall - self.config.history.age - CLOCK_SKEW;
         frame.posted_at() < oldest
-            && !self.flows.has_heard(&key)
-            && !self.flows.neighbours.contains(frame.sender())
+            && !self.logs.has_heard(&key)
+            && !self.logs.neighbours.contains(frame.sender())
     }
 
     /// Says that a frame [is stale](Self::is_stale), unless that was just said of its sender.
@@ -604,12 +600,12 @@ impl Engine {
 
     fn keep(&mut self, frame: Frame, age: Duration, now: Time) {
         let key = (frame.channel().clone(), frame.sender());
-        let flow = self.flows.get(&key);
-        if let Some(upstream) = flow.and_then(|flow| flow.upstream) {
+        let log = self.logs.get(&key);
+        if let Some(upstream) = log.and_then(|log| log.upstream) {
             self.digest.came(upstream, frame.bytes().len());
         }
-        let age = flow.map_or(age, |flow| {
-            now.saturating_since(flow.posted(&frame, now - age))
+        let age = log.map_or(age, |log| {
+            now.saturating_since(log.posted(&frame, now - age))
         });
         self.history.insert(frame, age, now);
         self.history_expires

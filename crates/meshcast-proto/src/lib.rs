@@ -8,7 +8,7 @@
 //! | | |
 //! | --- | --- |
 //! | G1 validity | A [`Frame`] carries the signature of its sender and the [`Chain`] that makes the sender a member. [`Verifier`] checks both before anything else looks at it. It does not matter who hands the frame over. |
-//! | G2 no duplicate | A number is released once; after that it is below the cursor of its window. A flow that is forgotten for want of room leaves its cursor behind, as long as there is room for that. |
+//! | G2 no duplicate | A number is released once; after that it is below the cursor of its window. A log that is forgotten for want of room leaves its cursor behind, as long as there is room for that. |
 //! | G3 order | A window releases numbers in order, whatever order frames come in. |
 //! | G4 no silent gap | What one sender posts on one channel comes out without a break: each [`Delivery`] or [`Gap`] begins where the last one ended. |
 //! | G5 agreement | Every node keeps the frames it accepts ([`History`]) and serves them to neighbours that lack them, also when their sender is gone. |
@@ -26,24 +26,24 @@
 //!                                         ├─▸ History         what neighbours may ask for
 //!                                         └─▸ Assembler ────▸ Deliver    own values, for other objects here
 //! frame ▸ Verifier ▸ handle_frame ────────┬─▸ History
-//!                                         └─▸ Flow: Window ▸ Assembler ─┬▸ Deliver
+//!                                         └─▸ Log: Window ▸ Assembler ──┬▸ Deliver
 //!                                                                       └▸ Missed
 //! SyncMessage ▸ handle_sync ──────────────┬─▸ what a neighbour has, wants and acknowledges
 //!                                         └─▸ Sync: Have, Want, Frames   to neighbours
 //! ```
 //!
-//! * **Ordering.** A *flow* is all that one sender posts on one channel. Its [`Window`] holds
+//! * **Ordering.** A *log* is all that one sender posts on one channel. Its [`Window`] holds
 //!   frames that came early and knows which numbers are missing. An *assembler* makes values of the
 //!   records: most are whole, fragments wait for the last one.
 //! * **Neighbours.** A neighbour is a connected member. Both sides tell each other which channels
-//!   they have open and what they [have](Holding) of each flow, when a channel is opened and while
+//!   they have open and what they [have](Holding) of each log, when a channel is opened and while
 //!   something changes. All these [`SyncMessage`]s travel beside gossip.
 //! * **Repair.** A missing number is [asked for](Want) at a neighbour that has it. It becomes a
 //!   [`Gap`] when nobody can deliver it any more. What neighbours ask of this node is answered at a
 //!   bounded rate.
-//! * **Flow control.** What a node tells of a flow is the acknowledgement to its sender.
+//! * **Flow control.** What a node tells of a log is the acknowledgement to its sender.
 //!   [`Engine::may_post`] says whether a channel has room for more; [`Output::Writable`] says when.
-//! * **Where a flow begins.** A channel that is opened asks its neighbours. The sender decides;
+//! * **Where a log begins.** A channel that is opened asks its neighbours. The sender decides;
 //!   without it the other neighbours do; without any it is the lowest number heard within
 //!   [`SETTLE`].
 //! * **Trust.** What a neighbour says about others is hearsay. It may start a request, and never

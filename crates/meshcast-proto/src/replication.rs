@@ -8,23 +8,23 @@
 //! [`engine`](crate::engine) does it.
 
 mod digest;
-mod flow;
-mod flows;
 mod inbox;
 mod jitter;
+mod log;
+mod logs;
 mod neighbours;
 mod repair;
 mod serving;
 mod untold;
 
 pub(crate) use digest::Digest;
-pub(crate) use flow::{Flow, FlowLimits, Posted};
-pub(crate) use flows::{Answering, Batch, Effects, Flows, FlowsLimits, Heard};
 pub use inbox::Inbox;
+pub(crate) use log::{Log, LogLimits, Posted};
+pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
 pub(crate) use neighbours::Wanted;
 pub(crate) use repair::RepairLimits;
 pub(crate) use serving::Serving;
 pub(crate) use untold::Untold;
 
 #[cfg(test)]
-pub(crate) use {flow::UNFINISHED_TIMEOUT, jitter::Jitter, neighbours::Neighbours};
+pub(crate) use {jitter::Jitter, log::UNFINISHED_TIMEOUT, neighbours::Neighbours};

@@ -18,7 +18,7 @@ mod time;
 pub use codec::CodecError;
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub(crate) use frame::{Head, Unsigned};
-pub(crate) use id::{Key, Short, Subject};
+pub(crate) use id::{LogKey, Short, Subject};
 pub use id::{Sender, Seq, SeqRange};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
 pub(crate) use record::Records;

@@ -59,8 +59,8 @@ fn say(engine: &mut Engine, peer: Sender, message: SyncMessage, now: Time) {
 }
 
 /// Claims of senders that nobody ever heard of.
-fn invented(on: &ChannelName, flows: std::ops::Range<usize>) -> SyncMessage {
-    let flow = |n| Holding {
+fn invented(on: &ChannelName, logs: std::ops::Range<usize>) -> SyncMessage {
+    let log = |n| Holding {
         sender: sender(0xee, n),
         oldest: Seq::FIRST,
         next: Seq::FIRST.next(),
@@ -72,23 +72,23 @@ fn invented(on: &ChannelName, flows: std::ops::Range<usize>) -> SyncMessage {
     SyncMessage::Have(vec![Holdings {
         channel: on.clone(),
         more: false,
-        flows: flows.map(flow).collect(),
+        logs: logs.map(log).collect(),
     }])
 }
 
 /// So many identities that a key holder made say that they know the same invented senders, and open
 /// channels.
-fn attack(engine: &mut Engine, identities: usize, flows: usize, opens: usize, now: Time) {
+fn attack(engine: &mut Engine, identities: usize, logs: usize, opens: usize, now: Time) {
     for n in 0..identities {
         engine.handle_peer_up(sender(1, n), now);
         drain(engine);
     }
     for n in 0..identities {
         let peer = sender(1, n);
-        for first in (0..flows).step_by(SyncMessage::MAX_FLOWS) {
+        for first in (0..logs).step_by(SyncMessage::MAX_LOGS) {
             let some = invented(
                 &channel(0),
-                first..(first + SyncMessage::MAX_FLOWS).min(flows),
+                first..(first + SyncMessage::MAX_LOGS).min(logs),
             );
             say(engine, peer, some, now);
         }
@@ -122,7 +122,7 @@ fn more_than(before: usize) -> usize {
 fn what_is_charged_is_what_it_takes_within_a_factor_of_two() {
     const LIMIT: usize = 32 * 1024 * 1024;
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for (identities, flows, opens) in [
+    for (identities, logs, opens) in [
         (1, 8_192, 0),
         (30, 1_024, 0),
         (1, 0, 8_192),
@@ -130,9 +130,9 @@ fn what_is_charged_is_what_it_takes_within_a_factor_of_two() {
     ] {
         let mut engine = engine(1, LIMIT);
         let before = ALLOCATED.current_usage();
-        attack(&mut engine, identities, flows, opens, Time::ZERO);
+        attack(&mut engine, identities, logs, opens, Time::ZERO);
         let (charged, taken) = (engine.budget().used(), more_than(before));
-        println!("{identities} × {flows} flows, {opens} opened: charged {charged}, taken {taken}");
+        println!("{identities} × {logs} logs, {opens} opened: charged {charged}, taken {taken}");
         assert!(charged <= LIMIT);
         assert!(taken <= 2 * charged + 128 * 1024, "{taken} of {charged}");
         assert!(charged <= 2 * taken, "{charged} of {taken}");
@@ -207,11 +207,11 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
                 hops: u8::from(of.sender() != teller.sender()),
                 lowest: None,
             };
-            let flows = members.iter().map(holding).collect();
+            let logs = members.iter().map(holding).collect();
             let have = SyncMessage::Have(vec![Holdings {
                 channel: channel(n),
                 more: false,
-                flows,
+                logs,
             }]);
             say(&mut engine, teller.sender(), have, now);
         }
@@ -238,7 +238,7 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
         "{most:?} of {share}"
     );
     let refused = (
-        counters.flows_refused,
+        counters.logs_refused,
         counters.claims_refused,
         budget.refused(),
     );
@@ -255,13 +255,13 @@ fn thirty_identities_of_one_key_holder_do_not_take_more_than_the_budget_and_leav
     let taken = more_than(before);
     assert!(taken <= 2 * LIMIT, "{taken}");
     let counters = engine.counters();
-    assert!(counters.flows_refused + counters.claims_refused > 0);
+    assert!(counters.logs_refused + counters.claims_refused > 0);
     // Who comes now and is modest is heard like ever.
     let honest = sender(2, 0);
     engine.handle_peer_up(honest, now);
     drain(&mut engine);
-    let (flows, claims) = (
-        engine.counters().flows_refused,
+    let (logs, claims) = (
+        engine.counters().logs_refused,
         engine.counters().claims_refused,
     );
     say(
@@ -270,6 +270,6 @@ fn thirty_identities_of_one_key_holder_do_not_take_more_than_the_budget_and_leav
         invented(&channel(0), 100_000..100_005),
         now,
     );
-    assert_eq!(engine.counters().flows_refused, flows);
+    assert_eq!(engine.counters().logs_refused, logs);
     assert_eq!(engine.counters().claims_refused, claims);
 }

@@ -11,7 +11,7 @@ use std::{
 use crate::wire::Sender;
 
 /// One budget for all that waits or is remembered on account of somebody: queues, windows,
-/// unfinished values, claims, flows. What is kept for others has a [limit of its
+/// unfinished values, claims, logs. What is kept for others has a [limit of its
 /// own](crate::HistoryLimits).
 ///
 /// Each entry is charged to whoever causes it. An account may grow while it takes no more than what
@@ -300,20 +300,20 @@ impl Ledger {
 const RESERVED: usize = 8;
 const RESERVES: usize = 256;
 
-/// What a flow is charged with: its places in eight trees and queues, its window, and the marks of
+/// What a log is charged with: its places in eight trees and queues, its window, and the marks of
 /// how far it was. Measured, it is some 2.5 KiB with one that claims to have it, 3 with nine, and 4
 /// with a hole.
-pub(crate) const FLOW: usize = 2_048;
+pub(crate) const LOG_BYTES: usize = 2_048;
 
-/// What is remembered of a flow that a neighbour told of, and of what it has of what is posted
+/// What is remembered of a log that a neighbour told of, and of what it has of what is posted
 /// here.
-pub(crate) const CLAIM: usize = 136;
+pub(crate) const CLAIM_BYTES: usize = 136;
 
 /// What is remembered of a channel that a neighbour has open, beside its name.
-pub(crate) const INTEREST: usize = 160;
+pub(crate) const INTEREST_BYTES: usize = 160;
 
-/// Where a forgotten flow was.
-pub(crate) const MARK: usize = 384;
+/// Where a forgotten log was.
+pub(crate) const TOMBSTONE_BYTES: usize = 384;
 
 /// What something takes that waits in a queue, beside its bytes: as in the
 /// [history](crate::History::ENTRY_BYTES).

@@ -9,7 +9,7 @@ pub enum Offence {
     FalseClaim,
     /// It said something that cannot be: that it has what was never posted.
     Impossible,
-    /// It answered with what no member signed, or with frames of another flow.
+    /// It answered with what no member signed, or with frames of another log.
     Forged,
     /// It asked for more, or told more, than its share allows.
     OverLimit,

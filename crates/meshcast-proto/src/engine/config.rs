@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     bounds::MEMORY_BYTES,
     log::HistoryLimits,
-    replication::{FlowLimits, FlowsLimits, RepairLimits},
+    replication::{LogLimits, LogsLimits, RepairLimits},
 };
 
 /// What can be set. Every default is reasoned at its field.
@@ -24,7 +24,7 @@ pub struct Config {
     /// history.
     pub max_held_total_bytes: usize,
     /// How many bytes all that waits or is remembered may take together, beside the history: frames
-    /// behind holes, half-finished values, flows and who claims to have them, what neighbours
+    /// behind holes, half-finished values, logs and who claims to have them, what neighbours
     /// opened; with the driver, queues of links and of channels as well. Whoever takes as much as
     /// is free gets no more, see [`Budget`](crate::Budget). 256 MiB: an instance with 16,000
     /// channels and four senders on each takes half of it.
@@ -44,13 +44,13 @@ pub struct Config {
     /// remembered for another 65,536 pairs, so that it goes on there. After that it is new: what
     /// was posted in between is no gap, and a late copy of an old frame no duplicate. 65,536 at 2
     /// to 4 KiB, for which `memory_bytes` is charged.
-    pub max_flows: usize,
+    pub max_logs: usize,
 }
 
 impl Config {
-    pub(super) const fn flows_limits(&self) -> FlowsLimits {
-        FlowsLimits {
-            flow: FlowLimits {
+    pub(super) const fn logs_limits(&self) -> LogsLimits {
+        LogsLimits {
+            log: LogLimits {
                 max_message_len: self.max_message_len,
                 max_held_bytes: self.max_held_bytes,
             },
@@ -58,7 +58,7 @@ impl Config {
                 hole_timeout: self.hole_timeout,
                 retention: self.history.age,
             },
-            max_flows: self.max_flows,
+            max_logs: self.max_logs,
             max_held_bytes: self.max_held_total_bytes,
         }
     }
@@ -77,7 +77,7 @@ impl Default for Config {
                 age: Duration::from_secs(600),
             },
             max_channels: 262_144,
-            max_flows: 65_536,
+            max_logs: 65_536,
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct Counters {
     /// Answers that nobody asked for, or that hold something else than frames of members.
     pub answers_refused: u64,
     /// Pairs of a sender and a channel that were not followed for want of memory.
-    pub flows_refused: u64,
+    pub logs_refused: u64,
     /// Times a peer said what it has of a channel, or that it has one open, and there was no memory
     /// to remember it.
     pub claims_refused: u64,

@@ -78,9 +78,9 @@ impl Engine {
             return HandOver::Done;
         };
         let upto = own.next.previous().map_or(upto, |last| last.min(upto));
-        let (neighbours, outflow) = (&self.flows.neighbours, own.outflow.as_deref());
+        let (neighbours, outbound) = (&self.logs.neighbours, own.outbound.as_deref());
         let has = |peer: Sender| {
-            let listener = outflow.and_then(|own| own.listeners.get(&peer));
+            let listener = outbound.and_then(|own| own.listeners.get(&peer));
             listener.is_some_and(|listener| listener.next() > upto)
         };
         let listening = neighbours
@@ -90,7 +90,7 @@ impl Engine {
         if listening.peek().is_some() && !listening.any(has) {
             return HandOver::Listener;
         }
-        let runs = outflow.map_or(&[][..], |own| &own.unacked.0);
+        let runs = outbound.map_or(&[][..], |own| &own.unacked.0);
         let is_kept = |run: &SeqRange| {
             let due = SeqRange::new(run.first(), run.last().min(upto));
             due.is_some_and(|due| {
@@ -111,7 +111,7 @@ impl Engine {
     /// The channels on which something was posted that no member is known to have.
     pub fn undelivered(&self) -> impl Iterator<Item = (&ChannelName, Undelivered)> {
         self.channels.iter().filter_map(|(name, channel)| {
-            let runs = &channel.outflow.as_ref()?.unacked.0;
+            let runs = &channel.outbound.as_ref()?.unacked.0;
             let sum = runs.iter().fold(Undelivered::default(), |sum, run| {
                 let kept = self.history.frames(name, self.me.sender(), *run);
                 Undelivered {
@@ -125,13 +125,13 @@ impl Engine {
 
     /// The neighbours that have a channel open.
     pub fn listeners(&self, channel: &ChannelName) -> impl Iterator<Item = Sender> {
-        let interests = self.flows.neighbours.interests(channel);
+        let interests = self.logs.neighbours.interests(channel);
         interests.filter_map(|(peer, interest)| interest.open.map(|_| peer))
     }
 
     /// How many channels a neighbour has open that are open here too.
     pub fn shared_channels(&self, peer: Sender) -> usize {
-        let theirs = self.flows.neighbours.opened_by(peer);
+        let theirs = self.logs.neighbours.opened_by(peer);
         theirs.filter(|name| self.is_open(name)).count()
     }
 
@@ -145,15 +145,14 @@ impl Engine {
     /// A neighbour that listens waits for `next` of what was posted here: it has what is below, as
     /// far as that was posted since it has the channel open.
     pub(super) fn has_below(&mut self, peer: Sender, name: &ChannelName, next: Seq) {
-        let (Some(wanted), Some(last)) =
-            (self.flows.neighbours.wanted(peer, name), next.previous())
+        let (Some(wanted), Some(last)) = (self.logs.neighbours.wanted(peer, name), next.previous())
         else {
             return;
         };
         let own = self
             .channels
             .get_mut(name)
-            .and_then(|own| own.outflow.as_mut());
+            .and_then(|own| own.outbound.as_mut());
         let Some(unacked) = own
             .map(|own| &mut own.unacked)
             .filter(|it| !it.0.is_empty())
@@ -182,7 +181,7 @@ impl Engine {
     /// A neighbour is about to be lost: it may come back for what is posted on the channels that it
     /// has open.
     pub(super) fn deserted_by(&mut self, peer: Sender, now: Time) {
-        for name in self.flows.neighbours.opened_by(peer) {
+        for name in self.logs.neighbours.opened_by(peer) {
             if let Some(channel) = self.channels.get_mut(name) {
                 channel.deserted = Some(now);
             }

@@ -17,10 +17,10 @@ pub(super) struct Pacing {
     load: Load,
     /// Channels that have room themselves and wait until all channels together have.
     waiting: VecDeque<ChannelName>,
-    /// Flows in which a listener was behind when last looked at, or which got further since.
-    unsettled: Checks<Key>,
-    /// Who lags in which flow, and how much of it they lack.
-    lags: BTreeMap<Key, Vec<(Sender, u64)>>,
+    /// Logs in which a listener was behind when last looked at, or which got further since.
+    unsettled: Checks<LogKey>,
+    /// Who lags in which log, and how much of it they lack.
+    lags: BTreeMap<LogKey, Vec<(Sender, u64)>>,
     /// Neighbours that are to be left alone for it.
     lagging: BTreeSet<Sender>,
     /// Channels whose readers in this process are behind, and since when.
@@ -33,7 +33,7 @@ pub(super) struct Pacing {
 
 /// What one channel of ours has on the way, and to whom.
 #[derive(Debug, Default)]
-pub(super) struct Outflow {
+pub(super) struct Outbound {
     /// The neighbours that told how far they are with what was posted here.
     pub(super) listeners: BTreeMap<Sender, Listener>,
     marks: Marks,
@@ -83,8 +83,8 @@ impl Pacing {
         self.lagging.remove(&peer)
     }
 
-    /// Who lags in a flow. Returns whether that is news.
-    fn set_lags(&mut self, key: Key, peers: Vec<(Sender, u64)>) -> bool {
+    /// Who lags in a log. Returns whether that is news.
+    fn set_lags(&mut self, key: LogKey, peers: Vec<(Sender, u64)>) -> bool {
         let before = if peers.is_empty() {
             self.lags.remove(&key)
         } else {
@@ -100,8 +100,8 @@ impl Pacing {
         self.load.frames < ALL_FRAMES && self.load.bytes <= bytes
     }
 
-    /// A flow got further: whoever does not follow may lag, though not at once.
-    fn watch(&mut self, key: Key, now: Time) {
+    /// A log got further: whoever does not follow may lag, though not at once.
+    fn watch(&mut self, key: LogKey, now: Time) {
         self.unsettled.by(key, now + STALL);
     }
 }
@@ -112,18 +112,18 @@ impl Engine {
     /// way, and those who lack something then have to fetch it.
     pub fn may_post(&mut self, channel: &ChannelName) -> bool {
         let own = self.channels.get_mut(channel);
-        let Some(outflow) = own.and_then(|own| own.outflow.as_mut()) else {
+        let Some(outbound) = own.and_then(|own| own.outbound.as_mut()) else {
             return true;
         };
-        if outflow.gate == Gate::Open {
-            if !outflow.in_flight.has_room(&self.pacing.bounds) {
-                outflow.gate = Gate::Full;
-            } else if !self.pacing.has_room(&outflow.in_flight) {
-                outflow.gate = Gate::Waiting;
+        if outbound.gate == Gate::Open {
+            if !outbound.in_flight.has_room(&self.pacing.bounds) {
+                outbound.gate = Gate::Full;
+            } else if !self.pacing.has_room(&outbound.in_flight) {
+                outbound.gate = Gate::Waiting;
                 self.pacing.waiting.push_back(channel.clone());
             }
         }
-        outflow.gate == Gate::Open
+        outbound.gate == Gate::Open
     }
 
     /// How many neighbours have said that they have a number posted here, of those that listen to
@@ -137,10 +137,10 @@ impl Engine {
             .frames(channel, self.me.sender(), seqs)
             .next()?;
         let has = |(peer, listener): &(&Sender, &Listener)| {
-            let wanted = self.flows.neighbours.wanted(**peer, channel);
+            let wanted = self.logs.neighbours.wanted(**peer, channel);
             listener.next() > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
         };
-        Some(own.outflow.as_ref()?.listeners.iter().filter(has).count())
+        Some(own.outbound.as_ref()?.listeners.iter().filter(has).count())
     }
 
     /// Changes whenever [`Self::acked`] may have got more.
@@ -156,7 +156,7 @@ impl Engine {
         if behind && !self.pacing.crowded.contains_key(channel) {
             self.pacing.crowded.insert(channel.clone(), now);
             self.pacing.crowded_due.get_or_insert(now + SPACING);
-            self.flows.hold(channel);
+            self.logs.hold(channel);
         } else if !behind && self.pacing.crowded.remove(channel).is_some() {
             self.release(channel, now);
         }
@@ -164,18 +164,20 @@ impl Engine {
 
     fn release(&mut self, channel: &ChannelName, now: Time) {
         let mut effects = Effects::default();
-        self.flows.release(channel, &mut effects);
+        self.logs.release(channel, &mut effects);
         self.take_effect(effects, now);
     }
 
     /// Something was posted.
     pub(super) fn sent(&mut self, name: &ChannelName, seqs: SeqRange, len: usize, now: Time) {
-        if let Some(Channel { outflow, .. }) = self.channels.get_mut(name) {
-            let outflow = outflow.get_or_insert_default();
+        if let Some(Channel { outbound, .. }) = self.channels.get_mut(name) {
+            let outbound = outbound.get_or_insert_default();
             let last = seqs.last();
-            outflow.unacked.add(seqs);
-            outflow.marks.reached(last.next(), now);
-            self.pacing.load.add(outflow.in_flight.sent(last, len, now));
+            outbound.unacked.add(seqs);
+            outbound.marks.reached(last.next(), now);
+            self.pacing
+                .load
+                .add(outbound.in_flight.sent(last, len, now));
             self.pacing.watch((name.clone(), self.me.sender()), now);
             self.ease(name, now);
         }
@@ -191,22 +193,24 @@ impl Engine {
         now: Time,
     ) -> bool {
         let Some(Channel {
-            outflow, next: own, ..
+            outbound,
+            next: own,
+            ..
         }) = self.channels.get_mut(name)
         else {
             return true;
         };
         let own = *own;
         self.pacing.acks += 1;
-        let knows = outflow
+        let knows = outbound
             .as_ref()
-            .is_some_and(|outflow| outflow.listeners.contains_key(&peer));
-        if !knows && !self.flows.claim(peer) {
+            .is_some_and(|outbound| outbound.listeners.contains_key(&peer));
+        if !knows && !self.logs.claim(peer) {
             return holding.next <= own;
         }
-        let Outflow {
+        let Outbound {
             listeners, marks, ..
-        } = &mut **outflow.get_or_insert_default();
+        } = &mut **outbound.get_or_insert_default();
         // Nobody takes back what it has.
         let told = |known: Seq| holding.next.min(own).max(known);
         let (next, lowest) = (
@@ -224,27 +228,27 @@ impl Engine {
 
     /// A neighbour is gone, or begins anew: it is waited for no longer.
     pub(super) fn unlisten(&mut self, peer: Sender, name: &ChannelName, now: Time) {
-        if let Some(Channel { outflow, .. }) = self.channels.get_mut(name)
-            && let Some(outflow) = outflow
-            && outflow.listeners.remove(&peer).is_some()
+        if let Some(Channel { outbound, .. }) = self.channels.get_mut(name)
+            && let Some(outbound) = outbound
+            && outbound.listeners.remove(&peer).is_some()
         {
-            self.flows.unclaim(peer);
+            self.logs.unclaim(peer);
             self.ease(name, now);
         }
     }
 
-    /// Flows got further, or their listeners did, or the way to their senders is another:
+    /// Logs got further, or their listeners did, or the way to their senders is another:
     /// neighbours are told.
     pub(super) fn report(
         &mut self,
-        moved: BTreeSet<Key>,
-        eased: BTreeSet<Key>,
-        turned: BTreeSet<Key>,
+        moved: BTreeSet<LogKey>,
+        eased: BTreeSet<LogKey>,
+        turned: BTreeSet<LogKey>,
         now: Time,
     ) {
-        let upstream = |flows: &Flows, key: &Key| flows.get(key).and_then(|flow| flow.upstream);
+        let upstream = |logs: &Logs, key: &LogKey| logs.get(key).and_then(|log| log.upstream);
         for key in eased {
-            if let Some(upstream) = upstream(&self.flows, &key) {
+            if let Some(upstream) = upstream(&self.logs, &key) {
                 self.digest.hand_on(upstream, &key, now);
             }
         }
@@ -252,7 +256,7 @@ impl Engine {
             self.digest.changed(key, now);
         }
         for key in moved {
-            if let Some(upstream) = upstream(&self.flows, &key) {
+            if let Some(upstream) = upstream(&self.logs, &key) {
                 self.digest.progress(upstream, &key, now);
             }
             self.digest.changed(key.clone(), now);
@@ -269,9 +273,9 @@ impl Engine {
         while let Some(key) = self.pacing.unsettled.take_due(now) {
             let mut lagging = Vec::new();
             let again = if key.1 == self.me.sender() {
-                self.judge_outflow(&key.0, now, &mut lagging)
+                self.judge_outbound(&key.0, now, &mut lagging)
             } else {
-                self.flows
+                self.logs
                     .judge_listeners(&key, now, &mut lagging, &mut effects)
             };
             if let Some(again) = again {
@@ -328,22 +332,22 @@ impl Engine {
 
     /// Looks again who keeps up with what is posted here. Returns when to do so once more, if
     /// anybody is behind.
-    fn judge_outflow(
+    fn judge_outbound(
         &mut self,
         name: &ChannelName,
         now: Time,
         lagging: &mut Vec<(Sender, u64)>,
     ) -> Option<Time> {
-        let Channel { outflow, next, .. } = self.channels.get_mut(name)?;
-        let (outflow, neighbours) = (&mut **outflow.as_mut()?, &self.flows.neighbours);
+        let Channel { outbound, next, .. } = self.channels.get_mut(name)?;
+        let (outbound, neighbours) = (&mut **outbound.as_mut()?, &self.logs.neighbours);
         let mut again: Option<Time> = None;
-        for (peer, listener) in &mut outflow.listeners {
+        for (peer, listener) in &mut outbound.listeners {
             let heard = neighbours.heard(*peer);
-            listener.judge(&outflow.marks, heard, now);
+            listener.judge(&outbound.marks, heard, now);
             if !neighbours.listens(*peer, name) {
                 continue;
             }
-            let due = listener.due(&outflow.marks, heard, now);
+            let due = listener.due(&outbound.marks, heard, now);
             again = again.into_iter().chain(due).min();
             lagging.extend(listener.lags(*next).map(|lacks| (*peer, lacks)));
         }
@@ -354,35 +358,35 @@ impl Engine {
     /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait
     /// for room.
     pub(super) fn ease(&mut self, name: &ChannelName, now: Time) {
-        let Some(Channel { outflow, next, .. }) = self.channels.get_mut(name) else {
+        let Some(Channel { outbound, next, .. }) = self.channels.get_mut(name) else {
             return;
         };
-        let Some(outflow) = outflow.as_deref_mut() else {
+        let Some(outbound) = outbound.as_deref_mut() else {
             return;
         };
-        let listening = outflow
+        let listening = outbound
             .listeners
             .iter()
-            .filter(|(peer, _)| self.flows.neighbours.listens(**peer, name));
+            .filter(|(peer, _)| self.logs.neighbours.listens(**peer, name));
         let lowest = listening.filter_map(|(_, listener)| listener.gate()).min();
-        let arrived = outflow
+        let arrived = outbound
             .in_flight
             .arrived(lowest.unwrap_or(*next), lowest.is_some(), now);
         self.pacing.load.remove(arrived);
-        if outflow.gate == Gate::Full && outflow.in_flight.has_room(&self.pacing.bounds) {
-            outflow.gate = Gate::Waiting;
+        if outbound.gate == Gate::Full && outbound.in_flight.has_room(&self.pacing.bounds) {
+            outbound.gate = Gate::Waiting;
             self.pacing.waiting.push_back(name.clone());
         }
         self.give_places();
     }
 
     /// A channel is forgotten: nothing of it is on the way any more, and nobody listens to it.
-    pub(super) fn end_outflow(&mut self, outflow: &Outflow) {
-        self.pacing.load.remove(outflow.in_flight.load());
-        outflow
+    pub(super) fn end_outbound(&mut self, outbound: &Outbound) {
+        self.pacing.load.remove(outbound.in_flight.load());
+        outbound
             .listeners
             .keys()
-            .for_each(|peer| self.flows.unclaim(*peer));
+            .for_each(|peer| self.logs.unclaim(*peer));
         self.give_places();
     }
 
@@ -396,13 +400,13 @@ impl Engine {
         while places > 0
             && let Some(waiting) = self.pacing.waiting.pop_front()
         {
-            if let Some(Channel { outflow, .. }) = self.channels.get_mut(&waiting) {
-                let Some(outflow) = outflow else { continue };
-                if places < usize::MAX && !self.pacing.has_room(&outflow.in_flight) {
+            if let Some(Channel { outbound, .. }) = self.channels.get_mut(&waiting) {
+                let Some(outbound) = outbound else { continue };
+                if places < usize::MAX && !self.pacing.has_room(&outbound.in_flight) {
                     self.pacing.waiting.push_front(waiting);
                     return;
                 }
-                outflow.gate = Gate::Open;
+                outbound.gate = Gate::Open;
             }
             self.outputs.push_back(Output::Writable(waiting));
             places -= 1;
@@ -410,7 +414,7 @@ impl Engine {
     }
 }
 
-/// What a laggard may lack and still get gossip, of one flow and of all in which it lags: 4 MiB of
+/// What a laggard may lack and still get gossip, of one log and of all in which it lags: 4 MiB of
 /// the longest frames, and three quarters of what gossip queues for one peer.
 const LACKS_OF_ONE: u64 = 16;
 const LACKS_OF_ALL: u64 = 768;

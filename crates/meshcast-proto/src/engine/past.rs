@@ -2,7 +2,7 @@
 //! late.
 
 use super::*;
-use crate::{log::Recall, replication::Flow};
+use crate::{log::Recall, replication::Log};
 
 /// What there is for somebody who came late to a channel; the end of [`Engine::handle_look_back`].
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Engine {
     /// and nothing that is kept has to make way for it.
     pub fn handle_look_back(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
         self.debug_assert_drained();
-        self.flows.fix_beginnings(channel);
+        self.logs.fix_beginnings(channel);
         let (from, last) = since.at(now);
         self.looks_begun += 1;
         let waiter = Waiter {
@@ -98,8 +98,8 @@ impl Engine {
             own.next.previous()?;
             Some((self.me.sender(), own.own.begun().unwrap_or(own.next)))
         });
-        let others = self.flows.of(channel);
-        own.chain(others.filter_map(|(sender, flow)| Some((sender, flow.given_out()?))))
+        let others = self.logs.of(channel);
+        own.chain(others.filter_map(|(sender, log)| Some((sender, log.given_out()?))))
     }
 
     /// Something was told of a channel that may be news to who looks back.
@@ -122,7 +122,7 @@ impl Engine {
             return;
         };
         let mut effects = Effects::default();
-        let all_told = !self.expecting && self.flows.neighbours.all_told(channel);
+        let all_told = !self.expecting && self.logs.neighbours.all_told(channel);
         let over = look.waiters.iter().all(|waiter| waiter.until() <= now);
         let mut no_longer = false;
         for waiter in &mut look.waiters {
@@ -132,28 +132,28 @@ impl Engine {
                 .is_some();
         }
         if no_longer {
-            self.flows.begin(channel, true, now, &mut effects);
+            self.logs.begin(channel, true, now, &mut effects);
             look.news = true;
         } else if all_told {
-            self.flows.begin(channel, false, now, &mut effects);
+            self.logs.begin(channel, false, now, &mut effects);
         }
         if std::mem::take(&mut look.news) {
-            for (sender, _) in self.flows.of(channel) {
-                look.flows.entry(sender).or_default().reached = None;
+            for (sender, _) in self.logs.of(channel) {
+                look.logs.entry(sender).or_default().reached = None;
             }
         }
-        look.flows = std::mem::take(&mut look.flows)
+        look.logs = std::mem::take(&mut look.logs)
             .into_iter()
             .filter_map(|(sender, mut depth)| {
                 let key = (channel.clone(), sender);
                 let goes_on = !over && self.look_deeper(&key, &look, &mut depth, now, &mut effects);
                 if !goes_on {
-                    self.flows.look_back_no_more(&key);
+                    self.logs.look_back_no_more(&key);
                 }
                 goes_on.then_some((sender, depth))
             })
             .collect();
-        let complete = all_told && look.flows.is_empty();
+        let complete = all_told && look.logs.is_empty();
         let ends = |waiter: &mut Waiter| complete || waiter.until() <= now;
         let ended: Vec<Waiter> = look.waiters.extract_if(.., ends).collect();
         if !look.waiters.is_empty() {
@@ -161,46 +161,46 @@ impl Engine {
         }
         self.take_effect(effects, now);
         for waiter in ended {
-            self.flows.fix_beginnings(channel);
+            self.logs.fix_beginnings(channel);
             let looked_back = self.looked_back(channel, &waiter, now);
             self.outputs
                 .push_back(Output::LookedBack(channel.clone(), looked_back));
         }
     }
 
-    /// Asks for what lies below all that is kept of a flow, if nothing is being fetched. `false` if
+    /// Asks for what lies below all that is kept of a log, if nothing is being fetched. `false` if
     /// there is nothing to be had.
     fn look_deeper(
         &mut self,
-        key: &Key,
+        key: &LogKey,
         look: &LookBack,
         depth: &mut Depth,
         now: Time,
         effects: &mut Effects,
     ) -> bool {
-        let Some(flow) = self.flows.get(key) else {
+        let Some(log) = self.logs.get(key) else {
             return false;
         };
         if depth.before.is_none() {
-            depth.before = flow.given_out().or_else(|| flow.window.begun());
+            depth.before = log.given_out().or_else(|| log.window.begun());
         }
         let Some(before) = depth.before else {
-            return flow.begins_soon(key.1, &self.flows.neighbours);
+            return log.begins_soon(key.1, &self.logs.neighbours);
         };
-        let looks = |flows: &Flows| flows.get(key).is_some_and(|flow| flow.repair.looks_back());
-        while !looks(&self.flows) {
+        let looks = |logs: &Logs| logs.get(key).is_some_and(|log| log.repair.looks_back());
+        while !looks(&self.logs) {
             let Some(seqs) = self.deeper(key, look, before, &mut depth.reached) else {
                 return false;
             };
-            self.flows.look_back(key, seqs, now, effects);
+            self.logs.look_back(key, seqs, now, effects);
         }
         true
     }
 
-    /// What is to be fetched next of a flow: about as much as fits an answer.
+    /// What is to be fetched next of a log: about as much as fits an answer.
     fn deeper(
         &self,
-        key: &Key,
+        key: &LogKey,
         look: &LookBack,
         before: Seq,
         reached: &mut Option<Seq>,
@@ -225,10 +225,10 @@ impl Engine {
         SeqRange::new(first.max(lower.first()), lower.last()).filter(|_| has_room)
     }
 
-    /// What is wanted of a flow and is not kept: right below the lowest number that is.
+    /// What is wanted of a log and is not kept: right below the lowest number that is.
     fn lower(
         &self,
-        (channel, sender): &Key,
+        (channel, sender): &LogKey,
         before: Seq,
         from: Option<Time>,
         last: u64,
@@ -258,27 +258,27 @@ impl Engine {
             unfetched: None,
             from: None,
         });
-        let others = self.flows.of(channel).filter_map(|(sender, flow)| {
+        let others = self.logs.of(channel).filter_map(|(sender, log)| {
             let known = waiter.before.get(&sender).copied();
             // Of one of whom it was not known where it begins, all is delivered from its beginning
             // on: so many of the last as the channel itself wanted.
-            let before = known.or_else(|| flow.window.begun())?;
+            let before = known.or_else(|| log.window.begun())?;
             let last = waiter.last.saturating_sub(known.map_or(begins_with, |_| 0));
             let kept = self
                 .history
                 .past(channel, sender, before, waiter.from, last);
             Some(Past {
                 sender,
-                member: flow.member.clone(),
-                kept: kept.filter(|_| flow.member.is_some()),
+                member: log.member.clone(),
+                kept: kept.filter(|_| log.member.is_some()),
                 unfetched: self.unfetched(
                     &(channel.clone(), sender),
-                    flow,
+                    log,
                     (before, last),
                     waiter,
                     now,
                 ),
-                from: Some(before).filter(|_| known.is_none() && !flow.window.is_fixed()),
+                from: Some(before).filter(|_| known.is_none() && !log.window.is_fixed()),
             })
         });
         let past = own.into_iter().chain(others);
@@ -293,15 +293,15 @@ impl Engine {
     /// Numbers below all that is kept that a neighbour says it has.
     fn unfetched(
         &self,
-        key: &Key,
-        flow: &Flow,
+        key: &LogKey,
+        log: &Log,
         (before, last): (Seq, u64),
         waiter: &Waiter,
         now: Time,
     ) -> Option<SeqRange> {
         let from = Some(waiter.from).filter(|from| *from < waiter.came);
         let lower = self.lower(key, before, from, last)?;
-        SeqRange::new(flow.repair.lowest_covered(lower, now)?, lower.last())
+        SeqRange::new(log.repair.lowest_covered(lower, now)?, lower.last())
     }
 
     /// A channel was closed: nobody wants to hear of it.
@@ -323,8 +323,8 @@ pub(super) struct LookBack {
     last: u64,
     waiters: Vec<Waiter>,
     /// Those of whom there may be more.
-    flows: BTreeMap<Sender, Depth>,
-    /// There may be more of any flow: a neighbour told something new, or somebody wants more.
+    logs: BTreeMap<Sender, Depth>,
+    /// There may be more of any log: a neighbour told something new, or somebody wants more.
     news: bool,
 }
 
@@ -341,10 +341,10 @@ struct Waiter {
     before: BTreeMap<Sender, Seq>,
 }
 
-/// How far back a flow is known.
+/// How far back a log is known.
 #[derive(Debug, Default)]
 struct Depth {
-    /// From here on it is delivered anyway; not known before it is where the flow begins.
+    /// From here on it is delivered anyway; not known before it is where the log begins.
     before: Option<Seq>,
     /// What was right below the lowest that is kept when something below was asked for.
     reached: Option<Seq>,

@@ -23,7 +23,7 @@ impl Engine {
         let Some(channel) = self.channels.get(name) else {
             return;
         };
-        let neighbours = &mut self.flows.neighbours;
+        let neighbours = &mut self.logs.neighbours;
         for peer in neighbours.iter().collect::<Vec<_>>() {
             let opened = channel.opened(name, neighbours.linked(peer, now), now);
             neighbours.ask(peer, name, now);
@@ -37,7 +37,7 @@ impl Engine {
     /// beginnings it will say again then.
     fn opened_again(&mut self, peer: Sender, name: &ChannelName, now: Time) -> Option<Opened> {
         let channel = self.channels.get(name)?;
-        let neighbours = &mut self.flows.neighbours;
+        let neighbours = &mut self.logs.neighbours;
         let took = neighbours.slow_to_tell(peer, name, now)?;
         let mut opened = channel.opened(name, neighbours.linked(peer, now), now);
         opened.since = opened.since.saturating_add(took);
@@ -47,7 +47,7 @@ impl Engine {
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
         for opened in opened {
             self.unlisten(peer, &opened.channel, now);
-            if self.flows.neighbours.open(peer, opened, now) {
+            if self.logs.neighbours.open(peer, opened, now) {
                 self.untold.add(peer, &opened.channel);
             }
         }
@@ -58,8 +58,8 @@ impl Engine {
         let mut effects = Effects::default();
         for channel in channels {
             // Over its rate, what waits for it finds that out when it is looked at next.
-            if self.flows.neighbours.close(peer, channel) && self.untold.may_close(peer, now) {
-                let looked_at = self.flows.no_longer_gated(peer, channel, &mut effects);
+            if self.logs.neighbours.close(peer, channel) && self.untold.may_close(peer, now) {
+                let looked_at = self.logs.no_longer_gated(peer, channel, &mut effects);
                 self.untold.charge_close(peer, looked_at, now);
             }
             self.untold.remove(peer, channel);
@@ -73,11 +73,11 @@ impl Engine {
         for Holdings {
             channel,
             more,
-            flows,
+            logs,
         } in holdings
         {
             let me = self.me.sender();
-            for holding in flows.iter().filter(|holding| holding.sender == me) {
+            for holding in logs.iter().filter(|holding| holding.sender == me) {
                 if !self.acknowledged(peer, channel, holding, now) {
                     effects.offences.insert((peer, Offence::Impossible));
                 }
@@ -90,14 +90,14 @@ impl Engine {
                 continue;
             }
             let mut news = false;
-            for holding in flows.iter().filter(|holding| holding.sender != me) {
-                news |= self.flows.get(&(channel.clone(), holding.sender)).is_none();
-                self.flows.told(peer, channel, holding, now, &mut effects);
+            for holding in logs.iter().filter(|holding| holding.sender != me) {
+                news |= self.logs.get(&(channel.clone(), holding.sender)).is_none();
+                self.logs.told(peer, channel, holding, now, &mut effects);
             }
             if *more {
-                self.flows.neighbours.tells(peer, channel);
+                self.logs.neighbours.tells(peer, channel);
             } else {
-                news |= self.flows.all_told(peer, channel, now, &mut effects);
+                news |= self.logs.all_told(peer, channel, now, &mut effects);
             }
             if news {
                 self.news_for_look_back(channel);
@@ -156,7 +156,7 @@ impl Engine {
         };
         if let Some(lacks) = SeqRange::new(seqs.first(), lacks)
             && would_keep(lacks.first())
-            && self.flows.relay(peer, &key, lacks, now, &mut effects)
+            && self.logs.relay(peer, &key, lacks, now, &mut effects)
             && let Some(holding) = self.holding(peer, &key)
         {
             // Before the answer, which denies it only for now.
@@ -196,9 +196,9 @@ impl Engine {
             upto,
             frames,
         } = answer;
-        let key: Key = (channel, sender);
+        let key: LogKey = (channel, sender);
         // Signatures cost: nobody makes this node check any that it did not ask for.
-        if !self.flows.awaits(peer, &key, request) {
+        if !self.logs.awaits(peer, &key, request) {
             self.counters.answers_refused += 1;
             return;
         }
@@ -246,8 +246,8 @@ impl Engine {
             effects.offences.insert((peer, Offence::Forged));
         }
         let since = self.channels.get(channel).map(|channel| channel.since);
-        // As with where a flow begins: while its sender is there only its own word counts.
-        let trusted = peer == *sender || !self.flows.neighbours.contains(*sender);
+        // As with where a log begins: while its sender is there only its own word counts.
+        let trusted = peer == *sender || !self.logs.neighbours.contains(*sender);
         let may_pass = trusted && self.channels.get(channel).is_some_and(|it| it.last == 0);
         let taken = verified
             .iter()
@@ -268,7 +268,7 @@ impl Engine {
             declined: declined.is_some(),
         };
         let fresh = self
-            .flows
+            .logs
             .answer(peer, &key, answer, taken, now, &mut effects);
         for index in fresh {
             if let Some((age, _, frame)) = verified.get(index) {
@@ -285,38 +285,38 @@ impl Engine {
     /// been told yet, and so sees what it lacks without waiting for more.
     pub fn handle_slow_peer(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
-        if self.flows.neighbours.contains(peer) {
+        if self.logs.neighbours.contains(peer) {
             let changed = self.digest.untold().clone();
-            self.tell_flows(peer, &changed, now);
+            self.tell_logs(peer, &changed, now);
         }
     }
 
     /// Tells neighbours what changed, and senders what arrived of theirs.
     pub(super) fn tell(&mut self, now: Time) {
-        while let Some((upstream, flows)) = self.digest.take_ack(now) {
-            self.tell_flows(upstream, &flows, now);
+        while let Some((upstream, logs)) = self.digest.take_ack(now) {
+            self.tell_logs(upstream, &logs, now);
         }
         let changed = self.digest.take_changed(now);
         if changed.is_empty() {
             return;
         }
-        let neighbours: Vec<_> = self.flows.neighbours.iter().collect();
+        let neighbours: Vec<_> = self.logs.neighbours.iter().collect();
         neighbours
             .into_iter()
-            .for_each(|peer| self.tell_flows(peer, &changed, now));
+            .for_each(|peer| self.tell_logs(peer, &changed, now));
     }
 
-    /// Tells a neighbour of these flows, as far as it said that it listens, and so was told of
+    /// Tells a neighbour of these logs, as far as it said that it listens, and so was told of
     /// everything before. One that cannot be told now is told all of these channels when it can,
     /// and of what is more than a message.
-    fn tell_flows(&mut self, peer: Sender, flows: &BTreeSet<Key>, now: Time) {
+    fn tell_logs(&mut self, peer: Sender, logs: &BTreeSet<LogKey>, now: Time) {
         let may_tell = self.untold.is_due(peer, now) && !self.untold.is_congested(peer);
         let (mut holdings, mut told): (Vec<Holdings>, _) = (Vec::new(), 0);
-        for key in flows {
-            if !self.flows.neighbours.listens(peer, &key.0) {
+        for key in logs {
+            if !self.logs.neighbours.listens(peer, &key.0) {
                 continue;
             }
-            if !may_tell || told >= SyncMessage::MAX_FLOWS {
+            if !may_tell || told >= SyncMessage::MAX_LOGS {
                 self.untold.add(peer, &key.0);
             }
             if self.untold.contains(peer, &key.0) {
@@ -327,7 +327,7 @@ impl Engine {
                 continue;
             };
             match holdings.last_mut() {
-                Some(last) if last.channel == key.0 => last.flows.push(holding),
+                Some(last) if last.channel == key.0 => last.logs.push(holding),
                 _ => holdings.push(self.holdings(peer, &key.0, vec![holding])),
             }
         }
@@ -339,20 +339,20 @@ impl Engine {
     pub(super) fn tell_untold(&mut self, now: Time) {
         while let Some(peer) = self.untold.next(now) {
             let (mut message, mut looked_at) = (Vec::new(), 0);
-            while looked_at + 1 < SyncMessage::MAX_FLOWS
+            while looked_at + 1 < SyncMessage::MAX_LOGS
                 && message.len() < SyncMessage::MAX_CHANNELS
                 && let Some((channel, after)) = self.untold.first(peer)
             {
                 looked_at += 1;
                 let senders =
-                    self.senders_after(&channel, after, SyncMessage::MAX_FLOWS - looked_at);
+                    self.senders_after(&channel, after, SyncMessage::MAX_LOGS - looked_at);
                 looked_at += senders.len();
-                let more = (looked_at >= SyncMessage::MAX_FLOWS)
-                    .then(|| senders.last().copied().or(after));
+                let more =
+                    (looked_at >= SyncMessage::MAX_LOGS).then(|| senders.last().copied().or(after));
                 self.untold.told_upto(peer, more.flatten());
                 let holding = |sender| self.holding(peer, &(channel.clone(), sender));
-                let flows = senders.into_iter().filter_map(holding).collect();
-                message.push(self.holdings(peer, &channel, flows));
+                let logs = senders.into_iter().filter_map(holding).collect();
+                message.push(self.holdings(peer, &channel, logs));
             }
             self.untold.charge_all(peer, looked_at, now);
             if !message.is_empty() {
@@ -364,11 +364,11 @@ impl Engine {
 
     /// What is told to a neighbour of a channel now; there is more while not all that it asked for
     /// was told.
-    fn holdings(&self, peer: Sender, channel: &ChannelName, flows: Vec<Holding>) -> Holdings {
+    fn holdings(&self, peer: Sender, channel: &ChannelName, logs: Vec<Holding>) -> Holdings {
         Holdings {
             channel: channel.clone(),
             more: self.untold.contains(peer, channel),
-            flows,
+            logs,
         }
     }
 
@@ -382,47 +382,47 @@ impl Engine {
         let me = self.me.sender();
         let own = after.is_none().then_some(me);
         let from = after.filter(|after| *after != me);
-        let others = self.flows.after(channel, from);
+        let others = self.logs.after(channel, from);
         own.into_iter().chain(others).take(most).collect()
     }
 
-    /// What is told to a neighbour of one flow; nothing while nothing is known of it.
-    fn holding(&self, peer: Sender, key: &Key) -> Option<Holding> {
+    /// What is told to a neighbour of one log; nothing while nothing is known of it.
+    fn holding(&self, peer: Sender, key: &LogKey) -> Option<Holding> {
         let (channel, sender) = key;
         let (next, begin, known, hops, lowest) = if *sender == self.me.sender() {
             let own = self.channels.get(channel)?;
             own.next.previous()?;
-            let outflow = own.outflow.as_ref();
-            let known = outflow.is_some_and(|outflow| outflow.listeners.contains_key(&peer));
+            let outbound = own.outbound.as_ref();
+            let known = outbound.is_some_and(|outbound| outbound.listeners.contains_key(&peer));
             (own.next, Seq::FIRST, known, 0, None)
         } else {
-            let flow = self.flows.get(key)?;
-            if flow.window.newest().is_none() && flow.repair.knows_no_less(peer) {
+            let log = self.logs.get(key)?;
+            if log.window.newest().is_none() && log.repair.knows_no_less(peer) {
                 // It says so itself, and nothing came of it yet: two who tell each other would keep
                 // alive what never was.
                 return None;
             }
-            let lowest = if flow.upstream == Some(peer) {
-                flow.lowest(channel, &self.flows.neighbours)
+            let lowest = if log.upstream == Some(peer) {
+                log.lowest(channel, &self.logs.neighbours)
             } else {
                 None
             };
-            let (next, begin) = flow.stands()?;
+            let (next, begin) = log.stands()?;
             if *sender == peer {
                 // Not what others say of it, which it knows better.
-                flow.next()?;
+                log.next()?;
             }
-            let opening = self.flows.neighbours.opening(peer, channel);
+            let opening = self.logs.neighbours.opening(peer, channel);
             (
                 next,
                 begin,
-                flow.repair.knows(peer, opening),
-                flow.hops,
+                log.repair.knows(peer, opening),
+                log.hops,
                 lowest,
             )
         };
         let mut begin = begin;
-        let due = match self.flows.neighbours.wanted(peer, channel) {
+        let due = match self.logs.neighbours.wanted(peer, channel) {
             Some(Wanted { since, last, .. }) if !known && *sender != peer => {
                 let due = if self.is_born_since(key, since) {
                     Some(Seq::FIRST)
@@ -431,9 +431,9 @@ impl Engine {
                 };
                 let due = due.map_or(next, |due| due.min(next));
                 let behind = self
-                    .flows
+                    .logs
                     .get(key)
-                    .is_some_and(|flow| flow.window.hole().is_some());
+                    .is_some_and(|log| log.window.hole().is_some());
                 if due == next && behind {
                     // What it still lacks itself it cannot judge: as little as one that came later.
                     begin = next;
@@ -458,44 +458,44 @@ impl Engine {
     }
 
     /// Whether all that this sender posted on the channel was posted since then, kept or not.
-    fn is_born_since(&self, key: &Key, since: Time) -> bool {
+    fn is_born_since(&self, key: &LogKey, since: Time) -> bool {
         let (channel, sender) = key;
         if *sender == self.me.sender() {
             let born = self.channels.get(channel).and_then(|own| own.born);
             return born.is_some_and(|born| since <= born);
         }
-        self.flows
+        self.logs
             .get(key)
-            .is_some_and(|flow| flow.is_born_since(since))
+            .is_some_and(|log| log.is_born_since(since))
     }
 
     /// Sends holdings, in as many messages as it takes.
     fn say(&mut self, peer: Sender, holdings: Vec<Holdings>) {
-        let (mut message, mut flows) = (Vec::new(), 0);
+        let (mut message, mut logs) = (Vec::new(), 0);
         for Holdings {
             channel,
             more,
-            flows: mut rest,
+            logs: mut rest,
         } in holdings
         {
             loop {
-                let room = SyncMessage::MAX_FLOWS - flows;
+                let room = SyncMessage::MAX_LOGS - logs;
                 let later = if rest.len() > room {
                     rest.split_off(room)
                 } else {
                     Vec::new()
                 };
-                flows += rest.len();
+                logs += rest.len();
                 message.push(Holdings {
                     channel: channel.clone(),
                     more,
-                    flows: rest,
+                    logs: rest,
                 });
-                if flows == SyncMessage::MAX_FLOWS || message.len() == SyncMessage::MAX_CHANNELS {
+                if logs == SyncMessage::MAX_LOGS || message.len() == SyncMessage::MAX_CHANNELS {
                     let full = std::mem::take(&mut message);
                     self.outputs
                         .push_back(Output::Sync(peer, SyncMessage::Have(full)));
-                    flows = 0;
+                    logs = 0;
                 }
                 if later.is_empty() {
                     break;

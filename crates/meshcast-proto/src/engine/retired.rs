@@ -94,14 +94,14 @@ impl Engine {
         let Some(Channel {
             next,
             born,
-            outflow,
+            outbound,
             ..
         }) = self.channels.remove(name)
         else {
             return;
         };
-        if let Some(outflow) = outflow {
-            self.end_outflow(&outflow);
+        if let Some(outbound) = outbound {
+            self.end_outbound(&outbound);
         }
         if next > Seq::FIRST {
             self.retired

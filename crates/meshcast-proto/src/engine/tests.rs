@@ -316,7 +316,7 @@ fn gaps_over_all_numbers_do_not_overflow_the_counters() {
 #[test]
 fn what_a_forgotten_sender_had_waiting_is_given_out() {
     let config = Config {
-        max_flows: 1,
+        max_logs: 1,
         ..config()
     };
     let mut listener = Listener::new(config, 1);
@@ -344,7 +344,7 @@ fn what_a_forgotten_sender_had_waiting_is_given_out() {
 #[test]
 fn the_sender_not_heard_of_for_longest_is_forgotten_first() {
     let config = Config {
-        max_flows: 2,
+        max_logs: 2,
         ..config()
     };
     let mut listener = Listener::new(config, 2);

@@ -1,4 +1,4 @@
-//! Who keeps up with a flow, and how much of it may be on the way to those who do.
+//! Who keeps up with a log, and how much of it may be on the way to those who do.
 //!
 //! A node that posts faster than others take it in has two choices: to lose what does not fit, or
 //! to wait. It waits for everybody who [keeps up](Listener), until what is not yet acknowledged is
@@ -10,7 +10,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::wire::{Seq, Time};
 
-/// How far this node was with a flow at moments of the last [`LAG`], oldest first, and at one
+/// How far this node was with a log at moments of the last [`LAG`], oldest first, and at one
 /// before.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(VecDeque<(Time, Seq)>);
@@ -41,12 +41,12 @@ impl Marks {
     }
 }
 
-/// Somebody who hears of a flow through this node, as far as it has told.
+/// Somebody who hears of a log through this node, as far as it has told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listener {
     /// The number it waits for.
     next: Seq,
-    /// What it says for those who hear of the flow through it; `None` while it does not look to
+    /// What it says for those who hear of the log through it; `None` while it does not look to
     /// this node.
     lowest: Option<Seq>,
     own: Pace,
@@ -178,11 +178,11 @@ pub(crate) const LAG: Duration = Duration::from_secs(2);
 /// Nor is who is behind and has said nothing for this long, of any channel: it stands still, or
 /// nothing comes through. Above a round trip round the world and the delay of an acknowledgement;
 /// and what is posted at a thousand a second meanwhile still fits the window, so that a process
-/// that is stopped holds up nobody. That it got no further with this flow would not be enough: who
+/// that is stopped holds up nobody. That it got no further with this log would not be enough: who
 /// has one frame each on thousands of channels says so in its turn.
 pub(crate) const STALL: Duration = Duration::from_millis(600);
 
-/// The same for who looks to another node with this flow, and so says only with its digest where it
+/// The same for who looks to another node with this log, and so says only with its digest where it
 /// is.
 const STALL_ELSEWHERE: Duration = Duration::from_millis(800);
 

@@ -23,7 +23,7 @@ pub use recall::{Recall, Recalled};
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
-    senders: HashMap<Sender, Log>,
+    senders: HashMap<Sender, SenderHistory>,
     /// All senders by what they take, so that the largest is found at once.
     by_size: BTreeSet<(usize, Sender)>,
     /// All senders by when their oldest frame was accepted, so that what is too old is found at
@@ -68,8 +68,8 @@ impl Kept<'_> {
 
 /// What one sender has in the history.
 #[derive(Debug, Default)]
-struct Log {
-    channels: BTreeMap<ChannelName, Track>,
+struct SenderHistory {
+    channels: BTreeMap<ChannelName, ChannelHistory>,
     /// When the lowest frame of each channel was accepted that has any. The names are those of
     /// `channels`, not copies.
     lowest: BTreeSet<(Time, ChannelName)>,
@@ -80,7 +80,7 @@ struct Log {
 
 /// What one sender has on one channel.
 #[derive(Debug, Default)]
-struct Track {
+struct ChannelHistory {
     /// By their first number.
     frames: BTreeMap<Seq, Entry>,
     /// What was dropped and when it was posted, in order; of what lies further back, only some.
@@ -128,7 +128,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-impl Track {
+impl ChannelHistory {
     /// When its lowest frame was accepted.
     fn lowest(&self) -> Option<Time> {
         self.frames
@@ -188,7 +188,7 @@ impl History {
             return;
         }
         self.senders.entry(sender).or_default();
-        let size = self.change(sender, |log| log.insert(&frame, now - age, now));
+        let size = self.change(sender, |of_sender| of_sender.insert(&frame, now - age, now));
         self.bytes += size.unwrap_or(0);
         while self.bytes > self.limits.bytes
             && let Some(&(_, largest)) = self.by_size.last()
@@ -205,7 +205,7 @@ impl History {
         while self.remembered > most
             && let Some(&(_, largest)) = self.by_remembered.last()
         {
-            self.change(largest, Log::forget_dropped);
+            self.change(largest, SenderHistory::forget_dropped);
         }
     }
 
@@ -284,7 +284,7 @@ impl History {
                 continue;
             };
             if track.frames.is_empty() {
-                self.change(sender, |log| log.forget(channel));
+                self.change(sender, |of_sender| of_sender.forget(channel));
             } else {
                 nothing = false;
             }
@@ -306,7 +306,10 @@ impl History {
         first: Seq,
         bytes: usize,
     ) -> bool {
-        let its = self.senders.get(&sender).map_or(0, |log| log.bytes);
+        let its = self
+            .senders
+            .get(&sender)
+            .map_or(0, |of_sender| of_sender.bytes);
         let largest = self.by_size.last().map_or(0, |(largest, _)| *largest);
         let has_room = self.bytes + bytes <= self.limits.bytes || its + bytes < largest;
         has_room && !self.dropped_above(channel, sender, first)
@@ -318,48 +321,54 @@ impl History {
         track.is_some_and(|track| track.dropped.is_above(seq))
     }
 
-    fn track(&self, channel: &ChannelName, sender: Sender) -> Option<&Track> {
+    fn track(&self, channel: &ChannelName, sender: Sender) -> Option<&ChannelHistory> {
         self.senders.get(&sender)?.channels.get(channel)
     }
 
     fn drop_oldest(&mut self, sender: Sender) {
-        let dropped = self.change(sender, Log::drop_oldest);
+        let dropped = self.change(sender, SenderHistory::drop_oldest);
         self.bytes -= dropped.flatten().unwrap_or(0);
     }
 
     /// Changes what a sender has, and puts it where it belongs then. One that has nothing is
     /// forgotten.
-    fn change<T>(&mut self, sender: Sender, change: impl FnOnce(&mut Log) -> T) -> Option<T> {
-        let log = self.senders.get_mut(&sender)?;
-        let (bytes, oldest, remembered) = (log.bytes, log.oldest(), log.remembered);
-        let changed = change(log);
-        if log.bytes == 0 {
-            log.remembered = 0;
+    fn change<T>(
+        &mut self,
+        sender: Sender,
+        change: impl FnOnce(&mut SenderHistory) -> T,
+    ) -> Option<T> {
+        let of_sender = self.senders.get_mut(&sender)?;
+        let (bytes, oldest, remembered) =
+            (of_sender.bytes, of_sender.oldest(), of_sender.remembered);
+        let changed = change(of_sender);
+        if of_sender.bytes == 0 {
+            of_sender.remembered = 0;
         }
-        if remembered != log.remembered {
+        if remembered != of_sender.remembered {
             self.by_remembered.remove(&(remembered, sender));
-            if log.remembered > 0 {
-                self.by_remembered.insert((log.remembered, sender));
+            if of_sender.remembered > 0 {
+                self.by_remembered.insert((of_sender.remembered, sender));
             }
-            self.remembered = self.remembered - remembered + log.remembered;
+            self.remembered = self.remembered - remembered + of_sender.remembered;
         }
         self.by_size.remove(&(bytes, sender));
-        if log.bytes > 0 {
-            self.by_size.insert((log.bytes, sender));
+        if of_sender.bytes > 0 {
+            self.by_size.insert((of_sender.bytes, sender));
         }
-        if oldest != log.oldest() {
+        if oldest != of_sender.oldest() {
             oldest.map(|oldest| self.by_age.remove(&(oldest, sender)));
-            log.oldest()
+            of_sender
+                .oldest()
                 .map(|oldest| self.by_age.insert((oldest, sender)));
         }
-        if log.bytes == 0 {
+        if of_sender.bytes == 0 {
             self.senders.remove(&sender);
         }
         Some(changed)
     }
 }
 
-impl Log {
+impl SenderHistory {
     /// When the oldest of the lowest frames was accepted.
     fn oldest(&self) -> Option<Time> {
         self.lowest.first().map(|(accepted, _)| *accepted)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::wire::{Key, Subject, Time};
+use crate::wire::{LogKey, Subject, Time};
 
 /// A limited number of places and when their holders were heard of last, of all and of each member.
 ///
@@ -12,8 +12,8 @@ use crate::wire::{Key, Subject, Time};
 #[derive(Debug)]
 pub(crate) struct Roll {
     limit: usize,
-    all: BTreeSet<(Time, Key)>,
-    members: BTreeMap<Subject, BTreeSet<(Time, Key)>>,
+    all: BTreeSet<(Time, LogKey)>,
+    members: BTreeMap<Subject, BTreeSet<(Time, LogKey)>>,
 }
 
 impl Roll {
@@ -26,13 +26,13 @@ impl Roll {
         }
     }
 
-    pub(crate) fn add(&mut self, subject: Subject, heard: Time, key: &Key) {
+    pub(crate) fn add(&mut self, subject: Subject, heard: Time, key: &LogKey) {
         self.all.insert((heard, key.clone()));
         let own = self.members.entry(subject).or_default();
         own.insert((heard, key.clone()));
     }
 
-    pub(crate) fn remove(&mut self, subject: Subject, heard: Time, key: &Key) {
+    pub(crate) fn remove(&mut self, subject: Subject, heard: Time, key: &LogKey) {
         let place = (heard, key.clone());
         self.all.remove(&place);
         if let Some(own) = self.members.get_mut(&subject) {
@@ -44,7 +44,7 @@ impl Roll {
     }
 
     /// Who has to go before one more of this member is added.
-    pub(crate) fn first_to_go(&self, subject: &Subject) -> Option<&Key> {
+    pub(crate) fn first_to_go(&self, subject: &Subject) -> Option<&LogKey> {
         let share = self.limit.div_ceil(SHARES);
         let own = self.members.get(subject).filter(|own| own.len() >= share);
         let full = Some(&self.all).filter(|all| all.len() >= self.limit);
@@ -53,8 +53,8 @@ impl Roll {
 
     /// All places, by member.
     #[cfg(test)]
-    pub(crate) fn places(&self) -> BTreeSet<(Subject, Time, Key)> {
-        let own = |(subject, own): (&Subject, &BTreeSet<(Time, Key)>)| {
+    pub(crate) fn places(&self) -> BTreeSet<(Subject, Time, LogKey)> {
+        let own = |(subject, own): (&Subject, &BTreeSet<(Time, LogKey)>)| {
             let subject = *subject;
             let places = own.iter().cloned();
             places

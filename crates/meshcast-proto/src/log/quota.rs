@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::wire::{Key, Subject};
+use crate::wire::{LogKey, Subject};
 
-/// Bytes that wait for others, by member and then by flow, so that the largest of both is found at
-/// once. By member first: many small flows of one are as much as a large one.
+/// Bytes that wait for others, by member and then by log, so that the largest of both is found at
+/// once. By member first: many small logs of one are as much as a large one.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     total: usize,
@@ -17,12 +17,12 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 struct Holder {
     bytes: usize,
-    by_bytes: BTreeSet<(usize, Key)>,
+    by_bytes: BTreeSet<(usize, LogKey)>,
 }
 
 impl Held {
-    /// A flow that held `was` bytes holds `is` now.
-    pub(crate) fn change(&mut self, subject: Subject, key: &Key, was: usize, is: usize) {
+    /// A log that held `was` bytes holds `is` now.
+    pub(crate) fn change(&mut self, subject: Subject, key: &LogKey, was: usize, is: usize) {
         if was == is {
             return;
         }
@@ -41,8 +41,8 @@ impl Held {
         }
     }
 
-    /// The largest flow of the member that holds the most.
-    pub(crate) fn largest(&self) -> Option<&Key> {
+    /// The largest log of the member that holds the most.
+    pub(crate) fn largest(&self) -> Option<&LogKey> {
         let (_, subject) = self.by_bytes.last()?;
         let (_, key) = self.members.get(subject)?.by_bytes.last()?;
         Some(key)
@@ -53,19 +53,19 @@ impl Held {
         self.total
     }
 
-    /// All bytes, by flow.
+    /// All bytes, by log.
     #[cfg(test)]
-    pub(crate) fn by_flow(&self) -> BTreeMap<(Subject, Key), usize> {
-        let mut by_flow = BTreeMap::new();
+    pub(crate) fn by_log(&self) -> BTreeMap<(Subject, LogKey), usize> {
+        let mut by_log = BTreeMap::new();
         for (subject, holder) in &self.members {
             assert!(self.by_bytes.contains(&(holder.bytes, *subject)));
             let own = holder.by_bytes.iter();
             assert_eq!(own.map(|(bytes, _)| bytes).sum::<usize>(), holder.bytes);
             let own = holder.by_bytes.iter().cloned();
-            by_flow.extend(own.map(|(bytes, key)| ((*subject, key), bytes)));
+            by_log.extend(own.map(|(bytes, key)| ((*subject, key), bytes)));
         }
         assert_eq!(self.by_bytes.len(), self.members.len());
-        assert_eq!(by_flow.values().sum::<usize>(), self.total);
-        by_flow
+        assert_eq!(by_log.values().sum::<usize>(), self.total);
+        by_log
     }
 }

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use crate::wire::{Key, Sender, Time};
+use crate::wire::{LogKey, Sender, Time};
 
 /// What is to be told, and when.
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
-    changed: BTreeSet<Key>,
+    changed: BTreeSet<LogKey>,
     /// When `changed` is told; `None` while it is empty.
     due: Option<Time>,
     acks: BTreeMap<Sender, Ack>,
@@ -19,17 +19,17 @@ pub(crate) struct Digest {
     unacked: BTreeMap<Sender, usize>,
 }
 
-/// What a neighbour is to be told of flows whose sender it is, or is nearer to.
+/// What a neighbour is to be told of logs whose sender it is, or is nearer to.
 #[derive(Debug)]
 struct Ack {
-    flows: BTreeSet<Key>,
+    logs: BTreeSet<LogKey>,
     times: u32,
     due: Time,
 }
 
 impl Digest {
-    /// A flow got further.
-    pub(crate) fn changed(&mut self, key: Key, now: Time) {
+    /// A log got further.
+    pub(crate) fn changed(&mut self, key: LogKey, now: Time) {
         self.changed.insert(key);
         self.due.get_or_insert(now + INTERVAL);
     }
@@ -40,16 +40,16 @@ impl Digest {
         *self.unacked.entry(upstream).or_default() += bytes;
     }
 
-    /// A flow got further, which this neighbour is to know soon.
-    pub(crate) fn progress(&mut self, upstream: Sender, key: &Key, now: Time) {
+    /// A log got further, which this neighbour is to know soon.
+    pub(crate) fn progress(&mut self, upstream: Sender, key: &LogKey, now: Time) {
         let ack = self.acks.entry(upstream).or_insert_with(|| Ack {
-            flows: BTreeSet::new(),
+            logs: BTreeSet::new(),
             times: 0,
             due: now + ACK_DELAY,
         });
         ack.times += 1;
-        if !ack.flows.contains(key) {
-            ack.flows.insert(key.clone());
+        if !ack.logs.contains(key) {
+            ack.logs.insert(key.clone());
         }
         let unacked = self.unacked.get(&upstream);
         if ack.times >= ACK_TIMES || unacked.is_some_and(|bytes| *bytes >= ACK_BYTES) {
@@ -57,9 +57,9 @@ impl Digest {
         }
     }
 
-    /// Those behind this node got further with a flow, which they have said as seldom as they may:
+    /// Those behind this node got further with a log, which they have said as seldom as they may:
     /// this neighbour is to know now.
-    pub(crate) fn hand_on(&mut self, upstream: Sender, key: &Key, now: Time) {
+    pub(crate) fn hand_on(&mut self, upstream: Sender, key: &LogKey, now: Time) {
         self.progress(upstream, key, now);
         if let Some(ack) = self.acks.get_mut(&upstream) {
             ack.due = now;
@@ -73,7 +73,7 @@ impl Digest {
     }
 
     /// What neighbours are to be told now.
-    pub(crate) fn take_changed(&mut self, now: Time) -> BTreeSet<Key> {
+    pub(crate) fn take_changed(&mut self, now: Time) -> BTreeSet<LogKey> {
         match self.due.take_if(|due| *due <= now) {
             Some(_) => std::mem::take(&mut self.changed),
             None => BTreeSet::new(),
@@ -81,16 +81,16 @@ impl Digest {
     }
 
     /// What neighbours are to be told, sooner or later.
-    pub(crate) const fn untold(&self) -> &BTreeSet<Key> {
+    pub(crate) const fn untold(&self) -> &BTreeSet<LogKey> {
         &self.changed
     }
 
-    /// A neighbour that is to be told now, and of which flows.
-    pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<Key>)> {
+    /// A neighbour that is to be told now, and of which logs.
+    pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<LogKey>)> {
         let (upstream, _) = self.acks.iter().find(|(_, ack)| ack.due <= now)?;
         let upstream = *upstream;
         self.unacked.remove(&upstream);
-        self.acks.remove(&upstream).map(|ack| (upstream, ack.flows))
+        self.acks.remove(&upstream).map(|ack| (upstream, ack.logs))
     }
 
     /// When there will be something to tell.

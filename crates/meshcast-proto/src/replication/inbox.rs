@@ -2,7 +2,7 @@
 //! this makes, and none more than an honest neighbour could need.
 //!
 //! What is said costs what it takes to take it in, which may be a thousand times what it takes to
-//! say it: each flow told, each channel opened. So that is counted, not messages or bytes. Next is
+//! say it: each log told, each channel opened. So that is counted, not messages or bytes. Next is
 //! always whoever made least work lately (fair queueing by a token bucket of each, as requests are
 //! [served](crate::serving)): one that says a little is heard at once, whatever many others say.
 
@@ -152,7 +152,7 @@ impl SyncMessage {
             Self::Ping(_) | Self::Pong(_) | Self::Want(_) => 0,
             Self::Open(opened) => opened.len(),
             Self::Close(channels) => channels.len(),
-            Self::Have(holdings) => holdings.iter().map(|of| 1 + of.flows.len()).sum(),
+            Self::Have(holdings) => holdings.iter().map(|of| 1 + of.logs.len()).sum(),
             Self::Frames(frames) => frames.frames.len(),
         };
         named + Self::cost_unread(bytes)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    bounds::{Budget, INTEREST, Payer},
+    bounds::{Budget, INTEREST_BYTES, Payer},
     wire::{ChannelName, Opened, Sender, Time},
 };
 
@@ -327,7 +327,7 @@ impl Neighbour {
 
 /// What a neighbour is charged with for a channel that it has open.
 fn cost(channel: &ChannelName) -> usize {
-    INTEREST + channel.wire().len()
+    INTEREST_BYTES + channel.wire().len()
 }
 
 /// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are

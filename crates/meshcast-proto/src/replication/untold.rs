@@ -1,4 +1,4 @@
-//! Channels of which neighbours are yet to be told all: whoever opens one is told of each flow of
+//! Channels of which neighbours are yet to be told all: whoever opens one is told of each log of
 //! it, and what it asks for costs no more than it is told.
 //!
 //! That a neighbour is to be told is state, one place for each channel that it has open, however
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Untold {
     peers: BTreeMap<Sender, Pending>,
-    /// Flows that all were told of.
+    /// Logs that all were told of.
     all: TokenBucket,
 }
 
@@ -34,9 +34,9 @@ struct Pending {
     after: Option<Sender>,
     /// Its link takes nothing more at the moment.
     is_congested: bool,
-    /// Flows that it was told of.
+    /// Logs that it was told of.
     told: TokenBucket,
-    /// Flows that were looked through since it closed channels.
+    /// Logs that were looked through since it closed channels.
     closed: TokenBucket,
 }
 
@@ -118,31 +118,31 @@ impl Untold {
         }
     }
 
-    /// A neighbour was told of so many flows that [were due](Self::next).
-    pub(crate) fn charge_all(&mut self, peer: Sender, flows: usize, now: Time) {
-        self.all.take(flows, TOTAL_RATE, now);
-        self.charge(peer, flows, now);
+    /// A neighbour was told of so many logs that [were due](Self::next).
+    pub(crate) fn charge_all(&mut self, peer: Sender, logs: usize, now: Time) {
+        self.all.take(logs, TOTAL_RATE, now);
+        self.charge(peer, logs, now);
     }
 
-    /// A neighbour was told of so many flows that changed.
-    pub(crate) fn charge(&mut self, peer: Sender, flows: usize, now: Time) {
+    /// A neighbour was told of so many logs that changed.
+    pub(crate) fn charge(&mut self, peer: Sender, logs: usize, now: Time) {
         self.peers
             .entry(peer)
             .or_default()
             .told
-            .take(flows, RATE, now);
+            .take(logs, RATE, now);
     }
 
-    /// Whether the flows of a channel may be looked through that a neighbour closed.
+    /// Whether the logs of a channel may be looked through that a neighbour closed.
     pub(crate) fn may_close(&self, peer: Sender, now: Time) -> bool {
         let pending = self.peers.get(&peer);
         pending.is_none_or(|pending| pending.closed.is_due(CLOSE_RATE, now))
     }
 
-    /// So many flows were looked through.
-    pub(crate) fn charge_close(&mut self, peer: Sender, flows: usize, now: Time) {
+    /// So many logs were looked through.
+    pub(crate) fn charge_close(&mut self, peer: Sender, logs: usize, now: Time) {
         let pending = self.peers.entry(peer).or_default();
-        pending.closed.take(flows, CLOSE_RATE, now);
+        pending.closed.take(logs, CLOSE_RATE, now);
     }
 
     /// A neighbour is gone.
@@ -171,7 +171,7 @@ impl Pending {
     }
 }
 
-/// How many flows a second one neighbour is told of: ten senders on each of 16,000 channels in
+/// How many logs a second one neighbour is told of: ten senders on each of 16,000 channels in
 /// little more than a second. And how many at once: no more than two messages, since of what waits
 /// for it the share of a neighbour may be as little as its reserve. What it does not take at once
 /// holds up the rest.
@@ -180,14 +180,14 @@ const RATE: Rate = Rate {
     burst: Duration::from_millis(15),
 };
 
-/// How many flows a second are looked through for one neighbour that closes channels. One that has
+/// How many logs a second are looked through for one neighbour that closes channels. One that has
 /// ten senders on each of 10,000 may close them all at once.
 const CLOSE_RATE: Rate = Rate {
     per_second: 131_072,
     burst: Duration::from_secs(1),
 };
 
-/// How many flows a second all are told of that opened channels: a part of what a processor can do,
+/// How many logs a second all are told of that opened channels: a part of what a processor can do,
 /// at some 2 µs each.
 const TOTAL_RATE: Rate = Rate {
     per_second: 262_144,

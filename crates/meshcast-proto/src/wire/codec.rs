@@ -115,7 +115,7 @@ pub(crate) struct HaveBody<'a> {
 pub(crate) struct HaveChannelBody<'a> {
     pub(crate) channel: &'a str,
     pub(crate) more: bool,
-    pub(crate) flows: Vec<HaveFlowBody>,
+    pub(crate) logs: Vec<HaveLogBody>,
 }
 
 /// `next` is the number after the last one that nothing is missing below; `kept` how many of the
@@ -124,7 +124,7 @@ pub(crate) struct HaveChannelBody<'a> {
 /// sender, 255 if it knows no way; `behind` by how many numbers whoever hears of it through the
 /// speaker is at most behind `next`, plus 1; 0 if the listener is not concerned.
 #[derive(Encode, BorrowDecode)]
-pub(crate) struct HaveFlowBody {
+pub(crate) struct HaveLogBody {
     pub(crate) sender: u32,
     pub(crate) next: u64,
     pub(crate) kept: u64,

@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU64};
 use crate::wire::name::ChannelName;
 
 /// Names a log. By channel first, so that those of a channel stand together.
-pub(crate) type Key = (ChannelName, Sender);
+pub(crate) type LogKey = (ChannelName, Sender);
 
 /// Whose place a log takes: the public key of its member, which may have many senders; or of the
 /// neighbour that told of it, if it was not heard itself.

@@ -3,7 +3,7 @@
 //! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong,
 //! 3 open, 4 close, 5 have, 6 want, 7 frames), then what it says. It comes from a member over a
 //! connection of its own, so nothing in it is signed but the frames; what it says of others is
-//! hearsay. No message names a channel, a flow or a member twice: one that does is refused, since
+//! hearsay. No message names a channel, a log or a member twice: one that does is refused, since
 //! whoever reads it would do the work twice.
 //!
 //! Two nodes that meet tell each other which channels they have [open](SyncMessage::Open). To that
@@ -21,8 +21,8 @@ use bytes::Bytes;
 
 use crate::wire::{
     codec::{
-        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveFlowBody, MemberBody,
-        OpenBody, SyncBody, WantBody,
+        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveLogBody, MemberBody, OpenBody,
+        SyncBody, WantBody,
     },
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
@@ -42,7 +42,7 @@ pub enum SyncMessage {
     /// The speaker has closed these channels.
     Close(Vec<ChannelName>),
     /// What the speaker has of channels that the listener has open. Replaces what it said of the
-    /// same flows. An `Open` is answered by all flows of each channel, in as many messages as it
+    /// same logs. An `Open` is answered by all logs of each channel, in as many messages as it
     /// takes, the last of which says that there are no [more](Holdings::more).
     Have(Vec<Holdings>),
     /// The speaker asks for frames. Whoever is asked for what was before its own
@@ -85,7 +85,7 @@ pub struct Holdings {
     /// The speaker has not told all it has yet.
     pub more: bool,
     /// By sender.
-    pub flows: Vec<Holding>,
+    pub logs: Vec<Holding>,
 }
 
 /// What is kept of one sender on a channel: of the numbers before `next` those from `oldest` on.
@@ -161,9 +161,9 @@ impl SyncMessage {
     /// How many channels one message may name. 512 of the longest names make 138 KiB.
     pub const MAX_CHANNELS: usize = 512;
 
-    /// How many flows one message may tell of, all channels together. 2,048 of as many senders make
+    /// How many logs one message may tell of, all channels together. 2,048 of as many senders make
     /// 120 KiB.
-    pub const MAX_FLOWS: usize = 2048;
+    pub const MAX_LOGS: usize = 2048;
 
     /// How many bytes of frames one answer may carry, but always one frame: as much as may be lost
     /// if the link breaks.
@@ -171,7 +171,7 @@ impl SyncMessage {
 
     /// How many bytes the members of one message may take, counted as the codec does when it reads
     /// them; as many are named as fit. A thousand members with ten addresses each do. The limits on
-    /// channels, flows and frames keep below what a link carries by themselves.
+    /// channels, logs and frames keep below what a link carries by themselves.
     const MAX_MEMBERS_LEN: usize = codec::LIMIT - 1024;
 
     /// The message as it travels. What is over the limits is left out: a list of members is never
@@ -357,10 +357,10 @@ fn members_body(members: &[MemberAddresses]) -> Vec<MemberBody<'_>> {
 fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
     let mut places = BTreeMap::new();
     let mut senders = Vec::new();
-    let mut flow = |holding: &Holding| HaveFlowBody {
+    let mut log = |holding: &Holding| HaveLogBody {
         sender: *places.entry(holding.sender).or_insert_with(|| {
             senders.push(*holding.sender.key());
-            // Bounded by the number of flows.
+            // Bounded by the number of logs.
             senders.len() as u32 - 1
         }),
         next: holding.next.get(),
@@ -372,17 +372,17 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
         }),
         passed: holding.begin.get() - 1,
     };
-    let mut room = SyncMessage::MAX_FLOWS;
+    let mut room = SyncMessage::MAX_LOGS;
     let channels = holdings
         .iter()
         .take(SyncMessage::MAX_CHANNELS)
         .map(|holdings| {
-            let flows: Vec<_> = holdings.flows.iter().take(room).map(&mut flow).collect();
-            room -= flows.len();
+            let logs: Vec<_> = holdings.logs.iter().take(room).map(&mut log).collect();
+            room -= logs.len();
             HaveChannelBody {
                 channel: holdings.channel.wire(),
                 more: holdings.more,
-                flows,
+                logs,
             }
         });
     let channels = channels.collect();
@@ -392,54 +392,51 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
 fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
     at_most(SyncMessage::MAX_CHANNELS, body.channels.len())?;
     at_most(
-        SyncMessage::MAX_FLOWS,
-        body.channels
-            .iter()
-            .map(|channel| channel.flows.len())
-            .sum(),
+        SyncMessage::MAX_LOGS,
+        body.channels.iter().map(|channel| channel.logs.len()).sum(),
     )?;
     once(
         "a channel",
         body.channels.iter().map(|holdings| holdings.channel),
     )?;
     for holdings in &body.channels {
-        once("a flow", holdings.flows.iter().map(|flow| flow.sender))?;
+        once("a log", holdings.logs.iter().map(|log| log.sender))?;
     }
-    // Every sender stands once, in the order in which flows name them, so that a message has one
+    // Every sender stands once, in the order in which logs name them, so that a message has one
     // form.
     let mut places = BTreeMap::new();
-    let mut flow = |flow: &HaveFlowBody| {
+    let mut log = |log: &HaveLogBody| {
         let sender = body
             .senders
-            .get(flow.sender as usize)
+            .get(log.sender as usize)
             .ok_or_else(out_of_range)?;
         let new = places.len();
-        if *places.entry(*sender).or_insert(new) != flow.sender as usize {
+        if *places.entry(*sender).or_insert(new) != log.sender as usize {
             return Err(out_of_range());
         }
-        let oldest = flow.next.checked_sub(flow.kept).ok_or_else(out_of_range)?;
-        let lowest = match flow.behind.checked_sub(1) {
-            Some(behind) => Some(flow.next.checked_sub(behind).ok_or_else(out_of_range)?),
+        let oldest = log.next.checked_sub(log.kept).ok_or_else(out_of_range)?;
+        let lowest = match log.behind.checked_sub(1) {
+            Some(behind) => Some(log.next.checked_sub(behind).ok_or_else(out_of_range)?),
             None => None,
         };
         Ok(Holding {
             sender: Sender::new(*sender),
             oldest: seq(oldest)?,
-            next: seq(flow.next)?,
-            due: Seq::new(flow.due),
-            hops: flow.hops,
+            next: seq(log.next)?,
+            due: Seq::new(log.due),
+            hops: log.hops,
             lowest: lowest.map(seq).transpose()?,
-            begin: Seq::new(flow.passed.wrapping_add(1)).ok_or_else(out_of_range)?,
+            begin: Seq::new(log.passed.wrapping_add(1)).ok_or_else(out_of_range)?,
         })
     };
     let channels = body.channels.iter().map(|holdings| {
         Ok(Holdings {
             channel: channel(holdings.channel)?,
             more: holdings.more,
-            flows: holdings
-                .flows
+            logs: holdings
+                .logs
                 .iter()
-                .map(&mut flow)
+                .map(&mut log)
                 .collect::<Result<_, _>>()?,
         })
     });

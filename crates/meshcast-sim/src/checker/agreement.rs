@@ -17,7 +17,7 @@ use crate::{
 /// Who got what first.
 #[derive(Debug, Default)]
 pub(super) struct Witnesses {
-    flows: BTreeMap<(Name, Name), BTreeMap<usize, Proof>>,
+    logs: BTreeMap<(Name, Name), BTreeMap<usize, Proof>>,
 }
 
 /// Who got one post.
@@ -38,11 +38,11 @@ impl Witnesses {
         process: &Name,
         t: At,
     ) {
-        let flow = self
-            .flows
+        let log = self
+            .logs
             .entry((channel.clone(), sender.clone()))
             .or_default();
-        let proof = flow.entry(index).or_default();
+        let proof = log.entry(index).or_default();
         if let Some(group) = books.group(process) {
             let first = proof
                 .by_group
@@ -55,13 +55,13 @@ impl Witnesses {
     }
 
     /// Somebody of the group who is there at the end and has the post.
-    fn of(&self, books: &Books, flow: Flow<'_>, index: usize, group: usize) -> Option<(Name, At)> {
-        let post = flow.posts.get(index)?;
-        if books.group(flow.sender) == Some(group) {
-            return Some((flow.sender.clone(), post.t));
+    fn of(&self, books: &Books, log: Log<'_>, index: usize, group: usize) -> Option<(Name, At)> {
+        let post = log.posts.get(index)?;
+        if books.group(log.sender) == Some(group) {
+            return Some((log.sender.clone(), post.t));
         }
-        let key = (flow.channel.clone(), flow.sender.clone());
-        self.flows
+        let key = (log.channel.clone(), log.sender.clone());
+        self.logs
             .get(&key)?
             .get(&index)?
             .by_group
@@ -70,18 +70,18 @@ impl Witnesses {
     }
 
     /// Whether the post was delivered anywhere, or its sender is there to the end.
-    fn anywhere(&self, books: &Books, flow: Flow<'_>, index: usize) -> bool {
-        let key = (flow.channel.clone(), flow.sender.clone());
-        books.group(flow.sender).is_some()
+    fn anywhere(&self, books: &Books, log: Log<'_>, index: usize) -> bool {
+        let key = (log.channel.clone(), log.sender.clone());
+        books.group(log.sender).is_some()
             || self
-                .flows
+                .logs
                 .get(&key)
-                .is_some_and(|flow| flow.contains_key(&index))
+                .is_some_and(|log| log.contains_key(&index))
     }
 }
 
 #[derive(Clone, Copy)]
-struct Flow<'a> {
+struct Log<'a> {
     channel: &'a Name,
     sender: &'a Name,
     posts: &'a [Post],
@@ -97,19 +97,19 @@ pub(super) fn check(
 ) {
     let channel = &object.name.channel;
     for (sender, posts) in books.senders(channel) {
-        let flow = Flow {
+        let log = Log {
             channel,
             sender,
             posts,
         };
         let heard = object.streams.get(sender);
-        let scope = Scope::new(rules, object, flow);
+        let scope = Scope::new(rules, object, log);
         let case = Case {
             rules,
             books,
             witnesses,
             object,
-            flow,
+            log,
             scope,
         };
         if let Some(heard) = heard {
@@ -131,7 +131,7 @@ struct Case<'a> {
     books: &'a Books,
     witnesses: &'a Witnesses,
     object: &'a Object,
-    flow: Flow<'a>,
+    log: Log<'a>,
     scope: Scope,
 }
 
@@ -144,9 +144,9 @@ struct Scope {
 }
 
 impl Scope {
-    fn new(rules: &Rules, object: &Object, flow: Flow<'_>) -> Self {
+    fn new(rules: &Rules, object: &Object, log: Log<'_>) -> Self {
         let Object { opened, since, .. } = object;
-        let posts = flow.posts;
+        let posts = log.posts;
         let from = |t: At| posts.partition_point(|post| post.t < t);
         let now = from(*opened);
         // History that is kept for sure.
@@ -169,7 +169,7 @@ impl Scope {
         };
         Self {
             // What its own process posted before needs no mesh to be remembered.
-            must: if rules.evicting || *flow.sender == object.name.process {
+            must: if rules.evicting || *log.sender == object.name.process {
                 now
             } else {
                 asked.max(kept).min(now)
@@ -183,17 +183,17 @@ impl Case<'_> {
     /// Does it begin where it should?
     fn check_start(&self, Heard { first, .. }: &Heard, found: &mut Vec<Violation>) {
         let (t, seqs) = *first;
-        let begins = at_or_above(self.flow.posts, seqs.first);
+        let begins = at_or_above(self.log.posts, seqs.first);
         let skipped = self.scope.must..begins;
         let lacks = skipped
             .filter(|index| !self.is_own(*index))
-            .find(|index| self.witnesses.anywhere(self.books, self.flow, *index));
-        if let Some(due) = lacks.and_then(|index| self.flow.posts.get(index)) {
+            .find(|index| self.witnesses.anywhere(self.books, self.log, *index));
+        if let Some(due) = lacks.and_then(|index| self.log.posts.get(index)) {
             found.push(Violation::LateStart {
                 t,
                 object: self.object.name.clone(),
                 opened: self.object.opened,
-                sender: self.flow.sender.clone(),
+                sender: self.log.sender.clone(),
                 seqs,
                 due: due.seqs,
                 posted: due.t,
@@ -202,19 +202,19 @@ impl Case<'_> {
         if begins >= self.scope.may {
             return;
         }
-        let Some(post) = self.flow.posts.get(begins) else {
+        let Some(post) = self.log.posts.get(begins) else {
             return;
         };
         if self.object_got_a_gap_first(seqs) {
             let last = self
-                .flow
+                .log
                 .posts
                 .get(self.scope.may - 1)
                 .map_or(0, |post| post.seqs.last);
             found.push(Violation::GapTooWide {
                 t,
                 object: self.object.name.clone(),
-                sender: self.flow.sender.clone(),
+                sender: self.log.sender.clone(),
                 missed: seqs,
                 too_wide: TooWide::NotDue(Span::new(seqs.first, last.min(seqs.last))),
             });
@@ -223,7 +223,7 @@ impl Case<'_> {
                 t,
                 object: self.object.name.clone(),
                 opened: self.object.opened,
-                sender: self.flow.sender.clone(),
+                sender: self.log.sender.clone(),
                 seqs,
                 posted: post.t,
             });
@@ -238,9 +238,9 @@ impl Case<'_> {
         heard: Option<&Heard>,
         found: &mut Vec<Violation>,
     ) {
-        let kept = kept.iter().filter(|(sender, _)| sender == self.flow.sender);
+        let kept = kept.iter().filter(|(sender, _)| sender == self.log.sender);
         let kept: Vec<Span> = kept.map(|(_, span)| *span).collect();
-        let posts = self.flow.posts;
+        let posts = self.log.posts;
         let from =
             posts.partition_point(|post| post.t < self.object.opened - self.object.since.reach());
         // Of a count those that are nearest to where it went on.
@@ -264,7 +264,7 @@ impl Case<'_> {
             found.push(Violation::Withheld {
                 t,
                 object: self.object.name.clone(),
-                sender: self.flow.sender.clone(),
+                sender: self.log.sender.clone(),
                 kept,
             });
         }
@@ -272,14 +272,14 @@ impl Case<'_> {
 
     /// Did it get as far as the others?
     fn check_end(&self, heard: Option<&Heard>, group: usize, found: &mut Vec<Violation>) {
-        let posts = self.flow.posts;
+        let posts = self.log.posts;
         // What was posted just before the end may still be on its way.
         let in_time = match self.rules.bound {
             Some(bound) => posts.partition_point(|post| post.t + bound <= self.books.end),
             None => posts.len(),
         };
         let far = (self.scope.must..in_time).rev().find_map(|index| {
-            let witness = self.witnesses.of(self.books, self.flow, index, group)?;
+            let witness = self.witnesses.of(self.books, self.log, index, group)?;
             (!self.is_own(index)).then_some((index, witness))
         });
         let Some((index, (witness, witnessed))) = far else {
@@ -297,7 +297,7 @@ impl Case<'_> {
             t: self.books.end,
             object: self.object.name.clone(),
             opened: self.object.opened,
-            sender: self.flow.sender.clone(),
+            sender: self.log.sender.clone(),
             missing: Span::new(next, proof.seqs.last),
             posted: first.t,
             witness,
@@ -308,10 +308,10 @@ impl Case<'_> {
 
     /// Was there nobody who could have helped?
     fn check_gap(&self, told: &Told, group: usize, found: &mut Vec<Violation>) {
-        let posts = self.flow.posts;
+        let posts = self.log.posts;
         let from = at_or_above(posts, told.missed.first);
         // Nodes drop for want of room at different times; that of the sender is what counts.
-        let has_evicted = self.rules.evicting && self.books.group(self.flow.sender) == Some(group);
+        let has_evicted = self.rules.evicting && self.books.group(self.log.sender) == Some(group);
         for (index, post) in (from..).zip(overlapping(posts, told.missed)) {
             if index < self.scope.must || post.t + self.rules.retention <= told.t {
                 continue;
@@ -320,12 +320,12 @@ impl Case<'_> {
                 Some(kept) => kept
                     .iter()
                     .filter(|(name, _)| self.books.group(name) == Some(group))
-                    .filter(|(name, _)| !has_evicted || name == self.flow.sender)
+                    .filter(|(name, _)| !has_evicted || name == self.log.sender)
                     .find(|(_, kept)| kept.common(post.seqs).is_some())
                     .map(|(name, _)| name.clone()),
                 None if self.rules.evicting => None,
                 None => {
-                    let witness = self.witnesses.of(self.books, self.flow, index, group);
+                    let witness = self.witnesses.of(self.books, self.log, index, group);
                     witness.map(|(name, _)| name)
                 }
             };
@@ -333,7 +333,7 @@ impl Case<'_> {
                 found.push(Violation::NeedlessGap {
                     t: told.t,
                     object: self.object.name.clone(),
-                    sender: self.flow.sender.clone(),
+                    sender: self.log.sender.clone(),
                     missed: told.missed,
                     lost: post.seqs,
                     posted: post.t,
@@ -346,16 +346,16 @@ impl Case<'_> {
 
     /// Whether the object posted it itself.
     fn is_own(&self, index: usize) -> bool {
-        *self.flow.sender == self.object.name.process
+        *self.log.sender == self.object.name.process
             && self
-                .flow
+                .log
                 .posts
                 .get(index)
                 .is_some_and(|post| post.object == self.object.name.object)
     }
 
     fn object_got_a_gap_first(&self, first: Span) -> bool {
-        let heard = self.object.streams.get(self.flow.sender);
+        let heard = self.object.streams.get(self.log.sender);
         heard.is_some_and(|heard| {
             heard
                 .stream

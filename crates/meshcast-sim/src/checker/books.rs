@@ -9,7 +9,7 @@ use crate::{
 
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    flows: BTreeMap<(Name, Name), Vec<Post>>,
+    logs: BTreeMap<(Name, Name), Vec<Post>>,
     /// In which group a process is at the end. Those that are in none are not judged by what they
     /// lack.
     groups: BTreeMap<Name, usize>,
@@ -39,7 +39,7 @@ impl Books {
                     seqs,
                     hash,
                 } => books
-                    .flows
+                    .logs
                     .entry((channel.clone(), process.clone()))
                     .or_default()
                     .push(Post {
@@ -63,7 +63,7 @@ impl Books {
         for process in ended {
             books.groups.remove(process);
         }
-        for posts in books.flows.values_mut() {
+        for posts in books.logs.values_mut() {
             posts.sort_by_key(|post| post.seqs);
         }
         books
@@ -71,7 +71,7 @@ impl Books {
 
     /// What a sender posted on a channel, in order.
     pub(super) fn posts(&self, channel: &Name, sender: &Name) -> &[Post] {
-        self.flows
+        self.logs
             .get(&(channel.clone(), sender.clone()))
             .map_or(&[], Vec::as_slice)
     }
@@ -82,7 +82,7 @@ impl Books {
         channel: &Name,
     ) -> impl Iterator<Item = (&'a Name, &'a [Post])> {
         let lowest = (channel.clone(), Name::from(""));
-        self.flows
+        self.logs
             .range(lowest.clone()..)
             .take_while(move |((name, _), _)| *name == lowest.0)
             .map(|((_, sender), posts)| (sender, posts.as_slice()))

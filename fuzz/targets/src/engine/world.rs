@@ -36,7 +36,7 @@ const RETENTION: Duration = Duration::from_secs(60);
 const MOST_OUTPUTS: usize = 4096;
 const MOST_BYTES: usize = 2 << 20;
 /// What the engine and the harness may take of memory: the history and what is held are a quarter
-/// of a MiB each, and there are 256 flows and 64 channels.
+/// of a MiB each, and there are 256 logs and 64 channels.
 const MOST_MEMORY: usize = 8 << 20;
 /// How often it may want to be called in a second of quiet: what is paced is paced by milliseconds.
 const MOST_TIMEOUTS: usize = 2_000;
@@ -53,7 +53,7 @@ fn config() -> Config {
             age: RETENTION,
         },
         max_channels: 64,
-        max_flows: 256,
+        max_logs: 256,
         ..defaults
     }
 }
@@ -585,12 +585,9 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
         if mem::replace(&mut channels[n], true) {
             continue;
         }
-        let (flows, more) = (
-            step.amount(SyncMessage::MAX_FLOWS / 4),
-            step.byte() % 8 == 1,
-        );
+        let (logs, more) = (step.amount(SyncMessage::MAX_LOGS / 4), step.byte() % 8 == 1);
         let mut seen = BTreeSet::new();
-        let flows = (0..flows).map(|n| {
+        let logs = (0..logs).map(|n| {
             let seqs = range(step);
             let invented = u32::try_from(n).unwrap_or(0).to_le_bytes();
             let sender = match n {
@@ -612,7 +609,7 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
         told.push(Holdings {
             channel: channel(n),
             more,
-            flows: flows.filter(|flow| seen.insert(flow.sender)).collect(),
+            logs: logs.filter(|log| seen.insert(log.sender)).collect(),
         });
     }
     SyncMessage::Have(told)

@@ -36,9 +36,9 @@ fn a_neighbour_that_never_answers_is_passed_over() {
 }
 
 /// A neighbour that answers nothing must not keep the places that answers of others could take, nor
-/// keep flows waiting for its own.
+/// keep logs waiting for its own.
 #[test]
-fn many_flows_are_not_held_up_by_a_silent_neighbour() {
+fn many_logs_are_not_held_up_by_a_silent_neighbour() {
     let mut world = World::new(12, &Config::default(), 3);
     // Node 11 is to hear of all others from 0, which is silent, or from 1.
     world.tamper = Box::new(|from, _, message| match message {
@@ -288,7 +288,7 @@ fn have(
     let message = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
         more: false,
-        flows: vec![holding],
+        logs: vec![holding],
     }]);
     world.say(from, to, &message);
 }
@@ -348,7 +348,7 @@ fn a_sender_that_nobody_ever_heard_of_costs_nothing_in_the_end() {
     have(&mut world, 0, 1, 7, 1, u64::MAX, Some(1));
     have(&mut world, 0, 1, 8, 5, 9, Some(7));
     world.run_secs(700);
-    world.nodes[1].engine.flows.audit();
+    world.nodes[1].engine.logs.audit();
     assert!(world.counters(1).requests < 1_000);
     assert_eq!(world.seen(1, 7), []);
 }
@@ -399,9 +399,9 @@ fn a_silent_neighbour_gets_its_places_back() {
     world.run(Duration::from_millis(300));
     assert_eq!(world.counters(1).requests, 3);
     let asks = |world: &World, of| {
-        let flows = &world.nodes[1].engine.flows;
-        let flow = flows.get(&(channel(0), sender(of))).expect("told of");
-        flow.repair.asking() == Some(sender(0))
+        let logs = &world.nodes[1].engine.logs;
+        let log = logs.get(&(channel(0), sender(of))).expect("told of");
+        log.repair.asking() == Some(sender(0))
     };
     let asked: Vec<usize> = (2..6).filter(|of| asks(&world, *of)).collect();
     asked.iter().for_each(|of| world.hand(0, 1, *of));

@@ -1,4 +1,4 @@
-//! Where a flow begins, and what that means for neighbours who began earlier.
+//! Where a log begins, and what that means for neighbours who began earlier.
 
 use super::{
     super::*,
@@ -487,7 +487,7 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
     let have = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
         more: false,
-        flows: vec![holding],
+        logs: vec![holding],
     }]);
     engine.handle_sync(sender(3), have, at(70), wall, |_| Vec::new());
     assert_eq!(stale(&mut engine), []);
@@ -512,7 +512,7 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
 
 /// Gossip comes by a third, whose link brings nothing else, and the first frame was lost.
 #[test]
-fn a_flow_does_not_begin_before_those_who_are_silent_have_told() {
+fn a_log_does_not_begin_before_those_who_are_silent_have_told() {
     let (sender, other, late) = (0, 1, 2);
     let mut world = World::new(3, &Config::default(), 1);
     world.loss = 0;

@@ -104,7 +104,7 @@ fn a_half_finished_value_counts_and_is_given_up_when_nothing_else_is_left() {
 #[test]
 fn a_member_that_restarts_all_the_time_pushes_nobody_out() {
     let config = Config {
-        max_flows: 8,
+        max_logs: 8,
         ..config()
     };
     let mut listener = Listener::new(config, 1);
@@ -135,7 +135,7 @@ fn a_member_that_restarts_all_the_time_pushes_nobody_out() {
 #[test]
 fn a_forgotten_sender_goes_on_where_it_was() {
     let config = Config {
-        max_flows: 1,
+        max_logs: 1,
         ..config()
     };
     let mut listener = Listener::new(config, 1);
@@ -162,7 +162,7 @@ fn a_forgotten_sender_goes_on_where_it_was() {
 #[test]
 fn a_channel_that_was_closed_remembers_no_sender() {
     let config = Config {
-        max_flows: 1,
+        max_logs: 1,
         ..config()
     };
     let mut listener = Listener::new(config, 1);

@@ -1,4 +1,4 @@
-//! What it costs to tell each other what there is, with ten thousand flows.
+//! What it costs to tell each other what there is, with ten thousand logs.
 
 use std::collections::VecDeque;
 
@@ -108,7 +108,7 @@ fn name(n: usize) -> ChannelName {
 }
 
 #[test]
-fn ten_thousand_flows_cost_nothing_while_nothing_changes_and_one_message_when_one_does() {
+fn ten_thousand_logs_cost_nothing_while_nothing_changes_and_one_message_when_one_does() {
     let mut pair = Pair::new();
     let (messages, _) = pair.said;
     assert!(

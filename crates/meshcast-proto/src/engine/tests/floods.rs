@@ -31,7 +31,7 @@ impl Victim {
         self.drain();
     }
 
-    /// Lets a neighbour say something. Returns of how many flows it is told for it.
+    /// Lets a neighbour say something. Returns of how many logs it is told for it.
     fn say(&mut self, who: usize, message: SyncMessage) -> usize {
         let nobody = |frames: &[Frame]| frames.iter().map(|_| None).collect();
         self.engine
@@ -39,7 +39,7 @@ impl Victim {
         self.drain()
     }
 
-    /// Lets time pass. Returns of how many flows neighbours are told meanwhile.
+    /// Lets time pass. Returns of how many logs neighbours are told meanwhile.
     fn run(&mut self, time: Duration) -> usize {
         let (until, mut told) = (self.now + time, 0);
         while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= until) {
@@ -55,7 +55,7 @@ impl Victim {
         let mut told = 0;
         while let Some(output) = self.engine.poll_output() {
             if let Output::Sync(_, SyncMessage::Have(holdings)) = output {
-                told += holdings.iter().map(|of| of.flows.len()).sum::<usize>();
+                told += holdings.iter().map(|of| of.logs.len()).sum::<usize>();
             }
         }
         told
@@ -67,8 +67,8 @@ fn sender(who: usize) -> Sender {
 }
 
 /// Claims of so many senders that nobody ever heard of.
-fn invented(flows: std::ops::Range<usize>) -> SyncMessage {
-    let flow = |n: usize| {
+fn invented(logs: std::ops::Range<usize>) -> SyncMessage {
+    let log = |n: usize| {
         let mut key = [0xee; 32];
         key[..8].copy_from_slice(&n.to_be_bytes());
         Holding {
@@ -84,7 +84,7 @@ fn invented(flows: std::ops::Range<usize>) -> SyncMessage {
     SyncMessage::Have(vec![Holdings {
         channel: channel(0),
         more: false,
-        flows: flows.map(flow).collect(),
+        logs: logs.map(log).collect(),
     }])
 }
 
@@ -97,26 +97,26 @@ fn open() -> SyncMessage {
     }])
 }
 
-/// Two messages of 40 bytes, for which all flows would be looked through: it may be waited for with
+/// Two messages of 40 bytes, for which all logs would be looked through: it may be waited for with
 /// some.
 #[test]
-fn who_opens_and_closes_a_channel_in_a_loop_has_its_flows_looked_through_at_a_rate() {
-    const FLOWS: usize = 16_384;
+fn who_opens_and_closes_a_channel_in_a_loop_has_its_logs_looked_through_at_a_rate() {
+    const LOGS: usize = 16_384;
     const ROUNDS: usize = 1_000;
     let mut victim = Victim::new();
     victim.connect(0);
     victim.connect(1);
-    for first in (0..FLOWS).step_by(SyncMessage::MAX_FLOWS) {
-        victim.say(0, invented(first..first + SyncMessage::MAX_FLOWS));
+    for first in (0..LOGS).step_by(SyncMessage::MAX_LOGS) {
+        victim.say(0, invented(first..first + SyncMessage::MAX_LOGS));
     }
     victim.run(Duration::from_secs(2));
     let close = SyncMessage::Close(vec![channel(0)]);
     victim.say(1, open());
     victim.run(Duration::from_secs(2));
     victim.say(1, close.clone());
-    let looked_at = victim.engine.flows.looked_at;
+    let looked_at = victim.engine.logs.looked_at;
     assert_eq!(
-        looked_at, FLOWS,
+        looked_at, LOGS,
         "it is looked through for one that does so now and then"
     );
     let started = victim.now;
@@ -126,48 +126,48 @@ fn who_opens_and_closes_a_channel_in_a_loop_has_its_flows_looked_through_at_a_ra
         victim.run(Duration::from_millis(2));
     }
     let seconds = victim.now.saturating_since(started).as_secs();
-    let looked_at = victim.engine.flows.looked_at - looked_at;
+    let looked_at = victim.engine.logs.looked_at - looked_at;
     // As much in a second as a neighbour is told of at most, and of one second at once.
-    let most = 131_072 * (usize::try_from(seconds).expect("few") + 1) + FLOWS;
+    let most = 131_072 * (usize::try_from(seconds).expect("few") + 1) + LOGS;
     assert!(
-        (FLOWS..=most).contains(&looked_at),
+        (LOGS..=most).contains(&looked_at),
         "{looked_at} in {seconds} s"
     );
     // In the end it is told what it has open, like ever.
     victim.run(Duration::from_secs(5));
     let told = victim.say(1, open()) + victim.run(Duration::from_secs(2));
-    assert_eq!(told, FLOWS);
+    assert_eq!(told, LOGS);
 }
 
 #[test]
 fn who_opens_a_channel_again_and_again_is_told_of_it_at_a_rate() {
-    const FLOWS: usize = 16_384;
+    const LOGS: usize = 16_384;
     let mut victim = Victim::new();
     victim.connect(0);
     victim.connect(1);
-    for n in 0..FLOWS / SyncMessage::MAX_FLOWS {
+    for n in 0..LOGS / SyncMessage::MAX_LOGS {
         victim.say(
             0,
-            invented(n * SyncMessage::MAX_FLOWS..(n + 1) * SyncMessage::MAX_FLOWS),
+            invented(n * SyncMessage::MAX_LOGS..(n + 1) * SyncMessage::MAX_LOGS),
         );
     }
     victim.run(Duration::from_secs(2));
     let told: usize = (0..512).map(|_| victim.say(1, open())).sum();
-    assert!(told <= FLOWS + SyncMessage::MAX_FLOWS, "{told} at once");
+    assert!(told <= LOGS + SyncMessage::MAX_LOGS, "{told} at once");
     // What it asked for 512 times it gets once more.
     let told = told + victim.run(Duration::from_secs(10));
-    assert!(told <= 3 * FLOWS, "{told} in all");
-    assert!(told >= FLOWS, "{told} in all");
+    assert!(told <= 3 * LOGS, "{told} in all");
+    assert!(told >= LOGS, "{told} in all");
 }
 
 #[test]
-fn a_channel_of_more_flows_than_fit_a_message_is_told_when_the_last_is() {
+fn a_channel_of_more_logs_than_fit_a_message_is_told_when_the_last_is() {
     let mut victim = Victim::new();
     victim.connect(0);
     for n in 0..3 {
         victim.say(
             0,
-            invented(n * SyncMessage::MAX_FLOWS..(n + 1) * SyncMessage::MAX_FLOWS),
+            invented(n * SyncMessage::MAX_LOGS..(n + 1) * SyncMessage::MAX_LOGS),
         );
     }
     victim.connect(1);
@@ -212,17 +212,14 @@ fn who_does_not_read_is_told_when_it_does() {
     clippy::disallowed_types,
     reason = "what is measured is the work, in comparison"
 )]
-fn who_opens_a_channel_again_does_not_make_each_flow_of_it_be_looked_at() {
+fn who_opens_a_channel_again_does_not_make_each_log_of_it_be_looked_at() {
     const TIMES: u32 = 2_000;
-    let opening = |flows: usize| {
+    let opening = |logs: usize| {
         let mut victim = Victim::new();
         victim.connect(0);
         victim.connect(1);
-        for first in (0..flows).step_by(SyncMessage::MAX_FLOWS) {
-            victim.say(
-                0,
-                invented(first..flows.min(first + SyncMessage::MAX_FLOWS)),
-            );
+        for first in (0..logs).step_by(SyncMessage::MAX_LOGS) {
+            victim.say(0, invented(first..logs.min(first + SyncMessage::MAX_LOGS)));
         }
         victim.run(Duration::from_secs(2));
         // It is told of all of them, and then nothing for a while.
@@ -240,7 +237,7 @@ fn who_opens_a_channel_again_does_not_make_each_flow_of_it_be_looked_at() {
     // It would be a thousand times as long.
     assert!(
         many < 50 * few,
-        "{many:?} where it takes {few:?} with few flows"
+        "{many:?} where it takes {few:?} with few logs"
     );
 }
 
@@ -272,7 +269,7 @@ fn who_knows_of_less_than_others_is_told_of_it() {
     let SyncMessage::Have(mut more) = invented(0..1) else {
         panic!("it is what is told");
     };
-    more[0].flows[0].next = Seq::new(9).expect("not 0");
+    more[0].logs[0].next = Seq::new(9).expect("not 0");
     victim.say(1, SyncMessage::Have(more));
     assert_eq!(victim.say(0, open()), 1);
     assert_eq!(victim.say(1, open()), 0, "it says most itself");
@@ -280,15 +277,15 @@ fn who_knows_of_less_than_others_is_told_of_it() {
 
 #[test]
 fn nobody_is_told_more_at_once_than_a_reserve_takes() {
-    const FLOWS: usize = 16_384;
+    const LOGS: usize = 16_384;
     let mut victim = Victim::new();
     victim.connect(0);
-    for first in (0..FLOWS).step_by(SyncMessage::MAX_FLOWS) {
-        victim.say(0, invented(first..first + SyncMessage::MAX_FLOWS));
+    for first in (0..LOGS).step_by(SyncMessage::MAX_LOGS) {
+        victim.say(0, invented(first..first + SyncMessage::MAX_LOGS));
     }
     victim.connect(1);
     let told = victim.say(1, open());
-    assert!(told <= 2 * SyncMessage::MAX_FLOWS, "{told} at once");
+    assert!(told <= 2 * SyncMessage::MAX_LOGS, "{told} at once");
     let told = told + victim.run(Duration::from_secs(1));
-    assert!(told >= FLOWS, "{told} in all");
+    assert!(told >= LOGS, "{told} in all");
 }

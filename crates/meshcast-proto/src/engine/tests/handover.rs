@@ -122,14 +122,14 @@ fn whoever_says_that_it_has_what_was_never_posted_changes_nothing_but_what_was()
         lowest: None,
         begin: Seq::FIRST,
     };
-    let (channel, flows) = (channel(0), vec![lie]);
+    let (channel, logs) = (channel(0), vec![lie]);
     world.say(
         1,
         0,
         &SyncMessage::Have(vec![Holdings {
             channel,
             more: false,
-            flows,
+            logs,
         }]),
     );
     world.run(Duration::from_millis(100));

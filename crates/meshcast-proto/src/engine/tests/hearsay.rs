@@ -31,7 +31,7 @@ fn have(holding: Holding) -> SyncMessage {
     SyncMessage::Have(vec![Holdings {
         channel: channel(0),
         more: false,
-        flows: vec![holding],
+        logs: vec![holding],
     }])
 }
 
@@ -47,7 +47,7 @@ fn with_liar(nodes: usize, liar: usize) -> World {
     let nothing = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
         more: false,
-        flows: vec![],
+        logs: vec![],
     }]);
     (0..nodes).for_each(|other| world.say(liar, other, &nothing));
     world.run_secs(1);
@@ -335,8 +335,8 @@ fn only_the_sender_is_at_the_sender() {
     world.say(2, 1, &have(lie));
     world.run_secs(1);
     assert_eq!(world.nodes[1].offences, [(2, Offence::Impossible)]);
-    let flow = world.nodes[1].engine.flows.get(&(channel(0), sender(0)));
-    assert_eq!(flow.expect("it was heard").upstream, None);
+    let log = world.nodes[1].engine.logs.get(&(channel(0), sender(0)));
+    assert_eq!(log.expect("it was heard").upstream, None);
 }
 
 /// Node `liar` says of every frame that it gives that it was posted an hour earlier.
@@ -354,7 +354,7 @@ fn makes_old(world: &mut World, liar: usize) {
 /// Who came before anything was posted is told that it was posted before that, by one of two that
 /// have it.
 #[test]
-fn a_false_age_does_not_make_a_flow_begin_later_than_others_say() {
+fn a_false_age_does_not_make_a_log_begin_later_than_others_say() {
     for seed in 0..16 {
         let mut world = World::new(4, &Config::default(), seed);
         makes_old(&mut world, 3);

@@ -65,7 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What each of these senders ever signed: which bytes under which number.
 type Signed = BTreeSet<(Sender, ChannelName, Seq, Bytes)>;
 
-/// Where each flow is, as a channel object sees it that was opened after the last close.
+/// Where each log is, as a channel object sees it that was opened after the last close.
 #[derive(Default)]
 struct Reader {
     next: BTreeMap<(Sender, ChannelName), Option<Seq>>,
@@ -73,23 +73,23 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads what is new. A flow that was forgotten for want of room goes on where it was.
+    /// Reads what is new. A log that was forgotten for want of room goes on where it was.
     fn read(&mut self, listener: &Listener, signed: &Signed) {
-        for (flow, seen) in &listener.seen {
-            let from = self.read.insert(flow.clone(), seen.len()).unwrap_or(0);
+        for (log, seen) in &listener.seen {
+            let from = self.read.insert(log.clone(), seen.len()).unwrap_or(0);
             for (_, event) in &seen[from..] {
                 let seqs = event.seqs();
-                if let Some(next) = self.next.get(flow) {
-                    assert_eq!(Some(seqs.first()), *next, "{flow:?}");
+                if let Some(next) = self.next.get(log) {
+                    assert_eq!(Some(seqs.first()), *next, "{log:?}");
                 }
-                self.next.insert(flow.clone(), seqs.last().checked_add(1));
+                self.next.insert(log.clone(), seqs.last().checked_add(1));
                 if let Event::Values(_, values) = event {
                     let mut value_first = Some(seqs.first());
                     for value in values {
                         assert_eq!(Some(value.seqs.first()), value_first);
                         value_first = value.seqs.last().checked_add(1);
                         if value.seqs.len() == 1 {
-                            let (sender, name) = flow.clone();
+                            let (sender, name) = log.clone();
                             assert!(signed.contains(&(
                                 sender,
                                 name,
@@ -176,10 +176,10 @@ proptest! {
     #[test]
     fn a_node_that_may_follow_few_senders_keeps_its_books(
         steps in prop::collection::vec(step(), 1..40),
-        max_flows in 0..8_usize,
+        max_logs in 0..8_usize,
         bytes in 0..5_000_usize,
     ) {
         let history = HistoryLimits { bytes, ..config().history };
-        play(&steps, Config { max_flows, history, ..config() });
+        play(&steps, Config { max_logs, history, ..config() });
     }
 }

@@ -114,7 +114,7 @@ impl Listener {
 
     /// Nothing is held and nothing waited for.
     pub(super) fn at_rest(&self) -> bool {
-        self.engine.flows.at_rest()
+        self.engine.logs.at_rest()
     }
 
     /// What came from a sender on channel 0 since the last call: numbers, and why if they were
@@ -153,9 +153,9 @@ impl Listener {
         assert_eq!(gaps().count() as u64, count.gaps);
         assert_eq!(gaps().fold(0, numbers), count.missed);
 
-        engine.flows.audit();
+        engine.logs.audit();
         for (name, channel) in &engine.channels {
-            assert!(channel.open || !engine.flows.has(name));
+            assert!(channel.open || !engine.logs.has(name));
         }
         assert!(engine.history.bytes() <= self.config.history.bytes);
     }

@@ -158,10 +158,10 @@ fn play(steps: &[Step], network: &[Copies], config: Config, lazy: bool) -> (List
         } else {
             listener.run_until(arrives);
         }
-        let flow = (frame.sender(), frame.channel().clone());
+        let log = (frame.sender(), frame.channel().clone());
         model
             .arrived
-            .entry(flow)
+            .entry(log)
             .or_default()
             .push((arrives, frame.seqs()));
         listener.hear(who, frame);
@@ -248,16 +248,16 @@ fn post(
 impl Model {
     /// G1 to G4, for each sender and channel by itself.
     fn check(&self, listener: &Listener, config: &Config, lazy: bool) {
-        for flow in listener.seen.keys() {
-            assert!(self.arrived.contains_key(flow), "{flow:?} from nowhere");
+        for log in listener.seen.keys() {
+            assert!(self.arrived.contains_key(log), "{log:?} from nowhere");
         }
-        for (flow, arrived) in &self.arrived {
-            let seen = listener.seen.get(flow).map_or(&[][..], Vec::as_slice);
+        for (log, arrived) in &self.arrived {
+            let seen = listener.seen.get(log).map_or(&[][..], Vec::as_slice);
             self.check_contiguous(arrived, seen);
             let mut missed = BTreeSet::new();
             for (when, event) in seen {
                 match event {
-                    Event::Values(seqs, values) => self.check_values(flow, *seqs, values),
+                    Event::Values(seqs, values) => self.check_values(log, *seqs, values),
                     Event::Missed(range, reason) => {
                         let gap = ObservedGap {
                             range: *range,
@@ -266,7 +266,7 @@ impl Model {
                             begin: seen[0].1.seqs().first(),
                             missed: &missed,
                         };
-                        self.check_gap(flow, &gap, config, lazy);
+                        self.check_gap(log, &gap, config, lazy);
                         missed.extend(numbers(*range));
                     }
                 }
@@ -290,13 +290,13 @@ impl Model {
         assert_eq!(next, newest.next(), "the end");
     }
 
-    fn check_values(&self, flow: &(Sender, ChannelName), seqs: SeqRange, values: &[Posted]) {
+    fn check_values(&self, log: &(Sender, ChannelName), seqs: SeqRange, values: &[Posted]) {
         let mut next = seqs.first();
         for value in values {
             assert_eq!(value.seqs.first(), next);
             assert!(
-                self.posted[flow].get(&next) == Some(value),
-                "{next} of {flow:?} is not what was posted"
+                self.posted[log].get(&next) == Some(value),
+                "{next} of {log:?} is not what was posted"
             );
             next = value.seqs.last().next();
         }
@@ -306,12 +306,12 @@ impl Model {
     /// A gap has a cause that fits its reason, and comes neither too early nor too late.
     fn check_gap(
         &self,
-        flow: &(Sender, ChannelName),
+        log: &(Sender, ChannelName),
         gap: &ObservedGap<'_>,
         config: &Config,
         lazy: bool,
     ) {
-        let (posted, arrived) = (&self.posted[flow], &self.arrived[flow]);
+        let (posted, arrived) = (&self.posted[log], &self.arrived[log]);
         let there = |seq: Seq| {
             let mut before = arrived.iter().filter(|(at, _)| *at < gap.when);
             before.any(|(_, seqs)| seqs.contains(seq))

@@ -307,7 +307,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
         drain(engine, told);
     };
     let have = |name: &ChannelName, next: u64| {
-        let flow = Holding {
+        let log = Holding {
             sender: sender(0),
             oldest: Seq::FIRST,
             next: Seq::new(next).expect("not 0"),
@@ -319,7 +319,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
         SyncMessage::Have(vec![Holdings {
             channel: name.clone(),
             more: false,
-            flows: vec![flow],
+            logs: vec![log],
         }])
     };
     for name in &names {

@@ -389,7 +389,7 @@ fn who_looks_back_waits_for_those_who_tell_late_and_for_those_who_never_do_five_
     }
 }
 
-/// A channel of more flows than one message tells of.
+/// A channel of more logs than one message tells of.
 #[test]
 fn who_is_told_in_parts_looks_back_until_the_last() {
     use std::{cell::RefCell, rc::Rc};
@@ -400,7 +400,7 @@ fn who_is_told_in_parts_looks_back_until_the_last() {
         SyncMessage::Have(whole) if (from, to) == (2, 3) => {
             let part = |holdings: &Holdings| Holdings {
                 more: true,
-                flows: holdings.flows[..1].to_vec(),
+                logs: holdings.logs[..1].to_vec(),
                 ..holdings.clone()
             };
             let first = SyncMessage::Have(whole.iter().map(part).collect());
@@ -518,7 +518,7 @@ fn what_others_keep_of_a_sender_that_says_nothing_is_heard() {
 /// A neighbour that began where the sender was then does not know what was before; one that comes
 /// later does. Who looks back hears all of it once, be it from before or because it was due.
 #[test]
-fn where_a_flow_begins_lower_after_all_who_looked_back_hears_nothing_twice() {
+fn where_a_log_begins_lower_after_all_who_looked_back_hears_nothing_twice() {
     let mut world = World::new(4, &Config::default(), 1);
     world.loss = 0;
     world.close(3);
@@ -562,7 +562,7 @@ fn a_channel_that_is_closed_is_looked_back_at_no_longer() {
     world.close(2);
     assert_eq!(world.nodes[2].looked_back, 1);
     world.run_secs(8);
-    world.nodes[2].engine.flows.audit();
+    world.nodes[2].engine.logs.audit();
 }
 
 #[test]
@@ -652,12 +652,12 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
     look_back(&mut world, 2, Since::Last(4));
     world.run_secs(1);
     let begun = |world: &World| {
-        let (_, flow) = world.nodes[2]
+        let (_, log) = world.nodes[2]
             .engine
-            .flows
+            .logs
             .of(&channel(0))
             .find(|(it, _)| *it == sender(0))?;
-        flow.window.begun()
+        log.window.begun()
     };
     assert_eq!(begun(&world).map(Seq::get), Some(11));
     world.kill(0);
@@ -670,14 +670,14 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
         lowest: None,
         begin: Seq::FIRST,
     };
-    let (channel, flows) = (channel(0), vec![lower]);
+    let (channel, logs) = (channel(0), vec![lower]);
     world.say(
         1,
         2,
         &SyncMessage::Have(vec![Holdings {
             channel,
             more: false,
-            flows,
+            logs,
         }]),
     );
     world.run_secs(1);

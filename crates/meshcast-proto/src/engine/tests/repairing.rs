@@ -108,7 +108,7 @@ fn a_sender_is_told_after_16_frames_or_50_ms() {
     world.run(LATENCY + Duration::from_millis(49));
     let acked = |world: &World| {
         let channel = &world.nodes[0].engine.channels[&channel(0)];
-        let listener = channel.outflow.as_ref()?.listeners.get(&sender(1))?;
+        let listener = channel.outbound.as_ref()?.listeners.get(&sender(1))?;
         Some(listener.next().get())
     };
     assert_eq!(acked(&world), None);
@@ -281,7 +281,7 @@ fn whoever_opens_hears_from_a_sender_that_never_opened_itself() {
     world.run_secs(2);
     assert_eq!(world.story(2, 0), [Event::Values(range(1, 2))]);
     assert_eq!(world.seen(1, 0), []);
-    world.nodes[1].engine.flows.audit();
+    world.nodes[1].engine.logs.audit();
 }
 
 /// The one it meets first came later itself, and knows nothing of what was before.

@@ -211,7 +211,7 @@ impl World {
         for frame in kept.filter_map(|kept| kept.frame()).collect::<Vec<_>>() {
             let engine = &mut self.nodes[to].engine;
             engine.handle_frame(frame, &peer(of).member, now, WallTime::MIN);
-            engine.flows.audit();
+            engine.logs.audit();
             self.drain(to);
         }
     }
@@ -272,7 +272,7 @@ impl World {
                 let node = &mut self.nodes[who];
                 if node.alive && node.engine.poll_timeout().is_some_and(|due| due <= now) {
                     node.engine.handle_timeout(now);
-                    node.engine.flows.audit();
+                    node.engine.logs.audit();
                     let due = node.engine.poll_timeout();
                     assert!(due.is_none_or(|due| due > now), "it is due again at once");
                     self.drain(who);
@@ -346,7 +346,7 @@ impl World {
         assert!(self.travelling.is_empty());
         for node in self.nodes.iter().filter(|node| node.alive) {
             assert_eq!(node.engine.poll_timeout(), node.engine.history_expires);
-            assert!(node.engine.flows.at_rest());
+            assert!(node.engine.logs.at_rest());
         }
     }
 
@@ -384,7 +384,7 @@ impl World {
                 self.nodes[to]
                     .engine
                     .handle_frame(frame, member, now, WallTime::MIN);
-                self.nodes[to].engine.flows.audit();
+                self.nodes[to].engine.logs.audit();
                 self.drain(to);
             }
             Travelling::Sync {
@@ -415,7 +415,7 @@ impl World {
                     bytes.is_unique(),
                     "what is kept of an answer keeps all of it"
                 );
-                engine.flows.audit();
+                engine.logs.audit();
                 self.drain(to);
             }
         }

@@ -313,9 +313,9 @@ struct Naive {
 
 impl Naive {
     fn insert(&mut self, frame: Frame, limit: usize, accepted: Time) {
-        let flow = |frame: &Frame| (frame.sender(), frame.channel().clone());
-        let key = |frame: &Frame| (flow(frame), frame.seqs().first());
-        let dropped = self.dropped.get(&flow(&frame));
+        let log = |frame: &Frame| (frame.sender(), frame.channel().clone());
+        let key = |frame: &Frame| (log(frame), frame.seqs().first());
+        let dropped = self.dropped.get(&log(&frame));
         if dropped.is_some_and(|dropped| frame.seqs().last() < *dropped) {
             return;
         }
@@ -501,12 +501,12 @@ fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_mo
         .by_size
         .iter()
         .map(|(_, sender)| &history.senders[sender]);
-    for log in logs.clone() {
-        let tracks = log.channels.values().map(Track::remembered);
-        assert_eq!(tracks.sum::<usize>(), log.remembered);
+    for of_sender in logs.clone() {
+        let tracks = of_sender.channels.values().map(ChannelHistory::remembered);
+        assert_eq!(tracks.sum::<usize>(), of_sender.remembered);
     }
     assert_eq!(
-        logs.map(|log| log.remembered).sum::<usize>(),
+        logs.map(|of_sender| of_sender.remembered).sum::<usize>(),
         history.remembered
     );
     // Of a channel that nobody here wants to know of there is nothing to remember.

@@ -9,7 +9,7 @@ fn sender(who: usize) -> Sender {
     peer(who).member.sender()
 }
 
-fn key(name: usize, who: usize) -> Key {
+fn key(name: usize, who: usize) -> LogKey {
     (channel(name), sender(who))
 }
 

@@ -16,7 +16,7 @@ fn fill(inbox: &mut Inbox, peer: Sender, messages: usize) {
     }
 }
 
-const LARGE: usize = SyncMessage::MAX_FLOWS;
+const LARGE: usize = SyncMessage::MAX_LOGS;
 
 #[test]
 fn what_one_says_is_taken_in_as_it_came() {

@@ -13,13 +13,13 @@ fn name(n: usize) -> ChannelName {
     ChannelName::new(&n.to_string()).expect("short")
 }
 
-/// Tells whoever is due, so many flows a channel, until nobody is. Says whom of what.
-fn told(untold: &mut Untold, flows: usize, now: Time) -> Vec<(Sender, ChannelName)> {
+/// Tells whoever is due, so many logs a channel, until nobody is. Says whom of what.
+fn told(untold: &mut Untold, logs: usize, now: Time) -> Vec<(Sender, ChannelName)> {
     let mut told = Vec::new();
     while let Some(peer) = untold.next(now) {
         let (channel, _) = untold.first(peer).expect("something waits");
         untold.told_upto(peer, None);
-        untold.charge_all(peer, flows, now);
+        untold.charge_all(peer, logs, now);
         told.push((peer, channel));
     }
     told

@@ -68,10 +68,10 @@ fn message() -> impl Strategy<Value = SyncMessage> {
         any::<bool>(),
         collection::vec(holding(), 0..6),
     );
-    let holdings = holdings.prop_map(|(channel, more, flows)| Holdings {
+    let holdings = holdings.prop_map(|(channel, more, logs)| Holdings {
         channel,
         more,
-        flows: distinct(flows, |flow| flow.sender),
+        logs: distinct(logs, |log| log.sender),
     });
     let want = (channel_name(), any_sender(), range(), any::<u64>());
     let want = want.prop_map(|(channel, sender, seqs, request)| Want {
@@ -178,7 +178,7 @@ fn a_message_that_names_something_twice_is_refused() {
     let holdings = |channel, keys: &[u8]| Holdings {
         channel: name(channel),
         more: false,
-        flows: keys.iter().map(|key| holding(*key)).collect(),
+        logs: keys.iter().map(|key| holding(*key)).collect(),
     };
     let member = |key: u8, address: u8| MemberAddresses {
         sender: Sender::new([key; 32]),
@@ -202,7 +202,7 @@ fn a_message_that_names_something_twice_is_refused() {
             "{message:?}: {read:?}"
         );
     }
-    // One sender has a flow on each of two channels.
+    // One sender has a log on each of two channels.
     let once = SyncMessage::Have(vec![holdings("a", &[1, 2]), holdings("b", &[1, 2])]);
     assert_eq!(SyncMessage::decode(&encoded(&once)), Ok(once));
 }
@@ -226,11 +226,11 @@ fn claimed_counts_are_refused() {
         let closed = [&[4], claim].concat();
         let senders = [&[5], claim].concat();
         let channels = [&[5, 0], claim].concat();
-        let flows = [&[5, 0, 1, 1, b'x'], claim].concat();
+        let logs = [&[5, 0, 1, 1, b'x'], claim].concat();
         let frames = [&[7, 1, b'x'], &[7; 32][..], &[1, 1], claim].concat();
         let frame = [&[7, 1, b'x'], &[7; 32][..], &[1, 1, 1, 0], claim].concat();
         for bytes in [
-            members, addresses, address, opened, name, closed, senders, channels, flows, frames,
+            members, addresses, address, opened, name, closed, senders, channels, logs, frames,
             frame,
         ] {
             let refused = SyncMessage::decode(&bytes.into());
@@ -315,7 +315,7 @@ fn assert_fits(message: &SyncMessage) {
 
 #[test]
 fn the_largest_messages_of_all_kinds_fit_a_link() {
-    let (channels, flows) = (SyncMessage::MAX_CHANNELS, SyncMessage::MAX_FLOWS);
+    let (channels, logs) = (SyncMessage::MAX_CHANNELS, SyncMessage::MAX_LOGS);
     let opened = |n| Opened {
         channel: long_name(n),
         since: Duration::from_millis(u64::MAX),
@@ -327,15 +327,15 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
     let holdings = |n| Holdings {
         channel: long_name(n),
         more: false,
-        flows: (0..flows / channels)
-            .map(|flow| long_holding(n * flows + flow))
+        logs: (0..logs / channels)
+            .map(|log| long_holding(n * logs + log))
             .collect(),
     };
     assert_fits(&SyncMessage::Have((0..channels).map(holdings).collect()));
     assert_fits(&SyncMessage::Have(vec![Holdings {
         channel: long_name(0),
         more: false,
-        flows: (0..flows).map(long_holding).collect(),
+        logs: (0..logs).map(long_holding).collect(),
     }]));
     // As the engine answers: up to the limit in small frames, or one frame over it.
     for (len, count) in [
@@ -357,8 +357,8 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
 }
 
 #[test]
-fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
-    let (channels, flows) = (SyncMessage::MAX_CHANNELS, SyncMessage::MAX_FLOWS);
+fn more_channels_or_logs_than_allowed_are_refused_and_never_sent() {
+    let (channels, logs) = (SyncMessage::MAX_CHANNELS, SyncMessage::MAX_LOGS);
     let names = |count| (0..count).map(long_name).collect::<Vec<_>>();
     let sent = |message: SyncMessage| {
         SyncMessage::decode(&encoded(&message)).expect("cut to what is allowed")
@@ -378,18 +378,18 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
     };
     assert_eq!(sent(opened(channels + 1)), opened(channels));
     let have = |of: &[usize]| {
-        let holdings = of.iter().enumerate().map(|(n, flows)| Holdings {
+        let holdings = of.iter().enumerate().map(|(n, logs)| Holdings {
             channel: long_name(n),
             more: false,
-            flows: (0..*flows).map(long_holding).collect(),
+            logs: (0..*logs).map(long_holding).collect(),
         });
         SyncMessage::Have(holdings.collect())
     };
-    assert_eq!(sent(have(&[flows + 1])), have(&[flows]));
-    assert_eq!(sent(have(&[flows - 1, 2, 1])), have(&[flows - 1, 1, 0]));
+    assert_eq!(sent(have(&[logs + 1])), have(&[logs]));
+    assert_eq!(sent(have(&[logs - 1, 2, 1])), have(&[logs - 1, 1, 0]));
     assert_eq!(sent(have(&vec![0; channels + 1])), have(&vec![0; channels]));
 
-    let flow = || HaveFlowBody {
+    let log = || HaveLogBody {
         sender: 0,
         next: 1,
         kept: 0,
@@ -403,10 +403,10 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
             senders: vec![[7; 32]],
             channels: of
                 .iter()
-                .map(|flows| HaveChannelBody {
+                .map(|logs| HaveChannelBody {
                     more: false,
                     channel: "x",
-                    flows: (0..*flows).map(|_| flow()).collect(),
+                    logs: (0..*logs).map(|_| log()).collect(),
                 })
                 .collect(),
         };
@@ -416,8 +416,8 @@ fn more_channels_or_flows_than_allowed_are_refused_and_never_sent() {
         found: limit + 1,
         limit,
     };
-    assert_eq!(refused(&[flows + 1]), too_many(flows));
-    assert_eq!(refused(&[flows, 1]), too_many(flows));
+    assert_eq!(refused(&[logs + 1]), too_many(logs));
+    assert_eq!(refused(&[logs, 1]), too_many(logs));
     assert_eq!(refused(&vec![0; channels + 1]), too_many(channels));
     let closed = SyncBody::Close(vec!["x"; channels + 1]);
     let closed = SyncMessage::decode(&codec::encode(&closed).into());
@@ -486,7 +486,7 @@ fn what_no_engine_says_is_refused() {
     refused(want("x", 3, 2));
     refused(want("", 1, 2));
     refused(SyncBody::Close(vec![""]));
-    let have = |sender, next, kept| HaveFlowBody {
+    let have = |sender, next, kept| HaveLogBody {
         sender,
         next,
         kept,
@@ -495,13 +495,13 @@ fn what_no_engine_says_is_refused() {
         behind: 0,
         passed: 0,
     };
-    let all = |senders: Vec<[u8; 32]>, flows| {
+    let all = |senders: Vec<[u8; 32]>, logs| {
         SyncBody::Have(HaveBody {
             senders,
             channels: vec![HaveChannelBody {
                 channel: "x",
                 more: false,
-                flows,
+                logs,
             }],
         })
     };
@@ -628,7 +628,7 @@ fn the_bytes_are_those_of_the_file() {
             SyncMessage::Have(vec![Holdings {
                 channel: name("earth"),
                 more: false,
-                flows: Vec::new(),
+                logs: Vec::new(),
             }]),
         ),
         (
@@ -636,7 +636,7 @@ fn the_bytes_are_those_of_the_file() {
             SyncMessage::Have(vec![Holdings {
                 channel: name("earth"),
                 more: true,
-                flows: vec![holding(1, 1, 2, Some(1), 1)],
+                logs: vec![holding(1, 1, 2, Some(1), 1)],
             }]),
         ),
         (
@@ -645,12 +645,12 @@ fn the_bytes_are_those_of_the_file() {
                 Holdings {
                     channel: name("earth"),
                     more: false,
-                    flows: vec![holding(1, 30, 300, Some(40), 1), holding(2, 7, 7, None, 6)],
+                    logs: vec![holding(1, 30, 300, Some(40), 1), holding(2, 7, 7, None, 6)],
                 },
                 Holdings {
                     channel: name("moon"),
                     more: false,
-                    flows: vec![holding(2, 1, 2, Some(1), 1)],
+                    logs: vec![holding(2, 1, 2, Some(1), 1)],
                 },
             ]),
         ),

@@ -458,7 +458,7 @@ fn seqs(first: u64, last: u64) -> SeqRange {
     SeqRange::new(seq(first), seq(last)).expect("in order")
 }
 
-/// What a flow brings after all that began lower than it seemed to, and what is owed of one that
+/// What a log brings after all that began lower than it seemed to, and what is owed of one that
 /// nobody knew.
 #[test]
 fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_first() {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fixture::{channel, peer};
 
-fn key(who: usize) -> Key {
+fn key(who: usize) -> LogKey {
     (channel(0), peer(who).member.sender())
 }
 
@@ -35,7 +35,7 @@ fn a_member_that_has_its_share_makes_room_itself() {
 }
 
 #[test]
-fn the_largest_is_the_largest_flow_of_the_largest_member() {
+fn the_largest_is_the_largest_log_of_the_largest_member() {
     let mut held = Held::default();
     assert_eq!(held.largest(), None);
     held.change([1; 32], &key(0), 0, 50);
@@ -50,5 +50,5 @@ fn the_largest_is_the_largest_flow_of_the_largest_member() {
     for (who, bytes) in [(1, 20), (2, 15), (3, 10)] {
         held.change([2; 32], &key(who), bytes, 0);
     }
-    assert!(held.by_flow().is_empty());
+    assert!(held.by_log().is_empty());
 }

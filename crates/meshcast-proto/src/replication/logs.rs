@@ -1,7 +1,7 @@
-//! All flows of a node: one for each sender on each open channel, within limits that no member uses
+//! All logs of a node: one for each sender on each open channel, within limits that no member uses
 //! up for the others.
 //!
-//! Two things can run out. Places: the flow not heard of for longest goes, first among those of a
+//! Two things can run out. Places: the log not heard of for longest goes, first among those of a
 //! member that has its share. Bytes that wait: the member that holds the most gives up what it
 //! needs last.
 
@@ -12,40 +12,40 @@ use std::{
 };
 
 use crate::{
-    bounds::{Budget, CLAIM, FLOW, Payer},
+    bounds::{Budget, CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
     identity::Member,
     log::{Assembled, Held, Insert, MAX_MARKS, Mark, Past, Roll, SETTLE, Window},
     replication::{
-        flow::{Flow, FlowLimits, Posted, Want},
         jitter::Jitter,
+        log::{Log, LogLimits, Posted, Want},
         neighbours::{Neighbours, REQUEST_TIMEOUT},
         repair::{Answer, Answered, RepairLimits, Surroundings},
     },
-    wire::{self, ChannelName, Frame, Holding, Key, Sender, Seq, SeqRange, Subject, Time},
+    wire::{self, ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
 
 #[derive(Debug)]
-pub(crate) struct Flows {
-    limits: FlowsLimits,
+pub(crate) struct Logs {
+    limits: LogsLimits,
     /// Who can be asked for what is missing.
     pub(crate) neighbours: Neighbours,
     jitter: Jitter,
     /// The number of the last request.
     requests: u64,
-    flows: BTreeMap<Key, Followed>,
-    /// When which flow wants to be advanced although nothing came.
-    deadlines: BTreeSet<(Time, Key)>,
-    /// Flows that want to ask somebody who may not be asked for more at the moment.
-    queue: VecDeque<Key>,
+    logs: BTreeMap<LogKey, Followed>,
+    /// When which log wants to be advanced although nothing came.
+    deadlines: BTreeSet<(Time, LogKey)>,
+    /// Logs that want to ask somebody who may not be asked for more at the moment.
+    queue: VecDeque<LogKey>,
     roll: Roll,
     held: Held,
     past: Past,
     shed: u64,
-    /// What flows hold, and who claims to have what of them, is charged to it.
+    /// What logs hold, and who claims to have what of them, is charged to it.
     pub(crate) budget: Budget,
     pub(crate) refused: Refused,
-    /// Flows that were looked at because a neighbour closed a channel.
+    /// Logs that were looked at because a neighbour closed a channel.
     #[cfg(test)]
     pub(crate) looked_at: usize,
 }
@@ -53,29 +53,29 @@ pub(crate) struct Flows {
 /// What found no room, so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Refused {
-    pub(crate) flows: u64,
+    pub(crate) logs: u64,
     pub(crate) claims: u64,
 }
 
-/// The limits of all flows together; see [`Config`](crate::Config).
+/// The limits of all logs together; see [`Config`](crate::Config).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FlowsLimits {
-    pub(crate) flow: FlowLimits,
+pub(crate) struct LogsLimits {
+    pub(crate) log: LogLimits,
     pub(crate) repair: RepairLimits,
-    pub(crate) max_flows: usize,
+    pub(crate) max_logs: usize,
     pub(crate) max_held_bytes: usize,
 }
 
-/// A flow and what the books say of it.
+/// A log and what the books say of it.
 #[derive(Debug)]
 struct Followed {
     /// By itself: in a tree of such large entries a third would be room for more of them.
-    flow: Box<Flow>,
+    log: Box<Log>,
     subject: Subject,
     /// When a frame came last.
     heard: Time,
     deadline: Option<Time>,
-    /// In [`Flows::queue`].
+    /// In [`Logs::queue`].
     queued: bool,
     held: usize,
     /// How it stood when that was last given out as having moved.
@@ -90,22 +90,22 @@ pub(crate) struct Heard {
     pub(crate) posted: Posted,
     /// What was posted since then is to be heard.
     pub(crate) since: Option<Time>,
-    /// If it was posted before that, the flow begins above it.
+    /// If it was posted before that, the log begins above it.
     pub(crate) may_pass: bool,
 }
 
-/// What came out of flows.
+/// What came out of logs.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) batches: Vec<Batch>,
     /// Whom to ask for what.
     pub(crate) wants: Vec<(Sender, wire::Want)>,
-    /// The flows that got further.
-    pub(crate) moved: BTreeSet<Key>,
-    /// The flows whose listeners got further, or are waited for no longer.
-    pub(crate) eased: BTreeSet<Key>,
-    /// The flows to whose sender there is another way.
-    pub(crate) turned: BTreeSet<Key>,
+    /// The logs that got further.
+    pub(crate) moved: BTreeSet<LogKey>,
+    /// The logs whose listeners got further, or are waited for no longer.
+    pub(crate) eased: BTreeSet<LogKey>,
+    /// The logs to whose sender there is another way.
+    pub(crate) turned: BTreeSet<LogKey>,
     /// What neighbours did that no honest one does.
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
 }
@@ -121,7 +121,7 @@ pub(crate) struct Answering {
     pub(crate) declined: bool,
 }
 
-/// What came out of a flow at once, in order.
+/// What came out of a log at once, in order.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) channel: ChannelName,
@@ -129,16 +129,16 @@ pub(crate) struct Batch {
     pub(crate) assembled: Vec<Assembled>,
 }
 
-impl Flows {
-    pub(crate) fn new(limits: FlowsLimits, budget: Budget, seed: u64) -> Self {
+impl Logs {
+    pub(crate) fn new(limits: LogsLimits, budget: Budget, seed: u64) -> Self {
         Self {
             neighbours: Neighbours::new(budget.clone()),
             jitter: Jitter::new(seed),
             requests: 0,
             queue: VecDeque::new(),
-            flows: BTreeMap::new(),
+            logs: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            roll: Roll::new(limits.max_flows),
+            roll: Roll::new(limits.max_logs),
             held: Held::default(),
             past: Past {
                 marks: BTreeMap::new(),
@@ -155,7 +155,7 @@ impl Flows {
         }
     }
 
-    /// Takes in a frame of this member, whose flow begins here if it has none.
+    /// Takes in a frame of this member, whose log begins here if it has none.
     pub(crate) fn hear(&mut self, heard: Heard, now: Time, out: &mut Effects) -> Insert {
         let key = (heard.frame.channel().clone(), heard.frame.sender());
         let insert = self.take_in(&key, heard, now, out);
@@ -164,18 +164,18 @@ impl Flows {
         insert
     }
 
-    /// Whether a neighbour was asked for frames of this flow by that request, and has not answered.
-    pub(crate) fn awaits(&self, peer: Sender, key: &Key, request: u64) -> bool {
-        let flow = self.get(key);
-        flow.is_some_and(|flow| flow.repair.awaits(peer, request))
+    /// Whether a neighbour was asked for frames of this log by that request, and has not answered.
+    pub(crate) fn awaits(&self, peer: Sender, key: &LogKey, request: u64) -> bool {
+        let log = self.get(key);
+        log.is_some_and(|log| log.repair.awaits(peer, request))
     }
 
-    /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this flow, all
+    /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this log, all
     /// that it has up to `upto`. Returns which of them brought something new.
     pub(crate) fn answer(
         &mut self,
         peer: Sender,
-        key: &Key,
+        key: &LogKey,
         Answering {
             request,
             upto,
@@ -186,9 +186,9 @@ impl Flows {
         out: &mut Effects,
     ) -> Vec<usize> {
         let mut fresh = Vec::new();
-        let followed = self.flows.get_mut(key);
+        let followed = self.logs.get_mut(key);
         let answered =
-            followed.and_then(|followed| followed.flow.repair.handle_answer(peer, request));
+            followed.and_then(|followed| followed.log.repair.handle_answer(peer, request));
         let asked = match answered {
             Some(Answered::InTime(asked)) => {
                 self.neighbours.answered(peer);
@@ -208,8 +208,8 @@ impl Flows {
                 fresh.push(index);
             }
         }
-        if let Some(followed) = self.flows.get_mut(key) {
-            let Flow { window, repair, .. } = &mut *followed.flow;
+        if let Some(followed) = self.logs.get_mut(key) {
+            let Log { window, repair, .. } = &mut *followed.log;
             match asked {
                 Some(asked) => {
                     // Others may have been faster.
@@ -239,7 +239,7 @@ impl Flows {
         fresh
     }
 
-    /// Takes in what a neighbour says it has of a flow.
+    /// Takes in what a neighbour says it has of a log.
     pub(crate) fn told(
         &mut self,
         peer: Sender,
@@ -256,12 +256,12 @@ impl Flows {
             out.offences.insert((peer, Offence::Impossible));
         }
         let holding = &holding;
-        if !self.flows.contains_key(&key) {
+        if !self.logs.contains_key(&key) {
             // Without a beginning there is nothing that this node lacks yet.
             if holding.due.is_none() && !self.past.marks.contains_key(&key) {
                 return;
             }
-            if !self.has_room_for_flow(*peer.key()) {
+            if !self.has_room_for_log(*peer.key()) {
                 self.refuse(peer, out);
                 return;
             }
@@ -271,41 +271,41 @@ impl Flows {
             };
             self.follow(&key, *peer.key(), window, now, out);
         }
-        let held = self.get(&key).is_some_and(|flow| flow.repair.holds(peer));
+        let held = self.get(&key).is_some_and(|log| log.repair.holds(peer));
         if !held && !self.claim(peer) {
             self.refuse(peer, out);
             return;
         }
-        let Some(followed) = self.flows.get_mut(&key) else {
+        let Some(followed) = self.logs.get_mut(&key) else {
             return;
         };
         match holding.due {
-            Some(due) if peer == holding.sender => followed.flow.begin(due),
+            Some(due) if peer == holding.sender => followed.log.begin(due),
             // Others may have come later than this node, and not know what was before.
             Some(due) => {
                 let trusted = !self.neighbours.contains(holding.sender);
-                followed.flow.begin_later(due, holding, trusted, now);
+                followed.log.begin_later(due, holding, trusted, now);
             }
             None => {}
         }
-        let (window, newest) = (&mut followed.flow.window, holding.next.previous());
+        let (window, newest) = (&mut followed.log.window, holding.next.previous());
         if peer == holding.sender {
             window.heard_from_sender(newest, now);
         }
-        let gate = |flow: &Flow| {
-            flow.repair
+        let gate = |log: &Log| {
+            log.repair
                 .gate(peer)
                 .filter(|_| self.neighbours.listens(peer, channel))
         };
-        let before = gate(&followed.flow);
-        let Flow { repair, marks, .. } = &mut *followed.flow;
+        let before = gate(&followed.log);
+        let Log { repair, marks, .. } = &mut *followed.log;
         repair.handle_holding(peer, holding, marks, now);
         repair.handle_known(peer, self.neighbours.opening(peer, channel));
-        let after = gate(&followed.flow);
-        // Most that tell of a flow look elsewhere for it and gate nothing: all need not be looked
+        let after = gate(&followed.log);
+        // Most that tell of a log look elsewhere for it and gate nothing: all need not be looked
         // through for them.
         if before != after {
-            let others = followed.flow.lowest_but(peer, channel, &self.neighbours);
+            let others = followed.log.lowest_but(peer, channel, &self.neighbours);
             let lowest = |gate: Option<Seq>| {
                 others.map(|others| gate.map_or(others, |gate| gate.min(others)))
             };
@@ -313,7 +313,7 @@ impl Flows {
                 out.eased.insert(key.clone());
             }
         }
-        if followed.flow.turn(holding.sender, &self.neighbours) {
+        if followed.log.turn(holding.sender, &self.neighbours) {
             out.turned.insert(key.clone());
         }
         self.advance(&key, now, out);
@@ -323,30 +323,30 @@ impl Flows {
     pub(crate) fn relay(
         &mut self,
         peer: Sender,
-        key: &Key,
+        key: &LogKey,
         seqs: SeqRange,
         now: Time,
         out: &mut Effects,
     ) -> bool {
-        let followed = self.flows.get_mut(key);
-        let relays = followed.is_some_and(|followed| followed.flow.relay(peer, seqs));
+        let followed = self.logs.get_mut(key);
+        let relays = followed.is_some_and(|followed| followed.log.relay(peer, seqs));
         if relays {
             self.advance(key, now, out);
         }
         relays
     }
 
-    /// Somebody is to hear what was before on a channel: where flows begin stands from now on, as
+    /// Somebody is to hear what was before on a channel: where logs begin stands from now on, as
     /// far as it can.
     pub(crate) fn fix_beginnings(&mut self, channel: &ChannelName) {
-        for key in keys_of(&self.flows, channel) {
-            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key) {
-                flow.fix_beginning(key.1);
+        for key in keys_of(&self.logs, channel) {
+            if let Some(Followed { log, .. }) = self.logs.get_mut(&key) {
+                log.fix_beginning(key.1);
             }
         }
     }
 
-    /// Somebody waits for the flows of a channel to begin, and everybody who is there has told what
+    /// Somebody waits for the logs of a channel to begin, and everybody who is there has told what
     /// they have: those begin of which it is not known for sure where. With `anyway`, all begin
     /// that can.
     pub(crate) fn begin(
@@ -356,33 +356,33 @@ impl Flows {
         now: Time,
         out: &mut Effects,
     ) {
-        for key in keys_of(&self.flows, channel) {
-            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key)
-                && flow.window.next().is_none()
-                && (anyway || flow.can_begin(key.1, &self.neighbours))
+        for key in keys_of(&self.logs, channel) {
+            if let Some(Followed { log, .. }) = self.logs.get_mut(&key)
+                && log.window.next().is_none()
+                && (anyway || log.can_begin(key.1, &self.neighbours))
             {
-                flow.begin_anyway();
+                log.begin_anyway();
                 self.advance(&key, now, out);
             }
         }
     }
 
-    /// Numbers of a flow are to be fetched from before what this node keeps.
-    pub(crate) fn look_back(&mut self, key: &Key, seqs: SeqRange, now: Time, out: &mut Effects) {
-        if let Some(followed) = self.flows.get_mut(key) {
-            followed.flow.repair.look_back(seqs);
+    /// Numbers of a log are to be fetched from before what this node keeps.
+    pub(crate) fn look_back(&mut self, key: &LogKey, seqs: SeqRange, now: Time, out: &mut Effects) {
+        if let Some(followed) = self.logs.get_mut(key) {
+            followed.log.repair.look_back(seqs);
             self.advance(key, now, out);
         }
     }
 
     /// And are not any more.
-    pub(crate) fn look_back_no_more(&mut self, key: &Key) {
-        if let Some(followed) = self.flows.get_mut(key) {
-            followed.flow.repair.look_back_no_more();
+    pub(crate) fn look_back_no_more(&mut self, key: &LogKey) {
+        if let Some(followed) = self.logs.get_mut(key) {
+            followed.log.repair.look_back_no_more();
         }
     }
 
-    /// A neighbour has told what it has of a channel: with the last that does, flows begin.
+    /// A neighbour has told what it has of a channel: with the last that does, logs begin.
     /// `true` if it had not before.
     pub(crate) fn all_told(
         &mut self,
@@ -393,9 +393,9 @@ impl Flows {
     ) -> bool {
         let news = self.neighbours.told(peer, channel);
         if news {
-            let settling = of_channel(&self.flows, channel)
-                .filter(|(_, followed)| followed.flow.window.settles_at().is_some());
-            let settling: Vec<Key> = settling.map(|(key, _)| key.clone()).collect();
+            let settling = of_channel(&self.logs, channel)
+                .filter(|(_, followed)| followed.log.window.settles_at().is_some());
+            let settling: Vec<LogKey> = settling.map(|(key, _)| key.clone()).collect();
             settling.iter().for_each(|key| self.advance(key, now, out));
         }
         news
@@ -404,29 +404,29 @@ impl Flows {
     /// A neighbour is gone: what it had nobody has from it.
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.neighbours.remove(peer);
-        let (mut missed, mut claims): (Vec<Key>, _) = (Vec::new(), 0);
-        for (key, Followed { flow, .. }) in &mut self.flows {
-            if flow.repair.gate(peer).is_some() {
+        let (mut missed, mut claims): (Vec<LogKey>, _) = (Vec::new(), 0);
+        for (key, Followed { log, .. }) in &mut self.logs {
+            if log.repair.gate(peer).is_some() {
                 out.eased.insert(key.clone());
             }
-            claims += usize::from(flow.repair.holds(peer));
-            let gone = flow.repair.handle_gone(peer);
+            claims += usize::from(log.repair.holds(peer));
+            let gone = log.repair.handle_gone(peer);
             // What others say of it counts from now on.
-            let is_hearsay = flow.member.is_none() && flow.repair.listeners().next().is_none();
+            let is_hearsay = log.member.is_none() && log.repair.listeners().next().is_none();
             if gone || key.1 == peer || is_hearsay {
                 missed.push(key.clone());
             }
-            if flow.upstream == Some(peer) && flow.turn(key.1, &self.neighbours) {
+            if log.upstream == Some(peer) && log.turn(key.1, &self.neighbours) {
                 out.turned.insert(key.clone());
             }
         }
-        self.budget.release(Payer::from(peer), claims * CLAIM);
+        self.budget.release(Payer::from(peer), claims * CLAIM_BYTES);
         for key in &missed {
-            let flow = self.get(key);
+            let log = self.get(key);
             // Of what nobody who is there has ever heard of there is nothing to know.
-            if flow.is_some_and(|flow| {
-                flow.member.is_none() && flow.repair.listeners().next().is_none()
-            }) {
+            if log
+                .is_some_and(|log| log.member.is_none() && log.repair.listeners().next().is_none())
+            {
                 self.remove(key);
             } else {
                 self.advance(key, now, out);
@@ -435,17 +435,17 @@ impl Flows {
         self.ask_on(now, out);
     }
 
-    /// Makes room to remember that a neighbour claims to have something of a flow; `false` if there
+    /// Makes room to remember that a neighbour claims to have something of a log; `false` if there
     /// is none.
     pub(crate) fn claim(&mut self, peer: Sender) -> bool {
-        let has_room = self.budget.try_charge(Payer::from(peer), CLAIM);
+        let has_room = self.budget.try_charge(Payer::from(peer), CLAIM_BYTES);
         self.refused.claims += u64::from(!has_room);
         has_room
     }
 
     /// And it does not any more.
     pub(crate) fn unclaim(&self, peer: Sender) {
-        self.budget.release(Payer::from(peer), CLAIM);
+        self.budget.release(Payer::from(peer), CLAIM_BYTES);
     }
 
     /// A neighbour found no room.
@@ -455,7 +455,7 @@ impl Flows {
         }
     }
 
-    /// A neighbour closed a channel: it is waited for no longer. Returns through how many flows was
+    /// A neighbour closed a channel: it is waited for no longer. Returns through how many logs was
     /// looked for those where it was.
     pub(crate) fn no_longer_gated(
         &mut self,
@@ -464,9 +464,9 @@ impl Flows {
         out: &mut Effects,
     ) -> usize {
         let mut looked_at = 0;
-        let gated = of_channel(&self.flows, channel)
+        let gated = of_channel(&self.logs, channel)
             .inspect(|_| looked_at += 1)
-            .filter(|(_, followed)| followed.flow.repair.gate(peer).is_some())
+            .filter(|(_, followed)| followed.log.repair.gate(peer).is_some())
             .map(|(key, _)| key.clone());
         out.eased.extend(gated);
         #[cfg(test)]
@@ -478,61 +478,61 @@ impl Flows {
 
     /// Readers in this process fell behind with a channel.
     pub(crate) fn hold(&mut self, channel: &ChannelName) {
-        for key in keys_of(&self.flows, channel) {
-            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key) {
-                flow.held = flow.window.next();
+        for key in keys_of(&self.logs, channel) {
+            if let Some(Followed { log, .. }) = self.logs.get_mut(&key) {
+                log.held = log.window.next();
             }
         }
     }
 
     /// They caught up, or are waited for no longer.
     pub(crate) fn release(&mut self, channel: &ChannelName, out: &mut Effects) {
-        for key in keys_of(&self.flows, channel) {
-            if let Some(Followed { flow, .. }) = self.flows.get_mut(&key)
-                && flow.held.take().is_some()
+        for key in keys_of(&self.logs, channel) {
+            if let Some(Followed { log, .. }) = self.logs.get_mut(&key)
+                && log.held.take().is_some()
             {
                 out.eased.insert(key);
             }
         }
     }
 
-    /// Looks again who keeps up with a flow. Returns when to do so once more, if anybody who
+    /// Looks again who keeps up with a log. Returns when to do so once more, if anybody who
     /// listens is behind.
     pub(crate) fn judge_listeners(
         &mut self,
-        key: &Key,
+        key: &LogKey,
         now: Time,
         lagging: &mut Vec<(Sender, u64)>,
         out: &mut Effects,
     ) -> Option<Time> {
         let (channel, sender) = key;
-        let Followed { flow, .. } = self.flows.get_mut(key)?;
-        let next = flow.next()?;
-        let lowest = flow.lowest(channel, &self.neighbours);
-        flow.repair
-            .judge_listeners(&flow.marks, &self.neighbours, now);
-        if flow.lowest(channel, &self.neighbours) != lowest {
+        let Followed { log, .. } = self.logs.get_mut(key)?;
+        let next = log.next()?;
+        let lowest = log.lowest(channel, &self.neighbours);
+        log.repair
+            .judge_listeners(&log.marks, &self.neighbours, now);
+        if log.lowest(channel, &self.neighbours) != lowest {
             out.eased.insert(key.clone());
         }
-        let listeners = flow.repair.listeners().filter(|(peer, _)| peer != sender);
+        let listeners = log.repair.listeners().filter(|(peer, _)| peer != sender);
         let mut again: Option<Time> = None;
         for (peer, listener) in
             listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel))
         {
-            let due = listener.due(&flow.marks, self.neighbours.heard(peer), now);
+            let due = listener.due(&log.marks, self.neighbours.heard(peer), now);
             again = again.into_iter().chain(due).min();
             lagging.extend(listener.lags(next).map(|lacks| (peer, lacks)));
         }
         again
     }
 
-    /// Advances every flow that wants to be.
+    /// Advances every log that wants to be.
     pub(crate) fn handle_timeout(&mut self, now: Time, out: &mut Effects) {
         while let Some((due, key)) = self.deadlines.first().cloned()
             && due <= now
         {
-            if let Some(followed) = self.flows.get_mut(&key)
-                && let Some(late) = followed.flow.repair.expire(&self.neighbours, now)
+            if let Some(followed) = self.logs.get_mut(&key)
+                && let Some(late) = followed.log.repair.expire(&self.neighbours, now)
             {
                 self.neighbours.answered(late.peer);
                 if late.is_false_claim {
@@ -544,9 +544,9 @@ impl Flows {
         self.ask_on(now, out);
     }
 
-    /// Forgets the flows of a channel, and where those were that it had before.
+    /// Forgets the logs of a channel, and where those were that it had before.
     pub(crate) fn close(&mut self, channel: &ChannelName) {
-        for key in keys_of(&self.flows, channel) {
+        for key in keys_of(&self.logs, channel) {
             self.remove(&key);
         }
         for key in keys_of(&self.past.marks, channel) {
@@ -559,19 +559,19 @@ impl Flows {
         self.deadlines.first().map(|(due, _)| *due)
     }
 
-    /// Whether a frame of this flow was heard, as far as that is remembered.
-    pub(crate) fn has_heard(&self, key: &Key) -> bool {
-        self.get(key).is_some_and(|flow| flow.member.is_some()) || self.past.marks.contains_key(key)
+    /// Whether a frame of this log was heard, as far as that is remembered.
+    pub(crate) fn has_heard(&self, key: &LogKey) -> bool {
+        self.get(key).is_some_and(|log| log.member.is_some()) || self.past.marks.contains_key(key)
     }
 
-    /// One flow.
-    pub(crate) fn get(&self, key: &Key) -> Option<&Flow> {
-        self.flows.get(key).map(|followed| &*followed.flow)
+    /// One log.
+    pub(crate) fn get(&self, key: &LogKey) -> Option<&Log> {
+        self.logs.get(key).map(|followed| &*followed.log)
     }
 
-    /// The flows of a channel.
-    pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Flow)> {
-        of_channel(&self.flows, channel).map(|((_, sender), followed)| (*sender, &*followed.flow))
+    /// The logs of a channel.
+    pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Log)> {
+        of_channel(&self.logs, channel).map(|((_, sender), followed)| (*sender, &*followed.log))
     }
 
     /// The senders of a channel, behind this one.
@@ -584,7 +584,7 @@ impl Flows {
             Some(sender) => Bound::Excluded((channel.clone(), sender)),
             None => Bound::Included((channel.clone(), Sender::new([0; 32]))),
         };
-        let behind = self.flows.range((from, Bound::Unbounded));
+        let behind = self.logs.range((from, Bound::Unbounded));
         let channel = channel.clone();
         let own = behind.take_while(move |((name, _), _)| *name == channel);
         own.map(|((_, sender), _)| *sender)
@@ -597,8 +597,8 @@ impl Flows {
 }
 
 impl Batch {
-    fn of((channel, _): &Key, flow: &Flow, assembled: Vec<Assembled>) -> Option<Self> {
-        let member = flow.member.clone().filter(|_| !assembled.is_empty())?;
+    fn of((channel, _): &LogKey, log: &Log, assembled: Vec<Assembled>) -> Option<Self> {
+        let member = log.member.clone().filter(|_| !assembled.is_empty())?;
         Some(Self {
             channel: channel.clone(),
             member,
@@ -612,15 +612,15 @@ fn subject(member: &Member) -> Subject {
 }
 
 fn of_channel<'a, T>(
-    map: &'a BTreeMap<Key, T>,
+    map: &'a BTreeMap<LogKey, T>,
     channel: &ChannelName,
-) -> impl Iterator<Item = (&'a Key, &'a T)> {
+) -> impl Iterator<Item = (&'a LogKey, &'a T)> {
     let lowest = (channel.clone(), Sender::new([0; 32]));
     map.range(lowest.clone()..)
         .take_while(move |((name, _), _)| *name == lowest.0)
 }
 
-fn keys_of<T>(map: &BTreeMap<Key, T>, channel: &ChannelName) -> Vec<Key> {
+fn keys_of<T>(map: &BTreeMap<LogKey, T>, channel: &ChannelName) -> Vec<LogKey> {
     of_channel(map, channel)
         .map(|(key, _)| key.clone())
         .collect()

@@ -17,7 +17,7 @@ use crate::{
 
 /// The window of a sender, the repair of its holes, and the value it is halfway through.
 #[derive(Debug)]
-pub(crate) struct Flow {
+pub(crate) struct Log {
     /// Who it is; not known before the first frame, if only others told of it.
     pub(crate) member: Option<Arc<Member>>,
     pub(crate) window: Window,
@@ -83,14 +83,14 @@ struct Unsure {
     until: Time,
 }
 
-/// The limits a flow works under; see [`Config`](crate::Config).
+/// The limits a log works under; see [`Config`](crate::Config).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FlowLimits {
+pub(crate) struct LogLimits {
     pub(crate) max_message_len: usize,
     pub(crate) max_held_bytes: usize,
 }
 
-/// What a flow wants after it was advanced.
+/// What a log wants after it was advanced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
     /// Nothing until a frame comes.
@@ -102,7 +102,7 @@ pub(crate) enum Want {
     Frames(Sender, SeqRange),
 }
 
-impl Flow {
+impl Log {
     pub(crate) fn new(window: Window) -> Self {
         Self {
             member: None,
@@ -128,7 +128,7 @@ impl Flow {
         frame: Frame,
         member: &Arc<Member>,
         is_past: bool,
-        limits: &FlowLimits,
+        limits: &LogLimits,
         now: Time,
     ) -> Insert {
         self.member.get_or_insert_with(|| Arc::clone(member));
@@ -285,13 +285,13 @@ impl Flow {
     /// Releases what is in order and gives up what nobody keeps.
     pub(crate) fn advance(
         &mut self,
-        limits: &FlowLimits,
+        limits: &LogLimits,
         around: &Surroundings<'_>,
         jitter: &mut Jitter,
         now: Time,
         out: &mut Vec<Assembled>,
     ) -> Want {
-        // Whoever has not yet told of this flow may know of earlier numbers: of those heard first,
+        // Whoever has not yet told of this log may know of earlier numbers: of those heard first,
         // some were lost.
         let untold = |repair: &Repair| {
             let mut interests = around.neighbours.interests(around.channel);
@@ -363,7 +363,7 @@ impl Flow {
 
     fn advance_own(
         &mut self,
-        limits: &FlowLimits,
+        limits: &LogLimits,
         around: &Surroundings<'_>,
         jitter: &mut Jitter,
         now: Time,
@@ -422,7 +422,7 @@ impl Flow {
         false
     }
 
-    /// The lowest number that this node, or anybody who keeps up and hears of the flow through it,
+    /// The lowest number that this node, or anybody who keeps up and hears of the log through it,
     /// waits for.
     pub(crate) fn lowest(&self, channel: &ChannelName, neighbours: &Neighbours) -> Option<Seq> {
         self.lowest_of(|peer| neighbours.listens(peer, channel))
@@ -460,7 +460,7 @@ impl Flow {
         before != way
     }
 
-    /// Everything below this number was given out; `None` while it is not certain where the flow
+    /// Everything below this number was given out; `None` while it is not certain where the log
     /// begins.
     pub(crate) fn given_out(&self) -> Option<Seq> {
         let next = self.window.next().filter(|_| self.window.is_fixed())?;
@@ -508,7 +508,7 @@ impl Flow {
     }
 
     /// Hands out everything that is held, without waiting for anything any longer.
-    pub(crate) fn finish(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
+    pub(crate) fn finish(&mut self, limits: &LogLimits, out: &mut Vec<Assembled>) {
         self.window.settle(Time::ZERO + Duration::MAX);
         loop {
             self.release(limits, out);
@@ -520,7 +520,7 @@ impl Flow {
         out.extend(self.assembler.abandon());
     }
 
-    fn release(&mut self, limits: &FlowLimits, out: &mut Vec<Assembled>) {
+    fn release(&mut self, limits: &LogLimits, out: &mut Vec<Assembled>) {
         // A frame is never there before the member is.
         let Some(member) = &self.member else { return };
         out.extend(
@@ -640,7 +640,7 @@ const HEARSAY: Duration = Duration::from_secs(30);
 /// kept.
 const AGE_ERROR: Duration = Duration::from_secs(1);
 
-/// How long a neighbour is waited for that has not told of a flow, or one that knows more of it,
+/// How long a neighbour is waited for that has not told of a log, or one that knows more of it,
 /// before it begins without.
 const UNTOLD: Duration = Duration::from_secs(3);
 

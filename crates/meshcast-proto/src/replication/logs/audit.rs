@@ -1,54 +1,54 @@
-//! For tests: do the books agree with the flows?
+//! For tests: do the books agree with the logs?
 
 use super::*;
-use crate::bounds::MARK;
+use crate::bounds::TOMBSTONE_BYTES;
 
-impl Flows {
+impl Logs {
     pub(crate) fn audit(&self) {
         let limits = &self.limits;
         let (mut deadlines, mut places) = (BTreeSet::new(), BTreeSet::new());
         let (mut held, mut asked) = (BTreeMap::new(), BTreeMap::new());
-        for (key, followed) in &self.flows {
-            let Followed { flow, heard, .. } = followed;
+        for (key, followed) in &self.logs {
+            let Followed { log, heard, .. } = followed;
             let subject = followed.subject;
             deadlines.extend(followed.deadline.map(|due| (due, key.clone())));
             places.insert((subject, *heard, key.clone()));
-            assert_eq!(followed.held, flow.held_bytes());
+            assert_eq!(followed.held, log.held_bytes());
             if followed.held > 0 {
                 held.insert((subject, key.clone()), followed.held);
             }
-            assert!(flow.window.held_bytes() <= limits.flow.max_held_bytes);
+            assert!(log.window.held_bytes() <= limits.log.max_held_bytes);
             assert!(!self.past.marks.contains_key(key));
-            if let Some(peer) = flow.repair.asking() {
+            if let Some(peer) = log.repair.asking() {
                 *asked.entry(peer).or_insert(0) += 1;
                 assert!(
                     followed.deadline.is_some(),
                     "nobody looks whether it answers"
                 );
             }
-            let waits = flow.window.hole().is_some();
+            let waits = log.window.hole().is_some();
             assert!(
                 !waits || followed.deadline.is_some(),
                 "nobody looks after a hole"
             );
             assert!(!followed.queued || self.queue.contains(key));
         }
-        let claims = self.flows.values();
+        let claims = self.logs.values();
         let claims: usize = claims
-            .map(|followed| followed.flow.repair.listeners().count())
+            .map(|followed| followed.log.repair.listeners().count())
             .sum();
-        let charged = self.flows.len() * FLOW
-            + claims * CLAIM
-            + self.past.marks.len() * MARK
+        let charged = self.logs.len() * LOG_BYTES
+            + claims * CLAIM_BYTES
+            + self.past.marks.len() * TOMBSTONE_BYTES
             + self.held.total()
             + self.neighbours.charged();
         // What listens to what is posted here is not known here.
         assert!(charged <= self.budget.used());
-        assert_eq!((self.budget.used() - charged) % CLAIM, 0);
+        assert_eq!((self.budget.used() - charged) % CLAIM_BYTES, 0);
         assert_eq!(asked, self.neighbours.requests());
         assert_eq!(deadlines, self.deadlines);
         assert_eq!(places, self.roll.places());
-        assert_eq!(held, self.held.by_flow());
+        assert_eq!(held, self.held.by_log());
         assert!(self.held.total() <= limits.max_held_bytes);
         let marks = self.past.marks.iter();
         let marks = marks.map(|(key, mark)| (mark.subject, mark.heard, key.clone()));
@@ -60,7 +60,7 @@ impl Flows {
         self.deadlines.is_empty() && self.held.total() == 0
     }
 
-    /// Whether any flow is left on a channel.
+    /// Whether any log is left on a channel.
     pub(crate) fn has(&self, channel: &ChannelName) -> bool {
         self.of(channel).next().is_some()
     }

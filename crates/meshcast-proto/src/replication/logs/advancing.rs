@@ -1,11 +1,11 @@
-//! How flows begin, get further and end.
+//! How logs begin, get further and end.
 
 use super::*;
 
-impl Flows {
+impl Logs {
     pub(super) fn take_in(
         &mut self,
-        key: &Key,
+        key: &LogKey,
         heard: Heard,
         now: Time,
         out: &mut Effects,
@@ -17,8 +17,8 @@ impl Flows {
             since,
             may_pass,
         } = heard;
-        if !self.flows.contains_key(key) {
-            if !self.has_room_for_flow(subject(&member)) {
+        if !self.logs.contains_key(key) {
+            if !self.has_room_for_log(subject(&member)) {
                 return Insert::NoRoom;
             }
             let window = match self.past.take(key) {
@@ -27,51 +27,51 @@ impl Flows {
             };
             self.follow(key, subject(&member), window, now, out);
         }
-        let Some(followed) = self.flows.get_mut(key) else {
+        let Some(followed) = self.logs.get_mut(key) else {
             return Insert::NoRoom;
         };
         self.roll.remove(followed.subject, followed.heard, key);
         followed.heard = now;
         self.roll.add(followed.subject, now, key);
-        let born = followed.flow.hear_born(&frame, posted);
+        let born = followed.log.hear_born(&frame, posted);
         let is_past =
-            may_pass && since.is_some_and(|since| followed.flow.is_before(&frame, posted, since));
+            may_pass && since.is_some_and(|since| followed.log.is_before(&frame, posted, since));
         // All of it is due, unless it may be one whose place was forgotten. The time the frame took
         // to come makes it seem younger: what was posted within that before the opening is heard
         // too, or told to be missing.
         if since.is_some_and(|since| since <= born)
             && self.past.forgot.is_none_or(|forgot| forgot < born)
         {
-            followed.flow.begin(Seq::FIRST);
+            followed.log.begin(Seq::FIRST);
         } else if is_past {
-            followed.flow.pass(frame.seqs().last(), posted.teller);
+            followed.log.pass(frame.seqs().last(), posted.teller);
         }
         let (held, payer) = (
-            followed.flow.window.held_bytes(),
+            followed.log.window.held_bytes(),
             Payer::Member(followed.subject),
         );
-        let limits = FlowLimits {
+        let limits = LogLimits {
             // What is ahead of a hole and finds no room is fetched when it is its turn.
             max_held_bytes: self
                 .budget
-                .room_upto(self.limits.flow.max_held_bytes.saturating_sub(held), payer)
+                .room_upto(self.limits.log.max_held_bytes.saturating_sub(held), payer)
                 + held,
-            ..self.limits.flow
+            ..self.limits.log
         };
-        followed.flow.insert(frame, &member, is_past, &limits, now)
+        followed.log.insert(frame, &member, is_past, &limits, now)
     }
 
-    /// Whether one more flow may begin on account of this member. Follow with [`Self::follow`].
-    pub(super) fn has_room_for_flow(&mut self, subject: Subject) -> bool {
-        let has_room = self.budget.try_charge(Payer::Member(subject), FLOW);
-        self.refused.flows += u64::from(!has_room);
+    /// Whether one more log may begin on account of this member. Follow with [`Self::follow`].
+    pub(super) fn has_room_for_log(&mut self, subject: Subject) -> bool {
+        let has_room = self.budget.try_charge(Payer::Member(subject), LOG_BYTES);
+        self.refused.logs += u64::from(!has_room);
         has_room
     }
 
-    /// Begins a flow, for which there [is room](Self::has_room_for_flow).
+    /// Begins a log, for which there [is room](Self::has_room_for_log).
     pub(super) fn follow(
         &mut self,
-        key: &Key,
+        key: &LogKey,
         subject: Subject,
         window: Window,
         now: Time,
@@ -80,9 +80,9 @@ impl Flows {
         if let Some(other) = self.roll.first_to_go(&subject).cloned() {
             self.forget(&other, now, out);
         }
-        let flow = Box::new(Flow::new(window));
+        let log = Box::new(Log::new(window));
         let followed = Followed {
-            flow,
+            log,
             subject,
             heard: now,
             deadline: None,
@@ -91,12 +91,12 @@ impl Flows {
             stood: None,
         };
         self.roll.add(subject, now, key);
-        self.flows.insert(key.clone(), followed);
+        self.logs.insert(key.clone(), followed);
     }
 
-    /// Takes from a flow what is due, and writes down how it stands then.
-    pub(super) fn advance(&mut self, key: &Key, now: Time, out: &mut Effects) {
-        let Some(followed) = self.flows.get_mut(key) else {
+    /// Takes from a log what is due, and writes down how it stands then.
+    pub(super) fn advance(&mut self, key: &LogKey, now: Time, out: &mut Effects) {
+        let Some(followed) = self.logs.get_mut(key) else {
             return;
         };
         let (channel, sender) = key;
@@ -106,36 +106,35 @@ impl Flows {
             sender: *sender,
             limits: self.limits.repair,
         };
-        let before = followed.flow.window.next();
+        let before = followed.log.window.next();
         let mut assembled = Vec::new();
-        let want = followed.flow.advance(
-            &self.limits.flow,
+        let want = followed.log.advance(
+            &self.limits.log,
             &around,
             &mut self.jitter,
             now,
             &mut assembled,
         );
-        let after = followed.flow.window.next();
+        let after = followed.log.window.next();
         if after != before {
-            if let Some(next) = followed.flow.next() {
-                followed.flow.marks.reached(next, now);
+            if let Some(next) = followed.log.next() {
+                followed.log.marks.reached(next, now);
             }
-            followed.flow.turn(*sender, &self.neighbours);
+            followed.log.turn(*sender, &self.neighbours);
         }
-        let stands = followed.flow.stands();
+        let stands = followed.log.stands();
         if followed.stood != stands {
             followed.stood = stands;
             out.moved.insert(key.clone());
         }
-        out.batches
-            .extend(Batch::of(key, &followed.flow, assembled));
+        out.batches.extend(Batch::of(key, &followed.log, assembled));
         let due = match want {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
             Want::Frames(peer, seqs) if self.neighbours.may_ask(peer) => {
                 self.neighbours.asked(peer);
                 self.requests += 1;
-                followed.flow.repair.asked(peer, seqs, self.requests, now);
+                followed.log.repair.asked(peer, seqs, self.requests, now);
                 let want = wire::Want {
                     channel: channel.clone(),
                     sender: *sender,
@@ -162,7 +161,7 @@ impl Flows {
             }
             followed.deadline = due;
         }
-        let (was, is) = (followed.held, followed.flow.held_bytes());
+        let (was, is) = (followed.held, followed.log.held_bytes());
         followed.held = is;
         self.held.change(followed.subject, key, was, is);
         let payer = Payer::Member(followed.subject);
@@ -173,13 +172,13 @@ impl Flows {
         }
     }
 
-    /// Lets flows that could not ask somebody try again, each once.
+    /// Lets logs that could not ask somebody try again, each once.
     pub(super) fn ask_on(&mut self, now: Time, out: &mut Effects) {
         for _ in 0..self.queue.len() {
             let Some(key) = self.queue.pop_front() else {
                 break;
             };
-            let Some(followed) = self.flows.get_mut(&key) else {
+            let Some(followed) = self.logs.get_mut(&key) else {
                 continue;
             };
             followed.queued = false;
@@ -196,20 +195,20 @@ impl Flows {
     pub(super) fn shed(&mut self, now: Time, out: &mut Effects) {
         while (self.held.total() > self.limits.max_held_bytes || self.budget.is_over())
             && let Some(key) = self.held.largest().cloned()
-            && let Some(followed) = self.flows.get_mut(&key)
+            && let Some(followed) = self.logs.get_mut(&key)
         {
             let mut assembled = Vec::new();
-            self.shed += u64::from(followed.flow.shed(&mut assembled));
+            self.shed += u64::from(followed.log.shed(&mut assembled));
             out.batches
-                .extend(Batch::of(&key, &followed.flow, assembled));
+                .extend(Batch::of(&key, &followed.log, assembled));
             self.advance(&key, now, out);
         }
     }
 
-    /// Forgets a flow but for where it was. What it holds is given out before.
-    pub(super) fn forget(&mut self, key: &Key, now: Time, out: &mut Effects) {
+    /// Forgets a log but for where it was. What it holds is given out before.
+    pub(super) fn forget(&mut self, key: &LogKey, now: Time, out: &mut Effects) {
         let Some(Followed {
-            mut flow,
+            mut log,
             subject,
             heard,
             ..
@@ -218,9 +217,9 @@ impl Flows {
             return;
         };
         let mut assembled = Vec::new();
-        flow.finish(&self.limits.flow, &mut assembled);
-        let next = flow.next();
-        out.batches.extend(Batch::of(key, &flow, assembled));
+        log.finish(&self.limits.log, &mut assembled);
+        let next = log.next();
+        out.batches.extend(Batch::of(key, &log, assembled));
         if let Some(next) = next {
             self.past.remember(
                 key,
@@ -234,17 +233,17 @@ impl Flows {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &Key) -> Option<Followed> {
-        let followed = self.flows.remove(key)?;
-        if let Some(asked) = followed.flow.repair.asking() {
+    pub(super) fn remove(&mut self, key: &LogKey) -> Option<Followed> {
+        let followed = self.logs.remove(key)?;
+        if let Some(asked) = followed.log.repair.asking() {
             self.neighbours.answered(asked);
         }
         self.roll.remove(followed.subject, followed.heard, key);
         self.held.change(followed.subject, key, followed.held, 0);
         let payer = Payer::Member(followed.subject);
-        self.budget.release(payer, FLOW + followed.held);
-        let claims = followed.flow.repair.listeners().map(|(peer, _)| peer);
-        claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM));
+        self.budget.release(payer, LOG_BYTES + followed.held);
+        let claims = followed.log.repair.listeners().map(|(peer, _)| peer);
+        claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM_BYTES));
         if let Some(deadline) = followed.deadline {
             self.deadlines.remove(&(deadline, key.clone()));
         }
