@@ -11,9 +11,9 @@ use tokio::runtime::Handle;
 use crate::{
     Node,
     admin::AdminSocket,
-    behaviour::MAX_RPC_LEN,
     clock::wall_time,
     error::SpawnError,
+    gossip::MAX_RPC_LEN,
     limits::Limits,
     netem::Links,
     peers::is_loopback,

@@ -14,7 +14,6 @@ mod inspection;
 mod mute;
 mod readiness;
 mod seeds;
-mod seen;
 mod snapshot;
 mod stop;
 mod syncing;
@@ -29,10 +28,9 @@ use std::{
 
 use libp2p::{
     Multiaddr, PeerId, Swarm,
-    gossipsub::{self, PublishError},
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{ChannelName, Engine, Frame, Inbox, Member, Offence, Payer, Time, Watchdog};
+use meshcast_proto::{ChannelName, Engine, Frame, Inbox, Member, Time, Watchdog};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
@@ -47,11 +45,11 @@ use crate::{
     error::PingError,
     event::{self, NodeEvent},
     gate::{Admitted, Door},
+    gossip::{GossipEvent, NotPublished},
     inspect::Counters,
     node::Ready,
     peers::Peers,
     registry::Registry,
-    strikes::WatchedEvent,
     throttle::Throttle,
     transport::{Traffic, sender},
     verifier::SharedVerifier,
@@ -64,7 +62,6 @@ pub(crate) use engine::EngineCell;
 use handover::Flushes;
 use inspection::Inspections;
 pub(crate) use inspection::{Inspected, View};
-use seen::Seen;
 use syncing::Backlog;
 pub(crate) use touched::Touched;
 
@@ -124,8 +121,6 @@ pub(crate) struct Driver {
     watchdog: Watchdog,
     /// And who misbehaves.
     judged: Judged,
-    /// Whose frames gossipsub remembers.
-    seen: Seen,
     /// Peers with an open session.
     linked: HashSet<PeerId>,
     /// Those of them that have told which channels they have open.
@@ -204,7 +199,6 @@ impl Driver {
             worked: 0,
             watchdog: Watchdog::default(),
             judged: Judged::default(),
-            seen: Seen::default(),
             linked: HashSet::new(),
             told: HashSet::new(),
             pings: Vec::new(),
@@ -222,18 +216,10 @@ impl Driver {
         }
     }
 
-    fn handle_frame(&mut self, from: PeerId, data: Vec<u8>) {
-        // Gossip hands over only what the verifier accepted.
-        let Ok(frame) = Frame::decode(data.into()) else {
-            return;
-        };
-        let Ok(member) = self.parts.verifier.member_of(&frame) else {
-            return;
-        };
-        self.seen.count(Payer::Member(member.credential().subject));
+    fn handle_frame(&mut self, from: PeerId, frame: Frame, member: &Arc<Member>) {
         let before = self.parts.engine.counters();
         let heard = frame.clone();
-        self.with_engine(|engine, now| engine.handle_frame(frame, &member, now, wall_time()));
+        self.with_engine(|engine, now| engine.handle_frame(frame, member, now, wall_time()));
         let after = self.parts.engine.counters();
         trace_heard(&heard, &before, &after);
         if after.frames_accepted > before.frames_accepted {
@@ -244,33 +230,17 @@ impl Driver {
     /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
     fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
         tracing::debug!(%peer, lags, "keeps up no longer, or again");
-        self.parts.swarm.behaviour_mut().set_pull_only(peer, lags);
+        self.parts.swarm.behaviour_mut().gossip.set_lazy(peer, lags);
     }
 
     fn publish(&mut self, frame: &Frame) {
-        let Some(channel) = self.channels.get(frame.channel()) else {
-            return;
-        };
-        let (topic, now) = (channel.topic.hash(), self.parts.clock.now());
-        let data = self.parts.verifier.hand_over(frame);
-        let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
-        match gossip.publish(topic.clone(), data) {
-            Ok(_) => {
-                self.seen.count(Payer::Ourselves);
-                if tracing::enabled!(tracing::Level::TRACE) {
-                    let on = |topics: Vec<_>| topics.contains(&&topic);
-                    let peers = gossip.all_peers().filter(|(_, topics)| on(topics.clone()));
-                    tracing::trace!(?frame, peers = peers.count(), "published");
-                }
-            }
+        match self.parts.swarm.behaviour_mut().gossip.publish(frame) {
+            Ok(()) | Err(NotPublished::NotJoined) => {}
             // Zero peers is success.
-            Err(PublishError::NoPeersSubscribedToTopic) => {
-                self.counters.frames_without_peer += 1;
-                tracing::trace!(?frame, "published to nobody: no peer has the channel open");
-            }
+            Err(NotPublished::NoPeer) => self.counters.frames_without_peer += 1,
             Err(error) => {
                 self.counters.frames_refused += 1;
-                if let Some(suppressed) = self.warnings.not_published.pass(now) {
+                if let Some(suppressed) = self.warnings.not_published.pass(self.parts.clock.now()) {
                     tracing::warn!(%error, ?frame, suppressed, "gossip refused a frame");
                 }
             }
@@ -279,59 +249,46 @@ impl Driver {
 
     fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => match event {
-                WatchedEvent::Inner(event) => self.handle_gossip(event),
-                WatchedEvent::Forger(peer) => {
-                    self.counters.offences += 1;
-                    self.cut(peer, Offence::Forged);
-                }
-            },
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.handle_gossip(event),
             SwarmEvent::Behaviour(BehaviourEvent::Sessions(event)) => self.handle_session(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.handle_ping(event),
             other => self.handle_connection_event(other),
         }
     }
 
-    fn handle_gossip(&mut self, event: gossipsub::Event) {
+    fn handle_gossip(&mut self, event: GossipEvent) {
+        let now = self.parts.clock.now();
         match event {
-            gossipsub::Event::Message {
-                propagation_source,
-                message,
-                ..
+            GossipEvent::Frame {
+                from,
+                frame,
+                member,
             } => {
-                self.peers
-                    .handle_heard(&propagation_source, self.parts.clock.now());
-                self.handle_frame(propagation_source, message.data);
+                self.peers.handle_heard(&from, now);
+                self.handle_frame(from, frame, &member);
             }
-            gossipsub::Event::SlowPeer {
-                peer_id,
-                failed_messages,
-            } => {
-                let dropped = failed_messages.priority + failed_messages.non_priority;
+            GossipEvent::Slow { peer, dropped } => {
                 self.counters.slow_peer += 1;
-                if let Some(suppressed) = self.warnings.slow.pass(self.parts.clock.now()) {
-                    tracing::warn!(target: event::TARGET, peer = %peer_id, dropped, suppressed,
+                if let Some(suppressed) = self.warnings.slow.pass(now) {
+                    tracing::warn!(target: event::TARGET, %peer, dropped, suppressed,
                         "gossip dropped frames to a slow peer");
                 }
-                self.emit(NodeEvent::Slow {
-                    peer: peer_id,
-                    dropped,
-                });
-                if let Some(sender) = sender(&peer_id) {
+                self.emit(NodeEvent::Slow { peer, dropped });
+                if let Some(sender) = sender(&peer) {
                     self.with_engine(|engine, now| engine.handle_slow_peer(sender, now));
                 }
             }
-            gossipsub::Event::Subscribed { peer_id, topic } => {
-                tracing::debug!(peer = %peer_id, %topic, "subscribed");
-            }
-            gossipsub::Event::Unsubscribed { peer_id, topic } => {
-                tracing::debug!(peer = %peer_id, %topic, "unsubscribed");
-            }
-            gossipsub::Event::GossipsubNotSupported { peer_id } => {
-                if let Some(suppressed) = self.warnings.no_gossip.pass(self.parts.clock.now()) {
-                    tracing::error!(peer = %peer_id, suppressed, "a member does not speak gossip");
+            GossipEvent::Misbehaved {
+                peer,
+                offence,
+                times,
+            } => (0..times).for_each(|_| self.handle_offence(peer, offence)),
+            GossipEvent::Unsupported(peer) => {
+                if let Some(suppressed) = self.warnings.no_gossip.pass(now) {
+                    tracing::error!(%peer, suppressed, "a member does not speak gossip");
                 }
             }
+            GossipEvent::Logged => {}
         }
     }
 
@@ -372,7 +329,7 @@ impl Driver {
                 .iter()
                 .for_each(|peer| self.peers.handle_heard(peer, now));
             self.spread_late(now);
-            self.seen.settle(self.parts.engine.budget(), now);
+            self.parts.swarm.behaviour_mut().gossip.settle(now);
             self.make_way();
             self.watch_for_silence(now);
         }

@@ -170,6 +170,7 @@ mod driver;
 mod error;
 mod event;
 mod gate;
+mod gossip;
 mod handover;
 mod inspect;
 mod limits;
@@ -182,9 +183,7 @@ mod reason;
 mod registry;
 mod seed;
 mod session;
-mod spared;
 mod spawn;
-mod strikes;
 #[cfg(test)]
 mod swarm_fixture;
 mod thread;

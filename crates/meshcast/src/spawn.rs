@@ -27,6 +27,7 @@ use crate::{
     error::{ListenError, SpawnError},
     event::EVENTS,
     gate::Gate,
+    gossip::Gossip,
     limits::Limits,
     netem::{Host, Links},
     node::Shared,
@@ -115,10 +116,8 @@ async fn start(
     let peer_id = transport::peer_id(me.sender());
 
     let network = |error: &dyn std::fmt::Display| SpawnError::Network(error.to_string());
-    let verifier = SharedVerifier::new(
-        trust.mesh(),
-        Verifier::new(trust.clone(), limits.history_age),
-    );
+    let verifier = SharedVerifier::new(Verifier::new(trust.clone(), limits.history_age));
+    let gossip = Gossip::new(trust.mesh(), verifier.clone(), max_rpc_len);
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
     let here = links.map(|links| {
@@ -132,8 +131,8 @@ async fn start(
         Some(here) => transport::shaped_tcp(&gate, here.clone()),
     };
     let transport = transport.map_err(|error| network(&error))?;
-    let behaviour = Behaviour::new(verifier.clone(), limits.max_peers, max_rpc_len);
-    let mut behaviour = behaviour.map_err(|error| network(&error))?;
+    let gossip = gossip.map_err(|error| network(&error))?;
+    let mut behaviour = Behaviour::new(gossip, limits.max_peers);
     let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
     let budget = engine.budget().clone();
     behaviour.sessions.charge_to(budget.clone());

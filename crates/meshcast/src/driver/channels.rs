@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use libp2p::gossipsub::IdentTopic;
 use meshcast_proto::{ChannelName, Time};
 
 use super::Driver;
@@ -15,7 +14,6 @@ use crate::{
 /// A channel that gossip is subscribed to.
 pub(super) struct Channel {
     pub(super) hub: Arc<Hub>,
-    pub(super) topic: IdentTopic,
     /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and
     /// joining again at once would leave it without links for longer.
     pub(super) vacant_since: Option<Time>,
@@ -86,21 +84,10 @@ impl Driver {
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;
         }
-        let topic = self.parts.verifier.topic(hub.name());
-        let behaviour = self.parts.swarm.behaviour_mut();
-        if let Err(error) = behaviour.gossip.subscribe(&topic) {
-            tracing::error!(%error, channel = ?hub.name(), "gossip does not subscribe");
-        }
-        tracing::debug!(channel = ?hub.name(), %topic, "opened");
+        self.parts.swarm.behaviour_mut().gossip.join(hub.name());
         let vacant_since = (!open).then_some(now);
-        self.channels.insert(
-            hub.name().clone(),
-            Channel {
-                hub,
-                topic,
-                vacant_since,
-            },
-        );
+        self.channels
+            .insert(hub.name().clone(), Channel { hub, vacant_since });
     }
 
     pub(super) fn post(&mut self, hub: &Arc<Hub>, mut section: Section) {
@@ -185,10 +172,9 @@ impl Driver {
         {
             return;
         }
-        if let Some(channel) = self.channels.remove(name) {
+        if self.channels.remove(name).is_some() {
             self.with_engine(|engine, _| engine.handle_close(name));
-            let gossip = &mut self.parts.swarm.behaviour_mut().gossip;
-            gossip.unsubscribe(&channel.topic);
+            self.parts.swarm.behaviour_mut().gossip.leave(name);
             tracing::debug!(channel = ?name, "left");
         }
     }

@@ -7,8 +7,8 @@ use meshcast_proto::{ChannelName, Frame, Frames, Sender, Sign, SyncMessage};
 
 use super::Driver;
 use crate::{
-    behaviour::CALLED_OFF_LEN,
     event::{self, NodeEvent},
+    gossip::CALLED_OFF_LEN,
     transport::{peer_id, sender},
 };
 
@@ -65,12 +65,8 @@ impl Driver {
     /// Whether gossip has agreed with a peer that each passes on to the other what it hears on a
     /// channel.
     fn is_meshed(&self, peer: &PeerId, channel: &ChannelName) -> bool {
-        self.channels.get(channel).is_some_and(|channel| {
-            let gossip = &self.parts.swarm.behaviour().gossip;
-            gossip
-                .mesh_peers(&channel.topic.hash())
-                .any(|it| it == peer)
-        })
+        let mut mesh = self.parts.swarm.behaviour().gossip.mesh(channel);
+        mesh.any(|it| it == *peer)
     }
 
     fn note_sign(&mut self, of: Sender, sign: Sign) {

@@ -1,11 +1,7 @@
 //! When a node is ready.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::time::Duration;
 
-use libp2p::PeerId;
 use meshcast_proto::Time;
 
 use super::Driver;
@@ -45,21 +41,12 @@ impl Driver {
     /// has a link on every shared channel.
     fn is_part_of_the_mesh(&self, now: Time) -> bool {
         let gossip = &self.parts.swarm.behaviour().gossip;
-        let announced: HashMap<PeerId, Vec<_>> = gossip
-            .all_peers()
-            .map(|(peer, topics)| (*peer, topics))
-            .collect();
-        let heard = |peer: &PeerId| announced.get(peer).is_some_and(|topics| !topics.is_empty());
+        let announced = gossip.listeners();
         let all_heard = self
             .peers
             .iter()
-            .all(|(id, peer)| heard(id) || peer.since + ANNOUNCEMENT <= now);
-        let shared: HashSet<_> = announced.values().flatten().copied().collect();
-        all_heard
-            && self.channels.values().all(|channel| {
-                let hash = channel.topic.hash();
-                !shared.contains(&hash) || gossip.mesh_peers(&hash).next().is_some()
-            })
+            .all(|(id, peer)| announced.contains(id) || peer.since + ANNOUNCEMENT <= now);
+        all_heard && gossip.is_meshed()
     }
 }
 

@@ -55,7 +55,7 @@ impl Driver {
         let channel = self.channels.get(name)?;
         let gossip = &self.parts.swarm.behaviour().gossip;
         let mut subscribers: Vec<PeerId> = self.parts.engine.listeners(name).map(peer_id).collect();
-        let mut mesh: Vec<PeerId> = gossip.mesh_peers(&channel.topic.hash()).copied().collect();
+        let mut mesh: Vec<PeerId> = gossip.mesh(name).collect();
         subscribers.sort();
         mesh.sort();
         let load = channel.hub.load();
@@ -75,6 +75,7 @@ impl Driver {
 
     pub(super) fn counters(&self) -> Counters {
         let (undecodable, handler_panics, unread) = self.parts.registry.stats().read();
+        let gossip = self.parts.swarm.behaviour().gossip.counters();
         let knocks = self.parts.door.knocks();
         Counters {
             knocks: knocks.all,
@@ -83,11 +84,11 @@ impl Driver {
             knocks_displaced: knocks.displaced,
             pending_inbound: knocks.pending,
             protocol: self.parts.engine.counters(),
-            frames_gossiped: self.parts.verifier.valid(),
+            frames_gossiped: gossip.frames,
             memory_refused: self.parts.engine.budget().refused(),
             memory_bytes: self.parts.engine.budget().used(),
             own_memory_bytes: self.parts.engine.budget().statement(Payer::Ourselves).used,
-            frames_invalid: self.parts.verifier.invalid(),
+            frames_invalid: self.counters.frames_invalid + gossip.invalid,
             unread,
             undecodable,
             handler_panics,

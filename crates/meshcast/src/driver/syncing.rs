@@ -177,7 +177,13 @@ impl Driver {
                 let Some(sender) = sender(&peer) else { return };
                 tracing::trace!(%peer, message = ?about_channels, "told");
                 let (verifier, wall) = (self.parts.verifier.clone(), wall_time());
-                let verify = |frames: &[_]| verifier.verify_all(frames, wall);
+                let mut invalid = 0;
+                let verify = |frames: &[_]| {
+                    let members = verifier.verify_all(frames, wall).into_iter();
+                    let members: Vec<_> = members.map(Result::ok).collect();
+                    invalid = members.iter().filter(|member| member.is_none()).count();
+                    members
+                };
                 if matches!(about_channels, SyncMessage::Open(_)) {
                     self.told.insert(peer);
                     self.flushes.touch();
@@ -186,6 +192,7 @@ impl Driver {
                 self.with_engine(|engine, now| {
                     engine.handle_sync(sender, about_channels, now, wall, verify);
                 });
+                self.counters.frames_invalid += invalid as u64;
                 if let Some(fetched) = fetched {
                     self.note_answer(peer, &fetched);
                 }

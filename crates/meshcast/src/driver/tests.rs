@@ -5,12 +5,9 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt;
 use libp2p::{
     PeerId, Swarm,
-    gossipsub::{Event, IdentTopic},
     swarm::{self, SwarmEvent, dial_opts::DialOpts},
 };
-use meshcast_proto::{
-    ChannelName, Format, Frame, Identity, Part, Seq, Trust, Verifier, write_record,
-};
+use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, write_record};
 
 mod burst;
 mod inspection;
@@ -20,13 +17,12 @@ mod stop;
 
 use crate::{
     Node, NodeEvent,
-    behaviour::{Behaviour, BehaviourEvent, MAX_RPC_LEN},
+    behaviour::Behaviour,
     clock::wall_time,
     gate::Gate,
+    gossip::Gossip,
     node::fixture::{Mesh, addresses, joined, next, open, until, within},
-    strikes::WatchedEvent,
     transport::{peer_id, tcp},
-    verifier::SharedVerifier,
 };
 
 /// A member with a valid credential and a mind of its own: it speaks through the real behaviour,
@@ -34,7 +30,7 @@ use crate::{
 struct Hostile {
     swarm: Swarm<Behaviour>,
     identity: Identity,
-    topic: IdentTopic,
+    channel: ChannelName,
 }
 
 impl Hostile {
@@ -45,20 +41,19 @@ impl Hostile {
         let name = meshcast_proto::NodeName::new("hostile").expect("allowed");
         let region = meshcast_proto::Region::new("test").expect("allowed");
         let identity = Identity::from_mesh_key(&mesh.0, name, region, entropy, wall_time());
-        let verifier = Verifier::new(trust.clone(), Duration::from_secs(600));
-        let verifier = SharedVerifier::new(trust.mesh(), verifier);
         let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), 16);
         let transport = tcp(&gate).expect("a transport");
-        let topic = verifier.topic(&ChannelName::new(channel).expect("allowed"));
-        let mut behaviour = Behaviour::new(verifier, 16, MAX_RPC_LEN).expect("allowed");
-        behaviour.gossip.subscribe(&topic).expect("subscribes");
+        let channel = ChannelName::new(channel).expect("allowed");
+        let mut gossip = Gossip::of(&mesh.0);
+        gossip.join(&channel);
+        let behaviour = Behaviour::new(gossip, 16);
         let config = swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(Duration::from_secs(600));
         let swarm = Swarm::new(transport, behaviour, peer_id(identity.sender()), config);
         Self {
             swarm,
             identity,
-            topic,
+            channel,
         }
     }
 
@@ -73,13 +68,12 @@ impl Hostile {
             .build();
         self.swarm.dial(dial).expect("dials");
         loop {
-            if let SwarmEvent::Behaviour(BehaviourEvent::Gossip(WatchedEvent::Inner(
-                Event::Subscribed { topic, .. },
-            ))) = self.swarm.select_next_some().await
-                && topic == self.topic.hash()
-            {
+            let gossip = &self.swarm.behaviour().gossip;
+            let listens = gossip.topics_of(&node.peer_id());
+            if listens.contains(&gossip.topic(&self.channel)) {
                 return;
             }
+            self.swarm.select_next_some().await;
         }
     }
 
@@ -101,11 +95,10 @@ impl Hostile {
         .expect("fits")
     }
 
-    fn publish(&mut self, data: Vec<u8>) {
-        self.swarm
-            .behaviour_mut()
-            .gossip
-            .publish(self.topic.hash(), data)
+    fn publish(&mut self, data: &[u8]) {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip
+            .publish_bytes(&self.channel, data)
             .expect("published");
     }
 
@@ -148,7 +141,7 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
         within(hostile.connect(&b)).await;
         for n in 0..12 {
             let data = bad(&hostile, kind, u64::from(n) + 1);
-            hostile.publish(data);
+            hostile.publish(&data);
             at_a.post_message(&n).expect("posted");
         }
         within(hostile.until_cut()).await;
@@ -261,7 +254,7 @@ async fn a_member_that_leaps_in_its_numbers_and_tells_nothing_holds_up_only_itse
     within(hostile.connect(&node)).await;
     for seq in [1, u64::MAX / 2] {
         let frame = hostile.frame("earth", seq);
-        hostile.publish(frame.bytes().to_vec());
+        hostile.publish(frame.bytes());
     }
     let mut swarm = hostile.swarm;
     let polling = tokio::spawn(async move { while swarm.next().await.is_some() {} });

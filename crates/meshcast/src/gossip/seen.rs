@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use meshcast_proto::{Budget, Payer, Time};
 
-use crate::behaviour::DUPLICATES_FOR;
+use super::settings::DUPLICATES_FOR;
 
 /// How many ids of whom gossipsub remembers. It forgets them in its own time, so they cannot be
 /// refused; whoever makes it remember many has less room for all else.
