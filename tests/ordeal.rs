@@ -6,10 +6,11 @@
 
 mod ear;
 mod honest;
+mod outcome;
 mod victim;
 
 use std::{
-    fmt, fs,
+    fs,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
@@ -23,15 +24,18 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-pub use self::victim::victim;
 use self::{
     ear::Heard,
     honest::Honest,
     victim::{Statement, gap_told},
 };
+pub use self::{
+    outcome::{Outcome, quantile},
+    victim::victim,
+};
 use crate::{
     clock::now,
-    hostile::{Assault, Attack, PHANTOM, Report},
+    hostile::{Assault, PHANTOM, Report},
     siege::newcomer,
 };
 
@@ -42,39 +46,6 @@ pub struct Ordeal {
     pub assault: Assault,
     /// How long honest members are alone before it.
     pub before: Duration,
-}
-
-/// What came of it.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// What was done.
-    pub attack: Attack,
-    /// What the hostile member says of it.
-    pub report: Report,
-    /// What the victim's process had in memory before, and at most.
-    pub resident: (u64, u64),
-    /// How many messages honest members posted, and how many of them one of the others was not
-    /// given.
-    pub posted: u64,
-    /// See there.
-    pub lost: u64,
-    /// The gaps that were told of honest members, in words.
-    pub gaps: Vec<String>,
-    /// How long messages of honest members took, before and during the attack; without those of and
-    /// for the one that was cut off, at that time.
-    pub waits: [Vec<Duration>; 2],
-    /// How long it took until the seed, once it was there again, was connected.
-    pub seed: Option<Duration>,
-    /// How long newcomers took to be connected; `None`: they were not.
-    pub newcomers: Vec<Option<Duration>>,
-    /// How long it took until the victim was told of what nobody has, if there was such.
-    pub gap: Option<Duration>,
-    /// Who the victim says misbehaved, and how.
-    pub named: Vec<(String, String)>,
-    /// The most that the victim charged somebody with, and whom.
-    pub charged: (usize, String),
-    /// What the victim counted, by name.
-    pub counters: std::collections::BTreeMap<String, u64>,
 }
 
 impl Ordeal {
@@ -199,90 +170,6 @@ impl Ordeal {
             counters: statement.counters,
         })
     }
-}
-
-impl Outcome {
-    /// By how many bytes the victim grew at most.
-    pub fn grew(&self) -> u64 {
-        self.resident.1.saturating_sub(self.resident.0)
-    }
-
-    /// Whether the victim said of a member whose name begins so that this happened to it.
-    pub fn names(&self, name: &str, what: &str) -> bool {
-        let is = |(who, how): &(String, String)| who.starts_with(name) && how.starts_with(what);
-        self.named.iter().any(is)
-    }
-
-    /// The head of a table of these.
-    pub const HEAD: &str = "\
-        | attack | said | admitted, ended by the node | RSS, at most | lost | p99 before, during | seed back | \
-        newcomers in | named |\n|---|---|---|---|---|---|---|---|---|";
-}
-
-/// A line of a table.
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mib = |bytes: u64| bytes as f64 / 1048576.0;
-        let [before, during] = &self.waits;
-        let let_in: Vec<_> = self.newcomers.iter().flatten().collect();
-        write!(
-            f,
-            "| {} | {:.1} MiB | {}, {} | {:.1} MiB +{:.1} | {} of {} | {:.1?}, {:.1?} | ",
-            self.attack.name(),
-            mib(self.report.bytes),
-            self.report.admitted,
-            self.report.ended,
-            mib(self.resident.0),
-            mib(self.grew()),
-            self.lost,
-            2 * self.posted,
-            quantile(before, 0.99),
-            quantile(during, 0.99),
-        )?;
-        match self.seed {
-            Some(wait) => write!(f, "{wait:.1?} | ")?,
-            None => f.write_str("no | ")?,
-        }
-        let longest = let_in.iter().max().copied().copied().unwrap_or_default();
-        write!(
-            f,
-            "{} of {}, longest {longest:.1?} | ",
-            let_in.len(),
-            self.newcomers.len()
-        )?;
-        let mut kinds: Vec<_> = self.named.iter().map(|(_, how)| how.as_str()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        for kind in &kinds {
-            let who: Vec<_> = self.named.iter().filter(|(_, how)| how == kind).collect();
-            write!(f, "{kind}: {}", who[0].0)?;
-            if who.len() > 1 {
-                write!(f, " and {} more", who.len() - 1)?;
-            }
-            f.write_str("; ")?;
-        }
-        let gave_up = self
-            .counters
-            .get("unresponsive")
-            .copied()
-            .unwrap_or_default();
-        if gave_up > 0 {
-            write!(f, "let go: {gave_up}; ")?;
-        }
-        let (charged, who) = &self.charged;
-        write!(f, "most charged: {:.1} MiB, {who}", mib(*charged as u64))?;
-        if let Some(gap) = self.gap {
-            write!(f, "; what is lost was told after {gap:.0?}")?;
-        }
-        f.write_str(" |")
-    }
-}
-
-/// Of sorted ones, that below which so many are.
-pub fn quantile(sorted: &[Duration], share: f64) -> Duration {
-    let last = sorted.len().saturating_sub(1);
-    let index = (last as f64 * share) as usize;
-    sorted.get(index).copied().unwrap_or_default()
 }
 
 /// The victim's seed: a member that has no channel open.

@@ -10,7 +10,7 @@
 
 use std::{env, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use meshcast::Multiaddr;
 use meshcast_tests::{
@@ -65,13 +65,15 @@ async fn main() -> Result<()> {
             println!("{}", Outcome::HEAD);
             let outcome = ordeal(assault).await?;
             println!("{outcome}");
-            outcome.gaps.iter().for_each(|gap| println!("  {gap}"));
             for (name, count) in outcome.counters.iter().filter(|(_, count)| **count > 0) {
                 println!("  {name}: {count}");
             }
+            let faults = outcome.faults();
+            ensure!(faults.is_empty(), "it did not hold: {}", faults.join("; "));
         }
         Command::All { seconds, logs } => {
             println!("{}", Outcome::HEAD);
+            let mut faults = Vec::new();
             for &attack in Attack::ALL {
                 // Who is asked for what it says it keeps has a minute and a half.
                 let seconds = if attack == Attack::Holder {
@@ -84,8 +86,15 @@ async fn main() -> Result<()> {
                     seconds,
                     logs,
                 };
-                println!("{}", ordeal(assault).await?);
+                let outcome = ordeal(assault).await?;
+                println!("{outcome}");
+                let told = outcome.faults();
+                faults.extend(
+                    told.iter()
+                        .map(|fault| format!("{}: {fault}", attack.name())),
+                );
             }
+            ensure!(faults.is_empty(), "it did not hold: {}", faults.join("; "));
         }
     }
     Ok(())

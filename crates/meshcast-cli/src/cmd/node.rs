@@ -1,7 +1,8 @@
 //! `meshcast node`
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
+    mem::{self, Discriminant},
     pin::pin,
     time::{Duration, Instant},
 };
@@ -123,7 +124,7 @@ async fn tell(node: &Node, channels: &[ChannelName], output: &Output) -> Result<
             happened(&connected, 0, output)?;
         }
     }
-    let mut flood = Flood::default();
+    let mut flood = Flood::new(output.json());
     while let Some(event) = events.next().await {
         match event {
             NodeEvent::Listening(address) => listens(&mut told, address, output)?,
@@ -132,7 +133,7 @@ async fn tell(node: &Node, channels: &[ChannelName], output: &Output) -> Result<
                 if let NodeEvent::Disconnected { peer, .. } = &event {
                     early.remove(peer);
                 }
-                if let Some(left_out) = flood.pass(&event) {
+                if let Some(left_out) = flood.pass(&event, Instant::now()) {
                     happened(&event, left_out, output)?;
                 }
             }
@@ -300,21 +301,30 @@ fn seed_json(seed: &SeedInfo) -> Json {
     json
 }
 
-/// What strangers and slow peers bring about as often as they like.
-#[derive(Default)]
+/// Keeps lines about events of one kind within bounds: others bring them about as often as they
+/// like.
 struct Flood {
-    refused: Bucket,
-    slow: Bucket,
+    kinds: HashMap<Discriminant<NodeEvent>, Bucket>,
+    /// Whether programs read it: they count on hearing of each member that comes and goes.
+    json: bool,
 }
 
 impl Flood {
-    /// Whether an event is to be told; if so, how many of its kind were not since the last.
-    fn pass(&mut self, event: &NodeEvent) -> Option<u64> {
-        match event {
-            NodeEvent::Refused { .. } => self.refused.pass(Instant::now()),
-            NodeEvent::Slow { .. } => self.slow.pass(Instant::now()),
-            _ => Some(0),
+    fn new(json: bool) -> Self {
+        Self {
+            kinds: HashMap::new(),
+            json,
         }
+    }
+
+    /// Whether an event is to be told; if so, how many of its kind were not since the last.
+    fn pass(&mut self, event: &NodeEvent, now: Instant) -> Option<u64> {
+        let by_strangers = matches!(event, NodeEvent::Refused { .. } | NodeEvent::Slow { .. });
+        if self.json && !by_strangers {
+            return Some(0);
+        }
+        let kind = self.kinds.entry(mem::discriminant(event)).or_default();
+        kind.pass(now)
     }
 }
 
@@ -329,4 +339,36 @@ fn say(output: &Output, mut json: Json, line: &str) -> Result<(), Failure> {
     }
     output.stderr(render::text(line));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(flood: &mut Flood, event: &NodeEvent) -> usize {
+        let now = Instant::now();
+        (0..1_000)
+            .filter(|_| flood.pass(event, now).is_some())
+            .count()
+    }
+
+    #[test]
+    fn lines_for_people_are_bounded_for_each_kind_of_event_apart() {
+        let gone = NodeEvent::Disconnected {
+            peer: meshcast::PeerId::random(),
+            reason: "the connection was closed".into(),
+        };
+        let mut flood = Flood::new(false);
+        assert_eq!(told(&mut flood, &gone), 50);
+        assert_eq!(told(&mut flood, &NodeEvent::Lagged(1)), 50);
+    }
+
+    #[test]
+    fn programs_hear_of_each_member_that_goes() {
+        let gone = NodeEvent::Disconnected {
+            peer: meshcast::PeerId::random(),
+            reason: "the connection was closed".into(),
+        };
+        assert_eq!(told(&mut Flood::new(true), &gone), 1_000);
+    }
 }
