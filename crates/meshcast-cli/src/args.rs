@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
-use meshcast::{ChannelName, Multiaddr, NodeName, Region};
+use meshcast::{ChannelName, NodeName, Region, config::Address};
 
 /// Messages between the regions of a service, with no server in between.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Ping(Ping),
     #[command(subcommand)]
     Key(Key),
+    #[command(subcommand)]
+    Config(Config),
     #[command(subcommand)]
     Sim(Sim),
     Completions(Completions),
@@ -171,7 +173,7 @@ pub(crate) enum FaultCommand {
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast node --name fra-1 --region fra --channel earth
-  meshcast node --listen /ip4/0.0.0.0/tcp/4001 --seed /dns/a.example/tcp/4001")]
+  meshcast node --listen 0.0.0.0:4001 --seed a.example:4001")]
 pub(crate) struct Node {
     /// What people call it
     #[arg(long)]
@@ -179,12 +181,15 @@ pub(crate) struct Node {
     /// Where it runs
     #[arg(long)]
     pub(crate) region: Option<Region>,
-    /// Where it listens; may be repeated
-    #[arg(long, value_name = "ADDRESS", value_parser = listen)]
-    pub(crate) listen: Vec<Multiaddr>,
+    /// Where it listens, as host:port or /ip4/…/tcp/…; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<Address>,
     /// A member to connect to first; may be repeated
-    #[arg(long, value_name = "ADDRESS", value_parser = seed)]
-    pub(crate) seed: Vec<Multiaddr>,
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) seed: Vec<Address>,
+    /// A file with settings, as `meshcast config check` shows them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// A file with the key; MESHCAST_KEY is not read then
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -197,6 +202,23 @@ pub(crate) struct Node {
     /// Have no admin socket
     #[arg(long)]
     pub(crate) no_admin: bool,
+}
+
+/// Look at the settings of a node
+#[derive(Debug, Subcommand)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast config check
+  meshcast config check mesh.toml --json")]
+pub(crate) enum Config {
+    /// Show each setting and where it comes from, and whether a node could start with them
+    ///
+    /// A setting is a line of a TOML file (`seeds = [\"a.example:4001\"]`, limits in a table
+    /// `[limits]`) or a variable of the environment (MESHCAST_SEEDS), which comes first. What a
+    /// command or a program sets itself comes before both.
+    Check {
+        /// The file; without one only the environment is looked at
+        file: Option<PathBuf>,
+    },
 }
 
 /// Which node to talk to.
@@ -394,17 +416,6 @@ pub(crate) struct Completions {
 
 fn at_least_one() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
-}
-
-fn listen(text: &str) -> Result<Multiaddr, String> {
-    let hint = |error| format!("{error}; an address to listen on looks like /ip4/0.0.0.0/tcp/4001");
-    text.parse().map_err(hint)
-}
-
-fn seed(text: &str) -> Result<Multiaddr, String> {
-    let hint =
-        |error| format!("{error}; a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001");
-    text.parse().map_err(hint)
 }
 
 /// `5`, `1.5s`, `200ms`, `2m`.

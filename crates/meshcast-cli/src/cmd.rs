@@ -2,6 +2,7 @@
 
 pub(crate) mod channels;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod fault;
 pub(crate) mod key;
 pub(crate) mod node;

@@ -77,6 +77,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
             Command::Post(args) => cmd::post::run(args, output).await,
             Command::Ping(args) => cmd::ping::run(args, output).await,
             Command::Key(command) => cmd::key::run(command, output),
+            Command::Config(command) => cmd::config::run(command, output),
             Command::Sim(command) => cmd::sim::run(command, output),
             Command::Completions(args) => cmd::completions::run(args, output),
         }

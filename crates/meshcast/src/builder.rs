@@ -12,6 +12,7 @@ use crate::{
     Node,
     admin::AdminSocket,
     clock::wall_time,
+    config::{Config, EnvError},
     error::SpawnError,
     gossip::MAX_RPC_LEN,
     limits::Limits,
@@ -31,7 +32,8 @@ pub struct NodeBuilder {
     key_file: Option<PathBuf>,
     membership: Option<Membership>,
     listen: Vec<Multiaddr>,
-    seeds: Vec<Multiaddr>,
+    /// `None`: those of the environment.
+    seeds: Option<Vec<Multiaddr>>,
     seeds_only: bool,
     limits: Limits,
     admin: AdminSocket,
@@ -52,7 +54,19 @@ pub struct Membership {
 }
 
 impl NodeBuilder {
-    /// What people call the node. Default: the region and a random number.
+    /// A node as the environment describes it: all of [`Config::from_env`], and the key.
+    ///
+    /// What is not set here is looked up when the node starts as well, in `MESHCAST_NAME`,
+    /// `MESHCAST_REGION`, `MESHCAST_KEY`, `MESHCAST_KEY_FILE`, `MESHCAST_LISTEN` and
+    /// `MESHCAST_SEEDS`. This also takes over limits, and what cannot be used is an error here.
+    ///
+    /// # Errors
+    /// [`EnvError`] for the first variable that cannot be used.
+    pub fn from_env() -> Result<Self, EnvError> {
+        Config::from_env().map(Self::from)
+    }
+
+    /// What people call the node. Default: `MESHCAST_NAME`, else the region and a random number.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -66,7 +80,7 @@ impl NodeBuilder {
     }
 
     /// The secret of the mesh. Default: the key file, else the environment variable `MESHCAST_KEY`
-    /// unless it is empty.
+    /// unless it is empty, else the file that `MESHCAST_KEY_FILE` names.
     ///
     /// Without any the node makes a key of its own and stays on loopback: it is alone, or in the
     /// company of nodes that were given the same key in code.
@@ -90,23 +104,24 @@ impl NodeBuilder {
         self
     }
 
-    /// An address to listen on, may be given several times. Default: any free TCP port, on all
-    /// addresses of the machine with a key and on loopback without.
+    /// An address to listen on, may be given several times. Default: those in `MESHCAST_LISTEN`,
+    /// else any free TCP port, on all addresses of the machine with a key and on loopback without.
     pub fn listen(mut self, address: Multiaddr) -> Self {
         self.listen.push(address);
         self
     }
 
     /// An address of a member to find the others through, may be given several times. It need not
-    /// be up: it is dialled until it is. A DNS name stands for all addresses it has.
+    /// be up: it is dialled until it is. A DNS name stands for all addresses it has. Default: those
+    /// in `MESHCAST_SEEDS`.
     pub fn seed(mut self, address: Multiaddr) -> Self {
-        self.seeds.push(address);
+        self.seeds.get_or_insert_default().push(address);
         self
     }
 
-    /// Several [seeds](Self::seed).
+    /// Several [seeds](Self::seed), or none whatever the environment says.
     pub fn seeds(mut self, addresses: impl IntoIterator<Item = Multiaddr>) -> Self {
-        self.seeds.extend(addresses);
+        self.seeds.get_or_insert_default().extend(addresses);
         self
     }
 
@@ -168,7 +183,8 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// [`SpawnError`]; nothing is left running.
-    pub async fn spawn(self) -> Result<Node, SpawnError> {
+    pub async fn spawn(mut self) -> Result<Node, SpawnError> {
+        self.look_up(|name| std::env::var(name).ok())?;
         let (identity, trust, keyed) = match self.membership.clone() {
             Some(Membership { identity, trust }) => (identity, trust, true),
             None => {
@@ -189,14 +205,15 @@ impl NodeBuilder {
         } else {
             self.listen
         };
+        let seeds = self.seeds.unwrap_or_default();
         let stranger = listen
             .iter()
-            .chain(&self.seeds)
+            .chain(&seeds)
             .find(|address| !is_loopback(address));
         if let (false, Some(address)) = (keyed, stranger) {
             return Err(SpawnError::NoKey(address.clone()));
         }
-        for address in &self.seeds {
+        for address in &seeds {
             check_seed(address)?;
         }
         let seed = u64::from_le_bytes(entropy()?);
@@ -206,7 +223,7 @@ impl NodeBuilder {
             trust,
             listen,
             keyed,
-            seeds: self.seeds,
+            seeds,
             seeds_only: self.seeds_only,
             limits,
             admin,
@@ -215,6 +232,22 @@ impl NodeBuilder {
             max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         };
         spawn(plan, self.runtime).await
+    }
+
+    /// Takes from the environment what was not set. `variable` looks one up.
+    fn look_up(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<(), EnvError> {
+        let mut found = Config::default();
+        found.read_env(|name| LOOKED_UP.contains(&name).then(|| variable(name)).flatten())?;
+        self.name = self.name.take().or(found.name);
+        self.key_file = self.key_file.take().or(found.key_file);
+        if self.listen.is_empty() {
+            self.listen = found.listen.into_iter().map(Multiaddr::from).collect();
+        }
+        self.seeds.get_or_insert_with(|| {
+            let seeds = found.seeds.into_iter();
+            seeds.map(Multiaddr::from).collect()
+        });
+        Ok(())
     }
 
     /// `variable` looks up an environment variable.
@@ -265,6 +298,23 @@ impl NodeBuilder {
     }
 }
 
+/// As if each setting had been made by the method of its name.
+impl From<Config> for NodeBuilder {
+    fn from(config: Config) -> Self {
+        Self {
+            name: config.name,
+            region: config.region,
+            key_file: config.key_file,
+            listen: config.listen.into_iter().map(Multiaddr::from).collect(),
+            seeds: (!config.seeds.is_empty())
+                .then(|| config.seeds.into_iter().map(Multiaddr::from).collect()),
+            seeds_only: !config.dial_members,
+            limits: config.limits,
+            ..Self::default()
+        }
+    }
+}
+
 fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
     use std::net::{Ipv4Addr, Ipv6Addr};
     let tcp = |ip: Protocol<'static>| Multiaddr::empty().with(ip).with(Protocol::Tcp(0));
@@ -279,7 +329,7 @@ fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
 }
 
 /// Whether a seed is something this node can dial: TCP at an IP address or a name.
-fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
+pub(crate) fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
     use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, P2p, Tcp};
     let parts: Vec<_> = address.iter().collect();
     match parts[..] {
@@ -300,6 +350,16 @@ fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
     getrandom::fill(&mut bytes).map_err(|error| SpawnError::Entropy(error.to_string()))?;
     Ok(bytes)
 }
+
+/// What the environment may say of a node whose code does not; and region and key, which have more
+/// places.
+const LOOKED_UP: [&str; 5] = [
+    "MESHCAST_NAME",
+    "MESHCAST_KEY",
+    "MESHCAST_KEY_FILE",
+    "MESHCAST_LISTEN",
+    "MESHCAST_SEEDS",
+];
 
 /// Where hosting platforms name the region, ours first.
 const REGION_VARIABLES: [&str; 4] = ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];

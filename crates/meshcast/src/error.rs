@@ -164,6 +164,9 @@ pub enum SpawnError {
         /// What is wrong with it.
         source: MeshKeyError,
     },
+    /// A variable of the environment cannot be used.
+    #[error(transparent)]
+    Environment(#[from] crate::config::EnvError),
     /// The file with the mesh key cannot be read, or is not safe to hold one.
     #[error("key file {}: {source}", path.display())]
     KeyFile {

@@ -165,6 +165,7 @@ mod builder;
 mod channel;
 mod clock;
 mod command;
+pub mod config;
 mod dialer;
 mod driver;
 mod error;

@@ -2,7 +2,12 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::error::SpawnError;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::units::{bytes_form, time_form},
+    error::SpawnError,
+};
 
 /// Caps on what a node uses. Each default is meant for a service that has other things to do with
 /// its memory.
@@ -15,19 +20,23 @@ use crate::error::SpawnError;
 /// limits.max_peers = 8;
 /// let builder = Node::builder().limits(limits);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
     /// The longest message in bytes, encoded. 1 MiB; at least 1 byte and at most 32 MiB, half of
     /// what a node holds of messages of which fragments are missing.
+    #[serde(with = "bytes_form")]
     pub max_message_bytes: usize,
     /// What may wait in the outbox of one channel before
     /// [`PostError::Full`](crate::PostError::Full). 8 MiB: a burst of a hundred thousand small
     /// messages. An empty outbox takes any message.
+    #[serde(with = "bytes_form")]
     pub outbox_bytes: usize,
     /// What may wait in one channel for its slowest reader in this process. 8 MiB. A reader that is
     /// further behind is given what is kept of all channels, see `history_bytes`, and is told what
     /// is not.
+    #[serde(with = "bytes_form")]
     pub unread_bytes: usize,
     /// How many channels may be open at once. Those closed in the last two minutes count too, but
     /// make way for others, the longest closed first. 16,000: peers accept announcements of 16,384,
@@ -37,14 +46,17 @@ pub struct Limits {
     /// bytes. 64 MiB. A frame counts with its length on the wire and 256 bytes for its place:
     /// 70,000 messages of 256 bytes that each travelled alone, several times as many that travelled
     /// together.
+    #[serde(with = "bytes_form")]
     pub history_bytes: usize,
     /// What all that waits or is remembered may take together, beside `history_bytes`, in bytes:
     /// the outboxes and what is unread of all channels, what waits for members, behind missing
     /// messages and for the rest of large ones, and what members say that they have. Each entry is
     /// charged to whoever causes it; whoever takes as much as is free gets no more, and that is
     /// counted with the name in [`inspect`](crate::Node::inspect). 256 MiB, at least 16.
+    #[serde(with = "bytes_form")]
     pub memory_bytes: usize,
     /// For how long what others may ask for is kept, since it came. 10 minutes.
+    #[serde(with = "time_form")]
     pub history_age: Duration,
     /// How many members may be connected, whoever dialled; further ones are refused at the gate,
     /// and told that there is no room. 256, each up to 1,024 frames of queue if it stalls; at most

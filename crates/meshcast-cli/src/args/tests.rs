@@ -53,24 +53,22 @@ fn what_cannot_be_run_does_not_parse() {
 
 #[test]
 fn what_is_no_address_is_refused_with_one_that_is() {
-    for (line, hint) in [
-        (
-            "meshcast node --seed host:4001",
-            "a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001",
-        ),
-        (
-            "meshcast node --listen 127.0.0.1:4001",
-            "looks like /ip4/0.0.0.0/tcp/4001",
-        ),
+    for line in [
+        "meshcast node --seed host",
+        "meshcast node --listen 127.0.0.1",
     ] {
         let error = Args::try_parse_from(line.split(' '))
             .expect_err(line)
             .to_string();
-        assert!(error.contains(hint), "{error}");
+        assert!(
+            error.contains("write host:port or /dns/host/tcp/port"),
+            "{error}"
+        );
     }
-    assert!(
-        parse("meshcast node --seed /dns/name/tcp/4001 --listen /ip4/0.0.0.0/tcp/4001").is_ok()
-    );
+    for address in ["host:4001", "127.0.0.1:4001", "/dns/name/tcp/4001"] {
+        let line = format!("meshcast node --seed {address} --listen {address}");
+        assert!(parse(&line).is_ok(), "{line}");
+    }
 }
 
 #[test]

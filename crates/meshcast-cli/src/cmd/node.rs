@@ -9,8 +9,8 @@ use std::{
 
 use futures::StreamExt;
 use meshcast::{
-    BroadcastChannel, ChannelName, Direction, ListenError, Multiaddr, Node, NodeEvent, SeedInfo,
-    Shutdown, SpawnError, Value,
+    BroadcastChannel, ChannelName, Direction, ListenError, Multiaddr, Node, NodeBuilder, NodeEvent,
+    SeedInfo, Shutdown, SpawnError, Value,
     admin::{AdminSocket, schema},
 };
 use serde_json::{Value as Json, json};
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::{
     args,
+    cmd::config,
     descriptors::{self, Need},
     exit::{Exit, Failure},
     logging::Bucket,
@@ -58,7 +59,15 @@ async fn shutdown(node: &Node, output: &Output) -> Shutdown {
 }
 
 async fn start(args: &args::Node) -> Result<Node, Failure> {
-    let mut builder = Node::builder().seeds(args.seed.iter().cloned());
+    let mut settings = config::settings(args.config.as_deref())?;
+    // What the command line says takes the place of what the others say.
+    if !args.seed.is_empty() {
+        settings.seeds.clone_from(&args.seed);
+    }
+    if !args.listen.is_empty() {
+        settings.listen.clone_from(&args.listen);
+    }
+    let mut builder = NodeBuilder::from(settings);
     if let Some(name) = &args.name {
         builder = builder.name(name.as_str());
     }
@@ -67,9 +76,6 @@ async fn start(args: &args::Node) -> Result<Node, Failure> {
     }
     if let Some(path) = &args.key_file {
         builder = builder.key_file(path);
-    }
-    for address in &args.listen {
-        builder = builder.listen(address.clone());
     }
     let admin = match &args.socket {
         _ if args.no_admin => AdminSocket::Off,

@@ -287,6 +287,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_takes_lines_again_is_told_how_many_were_left_out() {
+        let scene = scene();
+        for _ in 0..100 {
+            Pen::write(&scene.pen, vec![b'x'; 1 << 16]);
+        }
+        let state = scene.pen.0.lock();
+        let kept = state.waiting.len() + usize::from(state.is_writing);
+        let lost = state.lost;
+        drop(state);
+        for _ in 0..kept {
+            scene
+                .ends
+                .send(Err(io::ErrorKind::BrokenPipe.into()))
+                .expect("room");
+        }
+        scene.ends.send(Ok(())).expect("room");
+        assert_eq!(next(&scene.told), "broken: BrokenPipe");
+        assert_eq!(next(&scene.told), format!("lost {lost}\n"));
+        assert_eq!(next(&scene.written), format!("\nlost {lost}\n"));
+    }
+
+    #[test]
     fn a_write_that_never_ends_holds_up_the_end_for_a_bounded_time() {
         let scene = scene();
         Pen::write(&scene.pen, "line\n");

@@ -46,6 +46,45 @@ fn an_empty_key_in_the_environment_is_none() {
 }
 
 #[test]
+fn what_code_does_not_say_the_environment_may() {
+    let variables = [
+        ("MESHCAST_NAME", "fra-1"),
+        ("MESHCAST_KEY_FILE", "/mesh.key"),
+        ("MESHCAST_LISTEN", "127.0.0.1:4001"),
+        ("MESHCAST_SEEDS", "a.example:4001"),
+        ("MESHCAST_MAX_PEERS", "1"),
+    ];
+    let look_up = |mut builder: NodeBuilder, variables: &[(&str, &str)]| {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        builder.look_up(variable).map(|()| builder)
+    };
+    let found = look_up(Node::builder(), &variables).expect("all are fine");
+    assert_eq!(found.name.as_deref(), Some("fra-1"));
+    assert_eq!(found.key_file, Some("/mesh.key".into()));
+    assert_eq!(found.listen, [address("/ip4/127.0.0.1/tcp/4001")]);
+    assert_eq!(found.seeds, Some(vec![address("/dns/a.example/tcp/4001")]));
+    assert_eq!(found.limits.max_peers, Limits::default().max_peers);
+    let given = Node::builder()
+        .name("moon")
+        .key_file("/moon.key")
+        .listen(address("/ip4/127.0.0.1/tcp/1"))
+        .seeds([]);
+    let found = look_up(given, &variables).expect("all are fine");
+    assert_eq!(found.name.as_deref(), Some("moon"));
+    assert_eq!(found.key_file, Some("/moon.key".into()));
+    assert_eq!(found.listen, [address("/ip4/127.0.0.1/tcp/1")]);
+    assert_eq!(found.seeds, Some(vec![]));
+    let keyed = [("MESHCAST_KEY", "key"), ("MESHCAST_KEY_FILE", "/mesh.key")];
+    let found = look_up(Node::builder(), &keyed).expect("all are fine");
+    assert_eq!(found.key_file, None, "the key itself comes first");
+    let error = look_up(Node::builder(), &[("MESHCAST_SEEDS", "a")]).expect_err("no address");
+    assert!(error.to_string().contains("MESHCAST_SEEDS"), "{error}");
+}
+
+#[test]
 fn the_default_name_fits_whatever_the_region() {
     let long = "r".repeat(63);
     let builder = Node::builder().region(&long);

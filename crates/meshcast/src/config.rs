@@ -1,0 +1,210 @@
+//! Settings of a node that do not stand in the code of a service: from a file, and from the
+//! environment.
+//!
+//! A file is whatever serde reads. As TOML:
+//!
+//! ```toml
+//! region = "fra"
+//! key_file = "/run/secrets/mesh.key"
+//! listen = ["0.0.0.0:4001"]
+//! seeds = ["mesh.default.svc.cluster.local:4001"]
+//!
+//! [limits]
+//! history_bytes = "128MiB"
+//! history_age = "5m"
+//! ```
+//!
+//! Each setting has the same name as a method of [`NodeBuilder`](crate::NodeBuilder) or a field of
+//! [`Limits`], and the same name in capitals behind `MESHCAST_` in the environment:
+//! `MESHCAST_SEEDS`, `MESHCAST_HISTORY_BYTES`. Lists are separated by commas or spaces there. An
+//! empty variable is one that is not set.
+
+mod address;
+pub(crate) mod units;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::address::{Address, AddressError};
+use crate::{Limits, NodeName, Region, builder::check_seed, error::SpawnError};
+
+/// Settings of a node. Start one with them by [`NodeBuilder::from`](crate::NodeBuilder).
+///
+/// The secret itself is not among them: a file that everybody may read is no place for it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Config {
+    /// See [`NodeBuilder::name`](crate::NodeBuilder::name).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// See [`NodeBuilder::region`](crate::NodeBuilder::region).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// See [`NodeBuilder::key_file`](crate::NodeBuilder::key_file).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// See [`NodeBuilder::listen`](crate::NodeBuilder::listen).
+    pub listen: Vec<Address>,
+    /// See [`NodeBuilder::seed`](crate::NodeBuilder::seed).
+    pub seeds: Vec<Address>,
+    /// See [`NodeBuilder::dial_members`](crate::NodeBuilder::dial_members).
+    pub dial_members: bool,
+    /// See [`NodeBuilder::limits`](crate::NodeBuilder::limits).
+    pub limits: Limits,
+}
+
+/// A variable of the environment that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {reason}")]
+pub struct EnvError {
+    /// Its name.
+    pub variable: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A setting that the environment may have.
+struct Setting {
+    variable: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Config {
+    /// The settings that the environment of this process has; defaults for the others.
+    ///
+    /// # Errors
+    /// [`EnvError`] for the first variable that cannot be used.
+    pub fn from_env() -> Result<Self, EnvError> {
+        let mut config = Self::default();
+        config.read_env(|name| std::env::var(name).ok())?;
+        Ok(config)
+    }
+
+    /// Takes over the settings that an environment has, in which `variable` looks up a name. A
+    /// secret in `MESHCAST_KEY` takes the place of a key file.
+    ///
+    /// # Errors
+    /// [`EnvError`] for the first variable that cannot be used.
+    pub fn read_env(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<(), EnvError> {
+        for setting in SETTINGS {
+            let name = setting.variable;
+            let text = variable(name).filter(|text| !text.is_empty());
+            if let Some(text) = text {
+                (setting.set)(self, &text).map_err(|reason| EnvError {
+                    variable: name,
+                    reason,
+                })?;
+            }
+        }
+        if variable(KEY).is_some_and(|key| !key.is_empty()) {
+            self.key_file = None;
+        }
+        Ok(())
+    }
+
+    /// Whether a node could start with these settings, as far as they say by themselves.
+    ///
+    /// # Errors
+    /// What [`NodeBuilder::spawn`](crate::NodeBuilder::spawn) would return.
+    pub fn check(&self) -> Result<(), SpawnError> {
+        if let Some(name) = &self.name {
+            NodeName::new(name).map_err(SpawnError::Name)?;
+        }
+        if let Some(region) = &self.region {
+            Region::new(region).map_err(SpawnError::Region)?;
+        }
+        for seed in &self.seeds {
+            check_seed(&seed.clone().into())?;
+        }
+        self.limits.check()
+    }
+
+    /// The names of the variables that are read, each with the setting it stands for, such as
+    /// `limits.max_peers`.
+    pub fn variables() -> impl Iterator<Item = (&'static str, String)> {
+        SETTINGS.iter().map(|setting| {
+            let name = setting.variable.trim_start_matches(PREFIX).to_lowercase();
+            let in_limits = !matches!(
+                name.as_str(),
+                "name" | "region" | "key_file" | "listen" | "seeds" | "dial_members"
+            );
+            let path = if in_limits {
+                format!("limits.{name}")
+            } else {
+                name
+            };
+            (setting.variable, path)
+        })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: None,
+            region: None,
+            key_file: None,
+            listen: Vec::new(),
+            seeds: Vec::new(),
+            dial_members: true,
+            limits: Limits::default(),
+        }
+    }
+}
+
+macro_rules! settings {
+    ($($variable:literal => |$config:ident, $text:ident| $set:expr;)*) => {
+        &[$(Setting {
+            variable: $variable,
+            set: |$config, $text| { $set; Ok(()) },
+        },)*]
+    };
+}
+
+/// Where the secret itself may stand.
+const KEY: &str = "MESHCAST_KEY";
+
+const PREFIX: &str = "MESHCAST_";
+
+const SETTINGS: &[Setting] = settings! {
+    "MESHCAST_NAME" => |config, text| config.name = Some(text.to_owned());
+    "MESHCAST_REGION" => |config, text| config.region = Some(text.to_owned());
+    "MESHCAST_KEY_FILE" => |config, text| config.key_file = Some(text.into());
+    "MESHCAST_LISTEN" => |config, text| config.listen = addresses(text)?;
+    "MESHCAST_SEEDS" => |config, text| config.seeds = addresses(text)?;
+    "MESHCAST_DIAL_MEMBERS" => |config, text| config.dial_members = truth(text)?;
+    "MESHCAST_MAX_MESSAGE_BYTES" => |config, text| config.limits.max_message_bytes = units::bytes(text)?;
+    "MESHCAST_OUTBOX_BYTES" => |config, text| config.limits.outbox_bytes = units::bytes(text)?;
+    "MESHCAST_UNREAD_BYTES" => |config, text| config.limits.unread_bytes = units::bytes(text)?;
+    "MESHCAST_MAX_CHANNELS" => |config, text| config.limits.max_channels = number(text)?;
+    "MESHCAST_HISTORY_BYTES" => |config, text| config.limits.history_bytes = units::bytes(text)?;
+    "MESHCAST_MEMORY_BYTES" => |config, text| config.limits.memory_bytes = units::bytes(text)?;
+    "MESHCAST_HISTORY_AGE" => |config, text| config.limits.history_age = units::time(text)?;
+    "MESHCAST_MAX_PEERS" => |config, text| config.limits.max_peers = number(text)?;
+};
+
+fn addresses(text: &str) -> Result<Vec<Address>, String> {
+    let each = text.split(|c: char| c == ',' || c.is_whitespace());
+    let each = each.filter(|address| !address.is_empty());
+    each.map(|address| {
+        address
+            .parse()
+            .map_err(|error: AddressError| error.to_string())
+    })
+    .collect()
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is neither true nor false"))
+}
+
+fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is no such number"))
+}
+
+#[cfg(test)]
+mod tests;

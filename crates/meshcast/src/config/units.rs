@@ -1,0 +1,103 @@
+//! Sizes and times with a unit.
+
+use std::time::Duration;
+
+/// A number of bytes: `65536`, `64KiB`, `128 MiB`, `1GiB`.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+    let (number, unit) = split(text);
+    let each: usize = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => {
+            return Err(format!(
+                "{text:?} is no size: write 64MiB (B, KiB, MiB, GiB)"
+            ));
+        }
+    };
+    let number: usize = number
+        .parse()
+        .map_err(|_| format!("{text:?} is no size: write a whole number and a unit, 64MiB"))?;
+    number
+        .checked_mul(each)
+        .ok_or_else(|| format!("{text:?} is more than this machine can count"))
+}
+
+/// A time: `90`, `90s`, `1.5h`, `250ms`.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text);
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("{text:?} is no time: write 90s (ms, s, m, h)")),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} is no time: write a number and a unit, 90s"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn split(text: &str) -> (&str, &str) {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let at = text.find(|c| !is_number(c)).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    (number, unit.trim())
+}
+
+/// Sizes in files: a number, or a text with a unit.
+pub(crate) mod bytes_form {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Number(u64),
+        Text(String),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(*bytes).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+        match Form::deserialize(from)? {
+            Form::Number(number) => usize::try_from(number).map_err(D::Error::custom),
+            Form::Text(text) => super::bytes(&text).map_err(D::Error::custom),
+        }
+    }
+}
+
+/// Times in files: a number of seconds, or a text with a unit.
+pub(crate) mod time_form {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Seconds(f64),
+        Text(String),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        let millis = time.as_millis();
+        let (each, unit) = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
+            .into_iter()
+            .find(|(each, unit)| millis.is_multiple_of(*each) && (millis > 0 || *unit == "s"))
+            .unwrap_or((1, "ms"));
+        to.collect_str(&format_args!("{}{unit}", millis / each))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        match Form::deserialize(from)? {
+            Form::Seconds(seconds) => {
+                Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
+            }
+            Form::Text(text) => super::time(&text).map_err(D::Error::custom),
+        }
+    }
+}
