@@ -13,7 +13,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use meshcast_proto::{
     ChannelName, Config, Engine, Format, Frame, History, HistoryLimits, Identity, MeshKey,
-    NodeName, Output, Part, Region, Seq, Since, Time, Trust, Verifier, WallTime, Window,
+    NodeName, Output, Part, Region, ReorderBuffer, Seq, Since, Time, Trust, Verifier, WallTime,
     write_record,
 };
 
@@ -130,7 +130,7 @@ fn window(criterion: &mut Criterion) {
             bencher.iter_batched(
                 || frames.clone(),
                 |frames| {
-                    let mut window = Window::resume(Seq::FIRST, Time::ZERO);
+                    let mut window = ReorderBuffer::resume(Seq::FIRST, Time::ZERO);
                     for frame in frames {
                         window.insert(frame, ROOM, Time::ZERO);
                         while let Some(released) = window.release() {

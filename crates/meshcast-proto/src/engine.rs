@@ -15,9 +15,9 @@ use crate::{
     bounds::Budget,
     conduct::Offence,
     identity::{CLOCK_SKEW, Identity, Member},
-    log::{Assembled, Assembler, Delivery, Gap, GapReason, History, Insert},
+    log::{Assembled, Delivery, Gap, GapReason, History, Insert, Reassembly},
     replication::{
-        Answering, Batch, Digest, Effects, Heard, Logs, Posted, Serving, Untold, Wanted,
+        Announcements, Answering, Batch, Digest, Effects, Heard, Logs, Posted, Serving, Wanted,
     },
     wire::{
         ChannelName, Draft, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, Seq,
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-use pacing::{Outbound, Pacing};
+use flow_control::{FlowControl, Outbound};
 use past::LookBack;
 use retired::Retired;
 
@@ -47,9 +47,9 @@ pub struct Engine {
     history: History,
     history_expires: Option<Time>,
     digest: Digest,
-    pacing: Pacing,
+    flow: FlowControl,
     serving: Serving,
-    untold: Untold,
+    announcements: Announcements,
     /// What is asked of neighbours for readers that came late.
     looks: BTreeMap<ChannelName, LookBack>,
     looks_begun: u64,
@@ -80,7 +80,7 @@ struct Channel {
     /// Made with the first post: most nodes only listen to most channels.
     outbound: Option<Box<Outbound>>,
     /// Puts our own fragments together for other channel objects of this process.
-    own: Assembler,
+    own: Reassembly,
 }
 
 /// Work for the caller.
@@ -148,7 +148,7 @@ impl Engine {
         Self {
             history: History::new(config.history),
             logs: Logs::new(config.logs_limits(), Budget::new(config.memory_bytes), seed),
-            pacing: Pacing::new(config.history.bytes),
+            flow: FlowControl::new(config.history.bytes),
             config,
             identity,
             me,
@@ -157,7 +157,7 @@ impl Engine {
             history_expires: None,
             digest: Digest::default(),
             serving: Serving::default(),
-            untold: Untold::default(),
+            announcements: Announcements::default(),
             looks: BTreeMap::new(),
             looks_begun: 0,
             expecting: false,
@@ -208,7 +208,7 @@ impl Engine {
             deserted: None,
             retiring: false,
             outbound: None,
-            own: Assembler::default(),
+            own: Reassembly::default(),
         };
         self.channels.insert(channel.clone(), new);
         self.announce(channel, now);
@@ -360,12 +360,12 @@ impl Engine {
         let mut effects = Effects::default();
         self.logs.handle_peer_down(peer, now, &mut effects);
         self.digest.forget(peer);
-        if self.pacing.forget(peer) {
+        if self.flow.forget(peer) {
             self.outputs
                 .push_back(Output::Lagging { peer, lags: false });
         }
         self.serving.forget(peer);
-        self.untold.forget(peer);
+        self.announcements.forget(peer);
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| {
             let outbound = channel.outbound.as_ref();
@@ -410,7 +410,7 @@ impl Engine {
     /// [`Self::poll_timeout`] afterwards.
     pub fn set_congested(&mut self, peer: Sender, is_congested: bool) {
         if self.logs.neighbours.contains(peer) {
-            self.untold.set_congested(peer, is_congested);
+            self.announcements.set_congested(peer, is_congested);
         }
     }
 
@@ -421,7 +421,7 @@ impl Engine {
         self.logs.handle_timeout(now, &mut effects);
         self.take_effect(effects, now);
         self.look_back(now);
-        self.pace(now);
+        self.check_progress(now);
         self.serve(now);
         self.tell(now);
         self.tell_untold(now);
@@ -441,9 +441,9 @@ impl Engine {
         [
             self.logs.poll_timeout(),
             self.digest.poll_timeout(),
-            self.pacing.poll_timeout(),
+            self.flow.poll_timeout(),
             self.serving.poll_timeout(),
-            self.untold.poll_timeout(),
+            self.announcements.poll_timeout(),
             self.looks.values().filter_map(LookBack::due).min(),
             self.history_expires,
         ]
@@ -476,11 +476,11 @@ impl Engine {
             )
         });
         let others = self.logs.of(channel).filter_map(|(sender, log)| {
-            let newest = log.window.newest()?;
+            let newest = log.reorder.newest()?;
             let state = SenderState {
                 member: log.member.clone()?,
                 newest,
-                next: log.window.next(),
+                next: log.reorder.next(),
             };
             Some((sender, state))
         });
@@ -512,9 +512,9 @@ impl Engine {
         let Effects {
             batches,
             wants,
-            moved,
-            eased,
-            turned,
+            advanced,
+            acks_changed,
+            route_changed,
             offences,
         } = effects;
         for (peer, offence) in offences {
@@ -527,7 +527,7 @@ impl Engine {
                 .into_iter()
                 .map(|(peer, want)| Output::Sync(peer, SyncMessage::Want(want))),
         );
-        self.report(moved, eased, turned, now);
+        self.report(advanced, acks_changed, route_changed, now);
     }
 
     /// Gives the values and gaps of one sender out.
@@ -639,8 +639,8 @@ pub struct SenderState {
 mod config;
 mod counters;
 mod error;
+mod flow_control;
 mod handover;
-mod pacing;
 mod past;
 mod repairing;
 mod retired;

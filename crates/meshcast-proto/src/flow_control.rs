@@ -8,5 +8,5 @@ mod laggards;
 mod window;
 
 pub(crate) use checks::Checks;
-pub(crate) use laggards::{Listener, Marks, READERS_LAG, SPACING, STALL};
+pub(crate) use laggards::{Checkpoints, Progress, READERS_LAG, SPACING, STALL};
 pub(crate) use window::{InFlight, Load, window_bounds};

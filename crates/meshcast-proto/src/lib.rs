@@ -8,8 +8,8 @@
 //! | | |
 //! | --- | --- |
 //! | G1 validity | A [`Frame`] carries the signature of its sender and the [`Chain`] that makes the sender a member. [`Verifier`] checks both before anything else looks at it. It does not matter who hands the frame over. |
-//! | G2 no duplicate | A number is released once; after that it is below the cursor of its window. A log that is forgotten for want of room leaves its cursor behind, as long as there is room for that. |
-//! | G3 order | A window releases numbers in order, whatever order frames come in. |
+//! | G2 no duplicate | A number is released once; after that it is below the cursor of its reorder buffer. A log that is forgotten for want of room leaves its cursor behind, as long as there is room for that. |
+//! | G3 order | A reorder buffer releases numbers in order, whatever order frames come in. |
 //! | G4 no silent gap | What one sender posts on one channel comes out without a break: each [`Delivery`] or [`Gap`] begins where the last one ended. |
 //! | G5 agreement | Every node keeps the frames it accepts ([`History`]) and serves them to neighbours that lack them, also when their sender is gone. |
 //! | G6 bounded | Nothing in memory grows without a limit from [`Config`] or a named constant, and everything that a member causes is charged to it ([`Budget`]). |
@@ -24,16 +24,16 @@
 //! ```text
 //! records ▸ handle_post ──▸ Frame::build ─┬─▸ Publish
 //!                                         ├─▸ History         what neighbours may ask for
-//!                                         └─▸ Assembler ────▸ Deliver    own values, for other objects here
+//!                                         └─▸ Reassembly ───▸ Deliver    own values, for other objects here
 //! frame ▸ Verifier ▸ handle_frame ────────┬─▸ History
-//!                                         └─▸ Log: Window ▸ Assembler ──┬▸ Deliver
-//!                                                                       └▸ Missed
+//!                                         └─▸ Log: ReorderBuffer ▸ Reassembly ─┬▸ Deliver
+//!                                                                              └▸ Missed
 //! SyncMessage ▸ handle_sync ──────────────┬─▸ what a neighbour has, wants and acknowledges
 //!                                         └─▸ Sync: Have, Want, Frames   to neighbours
 //! ```
 //!
-//! * **Ordering.** A *log* is all that one sender posts on one channel. Its [`Window`] holds
-//!   frames that came early and knows which numbers are missing. An *assembler* makes values of the
+//! * **Ordering.** A *log* is all that one sender posts on one channel. Its [`ReorderBuffer`] holds
+//!   frames that came early and knows which numbers are missing. A *reassembly* makes values of the
 //!   records: most are whole, fragments wait for the last one.
 //! * **Neighbours.** A neighbour is a connected member. Both sides tell each other which channels
 //!   they have open and what they [have](Holding) of each log, when a channel is opened and while
@@ -51,8 +51,8 @@
 //!   arrive.
 //!
 //! What a frame looks like is drawn at [`Frame`], and what two processes say before they believe
-//! each other at [`Admission`]. Payloads are bytes to the protocol; the crate `meshcast-value` reads
-//! them.
+//! each other at [`Admission`]. Payloads are bytes to the protocol; the crate `meshcast-value`
+//! reads them.
 //!
 //! # How it is driven
 //!
@@ -126,7 +126,7 @@ pub use identity::{
 };
 pub use log::{
     Delivery, Gap, GapReason, History, HistoryLimits, Insert, Kept, Posted, Recall, Recalled,
-    SETTLE, Values, Window,
+    ReorderBuffer, SETTLE, Values,
 };
 pub use replication::Inbox;
 pub use wire::{

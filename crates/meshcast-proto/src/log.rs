@@ -14,9 +14,9 @@ mod reorder;
 mod tombstones;
 
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
-pub(crate) use lru::Roll;
-pub(crate) use quota::Held;
-pub(crate) use reassembly::{Assembled, Assembler};
+pub(crate) use lru::Lru;
+pub(crate) use quota::Quota;
+pub(crate) use reassembly::{Assembled, Reassembly};
 pub use reassembly::{Delivery, Gap, GapReason, Posted, Values};
-pub use reorder::{Insert, SETTLE, Window};
-pub(crate) use tombstones::{MAX_MARKS, Mark, Past};
+pub use reorder::{Insert, ReorderBuffer, SETTLE};
+pub(crate) use tombstones::{MAX_TOMBSTONES, Tombstone, Tombstones};

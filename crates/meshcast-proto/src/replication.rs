@@ -7,6 +7,7 @@
 //! Must not: send, sign or verify anything. It returns what is to be done, and the
 //! [`engine`](crate::engine) does it.
 
+mod announcements;
 mod digest;
 mod inbox;
 mod jitter;
@@ -15,8 +16,8 @@ mod logs;
 mod neighbours;
 mod repair;
 mod serving;
-mod untold;
 
+pub(crate) use announcements::Announcements;
 pub(crate) use digest::Digest;
 pub use inbox::Inbox;
 pub(crate) use log::{Log, LogLimits, Posted};
@@ -24,7 +25,6 @@ pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
 pub(crate) use neighbours::Wanted;
 pub(crate) use repair::RepairLimits;
 pub(crate) use serving::Serving;
-pub(crate) use untold::Untold;
 
 #[cfg(test)]
 pub(crate) use {jitter::Jitter, log::UNFINISHED_TIMEOUT, neighbours::Neighbours};

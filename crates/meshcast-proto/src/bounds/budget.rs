@@ -10,7 +10,7 @@ use std::{
 
 use crate::wire::Sender;
 
-/// One budget for all that waits or is remembered on account of somebody: queues, windows,
+/// One budget for all that waits or is remembered on account of somebody: queues, reorder buffers,
 /// unfinished values, claims, logs. What is kept for others has a [limit of its
 /// own](crate::HistoryLimits).
 ///
@@ -300,9 +300,9 @@ impl Ledger {
 const RESERVED: usize = 8;
 const RESERVES: usize = 256;
 
-/// What a log is charged with: its places in eight trees and queues, its window, and the marks of
-/// how far it was. Measured, it is some 2.5 KiB with one that claims to have it, 3 with nine, and 4
-/// with a hole.
+/// What a log is charged with: its places in eight trees and queues, its reorder buffer, and the
+/// marks of how far it was. Measured, it is some 2.5 KiB with one that claims to have it, 3 with
+/// nine, and 4 with a hole.
 pub(crate) const LOG_BYTES: usize = 2_048;
 
 /// What is remembered of a log that a neighbour told of, and of what it has of what is posted

@@ -15,13 +15,13 @@ pub struct Config {
     /// channels expect as a limit; every sender that is halfway through a value takes that much of
     /// `max_held_total_bytes`.
     pub max_message_len: usize,
-    /// How many bytes one window holds while it waits for earlier numbers. 4 MiB: 80 ms at full
-    /// speed.
+    /// How many bytes one reorder buffer holds while it waits for earlier numbers. 4 MiB: 80 ms at
+    /// full speed.
     pub max_held_bytes: usize,
     /// How many bytes of frames and half-finished values all senders together may make this node
     /// hold. Over it, the member that holds the most loses its highest frames, which become
-    /// missing, or half-finished value. 64 MiB: sixteen windows at their limit, as much as the
-    /// history.
+    /// missing, or half-finished value. 64 MiB: sixteen reorder buffers at their limit, as much as
+    /// the history.
     pub max_held_total_bytes: usize,
     /// How many bytes all that waits or is remembered may take together, beside the history: frames
     /// behind holes, half-finished values, logs and who claims to have them, what neighbours

@@ -182,7 +182,7 @@ impl Engine {
             return false;
         };
         if depth.before.is_none() {
-            depth.before = log.given_out().or_else(|| log.window.begun());
+            depth.before = log.given_out().or_else(|| log.reorder.begun());
         }
         let Some(before) = depth.before else {
             return log.begins_soon(key.1, &self.logs.neighbours);
@@ -262,7 +262,7 @@ impl Engine {
             let known = waiter.before.get(&sender).copied();
             // Of one of whom it was not known where it begins, all is delivered from its beginning
             // on: so many of the last as the channel itself wanted.
-            let before = known.or_else(|| log.window.begun())?;
+            let before = known.or_else(|| log.reorder.begun())?;
             let last = waiter.last.saturating_sub(known.map_or(begins_with, |_| 0));
             let kept = self
                 .history
@@ -278,7 +278,7 @@ impl Engine {
                     waiter,
                     now,
                 ),
-                from: Some(before).filter(|_| known.is_none() && !log.window.is_fixed()),
+                from: Some(before).filter(|_| known.is_none() && !log.reorder.is_fixed()),
             })
         });
         let past = own.into_iter().chain(others);

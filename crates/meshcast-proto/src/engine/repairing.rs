@@ -48,7 +48,7 @@ impl Engine {
         for opened in opened {
             self.unlisten(peer, &opened.channel, now);
             if self.logs.neighbours.open(peer, opened, now) {
-                self.untold.add(peer, &opened.channel);
+                self.announcements.add(peer, &opened.channel);
             }
         }
         self.tell_untold(now);
@@ -58,11 +58,12 @@ impl Engine {
         let mut effects = Effects::default();
         for channel in channels {
             // Over its rate, what waits for it finds that out when it is looked at next.
-            if self.logs.neighbours.close(peer, channel) && self.untold.may_close(peer, now) {
-                let looked_at = self.logs.no_longer_gated(peer, channel, &mut effects);
-                self.untold.charge_close(peer, looked_at, now);
+            if self.logs.neighbours.close(peer, channel) && self.announcements.may_close(peer, now)
+            {
+                let looked_at = self.logs.handle_channel_closed(peer, channel, &mut effects);
+                self.announcements.charge_close(peer, looked_at, now);
             }
-            self.untold.remove(peer, channel);
+            self.announcements.remove(peer, channel);
             self.unlisten(peer, channel, now);
         }
         self.take_effect(effects, now);
@@ -310,16 +311,17 @@ impl Engine {
     /// everything before. One that cannot be told now is told all of these channels when it can,
     /// and of what is more than a message.
     fn tell_logs(&mut self, peer: Sender, logs: &BTreeSet<LogKey>, now: Time) {
-        let may_tell = self.untold.is_due(peer, now) && !self.untold.is_congested(peer);
+        let may_tell =
+            self.announcements.is_due(peer, now) && !self.announcements.is_congested(peer);
         let (mut holdings, mut told): (Vec<Holdings>, _) = (Vec::new(), 0);
         for key in logs {
             if !self.logs.neighbours.listens(peer, &key.0) {
                 continue;
             }
             if !may_tell || told >= SyncMessage::MAX_LOGS {
-                self.untold.add(peer, &key.0);
+                self.announcements.add(peer, &key.0);
             }
-            if self.untold.contains(peer, &key.0) {
+            if self.announcements.contains(peer, &key.0) {
                 continue;
             }
             told += 1;
@@ -331,17 +333,17 @@ impl Engine {
                 _ => holdings.push(self.holdings(peer, &key.0, vec![holding])),
             }
         }
-        self.untold.charge(peer, told, now);
+        self.announcements.charge(peer, told, now);
         self.say(peer, holdings);
     }
 
     /// Tells neighbours of the channels that they opened, each when it is its turn.
     pub(super) fn tell_untold(&mut self, now: Time) {
-        while let Some(peer) = self.untold.next(now) {
+        while let Some(peer) = self.announcements.next(now) {
             let (mut message, mut looked_at) = (Vec::new(), 0);
             while looked_at + 1 < SyncMessage::MAX_LOGS
                 && message.len() < SyncMessage::MAX_CHANNELS
-                && let Some((channel, after)) = self.untold.first(peer)
+                && let Some((channel, after)) = self.announcements.first(peer)
             {
                 looked_at += 1;
                 let senders =
@@ -349,12 +351,12 @@ impl Engine {
                 looked_at += senders.len();
                 let more =
                     (looked_at >= SyncMessage::MAX_LOGS).then(|| senders.last().copied().or(after));
-                self.untold.told_upto(peer, more.flatten());
+                self.announcements.told_upto(peer, more.flatten());
                 let holding = |sender| self.holding(peer, &(channel.clone(), sender));
                 let logs = senders.into_iter().filter_map(holding).collect();
                 message.push(self.holdings(peer, &channel, logs));
             }
-            self.untold.charge_all(peer, looked_at, now);
+            self.announcements.charge_all(peer, looked_at, now);
             if !message.is_empty() {
                 self.outputs
                     .push_back(Output::Sync(peer, SyncMessage::Have(message)));
@@ -367,7 +369,7 @@ impl Engine {
     fn holdings(&self, peer: Sender, channel: &ChannelName, logs: Vec<Holding>) -> Holdings {
         Holdings {
             channel: channel.clone(),
-            more: self.untold.contains(peer, channel),
+            more: self.announcements.contains(peer, channel),
             logs,
         }
     }
@@ -397,7 +399,7 @@ impl Engine {
             (own.next, Seq::FIRST, known, 0, None)
         } else {
             let log = self.logs.get(key)?;
-            if log.window.newest().is_none() && log.repair.knows_no_less(peer) {
+            if log.reorder.newest().is_none() && log.repair.knows_no_less(peer) {
                 // It says so itself, and nothing came of it yet: two who tell each other would keep
                 // alive what never was.
                 return None;
@@ -407,7 +409,7 @@ impl Engine {
             } else {
                 None
             };
-            let (next, begin) = log.stands()?;
+            let (next, begin) = log.frontier()?;
             if *sender == peer {
                 // Not what others say of it, which it knows better.
                 log.next()?;
@@ -433,7 +435,7 @@ impl Engine {
                 let behind = self
                     .logs
                     .get(key)
-                    .is_some_and(|log| log.window.hole().is_some());
+                    .is_some_and(|log| log.reorder.hole().is_some());
                 if due == next && behind {
                     // What it still lacks itself it cannot judge: as little as one that came later.
                     begin = next;

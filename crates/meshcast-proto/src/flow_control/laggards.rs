@@ -1,10 +1,10 @@
 //! Who keeps up with a log, and how much of it may be on the way to those who do.
 //!
 //! A node that posts faster than others take it in has two choices: to lose what does not fit, or
-//! to wait. It waits for everybody who [keeps up](Listener), until what is not yet acknowledged is
-//! no more than the [window](super::window) says; and it waits for nobody who has been behind for [`LAG`], or is
-//! behind and has said nothing at all for [`STALL`]: such a one fetches what it lacks at its own
-//! pace instead.
+//! to wait. It waits for everybody who [keeps up](Progress), until what is not yet acknowledged is
+//! no more than the [window](super::window) says; and it waits for nobody who has been behind for
+//! [`LAG`], or is behind and has said nothing at all for [`STALL`]: such a one fetches what it
+//! lacks at its own pace instead.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::wire::{Seq, Time};
 /// How far this node was with a log at moments of the last [`LAG`], oldest first, and at one
 /// before.
 #[derive(Debug, Default)]
-pub(crate) struct Marks(VecDeque<(Time, Seq)>);
+pub(crate) struct Checkpoints(VecDeque<(Time, Seq)>);
 
-impl Marks {
+impl Checkpoints {
     /// This node got as far as to wait for `next`.
     pub(crate) fn reached(&mut self, next: Seq, now: Time) {
         while self.0.get(1).is_some_and(|(at, _)| *at + LAG <= now) {
@@ -36,72 +36,84 @@ impl Marks {
     fn ahead_of(&self, next: Seq) -> Option<Time> {
         self.0
             .iter()
-            .find(|(_, mark)| *mark > next)
+            .find(|(_, checkpoint)| *checkpoint > next)
             .map(|(at, _)| *at)
     }
 }
 
 /// Somebody who hears of a log through this node, as far as it has told.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Listener {
+pub(crate) struct Progress {
     /// The number it waits for.
     next: Seq,
     /// What it says for those who hear of the log through it; `None` while it does not look to
     /// this node.
     lowest: Option<Seq>,
-    own: Pace,
-    theirs: Pace,
+    own: State,
+    theirs: State,
 }
 
 /// Whether somebody keeps up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pace {
+enum State {
     /// It never did: it came later and catches up.
-    Joining,
-    KeepsUp,
+    CatchingUp,
+    InSync,
     /// It did, and has been behind for [`LAG`], or is behind and silent.
-    Lags,
+    Lagging,
 }
 
-impl Listener {
-    pub(crate) fn new(next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) -> Self {
+impl Progress {
+    pub(crate) fn new(
+        next: Seq,
+        lowest: Option<Seq>,
+        checkpoints: &Checkpoints,
+        now: Time,
+    ) -> Self {
         let mut new = Self {
             next,
             lowest,
-            own: Pace::Joining,
-            theirs: Pace::Joining,
+            own: State::CatchingUp,
+            theirs: State::CatchingUp,
         };
-        new.judge(marks, now, now);
+        new.judge(checkpoints, now, now);
         new
     }
 
     /// It tells where it is.
-    pub(crate) fn told(&mut self, next: Seq, lowest: Option<Seq>, marks: &Marks, now: Time) {
+    pub(crate) fn told(
+        &mut self,
+        next: Seq,
+        lowest: Option<Seq>,
+        checkpoints: &Checkpoints,
+        now: Time,
+    ) {
         (self.next, self.lowest) = (next, lowest);
-        self.judge(marks, now, now);
+        self.judge(checkpoints, now, now);
     }
 
     /// Looks again whether it keeps up; call it when time has passed. `heard` is when it last said
     /// anything, be it of something else.
-    pub(crate) fn judge(&mut self, marks: &Marks, heard: Time, now: Time) {
+    pub(crate) fn judge(&mut self, checkpoints: &Checkpoints, heard: Time, now: Time) {
         let patience = self.patience();
-        let judged = |pace: Pace, next| pace.judged(marks.ahead_of(next), heard, patience, now);
+        let judged =
+            |state: State, next| state.judged(checkpoints.ahead_of(next), heard, patience, now);
         self.own = judged(self.own, self.next);
         self.theirs = self
             .lowest
-            .map_or(Pace::Joining, |lowest| judged(self.theirs, lowest));
+            .map_or(State::CatchingUp, |lowest| judged(self.theirs, lowest));
     }
 
     /// When to judge it again, unless it says something before; `None` if it has everything.
-    pub(crate) fn due(&self, marks: &Marks, heard: Time, now: Time) -> Option<Time> {
-        let due = |pace: Pace, next| {
-            let since = marks.ahead_of(next)?;
-            Some(match pace {
-                Pace::KeepsUp => (since + LAG).min(since.max(heard) + self.patience()),
+    pub(crate) fn due(&self, checkpoints: &Checkpoints, heard: Time, now: Time) -> Option<Time> {
+        let due = |state: State, next| {
+            let since = checkpoints.ahead_of(next)?;
+            Some(match state {
+                State::InSync => (since + LAG).min(since.max(heard) + self.patience()),
                 // It may have been heard meanwhile.
-                Pace::Lags => now + SPACING,
+                State::Lagging => now + SPACING,
                 // Time alone does not make it keep up.
-                Pace::Joining => now + LAG,
+                State::CatchingUp => now + LAG,
             })
         };
         let theirs = self.lowest.and_then(|lowest| due(self.theirs, lowest));
@@ -129,8 +141,8 @@ impl Listener {
     pub(crate) fn gate(&self) -> Option<Seq> {
         let lowest = self.lowest?;
         match (self.theirs, self.own) {
-            (Pace::KeepsUp, _) => Some(lowest),
-            (_, Pace::KeepsUp) => Some(self.next),
+            (State::InSync, _) => Some(lowest),
+            (_, State::InSync) => Some(self.next),
             _ => None,
         }
     }
@@ -138,13 +150,13 @@ impl Listener {
     /// How many numbers before `next` it lacks, if it kept up once and does no longer.
     pub(crate) const fn lags(&self, next: Seq) -> Option<u64> {
         match self.own {
-            Pace::Lags => Some(next.get().saturating_sub(self.next.get())),
-            Pace::Joining | Pace::KeepsUp => None,
+            State::Lagging => Some(next.get().saturating_sub(self.next.get())),
+            State::CatchingUp | State::InSync => None,
         }
     }
 }
 
-impl Pace {
+impl State {
     fn judged(
         self,
         behind_since: Option<Time>,
@@ -154,18 +166,18 @@ impl Pace {
     ) -> Self {
         // Who did not keep up has to do better than who does, so that nobody changes sides all the
         // time.
-        let (lag, patience) = if self == Self::KeepsUp {
+        let (lag, patience) = if self == Self::InSync {
             (LAG, patience)
         } else {
             (LAG / 2, patience / 2)
         };
         match (self, behind_since) {
-            (_, None) => Self::KeepsUp,
+            (_, None) => Self::InSync,
             (_, Some(since)) if now < since + lag && now < since.max(heard) + patience => {
-                Self::KeepsUp
+                Self::InSync
             }
-            (Self::Joining, _) => Self::Joining,
-            _ => Self::Lags,
+            (Self::CatchingUp, _) => Self::CatchingUp,
+            _ => Self::Lagging,
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct InFlight {
     /// In order.
     frames: VecDeque<Sent>,
     bytes: usize,
-    path: Path,
+    congestion: CongestionWindow,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ pub(crate) struct Load {
 /// and grows where there is room for it. A delay is told from a queue by looking with a window half
 /// as large once in each period.
 #[derive(Debug, Default)]
-struct Path {
+struct CongestionWindow {
     /// When the period that runs began.
     since: Option<Time>,
     /// Bytes a second, the most.
@@ -76,7 +76,7 @@ impl InFlight {
         self.bytes -= arrived.bytes;
         if let Some(newest) = newest.filter(|_| anybody) {
             let posted = self.frames.back().map_or(newest.last, |sent| sent.last);
-            self.path.arrived(arrived.bytes, newest, posted, now);
+            self.congestion.arrived(arrived.bytes, newest, posted, now);
         }
         arrived
     }
@@ -95,7 +95,7 @@ impl InFlight {
 
     /// How many bytes may be on the way, within these bounds.
     pub(crate) fn window(&self, bounds: &RangeInclusive<usize>) -> usize {
-        let window = self.path.window().unwrap_or(AT_FIRST);
+        let window = self.congestion.window().unwrap_or(AT_FIRST);
         window.clamp(*bounds.start(), *bounds.end())
     }
 }
@@ -112,7 +112,7 @@ impl Load {
     }
 }
 
-impl Path {
+impl CongestionWindow {
     /// So many bytes arrived, with this as the last of them, while `posted` was the last on the
     /// way.
     fn arrived(&mut self, bytes: usize, newest: Sent, posted: Seq, now: Time) {

@@ -10,14 +10,14 @@ use crate::wire::{LogKey, Subject, Time};
 /// In return it takes no scan to find who goes, no batch goes at once, and it is always the right
 /// one.
 #[derive(Debug)]
-pub(crate) struct Roll {
+pub(crate) struct Lru {
     limit: usize,
     all: BTreeSet<(Time, LogKey)>,
     members: BTreeMap<Subject, BTreeSet<(Time, LogKey)>>,
 }
 
-impl Roll {
-    /// A roll of so many places, at least one.
+impl Lru {
+    /// An LRU of so many places, at least one.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),

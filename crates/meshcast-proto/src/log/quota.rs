@@ -7,7 +7,7 @@ use crate::wire::{LogKey, Subject};
 /// Bytes that wait for others, by member and then by log, so that the largest of both is found at
 /// once. By member first: many small logs of one are as much as a large one.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct Quota {
     total: usize,
     members: BTreeMap<Subject, Holder>,
     by_bytes: BTreeSet<(usize, Subject)>,
@@ -20,7 +20,7 @@ struct Holder {
     by_bytes: BTreeSet<(usize, LogKey)>,
 }
 
-impl Held {
+impl Quota {
     /// A log that held `was` bytes holds `is` now.
     pub(crate) fn change(&mut self, subject: Subject, key: &LogKey, was: usize, is: usize) {
         if was == is {

@@ -212,7 +212,7 @@ pub enum GapReason {
 
 /// Puts the fragments of one sender on one channel together.
 #[derive(Debug, Default)]
-pub(crate) struct Assembler {
+pub(crate) struct Reassembly {
     partial: Option<Partial>,
     /// A value that is no use any more, so far, and why: it is one gap, told when it ends. Never
     /// beside a partial one.
@@ -235,14 +235,14 @@ impl fmt::Debug for Partial {
     }
 }
 
-/// What comes out of an [`Assembler`].
+/// What comes out of a [`Reassembly`].
 #[derive(Debug)]
 pub(crate) enum Assembled {
     Values(Delivery),
     Missed(SeqRange, GapReason),
 }
 
-impl Assembler {
+impl Reassembly {
     /// Takes the numbers `seqs` of a frame, which must follow on the last ones taken. `limit` is
     /// the longest value that is put together, in bytes.
     pub(crate) fn push(

@@ -1,4 +1,4 @@
-//! The receive window for one sender on one channel: takes frames as the network brings them
+//! The reorder buffer of one sender on one channel: it takes frames as the network brings them
 //! (twice, out of order, with holes) and releases each number once, in order.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -7,7 +7,7 @@ use crate::wire::{Frame, Seq, SeqRange, Time};
 
 /// A contiguous cursor and the frames that arrived ahead of it.
 #[derive(Debug)]
-pub struct Window {
+pub struct ReorderBuffer {
     cursor: Cursor,
     /// Where it began, once it did.
     begun: Seq,
@@ -35,7 +35,7 @@ struct Held {
     since: Time,
 }
 
-/// How far a window has got.
+/// How far a reorder buffer has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cursor {
     /// The first frame heard was not the sender's first: earlier ones may still be on other paths.
@@ -57,9 +57,9 @@ pub enum Insert {
     NoRoom,
 }
 
-impl Window {
-    /// A window that has heard nothing and, unless it hears the sender's first number, waits until
-    /// `settled` for the lowest.
+impl ReorderBuffer {
+    /// A reorder buffer that has heard nothing and, unless it hears the sender's first number,
+    /// waits until `settled` for the lowest.
     pub fn new(settled: Time) -> Self {
         Self {
             cursor: Cursor::Settling {
@@ -76,7 +76,7 @@ impl Window {
         }
     }
 
-    /// A window that goes on where another one stopped, at `next`.
+    /// A reorder buffer that goes on where another one stopped, at `next`.
     pub fn resume(next: Seq, now: Time) -> Self {
         Self {
             cursor: Cursor::Next(next),
@@ -410,9 +410,9 @@ impl Window {
     }
 }
 
-/// How long a window waits for numbers below the first it heard, when that is not the sender's
-/// first. Copies of frames posted together come by different paths, which differ by about one round
-/// trip round the world.
+/// How long a reorder buffer waits for numbers below the first it heard, when that is not the
+/// sender's first. Copies of frames posted together come by different paths, which differ by about
+/// one round trip round the world.
 pub const SETTLE: Duration = Duration::from_millis(150);
 
 #[cfg(test)]

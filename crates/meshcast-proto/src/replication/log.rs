@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     bounds::ENTRY_BYTES,
-    flow_control::Marks,
+    flow_control::Checkpoints,
     identity::Member,
-    log::{Assembled, Assembler, GapReason, Insert, Window},
+    log::{Assembled, GapReason, Insert, Reassembly, ReorderBuffer},
     replication::{
         jitter::Jitter,
         neighbours::Neighbours,
@@ -15,15 +15,15 @@ use crate::{
     wire::{ChannelName, Frame, Holding, Sender, Seq, SeqRange, Time},
 };
 
-/// The window of a sender, the repair of its holes, and the value it is halfway through.
+/// The reorder buffer of a sender, the repair of its holes, and the value it is halfway through.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Who it is; not known before the first frame, if only others told of it.
     pub(crate) member: Option<Arc<Member>>,
-    pub(crate) window: Window,
+    pub(crate) reorder: ReorderBuffer,
     pub(crate) repair: Repair,
     /// How far it was lately, for those who hear of it through this node.
-    pub(crate) marks: Marks,
+    pub(crate) checkpoints: Checkpoints,
     /// On the way to the sender: the sender itself, or the neighbour nearest to it, which is told
     /// how far this node is for the sender to know.
     pub(crate) upstream: Option<Sender>,
@@ -31,7 +31,7 @@ pub(crate) struct Log {
     pub(crate) hops: u8,
     /// Where it was when readers in this process fell behind: the sender is not told of more.
     pub(crate) held: Option<Seq>,
-    assembler: Assembler,
+    reassembly: Reassembly,
     /// The value that is being put together, and since when it stands like that.
     unfinished: Option<(Unfinished, Time)>,
     born: Born,
@@ -103,16 +103,16 @@ pub(crate) enum Want {
 }
 
 impl Log {
-    pub(crate) fn new(window: Window) -> Self {
+    pub(crate) fn new(reorder: ReorderBuffer) -> Self {
         Self {
             member: None,
-            window,
+            reorder,
             repair: Repair::default(),
-            marks: Marks::default(),
+            checkpoints: Checkpoints::default(),
             upstream: None,
             hops: Holding::FAR,
             held: None,
-            assembler: Assembler::default(),
+            reassembly: Reassembly::default(),
             unfinished: None,
             born: Born::default(),
             unsaid: None,
@@ -138,15 +138,15 @@ impl Log {
             .take_if(|unsure| unsure.least.is_some_and(|least| seqs.contains(least)))
         {
             // As somebody said who knew of nothing before.
-            self.window.begin(unsure.due());
+            self.reorder.begin(unsure.due());
         }
         // What is past comes late, for a neighbour that has it by now: no sign that this began too
         // high.
-        let is_below = self.window.next().is_some_and(|next| seqs.last() < next);
+        let is_below = self.reorder.next().is_some_and(|next| seqs.last() < next);
         if is_below && !is_past && !self.repair.wants(seqs) {
-            self.window.retract(seqs.first());
+            self.reorder.retract(seqs.first());
         }
-        match self.window.insert(frame, limits.max_held_bytes, now) {
+        match self.reorder.insert(frame, limits.max_held_bytes, now) {
             // Of no use here, but somebody waits for it.
             Insert::Duplicate if self.repair.relay_came(seqs) | self.repair.past_came(seqs) => {
                 Insert::Fresh
@@ -192,7 +192,7 @@ impl Log {
     /// heard itself only if nobody told where who knows for sure.
     pub(crate) fn pass(&mut self, last: Seq, teller: Option<Sender>) {
         if teller.is_none() || self.born.heard.is_some() || !self.sure {
-            self.window.pass(last);
+            self.reorder.pass(last);
         }
     }
 
@@ -200,31 +200,31 @@ impl Log {
     pub(crate) fn begin(&mut self, due: Seq) {
         self.unsure = None;
         self.sure = true;
-        self.window.raise(due, false);
-        self.window.lower(due);
-        self.window.begin_as_told(due);
+        self.reorder.raise(due, false);
+        self.reorder.lower(due);
+        self.reorder.begin_as_told(due);
     }
 
     /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is
     /// not there to say it. Follow with [`Self::advance`].
     pub(crate) fn begin_later(&mut self, due: Seq, holding: &Holding, trusted: bool, now: Time) {
         let exact = due == Seq::FIRST || (holding.begin < due && due < holding.next);
-        if self.window.next().is_some() {
+        if self.reorder.next().is_some() {
             if trusted && holding.begin < due {
                 // What came is not before its beginning.
-                let held = self.window.lowest_held();
-                self.window
+                let held = self.reorder.lowest_held();
+                self.reorder
                     .raise(held.map_or(due, |held| due.min(held)), !exact);
             }
             if trusted && due < holding.next {
-                self.window.lower(due);
+                self.reorder.lower(due);
             }
             return;
         }
         if exact && trusted {
             self.sure = true;
             self.unsure = None;
-            self.window.begin_later(due);
+            self.reorder.begin_later(due);
         } else if !self.sure {
             let unsure = self.unsure.get_or_insert(Unsure {
                 exact: None,
@@ -245,7 +245,7 @@ impl Log {
     /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them
     /// itself and tries to get them now. Follow with [`Self::advance`].
     pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange) -> bool {
-        let below = self.window.begun().and_then(Seq::previous);
+        let below = self.reorder.begun().and_then(Seq::previous);
         let seqs = below.and_then(|last| SeqRange::new(seqs.first(), seqs.last().min(last)));
         seqs.is_some_and(|seqs| self.repair.relay(peer, seqs))
     }
@@ -253,27 +253,27 @@ impl Log {
     /// Takes in what others than its sender say there is. That counts while the sender itself says
     /// nothing. Returns when to look again, if it may count by then.
     fn hear_rumours(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
-        let reached = self.window.newest().map_or(Seq::FIRST, Seq::next);
-        let first = self.window.next()?.max(reached);
+        let reached = self.reorder.newest().map_or(Seq::FIRST, Seq::next);
+        let first = self.reorder.next()?.max(reached);
         let rumoured = self.repair.claimed(first, around.sender, now);
         let counts_from = if around.neighbours.contains(around.sender) {
             around.neighbours.heard(around.sender) + QUIET
         } else {
             now
         };
-        self.window
+        self.reorder
             .rumour(rumoured.filter(|_| counts_from <= now), now);
         rumoured.map(|_| counts_from).filter(|from| now < *from)
     }
 
     /// The number that is waited for, if its sender got as far for sure.
     pub(crate) fn next(&self) -> Option<Seq> {
-        self.window.next().filter(|_| self.window.is_proven())
+        self.reorder.next().filter(|_| self.reorder.is_proven())
     }
 
     /// Nothing is waited for below this number, not for others either; and where it began.
-    pub(crate) fn stands(&self) -> Option<(Seq, Seq)> {
-        let (next, begun) = (self.window.next()?, self.window.begun()?);
+    pub(crate) fn frontier(&self) -> Option<(Seq, Seq)> {
+        let (next, begun) = (self.reorder.next()?, self.reorder.begun()?);
         Some((
             self.repair
                 .relay_next()
@@ -305,9 +305,9 @@ impl Log {
             .unsure
             .take_if(|unsure| unsure.until <= now && !withheld)
         {
-            self.window.begin_later(unsure.due());
+            self.reorder.begin_later(unsure.due());
             if unsure.exact.is_none() && unsure.least.is_some() {
-                self.window.soften();
+                self.reorder.soften();
             }
         }
         // Somebody who has said nothing at all since it was asked may not have heard it.
@@ -316,15 +316,15 @@ impl Log {
             true if around.neighbours.is_any_silent(around.channel) => SILENT,
             true => UNTOLD,
         };
-        if self.unsure.is_none() && self.window.settles_at().is_some() {
-            self.window.settle(now - patience);
+        if self.unsure.is_none() && self.reorder.settles_at().is_some() {
+            self.reorder.settle(now - patience);
         }
         let rumours = self.hear_rumours(around, now);
         // Whoever has come and not told may know where it should have begun; nothing lower is asked
         // for until then.
-        if let Some(since) = self.window.hole_since()
-            && self.window.is_soft()
-            && self.window.hole().is_some()
+        if let Some(since) = self.reorder.hole_since()
+            && self.reorder.is_soft()
+            && self.reorder.hole().is_some()
             && now < since + UNTOLD
             && untold(&self.repair)
         {
@@ -333,7 +333,7 @@ impl Log {
         let due = match self.advance_own(limits, around, jitter, now, out) {
             Want::Frames(peer, seqs) => return Want::Frames(peer, seqs),
             Want::Time(due) => Some(due),
-            Want::Nothing => match (self.unsure, self.window.settles_at()) {
+            Want::Nothing => match (self.unsure, self.reorder.settles_at()) {
                 (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
                 (None, Some(due)) if SILENT <= patience => Some((due + SILENT).min(now + UNTOLD)),
                 (None, Some(due)) => Some(due + patience),
@@ -372,7 +372,7 @@ impl Log {
         let mut gave_up = false;
         loop {
             self.release(limits, out);
-            let Some(hole) = self.window.hole() else {
+            let Some(hole) = self.reorder.hole() else {
                 self.repair.whole();
                 return self
                     .give_up_unfinished(around, now, out)
@@ -380,14 +380,14 @@ impl Log {
             };
             // A hole behind one that was just given up was waited for like that one.
             let known = if gave_up {
-                self.window.hole_since()
+                self.reorder.hole_since()
             } else {
                 None
             };
             match self.repair.step(hole, known, around, jitter, now) {
                 Step::Wait(until) => {
                     if self.repair.only_waits(hole, now)
-                        && let Some(above) = self.window.next_hole()
+                        && let Some(above) = self.reorder.next_hole()
                         && let Some((peer, seqs)) =
                             self.repair.ask_ahead(above, around, jitter, now)
                     {
@@ -396,16 +396,16 @@ impl Log {
                     return Want::Time(until);
                 }
                 Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
-                Step::GiveUp(lost) => match self.window.proven(lost) {
+                Step::GiveUp(lost) => match self.reorder.proven(lost) {
                     Some(lost) => {
-                        self.window.skip(lost.last());
+                        self.reorder.skip(lost.last());
                         self.miss(lost, out);
                         gave_up = true;
                     }
                     // Nobody has it who says that it is there: so perhaps it is not.
                     None => {
                         self.repair.dismiss(lost.first(), around.sender);
-                        self.window.rumour(None, now);
+                        self.reorder.rumour(None, now);
                     }
                 },
             }
@@ -415,10 +415,10 @@ impl Log {
     /// Gives up what is needed last of what takes memory: the highest frame that waits, which
     /// counts as missing then, or else the value that is halfway. Returns whether it was a frame.
     pub(crate) fn shed(&mut self, out: &mut Vec<Assembled>) -> bool {
-        if self.window.drop_highest() {
+        if self.reorder.drop_highest() {
             return true;
         }
-        out.extend(self.assembler.abandon());
+        out.extend(self.reassembly.abandon());
         false
     }
 
@@ -443,11 +443,11 @@ impl Log {
             .repair
             .listeners()
             .filter_map(|(peer, listener)| listener.gate().filter(|_| counts(peer)));
-        Some(gates.chain(self.held).fold(self.window.next()?, Seq::min))
+        Some(gates.chain(self.held).fold(self.reorder.next()?, Seq::min))
     }
 
     /// Looks again which way the sender is. Returns whether that has changed.
-    pub(crate) fn turn(&mut self, sender: Sender, neighbours: &Neighbours) -> bool {
+    pub(crate) fn update_route(&mut self, sender: Sender, neighbours: &Neighbours) -> bool {
         let way = if neighbours.contains(sender) {
             (Some(sender), 1)
         } else if let Some((nearest, hops)) = self.repair.nearest() {
@@ -463,27 +463,27 @@ impl Log {
     /// Everything below this number was given out; `None` while it is not certain where the log
     /// begins.
     pub(crate) fn given_out(&self) -> Option<Seq> {
-        let next = self.window.next().filter(|_| self.window.is_fixed())?;
-        Some(self.assembler.begun().unwrap_or(next))
+        let next = self.reorder.next().filter(|_| self.reorder.is_fixed())?;
+        Some(self.reassembly.begun().unwrap_or(next))
     }
 
     /// Somebody is to hear what was before the beginning: it stands from now on, unless it may yet
     /// be found to be lower. Then it is left alone, and nobody hears of what was before it.
     pub(crate) fn fix_beginning(&mut self, sender: Sender) {
-        if self.sure || self.window.is_soft() || self.repair.holds(sender) {
-            self.window.fix();
+        if self.sure || self.reorder.is_soft() || self.repair.holds(sender) {
+            self.reorder.fix();
         }
     }
 
     /// Somebody waits for it to begin: nobody is waited for any longer who may know better where.
     pub(crate) fn begin_anyway(&mut self) {
         if let Some(unsure) = self.unsure.take() {
-            self.window.begin(unsure.due());
+            self.reorder.begin(unsure.due());
             if unsure.exact.is_none() && unsure.least.is_some() {
-                self.window.soften();
+                self.reorder.soften();
             }
         }
-        self.window.settle(Time::ZERO + Duration::MAX);
+        self.reorder.settle(Time::ZERO + Duration::MAX);
     }
 
     /// Whether it has not begun, and something to begin with that its sender could only say.
@@ -493,7 +493,7 @@ impl Log {
 
     /// Whether it may begin without anything more being told.
     pub(crate) fn begins_soon(&self, sender: Sender, neighbours: &Neighbours) -> bool {
-        self.can_begin(sender, neighbours) || self.window.settles_at().is_some()
+        self.can_begin(sender, neighbours) || self.reorder.settles_at().is_some()
     }
 
     /// While its sender is there its own word on where it begins counts, and nothing before it.
@@ -503,21 +503,21 @@ impl Log {
 
     /// How many bytes of frames and fragments wait for others.
     pub(crate) fn held_bytes(&self) -> usize {
-        let entries = self.window.held_frames() * ENTRY_BYTES;
-        self.window.held_bytes() + entries + self.assembler.held_bytes()
+        let entries = self.reorder.held_frames() * ENTRY_BYTES;
+        self.reorder.held_bytes() + entries + self.reassembly.held_bytes()
     }
 
     /// Hands out everything that is held, without waiting for anything any longer.
     pub(crate) fn finish(&mut self, limits: &LogLimits, out: &mut Vec<Assembled>) {
-        self.window.settle(Time::ZERO + Duration::MAX);
+        self.reorder.settle(Time::ZERO + Duration::MAX);
         loop {
             self.release(limits, out);
-            let Some(lost) = self.window.skip_hole() else {
+            let Some(lost) = self.reorder.skip_hole() else {
                 break;
             };
             self.miss(lost, out);
         }
-        out.extend(self.assembler.abandon());
+        out.extend(self.reassembly.abandon());
     }
 
     fn release(&mut self, limits: &LogLimits, out: &mut Vec<Assembled>) {
@@ -528,14 +528,14 @@ impl Log {
                 .take()
                 .map(|missed| Assembled::Missed(missed, GapReason::Lost)),
         );
-        while let Some((frame, seqs)) = self.window.release() {
-            self.assembler
+        while let Some((frame, seqs)) = self.reorder.release() {
+            self.reassembly
                 .push(member, &frame, seqs, limits.max_message_len, out);
         }
     }
 
     fn miss(&mut self, lost: SeqRange, out: &mut Vec<Assembled>) {
-        let missed = match self.assembler.give_up() {
+        let missed = match self.reassembly.give_up() {
             // It lost a fragment.
             Some((partial, GapReason::Incomplete)) => partial.hull(lost),
             Some((skipped, reason)) => {
@@ -561,7 +561,7 @@ impl Log {
         out: &mut Vec<Assembled>,
     ) -> Option<Time> {
         let unfinished = Unfinished {
-            last: self.assembler.halfway()?,
+            last: self.reassembly.halfway()?,
             attended: around.neighbours.contains(around.sender),
         };
         let since = match self.unfinished {
@@ -578,7 +578,7 @@ impl Log {
         if now < gives_up {
             return Some(gives_up);
         }
-        out.extend(self.assembler.abandon());
+        out.extend(self.reassembly.abandon());
         None
     }
 }

@@ -15,7 +15,9 @@ use crate::{
     bounds::{Budget, CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
     identity::Member,
-    log::{Assembled, Held, Insert, MAX_MARKS, Mark, Past, Roll, SETTLE, Window},
+    log::{
+        Assembled, Insert, Lru, MAX_TOMBSTONES, Quota, ReorderBuffer, SETTLE, Tombstone, Tombstones,
+    },
     replication::{
         jitter::Jitter,
         log::{Log, LogLimits, Posted, Want},
@@ -33,14 +35,14 @@ pub(crate) struct Logs {
     jitter: Jitter,
     /// The number of the last request.
     requests: u64,
-    logs: BTreeMap<LogKey, Followed>,
+    logs: BTreeMap<LogKey, Entry>,
     /// When which log wants to be advanced although nothing came.
     deadlines: BTreeSet<(Time, LogKey)>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
     queue: VecDeque<LogKey>,
-    roll: Roll,
-    held: Held,
-    past: Past,
+    lru: Lru,
+    quota: Quota,
+    tombstones: Tombstones,
     shed: u64,
     /// What logs hold, and who claims to have what of them, is charged to it.
     pub(crate) budget: Budget,
@@ -68,7 +70,7 @@ pub(crate) struct LogsLimits {
 
 /// A log and what the books say of it.
 #[derive(Debug)]
-struct Followed {
+struct Entry {
     /// By itself: in a tree of such large entries a third would be room for more of them.
     log: Box<Log>,
     subject: Subject,
@@ -79,7 +81,7 @@ struct Followed {
     queued: bool,
     held: usize,
     /// How it stood when that was last given out as having moved.
-    stood: Option<(Seq, Seq)>,
+    reported: Option<(Seq, Seq)>,
 }
 
 /// A frame that came.
@@ -101,11 +103,11 @@ pub(crate) struct Effects {
     /// Whom to ask for what.
     pub(crate) wants: Vec<(Sender, wire::Want)>,
     /// The logs that got further.
-    pub(crate) moved: BTreeSet<LogKey>,
+    pub(crate) advanced: BTreeSet<LogKey>,
     /// The logs whose listeners got further, or are waited for no longer.
-    pub(crate) eased: BTreeSet<LogKey>,
+    pub(crate) acks_changed: BTreeSet<LogKey>,
     /// The logs to whose sender there is another way.
-    pub(crate) turned: BTreeSet<LogKey>,
+    pub(crate) route_changed: BTreeSet<LogKey>,
     /// What neighbours did that no honest one does.
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
 }
@@ -138,11 +140,11 @@ impl Logs {
             queue: VecDeque::new(),
             logs: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            roll: Roll::new(limits.max_logs),
-            held: Held::default(),
-            past: Past {
-                marks: BTreeMap::new(),
-                roll: Roll::new(MAX_MARKS),
+            lru: Lru::new(limits.max_logs),
+            quota: Quota::default(),
+            tombstones: Tombstones {
+                entries: BTreeMap::new(),
+                lru: Lru::new(MAX_TOMBSTONES),
                 forgot: None,
                 budget: budget.clone(),
             },
@@ -186,9 +188,8 @@ impl Logs {
         out: &mut Effects,
     ) -> Vec<usize> {
         let mut fresh = Vec::new();
-        let followed = self.logs.get_mut(key);
-        let answered =
-            followed.and_then(|followed| followed.log.repair.handle_answer(peer, request));
+        let entry = self.logs.get_mut(key);
+        let answered = entry.and_then(|entry| entry.log.repair.handle_answer(peer, request));
         let asked = match answered {
             Some(Answered::InTime(asked)) => {
                 self.neighbours.answered(peer);
@@ -208,13 +209,15 @@ impl Logs {
                 fresh.push(index);
             }
         }
-        if let Some(followed) = self.logs.get_mut(key) {
-            let Log { window, repair, .. } = &mut *followed.log;
+        if let Some(entry) = self.logs.get_mut(key) {
+            let Log {
+                reorder, repair, ..
+            } = &mut *entry.log;
             match asked {
                 Some(asked) => {
                     // Others may have been faster.
                     let helped = !fresh.is_empty()
-                        || window
+                        || reorder
                             .hole()
                             .is_none_or(|hole| hole.first() > asked.first());
                     let answer = Answer {
@@ -258,63 +261,67 @@ impl Logs {
         let holding = &holding;
         if !self.logs.contains_key(&key) {
             // Without a beginning there is nothing that this node lacks yet.
-            if holding.due.is_none() && !self.past.marks.contains_key(&key) {
+            if holding.due.is_none() && !self.tombstones.entries.contains_key(&key) {
                 return;
             }
             if !self.has_room_for_log(*peer.key()) {
                 self.refuse(peer, out);
                 return;
             }
-            let window = match self.past.take(&key) {
-                Some(next) => Window::resume(next, now),
-                None => Window::new(now),
+            let reorder = match self.tombstones.take(&key) {
+                Some(next) => ReorderBuffer::resume(next, now),
+                None => ReorderBuffer::new(now),
             };
-            self.follow(&key, *peer.key(), window, now, out);
+            self.follow(&key, *peer.key(), reorder, now, out);
         }
         let held = self.get(&key).is_some_and(|log| log.repair.holds(peer));
         if !held && !self.claim(peer) {
             self.refuse(peer, out);
             return;
         }
-        let Some(followed) = self.logs.get_mut(&key) else {
+        let Some(entry) = self.logs.get_mut(&key) else {
             return;
         };
         match holding.due {
-            Some(due) if peer == holding.sender => followed.log.begin(due),
+            Some(due) if peer == holding.sender => entry.log.begin(due),
             // Others may have come later than this node, and not know what was before.
             Some(due) => {
                 let trusted = !self.neighbours.contains(holding.sender);
-                followed.log.begin_later(due, holding, trusted, now);
+                entry.log.begin_later(due, holding, trusted, now);
             }
             None => {}
         }
-        let (window, newest) = (&mut followed.log.window, holding.next.previous());
+        let (reorder, newest) = (&mut entry.log.reorder, holding.next.previous());
         if peer == holding.sender {
-            window.heard_from_sender(newest, now);
+            reorder.heard_from_sender(newest, now);
         }
         let gate = |log: &Log| {
             log.repair
                 .gate(peer)
                 .filter(|_| self.neighbours.listens(peer, channel))
         };
-        let before = gate(&followed.log);
-        let Log { repair, marks, .. } = &mut *followed.log;
-        repair.handle_holding(peer, holding, marks, now);
+        let before = gate(&entry.log);
+        let Log {
+            repair,
+            checkpoints,
+            ..
+        } = &mut *entry.log;
+        repair.handle_holding(peer, holding, checkpoints, now);
         repair.handle_known(peer, self.neighbours.opening(peer, channel));
-        let after = gate(&followed.log);
+        let after = gate(&entry.log);
         // Most that tell of a log look elsewhere for it and gate nothing: all need not be looked
         // through for them.
         if before != after {
-            let others = followed.log.lowest_but(peer, channel, &self.neighbours);
+            let others = entry.log.lowest_but(peer, channel, &self.neighbours);
             let lowest = |gate: Option<Seq>| {
                 others.map(|others| gate.map_or(others, |gate| gate.min(others)))
             };
             if lowest(before) != lowest(after) {
-                out.eased.insert(key.clone());
+                out.acks_changed.insert(key.clone());
             }
         }
-        if followed.log.turn(holding.sender, &self.neighbours) {
-            out.turned.insert(key.clone());
+        if entry.log.update_route(holding.sender, &self.neighbours) {
+            out.route_changed.insert(key.clone());
         }
         self.advance(&key, now, out);
     }
@@ -328,8 +335,8 @@ impl Logs {
         now: Time,
         out: &mut Effects,
     ) -> bool {
-        let followed = self.logs.get_mut(key);
-        let relays = followed.is_some_and(|followed| followed.log.relay(peer, seqs));
+        let entry = self.logs.get_mut(key);
+        let relays = entry.is_some_and(|entry| entry.log.relay(peer, seqs));
         if relays {
             self.advance(key, now, out);
         }
@@ -340,7 +347,7 @@ impl Logs {
     /// far as it can.
     pub(crate) fn fix_beginnings(&mut self, channel: &ChannelName) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Followed { log, .. }) = self.logs.get_mut(&key) {
+            if let Some(Entry { log, .. }) = self.logs.get_mut(&key) {
                 log.fix_beginning(key.1);
             }
         }
@@ -357,8 +364,8 @@ impl Logs {
         out: &mut Effects,
     ) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Followed { log, .. }) = self.logs.get_mut(&key)
-                && log.window.next().is_none()
+            if let Some(Entry { log, .. }) = self.logs.get_mut(&key)
+                && log.reorder.next().is_none()
                 && (anyway || log.can_begin(key.1, &self.neighbours))
             {
                 log.begin_anyway();
@@ -369,16 +376,16 @@ impl Logs {
 
     /// Numbers of a log are to be fetched from before what this node keeps.
     pub(crate) fn look_back(&mut self, key: &LogKey, seqs: SeqRange, now: Time, out: &mut Effects) {
-        if let Some(followed) = self.logs.get_mut(key) {
-            followed.log.repair.look_back(seqs);
+        if let Some(entry) = self.logs.get_mut(key) {
+            entry.log.repair.look_back(seqs);
             self.advance(key, now, out);
         }
     }
 
     /// And are not any more.
     pub(crate) fn look_back_no_more(&mut self, key: &LogKey) {
-        if let Some(followed) = self.logs.get_mut(key) {
-            followed.log.repair.look_back_no_more();
+        if let Some(entry) = self.logs.get_mut(key) {
+            entry.log.repair.look_back_no_more();
         }
     }
 
@@ -394,7 +401,7 @@ impl Logs {
         let news = self.neighbours.told(peer, channel);
         if news {
             let settling = of_channel(&self.logs, channel)
-                .filter(|(_, followed)| followed.log.window.settles_at().is_some());
+                .filter(|(_, entry)| entry.log.reorder.settles_at().is_some());
             let settling: Vec<LogKey> = settling.map(|(key, _)| key.clone()).collect();
             settling.iter().for_each(|key| self.advance(key, now, out));
         }
@@ -405,9 +412,9 @@ impl Logs {
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.neighbours.remove(peer);
         let (mut missed, mut claims): (Vec<LogKey>, _) = (Vec::new(), 0);
-        for (key, Followed { log, .. }) in &mut self.logs {
+        for (key, Entry { log, .. }) in &mut self.logs {
             if log.repair.gate(peer).is_some() {
-                out.eased.insert(key.clone());
+                out.acks_changed.insert(key.clone());
             }
             claims += usize::from(log.repair.holds(peer));
             let gone = log.repair.handle_gone(peer);
@@ -416,8 +423,8 @@ impl Logs {
             if gone || key.1 == peer || is_hearsay {
                 missed.push(key.clone());
             }
-            if log.upstream == Some(peer) && log.turn(key.1, &self.neighbours) {
-                out.turned.insert(key.clone());
+            if log.upstream == Some(peer) && log.update_route(key.1, &self.neighbours) {
+                out.route_changed.insert(key.clone());
             }
         }
         self.budget.release(Payer::from(peer), claims * CLAIM_BYTES);
@@ -457,7 +464,7 @@ impl Logs {
 
     /// A neighbour closed a channel: it is waited for no longer. Returns through how many logs was
     /// looked for those where it was.
-    pub(crate) fn no_longer_gated(
+    pub(crate) fn handle_channel_closed(
         &mut self,
         peer: Sender,
         channel: &ChannelName,
@@ -466,9 +473,9 @@ impl Logs {
         let mut looked_at = 0;
         let gated = of_channel(&self.logs, channel)
             .inspect(|_| looked_at += 1)
-            .filter(|(_, followed)| followed.log.repair.gate(peer).is_some())
+            .filter(|(_, entry)| entry.log.repair.gate(peer).is_some())
             .map(|(key, _)| key.clone());
-        out.eased.extend(gated);
+        out.acks_changed.extend(gated);
         #[cfg(test)]
         {
             self.looked_at += looked_at;
@@ -479,8 +486,8 @@ impl Logs {
     /// Readers in this process fell behind with a channel.
     pub(crate) fn hold(&mut self, channel: &ChannelName) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Followed { log, .. }) = self.logs.get_mut(&key) {
-                log.held = log.window.next();
+            if let Some(Entry { log, .. }) = self.logs.get_mut(&key) {
+                log.held = log.reorder.next();
             }
         }
     }
@@ -488,17 +495,17 @@ impl Logs {
     /// They caught up, or are waited for no longer.
     pub(crate) fn release(&mut self, channel: &ChannelName, out: &mut Effects) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Followed { log, .. }) = self.logs.get_mut(&key)
+            if let Some(Entry { log, .. }) = self.logs.get_mut(&key)
                 && log.held.take().is_some()
             {
-                out.eased.insert(key);
+                out.acks_changed.insert(key);
             }
         }
     }
 
     /// Looks again who keeps up with a log. Returns when to do so once more, if anybody who
     /// listens is behind.
-    pub(crate) fn judge_listeners(
+    pub(crate) fn check_listeners(
         &mut self,
         key: &LogKey,
         now: Time,
@@ -506,20 +513,20 @@ impl Logs {
         out: &mut Effects,
     ) -> Option<Time> {
         let (channel, sender) = key;
-        let Followed { log, .. } = self.logs.get_mut(key)?;
+        let Entry { log, .. } = self.logs.get_mut(key)?;
         let next = log.next()?;
         let lowest = log.lowest(channel, &self.neighbours);
         log.repair
-            .judge_listeners(&log.marks, &self.neighbours, now);
+            .check_listeners(&log.checkpoints, &self.neighbours, now);
         if log.lowest(channel, &self.neighbours) != lowest {
-            out.eased.insert(key.clone());
+            out.acks_changed.insert(key.clone());
         }
         let listeners = log.repair.listeners().filter(|(peer, _)| peer != sender);
         let mut again: Option<Time> = None;
         for (peer, listener) in
             listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel))
         {
-            let due = listener.due(&log.marks, self.neighbours.heard(peer), now);
+            let due = listener.due(&log.checkpoints, self.neighbours.heard(peer), now);
             again = again.into_iter().chain(due).min();
             lagging.extend(listener.lags(next).map(|lacks| (peer, lacks)));
         }
@@ -531,8 +538,8 @@ impl Logs {
         while let Some((due, key)) = self.deadlines.first().cloned()
             && due <= now
         {
-            if let Some(followed) = self.logs.get_mut(&key)
-                && let Some(late) = followed.log.repair.expire(&self.neighbours, now)
+            if let Some(entry) = self.logs.get_mut(&key)
+                && let Some(late) = entry.log.repair.expire(&self.neighbours, now)
             {
                 self.neighbours.answered(late.peer);
                 if late.is_false_claim {
@@ -549,8 +556,8 @@ impl Logs {
         for key in keys_of(&self.logs, channel) {
             self.remove(&key);
         }
-        for key in keys_of(&self.past.marks, channel) {
-            self.past.take(&key);
+        for key in keys_of(&self.tombstones.entries, channel) {
+            self.tombstones.take(&key);
         }
     }
 
@@ -561,17 +568,18 @@ impl Logs {
 
     /// Whether a frame of this log was heard, as far as that is remembered.
     pub(crate) fn has_heard(&self, key: &LogKey) -> bool {
-        self.get(key).is_some_and(|log| log.member.is_some()) || self.past.marks.contains_key(key)
+        self.get(key).is_some_and(|log| log.member.is_some())
+            || self.tombstones.entries.contains_key(key)
     }
 
     /// One log.
     pub(crate) fn get(&self, key: &LogKey) -> Option<&Log> {
-        self.logs.get(key).map(|followed| &*followed.log)
+        self.logs.get(key).map(|entry| &*entry.log)
     }
 
     /// The logs of a channel.
     pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Log)> {
-        of_channel(&self.logs, channel).map(|((_, sender), followed)| (*sender, &*followed.log))
+        of_channel(&self.logs, channel).map(|((_, sender), entry)| (*sender, &*entry.log))
     }
 
     /// The senders of a channel, behind this one.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    flow_control::{Listener, Marks},
+    flow_control::{Checkpoints, Progress},
     replication::{
         jitter::Jitter,
         neighbours::{Neighbours, REQUEST_TIMEOUT},
@@ -58,7 +58,7 @@ struct Holder {
     failures: u32,
     not_before: Time,
     hops: u8,
-    listener: Listener,
+    listener: Progress,
 }
 
 /// Requests in a row that a neighbour did not honour.
@@ -159,7 +159,7 @@ impl Repair {
         &mut self,
         peer: Sender,
         holding: &Holding,
-        marks: &Marks,
+        checkpoints: &Checkpoints,
         now: Time,
     ) {
         let holder = self.holders.entry(peer).or_insert_with(|| Holder {
@@ -175,7 +175,7 @@ impl Repair {
             failures: 0,
             not_before: now,
             hops: holding.hops,
-            listener: Listener::new(holding.next, holding.lowest, marks, now),
+            listener: Progress::new(holding.next, holding.lowest, checkpoints, now),
         });
         // It waits for what it did not have when it was asked, or has got it.
         let hopes =
@@ -188,7 +188,7 @@ impl Repair {
         self.highest = self.highest.max(Some(holding.next));
         holder
             .listener
-            .told(holding.next, holding.lowest, marks, now);
+            .told(holding.next, holding.lowest, checkpoints, now);
         self.relay_told(peer, holding.next);
     }
 
@@ -203,7 +203,7 @@ impl Repair {
     }
 
     /// The neighbours that told what they have, as listeners.
-    pub(crate) fn listeners(&self) -> impl Iterator<Item = (Sender, &Listener)> {
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (Sender, &Progress)> {
         self.holders
             .iter()
             .map(|(peer, holder)| (*peer, &holder.listener))
@@ -215,9 +215,16 @@ impl Repair {
     }
 
     /// Looks again who keeps up.
-    pub(crate) fn judge_listeners(&mut self, marks: &Marks, neighbours: &Neighbours, now: Time) {
+    pub(crate) fn check_listeners(
+        &mut self,
+        checkpoints: &Checkpoints,
+        neighbours: &Neighbours,
+        now: Time,
+    ) {
         for (peer, holder) in &mut self.holders {
-            holder.listener.judge(marks, neighbours.heard(*peer), now);
+            holder
+                .listener
+                .judge(checkpoints, neighbours.heard(*peer), now);
         }
     }
 

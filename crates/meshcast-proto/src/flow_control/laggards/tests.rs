@@ -10,75 +10,75 @@ fn seq(n: u64) -> Seq {
     Seq::new(n).expect("not 0")
 }
 
-fn lags(listener: &Listener) -> bool {
+fn lags(listener: &Progress) -> bool {
     listener.lags(Seq::FIRST).is_some()
 }
 
-fn marks(reached: &[(u64, u64)]) -> Marks {
-    let mut marks = Marks::default();
+fn checkpoints(reached: &[(u64, u64)]) -> Checkpoints {
+    let mut checkpoints = Checkpoints::default();
     for (millis, next) in reached {
-        marks.reached(seq(*next), at(*millis));
+        checkpoints.reached(seq(*next), at(*millis));
     }
-    marks
+    checkpoints
 }
 
 #[test]
 fn whoever_has_everything_is_never_behind() {
-    let marks = marks(&[(0, 2), (10, 9)]);
-    assert_eq!(marks.ahead_of(seq(9)), None);
-    assert_eq!(marks.ahead_of(seq(8)), Some(at(10)));
-    assert_eq!(marks.ahead_of(seq(1)), Some(at(0)));
+    let checkpoints = checkpoints(&[(0, 2), (10, 9)]);
+    assert_eq!(checkpoints.ahead_of(seq(9)), None);
+    assert_eq!(checkpoints.ahead_of(seq(8)), Some(at(10)));
+    assert_eq!(checkpoints.ahead_of(seq(1)), Some(at(0)));
 }
 
 #[test]
 fn whoever_is_silent_lags_after_six_tenths_and_keeps_up_again_when_it_moves() {
-    let marks = marks(&[(0, 2), (10, 9)]);
-    let mut listener = Listener::new(seq(2), Some(seq(2)), &marks, at(10));
+    let checkpoints = checkpoints(&[(0, 2), (10, 9)]);
+    let mut listener = Progress::new(seq(2), Some(seq(2)), &checkpoints, at(10));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(2)), false));
-    listener.judge(&marks, at(10), at(609));
+    listener.judge(&checkpoints, at(10), at(609));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(2)), false));
-    listener.judge(&marks, at(10), at(610));
+    listener.judge(&checkpoints, at(10), at(610));
     assert_eq!((listener.gate(), lags(&listener)), (None, true));
-    listener.told(seq(3), Some(seq(3)), &marks, at(620));
+    listener.told(seq(3), Some(seq(3)), &checkpoints, at(620));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(3)), false));
 }
 
 #[test]
 fn whoever_is_slow_but_moves_lags_after_two_seconds_and_keeps_up_again_within_one() {
-    let marks = marks(&[(0, 2), (10, 100), (400, 200)]);
-    let mut listener = Listener::new(seq(2), Some(seq(2)), &marks, at(10));
+    let checkpoints = checkpoints(&[(0, 2), (10, 100), (400, 200)]);
+    let mut listener = Progress::new(seq(2), Some(seq(2)), &checkpoints, at(10));
     for (step, millis) in (3..).zip((500..2_000).step_by(500)) {
-        listener.told(seq(step), Some(seq(step)), &marks, at(millis));
+        listener.told(seq(step), Some(seq(step)), &checkpoints, at(millis));
         assert_eq!((listener.gate(), lags(&listener)), (Some(seq(step)), false));
     }
-    listener.told(seq(9), Some(seq(9)), &marks, at(2_010));
+    listener.told(seq(9), Some(seq(9)), &checkpoints, at(2_010));
     assert_eq!((listener.gate(), lags(&listener)), (None, true));
-    listener.told(seq(199), Some(seq(199)), &marks, at(2_020));
+    listener.told(seq(199), Some(seq(199)), &checkpoints, at(2_020));
     assert!(lags(&listener), "what it lacks is more than a second old");
-    listener.told(seq(200), Some(seq(200)), &marks, at(2_030));
+    listener.told(seq(200), Some(seq(200)), &checkpoints, at(2_030));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(200)), false));
 }
 
 #[test]
 fn whoever_comes_later_is_not_waited_for_before_it_caught_up() {
-    let marks = marks(&[(0, 100), (2000, 200)]);
-    let mut listener = Listener::new(seq(5), Some(seq(5)), &marks, at(2200));
+    let checkpoints = checkpoints(&[(0, 100), (2000, 200)]);
+    let mut listener = Progress::new(seq(5), Some(seq(5)), &checkpoints, at(2200));
     assert_eq!((listener.gate(), lags(&listener)), (None, false));
-    listener.told(seq(100), Some(seq(100)), &marks, at(2299));
+    listener.told(seq(100), Some(seq(100)), &checkpoints, at(2299));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(100)), false));
 }
 
 #[test]
 fn for_a_laggard_behind_it_a_relay_that_keeps_up_stands_alone() {
-    let marks = marks(&[(0, 2), (10, 9)]);
-    let mut relay = Listener::new(seq(9), Some(seq(2)), &marks, at(10));
+    let checkpoints = checkpoints(&[(0, 2), (10, 9)]);
+    let mut relay = Progress::new(seq(9), Some(seq(2)), &checkpoints, at(10));
     assert_eq!(relay.gate(), Some(seq(2)));
-    relay.judge(&marks, at(10), at(1000));
+    relay.judge(&checkpoints, at(10), at(1000));
     assert_eq!((relay.gate(), lags(&relay)), (Some(seq(9)), false));
     // One that looks to somebody else is waited for by that one.
-    relay.told(seq(9), None, &marks, at(1000));
+    relay.told(seq(9), None, &checkpoints, at(1000));
     assert_eq!(relay.gate(), None);
-    assert_eq!(relay.due(&marks, at(10), at(1000)), None);
+    assert_eq!(relay.due(&checkpoints, at(10), at(1000)), None);
 }
 
 proptest! {
@@ -89,16 +89,16 @@ proptest! {
         wait in 0..5000_u64,
         back in 0..500_u64,
     ) {
-        let (mut marks, mut full) = (Marks::default(), Vec::new());
+        let (mut checkpoints, mut full) = (Checkpoints::default(), Vec::new());
         let (mut now, mut next) = (0, 1);
         for (pause, count) in steps {
             (now, next) = (now + pause, next + count);
-            marks.reached(seq(next), at(now));
+            checkpoints.reached(seq(next), at(now));
             full.push((now, next));
         }
         let waits_for = next.saturating_sub(back).max(1);
         let exact = full.iter().find(|(_, next)| *next > waits_for).map(|(at, _)| *at);
-        let told = marks.ahead_of(seq(waits_for));
+        let told = checkpoints.ahead_of(seq(waits_for));
         prop_assert_eq!(exact.is_some(), told.is_some());
         if let (Some(exact), Some(told)) = (exact, told) {
             // Late by what lies between two marks; of what was forgotten it is only known that it
@@ -112,6 +112,6 @@ proptest! {
             }
         }
         // Any two but neighbours are a tenth of a second apart.
-        prop_assert!(marks.0.len() <= 43);
+        prop_assert!(checkpoints.0.len() <= 43);
     }
 }

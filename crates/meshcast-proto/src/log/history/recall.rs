@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::History;
 use crate::{
     identity::Member,
-    log::reassembly::{Assembled, Assembler, Delivery, GapReason},
+    log::reassembly::{Assembled, Delivery, GapReason, Reassembly},
     wire::{ChannelName, Part, Sender, Seq, SeqRange, Time},
 };
 
@@ -45,7 +45,7 @@ impl History {
             parts: Vec::new(),
             upto: seqs.last(),
         };
-        let mut assembler = Assembler::default();
+        let mut reassembly = Reassembly::default();
         let (mut assembled, mut len, mut next) = (Vec::new(), 0, seqs.first());
         for kept in self.frames(channel, member.sender(), seqs) {
             let rest = SeqRange::new(next, seqs.last());
@@ -56,19 +56,19 @@ impl History {
             // A run of missing numbers is named at once, so it goes on until something whole
             // follows.
             let between = matches!(recall.parts.last(), Some(Recalled::Values(_)));
-            if len >= room && between && assembler.halfway().is_none() {
+            if len >= room && between && reassembly.halfway().is_none() {
                 recall.upto = next.previous().unwrap_or(Seq::FIRST);
                 return recall;
             }
             if next < part.first() {
-                recall.abandon(&mut assembler);
+                recall.abandon(&mut reassembly);
                 recall.miss(
                     part.first()
                         .previous()
                         .and_then(|last| SeqRange::new(next, last)),
                 );
             }
-            assembler.push(member, &frame, part, limit, &mut assembled);
+            reassembly.push(member, &frame, part, limit, &mut assembled);
             next = part.last().next();
             for assembled in assembled.drain(..) {
                 match assembled {
@@ -80,7 +80,7 @@ impl History {
                 }
             }
         }
-        recall.abandon(&mut assembler);
+        recall.abandon(&mut reassembly);
         recall.miss(SeqRange::new(next, seqs.last()));
         recall
     }
@@ -148,8 +148,8 @@ impl History {
 }
 
 impl Recall {
-    fn abandon(&mut self, assembler: &mut Assembler) {
-        if let Some((missing, reason)) = assembler.give_up() {
+    fn abandon(&mut self, reassembly: &mut Reassembly) {
+        if let Some((missing, reason)) = reassembly.give_up() {
             self.pass(missing, reason);
         }
     }

@@ -65,7 +65,7 @@ fn expected(records: &[(Part, Vec<u8>)]) -> Vec<Fate> {
 
 /// What the assembler does with the same records in frames of at most `cuts` records.
 fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
-    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     let (mut rest, mut first, mut cuts) = (records, 1, cuts.iter().cycle());
     while !rest.is_empty() {
         // A record that goes on fills its frame.
@@ -78,7 +78,7 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
             .iter()
             .map(|(part, payload)| (*part, payload.as_slice()));
         let frame = frame(peer(0), &channel(0), first, records);
-        assembler.push(&peer(0).member, &frame, frame.seqs(), LIMIT, &mut out);
+        reassembly.push(&peer(0).member, &frame, frame.seqs(), LIMIT, &mut out);
         (rest, first) = (later, first + now.len() as u64);
     }
     let mut fates: Vec<Fate> = Vec::new();
@@ -105,8 +105,8 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
             }
         }
     }
-    let waits = assembler.partial.is_some();
-    if let Some((seqs, reason)) = assembler.give_up() {
+    let waits = reassembly.partial.is_some();
+    if let Some((seqs, reason)) = reassembly.give_up() {
         assert_eq!(seqs.first().get(), fates.len() as u64 + 1, "in order");
         let fate = if waits {
             Fate::Waits
@@ -168,10 +168,10 @@ fn a_value_without_end_is_too_large() {
 #[test]
 fn a_value_of_the_longest_fragments_is_put_together() {
     let value: Vec<u8> = (0..MAX_FRAGMENT_LEN + 1000).map(|i| i as u8).collect();
-    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     for (first, record) in (1..).zip(crate::fragments(&value, crate::MAX_FRAGMENT_LEN)) {
         let frame = frame(peer(0), &channel(0), first, [record]);
-        assembler.push(&peer(0).member, &frame, frame.seqs(), value.len(), &mut out);
+        reassembly.push(&peer(0).member, &frame, frame.seqs(), value.len(), &mut out);
     }
     let [Assembled::Values(delivery)] = out.as_slice() else {
         panic!("{out:?}");
@@ -195,10 +195,10 @@ fn fragments_after_a_lost_beginning_are_incomplete() {
 
 #[test]
 fn a_part_of_a_frame_delivers_only_its_numbers() {
-    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     let records = [b"a", b"b", b"c", b"d"].map(|payload| (Part::Whole, payload.as_slice()));
     let frame = frame(peer(0), &channel(0), 5, records);
-    assembler.push(&peer(0).member, &frame, range(6, 7), LIMIT, &mut out);
+    reassembly.push(&peer(0).member, &frame, range(6, 7), LIMIT, &mut out);
     let [Assembled::Values(delivery)] = out.as_slice() else {
         panic!("{out:?}");
     };
@@ -214,10 +214,10 @@ fn a_part_of_a_frame_delivers_only_its_numbers() {
 
 /// What comes out of records, each in a frame of its own.
 fn gaps(records: &[(Part, &[u8])], limit: usize) -> Vec<(SeqRange, Option<GapReason>)> {
-    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
+    let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     for (number, record) in (1..).zip(records) {
         let frame = frame(peer(0), &channel(0), number, [*record]);
-        assembler.push(&peer(0).member, &frame, frame.seqs(), limit, &mut out);
+        reassembly.push(&peer(0).member, &frame, frame.seqs(), limit, &mut out);
     }
     let came = out.into_iter().map(|assembled| match assembled {
         Assembled::Values(delivery) => (delivery.seqs(), None),
@@ -260,8 +260,8 @@ fn a_value_in_one_record_over_the_limit_is_a_gap_and_its_neighbours_come() {
     assert_eq!(gaps(&[short, long, short], 2), all);
     // In one frame, also after half a value.
     let frame = frame(peer(0), &channel(0), 1, [short, short, long, long, short]);
-    let (mut assembler, mut out) = (Assembler::default(), Vec::new());
-    assembler.push(&peer(0).member, &frame, frame.seqs(), 2, &mut out);
+    let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
+    reassembly.push(&peer(0).member, &frame, frame.seqs(), 2, &mut out);
     let came = out.iter().map(|assembled| match assembled {
         Assembled::Values(delivery) => (delivery.seqs(), None),
         Assembled::Missed(missed, reason) => (*missed, Some(*reason)),

@@ -7,8 +7,8 @@ use crate::fixture::{channel, peer, wholes};
 
 const ROOM: usize = usize::MAX;
 
-fn window() -> Window {
-    Window::new(Time::ZERO + SETTLE)
+fn reorder() -> ReorderBuffer {
+    ReorderBuffer::new(Time::ZERO + SETTLE)
 }
 
 fn frame(first: u64, count: usize) -> Frame {
@@ -20,110 +20,110 @@ fn range(first: u64, last: u64) -> SeqRange {
     SeqRange::new(seq(first), seq(last)).expect("in order")
 }
 
-fn released(window: &mut Window) -> Vec<SeqRange> {
-    std::iter::from_fn(|| window.release())
+fn released(reorder: &mut ReorderBuffer) -> Vec<SeqRange> {
+    std::iter::from_fn(|| reorder.release())
         .map(|(_, seqs)| seqs)
         .collect()
 }
 
 #[test]
 fn the_first_number_ends_the_settling_at_once() {
-    let mut window = window();
-    assert_eq!(window.settles_at(), None);
-    assert_eq!(window.insert(frame(3, 1), ROOM, Time::ZERO), Insert::Fresh);
-    assert_eq!(window.settles_at(), Some(Time::ZERO + SETTLE));
-    assert_eq!(released(&mut window), []);
-    assert_eq!(window.insert(frame(1, 1), ROOM, Time::ZERO), Insert::Fresh);
-    assert_eq!(window.settles_at(), None);
-    assert_eq!(released(&mut window), [range(1, 1)]);
-    assert_eq!(window.hole(), Some(range(2, 2)));
+    let mut reorder = reorder();
+    assert_eq!(reorder.settles_at(), None);
+    assert_eq!(reorder.insert(frame(3, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(reorder.settles_at(), Some(Time::ZERO + SETTLE));
+    assert_eq!(released(&mut reorder), []);
+    assert_eq!(reorder.insert(frame(1, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(reorder.settles_at(), None);
+    assert_eq!(released(&mut reorder), [range(1, 1)]);
+    assert_eq!(reorder.hole(), Some(range(2, 2)));
 }
 
 #[test]
 fn the_next_hole_is_the_one_above_the_lowest() {
-    let mut window = Window::resume(Seq::FIRST, Time::ZERO);
-    window.rumour(Seq::new(12), Time::ZERO);
+    let mut reorder = ReorderBuffer::resume(Seq::FIRST, Time::ZERO);
+    reorder.rumour(Seq::new(12), Time::ZERO);
     assert_eq!(
-        (window.hole(), window.next_hole()),
+        (reorder.hole(), reorder.next_hole()),
         (Some(range(1, 12)), None)
     );
     let came = |secs| Time::from_start(std::time::Duration::from_secs(secs));
     for (first, count, secs) in [(3, 2, 1), (5, 1, 2), (8, 1, 3), (10, 1, 4)] {
         assert_eq!(
-            window.insert(frame(first, count), ROOM, came(secs)),
+            reorder.insert(frame(first, count), ROOM, came(secs)),
             Insert::Fresh
         );
     }
-    assert_eq!(window.hole(), Some(range(1, 2)));
-    assert_eq!(window.next_hole(), Some((range(6, 7), came(3))));
-    window.insert(frame(6, 2), ROOM, came(5));
-    assert_eq!(window.next_hole(), Some((range(9, 9), came(4))));
-    window.insert(frame(9, 1), ROOM, came(6));
-    assert_eq!(window.next_hole(), Some((range(11, 12), Time::ZERO)));
-    window.insert(frame(11, 2), ROOM, came(7));
-    assert_eq!(window.next_hole(), None);
+    assert_eq!(reorder.hole(), Some(range(1, 2)));
+    assert_eq!(reorder.next_hole(), Some((range(6, 7), came(3))));
+    reorder.insert(frame(6, 2), ROOM, came(5));
+    assert_eq!(reorder.next_hole(), Some((range(9, 9), came(4))));
+    reorder.insert(frame(9, 1), ROOM, came(6));
+    assert_eq!(reorder.next_hole(), Some((range(11, 12), Time::ZERO)));
+    reorder.insert(frame(11, 2), ROOM, came(7));
+    assert_eq!(reorder.next_hole(), None);
 }
 
 #[test]
 fn a_window_begins_at_the_lowest_number_heard_while_it_settled() {
-    let mut window = window();
+    let mut reorder = reorder();
     for first in [7, 5, 6] {
         assert_eq!(
-            window.insert(frame(first, 1), ROOM, Time::ZERO),
+            reorder.insert(frame(first, 1), ROOM, Time::ZERO),
             Insert::Fresh
         );
     }
-    assert!(!window.settle(Time::ZERO));
-    assert!(window.settle(Time::ZERO + SETTLE));
+    assert!(!reorder.settle(Time::ZERO));
+    assert!(reorder.settle(Time::ZERO + SETTLE));
     assert_eq!(
-        released(&mut window),
+        released(&mut reorder),
         [range(5, 5), range(6, 6), range(7, 7)]
     );
     assert_eq!(
-        window.insert(frame(4, 1), ROOM, Time::ZERO),
+        reorder.insert(frame(4, 1), ROOM, Time::ZERO),
         Insert::Duplicate
     );
 }
 
 #[test]
 fn a_window_settles_at_a_number_it_had_no_room_for() {
-    let mut window = window();
-    assert_eq!(window.insert(frame(5, 1), 0, Time::ZERO), Insert::NoRoom);
-    assert!(window.settle(Time::ZERO + SETTLE));
-    assert_eq!(window.settles_at(), None);
-    assert_eq!(window.hole(), Some(range(5, 5)));
-    assert_eq!(window.skip_hole(), Some(range(5, 5)));
+    let mut reorder = reorder();
+    assert_eq!(reorder.insert(frame(5, 1), 0, Time::ZERO), Insert::NoRoom);
+    assert!(reorder.settle(Time::ZERO + SETTLE));
+    assert_eq!(reorder.settles_at(), None);
+    assert_eq!(reorder.hole(), Some(range(5, 5)));
+    assert_eq!(reorder.skip_hole(), Some(range(5, 5)));
     assert_eq!(
-        window.insert(frame(6, 1), 0, Time::ZERO),
+        reorder.insert(frame(6, 1), 0, Time::ZERO),
         Insert::Fresh,
         "due"
     );
-    assert_eq!(released(&mut window), [range(6, 6)]);
+    assert_eq!(released(&mut reorder), [range(6, 6)]);
 }
 
 #[test]
 fn the_last_number_there_is_comes_once_and_leaves_no_hole() {
-    let mut window = window();
+    let mut reorder = reorder();
     let last = || frame(u64::MAX - 1, 1);
-    assert_eq!(window.insert(last(), ROOM, Time::ZERO), Insert::Fresh);
-    assert!(window.settle(Time::ZERO + SETTLE));
-    assert_eq!(released(&mut window), [range(u64::MAX - 1, u64::MAX - 1)]);
-    assert_eq!((window.hole(), window.next()), (None, Some(Seq::MAX)));
-    assert_eq!(window.insert(last(), ROOM, Time::ZERO), Insert::Duplicate);
-    assert_eq!(released(&mut window), []);
+    assert_eq!(reorder.insert(last(), ROOM, Time::ZERO), Insert::Fresh);
+    assert!(reorder.settle(Time::ZERO + SETTLE));
+    assert_eq!(released(&mut reorder), [range(u64::MAX - 1, u64::MAX - 1)]);
+    assert_eq!((reorder.hole(), reorder.next()), (None, Some(Seq::MAX)));
+    assert_eq!(reorder.insert(last(), ROOM, Time::ZERO), Insert::Duplicate);
+    assert_eq!(released(&mut reorder), []);
 }
 
 #[test]
 fn a_hole_is_known_since_the_frame_above_it_came() {
-    let mut window = window();
+    let mut reorder = reorder();
     let at = |millis| Time::from_start(Duration::from_millis(millis));
     for (first, millis) in [(1, 0), (5, 10), (9, 20), (7, 30)] {
-        window.insert(frame(first, 1), ROOM, at(millis));
+        reorder.insert(frame(first, 1), ROOM, at(millis));
     }
     for (since, hole) in [(10, range(2, 4)), (30, range(6, 6)), (20, range(8, 8))] {
-        released(&mut window);
-        assert_eq!(window.hole_since(), Some(at(since)));
-        assert_eq!(window.skip_hole(), Some(hole));
+        released(&mut reorder);
+        assert_eq!(reorder.hole_since(), Some(at(since)));
+        assert_eq!(reorder.skip_hole(), Some(hole));
     }
 }
 
@@ -133,89 +133,89 @@ fn seq(n: u64) -> Seq {
 
 #[test]
 fn what_others_have_heard_of_is_a_hole() {
-    let mut window = window();
-    window.insert(frame(1, 1), ROOM, Time::ZERO);
-    released(&mut window);
+    let mut reorder = reorder();
+    reorder.insert(frame(1, 1), ROOM, Time::ZERO);
+    released(&mut reorder);
     let later = Time::ZERO + SETTLE;
-    window.rumour(Some(seq(5)), later);
-    let hole = |window: &Window| (window.hole(), window.hole_since());
-    assert_eq!(hole(&window), (Some(range(2, 5)), Some(later)));
-    window.rumour(Some(seq(5)), later + SETTLE);
-    assert_eq!(hole(&window), (Some(range(2, 5)), Some(later)));
-    window.skip(seq(3));
-    assert_eq!(window.skip_hole(), None);
+    reorder.rumour(Some(seq(5)), later);
+    let hole = |reorder: &ReorderBuffer| (reorder.hole(), reorder.hole_since());
+    assert_eq!(hole(&reorder), (Some(range(2, 5)), Some(later)));
+    reorder.rumour(Some(seq(5)), later + SETTLE);
+    assert_eq!(hole(&reorder), (Some(range(2, 5)), Some(later)));
+    reorder.skip(seq(3));
+    assert_eq!(reorder.skip_hole(), None);
     assert_eq!(
-        window.hole(),
+        reorder.hole(),
         Some(range(2, 5)),
         "nobody knows that it exists"
     );
-    window.heard_from_sender(Some(seq(3)), later + SETTLE);
-    window.skip(seq(9));
-    assert_eq!(window.hole(), Some(range(2, 3)), "9 is not of the hole");
-    window.skip(seq(3));
-    assert_eq!((window.hole(), window.newest()), (None, Some(seq(3))));
+    reorder.heard_from_sender(Some(seq(3)), later + SETTLE);
+    reorder.skip(seq(9));
+    assert_eq!(reorder.hole(), Some(range(2, 3)), "9 is not of the hole");
+    reorder.skip(seq(3));
+    assert_eq!((reorder.hole(), reorder.newest()), (None, Some(seq(3))));
 }
 
 #[test]
 fn the_sender_knows_best_what_it_posted() {
-    let mut window = window();
-    window.insert(frame(1, 1), ROOM, Time::ZERO);
-    released(&mut window);
-    window.insert(frame(5, 1), ROOM, Time::ZERO);
-    window.rumour(Some(seq(99)), Time::ZERO);
-    window.heard_from_sender(Some(seq(7)), Time::ZERO);
-    assert_eq!(window.newest(), Some(seq(7)));
+    let mut reorder = reorder();
+    reorder.insert(frame(1, 1), ROOM, Time::ZERO);
+    released(&mut reorder);
+    reorder.insert(frame(5, 1), ROOM, Time::ZERO);
+    reorder.rumour(Some(seq(99)), Time::ZERO);
+    reorder.heard_from_sender(Some(seq(7)), Time::ZERO);
+    assert_eq!(reorder.newest(), Some(seq(7)));
     // A frame proves that there is more.
-    window.heard_from_sender(Some(seq(3)), Time::ZERO);
-    assert_eq!(window.newest(), Some(seq(5)));
-    window.insert(frame(2, 3), ROOM, Time::ZERO);
-    assert_eq!(released(&mut window), [range(2, 4), range(5, 5)]);
-    window.heard_from_sender(None, Time::ZERO);
-    assert_eq!((window.newest(), window.hole()), (Some(seq(5)), None));
+    reorder.heard_from_sender(Some(seq(3)), Time::ZERO);
+    assert_eq!(reorder.newest(), Some(seq(5)));
+    reorder.insert(frame(2, 3), ROOM, Time::ZERO);
+    assert_eq!(released(&mut reorder), [range(2, 4), range(5, 5)]);
+    reorder.heard_from_sender(None, Time::ZERO);
+    assert_eq!((reorder.newest(), reorder.hole()), (Some(seq(5)), None));
 }
 
 #[test]
 fn where_it_is_to_begin_can_be_lowered_until_it_did() {
     let later = Time::ZERO + SETTLE;
-    let mut window = window();
-    window.insert(frame(9, 1), ROOM, Time::ZERO);
-    window.begin_later(seq(12));
-    window.begin_later(seq(7));
-    assert_eq!((window.next(), window.settles_at()), (None, Some(later)));
-    assert!(window.settle(later));
+    let mut reorder = reorder();
+    reorder.insert(frame(9, 1), ROOM, Time::ZERO);
+    reorder.begin_later(seq(12));
+    reorder.begin_later(seq(7));
+    assert_eq!((reorder.next(), reorder.settles_at()), (None, Some(later)));
+    assert!(reorder.settle(later));
     assert_eq!(
-        (window.next(), window.hole()),
+        (reorder.next(), reorder.hole()),
         (Some(seq(7)), Some(range(7, 8)))
     );
-    window.begin_later(seq(3));
-    window.begin(seq(3));
-    assert_eq!(window.next(), Some(seq(7)));
+    reorder.begin_later(seq(3));
+    reorder.begin(seq(3));
+    assert_eq!(reorder.next(), Some(seq(7)));
 }
 
 #[test]
 fn it_begins_at_once_where_it_is_told_to_and_where_there_is_nothing_lower() {
-    let mut at_once = window();
+    let mut at_once = reorder();
     at_once.insert(frame(9, 1), ROOM, Time::ZERO);
     at_once.begin(seq(12));
     assert_eq!(released(&mut at_once), [range(9, 9)], "heard already");
-    let mut first = window();
+    let mut first = reorder();
     first.begin_later(Seq::FIRST);
     assert_eq!((first.next(), first.settles_at()), (Some(Seq::FIRST), None));
 }
 
 #[test]
 fn a_window_resumed_knows_what_came_before() {
-    let mut window = Window::resume(seq(5), Time::ZERO);
+    let mut reorder = ReorderBuffer::resume(seq(5), Time::ZERO);
     assert_eq!(
-        (window.next(), window.newest(), window.hole()),
+        (reorder.next(), reorder.newest(), reorder.hole()),
         (Some(seq(5)), Some(seq(4)), None)
     );
     assert_eq!(
-        window.insert(frame(4, 1), ROOM, Time::ZERO),
+        reorder.insert(frame(4, 1), ROOM, Time::ZERO),
         Insert::Duplicate
     );
-    assert_eq!(window.insert(frame(6, 1), ROOM, Time::ZERO), Insert::Fresh);
-    assert_eq!(window.hole(), Some(range(5, 5)));
+    assert_eq!(reorder.insert(frame(6, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(reorder.hole(), Some(range(5, 5)));
 }
 
 #[derive(Debug, Clone)]
@@ -239,9 +239,9 @@ proptest! {
     /// in any way, as those of a sender that equivocates.
     #[test]
     fn releases_what_a_set_of_numbers_would(steps in steps()) {
-        let mut window = window();
-        window.insert(frame(1, 1), ROOM, Time::ZERO);
-        released(&mut window);
+        let mut reorder = reorder();
+        reorder.insert(frame(1, 1), ROOM, Time::ZERO);
+        released(&mut reorder);
         let (mut next, mut newest, mut there) = (2_u64, 1_u64, BTreeSet::new());
         for step in steps {
             match step {
@@ -250,7 +250,7 @@ proptest! {
                     newest = newest.max(last);
                     let was_there = last < next || (first..=last).all(|seq| seq < next || there.contains(&seq));
                     let due = (first..=last).contains(&next);
-                    match window.insert(frame(first, count), if room { ROOM } else { 0 }, Time::ZERO) {
+                    match reorder.insert(frame(first, count), if room { ROOM } else { 0 }, Time::ZERO) {
                         Insert::Fresh => {
                             prop_assert!(due || room);
                             there.extend(first..=last);
@@ -260,14 +260,14 @@ proptest! {
                     }
                 }
                 Step::Skip => {
-                    let hole = window.hole();
-                    prop_assert_eq!(window.skip_hole(), hole);
+                    let hole = reorder.hole();
+                    prop_assert_eq!(reorder.skip_hole(), hole);
                     if let Some(hole) = hole {
                         next = hole.last().get() + 1;
                     }
                 }
             }
-            for seqs in released(&mut window) {
+            for seqs in released(&mut reorder) {
                 prop_assert_eq!(seqs.first().get(), next);
                 for seq in seqs.first().get()..=seqs.last().get() {
                     prop_assert!(there.contains(&seq));
@@ -277,8 +277,8 @@ proptest! {
             prop_assert!(!there.contains(&next), "{} is held back", next);
             let above = there.range(next..).next().map(|above| above - 1);
             let hole = above.or(Some(newest)).filter(|last| *last >= next);
-            prop_assert_eq!(window.hole(), hole.map(|last| range(next, last)));
-            prop_assert_eq!(window.held_bytes() == 0, window.held.is_empty());
+            prop_assert_eq!(reorder.hole(), hole.map(|last| range(next, last)));
+            prop_assert_eq!(reorder.held_bytes() == 0, reorder.held.is_empty());
         }
     }
 }

@@ -21,35 +21,32 @@ impl Logs {
             if !self.has_room_for_log(subject(&member)) {
                 return Insert::NoRoom;
             }
-            let window = match self.past.take(key) {
-                Some(next) => Window::resume(next, now),
-                None => Window::new(now + SETTLE),
+            let reorder = match self.tombstones.take(key) {
+                Some(next) => ReorderBuffer::resume(next, now),
+                None => ReorderBuffer::new(now + SETTLE),
             };
-            self.follow(key, subject(&member), window, now, out);
+            self.follow(key, subject(&member), reorder, now, out);
         }
-        let Some(followed) = self.logs.get_mut(key) else {
+        let Some(entry) = self.logs.get_mut(key) else {
             return Insert::NoRoom;
         };
-        self.roll.remove(followed.subject, followed.heard, key);
-        followed.heard = now;
-        self.roll.add(followed.subject, now, key);
-        let born = followed.log.hear_born(&frame, posted);
+        self.lru.remove(entry.subject, entry.heard, key);
+        entry.heard = now;
+        self.lru.add(entry.subject, now, key);
+        let born = entry.log.hear_born(&frame, posted);
         let is_past =
-            may_pass && since.is_some_and(|since| followed.log.is_before(&frame, posted, since));
+            may_pass && since.is_some_and(|since| entry.log.is_before(&frame, posted, since));
         // All of it is due, unless it may be one whose place was forgotten. The time the frame took
         // to come makes it seem younger: what was posted within that before the opening is heard
         // too, or told to be missing.
         if since.is_some_and(|since| since <= born)
-            && self.past.forgot.is_none_or(|forgot| forgot < born)
+            && self.tombstones.forgot.is_none_or(|forgot| forgot < born)
         {
-            followed.log.begin(Seq::FIRST);
+            entry.log.begin(Seq::FIRST);
         } else if is_past {
-            followed.log.pass(frame.seqs().last(), posted.teller);
+            entry.log.pass(frame.seqs().last(), posted.teller);
         }
-        let (held, payer) = (
-            followed.log.window.held_bytes(),
-            Payer::Member(followed.subject),
-        );
+        let (held, payer) = (entry.log.reorder.held_bytes(), Payer::Member(entry.subject));
         let limits = LogLimits {
             // What is ahead of a hole and finds no room is fetched when it is its turn.
             max_held_bytes: self
@@ -58,7 +55,7 @@ impl Logs {
                 + held,
             ..self.limits.log
         };
-        followed.log.insert(frame, &member, is_past, &limits, now)
+        entry.log.insert(frame, &member, is_past, &limits, now)
     }
 
     /// Whether one more log may begin on account of this member. Follow with [`Self::follow`].
@@ -73,30 +70,30 @@ impl Logs {
         &mut self,
         key: &LogKey,
         subject: Subject,
-        window: Window,
+        reorder: ReorderBuffer,
         now: Time,
         out: &mut Effects,
     ) {
-        if let Some(other) = self.roll.first_to_go(&subject).cloned() {
+        if let Some(other) = self.lru.first_to_go(&subject).cloned() {
             self.forget(&other, now, out);
         }
-        let log = Box::new(Log::new(window));
-        let followed = Followed {
+        let log = Box::new(Log::new(reorder));
+        let entry = Entry {
             log,
             subject,
             heard: now,
             deadline: None,
             queued: false,
             held: 0,
-            stood: None,
+            reported: None,
         };
-        self.roll.add(subject, now, key);
-        self.logs.insert(key.clone(), followed);
+        self.lru.add(subject, now, key);
+        self.logs.insert(key.clone(), entry);
     }
 
     /// Takes from a log what is due, and writes down how it stands then.
     pub(super) fn advance(&mut self, key: &LogKey, now: Time, out: &mut Effects) {
-        let Some(followed) = self.logs.get_mut(key) else {
+        let Some(entry) = self.logs.get_mut(key) else {
             return;
         };
         let (channel, sender) = key;
@@ -106,35 +103,35 @@ impl Logs {
             sender: *sender,
             limits: self.limits.repair,
         };
-        let before = followed.log.window.next();
+        let before = entry.log.reorder.next();
         let mut assembled = Vec::new();
-        let want = followed.log.advance(
+        let want = entry.log.advance(
             &self.limits.log,
             &around,
             &mut self.jitter,
             now,
             &mut assembled,
         );
-        let after = followed.log.window.next();
+        let after = entry.log.reorder.next();
         if after != before {
-            if let Some(next) = followed.log.next() {
-                followed.log.marks.reached(next, now);
+            if let Some(next) = entry.log.next() {
+                entry.log.checkpoints.reached(next, now);
             }
-            followed.log.turn(*sender, &self.neighbours);
+            entry.log.update_route(*sender, &self.neighbours);
         }
-        let stands = followed.log.stands();
-        if followed.stood != stands {
-            followed.stood = stands;
-            out.moved.insert(key.clone());
+        let frontier = entry.log.frontier();
+        if entry.reported != frontier {
+            entry.reported = frontier;
+            out.advanced.insert(key.clone());
         }
-        out.batches.extend(Batch::of(key, &followed.log, assembled));
+        out.batches.extend(Batch::of(key, &entry.log, assembled));
         let due = match want {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
             Want::Frames(peer, seqs) if self.neighbours.may_ask(peer) => {
                 self.neighbours.asked(peer);
                 self.requests += 1;
-                followed.log.repair.asked(peer, seqs, self.requests, now);
+                entry.log.repair.asked(peer, seqs, self.requests, now);
                 let want = wire::Want {
                     channel: channel.clone(),
                     sender: *sender,
@@ -145,26 +142,26 @@ impl Logs {
                 Some(now + REQUEST_TIMEOUT)
             }
             Want::Frames(..) => {
-                if !std::mem::replace(&mut followed.queued, true) {
+                if !std::mem::replace(&mut entry.queued, true) {
                     self.queue.push_back(key.clone());
                 }
                 // It is its turn when somebody answers; or then, at the latest.
                 Some(now + REQUEST_TIMEOUT)
             }
         };
-        if followed.deadline != due {
-            if let Some(was) = followed.deadline {
+        if entry.deadline != due {
+            if let Some(was) = entry.deadline {
                 self.deadlines.remove(&(was, key.clone()));
             }
             if let Some(due) = due {
                 self.deadlines.insert((due, key.clone()));
             }
-            followed.deadline = due;
+            entry.deadline = due;
         }
-        let (was, is) = (followed.held, followed.log.held_bytes());
-        followed.held = is;
-        self.held.change(followed.subject, key, was, is);
-        let payer = Payer::Member(followed.subject);
+        let (was, is) = (entry.held, entry.log.held_bytes());
+        entry.held = is;
+        self.quota.change(entry.subject, key, was, is);
+        let payer = Payer::Member(entry.subject);
         if was < is {
             self.budget.charge(payer, is - was);
         } else if is < was {
@@ -178,10 +175,10 @@ impl Logs {
             let Some(key) = self.queue.pop_front() else {
                 break;
             };
-            let Some(followed) = self.logs.get_mut(&key) else {
+            let Some(entry) = self.logs.get_mut(&key) else {
                 continue;
             };
-            followed.queued = false;
+            entry.queued = false;
             let asked = out.wants.len();
             self.advance(&key, now, out);
             // The places that were free are taken again.
@@ -193,21 +190,20 @@ impl Logs {
 
     /// Makes the largest holders give up something until the rest fits.
     pub(super) fn shed(&mut self, now: Time, out: &mut Effects) {
-        while (self.held.total() > self.limits.max_held_bytes || self.budget.is_over())
-            && let Some(key) = self.held.largest().cloned()
-            && let Some(followed) = self.logs.get_mut(&key)
+        while (self.quota.total() > self.limits.max_held_bytes || self.budget.is_over())
+            && let Some(key) = self.quota.largest().cloned()
+            && let Some(entry) = self.logs.get_mut(&key)
         {
             let mut assembled = Vec::new();
-            self.shed += u64::from(followed.log.shed(&mut assembled));
-            out.batches
-                .extend(Batch::of(&key, &followed.log, assembled));
+            self.shed += u64::from(entry.log.shed(&mut assembled));
+            out.batches.extend(Batch::of(&key, &entry.log, assembled));
             self.advance(&key, now, out);
         }
     }
 
     /// Forgets a log but for where it was. What it holds is given out before.
     pub(super) fn forget(&mut self, key: &LogKey, now: Time, out: &mut Effects) {
-        let Some(Followed {
+        let Some(Entry {
             mut log,
             subject,
             heard,
@@ -221,9 +217,9 @@ impl Logs {
         let next = log.next();
         out.batches.extend(Batch::of(key, &log, assembled));
         if let Some(next) = next {
-            self.past.remember(
+            self.tombstones.remember(
                 key,
-                Mark {
+                Tombstone {
                     next,
                     subject,
                     heard,
@@ -233,20 +229,20 @@ impl Logs {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &LogKey) -> Option<Followed> {
-        let followed = self.logs.remove(key)?;
-        if let Some(asked) = followed.log.repair.asking() {
+    pub(super) fn remove(&mut self, key: &LogKey) -> Option<Entry> {
+        let entry = self.logs.remove(key)?;
+        if let Some(asked) = entry.log.repair.asking() {
             self.neighbours.answered(asked);
         }
-        self.roll.remove(followed.subject, followed.heard, key);
-        self.held.change(followed.subject, key, followed.held, 0);
-        let payer = Payer::Member(followed.subject);
-        self.budget.release(payer, LOG_BYTES + followed.held);
-        let claims = followed.log.repair.listeners().map(|(peer, _)| peer);
+        self.lru.remove(entry.subject, entry.heard, key);
+        self.quota.change(entry.subject, key, entry.held, 0);
+        let payer = Payer::Member(entry.subject);
+        self.budget.release(payer, LOG_BYTES + entry.held);
+        let claims = entry.log.repair.listeners().map(|(peer, _)| peer);
         claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM_BYTES));
-        if let Some(deadline) = followed.deadline {
+        if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&(deadline, key.clone()));
         }
-        Some(followed)
+        Some(entry)
     }
 }

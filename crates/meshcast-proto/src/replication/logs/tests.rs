@@ -11,32 +11,32 @@ fn at(seconds: u64) -> Time {
 
 #[test]
 fn a_full_roll_lets_the_one_go_that_was_not_heard_of_for_longest() {
-    let mut roll = Roll::new(8);
+    let mut lru = Lru::new(8);
     for who in 0..8_u8 {
-        assert_eq!(roll.first_to_go(&[who; 32]), None, "{who}");
-        roll.add([who; 32], at(u64::from(8 - who)), &key(who.into()));
+        assert_eq!(lru.first_to_go(&[who; 32]), None, "{who}");
+        lru.add([who; 32], at(u64::from(8 - who)), &key(who.into()));
     }
-    assert_eq!(roll.first_to_go(&[8; 32]), Some(&key(7)));
-    roll.remove([7; 32], at(1), &key(7));
-    assert_eq!(roll.first_to_go(&[8; 32]), None);
-    assert_eq!(roll.places().len(), 7);
+    assert_eq!(lru.first_to_go(&[8; 32]), Some(&key(7)));
+    lru.remove([7; 32], at(1), &key(7));
+    assert_eq!(lru.first_to_go(&[8; 32]), None);
+    assert_eq!(lru.places().len(), 7);
 }
 
 #[test]
 fn a_member_that_has_its_share_makes_room_itself() {
-    let mut roll = Roll::new(8);
-    roll.add([9; 32], at(0), &key(9));
+    let mut lru = Lru::new(8);
+    lru.add([9; 32], at(0), &key(9));
     for who in 0..2 {
-        assert_eq!(roll.first_to_go(&[1; 32]), None);
-        roll.add([1; 32], at(1 + who), &key(who as usize));
+        assert_eq!(lru.first_to_go(&[1; 32]), None);
+        lru.add([1; 32], at(1 + who), &key(who as usize));
     }
-    assert_eq!(roll.first_to_go(&[1; 32]), Some(&key(0)));
-    assert_eq!(roll.first_to_go(&[9; 32]), None);
+    assert_eq!(lru.first_to_go(&[1; 32]), Some(&key(0)));
+    assert_eq!(lru.first_to_go(&[9; 32]), None);
 }
 
 #[test]
 fn the_largest_is_the_largest_log_of_the_largest_member() {
-    let mut held = Held::default();
+    let mut held = Quota::default();
     assert_eq!(held.largest(), None);
     held.change([1; 32], &key(0), 0, 50);
     for (who, bytes) in [(1, 20), (2, 25), (3, 10)] {

@@ -97,7 +97,7 @@ impl Scene {
             begin: Seq::FIRST,
         };
         self.repair
-            .handle_holding(who(n), &holding, &Marks::default(), self.now);
+            .handle_holding(who(n), &holding, &Checkpoints::default(), self.now);
     }
 
     fn step_known(&mut self, hole: SeqRange, known: Option<Time>) -> Step {

@@ -15,7 +15,7 @@ use crate::{
 
 /// Whom to tell of which channels.
 #[derive(Debug, Default)]
-pub(crate) struct Untold {
+pub(crate) struct Announcements {
     peers: BTreeMap<Sender, Pending>,
     /// Logs that all were told of.
     all: TokenBucket,
@@ -40,7 +40,7 @@ struct Pending {
     closed: TokenBucket,
 }
 
-impl Untold {
+impl Announcements {
     /// A neighbour is to be told all of a channel that it has open, from the beginning.
     pub(crate) fn add(&mut self, peer: Sender, channel: &ChannelName) {
         let pending = self.peers.entry(peer).or_default();

@@ -4,12 +4,12 @@ use super::{handover::Unacked, *};
 use std::ops::RangeInclusive;
 
 use crate::flow_control::{
-    Checks, InFlight, Listener, Load, Marks, READERS_LAG, SPACING, STALL, window_bounds,
+    Checkpoints, Checks, InFlight, Load, Progress, READERS_LAG, SPACING, STALL, window_bounds,
 };
 
 /// What is on the way of all channels together, and who waits for it to arrive.
 #[derive(Debug)]
-pub(super) struct Pacing {
+pub(super) struct FlowControl {
     /// How many bytes one channel may have on the way.
     bounds: RangeInclusive<usize>,
     /// And all together at least.
@@ -24,9 +24,9 @@ pub(super) struct Pacing {
     /// Neighbours that are to be left alone for it.
     lagging: BTreeSet<Sender>,
     /// Channels whose readers in this process are behind, and since when.
-    crowded: BTreeMap<ChannelName, Time>,
+    readers_behind: BTreeMap<ChannelName, Time>,
     /// When it is looked at these again.
-    crowded_due: Option<Time>,
+    readers_due: Option<Time>,
     /// How often a neighbour told how far it is with what was posted here.
     acks: u64,
 }
@@ -35,8 +35,8 @@ pub(super) struct Pacing {
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     /// The neighbours that told how far they are with what was posted here.
-    pub(super) listeners: BTreeMap<Sender, Listener>,
-    marks: Marks,
+    pub(super) listeners: BTreeMap<Sender, Progress>,
+    checkpoints: Checkpoints,
     in_flight: InFlight,
     gate: Gate,
     pub(super) unacked: Unacked,
@@ -49,11 +49,11 @@ enum Gate {
     Open,
     /// Until what this channel has on the way has arrived.
     Full,
-    /// In [`Pacing::waiting`].
+    /// In [`FlowControl::waiting`].
     Waiting,
 }
 
-impl Pacing {
+impl FlowControl {
     pub(super) fn new(history_bytes: usize) -> Self {
         Self {
             bounds: window_bounds(history_bytes),
@@ -63,14 +63,14 @@ impl Pacing {
             unsettled: Checks::default(),
             lags: BTreeMap::new(),
             lagging: BTreeSet::new(),
-            crowded: BTreeMap::new(),
-            crowded_due: None,
+            readers_behind: BTreeMap::new(),
+            readers_due: None,
             acks: 0,
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        let parts = [self.unsettled.first(), self.crowded_due];
+        let parts = [self.unsettled.first(), self.readers_due];
         parts.into_iter().flatten().min()
     }
 
@@ -116,11 +116,11 @@ impl Engine {
             return true;
         };
         if outbound.gate == Gate::Open {
-            if !outbound.in_flight.has_room(&self.pacing.bounds) {
+            if !outbound.in_flight.has_room(&self.flow.bounds) {
                 outbound.gate = Gate::Full;
-            } else if !self.pacing.has_room(&outbound.in_flight) {
+            } else if !self.flow.has_room(&outbound.in_flight) {
                 outbound.gate = Gate::Waiting;
-                self.pacing.waiting.push_back(channel.clone());
+                self.flow.waiting.push_back(channel.clone());
             }
         }
         outbound.gate == Gate::Open
@@ -136,7 +136,7 @@ impl Engine {
             .history
             .frames(channel, self.me.sender(), seqs)
             .next()?;
-        let has = |(peer, listener): &(&Sender, &Listener)| {
+        let has = |(peer, listener): &(&Sender, &Progress)| {
             let wanted = self.logs.neighbours.wanted(**peer, channel);
             listener.next() > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
         };
@@ -145,7 +145,7 @@ impl Engine {
 
     /// Changes whenever [`Self::acked`] may have got more.
     pub const fn acks(&self) -> u64 {
-        self.pacing.acks
+        self.flow.acks
     }
 
     /// Readers in this process are behind with a channel (`true`), or have caught up. Those who
@@ -153,11 +153,11 @@ impl Engine {
     /// where it was. Who reads more slowly than that is waited for by nobody.
     pub fn handle_readers_behind(&mut self, channel: &ChannelName, behind: bool, now: Time) {
         self.debug_assert_drained();
-        if behind && !self.pacing.crowded.contains_key(channel) {
-            self.pacing.crowded.insert(channel.clone(), now);
-            self.pacing.crowded_due.get_or_insert(now + SPACING);
+        if behind && !self.flow.readers_behind.contains_key(channel) {
+            self.flow.readers_behind.insert(channel.clone(), now);
+            self.flow.readers_due.get_or_insert(now + SPACING);
             self.logs.hold(channel);
-        } else if !behind && self.pacing.crowded.remove(channel).is_some() {
+        } else if !behind && self.flow.readers_behind.remove(channel).is_some() {
             self.release(channel, now);
         }
     }
@@ -174,12 +174,10 @@ impl Engine {
             let outbound = outbound.get_or_insert_default();
             let last = seqs.last();
             outbound.unacked.add(seqs);
-            outbound.marks.reached(last.next(), now);
-            self.pacing
-                .load
-                .add(outbound.in_flight.sent(last, len, now));
-            self.pacing.watch((name.clone(), self.me.sender()), now);
-            self.ease(name, now);
+            outbound.checkpoints.reached(last.next(), now);
+            self.flow.load.add(outbound.in_flight.sent(last, len, now));
+            self.flow.watch((name.clone(), self.me.sender()), now);
+            self.update_window(name, now);
         }
     }
 
@@ -201,7 +199,7 @@ impl Engine {
             return true;
         };
         let own = *own;
-        self.pacing.acks += 1;
+        self.flow.acks += 1;
         let knows = outbound
             .as_ref()
             .is_some_and(|outbound| outbound.listeners.contains_key(&peer));
@@ -209,7 +207,9 @@ impl Engine {
             return holding.next <= own;
         }
         let Outbound {
-            listeners, marks, ..
+            listeners,
+            checkpoints,
+            ..
         } = &mut **outbound.get_or_insert_default();
         // Nobody takes back what it has.
         let told = |known: Seq| holding.next.min(own).max(known);
@@ -219,10 +219,10 @@ impl Engine {
         );
         listeners
             .entry(peer)
-            .and_modify(|listener| listener.told(told(listener.next()), lowest, marks, now))
-            .or_insert_with(|| Listener::new(next, lowest, marks, now));
+            .and_modify(|listener| listener.told(told(listener.next()), lowest, checkpoints, now))
+            .or_insert_with(|| Progress::new(next, lowest, checkpoints, now));
         self.has_below(peer, name, next);
-        self.ease(name, now);
+        self.update_window(name, now);
         holding.next <= own
     }
 
@@ -233,7 +233,7 @@ impl Engine {
             && outbound.listeners.remove(&peer).is_some()
         {
             self.logs.unclaim(peer);
-            self.ease(name, now);
+            self.update_window(name, now);
         }
     }
 
@@ -241,53 +241,53 @@ impl Engine {
     /// neighbours are told.
     pub(super) fn report(
         &mut self,
-        moved: BTreeSet<LogKey>,
-        eased: BTreeSet<LogKey>,
-        turned: BTreeSet<LogKey>,
+        advanced: BTreeSet<LogKey>,
+        acks_changed: BTreeSet<LogKey>,
+        route_changed: BTreeSet<LogKey>,
         now: Time,
     ) {
         let upstream = |logs: &Logs, key: &LogKey| logs.get(key).and_then(|log| log.upstream);
-        for key in eased {
+        for key in acks_changed {
             if let Some(upstream) = upstream(&self.logs, &key) {
                 self.digest.hand_on(upstream, &key, now);
             }
         }
-        for key in turned {
+        for key in route_changed {
             self.digest.changed(key, now);
         }
-        for key in moved {
+        for key in advanced {
             if let Some(upstream) = upstream(&self.logs, &key) {
                 self.digest.progress(upstream, &key, now);
             }
             self.digest.changed(key.clone(), now);
-            self.pacing.watch(key, now);
+            self.flow.watch(key, now);
         }
     }
 
     /// Looks again who keeps up.
-    pub(super) fn pace(&mut self, now: Time) {
-        if self.pacing.crowded_due.take_if(|due| *due <= now).is_some() {
-            self.pace_readers(now);
+    pub(super) fn check_progress(&mut self, now: Time) {
+        if self.flow.readers_due.take_if(|due| *due <= now).is_some() {
+            self.check_readers(now);
         }
         let (mut changed, mut effects) = (false, Effects::default());
-        while let Some(key) = self.pacing.unsettled.take_due(now) {
+        while let Some(key) = self.flow.unsettled.take_due(now) {
             let mut lagging = Vec::new();
             let again = if key.1 == self.me.sender() {
-                self.judge_outbound(&key.0, now, &mut lagging)
+                self.check_outbound(&key.0, now, &mut lagging)
             } else {
                 self.logs
-                    .judge_listeners(&key, now, &mut lagging, &mut effects)
+                    .check_listeners(&key, now, &mut lagging, &mut effects)
             };
             if let Some(again) = again {
                 // Never at once, or this would not end.
-                self.pacing
+                self.flow
                     .unsettled
                     .by(key.clone(), again.max(now + SPACING));
             }
-            changed |= self.pacing.set_lags(key, lagging);
+            changed |= self.flow.set_lags(key, lagging);
         }
         if changed {
-            self.tell_who_lags();
+            self.report_laggards();
         }
         self.take_effect(effects, now);
     }
@@ -295,20 +295,20 @@ impl Engine {
     /// Says who is to be left alone by gossip, and who not any more. A neighbour that lacks a frame
     /// on some channel is not: that costs less than to part from it on all. Once it was, it has to
     /// have everything.
-    fn tell_who_lags(&mut self) {
+    fn report_laggards(&mut self) {
         let mut lacks = BTreeMap::<Sender, (u64, u64)>::new();
-        for (peer, lacking) in self.pacing.lags.values().flatten() {
+        for (peer, lacking) in self.flow.lags.values().flatten() {
             let (most, all) = lacks.entry(*peer).or_default();
             (*most, *all) = (lacking.max(most).to_owned(), lacking.saturating_add(*all));
         }
         let is_much = |(most, all): (u64, u64)| most >= LACKS_OF_ONE || all >= LACKS_OF_ALL;
         let lagging = lacks
             .into_iter()
-            .filter(|(peer, lacks)| is_much(*lacks) || self.pacing.lagging.contains(peer));
+            .filter(|(peer, lacks)| is_much(*lacks) || self.flow.lagging.contains(peer));
         let lagging = lagging.map(|(peer, _)| peer).collect();
-        let before = std::mem::replace(&mut self.pacing.lagging, lagging);
-        for (peers, lags) in [(&before, false), (&self.pacing.lagging, true)] {
-            let other = if lags { &before } else { &self.pacing.lagging };
+        let before = std::mem::replace(&mut self.flow.lagging, lagging);
+        for (peers, lags) in [(&before, false), (&self.flow.lagging, true)] {
+            let other = if lags { &before } else { &self.flow.lagging };
             let changed = peers.difference(other);
             self.outputs
                 .extend(changed.map(|peer| Output::Lagging { peer: *peer, lags }));
@@ -316,23 +316,23 @@ impl Engine {
     }
 
     /// Waits no longer for readers that have had their time.
-    fn pace_readers(&mut self, now: Time) {
+    fn check_readers(&mut self, now: Time) {
         let late = |(name, since): (&ChannelName, &Time)| {
             (*since + READERS_LAG <= now).then(|| name.clone())
         };
-        let late: Vec<ChannelName> = self.pacing.crowded.iter().filter_map(late).collect();
+        let late: Vec<ChannelName> = self.flow.readers_behind.iter().filter_map(late).collect();
         for channel in late {
-            self.pacing.crowded.remove(&channel);
+            self.flow.readers_behind.remove(&channel);
             self.release(&channel, now);
         }
-        if !self.pacing.crowded.is_empty() {
-            self.pacing.crowded_due.get_or_insert(now + SPACING);
+        if !self.flow.readers_behind.is_empty() {
+            self.flow.readers_due.get_or_insert(now + SPACING);
         }
     }
 
     /// Looks again who keeps up with what is posted here. Returns when to do so once more, if
     /// anybody is behind.
-    fn judge_outbound(
+    fn check_outbound(
         &mut self,
         name: &ChannelName,
         now: Time,
@@ -343,21 +343,21 @@ impl Engine {
         let mut again: Option<Time> = None;
         for (peer, listener) in &mut outbound.listeners {
             let heard = neighbours.heard(*peer);
-            listener.judge(&outbound.marks, heard, now);
+            listener.judge(&outbound.checkpoints, heard, now);
             if !neighbours.listens(*peer, name) {
                 continue;
             }
-            let due = listener.due(&outbound.marks, heard, now);
+            let due = listener.due(&outbound.checkpoints, heard, now);
             again = again.into_iter().chain(due).min();
             lagging.extend(listener.lags(*next).map(|lacks| (*peer, lacks)));
         }
-        self.ease(name, now);
+        self.update_window(name, now);
         again
     }
 
     /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait
     /// for room.
-    pub(super) fn ease(&mut self, name: &ChannelName, now: Time) {
+    pub(super) fn update_window(&mut self, name: &ChannelName, now: Time) {
         let Some(Channel { outbound, next, .. }) = self.channels.get_mut(name) else {
             return;
         };
@@ -372,38 +372,38 @@ impl Engine {
         let arrived = outbound
             .in_flight
             .arrived(lowest.unwrap_or(*next), lowest.is_some(), now);
-        self.pacing.load.remove(arrived);
-        if outbound.gate == Gate::Full && outbound.in_flight.has_room(&self.pacing.bounds) {
+        self.flow.load.remove(arrived);
+        if outbound.gate == Gate::Full && outbound.in_flight.has_room(&self.flow.bounds) {
             outbound.gate = Gate::Waiting;
-            self.pacing.waiting.push_back(name.clone());
+            self.flow.waiting.push_back(name.clone());
         }
-        self.give_places();
+        self.grant_places();
     }
 
     /// A channel is forgotten: nothing of it is on the way any more, and nobody listens to it.
     pub(super) fn end_outbound(&mut self, outbound: &Outbound) {
-        self.pacing.load.remove(outbound.in_flight.load());
+        self.flow.load.remove(outbound.in_flight.load());
         outbound
             .listeners
             .keys()
             .for_each(|peer| self.logs.unclaim(*peer));
-        self.give_places();
+        self.grant_places();
     }
 
     /// Tells those who wait for room among all channels.
-    fn give_places(&mut self) {
+    fn grant_places(&mut self) {
         // Each that is told takes a place. When nothing is on the way nobody would be told later.
-        let mut places = match self.pacing.load.frames {
+        let mut places = match self.flow.load.frames {
             0 => usize::MAX,
             frames => ALL_FRAMES.saturating_sub(frames),
         };
         while places > 0
-            && let Some(waiting) = self.pacing.waiting.pop_front()
+            && let Some(waiting) = self.flow.waiting.pop_front()
         {
             if let Some(Channel { outbound, .. }) = self.channels.get_mut(&waiting) {
                 let Some(outbound) = outbound else { continue };
-                if places < usize::MAX && !self.pacing.has_room(&outbound.in_flight) {
-                    self.pacing.waiting.push_front(waiting);
+                if places < usize::MAX && !self.flow.has_room(&outbound.in_flight) {
+                    self.flow.waiting.push_front(waiting);
                     return;
                 }
                 outbound.gate = Gate::Open;
