@@ -18,7 +18,7 @@ use std::{
 
 use meshcast_proto::{ChannelName, Since};
 
-use self::{dispatch::Handlers, outbox::Poster, payload::encode};
+use self::{dispatch::Handlers, payload::encode};
 use crate::{
     error::PostError,
     message::{Message, RecvError},
@@ -32,7 +32,7 @@ pub use self::{
 };
 pub(crate) use self::{
     hub::{Asked, Hub, Opening},
-    outbox::{Posters, Section},
+    outbox::{Poster, Posters, Section},
     receipt::Awaited,
     ring::{Item, ReaderId, Wanted},
 };

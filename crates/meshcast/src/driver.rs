@@ -13,6 +13,7 @@ mod handover;
 mod inspection;
 mod mute;
 mod readiness;
+mod receipts;
 mod seeds;
 mod snapshot;
 mod stop;
@@ -54,7 +55,6 @@ use crate::{
     transport::{Traffic, sender},
     verifier::SharedVerifier,
 };
-use asked::Receipts;
 use channels::Channel;
 use conduct::Judged;
 use dialling::Dialled;
@@ -62,6 +62,7 @@ pub(crate) use engine::EngineCell;
 use handover::Flushes;
 use inspection::Inspections;
 pub(crate) use inspection::{Inspected, View};
+use receipts::Receipts;
 use syncing::Backlog;
 pub(crate) use touched::Touched;
 
@@ -318,7 +319,9 @@ impl Driver {
                 self.peers.excuse_silence(late, now);
             }
             self.next_check = now + CHECK_INTERVAL;
-            self.receipts.touch();
+            let engine = &self.parts.engine;
+            self.receipts
+                .handle_timeout(|name, seq| engine.acked(name, seq));
             self.flushes.touch();
             self.drop_vacant_channels(now);
             self.expire_pings(now);

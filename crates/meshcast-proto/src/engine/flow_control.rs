@@ -29,6 +29,8 @@ pub(super) struct FlowControl {
     readers_due: Option<Time>,
     /// How often a neighbour told how far it is with what was posted here.
     acks: u64,
+    /// Which numbers posted here one more neighbour has, until [`Engine::poll_acked`] says so.
+    acked: BTreeMap<ChannelName, SeqRange>,
 }
 
 /// What one channel of ours has on the way, and to whom.
@@ -66,6 +68,7 @@ impl FlowControl {
             readers_behind: BTreeMap::new(),
             readers_due: None,
             acks: 0,
+            acked: BTreeMap::new(),
         }
     }
 
@@ -143,6 +146,12 @@ impl Engine {
         Some(own.outbound.as_ref()?.listeners.iter().filter(has).count())
     }
 
+    /// Of which numbers posted here [`Self::acked`] may have got more since this was called last: one
+    /// range for each channel, from the first such number to the last.
+    pub fn poll_acked(&mut self) -> Option<(ChannelName, SeqRange)> {
+        self.pacing.acked.pop_first()
+    }
+
     /// Changes whenever [`Self::acked`] may have got more.
     pub const fn acks(&self) -> u64 {
         self.flow.acks
@@ -217,6 +226,16 @@ impl Engine {
             holding.next.min(own),
             holding.lowest.map(|lowest| lowest.min(own)),
         );
+        let known = listeners.get(&peer).map_or(Seq::FIRST, Listener::next);
+        if let Some(last) = next.previous()
+            && let Some(news) = SeqRange::new(known, last)
+        {
+            let acked = &mut self.pacing.acked;
+            match acked.get_mut(name) {
+                Some(acked) => *acked = acked.hull(news),
+                None => drop(acked.insert(name.clone(), news)),
+            }
+        }
         listeners
             .entry(peer)
             .and_modify(|listener| listener.told(told(listener.next()), lowest, checkpoints, now))

@@ -113,7 +113,7 @@ pub(crate) struct Awaited {
 }
 
 impl Awaited {
-    /// How many may wait in one node. Each acknowledgement looks at those that it may concern, at
-    /// about 100 ns.
+    /// How many may wait in one node. All are looked at once a second, at about 100 ns each; an
+    /// acknowledgement looks only at those that it concerns.
     pub(crate) const MOST: usize = 4096;
 }

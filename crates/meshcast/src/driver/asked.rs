@@ -8,7 +8,7 @@ use meshcast_proto::{ChannelName, LookedBack, Recall, Recalled};
 
 use super::Driver;
 use crate::{
-    channel::{AckError, Asked, Awaited, Hub, Item, Opening, ReaderId, Wanted},
+    channel::{Asked, Hub, Item, Opening, ReaderId, Wanted},
     message::{Gap, GapReason},
 };
 
@@ -46,7 +46,8 @@ impl Driver {
             self.recall(hub, reader, &wanted);
         }
         for awaited in awaited {
-            self.receipts.add(hub, awaited);
+            let acked = |name: &ChannelName, seq| self.parts.engine.acked(name, seq);
+            self.receipts.add(hub, awaited, acked);
         }
     }
 
@@ -59,14 +60,11 @@ impl Driver {
 
     /// Tells those who wait how many peers have what they posted.
     pub(super) fn tell_acks(&mut self) {
-        let engine = &self.parts.engine;
-        self.receipts.check(engine.acks(), |hub, awaited| {
-            let seq = hub.number_of(awaited.record)?;
-            match engine.acked(hub.name(), seq) {
-                None => Some(Err(AckError::Expired)),
-                Some(peers) => (peers >= awaited.members).then_some(Ok(peers)),
-            }
-        });
+        let engine = &mut self.parts.engine;
+        while let Some((channel, seqs)) = engine.poll_acked() {
+            let acked = |name: &ChannelName, seq| engine.acked(name, seq);
+            self.receipts.handle_acked(&channel, seqs, acked);
+        }
         self.tell_flushed();
     }
 
@@ -157,54 +155,6 @@ impl Driver {
         if let Some(upto) = upto {
             tracing::trace!(channel = ?hub.name(), sender = %member.sender(), %upto, "recalled");
             hub.recall(reader, items, upto);
-        }
-    }
-}
-
-/// Who waits until peers have what.
-#[derive(Debug, Default)]
-pub(super) struct Receipts {
-    awaited: Vec<(Arc<Hub>, Awaited)>,
-    /// What [`Engine::acks`](meshcast_proto::Engine::acks) was when they were looked at.
-    acks: u64,
-    /// Something else happened that may decide one of them.
-    due: bool,
-}
-
-impl Receipts {
-    /// Something left the outbox, or it is time to look what is kept no longer.
-    pub(super) const fn touch(&mut self) {
-        self.due = true;
-    }
-
-    fn add(&mut self, hub: &Arc<Hub>, awaited: Awaited) {
-        if self.awaited.len() < Awaited::MOST {
-            self.awaited.push((Arc::clone(hub), awaited));
-            self.due = true;
-        } else {
-            let limit = Awaited::MOST;
-            // Whoever asked may have left.
-            let _ = awaited.answer.send(Err(AckError::TooMany { limit }));
-        }
-    }
-
-    /// Answers those that are decided, and forgets those who left.
-    fn check(
-        &mut self,
-        acks: u64,
-        decide: impl Fn(&Hub, &Awaited) -> Option<Result<usize, AckError>>,
-    ) {
-        if !std::mem::take(&mut self.due) && acks == self.acks {
-            return;
-        }
-        self.acks = acks;
-        for (hub, awaited) in std::mem::take(&mut self.awaited) {
-            match decide(&hub, &awaited) {
-                // Whoever asked may have left.
-                Some(answer) => drop(awaited.answer.send(answer)),
-                None if awaited.answer.is_closed() => {}
-                None => self.awaited.push((hub, awaited)),
-            }
         }
     }
 }

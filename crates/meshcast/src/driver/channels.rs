@@ -111,7 +111,10 @@ impl Driver {
                 let seqs = *posted.as_ref().ok()?;
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
                 hub.numbered(seqs);
-                driver.receipts.touch();
+                let engine = &driver.parts.engine;
+                driver
+                    .receipts
+                    .handle_sent(hub, |name, seq| engine.acked(name, seq));
                 driver.flushes.touch();
                 Some(Arc::new(section.posters(seqs)))
             },

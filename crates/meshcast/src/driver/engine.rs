@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use meshcast_proto::{ChannelName, Engine, Output, Sender, Time};
+use meshcast_proto::{ChannelName, Engine, Output, Sender, SeqRange, Time};
 
 use super::Driver;
 use crate::{
@@ -27,6 +27,12 @@ impl EngineCell {
     /// is nothing to do afterwards.
     pub(super) fn may_post(&mut self, channel: &ChannelName) -> bool {
         self.engine.may_post(channel)
+    }
+
+    /// Of which numbers posted here one more peer has said since the last call that it has them.
+    /// There is nothing to do afterwards.
+    pub(super) fn poll_acked(&mut self) -> Option<(ChannelName, SeqRange)> {
+        self.engine.poll_acked()
     }
 
     /// The session to a peer takes nothing more, or does again. There is nothing to do afterwards,

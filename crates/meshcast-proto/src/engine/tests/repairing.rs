@@ -117,6 +117,9 @@ fn a_sender_is_told_after_16_frames_or_50_ms() {
     (0..16).for_each(|_| world.post(0, 1));
     world.run(2 * LATENCY);
     assert_eq!(acked(&world), Some(18));
+    // What has been said since then, in one range; and once.
+    let mut poll = || world.nodes[0].engine.poll_acked();
+    assert_eq!((poll(), poll()), (Some((channel(0), range(1, 17))), None));
 }
 
 #[test]
