@@ -149,7 +149,7 @@ impl Engine {
     /// Of which numbers posted here [`Self::acked`] may have got more since this was called last: one
     /// range for each channel, from the first such number to the last.
     pub fn poll_acked(&mut self) -> Option<(ChannelName, SeqRange)> {
-        self.pacing.acked.pop_first()
+        self.flow.acked.pop_first()
     }
 
     /// Changes whenever [`Self::acked`] may have got more.
@@ -226,11 +226,11 @@ impl Engine {
             holding.next.min(own),
             holding.lowest.map(|lowest| lowest.min(own)),
         );
-        let known = listeners.get(&peer).map_or(Seq::FIRST, Listener::next);
+        let known = listeners.get(&peer).map_or(Seq::FIRST, Progress::next);
         if let Some(last) = next.previous()
             && let Some(news) = SeqRange::new(known, last)
         {
-            let acked = &mut self.pacing.acked;
+            let acked = &mut self.flow.acked;
             match acked.get_mut(name) {
                 Some(acked) => *acked = acked.hull(news),
                 None => drop(acked.insert(name.clone(), news)),
