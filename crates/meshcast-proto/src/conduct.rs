@@ -1,7 +1,7 @@
-//! Who misbehaves again and again: it is slowed down, then cut off.
+//! Peers that misbehave repeatedly: they are throttled, then cut off.
 //!
 //! May use: [`wire`](crate::wire), [`bounds`](crate::bounds).
-//! Must not: judge what was done. Others name the offence, this counts.
+//! Must not: judge what a peer did. Others report the offence, and this counts it.
 
 mod offence;
 
@@ -14,11 +14,10 @@ use crate::{
 
 pub use offence::Offence;
 
-/// Counts points against neighbours, by what they did; with time they are forgiven (a leaky
-/// bucket). Like the rest of the protocol it does nothing itself: whoever drives it slows down and
-/// cuts off.
+/// Counts points against peers for their offences, and forgives them over time (a leaky bucket). It
+/// acts on nothing itself: the driver throttles and cuts off.
 ///
-/// A neighbour that is gone keeps its points, so that coming back does not help.
+/// A peer that is gone keeps its points, so coming back does not help.
 #[derive(Debug, Default)]
 pub struct Conduct {
     records: BTreeMap<Sender, Record>,
@@ -31,15 +30,15 @@ struct Record {
     offences: u64,
 }
 
-/// What becomes of a neighbour.
+/// What a peer may still do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Like any other.
     #[default]
     Good,
-    /// What it says is heard at a fraction of the rate.
+    /// Its messages are read at a fraction of the rate.
     Throttled,
-    /// It is not to be connected any more.
+    /// It is not connected any more.
     Cut,
 }
 
@@ -55,7 +54,7 @@ impl Standing {
 }
 
 impl Conduct {
-    /// A neighbour misbehaved. Returns how it stands now, if that is worse than before.
+    /// A peer misbehaved. Returns its standing, if that got worse.
     pub fn handle_offence(
         &mut self,
         peer: Sender,
@@ -82,8 +81,8 @@ impl Conduct {
         })
     }
 
-    /// Forgives with time. Returns who was throttled and is not any more; call it every second or
-    /// so.
+    /// Forgives over time. Returns the peers that are no longer throttled; call it about every
+    /// second.
     pub fn handle_timeout(&mut self, now: Time) -> Vec<Sender> {
         let mut forgiven = Vec::new();
         self.records.retain(|peer, record| {
@@ -97,19 +96,19 @@ impl Conduct {
         forgiven
     }
 
-    /// How a neighbour stands.
+    /// The standing of a peer.
     pub fn standing(&self, peer: Sender) -> Standing {
         self.records
             .get(&peer)
             .map_or_else(Standing::default, |record| record.standing)
     }
 
-    /// How often a neighbour misbehaved since it was last forgiven everything.
+    /// How often a peer misbehaved since its points last reached zero.
     pub fn offences(&self, peer: Sender) -> u64 {
         self.records.get(&peer).map_or(0, |record| record.offences)
     }
 
-    /// Makes room: of all records that of whoever has done least, and been cut off longest ago.
+    /// Makes room by forgetting the peer with the fewest points that was cut off longest ago.
     fn forget_least(&mut self) {
         let least = self.records.iter().min_by_key(|(_, record)| record.points);
         if let Some(peer) = least.map(|(peer, _)| *peer) {
@@ -118,44 +117,45 @@ impl Conduct {
     }
 }
 
-/// What an offence counts.
+/// The points for each offence.
 const fn points(offence: Offence) -> usize {
     match offence {
-        // Whoever hands on a frame has checked it: once is a broken memory, ten times is none.
+        // Whoever hands on a frame has checked it: once is a broken memory, ten times is not.
         Offence::Forged => 10,
-        // No honest engine says it; a bug in one might.
+        // No honest engine says it, but a bug might.
         Offence::Impossible | Offence::Unreadable => 5,
-        // A history makes room between the word and the question, and links break: some of them are
+        // A history may drop a frame between the claim and the request, and links break: some are
+        // normal.
         // normal.
         Offence::FalseClaim => 2,
-        // A large mesh may be over its share without meaning ill; it says so in every message then.
+        // A large mesh may exceed its share in good faith; then every message does.
         Offence::OverLimit => 1,
     }
 }
 
-/// At ten a minute points are forgiven: what an honest member may do by accident in a bad hour.
+/// Ten points a minute are forgiven: what an honest member may do by accident in a bad hour.
 const POINTS: Rate = Rate {
     per_second: 1,
     burst: Duration::ZERO,
 };
 
-/// What a point counts in tokens, of which one a second is forgiven.
+/// Tokens for each point; one token a second is forgiven.
 const TOKENS: usize = 6;
 
-/// Points from which on a neighbour is throttled: five times more than is forgiven in a minute.
+/// A peer with this many points is throttled: five times what is forgiven in a minute.
 const THROTTLE_AT: usize = 50;
 
-/// And from which on it is not any more.
+/// Below this many points it no longer is.
 const FORGIVEN_AT: usize = 25;
 
-/// Points from which on it is cut off: so it went on after it was throttled.
+/// A peer with this many points is cut off: it went on after it was throttled.
 const CUT_AT: usize = 100;
 
-/// How many neighbours are remembered, at some 150 bytes.
+/// How many peers are remembered, at some 150 bytes each.
 const MAX_RECORDS: usize = 4_096;
 
 impl TokenBucket {
-    /// How many points were counted and are not forgiven yet.
+    /// The points that are not forgiven yet.
     fn level(self, rate: Rate, now: Time) -> usize {
         let owed = self
             .due(rate)

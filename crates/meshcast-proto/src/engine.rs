@@ -1,9 +1,9 @@
-//! The composition root: numbers what is posted, puts in order what arrives, keeps what may be
-//! asked for.
+//! The engine: one node's protocol, put together from the wings. It numbers what is posted, puts in
+//! order what arrives, and keeps what others may ask for.
 //!
-//! One grammar: `handle_*` takes the world in, `poll_output` and `poll_timeout` give work out.
-//! After each `handle_*` the caller drains [`Engine::poll_output`] to `None` before the next. Time
-//! and identity are arguments, so a whole mesh of engines runs in virtual time.
+//! `handle_*` takes in what happened; `poll_output` and `poll_timeout` give out what to do. After
+//! each `handle_*` the caller drains [`Engine::poll_output`] to `None`. Time and identity are
+//! arguments, so a whole mesh of engines runs in virtual time.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -50,36 +50,36 @@ pub struct Engine {
     flow: FlowControl,
     serving: Serving,
     announcements: Announcements,
-    /// What is asked of neighbours for readers that came late.
+    /// Requests to peers on behalf of readers that started late.
     looks: BTreeMap<ChannelName, LookBack>,
     looks_begun: u64,
-    /// There may be more neighbours in a moment.
+    /// More peers may connect in a moment.
     expecting: bool,
-    /// Senders whose frames were too old to be taken, and when that was said.
+    /// Senders whose frames were too old to be taken, and when that was last reported.
     stale: BTreeMap<Sender, Time>,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
 
-/// A channel name this node used.
+/// A channel name this node has used.
 #[derive(Debug)]
 struct Channel {
     open: bool,
-    /// The number of its next record of ours.
+    /// The number of our next record on it.
     next: Seq,
-    /// When its first was posted.
+    /// When we first posted on it.
     born: Option<Time>,
-    /// From when on it is to hear, and at least so many numbers of each sender.
+    /// The channel hears what was posted since then, and at least this many numbers of each sender.
     since: Time,
     last: u64,
-    /// When a neighbour was lost that had it open.
+    /// When a peer that had it open was last lost.
     deserted: Option<Time>,
-    /// It was closed, and waits to be forgotten.
+    /// The channel is closed and waits to be forgotten.
     retiring: bool,
-    /// What we posted that is on the way.
-    /// Made with the first post: most nodes only listen to most channels.
+    /// What we posted that is not acknowledged yet. It is made with the first post: most nodes only
+    /// listen to most channels.
     outbound: Option<Box<Outbound>>,
-    /// Puts our own fragments together for other channel objects of this process.
+    /// Reassembles our own fragments, for other channel objects of this process.
     own: Reassembly,
 }
 
@@ -88,39 +88,39 @@ struct Channel {
 pub enum Output {
     /// Give this frame to gossip.
     Publish(Frame),
-    /// Give these values to the channel objects of that name. Those of this node itself come here
-    /// too, for the other objects of the process.
+    /// Give these values to the channel objects of that name. What this node posts comes here too,
+    /// for the other objects of its process.
     Deliver(ChannelName, Delivery),
-    /// Tell the channel objects of that name what they will not get.
+    /// Tell the channel objects of that name which numbers they will not get.
     Missed(ChannelName, Gap),
-    /// Send this to a neighbour. What cannot be sent is as good as a broken link: close it.
+    /// Send this to a peer. If it cannot be sent, treat the link as broken and close it.
     Sync(Sender, SyncMessage),
-    /// What neighbours keep of a channel from before is here as well now, as far as
-    /// [`Engine::handle_look_back`] asked for it. What was delivered since it did is not part of
-    /// it.
+    /// The search that [`Engine::handle_look_back`] began has an end: the history now holds what
+    /// peers keep of the channel from before, as far as was asked for. What was delivered meanwhile
+    /// is not part of it.
     LookedBack(ChannelName, LookedBack),
-    /// There is room on this channel, where [`Engine::may_post`] found none.
+    /// The channel has room again, after [`Engine::may_post`] said that it had none.
     Writable(ChannelName),
-    /// A neighbour no longer keeps up with gossip, or does again. It fetches what it lacks, so
-    /// gossip need not be sent to it while it lags.
+    /// A peer fell behind with gossip, or caught up. A peer that lags fetches what it lacks, so it
+    /// need not be sent gossip.
     Lagging {
-        /// Which. One that is gone does not lag, and that is said too.
+        /// Which peer. When a lagging peer is lost, it is reported as no longer lagging.
         peer: Sender,
         /// Whether it lags.
         lags: bool,
     },
-    /// A frame was not taken: its sender is not connected, was not heard before, and posted it
-    /// longer ago than anything is kept, by its clock. Somebody repeats it, or that clock is
-    /// behind. Said once a minute of each sender.
+    /// A frame was refused as too old. Its sender is not connected and was not heard before, and by
+    /// its own clock it posted the frame longer ago than anything is kept. Either somebody replays
+    /// the frame, or the sender's clock is behind. Reported at most once a minute for each sender.
     Stale {
         /// On which channel.
         channel: ChannelName,
         /// Who posted it.
         member: Arc<Member>,
-        /// How far back that was, by the wall clocks of both.
+        /// How much too old it is, by the wall clocks of both.
         behind: Duration,
     },
-    /// A neighbour did what no honest one does, or not again and again.
+    /// A peer did what an honest one never does, or does rarely.
     Misbehaved {
         /// Which.
         peer: Sender,
@@ -129,21 +129,21 @@ pub enum Output {
     },
 }
 
-/// From when on a channel hears what is posted.
+/// From when on a channel delivers what is posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Since {
     /// From the moment it is opened.
     #[default]
     Now,
-    /// And what was posted so long before, as far as anybody keeps it.
+    /// Also what was posted in this time before, as far as anybody keeps it.
     Ago(Duration),
-    /// And so many numbers of each sender from before, as far as anybody keeps them.
+    /// Also this many numbers of each sender from before, as far as anybody keeps them.
     Last(u64),
 }
 
 impl Engine {
-    /// A node that has no channel yet. `me` is what `identity` shows to others, verified.
-    /// `seed` decides over small random choices: whom to ask first, and when.
+    /// A node without channels. `me` is the verified form of what `identity` shows to others.
+    /// `seed` decides small random choices: whom to ask first, and when.
     pub fn new(config: Config, identity: Identity, me: Arc<Member>, seed: u64) -> Self {
         Self {
             history: History::new(config.history),
@@ -167,8 +167,8 @@ impl Engine {
         }
     }
 
-    /// Opens a channel: from now on its frames are taken in. While nobody was heard on it, opening
-    /// it once more can only make it begin earlier; later it changes nothing, and
+    /// Opens a channel: its frames are taken in from now on. Until a sender is heard on it, opening
+    /// it again can only make it begin earlier. After that, opening it again changes nothing, and
     /// [`Self::handle_look_back`] fetches what there is.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ impl Engine {
     }
 
     /// Posts the records of a draft as one frame: numbers, signs and keeps it. The channel must
-    /// have been opened once.
+    /// have been opened at least once.
     ///
     /// # Errors
     /// [`PostError`]; no number was used.
@@ -287,16 +287,17 @@ impl Engine {
                 .into_iter()
                 .filter_map(|assembled| match assembled {
                     Assembled::Values(delivery) => Some(Output::Deliver(channel.clone(), delivery)),
-                    // Over the limit for messages: refused before it came here.
+                    // Such a value is over the limit for messages, and was refused before it came
+                    // here.
                     Assembled::Missed(..) => None,
                 }),
         );
         Ok(seqs)
     }
 
-    /// Takes in a verified frame of another sender. Of one that is neither connected nor was heard
-    /// of before it is not taken if it was posted longer ago than anything is kept, by the wall
-    /// clocks of both: it is a repetition.
+    /// Takes in a verified frame of another sender. A frame is refused as a replay if its sender is
+    /// neither connected nor known, and by the wall clocks of both it was posted longer ago than
+    /// anything is kept.
     pub fn handle_frame(&mut self, frame: Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
         self.debug_assert_drained();
         if frame.sender() == self.me.sender() || !self.is_open(frame.channel()) {
@@ -335,7 +336,7 @@ impl Engine {
         self.look_back_at(&channel, now);
     }
 
-    /// A member is connected: there is a link on which messages arrive in order.
+    /// A member connected: there is a link that delivers messages in order.
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
         self.logs.neighbours.add(peer, now);
@@ -353,7 +354,7 @@ impl Engine {
             .extend(messages.map(|message| Output::Sync(peer, message)));
     }
 
-    /// A member is no longer connected, or the link to it broke: what was under way is lost.
+    /// A member disconnected, or the link to it broke. What was on its way is lost.
     pub fn handle_peer_down(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
         self.deserted_by(peer, now);
@@ -379,10 +380,10 @@ impl Engine {
         self.look_back(now);
     }
 
-    /// Takes in what a neighbour says. `verify` says of each of the frames that came together who
-    /// signed it, if it is a member; one it says nothing of is refused.
+    /// Takes in a message of a peer. `verify` names the member that signed each of the frames in
+    /// it; a frame without one is refused.
     ///
-    /// Messages that are not about channels are none of the engine's business.
+    /// Messages that are not about channels are ignored here.
     pub fn handle_sync(
         &mut self,
         peer: Sender,
@@ -405,16 +406,16 @@ impl Engine {
         }
     }
 
-    /// The link to a neighbour takes nothing more at the moment, or does again. What a neighbour
-    /// asks to be told waits here meanwhile, in little room. May be called at any time; look at
-    /// [`Self::poll_timeout`] afterwards.
+    /// The link to a peer is congested, or is not any more. Answers to what the peer opens wait
+    /// here meanwhile, in little memory. May be called at any time; read [`Self::poll_timeout`]
+    /// again afterwards.
     pub fn set_congested(&mut self, peer: Sender, is_congested: bool) {
         if self.logs.neighbours.contains(peer) {
             self.announcements.set_congested(peer, is_congested);
         }
     }
 
-    /// Does what is due. Call it at [`Self::poll_timeout`]; calling it early does no harm.
+    /// Does what is due. Call it at [`Self::poll_timeout`]; calling it earlier is harmless.
     pub fn handle_timeout(&mut self, now: Time) {
         self.debug_assert_drained();
         let mut effects = Effects::default();
@@ -431,12 +432,12 @@ impl Engine {
         }
     }
 
-    /// The next piece of work, until there is none.
+    /// The next output; `None` once there is no more.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] wants to be called.
+    /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Time> {
         [
             self.logs.poll_timeout(),
@@ -459,7 +460,8 @@ impl Engine {
             .is_some_and(|channel| channel.open)
     }
 
-    /// The senders heard on a channel and their highest numbers, this node included if it posted.
+    /// The senders known on a channel and their highest numbers. This node is among them if it
+    /// posted.
     pub fn senders(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, SenderState)> {
         let own = self
             .channels
@@ -497,8 +499,7 @@ impl Engine {
         }
     }
 
-    /// What all that waits or is remembered on account of somebody is charged to. Whoever drives
-    /// the engine charges its queues to it too.
+    /// The budget of the node's memory. The driver charges its own queues to it too.
     pub const fn budget(&self) -> &Budget {
         &self.logs.budget
     }
@@ -530,14 +531,14 @@ impl Engine {
         self.report(advanced, acks_changed, route_changed, now);
     }
 
-    /// Gives the values and gaps of one sender out.
+    /// Gives out the values and gaps of one sender.
     fn emit(&mut self, batch: Batch) {
         let Batch {
             channel,
             member,
             assembled,
         } = batch;
-        // Of a gap before these nothing is joined: it may be of another sender or channel.
+        // Only gaps of this batch are joined: one from before may be of another sender or channel.
         let mut gap_is_ours = false;
         for assembled in assembled {
             match assembled {
@@ -572,7 +573,7 @@ impl Engine {
         }
     }
 
-    /// Whether a frame of somebody not heard of before was posted before anything that is kept.
+    /// Whether a frame of a sender not heard of before is older than anything that is kept.
     fn is_stale(&self, frame: &Frame, wall: WallTime) -> bool {
         let key = (frame.channel().clone(), frame.sender());
         let oldest = wall - self.config.history.age - CLOCK_SKEW;
@@ -581,7 +582,8 @@ impl Engine {
             && !self.logs.neighbours.contains(frame.sender())
     }
 
-    /// Says that a frame [is stale](Self::is_stale), unless that was just said of its sender.
+    /// Reports that a frame [is stale](Self::is_stale), unless that was just reported for its
+    /// sender.
     fn decline(&mut self, frame: &Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
         self.stale
             .retain(|_, said| now.saturating_since(*said) < STALE_AGAIN);
@@ -620,8 +622,8 @@ impl Engine {
     }
 }
 
-/// How often it is said of one sender that its frames are too old, and of how many within that
-/// time: somebody may repeat old frames of many.
+/// How often old frames of one sender are reported, and of how many senders within that time:
+/// somebody may replay old frames of many.
 const STALE_AGAIN: Duration = Duration::from_secs(60);
 const MAX_STALE: usize = 64;
 
@@ -630,9 +632,9 @@ const MAX_STALE: usize = 64;
 pub struct SenderState {
     /// Who it is.
     pub member: Arc<Member>,
-    /// Its highest number heard of.
+    /// The highest number known to exist.
     pub newest: Seq,
-    /// Its number that is delivered next, once that is known.
+    /// The number that is delivered next, once the beginning is known.
     pub next: Option<Seq>,
 }
 

@@ -1,17 +1,17 @@
-//! Finds links that look alive and have gone mute.
+//! Finds links that look alive but carry no gossip.
 //!
-//! What carries frames from a neighbour may stop while the connection stays up, without an event at
-//! either end: a reader that gives up on one message never reads the next, and the writer goes on
-//! writing. Repair hides it, since everything still arrives, half a second late. Whoever hears
-//! notices: frames that should have come by gossip have to be fetched, again and again, while
-//! nothing at all comes by gossip from that neighbour.
+//! Gossip from a peer may stop while the connection stays up, without an event at either end: a
+//! reader that gives up on one message never reads the next, and the writer goes on writing. Repair
+//! hides it, since everything still arrives, half a second late. But the receiving side can notice:
+//! again and again it has to fetch frames that should have come by gossip, while nothing at all
+//! comes by gossip from that peer.
 //!
-//! The cure is a new connection, and worse than the disease if the judgement is wrong. So a single
-//! frame by gossip, new or not, acquits; a neighbour that is paused or posts nothing gives no
-//! evidence; and one that is found mute again soon after is given longer each time.
+//! The cure is a new connection, which does harm if the suspicion is wrong. So a single frame by
+//! gossip, new or not, clears a peer. A peer that is paused or posts nothing gives no signs. A peer
+//! that is found mute again soon after is given longer each time.
 //!
 //! May use: [`wire`](crate::wire).
-//! Must not: close anything. It names the link, the driver makes a new one.
+//! Must not: close anything. It names the link, and the driver makes a new one.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,53 +20,53 @@ use std::{
 
 use crate::wire::{Sender, Time};
 
-/// Judges the links to all neighbours. Time is an argument.
+/// Judges the links to all peers.
 #[derive(Debug, Default)]
 pub struct Watchdog {
     neighbours: BTreeMap<Sender, Neighbour>,
-    /// Those found mute not long ago, connected or not.
+    /// Peers found mute not long ago, connected or not.
     records: BTreeMap<Sender, Record>,
     /// When a link was last found mute.
     last: Option<Time>,
     found: VecDeque<Sender>,
 }
 
-/// Something that would not happen if a neighbour's gossip arrived.
+/// Something that would not happen if a peer's gossip arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// A frame that it posted itself had to be fetched, from whomever, this long after it was
+    /// A frame that the peer posted itself had to be fetched, from anybody, this long after it was
     /// posted.
     Fetched(Duration),
-    /// A frame of somebody else had to be fetched from it, this long after it was posted, although
-    /// the two are to pass on to each other what they hear on that channel.
+    /// A frame of another sender had to be fetched from the peer, this long after it was posted,
+    /// although the two forward the channel to each other.
     Withheld(Duration),
-    /// A frame that it posted itself, and that nobody could have called off, came by gossip from
-    /// another.
+    /// A frame that the peer posted itself, and that nobody could have called off, came by gossip
+    /// from another peer.
     Detoured,
 }
 
-/// What is held against a connected neighbour, by kind of sign.
+/// The signs against a connected peer, by kind.
 #[derive(Debug)]
 struct Neighbour {
-    /// Since when it is connected.
+    /// When it connected.
     up: Time,
     fetched: Suspicion,
     withheld: Suspicion,
     detoured: Suspicion,
-    /// Found mute, and to be disconnected.
+    /// It was found mute and is to be disconnected.
     found: bool,
 }
 
 /// Signs of one kind since the last frame by gossip.
 #[derive(Debug, Clone, Copy, Default)]
 struct Suspicion {
-    /// When the first came, and the last that counts; `None` without any.
+    /// When the first came, and the last that counts; `None` if there are none.
     span: Option<(Time, Time)>,
-    /// Signs that are far enough apart.
+    /// How many came, counting those that are far enough apart.
     marks: u32,
 }
 
-/// How often a neighbour was found mute without a steady time in between.
+/// How often a peer was found mute without a steady time in between.
 #[derive(Debug)]
 struct Record {
     times: u32,
@@ -74,19 +74,18 @@ struct Record {
 }
 
 impl Watchdog {
-    /// A neighbour is connected.
+    /// A peer connected.
     pub fn handle_up(&mut self, peer: Sender, now: Time) {
         self.neighbours.insert(peer, Neighbour::new(now));
     }
 
-    /// A neighbour is no longer connected.
+    /// A peer disconnected.
     pub fn handle_down(&mut self, peer: Sender) {
         self.neighbours.remove(&peer);
         self.found.retain(|found| *found != peer);
     }
 
-    /// A frame came from a neighbour by gossip, whoever posted it and however often it had come
-    /// before.
+    /// A frame came by gossip from a peer, whoever posted it, and whether or not it was new.
     pub fn handle_gossip(&mut self, peer: Sender, now: Time) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else {
             return;
@@ -99,7 +98,7 @@ impl Watchdog {
         }
     }
 
-    /// There is a sign that the gossip of a neighbour does not arrive. Ignored if it is not
+    /// There is a sign that the gossip of a peer does not arrive. Ignored if the peer is not
     /// connected.
     pub fn handle_sign(&mut self, peer: Sender, sign: Sign, now: Time) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else {
@@ -115,7 +114,7 @@ impl Watchdog {
                 .last
                 .is_some_and(|last| now.saturating_since(last) < APART)
         {
-            // The next sign asks again.
+            // The next sign decides again.
             return;
         }
         neighbour.found = true;
@@ -136,13 +135,13 @@ impl Watchdog {
         self.found.push_back(peer);
     }
 
-    /// A neighbour whose link is mute, each once a connection: close all its connections and dial
-    /// it again.
+    /// A peer whose link is mute, once for each connection: close all its connections and dial it
+    /// again.
     pub fn poll_mute(&mut self) -> Option<Sender> {
         self.found.pop_front()
     }
 
-    /// How often a neighbour was found mute without a steady minute since.
+    /// How often a peer was found mute without a steady minute since.
     pub fn times(&self, peer: Sender) -> u32 {
         self.records.get(&peer).map_or(0, |record| record.times)
     }
@@ -161,7 +160,8 @@ impl Neighbour {
 
     fn take(&mut self, sign: Sign, now: Time) {
         match sign {
-            // What is behind is fetched, mute or not; the sender may have stopped giving it gossip.
+            // A node that is behind fetches anyway; and the sender may have stopped giving it
+            // gossip.
             Sign::Fetched(age) if age > FRESH => self.fetched = Suspicion::default(),
             Sign::Withheld(age) if age > FRESH => self.withheld = Suspicion::default(),
             Sign::Fetched(_) => self.fetched.mark(now),
@@ -202,45 +202,44 @@ impl Suspicion {
     }
 }
 
-/// For how long a link is left up at least that was found mute so many times before.
+/// How long a link stays up at least, by how often it was found mute before.
 fn hold(times: u32) -> Duration {
     SHORTEST_HOLD
         .saturating_mul(1 << times.min(16))
         .min(LONGEST_HOLD)
 }
 
-/// Over how long and how many signs it takes. What a neighbour posts it gives to gossip for each
-/// that listens, so that is clear.
+/// How many signs it takes, over how long. A peer gives what it posts to gossip for every listener,
+/// so this sign is clear.
 const FETCHED: (Duration, u32) = (Duration::from_secs(5), 5);
 
-/// A neighbour that does not pass on may itself have to fetch, because the link before it is mute.
-/// That is given the time to be found and cured there.
+/// A peer that does not forward may itself have to fetch, because the link before it is mute. That
+/// link is given time to be found first.
 const WITHHELD: (Duration, u32) = (Duration::from_secs(20), 15);
 
-/// Nothing is late as long as others pass on, so there is no hurry.
+/// Nothing is late as long as others forward, so there is no hurry.
 const DETOURED: (Duration, u32) = (Duration::from_secs(30), 20);
 
-/// Signs closer together count as one: after a pause of this process all of them come at once.
+/// Signs closer together count as one: after a pause of this process they all come at once.
 const SPACING: Duration = Duration::from_millis(400);
 
-/// A sign so long after the last begins anew.
+/// After this long without a sign counting starts anew.
 const STALE: Duration = Duration::from_secs(60);
 
-/// What is fetched later than this after it was posted was fetched by somebody who is behind. What
-/// a mute link withholds is missed with the next digest, every 500 ms, and fetched within a round
+/// A frame fetched later than this after it was posted was fetched by a node that is behind. What a
+/// mute link withholds is noticed with the next digest, every 500 ms, and fetched within a round
 /// trip or two.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// A link of any neighbour is found mute at most so often: if all seem to be, the fault may be
-/// here.
+/// At most one link is found mute in this time: if all seem mute, the fault may be here.
 const APART: Duration = Duration::from_secs(1);
 
-/// How long the first connection to a neighbour lasts at least; each time it is found mute, twice
-/// as long, up to the longest.
+/// How long the first connection to a peer stays up at least. The time doubles whenever the peer is
+/// found mute, up to the longest.
 const SHORTEST_HOLD: Duration = Duration::from_secs(5);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
-/// After so long with gossip from it, a neighbour starts with a clean record.
+/// After this long with gossip from it, a peer starts with a clean record.
 const STEADY: Duration = Duration::from_secs(60);
 
 /// After this a record may be forgotten in any case.

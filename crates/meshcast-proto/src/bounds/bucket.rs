@@ -1,28 +1,28 @@
-//! Token buckets: how much of something there may be in a time.
+//! Token buckets: limits on rates.
 
 use std::time::Duration;
 
 use crate::wire::Time;
 
 /// What was taken out of a token bucket, kept as the time at which the bucket is full again (the
-/// generic cell rate algorithm): it takes one number and no timer to be filled.
+/// generic cell rate algorithm). That is one number, and needs no timer.
 ///
-/// In order of who took less lately.
+/// Ordered by who took less lately.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TokenBucket(Option<Time>);
 
-/// How fast a [`TokenBucket`] is filled, and how much there is in a full one.
+/// How fast a [`TokenBucket`] fills, and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
     /// Tokens a second.
     pub(crate) per_second: u32,
-    /// A full bucket holds as many as come in this time.
+    /// A full bucket holds what comes in during this time.
     pub(crate) burst: Duration,
 }
 
 impl TokenBucket {
-    /// From when on something may be taken; `None`: at any time. It is taken on credit: as much as
-    /// is wanted, and the next has to wait for it.
+    /// From when on something may be taken; `None` if at any time. Taking is on credit: any amount
+    /// may be taken, and the next one waits for it.
     pub(crate) fn due(self, rate: Rate) -> Option<Time> {
         self.0.map(|full| full - rate.burst)
     }
@@ -32,7 +32,7 @@ impl TokenBucket {
         self.due(rate) <= Some(now)
     }
 
-    /// Whether it is as if nothing had ever been taken.
+    /// Whether the bucket is full, as if nothing had ever been taken.
     pub(crate) fn is_full(self, now: Time) -> bool {
         self.0.is_none_or(|full| full <= now)
     }

@@ -1,4 +1,4 @@
-//! How much memory others may make a node take, all together and each.
+//! How much memory others may make a node use, together and each.
 
 use std::{
     collections::BTreeMap,
@@ -10,22 +10,22 @@ use std::{
 
 use crate::wire::Sender;
 
-/// One budget for all that waits or is remembered on account of somebody: queues, reorder buffers,
-/// unfinished values, claims, logs. What is kept for others has a [limit of its
+/// One budget for everything that waits or is remembered on somebody's account: queues, early
+/// frames, unfinished values, claims, logs. The history has a [limit of its
 /// own](crate::HistoryLimits).
 ///
 /// Each entry is charged to whoever causes it. An account may grow while it takes no more than what
-/// is free: a *dynamic threshold*, as switches have whose ports share a memory (Choudhury and
-/// Hahne, 1998). So one that is alone gets half of what is shared, two that want all get a third
-/// each, and nobody has to be taken anything away. It takes two numbers, whatever the number of
-/// accounts.
+/// is still free: a *dynamic threshold*, as in switches whose ports share a memory (Choudhury and
+/// Hahne, 1998). So a single account gets half of the shared part, two greedy ones get a third
+/// each, and nothing has to be taken away from anybody. The rule needs two numbers, however many
+/// accounts there are.
 ///
-/// What is remembered does not drain like a queue: of accounts that fill one after another each
-/// gets half of what the last left. So an eighth is shared by nobody, and of that there is a 256th
-/// for each, whatever the others take.
+/// What is remembered does not drain like a queue: of accounts that fill up one after another, each
+/// gets half of what the last one left. So an eighth is not shared; each account has a 256th of
+/// that part for itself, whatever the others take.
 ///
-/// Clones are the same budget, and it is charged from several threads: by the engine, queues of
-/// links, and channels.
+/// Clones are the same budget. The engine, the queues of sessions and the channels charge it from
+/// several threads.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Shared>);
 
@@ -40,10 +40,10 @@ struct Shared {
 /// Who is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Payer {
-    /// This process: what it posts and has not sent yet, what it was given and has not read yet.
+    /// This process: what it posted and has not sent yet, what it received and has not read yet.
     Ourselves,
-    /// A member: by its public key for what it posts; by that of its process for what it asks,
-    /// claims and does not read as a neighbour.
+    /// A member: by its member key for what it posts, by its boot key for what it asks, claims and
+    /// does not read as a peer.
     Member([u8; 32]),
 }
 
@@ -53,14 +53,14 @@ impl From<Sender> for Payer {
     }
 }
 
-/// What one is charged for.
+/// What an account has.
 #[derive(Debug, Default)]
 struct Ledger {
     used: AtomicUsize,
     refused: AtomicU64,
 }
 
-/// An account of a [`Budget`], for whoever charges often.
+/// A handle to one account of a [`Budget`], for those who charge often.
 #[derive(Debug, Clone)]
 pub struct Account {
     budget: Budget,
@@ -70,15 +70,15 @@ pub struct Account {
 /// How an account stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statement {
-    /// Whose it is.
+    /// The owner.
     pub payer: Payer,
-    /// What it takes now, in bytes.
+    /// The bytes charged now.
     pub used: usize,
-    /// How often it was refused more.
+    /// How often a charge was refused.
     pub refused: u64,
 }
 
-/// [`Config::memory_bytes`](crate::Config::memory_bytes) unless it is set.
+/// [`Config::memory_bytes`](crate::Config::memory_bytes) by default.
 pub(crate) const MEMORY_BYTES: usize = 256 * 1024 * 1024;
 
 impl Default for Budget {
@@ -98,22 +98,22 @@ impl Budget {
         }))
     }
 
-    /// How many bytes there are.
+    /// The size of the budget in bytes.
     pub fn limit(&self) -> usize {
         self.0.limit
     }
 
-    /// How many are taken, by all.
+    /// The bytes charged to all accounts.
     pub fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// How often somebody was refused more.
+    /// How often a charge was refused.
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// Whether more is taken than there is: of what cannot be refused something has to go.
+    /// Whether more is charged than the budget has, so that something must be dropped.
     pub fn is_over(&self) -> bool {
         self.used() > self.0.limit
     }
@@ -127,22 +127,22 @@ impl Budget {
         }
     }
 
-    /// Charges somebody with bytes; `false` if it takes its share already. Nothing is charged then,
-    /// and it is counted.
+    /// Charges bytes; `false` if the account has its share already. Then nothing is charged, and
+    /// the refusal is counted.
     pub fn try_charge(&self, payer: Payer, bytes: usize) -> bool {
         let mut ledgers = self.lock();
         let ledger = self.ledger(&mut ledgers, payer);
         self.try_charge_to(ledger, bytes)
     }
 
-    /// Charges somebody with bytes that cannot be refused.
+    /// Charges bytes that cannot be refused.
     pub fn charge(&self, payer: Payer, bytes: usize) {
         let mut ledgers = self.lock();
         let ledger = self.ledger(&mut ledgers, payer);
         self.charge_to(ledger, bytes);
     }
 
-    /// Gives bytes back that somebody was charged with.
+    /// Gives charged bytes back.
     pub fn release(&self, payer: Payer, bytes: usize) {
         let mut ledgers = self.lock();
         let Some(ledger) = ledgers.get(&payer) else {
@@ -155,7 +155,7 @@ impl Budget {
         }
     }
 
-    /// What somebody may take more, as far as it is less than `enough`.
+    /// How many more bytes the account may take, up to `enough`.
     pub(crate) fn room_upto(&self, enough: usize, payer: Payer) -> usize {
         // However much of what is taken is its own.
         let least = (self.0.limit / RESERVED * 3).saturating_sub(self.used());
@@ -165,14 +165,14 @@ impl Budget {
         self.room(payer).min(enough)
     }
 
-    /// What somebody may take more.
+    /// How many more bytes the account may take.
     pub fn room(&self, payer: Payer) -> usize {
         let ledgers = self.lock();
         self.room_of(ledgers.get(&payer).map_or(0, |ledger| ledger.used()))
     }
 
-    /// Whether somebody takes a quarter of all: in a large mesh of honest members, each of which
-    /// wants its share, nobody does.
+    /// Whether an account takes a quarter of all. In a large mesh of honest members nobody does,
+    /// even if each takes its share.
     pub fn is_greedy(&self, payer: Payer) -> bool {
         self.statement(payer).used >= self.0.limit / 4
     }
@@ -188,7 +188,7 @@ impl Budget {
         }
     }
 
-    /// All accounts that take anything or were refused something.
+    /// All accounts that have something charged or were refused something.
     pub fn statements(&self) -> Vec<Statement> {
         let ledgers = self.lock();
         let statement = |(payer, ledger): (&Payer, &Arc<Ledger>)| Statement {
@@ -203,7 +203,7 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Payer, Arc<Ledger>>> {
-        // A panic elsewhere leaves numbers, each of which is whole.
+        // A panic elsewhere cannot leave a number half written.
         self.0
             .ledgers
             .lock()
@@ -224,15 +224,15 @@ impl Budget {
     fn room_of(&self, used: usize) -> usize {
         let (limit, all) = (self.0.limit, self.used());
         let free = (limit - limit / RESERVED).saturating_sub(all);
-        // What is taken is free no more.
+        // What is charged is not free any more.
         let shared = free.saturating_sub(used) / 2;
         let own = (limit / RESERVED / RESERVES).saturating_sub(used);
         shared.max(own.min(limit.saturating_sub(all)))
     }
 
     fn try_charge_to(&self, ledger: &Ledger, bytes: usize) -> bool {
-        // Of two that are charged at the same moment both may fit by the numbers of before: by as
-        // little as one entry.
+        // Two charges at the same moment may both fit by the numbers from before, and exceed the
+        // share by one entry.
         let fits = bytes <= self.room_of(ledger.used());
         if fits {
             self.charge_to(ledger, bytes);
@@ -257,7 +257,7 @@ impl Budget {
 }
 
 impl Account {
-    /// Charges bytes; `false` if the account takes its share already.
+    /// Charges bytes; `false` if the account has its share already.
     pub fn try_charge(&self, bytes: usize) -> bool {
         self.budget.try_charge_to(&self.ledger, bytes)
     }
@@ -288,39 +288,38 @@ impl Ledger {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether it says nothing and nobody holds it.
+    /// Whether the account is empty and nobody holds it.
     fn is_blank(self: &Arc<Self>) -> bool {
         let quiet = self.used() == 0 && self.refused.load(Ordering::Relaxed) == 0;
         quiet && Arc::strong_count(self) == 1
     }
 }
 
-/// One part in so many is not shared, and for so many accounts it is: as many as there are
-/// neighbours by default.
+/// One part in this many is not shared, and is reserved for as many accounts: the number of peers
+/// by default.
 const RESERVED: usize = 8;
 const RESERVES: usize = 256;
 
-/// What a log is charged with: its places in eight trees and queues, its reorder buffer, and the
-/// marks of how far it was. Measured, it is some 2.5 KiB with one that claims to have it, 3 with
-/// nine, and 4 with a hole.
+/// What a log is charged: its entries in eight trees and queues, its reorder buffer and its
+/// checkpoints. Measured: some 2.5 KiB with one peer that claims to have it, 3 with nine, and 4
+/// with a hole.
 pub(crate) const LOG_BYTES: usize = 2_048;
 
-/// What is remembered of a log that a neighbour told of, and of what it has of what is posted
-/// here.
+/// What is remembered of a peer's claim to have something of a log, or of what was posted here.
 pub(crate) const CLAIM_BYTES: usize = 136;
 
-/// What is remembered of a channel that a neighbour has open, beside its name.
+/// What is remembered of a channel that a peer has open, beside its name.
 pub(crate) const INTEREST_BYTES: usize = 160;
 
-/// Where a forgotten log was.
+/// A tombstone: where a forgotten log was.
 pub(crate) const TOMBSTONE_BYTES: usize = 384;
 
-/// What something takes that waits in a queue, beside its bytes: as in the
+/// What an entry in a queue takes beside its bytes, as in the
 /// [history](crate::History::ENTRY_BYTES).
 pub const ENTRY_BYTES: usize = 256;
 
-/// From so many accounts on, those of whoever takes nothing are forgotten, with how often they were
-/// refused; about 200 bytes each.
+/// Above this many accounts, empty ones are forgotten, with the number of their refusals; about 200
+/// bytes each.
 const MAX_IDLE: usize = 1_024;
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! What a neighbour does that no honest one does, or not again and again.
+//! What an honest peer never does, or does rarely.
 
-/// What a neighbour did. Once may be bad luck: a link breaks, a history makes room. Whoever is told
-/// counts, and slows down or cuts off who offends again.
+/// What a peer did. One may be bad luck: a link breaks, a history drops a frame.
+/// [`Conduct`](crate::Conduct) counts them, throttles and cuts off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Offence {
-    /// It said that it keeps numbers of somebody, and did not give them when it was asked.
+    /// It claimed to have numbers of a sender, and did not deliver them on request.
     FalseClaim,
-    /// It said something that cannot be: that it has what was never posted.
+    /// It claimed something impossible: to have what was never posted.
     Impossible,
-    /// It answered with what no member signed, or with frames of another log.
+    /// It answered with frames that no member signed, or of another log.
     Forged,
     /// It asked for more, or told more, than its share allows.
     OverLimit,
-    /// It sent what is no message.
+    /// It sent bytes that are no message.
     Unreadable,
 }
 

@@ -1,4 +1,4 @@
-//! What can be set.
+//! Settings.
 
 use std::time::Duration;
 
@@ -8,42 +8,42 @@ use crate::{
     replication::{LogLimits, LogsLimits, RepairLimits},
 };
 
-/// What can be set. Every default is reasoned at its field.
+/// Settings. Each field says why its default is what it is.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The longest value put together from fragments, in bytes. 1 MiB: what users of hosted
-    /// channels expect as a limit; every sender that is halfway through a value takes that much of
+    /// The longest value put together from fragments, in bytes. 1 MiB: users of hosted channels
+    /// expect about that limit. A sender halfway through a value takes as much of
     /// `max_held_total_bytes`.
     pub max_message_len: usize,
-    /// How many bytes one reorder buffer holds while it waits for earlier numbers. 4 MiB: 80 ms at
-    /// full speed.
+    /// How many bytes of frames one log may hold behind a missing number. 4 MiB: 80 ms at full
+    /// speed.
     pub max_held_bytes: usize,
-    /// How many bytes of frames and half-finished values all senders together may make this node
-    /// hold. Over it, the member that holds the most loses its highest frames, which become
-    /// missing, or half-finished value. 64 MiB: sixteen reorder buffers at their limit, as much as
+    /// How many bytes of early frames and half-finished values all senders together may make this
+    /// node hold. Above it, the member that holds most gives up its highest frames, which count as
+    /// missing again, or its half-finished value. 64 MiB: sixteen logs at their limit, as much as
     /// the history.
     pub max_held_total_bytes: usize,
-    /// How many bytes all that waits or is remembered may take together, beside the history: frames
-    /// behind holes, half-finished values, logs and who claims to have them, what neighbours
-    /// opened; with the driver, queues of links and of channels as well. Whoever takes as much as
-    /// is free gets no more, see [`Budget`](crate::Budget). 256 MiB: an instance with 16,000
-    /// channels and four senders on each takes half of it.
+    /// How many bytes everything that waits or is remembered may take, beside the history: frames
+    /// behind holes, half-finished values, logs and claims about them, what peers opened, and the
+    /// queues of the driver. An account that takes as much as is still free gets no more, see
+    /// [`Budget`](crate::Budget). 256 MiB: an instance with 16,000 channels and four senders on
+    /// each takes half of it.
     pub memory_bytes: usize,
-    /// How long a hole is waited for at least before it is reported, although nobody who is there
-    /// keeps what is missing. 2 s: several round trips round the world and a queue on the way.
-    /// While somebody may come back who keeps it, a hole is waited for as long as history is kept.
+    /// How long a hole waits at least before it is reported, when no connected peer keeps what is
+    /// missing. 2 s: several round trips round the world and a queue on the way. While a peer that
+    /// keeps it may come back, the hole waits for as long as history is kept.
     pub hole_timeout: Duration,
-    /// What is kept for others. 64 MiB and 10 minutes.
+    /// The history: 64 MiB and 10 minutes.
     pub history: HistoryLimits,
-    /// How many channel names this node may have open, or have posted on in its life: numbers must
-    /// go on where they were when a channel is opened again. A name on which nothing was posted is
-    /// forgotten once it is closed; of one that was, some 50 bytes stay. 262,144.
+    /// How many channel names this node may have open or have posted on: numbering must go on where
+    /// it was when a channel is opened again. A closed name on which nothing was posted is
+    /// forgotten; one that was posted on takes some 50 bytes. 262,144.
     pub max_channels: usize,
-    /// How many pairs of a sender and a channel are followed, at least one, and at most a quarter
-    /// of them of one member; the one not heard of for longest is forgotten first. Where it was is
-    /// remembered for another 65,536 pairs, so that it goes on there. After that it is new: what
-    /// was posted in between is no gap, and a late copy of an old frame no duplicate. 65,536 at 2
-    /// to 4 KiB, for which `memory_bytes` is charged.
+    /// How many logs (pairs of sender and channel) are followed. At least one is, and one member
+    /// gets at most a quarter of the places. The log not heard of for longest is forgotten first.
+    /// The positions of 65,536 forgotten logs are remembered, so that they continue there. After
+    /// that a log is new: what was posted in between is not reported as a gap, and a late copy of
+    /// an old frame is delivered again. 65,536, at 2 to 4 KiB charged to `memory_bytes`.
     pub max_logs: usize,
 }
 

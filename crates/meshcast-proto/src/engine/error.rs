@@ -1,4 +1,4 @@
-//! What is refused.
+//! Errors of the engine.
 
 use crate::wire::BuildError;
 
@@ -6,7 +6,7 @@ use crate::wire::BuildError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// This node has used as many names as it may.
+    /// The node has used as many names as it may.
     #[error("this node has used {limit} channel names, which is the limit")]
     TooManyChannels {
         /// [`Config::max_channels`](super::Config::max_channels).

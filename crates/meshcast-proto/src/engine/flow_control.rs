@@ -25,18 +25,18 @@ pub(super) struct FlowControl {
     lagging: BTreeSet<Sender>,
     /// Channels whose readers in this process are behind, and since when.
     readers_behind: BTreeMap<ChannelName, Time>,
-    /// When it is looked at these again.
+    /// When these are checked next.
     readers_due: Option<Time>,
-    /// How often a neighbour told how far it is with what was posted here.
+    /// How often a peer acknowledged what was posted here.
     acks: u64,
     /// Which numbers posted here one more neighbour has, until [`Engine::poll_acked`] says so.
     acked: BTreeMap<ChannelName, SeqRange>,
 }
 
-/// What one channel of ours has on the way, and to whom.
+/// What one channel of ours has in flight, and to whom.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// The neighbours that told how far they are with what was posted here.
+    /// The peers that told how much they have of what was posted here.
     pub(super) listeners: BTreeMap<Sender, Progress>,
     checkpoints: Checkpoints,
     in_flight: InFlight,
@@ -49,9 +49,9 @@ pub(super) struct Outbound {
 enum Gate {
     #[default]
     Open,
-    /// Until what this channel has on the way has arrived.
+    /// Waits until what this channel has in flight has arrived.
     Full,
-    /// In [`FlowControl::waiting`].
+    /// Waits in [`FlowControl::waiting`] for room among all channels.
     Waiting,
 }
 
@@ -77,7 +77,7 @@ impl FlowControl {
         parts.into_iter().flatten().min()
     }
 
-    /// A neighbour is gone. Returns whether it lagged.
+    /// A peer is gone. Returns whether it lagged.
     pub(super) fn forget(&mut self, peer: Sender) -> bool {
         self.lags.retain(|_, peers| {
             peers.retain(|(lagging, _)| *lagging != peer);
@@ -86,7 +86,7 @@ impl FlowControl {
         self.lagging.remove(&peer)
     }
 
-    /// Who lags in a log. Returns whether that is news.
+    /// Sets who lags in a log. Returns whether that changed.
     fn set_lags(&mut self, key: LogKey, peers: Vec<(Sender, u64)>) -> bool {
         let before = if peers.is_empty() {
             self.lags.remove(&key)
@@ -96,23 +96,23 @@ impl FlowControl {
         before.as_ref() != self.lags.get(&key)
     }
 
-    /// Whether this channel has room among all. One whose way is long enough to be filled by more
-    /// than what all have together may fill it.
+    /// Whether this channel has room within the limit for all channels. A channel whose own window
+    /// is larger than that limit may fill its window.
     fn has_room(&self, in_flight: &InFlight) -> bool {
         let bytes = self.all_bytes.max(in_flight.window(&self.bounds));
         self.load.frames < ALL_FRAMES && self.load.bytes <= bytes
     }
 
-    /// A log got further: whoever does not follow may lag, though not at once.
+    /// A log advanced: peers that do not follow within [`STALL`] may lag.
     fn watch(&mut self, key: LogKey, now: Time) {
         self.unsettled.by(key, now + STALL);
     }
 }
 
 impl Engine {
-    /// Whether a frame may be posted on a channel now, for the sake of those who take it in. If
-    /// not, there will be an [`Output::Writable`]. Who posts nevertheless overruns queues on the
-    /// way, and those who lack something then have to fetch it.
+    /// Whether a frame may be posted on a channel now. If not, an [`Output::Writable`] will follow.
+    /// Posting nevertheless overruns queues on the way, and peers then have to fetch what was
+    /// dropped.
     pub fn may_post(&mut self, channel: &ChannelName) -> bool {
         let own = self.channels.get_mut(channel);
         let Some(outbound) = own.and_then(|own| own.outbound.as_mut()) else {
@@ -129,9 +129,9 @@ impl Engine {
         outbound.gate == Gate::Open
     }
 
-    /// How many neighbours have said that they have a number posted here, of those that listen to
-    /// the channel and did so when it was posted. `None` once it is not kept any more: then a
-    /// neighbour that goes past it may have given it up.
+    /// How many peers have a number posted here, by their own word. Only peers count that had the
+    /// channel open when it was posted. `None` once the number is no longer kept: a peer whose
+    /// acknowledgement passes it may have given it up.
     pub fn acked(&self, channel: &ChannelName, seq: Seq) -> Option<usize> {
         let own = self.channels.get(channel)?;
         let seqs = SeqRange::single(seq);
@@ -146,20 +146,20 @@ impl Engine {
         Some(own.outbound.as_ref()?.listeners.iter().filter(has).count())
     }
 
-    /// Of which numbers posted here [`Self::acked`] may have got more since this was called last: one
-    /// range for each channel, from the first such number to the last.
+    /// The numbers posted here for which [`Self::acked`] may have grown since this was last called:
+    /// one range for each channel.
     pub fn poll_acked(&mut self) -> Option<(ChannelName, SeqRange)> {
         self.flow.acked.pop_first()
     }
 
-    /// Changes whenever [`Self::acked`] may have got more.
+    /// Grows whenever [`Self::acked`] may have grown.
     pub const fn acks(&self) -> u64 {
         self.flow.acks
     }
 
-    /// Readers in this process are behind with a channel (`true`), or have caught up. Those who
-    /// post to it are held up meanwhile, for half a second at most: they are told that this node is
-    /// where it was. Who reads more slowly than that is waited for by nobody.
+    /// Readers in this process fell behind on a channel (`true`), or caught up. While they are
+    /// behind this node acknowledges nothing more, which holds up senders, for half a second at
+    /// most. Slower readers hold up nobody.
     pub fn handle_readers_behind(&mut self, channel: &ChannelName, behind: bool, now: Time) {
         self.debug_assert_drained();
         if behind && !self.flow.readers_behind.contains_key(channel) {
@@ -190,8 +190,8 @@ impl Engine {
         }
     }
 
-    /// A neighbour told how far it is with what was posted here. `false` if it cannot be: then it
-    /// counts as far as it can.
+    /// A peer told how much it has of what was posted here. `false` if it claims more than was
+    /// posted; then all of that counts.
     pub(super) fn acknowledged(
         &mut self,
         peer: Sender,
@@ -220,7 +220,7 @@ impl Engine {
             checkpoints,
             ..
         } = &mut **outbound.get_or_insert_default();
-        // Nobody takes back what it has.
+        // A peer cannot take back an acknowledgement.
         let told = |known: Seq| holding.next.min(own).max(known);
         let (next, lowest) = (
             holding.next.min(own),
@@ -245,7 +245,7 @@ impl Engine {
         holding.next <= own
     }
 
-    /// A neighbour is gone, or begins anew: it is waited for no longer.
+    /// A peer is gone or starts anew: nobody waits for it any longer.
     pub(super) fn unlisten(&mut self, peer: Sender, name: &ChannelName, now: Time) {
         if let Some(Channel { outbound, .. }) = self.channels.get_mut(name)
             && let Some(outbound) = outbound
@@ -256,8 +256,8 @@ impl Engine {
         }
     }
 
-    /// Logs got further, or their listeners did, or the way to their senders is another:
-    /// neighbours are told.
+    /// Logs advanced, their listeners acknowledged more, or the way to their senders changed: peers
+    /// are told.
     pub(super) fn report(
         &mut self,
         advanced: BTreeSet<LogKey>,
@@ -283,7 +283,7 @@ impl Engine {
         }
     }
 
-    /// Looks again who keeps up.
+    /// Checks again who keeps up.
     pub(super) fn check_progress(&mut self, now: Time) {
         if self.flow.readers_due.take_if(|due| *due <= now).is_some() {
             self.check_readers(now);
@@ -298,7 +298,7 @@ impl Engine {
                     .check_listeners(&key, now, &mut lagging, &mut effects)
             };
             if let Some(again) = again {
-                // Never at once, or this would not end.
+                // Always later than now, or this loop would not end.
                 self.flow
                     .unsettled
                     .by(key.clone(), again.max(now + SPACING));
@@ -311,9 +311,9 @@ impl Engine {
         self.take_effect(effects, now);
     }
 
-    /// Says who is to be left alone by gossip, and who not any more. A neighbour that lacks a frame
-    /// on some channel is not: that costs less than to part from it on all. Once it was, it has to
-    /// have everything.
+    /// Reports which peers gossip should skip, and which no longer. A peer that lacks a few frames
+    /// on some channel is not skipped: that costs less than skipping it on all channels. Once
+    /// skipped, it has to catch up completely.
     fn report_laggards(&mut self) {
         let mut lacks = BTreeMap::<Sender, (u64, u64)>::new();
         for (peer, lacking) in self.flow.lags.values().flatten() {
@@ -334,7 +334,7 @@ impl Engine {
         }
     }
 
-    /// Waits no longer for readers that have had their time.
+    /// Stops waiting for readers that have been behind for too long.
     fn check_readers(&mut self, now: Time) {
         let late = |(name, since): (&ChannelName, &Time)| {
             (*since + READERS_LAG <= now).then(|| name.clone())
@@ -349,8 +349,8 @@ impl Engine {
         }
     }
 
-    /// Looks again who keeps up with what is posted here. Returns when to do so once more, if
-    /// anybody is behind.
+    /// Checks again who keeps up with what is posted here. Returns when to check again, if anybody
+    /// is behind.
     fn check_outbound(
         &mut self,
         name: &ChannelName,
@@ -374,8 +374,8 @@ impl Engine {
         again
     }
 
-    /// Takes from a channel what has arrived everywhere it is waited for, and tells those who wait
-    /// for room.
+    /// Removes from flight what has arrived at everybody who is waited for, and tells those who
+    /// wait for room.
     pub(super) fn update_window(&mut self, name: &ChannelName, now: Time) {
         let Some(Channel { outbound, next, .. }) = self.channels.get_mut(name) else {
             return;
@@ -399,7 +399,7 @@ impl Engine {
         self.grant_places();
     }
 
-    /// A channel is forgotten: nothing of it is on the way any more, and nobody listens to it.
+    /// A channel is forgotten: it has nothing in flight any more, and no listeners.
     pub(super) fn end_outbound(&mut self, outbound: &Outbound) {
         self.flow.load.remove(outbound.in_flight.load());
         outbound
@@ -409,9 +409,10 @@ impl Engine {
         self.grant_places();
     }
 
-    /// Tells those who wait for room among all channels.
+    /// Tells channels that wait for room among all channels.
     fn grant_places(&mut self) {
-        // Each that is told takes a place. When nothing is on the way nobody would be told later.
+        // Each channel that is told takes a place. With nothing in flight all are told, since
+        // nothing would tell the others later.
         let mut places = match self.flow.load.frames {
             0 => usize::MAX,
             frames => ALL_FRAMES.saturating_sub(frames),
@@ -433,12 +434,12 @@ impl Engine {
     }
 }
 
-/// What a laggard may lack and still get gossip, of one log and of all in which it lags: 4 MiB of
-/// the longest frames, and three quarters of what gossip queues for one peer.
+/// What a peer may lack while it still gets gossip, of one log and of all logs in which it lags: 4
+/// MiB of the longest frames, and three quarters of what gossip queues for one peer.
 const LACKS_OF_ONE: u64 = 16;
 const LACKS_OF_ALL: u64 = 768;
 
-/// What all channels together may have on the way, unless one alone may have more.
+/// What all channels together may have in flight, unless one alone may have more.
 const ALL_BYTES: usize = 4 * 1024 * 1024;
-/// Below the 1,024 that gossip queues for one peer, and room is left for what is forwarded.
+/// Below the 1,024 frames that gossip queues for one peer, to leave room for forwarded ones.
 const ALL_FRAMES: usize = 896;

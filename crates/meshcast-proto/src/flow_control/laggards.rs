@@ -1,22 +1,22 @@
-//! Who keeps up with a log, and how much of it may be on the way to those who do.
+//! Who keeps up with a log.
 //!
-//! A node that posts faster than others take it in has two choices: to lose what does not fit, or
-//! to wait. It waits for everybody who [keeps up](Progress), until what is not yet acknowledged is
-//! no more than the [window](super::window) says; and it waits for nobody who has been behind for
-//! [`LAG`], or is behind and has said nothing at all for [`STALL`]: such a one fetches what it
-//! lacks at its own pace instead.
+//! A node that posts faster than others take it in can lose what does not fit, or wait. This one
+//! waits: it posts until the [send window](super::window) is full, and goes on when everybody who
+//! [keeps up](Progress) has acknowledged. A peer that has been behind for [`LAG`], or is behind and
+//! has been silent for [`STALL`], is no longer waited for. It fetches what it lacks at its own
+//! speed.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::wire::{Seq, Time};
 
-/// How far this node was with a log at moments of the last [`LAG`], oldest first, and at one
-/// before.
+/// How far this node was with a log, at moments of the last [`LAG`] and at one before, oldest
+/// first.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints(VecDeque<(Time, Seq)>);
 
 impl Checkpoints {
-    /// This node got as far as to wait for `next`.
+    /// This node now waits for `next`.
     pub(crate) fn reached(&mut self, next: Seq, now: Time) {
         while self.0.get(1).is_some_and(|(at, _)| *at + LAG <= now) {
             self.0.pop_front();
@@ -32,7 +32,7 @@ impl Checkpoints {
         self.0.push_back((now, next));
     }
 
-    /// Since when somebody who waits for `next` is behind, as far as that is remembered.
+    /// Since when a peer that waits for `next` is behind, as far as checkpoints reach back.
     fn ahead_of(&self, next: Seq) -> Option<Time> {
         self.0
             .iter()
@@ -41,25 +41,25 @@ impl Checkpoints {
     }
 }
 
-/// Somebody who hears of a log through this node, as far as it has told.
+/// How far a peer that hears of a log through this node has come, by its own word.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
-    /// The number it waits for.
+    /// The number that the peer waits for.
     next: Seq,
-    /// What it says for those who hear of the log through it; `None` while it does not look to
-    /// this node.
+    /// The number that it, or any peer behind it, waits for. `None` while this node is not on its
+    /// way to the sender.
     lowest: Option<Seq>,
     own: State,
     theirs: State,
 }
 
-/// Whether somebody keeps up.
+/// Whether a peer keeps up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It never did: it came later and catches up.
+    /// It never kept up: it came later and catches up.
     CatchingUp,
     InSync,
-    /// It did, and has been behind for [`LAG`], or is behind and silent.
+    /// It kept up once, and now has been behind for [`LAG`], or is behind and silent.
     Lagging,
 }
 
@@ -80,7 +80,7 @@ impl Progress {
         new
     }
 
-    /// It tells where it is.
+    /// The peer tells how far it is.
     pub(crate) fn told(
         &mut self,
         next: Seq,
@@ -92,8 +92,8 @@ impl Progress {
         self.judge(checkpoints, now, now);
     }
 
-    /// Looks again whether it keeps up; call it when time has passed. `heard` is when it last said
-    /// anything, be it of something else.
+    /// Checks again whether the peer keeps up, since time has passed. `heard` is when it last said
+    /// anything, on any subject.
     pub(crate) fn judge(&mut self, checkpoints: &Checkpoints, heard: Time, now: Time) {
         let patience = self.patience();
         let judged =
@@ -104,15 +104,15 @@ impl Progress {
             .map_or(State::CatchingUp, |lowest| judged(self.theirs, lowest));
     }
 
-    /// When to judge it again, unless it says something before; `None` if it has everything.
+    /// When to check again unless the peer says something before; `None` if it has everything.
     pub(crate) fn due(&self, checkpoints: &Checkpoints, heard: Time, now: Time) -> Option<Time> {
         let due = |state: State, next| {
             let since = checkpoints.ahead_of(next)?;
             Some(match state {
                 State::InSync => (since + LAG).min(since.max(heard) + self.patience()),
-                // It may have been heard meanwhile.
+                // It may be heard meanwhile.
                 State::Lagging => now + SPACING,
-                // Time alone does not make it keep up.
+                // Time alone does not bring it into sync.
                 State::CatchingUp => now + LAG,
             })
         };
@@ -121,9 +121,9 @@ impl Progress {
         own.into_iter().chain(theirs).min()
     }
 
-    /// For how long it may be silent while it is behind.
+    /// How long it may be silent while it is behind.
     const fn patience(&self) -> Duration {
-        // Who looks to another says every half second how far it is, and not at once.
+        // A peer whose way to the sender is another one tells this node only every half second.
         if self.lowest.is_some() {
             STALL
         } else {
@@ -131,13 +131,13 @@ impl Progress {
         }
     }
 
-    /// The number it waits for.
+    /// The number that the peer waits for.
     pub(crate) const fn next(&self) -> Seq {
         self.next
     }
 
-    /// The number that is waited for on its account: for those behind it, or if one of them lags,
-    /// for itself.
+    /// The number that holds up the sender on this peer's account: the lowest of those behind it,
+    /// or its own if one of those lags.
     pub(crate) fn gate(&self) -> Option<Seq> {
         let lowest = self.lowest?;
         match (self.theirs, self.own) {
@@ -147,7 +147,7 @@ impl Progress {
         }
     }
 
-    /// How many numbers before `next` it lacks, if it kept up once and does no longer.
+    /// How many numbers below `next` it lacks; `None` unless it kept up once and does not now.
     pub(crate) const fn lags(&self, next: Seq) -> Option<u64> {
         match self.own {
             State::Lagging => Some(next.get().saturating_sub(self.next.get())),
@@ -164,8 +164,8 @@ impl State {
         patience: Duration,
         now: Time,
     ) -> Self {
-        // Who did not keep up has to do better than who does, so that nobody changes sides all the
-        // time.
+        // To come back into sync takes more than to stay in it, so that nobody changes sides all
+        // the time.
         let (lag, patience) = if self == Self::InSync {
             (LAG, patience)
         } else {
@@ -182,28 +182,27 @@ impl State {
     }
 }
 
-/// Who has been behind for this long is no longer waited for. Above a round trip round the world
-/// with a queue on the way and a lost frame that is fetched again; below what people who wait would
-/// call a failure.
+/// A peer that has been behind for this long is no longer waited for. More than a round trip round
+/// the world with a queue on the way and a lost frame to fetch; less than what people who wait
+/// would call a failure.
 pub(crate) const LAG: Duration = Duration::from_secs(2);
 
-/// Nor is who is behind and has said nothing for this long, of any channel: it stands still, or
-/// nothing comes through. Above a round trip round the world and the delay of an acknowledgement;
-/// and what is posted at a thousand a second meanwhile still fits the window, so that a process
-/// that is stopped holds up nobody. That it got no further with this log would not be enough: who
-/// has one frame each on thousands of channels says so in its turn.
+/// A peer that is behind and has said nothing for this long, on any channel, is not waited for
+/// either: it stands still, or nothing comes through. More than a round trip round the world and
+/// the delay of an acknowledgement. What is posted at a thousand a second meanwhile still fits the
+/// window, so a stopped process holds up nobody. Not to advance in this one log is no such sign: a
+/// peer with one frame each on thousands of channels acknowledges them in turn.
 pub(crate) const STALL: Duration = Duration::from_millis(600);
 
-/// The same for who looks to another node with this log, and so says only with its digest where it
-/// is.
+/// The same for a peer whose way to the sender is another one: it tells this node only with its
+/// digest.
 const STALL_ELSEWHERE: Duration = Duration::from_millis(800);
 
-/// How long readers in this process hold up those who post. Below [`STALL`], so that their node
-/// does not count as a laggard for it; enough for whatever else wants the processor.
+/// How long slow readers in this process hold up senders. Less than [`STALL`], so that their node
+/// does not lag for it; enough for other work on the processor.
 pub(crate) const READERS_LAG: Duration = Duration::from_millis(450);
 
-/// How often it is looked whether somebody lags, and how far apart the marks are by which that is
-/// told.
+/// How often progress is checked, and how far apart checkpoints are.
 pub(crate) const SPACING: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

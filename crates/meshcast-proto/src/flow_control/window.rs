@@ -1,15 +1,14 @@
-//! What a channel has on the way, and how much it may have: what the way takes at the rate at which
-//! frames arrive.
+//! The send window of a channel: what is in flight, and how much may be, from the rate and the
+//! delay at which frames arrived.
 
 use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use crate::wire::{Seq, Time};
 
-/// The frames of one channel that are on the way, and what is known of the way from those that
-/// arrived.
+/// The frames of one channel in flight, and what was measured of those that arrived.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    /// In order.
+    /// In order of their numbers.
     frames: VecDeque<Sent>,
     bytes: usize,
     congestion: CongestionWindow,
@@ -22,30 +21,31 @@ struct Sent {
     at: Time,
 }
 
-/// A number of frames.
+/// A number of frames and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) frames: usize,
     pub(crate) bytes: usize,
 }
 
-/// How fast frames arrived lately and how soon, in the period that runs and in the one before.
+/// The highest rate and the lowest delay, in the current period and in the one before; their
+/// product fills the path, as in BBR.
 ///
-/// Both are those of whoever is waited for longest. To fill the way takes rate × delay; the product
-/// is also what a sender sees that fills nothing but its own window, so a little more is allowed,
-/// and grows where there is room for it. A delay is told from a queue by looking with a window half
-/// as large once in each period.
+/// Both are measured at the slowest peer that keeps up. A sender that never fills more than its own
+/// window would measure just that window, so a quarter more is allowed, and the window grows where
+/// there is room. Once in each period the window is halved for a round trip, which tells a long
+/// path from a queue.
 #[derive(Debug, Default)]
 struct CongestionWindow {
-    /// When the period that runs began.
+    /// When the current period began.
     since: Option<Time>,
-    /// Bytes a second, the most.
+    /// The highest rate, in bytes a second.
     rate: [Option<u64>; 2],
-    /// From the sending to the acknowledgement, the least.
+    /// The lowest time from sending to acknowledgement.
     delay: [Option<Duration>; 2],
-    /// What has arrived since when, that is not in the rate yet.
+    /// The bytes that arrived since this time and are not in the rate yet.
     counting: Option<(Time, usize)>,
-    /// The window is half as large until something arrives that is sent after this.
+    /// The window is halved until something arrives that was sent after this number.
     probed: Option<Seq>,
 }
 
@@ -59,8 +59,8 @@ impl InFlight {
         }
     }
 
-    /// Everybody who is waited for waits for `lowest`; if nobody is, nothing is learnt from it.
-    /// Returns what has arrived with that.
+    /// The slowest peer that keeps up waits for `lowest`; without `anybody` nothing is learnt from
+    /// it. Returns what has arrived with that.
     pub(crate) fn arrived(&mut self, lowest: Seq, anybody: bool, now: Time) -> Load {
         let (mut arrived, mut newest) = (Load::default(), None);
         while let Some(sent) = self.frames.front().copied()
@@ -81,19 +81,19 @@ impl InFlight {
         arrived
     }
 
-    /// All that is on the way.
+    /// Everything in flight.
     pub(crate) fn load(&self) -> Load {
         let (frames, bytes) = (self.frames.len(), self.bytes);
         Load { frames, bytes }
     }
 
-    /// Whether there is room beside what is on the way. The last frame may be over: there is always
+    /// Whether another frame may be sent. The last frame may exceed the window, so there is always
     /// room for one.
     pub(crate) fn has_room(&self, bounds: &RangeInclusive<usize>) -> bool {
         self.frames.len() < CHANNEL_FRAMES && self.bytes <= self.window(bounds)
     }
 
-    /// How many bytes may be on the way, within these bounds.
+    /// How many bytes may be in flight, within these bounds.
     pub(crate) fn window(&self, bounds: &RangeInclusive<usize>) -> usize {
         let window = self.congestion.window().unwrap_or(AT_FIRST);
         window.clamp(*bounds.start(), *bounds.end())
@@ -113,12 +113,12 @@ impl Load {
 }
 
 impl CongestionWindow {
-    /// So many bytes arrived, with this as the last of them, while `posted` was the last on the
-    /// way.
+    /// `bytes` arrived, `newest` being the last of them, while `posted` was the last number in
+    /// flight.
     fn arrived(&mut self, bytes: usize, newest: Sent, posted: Seq, now: Time) {
         let age = self.since.map(|since| now.saturating_since(since));
         if age.is_none_or(|age| age >= PERIOD) {
-            // What is older than two periods is no longer lately.
+            // Measurements older than two periods no longer count.
             let recent = age.is_some_and(|age| age < 2 * PERIOD);
             self.rate = [None, self.rate[0].filter(|_| recent)];
             self.delay = [None, self.delay[0].filter(|_| recent)];
@@ -131,7 +131,7 @@ impl CongestionWindow {
         let delay = now.saturating_since(newest.at);
         self.delay[0] = Some(self.delay[0].map_or(delay, |least| least.min(delay)));
         let Some((since, counted)) = &mut self.counting else {
-            // What was sent before it began to count does not count.
+            // What was sent before counting began does not count.
             self.counting = Some((now, 0));
             return;
         };
@@ -145,7 +145,7 @@ impl CongestionWindow {
         }
     }
 
-    /// How many bytes fill it; `None` while that is not known.
+    /// How many bytes fill the path; `None` before anything was measured.
     fn window(&self) -> Option<usize> {
         let rate = self.rate.into_iter().flatten().max()?;
         let delay = self.delay.into_iter().flatten().min()?;
@@ -160,10 +160,9 @@ impl CongestionWindow {
     }
 }
 
-/// How many bytes one channel may have on the way at least and at most, of a node that keeps so
-/// many of all. As little fills the way between processes on one machine and is a second's worth of
-/// a slow one; as much is 80 MB/s round the world. And what is on the way must be kept until it has
-/// arrived.
+/// The least and the most that one channel may have in flight, given how much history the node
+/// keeps: frames in flight must be kept until they have arrived. The least fills the path between
+/// processes on one machine and takes a second on a slow link; the most is 80 MB/s round the world.
 pub(crate) fn window_bounds(history_bytes: usize) -> RangeInclusive<usize> {
     let most = MOST.min(history_bytes / 4);
     LEAST.min(most)..=most
@@ -175,19 +174,19 @@ const MOST: usize = 16 * 1024 * 1024;
 /// Small frames fill the queues of gossip, which count frames, before they fill the bytes.
 const CHANNEL_FRAMES: usize = 768;
 
-/// What may be on the way before anything is known of it.
+/// The window before anything was measured.
 const AT_FIRST: usize = 2 * 1024 * 1024;
 
-/// How long a queue may stand beside the delay itself. What is posted on other channels waits as
-/// long: beside large values flat out over loopback a small message took 5 ms with four of this,
-/// and takes 1.3 ms with one, for 3 to 5 % of the pace.
+/// How long a queue may be beside the delay itself. Messages on other channels wait as long: beside
+/// large values at full speed over loopback a small message took 5 ms with four times this, and
+/// takes 1.3 ms with this, at the price of 3 to 5 % of the rate.
 const SLACK: Duration = Duration::from_millis(1);
 
-/// For how long a rate is measured at least: acknowledgements come in bursts.
+/// A rate is measured over at least this time, since acknowledgements come in bursts.
 const COUNTED_FOR: Duration = Duration::from_millis(10);
 
-/// How long what was seen of a path counts at least. The way may change, and a queue must not be
-/// taken for it.
+/// How long a period is. The path may change, so old measurements go; and a queue must not be taken
+/// for the path.
 const PERIOD: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

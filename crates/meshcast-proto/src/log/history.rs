@@ -16,22 +16,20 @@ pub use recall::{Recall, Recalled};
 
 /// Every accepted frame, until it is too old or there is no room.
 ///
-/// When there is no room the sender that takes the most loses its oldest frame, so that a flood by
-/// one does not push out the others. Of a channel the lowest numbers always go first, whenever they
-/// came, and do not come back: what was fetched late makes no hole in what is kept, and whoever
-/// asks members that each keep something else misses one run of numbers, not several.
+/// When there is no room, the sender that takes the most loses its oldest frame, so a flood by one
+/// sender does not push out the others. Within a channel the lowest numbers always go first,
+/// whenever they came, and are not taken again. So a frame that was fetched late makes no hole in
+/// what is kept, and a peer that asks several members misses one run of numbers, not several.
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
     senders: HashMap<Sender, SenderHistory>,
-    /// All senders by what they take, so that the largest is found at once.
+    /// All senders by the bytes they take, the largest last.
     by_size: BTreeSet<(usize, Sender)>,
-    /// All senders by when their oldest frame was accepted, so that what is too old is found at
-    /// once.
+    /// All senders by when their oldest frame was accepted.
     by_age: BTreeSet<(Time, Sender)>,
     bytes: usize,
-    /// All senders of which anything is remembered that was dropped, by what that takes; and all of
-    /// it.
+    /// All senders by how much is remembered of their dropped frames, and the sum.
     by_remembered: BTreeSet<(usize, Sender)>,
     remembered: usize,
 }
@@ -39,56 +37,54 @@ pub struct History {
 /// How much a [`History`] keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// All frames together, in bytes as they travel, each with [`History::ENTRY_BYTES`] more for
-    /// its place.
+    /// The bytes of all frames as they travel, plus [`History::ENTRY_BYTES`] for each.
     pub bytes: usize,
-    /// Since they were accepted: how old others say they are is not counted on. One above another
-    /// of its channel stays as long as that one.
+    /// How long a frame is kept after it was accepted; what others say of its age does not count. A
+    /// frame above another one of its channel stays as long as that one.
     pub age: Duration,
 }
 
-/// A frame that is kept. `Debug` tells how many bytes it is, not which.
+/// A frame that is kept. `Debug` tells its length, not its bytes.
 #[derive(Clone, Copy)]
 pub struct Kept<'a> {
     /// The frame as it travels.
     pub bytes: &'a Bytes,
     /// The numbers of its records.
     pub seqs: SeqRange,
-    /// When it was posted as far as is known, by this node's clock: when it was accepted, less the
-    /// time it had been kept elsewhere.
+    /// When it was posted, by this node's clock: when it was accepted, less the time it had been
+    /// kept elsewhere.
     pub posted: Time,
 }
 
 impl Kept<'_> {
-    /// The frame, which is read from its bytes again. There always is one, since there was.
+    /// The frame, decoded from its bytes. It is always there, since it was decoded before.
     pub fn frame(&self) -> Option<Frame> {
         Frame::decode(self.bytes.clone()).ok()
     }
 }
 
-/// What one sender has in the history.
+/// What the history keeps of one sender.
 #[derive(Debug, Default)]
 struct SenderHistory {
     channels: BTreeMap<ChannelName, ChannelHistory>,
-    /// When the lowest frame of each channel was accepted that has any. The names are those of
-    /// `channels`, not copies.
+    /// When the lowest frame of each channel was accepted. The names are shared with `channels`.
     lowest: BTreeSet<(Time, ChannelName)>,
     bytes: usize,
-    /// What is remembered of what was dropped, in bytes.
+    /// The bytes that dropped frames are remembered with.
     remembered: usize,
 }
 
-/// What one sender has on one channel.
+/// What the history keeps of one sender on one channel.
 #[derive(Debug, Default)]
 struct ChannelHistory {
-    /// By their first number.
+    /// By first number.
     frames: BTreeMap<Seq, Entry>,
-    /// What was dropped and when it was posted, in order; of what lies further back, only some.
+    /// What was dropped and when it was posted, in order; further back only samples.
     dropped: Dropped,
 }
 
-/// A frame, without what can be read from it: there may be a hundred thousand, and of a short one a
-/// [`Frame`] takes half as much again as its bytes.
+/// A frame without what can be read from its bytes. There may be a hundred thousand, and for a
+/// short frame a [`Frame`] takes half as much again.
 struct Entry {
     bytes: Bytes,
     last: Seq,
@@ -97,7 +93,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// What it takes.
+    /// The bytes it takes.
     fn size(&self) -> usize {
         self.bytes.len() + History::ENTRY_BYTES
     }
@@ -136,8 +132,8 @@ impl ChannelHistory {
             .map(|(_, entry)| entry.accepted)
     }
 
-    /// What is remembered of what was dropped, in bytes: marks, and the place itself if it is there
-    /// for them alone.
+    /// The bytes that dropped frames are remembered with: the samples, and the place of the channel
+    /// if nothing else needs it.
     fn remembered(&self) -> usize {
         let place = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
             0
@@ -161,10 +157,9 @@ impl ChannelHistory {
 }
 
 impl History {
-    /// What a frame takes beside its bytes: places in two queues and a tree, and the header and
-    /// rounding of its buffer. Measured, in processes that kept a hundred thousand of them. Of a
-    /// short message it is a quarter of all that is taken, so a limit that left it out would be
-    /// none.
+    /// What a frame takes beside its bytes: entries in two queues and a tree, the header and
+    /// rounding of its buffer. Measured in processes that kept a hundred thousand of them. For
+    /// short messages it is a quarter of all memory taken, so it has to count.
     pub const ENTRY_BYTES: usize = 256;
 
     /// An empty history.
@@ -180,8 +175,8 @@ impl History {
         }
     }
 
-    /// Keeps a frame that was posted `age` ago; one that is kept already is not kept twice, and
-    /// none below one that had to go. `now` never goes back.
+    /// Keeps a frame that was posted `age` ago. Frames that are kept already or lie below a dropped
+    /// one are ignored. `now` never goes back.
     pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
         let sender = frame.sender();
         if self.dropped_above(frame.channel(), sender, frame.seqs().last()) {
@@ -198,8 +193,7 @@ impl History {
         self.forget_dropped();
     }
 
-    /// Forgets what was dropped of those of which most of that is remembered, if it is too much for
-    /// all.
+    /// If too much is remembered of dropped frames, forgets that of the senders with the most.
     fn forget_dropped(&mut self) {
         let most = (self.limits.bytes / REMEMBERED_SHARE).max(MIN_REMEMBERED);
         while self.remembered > most
@@ -209,7 +203,7 @@ impl History {
         }
     }
 
-    /// Forgets what is too old. Returns when the next frame will be.
+    /// Drops frames that are too old. Returns when the next one will be.
     pub fn expire(&mut self, now: Time) -> Option<Time> {
         while let Some(&(accepted, sender)) = self.by_age.first() {
             let expires = accepted + self.limits.age;
@@ -223,8 +217,8 @@ impl History {
         None
     }
 
-    /// The frames that hold any of these numbers, in order. Of a sender that put one number into
-    /// several frames, against the protocol, it may not find all.
+    /// The frames that hold any of these numbers, in order. If a sender put one number into several
+    /// frames, against the protocol, some may not be found.
     pub fn frames(
         &self,
         channel: &ChannelName,
@@ -241,9 +235,8 @@ impl History {
         Some(*first)
     }
 
-    /// The lowest number of a sender on a channel that was posted since then or is among the `last`
-    /// before, as far as is known: of much that was dropped, rather a lower one. `None` if there is
-    /// no such number.
+    /// The lowest number that was posted since then or is among the `last` before, as far as is
+    /// known. Where much was dropped it may be too low. `None` if there is no such number.
     pub fn first_since(
         &self,
         channel: &ChannelName,
@@ -274,8 +267,8 @@ impl History {
         by_time.into_iter().chain(by_number).chain(dropped).min()
     }
 
-    /// Nobody here wants to know of this channel any more. `true` if nothing of it is kept: then
-    /// what was dropped of it is forgotten, too.
+    /// A channel was closed here. `true` if nothing of it is kept; then what is remembered of its
+    /// dropped frames goes too.
     pub(crate) fn forget(&mut self, channel: &ChannelName) -> bool {
         let mut nothing = true;
         let senders: Vec<Sender> = self.by_size.iter().map(|(_, sender)| *sender).collect();
@@ -292,13 +285,13 @@ impl History {
         nothing
     }
 
-    /// How many bytes it takes, as [`HistoryLimits::bytes`] counts them.
+    /// The bytes taken, as [`HistoryLimits::bytes`] counts them.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether that much more of a sender on a channel would be kept from this number on, although
-    /// it is older than all that is: there is room, or another sender takes more even then.
+    /// Whether so many more bytes of a sender would be kept below everything that is kept of it on
+    /// this channel: there is room, or another sender would still take more.
     pub(crate) fn has_room_for(
         &self,
         channel: &ChannelName,
@@ -315,7 +308,7 @@ impl History {
         has_room && !self.dropped_above(channel, sender, first)
     }
 
-    /// Whether a frame above this number had to go.
+    /// Whether a frame above this number was dropped.
     fn dropped_above(&self, channel: &ChannelName, sender: Sender, seq: Seq) -> bool {
         let track = self.track(channel, sender);
         track.is_some_and(|track| track.dropped.is_above(seq))
@@ -330,7 +323,7 @@ impl History {
         self.bytes -= dropped.flatten().unwrap_or(0);
     }
 
-    /// Changes what a sender has, and puts it where it belongs then. One that has nothing is
+    /// Changes what is kept of a sender and updates the indexes. A sender with nothing left is
     /// forgotten.
     fn change<T>(
         &mut self,
@@ -374,7 +367,7 @@ impl SenderHistory {
         self.lowest.first().map(|(accepted, _)| *accepted)
     }
 
-    /// Returns what it takes, which is nothing if it was there.
+    /// Returns the bytes it takes; 0 if it was there already.
     fn insert(&mut self, frame: &Frame, posted: Time, accepted: Time) -> usize {
         let known = self.channels.get_key_value(frame.channel());
         let channel = known
@@ -403,7 +396,7 @@ impl SenderHistory {
         size
     }
 
-    /// Drops the lowest frame of the channel where that is the oldest. Returns what it took.
+    /// Drops the lowest frame of the channel where that is oldest. Returns its bytes.
     fn drop_oldest(&mut self) -> Option<usize> {
         let (_, channel) = self.lowest.pop_first()?;
         let track = self.channels.get_mut(&channel)?;
@@ -419,14 +412,14 @@ impl SenderHistory {
         Some(dropped.size())
     }
 
-    /// Forgets what was dropped of a channel of which nothing is kept.
+    /// Forgets the dropped frames of a channel of which nothing is kept.
     fn forget(&mut self, channel: &ChannelName) {
         if let Some(track) = self.channels.remove(channel) {
             self.remembered -= track.remembered();
         }
     }
 
-    /// Forgets all that was dropped.
+    /// Forgets all dropped frames.
     fn forget_dropped(&mut self) {
         self.channels.retain(|_, track| !track.frames.is_empty());
         for track in self.channels.values_mut() {
@@ -436,15 +429,15 @@ impl SenderHistory {
     }
 }
 
-/// What was dropped of a sender on a channel, and when it was posted: of every so many frames one,
+/// The dropped frames of a sender on a channel and when they were posted, as samples: every nth,
 /// and the last.
 #[derive(Debug, Default)]
 struct Dropped {
     marks: Vec<(Time, SeqRange)>,
-    /// One of `1 << sparse` is marked.
+    /// One in `1 << sparse` is a sample.
     sparse: u32,
     count: u64,
-    /// The last mark is only there because it is the last.
+    /// The last sample is there only because it is the last.
     passing: bool,
 }
 
@@ -455,7 +448,7 @@ impl Dropped {
             .last()
             .is_some_and(|(_, last)| seqs.first() <= last.last())
         {
-            // What was repaired may be dropped later than what is above.
+            // A frame that was fetched late may be dropped after one above it.
             return;
         }
         if self.passing {
@@ -492,18 +485,17 @@ impl Dropped {
     }
 }
 
-/// What is remembered of what was dropped takes no more than so much of what may be kept, or this.
-/// Then it is forgotten of the sender of which it is most: whoever comes to that one later may
-/// begin above what it should have got.
+/// Memory for dropped frames, as a share of what may be kept, or this much. Above it the sender
+/// with the most loses it; a reader that starts late may then begin above what it should have got.
 const REMEMBERED_SHARE: usize = 4;
 const MIN_REMEMBERED: usize = 1024 * 1024;
 
-/// What the place of a channel takes of which nothing is kept, and a mark.
+/// What the place of a channel takes of which nothing is kept, and what a sample takes.
 const TRACK_BYTES: usize = 256;
 const MARK_BYTES: usize = 32;
 
-/// How many marks of what was dropped are kept for a sender on a channel, at [`MARK_BYTES`]; then
-/// every second goes. Even: the newest stays.
+/// How many samples are kept for a sender on a channel, at [`MARK_BYTES`] each; then every second
+/// goes. An even number, so that the newest stays.
 const MAX_DROPPED: usize = 64;
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
-//! Who was heard when.
+//! Which logs were heard of least recently, of all and of each member.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::{LogKey, Subject, Time};
 
-/// A limited number of places and when their holders were heard of last, of all and of each member.
+/// A limited number of places, in order of when their logs were last heard of.
 ///
 /// The order is kept exactly, at each frame: a few steps in trees, beside the check of a signature.
-/// In return it takes no scan to find who goes, no batch goes at once, and it is always the right
-/// one.
+/// In return the one to go is found without a scan, and is always the right one.
 #[derive(Debug)]
 pub(crate) struct Lru {
     limit: usize,
@@ -17,7 +16,7 @@ pub(crate) struct Lru {
 }
 
 impl Lru {
-    /// An LRU of so many places, at least one.
+    /// An LRU with so many places, at least one.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),
@@ -43,7 +42,7 @@ impl Lru {
         }
     }
 
-    /// Who has to go before one more of this member is added.
+    /// The log that has to go before one more of this member is added.
     pub(crate) fn first_to_go(&self, subject: &Subject) -> Option<&LogKey> {
         let share = self.limit.div_ceil(SHARES);
         let own = self.members.get(subject).filter(|own| own.len() >= share);
@@ -75,6 +74,6 @@ impl Lru {
     }
 }
 
-/// A member gets a quarter of all places at most: it may restart often or post on thousands of
+/// A member gets at most a quarter of all places. It may restart often or post on thousands of
 /// channels, and still cannot push the others out.
 const SHARES: usize = 4;

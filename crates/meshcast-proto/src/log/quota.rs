@@ -1,11 +1,12 @@
-//! Who makes us hold how much.
+//! How many bytes each member makes this node hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::{LogKey, Subject};
 
-/// Bytes that wait for others, by member and then by log, so that the largest of both is found at
-/// once. By member first: many small logs of one are as much as a large one.
+/// The bytes that wait behind holes or as unfinished values, by member and then by log, so that the
+/// largest of both is found at once. Members come first: many small logs of one weigh as much as a
+/// large one.
 #[derive(Debug, Default)]
 pub(crate) struct Quota {
     total: usize,
@@ -13,7 +14,7 @@ pub(crate) struct Quota {
     by_bytes: BTreeSet<(usize, Subject)>,
 }
 
-/// What one member makes us hold.
+/// What one member makes this node hold.
 #[derive(Debug, Default)]
 struct Holder {
     bytes: usize,
@@ -21,7 +22,7 @@ struct Holder {
 }
 
 impl Quota {
-    /// A log that held `was` bytes holds `is` now.
+    /// A log that held `was` bytes now holds `is`.
     pub(crate) fn change(&mut self, subject: Subject, key: &LogKey, was: usize, is: usize) {
         if was == is {
             return;

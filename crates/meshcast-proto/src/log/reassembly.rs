@@ -1,5 +1,4 @@
-//! From records in order to values: whole records as they stand in their frame, fragments put
-//! together.
+//! From records in order to values: whole records as they are, fragments put together.
 
 use std::{fmt, sync::Arc};
 
@@ -10,13 +9,13 @@ use crate::{
     wire::{Format, Frame, Part, Records, Seq, SeqRange, WallTime},
 };
 
-/// Values of one sender that are due on a channel: its numbers follow on those of the delivery or
-/// the [`Gap`] before. `Debug` tells how many bytes they are, not which.
+/// Values of one sender that are due on a channel. Its numbers continue where the last delivery or
+/// [`Gap`] ended. `Debug` tells how many bytes they are, not which.
 #[derive(Clone)]
 pub struct Delivery {
     /// Who posted them.
     pub member: Arc<Member>,
-    /// When, by its clock.
+    /// When they were posted, by the sender's clock.
     pub posted_at: WallTime,
     seqs: SeqRange,
     content: Content,
@@ -24,10 +23,10 @@ pub struct Delivery {
 
 #[derive(Clone)]
 enum Content {
-    /// These numbers of this frame, in which all records are whole values.
+    /// These numbers of this frame; all its records are whole values.
     Frame(Frame),
-    /// Whole values from between the fragments of a frame. Not the frame itself: reading it from
-    /// the start for each run of whole values in it would cost the square of its length.
+    /// Whole values between the fragments of a frame. The frame itself is not kept: reading it from
+    /// its start for each run of whole values would take quadratic time.
     Wholes(Arc<[(Format, Bytes)]>),
     /// One value, in pieces.
     Fragments(Format, Arc<[Bytes]>),
@@ -36,7 +35,7 @@ enum Content {
 /// One value. `Debug` tells its length, not its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Posted {
-    /// The numbers it took: one, or one for each fragment.
+    /// Its numbers: one, or one for each fragment.
     pub seqs: SeqRange,
     /// How its bytes are to be read.
     pub format: Format,
@@ -50,7 +49,7 @@ impl Delivery {
         self.seqs
     }
 
-    /// The values of it from this number on, at which one begins; `None` if there is none.
+    /// The part from this number on, if a value begins there.
     #[must_use]
     pub fn since(self, first: Seq) -> Option<Self> {
         if first <= self.seqs.first() {
@@ -63,7 +62,7 @@ impl Delivery {
                 let skipped = usize::try_from(first.get() - self.seqs.first().get()).ok()?;
                 Content::Wholes(values.get(skipped..)?.into())
             }
-            // One value, which began before.
+            // It is one value, which began before.
             Content::Fragments(..) => return None,
         };
         Some(Self {
@@ -189,11 +188,11 @@ impl Iterator for Values {
 /// Numbers that a channel will not deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Whose.
+    /// The sender.
     pub member: Arc<Member>,
-    /// Which.
+    /// The numbers.
     pub missed: SeqRange,
-    /// Why.
+    /// The reason.
     pub reason: GapReason,
 }
 
@@ -201,12 +200,11 @@ pub struct Gap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The network lost them and nobody that could be asked keeps them.
+    /// The network lost them, and nobody who could be asked keeps them.
     Lost,
-    /// They are of a value that is over this node's limit for messages.
+    /// They belong to a value over this node's limit for messages.
     TooLarge,
-    /// They arrived, but are fragments of a value of which other fragments are missing, or did not
-    /// come while there was room to wait for them.
+    /// They arrived, but other fragments of their value are missing or found no room in time.
     Incomplete,
 }
 
@@ -214,8 +212,8 @@ pub enum GapReason {
 #[derive(Debug, Default)]
 pub(crate) struct Reassembly {
     partial: Option<Partial>,
-    /// A value that is no use any more, so far, and why: it is one gap, told when it ends. Never
-    /// beside a partial one.
+    /// A value that is already lost, as far as it came, and why: it is one gap, reported when it
+    /// ends. Never set together with `partial`.
     skipped: Option<(SeqRange, GapReason)>,
 }
 
@@ -243,8 +241,8 @@ pub(crate) enum Assembled {
 }
 
 impl Reassembly {
-    /// Takes the numbers `seqs` of a frame, which must follow on the last ones taken. `limit` is
-    /// the longest value that is put together, in bytes.
+    /// Takes the numbers `seqs` of a frame, which must continue the last ones taken. `limit` is the
+    /// longest value that is put together, in bytes.
     pub(crate) fn push(
         &mut self,
         member: &Arc<Member>,
@@ -262,7 +260,7 @@ impl Reassembly {
             };
             Assembled::Values(delivery)
         };
-        // Nearly always the whole frame is shorter than a value may be.
+        // Usually the whole frame is shorter than the limit.
         let too_large = |payload: &Bytes| payload.len() > limit;
         let fits =
             frame.bytes().len() <= limit || !frame.records().any(|(_, it)| too_large(&it.payload));
@@ -301,7 +299,8 @@ impl Reassembly {
                 });
             }
             match self.partial.take() {
-                // The beginning was missed, or given up as too large: the rest is no value either.
+                // The beginning is missing or was given up as too large, so the rest is no value
+                // either.
                 None => {
                     let skipped = self.skipped.take();
                     let (seqs, reason) = skipped.unwrap_or((this, GapReason::Incomplete));
@@ -331,32 +330,31 @@ impl Reassembly {
         out.extend(wholes.map(deliver_wholes));
     }
 
-    /// Gives up the value that was being put together, or passed over, and says which numbers are
-    /// lost with it and why.
+    /// Gives up the value in the making, and returns the numbers that are lost with it, and why.
     pub(crate) fn give_up(&mut self) -> Option<(SeqRange, GapReason)> {
         let partial = self.partial.take();
         let incomplete = partial.map(|partial| (partial.seqs, GapReason::Incomplete));
         incomplete.or_else(|| self.skipped.take())
     }
 
-    /// The same, as something that comes out.
+    /// The same, as an item of output.
     pub(crate) fn abandon(&mut self) -> Option<Assembled> {
         let (missed, reason) = self.give_up()?;
         Some(Assembled::Missed(missed, reason))
     }
 
-    /// How many bytes of a value wait for the rest. Those between the first and the last fill their
-    /// frames, so there is hardly more to keep in memory than that.
+    /// The bytes of the value in the making. Fragments but the last fill their frames, so these are
+    /// nearly all the memory they take.
     pub(crate) fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.len)
     }
 
-    /// The first number of the value that is being put together or passed over, if there is one.
+    /// The first number of the value in the making, or of the lost one that has not ended.
     pub(crate) fn begun(&self) -> Option<Seq> {
         self.unfinished().map(|seqs| seqs.first())
     }
 
-    /// The last number of it that came.
+    /// Its last number that came.
     pub(crate) fn halfway(&self) -> Option<Seq> {
         self.unfinished().map(|seqs| seqs.last())
     }

@@ -1,4 +1,4 @@
-//! Where logs were that are not followed any more.
+//! The positions of logs that were forgotten for want of room.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use crate::{
     wire::{LogKey, Seq, Subject, Time},
 };
 
-/// Where forgotten logs were: a late copy of what they brought is no news.
+/// Where forgotten logs were, so that a late copy of an old frame is not delivered again.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
     pub(crate) entries: BTreeMap<LogKey, Tombstone>,
     pub(crate) lru: Lru,
-    /// When a mark had to make room last.
+    /// When a tombstone last had to go for want of room.
     pub(crate) forgot: Option<Time>,
     pub(crate) budget: Budget,
 }
 
 #[derive(Debug)]
 pub(crate) struct Tombstone {
-    /// The number that would have been released next.
+    /// The number that was due next.
     pub(crate) next: Seq,
     pub(crate) subject: Subject,
     pub(crate) heard: Time,
@@ -50,7 +50,6 @@ impl Tombstones {
     }
 }
 
-/// How many forgotten logs are remembered, at about 300 bytes. As many as may be followed by
-/// default: what is forgotten for want of room was heard of within about as long as what is
-/// followed.
+/// How many forgotten logs are remembered, at about 300 bytes each: as many as are followed by
+/// default, so that they reach about as far back.
 pub(crate) const MAX_TOMBSTONES: usize = 65_536;

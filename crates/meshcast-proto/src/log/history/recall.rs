@@ -1,4 +1,4 @@
-//! Giving out once more what was delivered before.
+//! Reading the history for readers that want what was delivered before.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::{
     wire::{ChannelName, Part, Sender, Seq, SeqRange, Time},
 };
 
-/// Some numbers of a sender on a channel, as far as they are kept.
+/// A range of numbers of a sender on a channel, read from the history.
 #[derive(Debug, Clone)]
 pub struct Recall {
-    /// In the order of the numbers; together they name each of them up to `upto` once.
+    /// In order. Together the parts name each number up to `upto` once.
     pub parts: Vec<Recalled>,
-    /// How far it goes: to the end of a value.
+    /// How far it reaches: to the end of a value.
     pub upto: Seq,
 }
 
@@ -23,16 +23,16 @@ pub struct Recall {
 pub enum Recalled {
     /// Values that are kept whole.
     Values(Delivery),
-    /// Numbers that are not kept, or of which other pieces are not.
+    /// Numbers that are not kept, or belong to a value that is not kept whole.
     Missing(SeqRange),
-    /// Values that are kept and over the limit for messages.
+    /// Values that are kept but over the limit for messages.
     TooLarge(SeqRange),
 }
 
 impl History {
-    /// What is kept of these numbers, which begin and end with a value. It stops after `room`
-    /// bytes, but not before the end of a value or of a run of numbers that are missing. `limit` is
-    /// the longest value that is put together.
+    /// Reads these numbers, which begin and end with a value. Stops after `room` bytes, but only at
+    /// the end of a value and not within a run of missing numbers. `limit` is the longest value
+    /// that is put together.
     pub(crate) fn recall(
         &self,
         channel: &ChannelName,
@@ -53,8 +53,7 @@ impl History {
             let Some((part, frame)) = part.zip(kept.frame()) else {
                 continue;
             };
-            // A run of missing numbers is named at once, so it goes on until something whole
-            // follows.
+            // A run of missing numbers is one part, so it goes on until something whole follows.
             let between = matches!(recall.parts.last(), Some(Recalled::Values(_)));
             if len >= room && between && reassembly.halfway().is_none() {
                 recall.upto = next.previous().unwrap_or(Seq::FIRST);
@@ -85,8 +84,8 @@ impl History {
         recall
     }
 
-    /// The numbers below `before` that were posted since then or are among the `last` of them, from
-    /// the first that is kept on and from the beginning of a value on.
+    /// The numbers below `before` that were posted since then or are among the `last` of them. They
+    /// begin with the first one kept, at the beginning of a value.
     pub(crate) fn past(
         &self,
         channel: &ChannelName,
@@ -109,7 +108,7 @@ impl History {
         SeqRange::new(first, all.last())
     }
 
-    /// Where the value begins that `seq` is of; if that is not kept, where the next one does.
+    /// Where the value of `seq` begins; if that is not kept, where the next one begins.
     fn beginning(&self, channel: &ChannelName, sender: Sender, seq: Seq, before: Seq) -> Seq {
         let goes_on = |seq: Seq| {
             self.part(channel, sender, seq)
@@ -154,7 +153,7 @@ impl Recall {
         }
     }
 
-    /// Numbers follow that are no values.
+    /// The next numbers are no values.
     fn pass(&mut self, seqs: SeqRange, reason: GapReason) {
         match (reason, self.parts.last_mut()) {
             (GapReason::TooLarge, Some(Recalled::TooLarge(last))) if last.touches(seqs) => {
@@ -165,7 +164,7 @@ impl Recall {
         }
     }
 
-    /// Numbers are missing that follow on all so far.
+    /// The next numbers are missing.
     fn miss(&mut self, missing: Option<SeqRange>) {
         let Some(missing) = missing else { return };
         match self.parts.last_mut() {
