@@ -1,37 +1,36 @@
-//! What was posted here and no member is known to have: it would be gone with this process.
+//! What was posted here and no member is known to have: it would be lost with this process.
 
 use super::*;
 
-/// Numbers posted here that nobody acknowledged, in runs.
+/// The numbers posted here that nobody has acknowledged, as runs.
 #[derive(Debug, Default)]
 pub(super) struct Unacked(Vec<SeqRange>);
 
-/// What a channel has of such numbers.
+/// What was posted on a channel and acknowledged by nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Undelivered {
     /// How many numbers nobody acknowledged.
     pub seqs: u64,
-    /// The bytes of the frames among them that are still kept, so that somebody may yet get them.
+    /// The bytes of those frames that are still kept, so that somebody may yet get them.
     pub bytes: usize,
 }
 
-/// Who may yet take over what was posted on a channel.
+/// Who could take over what was posted on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandOver {
-    /// It is done: some member has all that is still kept.
+    /// Done: some member has everything that is still kept.
     Done,
-    /// A connected member that has the channel open, and lacks some of it.
+    /// A connected member has the channel open and still lacks something.
     Listener,
-    /// Nobody who is connected wants it. The last neighbour that had the channel open was lost at
-    /// this time, if any was.
+    /// No connected member wants it.
     Nobody {
-        /// When.
+        /// When the last peer that had the channel open was lost, if there was one.
         deserted: Option<Time>,
     },
 }
 
 impl Unacked {
-    /// These were posted, above all before.
+    /// Adds numbers above all others.
     pub(super) fn add(&mut self, seqs: SeqRange) {
         match self.0.last_mut() {
             Some(last) if last.touches(seqs) => *last = last.hull(seqs),
@@ -53,7 +52,8 @@ impl Unacked {
             );
         }
         if left.len() > MAX_RUNS {
-            // Rather too much than too little: some of what lies between was acknowledged.
+            // Joined, although some numbers in between were acknowledged: better too much than too
+            // little.
             let second = left.remove(1);
             if let Some(first) = left.first_mut() {
                 *first = first.hull(second);
@@ -64,11 +64,11 @@ impl Unacked {
 }
 
 impl Engine {
-    /// Whether what was posted here on a channel up to this number is with some member, and if not,
-    /// for whom to wait.
+    /// Whether some member has what was posted on a channel up to this number, and if not, whom to
+    /// wait for.
     ///
-    /// What is no longer kept counts as done: nobody can get it any more. [`Self::undelivered`]
-    /// counts it.
+    /// What is no longer kept counts as done, since nobody can get it any more;
+    /// [`Self::undelivered`] counts it.
     pub fn hand_over(&self, channel: &ChannelName, upto: Seq) -> HandOver {
         let Some(own) = self
             .channels
@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// The channels on which something was posted that no member is known to have.
+    /// The channels with something posted here that no member is known to have.
     pub fn undelivered(&self) -> impl Iterator<Item = (&ChannelName, Undelivered)> {
         self.channels.iter().filter_map(|(name, channel)| {
             let runs = &channel.outbound.as_ref()?.unacked.0;
@@ -123,13 +123,13 @@ impl Engine {
         })
     }
 
-    /// The neighbours that have a channel open.
+    /// The peers that have a channel open.
     pub fn listeners(&self, channel: &ChannelName) -> impl Iterator<Item = Sender> {
         let interests = self.logs.neighbours.interests(channel);
         interests.filter_map(|(peer, interest)| interest.open.map(|_| peer))
     }
 
-    /// How many channels a neighbour has open that are open here too.
+    /// How many channels are open both here and at a peer.
     pub fn shared_channels(&self, peer: Sender) -> usize {
         let theirs = self.logs.neighbours.opened_by(peer);
         theirs.filter(|name| self.is_open(name)).count()
@@ -142,8 +142,8 @@ impl Engine {
             .filter_map(|(name, channel)| Some((name, channel.next.previous()?)))
     }
 
-    /// A neighbour that listens waits for `next` of what was posted here: it has what is below, as
-    /// far as that was posted since it has the channel open.
+    /// A listening peer waits for `next` of what was posted here. So it has everything below that
+    /// was posted since it opened the channel.
     pub(super) fn has_below(&mut self, peer: Sender, name: &ChannelName, next: Seq) {
         let (Some(wanted), Some(last)) = (self.logs.neighbours.wanted(peer, name), next.previous())
         else {
@@ -166,7 +166,7 @@ impl Engine {
                 .frames(name, me, SeqRange::single(run.last()))
                 .next()?;
             if newest.posted < wanted.since {
-                // So was all of it.
+                // So was everything before it.
                 return None;
             }
             let mut kept = history.frames(name, me, run);
@@ -178,8 +178,7 @@ impl Engine {
         }
     }
 
-    /// A neighbour is about to be lost: it may come back for what is posted on the channels that it
-    /// has open.
+    /// A peer is about to be lost. It may come back for what is posted on its open channels.
     pub(super) fn deserted_by(&mut self, peer: Sender, now: Time) {
         for name in self.logs.neighbours.opened_by(peer) {
             if let Some(channel) = self.channels.get_mut(name) {
@@ -189,8 +188,8 @@ impl Engine {
     }
 }
 
-/// How many runs are told apart on a channel: one for each time that somebody came who wanted
-/// nothing from before.
+/// How many runs are kept apart on a channel: one for each peer that came and wanted nothing from
+/// before.
 const MAX_RUNS: usize = 8;
 
 #[cfg(test)]

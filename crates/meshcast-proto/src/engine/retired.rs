@@ -1,8 +1,8 @@
-//! Channels that are closed here: what is forgotten of them, and when.
+//! What is remembered of closed channels.
 //!
-//! A number is never used twice, so of a name that was posted on its counter stays, in 32 bytes.
-//! The rest goes once nothing of the channel is kept: until then neighbours may open it and ask for
-//! what was posted.
+//! A number is never used twice, so the counter of a name that was posted on stays, in 32 bytes.
+//! The rest goes once the history keeps nothing of the channel; until then peers may open the
+//! channel and ask for it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,15 +11,16 @@ use super::*;
 /// The names that are closed here.
 #[derive(Debug, Default)]
 pub(super) struct Retired {
-    /// Closed, and something of them was kept then. Each once, and the longest not looked at first.
+    /// Closed channels of which something was kept when last looked at, in the order of the next
+    /// look.
     waiting: VecDeque<ChannelName>,
     counters: BTreeMap<NameHash, Counter>,
 }
 
-/// Enough that no two names have the same, whoever chooses them.
+/// Long enough that no two names collide, whoever chooses them.
 type NameHash = [u8; 16];
 
-/// What has to be known of a name that is posted on again.
+/// What must be remembered of a name that was posted on.
 #[derive(Debug, Clone, Copy)]
 struct Counter {
     next: Seq,
@@ -27,8 +28,7 @@ struct Counter {
 }
 
 impl Retired {
-    /// How many names there are of which only the counter is left: those that wait are among the
-    /// channels.
+    /// How many names are remembered by their counter alone.
     pub(super) fn counters(&self) -> usize {
         self.counters.len()
     }
@@ -37,8 +37,8 @@ impl Retired {
         self.counters.contains_key(&hash(name))
     }
 
-    /// A name is opened: what its next number is, and when its first was posted, if it was posted
-    /// on before.
+    /// Takes out the counter of a name that is opened again: its next number, and when it was first
+    /// posted on.
     pub(super) fn take(&mut self, name: &ChannelName) -> Option<(Seq, Option<Time>)> {
         if self.counters.is_empty() {
             return None;
@@ -49,8 +49,8 @@ impl Retired {
 }
 
 impl Engine {
-    /// How many names that are closed here take a place: those that were posted on, and those of
-    /// which something is kept.
+    /// How many closed names take a place: those that were posted on, and those of which something
+    /// is kept.
     pub fn closed_names(&self) -> usize {
         self.retired.waiting.len() + self.retired.counters.len()
     }
@@ -67,7 +67,7 @@ impl Engine {
         self.retire_more();
     }
 
-    /// Forgets channels of which nothing is kept any more.
+    /// Forgets closed channels of which nothing is kept any more.
     pub(super) fn retire_more(&mut self) {
         let mut kept = 0;
         for _ in 0..self.retired.waiting.len() {
@@ -121,6 +121,6 @@ fn hash(name: &ChannelName) -> NameHash {
     short
 }
 
-/// How many are looked at in vain at a time. Each name that is closed adds one at most, so those
-/// that wait in vain are a third of those that have to.
+/// How many looks may be in vain each time. Each closed name adds one at most, so names cannot pile
+/// up.
 const KEPT_AT_ONCE: usize = 4;

@@ -1,10 +1,10 @@
-//! When to look at what again.
+//! Deadlines by key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::Time;
 
-/// Things with a time each at which to look at them.
+/// Keys, each with the time when it is due.
 #[derive(Debug)]
 pub(crate) struct Checks<K> {
     of: BTreeMap<K, Time>,
@@ -12,7 +12,7 @@ pub(crate) struct Checks<K> {
 }
 
 impl<K: Ord + Clone> Checks<K> {
-    /// Look at this one then, or earlier if that was said before.
+    /// Makes this key due at this time, unless it is due earlier already.
     pub(crate) fn by(&mut self, key: K, due: Time) {
         if let Some(known) = self.of.get_mut(&key) {
             if *known <= due {
@@ -26,7 +26,7 @@ impl<K: Ord + Clone> Checks<K> {
         self.order.insert((due, key));
     }
 
-    /// The next one that is due; it is forgotten.
+    /// Takes out a key that is due.
     pub(crate) fn take_due(&mut self, now: Time) -> Option<K> {
         if self.first()? > now {
             return None;
@@ -36,7 +36,7 @@ impl<K: Ord + Clone> Checks<K> {
         Some(key)
     }
 
-    /// When the next one is due.
+    /// When the next key is due.
     pub(crate) fn first(&self) -> Option<Time> {
         self.order.first().map(|(due, _)| *due)
     }

@@ -10,8 +10,8 @@ use crate::{
     wire::{Sender, WallTime},
 };
 
-/// One process at the gate: what it shows and what it asks of the other side. Knows nothing about
-/// connections: it writes messages and reads them.
+/// One side of the gate: what it shows, and what it asks of the other side. It knows nothing of
+/// connections; it writes and reads messages.
 ///
 /// ```text
 /// dialer ── hello ──────────────▶ listener   which checks it
@@ -28,13 +28,13 @@ use crate::{
 /// refusal  3 · version (2) · reason (1)
 /// ```
 ///
-/// The layout is fixed rather than encoded by the `codec`, because it is what versions that have
-/// nothing else in common read of each other: the kinds, the version in its place and the refusal
-/// never change. What follows the version in a hello belongs to that version.
+/// The layout is fixed by hand, because versions that share nothing else must still read it: the
+/// kinds, the place of the version, and the refusal never change. What follows the version in a
+/// hello belongs to that version.
 ///
 /// The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the
-/// mesh, also where the transport cannot bind its handshake to it. That the other side holds its
-/// key, the transport has proven already; that is what makes a copied hello useless.
+/// mesh, even where the transport cannot bind its handshake to it. The transport has already proven
+/// that the other side holds its key, which makes a copied hello useless.
 #[derive(Debug, Clone)]
 pub struct Admission {
     version: u16,
@@ -89,17 +89,17 @@ impl Admission {
         ])
     }
 
-    /// The message that ends an admission well, length included.
+    /// The message that accepts the other side, length included.
     pub fn accept(&self) -> Vec<u8> {
         message(&[&[ACCEPT]])
     }
 
-    /// The message that ends an admission, length included.
+    /// The message that refuses the other side, length included.
     pub fn refusal(&self, reason: Reason) -> Vec<u8> {
         message(&[&[REFUSAL], &self.version.to_be_bytes(), &[reason.code()]])
     }
 
-    /// Checks the key that the other side has proven to hold, before anything is said.
+    /// Checks the key that the other side has proven to hold, before anything is sent.
     ///
     /// # Errors
     /// [`Reason::OwnKey`].
@@ -129,7 +129,7 @@ impl Admission {
             .map_err(AdmissionError::Reject)
     }
 
-    /// Reads what the dialer made of our hello: an acceptance (without its length), or else an
+    /// Reads the dialer's answer to our hello (without its length): an acceptance, or else an
     /// error.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl Admission {
         Ok(member)
     }
 
-    /// Later versions may say more in a refusal, so what follows is passed over.
+    /// Later versions may say more in a refusal; the rest is ignored.
     fn refused_or_malformed(&self, message: &[u8]) -> AdmissionError {
         match *message {
             [REFUSAL, high, low, code, ..] => AdmissionError::Refused(Reason::from_code(
@@ -188,24 +188,24 @@ impl Admission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdmissionError {
-    /// The other side does not let us in. It knows why.
+    /// The other side refused us, and knows why.
     #[error("refused by the other side: {0}")]
     Refused(Reason),
-    /// We do not let the other side in. It is owed a refusal.
+    /// We refuse the other side, which must be told with a refusal.
     #[error("rejected: {0}")]
     Reject(Reason),
 }
 
-/// Why somebody is not let in. Travels as one byte, so it tells a stranger nothing else.
+/// Why somebody is refused. It travels as one byte, so a stranger learns nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
     /// The sides speak different versions of the protocol.
     #[error("protocol version {ours} here, {theirs} there")]
     Version {
-        /// Of the side that reports it.
+        /// The version of the side that reports it.
         ours: u16,
-        /// Of the other side.
+        /// The version of the other side.
         theirs: u16,
     },
     /// The meshes are different.
@@ -217,29 +217,29 @@ pub enum Reason {
     /// The credential is forged or damaged.
     #[error("credential with a wrong signature")]
     BadSignature,
-    /// The credential is over, or a clock is wrong.
+    /// The credential has expired, or a clock is wrong.
     #[error("credential expired")]
     Expired,
-    /// The credential has not begun, or a clock is wrong.
+    /// The credential is not valid yet, or a clock is wrong.
     #[error("credential not valid yet")]
     NotYetValid,
-    /// The credential is about another key than the one the connection was secured with: a stolen
-    /// one.
+    /// The credential is for another key than the one that secured the connection: it is stolen.
     #[error("credential of somebody else")]
     KeyMismatch,
-    /// Both sides are the same process. Normal when one's own address is among those to dial.
+    /// Both sides are the same process. This is normal when a node's own address is among those it
+    /// dials.
     #[error("connected to itself")]
     OwnKey,
-    /// The checking side has as many members connected as it can remember.
+    /// The refusing side has as many members connected as it can remember.
     #[error("no room for more members")]
     Full,
     /// The credential was revoked. Reserved: nothing gives this reason yet.
     #[error("credential revoked")]
     Revoked,
-    /// A message is not what it should be, or there is more than there should be.
+    /// A message is malformed, or there are more bytes than there should be.
     #[error("malformed admission message")]
     Malformed,
-    /// A reason that only a later version knows.
+    /// A reason that a later version added.
     #[error("unknown reason {0}")]
     Other(u8),
 }
@@ -295,7 +295,7 @@ impl From<ChainError> for Reason {
     }
 }
 
-/// The keys go in by direction, so that a hello cannot be sent back as the answer to itself.
+/// The order of the keys gives the direction, so a hello cannot be sent back as its own answer.
 fn proof(mesh: MeshId, from: Sender, to: Sender) -> blake3::Hash {
     blake3::Hasher::new_keyed(&mesh.derive("meshcast v1 gate proof"))
         .update(from.key())

@@ -1,10 +1,10 @@
 //! Who is a member: the chain authority → member key → boot key.
 //!
-//! An *authority* signs a [`Credential`]: in this mesh, this member key goes by this name in this
-//! region, from then to then. The mesh is signed but not written down: who does not know it cannot
-//! check the signature. The member key signs the *boot key* that a process makes at its start. Both
-//! signatures together are a [`Chain`]; it travels in every frame and is shown at the gate, so that
-//! anybody who knows the authority can check anything at any time, whoever hands it over.
+//! An *authority* signs a [`Credential`]: in this mesh, this member key has this name and region,
+//! from this time to that. The mesh id is signed but not written down, so nobody can check the
+//! signature without knowing it. The member key signs the *boot key* that a process makes at its
+//! start. Both signatures together are a [`Chain`]. It travels in every frame and is shown at the
+//! gate, so anybody who knows the authority can check a frame at any time, whoever hands it over.
 
 use std::{fmt, time::Duration};
 
@@ -25,7 +25,7 @@ use crate::{
 pub struct Credential {
     /// The member's public key.
     pub subject: [u8; 32],
-    /// What people call the member.
+    /// The name of the member, for people.
     pub name: NodeName,
     /// Where it runs.
     pub region: Region,
@@ -33,7 +33,7 @@ pub struct Credential {
     pub not_before: WallTime,
     /// Not valid after.
     pub not_after: WallTime,
-    /// Tells credentials of one subject apart.
+    /// Distinguishes credentials of one subject.
     pub serial: u64,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Which authorities are believed, in which mesh: all that a node must know to tell members from
+/// The authorities that are believed, and the mesh: everything a node needs to tell members from
 /// strangers.
 #[derive(Clone)]
 pub struct Trust {
@@ -71,7 +71,7 @@ impl Trust {
 
     /// Verifies an encoded chain: two signatures.
     ///
-    /// Says nothing about time; see [`Member::check_time`].
+    /// Time is not checked here; see [`Member::check_time`].
     ///
     /// # Errors
     /// Any [`ChainError`] but those about time.
@@ -121,8 +121,8 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// A process whose chain was verified: a member, and the key it signs frames with. `Debug` tells
-/// who it is and leaves the rest out.
+/// A process whose chain was verified: a member and its boot key. `Debug` shows who it is and
+/// leaves out the rest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Member {
     sender: Sender,
@@ -141,10 +141,10 @@ impl Member {
         &self.credential
     }
 
-    /// Checks the validity with [`CLOCK_SKEW`] to spare at both ends.
+    /// Checks that the credential is valid, with a tolerance of [`CLOCK_SKEW`] at both ends.
     ///
-    /// `grace` is added at the end: frames may be handed on for a while after the credential of
-    /// their sender ended, connections may not.
+    /// `grace` extends the end: frames may be handed on for a while after their sender's credential
+    /// ended, but connections may not go on.
     ///
     /// # Errors
     /// [`ChainError::NotYetValid`] or [`ChainError::Expired`].
@@ -162,7 +162,7 @@ impl Member {
         }
     }
 
-    /// What it signs frames with.
+    /// The key that it signs frames with.
     pub(crate) const fn boot(&self) -> &PublicKey {
         &self.boot
     }
@@ -183,7 +183,7 @@ impl fmt::Debug for Member {
     }
 }
 
-/// How far clocks of members may be apart before credentials are refused.
+/// How far apart the clocks of members may be before credentials are refused.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
 /// Why a chain does not make its bearer a member.
@@ -198,28 +198,28 @@ pub enum ChainError {
         /// The longest one allowed.
         limit: usize,
     },
-    /// The bytes are no chain.
+    /// The bytes are not a chain.
     #[error("credential is unreadable: {0}")]
     Unreadable(#[from] CodecError),
-    /// It was issued by somebody this mesh does not believe.
+    /// Its authority is not believed in this mesh.
     #[error("credential is from an unknown authority")]
     UnknownAuthority,
-    /// A signature does not fit: forged or damaged.
+    /// A signature is wrong: the chain is forged or damaged.
     #[error("credential has a wrong signature")]
     BadSignature,
-    /// A key is no usable Ed25519 key.
+    /// A key is not a usable Ed25519 key.
     #[error("credential holds an unusable key")]
     BadKey,
     /// The name or region is not allowed.
     #[error("credential holds a bad name: {0}")]
     BadName(LabelError),
-    /// Its time has not come (or this clock is behind).
+    /// It is not valid yet, or this clock is behind.
     #[error("credential is not valid before {not_before}")]
     NotYetValid {
         /// When it begins.
         not_before: WallTime,
     },
-    /// Its time is over (or this clock is ahead).
+    /// It has expired, or this clock is ahead.
     #[error("credential expired at {not_after}")]
     Expired {
         /// When it ended.
@@ -234,7 +234,7 @@ impl MeshKey {
     }
 }
 
-/// Issues the credentials of one mesh. The same key may be the authority of several: what it signs
+/// Issues the credentials of one mesh. One key may be the authority of several meshes: a signature
 /// for one is worth nothing in another.
 #[derive(Debug, Clone)]
 pub struct Authority {
@@ -293,7 +293,7 @@ impl fmt::Debug for SignedCredential {
     }
 }
 
-/// An encoded chain of one's own.
+/// A chain of this process, encoded.
 #[derive(Clone)]
 pub struct Chain(Vec<u8>);
 
@@ -314,7 +314,7 @@ impl fmt::Debug for Chain {
     }
 }
 
-/// What one process is: its boot key and the chain that makes it a member.
+/// The identity of a process: its boot key, and the chain that makes it a member.
 #[derive(Clone)]
 pub struct Identity {
     boot: Keypair,
@@ -328,7 +328,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Lets a member's key sign the boot key of this process.
+    /// Signs the boot key of this process with the member's key.
     ///
     /// # Errors
     /// [`IdentityError`]; nothing was signed.
@@ -345,7 +345,7 @@ impl Identity {
         }
     }
 
-    /// The chain, whether or not it holds.
+    /// Makes the chain without checking that it is valid.
     fn link(credential: &SignedCredential, member: &Keypair, boot: Keypair, now: WallTime) -> Self {
         let body = BootBody {
             boot: boot.public(),
@@ -364,9 +364,8 @@ impl Identity {
         }
     }
 
-    /// Simple mode: the holder of the mesh key issues its own credential, valid for ever, since
-    /// whoever holds the key could issue the next one anyway. `entropy` seeds the member key and
-    /// the boot key.
+    /// Simple mode: the holder of the mesh key issues its own credential. It never expires, since
+    /// the holder could always issue the next one. `entropy` seeds the member key and the boot key.
     pub fn from_mesh_key(
         key: &MeshKey,
         name: NodeName,
@@ -408,7 +407,7 @@ impl Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// The credential is about another key than the member's.
+    /// The credential is for another key than the member's.
     #[error("the credential belongs to another member key")]
     NotTheSubject,
 }
@@ -423,9 +422,8 @@ fn verify(key: &[u8; 32], hash: &blake3::Hash, signature: &[u8; 64]) -> Option<(
     PublicKey::new(*key)?.signed(hash, signature).then_some(())
 }
 
-/// Signatures of different kinds are over hashes of different domains, so that one never passes for
-/// another. The mesh goes in first: it has a fixed length, so no other mesh and body give the same
-/// bytes.
+/// Each kind of signature is over a hash of its own domain, so one never passes for another. The
+/// mesh id comes first and has a fixed length, so no other mesh and body give the same bytes.
 fn credential_hash(mesh: MeshId, body: &[u8]) -> blake3::Hash {
     blake3::Hasher::new_derive_key("meshcast v1 credential")
         .update(mesh.as_bytes())

@@ -1,12 +1,12 @@
-//! Ed25519, as strict as it gets. The only file that names what computes it.
+//! Ed25519 in its strict form. This is the only file that names the libraries.
 //!
-//! One signature is made and checked by AWS-LC, the fastest that is well kept: 6 and 24 µs, against
-//! 13 and 31 µs of dalek. It is on the way of every message that does not share its frame. AWS-LC
-//! checks no batches; dalek does.
+//! Single signatures are made and checked by AWS-LC, the fastest well-kept implementation: 6 and 24
+//! µs, against 13 and 31 µs with dalek. Every message pays for one unless it shares its frame.
+//! AWS-LC cannot check batches; dalek does that.
 //!
-//! Of what the two leave open, both are held to the same (what dalek calls strict): s is below the
-//! order of the group, the public key and R are written in the one way that there is and not of
-//! small order, and the equation holds without the cofactor.
+//! Both follow the same strict rules (dalek's `verify_strict`): s is below the order of the group;
+//! the public key and R are canonical and not of small order; and the equation holds without the
+//! cofactor.
 
 use std::{fmt, sync::Arc};
 
@@ -47,17 +47,17 @@ impl SigningKey {
             let signature = self.fast.as_ref()?.try_sign(hash.as_bytes()).ok()?;
             signature.as_ref().try_into().ok()
         };
-        // There is only one signature of a hash, whoever computes it.
+        // A hash has only one signature, whichever library makes it.
         fast().unwrap_or_else(|| self.key.sign(hash.as_bytes()).to_bytes())
     }
 }
 
-/// The public half of a pair: a point that is written in its one way and not of small order.
+/// The public half of a pair: a canonical point that is not of small order.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PublicKey(VerifyingKey);
 
 impl PublicKey {
-    /// `None` if these bytes are no such point.
+    /// `None` if the bytes are no such point.
     pub(crate) fn new(bytes: [u8; 32]) -> Option<Self> {
         if is_bad_point(&bytes) {
             return None;
@@ -80,21 +80,20 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// Whether the owners of these keys signed these hashes, checked together: for many, in less than
-/// half the time.
+/// Whether the owners of these keys signed these hashes, checked as one batch: for many, in less
+/// than half the time.
 ///
-/// `false` says only that one of them did not, or may not have.
+/// `false` means that at least one signature failed, or may have.
 ///
-/// Where `true` is said, [`PublicKey::signed`] says it of each, but for one case. Alone, a
-/// signature has to fit to the point; here the sum of all, each multiplied by a number of its own,
-/// has to vanish, and a part of small order in R may vanish with it. Only who has the secret key
-/// can put one there: for everybody else a signature that fits up to such a part is as hard to find
-/// as one that fits. So the most that can be had by it is a member that signs frames of its own
-/// which some take and others refuse, as it could by signing two under one number. Nobody must
-/// vouch for them towards those who check each alone.
+/// `true` means that [`PublicKey::signed`] accepts each of them, but for one case. A single check
+/// compares points exactly; a batch checks that a sum with random-looking weights vanishes, and a
+/// part of small order in R may vanish with it. Only the owner of the secret key can put such a
+/// part there: for anybody else that is as hard as forging. So a member can sign frames of its own
+/// that some nodes accept and others refuse. It could do as much by signing two frames with one
+/// number. A node must not vouch for such frames to nodes that check each alone.
 ///
-/// The numbers come from a hash over all that is checked (dalek's `ZeroRng` under its transcript),
-/// not from a random source: the same signatures always give the same answer.
+/// The weights come from a hash over everything that is checked (dalek's `ZeroRng` under its
+/// transcript), not from a random source: the same signatures always give the same answer.
 pub(crate) fn all_signed<'a>(
     signed: impl Iterator<Item = (&'a PublicKey, &'a blake3::Hash, &'a [u8; 64])>,
 ) -> bool {
@@ -110,12 +109,12 @@ pub(crate) fn all_signed<'a>(
     ed25519_dalek::verify_batch(&hashes, &signatures, &keys).is_ok()
 }
 
-/// Whether R of this signature is such a point.
+/// Whether R of this signature is a bad point.
 fn has_bad_point(signature: &[u8; 64]) -> bool {
     is_bad_point(&std::array::from_fn(|i| signature[i]))
 }
 
-/// Whether these bytes are a point of small order, or one not written in its one way.
+/// Whether these bytes are a point of small order, or not canonical.
 fn is_bad_point(bytes: &[u8; 32]) -> bool {
     let mut y = *bytes;
     // The top bit is the sign of x.

@@ -1,4 +1,4 @@
-//! Is this frame what a member sent? Checked once for each frame and once for each sender.
+//! Whether a member sent this frame. Checked once for each frame and once for each sender.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,8 +15,8 @@ use crate::{
     wire::{Frame, FrameId, Sender, WallTime},
 };
 
-/// Verifies frames, remembering senders (so a known one costs a single signature check a frame) and
-/// frames (so a further copy costs a hash).
+/// Verifies frames. It remembers senders, so a known one costs a single signature check for each
+/// frame; and frames, so another copy costs a hash.
 #[derive(Debug)]
 pub struct Verifier {
     trust: Trust,
@@ -26,8 +26,8 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier that accepts frames up to `grace` after the end of their sender's credential: as
-    /// long as frames may be kept and handed on.
+    /// A verifier that accepts frames up to `grace` after their sender's credential ended, since
+    /// frames may be kept and handed on that long.
     pub fn new(trust: Trust, grace: Duration) -> Self {
         Self {
             trust,
@@ -49,13 +49,12 @@ impl Verifier {
         Ok(member)
     }
 
-    /// Verifies many frames, and says of each, in their order, what [`Self::verify`] would.
-    /// Signatures that were not seen before are checked together, in less than half the time; one
-    /// that is wrong costs those beside it as much again.
+    /// Verifies many frames and returns for each, in order, what [`Self::verify`] would. New
+    /// signatures are checked as a batch, in less than half the time; a wrong one makes those
+    /// beside it cost as much again.
     ///
-    /// A member that takes pains to can sign frames of its own that are believed here and not by
-    /// [`Self::verify`], so what passes here is not remembered: a copy that comes by itself is
-    /// checked by itself.
+    /// A member can deliberately sign frames that pass here and not in [`Self::verify`]. So what
+    /// passes here is not remembered: a copy that comes by gossip is checked alone.
     pub fn verify_all(
         &mut self,
         frames: &[Frame],
@@ -92,7 +91,7 @@ impl Verifier {
         verdicts
     }
 
-    /// Who says that it sent this frame, if it is a member at that time.
+    /// The sender that the frame names, if that is a member now.
     fn current_member_of(
         &mut self,
         frame: &Frame,
@@ -103,7 +102,7 @@ impl Verifier {
         Ok(member)
     }
 
-    /// Whether this frame, with this signature, passed [`Self::check_signature`].
+    /// Whether this frame with this signature passed [`Self::check_signature`] before.
     fn is_known(&self, frame: &Frame) -> bool {
         self.frames.get(&frame.id()) == Some(&frame.signature())
     }
@@ -117,7 +116,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Who sent a frame that was verified before.
+    /// The sender of a frame that was verified before.
     ///
     /// # Errors
     /// [`VerifyError`] if the chain is not one this mesh believes.
@@ -144,7 +143,7 @@ impl Verifier {
 
 #[derive(Debug)]
 struct Known {
-    /// What made it a member, as it travels.
+    /// The encoded chain that made it a member.
     chain: Box<[u8]>,
     member: Arc<Member>,
 }
@@ -197,21 +196,20 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
     }
 }
 
-/// Senders remembered, about 600 bytes each, or 1,300 if their chains are as long as they may be. A
-/// fleet of a thousand nodes restarted four times.
+/// How many senders are remembered, at about 600 bytes each, or 1,300 with the longest chain: a
+/// fleet of a thousand nodes that restarted four times.
 const MAX_MEMBERS: usize = 4096;
 
-/// Frames remembered, about 100 bytes each. Copies of a frame arrive within a second or so of each
-/// other, and a node at full speed takes some two thousand frames a second, four times as many if
-/// they are short; a copy that comes later costs a signature check.
+/// How many frames are remembered, at about 100 bytes each. Copies of a frame arrive within about a
+/// second, and a node at full speed takes some two thousand frames a second, or four times as many
+/// short ones. A copy that comes later costs a signature check.
 const MAX_FRAMES: usize = 8192;
 
-/// Fewer frames than this are checked one by one. Two together take a third less than one after the
-/// other.
+/// Fewer frames than this are checked one by one. Two as a batch already take a third less time.
 const MIN_BATCH: usize = 2;
 
-/// How many frames are checked together. From 16 on a frame takes two fifths of what it does alone,
-/// and with more hardly less; one that is wrong costs all of them.
+/// How many frames are checked as a batch. From 16 on a frame takes two fifths of the time it takes
+/// alone, and larger batches hardly less; a wrong frame costs the whole batch.
 const MAX_BATCH: usize = 32;
 
 #[cfg(test)]

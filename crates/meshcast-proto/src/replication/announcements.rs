@@ -1,10 +1,9 @@
-//! Channels of which neighbours are yet to be told all: whoever opens one is told of each log of
-//! it, and what it asks for costs no more than it is told.
+//! The channels of which peers are still to be told everything.
 //!
-//! That a neighbour is to be told is state, one place for each channel that it has open, however
-//! often it asks. What it is told is made when it is its turn: as much as its link takes, at a
-//! rate. So a message of a few bytes, or many of them, make neither memory nor work without a
-//! bound.
+//! Whoever opens a channel is told of each log on it. A peer that waits for that takes one place
+//! for each channel it has open, however often it asks. The answer is made in its turn: as much as
+//! the link takes, at a limited rate. So small messages, or many of them, cannot cause unbounded
+//! memory or work.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,35 +12,35 @@ use crate::{
     wire::{ChannelName, Sender, Time},
 };
 
-/// Whom to tell of which channels.
+/// Who is to be told of which channels.
 #[derive(Debug, Default)]
 pub(crate) struct Announcements {
     peers: BTreeMap<Sender, Pending>,
-    /// Logs that all were told of.
+    /// The rate at which all peers together are told of logs.
     all: TokenBucket,
 }
 
-/// What one neighbour is to be told.
+/// What one peer is still to be told.
 #[derive(Debug, Default)]
 struct Pending {
-    /// By when they were asked for.
+    /// In the order in which they were asked for.
     queue: BTreeMap<u64, ChannelName>,
-    /// Where in the queue each is.
+    /// The place of each in the queue.
     places: BTreeMap<ChannelName, u64>,
-    /// The last place.
+    /// The last place taken.
     place: u64,
-    /// How far it was told of the first channel in the queue.
+    /// The peer was told of the first channel in the queue up to this sender.
     after: Option<Sender>,
-    /// Its link takes nothing more at the moment.
+    /// Its link is congested.
     is_congested: bool,
-    /// Logs that it was told of.
+    /// The rate at which it is told of logs.
     told: TokenBucket,
-    /// Logs that were looked through since it closed channels.
+    /// The rate at which logs are looked through because it closed channels.
     closed: TokenBucket,
 }
 
 impl Announcements {
-    /// A neighbour is to be told all of a channel that it has open, from the beginning.
+    /// A peer is to be told everything of a channel that it has open, from the beginning.
     pub(crate) fn add(&mut self, peer: Sender, channel: &ChannelName) {
         let pending = self.peers.entry(peer).or_default();
         if pending.first() == Some(channel) {
@@ -53,7 +52,7 @@ impl Announcements {
         }
     }
 
-    /// A neighbour is to be told nothing of a channel any more.
+    /// A peer is to be told nothing more of a channel.
     pub(crate) fn remove(&mut self, peer: Sender, channel: &ChannelName) {
         if let Some(pending) = self.peers.get_mut(&peer) {
             if pending.first() == Some(channel) {
@@ -65,13 +64,13 @@ impl Announcements {
         }
     }
 
-    /// Whether a neighbour will be told all of a channel anyway.
+    /// Whether a peer is still to be told everything of a channel.
     pub(crate) fn contains(&self, peer: Sender, channel: &ChannelName) -> bool {
         let pending = self.peers.get(&peer);
         pending.is_some_and(|pending| pending.places.contains_key(channel))
     }
 
-    /// The link to a neighbour takes nothing more at the moment, or does again.
+    /// The link to a peer is congested, or no longer is.
     pub(crate) fn set_congested(&mut self, peer: Sender, is_congested: bool) {
         self.peers.entry(peer).or_default().is_congested = is_congested;
     }
@@ -81,13 +80,13 @@ impl Announcements {
         pending.is_some_and(|pending| pending.is_congested)
     }
 
-    /// Whether a neighbour may be told something now.
+    /// Whether the peer may be told something now.
     pub(crate) fn is_due(&self, peer: Sender, now: Time) -> bool {
         let pending = self.peers.get(&peer);
         pending.is_none_or(|pending| pending.told.is_due(RATE, now))
     }
 
-    /// The neighbour whose turn it is to be told of the channels it waits for.
+    /// The peer whose turn it is.
     pub(crate) fn next(&self, now: Time) -> Option<Sender> {
         if !self.all.is_due(TOTAL_RATE, now) {
             return None;
@@ -99,14 +98,14 @@ impl Announcements {
         Some(*peer)
     }
 
-    /// The channel that a neighbour is to be told of first, and behind which sender.
+    /// The channel that is told to a peer next, and the sender after which to go on.
     pub(crate) fn first(&self, peer: Sender) -> Option<(ChannelName, Option<Sender>)> {
         let pending = self.peers.get(&peer)?;
         Some((pending.first()?.clone(), pending.after))
     }
 
-    /// The neighbour was told of the [first](Self::first) up to this sender; or all, if there is
-    /// none.
+    /// The peer was told of the [first](Self::first) channel up to this sender, or completely if
+    /// there is none.
     pub(crate) fn told_upto(&mut self, peer: Sender, sender: Option<Sender>) {
         if let Some(pending) = self.peers.get_mut(&peer) {
             pending.after = sender;
@@ -118,13 +117,13 @@ impl Announcements {
         }
     }
 
-    /// A neighbour was told of so many logs that [were due](Self::next).
+    /// A peer was told of so many logs in [its turn](Self::next).
     pub(crate) fn charge_all(&mut self, peer: Sender, logs: usize, now: Time) {
         self.all.take(logs, TOTAL_RATE, now);
         self.charge(peer, logs, now);
     }
 
-    /// A neighbour was told of so many logs that changed.
+    /// A peer was told of so many logs that changed.
     pub(crate) fn charge(&mut self, peer: Sender, logs: usize, now: Time) {
         self.peers
             .entry(peer)
@@ -133,24 +132,24 @@ impl Announcements {
             .take(logs, RATE, now);
     }
 
-    /// Whether the logs of a channel may be looked through that a neighbour closed.
+    /// Whether logs may be looked through now for a channel that the peer closed.
     pub(crate) fn may_close(&self, peer: Sender, now: Time) -> bool {
         let pending = self.peers.get(&peer);
         pending.is_none_or(|pending| pending.closed.is_due(CLOSE_RATE, now))
     }
 
-    /// So many logs were looked through.
+    /// So many logs were looked through for the peer.
     pub(crate) fn charge_close(&mut self, peer: Sender, logs: usize, now: Time) {
         let pending = self.peers.entry(peer).or_default();
         pending.closed.take(logs, CLOSE_RATE, now);
     }
 
-    /// A neighbour is gone.
+    /// A peer is gone.
     pub(crate) fn forget(&mut self, peer: Sender) {
         self.peers.remove(&peer);
     }
 
-    /// When there will be something to tell.
+    /// When somebody can be told next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let due = self.waiting().map(|(_, pending)| pending.told.due(RATE));
         let due = due.min()?.max(self.all.due(TOTAL_RATE));
@@ -171,24 +170,23 @@ impl Pending {
     }
 }
 
-/// How many logs a second one neighbour is told of: ten senders on each of 16,000 channels in
-/// little more than a second. And how many at once: no more than two messages, since of what waits
-/// for it the share of a neighbour may be as little as its reserve. What it does not take at once
-/// holds up the rest.
+/// How many logs a second one peer is told of: ten senders on each of 16,000 channels take little
+/// more than a second. The burst is two messages at most, since a peer's share of the budget may be
+/// as little as its reserve. What the peer does not read at once holds up the rest.
 const RATE: Rate = Rate {
     per_second: 131_072,
     burst: Duration::from_millis(15),
 };
 
-/// How many logs a second are looked through for one neighbour that closes channels. One that has
-/// ten senders on each of 10,000 may close them all at once.
+/// How many logs a second are looked through for one peer that closes channels. A peer with ten
+/// senders on each of 10,000 channels may close all at once.
 const CLOSE_RATE: Rate = Rate {
     per_second: 131_072,
     burst: Duration::from_secs(1),
 };
 
-/// How many logs a second all are told of that opened channels: a part of what a processor can do,
-/// at some 2 µs each.
+/// How many logs a second all peers that opened channels are told of: a part of what a processor
+/// can do, at some 2 µs each.
 const TOTAL_RATE: Rate = Rate {
     per_second: 262_144,
     burst: Duration::from_millis(125),

@@ -1,5 +1,5 @@
-//! When to tell whom what was accepted: neighbours what changed, a sender (or who is nearer to it)
-//! that its frames arrived.
+//! When to tell peers what this node has: all peers what changed, and the sender (or the peer
+//! nearest to it) what arrived.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,14 +12,14 @@ use crate::wire::{LogKey, Sender, Time};
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
     changed: BTreeSet<LogKey>,
-    /// When `changed` is told; `None` while it is empty.
+    /// When peers are told what changed; `None` while nothing did.
     due: Option<Time>,
     acks: BTreeMap<Sender, Ack>,
-    /// How many bytes of frames came that a neighbour has not been told of.
+    /// How many bytes of frames came for which the way upstream was not told.
     unacked: BTreeMap<Sender, usize>,
 }
 
-/// What a neighbour is to be told of logs whose sender it is, or is nearer to.
+/// The acknowledgement to a peer that is the sender of these logs, or nearer to it.
 #[derive(Debug)]
 struct Ack {
     logs: BTreeSet<LogKey>,
@@ -28,19 +28,19 @@ struct Ack {
 }
 
 impl Digest {
-    /// A log got further.
+    /// A log advanced, which all peers are told in time.
     pub(crate) fn changed(&mut self, key: LogKey, now: Time) {
         self.changed.insert(key);
         self.due.get_or_insert(now + INTERVAL);
     }
 
-    /// A frame of so many bytes came, which this neighbour is to know once it is [in
+    /// A frame of this length came. The peer upstream is told once the frame is [in
     /// order](Self::progress).
     pub(crate) fn came(&mut self, upstream: Sender, bytes: usize) {
         *self.unacked.entry(upstream).or_default() += bytes;
     }
 
-    /// A log got further, which this neighbour is to know soon.
+    /// A log advanced, which the peer upstream is told soon.
     pub(crate) fn progress(&mut self, upstream: Sender, key: &LogKey, now: Time) {
         let ack = self.acks.entry(upstream).or_insert_with(|| Ack {
             logs: BTreeSet::new(),
@@ -57,8 +57,8 @@ impl Digest {
         }
     }
 
-    /// Those behind this node got further with a log, which they have said as seldom as they may:
-    /// this neighbour is to know now.
+    /// Listeners behind this node acknowledged more. They waited with that already, so the peer
+    /// upstream is told at once.
     pub(crate) fn hand_on(&mut self, upstream: Sender, key: &LogKey, now: Time) {
         self.progress(upstream, key, now);
         if let Some(ack) = self.acks.get_mut(&upstream) {
@@ -66,13 +66,13 @@ impl Digest {
         }
     }
 
-    /// A neighbour is gone.
+    /// A peer is gone.
     pub(crate) fn forget(&mut self, sender: Sender) {
         self.acks.remove(&sender);
         self.unacked.remove(&sender);
     }
 
-    /// What neighbours are to be told now.
+    /// What all peers are to be told now.
     pub(crate) fn take_changed(&mut self, now: Time) -> BTreeSet<LogKey> {
         match self.due.take_if(|due| *due <= now) {
             Some(_) => std::mem::take(&mut self.changed),
@@ -80,12 +80,12 @@ impl Digest {
         }
     }
 
-    /// What neighbours are to be told, sooner or later.
+    /// What all peers are to be told, now or later.
     pub(crate) const fn untold(&self) -> &BTreeSet<LogKey> {
         &self.changed
     }
 
-    /// A neighbour that is to be told now, and of which logs.
+    /// A peer that is due an acknowledgement now, and the logs in it.
     pub(crate) fn take_ack(&mut self, now: Time) -> Option<(Sender, BTreeSet<LogKey>)> {
         let (upstream, _) = self.acks.iter().find(|(_, ack)| ack.due <= now)?;
         let upstream = *upstream;
@@ -93,21 +93,21 @@ impl Digest {
         self.acks.remove(&upstream).map(|ack| (upstream, ack.logs))
     }
 
-    /// When there will be something to tell.
+    /// When something is to be told next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         self.acks.values().map(|ack| ack.due).chain(self.due).min()
     }
 }
 
-/// How often neighbours are told what changed. The last message of a burst, if it is lost, is
-/// missed for this long and a round trip; a quiet node tells nothing.
+/// How often peers are told what changed. If the last message of a burst is lost, it is missed
+/// after this long and a round trip. A quiet node tells nothing.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long it takes until a frame is acknowledged that is not followed by others.
+/// How long the acknowledgement of a single frame waits for others.
 const ACK_DELAY: Duration = Duration::from_millis(50);
 
-/// After how many frames, or bytes of them, that is done without delay: a small part of what may be
-/// on the way of one channel, so that posting does not wait for it.
+/// After this many frames, or bytes of them, the acknowledgement does not wait. It is a small part
+/// of the send window, so that the sender is not held up.
 const ACK_TIMES: u32 = 16;
 const ACK_BYTES: usize = 512 * 1024;
 

@@ -1,10 +1,10 @@
-//! What neighbours said and this node has not taken in yet: each has a fair share of the work that
-//! this makes, and none more than an honest neighbour could need.
+//! Messages of peers that were not processed yet. Each peer gets a fair share of the processing
+//! time, and none more than an honest peer could need.
 //!
-//! What is said costs what it takes to take it in, which may be a thousand times what it takes to
-//! say it: each log told, each channel opened. So that is counted, not messages or bytes. Next is
-//! always whoever made least work lately (fair queueing by a token bucket of each, as requests are
-//! [served](crate::serving)): one that says a little is heard at once, whatever many others say.
+//! To process a message may take a thousand times as long as to send it: each log and each channel
+//! in it is looked up. So work is counted, not messages or bytes. The next message is always of the
+//! peer that caused least work lately (fair queueing by token buckets, as in
+//! [serving](super::serving)). A peer that says little is heard at once, however much others say.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,26 +18,26 @@ use crate::{
     wire::{Sender, SyncMessage, Time},
 };
 
-/// Messages that wait to be taken in. Whoever drives the engine reads no more of a neighbour for
-/// which one [waits](Self::waits): the rest waits with the neighbour, and nothing is dropped.
+/// Messages that wait to be processed. The driver reads no further message of a peer while one
+/// [waits](Self::waits); so the rest waits with the peer, and nothing is dropped.
 #[derive(Debug)]
 pub struct Inbox {
-    peers: BTreeMap<Sender, Said>,
-    /// Neighbours for which something waits.
+    peers: BTreeMap<Sender, Waiting>,
+    /// The peers of which something waits.
     waiting: usize,
     budget: Budget,
 }
 
-/// What one neighbour said.
+/// What waits of one peer.
 #[derive(Debug)]
-struct Said {
+struct Waiting {
     waiting: VecDeque<Bytes>,
     taken: TokenBucket,
     account: Account,
 }
 
 impl Inbox {
-    /// An inbox in which what waits is charged to whoever said it.
+    /// An inbox whose messages are charged to the peers that sent them.
     pub fn new(budget: Budget) -> Self {
         Self {
             peers: BTreeMap::new(),
@@ -46,78 +46,80 @@ impl Inbox {
         }
     }
 
-    /// A neighbour said something. `false` if it takes its share of the budget already: the message
-    /// is dropped, and so the link to the neighbour has to be closed. One message may wait whatever
-    /// its share is: it is taken in before another is read.
+    /// A message of a peer came. `false` if the peer has its share of the budget already: the
+    /// message is dropped, so the link has to be closed. One message may always wait, whatever the
+    /// share is: it is processed before another is read.
     #[must_use]
     pub fn push(&mut self, peer: Sender, message: Bytes) -> bool {
-        let said = self.said(peer);
-        let (is_first, cost) = (said.waiting.is_empty(), charged(&message));
+        let entry = self.entry(peer);
+        let (is_first, cost) = (entry.waiting.is_empty(), charged(&message));
         if is_first {
-            said.account.charge(cost);
-        } else if !said.account.try_charge(cost) {
+            entry.account.charge(cost);
+        } else if !entry.account.try_charge(cost) {
             return false;
         }
-        said.waiting.push_back(message);
+        entry.waiting.push_back(message);
         self.waiting += usize::from(is_first);
         true
     }
 
-    /// The next message to be taken in now, and who said it. Say what it cost with
-    /// [`Self::charge`].
+    /// The next message to process now, and its peer. Report its work with [`Self::charge`].
     pub fn pop(&mut self, now: Time) -> Option<(Sender, Bytes)> {
         if self.waiting == 0 {
             return None;
         }
         let ready = self.peers.iter_mut();
         let ready =
-            ready.filter(|(_, said)| !said.waiting.is_empty() && said.taken.is_due(RATE, now));
-        let (peer, said) = ready.min_by_key(|(_, said)| said.taken)?;
-        let message = said.waiting.pop_front()?;
-        said.account.release(charged(&message));
-        self.waiting -= usize::from(said.waiting.is_empty());
+            ready.filter(|(_, entry)| !entry.waiting.is_empty() && entry.taken.is_due(RATE, now));
+        let (peer, entry) = ready.min_by_key(|(_, entry)| entry.taken)?;
+        let message = entry.waiting.pop_front()?;
+        entry.account.release(charged(&message));
+        self.waiting -= usize::from(entry.waiting.is_empty());
         Some((*peer, message))
     }
 
-    /// A neighbour made so much [work](SyncMessage::cost).
+    /// A peer caused so much [work](SyncMessage::cost).
     pub fn charge(&mut self, peer: Sender, cost: usize, now: Time) {
-        self.said(peer).taken.take(cost, RATE, now);
+        self.entry(peer).taken.take(cost, RATE, now);
     }
 
-    /// Whether something of a neighbour waits.
+    /// Whether a message of the peer waits.
     pub fn waits(&self, peer: Sender) -> bool {
         self.peers
             .get(&peer)
-            .is_some_and(|said| !said.waiting.is_empty())
+            .is_some_and(|entry| !entry.waiting.is_empty())
     }
 
-    /// All that waits of a neighbour whose link is closed. What it owes stays: to come back does
-    /// not help.
+    /// Takes out what waits of a peer whose link is closed. Its debt stays, so coming back does not
+    /// help.
     pub fn take(&mut self, peer: Sender) -> impl Iterator<Item = Bytes> + use<> {
-        let said = self.peers.get_mut(&peer);
-        let taken = said.map(Said::take).unwrap_or_default();
+        let entry = self.peers.get_mut(&peer);
+        let taken = entry.map(Waiting::take).unwrap_or_default();
         self.waiting -= usize::from(!taken.is_empty());
         taken.into_iter()
     }
 
-    /// Forgets who owes nothing; call it every second or so.
+    /// Forgets peers without debt; call it about every second.
     pub fn handle_timeout(&mut self, now: Time) {
         self.peers
-            .retain(|_, said| !said.waiting.is_empty() || !said.taken.is_full(now));
+            .retain(|_, entry| !entry.waiting.is_empty() || !entry.taken.is_full(now));
     }
 
-    /// When there will be something to [take in](Self::pop).
+    /// When a message can be [processed](Self::pop) next.
     pub fn poll_timeout(&self) -> Option<Time> {
         if self.waiting == 0 {
             return None;
         }
-        let waiting = self.peers.values().filter(|said| !said.waiting.is_empty());
-        let due = waiting.map(|said| said.taken.due(RATE)).min()?;
+        let waiting = self
+            .peers
+            .values()
+            .filter(|entry| !entry.waiting.is_empty());
+        let due = waiting.map(|entry| entry.taken.due(RATE)).min()?;
         Some(due.unwrap_or(Time::ZERO))
     }
 
-    fn said(&mut self, peer: Sender) -> &mut Said {
-        self.peers.entry(peer).or_insert_with(|| Said {
+    fn entry(&mut self, peer: Sender) -> &mut Waiting {
+        self.peers.entry(peer).or_insert_with(|| Waiting {
             waiting: VecDeque::new(),
             taken: TokenBucket::default(),
             account: self.budget.account(Payer::from(peer)),
@@ -125,7 +127,7 @@ impl Inbox {
     }
 }
 
-impl Said {
+impl Waiting {
     fn take(&mut self) -> VecDeque<Bytes> {
         self.account.release(self.waiting.iter().map(charged).sum());
         std::mem::take(&mut self.waiting)
@@ -134,18 +136,18 @@ impl Said {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.peers.values_mut().for_each(|said| drop(said.take()));
+        self.peers.values_mut().for_each(|entry| drop(entry.take()));
     }
 }
 
-/// What a message that waits is charged.
+/// What a waiting message is charged.
 fn charged(message: &Bytes) -> usize {
     message.len() + ENTRY_BYTES
 }
 
 impl SyncMessage {
-    /// What it costs to take this in, of so many bytes: one for each thing that is named, which is
-    /// looked up and written down at some 10 µs, or checked at 30; and for each KiB.
+    /// The work of processing this message of so many bytes: one unit for each thing it names,
+    /// which takes some 10 µs to look up or 30 to verify, and one for each KiB.
     pub fn cost(&self, bytes: usize) -> usize {
         let named = match self {
             Self::Members(members) => members.len(),
@@ -158,17 +160,16 @@ impl SyncMessage {
         named + Self::cost_unread(bytes)
     }
 
-    /// What it costs to find out what so many bytes say.
+    /// The work of decoding so many bytes.
     pub const fn cost_unread(bytes: usize) -> usize {
         1 + bytes / 1024
     }
 }
 
-/// How much a neighbour may make a second, in the long run. An honest one tells of a frame at most
-/// twice: that it arrived, and with what else changed. A node that does nothing but check
-/// signatures takes in half as many frames as this. And how much at once: ten nodes on 5,000
-/// channels are told of in a fifth of it, and ten on as many channels as a neighbour may have open
-/// in two thirds.
+/// How many units of work a peer may cause in a second. An honest peer tells of a frame at most
+/// twice: when it arrived, and when it tells what changed. A node that does nothing but check
+/// signatures takes in half as many frames. The burst is five times what ten senders on 5,000
+/// channels take, and one and a half times what ten take on as many channels as a peer may open.
 const RATE: Rate = Rate {
     per_second: 65_536,
     burst: Duration::from_secs(4),

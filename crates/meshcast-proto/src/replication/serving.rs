@@ -1,5 +1,5 @@
-//! Whose requests for frames are answered when: in turns, and no faster than leaves room for what
-//! is posted now.
+//! The order and the rate in which requests for frames are answered. Peers take turns, and live
+//! traffic keeps most of the bandwidth.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,20 +16,20 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     askers: BTreeMap<Sender, Asker>,
-    /// Bytes that all were given.
+    /// The rate of bytes that all peers are given.
     all: TokenBucket,
 }
 
 #[derive(Debug, Default)]
 struct Asker {
-    /// With the time they came.
+    /// Each with the time it came.
     waiting: VecDeque<(Time, Want)>,
-    /// Bytes.
+    /// The rate of bytes that the peer is given.
     given: TokenBucket,
 }
 
 impl Serving {
-    /// A neighbour asks for something. `false` if it asks for too much at once: then it gets no
+    /// A peer asks for frames. `false` if too many of its requests wait already: this one gets no
     /// answer.
     pub(crate) fn ask(&mut self, peer: Sender, want: Want, now: Time) -> bool {
         let asker = self.askers.entry(peer).or_default();
@@ -40,13 +40,13 @@ impl Serving {
         has_room
     }
 
-    /// The next to be answered now. Say what it got with [`Self::gave`].
+    /// The next request to answer now. Report the length of the answer with [`Self::gave`].
     pub(crate) fn next(&mut self, now: Time) -> Option<(Sender, Want)> {
         if !self.all.is_due(TOTAL_RATE, now) {
             return None;
         }
         for asker in self.askers.values_mut() {
-            // Whoever asked has given it up.
+            // The peer has given up on requests this old.
             asker
                 .waiting
                 .retain(|(came, _)| now < *came + REQUEST_TIMEOUT);
@@ -61,7 +61,7 @@ impl Serving {
         Some((*peer, want))
     }
 
-    /// A neighbour was given so many bytes.
+    /// A peer was given so many bytes.
     pub(crate) fn gave(&mut self, peer: Sender, bytes: usize, now: Time) {
         let bytes = bytes.max(MIN_COST);
         self.all.take(bytes, TOTAL_RATE, now);
@@ -70,12 +70,12 @@ impl Serving {
         }
     }
 
-    /// A neighbour is gone.
+    /// A peer is gone.
     pub(crate) fn forget(&mut self, peer: Sender) {
         self.askers.remove(&peer);
     }
 
-    /// When there will be something to answer.
+    /// When a request can be answered next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let waiting = self
             .askers
@@ -86,29 +86,28 @@ impl Serving {
     }
 }
 
-/// How many bytes a second one neighbour is given: a history of 64 MiB in two seconds, and no more
-/// than that again and again to one that asks without end.
+/// How many bytes a second one peer is given: a history of 64 MiB in two seconds. A peer that asks
+/// without end gets no more than that.
 const RATE: Rate = Rate {
     per_second: 32 * 1024 * 1024,
     burst: BURST,
 };
 
-/// How many bytes a second all are given together. What is posted now does not wait behind it: it
-/// goes its own way, at several times that rate.
+/// How many bytes a second all peers are given. Live traffic does not queue behind it, and is
+/// several times faster.
 const TOTAL_RATE: Rate = Rate {
     per_second: 64 * 1024 * 1024,
     burst: BURST,
 };
 
-/// How far ahead of that rate the answers may be, so that few timers are needed: 8 MiB of one
-/// neighbour.
+/// How far ahead of its rate an answer may be, so that few timers are needed: 8 MiB of one peer.
 const BURST: Duration = Duration::from_millis(250);
 
-/// What an answer costs at least, for the search of what is not there.
+/// What an answer costs at least, for the search.
 const MIN_COST: usize = 4 * 1024;
 
-/// How many requests of one neighbour wait. It makes three at a time, and three more if those were
-/// too late.
+/// How many requests of one peer wait. An honest peer has three open at a time, and three more if
+/// those timed out.
 const MAX_WAITING: usize = 8;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! The schema of everything that is encoded, in the one file that names bincode.
+//! The encoding of everything, in the one file that names bincode.
 //!
 //! The rest of the crate works on its own types and calls the functions below. A successor of
-//! bincode (which is no longer maintained, hence the exact version) has to be put in here and
-//! nowhere else; the golden vectors in `testdata/` say whether it speaks the same bytes.
+//! bincode (which is no longer maintained, hence the exact version) goes in here and nowhere else;
+//! the golden vectors in `testdata/` tell whether it writes the same bytes.
 //!
-//! Input is hostile: a length is never believed beyond [`LIMIT`], borrowed fields are slices of the
-//! input, and trailing bytes are refused. So is a number in a longer form than it needs, which
-//! bincode would take: whatever is accepted has exactly one encoding.
+//! Input is hostile. Lengths are not believed beyond [`LIMIT`], borrowed fields are slices of the
+//! input, and trailing bytes are refused. So are numbers in a longer form than needed, which
+//! bincode would accept. So whatever is accepted has exactly one encoding.
 
 use bincode::{
     BorrowDecode, Encode,
@@ -37,8 +37,8 @@ pub(crate) struct FrameBody<'a> {
     pub(crate) chain: &'a [u8],
 }
 
-/// The beginning of a [`FrameBody`], up to the length of its records: whoever makes a frame has
-/// these in place already.
+/// The beginning of a [`FrameBody`] up to the length of its records, for frames whose records are
+/// in place already.
 #[derive(Encode)]
 pub(crate) struct FrameHead<'a> {
     pub(crate) sender: [u8; 32],
@@ -50,29 +50,29 @@ pub(crate) struct FrameHead<'a> {
     pub(crate) records_len: u64,
 }
 
-/// What the authority signs about a member.
+/// What an authority signs about a member.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct CredentialBody<'a> {
     pub(crate) authority: [u8; 32],
     pub(crate) subject: [u8; 32],
     pub(crate) name: &'a str,
     pub(crate) region: &'a str,
-    /// Reserved: who may post and read which channels. Opaque and signed already, so that old nodes
-    /// can check the signature of credentials that carry some.
+    /// Reserved for rights to post and to read. It is opaque and signed already, so old nodes can
+    /// check credentials that carry some.
     pub(crate) grants: &'a [u8],
     pub(crate) not_before: u64,
     pub(crate) not_after: u64,
     pub(crate) serial: u64,
 }
 
-/// What a member signs about the key of one process.
+/// What a member signs about the boot key of a process.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct BootBody {
     pub(crate) boot: [u8; 32],
     pub(crate) issued_at: u64,
 }
 
-/// The way from the authority to the key that signs frames.
+/// Both signatures, from the authority to the boot key.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct ChainBody<'a> {
     pub(crate) credential: &'a [u8],
@@ -154,19 +154,19 @@ pub(crate) struct FramesBody<'a> {
     pub(crate) frames: Vec<(u64, &'a [u8])>,
 }
 
-/// A member and where it can be dialled, as multiaddresses in binary form.
+/// A member and its addresses, as multiaddresses in binary form.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct MemberBody<'a> {
     pub(crate) sender: [u8; 32],
     pub(crate) addresses: Vec<&'a [u8]>,
 }
 
-/// Bytes that are not what they should be.
+/// Bytes that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The bytes end too early, claim a length over the limit, or hold a value their type does not
-    /// have.
+    /// The bytes end too early, claim a length over the limit, or hold a value that their type does
+    /// not have.
     #[error("malformed: {0}")]
     Malformed(String),
     /// Everything was read and this many bytes are left.
@@ -180,11 +180,10 @@ pub enum CodecError {
         /// How many are allowed.
         limit: usize,
     },
-    /// A list names the same thing twice. Nobody has a reason to, and each mention would cost the
-    /// reader.
+    /// A list names the same thing twice. That has no use, and each mention costs the reader.
     #[error("{0} named twice")]
     Twice(&'static str),
-    /// A number stands in more bytes than it needs.
+    /// A number takes more bytes than it needs.
     #[error("not in canonical form")]
     NotCanonical,
 }
@@ -197,7 +196,7 @@ pub(crate) fn encode<T: Encode>(value: &T) -> Vec<u8> {
 
 pub(crate) fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
     let written = bincode::encode_into_std_write(value, out, CONFIG);
-    // Writing to a Vec does not fail, and no type above has a value that bincode refuses.
+    // Writing to a Vec cannot fail, and bincode accepts all values of the types above.
     debug_assert!(written.is_ok(), "{written:?}");
 }
 
@@ -206,15 +205,14 @@ pub(crate) fn decode<'a, T: BorrowDecode<'a, ()> + Encode>(
 ) -> Result<T, CodecError> {
     let (value, read) = bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(malformed)?;
     match bytes.len() - read {
-        // The forms of a number differ in length and nothing else has two, so comparing lengths is
-        // enough.
+        // Only numbers have several forms, which differ in length; so comparing lengths is enough.
         0 if encoded_len(&value) == read => Ok(value),
         0 => Err(CodecError::NotCanonical),
         trailing => Err(CodecError::Trailing(trailing)),
     }
 }
 
-/// How long the encoding is; counts and copies nothing.
+/// The length of the encoding, without copying.
 fn encoded_len<T: Encode>(value: &T) -> usize {
     let mut encoder = EncoderImpl::new(SizeWriter::default(), CONFIG);
     let written = value.encode(&mut encoder);
@@ -226,7 +224,7 @@ fn malformed(error: DecodeError) -> CodecError {
     CodecError::Malformed(error.to_string())
 }
 
-/// No encoded thing is larger: a frame has at most 256 KiB, a sync message 512 KiB.
+/// Nothing that is encoded is larger: a frame has at most 256 KiB, a session message 512 KiB.
 pub(crate) const LIMIT: usize = 512 * 1024;
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<LIMIT>> =

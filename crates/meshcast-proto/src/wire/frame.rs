@@ -24,8 +24,8 @@ use crate::wire::{
     time::WallTime,
 };
 
-/// A well-formed frame. Whether its sender is a member is the [`Verifier`](crate::Verifier)'s
-/// question. Cheap to clone: all of it is shared.
+/// A well-formed frame. Whether its sender is a member is decided by the
+/// [`Verifier`](crate::Verifier). Clones are cheap, since they share everything.
 ///
 /// ```text
 /// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────────┬─────────┬───────┬───────────┐
@@ -34,16 +34,16 @@ use crate::wire::{
 /// └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────────┴─────────┴───────┴───────────┘
 /// ```
 ///
-/// Between version and signature stands a `FrameBody` of the `codec` module (bincode, standard
-/// configuration: strings and byte strings are preceded by their length as a varint). `records` is
+/// Between version and signature is a `FrameBody` of the `codec` module (bincode, standard
+/// configuration: a varint with the length comes before strings and byte strings). `records` is
 /// what [`write_record`](crate::write_record) makes of each [`Record`], one after the other. The
 /// signature is the sender's, Ed25519, over the BLAKE3 hash (`derive_key`, context `meshcast v1
-/// frame`) of all that comes before it; the first 16 bytes of the same hash are the [`FrameId`]. A
-/// frame therefore certifies itself: any member can hand it on later, and nobody can change it.
+/// frame`) of everything before it; the first 16 bytes of the same hash are the [`FrameId`]. So a
+/// frame certifies itself: any member can hand it on later, and nobody can change it.
 #[derive(Clone)]
 pub struct Frame(Arc<Parts>);
 
-/// What stands where in a frame.
+/// The parts of a frame and their places.
 struct Parts {
     bytes: Bytes,
     sender: Sender,
@@ -54,14 +54,14 @@ struct Parts {
     records: Range<usize>,
     fragmented: bool,
     chain: Range<usize>,
-    /// Of all that is signed, once somebody asked for it: of a long frame it takes as long as the
+    /// The hash of the signed part, once it was asked for. For a long frame it takes as long as the
     /// signature.
     hash: OnceLock<blake3::Hash>,
 }
 
 impl Frame {
-    /// The longest frame in bytes: long enough that what each frame costs is little for each of its
-    /// bytes, and 20 ms on a link of 100 Mbit/s. Larger values are fragmented over several records.
+    /// The longest frame in bytes. It is long enough that the cost of a frame is small for each of
+    /// its bytes, and takes 20 ms on a link of 100 Mbit/s. Larger values are fragmented.
     pub const MAX_LEN: usize = MAX_FRAME_LEN;
 
     /// The longest records section: what is left of [`Self::MAX_LEN`] under the longest header
@@ -69,14 +69,14 @@ impl Frame {
     /// signature (64).
     pub const MAX_RECORDS_LEN: usize = MAX_RECORDS_LEN;
 
-    /// How long what stands before the records is at most: version 1, sender 32, the name and its
+    /// The longest front of a frame, before its records: version 1, sender 32, the name and its
     /// length, numbers 9 + 5 + 9 + 9, the length of the records 5.
     fn longest_head(channel: &ChannelName) -> usize {
         1 + 32 + 3 + channel.wire().len() + 9 + 5 + 9 + 9 + 5
     }
 
-    /// Reads a frame. Total: any bytes give a frame or an error, without panic and without
-    /// allocating from a claimed length. The records keep sharing `bytes`.
+    /// Decodes a frame. Any bytes give a frame or an error, without panic and without allocating a
+    /// claimed length. The records share `bytes`.
     ///
     /// # Errors
     /// [`FrameError`] names what is wrong.
@@ -154,8 +154,8 @@ impl Frame {
         self.0.posted_at
     }
 
-    /// How long its sender had been posting on the channel then, by a clock that does not jump.
-    /// Whoever heard nothing of that and was there all the time lost the beginning.
+    /// How long its sender had been posting on the channel at that time, by a monotonic clock. A
+    /// listener that was there all this time and heard nothing has lost the beginning.
     pub fn since_first(&self) -> Duration {
         self.0.since_first
     }
@@ -189,7 +189,7 @@ impl Frame {
             .get_or_init(|| hash(&self.0.bytes[..self.0.bytes.len() - SIGNATURE_LEN]))
     }
 
-    /// Its name among gossip messages.
+    /// Its id among gossip messages.
     pub fn id(&self) -> FrameId {
         FrameId::from_hash(&self.hash())
     }
@@ -218,7 +218,7 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// The name of a frame among gossip messages: 16 bytes of the hash that its sender signed.
+/// The id of a frame among gossip messages: 16 bytes of the hash that its sender signed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FrameId([u8; 16]);
 

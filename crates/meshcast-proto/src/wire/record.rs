@@ -13,8 +13,8 @@ use crate::wire::codec::MAX_RECORDS_LEN;
 /// 4 = it began in the one before. Every record has a number of its own, so a fragment can be
 /// repaired like any other record.
 ///
-/// A record that goes on is as long as a record can be, so a value has one way of being cut, and a
-/// value that never ends costs its sender as many bytes as it costs the reader.
+/// A record that goes on in the next one has the full length. So a value can be cut in one way
+/// only, and an endless value costs its sender as many bytes as it costs the reader.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// How its bytes are to be read.
@@ -142,8 +142,7 @@ impl Records {
                 let limit = MAX_FRAGMENT_LEN;
                 return Err(RecordError::TooLong { len, limit });
             }
-            // One piece between others for each frame: who may hold many short ones back holds many
-            // frames back.
+            // A short middle piece would let a sender make many frames wait with few bytes.
             if flags & CONTINUES != 0 && flags & CONTINUED != 0 && len < MAX_FRAGMENT_LEN {
                 let expected = MAX_FRAGMENT_LEN;
                 return Err(RecordError::ShortFragment { len, expected });

@@ -10,7 +10,10 @@ fn at(millis: u64) -> Time {
 
 /// Keeps so many messages of somebody waiting.
 fn fill(inbox: &mut Inbox, peer: Sender, messages: usize) {
-    let waits = inbox.peers.get(&peer).map_or(0, |said| said.waiting.len());
+    let waits = inbox
+        .peers
+        .get(&peer)
+        .map_or(0, |entry| entry.waiting.len());
     for _ in waits..messages {
         assert!(inbox.push(peer, Bytes::new()));
     }

@@ -9,11 +9,11 @@ use crate::wire::{
     record::{Format, Part, RECORD_OVERHEAD, write_record},
 };
 
-/// Records that are to leave together, in the buffer that becomes their frame: there is room in
-/// front for what says whose they are, so that nothing is moved when they are numbered and signed.
-/// `Debug` tells how many bytes they are, not which.
+/// Records that will leave together, in the buffer that becomes their frame. Room is kept in front
+/// for the head, so nothing is moved when they are numbered and signed. `Debug` tells how many
+/// bytes they are, not which.
 ///
-/// Bytes that are records already make one too, of whatever channel.
+/// A draft can also be made from encoded records, for any channel.
 #[derive(Clone, Default)]
 pub struct Draft {
     /// Room for the head, then the records.
@@ -22,7 +22,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Without a record. It can be posted on any channel, but costs least on this one.
+    /// An empty draft. It can be posted on any channel, but is cheapest on this one.
     pub fn new(channel: &ChannelName) -> Self {
         Self {
             buffer: Vec::new(),
@@ -51,8 +51,8 @@ impl Draft {
         self.len() == 0
     }
 
-    /// Makes room for so many bytes and for what follows them in a frame: twice as much as there
-    /// was, but no more than a frame takes.
+    /// Makes room for this many bytes and for what follows the records: doubles the buffer, up to
+    /// the length of a frame.
     fn reserve(&mut self, bytes: usize) {
         if self.buffer.is_empty() {
             self.buffer.reserve_exact(self.room + bytes + TAIL_LEN);
@@ -66,7 +66,7 @@ impl Draft {
         }
     }
 
-    /// The buffer with this head in front of the records, and where it and the records begin.
+    /// The buffer with this head in front of the records, and where head and records begin.
     pub(super) fn with_head(mut self, head: &[u8]) -> (Vec<u8>, usize, usize) {
         let begins = self.room.min(self.buffer.len());
         match begins.checked_sub(head.len()) {
@@ -97,6 +97,6 @@ impl fmt::Debug for Draft {
     }
 }
 
-/// What follows the records: their sender's chain, with its length, and the signature. Chains with
-/// names of common length are below half of the longest one.
+/// What follows the records: the chain with its length, and the signature. A chain with common
+/// names takes less than half of the longest one.
 const TAIL_LEN: usize = MAX_CHAIN_LEN / 2 + SIGNATURE_LEN;
