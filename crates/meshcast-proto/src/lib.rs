@@ -1,5 +1,5 @@
-//! The protocol of meshcast, as a state machine without I/O: what one node does with what it posts
-//! and with what it hears. The crate `meshcast` runs it over libp2p.
+//! The protocol of meshcast as a state machine without I/O: it decides what one node does with what
+//! it posts and with what it hears. The crate `meshcast` runs it over libp2p.
 //!
 //! # What it guarantees
 //!
@@ -8,10 +8,10 @@
 //! | | |
 //! | --- | --- |
 //! | G1 validity | A [`Frame`] carries the signature of its sender and the [`Chain`] that makes the sender a member. [`Verifier`] checks both before anything else looks at it. It does not matter who hands the frame over. |
-//! | G2 no duplicate | A number is released once; after that it is below the cursor of its reorder buffer. A log that is forgotten for want of room leaves its cursor behind, as long as there is room for that. |
-//! | G3 order | A reorder buffer releases numbers in order, whatever order frames come in. |
+//! | G2 no duplicate | A number is released once; after that it is below the cursor of its log. A log that is forgotten for want of room leaves a tombstone with its cursor, as long as there is room for that. |
+//! | G3 order | A [`ReorderBuffer`] releases numbers in order, whatever order frames come in. |
 //! | G4 no silent gap | What one sender posts on one channel comes out without a break: each [`Delivery`] or [`Gap`] begins where the last one ended. |
-//! | G5 agreement | Every node keeps the frames it accepts ([`History`]) and serves them to neighbours that lack them, also when their sender is gone. |
+//! | G5 agreement | Every node keeps the frames it accepts ([`History`]) and serves them to peers that lack them, also when their sender is gone. |
 //! | G6 bounded | Nothing in memory grows without a limit from [`Config`] or a named constant, and everything that a member causes is charged to it ([`Budget`]). |
 //!
 //! [The guarantees in full](https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md),
@@ -23,32 +23,38 @@
 //!
 //! ```text
 //! records ▸ handle_post ──▸ Frame::build ─┬─▸ Publish
-//!                                         ├─▸ History         what neighbours may ask for
+//!                                         ├─▸ History         what peers may ask for
 //!                                         └─▸ Reassembly ───▸ Deliver    own values, for other objects here
 //! frame ▸ Verifier ▸ handle_frame ────────┬─▸ History
 //!                                         └─▸ Log: ReorderBuffer ▸ Reassembly ─┬▸ Deliver
 //!                                                                              └▸ Missed
-//! SyncMessage ▸ handle_sync ──────────────┬─▸ what a neighbour has, wants and acknowledges
-//!                                         └─▸ Sync: Have, Want, Frames   to neighbours
+//! SyncMessage ▸ handle_sync ──────────────┬─▸ what a peer has, wants and acknowledges
+//!                                         └─▸ Sync: Have, Want, Frames   to peers
 //! ```
 //!
-//! * **Ordering.** A *log* is all that one sender posts on one channel. Its [`ReorderBuffer`] holds
-//!   frames that came early and knows which numbers are missing. A *reassembly* makes values of the
-//!   records: most are whole, fragments wait for the last one.
-//! * **Neighbours.** A neighbour is a connected member. Both sides tell each other which channels
-//!   they have open and what they [have](Holding) of each log, when a channel is opened and while
-//!   something changes. All these [`SyncMessage`]s travel beside gossip.
-//! * **Repair.** A missing number is [asked for](Want) at a neighbour that has it. It becomes a
-//!   [`Gap`] when nobody can deliver it any more. What neighbours ask of this node is answered at a
-//!   bounded rate.
+//! * **Ordering.** A *log* is everything that one sender posts on one channel. Its
+//!   [`ReorderBuffer`] holds frames that came early and knows which numbers are missing. The
+//!   reassembly makes values of records: most are whole, fragments wait for the last one.
+//! * **Peers.** A peer is a connected member. Peers tell each other which channels they have open,
+//!   and what they [have](Holding) of each log: when a channel is opened, and when something
+//!   changes. These [`SyncMessage`]s travel beside gossip.
+//! * **Repair.** A missing number is [requested](Want) from a peer that has it. It becomes a
+//!   [`Gap`] when nobody can deliver it any more. Requests of peers are answered at a bounded rate.
 //! * **Flow control.** What a node tells of a log is the acknowledgement to its sender.
-//!   [`Engine::may_post`] says whether a channel has room for more; [`Output::Writable`] says when.
-//! * **Where a log begins.** A channel that is opened asks its neighbours. The sender decides;
-//!   without it the other neighbours do; without any it is the lowest number heard within
-//!   [`SETTLE`].
-//! * **Trust.** What a neighbour says about others is hearsay. It may start a request, and never
-//!   moves a cursor. [`Conduct`] counts offences; [`Watchdog`] finds links on which gossip does not
-//!   arrive.
+//!   [`Engine::may_post`] says whether a channel has room for more; [`Output::Writable`] says when
+//!   it has again.
+//! * **Where a log begins.** A node that opens a channel asks its peers. The sender of a log
+//!   decides; without it the other peers do; without any, the log begins at the lowest number heard
+//!   within [`SETTLE`].
+//! * **Trust.** What a peer says about others is hearsay. It may start a request, and never moves a
+//!   cursor. [`Conduct`] counts offences; [`Watchdog`] finds links that carry no gossip.
+//!
+//! The code stands in wings with arrows one way; the front file of each says what it may use:
+//!
+//! ```text
+//! wire ◂─ identity ◂─ log ◂─ replication ◂─ engine      and beside them, used by these:
+//!                                                       bounds, flow_control, conduct, gossip_health
+//! ```
 //!
 //! What a frame looks like is drawn at [`Frame`], and what two processes say before they believe
 //! each other at [`Admission`]. Payloads are bytes to the protocol; the crate `meshcast-value`

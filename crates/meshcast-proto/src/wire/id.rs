@@ -1,4 +1,4 @@
-//! Who sent, and which.
+//! Senders and numbers.
 
 use std::{fmt, num::NonZeroU64};
 
@@ -7,8 +7,8 @@ use crate::wire::name::ChannelName;
 /// Names a log. By channel first, so that those of a channel stand together.
 pub(crate) type LogKey = (ChannelName, Sender);
 
-/// Whose place a log takes: the public key of its member, which may have many senders; or of the
-/// neighbour that told of it, if it was not heard itself.
+/// Whose quota a log counts to: the public key of its member, which may have many senders. If only
+/// a peer told of the log, the key of that peer.
 pub(crate) type Subject = [u8; 32];
 
 /// A sender: one running node, known by the Ed25519 key it made at its start.
@@ -30,7 +30,7 @@ impl Sender {
     }
 }
 
-/// The first eight bytes in hex: enough to tell senders apart in a log.
+/// The first eight bytes in hex: enough to tell senders apart in log lines.
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&Short(&self.0), f)

@@ -1,15 +1,16 @@
-//! What members say to each other beside gossip, on the protocol `/meshcast/sync/1`.
+//! Session messages: what members say to each other beside gossip, on the protocol
+//! `/meshcast/sync/1`.
 //!
 //! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong,
-//! 3 open, 4 close, 5 have, 6 want, 7 frames), then what it says. It comes from a member over a
-//! connection of its own, so nothing in it is signed but the frames; what it says of others is
-//! hearsay. No message names a channel, a log or a member twice: one that does is refused, since
-//! whoever reads it would do the work twice.
+//! 3 open, 4 close, 5 have, 6 want, 7 frames), then its fields. It comes over a connection of its
+//! own from a member, so nothing in it is signed but the frames, and what it says about others is
+//! hearsay. No message names a channel, a log or a member twice: such a message is refused, since
+//! reading it would do the work twice.
 //!
-//! Two nodes that meet tell each other which channels they have [open](SyncMessage::Open). To that
-//! the other answers with what it [has](SyncMessage::Have) of each, and goes on telling what
-//! changes. So a node knows what it lacks, also when that is the last message of a sender that
-//! died, and [wants](SyncMessage::Want) it of somebody who has it.
+//! When two nodes connect, each tells the other which channels it has [open](SyncMessage::Open).
+//! The other answers with what it [has](SyncMessage::Have) of each, and goes on telling what
+//! changes. So a node learns what it lacks, even if that is the last message of a sender that died,
+//! and [asks](SyncMessage::Want) a peer that has it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,10 +29,10 @@ use crate::wire::{
     name::ChannelName,
 };
 
-/// One message of the sync protocol.
+/// One session message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SyncMessage {
-    /// Where members can be dialled, as far as the speaker knows, itself included.
+    /// Where members can be dialled, as far as the speaker knows. It names itself too.
     Members(Vec<MemberAddresses>),
     /// Answer with [`Self::Pong`] and the same number.
     Ping(u64),
@@ -56,7 +57,7 @@ pub enum SyncMessage {
 /// Where a member can be dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberAddresses {
-    /// Which process.
+    /// The process.
     pub sender: Sender,
     /// Its addresses, in the binary form of multiaddresses; opaque here.
     pub addresses: Vec<Vec<u8>>,
@@ -88,26 +89,25 @@ pub struct Holdings {
     pub logs: Vec<Holding>,
 }
 
-/// What is kept of one sender on a channel: of the numbers before `next` those from `oldest` on.
+/// What is kept of one sender on a channel: the numbers from `oldest` to below `next`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holding {
-    /// Whose.
+    /// The sender.
     pub sender: Sender,
     /// The lowest number kept; `next` if none is.
     pub oldest: Seq,
-    /// Nothing is waited for below this number.
+    /// The speaker waits for this number or a higher one.
     pub next: Seq,
     /// Where a listener that does not know the sender begins.
     pub due: Option<Seq>,
-    /// Where the speaker began itself: what is lower it never waited for, so that it does not know
-    /// whether that is lost.
+    /// Where the speaker began itself. It never waited for lower numbers, so it does not know
+    /// whether they are lost.
     pub begin: Seq,
-    /// How many links the speaker is away from the sender, who is 0 away from itself;
-    /// [`FAR`](Self::FAR) if it knows no way.
+    /// How many links the speaker is away from the sender; 0 is the sender itself, and
+    /// [`FAR`](Self::FAR) means that it knows no way.
     pub hops: u8,
-    /// Told to the one neighbour that is on the way to the sender: of those who hear of it through
-    /// the speaker, the speaker included, everybody who keeps up waits for this number or a higher
-    /// one.
+    /// Told only to the peer that is next on the way to the sender: the lowest number that the
+    /// speaker, or any node behind it that keeps up, waits for.
     pub lowest: Option<Seq>,
 }
 
@@ -116,66 +116,67 @@ impl Holding {
     pub const FAR: u8 = u8::MAX;
 }
 
-/// Frames that are asked for.
+/// A request for frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
     /// On which channel.
     pub channel: ChannelName,
-    /// Whose.
+    /// The sender.
     pub sender: Sender,
-    /// Which.
+    /// The numbers.
     pub seqs: SeqRange,
-    /// Whoever asks numbers its requests, so that it knows an answer that comes late from one to
-    /// what it asked since.
+    /// The number of the request, so that a late answer is not taken for the answer to a newer
+    /// request.
     pub request: u64,
 }
 
-/// Frames that were asked for.
+/// The answer to a request for frames.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frames {
     /// On which channel.
     pub channel: ChannelName,
-    /// Whose.
+    /// The sender.
     pub sender: Sender,
     /// The number of the [`Want`] that this answers.
     pub request: u64,
-    /// What was asked for up to here and is not among the frames is not kept here.
+    /// The numbers that were asked for up to this one and are not among the frames are not kept by
+    /// the speaker.
     pub upto: Seq,
-    /// Encoded frames in order, each with the time since it was posted as far as is known.
+    /// Encoded frames in order, each with its age, as far as known.
     pub frames: Vec<(Duration, Bytes)>,
 }
 
 impl SyncMessage {
-    /// Answers nothing: numbers of pings begin at 1. Sent when there was nothing else to say for a
-    /// while, so that whoever hears nothing knows that something is wrong.
+    /// A pong that answers nothing, since pings are numbered from 1. It is sent when there was
+    /// nothing else to say for a while, so that silence means that something is wrong.
     pub const KEEP_ALIVE: Self = Self::Pong(0);
 
-    /// How many members one message may name. 4096: a fleet of a thousand nodes, restarted four
+    /// How many members one message may name. 4096: a fleet of a thousand nodes that restarted four
     /// times.
     pub const MAX_MEMBERS: usize = 4096;
 
-    /// How many addresses one member may have. 32: a node listens on a few, each in two families
-    /// and over two transports.
+    /// How many addresses a member may have. 32: a node listens on a few, in two families and over
+    /// two transports.
     pub const MAX_ADDRESSES: usize = 32;
 
     /// How many channels one message may name. 512 of the longest names make 138 KiB.
     pub const MAX_CHANNELS: usize = 512;
 
-    /// How many logs one message may tell of, all channels together. 2,048 of as many senders make
-    /// 120 KiB.
+    /// How many logs one message may tell of, all channels together. 2,048 with as many senders
+    /// take 120 KiB.
     pub const MAX_LOGS: usize = 2048;
 
-    /// How many bytes of frames one answer may carry, but always one frame: as much as may be lost
-    /// if the link breaks.
+    /// How many bytes of frames one answer may carry, though one frame always may: it is lost as a
+    /// whole if the link breaks.
     pub const MAX_FRAMES_LEN: usize = 256 * 1024;
 
     /// How many bytes the members of one message may take, counted as the codec does when it reads
-    /// them; as many are named as fit. A thousand members with ten addresses each do. The limits on
-    /// channels, logs and frames keep below what a link carries by themselves.
+    /// them; the rest is left out. A thousand members with ten addresses each fit. The limits on
+    /// channels, logs and frames keep those messages below the limit of a session by themselves.
     const MAX_MEMBERS_LEN: usize = codec::LIMIT - 1024;
 
-    /// The message as it travels. What is over the limits is left out: a list of members is never
-    /// complete, and a message that is refused would tell nothing at all.
+    /// The message as it travels. What exceeds a limit is left out: a list of members is never
+    /// complete anyway, and a refused message would tell nothing at all.
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(&match self {
             Self::Members(members) => SyncBody::Members(members_body(members)),
@@ -331,7 +332,7 @@ impl<'a> From<&'a Opened> for OpenBody<'a> {
     fn from(opened: &'a Opened) -> Self {
         Self {
             channel: opened.channel.wire(),
-            // Up to a whole millisecond: what was posted within it would be lost otherwise.
+            // Rounded up, or what was posted within that millisecond would be lost.
             since: millis(opened.since.saturating_add(PART_OF_A_MILLISECOND)),
             last: opened.last,
             linked: millis(opened.linked),
@@ -339,7 +340,7 @@ impl<'a> From<&'a Opened> for OpenBody<'a> {
     }
 }
 
-/// The members that fit into one message. One that would not fit into any is passed over.
+/// The members that fit into one message. A member too large for any message is skipped.
 fn members_body(members: &[MemberAddresses]) -> Vec<MemberBody<'_>> {
     let mut room = SyncMessage::MAX_MEMBERS_LEN;
     let place = |address: &&[u8]| size_of::<&[u8]>() + address.len();
@@ -402,8 +403,8 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
     for holdings in &body.channels {
         once("a log", holdings.logs.iter().map(|log| log.sender))?;
     }
-    // Every sender stands once, in the order in which logs name them, so that a message has one
-    // form.
+    // Every sender is named once, in the order in which logs refer to it, so that a message has
+    // only one form.
     let mut places = BTreeMap::new();
     let mut log = |log: &HaveLogBody| {
         let sender = body
