@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     let tokyo = member("nrt")?.seeds(seeds).spawn().await?;
     let earth = tokyo.channel::<String>("earth")?;
     tokyo.ready().await?;
-    earth.post_message(&"hello".to_owned())?;
+    earth.post_message("hello")?;
 
     let message = inbox.recv().await.expect("the node runs")?;
     println!("{} heard {message:?}", frankfurt.name());

@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
 
     // An old release of the shop posts text.
     shop.channel::<String>("orders")?
-        .post_message(&"order 0: tea".to_owned())?;
+        .post_message("order 0: tea")?;
     for id in 1..=300 {
         let items = vec!["tea".to_owned(), "a cup".to_owned()];
         orders.post_message(&Order {

@@ -235,7 +235,7 @@ async fn a_burst_flat_out_comes_to_all_and_overruns_no_queue() -> Result<()> {
         for i in 0..MESSAGES {
             let mut message = vec![0; 1024];
             message[..8].copy_from_slice(&i.to_be_bytes());
-            posting.post_message_wait(&message.into()).await?;
+            posting.post_message_wait(&message[..]).await?;
         }
         Ok::<_, PostError>(posting)
     });

@@ -16,6 +16,7 @@ use std::{
     },
 };
 
+use futures::Sink;
 use meshcast_proto::{ChannelName, Since};
 
 use self::{dispatch::Handlers, payload::encode};
@@ -27,12 +28,13 @@ use crate::{
 pub use self::{
     dispatch::Subscription,
     messages::Messages,
-    payload::Payload,
+    payload::{Borrowed, Payload},
     receipt::{AckError, Receipt},
 };
 pub(crate) use self::{
     hub::{Asked, Hub, Opening},
     outbox::{Poster, Posters, Section},
+    payload::decode,
     receipt::Awaited,
     ring::{Item, ReaderId, Wanted},
 };
@@ -49,8 +51,8 @@ pub struct BroadcastChannel<T: Payload> {
 }
 
 impl<T: Payload> BroadcastChannel<T> {
-    pub(crate) fn new(hub: Arc<Hub>, since: Since) -> Self {
-        let id = hub.open_object(since);
+    pub(crate) fn new(hub: Arc<Hub>, options: ChannelOptions) -> Self {
+        let id = hub.open_object(options);
         let handlers = Arc::new(Handlers::new(Arc::clone(&hub)));
         Self {
             object: Arc::new(Object {
@@ -69,6 +71,9 @@ impl<T: Payload> BroadcastChannel<T> {
 
     /// Posts a message: encodes it at once, queues it, and returns. Never blocks.
     ///
+    /// The message is a `T` or what is [borrowed](Borrowed) of one: a channel of `String` takes a
+    /// `str`.
+    ///
     /// That there is nobody to hear it is no error: it is kept, and given to whoever comes in time.
     /// Who has it, the [`Receipt`] tells to those who want to know; others ignore it.
     ///
@@ -76,7 +81,10 @@ impl<T: Payload> BroadcastChannel<T> {
     /// [`PostError`]; nothing was posted. [`PostError::Full`] means that messages are posted faster
     /// than this node sends them, or than the members that listen take them: try again later, or
     /// use [`Self::post_message_wait`].
-    pub fn post_message(&self, message: &T) -> Result<Receipt, PostError> {
+    pub fn post_message(
+        &self,
+        message: &(impl Borrowed<T> + ?Sized),
+    ) -> Result<Receipt, PostError> {
         self.object.post(message, Poster::Hasty)
     }
 
@@ -89,7 +97,10 @@ impl<T: Payload> BroadcastChannel<T> {
     ///
     /// # Errors
     /// [`PostError`] but for `Full`; nothing was posted.
-    pub async fn post_message_wait(&self, message: &T) -> Result<Receipt, PostError> {
+    pub async fn post_message_wait(
+        &self,
+        message: &(impl Borrowed<T> + ?Sized),
+    ) -> Result<Receipt, PostError> {
         // As a rule there is room, and to get ready to wait for it costs more than to post.
         match self.object.post(message, Poster::Patient) {
             Err(PostError::Full { .. }) => {}
@@ -104,6 +115,18 @@ impl<T: Payload> BroadcastChannel<T> {
                 done => return done,
             }
         }
+    }
+
+    /// A sink that [waits](Self::post_message_wait) until there is room for a message. To flush it
+    /// waits for nothing more: a [`Receipt`] says who has a message.
+    pub fn sink(&self) -> impl Sink<T, Error = PostError> + Send + use<T>
+    where
+        T: Sync,
+    {
+        futures::sink::unfold(self.clone(), |channel, message: T| async move {
+            channel.post_message_wait(&message).await?;
+            Ok(channel)
+        })
     }
 
     /// The messages that arrive, as a stream.
@@ -169,12 +192,56 @@ impl<T: Payload> fmt::Debug for BroadcastChannel<T> {
     }
 }
 
+/// How a channel object is opened.
+///
+/// ```
+/// use meshcast::{ChannelOptions, Since};
+///
+/// let options = ChannelOptions::new().since(Since::Last(50)).echo(true);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "options do nothing until a channel is opened with them"]
+pub struct ChannelOptions {
+    pub(crate) since: Since,
+    pub(crate) echo: bool,
+}
+
+impl ChannelOptions {
+    /// As [`Node::channel`](crate::Node::channel) has them, and the web.
+    pub const fn new() -> Self {
+        Self {
+            since: Since::Now,
+            echo: false,
+        }
+    }
+
+    /// How much of what was posted before the object hears, see
+    /// [`Node::channel_since`](crate::Node::channel_since). Nothing by default.
+    pub const fn since(self, since: Since) -> Self {
+        Self { since, ..self }
+    }
+
+    /// Whether the object hears what it posts itself, in the order in which everybody hears it. By
+    /// default it does not.
+    pub const fn echo(self, echo: bool) -> Self {
+        Self { echo, ..self }
+    }
+}
+
+impl Default for ChannelOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Names an object of one channel name in this process. Objects made earlier are less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct ObjectId {
     number: u64,
     /// It hears what was posted before it was made, too.
     late: bool,
+    /// It hears what it posts itself, too.
+    echo: bool,
 }
 
 impl ObjectId {
@@ -186,6 +253,7 @@ impl ObjectId {
         Self {
             number,
             late: false,
+            echo: false,
         }
     }
 
@@ -196,6 +264,11 @@ impl ObjectId {
     /// The same object, as one that came late.
     const fn late(self) -> Self {
         Self { late: true, ..self }
+    }
+
+    /// The same object, as one that hears itself or not.
+    const fn with_echo(self, echo: bool) -> Self {
+        Self { echo, ..self }
     }
 }
 
@@ -208,12 +281,16 @@ struct Object<T: Payload> {
 }
 
 impl<T: Payload> Object<T> {
-    fn post(&self, message: &T, who: Poster) -> Result<Receipt, PostError> {
+    fn post(
+        &self,
+        message: &(impl Borrowed<T> + ?Sized),
+        who: Poster,
+    ) -> Result<Receipt, PostError> {
         // First: what cannot be encoded is no other error on a closed channel.
         if self.is_closed() {
             return Err(PostError::Closed);
         }
-        let record = encode(message, |format, value| {
+        let record = encode::<T, _>(message, |format, value| {
             self.hub.post(self.id, format, value, who)
         })??;
         Ok(Receipt::new(Arc::clone(&self.hub), record))

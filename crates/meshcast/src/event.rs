@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{ChannelName, NodeName, Region};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
@@ -115,6 +115,11 @@ pub struct Events(BroadcastStream<NodeEvent>);
 impl Events {
     pub(crate) fn new(receiver: tokio::sync::broadcast::Receiver<NodeEvent>) -> Self {
         Self(BroadcastStream::new(receiver))
+    }
+
+    /// The next event; `None` when the node has stopped. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<NodeEvent> {
+        self.next().await
     }
 }
 

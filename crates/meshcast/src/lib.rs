@@ -34,7 +34,7 @@
 //! #     .listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
 //! let mut inbox = node.channel::<String>("earth")?.messages();
 //! let earth = node.channel::<String>("earth")?;
-//! earth.post_message(&"hello".to_owned())?;
+//! earth.post_message("hello")?;
 //!
 //! let message = inbox.recv().await.expect("the node runs")?;
 //! assert_eq!((message.data.as_str(), message.seq()), ("hello", 1));
@@ -98,7 +98,7 @@
 //!
 //! ```no_run
 //! # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
-//! let receipt = node.channel::<String>("earth")?.post_message(&"goodbye".to_owned())?;
+//! let receipt = node.channel::<String>("earth")?.post_message("goodbye")?;
 //! println!("{} members have it", receipt.acked(1).await?); // put a timeout around it
 //! let left = node.shutdown().await;
 //! if !left.is_complete() {
@@ -204,15 +204,16 @@ pub use meshcast_value::Value;
 
 pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};
-pub use channel::{AckError, BroadcastChannel, Messages, Payload, Receipt, Subscription};
+pub use channel::{
+    AckError, Borrowed, BroadcastChannel, ChannelOptions, Messages, Payload, Receipt, Subscription,
+};
 pub use error::{Closed, KeyFileError, ListenError, OpenError, PingError, PostError, SpawnError};
 pub use event::{Events, NodeEvent};
 pub use handover::{Flushed, Shutdown, Undelivered};
 pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};
 pub use limits::Limits;
 pub use message::{Gap, GapReason, Message, RecvError, Undecodable};
-pub(crate) use node::WeakNode;
-pub use node::{Node, Ready};
+pub use node::{Node, Ready, WeakNode};
 pub use seed::{SeedInfo, SeedState};
 
 /// The examples of the README are compiled and run with the others.

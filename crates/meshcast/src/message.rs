@@ -3,8 +3,8 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use libp2p::PeerId;
-use meshcast_proto::{Member, NodeName, Region, SeqRange, WallTime};
-use meshcast_value::DecodeError;
+use meshcast_proto::{Member, NodeName, Posted, Region, SeqRange, WallTime};
+use meshcast_value::{DecodeError, Value};
 
 use crate::transport::peer_id;
 
@@ -147,11 +147,20 @@ impl fmt::Debug for Gap {
 #[derive(Clone, thiserror::Error)]
 #[error("message {} of {} does not decode", origin.seqs, self.name())]
 pub struct Undecodable {
-    pub(crate) origin: Origin,
-    pub(crate) source: DecodeError,
+    origin: Origin,
+    posted: Posted,
+    source: DecodeError,
 }
 
 impl Undecodable {
+    pub(crate) fn new(origin: Origin, posted: Posted, source: DecodeError) -> Self {
+        Self {
+            origin,
+            posted,
+            source,
+        }
+    }
+
     /// The process that posted it.
     pub fn sender(&self) -> PeerId {
         peer_id(self.origin.member.sender())
@@ -175,6 +184,15 @@ impl Undecodable {
     /// What is wrong with it.
     pub fn reason(&self) -> &DecodeError {
         &self.source
+    }
+
+    /// What was posted, as a value of no particular type: what a newer version of a service may
+    /// have sent.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if its bytes are no value at all.
+    pub fn value(&self) -> Result<Value, DecodeError> {
+        crate::channel::decode(&self.posted)
     }
 }
 
@@ -278,10 +296,13 @@ mod tests {
             seqs: SeqRange::single(seq(1)),
             posted_at: WallTime::MIN,
         };
-        let undecodable = Undecodable {
-            origin: origin.clone(),
-            source: DecodeError::Truncated { offset: 1 },
+        let posted = Posted {
+            seqs: origin.seqs,
+            format: meshcast_proto::Format::Value,
+            payload: bytes::Bytes::new(),
         };
+        let source = DecodeError::Truncated { offset: 1 };
+        let undecodable = Undecodable::new(origin.clone(), posted, source);
         let message = Message {
             data: "hello",
             origin,

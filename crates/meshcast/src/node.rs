@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
     NodeBuilder,
-    channel::{BroadcastChannel, Payload},
+    channel::{BroadcastChannel, ChannelOptions, Payload},
     command::Command,
     driver::View,
     error::{Closed, OpenError, PingError},
@@ -154,8 +154,20 @@ impl Node {
         name: &str,
         since: Since,
     ) -> Result<BroadcastChannel<T>, OpenError> {
+        self.channel_with(name, ChannelOptions::new().since(since))
+    }
+
+    /// Opens a channel: a new object as the options say.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was opened.
+    pub fn channel_with<T: Payload>(
+        &self,
+        name: &str,
+        options: ChannelOptions,
+    ) -> Result<BroadcastChannel<T>, OpenError> {
         let name = ChannelName::new(name)?;
-        let open = |hub| BroadcastChannel::new(hub, since);
+        let open = |hub| BroadcastChannel::new(hub, options);
         let channel = self.shared.registry.open(name, open)?;
         // Not under the locks of the registry: a subscriber is code of the user.
         tracing::debug!(node = %self.name(), channel = ?channel.name(), "object opened");
@@ -358,7 +370,7 @@ impl Node {
     }
 
     /// A handle that does not keep the node running.
-    pub(crate) fn downgrade(&self) -> WeakNode {
+    pub fn downgrade(&self) -> WeakNode {
         WeakNode(Arc::downgrade(&self.shared))
     }
 
@@ -378,11 +390,11 @@ impl Node {
 
 /// A handle that does not keep the node running.
 #[derive(Debug, Clone)]
-pub(crate) struct WeakNode(std::sync::Weak<Shared>);
+pub struct WeakNode(std::sync::Weak<Shared>);
 
 impl WeakNode {
     /// The node, unless all its handles are gone.
-    pub(crate) fn upgrade(&self) -> Option<Node> {
+    pub fn upgrade(&self) -> Option<Node> {
         self.0.upgrade().map(|shared| Node { shared })
     }
 }

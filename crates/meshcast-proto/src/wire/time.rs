@@ -122,6 +122,16 @@ impl WallTime {
     }
 }
 
+/// A time that the system cannot tell is the latest that it can, roughly.
+#[expect(clippy::disallowed_types, reason = "a conversion reads no clock")]
+impl From<WallTime> for std::time::SystemTime {
+    fn from(time: WallTime) -> Self {
+        let since = Duration::from_millis(time.0);
+        let latest = Duration::from_secs(1 << 40);
+        Self::UNIX_EPOCH + since.min(latest)
+    }
+}
+
 impl Add<Duration> for WallTime {
     type Output = Self;
 

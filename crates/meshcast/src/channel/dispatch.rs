@@ -149,7 +149,7 @@ impl<T: Payload> Handlers<T> {
                 self.hub.stats().undecodable();
                 tracing::debug!(channel = ?self.hub.name(), name = %origin.member.credential().name,
                     seqs = %origin.seqs, error = %source, "a value does not decode");
-                Err(Undecodable { origin, source }.into())
+                Err(Undecodable::new(origin, value.posted.clone(), source).into())
             }
         }
     }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 pub(crate) use handlers::Due;
 
 use super::{
-    ObjectId,
+    ChannelOptions, ObjectId,
     dispatch::Dispatch,
     outbox::{Outbox, Poster, Section},
     receipt::{AckError, Awaited},
@@ -128,13 +128,14 @@ impl Hub {
 
     /// Makes an object that receives from now on, and what was posted since then. The driver has to
     /// be [told](Self::has_to_ask) of the latter.
-    pub(crate) fn open_object(&self, since: Since) -> ObjectId {
+    pub(crate) fn open_object(&self, options: ChannelOptions) -> ObjectId {
+        let ChannelOptions { since, echo } = options;
         let mut state = self.lock();
         let made = moment();
         if state.objects.is_empty() {
             state.opened = made;
         }
-        let mut id = state.next_object;
+        let mut id = state.next_object.with_echo(echo);
         state.next_object = id.next();
         let reader = match since {
             Since::Now => state.ring.add_unclaimed(id),

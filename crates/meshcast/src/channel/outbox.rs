@@ -229,7 +229,7 @@ impl Posters {
     }
 
     /// Whether `object` hears the post that ended with `last`: not its own, and none from before it
-    /// was made unless it wants those too.
+    /// was made, unless it wants those too.
     pub(crate) fn heard_by(&self, object: ObjectId, last: Seq) -> bool {
         let run = self.0.partition_point(|run| run.before <= last);
         self.0.get(run).is_some_and(|run| run.is_heard_by(object))
@@ -238,7 +238,7 @@ impl Posters {
 
 impl PostedBy {
     fn is_heard_by(&self, object: ObjectId) -> bool {
-        self.poster != object && (object.late || object < self.later)
+        (object.echo || self.poster != object) && (object.late || object < self.later)
     }
 }
 

@@ -14,15 +14,57 @@ pub trait Payload: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Payload for T {}
 
+/// What can be posted on a channel of `T`: a `T`, or what it owns and others lend. That is `str` for
+/// `String`, `[U]` for `Vec<U>`, and `[u8]` for `Bytes`. There is nothing to implement by hand.
+pub trait Borrowed<T: Payload> {
+    /// Its bytes, which stand in the buffer or in itself.
+    #[doc(hidden)]
+    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError>;
+}
+
+impl<T: Payload> Borrowed<T> for T {
+    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
+        let any: &dyn Any = self;
+        if let Some(bytes) = any.downcast_ref::<Bytes>() {
+            return Ok((Format::Raw, bytes));
+        }
+        match any.downcast_ref::<Value>() {
+            Some(value) => value.encode(buffer)?,
+            None => value::to_bytes(self, buffer)?,
+        }
+        Ok((Format::Value, buffer))
+    }
+}
+
+impl Borrowed<String> for str {
+    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
+        value::to_bytes(self, buffer)?;
+        Ok((Format::Value, buffer))
+    }
+}
+
+impl<U> Borrowed<Vec<U>> for [U]
+where
+    U: Serialize,
+    Vec<U>: Payload,
+{
+    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
+        value::to_bytes(self, buffer)?;
+        Ok((Format::Value, buffer))
+    }
+}
+
+impl Borrowed<Bytes> for [u8] {
+    fn write<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
+        Ok((Format::Raw, self))
+    }
+}
+
 /// Encodes into a buffer of this thread and hands the bytes to `f`, so that no post allocates.
 pub(crate) fn encode<T: Payload, R>(
-    payload: &T,
+    payload: &(impl Borrowed<T> + ?Sized),
     f: impl FnOnce(Format, &[u8]) -> R,
 ) -> Result<R, EncodeError> {
-    let any: &dyn Any = payload;
-    if let Some(bytes) = any.downcast_ref::<Bytes>() {
-        return Ok(f(Format::Raw, bytes));
-    }
     SCRATCH.with(|scratch| {
         // A Serialize that posts on another channel finds the buffer in use and takes a fresh one.
         let mut fresh = Vec::new();
@@ -32,11 +74,8 @@ pub(crate) fn encode<T: Payload, R>(
             Err(_) => &mut fresh,
         };
         buffer.clear();
-        match any.downcast_ref::<Value>() {
-            Some(value) => value.encode(buffer)?,
-            None => value::to_bytes(payload, buffer)?,
-        }
-        let result = f(Format::Value, buffer);
+        let (format, bytes) = payload.write(buffer)?;
+        let result = f(format, bytes);
         buffer.shrink_to(SCRATCH_KEPT);
         Ok(result)
     })

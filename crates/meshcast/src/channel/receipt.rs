@@ -47,7 +47,7 @@ impl Receipt {
     /// # async fn example(channel: meshcast::BroadcastChannel<String>) -> Result<(), Box<dyn std::error::Error>> {
     /// use std::time::Duration;
     ///
-    /// let receipt = channel.post_message(&"the house is on fire".to_owned())?;
+    /// let receipt = channel.post_message("the house is on fire")?;
     /// match tokio::time::timeout(Duration::from_secs(5), receipt.acked(2)).await {
     ///     Ok(Ok(members)) => println!("{members} have it"),
     ///     Ok(Err(error)) => println!("not known: {error}"),

@@ -146,14 +146,14 @@ fn answer(awaited: Awaited, members: Members) -> Option<Awaited> {
 mod tests {
     use std::cell::Cell;
 
-    use meshcast_proto::{Format, Since};
+    use meshcast_proto::Format;
     use tokio::sync::oneshot::{self, Receiver};
 
     use super::*;
     use crate::{
         Limits,
         channel::{
-            Poster,
+            ChannelOptions, Poster,
             fixture::{self, Source},
         },
     };
@@ -178,7 +178,7 @@ mod tests {
     async fn an_acknowledgement_looks_only_at_the_messages_it_is_about() {
         const POSTED: u64 = 100;
         let (hub, _registry) = fixture::hub(Limits::default());
-        let object = hub.open_object(Since::Now);
+        let object = hub.open_object(ChannelOptions::new());
         for _ in 0..POSTED {
             let posted = hub.post(object, Format::Raw, b"x", Poster::Hasty);
             posted.expect("there is room");
@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_no_longer_is_found_in_time() {
         let (hub, _registry) = fixture::hub(Limits::default());
-        let object = hub.open_object(Since::Now);
+        let object = hub.open_object(ChannelOptions::new());
         hub.post(object, Format::Raw, b"x", Poster::Hasty)
             .expect("there is room");
         let (_, seqs) = Source::new(1).post(hub.take_section().0.expect("posted"), false);

@@ -5,13 +5,13 @@ use std::{
     thread,
 };
 
-use meshcast_proto::{ChannelName, Format, Since};
+use meshcast_proto::{ChannelName, Format};
 
 use super::{Hub, Poster};
 use crate::{
     PostError,
     channel::{
-        Item,
+        ChannelOptions, Item,
         fixture::{Source, hub},
         ring::ReaderId,
     },
@@ -30,7 +30,7 @@ async fn read_now(hub: &Arc<Hub>, reader: ReaderId) -> Poll<Option<Item>> {
 async fn the_first_reader_begins_with_the_object_and_further_ones_now() {
     let (hub, _) = hub(Limits::default());
     let mut source = Source::new(1);
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     source
         .heard(&[b"1"])
         .into_iter()
@@ -43,7 +43,7 @@ async fn the_first_reader_begins_with_the_object_and_further_ones_now() {
 #[tokio::test]
 async fn closing_drops_pending_deliveries_and_ends_readers() {
     let (hub, _) = hub(Limits::default());
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     let reader = hub.claim_reader(object).expect("open");
     let items = Source::new(1).heard(&[b"1"]);
     items.into_iter().for_each(|item| _ = hub.deliver(item));
@@ -60,7 +60,7 @@ async fn closing_drops_pending_deliveries_and_ends_readers() {
 #[tokio::test]
 async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
     let (hub, _) = hub(Limits::default());
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     let reader = hub.claim_reader(object).expect("open");
     let mut source = Source::new(1);
     source
@@ -85,7 +85,7 @@ async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_up_of_a_reader_is_lost() {
     let (hub, _) = hub(Limits::default());
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     let reader = hub.claim_reader(object).expect("open");
     let mut source = Source::new(1);
     let items: Vec<_> = (0..500).flat_map(|_| source.heard(&[b"x"])).collect();
@@ -110,7 +110,7 @@ async fn no_wake_up_of_a_reader_is_lost() {
 async fn no_post_is_left_in_an_outbox_without_the_bell() {
     const POSTS: u64 = 2000;
     let (hub, registry) = hub(Limits::default());
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     let posters: Vec<_> = (0..2)
         .map(|_| {
             let hub = Arc::clone(&hub);
@@ -151,7 +151,7 @@ async fn an_outbox_never_holds_more_than_its_limit() {
         outbox_bytes: 100,
         ..Limits::default()
     });
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     let posted =
         (0..1000).take_while(|_| hub.post(object, Format::Raw, b"", Poster::Hasty).is_ok());
     assert_eq!(posted.count(), 25, "an empty value takes four bytes");
@@ -172,7 +172,7 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
         max_message_bytes: 10,
         ..Limits::default()
     });
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     let refused = hub.post(object, Format::Raw, &[0; 11], Poster::Hasty);
     assert!(matches!(
         refused,
@@ -193,7 +193,7 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
         unread_bytes: 20_000,
         ..Limits::default()
     });
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     let reader = hub.claim_reader(object).expect("open");
     let mut source = Source::new(1);
     let payload = [0; 1_000];
@@ -227,7 +227,7 @@ async fn what_is_opened_and_closed_faster_than_the_driver_looks_takes_bounded_ro
     for n in 0..10_000 {
         let name = ChannelName::new(&n.to_string()).expect("allowed");
         let hub = registry.open(name, |hub| {
-            let object = hub.open_object(Since::Now);
+            let object = hub.open_object(ChannelOptions::new());
             (hub, object)
         });
         let (hub, object) = hub.expect("others make way");
@@ -243,7 +243,7 @@ async fn what_is_opened_and_closed_faster_than_the_driver_looks_takes_bounded_ro
 #[tokio::test]
 async fn a_hub_is_not_forgotten_before_all_has_left() {
     let (hub, registry) = hub(Limits::default());
-    let object = hub.open_object(Since::Now);
+    let object = hub.open_object(ChannelOptions::new());
     hub.post(object, Format::Raw, b"x", Poster::Hasty)
         .expect("room");
     hub.close_object(object);

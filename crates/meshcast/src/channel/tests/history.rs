@@ -96,7 +96,7 @@ async fn more_than_the_ring_holds_comes_and_large_messages_come_whole() {
     let large: Bytes = vec![9; 300_000].into();
     a.post_message_wait(&large).await.expect("posted");
     for n in 0..50 {
-        a.post_message_wait(&vec![n; 10_000].into())
+        a.post_message_wait(&Bytes::from(vec![n; 10_000]))
             .await
             .expect("posted");
     }

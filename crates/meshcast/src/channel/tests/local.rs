@@ -5,12 +5,13 @@ use std::{
     task::Poll,
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
-    BroadcastChannel, GapReason, Limits, Node, PostError, RecvError, Subscription,
+    BroadcastChannel, Bytes, ChannelOptions, GapReason, Limits, Node, PostError, RecvError,
+    Subscription, Value,
     node::fixture::{Mesh, addresses, alone, joined, next, next_error, open, until, within},
 };
 
@@ -41,6 +42,94 @@ async fn two_objects_of_one_name_hear_each_other_and_never_themselves() {
     assert_eq!(next(&mut at_b).await, "from a");
     flushed(&node).await;
     assert!(at_a.recv().now_or_never().is_none() && at_b.recv().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn an_object_with_an_echo_hears_itself_in_the_order_of_all() {
+    let node = alone().await;
+    let options = ChannelOptions::new().echo(true);
+    let a = node
+        .channel_with::<String>("earth", options)
+        .expect("opened");
+    let b = open::<String>(&node, "earth");
+    let (mut at_a, mut at_b) = (a.messages(), b.messages());
+    let (heard, mut by_handler) = mpsc::unbounded_channel();
+    let _subscription = a.on_message(move |message| tell(&heard, message.data));
+    for (channel, text) in [(&a, "1"), (&b, "2"), (&a, "3")] {
+        channel.post_message(text).expect("posted");
+    }
+    for text in ["1", "2", "3"] {
+        assert_eq!(next(&mut at_a).await, text);
+        assert_eq!(within(by_handler.recv()).await.as_deref(), Some(text));
+    }
+    assert_eq!([next(&mut at_b).await, next(&mut at_b).await], ["1", "3"]);
+    // Whoever comes later has an echo of what it posts, and hears nothing from before.
+    let late = node
+        .channel_with::<String>("earth", options)
+        .expect("opened");
+    let mut at_late = late.messages();
+    late.post_message("4").expect("posted");
+    assert_eq!(next(&mut at_late).await, "4");
+}
+
+#[tokio::test]
+async fn what_is_borrowed_is_posted_like_what_owns_it() {
+    let node = alone().await;
+    let (texts, heard) = (open::<String>(&node, "text"), open::<String>(&node, "text"));
+    let mut heard = heard.messages();
+    texts.post_message("lent").expect("posted");
+    texts.post_message(&"owned".to_owned()).expect("posted");
+    assert_eq!(
+        [next(&mut heard).await, next(&mut heard).await],
+        ["lent", "owned"]
+    );
+
+    let (lists, heard) = (
+        open::<Vec<u16>>(&node, "list"),
+        open::<Vec<u16>>(&node, "list"),
+    );
+    let mut heard = heard.messages();
+    lists.post_message(&[1, 2, 3][..]).expect("posted");
+    assert_eq!(next(&mut heard).await, [1, 2, 3]);
+
+    let (bytes, heard) = (open::<Bytes>(&node, "bytes"), open::<Bytes>(&node, "bytes"));
+    let mut heard = heard.messages();
+    bytes.post_message(&b"raw"[..]).expect("posted");
+    assert_eq!(next(&mut heard).await, &b"raw"[..]);
+}
+
+#[tokio::test]
+async fn a_sink_posts_and_is_refused_when_the_channel_is_closed() {
+    let node = alone().await;
+    let (channel, heard) = (open::<u32>(&node, "earth"), open::<u32>(&node, "earth"));
+    let mut heard = heard.messages();
+    let mut sink = Box::pin(channel.sink());
+    within(sink.send_all(&mut futures::stream::iter((0..100).map(Ok))))
+        .await
+        .expect("posted");
+    for number in 0..100 {
+        assert_eq!(next(&mut heard).await, number);
+    }
+    channel.close();
+    assert!(matches!(
+        within(sink.send(100)).await,
+        Err(PostError::Closed)
+    ));
+}
+
+#[tokio::test]
+async fn what_is_no_message_of_the_type_can_be_looked_at_as_a_value() {
+    let node = alone().await;
+    let (texts, numbers) = (open::<String>(&node, "earth"), open::<u32>(&node, "earth"));
+    let mut at_numbers = numbers.messages();
+    texts.post_message("seven").expect("posted");
+    let RecvError::Decode(undecodable) = next_error(&mut at_numbers).await else {
+        panic!("a text is no number");
+    };
+    assert_eq!(
+        undecodable.value().expect("it is a value"),
+        Value::from("seven")
+    );
 }
 
 #[tokio::test]
@@ -333,7 +422,7 @@ async fn a_message_over_the_limit_is_refused_with_both_sizes() {
         .await
         .expect("starts");
     let a = open::<crate::Bytes>(&node, "earth");
-    let posted = a.post_message(&vec![0; 101].into());
+    let posted = a.post_message(&Bytes::from(vec![0; 101]));
     assert!(matches!(
         posted,
         Err(PostError::TooLarge {
@@ -341,7 +430,7 @@ async fn a_message_over_the_limit_is_refused_with_both_sizes() {
             limit: 100
         })
     ));
-    a.post_message(&vec![0; 100].into()).expect("posted");
+    a.post_message(&Bytes::from(vec![0; 100])).expect("posted");
 }
 
 /// On one thread nothing leaves before the test yields, so what is full is full for sure.
@@ -362,10 +451,10 @@ async fn a_full_outbox_refuses_and_whoever_waits_gets_in_and_whoever_gives_up_po
         open::<crate::Bytes>(&node, "earth"),
     );
     let mut at_b = b.messages();
-    let post = |n: u8| a.post_message(&vec![n; 400].into());
+    let post = |n: u8| a.post_message(&Bytes::from(vec![n; 400]));
     (0..2).for_each(|n| drop(post(n).expect("room")));
     assert!(matches!(post(2), Err(PostError::Full { limit: 1000 })));
-    let (given_up, waited) = (vec![8; 400].into(), vec![9; 400].into());
+    let (given_up, waited) = (Bytes::from(vec![8; 400]), Bytes::from(vec![9; 400]));
     assert!(a.post_message_wait(&given_up).now_or_never().is_none());
     within(a.post_message_wait(&waited)).await.expect("posted");
     for n in [0, 1, 9] {
@@ -386,8 +475,8 @@ async fn whoever_waits_for_room_learns_that_the_channel_is_closed() {
         .await
         .expect("starts");
     let a = open::<crate::Bytes>(&node, "earth");
-    a.post_message(&vec![0; 10].into()).expect("room");
-    let message = vec![1; 10].into();
+    a.post_message(&Bytes::from(vec![0; 10])).expect("room");
+    let message = Bytes::from(vec![1; 10]);
     let mut waiting = std::pin::pin!(a.post_message_wait(&message));
     assert!(matches!(futures::poll!(&mut waiting), Poll::Pending));
     a.close();
@@ -410,7 +499,7 @@ async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
     let [a, slow, quick] = [(); 3].map(|()| open::<crate::Bytes>(&node, "earth"));
     let (mut at_slow, mut at_quick) = (slow.messages(), quick.messages());
     for n in 0..100_u8 {
-        within(a.post_message_wait(&vec![n; 10_000].into()))
+        within(a.post_message_wait(&Bytes::from(vec![n; 10_000])))
             .await
             .expect("posted");
         assert_eq!(next(&mut at_quick).await[0], n);

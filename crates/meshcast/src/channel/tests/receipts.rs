@@ -17,7 +17,7 @@ async fn a_receipt_says_when_the_message_left_with_which_number_and_who_has_it()
     let (at_a, at_b) = (open::<Bytes>(&a, "earth"), open::<Bytes>(&b, "earth"));
     joined(&[&a, &b], "earth").await;
     let large = at_a
-        .post_message(&vec![0; MAX_FRAGMENT_LEN + 1].into())
+        .post_message(&Bytes::from(vec![0; MAX_FRAGMENT_LEN + 1]))
         .expect("posted");
     let small = at_a.post_message(&Bytes::new()).expect("posted");
     assert!(small.is_queued() && small.seq().is_none());
@@ -53,13 +53,13 @@ async fn what_is_not_kept_any_more_nobody_answers_for() {
     let node = builder.spawn().await.expect("starts");
     let channel = open::<Bytes>(&node, "earth");
     let first = channel
-        .post_message(&vec![0; 40_000].into())
+        .post_message(&Bytes::from(vec![0; 40_000]))
         .expect("posted");
     assert_eq!(within(first.acked(0)).await, Ok(0), "it has left");
     let mut waiting = std::pin::pin!(first.acked(1));
     assert!(futures::poll!(&mut waiting).is_pending());
     channel
-        .post_message(&vec![0; 40_000].into())
+        .post_message(&Bytes::from(vec![0; 40_000]))
         .expect("posted");
     assert_eq!(within(waiting).await, Err(AckError::Expired));
     assert_eq!(within(first.acked(0)).await, Err(AckError::Expired));

@@ -152,7 +152,9 @@ async fn a_slow_reader_is_told_what_it_missed_of_each_sender() {
     joined(&[&a, &b, &c], "earth").await;
     for _ in 0..20 {
         for sender in &senders {
-            sender.post_message(&vec![0; 5_000].into()).expect("posted");
+            sender
+                .post_message(&Bytes::from(vec![0; 5_000]))
+                .expect("posted");
             next(&mut at_quick).await;
         }
     }
@@ -190,7 +192,8 @@ async fn what_was_queued_reaches_the_others_before_the_node_is_gone() {
     let heard = at_b.messages();
     joined(&[&a, &b], "earth").await;
     for n in 0..200 {
-        at_a.post_message(&vec![n; 4_000].into()).expect("posted");
+        at_a.post_message(&Bytes::from(vec![n; 4_000]))
+            .expect("posted");
     }
     within(a.shutdown()).await;
     let data: Vec<u8> = within(
