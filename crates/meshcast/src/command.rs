@@ -1,29 +1,30 @@
 //! What handles ask of the driver.
 
-use std::time::Duration;
-
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
 use crate::{
-    driver::{Inspected, View},
-    error::PingError,
+    driver::{Inspected, PingAnswer, View},
+    error::AskError,
     handover::Flushed,
     inspect::{Counters, NodeInfo},
     node::Ready,
 };
 
+/// An answer that takes a while, so that only so many may wait for it.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, AskError>>;
+
 /// A question to the driver, with where the answer goes. Whoever asked may have left.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Inspect(View, oneshot::Sender<Inspected>),
+    Inspect(View, Answer<Inspected>),
     Counters(oneshot::Sender<Counters>),
     Info(oneshot::Sender<NodeInfo>),
     /// Answered when the node is ready.
-    Ready(oneshot::Sender<Ready>),
-    Ping(PeerId, oneshot::Sender<Result<Duration, PingError>>),
+    Ready(Answer<Ready>),
+    Ping(PeerId, PingAnswer),
     /// Answered when members have what was posted before.
-    Flush(oneshot::Sender<Flushed>),
+    Flush(Answer<Flushed>),
     /// Makes the driver drain and stop.
     Shutdown,
     /// Makes the driver stop as it stands.

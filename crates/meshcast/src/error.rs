@@ -68,6 +68,27 @@ pub enum OpenError {
 #[error("the node has stopped")]
 pub struct Closed;
 
+/// Why a node did not answer a question that takes it a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// As many wait for an answer to this question as may. Ask again once some have theirs.
+    #[error("{limit} wait for the same answer of the node, which is the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+}
+
+impl From<Closed> for AskError {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
+
 /// Why a peer did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -78,6 +99,12 @@ pub enum PingError {
     /// It did not answer in time.
     #[error("peer {0} did not answer in time")]
     TimedOut(PeerId),
+    /// As many pings of this node are under way as may. Ask again once some have been answered.
+    #[error("{limit} pings are under way, which is the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
     /// This node has stopped.
     #[error("the node has stopped")]
     Closed,

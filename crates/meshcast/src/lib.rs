@@ -207,7 +207,9 @@ pub use builder::{Membership, NodeBuilder};
 pub use channel::{
     AckError, Borrowed, BroadcastChannel, ChannelOptions, Messages, Payload, Receipt, Subscription,
 };
-pub use error::{Closed, KeyFileError, ListenError, OpenError, PingError, PostError, SpawnError};
+pub use error::{
+    AskError, Closed, KeyFileError, ListenError, OpenError, PingError, PostError, SpawnError,
+};
 pub use event::{Events, NodeEvent};
 pub use handover::{Flushed, Shutdown, Undelivered};
 pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};

@@ -11,7 +11,7 @@ use crate::{
     channel::{BroadcastChannel, ChannelOptions, Payload},
     command::Command,
     driver::View,
-    error::{Closed, OpenError, PingError},
+    error::{AskError, Closed, OpenError, PingError},
     event::{Events, NodeEvent},
     handover::{Flushed, Shutdown},
     inspect::{ChannelInfo, Counters, NodeInfo, PeerInfo, Snapshot},
@@ -187,9 +187,9 @@ impl Node {
     /// the log. Whoever needs company waits for it by [`Self::wait_for_members`].
     ///
     /// # Errors
-    /// [`Closed`] if the node stopped before.
-    pub async fn ready(&self) -> Result<Ready, Closed> {
-        self.ask(Command::Ready).await
+    /// [`AskError`]: the node stopped before, or 1,024 wait already.
+    pub async fn ready(&self) -> Result<Ready, AskError> {
+        self.ask(Command::Ready).await?
     }
 
     /// Waits until at least this many members are connected, not counting the node itself; for as
@@ -217,8 +217,8 @@ impl Node {
     /// [`Self::peers`] and [`Self::channels`] look at these alone. Cancel-safe.
     ///
     /// # Errors
-    /// [`Closed`] if the node has stopped.
-    pub async fn inspect(&self) -> Result<Snapshot, Closed> {
+    /// [`AskError`]: the node has stopped, or 1,024 wait already.
+    pub async fn inspect(&self) -> Result<Snapshot, AskError> {
         self.look(true, true).await
     }
 
@@ -242,8 +242,8 @@ impl Node {
     /// Cancel-safe.
     ///
     /// # Errors
-    /// [`Closed`] if the node has stopped.
-    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Closed> {
+    /// Those of [`Self::inspect`].
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, AskError> {
         Ok(self.look(true, false).await?.peers)
     }
 
@@ -251,15 +251,15 @@ impl Node {
     /// name; see [`Self::inspect`]. Cancel-safe.
     ///
     /// # Errors
-    /// [`Closed`] if the node has stopped.
-    pub async fn channels(&self) -> Result<Vec<ChannelInfo>, Closed> {
+    /// Those of [`Self::inspect`].
+    pub async fn channels(&self) -> Result<Vec<ChannelInfo>, AskError> {
         Ok(self.look(false, true).await?.channels)
     }
 
     /// What [`Self::inspect`] shows, with these parts of it.
-    pub(crate) async fn look(&self, peers: bool, channels: bool) -> Result<Snapshot, Closed> {
+    pub(crate) async fn look(&self, peers: bool, channels: bool) -> Result<Snapshot, AskError> {
         let view = View { peers, channels };
-        let inspected = self.ask(|answer| Command::Inspect(view, answer)).await?;
+        let inspected = self.ask(|answer| Command::Inspect(view, answer)).await??;
         // Copied and sorted here, and not where the network is.
         let mut snapshot = Arc::unwrap_or_clone(inspected);
         snapshot
@@ -315,9 +315,9 @@ impl Node {
     /// Cancel-safe: nothing is undone, and it may be asked again.
     ///
     /// # Errors
-    /// [`Closed`] if the node stops before.
-    pub async fn flush(&self) -> Result<Flushed, Closed> {
-        self.ask(Command::Flush).await
+    /// [`AskError`]: the node stops before, or 256 wait already.
+    pub async fn flush(&self) -> Result<Flushed, AskError> {
+        self.ask(Command::Flush).await?
     }
 
     /// Hands over what was posted, leaves the mesh and stops. Returns when that is done, also if it

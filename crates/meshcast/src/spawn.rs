@@ -23,7 +23,7 @@ use crate::{
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
-    driver::{Driver, EngineCell, Parts, Touched},
+    driver::{Dirty, Driver, EngineCell, Handles, Network, Parts},
     error::{ListenError, SpawnError},
     event::EVENTS,
     gate::Gate,
@@ -165,18 +165,22 @@ async fn start(
     let admin = Listener::bind(&admin, node.name()).await?;
     let parts = Parts {
         me,
-        swarm: Touched::new(swarm),
-        engine: EngineCell::new(engine),
-        dialer: Touched::new(dialer),
-        registry,
-        verifier,
-        admitted: gate.admitted().clone(),
-        traffic: gate.traffic().clone(),
-        door: gate.door().clone(),
         clock,
-        commands: command_receiver,
-        events,
-        members: member_count,
+        engine: EngineCell::new(engine),
+        network: Network {
+            swarm: Dirty::new(swarm),
+            verifier,
+            admitted: gate.admitted().clone(),
+            traffic: gate.traffic().clone(),
+            door: gate.door().clone(),
+        },
+        dialer,
+        handles: Handles {
+            registry,
+            commands: command_receiver,
+            events,
+            members: member_count,
+        },
         early,
     };
     let weak = node.downgrade();

@@ -280,6 +280,9 @@ impl From<PingError> for Refusal {
                 Self::new(StatusCode::NOT_FOUND, code::NOT_CONNECTED, error)
             }
             PingError::TimedOut(_) => Self::timed_out(error),
+            PingError::TooMany { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code::FULL, error)
+            }
             PingError::Closed => Self::stopped(),
         }
     }

@@ -1,22 +1,76 @@
 //! The part of the driver that follows channel objects: what they open and close, post, and are
 //! due.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use meshcast_proto::{ChannelName, Time};
 
 use super::Driver;
 use crate::{
-    channel::{Hub, Item, Section},
+    channel::{Hub, Item, ReaderId, Section},
     clock::wall_time,
 };
+
+/// The channels that gossip is subscribed to.
+#[derive(Default)]
+pub(super) struct Channels {
+    open: HashMap<ChannelName, Channel>,
+    /// Those whose readers fell behind since the engine was told.
+    behind: Vec<ChannelName>,
+}
 
 /// A channel that gossip is subscribed to.
 pub(super) struct Channel {
     pub(super) hub: Arc<Hub>,
     /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and
     /// joining again at once would leave it without links for longer.
-    pub(super) vacant_since: Option<Time>,
+    vacant_since: Option<Time>,
+    /// Has something to send, and waits until the channel is writable.
+    held_up: Option<Arc<Hub>>,
+    /// Objects that wait for what neighbours keep from before they came, by what the engine calls
+    /// that.
+    looking_back: HashMap<u64, (Arc<Hub>, ReaderId)>,
+}
+
+impl Channels {
+    pub(super) fn get(&self, name: &ChannelName) -> Option<&Channel> {
+        self.open.get(name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &ChannelName> {
+        self.open.keys()
+    }
+
+    /// The channels whose readers fell behind since this was asked last.
+    pub(super) fn take_behind(&mut self) -> Vec<ChannelName> {
+        std::mem::take(&mut self.behind)
+    }
+
+    /// An object waits until the engine has looked back.
+    pub(super) fn look_back(&mut self, id: u64, hub: &Arc<Hub>, reader: ReaderId) {
+        if let Some(channel) = self.open.get_mut(hub.name()) {
+            let waiting = (Arc::clone(hub), reader);
+            channel.looking_back.insert(id, waiting);
+        }
+    }
+
+    /// The engine has looked back for this object.
+    pub(super) fn looked_back(
+        &mut self,
+        name: &ChannelName,
+        id: u64,
+    ) -> Option<(Arc<Hub>, ReaderId)> {
+        self.open.get_mut(name)?.looking_back.remove(&id)
+    }
+
+    fn is_of(&self, hub: &Arc<Hub>) -> bool {
+        let channel = self.open.get(hub.name());
+        channel.is_some_and(|channel| Arc::ptr_eq(&channel.hub, hub))
+    }
 }
 
 /// What there was to follow.
@@ -31,32 +85,34 @@ impl Driver {
     /// Opens and closes what handles opened and closed, answers what they ask, and sends what they
     /// posted, within bounds.
     pub(super) fn follow_registry(&mut self) -> Followed {
-        for hub in self.parts.registry.take_changed(OPENED_A_TURN) {
+        for hub in self.handles.registry.take_changed(OPENED_A_ROUND) {
             self.follow_hub(hub);
         }
         self.answer_hubs();
         let mut bytes = 0;
-        while bytes < BYTES_A_TURN {
-            let Some(hub) = self.parts.registry.take_ready() else {
+        while bytes < BYTES_A_ROUND {
+            let Some(hub) = self.handles.registry.take_ready() else {
                 break;
             };
-            if !self.parts.engine.may_post(hub.name()) {
-                self.held_up.insert(hub.name().clone(), hub);
+            if !self.engine.may_post(hub.name())
+                && let Some(channel) = self.channels.open.get_mut(hub.name())
+            {
+                channel.held_up = Some(hub);
                 continue;
             }
             let (section, more) = hub.take_section();
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
-                self.parts.registry.ready(&hub);
+                self.handles.registry.ready(&hub);
             }
             if let Some(section) = section {
-                bytes += section.draft.len().max(BYTES_A_TURN / SECTIONS_A_TURN);
+                bytes += section.draft.len().max(BYTES_A_ROUND / SECTIONS_A_ROUND);
                 self.post(&hub, section);
             }
         }
         Followed {
             posted: bytes > 0,
-            more: self.parts.registry.has_more(),
+            more: self.handles.registry.has_more(),
         }
     }
 
@@ -70,9 +126,9 @@ impl Driver {
 
     fn enter(&mut self, hub: Arc<Hub>) {
         hub.set_followed();
-        let now = self.parts.clock.now();
+        let now = self.clock.now();
         let open = hub.objects() > 0;
-        if let Some(channel) = self.channels.get_mut(hub.name()) {
+        if let Some(channel) = self.channels.open.get_mut(hub.name()) {
             channel.hub = hub;
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
             return;
@@ -84,25 +140,33 @@ impl Driver {
             tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
             return;
         }
-        self.parts.swarm.behaviour_mut().gossip.join(hub.name());
+        self.network.gossip().join(hub.name());
         let vacant_since = (!open).then_some(now);
-        self.channels
-            .insert(hub.name().clone(), Channel { hub, vacant_since });
+        let channel = Channel {
+            vacant_since,
+            held_up: None,
+            looking_back: HashMap::new(),
+            hub: Arc::clone(&hub),
+        };
+        self.channels.open.insert(hub.name().clone(), channel);
+    }
+
+    /// Enters the channel of a hub if it is not that of this very one: opened, asked or posted to,
+    /// and closed before this round of the loop, perhaps after another of the name has made way.
+    pub(super) fn ensure_entered(&mut self, hub: &Arc<Hub>) {
+        if self.channels.is_of(hub) {
+            return;
+        }
+        let known = self.channels.get(hub.name());
+        if let Some(known) = known.map(|channel| Arc::clone(&channel.hub)) {
+            self.leave(&known);
+        }
+        self.enter(Arc::clone(hub));
     }
 
     pub(super) fn post(&mut self, hub: &Arc<Hub>, mut section: Section) {
-        let known = self
-            .channels
-            .get(hub.name())
-            .map(|channel| Arc::clone(&channel.hub));
-        if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, hub)) {
-            // Opened, posted to and closed before this turn, perhaps after another of the name has
-            // made way.
-            known.iter().for_each(|known| self.leave(known));
-            // Also if it has made way itself since its section was taken: what was accepted is
-            // sent.
-            self.enter(Arc::clone(hub));
-        }
+        // Also if it has made way itself since its section was taken: what was accepted is sent.
+        self.ensure_entered(hub);
         let draft = std::mem::take(&mut section.draft);
         let bytes = draft.len();
         let posted = self.with_engine_then(
@@ -111,11 +175,10 @@ impl Driver {
                 let seqs = *posted.as_ref().ok()?;
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
                 hub.numbered(seqs);
-                let engine = &driver.parts.engine;
-                driver
-                    .receipts
-                    .handle_sent(hub, |name, seq| engine.acked(name, seq));
-                driver.flushes.touch();
+                let engine = &driver.engine;
+                let acked = |name: &ChannelName, seq| engine.acked(name, seq);
+                driver.waiters.receipts.handle_sent(hub, acked);
+                driver.waiters.flushes.touch();
                 Some(Arc::new(section.posters(seqs)))
             },
         );
@@ -127,8 +190,9 @@ impl Driver {
 
     /// A channel that was held up may be posted on again.
     pub(super) fn handle_writable(&mut self, name: &ChannelName) {
-        if let Some(hub) = self.held_up.remove(name) {
-            self.parts.registry.ready(&hub);
+        let channel = self.channels.open.get_mut(name);
+        if let Some(hub) = channel.and_then(|channel| channel.held_up.take()) {
+            self.handles.registry.ready(&hub);
         }
     }
 
@@ -136,7 +200,7 @@ impl Driver {
         if let Some(channel) = self.channels.get(name)
             && channel.hub.deliver(item)
         {
-            self.crowded.push(name.clone());
+            self.channels.behind.push(name.clone());
         }
     }
 
@@ -146,50 +210,41 @@ impl Driver {
                 .vacant_since
                 .is_some_and(|since| since + LINGER <= now)
         };
-        let vacant: Vec<ChannelName> = self
-            .channels
-            .iter()
-            .filter(|(_, channel)| over(channel))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in vacant {
-            if self.parts.registry.remove_vacant(&name)
-                && let Some(channel) = self.channels.get(&name)
-            {
-                let hub = Arc::clone(&channel.hub);
+        let vacant = self.channels.open.values().filter(|channel| over(channel));
+        let vacant: Vec<_> = vacant.map(|channel| Arc::clone(&channel.hub)).collect();
+        for hub in vacant {
+            if self.handles.registry.remove_vacant(hub.name()) {
                 self.leave(&hub);
             }
         }
-        self.parts
-            .registry
-            .remember(self.parts.engine.closed_names());
+        self.handles.registry.remember(self.engine.closed_names());
     }
 
     /// Leaves the channel of a hub that the registry has let go of, unless there is another by now.
     fn leave(&mut self, hub: &Arc<Hub>) {
         let name = hub.name();
-        if !self
-            .channels
-            .get(name)
-            .is_some_and(|channel| Arc::ptr_eq(&channel.hub, hub))
-        {
+        if !self.channels.is_of(hub) {
             return;
         }
-        if self.channels.remove(name).is_some() {
+        if let Some(channel) = self.channels.open.remove(name) {
+            // It may be another of the name, and is to be sent all the same.
+            if let Some(held_up) = channel.held_up {
+                self.handles.registry.ready(&held_up);
+            }
             self.with_engine(|engine, _| engine.handle_close(name));
-            self.parts.swarm.behaviour_mut().gossip.leave(name);
+            self.network.gossip().leave(name);
             tracing::debug!(channel = ?name, "left");
         }
     }
 }
 
 /// How much is sent before the swarm is polled again, in sections and in bytes of them.
-const SECTIONS_A_TURN: usize = 16;
-const BYTES_A_TURN: usize = 1024 * 1024;
+const SECTIONS_A_ROUND: usize = 16;
+const BYTES_A_ROUND: usize = 1024 * 1024;
 
 /// How many channels are opened or closed before the swarm is polled again: gossipsub tells of each
 /// in a message of its own, and keeps the room of the longest queue it ever had.
-const OPENED_A_TURN: usize = 64;
+const OPENED_A_ROUND: usize = 64;
 
 /// For how long a channel that was closed stays subscribed.
 const LINGER: Duration = Duration::from_secs(120);

@@ -35,14 +35,10 @@ impl Driver {
         let Some(sender) = sender(&peer) else { return };
         self.counters.offences += 1;
         tracing::debug!(%peer, offence = offence.as_str(), "misbehaves");
-        let now = self.parts.clock.now();
+        let now = self.clock.now();
         match self.judged.conduct.handle_offence(sender, offence, now) {
             Some(Standing::Throttled) => {
-                self.parts
-                    .swarm
-                    .behaviour_mut()
-                    .sessions
-                    .set_throttled(&peer, true);
+                self.network.sessions().set_throttled(&peer, true);
                 self.tell_misbehaving(peer, offence, Standing::Throttled);
             }
             Some(Standing::Cut) => self.cut(peer, offence),
@@ -57,7 +53,7 @@ impl Driver {
             return;
         }
         self.tell_misbehaving(peer, offence, Standing::Cut);
-        let blocked = &mut self.parts.swarm.behaviour_mut().blocked;
+        let blocked = &mut self.network.swarm.modify().behaviour_mut().blocked;
         if self.judged.cut.len() >= MAX_CUT
             && let Some(oldest) = self.judged.cut.pop_front()
         {
@@ -72,7 +68,7 @@ impl Driver {
         let known = self.peers.get(&peer);
         let name = known.map(|known| known.member.credential().name.clone());
         let shown = name.as_ref().map_or("somebody", |name| name.as_str());
-        if let Some(suppressed) = self.warnings.misbehaving.pass(self.parts.clock.now()) {
+        if let Some(suppressed) = self.warnings.misbehaving.pass(self.clock.now()) {
             tracing::error!(target: event::TARGET, %peer, name = shown, offence = offence.as_str(),
                 standing = standing.as_str(), suppressed, "a member misbehaves");
         }
@@ -88,7 +84,7 @@ impl Driver {
     /// Every second.
     pub(super) fn forgive(&mut self, now: Time) {
         let forgiven = self.judged.conduct.handle_timeout(now);
-        let sessions = &mut self.parts.swarm.behaviour_mut().sessions;
+        let sessions = self.network.sessions();
         for peer in forgiven {
             tracing::info!(peer = %peer_id(peer), "a member that misbehaved is heard again");
             sessions.set_throttled(&peer_id(peer), false);
@@ -99,11 +95,7 @@ impl Driver {
     /// A peer is connected, perhaps again: what it did is not forgotten.
     pub(super) fn remember_conduct(&mut self, peer: PeerId) {
         if self.judged.of(&peer).1 == Standing::Throttled {
-            self.parts
-                .swarm
-                .behaviour_mut()
-                .sessions
-                .set_throttled(&peer, true);
+            self.network.sessions().set_throttled(&peer, true);
         }
     }
 }

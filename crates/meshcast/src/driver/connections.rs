@@ -7,15 +7,13 @@ use libp2p::{
     swarm::{ConnectionId, SwarmEvent},
 };
 use meshcast_proto::{MemberAddresses, Reason, SyncMessage, Time};
-use tokio::sync::oneshot;
 
-use super::{Driver, Ping, dialling::Outcome};
+use super::{Driver, dialling::Outcome};
 use crate::{
     address::{Reach, is_listener, reach},
     behaviour::BehaviourEvent,
     clock::wall_time,
     dialer::{Is, MAX_ADDRESSES},
-    error::PingError,
     event::{self, NodeEvent},
     gate::{GateError, refusal_reason},
     inspect::Direction,
@@ -93,7 +91,7 @@ impl Driver {
                     self.refused(from, Direction::Inbound, reason);
                     return;
                 }
-                if let Some(suppressed) = self.warnings.listener.pass(self.parts.clock.now()) {
+                if let Some(suppressed) = self.warnings.listener.pass(self.clock.now()) {
                     tracing::warn!(
                         reason = in_words(&error),
                         suppressed,
@@ -111,9 +109,9 @@ impl Driver {
         connection: ConnectionId,
         endpoint: &ConnectedPoint,
     ) {
-        let (now, wall) = (self.parts.clock.now(), wall_time());
+        let (now, wall) = (self.clock.now(), wall_time());
         // Without an entry the connection is gone already, and its end is the next event.
-        let Some(member) = self.parts.admitted.get(&peer) else {
+        let Some(member) = self.network.admitted.get(&peer) else {
             if endpoint.is_dialer() {
                 let why = (
                     Is::Unreachable,
@@ -141,7 +139,7 @@ impl Driver {
                 tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction, suppressed,
                     "connected");
             }
-            self.parts.dialer.handle_connected(peer, now);
+            self.dialling.dialer.modify().handle_connected(peer, now);
             if let Some(sender) = sender(&peer) {
                 self.watchdog.handle_up(sender, now);
             }
@@ -154,17 +152,17 @@ impl Driver {
                 direction,
             });
         } else {
-            self.parts.dialer.handle_heard(peer);
+            self.dialling.dialer.modify().handle_heard(peer);
         }
     }
 
     /// Closes the connections of those who make way for members that were connected longer before.
     pub(super) fn make_way(&mut self) {
-        for peer in self.parts.admitted.leaving() {
+        for peer in self.network.admitted.leaving() {
             // An error means that it is gone already, or not there yet: then it is its turn when it
             // is.
-            if self.parts.swarm.disconnect_peer_id(peer).is_ok()
-                && let Some(suppressed) = self.warnings.displaced.pass(self.parts.clock.now())
+            if self.network.swarm.modify().disconnect_peer_id(peer).is_ok()
+                && let Some(suppressed) = self.warnings.displaced.pass(self.clock.now())
             {
                 tracing::warn!(%peer, suppressed, "no more room: it makes way for a member that was connected longer");
             }
@@ -173,16 +171,16 @@ impl Driver {
 
     /// A member is connected no more.
     fn handle_lost(&mut self, id: PeerId, peer: &Peer, reason: String) {
-        let (name, now) = (&peer.member.credential().name, self.parts.clock.now());
+        let (name, now) = (&peer.member.credential().name, self.clock.now());
         if let Some(suppressed) = self.warnings.disconnected.pass(now) {
             tracing::info!(target: event::TARGET, peer = %id, %name, reason, suppressed, "disconnected");
         }
-        self.parts.dialer.handle_disconnected(id, now);
+        self.dialling.dialer.modify().handle_disconnected(id, now);
         if let Some(sender) = sender(&id) {
             self.watchdog.handle_down(sender);
         }
-        self.fail_pings(id);
-        self.early_messages.remove(&id);
+        self.waiters.pings.handle_lost(id);
+        self.sessions.handle_lost(&id);
         self.count_members();
         self.emit(NodeEvent::Disconnected { peer: id, reason });
     }
@@ -192,16 +190,16 @@ impl Driver {
     pub(super) fn watch_for_silence(&mut self, now: Time) {
         let (mut dead, mut quiet) = (Vec::new(), Vec::new());
         for (id, peer) in self.peers.iter_mut() {
-            let passed = self.parts.traffic.take(id);
+            let passed = self.network.traffic.take(id);
             if peer.look(passed.received, passed.sent, now) {
                 quiet.push(*id);
             }
             if peer.is_dead(now) {
                 dead.push(*id);
-            } else if peer.is_silent(now) != self.parts.dialer.is_silent(id) {
+            } else if peer.is_silent(now) != self.dialling.dialer.is_silent(id) {
                 match peer.is_silent(now) {
-                    true => self.parts.dialer.handle_silent(*id, now),
-                    false => self.parts.dialer.handle_heard(*id),
+                    true => self.dialling.dialer.modify().handle_silent(*id, now),
+                    false => self.dialling.dialer.modify().handle_heard(*id),
                 }
             }
         }
@@ -210,7 +208,7 @@ impl Driver {
         }
         for id in quiet {
             // What waits for room on the session is a sign of life itself once there is room.
-            if self.linked.contains(&id) && !self.backlogs.contains_key(&id) {
+            if self.sessions.is_idle(&id) {
                 self.send_sync(id, &SyncMessage::KEEP_ALIVE);
             }
         }
@@ -223,24 +221,25 @@ impl Driver {
             return;
         };
         let reason = format!("nothing was heard for {} s", DEAD.as_secs());
-        if let Some(suppressed) = self.warnings.unanswered.pass(self.parts.clock.now()) {
+        if let Some(suppressed) = self.warnings.unanswered.pass(self.clock.now()) {
             tracing::warn!(peer = %id, reason, suppressed, "closing connections that count as dead");
         }
         self.counters.unresponsive += 1;
         for connection in peer.connections() {
-            self.parts
-                .swarm
-                .behaviour_mut()
-                .sessions
-                .leave(&id, connection);
-            self.parts.swarm.close_connection(connection);
+            self.close(id, connection);
         }
         self.handle_lost(id, &peer, reason);
     }
 
+    /// Closes a connection, and uses it no more meanwhile.
+    pub(super) fn close(&mut self, peer: PeerId, connection: ConnectionId) {
+        self.network.sessions().leave(&peer, connection);
+        self.network.swarm.modify().close_connection(connection);
+    }
+
     pub(super) fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
         self.counters.refused += 1;
-        if let Some(suppressed) = self.warnings.refused.pass(self.parts.clock.now()) {
+        if let Some(suppressed) = self.warnings.refused.pass(self.clock.now()) {
             tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
         }
         self.emit(NodeEvent::Refused {
@@ -251,7 +250,7 @@ impl Driver {
     }
 
     pub(super) fn handle_members(&mut self, from: PeerId, members: &[MemberAddresses]) {
-        let now = self.parts.clock.now();
+        let now = self.clock.now();
         let Some(near) = self.peers.get(&from).map(|peer| peer.reach()) else {
             return;
         };
@@ -264,12 +263,18 @@ impl Driver {
                 .filter(|address| is_listener(address) && reach(address) >= near)
                 .collect();
             if peer != from {
-                self.parts.dialer.handle_hearsay(from, peer, addresses, now);
+                self.dialling
+                    .dialer
+                    .modify()
+                    .handle_hearsay(from, peer, addresses, now);
                 continue;
             }
             self.peers.handle_addresses(peer, &addresses);
             self.spread(peer, now);
-            self.parts.dialer.handle_own_addresses(peer, addresses, now);
+            self.dialling
+                .dialer
+                .modify()
+                .handle_own_addresses(peer, addresses, now);
         }
     }
 
@@ -326,7 +331,7 @@ impl Driver {
 
     fn myself(&self, near: Reach) -> MemberAddresses {
         let listening = self
-            .parts
+            .network
             .swarm
             .listeners()
             .filter(|address| reach(address) >= near);
@@ -335,7 +340,7 @@ impl Driver {
             .map(Multiaddr::to_vec)
             .collect();
         MemberAddresses {
-            sender: self.parts.me.sender(),
+            sender: self.me.sender(),
             addresses,
         }
     }
@@ -347,45 +352,6 @@ impl Driver {
             // Behind much else it may take long. Whether the peer is there is seen by what it sends
             // itself.
             Err(error) => tracing::debug!(%peer, %error, "no answer to a ping"),
-        }
-    }
-
-    pub(super) fn send_ping(
-        &mut self,
-        peer: PeerId,
-        answer: oneshot::Sender<Result<std::time::Duration, PingError>>,
-    ) {
-        if self.peers.get(&peer).is_none() || self.pings.len() >= MAX_PINGS {
-            // Whoever asked may have left.
-            let _ = answer.send(Err(PingError::NotConnected(peer)));
-            return;
-        }
-        self.next_ping += 1;
-        let (number, sent) = (self.next_ping, self.parts.clock.now());
-        self.pings.push(Ping {
-            number,
-            peer,
-            sent,
-            answer,
-        });
-        self.send_sync(peer, &SyncMessage::Ping(number));
-    }
-
-    /// Nobody answers any more.
-    fn fail_pings(&mut self, peer: PeerId) {
-        for ping in self.pings.extract_if(.., |ping| ping.peer == peer) {
-            // Whoever asked may have left.
-            let _ = ping.answer.send(Err(PingError::NotConnected(peer)));
-        }
-    }
-
-    pub(super) fn expire_pings(&mut self, now: Time) {
-        for ping in self
-            .pings
-            .extract_if(.., |ping| ping.sent + PING_TIMEOUT <= now)
-        {
-            // Whoever asked may have left.
-            let _ = ping.answer.send(Err(PingError::TimedOut(ping.peer)));
         }
     }
 }
@@ -405,9 +371,3 @@ fn entry(peer: PeerId, addresses: &[Multiaddr], near: Reach) -> Option<MemberAdd
     let sender = sender(&peer).filter(|_| !addresses.is_empty())?;
     Some(MemberAddresses { sender, addresses })
 }
-
-/// How long a [`Node::ping`](crate::Node::ping) waits for its answer.
-const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Pings under way at the same time.
-const MAX_PINGS: usize = 1024;

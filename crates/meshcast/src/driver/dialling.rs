@@ -1,6 +1,10 @@
 //! Dials: begun as the dialer says, and what came of each.
 
-use std::net::IpAddr;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    task::{Context, Poll},
+};
 
 use libp2p::{
     Multiaddr, PeerId,
@@ -11,40 +15,74 @@ use libp2p::{
     },
 };
 use meshcast_proto::Time;
+use tokio::task::JoinSet;
 
-use super::{Driver, connections::is_own, seeds::why_failed};
+use super::{Dirty, Driver, connections::is_own, seeds::why_failed};
 use crate::{
-    dialer::{Dial, Is, SeedId},
+    clock::Clock,
+    dialer::{Dial, Dialer, Is, SeedId},
     gate::refusal_reason,
     inspect::Direction,
     reason::in_words,
 };
 
-impl Driver {
-    /// When [`Self::dial`] has something to do. The dialer looks through all members for it, so it
-    /// is asked only after it was told something.
-    pub(super) fn dial_due(&self) -> Option<Time> {
-        let dialer = &self.parts.dialer;
-        if dialer.is_touched() {
-            dialer.poll_timeout()
-        } else {
-            self.dial_due
+/// The dialer, and what it has begun.
+pub(super) struct Dialling {
+    pub(super) dialer: Dirty<Dialer>,
+    /// When the dialer has something to do, unless it was changed since.
+    due: Option<Time>,
+    /// Dials that are under way, and of what.
+    dials: HashMap<ConnectionId, Dialled>,
+    /// DNS look-ups under way, at most one a seed.
+    lookups: JoinSet<(SeedId, Result<Vec<Multiaddr>, String>)>,
+}
+
+impl Dialling {
+    pub(super) fn new(dialer: Dialer) -> Self {
+        Self {
+            dialer: Dirty::new(dialer),
+            due: None,
+            dials: HashMap::new(),
+            lookups: JoinSet::new(),
         }
     }
 
+    /// When [`Driver::dial`] has something to do. The dialer looks through all members for it, so
+    /// it is asked only after it was told something.
+    pub(super) fn due(&self) -> Option<Time> {
+        if self.dialer.is_dirty() {
+            self.dialer.poll_timeout()
+        } else {
+            self.due
+        }
+    }
+
+    /// Takes in what was looked up.
+    pub(super) fn poll_lookups(&mut self, cx: &mut Context<'_>, clock: &Clock) {
+        while let Poll::Ready(Some(resolved)) = self.lookups.poll_join_next(cx) {
+            if let Ok((seed, addresses)) = resolved {
+                let dialer = self.dialer.modify();
+                dialer.handle_resolved(seed, addresses, clock.now());
+            }
+        }
+    }
+}
+
+impl Driver {
     /// Dials whom the dialer says.
     pub(super) fn dial(&mut self, now: Time) {
         let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now);
-        if !self.parts.dialer.is_touched() && !is_due(self.dial_due) {
+        if !self.dialling.dialer.is_dirty() && !is_due(self.dialling.due) {
             return;
         }
-        if is_due(self.parts.dialer.poll_timeout()) {
-            self.parts.dialer.handle_timeout(now);
+        if is_due(self.dialling.dialer.poll_timeout()) {
+            self.dialling.dialer.modify().handle_timeout(now);
         }
-        while let Some(dial) = self.parts.dialer.poll_output() {
+        while let Some(dial) = self.dialling.dialer.modify().poll_output() {
             match dial {
                 Dial::Resolve(seed, name) => {
-                    self.lookups
+                    self.dialling
+                        .lookups
                         .spawn(async move { (seed, resolve(&name).await) });
                 }
                 Dial::Address(seed, address) => {
@@ -61,15 +99,15 @@ impl Driver {
             }
         }
         self.tell_of_seeds();
-        self.dial_due = self.parts.dialer.poll_timeout();
-        self.parts.dialer.settle();
+        self.dialling.due = self.dialling.dialer.poll_timeout();
+        self.dialling.dialer.set_clean();
     }
 
     fn start_dial(&mut self, options: DialOpts, dialled: Dialled) {
         let connection = options.connection_id();
-        self.dials.insert(connection, dialled);
+        self.dialling.dials.insert(connection, dialled);
         // What is wrong at once is not reported as an event.
-        if let Err(error) = self.parts.swarm.dial(options) {
+        if let Err(error) = self.network.swarm.modify().dial(options) {
             self.handle_dial_failed(connection, &error);
         }
     }
@@ -81,9 +119,9 @@ impl Driver {
         outcome: Outcome,
         why: (Is, String),
     ) {
-        let now = self.parts.clock.now();
-        let dialer = &mut self.parts.dialer;
-        match (self.dials.remove(&connection), outcome) {
+        let now = self.clock.now();
+        let dialer = self.dialling.dialer.modify();
+        match (self.dialling.dials.remove(&connection), outcome) {
             (Some(Dialled::Seed(seed, address)), Outcome::Ourselves) => {
                 dialer.handle_seed_is_us(seed, &address, now);
             }
@@ -99,9 +137,9 @@ impl Driver {
 
     /// A dial led to a member.
     pub(super) fn dial_succeeded(&mut self, connection: ConnectionId, peer: PeerId) {
-        let now = self.parts.clock.now();
-        let dialer = &mut self.parts.dialer;
-        match self.dials.remove(&connection) {
+        let now = self.clock.now();
+        let dialer = self.dialling.dialer.modify();
+        match self.dialling.dials.remove(&connection) {
             Some(Dialled::Seed(seed, address)) => {
                 dialer.handle_seed_reached(seed, &address, peer, now)
             }

@@ -63,10 +63,10 @@ impl Driver {
         act: impl FnOnce(&mut Engine, Time) -> R,
         then: impl FnOnce(&mut Self, &R) -> Option<Arc<Posters>>,
     ) -> R {
-        let now = self.parts.clock.now();
-        let returned = act(&mut self.parts.engine.engine, now);
+        let now = self.clock.now();
+        let returned = act(&mut self.engine.engine, now);
         let posters = then(self, &returned);
-        while let Some(output) = self.parts.engine.engine.poll_output() {
+        while let Some(output) = self.engine.engine.poll_output() {
             self.handle_output(output, posters.as_ref(), now);
         }
         returned

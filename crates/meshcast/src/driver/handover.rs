@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use libp2p::PeerId;
 use meshcast_proto::{ChannelName, HandOver, Seq, Time};
-use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::{
     channel::Hub,
+    command::Answer,
     dialer::RECENTLY,
+    error::AskError,
     handover::{Flushed, Undelivered},
     peers::Peer,
 };
@@ -28,7 +29,7 @@ pub(super) struct Posted {
 /// Who waits until members have what was posted.
 #[derive(Debug, Default)]
 pub(super) struct Flushes {
-    waiting: Vec<(Posted, oneshot::Sender<Flushed>)>,
+    waiting: Vec<(Posted, Answer<Flushed>)>,
     /// What [`Engine::acks`](meshcast_proto::Engine::acks) was when they were looked at.
     acks: u64,
     /// Something else happened that may decide one of them.
@@ -36,6 +37,20 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
+    /// Somebody wants to wait; `None` if too many do.
+    fn admit(&mut self, answer: Answer<Flushed>) -> Option<Answer<Flushed>> {
+        if self.waiting.len() >= MAX_WAITING {
+            self.waiting.retain(|(_, answer)| !answer.is_closed());
+        }
+        if self.waiting.len() < MAX_WAITING {
+            return Some(answer);
+        }
+        let limit = MAX_WAITING;
+        // Whoever asked may have left.
+        let _ = answer.send(Err(AskError::TooMany { limit }));
+        None
+    }
+
     /// Something was posted, or somebody came or went.
     pub(super) const fn touch(&mut self) {
         self.due = true;
@@ -44,24 +59,27 @@ impl Flushes {
 
 impl Driver {
     /// Lets somebody wait until members have all that was posted so far.
-    pub(super) fn flush(&mut self, answer: oneshot::Sender<Flushed>) {
-        let queued = self.parts.registry.queued();
+    pub(super) fn flush(&mut self, answer: Answer<Flushed>) {
+        let Some(answer) = self.waiters.flushes.admit(answer) else {
+            return;
+        };
+        let queued = self.handles.registry.queued();
         let posted = self.posted(queued);
-        self.flushes.waiting.push((posted, answer));
-        self.flushes.touch();
+        self.waiters.flushes.waiting.push((posted, answer));
+        self.waiters.flushes.touch();
         self.tell_flushed();
     }
 
     /// Answers those who wait for what is settled, and forgets those who left.
     pub(super) fn tell_flushed(&mut self) {
-        let acks = self.parts.engine.acks();
-        if self.flushes.waiting.is_empty()
-            || (!std::mem::take(&mut self.flushes.due) && acks == self.flushes.acks)
+        let acks = self.engine.acks();
+        if self.waiters.flushes.waiting.is_empty()
+            || (!std::mem::take(&mut self.waiters.flushes.due) && acks == self.waiters.flushes.acks)
         {
             return;
         }
-        self.flushes.acks = acks;
-        for (mut posted, answer) in std::mem::take(&mut self.flushes.waiting) {
+        self.waiters.flushes.acks = acks;
+        for (mut posted, answer) in std::mem::take(&mut self.waiters.flushes.waiting) {
             if answer.is_closed() {
                 continue;
             }
@@ -71,16 +89,16 @@ impl Driver {
                     members: self.peers.iter().count(),
                 };
                 // Whoever asked may have left.
-                let _ = answer.send(flushed);
+                let _ = answer.send(Ok(flushed));
             } else {
-                self.flushes.waiting.push((posted, answer));
+                self.waiters.flushes.waiting.push((posted, answer));
             }
         }
     }
 
     /// All that has been posted so far, with these outboxes.
     pub(super) fn posted(&self, queued: Vec<(Arc<Hub>, u64)>) -> Posted {
-        let posted = self.parts.engine.posted_on();
+        let posted = self.engine.posted_on();
         Posted {
             queued,
             waiting: posted.map(|(name, last)| (name.clone(), last)).collect(),
@@ -102,9 +120,10 @@ impl Driver {
                 .extend(number.map(|seq| (hub.name().clone(), seq)));
             number.is_none()
         });
-        let now = self.parts.clock.now();
-        posted.waiting.retain(
-            |(name, upto)| match self.parts.engine.hand_over(name, *upto) {
+        let now = self.clock.now();
+        posted
+            .waiting
+            .retain(|(name, upto)| match self.engine.hand_over(name, *upto) {
                 HandOver::Done => false,
                 HandOver::Listener => true,
                 HandOver::Nobody { deserted } if self.may_get_listener(deserted, now) => true,
@@ -112,8 +131,7 @@ impl Driver {
                     posted.unwanted.push((name.clone(), *upto));
                     false
                 }
-            },
-        );
+            });
         posted.queued.is_empty() && posted.waiting.is_empty()
     }
 
@@ -131,7 +149,7 @@ impl Driver {
 
     /// All that nobody has, by channel.
     pub(super) fn undelivered(&self) -> Vec<Undelivered> {
-        let undelivered = self.parts.engine.undelivered();
+        let undelivered = self.engine.undelivered();
         let undelivered = undelivered.map(|(channel, left)| Undelivered {
             channel: channel.clone(),
             messages: left.seqs,
@@ -146,15 +164,46 @@ impl Driver {
     fn may_get_listener(&self, deserted: Option<Time>, now: Time) -> bool {
         let is_lately = |lost: Time| now.saturating_since(lost) < RECENTLY;
         let fresh =
-            |(id, peer): (&PeerId, &Peer)| !self.told.contains(id) && peer.since + TELLING > now;
+            |(id, peer): (&PeerId, &Peer)| self.sessions.may_tell_channels(id, peer.since, now);
         let nobody_is_there = self.peers.iter().next().is_none();
-        self.parts.dialer.misses_seed()
+        self.dialling.dialer.misses_seed()
             || deserted.is_some_and(is_lately)
-            || (nobody_is_there && self.parts.dialer.lost().is_some_and(is_lately))
+            || (nobody_is_there && self.dialling.dialer.lost().is_some_and(is_lately))
             || self.peers.iter().any(fresh)
     }
 }
 
-/// How soon after it is connected a peer has told which channels it has open, if any: a stream is
-/// opened for that, half round the world.
-const TELLING: std::time::Duration = std::time::Duration::from_secs(1);
+/// How many may wait. Each remembers all channels that were posted on, at about 50 bytes each, and
+/// looks at them again with each acknowledgement.
+const MAX_WAITING: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn one_too_many_who_flush_is_refused_by_name_unless_somebody_left() {
+        let mut flushes = Flushes::default();
+        let mut ask = || {
+            let (answer, answered) = oneshot::channel();
+            let answer = flushes.admit(answer);
+            let posted = Posted {
+                queued: Vec::new(),
+                waiting: Vec::new(),
+                unwanted: Vec::new(),
+            };
+            flushes
+                .waiting
+                .extend(answer.map(|answer| (posted, answer)));
+            answered
+        };
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| ask()).collect();
+        let limit = MAX_WAITING;
+        assert_eq!(ask().try_recv(), Ok(Err(AskError::TooMany { limit })));
+        waiting.pop();
+        assert!(ask().try_recv().is_err(), "refused though there is room");
+        assert!(waiting.iter_mut().all(|it| it.try_recv().is_err()));
+    }
+}

@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::ChannelName;
-use tokio::sync::oneshot;
 
 use super::Driver;
-use crate::inspect::{ChannelInfo, PeerInfo, Snapshot};
+use crate::{
+    command::Answer,
+    error::AskError,
+    inspect::{ChannelInfo, PeerInfo, Snapshot},
+};
 
 /// What somebody wants to see, beside what is always there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,13 +26,13 @@ pub(crate) type Inspected = Arc<Snapshot>;
 /// The look under way, and who waits for the next: whoever asks later must see what it did before.
 #[derive(Debug, Default)]
 pub(super) struct Inspections {
-    waiting: Vec<(View, oneshot::Sender<Inspected>)>,
+    waiting: Vec<(View, Answer<Inspected>)>,
     current: Option<Look>,
 }
 
 #[derive(Debug)]
 struct Look {
-    answers: Vec<oneshot::Sender<Inspected>>,
+    answers: Vec<Answer<Inspected>>,
     peers_left: Vec<PeerId>,
     peers: Vec<PeerInfo>,
     channels_left: Vec<ChannelName>,
@@ -37,8 +40,14 @@ struct Look {
 }
 
 impl Inspections {
-    pub(super) fn ask(&mut self, view: View, answer: oneshot::Sender<Inspected>) {
-        self.waiting.push((view, answer));
+    pub(super) fn ask(&mut self, view: View, answer: Answer<Inspected>) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push((view, answer));
+        } else {
+            let limit = MAX_WAITING;
+            // Whoever asked may have left.
+            let _ = answer.send(Err(AskError::TooMany { limit }));
+        }
     }
 
     pub(super) const fn is_busy(&self) -> bool {
@@ -50,6 +59,7 @@ impl Driver {
     /// Looks on for a moment, if anybody wants to see something.
     pub(super) fn inspect(&mut self) {
         let Some(mut look) = self
+            .waiters
             .inspections
             .current
             .take()
@@ -57,8 +67,8 @@ impl Driver {
         else {
             return;
         };
-        let until = self.parts.clock.now() + A_TURN;
-        while self.parts.clock.now() < until {
+        let until = self.clock.now() + A_TURN;
+        while self.clock.now() < until {
             if let Some(peer) = look.peers_left.pop() {
                 look.peers.extend(self.peer_info(&peer));
             } else if let Some(name) = look.channels_left.pop() {
@@ -68,11 +78,11 @@ impl Driver {
                 return;
             }
         }
-        self.inspections.current = Some(look);
+        self.waiters.inspections.current = Some(look);
     }
 
     fn begin_look(&mut self) -> Option<Look> {
-        let mut waiting = std::mem::take(&mut self.inspections.waiting);
+        let mut waiting = std::mem::take(&mut self.waiters.inspections.waiting);
         waiting.retain(|(_, answer)| !answer.is_closed());
         let wanted = View {
             peers: waiting.iter().any(|(view, _)| view.peers),
@@ -83,7 +93,7 @@ impl Driver {
             .iter()
             .filter(|_| wanted.peers)
             .map(|(peer, _)| *peer);
-        let channels = self.channels.keys().filter(|_| wanted.channels).cloned();
+        let channels = self.channels.names().filter(|_| wanted.channels).cloned();
         (!waiting.is_empty()).then(|| Look {
             answers: waiting.into_iter().map(|(_, answer)| answer).collect(),
             peers_left: peers.collect(),
@@ -109,11 +119,41 @@ impl Driver {
         });
         for answer in answers {
             // Whoever asked may have left.
-            let _ = answer.send(Arc::clone(&snapshot));
+            let _ = answer.send(Ok(Arc::clone(&snapshot)));
         }
     }
 }
 
+/// How many may wait for the next look: tasks of this process, at about 16 bytes each. They all get
+/// the same one.
+const MAX_WAITING: usize = 1024;
+
 /// How long a turn may look: a fraction of what a message takes anyway. One peer or channel is
 /// looked at in any case.
 const A_TURN: Duration = Duration::from_micros(25);
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn one_too_many_who_wait_for_a_look_is_refused_by_name() {
+        let mut inspections = Inspections::default();
+        let mut waiting: Vec<_> = (0..=MAX_WAITING)
+            .map(|_| {
+                let (answer, answered) = oneshot::channel();
+                inspections.ask(View::default(), answer);
+                answered
+            })
+            .collect();
+        let refused = waiting.pop().expect("one too many").try_recv();
+        let limit = MAX_WAITING;
+        assert_eq!(
+            refused.map(Result::err),
+            Ok(Some(AskError::TooMany { limit }))
+        );
+        assert!(waiting.iter_mut().all(|it| it.try_recv().is_err()));
+    }
+}

@@ -44,13 +44,13 @@ impl Driver {
             channel: channel.clone(),
             sender: *sender,
             age: frames.iter().map(|(age, _)| *age).min()?,
-            repaired: self.parts.engine.counters().frames_repaired,
+            repaired: self.engine.counters().frames_repaired,
         })
     }
 
     /// The engine has taken an answer of this peer.
     pub(super) fn note_answer(&mut self, from: PeerId, fetched: &Fetched) {
-        if self.parts.engine.counters().frames_repaired == fetched.repaired {
+        if self.engine.counters().frames_repaired == fetched.repaired {
             return;
         }
         if self.peers.get(&peer_id(fetched.sender)).is_some() {
@@ -65,14 +65,14 @@ impl Driver {
     /// Whether gossip has agreed with a peer that each passes on to the other what it hears on a
     /// channel.
     fn is_meshed(&self, peer: &PeerId, channel: &ChannelName) -> bool {
-        let mut mesh = self.parts.swarm.behaviour().gossip.mesh(channel);
+        let mut mesh = self.network.swarm.behaviour().gossip.mesh(channel);
         mesh.any(|it| it == *peer)
     }
 
     fn note_sign(&mut self, of: Sender, sign: Sign) {
-        let now = self.parts.clock.now();
+        let now = self.clock.now();
         // First what speaks for them.
-        for peer in self.parts.swarm.behaviour_mut().gossip.take_heard() {
+        for peer in self.network.gossip().take_heard() {
             if let Some(peer) = sender(&peer) {
                 self.watchdog.handle_gossip(peer, now);
             }
@@ -90,13 +90,13 @@ impl Driver {
             return;
         };
         let name = known.member.credential().name.clone();
-        if let Some(suppressed) = self.warnings.mute.pass(self.parts.clock.now()) {
+        if let Some(suppressed) = self.warnings.mute.pass(self.clock.now()) {
             tracing::warn!(target: event::TARGET, %peer, %name, suppressed,
                 "the gossip of a connected peer does not arrive: connecting anew");
         }
         self.counters.mute_links += 1;
         self.emit(NodeEvent::Mute { peer, name });
         // An error means that it is gone already.
-        let _ = self.parts.swarm.disconnect_peer_id(peer);
+        let _ = self.network.swarm.modify().disconnect_peer_id(peer);
     }
 }

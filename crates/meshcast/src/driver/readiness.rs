@@ -5,7 +5,34 @@ use std::time::Duration;
 use meshcast_proto::Time;
 
 use super::Driver;
-use crate::node::Ready;
+use crate::{command::Answer, error::AskError, node::Ready};
+
+/// Who waits for the node to be ready.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    /// With when each of them asked.
+    waiting: Vec<(Time, Answer<Ready>)>,
+    /// When it was first found that all seeds were tried.
+    seeds_tried: Option<Time>,
+}
+
+impl Readiness {
+    pub(super) fn ask(&mut self, answer: Answer<Ready>, now: Time) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push((now, answer));
+        } else {
+            let limit = MAX_WAITING;
+            // Whoever asked may have left.
+            let _ = answer.send(Err(AskError::TooMany { limit }));
+        }
+    }
+
+    /// When [`Driver::check_ready`] wants to be called, if nothing happens.
+    pub(super) fn due(&self, now: Time) -> Option<Time> {
+        // Nothing says when gossip takes a peer into its mesh.
+        (!self.waiting.is_empty()).then(|| now + LOOK_AGAIN)
+    }
+}
 
 impl Driver {
     /// Answers those who wait, once the node is ready, or as ready as it will be.
@@ -14,33 +41,28 @@ impl Driver {
     /// as long as the dial of an address or the look-up of a name may, and the node is part of the
     /// mesh.
     pub(super) fn check_ready(&mut self) {
-        self.awaiting_ready
-            .retain(|(_, answer)| !answer.is_closed());
-        let opening = self.parts.registry.has_changed();
-        if self.awaiting_ready.is_empty() || !self.parts.dialer.seeds_tried() || opening {
+        let ready = &mut self.waiters.ready;
+        ready.waiting.retain(|(_, answer)| !answer.is_closed());
+        let opening = self.handles.registry.has_changed();
+        if ready.waiting.is_empty() || !self.dialling.dialer.seeds_tried() || opening {
             return;
         }
-        let now = self.parts.clock.now();
-        let tried = *self.seeds_tried.get_or_insert(now);
+        let now = self.clock.now();
+        let tried = *ready.seeds_tried.get_or_insert(now);
         let everybody = self.is_part_of_the_mesh(now);
         let due = |asked: Time| everybody || asked.max(tried) + MESH_PATIENCE <= now;
         let members = self.peers.iter().count();
-        self.awaiting_ready
+        let waiting = &mut self.waiters.ready.waiting;
+        waiting
             .extract_if(.., |(asked, _)| due(*asked))
             // Whoever asked may have left.
-            .for_each(|(_, answer)| _ = answer.send(Ready { members }));
-    }
-
-    /// When [`Self::check_ready`] wants to be called, if nothing happens.
-    pub(super) fn ready_due(&self) -> Option<Time> {
-        // Nothing says when gossip takes a peer into its mesh.
-        (!self.awaiting_ready.is_empty()).then(|| self.parts.clock.now() + LOOK_AGAIN)
+            .for_each(|(_, answer)| _ = answer.send(Ok(Ready { members })));
     }
 
     /// Whether everybody connected has announced its channels (or has had the time to), and gossip
     /// has a link on every shared channel.
     fn is_part_of_the_mesh(&self, now: Time) -> bool {
-        let gossip = &self.parts.swarm.behaviour().gossip;
+        let gossip = &self.network.swarm.behaviour().gossip;
         let announced = gossip.listeners();
         let all_heard = self
             .peers
@@ -49,6 +71,10 @@ impl Driver {
         all_heard && gossip.is_meshed()
     }
 }
+
+/// How many may wait: tasks of this process, at about 30 bytes each. All are looked at in each
+/// round of the loop.
+const MAX_WAITING: usize = 1024;
 
 /// How long a connected peer that announces no channel is waited for: it may have none.
 const ANNOUNCEMENT: Duration = Duration::from_millis(500);
@@ -59,3 +85,26 @@ const MESH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often that is looked at while somebody waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn one_too_many_who_wait_for_the_node_to_be_ready_is_refused_by_name() {
+        let mut ready = Readiness::default();
+        let mut waiting: Vec<_> = (0..=MAX_WAITING)
+            .map(|_| {
+                let (answer, answered) = oneshot::channel();
+                ready.ask(answer, Time::ZERO);
+                answered
+            })
+            .collect();
+        let limit = MAX_WAITING;
+        let mut refused = waiting.pop().expect("one too many");
+        assert_eq!(refused.try_recv(), Ok(Err(AskError::TooMany { limit })));
+        assert!(waiting.iter_mut().all(|it| it.try_recv().is_err()));
+    }
+}

@@ -18,7 +18,7 @@ use crate::{
 impl Driver {
     /// How each seed is doing, in the order they were given.
     pub(super) fn seeds(&self) -> Vec<SeedInfo> {
-        self.parts
+        self.dialling
             .dialer
             .seeds()
             .map(|seed| self.seed_info(seed))
@@ -27,8 +27,13 @@ impl Driver {
 
     /// Says which seeds are doing otherwise than before.
     pub(super) fn tell_of_seeds(&mut self) {
-        while let Some(id) = self.parts.dialer.poll_news() {
-            let Some(seed) = self.parts.dialer.seed(id).map(|seed| self.seed_info(seed)) else {
+        while let Some(id) = self.dialling.dialer.modify().poll_news() {
+            let Some(seed) = self
+                .dialling
+                .dialer
+                .seed(id)
+                .map(|seed| self.seed_info(seed))
+            else {
                 continue;
             };
             let (address, state) = (&seed.address, &seed.state);
@@ -89,7 +94,7 @@ impl Driver {
 
     /// By the clock on the wall as it stands now.
     fn wall_time_of(&self, time: Time) -> WallTime {
-        let ago = self.parts.clock.now().saturating_since(time);
+        let ago = self.clock.now().saturating_since(time);
         let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
         WallTime::from_unix_millis(wall_time().unix_millis().saturating_sub(ago))
     }

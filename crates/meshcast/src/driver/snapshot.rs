@@ -11,13 +11,13 @@ use crate::{
 
 impl Driver {
     pub(super) fn node(&self) -> NodeInfo {
-        let credential = self.parts.me.credential();
+        let credential = self.me.credential();
         NodeInfo {
             name: credential.name.clone(),
             region: credential.region.clone(),
-            peer_id: *self.parts.swarm.local_peer_id(),
+            peer_id: *self.network.swarm.local_peer_id(),
             pid: std::process::id(),
-            listen_addresses: self.parts.swarm.listeners().cloned().collect(),
+            listen_addresses: self.network.swarm.listeners().cloned().collect(),
             started_at: self.started,
             version: env!("CARGO_PKG_VERSION"),
             members: self.peers.iter().count(),
@@ -30,7 +30,7 @@ impl Driver {
         let sender = peer_sender(id);
         // As a neighbour it has the key of its process, as whoever posts that of the member.
         let payers = [payer(id), Payer::Member(peer.member.credential().subject)];
-        let budget = self.parts.engine.budget();
+        let budget = self.engine.budget();
         let memory = payers.map(|payer| budget.statement(payer));
         Some(PeerInfo {
             name: peer.member.credential().name.clone(),
@@ -42,7 +42,7 @@ impl Driver {
                 .main()
                 .map_or(Direction::Inbound, |connection| connection.direction),
             connected_since: peer.since_wall,
-            shared_channels: sender.map_or(0, |sender| self.parts.engine.shared_channels(sender)),
+            shared_channels: sender.map_or(0, |sender| self.engine.shared_channels(sender)),
             mute: sender.map_or(0, |sender| self.watchdog.times(sender)),
             memory_bytes: memory.iter().map(|it| it.used).sum(),
             memory_refused: memory.iter().map(|it| it.refused).sum(),
@@ -53,13 +53,13 @@ impl Driver {
 
     pub(super) fn channel_info(&self, name: &ChannelName) -> Option<ChannelInfo> {
         let channel = self.channels.get(name)?;
-        let gossip = &self.parts.swarm.behaviour().gossip;
-        let mut subscribers: Vec<PeerId> = self.parts.engine.listeners(name).map(peer_id).collect();
+        let gossip = &self.network.swarm.behaviour().gossip;
+        let mut subscribers: Vec<PeerId> = self.engine.listeners(name).map(peer_id).collect();
         let mut mesh: Vec<PeerId> = gossip.mesh(name).collect();
         subscribers.sort();
         mesh.sort();
         let load = channel.hub.load();
-        let senders = self.parts.engine.senders(name);
+        let senders = self.engine.senders(name);
         let mut senders: Vec<_> = senders.map(|(_, state)| sender(&state)).collect();
         senders.sort_by_key(|sender| sender.peer_id);
         Some(ChannelInfo {
@@ -74,25 +74,25 @@ impl Driver {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let (undecodable, handler_panics, unread) = self.parts.registry.stats().read();
-        let gossip = self.parts.swarm.behaviour().gossip.counters();
-        let knocks = self.parts.door.knocks();
+        let (undecodable, handler_panics, unread) = self.handles.registry.stats().read();
+        let gossip = self.network.swarm.behaviour().gossip.counters();
+        let knocks = self.network.door.knocks();
         Counters {
             knocks: knocks.all,
             knocks_silent: knocks.silent,
             knocks_foreign: knocks.foreign,
             knocks_displaced: knocks.displaced,
             pending_inbound: knocks.pending,
-            protocol: self.parts.engine.counters(),
+            protocol: self.engine.counters(),
             frames_gossiped: gossip.frames,
-            memory_refused: self.parts.engine.budget().refused(),
-            memory_bytes: self.parts.engine.budget().used(),
-            own_memory_bytes: self.parts.engine.budget().statement(Payer::Ourselves).used,
+            memory_refused: self.engine.budget().refused(),
+            memory_bytes: self.engine.budget().used(),
+            own_memory_bytes: self.engine.budget().statement(Payer::Ourselves).used,
             frames_invalid: self.counters.frames_invalid + gossip.invalid,
             unread,
             undecodable,
             handler_panics,
-            history_bytes: self.parts.engine.history().bytes(),
+            history_bytes: self.engine.history().bytes(),
             ..self.counters
         }
     }

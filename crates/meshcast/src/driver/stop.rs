@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Driver, Parts, turn::EVENTS_A_TURN};
+use super::{Driver, Handles, Network, event_loop::EVENTS_A_ROUND};
 use crate::{channel::Hub, command::Command, event, handover::Shutdown};
 
 impl Driver {
@@ -16,20 +16,20 @@ impl Driver {
     /// dials, accepts and answers as before; what others post is no longer delivered here.
     pub(super) async fn wind_down(mut self) -> Shutdown {
         // In this order nothing that was accepted is left behind: what is posted later is refused.
-        let hubs = self.parts.registry.refuse();
+        let hubs = self.handles.registry.refuse();
         let deadline = Instant::now() + HAND_OVER;
         self.empty_outboxes(hubs.clone(), deadline).await;
         // Also those who wait until somebody has it.
         hubs.iter().for_each(|hub| self.answer(hub));
-        self.parts.registry.stop();
+        self.handles.registry.stop();
         let mut posted = self.posted(Vec::new());
         if !self.settle(&mut posted) {
             // The next dial may be due later than there is time.
-            self.parts.dialer.hurry(self.parts.clock.now());
+            self.dialling.dialer.modify().hurry(self.clock.now());
             let handed_over = |driver: &mut Self| driver.settle(&mut posted);
             self.handle_events_until(deadline, handed_over).await;
         }
-        if self.aborted {
+        if self.schedule.aborted {
             tracing::info!("stopped as it stood, while winding down");
             return Shutdown::default();
         }
@@ -39,7 +39,7 @@ impl Driver {
             members: self.peers.iter().count(),
         };
         self.disconnect().await;
-        let Parts { swarm, events, .. } = self.parts;
+        let (Network { swarm, .. }, Handles { events, .. }) = (self.network, self.handles);
         // Whoever waited for the end finds the addresses free and the events at their end.
         drop((swarm, events));
         if shutdown.is_complete() {
@@ -54,14 +54,14 @@ impl Driver {
     /// what is left.
     async fn empty_outboxes(&mut self, mut hubs: Vec<Arc<Hub>>, deadline: Instant) {
         loop {
-            let late = Instant::now() >= deadline || self.aborted;
+            let late = Instant::now() >= deadline || self.schedule.aborted;
             for hub in &hubs {
-                while (late || self.parts.engine.may_post(hub.name()))
+                while (late || self.engine.may_post(hub.name()))
                     && let (Some(section), _) = hub.take_section()
                 {
                     self.post(hub, section);
                     // The connections may need this thread to make room for more.
-                    poll_fn(|cx| Poll::Ready(self.poll_swarm(cx, EVENTS_A_TURN))).await;
+                    poll_fn(|cx| Poll::Ready(self.poll_swarm(cx, EVENTS_A_ROUND))).await;
                     yield_now().await;
                 }
             }
@@ -76,14 +76,14 @@ impl Driver {
     /// Closes all connections in peace. A socket that is merely dropped may take back what it has
     /// sent.
     async fn disconnect(&mut self) {
-        self.parts.dialer.rest();
-        let peers: Vec<PeerId> = self.parts.swarm.connected_peers().copied().collect();
+        self.dialling.dialer.modify().rest();
+        let peers: Vec<PeerId> = self.network.swarm.connected_peers().copied().collect();
         for peer in peers {
             // An error means that it is gone already.
-            let _ = self.parts.swarm.disconnect_peer_id(peer);
+            let _ = self.network.swarm.modify().disconnect_peer_id(peer);
         }
         let deadline = Instant::now() + CLOSE;
-        let gone = |driver: &mut Self| driver.parts.swarm.connected_peers().next().is_none();
+        let gone = |driver: &mut Self| driver.network.swarm.connected_peers().next().is_none();
         self.handle_events_until(deadline, gone).await;
     }
 
@@ -92,41 +92,41 @@ impl Driver {
         deadline: Instant,
         mut done: impl FnMut(&mut Self) -> bool,
     ) {
-        while !done(self) && !self.aborted && Instant::now() < deadline {
+        while !done(self) && !self.schedule.aborted && Instant::now() < deadline {
             self.handle_event_before(deadline).await;
         }
     }
 
     /// Waits for something to happen, and handles it.
     async fn handle_event_before(&mut self, deadline: Instant) {
-        while self.inspections.is_busy() {
+        while self.waiters.inspections.is_busy() {
             self.inspect();
             yield_now().await;
         }
         self.handle_timeouts();
         self.tell_acks();
         let due = self.poll_timeout();
-        let due = self.parts.clock.instant(due).min(deadline);
+        let due = self.clock.instant(due).min(deadline);
         // An error means that it is time for something.
         let _ = timeout_at(due, poll_fn(|cx| self.poll_event(cx))).await;
     }
 
     /// Handles what comes first of what is asked, looked up or told by the network.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(Some(command)) = self.parts.commands.poll_recv(cx) {
+        while let Poll::Ready(Some(command)) = self.handles.commands.poll_recv(cx) {
             match command {
                 Command::Abort => {
-                    self.aborted = true;
+                    self.schedule.aborted = true;
                     return Poll::Ready(());
                 }
                 command => self.handle_command(command),
             }
         }
-        self.poll_lookups(cx);
-        self.worked = 0;
-        self.take_in();
+        self.dialling.poll_lookups(cx, &self.clock);
+        self.sessions.worked = 0;
+        self.hear_inbox();
         match self.poll_swarm(cx, 1) {
-            0 if self.worked == 0 && !self.parts.dialer.is_touched() => Poll::Pending,
+            0 if self.sessions.worked == 0 && !self.dialling.dialer.is_dirty() => Poll::Pending,
             _ => Poll::Ready(()),
         }
     }

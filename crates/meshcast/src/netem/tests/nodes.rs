@@ -76,6 +76,26 @@ async fn two_that_have_each_other_as_seeds_far_apart_are_connected_and_refuse_no
 }
 
 #[tokio::test]
+async fn a_flush_right_after_a_distant_peer_came_waits_until_it_has_told_what_it_has_open() {
+    for dialler_posts in [false, true] {
+        let (links, mesh) = (Links::new(1), Mesh::new());
+        let far = Shape::delay(Duration::from_millis(500));
+        links.shape(&Place::Everywhere, &Place::Everywhere, far);
+        let a = mesh.builder("a").links(&links);
+        let a = a.spawn().await.expect("starts");
+        let b = mesh.builder("b").links(&links).seeds(addresses(&a).await);
+        let b = b.spawn().await.expect("starts");
+        let (poster, reader) = if dialler_posts { (&b, &a) } else { (&a, &b) };
+        let (posts, reads) = (open::<u8>(poster, "earth"), open::<u8>(reader, "earth"));
+        within(poster.wait_for_members(1)).await.expect("runs");
+        posts.post_message(&1).expect("posted");
+        let flushed = within(poster.flush()).await.expect("runs");
+        assert!(flushed.is_complete(), "{flushed}");
+        drop(reads);
+    }
+}
+
+#[tokio::test]
 async fn what_is_posted_behind_a_cut_arrives_when_it_is_healed() {
     let Pair { links, a, b, .. } = Pair::new(Shape::default()).await;
     let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));

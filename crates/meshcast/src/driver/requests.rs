@@ -16,11 +16,11 @@ impl Driver {
     /// Answers hubs, up to a bound, so that readers which are behind do not keep the others
     /// waiting.
     pub(super) fn answer_hubs(&mut self) {
-        for channel in std::mem::take(&mut self.crowded) {
+        for channel in self.channels.take_behind() {
             self.tell_readers_behind(&channel, true);
         }
-        for _ in 0..HUBS_A_TURN {
-            let Some(hub) = self.parts.registry.take_asking() else {
+        for _ in 0..HUBS_A_ROUND {
+            let Some(hub) = self.handles.registry.take_asking() else {
                 break;
             };
             self.answer(&hub);
@@ -46,8 +46,8 @@ impl Driver {
             self.recall(hub, reader, &wanted);
         }
         for awaited in awaited {
-            let acked = |name: &ChannelName, seq| self.parts.engine.acked(name, seq);
-            self.receipts.add(hub, awaited, acked);
+            let acked = |name: &ChannelName, seq| self.engine.acked(name, seq);
+            self.waiters.receipts.add(hub, awaited, acked);
         }
     }
 
@@ -60,10 +60,9 @@ impl Driver {
 
     /// Tells those who wait how many peers have what they posted.
     pub(super) fn tell_acks(&mut self) {
-        let engine = &mut self.parts.engine;
-        while let Some((channel, seqs)) = engine.poll_acked() {
-            let acked = |name: &ChannelName, seq| engine.acked(name, seq);
-            self.receipts.handle_acked(&channel, seqs, acked);
+        while let Some((channel, seqs)) = self.engine.poll_acked() {
+            let acked = |name: &ChannelName, seq| self.engine.acked(name, seq);
+            self.waiters.receipts.handle_acked(&channel, seqs, acked);
         }
         self.tell_flushed();
     }
@@ -71,6 +70,10 @@ impl Driver {
     /// Lets an object that came late begin: with what was delivered on its channel before this
     /// moment and is kept here or by neighbours, and with what is delivered from now on.
     fn begin(&mut self, hub: &Arc<Hub>, opening: Opening) {
+        if hub.is_gone() {
+            return;
+        }
+        self.ensure_entered(hub);
         let (reader, since) = (opening.reader, opening.since());
         // As long as nobody was heard, neighbours are asked for earlier messages, which are
         // delivered when they come; but not where somebody does not want to hear of them.
@@ -85,7 +88,7 @@ impl Driver {
         self.with_engine_then(
             |engine, now| engine.handle_look_back(hub.name(), since, now),
             |driver, id| {
-                driver.late.insert(*id, (Arc::clone(hub), reader));
+                driver.channels.look_back(*id, hub, reader);
                 None
             },
         );
@@ -93,15 +96,16 @@ impl Driver {
 
     /// Tells the engine whether somebody may be connected in a moment, while anybody looks back.
     pub(super) fn follow_expecting(&mut self) {
-        if self.parts.engine.is_looking_back() {
+        if self.engine.is_looking_back() {
             self.tell_expecting();
         }
     }
 
     fn tell_expecting(&mut self) {
-        let now = self.parts.clock.now();
-        let linked = |(peer, _): (&PeerId, _)| self.linked.contains(peer);
-        let expecting = self.parts.dialer.expects_somebody(now) || !self.peers.iter().all(linked);
+        let now = self.clock.now();
+        let is_open = |(peer, _): (&PeerId, _)| self.sessions.is_open(peer);
+        let expecting =
+            self.dialling.dialer.expects_somebody(now) || !self.peers.iter().all(is_open);
         self.with_engine(|engine, now| engine.handle_expecting(expecting, now));
     }
 
@@ -110,13 +114,13 @@ impl Driver {
         let LookedBack { id, past } = looked_back;
         for past in past.iter().filter(|past| past.unfetched.is_some()) {
             // One liar tells of thousands of senders.
-            if let Some(suppressed) = self.warnings.unfetched.pass(self.parts.clock.now()) {
+            if let Some(suppressed) = self.warnings.unfetched.pass(self.clock.now()) {
                 let name = past.member.as_ref().map(|member| &member.credential().name);
                 tracing::warn!(?channel, sender = %past.sender, ?name, missed = ?past.unfetched, suppressed,
                     "what a member keeps from before could not be fetched");
             }
         }
-        if let Some((hub, reader)) = self.late.remove(id) {
+        if let Some((hub, reader)) = self.channels.looked_back(channel, *id) {
             hub.begin(reader, past);
         }
     }
@@ -126,7 +130,7 @@ impl Driver {
         let member = &wanted.member;
         let (mut items, mut room, mut upto) = (Vec::new(), RECALL_LEN, None);
         for &(seqs, reason) in &wanted.spans {
-            let recall = self.parts.engine.recall(hub.name(), member, seqs, room);
+            let recall = self.engine.recall(hub.name(), member, seqs, room);
             upto = Some(recall.upto);
             let Recall { parts, .. } = recall;
             for part in parts {
@@ -160,7 +164,7 @@ impl Driver {
 }
 
 /// Hubs that are answered before other things have a turn.
-const HUBS_A_TURN: usize = 16;
+const HUBS_A_ROUND: usize = 16;
 
 /// What is handed to a reader at once, in bytes of frames, but at least one value: enough to keep
 /// it busy while it asks again, little enough for thousands of readers. The frames are shared with

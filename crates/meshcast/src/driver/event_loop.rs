@@ -12,17 +12,17 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::{Driver, syncing::WORK_A_TURN};
+use super::{Driver, sessions::WORK_A_ROUND};
 use crate::{command::Command, handover::Shutdown};
 
 impl Driver {
     /// Drives the node until it is told to stop or all its handles are gone.
     pub(crate) async fn run(mut self) -> Shutdown {
-        for event in std::mem::take(&mut self.parts.early) {
+        for event in std::mem::take(&mut self.schedule.early) {
             self.handle_event(event);
         }
-        let mut alarm = pin!(sleep_until(self.parts.clock.instant(self.next_check)));
-        match poll_fn(|cx| self.poll_turn(alarm.as_mut(), cx)).await {
+        let mut alarm = pin!(sleep_until(self.clock.instant(self.schedule.next_check)));
+        match poll_fn(|cx| self.poll_round(alarm.as_mut(), cx)).await {
             End::Orderly => self.wind_down().await,
             End::Abrupt => {
                 tracing::info!("stopped as it stood");
@@ -31,45 +31,45 @@ impl Driver {
         }
     }
 
-    /// One turn: takes up all that there is a reason to, within bounds. What is left then is for
-    /// the next turn, after the tasks of the connections: they wait for this very thread to take
+    /// One round: takes up all that there is a reason to, within bounds. What is left then is for
+    /// the next round, after the tasks of the connections: they wait for this very thread to take
     /// what was published, and without a turn of theirs the queues to all peers run over.
-    fn poll_turn(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_round(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
         // Before the first look: what is rung for from now on wakes this task again.
-        self.parts.registry.listen(cx.waker());
+        self.handles.registry.listen(cx.waker());
         let mut events = 0;
-        self.worked = 0;
+        self.sessions.worked = 0;
         // It may be the swarm that woke this task. Later it has to be asked again only if it was
         // given something to do.
         let mut woken = true;
         loop {
             let followed = self.follow_registry();
-            // Only every other turn, so that neither starves the other.
-            if followed.posted && woken && !self.posted_last {
-                self.posted_last = true;
+            // Only every other round, so that neither starves the other.
+            if followed.posted && woken && !self.schedule.posted_last {
+                self.schedule.posted_last = true;
                 return give_way(cx);
             }
-            self.posted_last = false;
+            self.schedule.posted_last = false;
             if let Poll::Ready(end) = self.poll_commands(cx) {
                 return Poll::Ready(end);
             }
             self.inspect();
-            self.poll_lookups(cx);
+            self.dialling.poll_lookups(cx, &self.clock);
             self.handle_timeouts();
             self.check_ready();
             self.follow_expecting();
-            let before = (events, self.worked);
-            if woken || self.parts.swarm.is_touched() {
-                events += self.poll_swarm(cx, EVENTS_A_TURN - events);
+            let before = (events, self.sessions.worked);
+            if woken || self.network.swarm.is_dirty() {
+                events += self.poll_swarm(cx, EVENTS_A_ROUND - events);
             }
             woken = false;
-            self.take_in();
-            let is_full = events == EVENTS_A_TURN || self.worked >= WORK_A_TURN;
-            if followed.more || is_full || self.inspections.is_busy() {
+            self.hear_inbox();
+            let is_full = events == EVENTS_A_ROUND || self.sessions.worked >= WORK_A_ROUND;
+            if followed.more || is_full || self.waiters.inspections.is_busy() {
                 return give_way(cx);
             }
             // Each event may be a reason for something else.
-            if (events, self.worked) == before && !self.poll_alarm(alarm.as_mut(), cx) {
+            if (events, self.sessions.worked) == before && !self.poll_alarm(alarm.as_mut(), cx) {
                 return Poll::Pending;
             }
         }
@@ -78,7 +78,7 @@ impl Driver {
     /// Handles what the swarm has to tell, so many events at most; how many there were.
     pub(super) fn poll_swarm(&mut self, cx: &mut Context<'_>, most: usize) -> usize {
         for events in 0..most {
-            match self.parts.swarm.poll(cx) {
+            match self.network.swarm.poll(cx) {
                 Poll::Ready(Some(event)) => self.handle_event(event),
                 Poll::Ready(None) | Poll::Pending => return events,
             }
@@ -86,18 +86,9 @@ impl Driver {
         most
     }
 
-    pub(super) fn poll_lookups(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some(resolved)) = self.lookups.poll_join_next(cx) {
-            if let Ok((seed, addresses)) = resolved {
-                let now = self.parts.clock.now();
-                self.parts.dialer.handle_resolved(seed, addresses, now);
-            }
-        }
-    }
-
     /// Does what handles ask.
     fn poll_commands(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        while let Poll::Ready(command) = self.parts.commands.poll_recv(cx) {
+        while let Poll::Ready(command) = self.handles.commands.poll_recv(cx) {
             match command {
                 Some(Command::Shutdown) | None => return Poll::Ready(End::Orderly),
                 Some(Command::Abort) => return Poll::Ready(End::Abrupt),
@@ -116,7 +107,7 @@ impl Driver {
         // Only ever to an earlier time: a deadline moves with almost each frame, and to set a timer
         // anew costs more than to wake for nothing now and then.
         let due = self.poll_timeout();
-        let due = self.parts.clock.instant(due);
+        let due = self.clock.instant(due);
         if alarm.is_elapsed() || due < alarm.deadline() {
             alarm.as_mut().reset(due);
         }
@@ -139,4 +130,4 @@ enum End {
 }
 
 /// Events taken in before posts are looked at again.
-pub(super) const EVENTS_A_TURN: usize = 64;
+pub(super) const EVENTS_A_ROUND: usize = 64;

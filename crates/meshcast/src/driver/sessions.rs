@@ -1,0 +1,374 @@
+//! The sessions with the connected peers: what the engine has to say to them and they to it, and
+//! what the drivers have to say to each other.
+
+mod backlog;
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use meshcast_proto::{Budget, Inbox, Offence, SyncMessage, Time};
+
+use self::backlog::Backlog;
+use super::{Driver, EngineCell};
+use crate::{
+    clock::wall_time,
+    session::{SendError, SessionEvent},
+    transport::{peer_id, sender},
+};
+
+/// What is to be said to peers, and was said by them, as far as it waits.
+pub(super) struct PeerSessions {
+    peers: HashMap<PeerId, PeerSession>,
+    /// What peers said on open sessions and nobody took in yet. No more is read of these.
+    inbox: Inbox,
+    /// What it cost to take in what peers said in this round of the loop.
+    pub(super) worked: usize,
+}
+
+/// The session with a peer.
+enum PeerSession {
+    /// Nothing can be said to it yet. This is what it said already.
+    Early(Backlog),
+    Open(Open),
+}
+
+/// A session that is open.
+#[derive(Default)]
+struct Open {
+    /// When something was heard on it first.
+    heard: Option<Time>,
+    /// The peer has told which channels it has open.
+    told_channels: bool,
+    /// What there was no room for. While something is in here, all else goes behind it.
+    unsent: Option<Backlog>,
+    /// No more is read of it, since something waits in the inbox.
+    paused: bool,
+}
+
+impl PeerSessions {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self {
+            peers: HashMap::new(),
+            inbox: Inbox::new(budget.clone()),
+            worked: 0,
+        }
+    }
+
+    pub(super) fn is_open(&self, peer: &PeerId) -> bool {
+        matches!(self.peers.get(peer), Some(PeerSession::Open(_)))
+    }
+
+    /// Whether what is said to a peer now is not behind other things.
+    pub(super) fn is_idle(&self, peer: &PeerId) -> bool {
+        let open = self.open(peer);
+        open.is_some_and(|open| open.unsent.is_none())
+    }
+
+    /// Whether a peer that has been connected since then may yet tell that it has channels open.
+    /// That is the first it says, after where members are, if it has any.
+    pub(super) fn may_tell_channels(&self, peer: &PeerId, since: Time, now: Time) -> bool {
+        match self.open(peer) {
+            Some(open) if open.told_channels => false,
+            Some(Open {
+                heard: Some(at), ..
+            }) => *at + TELLING > now,
+            _ => since + OPENING > now,
+        }
+    }
+
+    /// Peers of which nothing more is read.
+    pub(super) fn paused(&self) -> impl Iterator<Item = &PeerId> {
+        let paused =
+            |session: &PeerSession| matches!(session, PeerSession::Open(open) if open.paused);
+        let peers = self.peers.iter();
+        peers.filter_map(move |(peer, session)| paused(session).then_some(peer))
+    }
+
+    /// A peer is connected no more. An open session is closed by an event of its own.
+    pub(super) fn handle_lost(&mut self, peer: &PeerId) {
+        if !self.is_open(peer) {
+            self.peers.remove(peer);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        self.inbox.handle_timeout(now);
+    }
+
+    /// When something of the inbox may be taken in.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.inbox.poll_timeout()
+    }
+
+    fn open(&self, peer: &PeerId) -> Option<&Open> {
+        match self.peers.get(peer)? {
+            PeerSession::Open(open) => Some(open),
+            PeerSession::Early(_) => None,
+        }
+    }
+
+    fn open_mut(&mut self, peer: &PeerId) -> Option<&mut Open> {
+        match self.peers.get_mut(peer)? {
+            PeerSession::Open(open) => Some(open),
+            PeerSession::Early(_) => None,
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn handle_session(&mut self, event: SessionEvent) {
+        let now = self.clock.now();
+        match event {
+            SessionEvent::Opened { peer } => self.handle_opened(peer),
+            SessionEvent::Message { peer, bytes } if self.sessions.is_open(&peer) => {
+                self.peers.handle_heard(&peer, now);
+                self.hear(peer, bytes);
+            }
+            // A connection that was given up may still bring something.
+            SessionEvent::Message { peer, .. } if self.peers.get(&peer).is_none() => {}
+            SessionEvent::Message { peer, bytes } => {
+                let new = || PeerSession::Early(Backlog::new(self.engine.budget(), &peer));
+                let session = self.sessions.peers.entry(peer).or_insert_with(new);
+                if let PeerSession::Early(early) = session
+                    && !early.push(bytes)
+                {
+                    self.give_up_session(peer);
+                }
+            }
+            SessionEvent::Closed {
+                peer,
+                connection,
+                reason,
+            } => {
+                tracing::debug!(%peer, %reason, "session closed");
+                self.handle_closed(peer);
+                if reason.is_final() {
+                    self.network.swarm.modify().close_connection(connection);
+                }
+            }
+            SessionEvent::Writable { peer } => self.send_unsent(peer),
+        }
+    }
+
+    fn handle_opened(&mut self, peer: PeerId) {
+        let open = PeerSession::Open(Open::default());
+        let before = self.sessions.peers.insert(peer, open);
+        self.send_members(peer);
+        // Those asked for before there was a session, and those that were lost with the one before.
+        for number in self.waiters.pings.to(peer) {
+            self.send_sync(peer, &SyncMessage::Ping(number));
+        }
+        if let Some(sender) = sender(&peer) {
+            self.with_engine(|engine, now| engine.handle_peer_up(sender, now));
+        }
+        if let Some(PeerSession::Early(early)) = before {
+            for message in early.into_messages() {
+                self.hear(peer, message);
+            }
+        }
+    }
+
+    fn handle_closed(&mut self, peer: PeerId) {
+        self.hear_last(peer);
+        self.sessions.peers.remove(&peer);
+        self.waiters.flushes.touch();
+        if let Some(sender) = sender(&peer) {
+            self.with_engine(|engine, now| engine.handle_peer_down(sender, now));
+        }
+    }
+
+    /// A peer said something on its open session. If it cannot be taken in now, nothing more is
+    /// read of it meanwhile: it waits there, and at most what the swarm has read already waits
+    /// here.
+    fn hear(&mut self, peer: PeerId, bytes: Bytes) {
+        let Some(sender) = sender(&peer) else { return };
+        if !self.sessions.inbox.push(sender, bytes) {
+            return self.give_up_session(peer);
+        }
+        self.hear_inbox();
+        if self.sessions.inbox.waits(sender) {
+            self.pause(peer, true);
+        }
+    }
+
+    /// Takes in what peers said, each in its turn, as much as is done in a round of the loop.
+    pub(super) fn hear_inbox(&mut self) {
+        let now = self.clock.now();
+        while self.sessions.worked < WORK_A_ROUND
+            && let Some((sender, bytes)) = self.sessions.inbox.pop(now)
+        {
+            let peer = peer_id(sender);
+            if !self.sessions.inbox.waits(sender) {
+                self.pause(peer, false);
+            }
+            let cost = self.handle_message(peer, &bytes);
+            self.sessions.inbox.charge(sender, cost, now);
+            self.sessions.worked += cost;
+        }
+    }
+
+    /// Takes in what is left of a peer whose session is closed: it may have said that before it
+    /// left in peace.
+    fn hear_last(&mut self, peer: PeerId) {
+        let Some(sender) = sender(&peer) else { return };
+        for bytes in self.sessions.inbox.take(sender) {
+            let (cost, now) = (self.handle_message(peer, &bytes), self.clock.now());
+            self.sessions.inbox.charge(sender, cost, now);
+            self.sessions.worked += cost;
+        }
+        self.pause(peer, false);
+    }
+
+    /// Reads no more of what a peer says; or goes on.
+    fn pause(&mut self, peer: PeerId, paused: bool) {
+        if let Some(open) = self.sessions.open_mut(&peer)
+            && std::mem::replace(&mut open.paused, paused) != paused
+        {
+            self.network.sessions().set_paused(&peer, paused);
+        }
+    }
+
+    /// Returns what it cost.
+    fn handle_message(&mut self, peer: PeerId, bytes: &Bytes) -> usize {
+        let now = self.clock.now();
+        if let Some(open) = self.sessions.open_mut(&peer) {
+            open.heard.get_or_insert(now);
+        }
+        match SyncMessage::decode(bytes) {
+            Ok(message) => {
+                let cost = message.cost(bytes.len());
+                self.handle_sync(peer, message);
+                cost
+            }
+            Err(error) => {
+                if let Some(suppressed) = self.warnings.unreadable.pass(self.clock.now()) {
+                    tracing::warn!(%peer, %error, suppressed, "a member sends what nobody can read");
+                }
+                self.counters.sync_invalid += 1;
+                self.handle_offence(peer, Offence::Unreadable);
+                SyncMessage::cost_unread(bytes.len())
+            }
+        }
+    }
+
+    fn handle_sync(&mut self, peer: PeerId, message: SyncMessage) {
+        let now = self.clock.now();
+        match message {
+            SyncMessage::Members(members) => self.handle_members(peer, &members),
+            SyncMessage::Ping(number) => self.send_sync(peer, &SyncMessage::Pong(number)),
+            SyncMessage::Pong(number) => self.waiters.pings.handle_pong(peer, number, now),
+            about_channels => {
+                let Some(sender) = sender(&peer) else { return };
+                tracing::trace!(%peer, message = ?about_channels, "told");
+                let (verifier, wall) = (self.network.verifier.clone(), wall_time());
+                let mut invalid = 0;
+                let verify = |frames: &[_]| {
+                    let members = verifier.verify_all(frames, wall).into_iter();
+                    let members: Vec<_> = members.map(Result::ok).collect();
+                    invalid = members.iter().filter(|member| member.is_none()).count();
+                    members
+                };
+                if matches!(about_channels, SyncMessage::Open(_))
+                    && let Some(open) = self.sessions.open_mut(&peer)
+                {
+                    open.told_channels = true;
+                    self.waiters.flushes.touch();
+                }
+                let fetched = self.before_answer(&about_channels);
+                self.with_engine(|engine, now| {
+                    engine.handle_sync(sender, about_channels, now, wall, verify);
+                });
+                self.counters.frames_invalid += invalid as u64;
+                if let Some(fetched) = fetched {
+                    self.note_answer(peer, &fetched);
+                }
+            }
+        }
+    }
+
+    /// Sends a message on the session to a peer, after those that wait. Without a session there is
+    /// nobody to tell: a new one begins with everything.
+    pub(super) fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
+        tracing::trace!(peer = %to, ?message, "tell");
+        let message = Bytes::from(message.encode());
+        self.counters.sync_bytes += message.len() as u64;
+        self.send_or_keep(to, message);
+    }
+
+    /// Closes the connections to a peer that does not read or does not let itself be answered.
+    fn give_up_session(&mut self, peer: PeerId) {
+        if let Some(suppressed) = self.warnings.silent.pass(self.clock.now()) {
+            tracing::warn!(%peer, suppressed, "closing connections to a peer that does not keep up");
+        }
+        match self.sessions.open_mut(&peer) {
+            Some(open) => open.unsent = None,
+            None => _ = self.sessions.peers.remove(&peer),
+        }
+        self.counters.unresponsive += 1;
+        // An error means that it is gone already.
+        let _ = self.network.swarm.modify().disconnect_peer_id(peer);
+    }
+
+    /// Gives a message to the session, or keeps it for later. Without a session there is nobody to
+    /// tell.
+    fn send_or_keep(&mut self, to: PeerId, message: Bytes) {
+        let Some(open) = self.sessions.open_mut(&to) else {
+            return;
+        };
+        let message = match &open.unsent {
+            Some(_) => message,
+            None => match self.network.sessions().send(&to, message) {
+                Ok(()) => return,
+                Err(SendError::Full { message }) => {
+                    tell_congested(&mut self.engine, &to, true);
+                    message
+                }
+                Err(error) => {
+                    tracing::debug!(peer = %to, %error, "a sync message was not sent");
+                    return;
+                }
+            },
+        };
+        let new = || Backlog::new(self.engine.budget(), &to);
+        if !open.unsent.get_or_insert_with(new).push(message) {
+            self.give_up_session(to);
+        }
+    }
+
+    /// There is room on a session again.
+    fn send_unsent(&mut self, to: PeerId) {
+        let Some(unsent) = self
+            .sessions
+            .open_mut(&to)
+            .and_then(|open| open.unsent.take())
+        else {
+            return;
+        };
+        for message in unsent.into_messages() {
+            self.send_or_keep(to, message);
+        }
+        let is_congested = !self.sessions.is_idle(&to);
+        tell_congested(&mut self.engine, &to, is_congested);
+    }
+}
+
+/// What the engine has to say to a peer beside answers waits there while its session is full.
+fn tell_congested(engine: &mut EngineCell, peer: &PeerId, is_congested: bool) {
+    if let Some(sender) = sender(peer) {
+        engine.set_congested(sender, is_congested);
+    }
+}
+
+/// How long after it is connected something is heard on its session of a peer half round the world
+/// or over a bad path: each side opens a stream, which takes two round trips, and packets get lost.
+/// Of whom nothing at all is heard for 4 s, the connections are closed.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// How long after the first that is heard of a peer it has told which channels it has open, if any.
+/// It says both at once; a packet that was lost between them comes within this.
+const TELLING: Duration = Duration::from_secs(1);
+
+/// How much of what peers say is taken in before posts, gossip and everybody else on this thread
+/// have a turn: some 5 ms of work, and one message more.
+pub(super) const WORK_A_ROUND: usize = 512;
