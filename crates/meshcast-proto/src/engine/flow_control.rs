@@ -1,27 +1,34 @@
-//! The part of the engine that paces posts: nobody is sent more than those who keep up can take.
+//! Holds up posts: a channel has no more in flight than the peers that keep up can take.
 
-use super::{handover::Unacked, *};
-use std::ops::RangeInclusive;
-
-use crate::flow_control::{
-    Checkpoints, Checks, InFlight, Load, Progress, READERS_LAG, SPACING, STALL, window_bounds,
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::RangeInclusive,
 };
 
-/// What is on the way of all channels together, and who waits for it to arrive.
+use super::{Channel, Engine, Output, handover::Unacked};
+use crate::{
+    flow_control::{
+        Checkpoints, Checks, InFlight, Load, Progress, READERS_LAG, SPACING, STALL, window_bounds,
+    },
+    replication::{Effects, Logs},
+    wire::{ChannelName, Holding, LogKey, Sender, Seq, SeqRange, Time},
+};
+
+/// What all channels have in flight together, and who waits for it to arrive.
 #[derive(Debug)]
 pub(super) struct FlowControl {
-    /// How many bytes one channel may have on the way.
+    /// How many bytes one channel may have in flight.
     bounds: RangeInclusive<usize>,
-    /// And all together at least.
+    /// How many bytes all channels together may have in flight at least.
     all_bytes: usize,
     load: Load,
-    /// Channels that have room themselves and wait until all channels together have.
+    /// Channels with room in their own window that wait for room among all channels.
     waiting: VecDeque<ChannelName>,
-    /// Logs in which a listener was behind when last looked at, or which got further since.
+    /// Logs in which a listener was behind when last checked, or that advanced since.
     unsettled: Checks<LogKey>,
     /// Who lags in which log, and how much of it they lack.
     lags: BTreeMap<LogKey, Vec<(Sender, u64)>>,
-    /// Neighbours that are to be left alone for it.
+    /// Peers that gossip should skip for it.
     lagging: BTreeSet<Sender>,
     /// Channels whose readers in this process are behind, and since when.
     readers_behind: BTreeMap<ChannelName, Time>,

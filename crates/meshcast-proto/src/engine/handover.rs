@@ -1,6 +1,7 @@
 //! What was posted here and no member is known to have: it would be lost with this process.
 
-use super::*;
+use super::Engine;
+use crate::wire::{ChannelName, Sender, Seq, SeqRange, Time};
 
 /// The numbers posted here that nobody has acknowledged, as runs.
 #[derive(Debug, Default)]

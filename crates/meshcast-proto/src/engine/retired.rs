@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::*;
+use super::{Channel, Engine};
+use crate::wire::{ChannelName, Seq, Time};
 
 /// The names that are closed here.
 #[derive(Debug, Default)]
