@@ -38,7 +38,7 @@ pub struct Rules {
     pub early: Duration,
     /// How long it may take until all agree; `None`: G8 is not judged.
     pub bound: Option<Duration>,
-    /// How many bytes may wait in a process.
+    /// How many bytes may wait in a process, or be remembered.
     pub held_cap: Option<u64>,
     /// How many bytes a process may keep.
     pub history_cap: Option<u64>,

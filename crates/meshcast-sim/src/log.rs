@@ -102,7 +102,7 @@ pub enum Event {
     },
     /// How much memory the protocol takes.
     Sample {
-        /// Bytes that wait for others.
+        /// Bytes that wait, or are remembered on account of somebody.
         held: u64,
         /// Bytes kept for others.
         history: u64,

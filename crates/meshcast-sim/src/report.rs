@@ -43,6 +43,8 @@ pub struct Summary {
     pub requests: u64,
     pub refused_answers: u64,
     pub overflows: u64,
+    /// Copies of frames that were not sent because the neighbour did not keep up.
+    pub withheld_copies: u64,
     pub sync_bytes: u64,
     pub waiting_bytes: u64,
     pub copies_per_frame: f64,
@@ -125,6 +127,7 @@ impl Report {
             requests: traffic.requests,
             refused_answers: traffic.refused,
             overflows: traffic.overflows,
+            withheld_copies: traffic.withheld,
             sync_bytes: traffic.sync_bytes,
             waiting_bytes: traffic.waiting,
             copies_per_frame: traffic.copies as f64 / traffic.frames.max(1) as f64,
@@ -151,6 +154,7 @@ impl fmt::Display for Report {
             requests,
             refused_answers,
             overflows,
+            withheld_copies,
             sync_bytes,
             waiting_bytes,
             copies_per_frame,
@@ -172,7 +176,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "  {copies_per_frame:.1} copies a frame; {repaired_frames} frames repaired by {requests} requests, {refused_answers} answers refused; \
-             {sync_bytes} bytes of sync, {waiting_bytes} waited at most, {overflows} links overflowed"
+             {sync_bytes} bytes of sync, {waiting_bytes} waited at most, {overflows} links overflowed, \
+             {withheld_copies} copies withheld"
         )?;
         writeln!(f, "  trace {}", trace.get(..16).unwrap_or(&trace))?;
         let count = violations.len();

@@ -114,7 +114,7 @@ impl Scenario {
             retention: self.memory.age,
             early: EARLY + self.longest_pause(),
             bound: Some(self.bound),
-            held_cap: Some(self.memory.held_total as u64),
+            held_cap: Some(self.memory.budget as u64),
             history_cap: Some(self.memory.history as u64),
             evicting: self.memory.evicting,
         }

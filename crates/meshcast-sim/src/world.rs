@@ -116,6 +116,8 @@ pub struct Traffic {
     pub refused: u64,
     /// Connections closed because too much waited on them.
     pub overflows: u64,
+    /// Copies that were not sent because the neighbour did not keep up, or had not for a moment.
+    pub withheld: u64,
 }
 
 /// Something that will happen, unless it does not matter any more by then.
@@ -409,9 +411,10 @@ impl<'a> World<'a> {
     fn sample(&mut self) {
         for index in 0..self.hosts.len() {
             if let Some(process) = &self.hosts[index].process {
+                let held = process.engine.budget().used() as u64;
                 let history = process.engine.history().bytes() as u64;
                 let name = process.name.clone();
-                self.note(name, Event::Sample { held: 0, history });
+                self.note(name, Event::Sample { held, history });
             }
         }
         self.plan_in(Duration::from_secs(1), Action::Sample);

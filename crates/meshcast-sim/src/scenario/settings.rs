@@ -139,6 +139,8 @@ pub struct Memory {
     pub held: usize,
     /// Bytes that wait in all.
     pub held_total: usize,
+    /// Bytes of all that waits or is remembered.
+    pub budget: usize,
     /// Whether `history` may be full before `age` is over.
     pub evicting: bool,
 }
@@ -151,6 +153,7 @@ impl Default for Memory {
             age: config.history.age,
             held: config.max_held_bytes,
             held_total: config.max_held_total_bytes,
+            budget: config.memory_bytes,
             evicting: false,
         }
     }
@@ -162,6 +165,7 @@ impl Memory {
         Config {
             max_held_bytes: self.held,
             max_held_total_bytes: self.held_total,
+            memory_bytes: self.budget,
             history: HistoryLimits {
                 bytes: self.history,
                 age: self.age,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use meshcast_proto::{Frame, Member};
 
 use super::{Action, World, host::Input};
+use crate::at::At;
 
 /// Something that was published.
 #[derive(Debug)]
@@ -113,6 +114,10 @@ impl World<'_> {
                 continue;
             }
             let other = self.links[link].ends[1 - end];
+            if self.is_withheld(index, other, from.is_none()) {
+                self.traffic.withheld += 1;
+                continue;
+            }
             let loss = self.hosts[index].loss().max(self.hosts[other].loss());
             let loss = loss.max(self.scenario.network.loss);
             let copies = 1 + usize::from(self.rng.chance(self.scenario.network.duplicate));
@@ -137,6 +142,22 @@ impl World<'_> {
                     },
                 );
             }
+        }
+    }
+
+    /// Whether a process sends a neighbour no copy: to one that does not keep up nothing is sent.
+    /// Between the two nothing of others is forwarded either way, until a moment after that.
+    fn is_withheld(&self, index: usize, other: usize, is_own: bool) -> bool {
+        let until = |one: usize, other: usize| {
+            let process = self.hosts[one].process.as_ref();
+            let until = process.zip(self.hosts[other].sender());
+            until.and_then(|(process, peer)| process.pull_only.get(&peer).copied())
+        };
+        let (to, from) = (until(index, other), until(other, index));
+        if is_own {
+            to == Some(At::NEVER)
+        } else {
+            to.max(from).is_some_and(|until| until > self.now)
         }
     }
 

@@ -69,6 +69,9 @@ pub(super) struct Process {
     pub(super) seams: BTreeMap<(u64, Sender), Seam>,
     /// When gossip uses a channel that was opened.
     pub(super) grafted: BTreeMap<usize, At>,
+    /// Neighbours to which it gossips nothing since they do not keep up, or forwards nothing until
+    /// then.
+    pub(super) pull_only: BTreeMap<Sender, At>,
     /// Which gossip messages it has seen, by their place.
     pub(super) seen: Vec<u64>,
 }
@@ -196,6 +199,7 @@ impl World<'_> {
             late: BTreeMap::new(),
             seams: BTreeMap::new(),
             grafted: BTreeMap::new(),
+            pull_only: BTreeMap::new(),
             seen: Vec::new(),
         });
         self.note(name, Event::Start);
@@ -321,7 +325,18 @@ impl World<'_> {
             Output::Sync(peer, message) => self.send(index, peer, &message),
             Output::Writable(channel) => self.post_held_up(index, &channel),
             // Gossip goes on: this one carries any amount.
-            Output::Lagging { .. } | Output::Stale { .. } => {}
+            Output::Lagging { peer, lags } => {
+                let until = if lags {
+                    At::NEVER
+                } else {
+                    self.now + MESH_CLOSES
+                };
+                if let Some(process) = &mut self.hosts[index].process {
+                    process.pull_only.insert(peer, until);
+                }
+            }
+            // Clocks differ, so that this may be told of an honest sender.
+            Output::Stale { .. } => {}
             Output::LookedBack(_, looked_back) => self.begin_late(index, &looked_back),
             // Nobody here does. Bad luck may look like it once, but must not slow anybody down.
             Output::Misbehaved { peer, offence } => {
@@ -433,6 +448,9 @@ impl World<'_> {
         kept
     }
 }
+
+/// How long after a neighbour keeps up again gossip forwards to it again, as in real nodes.
+const MESH_CLOSES: Duration = Duration::from_secs(3);
 
 pub(super) fn span(seqs: meshcast_proto::SeqRange) -> Span {
     Span::new(seqs.first().get(), seqs.last().get())

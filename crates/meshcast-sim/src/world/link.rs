@@ -413,6 +413,10 @@ impl World<'_> {
         }
         self.links[link].sees[end] = Some((peer, conn));
         self.watch_process(index, |name| format!("up: {}", name(peer)));
+        // Gossip begins anew with a new connection.
+        if let Some(process) = &mut self.hosts[index].process {
+            process.pull_only.remove(&peer);
+        }
         self.with_engine(index, |engine, now, _| engine.handle_peer_up(peer, now));
     }
 

@@ -1,5 +1,8 @@
 use super::*;
-use crate::run::{run, run_logged};
+use crate::{
+    checker::{Checker, Rules, Violation},
+    run::{run, run_logged},
+};
 
 fn scenario(rest: &str) -> Scenario {
     let text = format!("name = 'x'\nnodes = 4\nregions = ['fra', 'syd']\nduration = 20\n{rest}");
@@ -98,6 +101,45 @@ fn a_paused_process_does_nothing() {
     };
     assert!(does(0, 5) > 0 && does(15, 20) > 0);
     assert_eq!(does(5, 15), 0);
+}
+
+#[test]
+fn what_an_engine_takes_is_measured_and_too_much_of_it_is_a_violation() {
+    let scenario = scenario("[network]\nloss = 0.2");
+    let (report, log) = run_logged(&scenario, 1);
+    assert!(report.is_clean(), "{report}");
+    let held = log.iter().filter_map(|entry| match entry.event {
+        Event::Sample { held, .. } => Some(held),
+        _ => None,
+    });
+    let most = held.max().expect("one a second");
+    assert!(most > 0);
+    let judged = |held_cap| {
+        let rules = Rules {
+            held_cap: Some(held_cap),
+            ..scenario.rules()
+        };
+        Checker::new(rules).check(&log).violations
+    };
+    assert_eq!(judged(most), []);
+    assert!(matches!(
+        judged(most - 1)[..],
+        [Violation::OverCap { bytes, .. }, ..] if bytes == most
+    ));
+}
+
+#[test]
+fn a_neighbour_that_does_not_keep_up_is_sent_no_gossip_and_gets_all_the_same() {
+    let load = "[load]\nrate = 50\n";
+    let paused = run(
+        &scenario(&format!(
+            "{load}[[fault]]\nkind = 'pause'\nat = 5\nfor = 3\nnode = 'syd1'"
+        )),
+        1,
+    );
+    assert!(paused.is_clean() && paused.verdict.gaps == 0, "{paused}");
+    assert!(paused.traffic.withheld > 0);
+    assert_eq!(run(&scenario(load), 1).traffic.withheld, 0);
 }
 
 #[test]
