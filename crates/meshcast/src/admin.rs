@@ -35,7 +35,7 @@ mod watch;
 
 use std::path::PathBuf;
 
-pub(crate) use self::server::serve;
+pub(crate) use self::server::Serving;
 pub use self::socket::{AdminError, DirectoryFault, Listener, socket_directories};
 
 /// Where a node's admin socket is.

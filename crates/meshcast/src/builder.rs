@@ -8,9 +8,10 @@ use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
 use tokio::runtime::Handle;
 
+#[cfg(feature = "admin")]
+use crate::admin::AdminSocket;
 use crate::{
     Node,
-    admin::AdminSocket,
     clock::wall_time,
     config::{Config, EnvError},
     error::SpawnError,
@@ -36,6 +37,7 @@ pub struct NodeBuilder {
     seeds: Option<Vec<Multiaddr>>,
     seeds_only: bool,
     limits: Limits,
+    #[cfg(feature = "admin")]
     admin: AdminSocket,
     links: Option<Links>,
     runtime: Option<Handle>,
@@ -141,7 +143,9 @@ impl NodeBuilder {
         self
     }
 
-    /// Where the `meshcast` command reaches the node. Default: nowhere.
+    /// Where the `meshcast` command reaches the node. Default: nowhere. With the feature `admin`,
+    /// which is on by default.
+    #[cfg(feature = "admin")]
     pub fn admin(mut self, socket: AdminSocket) -> Self {
         self.admin = socket;
         self
@@ -217,7 +221,6 @@ impl NodeBuilder {
             check_seed(address)?;
         }
         let seed = u64::from_le_bytes(entropy()?);
-        let (limits, admin, links) = (self.limits, self.admin, self.links);
         let plan = Plan {
             identity,
             trust,
@@ -225,9 +228,10 @@ impl NodeBuilder {
             keyed,
             seeds,
             seeds_only: self.seeds_only,
-            limits,
-            admin,
-            links,
+            limits: self.limits,
+            #[cfg(feature = "admin")]
+            admin: self.admin,
+            links: self.links,
             seed,
             max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         };

@@ -7,10 +7,9 @@ use meshcast_proto::{ChainError, ChannelNameError, LabelError, MeshKeyError};
 use meshcast_value::EncodeError;
 use rustix::io::Errno;
 
-use crate::{
-    admin::AdminError,
-    reason::{causes, in_words},
-};
+#[cfg(feature = "admin")]
+use crate::admin::AdminError;
+use crate::reason::{causes, in_words};
 
 /// Why a message was not posted. Nothing of it was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -243,6 +242,7 @@ pub enum SpawnError {
         allowed: RangeInclusive<u64>,
     },
     /// The admin socket cannot be had.
+    #[cfg(feature = "admin")]
     #[error("admin socket: {0}")]
     Admin(#[from] AdminError),
     /// The node was not spawned inside a Tokio runtime, or the one it was to run on is gone.

@@ -139,7 +139,8 @@
 //!   [not a `T`](Undecodable).
 //! * [`membership`]: identities that an authority issues, in place of a common key.
 //! * [`netem`]: simulated links between nodes of one process, for tests.
-//! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
+//! * [`admin`]: the Unix socket through which the `meshcast` command sees a node. It is the feature
+//!   `admin`, on by default; without it 26 crates less are built.
 //!
 //! More: [limits], [security], [benchmarks], [protocol], [architecture].
 //!
@@ -158,6 +159,7 @@
 //! [architecture]: https://github.com/meshcast/meshcast/blob/main/ARCHITECTURE.md
 
 mod address;
+#[cfg(feature = "admin")]
 pub mod admin;
 mod behaviour;
 mod bucket;
@@ -202,6 +204,7 @@ pub use meshcast_proto::{
 pub use meshcast_value as value;
 pub use meshcast_value::Value;
 
+#[cfg(feature = "admin")]
 pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};
 pub use channel::{

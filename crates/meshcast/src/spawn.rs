@@ -16,9 +16,10 @@ use tokio::{
 };
 use tracing::Instrument;
 
+#[cfg(feature = "admin")]
+use crate::admin::{AdminSocket, Listener, Serving};
 use crate::{
     Node,
-    admin::{AdminSocket, Listener, serve},
     behaviour::{Behaviour, BehaviourEvent},
     clock::{Clock, wall_time},
     command::COMMANDS,
@@ -47,6 +48,7 @@ pub(crate) struct Plan {
     /// Whether members that others tell of are not dialled.
     pub(crate) seeds_only: bool,
     pub(crate) limits: Limits,
+    #[cfg(feature = "admin")]
     pub(crate) admin: AdminSocket,
     pub(crate) links: Option<Links>,
     /// Seeds the jitter of the dialer.
@@ -108,6 +110,7 @@ async fn start(
         seeds,
         seeds_only,
         limits,
+        #[cfg(feature = "admin")]
         admin,
         links,
         seed,
@@ -162,6 +165,7 @@ async fn start(
         _joined: ended.map(thread::Joined::this),
     });
     // Before the driver, so that a socket that cannot be had leaves nothing running.
+    #[cfg(feature = "admin")]
     let admin = Listener::bind(&admin, node.name()).await?;
     let parts = Parts {
         me,
@@ -183,6 +187,7 @@ async fn start(
         },
         early,
     };
+    #[cfg(feature = "admin")]
     let weak = node.downgrade();
     // Made here: a runtime that goes before the task's first turn drops it, and so ends the
     // channels.
@@ -190,18 +195,14 @@ async fn start(
     // Of the highest level, so that also a log of warnings alone says which node each is of.
     let span = tracing::error_span!("node", name = %node.name());
     let life = async move {
-        let (stop, stopping) = oneshot::channel::<()>();
-        let serving = admin.map(|admin| {
-            // An error means that the driver is gone: to be stopped as well.
-            let stop = async { _ = stopping.await };
-            tokio::spawn(serve(admin, weak, limits.max_message_bytes, stop).in_current_span())
-        });
+        #[cfg(feature = "admin")]
+        let serving = admin.map(|admin| Serving::start(admin, weak, limits.max_message_bytes));
         say_if_isolated(keyed, seedless);
         let shutdown = running.await;
-        drop((stop, listening));
+        drop(listening);
+        #[cfg(feature = "admin")]
         if let Some(serving) = serving {
-            // An error means that it panicked: no longer serving either.
-            _ = serving.await;
+            serving.stop().await;
         }
         // Nobody may be left to hear it.
         stopped_sender.send_replace(Some(shutdown));

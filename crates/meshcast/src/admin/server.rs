@@ -1,6 +1,7 @@
 //! Accepts connections while the node runs, and bounds what they may take.
 
 use std::{
+    convert::Infallible,
     future::Future,
     os::fd::{AsFd, OwnedFd},
     pin::pin,
@@ -16,13 +17,39 @@ use hyper_util::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     net::UnixStream,
-    sync::watch,
-    task::JoinSet,
+    sync::{oneshot, watch},
+    task::{JoinHandle, JoinSet},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
+use tracing::Instrument;
 
 use super::{Listener, routes};
 use crate::{WeakNode, clock::Clock, throttle::Throttle};
+
+/// The task that answers. Dropped, it is told to stop as well, and not waited for.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    stop: oneshot::Sender<Infallible>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    pub(crate) fn start(listener: Listener, node: WeakNode, message_limit: usize) -> Self {
+        let (stop, stopping) = oneshot::channel();
+        // It only ever is dropped.
+        let stopping = async { _ = stopping.await };
+        let serving = serve(listener, node, message_limit, stopping);
+        let task = tokio::spawn(serving.in_current_span());
+        Self { stop, task }
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        // An error means that it panicked: no longer serving either.
+        _ = self.task.await;
+    }
+}
 
 /// Answers on `listener` until `stop` is ready, then removes the socket and lets what runs come to
 /// its end.
@@ -32,7 +59,7 @@ use crate::{WeakNode, clock::Clock, throttle::Throttle};
 /// it is shut down.
 ///
 /// Cancel safe: dropping it cuts all connections and removes the socket.
-pub(crate) async fn serve(
+async fn serve(
     mut listener: Listener,
     node: WeakNode,
     message_limit: usize,
