@@ -10,7 +10,7 @@ use tracing_subscriber::{
 };
 
 use self::bounded::Bounded;
-pub(crate) use self::bounded::Bucket;
+pub(crate) use self::bounded::Throttle;
 
 use crate::{
     args::{Args, Command},

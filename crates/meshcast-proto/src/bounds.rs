@@ -7,6 +7,6 @@
 mod bucket;
 mod budget;
 
-pub(crate) use bucket::{Rate, TokenBucket};
+pub use bucket::{Rate, TokenBucket};
 pub use budget::{Account, Budget, ENTRY_BYTES, Payer, Statement};
 pub(crate) use budget::{CLAIM_BYTES, INTEREST_BYTES, LOG_BYTES, MEMORY_BYTES, TOMBSTONE_BYTES};

@@ -5,7 +5,10 @@
 
 mod offence;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     bounds::{Rate, TokenBucket},
@@ -14,20 +17,56 @@ use crate::{
 
 pub use offence::Offence;
 
-/// Counts points against peers for their offences, and forgives them over time (a leaky bucket). It
-/// acts on nothing itself: the driver throttles and cuts off.
+/// Counts points against peers for their offences, by gossip or in a session, and forgives them over
+/// time (a leaky bucket). It acts on nothing itself: it puts out [`Verdict`]s, and the driver
+/// throttles and cuts off.
 ///
-/// A peer that is gone keeps its points, so coming back does not help.
+/// A peer that is gone keeps its points, so coming back does not help. A verdict stands until
+/// another revokes it, also when the peer is forgotten for want of room.
 #[derive(Debug, Default)]
 pub struct Conduct {
-    records: BTreeMap<Sender, Record>,
+    suspects: BTreeMap<Sender, Suspect>,
+    /// Those cut off: since when, and for how many offences.
+    cut: BTreeMap<Sender, (Time, u64)>,
+    verdicts: VecDeque<Verdict>,
 }
 
+/// Somebody who misbehaved and is not cut off.
 #[derive(Debug, Default)]
-struct Record {
+struct Suspect {
     points: TokenBucket,
-    standing: Standing,
+    throttled: bool,
     offences: u64,
+}
+
+/// What is to be done with a peer from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Hear it at a fraction of the rate.
+    Throttle {
+        /// Whom.
+        peer: Sender,
+        /// What it did last.
+        offence: Offence,
+    },
+    /// Hear it as any other again.
+    Forgive {
+        /// Whom.
+        peer: Sender,
+    },
+    /// Close its connections, and connect to it no more.
+    Cut {
+        /// Whom.
+        peer: Sender,
+        /// What it did last.
+        offence: Offence,
+    },
+    /// It may be connected again: of all who are cut off it has been that longest, and there is no
+    /// room for more.
+    Readmit {
+        /// Whom.
+        peer: Sender,
+    },
 }
 
 /// What a peer may still do.
@@ -54,65 +93,90 @@ impl Standing {
 }
 
 impl Conduct {
-    /// A peer misbehaved. Returns its standing, if that got worse.
-    pub fn handle_offence(
-        &mut self,
-        peer: Sender,
-        offence: Offence,
-        now: Time,
-    ) -> Option<Standing> {
-        if self.records.len() >= MAX_RECORDS && !self.records.contains_key(&peer) {
+    /// A peer misbehaved so many times. Look at [`Self::poll_verdict`] afterwards.
+    pub fn handle_offence(&mut self, peer: Sender, offence: Offence, times: u64, now: Time) {
+        if let Some((_, offences)) = self.cut.get_mut(&peer) {
+            *offences = offences.saturating_add(times);
+            return;
+        }
+        if self.suspects.len() >= MAX_SUSPECTS && !self.suspects.contains_key(&peer) {
             self.forget_least();
         }
-        let record = self.records.entry(peer).or_default();
-        record.points.take(points(offence) * TOKENS, POINTS, now);
-        record.offences += 1;
-        let level = record.points.level(POINTS, now);
-        let standing = if level >= CUT_AT {
-            Standing::Cut
-        } else if level >= THROTTLE_AT {
-            Standing::Throttled
-        } else {
-            Standing::Good
-        };
-        (standing > record.standing).then(|| {
-            record.standing = standing;
-            standing
-        })
+        let suspect = self.suspects.entry(peer).or_default();
+        let counted = usize::try_from(times).unwrap_or(usize::MAX);
+        let counted = counted.saturating_mul(points(offence));
+        suspect.points.take(counted, POINTS, now);
+        suspect.offences = suspect.offences.saturating_add(times);
+        let level = suspect.points.taken(POINTS, now);
+        if level >= CUT_AT {
+            let offences = suspect.offences;
+            self.suspects.remove(&peer);
+            self.cut_off(peer, offences, now);
+            self.verdicts.push_back(Verdict::Cut { peer, offence });
+        } else if level >= THROTTLE_AT && !suspect.throttled {
+            suspect.throttled = true;
+            self.verdicts.push_back(Verdict::Throttle { peer, offence });
+        }
     }
 
-    /// Forgives over time. Returns the peers that are no longer throttled; call it about every
-    /// second.
-    pub fn handle_timeout(&mut self, now: Time) -> Vec<Sender> {
-        let mut forgiven = Vec::new();
-        self.records.retain(|peer, record| {
-            let level = record.points.level(POINTS, now);
-            if record.standing == Standing::Throttled && level <= FORGIVEN_AT {
-                record.standing = Standing::Good;
-                forgiven.push(*peer);
+    /// Forgives with time. Call it every second or so, and look at [`Self::poll_verdict`]
+    /// afterwards.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let verdicts = &mut self.verdicts;
+        self.suspects.retain(|peer, suspect| {
+            let level = suspect.points.taken(POINTS, now);
+            if suspect.throttled && level <= FORGIVEN_AT {
+                suspect.throttled = false;
+                verdicts.push_back(Verdict::Forgive { peer: *peer });
             }
-            level > 0 || record.standing == Standing::Cut
+            level > 0
         });
-        forgiven
+    }
+
+    /// What is to be done, until there is nothing more.
+    pub fn poll_verdict(&mut self) -> Option<Verdict> {
+        self.verdicts.pop_front()
     }
 
     /// The standing of a peer.
     pub fn standing(&self, peer: Sender) -> Standing {
-        self.records
-            .get(&peer)
-            .map_or_else(Standing::default, |record| record.standing)
+        if self.cut.contains_key(&peer) {
+            return Standing::Cut;
+        }
+        match self.suspects.get(&peer) {
+            Some(suspect) if suspect.throttled => Standing::Throttled,
+            _ => Standing::Good,
+        }
     }
 
     /// How often a peer misbehaved since its points last reached zero.
     pub fn offences(&self, peer: Sender) -> u64 {
-        self.records.get(&peer).map_or(0, |record| record.offences)
+        let suspect = self.suspects.get(&peer).map(|suspect| suspect.offences);
+        let cut = self.cut.get(&peer).map(|(_, offences)| *offences);
+        suspect.or(cut).unwrap_or(0)
     }
 
-    /// Makes room by forgetting the peer with the fewest points that was cut off longest ago.
+    /// Remembers who is cut off. Of too many the first may come back: whoever has the key can make
+    /// as many as it likes.
+    fn cut_off(&mut self, peer: Sender, offences: u64, now: Time) {
+        if self.cut.len() >= MAX_CUT {
+            let first = self.cut.iter().min_by_key(|(_, (since, _))| *since);
+            if let Some(peer) = first.map(|(peer, _)| *peer) {
+                self.cut.remove(&peer);
+                self.verdicts.push_back(Verdict::Readmit { peer });
+            }
+        }
+        self.cut.insert(peer, (now, offences));
+    }
+
+    /// Makes room: forgets whoever has done least.
     fn forget_least(&mut self) {
-        let least = self.records.iter().min_by_key(|(_, record)| record.points);
-        if let Some(peer) = least.map(|(peer, _)| *peer) {
-            self.records.remove(&peer);
+        let least = self.suspects.iter().min_by_key(|(_, it)| it.points);
+        if let Some(peer) = least.map(|(peer, _)| *peer)
+            && let Some(suspect) = self.suspects.remove(&peer)
+            && suspect.throttled
+        {
+            self.verdicts.push_back(Verdict::Forgive { peer });
         }
     }
 }
@@ -134,35 +198,22 @@ const fn points(offence: Offence) -> usize {
 }
 
 /// Ten points a minute are forgiven: what an honest member may do by accident in a bad hour.
-const POINTS: Rate = Rate {
-    per_second: 1,
-    burst: Duration::ZERO,
-};
-
-/// Tokens for each point; one token a second is forgiven.
-const TOKENS: usize = 6;
+const POINTS: Rate = Rate::every(Duration::from_secs(6), 1);
 
 /// A peer with this many points is throttled: five times what is forgiven in a minute.
-const THROTTLE_AT: usize = 50;
+const THROTTLE_AT: u64 = 50;
 
-/// Below this many points it no longer is.
-const FORGIVEN_AT: usize = 25;
+/// At this many points it no longer is.
+const FORGIVEN_AT: u64 = 25;
 
 /// A peer with this many points is cut off: it went on after it was throttled.
-const CUT_AT: usize = 100;
+const CUT_AT: u64 = 100;
 
-/// How many peers are remembered, at some 150 bytes each.
-const MAX_RECORDS: usize = 4_096;
+/// How many suspects are remembered, at some 150 bytes.
+const MAX_SUSPECTS: usize = 4_096;
 
-impl TokenBucket {
-    /// The points that are not forgiven yet.
-    fn level(self, rate: Rate, now: Time) -> usize {
-        let owed = self
-            .due(rate)
-            .map_or(Duration::ZERO, |due| due.saturating_since(now));
-        usize::try_from(owed.as_secs()).unwrap_or(usize::MAX) / TOKENS
-    }
-}
+/// How many are kept out at the same time, at about 100 bytes.
+const MAX_CUT: usize = 4_096;
 
 #[cfg(test)]
 mod tests;

@@ -118,8 +118,8 @@ mod wire;
 #[cfg(test)]
 mod fixture;
 
-pub use bounds::{Account, Budget, ENTRY_BYTES, Payer, Statement};
-pub use conduct::{Conduct, Offence, Standing};
+pub use bounds::{Account, Budget, ENTRY_BYTES, Payer, Rate, Statement, TokenBucket};
+pub use conduct::{Conduct, Offence, Standing, Verdict};
 pub use engine::{
     Config, Counters, Engine, HandOver, LookedBack, OpenError, Output, Past, PostError,
     SenderState, Since, Undelivered,

@@ -25,14 +25,18 @@ mod stop;
 
 use std::sync::Arc;
 
-use libp2p::{PeerId, Swarm, swarm::SwarmEvent};
-use meshcast_proto::{Frame, Member, WallTime, Watchdog};
+use libp2p::{
+    PeerId, Swarm,
+    allow_block_list::{self, BlockedPeers},
+    swarm::SwarmEvent,
+};
+use meshcast_proto::{Conduct, Frame, Member, WallTime, Watchdog};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::{
-    channels::Channels, conduct::Judged, dialling::Dialling, handover::Flushes,
-    inspection::Inspections, pings::Pings, readiness::Readiness, receipts::Receipts,
-    schedule::Schedule, sessions::PeerSessions,
+    channels::Channels, dialling::Dialling, handover::Flushes, inspection::Inspections,
+    pings::Pings, readiness::Readiness, receipts::Receipts, schedule::Schedule,
+    sessions::PeerSessions,
 };
 pub(crate) use self::{
     dirty::Dirty,
@@ -84,6 +88,11 @@ impl Network {
         &mut self.swarm.modify().behaviour_mut().sessions
     }
 
+    /// Who is refused as a peer, to be changed.
+    fn blocked(&mut self) -> &mut allow_block_list::Behaviour<BlockedPeers> {
+        &mut self.swarm.modify().behaviour_mut().blocked
+    }
+
     /// The gossip, to be given something to do.
     fn gossip(&mut self) -> &mut Gossip {
         &mut self.swarm.modify().behaviour_mut().gossip
@@ -116,7 +125,7 @@ pub(crate) struct Driver {
     /// Judges whose gossip does not arrive.
     watchdog: Watchdog,
     /// And who misbehaves.
-    judged: Judged,
+    conduct: Conduct,
     waiters: Waiters,
     schedule: Schedule,
     /// What is counted here; the engine and others count the rest.
@@ -180,7 +189,7 @@ impl Driver {
             sessions: PeerSessions::new(engine.budget()),
             channels: Channels::default(),
             watchdog: Watchdog::default(),
-            judged: Judged::default(),
+            conduct: Conduct::default(),
             waiters: Waiters::default(),
             schedule: Schedule::new(early, clock.now()),
             counters: Counters::default(),
@@ -260,7 +269,7 @@ impl Driver {
                 peer,
                 offence,
                 times,
-            } => (0..times).for_each(|_| self.handle_offence(peer, offence)),
+            } => self.handle_offence(peer, offence, times),
             GossipEvent::Unsupported(peer) => {
                 if let Some(suppressed) = self.warnings.no_gossip.pass(now) {
                     tracing::error!(%peer, suppressed, "a member does not speak gossip");

@@ -162,7 +162,6 @@ mod address;
 #[cfg(feature = "admin")]
 pub mod admin;
 mod behaviour;
-mod bucket;
 mod builder;
 mod channel;
 mod clock;

@@ -8,11 +8,10 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
-use meshcast_proto::{Member, Time, WallTime};
+use meshcast_proto::{Member, Rate, Time, TokenBucket, WallTime};
 
 use crate::{
     address::{Reach, reach},
-    bucket::TokenBucket,
     inspect::Direction,
 };
 
@@ -90,7 +89,7 @@ impl Peers {
             rtt: None,
             addresses: Vec::new(),
             news: false,
-            spreading: TokenBucket::new(SPREAD_AT_ONCE, SPREAD_INTERVAL),
+            spreading: TokenBucket::default(),
             since: now,
             since_wall: wall,
             heard: now,
@@ -167,7 +166,7 @@ impl Peers {
     pub(crate) fn take_news(&mut self, peer: &PeerId, now: Time) -> bool {
         let peer = self.peers.get_mut(peer);
         peer.is_some_and(|peer| {
-            let due = peer.news && peer.spreading.take(now);
+            let due = peer.news && peer.spreading.try_take(SPREADING, now);
             peer.news &= !due;
             due
         })
@@ -329,6 +328,7 @@ const QUIET_LOOKS: u32 = 2;
 /// then. One that changes them all the time makes a node of 256 members send 26 messages a second.
 const SPREAD_AT_ONCE: u32 = 16;
 const SPREAD_INTERVAL: Duration = Duration::from_secs(10);
+const SPREADING: Rate = Rate::every(SPREAD_INTERVAL, SPREAD_AT_ONCE);
 
 #[cfg(test)]
 mod tests;

@@ -2,30 +2,19 @@
 
 use std::time::Duration;
 
-use meshcast_proto::Time;
-
-use crate::bucket::TokenBucket;
+use meshcast_proto::{Rate, Time, TokenBucket};
 
 /// Lets so many of a kind through at once and one a second in the long run, and counts the others.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Throttle<const BURST: u32 = 1> {
     bucket: TokenBucket,
     suppressed: u64,
 }
 
-impl<const BURST: u32> Default for Throttle<BURST> {
-    fn default() -> Self {
-        Self {
-            bucket: TokenBucket::new(BURST, INTERVAL),
-            suppressed: 0,
-        }
-    }
-}
-
 impl<const BURST: u32> Throttle<BURST> {
     /// Whether it may be said now; if so, how many were not since the last.
     pub(crate) fn pass(&mut self, now: Time) -> Option<u64> {
-        if !self.bucket.take(now) {
+        if !self.bucket.try_take(Rate::every(INTERVAL, BURST), now) {
             self.suppressed += 1;
             return None;
         }

@@ -21,7 +21,7 @@ use crate::{
     cmd::config,
     descriptors::{self, Need},
     exit::{Exit, Failure},
-    logging::Bucket,
+    logging::Throttle,
     output::Output,
     render,
     signals::Signals,
@@ -310,7 +310,7 @@ fn seed_json(seed: &SeedInfo) -> Json {
 /// Keeps lines about events of one kind within bounds: others bring them about as often as they
 /// like.
 struct Flood {
-    kinds: HashMap<Discriminant<NodeEvent>, Bucket>,
+    kinds: HashMap<Discriminant<NodeEvent>, Throttle>,
     /// Whether programs read it: they count on hearing of each member that comes and goes.
     json: bool,
 }

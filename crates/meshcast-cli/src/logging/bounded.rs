@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use meshcast_proto::{Rate, Time, TokenBucket};
 use tracing::{Event, Level, Metadata, callsite::Identifier, subscriber::Interest};
 use tracing_subscriber::layer::{Context, Filter};
 
@@ -19,27 +20,17 @@ use crate::output::Output;
 #[derive(Debug)]
 pub(super) struct Bounded {
     /// As many as there are places in the code.
-    kinds: Mutex<HashMap<Identifier, Bucket>>,
+    kinds: Mutex<HashMap<Identifier, Throttle>>,
     output: Output,
 }
 
-/// A token bucket for lines of one kind.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    tokens: u32,
-    /// `None`: it is full.
-    since: Option<Instant>,
+/// How many lines of one kind pass, and how many did not since the last that did.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle {
+    bucket: TokenBucket,
+    /// When the first came.
+    begun: Option<Instant>,
     suppressed: u64,
-}
-
-impl Default for Bucket {
-    fn default() -> Self {
-        Self {
-            tokens: AT_ONCE,
-            since: None,
-            suppressed: 0,
-        }
-    }
 }
 
 impl Bounded {
@@ -82,28 +73,21 @@ impl<S> Filter<S> for Bounded {
     }
 }
 
-impl Bucket {
+impl Throttle {
     /// Whether a line passes now; if so, how many did not since the last.
     pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
-        while let Some(since) = self.since
-            && now.saturating_duration_since(since) >= INTERVAL
-        {
-            self.tokens += 1;
-            self.since = (self.tokens < AT_ONCE).then(|| since + INTERVAL);
-        }
-        if self.tokens == 0 {
+        let begun = *self.begun.get_or_insert(now);
+        let now = Time::from_start(now.saturating_duration_since(begun));
+        if !self.bucket.try_take(RATE, now) {
             self.suppressed += 1;
             return None;
         }
-        self.tokens -= 1;
-        self.since.get_or_insert(now);
         Some(mem::take(&mut self.suppressed))
     }
 }
 
 /// One for each of fifty nodes.
-const AT_ONCE: u32 = 50;
-const INTERVAL: Duration = Duration::from_secs(1);
+const RATE: Rate = Rate::every(Duration::from_secs(1), 50);
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +96,7 @@ mod tests {
     #[test]
     fn lines_of_a_kind_are_bounded_and_counted() {
         let start = Instant::now();
-        let mut kind = Bucket::default();
+        let mut kind = Throttle::default();
         let mut said = |after: f64| {
             (0..1_000)
                 .filter_map(|_| kind.pass(start + Duration::from_secs_f64(after)))

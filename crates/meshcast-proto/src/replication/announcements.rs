@@ -173,24 +173,15 @@ impl Pending {
 /// How many logs a second one peer is told of: ten senders on each of 16,000 channels take little
 /// more than a second. The burst is two messages at most, since a peer's share of the budget may be
 /// as little as its reserve. What the peer does not read at once holds up the rest.
-const RATE: Rate = Rate {
-    per_second: 131_072,
-    burst: Duration::from_millis(15),
-};
+const RATE: Rate = Rate::per_second(131_072, Duration::from_millis(15));
 
 /// How many logs a second are looked through for one peer that closes channels. A peer with ten
 /// senders on each of 10,000 channels may close all at once.
-const CLOSE_RATE: Rate = Rate {
-    per_second: 131_072,
-    burst: Duration::from_secs(1),
-};
+const CLOSE_RATE: Rate = Rate::per_second(131_072, Duration::from_secs(1));
 
 /// How many logs a second all peers that opened channels are told of: a part of what a processor
 /// can do, at some 2 µs each.
-const TOTAL_RATE: Rate = Rate {
-    per_second: 262_144,
-    burst: Duration::from_millis(125),
-};
+const TOTAL_RATE: Rate = Rate::per_second(262_144, Duration::from_millis(125));
 
 #[cfg(test)]
 mod tests;

@@ -170,10 +170,7 @@ impl SyncMessage {
 /// twice: when it arrived, and when it tells what changed. A node that does nothing but check
 /// signatures takes in half as many frames. The burst is five times what ten senders on 5,000
 /// channels take, and one and a half times what ten take on as many channels as a peer may open.
-const RATE: Rate = Rate {
-    per_second: 65_536,
-    burst: Duration::from_secs(4),
-};
+const RATE: Rate = Rate::per_second(65_536, Duration::from_secs(4));
 
 #[cfg(test)]
 mod tests;

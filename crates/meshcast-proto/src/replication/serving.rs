@@ -88,17 +88,11 @@ impl Serving {
 
 /// How many bytes a second one peer is given: a history of 64 MiB in two seconds. A peer that asks
 /// without end gets no more than that.
-const RATE: Rate = Rate {
-    per_second: 32 * 1024 * 1024,
-    burst: BURST,
-};
+const RATE: Rate = Rate::per_second(32 * 1024 * 1024, BURST);
 
 /// How many bytes a second all peers are given. Live traffic does not queue behind it, and is
 /// several times faster.
-const TOTAL_RATE: Rate = Rate {
-    per_second: 64 * 1024 * 1024,
-    burst: BURST,
-};
+const TOTAL_RATE: Rate = Rate::per_second(64 * 1024 * 1024, BURST);
 
 /// How far ahead of its rate an answer may be, so that few timers are needed: 8 MiB of one peer.
 const BURST: Duration = Duration::from_millis(250);

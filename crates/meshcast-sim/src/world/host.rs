@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use meshcast_proto::{
     ChannelName, Conduct, Engine, Identity, Member, NodeName, Output, Region, Sender,
-    Since as From, SyncMessage, Time, Trust,
+    Since as From, SyncMessage, Time, Trust, Verdict,
 };
 
 use super::{
@@ -345,12 +345,13 @@ impl World<'_> {
                     return;
                 };
                 let time = process.time(now);
-                process.conduct.handle_timeout(time);
-                if process
-                    .conduct
-                    .handle_offence(peer, offence, time)
-                    .is_none()
-                {
+                let conduct = &mut process.conduct;
+                conduct.handle_timeout(time);
+                conduct.handle_offence(peer, offence, 1, time);
+                let verdicts = std::iter::from_fn(|| conduct.poll_verdict());
+                let slows = |it| matches!(it, Verdict::Throttle { .. } | Verdict::Cut { .. });
+                // To the last: one that is left would be taken for the next.
+                if verdicts.filter(|it| slows(*it)).count() == 0 {
                     return;
                 }
                 let name = &self.hosts[index].name;

@@ -10,14 +10,13 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId};
-use meshcast_proto::Time;
+use meshcast_proto::{Rate, Time, TokenBucket};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
     Dial, FORGET_MEMBER,
     target::{State, Target},
 };
-use crate::bucket::TokenBucket;
 
 /// All members that are remembered.
 #[derive(Debug)]
@@ -230,7 +229,7 @@ impl Members {
             };
             let (_, peer, _) = heard.remove(at);
             if let Some(it) = self.tellers.get_mut(&teller) {
-                it.bucket.take(now);
+                it.bucket.take(1, HEARSAY, now);
                 it.dials += 1;
             }
             self.start(peer, Some(teller), outputs);
@@ -245,7 +244,7 @@ impl Members {
         let tellers = runs.filter_map(|run| {
             let (teller, _) = run.first()?;
             let it = self.tellers.get(teller)?;
-            (it.bucket.due() <= now && it.has_room()).then_some((it.dials, *teller))
+            (it.bucket.is_due(HEARSAY, now) && it.has_room()).then_some((it.dials, *teller))
         });
         tellers.min().map(|(_, teller)| teller)
     }
@@ -263,7 +262,7 @@ impl Members {
         if let Some(Some(teller)) = self.end_dial(peer)
             && let Some(teller) = self.tellers.get_mut(&teller)
         {
-            teller.bucket.put_back();
+            teller.bucket.put_back(HEARSAY);
         }
     }
 
@@ -352,7 +351,8 @@ impl Members {
         let runs = member.heard.chunk_by(|(one, _), (next, _)| one == next);
         let tellers = runs.filter_map(|run| self.tellers.get(&run.first()?.0));
         let tellers = tellers.filter(|teller| teller.has_room());
-        tellers.map(|teller| teller.bucket.due()).min()
+        let due = tellers.map(|teller| teller.bucket.due(HEARSAY));
+        due.map(Option::unwrap_or_default).min()
     }
 
     fn met_dials(&self) -> usize {
@@ -463,11 +463,11 @@ impl Member {
 }
 
 impl Teller {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             members: 0,
             dials: 0,
-            bucket: TokenBucket::new(HEARSAY_BURST, HEARSAY_INTERVAL),
+            bucket: TokenBucket::default(),
         }
     }
 
@@ -475,7 +475,7 @@ impl Teller {
         self.dials < TELLER_DIALS
     }
 
-    fn is_needed(&mut self, now: Time) -> bool {
+    fn is_needed(&self, now: Time) -> bool {
         self.members > 0 || self.dials > 0 || !self.bucket.is_full(now)
     }
 }
@@ -528,4 +528,4 @@ pub(super) const TELLER_DIALS: usize = 16;
 /// of that many of which nobody can be reached is tried at once; invented ones are a few
 /// connections a second, whatever is told.
 pub(super) const HEARSAY_BURST: u32 = 64;
-pub(super) const HEARSAY_INTERVAL: Duration = Duration::from_millis(500);
+const HEARSAY: Rate = Rate::every(Duration::from_millis(500), HEARSAY_BURST);

@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-use meshcast_proto::Time;
+use meshcast_proto::{Rate, Time, TokenBucket};
 
 use super::target::Target;
-use crate::bucket::TokenBucket;
 
 /// An address the user gave. With a DNS name it stands for all addresses the name has.
 #[derive(Debug)]
@@ -95,7 +94,7 @@ impl Seed {
             told: Told {
                 is: status.is,
                 reason: None,
-                bucket: TokenBucket::new(TOLD_AT_ONCE, TOLD_EVERY),
+                bucket: TokenBucket::default(),
             },
             status,
         }
@@ -120,7 +119,7 @@ impl Seed {
             self.status.since = now;
         }
         (self.status.is, self.status.reason) = (is, reason);
-        if self.is_told() || !self.told.bucket.take(now) {
+        if self.is_told() || !self.told.bucket.try_take(TOLD, now) {
             return false;
         }
         self.told.is = self.status.is;
@@ -130,7 +129,7 @@ impl Seed {
 
     /// When something that was held back may be told.
     pub(super) fn tell_due(&self) -> Option<Time> {
-        (!self.is_told()).then(|| self.told.bucket.due())
+        (!self.is_told()).then(|| self.told.bucket.due(TOLD).unwrap_or_default())
     }
 
     fn is_told(&self) -> bool {
@@ -206,3 +205,4 @@ impl Status {
 /// comes and goes all the time must not fill the logs. What is true in the end is told in any case.
 pub(super) const TOLD_AT_ONCE: u32 = 6;
 pub(super) const TOLD_EVERY: Duration = Duration::from_secs(30);
+const TOLD: Rate = Rate::every(TOLD_EVERY, TOLD_AT_ONCE);

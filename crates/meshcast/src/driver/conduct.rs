@@ -1,9 +1,7 @@
-//! Peers that misbehave: told, slowed down, cut off.
-
-use std::collections::VecDeque;
+//! Peers that misbehave, by gossip or in a session: told, slowed down, cut off.
 
 use libp2p::PeerId;
-use meshcast_proto::{Conduct, Offence, Standing, Time};
+use meshcast_proto::{Offence, Standing, Time, Verdict};
 
 use super::Driver;
 use crate::{
@@ -11,56 +9,51 @@ use crate::{
     transport::{peer_id, sender},
 };
 
-/// How peers stand, and who is cut off.
-#[derive(Debug, Default)]
-pub(super) struct Judged {
-    conduct: Conduct,
-    /// Those cut off, the latest last.
-    cut: VecDeque<PeerId>,
-}
+impl Driver {
+    /// A peer misbehaved so many times.
+    pub(super) fn handle_offence(&mut self, peer: PeerId, offence: Offence, times: u64) {
+        let Some(sender) = sender(&peer) else { return };
+        self.counters.offences = self.counters.offences.saturating_add(times);
+        tracing::debug!(%peer, offence = offence.as_str(), times, "misbehaves");
+        let now = self.clock.now();
+        self.conduct.handle_offence(sender, offence, times, now);
+        self.carry_out_verdicts();
+    }
 
-impl Judged {
+    fn carry_out_verdicts(&mut self) {
+        while let Some(verdict) = self.conduct.poll_verdict() {
+            match verdict {
+                Verdict::Throttle { peer, offence } => {
+                    let peer = peer_id(peer);
+                    self.network.sessions().set_throttled(&peer, true);
+                    self.tell_misbehaving(peer, offence, Standing::Throttled);
+                }
+                Verdict::Forgive { peer } => {
+                    let peer = peer_id(peer);
+                    tracing::info!(%peer, "a member that misbehaved is heard again");
+                    self.network.sessions().set_throttled(&peer, false);
+                }
+                // Its connections are closed, and new ones of this process are refused.
+                Verdict::Cut { peer, offence } => {
+                    let peer = peer_id(peer);
+                    self.tell_misbehaving(peer, offence, Standing::Cut);
+                    self.network.blocked().block_peer(peer);
+                }
+                Verdict::Readmit { peer } => {
+                    let peer = peer_id(peer);
+                    tracing::info!(%peer, "a member that was cut off may be connected again");
+                    self.network.blocked().unblock_peer(peer);
+                }
+            }
+        }
+    }
+
     /// How often a peer misbehaved lately, and how it stands.
-    pub(super) fn of(&self, peer: &PeerId) -> (u64, Standing) {
+    pub(super) fn conduct_of(&self, peer: &PeerId) -> (u64, Standing) {
         let Some(sender) = sender(peer) else {
             return (0, Standing::Good);
         };
         (self.conduct.offences(sender), self.conduct.standing(sender))
-    }
-}
-
-impl Driver {
-    /// A peer misbehaved.
-    pub(super) fn handle_offence(&mut self, peer: PeerId, offence: Offence) {
-        let Some(sender) = sender(&peer) else { return };
-        self.counters.offences += 1;
-        tracing::debug!(%peer, offence = offence.as_str(), "misbehaves");
-        let now = self.clock.now();
-        match self.judged.conduct.handle_offence(sender, offence, now) {
-            Some(Standing::Throttled) => {
-                self.network.sessions().set_throttled(&peer, true);
-                self.tell_misbehaving(peer, offence, Standing::Throttled);
-            }
-            Some(Standing::Cut) => self.cut(peer, offence),
-            _ => {}
-        }
-    }
-
-    /// Lets go of a peer for good: its connections are closed, and new ones of this process are
-    /// refused.
-    pub(super) fn cut(&mut self, peer: PeerId, offence: Offence) {
-        if self.judged.cut.contains(&peer) {
-            return;
-        }
-        self.tell_misbehaving(peer, offence, Standing::Cut);
-        let blocked = &mut self.network.swarm.modify().behaviour_mut().blocked;
-        if self.judged.cut.len() >= MAX_CUT
-            && let Some(oldest) = self.judged.cut.pop_front()
-        {
-            blocked.unblock_peer(oldest);
-        }
-        blocked.block_peer(peer);
-        self.judged.cut.push_back(peer);
     }
 
     /// Says who is slowed down or cut off, and why.
@@ -83,18 +76,14 @@ impl Driver {
     /// Lets those who are throttled say a little more, and ends it for those who are forgiven.
     /// Every second.
     pub(super) fn forgive(&mut self, now: Time) {
-        let forgiven = self.judged.conduct.handle_timeout(now);
-        let sessions = self.network.sessions();
-        for peer in forgiven {
-            tracing::info!(peer = %peer_id(peer), "a member that misbehaved is heard again");
-            sessions.set_throttled(&peer_id(peer), false);
-        }
-        sessions.grant(THROTTLED_MESSAGES);
+        self.conduct.handle_timeout(now);
+        self.carry_out_verdicts();
+        self.network.sessions().grant(THROTTLED_MESSAGES);
     }
 
     /// A peer is connected, perhaps again: what it did is not forgotten.
     pub(super) fn remember_conduct(&mut self, peer: PeerId) {
-        if self.judged.of(&peer).1 == Standing::Throttled {
+        if self.conduct_of(&peer).1 == Standing::Throttled {
             self.network.sessions().set_throttled(&peer, true);
         }
     }
@@ -104,7 +93,3 @@ impl Driver {
 /// keep up with what it has to say twice a second, and with requests; a hundredth of what one that
 /// floods would say.
 const THROTTLED_MESSAGES: u32 = 16;
-
-/// How many processes are kept out at the same time, at about 100 bytes. Whoever has the key can
-/// make as many as it likes; the one that was cut off first may come back then.
-const MAX_CUT: usize = 4_096;

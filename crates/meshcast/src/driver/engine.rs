@@ -100,7 +100,7 @@ impl Driver {
                     behind,
                 });
             }
-            Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence),
+            Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence, 1),
             Output::Missed(channel, gap) => {
                 if let Some(suppressed) = self.warnings.gap.pass(now) {
                     tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,

@@ -246,7 +246,7 @@ impl Driver {
                     tracing::warn!(%peer, %error, suppressed, "a member sends what nobody can read");
                 }
                 self.counters.sync_invalid += 1;
-                self.handle_offence(peer, Offence::Unreadable);
+                self.handle_offence(peer, Offence::Unreadable, 1);
                 SyncMessage::cost_unread(bytes.len())
             }
         }

@@ -46,8 +46,8 @@ impl Driver {
             mute: sender.map_or(0, |sender| self.watchdog.times(sender)),
             memory_bytes: memory.iter().map(|it| it.used).sum(),
             memory_refused: memory.iter().map(|it| it.refused).sum(),
-            offences: self.judged.of(id).0,
-            throttled: self.judged.of(id).1 == Standing::Throttled,
+            offences: self.conduct_of(id).0,
+            throttled: self.conduct_of(id).1 == Standing::Throttled,
         })
     }
 
