@@ -14,7 +14,7 @@ use std::{
 use crate::{
     bounds::Budget,
     conduct::Offence,
-    identity::{CLOCK_SKEW, Identity, Member},
+    identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Assembled, Delivery, Gap, GapReason, History, Insert, Reassembly},
     replication::{
         Announcements, Answering, Batch, Digest, Effects, Heard, Logs, Posted, Serving, Wanted,
@@ -380,8 +380,9 @@ impl Engine {
         self.look_back(now);
     }
 
-    /// Takes in a message of a peer. `verify` names the member that signed each of the frames in
-    /// it; a frame without one is refused.
+    /// Takes in a message of a peer. `verify` says of each of the frames in it, in order, which
+    /// member sent it or why it is not believed, as [`Verifier`](crate::Verifier) does; a frame
+    /// without a verdict is refused.
     ///
     /// Messages that are not about channels are ignored here.
     pub fn handle_sync(
@@ -390,7 +391,7 @@ impl Engine {
         message: SyncMessage,
         now: Time,
         wall: WallTime,
-        verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
+        verify: impl FnOnce(&[Frame]) -> Vec<Result<Arc<Member>, VerifyError>>,
     ) {
         self.debug_assert_drained();
         if !self.logs.neighbours.hear(peer, now) {

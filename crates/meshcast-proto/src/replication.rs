@@ -8,6 +8,7 @@
 //! [`engine`](crate::engine) does it.
 
 mod announcements;
+mod answer;
 mod digest;
 mod inbox;
 mod jitter;
@@ -18,6 +19,7 @@ mod repair;
 mod serving;
 
 pub(crate) use announcements::Announcements;
+pub(crate) use answer::Examined;
 pub(crate) use digest::Digest;
 pub use inbox::Inbox;
 pub(crate) use log::{Log, LogLimits, Posted};

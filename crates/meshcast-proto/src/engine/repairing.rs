@@ -1,9 +1,8 @@
 //! The half of the engine that talks to neighbours: tells what is kept, asks for what is missing,
 //! answers.
 
-use bytes::Bytes;
-
 use super::*;
+use crate::replication::Examined;
 
 impl Channel {
     /// What neighbours are told of it being open.
@@ -188,7 +187,7 @@ impl Engine {
         answer: Frames,
         now: Time,
         wall: WallTime,
-        verify: impl FnOnce(&[Frame]) -> Vec<Option<Arc<Member>>>,
+        verify: impl FnOnce(&[Frame]) -> Vec<Result<Arc<Member>, VerifyError>>,
     ) {
         let Frames {
             channel,
@@ -203,80 +202,47 @@ impl Engine {
             self.counters.answers_refused += 1;
             return;
         }
-        let (channel, sender) = &key;
-        let (mut ages, mut right) = (
-            Vec::with_capacity(frames.len()),
-            Vec::with_capacity(frames.len()),
-        );
-        let (mut declined, mut forged) = (None, false);
-        for (age, bytes) in frames {
-            // A copy: one frame that is kept must not keep the whole message that it came in.
-            let frame = Frame::decode(Bytes::copy_from_slice(&bytes)).ok();
-            let frame =
-                frame.filter(|frame| frame.channel() == channel && frame.sender() == *sender);
-            match frame {
-                Some(frame) if self.is_stale(&frame, wall) => {
-                    self.counters.frames_stale += 1;
-                    declined.get_or_insert(frame);
-                }
-                Some(frame) => {
-                    ages.push(age);
-                    right.push(frame);
-                }
-                None => {
-                    self.counters.answers_refused += 1;
-                    forged = true;
-                }
-            }
-        }
-        let count = right.len();
-        // Also of one that is not taken it is said whose it is.
-        let all: Vec<Frame> = right.iter().chain(&declined).cloned().collect();
-        let mut members = verify(&all);
-        if let (Some(frame), Some(Some(member))) = (&declined, members.get(count)) {
+        let is_stale = |frame: &Frame| self.is_stale(frame, wall);
+        let examined = Examined::new(&key, frames, is_stale, verify);
+        self.counters.frames_stale += examined.stale_frames;
+        self.counters.answers_refused += examined.refused;
+        if let Some((frame, member)) = &examined.stale {
             self.decline(frame, member, now, wall);
         }
-        members.truncate(count);
-        let frames = ages.into_iter().zip(members).zip(right);
-        let verified: Vec<_> = frames
-            .filter_map(|((age, member), frame)| Some((age, member?, frame)))
-            .collect();
-        self.counters.answers_refused += (count - verified.len()) as u64;
         let mut effects = Effects::default();
-        if forged || verified.len() < count {
+        if examined.is_forged {
             effects.offences.insert((peer, Offence::Forged));
         }
-        let since = self.channels.get(channel).map(|channel| channel.since);
+        let own = self.channels.get(&key.0);
+        let since = own.map(|own| own.since);
         // As with where a log begins: while its sender is there only its own word counts.
-        let trusted = peer == *sender || !self.logs.neighbours.contains(*sender);
-        let may_pass = trusted && self.channels.get(channel).is_some_and(|it| it.last == 0);
-        let taken = verified
-            .iter()
+        let trusted = peer == sender || !self.logs.neighbours.contains(sender);
+        let may_pass = trusted && own.is_some_and(|own| own.last == 0);
+        let heard = examined
+            .frames
+            .into_iter()
             .map(|(age, member, frame)| Heard {
-                frame: frame.clone(),
-                member: Arc::clone(member),
+                frame,
+                member,
                 posted: Posted {
-                    at: now - *age,
-                    teller: Some(peer).filter(|peer| peer != sender),
+                    at: now - age,
+                    teller: Some(peer).filter(|peer| *peer != sender),
                 },
                 since,
                 may_pass,
-            })
-            .collect();
+            });
         let answer = Answering {
             request,
             upto,
-            declined: declined.is_some(),
+            declined: examined.stale_frames > 0,
         };
         let fresh = self
             .logs
-            .answer(peer, &key, answer, taken, now, &mut effects);
-        for index in fresh {
-            if let Some((age, _, frame)) = verified.get(index) {
-                self.counters.frames_accepted += 1;
-                self.counters.frames_repaired += 1;
-                self.keep(frame.clone(), *age, now);
-            }
+            .answer(peer, &key, answer, heard.collect(), now, &mut effects);
+        for (frame, posted) in fresh {
+            self.counters.frames_accepted += 1;
+            self.counters.frames_repaired += 1;
+            self.keep(frame, now.saturating_since(posted), now);
         }
         self.take_effect(effects, now);
         self.look_back(now);

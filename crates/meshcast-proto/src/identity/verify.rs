@@ -163,6 +163,17 @@ pub enum VerifyError {
     BadSignature,
 }
 
+impl VerifyError {
+    /// Whether a peer that hands on such a frame must have known. The time of a credential is no
+    /// proof: clocks differ, and a frame may be kept until after its credential has expired.
+    pub const fn is_forgery(&self) -> bool {
+        !matches!(
+            self,
+            Self::Chain(ChainError::NotYetValid { .. } | ChainError::Expired { .. })
+        )
+    }
+}
+
 /// A map that forgets its oldest entry when it is full.
 #[derive(Debug)]
 struct Recent<K, V> {

@@ -173,7 +173,8 @@ impl Logs {
     }
 
     /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this log, all
-    /// that it has up to `upto`. Returns which of them brought something new.
+    /// that it has up to `upto`. Returns those that brought something new, and when they were
+    /// posted.
     pub(crate) fn answer(
         &mut self,
         peer: Sender,
@@ -186,7 +187,7 @@ impl Logs {
         frames: Vec<Heard>,
         now: Time,
         out: &mut Effects,
-    ) -> Vec<usize> {
+    ) -> Vec<(Frame, Time)> {
         let mut fresh = Vec::new();
         let entry = self.logs.get_mut(key);
         let answered = entry.and_then(|entry| entry.log.repair.handle_answer(peer, request));
@@ -200,13 +201,14 @@ impl Logs {
         };
         let heard = self.neighbours.heard(peer);
         let mut came: Option<SeqRange> = None;
-        for (index, heard) in frames.into_iter().enumerate() {
+        for heard in frames {
             // What was not asked for is no answer, but as good as any other frame.
             if let Some(seqs) = asked.and_then(|asked| heard.frame.seqs().overlap(asked)) {
                 came = Some(came.map_or(seqs, |came| came.hull(seqs)));
             }
+            let (frame, posted) = (heard.frame.clone(), heard.posted.at);
             if self.take_in(key, heard, now, out) == Insert::Fresh {
-                fresh.push(index);
+                fresh.push((frame, posted));
             }
         }
         if let Some(entry) = self.logs.get_mut(key) {

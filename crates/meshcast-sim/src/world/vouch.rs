@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use meshcast_proto::{Frame, Member, MeshKey, Trust, Verifier, WallTime};
+use meshcast_proto::{Frame, Member, MeshKey, Trust, Verifier, VerifyError, WallTime};
 
 /// Says who signed a frame. A whole world shares it: what one node found out about some bytes holds
 /// for all.
@@ -22,12 +22,14 @@ impl Vouch {
     }
 
     pub(super) fn member(&mut self, frame: &Frame, wall: WallTime) -> Option<Arc<Member>> {
-        self.members(std::slice::from_ref(frame), wall)
-            .pop()
-            .flatten()
+        self.members(std::slice::from_ref(frame), wall).pop()?.ok()
     }
 
-    pub(super) fn members(&mut self, frames: &[Frame], wall: WallTime) -> Vec<Option<Arc<Member>>> {
+    pub(super) fn members(
+        &mut self,
+        frames: &[Frame],
+        wall: WallTime,
+    ) -> Vec<Result<Arc<Member>, VerifyError>> {
         let hashes: Vec<_> = frames
             .iter()
             .map(|frame| *blake3::hash(frame.bytes()).as_bytes())
@@ -39,14 +41,15 @@ impl Vouch {
         let (unknown, unknown_hashes): (Vec<_>, Vec<_>) =
             unknown.map(|(frame, hash)| (frame.clone(), *hash)).unzip();
         let verdicts = self.verifier.verify_all(&unknown, wall);
-        for (hash, verdict) in unknown_hashes.into_iter().zip(verdicts) {
-            if let Ok(member) = verdict {
-                self.known.insert(hash, member);
-            }
+        let verdicts: BTreeMap<_, _> = unknown_hashes.into_iter().zip(verdicts).collect();
+        let all = hashes.iter().filter_map(|hash| {
+            let known = self.known.get(hash).cloned().map(Ok);
+            known.or_else(|| verdicts.get(hash).cloned())
+        });
+        let all = all.collect();
+        for (hash, verdict) in verdicts {
+            self.known.extend(verdict.ok().map(|member| (hash, member)));
         }
-        hashes
-            .iter()
-            .map(|hash| self.known.get(hash).cloned())
-            .collect()
+        all
     }
 }

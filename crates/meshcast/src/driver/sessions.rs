@@ -264,10 +264,9 @@ impl Driver {
                 let (verifier, wall) = (self.network.verifier.clone(), wall_time());
                 let mut invalid = 0;
                 let verify = |frames: &[_]| {
-                    let members = verifier.verify_all(frames, wall).into_iter();
-                    let members: Vec<_> = members.map(Result::ok).collect();
-                    invalid = members.iter().filter(|member| member.is_none()).count();
-                    members
+                    let verdicts = verifier.verify_all(frames, wall);
+                    invalid = verdicts.iter().filter(|verdict| verdict.is_err()).count();
+                    verdicts
                 };
                 if matches!(about_channels, SyncMessage::Open(_))
                     && let Some(open) = self.sessions.open_mut(&peer)

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use libp2p::gossipsub::{DataTransform, Message, RawMessage, TopicHash};
-use meshcast_proto::{ChainError, Frame, FrameError, FrameId, Member, VerifyError};
+use meshcast_proto::{Frame, FrameError, FrameId, Member, VerifyError};
 
 use super::topic::Topics;
 use crate::{clock::wall_time, verifier::SharedVerifier};
@@ -149,15 +149,12 @@ enum Invalid {
 }
 
 impl Invalid {
-    /// Whether the peer that handed it on must have known. Clocks differ, so a credential that is
-    /// over here may not be over there.
+    /// Whether the peer that handed it on must have known.
     const fn is_forgery(&self) -> bool {
-        !matches!(
-            self,
-            Self::Unverified(VerifyError::Chain(
-                ChainError::NotYetValid { .. } | ChainError::Expired { .. }
-            ))
-        )
+        match self {
+            Self::Malformed(_) | Self::OtherTopic => true,
+            Self::Unverified(error) => error.is_forgery(),
+        }
     }
 }
 

@@ -175,6 +175,49 @@ fn whatever_one_neighbour_answers_another_helps() {
     }
 }
 
+/// Its own clock is off, or the credential of the sender expired while the frames were kept.
+#[test]
+fn who_hands_on_frames_whose_credential_has_expired_here_is_no_forger() {
+    let mut world = World::new(3, &Config::default(), 1);
+    world.expired = BTreeSet::from([(2, 0)]);
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.run_secs(1);
+    for _ in 0..12 {
+        world.post(0, 2);
+        world.run_secs(5);
+    }
+    assert_eq!(world.story(1, 0), [Event::Values(range(1, 24))]);
+    assert_eq!(world.seen(2, 0), []);
+    assert!(world.counters(2).answers_refused >= 12);
+    assert_eq!(world.nodes[2].offences, []);
+    // Nobody asks for them over and over.
+    let requests = world.counters(2).requests;
+    assert!(requests < 100, "{requests}");
+    // By another clock, or with a new credential, they come.
+    world.expired.clear();
+    world.post(0, 1);
+    world.run_secs(5);
+    let last = world.story(2, 0).last().map(|event| event.seqs().last());
+    assert_eq!(last, Seq::new(25));
+}
+
+/// The same frames, but not as they were signed.
+#[test]
+fn who_hands_on_what_nobody_signed_is_a_forger_however_old_it_is() {
+    let mut world = World::new(2, &Config::default(), 1);
+    world.tamper = Box::new(|_, _, message| match message {
+        SyncMessage::Frames(frames) => trouble(2, frames),
+        message => vec![message],
+    });
+    world.expired = BTreeSet::from([(1, 0)]);
+    world.connect_all();
+    world.run_secs(1);
+    world.post(0, 2);
+    world.run_secs(2);
+    assert!(world.nodes[1].offences.contains(&(0, Offence::Forged)));
+}
+
 /// An old frame again and again, genuine but of no use.
 #[test]
 fn answers_that_bring_nothing_new_do_not_go_on_for_ever() {

@@ -410,7 +410,7 @@ fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
             let verify = |frames: &[Frame]| {
                 frames
                     .iter()
-                    .map(|_| Some(Arc::clone(&peer(0).member)))
+                    .map(|_| Ok(Arc::clone(&peer(0).member)))
                     .collect()
             };
             opens.handle_sync(sender(0), message, at(step), WallTime::MIN, verify);
@@ -505,7 +505,7 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
         upto: Seq::FIRST,
         frames: vec![(Duration::ZERO, frame(2, 1).bytes().clone())],
     };
-    let verify = |frames: &[Frame]| vec![Some(Arc::clone(&peer(2).member)); frames.len()];
+    let verify = |frames: &[Frame]| vec![Ok(Arc::clone(&peer(2).member)); frames.len()];
     engine.handle_sync(sender(3), SyncMessage::Frames(answer), at(71), wall, verify);
     assert_eq!(stale(&mut engine), [(channel(0), sender(2), behind)]);
 }

@@ -79,7 +79,8 @@ impl Pair {
                 let signer = (0..2)
                     .map(peer)
                     .find(|peer| peer.member.sender() == frame.sender());
-                signer.map(|signer| Arc::clone(&signer.member))
+                let signer = signer.map(|signer| Arc::clone(&signer.member));
+                signer.ok_or(VerifyError::NotTheSender)
             };
             let verify = |frames: &[Frame]| frames.iter().map(signer).collect();
             to.handle_sync(from.member.sender(), message, now, WallTime::MIN, verify);

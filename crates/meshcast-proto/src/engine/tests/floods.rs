@@ -33,7 +33,7 @@ impl Victim {
 
     /// Lets a neighbour say something. Returns of how many logs it is told for it.
     fn say(&mut self, who: usize, message: SyncMessage) -> usize {
-        let nobody = |frames: &[Frame]| frames.iter().map(|_| None).collect();
+        let nobody = |frames: &[Frame]| vec![Err(VerifyError::BadSignature); frames.len()];
         self.engine
             .handle_sync(sender(who), message, self.now, WallTime::MIN, nobody);
         self.drain()

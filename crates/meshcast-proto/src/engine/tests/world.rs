@@ -12,6 +12,7 @@ use super::{
     section,
 };
 use crate::{
+    identity::ChainError,
     log::GapReason,
     replication::Jitter,
     wire::{FrameId, Part},
@@ -29,6 +30,8 @@ pub(super) struct World {
     pub(super) forwards: bool,
     /// Links over which nothing comes any more, though both ends take them for connected.
     pub(super) silent: BTreeSet<(usize, usize)>,
+    /// By whose clock the credential of which sender has expired.
+    pub(super) expired: BTreeSet<(usize, usize)>,
     /// May change what one says to another, or keep it back.
     pub(super) tamper: Box<dyn FnMut(usize, usize, SyncMessage) -> Vec<SyncMessage>>,
     /// By the lower and the higher end; the number tells one connection from the next.
@@ -111,6 +114,7 @@ impl World {
             loss: 100,
             forwards: true,
             silent: BTreeSet::new(),
+            expired: BTreeSet::new(),
             tamper: Box::new(|_, _, message| vec![message]),
             links: BTreeMap::new(),
             travelling: BTreeMap::new(),
@@ -403,10 +407,17 @@ impl World {
                 );
                 let message = SyncMessage::decode(&bytes).expect("an engine said it");
                 let now = self.clock(to);
-                let signed = &self.signed;
+                let (signed, expired) = (&self.signed, &self.expired);
                 let signer = |frame: &Frame| {
-                    let genuine = signed.contains(frame.bytes());
-                    genuine.then(|| Arc::clone(&peer(number(frame.sender())).member))
+                    let of = number(frame.sender());
+                    if !signed.contains(frame.bytes()) {
+                        Err(VerifyError::BadSignature)
+                    } else if expired.contains(&(to, of)) {
+                        let not_after = WallTime::MIN;
+                        Err(VerifyError::Chain(ChainError::Expired { not_after }))
+                    } else {
+                        Ok(Arc::clone(&peer(of).member))
+                    }
                 };
                 let verify = |frames: &[Frame]| frames.iter().map(signer).collect();
                 let engine = &mut self.nodes[to].engine;
