@@ -10,22 +10,22 @@
 mod announcements;
 mod answer;
 mod digest;
+mod fetch;
 mod inbox;
 mod jitter;
 mod log;
 mod logs;
 mod neighbours;
-mod repair;
 mod serving;
 
 pub(crate) use announcements::Announcements;
 pub(crate) use answer::Examined;
 pub(crate) use digest::Digest;
+pub(crate) use fetch::FetchLimits;
 pub use inbox::Inbox;
 pub(crate) use log::{Log, LogLimits, Posted};
 pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
 pub(crate) use neighbours::Wanted;
-pub(crate) use repair::RepairLimits;
 pub(crate) use serving::Serving;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     bounds::MEMORY_BYTES,
     log::HistoryLimits,
-    replication::{LogLimits, LogsLimits, RepairLimits},
+    replication::{FetchLimits, LogLimits, LogsLimits},
 };
 
 /// Settings. Each field says why its default is what it is.
@@ -54,7 +54,7 @@ impl Config {
                 max_message_len: self.max_message_len,
                 max_held_bytes: self.max_held_bytes,
             },
-            repair: RepairLimits {
+            fetch: FetchLimits {
                 hole_timeout: self.hole_timeout,
                 retention: self.history.age,
             },

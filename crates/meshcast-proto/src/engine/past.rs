@@ -187,7 +187,7 @@ impl Engine {
         let Some(before) = depth.before else {
             return log.begins_soon(key.1, &self.logs.neighbours);
         };
-        let looks = |logs: &Logs| logs.get(key).is_some_and(|log| log.repair.looks_back());
+        let looks = |logs: &Logs| logs.get(key).is_some_and(|log| log.fetch.is_backfilling());
         while !looks(&self.logs) {
             let Some(seqs) = self.deeper(key, look, before, &mut depth.reached) else {
                 return false;
@@ -301,7 +301,10 @@ impl Engine {
     ) -> Option<SeqRange> {
         let from = Some(waiter.from).filter(|from| *from < waiter.came);
         let lower = self.lower(key, before, from, last)?;
-        SeqRange::new(log.repair.lowest_covered(lower, now)?, lower.last())
+        SeqRange::new(
+            log.fetch.holders().lowest_covered(lower, now)?,
+            lower.last(),
+        )
     }
 
     /// A channel was closed: nobody wants to hear of it.

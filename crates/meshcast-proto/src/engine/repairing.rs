@@ -365,7 +365,7 @@ impl Engine {
             (own.next, Seq::FIRST, known, 0, None)
         } else {
             let log = self.logs.get(key)?;
-            if log.reorder.newest().is_none() && log.repair.knows_no_less(peer) {
+            if log.reorder.newest().is_none() && log.fetch.holders().knows_no_less(peer) {
                 // It says so itself, and nothing came of it yet: two who tell each other would keep
                 // alive what never was.
                 return None;
@@ -384,7 +384,7 @@ impl Engine {
             (
                 next,
                 begin,
-                log.repair.knows(peer, opening),
+                log.fetch.holders().knows(peer, opening),
                 log.hops,
                 lowest,
             )

@@ -8,20 +8,20 @@ use crate::{
     identity::Member,
     log::{Assembled, GapReason, Insert, Reassembly, ReorderBuffer},
     replication::{
+        fetch::{Fetch, Holes, Step, Surroundings},
         jitter::Jitter,
         neighbours::Neighbours,
-        repair::{Repair, Step, Surroundings},
     },
     wire::{ChannelName, Frame, Holding, Sender, Seq, SeqRange, Time},
 };
 
-/// The reorder buffer of a sender, the repair of its holes, and the value it is halfway through.
+/// The reorder buffer of a sender, what of it is fetched, and the value it is halfway through.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Who it is; not known before the first frame, if only others told of it.
     pub(crate) member: Option<Arc<Member>>,
     pub(crate) reorder: ReorderBuffer,
-    pub(crate) repair: Repair,
+    pub(crate) fetch: Fetch,
     /// How far it was lately, for those who hear of it through this node.
     pub(crate) checkpoints: Checkpoints,
     /// On the way to the sender: the sender itself, or the neighbour nearest to it, which is told
@@ -98,7 +98,7 @@ pub(crate) enum Want {
     /// To be advanced again then.
     Time(Time),
     /// To ask this neighbour for these numbers. It is to be told whether it was done by
-    /// [`Repair::asked`].
+    /// [`Fetch::asked`].
     Frames(Sender, SeqRange),
 }
 
@@ -107,7 +107,7 @@ impl Log {
         Self {
             member: None,
             reorder,
-            repair: Repair::default(),
+            fetch: Fetch::default(),
             checkpoints: Checkpoints::default(),
             upstream: None,
             hops: Holding::FAR,
@@ -143,14 +143,12 @@ impl Log {
         // What is past comes late, for a neighbour that has it by now: no sign that this began too
         // high.
         let is_below = self.reorder.next().is_some_and(|next| seqs.last() < next);
-        if is_below && !is_past && !self.repair.wants(seqs) {
+        if is_below && !is_past && !self.fetch.wants(seqs) {
             self.reorder.retract(seqs.first());
         }
         match self.reorder.insert(frame, limits.max_held_bytes, now) {
             // Of no use here, but somebody waits for it.
-            Insert::Duplicate if self.repair.relay_came(seqs) | self.repair.past_came(seqs) => {
-                Insert::Fresh
-            }
+            Insert::Duplicate if self.fetch.came(seqs, now) => Insert::Fresh,
             insert => insert,
         }
     }
@@ -244,10 +242,10 @@ impl Log {
 
     /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them
     /// itself and tries to get them now. Follow with [`Self::advance`].
-    pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange) -> bool {
+    pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange, now: Time) -> bool {
         let below = self.reorder.begun().and_then(Seq::previous);
         let seqs = below.and_then(|last| SeqRange::new(seqs.first(), seqs.last().min(last)));
-        seqs.is_some_and(|seqs| self.repair.relay(peer, seqs))
+        seqs.is_some_and(|seqs| self.fetch.relay(peer, seqs, now))
     }
 
     /// Takes in what others than its sender say there is. That counts while the sender itself says
@@ -255,7 +253,7 @@ impl Log {
     fn hear_rumours(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
         let reached = self.reorder.newest().map_or(Seq::FIRST, Seq::next);
         let first = self.reorder.next()?.max(reached);
-        let rumoured = self.repair.claimed(first, around.sender, now);
+        let rumoured = self.fetch.claimed(first, around.sender, now);
         let counts_from = if around.neighbours.contains(around.sender) {
             around.neighbours.heard(around.sender) + QUIET
         } else {
@@ -275,7 +273,7 @@ impl Log {
     pub(crate) fn frontier(&self) -> Option<(Seq, Seq)> {
         let (next, begun) = (self.reorder.next()?, self.reorder.begun()?);
         Some((
-            self.repair
+            self.fetch
                 .relay_next()
                 .map_or(next, |relay| relay.min(next)),
             begun,
@@ -293,11 +291,11 @@ impl Log {
     ) -> Want {
         // Whoever has not yet told of this log may know of earlier numbers: of those heard first,
         // some were lost.
-        let untold = |repair: &Repair| {
+        let untold = |fetch: &Fetch| {
             let mut interests = around.neighbours.interests(around.channel);
             interests.any(|(peer, interest)| {
                 let will_tell = interest.open.is_some() || peer == around.sender;
-                !interest.told || (will_tell && !repair.holds(peer))
+                !interest.told || (will_tell && !fetch.holders().contains(peer))
             })
         };
         let withheld = self.is_withheld(around.sender, around.neighbours);
@@ -311,7 +309,7 @@ impl Log {
             }
         }
         // Somebody who has said nothing at all since it was asked may not have heard it.
-        let patience = match untold(&self.repair) {
+        let patience = match untold(&self.fetch) {
             false => Duration::ZERO,
             true if around.neighbours.is_any_silent(around.channel) => SILENT,
             true => UNTOLD,
@@ -326,88 +324,68 @@ impl Log {
             && self.reorder.is_soft()
             && self.reorder.hole().is_some()
             && now < since + UNTOLD
-            && untold(&self.repair)
+            && untold(&self.fetch)
         {
             return Want::Time(since + UNTOLD);
         }
-        let due = match self.advance_own(limits, around, jitter, now, out) {
-            Want::Frames(peer, seqs) => return Want::Frames(peer, seqs),
-            Want::Time(due) => Some(due),
-            Want::Nothing => match (self.unsure, self.reorder.settles_at()) {
-                (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
-                (None, Some(due)) if SILENT <= patience => Some((due + SILENT).min(now + UNTOLD)),
-                (None, Some(due)) => Some(due + patience),
-                (None, None) => None,
-            },
+        let (step, unfinished) = self.fill(limits, around, jitter, now, out);
+        let due = match step {
+            Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
+            Step::Wait(due) => Some(due),
+            Step::Rest | Step::GiveUp(_) => None,
         };
-        let relay = loop {
-            match self.repair.relay_step(around, jitter, now) {
-                Some(Step::Ask(peer, seqs)) => return Want::Frames(peer, seqs),
-                Some(Step::Wait(until)) => break Some(until),
-                Some(Step::GiveUp(_)) => self.repair.relay_no_more(),
-                None => break None,
-            }
+        let begins = match (self.unsure, self.reorder.settles_at()) {
+            _ if unfinished.is_some() || self.reorder.hole().is_some() => None,
+            (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
+            (None, Some(due)) if SILENT <= patience => Some((due + SILENT).min(now + UNTOLD)),
+            (None, Some(due)) => Some(due + patience),
+            (None, None) => None,
         };
-        let past = match self.repair.past_step(around, jitter, now) {
-            Some(Step::Ask(peer, seqs)) => return Want::Frames(peer, seqs),
-            Some(Step::Wait(until)) => Some(until),
-            Some(Step::GiveUp(_)) | None => None,
-        };
-        // Also who was asked for what came otherwise has to be let off some time.
-        let due = [due, rumours, relay, past, self.repair.asked_until()]
+        let due = [due, unfinished, begins, rumours]
             .into_iter()
             .flatten()
             .min();
         due.map_or(Want::Nothing, Want::Time)
     }
 
-    fn advance_own(
+    /// Releases what is in order and gives up what is lost. Returns what to do for the rest, and
+    /// when to give up a value that is halfway, if there is one.
+    fn fill(
         &mut self,
         limits: &LogLimits,
         around: &Surroundings<'_>,
         jitter: &mut Jitter,
         now: Time,
         out: &mut Vec<Assembled>,
-    ) -> Want {
+    ) -> (Step, Option<Time>) {
         let mut gave_up = false;
         loop {
             self.release(limits, out);
-            let Some(hole) = self.reorder.hole() else {
-                self.repair.whole();
-                return self
-                    .give_up_unfinished(around, now, out)
-                    .map_or(Want::Nothing, Want::Time);
+            let lowest = self.reorder.hole();
+            let unfinished = match lowest {
+                Some(_) => None,
+                None => self.give_up_unfinished(around, now, out),
             };
+            let reorder = &self.reorder;
             // A hole behind one that was just given up was waited for like that one.
-            let known = if gave_up {
-                self.reorder.hole_since()
-            } else {
-                None
+            let known = if gave_up { reorder.hole_since() } else { None };
+            let holes = Holes {
+                lowest,
+                known,
+                above: &|| reorder.next_hole(),
             };
-            match self.repair.step(hole, known, around, jitter, now) {
-                Step::Wait(until) => {
-                    if self.repair.only_waits(hole, now)
-                        && let Some(above) = self.reorder.next_hole()
-                        && let Some((peer, seqs)) =
-                            self.repair.ask_ahead(above, around, jitter, now)
-                    {
-                        return Want::Frames(peer, seqs);
-                    }
-                    return Want::Time(until);
-                }
-                Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
-                Step::GiveUp(lost) => match self.reorder.proven(lost) {
-                    Some(lost) => {
-                        self.reorder.skip(lost.last());
-                        self.miss(lost, out);
-                        gave_up = true;
-                    }
-                    // Nobody has it who says that it is there: so perhaps it is not.
-                    None => {
-                        self.repair.dismiss(lost.first(), around.sender);
-                        self.reorder.rumour(None, now);
-                    }
-                },
+            let lost = match self.fetch.step(&holes, around, jitter, now) {
+                Step::GiveUp(lost) => lost,
+                step => return (step, unfinished),
+            };
+            if let Some(lost) = self.reorder.proven(lost) {
+                self.reorder.skip(lost.last());
+                self.miss(lost, out);
+                gave_up = true;
+            } else {
+                // Nobody has it who says that it is there: so perhaps it is not.
+                self.fetch.dismiss(lost.first(), around.sender);
+                self.reorder.rumour(None, now);
             }
         }
     }
@@ -440,7 +418,8 @@ impl Log {
 
     fn lowest_of(&self, counts: impl Fn(Sender) -> bool) -> Option<Seq> {
         let gates = self
-            .repair
+            .fetch
+            .holders()
             .listeners()
             .filter_map(|(peer, listener)| listener.gate().filter(|_| counts(peer)));
         Some(gates.chain(self.held).fold(self.reorder.next()?, Seq::min))
@@ -450,7 +429,7 @@ impl Log {
     pub(crate) fn update_route(&mut self, sender: Sender, neighbours: &Neighbours) -> bool {
         let way = if neighbours.contains(sender) {
             (Some(sender), 1)
-        } else if let Some((nearest, hops)) = self.repair.nearest() {
+        } else if let Some((nearest, hops)) = self.fetch.holders().nearest() {
             (Some(nearest), hops + 1)
         } else {
             (None, Holding::FAR)
@@ -470,7 +449,7 @@ impl Log {
     /// Somebody is to hear what was before the beginning: it stands from now on, unless it may yet
     /// be found to be lower. Then it is left alone, and nobody hears of what was before it.
     pub(crate) fn fix_beginning(&mut self, sender: Sender) {
-        if self.sure || self.reorder.is_soft() || self.repair.holds(sender) {
+        if self.sure || self.reorder.is_soft() || self.fetch.holders().contains(sender) {
             self.reorder.fix();
         }
     }
@@ -498,7 +477,7 @@ impl Log {
 
     /// While its sender is there its own word on where it begins counts, and nothing before it.
     fn is_withheld(&self, sender: Sender, neighbours: &Neighbours) -> bool {
-        neighbours.contains(sender) && !self.repair.holds(sender)
+        neighbours.contains(sender) && !self.fetch.holders().contains(sender)
     }
 
     /// How many bytes of frames and fragments wait for others.

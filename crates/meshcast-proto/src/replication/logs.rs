@@ -19,10 +19,10 @@ use crate::{
         Assembled, Insert, Lru, MAX_TOMBSTONES, Quota, ReorderBuffer, SETTLE, Tombstone, Tombstones,
     },
     replication::{
+        fetch::{Answer, Answered, FetchLimits, REQUEST_TIMEOUT, Surroundings},
         jitter::Jitter,
         log::{Log, LogLimits, Posted, Want},
-        neighbours::{Neighbours, REQUEST_TIMEOUT},
-        repair::{Answer, Answered, RepairLimits, Surroundings},
+        neighbours::Neighbours,
     },
     wire::{self, ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -63,7 +63,7 @@ pub(crate) struct Refused {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogsLimits {
     pub(crate) log: LogLimits,
-    pub(crate) repair: RepairLimits,
+    pub(crate) fetch: FetchLimits,
     pub(crate) max_logs: usize,
     pub(crate) max_held_bytes: usize,
 }
@@ -169,7 +169,7 @@ impl Logs {
     /// Whether a neighbour was asked for frames of this log by that request, and has not answered.
     pub(crate) fn awaits(&self, peer: Sender, key: &LogKey, request: u64) -> bool {
         let log = self.get(key);
-        log.is_some_and(|log| log.repair.awaits(peer, request))
+        log.is_some_and(|log| log.fetch.awaits(peer, request))
     }
 
     /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this log, all
@@ -190,7 +190,7 @@ impl Logs {
     ) -> Vec<(Frame, Time)> {
         let mut fresh = Vec::new();
         let entry = self.logs.get_mut(key);
-        let answered = entry.and_then(|entry| entry.log.repair.handle_answer(peer, request));
+        let answered = entry.and_then(|entry| entry.log.fetch.handle_answer(peer, request));
         let asked = match answered {
             Some(Answered::InTime(asked)) => {
                 self.neighbours.answered(peer);
@@ -212,9 +212,7 @@ impl Logs {
             }
         }
         if let Some(entry) = self.logs.get_mut(key) {
-            let Log {
-                reorder, repair, ..
-            } = &mut *entry.log;
+            let Log { reorder, fetch, .. } = &mut *entry.log;
             match asked {
                 Some(asked) => {
                     // Others may have been faster.
@@ -230,11 +228,11 @@ impl Logs {
                         declined,
                         heard,
                     };
-                    if repair.judge(peer, &answer, now) {
+                    if fetch.judge(peer, &answer, now) {
                         out.offences.insert((peer, Offence::FalseClaim));
                     }
                 }
-                None if !fresh.is_empty() => repair.helped_late(peer),
+                None if !fresh.is_empty() => fetch.helped_late(peer),
                 None => {}
             }
         }
@@ -276,7 +274,9 @@ impl Logs {
             };
             self.follow(&key, *peer.key(), reorder, now, out);
         }
-        let held = self.get(&key).is_some_and(|log| log.repair.holds(peer));
+        let held = self
+            .get(&key)
+            .is_some_and(|log| log.fetch.holders().contains(peer));
         if !held && !self.claim(peer) {
             self.refuse(peer, out);
             return;
@@ -298,18 +298,16 @@ impl Logs {
             reorder.heard_from_sender(newest, now);
         }
         let gate = |log: &Log| {
-            log.repair
+            log.fetch
+                .holders()
                 .gate(peer)
                 .filter(|_| self.neighbours.listens(peer, channel))
         };
         let before = gate(&entry.log);
-        let Log {
-            repair,
-            checkpoints,
-            ..
-        } = &mut *entry.log;
-        repair.handle_holding(peer, holding, checkpoints, now);
-        repair.handle_known(peer, self.neighbours.opening(peer, channel));
+        let opening = self.neighbours.opening(peer, channel);
+        let log = &mut *entry.log;
+        log.fetch
+            .handle_holding(peer, holding, opening, &log.checkpoints, now);
         let after = gate(&entry.log);
         // Most that tell of a log look elsewhere for it and gate nothing: all need not be looked
         // through for them.
@@ -338,7 +336,7 @@ impl Logs {
         out: &mut Effects,
     ) -> bool {
         let entry = self.logs.get_mut(key);
-        let relays = entry.is_some_and(|entry| entry.log.relay(peer, seqs));
+        let relays = entry.is_some_and(|entry| entry.log.relay(peer, seqs, now));
         if relays {
             self.advance(key, now, out);
         }
@@ -379,7 +377,7 @@ impl Logs {
     /// Numbers of a log are to be fetched from before what this node keeps.
     pub(crate) fn look_back(&mut self, key: &LogKey, seqs: SeqRange, now: Time, out: &mut Effects) {
         if let Some(entry) = self.logs.get_mut(key) {
-            entry.log.repair.look_back(seqs);
+            entry.log.fetch.backfill(seqs);
             self.advance(key, now, out);
         }
     }
@@ -387,7 +385,7 @@ impl Logs {
     /// And are not any more.
     pub(crate) fn look_back_no_more(&mut self, key: &LogKey) {
         if let Some(entry) = self.logs.get_mut(key) {
-            entry.log.repair.look_back_no_more();
+            entry.log.fetch.end_backfill();
         }
     }
 
@@ -415,13 +413,13 @@ impl Logs {
         self.neighbours.remove(peer);
         let (mut missed, mut claims): (Vec<LogKey>, _) = (Vec::new(), 0);
         for (key, Entry { log, .. }) in &mut self.logs {
-            if log.repair.gate(peer).is_some() {
+            if log.fetch.holders().gate(peer).is_some() {
                 out.acks_changed.insert(key.clone());
             }
-            claims += usize::from(log.repair.holds(peer));
-            let gone = log.repair.handle_gone(peer);
+            claims += usize::from(log.fetch.holders().contains(peer));
+            let gone = log.fetch.handle_gone(peer);
             // What others say of it counts from now on.
-            let is_hearsay = log.member.is_none() && log.repair.listeners().next().is_none();
+            let is_hearsay = log.member.is_none() && log.fetch.holders().is_empty();
             if gone || key.1 == peer || is_hearsay {
                 missed.push(key.clone());
             }
@@ -433,9 +431,7 @@ impl Logs {
         for key in &missed {
             let log = self.get(key);
             // Of what nobody who is there has ever heard of there is nothing to know.
-            if log
-                .is_some_and(|log| log.member.is_none() && log.repair.listeners().next().is_none())
-            {
+            if log.is_some_and(|log| log.member.is_none() && log.fetch.holders().is_empty()) {
                 self.remove(key);
             } else {
                 self.advance(key, now, out);
@@ -475,7 +471,7 @@ impl Logs {
         let mut looked_at = 0;
         let gated = of_channel(&self.logs, channel)
             .inspect(|_| looked_at += 1)
-            .filter(|(_, entry)| entry.log.repair.gate(peer).is_some())
+            .filter(|(_, entry)| entry.log.fetch.holders().gate(peer).is_some())
             .map(|(key, _)| key.clone());
         out.acks_changed.extend(gated);
         #[cfg(test)]
@@ -518,12 +514,16 @@ impl Logs {
         let Entry { log, .. } = self.logs.get_mut(key)?;
         let next = log.next()?;
         let lowest = log.lowest(channel, &self.neighbours);
-        log.repair
+        log.fetch
             .check_listeners(&log.checkpoints, &self.neighbours, now);
         if log.lowest(channel, &self.neighbours) != lowest {
             out.acks_changed.insert(key.clone());
         }
-        let listeners = log.repair.listeners().filter(|(peer, _)| peer != sender);
+        let listeners = log
+            .fetch
+            .holders()
+            .listeners()
+            .filter(|(peer, _)| peer != sender);
         let mut again: Option<Time> = None;
         for (peer, listener) in
             listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel))
@@ -541,7 +541,7 @@ impl Logs {
             && due <= now
         {
             if let Some(entry) = self.logs.get_mut(&key)
-                && let Some(late) = entry.log.repair.expire(&self.neighbours, now)
+                && let Some(late) = entry.log.fetch.expire(&self.neighbours, now)
             {
                 self.neighbours.answered(late.peer);
                 if late.is_false_claim {

@@ -345,8 +345,5 @@ const MAX_CHANNELS: usize = 16_384;
 /// gossip under way brings it, than a loss.
 const TRAVEL: Duration = Duration::from_millis(200);
 
-/// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
-
 #[cfg(test)]
 mod tests;

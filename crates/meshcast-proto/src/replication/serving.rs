@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     bounds::{Rate, TokenBucket},
-    replication::neighbours::REQUEST_TIMEOUT,
+    replication::fetch::REQUEST_TIMEOUT,
     wire::{Sender, Time, Want},
 };
 

@@ -10,8 +10,8 @@ use std::{
 use bytes::Bytes;
 use meshcast_proto::{
     ChannelName, Config, Draft, Engine, Format, Frame, Frames, HistoryLimits, Holding, Holdings,
-    MAX_FRAGMENT_LEN, Member, Opened, Output, Part, Sender, Seq, SeqRange, Since, SyncMessage,
-    Time, Verifier, WallTime, Want,
+    MAX_FRAGMENT_LEN, Opened, Output, Part, Sender, Seq, SeqRange, Since, SyncMessage, Time,
+    Verifier, WallTime, Want,
 };
 
 use super::script::Step;
@@ -471,10 +471,7 @@ impl Node {
 
     fn is_told(&mut self, by: Sender, message: SyncMessage, now: Time) {
         let verifier = &mut self.verifier;
-        let verify = |frames: &[Frame]| -> Vec<Option<Arc<Member>>> {
-            let verdicts = verifier.verify_all(frames, WALL);
-            verdicts.into_iter().map(Result::ok).collect()
-        };
+        let verify = |frames: &[Frame]| verifier.verify_all(frames, WALL);
         self.engine.handle_sync(by, message, now, WALL, verify);
         self.drain();
     }

@@ -444,7 +444,7 @@ fn a_silent_neighbour_gets_its_places_back() {
     let asks = |world: &World, of| {
         let logs = &world.nodes[1].engine.logs;
         let log = logs.get(&(channel(0), sender(of))).expect("told of");
-        log.repair.asking() == Some(sender(0))
+        log.fetch.asking() == Some(sender(0))
     };
     let asked: Vec<usize> = (2..6).filter(|of| asks(&world, *of)).collect();
     asked.iter().for_each(|of| world.hand(0, 1, *of));

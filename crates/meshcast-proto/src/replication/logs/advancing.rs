@@ -101,7 +101,7 @@ impl Logs {
             neighbours: &self.neighbours,
             channel,
             sender: *sender,
-            limits: self.limits.repair,
+            limits: self.limits.fetch,
         };
         let before = entry.log.reorder.next();
         let mut assembled = Vec::new();
@@ -131,7 +131,7 @@ impl Logs {
             Want::Frames(peer, seqs) if self.neighbours.may_ask(peer) => {
                 self.neighbours.asked(peer);
                 self.requests += 1;
-                entry.log.repair.asked(peer, seqs, self.requests, now);
+                entry.log.fetch.asked(peer, seqs, self.requests, now);
                 let want = wire::Want {
                     channel: channel.clone(),
                     sender: *sender,
@@ -231,14 +231,14 @@ impl Logs {
 
     pub(super) fn remove(&mut self, key: &LogKey) -> Option<Entry> {
         let entry = self.logs.remove(key)?;
-        if let Some(asked) = entry.log.repair.asking() {
+        if let Some(asked) = entry.log.fetch.asking() {
             self.neighbours.answered(asked);
         }
         self.lru.remove(entry.subject, entry.heard, key);
         self.quota.change(entry.subject, key, entry.held, 0);
         let payer = Payer::Member(entry.subject);
         self.budget.release(payer, LOG_BYTES + entry.held);
-        let claims = entry.log.repair.listeners().map(|(peer, _)| peer);
+        let claims = entry.log.fetch.holders().listeners().map(|(peer, _)| peer);
         claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM_BYTES));
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&(deadline, key.clone()));

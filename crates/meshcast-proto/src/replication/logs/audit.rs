@@ -19,7 +19,7 @@ impl Logs {
             }
             assert!(log.reorder.held_bytes() <= limits.log.max_held_bytes);
             assert!(!self.tombstones.entries.contains_key(key));
-            if let Some(peer) = log.repair.asking() {
+            if let Some(peer) = log.fetch.asking() {
                 *asked.entry(peer).or_insert(0) += 1;
                 assert!(entry.deadline.is_some(), "nobody looks whether it answers");
             }
@@ -32,7 +32,7 @@ impl Logs {
         }
         let claims = self.logs.values();
         let claims: usize = claims
-            .map(|entry| entry.log.repair.listeners().count())
+            .map(|entry| entry.log.fetch.holders().listeners().count())
             .sum();
         let charged = self.logs.len() * LOG_BYTES
             + claims * CLAIM_BYTES

@@ -2,18 +2,22 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    holders::{CLAIM_TRIES, RETRY},
+    requests::MAX_GIVEN_UP,
+    *,
+};
 use crate::{
     fixture::{channel, peer},
     wire::Opened,
 };
 
-const LIMITS: RepairLimits = RepairLimits {
+const LIMITS: FetchLimits = FetchLimits {
     hole_timeout: Duration::from_secs(2),
     retention: Duration::from_secs(60),
 };
 
-/// Whose flow it is.
+/// Whose log it is.
 const SENDER: usize = 0;
 
 fn who(n: usize) -> Sender {
@@ -44,9 +48,9 @@ fn answer(asked: SeqRange, upto: u64, came: Option<SeqRange>, helped: bool, now:
     }
 }
 
-/// A flow and who is there, with a clock.
+/// A log and who is there, with a clock.
 struct Scene {
-    repair: Repair,
+    fetch: Fetch,
     neighbours: Neighbours,
     jitter: Jitter,
     name: ChannelName,
@@ -63,7 +67,7 @@ impl Scene {
             .iter()
             .for_each(|n| neighbours.add(who(*n), at(0)));
         Self {
-            repair: Repair::default(),
+            fetch: Fetch::default(),
             neighbours,
             jitter: Jitter::new(1),
             name: channel(0),
@@ -96,19 +100,38 @@ impl Scene {
             lowest: None,
             begin: Seq::FIRST,
         };
-        self.repair
-            .handle_holding(who(n), &holding, &Checkpoints::default(), self.now);
+        let opening = self.neighbours.opening(who(n), &self.name);
+        let checkpoints = Checkpoints::default();
+        self.fetch
+            .handle_holding(who(n), &holding, opening, &checkpoints, self.now);
     }
 
-    fn step_known(&mut self, hole: SeqRange, known: Option<Time>) -> Step {
+    fn step_of(&mut self, holes: &Holes<'_>) -> Step {
         let around = Surroundings {
             neighbours: &self.neighbours,
             channel: &self.name,
             sender: who(SENDER),
             limits: LIMITS,
         };
-        self.repair
-            .step(hole, known, &around, &mut self.jitter, self.now)
+        self.fetch.step(holes, &around, &mut self.jitter, self.now)
+    }
+
+    /// There is no hole for a moment.
+    fn whole(&mut self) {
+        let (lowest, known, above) = (None, None, &|| None);
+        self.step_of(&Holes {
+            lowest,
+            known,
+            above,
+        });
+    }
+
+    fn step_known(&mut self, hole: SeqRange, known: Option<Time>) -> Step {
+        self.step_of(&Holes {
+            lowest: Some(hole),
+            known,
+            above: &|| None,
+        })
     }
 
     fn step(&mut self, hole: SeqRange) -> Step {
@@ -123,7 +146,7 @@ impl Scene {
                 Step::Wait(until) => {
                     assert!(until > self.now, "busy");
                     self.now = until;
-                    if let Some(late) = self.repair.expire(&self.neighbours, self.now) {
+                    if let Some(late) = self.fetch.expire(&self.neighbours, self.now) {
                         self.neighbours.answered(late.peer);
                     }
                 }
@@ -144,15 +167,15 @@ impl Scene {
 
     fn asked(&mut self, peer: Sender, seqs: SeqRange) {
         self.request += 1;
-        self.repair.asked(peer, seqs, self.request, self.now);
+        self.fetch.asked(peer, seqs, self.request, self.now);
         self.neighbours.asked(peer);
     }
 
     /// Who was asked answers. What it was asked for.
     fn answered(&mut self) -> (Sender, SeqRange) {
-        let peer = self.repair.asking().expect("somebody was asked");
+        let peer = self.fetch.asking().expect("somebody was asked");
         self.neighbours.answered(peer);
-        match self.repair.handle_answer(peer, self.request) {
+        match self.fetch.handle_answer(peer, self.request) {
             Some(Answered::InTime(asked)) => (peer, asked),
             other => panic!("{other:?}"),
         }
@@ -163,7 +186,7 @@ impl Scene {
         let (peer, asked) = self.answered();
         let helped = came.is_some();
         let answer = answer(asked, upto, came, helped, self.now);
-        self.repair.judge(peer, &answer, self.now);
+        self.fetch.judge(peer, &answer, self.now);
     }
 }
 
@@ -213,12 +236,12 @@ fn one_is_asked_at_a_time() {
     scene.has(2, 1, 99);
     scene.ask(range(3, 5));
     let until = scene.now + REQUEST_TIMEOUT;
-    assert_eq!(scene.repair.asked_until(), Some(until));
+    assert_eq!(scene.fetch.requests.until(), Some(until));
     assert_eq!(scene.step(range(3, 5)), Step::Wait(until));
     // Also for another hole.
     assert_eq!(scene.step(range(7, 7)), Step::Wait(until));
     scene.answer(5, Some(range(3, 5)));
-    assert_eq!(scene.repair.asked_until(), None);
+    assert_eq!(scene.fetch.requests.until(), None);
 }
 
 #[test]
@@ -277,24 +300,6 @@ fn a_silent_neighbour_is_asked_again_later_and_later() {
 }
 
 #[test]
-fn a_time_of_silence_begins_the_count_of_what_was_not_honoured_anew() {
-    let mut scene = Scene::new(&[1]);
-    scene.has(1, 1, 99);
-    let holder = scene.repair.holders.get_mut(&who(1)).expect("it told");
-    let mut is_too_often = |secs: u64, is_silent: bool| {
-        let asked = at(secs * 1_000);
-        let heard = at(secs * 1_000 + 1);
-        let heard = if is_silent { Time::ZERO } else { heard };
-        holder.not_honoured(asked, heard, asked + REQUEST_TIMEOUT)
-    };
-    let tries = |from: u64, to: u64| (from..to).step_by(10);
-    assert!(!tries(0, 60).any(|secs| is_too_often(secs, false)));
-    assert!(!is_too_often(60, true));
-    assert!(!tries(70, 150).any(|secs| is_too_often(secs, false)));
-    assert!(is_too_often(150, false));
-}
-
-#[test]
 fn after_a_timeout_another_is_asked_at_once() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
@@ -348,7 +353,7 @@ fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
     let (peer, asked) = scene.answered();
     let came = Some(range(3, 9));
     let answer = answer(asked, 9, came, false, scene.now);
-    scene.repair.judge(peer, &answer, scene.now);
+    scene.fetch.judge(peer, &answer, scene.now);
     let began = scene.now;
     scene.ask(range(3, 9));
     assert_eq!(scene.now.saturating_since(began), 2 * RETRY);
@@ -358,17 +363,17 @@ fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
 fn who_was_not_asked_has_no_answer() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
-    assert_eq!(scene.repair.handle_answer(who(1), 0), None);
+    assert_eq!(scene.fetch.handle_answer(who(1), 0), None);
     scene.ask(range(3, 9));
     for (peer, request) in [(2, 1), (1, 0), (1, 2)] {
-        assert!(!scene.repair.awaits(who(peer), request));
-        assert_eq!(scene.repair.handle_answer(who(peer), request), None);
+        assert!(!scene.fetch.awaits(who(peer), request));
+        assert_eq!(scene.fetch.handle_answer(who(peer), request), None);
     }
-    assert_eq!(scene.repair.asking(), Some(who(1)));
-    assert!(scene.repair.awaits(who(1), 1));
+    assert_eq!(scene.fetch.asking(), Some(who(1)));
+    assert!(scene.fetch.awaits(who(1), 1));
     let answered = Some(Answered::InTime(range(3, 9)));
-    assert_eq!(scene.repair.handle_answer(who(1), 1), answered);
-    assert_eq!(scene.repair.handle_answer(who(1), 1), None);
+    assert_eq!(scene.fetch.handle_answer(who(1), 1), answered);
+    assert_eq!(scene.fetch.handle_answer(who(1), 1), None);
 }
 
 #[test]
@@ -377,9 +382,9 @@ fn when_who_was_asked_goes_the_next_is_asked() {
     scene.has(1, 1, 99);
     let (first, _) = scene.ask(range(3, 9));
     scene.has(2, 1, 99);
-    assert!(!scene.repair.handle_gone(who(2)), "it was not being asked");
+    assert!(!scene.fetch.handle_gone(who(2)), "it was not being asked");
     scene.has(2, 1, 99);
-    assert!(scene.repair.handle_gone(first));
+    assert!(scene.fetch.handle_gone(first));
     assert_eq!(scene.step(range(3, 9)), Step::Ask(who(2), range(3, 9)));
 }
 
@@ -508,19 +513,17 @@ fn somebody_who_comes_with_it_is_asked_soon() {
 #[test]
 fn who_opened_anew_is_told_anew_but_still_asked() {
     let mut scene = Scene::new(&[1]);
-    scene.repair.handle_known(who(1), 1);
-    assert!(!scene.repair.knows(who(1), 1));
+    let knows = |scene: &Scene, opening| scene.fetch.holders().knows(who(1), opening);
+    assert!(!knows(&scene, 1));
     scene.has(1, 1, 9);
-    scene.repair.handle_known(who(1), 1);
-    assert!(scene.repair.knows(who(1), 1));
-    assert!(!scene.repair.knows(who(1), 2));
+    assert!(knows(&scene, 1));
+    assert!(!knows(&scene, 2));
     assert_eq!(scene.ask(range(3, 5)).0, who(1));
     scene.has(1, 1, 9);
-    scene.repair.handle_known(who(1), 2);
-    assert!(scene.repair.knows(who(1), 2));
+    assert!(knows(&scene, 2));
 }
 
-/// What may happen to a flow.
+/// What may happen to a log.
 #[derive(Debug, Clone)]
 enum Act {
     Connect(usize),
@@ -563,19 +566,20 @@ proptest! {
         let mut lowest_since = scene.now;
         let mut steps = |scene: &mut Scene, hole: &mut SeqRange, times: usize| {
             for _ in 0..times {
-                if let Some(late) = scene.repair.expire(&scene.neighbours, scene.now) {
+                if let Some(late) = scene.fetch.expire(&scene.neighbours, scene.now) {
                     scene.neighbours.answered(late.peer);
                 }
                 match scene.step(*hole) {
+                    Step::Rest => panic!("there is a hole"),
                     Step::Wait(until) => {
                         assert!(until > scene.now, "busy");
                         scene.now = until;
                     }
                     Step::Ask(peer, seqs) => {
                         assert!(scene.neighbours.contains(peer));
-                        assert!(scene.repair.holds(peer));
+                        assert!(scene.fetch.holders().contains(peer));
                         assert_eq!(seqs.overlap(*hole), Some(seqs));
-                        assert_eq!(scene.repair.asking(), None);
+                        assert_eq!(scene.fetch.asking(), None);
                         if scene.neighbours.may_ask(peer) {
                             scene.asked(peer, seqs);
                         }
@@ -596,26 +600,26 @@ proptest! {
                 Act::Connect(n) => scene.neighbours.add(who(n), scene.now),
                 Act::Gone(n) => {
                     scene.neighbours.remove(who(n));
-                    scene.repair.handle_gone(who(n));
+                    scene.fetch.handle_gone(who(n));
                 }
                 Act::Has(n, oldest, next) if scene.neighbours.contains(who(n)) => scene.has(n, oldest, next),
                 Act::Told(n) => {
                     scene.neighbours.told(who(n), &channel(0));
                 }
                 Act::Answer(upto, came, helped) => {
-                    if scene.repair.asking().is_some() {
+                    if scene.fetch.asking().is_some() {
                         let (peer, asked) = scene.answered();
                         let came = came.map(|(first, len)| range(first, first.saturating_add(len)));
                         let came = came.and_then(|came| came.overlap(asked));
                         let answer = answer(asked, upto, came, helped, scene.now);
-                        scene.repair.judge(peer, &answer, scene.now);
+                        scene.fetch.judge(peer, &answer, scene.now);
                     }
                 }
                 Act::Move(up, longer) => {
                     let first = hole.first().get().saturating_add(up).min(u64::MAX - 2);
                     let last = hole.last().get().saturating_add(longer).min(u64::MAX - 1);
                     if up > 0 {
-                        scene.repair.whole();
+                        scene.whole();
                     }
                     hole = range(first, last.max(first));
                 }
@@ -627,7 +631,7 @@ proptest! {
         // Left alone it comes to an end: every neighbour stays silent, and goes.
         for n in 0..4 {
             scene.neighbours.remove(who(n));
-            scene.repair.handle_gone(who(n));
+            scene.fetch.handle_gone(who(n));
         }
         let before = hole;
         steps(&mut scene, &mut hole, 2 + 60 * 2 + 10);
@@ -675,7 +679,7 @@ fn a_late_answer_is_taken_once_and_denies_nothing() {
     // One took too long; another was asked of a link that broke.
     scene.ask(range(3, 4));
     scene.now = scene.now + REQUEST_TIMEOUT;
-    let late = scene.repair.expire(&scene.neighbours, scene.now);
+    let late = scene.fetch.expire(&scene.neighbours, scene.now);
     let expired = Expired {
         peer: who(1),
         is_false_claim: false,
@@ -683,19 +687,19 @@ fn a_late_answer_is_taken_once_and_denies_nothing() {
     assert_eq!(late, Some(expired));
     scene.neighbours.answered(who(1));
     scene.ask(range(3, 4));
-    assert!(scene.repair.handle_gone(who(1)));
+    assert!(scene.fetch.handle_gone(who(1)));
     scene.has(1, 1, 99);
     scene.ask(range(3, 4));
     for late in [1, 2] {
-        assert!(!scene.repair.awaits(who(2), late));
-        assert_eq!(scene.repair.handle_answer(who(2), late), None);
+        assert!(!scene.fetch.awaits(who(2), late));
+        assert_eq!(scene.fetch.handle_answer(who(2), late), None);
         assert_eq!(
-            scene.repair.handle_answer(who(1), late),
+            scene.fetch.handle_answer(who(1), late),
             Some(Answered::Late),
             "{late}"
         );
-        assert_eq!(scene.repair.handle_answer(who(1), late), None, "{late}");
-        assert_eq!(scene.repair.asking(), Some(who(1)));
+        assert_eq!(scene.fetch.handle_answer(who(1), late), None, "{late}");
+        assert_eq!(scene.fetch.asking(), Some(who(1)));
     }
     scene.answer(4, Some(range(3, 4)));
     assert_eq!(scene.ask(range(5, 6)), (who(1), range(5, 6)));
@@ -707,12 +711,12 @@ fn only_so_many_late_answers_are_waited_for() {
     scene.has(1, 1, 99);
     let requests = MAX_GIVEN_UP as u64 + 1;
     for request in 1..=requests {
-        scene.repair.asked(who(1), range(3, 4), request, scene.now);
+        scene.fetch.asked(who(1), range(3, 4), request, scene.now);
         scene.now = scene.now + REQUEST_TIMEOUT;
-        scene.repair.expire(&scene.neighbours, scene.now);
+        scene.fetch.expire(&scene.neighbours, scene.now);
     }
     let awaited: Vec<u64> = (1..=requests)
-        .filter(|request| scene.repair.awaits(who(1), *request))
+        .filter(|request| scene.fetch.awaits(who(1), *request))
         .collect();
     assert_eq!(awaited, (2..=requests).collect::<Vec<_>>());
 }
@@ -737,17 +741,15 @@ fn what_is_kept_above_a_hole_that_nobody_has_is_asked_for_meanwhile() {
     scene.has(SENDER, 40, 60);
     let lowest = range(1, 39);
     let above = |scene: &mut Scene, hole| {
-        let around = Surroundings {
-            neighbours: &scene.neighbours,
-            channel: &scene.name,
-            sender: who(SENDER),
-            limits: LIMITS,
-        };
-        let known = at(0);
-        let ahead = scene
-            .repair
-            .ask_ahead((hole, known), &around, &mut scene.jitter, scene.now);
-        ahead.filter(|_| scene.repair.only_waits(lowest, scene.now))
+        let step = scene.step_of(&Holes {
+            lowest: Some(lowest),
+            known: None,
+            above: &|| Some((hole, at(0))),
+        });
+        match step {
+            Step::Ask(peer, seqs) => Some((peer, seqs)),
+            _ => None,
+        }
     };
     // Other paths have their time first.
     let Step::Wait(raced) = scene.step(lowest) else {
@@ -765,5 +767,8 @@ fn what_is_kept_above_a_hole_that_nobody_has_is_asked_for_meanwhile() {
     scene.answer(59, Some(range(45, 50)));
     // And none of it while somebody has the lowest.
     scene.has(1, 10, 60);
-    assert_eq!(above(&mut scene, range(52, 53)), None);
+    assert_eq!(
+        above(&mut scene, range(52, 53)),
+        Some((who(1), range(10, 39)))
+    );
 }

@@ -1,0 +1,387 @@
+//! What of one log is wanted and not here: ranges of numbers, each with a reason, and whom to ask
+//! for which.
+//!
+//! There is one list, the most urgent first, and one step for all of it: whoever says that it has
+//! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. Only
+//! what giving up means differs.
+//!
+//! | Reason | Wanted by | Given up | Then |
+//! | --- | --- | --- | --- |
+//! | [`Gap`](Reason::Gap) | readers, who get nothing above before | when it is [lost](loss) | the reader is told what is missing |
+//! | [`Ahead`](Reason::Ahead) | the same readers, later | never | |
+//! | [`Relay`](Reason::Relay) | peers, from before this node began | when nobody else [may have it](relay) | it is denied, until somebody may |
+//! | [`Backfill`](Reason::Backfill) | readers that came late | when nobody has it who is there | it is not wanted any more |
+//!
+//! It has no outputs of its own: [`Fetch::step`] says what to do, and whoever does it says so with
+//! [`Fetch::asked`].
+
+mod holders;
+mod loss;
+mod relay;
+mod requests;
+
+use std::time::Duration;
+
+use crate::{
+    flow_control::Checkpoints,
+    replication::{jitter::Jitter, neighbours::Neighbours},
+    wire::{ChannelName, Holding, Sender, Seq, SeqRange, Time},
+};
+
+use holders::Holders;
+use loss::Hole;
+use relay::Relay;
+use requests::Requests;
+
+pub(crate) use holders::Answer;
+pub(crate) use requests::{Answered, REQUEST_TIMEOUT};
+
+/// What is wanted of one log, who has it, and what was asked of whom.
+#[derive(Debug, Default)]
+pub(crate) struct Fetch {
+    holders: Holders,
+    requests: Requests,
+    /// The lowest hole.
+    hole: Option<Hole>,
+    /// An answer came since the last step: what is still missing is asked for without a pause.
+    answered: bool,
+    relay: Option<Relay>,
+    backfill: Option<SeqRange>,
+}
+
+/// Why numbers are wanted, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// Readers wait for it: the lowest hole.
+    Gap,
+    /// The hole above one that can only be waited for: what is kept of it may be pushed out until
+    /// the lowest is given up.
+    Ahead,
+    /// Peers ask for it.
+    Relay,
+    /// Readers of this process want it from before what the node keeps.
+    Backfill,
+}
+
+impl Reason {
+    const ALL: [Self; 4] = [Self::Gap, Self::Ahead, Self::Relay, Self::Backfill];
+}
+
+/// The holes of a log.
+pub(crate) struct Holes<'a> {
+    /// The lowest.
+    pub(crate) lowest: Option<SeqRange>,
+    /// Since when it is known, if that was before it became the lowest.
+    pub(crate) known: Option<Time>,
+    /// The next above, and since when it is known.
+    pub(crate) above: &'a dyn Fn() -> Option<(SeqRange, Time)>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing: all is there.
+    Rest,
+    /// Nothing before then.
+    Wait(Time),
+    /// Ask this peer for these numbers, and say so with [`Fetch::asked`].
+    Ask(Sender, SeqRange),
+    /// These, the lowest of the lowest hole, are lost.
+    GiveUp(SeqRange),
+}
+
+/// A request that was not answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expired {
+    /// Who was asked.
+    pub(crate) peer: Sender,
+    /// From now on what it says it has counts no more.
+    pub(crate) is_false_claim: bool,
+}
+
+/// What a step is taken by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) neighbours: &'a Neighbours,
+    pub(crate) channel: &'a ChannelName,
+    /// Whose log it is.
+    pub(crate) sender: Sender,
+    pub(crate) limits: FetchLimits,
+}
+
+/// How long is waited; see [`Config`](crate::Config).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FetchLimits {
+    pub(crate) hole_timeout: Duration,
+    pub(crate) retention: Duration,
+}
+
+impl Fetch {
+    /// Who says that it has what.
+    pub(crate) const fn holders(&self) -> &Holders {
+        &self.holders
+    }
+
+    /// A peer told what it has, since it [opened](super::Wanted::opening) the channel
+    /// for this time.
+    pub(crate) fn handle_holding(
+        &mut self,
+        peer: Sender,
+        holding: &Holding,
+        opening: u64,
+        checkpoints: &Checkpoints,
+        now: Time,
+    ) {
+        let holders = &mut self.holders;
+        holders.handle_holding(peer, holding, opening, checkpoints, now);
+        self.relay
+            .take_if(|relay| relay.told(peer, holding.next, holders, now));
+    }
+
+    /// A peer is gone. `true` if it was being asked.
+    pub(crate) fn handle_gone(&mut self, peer: Sender) -> bool {
+        self.holders.remove(peer);
+        self.relay.take_if(|relay| relay.lose(peer));
+        self.requests.handle_gone(peer)
+    }
+
+    /// Looks again who keeps up.
+    pub(crate) fn check_listeners(
+        &mut self,
+        checkpoints: &Checkpoints,
+        neighbours: &Neighbours,
+        now: Time,
+    ) {
+        self.holders.check_listeners(checkpoints, neighbours, now);
+    }
+
+    /// The highest number that anybody but the sender says there is, of those from `first` on that
+    /// it has or may fetch.
+    pub(crate) fn claimed(&mut self, first: Seq, sender: Sender, now: Time) -> Option<Seq> {
+        self.holders.claimed(first, sender, now)
+    }
+
+    /// What peers but the sender say of numbers from `first` on counts no more, until they say
+    /// something else.
+    pub(crate) fn dismiss(&mut self, first: Seq, sender: Sender) {
+        self.holders.dismiss(first, sender);
+    }
+
+    /// A peer asks for numbers from before this node began. `true` if there is a chance to get
+    /// them: then they are fetched from now on. Otherwise they are remembered for when there is.
+    pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange, now: Time) -> bool {
+        let relay = Relay::join(self.relay.take(), peer, seqs, &self.holders, now);
+        self.relay.insert(relay).wanted().is_some()
+    }
+
+    /// From where on something is fetched for others.
+    pub(crate) fn relay_next(&self) -> Option<Seq> {
+        Some(self.relay.as_ref()?.wanted()?.first())
+    }
+
+    /// These are to be fetched, from before what this node keeps, as far as peers have them.
+    pub(crate) const fn backfill(&mut self, seqs: SeqRange) {
+        self.backfill = Some(seqs);
+    }
+
+    /// What is still to be fetched from before is not wanted any more.
+    pub(crate) const fn end_backfill(&mut self) {
+        self.backfill = None;
+    }
+
+    /// Whether something is being fetched from before what this node keeps.
+    pub(crate) const fn is_backfilling(&self) -> bool {
+        self.backfill.is_some()
+    }
+
+    /// Whether these numbers are among what is fetched although no reader waits for them here.
+    pub(crate) fn wants(&self, seqs: SeqRange) -> bool {
+        let relay = self.relay.as_ref().and_then(Relay::wanted);
+        let mut wanted = relay.into_iter().chain(self.backfill);
+        wanted.any(|wanted| wanted.overlap(seqs).is_some())
+    }
+
+    /// A frame came with numbers that no reader waits for here. `true` if it is wanted nevertheless:
+    /// it is the next for others, or any of what was before.
+    pub(crate) fn came(&mut self, seqs: SeqRange, now: Time) -> bool {
+        let next = seqs.last().next();
+        let is_next = self.relay_next().is_some_and(|next| seqs.contains(next));
+        if is_next {
+            self.relay.take_if(|relay| !relay.go_on(next, now));
+        }
+        let filled = self.backfill.take_if(|it| it.overlap(seqs).is_some());
+        if let Some(wanted) = filled {
+            self.backfill = SeqRange::new(next, wanted.last());
+        }
+        is_next || filled.is_some()
+    }
+
+    /// Something was asked.
+    pub(crate) fn asked(&mut self, peer: Sender, seqs: SeqRange, request: u64, now: Time) {
+        self.requests.begin(peer, seqs, request, now);
+    }
+
+    /// Who is being asked.
+    pub(crate) fn asking(&self) -> Option<Sender> {
+        self.requests.asking()
+    }
+
+    /// Whether a peer may answer this request yet.
+    pub(crate) fn awaits(&self, peer: Sender, request: u64) -> bool {
+        self.requests.awaits(peer, request)
+    }
+
+    /// A peer answered. `None` if it was not [asked](Self::awaits) that.
+    pub(crate) fn handle_answer(&mut self, peer: Sender, request: u64) -> Option<Answered> {
+        let answered = self.requests.handle_answer(peer, request);
+        self.answered |= matches!(answered, Some(Answered::InTime(_)));
+        answered
+    }
+
+    /// Takes in what an answer in time says of a peer: what was asked for and did not come it does
+    /// not have. `true` if from now on what it says it has counts no more.
+    pub(crate) fn judge(&mut self, peer: Sender, answer: &Answer, now: Time) -> bool {
+        self.holders.judge(peer, answer, now)
+    }
+
+    /// An answer that came late was of use.
+    pub(crate) fn helped_late(&mut self, peer: Sender) {
+        self.holders.helped_late(peer);
+    }
+
+    /// Who was asked and has not answered in time, if anybody.
+    pub(crate) fn expire(&mut self, neighbours: &Neighbours, now: Time) -> Option<Expired> {
+        let late = self.requests.expire(now)?;
+        let heard = neighbours.heard(late.peer);
+        let is_false_claim = self.holders.not_answered(late.peer, late.asked, heard, now);
+        Some(Expired {
+            peer: late.peer,
+            is_false_claim,
+        })
+    }
+
+    /// What to do next for all that is wanted.
+    pub(crate) fn step(
+        &mut self,
+        holes: &Holes<'_>,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+    ) -> Step {
+        self.follow(holes, around, jitter, now);
+        // Also who was asked for what came otherwise has to be let off some time.
+        let mut due = self.requests.until();
+        for reason in Reason::ALL {
+            let Some(wanted) = self.wanted(reason, holes, now) else {
+                continue;
+            };
+            match (self.step_for(reason, wanted, around, jitter, now), reason) {
+                (Step::Rest, _) => {}
+                (Step::Wait(until), _) => due = due.into_iter().chain([until]).min(),
+                (Step::GiveUp(_), Reason::Relay) => {
+                    self.relay.as_mut().map(Relay::deny);
+                }
+                (Step::GiveUp(_), Reason::Backfill) => self.backfill = None,
+                (step, _) => return step,
+            }
+        }
+        due.map_or(Step::Rest, Step::Wait)
+    }
+
+    /// Follows the lowest hole.
+    fn follow(
+        &mut self,
+        holes: &Holes<'_>,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+    ) {
+        let answered = std::mem::take(&mut self.answered);
+        let (before, holders) = (self.hole.take(), &mut self.holders);
+        let Some(lowest) = holes.lowest else {
+            return;
+        };
+        let pause = || match answered {
+            true => Duration::ZERO,
+            false => PATHS_RACE + jitter.upto(PATHS_RACE),
+        };
+        let hole = Hole::follow(before, lowest.first(), holes.known, pause, holders, now);
+        if hole.is_over(around.limits.retention, now) {
+            holders.discredit_unhonoured(now);
+        }
+        self.hole = Some(hole);
+    }
+
+    /// The numbers that are wanted for a reason now.
+    fn wanted(&self, reason: Reason, holes: &Holes<'_>, now: Time) -> Option<SeqRange> {
+        match reason {
+            Reason::Gap => holes.lowest,
+            Reason::Ahead => {
+                let lowest = holes.lowest?;
+                let raced = self.hole.as_ref().is_some_and(|hole| hole.ask_at <= now);
+                let only_waits = raced
+                    && self.requests.asking().is_none()
+                    && self.holders.lowest_covered(lowest, now).is_none();
+                let (above, known) = only_waits.then(holes.above)??;
+                (known + 2 * PATHS_RACE <= now).then_some(above)
+            }
+            Reason::Relay => self.relay.as_ref()?.wanted(),
+            Reason::Backfill => self.backfill,
+        }
+    }
+
+    /// What to do for one of the reasons, if anything.
+    fn step_for(
+        &mut self,
+        reason: Reason,
+        wanted: SeqRange,
+        around: &Surroundings<'_>,
+        jitter: &mut Jitter,
+        now: Time,
+    ) -> Step {
+        if let Some(until) = self.requests.until() {
+            return Step::Wait(until);
+        }
+        if reason == Reason::Gap
+            && let Some(hole) = &self.hole
+            && now < hole.ask_at
+        {
+            return Step::Wait(hole.ask_at);
+        }
+        let holders = &self.holders;
+        if let Some(step) = holders.best(wanted, around.neighbours, now, jitter) {
+            return step;
+        }
+        let uncovered = holders.uncovered_part(wanted, now);
+        let may_relay = matches!(reason, Reason::Gap | Reason::Relay);
+        if may_relay && let Some((peer, seqs)) = holders.relay_for(uncovered, around, now) {
+            return Step::Ask(peer, seqs);
+        }
+        let lost = match reason {
+            Reason::Gap => self
+                .hole
+                .as_mut()
+                .map(|hole| hole.lost(uncovered, holders, around, now)),
+            Reason::Ahead => None,
+            Reason::Relay => self
+                .relay
+                .as_mut()
+                .map(|relay| (uncovered, relay.lost_at(uncovered, holders, around, now))),
+            Reason::Backfill => Some((wanted, now)),
+        };
+        match lost {
+            Some((lost, at)) if at <= now => Step::GiveUp(lost),
+            Some((_, at)) => Step::Wait(at.min(now + LOOK_AGAIN)),
+            None => Step::Rest,
+        }
+    }
+}
+
+/// How long a hole is left alone: copies that take another path may be a little behind.
+const PATHS_RACE: Duration = Duration::from_millis(40);
+
+/// How soon it is looked again whether there is hope: peers come and go.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Loss detection: when the numbers of a hole will never come.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Surroundings, holders::Holders};
+use crate::wire::{Sender, Seq, SeqRange, Time};
+
+/// For how long the lowest hole of a log has been waited for, and who cannot fill it.
+#[derive(Debug)]
+pub(super) struct Hole {
+    first: Seq,
+    /// Since when it is known.
+    since: Time,
+    /// When to ask for it first.
+    pub(super) ask_at: Time,
+    /// Peers who have gone past it, and since when that is known.
+    past: BTreeMap<Sender, Time>,
+    /// Peers who are there and have not told what they have, and since when that is known.
+    silent: BTreeMap<Sender, Time>,
+}
+
+impl Hole {
+    /// The lowest hole begins at `first` now. `known` is since when it is known, if that was before
+    /// it became the lowest; then other paths have had their time, and so has the wait for somebody
+    /// who keeps it. One that is being filled by answers needs no `pause` before it is asked for.
+    pub(super) fn follow(
+        before: Option<Self>,
+        first: Seq,
+        known: Option<Time>,
+        pause: impl FnOnce() -> Duration,
+        holders: &Holders,
+        now: Time,
+    ) -> Self {
+        let before = match before {
+            Some(same) if same.first == first => return same,
+            before => before.filter(|_| known.is_some()),
+        };
+        let (mut past, silent) = before.map_or_else(Default::default, |it| (it.past, it.silent));
+        for peer in holders.past(first) {
+            past.entry(peer).or_insert(now);
+        }
+        let since = known.unwrap_or(now);
+        Self {
+            first,
+            since,
+            ask_at: since + pause(),
+            past,
+            silent,
+        }
+    }
+
+    /// Whether it has been waited for as long as anything is kept.
+    pub(super) fn is_over(&self, retention: Duration, now: Time) -> bool {
+        self.since + retention <= now
+    }
+
+    /// The part of these, the lowest numbers that nobody covers, that is lost, and when that is
+    /// certain enough.
+    ///
+    /// Their sender is the authority: what it has posted and does not keep itself, nor anybody else
+    /// who is there, is lost. Without it, everybody who is there must have gone past; those who
+    /// began above them do not know, so that others are given the time to come back. Otherwise
+    /// somebody may come back with them, or is being repaired itself: then they are given up after
+    /// the retention time.
+    pub(super) fn lost(
+        &mut self,
+        uncovered: SeqRange,
+        holders: &Holders,
+        around: &Surroundings<'_>,
+        now: Time,
+    ) -> (SeqRange, Time) {
+        // Whatever peers say in turn.
+        let at_last = self.since + around.limits.retention;
+        match self.passed(uncovered.first(), holders, around, now) {
+            Some((next, at)) => {
+                let last = next.previous().unwrap_or(Seq::FIRST).min(uncovered.last());
+                let lost = SeqRange::new(uncovered.first(), last).unwrap_or(uncovered);
+                (lost, at.min(at_last))
+            }
+            None => (uncovered, at_last),
+        }
+    }
+
+    /// The number below which all have gone past this one whose word counts, and when that has been
+    /// so for long enough; `None` if somebody has not.
+    ///
+    /// Whoever has not told what it has may have it too, for [`TELL_TIMEOUT`]. A sender that is
+    /// connected and does not tell is no more there than one that is gone: its words may be cut
+    /// off, one way.
+    fn passed(
+        &mut self,
+        first: Seq,
+        holders: &Holders,
+        around: &Surroundings<'_>,
+        now: Time,
+    ) -> Option<(Seq, Time)> {
+        // Each for itself: who goes back to waiting for it, or comes, has all the time again.
+        self.past
+            .retain(|peer, _| holders.gone_past(*peer, first).is_some());
+        let mut past = |peer: Sender| {
+            let (next, has_waited) = holders.gone_past(peer, first)?;
+            let patience = if peer == around.sender || has_waited {
+                around.limits.hole_timeout
+            } else {
+                COME_BACK
+            };
+            Some((next, *self.past.entry(peer).or_insert(now) + patience))
+        };
+        if holders.contains(around.sender) {
+            return past(around.sender);
+        }
+        self.silent
+            .retain(|peer, _| around.neighbours.contains(*peer));
+        let mut will_tell =
+            |peer: Sender| now < *self.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
+        let mut all: Option<(Seq, Time)> = None;
+        for (peer, interest) in around.neighbours.interests(around.channel) {
+            if interest.open.is_none() && (interest.told || !will_tell(peer)) {
+                continue;
+            }
+            // Nobody has gone past who has not told.
+            let (next, at) = interest.told.then(|| past(peer)).flatten()?;
+            all = Some(all.map_or((next, at), |(lowest, last)| {
+                (lowest.min(next), last.max(at))
+            }));
+        }
+        all
+    }
+}
+
+/// How long it may take until everybody is back who can be reached, when those who are there have
+/// only come lately: a lost connection is made anew after 15 s at most.
+const COME_BACK: Duration = Duration::from_secs(20);
+
+/// How long a peer is waited for that does not tell what it has. Far above what an answer takes, so
+/// that only one that will never tell is passed over.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
