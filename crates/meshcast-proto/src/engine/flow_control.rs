@@ -219,7 +219,7 @@ impl Engine {
         let knows = outbound
             .as_ref()
             .is_some_and(|outbound| outbound.listeners.contains_key(&peer));
-        if !knows && !self.logs.claim(peer) {
+        if !knows && !self.logs.charge_claim(peer) {
             return holding.next <= own;
         }
         let Outbound {
@@ -258,7 +258,7 @@ impl Engine {
             && let Some(outbound) = outbound
             && outbound.listeners.remove(&peer).is_some()
         {
-            self.logs.unclaim(peer);
+            self.logs.release_claim(peer);
             self.update_window(name, now);
         }
     }
@@ -412,7 +412,7 @@ impl Engine {
         outbound
             .listeners
             .keys()
-            .for_each(|peer| self.logs.unclaim(*peer));
+            .for_each(|peer| self.logs.release_claim(*peer));
         self.grant_places();
     }
 

@@ -2,7 +2,7 @@
 //! late.
 
 use super::*;
-use crate::{log::Recall, replication::Log};
+use crate::{bounds::Payer, log::Recall, replication::Log};
 
 /// What there is for somebody who came late to a channel; the end of [`Engine::handle_look_back`].
 #[derive(Debug, Clone)]
@@ -65,8 +65,9 @@ impl Engine {
     /// what was posted before, as far as it is kept here or by neighbours. Those who have not told
     /// what they have are waited for, and those that are [expected](Self::handle_expecting); what
     /// they keep is fetched; for 5 s at most. Then there is an [`Output::LookedBack`] with the id
-    /// that is returned; at once if nobody can have more. What comes is kept like anything else,
-    /// and nothing that is kept has to make way for it.
+    /// that is returned; at once if nobody can have more, or if this process takes its share of
+    /// the memory budget already. What comes is kept like anything else, and nothing that is kept
+    /// has to make way for it.
     pub fn handle_look_back(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
         self.debug_assert_drained();
         self.logs.fix_beginnings(channel);
@@ -81,6 +82,13 @@ impl Engine {
             before: self.given_out(channel).collect(),
         };
         let id = waiter.id;
+        let budget = &self.logs.budget;
+        if !budget.try_charge(Payer::Ourselves, waiter.cost()) {
+            let looked_back = self.looked_back(channel, &waiter, now);
+            self.outputs
+                .push_back(Output::LookedBack(channel.clone(), looked_back));
+            return id;
+        }
         let look = self.looks.entry(channel.clone()).or_default();
         let from = Some(from).filter(|from| *from < now);
         look.from = look.from.into_iter().chain(from).min();
@@ -161,6 +169,7 @@ impl Engine {
         }
         self.take_effect(effects, now);
         for waiter in ended {
+            self.logs.budget.release(Payer::Ourselves, waiter.cost());
             self.logs.fix_beginnings(channel);
             let looked_back = self.looked_back(channel, &waiter, now);
             self.outputs
@@ -310,6 +319,7 @@ impl Engine {
     /// A channel was closed: nobody wants to hear of it.
     pub(super) fn end_look_back(&mut self, channel: &ChannelName) {
         for waiter in self.looks.remove(channel).unwrap_or_default().waiters {
+            self.logs.budget.release(Payer::Ourselves, waiter.cost());
             let (id, past) = (waiter.id, Vec::new());
             self.outputs
                 .push_back(Output::LookedBack(channel.clone(), LookedBack { id, past }));
@@ -362,6 +372,11 @@ impl LookBack {
 }
 
 impl Waiter {
+    /// What this process is charged with for it.
+    fn cost(&self) -> usize {
+        WAITER_BYTES + self.before.len() * BEFORE_BYTES
+    }
+
     fn until(&self) -> Time {
         self.came + LOOK_BACK
     }
@@ -396,6 +411,11 @@ impl Since {
         }
     }
 }
+
+/// What a waiter takes, and each sender that it heard of by then. They wait for 5 s at most, but a
+/// process may open a channel as often as it likes.
+const WAITER_BYTES: usize = 128;
+const BEFORE_BYTES: usize = 64;
 
 /// For how long neighbours are asked for what was before: a reader waits for it, and whoever came
 /// before it with what came after. As long as it takes to fetch a whole history, and one neighbour

@@ -32,6 +32,8 @@ pub struct History {
     /// All senders by how much is remembered of their dropped frames, and the sum.
     by_remembered: BTreeSet<(usize, Sender)>,
     remembered: usize,
+    /// Who has a place on which channel, so that a channel is forgotten without a look at others.
+    tracks: BTreeSet<(ChannelName, Sender)>,
 }
 
 /// How much a [`History`] keeps.
@@ -172,6 +174,7 @@ impl History {
             bytes: 0,
             by_remembered: BTreeSet::new(),
             remembered: 0,
+            tracks: BTreeSet::new(),
         }
     }
 
@@ -181,6 +184,9 @@ impl History {
         let sender = frame.sender();
         if self.dropped_above(frame.channel(), sender, frame.seqs().last()) {
             return;
+        }
+        if self.track(frame.channel(), sender).is_none() {
+            self.tracks.insert((frame.channel().clone(), sender));
         }
         self.senders.entry(sender).or_default();
         let size = self.change(sender, |of_sender| of_sender.insert(&frame, now - age, now));
@@ -199,7 +205,10 @@ impl History {
         while self.remembered > most
             && let Some(&(_, largest)) = self.by_remembered.last()
         {
-            self.change(largest, SenderHistory::forget_dropped);
+            let gone = self.change(largest, SenderHistory::forget_dropped);
+            for channel in gone.into_iter().flatten() {
+                self.tracks.remove(&(channel, largest));
+            }
         }
     }
 
@@ -270,17 +279,19 @@ impl History {
     /// A channel was closed here. `true` if nothing of it is kept; then what is remembered of its
     /// dropped frames goes too.
     pub(crate) fn forget(&mut self, channel: &ChannelName) -> bool {
+        let from = (channel.clone(), Sender::new([0; 32]));
+        let its = self.tracks.range(from..);
+        let its = its.take_while(|(name, _)| name == channel);
+        let senders: Vec<Sender> = its.map(|(_, sender)| *sender).collect();
         let mut nothing = true;
-        let senders: Vec<Sender> = self.by_size.iter().map(|(_, sender)| *sender).collect();
         for sender in senders {
-            let Some(track) = self.track(channel, sender) else {
-                continue;
-            };
-            if track.frames.is_empty() {
-                self.change(sender, |of_sender| of_sender.forget(channel));
-            } else {
+            let track = self.track(channel, sender);
+            if track.is_some_and(|track| !track.frames.is_empty()) {
                 nothing = false;
+                continue;
             }
+            self.change(sender, |of_sender| of_sender.forget(channel));
+            self.tracks.remove(&(channel.clone(), sender));
         }
         nothing
     }
@@ -355,6 +366,9 @@ impl History {
                 .map(|oldest| self.by_age.insert((oldest, sender)));
         }
         if of_sender.bytes == 0 {
+            for channel in of_sender.channels.keys() {
+                self.tracks.remove(&(channel.clone(), sender));
+            }
             self.senders.remove(&sender);
         }
         Some(changed)
@@ -419,13 +433,19 @@ impl SenderHistory {
         }
     }
 
-    /// Forgets all dropped frames.
-    fn forget_dropped(&mut self) {
-        self.channels.retain(|_, track| !track.frames.is_empty());
+    /// Forgets all dropped frames. Returns the channels of which nothing is left.
+    fn forget_dropped(&mut self) -> Vec<ChannelName> {
+        let mut gone = Vec::new();
+        self.channels.retain(|channel, track| {
+            let stays = !track.frames.is_empty();
+            gone.extend((!stays).then(|| channel.clone()));
+            stays
+        });
         for track in self.channels.values_mut() {
             track.dropped = Dropped::default();
         }
         self.remembered = 0;
+        gone
     }
 }
 

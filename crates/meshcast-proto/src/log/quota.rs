@@ -49,6 +49,13 @@ impl Quota {
         Some(key)
     }
 
+    /// The largest log of the member that takes the most, of those that hold anything.
+    pub(crate) fn largest_by(&self, takes: impl Fn(Subject) -> usize) -> Option<&LogKey> {
+        let members = self.members.iter();
+        let (_, holder) = members.max_by_key(|(subject, _)| takes(**subject))?;
+        holder.by_bytes.last().map(|(_, key)| key)
+    }
+
     /// All bytes.
     pub(crate) const fn total(&self) -> usize {
         self.total

@@ -264,7 +264,20 @@ impl Logs {
             if holding.due.is_none() && !self.tombstones.entries.contains_key(&key) {
                 return;
             }
-            if !self.has_room_for_log(*peer.key()) {
+        }
+        // Nothing changes before all of it is charged.
+        let log = self.get(&key);
+        let (is_new, is_news) = (
+            log.is_none(),
+            log.is_none_or(|log| !log.fetch.holders().contains(peer)),
+        );
+        if is_news && !self.charge_claim(peer) {
+            self.refuse(peer, out);
+            return;
+        }
+        if is_new {
+            if !self.charge_log(*peer.key()) {
+                self.release_claim(peer);
                 self.refuse(peer, out);
                 return;
             }
@@ -273,13 +286,6 @@ impl Logs {
                 None => ReorderBuffer::new(now),
             };
             self.follow(&key, *peer.key(), reorder, now, out);
-        }
-        let held = self
-            .get(&key)
-            .is_some_and(|log| log.fetch.holders().contains(peer));
-        if !held && !self.claim(peer) {
-            self.refuse(peer, out);
-            return;
         }
         let Some(entry) = self.logs.get_mut(&key) else {
             return;
@@ -440,16 +446,16 @@ impl Logs {
         self.ask_on(now, out);
     }
 
-    /// Makes room to remember that a neighbour claims to have something of a log; `false` if there
-    /// is none.
-    pub(crate) fn claim(&mut self, peer: Sender) -> bool {
+    /// Charges a neighbour with one more claim to have something of a log; `false` if it may make no
+    /// more.
+    pub(crate) fn charge_claim(&mut self, peer: Sender) -> bool {
         let has_room = self.budget.try_charge(Payer::from(peer), CLAIM_BYTES);
         self.refused.claims += u64::from(!has_room);
         has_room
     }
 
-    /// And it does not any more.
-    pub(crate) fn unclaim(&self, peer: Sender) {
+    /// Gives back what a claim was [charged](Self::charge_claim) with.
+    pub(crate) fn release_claim(&self, peer: Sender) {
         self.budget.release(Payer::from(peer), CLAIM_BYTES);
     }
 

@@ -7,7 +7,12 @@ use super::{
     listener::{Listener, RETENTION, config},
     range,
 };
-use crate::{bounds::ENTRY_BYTES, log::GapReason, replication::UNFINISHED_TIMEOUT, wire::Part};
+use crate::{
+    bounds::{ENTRY_BYTES, Payer},
+    log::GapReason,
+    replication::UNFINISHED_TIMEOUT,
+    wire::Part,
+};
 
 const LOST: Option<GapReason> = Some(GapReason::Lost);
 
@@ -77,6 +82,29 @@ fn a_member_of_many_senders_gives_up_before_one_with_a_larger_window() {
             (range(4, 4), None),
         ],
     );
+}
+
+/// What cannot be refused, as a queue or a mark, may be over the budget.
+#[test]
+fn when_memory_runs_out_frames_go_of_whoever_takes_the_most_of_all() {
+    let mut listener = Listener::new(config(), 1);
+    for (who, first) in [(0, 1), (1, 1), (0, 3), (1, 3), (1, 4)] {
+        listener.hear(who, wholes(peer(who), &channel(0), first, 1));
+    }
+    let budget = listener.engine.budget().clone();
+    let payer = Payer::Member(peer(0).member.credential().subject);
+    let rest = budget.limit() - budget.used() + 1;
+    budget.charge(payer, rest);
+    listener.hear(1, wholes(peer(1), &channel(0), 1, 1));
+    assert_eq!(listener.engine.counters().frames_dropped, 1);
+    budget.release(payer, rest);
+    listener.audit();
+    for who in [0, 1] {
+        listener.hear(who, wholes(peer(who), &channel(0), 2, 1));
+    }
+    let upto = |last: u64| (1..=last).map(|n| (range(n, n), None)).collect::<Vec<_>>();
+    listener.expect(0, &upto(2));
+    listener.expect(1, &upto(4));
 }
 
 #[test]

@@ -14,13 +14,12 @@ struct Victim {
 
 impl Victim {
     fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
         let me = peer(PEERS - 1);
-        let mut engine = Engine::new(
-            Config::default(),
-            me.identity.clone(),
-            Arc::clone(&me.member),
-            0,
-        );
+        let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member), 0);
         let opened = engine.handle_open(&channel(0), Since::Now, at(0));
         opened.expect("it is the first");
         Self { engine, now: at(0) }
@@ -288,4 +287,22 @@ fn nobody_is_told_more_at_once_than_a_reserve_takes() {
     assert!(told <= 2 * SyncMessage::MAX_LOGS, "{told} at once");
     let told = told + victim.run(Duration::from_secs(1));
     assert!(told >= LOGS, "{told} in all");
+}
+
+/// Memory ends between the charge for a log and that for what the peer has of it.
+#[test]
+fn a_log_that_a_peer_tells_of_is_not_followed_without_what_it_has_of_it() {
+    for memory_bytes in (256 * 1024..).step_by(128).take(64) {
+        let mut victim = Victim::with(Config {
+            memory_bytes,
+            ..Config::default()
+        });
+        victim.connect(0);
+        victim.say(0, invented(0..200));
+        let name = channel(0);
+        let logs = || victim.engine.logs.of(&name);
+        assert!((1..200).contains(&logs().count()), "memory ends within");
+        assert!(logs().all(|(_, log)| !log.fetch.holders().is_empty()));
+        victim.engine.logs.audit();
+    }
 }

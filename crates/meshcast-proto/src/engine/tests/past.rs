@@ -6,6 +6,7 @@ use super::{
     peer, range,
     world::{Event, World, connected, sender},
 };
+use crate::bounds::Payer;
 
 fn past(world: &World, who: usize, of: usize, since: Since) -> Option<SeqRange> {
     let (engine, now) = (&world.nodes[who].engine, world.clock(who));
@@ -563,6 +564,31 @@ fn a_channel_that_is_closed_is_looked_back_at_no_longer() {
     assert_eq!(world.nodes[2].looked_back, 1);
     world.run_secs(8);
     world.nodes[2].engine.logs.audit();
+}
+
+/// A process may open a channel as often as it likes.
+#[test]
+fn whoever_looks_back_without_room_to_wait_is_given_at_once_what_is_here() {
+    let mut world = late(30, 10, &Config::default());
+    let budget = world.nodes[2].engine.budget().clone();
+    let waits = look_back(&mut world, 2, Since::Last(30));
+    assert!(budget.statement(Payer::Ourselves).used > 0);
+    let rest = budget.room(Payer::Ourselves);
+    budget.charge(Payer::Ourselves, rest);
+    let at_once = look_back(&mut world, 2, Since::Last(30));
+    let (kept, unfetched) = brought(&world, 2, at_once, 0).expect("it does not wait");
+    assert_eq!(kept.map(|kept| kept.last().get()), Some(40));
+    assert_eq!(unfetched.map(|unfetched| unfetched.first().get()), Some(11));
+    assert_eq!(brought(&world, 2, waits, 0), None);
+    budget.release(Payer::Ourselves, rest);
+    world.run_secs(1);
+    let all = Some((Some(range(11, 40)), None));
+    assert_eq!(brought(&world, 2, waits, 0), all);
+    assert_eq!(budget.statement(Payer::Ourselves).used, 0);
+    // Nor does a channel that is closed leave anything behind.
+    look_back(&mut world, 2, Since::Last(40));
+    world.close(2);
+    assert_eq!(budget.statement(Payer::Ourselves).used, 0);
 }
 
 #[test]

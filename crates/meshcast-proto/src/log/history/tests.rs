@@ -497,6 +497,15 @@ fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_mo
     assert!(most > MIN_REMEMBERED - TRACK_BYTES - MARK_BYTES);
     assert!(history.remembered < most, "it was forgotten");
     assert!(dropped(&history) > 0, "the other has less");
+    let places = |history: &History| {
+        let senders = history.by_size.iter().map(|(_, sender)| *sender);
+        let of = |sender: Sender| {
+            let channels = history.senders[&sender].channels.keys().cloned();
+            channels.map(move |channel| (channel, sender))
+        };
+        senders.flat_map(of).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(history.tracks, places(&history));
     let logs = history
         .by_size
         .iter()
@@ -513,6 +522,8 @@ fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_mo
     let before = history.remembered;
     assert!(history.forget(&name(5_900)));
     assert!(history.remembered < before);
+    assert_eq!(history.tracks, places(&history));
     assert_eq!(history.expire(at(62)), None);
+    assert!(history.tracks.is_empty());
     assert_eq!((history.remembered, history.by_remembered.len()), (0, 0));
 }

@@ -18,7 +18,7 @@ impl Logs {
             may_pass,
         } = heard;
         if !self.logs.contains_key(key) {
-            if !self.has_room_for_log(subject(&member)) {
+            if !self.charge_log(subject(&member)) {
                 return Insert::NoRoom;
             }
             let reorder = match self.tombstones.take(key) {
@@ -58,14 +58,15 @@ impl Logs {
         entry.log.insert(frame, &member, is_past, &limits, now)
     }
 
-    /// Whether one more log may begin on account of this member. Follow with [`Self::follow`].
-    pub(super) fn has_room_for_log(&mut self, subject: Subject) -> bool {
+    /// Charges a member with one more log; `false` if it may have no more. Follow with
+    /// [`Self::follow`].
+    pub(super) fn charge_log(&mut self, subject: Subject) -> bool {
         let has_room = self.budget.try_charge(Payer::Member(subject), LOG_BYTES);
         self.refused.logs += u64::from(!has_room);
         has_room
     }
 
-    /// Begins a log, for which there [is room](Self::has_room_for_log).
+    /// Begins a log that was [charged](Self::charge_log).
     pub(super) fn follow(
         &mut self,
         key: &LogKey,
@@ -188,10 +189,23 @@ impl Logs {
         }
     }
 
-    /// Makes the largest holders give up something until the rest fits.
+    /// The log that gives up something, if anything has to go.
+    fn sheds(&self) -> Option<&LogKey> {
+        if self.quota.total() > self.limits.max_held_bytes {
+            return self.quota.largest();
+        }
+        let takes = |subject| self.budget.statement(Payer::Member(subject)).used;
+        self.budget
+            .is_over()
+            .then(|| self.quota.largest_by(takes))
+            .flatten()
+    }
+
+    /// Makes members give up something of what waits until the rest fits: over the limit for what
+    /// waits, the one that holds the most of it; over the budget, the one that takes the most of
+    /// all that is charged.
     pub(super) fn shed(&mut self, now: Time, out: &mut Effects) {
-        while (self.quota.total() > self.limits.max_held_bytes || self.budget.is_over())
-            && let Some(key) = self.quota.largest().cloned()
+        while let Some(key) = self.sheds().cloned()
             && let Some(entry) = self.logs.get_mut(&key)
         {
             let mut assembled = Vec::new();

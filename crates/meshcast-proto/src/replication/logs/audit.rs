@@ -40,8 +40,10 @@ impl Logs {
             + self.quota.total()
             + self.neighbours.charged();
         // What listens to what is posted here is not known here.
-        assert!(charged <= self.budget.used());
-        assert_eq!((self.budget.used() - charged) % CLAIM_BYTES, 0);
+        let ours = self.budget.statement(Payer::Ourselves).used;
+        let used = self.budget.used() - ours;
+        assert!(charged <= used);
+        assert_eq!((used - charged) % CLAIM_BYTES, 0);
         assert_eq!(asked, self.neighbours.requests());
         assert_eq!(deadlines, self.deadlines);
         assert_eq!(places, self.lru.places());
