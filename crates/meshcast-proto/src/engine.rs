@@ -25,15 +25,15 @@ use crate::{
     },
 };
 
+use backfill::Backfill;
 use flow_control::{FlowControl, Outbound};
-use past::LookBack;
 use retired::Retired;
 
+pub use backfill::{Backfilled, Backlog};
 pub use config::Config;
 pub use counters::Counters;
 pub use error::{OpenError, PostError};
 pub use handover::{HandOver, Undelivered};
-pub use past::{LookedBack, Past};
 
 /// The protocol of one node.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ pub struct Engine {
     serving: Serving,
     announcements: Announcements,
     /// Requests to peers on behalf of readers that started late.
-    looks: BTreeMap<ChannelName, LookBack>,
-    looks_begun: u64,
+    backfills: BTreeMap<ChannelName, Backfill>,
+    backfills_begun: u64,
     /// More peers may connect in a moment.
     expecting: bool,
     /// Senders whose frames were too old to be taken, and when that was last reported.
@@ -95,10 +95,10 @@ pub enum Output {
     Missed(ChannelName, Gap),
     /// Send this to a peer. If it cannot be sent, treat the link as broken and close it.
     Sync(Sender, SyncMessage),
-    /// The search that [`Engine::handle_look_back`] began has an end: the history now holds what
+    /// The search that [`Engine::handle_backfill`] began has an end: the history now holds what
     /// peers keep of the channel from before, as far as was asked for. What was delivered meanwhile
     /// is not part of it.
-    LookedBack(ChannelName, LookedBack),
+    Backfilled(ChannelName, Backfilled),
     /// The channel has room again, after [`Engine::may_post`] said that it had none.
     Writable(ChannelName),
     /// A peer fell behind with gossip, or caught up. A peer that lags fetches what it lacks, so it
@@ -158,8 +158,8 @@ impl Engine {
             digest: Digest::default(),
             serving: Serving::default(),
             announcements: Announcements::default(),
-            looks: BTreeMap::new(),
-            looks_begun: 0,
+            backfills: BTreeMap::new(),
+            backfills_begun: 0,
             expecting: false,
             stale: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -169,7 +169,7 @@ impl Engine {
 
     /// Opens a channel: its frames are taken in from now on. Until a sender is heard on it, opening
     /// it again can only make it begin earlier. After that, opening it again changes nothing, and
-    /// [`Self::handle_look_back`] fetches what there is.
+    /// [`Self::handle_backfill`] fetches what there is.
     ///
     /// # Errors
     /// [`OpenError::TooManyChannels`]; nothing was changed.
@@ -227,7 +227,7 @@ impl Engine {
         if let Some(known) = self.channels.get_mut(channel) {
             known.open = false;
             self.logs.close(channel);
-            self.end_look_back(channel);
+            self.cancel_backfill(channel);
             self.logs.neighbours.untell(channel);
             let neighbours: Vec<_> = self.logs.neighbours.iter().collect();
             let close = |peer| Output::Sync(peer, SyncMessage::Close(vec![channel.clone()]));
@@ -333,7 +333,7 @@ impl Engine {
             Insert::NoRoom => self.counters.frames_without_room += 1,
         }
         self.take_effect(effects, now);
-        self.look_back_at(&channel, now);
+        self.backfill_channel(&channel, now);
     }
 
     /// A member connected: there is a link that delivers messages in order.
@@ -377,7 +377,7 @@ impl Engine {
             .iter()
             .for_each(|name| self.unlisten(peer, name, now));
         self.take_effect(effects, now);
-        self.look_back(now);
+        self.continue_backfills(now);
     }
 
     /// Takes in a message of a peer. `verify` says of each of the frames in it, in order, which
@@ -422,7 +422,7 @@ impl Engine {
         let mut effects = Effects::default();
         self.logs.handle_timeout(now, &mut effects);
         self.take_effect(effects, now);
-        self.look_back(now);
+        self.continue_backfills(now);
         self.check_progress(now);
         self.serve(now);
         self.tell(now);
@@ -446,7 +446,7 @@ impl Engine {
             self.flow.poll_timeout(),
             self.serving.poll_timeout(),
             self.announcements.poll_timeout(),
-            self.looks.values().filter_map(LookBack::due).min(),
+            self.backfills.values().filter_map(Backfill::due).min(),
             self.history_expires,
         ]
         .into_iter()
@@ -639,12 +639,12 @@ pub struct SenderState {
     pub next: Option<Seq>,
 }
 
+mod backfill;
 mod config;
 mod counters;
 mod error;
 mod flow_control;
 mod handover;
-mod past;
 mod repairing;
 mod retired;
 

@@ -121,7 +121,7 @@ mod fixture;
 pub use bounds::{Account, Budget, ENTRY_BYTES, Payer, Rate, Statement, TokenBucket};
 pub use conduct::{Conduct, Offence, Standing, Verdict};
 pub use engine::{
-    Config, Counters, Engine, HandOver, LookedBack, OpenError, Output, Past, PostError,
+    Backfilled, Backlog, Config, Counters, Engine, HandOver, OpenError, Output, PostError,
     SenderState, Since, Undelivered,
 };
 pub use gossip_health::{Sign, Watchdog};

@@ -100,7 +100,7 @@ impl Engine {
                 news |= self.logs.all_told(peer, channel, now, &mut effects);
             }
             if news {
-                self.news_for_look_back(channel);
+                self.news_for_backfill(channel);
             }
         }
         if !again.is_empty() {
@@ -108,7 +108,7 @@ impl Engine {
                 .push_back(Output::Sync(peer, SyncMessage::Open(again)));
         }
         self.take_effect(effects, now);
-        self.look_back(now);
+        self.continue_backfills(now);
     }
 
     pub(super) fn handle_want(&mut self, peer: Sender, want: Want, now: Time) {
@@ -245,7 +245,7 @@ impl Engine {
             self.keep(frame, now.saturating_since(posted), now);
         }
         self.take_effect(effects, now);
-        self.look_back(now);
+        self.continue_backfills(now);
     }
 
     /// Gossip could not send a neighbour all there was for it: it is told at once what it has not

@@ -3,6 +3,7 @@
 //! What stands here and in the other modules is told step by step.
 
 mod answers;
+mod backfill;
 mod beginnings;
 mod bounds;
 mod convergence;
@@ -14,7 +15,6 @@ mod hearsay;
 mod hostile;
 mod listener;
 mod mesh;
-mod past;
 mod repairing;
 mod world;
 

@@ -381,7 +381,7 @@ impl Logs {
     }
 
     /// Numbers of a log are to be fetched from before what this node keeps.
-    pub(crate) fn look_back(&mut self, key: &LogKey, seqs: SeqRange, now: Time, out: &mut Effects) {
+    pub(crate) fn backfill(&mut self, key: &LogKey, seqs: SeqRange, now: Time, out: &mut Effects) {
         if let Some(entry) = self.logs.get_mut(key) {
             entry.log.fetch.backfill(seqs);
             self.advance(key, now, out);
@@ -389,7 +389,7 @@ impl Logs {
     }
 
     /// And are not any more.
-    pub(crate) fn look_back_no_more(&mut self, key: &LogKey) {
+    pub(crate) fn end_backfill(&mut self, key: &LogKey) {
         if let Some(entry) = self.logs.get_mut(key) {
             entry.log.fetch.end_backfill();
         }

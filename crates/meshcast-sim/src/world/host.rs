@@ -337,7 +337,7 @@ impl World<'_> {
             }
             // Clocks differ, so that this may be told of an honest sender.
             Output::Stale { .. } => {}
-            Output::LookedBack(_, looked_back) => self.begin_late(index, &looked_back),
+            Output::Backfilled(_, looked_back) => self.begin_late(index, &looked_back),
             // Nobody here does. Bad luck may look like it once, but must not slow anybody down.
             Output::Misbehaved { peer, offence } => {
                 let now = self.now;

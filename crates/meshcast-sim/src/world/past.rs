@@ -1,7 +1,7 @@
 //! Objects that come late to a channel, as a driver has them: what was before, then what is
 //! delivered meanwhile and since.
 
-use meshcast_proto::{ChannelName, LookedBack, Past, Recalled, Sender, Seq, SeqRange};
+use meshcast_proto::{Backfilled, Backlog, ChannelName, Recalled, Sender, Seq, SeqRange};
 
 use super::{
     World,
@@ -66,7 +66,7 @@ impl World<'_> {
         };
         process.objects.entry(channel).or_default().push(object);
         let now = process.time(self.now);
-        let id = process.engine.handle_look_back(&opened, from(since), now);
+        let id = process.engine.handle_backfill(&opened, from(since), now);
         let late = Late {
             object,
             channel,
@@ -80,7 +80,7 @@ impl World<'_> {
     /// `true` if it did.
     pub(super) fn follow_expecting(&mut self, index: usize) -> bool {
         let process = self.hosts[index].process.as_ref();
-        let looks = process.is_some_and(|process| process.engine.is_looking_back());
+        let looks = process.is_some_and(|process| process.engine.is_backfilling());
         if looks {
             self.tell_expecting(index);
         }
@@ -97,7 +97,7 @@ impl World<'_> {
     }
 
     /// Lets an object begin that came late.
-    pub(super) fn begin_late(&mut self, index: usize, LookedBack { id, past }: &LookedBack) {
+    pub(super) fn begin_late(&mut self, index: usize, Backfilled { id, logs }: &Backfilled) {
         let Some(process) = &mut self.hosts[index].process else {
             return;
         };
@@ -116,7 +116,7 @@ impl World<'_> {
             kept: self.kept_near(index, channel),
         };
         self.note(process, event);
-        for past in past {
+        for past in logs {
             self.give_past(index, object, &name, past);
         }
         for (sender, item) in waiting {
@@ -124,7 +124,7 @@ impl World<'_> {
         }
     }
 
-    fn give_past(&mut self, index: usize, object: u64, channel: &ChannelName, past: &Past) {
+    fn give_past(&mut self, index: usize, object: u64, channel: &ChannelName, past: &Backlog) {
         let Some(process) = &mut self.hosts[index].process else {
             return;
         };

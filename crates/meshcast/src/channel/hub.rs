@@ -13,7 +13,7 @@ use std::{
 };
 
 use litemap::LiteMap;
-use meshcast_proto::{ChannelName, Format, Past, Payer, Seq, SeqRange, Since};
+use meshcast_proto::{Backlog, ChannelName, Format, Payer, Seq, SeqRange, Since};
 use tokio::sync::Notify;
 
 pub(crate) use handlers::Due;
@@ -361,7 +361,7 @@ impl Hub {
     }
 
     /// Lets an object that came late begin with these numbers. For the driver.
-    pub(crate) fn begin(&self, reader: ReaderId, past: &[Past]) {
+    pub(crate) fn begin(&self, reader: ReaderId, past: &[Backlog]) {
         let waker = self.lock().ring.begin(reader, past);
         waker.into_iter().for_each(Waker::wake);
     }

@@ -6,7 +6,7 @@ mod seam;
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use litemap::LiteMap;
-use meshcast_proto::{Account, Delivery, Member, Past, Posted, Seq, SeqRange, Values, WallTime};
+use meshcast_proto::{Account, Backlog, Delivery, Member, Posted, Seq, SeqRange, Values, WallTime};
 
 use self::{
     behind::{Behind, Stand},
@@ -260,7 +260,7 @@ impl Ring {
     }
 
     /// Lets a reader that came late begin: behind with this, and from now on. Returns its waker.
-    pub(crate) fn begin(&mut self, id: ReaderId, past: &[Past]) -> Option<Waker> {
+    pub(crate) fn begin(&mut self, id: ReaderId, past: &[Backlog]) -> Option<Waker> {
         let reader = self.readers.get_mut(&id)?;
         reader.behind.begin(past);
         past.iter().for_each(|past| reader.seams.add(past));

@@ -80,7 +80,7 @@ impl Driver {
             }
             Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
             Output::Writable(channel) => self.handle_writable(&channel),
-            Output::LookedBack(channel, looked_back) => self.begin_late(&channel, &looked_back),
+            Output::Backfilled(channel, looked_back) => self.begin_late(&channel, &looked_back),
             Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
             Output::Stale {
                 channel,

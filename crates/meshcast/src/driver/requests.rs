@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use libp2p::PeerId;
-use meshcast_proto::{ChannelName, LookedBack, Recall, Recalled};
+use meshcast_proto::{Backfilled, ChannelName, Recall, Recalled};
 
 use super::Driver;
 use crate::{
@@ -86,7 +86,7 @@ impl Driver {
         self.tell_expecting();
         hub.skip_to_end(reader);
         self.with_engine_then(
-            |engine, now| engine.handle_look_back(hub.name(), since, now),
+            |engine, now| engine.handle_backfill(hub.name(), since, now),
             |driver, id| {
                 driver.channels.look_back(*id, hub, reader);
                 None
@@ -96,7 +96,7 @@ impl Driver {
 
     /// Tells the engine whether somebody may be connected in a moment, while anybody looks back.
     pub(super) fn follow_expecting(&mut self) {
-        if self.engine.is_looking_back() {
+        if self.engine.is_backfilling() {
             self.tell_expecting();
         }
     }
@@ -110,9 +110,9 @@ impl Driver {
     }
 
     /// Lets an object begin that came late to a channel: what neighbours keep of it is here now.
-    pub(super) fn begin_late(&mut self, channel: &ChannelName, looked_back: &LookedBack) {
-        let LookedBack { id, past } = looked_back;
-        for past in past.iter().filter(|past| past.unfetched.is_some()) {
+    pub(super) fn begin_late(&mut self, channel: &ChannelName, looked_back: &Backfilled) {
+        let Backfilled { id, logs } = looked_back;
+        for past in logs.iter().filter(|past| past.unfetched.is_some()) {
             // One liar tells of thousands of senders.
             if let Some(suppressed) = self.warnings.unfetched.pass(self.clock.now()) {
                 let name = past.member.as_ref().map(|member| &member.credential().name);
@@ -121,7 +121,7 @@ impl Driver {
             }
         }
         if let Some((hub, reader)) = self.channels.looked_back(channel, *id) {
-            hub.begin(reader, past);
+            hub.begin(reader, logs);
         }
     }
 

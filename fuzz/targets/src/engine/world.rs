@@ -193,7 +193,7 @@ impl World {
                     let since = Since::Last(step.number());
                     let name = channel(step.below(CHANNELS));
                     if self.me.engine.is_open(&name) {
-                        let _ = self.me.engine.handle_look_back(&name, since, self.now);
+                        let _ = self.me.engine.handle_backfill(&name, since, self.now);
                     }
                 }
                 2 => {

@@ -167,7 +167,7 @@ impl Listener {
                 Output::Sync(peer, message) => panic!("{message:?} to {peer}, who is not there"),
                 Output::Writable(_)
                 | Output::Lagging { .. }
-                | Output::LookedBack(..)
+                | Output::Backfilled(..)
                 | Output::Stale { .. }
                 | Output::Misbehaved { .. } => {
                     panic!("nobody listens to a listener")

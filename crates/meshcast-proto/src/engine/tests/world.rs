@@ -58,9 +58,9 @@ pub(super) struct Node {
     /// How often it was told that there is room again.
     pub(super) writable: u32,
     /// How often a look back ended.
-    pub(super) looked_back: usize,
+    pub(super) backfilled: usize,
     /// What it brought, by its id.
-    pub(super) past: BTreeMap<u64, Vec<Past>>,
+    pub(super) past: BTreeMap<u64, Vec<Backlog>>,
     /// Its neighbours that lag.
     pub(super) lagging: BTreeSet<usize>,
     /// What it says that its neighbours did.
@@ -101,7 +101,7 @@ impl World {
                 alive: true,
                 gossip: BTreeSet::new(),
                 seen: BTreeMap::new(),
-                looked_back: 0,
+                backfilled: 0,
                 past: BTreeMap::new(),
                 writable: 0,
                 lagging: BTreeSet::new(),
@@ -472,8 +472,8 @@ impl World {
                 Output::Misbehaved { peer, offence } => {
                     self.nodes[who].offences.push((number(peer), offence));
                 }
-                Output::LookedBack(_, LookedBack { id, past }) => {
-                    self.nodes[who].looked_back += 1;
+                Output::Backfilled(_, Backfilled { id, logs: past }) => {
+                    self.nodes[who].backfilled += 1;
                     assert!(
                         self.nodes[who].past.insert(id, past).is_none(),
                         "{id} ended twice"

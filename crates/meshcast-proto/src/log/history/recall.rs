@@ -86,7 +86,7 @@ impl History {
 
     /// The numbers below `before` that were posted since then or are among the `last` of them. They
     /// begin with the first one kept, at the beginning of a value.
-    pub(crate) fn past(
+    pub(crate) fn backlog(
         &self,
         channel: &ChannelName,
         sender: Sender,

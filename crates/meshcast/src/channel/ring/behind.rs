@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use meshcast_proto::{Account, Member, Past, Sender, Seq, SeqRange};
+use meshcast_proto::{Account, Backlog, Member, Sender, Seq, SeqRange};
 
 use super::Item;
 use crate::message::{Gap, GapReason};
@@ -97,7 +97,7 @@ impl Behind {
     }
 
     /// What was posted before the reader came, and concerns it.
-    pub(super) fn begin(&mut self, past: &[Past]) {
+    pub(super) fn begin(&mut self, past: &[Backlog]) {
         self.waits_for_past = false;
         for past in past {
             // Of one that nobody knows it is said later.

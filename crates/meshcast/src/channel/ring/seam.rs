@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use meshcast_proto::{Past, Sender, Seq, SeqRange};
+use meshcast_proto::{Backlog, Sender, Seq, SeqRange};
 
 use super::Item;
 use crate::message::{Gap, GapReason};
@@ -21,7 +21,7 @@ struct Seam {
 }
 
 impl Seams {
-    pub(super) fn add(&mut self, past: &Past) {
+    pub(super) fn add(&mut self, past: &Backlog) {
         let seam = Seam {
             from: past.from,
             owed: past.unfetched.filter(|_| past.member.is_none()),

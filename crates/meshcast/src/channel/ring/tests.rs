@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use meshcast_proto::{Format, Past, Sender, Seq, SeqRange};
+use meshcast_proto::{Backlog, Format, Sender, Seq, SeqRange};
 use proptest::prelude::*;
 
 use super::{ENTRY_OVERHEAD, Item, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS};
@@ -443,8 +443,8 @@ fn past_of(
     kept: Option<SeqRange>,
     unfetched: Option<SeqRange>,
     from: Option<u64>,
-) -> Past {
-    Past {
+) -> Backlog {
+    Backlog {
         sender: source.member.sender(),
         member: Some(Arc::clone(&source.member)),
         kept,
@@ -487,7 +487,7 @@ fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_f
         let mut ring = Ring::new(room * one(&mut source, b"x").len_bytes());
         let late = ring.add_late(A);
         ring.claim(late);
-        let nobody = Past {
+        let nobody = Backlog {
             member: None,
             ..past_of(&source, None, Some(seqs(1, 1)), None)
         };

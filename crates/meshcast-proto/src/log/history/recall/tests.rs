@@ -40,8 +40,8 @@ fn recalled(history: &History, seqs: SeqRange, room: usize) -> (Vec<(SeqRange, b
     (parts.collect(), recall.upto)
 }
 
-fn past(history: &History, before: u64, since: Time, last: u64) -> Option<SeqRange> {
-    history.past(
+fn backlog(history: &History, before: u64, since: Time, last: u64) -> Option<SeqRange> {
+    history.backlog(
         &channel(0),
         peer(0).member.sender(),
         seq(before),
@@ -142,7 +142,7 @@ fn a_value_of_which_a_piece_is_not_kept_is_missing_as_a_whole() {
 #[test]
 fn the_past_goes_back_by_number_or_by_time_to_where_a_value_begins() {
     let mut history = history();
-    assert_eq!(past(&history, 5, at(0), 3), None);
+    assert_eq!(backlog(&history, 5, at(0), 3), None);
     let piece = |n, part| frame(peer(0), &channel(0), n, [(part, FULL.as_slice())]);
     let frames = [
         wholes(peer(0), &channel(0), 3, 2),
@@ -161,13 +161,13 @@ fn the_past_goes_back_by_number_or_by_time_to_where_a_value_begins() {
     ];
     for (last, expected) in by_number {
         assert_eq!(
-            past(&history, 11, at(100), last),
+            backlog(&history, 11, at(100), last),
             Some(expected),
             "the last {last}"
         );
     }
     assert_eq!(
-        past(&history, 11, at(100), 50),
+        backlog(&history, 11, at(100), 50),
         Some(range(3, 10)),
         "no more are kept"
     );
@@ -179,18 +179,18 @@ fn the_past_goes_back_by_number_or_by_time_to_where_a_value_begins() {
     ];
     for (secs, expected) in by_time {
         assert_eq!(
-            past(&history, 11, at(secs), 0),
+            backlog(&history, 11, at(secs), 0),
             Some(expected),
             "since {secs} s"
         );
     }
-    assert_eq!(past(&history, 11, at(100), 0), None);
+    assert_eq!(backlog(&history, 11, at(100), 0), None);
     assert_eq!(
-        past(&history, 9, at(13), 0),
+        backlog(&history, 9, at(13), 0),
         Some(range(7, 8)),
         "of one half delivered the half"
     );
-    assert_eq!(past(&history, 1, at(0), 9), None);
+    assert_eq!(backlog(&history, 1, at(0), 9), None);
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn a_past_that_is_kept_from_within_a_value_begins_with_the_next() {
             wholes(peer(0), &channel(0), 8, 1),
         ],
     );
-    assert_eq!(past(&history, 9, at(0), 0), Some(range(8, 8)));
-    assert_eq!(past(&history, 8, at(0), 9), None, "nothing is whole");
+    assert_eq!(backlog(&history, 9, at(0), 0), Some(range(8, 8)));
+    assert_eq!(backlog(&history, 8, at(0), 9), None, "nothing is whole");
 }
 
 proptest! {

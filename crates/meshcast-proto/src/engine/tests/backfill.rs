@@ -8,7 +8,7 @@ use super::{
 };
 use crate::bounds::Payer;
 
-fn past(world: &World, who: usize, of: usize, since: Since) -> Option<SeqRange> {
+fn backlog(world: &World, who: usize, of: usize, since: Since) -> Option<SeqRange> {
     let (engine, now) = (&world.nodes[who].engine, world.clock(who));
     let name = channel(0);
     let mut before = engine
@@ -18,13 +18,13 @@ fn past(world: &World, who: usize, of: usize, since: Since) -> Option<SeqRange> 
     let (from, last) = since.at(now);
     engine
         .history()
-        .past(&channel(0), sender(of), before, from, last)
+        .backlog(&channel(0), sender(of), before, from, last)
 }
 
 fn look_back(world: &mut World, who: usize, since: Since) -> u64 {
     let now = world.clock(who);
     let engine = &mut world.nodes[who].engine;
-    let id = engine.handle_look_back(&channel(0), since, now);
+    let id = engine.handle_backfill(&channel(0), since, now);
     world.drain(who);
     id
 }
@@ -65,16 +65,16 @@ fn late(before: usize, after: usize, config: &Config) -> World {
 fn what_was_delivered_and_is_kept_is_the_past_of_whoever_comes_late() {
     let mut world = connected(2);
     world.loss = 0;
-    assert_eq!(past(&world, 1, 0, Since::Last(9)), None, "nobody posted");
+    assert_eq!(backlog(&world, 1, 0, Since::Last(9)), None, "nobody posted");
     for _ in 0..4 {
         world.post(0, 2);
         world.run_secs(10);
     }
     for who in 0..2 {
-        assert_eq!(past(&world, who, 0, Since::Now), None);
-        assert_eq!(past(&world, who, 0, Since::Last(3)), Some(range(6, 8)));
+        assert_eq!(backlog(&world, who, 0, Since::Now), None);
+        assert_eq!(backlog(&world, who, 0, Since::Last(3)), Some(range(6, 8)));
         assert_eq!(
-            past(&world, who, 0, Since::Ago(Duration::from_secs(25))),
+            backlog(&world, who, 0, Since::Ago(Duration::from_secs(25))),
             Some(range(5, 8))
         );
     }
@@ -83,7 +83,7 @@ fn what_was_delivered_and_is_kept_is_the_past_of_whoever_comes_late() {
     assert_eq!(recall.upto.get(), 4, "a frame at a time");
     world.run_secs(585);
     assert_eq!(
-        past(&world, 1, 0, Since::Last(9)),
+        backlog(&world, 1, 0, Since::Last(9)),
         Some(range(7, 8)),
         "the others are too old"
     );
@@ -191,13 +191,13 @@ fn whoever_comes_late_to_an_open_channel_gets_what_neighbours_keep() {
             world.kill(0);
             world.run_secs(1);
         }
-        let heard = past(&world, 2, 0, Since::Last(1_000)).expect("it heard the last");
+        let heard = backlog(&world, 2, 0, Since::Last(1_000)).expect("it heard the last");
         assert_eq!((heard.first().get() > 25, heard.last().get()), (true, 40));
         let (story, accepted) = (world.story(2, 0), world.counters(2).frames_accepted);
         look_back(&mut world, 2, Since::Last(30));
         world.run_secs(1);
-        assert_eq!(world.nodes[2].looked_back, 1);
-        assert_eq!(past(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
+        assert_eq!(world.nodes[2].backfilled, 1);
+        assert_eq!(backlog(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
         let fetched = world.counters(2).frames_accepted - accepted;
         assert_eq!(
             fetched,
@@ -207,12 +207,15 @@ fn whoever_comes_late_to_an_open_channel_gets_what_neighbours_keep() {
         // By time somewhat more may come, and all that was asked for.
         look_back(&mut world, 2, Since::Ago(Duration::from_secs(39)));
         world.run_secs(1);
-        let by_time = past(&world, 2, 0, Since::Ago(Duration::from_secs(39))).expect("some");
+        let by_time = backlog(&world, 2, 0, Since::Ago(Duration::from_secs(39))).expect("some");
         assert!((3..=8).contains(&by_time.first().get()), "{by_time}");
         look_back(&mut world, 2, Since::Ago(Duration::from_secs(500)));
         world.run_secs(1);
-        assert_eq!(past(&world, 2, 0, Since::Last(1_000)), Some(range(1, 40)));
-        assert_eq!(world.nodes[2].looked_back, 3);
+        assert_eq!(
+            backlog(&world, 2, 0, Since::Last(1_000)),
+            Some(range(1, 40))
+        );
+        assert_eq!(world.nodes[2].backfilled, 3);
         assert_eq!(
             world.story(2, 0),
             story,
@@ -230,7 +233,7 @@ fn who_looks_back_asks_nobody_if_it_has_all_that_there_is() {
     let mut world = connected(3);
     world.loss = 0;
     look_back(&mut world, 1, Since::Last(9));
-    assert_eq!(world.nodes[1].looked_back, 1, "nobody posted");
+    assert_eq!(world.nodes[1].backfilled, 1, "nobody posted");
     (0..5).for_each(|_| world.post(0, 1));
     world.run_secs(3);
     let said = world.said;
@@ -242,7 +245,7 @@ fn who_looks_back_asks_nobody_if_it_has_all_that_there_is() {
     ] {
         look_back(&mut world, 1, since);
     }
-    assert_eq!((world.nodes[1].looked_back, world.said), (5, said));
+    assert_eq!((world.nodes[1].backfilled, world.said), (5, said));
 }
 
 #[test]
@@ -254,15 +257,15 @@ fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds
     });
     look_back(&mut world, 2, Since::Last(30));
     world.run(Duration::from_millis(4_900));
-    assert_eq!(world.nodes[2].looked_back, 0);
+    assert_eq!(world.nodes[2].backfilled, 0);
     // Who comes meanwhile has as long.
     let later = look_back(&mut world, 2, Since::Last(35));
     world.run(Duration::from_millis(100));
-    assert_eq!(world.nodes[2].looked_back, 1);
+    assert_eq!(world.nodes[2].backfilled, 1);
     world.run(Duration::from_millis(4_800));
-    assert_eq!(world.nodes[2].looked_back, 1);
+    assert_eq!(world.nodes[2].backfilled, 1);
     world.run(Duration::from_millis(100));
-    assert_eq!(world.nodes[2].looked_back, 2);
+    assert_eq!(world.nodes[2].backfilled, 2);
     let (kept, unfetched) = brought(&world, 2, later, 0).expect("it ended");
     let kept = kept.expect("it heard the last");
     let told = Some(range(6, kept.first().get() - 1));
@@ -276,14 +279,14 @@ fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds
     let id = look_back(&mut world, 2, Since::Last(30));
     world.run_secs(1);
     assert_eq!(brought(&world, 2, id, 0), Some((Some(range(11, 40)), None)));
-    assert_eq!(past(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
+    assert_eq!(backlog(&world, 2, 0, Since::Last(30)), Some(range(11, 40)));
     // Alone it has nobody to ask.
     for other in 0..2 {
         world.cut(other, 2);
     }
     look_back(&mut world, 2, Since::Last(40));
-    assert_eq!(world.nodes[2].looked_back, 4);
-    assert_eq!(past(&world, 2, 0, Since::Last(40)), Some(range(11, 40)));
+    assert_eq!(world.nodes[2].backfilled, 4);
+    assert_eq!(backlog(&world, 2, 0, Since::Last(40)), Some(range(11, 40)));
 }
 
 const ALL: Since = Since::Last(10);
@@ -559,9 +562,9 @@ fn where_a_log_begins_lower_after_all_who_looked_back_hears_nothing_twice() {
 fn a_channel_that_is_closed_is_looked_back_at_no_longer() {
     let mut world = late(30, 10, &Config::default());
     look_back(&mut world, 2, Since::Last(30));
-    assert_eq!(world.nodes[2].looked_back, 0);
+    assert_eq!(world.nodes[2].backfilled, 0);
     world.close(2);
-    assert_eq!(world.nodes[2].looked_back, 1);
+    assert_eq!(world.nodes[2].backfilled, 1);
     world.run_secs(8);
     world.nodes[2].engine.logs.audit();
 }
@@ -596,11 +599,11 @@ fn what_is_fetched_from_before_pushes_nothing_out_that_is_kept() {
     let mut config = Config::default();
     config.history.bytes = 1024;
     let mut world = late(30, 10, &config);
-    let before = past(&world, 2, 0, Since::Last(30));
+    let before = backlog(&world, 2, 0, Since::Last(30));
     look_back(&mut world, 2, Since::Last(30));
     world.run_secs(1);
-    assert_eq!(world.nodes[2].looked_back, 1);
-    assert_eq!(past(&world, 2, 0, Since::Last(30)), before);
+    assert_eq!(world.nodes[2].backfilled, 1);
+    assert_eq!(backlog(&world, 2, 0, Since::Last(30)), before);
 }
 
 #[test]
@@ -633,7 +636,7 @@ fn an_answer_that_brings_something_else_is_not_kept() {
     let before = lowest(&world);
     look_back(&mut world, 2, Since::Last(30));
     world.run_secs(6);
-    assert_eq!((world.nodes[2].looked_back, lowest(&world)), (1, before));
+    assert_eq!((world.nodes[2].backfilled, lowest(&world)), (1, before));
 }
 
 #[test]
@@ -657,7 +660,7 @@ fn of_a_sender_that_said_nothing_since_the_channel_was_opened_the_last_is_heard_
         look_back(&mut world, 2, Since::Last(4));
         world.run_secs(1);
         assert_eq!(
-            past(&world, 2, 0, Since::Last(4)),
+            backlog(&world, 2, 0, Since::Last(4)),
             Some(range(7, 10)),
             "{gone:?}"
         );

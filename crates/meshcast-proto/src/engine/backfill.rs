@@ -1,41 +1,40 @@
-//! The half of the engine that looks back: for readers in this process that did not keep up or came
-//! late.
+//! Backfill: earlier messages for readers of this process that came late to a channel, from the
+//! history and from peers. Readers that did not keep up are served from the history alone.
 
 use super::*;
 use crate::{bounds::Payer, log::Recall, replication::Log};
 
-/// What there is for somebody who came late to a channel; the end of [`Engine::handle_look_back`].
+/// What a late reader gets: the result of [`Engine::handle_backfill`].
 #[derive(Debug, Clone)]
-pub struct LookedBack {
-    /// Which look back it was.
+pub struct Backfilled {
+    /// The number that [`Engine::handle_backfill`] returned.
     pub id: u64,
     /// By sender, this node included.
-    pub past: Vec<Past>,
+    pub logs: Vec<Backlog>,
 }
 
-/// What somebody hears of one sender from before it came.
+/// What a late reader gets of one sender from before it came.
 #[derive(Debug, Clone)]
-pub struct Past {
-    /// Whose.
+pub struct Backlog {
+    /// The sender.
     pub sender: Sender,
-    /// Who that is; `None` if nothing was ever heard of it.
+    /// Its member; `None` if nothing was ever heard of it.
     pub member: Option<Arc<Member>>,
-    /// What is kept here: from the first number that is wanted and kept, and from the beginning of
-    /// a value, up to where what is delivered anyway begins. What is missing in between was lost.
+    /// What the history keeps: from the first number that is wanted and kept, at the beginning of a
+    /// value, up to where live delivery begins. What is missing in between was lost.
     pub kept: Option<SeqRange>,
-    /// Lower numbers that a neighbour says it keeps, and that could not be fetched: there was no
-    /// room, or it did not answer in time. Of a time they may be from before it: how old they are
-    /// is not known.
+    /// Lower numbers that a peer claims to keep and that could not be fetched: there was no room, or
+    /// the peer did not answer in time. They may be older than was asked for, since their age is
+    /// not known.
     pub unfetched: Option<SeqRange>,
-    /// What is delivered may yet turn out to begin lower than this number, below which nothing is
-    /// wanted.
+    /// Live delivery may yet turn out to begin below this number; nothing below it is wanted.
     pub from: Option<Seq>,
 }
 
 impl Engine {
-    /// Numbers that were delivered on a channel, as far as they are kept: as they were then, in
-    /// order, with what is missing named. They begin and end with a value. It stops after `room`
-    /// bytes, but not before the end of a value.
+    /// Reads numbers that were delivered on a channel from the history: in order, with missing
+    /// numbers named. They begin and end with a value. Stops after `room` bytes, at the end of a
+    /// value.
     pub fn recall(
         &self,
         channel: &ChannelName,
@@ -47,34 +46,35 @@ impl Engine {
         self.history.recall(channel, member, seqs, room, limit)
     }
 
-    /// Members are being dialled or let in, so that there may be more neighbours in a moment than
-    /// there are: who looks back waits for them. Or they are not any more.
+    /// Members are being dialled or admitted (`true`), so more peers may connect in a moment, and
+    /// backfills wait for them; or no longer.
     pub fn handle_expecting(&mut self, expecting: bool, now: Time) {
         self.debug_assert_drained();
         if std::mem::replace(&mut self.expecting, expecting) != expecting {
-            self.look_back(now);
+            self.continue_backfills(now);
         }
     }
 
-    /// Whether anybody [looks back](Self::handle_look_back).
-    pub fn is_looking_back(&self) -> bool {
-        !self.looks.is_empty()
+    /// Whether a [backfill](Self::handle_backfill) is going on.
+    pub fn is_backfilling(&self) -> bool {
+        !self.backfills.is_empty()
     }
 
-    /// Somebody wants to hear of a channel that is open here: what is delivered from now on, and
-    /// what was posted before, as far as it is kept here or by neighbours. Those who have not told
-    /// what they have are waited for, and those that are [expected](Self::handle_expecting); what
-    /// they keep is fetched; for 5 s at most. Then there is an [`Output::LookedBack`] with the id
-    /// that is returned; at once if nobody can have more, or if this process takes its share of
-    /// the memory budget already. What comes is kept like anything else, and nothing that is kept
-    /// has to make way for it.
-    pub fn handle_look_back(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
+    /// A reader came late to a channel that is open here. It wants what is delivered from now on,
+    /// and what was posted before, as far as this node or a peer keeps it.
+    ///
+    /// What peers keep is fetched. Peers that have not told yet what they have are waited for, and
+    /// those that are [expected](Self::handle_expecting), for 5 s at most. Then an
+    /// [`Output::Backfilled`] follows with the id that is returned. It follows at once if nobody
+    /// can have more, or if this process has its share of the memory budget already. What is
+    /// fetched goes into the history, and nothing that is kept has to make way for it.
+    pub fn handle_backfill(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
         self.debug_assert_drained();
         self.logs.fix_beginnings(channel);
         let (from, last) = since.at(now);
-        self.looks_begun += 1;
+        self.backfills_begun += 1;
         let waiter = Waiter {
-            id: self.looks_begun,
+            id: self.backfills_begun,
             came: now,
             waits_for_word: Some(now + LAST_WORD),
             from,
@@ -84,23 +84,23 @@ impl Engine {
         let id = waiter.id;
         let budget = &self.logs.budget;
         if !budget.try_charge(Payer::Ourselves, waiter.cost()) {
-            let looked_back = self.looked_back(channel, &waiter, now);
+            let backfilled = self.backfilled(channel, &waiter, now);
             self.outputs
-                .push_back(Output::LookedBack(channel.clone(), looked_back));
+                .push_back(Output::Backfilled(channel.clone(), backfilled));
             return id;
         }
-        let look = self.looks.entry(channel.clone()).or_default();
+        let backfill = self.backfills.entry(channel.clone()).or_default();
         let from = Some(from).filter(|from| *from < now);
-        look.from = look.from.into_iter().chain(from).min();
-        look.last = look.last.max(last);
-        look.waiters.push(waiter);
-        look.news = true;
-        self.look_back(now);
+        backfill.from = backfill.from.into_iter().chain(from).min();
+        backfill.last = backfill.last.max(last);
+        backfill.waiters.push(waiter);
+        backfill.news = true;
+        self.continue_backfills(now);
         id
     }
 
-    /// The senders of a channel, this node included, and the number below which all was delivered
-    /// of each, or given up; what comes yet is from there on.
+    /// The senders of a channel, this node included, and for each the number that live delivery
+    /// continues with.
     pub(super) fn given_out(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Seq)> {
         let own = self.channels.get(channel).into_iter().filter_map(|own| {
             own.next.previous()?;
@@ -110,30 +110,30 @@ impl Engine {
         own.chain(others.filter_map(|(sender, log)| Some((sender, log.given_out()?))))
     }
 
-    /// Something was told of a channel that may be news to who looks back.
-    pub(super) fn news_for_look_back(&mut self, channel: &ChannelName) {
-        if let Some(look) = self.looks.get_mut(channel) {
-            look.news = true;
+    /// Something was told of a channel that may help its backfill.
+    pub(super) fn news_for_backfill(&mut self, channel: &ChannelName) {
+        if let Some(backfill) = self.backfills.get_mut(channel) {
+            backfill.news = true;
         }
     }
 
-    /// Goes on with all that is looked back at.
-    pub(super) fn look_back(&mut self, now: Time) {
-        for channel in self.looks.keys().cloned().collect::<Vec<_>>() {
-            self.look_back_at(&channel, now);
+    /// Continues the backfills of all channels.
+    pub(super) fn continue_backfills(&mut self, now: Time) {
+        for channel in self.backfills.keys().cloned().collect::<Vec<_>>() {
+            self.backfill_channel(&channel, now);
         }
     }
 
-    /// Asks for what is wanted next from before of a channel, and says where that is over.
-    pub(super) fn look_back_at(&mut self, channel: &ChannelName, now: Time) {
-        let Some(mut look) = self.looks.remove(channel) else {
+    /// Asks for what the backfill of a channel wants next, and ends it where it is over.
+    pub(super) fn backfill_channel(&mut self, channel: &ChannelName, now: Time) {
+        let Some(mut backfill) = self.backfills.remove(channel) else {
             return;
         };
         let mut effects = Effects::default();
         let all_told = !self.expecting && self.logs.neighbours.all_told(channel);
-        let over = look.waiters.iter().all(|waiter| waiter.until() <= now);
+        let over = backfill.waiters.iter().all(|waiter| waiter.until() <= now);
         let mut no_longer = false;
-        for waiter in &mut look.waiters {
+        for waiter in &mut backfill.waiters {
             no_longer |= waiter
                 .waits_for_word
                 .take_if(|until| *until <= now)
@@ -141,48 +141,49 @@ impl Engine {
         }
         if no_longer {
             self.logs.begin(channel, true, now, &mut effects);
-            look.news = true;
+            backfill.news = true;
         } else if all_told {
             self.logs.begin(channel, false, now, &mut effects);
         }
-        if std::mem::take(&mut look.news) {
+        if std::mem::take(&mut backfill.news) {
             for (sender, _) in self.logs.of(channel) {
-                look.logs.entry(sender).or_default().reached = None;
+                backfill.logs.entry(sender).or_default().reached = None;
             }
         }
-        look.logs = std::mem::take(&mut look.logs)
+        backfill.logs = std::mem::take(&mut backfill.logs)
             .into_iter()
             .filter_map(|(sender, mut depth)| {
                 let key = (channel.clone(), sender);
-                let goes_on = !over && self.look_deeper(&key, &look, &mut depth, now, &mut effects);
+                let goes_on =
+                    !over && self.backfill_log(&key, &backfill, &mut depth, now, &mut effects);
                 if !goes_on {
-                    self.logs.look_back_no_more(&key);
+                    self.logs.end_backfill(&key);
                 }
                 goes_on.then_some((sender, depth))
             })
             .collect();
-        let complete = all_told && look.logs.is_empty();
+        let complete = all_told && backfill.logs.is_empty();
         let ends = |waiter: &mut Waiter| complete || waiter.until() <= now;
-        let ended: Vec<Waiter> = look.waiters.extract_if(.., ends).collect();
-        if !look.waiters.is_empty() {
-            self.looks.insert(channel.clone(), look);
+        let ended: Vec<Waiter> = backfill.waiters.extract_if(.., ends).collect();
+        if !backfill.waiters.is_empty() {
+            self.backfills.insert(channel.clone(), backfill);
         }
         self.take_effect(effects, now);
         for waiter in ended {
             self.logs.budget.release(Payer::Ourselves, waiter.cost());
             self.logs.fix_beginnings(channel);
-            let looked_back = self.looked_back(channel, &waiter, now);
+            let backfilled = self.backfilled(channel, &waiter, now);
             self.outputs
-                .push_back(Output::LookedBack(channel.clone(), looked_back));
+                .push_back(Output::Backfilled(channel.clone(), backfilled));
         }
     }
 
-    /// Asks for what lies below all that is kept of a log, if nothing is being fetched. `false` if
-    /// there is nothing to be had.
-    fn look_deeper(
+    /// Asks for what lies below all that is kept of a log, unless something is being fetched.
+    /// `false` if nothing more can be had.
+    fn backfill_log(
         &mut self,
         key: &LogKey,
-        look: &LookBack,
+        backfill: &Backfill,
         depth: &mut Depth,
         now: Time,
         effects: &mut Effects,
@@ -198,24 +199,24 @@ impl Engine {
         };
         let looks = |logs: &Logs| logs.get(key).is_some_and(|log| log.fetch.is_backfilling());
         while !looks(&self.logs) {
-            let Some(seqs) = self.deeper(key, look, before, &mut depth.reached) else {
+            let Some(seqs) = self.deeper(key, backfill, before, &mut depth.reached) else {
                 return false;
             };
-            self.logs.look_back(key, seqs, now, effects);
+            self.logs.backfill(key, seqs, now, effects);
         }
         true
     }
 
-    /// What is to be fetched next of a log: about as much as fits an answer.
+    /// The numbers to fetch next of a log: about as many as fit an answer.
     fn deeper(
         &self,
         key: &LogKey,
-        look: &LookBack,
+        backfill: &Backfill,
         before: Seq,
         reached: &mut Option<Seq>,
     ) -> Option<SeqRange> {
-        let lower = self.lower(key, before, look.from, look.last)?;
-        // As long as it gets lower somebody may have more.
+        let lower = self.lower(key, before, backfill.from, backfill.last)?;
+        // While each request brings lower numbers somebody may have more.
         if reached.replace(lower.last()) == Some(lower.last()) {
             return None;
         }
@@ -234,7 +235,7 @@ impl Engine {
         SeqRange::new(first.max(lower.first()), lower.last()).filter(|_| has_room)
     }
 
-    /// What is wanted of a log and is not kept: right below the lowest number that is.
+    /// What is wanted of a log and not kept: right below the lowest number that is kept.
     fn lower(
         &self,
         (channel, sender): &LogKey,
@@ -254,29 +255,29 @@ impl Engine {
         SeqRange::new(bottom, floor.previous()?)
     }
 
-    /// What there is for somebody who looked back.
-    fn looked_back(&self, channel: &ChannelName, waiter: &Waiter, now: Time) -> LookedBack {
+    /// The result for one reader.
+    fn backfilled(&self, channel: &ChannelName, waiter: &Waiter, now: Time) -> Backfilled {
         let me = self.me.sender();
         let begins_with = self.channels.get(channel).map_or(0, |own| own.last);
-        let own = waiter.before.get(&me).map(|before| Past {
+        let own = waiter.before.get(&me).map(|before| Backlog {
             sender: me,
             member: Some(Arc::clone(&self.me)),
             kept: self
                 .history
-                .past(channel, me, *before, waiter.from, waiter.last),
+                .backlog(channel, me, *before, waiter.from, waiter.last),
             unfetched: None,
             from: None,
         });
         let others = self.logs.of(channel).filter_map(|(sender, log)| {
             let known = waiter.before.get(&sender).copied();
-            // Of one of whom it was not known where it begins, all is delivered from its beginning
-            // on: so many of the last as the channel itself wanted.
+            // If it was not known where the log begins, live delivery includes the last numbers
+            // that the channel itself wanted.
             let before = known.or_else(|| log.reorder.begun())?;
             let last = waiter.last.saturating_sub(known.map_or(begins_with, |_| 0));
             let kept = self
                 .history
-                .past(channel, sender, before, waiter.from, last);
-            Some(Past {
+                .backlog(channel, sender, before, waiter.from, last);
+            Some(Backlog {
                 sender,
                 member: log.member.clone(),
                 kept: kept.filter(|_| log.member.is_some()),
@@ -290,16 +291,16 @@ impl Engine {
                 from: Some(before).filter(|_| known.is_none() && !log.reorder.is_fixed()),
             })
         });
-        let past = own.into_iter().chain(others);
-        LookedBack {
+        let backlogs = own.into_iter().chain(others);
+        Backfilled {
             id: waiter.id,
-            past: past
+            logs: backlogs
                 .filter(|it| it.kept.is_some() || it.unfetched.is_some() || it.from.is_some())
                 .collect(),
         }
     }
 
-    /// Numbers below all that is kept that a neighbour says it has.
+    /// Numbers below all that is kept that a peer claims to have.
     fn unfetched(
         &self,
         key: &LogKey,
@@ -316,55 +317,55 @@ impl Engine {
         )
     }
 
-    /// A channel was closed: nobody wants to hear of it.
-    pub(super) fn end_look_back(&mut self, channel: &ChannelName) {
-        for waiter in self.looks.remove(channel).unwrap_or_default().waiters {
+    /// A channel was closed: its backfill ends with nothing.
+    pub(super) fn cancel_backfill(&mut self, channel: &ChannelName) {
+        for waiter in self.backfills.remove(channel).unwrap_or_default().waiters {
             self.logs.budget.release(Payer::Ourselves, waiter.cost());
-            let (id, past) = (waiter.id, Vec::new());
+            let (id, logs) = (waiter.id, Vec::new());
             self.outputs
-                .push_back(Output::LookedBack(channel.clone(), LookedBack { id, past }));
+                .push_back(Output::Backfilled(channel.clone(), Backfilled { id, logs }));
         }
     }
 }
 
-/// What readers of this process want of a channel from before what is kept.
+/// The backfill of a channel: what late readers want from below what is kept.
 #[derive(Debug, Default)]
-pub(super) struct LookBack {
-    /// Posted since then.
+pub(super) struct Backfill {
+    /// What was posted since then.
     from: Option<Time>,
-    /// And so many numbers of each sender.
+    /// And at least this many numbers of each sender.
     last: u64,
     waiters: Vec<Waiter>,
-    /// Those of whom there may be more.
+    /// The senders of whom there may be more.
     logs: BTreeMap<Sender, Depth>,
-    /// There may be more of any log: a neighbour told something new, or somebody wants more.
+    /// There may be more of any log: a peer told something new, or a reader wants more.
     news: bool,
 }
 
-/// Somebody who looks back.
+/// A reader that waits.
 #[derive(Debug)]
 struct Waiter {
     id: u64,
     came: Time,
-    /// Until when nobody but a sender that is there says where it begins.
+    /// Until when only a connected sender decides where its log begins.
     waits_for_word: Option<Time>,
     from: Time,
     last: u64,
-    /// What was given out of each sender when it came: it hears what comes from there on anyway.
+    /// Where live delivery of each sender continued when the reader came.
     before: BTreeMap<Sender, Seq>,
 }
 
-/// How far back a log is known.
+/// How far back a log was fetched.
 #[derive(Debug, Default)]
 struct Depth {
-    /// From here on it is delivered anyway; not known before it is where the log begins.
+    /// Live delivery begins here; `None` until it is known where the log begins.
     before: Option<Seq>,
-    /// What was right below the lowest that is kept when something below was asked for.
+    /// The highest missing number at the last request.
     reached: Option<Seq>,
 }
 
-impl LookBack {
-    /// When to go on with it, if nothing happens.
+impl Backfill {
+    /// When to continue, if nothing happens before.
     pub(super) fn due(&self) -> Option<Time> {
         let due = |waiter: &Waiter| waiter.waits_for_word.unwrap_or_else(|| waiter.until());
         self.waiters.iter().map(due).min()
