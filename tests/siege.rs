@@ -101,11 +101,11 @@ pub async fn besieged() -> Result<()> {
     while input.next_line().await?.is_some() {}
     let counters = node.inspect().await?.counters;
     eprintln!(
-        "knocks {}, silent {}, foreign {}, displaced {}, refused {}",
-        counters.knocks,
-        counters.knocks_silent,
-        counters.knocks_foreign,
-        counters.knocks_displaced,
+        "inbound {}, silent {}, foreign {}, displaced {}, refused {}",
+        counters.inbound,
+        counters.inbound_silent,
+        counters.inbound_foreign,
+        counters.inbound_displaced,
         counters.refused
     );
     node.shutdown().await;

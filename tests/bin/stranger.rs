@@ -1,4 +1,4 @@
-//! Knocks at the door of a node without its key, or besieges one and says how it went.
+//! InboundCounts at the door of a node without its key, or besieges one and says how it went.
 //!
 //! ```text
 //! cargo run --release -p meshcast-tests --bin stranger -- siege --connections 1000000
@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Knocks at an address.
+    /// InboundCounts at an address.
     Knock {
         at: SocketAddr,
         #[command(flatten)]

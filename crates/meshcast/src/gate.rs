@@ -54,7 +54,7 @@ pub(crate) type Clock = Arc<dyn Fn() -> WallTime + Send + Sync>;
 pub(crate) struct Timeouts {
     /// Until the first bytes are there: they come with what opens the connection, so this is for a
     /// lost packet or two.
-    pub(crate) knock: Duration,
+    pub(crate) greeting: Duration,
     /// For the messages at the gate: two round trips and four signatures in a healthy network. Long
     /// enough for round trips of a second and a lost packet; short enough that a stalled peer does
     /// not hold its place among the pending connections for long.
@@ -67,7 +67,7 @@ pub(crate) struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            knock: Duration::from_secs(5),
+            greeting: Duration::from_secs(5),
             gate: Duration::from_secs(5),
             connection: Duration::from_secs(10),
         }

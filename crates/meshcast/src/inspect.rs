@@ -164,13 +164,13 @@ pub struct Counters {
     /// known.
     pub refused: u64,
     /// Connections that others opened.
-    pub knocks: u64,
+    pub inbound: u64,
     /// Those of them that said nothing in time, or were gone before.
-    pub knocks_silent: u64,
+    pub inbound_silent: u64,
     /// Those that began with something else than a member does; they count as refused too.
-    pub knocks_foreign: u64,
+    pub inbound_foreign: u64,
     /// Those that made way for newcomers before they had shown to be members.
-    pub knocks_displaced: u64,
+    pub inbound_displaced: u64,
     /// Times gossip reported that frames to a peer were dropped from its queue.
     pub slow_peer: u64,
     /// Times a peer was connected anew because its gossip did not arrive.
@@ -191,7 +191,7 @@ pub struct Counters {
     /// [`Limits::history_bytes`](crate::Limits::history_bytes) counts them.
     pub history_bytes: usize,
     /// Connections that others opened and that have not shown to be members so far.
-    pub pending_inbound: usize,
+    pub inbound_pending: usize,
 }
 
 impl Deref for Counters {

@@ -58,7 +58,7 @@ pub(crate) fn shaped_tcp(gate: &Gate, here: HostLinks) -> Result<Secured, SetupE
 }
 
 fn bare_tcp(gate: &Gate) -> Tcp {
-    Tcp::new(gate.door().clone(), gate.timeouts().knock)
+    Tcp::new(gate.door().clone(), gate.timeouts().greeting)
 }
 
 /// Nobody there is not somebody who takes too long for the admission, which is a timeout as well.

@@ -76,13 +76,13 @@ impl Driver {
     pub(super) fn counters(&self) -> Counters {
         let (undecodable, handler_panics, unread) = self.handles.registry.stats().read();
         let gossip = self.network.swarm.behaviour().gossip.counters();
-        let knocks = self.network.door.knocks();
+        let inbound = self.network.door.inbound();
         Counters {
-            knocks: knocks.all,
-            knocks_silent: knocks.silent,
-            knocks_foreign: knocks.foreign,
-            knocks_displaced: knocks.displaced,
-            pending_inbound: knocks.pending,
+            inbound: inbound.all,
+            inbound_silent: inbound.silent,
+            inbound_foreign: inbound.foreign,
+            inbound_displaced: inbound.displaced,
+            inbound_pending: inbound.pending,
             protocol: self.engine.counters(),
             frames_gossiped: gossip.frames,
             memory_refused: self.engine.budget().refused(),

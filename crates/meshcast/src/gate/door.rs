@@ -1,13 +1,13 @@
 //! The door: how many may be on their way to the gate, and who makes way for whom.
 //!
-//! A connection that was accepted goes through three rooms, each of which holds a bounded number:
+//! A connection that was accepted goes through three stages, each of which holds a bounded number:
 //!
-//! 1. *knocking*: it has shown nothing. A member begins to speak at once, with the same bytes each
+//! 1. *accepted*: it has shown nothing. A member begins to speak at once, with the same bytes each
 //!    time. Until they are there nothing is done for it: it costs a socket and some 500 bytes.
 //! 2. *securing*: the handshake, some 30 KiB. Who does not know the mesh gets no further.
 //! 3. *admitting*: the messages of the gate, 256 KiB at most.
 //!
-//! A newcomer always finds a place: whoever has been longest in a room, of the addresses that hold
+//! A newcomer always finds a place: whoever has been longest at a stage, of the addresses that hold
 //! most of it, makes way. Addresses where members were connected before have a few places of their
 //! own.
 
@@ -29,27 +29,27 @@ pub(crate) struct Door(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    rooms: [Places<AbortHandle>; 3],
-    /// In which room a connection is that is no longer knocking.
-    inside: HashMap<Ends, (Room, u64)>,
+    stages: [Places<AbortHandle>; 3],
+    /// At which stage a connection is that has begun to speak.
+    inside: HashMap<Ends, (Stage, u64)>,
     members: Members,
     last: u64,
-    counts: Knocks,
+    counts: InboundCounts,
 }
 
 /// What tells one connection from all others: where it came to and where it came from.
 pub(crate) type Ends = (SocketAddr, SocketAddr);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Room {
-    Knocking,
+enum Stage {
+    Accepted,
     Securing,
     Admitting,
 }
 
-/// What came to the door since the start.
+/// Connections that others opened, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Knocks {
+pub(crate) struct InboundCounts {
     /// Connections that were accepted.
     pub(crate) all: u64,
     /// Those that said nothing in time, or hung up before.
@@ -65,36 +65,36 @@ pub(crate) struct Knocks {
 impl Default for State {
     fn default() -> Self {
         Self {
-            rooms: [KNOCKING, SECURING, ADMITTING].map(Places::new),
+            stages: [ACCEPTED, SECURING, ADMITTING].map(Places::new),
             inside: HashMap::new(),
             members: Members::default(),
             last: 0,
-            counts: Knocks::default(),
+            counts: InboundCounts::default(),
         }
     }
 }
 
 impl Door {
     /// Somebody has come, and has shown nothing.
-    pub(crate) fn knock(&self, from: SocketAddr) -> (Place, AbortRegistration) {
+    pub(crate) fn accept(&self, from: SocketAddr) -> (Place, AbortRegistration) {
         let mut state = self.lock();
         state.counts.all += 1;
-        let (id, registration) = state.enter(Room::Knocking, host_of(from.ip()));
+        let (id, registration) = state.enter(Stage::Accepted, host_of(from.ip()));
         let place = Place {
             door: self.clone(),
             host: host_of(from.ip()),
-            held: Held::Knocking(id),
+            held: Held::Accepted(id),
         };
         (place, registration)
     }
 
-    /// Somebody who knocked speaks as members do, and is to prove that it is one. The place ends
+    /// Somebody who was accepted speaks as members do, and is to prove that it is one. The place ends
     /// when it is dropped.
     pub(crate) fn secure(&self, ends: Ends) -> (Place, AbortRegistration) {
         let mut state = self.lock();
         let host = host_of(ends.1.ip());
-        let (id, registration) = state.enter(Room::Securing, host);
-        state.inside.insert(ends, (Room::Securing, id));
+        let (id, registration) = state.enter(Stage::Securing, host);
+        state.inside.insert(ends, (Stage::Securing, id));
         let place = Place {
             door: self.clone(),
             host,
@@ -107,12 +107,12 @@ impl Door {
     pub(crate) fn secured(&self, ends: &Ends) {
         let mut state = self.lock();
         let host = host_of(ends.1.ip());
-        let Some((Room::Securing, id)) = state.inside.get(ends).copied() else {
+        let Some((Stage::Securing, id)) = state.inside.get(ends).copied() else {
             return;
         };
-        if let Some(handle) = state.rooms[Room::Securing as usize].remove(host, id) {
-            state.put(Room::Admitting, host, id, handle);
-            state.inside.insert(*ends, (Room::Admitting, id));
+        if let Some(handle) = state.stages[Stage::Securing as usize].remove(host, id) {
+            state.put(Stage::Admitting, host, id, handle);
+            state.inside.insert(*ends, (Stage::Admitting, id));
         }
     }
 
@@ -124,8 +124,11 @@ impl Door {
     /// The process is out of sockets: whoever is next of those who have shown nothing makes way.
     pub(crate) fn make_way(&self) {
         let mut state = self.lock();
-        let State { rooms, members, .. } = &mut *state;
-        if let Some(handle) = rooms[Room::Knocking as usize].displace(|host| members.knows(host)) {
+        let State {
+            stages, members, ..
+        } = &mut *state;
+        if let Some(handle) = stages[Stage::Accepted as usize].displace(|host| members.knows(host))
+        {
             handle.abort();
             state.counts.displaced += 1;
         }
@@ -139,10 +142,10 @@ impl Door {
         self.lock().counts.foreign += 1;
     }
 
-    pub(crate) fn knocks(&self) -> Knocks {
+    pub(crate) fn inbound(&self) -> InboundCounts {
         let state = self.lock();
-        let pending = state.rooms.iter().map(Places::taken).sum();
-        Knocks {
+        let pending = state.stages.iter().map(Places::taken).sum();
+        InboundCounts {
             pending,
             ..state.counts
         }
@@ -155,17 +158,19 @@ impl Door {
 }
 
 impl State {
-    fn enter(&mut self, room: Room, host: IpAddr) -> (u64, AbortRegistration) {
+    fn enter(&mut self, stage: Stage, host: IpAddr) -> (u64, AbortRegistration) {
         self.last += 1;
         let id = self.last;
         let (handle, registration) = AbortHandle::new_pair();
-        self.put(room, host, id, handle);
+        self.put(stage, host, id, handle);
         (id, registration)
     }
 
-    fn put(&mut self, room: Room, host: IpAddr, id: u64, handle: AbortHandle) {
-        let Self { rooms, members, .. } = self;
-        let displaced = rooms[room as usize].insert(host, id, handle, |host| members.knows(host));
+    fn put(&mut self, stage: Stage, host: IpAddr, id: u64, handle: AbortHandle) {
+        let Self {
+            stages, members, ..
+        } = self;
+        let displaced = stages[stage as usize].insert(host, id, handle, |host| members.knows(host));
         if let Some(displaced) = displaced {
             displaced.abort();
             self.counts.displaced += 1;
@@ -183,7 +188,7 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 enum Held {
-    Knocking(u64),
+    Accepted(u64),
     Inside(Ends),
 }
 
@@ -191,12 +196,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.door.lock();
         let held = match &self.held {
-            Held::Knocking(id) => Some((Room::Knocking, *id)),
+            Held::Accepted(id) => Some((Stage::Accepted, *id)),
             Held::Inside(ends) => state.inside.remove(ends),
         };
-        if let Some((room, id)) = held {
+        if let Some((stage, id)) = held {
             // It may have made way.
-            state.rooms[room as usize].remove(self.host, id);
+            state.stages[stage as usize].remove(self.host, id);
         }
     }
 }
@@ -230,7 +235,7 @@ impl Members {
 
 /// Cheap, so there may be many: whoever floods the door has to open as many connections in the time
 /// that a member's first bytes need to come, to be in its way.
-const KNOCKING: usize = 256;
+const ACCEPTED: usize = 256;
 /// As many nodes as may start at the same moment behind one address; together some 4 MiB.
 const SECURING: usize = 128;
 /// The same for those who know the mesh. Who does and is no member could have 16 MiB buffered, so
@@ -249,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_held_until_it_is_dropped_in_whichever_room_it_is() {
+    fn a_place_is_held_until_it_is_dropped_in_whichever_stage_it_is() {
         let door = Door::default();
-        let pending = || door.knocks().pending;
-        let (knocking, _) = door.knock(ends("192.0.2.1:1").1);
+        let pending = || door.inbound().pending;
+        let (accepted, _) = door.accept(ends("192.0.2.1:1").1);
         assert_eq!(pending(), 1);
         let (inside, _) = door.secure(ends("192.0.2.1:1"));
-        drop(knocking);
+        drop(accepted);
         assert_eq!(pending(), 1);
         door.secured(&ends("192.0.2.1:1"));
         assert_eq!(pending(), 1);
@@ -267,18 +272,18 @@ mod tests {
     fn a_newcomer_finds_a_place_however_many_say_nothing() {
         let door = Door::default();
         let from = |port| SocketAddr::from(([192, 0, 2, 1], port));
-        let crowd: Vec<_> = (0..1000).map(|port| door.knock(from(port)).0).collect();
-        assert_eq!(door.knocks().pending, KNOCKING);
-        let displaced = u64::try_from(1000 - KNOCKING).expect("few");
-        assert_eq!(door.knocks().displaced, displaced);
-        let (newcomer, registration) = door.knock(ends("198.51.100.1:1").1);
+        let crowd: Vec<_> = (0..1000).map(|port| door.accept(from(port)).0).collect();
+        assert_eq!(door.inbound().pending, ACCEPTED);
+        let displaced = u64::try_from(1000 - ACCEPTED).expect("few");
+        assert_eq!(door.inbound().displaced, displaced);
+        let (newcomer, registration) = door.accept(ends("198.51.100.1:1").1);
         let waits = futures::future::Abortable::new(std::future::pending::<()>(), registration);
-        for port in 1000..1000 + 10 * u16::try_from(KNOCKING).expect("few") {
-            let _ = door.knock(from(port));
+        for port in 1000..1000 + 10 * u16::try_from(ACCEPTED).expect("few") {
+            let _ = door.accept(from(port));
         }
         assert!(!waits.is_aborted(), "the crowd's own makes way");
         drop((crowd, newcomer));
-        assert_eq!(door.knocks().pending, 0);
+        assert_eq!(door.inbound().pending, 0);
     }
 
     #[test]
@@ -292,7 +297,7 @@ mod tests {
             .map(|port| door.secure((member.0, SocketAddr::from(([192, 0, 2, 1], port)))))
             .collect();
         assert!(!waits.is_aborted());
-        assert_eq!(door.knocks().pending, SECURING + 1);
+        assert_eq!(door.inbound().pending, SECURING + 1);
         drop(crowd);
     }
 

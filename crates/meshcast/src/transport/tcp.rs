@@ -6,7 +6,7 @@
 //! meet in one connection that neither accepted, and a node whose neighbour has the same port dials
 //! itself. Here a port belongs to one, and each dial has a new one.
 
-mod knock;
+mod greeting;
 mod listening;
 mod socket;
 

@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     Event, Socket,
-    knock::{Knocked, knock},
+    greeting::{Greeting, read_greeting},
     multiaddr, new_socket,
 };
 use crate::{error::is_out_of_descriptors, gate::Door};
@@ -39,7 +39,7 @@ pub(super) struct Listening {
     door: Door,
     patience: Duration,
     /// Who has come and said nothing so far; as many as the door lets wait.
-    knocks: FuturesUnordered<BoxFuture<'static, Knocked>>,
+    greetings: FuturesUnordered<BoxFuture<'static, Greeting>>,
     /// It listens on one address and has not said so yet.
     unsaid: bool,
     /// The system has trouble and is left alone for a moment.
@@ -75,7 +75,7 @@ impl Listening {
             interfaces: everywhere.then(IfWatcher::new).transpose()?,
             door,
             patience,
-            knocks: FuturesUnordered::new(),
+            greetings: FuturesUnordered::new(),
             unsaid: !everywhere,
             pause: None,
         })
@@ -100,15 +100,16 @@ impl Listening {
             return Poll::Ready(event);
         }
         // Those who spoke go first: whoever is accepted may take a place from one who has not.
-        if let Poll::Ready(event) = self.poll_knocks(cx) {
+        if let Poll::Ready(event) = self.poll_greetings(cx) {
             return Poll::Ready(event);
         }
         for _ in 0..ACCEPTED_AT_ONCE {
             match self.listener.poll_accept(cx) {
                 Poll::Ready(Ok((stream, from))) => {
-                    let place = self.door.knock(from);
-                    let knock = knock(stream, from, self.door.clone(), place, self.patience);
-                    self.knocks.push(knock.boxed());
+                    let place = self.door.accept(from);
+                    let greeting =
+                        read_greeting(stream, from, self.door.clone(), place, self.patience);
+                    self.greetings.push(greeting.boxed());
                 }
                 Poll::Ready(Err(error)) if is_of_one_connection(&error) => {}
                 Poll::Ready(Err(error)) => {
@@ -117,19 +118,19 @@ impl Listening {
                     }
                     return Poll::Ready(self.trouble(error));
                 }
-                Poll::Pending => return self.poll_knocks(cx),
+                Poll::Pending => return self.poll_greetings(cx),
             }
         }
         // There may be more, but others want to do something as well.
         cx.waker().wake_by_ref();
-        self.poll_knocks(cx)
+        self.poll_greetings(cx)
     }
 
-    fn poll_knocks(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_greetings(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let listener_id = self.id;
-        while let Poll::Ready(Some(knocked)) = self.knocks.poll_next_unpin(cx) {
-            match knocked {
-                Knocked::Ours(stream, from) => {
+        while let Poll::Ready(Some(greeting)) = self.greetings.poll_next_unpin(cx) {
+            match greeting {
+                Greeting::Ours(stream, from) => {
                     // An error means that the connection is gone already.
                     if let Ok(at) = stream.local_addr() {
                         return Poll::Ready(TransportEvent::Incoming {
@@ -140,11 +141,11 @@ impl Listening {
                         });
                     }
                 }
-                Knocked::Foreign(from) => {
+                Greeting::Foreign(from) => {
                     let error = io::Error::other(Turned { from });
                     return Poll::Ready(TransportEvent::ListenerError { listener_id, error });
                 }
-                Knocked::Nobody => {}
+                Greeting::Nobody => {}
             }
         }
         Poll::Pending

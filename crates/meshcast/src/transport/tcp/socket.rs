@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::knock::{ANSWER, GREETING};
+use super::greeting::{ANSWER, GREETING};
 use crate::gate::GateError;
 
 /// A TCP connection.

@@ -7,7 +7,7 @@ use std::{
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::core::{Endpoint, transport::PortUse};
 
-use super::{knock::GREETING, *};
+use super::{greeting::GREETING, *};
 
 fn tcp() -> Tcp {
     Tcp::new(Door::default(), Duration::from_secs(60))
@@ -121,9 +121,12 @@ async fn a_newcomer_is_heard_however_many_say_nothing_and_all_are_counted() {
         .await
         .expect("all of it");
     assert_eq!(heard, [GREETING, b"and more"].concat());
-    let knocks = door.knocks();
-    assert_eq!((knocks.all, knocks.foreign), (crowd + 1, 0));
-    assert!(knocks.displaced > 300 && knocks.pending < 300, "{knocks:?}");
+    let inbound = door.inbound();
+    assert_eq!((inbound.all, inbound.foreign), (crowd + 1, 0));
+    assert!(
+        inbound.displaced > 300 && inbound.pending < 300,
+        "{inbound:?}"
+    );
     drop(idle);
 }
 
@@ -156,9 +159,9 @@ async fn who_says_something_else_or_nothing_is_hung_up_on_without_a_word() {
         read = hung_up => read.expect("no panic"),
         event = next(&mut node) => panic!("{event:?}"),
     };
-    let knocks = door.knocks();
+    let inbound = door.inbound();
     assert_eq!(
-        (read, knocks.silent, knocks.foreign, knocks.pending),
+        (read, inbound.silent, inbound.foreign, inbound.pending),
         (0, 1, 1, 0)
     );
 }

@@ -11,9 +11,9 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use crate::gate::{Door, Place};
 
-/// Who knocked, once that is known.
+/// How somebody begins to speak who was accepted.
 #[derive(Debug)]
-pub(super) enum Knocked {
+pub(super) enum Greeting {
     /// One that speaks as members do. [`GREETING`] is read of it.
     Ours(TcpStream, SocketAddr),
     /// One that says something else.
@@ -22,25 +22,25 @@ pub(super) enum Knocked {
     Nobody,
 }
 
-/// What there is to know of one who was just accepted and has [this place](Door::knock).
-pub(super) async fn knock(
+/// What there is to know of one who was just accepted and has [this place](Door::accept).
+pub(super) async fn read_greeting(
     mut stream: TcpStream,
     from: SocketAddr,
     door: Door,
     (_place, registration): (Place, AbortRegistration),
     patience: Duration,
-) -> Knocked {
+) -> Greeting {
     match Abortable::new(timeout(patience, greets(&mut stream)), registration).await {
-        Ok(Ok(Ok(true))) => Knocked::Ours(stream, from),
+        Ok(Ok(Ok(true))) => Greeting::Ours(stream, from),
         Ok(Ok(Ok(false))) => {
             door.note_foreign();
-            Knocked::Foreign(from)
+            Greeting::Foreign(from)
         }
         Ok(_) => {
             door.note_silent();
-            Knocked::Nobody
+            Greeting::Nobody
         }
-        Err(_made_way) => Knocked::Nobody,
+        Err(_made_way) => Greeting::Nobody,
     }
 }
 
