@@ -23,7 +23,7 @@ pub(crate) use self::{
     target::RECENTLY,
 };
 use self::{
-    members::Members,
+    members::{Members, Told},
     seeds::{Lookup, Seed, SeedTarget},
     target::{Retry, State},
 };
@@ -295,9 +295,8 @@ impl Dialer {
         addresses: Vec<Multiaddr>,
         now: Time,
     ) {
-        if let Some((first, connected)) = self.may_know(&peer, &addresses, now) {
-            self.members
-                .handle_own(peer, addresses, first, connected, now);
+        if let Some(told) = self.told_of(peer, addresses, now) {
+            self.members.handle_own(told, now);
         }
     }
 
@@ -310,21 +309,19 @@ impl Dialer {
         addresses: Vec<Multiaddr>,
         now: Time,
     ) {
-        if let Some((first, connected)) = self.may_know(&peer, &addresses, now) {
-            self.members
-                .handle_hearsay((peer, teller), addresses, first, connected, now);
+        if let Some(told) = self.told_of(peer, addresses, now) {
+            self.members.handle_hearsay(teller, told, now);
         }
     }
 
-    /// When a member that is new here is dialled first, and whether it is connected; nothing if it
-    /// is not to be known.
-    fn may_know(&self, peer: &PeerId, addresses: &[Multiaddr], now: Time) -> Option<(Time, bool)> {
-        let not = self.seeds_only || *peer == self.me || addresses.is_empty();
-        (!not).then(|| {
-            (
-                now + self.first_wait(peer),
-                self.connected.contains_key(peer),
-            )
+    /// What is told of a member; nothing if it is not to be known.
+    fn told_of(&self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) -> Option<Told> {
+        let not = self.seeds_only || peer == self.me || addresses.is_empty();
+        (!not).then(|| Told {
+            first_dial: now + self.first_wait(&peer),
+            is_connected: self.connected.contains_key(&peer),
+            peer,
+            addresses,
         })
     }
 

@@ -13,6 +13,7 @@ use meshcast_proto::{Member, Rate, Time, TokenBucket, WallTime};
 use crate::{
     address::{Reach, reach},
     inspect::Direction,
+    transport::peer_id,
 };
 
 /// The connected members.
@@ -70,12 +71,12 @@ impl Peers {
     /// [`Self::take_surplus`] has those before it at once.
     pub(crate) fn handle_established(
         &mut self,
-        peer: PeerId,
         member: Arc<Member>,
         (id, direction, remote): (ConnectionId, Direction, Multiaddr),
         now: Time,
         wall: WallTime,
     ) -> bool {
+        let peer = peer_id(member.sender());
         let connection = Connection {
             id,
             direction,

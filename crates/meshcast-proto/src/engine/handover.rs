@@ -130,12 +130,6 @@ impl Engine {
         interests.filter_map(|(peer, interest)| interest.open.map(|_| peer))
     }
 
-    /// How many channels are open both here and at a peer.
-    pub fn shared_channels(&self, peer: Sender) -> usize {
-        let theirs = self.logs.neighbours.opened_by(peer);
-        theirs.filter(|name| self.is_open(name)).count()
-    }
-
     /// The channels on which something was posted here, and the last number of each.
     pub fn posted_on(&self) -> impl Iterator<Item = (&ChannelName, Seq)> {
         self.channels

@@ -56,6 +56,16 @@ struct Teller {
     bucket: TokenBucket,
 }
 
+/// What is told of a member, by itself or by another.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) peer: PeerId,
+    pub(super) addresses: Vec<Multiaddr>,
+    /// When it is dialled first, if this is news.
+    pub(super) first_dial: Time,
+    pub(super) is_connected: bool,
+}
+
 impl Members {
     pub(super) fn new(seed: u64) -> Self {
         Self {
@@ -77,16 +87,14 @@ impl Members {
         dialled.any(|target| target.state == State::Dialling && target.retry.failures == 0)
     }
 
-    /// A connected member tells of itself. What was known before is forgotten. A new address is due
-    /// at `first`.
-    pub(super) fn handle_own(
-        &mut self,
-        peer: PeerId,
-        mut addresses: Vec<Multiaddr>,
-        first: Time,
-        connected: bool,
-        now: Time,
-    ) {
+    /// A connected member tells of itself. What was known before is forgotten.
+    pub(super) fn handle_own(&mut self, told: Told, now: Time) {
+        let Told {
+            peer,
+            mut addresses,
+            first_dial,
+            is_connected,
+        } = told;
         addresses.truncate(MAX_ADDRESSES);
         if let Some(known) = self.members.get_mut(&peer) {
             (known.seen, known.met) = (now, true);
@@ -95,37 +103,36 @@ impl Members {
                 (known.told, known.heard) = (addresses, Vec::new());
                 // What was learned by dialling was about other addresses.
                 if known.target.state == State::Waiting {
-                    known.target = Target::new(first);
+                    known.target = Target::new(first_dial);
                 }
             }
             return;
         }
         if self.members.len() < MAX_MEMBERS || self.make_room(0) {
-            let mut member = Member::new(first, now);
+            let mut member = Member::new(first_dial, now);
             (member.told, member.met) = (addresses, true);
-            if connected {
+            if is_connected {
                 member.target.state = State::Reaches(peer);
             }
             self.members.insert(peer, member);
         }
     }
 
-    /// A member tells of another. If that is news, the other is due at `first`.
-    pub(super) fn handle_hearsay(
-        &mut self,
-        (peer, teller): (PeerId, PeerId),
-        addresses: Vec<Multiaddr>,
-        first: Time,
-        connected: bool,
-        now: Time,
-    ) {
-        let told = self.tellers.get(&teller).map_or(0, |teller| teller.members);
+    /// A member tells of another.
+    pub(super) fn handle_hearsay(&mut self, teller: PeerId, told: Told, now: Time) {
+        let Told {
+            peer,
+            addresses,
+            first_dial,
+            is_connected,
+        } = told;
+        let told_of = self.tellers.get(&teller).map_or(0, |teller| teller.members);
         if let Some(known) = self.members.get_mut(&peer) {
             if !known.met {
                 known.seen = now;
             }
             let before = known.tells(&teller);
-            if !before && told >= MAX_TOLD {
+            if !before && told_of >= MAX_TOLD {
                 return;
             }
             let alone = known.heard.iter().all(|(other, _)| *other == teller);
@@ -135,16 +142,16 @@ impl Members {
             // Who told of it before is charged for it too, and its waits are not for others to cut
             // short.
             if !known.met && alone && known.target.state == State::Waiting {
-                known.target = Target::new(first);
+                known.target = Target::new(first_dial);
             }
             return;
         }
-        let room = self.members.len() < MAX_MEMBERS || self.make_room(told + 1);
-        if told >= MAX_TOLD || !room {
+        let room = self.members.len() < MAX_MEMBERS || self.make_room(told_of + 1);
+        if told_of >= MAX_TOLD || !room {
             return;
         }
-        let mut member = Member::new(first, now);
-        if connected {
+        let mut member = Member::new(first_dial, now);
+        if is_connected {
             (member.met, member.target.state) = (true, State::Reaches(peer));
         }
         member.hear(teller, addresses, &mut self.tellers);

@@ -132,7 +132,7 @@ impl Driver {
         let credential = member.credential().clone();
         if self
             .peers
-            .handle_established(peer, member, (connection, direction, remote), now, wall)
+            .handle_established(member, (connection, direction, remote), now, wall)
         {
             let (name, region) = (credential.name, credential.region);
             if let Some(suppressed) = self.warnings.connected.pass(now) {

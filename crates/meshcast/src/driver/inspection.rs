@@ -1,7 +1,7 @@
 //! Looking through all peers and channels for whoever inspects the node: a little each turn, and
 //! once for all who ask at the same time, so that nothing waits for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::ChannelName;
@@ -11,6 +11,7 @@ use crate::{
     command::Answer,
     error::AskError,
     inspect::{ChannelInfo, PeerInfo, Snapshot},
+    transport::peer_id,
 };
 
 /// What somebody wants to see, beside what is always there.
@@ -33,10 +34,14 @@ pub(super) struct Inspections {
 #[derive(Debug)]
 struct Look {
     answers: Vec<Answer<Inspected>>,
-    peers_left: Vec<PeerId>,
-    peers: Vec<PeerInfo>,
+    wanted: View,
     channels_left: Vec<ChannelName>,
     channels: Vec<ChannelInfo>,
+    /// How many of the channels that were looked at each peer has open.
+    shared: HashMap<PeerId, usize>,
+    /// After the channels, so that these numbers are complete.
+    peers_left: Vec<PeerId>,
+    peers: Vec<PeerInfo>,
 }
 
 impl Inspections {
@@ -67,12 +72,13 @@ impl Driver {
         else {
             return;
         };
-        let until = self.clock.now() + A_TURN;
+        let until = self.clock.now() + A_ROUND;
         while self.clock.now() < until {
-            if let Some(peer) = look.peers_left.pop() {
-                look.peers.extend(self.peer_info(&peer));
-            } else if let Some(name) = look.channels_left.pop() {
-                look.channels.extend(self.channel_info(&name));
+            if let Some(name) = look.channels_left.pop() {
+                self.look_at_channel(&mut look, &name);
+            } else if let Some(peer) = look.peers_left.pop() {
+                let shared = look.shared.get(&peer).copied().unwrap_or_default();
+                look.peers.extend(self.peer_info(&peer, shared));
             } else {
                 self.end_look(look);
                 return;
@@ -93,14 +99,28 @@ impl Driver {
             .iter()
             .filter(|_| wanted.peers)
             .map(|(peer, _)| *peer);
-        let channels = self.channels.names().filter(|_| wanted.channels).cloned();
         (!waiting.is_empty()).then(|| Look {
             answers: waiting.into_iter().map(|(_, answer)| answer).collect(),
+            wanted,
+            channels_left: self.channels.names().cloned().collect(),
+            channels: Vec::new(),
+            shared: HashMap::new(),
             peers_left: peers.collect(),
             peers: Vec::new(),
-            channels_left: channels.collect(),
-            channels: Vec::new(),
         })
+    }
+
+    fn look_at_channel(&self, look: &mut Look, name: &ChannelName) {
+        // It may be gone by now.
+        if self.channels.get(name).is_none() {
+            return;
+        }
+        for peer in self.engine.listeners(name).map(peer_id) {
+            *look.shared.entry(peer).or_default() += 1;
+        }
+        if look.wanted.channels {
+            look.channels.extend(self.channel_info(name));
+        }
     }
 
     fn end_look(&self, look: Look) {
@@ -128,9 +148,9 @@ impl Driver {
 /// the same one.
 const MAX_WAITING: usize = 1024;
 
-/// How long a turn may look: a fraction of what a message takes anyway. One peer or channel is
-/// looked at in any case.
-const A_TURN: Duration = Duration::from_micros(25);
+/// How long a round of the loop may look: a fraction of what a message takes anyway. One peer or
+/// channel is looked at in any case, which takes no longer for there being many others.
+const A_ROUND: Duration = Duration::from_micros(25);
 
 #[cfg(test)]
 mod tests {

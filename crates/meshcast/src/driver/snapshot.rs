@@ -25,7 +25,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn peer_info(&self, id: &PeerId) -> Option<PeerInfo> {
+    pub(super) fn peer_info(&self, id: &PeerId, shared_channels: usize) -> Option<PeerInfo> {
         let peer = self.peers.get(id)?;
         let sender = peer_sender(id);
         // As a neighbour it has the key of its process, as whoever posts that of the member.
@@ -42,7 +42,7 @@ impl Driver {
                 .main()
                 .map_or(Direction::Inbound, |connection| connection.direction),
             connected_since: peer.since_wall,
-            shared_channels: sender.map_or(0, |sender| self.engine.shared_channels(sender)),
+            shared_channels,
             mute: sender.map_or(0, |sender| self.watchdog.times(sender)),
             memory_bytes: memory.iter().map(|it| it.used).sum(),
             memory_refused: memory.iter().map(|it| it.refused).sum(),

@@ -38,14 +38,8 @@ impl Pair {
             direction,
             Multiaddr::empty(),
         );
-        let peer = peer_id(other.sender());
-        self.ends[end].handle_established(
-            peer,
-            Arc::clone(other),
-            connection,
-            self.now,
-            WallTime::MIN,
-        );
+        let (other, now) = (Arc::clone(other), self.now);
+        self.ends[end].handle_established(other, connection, now, WallTime::MIN);
     }
 
     fn closed(&mut self, end: usize, number: usize) {
