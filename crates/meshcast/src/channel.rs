@@ -32,7 +32,7 @@ pub use self::{
     receipt::{AckError, Receipt},
 };
 pub(crate) use self::{
-    hub::{Asked, Hub, Opening},
+    hub::{Hub, Opening, Requests},
     outbox::{Poster, Posters, Section},
     payload::decode,
     receipt::Awaited,

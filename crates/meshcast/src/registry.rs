@@ -46,7 +46,7 @@ struct Inner {
     /// Hubs whose outbox is not empty, each once.
     ready: VecDeque<Arc<Hub>>,
     /// Hubs that ask something of the driver, each once.
-    asking: VecDeque<Arc<Hub>>,
+    requesting: VecDeque<Arc<Hub>>,
     /// Hubs that got their first object or lost their last, or made way for others, each once.
     changed: VecDeque<Arc<Hub>>,
     stopped: bool,
@@ -97,9 +97,9 @@ impl Registry {
             // Under the lock, so that the driver does not give the hub up in between.
             let first = hub.objects() == 0;
             let object = object(Arc::clone(&hub));
-            let asks = hub.has_to_ask();
+            let asks = hub.has_to_request();
             if asks {
-                inner.asking.push_back(Arc::clone(&hub));
+                inner.requesting.push_back(Arc::clone(&hub));
             }
             if first {
                 inner.note(&hub);
@@ -120,8 +120,8 @@ impl Registry {
         }
         let hub = Arc::new(Hub::new(name.clone(), &self.limits, Arc::clone(self)));
         let object = object(Arc::clone(&hub));
-        if hub.has_to_ask() {
-            inner.asking.push_back(Arc::clone(&hub));
+        if hub.has_to_request() {
+            inner.requesting.push_back(Arc::clone(&hub));
         }
         let entry = Entry {
             hub: Arc::clone(&hub),
@@ -161,7 +161,7 @@ impl Registry {
     pub(crate) fn ask(&self, hub: &Arc<Hub>) {
         let mut inner = self.lock();
         if !inner.stopped {
-            inner.asking.push_back(Arc::clone(hub));
+            inner.requesting.push_back(Arc::clone(hub));
         }
         drop(inner);
         self.bell.wake();
@@ -179,8 +179,8 @@ impl Registry {
     }
 
     /// The next hub that asks something.
-    pub(crate) fn take_asking(&self) -> Option<Arc<Hub>> {
-        self.lock().asking.pop_front()
+    pub(crate) fn take_requesting(&self) -> Option<Arc<Hub>> {
+        self.lock().requesting.pop_front()
     }
 
     /// The hubs that were opened and closed or made way, in that order, so many at most.
@@ -225,7 +225,7 @@ impl Registry {
     /// Whether something is left to open, to send or to answer.
     pub(crate) fn has_more(&self) -> bool {
         let inner = self.lock();
-        !inner.ready.is_empty() || !inner.asking.is_empty() || !inner.changed.is_empty()
+        !inner.ready.is_empty() || !inner.requesting.is_empty() || !inner.changed.is_empty()
     }
 
     /// Nothing is opened or posted any more. Returns the hubs, whose outboxes do not fill again.
@@ -246,7 +246,7 @@ impl Registry {
         let hubs = std::mem::take(&mut inner.hubs);
         let rest = (
             std::mem::take(&mut inner.ready),
-            std::mem::take(&mut inner.asking),
+            std::mem::take(&mut inner.requesting),
             std::mem::take(&mut inner.changed),
         );
         drop(inner);

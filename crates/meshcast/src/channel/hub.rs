@@ -69,9 +69,9 @@ struct State {
     /// Whether the registry knows that there is something to send.
     queued: bool,
     /// Whether the registry knows that something is asked of the driver.
-    asking: bool,
+    requesting: bool,
     /// Readers were behind and have not caught up since.
-    crowded: bool,
+    readers_behind: bool,
     /// Numbers not read in time that are counted for the node.
     unread: u64,
     /// Objects that came late, and wait to be told what there was.
@@ -100,8 +100,8 @@ impl Hub {
             dispatcher: None,
             registered_on: None,
             queued: false,
-            asking: false,
-            crowded: false,
+            requesting: false,
+            readers_behind: false,
             unread: 0,
             openings: Vec::new(),
             awaited: Vec::new(),
@@ -127,7 +127,7 @@ impl Hub {
     }
 
     /// Makes an object that receives from now on, and what was posted since then. The driver has to
-    /// be [told](Self::has_to_ask) of the latter.
+    /// be [told](Self::has_to_request) of the latter.
     pub(crate) fn open_object(&self, options: ChannelOptions) -> ObjectId {
         let ChannelOptions { since, echo } = options;
         let mut state = self.lock();
@@ -292,13 +292,13 @@ impl Hub {
     }
 
     /// Whether the registry has to put this hub among those that ask, which it is told once.
-    pub(crate) fn has_to_ask(&self) -> bool {
+    pub(crate) fn has_to_request(&self) -> bool {
         let mut state = self.lock();
-        state.is_asking() && !std::mem::replace(&mut state.asking, true)
+        state.is_requesting() && !std::mem::replace(&mut state.requesting, true)
     }
 
     /// Hands an item to all readers. `true` if they are behind since this one; that they have
-    /// caught up is [asked](Asked::relieved). For the driver.
+    /// caught up is [requested](Requests::caught_up). For the driver.
     pub(crate) fn deliver(&self, item: Item) -> bool {
         let mut state = self.lock();
         if state.ended {
@@ -307,11 +307,12 @@ impl Hub {
         let seqs = item.seqs();
         let wakers = state.ring.push(item);
         let waiting = state.ring.bytes();
-        let crowded = state.ring.is_crowded() && !std::mem::replace(&mut state.crowded, true);
+        let readers_behind = state.ring.is_above_high_watermark()
+            && !std::mem::replace(&mut state.readers_behind, true);
         drop(state);
         tracing::trace!(channel = ?self.name, %seqs, waiting, "delivered");
         wakers.into_iter().for_each(Waker::wake);
-        crowded
+        readers_behind
     }
 
     /// A reader for an object: the one it was born with if nobody has it, else one that begins now.
@@ -341,13 +342,13 @@ impl Hub {
     }
 
     /// What is asked of the driver since the last call. For the driver.
-    pub(crate) fn take_asked(&self) -> Asked {
+    pub(crate) fn take_requests(&self) -> Requests {
         let mut state = self.lock();
-        state.asking = false;
-        let relieved = state.is_relieved();
-        state.crowded &= !relieved;
-        Asked {
-            relieved,
+        state.requesting = false;
+        let caught_up = state.has_caught_up();
+        state.readers_behind &= !caught_up;
+        Requests {
+            caught_up,
             openings: std::mem::take(&mut state.openings),
             wanted: state.ring.take_wanted(),
             awaited: std::mem::take(&mut state.awaited),
@@ -463,7 +464,7 @@ impl Hub {
 
     /// Lets go of the state, and tells the driver if it is asked something.
     fn ask(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        let tell = state.is_asking() && !std::mem::replace(&mut state.asking, true);
+        let tell = state.is_requesting() && !std::mem::replace(&mut state.requesting, true);
         let unread = state.ring.unread();
         let news = unread - std::mem::replace(&mut state.unread, unread);
         drop(state);
@@ -482,16 +483,16 @@ impl Hub {
 }
 
 impl State {
-    fn is_asking(&self) -> bool {
-        self.ring.is_asking()
+    fn is_requesting(&self) -> bool {
+        self.ring.is_requesting()
             || !self.openings.is_empty()
             || !self.awaited.is_empty()
-            || self.is_relieved()
+            || self.has_caught_up()
     }
 
     /// Readers were behind and have caught up.
-    const fn is_relieved(&self) -> bool {
-        self.crowded && self.ring.is_relieved()
+    const fn has_caught_up(&self) -> bool {
+        self.readers_behind && self.ring.is_below_low_watermark()
     }
 
     fn begins_now(&self) -> bool {
@@ -520,9 +521,9 @@ pub(crate) struct Load {
 
 /// What is asked of the driver.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Requests {
     /// Readers that were behind have caught up.
-    pub(crate) relieved: bool,
+    pub(crate) caught_up: bool,
     /// Objects that came late.
     pub(crate) openings: Vec<Opening>,
     /// Who waits for peers to have something.

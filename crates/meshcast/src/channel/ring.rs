@@ -33,7 +33,7 @@ pub(crate) struct Ring {
     readers: LiteMap<ReaderId, Reader>,
     next_reader: ReaderId,
     /// Readers that wait for what they asked for, and have not been [heard](Self::take_wanted) yet.
-    asking: Vec<ReaderId>,
+    requesting: Vec<ReaderId>,
     /// Numbers that some reader was told it had not read in time, so far.
     unread: u64,
 }
@@ -81,7 +81,7 @@ impl Ring {
             account,
             readers: LiteMap::with_capacity(1),
             next_reader: ReaderId::default(),
-            asking: Vec::new(),
+            requesting: Vec::new(),
             unread: 0,
         }
     }
@@ -212,7 +212,7 @@ impl Ring {
             Stand::CaughtUp => {}
             Stand::Waiting => return None,
             Stand::Asking => {
-                self.asking.push(id);
+                self.requesting.push(id);
                 return None;
             }
         }
@@ -237,13 +237,13 @@ impl Ring {
     }
 
     /// Whether some reader asks for what it is behind with.
-    pub(crate) fn is_asking(&self) -> bool {
-        !self.asking.is_empty()
+    pub(crate) fn is_requesting(&self) -> bool {
+        !self.requesting.is_empty()
     }
 
     /// Who asks for what. Each waits until it is [handed over](Self::recall).
     pub(crate) fn take_wanted(&mut self) -> Vec<(ReaderId, Wanted)> {
-        let asking = std::mem::take(&mut self.asking);
+        let asking = std::mem::take(&mut self.requesting);
         let wanted = asking.into_iter().filter_map(|id| {
             let wanted = self.readers.get(&id)?.behind.wanted()?;
             Some((id, wanted))
@@ -280,7 +280,7 @@ impl Ring {
 
     /// There is nobody left to ask: what readers are behind with is missing.
     pub(crate) fn forsake(&mut self) {
-        self.asking.clear();
+        self.requesting.clear();
         self.readers
             .iter_mut()
             .for_each(|(_, reader)| reader.behind.forsake());
@@ -300,12 +300,12 @@ impl Ring {
 
     /// Whether so much waits that who posts had better wait as well: what is on the way still has
     /// room then.
-    pub(crate) const fn is_crowded(&self) -> bool {
+    pub(crate) const fn is_above_high_watermark(&self) -> bool {
         self.bytes > self.limit / 2
     }
 
     /// Whether little enough waits to go on.
-    pub(crate) const fn is_relieved(&self) -> bool {
+    pub(crate) const fn is_below_low_watermark(&self) -> bool {
         self.bytes <= self.limit / 4
     }
 

@@ -8,7 +8,7 @@ use meshcast_proto::{Backfilled, ChannelName, Recall, Recalled};
 
 use super::Driver;
 use crate::{
-    channel::{Asked, Hub, Item, Opening, ReaderId, Wanted},
+    channel::{Hub, Item, Opening, ReaderId, Requests, Wanted},
     message::{Gap, GapReason},
 };
 
@@ -20,7 +20,7 @@ impl Driver {
             self.tell_readers_behind(&channel, true);
         }
         for _ in 0..HUBS_A_ROUND {
-            let Some(hub) = self.handles.registry.take_asking() else {
+            let Some(hub) = self.handles.registry.take_requesting() else {
                 break;
             };
             self.answer(&hub);
@@ -30,13 +30,13 @@ impl Driver {
 
     /// Answers all that is asked on one channel name.
     pub(super) fn answer(&mut self, hub: &Arc<Hub>) {
-        let Asked {
-            relieved,
+        let Requests {
+            caught_up,
             openings,
             wanted,
             awaited,
-        } = hub.take_asked();
-        if relieved {
+        } = hub.take_requests();
+        if caught_up {
             self.tell_readers_behind(hub.name(), false);
         }
         for opening in openings {

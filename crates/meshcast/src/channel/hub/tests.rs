@@ -197,24 +197,28 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
     let reader = hub.claim_reader(object).expect("open");
     let mut source = Source::new(1);
     let payload = [0; 1_000];
-    let crowded = source
+    let behind = source
         .heard(&[&payload[..]; 15])
         .into_iter()
         .map(|item| hub.deliver(item));
-    let crowded: Vec<bool> = crowded.collect();
+    let behind: Vec<bool> = behind.collect();
     assert_eq!(
-        crowded.iter().filter(|crowded| **crowded).count(),
+        behind.iter().filter(|behind| **behind).count(),
         1,
         "said once"
     );
     let waiting = |hub: &Arc<Hub>| hub.load().unread_bytes;
     while waiting(&hub) > 5_000 {
-        assert!(registry.take_asking().is_none(), "{} wait", waiting(&hub));
+        assert!(
+            registry.take_requesting().is_none(),
+            "{} wait",
+            waiting(&hub)
+        );
         assert!(read_now(&hub, reader).await.is_ready());
     }
-    let asking = registry.take_asking().expect("they have caught up");
-    assert!(asking.take_asked().relieved);
-    assert!(!asking.take_asked().relieved, "said once");
+    let asking = registry.take_requesting().expect("they have caught up");
+    assert!(asking.take_requests().caught_up);
+    assert!(!asking.take_requests().caught_up, "said once");
 }
 
 #[tokio::test]

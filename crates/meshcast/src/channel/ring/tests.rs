@@ -87,7 +87,7 @@ fn read_with(
     let mut got = Vec::new();
     loop {
         match ring.read(id) {
-            None if ring.is_asking() => keeper.answer(ring, 2),
+            None if ring.is_requesting() => keeper.answer(ring, 2),
             None => return got,
             Some(Item::Missed(gap)) => {
                 let (first, last) = (gap.missed.first().get(), gap.missed.last().get());
@@ -148,7 +148,7 @@ fn what_makes_way_is_told_by_sender_with_exact_numbers_before_anything_later() {
     let (a, b) = (one_.member.sender(), two.member.sender());
     let mut gaps = [(a, Got::Unread(2, 3)), (b, Got::Unread(1, 2))];
     gaps.sort_by_key(|(sender, _)| *sender);
-    assert_eq!((ring.pending(slow), ring.is_asking()), (None, true));
+    assert_eq!((ring.pending(slow), ring.is_requesting()), (None, true));
     let got = read_all(&mut ring, slow, A);
     assert_eq!(got[..2], gaps);
     assert_eq!(got[2..], [(a, Got::Value(4)), (b, Got::Value(3))]);
@@ -260,7 +260,7 @@ fn a_gap_as_long_as_the_counter_does_not_overflow_what_is_counted() {
         "what the network lost was not there to be read"
     );
     assert!(
-        (ring.read(reader).is_none(), ring.is_asking()) == (true, true),
+        (ring.read(reader).is_none(), ring.is_requesting()) == (true, true),
         "the value before the others"
     );
     Keeper::default().answer(&mut ring, 1);
@@ -348,11 +348,11 @@ fn a_reader_waits_for_what_it_asked_for_and_asks_once() {
     keeper.keep(&item);
     ring.push(item);
     ring.push(one(&mut source, b"y"));
-    assert!(ring.read(slow).is_none() && ring.is_asking());
+    assert!(ring.read(slow).is_none() && ring.is_requesting());
     let wanted = ring.take_wanted();
     assert_eq!(wanted.len(), 1);
     assert!(
-        ring.read(slow).is_none() && !ring.is_asking(),
+        ring.read(slow).is_none() && !ring.is_requesting(),
         "not what came after it"
     );
     ring.remove_reader(slow);
@@ -391,7 +391,7 @@ fn when_there_is_nobody_left_to_ask_the_rest_is_missing() {
     let mut ring = Ring::new(one(&mut source, b"x").len_bytes());
     let slow = ring.add_reader(A);
     (0..4).for_each(|_| drop(ring.push(one(&mut source, b"x"))));
-    assert!(ring.read(slow).is_none() && ring.is_asking());
+    assert!(ring.read(slow).is_none() && ring.is_requesting());
     ring.forsake();
     let me = source.member.sender();
     assert_eq!(
@@ -420,7 +420,7 @@ fn one_that_came_late_reads_what_was_before_it_then_what_made_way_and_then_the_r
     ring.skip_to_end(late);
     push(&mut ring, 5);
     assert!(
-        ring.read(late).is_none() && !ring.is_asking(),
+        ring.read(late).is_none() && !ring.is_requesting(),
         "it is still looked for"
     );
     let past = SeqRange::new(Seq::new(2).expect("2"), Seq::new(4).expect("4")).expect("in order");
@@ -605,7 +605,7 @@ proptest! {
             loop {
                 match ring.read(*id) {
                     Some(item) => check(item, next, &forgotten),
-                    None if ring.is_asking() => keeper.answer(&mut ring, 3),
+                    None if ring.is_requesting() => keeper.answer(&mut ring, 3),
                     None => break,
                 }
             }
