@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result};
 use meshcast::{MeshKey, Multiaddr};
 use meshcast_proto::{
-    ChannelName, Format, Holding, Holdings, MemberAddresses, Opened, Sender, Seq, SyncMessage,
+    ChannelName, Format, Holding, MemberAddresses, Opened, Sender, Seq, SyncMessage,
 };
 use tokio::{net::TcpListener, time::sleep};
 
@@ -101,7 +101,7 @@ async fn beyond(wire: &mut Wire) -> Result<()> {
             lowest: None,
             ..*holding
         });
-        wire.say(&have(&calm, logs.collect())).await?;
+        wire.tell(&calm, logs.collect()).await?;
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -134,14 +134,14 @@ async fn holder(wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
             lowest: None,
             ..*holding
         });
-        wire.say(&have(&calm, logs.collect())).await?;
+        wire.tell(&calm, logs.collect()).await?;
         let lost = Holding {
             oldest: FIFTH,
             next: SIXTH,
             hops: 0,
             ..holding(phantom)
         };
-        poster.say(&have(&calm, vec![lost])).await?;
+        poster.tell(&calm, vec![lost]).await?;
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -222,7 +222,7 @@ async fn impossible(wire: &mut Wire) -> Result<()> {
             next: FAR_AWAY,
             ..holding(wire.other)
         };
-        wire.say(&have(&calm, vec![claim])).await?;
+        wire.tell(&calm, vec![claim]).await?;
         sleep(Duration::from_millis(200)).await;
     }
 }
@@ -232,7 +232,7 @@ async fn invent(wire: &mut Wire, on: &ChannelName, logs: usize) -> Result<()> {
     for first in (0..logs).step_by(SyncMessage::MAX_LOGS) {
         let last = (first + SyncMessage::MAX_LOGS).min(logs);
         let some = (first..last).map(|n| holding(nobody(n)));
-        wire.say(&have(on, some.collect())).await?;
+        wire.tell(on, some.collect()).await?;
     }
     Ok(())
 }
@@ -262,18 +262,10 @@ fn channel(name: &str) -> Result<ChannelName> {
 fn opened(channel: &ChannelName) -> Opened {
     Opened {
         channel: channel.clone(),
+        opening: 1,
         since: Duration::ZERO,
         last: 0,
-        linked: Duration::ZERO,
     }
-}
-
-fn have(channel: &ChannelName, logs: Vec<Holding>) -> SyncMessage {
-    SyncMessage::Have(vec![Holdings {
-        channel: channel.clone(),
-        more: false,
-        logs,
-    }])
 }
 
 fn holding(sender: Sender) -> Holding {

@@ -1,6 +1,6 @@
 //! A connection of somebody who holds a key, without anything that would keep him honest.
 
-use std::{future::poll_fn, io, task::Poll, time::Duration};
+use std::{collections::BTreeMap, future::poll_fn, io, task::Poll, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -15,11 +15,11 @@ use libp2p::{
     identity, noise, tcp, yamux,
 };
 use meshcast_proto::{
-    Admission, ChannelName, Format, Frame, Identity, MeshId, MeshKey, NodeName, Part, Region,
-    Sender, Seq, SyncMessage, Trust, WallTime, write_record,
+    Admission, Answer, ChannelName, Format, Frame, Holding, Holdings, Identity, MeshId, MeshKey,
+    NodeName, Part, Region, Sender, Seq, SyncMessage, Trust, WallTime, write_record,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Wire {
     streams: mpsc::Sender<oneshot::Sender<SubstreamBox>>,
     /// What the other side says beside gossip, as far as there is somebody to take it.
     pub(super) heard: mpsc::Receiver<SyncMessage>,
+    /// The last opening that the other side told of each channel.
+    openings: watch::Receiver<BTreeMap<ChannelName, u64>>,
     sync: SubstreamBox,
     gossip: Option<SubstreamBox>,
     /// How many bytes were said.
@@ -77,7 +79,8 @@ impl Wire {
         tokio::spawn(drive(muxer, wanted, opened));
         timeout(PATIENCE, pass(&streams, key, &identity, other)).await??;
         let (told, heard) = mpsc::channel(MOST_HEARD);
-        tokio::spawn(listen(inbound, ears, told));
+        let (opens, openings) = watch::channel(BTreeMap::new());
+        tokio::spawn(listen(inbound, ears, told, opens));
         let sync = timeout(PATIENCE, negotiated(&streams, SYNC)).await??;
         Ok(Self {
             identity,
@@ -85,6 +88,7 @@ impl Wire {
             other,
             streams,
             heard,
+            openings,
             sync,
             gossip: None,
             bytes: 0,
@@ -99,6 +103,28 @@ impl Wire {
     /// Says something beside gossip. An error means that the connection is gone.
     pub(super) async fn say(&mut self, message: &SyncMessage) -> Result<()> {
         self.say_bytes(&message.encode()).await
+    }
+
+    /// Says what it has of a channel, as the answer to the last time that the other side opened it,
+    /// once it did.
+    pub(super) async fn tell(&mut self, channel: &ChannelName, logs: Vec<Holding>) -> Result<()> {
+        let is_open = |openings: &BTreeMap<_, _>| openings.contains_key(channel);
+        let openings = timeout(PATIENCE, self.openings.wait_for(is_open)).await;
+        let opening = openings
+            .context("it does not open the channel")??
+            .get(channel)
+            .copied();
+        let answer = opening.map(|opening| Answer {
+            opening,
+            held: PATIENCE,
+            more: false,
+        });
+        let have = Holdings {
+            channel: channel.clone(),
+            answer,
+            logs,
+        };
+        self.say(&SyncMessage::Have(vec![have])).await
     }
 
     /// Says something that need not be a message.
@@ -336,6 +362,7 @@ async fn listen(
     mut inbound: mpsc::Receiver<SubstreamBox>,
     ears: Ears,
     told: mpsc::Sender<SyncMessage>,
+    opens: watch::Sender<BTreeMap<ChannelName, u64>>,
 ) {
     // Those that are not read stay open.
     let mut kept = Vec::new();
@@ -344,7 +371,7 @@ async fn listen(
             kept.push(stream);
             continue;
         }
-        let told = told.clone();
+        let (told, opens) = (told.clone(), opens.clone());
         let (send, back) = oneshot::channel();
         tokio::spawn(async move {
             // Any error is the end of the stream.
@@ -357,7 +384,7 @@ async fn listen(
             } else if ears == Ears::Shut {
                 let _ = send.send(stream);
             } else {
-                let _ = hear(&mut stream, &told).await;
+                let _ = hear(&mut stream, &told, &opens).await;
             }
         });
         if ears == Ears::Shut
@@ -386,13 +413,21 @@ async fn accept(stream: &mut SubstreamBox) -> io::Result<String> {
     }
 }
 
-async fn hear(stream: &mut SubstreamBox, told: &mpsc::Sender<SyncMessage>) -> io::Result<()> {
+async fn hear(
+    stream: &mut SubstreamBox,
+    told: &mpsc::Sender<SyncMessage>,
+    opens: &watch::Sender<BTreeMap<ChannelName, u64>>,
+) -> io::Result<()> {
     loop {
         let mut len = [0; 4];
         stream.read_exact(&mut len).await?;
         let mut message = vec![0; usize::try_from(u32::from_be_bytes(len)).unwrap_or_default()];
         stream.read_exact(&mut message).await?;
         if let Ok(message) = SyncMessage::decode(&message.into()) {
+            if let SyncMessage::Open(opened) = &message {
+                let opened = opened.iter().map(|it| (it.channel.clone(), it.opening));
+                opens.send_modify(|openings| openings.extend(opened));
+            }
             // Whoever does not listen misses it.
             let _ = told.try_send(message);
         }

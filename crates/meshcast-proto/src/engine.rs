@@ -17,10 +17,11 @@ use crate::{
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Assembled, Delivery, Gap, GapReason, History, Insert, Reassembly},
     replication::{
-        Announcements, Answering, Batch, Digest, Effects, Heard, Logs, Posted, Serving, Wanted,
+        Announcements, Answering, Batch, Digest, Effects, Have, Heard, Logs, Posted, Serving,
+        Wanted,
     },
     wire::{
-        ChannelName, Draft, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, Seq,
+        Answer, ChannelName, Draft, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, Seq,
         SeqRange, SyncMessage, Time, WallTime, Want,
     },
 };
@@ -218,10 +219,6 @@ impl Engine {
     /// Closes a channel: its frames are no longer taken in, and what was known of its senders is
     /// forgotten. Once nothing is kept of it either, all is forgotten but its next number, and that
     /// too if nothing was posted on it.
-    ///
-    /// Not to be opened again before what neighbours said to the last opening has come or is lost
-    /// with its link: it would be taken for what they say to the new one, which might begin too
-    /// early then.
     pub fn handle_close(&mut self, channel: &ChannelName) {
         self.debug_assert_drained();
         if let Some(known) = self.channels.get_mut(channel) {
@@ -341,12 +338,13 @@ impl Engine {
         self.debug_assert_drained();
         self.logs.neighbours.add(peer, now);
         let open = self.channels.iter().filter(|(_, channel)| channel.open);
+        let neighbours = &mut self.logs.neighbours;
         let opened: Vec<_> = open
-            .map(|(name, channel)| channel.opened(name, Duration::ZERO, now))
+            .map(|(name, channel)| {
+                let opening = neighbours.ask(peer, name, Duration::ZERO, now);
+                channel.opened(name, opening, now)
+            })
             .collect();
-        for opened in &opened {
-            self.logs.neighbours.ask(peer, &opened.channel, now);
-        }
         let messages = opened
             .chunks(SyncMessage::MAX_CHANNELS)
             .map(|chunk| SyncMessage::Open(chunk.to_vec()));

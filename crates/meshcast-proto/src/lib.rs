@@ -136,8 +136,8 @@ pub use log::{
 };
 pub use replication::Inbox;
 pub use wire::{
-    BuildError, ChannelName, ChannelNameError, CodecError, Draft, Format, Frame, FrameError,
-    FrameId, Frames, Holding, Holdings, LabelError, MAX_FRAGMENT_LEN, MemberAddresses, NodeName,
-    Opened, Part, RECORD_OVERHEAD, Record, RecordError, Region, Sender, Seq, SeqRange, SyncMessage,
-    Time, WallTime, Want, fragment_count, fragments, write_record,
+    Answer, BuildError, ChannelName, ChannelNameError, CodecError, Draft, Format, Frame,
+    FrameError, FrameId, Frames, Holding, Holdings, LabelError, MAX_FRAGMENT_LEN, MemberAddresses,
+    NodeName, Opened, Part, RECORD_OVERHEAD, Record, RecordError, Region, Sender, Seq, SeqRange,
+    SyncMessage, Time, WallTime, Want, fragment_count, fragments, write_record,
 };

@@ -25,8 +25,8 @@ pub(crate) use fetch::FetchLimits;
 pub use inbox::Inbox;
 pub(crate) use log::{Log, LogLimits, Posted};
 pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
-pub(crate) use neighbours::Wanted;
+pub(crate) use neighbours::{Have, Wanted};
 pub(crate) use serving::Serving;
 
 #[cfg(test)]
-pub(crate) use {jitter::Jitter, log::UNFINISHED_TIMEOUT, neighbours::Neighbours};
+pub(crate) use {jitter::Jitter, log::UNFINISHED_TIMEOUT};

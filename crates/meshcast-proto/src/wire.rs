@@ -26,5 +26,5 @@ pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count,
     fragments, write_record,
 };
-pub use sync::{Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
+pub use sync::{Answer, Frames, Holding, Holdings, MemberAddresses, Opened, SyncMessage, Want};
 pub use time::{Time, WallTime};

@@ -1,13 +1,14 @@
 //! What members make an engine take, as it is charged and as it is.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use meshcast_proto::{
-    ChannelName, Config, Engine, Format, Frame, Holding, Holdings, Identity, Member, MeshKey,
-    NodeName, Opened, Output, Part, Region, Sender, Seq, Since, SyncMessage, Time, Trust,
+    Answer, ChannelName, Config, Engine, Format, Frame, Holding, Holdings, Identity, Member,
+    MeshKey, NodeName, Opened, Output, Part, Region, Sender, Seq, Since, SyncMessage, Time, Trust,
     VerifyError, WallTime, write_record,
 };
 use peak_alloc::PeakAlloc;
@@ -52,6 +53,27 @@ fn drain(engine: &mut Engine) {
     }
 }
 
+/// A neighbour is connected. Returns as what it was told that channels were opened.
+fn connect(engine: &mut Engine, peer: Sender, now: Time) -> HashMap<ChannelName, u64> {
+    engine.handle_peer_up(peer, now);
+    let mut openings = HashMap::new();
+    while let Some(output) = engine.poll_output() {
+        if let Output::Sync(_, SyncMessage::Open(opened)) = output {
+            openings.extend(opened.into_iter().map(|it| (it.channel, it.opening)));
+        }
+    }
+    openings
+}
+
+fn answer(opening: u64) -> Option<Answer> {
+    let (held, more) = (Duration::from_secs(60), false);
+    Some(Answer {
+        opening,
+        held,
+        more,
+    })
+}
+
 fn say(engine: &mut Engine, peer: Sender, message: SyncMessage, now: Time) {
     let nobody = |frames: &[Frame]| vec![Err(VerifyError::BadSignature); frames.len()];
     engine.handle_sync(peer, message, now, WallTime::MIN, nobody);
@@ -59,7 +81,7 @@ fn say(engine: &mut Engine, peer: Sender, message: SyncMessage, now: Time) {
 }
 
 /// Claims of senders that nobody ever heard of.
-fn invented(on: &ChannelName, logs: std::ops::Range<usize>) -> SyncMessage {
+fn invented(on: &ChannelName, opening: u64, logs: std::ops::Range<usize>) -> SyncMessage {
     let log = |n| Holding {
         sender: sender(0xee, n),
         oldest: Seq::FIRST,
@@ -71,7 +93,7 @@ fn invented(on: &ChannelName, logs: std::ops::Range<usize>) -> SyncMessage {
     };
     SyncMessage::Have(vec![Holdings {
         channel: on.clone(),
-        more: false,
+        answer: answer(opening),
         logs: logs.map(log).collect(),
     }])
 }
@@ -79,15 +101,15 @@ fn invented(on: &ChannelName, logs: std::ops::Range<usize>) -> SyncMessage {
 /// So many identities that a key holder made say that they know the same invented senders, and open
 /// channels.
 fn attack(engine: &mut Engine, identities: usize, logs: usize, opens: usize, now: Time) {
-    for n in 0..identities {
-        engine.handle_peer_up(sender(1, n), now);
-        drain(engine);
-    }
-    for n in 0..identities {
+    let openings: Vec<_> = (0..identities)
+        .map(|n| connect(engine, sender(1, n), now))
+        .collect();
+    for (n, openings) in openings.iter().enumerate() {
         let peer = sender(1, n);
         for first in (0..logs).step_by(SyncMessage::MAX_LOGS) {
             let some = invented(
                 &channel(0),
+                openings[&channel(0)],
                 first..(first + SyncMessage::MAX_LOGS).min(logs),
             );
             say(engine, peer, some, now);
@@ -97,7 +119,7 @@ fn attack(engine: &mut Engine, identities: usize, logs: usize, opens: usize, now
                 channel: ChannelName::new(&format!("{n:0>200}")).expect("short enough"),
                 since: Duration::ZERO,
                 last: 0,
-                linked: Duration::ZERO,
+                opening: 1,
             };
             let last = (first + SyncMessage::MAX_CHANNELS).min(opens);
             say(
@@ -163,15 +185,16 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
     let (mut engine, now) = (engine(CHANNELS, Config::default().memory_bytes), Time::ZERO);
     let (before, kept) = (ALLOCATED.current_usage(), engine.history().bytes());
     let members: Vec<_> = (10..19).map(member).collect();
+    let mut openings = HashMap::new();
     for (_, member) in &members {
-        engine.handle_peer_up(member.sender(), now);
-        drain(&mut engine);
+        let opened = connect(&mut engine, member.sender(), now);
+        openings.insert(member.sender(), opened);
         for first in (0..CHANNELS).step_by(SyncMessage::MAX_CHANNELS) {
             let opened = |n| Opened {
                 channel: channel(n),
                 since: Duration::ZERO,
                 last: 0,
-                linked: Duration::ZERO,
+                opening: 1,
             };
             let some = first..(first + SyncMessage::MAX_CHANNELS).min(CHANNELS);
             say(
@@ -210,7 +233,7 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
             let logs = members.iter().map(holding).collect();
             let have = SyncMessage::Have(vec![Holdings {
                 channel: channel(n),
-                more: false,
+                answer: answer(openings[&teller.sender()][&channel(n)]),
                 logs,
             }]);
             say(&mut engine, teller.sender(), have, now);
@@ -258,8 +281,7 @@ fn thirty_identities_of_one_key_holder_do_not_take_more_than_the_budget_and_leav
     assert!(counters.logs_refused + counters.claims_refused > 0);
     // Who comes now and is modest is heard like ever.
     let honest = sender(2, 0);
-    engine.handle_peer_up(honest, now);
-    drain(&mut engine);
+    let openings = connect(&mut engine, honest, now);
     let (logs, claims) = (
         engine.counters().logs_refused,
         engine.counters().claims_refused,
@@ -267,7 +289,7 @@ fn thirty_identities_of_one_key_holder_do_not_take_more_than_the_budget_and_leav
     say(
         &mut engine,
         honest,
-        invented(&channel(0), 100_000..100_005),
+        invented(&channel(0), openings[&channel(0)], 100_000..100_005),
         now,
     );
     assert_eq!(engine.counters().logs_refused, logs);

@@ -6,12 +6,12 @@ use crate::replication::Examined;
 
 impl Channel {
     /// What neighbours are told of it being open.
-    pub(super) fn opened(&self, name: &ChannelName, linked: Duration, now: Time) -> Opened {
+    pub(super) fn opened(&self, name: &ChannelName, opening: u64, now: Time) -> Opened {
         Opened {
             channel: name.clone(),
+            opening,
             since: now.saturating_since(self.since),
             last: self.last,
-            linked,
         }
     }
 }
@@ -24,22 +24,26 @@ impl Engine {
         };
         let neighbours = &mut self.logs.neighbours;
         for peer in neighbours.iter().collect::<Vec<_>>() {
-            let opened = channel.opened(name, neighbours.linked(peer, now), now);
-            neighbours.ask(peer, name, now);
+            let opening = neighbours.ask(peer, name, Duration::ZERO, now);
+            let opened = channel.opened(name, opening, now);
             self.outputs
                 .push_back(Output::Sync(peer, SyncMessage::Open(vec![opened])));
         }
     }
 
-    /// What a neighbour is told once more of a channel that is open here, and how long ago at
-    /// least, if it took so long to answer that it may have understood less. What it says of
-    /// beginnings it will say again then.
-    fn opened_again(&mut self, peer: Sender, name: &ChannelName, now: Time) -> Option<Opened> {
+    /// What a neighbour is told once more of a channel that is open here, as if it were so much
+    /// longer.
+    fn opened_longer(
+        &mut self,
+        peer: Sender,
+        name: &ChannelName,
+        added: Duration,
+        now: Time,
+    ) -> Option<Opened> {
         let channel = self.channels.get(name)?;
-        let neighbours = &mut self.logs.neighbours;
-        let took = neighbours.slow_to_tell(peer, name, now)?;
-        let mut opened = channel.opened(name, neighbours.linked(peer, now), now);
-        opened.since = opened.since.saturating_add(took);
+        let opening = self.logs.neighbours.ask(peer, name, added, now);
+        let mut opened = channel.opened(name, opening, now);
+        opened.since = opened.since.saturating_add(added);
         Some(opened)
     }
 
@@ -72,7 +76,7 @@ impl Engine {
         let (mut effects, mut again) = (Effects::default(), Vec::new());
         for Holdings {
             channel,
-            more,
+            answer,
             logs,
         } in holdings
         {
@@ -85,19 +89,23 @@ impl Engine {
             if !self.is_open(channel) {
                 continue;
             }
-            if let Some(opened) = self.opened_again(peer, channel, now) {
-                again.push(opened);
-                continue;
+            let have = self.logs.neighbours.hear_have(peer, channel, *answer, now);
+            match have {
+                Have::Counts | Have::CompletesAnswer => {}
+                Have::Outdated => continue,
+                Have::TooLate { way } => {
+                    again.extend(self.opened_longer(peer, channel, way, now));
+                    continue;
+                }
             }
             let mut news = false;
             for holding in logs.iter().filter(|holding| holding.sender != me) {
                 news |= self.logs.get(&(channel.clone(), holding.sender)).is_none();
                 self.logs.told(peer, channel, holding, now, &mut effects);
             }
-            if *more {
-                self.logs.neighbours.tells(peer, channel);
-            } else {
-                news |= self.logs.all_told(peer, channel, now, &mut effects);
+            if have == Have::CompletesAnswer {
+                self.logs.all_told(peer, channel, now, &mut effects);
+                news = true;
             }
             if news {
                 self.news_for_backfill(channel);
@@ -160,8 +168,15 @@ impl Engine {
             && let Some(holding) = self.holding(peer, &key)
         {
             // Before the answer, which denies it only for now.
-            let told = self.holdings(peer, &key.0, vec![holding]);
-            self.say(peer, vec![told]);
+            let (channel, logs) = (key.0.clone(), vec![holding]);
+            self.say(
+                peer,
+                vec![Holdings {
+                    channel,
+                    answer: None,
+                    logs,
+                }],
+            );
         }
         let (channel, sender) = key;
         // Without any frame all of it is denied; with some, what is above the last may be asked for
@@ -296,7 +311,11 @@ impl Engine {
             };
             match holdings.last_mut() {
                 Some(last) if last.channel == key.0 => last.logs.push(holding),
-                _ => holdings.push(self.holdings(peer, &key.0, vec![holding])),
+                _ => holdings.push(Holdings {
+                    channel: key.0.clone(),
+                    answer: None,
+                    logs: vec![holding],
+                }),
             }
         }
         self.announcements.charge(peer, told, now);
@@ -320,23 +339,23 @@ impl Engine {
                 self.announcements.told_upto(peer, more.flatten());
                 let holding = |sender| self.holding(peer, &(channel.clone(), sender));
                 let logs = senders.into_iter().filter_map(holding).collect();
-                message.push(self.holdings(peer, &channel, logs));
+                let wanted = self.logs.neighbours.wanted(peer, &channel);
+                let answer = wanted.map(|wanted| Answer {
+                    opening: wanted.opening,
+                    held: now.saturating_since(wanted.came),
+                    more: more.flatten().is_some(),
+                });
+                message.push(Holdings {
+                    channel,
+                    answer,
+                    logs,
+                });
             }
             self.announcements.charge_all(peer, looked_at, now);
             if !message.is_empty() {
                 self.outputs
                     .push_back(Output::Sync(peer, SyncMessage::Have(message)));
             }
-        }
-    }
-
-    /// What is told to a neighbour of a channel now; there is more while not all that it asked for
-    /// was told.
-    fn holdings(&self, peer: Sender, channel: &ChannelName, logs: Vec<Holding>) -> Holdings {
-        Holdings {
-            channel: channel.clone(),
-            more: self.announcements.contains(peer, channel),
-            logs,
         }
     }
 
@@ -442,7 +461,7 @@ impl Engine {
         let (mut message, mut logs) = (Vec::new(), 0);
         for Holdings {
             channel,
-            more,
+            answer,
             logs: mut rest,
         } in holdings
         {
@@ -456,7 +475,7 @@ impl Engine {
                 logs += rest.len();
                 message.push(Holdings {
                     channel: channel.clone(),
-                    more,
+                    answer,
                     logs: rest,
                 });
                 if logs == SyncMessage::MAX_LOGS || message.len() == SyncMessage::MAX_CHANNELS {

@@ -295,7 +295,7 @@ impl Log {
             let mut interests = around.neighbours.interests(around.channel);
             interests.any(|(peer, interest)| {
                 let will_tell = interest.open.is_some() || peer == around.sender;
-                !interest.told || (will_tell && !fetch.holders().contains(peer))
+                !interest.has_told() || (will_tell && !fetch.holders().contains(peer))
             })
         };
         let withheld = self.is_withheld(around.sender, around.neighbours);

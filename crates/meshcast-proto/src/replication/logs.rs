@@ -396,22 +396,18 @@ impl Logs {
     }
 
     /// A neighbour has told what it has of a channel: with the last that does, logs begin.
-    /// `true` if it had not before.
     pub(crate) fn all_told(
         &mut self,
         peer: Sender,
         channel: &ChannelName,
         now: Time,
         out: &mut Effects,
-    ) -> bool {
-        let news = self.neighbours.told(peer, channel);
-        if news {
-            let settling = of_channel(&self.logs, channel)
-                .filter(|(_, entry)| entry.log.reorder.settles_at().is_some());
-            let settling: Vec<LogKey> = settling.map(|(key, _)| key.clone()).collect();
-            settling.iter().for_each(|key| self.advance(key, now, out));
-        }
-        news
+    ) {
+        self.neighbours.told(peer, channel);
+        let settling = of_channel(&self.logs, channel)
+            .filter(|(_, entry)| entry.log.reorder.settles_at().is_some());
+        let settling: Vec<LogKey> = settling.map(|(key, _)| key.clone()).collect();
+        settling.iter().for_each(|key| self.advance(key, now, out));
     }
 
     /// A neighbour is gone: what it had nobody has from it.

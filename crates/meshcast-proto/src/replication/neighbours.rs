@@ -4,26 +4,24 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     bounds::{Budget, INTEREST_BYTES, Payer},
-    wire::{ChannelName, Opened, Sender, Time},
+    wire::{Answer, ChannelName, Opened, Sender, Time},
 };
 
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
     peers: BTreeMap<Sender, Neighbour>,
+    /// The id of the last opening that anybody was told.
+    openings: u64,
     budget: Budget,
 }
 
 /// A connected member.
 #[derive(Debug)]
 struct Neighbour {
-    /// Since when it is connected.
-    since: Time,
     /// When it last said anything.
     heard: Time,
     channels: BTreeMap<ChannelName, Interest>,
-    /// How often it opened a channel.
-    openings: u64,
     /// Requests to it that it has not answered.
     requests: usize,
 }
@@ -33,18 +31,32 @@ struct Neighbour {
 pub(crate) struct Interest {
     /// It has it open and wants to hear of what was posted from then on.
     pub(crate) open: Option<Wanted>,
-    /// It has told what it has of it.
-    pub(crate) told: bool,
-    /// It was asked to, and has not.
-    asked: Option<Asked>,
+    /// What it said of it being open here.
+    told: Told,
+}
+
+/// How far a neighbour has answered that a channel is open here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Told {
+    /// It was not told so.
+    #[default]
+    NotAsked,
+    /// It was, and nothing of its answer came.
+    Nothing(Opening),
+    /// A part of its answer to this opening came.
+    Partly { opening: u64 },
+    /// It has told all it has, and tells what changes.
+    All,
 }
 
 /// A neighbour was told that a channel is open here.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Opening {
+    id: u64,
     at: Time,
-    /// For the second time.
-    again: bool,
+    /// So much was added to the time since when it is open, for the way. Only once for each channel
+    /// and neighbour: who makes its answers slower and slower is not asked for ever.
+    added: Duration,
 }
 
 /// From where on a neighbour wants to hear.
@@ -54,8 +66,35 @@ pub(crate) struct Wanted {
     pub(crate) since: Time,
     /// And at least so many numbers of each sender.
     pub(crate) last: u64,
-    /// Each time that a neighbour opens a channel has another number, from 1 on.
+    /// Which opening this is.
     pub(crate) opening: u64,
+    /// When it came.
+    pub(crate) came: Time,
+}
+
+/// What to make of what a neighbour says it has of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Have {
+    /// It is news.
+    Counts,
+    /// It is, and the last of an answer; follow with [`Neighbours::told`].
+    CompletesAnswer,
+    /// It was said before the channel was opened for the last time, and answers nothing that is
+    /// still asked.
+    Outdated,
+    /// Its answer took longer on the way than was granted, so it may take this node to have opened
+    /// the channel later than it did. The channel is to be opened once more, so much longer ago.
+    TooLate {
+        /// How long both ways took together.
+        way: Duration,
+    },
+}
+
+impl Interest {
+    /// Whether it has told all it has of the channel.
+    pub(crate) fn has_told(&self) -> bool {
+        self.told == Told::All
+    }
 }
 
 impl Neighbours {
@@ -63,24 +102,17 @@ impl Neighbours {
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             peers: BTreeMap::new(),
+            openings: 0,
             budget,
         }
     }
 
     pub(crate) fn add(&mut self, peer: Sender, now: Time) {
         self.peers.entry(peer).or_insert_with(|| Neighbour {
-            since: now,
             heard: now,
             channels: BTreeMap::new(),
-            openings: 0,
             requests: 0,
         });
-    }
-
-    /// How long a neighbour has been connected.
-    pub(crate) fn linked(&self, peer: Sender, now: Time) -> Duration {
-        let peer = self.peers.get(&peer);
-        peer.map_or(Duration::ZERO, |peer| now.saturating_since(peer.since))
     }
 
     /// A neighbour says something. `false` if it is none.
@@ -132,15 +164,11 @@ impl Neighbours {
         {
             return false;
         }
-        // A link may hold a message up for seconds without breaking.
-        let held_up = now
-            .saturating_since(neighbour.since)
-            .saturating_sub(opened.linked);
-        neighbour.openings += 1;
         let wanted = Wanted {
-            since: now - opened.since - held_up - TRAVEL,
+            since: now - opened.since - TRAVEL,
             last: opened.last,
-            opening: neighbour.openings,
+            opening: opened.opening,
+            came: now,
         };
         neighbour
             .channels
@@ -164,64 +192,72 @@ impl Neighbours {
         was_open
     }
 
-    /// A neighbour has begun to tell what it has of a channel that is open here: it knows that it
-    /// is.
-    pub(crate) fn tells(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.channels.entry(channel.clone()).or_default().asked = None;
-        }
-    }
-
-    /// A neighbour has told all that it has of a channel that is open here. `false` if it had
-    /// before.
-    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) -> bool {
-        self.peers.get_mut(&peer).is_some_and(|peer| {
-            let interest = peer.channels.entry(channel.clone()).or_default();
-            interest.asked = None;
-            !std::mem::replace(&mut interest.told, true)
-        })
-    }
-
-    /// A neighbour is told that a channel is open here.
-    pub(crate) fn ask(&mut self, peer: Sender, channel: &ChannelName, now: Time) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            let interest = peer.channels.entry(channel.clone()).or_default();
-            if !interest.told {
-                interest.asked = Some(Asked {
-                    at: now,
-                    again: false,
-                });
-            }
-        }
-    }
-
-    /// A neighbour tells what it has of a channel. If that took longer than what is granted for the
-    /// way, it may take this node to have opened the channel later than it did: then how much
-    /// later. It counts as asked again.
-    pub(crate) fn slow_to_tell(
+    /// A neighbour is told that a channel is open here: what it said of that before counts no
+    /// longer. `added` is what is added to the time since when it is open. Returns the id that its
+    /// answer repeats.
+    pub(crate) fn ask(
         &mut self,
         peer: Sender,
         channel: &ChannelName,
+        added: Duration,
         now: Time,
-    ) -> Option<Duration> {
-        let interest = self.peers.get_mut(&peer)?.channels.get_mut(channel)?;
-        let asked = interest.asked.as_mut().filter(|asked| !asked.again)?;
-        let took = now.saturating_since(asked.at);
-        (took > TRAVEL).then(|| {
-            *asked = Asked {
+    ) -> u64 {
+        self.openings += 1;
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.channels.entry(channel.clone()).or_default().told = Told::Nothing(Opening {
+                id: self.openings,
                 at: now,
-                again: true,
+                added,
+            });
+        }
+        self.openings
+    }
+
+    /// What to make of what a neighbour says it has of a channel that is open here.
+    pub(crate) fn hear_have(
+        &mut self,
+        peer: Sender,
+        channel: &ChannelName,
+        answer: Option<Answer>,
+        now: Time,
+    ) -> Have {
+        let interest = self.peers.get_mut(&peer);
+        let Some(interest) = interest.and_then(|peer| peer.channels.get_mut(channel)) else {
+            return Have::Outdated;
+        };
+        let answer = match (interest.told, answer) {
+            (Told::All, _) => return Have::Counts,
+            (Told::Nothing(opening), Some(answer)) if answer.opening == opening.id => {
+                let way = now.saturating_since(opening.at).saturating_sub(answer.held);
+                if way > TRAVEL && opening.added.is_zero() {
+                    return Have::TooLate { way };
+                }
+                answer
+            }
+            (Told::Partly { opening }, Some(answer)) if answer.opening == opening => answer,
+            _ => return Have::Outdated,
+        };
+        if answer.more {
+            interest.told = Told::Partly {
+                opening: answer.opening,
             };
-            took
-        })
+            Have::Counts
+        } else {
+            Have::CompletesAnswer
+        }
+    }
+
+    /// A neighbour has told all that it has of a channel that is open here.
+    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.channels.entry(channel.clone()).or_default().told = Told::All;
+        }
     }
 
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
         for peer in self.peers.values_mut() {
-            peer.change(channel, |interest| {
-                (interest.told, interest.asked) = (false, None)
-            });
+            peer.change(channel, |interest| interest.told = Told::NotAsked);
         }
     }
 
@@ -264,15 +300,18 @@ impl Neighbours {
 
     /// Whether all have told what they have of a channel.
     pub(crate) fn all_told(&self, channel: &ChannelName) -> bool {
-        self.interests(channel).all(|(_, interest)| interest.told)
+        self.interests(channel)
+            .all(|(_, interest)| interest.has_told())
     }
 
     /// Whether anybody has said nothing at all since it was told that a channel is open here.
     pub(crate) fn is_any_silent(&self, channel: &ChannelName) -> bool {
         self.peers.values().any(|peer| {
             let interest = peer.channels.get(channel);
-            let asked = interest.and_then(|interest| interest.asked);
-            asked.is_some_and(|asked| peer.heard <= asked.at)
+            interest.is_some_and(|interest| match interest.told {
+                Told::Nothing(opening) => peer.heard <= opening.at,
+                _ => false,
+            })
         })
     }
 
@@ -303,6 +342,19 @@ impl Neighbours {
         open.map(|(channel, _)| cost(channel)).sum()
     }
 
+    /// The opening of a channel that a neighbour has not answered, or 0.
+    #[cfg(test)]
+    pub(crate) fn unanswered(&self, peer: Sender, channel: &ChannelName) -> u64 {
+        let told = self
+            .peers
+            .get(&peer)
+            .and_then(|peer| peer.channels.get(channel));
+        match told.map(|interest| interest.told) {
+            Some(Told::Nothing(Opening { id: opening, .. }) | Told::Partly { opening }) => opening,
+            Some(Told::NotAsked | Told::All) | None => 0,
+        }
+    }
+
     /// How many requests to whom are under way.
     #[cfg(test)]
     pub(crate) fn requests(&self) -> BTreeMap<Sender, usize> {
@@ -318,7 +370,7 @@ impl Neighbour {
     fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
         if let Some(interest) = self.channels.get_mut(channel) {
             change(interest);
-            if interest.open.is_none() && !interest.told && interest.asked.is_none() {
+            if interest.open.is_none() && interest.told == Told::NotAsked {
                 self.channels.remove(channel);
             }
         }
@@ -338,11 +390,10 @@ const MAX_REQUESTS: usize = 3;
 /// gossip.
 const MAX_CHANNELS: usize = 16_384;
 
-/// How long it may have taken to come that a channel was opened, half round the world. What it was
-/// held up besides, in queues or a process that did not get to it, is told by how long the link has
-/// been there at both ends; and where the link itself came late to an end, by how long it took
-/// until there was an answer. What was posted meanwhile is heard too: rather a moment too much, as
-/// gossip under way brings it, than a loss.
+/// What is granted for the way of an `Open`: the first half of a round trip round the world, and a
+/// little of a queue. Whoever opened measures by the answer whether that was enough, and opens once
+/// more with the time of the way added where it was not. What was posted meanwhile is heard too:
+/// rather a moment too much, as gossip under way brings it, than a loss.
 const TRAVEL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

@@ -95,13 +95,13 @@ pub(crate) enum SyncBody<'a> {
 }
 
 /// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of
-/// each sender; and for how many milliseconds it has had the link.
+/// each sender. The answer repeats `opening`.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct OpenBody<'a> {
     pub(crate) channel: &'a str,
+    pub(crate) opening: u64,
     pub(crate) since: u64,
     pub(crate) last: u64,
-    pub(crate) linked: u64,
 }
 
 /// What the speaker keeps. Senders are named once and then by their place in the list.
@@ -114,8 +114,17 @@ pub(crate) struct HaveBody<'a> {
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct HaveChannelBody<'a> {
     pub(crate) channel: &'a str,
-    pub(crate) more: bool,
+    pub(crate) answer: Option<AnswerBody>,
     pub(crate) logs: Vec<HaveLogBody>,
+}
+
+/// Which `opening` this answers, for how many milliseconds the speaker has had it, and whether
+/// more of the answer follows.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct AnswerBody {
+    pub(crate) opening: u64,
+    pub(crate) held: u64,
+    pub(crate) more: bool,
 }
 
 /// `next` is the number after the last one that nothing is missing below; `kept` how many of the

@@ -22,8 +22,8 @@ use bytes::Bytes;
 
 use crate::wire::{
     codec::{
-        self, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveLogBody, MemberBody, OpenBody,
-        SyncBody, WantBody,
+        self, AnswerBody, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveLogBody,
+        MemberBody, OpenBody, SyncBody, WantBody,
     },
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
@@ -43,8 +43,8 @@ pub enum SyncMessage {
     /// The speaker has closed these channels.
     Close(Vec<ChannelName>),
     /// What the speaker has of channels that the listener has open. Replaces what it said of the
-    /// same logs. An `Open` is answered by all logs of each channel, in as many messages as it
-    /// takes, the last of which says that there are no [more](Holdings::more).
+    /// same logs. An `Open` is [answered](Answer) by all logs of each channel, in as many
+    /// messages as it takes.
     Have(Vec<Holdings>),
     /// The speaker asks for frames. Whoever is asked for what was before its own
     /// [beginning](Holding::begin) denies to have it, but tries to get it, as long as it says that
@@ -68,14 +68,14 @@ pub struct MemberAddresses {
 pub struct Opened {
     /// Its name.
     pub channel: ChannelName,
+    /// The id of this opening: each that the speaker sends has another, so that an answer to an
+    /// earlier one is not taken for one to this.
+    pub opening: u64,
     /// How far back, before this message: as long as it has been open, or longer if it asks for
     /// history. It travels in whole milliseconds, rounded up.
     pub since: Duration,
     /// How many numbers of each sender from before that it wants, however old.
     pub last: u64,
-    /// How long the speaker has had this link. The listener has had it for about as long; what more
-    /// it has had it when this comes, the message was held up on the way.
-    pub linked: Duration,
 }
 
 /// What is kept of a channel.
@@ -83,10 +83,22 @@ pub struct Opened {
 pub struct Holdings {
     /// Its name.
     pub channel: ChannelName,
-    /// The speaker has not told all it has yet.
-    pub more: bool,
+    /// The opening that this answers; `None` if it only says what changed.
+    pub answer: Option<Answer>,
     /// By sender.
     pub logs: Vec<Holding>,
+}
+
+/// What is kept of a channel is told because the listener opened it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Which [opening](Opened::opening) is answered.
+    pub opening: u64,
+    /// For how long the speaker has had it. What more passed since it was sent, it and its answer
+    /// spent on the way. It travels in whole milliseconds, rounded down.
+    pub held: Duration,
+    /// The answer goes on: not all that the speaker has is told yet.
+    pub more: bool,
 }
 
 /// What is kept of one sender on a channel: the numbers from `oldest` to below `next`.
@@ -311,9 +323,9 @@ impl Opened {
     fn read(body: OpenBody<'_>) -> Result<Self, CodecError> {
         Ok(Self {
             channel: channel(body.channel)?,
+            opening: body.opening,
             since: Duration::from_millis(body.since),
             last: body.last,
-            linked: Duration::from_millis(body.linked),
         })
     }
 }
@@ -332,10 +344,30 @@ impl<'a> From<&'a Opened> for OpenBody<'a> {
     fn from(opened: &'a Opened) -> Self {
         Self {
             channel: opened.channel.wire(),
+            opening: opened.opening,
             // Rounded up, or what was posted within that millisecond would be lost.
             since: millis(opened.since.saturating_add(PART_OF_A_MILLISECOND)),
             last: opened.last,
-            linked: millis(opened.linked),
+        }
+    }
+}
+
+impl From<&Answer> for AnswerBody {
+    fn from(answer: &Answer) -> Self {
+        Self {
+            opening: answer.opening,
+            held: millis(answer.held),
+            more: answer.more,
+        }
+    }
+}
+
+impl From<&AnswerBody> for Answer {
+    fn from(body: &AnswerBody) -> Self {
+        Self {
+            opening: body.opening,
+            held: Duration::from_millis(body.held),
+            more: body.more,
         }
     }
 }
@@ -382,7 +414,7 @@ fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
             room -= logs.len();
             HaveChannelBody {
                 channel: holdings.channel.wire(),
-                more: holdings.more,
+                answer: holdings.answer.as_ref().map(AnswerBody::from),
                 logs,
             }
         });
@@ -433,7 +465,7 @@ fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
     let channels = body.channels.iter().map(|holdings| {
         Ok(Holdings {
             channel: channel(holdings.channel)?,
-            more: holdings.more,
+            answer: holdings.answer.as_ref().map(Answer::from),
             logs: holdings
                 .logs
                 .iter()

@@ -9,9 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use meshcast_proto::{
-    ChannelName, Config, Draft, Engine, Format, Frame, Frames, HistoryLimits, Holding, Holdings,
-    MAX_FRAGMENT_LEN, Opened, Output, Part, Sender, Seq, SeqRange, Since, SyncMessage, Time,
-    Verifier, WallTime, Want,
+    Answer, ChannelName, Config, Draft, Engine, Format, Frame, Frames, HistoryLimits, Holding,
+    Holdings, MAX_FRAGMENT_LEN, Opened, Output, Part, Sender, Seq, SeqRange, Since, SyncMessage,
+    Time, Verifier, WallTime, Want,
 };
 
 use super::script::Step;
@@ -78,6 +78,8 @@ pub(super) struct World {
     honest_up: bool,
     /// By place: what the engine asked a liar for last.
     asked: [Option<Want>; 8],
+    /// As what a liar was told last that a channel was opened.
+    openings: BTreeMap<(usize, ChannelName), u64>,
     /// Frames of others that a liar may repeat.
     overheard: VecDeque<Frame>,
     memory_before: usize,
@@ -95,6 +97,7 @@ impl World {
             up: [false; 8],
             honest_up: false,
             asked: Default::default(),
+            openings: BTreeMap::new(),
             overheard: VecDeque::new(),
             memory_before,
         };
@@ -134,9 +137,9 @@ impl World {
                 let opened = (0..step.amount(SyncMessage::MAX_CHANNELS))
                     .map(|n| Opened {
                         channel: named(&mut step, n),
+                        opening: step.number(),
                         since: step.duration(),
                         last: step.number() - 1,
-                        linked: step.duration(),
                     })
                     .collect();
                 self.says(liar, SyncMessage::Open(opened));
@@ -279,9 +282,19 @@ impl World {
     }
 
     /// A liar that is connected says something, as it travels.
-    fn says(&mut self, liar: usize, message: SyncMessage) {
+    fn says(&mut self, liar: usize, mut message: SyncMessage) {
         if !self.up[liar] {
             return;
+        }
+        if let SyncMessage::Have(told) = &mut message {
+            for of in told {
+                let opening = self.openings.get(&(liar, of.channel.clone()));
+                if let (Some(answer), Some(opening)) = (&mut of.answer, opening)
+                    && answer.opening == ANSWERS
+                {
+                    answer.opening = *opening;
+                }
+            }
         }
         let Ok(message) = SyncMessage::decode(&Bytes::from(message.encode())) else {
             return;
@@ -381,10 +394,18 @@ impl World {
                             if self.honest_up {
                                 self.honest.is_told(peer(ME).sender(), message, now);
                             }
-                        } else if let (SyncMessage::Want(want), Some(liar)) =
-                            (message, LIARS.into_iter().find(|n| peer(*n).sender() == to))
+                        } else if let Some(liar) =
+                            LIARS.into_iter().find(|n| peer(*n).sender() == to)
                         {
-                            self.asked[liar] = Some(want);
+                            match message {
+                                SyncMessage::Want(want) => self.asked[liar] = Some(want),
+                                SyncMessage::Open(opened) => {
+                                    let opened = opened.into_iter();
+                                    let opened = opened.map(|it| ((liar, it.channel), it.opening));
+                                    self.openings.extend(opened);
+                                }
+                                _ => {}
+                            }
                         }
                     }
                     _ => {}
@@ -582,7 +603,16 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
         if mem::replace(&mut channels[n], true) {
             continue;
         }
-        let (logs, more) = (step.amount(SyncMessage::MAX_LOGS / 4), step.byte() % 8 == 1);
+        let logs = step.amount(SyncMessage::MAX_LOGS / 4);
+        let answer = (step.byte() < 224).then(|| Answer {
+            opening: if step.byte() < 224 {
+                ANSWERS
+            } else {
+                step.number()
+            },
+            held: step.duration(),
+            more: step.byte() % 8 == 1,
+        });
         let mut seen = BTreeSet::new();
         let logs = (0..logs).map(|n| {
             let seqs = range(step);
@@ -605,13 +635,15 @@ fn holdings(step: &mut Step<'_>) -> SyncMessage {
         });
         told.push(Holdings {
             channel: channel(n),
-            more,
+            answer,
             logs: logs.filter(|log| seen.insert(log.sender)).collect(),
         });
     }
     SyncMessage::Have(told)
 }
 
+/// Stands for the last opening of the channel that a liar was told.
+const ANSWERS: u64 = u64::MAX - 1_000;
 /// How many frames of others a liar remembers.
 const OVERHEARD: usize = 16;
 /// After so many turns two honest engines have nothing left to say to each other at the same

@@ -6,7 +6,7 @@ use super::{
     super::*,
     fixture::{channel, peer, wholes},
     range,
-    world::{Event, World, connected, sender},
+    world::{ANSWERS, Event, World, connected, sender},
 };
 use crate::log::GapReason;
 
@@ -330,7 +330,7 @@ fn have(
     };
     let message = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
-        more: false,
+        answer: Some(ANSWERS),
         logs: vec![holding],
     }]);
     world.say(from, to, &message);

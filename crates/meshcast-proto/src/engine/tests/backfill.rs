@@ -4,7 +4,7 @@ use super::{
     super::*,
     fixture::channel,
     peer, range,
-    world::{Event, World, connected, sender},
+    world::{ANSWERS, Event, World, connected, sender},
 };
 use crate::bounds::Payer;
 
@@ -403,7 +403,10 @@ fn who_is_told_in_parts_looks_back_until_the_last() {
     world.tamper = Box::new(move |from, to, message| match message {
         SyncMessage::Have(whole) if (from, to) == (2, 3) => {
             let part = |holdings: &Holdings| Holdings {
-                more: true,
+                answer: holdings.answer.map(|answer| Answer {
+                    more: true,
+                    ..answer
+                }),
                 logs: holdings.logs[..1].to_vec(),
                 ..holdings.clone()
             };
@@ -705,7 +708,7 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
         2,
         &SyncMessage::Have(vec![Holdings {
             channel,
-            more: false,
+            answer: Some(ANSWERS),
             logs,
         }]),
     );

@@ -272,31 +272,6 @@ fn what_was_due_and_dropped_before_the_first_meeting_is_one_exact_gap() {
     assert_eq!(story[1].seqs().last(), Seq::new(30).expect("not 0"));
 }
 
-/// Over the same link, which holds up what is said for two seconds without breaking.
-#[test]
-fn an_opening_that_was_held_up_on_its_way_begins_where_it_was() {
-    use crate::replication::Neighbours;
-    let (peer, now) = (sender(0), Time::from_start(Duration::from_secs(100)));
-    let mut neighbours = Neighbours::default();
-    neighbours.add(peer, now);
-    let opened = Opened {
-        channel: crate::fixture::channel(0),
-        since: Duration::from_secs(1),
-        last: 0,
-        linked: Duration::from_secs(5),
-    };
-    let since = |neighbours: &mut Neighbours, now| {
-        assert!(neighbours.open(peer, &opened, now));
-        neighbours
-            .wanted(peer, &opened.channel)
-            .expect("open")
-            .since
-    };
-    let in_time = since(&mut neighbours, now + Duration::from_secs(5));
-    let late = since(&mut neighbours, now + Duration::from_secs(7));
-    assert_eq!(late, in_time);
-}
-
 /// Of the beginning it only knows a bound, and whoever has what follows came later itself: it
 /// fetches all for it.
 #[test]
@@ -486,7 +461,11 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
     };
     let have = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
-        more: false,
+        answer: Some(Answer {
+            opening: 1,
+            held: Duration::ZERO,
+            more: false,
+        }),
         logs: vec![holding],
     }]);
     engine.handle_sync(sender(3), have, at(70), wall, |_| Vec::new());
@@ -544,4 +523,55 @@ fn a_log_does_not_begin_before_those_who_are_silent_have_told() {
     world.connect(other, late);
     world.run_secs(3);
     assert_eq!(world.story(late, sender), [Event::Values(range(4, 5))]);
+}
+
+/// It wanted to hear from earlier on, and what it is told of that is still on the way.
+#[test]
+fn a_late_answer_to_an_earlier_opening_does_not_decide_where_a_log_begins() {
+    let mut world = connected(2);
+    world.close(1);
+    world.post(0, 5);
+    world.run_secs(20);
+    world.open(1, Since::Ago(Duration::from_secs(60)));
+    world.close(1);
+    world.open(1, Since::Now);
+    world.run_secs(1);
+    assert_eq!(world.story(1, 0), []);
+    world.post(0, 1);
+    world.run_secs(3);
+    assert_eq!(world.story(1, 0), [Event::Values(range(6, 6))]);
+}
+
+/// Over the same link, which holds up what is said without breaking.
+#[test]
+fn an_opening_that_was_held_up_on_its_way_begins_where_it_was() {
+    use std::{cell::RefCell, rc::Rc};
+    for held_up in [100, 1_000, 2_500] {
+        let mut world = connected(2);
+        world.close(1);
+        world.post(0, 2);
+        world.run_secs(20);
+        let held = Rc::new(RefCell::new(Vec::new()));
+        let holds = Rc::clone(&held);
+        world.tamper = Box::new(move |from, _, message| match message {
+            SyncMessage::Open(_) if from == 1 => {
+                holds.borrow_mut().push(message);
+                vec![]
+            }
+            message => vec![message],
+        });
+        world.open(1, Since::Now);
+        world.run(Duration::from_millis(held_up / 2));
+        world.post(0, 1);
+        world.run(Duration::from_millis(held_up / 2));
+        world.tamper = Box::new(|_, _, message| vec![message]);
+        let held = std::mem::take(&mut *held.borrow_mut());
+        held.iter().for_each(|message| world.say(1, 0, message));
+        world.run_secs(3);
+        assert_eq!(
+            world.story(1, 0),
+            [Event::Values(range(3, 3))],
+            "{held_up} ms"
+        );
+    }
 }

@@ -4,6 +4,7 @@ use super::{
     super::*,
     at,
     fixture::{PEERS, channel, peer},
+    world::{ANSWERS, answer_openings},
 };
 
 /// A node with one channel open that a hostile neighbour is connected to.
@@ -31,7 +32,8 @@ impl Victim {
     }
 
     /// Lets a neighbour say something. Returns of how many logs it is told for it.
-    fn say(&mut self, who: usize, message: SyncMessage) -> usize {
+    fn say(&mut self, who: usize, mut message: SyncMessage) -> usize {
+        answer_openings(&self.engine, sender(who), &mut message);
         let nobody = |frames: &[Frame]| vec![Err(VerifyError::BadSignature); frames.len()];
         self.engine
             .handle_sync(sender(who), message, self.now, WallTime::MIN, nobody);
@@ -82,7 +84,7 @@ fn invented(logs: std::ops::Range<usize>) -> SyncMessage {
     };
     SyncMessage::Have(vec![Holdings {
         channel: channel(0),
-        more: false,
+        answer: Some(ANSWERS),
         logs: logs.map(log).collect(),
     }])
 }
@@ -92,7 +94,7 @@ fn open() -> SyncMessage {
         channel: channel(0),
         since: Duration::ZERO,
         last: 0,
-        linked: Duration::ZERO,
+        opening: 1,
     }])
 }
 
@@ -176,7 +178,7 @@ fn a_channel_of_more_logs_than_fit_a_message_is_told_when_the_last_is() {
     loop {
         while let Some(output) = engine.poll_output() {
             if let Output::Sync(_, SyncMessage::Have(told)) = output {
-                more.extend(told.iter().map(|holdings| holdings.more));
+                more.extend(told.iter().filter_map(|holdings| holdings.answer));
             }
         }
         let Some(due) = engine.poll_timeout().filter(|due| *due <= end) else {
@@ -185,8 +187,13 @@ fn a_channel_of_more_logs_than_fit_a_message_is_told_when_the_last_is() {
         now = now.max(due);
         engine.handle_timeout(now);
     }
+    let more: Vec<_> = more
+        .iter()
+        .map(|answer| (answer.opening, answer.more))
+        .collect();
     // What changes afterwards may be as much again.
-    assert!(more.starts_with(&[true, true, true, false]), "{more:?}");
+    let answer = [(1, true), (1, true), (1, true), (1, false)];
+    assert!(more.starts_with(&answer), "{more:?}");
 }
 
 #[test]

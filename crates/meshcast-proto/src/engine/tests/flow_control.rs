@@ -318,7 +318,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
         };
         SyncMessage::Have(vec![Holdings {
             channel: name.clone(),
-            more: false,
+            answer: None,
             logs: vec![log],
         }])
     };
@@ -329,7 +329,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
             channel: name.clone(),
             since: Duration::ZERO,
             last: 0,
-            linked: Duration::ZERO,
+            opening: 1,
         };
         say(engine, &mut told, SyncMessage::Open(vec![opened]));
         say(engine, &mut told, have(name, 1));

@@ -3,7 +3,7 @@
 use super::{
     super::*,
     fixture::channel,
-    world::{World, connected, sender},
+    world::{ANSWERS, World, connected, sender},
 };
 
 /// How many numbers of a node's nobody has, as far as it knows.
@@ -128,7 +128,7 @@ fn whoever_says_that_it_has_what_was_never_posted_changes_nothing_but_what_was()
         0,
         &SyncMessage::Have(vec![Holdings {
             channel,
-            more: false,
+            answer: Some(ANSWERS),
             logs,
         }]),
     );

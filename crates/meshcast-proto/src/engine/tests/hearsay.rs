@@ -9,7 +9,7 @@ use super::{
     fixture::channel,
     range,
     repairing::keeps_frames,
-    world::{Event, LATENCY, World, connected, sender},
+    world::{ANSWERS, Event, LATENCY, World, connected, sender},
 };
 use crate::log::GapReason;
 
@@ -30,7 +30,7 @@ fn claim(of: usize, oldest: u64, next: u64) -> Holding {
 fn have(holding: Holding) -> SyncMessage {
     SyncMessage::Have(vec![Holdings {
         channel: channel(0),
-        more: false,
+        answer: Some(ANSWERS),
         logs: vec![holding],
     }])
 }
@@ -46,7 +46,7 @@ fn with_liar(nodes: usize, liar: usize) -> World {
     world.connect_all();
     let nothing = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
-        more: false,
+        answer: Some(ANSWERS),
         logs: vec![],
     }]);
     (0..nodes).for_each(|other| world.say(liar, other, &nothing));

@@ -18,6 +18,13 @@ use crate::{
     wire::{FrameId, Part},
 };
 
+/// In what a test makes one say: it answers, in time, whatever opening is not answered yet.
+pub(super) const ANSWERS: Answer = Answer {
+    opening: u64::MAX,
+    held: Duration::from_secs(1 << 40),
+    more: false,
+};
+
 /// One way over a link.
 pub(super) const LATENCY: Duration = Duration::from_millis(30);
 
@@ -247,6 +254,8 @@ impl World {
         if self.silent.contains(&(from.min(to), from.max(to))) {
             return;
         }
+        let mut message = message.clone();
+        answer_openings(&self.nodes[to].engine, sender(from), &mut message);
         let bytes = Bytes::from(message.encode());
         self.said += 1;
         self.send(Travelling::Sync {
@@ -527,6 +536,21 @@ pub(super) fn connected(nodes: usize) -> World {
     world.connect_all();
     world.run_secs(1);
     world
+}
+
+/// Has a message that [answers](ANSWERS) name the opening that it answers.
+pub(super) fn answer_openings(engine: &Engine, from: Sender, message: &mut SyncMessage) {
+    let SyncMessage::Have(holdings) = message else {
+        return;
+    };
+    for Holdings {
+        channel, answer, ..
+    } in holdings
+    {
+        if let Some(answer) = answer.as_mut().filter(|answer| **answer == ANSWERS) {
+            answer.opening = engine.logs.neighbours.unanswered(from, channel);
+        }
+    }
 }
 
 pub(super) fn sender(who: usize) -> Sender {

@@ -115,11 +115,11 @@ impl Hole {
             |peer: Sender| now < *self.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
         let mut all: Option<(Seq, Time)> = None;
         for (peer, interest) in around.neighbours.interests(around.channel) {
-            if interest.open.is_none() && (interest.told || !will_tell(peer)) {
+            if interest.open.is_none() && (interest.has_told() || !will_tell(peer)) {
                 continue;
             }
             // Nobody has gone past who has not told.
-            let (next, at) = interest.told.then(|| past(peer)).flatten()?;
+            let (next, at) = interest.has_told().then(|| past(peer)).flatten()?;
             all = Some(all.map_or((next, at), |(lowest, last)| {
                 (lowest.min(next), last.max(at))
             }));

@@ -82,7 +82,7 @@ impl Scene {
             channel: self.name.clone(),
             since: Duration::ZERO,
             last: 0,
-            linked: Duration::ZERO,
+            opening: self.neighbours.opening(who(n), &self.name) + 1,
         };
         self.neighbours.open(who(n), &opened, self.now);
         self.neighbours.told(who(n), &self.name);

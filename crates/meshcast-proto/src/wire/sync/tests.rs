@@ -56,21 +56,27 @@ fn distinct<T, K: Ord>(all: Vec<T>, name: impl Fn(&T) -> K) -> Vec<T> {
 }
 
 fn message() -> impl Strategy<Value = SyncMessage> {
-    let opened = (channel_name(), duration(), any::<u64>(), duration());
-    let opened = opened.prop_map(|(channel, since, last, linked)| Opened {
+    let opened = (channel_name(), any::<u64>(), duration(), any::<u64>());
+    let opened = opened.prop_map(|(channel, opening, since, last)| Opened {
         channel,
+        opening,
         since,
         last,
-        linked,
+    });
+    let answer = (any::<u64>(), duration(), any::<bool>());
+    let answer = answer.prop_map(|(opening, held, more)| Answer {
+        opening,
+        held,
+        more,
     });
     let holdings = (
         channel_name(),
-        any::<bool>(),
+        prop::option::of(answer),
         collection::vec(holding(), 0..6),
     );
-    let holdings = holdings.prop_map(|(channel, more, logs)| Holdings {
+    let holdings = holdings.prop_map(|(channel, answer, logs)| Holdings {
         channel,
-        more,
+        answer,
         logs: distinct(logs, |log| log.sender),
     });
     let want = (channel_name(), any_sender(), range(), any::<u64>());
@@ -164,7 +170,7 @@ fn a_message_that_names_something_twice_is_refused() {
         channel: name(channel),
         since: Duration::ZERO,
         last: 0,
-        linked: Duration::ZERO,
+        opening: 1,
     };
     let holding = |key: u8| Holding {
         sender: Sender::new([key; 32]),
@@ -177,7 +183,7 @@ fn a_message_that_names_something_twice_is_refused() {
     };
     let holdings = |channel, keys: &[u8]| Holdings {
         channel: name(channel),
-        more: false,
+        answer: None,
         logs: keys.iter().map(|key| holding(*key)).collect(),
     };
     let member = |key: u8, address: u8| MemberAddresses {
@@ -320,13 +326,17 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
         channel: long_name(n),
         since: Duration::from_millis(u64::MAX),
         last: u64::MAX,
-        linked: Duration::from_millis(u64::MAX),
+        opening: u64::MAX,
     };
     assert_fits(&SyncMessage::Open((0..channels).map(opened).collect()));
     assert_fits(&SyncMessage::Close((0..channels).map(long_name).collect()));
     let holdings = |n| Holdings {
         channel: long_name(n),
-        more: false,
+        answer: Some(Answer {
+            opening: u64::MAX,
+            held: Duration::from_millis(u64::MAX),
+            more: false,
+        }),
         logs: (0..logs / channels)
             .map(|log| long_holding(n * logs + log))
             .collect(),
@@ -334,7 +344,11 @@ fn the_largest_messages_of_all_kinds_fit_a_link() {
     assert_fits(&SyncMessage::Have((0..channels).map(holdings).collect()));
     assert_fits(&SyncMessage::Have(vec![Holdings {
         channel: long_name(0),
-        more: false,
+        answer: Some(Answer {
+            opening: u64::MAX,
+            held: Duration::from_millis(u64::MAX),
+            more: false,
+        }),
         logs: (0..logs).map(long_holding).collect(),
     }]));
     // As the engine answers: up to the limit in small frames, or one frame over it.
@@ -372,7 +386,7 @@ fn more_channels_or_logs_than_allowed_are_refused_and_never_sent() {
             channel,
             since: Duration::ZERO,
             last: 0,
-            linked: Duration::ZERO,
+            opening: 1,
         });
         SyncMessage::Open(opened.collect())
     };
@@ -380,7 +394,7 @@ fn more_channels_or_logs_than_allowed_are_refused_and_never_sent() {
     let have = |of: &[usize]| {
         let holdings = of.iter().enumerate().map(|(n, logs)| Holdings {
             channel: long_name(n),
-            more: false,
+            answer: None,
             logs: (0..*logs).map(long_holding).collect(),
         });
         SyncMessage::Have(holdings.collect())
@@ -404,7 +418,7 @@ fn more_channels_or_logs_than_allowed_are_refused_and_never_sent() {
             channels: of
                 .iter()
                 .map(|logs| HaveChannelBody {
-                    more: false,
+                    answer: None,
                     channel: "x",
                     logs: (0..*logs).map(|_| log()).collect(),
                 })
@@ -500,7 +514,7 @@ fn what_no_engine_says_is_refused() {
             senders,
             channels: vec![HaveChannelBody {
                 channel: "x",
-                more: false,
+                answer: None,
                 logs,
             }],
         })
@@ -551,7 +565,7 @@ fn part_of_a_millisecond_of_waiting_counts_as_a_whole_one() {
         channel: long_name(0),
         since,
         last: 0,
-        linked: Duration::ZERO,
+        opening: 1,
     };
     let sent = encoded(&SyncMessage::Open(vec![opened(Duration::from_micros(
         2_001,
@@ -577,11 +591,18 @@ fn the_bytes_are_those_of_the_file() {
     let quic = [4, 10, 0, 0, 1, 0x91, 2, 0x0f, 0xa1, 0xcd, 3];
     let seq = |n| Seq::new(n).expect("not 0");
     let name = |name| ChannelName::new(name).expect("valid");
-    let opened = |channel, millis, last| Opened {
+    let opened = |channel, opening, millis, last| Opened {
         channel: name(channel),
+        opening,
         since: Duration::from_millis(millis),
         last,
-        linked: Duration::from_millis(millis / 2),
+    };
+    let answers = |opening, held, more| {
+        Some(Answer {
+            opening,
+            held: Duration::from_millis(held),
+            more,
+        })
     };
     let holding = |key, oldest, next, due: Option<u64>, begin| Holding {
         sender: Sender::new([key; 32]),
@@ -616,7 +637,10 @@ fn the_bytes_are_those_of_the_file() {
         ),
         (
             "one channel open since now, one for 70 s and with the last 5 numbers",
-            SyncMessage::Open(vec![opened("earth", 0, 0), opened("moon", 70_000, 5)]),
+            SyncMessage::Open(vec![
+                opened("earth", 1, 0, 0),
+                opened("moon", 300, 70_000, 5),
+            ]),
         ),
         ("no channel open", SyncMessage::Open(Vec::new())),
         (
@@ -624,18 +648,18 @@ fn the_bytes_are_those_of_the_file() {
             SyncMessage::Close(vec![name("earth"), name("moon")]),
         ),
         (
-            "nothing had of a channel",
+            "nothing had of a channel, to opening 1",
             SyncMessage::Have(vec![Holdings {
                 channel: name("earth"),
-                more: false,
+                answer: answers(1, 0, false),
                 logs: Vec::new(),
             }]),
         ),
         (
-            "one sender of a channel of which more is told later",
+            "one sender of a channel, more later, to opening 300 that came 251 ms ago",
             SyncMessage::Have(vec![Holdings {
                 channel: name("earth"),
-                more: true,
+                answer: answers(300, 251, true),
                 logs: vec![holding(1, 1, 2, Some(1), 1)],
             }]),
         ),
@@ -644,12 +668,12 @@ fn the_bytes_are_those_of_the_file() {
             SyncMessage::Have(vec![
                 Holdings {
                     channel: name("earth"),
-                    more: false,
+                    answer: None,
                     logs: vec![holding(1, 30, 300, Some(40), 1), holding(2, 7, 7, None, 6)],
                 },
                 Holdings {
                     channel: name("moon"),
-                    more: false,
+                    answer: None,
                     logs: vec![holding(2, 1, 2, Some(1), 1)],
                 },
             ]),
