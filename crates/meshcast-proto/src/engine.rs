@@ -606,7 +606,7 @@ impl Engine {
             self.digest.came(upstream, frame.bytes().len());
         }
         let age = log.map_or(age, |log| {
-            now.saturating_since(log.posted(&frame, now - age))
+            now.saturating_since(log.origin.posted(&frame, now - age))
         });
         self.history.insert(frame, age, now);
         self.history_expires

@@ -7,6 +7,7 @@
 //! Must not: know any peer. What to ask of whom is decided in [`replication`](crate::replication).
 
 mod history;
+mod join;
 mod lru;
 mod quota;
 mod reassembly;
@@ -14,9 +15,11 @@ mod reorder;
 mod tombstones;
 
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
+pub use join::SETTLE;
+pub(crate) use join::{Join, Reached, UNTOLD, patience};
 pub(crate) use lru::Lru;
 pub(crate) use quota::Quota;
 pub(crate) use reassembly::{Assembled, Reassembly};
 pub use reassembly::{Delivery, Gap, GapReason, Posted, Values};
-pub use reorder::{Insert, ReorderBuffer, SETTLE};
+pub use reorder::{Insert, ReorderBuffer};
 pub(crate) use tombstones::{MAX_TOMBSTONES, Tombstone, Tombstones};

@@ -16,6 +16,7 @@ mod jitter;
 mod log;
 mod logs;
 mod neighbours;
+mod origin;
 mod serving;
 
 pub(crate) use announcements::Announcements;
@@ -23,9 +24,10 @@ pub(crate) use answer::Examined;
 pub(crate) use digest::Digest;
 pub(crate) use fetch::FetchLimits;
 pub use inbox::Inbox;
-pub(crate) use log::{Log, LogLimits, Posted};
+pub(crate) use log::{Log, LogLimits};
 pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
 pub(crate) use neighbours::{Have, Wanted};
+pub(crate) use origin::Posted;
 pub(crate) use serving::Serving;
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ impl Engine {
             return false;
         };
         if depth.before.is_none() {
-            depth.before = log.given_out().or_else(|| log.reorder.begun());
+            depth.before = log.given_out().or_else(|| log.begun());
         }
         let Some(before) = depth.before else {
             return log.begins_soon(key.1, &self.logs.neighbours);
@@ -272,7 +272,7 @@ impl Engine {
             let known = waiter.before.get(&sender).copied();
             // If it was not known where the log begins, live delivery includes the last numbers
             // that the channel itself wanted.
-            let before = known.or_else(|| log.reorder.begun())?;
+            let before = known.or_else(|| log.begun())?;
             let last = waiter.last.saturating_sub(known.map_or(begins_with, |_| 0));
             let kept = self
                 .history
@@ -288,7 +288,7 @@ impl Engine {
                     waiter,
                     now,
                 ),
-                from: Some(before).filter(|_| known.is_none() && !log.reorder.is_fixed()),
+                from: Some(before).filter(|_| known.is_none() && !log.is_fixed()),
             })
         });
         let backlogs = own.into_iter().chain(others);

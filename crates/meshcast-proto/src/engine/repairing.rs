@@ -453,7 +453,7 @@ impl Engine {
         }
         self.logs
             .get(key)
-            .is_some_and(|log| log.is_born_since(since))
+            .is_some_and(|log| log.origin.is_since(since))
     }
 
     /// Sends holdings, in as many messages as it takes.

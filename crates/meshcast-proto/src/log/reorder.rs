@@ -1,20 +1,16 @@
 //! The reorder buffer of one sender on one channel: it takes frames as the network brings them
 //! (twice, out of order, with holes) and releases each number once, in order.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use crate::wire::{Frame, Seq, SeqRange, Time};
 
 /// A contiguous cursor and the frames that arrived ahead of it.
 #[derive(Debug)]
 pub struct ReorderBuffer {
-    cursor: Cursor,
-    /// Where it began, once it did.
-    begun: Seq,
-    /// It began no higher than it should, and nothing was released yet: it may still be raised.
-    soft: bool,
-    /// Nothing was released or given up yet.
-    untouched: bool,
+    /// The number that is released next; `None` while it is not known where the log
+    /// [begins](super::join). Until then everything is held.
+    next: Option<Seq>,
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
@@ -35,17 +31,6 @@ struct Held {
     since: Time,
 }
 
-/// How far a reorder buffer has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cursor {
-    /// The first frame heard was not the sender's first: earlier ones may still be on other paths.
-    /// Until then everything is held; then it begins at the lowest number heard, whether there was
-    /// room for it or not.
-    Settling { until: Time, lowest: Option<Seq> },
-    /// This number is released next.
-    Next(Seq),
-}
-
 /// What became of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insert {
@@ -58,17 +43,10 @@ pub enum Insert {
 }
 
 impl ReorderBuffer {
-    /// A reorder buffer that has heard nothing and, unless it hears the sender's first number,
-    /// waits until `settled` for the lowest.
-    pub fn new(settled: Time) -> Self {
+    /// A reorder buffer that has heard nothing and waits to be told where it begins.
+    pub(crate) const fn new() -> Self {
         Self {
-            cursor: Cursor::Settling {
-                until: settled,
-                lowest: None,
-            },
-            begun: Seq::FIRST,
-            soft: false,
-            untouched: true,
+            next: None,
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
@@ -79,10 +57,7 @@ impl ReorderBuffer {
     /// A reorder buffer that goes on where another one stopped, at `next`.
     pub fn resume(next: Seq, now: Time) -> Self {
         Self {
-            cursor: Cursor::Next(next),
-            begun: next,
-            soft: false,
-            untouched: false,
+            next: Some(next),
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: next.previous().map(|newest| (newest, now)),
@@ -96,17 +71,10 @@ impl ReorderBuffer {
         if self.newest.is_none_or(|(newest, _)| newest < seqs.last()) {
             self.newest = Some((seqs.last(), now));
         }
-        if let Cursor::Settling { lowest, .. } = &mut self.cursor {
-            if seqs.first() == Seq::FIRST {
-                self.start(Seq::FIRST);
-            } else {
-                *lowest = Some(lowest.map_or(seqs.first(), |lowest| lowest.min(seqs.first())));
-            }
-        }
-        let due = match self.cursor {
-            Cursor::Settling { .. } => false,
-            Cursor::Next(next) if next <= seqs.last() => seqs.contains(next),
-            Cursor::Next(_) => return Insert::Duplicate,
+        let due = match self.next {
+            None => false,
+            Some(next) if next <= seqs.last() => seqs.contains(next),
+            Some(_) => return Insert::Duplicate,
         };
         if let Some(same) = self.held.get(&seqs.first())
             && same.frame.seqs().last() >= seqs.last()
@@ -126,9 +94,7 @@ impl ReorderBuffer {
 
     /// The next frame that is due, with the numbers of it that were not released before.
     pub fn release(&mut self) -> Option<(Frame, SeqRange)> {
-        let Cursor::Next(next) = self.cursor else {
-            return None;
-        };
+        let next = self.next?;
         loop {
             let entry = self.held.first_entry()?;
             if *entry.key() > next {
@@ -137,44 +103,21 @@ impl ReorderBuffer {
             let Held { frame, .. } = entry.remove();
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
-                self.cursor = Cursor::Next(seqs.last().next());
-                self.touch();
+                self.next = Some(seqs.last().next());
                 return Some((frame, seqs));
             }
         }
     }
 
-    /// Begins at the lowest number heard, if it is time to. `true` if it did.
-    pub fn settle(&mut self, now: Time) -> bool {
-        match self.cursor {
-            Cursor::Settling {
-                until,
-                lowest: Some(lowest),
-            } if until <= now => {
-                self.start(lowest);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// When [`Self::settle`] will be due; `None` if nothing was heard yet or it did.
-    pub const fn settles_at(&self) -> Option<Time> {
-        match self.cursor {
-            Cursor::Settling {
-                until,
-                lowest: Some(_),
-            } => Some(until),
-            _ => None,
-        }
+    /// The log begins there, by what is known now. Not once anything was released or given up.
+    pub(crate) const fn start(&mut self, first: Seq) {
+        self.next = Some(first);
     }
 
     /// The lowest run of numbers that is missing although a higher one was heard of. Call after
     /// everything that is due was released.
     pub fn hole(&self) -> Option<SeqRange> {
-        let Cursor::Next(next) = self.cursor else {
-            return None;
-        };
+        let next = self.next?;
         let last = match self.held.first_key_value() {
             Some((held, _)) => held.previous()?,
             None => self.above(next.previous())?.0,
@@ -231,10 +174,6 @@ impl ReorderBuffer {
     /// came.
     pub fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
         self.rumoured = None;
-        let reached = newest.map_or(Seq::FIRST, Seq::next);
-        if self.next().is_some_and(|next| reached < next) {
-            self.retract(reached);
-        }
         let released = self
             .next()
             .filter(|_| self.is_proven())
@@ -251,93 +190,9 @@ impl ReorderBuffer {
         }
     }
 
-    /// Begins at `due`, or at the lowest number heard if that is lower, unless it has begun.
-    pub fn begin(&mut self, due: Seq) {
-        if let Cursor::Settling { lowest, .. } = self.cursor {
-            self.start(lowest.map_or(due, |lowest| lowest.min(due)));
-        }
-    }
-
-    /// Its sender says that it begins at `due`; what only others said before counts no more.
-    pub(crate) fn begin_as_told(&mut self, due: Seq) {
-        self.retract(due);
-        self.begin(due);
-    }
-
-    /// It begins there and not where only others said so, who may be wrong; unless that is
-    /// [proven](Self::is_proven).
-    pub(crate) fn retract(&mut self, due: Seq) {
-        if !self.is_proven() {
-            // What readers of the past were given does not come once more.
-            let given_out = self.newest().filter(|_| !self.untouched);
-            self.start(given_out.map_or(due, |newest| due.max(newest.next())));
-        }
-    }
-
-    /// Begins at `due` or lower when it settles, unless it has begun; at once where there is
-    /// nothing lower.
-    pub fn begin_later(&mut self, due: Seq) {
-        if due == Seq::FIRST {
-            self.begin(due);
-        } else if let Cursor::Settling { lowest, .. } = &mut self.cursor {
-            *lowest = Some(lowest.map_or(due, |lowest| lowest.min(due)));
-        }
-    }
-
-    /// Where it began, once that is known: nothing lower was ever waited for.
-    pub(crate) fn begun(&self) -> Option<Seq> {
-        self.next().map(|_| self.begun)
-    }
-
-    /// It will begin no higher than it should, but perhaps too low.
-    pub(crate) fn soften(&mut self) {
-        self.soft = true;
-    }
-
-    /// Whether it may have begun too low.
-    pub(crate) const fn is_soft(&self) -> bool {
-        self.soft
-    }
-
-    /// It should have begun at `due`, if that is higher than it did. `soft`: it may be higher
-    /// still.
-    pub(crate) fn raise(&mut self, due: Seq, soft: bool) {
-        if self.soft && self.next().is_some_and(|next| next <= due) {
-            self.start(due);
-            self.soft = soft;
-        }
-    }
-
-    /// It should have begun at `due`, if that is lower than it did and nothing came of that yet.
-    pub(crate) fn lower(&mut self, due: Seq) {
-        if self.untouched && self.next().is_some_and(|next| due < next) {
-            self.start(due);
-        }
-    }
-
-    /// Nothing up to `last` is due: it should have begun above, if it began at all and nothing came
-    /// of that yet.
-    pub(crate) fn pass(&mut self, last: Seq) {
-        if self.untouched && self.next().is_some_and(|next| next <= last) {
-            self.start(last.next());
-        }
-    }
-
-    /// Where it began stands from now on, although nothing was released yet.
-    pub(crate) fn fix(&mut self) {
-        if self.next().is_some() {
-            self.touch();
-        }
-    }
-
     /// The lowest number that waits.
     pub(crate) fn lowest_held(&self) -> Option<Seq> {
         self.held.first_key_value().map(|(lowest, _)| *lowest)
-    }
-
-    /// Whether where it began stands.
-    pub(crate) fn is_fixed(&self) -> bool {
-        !self.untouched && self.next().is_some()
     }
 
     /// Gives up the numbers up to `last`, which must be of the lowest hole and
@@ -345,8 +200,7 @@ impl ReorderBuffer {
     pub fn skip(&mut self, last: Seq) {
         let hole = self.hole().and_then(|hole| self.proven(hole));
         if hole.is_some_and(|hole| hole.contains(last)) {
-            self.touch();
-            self.cursor = Cursor::Next(last.next());
+            self.next = Some(last.next());
         }
     }
 
@@ -354,8 +208,7 @@ impl ReorderBuffer {
     /// never be released.
     pub fn skip_hole(&mut self) -> Option<SeqRange> {
         let hole = self.proven(self.hole()?)?;
-        self.touch();
-        self.cursor = Cursor::Next(hole.last().next());
+        self.next = Some(hole.last().next());
         Some(hole)
     }
 
@@ -370,10 +223,7 @@ impl ReorderBuffer {
 
     /// The number released next, once that is known.
     pub const fn next(&self) -> Option<Seq> {
-        match self.cursor {
-            Cursor::Next(next) => Some(next),
-            Cursor::Settling { .. } => None,
-        }
+        self.next
     }
 
     /// The highest number that is known for sure.
@@ -398,22 +248,7 @@ impl ReorderBuffer {
     pub(crate) fn held_frames(&self) -> usize {
         self.held.len()
     }
-
-    /// Something was released or given up: where it began stands.
-    const fn touch(&mut self) {
-        (self.soft, self.untouched) = (false, false);
-    }
-
-    fn start(&mut self, first: Seq) {
-        self.cursor = Cursor::Next(first);
-        self.begun = first;
-    }
 }
-
-/// How long a reorder buffer waits for numbers below the first it heard, when that is not the
-/// sender's first. Copies of frames posted together come by different paths, which differ by about
-/// one round trip round the world.
-pub const SETTLE: Duration = Duration::from_millis(150);
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,14 @@ use crate::{
     bounds::ENTRY_BYTES,
     flow_control::Checkpoints,
     identity::Member,
-    log::{Assembled, GapReason, Insert, Reassembly, ReorderBuffer},
+    log::{
+        Assembled, GapReason, Insert, Join, Reached, Reassembly, ReorderBuffer, UNTOLD, patience,
+    },
     replication::{
         fetch::{Fetch, Holes, Step, Surroundings},
         jitter::Jitter,
         neighbours::Neighbours,
+        origin::Origin,
     },
     wire::{ChannelName, Frame, Holding, Sender, Seq, SeqRange, Time},
 };
@@ -20,6 +23,7 @@ use crate::{
 pub(crate) struct Log {
     /// Who it is; not known before the first frame, if only others told of it.
     pub(crate) member: Option<Arc<Member>>,
+    join: Join,
     pub(crate) reorder: ReorderBuffer,
     pub(crate) fetch: Fetch,
     /// How far it was lately, for those who hear of it through this node.
@@ -34,30 +38,9 @@ pub(crate) struct Log {
     reassembly: Reassembly,
     /// The value that is being put together, and since when it stands like that.
     unfinished: Option<(Unfinished, Time)>,
-    born: Born,
+    pub(crate) origin: Origin,
     /// What was given up before it was known of whom.
     unsaid: Option<SeqRange>,
-    /// Where it may begin, while only neighbours tell of that who do not know for sure.
-    unsure: Option<Unsure>,
-    /// Somebody told where it begins who knows what was before and after.
-    sure: bool,
-}
-
-/// When a sender began to post: not later, as far as is known.
-#[derive(Debug, Clone, Copy, Default)]
-struct Born {
-    /// By the frames that came from it, by gossip or as its own answers.
-    heard: Option<Time>,
-    /// By what others say of the age of its frames, and who says so.
-    told: Option<(Sender, Time)>,
-}
-
-/// When a frame was posted: not later, as far as is known.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Posted {
-    pub(crate) at: Time,
-    /// Who says so, if it is not known at first hand.
-    pub(crate) teller: Option<Sender>,
 }
 
 /// A value whose end has not come although no number is known to be missing.
@@ -67,20 +50,6 @@ struct Unfinished {
     last: Seq,
     /// Whether its sender is there to go on.
     attended: bool,
-}
-
-/// What those say of a beginning who do not know it.
-#[derive(Debug, Clone, Copy)]
-struct Unsure {
-    /// Here, say those who know what was before and after; but its sender is there and has not said
-    /// so.
-    exact: Option<Seq>,
-    /// Nothing below is due: somebody knows of nothing that is. It may be behind itself.
-    least: Option<Seq>,
-    /// This is due: somebody began there itself, and does not know what was before.
-    most: Seq,
-    /// For so long others may come who know better.
-    until: Time,
 }
 
 /// The limits a log works under; see [`Config`](crate::Config).
@@ -103,9 +72,20 @@ pub(crate) enum Want {
 }
 
 impl Log {
-    pub(crate) fn new(reorder: ReorderBuffer) -> Self {
+    /// A log that has heard nothing; what is heard first is waited with until `settled`.
+    pub(crate) fn new(settled: Time) -> Self {
+        Self::at(Join::new(settled), ReorderBuffer::new())
+    }
+
+    /// A log that goes on where it stopped when it was forgotten.
+    pub(crate) fn resumed(next: Seq, now: Time) -> Self {
+        Self::at(Join::resumed(next), ReorderBuffer::resume(next, now))
+    }
+
+    fn at(join: Join, reorder: ReorderBuffer) -> Self {
         Self {
             member: None,
+            join,
             reorder,
             fetch: Fetch::default(),
             checkpoints: Checkpoints::default(),
@@ -114,11 +94,20 @@ impl Log {
             held: None,
             reassembly: Reassembly::default(),
             unfinished: None,
-            born: Born::default(),
+            origin: Origin::default(),
             unsaid: None,
-            unsure: None,
-            sure: false,
         }
+    }
+
+    /// Where it begins was found out, or found to be elsewhere.
+    fn start(&mut self, first: Option<Seq>) {
+        if let Some(first) = first {
+            self.reorder.start(first);
+        }
+    }
+
+    fn reached(&self) -> Reached {
+        Reached(self.reorder.newest())
     }
 
     /// Takes in a frame; `is_past` if it is from before what is due here. Follow with
@@ -133,19 +122,15 @@ impl Log {
     ) -> Insert {
         self.member.get_or_insert_with(|| Arc::clone(member));
         let seqs = frame.seqs();
-        if let Some(unsure) = self
-            .unsure
-            .take_if(|unsure| unsure.least.is_some_and(|least| seqs.contains(least)))
-        {
-            // As somebody said who knew of nothing before.
-            self.reorder.begin(unsure.due());
-        }
         // What is past comes late, for a neighbour that has it by now: no sign that this began too
         // high.
         let is_below = self.reorder.next().is_some_and(|next| seqs.last() < next);
         if is_below && !is_past && !self.fetch.wants(seqs) {
-            self.reorder.retract(seqs.first());
+            let first = self.join.refuted(seqs.first(), self.reached());
+            self.start(first);
         }
+        let first = self.join.heard(seqs);
+        self.start(first);
         match self.reorder.insert(frame, limits.max_held_bytes, now) {
             // Of no use here, but somebody waits for it.
             Insert::Duplicate if self.fetch.came(seqs, now) => Insert::Fresh,
@@ -153,97 +138,41 @@ impl Log {
         }
     }
 
-    /// Takes in when a frame was posted. Returns when its sender began to post, as far as is known.
-    pub(crate) fn hear_born(&mut self, frame: &Frame, posted: Posted) -> Time {
-        let born = posted.at - frame.since_first();
-        self.born.hear(born, posted.teller);
-        self.born.known().unwrap_or(born)
-    }
-
-    /// Whether all of it was posted since then.
-    pub(crate) fn is_born_since(&self, since: Time) -> bool {
-        self.born.known().is_some_and(|born| since <= born)
-    }
-
-    /// When a frame was posted that is said to have been then. It may have waited long on its way;
-    /// by what is known from others of its sender it can be told when it was posted, as far as
-    /// clocks run alike. Nor is it much older than what came from its sender shows.
-    pub(crate) fn posted(&self, frame: &Frame, said: Time) -> Time {
-        let since_first = frame.since_first();
-        let born = self.born.known();
-        let latest = born.map_or(said, |born| {
-            born + since_first + since_first / CLOCK_DRIFT + PROMPT
-        });
-        let posted = said.min(latest);
-        let earliest = self.born.earliest_of(frame);
-        earliest.map_or(posted, |earliest| posted.max(earliest))
-    }
-
-    /// Whether a frame was posted before then, which others may say by no more than [`HEARSAY`] of
-    /// what came from its sender shows.
-    pub(crate) fn is_before(&self, frame: &Frame, posted: Posted, since: Time) -> bool {
-        let earliest = self.born.earliest_of(frame);
-        earliest.map_or(posted.at, |earliest| posted.at.max(earliest)) + AGE_ERROR < since
-    }
-
-    /// It begins above this number, which is from before; by others' word on a sender that was not
-    /// heard itself only if nobody told where who knows for sure.
+    /// Nothing up to this number is due: so a frame shows that is said to be from before.
     pub(crate) fn pass(&mut self, last: Seq, teller: Option<Sender>) {
-        if teller.is_none() || self.born.heard.is_some() || !self.sure {
-            self.reorder.pass(last);
-        }
+        let hearsay = teller.is_some() && !self.origin.is_heard();
+        let first = self.join.passed(last, hearsay);
+        self.start(first);
     }
 
     /// Its sender says that it begins at `due`. Follow with [`Self::advance`].
     pub(crate) fn begin(&mut self, due: Seq) {
-        self.unsure = None;
-        self.sure = true;
-        self.reorder.raise(due, false);
-        self.reorder.lower(due);
-        self.reorder.begin_as_told(due);
+        let first = self.join.told_by_sender(due, self.reached());
+        self.start(first);
     }
 
     /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is
     /// not there to say it. Follow with [`Self::advance`].
     pub(crate) fn begin_later(&mut self, due: Seq, holding: &Holding, trusted: bool, now: Time) {
-        let exact = due == Seq::FIRST || (holding.begin < due && due < holding.next);
-        if self.reorder.next().is_some() {
-            if trusted && holding.begin < due {
-                // What came is not before its beginning.
-                let held = self.reorder.lowest_held();
-                self.reorder
-                    .raise(held.map_or(due, |held| due.min(held)), !exact);
-            }
-            if trusted && due < holding.next {
-                self.reorder.lower(due);
-            }
-            return;
+        let held = self.reorder.lowest_held();
+        let first = self.join.told_by_peer(due, holding, trusted, held, now);
+        self.start(first);
+    }
+
+    /// Its sender says how far it got.
+    pub(crate) fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
+        let reached = newest.map_or(Seq::FIRST, Seq::next);
+        if self.reorder.next().is_some_and(|next| reached < next) {
+            let first = self.join.refuted(reached, self.reached());
+            self.start(first);
         }
-        if exact && trusted {
-            self.sure = true;
-            self.unsure = None;
-            self.reorder.begin_later(due);
-        } else if !self.sure {
-            let unsure = self.unsure.get_or_insert(Unsure {
-                exact: None,
-                least: None,
-                most: due,
-                until: now + UNTOLD,
-            });
-            if exact {
-                unsure.exact = Some(unsure.exact.map_or(due, |exact| exact.min(due)));
-            } else if holding.begin < due {
-                unsure.least = unsure.least.max(Some(due));
-            } else {
-                unsure.most = unsure.most.min(due);
-            }
-        }
+        self.reorder.heard_from_sender(newest, now);
     }
 
     /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them
     /// itself and tries to get them now. Follow with [`Self::advance`].
     pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange, now: Time) -> bool {
-        let below = self.reorder.begun().and_then(Seq::previous);
+        let below = self.join.first().and_then(Seq::previous);
         let seqs = below.and_then(|last| SeqRange::new(seqs.first(), seqs.last().min(last)));
         seqs.is_some_and(|seqs| self.fetch.relay(peer, seqs, now))
     }
@@ -271,7 +200,7 @@ impl Log {
 
     /// Nothing is waited for below this number, not for others either; and where it began.
     pub(crate) fn frontier(&self) -> Option<(Seq, Seq)> {
-        let (next, begun) = (self.reorder.next()?, self.reorder.begun()?);
+        let (next, begun) = (self.reorder.next()?, self.join.first()?);
         Some((
             self.fetch
                 .relay_next()
@@ -298,30 +227,21 @@ impl Log {
                 !interest.has_told() || (will_tell && !fetch.holders().contains(peer))
             })
         };
-        let withheld = self.is_withheld(around.sender, around.neighbours);
-        if let Some(unsure) = self
-            .unsure
-            .take_if(|unsure| unsure.until <= now && !withheld)
-        {
-            self.reorder.begin_later(unsure.due());
-            if unsure.exact.is_none() && unsure.least.is_some() {
-                self.reorder.soften();
-            }
-        }
-        // Somebody who has said nothing at all since it was asked may not have heard it.
-        let patience = match untold(&self.fetch) {
-            false => Duration::ZERO,
-            true if around.neighbours.is_any_silent(around.channel) => SILENT,
-            true => UNTOLD,
-        };
-        if self.unsure.is_none() && self.reorder.settles_at().is_some() {
-            self.reorder.settle(now - patience);
+        let mut begins = None;
+        if self.join.first().is_none() {
+            let withheld = self.is_withheld(around.sender, around.neighbours);
+            let silent = || around.neighbours.is_any_silent(around.channel);
+            let untold = untold(&self.fetch);
+            let patience = patience(untold, untold && silent());
+            let first = self.join.wait(patience, withheld, now);
+            self.start(first);
+            begins = self.join.due(patience, withheld, now);
         }
         let rumours = self.hear_rumours(around, now);
         // Whoever has come and not told may know where it should have begun; nothing lower is asked
         // for until then.
         if let Some(since) = self.reorder.hole_since()
-            && self.reorder.is_soft()
+            && self.join.may_be_too_low()
             && self.reorder.hole().is_some()
             && now < since + UNTOLD
             && untold(&self.fetch)
@@ -333,13 +253,6 @@ impl Log {
             Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
             Step::Wait(due) => Some(due),
             Step::Rest | Step::GiveUp(_) => None,
-        };
-        let begins = match (self.unsure, self.reorder.settles_at()) {
-            _ if unfinished.is_some() || self.reorder.hole().is_some() => None,
-            (Some(unsure), _) => Some(unsure.until).filter(|_| !withheld),
-            (None, Some(due)) if SILENT <= patience => Some((due + SILENT).min(now + UNTOLD)),
-            (None, Some(due)) => Some(due + patience),
-            (None, None) => None,
         };
         let due = [due, unfinished, begins, rumours]
             .into_iter()
@@ -379,6 +292,7 @@ impl Log {
                 step => return (step, unfinished),
             };
             if let Some(lost) = self.reorder.proven(lost) {
+                self.join.fix();
                 self.reorder.skip(lost.last());
                 self.miss(lost, out);
                 gave_up = true;
@@ -442,37 +356,46 @@ impl Log {
     /// Everything below this number was given out; `None` while it is not certain where the log
     /// begins.
     pub(crate) fn given_out(&self) -> Option<Seq> {
-        let next = self.reorder.next().filter(|_| self.reorder.is_fixed())?;
+        let next = self.reorder.next().filter(|_| self.join.is_fixed())?;
         Some(self.reassembly.begun().unwrap_or(next))
     }
 
     /// Somebody is to hear what was before the beginning: it stands from now on, unless it may yet
     /// be found to be lower. Then it is left alone, and nobody hears of what was before it.
     pub(crate) fn fix_beginning(&mut self, sender: Sender) {
-        if self.sure || self.reorder.is_soft() || self.fetch.holders().contains(sender) {
-            self.reorder.fix();
-        }
+        self.join
+            .fix_for_readers(self.fetch.holders().contains(sender));
     }
 
     /// Somebody waits for it to begin: nobody is waited for any longer who may know better where.
     pub(crate) fn begin_anyway(&mut self) {
-        if let Some(unsure) = self.unsure.take() {
-            self.reorder.begin(unsure.due());
-            if unsure.exact.is_none() && unsure.least.is_some() {
-                self.reorder.soften();
-            }
-        }
-        self.reorder.settle(Time::ZERO + Duration::MAX);
+        let first = self.join.begin_now();
+        self.start(first);
+    }
+
+    /// Where it began, once it did: nothing lower was ever waited for.
+    pub(crate) const fn begun(&self) -> Option<Seq> {
+        self.join.first()
+    }
+
+    /// Whether it may yet be found to begin elsewhere.
+    pub(crate) const fn is_fixed(&self) -> bool {
+        self.join.is_fixed()
+    }
+
+    /// Whether it has something to begin with, and only gives others their time.
+    pub(crate) const fn is_settling(&self) -> bool {
+        self.join.is_settling()
     }
 
     /// Whether it has not begun, and something to begin with that its sender could only say.
     pub(crate) fn can_begin(&self, sender: Sender, neighbours: &Neighbours) -> bool {
-        self.unsure.is_some() && !self.is_withheld(sender, neighbours)
+        self.join.has_hints() && !self.is_withheld(sender, neighbours)
     }
 
     /// Whether it may begin without anything more being told.
     pub(crate) fn begins_soon(&self, sender: Sender, neighbours: &Neighbours) -> bool {
-        self.can_begin(sender, neighbours) || self.reorder.settles_at().is_some()
+        self.can_begin(sender, neighbours) || self.join.is_settling()
     }
 
     /// While its sender is there its own word on where it begins counts, and nothing before it.
@@ -488,12 +411,13 @@ impl Log {
 
     /// Hands out everything that is held, without waiting for anything any longer.
     pub(crate) fn finish(&mut self, limits: &LogLimits, out: &mut Vec<Assembled>) {
-        self.reorder.settle(Time::ZERO + Duration::MAX);
+        self.begin_anyway();
         loop {
             self.release(limits, out);
             let Some(lost) = self.reorder.skip_hole() else {
                 break;
             };
+            self.join.fix();
             self.miss(lost, out);
         }
         out.extend(self.reassembly.abandon());
@@ -508,6 +432,7 @@ impl Log {
                 .map(|missed| Assembled::Missed(missed, GapReason::Lost)),
         );
         while let Some((frame, seqs)) = self.reorder.release() {
+            self.join.fix();
             self.reassembly
                 .push(member, &frame, seqs, limits.max_message_len, out);
         }
@@ -562,71 +487,11 @@ impl Log {
     }
 }
 
-impl Born {
-    fn hear(&mut self, born: Time, teller: Option<Sender>) {
-        let Some(teller) = teller else {
-            self.heard = Some(self.heard.map_or(born, |heard| heard.min(born)));
-            return;
-        };
-        match &mut self.told {
-            Some((by, told)) if *by == teller => *told = born.min(*told),
-            // One alone makes nothing older: another's word counts where that is younger.
-            Some((_, told)) if born <= *told => {}
-            told => *told = Some((teller, born)),
-        }
-    }
-
-    fn known(self) -> Option<Time> {
-        let told = self.told.map(|(_, told)| told);
-        match (self.heard, told) {
-            (Some(heard), Some(told)) => Some(told.max(heard - HEARSAY).min(heard)),
-            (heard, told) => heard.or(told),
-        }
-    }
-
-    /// Before this a frame was not posted, whatever others say; `None` if nothing came from its
-    /// sender.
-    fn earliest_of(self, frame: &Frame) -> Option<Time> {
-        let since_first = frame.since_first();
-        let heard = self.heard?;
-        Some(heard + since_first - since_first / CLOCK_DRIFT - HEARSAY)
-    }
-}
-
-impl Unsure {
-    fn due(self) -> Seq {
-        self.exact.or(self.least).unwrap_or(self.most)
-    }
-}
-
 /// What others say of a connected sender counts when it has said nothing itself for so long, of
 /// anything. While it posts it speaks every half second at least, so that a link which works is
 /// quiet for less than that again and again, and then what others say is as true and saves time;
 /// one that is cut is told from it no later than by the next digest of somebody else.
 const QUIET: Duration = Duration::from_millis(300);
-
-/// A clock is wrong by one part in so many at most: 200 µs a second.
-const CLOCK_DRIFT: u32 = 5_000;
-
-/// What comes within so much of the fastest is as old as it says.
-const PROMPT: Duration = Duration::from_secs(1);
-
-/// What others say of ages makes a sender older by so much at most than what came from it shows: a
-/// link may have held that up for as long, and hardly longer before it broke.
-const HEARSAY: Duration = Duration::from_secs(30);
-
-/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is
-/// kept.
-const AGE_ERROR: Duration = Duration::from_secs(1);
-
-/// How long a neighbour is waited for that has not told of a log, or one that knows more of it,
-/// before it begins without.
-const UNTOLD: Duration = Duration::from_secs(3);
-
-/// The same for one that has said nothing at all since it was asked. Its link brings nothing, or
-/// not what is said here: then it is given up within seconds, and no longer waited for. This bounds
-/// what one does who keeps it up by gossip alone.
-const SILENT: Duration = Duration::from_secs(60);
 
 /// How long the next fragment of a value is waited for while its sender is connected. Well above
 /// what the slowest reader holds up an honest sender, so that it is only reached by one that died

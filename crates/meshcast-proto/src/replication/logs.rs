@@ -15,14 +15,13 @@ use crate::{
     bounds::{Budget, CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
     identity::Member,
-    log::{
-        Assembled, Insert, Lru, MAX_TOMBSTONES, Quota, ReorderBuffer, SETTLE, Tombstone, Tombstones,
-    },
+    log::{Assembled, Insert, Lru, MAX_TOMBSTONES, Quota, Tombstone, Tombstones},
     replication::{
         fetch::{Answer, Answered, FetchLimits, REQUEST_TIMEOUT, Surroundings},
         jitter::Jitter,
-        log::{Log, LogLimits, Posted, Want},
+        log::{Log, LogLimits, Want},
         neighbours::Neighbours,
+        origin::Posted,
     },
     wire::{self, ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -281,11 +280,11 @@ impl Logs {
                 self.refuse(peer, out);
                 return;
             }
-            let reorder = match self.tombstones.take(&key) {
-                Some(next) => ReorderBuffer::resume(next, now),
-                None => ReorderBuffer::new(now),
+            let log = match self.tombstones.take(&key) {
+                Some(next) => Log::resumed(next, now),
+                None => Log::new(now),
             };
-            self.follow(&key, *peer.key(), reorder, now, out);
+            self.follow(&key, *peer.key(), log, now, out);
         }
         let Some(entry) = self.logs.get_mut(&key) else {
             return;
@@ -299,9 +298,9 @@ impl Logs {
             }
             None => {}
         }
-        let (reorder, newest) = (&mut entry.log.reorder, holding.next.previous());
         if peer == holding.sender {
-            reorder.heard_from_sender(newest, now);
+            let newest = holding.next.previous();
+            entry.log.heard_from_sender(newest, now);
         }
         let gate = |log: &Log| {
             log.fetch
@@ -404,8 +403,7 @@ impl Logs {
         out: &mut Effects,
     ) {
         self.neighbours.told(peer, channel);
-        let settling = of_channel(&self.logs, channel)
-            .filter(|(_, entry)| entry.log.reorder.settles_at().is_some());
+        let settling = of_channel(&self.logs, channel).filter(|(_, entry)| entry.log.is_settling());
         let settling: Vec<LogKey> = settling.map(|(key, _)| key.clone()).collect();
         settling.iter().for_each(|key| self.advance(key, now, out));
     }

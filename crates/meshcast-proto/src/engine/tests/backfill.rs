@@ -689,7 +689,7 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
             .logs
             .of(&channel(0))
             .find(|(it, _)| *it == sender(0))?;
-        log.reorder.begun()
+        log.begun()
     };
     assert_eq!(begun(&world).map(Seq::get), Some(11));
     world.kill(0);

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
 
@@ -6,9 +6,13 @@ use super::*;
 use crate::fixture::{channel, peer, wholes};
 
 const ROOM: usize = usize::MAX;
+const MOMENT: Duration = Duration::from_millis(150);
 
-fn reorder() -> ReorderBuffer {
-    ReorderBuffer::new(Time::ZERO + SETTLE)
+/// The reorder buffer of a log that begins at this number.
+fn starting_at(first: u64) -> ReorderBuffer {
+    let mut reorder = ReorderBuffer::new();
+    reorder.start(seq(first));
+    reorder
 }
 
 fn frame(first: u64, count: usize) -> Frame {
@@ -27,16 +31,24 @@ fn released(reorder: &mut ReorderBuffer) -> Vec<SeqRange> {
 }
 
 #[test]
-fn the_first_number_ends_the_settling_at_once() {
-    let mut reorder = reorder();
-    assert_eq!(reorder.settles_at(), None);
-    assert_eq!(reorder.insert(frame(3, 1), ROOM, Time::ZERO), Insert::Fresh);
-    assert_eq!(reorder.settles_at(), Some(Time::ZERO + SETTLE));
-    assert_eq!(released(&mut reorder), []);
-    assert_eq!(reorder.insert(frame(1, 1), ROOM, Time::ZERO), Insert::Fresh);
-    assert_eq!(reorder.settles_at(), None);
-    assert_eq!(released(&mut reorder), [range(1, 1)]);
-    assert_eq!(reorder.hole(), Some(range(2, 2)));
+fn everything_is_held_until_it_is_known_where_the_log_begins() {
+    let mut reorder = ReorderBuffer::new();
+    for first in [7, 4, 5, 6] {
+        assert_eq!(
+            reorder.insert(frame(first, 1), ROOM, Time::ZERO),
+            Insert::Fresh
+        );
+    }
+    assert_eq!((released(&mut reorder), reorder.hole()), (vec![], None));
+    reorder.start(seq(5));
+    assert_eq!(
+        released(&mut reorder),
+        [range(5, 5), range(6, 6), range(7, 7)]
+    );
+    assert_eq!(
+        reorder.insert(frame(4, 1), ROOM, Time::ZERO),
+        Insert::Duplicate
+    );
 }
 
 #[test]
@@ -65,32 +77,10 @@ fn the_next_hole_is_the_one_above_the_lowest() {
 }
 
 #[test]
-fn a_window_begins_at_the_lowest_number_heard_while_it_settled() {
-    let mut reorder = reorder();
-    for first in [7, 5, 6] {
-        assert_eq!(
-            reorder.insert(frame(first, 1), ROOM, Time::ZERO),
-            Insert::Fresh
-        );
-    }
-    assert!(!reorder.settle(Time::ZERO));
-    assert!(reorder.settle(Time::ZERO + SETTLE));
-    assert_eq!(
-        released(&mut reorder),
-        [range(5, 5), range(6, 6), range(7, 7)]
-    );
-    assert_eq!(
-        reorder.insert(frame(4, 1), ROOM, Time::ZERO),
-        Insert::Duplicate
-    );
-}
-
-#[test]
-fn a_window_settles_at_a_number_it_had_no_room_for() {
-    let mut reorder = reorder();
+fn a_number_there_was_no_room_for_is_a_hole_once_the_log_begins_there() {
+    let mut reorder = ReorderBuffer::new();
     assert_eq!(reorder.insert(frame(5, 1), 0, Time::ZERO), Insert::NoRoom);
-    assert!(reorder.settle(Time::ZERO + SETTLE));
-    assert_eq!(reorder.settles_at(), None);
+    reorder.start(seq(5));
     assert_eq!(reorder.hole(), Some(range(5, 5)));
     assert_eq!(reorder.skip_hole(), Some(range(5, 5)));
     assert_eq!(
@@ -103,10 +93,9 @@ fn a_window_settles_at_a_number_it_had_no_room_for() {
 
 #[test]
 fn the_last_number_there_is_comes_once_and_leaves_no_hole() {
-    let mut reorder = reorder();
+    let mut reorder = starting_at(u64::MAX - 1);
     let last = || frame(u64::MAX - 1, 1);
     assert_eq!(reorder.insert(last(), ROOM, Time::ZERO), Insert::Fresh);
-    assert!(reorder.settle(Time::ZERO + SETTLE));
     assert_eq!(released(&mut reorder), [range(u64::MAX - 1, u64::MAX - 1)]);
     assert_eq!((reorder.hole(), reorder.next()), (None, Some(Seq::MAX)));
     assert_eq!(reorder.insert(last(), ROOM, Time::ZERO), Insert::Duplicate);
@@ -115,7 +104,7 @@ fn the_last_number_there_is_comes_once_and_leaves_no_hole() {
 
 #[test]
 fn a_hole_is_known_since_the_frame_above_it_came() {
-    let mut reorder = reorder();
+    let mut reorder = starting_at(1);
     let at = |millis| Time::from_start(Duration::from_millis(millis));
     for (first, millis) in [(1, 0), (5, 10), (9, 20), (7, 30)] {
         reorder.insert(frame(first, 1), ROOM, at(millis));
@@ -133,14 +122,14 @@ fn seq(n: u64) -> Seq {
 
 #[test]
 fn what_others_have_heard_of_is_a_hole() {
-    let mut reorder = reorder();
+    let mut reorder = starting_at(1);
     reorder.insert(frame(1, 1), ROOM, Time::ZERO);
     released(&mut reorder);
-    let later = Time::ZERO + SETTLE;
+    let later = Time::ZERO + MOMENT;
     reorder.rumour(Some(seq(5)), later);
     let hole = |reorder: &ReorderBuffer| (reorder.hole(), reorder.hole_since());
     assert_eq!(hole(&reorder), (Some(range(2, 5)), Some(later)));
-    reorder.rumour(Some(seq(5)), later + SETTLE);
+    reorder.rumour(Some(seq(5)), later + MOMENT);
     assert_eq!(hole(&reorder), (Some(range(2, 5)), Some(later)));
     reorder.skip(seq(3));
     assert_eq!(reorder.skip_hole(), None);
@@ -149,7 +138,7 @@ fn what_others_have_heard_of_is_a_hole() {
         Some(range(2, 5)),
         "nobody knows that it exists"
     );
-    reorder.heard_from_sender(Some(seq(3)), later + SETTLE);
+    reorder.heard_from_sender(Some(seq(3)), later + MOMENT);
     reorder.skip(seq(9));
     assert_eq!(reorder.hole(), Some(range(2, 3)), "9 is not of the hole");
     reorder.skip(seq(3));
@@ -158,7 +147,7 @@ fn what_others_have_heard_of_is_a_hole() {
 
 #[test]
 fn the_sender_knows_best_what_it_posted() {
-    let mut reorder = reorder();
+    let mut reorder = starting_at(1);
     reorder.insert(frame(1, 1), ROOM, Time::ZERO);
     released(&mut reorder);
     reorder.insert(frame(5, 1), ROOM, Time::ZERO);
@@ -172,35 +161,6 @@ fn the_sender_knows_best_what_it_posted() {
     assert_eq!(released(&mut reorder), [range(2, 4), range(5, 5)]);
     reorder.heard_from_sender(None, Time::ZERO);
     assert_eq!((reorder.newest(), reorder.hole()), (Some(seq(5)), None));
-}
-
-#[test]
-fn where_it_is_to_begin_can_be_lowered_until_it_did() {
-    let later = Time::ZERO + SETTLE;
-    let mut reorder = reorder();
-    reorder.insert(frame(9, 1), ROOM, Time::ZERO);
-    reorder.begin_later(seq(12));
-    reorder.begin_later(seq(7));
-    assert_eq!((reorder.next(), reorder.settles_at()), (None, Some(later)));
-    assert!(reorder.settle(later));
-    assert_eq!(
-        (reorder.next(), reorder.hole()),
-        (Some(seq(7)), Some(range(7, 8)))
-    );
-    reorder.begin_later(seq(3));
-    reorder.begin(seq(3));
-    assert_eq!(reorder.next(), Some(seq(7)));
-}
-
-#[test]
-fn it_begins_at_once_where_it_is_told_to_and_where_there_is_nothing_lower() {
-    let mut at_once = reorder();
-    at_once.insert(frame(9, 1), ROOM, Time::ZERO);
-    at_once.begin(seq(12));
-    assert_eq!(released(&mut at_once), [range(9, 9)], "heard already");
-    let mut first = reorder();
-    first.begin_later(Seq::FIRST);
-    assert_eq!((first.next(), first.settles_at()), (Some(Seq::FIRST), None));
 }
 
 #[test]
@@ -239,7 +199,7 @@ proptest! {
     /// in any way, as those of a sender that equivocates.
     #[test]
     fn releases_what_a_set_of_numbers_would(steps in steps()) {
-        let mut reorder = reorder();
+        let mut reorder = starting_at(1);
         reorder.insert(frame(1, 1), ROOM, Time::ZERO);
         released(&mut reorder);
         let (mut next, mut newest, mut there) = (2_u64, 1_u64, BTreeSet::new());

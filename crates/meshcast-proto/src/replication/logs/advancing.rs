@@ -1,6 +1,7 @@
 //! How logs begin, get further and end.
 
 use super::*;
+use crate::log::SETTLE;
 
 impl Logs {
     pub(super) fn take_in(
@@ -21,11 +22,11 @@ impl Logs {
             if !self.charge_log(subject(&member)) {
                 return Insert::NoRoom;
             }
-            let reorder = match self.tombstones.take(key) {
-                Some(next) => ReorderBuffer::resume(next, now),
-                None => ReorderBuffer::new(now + SETTLE),
+            let log = match self.tombstones.take(key) {
+                Some(next) => Log::resumed(next, now),
+                None => Log::new(now + SETTLE),
             };
-            self.follow(key, subject(&member), reorder, now, out);
+            self.follow(key, subject(&member), log, now, out);
         }
         let Some(entry) = self.logs.get_mut(key) else {
             return Insert::NoRoom;
@@ -33,9 +34,9 @@ impl Logs {
         self.lru.remove(entry.subject, entry.heard, key);
         entry.heard = now;
         self.lru.add(entry.subject, now, key);
-        let born = entry.log.hear_born(&frame, posted);
-        let is_past =
-            may_pass && since.is_some_and(|since| entry.log.is_before(&frame, posted, since));
+        let born = entry.log.origin.hear(&frame, posted);
+        let is_past = may_pass
+            && since.is_some_and(|since| entry.log.origin.is_before(&frame, posted, since));
         // All of it is due, unless it may be one whose place was forgotten. The time the frame took
         // to come makes it seem younger: what was posted within that before the opening is heard
         // too, or told to be missing.
@@ -71,14 +72,14 @@ impl Logs {
         &mut self,
         key: &LogKey,
         subject: Subject,
-        reorder: ReorderBuffer,
+        log: Log,
         now: Time,
         out: &mut Effects,
     ) {
         if let Some(other) = self.lru.first_to_go(&subject).cloned() {
             self.forget(&other, now, out);
         }
-        let log = Box::new(Log::new(reorder));
+        let log = Box::new(log);
         let entry = Entry {
             log,
             subject,

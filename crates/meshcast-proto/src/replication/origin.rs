@@ -1,0 +1,98 @@
+//! When a sender began to post, by which the age of its frames is told.
+
+use std::time::Duration;
+
+use crate::wire::{Frame, Sender, Time};
+
+/// When a sender posted its first number on a channel: not later, as far as is known. All that it
+/// posts has this in common, so a frame that waited long on its way does not seem young.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Origin {
+    /// By the frames that came from it, by gossip or as its own answers.
+    heard: Option<Time>,
+    /// By what others say of the age of its frames, and who says so.
+    told: Option<(Sender, Time)>,
+}
+
+/// When a frame was posted: not later, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Posted {
+    pub(crate) at: Time,
+    /// Who says so, if it is not known at first hand.
+    pub(crate) teller: Option<Sender>,
+}
+
+impl Origin {
+    /// Takes in when a frame was posted. Returns when its sender began to post, as far as is known.
+    pub(crate) fn hear(&mut self, frame: &Frame, posted: Posted) -> Time {
+        let origin = posted.at - frame.since_first();
+        match (posted.teller, &mut self.told) {
+            (None, _) => self.heard = Some(self.heard.map_or(origin, |heard| heard.min(origin))),
+            (Some(teller), Some((by, told))) if *by == teller => *told = origin.min(*told),
+            // One alone makes nothing older: another's word counts where that is younger.
+            (Some(_), Some((_, told))) if origin <= *told => {}
+            (Some(teller), told) => *told = Some((teller, origin)),
+        }
+        self.known().unwrap_or(origin)
+    }
+
+    /// Whether anything came from the sender itself.
+    pub(crate) const fn is_heard(&self) -> bool {
+        self.heard.is_some()
+    }
+
+    /// Whether all of it was posted since then.
+    pub(crate) fn is_since(&self, since: Time) -> bool {
+        self.known().is_some_and(|origin| since <= origin)
+    }
+
+    /// When a frame was posted that is said to have been then. It may have waited long on its way;
+    /// by what is known from others of its sender it can be told when it was posted, as far as
+    /// clocks run alike. Nor is it much older than what came from its sender shows.
+    pub(crate) fn posted(&self, frame: &Frame, said: Time) -> Time {
+        let since_first = frame.since_first();
+        let latest = self.known().map_or(said, |origin| {
+            origin + since_first + since_first / CLOCK_DRIFT + PROMPT
+        });
+        let posted = said.min(latest);
+        let earliest = self.earliest_of(frame);
+        earliest.map_or(posted, |earliest| posted.max(earliest))
+    }
+
+    /// Whether a frame was posted before then, which others may say by no more than [`HEARSAY`] of
+    /// what came from its sender shows.
+    pub(crate) fn is_before(&self, frame: &Frame, posted: Posted, since: Time) -> bool {
+        let earliest = self.earliest_of(frame);
+        earliest.map_or(posted.at, |earliest| posted.at.max(earliest)) + AGE_ERROR < since
+    }
+
+    fn known(&self) -> Option<Time> {
+        let told = self.told.map(|(_, told)| told);
+        match (self.heard, told) {
+            (Some(heard), Some(told)) => Some(told.max(heard - HEARSAY).min(heard)),
+            (heard, told) => heard.or(told),
+        }
+    }
+
+    /// Before this a frame was not posted, whatever others say; `None` if nothing came from its
+    /// sender.
+    fn earliest_of(&self, frame: &Frame) -> Option<Time> {
+        let since_first = frame.since_first();
+        let heard = self.heard?;
+        Some(heard + since_first - since_first / CLOCK_DRIFT - HEARSAY)
+    }
+}
+
+/// A clock is wrong by one part in so many at most: 200 µs a second.
+const CLOCK_DRIFT: u32 = 5_000;
+
+/// What comes within so much of the fastest is as old as it says.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// What others say of ages makes a sender older by so much at most than what came from it shows: a
+/// link may have held that up for as long, and hardly longer before it broke.
+const HEARSAY: Duration = Duration::from_secs(30);
+
+/// By so much the age of a frame may be overstated at most: by clocks that run apart while it is
+/// kept.
+const AGE_ERROR: Duration = Duration::from_secs(1);
