@@ -17,6 +17,7 @@ mod log;
 mod logs;
 mod neighbours;
 mod origin;
+mod progress;
 mod serving;
 
 pub(crate) use announcements::Announcements;
@@ -28,6 +29,7 @@ pub(crate) use log::{Log, LogLimits};
 pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
 pub(crate) use neighbours::{Have, Wanted};
 pub(crate) use origin::Posted;
+pub(crate) use progress::Checked;
 pub(crate) use serving::Serving;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     flow_control::{
         Checkpoints, Checks, InFlight, Load, Progress, READERS_LAG, SPACING, STALL, window_bounds,
     },
-    replication::{Effects, Logs},
+    replication::{Checked, Effects, Logs},
     wire::{ChannelName, Holding, LogKey, Sender, Seq, SeqRange, Time},
 };
 
@@ -297,13 +297,12 @@ impl Engine {
         }
         let (mut changed, mut effects) = (false, Effects::default());
         while let Some(key) = self.flow.unsettled.take_due(now) {
-            let mut lagging = Vec::new();
-            let again = if key.1 == self.me.sender() {
-                self.check_outbound(&key.0, now, &mut lagging)
+            let checked = if key.1 == self.me.sender() {
+                self.check_outbound(&key.0, now)
             } else {
-                self.logs
-                    .check_listeners(&key, now, &mut lagging, &mut effects)
+                self.logs.check_listeners(&key, now, &mut effects)
             };
+            let Checked { lagging, again } = checked.unwrap_or_default();
             if let Some(again) = again {
                 // Always later than now, or this loop would not end.
                 self.flow
@@ -356,29 +355,16 @@ impl Engine {
         }
     }
 
-    /// Checks again who keeps up with what is posted here. Returns when to check again, if anybody
-    /// is behind.
-    fn check_outbound(
-        &mut self,
-        name: &ChannelName,
-        now: Time,
-        lagging: &mut Vec<(Sender, u64)>,
-    ) -> Option<Time> {
+    /// Checks again who keeps up with what is posted here.
+    fn check_outbound(&mut self, name: &ChannelName, now: Time) -> Option<Checked> {
         let Channel { outbound, next, .. } = self.channels.get_mut(name)?;
         let (outbound, neighbours) = (&mut **outbound.as_mut()?, &self.logs.neighbours);
-        let mut again: Option<Time> = None;
-        for (peer, listener) in &mut outbound.listeners {
-            let heard = neighbours.heard(*peer);
-            listener.judge(&outbound.checkpoints, heard, now);
-            if !neighbours.listens(*peer, name) {
-                continue;
-            }
-            let due = listener.due(&outbound.checkpoints, heard, now);
-            again = again.into_iter().chain(due).min();
-            lagging.extend(listener.lags(*next).map(|lacks| (*peer, lacks)));
-        }
+        let listeners = outbound.listeners.iter_mut();
+        let listeners = listeners.map(|(peer, listener)| (*peer, listener));
+        let listens = |peer| neighbours.listens(peer, name);
+        let checked = neighbours.check(listeners, listens, &outbound.checkpoints, *next, now);
         self.update_window(name, now);
-        again
+        Some(checked)
     }
 
     /// Removes from flight what has arrived at everybody who is waited for, and tells those who

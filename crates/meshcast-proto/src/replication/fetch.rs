@@ -23,7 +23,7 @@ mod requests;
 use std::time::Duration;
 
 use crate::{
-    flow_control::Checkpoints,
+    flow_control::{Checkpoints, Progress},
     replication::{jitter::Jitter, neighbours::Neighbours},
     wire::{ChannelName, Holding, Sender, Seq, SeqRange, Time},
 };
@@ -145,14 +145,9 @@ impl Fetch {
         self.requests.handle_gone(peer)
     }
 
-    /// Looks again who keeps up.
-    pub(crate) fn check_listeners(
-        &mut self,
-        checkpoints: &Checkpoints,
-        neighbours: &Neighbours,
-        now: Time,
-    ) {
-        self.holders.check_listeners(checkpoints, neighbours, now);
+    /// The peers that told what they have, to check again who of them keeps up.
+    pub(crate) fn listeners_mut(&mut self) -> impl Iterator<Item = (Sender, &mut Progress)> {
+        self.holders.listeners_mut()
     }
 
     /// The highest number that anybody but the sender says there is, of those from `first` on that

@@ -22,6 +22,7 @@ use crate::{
         log::{Log, LogLimits, Want},
         neighbours::Neighbours,
         origin::Posted,
+        progress::Checked,
     },
     wire::{self, ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -501,38 +502,28 @@ impl Logs {
         }
     }
 
-    /// Looks again who keeps up with a log. Returns when to do so once more, if anybody who
-    /// listens is behind.
+    /// Checks again who keeps up with a log.
     pub(crate) fn check_listeners(
         &mut self,
         key: &LogKey,
         now: Time,
-        lagging: &mut Vec<(Sender, u64)>,
         out: &mut Effects,
-    ) -> Option<Time> {
+    ) -> Option<Checked> {
         let (channel, sender) = key;
         let Entry { log, .. } = self.logs.get_mut(key)?;
         let next = log.next()?;
         let lowest = log.lowest(channel, &self.neighbours);
-        log.fetch
-            .check_listeners(&log.checkpoints, &self.neighbours, now);
+        let Log {
+            fetch, checkpoints, ..
+        } = &mut **log;
+        let (neighbours, listeners) = (&self.neighbours, fetch.listeners_mut());
+        // The sender has all that it posted, whatever it says.
+        let listens = |peer| peer != *sender && neighbours.listens(peer, channel);
+        let checked = neighbours.check(listeners, listens, checkpoints, next, now);
         if log.lowest(channel, &self.neighbours) != lowest {
             out.acks_changed.insert(key.clone());
         }
-        let listeners = log
-            .fetch
-            .holders()
-            .listeners()
-            .filter(|(peer, _)| peer != sender);
-        let mut again: Option<Time> = None;
-        for (peer, listener) in
-            listeners.filter(|(peer, _)| self.neighbours.listens(*peer, channel))
-        {
-            let due = listener.due(&log.checkpoints, self.neighbours.heard(peer), now);
-            again = again.into_iter().chain(due).min();
-            lagging.extend(listener.lags(next).map(|lacks| (peer, lacks)));
-        }
-        again
+        Some(checked)
     }
 
     /// Advances every log that wants to be.

@@ -161,18 +161,10 @@ impl Holders {
         self.peers.get(&peer)?.listener.gate()
     }
 
-    /// Looks again who keeps up.
-    pub(super) fn check_listeners(
-        &mut self,
-        checkpoints: &Checkpoints,
-        neighbours: &Neighbours,
-        now: Time,
-    ) {
-        for (peer, holder) in &mut self.peers {
-            holder
-                .listener
-                .judge(checkpoints, neighbours.heard(*peer), now);
-        }
+    /// The same, to check again who of them keeps up.
+    pub(super) fn listeners_mut(&mut self) -> impl Iterator<Item = (Sender, &mut Progress)> {
+        let peers = self.peers.iter_mut();
+        peers.map(|(peer, holder)| (*peer, &mut holder.listener))
     }
 
     /// The highest number that anybody but the sender says there is, of those from `first` on that
