@@ -2,6 +2,11 @@
 //!
 //! Inside its loop nothing awaits a consumer: what goes to channels goes into bounded rings, what
 //! goes to peers into bounded queues, and what does not fit is counted and told.
+//!
+//! This wing alone changes the engine, the swarm and the dialer: the engine through
+//! `Driver::with_engine`, the others through `Dirty::modify`. It meets the handles of the
+//! application in the registry and answers their commands. It must not decide what the protocol
+//! decides, decode what applications posted, or read a clock but through `clock`.
 
 mod channels;
 mod conduct;

@@ -192,7 +192,7 @@ impl Driver {
         }
     }
 
-    /// Takes in what peers said, each in its turn, as much as is done in a round of the loop.
+    /// Takes in what peers said, in fair shares, as much as is done in a round of the loop.
     pub(super) fn hear_inbox(&mut self) {
         let now = self.clock.now();
         while self.sessions.worked < WORK_A_ROUND
