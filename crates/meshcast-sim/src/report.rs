@@ -56,15 +56,20 @@ pub struct Summary {
     pub trace: String,
 }
 
+/// What a world has to tell of its run, besides the log.
+pub(crate) struct Ran {
+    pub(crate) traffic: Traffic,
+    pub(crate) trace: String,
+    pub(crate) defects: Vec<String>,
+}
+
 impl Report {
-    pub(crate) fn new(
-        scenario: &Scenario,
-        seed: u64,
-        verdict: Verdict,
-        traffic: Traffic,
-        trace: String,
-        defects: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(scenario: &Scenario, seed: u64, verdict: Verdict, ran: Ran) -> Self {
+        let Ran {
+            traffic,
+            trace,
+            defects,
+        } = ran;
         let mut unmet = Vec::new();
         let expect = &scenario.expect;
         if let Some(gaps) = expect.gaps.filter(|gaps| *gaps != verdict.gaps) {

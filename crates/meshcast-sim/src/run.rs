@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use crate::{
     checker::Checker,
     log::Entry,
-    report::Report,
+    report::{Ran, Report},
     scenario::Scenario,
     seeds::each_seed,
     world::{Watched, World},
@@ -50,7 +50,11 @@ fn go(scenario: &Scenario, seed: u64, watched: Option<Watched>) -> (Report, Worl
     world.watched = watched;
     let trace = world.run();
     let verdict = Checker::new(scenario.rules()).check(&world.log);
-    let defects = std::mem::take(&mut world.defects);
-    let report = Report::new(scenario, seed, verdict, world.traffic, trace, defects);
+    let ran = Ran {
+        traffic: world.traffic,
+        trace,
+        defects: std::mem::take(&mut world.defects),
+    };
+    let report = Report::new(scenario, seed, verdict, ran);
     (report, world)
 }

@@ -29,7 +29,7 @@ use std::{
 use meshcast_proto::{ChannelName, Config, Engine, MeshKey, Sender, Time, WallTime};
 
 use self::{
-    gossip::Message,
+    gossip::{Copied, Message},
     host::{Host, Input},
     link::Link,
     load::Load,
@@ -145,13 +145,7 @@ enum Action {
         size: usize,
     },
     /// A copy of a gossip message arrives over a link, at that end of it.
-    Gossip {
-        link: usize,
-        end: usize,
-        conn: u64,
-        message: usize,
-        again: bool,
-    },
+    Gossip { conn: u64, copy: Copied },
     /// The next sync message arrives at that end.
     Sync { link: usize, end: usize, conn: u64 },
     /// A process learns that a link is there, or is gone.
@@ -261,15 +255,7 @@ impl<'a> World<'a> {
                 values,
                 size,
             } => self.burst(host, start, values, size),
-            Action::Gossip {
-                link,
-                end,
-                conn,
-                message,
-                again,
-            } => {
-                self.gossip_arrives(link, end, conn, message, again);
-            }
+            Action::Gossip { conn, copy } => self.gossip_arrives(conn, copy),
             Action::Sync { link, end, conn } => self.sync_arrives(link, end, conn),
             Action::Up { link, end, conn } => self.link_up(link, end, conn),
             Action::Down { link, end, peer } => self.link_down(link, end, peer),

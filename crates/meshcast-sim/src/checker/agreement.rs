@@ -28,20 +28,16 @@ struct Proof {
 }
 
 impl Witnesses {
-    /// `process` got the post at this place among those of the sender.
+    /// `process` got the post at this place in a log, at `t`.
     pub(super) fn add(
         &mut self,
         books: &Books,
-        channel: &Name,
-        sender: &Name,
+        log: Log<'_>,
         index: usize,
-        process: &Name,
-        t: At,
+        (process, t): (&Name, At),
     ) {
-        let log = self
-            .logs
-            .entry((channel.clone(), sender.clone()))
-            .or_default();
+        let key = (log.channel.clone(), log.sender.clone());
+        let log = self.logs.entry(key).or_default();
         let proof = log.entry(index).or_default();
         if let Some(group) = books.group(process) {
             let first = proof
@@ -80,11 +76,12 @@ impl Witnesses {
     }
 }
 
+/// What a sender posted on a channel.
 #[derive(Clone, Copy)]
-struct Log<'a> {
-    channel: &'a Name,
-    sender: &'a Name,
-    posts: &'a [Post],
+pub(super) struct Log<'a> {
+    pub(super) channel: &'a Name,
+    pub(super) sender: &'a Name,
+    pub(super) posts: &'a [Post],
 }
 
 /// Finds what is wrong with what an object got.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Rules,
-    agreement::{self, Witnesses},
+    agreement::{self, Log, Witnesses},
     books::{Books, Post, at_or_above},
     stream::{Stream, Told, Whose},
     violation::{ObjectRef, Verdict, Violation},
@@ -160,7 +160,16 @@ impl Judge<'_> {
                     seqs,
                 })
             },
-            |post| unlike(post, t, &name, sender, seqs, hash),
+            |post| {
+                let delivered = Delivered {
+                    t,
+                    object: &name,
+                    sender,
+                    seqs,
+                    hash,
+                };
+                delivered.unlike(post)
+            },
         ) {
             found.push(wrong);
         }
@@ -177,8 +186,13 @@ impl Judge<'_> {
         if !heard.stream.deliver(whose, t, seqs, found) {
             return;
         }
+        let log = Log {
+            channel: place.channel,
+            sender,
+            posts,
+        };
         self.witnesses
-            .add(&self.books, place.channel, sender, index, place.process, t);
+            .add(&self.books, log, index, (place.process, t));
         if post.t >= object.opened {
             self.verdict.latencies.push(t.since(post.t));
         }
@@ -315,47 +329,52 @@ impl Heard {
     }
 }
 
-/// What is wrong with a delivery compared with what was posted.
-fn unlike(
-    post: &Post,
+/// A value that an object got.
+struct Delivered<'a> {
     t: At,
-    object: &ObjectRef,
-    sender: &Name,
+    object: &'a ObjectRef,
+    sender: &'a Name,
     seqs: Span,
     hash: Digest,
-) -> Option<Violation> {
-    let (object, sender) = (object.clone(), sender.clone());
-    if object.process == sender && object.object == post.object {
-        Some(Violation::Echo { t, object, seqs })
-    } else if post.seqs != seqs {
-        let posted = post.seqs;
-        Some(Violation::Torn {
-            t,
-            object,
-            sender,
-            seqs,
-            posted,
-        })
-    } else if post.hash != hash {
-        let (posted, found) = (post.hash, hash);
-        Some(Violation::Altered {
-            t,
-            object,
-            sender,
-            seqs,
-            posted,
-            found,
-        })
-    } else if t < post.t {
-        let posted = post.t;
-        Some(Violation::BeforePosted {
-            t,
-            object,
-            sender,
-            seqs,
-            posted,
-        })
-    } else {
-        None
+}
+
+impl Delivered<'_> {
+    /// What is wrong with it compared with what was posted.
+    fn unlike(&self, post: &Post) -> Option<Violation> {
+        let (t, seqs, hash) = (self.t, self.seqs, self.hash);
+        let (object, sender) = (self.object.clone(), self.sender.clone());
+        if object.process == sender && object.object == post.object {
+            Some(Violation::Echo { t, object, seqs })
+        } else if post.seqs != seqs {
+            let posted = post.seqs;
+            Some(Violation::Torn {
+                t,
+                object,
+                sender,
+                seqs,
+                posted,
+            })
+        } else if post.hash != hash {
+            let (posted, found) = (post.hash, hash);
+            Some(Violation::Altered {
+                t,
+                object,
+                sender,
+                seqs,
+                posted,
+                found,
+            })
+        } else if t < post.t {
+            let posted = post.t;
+            Some(Violation::BeforePosted {
+                t,
+                object,
+                sender,
+                seqs,
+                posted,
+            })
+        } else {
+            None
+        }
     }
 }

@@ -17,6 +17,18 @@ pub(super) struct Message {
     channel: usize,
 }
 
+/// A copy of a message, on its way over a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Copied {
+    link: usize,
+    /// The end it arrives at.
+    end: usize,
+    /// The place of the message.
+    message: usize,
+    /// Whether the network made it.
+    again: bool,
+}
+
 impl World<'_> {
     /// A process publishes a frame.
     pub(super) fn publish(&mut self, index: usize, frame: Frame) {
@@ -49,52 +61,31 @@ impl World<'_> {
     }
 
     /// A copy arrives.
-    pub(super) fn gossip_arrives(
-        &mut self,
-        link: usize,
-        end: usize,
-        conn: u64,
-        message: usize,
-        again: bool,
-    ) {
-        let index = self.links[link].ends[end];
-        if self.links[link].carries_gossip(end, conn) {
-            self.give(
-                index,
-                Input::Gossip {
-                    link,
-                    end,
-                    message,
-                    again,
-                },
-            );
+    pub(super) fn gossip_arrives(&mut self, conn: u64, copy: Copied) {
+        let link = &self.links[copy.link];
+        let index = link.ends[copy.end];
+        if link.carries_gossip(copy.end, conn) {
+            self.give(index, Input::Gossip(copy));
         }
     }
 
     /// A process hears a copy.
-    pub(super) fn hear(
-        &mut self,
-        index: usize,
-        link: usize,
-        end: usize,
-        place: usize,
-        again: bool,
-    ) {
+    pub(super) fn hear(&mut self, index: usize, copy: Copied) {
         let Some(process) = &mut self.hosts[index].process else {
             return;
         };
-        let message = &self.messages[place];
+        let message = &self.messages[copy.message];
         if !process.is_open(message.channel) {
             return;
         }
         self.traffic.copies += 1;
-        let first = process.see(place);
-        if !first && !again {
+        let first = process.see(copy.message);
+        if !first && !copy.again {
             return;
         }
         let (frame, member) = (message.frame.clone(), Arc::clone(&message.member));
         if first {
-            self.tell_neighbours(index, place, Some((link, end)));
+            self.tell_neighbours(index, copy.message, Some((copy.link, copy.end)));
         }
         self.watch_process(index, |name| {
             format!("hears {frame:?} of {}", name(frame.sender()))
@@ -130,17 +121,13 @@ impl World<'_> {
                     delay += self.rng.duration(std::time::Duration::ZERO, LATE_COPY);
                 }
                 let conn = self.links[link].conn_id();
-                let (end, again) = (1 - end, copy > 0);
-                self.plan_in(
-                    delay,
-                    Action::Gossip {
-                        link,
-                        end,
-                        conn,
-                        message,
-                        again,
-                    },
-                );
+                let copy = Copied {
+                    link,
+                    end: 1 - end,
+                    message,
+                    again: copy > 0,
+                };
+                self.plan_in(delay, Action::Gossip { conn, copy });
             }
         }
     }

@@ -14,8 +14,9 @@ use meshcast_proto::{
 
 use super::{
     World,
+    gossip::Copied,
     load::Section,
-    past::{Item, Late, Seam},
+    past::{Item, Late, Place, Seam},
 };
 use crate::{
     at::At,
@@ -79,12 +80,7 @@ pub(super) struct Process {
 /// What comes to a process from outside.
 #[derive(Debug)]
 pub(super) enum Input {
-    Gossip {
-        link: usize,
-        end: usize,
-        message: usize,
-        again: bool,
-    },
+    Gossip(Copied),
     Sync {
         peer: Sender,
         bytes: Bytes,
@@ -286,12 +282,7 @@ impl World<'_> {
     /// Lets a process take in what came for it.
     pub(super) fn take(&mut self, index: usize, input: Input) {
         match input {
-            Input::Gossip {
-                link,
-                end,
-                message,
-                again,
-            } => self.hear(index, link, end, message, again),
+            Input::Gossip(copy) => self.hear(index, copy),
             Input::Sync { peer, bytes } => {
                 let message = match SyncMessage::decode(&bytes) {
                     Ok(message) => message,
@@ -324,7 +315,6 @@ impl World<'_> {
             Output::Publish(frame) => self.publish(index, frame),
             Output::Sync(peer, message) => self.send(index, peer, &message),
             Output::Writable(channel) => self.post_held_up(index, &channel),
-            // Gossip goes on: this one carries any amount.
             Output::Lagging { peer, lags } => {
                 let until = if lags {
                     At::NEVER
@@ -380,7 +370,12 @@ impl World<'_> {
                         .posting
                         .filter(|_| self.names.get(&sender) == Some(&process));
                     for object in objects.iter().filter(|object| own != Some(**object)) {
-                        self.hand(index, *object, &channel, sender, Item::Value(seqs, hash));
+                        let place = Place {
+                            index,
+                            object: *object,
+                            channel: &channel,
+                        };
+                        self.hand(place, sender, Item::Value(seqs, hash));
                     }
                 }
             }
@@ -389,8 +384,12 @@ impl World<'_> {
                     return;
                 };
                 for object in objects {
-                    let item = Item::Missed(gap.missed);
-                    self.hand(index, object, &channel, gap.member.sender(), item);
+                    let place = Place {
+                        index,
+                        object,
+                        channel: &channel,
+                    };
+                    self.hand(place, gap.member.sender(), Item::Missed(gap.missed));
                 }
             }
         }

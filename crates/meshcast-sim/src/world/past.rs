@@ -25,6 +25,15 @@ impl Late {
     }
 }
 
+/// Which object is handed something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// Of which host.
+    pub(super) index: usize,
+    pub(super) object: u64,
+    pub(super) channel: &'a ChannelName,
+}
+
 /// What an object is handed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Item {
@@ -116,15 +125,25 @@ impl World<'_> {
             kept: self.kept_near(index, channel),
         };
         self.note(process, event);
+        let place = Place {
+            index,
+            object,
+            channel: &name,
+        };
         for past in logs {
-            self.give_past(index, object, &name, past);
+            self.give_past(place, past);
         }
         for (sender, item) in waiting {
-            self.hand(index, object, &name, sender, item);
+            self.hand(place, sender, item);
         }
     }
 
-    fn give_past(&mut self, index: usize, object: u64, channel: &ChannelName, past: &Backlog) {
+    fn give_past(&mut self, place: Place<'_>, past: &Backlog) {
+        let Place {
+            index,
+            object,
+            channel,
+        } = place;
         let Some(process) = &mut self.hosts[index].process else {
             return;
         };
@@ -157,7 +176,7 @@ impl World<'_> {
             owed: past.unfetched.filter(|_| past.member.is_none()),
         };
         for item in items {
-            self.note_item(index, object, channel, sender, item);
+            self.note_item(place, sender, item);
         }
         if let Some(process) = &mut self.hosts[index].process {
             process.seams.insert((object, sender), seam);
@@ -166,14 +185,8 @@ impl World<'_> {
 
     /// Hands an object what is delivered of a sender, or keeps it while the object does not know
     /// what was before.
-    pub(super) fn hand(
-        &mut self,
-        index: usize,
-        object: u64,
-        channel: &ChannelName,
-        sender: Sender,
-        item: Item,
-    ) {
+    pub(super) fn hand(&mut self, place: Place<'_>, sender: Sender, item: Item) {
+        let Place { index, object, .. } = place;
         let Some(process) = &mut self.hosts[index].process else {
             return;
         };
@@ -185,11 +198,11 @@ impl World<'_> {
         if let Some(Seam { from, owed }) = seam {
             let from = from.unwrap_or(Seq::FIRST);
             if let Some(missed) = owed {
-                self.note_item(index, object, channel, sender, Item::Missed(missed));
+                self.note_item(place, sender, Item::Missed(missed));
             }
             let last = item.seqs().last();
             if let Some(item) = item.since(from) {
-                self.note_item(index, object, channel, sender, item);
+                self.note_item(place, sender, item);
             }
             if last.next() < from
                 && let Some(process) = &mut self.hosts[index].process
@@ -199,17 +212,15 @@ impl World<'_> {
             }
             return;
         }
-        self.note_item(index, object, channel, sender, item);
+        self.note_item(place, sender, item);
     }
 
-    fn note_item(
-        &mut self,
-        index: usize,
-        object: u64,
-        channel: &ChannelName,
-        sender: Sender,
-        item: Item,
-    ) {
+    fn note_item(&mut self, place: Place<'_>, sender: Sender, item: Item) {
+        let Place {
+            index,
+            object,
+            channel,
+        } = place;
         let Some((process, _, channel_name)) = self.objects(index, channel) else {
             return;
         };
