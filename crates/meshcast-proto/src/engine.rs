@@ -6,7 +6,7 @@
 //! arguments, so a whole mesh of engines runs in virtual time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -16,14 +16,8 @@ use crate::{
     conduct::Offence,
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Assembled, Delivery, Gap, GapReason, History, Insert, Reassembly},
-    replication::{
-        Announcements, Answering, Batch, Digest, Effects, Have, Heard, Logs, Posted, Serving,
-        Wanted,
-    },
-    wire::{
-        Answer, ChannelName, Draft, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, Seq,
-        SeqRange, SyncMessage, Time, WallTime, Want,
-    },
+    replication::{Batch, Effects, Heard, Logs, Posted, Serving, Telling},
+    wire::{ChannelName, Draft, Frame, Sender, Seq, SeqRange, SyncMessage, Time, WallTime},
 };
 
 use backfill::Backfill;
@@ -47,10 +41,9 @@ pub struct Engine {
     logs: Logs,
     history: History,
     history_expires: Option<Time>,
-    digest: Digest,
+    telling: Telling,
     flow: FlowControl,
     serving: Serving,
-    announcements: Announcements,
     /// Requests to peers on behalf of readers that started late.
     backfills: BTreeMap<ChannelName, Backfill>,
     backfills_begun: u64,
@@ -156,9 +149,8 @@ impl Engine {
             channels: BTreeMap::new(),
             retired: Retired::default(),
             history_expires: None,
-            digest: Digest::default(),
+            telling: Telling::default(),
             serving: Serving::default(),
-            announcements: Announcements::default(),
             backfills: BTreeMap::new(),
             backfills_begun: 0,
             expecting: false,
@@ -275,7 +267,8 @@ impl Engine {
         self.counters.posted += seqs.len();
         self.counters.frames_posted += 1;
         self.keep(frame.clone(), Duration::ZERO, now);
-        self.digest
+        self.telling
+            .digest
             .changed((channel.clone(), self.me.sender()), now);
         self.sent(channel, seqs, frame.bytes().len(), now);
         self.outputs.push_back(Output::Publish(frame));
@@ -358,13 +351,12 @@ impl Engine {
         self.deserted_by(peer, now);
         let mut effects = Effects::default();
         self.logs.handle_peer_down(peer, now, &mut effects);
-        self.digest.forget(peer);
+        self.telling.forget(peer);
         if self.flow.forget(peer) {
             self.outputs
                 .push_back(Output::Lagging { peer, lags: false });
         }
         self.serving.forget(peer);
-        self.announcements.forget(peer);
         let listened = self.channels.iter();
         let listened = listened.filter(|(_, channel)| {
             let outbound = channel.outbound.as_ref();
@@ -410,7 +402,7 @@ impl Engine {
     /// again afterwards.
     pub fn set_congested(&mut self, peer: Sender, is_congested: bool) {
         if self.logs.neighbours.contains(peer) {
-            self.announcements.set_congested(peer, is_congested);
+            self.telling.announcements.set_congested(peer, is_congested);
         }
     }
 
@@ -423,8 +415,8 @@ impl Engine {
         self.continue_backfills(now);
         self.check_progress(now);
         self.serve(now);
-        self.tell(now);
-        self.tell_untold(now);
+        self.tell(|telling, view| telling.changed(view, now));
+        self.tell(|telling, view| telling.opened(view, now));
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
             self.retire_more();
@@ -440,10 +432,9 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Time> {
         [
             self.logs.poll_timeout(),
-            self.digest.poll_timeout(),
+            self.telling.poll_timeout(),
             self.flow.poll_timeout(),
             self.serving.poll_timeout(),
-            self.announcements.poll_timeout(),
             self.backfills.values().filter_map(Backfill::due).min(),
             self.history_expires,
         ]
@@ -603,7 +594,7 @@ impl Engine {
         let key = (frame.channel().clone(), frame.sender());
         let log = self.logs.get(&key);
         if let Some(upstream) = log.and_then(|log| log.upstream) {
-            self.digest.came(upstream, frame.bytes().len());
+            self.telling.digest.came(upstream, frame.bytes().len());
         }
         let age = log.map_or(age, |log| {
             now.saturating_since(log.origin.posted(&frame, now - age))
@@ -638,6 +629,7 @@ pub struct SenderState {
 }
 
 mod backfill;
+mod books;
 mod config;
 mod counters;
 mod error;
@@ -646,5 +638,7 @@ mod handover;
 mod repairing;
 mod retired;
 
+#[cfg(test)]
+use crate::wire::{Answer, Frames, Holding, Holdings, Opened, Want};
 #[cfg(test)]
 mod tests;

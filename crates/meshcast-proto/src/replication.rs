@@ -19,18 +19,18 @@ mod neighbours;
 mod origin;
 mod progress;
 mod serving;
+mod telling;
 
-pub(crate) use announcements::Announcements;
 pub(crate) use answer::Examined;
-pub(crate) use digest::Digest;
 pub(crate) use fetch::FetchLimits;
 pub use inbox::Inbox;
 pub(crate) use log::{Log, LogLimits};
 pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
-pub(crate) use neighbours::{Have, Wanted};
+pub(crate) use neighbours::{Have, Neighbours, Wanted};
 pub(crate) use origin::Posted;
 pub(crate) use progress::Checked;
-pub(crate) use serving::Serving;
+pub(crate) use serving::{Found, Serving};
+pub(crate) use telling::{Books, Telling};
 
 #[cfg(test)]
 pub(crate) use {jitter::Jitter, log::UNFINISHED_TIMEOUT};

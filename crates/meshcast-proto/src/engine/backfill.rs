@@ -1,8 +1,16 @@
 //! Backfill: earlier messages for readers of this process that came late to a channel, from the
 //! history and from peers. Readers that did not keep up are served from the history alone.
 
-use super::*;
-use crate::{bounds::Payer, log::Recall, replication::Log};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{Engine, Output, Since};
+use crate::{
+    bounds::Payer,
+    identity::Member,
+    log::Recall,
+    replication::{Effects, Log, Logs},
+    wire::{ChannelName, LogKey, Sender, Seq, SeqRange, SyncMessage, Time},
+};
 
 /// What a late reader gets: the result of [`Engine::handle_backfill`].
 #[derive(Debug, Clone)]

@@ -275,17 +275,17 @@ impl Engine {
         let upstream = |logs: &Logs, key: &LogKey| logs.get(key).and_then(|log| log.upstream);
         for key in acks_changed {
             if let Some(upstream) = upstream(&self.logs, &key) {
-                self.digest.hand_on(upstream, &key, now);
+                self.telling.digest.hand_on(upstream, &key, now);
             }
         }
         for key in route_changed {
-            self.digest.changed(key, now);
+            self.telling.digest.changed(key, now);
         }
         for key in advanced {
             if let Some(upstream) = upstream(&self.logs, &key) {
-                self.digest.progress(upstream, &key, now);
+                self.telling.digest.progress(upstream, &key, now);
             }
-            self.digest.changed(key.clone(), now);
+            self.telling.digest.changed(key.clone(), now);
             self.flow.watch(key, now);
         }
     }

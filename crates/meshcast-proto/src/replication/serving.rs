@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use crate::{
     bounds::{Rate, TokenBucket},
+    log::History,
     replication::fetch::REQUEST_TIMEOUT,
-    wire::{Sender, Time, Want},
+    wire::{ChannelName, Sender, Seq, SeqRange, SyncMessage, Time, Want},
 };
 
 /// Requests that wait for their answer.
@@ -26,6 +29,51 @@ struct Asker {
     waiting: VecDeque<(Time, Want)>,
     /// The rate of bytes that the peer is given.
     given: TokenBucket,
+}
+
+/// What there is of the numbers that somebody asks for: as much as fits an answer.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Each with the time since it was posted.
+    pub(crate) frames: Vec<(Duration, Bytes)>,
+    /// What they take together.
+    pub(crate) bytes: usize,
+    /// It was looked up to here. Without any frame all of it is denied; with some, what is above
+    /// the last may be asked for again.
+    pub(crate) upto: Seq,
+    /// What is missing below the first.
+    pub(crate) lacks: Option<SeqRange>,
+}
+
+impl Found {
+    /// Looks for numbers of a log in what is kept.
+    pub(crate) fn new(
+        history: &History,
+        channel: &ChannelName,
+        sender: Sender,
+        seqs: SeqRange,
+        now: Time,
+    ) -> Self {
+        let mut found = Self {
+            frames: Vec::new(),
+            bytes: 0,
+            upto: seqs.last(),
+            lacks: Some(seqs),
+        };
+        for kept in history.frames(channel, sender, seqs) {
+            let bytes = found.bytes + kept.bytes.len();
+            if found.frames.is_empty() {
+                let below = kept.seqs.first().previous();
+                found.lacks = below.and_then(|last| SeqRange::new(seqs.first(), last));
+            } else if bytes > SyncMessage::MAX_FRAMES_LEN {
+                break;
+            }
+            (found.bytes, found.upto) = (bytes, kept.seqs.last());
+            let age = now.saturating_since(kept.posted);
+            found.frames.push((age, kept.bytes.clone()));
+        }
+        found
+    }
 }
 
 impl Serving {

@@ -1,6 +1,6 @@
 //! Neighbours that answer nothing, too much, or what is not true.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use super::{
     super::*,
