@@ -94,7 +94,7 @@ impl Net {
     /// If the kernel refuses.
     pub fn mute(&mut self, from: usize, to: usize) -> Result<()> {
         let (namespace, address) = (self.namespace(from), self.address(to).to_string());
-        // A neighbour that does not exist: the bridge finds no port for it.
+        // A peer that does not exist: the bridge finds no port for it.
         ip(&[
             "-n",
             &namespace,

@@ -21,7 +21,7 @@ use tokio::{
 use super::ear::{Ear, message};
 use crate::hostile::CALM;
 
-/// A member with one neighbour, which it dials.
+/// A member with one peer, which it dials.
 pub(super) struct Honest {
     pub(super) node: Node,
     pub(super) ear: Ear,

@@ -217,10 +217,10 @@ impl Engine {
             known.open = false;
             self.logs.close(channel);
             self.cancel_backfill(channel);
-            self.logs.neighbours.untell(channel);
-            let neighbours: Vec<_> = self.logs.neighbours.iter().collect();
+            self.logs.peers.untell(channel);
+            let peers: Vec<_> = self.logs.peers.iter().collect();
             let close = |peer| Output::Sync(peer, SyncMessage::Close(vec![channel.clone()]));
-            self.outputs.extend(neighbours.into_iter().map(close));
+            self.outputs.extend(peers.into_iter().map(close));
             self.retire(channel);
         }
     }
@@ -329,12 +329,12 @@ impl Engine {
     /// A member connected: there is a link that delivers messages in order.
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
-        self.logs.neighbours.add(peer, now);
+        self.logs.peers.add(peer, now);
         let open = self.channels.iter().filter(|(_, channel)| channel.open);
-        let neighbours = &mut self.logs.neighbours;
+        let peers = &mut self.logs.peers;
         let opened: Vec<_> = open
             .map(|(name, channel)| {
-                let opening = neighbours.ask(peer, name, Duration::ZERO, now);
+                let opening = peers.ask(peer, name, Duration::ZERO, now);
                 channel.opened(name, opening, now)
             })
             .collect();
@@ -384,7 +384,7 @@ impl Engine {
         verify: impl FnOnce(&[Frame]) -> Vec<Result<Arc<Member>, VerifyError>>,
     ) {
         self.debug_assert_drained();
-        if !self.logs.neighbours.hear(peer, now) {
+        if !self.logs.peers.hear(peer, now) {
             return;
         }
         match message {
@@ -401,7 +401,7 @@ impl Engine {
     /// here meanwhile, in little memory. May be called at any time; read [`Self::poll_timeout`]
     /// again afterwards.
     pub fn set_congested(&mut self, peer: Sender, is_congested: bool) {
-        if self.logs.neighbours.contains(peer) {
+        if self.logs.peers.contains(peer) {
             self.telling.announcements.set_congested(peer, is_congested);
         }
     }
@@ -569,7 +569,7 @@ impl Engine {
         let oldest = wall - self.config.history.age - CLOCK_SKEW;
         frame.posted_at() < oldest
             && !self.logs.has_heard(&key)
-            && !self.logs.neighbours.contains(frame.sender())
+            && !self.logs.peers.contains(frame.sender())
     }
 
     /// Reports that a frame [is stale](Self::is_stale), unless that was just reported for its

@@ -23,7 +23,7 @@ use crate::wire::{Sender, Time};
 /// Judges the links to all peers.
 #[derive(Debug, Default)]
 pub struct Watchdog {
-    neighbours: BTreeMap<Sender, Neighbour>,
+    suspects: BTreeMap<Sender, Suspect>,
     /// Peers found mute not long ago, connected or not.
     records: BTreeMap<Sender, Record>,
     /// When a link was last found mute.
@@ -47,7 +47,7 @@ pub enum Sign {
 
 /// The signs against a connected peer, by kind.
 #[derive(Debug)]
-struct Neighbour {
+struct Suspect {
     /// When it connected.
     up: Time,
     fetched: Suspicion,
@@ -76,23 +76,22 @@ struct Record {
 impl Watchdog {
     /// A peer connected.
     pub fn handle_up(&mut self, peer: Sender, now: Time) {
-        self.neighbours.insert(peer, Neighbour::new(now));
+        self.suspects.insert(peer, Suspect::new(now));
     }
 
     /// A peer disconnected.
     pub fn handle_down(&mut self, peer: Sender) {
-        self.neighbours.remove(&peer);
+        self.suspects.remove(&peer);
         self.found.retain(|found| *found != peer);
     }
 
     /// A frame came by gossip from a peer, whoever posted it, and whether or not it was new.
     pub fn handle_gossip(&mut self, peer: Sender, now: Time) {
-        let Some(neighbour) = self.neighbours.get_mut(&peer) else {
+        let Some(suspect) = self.suspects.get_mut(&peer) else {
             return;
         };
-        neighbour.acquit();
-        let steady =
-            |record: &Record| now.saturating_since(record.last.max(neighbour.up)) >= STEADY;
+        suspect.acquit();
+        let steady = |record: &Record| now.saturating_since(record.last.max(suspect.up)) >= STEADY;
         if self.records.get(&peer).is_some_and(steady) {
             self.records.remove(&peer);
         }
@@ -101,15 +100,15 @@ impl Watchdog {
     /// There is a sign that the gossip of a peer does not arrive. Ignored if the peer is not
     /// connected.
     pub fn handle_sign(&mut self, peer: Sender, sign: Sign, now: Time) {
-        let Some(neighbour) = self.neighbours.get_mut(&peer) else {
+        let Some(suspect) = self.suspects.get_mut(&peer) else {
             return;
         };
-        neighbour.take(sign, now);
-        if neighbour.found || !neighbour.is_mute() {
+        suspect.take(sign, now);
+        if suspect.found || !suspect.is_mute() {
             return;
         }
         let times = self.records.get(&peer).map_or(0, |record| record.times);
-        if now.saturating_since(neighbour.up) < hold(times)
+        if now.saturating_since(suspect.up) < hold(times)
             || self
                 .last
                 .is_some_and(|last| now.saturating_since(last) < APART)
@@ -117,7 +116,7 @@ impl Watchdog {
             // The next sign decides again.
             return;
         }
-        neighbour.found = true;
+        suspect.found = true;
         self.last = Some(now);
         if self.records.len() >= MAX_RECORDS {
             self.records
@@ -147,7 +146,7 @@ impl Watchdog {
     }
 }
 
-impl Neighbour {
+impl Suspect {
     fn new(now: Time) -> Self {
         Self {
             up: now,

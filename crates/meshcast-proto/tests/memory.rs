@@ -53,7 +53,7 @@ fn drain(engine: &mut Engine) {
     }
 }
 
-/// A neighbour is connected. Returns as what it was told that channels were opened.
+/// A peer is connected. Returns as what it was told that channels were opened.
 fn connect(engine: &mut Engine, peer: Sender, now: Time) -> HashMap<ChannelName, u64> {
     engine.handle_peer_up(peer, now);
     let mut openings = HashMap::new();

@@ -43,7 +43,7 @@ pub struct Summary {
     pub requests: u64,
     pub refused_answers: u64,
     pub overflows: u64,
-    /// Copies of frames that were not sent because the neighbour did not keep up.
+    /// Copies of frames that were not sent because the peer did not keep up.
     pub withheld_copies: u64,
     pub sync_bytes: u64,
     pub waiting_bytes: u64,

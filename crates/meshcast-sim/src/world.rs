@@ -5,7 +5,7 @@
 //! repeated to the last bit.
 //!
 //! ```text
-//! load, script ──▸ Host: Engine ──▸ Publish ──▸ gossip: from neighbour to neighbour, lost, twice, out of order
+//! load, script ──▸ Host: Engine ──▸ Publish ──▸ gossip: from peer to peer, lost, twice, out of order
 //!                    ▴                │
 //!                    │                └▸ Sync ──▸ link: in order, with a bandwidth, held up, broken, redialled
 //!                    └──────────────────────────────┘
@@ -116,7 +116,7 @@ pub struct Traffic {
     pub refused: u64,
     /// Connections closed because too much waited on them.
     pub overflows: u64,
-    /// Copies that were not sent because the neighbour did not keep up, or had not for a moment.
+    /// Copies that were not sent because the peer did not keep up, or had not for a moment.
     pub withheld: u64,
 }
 

@@ -1,4 +1,4 @@
-//! An engine among neighbours that do as the input says: any of them may lie, flood, forge, repeat
+//! An engine among peers that do as the input says: any of them may lie, flood, forge, repeat
 //! itself and come and go. One is honest, an engine of its own, and posts.
 //!
 //! What must hold whatever they do: no panic; what comes out of one step, and what is kept, is

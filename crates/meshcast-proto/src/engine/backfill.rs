@@ -31,8 +31,8 @@ pub struct Backlog {
     /// What the history keeps: from the first number that is wanted and kept, at the beginning of a
     /// value, up to where live delivery begins. What is missing in between was lost.
     pub kept: Option<SeqRange>,
-    /// Lower numbers that a peer claims to keep and that could not be fetched: there was no room, or
-    /// the peer did not answer in time. They may be older than was asked for, since their age is
+    /// Lower numbers that a peer claims to keep and that could not be fetched: there was no room,
+    /// or the peer did not answer in time. They may be older than was asked for, since their age is
     /// not known.
     pub unfetched: Option<SeqRange>,
     /// Live delivery may yet turn out to begin below this number; nothing below it is wanted.
@@ -138,7 +138,7 @@ impl Engine {
             return;
         };
         let mut effects = Effects::default();
-        let all_told = !self.expecting && self.logs.neighbours.all_told(channel);
+        let all_told = !self.expecting && self.logs.peers.all_told(channel);
         let over = backfill.waiters.iter().all(|waiter| waiter.until() <= now);
         let mut no_longer = false;
         for waiter in &mut backfill.waiters {
@@ -203,7 +203,7 @@ impl Engine {
             depth.before = log.given_out().or_else(|| log.begun());
         }
         let Some(before) = depth.before else {
-            return log.begins_soon(key.1, &self.logs.neighbours);
+            return log.begins_soon(key.1, &self.logs.peers);
         };
         let looks = |logs: &Logs| logs.get(key).is_some_and(|log| log.fetch.is_backfilling());
         while !looks(&self.logs) {
@@ -426,8 +426,8 @@ impl Since {
 const WAITER_BYTES: usize = 128;
 const BEFORE_BYTES: usize = 64;
 
-/// For how long neighbours are asked for what was before: a reader waits for it, and whoever came
-/// before it with what came after. As long as it takes to fetch a whole history, and one neighbour
+/// For how long peers are asked for what was before: a reader waits for it, and whoever came
+/// before it with what came after. As long as it takes to fetch a whole history, and one peer
 /// that does not answer.
 pub(super) const LOOK_BACK: Duration = Duration::from_secs(5);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Channel;
 use crate::{
     log::History,
-    replication::{Books, Logs, Neighbours, Wanted},
+    replication::{Books, Logs, Peers, Wanted},
     wire::{ChannelName, Holding, LogKey, Sender, Seq, Time},
 };
 
@@ -18,8 +18,8 @@ pub(super) struct View<'a> {
 }
 
 impl Books for View<'_> {
-    fn peers(&self) -> &Neighbours {
-        &self.logs.neighbours
+    fn peers(&self) -> &Peers {
+        &self.logs.peers
     }
 
     /// This node is the first of the senders.
@@ -51,7 +51,7 @@ impl Books for View<'_> {
                 return None;
             }
             let lowest = if log.upstream == Some(peer) {
-                log.lowest(channel, &self.logs.neighbours)
+                log.lowest(channel, &self.logs.peers)
             } else {
                 None
             };
@@ -60,7 +60,7 @@ impl Books for View<'_> {
                 // Not what others say of it, which it knows better.
                 log.next()?;
             }
-            let opening = self.logs.neighbours.opening(peer, channel);
+            let opening = self.logs.peers.opening(peer, channel);
             (
                 next,
                 begin,
@@ -70,7 +70,7 @@ impl Books for View<'_> {
             )
         };
         let mut begin = begin;
-        let due = match self.logs.neighbours.wanted(peer, channel) {
+        let due = match self.logs.peers.wanted(peer, channel) {
             Some(Wanted { since, last, .. }) if !known && *sender != peer => {
                 let due = if self.is_born_since(key, since) {
                     Some(Seq::FIRST)

@@ -36,7 +36,7 @@ pub(super) struct FlowControl {
     readers_due: Option<Time>,
     /// How often a peer acknowledged what was posted here.
     acks: u64,
-    /// Which numbers posted here one more neighbour has, until [`Engine::poll_acked`] says so.
+    /// Which numbers posted here one more peer has, until [`Engine::poll_acked`] says so.
     acked: BTreeMap<ChannelName, SeqRange>,
 }
 
@@ -147,7 +147,7 @@ impl Engine {
             .frames(channel, self.me.sender(), seqs)
             .next()?;
         let has = |(peer, listener): &(&Sender, &Progress)| {
-            let wanted = self.logs.neighbours.wanted(**peer, channel);
+            let wanted = self.logs.peers.wanted(**peer, channel);
             listener.next() > seq && wanted.is_some_and(|wanted| wanted.since <= kept.posted)
         };
         Some(own.outbound.as_ref()?.listeners.iter().filter(has).count())
@@ -358,11 +358,11 @@ impl Engine {
     /// Checks again who keeps up with what is posted here.
     fn check_outbound(&mut self, name: &ChannelName, now: Time) -> Option<Checked> {
         let Channel { outbound, next, .. } = self.channels.get_mut(name)?;
-        let (outbound, neighbours) = (&mut **outbound.as_mut()?, &self.logs.neighbours);
+        let (outbound, peers) = (&mut **outbound.as_mut()?, &self.logs.peers);
         let listeners = outbound.listeners.iter_mut();
         let listeners = listeners.map(|(peer, listener)| (*peer, listener));
-        let listens = |peer| neighbours.listens(peer, name);
-        let checked = neighbours.check(listeners, listens, &outbound.checkpoints, *next, now);
+        let listens = |peer| peers.listens(peer, name);
+        let checked = peers.check(listeners, listens, &outbound.checkpoints, *next, now);
         self.update_window(name, now);
         Some(checked)
     }
@@ -379,7 +379,7 @@ impl Engine {
         let listening = outbound
             .listeners
             .iter()
-            .filter(|(peer, _)| self.logs.neighbours.listens(**peer, name));
+            .filter(|(peer, _)| self.logs.peers.listens(**peer, name));
         let lowest = listening.filter_map(|(_, listener)| listener.gate()).min();
         let arrived = outbound
             .in_flight

@@ -79,14 +79,12 @@ impl Engine {
             return HandOver::Done;
         };
         let upto = own.next.previous().map_or(upto, |last| last.min(upto));
-        let (neighbours, outbound) = (&self.logs.neighbours, own.outbound.as_deref());
+        let (peers, outbound) = (&self.logs.peers, own.outbound.as_deref());
         let has = |peer: Sender| {
             let listener = outbound.and_then(|own| own.listeners.get(&peer));
             listener.is_some_and(|listener| listener.next() > upto)
         };
-        let listening = neighbours
-            .iter()
-            .filter(|peer| neighbours.listens(*peer, channel));
+        let listening = peers.iter().filter(|peer| peers.listens(*peer, channel));
         let mut listening = listening.peekable();
         if listening.peek().is_some() && !listening.any(has) {
             return HandOver::Listener;
@@ -126,7 +124,7 @@ impl Engine {
 
     /// The peers that have a channel open.
     pub fn listeners(&self, channel: &ChannelName) -> impl Iterator<Item = Sender> {
-        let interests = self.logs.neighbours.interests(channel);
+        let interests = self.logs.peers.interests(channel);
         interests.filter_map(|(peer, interest)| interest.open.map(|_| peer))
     }
 
@@ -140,7 +138,7 @@ impl Engine {
     /// A listening peer waits for `next` of what was posted here. So it has everything below that
     /// was posted since it opened the channel.
     pub(super) fn has_below(&mut self, peer: Sender, name: &ChannelName, next: Seq) {
-        let (Some(wanted), Some(last)) = (self.logs.neighbours.wanted(peer, name), next.previous())
+        let (Some(wanted), Some(last)) = (self.logs.peers.wanted(peer, name), next.previous())
         else {
             return;
         };
@@ -175,7 +173,7 @@ impl Engine {
 
     /// A peer is about to be lost. It may come back for what is posted on its open channels.
     pub(super) fn deserted_by(&mut self, peer: Sender, now: Time) {
-        for name in self.logs.neighbours.opened_by(peer) {
+        for name in self.logs.peers.opened_by(peer) {
             if let Some(channel) = self.channels.get_mut(name) {
                 channel.deserted = Some(now);
             }

@@ -1,4 +1,4 @@
-//! The half of the engine that talks to neighbours: tells what is kept, asks for what is missing,
+//! The half of the engine that talks to peers: tells what is kept, asks for what is missing,
 //! answers.
 
 use std::{sync::Arc, time::Duration};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Channel {
-    /// What neighbours are told of it being open.
+    /// What peers are told of it being open.
     pub(super) fn opened(&self, name: &ChannelName, opening: u64, now: Time) -> Opened {
         Opened {
             channel: name.clone(),
@@ -27,21 +27,21 @@ impl Channel {
 }
 
 impl Engine {
-    /// Tells all neighbours that a channel is open here.
+    /// Tells all peers that a channel is open here.
     pub(super) fn announce(&mut self, name: &ChannelName, now: Time) {
         let Some(channel) = self.channels.get(name) else {
             return;
         };
-        let neighbours = &mut self.logs.neighbours;
-        for peer in neighbours.iter().collect::<Vec<_>>() {
-            let opening = neighbours.ask(peer, name, Duration::ZERO, now);
+        let peers = &mut self.logs.peers;
+        for peer in peers.iter().collect::<Vec<_>>() {
+            let opening = peers.ask(peer, name, Duration::ZERO, now);
             let opened = channel.opened(name, opening, now);
             self.outputs
                 .push_back(Output::Sync(peer, SyncMessage::Open(vec![opened])));
         }
     }
 
-    /// What a neighbour is told once more of a channel that is open here, as if it were so much
+    /// What a peer is told once more of a channel that is open here, as if it were so much
     /// longer.
     fn opened_longer(
         &mut self,
@@ -51,7 +51,7 @@ impl Engine {
         now: Time,
     ) -> Option<Opened> {
         let channel = self.channels.get(name)?;
-        let opening = self.logs.neighbours.ask(peer, name, added, now);
+        let opening = self.logs.peers.ask(peer, name, added, now);
         let mut opened = channel.opened(name, opening, now);
         opened.since = opened.since.saturating_add(added);
         Some(opened)
@@ -60,7 +60,7 @@ impl Engine {
     pub(super) fn handle_opened(&mut self, peer: Sender, opened: &[Opened], now: Time) {
         for opened in opened {
             self.unlisten(peer, &opened.channel, now);
-            if self.logs.neighbours.open(peer, opened, now) {
+            if self.logs.peers.open(peer, opened, now) {
                 self.telling.announcements.add(peer, &opened.channel);
             }
         }
@@ -71,7 +71,7 @@ impl Engine {
         let mut effects = Effects::default();
         for channel in channels {
             // Over its rate, what waits for it finds that out when it is looked at next.
-            if self.logs.neighbours.close(peer, channel)
+            if self.logs.peers.close(peer, channel)
                 && self.telling.announcements.may_close(peer, now)
             {
                 let looked_at = self.logs.handle_channel_closed(peer, channel, &mut effects);
@@ -102,7 +102,7 @@ impl Engine {
             if !self.is_open(channel) {
                 continue;
             }
-            let have = self.logs.neighbours.hear_have(peer, channel, *answer, now);
+            let have = self.logs.peers.hear_have(peer, channel, *answer, now);
             match have {
                 Have::Counts | Have::CompletesAnswer => {}
                 Have::Outdated => continue,
@@ -147,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// Gives a neighbour what it wants as far as it is here. Returns how many bytes that are.
+    /// Gives a peer what it wants as far as it is here. Returns how many bytes that are.
     fn answer(&mut self, peer: Sender, want: Want, now: Time) -> usize {
         let Want {
             channel,
@@ -227,7 +227,7 @@ impl Engine {
         let own = self.channels.get(&key.0);
         let since = own.map(|own| own.since);
         // As with where a log begins: while its sender is there only its own word counts.
-        let trusted = peer == sender || !self.logs.neighbours.contains(sender);
+        let trusted = peer == sender || !self.logs.peers.contains(sender);
         let may_pass = trusted && own.is_some_and(|own| own.last == 0);
         let heard = examined
             .frames
@@ -259,16 +259,16 @@ impl Engine {
         self.continue_backfills(now);
     }
 
-    /// Gossip could not send a neighbour all there was for it: it is told at once what it has not
+    /// Gossip could not send a peer all there was for it: it is told at once what it has not
     /// been told yet, and so sees what it lacks without waiting for more.
     pub fn handle_slow_peer(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
-        if self.logs.neighbours.contains(peer) {
+        if self.logs.peers.contains(peer) {
             self.tell(|telling, view| telling.at_once(peer, view, now));
         }
     }
 
-    /// Tells neighbours what there is to tell.
+    /// Tells peers what there is to tell.
     pub(super) fn tell(
         &mut self,
         what: impl FnOnce(&mut Telling, &View<'_>) -> Vec<(Sender, SyncMessage)>,

@@ -76,7 +76,7 @@ fn equal_values_posted_twice_come_twice() {
 }
 
 #[test]
-fn without_neighbours_a_lost_frame_is_reported_after_the_retention_and_before_what_follows() {
+fn without_peers_a_lost_frame_is_reported_after_the_retention_and_before_what_follows() {
     let mut listener = listener_of(&[0]);
     listener.hear(0, wholes(peer(0), &channel(0), 3, 2));
     listener.expect(0, &[]);

@@ -12,14 +12,14 @@ fn at(millis: u64) -> Time {
     Time::from_start(Duration::from_millis(millis))
 }
 
-/// A watchdog with one neighbour, up since the start.
+/// A watchdog with one peer, up since the start.
 fn with_one() -> Watchdog {
     let mut dog = Watchdog::default();
     dog.handle_up(peer(1), at(0));
     dog
 }
 
-/// Gives the same sign every 500 ms from `from` until the neighbour is found mute, at the latest
+/// Gives the same sign every 500 ms from `from` until the peer is found mute, at the latest
 /// until `to`.
 fn signs(dog: &mut Watchdog, sign: Sign, from: u64, to: u64) -> Option<u64> {
     (from..to).step_by(500).find(|now| {

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::{
     flow_control::{Checkpoints, Progress},
-    replication::{jitter::Jitter, neighbours::Neighbours},
+    replication::{jitter::Jitter, peers::Peers},
     wire::{ChannelName, Holding, Sender, Seq, SeqRange, Time},
 };
 
@@ -102,7 +102,7 @@ pub(crate) struct Expired {
 /// What a step is taken by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    pub(crate) neighbours: &'a Neighbours,
+    pub(crate) peers: &'a Peers,
     pub(crate) channel: &'a ChannelName,
     /// Whose log it is.
     pub(crate) sender: Sender,
@@ -196,8 +196,8 @@ impl Fetch {
         wanted.any(|wanted| wanted.overlap(seqs).is_some())
     }
 
-    /// A frame came with numbers that no reader waits for here. `true` if it is wanted nevertheless:
-    /// it is the next for others, or any of what was before.
+    /// A frame came with numbers that no reader waits for here. `true` if it is wanted
+    /// nevertheless: it is the next for others, or any of what was before.
     pub(crate) fn came(&mut self, seqs: SeqRange, now: Time) -> bool {
         let next = seqs.last().next();
         let is_next = self.relay_next().is_some_and(|next| seqs.contains(next));
@@ -245,9 +245,9 @@ impl Fetch {
     }
 
     /// Who was asked and has not answered in time, if anybody.
-    pub(crate) fn expire(&mut self, neighbours: &Neighbours, now: Time) -> Option<Expired> {
+    pub(crate) fn expire(&mut self, peers: &Peers, now: Time) -> Option<Expired> {
         let late = self.requests.expire(now)?;
-        let heard = neighbours.heard(late.peer);
+        let heard = peers.heard(late.peer);
         let is_false_claim = self.holders.not_answered(late.peer, late.asked, heard, now);
         Some(Expired {
             peer: late.peer,
@@ -344,7 +344,7 @@ impl Fetch {
             return Step::Wait(hole.ask_at);
         }
         let holders = &self.holders;
-        if let Some(step) = holders.best(wanted, around.neighbours, now, jitter) {
+        if let Some(step) = holders.best(wanted, around.peers, now, jitter) {
             return step;
         }
         let uncovered = holders.uncovered_part(wanted, now);

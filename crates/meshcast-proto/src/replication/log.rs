@@ -12,8 +12,8 @@ use crate::{
     replication::{
         fetch::{Fetch, Holes, Step, Surroundings},
         jitter::Jitter,
-        neighbours::Neighbours,
         origin::Origin,
+        peers::Peers,
     },
     wire::{ChannelName, Frame, Holding, Sender, Seq, SeqRange, Time},
 };
@@ -28,7 +28,7 @@ pub(crate) struct Log {
     pub(crate) fetch: Fetch,
     /// How far it was lately, for those who hear of it through this node.
     pub(crate) checkpoints: Checkpoints,
-    /// On the way to the sender: the sender itself, or the neighbour nearest to it, which is told
+    /// On the way to the sender: the sender itself, or the peer nearest to it, which is told
     /// how far this node is for the sender to know.
     pub(crate) upstream: Option<Sender>,
     /// How many links away the sender is.
@@ -66,7 +66,7 @@ pub(crate) enum Want {
     Nothing,
     /// To be advanced again then.
     Time(Time),
-    /// To ask this neighbour for these numbers. It is to be told whether it was done by
+    /// To ask this peer for these numbers. It is to be told whether it was done by
     /// [`Fetch::asked`].
     Frames(Sender, SeqRange),
 }
@@ -122,7 +122,7 @@ impl Log {
     ) -> Insert {
         self.member.get_or_insert_with(|| Arc::clone(member));
         let seqs = frame.seqs();
-        // What is past comes late, for a neighbour that has it by now: no sign that this began too
+        // What is past comes late, for a peer that has it by now: no sign that this began too
         // high.
         let is_below = self.reorder.next().is_some_and(|next| seqs.last() < next);
         if is_below && !is_past && !self.fetch.wants(seqs) {
@@ -151,7 +151,7 @@ impl Log {
         self.start(first);
     }
 
-    /// A neighbour that is not its sender says that it begins at `due`; `trusted` if its sender is
+    /// A peer that is not its sender says that it begins at `due`; `trusted` if its sender is
     /// not there to say it. Follow with [`Self::advance`].
     pub(crate) fn begin_later(&mut self, due: Seq, holding: &Holding, trusted: bool, now: Time) {
         let held = self.reorder.lowest_held();
@@ -169,7 +169,7 @@ impl Log {
         self.reorder.heard_from_sender(newest, now);
     }
 
-    /// A neighbour asks for numbers that are not kept here. `true` if this node did not want them
+    /// A peer asks for numbers that are not kept here. `true` if this node did not want them
     /// itself and tries to get them now. Follow with [`Self::advance`].
     pub(crate) fn relay(&mut self, peer: Sender, seqs: SeqRange, now: Time) -> bool {
         let below = self.join.first().and_then(Seq::previous);
@@ -183,8 +183,8 @@ impl Log {
         let reached = self.reorder.newest().map_or(Seq::FIRST, Seq::next);
         let first = self.reorder.next()?.max(reached);
         let rumoured = self.fetch.claimed(first, around.sender, now);
-        let counts_from = if around.neighbours.contains(around.sender) {
-            around.neighbours.heard(around.sender) + QUIET
+        let counts_from = if around.peers.contains(around.sender) {
+            around.peers.heard(around.sender) + QUIET
         } else {
             now
         };
@@ -221,7 +221,7 @@ impl Log {
         // Whoever has not yet told of this log may know of earlier numbers: of those heard first,
         // some were lost.
         let untold = |fetch: &Fetch| {
-            let mut interests = around.neighbours.interests(around.channel);
+            let mut interests = around.peers.interests(around.channel);
             interests.any(|(peer, interest)| {
                 let will_tell = interest.open.is_some() || peer == around.sender;
                 !interest.has_told() || (will_tell && !fetch.holders().contains(peer))
@@ -229,8 +229,8 @@ impl Log {
         };
         let mut begins = None;
         if self.join.first().is_none() {
-            let withheld = self.is_withheld(around.sender, around.neighbours);
-            let silent = || around.neighbours.is_any_silent(around.channel);
+            let withheld = self.is_withheld(around.sender, around.peers);
+            let silent = || around.peers.is_any_silent(around.channel);
             let untold = untold(&self.fetch);
             let patience = patience(untold, untold && silent());
             let first = self.join.wait(patience, withheld, now);
@@ -316,18 +316,18 @@ impl Log {
 
     /// The lowest number that this node, or anybody who keeps up and hears of the log through it,
     /// waits for.
-    pub(crate) fn lowest(&self, channel: &ChannelName, neighbours: &Neighbours) -> Option<Seq> {
-        self.lowest_of(|peer| neighbours.listens(peer, channel))
+    pub(crate) fn lowest(&self, channel: &ChannelName, peers: &Peers) -> Option<Seq> {
+        self.lowest_of(|peer| peers.listens(peer, channel))
     }
 
-    /// The same without this neighbour.
+    /// The same without this peer.
     pub(crate) fn lowest_but(
         &self,
         but: Sender,
         channel: &ChannelName,
-        neighbours: &Neighbours,
+        peers: &Peers,
     ) -> Option<Seq> {
-        self.lowest_of(|peer| peer != but && neighbours.listens(peer, channel))
+        self.lowest_of(|peer| peer != but && peers.listens(peer, channel))
     }
 
     fn lowest_of(&self, counts: impl Fn(Sender) -> bool) -> Option<Seq> {
@@ -340,8 +340,8 @@ impl Log {
     }
 
     /// Looks again which way the sender is. Returns whether that has changed.
-    pub(crate) fn update_route(&mut self, sender: Sender, neighbours: &Neighbours) -> bool {
-        let way = if neighbours.contains(sender) {
+    pub(crate) fn update_route(&mut self, sender: Sender, peers: &Peers) -> bool {
+        let way = if peers.contains(sender) {
             (Some(sender), 1)
         } else if let Some((nearest, hops)) = self.fetch.holders().nearest() {
             (Some(nearest), hops + 1)
@@ -389,18 +389,18 @@ impl Log {
     }
 
     /// Whether it has not begun, and something to begin with that its sender could only say.
-    pub(crate) fn can_begin(&self, sender: Sender, neighbours: &Neighbours) -> bool {
-        self.join.has_hints() && !self.is_withheld(sender, neighbours)
+    pub(crate) fn can_begin(&self, sender: Sender, peers: &Peers) -> bool {
+        self.join.has_hints() && !self.is_withheld(sender, peers)
     }
 
     /// Whether it may begin without anything more being told.
-    pub(crate) fn begins_soon(&self, sender: Sender, neighbours: &Neighbours) -> bool {
-        self.can_begin(sender, neighbours) || self.join.is_settling()
+    pub(crate) fn begins_soon(&self, sender: Sender, peers: &Peers) -> bool {
+        self.can_begin(sender, peers) || self.join.is_settling()
     }
 
     /// While its sender is there its own word on where it begins counts, and nothing before it.
-    fn is_withheld(&self, sender: Sender, neighbours: &Neighbours) -> bool {
-        neighbours.contains(sender) && !self.fetch.holders().contains(sender)
+    fn is_withheld(&self, sender: Sender, peers: &Peers) -> bool {
+        peers.contains(sender) && !self.fetch.holders().contains(sender)
     }
 
     /// How many bytes of frames and fragments wait for others.
@@ -466,7 +466,7 @@ impl Log {
     ) -> Option<Time> {
         let unfinished = Unfinished {
             last: self.reassembly.halfway()?,
-            attended: around.neighbours.contains(around.sender),
+            attended: around.peers.contains(around.sender),
         };
         let since = match self.unfinished {
             Some((waiting, since)) if waiting == unfinished => since,

@@ -20,8 +20,8 @@ use crate::{
         fetch::{Answer, Answered, FetchLimits, REQUEST_TIMEOUT, Surroundings},
         jitter::Jitter,
         log::{Log, LogLimits, Want},
-        neighbours::Neighbours,
         origin::Posted,
+        peers::Peers,
         progress::Checked,
     },
     wire::{self, ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Subject, Time},
@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Logs {
     limits: LogsLimits,
     /// Who can be asked for what is missing.
-    pub(crate) neighbours: Neighbours,
+    pub(crate) peers: Peers,
     jitter: Jitter,
     /// The number of the last request.
     requests: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Logs {
     /// What logs hold, and who claims to have what of them, is charged to it.
     pub(crate) budget: Budget,
     pub(crate) refused: Refused,
-    /// Logs that were looked at because a neighbour closed a channel.
+    /// Logs that were looked at because a peer closed a channel.
     #[cfg(test)]
     pub(crate) looked_at: usize,
 }
@@ -108,7 +108,7 @@ pub(crate) struct Effects {
     pub(crate) acks_changed: BTreeSet<LogKey>,
     /// The logs to whose sender there is another way.
     pub(crate) route_changed: BTreeSet<LogKey>,
-    /// What neighbours did that no honest one does.
+    /// What peers did that no honest one does.
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
 }
 
@@ -134,7 +134,7 @@ pub(crate) struct Batch {
 impl Logs {
     pub(crate) fn new(limits: LogsLimits, budget: Budget, seed: u64) -> Self {
         Self {
-            neighbours: Neighbours::new(budget.clone()),
+            peers: Peers::new(budget.clone()),
             jitter: Jitter::new(seed),
             requests: 0,
             queue: VecDeque::new(),
@@ -166,13 +166,13 @@ impl Logs {
         insert
     }
 
-    /// Whether a neighbour was asked for frames of this log by that request, and has not answered.
+    /// Whether a peer was asked for frames of this log by that request, and has not answered.
     pub(crate) fn awaits(&self, peer: Sender, key: &LogKey, request: u64) -> bool {
         let log = self.get(key);
         log.is_some_and(|log| log.fetch.awaits(peer, request))
     }
 
-    /// Takes in what a neighbour [answered](Self::awaits) to a request: frames of this log, all
+    /// Takes in what a peer [answered](Self::awaits) to a request: frames of this log, all
     /// that it has up to `upto`. Returns those that brought something new, and when they were
     /// posted.
     pub(crate) fn answer(
@@ -193,13 +193,13 @@ impl Logs {
         let answered = entry.and_then(|entry| entry.log.fetch.handle_answer(peer, request));
         let asked = match answered {
             Some(Answered::InTime(asked)) => {
-                self.neighbours.answered(peer);
+                self.peers.answered(peer);
                 Some(asked)
             }
             Some(Answered::Late) => None,
             None => return fresh,
         };
-        let heard = self.neighbours.heard(peer);
+        let heard = self.peers.heard(peer);
         let mut came: Option<SeqRange> = None;
         for heard in frames {
             // What was not asked for is no answer, but as good as any other frame.
@@ -242,7 +242,7 @@ impl Logs {
         fresh
     }
 
-    /// Takes in what a neighbour says it has of a log.
+    /// Takes in what a peer says it has of a log.
     pub(crate) fn told(
         &mut self,
         peer: Sender,
@@ -294,7 +294,7 @@ impl Logs {
             Some(due) if peer == holding.sender => entry.log.begin(due),
             // Others may have come later than this node, and not know what was before.
             Some(due) => {
-                let trusted = !self.neighbours.contains(holding.sender);
+                let trusted = !self.peers.contains(holding.sender);
                 entry.log.begin_later(due, holding, trusted, now);
             }
             None => {}
@@ -307,10 +307,10 @@ impl Logs {
             log.fetch
                 .holders()
                 .gate(peer)
-                .filter(|_| self.neighbours.listens(peer, channel))
+                .filter(|_| self.peers.listens(peer, channel))
         };
         let before = gate(&entry.log);
-        let opening = self.neighbours.opening(peer, channel);
+        let opening = self.peers.opening(peer, channel);
         let log = &mut *entry.log;
         log.fetch
             .handle_holding(peer, holding, opening, &log.checkpoints, now);
@@ -318,7 +318,7 @@ impl Logs {
         // Most that tell of a log look elsewhere for it and gate nothing: all need not be looked
         // through for them.
         if before != after {
-            let others = entry.log.lowest_but(peer, channel, &self.neighbours);
+            let others = entry.log.lowest_but(peer, channel, &self.peers);
             let lowest = |gate: Option<Seq>| {
                 others.map(|others| gate.map_or(others, |gate| gate.min(others)))
             };
@@ -326,13 +326,13 @@ impl Logs {
                 out.acks_changed.insert(key.clone());
             }
         }
-        if entry.log.update_route(holding.sender, &self.neighbours) {
+        if entry.log.update_route(holding.sender, &self.peers) {
             out.route_changed.insert(key.clone());
         }
         self.advance(&key, now, out);
     }
 
-    /// A neighbour asks for what is not kept here. `true` if it is fetched for it now.
+    /// A peer asks for what is not kept here. `true` if it is fetched for it now.
     pub(crate) fn relay(
         &mut self,
         peer: Sender,
@@ -372,7 +372,7 @@ impl Logs {
         for key in keys_of(&self.logs, channel) {
             if let Some(Entry { log, .. }) = self.logs.get_mut(&key)
                 && log.reorder.next().is_none()
-                && (anyway || log.can_begin(key.1, &self.neighbours))
+                && (anyway || log.can_begin(key.1, &self.peers))
             {
                 log.begin_anyway();
                 self.advance(&key, now, out);
@@ -395,7 +395,7 @@ impl Logs {
         }
     }
 
-    /// A neighbour has told what it has of a channel: with the last that does, logs begin.
+    /// A peer has told what it has of a channel: with the last that does, logs begin.
     pub(crate) fn all_told(
         &mut self,
         peer: Sender,
@@ -403,15 +403,15 @@ impl Logs {
         now: Time,
         out: &mut Effects,
     ) {
-        self.neighbours.told(peer, channel);
+        self.peers.told(peer, channel);
         let settling = of_channel(&self.logs, channel).filter(|(_, entry)| entry.log.is_settling());
         let settling: Vec<LogKey> = settling.map(|(key, _)| key.clone()).collect();
         settling.iter().for_each(|key| self.advance(key, now, out));
     }
 
-    /// A neighbour is gone: what it had nobody has from it.
+    /// A peer is gone: what it had nobody has from it.
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
-        self.neighbours.remove(peer);
+        self.peers.remove(peer);
         let (mut missed, mut claims): (Vec<LogKey>, _) = (Vec::new(), 0);
         for (key, Entry { log, .. }) in &mut self.logs {
             if log.fetch.holders().gate(peer).is_some() {
@@ -424,7 +424,7 @@ impl Logs {
             if gone || key.1 == peer || is_hearsay {
                 missed.push(key.clone());
             }
-            if log.upstream == Some(peer) && log.update_route(key.1, &self.neighbours) {
+            if log.upstream == Some(peer) && log.update_route(key.1, &self.peers) {
                 out.route_changed.insert(key.clone());
             }
         }
@@ -441,7 +441,7 @@ impl Logs {
         self.ask_on(now, out);
     }
 
-    /// Charges a neighbour with one more claim to have something of a log; `false` if it may make no
+    /// Charges a peer with one more claim to have something of a log; `false` if it may make no
     /// more.
     pub(crate) fn charge_claim(&mut self, peer: Sender) -> bool {
         let has_room = self.budget.try_charge(Payer::from(peer), CLAIM_BYTES);
@@ -454,14 +454,14 @@ impl Logs {
         self.budget.release(Payer::from(peer), CLAIM_BYTES);
     }
 
-    /// A neighbour found no room.
+    /// A peer found no room.
     fn refuse(&self, peer: Sender, out: &mut Effects) {
         if self.budget.is_greedy(Payer::from(peer)) {
             out.offences.insert((peer, Offence::OverLimit));
         }
     }
 
-    /// A neighbour closed a channel: it is waited for no longer. Returns through how many logs was
+    /// A peer closed a channel: it is waited for no longer. Returns through how many logs was
     /// looked for those where it was.
     pub(crate) fn handle_channel_closed(
         &mut self,
@@ -512,15 +512,15 @@ impl Logs {
         let (channel, sender) = key;
         let Entry { log, .. } = self.logs.get_mut(key)?;
         let next = log.next()?;
-        let lowest = log.lowest(channel, &self.neighbours);
+        let lowest = log.lowest(channel, &self.peers);
         let Log {
             fetch, checkpoints, ..
         } = &mut **log;
-        let (neighbours, listeners) = (&self.neighbours, fetch.listeners_mut());
+        let (peers, listeners) = (&self.peers, fetch.listeners_mut());
         // The sender has all that it posted, whatever it says.
-        let listens = |peer| peer != *sender && neighbours.listens(peer, channel);
-        let checked = neighbours.check(listeners, listens, checkpoints, next, now);
-        if log.lowest(channel, &self.neighbours) != lowest {
+        let listens = |peer| peer != *sender && peers.listens(peer, channel);
+        let checked = peers.check(listeners, listens, checkpoints, next, now);
+        if log.lowest(channel, &self.peers) != lowest {
             out.acks_changed.insert(key.clone());
         }
         Some(checked)
@@ -532,9 +532,9 @@ impl Logs {
             && due <= now
         {
             if let Some(entry) = self.logs.get_mut(&key)
-                && let Some(late) = entry.log.fetch.expire(&self.neighbours, now)
+                && let Some(late) = entry.log.fetch.expire(&self.peers, now)
             {
-                self.neighbours.answered(late.peer);
+                self.peers.answered(late.peer);
                 if late.is_false_claim {
                     out.offences.insert((late.peer, Offence::FalseClaim));
                 }

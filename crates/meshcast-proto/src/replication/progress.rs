@@ -2,7 +2,7 @@
 
 use crate::{
     flow_control::{Checkpoints, Progress},
-    replication::neighbours::Neighbours,
+    replication::peers::Peers,
     wire::{Sender, Seq, Time},
 };
 
@@ -15,7 +15,7 @@ pub(crate) struct Checked {
     pub(crate) again: Option<Time>,
 }
 
-impl Neighbours {
+impl Peers {
     /// Checks again who of these peers keeps up with a log, in which this node waits for `next`.
     /// All are judged; only what those do who `listen` is returned.
     pub(crate) fn check<'a>(

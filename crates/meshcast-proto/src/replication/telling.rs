@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    replication::{announcements::Announcements, digest::Digest, neighbours::Neighbours},
+    replication::{announcements::Announcements, digest::Digest, peers::Peers},
     wire::{Answer, ChannelName, Holding, Holdings, LogKey, Sender, SyncMessage, Time},
 };
 
 /// What is known of the logs here.
 pub(crate) trait Books {
     /// Who is connected, and what they listen to.
-    fn peers(&self) -> &Neighbours;
+    fn peers(&self) -> &Peers;
 
     /// The senders of a channel behind this one, at most so many.
     fn senders_after(

@@ -392,7 +392,7 @@ impl Draw<'_> {
 }
 
 /// How long chance leaves a channel closed at least. A driver tells the engine two minutes after
-/// the last object is gone, when whatever neighbours said of the time before has come, or its link
+/// the last object is gone, when whatever peers said of the time before has come, or its link
 /// is broken.
 const LINGER: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! Gossip: every node that hears something for the first time tells all its neighbours who want to
+//! Gossip: every node that hears something for the first time tells all its peers who want to
 //! know. On the way it gets lost, comes twice and overtakes itself.
 
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl World<'_> {
         if let Some(process) = &mut self.hosts[index].process {
             process.see(message);
         }
-        self.tell_neighbours(index, message, None);
+        self.tell_peers(index, message, None);
     }
 
     /// A copy arrives.
@@ -85,7 +85,7 @@ impl World<'_> {
         }
         let (frame, member) = (message.frame.clone(), Arc::clone(&message.member));
         if first {
-            self.tell_neighbours(index, copy.message, Some((copy.link, copy.end)));
+            self.tell_peers(index, copy.message, Some((copy.link, copy.end)));
         }
         self.watch_process(index, |name| {
             format!("hears {frame:?} of {}", name(frame.sender()))
@@ -96,8 +96,8 @@ impl World<'_> {
         });
     }
 
-    /// Sends copies to all neighbours but the one it came from.
-    fn tell_neighbours(&mut self, index: usize, message: usize, from: Option<(usize, usize)>) {
+    /// Sends copies to all peers but the one it came from.
+    fn tell_peers(&mut self, index: usize, message: usize, from: Option<(usize, usize)>) {
         let channel = self.messages[message].channel;
         for place in 0..self.hosts[index].links.len() {
             let (link, end) = self.hosts[index].links[place];
@@ -132,7 +132,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether a process sends a neighbour no copy: to one that does not keep up nothing is sent.
+    /// Whether a process sends a peer no copy: to one that does not keep up nothing is sent.
     /// Between the two nothing of others is forwarded either way, until a moment after that.
     fn is_withheld(&self, index: usize, other: usize, is_own: bool) -> bool {
         let until = |one: usize, other: usize| {

@@ -49,7 +49,7 @@ pub(super) struct Host {
 pub(super) struct Process {
     pub(super) name: Name,
     pub(super) engine: Engine,
-    /// How its neighbours behave, in its eyes.
+    /// How its peers behave, in its eyes.
     pub(super) conduct: Conduct,
     pub(super) member: Arc<Member>,
     started: At,
@@ -70,7 +70,7 @@ pub(super) struct Process {
     pub(super) seams: BTreeMap<(u64, Sender), Seam>,
     /// When gossip uses a channel that was opened.
     pub(super) grafted: BTreeMap<usize, At>,
-    /// Neighbours to which it gossips nothing since they do not keep up, or forwards nothing until
+    /// Peers to which it gossips nothing since they do not keep up, or forwards nothing until
     /// then.
     pub(super) pull_only: BTreeMap<Sender, At>,
     /// Which gossip messages it has seen, by their place.
@@ -449,7 +449,7 @@ impl World<'_> {
     }
 }
 
-/// How long after a neighbour keeps up again gossip forwards to it again, as in real nodes.
+/// How long after a peer keeps up again gossip forwards to it again, as in real nodes.
 const MESH_CLOSES: Duration = Duration::from_secs(3);
 
 pub(super) fn span(seqs: meshcast_proto::SeqRange) -> Span {

@@ -151,7 +151,7 @@ impl World<'_> {
         link.is_whole() && other.process.is_some() && !other.paused && !knows
     }
 
-    /// Sends a sync message to a neighbour.
+    /// Sends a sync message to a peer.
     pub(super) fn send(&mut self, index: usize, peer: Sender, message: &SyncMessage) {
         let links = self.hosts[index].links.iter().copied();
         let found = links

@@ -129,7 +129,7 @@ fn what_an_engine_takes_is_measured_and_too_much_of_it_is_a_violation() {
 }
 
 #[test]
-fn a_neighbour_that_does_not_keep_up_is_sent_no_gossip_and_gets_all_the_same() {
+fn a_peer_that_does_not_keep_up_is_sent_no_gossip_and_gets_all_the_same() {
     let load = "[load]\nrate = 50\n";
     let paused = run(
         &scenario(&format!(

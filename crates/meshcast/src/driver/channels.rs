@@ -27,7 +27,7 @@ pub(super) struct Channel {
     vacant_since: Option<Time>,
     /// Has something to send, and waits until the channel is writable.
     held_up: Option<Arc<Hub>>,
-    /// Objects that wait for what neighbours keep from before they came, by what the engine calls
+    /// Objects that wait for what peers keep from before they came, by what the engine calls
     /// that.
     looking_back: HashMap<u64, (Arc<Hub>, ReaderId)>,
 }

@@ -68,14 +68,14 @@ impl Driver {
     }
 
     /// Lets an object that came late begin: with what was delivered on its channel before this
-    /// moment and is kept here or by neighbours, and with what is delivered from now on.
+    /// moment and is kept here or by peers, and with what is delivered from now on.
     fn begin(&mut self, hub: &Arc<Hub>, opening: Opening) {
         if hub.is_gone() {
             return;
         }
         self.ensure_entered(hub);
         let (reader, since) = (opening.reader, opening.since());
-        // As long as nobody was heard, neighbours are asked for earlier messages, which are
+        // As long as nobody was heard, peers are asked for earlier messages, which are
         // delivered when they come; but not where somebody does not want to hear of them.
         if !hub.begins_now()
             && let Err(error) =
@@ -109,7 +109,7 @@ impl Driver {
         self.with_engine(|engine, now| engine.handle_expecting(expecting, now));
     }
 
-    /// Lets an object begin that came late to a channel: what neighbours keep of it is here now.
+    /// Lets an object begin that came late to a channel: what peers keep of it is here now.
     pub(super) fn begin_late(&mut self, channel: &ChannelName, looked_back: &Backfilled) {
         let Backfilled { id, logs } = looked_back;
         for past in logs.iter().filter(|past| past.unfetched.is_some()) {

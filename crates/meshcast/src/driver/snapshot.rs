@@ -28,7 +28,7 @@ impl Driver {
     pub(super) fn peer_info(&self, id: &PeerId, shared_channels: usize) -> Option<PeerInfo> {
         let peer = self.peers.get(id)?;
         let sender = peer_sender(id);
-        // As a neighbour it has the key of its process, as whoever posts that of the member.
+        // As a peer it has the key of its process, as whoever posts that of the member.
         let payers = [payer(id), Payer::Member(peer.member.credential().subject)];
         let budget = self.engine.budget();
         let memory = payers.map(|payer| budget.statement(payer));

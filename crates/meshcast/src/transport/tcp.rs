@@ -3,7 +3,7 @@
 //! The transport of libp2p shares a port with whoever else asks for the same (`SO_REUSEPORT`), so
 //! two nodes could listen on one without an error, and each connection went to either. It also
 //! dials from the port that it listens on: two nodes that dial each other at the same moment then
-//! meet in one connection that neither accepted, and a node whose neighbour has the same port dials
+//! meet in one connection that neither accepted, and a node whose peer has the same port dials
 //! itself. Here a port belongs to one, and each dial has a new one.
 
 mod greeting;

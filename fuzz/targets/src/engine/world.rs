@@ -1,4 +1,4 @@
-//! The engine, its neighbours, and what is held against it.
+//! The engine, its peers, and what is held against it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,7 +20,7 @@ use crate::{
     memory,
 };
 
-/// The engine that is fuzzed, and the honest neighbour; all others do as the script says.
+/// The engine that is fuzzed, and the honest peer; all others do as the script says.
 const ME: usize = 0;
 const HONEST: usize = 1;
 const LIARS: std::ops::Range<usize> = 2..6;

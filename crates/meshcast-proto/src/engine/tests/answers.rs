@@ -1,4 +1,4 @@
-//! Neighbours that answer nothing, too much, or what is not true.
+//! Peers that answer nothing, too much, or what is not true.
 
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
@@ -13,7 +13,7 @@ use crate::log::GapReason;
 const LOST: GapReason = GapReason::Lost;
 
 #[test]
-fn a_neighbour_that_never_answers_is_passed_over() {
+fn a_peer_that_never_answers_is_passed_over() {
     let mut world = World::new(3, &Config::default(), 1);
     world.tamper = Box::new(|from, _, message| match message {
         SyncMessage::Frames(_) if from == 1 => vec![],
@@ -35,10 +35,10 @@ fn a_neighbour_that_never_answers_is_passed_over() {
     world.expect_rest();
 }
 
-/// A neighbour that answers nothing must not keep the places that answers of others could take, nor
+/// A peer that answers nothing must not keep the places that answers of others could take, nor
 /// keep logs waiting for its own.
 #[test]
-fn many_logs_are_not_held_up_by_a_silent_neighbour() {
+fn many_logs_are_not_held_up_by_a_silent_peer() {
     let mut world = World::new(12, &Config::default(), 3);
     // Node 11 is to hear of all others from 0, which is silent, or from 1.
     world.tamper = Box::new(|from, _, message| match message {
@@ -105,7 +105,7 @@ fn an_answer_to_an_earlier_request_is_not_taken_for_that_to_the_last() {
     }
 }
 
-/// What a neighbour may answer to make trouble.
+/// What a peer may answer to make trouble.
 fn trouble(kind: usize, frames: Frames) -> Vec<SyncMessage> {
     let garbage = |bytes: &'static [u8]| {
         SyncMessage::Frames(Frames {
@@ -151,7 +151,7 @@ fn trouble(kind: usize, frames: Frames) -> Vec<SyncMessage> {
 }
 
 #[test]
-fn whatever_one_neighbour_answers_another_helps() {
+fn whatever_one_peer_answers_another_helps() {
     for kind in 0..8 {
         let mut world = World::new(3, &Config::default(), kind as u64);
         world.tamper = Box::new(move |from, to, message| match message {
@@ -397,7 +397,7 @@ fn a_sender_that_nobody_ever_heard_of_costs_nothing_in_the_end() {
 }
 
 #[test]
-fn a_neighbour_that_goes_frees_what_waited_for_it() {
+fn a_peer_that_goes_frees_what_waited_for_it() {
     let mut world = World::new(10, &Config::default(), 1);
     // Node 8 has everything and is mute; 9 hears of it and waits. Then 8 goes, and 0 has it as
     // well.
@@ -428,7 +428,7 @@ fn a_neighbour_that_goes_frees_what_waited_for_it() {
 
 /// What it was asked for came by gossip, so that nothing waits for its answer but its places.
 #[test]
-fn a_silent_neighbour_gets_its_places_back() {
+fn a_silent_peer_gets_its_places_back() {
     let mut world = World::new(6, &Config::default(), 1);
     world.tamper = Box::new(|from, _, message| match message {
         SyncMessage::Frames(_) if from == 0 => vec![],

@@ -184,7 +184,7 @@ fn who_opened_the_channel_after_a_post_does_not_answer_for_it() {
 }
 
 #[test]
-fn whoever_comes_late_to_an_open_channel_gets_what_neighbours_keep() {
+fn whoever_comes_late_to_an_open_channel_gets_what_peers_keep() {
     for sender_is_gone in [false, true] {
         let mut world = late(30, 10, &Config::default());
         if sender_is_gone {
@@ -334,7 +334,7 @@ fn assert_all(world: &World, who: usize, id: u64) {
 }
 
 #[test]
-fn who_looks_back_before_neighbours_have_told_waits_for_them() {
+fn who_looks_back_before_peers_have_told_waits_for_them() {
     for since in [ALL, MINUTES] {
         for (already, both) in [
             (0, false),
@@ -460,7 +460,7 @@ fn who_looks_back_alone_waits_for_those_who_are_expected() {
 }
 
 #[test]
-fn what_neighbours_say_they_keep_and_do_not_give_is_named() {
+fn what_peers_say_they_keep_and_do_not_give_is_named() {
     for since in [ALL, MINUTES] {
         let mut world = kept_by_two(4);
         world.tamper = Box::new(|_, to, message| match message {
@@ -522,7 +522,7 @@ fn what_others_keep_of_a_sender_that_says_nothing_is_heard() {
     assert_eq!(world.story(3, 0), [Event::Values(range(4, 4))]);
 }
 
-/// A neighbour that began where the sender was then does not know what was before; one that comes
+/// A peer that began where the sender was then does not know what was before; one that comes
 /// later does. Who looks back hears all of it once, be it from before or because it was due.
 #[test]
 fn where_a_log_begins_lower_after_all_who_looked_back_hears_nothing_twice() {

@@ -1,4 +1,4 @@
-//! Where a log begins, and what that means for neighbours who began earlier.
+//! Where a log begins, and what that means for peers who began earlier.
 
 use super::{
     super::*,
@@ -88,7 +88,7 @@ fn relayed() -> World {
 }
 
 #[test]
-fn who_never_wanted_what_a_neighbour_lacks_fetches_it_and_keeps_it_to_itself() {
+fn who_never_wanted_what_a_peer_lacks_fetches_it_and_keeps_it_to_itself() {
     let mut world = relayed();
     world.connect(0, 3);
     world.run_secs(3);
@@ -129,7 +129,7 @@ fn what_is_lacking_is_fetched_over_several_who_never_wanted_it() {
 
 /// Whoever came later is no proof that it is lost: the sender is given the time to be found again.
 #[test]
-fn what_only_a_late_neighbour_lacks_is_waited_for_until_all_may_be_back() {
+fn what_only_a_late_peer_lacks_is_waited_for_until_all_may_be_back() {
     for comes_back in [true, false] {
         let mut world = relayed();
         world.cut(2, 3);
@@ -150,7 +150,7 @@ fn what_only_a_late_neighbour_lacks_is_waited_for_until_all_may_be_back() {
 
 /// Whoever wanted it got it elsewhere, before the answer is there.
 #[test]
-fn what_was_fetched_for_a_neighbour_and_comes_late_is_not_due_here() {
+fn what_was_fetched_for_a_peer_and_comes_late_is_not_due_here() {
     let (sender, keeper, late, wants) = (0, 1, 2, 3);
     let mut world = World::new(4, &Config::default(), 1);
     world.close(late);
@@ -173,11 +173,7 @@ fn what_was_fetched_for_a_neighbour_and_comes_late_is_not_due_here() {
     });
     world.connect(late, wants);
     world.run(Duration::from_millis(500));
-    assert_eq!(
-        world.counters(late).requests,
-        1,
-        "it is fetched for a neighbour"
-    );
+    assert_eq!(world.counters(late).requests, 1, "it is fetched for a peer");
     world.connect(keeper, wants);
     world.run(Duration::from_millis(1_500));
     assert_eq!(world.story(wants, sender), [Event::Values(range(1, 3))]);
@@ -399,7 +395,7 @@ fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
 }
 
 #[test]
-fn a_neighbour_that_finds_the_link_late_does_not_take_the_channel_for_opened_later() {
+fn a_peer_that_finds_the_link_late_does_not_take_the_channel_for_opened_later() {
     for ms in [50, 150, 250, 400, 1_000, 2_500] {
         assert_eq!(
             opened_to_one_that_stood_still(ms),
@@ -409,7 +405,7 @@ fn a_neighbour_that_finds_the_link_late_does_not_take_the_channel_for_opened_lat
     }
 }
 
-/// By gossip as well as by what a neighbour says is young: neither is proof.
+/// By gossip as well as by what a peer says is young: neither is proof.
 #[test]
 fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
     use crate::fixture::wholes;

@@ -11,7 +11,7 @@ use crate::wire::Part;
 
 const CHANNELS: usize = 10_000;
 
-/// Two neighbours, and what they say to each other by the way: nothing is gossiped.
+/// Two peers, and what they say to each other by the way: nothing is gossiped.
 struct Pair {
     engines: [Engine; 2],
     now: Time,
@@ -42,8 +42,8 @@ impl Pair {
             said: (0, 0),
         };
         for (this, other) in [(0, 1), (1, 0)] {
-            let neighbour = peer(other).member.sender();
-            pair.engines[this].handle_peer_up(neighbour, pair.now);
+            let peer = peer(other).member.sender();
+            pair.engines[this].handle_peer_up(peer, pair.now);
         }
         pair.talk();
         pair

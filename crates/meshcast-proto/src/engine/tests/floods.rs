@@ -1,4 +1,4 @@
-//! Neighbours that hold a valid key and ask, or claim, as much as they can.
+//! Peers that hold a valid key and ask, or claim, as much as they can.
 
 use super::{
     super::*,
@@ -7,7 +7,7 @@ use super::{
     world::{ANSWERS, answer_openings},
 };
 
-/// A node with one channel open that a hostile neighbour is connected to.
+/// A node with one channel open that a hostile peer is connected to.
 struct Victim {
     engine: Engine,
     now: Time,
@@ -31,7 +31,7 @@ impl Victim {
         self.drain();
     }
 
-    /// Lets a neighbour say something. Returns of how many logs it is told for it.
+    /// Lets a peer say something. Returns of how many logs it is told for it.
     fn say(&mut self, who: usize, mut message: SyncMessage) -> usize {
         answer_openings(&self.engine, sender(who), &mut message);
         let nobody = |frames: &[Frame]| vec![Err(VerifyError::BadSignature); frames.len()];
@@ -40,7 +40,7 @@ impl Victim {
         self.drain()
     }
 
-    /// Lets time pass. Returns of how many logs neighbours are told meanwhile.
+    /// Lets time pass. Returns of how many logs peers are told meanwhile.
     fn run(&mut self, time: Duration) -> usize {
         let (until, mut told) = (self.now + time, 0);
         while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= until) {
@@ -128,7 +128,7 @@ fn who_opens_and_closes_a_channel_in_a_loop_has_its_logs_looked_through_at_a_rat
     }
     let seconds = victim.now.saturating_since(started).as_secs();
     let looked_at = victim.engine.logs.looked_at - looked_at;
-    // As much in a second as a neighbour is told of at most, and of one second at once.
+    // As much in a second as a peer is told of at most, and of one second at once.
     let most = 131_072 * (usize::try_from(seconds).expect("few") + 1) + LOGS;
     assert!(
         (LOGS..=most).contains(&looked_at),

@@ -183,10 +183,7 @@ fn a_laggard_behind_a_relay_is_not_waited_for_but_the_relay_is() {
     post_freely(&mut world, 0);
     world.run(Duration::from_millis(3_000));
     assert_eq!(world.nodes[0].writable, 1);
-    assert!(
-        world.nodes[0].lagging.is_empty(),
-        "its only neighbour keeps up"
-    );
+    assert!(world.nodes[0].lagging.is_empty(), "its only peer keeps up");
     assert_eq!(world.nodes[1].lagging, [2].into());
     assert_eq!(
         post_freely(&mut world, 0),
@@ -281,7 +278,7 @@ fn whoever_leaves_the_channel_or_the_mesh_is_waited_for_no_longer() {
     }
 }
 
-/// One engine, and neighbours that say what they are told to.
+/// One engine, and peers that say what they are told to.
 #[test]
 fn all_channels_together_have_a_window_and_are_told_in_turn() {
     const CHANNELS: usize = 1_000;

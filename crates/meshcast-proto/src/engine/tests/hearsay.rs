@@ -193,7 +193,7 @@ fn numbers_that_nobody_can_show_are_no_gap() {
     );
 }
 
-/// How a neighbour gets around giving what it says it has.
+/// How a peer gets around giving what it says it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Excuse {
     /// It says nothing any more, and its link stays.
@@ -516,9 +516,9 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// A neighbour of all says whatever it likes, of all, all the time.
+    /// A peer of all says whatever it likes, of all, all the time.
     #[test]
-    fn whatever_a_neighbour_says_honest_members_get_all_that_honest_members_post(
+    fn whatever_a_peer_says_honest_members_get_all_that_honest_members_post(
         steps in prop::collection::vec(step(), 1..80),
         loss in prop_oneof![Just(100), 0..100_usize],
         seed in any::<u32>(),

@@ -26,8 +26,8 @@ impl Event {
     }
 }
 
-/// For how long a listener without neighbours waits for what is missing. Long enough that values
-/// given up halfway come later, and short enough that looking for neighbours all the while costs
+/// For how long a listener without peers waits for what is missing. Long enough that values
+/// given up halfway come later, and short enough that looking for peers all the while costs
 /// little.
 pub(super) const RETENTION: Duration = Duration::from_secs(20);
 
@@ -43,7 +43,7 @@ pub(super) fn config() -> Config {
     }
 }
 
-/// An engine that has no neighbours, so that nobody can be asked for what is missing.
+/// An engine that has no peers, so that nobody can be asked for what is missing.
 pub(super) struct Listener {
     pub(super) engine: Engine,
     pub(super) now: Time,

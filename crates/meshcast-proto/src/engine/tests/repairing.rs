@@ -1,5 +1,5 @@
 //! Engines that are connected: what is posted comes to everybody whatever gossip loses, or a gap
-//! says what not. [`answers`](super::answers) has neighbours that help badly,
+//! says what not. [`answers`](super::answers) has peers that help badly,
 //! [`convergence`](super::convergence) leaves it to chance what happens.
 
 use std::{cell::RefCell, rc::Rc};
@@ -34,7 +34,7 @@ fn a_last_message_that_gossip_lost_comes_within_a_second() {
 }
 
 #[test]
-fn a_neighbour_that_gossip_is_too_fast_for_is_told_at_once_what_there_is() {
+fn a_peer_that_gossip_is_too_fast_for_is_told_at_once_what_there_is() {
     for (slow, comes) in [(false, false), (true, true)] {
         let mut world = connected(3);
         world.post(0, 1);

@@ -68,9 +68,9 @@ pub(super) struct Node {
     pub(super) backfilled: usize,
     /// What it brought, by its id.
     pub(super) past: BTreeMap<u64, Vec<Backlog>>,
-    /// Its neighbours that lag.
+    /// Its peers that lag.
     pub(super) lagging: BTreeSet<usize>,
-    /// What it says that its neighbours did.
+    /// What it says that its peers did.
     pub(super) offences: Vec<(usize, Offence)>,
 }
 
@@ -548,7 +548,7 @@ pub(super) fn answer_openings(engine: &Engine, from: Sender, message: &mut SyncM
     } in holdings
     {
         if let Some(answer) = answer.as_mut().filter(|answer| **answer == ANSWERS) {
-            answer.opening = engine.logs.neighbours.unanswered(from, channel);
+            answer.opening = engine.logs.peers.unanswered(from, channel);
         }
     }
 }

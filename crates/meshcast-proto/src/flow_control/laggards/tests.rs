@@ -111,7 +111,7 @@ proptest! {
                 prop_assert_eq!(verdict(told), verdict(exact));
             }
         }
-        // Any two but neighbours are a tenth of a second apart.
+        // Any two but peers are a tenth of a second apart.
         prop_assert!(checkpoints.0.len() <= 43);
     }
 }

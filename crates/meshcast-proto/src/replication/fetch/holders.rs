@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Step, Surroundings};
 use crate::{
     flow_control::{Checkpoints, Progress},
-    replication::{jitter::Jitter, neighbours::Neighbours},
+    replication::{jitter::Jitter, peers::Peers},
     wire::{Holding, Sender, Seq, SeqRange, Time},
 };
 
@@ -26,8 +26,8 @@ struct Holder {
     begin: Seq,
     /// Numbers it was asked for and does not have.
     lacks: Option<SeqRange>,
-    /// In which [opening](crate::replication::Wanted::opening) of the channel it said so: it has the
-    /// log then, so it needs not be told where to begin.
+    /// In which [opening](crate::replication::Wanted::opening) of the channel it said so: it has
+    /// the log then, so it needs not be told where to begin.
     opening: u64,
     /// It says that there is more than is known for sure, and nobody who says so gave it: that
     /// counts no more until it says something else.
@@ -213,7 +213,7 @@ impl Holders {
     pub(super) fn best(
         &self,
         wanted: SeqRange,
-        neighbours: &Neighbours,
+        peers: &Peers,
         now: Time,
         jitter: &mut Jitter,
     ) -> Option<Step> {
@@ -231,7 +231,7 @@ impl Holders {
         let demerits = |(peer, holder, seqs): &(Sender, &Holder, SeqRange)| {
             (
                 seqs.first() != lowest,
-                !neighbours.may_ask(*peer),
+                !peers.may_ask(*peer),
                 holder.failures,
             )
         };
@@ -255,7 +255,7 @@ impl Holders {
             return None;
         }
         self.peers.iter().find_map(|(peer, holder)| {
-            let ready = holder.not_before <= now && around.neighbours.contains(*peer);
+            let ready = holder.not_before <= now && around.peers.contains(*peer);
             let last = uncovered.last().min(holder.begin.previous()?);
             let seqs = SeqRange::new(uncovered.first(), last)?;
             (ready && holder.can_relay(seqs.first())).then_some((*peer, seqs))

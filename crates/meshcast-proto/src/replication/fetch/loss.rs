@@ -109,12 +109,11 @@ impl Hole {
         if holders.contains(around.sender) {
             return past(around.sender);
         }
-        self.silent
-            .retain(|peer, _| around.neighbours.contains(*peer));
+        self.silent.retain(|peer, _| around.peers.contains(*peer));
         let mut will_tell =
             |peer: Sender| now < *self.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
         let mut all: Option<(Seq, Time)> = None;
-        for (peer, interest) in around.neighbours.interests(around.channel) {
+        for (peer, interest) in around.peers.interests(around.channel) {
             if interest.open.is_none() && (interest.has_told() || !will_tell(peer)) {
                 continue;
             }

@@ -51,7 +51,7 @@ fn answer(asked: SeqRange, upto: u64, came: Option<SeqRange>, helped: bool, now:
 /// A log and who is there, with a clock.
 struct Scene {
     fetch: Fetch,
-    neighbours: Neighbours,
+    peers: Peers,
     jitter: Jitter,
     name: ChannelName,
     now: Time,
@@ -62,13 +62,11 @@ struct Scene {
 impl Scene {
     /// With these connected, who have not said anything.
     fn new(connected: &[usize]) -> Self {
-        let mut neighbours = Neighbours::default();
-        connected
-            .iter()
-            .for_each(|n| neighbours.add(who(*n), at(0)));
+        let mut peers = Peers::default();
+        connected.iter().for_each(|n| peers.add(who(*n), at(0)));
         Self {
             fetch: Fetch::default(),
-            neighbours,
+            peers,
             jitter: Jitter::new(1),
             name: channel(0),
             now: at(0),
@@ -82,10 +80,10 @@ impl Scene {
             channel: self.name.clone(),
             since: Duration::ZERO,
             last: 0,
-            opening: self.neighbours.opening(who(n), &self.name) + 1,
+            opening: self.peers.opening(who(n), &self.name) + 1,
         };
-        self.neighbours.open(who(n), &opened, self.now);
-        self.neighbours.told(who(n), &self.name);
+        self.peers.open(who(n), &opened, self.now);
+        self.peers.told(who(n), &self.name);
     }
 
     /// One listens and has these numbers, up to before the second.
@@ -100,7 +98,7 @@ impl Scene {
             lowest: None,
             begin: Seq::FIRST,
         };
-        let opening = self.neighbours.opening(who(n), &self.name);
+        let opening = self.peers.opening(who(n), &self.name);
         let checkpoints = Checkpoints::default();
         self.fetch
             .handle_holding(who(n), &holding, opening, &checkpoints, self.now);
@@ -108,7 +106,7 @@ impl Scene {
 
     fn step_of(&mut self, holes: &Holes<'_>) -> Step {
         let around = Surroundings {
-            neighbours: &self.neighbours,
+            peers: &self.peers,
             channel: &self.name,
             sender: who(SENDER),
             limits: LIMITS,
@@ -146,8 +144,8 @@ impl Scene {
                 Step::Wait(until) => {
                     assert!(until > self.now, "busy");
                     self.now = until;
-                    if let Some(late) = self.fetch.expire(&self.neighbours, self.now) {
-                        self.neighbours.answered(late.peer);
+                    if let Some(late) = self.fetch.expire(&self.peers, self.now) {
+                        self.peers.answered(late.peer);
                     }
                 }
                 step => return (self.now.saturating_since(began), step),
@@ -168,13 +166,13 @@ impl Scene {
     fn asked(&mut self, peer: Sender, seqs: SeqRange) {
         self.request += 1;
         self.fetch.asked(peer, seqs, self.request, self.now);
-        self.neighbours.asked(peer);
+        self.peers.asked(peer);
     }
 
     /// Who was asked answers. What it was asked for.
     fn answered(&mut self) -> (Sender, SeqRange) {
         let peer = self.fetch.asking().expect("somebody was asked");
-        self.neighbours.answered(peer);
+        self.peers.answered(peer);
         match self.fetch.handle_answer(peer, self.request) {
             Some(Answered::InTime(asked)) => (peer, asked),
             other => panic!("{other:?}"),
@@ -274,15 +272,15 @@ fn whoever_has_enough_to_do_is_asked_last() {
         scene.jitter = Jitter::new(seed);
         scene.has(1, 1, 99);
         scene.has(2, 1, 99);
-        while scene.neighbours.may_ask(who(1)) {
-            scene.neighbours.asked(who(1));
+        while scene.peers.may_ask(who(1)) {
+            scene.peers.asked(who(1));
         }
         assert_eq!(scene.ask(range(3, 5)).0, who(2));
     }
 }
 
 #[test]
-fn a_silent_neighbour_is_asked_again_later_and_later() {
+fn a_silent_peer_is_asked_again_later_and_later() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 1, 99);
     scene.ask(range(3, 5));
@@ -432,7 +430,7 @@ fn without_the_sender_all_who_listen_must_have_gone_past() {
     scene.has(1, 9, 12);
     scene.has(2, 7, 10);
     // One that has told and does not listen.
-    scene.neighbours.told(who(3), &channel(0));
+    scene.peers.told(who(3), &channel(0));
     let (waited, step) = scene.next(range(3, 5));
     assert_eq!(
         (waited, step),
@@ -481,7 +479,7 @@ fn whoever_has_not_told_keeps_the_hope_until_it_does() {
     }
     assert!(scene.now > at(5_000));
     // It does not listen: looked at again within half a second.
-    scene.neighbours.told(who(2), &channel(0));
+    scene.peers.told(who(2), &channel(0));
     assert_eq!(scene.step(range(3, 5)), Step::GiveUp(range(3, 5)));
 }
 
@@ -505,7 +503,7 @@ fn somebody_who_comes_with_it_is_asked_soon() {
         assert!(until <= scene.now + LOOK_AGAIN);
         scene.now = until;
     }
-    scene.neighbours.add(who(1), scene.now);
+    scene.peers.add(who(1), scene.now);
     scene.has(1, 1, 9);
     assert_eq!(scene.step(range(3, 5)), Step::Ask(who(1), range(3, 5)));
 }
@@ -566,8 +564,8 @@ proptest! {
         let mut lowest_since = scene.now;
         let mut steps = |scene: &mut Scene, hole: &mut SeqRange, times: usize| {
             for _ in 0..times {
-                if let Some(late) = scene.fetch.expire(&scene.neighbours, scene.now) {
-                    scene.neighbours.answered(late.peer);
+                if let Some(late) = scene.fetch.expire(&scene.peers, scene.now) {
+                    scene.peers.answered(late.peer);
                 }
                 match scene.step(*hole) {
                     Step::Rest => panic!("there is a hole"),
@@ -576,11 +574,11 @@ proptest! {
                         scene.now = until;
                     }
                     Step::Ask(peer, seqs) => {
-                        assert!(scene.neighbours.contains(peer));
+                        assert!(scene.peers.contains(peer));
                         assert!(scene.fetch.holders().contains(peer));
                         assert_eq!(seqs.overlap(*hole), Some(seqs));
                         assert_eq!(scene.fetch.asking(), None);
-                        if scene.neighbours.may_ask(peer) {
+                        if scene.peers.may_ask(peer) {
                             scene.asked(peer, seqs);
                         }
                     }
@@ -597,14 +595,14 @@ proptest! {
         };
         for act in acts {
             match act {
-                Act::Connect(n) => scene.neighbours.add(who(n), scene.now),
+                Act::Connect(n) => scene.peers.add(who(n), scene.now),
                 Act::Gone(n) => {
-                    scene.neighbours.remove(who(n));
+                    scene.peers.remove(who(n));
                     scene.fetch.handle_gone(who(n));
                 }
-                Act::Has(n, oldest, next) if scene.neighbours.contains(who(n)) => scene.has(n, oldest, next),
+                Act::Has(n, oldest, next) if scene.peers.contains(who(n)) => scene.has(n, oldest, next),
                 Act::Told(n) => {
-                    scene.neighbours.told(who(n), &channel(0));
+                    scene.peers.told(who(n), &channel(0));
                 }
                 Act::Answer(upto, came, helped) => {
                     if scene.fetch.asking().is_some() {
@@ -628,9 +626,9 @@ proptest! {
                 Act::Has(..) => {}
             }
         }
-        // Left alone it comes to an end: every neighbour stays silent, and goes.
+        // Left alone it comes to an end: every peer stays silent, and goes.
         for n in 0..4 {
-            scene.neighbours.remove(who(n));
+            scene.peers.remove(who(n));
             scene.fetch.handle_gone(who(n));
         }
         let before = hole;
@@ -646,7 +644,7 @@ fn whoever_comes_has_all_the_time_to_tell() {
         let mut scene = Scene::new(&[]);
         assert!(matches!(scene.step(range(3, 5)), Step::Wait(_)));
         scene.now = at(30_000);
-        scene.neighbours.add(who(comes), scene.now);
+        scene.peers.add(who(comes), scene.now);
         while scene.now < at(39_000) {
             let Step::Wait(until) = scene.step(range(3, 5)) else {
                 panic!("{comes} has not told");
@@ -679,13 +677,13 @@ fn a_late_answer_is_taken_once_and_denies_nothing() {
     // One took too long; another was asked of a link that broke.
     scene.ask(range(3, 4));
     scene.now = scene.now + REQUEST_TIMEOUT;
-    let late = scene.fetch.expire(&scene.neighbours, scene.now);
+    let late = scene.fetch.expire(&scene.peers, scene.now);
     let expired = Expired {
         peer: who(1),
         is_false_claim: false,
     };
     assert_eq!(late, Some(expired));
-    scene.neighbours.answered(who(1));
+    scene.peers.answered(who(1));
     scene.ask(range(3, 4));
     assert!(scene.fetch.handle_gone(who(1)));
     scene.has(1, 1, 99);
@@ -713,7 +711,7 @@ fn only_so_many_late_answers_are_waited_for() {
     for request in 1..=requests {
         scene.fetch.asked(who(1), range(3, 4), request, scene.now);
         scene.now = scene.now + REQUEST_TIMEOUT;
-        scene.fetch.expire(&scene.neighbours, scene.now);
+        scene.fetch.expire(&scene.peers, scene.now);
     }
     let awaited: Vec<u64> = (1..=requests)
         .filter(|request| scene.fetch.awaits(who(1), *request))
@@ -725,7 +723,7 @@ fn only_so_many_late_answers_are_waited_for() {
 #[test]
 fn a_sender_that_is_connected_but_never_tells_takes_no_hope_away() {
     let mut scene = Scene::new(&[SENDER, 1]);
-    // The neighbour has the same hole.
+    // The peer has the same hole.
     scene.has(1, 1, 3);
     while scene.now < at(59_000) {
         let Step::Wait(until) = scene.step(range(3, 5)) else {

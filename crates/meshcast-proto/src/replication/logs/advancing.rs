@@ -100,7 +100,7 @@ impl Logs {
         };
         let (channel, sender) = key;
         let around = Surroundings {
-            neighbours: &self.neighbours,
+            peers: &self.peers,
             channel,
             sender: *sender,
             limits: self.limits.fetch,
@@ -119,7 +119,7 @@ impl Logs {
             if let Some(next) = entry.log.next() {
                 entry.log.checkpoints.reached(next, now);
             }
-            entry.log.update_route(*sender, &self.neighbours);
+            entry.log.update_route(*sender, &self.peers);
         }
         let frontier = entry.log.frontier();
         if entry.reported != frontier {
@@ -130,8 +130,8 @@ impl Logs {
         let due = match want {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
-            Want::Frames(peer, seqs) if self.neighbours.may_ask(peer) => {
-                self.neighbours.asked(peer);
+            Want::Frames(peer, seqs) if self.peers.may_ask(peer) => {
+                self.peers.asked(peer);
                 self.requests += 1;
                 entry.log.fetch.asked(peer, seqs, self.requests, now);
                 let want = wire::Want {
@@ -247,7 +247,7 @@ impl Logs {
     pub(super) fn remove(&mut self, key: &LogKey) -> Option<Entry> {
         let entry = self.logs.remove(key)?;
         if let Some(asked) = entry.log.fetch.asking() {
-            self.neighbours.answered(asked);
+            self.peers.answered(asked);
         }
         self.lru.remove(entry.subject, entry.heard, key);
         self.quota.change(entry.subject, key, entry.held, 0);

@@ -38,13 +38,13 @@ impl Logs {
             + claims * CLAIM_BYTES
             + self.tombstones.entries.len() * TOMBSTONE_BYTES
             + self.quota.total()
-            + self.neighbours.charged();
+            + self.peers.charged();
         // What listens to what is posted here is not known here.
         let ours = self.budget.statement(Payer::Ourselves).used;
         let used = self.budget.used() - ours;
         assert!(charged <= used);
         assert_eq!((used - charged) % CLAIM_BYTES, 0);
-        assert_eq!(asked, self.neighbours.requests());
+        assert_eq!(asked, self.peers.requests());
         assert_eq!(deadlines, self.deadlines);
         assert_eq!(places, self.lru.places());
         assert_eq!(held, self.quota.by_log());

@@ -23,7 +23,7 @@ fn want(n: usize) -> Want {
 
 const ANSWER: usize = 256 * 1024;
 
-/// Neighbours that always have three requests under way, for ten seconds. What each got, in bytes.
+/// Peers that always have three requests under way, for ten seconds. What each got, in bytes.
 fn served(askers: usize, requests: usize) -> Vec<usize> {
     let (mut serving, mut now) = (Serving::default(), at(0));
     let mut got = vec![0; askers];
@@ -48,7 +48,7 @@ fn served(askers: usize, requests: usize) -> Vec<usize> {
 }
 
 #[test]
-fn one_neighbour_gets_what_it_asks_for_at_its_rate_and_no_faster() {
+fn one_peer_gets_what_it_asks_for_at_its_rate_and_no_faster() {
     for requests in [3, MAX_WAITING] {
         let got = served(1, requests)[0] / (10 * 1024 * 1024);
         assert!((32..34).contains(&got), "{got} MiB/s");

@@ -9,8 +9,8 @@ use crate::{
 
 /// Who is connected.
 #[derive(Debug, Default)]
-pub(crate) struct Neighbours {
-    peers: BTreeMap<Sender, Neighbour>,
+pub(crate) struct Peers {
+    peers: BTreeMap<Sender, Entry>,
     /// The id of the last opening that anybody was told.
     openings: u64,
     budget: Budget,
@@ -18,7 +18,7 @@ pub(crate) struct Neighbours {
 
 /// A connected member.
 #[derive(Debug)]
-struct Neighbour {
+struct Entry {
     /// When it last said anything.
     heard: Time,
     channels: BTreeMap<ChannelName, Interest>,
@@ -26,7 +26,7 @@ struct Neighbour {
     requests: usize,
 }
 
-/// What a neighbour has said of a channel.
+/// What a peer has said of a channel.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Interest {
     /// It has it open and wants to hear of what was posted from then on.
@@ -35,7 +35,7 @@ pub(crate) struct Interest {
     told: Told,
 }
 
-/// How far a neighbour has answered that a channel is open here.
+/// How far a peer has answered that a channel is open here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Told {
     /// It was not told so.
@@ -49,17 +49,17 @@ enum Told {
     All,
 }
 
-/// A neighbour was told that a channel is open here.
+/// A peer was told that a channel is open here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Opening {
     id: u64,
     at: Time,
     /// So much was added to the time since when it is open, for the way. Only once for each channel
-    /// and neighbour: who makes its answers slower and slower is not asked for ever.
+    /// and peer: who makes its answers slower and slower is not asked for ever.
     added: Duration,
 }
 
-/// From where on a neighbour wants to hear.
+/// From where on a peer wants to hear.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// Posted since then, by this node's clock.
@@ -72,12 +72,12 @@ pub(crate) struct Wanted {
     pub(crate) came: Time,
 }
 
-/// What to make of what a neighbour says it has of a channel.
+/// What to make of what a peer says it has of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Have {
     /// It is news.
     Counts,
-    /// It is, and the last of an answer; follow with [`Neighbours::told`].
+    /// It is, and the last of an answer; follow with [`Peers::told`].
     CompletesAnswer,
     /// It was said before the channel was opened for the last time, and answers nothing that is
     /// still asked.
@@ -97,8 +97,8 @@ impl Interest {
     }
 }
 
-impl Neighbours {
-    /// What neighbours open is charged to this budget.
+impl Peers {
+    /// What peers open is charged to this budget.
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             peers: BTreeMap::new(),
@@ -108,29 +108,29 @@ impl Neighbours {
     }
 
     pub(crate) fn add(&mut self, peer: Sender, now: Time) {
-        self.peers.entry(peer).or_insert_with(|| Neighbour {
+        self.peers.entry(peer).or_insert_with(|| Entry {
             heard: now,
             channels: BTreeMap::new(),
             requests: 0,
         });
     }
 
-    /// A neighbour says something. `false` if it is none.
+    /// A peer says something. `false` if it is none.
     pub(crate) fn hear(&mut self, peer: Sender, now: Time) -> bool {
         let peer = self.peers.get_mut(&peer);
         peer.map(|peer| peer.heard = now).is_some()
     }
 
-    /// When a neighbour last said anything.
+    /// When a peer last said anything.
     pub(crate) fn heard(&self, peer: Sender) -> Time {
         self.peers.get(&peer).map_or(Time::ZERO, |peer| peer.heard)
     }
 
     pub(crate) fn remove(&mut self, peer: Sender) {
-        let Some(neighbour) = self.peers.remove(&peer) else {
+        let Some(entry) = self.peers.remove(&peer) else {
             return;
         };
-        let open = neighbour.channels.iter();
+        let open = entry.channels.iter();
         let open = open.filter(|(_, interest)| interest.open.is_some());
         let charged = open.map(|(channel, _)| cost(channel)).sum();
         self.budget.release(Payer::from(peer), charged);
@@ -144,18 +144,16 @@ impl Neighbours {
         self.peers.keys().copied()
     }
 
-    /// A neighbour opened a channel. `false` if it has as many as it may, or there is no room to
+    /// A peer opened a channel. `false` if it has as many as it may, or there is no room to
     /// remember it.
     pub(crate) fn open(&mut self, peer: Sender, opened: &Opened, now: Time) -> bool {
-        let Some(neighbour) = self.peers.get_mut(&peer) else {
+        let Some(entry) = self.peers.get_mut(&peer) else {
             return false;
         };
-        if neighbour.channels.len() >= MAX_CHANNELS
-            && !neighbour.channels.contains_key(&opened.channel)
-        {
+        if entry.channels.len() >= MAX_CHANNELS && !entry.channels.contains_key(&opened.channel) {
             return false;
         }
-        let interest = neighbour.channels.get(&opened.channel);
+        let interest = entry.channels.get(&opened.channel);
         let is_open = interest.is_some_and(|interest| interest.open.is_some());
         if !is_open
             && !self
@@ -170,7 +168,7 @@ impl Neighbours {
             opening: opened.opening,
             came: now,
         };
-        neighbour
+        entry
             .channels
             .entry(opened.channel.clone())
             .or_default()
@@ -178,11 +176,11 @@ impl Neighbours {
         true
     }
 
-    /// A neighbour closed a channel. `false` if it had not opened it.
+    /// A peer closed a channel. `false` if it had not opened it.
     pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) -> bool {
         let mut was_open = false;
-        if let Some(neighbour) = self.peers.get_mut(&peer) {
-            neighbour.change(channel, |interest| {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.change(channel, |interest| {
                 was_open = interest.open.take().is_some()
             });
         }
@@ -192,7 +190,7 @@ impl Neighbours {
         was_open
     }
 
-    /// A neighbour is told that a channel is open here: what it said of that before counts no
+    /// A peer is told that a channel is open here: what it said of that before counts no
     /// longer. `added` is what is added to the time since when it is open. Returns the id that its
     /// answer repeats.
     pub(crate) fn ask(
@@ -213,7 +211,7 @@ impl Neighbours {
         self.openings
     }
 
-    /// What to make of what a neighbour says it has of a channel that is open here.
+    /// What to make of what a peer says it has of a channel that is open here.
     pub(crate) fn hear_have(
         &mut self,
         peer: Sender,
@@ -247,7 +245,7 @@ impl Neighbours {
         }
     }
 
-    /// A neighbour has told all that it has of a channel that is open here.
+    /// A peer has told all that it has of a channel that is open here.
     pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.channels.entry(channel.clone()).or_default().told = Told::All;
@@ -261,23 +259,23 @@ impl Neighbours {
         }
     }
 
-    /// From where on a neighbour wants to hear, if it has the channel open.
+    /// From where on a peer wants to hear, if it has the channel open.
     pub(crate) fn wanted(&self, peer: Sender, channel: &ChannelName) -> Option<Wanted> {
         self.peers.get(&peer)?.channels.get(channel)?.open
     }
 
-    /// Which time it is that a neighbour opened a channel; 0 if it has not.
+    /// Which time it is that a peer opened a channel; 0 if it has not.
     pub(crate) fn opening(&self, peer: Sender, channel: &ChannelName) -> u64 {
         self.wanted(peer, channel)
             .map_or(0, |wanted| wanted.opening)
     }
 
-    /// Whether a neighbour has a channel open.
+    /// Whether a peer has a channel open.
     pub(crate) fn listens(&self, peer: Sender, channel: &ChannelName) -> bool {
         self.wanted(peer, channel).is_some()
     }
 
-    /// The channels that a neighbour has open.
+    /// The channels that a peer has open.
     pub(crate) fn opened_by(&self, peer: Sender) -> impl Iterator<Item = &ChannelName> {
         let channels = self
             .peers
@@ -287,12 +285,12 @@ impl Neighbours {
         channels.filter_map(|(name, interest)| interest.open.map(|_| name))
     }
 
-    /// All neighbours, and what they said of a channel.
+    /// All peers, and what they said of a channel.
     pub(crate) fn interests(
         &self,
         channel: &ChannelName,
     ) -> impl Iterator<Item = (Sender, Interest)> {
-        let interest = |peer: &Neighbour| peer.channels.get(channel).copied().unwrap_or_default();
+        let interest = |peer: &Entry| peer.channels.get(channel).copied().unwrap_or_default();
         self.peers
             .iter()
             .map(move |(id, peer)| (*id, interest(peer)))
@@ -315,7 +313,7 @@ impl Neighbours {
         })
     }
 
-    /// Whether a neighbour may be asked for something more.
+    /// Whether a peer may be asked for something more.
     pub(crate) fn may_ask(&self, peer: Sender) -> bool {
         self.peers
             .get(&peer)
@@ -334,7 +332,7 @@ impl Neighbours {
         }
     }
 
-    /// What neighbours are charged with for what they have open.
+    /// What peers are charged with for what they have open.
     #[cfg(test)]
     pub(crate) fn charged(&self) -> usize {
         let open = self.peers.values().flat_map(|peer| &peer.channels);
@@ -342,7 +340,7 @@ impl Neighbours {
         open.map(|(channel, _)| cost(channel)).sum()
     }
 
-    /// The opening of a channel that a neighbour has not answered, or 0.
+    /// The opening of a channel that a peer has not answered, or 0.
     #[cfg(test)]
     pub(crate) fn unanswered(&self, peer: Sender, channel: &ChannelName) -> u64 {
         let told = self
@@ -365,7 +363,7 @@ impl Neighbours {
     }
 }
 
-impl Neighbour {
+impl Entry {
     /// Changes what it has said of a channel, and forgets the channel if nothing is left of that.
     fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
         if let Some(interest) = self.channels.get_mut(channel) {
@@ -377,16 +375,16 @@ impl Neighbour {
     }
 }
 
-/// What a neighbour is charged with for a channel that it has open.
+/// What a peer is charged with for a channel that it has open.
 fn cost(channel: &ChannelName) -> usize {
     INTEREST_BYTES + channel.wire().len()
 }
 
-/// How many requests to one neighbour are under way at the same time. Three answers of 256 KiB are
+/// How many requests to one peer are under way at the same time. Three answers of 256 KiB are
 /// on their way or wait in its queue of 1 MiB beside its other messages.
 const MAX_REQUESTS: usize = 3;
 
-/// How many channels a neighbour may have open, at about 100 bytes: as many as it may announce to
+/// How many channels a peer may have open, at about 100 bytes: as many as it may announce to
 /// gossip.
 const MAX_CHANNELS: usize = 16_384;
 

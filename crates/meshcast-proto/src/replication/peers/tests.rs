@@ -1,0 +1,165 @@
+use super::*;
+use crate::fixture::{channel, peer};
+
+fn sender(who: usize) -> Sender {
+    peer(who).member.sender()
+}
+
+fn now() -> Time {
+    Time::from_start(Duration::from_secs(100))
+}
+
+fn opened(name: &ChannelName, secs: u64, last: u64) -> Opened {
+    Opened {
+        channel: name.clone(),
+        since: Duration::from_secs(secs),
+        last,
+        opening: 1,
+    }
+}
+
+fn connected(count: usize) -> Peers {
+    let mut peers = Peers::default();
+    (0..count).for_each(|who| peers.add(sender(who), now()));
+    peers
+}
+
+#[test]
+fn who_listens_is_who_opened_and_has_not_closed() {
+    let (mut peers, name) = (connected(2), channel(0));
+    assert!(!peers.listens(sender(0), &name));
+    assert!(peers.open(sender(0), &opened(&name, 30, 7), now()));
+    assert!(peers.listens(sender(0), &name));
+    assert!(!peers.listens(sender(0), &channel(1)));
+    assert!(!peers.listens(sender(1), &name));
+    let wanted = peers.wanted(sender(0), &name).expect("it listens");
+    assert_eq!(wanted.last, 7);
+    assert!(wanted.since + TRAVEL == now() - Duration::from_secs(30));
+
+    // Once more, from then on.
+    assert!(peers.open(sender(0), &opened(&name, 0, 0), now()));
+    let wanted = peers.wanted(sender(0), &name).expect("it listens");
+    assert_eq!((wanted.since + TRAVEL, wanted.last), (now(), 0));
+    peers.close(sender(0), &name);
+    assert!(!peers.listens(sender(0), &name));
+}
+
+#[test]
+fn longer_open_than_the_clock_runs_is_before_its_start() {
+    let (mut peers, name) = (connected(1), channel(0));
+    assert!(peers.open(sender(0), &opened(&name, 1_000, 0), now()));
+    let wanted = peers.wanted(sender(0), &name).expect("it listens");
+    assert_eq!(wanted.since + TRAVEL + Duration::from_secs(1_000), now());
+}
+
+#[test]
+fn what_somebody_said_is_forgotten_when_it_goes() {
+    let (mut peers, name) = (connected(2), channel(0));
+    assert!(peers.open(sender(0), &opened(&name, 0, 0), now()));
+    peers.ask(sender(0), &name, Duration::ZERO, now());
+    peers.told(sender(0), &name);
+    peers.asked(sender(0));
+    peers.remove(sender(0));
+    assert!(!peers.contains(sender(0)));
+    assert!(!peers.open(sender(0), &opened(&name, 0, 0), now()));
+    assert!(!peers.may_ask(sender(0)));
+    peers.add(sender(0), Time::ZERO);
+    assert!(!peers.listens(sender(0), &name));
+    assert!(peers.requests().is_empty());
+    assert_eq!(peers.iter().count(), 2);
+}
+
+#[test]
+fn everybody_counts_as_not_having_told_until_it_did() {
+    let (mut peers, name) = (connected(3), channel(0));
+    let untold = |peers: &Peers| {
+        let interests = peers.interests(&name);
+        interests
+            .filter(|(_, interest)| !interest.has_told())
+            .count()
+    };
+    assert_eq!(untold(&peers), 3);
+    peers.told(sender(1), &name);
+    assert_eq!(untold(&peers), 2);
+    peers.untell(&name);
+    assert_eq!(untold(&peers), 3);
+}
+
+fn answer(opening: u64, held: u64, more: bool) -> Option<Answer> {
+    Some(Answer {
+        opening,
+        held: Duration::from_millis(held),
+        more,
+    })
+}
+
+#[test]
+fn only_what_answers_the_last_opening_answers_and_what_came_before_is_outdated() {
+    let (mut peers, name, peer) = (connected(1), channel(0), sender(0));
+    let mut hear = |answer| peers.hear_have(peer, &name, answer, now());
+    assert_eq!(hear(None), Have::Outdated, "it was never opened");
+    let first = peers.ask(peer, &name, Duration::ZERO, now());
+    peers.untell(&name);
+    let second = peers.ask(peer, &name, Duration::ZERO, now());
+    assert_ne!(first, second);
+    let mut hear = |answer| peers.hear_have(peer, &name, answer, now());
+    for outdated in [None, answer(first, 0, true), answer(first, 0, false)] {
+        assert_eq!(hear(outdated), Have::Outdated, "{outdated:?}");
+    }
+    assert_eq!(hear(answer(second, 0, true)), Have::Counts);
+    for outdated in [None, answer(first, 0, false)] {
+        assert_eq!(hear(outdated), Have::Outdated, "{outdated:?}");
+    }
+    assert_eq!(hear(answer(second, 0, false)), Have::CompletesAnswer);
+    assert!(!peers.all_told(&name));
+    peers.told(peer, &name);
+    assert!(peers.all_told(&name));
+    assert_eq!(peers.hear_have(peer, &name, None, now()), Have::Counts);
+}
+
+/// What an answer waited for with whoever gives it is no delay of the way.
+#[test]
+fn an_answer_that_was_long_on_the_way_has_the_channel_opened_once_more_and_once_only() {
+    let (mut peers, name, peer) = (connected(1), channel(0), sender(0));
+    let first = peers.ask(peer, &name, Duration::ZERO, now());
+    let late = |millis| now() + Duration::from_millis(millis);
+    let hear = |peers: &mut Peers, opening, took, held| {
+        peers.hear_have(peer, &name, answer(opening, held, false), late(took))
+    };
+    assert_eq!(hear(&mut peers, first, 5_200, 5_000), Have::CompletesAnswer);
+    let way = Duration::from_millis(201);
+    assert_eq!(hear(&mut peers, first, 5_201, 5_000), Have::TooLate { way });
+    let second = peers.ask(peer, &name, way, late(5_201));
+    assert_eq!(hear(&mut peers, first, 5_201, 5_201), Have::Outdated);
+    assert_eq!(hear(&mut peers, second, 60_000, 0), Have::CompletesAnswer);
+}
+
+#[test]
+fn no_more_than_three_requests_are_under_way() {
+    let mut peers = connected(1);
+    for _ in 0..3 {
+        assert!(peers.may_ask(sender(0)));
+        peers.asked(sender(0));
+    }
+    assert!(!peers.may_ask(sender(0)));
+    peers.answered(sender(0));
+    assert!(peers.may_ask(sender(0)));
+    assert!(!peers.may_ask(sender(1)));
+}
+
+#[test]
+fn closed_channels_take_no_place() {
+    let mut peers = connected(1);
+    let name = |n: usize| ChannelName::new(&format!("channel {n}")).expect("valid");
+    for n in 0..2 * MAX_CHANNELS {
+        assert!(peers.open(sender(0), &opened(&name(n), 0, 0), now()));
+        peers.close(sender(0), &name(n));
+    }
+    for n in 0..MAX_CHANNELS {
+        assert!(peers.open(sender(0), &opened(&name(n), 0, 0), now()));
+    }
+    assert!(!peers.open(sender(0), &opened(&name(MAX_CHANNELS), 0, 0), now()));
+    assert!(peers.open(sender(0), &opened(&name(0), 5, 0), now()));
+    peers.close(sender(0), &name(7));
+    assert!(peers.open(sender(0), &opened(&name(MAX_CHANNELS), 0, 0), now()));
+}
