@@ -54,8 +54,9 @@ enum Told {
 struct Opening {
     id: u64,
     at: Time,
-    /// So much was added to the time since when it is open, for the way. Only once for each channel
-    /// and peer: who makes its answers slower and slower is not asked for ever.
+    /// So much was added to the time since when it is open, for the way. An answer for which that
+    /// was too little has it opened once more, with more added: each takes 200 ms longer than the
+    /// last, so that who makes answers slower and slower is soon asked seldom.
     added: Duration,
 }
 
@@ -227,7 +228,7 @@ impl Peers {
             (Told::All, _) => return Have::Counts,
             (Told::Nothing(opening), Some(answer)) if answer.opening == opening.id => {
                 let way = now.saturating_since(opening.at).saturating_sub(answer.held);
-                if way > TRAVEL && opening.added.is_zero() {
+                if way > TRAVEL + opening.added {
                     return Have::TooLate { way };
                 }
                 answer
