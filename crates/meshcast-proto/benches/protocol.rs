@@ -212,7 +212,7 @@ fn engine(criterion: &mut Criterion) {
                         frame
                     },
                     |frame| {
-                        engine.handle_frame(frame, &member, Time::ZERO, WALL);
+                        engine.handle_frame(frame.sender(), frame, &member, Time::ZERO, WALL);
                         let mut values = 0;
                         while let Some(output) = engine.poll_output() {
                             if let Output::Deliver(_, delivery) = output {

@@ -14,6 +14,7 @@ use std::{
 use crate::{
     bounds::Budget,
     conduct::Offence,
+    gossip_health::{CALLED_OFF_LEN, Sign, Watchdog},
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Assembled, Delivery, Gap, GapReason, History, Insert, Reassembly},
     replication::{Batch, Effects, Heard, Logs, Posted, Serving, Telling},
@@ -29,6 +30,7 @@ pub use config::Config;
 pub use counters::Counters;
 pub use error::{OpenError, PostError};
 pub use handover::{HandOver, Undelivered};
+pub use outcome::{Repaired, Taken};
 
 /// The protocol of one node.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub struct Engine {
     expecting: bool,
     /// Senders whose frames were too old to be taken, and when that was last reported.
     stale: BTreeMap<Sender, Time>,
+    /// Whose gossip arrives.
+    health: Watchdog,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -87,6 +91,9 @@ pub enum Output {
     Deliver(ChannelName, Delivery),
     /// Tell the channel objects of that name which numbers they will not get.
     Missed(ChannelName, Gap),
+    /// The gossip of a peer does not arrive, though the links seem well. Close all connections to it
+    /// and connect anew.
+    Mute(Sender),
     /// Send this to a peer. If it cannot be sent, treat the link as broken and close it.
     Sync(Sender, SyncMessage),
     /// The search that [`Engine::handle_backfill`] began has an end: the history now holds what
@@ -155,6 +162,7 @@ impl Engine {
             backfills_begun: 0,
             expecting: false,
             stale: BTreeMap::new(),
+            health: Watchdog::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -287,17 +295,25 @@ impl Engine {
 
     /// Takes in a verified frame of another sender. A frame is refused as a replay if its sender is
     /// neither connected nor known, and by the wall clocks of both it was posted longer ago than
-    /// anything is kept.
-    pub fn handle_frame(&mut self, frame: Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
+    /// anything is kept. `from` is the peer that gossip has it from. Returns what became of it.
+    pub fn handle_frame(
+        &mut self,
+        from: Sender,
+        frame: Frame,
+        member: &Arc<Member>,
+        now: Time,
+        wall: WallTime,
+    ) -> Taken {
         self.debug_assert_drained();
+        self.health.handle_gossip(from, now);
         if frame.sender() == self.me.sender() || !self.is_open(frame.channel()) {
             self.counters.frames_unwanted += 1;
-            return;
+            return Taken::Unwanted;
         }
         if self.is_stale(&frame, wall) {
             self.counters.frames_stale += 1;
             self.decline(&frame, member, now, wall);
-            return;
+            return Taken::Stale;
         }
         let mut effects = Effects::default();
         let channel = frame.channel().clone();
@@ -314,22 +330,55 @@ impl Engine {
                 .map(|channel| channel.since),
             may_pass: false,
         };
-        match self.logs.hear(heard, now, &mut effects) {
+        let taken = match self.logs.hear(heard, now, &mut effects) {
             Insert::Fresh => {
                 self.counters.frames_accepted += 1;
+                if from != frame.sender() && frame.bytes().len() < CALLED_OFF_LEN {
+                    self.suspect(frame.sender(), Sign::Detoured, now);
+                }
                 self.keep(frame, Duration::ZERO, now);
+                Taken::New
             }
-            Insert::Duplicate => self.counters.frames_duplicate += 1,
-            Insert::NoRoom => self.counters.frames_without_room += 1,
-        }
+            Insert::Duplicate => {
+                self.counters.frames_duplicate += 1;
+                Taken::Duplicate
+            }
+            Insert::NoRoom => {
+                self.counters.frames_without_room += 1;
+                Taken::NoRoom
+            }
+        };
         self.take_effect(effects, now);
         self.backfill_channel(&channel, now);
+        taken
+    }
+
+    /// A frame came by gossip from a peer that was known already, and that gossip kept to itself:
+    /// the gossip of that peer arrives. There is nothing to do afterwards.
+    pub fn handle_copy(&mut self, from: Sender, now: Time) {
+        self.health.handle_gossip(from, now);
+    }
+
+    /// A peer did not pass on by gossip what [it gave](Repaired) when it was asked, though it has
+    /// agreed to.
+    pub fn handle_withheld(&mut self, by: Sender, age: Duration, now: Time) {
+        self.debug_assert_drained();
+        self.suspect(by, Sign::Withheld(age), now);
+    }
+
+    /// There is a sign that the gossip of a peer does not arrive.
+    fn suspect(&mut self, peer: Sender, sign: Sign, now: Time) {
+        self.health.handle_sign(peer, sign, now);
+        while let Some(peer) = self.health.poll_mute() {
+            self.outputs.push_back(Output::Mute(peer));
+        }
     }
 
     /// A member connected: there is a link that delivers messages in order.
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
         self.logs.peers.add(peer, now);
+        self.health.handle_up(peer, now);
         let open = self.channels.iter().filter(|(_, channel)| channel.open);
         let peers = &mut self.logs.peers;
         let opened: Vec<_> = open
@@ -348,6 +397,7 @@ impl Engine {
     /// A member disconnected, or the link to it broke. What was on its way is lost.
     pub fn handle_peer_down(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
+        self.health.handle_down(peer);
         self.deserted_by(peer, now);
         let mut effects = Effects::default();
         self.logs.handle_peer_down(peer, now, &mut effects);
@@ -374,7 +424,8 @@ impl Engine {
     /// member sent it or why it is not believed, as [`Verifier`](crate::Verifier) does; a frame
     /// without a verdict is refused.
     ///
-    /// Messages that are not about channels are ignored here.
+    /// Messages that are not about channels are ignored here. Returns what was repaired, if there
+    /// is a question about it.
     pub fn handle_sync(
         &mut self,
         peer: Sender,
@@ -382,19 +433,22 @@ impl Engine {
         now: Time,
         wall: WallTime,
         verify: impl FnOnce(&[Frame]) -> Vec<Result<Arc<Member>, VerifyError>>,
-    ) {
+    ) -> Option<Repaired> {
         self.debug_assert_drained();
         if !self.logs.peers.hear(peer, now) {
-            return;
+            return None;
         }
         match message {
             SyncMessage::Open(opened) => self.handle_opened(peer, &opened, now),
             SyncMessage::Close(channels) => self.handle_closed(peer, &channels, now),
             SyncMessage::Have(holdings) => self.handle_holdings(peer, &holdings, now),
             SyncMessage::Want(want) => self.handle_want(peer, want, now),
-            SyncMessage::Frames(frames) => self.handle_answer(peer, frames, now, wall, verify),
+            SyncMessage::Frames(frames) => {
+                return self.handle_answer(peer, frames, now, wall, verify);
+            }
             SyncMessage::Members(_) | SyncMessage::Ping(_) | SyncMessage::Pong(_) => {}
         }
+        None
     }
 
     /// The link to a peer is congested, or is not any more. Answers to what the peer opens wait
@@ -477,6 +531,11 @@ impl Engine {
             Some((sender, state))
         });
         own.into_iter().chain(others)
+    }
+
+    /// How often the gossip of a peer was found not to arrive, without a steady minute since.
+    pub fn times_mute(&self, peer: Sender) -> u32 {
+        self.health.times(peer)
     }
 
     /// The counters so far.
@@ -635,6 +694,7 @@ mod counters;
 mod error;
 mod flow_control;
 mod handover;
+mod outcome;
 mod repairing;
 mod retired;
 

@@ -22,7 +22,7 @@ use crate::wire::{Sender, Time};
 
 /// Judges the links to all peers.
 #[derive(Debug, Default)]
-pub struct Watchdog {
+pub(crate) struct Watchdog {
     suspects: BTreeMap<Sender, Suspect>,
     /// Peers found mute not long ago, connected or not.
     records: BTreeMap<Sender, Record>,
@@ -33,7 +33,7 @@ pub struct Watchdog {
 
 /// Something that would not happen if a peer's gossip arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub(crate) enum Sign {
     /// A frame that the peer posted itself had to be fetched, from anybody, this long after it was
     /// posted.
     Fetched(Duration),
@@ -75,18 +75,18 @@ struct Record {
 
 impl Watchdog {
     /// A peer connected.
-    pub fn handle_up(&mut self, peer: Sender, now: Time) {
+    pub(crate) fn handle_up(&mut self, peer: Sender, now: Time) {
         self.suspects.insert(peer, Suspect::new(now));
     }
 
     /// A peer disconnected.
-    pub fn handle_down(&mut self, peer: Sender) {
+    pub(crate) fn handle_down(&mut self, peer: Sender) {
         self.suspects.remove(&peer);
         self.found.retain(|found| *found != peer);
     }
 
     /// A frame came by gossip from a peer, whoever posted it, and whether or not it was new.
-    pub fn handle_gossip(&mut self, peer: Sender, now: Time) {
+    pub(crate) fn handle_gossip(&mut self, peer: Sender, now: Time) {
         let Some(suspect) = self.suspects.get_mut(&peer) else {
             return;
         };
@@ -99,7 +99,7 @@ impl Watchdog {
 
     /// There is a sign that the gossip of a peer does not arrive. Ignored if the peer is not
     /// connected.
-    pub fn handle_sign(&mut self, peer: Sender, sign: Sign, now: Time) {
+    pub(crate) fn handle_sign(&mut self, peer: Sender, sign: Sign, now: Time) {
         let Some(suspect) = self.suspects.get_mut(&peer) else {
             return;
         };
@@ -136,12 +136,12 @@ impl Watchdog {
 
     /// A peer whose link is mute, once for each connection: close all its connections and dial it
     /// again.
-    pub fn poll_mute(&mut self) -> Option<Sender> {
+    pub(crate) fn poll_mute(&mut self) -> Option<Sender> {
         self.found.pop_front()
     }
 
     /// How often a peer was found mute without a steady minute since.
-    pub fn times(&self, peer: Sender) -> u32 {
+    pub(crate) fn times(&self, peer: Sender) -> u32 {
         self.records.get(&peer).map_or(0, |record| record.times)
     }
 }
@@ -207,6 +207,10 @@ fn hold(times: u32) -> Duration {
         .saturating_mul(1 << times.min(16))
         .min(LONGEST_HOLD)
 }
+
+/// From this length on a frame may be called off: who has it tells its peers that it wants no more
+/// copies. Gossip is to be set so.
+pub const CALLED_OFF_LEN: usize = 1024;
 
 /// How many signs it takes, over how long. A peer gives what it posts to gossip for every listener,
 /// so this sign is clear.

@@ -47,7 +47,7 @@
 //!   decides; without it the other peers do; without any, the log begins at the lowest number heard
 //!   within [`SETTLE`].
 //! * **Trust.** What a peer says about others is hearsay. It may start a request, and never moves a
-//!   cursor. [`Conduct`] counts offences; [`Watchdog`] finds links that carry no gossip.
+//!   cursor. [`Conduct`] counts offences; `Watchdog` finds links that carry no gossip.
 //!
 //! The code stands in wings with arrows one way; the front file of each says what it may use:
 //!
@@ -96,7 +96,7 @@
 //!
 //! // The frame travels; birch checks who sent it before it takes it in.
 //! let member = Verifier::new(trust, Config::default().history.age).verify(&frame, wall)?;
-//! birch.handle_frame(frame, &member, now, wall);
+//! birch.handle_frame(frame.sender(), frame, &member, now, wall);
 //! let Some(Output::Deliver(channel, delivery)) = birch.poll_output() else { panic!("it is due") };
 //! assert_eq!((channel, delivery.seqs()), (earth, seqs));
 //! assert_eq!(delivery.member.credential().name.as_str(), "amber");
@@ -122,9 +122,9 @@ pub use bounds::{Account, Budget, ENTRY_BYTES, Payer, Rate, Statement, TokenBuck
 pub use conduct::{Conduct, Offence, Standing, Verdict};
 pub use engine::{
     Backfilled, Backlog, Config, Counters, Engine, HandOver, OpenError, Output, PostError,
-    SenderState, Since, Undelivered,
+    Repaired, SenderState, Since, Taken, Undelivered,
 };
-pub use gossip_health::{Sign, Watchdog};
+pub use gossip_health::CALLED_OFF_LEN;
 pub use identity::{
     Admission, AdmissionError, Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity,
     IdentityError, Keypair, Member, MeshId, MeshKey, MeshKeyError, Reason, SignedCredential,

@@ -217,7 +217,8 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
                 Duration::ZERO,
                 &section,
             );
-            engine.handle_frame(frame.expect("it is small"), member, now, WallTime::MIN);
+            let frame = frame.expect("it is small");
+            engine.handle_frame(frame.sender(), frame, member, now, WallTime::MIN);
             drain(&mut engine);
         }
         for (_, teller) in &members {

@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "identity",
             "bounds",
             "conduct",
+            "gossip_health",
             "log",
             "flow_control",
             "replication",

@@ -35,7 +35,7 @@ use libp2p::{
     allow_block_list::{self, BlockedPeers},
     swarm::SwarmEvent,
 };
-use meshcast_proto::{Conduct, Frame, Member, WallTime, Watchdog};
+use meshcast_proto::{Conduct, Frame, Member, WallTime};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::{
@@ -127,9 +127,7 @@ pub(crate) struct Driver {
     /// What they and this node have to say to each other.
     sessions: PeerSessions,
     channels: Channels,
-    /// Judges whose gossip does not arrive.
-    watchdog: Watchdog,
-    /// And who misbehaves.
+    /// Judges who misbehaves.
     conduct: Conduct,
     waiters: Waiters,
     schedule: Schedule,
@@ -193,7 +191,6 @@ impl Driver {
             peers: Peers::new(*network.swarm.local_peer_id()),
             sessions: PeerSessions::new(engine.budget()),
             channels: Channels::default(),
-            watchdog: Watchdog::default(),
             conduct: Conduct::default(),
             waiters: Waiters::default(),
             schedule: Schedule::new(early, clock.now()),
@@ -209,14 +206,12 @@ impl Driver {
     }
 
     fn handle_frame(&mut self, from: PeerId, frame: Frame, member: &Arc<Member>) {
-        let before = self.engine.counters();
-        let heard = frame.clone();
-        self.with_engine(|engine, now| engine.handle_frame(frame, member, now, wall_time()));
-        let after = self.engine.counters();
-        trace_heard(&heard, &before, &after);
-        if after.frames_accepted > before.frames_accepted {
-            self.note_gossip(from, &heard);
-        }
+        let Some(from) = sender(&from) else { return };
+        let (heard, wall) = (frame.clone(), wall_time());
+        self.note_copies();
+        let taken =
+            self.with_engine(|engine, now| engine.handle_frame(from, frame, member, now, wall));
+        tracing::trace!(frame = ?heard, outcome = taken.as_str(), "heard");
     }
 
     /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
@@ -310,20 +305,6 @@ impl Driver {
         // An error means that nobody listens.
         let _ = self.handles.events.send(event);
     }
-}
-
-/// Says what became of a frame, by what the engine counted.
-fn trace_heard(frame: &Frame, before: &meshcast_proto::Counters, after: &meshcast_proto::Counters) {
-    let outcome = if after.frames_duplicate > before.frames_duplicate {
-        "duplicate"
-    } else if after.frames_unwanted > before.frames_unwanted {
-        "unwanted"
-    } else if after.frames_without_room > before.frames_without_room {
-        "no room to wait for earlier ones"
-    } else {
-        "new"
-    };
-    tracing::trace!(?frame, outcome, "heard");
 }
 
 /// Ends all channels when dropped.

@@ -41,7 +41,7 @@ mod topic;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -65,7 +65,7 @@ use settings::Inner;
 use tickets::{Judged, Tickets};
 use topic::Topics;
 
-pub(crate) use settings::{CALLED_OFF_LEN, MAX_RPC_LEN};
+pub(crate) use settings::MAX_RPC_LEN;
 
 /// Carries frames. A part of the swarm's behaviour.
 pub(crate) struct Gossip {
@@ -79,7 +79,7 @@ pub(crate) struct Gossip {
     seen: Seen,
     budget: Budget,
     /// Peers that brought good frames since somebody last asked.
-    heard: BTreeSet<PeerId>,
+    heard: Mutex<BTreeSet<PeerId>>,
     /// What peers did that was not told yet, and how often.
     offences: BTreeMap<(PeerId, Offence), u64>,
 }
@@ -148,7 +148,7 @@ impl Gossip {
             announced: Announced::default(),
             seen: Seen::default(),
             budget: Budget::default(),
-            heard: BTreeSet::new(),
+            heard: Mutex::default(),
             offences: BTreeMap::new(),
         })
     }
@@ -235,9 +235,15 @@ impl Gossip {
         }
     }
 
-    /// The peers that brought good frames, new or not, since this was last called.
-    pub(crate) fn take_heard(&mut self) -> BTreeSet<PeerId> {
-        std::mem::take(&mut self.heard)
+    /// The peers that brought good frames, new or not, since this was last called. It gives gossip
+    /// nothing to do, so it can be asked of one that is only borrowed.
+    pub(crate) fn take_heard(&self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.heard())
+    }
+
+    fn heard(&self) -> MutexGuard<'_, BTreeSet<PeerId>> {
+        // Nothing panics in between.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// With whom it is agreed that each passes on to the other what it hears on a channel.
@@ -382,7 +388,7 @@ impl NetworkBehaviour for Gossip {
         if let FromSwarm::ConnectionClosed(closed) = &event
             && closed.remaining_established == 0
         {
-            self.heard.remove(&closed.peer_id);
+            self.heard().remove(&closed.peer_id);
             self.announced.forget(&closed.peer_id);
             self.lazy.forget(&closed.peer_id);
         }
@@ -415,7 +421,7 @@ impl NetworkBehaviour for Gossip {
         // All that was judged in between came from this peer.
         let after = self.tickets.judged();
         if after.valid > before.valid {
-            self.heard.insert(peer);
+            self.heard().insert(peer);
         }
         self.note(peer, Offence::Forged, after.forged - before.forged);
         self.note(peer, Offence::Unreadable, malformed);

@@ -3,9 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Channel, Engine, Output, books::View};
+use super::{Channel, Engine, Output, Repaired, books::View};
 use crate::{
     conduct::Offence,
+    gossip_health::Sign,
     identity::{Member, VerifyError},
     replication::{Answering, Effects, Examined, Found, Have, Heard, Posted, Telling},
     wire::{
@@ -199,7 +200,7 @@ impl Engine {
         now: Time,
         wall: WallTime,
         verify: impl FnOnce(&[Frame]) -> Vec<Result<Arc<Member>, VerifyError>>,
-    ) {
+    ) -> Option<Repaired> {
         let Frames {
             channel,
             sender,
@@ -211,7 +212,7 @@ impl Engine {
         // Signatures cost: nobody makes this node check any that it did not ask for.
         if !self.logs.awaits(peer, &key, request) {
             self.counters.answers_refused += 1;
-            return;
+            return None;
         }
         let is_stale = |frame: &Frame| self.is_stale(frame, wall);
         let examined = Examined::new(&key, frames, is_stale, verify);
@@ -250,13 +251,23 @@ impl Engine {
         let fresh = self
             .logs
             .answer(peer, &key, answer, heard.collect(), now, &mut effects);
+        let mut newest = None;
         for (frame, posted) in fresh {
             self.counters.frames_accepted += 1;
             self.counters.frames_repaired += 1;
             self.keep(frame, now.saturating_since(posted), now);
+            newest = newest.max(Some(posted));
         }
         self.take_effect(effects, now);
         self.continue_backfills(now);
+        let age = now.saturating_since(newest?);
+        // What its sender posts it gives to gossip for each that listens.
+        let (channel, sender) = key;
+        if self.logs.peers.contains(sender) {
+            self.suspect(sender, Sign::Fetched(age), now);
+            return None;
+        }
+        Some(Repaired { channel, age })
     }
 
     /// Gossip could not send a peer all there was for it: it is told at once what it has not

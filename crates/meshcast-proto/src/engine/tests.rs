@@ -15,6 +15,7 @@ mod hearsay;
 mod hostile;
 mod listener;
 mod mesh;
+mod outcomes;
 mod repairing;
 mod world;
 

@@ -91,8 +91,11 @@ impl World<'_> {
             format!("hears {frame:?} of {}", name(frame.sender()))
         });
         let wall = self.wall(index);
+        let from = self.hosts[self.links[copy.link].ends[1 - copy.end]].sender();
+        // Its process may have ended since.
+        let from = from.unwrap_or_else(|| frame.sender());
         self.with_engine(index, |engine, now, _| {
-            engine.handle_frame(frame, &member, now, wall)
+            engine.handle_frame(from, frame, &member, now, wall);
         });
     }
 

@@ -140,9 +140,6 @@ impl Driver {
                     "connected");
             }
             self.dialling.dialer.modify().handle_connected(peer, now);
-            if let Some(sender) = sender(&peer) {
-                self.watchdog.handle_up(sender, now);
-            }
             self.count_members();
             self.remember_conduct(peer);
             self.emit(NodeEvent::Connected {
@@ -176,9 +173,6 @@ impl Driver {
             tracing::info!(target: event::TARGET, peer = %id, %name, reason, suppressed, "disconnected");
         }
         self.dialling.dialer.modify().handle_disconnected(id, now);
-        if let Some(sender) = sender(&id) {
-            self.watchdog.handle_down(sender);
-        }
         self.waiters.pings.handle_lost(id);
         self.sessions.handle_lost(&id);
         self.count_members();

@@ -35,6 +35,11 @@ impl EngineCell {
         self.engine.poll_acked()
     }
 
+    /// A peer brought a copy by gossip. There is nothing to do afterwards.
+    pub(super) fn handle_copy(&mut self, from: Sender, now: Time) {
+        self.engine.handle_copy(from, now);
+    }
+
     /// The session to a peer takes nothing more, or does again. There is nothing to do afterwards,
     /// so this may also be called while what the engine wants is being done.
     pub(super) fn set_congested(&mut self, peer: Sender, is_congested: bool) {
@@ -78,6 +83,7 @@ impl Driver {
             Output::Deliver(channel, delivery) => {
                 self.deliver(&channel, Item::Values(delivery, posters.cloned()));
             }
+            Output::Mute(peer) => self.reconnect(peer_id(peer)),
             Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
             Output::Writable(channel) => self.handle_writable(&channel),
             Output::Backfilled(channel, looked_back) => self.begin_late(&channel, &looked_back),

@@ -274,13 +274,13 @@ impl Driver {
                     open.told_channels = true;
                     self.waiters.flushes.touch();
                 }
-                let fetched = self.before_answer(&about_channels);
-                self.with_engine(|engine, now| {
-                    engine.handle_sync(sender, about_channels, now, wall, verify);
+                self.note_copies();
+                let repaired = self.with_engine(|engine, now| {
+                    engine.handle_sync(sender, about_channels, now, wall, verify)
                 });
                 self.counters.frames_invalid += invalid as u64;
-                if let Some(fetched) = fetched {
-                    self.note_answer(peer, &fetched);
+                if let Some(repaired) = repaired {
+                    self.handle_repaired(peer, &repaired);
                 }
             }
         }

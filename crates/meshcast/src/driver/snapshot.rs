@@ -43,7 +43,7 @@ impl Driver {
                 .map_or(Direction::Inbound, |connection| connection.direction),
             connected_since: peer.since_wall,
             shared_channels,
-            mute: sender.map_or(0, |sender| self.watchdog.times(sender)),
+            mute: sender.map_or(0, |sender| self.engine.times_mute(sender)),
             memory_bytes: memory.iter().map(|it| it.used).sum(),
             memory_refused: memory.iter().map(|it| it.refused).sum(),
             offences: self.conduct_of(id).0,

@@ -7,6 +7,7 @@ use libp2p::gossipsub::{
     self, AllowAllSubscriptionFilter, ConfigBuilder, MaxCountSubscriptionFilter,
     MessageAuthenticity, MessageId, ValidationMode,
 };
+use meshcast_proto::CALLED_OFF_LEN;
 
 use super::tickets::Tickets;
 
@@ -87,7 +88,3 @@ pub(crate) const MAX_RPC_LEN: usize = 4 * 1024 * 1024;
 
 /// Frames queued for a peer that does not take them; then further ones are dropped and counted.
 pub(super) const QUEUE_FRAMES: usize = 1024;
-
-/// From this length on a message may be called off: who has it tells its peers that it wants
-/// no more copies.
-pub(crate) const CALLED_OFF_LEN: usize = 1024;

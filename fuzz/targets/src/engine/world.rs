@@ -485,7 +485,8 @@ impl Node {
     fn hears(&mut self, frame: &Frame, now: Time) {
         // Gossip hands nothing on that is not verified.
         if let Ok(member) = self.verifier.verify(frame, WALL) {
-            self.engine.handle_frame(frame.clone(), &member, now, WALL);
+            self.engine
+                .handle_frame(frame.sender(), frame.clone(), &member, now, WALL);
             self.drain();
         }
     }

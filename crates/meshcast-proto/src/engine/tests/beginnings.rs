@@ -218,6 +218,7 @@ fn a_frame_older_than_anything_kept_is_not_taken_of_a_sender_not_heard_before() 
     let taken = |engine: &mut Engine, seq, late| {
         let before = engine.counters();
         engine.handle_frame(
+            sender(0),
             wholes(peer(0), &channel(0), seq, 1),
             &peer(0).member,
             now,
@@ -438,7 +439,13 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
         .expect("few");
     let frame = |who, seq| wholes(peer(who), &channel(0), seq, 1);
     for (secs, told) in [(0, 1), (1, 0), (59, 0), (60, 1)] {
-        engine.handle_frame(frame(0, 7 + secs), &peer(0).member, at(secs), wall);
+        engine.handle_frame(
+            sender(0),
+            frame(0, 7 + secs),
+            &peer(0).member,
+            at(secs),
+            wall,
+        );
         let told = vec![(channel(0), sender(0), behind); told];
         assert_eq!(stale(&mut engine), told, "after {secs} s");
     }

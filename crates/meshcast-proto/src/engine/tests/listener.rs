@@ -87,7 +87,7 @@ impl Listener {
     pub(super) fn hear_from(&mut self, peer: &Peer, frame: Frame) {
         self.frames += 1;
         self.engine
-            .handle_frame(frame, &peer.member, self.now, WallTime::MIN);
+            .handle_frame(frame.sender(), frame, &peer.member, self.now, WallTime::MIN);
         self.drain();
     }
 
@@ -166,6 +166,7 @@ impl Listener {
                 Output::Publish(frame) => panic!("a listener publishes {frame:?}"),
                 Output::Sync(peer, message) => panic!("{message:?} to {peer}, who is not there"),
                 Output::Writable(_)
+                | Output::Mute(_)
                 | Output::Lagging { .. }
                 | Output::Backfilled(..)
                 | Output::Stale { .. }

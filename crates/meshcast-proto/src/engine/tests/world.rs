@@ -221,7 +221,7 @@ impl World {
             .frames(&name, sender(of), all);
         for frame in kept.filter_map(|kept| kept.frame()).collect::<Vec<_>>() {
             let engine = &mut self.nodes[to].engine;
-            engine.handle_frame(frame, &peer(of).member, now, WallTime::MIN);
+            engine.handle_frame(frame.sender(), frame, &peer(of).member, now, WallTime::MIN);
             engine.logs.audit();
             self.drain(to);
         }
@@ -394,9 +394,13 @@ impl World {
                 }
                 let now = self.clock(to);
                 let member = &peer(number(frame.sender())).member;
-                self.nodes[to]
-                    .engine
-                    .handle_frame(frame, member, now, WallTime::MIN);
+                self.nodes[to].engine.handle_frame(
+                    frame.sender(),
+                    frame,
+                    member,
+                    now,
+                    WallTime::MIN,
+                );
                 self.nodes[to].engine.logs.audit();
                 self.drain(to);
             }
@@ -477,7 +481,7 @@ impl World {
                     }
                     self.see(who, of, Event::Values(delivery.seqs()));
                 }
-                Output::Stale { .. } => {}
+                Output::Stale { .. } | Output::Mute(_) => {}
                 Output::Misbehaved { peer, offence } => {
                     self.nodes[who].offences.push((number(peer), offence));
                 }

@@ -1,0 +1,99 @@
+//! What the engine returns, and whose gossip it finds not to arrive.
+
+use super::*;
+
+const WALL: WallTime = WallTime::MIN;
+
+fn sender(n: usize) -> Sender {
+    peer(n).member.sender()
+}
+
+/// An engine that listens on the first channel.
+fn listens() -> Engine {
+    let me = peer(9);
+    let mut engine = Engine::new(
+        Config::default(),
+        me.identity.clone(),
+        Arc::clone(&me.member),
+        1,
+    );
+    let opened = engine.handle_open(&channel(0), Since::Now, at(0));
+    opened.expect("few");
+    engine
+}
+
+/// Gives what was said to be done, without what goes to peers.
+fn mute(engine: &mut Engine) -> Vec<Sender> {
+    let outputs = std::iter::from_fn(|| engine.poll_output());
+    let mute = outputs.filter_map(|output| match output {
+        Output::Mute(peer) => Some(peer),
+        _ => None,
+    });
+    mute.collect()
+}
+
+#[test]
+fn what_became_of_a_frame_is_returned_and_a_stale_one_is_not_new() {
+    let mut engine = listens();
+    let mut take = |who: usize, on: usize, seq, wall| {
+        let frame = wholes(peer(who), &channel(on), seq, 1);
+        let taken = engine.handle_frame(sender(0), frame, &peer(who).member, at(0), wall);
+        mute(&mut engine);
+        taken
+    };
+    assert_eq!(take(0, 0, 1, WALL), Taken::New);
+    assert_eq!(take(0, 0, 1, WALL), Taken::Duplicate);
+    assert_eq!(take(0, 1, 1, WALL), Taken::Unwanted, "not open");
+    assert_eq!(take(9, 0, 1, WALL), Taken::Unwanted, "our own");
+    let later = WALL + Config::default().history.age + crate::CLOCK_SKEW + Duration::from_secs(1);
+    assert_eq!(take(1, 0, 1, later), Taken::Stale);
+    let words = [Taken::New, Taken::Stale].map(Taken::as_str);
+    assert_eq!(words, ["new", "stale"]);
+}
+
+#[test]
+fn a_peer_whose_posts_come_only_by_way_of_others_is_mute_and_a_copy_of_it_speaks_for_it() {
+    for copies in [false, true] {
+        let mut engine = listens();
+        for who in [0, 1] {
+            engine.handle_peer_up(sender(who), at(0));
+            mute(&mut engine);
+        }
+        let mut found = Vec::new();
+        for n in 1..=60 {
+            let now = at(1_000 * n);
+            if copies && n % 10 == 0 {
+                engine.handle_copy(sender(0), now);
+            }
+            let frame = wholes(peer(0), &channel(0), n, 1);
+            engine.handle_frame(sender(1), frame, &peer(0).member, now, WALL);
+            found.append(&mut mute(&mut engine));
+        }
+        let expected = if copies { vec![] } else { vec![sender(0)] };
+        assert_eq!(found, expected, "copies: {copies}");
+        assert_eq!(engine.times_mute(sender(0)), u32::from(!copies));
+        assert_eq!(engine.times_mute(sender(1)), 0);
+    }
+}
+
+#[test]
+fn a_peer_that_withholds_what_it_is_to_pass_on_is_mute_while_it_is_connected() {
+    let mut engine = listens();
+    let fresh = Duration::from_millis(600);
+    let withholds = |engine: &mut Engine, from: u64| {
+        let times = (from..from + 60).map(|n| at(1_000 * n));
+        times
+            .flat_map(|now| {
+                engine.handle_withheld(sender(0), fresh, now);
+                mute(engine)
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(withholds(&mut engine, 0), []);
+    engine.handle_peer_up(sender(0), at(60_000));
+    mute(&mut engine);
+    assert_eq!(withholds(&mut engine, 60), [sender(0)]);
+    engine.handle_peer_down(sender(0), at(120_000));
+    mute(&mut engine);
+    assert_eq!(withholds(&mut engine, 120), []);
+}
