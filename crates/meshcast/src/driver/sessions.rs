@@ -31,6 +31,8 @@ enum PeerSession {
     /// Nothing can be said to it yet. This is what it said already.
     Early(Backlog),
     Open(Open),
+    /// It was given up before anything could be said to it.
+    GivenUp,
 }
 
 /// A session that is open.
@@ -44,6 +46,9 @@ struct Open {
     unsent: Option<Backlog>,
     /// No more is read of it, since something waits in the inbox.
     paused: bool,
+    /// Something said on it was dropped, so its connections are being closed. Until then nothing is
+    /// said or heard: the rest would be taken for all there was.
+    given_up: bool,
 }
 
 impl PeerSessions {
@@ -56,7 +61,7 @@ impl PeerSessions {
     }
 
     pub(super) fn is_open(&self, peer: &PeerId) -> bool {
-        matches!(self.peers.get(peer), Some(PeerSession::Open(_)))
+        self.open(peer).is_some()
     }
 
     /// Whether what is said to a peer now is not behind other things.
@@ -87,8 +92,37 @@ impl PeerSessions {
 
     /// A peer is connected no more. An open session is closed by an event of its own.
     pub(super) fn handle_lost(&mut self, peer: &PeerId) {
-        if !self.is_open(peer) {
+        if !matches!(self.peers.get(peer), Some(PeerSession::Open(_))) {
             self.peers.remove(peer);
+        }
+    }
+
+    /// Nothing more is said to a peer or heard of it until its connections are closed. `false` if
+    /// that is so already.
+    fn give_up(&mut self, peer: PeerId) -> bool {
+        match self.peers.get_mut(&peer) {
+            Some(PeerSession::Open(open)) => {
+                open.unsent = None;
+                !std::mem::replace(&mut open.given_up, true)
+            }
+            _ => {
+                let before = self.peers.insert(peer, PeerSession::GivenUp);
+                !matches!(before, Some(PeerSession::GivenUp))
+            }
+        }
+    }
+
+    /// A session opened. Returns what the peer said already.
+    fn handle_opened(&mut self, peer: PeerId) -> Option<Backlog> {
+        let before = self.peers.remove(&peer);
+        let open = Open {
+            given_up: matches!(before, Some(PeerSession::GivenUp)),
+            ..Open::default()
+        };
+        self.peers.insert(peer, PeerSession::Open(open));
+        match before {
+            Some(PeerSession::Early(early)) => Some(early),
+            _ => None,
         }
     }
 
@@ -103,15 +137,15 @@ impl PeerSessions {
 
     fn open(&self, peer: &PeerId) -> Option<&Open> {
         match self.peers.get(peer)? {
-            PeerSession::Open(open) => Some(open),
-            PeerSession::Early(_) => None,
+            PeerSession::Open(open) if !open.given_up => Some(open),
+            _ => None,
         }
     }
 
     fn open_mut(&mut self, peer: &PeerId) -> Option<&mut Open> {
         match self.peers.get_mut(peer)? {
-            PeerSession::Open(open) => Some(open),
-            PeerSession::Early(_) => None,
+            PeerSession::Open(open) if !open.given_up => Some(open),
+            _ => None,
         }
     }
 }
@@ -152,8 +186,7 @@ impl Driver {
     }
 
     fn handle_opened(&mut self, peer: PeerId) {
-        let open = PeerSession::Open(Open::default());
-        let before = self.sessions.peers.insert(peer, open);
+        let early = self.sessions.handle_opened(peer);
         self.send_members(peer);
         // Those asked for before there was a session, and those that were lost with the one before.
         for number in self.waiters.pings.to(peer) {
@@ -162,10 +195,8 @@ impl Driver {
         if let Some(sender) = sender(&peer) {
             self.with_engine(|engine, now| engine.handle_peer_up(sender, now));
         }
-        if let Some(PeerSession::Early(early)) = before {
-            for message in early.into_messages() {
-                self.hear(peer, message);
-            }
+        for message in early.map(Backlog::into_messages).unwrap_or_default() {
+            self.hear(peer, message);
         }
     }
 
@@ -182,7 +213,9 @@ impl Driver {
     /// read of it meanwhile: it waits there, and at most what the swarm has read already waits
     /// here.
     fn hear(&mut self, peer: PeerId, bytes: Bytes) {
-        let Some(sender) = sender(&peer) else { return };
+        let Some(sender) = sender(&peer).filter(|_| self.sessions.is_open(&peer)) else {
+            return;
+        };
         if !self.sessions.inbox.push(sender, bytes) {
             return self.give_up_session(peer);
         }
@@ -222,7 +255,7 @@ impl Driver {
 
     /// Reads no more of what a peer says; or goes on.
     fn pause(&mut self, peer: PeerId, paused: bool) {
-        if let Some(open) = self.sessions.open_mut(&peer)
+        if let Some(PeerSession::Open(open)) = self.sessions.peers.get_mut(&peer)
             && std::mem::replace(&mut open.paused, paused) != paused
         {
             self.network.sessions().set_paused(&peer, paused);
@@ -297,12 +330,11 @@ impl Driver {
 
     /// Closes the connections to a peer that does not read or does not let itself be answered.
     fn give_up_session(&mut self, peer: PeerId) {
+        if !self.sessions.give_up(peer) {
+            return;
+        }
         if let Some(suppressed) = self.warnings.silent.pass(self.clock.now()) {
             tracing::warn!(%peer, suppressed, "closing connections to a peer that does not keep up");
-        }
-        match self.sessions.open_mut(&peer) {
-            Some(open) => open.unsent = None,
-            None => _ = self.sessions.peers.remove(&peer),
         }
         self.counters.unresponsive += 1;
         // An error means that it is gone already.
@@ -371,3 +403,44 @@ const TELLING: Duration = Duration::from_secs(1);
 /// How much of what peers say is taken in before posts, gossip and everybody else on this thread
 /// have a turn: some 5 ms of work, and one message more.
 pub(super) const WORK_A_ROUND: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions() -> (PeerSessions, PeerId) {
+        (PeerSessions::new(&Budget::default()), PeerId::random())
+    }
+
+    #[test]
+    fn on_a_session_that_was_given_up_nothing_more_is_said_or_heard_until_it_is_closed() {
+        let (mut sessions, peer) = sessions();
+        assert!(sessions.handle_opened(peer).is_none());
+        assert!(sessions.is_open(&peer));
+        assert!(sessions.give_up(peer));
+        assert!(!sessions.give_up(peer), "it is told once");
+        assert!(!sessions.is_open(&peer) && sessions.open_mut(&peer).is_none());
+        // The connection is lost before the session is closed.
+        sessions.handle_lost(&peer);
+        assert!(!sessions.is_open(&peer));
+        sessions.peers.remove(&peer);
+        sessions.handle_opened(peer);
+        assert!(sessions.is_open(&peer));
+    }
+
+    #[test]
+    fn what_came_before_a_session_and_has_a_hole_is_not_heard_once_it_opens() {
+        let (mut sessions, peer) = sessions();
+        let early = Backlog::new(&Budget::default(), &peer);
+        sessions.peers.insert(peer, PeerSession::Early(early));
+        assert!(sessions.give_up(peer));
+        assert!(!sessions.give_up(peer), "it is told once");
+        assert!(sessions.handle_opened(peer).is_none());
+        assert!(!sessions.is_open(&peer));
+        sessions.peers.remove(&peer);
+        assert!(sessions.give_up(peer));
+        sessions.handle_lost(&peer);
+        sessions.handle_opened(peer);
+        assert!(sessions.is_open(&peer), "on a new connection");
+    }
+}
