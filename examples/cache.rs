@@ -62,22 +62,17 @@ impl Cache {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut entropy = [0; 48];
-    getrandom::fill(&mut entropy)?;
-    let (key, database) = (MeshKey::from_entropy(entropy), Table::default());
+    let (key, database) = (MeshKey::random()?, Table::default());
     let (mut nodes, mut caches, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
     for region in ["fra", "iad", "nrt"] {
         let builder = Node::builder()
             .region(region)
             .key(key.clone())
             .seeds(seeds.clone());
-        let node = builder
-            .listen("/ip4/127.0.0.1/tcp/0".parse()?)
-            .spawn()
-            .await?;
+        let node = builder.listen("127.0.0.1:0").spawn().await?;
         caches.push(Cache::new(&node, &database)?);
         node.ready().await?;
-        seeds.extend(node.info().await?.listen_addresses);
+        seeds.extend(node.listen_addresses());
         nodes.push(node);
     }
 

@@ -88,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("earth: stopped: {}", node.shutdown().await);
         return Ok(());
     }
-    for address in node.info().await?.listen_addresses {
+    for address in node.listen_addresses() {
         println!("listening on {address}");
     }
     println!("serving http://{}", http.local_addr()?);

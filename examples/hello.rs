@@ -10,16 +10,14 @@ use meshcast::{MeshKey, Node};
 async fn main() -> anyhow::Result<()> {
     // Members share a secret. A service finds it in MESHCAST_KEY; these two live and die with a new
     // one.
-    let mut entropy = [0; 48];
-    getrandom::fill(&mut entropy)?;
-    let key = MeshKey::from_entropy(entropy);
+    let key = MeshKey::random()?;
     let member = |region| {
         let builder = Node::builder().region(region).key(key.clone());
-        anyhow::Ok(builder.listen("/ip4/127.0.0.1/tcp/0".parse()?))
+        anyhow::Ok(builder.listen("127.0.0.1:0"))
     };
 
     let frankfurt = member("fra")?.spawn().await?;
-    let seeds = frankfurt.info().await?.listen_addresses;
+    let seeds = frankfurt.listen_addresses();
     let mut inbox = frankfurt.channel::<String>("earth")?.messages();
 
     let tokyo = member("nrt")?.seeds(seeds).spawn().await?;

@@ -4,7 +4,8 @@
 //! ```text
 //! cargo run --release -p meshcast-examples --example latency
 //! cargo run --release -p meshcast-examples --example latency -- 5000          # messages
-//! cargo run --release -p meshcast-examples --example latency -- 5000 1000     # and 1,000 `inspect()` a second
+//! # And 1,000 `inspect()` a second:
+//! cargo run --release -p meshcast-examples --example latency -- 5000 1000
 //! ```
 //!
 //! This process posts 64 bytes every 2 ms; a child of it, which it starts, receives and reports.
@@ -58,7 +59,10 @@ async fn post(messages: u64, looks: u64) -> Result<()> {
     // there.
     loop {
         tokio::select! {
-            ended = receiver.wait() => break anyhow::ensure!(ended?.success(), "the receiver failed"),
+            ended = receiver.wait() => break anyhow::ensure!(
+                ended?.success(),
+                "the receiver failed",
+            ),
             _ = pace.tick() => {
                 let mut payload = [0; 64];
                 payload[..8].copy_from_slice(&now().to_le_bytes());
@@ -112,7 +116,7 @@ async fn start(
     if looks > 0 {
         builder = builder.admin(AdminSocket::Default);
     }
-    let builder = builder.listen("/ip4/127.0.0.1/tcp/0".parse()?).seeds(seed);
+    let builder = builder.listen("127.0.0.1:0").seeds(seed);
     let node = builder.spawn().await?;
     let rooms = (0..100).map(|room| node.channel(&format!("room-{room}")));
     let rooms = rooms.collect::<Result<_, _>>()?;

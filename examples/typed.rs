@@ -22,19 +22,19 @@ enum State {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut entropy = [0; 48];
-    getrandom::fill(&mut entropy)?;
-    let key = MeshKey::from_entropy(entropy);
+    let key = MeshKey::random()?;
     let member = |region| {
         let builder = Node::builder().region(region).key(key.clone());
-        anyhow::Ok(builder.listen("/ip4/127.0.0.1/tcp/0".parse()?))
+        anyhow::Ok(builder.listen("127.0.0.1:0"))
     };
 
     // So little room for messages that nobody has read that some will be missed.
-    let mut limits = Limits::default();
-    limits.unread_bytes = 4 * 1024;
+    let limits = Limits {
+        unread_bytes: 4 * 1024,
+        ..Limits::default()
+    };
     let warehouse = member("fra")?.limits(limits).spawn().await?;
-    let seeds = warehouse.info().await?.listen_addresses;
+    let seeds = warehouse.listen_addresses();
     let mut prompt = warehouse.channel("orders")?.messages();
     let mut late = warehouse.channel("orders")?.messages();
     let shop = member("nrt")?.seeds(seeds).spawn().await?;

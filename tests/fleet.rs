@@ -19,7 +19,7 @@ use serde::Serialize;
 
 pub use self::{
     logs::{Run, load},
-    net::{Net, Unavailable},
+    net::{Inside, Net, Unavailable},
     process::{Process, Signal},
 };
 use crate::{

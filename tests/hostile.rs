@@ -53,6 +53,11 @@ pub enum Attack {
     Places,
     /// Says that it has what the node itself never posted.
     Impossible,
+    /// Says that others are present who did not sign it, after it said so of itself, and of one
+    /// that left what it said before.
+    Ghosts,
+    /// Says something else of itself on a channel, and again, without a pause.
+    Moods,
 }
 
 impl Attack {
@@ -71,6 +76,8 @@ impl Attack {
         Self::Invented,
         Self::Places,
         Self::Impossible,
+        Self::Ghosts,
+        Self::Moods,
     ];
 
     /// Its name on the command line.

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod hostile;
 pub mod member;
 pub mod ordeal;
+pub mod presence;
 pub mod prove;
 pub mod siege;
 pub mod stranger;

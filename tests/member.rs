@@ -221,8 +221,13 @@ async fn live(options: &Options) -> Result<()> {
             _ = flush.tick() => journal.flush()?,
             _ = sample.tick() => {
                 let snapshot = node.inspect().await?;
-                let held = snapshot.channels.iter().map(|channel| channel.outbox_bytes + channel.unread_bytes);
-                let (held, history) = (held.sum::<usize>() as u64, snapshot.counters.history_bytes as u64);
+                let held = snapshot.channels.iter().map(
+                    |channel| channel.outbox_bytes + channel.unread_bytes
+                );
+                let (held, history) = (
+                    held.sum::<usize>() as u64,
+                    snapshot.counters.history_bytes as u64,
+                );
                 journal.write(now(), Event::Sample { held, history })?;
             }
         }

@@ -32,6 +32,35 @@ pub struct Outcome {
     pub waits: Vec<Duration>,
 }
 
+impl Outcome {
+    /// By how many bytes the node grew at most.
+    pub const fn grew(&self) -> u64 {
+        self.resident.1.saturating_sub(self.resident.0)
+    }
+
+    /// What strangers must not bring about, however many they are: nothing if the node held.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let grew = self.grew() >> 20;
+        if grew > MOST_MIB {
+            faults.push(format!("it grew by {grew} MiB"));
+        }
+        let longest = self.waits.iter().max();
+        match longest {
+            Some(longest) if *longest <= LONGEST => {}
+            Some(longest) => faults.push(format!("a newcomer waited {longest:.1?}")),
+            None => faults.push("there was no newcomer".to_owned()),
+        }
+        faults
+    }
+}
+
+/// How much a node may grow for strangers, in MiB: the places at its door are few.
+const MOST_MIB: u64 = 16;
+
+/// How long a newcomer may take until it is in, with any number of strangers at the door.
+const LONGEST: Duration = Duration::from_secs(1);
+
 /// Starts a node and a crowd, each by `program`, and lets members come one after the other while
 /// the crowd is there.
 pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
@@ -89,7 +118,7 @@ pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
 pub async fn besieged() -> Result<()> {
     let key = env::var("MESHCAST_KEY").context("a key")?.parse()?;
     let node = Node::builder().key(key).name("besieged");
-    let node = node.listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
+    let node = node.listen("127.0.0.1:0").spawn().await?;
     let snapshot = node.inspect().await?;
     let address = snapshot
         .node

@@ -11,7 +11,7 @@ fn main() -> anyhow::Result<()> {
     let (Some(seed), Some(messages), Some(ending)) = (args.next(), args.next(), args.next()) else {
         anyhow::bail!("job SEED MESSAGES ENDING");
     };
-    let (builder, messages) = (Node::builder().seed(seed.parse()?), messages.parse()?);
+    let (builder, messages) = (Node::builder().seed(seed), messages.parse()?);
     let runtime = match ending.as_str() {
         "one-thread" => Builder::new_current_thread().enable_all().build()?,
         _ => Builder::new_multi_thread().enable_all().build()?,

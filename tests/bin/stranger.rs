@@ -1,13 +1,14 @@
-//! InboundCounts at the door of a node without its key, or besieges one and says how it went.
+//! Knocks at the door of a node without its key, or besieges one and says how it went.
 //!
 //! ```text
 //! cargo run --release -p meshcast-tests --bin stranger -- siege --connections 1000000
-//! cargo run --release -p meshcast-tests --bin stranger -- knock 127.0.0.1:4001 --kind idle --held 66
+//! cargo run --release -p meshcast-tests --bin stranger -- \
+//!     knock 127.0.0.1:4001 --kind idle --held 66
 //! ```
 
 use std::{env, net::SocketAddr, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use meshcast_tests::{
     siege::{besieged, siege},
@@ -23,7 +24,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// InboundCounts at an address.
+    /// Knocks at an address.
     Knock {
         at: SocketAddr,
         #[command(flatten)]
@@ -55,14 +56,14 @@ async fn main() -> Result<()> {
                 let index = (last as f64 * share) as usize;
                 outcome.waits.get(index).copied().unwrap_or(Duration::ZERO)
             };
-            let (before, most) = outcome.resident;
+            let before = outcome.resident.0;
             println!(
                 "{} connections in {:.1} s, {} not made; RSS {:.1} MiB, at most +{:.1} MiB",
                 outcome.visits.done,
                 outcome.lasted.as_secs_f64(),
                 outcome.visits.failed,
                 before as f64 / 1048576.0,
-                (most - before) as f64 / 1048576.0
+                outcome.grew() as f64 / 1048576.0
             );
             println!(
                 "{} newcomers: median {:.0?}, p99 {:.0?}, longest {:.0?}",
@@ -71,6 +72,8 @@ async fn main() -> Result<()> {
                 at(0.99),
                 at(1.0)
             );
+            let faults = outcome.faults();
+            ensure!(faults.is_empty(), "it did not hold: {}", faults.join("; "));
         }
     }
     Ok(())

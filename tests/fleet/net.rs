@@ -3,14 +3,18 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    net::Ipv4Addr,
-    path::Path,
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
     process::{self, Command},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
 };
 
 use anyhow::{Result, bail, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Namespaces for the nodes of a fleet. They are deleted when this is dropped, and those of a run
 /// that was killed when the next one begins.
@@ -63,6 +67,11 @@ impl Net {
             .args(["netns", "exec", &self.namespace(node)])
             .arg(program);
         command
+    }
+
+    /// Where a node is, to connect to what it serves there.
+    pub fn inside(&self, node: usize) -> Inside {
+        Inside(Path::new("/run/netns").join(self.namespace(node)))
     }
 
     /// Only nodes of the same group reach each other. Packets between groups vanish: no link goes
@@ -212,6 +221,27 @@ impl Net {
 
     fn namespace(&self, node: usize) -> String {
         format!("{}-{node}", self.prefix)
+    }
+}
+
+/// The namespace of a node.
+#[derive(Debug, Clone)]
+pub struct Inside(PathBuf);
+
+impl Inside {
+    /// A connection that is made there, such as to the loopback interface of the node.
+    ///
+    /// # Errors
+    /// There is no such namespace, or the connection is refused.
+    pub fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let namespace = File::open(&self.0)?;
+        // A thread stays where it moves, so it is one for this alone. What it opens stays as well.
+        let thread = thread::spawn(move || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(namespace.as_fd(), kind)?;
+            TcpStream::connect(to)
+        });
+        thread.join().map_err(|_| io::Error::other("panicked"))?
     }
 }
 

@@ -1,17 +1,18 @@
 //! What hostile members say.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use meshcast::{MeshKey, Multiaddr};
+use meshcast::{Bytes, MeshKey, Multiaddr};
 use meshcast_proto::{
-    ChannelName, Format, Holding, MemberAddresses, Opened, Sender, Seq, SyncMessage,
+    Budget, ChannelName, Format, Holding, MemberAddresses, Opened, Opens, PresenceOutput,
+    PresenceRecord, PresenceTracker, Sender, Seq, SyncMessage, Time, Trust,
 };
 use tokio::{net::TcpListener, time::sleep};
 
 use super::{
     Assault, Attack,
-    wire::{Ears, Wire, identity},
+    wire::{Ears, Wire, identity, wall},
 };
 
 /// The channel that honest members use.
@@ -42,6 +43,8 @@ pub(super) async fn play(
         Attack::Empty | Attack::Garbage => empty(wire).await,
         Attack::Invented => invented(wire, assault.logs).await,
         Attack::Impossible => impossible(wire).await,
+        Attack::Ghosts => ghosts(wire, key).await,
+        Attack::Moods => moods(wire, key).await,
     }
 }
 
@@ -225,6 +228,91 @@ async fn impossible(wire: &mut Wire) -> Result<()> {
         wire.tell(&calm, vec![claim]).await?;
         sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Somebody who is present on the channel, as its own tracker sees it.
+struct Somebody {
+    tracker: PresenceTracker,
+    other: Sender,
+    now: Duration,
+}
+
+impl Somebody {
+    fn new(wire: &Wire, key: &MeshKey, name: &str) -> Result<Self> {
+        let (who, trust) = (identity(key, name)?, Trust::from(key));
+        let me = Arc::new(trust.verify(who.chain().as_bytes())?);
+        let (other, now) = (wire.other, Duration::from_secs(1));
+        let mut tracker = PresenceTracker::new(who, me, trust, Budget::default());
+        tracker.handle_peer_up(other, Time::from_start(now));
+        Ok(Self {
+            tracker,
+            other,
+            now,
+        })
+    }
+
+    /// What it tells when it says that of itself.
+    fn says(&mut self, state: Vec<u8>) -> Result<Vec<SyncMessage>> {
+        // Late enough that it may.
+        self.now += Duration::from_secs(1);
+        let opens = Opens {
+            is_present: true,
+            since: wall(),
+            peers: vec![self.other],
+        };
+        let (calm, now) = (channel(CALM)?, Time::from_start(self.now));
+        let state = Some(Bytes::from(state));
+        self.tracker.handle_own(&calm, true, state, opens, now);
+        Ok(self.told())
+    }
+
+    fn told(&mut self) -> Vec<SyncMessage> {
+        let outputs = std::iter::from_fn(|| self.tracker.poll_output());
+        let told = outputs.filter_map(|output| match output {
+            PresenceOutput::Send(_, message) => Some(message),
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+async fn ghosts(wire: &mut Wire, key: &MeshKey) -> Result<()> {
+    wire.say(&SyncMessage::Open(vec![opened(&channel(CALM)?)]))
+        .await?;
+    let mut ghost = Somebody::new(wire, key, "ghost")?;
+    let mut replayed = ghost.says(b"here".to_vec())?;
+    ghost.tracker.handle_leaving(Time::from_start(ghost.now));
+    replayed.extend(ghost.told());
+    replayed.extend(replayed.clone());
+    for message in &replayed {
+        wire.say(message).await?;
+    }
+    for n in 0_u64.. {
+        let mut nobody = Somebody::new(wire, key, "nobody")?;
+        for message in nobody.says(n.to_le_bytes().to_vec())? {
+            // The signature is the last of it.
+            let mut bytes = message.encode();
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+            wire.say_bytes(&bytes).await?;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+async fn moods(wire: &mut Wire, key: &MeshKey) -> Result<()> {
+    wire.say(&SyncMessage::Open(vec![opened(&channel(CALM)?)]))
+        .await?;
+    let mut moody = Somebody::new(wire, key, "moody")?;
+    for n in 0_u64.. {
+        let state = n.to_le_bytes().repeat(PresenceRecord::MAX_STATE_LEN / 8);
+        for message in moody.says(state)? {
+            wire.say(&message).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Tells of so many senders that there never were.

@@ -3,16 +3,15 @@
 use std::{collections::HashSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use meshcast::{BroadcastChannel, Bytes, Messages, Node, NodeBuilder, PostError, RecvError};
-use meshcast_proto::MeshKey;
+use meshcast::{
+    BroadcastChannel, Bytes, MeshKey, Messages, Node, NodeBuilder, PostError, RecvError,
+};
 use tokio::task::JoinHandle;
 
 use crate::harness::{PATIENCE, new_key};
 
 fn member(key: &MeshKey) -> Result<NodeBuilder> {
-    Ok(Node::builder()
-        .key(key.clone())
-        .listen("/ip4/127.0.0.1/tcp/0".parse()?))
+    Ok(Node::builder().key(key.clone()).listen("127.0.0.1:0"))
 }
 
 /// Two nodes; the second dials the first.

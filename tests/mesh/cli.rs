@@ -53,62 +53,70 @@ fn what_is_sent_the_moment_up_is_ready_is_heard_by_all() {
     each_hears_all(&services);
 }
 
+/// By Ctrl-C, by SIGTERM, or because its terminal is closed.
 #[test]
-fn what_is_sent_right_before_up_is_interrupted_arrives() {
-    let session = Session::new();
-    let (up, services) = session.up_and_converged();
-    for service in &services {
-        let sent = get(*service, "/send?message=last").expect("it serves");
-        assert_eq!(sent, (200, "message sent".to_owned()));
+fn what_is_sent_right_before_up_is_told_to_stop_arrives_and_no_socket_is_left() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let session = Session::new();
+        let (up, services) = session.up_and_converged();
+        for service in &services {
+            let sent = get(*service, "/send?message=last").expect("it serves");
+            assert_eq!(sent, (200, "message sent".to_owned()));
+        }
+        up.signal(signal);
+        let (status, _, stderr) = up.end(PATIENCE);
+        assert_eq!(status.code(), Some(0), "{signal:?}: {stderr}");
+        assert_eq!(
+            stderr.lines().last(),
+            Some(r#"{"note":"stopping"}"#),
+            "nothing is left behind"
+        );
+        assert!(session.sockets().is_empty(), "{signal:?}");
     }
-    up.signal(Signal::INT);
-    let (status, _, stderr) = up.end(PATIENCE);
-    assert_eq!(status.code(), Some(0), "{stderr}");
-    assert_eq!(
-        stderr.lines().last(),
-        Some(r#"{"note":"stopping"}"#),
-        "nothing is left behind"
-    );
 }
 
 #[test]
-fn a_node_that_ends_names_what_nobody_has() {
-    let session = Session::new();
-    let arguments = [
-        "node",
-        "--name",
-        "fra-1",
-        "--seed",
-        "/ip4/127.0.0.1/tcp/1",
-        "--json",
-    ];
-    let mut command = session.command(&arguments);
-    command.args(["--listen", "/ip4/127.0.0.1/tcp/0"]);
-    command.env("MESHCAST_KEY", new_key().to_secret_text());
-    let node = Process::start(command);
-    node.stdout_line("it listens", PATIENCE, |line| line.contains("listening"));
-    for message in ["one", "two"] {
-        let (status, _, stderr) = session.run(&["post", "earth", message]);
-        assert_eq!(status, 0, "{stderr}");
+fn a_node_that_is_told_to_stop_waits_for_a_member_and_names_what_nobody_has() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let session = Session::new();
+        let arguments = [
+            "node",
+            "--name",
+            "fra-1",
+            "--seed",
+            "/ip4/127.0.0.1/tcp/1",
+            "--json",
+        ];
+        let mut command = session.command(&arguments);
+        command.args(["--listen", "/ip4/127.0.0.1/tcp/0"]);
+        command.env("MESHCAST_KEY", new_key().to_secret_text());
+        let node = Process::start(command);
+        node.stdout_line("it listens", PATIENCE, |line| line.contains("listening"));
+        for message in ["one", "two"] {
+            let (status, _, stderr) = session.run(&["post", "earth", message]);
+            assert_eq!(status, 0, "{stderr}");
+        }
+        node.signal(signal);
+        let (status, stdout, stderr) = node.end(PATIENCE);
+        assert_eq!(status.code(), Some(0), "{signal:?}: {stderr}");
+        let waiting = r#"{"note":"stopping: waiting up to 5 s until"#;
+        assert!(stderr.contains(waiting), "{stderr}");
+        assert!(!stderr.contains("stopped"), "the event says it: {stderr}");
+        let last = stdout.lines().last().expect("a line");
+        let last: Json = serde_json::from_str(last).expect("JSON");
+        assert_eq!(
+            (&last["event"], &last["members"]),
+            (&"stopped".into(), &0.into()),
+            "{last}"
+        );
+        let left = &last["undelivered"][0];
+        assert_eq!(
+            (&left["channel"], &left["messages"]),
+            (&"earth".into(), &2.into()),
+            "{last}"
+        );
+        assert!(session.sockets().is_empty(), "{signal:?}");
     }
-    node.signal(Signal::TERM);
-    let (status, stdout, stderr) = node.end(PATIENCE);
-    assert_eq!(status.code(), Some(0));
-    let waiting = r#"{"note":"stopping: waiting up to 5 s until"#;
-    assert!(stderr.contains(waiting), "{stderr}");
-    assert!(!stderr.contains("stopped"), "the event says it: {stderr}");
-    let last: Json = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
-    assert_eq!(
-        (&last["event"], &last["members"]),
-        (&"stopped".into(), &0.into()),
-        "{last}"
-    );
-    let left = &last["undelivered"][0];
-    assert_eq!(
-        (&left["channel"], &left["messages"]),
-        (&"earth".into(), &2.into()),
-        "{last}"
-    );
 }
 
 #[test]
@@ -147,6 +155,23 @@ fn nodes_peers_and_channels_are_listed_as_json() {
             .map(Vec::len),
         Some(2)
     );
+}
+
+#[test]
+fn who_has_a_channel_open_is_listed_by_any_node() {
+    let session = Session::new();
+    let _up = session.up_and_converged();
+    for node in ["fra-1", "nrt-1"] {
+        eventually("all are listed", PATIENCE, || {
+            let who = session.json(&["who", "earth", "--node", node]);
+            assert_eq!(who["schema"], "presence/v1");
+            (names(&who["members"]) == ["fra-1", "iad-1", "nrt-1"]).then_some(())
+        });
+    }
+    let watch = Process::start(session.command(&["who", "earth", "--watch", "--node", "fra-1"]));
+    watch.stdout_line("iad-1 is there", PATIENCE, |line| {
+        line.contains("present  iad-1 (iad)")
+    });
 }
 
 #[test]

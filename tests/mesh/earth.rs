@@ -47,7 +47,7 @@ fn the_mesh_outlives_its_seed() {
 fn another_key_is_refused_by_name_where_it_is_known() {
     let member = Fleet::new().earth(&[]);
     let stranger = Fleet::new().earth(&[&member.listen]);
-    let refused = |line: &str| line.contains("not admitted") && line.contains("same mesh");
+    let refused = |line: &str| line.contains("not admitted") && line.contains("wrong MESHCAST_KEY");
     member.send("secret");
     // More than one attempt: it goes on knocking, in vain.
     stranger

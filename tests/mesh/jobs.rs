@@ -9,7 +9,7 @@ use crate::harness::{PATIENCE, Process, new_key};
 /// Runs jobs one after another, each of which posts so many numbers, and hears them all.
 async fn all_arrive(ending: &str, jobs: u32, messages: u32) {
     let key = new_key();
-    let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
+    let listen = "127.0.0.1:0";
     let node = Node::builder()
         .name("stays")
         .key(key.clone())

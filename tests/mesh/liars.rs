@@ -95,6 +95,17 @@ async fn who_sends_what_nobody_can_read_is_cut_off_and_named() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_that_others_are_present_without_their_signature_is_cut_off_and_named() {
+    let outcome = endured(Attack::Ghosts, 6.0, LITTLE).await;
+    assert!(outcome.names("ghosts-0", "cut for forged"), "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_present_in_many_ways_without_a_pause_takes_little() {
+    endured(Attack::Moods, 6.0, LITTLE).await;
+}
+
 /// What many say is taken in by turns, and what honest members post goes through in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_identities_with_the_same_invented_logs() {

@@ -1,13 +1,15 @@
-//! What a web page that is open on the same machine can do to the services of `meshcast up`, and
-//! what tools can.
+//! What a web page that is open on the same machine can do to the services of `meshcast up` and to
+//! its page, and what tools can. What the page does in a browser is shown by `tests/page`.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
-use crate::harness::{PATIENCE, Session, get};
+use serde_json::Value as Json;
+
+use crate::harness::{PATIENCE, Process, Session, get};
 
 fn connect(service: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(service).expect("it listens");
@@ -100,4 +102,184 @@ fn those_who_say_nothing_do_not_keep_others_out() {
             .read_to_end(&mut Vec::new())
             .expect("it does not stay open");
     }
+}
+
+/// Where a command that was started says that its page is.
+fn page(process: &Process) -> SocketAddr {
+    let report = process.stdout_line("the report", PATIENCE, |line| line.starts_with('{'));
+    let report: Json = serde_json::from_str(&report).expect("JSON");
+    let url = report["page"]
+        .as_str()
+        .and_then(|url| url.strip_prefix("http://"));
+    url.expect("a page").parse().expect("an address")
+}
+
+fn start(session: &Session, arguments: &[&str]) -> (Process, SocketAddr) {
+    let process = Process::start(session.command(&[arguments, &["--json"]].concat()));
+    let page = page(&process);
+    (process, page)
+}
+
+/// The data of the next event of this name for which there is something.
+fn event<T>(stream: &mut impl BufRead, name: &str, look: impl Fn(&Json) -> Option<T>) -> T {
+    let wanted = format!("event: {name}");
+    let mut line = String::new();
+    let mut current = String::new();
+    loop {
+        line.clear();
+        let read = stream.read_line(&mut line).expect("the stream goes on");
+        assert!(read > 0, "the stream ended before {name}");
+        if let Some(data) = line.strip_prefix("data: ")
+            && current == wanted
+            && let Some(found) = look(&serde_json::from_str(data).expect("JSON"))
+        {
+            return found;
+        }
+        if line.starts_with("event: ") {
+            current = line.trim_end().to_owned();
+        }
+    }
+}
+
+/// The stream of a page; of version 1.0, so that it is no more than its events.
+fn stream(page: SocketAddr) -> BufReader<TcpStream> {
+    let mut stream = connect(page);
+    write!(
+        stream,
+        "GET /api/stream?channel=earth HTTP/1.0\r\nhost: {page}\r\n\r\n"
+    )
+    .expect("written");
+    BufReader::new(stream)
+}
+
+fn post(page: SocketAddr, path: &str, body: &str, more: &str) -> String {
+    let length = body.len();
+    let mut stream = connect(page);
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: {page}\r\n{more}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+
+#[test]
+fn the_page_shows_all_nodes_and_each_arrival_of_a_message() {
+    let session = Session::new();
+    let (_up, of_up) = start(
+        &session,
+        &["up", "--http-base", "0", "--page", "0", "--rtt", "none"],
+    );
+    let (_dashboard, of_dashboard) = start(&session, &["dashboard", "--port", "0"]);
+    for page in [of_up, of_dashboard] {
+        let mut stream = self::stream(page);
+        event(&mut stream, "state", |state| {
+            assert_eq!(state["breakable"], true);
+            let members = state["members"].as_object().expect("members");
+            assert_eq!(
+                members.keys().collect::<Vec<_>>(),
+                ["fra-1", "iad-1", "nrt-1"]
+            );
+            Some(())
+        });
+        event(&mut stream, "tail", |tail| {
+            (tail["places"].as_array().map(Vec::len) == Some(3)).then_some(())
+        });
+        let message = r#"{"node":"iad-1","channel":"earth","json":"\"<b>hello</b>\""}"#;
+        let answer = post(page, "/api/messages", message, JSON);
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        event(&mut stream, "tail", |tail| {
+            let row = tail["rows"].as_array()?.first()?;
+            assert_eq!(
+                (&row["name"], &row["text"]),
+                (&"iad-1".into(), &"<b>hello</b>".into())
+            );
+            let arrivals = row["arrivals"].as_object()?;
+            (arrivals.len() == 3).then_some(())
+        });
+        // A page that is opened later is told what happened before.
+        event(&mut self::stream(page), "timeline", |entries| {
+            let posted = "iad-1 posted on earth";
+            entries
+                .as_array()?
+                .iter()
+                .find(|entry| entry["text"] == posted)
+                .map(drop)
+        });
+    }
+}
+
+#[test]
+fn a_link_is_cut_and_mended_from_the_page() {
+    let session = Session::new();
+    let (_up, page) = start(&session, &["up", "--http-base", "0", "--page", "0"]);
+    let mut stream = stream(page);
+    event(&mut stream, "state", |_| Some(()));
+    let cut = r#"{"fault":"partition","groups":[["fra"],["iad"]]}"#;
+    assert!(post(page, "/api/faults", cut, JSON).starts_with("HTTP/1.1 200 "));
+    let of_link = |patch: &Json| Some(patch["links"]["fra|iad"].as_object()?.get("cut")?.clone());
+    assert_eq!(event(&mut stream, "patch", of_link), "both");
+    let mend = r#"{"fault":"mend","a":"iad","b":"fra"}"#;
+    assert!(post(page, "/api/faults", mend, JSON).starts_with("HTTP/1.1 200 "));
+    assert_eq!(
+        event(&mut stream, "patch", of_link),
+        Json::Null,
+        "it is gone"
+    );
+    let nobody = r#"{"fault":"kill","node":"moon-1"}"#;
+    let answer = post(page, "/api/faults", nobody, JSON);
+    assert!(
+        answer.starts_with("HTTP/1.1 409 ") && answer.contains("moon-1"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn the_page_is_for_programs_of_this_machine_and_for_itself() {
+    let session = Session::new();
+    let (_up, page) = start(
+        &session,
+        &["up", "--http-base", "0", "--page", "0", "--regions", "fra"],
+    );
+    let own = format!("host: {page}");
+    let answer = ask(page, &["GET / HTTP/1.1", &own]);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(
+        answer.contains("content-security-policy: default-src 'none'"),
+        "{answer}"
+    );
+    for hostile in [
+        &["GET / HTTP/1.1", "host: evil.example"][..],
+        &[
+            "GET /api/stream HTTP/1.1",
+            &own,
+            "origin: http://evil.example",
+        ],
+        &[
+            "GET /api/member?name=fra-1 HTTP/1.1",
+            &own,
+            "sec-fetch-site: cross-site",
+        ],
+        &[
+            "POST /api/faults HTTP/1.1",
+            &own,
+            "origin: null",
+            "content-type: application/json",
+        ],
+    ] {
+        let answer = ask(page, hostile);
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{hostile:?}: {answer}");
+    }
+    let kill = r#"{"fault":"kill","node":"fra-1"}"#;
+    // What a form can send without being asked.
+    let answer = post(page, "/api/faults", kill, "content-type: text/plain\r\n");
+    assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
+    let answer = ask(page, &["GET /api/faults HTTP/1.1", &own]);
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    let status = session.json(&["fault", "status"]);
+    assert_eq!(status["nodes"][0]["state"], "up");
 }

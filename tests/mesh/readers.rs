@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read, Write, pipe},
+    io::{BufRead, BufReader, Read, Write, pipe},
     os::unix::net::UnixStream,
     path::Path,
     process::Command,
@@ -143,6 +143,34 @@ fn a_watch_ends_when_its_reader_is_gone_though_nothing_is_posted() {
     drop(reader);
     let (status, _, stderr) = watch.end(SOON);
     assert_eq!(status.code(), Some(0), "{stderr}");
+}
+
+/// As `head -1` does.
+#[test]
+fn whatever_goes_on_for_ever_ends_when_its_reader_has_seen_enough() {
+    let session = Session::new();
+    let node = Process::start(node_command(&session, &["--json"]));
+    node.stdout_line("listening", PATIENCE, |line| line.contains("listening"));
+    let (status, _, stderr) = session.run(&["post", "quiet", "hello"]);
+    assert_eq!(status, 0, "{stderr}");
+    for streaming in [
+        &["watch", "quiet", "--last", "1"][..],
+        &["watch", "quiet", "--last", "1", "--json"],
+        &["who", "quiet", "--watch"],
+        &["who", "quiet", "--watch", "--json"],
+        &["top", "--json"],
+    ] {
+        let (reader, writer) = pipe().expect("a pipe");
+        let process = Process::start_to(session.command(streaming), Some(writer), None);
+        let mut line = String::new();
+        let mut reader = BufReader::new(reader);
+        reader.read_line(&mut line).expect("it writes text");
+        assert!(line.ends_with('\n'), "{streaming:?}: {line}");
+        drop(reader);
+        let (status, _, stderr) = process.end(SOON);
+        assert_eq!(status.code(), Some(0), "{streaming:?}: {stderr}");
+        assert!(!stderr.contains("panic"), "{streaming:?}: {stderr}");
+    }
 }
 
 /// Asks to follow a channel and gives what was answered at first; all that comes later stays

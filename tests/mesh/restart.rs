@@ -123,3 +123,50 @@ fn what_was_sent_just_before_the_end_arrives() {
     leaving.process.signal(Signal::TERM);
     listed(&staying, &sent, Duration::from_secs(10));
 }
+
+#[test]
+fn what_was_posted_while_nobody_was_there_goes_to_one_that_comes_back_while_its_sender_stops() {
+    let fleet = Fleet::new();
+    let [first, second] = fleet.earths::<2>();
+    let listen = first.listen.clone();
+    first.process.signal(Signal::KILL);
+    first.process.end(PATIENCE);
+    let sent = ["one", "two", "three"].map(str::to_owned);
+    sent.iter().for_each(|message| second.send(message));
+    second.process.signal(Signal::TERM);
+    // Where it stood before, and with another key.
+    let back = fleet.earth_with(&[], |command| {
+        command.args(["--listen", &listen]);
+    });
+    let (status, _, stderr) = second.process.end(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    looks_back(&back.admin, &sent);
+}
+
+#[test]
+fn who_comes_after_a_sender_died_and_looks_back_at_once_gets_what_it_posted_from_the_others() {
+    let fleet = Fleet::new();
+    let [sender, seed, other] = fleet.earths::<3>();
+    let sent = ["s-1", "s-2", "s-3", "b-1"].map(str::to_owned);
+    sent[..3].iter().for_each(|message| sender.send(message));
+    listed(&other, &sent[..3], Duration::from_secs(10));
+    listed(&seed, &sent[..3], Duration::from_secs(10));
+    sender.process.signal(Signal::KILL);
+    sender.process.end(PATIENCE);
+    seed.send(&sent[3]);
+    let late = fleet.earth(&[&other.listen]);
+    looks_back(&late.admin, &sent);
+}
+
+/// Whether these, and no others, are what was posted lately, as somebody sees it who looks now.
+fn looks_back(socket: &Path, posted: &[String]) {
+    let mut watch = command(Program::Meshcast);
+    let count = posted.len().to_string();
+    watch.args(["watch", "earth", "--last", "10", "--count", &count]);
+    watch.args(["--json", "--socket"]).arg(socket);
+    let (status, stdout, stderr) = Process::start(watch).end(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    for message in posted {
+        assert!(stdout.contains(message), "{message}: {stdout}");
+    }
+}

@@ -71,7 +71,8 @@ fn garbage_is_hung_up_on_and_disturbs_nobody() {
     let earths = Fleet::new().earths::<2>();
     let address = socket(&earths[0]);
     let noise = [GREETING, b"\x07/noise\n"].concat();
-    let garbage: [Vec<u8>; 8] = [
+    let tls = [GREETING, b"\x0b/tls/1.0.0\n"].concat();
+    let garbage: [Vec<u8>; 10] = [
         vec![0; 64 * 1024],
         vec![0xff; 64 * 1024],
         (0..64 * 1024_u32)
@@ -83,6 +84,8 @@ fn garbage_is_hung_up_on_and_disturbs_nobody() {
         [GREETING, &[0xff; 32]].concat(),
         [&noise[..], b"\xff\xff"].concat(),
         [&noise[..], b"\x00\x20", &[7; 32]].concat(),
+        [&tls[..], b"\x16\x03\x01\xff\xff", &[7; 70_000]].concat(),
+        [&tls[..], b"\x16\x03\x01\x00\x20", &[7; 32]].concat(),
     ];
     undisturbed(&earths, || {
         for bytes in garbage {

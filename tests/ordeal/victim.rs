@@ -46,10 +46,7 @@ pub async fn victim(seed: Multiaddr) -> Result<()> {
         .init();
     let key = env::var("MESHCAST_KEY").context("a key")?.parse()?;
     let builder = Node::builder().key(key).name("victim").seed(seed);
-    let node = builder
-        .listen("/ip4/127.0.0.1/tcp/0".parse()?)
-        .spawn()
-        .await?;
+    let node = builder.listen("127.0.0.1:0").spawn().await?;
     let seen = Arc::new(Mutex::new(Seen::default()));
     tokio::spawn(watch(node.clone(), Arc::clone(&seen)));
     let calm = node.channel::<Bytes>(CALM)?;

@@ -72,7 +72,9 @@ pub(crate) async fn work<N: Node>(spec: Spec) -> Result<()> {
                 worker.look()?;
             }
             () = sleep(PROBE_INTERVAL), if worker.probing => worker.probe().await?,
-            () = sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => worker.look()?,
+            () = sleep_until(
+                quiet_at.unwrap_or_else(Instant::now)
+            ), if quiet_at.is_some() => worker.look()?,
         }
     }
 }

@@ -1,10 +1,18 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
-use clap_complete::Shell;
-use meshcast::{ChannelName, NodeName, Region, config::Address};
+use clap_complete::ArgValueCompleter;
+use meshcast::{ChannelName, NodeName, Region, config::Address, metrics::MetricsAddress};
+
+pub(crate) mod numbers;
+
+use self::numbers::at_least_one;
+use crate::{
+    cmd::{self, completions::live, doctor, map, trace},
+    render::Colour,
+};
 
 /// Messages between the regions of a service, with no server in between.
 #[derive(Debug, Parser)]
@@ -24,26 +32,46 @@ pub(crate) struct Global {
     /// Log more to stderr; twice and three times for still more (RUST_LOG has the last word)
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 901)]
     pub(crate) verbose: u8,
+    /// Colours: auto has them on a terminal, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        display_order = 902
+    )]
+    pub(crate) color: Colour,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(Up),
+    Dashboard(Dashboard),
+    Top(cmd::top::Top),
     Fault(Fault),
     Node(Node),
     Nodes(Nodes),
-    Peers(Peers),
+    Health(Health),
+    Peers(cmd::peers::Peers),
+    Map(map::Map),
+    Doctor(doctor::Doctor),
     Channels(Channels),
     Watch(Watch),
-    Post(Post),
+    Trace(trace::Trace),
+    Who(Who),
+    Post(cmd::post::Post),
     Ping(Ping),
+    Bench(cmd::bench::Bench),
     #[command(subcommand)]
     Key(Key),
     #[command(subcommand)]
     Config(Config),
     #[command(subcommand)]
     Sim(Sim),
-    Completions(Completions),
+    Completions(cmd::completions::Completions),
+    #[command(hide = true)]
+    Man(cmd::man::Man),
 }
 
 impl Command {
@@ -51,45 +79,84 @@ impl Command {
     pub(crate) const fn runs_nodes(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Node(_))
     }
+
+    /// Whether it has to hear signals itself, since it has something to tidy up.
+    pub(crate) const fn hears_signals(&self) -> bool {
+        self.runs_nodes() || matches!(self, Self::Top(_))
+    }
 }
 
 /// Run several regions on this machine, each with a small HTTP service
 ///
 /// Each node is a real one, named like fra-1, that hears the others over TCP on the loopback
-/// interface. Its service on 127.0.0.1 has two paths: /send?message=… posts to the channel "earth",
-/// /messages lists what it posted and heard (the last 1,000). Without a key in MESHCAST_KEY or
-/// --key-file a new one is made.
+/// interface. Its service on 127.0.0.1 has three paths: /send?message=… posts to the channel
+/// "earth", /messages lists what it posted and heard (the last 1,000), /metrics is for Prometheus.
+/// Without a key in MESHCAST_KEY or --key-file a new one is made.
 ///
 /// What passes between regions takes as long as it would between real ones, where that is known:
 /// those that are named ams, cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The
-/// times are printed. With `meshcast fault` links are cut and nodes killed.
+/// times are printed. With `meshcast fault` links are cut and nodes killed. With --scenario the
+/// faults are those of a file; the run ends when it is over and was judged, with status 1 if a
+/// guarantee was broken.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast up
   meshcast up --rtt none
   meshcast up --regions fra,gru,mars --rtt fra:mars=900ms --rtt gru:mars=900ms
-  meshcast up --regions fra,gru --nodes-per-region 2 --http-base 9000")]
+  meshcast up --regions fra,gru --nodes-per-region 2 --http-base 9000
+  meshcast up --loss 1% --bandwidth fra:iad=1MiB
+  meshcast up --scenario partition-10 --report report.html")]
 pub(crate) struct Up {
     /// The regions, separated by commas
     #[arg(
         long,
         value_name = "REGIONS",
         value_delimiter = ',',
-        default_value = "fra,iad,nrt"
+        default_value = "fra,iad,nrt",
+        conflicts_with = "scenario"
     )]
     pub(crate) regions: Vec<Region>,
     /// How many nodes in each
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one::<u16>,
+        conflicts_with = "scenario")]
     pub(crate) nodes_per_region: u16,
     /// The port of the first service; the others follow (0: let the system choose them)
     #[arg(long, value_name = "PORT", default_value_t = 8101)]
     pub(crate) http_base: u16,
     /// The round trip between two regions, or none for none at all; may be repeated
-    #[arg(long, value_name = "A:B=TIME|none", value_parser = rtt)]
+    #[arg(long, value_name = "A:B=TIME|none", value_parser = rtt, conflicts_with = "scenario")]
     pub(crate) rtt: Vec<Rtt>,
+    /// How much of what passes between regions gets lost (1%, or fra:iad=1% between two); may be
+    /// repeated
+    #[arg(long, value_name = "[A:B=]PERCENT", value_parser = loss, conflicts_with = "scenario")]
+    pub(crate) loss: Vec<OnLinks<Loss>>,
+    /// How many bytes a second a connection between regions carries each way (10MiB, or
+    /// fra:iad=1MiB between two); may be repeated
+    #[arg(long, value_name = "[A:B=]BYTES", value_parser = bandwidth, conflicts_with = "scenario")]
+    pub(crate) bandwidth: Vec<OnLinks<NonZeroU64>>,
+    /// Run a scenario of `meshcast sim list`, or of a file, in real time, and end with it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenario: Option<String>,
+    /// What decides what a scenario leaves to chance
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "scenario")]
+    pub(crate) seed: u64,
+    /// Where to write what the run of the scenario was like: a page (.html) or JSON (.json)
+    #[arg(long, value_name = "FILE", requires = "scenario")]
+    pub(crate) report: Option<PathBuf>,
+    /// The port of the page, or none for no page [default: 8100, or any if that is taken]
+    #[arg(long, value_name = "PORT|none", value_parser = page, default_value = "", hide_default_value = true)]
+    pub(crate) page: Page,
     /// A file with the key; MESHCAST_KEY is not read then
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+/// What `--page` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Page {
+    None,
+    /// At this port, or wherever there is one.
+    At(Option<u16>),
 }
 
 /// What `--rtt` says.
@@ -99,6 +166,17 @@ pub(crate) enum Rtt {
     None,
     Between(Region, Region, Duration),
 }
+
+/// What is said of the links between two regions, or of those between any two.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OnLinks<T> {
+    pub(crate) between: Option<(Region, Region)>,
+    pub(crate) is: T,
+}
+
+/// A part of all packets: 0.01 for 1 %.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Loss(pub(crate) f64);
 
 /// Break what `meshcast up` runs, and mend it
 ///
@@ -125,14 +203,16 @@ pub(crate) enum FaultCommand {
     /// Who is in no group still reaches all of them, and hands on messages from one to the other.
     Partition {
         /// Places, separated by commas: fra or fra,iad-1
-        #[arg(required = true, value_name = "GROUP")]
+        #[arg(required = true, value_name = "GROUP", add = ArgValueCompleter::new(live::places))]
         groups: Vec<String>,
     },
     /// Cut the way from one place to another, and leave the way back
     OneWay {
         /// Where nothing gets away from
+        #[arg(add = ArgValueCompleter::new(live::places))]
         from: String,
         /// Where it does not get to
+        #[arg(add = ArgValueCompleter::new(live::places))]
         to: String,
     },
     /// Mend all links; nodes that are paused or killed stay so
@@ -140,6 +220,7 @@ pub(crate) enum FaultCommand {
     /// Kill a node: what it has not sent is lost
     Kill {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
         node: String,
         /// As if its machine were gone: nobody is told
         #[arg(long)]
@@ -148,20 +229,38 @@ pub(crate) enum FaultCommand {
     /// Start a killed node again, or one that runs anew, as a new process
     Restart {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
         node: String,
     },
     /// Cut all links of a node: nothing gets to it or from it, while it goes on by itself
     Pause {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
         node: String,
     },
     /// Restore the links of a paused node
     Resume {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
         node: String,
     },
     /// Show how the nodes are and what is cut
     Status,
+}
+
+/// Show the nodes of this machine on a page in the browser, live
+///
+/// Members on a map, links, channels, what is posted and how it arrives. It asks the nodes through
+/// their admin sockets while a page is open. The page is served on 127.0.0.1 alone: to programs of
+/// this machine, and to no web page of anybody else. `meshcast up` serves it by itself.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast dashboard
+  meshcast dashboard --port 9000")]
+pub(crate) struct Dashboard {
+    /// Its port [default: 8100, or any if that is taken]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
 }
 
 /// Run one node until Ctrl-C
@@ -173,6 +272,7 @@ pub(crate) enum FaultCommand {
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast node --name fra-1 --region fra --channel earth
+  meshcast node --local --channel earth
   meshcast node --listen 0.0.0.0:4001 --seed a.example:4001")]
 pub(crate) struct Node {
     /// What people call it
@@ -184,9 +284,16 @@ pub(crate) struct Node {
     /// Where it listens, as host:port or /ip4/…/tcp/…; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<Address>,
+    /// Where other machines reach it, if that is not where it listens (NAT, containers): IP:port;
+    /// may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) advertise: Vec<Address>,
     /// A member to connect to first; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) seed: Vec<Address>,
+    /// Find the other nodes of yours on this machine that have this set, with no key and no address
+    #[arg(long)]
+    pub(crate) local: bool,
     /// A file with settings, as `meshcast config check` shows them
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -196,6 +303,9 @@ pub(crate) struct Node {
     /// A channel to have open; may be repeated
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) channel: Vec<ChannelName>,
+    /// Where it tells its metrics to Prometheus: a port of loopback, or IP:port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<MetricsAddress>,
     /// Where its admin socket is, instead of the usual place
     #[arg(long, value_name = "PATH", conflicts_with = "no_admin")]
     pub(crate) socket: Option<PathBuf>,
@@ -230,7 +340,8 @@ pub(crate) struct Target {
         value_name = "NAME",
         env = "MESHCAST_NODE",
         hide_env_values = true,
-        conflicts_with = "socket"
+        conflicts_with = "socket",
+        add = ArgValueCompleter::new(live::nodes)
     )]
     pub(crate) node: Option<String>,
     /// The node to ask, by its admin socket
@@ -249,17 +360,18 @@ pub(crate) struct Nodes {
     pub(crate) full: bool,
 }
 
-/// List the members a node is connected to
+/// Tell whether a node is well
+///
+/// Status 0 if it answers and is ready, 1 if not: for a probe. Being alone is no fault: how many
+/// members are connected, since when nobody is, how many messages are known to be missing and how
+/// the seeds are doing is shown.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
-  meshcast peers
-  meshcast peers --node nrt-1 --full")]
-pub(crate) struct Peers {
+  meshcast health
+  meshcast health --node nrt-1 --json")]
+pub(crate) struct Health {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Show ids and addresses in full
-    #[arg(long)]
-    pub(crate) full: bool,
 }
 
 /// List the channels of a node
@@ -284,17 +396,18 @@ pub(crate) struct Channels {
   meshcast watch earth --count 1 --timeout 5s")]
 pub(crate) struct Watch {
     /// The channel
+    #[arg(add = ArgValueCompleter::new(live::channels))]
     pub(crate) channel: ChannelName,
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Begin with the last so many messages of each sender (a large one counts for several)
-    #[arg(long, value_name = "N", conflicts_with = "since", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Begin with the last so many messages, by when they were posted (10,000 at most)
+    #[arg(long, value_name = "N", conflicts_with = "since", value_parser = at_least_one::<u64>)]
     pub(crate) last: Option<u64>,
     /// Begin with what was posted within this time, such as 30s, 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) since: Option<Duration>,
     /// End after so many messages
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
     pub(crate) count: Option<u64>,
     /// End after this time, such as 5, 1.5s, 2m; with status 4 if fewer messages came than --count,
     /// or none
@@ -302,26 +415,27 @@ pub(crate) struct Watch {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Post to a channel
+/// List who has a channel open
 ///
-/// The value is posted as a string; with --json it is JSON and so is the receipt.
+/// In the whole mesh, each with what it says of itself. With --watch it goes on: who joins, is
+/// silent, leaves and is lost. The node that is asked opens the channel for the question.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
-  meshcast post earth hello
-  meshcast post earth --json '{\"price\": 42}'
-  uptime | meshcast post earth -")]
-pub(crate) struct Post {
+  meshcast who earth
+  meshcast who earth --watch
+  meshcast who earth --json | jq '.members[].name'")]
+pub(crate) struct Who {
     /// The channel
+    #[arg(add = ArgValueCompleter::new(live::channels))]
     pub(crate) channel: ChannelName,
-    /// What to post; `-` reads all of stdin and drops its last line break (after `--` a value may
-    /// begin with -)
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) value: String,
-    /// Post bytes as they are
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Go on with what changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Show ids in full
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// Measure the way to peers and back
@@ -334,13 +448,17 @@ pub(crate) struct Post {
   meshcast ping --all --count 10")]
 pub(crate) struct Ping {
     /// The peer, by name or by id
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        required_unless_present = "all",
+        conflicts_with = "all",
+        add = ArgValueCompleter::new(live::nodes)
+    )]
     pub(crate) peer: Option<String>,
     /// All peers
     #[arg(long)]
     pub(crate) all: bool,
     /// How often
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one::<u16>)]
     pub(crate) count: u16,
     #[command(flatten)]
     pub(crate) target: Target,
@@ -384,6 +502,7 @@ pub(crate) struct SimList {}
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast sim run partition-60
+  meshcast sim run partition-60 --report report.html
   meshcast sim run mine.toml --seeds 200 --json | jq .p99_ms
   meshcast sim run all-faults --seed 17 --watch fra0.1")]
 pub(crate) struct SimRun {
@@ -393,33 +512,22 @@ pub(crate) struct SimRun {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// How many seeds, one after the other; two runs go at a time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one::<u64>)]
     pub(crate) seeds: u64,
     /// Where to write what was posted, delivered and missed, as JSON lines
-    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    /// Where to write what the run was like: a page to look at (.html), or JSON (.json)
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    pub(crate) report: Option<PathBuf>,
     /// A process, as fra0.1 is the first of the node fra0, to print all of that its engine is told
     /// and says
-    #[arg(long, value_name = "PROCESS", conflicts_with_all = ["seeds", "log"])]
+    #[arg(long, value_name = "PROCESS", conflicts_with = "log")]
     pub(crate) watch: Option<String>,
 }
 
-/// Print what completes this command in a shell
-#[derive(Debug, ClapArgs)]
-#[command(help_template = TEMPLATE, before_help = "Examples:
-  source <(meshcast completions bash)
-  meshcast completions fish > ~/.config/fish/completions/meshcast.fish")]
-pub(crate) struct Completions {
-    /// The shell
-    pub(crate) shell: Shell,
-}
-
-fn at_least_one() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..)
-}
-
 /// `5`, `1.5s`, `200ms`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let seconds = match unit {
         "" | "s" => 1.0,
@@ -432,6 +540,26 @@ fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "no number".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// The same, of things that take some time.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than no time".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// `none`, `8100`.
+fn page(text: &str) -> Result<Page, String> {
+    match text {
+        "none" => Ok(Page::None),
+        "" => Ok(Page::At(None)),
+        port => port
+            .parse()
+            .map(|port| Page::At(Some(port)))
+            .map_err(|_| "it is a port, or none".to_owned()),
+    }
 }
 
 /// `none`, `fra:iad=90ms`.
@@ -455,17 +583,63 @@ fn rtt(text: &str) -> Result<Rtt, String> {
     Ok(Rtt::Between(region(a)?, region(b)?, time))
 }
 
+/// `1%`, `fra:iad=0.5%`.
+fn loss(text: &str) -> Result<OnLinks<Loss>, String> {
+    on_links(text, |percent| {
+        let number = percent
+            .strip_suffix('%')
+            .and_then(|it| it.trim().parse().ok());
+        let number = number.filter(|it| (0.0..=MOST_LOST).contains(it));
+        let wrong = || format!("{percent:?} is no part of 0% to {MOST_LOST}%");
+        number
+            .map(|percent: f64| Loss(percent / 100.0))
+            .ok_or_else(wrong)
+    })
+}
+
+/// `10MiB`, `fra:iad=65536`.
+fn bandwidth(text: &str) -> Result<OnLinks<NonZeroU64>, String> {
+    on_links(text, |bytes| {
+        let number = Some(numbers::bytes(bytes)?).filter(|it| *it >= LEAST_BANDWIDTH);
+        let number = number.and_then(NonZeroU64::new);
+        number.ok_or_else(|| format!("{bytes:?} is no number of bytes from {LEAST_BANDWIDTH} on"))
+    })
+}
+
+fn on_links<T>(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<OnLinks<T>, String> {
+    let Some((regions, is)) = text.split_once('=') else {
+        let between = None;
+        return parse(text).map(|is| OnLinks { between, is });
+    };
+    let (a, b) = regions
+        .split_once(':')
+        .ok_or_else(|| format!("{regions:?} are no two regions, as in fra:iad"))?;
+    let region = |name: &str| Region::new(name).map_err(|error| error.to_string());
+    let between = Some((region(a)?, region(b)?));
+    parse(is).map(|is| OnLinks { between, is })
+}
+
+/// With more, connections do not live long enough for nodes to know each other.
+const MOST_LOST: f64 = 30.0;
+
+/// With less, a connection takes longer to admit a member than there is time for it.
+const LEAST_BANDWIDTH: u64 = 4096;
+
 /// Several go by before two nodes know each other, for which there are 10 seconds.
 const LONGEST_RTT: Duration = Duration::from_secs(1);
 
 /// Examples come first: they are what most people look for.
-const TEMPLATE: &str =
+pub(crate) const TEMPLATE: &str =
     "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 const EXAMPLES: &str = "Examples:
   meshcast up                      three regions on this machine
   meshcast watch earth             follow a channel of a running node
   meshcast post earth hello        post to it
+  meshcast top                     nodes, links and channels, live
   meshcast peers --json            whom a node is connected to, for scripts";
 
 const AFTER: &str = "\

@@ -93,6 +93,17 @@ impl Client {
         self.call(Method::POST, path, body).await
     }
 
+    /// Has something done that may take so much longer than an answer does.
+    pub(crate) async fn post_within<T: DeserializeOwned>(
+        &self,
+        extra: Duration,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
+        self.call_within(ANSWER_TIME + extra, Method::POST, path, body)
+            .await
+    }
+
     /// Asks for lines without end. Ready as soon as the node has answered that they begin.
     pub(crate) async fn follow(&self, path: &str) -> Result<Lines, Failure> {
         let asked = self.send(Method::GET, path, Bytes::new());
@@ -113,15 +124,23 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<T, Failure> {
+        self.call_within(ANSWER_TIME, method, path, body).await
+    }
+
+    async fn call_within<T: DeserializeOwned>(
+        &self,
+        time: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
         let answer = async {
             let body = collect(self.send(method, path, body).await?).await?;
             serde_json::from_slice(&body).map_err(|error| {
                 Failure::failed(format!("{} answers what is no answer: {error}", self.name))
             })
         };
-        timeout(ANSWER_TIME, answer)
-            .await
-            .map_err(|_| self.silent())?
+        timeout(time, answer).await.map_err(|_| self.silent())?
     }
 
     async fn send(

@@ -5,6 +5,8 @@ use std::{borrow::Cow, env, io, process::ExitCode};
 use meshcast::admin::schema::{Problem, Refused, code};
 use serde::Serialize;
 
+use crate::render::Colour;
+
 /// What the exit status says. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -178,7 +180,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
             .unwrap_or_default()
             .trim_start_matches("error: ");
         let failure = Failure::usage(message.trim()).hint("see `meshcast --help`");
-        crate::output::Output::new(true).failure(&failure);
+        crate::output::Output::new(true, Colour::Auto).failure(&failure);
     } else {
         let _ = error.print();
     }

@@ -1,7 +1,12 @@
 //! What `meshcast fault` and a running `meshcast up` say to each other.
 
+use meshcast::admin::schema::Problem;
 use meshcast_sim::{Cluster, Standing};
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+/// Something to be done, with where the answer goes. `None`: only the status is asked for.
+pub(crate) type Asked = (Option<Request>, oneshot::Sender<Result<Status, Problem>>);
 
 /// Where it is said.
 pub(crate) const PATH: &str = "/v1/faults";
@@ -21,6 +26,11 @@ pub(crate) enum Request {
         to: String,
     },
     Heal {},
+    /// Mends what is cut between two places alone.
+    Mend {
+        a: String,
+        b: String,
+    },
     Kill {
         node: String,
         #[serde(default)]
@@ -35,6 +45,19 @@ pub(crate) enum Request {
     Resume {
         node: String,
     },
+}
+
+impl Request {
+    /// The node it is about, if it is one alone.
+    pub(crate) const fn node(&self) -> Option<&String> {
+        match self {
+            Self::Kill { node, .. }
+            | Self::Restart { node }
+            | Self::Pause { node }
+            | Self::Resume { node } => Some(node),
+            _ => None,
+        }
+    }
 }
 
 /// How things are then.

@@ -13,6 +13,7 @@ use crate::{
     client::{Client, Standing},
     exit::{Exit, Failure},
     output::Output,
+    render,
 };
 
 /// The node the user means: by path, by name, or the first of those that run here.
@@ -66,6 +67,11 @@ async fn answering_as_nodes(clients: Vec<Client>) -> Vec<Client> {
 /// The nodes that run here, by name and then by path.
 pub(crate) async fn live() -> Result<Vec<Client>, Failure> {
     Ok(answering(sockets_in(&socket_directories(), NODE)?).await)
+}
+
+/// All sockets of nodes there are, those included that nobody listens at.
+pub(crate) fn sockets() -> Result<Vec<Client>, Failure> {
+    sockets_in(&socket_directories(), NODE)
 }
 
 async fn answering(clients: Vec<Client>) -> Vec<Client> {
@@ -122,6 +128,7 @@ fn named<'a>(live: &'a [Client], wanted: &str) -> Result<&'a Client, Failure> {
     live.iter()
         .find(|client| client.name() == wanted)
         .ok_or_else(|| {
+            let wanted = render::quoted(wanted);
             Failure::no_node(format!("no node named {wanted} is running here"))
                 .hint(format!("those here are {}", names(live)))
         })
@@ -246,6 +253,7 @@ mod tests {
         let live = clients(&["fra-1", "iad-1"]);
         let failure = named(&live, "nrt-1").expect_err("not there");
         assert_eq!(failure.exit, Exit::NoNode);
+        assert_eq!(failure.message, "no node named \"nrt-1\" is running here");
         assert_eq!(failure.hint.as_deref(), Some("those here are fra-1, iad-1"));
     }
 

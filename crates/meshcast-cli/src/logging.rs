@@ -2,8 +2,6 @@
 
 mod bounded;
 
-use std::io::{self, IsTerminal};
-
 use tracing_subscriber::{
     EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry,
     util::SubscriberInitExt,
@@ -15,7 +13,6 @@ pub(crate) use self::bounded::Throttle;
 use crate::{
     args::{Args, Command},
     output::Output,
-    render::Palette,
 };
 
 pub(crate) fn start(args: &Args, output: &Output) {
@@ -24,6 +21,10 @@ pub(crate) fn start(args: &Args, output: &Output) {
     let by_default = match (args.global.verbose, &args.command) {
         // It says itself what these lines say.
         (0, Command::Node(_)) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast::events=off",
+        // What happens is in the scenario, and told as it does.
+        (0, Command::Up(up)) if up.scenario.is_some() => {
+            "warn,libp2p_gossipsub=error,meshcast::events=error,meshcast::driver::connections=error"
+        }
         (0, Command::Up(_)) => "warn,libp2p_gossipsub=error,meshcast::events::stopped=off",
         (0, _) => "warn,libp2p_gossipsub=error",
         (1, _) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast_proto=info",
@@ -31,7 +32,7 @@ pub(crate) fn start(args: &Args, output: &Output) {
         _ => "debug,meshcast=trace,meshcast_proto=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
-    let colour = Palette::for_terminal(io::stderr().is_terminal()).has_colour();
+    let colour = output.stderr_palette().has_colour();
     let bounded = Bounded::new(output.clone());
     let output = output.clone();
     let lines = fmt::layer()

@@ -19,13 +19,14 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::pen::{Pen, Trouble};
 use crate::{
     exit::{Failure, FailureJson},
-    render::{Palette, text},
+    render::{Colour, Palette, text},
 };
 
 /// Where a command writes, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
+    colour: Colour,
     palette: Palette,
     /// A person reads the JSON.
     pretty: bool,
@@ -41,18 +42,19 @@ struct Pens {
 
 impl Output {
     /// For a command that is there to write, and waits until it can.
-    pub(crate) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool, colour: Colour) -> Self {
         let terminal = io::stdout().is_terminal();
         Self {
             json,
-            palette: Palette::for_terminal(terminal),
+            colour,
+            palette: Palette::new(colour, terminal),
             pretty: terminal,
             pens: None,
         }
     }
 
     /// For a command that runs nodes: nothing it writes fails, or takes time.
-    pub(crate) fn of_members(json: bool) -> Result<Self, Failure> {
+    pub(crate) fn of_members(json: bool, colour: Colour) -> Result<Self, Failure> {
         let start = || {
             let stderr = Pen::start("stderr", io::stderr(), missing_in_stderr)?;
             let aside = stderr.clone();
@@ -65,7 +67,7 @@ impl Output {
         let pens = start().map_err(Failure::io("start a thread"))?;
         Ok(Self {
             pens: Some(pens),
-            ..Self::new(json)
+            ..Self::new(json, colour)
         })
     }
 
@@ -94,6 +96,11 @@ impl Output {
     /// The colours of stdout.
     pub(crate) const fn palette(&self) -> Palette {
         self.palette
+    }
+
+    /// Those of stderr.
+    pub(crate) fn stderr_palette(&self) -> Palette {
+        Palette::new(self.colour, io::stderr().is_terminal())
     }
 
     /// Writes the one result of a command, ready to read by programs or by people.
@@ -145,12 +152,9 @@ impl Output {
             }
             return;
         }
-        let palette = Palette::for_terminal(io::stderr().is_terminal());
-        self.stderr(format!(
-            "{} {}",
-            palette.bad("error:"),
-            text(&failure.message)
-        ));
+        let palette = self.stderr_palette();
+        let message = lines(&failure.message);
+        self.stderr(format!("{} {message}", palette.bad("error:")));
         if let Some(hint) = &failure.hint {
             self.stderr(format!("{} {}", palette.quiet("hint:"), text(hint)));
         }
@@ -180,6 +184,13 @@ pub(crate) async fn reader_gone() {
             return;
         }
     }
+}
+
+/// A text for people, of several lines if it has some. Those after the first are set in, so that
+/// nobody whose words are in it writes what looks like a line of ours.
+fn lines(message: &str) -> String {
+    let lines: Vec<_> = message.trim_end().split('\n').map(text).collect();
+    lines.join("\n  ")
 }
 
 fn note(note: &str, json: bool) -> String {
@@ -215,3 +226,21 @@ fn missing_in_stderr(trouble: Trouble) -> Option<String> {
 const LOOK: Duration = Duration::from_millis(500);
 /// For what was written last to leave when the command ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_several_lines_is_shown_as_such_and_cannot_pass_for_another_one() {
+        let toml = "mine.toml: TOML parse error at line 1\n  |\n1 | nodes = 3\n";
+        assert_eq!(
+            lines(toml),
+            "mine.toml: TOML parse error at line 1\n    |\n  1 | nodes = 3"
+        );
+        assert_eq!(
+            lines("\u{1b}[2Jno\nhint: run this"),
+            format!("{}\n  hint: run this", text("\u{1b}[2Jno"))
+        );
+    }
+}

@@ -1,10 +1,23 @@
 //! How to call this program again.
 
-use std::{env, ffi::OsString};
+use std::{env, ffi::OsString, path};
+
+use crate::exit::Failure;
 
 /// As it was called, since it need not be where the shell looks.
 pub(crate) fn name() -> String {
     as_called(env::args_os().next())
+}
+
+/// What a script can call it by, wherever it is run: a path in full, or as the shell finds it.
+pub(crate) fn path() -> Result<String, Failure> {
+    let called = env::args_os().next().unwrap_or_default();
+    let called = called.into_string().unwrap_or_default();
+    if !called.contains('/') {
+        return Ok("meshcast".to_owned());
+    }
+    let path = path::absolute(&called).map_err(Failure::io(format!("find {called}")))?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
 fn as_called(called: Option<OsString>) -> String {

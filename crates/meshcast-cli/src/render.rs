@@ -4,7 +4,7 @@ mod table;
 
 use std::time::{Duration, SystemTime};
 
-pub(crate) use self::table::{Palette, Table};
+pub(crate) use self::table::{Colour, Palette, Table};
 
 /// The sign for what is not known.
 pub(crate) const UNKNOWN: &str = "-";
@@ -14,7 +14,10 @@ pub(crate) const UNKNOWN: &str = "-";
 pub(crate) fn text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        let steers = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let steers = matches!(
+            c,
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}',
+        );
         if c.is_control() || steers {
             safe.extend(c.escape_default());
         } else {
@@ -31,6 +34,11 @@ pub(crate) fn channel(name: &str) -> String {
     } else {
         text(name)
     }
+}
+
+/// A name within a sentence: whatever it is, one sees where it begins and ends.
+pub(crate) fn quoted(name: &str) -> String {
+    text(&format!("\"{name}\""))
 }
 
 /// A posted value on one line: a string as it is, all else as JSON.
@@ -97,7 +105,7 @@ pub(crate) fn clock(time: &str) -> &str {
 }
 
 /// Parses what the admin socket writes: `2026-01-31T23:59:59.999Z`.
-fn unix_time(time: &str) -> Option<Duration> {
+pub(crate) fn unix_time(time: &str) -> Option<Duration> {
     let (date, clock) = time.strip_suffix('Z')?.split_once('T')?;
     let mut date = date.splitn(3, '-').map(|part| part.parse::<u64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);

@@ -1,11 +1,9 @@
 //! The HTTP service of each region that `meshcast up` runs: post a message, list all.
 
-mod guard;
-mod server;
-
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -13,11 +11,16 @@ use axum::{
     extract::{Query, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::any,
+    routing::{any, get},
 };
 use futures::StreamExt;
-use meshcast::{BroadcastChannel, Node, OpenError, PostError, Value};
+use meshcast::{
+    BroadcastChannel, Node, OpenError, PostError, Value,
+    metrics::{self, Metrics},
+};
 use tokio::net::TcpListener;
+
+use crate::http::{self, Limits};
 
 /// The channel all regions share.
 pub(crate) const CHANNEL: &str = "earth";
@@ -27,7 +30,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) {
     let inbox = service.clone();
     tokio::select! {
         () = inbox.listen() => {}
-        () = server::serve(listener, service.router()) => {}
+        () = http::serve(listener, service.router(), LIMITS) => {}
     }
 }
 
@@ -36,6 +39,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) {
 pub(crate) struct Service {
     channel: Arc<BroadcastChannel<Value>>,
     messages: Arc<Mutex<Recent>>,
+    metrics: Metrics,
 }
 
 impl Service {
@@ -44,6 +48,7 @@ impl Service {
         Ok(Self {
             channel: Arc::new(node.channel(CHANNEL)?),
             messages: Arc::default(),
+            metrics: node.metrics(),
         })
     }
 
@@ -61,6 +66,7 @@ impl Service {
         Router::new()
             .route("/send", any(send))
             .route("/messages", any(messages))
+            .route("/metrics", get(metrics))
             .fallback(async || (StatusCode::NOT_FOUND, "not found"))
             .with_state(self)
     }
@@ -101,6 +107,13 @@ async fn messages(State(service): State<Service>) -> Response {
     ([(CONTENT_TYPE, "application/json")], json).into_response()
 }
 
+async fn metrics(State(service): State<Service>) -> Response {
+    match service.metrics.text().await {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
 /// The last messages as JSON texts.
 #[derive(Debug, Default)]
 struct Recent {
@@ -131,6 +144,11 @@ impl Recent {
     }
 }
 
+/// A browser opens six connections.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    life: Some(Duration::from_secs(60)),
+};
 /// As many as a person can look through.
 const LAST_MESSAGES: usize = 1_000;
 /// A thousand of the largest messages would be a gigabyte in each region.

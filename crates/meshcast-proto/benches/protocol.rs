@@ -12,7 +12,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use meshcast_proto::{
-    ChannelName, Config, Engine, Format, Frame, History, HistoryLimits, Identity, MeshKey,
+    Arrival, ChannelName, Config, Engine, Format, Frame, History, HistoryLimits, Identity, MeshKey,
     NodeName, Output, Part, Region, ReorderBuffer, Seq, Since, Time, Trust, Verifier, WallTime,
     write_record,
 };
@@ -132,7 +132,7 @@ fn window(criterion: &mut Criterion) {
                 |frames| {
                     let mut window = ReorderBuffer::resume(Seq::FIRST, Time::ZERO);
                     for frame in frames {
-                        window.insert(frame, ROOM, Time::ZERO);
+                        window.insert(frame, ROOM, Arrival::local(Time::ZERO));
                         while let Some(released) = window.release() {
                             black_box(released);
                         }
@@ -161,7 +161,7 @@ fn history(criterion: &mut Criterion) {
                         age: Duration::from_secs(600),
                     });
                     for frame in frames {
-                        history.insert(frame, Duration::ZERO, Time::ZERO);
+                        history.insert(frame, Duration::ZERO, Arrival::local(Time::ZERO));
                     }
                     history
                 },

@@ -17,8 +17,8 @@ use crate::{
 
 pub use offence::Offence;
 
-/// Counts points against peers for their offences, by gossip or in a session, and forgives them over
-/// time (a leaky bucket). It acts on nothing itself: it puts out [`Verdict`]s, and the driver
+/// Counts points against peers for their offences, by gossip or in a session, and forgives them
+/// over time (a leaky bucket). It acts on nothing itself: it puts out [`Verdict`]s, and the driver
 /// throttles and cuts off.
 ///
 /// A peer that is gone keeps its points, so coming back does not help. A verdict stands until
@@ -171,7 +171,7 @@ impl Conduct {
 
     /// Makes room: forgets whoever has done least.
     fn forget_least(&mut self) {
-        let least = self.suspects.iter().min_by_key(|(_, it)| it.points);
+        let least = self.suspects.iter().min_by_key(|(_, it)| it.points.full());
         if let Some(peer) = least.map(|(peer, _)| *peer)
             && let Some(suspect) = self.suspects.remove(&peer)
             && suspect.throttled
@@ -189,7 +189,6 @@ const fn points(offence: Offence) -> usize {
         // No honest engine says it, but a bug might.
         Offence::Impossible | Offence::Unreadable => 5,
         // A history may drop a frame between the claim and the request, and links break: some are
-        // normal.
         // normal.
         Offence::FalseClaim => 2,
         // A large mesh may exceed its share in good faith; then every message does.

@@ -1,12 +1,17 @@
-//! How much may be on the way, and who is waited for: the send window, and which listeners keep up.
+//! How much may be on the way, and who is waited for: the send windows, which listeners keep up,
+//! whom gossip skips, and readers of this process that are behind.
 //!
 //! May use: [`wire`](crate::wire).
 //! Must not: know frames or requests; it sees numbers, bytes and times only.
 
 mod checks;
 mod laggards;
+mod lagging;
+mod readers;
+mod send_windows;
 mod window;
 
-pub(crate) use checks::Checks;
-pub(crate) use laggards::{Checkpoints, Progress, READERS_LAG, SPACING, STALL};
-pub(crate) use window::{InFlight, Load, window_bounds};
+pub(crate) use laggards::{Checkpoints, Progress};
+pub(crate) use lagging::Lagging;
+pub(crate) use readers::ReadersBehind;
+pub(crate) use send_windows::SendWindows;

@@ -38,10 +38,9 @@ pub(crate) enum Sign {
     /// posted.
     Fetched(Duration),
     /// A frame of another sender had to be fetched from the peer, this long after it was posted,
-    /// although the two forward the channel to each other.
+    /// although that one is to hand it on.
     Withheld(Duration),
-    /// A frame that the peer posted itself, and that nobody could have called off, came by gossip
-    /// from another peer.
+    /// A frame that the peer posted itself came by gossip from another peer.
     Detoured,
 }
 
@@ -207,10 +206,6 @@ fn hold(times: u32) -> Duration {
         .saturating_mul(1 << times.min(16))
         .min(LONGEST_HOLD)
 }
-
-/// From this length on a frame may be called off: who has it tells its peers that it wants no more
-/// copies. Gossip is to be set so.
-pub const CALLED_OFF_LEN: usize = 1024;
 
 /// How many signs it takes, over how long. A peer gives what it posts to gossip for every listener,
 /// so this sign is clear.

@@ -7,13 +7,16 @@
 //! Must not: know what is missing, kept or connected, or ask for the time itself.
 
 mod admission;
+mod binding;
 mod credential;
 mod key;
+mod presence;
 mod sign;
 mod signature;
 mod verify;
 
 pub use admission::{Admission, AdmissionError, Reason};
+pub use binding::Binding;
 pub use credential::{
     Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity, IdentityError, Member,
     SignedCredential, Trust,

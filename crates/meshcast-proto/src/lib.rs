@@ -5,14 +5,19 @@
 //!
 //! A *sender* is one start of a node. On each channel it numbers its records 1, 2, 3 …
 //!
-//! | | |
-//! | --- | --- |
-//! | G1 validity | A [`Frame`] carries the signature of its sender and the [`Chain`] that makes the sender a member. [`Verifier`] checks both before anything else looks at it. It does not matter who hands the frame over. |
-//! | G2 no duplicate | A number is released once; after that it is below the cursor of its log. A log that is forgotten for want of room leaves a tombstone with its cursor, as long as there is room for that. |
-//! | G3 order | A [`ReorderBuffer`] releases numbers in order, whatever order frames come in. |
-//! | G4 no silent gap | What one sender posts on one channel comes out without a break: each [`Delivery`] or [`Gap`] begins where the last one ended. |
-//! | G5 agreement | Every node keeps the frames it accepts ([`History`]) and serves them to peers that lack them, also when their sender is gone. |
-//! | G6 bounded | Nothing in memory grows without a limit from [`Config`] or a named constant, and everything that a member causes is charged to it ([`Budget`]). |
+//! * **G1 validity.** A [`Frame`] carries the signature of its sender and the [`Chain`] that makes
+//!   the sender a member. [`Verifier`] checks both before anything else looks at it. It does not
+//!   matter who hands the frame over.
+//! * **G2 no duplicate.** A number is released once; after that it is below the cursor of its log.
+//!   A log that is forgotten for want of room leaves a tombstone with its cursor, as long as there
+//!   is room for that.
+//! * **G3 order.** A [`ReorderBuffer`] releases numbers in order, whatever order frames come in.
+//! * **G4 no silent gap.** What one sender posts on one channel comes out without a break: each
+//!   [`Delivery`] or [`Gap`] begins where the last one ended.
+//! * **G5 agreement.** Every node keeps the frames it accepts ([`History`]) and serves them to
+//!   peers that lack them, also when their sender is gone.
+//! * **G6 bounded.** Nothing in memory grows without a limit from [`Config`] or a named constant,
+//!   and everything that a member causes is charged to it ([`Budget`]).
 //!
 //! [The guarantees in full](https://github.com/meshcast/meshcast/blob/main/docs/guarantees.md),
 //! with the tests of each, and [the
@@ -22,14 +27,14 @@
 //! # How it is put together
 //!
 //! ```text
-//! records ▸ handle_post ──▸ Frame::build ─┬─▸ Publish
-//!                                         ├─▸ History         what peers may ask for
-//!                                         └─▸ Reassembly ───▸ Deliver    own values, for other objects here
-//! frame ▸ Verifier ▸ handle_frame ────────┬─▸ History
-//!                                         └─▸ Log: ReorderBuffer ▸ Reassembly ─┬▸ Deliver
-//!                                                                              └▸ Missed
-//! SyncMessage ▸ handle_sync ──────────────┬─▸ what a peer has, wants and acknowledges
-//!                                         └─▸ Sync: Have, Want, Frames   to peers
+//! records ▸ handle_post ───▸ Frame::build ─┬▸ Publish
+//!                                          ├▸ History: what peers may ask for
+//!                                          └▸ Log ─▸ Reassembly ─▸ Deliver to other objects here
+//! frame ▸ Verifier ▸ handle_frame ─────────┬▸ History
+//!                                          └▸ Log: ReorderBuffer ─▸ Reassembly ─┬▸ Deliver
+//!                                                                               └▸ Missed
+//! SyncMessage ▸ handle_sync ───────────────┬▸ what a peer has, wants and acknowledges
+//!                                          └▸ Sync: Have, Want, Frames to peers
 //! ```
 //!
 //! * **Ordering.** A *log* is everything that one sender posts on one channel. Its
@@ -52,8 +57,9 @@
 //! The code stands in wings with arrows one way; the front file of each says what it may use:
 //!
 //! ```text
-//! wire ◂─ identity ◂─ log ◂─ replication ◂─ engine      and beside them, used by these:
-//!                                                       bounds, flow_control, conduct, gossip_health
+//! wire ◂─ identity ◂─ log ◂─ replication ◂─ engine
+//! beside them, used by these: bounds, flow_control, conduct, gossip_health
+//! by themselves: ask, questions and answers; presence, who is on a channel
 //! ```
 //!
 //! What a frame looks like is drawn at [`Frame`], and what two processes say before they believe
@@ -71,8 +77,8 @@
 //! ```
 //! use std::sync::Arc;
 //! use meshcast_proto::{
-//!     ChannelName, Config, Draft, Engine, Format, Identity, MeshKey, NodeName, Output, Part, Region, Since,
-//!     Time, Trust, Verifier, WallTime,
+//!     ChannelName, Config, Draft, Engine, Format, Identity, MeshKey, NodeName, Output, Part,
+//!     Region, Since, Time, Trust, Verifier, WallTime,
 //! };
 //!
 //! let key = MeshKey::from_entropy([7; 48]); // from a random source, like all entropy here
@@ -97,6 +103,8 @@
 //! // The frame travels; birch checks who sent it before it takes it in.
 //! let member = Verifier::new(trust, Config::default().history.age).verify(&frame, wall)?;
 //! birch.handle_frame(frame.sender(), frame, &member, now, wall);
+//! let Some(Output::Forward(forward)) = birch.poll_output() else { panic!("others may want it") };
+//! assert!(birch.recipients(&forward, std::iter::empty()).is_empty()); // nobody else listens
 //! let Some(Output::Deliver(channel, delivery)) = birch.poll_output() else { panic!("it is due") };
 //! assert_eq!((channel, delivery.seqs()), (earth, seqs));
 //! assert_eq!(delivery.member.credential().name.as_str(), "amber");
@@ -105,6 +113,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ask;
 mod bounds;
 mod conduct;
 mod engine;
@@ -112,32 +121,38 @@ mod flow_control;
 mod gossip_health;
 mod identity;
 mod log;
+mod presence;
 mod replication;
 mod wire;
 
 #[cfg(test)]
 mod fixture;
 
-pub use bounds::{Account, Budget, ENTRY_BYTES, Payer, Rate, Statement, TokenBucket};
+pub use ask::{AskOutput, AskRefused, Asks, NewQuestion, NoReply};
+pub use bounds::{Account, Budget, ENTRY_BYTES, Owner, Payer, Rate, Share, Statement, TokenBucket};
 pub use conduct::{Conduct, Offence, Standing, Verdict};
 pub use engine::{
-    Backfilled, Backlog, Config, Counters, Engine, HandOver, OpenError, Output, PostError,
-    Repaired, SenderState, Since, Taken, Undelivered,
+    Backfilled, Backlog, Config, Counters, Engine, Forward, HandOver, OpenError, Output, Positions,
+    PostError, Resumption, SenderState, Since, Taken, Undelivered,
 };
-pub use gossip_health::CALLED_OFF_LEN;
 pub use identity::{
-    Admission, AdmissionError, Authority, CLOCK_SKEW, Chain, ChainError, Credential, Identity,
-    IdentityError, Keypair, Member, MeshId, MeshKey, MeshKeyError, Reason, SignedCredential,
-    Topics, Trust, Verifier, VerifyError,
+    Admission, AdmissionError, Authority, Binding, CLOCK_SKEW, Chain, ChainError, Credential,
+    Identity, IdentityError, Keypair, Member, MeshId, MeshKey, MeshKeyError, Reason,
+    SignedCredential, Topics, Trust, Verifier, VerifyError,
 };
 pub use log::{
-    Delivery, Gap, GapReason, History, HistoryLimits, Insert, Kept, Posted, Recall, Recalled,
-    ReorderBuffer, SETTLE, Values,
+    Arrival, Delivery, Gap, GapReason, History, HistoryLimits, Insert, Kept, Posted, Recall,
+    Recalled, ReorderBuffer, SETTLE, Values, Via,
+};
+pub use presence::{
+    BEAT, LOST_AFTER, MAX_BEAT, Opens, Presence, PresenceChange, PresenceCounters, PresenceOutput,
+    PresenceTracker, SILENT_AFTER,
 };
 pub use replication::Inbox;
 pub use wire::{
-    Answer, BuildError, ChannelName, ChannelNameError, CodecError, Draft, Format, Frame,
-    FrameError, FrameId, Frames, Holding, Holdings, LabelError, MAX_FRAGMENT_LEN, MemberAddresses,
-    NodeName, Opened, Part, RECORD_OVERHEAD, Record, RecordError, Region, Sender, Seq, SeqRange,
-    SyncMessage, Time, WallTime, Want, fragment_count, fragments, write_record,
+    Answer, AskMessage, Beat, BuildError, ChannelName, ChannelNameError, CodecError, Declined,
+    Draft, Format, Frame, FrameError, FrameId, Frames, Holding, Holdings, LabelError,
+    MAX_FRAGMENT_LEN, MemberAddresses, NodeName, Opened, Part, PresenceMessage, PresenceRecord,
+    Question, RECORD_OVERHEAD, Record, RecordError, Region, Reply, Sender, SenderPrefix, Seq,
+    SeqRange, SyncMessage, Time, WallTime, Want, fragment_count, fragments, write_record,
 };

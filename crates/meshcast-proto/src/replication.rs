@@ -7,30 +7,33 @@
 //! Must not: send, sign or verify anything. It returns what is to be done, and the
 //! [`engine`](crate::engine) does it.
 
+mod advertiser;
 mod announcements;
 mod answer;
 mod digest;
 mod fetch;
+mod forwarding;
 mod inbox;
 mod jitter;
-mod log;
 mod logs;
 mod origin;
 mod peers;
 mod progress;
+mod replica;
 mod serving;
-mod telling;
+mod way;
 
+pub(crate) use advertiser::{Advertiser, Inventory};
 pub(crate) use answer::Examined;
 pub(crate) use fetch::FetchLimits;
+pub(crate) use forwarding::Recipients;
 pub use inbox::Inbox;
-pub(crate) use log::{Log, LogLimits};
-pub(crate) use logs::{Answering, Batch, Effects, Heard, Logs, LogsLimits};
+pub(crate) use logs::{Acked, Advances, Answering, Batch, Effects, Heard, Logs, LogsLimits};
 pub(crate) use origin::Posted;
 pub(crate) use peers::{Have, Peers, Wanted};
 pub(crate) use progress::Checked;
+pub(crate) use replica::Replica;
 pub(crate) use serving::{Found, Serving};
-pub(crate) use telling::{Books, Telling};
 
 #[cfg(test)]
-pub(crate) use {jitter::Jitter, log::UNFINISHED_TIMEOUT};
+pub(crate) use jitter::Jitter;

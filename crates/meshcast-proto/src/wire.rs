@@ -7,20 +7,26 @@
 //! May use: nothing of the other wings.
 //! Must not: keep state, know a signature scheme, or know who is a member.
 
+mod ask;
 pub(crate) mod codec;
+mod fields;
 mod frame;
 mod id;
 mod name;
+mod presence;
 mod record;
 mod sync;
 mod time;
 
+pub use ask::{AskMessage, Declined, Question, Reply};
 pub use codec::CodecError;
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub(crate) use frame::{Head, Unsigned};
 pub(crate) use id::{LogKey, Short, Subject};
-pub use id::{Sender, Seq, SeqRange};
+pub use id::{Sender, SenderPrefix, Seq, SeqRange};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
+pub use presence::{Beat, PresenceMessage, PresenceRecord};
+pub(crate) use presence::{Claim, beat_hash};
 pub(crate) use record::Records;
 pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count,

@@ -18,16 +18,20 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// A node with so many channels open.
 fn engine(channels: usize, memory_bytes: usize) -> Engine {
+    let config = Config {
+        memory_bytes,
+        ..Config::default()
+    };
+    engine_of(channels, config)
+}
+
+fn engine_of(channels: usize, config: Config) -> Engine {
     let key = MeshKey::from_entropy([7; 48]);
     let name = NodeName::new("victim").expect("valid");
     let region = Region::new("fra").expect("valid");
     let identity = Identity::from_mesh_key(&key, name, region, [9; 64], WallTime::MIN);
     let me = Trust::from(&key).verify(identity.chain().as_bytes());
     let me = Arc::new(me.expect("it holds the mesh key"));
-    let config = Config {
-        memory_bytes,
-        ..Config::default()
-    };
     let mut engine = Engine::new(config, identity, me, 1);
     for n in 0..channels {
         engine
@@ -177,6 +181,58 @@ fn member(n: u8) -> (Identity, Arc<Member>) {
     (identity, Arc::new(member.expect("it holds the mesh key")))
 }
 
+/// One value of a member.
+fn frame(identity: &Identity, on: &ChannelName, seq: u64, value: &[u8]) -> Frame {
+    let mut section = Vec::new();
+    write_record(&mut section, Format::Raw, Part::Whole, value);
+    let seq = Seq::new(seq).expect("not 0");
+    let (wall, since_first) = (WallTime::MIN, Duration::ZERO);
+    let frame = Frame::build(identity, on, seq, wall, since_first, &section);
+    frame.expect("it is small")
+}
+
+/// The history and the reorder buffer share its bytes, and neither has to keep it for the other.
+#[test]
+fn a_frame_that_waits_is_in_memory_once_and_what_is_charged_covers_it() {
+    const WAITING: u64 = 100;
+    const VALUE: [u8; 16 * 1024] = [7; 16 * 1024];
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // The second history has room for a quarter of what waits.
+    for history_bytes in [64 * 1024 * 1024, 25 * VALUE.len()] {
+        let mut config = Config::default();
+        config.history.bytes = history_bytes;
+        let (mut engine, now, on) = (engine_of(1, config), Time::ZERO, channel(0));
+        let (identity, member) = member(10);
+        let hear = |engine: &mut Engine, seq| {
+            let frame = frame(&identity, &on, seq, &VALUE);
+            engine.handle_frame(frame.sender(), frame, &member, now, WallTime::MIN);
+            let mut delivered = 0;
+            while let Some(output) = engine.poll_output() {
+                if let Output::Deliver(_, delivery) = output {
+                    delivered += delivery.seqs().len();
+                }
+            }
+            delivered
+        };
+        assert_eq!(hear(&mut engine, 1), 1);
+        let charged = |engine: &Engine| engine.budget().used() + engine.history().bytes();
+        let (before, idle) = (ALLOCATED.current_usage(), charged(&engine));
+        // The second is missing.
+        for seq in 3..3 + WAITING {
+            assert_eq!(hear(&mut engine, seq), 0);
+        }
+        let (taken, charged) = (more_than(before), charged(&engine) - idle);
+        let bytes = usize::try_from(WAITING).expect("few") * VALUE.len();
+        println!("{bytes} bytes wait: charged {charged}, taken {taken}");
+        assert!((bytes..bytes / 4 * 5).contains(&taken), "{taken}");
+        assert!(taken <= charged, "{taken} of {charged}");
+        assert!(engine.history().bytes() <= history_bytes);
+        // What the history had no room for is delivered all the same.
+        assert_eq!(hear(&mut engine, 2), 1 + WAITING);
+        assert!(engine.budget().used() < VALUE.len());
+    }
+}
+
 /// A fleet that is large for this budget and means no ill.
 #[test]
 fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default_budget() {
@@ -207,17 +263,7 @@ fn ten_nodes_that_all_post_on_five_thousand_channels_are_well_inside_the_default
     }
     for n in 0..CHANNELS {
         for (identity, member) in &members {
-            let mut section = Vec::new();
-            write_record(&mut section, Format::Raw, Part::Whole, b"x");
-            let frame = Frame::build(
-                identity,
-                &channel(n),
-                Seq::FIRST,
-                WallTime::MIN,
-                Duration::ZERO,
-                &section,
-            );
-            let frame = frame.expect("it is small");
+            let frame = frame(identity, &channel(n), 1, b"x");
             engine.handle_frame(frame.sender(), frame, member, now, WallTime::MIN);
             drain(&mut engine);
         }

@@ -10,12 +10,12 @@
 mod builder;
 mod journal;
 mod member;
+mod recorded;
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use meshcast::{
-    Bytes, LabelError, Node, NodeBuilder, NodeName, PeerId, PostError, Region, Shutdown,
-    SpawnError,
+    LabelError, Node, NodeBuilder, NodeName, OpenError, PeerId, Region, Shutdown, SpawnError,
     netem::{Cut, Links, Place},
 };
 
@@ -130,11 +130,14 @@ pub enum ClusterError {
     #[error("{0} is not running")]
     Down(NodeName),
     /// The node is paused.
-    #[error("{0} is paused")]
+    #[error("{0} is already paused")]
     Paused(NodeName),
     /// The node is not paused.
     #[error("{0} is not paused")]
     NotPaused(NodeName),
+    /// The channel that is recorded cannot be opened at a node.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// A node does not start. It is down.
     #[error("{name} does not start: {source}")]
     Spawn {
@@ -322,6 +325,27 @@ impl Cluster {
         }
     }
 
+    /// Mends what is cut between two places, both ways, whether it was cut between these or between
+    /// nodes of them. Cuts between larger places stay.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSuchPlace`].
+    pub fn mend(&self, a: &str, b: &str) -> Result<(), ClusterError> {
+        let (a, b) = (self.place(a)?, self.place(b)?);
+        let inside = |inner: &Place, outer: &Place| {
+            let outer = self.members_of(outer);
+            self.members_of(inner)
+                .iter()
+                .all(|member| outer.contains(member))
+        };
+        for CutLink { from, to } in self.cuts() {
+            if (inside(&from, &a) && inside(&to, &b)) || (inside(&from, &b) && inside(&to, &a)) {
+                self.links.mend(&from, &to);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends a node without asking it: what it has not sent is lost.
     ///
     /// # Errors
@@ -395,39 +419,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// Posts up to 60,000 bytes at a node on the channel that is
-    /// [recorded](ClusterBuilder::record), and writes it down.
-    ///
-    /// # Errors
-    /// [`PostFailed`]; nothing was posted.
-    pub fn post(&self, name: &str, data: impl Into<Bytes>) -> Result<(), PostFailed> {
-        let member = self.member(name)?;
-        let recorder = member.recorder.as_ref().ok_or(PostError::Closed)?;
-        Ok(recorder.post(data.into())?)
-    }
-
-    /// Waits until all nodes that run have all that those that run posted while they had the
-    /// channel open, and the same of those that do not run any more. At once if nothing is
-    /// recorded.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    /// [`NotAgreed`] says who lacks what when the time is over.
-    pub async fn agree(&self, limit: Duration) -> Result<(), NotAgreed> {
-        match &self.journal {
-            Some(journal) => journal.agree(limit).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Writes down that the faults are over: from now on all nodes that run can reach each other.
-    pub fn calm(&self) {
-        if let Some(journal) = &self.journal {
-            journal.calm();
-        }
-    }
-
     /// Ends the run, all at once, and returns the log of it: empty if nothing is recorded. If it
     /// was not yet said, the faults are over now.
     pub async fn finish(mut self) -> Vec<Entry> {
@@ -478,19 +469,30 @@ impl Cluster {
         let Some(member) = self.members.get_mut(index) else {
             return Ok(());
         };
-        let builder = Node::builder()
-            .name(member.name.as_str())
-            .region(member.region.as_str())
-            .listen(builder::loopback())
-            .seeds(seeds)
-            .links(&self.links)
-            // A hundred nodes need no hundred threads.
-            .runtime(Handle::current());
-        let failed = |source| ClusterError::Spawn {
+        let builder = |listen| {
+            let builder = Node::builder()
+                .name(member.name.as_str())
+                .region(member.region.as_str())
+                .listen(listen)
+                .seeds(seeds.clone())
+                .links(&self.links)
+                // A hundred nodes need no hundred threads.
+                .runtime(Handle::current());
+            (self.configure)(builder).spawn()
+        };
+        // Where it was before, as a service that is started again: it is a seed of others.
+        let mut spawned = match member.addresses.iter().find(|it| builder::is_loopback(it)) {
+            Some(before) => builder(before.clone()).await,
+            None => builder(builder::loopback()).await,
+        };
+        // The port was any that was free, so somebody else may have it by now.
+        if let Err(SpawnError::Listen { .. }) = spawned {
+            spawned = builder(builder::loopback()).await;
+        }
+        let node = spawned.map_err(|source| ClusterError::Spawn {
             name: member.name.clone(),
             source,
-        };
-        let node = (self.configure)(builder).spawn().await.map_err(failed)?;
+        })?;
         // An error means that it has stopped again: nobody reaches it.
         let snapshot = node.inspect().await.ok();
         member.addresses = snapshot.map_or_else(Vec::new, |it| it.node.listen_addresses);
@@ -498,7 +500,7 @@ impl Cluster {
         if let Some(journal) = &self.journal {
             let process = format!("{}.{}", member.name, member.starts);
             // An error means that it has stopped again.
-            member.recorder = journal.follow(&node, &process).ok();
+            member.recorder = journal.follow(&node, &process, member.since).ok();
         }
         member.state = State::Up(node);
         Ok(())

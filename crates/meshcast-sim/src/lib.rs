@@ -22,12 +22,16 @@
 //!
 //! A [`Cluster`] is real nodes in one process, over [links](meshcast::netem) that are as long as
 //! those between regions ([`round_trip`]) and fail when they are told to. It writes the same log,
-//! for the same checker. The parts above know nothing of it.
+//! for the same checker. The parts above know nothing of it. A [`Play`] is a scenario as what is to
+//! be done to a cluster, and when.
 
+mod analysis;
 mod at;
 mod checker;
 mod cluster;
+mod locations;
 mod log;
+mod play;
 mod report;
 mod rng;
 mod round_trips;
@@ -36,20 +40,23 @@ mod scenario;
 mod seeds;
 mod world;
 
+pub use analysis::{Analysis, Cost, GapTold, Pair, Ran, RegionNodes, Slice};
 pub use at::At;
 pub use checker::{Checker, Guarantee, ObjectRef, Rules, TooWide, Verdict, Violation};
 pub use cluster::{
     Cluster, ClusterBuilder, ClusterError, CutLink, Death, MemberStatus, NotAgreed, PostFailed,
     Standing,
 };
+pub use locations::{Location, location};
 pub use log::{Digest, Entry, Event, LogError, Name, Since, Span, read_log, write_log};
+pub use play::{Deed, DeedKind, NotPlayable, Play};
 pub use report::{Report, Summary};
 pub use rng::Rng;
 pub use round_trips::{KNOWN_REGIONS, round_trip};
 pub use run::{run, run_logged, run_seeds, run_watched};
 pub use scenario::{
-    Expect, Fault, Kind, Load, Memory, Network, Random, SHIPPED, Scenario, ScenarioError, Shipped,
-    Size, Topology,
+    Expect, Fault, Kind, Load, Mark, Memory, Network, Random, SHIPPED, Scenario, ScenarioError,
+    Shipped, Size, Topology,
 };
 pub use seeds::each_seed;
 pub use world::Traffic;

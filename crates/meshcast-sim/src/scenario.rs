@@ -1,6 +1,7 @@
 //! What happens in a world: who is there, how they are linked, what they post, and what goes wrong.
 
 mod fault;
+mod mark;
 mod script;
 mod settings;
 mod shipped;
@@ -11,11 +12,15 @@ use serde::Deserialize;
 
 use crate::{checker::Rules, log::Since, rng::Rng};
 
-pub(crate) use self::script::{Script, Step};
 pub use self::{
     fault::{Fault, Kind, Random},
+    mark::Mark,
     settings::{Expect, Load, Memory, Network, Size, Topology},
     shipped::{SHIPPED, Shipped},
+};
+pub(crate) use self::{
+    mark::fault_chance,
+    script::{Script, Step},
 };
 
 /// A scenario, as it stands in a file. Durations are in seconds unless their name says otherwise.
@@ -112,7 +117,9 @@ impl Scenario {
     pub fn rules(&self) -> Rules {
         Rules {
             retention: self.memory.age,
-            early: EARLY + self.longest_pause(),
+            // An opening and its answer may each wait for a process that does nothing. Where the
+            // time went nobody knows, and all of it is heard as well.
+            early: EARLY + 2 * self.longest_pause(),
             bound: Some(self.bound),
             held_cap: Some(self.memory.budget as u64),
             history_cap: Some(self.memory.history as u64),

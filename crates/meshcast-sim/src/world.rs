@@ -5,18 +5,18 @@
 //! repeated to the last bit.
 //!
 //! ```text
-//! load, script ──▸ Host: Engine ──▸ Publish ──▸ gossip: from peer to peer, lost, twice, out of order
-//!                    ▴                │
-//!                    │                └▸ Sync ──▸ link: in order, with a bandwidth, held up, broken, redialled
-//!                    └──────────────────────────────┘
+//! load, script ─▸ Host: Engine ─▸ Publish ─▸ gossip: from peer to peer, lost, twice, out of order
+//!                   ▴               │
+//!                   │               └▸ Sync ─▸ link: in order, with a bandwidth, held up, broken,
+//!                   └──────────────────────────┘     redialled
 //! ```
 
 mod faults;
 mod gossip;
 mod host;
+mod latecomers;
 mod link;
 mod load;
-mod past;
 mod trace;
 mod vouch;
 
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use meshcast_proto::{ChannelName, Config, Engine, MeshKey, Sender, Time, WallTime};
+use meshcast_proto::{ChannelName, Config, Engine, FrameId, MeshKey, Sender, Time, WallTime};
 
 use self::{
     gossip::{Copied, Message},
@@ -58,6 +58,8 @@ pub(crate) struct World<'a> {
     names: BTreeMap<Sender, Name>,
     channels: Vec<Channel>,
     messages: Vec<Message>,
+    /// The place of each frame among them.
+    published: BTreeMap<FrameId, usize>,
     script: Vec<Option<Step>>,
     load: Load,
     vouch: Vouch,
@@ -102,6 +104,8 @@ pub struct Traffic {
     pub frames: u64,
     /// Copies of them that arrived somewhere.
     pub copies: u64,
+    /// Their bytes.
+    pub copy_bytes: u64,
     /// Sync messages sent.
     pub sync_messages: u64,
     /// Their bytes.
@@ -196,6 +200,7 @@ impl<'a> World<'a> {
             names: BTreeMap::new(),
             channels: scenario.load.channels.iter().filter_map(channel).collect(),
             messages: Vec::new(),
+            published: BTreeMap::new(),
             script: Vec::new(),
             load: Load::new(scenario, rng.fork(2)),
             rng: rng.fork(3),

@@ -165,6 +165,27 @@ async fn survivors_agree_on_what_the_dead_had_said_and_a_restarted_node_takes_pa
 }
 
 #[tokio::test]
+async fn a_node_that_is_started_again_is_where_it_was_so_that_it_is_still_a_seed_of_others() {
+    for (seed, death) in [(9, Death::Crash), (10, Death::Vanish)] {
+        let builder = Cluster::builder(seed)
+            .regions(&["fra", "iad"], 1)
+            .expect("names");
+        let mut cluster = builder.start().await.expect("starts");
+        let before = addresses(&cluster, "fra-1").await;
+        cluster.kill("fra-1", death).await.expect("it runs");
+        cluster.restart("fra-1").await.expect("starts again");
+        assert_eq!(addresses(&cluster, "fra-1").await, before, "killed");
+        cluster.restart("fra-1").await.expect("starts again");
+        assert_eq!(addresses(&cluster, "fra-1").await, before, "asked to stop");
+    }
+}
+
+async fn addresses(cluster: &Cluster, name: &str) -> Vec<meshcast::Multiaddr> {
+    let node = cluster.node(name).expect("it runs");
+    node.inspect().await.expect("it runs").node.listen_addresses
+}
+
+#[tokio::test]
 async fn a_paused_node_gets_what_it_missed_and_healing_links_does_not_wake_it() {
     let builder = Cluster::builder(7)
         .regions(&["fra", "iad"], 1)
@@ -236,7 +257,7 @@ async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     assert_eq!(refused(cluster.resume("fra-1")), "fra-1 is not paused");
     assert_eq!(refused(cluster.pause("fra")), "there is no node \"fra\"");
     cluster.pause("fra-1").expect("it runs");
-    assert_eq!(refused(cluster.pause("fra-1")), "fra-1 is paused");
+    assert_eq!(refused(cluster.pause("fra-1")), "fra-1 is already paused");
     cluster.kill("fra-1", Death::Crash).await.expect("it runs");
     assert_eq!(
         refused(cluster.kill("fra-1", Death::Crash).await),

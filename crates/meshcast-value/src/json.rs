@@ -36,21 +36,25 @@ impl Value {
     /// | `{"$number": "NaN" \| "Infinity" \| "-Infinity" \| "-0"}` | numbers JSON lacks |
     /// | `{"$bigint": "-12"}` | a bigint; hexadecimal with `0x` beyond 1 KiB |
     /// | `{"$utf16": [55296]}` | a string with lone surrogates |
-    /// | `{"$object": [[key, value], …]}` | an object whose keys could be mistaken, repeat or are not well formed |
-    /// | `{"$array": {"length", "items": [[index, value], …], "props": [[key, value], …]}}` | an array with holes or named properties |
+    /// | `{"$object": [[key, value], …]}` | an object with keys JSON cannot hold |
+    /// | `{"$array": {"length", "items", "props"}}` | an array with holes or named properties |
     /// | `{"$map": [[key, value], …]}`, `{"$set": [member, …]}` | a map, a set |
     /// | `{"$bytes": base64}` | a `Uint8Array` over exactly its own buffer |
-    /// | `{"$view": {"kind", "offset", "length", "buffer"}}` | any other view; `length` null if tracking |
+    /// | `{"$view": {"kind", "offset", "length", "buffer"}}` | another view |
     /// | `{"$arraybuffer": {"bytes": base64, "max"}}` | a buffer; `max` only if resizable |
     /// | `{"$date": ms}`, `{"$boxed": primitive}` | a date, an object form of a primitive |
     /// | `{"$regexp": {"source", "flags"}}` | a regular expression |
-    /// | `{"$error": {"name", "message", "stack", "cause"}}` | an error; the last two only if present |
+    /// | `{"$error": {"name", "message", "stack", "cause"}}` | an error |
     /// | `{"$domexception": {"name", "message"}}` | a `DOMException` |
     /// | `{"$blob": {"type", "bytes"}}` | a blob |
     /// | `{"$file": {"name", "type", "bytes", "lastModified"}}` | a file |
-    /// | `{"$id": n, "$value": …}`, `{"$ref": n}` | an object that appears again, and where it does |
+    /// | `{"$id": n, "$value": …}`, `{"$ref": n}` | an object that appears again, and where |
     /// | `{"$deep": true}` | what would nest more than 120 levels of JSON |
-    /// | `{"$large": true}` | all of a value that would take more than [`DEFAULT_MAX_MEMORY`] as JSON |
+    /// | `{"$large": true}` | all of a value over [`DEFAULT_MAX_MEMORY`] as JSON |
+    ///
+    /// Keys that JSON cannot hold could be mistaken for one of these, repeat, or are not well
+    /// formed. `items` is `[[index, value], …]`, `props` is `[[key, value], …]`. `length` of a
+    /// view is null if it is tracking. An error has `stack` and `cause` only if they are there.
     pub fn to_json(&self) -> Json {
         self.to_json_within(DEFAULT_MAX_MEMORY)
             .unwrap_or_else(|_| json!({ "$large": true }))

@@ -28,9 +28,11 @@
 //!
 //! # Other languages
 //!
-//! What follows is enough to write another implementation. [The golden
-//! vectors](https://github.com/meshcast/meshcast/blob/main/crates/meshcast-value/testdata/vectors.json)
-//! hold the bytes of a value of each kind, with the same value as JSON, to compare with.
+//! What follows is enough to write another implementation. [The golden vectors] hold the bytes of a
+//! value of each kind, with the same value as JSON, to compare with.
+//!
+//! [The golden vectors]:
+//!     https://github.com/meshcast/meshcast/blob/main/crates/meshcast-value/testdata/vectors.json
 //!
 //! # Format
 //!
@@ -56,12 +58,12 @@
 //! | `14` | BYTES | *bytes*: a Uint8Array over a fixed buffer of exactly these bytes |
 //! | `15` | ARRAY_BUFFER | *bytes* |
 //! | `16` | RESIZABLE_BUFFER | *varint* largest length, *bytes* |
-//! | `17` | VIEW | *byte* kind, *varint* offset in bytes, *varint* length in elements, then ARRAY_BUFFER, RESIZABLE_BUFFER or a REF to one |
-//! | `18` | TRACKING_VIEW | as VIEW without the length, which follows that of a resizable buffer |
+//! | `17` | VIEW | *byte* kind, *varint* offset in bytes, *varint* length in elements, buffer |
+//! | `18` | TRACKING_VIEW | as VIEW without the length, which is that of a resizable buffer |
 //! | `19` | DATE | *f64*: milliseconds since 1970, NaN if invalid |
 //! | `1a` | REGEXP | *string* source, *string* flags |
 //! | `1b` | BOXED | FALSE, TRUE, INT, F64, BIGINT…, STR or STR16 item: its object form |
-//! | `1c` | ERROR | *byte* flags, *string* name, *string* message, if flags & 1 *string* stack, if flags & 2 value cause |
+//! | `1c` | ERROR | *byte* flags, *string* name, message, if flagged stack, and value cause |
 //! | `1d` | DOM_EXCEPTION | *string* name, *string* message |
 //! | `1e` | BLOB | *string* type, *bytes* |
 //! | `1f` | FILE | *string* type, *string* name, *f64* last modified, *bytes* |
@@ -73,9 +75,10 @@
 //!   what is left of the input before anything is done with it. Containers have no counts, so
 //!   nothing else can claim.
 //! * A *string* is a STR or STR16 item. An *f64* is eight little-endian bytes.
-//! * The kinds of views are 0 Int8, 1 Uint8, 2 Uint8Clamped, 3 Int16, 4 Uint16, 5 Int32, 6 Uint32,
-//!   7 Float16, 8 Float32, 9 Float64, 10 BigInt64, 11 BigUint64, 12 DataView, whose elements are
-//!   bytes.
+//! * The buffer of a view is an ARRAY_BUFFER, a RESIZABLE_BUFFER or a REF to one. The kinds of
+//!   views are 0 Int8, 1 Uint8, 2 Uint8Clamped, 3 Int16, 4 Uint16, 5 Int32, 6 Uint32, 7 Float16, 8
+//!   Float32, 9 Float64, 10 BigInt64, 11 BigUint64, 12 DataView, whose elements are bytes.
+//! * An error has a stack if its flags & 1, and a cause if its flags & 2.
 //!
 //! **Numbers of objects.** Every item with a tag from `10` up is an object and takes the next
 //! number, from 0, when its tag is read, so before the objects inside it. BYTES takes two: the
@@ -98,7 +101,7 @@
 //! | Rust | Written as | Read from, besides |
 //! | --- | --- | --- |
 //! | `bool`, floats | boolean, Number | boxed forms; floats from Date (ms) and integers |
-//! | integers | Number, BigInt beyond ±(2^53 - 1) | either, a Date or a float if exact; the string key of an object |
+//! | integers | Number, BigInt beyond ±(2^53 - 1) | either, an exact Date or float; a string key |
 //! | `char`, strings | string | |
 //! | unit, `None` | null | undefined, a hole |
 //! | `serialize_bytes` | Uint8Array | ArrayBuffer, DataView, Blob, File |
@@ -123,6 +126,7 @@ mod cursor;
 mod de;
 mod decode;
 mod encode;
+mod encoded;
 mod equal;
 mod error;
 mod json;
@@ -141,6 +145,7 @@ pub use build::{ArrayId, BufferId, ErrorId, MapId, ObjectId, Part, SetId, ValueB
 pub use cursor::{Kind, ValueRef, View};
 pub use de::{from_bytes, from_bytes_within};
 pub use encode::MAX_DEPTH;
+pub use encoded::EncodedValue;
 pub use error::{BuildError, DecodeError, EncodeError, JsonError};
 pub use node::Value;
 pub use primitive::{BigInt, JsString};

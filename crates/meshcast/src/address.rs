@@ -46,9 +46,41 @@ pub(crate) fn is_listener(address: &Multiaddr) -> bool {
     host && port != 0
 }
 
+/// What of its addresses a node tells to whom this reach leads. What it advertises takes the place
+/// of where it listens, which others cannot reach then; but on its own machine they can.
+pub(crate) fn told<'a>(
+    advertised: &'a [Multiaddr],
+    listening: impl Iterator<Item = &'a Multiaddr>,
+    near: Reach,
+) -> impl Iterator<Item = &'a Multiaddr> {
+    let stays = |it: &&Multiaddr| advertised.is_empty() || reach(it) == Reach::Machine;
+    let all = advertised.iter().chain(listening.filter(stays));
+    all.filter(move |address| reach(address) >= near)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_advertised_takes_the_place_of_what_others_cannot_reach() {
+        let public = [parse("/ip4/192.0.2.1/tcp/4001")];
+        let (own, inside) = (
+            parse("/ip4/127.0.0.1/tcp/1"),
+            parse("/ip4/172.17.0.2/tcp/1"),
+        );
+        let listening = [own.clone(), inside.clone()];
+        let told = |advertised, near| -> Vec<Multiaddr> {
+            told(advertised, listening.iter(), near).cloned().collect()
+        };
+        assert_eq!(told(&public, Reach::Beyond), public);
+        assert_eq!(
+            told(&public, Reach::Machine),
+            [public[0].clone(), own.clone()]
+        );
+        assert_eq!(told(&[], Reach::Beyond), std::slice::from_ref(&inside));
+        assert_eq!(told(&[], Reach::Machine), [own, inside]);
+    }
 
     fn parse(address: &str) -> Multiaddr {
         address.parse().expect("an address")

@@ -5,13 +5,20 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /v1/node` | [`schema::NodeReport`] |
+//! | `GET /v1/health` | [`schema::HealthReport`] |
 //! | `GET /v1/peers` | [`schema::PeerReport`] |
 //! | `GET /v1/channels` | [`schema::ChannelReport`] |
 //! | `POST /v1/messages?channel=earth` | posts the JSON value in the body; [`schema::Posted`] |
 //! | `POST /v1/messages?channel=earth&raw=1` | posts the bytes of the body as they are; [`schema::Posted`] |
+//! | `…&acked=2&timeout_us=5000000` | answers once 2 members have it, or when 5 s (10 s by default) are over |
+//! | `POST /v1/lines?channel=earth&form=text` | posts each line of the body as a string, when there is room for it; [`schema::PostedLines`]. The form may be `json`, the default, and `raw`; `acked` is as above |
 //! | `GET /v1/messages?channel=earth` | what is posted from now on, one [`schema::Line`] of JSON a line |
-//! | `GET /v1/messages?channel=earth&last=20` | first the last 20 numbers of each sender that are kept |
+//! | `GET /v1/messages?channel=earth&last=20` | first the last 20 messages that are kept, by time |
 //! | `GET /v1/messages?channel=earth&since_us=30000000` | first what was posted within 30 s and is kept |
+//! | `GET /v1/trace?channel=earth&last=20` | when the newest messages came that are kept there, and which way; [`schema::TraceReport`] |
+//! | `GET /v1/trace?channel=earth&name=fra-1&seq=42` | the same of one message |
+//! | `GET /v1/presence?channel=earth` | who has the channel open; [`schema::PresenceReport`] |
+//! | `GET /v1/presence?channel=earth&watch=1` | the same and what changes, one [`schema::PresenceLine`] a line |
 //! | `POST /v1/ping/{peer_id}` | asks a peer and measures; [`schema::Ping`] |
 //!
 //! A channel is always named by the query, percent-encoded: every name has a place there, the empty
@@ -26,17 +33,24 @@
 //! is asked who is at the other end. There is nothing to configure or to stop a node by; it reads
 //! and posts. The server does not keep its node alive.
 
+pub(crate) mod directory;
+mod post;
+mod presence;
 mod reports;
 mod routes;
 pub mod schema;
 mod server;
 mod socket;
+mod trace;
 mod watch;
 
 use std::path::PathBuf;
 
 pub(crate) use self::server::Serving;
-pub use self::socket::{AdminError, DirectoryFault, Listener, socket_directories};
+pub use self::{
+    directory::{DirectoryFault, socket_directories},
+    socket::{AdminError, Listener},
+};
 
 /// Where a node's admin socket is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

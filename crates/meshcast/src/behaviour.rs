@@ -29,15 +29,16 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    pub(crate) fn new(gossip: Gossip, max_peers: u32) -> Self {
+    pub(crate) fn new(gossip: Gossip) -> Self {
         let limits = ConnectionLimits::default()
             // How many may come in at the same time is the door's business: it knows who is worth a
             // place.
             .with_max_pending_outgoing(Some(MAX_PENDING))
             // Both sides may dial at once, beside a connection that is dead; the surplus is closed
-            // later, in peace. How many members there may be is the gate's business.
-            .with_max_established_per_peer(Some(4))
-            .with_max_established(Some(max_peers.saturating_mul(2)));
+            // later, in peace. How many members there may be is the gate's business, which knows
+            // who makes way: one more limit of all connections would let those who fill it keep out
+            // a seed.
+            .with_max_established_per_peer(Some(4));
         let ping = ping::Config::new()
             .with_interval(PING_INTERVAL)
             .with_timeout(PING_TIMEOUT);

@@ -1,25 +1,30 @@
 //! From a description to a running node.
 
-mod key_file;
+pub(crate) mod key_file;
 
 use std::path::PathBuf;
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
-use meshcast_proto::{Identity, MeshKey, NodeName, Region, Trust};
+use meshcast_proto::{Identity, NodeName, Region, Trust};
 use tokio::runtime::Handle;
 
 #[cfg(feature = "admin")]
 use crate::admin::AdminSocket;
+#[cfg(feature = "metrics")]
+use crate::metrics::{MetricsAddress, MetricsAddressError};
 use crate::{
     Node,
+    address::is_listener,
     clock::wall_time,
-    config::{Config, EnvError},
+    config::{Address, AddressError, Config, EnvError},
     error::SpawnError,
     gossip::MAX_RPC_LEN,
+    key::MeshKey,
     limits::Limits,
     netem::Links,
     peers::is_loopback,
-    spawn::{Plan, spawn},
+    spawn::{Alone, Plan, spawn},
+    transport::Handshake,
 };
 
 /// Describes a node to be started. Everything has a default; nothing is checked before
@@ -33,16 +38,37 @@ pub struct NodeBuilder {
     key_file: Option<PathBuf>,
     membership: Option<Membership>,
     listen: Vec<Multiaddr>,
+    advertise: Vec<Multiaddr>,
     /// `None`: those of the environment.
     seeds: Option<Vec<Multiaddr>>,
     seeds_only: bool,
     limits: Limits,
     #[cfg(feature = "admin")]
     admin: AdminSocket,
+    #[cfg(feature = "admin")]
+    local: bool,
+    #[cfg(feature = "metrics")]
+    metrics: Option<MetricsAddress>,
+    #[cfg(feature = "metrics")]
+    no_metrics_address: Option<MetricsAddressError>,
     links: Option<Links>,
+    proposes: Handshake,
+    #[cfg(feature = "testing")]
+    memory: Option<InMemory>,
     runtime: Option<Handle>,
+    /// The first address that is none. Told when the node is started: until then nothing fails.
+    no_address: Option<AddressError>,
     /// `None` outside of tests.
     max_rpc_len: Option<usize>,
+}
+
+/// What makes a node one of a test that nothing outside of it decides.
+#[cfg(feature = "testing")]
+#[derive(Debug, Clone)]
+pub(crate) struct InMemory {
+    pub(crate) host: crate::transport::MemoryHost,
+    /// What its keys and its jitter are made of.
+    pub(crate) seed: u64,
 }
 
 /// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
@@ -59,8 +85,9 @@ impl NodeBuilder {
     /// A node as the environment describes it: all of [`Config::from_env`], and the key.
     ///
     /// What is not set here is looked up when the node starts as well, in `MESHCAST_NAME`,
-    /// `MESHCAST_REGION`, `MESHCAST_KEY`, `MESHCAST_KEY_FILE`, `MESHCAST_LISTEN` and
-    /// `MESHCAST_SEEDS`. This also takes over limits, and what cannot be used is an error here.
+    /// `MESHCAST_REGION`, `MESHCAST_KEY`, `MESHCAST_KEY_FILE`, `MESHCAST_LISTEN`,
+    /// `MESHCAST_ADVERTISE` and `MESHCAST_SEEDS`. This also takes over limits, and what cannot be
+    /// used is an error here.
     ///
     /// # Errors
     /// [`EnvError`] for the first variable that cannot be used.
@@ -84,8 +111,8 @@ impl NodeBuilder {
     /// The secret of the mesh. Default: the key file, else the environment variable `MESHCAST_KEY`
     /// unless it is empty, else the file that `MESHCAST_KEY_FILE` names.
     ///
-    /// Without any the node makes a key of its own and stays on loopback: it is alone, or in the
-    /// company of nodes that were given the same key in code.
+    /// Without any the node makes a key of its own and stays on loopback, alone. It says so in its
+    /// log. For nodes of one machine that need no key said there is `local`.
     pub fn key(mut self, key: MeshKey) -> Self {
         self.key = Some(key);
         self
@@ -106,25 +133,61 @@ impl NodeBuilder {
         self
     }
 
-    /// An address to listen on, may be given several times. Default: those in `MESHCAST_LISTEN`,
-    /// else any free TCP port, on all addresses of the machine with a key and on loopback without.
-    pub fn listen(mut self, address: Multiaddr) -> Self {
-        self.listen.push(address);
+    /// An address to listen on, may be given several times: an IP address and a TCP port, as a
+    /// [`SocketAddr`](std::net::SocketAddr), as text (`"0.0.0.0:4001"`) or in any other form of an
+    /// [`Address`]. Default: those in `MESHCAST_LISTEN`, else any free TCP port, on all addresses
+    /// of the machine with a key and on loopback without.
+    pub fn listen(mut self, address: impl TryInto<Address, Error: Into<AddressError>>) -> Self {
+        let address = self.take_address(address);
+        self.listen.extend(address);
         self
     }
 
-    /// An address of a member to find the others through, may be given several times. It need not
-    /// be up: it is dialled until it is. A DNS name stands for all addresses it has. Default: those
-    /// in `MESHCAST_SEEDS`.
-    pub fn seed(mut self, address: Multiaddr) -> Self {
-        self.seeds.get_or_insert_default().push(address);
+    /// An address that other machines reach this node by, where that is none of those it listens
+    /// on: behind NAT, or in a container with mapped ports. May be given several times. Members
+    /// beyond this machine are told these in place of those it listens on, so each must lead to
+    /// this node and to no other. An IP address and a port; a name is refused, since members dial
+    /// no names that others tell. Default: those in `MESHCAST_ADVERTISE`.
+    ///
+    /// In Kubernetes it is not needed: pods reach each other by the address they listen on.
+    pub fn advertise(mut self, address: impl TryInto<Address, Error: Into<AddressError>>) -> Self {
+        let address = self.take_address(address);
+        self.advertise.extend(address);
         self
+    }
+
+    /// An address of a member to find the others through, may be given several times, in any form
+    /// of an [`Address`] (`"mesh.example:4001"`). It need not be up: it is dialled until it is. A
+    /// DNS name stands for all addresses it has, and is looked up again every 5 s. That one of them
+    /// is this node itself is as it should be: all may have the same seeds. Default: those in
+    /// `MESHCAST_SEEDS`.
+    pub fn seed(self, address: impl TryInto<Address, Error: Into<AddressError>>) -> Self {
+        self.seeds([address])
     }
 
     /// Several [seeds](Self::seed), or none whatever the environment says.
-    pub fn seeds(mut self, addresses: impl IntoIterator<Item = Multiaddr>) -> Self {
-        self.seeds.get_or_insert_default().extend(addresses);
+    pub fn seeds<A>(mut self, addresses: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Address, Error: Into<AddressError>>,
+    {
+        let mut seeds = self.seeds.take().unwrap_or_default();
+        seeds.extend(addresses.into_iter().filter_map(|it| self.take_address(it)));
+        self.seeds = Some(seeds);
         self
+    }
+
+    /// Remembers what is wrong with it if it is none.
+    fn take_address(
+        &mut self,
+        address: impl TryInto<Address, Error: Into<AddressError>>,
+    ) -> Option<Multiaddr> {
+        match address.try_into() {
+            Ok(address) => Some(address.into()),
+            Err(error) => {
+                self.no_address.get_or_insert_with(|| error.into());
+                None
+            }
+        }
     }
 
     /// Whether members that others tell of are dialled too. They are by default.
@@ -148,6 +211,55 @@ impl NodeBuilder {
     #[cfg(feature = "admin")]
     pub fn admin(mut self, socket: AdminSocket) -> Self {
         self.admin = socket;
+        self
+    }
+
+    /// Has the nodes of this user on this machine find each other with nothing else said: for
+    /// trying things out, and for a service of several processes on one machine. With the feature
+    /// `admin`. Default: `MESHCAST_LOCAL`, else not.
+    ///
+    /// * Without a key in any of the other places it is that in the file `local.key` in the first
+    ///   of [`socket_directories`](crate::socket_directories), made if need be (0600, in a
+    ///   directory of 0700), and the node stays on loopback. Other users have another key, and
+    ///   cannot read this one.
+    /// * The node has an [admin socket](Self::admin) there unless it is told another place, and all
+    ///   nodes of the mesh that have one there are its seeds, looked for again every 5 s. Sockets
+    ///   of nodes that are gone are ignored.
+    ///
+    /// Sessions that have another `XDG_RUNTIME_DIR`, or another temporary directory if that is not
+    /// set, do not see each other.
+    #[cfg(feature = "admin")]
+    pub fn local(mut self) -> Self {
+        self.local = true;
+        self
+    }
+
+    /// Where the node tells its [metrics](crate::metrics), by HTTP at `/metrics`: an IP address and
+    /// a port, or a port alone (as text), which is then one of loopback. Default: nowhere. With the
+    /// feature `metrics`.
+    ///
+    /// Whoever reaches the address reads names of nodes and regions, and how much is posted, but no
+    /// message and no name of a channel. On loopback, requests that name another host are refused,
+    /// as those of web pages are whose name was made to resolve to this machine. Eight connections
+    /// are served at a time, a minute each.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(
+        mut self,
+        address: impl TryInto<MetricsAddress, Error: Into<MetricsAddressError>>,
+    ) -> Self {
+        match address.try_into() {
+            Ok(address) => self.metrics = Some(address),
+            Err(error) => {
+                self.no_metrics_address.get_or_insert_with(|| error.into());
+            }
+        }
+        self
+    }
+
+    /// Has the node dial as one does whose processor has AES, or has not.
+    #[cfg(test)]
+    pub(crate) const fn proposes(mut self, proposes: Handshake) -> Self {
+        self.proposes = proposes;
         self
     }
 
@@ -188,7 +300,17 @@ impl NodeBuilder {
     /// # Errors
     /// [`SpawnError`]; nothing is left running.
     pub async fn spawn(mut self) -> Result<Node, SpawnError> {
-        self.look_up(|name| std::env::var(name).ok())?;
+        if let Some(error) = self.no_address.take() {
+            return Err(error.into());
+        }
+        #[cfg(feature = "metrics")]
+        if let Some(error) = self.no_metrics_address.take() {
+            return Err(error.into());
+        }
+        if !self.is_in_memory() {
+            self.look_up(|name| std::env::var(name).ok())?;
+        }
+        let mut chance = self.chance();
         let (identity, trust, keyed) = match self.membership.clone() {
             Some(Membership { identity, trust }) => (identity, trust, true),
             None => {
@@ -196,11 +318,14 @@ impl NodeBuilder {
                 let keyed = key.is_some();
                 let key = match key {
                     Some(key) => key,
+                    #[cfg(feature = "admin")]
+                    None if self.local => crate::local::key().await?,
                     None => MeshKey::from_entropy(entropy()?),
                 };
                 let region = self.find_region(|name| std::env::var(name).ok())?;
                 let name = self.find_name(&region)?;
-                let identity = Identity::from_mesh_key(&key, name, region, entropy()?, wall_time());
+                let identity =
+                    Identity::from_mesh_key(&key, name, region, chance.bytes()?, wall_time());
                 (identity, Trust::from(&key), keyed)
             }
         };
@@ -212,6 +337,7 @@ impl NodeBuilder {
         let seeds = self.seeds.unwrap_or_default();
         let stranger = listen
             .iter()
+            .chain(&self.advertise)
             .chain(&seeds)
             .find(|address| !is_loopback(address));
         if let (false, Some(address)) = (keyed, stranger) {
@@ -220,22 +346,70 @@ impl NodeBuilder {
         for address in &seeds {
             check_seed(address)?;
         }
-        let seed = u64::from_le_bytes(entropy()?);
+        for address in &self.advertise {
+            check_advertised(address)?;
+        }
+        let alone = (!keyed).then_some(Alone {
+            seedless: seeds.is_empty(),
+        });
+        #[cfg(feature = "admin")]
+        let alone = alone.filter(|_| !self.local);
+        #[cfg(feature = "admin")]
+        let seeds = match self.local {
+            true => seeds.into_iter().chain([crate::local::seed()]).collect(),
+            false => seeds,
+        };
+        #[cfg(feature = "admin")]
+        if self.local && self.admin == AdminSocket::Off {
+            self.admin = AdminSocket::Default;
+        }
+        let seed = u64::from_le_bytes(chance.bytes()?);
         let plan = Plan {
             identity,
             trust,
             listen,
-            keyed,
+            advertise: self.advertise,
+            alone,
             seeds,
             seeds_only: self.seeds_only,
             limits: self.limits,
             #[cfg(feature = "admin")]
             admin: self.admin,
+            #[cfg(feature = "metrics")]
+            metrics: self.metrics,
             links: self.links,
+            proposes: self.proposes,
+            #[cfg(feature = "testing")]
+            memory: self.memory.map(|it| it.host),
             seed,
             max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         };
         spawn(plan, self.runtime).await
+    }
+
+    /// A node of a test, with all that is not said taken from nowhere else.
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_memory(mut self, memory: InMemory) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    const fn is_in_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    #[cfg(not(feature = "testing"))]
+    const fn is_in_memory(&self) -> bool {
+        false
+    }
+
+    fn chance(&self) -> Chance {
+        #[cfg(feature = "testing")]
+        if let Some(InMemory { seed, .. }) = &self.memory {
+            return Chance::Seeded(Box::new(rand::SeedableRng::seed_from_u64(*seed)));
+        }
+        Chance::OfTheSystem
     }
 
     /// Takes from the environment what was not set. `variable` looks one up.
@@ -246,6 +420,13 @@ impl NodeBuilder {
         self.key_file = self.key_file.take().or(found.key_file);
         if self.listen.is_empty() {
             self.listen = found.listen.into_iter().map(Multiaddr::from).collect();
+        }
+        if self.advertise.is_empty() {
+            self.advertise = found.advertise.into_iter().map(Multiaddr::from).collect();
+        }
+        #[cfg(feature = "admin")]
+        {
+            self.local |= found.local;
         }
         self.seeds.get_or_insert_with(|| {
             let seeds = found.seeds.into_iter();
@@ -274,7 +455,7 @@ impl NodeBuilder {
         };
         text.parse()
             .map(Some)
-            .map_err(|source| SpawnError::Key { origin, source })
+            .map_err(|reason| SpawnError::Key { origin, reason })
     }
 
     /// `variable` looks up an environment variable.
@@ -310,10 +491,15 @@ impl From<Config> for NodeBuilder {
             region: config.region,
             key_file: config.key_file,
             listen: config.listen.into_iter().map(Multiaddr::from).collect(),
+            advertise: config.advertise.into_iter().map(Multiaddr::from).collect(),
             seeds: (!config.seeds.is_empty())
                 .then(|| config.seeds.into_iter().map(Multiaddr::from).collect()),
             seeds_only: !config.dial_members,
             limits: config.limits,
+            #[cfg(feature = "admin")]
+            local: config.local,
+            #[cfg(feature = "metrics")]
+            metrics: config.metrics,
             ..Self::default()
         }
     }
@@ -349,6 +535,37 @@ pub(crate) fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
     })
 }
 
+/// Whether an address can be told to others as one of this node.
+pub(crate) fn check_advertised(address: &Multiaddr) -> Result<(), SpawnError> {
+    if is_listener(address) {
+        return Ok(());
+    }
+    Err(SpawnError::Advertise {
+        address: address.clone(),
+    })
+}
+
+/// Where what nobody else may guess comes from.
+enum Chance {
+    OfTheSystem,
+    #[cfg(feature = "testing")]
+    Seeded(Box<rand::rngs::StdRng>),
+}
+
+impl Chance {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], SpawnError> {
+        match self {
+            Self::OfTheSystem => entropy(),
+            #[cfg(feature = "testing")]
+            Self::Seeded(random) => {
+                let mut bytes = [0; N];
+                rand::Rng::fill_bytes(&mut **random, &mut bytes);
+                Ok(bytes)
+            }
+        }
+    }
+}
+
 fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| SpawnError::Entropy(error.to_string()))?;
@@ -357,11 +574,13 @@ fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
 
 /// What the environment may say of a node whose code does not; and region and key, which have more
 /// places.
-const LOOKED_UP: [&str; 5] = [
+const LOOKED_UP: [&str; 7] = [
     "MESHCAST_NAME",
     "MESHCAST_KEY",
     "MESHCAST_KEY_FILE",
     "MESHCAST_LISTEN",
+    "MESHCAST_ADVERTISE",
+    "MESHCAST_LOCAL",
     "MESHCAST_SEEDS",
 ];
 

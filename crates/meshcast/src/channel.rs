@@ -1,15 +1,19 @@
 //! `BroadcastChannel`, as the web has it, over everything this process knows of a channel name.
 
+mod cursor;
 mod dispatch;
+mod history;
 mod hub;
 mod messages;
 mod outbox;
 mod payload;
 mod receipt;
 mod ring;
+mod since;
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,26 +21,36 @@ use std::{
 };
 
 use futures::Sink;
-use meshcast_proto::{ChannelName, Since};
+use meshcast_proto::ChannelName;
+use tokio::runtime::Handle;
 
-use self::{dispatch::Handlers, payload::encode};
+use self::dispatch::Handlers;
 use crate::{
     error::PostError,
     message::{Message, RecvError},
+    presence::Presence,
 };
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::hub::Load;
+#[cfg(feature = "admin")]
+pub(crate) use self::ring::{Unpacked, UnpackedValue};
+pub(crate) use self::{
+    cursor::Place,
+    hub::{Hub, Opening, Requests},
+    outbox::{Poster, Posters, Section},
+    payload::{decode, decode_bytes, encode},
+    receipt::Awaited,
+    ring::{Count, Item, ObjectGaps, ReaderId, Wanted},
+};
 pub use self::{
+    cursor::{Cursor, CursorError},
     dispatch::Subscription,
+    history::{Entry, History, Marked},
     messages::Messages,
     payload::{Borrowed, Payload},
     receipt::{AckError, Receipt},
-};
-pub(crate) use self::{
-    hub::{Hub, Opening, Requests},
-    outbox::{Poster, Posters, Section},
-    payload::decode,
-    receipt::Awaited,
-    ring::{Item, ReaderId, Wanted},
+    since::Since,
 };
 
 /// One object on a channel: what it posts, every other object of that name hears, in this process
@@ -53,6 +67,10 @@ pub struct BroadcastChannel<T: Payload> {
 impl<T: Payload> BroadcastChannel<T> {
     pub(crate) fn new(hub: Arc<Hub>, options: ChannelOptions) -> Self {
         let id = hub.open_object(options);
+        Self::of(hub, id)
+    }
+
+    fn of(hub: Arc<Hub>, id: ObjectId) -> Self {
         let handlers = Arc::new(Handlers::new(Arc::clone(&hub)));
         Self {
             object: Arc::new(Object {
@@ -64,9 +82,25 @@ impl<T: Payload> BroadcastChannel<T> {
         }
     }
 
+    /// All of its name in this process.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.object.hub
+    }
+
+    /// Which of the objects of its name it is.
+    pub(crate) fn object_id(&self) -> ObjectId {
+        self.object.id
+    }
+
     /// The name it was opened with.
     pub fn name(&self) -> &ChannelName {
         self.object.hub.name()
+    }
+
+    /// What spans of [`tracing`] call the channel: a hash that is the same at all members of the
+    /// mesh, and from which nobody else can tell the name.
+    pub fn trace_hash(&self) -> String {
+        self.object.hub.place().to_string()
     }
 
     /// Posts a message: encodes it at once, queues it, and returns. Never blocks.
@@ -169,10 +203,84 @@ impl<T: Payload> BroadcastChannel<T> {
         Subscription::new(Arc::clone(&self.object), id)
     }
 
+    /// Calls `handler` for every message and waits for what it returns, one message after another,
+    /// until the returned guard is dropped or the channel is closed.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = meshcast::MeshKey::random()?;
+    /// # let node = meshcast::Node::builder().key(key).listen("127.0.0.1:0").spawn().await?;
+    /// # let (done, mut all_done) = tokio::sync::mpsc::channel(1);
+    /// # async fn store(_: String) {}
+    /// let earth = node.channel::<String>("earth")?;
+    /// let handler = earth.on_message_async(move |message| {
+    ///     let done = done.clone();
+    ///     async move {
+    ///         let seq = message.seq();
+    ///         store(message.data).await;
+    ///         let _ = done.send(seq).await;
+    ///     }
+    /// });
+    /// # node.channel::<String>("earth")?.post_message("hello")?;
+    /// # assert_eq!(all_done.recv().await, Some(1));
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Unlike those of [`Self::on_message`] each such handler is a task of its own: it may take its
+    /// time and holds up nobody. It reads as a stream does, so what waits for it beyond
+    /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is read out of what the node keeps,
+    /// and what is not kept is a [`Gap`](crate::Gap) of the reason
+    /// [`Unread`](crate::GapReason::Unread), told to the handlers of [`Self::on_message_error`].
+    /// One that panics is counted and goes on with the next message.
+    ///
+    /// It runs on the Tokio runtime that this is called in, else on the one that the node was
+    /// spawned in, and ends with that. The end of the guard ends it where it awaits something, and
+    /// to close the channel, or the end of the node, after the message it has.
+    pub fn on_message_async<F, Fut>(&self, handler: F) -> Subscription<T>
+    where
+        F: FnMut(Message<T>) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let messages = self.messages();
+        let handlers = Arc::clone(&self.object.handlers);
+        let task = dispatch::call_in_turn(messages, handlers, handler);
+        let runtime = Handle::try_current();
+        let runtime = runtime
+            .as_ref()
+            .unwrap_or_else(|_| self.object.hub.runtime());
+        Subscription::of_task(Arc::clone(&self.object), &runtime.spawn(task))
+    }
+
+    /// Who is present on the channel, each with a state of type `S` that it says of itself; see
+    /// [`Presence`].
+    ///
+    /// From now on this node watches, until the last handle is dropped.
+    pub fn presence<S: Payload>(&self) -> Presence<S> {
+        let hub = &self.object.hub;
+        Presence::new(hub, hub.registry(), Arc::clone(&self.object) as _)
+    }
+
     /// Closes the object. Pending deliveries to it are dropped; what it posted before still goes
     /// out. Closing again does nothing.
-    pub fn close(&self) {
+    ///
+    /// Who wants to know when that is out awaits what this returns; others drop it:
+    ///
+    /// ```no_run
+    /// # use meshcast::{AckError, BroadcastChannel};
+    /// # async fn example(channel: BroadcastChannel<String>) -> Result<(), AckError> {
+    /// channel.post_message("goodbye").ok();
+    /// channel.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close(&self) -> Closing {
+        let queued = self.object.hub.queued();
         self.object.close();
+        let last = queued.and_then(|pushed| pushed.checked_sub(1));
+        Closing(last.map(|record| Receipt::new(Arc::clone(&self.object.hub), record)))
     }
 }
 
@@ -192,6 +300,34 @@ impl<T: Payload> fmt::Debug for BroadcastChannel<T> {
     }
 }
 
+/// A channel object that was [closed](BroadcastChannel::close). To be awaited by whoever wants to
+/// know when what was posted before is out: when all that this process has posted on the channel
+/// has left for the members that are connected, and is kept for those who come. With nobody there
+/// that is at once. Whether a member has it is told by a [`Receipt`], and by
+/// [`Node::flush`](crate::Node::flush) of all channels.
+///
+/// Cancel-safe. An error, [`AckError::Closed`], means that the node stopped before.
+#[derive(Debug)]
+pub struct Closing(Option<Receipt>);
+
+impl IntoFuture for Closing {
+    type Output = Result<(), AckError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            match self.0 {
+                Some(last) if last.is_queued() => match last.acked(0).await {
+                    // Sent so long ago that nobody knows who has it.
+                    Ok(_) | Err(AckError::Expired) => Ok(()),
+                    Err(error) => Err(error),
+                },
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
 /// How a channel object is opened.
 ///
 /// ```
@@ -199,7 +335,7 @@ impl<T: Payload> fmt::Debug for BroadcastChannel<T> {
 ///
 /// let options = ChannelOptions::new().since(Since::Last(50)).echo(true);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "options do nothing until a channel is opened with them"]
 pub struct ChannelOptions {
     pub(crate) since: Since,
@@ -217,13 +353,13 @@ impl ChannelOptions {
 
     /// How much of what was posted before the object hears, see
     /// [`Node::channel_since`](crate::Node::channel_since). Nothing by default.
-    pub const fn since(self, since: Since) -> Self {
+    pub fn since(self, since: Since) -> Self {
         Self { since, ..self }
     }
 
     /// Whether the object hears what it posts itself, in the order in which everybody hears it. By
     /// default it does not.
-    pub const fn echo(self, echo: bool) -> Self {
+    pub fn echo(self, echo: bool) -> Self {
         Self { echo, ..self }
     }
 }

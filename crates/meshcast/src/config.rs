@@ -27,7 +27,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::address::{Address, AddressError};
-use crate::{Limits, NodeName, Region, builder::check_seed, error::SpawnError};
+use crate::{
+    Limits, NodeName, Region,
+    builder::{check_advertised, check_seed},
+    error::SpawnError,
+};
 
 /// Settings of a node. Start one with them by [`NodeBuilder::from`](crate::NodeBuilder).
 ///
@@ -47,8 +51,17 @@ pub struct Config {
     pub key_file: Option<PathBuf>,
     /// See [`NodeBuilder::listen`](crate::NodeBuilder::listen).
     pub listen: Vec<Address>,
+    /// See [`NodeBuilder::advertise`](crate::NodeBuilder::advertise).
+    pub advertise: Vec<Address>,
     /// See [`NodeBuilder::seed`](crate::NodeBuilder::seed).
     pub seeds: Vec<Address>,
+    /// See [`NodeBuilder::local`](crate::NodeBuilder::local). With the feature `admin`.
+    #[cfg(feature = "admin")]
+    pub local: bool,
+    /// See [`NodeBuilder::metrics`](crate::NodeBuilder::metrics). With the feature `metrics`.
+    #[cfg(feature = "metrics")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<crate::metrics::MetricsAddress>,
     /// See [`NodeBuilder::dial_members`](crate::NodeBuilder::dial_members).
     pub dial_members: bool,
     /// See [`NodeBuilder::limits`](crate::NodeBuilder::limits).
@@ -118,7 +131,10 @@ impl Config {
         for seed in &self.seeds {
             check_seed(&seed.clone().into())?;
         }
-        self.limits.check()
+        for address in &self.advertise {
+            check_advertised(&address.clone().into())?;
+        }
+        Ok(self.limits.check()?)
     }
 
     /// The names of the variables that are read, each with the setting it stands for, such as
@@ -128,7 +144,15 @@ impl Config {
             let name = setting.variable.trim_start_matches(PREFIX).to_lowercase();
             let in_limits = !matches!(
                 name.as_str(),
-                "name" | "region" | "key_file" | "listen" | "seeds" | "dial_members"
+                "name"
+                    | "region"
+                    | "key_file"
+                    | "listen"
+                    | "advertise"
+                    | "seeds"
+                    | "local"
+                    | "metrics"
+                    | "dial_members"
             );
             let path = if in_limits {
                 format!("limits.{name}")
@@ -147,7 +171,12 @@ impl Default for Config {
             region: None,
             key_file: None,
             listen: Vec::new(),
+            advertise: Vec::new(),
             seeds: Vec::new(),
+            #[cfg(feature = "admin")]
+            local: false,
+            #[cfg(feature = "metrics")]
+            metrics: None,
             dial_members: true,
             limits: Limits::default(),
         }
@@ -155,8 +184,8 @@ impl Default for Config {
 }
 
 macro_rules! settings {
-    ($($variable:literal => |$config:ident, $text:ident| $set:expr;)*) => {
-        &[$(Setting {
+    ($($(#[$when:meta])* $variable:literal => |$config:ident, $text:ident| $set:expr;)*) => {
+        &[$($(#[$when])* Setting {
             variable: $variable,
             set: |$config, $text| { $set; Ok(()) },
         },)*]
@@ -173,7 +202,12 @@ const SETTINGS: &[Setting] = settings! {
     "MESHCAST_REGION" => |config, text| config.region = Some(text.to_owned());
     "MESHCAST_KEY_FILE" => |config, text| config.key_file = Some(text.into());
     "MESHCAST_LISTEN" => |config, text| config.listen = addresses(text)?;
+    "MESHCAST_ADVERTISE" => |config, text| config.advertise = addresses(text)?;
     "MESHCAST_SEEDS" => |config, text| config.seeds = addresses(text)?;
+    #[cfg(feature = "admin")]
+    "MESHCAST_LOCAL" => |config, text| config.local = truth(text)?;
+    #[cfg(feature = "metrics")]
+    "MESHCAST_METRICS" => |config, text| config.metrics = Some(metrics_address(text)?);
     "MESHCAST_DIAL_MEMBERS" => |config, text| config.dial_members = truth(text)?;
     "MESHCAST_MAX_MESSAGE_BYTES" => |config, text| config.limits.max_message_bytes = units::bytes(text)?;
     "MESHCAST_OUTBOX_BYTES" => |config, text| config.limits.outbox_bytes = units::bytes(text)?;
@@ -194,6 +228,12 @@ fn addresses(text: &str) -> Result<Vec<Address>, String> {
             .map_err(|error: AddressError| error.to_string())
     })
     .collect()
+}
+
+#[cfg(feature = "metrics")]
+fn metrics_address(text: &str) -> Result<crate::metrics::MetricsAddress, String> {
+    text.parse()
+        .map_err(|error: crate::metrics::MetricsAddressError| error.to_string())
 }
 
 fn truth(text: &str) -> Result<bool, String> {

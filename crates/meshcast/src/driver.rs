@@ -8,6 +8,7 @@
 //! application in the registry and answers their commands. It must not decide what the protocol
 //! decides, decode what applications posted, or read a clock but through `clock`.
 
+mod asks;
 mod channels;
 mod conduct;
 mod connections;
@@ -15,32 +16,42 @@ mod dialling;
 mod dirty;
 mod engine;
 mod event_loop;
+mod goodbye;
 mod handover;
 mod inspection;
+mod isolation;
 mod mute;
+mod namesakes;
 mod pings;
+mod presence;
 mod readiness;
 mod receipts;
+mod refusals;
 mod requests;
 mod schedule;
 mod seeds;
 mod sessions;
 mod snapshot;
 mod stop;
+#[cfg(feature = "admin")]
+mod trace;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use libp2p::{
-    PeerId, Swarm,
+    Multiaddr, PeerId, Swarm,
     allow_block_list::{self, BlockedPeers},
     swarm::SwarmEvent,
 };
-use meshcast_proto::{Conduct, Frame, Member, WallTime};
+use meshcast_proto::{Conduct, Forward, Frame, Member, WallTime};
 use tokio::sync::{broadcast, mpsc, watch};
 
+#[cfg(feature = "admin")]
+pub(crate) use self::trace::{Trace, TraceQuery, Traced, TracedSender};
 use self::{
-    channels::Channels, dialling::Dialling, handover::Flushes, inspection::Inspections,
-    pings::Pings, readiness::Readiness, receipts::Receipts, schedule::Schedule,
+    asks::Questions, channels::Channels, dialling::Dialling, handover::Flushes,
+    inspection::Inspections, isolation::Isolation, namesakes::Namesakes, pings::Pings,
+    readiness::Readiness, receipts::Receipts, refusals::Refusals, schedule::Schedule,
     sessions::PeerSessions,
 };
 pub(crate) use self::{
@@ -48,7 +59,10 @@ pub(crate) use self::{
     engine::EngineCell,
     inspection::{Inspected, View},
     pings::PingAnswer,
+    presence::TrackerCell,
 };
+#[cfg(feature = "metrics")]
+use crate::metrics::Measures;
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
     clock::{Clock, wall_time},
@@ -59,21 +73,28 @@ use crate::{
     gossip::{Gossip, GossipEvent, NotPublished},
     inspect::Counters,
     peers::Peers,
+    reason::in_words,
     registry::Registry,
     session::Sessions,
+    spans,
     throttle::Throttle,
-    transport::{Traffic, sender},
+    transport::{Traffic, peer_id, sender},
     verifier::SharedVerifier,
 };
 
 /// What a driver is made of.
 pub(crate) struct Parts {
     pub(crate) me: Arc<Member>,
+    /// The fingerprint of its mesh.
+    pub(crate) mesh: String,
     pub(crate) clock: Clock,
     pub(crate) engine: EngineCell,
+    pub(crate) presence: TrackerCell,
     pub(crate) network: Network,
     pub(crate) dialer: Dialer,
     pub(crate) handles: Handles,
+    /// What others are told in place of where the node listens.
+    pub(crate) advertised: Vec<Multiaddr>,
     /// What the swarm reported before the driver had it.
     pub(crate) early: Vec<SwarmEvent<BehaviourEvent>>,
 }
@@ -111,28 +132,42 @@ pub(crate) struct Handles {
     pub(crate) events: broadcast::Sender<NodeEvent>,
     /// How many members are connected.
     pub(crate) members: watch::Sender<usize>,
+    /// Where the node listens.
+    pub(crate) listen_addresses: watch::Sender<Vec<Multiaddr>>,
 }
 
 /// The driver; [`Self::run`] is the task.
 pub(crate) struct Driver {
     me: Arc<Member>,
+    mesh: String,
     started: WallTime,
     clock: Clock,
     engine: EngineCell,
+    presence: TrackerCell,
     network: Network,
     handles: Handles,
     dialling: Dialling,
+    /// What others are told in place of where the node listens.
+    advertised: Vec<Multiaddr>,
     /// The connected members.
     peers: Peers,
     /// What they and this node have to say to each other.
     sessions: PeerSessions,
     channels: Channels,
+    questions: Questions,
     /// Judges who misbehaves.
     conduct: Conduct,
+    isolation: Isolation,
+    refusals: Refusals,
     waiters: Waiters,
+    namesakes: Namesakes,
+    /// Who has not heard yet that this node stops, once it does.
+    farewells: Option<BTreeSet<PeerId>>,
     schedule: Schedule,
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
+    #[cfg(feature = "metrics")]
+    measures: Measures,
     warnings: Warnings,
     /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits
     /// for a driver that is no more.
@@ -158,7 +193,9 @@ struct Warnings {
     silent: Throttle,
     no_gossip: Throttle,
     mute: Throttle,
+    namesakes: Throttle,
     misbehaving: Throttle,
+    forgiven: Throttle,
     displaced: Throttle,
     gap: Throttle,
     unfetched: Throttle,
@@ -178,36 +215,56 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts {
             me,
+            mesh,
             clock,
             engine,
+            presence,
             network,
             dialer,
             handles,
+            advertised,
             early,
         } = parts;
-        Self {
+        let driver = Self {
             started: wall_time(),
             dialling: Dialling::new(dialer),
             peers: Peers::new(*network.swarm.local_peer_id()),
             sessions: PeerSessions::new(engine.budget()),
             channels: Channels::default(),
+            questions: Questions::new(engine.budget()),
             conduct: Conduct::default(),
+            isolation: Isolation::new(clock.now()),
+            refusals: Refusals::default(),
             waiters: Waiters::default(),
+            namesakes: Namesakes::default(),
+            farewells: None,
             schedule: Schedule::new(early, clock.now()),
             counters: Counters::default(),
+            #[cfg(feature = "metrics")]
+            measures: Measures::default(),
             warnings: Warnings::default(),
             _ends_channels: EndsChannels(Arc::clone(&handles.registry)),
             me,
+            mesh,
             clock,
             engine,
+            presence,
             network,
             handles,
-        }
+            advertised,
+        };
+        driver.note_listeners();
+        driver
     }
 
     fn handle_frame(&mut self, from: PeerId, frame: Frame, member: &Arc<Member>) {
-        let Some(from) = sender(&from) else { return };
+        let (registry, channel) = (&self.handles.registry, frame.channel());
+        let span = spans::receive(registry, channel, frame.sender(), frame.seqs(), &from);
+        let _inside = span.enter();
         let (heard, wall) = (frame.clone(), wall_time());
+        let now = self.clock.now();
+        self.peers.handle_posted(&from, &frame, wall, now);
+        let Some(from) = sender(&from) else { return };
         self.note_copies();
         let taken =
             self.with_engine(|engine, now| engine.handle_frame(from, frame, member, now, wall));
@@ -228,9 +285,30 @@ impl Driver {
             Err(error) => {
                 self.counters.frames_refused += 1;
                 if let Some(suppressed) = self.warnings.not_published.pass(self.clock.now()) {
-                    tracing::warn!(%error, ?frame, suppressed, "gossip refused a frame");
+                    let error = in_words(&error);
+                    tracing::warn!(error, ?frame, suppressed, "gossip refused a frame");
                 }
             }
+        }
+    }
+
+    fn forward(&mut self, forward: &Forward) {
+        let listening = self
+            .network
+            .swarm
+            .behaviour()
+            .gossip
+            .listening(forward.frame.channel());
+        let listening = listening.filter_map(|peer| sender(&peer));
+        let to = self.engine.recipients(forward, listening);
+        if to.is_empty() {
+            return;
+        }
+        let to: Vec<_> = to.into_iter().map(peer_id).collect();
+        match self.network.gossip().forward(&forward.frame, &to) {
+            Ok(()) => self.counters.frames_forwarded += to.len() as u64,
+            // It may have been handed on already.
+            Err(error) => tracing::debug!(error = in_words(&error), "not handed on"),
         }
     }
 
@@ -285,9 +363,12 @@ impl Driver {
             Command::Inspect(view, answer) => self.waiters.inspections.ask(view, answer),
             Command::Counters(answer) => drop(answer.send(self.counters())),
             Command::Info(answer) => drop(answer.send(self.node())),
+            Command::Members(answer) => drop(answer.send(self.members())),
             Command::Ready(answer) => self.waiters.ready.ask(answer, self.clock.now()),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
             Command::Flush(answer) => self.flush(answer),
+            #[cfg(feature = "admin")]
+            Command::Trace(query, answer) => drop(answer.send(self.trace(&query))),
             Command::Shutdown | Command::Abort => {}
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
@@ -295,8 +376,9 @@ impl Driver {
     }
 
     /// For those who wait for members. To be called when one came or went.
-    fn count_members(&self) {
+    fn count_members(&mut self) {
         let members = self.peers.iter().count();
+        self.isolation.handle_members(members, self.clock.now());
         // An error would be that nobody has a handle; what is set is for those who get one.
         self.handles.members.send_replace(members);
     }

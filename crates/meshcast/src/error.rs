@@ -1,6 +1,6 @@
 //! What can go wrong, one enum for each thing one can do.
 
-use std::{ops::RangeInclusive, path::PathBuf};
+use std::path::PathBuf;
 
 use libp2p::{Multiaddr, PeerId, TransportError};
 use meshcast_proto::{ChainError, ChannelNameError, LabelError, MeshKeyError};
@@ -57,6 +57,9 @@ pub enum OpenError {
         /// The limit.
         limit: usize,
     },
+    /// The cursor to go on at is one of another channel, or of another mesh.
+    #[error("the cursor is of another channel or another mesh")]
+    ForeignCursor,
     /// The node has stopped.
     #[error("the node has stopped")]
     Closed,
@@ -127,7 +130,7 @@ pub enum ListenError {
     #[error("no file descriptor is left (see `ulimit -n`)")]
     NoDescriptors,
     /// It is something else than an IP address and a TCP port.
-    #[error("only /ip4/…/tcp/… and /ip6/…/tcp/… can be listened on")]
+    #[error("a node listens on an IP address and a TCP port, such as 0.0.0.0:4001")]
     Unsupported,
     /// None of this machine's interfaces got an address of this kind in time.
     #[error("no interface got an address within {0:?}")]
@@ -178,34 +181,37 @@ pub(crate) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
 pub enum SpawnError {
     /// The name is not allowed.
     #[error("node name: {0}")]
-    Name(#[source] LabelError),
+    Name(LabelError),
     /// The region is not allowed.
     #[error("region: {0}")]
-    Region(#[source] LabelError),
+    Region(LabelError),
     /// The mesh key is no mesh key.
-    #[error("{origin}: {source}")]
+    #[error("{origin}: {reason}")]
     Key {
         /// Where it was read.
         origin: String,
         /// What is wrong with it.
-        source: MeshKeyError,
+        reason: MeshKeyError,
     },
     /// A variable of the environment cannot be used.
     #[error(transparent)]
     Environment(#[from] crate::config::EnvError),
     /// The file with the mesh key cannot be read, or is not safe to hold one.
-    #[error("key file {}: {source}", path.display())]
+    #[error("key file {}: {reason}", path.display())]
     KeyFile {
         /// Its path.
         path: PathBuf,
         /// Why.
-        source: KeyFileError,
+        reason: KeyFileError,
     },
     /// There is no mesh key, and the node would be reached from, or reach, other machines.
     #[error(
         "a node beyond loopback needs a mesh key (set MESHCAST_KEY; make one with `meshcast key new`), but {0} was given"
     )]
     NoKey(Multiaddr),
+    /// A text that was given as an address is none.
+    #[error(transparent)]
+    Address(#[from] crate::config::AddressError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -222,6 +228,14 @@ pub enum SpawnError {
         /// Why.
         reason: String,
     },
+    /// An address to be told to others is none that they could dial.
+    #[error(
+        "cannot advertise {address}: tell members an IP address and a port, such as 192.0.2.1:4001"
+    )]
+    Advertise {
+        /// The address.
+        address: Multiaddr,
+    },
     /// The system gave no random bytes.
     #[error("no random bytes: {0}")]
     Entropy(String),
@@ -230,27 +244,47 @@ pub enum SpawnError {
     Network(String),
     /// The identity is not one that this node itself would believe.
     #[error("identity: {0}")]
-    Identity(#[source] ChainError),
-    /// One of the [`Limits`](crate::Limits) is set to what cannot work.
-    #[error("limit {limit} is {value}, but must be {} to {}", allowed.start(), allowed.end())]
-    Limits {
-        /// The name of the field.
-        limit: &'static str,
-        /// What it was set to.
-        value: u64,
-        /// What it may be.
-        allowed: RangeInclusive<u64>,
-    },
+    Identity(ChainError),
+    /// Some of the [`Limits`](crate::Limits) are set to what cannot work.
+    #[error(transparent)]
+    Limits(#[from] crate::LimitsError),
     /// The admin socket cannot be had.
     #[cfg(feature = "admin")]
     #[error("admin socket: {0}")]
-    Admin(#[from] AdminError),
+    Admin(AdminError),
+    /// Metrics cannot be told at the address for them.
+    #[cfg(feature = "metrics")]
+    #[error("cannot tell metrics at {address}: {reason}")]
+    Metrics {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        reason: ListenError,
+    },
+    /// A text that was given as an address for metrics is none.
+    #[cfg(feature = "metrics")]
+    #[error("metrics: {0}")]
+    MetricsAddress(crate::metrics::MetricsAddressError),
     /// The node was not spawned inside a Tokio runtime, or the one it was to run on is gone.
     #[error("a node must be spawned inside a Tokio runtime")]
     NoRuntime,
     /// The system gave it no thread.
     #[error("no thread for the node: {0}")]
-    Thread(#[source] std::io::Error),
+    Thread(std::io::Error),
+}
+
+#[cfg(feature = "admin")]
+impl From<AdminError> for SpawnError {
+    fn from(error: AdminError) -> Self {
+        Self::Admin(error)
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl From<crate::metrics::MetricsAddressError> for SpawnError {
+    fn from(error: crate::metrics::MetricsAddressError) -> Self {
+        Self::MetricsAddress(error)
+    }
 }
 
 /// Why a file is not taken for one with a mesh key. Only its first 4,096 bytes were read, if any.

@@ -1,6 +1,7 @@
 //! What happens to a node, for whoever watches.
 
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -9,9 +10,12 @@ use std::{
 use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{ChannelName, NodeName, Region};
-use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 
-use crate::{inspect::Direction, seed::SeedInfo};
+use crate::{
+    followed::{Followed, Lagged},
+    inspect::Direction,
+    seed::SeedInfo,
+};
 
 /// Something that happened to a node.
 #[derive(Debug, Clone)]
@@ -34,8 +38,23 @@ pub enum NodeEvent {
     Disconnected {
         /// Which process.
         peer: PeerId,
-        /// Why, as far as is known.
-        reason: String,
+        /// What people call it.
+        name: NodeName,
+        /// Where it runs.
+        region: Region,
+        /// Why.
+        reason: DisconnectReason,
+        /// What is known beside that, for people.
+        detail: String,
+    },
+    /// Two processes that are both there have the same name, one of which may be this node: for
+    /// 10 s already, so neither is a restart of the other. Nothing is wrong for the mesh, which
+    /// tells them apart by their ids; people may not. Told once of each pair.
+    Namesake {
+        /// The name.
+        name: NodeName,
+        /// Both processes.
+        peers: [PeerId; 2],
     },
     /// A connection was not admitted, by this node or by the other side.
     Refused {
@@ -97,6 +116,50 @@ pub enum NodeEvent {
     Lagged(u64),
 }
 
+/// Why a member is no longer connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// It stopped in peace, and said so.
+    Left,
+    /// The connection broke: the process crashed, or something between closed it.
+    Lost,
+    /// Nothing was heard of it for 4 s, so the connection counts as dead.
+    Silent,
+    /// It did not read what it was sent, or said more than can wait.
+    Slow,
+    /// Its gossip did not arrive; it is dialled again.
+    Mute,
+    /// It misbehaved, and is refused from now on.
+    Misbehaved,
+    /// It made way for a member that was connected longer before: there was no more room.
+    Displaced,
+    /// This node stops.
+    Stopped,
+}
+
+impl DisconnectReason {
+    /// A word for logs and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Lost => "lost",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Mute => "mute",
+            Self::Misbehaved => "misbehaved",
+            Self::Displaced => "displaced",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The target of log lines that say what an event says too, so that whoever shows events can leave
 /// them out.
 pub(crate) const TARGET: &str = "meshcast::events";
@@ -110,11 +173,11 @@ pub(crate) const EVENTS: usize = 1024;
 
 /// A stream of [`NodeEvent`]s from the moment it was made; ends when the node has stopped.
 #[derive(Debug)]
-pub struct Events(BroadcastStream<NodeEvent>);
+pub struct Events(Followed<NodeEvent>);
 
 impl Events {
     pub(crate) fn new(receiver: tokio::sync::broadcast::Receiver<NodeEvent>) -> Self {
-        Self(BroadcastStream::new(receiver))
+        Self(Followed::new(receiver))
     }
 
     /// The next event; `None` when the node has stopped. Cancel-safe.
@@ -127,10 +190,7 @@ impl Stream for Events {
     type Item = NodeEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<NodeEvent>> {
-        Pin::new(&mut self.0).poll_next(cx).map(|item| {
-            item.map(|item| {
-                item.unwrap_or_else(|BroadcastStreamRecvError::Lagged(n)| NodeEvent::Lagged(n))
-            })
-        })
+        let next = Pin::new(&mut self.0).poll_next(cx);
+        next.map(|item| Some(item?.unwrap_or_else(|Lagged(n)| NodeEvent::Lagged(n))))
     }
 }

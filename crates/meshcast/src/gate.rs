@@ -7,8 +7,9 @@
 //! no byte of any other protocol.
 //!
 //! What strangers can cost is bounded: how many may be on the way is the [`Door`]'s business; a
-//! connection at the gate holds one stream and one message of at most 2 KiB, a second stream ends
-//! it, and the clock runs ([`Timeouts`]).
+//! connection at the gate holds one stream, one message of at most 2 KiB and what was sent beyond
+//! it, up to the window of the stream, 256 KiB; a second stream ends it, and the clock runs
+//! ([`Timeouts`]).
 
 mod admitted;
 mod door;
@@ -23,7 +24,7 @@ use libp2p::{
     PeerId,
     core::{Endpoint, muxing::StreamMuxer},
 };
-use meshcast_proto::{Admission, Identity, Reason, Sender, Trust, WallTime};
+use meshcast_proto::{Admission, Identity, Member, Reason, Sender, Trust, WallTime};
 
 use self::{admitted::Ticket, talk::Talk};
 pub(crate) use self::{
@@ -127,19 +128,21 @@ impl Gate {
 
     /// Takes a new connection through the gate, as dialer or listener.
     ///
-    /// `peer` must be who the transport has proven the other side to be.
+    /// `peer` must be who the transport has proven the other side to be; `is_seed` says that it was
+    /// dialled as a [seed](Admitted::is_seed).
     pub(crate) async fn pass<M>(
         self,
         peer: PeerId,
         muxer: M,
         role: Endpoint,
+        is_seed: bool,
     ) -> Result<(PeerId, Held<M>), GateError>
     where
         M: StreamMuxer + Unpin,
         M::Substream: Unpin,
     {
         let mut talk = Talk::new(muxer, role);
-        let error = match self.admit(peer, &mut talk).await {
+        let error = match self.admit(peer, &mut talk, is_seed).await {
             Ok(ticket) => return Ok((peer, Held::new(talk.into_muxer(), ticket))),
             Err(error) => error,
         };
@@ -151,7 +154,12 @@ impl Gate {
         Err(error)
     }
 
-    async fn admit<M>(&self, peer: PeerId, talk: &mut Talk<M>) -> Result<Ticket, GateError>
+    async fn admit<M>(
+        &self,
+        peer: PeerId,
+        talk: &mut Talk<M>,
+        is_seed: bool,
+    ) -> Result<Ticket, GateError>
     where
         M: StreamMuxer + Unpin,
         M::Substream: Unpin,
@@ -162,7 +170,8 @@ impl Gate {
             .check_key(proven)
             .map_err(GateError::Reject)?;
         let timeout = self.timeouts().gate;
-        match tokio::time::timeout(timeout, self.converse(peer, proven, talk)).await {
+        let conversation = self.converse(peer, proven, talk, is_seed);
+        match tokio::time::timeout(timeout, conversation).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GateError::Timeout),
         }
@@ -173,6 +182,7 @@ impl Gate {
         peer: PeerId,
         proven: Sender,
         talk: &mut Talk<M>,
+        is_seed: bool,
     ) -> Result<Ticket, GateError>
     where
         M: StreamMuxer + Unpin,
@@ -184,7 +194,12 @@ impl Gate {
         if talk.role().is_dialer() {
             talk.send(&hello).await?;
         }
-        let ticket = self.check(peer, proven, talk.receive(&mut buffer).await?)?;
+        let member = self.check(proven, talk.receive(&mut buffer).await?)?;
+        // Its place is taken before it is told that it is in.
+        let ticket = self
+            .admitted()
+            .admit(peer, member, is_seed)
+            .map_err(GateError::Reject)?;
         // From here on the other side is a member. As soon as it has our answer it may be through,
         // and open streams for its Swarm.
         talk.allow_streams();
@@ -200,13 +215,9 @@ impl Gate {
         Ok(ticket)
     }
 
-    /// Takes the place in the table before the other side is told that it is in.
-    fn check(&self, peer: PeerId, proven: Sender, hello: &[u8]) -> Result<Ticket, GateError> {
+    fn check(&self, proven: Sender, hello: &[u8]) -> Result<Member, GateError> {
         let now = (self.0.clock)();
-        let member = self.admission().check_hello(hello, proven, now)?;
-        self.admitted()
-            .admit(peer, member)
-            .map_err(GateError::Reject)
+        Ok(self.admission().check_hello(hello, proven, now)?)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Gossip: how frames reach everybody who listens. All that exists because of gossipsub is here,
 //! and nobody else names a type of it.
 //!
-//! The driver [joins](Gossip::join) and leaves channels, [publishes](Gossip::publish) frames, makes
-//! a peer that lags [lazy](Gossip::set_lazy), and is told of frames, slow peers and offences by
-//! [`GossipEvent`]. What comes was verified. Order, loss and repair are none of this wing's
-//! business: it knows no engine, no session and no peer but by its id.
+//! The driver [joins](Gossip::join) and leaves channels, [publishes](Gossip::publish) frames and
+//! [hands them on](Gossip::forward), makes a peer that lags [lazy](Gossip::set_lazy), and is told
+//! of frames, slow peers and offences by [`GossipEvent`]. What comes was verified. Order, loss and
+//! repair are none of this wing's business: it knows no engine, no session and no peer but by its
+//! id.
 //!
 //! # What it does to gossipsub
 //!
@@ -13,26 +14,27 @@
 //!
 //! * [`tickets`]: a frame is verified while gossipsub has it translated, before it remembers or
 //!   forwards anything, and gossipsub is given its id in place of it. It asks for the id of a
-//!   message after it was translated, on its way in, and before, on its way out, and forwards what
-//!   came.
+//!   message after it was translated, on its way in, and before, on its way out.
 //! * Whoever brings what nobody signed is known since a message is judged within the call that
 //!   brings it. Peer scores, which are made for this, keep a record of every message for two
 //!   minutes (decision 0004).
 //! * gossipsub tells of the first copy of a message only, so who brought others is noted here: it
 //!   shows that a link works.
-//! * [`lazy`]: gossipsub leaves nobody alone who is subscribed, so it is told in the name of a peer
-//!   that the peer has left its topics (decision 0005). Its types for what a peer says have no
-//!   public names: [`rpc`] has its own protocol read what was written for it.
+//! * It hands nothing on: it waits for a validation that nobody reports. Who gets a frame is
+//!   decided by who uses it, and each frame is published to *explicit* peers, which are its
+//!   recipients and are explicit only within that call. It has no mesh (decision 0054).
+//! * It publishes no id twice, so a frame that is handed on has another one on its way out.
+//! * Its types for what a peer says have no public names: [`rpc`] has its own protocol read what
+//!   was written for it.
 //! * [`announced`]: it keeps topics of peers whatever their length and number, so only those that
 //!   channels can have are let through, and each is charged to its peer.
 //! * [`seen`]: it remembers ids for 20 s without a bound, so they are charged to whoever posts.
 //! * It says its topics on the first connection to a peer only, and the other side may have
 //!   forgotten that one: it is told that each is the first.
-//! * [`settings`]: no cache, since ours is better; limits far over the longest frame, since a reader
-//!   that finds one exceeded stops for ever and says nothing.
+//! * [`settings`]: no cache, since ours is better; limits far over the longest frame, since a
+//!   reader that finds one exceeded stops for ever and says nothing.
 
 mod announced;
-mod lazy;
 mod rpc;
 mod seen;
 mod settings;
@@ -48,7 +50,7 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    gossipsub::{self, IdentTopic, PublishError, TopicHash},
+    gossipsub::{self, IdentTopic, MessageId, PublishError, TopicHash},
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
         THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished,
@@ -56,9 +58,8 @@ use libp2p::{
 };
 use meshcast_proto::{Budget, ChannelName, Frame, Member, MeshId, Offence, Payer, Time};
 
-use crate::verifier::SharedVerifier;
+use crate::{reason::in_words, verifier::SharedVerifier};
 use announced::Announced;
-use lazy::LazyPeers;
 use rpc::Reader;
 use seen::Seen;
 use settings::Inner;
@@ -74,7 +75,9 @@ pub(crate) struct Gossip {
     topics: Topics,
     joined: HashMap<ChannelName, TopicHash>,
     reader: Reader,
-    lazy: LazyPeers,
+    /// Peers that are given nothing, though they listen, and that fetch instead. Plumtree calls so
+    /// whoever is told what there is and not given it.
+    lazy: HashSet<PeerId>,
     announced: Announced,
     seen: Seen,
     budget: Budget,
@@ -144,7 +147,7 @@ impl Gossip {
             topics: Topics::new(mesh),
             joined: HashMap::new(),
             reader: Reader::default(),
-            lazy: LazyPeers::default(),
+            lazy: HashSet::new(),
             announced: Announced::default(),
             seen: Seen::default(),
             budget: Budget::default(),
@@ -165,7 +168,11 @@ impl Gossip {
         let topic = self.topics.of(channel);
         // The number of channels is limited elsewhere, and every topic is let through.
         if let Err(error) = self.inner.subscribe(&IdentTopic::new(topic.as_str())) {
-            tracing::error!(%error, ?channel, "gossip does not subscribe");
+            tracing::error!(
+                error = in_words(&error),
+                ?channel,
+                "gossip does not subscribe"
+            );
         }
         tracing::debug!(?channel, %topic, "joined");
         self.joined.insert(channel.clone(), topic);
@@ -182,56 +189,68 @@ impl Gossip {
     /// Gives a frame of this node to all peers that listen on its channel and are not
     /// [lazy](Self::set_lazy).
     pub(crate) fn publish(&mut self, frame: &Frame) -> Result<(), NotPublished> {
+        let to: Vec<_> = self.listening(frame.channel()).collect();
+        let ticket = frame.id().as_bytes().to_vec();
+        self.give(frame, ticket, &to, Payer::Ourselves)?;
+        tracing::trace!(?frame, "published");
+        Ok(())
+    }
+
+    /// Hands a frame of another on to these of the peers that [listen](Self::listening).
+    pub(crate) fn forward(&mut self, frame: &Frame, to: &[PeerId]) -> Result<(), NotPublished> {
+        // gossipsub knows its id already, and publishes nothing twice.
+        let ticket = [frame.id().as_bytes().as_slice(), &[FORWARDED]].concat();
+        self.give(frame, ticket, to, Payer::from(frame.sender()))?;
+        tracing::trace!(?frame, ?to, "forwarded");
+        Ok(())
+    }
+
+    fn give(
+        &mut self,
+        frame: &Frame,
+        ticket: Vec<u8>,
+        to: &[PeerId],
+        payer: Payer,
+    ) -> Result<(), NotPublished> {
         let Some(topic) = self.joined.get(frame.channel()) else {
             return Err(NotPublished::NotJoined);
         };
         let inner = &mut self.inner;
-        let publish = |ticket| inner.publish(topic.clone(), ticket);
-        let published = self
-            .tickets
-            .publish(frame.id(), frame.bytes().clone(), publish);
-        match published {
-            Ok(_) => {
-                self.seen.count(Payer::Ourselves);
-                tracing::trace!(?frame, "published");
-                Ok(())
-            }
+        let publish = |ticket| give(inner, topic.clone(), ticket, to);
+        let given = self.tickets.publish(ticket, frame.bytes().clone(), publish);
+        // It remembers the id also if nobody has room for the frame.
+        if matches!(given, Ok(_) | Err(PublishError::AllQueuesFull(_))) {
+            self.seen.count(payer);
+        }
+        match given {
+            Ok(_) => Ok(()),
             Err(PublishError::NoPeersSubscribedToTopic) => Err(NotPublished::NoPeer),
             Err(error) => Err(NotPublished::Refused(error)),
         }
+    }
+
+    /// The peers that listen on a channel and are not [lazy](Self::set_lazy).
+    pub(crate) fn listening(&self, channel: &ChannelName) -> impl Iterator<Item = PeerId> {
+        let topic = self.joined.get(channel);
+        let all = topic.map(|topic| self.announced.listening(topic));
+        let all = all.into_iter().flatten();
+        all.filter(|peer| !self.lazy.contains(peer))
     }
 
     /// Whether a peer is left to fetch what it lacks over its session: gossip then gives it nothing
     /// any more, and still takes what it brings. For a peer that does not keep up: frames that are
     /// queued for it only take memory, come late and are dropped.
     ///
-    /// * Nothing is queued for it from this call on, neither what this node publishes nor what it
-    ///   forwards; if there is nobody else, publishing reports that there is no peer. What was
-    ///   queued before, at most [`QUEUE_FRAMES`](settings::QUEUE_FRAMES) frames, stays until the
-    ///   peer takes it, or its connections are closed.
-    /// * It is told that it is out of the mesh of each topic, so it forwards nothing of others to
-    ///   this node either, unless it puts this node into its mesh again. What it publishes itself
-    ///   arrives as before. What it says of topics that it joins and leaves counts when this is
-    ///   undone.
-    ///
-    /// Undone, publishing reaches it again at once, and forwarding when the mesh has closed again,
-    /// about 3 s later: after the backoff of 1 s, rounded up to heartbeats, and two more. For a
-    /// peer that is not connected it does nothing, and a new connection begins anew.
+    /// Nothing is queued for it from this call on; if there is nobody else, publishing reports that
+    /// there is no peer. What was queued before, at most
+    /// [`QUEUE_FRAMES`](settings::QUEUE_FRAMES) frames, stays until the peer takes it, or its
+    /// connections are closed. For a peer that is not connected it does nothing, and a new
+    /// connection begins anew.
     pub(crate) fn set_lazy(&mut self, peer: PeerId, yes: bool) {
-        let told = if !yes {
-            self.lazy.end(&peer, &self.reader)
-        } else if let Some((_, topics)) = self.inner.all_peers().find(|(it, _)| **it == peer)
-            && !self.lazy.contains(&peer)
-        {
-            let topics = topics.into_iter().cloned().collect();
-            self.lazy.begin(peer, topics, &self.reader)
-        } else {
-            Vec::new()
-        };
-        for said in told {
-            // gossipsub does not look at the connection.
-            let any = ConnectionId::new_unchecked(0);
-            self.inner.on_connection_handler_event(peer, any, said);
+        if !yes {
+            self.lazy.remove(&peer);
+        } else if self.inner.all_peers().any(|(it, _)| *it == peer) {
+            self.lazy.insert(peer);
         }
     }
 
@@ -246,26 +265,11 @@ impl Gossip {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With whom it is agreed that each passes on to the other what it hears on a channel.
-    pub(crate) fn mesh(&self, channel: &ChannelName) -> impl Iterator<Item = PeerId> {
-        let topic = self.joined.get(channel);
-        let mesh = topic.map(|topic| self.inner.mesh_peers(topic));
-        mesh.into_iter().flatten().copied()
-    }
-
     /// The peers that listen on any channel, as far as they said.
     pub(crate) fn listeners(&self) -> HashSet<PeerId> {
         let peers = self.inner.all_peers();
         let listening = peers.filter(|(_, topics)| !topics.is_empty());
         listening.map(|(peer, _)| *peer).collect()
-    }
-
-    /// Whether somebody is in the mesh of each channel that a peer listens on too.
-    pub(crate) fn is_meshed(&self) -> bool {
-        let topics = self.inner.all_peers().flat_map(|(_, topics)| topics);
-        let shared: HashSet<_> = topics.collect();
-        let mut joined = self.joined.values();
-        joined.all(|topic| !shared.contains(topic) || self.inner.mesh_peers(topic).next().is_some())
     }
 
     /// Charges what was remembered since, and gives back what is forgotten by now. To be called
@@ -330,6 +334,22 @@ impl Gossip {
     }
 }
 
+/// Has gossipsub publish something to these peers and nobody else.
+fn give(
+    inner: &mut Inner,
+    topic: TopicHash,
+    ticket: Vec<u8>,
+    to: &[PeerId],
+) -> Result<MessageId, PublishError> {
+    to.iter().for_each(|peer| inner.add_explicit_peer(peer));
+    let given = inner.publish(topic, ticket);
+    to.iter().for_each(|peer| inner.remove_explicit_peer(peer));
+    given
+}
+
+/// What follows the id of a frame that is handed on.
+const FORWARDED: u8 = 1;
+
 impl NetworkBehaviour for Gossip {
     type ConnectionHandler = THandler<Inner>;
     type ToSwarm = GossipEvent;
@@ -390,7 +410,7 @@ impl NetworkBehaviour for Gossip {
         {
             self.heard().remove(&closed.peer_id);
             self.announced.forget(&closed.peer_id);
-            self.lazy.forget(&closed.peer_id);
+            self.lazy.remove(&closed.peer_id);
         }
         // gossipsub says its topics on the first connection only, as it sees it. The other side may
         // see it otherwise: it has given up one that it took for dead, and with it all that it was
@@ -414,7 +434,6 @@ impl NetworkBehaviour for Gossip {
     ) {
         let malformed = rpc::take_malformed(&mut said);
         self.announced.charge(&peer, &mut said, &self.reader);
-        self.lazy.hold_back(&peer, &mut said);
         let before = self.tickets.judged();
         self.inner
             .on_connection_handler_event(peer, connection, said);

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use meshcast_proto::ChannelName;
+use serde::Serialize;
 
 /// What [`Node::shutdown`](crate::Node::shutdown) left behind.
 ///
 /// `Display` says it in a line for a log.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Shutdown {
     /// Whether the node wound down. `false` if it was [aborted](crate::Node::abort), or ended with
@@ -23,7 +24,7 @@ pub struct Shutdown {
 /// What [`Node::flush`](crate::Node::flush) found.
 ///
 /// `Display` says it in a line for a log.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Flushed {
     /// What was posted before and no member has, by channel: nobody is there who wants it. It is
@@ -34,7 +35,7 @@ pub struct Flushed {
 }
 
 /// What no member is known to have of what was posted on a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Undelivered {
     /// The channel.

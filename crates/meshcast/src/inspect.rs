@@ -3,12 +3,22 @@
 use std::{ops::Deref, time::Duration};
 
 use libp2p::{Multiaddr, PeerId};
-use meshcast_proto::{ChannelName, Counters as ProtocolCounters, NodeName, Region, WallTime};
+use meshcast_proto::{
+    ChannelName, Counters as ProtocolCounters, NodeName, PresenceCounters, Region, WallTime,
+};
+use serde::Serialize;
 
-use crate::seed::SeedInfo;
+use crate::{
+    limits::Limits,
+    seed::SeedInfo,
+    serde_form::{each_shown, micros, numbers, shown, shown_if_any},
+};
 
 /// A node, its peers and its channels. See [`Node::inspect`](crate::Node::inspect).
-#[derive(Debug, Clone)]
+///
+/// In serde, times are RFC 3339 in UTC, durations whole microseconds (`rtt_us`), ids and addresses
+/// text.
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The node itself.
@@ -17,14 +27,24 @@ pub struct Snapshot {
     pub peers: Vec<PeerInfo>,
     /// The seeds it was given, in that order.
     pub seeds: Vec<SeedInfo>,
+    /// Who takes the most of [`Limits::memory_bytes`](crate::Limits::memory_bytes), this node
+    /// included, ten at most; and ten more that were refused some of it. Whoever takes more comes
+    /// first.
+    pub accounts: Vec<AccountInfo>,
     /// Channels it has open or still holds after the last object was closed, by name.
     pub channels: Vec<ChannelInfo>,
     /// What happened since it started.
     pub counters: Counters,
+    /// Connections that were not admitted, by this node or by the other side: the last of each
+    /// kind.
+    pub refusals: Vec<RefusalInfo>,
+    /// What it may use.
+    #[serde(serialize_with = "numbers")]
+    pub limits: Limits,
 }
 
 /// Who a node is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct NodeInfo {
     /// What people call it.
@@ -32,7 +52,10 @@ pub struct NodeInfo {
     /// Where it runs.
     pub region: Region,
     /// Which process it is: a new one at every start.
+    #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
+    /// Which mesh it is of: a fingerprint that all its members have, and no secret.
+    pub mesh: String,
     /// The process's number in its system.
     pub pid: u32,
     /// Where it listens.
@@ -41,6 +64,8 @@ pub struct NodeInfo {
     pub started_at: WallTime,
     /// The version of this library.
     pub version: &'static str,
+    /// The version of the protocol: members of one mesh have the same.
+    pub protocol: u16,
     /// How many members it is connected to.
     pub members: usize,
     /// How many channels it has open or still holds after the last object was closed.
@@ -48,7 +73,7 @@ pub struct NodeInfo {
 }
 
 /// A member this node is connected to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct PeerInfo {
     /// What people call it.
@@ -56,11 +81,17 @@ pub struct PeerInfo {
     /// Where it runs.
     pub region: Region,
     /// Which process it is.
+    #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
     /// Where it says it listens.
     pub addresses: Vec<Multiaddr>,
     /// The last measured round trip; `None` before the first.
+    #[serde(rename = "rtt_us", serialize_with = "micros")]
     pub rtt: Option<Duration>,
+    /// How far its wall clock is ahead of this node's, in microseconds; below zero if it is behind.
+    /// That is told from what it posted by gossip in the last minute or two, `None` if that was
+    /// nothing. Delays on the way make it look behind.
+    pub clock_ahead_us: Option<i64>,
     /// Who dialled.
     pub direction: Direction,
     /// Since when the connection is up.
@@ -82,8 +113,65 @@ pub struct PeerInfo {
     pub throttled: bool,
 }
 
+/// What somebody makes a node take of its memory for others: queues, what waits, what is
+/// remembered. Whoever caused it may be gone by now, or was never connected and posts through
+/// others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AccountInfo {
+    /// What people call it; `None` if that is not known, for a node that never was connected.
+    pub name: Option<NodeName>,
+    /// Where it runs.
+    pub region: Option<Region>,
+    /// Which process it is.
+    #[serde(serialize_with = "shown_if_any")]
+    pub peer_id: Option<PeerId>,
+    /// It is connected now, or it is this node itself.
+    pub connected: bool,
+    /// What it takes, in bytes.
+    pub memory_bytes: usize,
+    /// How often it was refused more, since that was last forgotten: of over 1,024 accounts, those
+    /// that take nothing are.
+    pub memory_refused: u64,
+}
+
+/// Connections of one kind that were not admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RefusalInfo {
+    /// What kind: `other_mesh`, `version`, `clock`, `credential`, `full`, `malformed`, `timeout`,
+    /// `hung_up`, `broke` or `foreign`; more may come. A listener sees those who have another key
+    /// as `hung_up`: they cannot read its answer.
+    pub kind: &'static str,
+    /// Why, of the last one.
+    pub reason: String,
+    /// The other end of the last one.
+    #[serde(serialize_with = "shown")]
+    pub address: Multiaddr,
+    /// Who dialled, of the last one.
+    pub direction: Direction,
+    /// When the last one was.
+    pub at: WallTime,
+    /// How many there were since the node started, from anywhere.
+    pub times: u64,
+    /// From where most came within the last five minutes; `None` if none did.
+    pub lately: Option<RefusedLately>,
+}
+
+/// Connections of one kind and from one place that were not admitted within the last five minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RefusedLately {
+    /// The other end of the last one. Ports do not tell places apart.
+    #[serde(serialize_with = "shown")]
+    pub address: Multiaddr,
+    /// How many there were, of the last 64 of the kind.
+    pub times: u64,
+}
+
 /// Who opened a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The other side dialled.
     Inbound,
@@ -92,7 +180,7 @@ pub enum Direction {
 }
 
 /// A channel of this node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct ChannelInfo {
     /// Its name.
@@ -100,8 +188,10 @@ pub struct ChannelInfo {
     /// Open channel objects in this process; 0 while it lingers after the last close.
     pub objects: usize,
     /// Connected members that have it open too.
+    #[serde(serialize_with = "each_shown")]
     pub subscribers: Vec<PeerId>,
     /// Those of them that gossip sends everything to at once.
+    #[serde(serialize_with = "each_shown")]
     pub mesh: Vec<PeerId>,
     /// Who was heard on it, this node included if it posted, by id.
     pub senders: Vec<SenderInfo>,
@@ -112,7 +202,7 @@ pub struct ChannelInfo {
 }
 
 /// A sender on a channel.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct SenderInfo {
     /// What people call it.
@@ -120,6 +210,7 @@ pub struct SenderInfo {
     /// Where it runs.
     pub region: Region,
     /// Which process it is.
+    #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
     /// The highest number heard of.
     pub highest_seq: u64,
@@ -131,18 +222,23 @@ pub struct SenderInfo {
 ///
 /// What the [protocol](ProtocolCounters) counts are fields of this struct too:
 /// `counters.delivered` is `counters.protocol.delivered`. As JSON all stand side by side.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counters {
     /// What happened to records and frames.
     #[serde(flatten)]
     pub protocol: ProtocolCounters,
+    /// What was said about who is present on channels.
+    #[serde(flatten)]
+    pub presence: PresenceCounters,
     /// Frames that no connected peer could be given, since none was subscribed.
     pub frames_without_peer: u64,
     /// Frames that gossip refused because the queues to all peers were full.
     pub frames_refused: u64,
     /// Frames of members that gossip brought, each as often as it came.
     pub frames_gossiped: u64,
+    /// Frames of others that were handed on by gossip, each for each peer that was given it.
+    pub frames_forwarded: u64,
     /// Frames dropped because they were malformed, forged or not from a member.
     pub frames_invalid: u64,
     /// Bytes for peers beside gossip: what is kept here, requests, frames in answer, addresses,
@@ -156,6 +252,12 @@ pub struct Counters {
     /// Records that some channel object did not read in time and that were not kept either; each
     /// was reported to it as a gap.
     pub unread: u64,
+    /// Records from before a channel object was made that a member said to keep, and that could not
+    /// be fetched; each was reported to it as a gap.
+    pub unfetched: u64,
+    /// Records that a channel object asked for and that nobody kept any more; each was reported to
+    /// it as a gap.
+    pub expired: u64,
     /// Values that did not decode as the type of their channel object.
     pub undecodable: u64,
     /// Handlers that panicked.
@@ -180,7 +282,8 @@ pub struct Counters {
     pub unresponsive: u64,
     /// Times a member misbehaved.
     pub offences: u64,
-    /// Times somebody was refused more memory, of whatever kind; who that was is in [`PeerInfo`].
+    /// Times somebody was refused more memory, of whatever kind; who that was is in
+    /// [`Snapshot::accounts`].
     pub memory_refused: u64,
     /// What all that waits or is remembered takes now, in bytes, as
     /// [`Limits::memory_bytes`](crate::Limits::memory_bytes) counts it.

@@ -15,8 +15,8 @@
 //!
 //! let node = Node::builder() // reads the key from MESHCAST_KEY
 //!     .region("fra")
-//!     .listen("/ip4/0.0.0.0/tcp/4001".parse()?)
-//!     .seed("/dns/iad.example.com/tcp/4001".parse()?) // need not be up yet
+//!     .listen("0.0.0.0:4001")
+//!     .seed("iad.example.com:4001") // need not be up yet
 //!     .spawn()
 //!     .await?;
 //! node.ready().await?;
@@ -30,8 +30,8 @@
 //! ```
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let node = meshcast::Node::builder().key(meshcast::MeshKey::from_entropy([7; 48]))
-//! #     .listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
+//! # let node = meshcast::Node::builder().key(meshcast::MeshKey::random()?)
+//! #     .listen("127.0.0.1:0").spawn().await?;
 //! let mut inbox = node.channel::<String>("earth")?.messages();
 //! let earth = node.channel::<String>("earth")?;
 //! earth.post_message("hello")?;
@@ -48,8 +48,8 @@
 //! ```
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let node = meshcast::Node::builder().key(meshcast::MeshKey::from_entropy([7; 48]))
-//! #     .listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
+//! # let node = meshcast::Node::builder().key(meshcast::MeshKey::random()?)
+//! #     .listen("127.0.0.1:0").spawn().await?;
 //! #[derive(serde::Serialize, serde::Deserialize)]
 //! struct Price { symbol: String, cents: u64 }
 //!
@@ -93,6 +93,31 @@
 //! # }
 //! ```
 //!
+//! **Resume.** A stream says where it is, and another one goes on there, at any member.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let node = meshcast::Node::builder().key(meshcast::MeshKey::from_entropy([7; 48]))
+//! #     .listen("127.0.0.1:0").spawn().await?;
+//! use meshcast::{Cursor, Since};
+//!
+//! let mut inbox = node.channel::<u32>("earth")?.messages();
+//! let earth = node.channel::<u32>("earth")?;
+//! for n in 1..=3 {
+//!     earth.post_message(&n)?;
+//! }
+//! assert_eq!(inbox.recv().await.expect("the node runs")?.data, 1);
+//! let id: String = inbox.cursor().to_string(); // for a client to keep, as `Last-Event-ID`
+//!
+//! let cursor: Cursor = id.parse()?;
+//! let mut inbox = node.channel_since::<u32>("earth", Since::After(cursor))?.messages();
+//! assert_eq!(inbox.recv().await.expect("the node runs")?.data, 2);
+//! # node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! **Shut down.** The node waits for up to 5 s until a member has what was posted, and names what
 //! no member has.
 //!
@@ -129,18 +154,39 @@
 //! # What is where
 //!
 //! * [`Node`] and its [builder](NodeBuilder): a member of the mesh. [`Limits`] says what it may
-//!   use; [`Events`], [`Snapshot`] and [`SeedInfo`] show how it, its peers and its seeds are doing.
+//!   use; [`Events`], [`Snapshot`], [`Health`] and [`SeedInfo`] show how it, its peers and its
+//!   seeds are doing.
 //! * [`BroadcastChannel`]: posting; receiving as a stream ([`Messages`]) or by handlers (a
 //!   [`Subscription`] keeps one).
-//! * [`Receipt`]: how many members have what was posted. [`Since`]: where an object begins.
+//! * [`Receipt`]: how many members have what was posted. [`Since`]: where an object begins; a
+//!   [`Cursor`] says where a stream is, for another to go on. [`History`]: what was posted before,
+//!   as a list; a [`Marked`] stream says where that is over.
+//! * [`Presence`]: who has a channel open, with a state of each. [`Node::members`]: who is in the
+//!   mesh.
 //! * [`Payload`]: what a channel carries. Any serde type, [`Bytes`] as they are, or the dynamic
-//!   [`Value`], which holds what the structured clone of the web does.
+//!   [`Value`], which holds what the structured clone of the web does, or an [`EncodedValue`],
+//!   which is one that nobody has read.
 //! * [`RecvError`]: a [`Gap`] with its [reason](GapReason), or a message that is
 //!   [not a `T`](Undecodable).
 //! * [`membership`]: identities that an authority issues, in place of a common key.
 //! * [`netem`]: simulated links between nodes of one process, for tests.
-//! * [`admin`]: the Unix socket through which the `meshcast` command sees a node. It is the feature
-//!   `admin`, on by default; without it 26 crates less are built.
+//! * [`admin`]: the Unix socket through which the `meshcast` command sees a node.
+//! * [`ask`]: questions to all who have a channel open, and [to one member](Node::member).
+//! * `metrics`: what a node counts and measures, for Prometheus.
+//! * `testing`: a mesh in memory for the tests of a service, by the time of the test.
+//!
+//! # Features
+//!
+//! | Feature | Default | What it adds | Crates |
+//! |---|---|---|--:|
+//! | `admin` | on | the [admin socket](admin), [`NodeBuilder::local`], an HTTP server | 21 |
+//! | `metrics` | off | metrics as OpenMetrics, a small HTTP server | 26 |
+//! | `testing` | off | `testing`, for `dev-dependencies` | 0 |
+//!
+//! Without any, 198 crates are built on Linux (`cargo tree -e normal --prefix none | sort -u`), 103
+//! of which nothing but libp2p needs, which is built with noise, yamux, gossipsub, ping and Ed25519
+//! alone. Another 11 watch the interfaces of the machine (`if-watch`), 10 are of signatures, hashes
+//! and the wire, 3 of TLS.
 //!
 //! More: [limits], [security], [benchmarks], [protocol], [architecture].
 //!
@@ -161,8 +207,11 @@
 mod address;
 #[cfg(feature = "admin")]
 pub mod admin;
+pub mod ask;
 mod behaviour;
 mod builder;
+#[cfg(feature = "metrics")]
+mod by_region;
 mod channel;
 mod clock;
 mod command;
@@ -171,23 +220,36 @@ mod dialer;
 mod driver;
 mod error;
 mod event;
+mod followed;
 mod gate;
 mod gossip;
 mod handover;
+mod health;
 mod inspect;
+mod key;
 mod limits;
+#[cfg(feature = "admin")]
+mod local;
+mod member;
 pub mod membership;
 mod message;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod netem;
 mod node;
 mod peers;
+mod presence;
 mod reason;
 mod registry;
 mod seed;
+mod serde_form;
 mod session;
+mod spans;
 mod spawn;
 #[cfg(test)]
 mod swarm_fixture;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod thread;
 mod throttle;
 mod transport;
@@ -196,28 +258,37 @@ mod verifier;
 pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};
 pub use meshcast_proto::{
-    ChannelName, ChannelNameError, Counters as ProtocolCounters, LabelError, MeshKey, MeshKeyError,
-    NodeName, Region, Since, WallTime,
+    ChannelName, ChannelNameError, Counters as ProtocolCounters, LabelError, MeshKeyError,
+    NodeName, PresenceCounters, Region, Via, WallTime,
 };
 #[doc(inline)]
 pub use meshcast_value as value;
-pub use meshcast_value::Value;
+pub use meshcast_value::{EncodedValue, Value};
 
 #[cfg(feature = "admin")]
 pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
 pub use builder::{Membership, NodeBuilder};
 pub use channel::{
-    AckError, Borrowed, BroadcastChannel, ChannelOptions, Messages, Payload, Receipt, Subscription,
+    AckError, Borrowed, BroadcastChannel, ChannelOptions, Closing, Cursor, CursorError, Entry,
+    History, Marked, Messages, Payload, Receipt, Since, Subscription,
 };
+pub use config::{Address, AddressError};
 pub use error::{
     AskError, Closed, KeyFileError, ListenError, OpenError, PingError, PostError, SpawnError,
 };
-pub use event::{Events, NodeEvent};
+pub use event::{DisconnectReason, Events, NodeEvent};
 pub use handover::{Flushed, Shutdown, Undelivered};
-pub use inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo, Snapshot};
-pub use limits::Limits;
+pub use health::Health;
+pub use inspect::{
+    AccountInfo, ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, RefusalInfo, RefusedLately,
+    SenderInfo, Snapshot,
+};
+pub use key::MeshKey;
+pub use limits::{BadLimit, Limits, LimitsError};
+pub use member::{AskMemberError, MemberHandle};
 pub use message::{Gap, GapReason, Message, RecvError, Undecodable};
 pub use node::{Node, Ready, WeakNode};
+pub use presence::{MemberInfo, Presence, PresenceChange, PresenceChanges, PresenceError, Present};
 pub use seed::{SeedInfo, SeedState};
 
 /// The examples of the README are compiled and run with the others.

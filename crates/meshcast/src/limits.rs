@@ -1,28 +1,26 @@
 //! What a node may use.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    config::units::{bytes_form, time_form},
-    error::SpawnError,
-};
+use crate::config::units::{self, bytes_form, time_form};
 
 /// Caps on what a node uses. Each default is meant for a service that has other things to do with
 /// its memory.
 ///
-/// Fields may be added, so begin with the defaults:
+/// Fields may be added in any version, so end with the defaults:
 ///
 /// ```
-/// # use meshcast::{Limits, Node};
-/// let mut limits = Limits::default();
-/// limits.max_peers = 8;
+/// use meshcast::{Limits, Node};
+///
+/// let limits = Limits { max_peers: 8, ..Limits::default() };
 /// let builder = Node::builder().limits(limits);
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+// Not `non_exhaustive`, which would forbid just that. Code that names every field breaks when one
+// is added, and says by that that it wants to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Limits {
     /// The longest message in bytes, encoded. 1 MiB; at least 1 byte and at most 32 MiB, half of
     /// what a node holds of messages of which fragments are missing.
@@ -65,9 +63,25 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Each by name, in bytes and whole microseconds.
+    pub(crate) fn numbers(&self) -> [(&'static str, u64); 8] {
+        let wide = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let age = u64::try_from(self.history_age.as_micros()).unwrap_or(u64::MAX);
+        [
+            ("max_message_bytes", wide(self.max_message_bytes)),
+            ("outbox_bytes", wide(self.outbox_bytes)),
+            ("unread_bytes", wide(self.unread_bytes)),
+            ("max_channels", wide(self.max_channels)),
+            ("history_bytes", wide(self.history_bytes)),
+            ("memory_bytes", wide(self.memory_bytes)),
+            ("history_age_us", age),
+            ("max_peers", self.max_peers.into()),
+        ]
+    }
+
     /// # Errors
-    /// [`SpawnError::Limits`] for the first value that cannot work.
-    pub(crate) fn check(&self) -> Result<(), SpawnError> {
+    /// [`LimitsError`]: each value that cannot work.
+    pub(crate) fn check(&self) -> Result<(), LimitsError> {
         let wide = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let checks: [(_, _, RangeInclusive<u64>); 4] = [
             (
@@ -83,16 +97,71 @@ impl Limits {
             ),
             ("max_peers", self.max_peers.into(), 1..=4096),
         ];
-        for (limit, value, allowed) in checks {
-            if !allowed.contains(&value) {
-                return Err(SpawnError::Limits {
-                    limit,
-                    value,
-                    allowed,
-                });
+        let bad = checks
+            .into_iter()
+            .filter(|(_, value, allowed)| !allowed.contains(value));
+        let bad = bad.map(|(limit, value, allowed)| BadLimit {
+            limit,
+            value,
+            allowed,
+        });
+        let bad: Vec<_> = bad.collect();
+        match bad.is_empty() {
+            true => Ok(()),
+            false => Err(LimitsError(bad)),
+        }
+    }
+}
+
+/// Some of the [`Limits`] are set to what cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsError(Vec<BadLimit>);
+
+impl LimitsError {
+    /// Each of them, one at least.
+    pub fn bad(&self) -> &[BadLimit] {
+        &self.0
+    }
+}
+
+impl fmt::Display for LimitsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, bad) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("; ")?;
             }
+            bad.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+impl std::error::Error for LimitsError {}
+
+/// One of the [`Limits`] that is set to what cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadLimit {
+    /// The name of the field.
+    pub limit: &'static str,
+    /// What it was set to.
+    pub value: u64,
+    /// What it may be.
+    pub allowed: RangeInclusive<u64>,
+}
+
+impl fmt::Display for BadLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value| match self.limit.ends_with("_bytes") {
+            true => units::shown_bytes(value),
+            false => value.to_string(),
+        };
+        let (side, bound) = match self.value < *self.allowed.start() {
+            true => ("least", self.allowed.start()),
+            false => ("most", self.allowed.end()),
+        };
+        let (limit, value, bound) = (self.limit, shown(self.value), shown(*bound));
+        write!(f, "{limit} is {value}; it must be at {side} {bound}")
     }
 }
 

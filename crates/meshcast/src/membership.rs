@@ -32,7 +32,7 @@
 //! let trust = Trust::new(mesh, vec![authority.public()]);
 //! let node = Node::builder()
 //!     .membership(Membership { identity, trust })
-//!     .listen("/ip4/127.0.0.1/tcp/0".parse()?)
+//!     .listen("127.0.0.1:0")
 //!     .spawn()
 //!     .await?;
 //! assert_eq!(node.name().as_str(), "fra-1");

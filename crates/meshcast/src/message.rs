@@ -3,10 +3,13 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use libp2p::PeerId;
-use meshcast_proto::{Member, NodeName, Posted, Region, SeqRange, WallTime};
+use meshcast_proto::{Member, NodeName, Posted, Region, Sender, SeqRange, Via, WallTime};
 use meshcast_value::{DecodeError, Value};
 
-use crate::transport::peer_id;
+use crate::{
+    clock::{Instant, wall_time_of},
+    transport::peer_id,
+};
 
 /// A message, and who posted it.
 #[derive(Clone)]
@@ -15,6 +18,7 @@ pub struct Message<T> {
     /// What was posted.
     pub data: T,
     pub(crate) origin: Origin,
+    pub(crate) is_history: bool,
 }
 
 /// Where a value comes from.
@@ -23,6 +27,10 @@ pub(crate) struct Origin {
     pub(crate) member: Arc<Member>,
     pub(crate) seqs: SeqRange,
     pub(crate) posted_at: WallTime,
+    pub(crate) via: Via,
+    /// The peer that gave it, as far as that is known.
+    pub(crate) from: Option<Sender>,
+    pub(crate) received: Instant,
 }
 
 impl<T> Message<T> {
@@ -61,11 +69,40 @@ impl<T> Message<T> {
         self.origin.posted_at
     }
 
+    /// Which way it came to this node.
+    ///
+    /// A value too large for one frame came in parts: if some of them had to be asked for, so was
+    /// it.
+    pub fn via(&self) -> Via {
+        self.origin.via
+    }
+
+    /// The member that gave it to this node, often another than [the one that posted
+    /// it](Self::sender). `None` if it was posted here, and where that is not known any more: of
+    /// what waited beyond the memory for unread messages, or came before the object, only those are
+    /// remembered that the sender gave itself.
+    pub fn peer(&self) -> Option<PeerId> {
+        self.origin.from.map(peer_id)
+    }
+
+    /// When it came to this node, by its own wall clock as it is set now. It may have waited for
+    /// earlier ones of its sender, and to be read, since then.
+    pub fn received_at(&self) -> WallTime {
+        wall_time_of(self.origin.received)
+    }
+
+    /// Whether it is of the past that the stream or handler began with: what was posted before this
+    /// node had looked back. Never with an object that wanted nothing from before it was made.
+    pub fn is_history(&self) -> bool {
+        self.is_history
+    }
+
     /// The same message with other data.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Message<U> {
         Message {
             data: f(self.data),
             origin: self.origin,
+            is_history: self.is_history,
         }
     }
 }
@@ -147,7 +184,8 @@ impl fmt::Debug for Gap {
 #[derive(Clone, thiserror::Error)]
 #[error("message {} of {} does not decode", origin.seqs, self.name())]
 pub struct Undecodable {
-    origin: Origin,
+    /// By itself, so that a result with this error is not much larger than a message.
+    origin: Box<Origin>,
     posted: Posted,
     source: DecodeError,
 }
@@ -155,7 +193,7 @@ pub struct Undecodable {
 impl Undecodable {
     pub(crate) fn new(origin: Origin, posted: Posted, source: DecodeError) -> Self {
         Self {
-            origin,
+            origin: Box::new(origin),
             posted,
             source,
         }
@@ -241,6 +279,11 @@ pub enum GapReason {
     /// time, some of them may be older.
     #[error("not fetched from those who keep them")]
     Unfetched,
+    /// This object asked for them, as those that follow on its cursor or as the last of a sender,
+    /// and nobody that could be asked keeps them any more. Or its cursor was made of numbers that
+    /// never were.
+    #[error("no longer kept")]
+    Expired,
 }
 
 fn numbers(seqs: SeqRange) -> RangeInclusive<u64> {
@@ -295,6 +338,9 @@ mod tests {
             member: Arc::clone(&member),
             seqs: SeqRange::single(seq(1)),
             posted_at: WallTime::MIN,
+            via: Via::Local,
+            from: None,
+            received: crate::clock::moment(),
         };
         let posted = Posted {
             seqs: origin.seqs,
@@ -306,6 +352,7 @@ mod tests {
         let message = Message {
             data: "hello",
             origin,
+            is_history: false,
         };
         let error = RecvError::from(gap.clone());
         let credential = member.credential();

@@ -15,10 +15,10 @@
 //! let (fra, nrt) = (Place::region("fra")?, Place::region("nrt")?);
 //! links.shape_both(&fra, &nrt, Shape::delay(Duration::from_millis(20)));
 //!
-//! let key = MeshKey::from_entropy([7; 48]); // for an example; take random bytes
+//! let key = MeshKey::random()?;
 //! let start = |region| {
 //!     let node = Node::builder().region(region).key(key.clone()).links(&links);
-//!     node.listen("/ip4/127.0.0.1/tcp/0".parse().expect("an address"))
+//!     node.listen("127.0.0.1:0")
 //! };
 //! let frankfurt = start("fra").spawn().await?;
 //! let seed = frankfurt.inspect().await?.node.listen_addresses.remove(0);
@@ -42,16 +42,22 @@
 //! alone. Listen on addresses that the others dial, not on wildcards.
 //!
 //! TCP shows no loss, it shows what loss does: bytes come later, or not at all. That is what
-//! happens here. The order of bytes never changes. Dialling takes a round trip, waits while the
+//! happens here. The order of bytes never changes. [Loss](Shape::loss) is that of packets of 1,460
+//! bytes: one that is lost comes when it was sent again, and all behind it in that direction wait.
+//! On a connection that was busy within the last round trip that takes one more round trip (fast
+//! retransmission), else 200 ms, or a round trip if that is longer (the timeout of Linux); twice as
+//! long each time it is lost again. That TCP also sends more slowly after a loss is not modelled:
+//! there is [bandwidth](Shape::bandwidth) for that. Dialling takes a round trip, waits while the
 //! link is cut, and is refused while it is [reset](Cut::Reset). What is under way counts against a
 //! bound: the bandwidth times the delay and [`QUEUE`](Shape::QUEUE) more, 4 MiB at most; beyond it
 //! the sender waits, as it does for TCP.
 //!
 //! # Where it stands
 //!
-//! Between TCP and noise: `transport` wraps the sockets of a node that was given [`Links`], and
-//! nothing else in this crate knows that links are simulated. This wing knows neither the protocol
-//! nor what the bytes are. It reads the clock of tokio, and has a task for each connection.
+//! Between TCP and encryption: `transport` wraps the sockets of a node that was given [`Links`],
+//! and nothing else in this crate knows that links are simulated. This wing knows neither the
+//! protocol nor what the bytes are. It reads the clock of tokio, and has a task for each
+//! connection.
 
 mod delay_line;
 mod pump;
@@ -68,6 +74,8 @@ use std::{
 use meshcast_proto::{LabelError, NodeName, Region};
 use tokio::time::Instant;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::pump::Pipe;
 use self::table::Table;
 pub(crate) use self::{
     table::{Host, HostLinks},
@@ -106,6 +114,8 @@ pub struct Shape {
     pub bandwidth: Option<NonZeroU64>,
     /// That it stands still at times.
     pub stalls: Option<Stalls>,
+    /// How many of a million packets get lost.
+    pub loss_ppm: u32,
 }
 
 /// A link that stands still at times, as a connection does that waits for a lost packet.
@@ -199,6 +209,12 @@ impl Links {
         self.table().connections()
     }
 
+    /// How many bytes have set out on all links so far, those of encryption and of attempts to
+    /// connect included.
+    pub fn carried_bytes(&self) -> u64 {
+        self.table().carried()
+    }
+
     /// The links as a node sees them that stands there.
     pub(crate) fn for_host(&self, host: Host) -> HostLinks {
         HostLinks::new(self, host)
@@ -274,6 +290,13 @@ impl Shape {
     pub fn bandwidth(self, bytes: NonZeroU64) -> Self {
         let bandwidth = Some(bytes);
         Self { bandwidth, ..self }
+    }
+
+    /// With so large a part of the packets lost: 0.01 for one in a hundred. What is below 0 counts
+    /// as 0, what is above 1 as 1, with which next to nothing arrives.
+    pub fn loss(self, part: f64) -> Self {
+        let loss_ppm = (part.clamp(0.0, 1.0) * 1e6).round() as u32;
+        Self { loss_ppm, ..self }
     }
 
     /// With stalls.

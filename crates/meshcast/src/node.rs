@@ -2,19 +2,25 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use libp2p::PeerId;
-use meshcast_proto::{ChannelName, NodeName, Region, Since};
+use libp2p::{Multiaddr, PeerId};
+use meshcast_proto::{ChannelName, NodeName, Region};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
 use crate::{
     NodeBuilder,
-    channel::{BroadcastChannel, ChannelOptions, Payload},
+    channel::{BroadcastChannel, ChannelOptions, Payload, Since},
     command::Command,
-    driver::View,
+    config::Address,
+    driver::{Inspected, View},
     error::{AskError, Closed, OpenError, PingError},
     event::{Events, NodeEvent},
     handover::{Flushed, Shutdown},
+    health::Health,
     inspect::{ChannelInfo, Counters, NodeInfo, PeerInfo, Snapshot},
+    member::MemberHandle,
+    presence::MemberInfo,
     registry::Registry,
     thread::Joined,
 };
@@ -65,13 +71,17 @@ pub(crate) struct Shared {
     pub(crate) stopped: watch::Receiver<Option<Shutdown>>,
     /// How many members are connected. Loses its sender when the driver has stopped.
     pub(crate) members: watch::Receiver<usize>,
+    /// Where it listens, in a stable order.
+    pub(crate) listen_addresses: watch::Receiver<Vec<Multiaddr>>,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics_address: Option<std::net::SocketAddr>,
     /// After `commands`, the end of which it waits for. `None` if the node runs on a runtime that
     /// it was given.
     pub(crate) _joined: Option<Joined>,
 }
 
 /// What a node found until it was ready. See [`Node::ready`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Ready {
     /// How many members are connected at that moment, not counting the node itself. With 0 it is
@@ -106,6 +116,15 @@ impl Node {
         &self.shared.region
     }
 
+    /// Where it listens: each address of the machine with the port, if it listens on all of them.
+    /// They may change while it runs; those of a node that has stopped are its last.
+    ///
+    /// [`Address::socket_addr`] has the IP address and port of each.
+    pub fn listen_addresses(&self) -> Vec<Address> {
+        let addresses = self.shared.listen_addresses.borrow();
+        addresses.iter().cloned().map(Address::from).collect()
+    }
+
     /// Opens a channel: a new object that receives from this moment on.
     ///
     /// No clocks are compared, so it may also receive what was posted up to about 0.4 s before:
@@ -126,13 +145,17 @@ impl Node {
     ///
     /// `since` is how much earlier: [`Since::Ago`] for what was posted within that time,
     /// [`Since::Last`] for so many numbers *of each sender* (a message takes one, a large one
-    /// several), [`Since::Now`] for nothing, as [`Self::channel`] does. The object gets of each
-    /// sender a run of messages without a gap inside that it was not told of, which goes on with
-    /// what is posted from now on, in order, none twice. Other objects of this process count like
-    /// other nodes. How far back it goes is what is kept, which is no promise: each node keeps
-    /// [`Limits::history_age`](crate::Limits::history_age) and
-    /// [`Limits::history_bytes`](crate::Limits::history_bytes) of the channels that it has open,
-    /// and what is older is not there, without a gap being told.
+    /// several), [`Since::After`] for what follows on where another stream
+    /// [was](crate::Messages::cursor), [`Since::Now`] for nothing, as [`Self::channel`] does. The
+    /// object gets of each sender a run of messages without a gap inside that it was not told of,
+    /// which goes on with what is posted from now on, in order, none twice. Other objects of this
+    /// process count like other nodes. How far back it goes is what is kept, which is no promise:
+    /// each node keeps [`Limits::history_age`](crate::Limits::history_age) and
+    /// [`Limits::history_bytes`](crate::Limits::history_bytes) of the channels that it has open.
+    /// Of the numbers that [`Since::Last`] asks for, those that nobody keeps any more are told as a
+    /// gap ([`GapReason::Expired`](crate::GapReason::Expired)). So are those of the time of
+    /// [`Since::Ago`] that this node had and dropped; of what it never had it does not know when it
+    /// was posted.
     ///
     /// * If this node has not heard anybody on the channel, since it is not open here or nobody has
     ///   posted, and no object is open on it that wants nothing from before, the members that are
@@ -145,7 +168,13 @@ impl Node {
     /// Members that are being dialled or have not told yet what they keep are waited for, senders
     /// that are gone included, and the object hears nothing until it is over: mostly a moment, 5 s
     /// at most. What a member said it keeps and is not here by then is told as a gap
-    /// ([`GapReason::Unfetched`](crate::GapReason::Unfetched)).
+    /// ([`GapReason::Unfetched`](crate::GapReason::Unfetched)). Of members that have said nothing
+    /// by then nothing can be told; the log has how many.
+    ///
+    /// With [`Since::After`] it is never delivered to other objects of the name, and nothing is
+    /// asked for that was read. Of a sender that the cursor does not name the object gets all that
+    /// is kept; what follows on it of one that it names and nobody keeps any more is a gap
+    /// ([`GapReason::Expired`](crate::GapReason::Expired)).
     ///
     /// # Errors
     /// [`OpenError`]; nothing was opened.
@@ -167,6 +196,11 @@ impl Node {
         options: ChannelOptions,
     ) -> Result<BroadcastChannel<T>, OpenError> {
         let name = ChannelName::new(name)?;
+        let place = self.shared.registry.place(&name);
+        let cursor = options.since.cursor();
+        if cursor.is_some_and(|cursor| !cursor.is_of(place)) {
+            return Err(OpenError::ForeignCursor);
+        }
         let open = |hub| BroadcastChannel::new(hub, options);
         let channel = self.shared.registry.open(name, open)?;
         // Not under the locks of the registry: a subscriber is code of the user.
@@ -214,12 +248,62 @@ impl Node {
     /// who ask at the same time; so it may be asked in a loop, and with thousands of channels an
     /// answer takes some milliseconds and is of no single moment. Whatever was done before the
     /// question shows in it. [`Self::counters`] and [`Self::info`] cost next to nothing;
-    /// [`Self::peers`] and [`Self::channels`] look at these alone. Cancel-safe.
+    /// [`Self::peers`] and [`Self::channels`] leave out the other. Cancel-safe.
     ///
     /// # Errors
     /// [`AskError`]: the node has stopped, or 1,024 wait already.
     pub async fn inspect(&self) -> Result<Snapshot, AskError> {
         self.look(true, true).await
+    }
+
+    /// Whether the node is well, for probes: at most 3 s, after which it counts as one that is not
+    /// live. Costs what [`Self::inspect`] costs without peers and channels: each channel is looked
+    /// at. Cancel-safe.
+    ///
+    /// Never an error: a node that has stopped is not live. As routes of a service, here with axum:
+    ///
+    /// ```no_run
+    /// # async fn example(node: meshcast::Node) {
+    /// use axum::{Json, Router, http::StatusCode, routing::get};
+    /// use meshcast::{Health, Node};
+    ///
+    /// fn status(is_well: bool) -> StatusCode {
+    ///     if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    /// }
+    ///
+    /// async fn report(node: Node, is_well: fn(&Health) -> bool) -> (StatusCode, Json<Health>) {
+    ///     let health = node.health().await;
+    ///     (status(is_well(&health)), Json(health))
+    /// }
+    ///
+    /// let (live, ready) = (node.clone(), node);
+    /// let app: Router = Router::new()
+    ///     .route("/livez", get(move || report(live.clone(), |it| it.live)))
+    ///     .route("/readyz", get(move || report(ready.clone(), |it| it.ready)));
+    /// # }
+    /// ```
+    pub async fn health(&self) -> Health {
+        let view = View {
+            behind: true,
+            ..View::default()
+        };
+        let asked = self.ask(|answer| Command::Inspect(view, answer));
+        match tokio::time::timeout(ANSWER_TIME, asked).await {
+            Ok(Ok(Ok(inspected))) => Health {
+                live: true,
+                ready: inspected.ready,
+                members: inspected.snapshot.node.members,
+                isolated_since: inspected.isolated_since,
+                behind_by: inspected.behind_by,
+                seeds: inspected.snapshot.seeds.clone(),
+            },
+            // It lives, and has its hands full.
+            Ok(Ok(Err(AskError::TooMany { .. }))) => Health {
+                live: true,
+                ..Health::default()
+            },
+            _ => Health::default(),
+        }
     }
 
     /// What the node has counted since it started. Cheap. Cancel-safe.
@@ -247,6 +331,23 @@ impl Node {
         Ok(self.look(true, false).await?.peers)
     }
 
+    /// The members of the mesh that this node knows to be there, by name and then by id, without
+    /// the node itself: those it is connected to, and those that it is not connected to and sees as
+    /// [present](crate::Presence) on a channel by way of others. Cheap. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] if the node has stopped.
+    pub async fn members(&self) -> Result<Vec<MemberInfo>, Closed> {
+        let mut members = self.ask(Command::Members).await?;
+        members.sort_by(|a, b| (&a.name, a.peer_id).cmp(&(&b.name, b.peer_id)));
+        Ok(members)
+    }
+
+    /// One member of the mesh, to be asked. It need not be there.
+    pub const fn member(&self, peer: PeerId) -> MemberHandle<'_> {
+        MemberHandle::new(self, peer)
+    }
+
     /// The channels that the node has open or still holds after the last object was closed, by
     /// name; see [`Self::inspect`]. Cancel-safe.
     ///
@@ -258,15 +359,52 @@ impl Node {
 
     /// What [`Self::inspect`] shows, with these parts of it.
     pub(crate) async fn look(&self, peers: bool, channels: bool) -> Result<Snapshot, AskError> {
-        let view = View { peers, channels };
-        let inspected = self.ask(|answer| Command::Inspect(view, answer)).await??;
+        let view = View {
+            peers,
+            channels,
+            behind: false,
+        };
+        let inspected = self.inspected(view).await?;
         // Copied and sorted here, and not where the network is.
-        let mut snapshot = Arc::unwrap_or_clone(inspected);
+        let mut snapshot = Arc::unwrap_or_clone(inspected).snapshot;
         snapshot
             .peers
             .sort_by(|a, b| (&a.name, a.peer_id).cmp(&(&b.name, b.peer_id)));
         snapshot.channels.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(snapshot)
+    }
+
+    /// What is known of single messages here.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn trace(
+        &self,
+        query: crate::driver::TraceQuery,
+    ) -> Result<crate::driver::Trace, Closed> {
+        self.ask(|answer| Command::Trace(query, answer)).await
+    }
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn clock(&self) -> crate::clock::Clock {
+        self.shared.registry.clock()
+    }
+
+    /// What the driver sees of itself, shared with all who ask at the same time.
+    pub(crate) async fn inspected(&self, view: View) -> Result<Arc<Inspected>, AskError> {
+        self.ask(|answer| Command::Inspect(view, answer)).await?
+    }
+
+    /// What the node counts and measures, for a service that has an endpoint of its own. With the
+    /// feature `metrics`. It does not keep the node running.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(self.downgrade())
+    }
+
+    /// Where the node tells its metrics, if it was [told to](NodeBuilder::metrics). With the
+    /// feature `metrics`.
+    #[cfg(feature = "metrics")]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.shared.metrics_address
     }
 
     /// What happens to the node from now on.
@@ -398,6 +536,10 @@ impl WeakNode {
         self.0.upgrade().map(|shared| Node { shared })
     }
 }
+
+/// How long a node may take to say how it is. One that is well answers in milliseconds, also under
+/// load.
+const ANSWER_TIME: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -1,5 +1,7 @@
 //! Who is connected, over which connections, and which of them have to go.
 
+mod skew;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -8,10 +10,12 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
-use meshcast_proto::{Member, Rate, Time, TokenBucket, WallTime};
+use meshcast_proto::{Frame, Member, Rate, Time, TokenBucket, WallTime};
 
+use self::skew::Skew;
 use crate::{
     address::{Reach, reach},
+    event::DisconnectReason,
     inspect::Direction,
     transport::peer_id,
 };
@@ -30,6 +34,7 @@ pub(crate) struct Peers {
 pub(crate) struct Peer {
     pub(crate) member: Arc<Member>,
     pub(crate) rtt: Option<Duration>,
+    skew: Skew,
     /// Where it says it listens.
     pub(crate) addresses: Vec<Multiaddr>,
     /// That changed since others were told, and how often they may be.
@@ -42,6 +47,8 @@ pub(crate) struct Peer {
     heard: Time,
     /// Looks in a row at which nothing had been sent to it since the one before.
     quiet: u32,
+    /// Why it is about to be gone, as far as that is known before.
+    leaving: Option<DisconnectReason>,
     /// Oldest first; never empty.
     connections: Vec<Connection>,
 }
@@ -88,6 +95,7 @@ impl Peers {
         let known = self.peers.entry(peer).or_insert_with(|| Peer {
             member,
             rtt: None,
+            skew: Skew::default(),
             addresses: Vec::new(),
             news: false,
             spreading: TokenBucket::default(),
@@ -95,6 +103,7 @@ impl Peers {
             since_wall: wall,
             heard: now,
             quiet: 0,
+            leaving: None,
             connections: Vec::new(),
         });
         if known.is_silent(now) {
@@ -103,6 +112,7 @@ impl Peers {
             }
         }
         known.heard = now;
+        known.leaving = None;
         known.connections.push(connection);
         let only = known.connections.len() == 1;
         if !only {
@@ -125,6 +135,13 @@ impl Peers {
         }
     }
 
+    /// A peer will be gone for this reason, unless it comes back by another connection before.
+    pub(crate) fn excuse(&mut self, peer: &PeerId, reason: DisconnectReason) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.leaving.get_or_insert(reason);
+        }
+    }
+
     /// Something came from a peer.
     pub(crate) fn handle_heard(&mut self, peer: &PeerId, now: Time) {
         if let Some(peer) = self.peers.get_mut(peer) {
@@ -144,6 +161,21 @@ impl Peers {
     pub(crate) fn handle_ping(&mut self, peer: &PeerId, rtt: Duration) {
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.rtt = Some(rtt);
+        }
+    }
+
+    /// A frame came by gossip from a peer, which may have posted it itself.
+    pub(crate) fn handle_posted(
+        &mut self,
+        peer: &PeerId,
+        frame: &Frame,
+        wall: WallTime,
+        now: Time,
+    ) {
+        if let Some(peer) = self.peers.get_mut(peer)
+            && peer.member.sender() == frame.sender()
+        {
+            peer.skew.note(frame.posted_at(), wall, now);
         }
     }
 
@@ -220,6 +252,21 @@ impl Peers {
 }
 
 impl Peer {
+    /// How far its wall clock is ahead of ours, in microseconds, by what it posted lately.
+    pub(crate) fn clock_ahead_us(&self, now: Time) -> Option<i64> {
+        self.skew.ahead_us(self.rtt, now)
+    }
+
+    /// Why it is gone, if it was known before.
+    pub(crate) const fn leaving(&self) -> Option<DisconnectReason> {
+        self.leaving
+    }
+
+    /// When anything was last heard of it.
+    pub(crate) const fn heard(&self) -> Time {
+        self.heard
+    }
+
     /// The connection that stays.
     pub(crate) fn main(&self) -> Option<&Connection> {
         self.connections.first()

@@ -11,10 +11,19 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use meshcast_proto::{Budget, ChannelName};
-use tokio::runtime::Handle;
+use meshcast_proto::{Asks, Budget, ChannelName, Topics};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
-use crate::{channel::Hub, error::OpenError, limits::Limits, thread::HandlerThread};
+use crate::{
+    channel::{Count, Hub, ObjectGaps, Place},
+    clock::Clock,
+    error::OpenError,
+    limits::Limits,
+    thread::HandlerThread,
+};
 
 /// The desired state that the driver follows, and a bell to wake it.
 ///
@@ -24,12 +33,17 @@ use crate::{channel::Hub, error::OpenError, limits::Limits, thread::HandlerThrea
 pub(crate) struct Registry {
     limits: Limits,
     budget: Budget,
+    /// By which cursors know channels.
+    topics: Topics,
+    clock: Clock,
     /// Where the node was spawned.
     runtime: Handle,
     /// Where handlers are called whose runtime is gone.
     handlers: Mutex<Option<HandlerThread>>,
     bell: AtomicWaker,
     stats: Stats,
+    /// Questions that may wait for answers.
+    asking: Arc<Semaphore>,
     inner: Mutex<Inner>,
 }
 
@@ -61,21 +75,50 @@ struct Entry {
 
 impl Registry {
     /// What waits on channels is charged to this budget.
-    pub(crate) fn new(limits: Limits, budget: Budget, runtime: Handle) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        budget: Budget,
+        topics: Topics,
+        clock: Clock,
+        runtime: Handle,
+    ) -> Self {
         let (handlers, bell, stats, inner) = Default::default();
         Self {
             limits,
             budget,
+            topics,
+            clock,
             runtime,
             handlers,
             bell,
             stats,
+            asking: Arc::new(Semaphore::new(Asks::MAX_ASKING)),
             inner,
         }
     }
 
+    /// One of so many questions that may wait for answers; `None` if there are as many.
+    pub(crate) fn may_ask(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.asking).try_acquire_owned().ok()
+    }
+
+    /// What the node may use.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The clock of the node.
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     pub(crate) const fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// What cursors call a channel.
+    pub(crate) fn place(&self, name: &ChannelName) -> Place {
+        Place::new(&self.topics, name)
     }
 
     /// The hub of a name, with one more object opened by `object`.
@@ -118,7 +161,8 @@ impl Registry {
         if inner.remembered + inner.hubs.len() >= MAX_NAMES {
             return Err(OpenError::TooManyNames { limit: MAX_NAMES });
         }
-        let hub = Arc::new(Hub::new(name.clone(), &self.limits, Arc::clone(self)));
+        let (place, this) = (self.place(&name), Arc::clone(self));
+        let hub = Arc::new(Hub::new(name.clone(), place, &self.limits, this));
         let object = object(Arc::clone(&hub));
         if hub.has_to_request() {
             inner.requesting.push_back(Arc::clone(&hub));
@@ -151,6 +195,17 @@ impl Registry {
         let mut inner = self.lock();
         if !inner.stopped {
             inner.linger(hub);
+            inner.note(hub);
+        }
+        drop(inner);
+        self.bell.wake();
+    }
+
+    /// Something else is to be said of this node on the channel of a hub, or somebody watches who
+    /// is present there.
+    pub(crate) fn note(&self, hub: &Arc<Hub>) {
+        let mut inner = self.lock();
+        if !inner.stopped && !hub.is_gone() {
             inner.note(hub);
         }
         drop(inner);
@@ -348,8 +403,8 @@ impl Inner {
 pub(crate) struct Stats {
     undecodable: AtomicU64,
     handler_panics: AtomicU64,
-    /// Numbers not read in time.
-    unread: AtomicU64,
+    /// Gaps and numbers that single objects were told of: not read in time, not fetched, expired.
+    told: [[AtomicU64; 2]; 3],
 }
 
 impl Stats {
@@ -361,18 +416,31 @@ impl Stats {
         self.handler_panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn unread(&self, numbers: u64) {
-        self.unread.fetch_add(numbers, Ordering::Relaxed);
+    pub(crate) fn told(&self, news: ObjectGaps) {
+        let news = [news.unread, news.unfetched, news.expired];
+        for ([gaps, numbers], count) in self.told.iter().zip(news) {
+            gaps.fetch_add(count.gaps, Ordering::Relaxed);
+            numbers.fetch_add(count.numbers, Ordering::Relaxed);
+        }
     }
 
-    /// Undecodable values, panicked handlers, unread numbers.
-    pub(crate) fn read(&self) -> (u64, u64, u64) {
+    /// Undecodable values and panicked handlers.
+    pub(crate) fn read(&self) -> (u64, u64) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (
-            read(&self.undecodable),
-            read(&self.handler_panics),
-            read(&self.unread),
-        )
+        (read(&self.undecodable), read(&self.handler_panics))
+    }
+
+    pub(crate) fn object_gaps(&self) -> ObjectGaps {
+        let [unread, unfetched, expired] = &self.told;
+        let read = |[gaps, numbers]: &[AtomicU64; 2]| Count {
+            gaps: gaps.load(Ordering::Relaxed),
+            numbers: numbers.load(Ordering::Relaxed),
+        };
+        ObjectGaps {
+            unread: read(unread),
+            unfetched: read(unfetched),
+            expired: read(expired),
+        }
     }
 }
 

@@ -4,17 +4,21 @@ use std::fmt;
 
 use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{NodeName, WallTime};
+use serde::Serialize;
+
+use crate::serde_form::shown;
 
 /// A [seed](crate::NodeBuilder::seed) and how it is doing.
 ///
 /// A seed with a DNS name stands for all addresses that the name has. It is connected if one of
 /// them is, and otherwise in the state of the one that says most about what is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SeedInfo {
     /// The address, as it was given or as its name resolved.
     pub address: Multiaddr,
     /// How it is doing.
+    #[serde(flatten)]
     pub state: SeedState,
     /// Since when that is so.
     pub since: WallTime,
@@ -25,7 +29,8 @@ pub struct SeedInfo {
 }
 
 /// What is known of a seed. Whatever it is, it is dialled, or looked up, again and again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SeedState {
     /// Its DNS name is being looked up for the first time.
@@ -50,6 +55,7 @@ pub enum SeedState {
     /// It leads to this member, which is connected.
     Connected {
         /// Which process.
+        #[serde(rename = "peer_id", serialize_with = "shown")]
         peer: PeerId,
         /// What people call it.
         name: NodeName,

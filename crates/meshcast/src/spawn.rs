@@ -1,6 +1,6 @@
 //! Puts the parts of a node together and starts them.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
@@ -8,7 +8,9 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::{self, SwarmEvent},
 };
-use meshcast_proto::{Config, Engine, HistoryLimits, Identity, Member, Trust, Verifier};
+use meshcast_proto::{
+    Config, Engine, HistoryLimits, Identity, Member, MeshId, PresenceTracker, Trust, Verifier,
+};
 use tokio::{
     runtime::Handle,
     sync::{broadcast, mpsc, oneshot, watch},
@@ -18,13 +20,15 @@ use tracing::Instrument;
 
 #[cfg(feature = "admin")]
 use crate::admin::{AdminSocket, Listener, Serving};
+#[cfg(feature = "metrics")]
+use crate::metrics::{Endpoint, MetricsAddress};
 use crate::{
     Node,
     behaviour::{Behaviour, BehaviourEvent},
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
-    driver::{Dirty, Driver, EngineCell, Handles, Network, Parts},
+    driver::{Dirty, Driver, EngineCell, Handles, Network, Parts, TrackerCell},
     error::{ListenError, SpawnError},
     event::EVENTS,
     gate::Gate,
@@ -32,8 +36,10 @@ use crate::{
     limits::Limits,
     netem::{Host, Links},
     node::Shared,
+    reason::in_words,
     registry::Registry,
-    thread, transport,
+    thread,
+    transport::{self, Handshake},
     verifier::SharedVerifier,
 };
 
@@ -41,20 +47,36 @@ use crate::{
 pub(crate) struct Plan {
     pub(crate) identity: Identity,
     pub(crate) trust: Trust,
-    /// Whether the key was given, and not made for this node alone.
-    pub(crate) keyed: bool,
+    /// There if the node has a key of its own that nobody else has.
+    pub(crate) alone: Option<Alone>,
     pub(crate) listen: Vec<Multiaddr>,
+    /// What others are told in place of where it listens.
+    pub(crate) advertise: Vec<Multiaddr>,
     pub(crate) seeds: Vec<Multiaddr>,
     /// Whether members that others tell of are not dialled.
     pub(crate) seeds_only: bool,
     pub(crate) limits: Limits,
     #[cfg(feature = "admin")]
     pub(crate) admin: AdminSocket,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<MetricsAddress>,
     pub(crate) links: Option<Links>,
+    /// How it secures the connections that it dials.
+    pub(crate) proposes: Handshake,
+    /// Where it is in memory, if it is not on a real network. With links.
+    #[cfg(feature = "testing")]
+    pub(crate) memory: Option<transport::MemoryHost>,
     /// Seeds the jitter of the dialer.
     pub(crate) seed: u64,
     /// As in [`Behaviour::new`].
     pub(crate) max_rpc_len: usize,
+}
+
+/// A node that nobody can join.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Alone {
+    /// It has no seeds either: probably nothing at all was set.
+    pub(crate) seedless: bool,
 }
 
 /// Starts a node on this runtime, or else on a thread of its own.
@@ -105,24 +127,31 @@ async fn start(
     let Plan {
         identity,
         trust,
-        keyed,
+        alone,
         listen,
+        advertise,
         seeds,
         seeds_only,
         limits,
         #[cfg(feature = "admin")]
         admin,
+        #[cfg(feature = "metrics")]
+        metrics,
         links,
+        proposes,
+        #[cfg(feature = "testing")]
+        memory,
         seed,
         max_rpc_len,
     } = plan;
     let peer_id = transport::peer_id(me.sender());
 
-    let network = |error: &dyn std::fmt::Display| SpawnError::Network(error.to_string());
+    let network = |error: &(dyn Error + 'static)| SpawnError::Network(in_words(error));
     let verifier = SharedVerifier::new(Verifier::new(trust.clone(), limits.history_age));
+    let (mesh, topics) = (fingerprint(trust.mesh()), trust.mesh().topics());
     let gossip = Gossip::new(trust.mesh(), verifier.clone(), max_rpc_len);
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
-    let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), room);
+    let gate = Gate::new(identity.clone(), trust.clone(), Arc::new(wall_time), room);
     let here = links.map(|links| {
         links.for_host(Host {
             name: me.credential().name.clone(),
@@ -130,14 +159,22 @@ async fn start(
         })
     });
     let transport = match &here {
-        None => transport::tcp(&gate),
-        Some(here) => transport::shaped_tcp(&gate, here.clone()),
+        None => transport::tcp(&gate, proposes),
+        #[cfg(feature = "testing")]
+        Some(here) => match memory {
+            Some(host) => transport::memory(&gate, host, here.clone()),
+            None => transport::shaped_tcp(&gate, here.clone(), proposes),
+        },
+        #[cfg(not(feature = "testing"))]
+        Some(here) => transport::shaped_tcp(&gate, here.clone(), proposes),
     };
     let transport = transport.map_err(|error| network(&error))?;
-    let gossip = gossip.map_err(|error| network(&error))?;
-    let mut behaviour = Behaviour::new(gossip, limits.max_peers);
-    let engine = Engine::new(engine_config(&limits), identity, Arc::clone(&me), seed);
+    let gossip = gossip.map_err(SpawnError::Network)?;
+    let mut behaviour = Behaviour::new(gossip);
+    let engine = engine_config(&limits);
+    let engine = Engine::new(engine, identity.clone(), Arc::clone(&me), seed);
     let budget = engine.budget().clone();
+    let presence = PresenceTracker::new(identity, Arc::clone(&me), trust, budget.clone());
     behaviour.sessions.charge_to(budget.clone());
     behaviour.gossip.charge_to(budget.clone());
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
@@ -148,11 +185,24 @@ async fn start(
     let (clock, seedless) = (Clock::start(), seeds.is_empty());
     let mut dialer = Dialer::new(peer_id, seeds, seed, clock.now());
     dialer.dial_members(!seeds_only);
-    let registry = Arc::new(Registry::new(limits.clone(), budget, handlers));
+    let registry = Arc::new(Registry::new(
+        limits.clone(),
+        budget,
+        topics,
+        clock,
+        handlers,
+    ));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
     let (stopped_sender, stopped) = watch::channel(None);
     let (member_count, members) = watch::channel(0);
+    let (listening_on, listen_addresses) = watch::channel(Vec::new());
+    // Before the driver, so that an address that cannot be had leaves nothing running.
+    #[cfg(feature = "metrics")]
+    let endpoint = match metrics {
+        Some(address) => Some(bind_metrics(address).await?),
+        None => None,
+    };
     let node = Node::new(Shared {
         peer_id,
         name: me.credential().name.clone(),
@@ -162,6 +212,9 @@ async fn start(
         events: events.downgrade(),
         stopped,
         members,
+        listen_addresses,
+        #[cfg(feature = "metrics")]
+        metrics_address: endpoint.as_ref().map(Endpoint::address),
         _joined: ended.map(thread::Joined::this),
     });
     // Before the driver, so that a socket that cannot be had leaves nothing running.
@@ -169,8 +222,10 @@ async fn start(
     let admin = Listener::bind(&admin, node.name()).await?;
     let parts = Parts {
         me,
+        mesh,
         clock,
         engine: EngineCell::new(engine),
+        presence: TrackerCell::new(presence),
         network: Network {
             swarm: Dirty::new(swarm),
             verifier,
@@ -184,11 +239,15 @@ async fn start(
             commands: command_receiver,
             events,
             members: member_count,
+            listen_addresses: listening_on,
         },
+        advertised: advertise,
         early,
     };
     #[cfg(feature = "admin")]
     let weak = node.downgrade();
+    #[cfg(feature = "metrics")]
+    let endpoint = endpoint.map(|endpoint| (endpoint, node.metrics(), node.stop_signal()));
     // Made here: a runtime that goes before the task's first turn drops it, and so ends the
     // channels.
     let running = Box::pin(Driver::new(parts).run());
@@ -197,7 +256,14 @@ async fn start(
     let life = async move {
         #[cfg(feature = "admin")]
         let serving = admin.map(|admin| Serving::start(admin, weak, limits.max_message_bytes));
-        say_if_isolated(keyed, seedless);
+        #[cfg(feature = "metrics")]
+        if let Some((endpoint, metrics, stop)) = endpoint {
+            // It ends by itself when the node has stopped.
+            drop(tokio::spawn(
+                endpoint.serve(metrics, stop).in_current_span(),
+            ));
+        }
+        say_if_isolated(alone, seedless);
         let shutdown = running.await;
         drop(listening);
         #[cfg(feature = "admin")]
@@ -210,13 +276,41 @@ async fn start(
     Ok((node, life.instrument(span)))
 }
 
+#[cfg(feature = "metrics")]
+async fn bind_metrics(address: MetricsAddress) -> Result<Endpoint, SpawnError> {
+    let failed = |reason| SpawnError::Metrics {
+        address: address.socket_addr(),
+        reason,
+    };
+    Endpoint::bind(address).await.map_err(failed)
+}
+
 /// What nobody would find out otherwise: being alone is no error.
-fn say_if_isolated(keyed: bool, seedless: bool) {
-    if !keyed {
-        tracing::warn!("no key: this node has made one for itself alone, so no other can join it");
-    } else if seedless {
-        tracing::info!("no seeds: this node dials nobody, and is alone until others dial it");
+fn say_if_isolated(alone: Option<Alone>, seedless: bool) {
+    match alone {
+        Some(Alone { seedless: true }) => tracing::warn!(
+            "no key and no seeds: this node is alone, and stays so. To find other processes of yours on this \
+             machine: MESHCAST_LOCAL=true, `meshcast node --local` or NodeBuilder::local. For a fleet: \
+             MESHCAST_KEY (`meshcast key new` makes one) and MESHCAST_SEEDS"
+        ),
+        Some(Alone { seedless: false }) => tracing::warn!(
+            "no key: this node has made one for itself alone, so no other can join it"
+        ),
+        None if seedless => {
+            tracing::info!("no seeds: this node dials nobody, and is alone until others dial it");
+        }
+        None => {}
     }
+}
+
+/// Tells meshes apart, and nothing else of them.
+fn fingerprint(mesh: MeshId) -> String {
+    let digest = mesh.derive("meshcast v1 fingerprint of a mesh");
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Listens everywhere and waits until the sockets are there. Returns what else happened meanwhile:

@@ -125,3 +125,44 @@ impl HandlerThread {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc::{self, TryRecvError},
+        time::Instant,
+    };
+
+    use super::*;
+
+    /// A node that ends when it is told to; and the [`Joined`] of its thread.
+    fn thread(told: tokio::sync::oneshot::Receiver<()>) -> (Joined, mpsc::Receiver<()>) {
+        let ((ending, ended), (is_over, over)) = (ending(), mpsc::sync_channel::<()>(1));
+        let (made, joined) = mpsc::sync_channel(1);
+        let life = async move {
+            made.send(Joined::this(ended)).expect("the test waits");
+            // An error means that the test is over.
+            let _ = told.await;
+            drop(is_over);
+        };
+        run("test", life, ending).expect("a thread");
+        (joined.recv().expect("it runs"), over)
+    }
+
+    #[test]
+    fn whoever_drops_a_node_waits_for_its_thread_and_not_for_ever() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (joined, over) = thread(told);
+        let (dropped, waited) = mpsc::sync_channel(1);
+        let dropping = thread::spawn(move || {
+            let before = Instant::now();
+            drop(joined);
+            dropped.send(before.elapsed()).expect("the test waits");
+        });
+        let waited = waited.recv_timeout(Duration::from_secs(60));
+        assert!(waited.expect("not for ever") >= PATIENCE);
+        assert_eq!(over.try_recv(), Err(TryRecvError::Empty), "it goes on");
+        tell.send(()).expect("it goes on");
+        dropping.join().expect("no panic");
+    }
+}

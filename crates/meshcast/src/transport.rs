@@ -6,7 +6,12 @@
 mod batching;
 mod closing;
 mod doorway;
+#[cfg(feature = "testing")]
+mod memory;
+mod patience;
+mod secure;
 mod tcp;
+mod tls;
 mod traffic;
 
 use std::{error::Error, fmt, io, time::Duration};
@@ -16,27 +21,33 @@ use libp2p::{
     PeerId, Transport,
     core::{
         ConnectedPoint, Endpoint,
-        muxing::StreamMuxerBox,
-        transport::{
-            Boxed,
-            map_err::MapErr,
-            timeout::{TransportTimeout, TransportTimeoutError},
-            upgrade::Version,
-        },
+        muxing::{StreamMuxer, StreamMuxerBox},
+        transport::{Boxed, map_err::MapErr},
+        upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo},
     },
     identity::{self, Keypair},
     noise, yamux,
 };
-use meshcast_proto::{Identity, MeshId, Payer, Sender};
+use meshcast_proto::{Identity, Payer, Sender};
+use multistream_select::{Negotiated, Version, dialer_select_proto, listener_select_proto};
 
+#[cfg(feature = "testing")]
+use self::memory::Memory;
+#[cfg(feature = "testing")]
+pub(crate) use self::memory::{MemoryHost, MemoryNetwork};
+#[cfg(feature = "metrics")]
+pub(crate) use self::traffic::PassedBytes;
 use self::{
-    batching::Batching,
     closing::Closing,
     doorway::Doorway,
+    patience::Patient,
+    secure::{Line, NotSecured, Repeating},
     tcp::{Tcp, socket_addr},
 };
 pub(crate) use self::{
+    secure::{Handshake, Secure},
     tcp::{Turned, multiaddr},
+    tls::TlsError,
     traffic::Traffic,
 };
 use crate::{
@@ -48,13 +59,38 @@ use crate::{
 pub(crate) type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// TCP with the gate.
-pub(crate) fn tcp(gate: &Gate) -> Result<Secured, SetupError> {
-    secured(impatient(bare_tcp(gate)), gate)
+pub(crate) fn tcp(gate: &Gate, proposes: Handshake) -> Result<Secured, SetupError> {
+    let secure = secure(gate, proposes)?;
+    Ok(secured(impatient(bare_tcp(gate)), gate, secure))
 }
 
 /// TCP over made-up links, with the gate.
-pub(crate) fn shaped_tcp(gate: &Gate, here: HostLinks) -> Result<Secured, SetupError> {
-    secured(impatient(Shaping::new(bare_tcp(gate), here)), gate)
+pub(crate) fn shaped_tcp(
+    gate: &Gate,
+    here: HostLinks,
+    proposes: Handshake,
+) -> Result<Secured, SetupError> {
+    let secure = secure(gate, proposes)?;
+    let shaped = Shaping::new(bare_tcp(gate), here);
+    Ok(secured(impatient(shaped), gate, secure))
+}
+
+/// Connections within this process over made-up links, with the gate. Its dials cannot be repeated,
+/// so they propose noise.
+#[cfg(feature = "testing")]
+pub(crate) fn memory(
+    gate: &Gate,
+    host: MemoryHost,
+    here: HostLinks,
+) -> Result<Secured, SetupError> {
+    let secure = secure(gate, Handshake::Noise)?;
+    let shaped = Shaping::new(Memory::new(host), here);
+    Ok(secured(impatient(shaped), gate, secure))
+}
+
+fn secure(gate: &Gate, proposes: Handshake) -> Result<Secure, SetupError> {
+    let admission = gate.admission();
+    Secure::new(admission.identity(), admission.mesh(), proposes)
 }
 
 fn bare_tcp(gate: &Gate) -> Tcp {
@@ -64,23 +100,19 @@ fn bare_tcp(gate: &Gate) -> Tcp {
 /// Nobody there is not somebody who takes too long for the admission, which is a timeout as well.
 fn impatient<T>(base: T) -> Impatient<T>
 where
-    T: Transport<Error = io::Error>,
+    T: Transport<Error = io::Error> + Unpin,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
 {
-    let timed = TransportTimeout::with_outgoing_timeout(base, CONNECT_TIMEOUT);
-    timed.map_err(|error| match error {
-        TransportTimeoutError::Timeout => {
-            let words = "no answer to the call for a connection";
-            SocketError(io::Error::new(io::ErrorKind::TimedOut, words))
-        }
-        TransportTimeoutError::TimerError(error) | TransportTimeoutError::Other(error) => {
-            SocketError(error)
-        }
-    })
+    let patient = Patient::with_dials(base, CONNECT_TIMEOUT, || {
+        let words = "no answer to the call for a connection";
+        io::Error::new(io::ErrorKind::TimedOut, words)
+    });
+    patient.map_err(SocketError)
 }
 
 /// A transport whose dials end after [`CONNECT_TIMEOUT`].
-type Impatient<T> =
-    MapErr<TransportTimeout<T>, fn(TransportTimeoutError<io::Error>) -> SocketError>;
+type Impatient<T> = MapErr<Patient<T>, fn(io::Error) -> SocketError>;
 
 /// How long a host may take to answer at all: ten times round the world. The system would ask again
 /// ever more rarely; a new dial asks at once.
@@ -88,9 +120,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Secures and multiplexes any transport of bytes, and puts the gate at its end.
 ///
-/// The noise handshake is bound to the mesh, so strangers fail in it, before there is a stream to
-/// talk on.
-pub(crate) fn secured<T>(base: T, gate: &Gate) -> Result<Secured, SetupError>
+/// The handshake is bound to the mesh, so strangers fail in it, before there is a stream to talk
+/// on.
+pub(crate) fn secured<T>(base: T, gate: &Gate, secure: Secure) -> Secured
 where
     T: Transport + Send + Unpin + 'static,
     T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -100,15 +132,10 @@ where
 {
     let (gate, door) = (gate.clone(), gate.door().clone());
     let timeout = gate.timeouts().connection;
-    let noise = handshake(gate.admission().identity(), gate.admission().mesh())?;
-    let gated = base
-        .map(|io, _| Batching::new(io))
-        // Lazy: the dialer begins the handshake without waiting for the answer to its one proposal.
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise)
-        .multiplex(yamux::Config::default())
+    let gated = ungated(base, secure)
         .and_then(move |(peer, muxer), point| async move {
             let (door, traffic) = (gate.door().clone(), gate.traffic().clone());
+            let admitted = gate.admitted().clone();
             if let ConnectedPoint::Listener {
                 local_addr,
                 send_back_addr,
@@ -118,24 +145,75 @@ where
             {
                 door.secured(&(here, there));
             }
-            let passed = gate.pass(peer, muxer, role(&point)).await;
+            let is_seed = match &point {
+                ConnectedPoint::Dialer { address, .. } => gate.admitted().is_seed(address),
+                ConnectedPoint::Listener { .. } => false,
+            };
+            let passed = gate.pass(peer, muxer, role(&point), is_seed).await;
             let (peer, muxer) = passed.map_err(NotAdmitted)?;
             if let Some(member) = socket_addr(point.get_remote_address()) {
                 door.remember(member.ip());
             }
-            let muxer = Closing::new(traffic.watch(peer, muxer));
+            let member = admitted.get(&peer);
+            let region = member.as_ref().map(|member| &member.credential().region);
+            let muxer = Closing::new(traffic.watch(peer, region, muxer));
             Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(muxer)))
         })
         .boxed();
-    // Boxed before as well, so that the timeout has an error type that `refusal_reason` can name.
-    let timed = TransportTimeout::new(gated, timeout);
-    Ok(Doorway::new(timed.boxed(), door).boxed())
+    let patient = Patient::new(gated, timeout, || io::Error::other(GateError::Timeout));
+    Doorway::new(patient.boxed(), door).boxed()
 }
 
-/// The handshake of a process, bound to its mesh.
-pub(crate) fn handshake(identity: &Identity, mesh: MeshId) -> Result<noise::Config, SetupError> {
-    let prologue = mesh.derive("meshcast v1 noise prologue");
-    Ok(noise::Config::new(&keypair(identity)?)?.with_prologue(prologue.to_vec()))
+/// Secures and multiplexes any transport of bytes.
+pub(crate) fn ungated<T>(
+    base: T,
+    secure: Secure,
+) -> impl Transport<
+    Output = (
+        PeerId,
+        impl StreamMuxer<Error: Send + Sync, Substream: Send + Unpin> + Send + Unpin,
+    ),
+    Error: Send + Sync,
+    Dial: Send,
+    ListenerUpgrade: Send,
+> + Send
++ Unpin
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+{
+    let repeating = Repeating::new(base, secure.may_repeat());
+    repeating.and_then(move |Line { io, again }, point| async move {
+        let (peer, io) = secure.secure(io, again, role(&point)).await?;
+        let muxer = multiplex(io, role(&point)).await?;
+        Ok::<_, NotSecured>((peer, muxer))
+    })
+}
+
+/// Many streams over one that is secured. Who dials does not wait for the answer to its one
+/// proposal.
+async fn multiplex<T>(io: T, role: Endpoint) -> Result<yamux::Muxer<Negotiated<T>>, NotSecured>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = yamux::Config::default();
+    let known = config.protocol_info();
+    let muxer = match role {
+        Endpoint::Dialer => {
+            let proposed = dialer_select_proto(io, known, Version::V1Lazy).await;
+            let (name, io) = proposed.map_err(NotSecured::new)?;
+            config.upgrade_outbound(io, name).await
+        }
+        Endpoint::Listener => {
+            let chosen = listener_select_proto(io, known).await;
+            let (name, io) = chosen.map_err(NotSecured::new)?;
+            config.upgrade_inbound(io, name).await
+        }
+    };
+    muxer.map_err(NotSecured::new)
 }
 
 /// The key pair of a process in the form libp2p wants it.
@@ -173,6 +251,9 @@ pub(crate) enum SetupError {
     /// The boot key cannot sign the key of the handshake.
     #[error("cannot set up the handshake: {0}")]
     Noise(#[from] noise::Error),
+    /// TLS does not take what it is given.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
 }
 
 /// What the system says of a socket, as the source of an error, for the same reason as

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod mutate;
 #[cfg(feature = "node")]
 mod node;
+mod presence;
 mod seeds;
 mod sync;
 mod value;
@@ -72,6 +73,12 @@ pub const TARGETS: &[Target] = &[
         name: "engine",
         run: engine::run,
         seeds: seeds::engine_scripts,
+        max_len: 2048,
+    },
+    Target {
+        name: "presence",
+        run: presence::run,
+        seeds: presence::scripts,
         max_len: 2048,
     },
     #[cfg(feature = "node")]

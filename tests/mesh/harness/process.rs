@@ -1,6 +1,7 @@
 //! A child process: its output is kept, and it does not outlive its test.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, PipeWriter, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -26,18 +27,48 @@ impl Process {
         Self::start_to(command, None, None)
     }
 
+    /// With something to read on stdin.
+    pub(crate) fn start_from(command: Command, stdin: impl Into<Stdio>) -> Self {
+        Self::spawn(command, stdin.into(), None, None)
+    }
+
     /// With pipes for stdout and stderr, whose other ends the caller has.
     pub(crate) fn start_to(
-        mut command: Command,
+        command: Command,
         stdout: Option<PipeWriter>,
         stderr: Option<PipeWriter>,
     ) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
+        Self::spawn(command, Stdio::null(), stdout, stderr)
+    }
+
+    /// In a terminal.
+    pub(crate) fn start_in(mut command: Command, terminal: &File) -> Self {
+        let terminal = || terminal.try_clone().expect("a file");
+        let child = command
+            .stdin(terminal())
+            .stdout(terminal())
+            .stderr(terminal())
+            .spawn()
+            .expect("it was just built");
+        Self::of(child, &command)
+    }
+
+    fn spawn(
+        mut command: Command,
+        stdin: Stdio,
+        stdout: Option<PipeWriter>,
+        stderr: Option<PipeWriter>,
+    ) -> Self {
+        let child = command
+            .stdin(stdin)
             .stdout(stdout.map_or_else(Stdio::piped, Stdio::from))
             .stderr(stderr.map_or_else(Stdio::piped, Stdio::from))
             .spawn()
             .expect("it was just built");
+        Self::of(child, &command)
+    }
+
+    fn of(mut child: Child, command: &Command) -> Self {
         let stdout = child.stdout.take().map_or_else(Lines::ended, Lines::of);
         let stderr = child.stderr.take().map_or_else(Lines::ended, Lines::of);
         let command = format!("{command:?}")

@@ -9,8 +9,9 @@ use std::{
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Program {
-    /// The example.
+    /// The examples.
     Earth,
+    Chat,
     /// The command.
     Meshcast,
 }
@@ -19,6 +20,7 @@ pub(crate) enum Program {
 pub(crate) fn command(program: Program) -> Command {
     let mut command = Command::new(match program {
         Program::Earth => BUILT.join("examples/earth"),
+        Program::Chat => BUILT.join("examples/chat"),
         Program::Meshcast => BUILT.join("meshcast"),
     });
     command.env_clear().env("NO_COLOR", "1");
@@ -56,6 +58,8 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
             "meshcast",
             "--example",
             "earth",
+            "--example",
+            "chat",
         ])
         .args(["--profile", profile, "--target-dir"])
         .arg(target.expect("a target directory"))

@@ -45,6 +45,10 @@ fn what_cannot_be_run_does_not_parse() {
         "meshcast ping",
         "meshcast ping fra-1 --all",
         "meshcast post earth x --raw --json",
+        "meshcast post earth",
+        "meshcast post earth x --lines",
+        "meshcast post earth x --timeout 5s",
+        "meshcast peers --timeout 5s",
         "meshcast key",
     ] {
         assert!(parse(line).is_err(), "{line}");
@@ -92,15 +96,18 @@ fn the_empty_channel_and_negative_numbers_can_be_posted() {
     let Ok(Command::Post(post)) = parse("meshcast post '' -5") else {
         panic!("does not parse")
     };
-    assert_eq!((post.channel.as_str(), post.value.as_str()), ("", "-5"));
+    assert_eq!(
+        (post.channel.as_str(), post.value.as_deref()),
+        ("", Some("-5"))
+    );
     let Ok(Command::Post(post)) = parse("meshcast post earth -") else {
         panic!("does not parse")
     };
-    assert_eq!(post.value, "-");
+    assert_eq!(post.value.as_deref(), Some("-"));
     let Ok(Command::Post(post)) = parse("meshcast post earth --json -- --json") else {
         panic!("does not parse")
     };
-    assert_eq!(post.value, "--json");
+    assert_eq!(post.value.as_deref(), Some("--json"));
 }
 
 #[test]

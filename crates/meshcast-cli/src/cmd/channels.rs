@@ -12,7 +12,8 @@ use crate::{
 
 pub(crate) async fn run(args: args::Channels, output: &Output) -> Result<Exit, Failure> {
     let client = locate::pick(&args.target, output).await?;
-    let report: ChannelReport = client.get("/v1/channels").await?;
+    let mut report: ChannelReport = client.get("/v1/channels").await?;
+    report.channels.sort_by(|a, b| a.name.cmp(&b.name));
     output.result(&report, || table(&report, output.palette()))?;
     if report.channels.is_empty() {
         output.note(&format!("{} has no channel open", client.name()));

@@ -5,7 +5,7 @@ use hyper::body::Bytes;
 use crate::{
     args::{self, FaultCommand},
     exit::{Exit, Failure},
-    faults::{Cut, PATH, Request, State, Status},
+    faults::{Cut, NodeStatus, PATH, Request, State, Status},
     locate,
     output::Output,
     render::{Palette, Table, UNKNOWN, short, text},
@@ -34,7 +34,9 @@ pub(crate) async fn run(args: args::Fault, output: &Output) -> Result<Exit, Fail
             String::new()
         };
         output.note(&format!(
-            "{around} reaches both sides, so messages go around{hint}"
+            "{around} {} {} sides, so messages go around{hint}",
+            verb(&status.around, "reaches", "reach"),
+            if groups.len() > 2 { "all" } else { "both" }
         ));
     }
     Ok(Exit::Ok)
@@ -78,17 +80,41 @@ fn table(status: &Status, palette: Palette) -> String {
     }
     let mut shown = table.render(palette);
     shown.push('\n');
-    for line in cuts(&status.cuts) {
+    let out = out(&status.nodes);
+    let links = match (out.is_empty(), status.cuts.is_empty()) {
+        (true, true) => vec!["All links work.".into()],
+        (false, true) => vec!["Nothing is cut between those that run.".into()],
+        (_, false) => cuts(&status.cuts),
+    };
+    for line in out.iter().chain(&links) {
         shown += &format!("{line}\n");
     }
     shown
 }
 
+/// The nodes whose links carry nothing, whatever is cut: a line for those that are down, and one
+/// for those that are paused.
+fn out(nodes: &[NodeStatus]) -> Vec<String> {
+    let line = |(state, word): (State, &str)| {
+        let those = nodes.iter().filter(|node| node.state == state);
+        let names: Vec<_> = those.map(|node| text(&node.name)).collect();
+        let list = names.join(", ");
+        (!names.is_empty()).then(|| format!("{list} {} {word}.", verb(&names, "is", "are")))
+    };
+    let states = [(State::Down, "down"), (State::Paused, "paused")];
+    states.into_iter().filter_map(line).collect()
+}
+
+/// As it goes with one name, or with several.
+const fn verb<'a>(names: &[String], one: &'a str, several: &'a str) -> &'a str {
+    match names {
+        [_] => one,
+        _ => several,
+    }
+}
+
 /// What is cut both ways takes one line.
 fn cuts(cuts: &[Cut]) -> Vec<String> {
-    if cuts.is_empty() {
-        return vec!["All links work.".into()];
-    }
     let is_cut =
         |from: &str, to: &str| cuts.iter().position(|cut| cut.from == from && cut.to == to);
     let line = |(index, Cut { from, to }): (usize, &Cut)| match is_cut(to, from) {
@@ -110,7 +136,6 @@ fn cuts(cuts: &[Cut]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::NodeStatus;
 
     fn cut(from: &str, to: &str) -> Cut {
         Cut {
@@ -142,11 +167,27 @@ mod tests {
              fra-1  fra     up     …EfGhIjKl\n\
              iad-1  iad     down   -\n\
              \n\
+             iad-1 is down.\n\
              Nothing passes between fra and iad.\n\
              Nothing passes from nrt to fra.\n"
         );
         status.cuts.clear();
-        assert!(table(&status, Palette::PLAIN).ends_with("\nAll links work.\n"));
+        let ends = |status: &Status, end: &str| {
+            let shown = table(status, Palette::PLAIN);
+            assert_eq!(shown.split_once("\n\n").map(|(_, end)| end), Some(end));
+        };
+        ends(
+            &status,
+            "iad-1 is down.\nNothing is cut between those that run.\n",
+        );
+        status.nodes.push(node("nrt-1", State::Paused, None));
+        status.nodes.push(node("nrt-2", State::Paused, None));
+        ends(
+            &status,
+            "iad-1 is down.\nnrt-1, nrt-2 are paused.\nNothing is cut between those that run.\n",
+        );
+        status.nodes.truncate(1);
+        ends(&status, "All links work.\n");
     }
 
     #[test]

@@ -27,10 +27,8 @@ pub(crate) fn run(command: args::Key, output: &Output) -> Result<Exit, Failure> 
 
 /// A key nobody has yet.
 pub(crate) fn generate() -> Result<MeshKey, Failure> {
-    let mut entropy = [0; 48];
-    getrandom::fill(&mut entropy)
-        .map_err(|error| Failure::failed(format!("the system gives no random numbers: {error}")))?;
-    Ok(MeshKey::from_entropy(entropy))
+    MeshKey::random()
+        .map_err(|error| Failure::failed(format!("the system gives no random numbers: {error}")))
 }
 
 #[derive(Serialize)]

@@ -67,6 +67,11 @@ async fn start(args: &args::Node) -> Result<Node, Failure> {
     if !args.listen.is_empty() {
         settings.listen.clone_from(&args.listen);
     }
+    if !args.advertise.is_empty() {
+        settings.advertise.clone_from(&args.advertise);
+    }
+    settings.local |= args.local;
+    settings.metrics = args.metrics.or(settings.metrics);
     let mut builder = NodeBuilder::from(settings);
     if let Some(name) = &args.name {
         builder = builder.name(name.as_str());
@@ -94,6 +99,8 @@ pub(crate) fn spawn_failure(error: SpawnError) -> Failure {
         | SpawnError::Key { .. }
         | SpawnError::NoKey(_)
         | SpawnError::Seed { .. }
+        | SpawnError::Advertise { .. }
+        | SpawnError::MetricsAddress(_)
         | SpawnError::Listen {
             reason: ListenError::Unsupported,
             ..
@@ -156,7 +163,13 @@ fn started(node: &Node, output: &Output) -> Result<(), Failure> {
         output,
         json,
         &format!("node {name} in {region} is {peer_id}"),
-    )
+    )?;
+    let Some(address) = node.metrics_address() else {
+        return Ok(());
+    };
+    let url = format!("http://{address}/metrics");
+    let json = json!({ "event": "metrics", "url": url });
+    say(output, json, &format!("metrics at {url}"))
 }
 
 fn listens(
@@ -194,13 +207,31 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
                 ),
             )
         }
-        NodeEvent::Disconnected { peer, reason } => (
-            json!({ "event": "disconnected", "peer_id": peer.to_string(), "reason": reason }),
+        NodeEvent::Disconnected {
+            peer,
+            name,
+            region,
+            reason,
+            detail,
+        } => (
+            json!({ "event": "disconnected", "peer_id": peer.to_string(), "name": name.as_str(),
+                "region": region.as_str(), "reason": reason.as_str(), "detail": detail }),
             format!(
-                "disconnected: {} ({reason})",
+                "disconnected: {name} in {region}, {reason}: {detail} ({})",
                 render::short(&peer.to_string())
             ),
         ),
+        NodeEvent::Namesake { name, peers } => {
+            let [a, b] = peers.map(|peer| peer.to_string());
+            (
+                json!({ "event": "namesake", "name": name.as_str(), "peer_ids": [a, b] }),
+                format!(
+                    "two processes are called {name}: {} and {}",
+                    render::short(&a),
+                    render::short(&b)
+                ),
+            )
+        }
         NodeEvent::Refused {
             address,
             direction,
@@ -213,7 +244,7 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
             (
                 json!({ "event": "refused", "address": address.to_string(), "direction": how,
                     "reason": reason }),
-                format!("refused: {way} {address} ({reason})"),
+                format!("refused: {reason} ({way} {address})"),
             )
         }
         NodeEvent::Seed(seed) => (
@@ -362,7 +393,10 @@ mod tests {
     fn lines_for_people_are_bounded_for_each_kind_of_event_apart() {
         let gone = NodeEvent::Disconnected {
             peer: meshcast::PeerId::random(),
-            reason: "the connection was closed".into(),
+            name: "amber".parse().expect("a name"),
+            region: "fra".parse().expect("a region"),
+            reason: meshcast::DisconnectReason::Lost,
+            detail: "the connection was closed".into(),
         };
         let mut flood = Flood::new(false);
         assert_eq!(told(&mut flood, &gone), 50);
@@ -373,7 +407,10 @@ mod tests {
     fn programs_hear_of_each_member_that_goes() {
         let gone = NodeEvent::Disconnected {
             peer: meshcast::PeerId::random(),
-            reason: "the connection was closed".into(),
+            name: "amber".parse().expect("a name"),
+            region: "fra".parse().expect("a region"),
+            reason: meshcast::DisconnectReason::Lost,
+            detail: "the connection was closed".into(),
         };
         assert_eq!(told(&mut Flood::new(true), &gone), 1_000);
     }

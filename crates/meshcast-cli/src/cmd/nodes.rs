@@ -124,6 +124,7 @@ mod tests {
             name: "fra-1".into(),
             region: "fra".into(),
             peer_id: "12D3KooWAbCdEfGhIjKl".into(),
+            mesh: "00ff00ff00ff00ff".into(),
             pid: 4711,
             started_at: "1970-01-01T00:00:00.000Z".into(),
             listen_addresses: vec!["/ip4/127.0.0.1/tcp/1".into()],
@@ -146,7 +147,8 @@ mod tests {
             serde_json::to_string(&report()).expect("plain"),
             concat!(
                 r#"{"schema":"nodes/v1","nodes":[{"name":"fra-1","region":"fra","#,
-                r#""peer_id":"12D3KooWAbCdEfGhIjKl","pid":4711,"started_at":"1970-01-01T00:00:00.000Z","#,
+                r#""peer_id":"12D3KooWAbCdEfGhIjKl","mesh":"00ff00ff00ff00ff","pid":4711,"#,
+                r#""started_at":"1970-01-01T00:00:00.000Z","#,
                 r#""listen_addresses":["/ip4/127.0.0.1/tcp/1"],"version":"0.1.0","peers":2,"channels":1,"#,
                 r#""socket":"/run/fra-1.sock"}]}"#
             )

@@ -1,27 +1,69 @@
 //! `meshcast peers`
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use meshcast::admin::schema::{Direction, PeerReport};
+use clap::Args as ClapArgs;
+use meshcast::admin::schema::{Account, Direction, PeerReport, Seed};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::{
-    args,
+    args::{TEMPLATE, Target, duration},
+    client::Client,
     exit::{Exit, Failure},
     locate,
     output::Output,
     render::{self, Palette, Table, UNKNOWN},
 };
 
-pub(crate) async fn run(args: args::Peers, output: &Output) -> Result<Exit, Failure> {
-    let client = locate::pick(&args.target, output).await?;
-    let report: PeerReport = client.get("/v1/peers").await?;
+/// List the members a node is connected to
+///
+/// With --wait it waits until there are so many, also for the node itself to come up: status 0
+/// then, 4 if there are fewer in time, 3 if there is no node by then.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast peers
+  meshcast peers --node nrt-1 --full
+  meshcast peers --wait 2 --timeout 10s && run-the-test")]
+pub(crate) struct Peers {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Show ids and addresses in full
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Wait until there are at least so many
+    #[arg(long, value_name = "N")]
+    pub(crate) wait: Option<usize>,
+    /// How long to wait for them, such as 5, 1.5s, 2m
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = duration,
+        requires = "wait",
+        default_value = "30s"
+    )]
+    pub(crate) timeout: Duration,
+}
+
+pub(crate) async fn run(args: Peers, output: &Output) -> Result<Exit, Failure> {
+    let (client, report) = match args.wait {
+        Some(wanted) => wait(wanted, &args, output).await?,
+        None => {
+            let client = locate::pick(&args.target, output).await?;
+            let report: PeerReport = client.get("/v1/peers").await?;
+            (client, report)
+        }
+    };
     output.result(&report, || {
         let (now, palette) = (SystemTime::now(), output.palette());
-        let peers = table(&report, args.full, now, palette);
-        if report.seeds.is_empty() {
-            return peers;
+        let mut tables = vec![table(&report, args.full, now, palette)];
+        if !report.seeds.is_empty() {
+            tables.push(seeds(&report.seeds, args.full, now, palette));
         }
-        format!("{peers}\n{}", seeds(&report, args.full, now, palette))
+        // Mostly nobody was refused anything.
+        if args.full || report.accounts.iter().any(|it| it.memory_refused > 0) {
+            tables.push(accounts(&report.accounts, args.full, palette));
+        }
+        tables.join("\n")
     })?;
     if report.peers.is_empty() {
         output.note(&format!("{} is connected to nobody", client.name()));
@@ -32,6 +74,56 @@ pub(crate) async fn run(args: args::Peers, output: &Output) -> Result<Exit, Fail
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Asks again and again until so many members are there.
+async fn wait(
+    wanted: usize,
+    args: &Peers,
+    output: &Output,
+) -> Result<(Client, PeerReport), Failure> {
+    let deadline = Instant::now() + args.timeout;
+    let (mut found, mut looks) = (None, interval(LOOK));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = locate::none();
+    loop {
+        // The first is at once.
+        if timeout_at(deadline, looks.tick()).await.is_err() {
+            return Err(last);
+        }
+        let asked = timeout_at(deadline, ask(&mut found, args, output)).await;
+        last = match asked {
+            Ok(Ok((_, report))) if report.peers.len() < wanted => {
+                let (count, time) = (report.peers.len(), args.timeout);
+                Failure::timeout(format!(
+                    "{count} of {wanted} members are there after {time:?}"
+                ))
+                .hint("what is wrong with its seeds is shown by `meshcast peers`")
+            }
+            // There is none yet, or it stops.
+            Ok(Err(failure)) if failure.exit == Exit::NoNode => {
+                found = None;
+                failure
+            }
+            Ok(done) => return done,
+            Err(_) => return Err(last),
+        };
+    }
+}
+
+/// Asks the node that was picked, or picks one.
+async fn ask(
+    found: &mut Option<Client>,
+    args: &Peers,
+    output: &Output,
+) -> Result<(Client, PeerReport), Failure> {
+    let client = match found {
+        Some(client) => client.clone(),
+        None => locate::pick(&args.target, output).await?,
+    };
+    let client = found.insert(client);
+    let report = client.get("/v1/peers").await?;
+    Ok((client.clone(), report))
 }
 
 fn table(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> String {
@@ -85,9 +177,9 @@ fn table(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> 
 }
 
 /// How the seeds are doing; with `full`, each address of a name on its own too.
-fn seeds(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> String {
+pub(super) fn seeds(seeds: &[Seed], full: bool, now: SystemTime, palette: Palette) -> String {
     let mut table = Table::new(&["SEED", "STATE", ">SINCE", "MEMBER", "REASON"]);
-    for seed in &report.seeds {
+    for seed in seeds {
         let addresses = seed.addresses.iter().filter(|_| full);
         let rows = addresses.map(|address| ("  ", address));
         for (indent, seed) in [("", seed)].into_iter().chain(rows) {
@@ -106,10 +198,46 @@ fn seeds(report: &PeerReport, full: bool, now: SystemTime, palette: Palette) -> 
     table.render(palette)
 }
 
+/// Who takes memory, and who was refused some.
+fn accounts(accounts: &[Account], full: bool, palette: Palette) -> String {
+    let mut table = Table::new(&[
+        "MEMORY OF",
+        "REGION",
+        "PEER ID",
+        ">TAKES",
+        ">REFUSED",
+        "NOW",
+    ]);
+    for account in accounts {
+        let or_unknown =
+            |text: &Option<String>| text.as_deref().map_or_else(|| UNKNOWN.into(), render::text);
+        let peer_id = account.peer_id.as_deref();
+        table.row([
+            or_unknown(&account.name),
+            or_unknown(&account.region),
+            peer_id.map_or_else(
+                || UNKNOWN.into(),
+                |id| match full {
+                    true => id.to_owned(),
+                    false => render::short(id),
+                },
+            ),
+            render::bytes(account.memory_bytes),
+            account.memory_refused.to_string(),
+            match account.connected {
+                true => "connected".into(),
+                false => "gone".into(),
+            },
+        ]);
+    }
+    table.render(palette)
+}
+
+/// How often a node is asked while it is waited for members.
+const LOOK: Duration = Duration::from_millis(100);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -173,6 +301,7 @@ mod tests {
                     {"address":"/ip4/10.0.0.1/tcp/1","state":"connected","since":"1970-01-01T00:01:00.000Z",
                      "reason":null,"name":"fra-1","peer_id":"12D3KooWAbCdEfGhIjKl"}]}]}"#,
         )
+        .map(|report: PeerReport| report.seeds)
         .expect("a report");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(61);
         assert_eq!(
@@ -185,6 +314,25 @@ mod tests {
         assert_eq!(
             seeds(&report, false, now, Palette::PLAIN).lines().count(),
             3
+        );
+    }
+
+    #[test]
+    fn who_was_refused_memory_is_shown_also_when_it_is_gone_or_has_no_name() {
+        let report = serde_json::from_str(
+            r#"{"schema":"peers/v1","peers":[],"accounts":[
+                {"name":"fra-1","region":"fra","peer_id":"12D3KooWAbCdEfGhIjKl","connected":true,
+                 "memory_bytes":4096,"memory_refused":0},
+                {"name":null,"region":null,"peer_id":null,"connected":false,
+                 "memory_bytes":0,"memory_refused":7}]}"#,
+        )
+        .map(|report: PeerReport| report.accounts)
+        .expect("a report");
+        assert_eq!(
+            accounts(&report, false, Palette::PLAIN),
+            "MEMORY OF  REGION  PEER ID      TAKES  REFUSED  NOW\n\
+             fra-1      fra     …EfGhIjKl  4.0 KiB        0  connected\n\
+             -          -       -              0 B        7  gone\n"
         );
     }
 }

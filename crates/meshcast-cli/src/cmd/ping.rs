@@ -172,6 +172,7 @@ mod tests {
             peer_id: format!("12D3KooW{name}"),
             addresses: vec![],
             rtt_us: None,
+            clock_ahead_us: None,
             direction: schema::Direction::Inbound,
             connected_since: "1970-01-01T00:00:00.000Z".into(),
             shared_channels: 0,

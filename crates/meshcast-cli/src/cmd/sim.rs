@@ -8,7 +8,8 @@ use std::{
 };
 
 use meshcast_sim::{
-    Report, SHIPPED, Scenario, Shipped, Summary, each_seed, run_logged, run_watched, write_log,
+    Analysis, Ran, Report, SHIPPED, Scenario, Shipped, Summary, each_seed, run_logged, run_watched,
+    write_log,
 };
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use crate::{
     output::Output,
     program,
     render::{Palette, Table, text},
+    report,
 };
 
 /// What is left of a run when it is over: little, since it may have to wait until it is told.
@@ -44,6 +46,7 @@ pub(crate) fn run(command: args::Sim, output: &Output) -> Result<Exit, Failure> 
     match command {
         args::Sim::List(args::SimList {}) => list(output),
         args::Sim::Run(args) => {
+            refuse_several(&args)?;
             let scenario = find(&args.scenario)?;
             match &args.watch {
                 Some(process) => watch(&scenario, args.seed, process, output),
@@ -51,6 +54,24 @@ pub(crate) fn run(command: args::Sim, output: &Output) -> Result<Exit, Failure> 
                 None => several(&scenario, &args, output),
             }
         }
+    }
+}
+
+/// What is told of one run cannot be told of several.
+fn refuse_several(args: &args::SimRun) -> Result<(), Failure> {
+    let of_one = [
+        ("--log", args.log.is_some()),
+        ("--report", args.report.is_some()),
+        ("--watch", args.watch.is_some()),
+    ];
+    match of_one.iter().find(|(_, given)| *given && args.seeds > 1) {
+        Some((option, _)) => {
+            let (seeds, option) = (args.seeds, *option);
+            let message = format!("{option} is for one run, and --seeds {seeds} are several");
+            Err(Failure::usage(message)
+                .hint(format!("choose the run with --seed, or drop {option}")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -73,7 +94,7 @@ fn list(output: &Output) -> Result<Exit, Failure> {
 }
 
 /// One that comes with the command, or one from a file.
-fn find(name: &str) -> Result<Scenario, Failure> {
+pub(crate) fn find(name: &str) -> Result<Scenario, Failure> {
     let (text, what) = match Shipped::find(name) {
         Some(shipped) => (shipped.text.to_owned(), format!("the scenario {name}")),
         None if Path::new(name).exists() => (read(name)?, name.to_owned()),
@@ -104,11 +125,29 @@ fn read(name: &str) -> Result<String, Failure> {
 fn once(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
     // First, so that nobody waits for a run that cannot be written down.
     let log = args.log.as_deref().map(open_log).transpose()?;
+    let page = args
+        .report
+        .as_deref()
+        .map(report::Report::create)
+        .transpose()?;
     let (report, entries) = run_logged(scenario, args.seed);
     if let (Some(file), Some(path)) = (log, &args.log) {
         write_log(file, &entries).map_err(Failure::io(format!("write {}", path.display())))?;
     }
     tell(Done::from(&report), output)?;
+    if let Some(page) = page {
+        let complaints: Vec<_> = report.complaints().collect();
+        let written = page.write(&Analysis::of(Ran {
+            scenario,
+            seed: args.seed,
+            is_real: false,
+            faults: &scenario.marks(args.seed),
+            log: &entries,
+            cost: report.traffic.into(),
+            complaints: &complaints,
+        }))?;
+        output.note(&format!("report: {}", written.display()));
+    }
     Ok(exit(report.is_clean()))
 }
 
@@ -248,6 +287,29 @@ mod tests {
             SHIPPED.iter().all(|shipped| hint.contains(shipped.name)),
             "{hint}"
         );
+    }
+
+    #[test]
+    fn a_report_is_of_one_run_also_where_one_seed_is_said_to_be_one() {
+        let directory = tempfile::tempdir().expect("writable");
+        let report = directory.path().join("run.json");
+        let run = |options: &[&str]| {
+            let mine = directory.path().join("mine.toml");
+            std::fs::write(&mine, "name = 'mine'\nnodes = 2\nduration = 1").expect("writable");
+            let words = ["meshcast", "sim", "run", mine.to_str().expect("plain")];
+            let words = words.iter().chain(options);
+            let parsed = <args::Args as clap::Parser>::try_parse_from(words).expect("fine");
+            let args::Command::Sim(sim) = parsed.command else {
+                panic!("another command")
+            };
+            super::run(sim, &Output::new(false, crate::render::Colour::Never))
+        };
+        let path = report.to_str().expect("plain");
+        let refused = run(&["--seeds", "2", "--report", path]).expect_err("two runs");
+        assert_eq!(refused.exit, Exit::Usage);
+        assert!(!report.exists());
+        assert!(run(&["--seeds", "1", "--report", path]).is_ok());
+        assert!(report.exists());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod faults;
 mod fleet;
 mod plan;
+mod playing;
 
 use std::{
     io,
@@ -12,15 +13,20 @@ use std::{
 
 use meshcast::{Region, admin::Listener};
 use serde::Serialize;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
-use self::{faults::Asked, fleet::Fleet, plan::plan};
+use self::{
+    fleet::Fleet,
+    plan::plan,
+    playing::{Due, Playing},
+};
 use super::node::spawn_failure;
 use crate::{
-    args,
+    args::{self, Page},
+    dashboard::{self, Kind, Scene, Timeline},
     descriptors::{self, Need},
     exit::{Exit, Failure},
-    faults::Request,
+    faults::{Asked, Request},
     locate,
     output::Output,
     program,
@@ -30,52 +36,126 @@ use crate::{
 };
 
 pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure> {
-    let plan = plan(&args)?;
+    let mut playing = Playing::of(&args)?;
+    if let Some(playing) = &playing {
+        playing.tell_left_out(output);
+    }
+    let plan = plan(&args, playing.as_ref().map(Playing::play))?;
     descriptors::make_room(Need::of_nodes(plan.nodes.len() as u64))?;
     let mut signals = Signals::new()?;
-    let mut fleet = Fleet::new(&plan, &args)?;
+    let mut fleet = Fleet::new(&plan, &args, playing.as_ref().map(Playing::play))?;
+    // Before the nodes: whoever asked for a port that is taken need not wait to hear it.
+    let page = match args.page {
+        Page::None => None,
+        Page::At(port) => Some(
+            dashboard::bind(port)
+                .await
+                .map_err(|error| page_failure(error, port))?,
+        ),
+    };
+    let first = playing.as_mut().map(Playing::take_first);
     let started = tokio::select! {
-        started = fleet.start(&plan) => started,
+        started = fleet.start(&plan, first.as_deref()) => started,
         () = signals.next() => Err(Failure::new(Exit::Interrupted, "interrupted while starting")),
     };
     let result = match started {
-        Ok(report) => stay(&mut fleet, &report, &mut signals, output).await,
+        Ok(report) => {
+            let shown = (report, page);
+            stay(&mut fleet, shown, playing.as_mut(), &mut signals, output).await
+        }
         Err(failure) => Err(failure),
     };
     signals.exit_at_next();
+    let is_scenario = playing.is_some();
+    if let (Ok(Left::Over), Some(playing)) = (&result, playing) {
+        let cost = fleet.cost().await;
+        let log = fleet.finish().await;
+        return playing.conclude(&log, cost, output);
+    }
     for (name, shutdown) in fleet.stop().await {
         if !shutdown.is_complete() {
             output.note(&format!("{name} stopped: {shutdown}"));
         }
     }
-    result
+    // A scenario that was not played to its end did not pass.
+    result.map(|_| match is_scenario {
+        true => Exit::Interrupted,
+        false => Exit::Ok,
+    })
 }
 
-/// Does what `meshcast fault` says until it is time to stop.
+/// Why it is time to stop.
+enum Left {
+    /// Somebody wants it.
+    Asked,
+    /// The scenario is over.
+    Over,
+}
+
+/// Does what `meshcast fault` says, and a scenario, until it is time to stop.
 async fn stay(
     fleet: &mut Fleet,
-    report: &Report,
+    (mut report, page): (Report, Option<TcpListener>),
+    mut playing: Option<&mut Playing>,
     signals: &mut Signals,
     output: &Output,
-) -> Result<Exit, Failure> {
+) -> Result<Left, Failure> {
     let first = report.nodes.first().map_or("none", |node| &node.name);
     let socket = Listener::bind_beside_nodes(&format!("{first}.{}", locate::UP)).await;
     let socket = socket.map_err(|error| spawn_failure(error.into()))?;
     let (sender, mut asked) = mpsc::channel::<Asked>(1);
-    let serving = faults::serve(socket, sender);
+    let serving = faults::serve(socket, sender.clone());
     tokio::pin!(serving);
-    announce(report, output)?;
+    let timeline = Timeline::default();
+    let _page = match page {
+        None => None,
+        Some(listener) => {
+            let address = listener.local_addr().map_err(Failure::io("listen"))?;
+            report.page = Some(format!("http://{address}"));
+            let scene = Scene::Up {
+                current: fleet.current(),
+                asked: sender,
+            };
+            let mut page = JoinSet::new();
+            page.spawn(dashboard::serve(listener, scene, timeline.clone()));
+            Some(page)
+        }
+    };
+    announce(&report, output)?;
+    if let Some(playing) = &mut playing {
+        playing.begin(fleet.began());
+    }
     loop {
         tokio::select! {
             () = signals.next() => break,
             () = &mut serving => break,
+            due = due(playing.as_deref_mut()) => match due {
+                Due::Told(kind, text) => {
+                    output.note(&format!("scenario: {text}"));
+                    timeline.note(kind, text, None);
+                }
+                // Two faults may be about the same node.
+                Due::Deed(deed) => if let Err(problem) = fleet.perform(deed).await {
+                    output.note(&format!("scenario: {}", problem.message));
+                }
+                Due::Over => {
+                    let bound = playing.as_ref().map_or(Duration::ZERO, |it| it.bound());
+                    tokio::select! {
+                        () = fleet.agree(bound) => return Ok(Left::Over),
+                        () = signals.next() => break,
+                    }
+                }
+            },
             Some((request, answer)) = asked.recv() => {
                 let done = match &request {
                     None => Ok(fleet.status()),
                     Some(request) => fleet.handle(request).await,
                 };
                 if let (Some(request), Ok(_)) = (&request, &done) {
-                    output.note(&describe(request));
+                    let done = describe(request);
+                    output.note(&done);
+                    let text = done.trim_start_matches("fault: ").to_owned();
+                    timeline.note(kind(request), text, request.node().cloned());
                 }
                 // Whoever asked may have left.
                 drop(answer.send(done));
@@ -83,7 +163,15 @@ async fn stay(
         }
     }
     output.note("stopping");
-    Ok(Exit::Ok)
+    Ok(Left::Asked)
+}
+
+/// What is next of a scenario, if there is one.
+async fn due(playing: Option<&mut Playing>) -> Due {
+    match playing {
+        Some(playing) => playing.due().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What was done, for whoever looks at the terminal of `up`.
@@ -95,6 +183,7 @@ fn describe(request: &Request) -> String {
         }
         Request::OneWay { from, to } => format!("fault: nothing passes from {from} to {to}"),
         Request::Heal {} => "fault: all links are mended".into(),
+        Request::Mend { a, b } => format!("fault: links between {a} and {b} are mended"),
         Request::Kill {
             node,
             silent: false,
@@ -104,6 +193,24 @@ fn describe(request: &Request) -> String {
         Request::Pause { node } => format!("fault: {node} is paused"),
         Request::Resume { node } => format!("fault: {node} goes on"),
     }
+}
+
+const fn kind(request: &Request) -> Kind {
+    match request {
+        Request::Heal {}
+        | Request::Mend { .. }
+        | Request::Restart { .. }
+        | Request::Resume { .. } => Kind::Mend,
+        _ => Kind::Fault,
+    }
+}
+
+fn page_failure(error: io::Error, port: Option<u16>) -> Failure {
+    let failure = Failure::io(format!(
+        "serve the page at port {}",
+        port.unwrap_or_default()
+    ))(error);
+    failure.hint("choose another one with --page, or none with --page none")
 }
 
 async fn bind(port: u16) -> Result<TcpListener, Failure> {
@@ -121,6 +228,8 @@ async fn bind(port: u16) -> Result<TcpListener, Failure> {
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
+    /// Where the page is; `null` if there is none.
+    page: Option<String>,
     nodes: Vec<Row>,
     round_trips: Vec<RoundTrip>,
 }
@@ -141,6 +250,7 @@ impl Report {
         });
         Self {
             schema: "up/v1",
+            page: None,
             nodes,
             round_trips: round_trips.collect(),
         }
@@ -152,7 +262,8 @@ struct Row {
     name: String,
     region: String,
     url: String,
-    peer_id: String,
+    /// `null` if it starts later.
+    peer_id: Option<String>,
 }
 
 fn announce(report: &Report, output: &Output) -> Result<(), Failure> {
@@ -180,12 +291,18 @@ fn table(report: &Report, palette: Palette) -> String {
             node.name.clone(),
             node.region.clone(),
             node.url.clone(),
-            render::short(&node.peer_id),
+            node.peer_id
+                .as_deref()
+                .map_or_else(|| render::UNKNOWN.to_owned(), render::short),
         ]);
     }
-    let mut shown = table.render(palette);
+    let page = report.page.as_ref();
+    let mut shown = page.map_or_else(String::new, |url| {
+        format!("See it, and break it: {url}\n\n")
+    });
+    shown += &table.render(palette);
     if !report.round_trips.is_empty() {
-        shown += "\nBetween regions it takes so long there and back (--rtt none: no time):\n";
+        shown += "\nRound trips between regions (`--rtt none`: none):\n";
         shown += &distances(&report.round_trips, palette);
     }
     shown
@@ -233,7 +350,7 @@ mod tests {
             name: "fra-1".into(),
             region: "fra".into(),
             url: "http://127.0.0.1:8101".into(),
-            peer_id: "12D3KooWAbCdEfGhIjKl".into(),
+            peer_id: Some("12D3KooWAbCdEfGhIjKl".into()),
         };
         assert_eq!(
             table(&Report::new(vec![row], &[]), Palette::PLAIN),

@@ -51,9 +51,21 @@ pub(crate) async fn run(args: args::Watch, output: &Output) -> Result<Exit, Fail
     match watched {
         Some(result) => result,
         None if args.count.is_none() && heard > 0 => Ok(Exit::Ok),
-        None => Err(Failure::timeout(format!(
-            "{heard} messages came on {channel} in time"
-        ))),
+        None => Err(Failure::timeout(too_few(heard, &args))),
+    }
+}
+
+fn too_few(heard: u64, args: &args::Watch) -> String {
+    let channel = render::channel(args.channel.as_str());
+    let within = args
+        .timeout
+        .map_or_else(String::new, |time| format!(" within {time:?}"));
+    match (heard, args.count) {
+        (0, _) => format!("no message came on {channel}{within}"),
+        (_, count) => {
+            let count = count.unwrap_or(heard);
+            format!("only {heard} of {count} messages came on {channel}{within}")
+        }
     }
 }
 
@@ -112,6 +124,7 @@ fn render(line: &Line, palette: Palette) -> String {
                 "incomplete" => "incomplete",
                 "unread" => "not read in time",
                 "unfetched" => "not fetched from those who keep them",
+                "expired" => "no longer kept",
                 other => other,
             };
             palette.bad(&render::text(&format!(
@@ -134,6 +147,25 @@ mod tests {
 
     fn shown(json: &str) -> String {
         render(&serde_json::from_str(json).expect(json), Palette::PLAIN)
+    }
+
+    #[test]
+    fn how_many_messages_came_is_told_in_words() {
+        let too_few = |heard, line: &str| {
+            #[derive(clap::Parser)]
+            struct Line {
+                #[command(flatten)]
+                watch: args::Watch,
+            }
+            let words = ["watch", "typo", "--timeout", "1s"].into_iter();
+            let words = words.chain(line.split_whitespace());
+            let line = <Line as clap::Parser>::try_parse_from(words).expect("a line");
+            too_few(heard, &line.watch)
+        };
+        assert_eq!(too_few(0, ""), "no message came on typo within 1s");
+        assert_eq!(too_few(0, "--count 3"), "no message came on typo within 1s");
+        let some = "only 2 of 3 messages came on typo within 1s";
+        assert_eq!(too_few(2, "--count 3"), some);
     }
 
     #[test]

@@ -53,8 +53,13 @@ impl<S> Filter<S> for Bounded {
         true
     }
 
-    fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::always()
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // What is always wanted is not asked about again, and then may not be refused below: where
+        // it checks itself, tracing-subscriber panics in whoever logs.
+        match *metadata.level() > Level::INFO {
+            true => Interest::always(),
+            false => Interest::sometimes(),
+        }
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
@@ -91,7 +96,43 @@ const RATE: Rate = Rate::every(Duration::from_secs(1), 50);
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::{
+        EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry,
+    };
+
     use super::*;
+    use crate::render::Colour;
+
+    #[test]
+    fn whoever_logs_more_than_may_be_goes_on() {
+        let lines = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let filter = EnvFilter::new("warn").and(Bounded::new(Output::new(false, Colour::Never)));
+        let written = std::sync::Arc::clone(&lines);
+        let layer = fmt::layer().with_writer(move || Lines(std::sync::Arc::clone(&written)));
+        let subscriber = registry().with(layer.with_filter(filter));
+        tracing::subscriber::with_default(subscriber, || {
+            for n in 0..200 {
+                tracing::warn!(n, "one of many");
+            }
+        });
+        let lines = lines.lock().expect("no holder panics");
+        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(count, 50);
+    }
+
+    struct Lines(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn lines_of_a_kind_are_bounded_and_counted() {

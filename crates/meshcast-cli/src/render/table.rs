@@ -1,6 +1,8 @@
 //! Tables and colours.
 
-use std::env;
+use std::{env, ffi::OsString};
+
+use clap::{ColorChoice, ValueEnum};
 
 /// Rows under a header, aligned with spaces.
 #[derive(Debug)]
@@ -63,6 +65,50 @@ impl Table {
     }
 }
 
+/// Whether there are colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal that has them, and unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Also where it is no terminal, and though NO_COLOR is set
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl Colour {
+    /// What a command line asks for, before it is understood: the help and its errors have colours
+    /// too.
+    pub(crate) fn asked(arguments: impl IntoIterator<Item = OsString>) -> Self {
+        let mut arguments = arguments.into_iter().take_while(|it| it != "--");
+        while let Some(argument) = arguments.next() {
+            let Some(argument) = argument.to_str() else {
+                continue;
+            };
+            let when = match argument.strip_prefix("--color") {
+                Some("") => arguments.next().and_then(|it| it.into_string().ok()),
+                Some(when) => when.strip_prefix('=').map(ToOwned::to_owned),
+                None => None,
+            };
+            if let Some(Ok(when)) = when.map(|when| Self::from_str(&when, false)) {
+                return when;
+            }
+        }
+        Self::Auto
+    }
+}
+
+impl From<Colour> for ColorChoice {
+    fn from(colour: Colour) -> Self {
+        match colour {
+            Colour::Auto => Self::Auto,
+            Colour::Always => Self::Always,
+            Colour::Never => Self::Never,
+        }
+    }
+}
+
 /// Colours, or none. Nothing is told by colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Palette {
@@ -73,11 +119,16 @@ impl Palette {
     #[cfg(test)]
     pub(crate) const PLAIN: Self = Self { colour: false };
 
-    pub(crate) fn for_terminal(terminal: bool) -> Self {
+    /// For what is, or is not, a terminal.
+    pub(crate) fn new(colour: Colour, terminal: bool) -> Self {
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
-            colour: terminal && !refused && !dumb,
+            colour: match colour {
+                Colour::Auto => terminal && !refused && !dumb,
+                Colour::Always => true,
+                Colour::Never => false,
+            },
         }
     }
 
@@ -117,6 +168,24 @@ mod tests {
              fra-1         0.31 ms  a\n\
              a-longer-one        -\n"
         );
+    }
+
+    #[test]
+    fn colours_are_known_before_the_command_line_is_understood() {
+        for (line, colour) in [
+            ("meshcast nodes", Colour::Auto),
+            ("meshcast --color never nodes", Colour::Never),
+            ("meshcast nodes --color=always --help", Colour::Always),
+            ("meshcast post a -- --color=always", Colour::Auto),
+            ("meshcast --color", Colour::Auto),
+            ("meshcast --color=pink --colors=never", Colour::Auto),
+        ] {
+            let words = line.split(' ').map(OsString::from);
+            assert_eq!(Colour::asked(words), colour, "{line}");
+        }
+        assert!(Palette::new(Colour::Always, false).has_colour());
+        assert!(!Palette::new(Colour::Never, true).has_colour());
+        assert!(!Palette::new(Colour::Auto, false).has_colour());
     }
 
     #[test]

@@ -6,9 +6,7 @@ use crate::wire::Time;
 
 /// What was taken out of a token bucket, kept as the time at which the bucket is full again (the
 /// generic cell rate algorithm). That is one number, and needs no timer. It starts full.
-///
-/// Ordered by who took less lately.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenBucket(Option<Time>);
 
 /// How fast a [`TokenBucket`] fills, and how much it holds.
@@ -59,6 +57,12 @@ impl TokenBucket {
     /// Whether something may be taken now.
     pub fn is_due(self, rate: Rate, now: Time) -> bool {
         self.due(rate) <= Some(now)
+    }
+
+    /// When the bucket is full again; `None` if nothing was ever taken. It does not say who took
+    /// less: who took much long ago is full earlier than who took little just now.
+    pub(crate) const fn full(self) -> Option<Time> {
+        self.0
     }
 
     /// Whether the bucket is full, as if nothing had ever been taken.

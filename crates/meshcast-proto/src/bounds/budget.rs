@@ -1,6 +1,7 @@
 //! How much memory others may make a node use, together and each.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -8,7 +9,7 @@ use std::{
     },
 };
 
-use crate::wire::Sender;
+use crate::wire::{NodeName, Region, Sender};
 
 /// One budget for everything that waits or is remembered on somebody's account: queues, early
 /// frames, unfinished values, claims, logs. The history has a [limit of its
@@ -34,7 +35,14 @@ struct Shared {
     limit: usize,
     used: AtomicUsize,
     refused: AtomicU64,
-    ledgers: Mutex<BTreeMap<Payer, Arc<Ledger>>>,
+    accounts: Mutex<BTreeMap<Payer, Entry>>,
+}
+
+/// An account, and whose it is if that was [said](Budget::introduce).
+#[derive(Debug, Default)]
+struct Entry {
+    ledger: Arc<Ledger>,
+    owner: Option<Owner>,
 }
 
 /// Who is charged.
@@ -51,6 +59,30 @@ impl From<Sender> for Payer {
     fn from(process: Sender) -> Self {
         Self::Member(*process.key())
     }
+}
+
+/// Whose an account is, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// What people call it.
+    pub name: NodeName,
+    /// Where it runs.
+    pub region: Region,
+    /// Which process it is.
+    pub process: Sender,
+}
+
+/// What somebody takes, with all its accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// One of the accounts.
+    pub payer: Payer,
+    /// Whose they are, if that is known.
+    pub owner: Option<Owner>,
+    /// The bytes charged now.
+    pub used: usize,
+    /// How often a charge was refused.
+    pub refused: u64,
 }
 
 /// What an account has.
@@ -94,7 +126,7 @@ impl Budget {
             limit,
             used: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
-            ledgers: Mutex::default(),
+            accounts: Mutex::default(),
         }))
     }
 
@@ -127,31 +159,46 @@ impl Budget {
         }
     }
 
+    /// Says whose an account is, for as long as it is remembered: also when its owner is gone.
+    /// `owner` is asked if it was somebody else's, or nobody's.
+    pub fn introduce(&self, payer: Payer, process: Sender, owner: impl FnOnce() -> Owner) {
+        let mut accounts = self.lock();
+        self.ledger(&mut accounts, payer);
+        if let Some(entry) = accounts.get_mut(&payer)
+            && entry
+                .owner
+                .as_ref()
+                .is_none_or(|known| known.process != process)
+        {
+            entry.owner = Some(owner());
+        }
+    }
+
     /// Charges bytes; `false` if the account has its share already. Then nothing is charged, and
     /// the refusal is counted.
     pub fn try_charge(&self, payer: Payer, bytes: usize) -> bool {
-        let mut ledgers = self.lock();
-        let ledger = self.ledger(&mut ledgers, payer);
+        let mut accounts = self.lock();
+        let ledger = self.ledger(&mut accounts, payer);
         self.try_charge_to(ledger, bytes)
     }
 
     /// Charges bytes that cannot be refused.
     pub fn charge(&self, payer: Payer, bytes: usize) {
-        let mut ledgers = self.lock();
-        let ledger = self.ledger(&mut ledgers, payer);
+        let mut accounts = self.lock();
+        let ledger = self.ledger(&mut accounts, payer);
         self.charge_to(ledger, bytes);
     }
 
     /// Gives charged bytes back.
     pub fn release(&self, payer: Payer, bytes: usize) {
-        let mut ledgers = self.lock();
-        let Some(ledger) = ledgers.get(&payer) else {
+        let mut accounts = self.lock();
+        let Some(entry) = accounts.get(&payer) else {
             debug_assert_eq!(bytes, 0, "what is given back was charged");
             return;
         };
-        self.release_from(ledger, bytes);
-        if ledger.is_blank() {
-            ledgers.remove(&payer);
+        self.release_from(&entry.ledger, bytes);
+        if entry.is_blank() {
+            accounts.remove(&payer);
         }
     }
 
@@ -167,8 +214,8 @@ impl Budget {
 
     /// How many more bytes the account may take.
     pub fn room(&self, payer: Payer) -> usize {
-        let ledgers = self.lock();
-        self.room_of(ledgers.get(&payer).map_or(0, |ledger| ledger.used()))
+        let accounts = self.lock();
+        self.room_of(accounts.get(&payer).map_or(0, |entry| entry.ledger.used()))
     }
 
     /// Whether an account takes a quarter of all. In a large mesh of honest members nobody does,
@@ -179,46 +226,90 @@ impl Budget {
 
     /// How the account of somebody stands.
     pub fn statement(&self, payer: Payer) -> Statement {
-        let ledgers = self.lock();
-        let ledger = ledgers.get(&payer);
+        let accounts = self.lock();
+        let ledger = accounts.get(&payer).map(|entry| &entry.ledger);
         Statement {
             payer,
             used: ledger.map_or(0, |ledger| ledger.used()),
-            refused: ledger.map_or(0, |ledger| ledger.refused.load(Ordering::Relaxed)),
+            refused: ledger.map_or(0, |ledger| ledger.refused()),
         }
     }
 
     /// All accounts that have something charged or were refused something.
     pub fn statements(&self) -> Vec<Statement> {
-        let ledgers = self.lock();
-        let statement = |(payer, ledger): (&Payer, &Arc<Ledger>)| Statement {
+        let accounts = self.lock();
+        let statement = |(payer, entry): (&Payer, &Entry)| Statement {
             payer: *payer,
-            used: ledger.used(),
-            refused: ledger.refused.load(Ordering::Relaxed),
+            used: entry.ledger.used(),
+            refused: entry.ledger.refused(),
         };
-        let statements = ledgers.iter().map(statement);
+        let statements = accounts.iter().map(statement);
         statements
             .filter(|it| it.used > 0 || it.refused > 0)
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Payer, Arc<Ledger>>> {
+    /// Who takes the most, and of the others those that were refused most often: so many of each at
+    /// most, connected or not. Whoever takes more comes first.
+    pub fn shares(&self, most: usize) -> Vec<Share> {
+        let mut shares = self.all_shares();
+        shares.sort_by_key(|share| Reverse((share.used, share.refused)));
+        let mut rest = shares.split_off(most.min(shares.len()));
+        rest.retain(|share| share.refused > 0);
+        rest.sort_by_key(|share| Reverse(share.refused));
+        rest.truncate(most);
+        shares.append(&mut rest);
+        shares.sort_by_key(|share| Reverse((share.used, share.refused)));
+        shares
+    }
+
+    /// What each takes that has something charged or was refused something, in the order of
+    /// accounts.
+    fn all_shares(&self) -> Vec<Share> {
+        let accounts = self.lock();
+        let (mut shares, mut places): (Vec<Share>, BTreeMap<Sender, usize>) = Default::default();
+        for (payer, Entry { ledger, owner }) in accounts.iter() {
+            let (used, refused) = (ledger.used(), ledger.refused());
+            if used == 0 && refused == 0 {
+                continue;
+            }
+            let process = owner.as_ref().map(|owner| owner.process);
+            let known = process.and_then(|process| places.get(&process));
+            if let Some(share) = known.and_then(|place| shares.get_mut(*place)) {
+                share.used += used;
+                share.refused += refused;
+                continue;
+            }
+            process.map(|process| places.insert(process, shares.len()));
+            shares.push(Share {
+                payer: *payer,
+                owner: owner.clone(),
+                used,
+                refused,
+            });
+        }
+        shares
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Payer, Entry>> {
         // A panic elsewhere cannot leave a number half written.
         self.0
-            .ledgers
+            .accounts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ledger<'a>(
         &self,
-        ledgers: &'a mut BTreeMap<Payer, Arc<Ledger>>,
+        accounts: &'a mut BTreeMap<Payer, Entry>,
         payer: Payer,
     ) -> &'a Arc<Ledger> {
-        if ledgers.len() >= MAX_IDLE && !ledgers.contains_key(&payer) {
-            ledgers.retain(|_, ledger| ledger.used() > 0 || Arc::strong_count(ledger) > 1);
+        if accounts.len() >= MAX_IDLE && !accounts.contains_key(&payer) {
+            accounts.retain(|_, Entry { ledger, .. }| {
+                ledger.used() > 0 || Arc::strong_count(ledger) > 1
+            });
         }
-        ledgers.entry(payer).or_default()
+        &accounts.entry(payer).or_default().ledger
     }
 
     fn room_of(&self, used: usize) -> usize {
@@ -288,10 +379,16 @@ impl Ledger {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether the account is empty and nobody holds it.
-    fn is_blank(self: &Arc<Self>) -> bool {
-        let quiet = self.used() == 0 && self.refused.load(Ordering::Relaxed) == 0;
-        quiet && Arc::strong_count(self) == 1
+    fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Entry {
+    /// Whether the account is empty, nobody holds it and nobody was introduced.
+    fn is_blank(&self) -> bool {
+        let quiet = self.ledger.used() == 0 && self.ledger.refused() == 0;
+        quiet && self.owner.is_none() && Arc::strong_count(&self.ledger) == 1
     }
 }
 
@@ -300,7 +397,7 @@ impl Ledger {
 const RESERVED: usize = 8;
 const RESERVES: usize = 256;
 
-/// What a log is charged: its entries in eight trees and queues, its reorder buffer and its
+/// What a log is charged: its entries in ten trees and queues, its reorder buffer and its
 /// checkpoints. Measured: some 2.5 KiB with one peer that claims to have it, 3 with nine, and 4
 /// with a hole.
 pub(crate) const LOG_BYTES: usize = 2_048;
@@ -318,8 +415,8 @@ pub(crate) const TOMBSTONE_BYTES: usize = 384;
 /// [history](crate::History::ENTRY_BYTES).
 pub const ENTRY_BYTES: usize = 256;
 
-/// Above this many accounts, empty ones are forgotten, with the number of their refusals; about 200
-/// bytes each.
+/// Above this many accounts, empty ones are forgotten, with the number of their refusals and whose
+/// they are; about 400 bytes each.
 const MAX_IDLE: usize = 1_024;
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Engine, Output, Since};
+use super::{Engine, Output, Positions, Since};
 use crate::{
     bounds::Payer,
     identity::Member,
     log::Recall,
-    replication::{Effects, Log, Logs},
+    replication::{Effects, Logs, Replica},
     wire::{ChannelName, LogKey, Sender, Seq, SeqRange, SyncMessage, Time},
 };
 
@@ -17,8 +17,12 @@ use crate::{
 pub struct Backfilled {
     /// The number that [`Engine::handle_backfill`] returned.
     pub id: u64,
+    /// When it was called.
+    pub came: Time,
     /// By sender, this node included.
     pub logs: Vec<Backlog>,
+    /// How many connected peers had not told by then what they keep: of that nothing is known.
+    pub untold: usize,
 }
 
 /// What a late reader gets of one sender from before it came.
@@ -35,8 +39,30 @@ pub struct Backlog {
     /// or the peer did not answer in time. They may be older than was asked for, since their age is
     /// not known.
     pub unfetched: Option<SeqRange>,
+    /// Lower numbers that are wanted, were posted and are not kept by anybody who was asked. Of a
+    /// reader that wants so many numbers they are exact. Of one that wants those of some time they
+    /// are what this node itself kept and dropped: when the others were posted is not known.
+    pub gone: Option<SeqRange>,
     /// Live delivery may yet turn out to begin below this number; nothing below it is wanted.
     pub from: Option<Seq>,
+    /// Of a reader that [resumes](Engine::handle_resume): how it goes on.
+    pub resumption: Option<Resumption>,
+}
+
+/// How a reader that [resumes](Engine::handle_resume) goes on with a sender, once it has read what
+/// is [kept](Backlog::kept).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumption {
+    /// What follows on what was read, is known to have been posted and is not kept: it comes before
+    /// what is kept.
+    pub gone: Option<SeqRange>,
+    /// The number that is due then. What is delivered below was read before; if the first that is
+    /// delivered lies above, what lies between is missing.
+    pub due: Seq,
+    /// The sender is not known to have got as far as the reader says to have read. So perhaps it is
+    /// not true: what is posted [`DOUBT`](Engine::DOUBT) after the reader came was not read before,
+    /// whatever its number.
+    pub is_doubtful: bool,
 }
 
 impl Engine {
@@ -77,16 +103,50 @@ impl Engine {
     /// can have more, or if this process has its share of the memory budget already. What is
     /// fetched goes into the history, and nothing that is kept has to make way for it.
     pub fn handle_backfill(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
+        let (from, last) = since.at(now);
+        let from = Some(from).filter(|from| *from < now);
+        let reach = Reach {
+            from,
+            last,
+            after: None,
+        };
+        self.begin_backfill(channel, reach, now)
+    }
+
+    /// The same for a reader that goes on where it, or another one, stopped: after these positions.
+    /// Of a sender that is not named it wants all that anybody keeps.
+    ///
+    /// Positions are hearsay. They decide what is asked for and what is handed to this one reader;
+    /// what is told to be missing is what numbers that are known to exist show.
+    pub fn handle_resume(
+        &mut self,
+        channel: &ChannelName,
+        after: &Arc<Positions>,
+        now: Time,
+    ) -> u64 {
+        let reach = Reach {
+            from: None,
+            last: 0,
+            after: Some(Arc::clone(after)),
+        };
+        self.begin_backfill(channel, reach, now)
+    }
+
+    /// When a number of a sender was posted, by this node's clock, if it is kept.
+    pub fn posted(&self, channel: &ChannelName, sender: Sender, seq: Seq) -> Option<Time> {
+        let mut frames = self.history.frames(channel, sender, SeqRange::single(seq));
+        frames.next().map(|kept| kept.posted)
+    }
+
+    fn begin_backfill(&mut self, channel: &ChannelName, reach: Reach, now: Time) -> u64 {
         self.debug_assert_drained();
         self.logs.fix_beginnings(channel);
-        let (from, last) = since.at(now);
         self.backfills_begun += 1;
         let waiter = Waiter {
             id: self.backfills_begun,
             came: now,
             waits_for_word: Some(now + LAST_WORD),
-            from,
-            last,
+            reach,
             before: self.given_out(channel).collect(),
         };
         let id = waiter.id;
@@ -94,13 +154,11 @@ impl Engine {
         if !budget.try_charge(Payer::Ourselves, waiter.cost()) {
             let backfilled = self.backfilled(channel, &waiter, now);
             self.outputs
-                .push_back(Output::Backfilled(channel.clone(), backfilled));
+                .push(Output::Backfilled(channel.clone(), backfilled));
             return id;
         }
         let backfill = self.backfills.entry(channel.clone()).or_default();
-        let from = Some(from).filter(|from| *from < now);
-        backfill.from = backfill.from.into_iter().chain(from).min();
-        backfill.last = backfill.last.max(last);
+        backfill.reach.extend(&waiter.reach);
         backfill.waiters.push(waiter);
         backfill.news = true;
         self.continue_backfills(now);
@@ -110,12 +168,8 @@ impl Engine {
     /// The senders of a channel, this node included, and for each the number that live delivery
     /// continues with.
     pub(super) fn given_out(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Seq)> {
-        let own = self.channels.get(channel).into_iter().filter_map(|own| {
-            own.next.previous()?;
-            Some((self.me.sender(), own.own.begun().unwrap_or(own.next)))
-        });
-        let others = self.logs.of(channel);
-        own.chain(others.filter_map(|(sender, log)| Some((sender, log.given_out()?))))
+        let logs = self.logs.of(channel);
+        logs.filter_map(|(sender, replica)| Some((sender, replica.log.given_out()?)))
     }
 
     /// Something was told of a channel that may help its backfill.
@@ -154,7 +208,7 @@ impl Engine {
             self.logs.begin(channel, false, now, &mut effects);
         }
         if std::mem::take(&mut backfill.news) {
-            for (sender, _) in self.logs.of(channel) {
+            for (sender, _) in self.logs.of_others(channel) {
                 backfill.logs.entry(sender).or_default().reached = None;
             }
         }
@@ -182,7 +236,7 @@ impl Engine {
             self.logs.fix_beginnings(channel);
             let backfilled = self.backfilled(channel, &waiter, now);
             self.outputs
-                .push_back(Output::Backfilled(channel.clone(), backfilled));
+                .push(Output::Backfilled(channel.clone(), backfilled));
         }
     }
 
@@ -196,19 +250,23 @@ impl Engine {
         now: Time,
         effects: &mut Effects,
     ) -> bool {
-        let Some(log) = self.logs.get(key) else {
+        let Some(replica) = self.logs.get(key) else {
             return false;
         };
+        let log = &replica.log;
         if depth.before.is_none() {
             depth.before = log.given_out().or_else(|| log.begun());
         }
         let Some(before) = depth.before else {
-            return log.begins_soon(key.1, &self.logs.peers);
+            return replica.begins_soon(key.1, &self.logs.peers);
         };
-        let looks = |logs: &Logs| logs.get(key).is_some_and(|log| log.fetch.is_backfilling());
+        let looks = |logs: &Logs| {
+            logs.get(key)
+                .is_some_and(|replica| replica.fetch.is_backfilling())
+        };
         while !looks(&self.logs) {
-            let Some(seqs) = self.deeper(key, backfill, before, &mut depth.reached) else {
-                return false;
+            let Some(seqs) = self.deeper(key, &backfill.reach, before, &mut depth.reached) else {
+                return self.is_coming(key, backfill);
             };
             self.logs.backfill(key, seqs, now, effects);
         }
@@ -219,11 +277,11 @@ impl Engine {
     fn deeper(
         &self,
         key: &LogKey,
-        backfill: &Backfill,
+        reach: &Reach,
         before: Seq,
         reached: &mut Option<Seq>,
     ) -> Option<SeqRange> {
-        let lower = self.lower(key, before, backfill.from, backfill.last)?;
+        let lower = self.lower(key, before, reach)?;
         // While each request brings lower numbers somebody may have more.
         if reached.replace(lower.last()) == Some(lower.last()) {
             return None;
@@ -244,13 +302,8 @@ impl Engine {
     }
 
     /// What is wanted of a log and not kept: right below the lowest number that is kept.
-    fn lower(
-        &self,
-        (channel, sender): &LogKey,
-        before: Seq,
-        from: Option<Time>,
-        last: u64,
-    ) -> Option<SeqRange> {
+    fn lower(&self, (channel, sender): &LogKey, before: Seq, reach: &Reach) -> Option<SeqRange> {
+        let Reach { from, last, after } = reach;
         let below = SeqRange::new(Seq::FIRST, before.previous()?)?;
         let lowest = self.history.frames(channel, *sender, below).next();
         let floor = lowest.map_or(before, |kept| kept.seqs.first());
@@ -258,69 +311,106 @@ impl Engine {
         let bottom = if by_time {
             Seq::FIRST
         } else {
-            Seq::new(before.get().saturating_sub(last)).unwrap_or(Seq::FIRST)
+            Seq::new(before.get().saturating_sub(*last)).unwrap_or(Seq::FIRST)
         };
+        let due = after.as_ref().map(|after| after.due(*sender));
+        let bottom = due.map_or(bottom, |due| bottom.min(due));
         SeqRange::new(bottom, floor.previous()?)
     }
 
     /// The result for one reader.
     fn backfilled(&self, channel: &ChannelName, waiter: &Waiter, now: Time) -> Backfilled {
-        let me = self.me.sender();
+        if let Some(after) = &waiter.reach.after {
+            return self.resumed(channel, waiter, after, now);
+        }
+        let Reach { from, last, .. } = waiter.reach;
+        let wanted = (from.unwrap_or(waiter.came), last);
         let begins_with = self.channels.get(channel).map_or(0, |own| own.last);
-        let own = waiter.before.get(&me).map(|before| Backlog {
-            sender: me,
-            member: Some(Arc::clone(&self.me)),
-            kept: self
-                .history
-                .backlog(channel, me, *before, waiter.from, waiter.last),
-            unfetched: None,
-            from: None,
-        });
-        let others = self.logs.of(channel).filter_map(|(sender, log)| {
+        let backlogs = self.logs.of(channel).filter_map(|(sender, replica)| {
+            let log = &replica.log;
             let known = waiter.before.get(&sender).copied();
             // If it was not known where the log begins, live delivery includes the last numbers
             // that the channel itself wanted.
             let before = known.or_else(|| log.begun())?;
-            let last = waiter.last.saturating_sub(known.map_or(begins_with, |_| 0));
+            let last = last.saturating_sub(known.map_or(begins_with, |_| 0));
             let kept = self
                 .history
-                .backlog(channel, sender, before, waiter.from, last);
+                .backlog(channel, sender, before, wanted.0, last);
+            let kept = kept.filter(|_| log.member().is_some());
+            let (from, after) = (waiter.reach.from, None);
+            let reach = Reach { from, last, after };
+            let key = (channel.clone(), sender);
+            let unfetched = self.unfetched(&key, replica, before, &reach, now);
+            let end = kept.map_or(before, |kept| kept.first());
+            // Up to there: what is kept may begin within a value.
+            let unfetched = unfetched.and_then(|it| SeqRange::new(it.first(), end.previous()?));
+            let end = unfetched.map_or(end, |unfetched| unfetched.first());
             Some(Backlog {
                 sender,
-                member: log.member.clone(),
-                kept: kept.filter(|_| log.member.is_some()),
-                unfetched: self.unfetched(
-                    &(channel.clone(), sender),
-                    log,
-                    (before, last),
-                    waiter,
-                    now,
-                ),
+                member: log.member().cloned(),
+                kept,
+                unfetched,
+                gone: self.gone(&key, replica, (before, end), wanted, known.is_some()),
                 from: Some(before).filter(|_| known.is_none() && !log.is_fixed()),
+                resumption: None,
             })
         });
-        let backlogs = own.into_iter().chain(others);
+        let says_something = |it: &Backlog| {
+            let missing = it.unfetched.or(it.gone);
+            it.kept.or(missing).is_some() || it.from.is_some()
+        };
         Backfilled {
             id: waiter.id,
-            logs: backlogs
-                .filter(|it| it.kept.is_some() || it.unfetched.is_some() || it.from.is_some())
-                .collect(),
+            came: waiter.came,
+            logs: backlogs.filter(says_something).collect(),
+            untold: self.logs.peers.untold(channel),
         }
+    }
+
+    /// Numbers below `end`, and below all that is kept, that were posted since then or are among
+    /// the last, and that nobody gives; `before` that live delivery begins.
+    fn gone(
+        &self,
+        (channel, sender): &LogKey,
+        replica: &Replica,
+        (before, end): (Seq, Seq),
+        (since, last): (Time, u64),
+        is_known: bool,
+    ) -> Option<SeqRange> {
+        let log = &replica.log;
+        log.member()?;
+        // If it was not known where it stood when the reader came: what was posted since counts
+        // among the last.
+        let next = match is_known {
+            true => before,
+            false => log.reorder().newest()?.next(),
+        };
+        let by_number = Seq::new(next.get().saturating_sub(last)).unwrap_or(Seq::FIRST);
+        let by_number = Some(by_number).filter(|_| last > 0);
+        let by_time = self.history.dropped_since(channel, *sender, since);
+        let first = by_number.into_iter().chain(by_time).min()?;
+        let below = SeqRange::new(Seq::FIRST, before.previous()?)?;
+        let lowest = self.history.frames(channel, *sender, below).next();
+        let floor = lowest.map_or(before, |kept| kept.seqs.first());
+        SeqRange::new(first, end.previous()?).filter(|_| first < floor)
     }
 
     /// Numbers below all that is kept that a peer claims to have.
     fn unfetched(
         &self,
         key: &LogKey,
-        log: &Log,
-        (before, last): (Seq, u64),
-        waiter: &Waiter,
+        replica: &Replica,
+        before: Seq,
+        reach: &Reach,
         now: Time,
     ) -> Option<SeqRange> {
-        let from = Some(waiter.from).filter(|from| *from < waiter.came);
-        let lower = self.lower(key, before, from, last)?;
+        if replica.is_ours() {
+            // What is not kept of it is not fetched either.
+            return None;
+        }
+        let lower = self.lower(key, before, reach)?;
         SeqRange::new(
-            log.fetch.holders().lowest_covered(lower, now)?,
+            replica.fetch.holders().lowest_covered(lower, now)?,
             lower.last(),
         )
     }
@@ -329,9 +419,15 @@ impl Engine {
     pub(super) fn cancel_backfill(&mut self, channel: &ChannelName) {
         for waiter in self.backfills.remove(channel).unwrap_or_default().waiters {
             self.logs.budget.release(Payer::Ourselves, waiter.cost());
-            let (id, logs) = (waiter.id, Vec::new());
+            let Waiter { id, came, .. } = waiter;
+            let nothing = Backfilled {
+                id,
+                came,
+                logs: Vec::new(),
+                untold: 0,
+            };
             self.outputs
-                .push_back(Output::Backfilled(channel.clone(), Backfilled { id, logs }));
+                .push(Output::Backfilled(channel.clone(), nothing));
         }
     }
 }
@@ -339,10 +435,8 @@ impl Engine {
 /// The backfill of a channel: what late readers want from below what is kept.
 #[derive(Debug, Default)]
 pub(super) struct Backfill {
-    /// What was posted since then.
-    from: Option<Time>,
-    /// And at least this many numbers of each sender.
-    last: u64,
+    /// All that any of them wants.
+    reach: Reach,
     waiters: Vec<Waiter>,
     /// The senders of whom there may be more.
     logs: BTreeMap<Sender, Depth>,
@@ -357,10 +451,20 @@ struct Waiter {
     came: Time,
     /// Until when only a connected sender decides where its log begins.
     waits_for_word: Option<Time>,
-    from: Time,
-    last: u64,
+    reach: Reach,
     /// Where live delivery of each sender continued when the reader came.
     before: BTreeMap<Sender, Seq>,
+}
+
+/// How far back readers want to hear: whatever lies within any of these.
+#[derive(Debug, Clone, Default)]
+struct Reach {
+    /// What was posted since then.
+    from: Option<Time>,
+    /// So many numbers of each sender.
+    last: u64,
+    /// What follows on these.
+    after: Option<Arc<Positions>>,
 }
 
 /// How far back a log was fetched.
@@ -383,7 +487,8 @@ impl Backfill {
 impl Waiter {
     /// What this process is charged with for it.
     fn cost(&self) -> usize {
-        WAITER_BYTES + self.before.len() * BEFORE_BYTES
+        let named = self.reach.after.as_ref().map_or(0, |after| after.len());
+        WAITER_BYTES + (self.before.len() + named) * BEFORE_BYTES
     }
 
     fn until(&self) -> Time {
@@ -391,38 +496,25 @@ impl Waiter {
     }
 }
 
-impl Since {
-    /// The same, for somebody who wanted it so long ago. Of a count it stays as it is.
-    pub fn wanted(self, ago: Duration) -> Self {
-        match self {
-            Self::Now => Self::Ago(ago),
-            Self::Ago(before) => Self::Ago(before.saturating_add(ago)),
-            Self::Last(last) => Self::Last(last),
-        }
-    }
-
-    /// Whichever goes back further. Of a time and a count neither does: then it is this one.
-    pub fn or_before(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Now, other) => other,
-            (Self::Ago(ago), Self::Ago(longer)) => Self::Ago(ago.max(longer)),
-            (Self::Last(last), Self::Last(more)) => Self::Last(last.max(more)),
-            (this, _) => this,
-        }
-    }
-
-    /// From when on, and how many numbers of each sender at least.
-    pub(super) fn at(self, now: Time) -> (Time, u64) {
-        match self {
-            Self::Now => (now, 0),
-            Self::Ago(ago) => (now - ago, 0),
-            Self::Last(last) => (now, last),
+impl Reach {
+    /// Lets it reach as far as another one does.
+    fn extend(&mut self, other: &Self) {
+        self.from = self.from.into_iter().chain(other.from).min();
+        self.last = self.last.max(other.last);
+        match (&mut self.after, &other.after) {
+            (Some(after), Some(others)) if !Arc::ptr_eq(after, others) => {
+                Arc::make_mut(after).lower_to(others);
+            }
+            (after @ None, others) => after.clone_from(others),
+            _ => {}
         }
     }
 }
 
-/// What a waiter takes, and each sender that it heard of by then. They wait for 5 s at most, but a
-/// process may open a channel as often as it likes.
+mod resume;
+
+/// What a waiter takes, and each sender that it heard of by then or names. They wait for 5 s at
+/// most, but a process may open a channel as often as it likes.
 const WAITER_BYTES: usize = 128;
 const BEFORE_BYTES: usize = 64;
 

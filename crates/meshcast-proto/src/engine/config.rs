@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     bounds::MEMORY_BYTES,
-    log::HistoryLimits,
-    replication::{FetchLimits, LogLimits, LogsLimits},
+    log::{HistoryLimits, LogLimits},
+    replication::{FetchLimits, LogsLimits},
 };
 
 /// Settings. Each field says why its default is what it is.

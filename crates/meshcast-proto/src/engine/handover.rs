@@ -1,11 +1,8 @@
 //! What was posted here and no member is known to have: it would be lost with this process.
+//! Methods of the [engine](Engine), which look at what its parts know.
 
 use super::Engine;
 use crate::wire::{ChannelName, Sender, Seq, SeqRange, Time};
-
-/// The numbers posted here that nobody has acknowledged, as runs.
-#[derive(Debug, Default)]
-pub(super) struct Unacked(Vec<SeqRange>);
 
 /// What was posted on a channel and acknowledged by nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,40 +27,6 @@ pub enum HandOver {
     },
 }
 
-impl Unacked {
-    /// Adds numbers above all others.
-    pub(super) fn add(&mut self, seqs: SeqRange) {
-        match self.0.last_mut() {
-            Some(last) if last.touches(seqs) => *last = last.hull(seqs),
-            _ => self.0.push(seqs),
-        }
-    }
-
-    /// Somebody has all of these.
-    fn remove(&mut self, seqs: SeqRange) {
-        let mut left = Vec::with_capacity(self.0.len());
-        for run in self.0.drain(..) {
-            let below = seqs.first().previous().map(|end| end.min(run.last()));
-            let below = below.and_then(|end| SeqRange::new(run.first(), end));
-            let above = SeqRange::new(seqs.last().next().max(run.first()), run.last());
-            left.extend(
-                below
-                    .into_iter()
-                    .chain(above.filter(|_| seqs.last() < Seq::MAX)),
-            );
-        }
-        if left.len() > MAX_RUNS {
-            // Joined, although some numbers in between were acknowledged: better too much than too
-            // little.
-            let second = left.remove(1);
-            if let Some(first) = left.first_mut() {
-                *first = first.hull(second);
-            }
-        }
-        self.0 = left;
-    }
-}
-
 impl Engine {
     /// Whether some member has what was posted on a channel up to this number, and if not, whom to
     /// wait for.
@@ -71,17 +34,21 @@ impl Engine {
     /// What is no longer kept counts as done, since nobody can get it any more;
     /// [`Self::undelivered`] counts it.
     pub fn hand_over(&self, channel: &ChannelName, upto: Seq) -> HandOver {
-        let Some(own) = self
-            .channels
-            .get(channel)
-            .filter(|own| own.next > Seq::FIRST)
-        else {
+        let (own, replica) = (
+            self.channels.get(channel),
+            self.logs.get(&(channel.clone(), self.me.sender())),
+        );
+        let (Some(own), Some(replica)) = (own, replica) else {
             return HandOver::Done;
         };
-        let upto = own.next.previous().map_or(upto, |last| last.min(upto));
-        let (peers, outbound) = (&self.logs.peers, own.outbound.as_deref());
+        let upto = replica
+            .log
+            .reorder()
+            .newest()
+            .map_or(upto, |last| last.min(upto));
+        let peers = &self.logs.peers;
         let has = |peer: Sender| {
-            let listener = outbound.and_then(|own| own.listeners.get(&peer));
+            let listener = replica.fetch.holders().listener(peer);
             listener.is_some_and(|listener| listener.next() > upto)
         };
         let listening = peers.iter().filter(|peer| peers.listens(*peer, channel));
@@ -89,7 +56,7 @@ impl Engine {
         if listening.peek().is_some() && !listening.any(has) {
             return HandOver::Listener;
         }
-        let runs = outbound.map_or(&[][..], |own| &own.unacked.0);
+        let runs = self.acks.unacked(channel);
         let is_kept = |run: &SeqRange| {
             let due = SeqRange::new(run.first(), run.last().min(upto));
             due.is_some_and(|due| {
@@ -109,8 +76,7 @@ impl Engine {
 
     /// The channels with something posted here that no member is known to have.
     pub fn undelivered(&self) -> impl Iterator<Item = (&ChannelName, Undelivered)> {
-        self.channels.iter().filter_map(|(name, channel)| {
-            let runs = &channel.outbound.as_ref()?.unacked.0;
+        self.acks.all_unacked().filter_map(|(name, runs)| {
             let sum = runs.iter().fold(Undelivered::default(), |sum, run| {
                 let kept = self.history.frames(name, self.me.sender(), *run);
                 Undelivered {
@@ -130,44 +96,19 @@ impl Engine {
 
     /// The channels on which something was posted here, and the last number of each.
     pub fn posted_on(&self) -> impl Iterator<Item = (&ChannelName, Seq)> {
-        self.channels
-            .iter()
-            .filter_map(|(name, channel)| Some((name, channel.next.previous()?)))
+        let last = |name| self.logs.ours(name)?.0.previous();
+        let names = self.channels.iter().map(|(name, _)| name);
+        names.filter_map(move |name| Some((name, last(name)?)))
     }
 
     /// A listening peer waits for `next` of what was posted here. So it has everything below that
     /// was posted since it opened the channel.
     pub(super) fn has_below(&mut self, peer: Sender, name: &ChannelName, next: Seq) {
-        let (Some(wanted), Some(last)) = (self.logs.peers.wanted(peer, name), next.previous())
-        else {
-            return;
-        };
-        let own = self
-            .channels
-            .get_mut(name)
-            .and_then(|own| own.outbound.as_mut());
-        let Some(unacked) = own
-            .map(|own| &mut own.unacked)
-            .filter(|it| !it.0.is_empty())
-        else {
-            return;
-        };
-        let (history, me) = (&self.history, self.me.sender());
-        let has = unacked.0.iter().filter_map(|run| {
-            let run = SeqRange::new(run.first(), run.last().min(last))?;
-            let newest = history
-                .frames(name, me, SeqRange::single(run.last()))
-                .next()?;
-            if newest.posted < wanted.since {
-                // So was everything before it.
-                return None;
-            }
-            let mut kept = history.frames(name, me, run);
-            let first = kept.find(|kept| kept.posted >= wanted.since)?;
-            SeqRange::new(first.seqs.first().max(run.first()), run.last())
-        });
-        for seqs in has.collect::<Vec<_>>() {
-            unacked.remove(seqs);
+        let wanted = self.logs.peers.wanted(peer, name);
+        if let (Some(wanted), Some(last)) = (wanted, next.previous()) {
+            let (history, me) = (&self.history, self.me.sender());
+            let kept = |seqs| history.frames(name, me, seqs);
+            self.acks.has_upto(name, last, wanted.since, kept);
         }
     }
 
@@ -178,48 +119,5 @@ impl Engine {
                 channel.deserted = Some(now);
             }
         }
-    }
-}
-
-/// How many runs are kept apart on a channel: one for each peer that came and wanted nothing from
-/// before.
-const MAX_RUNS: usize = 8;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(first: u64, last: u64) -> SeqRange {
-        let seq = |n| Seq::new(n).expect("not 0");
-        SeqRange::new(seq(first), seq(last)).expect("in order")
-    }
-
-    #[test]
-    fn what_is_acknowledged_is_taken_out_of_the_runs_it_is_in() {
-        let mut unacked = Unacked::default();
-        unacked.add(range(1, 4));
-        unacked.add(range(5, 10));
-        assert_eq!(unacked.0, [range(1, 10)]);
-        unacked.remove(range(4, 6));
-        assert_eq!(unacked.0, [range(1, 3), range(7, 10)]);
-        unacked.remove(range(3, 8));
-        assert_eq!(unacked.0, [range(1, 2), range(9, 10)]);
-        unacked.remove(range(20, 30));
-        unacked.add(range(11, 11));
-        assert_eq!(unacked.0, [range(1, 2), range(9, 11)]);
-        unacked.remove(range(1, 11));
-        assert_eq!(unacked.0, []);
-    }
-
-    #[test]
-    fn of_too_many_runs_the_lowest_are_taken_for_one() {
-        let mut unacked = Unacked::default();
-        unacked.add(range(1, 1_000));
-        for n in 1..=50 {
-            unacked.remove(range(n * 10, n * 10 + 4));
-            assert!(unacked.0.len() <= MAX_RUNS);
-        }
-        assert_eq!(unacked.0.first(), Some(&range(1, 439)));
-        assert_eq!(unacked.0.last(), Some(&range(505, 1_000)));
     }
 }

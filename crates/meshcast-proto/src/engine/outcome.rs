@@ -1,9 +1,5 @@
 //! What became of what was given to the engine.
 
-use std::time::Duration;
-
-use crate::wire::ChannelName;
-
 /// What became of a frame that came by gossip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
@@ -30,15 +26,4 @@ impl Taken {
             Self::NoRoom => "no room to wait for earlier ones",
         }
     }
-}
-
-/// A peer answered with frames that were missing here, of a sender that is not connected. If gossip
-/// has agreed with that peer that it passes on what it hears on this channel, it did not: tell
-/// [`Engine::handle_withheld`](crate::Engine::handle_withheld).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repaired {
-    /// The channel.
-    pub channel: ChannelName,
-    /// How long ago the latest of them was posted.
-    pub age: Duration,
 }

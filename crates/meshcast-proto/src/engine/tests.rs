@@ -3,6 +3,7 @@
 //! What stands here and in the other modules is told step by step.
 
 mod answers;
+mod arrivals;
 mod backfill;
 mod beginnings;
 mod bounds;
@@ -10,6 +11,7 @@ mod convergence;
 mod cost;
 mod floods;
 mod flow_control;
+mod forwarding;
 mod handover;
 mod hearsay;
 mod hostile;
@@ -17,6 +19,7 @@ mod listener;
 mod mesh;
 mod outcomes;
 mod repairing;
+mod resume;
 mod world;
 
 use std::collections::BTreeSet;
@@ -27,8 +30,7 @@ use fixture::{FULL, channel, frame, peer, restarted, wholes};
 use listener::{Listener, RETENTION, config};
 
 use crate::{
-    log::{GapReason, SETTLE},
-    replication::UNFINISHED_TIMEOUT,
+    log::{GapReason, SETTLE, UNFINISHED_TIMEOUT},
     wire::{Format, MAX_FRAGMENT_LEN, Part, fragments, write_record},
 };
 
@@ -478,18 +480,28 @@ fn names_that_nobody_uses_are_forgotten_and_their_numbers_are_not() {
         assert_eq!(engine.handle_open(&name(n), Since::Now, at(0)), Ok(()));
         engine.handle_close(&name(n));
     }
-    assert_eq!((engine.channels.len(), engine.closed_names()), (0, 0));
+    assert_eq!(
+        (engine.channels.iter().count(), engine.closed_names()),
+        (0, 0)
+    );
     // Posted on: as long as something is kept the channel is known, and its counter for ever.
     for n in 0..10_000 {
         let now = at(n as u64);
         assert_eq!(engine.handle_open(&name(n), Since::Now, now), Ok(()));
         assert_eq!(post(&mut engine, n, now), 1);
         engine.handle_close(&name(n));
-        assert!(engine.channels.len() < 2_500, "{}", engine.channels.len());
+        assert!(
+            engine.channels.iter().count() < 2_500,
+            "{}",
+            engine.channels.iter().count()
+        );
     }
     let later = at(10_000) + RETENTION + Duration::from_secs(1);
     engine.handle_timeout(later);
-    assert_eq!((engine.channels.len(), engine.closed_names()), (0, 10_000));
+    assert_eq!(
+        (engine.channels.iter().count(), engine.closed_names()),
+        (0, 10_000)
+    );
     for n in (0..10_000).step_by(7) {
         assert_eq!(engine.handle_open(&name(n), Since::Now, later), Ok(()));
         assert_eq!(post(&mut engine, n, later), 2);

@@ -72,7 +72,9 @@ mod tests {
                     let due = model.entry(key).or_insert(millis);
                     *due = millis.min(*due);
                 } else {
-                    let due = model.iter().filter(|(_, due)| **due <= millis).min_by_key(|(key, due)| (**due, **key));
+                    let due = model.iter().filter(|(_, due)| **due <= millis).min_by_key(
+                        |(key, due)| (**due, **key)
+                    );
                     let due = due.map(|(key, _)| *key);
                     prop_assert_eq!(checks.take_due(at(millis)), due);
                     due.map(|key| model.remove(&key));

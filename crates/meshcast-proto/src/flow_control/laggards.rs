@@ -81,7 +81,7 @@ impl Progress {
     }
 
     /// The peer tells how far it is.
-    pub(crate) fn told(
+    pub(crate) fn advanced(
         &mut self,
         next: Seq,
         lowest: Option<Seq>,

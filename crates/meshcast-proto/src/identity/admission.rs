@@ -44,7 +44,7 @@ pub struct Admission {
 
 impl Admission {
     /// The version of the protocol, everything behind the gate included.
-    pub const VERSION: u16 = 4;
+    pub const VERSION: u16 = 6;
 
     /// The longest message without its length; the longest one in use has about 1060 bytes.
     pub const MAX_LEN: usize = 2046;
@@ -368,7 +368,7 @@ mod tests {
             meet(&here, &there.with_version(7)),
             Err(AdmissionError::Reject(Reason::Version {
                 ours: 7,
-                theirs: 4
+                theirs: 6
             }))
         );
     }
@@ -414,9 +414,9 @@ mod tests {
     fn the_messages_are_pinned() {
         let (here, there) = (side(1, 1), side(1, 2));
         assert_eq!(here.accept(), [0, 1, 2]);
-        assert_eq!(here.refusal(Reason::Expired), [0, 4, 3, 0, 4, 5]);
+        assert_eq!(here.refusal(Reason::Expired), [0, 4, 3, 0, 6, 5]);
         let hello = here.hello(there.identity.sender());
-        assert_eq!(hello[2..5], [1, 0, 4]);
+        assert_eq!(hello[2..5], [1, 0, 6]);
         assert_eq!(
             hello.len(),
             2 + 1 + 2 + 32 + here.identity.chain().as_bytes().len()
@@ -425,7 +425,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_gives_an_answer(message in collection::vec(any::<u8>(), 0..Admission::MAX_LEN)) {
+        fn anything_gives_an_answer(
+            message in collection::vec(any::<u8>(), 0..Admission::MAX_LEN),
+        ) {
             let here = side(1, 1);
             prop_assert!(here.check_hello(&message, Sender::new([9; 32]), NOW).is_err());
             prop_assert_eq!(here.check_verdict(&message).is_ok(), message == [ACCEPT]);

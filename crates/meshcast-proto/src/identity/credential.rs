@@ -83,26 +83,30 @@ impl Trust {
             });
         }
         let body: ChainBody<'_> = codec::decode(chain)?;
-        let said: CredentialBody<'_> = codec::decode(body.credential)?;
-        if !self.authorities.contains(&said.authority) {
+        let credential: CredentialBody<'_> = codec::decode(body.credential)?;
+        if !self.authorities.contains(&credential.authority) {
             return Err(ChainError::UnknownAuthority);
         }
         verify(
-            &said.authority,
+            &credential.authority,
             &credential_hash(self.mesh, body.credential),
             &body.credential_signature,
         )
         .ok_or(ChainError::BadSignature)?;
-        verify(&said.subject, &boot_hash(&body.boot), &body.boot_signature)
-            .ok_or(ChainError::BadSignature)?;
+        verify(
+            &credential.subject,
+            &boot_hash(&body.boot),
+            &body.boot_signature,
+        )
+        .ok_or(ChainError::BadSignature)?;
         let boot = PublicKey::new(body.boot.boot).ok_or(ChainError::BadKey)?;
         let credential = Credential {
-            subject: said.subject,
-            name: NodeName::new(said.name).map_err(ChainError::BadName)?,
-            region: Region::new(said.region).map_err(ChainError::BadName)?,
-            not_before: WallTime::from_unix_millis(said.not_before),
-            not_after: WallTime::from_unix_millis(said.not_after),
-            serial: said.serial,
+            subject: credential.subject,
+            name: NodeName::new(credential.name).map_err(ChainError::BadName)?,
+            region: Region::new(credential.region).map_err(ChainError::BadName)?,
+            not_before: WallTime::from_unix_millis(credential.not_before),
+            not_after: WallTime::from_unix_millis(credential.not_after),
+            serial: credential.serial,
         };
         Ok(Member {
             sender: Sender::new(body.boot.boot),

@@ -8,7 +8,7 @@ use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD}
 /// Which mesh: 16 random bytes that stay the same when its authorities rotate.
 ///
 /// It is no secret among members, but strangers should not learn it: topics are named by it and the
-/// noise handshake is bound to it.
+/// handshake of each connection is bound to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MeshId([u8; 16]);
 

@@ -191,7 +191,10 @@ mod tests {
                 _ => signature = key.sign_with(&hash, Scalar::ZERO, EIGHT_TORSION[at % 8]),
             }
             let public = PublicKey::new(key.public()).expect("its own");
-            let strict = public.0.verify_strict(hash.as_bytes(), &Signature::from_bytes(&signature));
+            let strict = public.0.verify_strict(
+                hash.as_bytes(),
+                &Signature::from_bytes(&signature),
+            );
             prop_assert_eq!(public.signed(&hash, &signature), strict.is_ok());
             prop_assert!(kind != 0 || strict.is_ok());
         }

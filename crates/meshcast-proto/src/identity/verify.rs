@@ -165,11 +165,16 @@ pub enum VerifyError {
 
 impl VerifyError {
     /// Whether a peer that hands on such a frame must have known. The time of a credential is no
-    /// proof: clocks differ, and a frame may be kept until after its credential has expired.
+    /// proof: clocks differ, and a frame may be kept until after its credential has expired. Nor is
+    /// its authority: during a rotation the peer may believe one that this node does not.
     pub const fn is_forgery(&self) -> bool {
         !matches!(
             self,
-            Self::Chain(ChainError::NotYetValid { .. } | ChainError::Expired { .. })
+            Self::Chain(
+                ChainError::UnknownAuthority
+                    | ChainError::NotYetValid { .. }
+                    | ChainError::Expired { .. }
+            )
         )
     }
 }

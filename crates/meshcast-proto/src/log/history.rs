@@ -1,5 +1,6 @@
 //! The frames a node keeps so that it can hand them on later, bounded by bytes and by age.
 
+mod dropped;
 mod recall;
 
 use std::{
@@ -10,7 +11,10 @@ use std::{
 
 use bytes::Bytes;
 
+use super::arrival::{Arrival, Via};
 use crate::wire::{ChannelName, Frame, Sender, Seq, SeqRange, Time};
+
+use dropped::Dropped;
 
 pub use recall::{Recall, Recalled};
 
@@ -56,9 +60,22 @@ pub struct Kept<'a> {
     /// When it was posted, by this node's clock: when it was accepted, less the time it had been
     /// kept elsewhere.
     pub posted: Time,
+    /// When it was accepted.
+    pub accepted: Time,
+    via: Via,
+    is_direct: bool,
 }
 
 impl Kept<'_> {
+    /// How it came, if it is of this sender.
+    pub(crate) fn arrival(&self, sender: Sender) -> Arrival {
+        Arrival {
+            via: self.via,
+            from: self.is_direct.then_some(sender),
+            at: self.accepted,
+        }
+    }
+
     /// The frame, decoded from its bytes. It is always there, since it was decoded before.
     pub fn frame(&self) -> Option<Frame> {
         Frame::decode(self.bytes.clone()).ok()
@@ -92,6 +109,10 @@ struct Entry {
     last: Seq,
     posted: Time,
     accepted: Time,
+    via: Via,
+    /// Its sender gave it itself. Who else did is not remembered: an id takes as much as a short
+    /// message.
+    is_direct: bool,
 }
 
 impl Entry {
@@ -105,6 +126,9 @@ impl Entry {
             bytes: &self.bytes,
             seqs: SeqRange::single(first).hull(SeqRange::single(self.last)),
             posted: self.posted,
+            accepted: self.accepted,
+            via: self.via,
+            is_direct: self.is_direct,
         }
     }
 }
@@ -115,6 +139,7 @@ impl fmt::Debug for Kept<'_> {
             bytes,
             seqs,
             posted,
+            ..
         } = self;
         write!(f, "Kept({seqs} of {posted:?}, {} bytes)", bytes.len())
     }
@@ -178,9 +203,9 @@ impl History {
         }
     }
 
-    /// Keeps a frame that was posted `age` ago. Frames that are kept already or lie below a dropped
-    /// one are ignored. `now` never goes back.
-    pub fn insert(&mut self, frame: Frame, age: Duration, now: Time) {
+    /// Keeps a frame that came so and had been posted `age` before. Frames that are kept already or
+    /// lie below a dropped one are ignored. The time never goes back.
+    pub fn insert(&mut self, frame: Frame, age: Duration, arrival: Arrival) {
         let sender = frame.sender();
         if self.dropped_above(frame.channel(), sender, frame.seqs().last()) {
             return;
@@ -189,7 +214,7 @@ impl History {
             self.tracks.insert((frame.channel().clone(), sender));
         }
         self.senders.entry(sender).or_default();
-        let size = self.change(sender, |of_sender| of_sender.insert(&frame, now - age, now));
+        let size = self.change(sender, |of_sender| of_sender.insert(&frame, age, arrival));
         self.bytes += size.unwrap_or(0);
         while self.bytes > self.limits.bytes
             && let Some(&(_, largest)) = self.by_size.last()
@@ -274,6 +299,17 @@ impl History {
         let by_number = by_number.flatten();
         let dropped = track.dropped.first_since(since);
         by_time.into_iter().chain(by_number).chain(dropped).min()
+    }
+
+    /// The lowest number that was dropped here and posted since then, or one a little below it: of
+    /// much that was dropped only samples are remembered.
+    pub(crate) fn dropped_since(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        since: Time,
+    ) -> Option<Seq> {
+        self.track(channel, sender)?.dropped.first_since(since)
     }
 
     /// A channel was closed here. `true` if nothing of it is kept; then what is remembered of its
@@ -382,7 +418,7 @@ impl SenderHistory {
     }
 
     /// Returns the bytes it takes; 0 if it was there already.
-    fn insert(&mut self, frame: &Frame, posted: Time, accepted: Time) -> usize {
+    fn insert(&mut self, frame: &Frame, age: Duration, arrival: Arrival) -> usize {
         let known = self.channels.get_key_value(frame.channel());
         let channel = known
             .map_or_else(|| frame.channel(), |(name, _)| name)
@@ -396,8 +432,10 @@ impl SenderHistory {
         let entry = vacant.insert(Entry {
             bytes: frame.bytes().clone(),
             last,
-            posted,
-            accepted,
+            posted: arrival.at - age,
+            accepted: arrival.at,
+            via: arrival.via,
+            is_direct: arrival.from == Some(frame.sender()),
         });
         let size = entry.size();
         self.bytes += size;
@@ -449,62 +487,6 @@ impl SenderHistory {
     }
 }
 
-/// The dropped frames of a sender on a channel and when they were posted, as samples: every nth,
-/// and the last.
-#[derive(Debug, Default)]
-struct Dropped {
-    marks: Vec<(Time, SeqRange)>,
-    /// One in `1 << sparse` is a sample.
-    sparse: u32,
-    count: u64,
-    /// The last sample is there only because it is the last.
-    passing: bool,
-}
-
-impl Dropped {
-    fn add(&mut self, posted: Time, seqs: SeqRange) {
-        if self
-            .marks
-            .last()
-            .is_some_and(|(_, last)| seqs.first() <= last.last())
-        {
-            // A frame that was fetched late may be dropped after one above it.
-            return;
-        }
-        if self.passing {
-            self.marks.pop();
-        }
-        self.marks.push((posted, seqs));
-        self.passing = !self.count.is_multiple_of(1 << self.sparse);
-        self.count += 1;
-        if self.marks.len() > MAX_DROPPED {
-            let mut place = 0;
-            self.marks.retain(|_| {
-                place += 1;
-                place % 2 == 1
-            });
-            self.sparse += 1;
-        }
-    }
-
-    /// Whether a higher number was dropped.
-    fn is_above(&self, seq: Seq) -> bool {
-        self.marks
-            .last()
-            .is_some_and(|(_, dropped)| seq < dropped.first())
-    }
-
-    /// The lowest number posted since then, or one a little below.
-    fn first_since(&self, since: Time) -> Option<Seq> {
-        let place = self.marks.partition_point(|(posted, _)| *posted < since);
-        let (_, lowest) = self.marks.get(place)?;
-        let before = place
-            .checked_sub(1)
-            .and_then(|before| self.marks.get(before));
-        Some(before.map_or_else(|| lowest.first(), |(_, before)| before.last().next()))
-    }
-}
-
 /// Memory for dropped frames, as a share of what may be kept, or this much. Above it the sender
 /// with the most loses it; a reader that starts late may then begin above what it should have got.
 const REMEMBERED_SHARE: usize = 4;
@@ -513,10 +495,6 @@ const MIN_REMEMBERED: usize = 1024 * 1024;
 /// What the place of a channel takes of which nothing is kept, and what a sample takes.
 const TRACK_BYTES: usize = 256;
 const MARK_BYTES: usize = 32;
-
-/// How many samples are kept for a sender on a channel, at [`MARK_BYTES`] each; then every second
-/// goes. An even number, so that the newest stays.
-const MAX_DROPPED: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -1,29 +1,36 @@
 //! Where a log begins for this node.
 //!
 //! A channel hears what was posted from the moment it was opened here. Which number of a sender
-//! that is, nobody knows beforehand: wall clocks cannot be compared, messages travel, and frames get
-//! lost. So it is concluded from evidence, and may be corrected until something came of it.
+//! that is, nobody knows beforehand: wall clocks cannot be compared, messages travel, and frames
+//! get lost. So it is concluded from evidence, and may be corrected until something came of it.
 //!
 //! | state | what is known | who reads |
 //! |---|---|---|
 //! | `Unknown` | numbers that were heard, and what peers say | nobody |
 //! | `Provisional` | it begins here, by what is known so far | nobody yet |
-//! | `Fixed` | it began here | readers: something was delivered, given up, or shown from before it |
+//! | `Fixed` | it began here | readers: of what was delivered, given up, or is from before |
 //!
 //! Each piece of evidence is an event; each returns where the log begins from then on, if that is
 //! somewhere else than before.
 //!
-//! | event | `Unknown` | `Provisional` | `Fixed` |
-//! |---|---|---|---|
-//! | [`heard`](Join::heard) a frame | number 1: begins there; else the lowest is remembered | – | – |
-//! | [`told_by_sender`](Join::told_by_sender) | begins there, or at the lowest heard | goes there if that is lower, or if only others said where | goes up if what others said is not [proven](Reached) |
-//! | [`told_by_peer`](Join::told_by_peer), exactly | is remembered as heard; as a hint while the sender is there itself | goes down; goes up from a bound | – |
-//! | [`told_by_peer`](Join::told_by_peer), a bound | a hint | goes up from a bound | – |
-//! | [`passed`](Join::passed): a frame is from before | – | goes above it, unless an exact word stands against hearsay | – |
-//! | [`refuted`](Join::refuted): the sender is not that far | – | goes down if it is not proven | the same, not below what readers were shown |
-//! | [`wait`](Join::wait): time passed | begins at the lowest heard, or where hints say | – | – |
-//! | [`begin_now`](Join::begin_now): somebody waits | the same, at once | – | – |
-//! | [`fix`](Join::fix): something came of it | – | is fixed | – |
+//! * [`heard`](Join::heard), a frame. `Unknown`: number 1 begins there; else the lowest is
+//!   remembered.
+//! * [`told_by_sender`](Join::told_by_sender). `Unknown`: begins there, or at the lowest heard.
+//!   `Provisional`: goes there if that is lower, or if only others said where. `Fixed`: goes up if
+//!   what others said is not [proven](Reached).
+//! * [`told_by_peer`](Join::told_by_peer), exactly. `Unknown`: is remembered as heard; as a hint
+//!   while the sender is there itself. `Provisional`: goes down; goes up from a bound.
+//! * [`told_by_peer`](Join::told_by_peer), a bound. `Unknown`: a hint. `Provisional`: goes up from
+//!   a bound.
+//! * [`passed`](Join::passed), a frame is from before. `Provisional`: goes above it, unless an
+//!   exact word stands against hearsay.
+//! * [`refuted`](Join::refuted), the sender is not that far. `Provisional`: goes down if it is not
+//!   proven. `Fixed`: the same, not below what readers were shown.
+//! * [`wait`](Join::wait), time passed. `Unknown`: begins at the lowest heard, or where hints say.
+//! * [`begin_now`](Join::begin_now), somebody waits. `Unknown`: the same, at once.
+//! * [`fix`](Join::fix), something came of it. `Provisional`: is fixed.
+//!
+//! In a state that is not named, nothing happens.
 //!
 //! The sender's word outranks everybody's, an exact word a bound, and a bound what just happened to
 //! be heard. While the sender is connected and has not said it, hints only wait.
@@ -34,8 +41,11 @@
 //! * [`UNTOLD`], 3 s more while a peer has not told what it has: it may know of lower numbers. Also
 //!   how long hints wait for an exact word, and how long a log that may begin too low asks for
 //!   nothing below what came.
-//! * [`SILENT`], 60 s in place of that while a peer has said nothing at all since it was asked: its
-//!   link may be cut one way, and within that time it is found to be dead.
+//! * [`SENDER_UNTOLD`], 20 s in place of that while the sender itself is there and has not told: it
+//!   may get no processor for seconds, only it can say, and only its own log waits. No longer: what
+//!   was posted while its answer was on the way is heard as well.
+//! * [`SILENT`], 60 s while a peer has said nothing at all since it was asked: its link may be cut
+//!   one way, and within that time it is found to be dead.
 
 use std::time::Duration;
 
@@ -101,6 +111,17 @@ pub(crate) struct Hints {
 /// beginning further up is not proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reached(pub(crate) Option<Seq>);
+
+/// What a peer says of where a log begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning<'a> {
+    /// The first number that is due.
+    pub(crate) due: Seq,
+    /// What it has itself.
+    pub(crate) holding: &'a Holding,
+    /// Its word counts: its sender is not there to say it.
+    pub(crate) trusted: bool,
+}
 
 impl Join {
     /// Nothing was heard; what is heard first is waited with until then.
@@ -197,18 +218,20 @@ impl Join {
         }
     }
 
-    /// A peer that is not the sender says that it begins at `due`, and what it has itself;
-    /// `trusted` if the sender is not there to say it. `held` is the lowest number that came and
-    /// waits.
+    /// A peer that is not the sender says where it begins. `held` is the lowest number that came
+    /// and waits.
     #[must_use]
     pub(crate) fn told_by_peer(
         &mut self,
-        due: Seq,
-        holding: &Holding,
-        trusted: bool,
+        word: Beginning<'_>,
         held: Option<Seq>,
         now: Time,
     ) -> Option<Seq> {
+        let Beginning {
+            due,
+            holding,
+            trusted,
+        } = word;
         let knows_before = holding.begin < due;
         let has = due < holding.next;
         let exact = due == Seq::FIRST || (knows_before && has);
@@ -289,9 +312,8 @@ impl Join {
         })
     }
 
-    /// Time passed. `patience` is how much longer than to settle it is waited for
-    /// [those who have not told](patience); `withheld` if the sender is there and has not said
-    /// where it begins.
+    /// Time passed. `patience` is how much longer than to settle it is waited for those who have
+    /// not told; `withheld` if the sender is there and has not said where it begins.
     #[must_use]
     pub(crate) fn wait(&mut self, patience: Duration, withheld: bool, now: Time) -> Option<Seq> {
         let Self::Unknown(evidence) = self else {
@@ -399,17 +421,6 @@ impl Reached {
     }
 }
 
-/// How much longer than to [settle](SETTLE) a log waits for peers before it begins: `untold` if one
-/// of them has not told what it has of it, `silent` if one has said nothing at all since it was
-/// asked.
-pub(crate) const fn patience(untold: bool, silent: bool) -> Duration {
-    match (untold, silent) {
-        (false, _) => Duration::ZERO,
-        (true, false) => UNTOLD,
-        (true, true) => SILENT,
-    }
-}
-
 /// How long a log waits for numbers below the first it heard, when that is not the sender's first.
 /// Copies of frames posted together come by different paths, which differ by about one round trip
 /// round the world.
@@ -419,10 +430,13 @@ pub const SETTLE: Duration = Duration::from_millis(150);
 /// it begins without.
 pub(crate) const UNTOLD: Duration = Duration::from_secs(3);
 
-/// The same for one that has said nothing at all since it was asked. Its link brings nothing, or
-/// not what is said here: then it is given up within seconds, and no longer waited for. This bounds
-/// what one does who keeps it up by gossip alone.
-const SILENT: Duration = Duration::from_secs(60);
+/// The same for the sender itself.
+pub(crate) const SENDER_UNTOLD: Duration = Duration::from_secs(20);
+
+/// The same for one that has said nothing at all since it was asked. A link that brings nothing is
+/// given up within seconds, and its peer no longer waited for. This bounds what one does who keeps
+/// it up and does not tell.
+pub(crate) const SILENT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

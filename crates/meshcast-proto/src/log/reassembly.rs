@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     identity::Member,
+    log::arrival::Arrival,
     wire::{Format, Frame, Part, Records, Seq, SeqRange, WallTime},
 };
 
@@ -17,6 +18,9 @@ pub struct Delivery {
     pub member: Arc<Member>,
     /// When they were posted, by the sender's clock.
     pub posted_at: WallTime,
+    /// How they came to this node; of a value in several frames, the last of them and the longest
+    /// way.
+    pub arrival: Arrival,
     seqs: SeqRange,
     content: Content,
 }
@@ -222,6 +226,7 @@ struct Partial {
     format: Format,
     parts: Vec<Bytes>,
     len: usize,
+    arrival: Arrival,
 }
 
 impl fmt::Debug for Partial {
@@ -241,20 +246,22 @@ pub(crate) enum Assembled {
 }
 
 impl Reassembly {
-    /// Takes the numbers `seqs` of a frame, which must continue the last ones taken. `limit` is the
-    /// longest value that is put together, in bytes.
+    /// Takes the numbers `seqs` of a frame that came so, which must continue the last ones taken.
+    /// `limit` is the longest value that is put together, in bytes.
     pub(crate) fn push(
         &mut self,
         member: &Arc<Member>,
         frame: &Frame,
         seqs: SeqRange,
+        arrival: Arrival,
         limit: usize,
         out: &mut impl Extend<Assembled>,
     ) {
-        let deliver = |seqs, content| {
+        let deliver = |seqs, arrival, content| {
             let delivery = Delivery {
                 member: Arc::clone(member),
                 posted_at: frame.posted_at(),
+                arrival,
                 seqs,
                 content,
             };
@@ -266,12 +273,12 @@ impl Reassembly {
             frame.bytes().len() <= limit || !frame.records().any(|(_, it)| too_large(&it.payload));
         if !frame.is_fragmented() && self.partial.is_none() && fits {
             out.extend(self.abandon());
-            out.extend([deliver(seqs, Content::Frame(frame.clone()))]);
+            out.extend([deliver(seqs, arrival, Content::Frame(frame.clone()))]);
             return;
         }
         let mut wholes: Option<(SeqRange, Vec<(Format, Bytes)>)> = None;
         let deliver_wholes = |(seqs, values): (SeqRange, Vec<(Format, Bytes)>)| {
-            deliver(seqs, Content::Wholes(values.into()))
+            deliver(seqs, arrival, Content::Wholes(values.into()))
         };
         for (seq, record) in frame.records().filter(|(seq, _)| seqs.contains(*seq)) {
             let this = SeqRange::single(seq);
@@ -296,6 +303,7 @@ impl Reassembly {
                     format: record.format,
                     parts: Vec::new(),
                     len: 0,
+                    arrival,
                 });
             }
             match self.partial.take() {
@@ -312,10 +320,12 @@ impl Reassembly {
                 Some(mut partial) => {
                     partial.seqs = partial.seqs.hull(this);
                     partial.len += record.payload.len();
+                    partial.arrival = partial.arrival.with(arrival);
                     partial.parts.push(record.payload);
                     if record.part == Part::Last {
                         out.extend([deliver(
                             partial.seqs,
+                            partial.arrival,
                             Content::Fragments(partial.format, partial.parts.into()),
                         )]);
                     } else {

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Frame, Seq, SeqRange, Time};
+use crate::{
+    log::arrival::Arrival,
+    wire::{Frame, Seq, SeqRange, Time},
+};
 
 /// A contiguous cursor and the frames that arrived ahead of it.
 #[derive(Debug)]
@@ -27,8 +30,7 @@ pub struct ReorderBuffer {
 #[derive(Debug)]
 struct Held {
     frame: Frame,
-    /// When it came.
-    since: Time,
+    arrival: Arrival,
 }
 
 /// What became of a frame.
@@ -66,8 +68,8 @@ impl ReorderBuffer {
     }
 
     /// Takes in a frame. `room` is how many bytes may be held in all.
-    pub fn insert(&mut self, frame: Frame, room: usize, now: Time) -> Insert {
-        let seqs = frame.seqs();
+    pub fn insert(&mut self, frame: Frame, room: usize, arrival: Arrival) -> Insert {
+        let (seqs, now) = (frame.seqs(), arrival.at);
         if self.newest.is_none_or(|(newest, _)| newest < seqs.last()) {
             self.newest = Some((seqs.last(), now));
         }
@@ -85,26 +87,27 @@ impl ReorderBuffer {
         if !due && self.held_bytes + len > room {
             return Insert::NoRoom;
         }
-        if let Some(shorter) = self.held.insert(seqs.first(), Held { frame, since: now }) {
+        if let Some(shorter) = self.held.insert(seqs.first(), Held { frame, arrival }) {
             self.held_bytes -= shorter.frame.bytes().len();
         }
         self.held_bytes += len;
         Insert::Fresh
     }
 
-    /// The next frame that is due, with the numbers of it that were not released before.
-    pub fn release(&mut self) -> Option<(Frame, SeqRange)> {
+    /// The next frame that is due, with the numbers of it that were not released before, and how it
+    /// came.
+    pub fn release(&mut self) -> Option<(Frame, SeqRange, Arrival)> {
         let next = self.next?;
         loop {
             let entry = self.held.first_entry()?;
             if *entry.key() > next {
                 return None;
             }
-            let Held { frame, .. } = entry.remove();
+            let Held { frame, arrival } = entry.remove();
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
                 self.next = Some(seqs.last().next());
-                return Some((frame, seqs));
+                return Some((frame, seqs, arrival));
             }
         }
     }
@@ -144,7 +147,10 @@ impl ReorderBuffer {
             if let Some(last) = last
                 && last.next() < *first
             {
-                return Some((SeqRange::new(last.next(), first.previous()?)?, held.since));
+                return Some((
+                    SeqRange::new(last.next(), first.previous()?)?,
+                    held.arrival.at,
+                ));
             }
             last = last.max(Some(held.frame.seqs().last()));
         }
@@ -155,7 +161,7 @@ impl ReorderBuffer {
     /// When the lowest hole came to be known: when the frame above it came.
     pub fn hole_since(&self) -> Option<Time> {
         match self.held.first_key_value() {
-            Some((_, above)) => Some(above.since),
+            Some((_, above)) => Some(above.arrival.at),
             None => self
                 .above(self.next().and_then(Seq::previous))
                 .map(|(_, since)| since),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::{
     bounds::{Budget, Payer, TOMBSTONE_BYTES},
-    log::lru::Lru,
+    log::lru::{Lru, Place, Room},
     wire::{LogKey, Seq, Subject, Time},
 };
 
-/// Where forgotten logs were, so that a late copy of an old frame is not delivered again.
+/// Where forgotten logs were, so that a late copy of an old frame is not delivered again. Only
+/// those of which frames came, at the expense of the members that posted them.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
     pub(crate) entries: BTreeMap<LogKey, Tombstone>,
@@ -23,16 +24,17 @@ pub(crate) struct Tombstone {
     /// The number that was due next.
     pub(crate) next: Seq,
     pub(crate) subject: Subject,
-    pub(crate) heard: Time,
+    pub(crate) place: Place,
 }
 
 impl Tombstones {
     pub(crate) fn remember(&mut self, key: &LogKey, tombstone: Tombstone, now: Time) {
-        if let Some(other) = self.lru.first_to_go(&tombstone.subject).cloned() {
+        if let Room::After(other) = self.lru.room(&tombstone.subject, false) {
+            let other = other.clone();
             self.take(&other);
             self.forgot = Some(now);
         }
-        self.lru.add(tombstone.subject, tombstone.heard, key);
+        self.lru.add(tombstone.subject, tombstone.place, key);
         self.budget
             .charge(Payer::Member(tombstone.subject), TOMBSTONE_BYTES);
         self.entries.insert(key.clone(), tombstone);
@@ -42,9 +44,9 @@ impl Tombstones {
         let Tombstone {
             next,
             subject,
-            heard,
+            place,
         } = self.entries.remove(key)?;
-        self.lru.remove(subject, heard, key);
+        self.lru.remove(subject, place, key);
         self.budget.release(Payer::Member(subject), TOMBSTONE_BYTES);
         Some(next)
     }

@@ -1,4 +1,4 @@
-//! The channels of which peers are still to be told everything.
+//! The channels of which peers are still to be told what changed, or everything.
 //!
 //! Whoever opens a channel is told of each log on it. A peer that waits for that takes one place
 //! for each channel it has open, however often it asks. The answer is made in its turn: as much as
@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    bounds::{Rate, TokenBucket},
+    bounds::{Rate, TokenBucket, Turns, VirtualTime},
     wire::{ChannelName, Sender, Time},
 };
 
@@ -18,6 +18,7 @@ pub(crate) struct Announcements {
     peers: BTreeMap<Sender, Pending>,
     /// The rate at which all peers together are told of logs.
     all: TokenBucket,
+    time: VirtualTime,
 }
 
 /// What one peer is still to be told.
@@ -25,42 +26,52 @@ pub(crate) struct Announcements {
 struct Pending {
     /// In the order in which they were asked for.
     queue: BTreeMap<u64, ChannelName>,
-    /// The place of each in the queue.
-    places: BTreeMap<ChannelName, u64>,
-    /// The last place taken.
-    place: u64,
-    /// The peer was told of the first channel in the queue up to this sender.
-    after: Option<Sender>,
+    places: BTreeMap<ChannelName, Place>,
+    /// The last turn that was given.
+    turn: u64,
     /// Its link is congested.
     is_congested: bool,
+    /// Its place among those that wait to be told.
+    turns: Turns,
     /// The rate at which it is told of logs.
-    told: TokenBucket,
+    rate: TokenBucket,
     /// The rate at which logs are looked through because it closed channels.
     closed: TokenBucket,
+}
+
+/// Where a channel stands in the queue.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    turn: u64,
+    /// The peer was told of all logs of the channel up to this change.
+    after: u64,
 }
 
 impl Announcements {
     /// A peer is to be told everything of a channel that it has open, from the beginning.
     pub(crate) fn add(&mut self, peer: Sender, channel: &ChannelName) {
         let pending = self.peers.entry(peer).or_default();
-        if pending.first() == Some(channel) {
-            pending.after = None;
-        } else if !pending.places.contains_key(channel) {
-            pending.place += 1;
-            pending.queue.insert(pending.place, channel.clone());
-            pending.places.insert(channel.clone(), pending.place);
+        match pending.places.get_mut(channel) {
+            Some(place) => place.after = 0,
+            None => pending.push(channel.clone(), 0, &self.time),
+        }
+    }
+
+    /// A log changed, of which the peer cannot be told now. It is told in its turn of what changed
+    /// from this change on; what it is being told already goes on to it.
+    pub(crate) fn defer(&mut self, peer: Sender, channel: &ChannelName, change: u64) {
+        let pending = self.peers.entry(peer).or_default();
+        if !pending.places.contains_key(channel) {
+            pending.push(channel.clone(), change.saturating_sub(1), &self.time);
         }
     }
 
     /// A peer is to be told nothing more of a channel.
     pub(crate) fn remove(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(pending) = self.peers.get_mut(&peer) {
-            if pending.first() == Some(channel) {
-                pending.after = None;
-            }
-            if let Some(place) = pending.places.remove(channel) {
-                pending.queue.remove(&place);
-            }
+        if let Some(pending) = self.peers.get_mut(&peer)
+            && let Some(place) = pending.places.remove(channel)
+        {
+            pending.queue.remove(&place.turn);
         }
     }
 
@@ -72,7 +83,9 @@ impl Announcements {
 
     /// The link to a peer is congested, or no longer is.
     pub(crate) fn set_congested(&mut self, peer: Sender, is_congested: bool) {
-        self.peers.entry(peer).or_default().is_congested = is_congested;
+        let pending = self.peers.entry(peer).or_default();
+        pending.is_congested = is_congested;
+        self.time.arrive(&mut pending.turns);
     }
 
     pub(crate) fn is_congested(&self, peer: Sender) -> bool {
@@ -83,53 +96,65 @@ impl Announcements {
     /// Whether the peer may be told something now.
     pub(crate) fn is_due(&self, peer: Sender, now: Time) -> bool {
         let pending = self.peers.get(&peer);
-        pending.is_none_or(|pending| pending.told.is_due(RATE, now))
+        pending.is_none_or(|pending| pending.rate.is_due(RATE, now))
     }
 
     /// The peer whose turn it is.
-    pub(crate) fn next(&self, now: Time) -> Option<Sender> {
+    pub(crate) fn next(&mut self, now: Time) -> Option<Sender> {
         if !self.all.is_due(TOTAL_RATE, now) {
             return None;
         }
         let ready = self
             .waiting()
-            .filter(|(_, pending)| pending.told.is_due(RATE, now));
-        let (peer, _) = ready.min_by_key(|(_, pending)| pending.told)?;
-        Some(*peer)
+            .filter(|(_, pending)| pending.rate.is_due(RATE, now));
+        let (peer, pending) = ready.min_by_key(|(_, pending)| pending.turns.end())?;
+        let (peer, turns) = (*peer, pending.turns);
+        self.time.serve(turns);
+        Some(peer)
     }
 
-    /// The channel that is told to a peer next, and the sender after which to go on.
-    pub(crate) fn first(&self, peer: Sender) -> Option<(ChannelName, Option<Sender>)> {
+    /// The channel that is told to a peer next, and the change behind which to go on.
+    pub(crate) fn first(&self, peer: Sender) -> Option<(ChannelName, u64)> {
         let pending = self.peers.get(&peer)?;
-        Some((pending.first()?.clone(), pending.after))
+        let (_, channel) = pending.queue.first_key_value()?;
+        Some((channel.clone(), pending.places.get(channel)?.after))
     }
 
-    /// The peer was told of the [first](Self::first) channel up to this sender, or completely if
-    /// there is none.
-    pub(crate) fn told_upto(&mut self, peer: Sender, sender: Option<Sender>) {
-        if let Some(pending) = self.peers.get_mut(&peer) {
-            pending.after = sender;
-            if sender.is_none()
-                && let Some((_, channel)) = pending.queue.pop_first()
-            {
-                pending.places.remove(&channel);
+    /// The peer was told of the [first](Self::first) channel up to this change, or of all of them
+    /// if there is none.
+    pub(crate) fn told_upto(&mut self, peer: Sender, change: Option<u64>) {
+        let Some(pending) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(first) = pending.queue.first_entry() else {
+            return;
+        };
+        match change {
+            Some(change) => {
+                if let Some(place) = pending.places.get_mut(first.get()) {
+                    place.after = change;
+                }
+            }
+            None => {
+                pending.places.remove(&first.remove());
             }
         }
     }
 
     /// A peer was told of so many logs in [its turn](Self::next).
-    pub(crate) fn charge_all(&mut self, peer: Sender, logs: usize, now: Time) {
+    pub(crate) fn charge_turn(&mut self, peer: Sender, logs: usize, now: Time) {
         self.all.take(logs, TOTAL_RATE, now);
-        self.charge(peer, logs, now);
+        self.charge_news(peer, logs, now);
+        if let Some(pending) = self.peers.get_mut(&peer) {
+            pending.turns.charge(logs);
+        }
     }
 
-    /// A peer was told of so many logs that changed.
-    pub(crate) fn charge(&mut self, peer: Sender, logs: usize, now: Time) {
-        self.peers
-            .entry(peer)
-            .or_default()
-            .told
-            .take(logs, RATE, now);
+    /// A peer was told of so many logs that changed. That is its rate, and not its turn: nobody
+    /// waited for it meanwhile.
+    pub(crate) fn charge_news(&mut self, peer: Sender, logs: usize, now: Time) {
+        let pending = self.peers.entry(peer).or_default();
+        pending.rate.take(logs, RATE, now);
     }
 
     /// Whether logs may be looked through now for a channel that the peer closed.
@@ -151,7 +176,7 @@ impl Announcements {
 
     /// When somebody can be told next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let due = self.waiting().map(|(_, pending)| pending.told.due(RATE));
+        let due = self.waiting().map(|(_, pending)| pending.rate.due(RATE));
         let due = due.min()?.max(self.all.due(TOTAL_RATE));
         Some(due.unwrap_or(Time::ZERO))
     }
@@ -165,23 +190,31 @@ impl Announcements {
 }
 
 impl Pending {
-    fn first(&self) -> Option<&ChannelName> {
-        self.queue.first_key_value().map(|(_, channel)| channel)
+    /// Puts a channel behind all others.
+    fn push(&mut self, channel: ChannelName, after: u64, time: &VirtualTime) {
+        if self.queue.is_empty() {
+            time.arrive(&mut self.turns);
+        }
+        self.turn += 1;
+        let turn = self.turn;
+        self.queue.insert(turn, channel.clone());
+        self.places.insert(channel, Place { turn, after });
     }
 }
 
-/// How many logs a second one peer is told of: ten senders on each of 16,000 channels take little
-/// more than a second. The burst is two messages at most, since a peer's share of the budget may be
+/// How many logs a second one peer is told of: ten senders on each of 16,000 channels take two and
+/// a half seconds. The burst is two messages at most, since a peer's share of the budget may be
 /// as little as its reserve. What the peer does not read at once holds up the rest.
-const RATE: Rate = Rate::per_second(131_072, Duration::from_millis(15));
+const RATE: Rate = Rate::per_second(65_536, Duration::from_millis(30));
 
 /// How many logs a second are looked through for one peer that closes channels. A peer with ten
 /// senders on each of 10,000 channels may close all at once.
 const CLOSE_RATE: Rate = Rate::per_second(131_072, Duration::from_secs(1));
 
-/// How many logs a second all peers that opened channels are told of: a part of what a processor
-/// can do, at some 2 µs each.
-const TOTAL_RATE: Rate = Rate::per_second(262_144, Duration::from_millis(125));
+/// How many logs a second all peers that opened channels are told of: half of what a processor
+/// can do, at some 4 µs each where thirty peers told of all of them. The burst is two messages,
+/// since nothing else is done meanwhile.
+const TOTAL_RATE: Rate = Rate::per_second(131_072, Duration::from_millis(30));
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,14 @@ use crate::wire::{LogKey, Sender, Time};
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
     changed: BTreeSet<LogKey>,
-    /// When peers are told what changed; `None` while nothing did.
-    due: Option<Time>,
+    /// When the first of them did, of which peers were not told; `None` while nothing did.
+    since: Option<Time>,
+    /// When they are to be told since the way to a sender changed.
+    way_due: Option<Time>,
     acks: BTreeMap<Sender, Ack>,
+    /// Logs of others that advanced, of which one peer each is told soon.
+    noticed: BTreeSet<LogKey>,
+    notice_due: Option<Time>,
     /// How many bytes of frames came for which the way upstream was not told.
     unacked: BTreeMap<Sender, usize>,
 }
@@ -31,7 +36,31 @@ impl Digest {
     /// A log advanced, which all peers are told in time.
     pub(crate) fn changed(&mut self, key: LogKey, now: Time) {
         self.changed.insert(key);
-        self.due.get_or_insert(now + INTERVAL);
+        self.since.get_or_insert(now);
+    }
+
+    /// There is another way to the sender of a log, or a first one: by that peers decide whom to
+    /// give its frames, so they are told sooner.
+    pub(crate) fn way_changed(&mut self, key: LogKey, now: Time) {
+        self.changed(key, now);
+        self.way_due.get_or_insert(now + ACK_DELAY);
+    }
+
+    /// A log of another advanced, which the peer is told soon whose spare way this node is.
+    pub(crate) fn notice(&mut self, key: &LogKey, now: Time) {
+        if !self.noticed.contains(key) {
+            self.noticed.insert(key.clone());
+            self.notice_due.get_or_insert(now + NOTICE);
+        }
+    }
+
+    /// The logs that one peer each is to be told of now.
+    pub(crate) fn take_noticed(&mut self, now: Time) -> BTreeSet<LogKey> {
+        if self.notice_due.is_none_or(|due| now < due) {
+            return BTreeSet::new();
+        }
+        self.notice_due = None;
+        std::mem::take(&mut self.noticed)
     }
 
     /// A frame of this length came. The peer upstream is told once the frame is [in
@@ -74,10 +103,11 @@ impl Digest {
 
     /// What all peers are to be told now.
     pub(crate) fn take_changed(&mut self, now: Time) -> BTreeSet<LogKey> {
-        match self.due.take_if(|due| *due <= now) {
-            Some(_) => std::mem::take(&mut self.changed),
-            None => BTreeSet::new(),
+        if self.due().is_none_or(|due| now < due) {
+            return BTreeSet::new();
         }
+        (self.since, self.way_due) = (None, None);
+        std::mem::take(&mut self.changed)
     }
 
     /// What all peers are to be told, now or later.
@@ -95,13 +125,36 @@ impl Digest {
 
     /// When something is to be told next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.acks.values().map(|ack| ack.due).chain(self.due).min()
+        let acks = self.acks.values().map(|ack| ack.due);
+        acks.chain(self.due()).chain(self.notice_due).min()
+    }
+
+    /// When peers are told what changed.
+    fn due(&self) -> Option<Time> {
+        if self.changed.len() > FEW {
+            // New ways too: somebody may have made up all of these logs.
+            return self.since.map(|since| since + INTERVAL);
+        }
+        let due = self.since.map(|since| since + SOON);
+        due.into_iter().chain(self.way_due).min()
     }
 }
 
 /// How often peers are told what changed. If the last message of a burst is lost, it is missed
 /// after this long and a round trip. A quiet node tells nothing.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The same while few logs changed. Where a link was cut silently this is most of what a message
+/// takes: with it, what copies may race and four ways of 30 ms, that is under half a second.
+const SOON: Duration = Duration::from_millis(250);
+
+/// How soon after a log advanced the peer is told whose spare way this node is. With the time that
+/// copies may race it is long enough for what the sender gave to all at once, also where its way to
+/// that peer is the longer one; with that and a round trip it is under a quarter of a second.
+const NOTICE: Duration = Duration::from_millis(60);
+
+/// How many are few: of 50 bytes each, they cost a link 3 KiB a second more at most.
+const FEW: usize = 16;
 
 /// How long the acknowledgement of a single frame waits for others.
 const ACK_DELAY: Duration = Duration::from_millis(50);

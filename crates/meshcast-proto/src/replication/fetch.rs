@@ -5,12 +5,13 @@
 //! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. Only
 //! what giving up means differs.
 //!
-//! | Reason | Wanted by | Given up | Then |
-//! | --- | --- | --- | --- |
-//! | [`Gap`](Reason::Gap) | readers, who get nothing above before | when it is [lost](loss) | the reader is told what is missing |
-//! | [`Ahead`](Reason::Ahead) | the same readers, later | never | |
-//! | [`Relay`](Reason::Relay) | peers, from before this node began | when nobody else [may have it](relay) | it is denied, until somebody may |
-//! | [`Backfill`](Reason::Backfill) | readers that came late | when nobody has it who is there | it is not wanted any more |
+//! * [`Gap`](Reason::Gap): readers want it, who get nothing above before. Given up when it is
+//!   [lost](loss); then they are told what is missing.
+//! * [`Ahead`](Reason::Ahead): the same readers, later. Never given up.
+//! * [`Relay`](Reason::Relay): peers want it, from before this node began. Given up when nobody
+//!   else [may have it](relay); then it is denied, until somebody may.
+//! * [`Backfill`](Reason::Backfill): readers want it that came late. Given up when nobody has it
+//!   who is there; then it is not wanted any more.
 //!
 //! It has no outputs of its own: [`Fetch::step`] says what to do, and whoever does it says so with
 //! [`Fetch::asked`].
@@ -25,7 +26,7 @@ use std::time::Duration;
 use crate::{
     flow_control::{Checkpoints, Progress},
     replication::{jitter::Jitter, peers::Peers},
-    wire::{ChannelName, Holding, Sender, Seq, SeqRange, Time},
+    wire::{ChannelName, Sender, Seq, SeqRange, Time},
 };
 
 use holders::Holders;
@@ -33,7 +34,7 @@ use loss::Hole;
 use relay::Relay;
 use requests::Requests;
 
-pub(crate) use holders::Answer;
+pub(crate) use holders::{Answer, Claim};
 pub(crate) use requests::{Answered, REQUEST_TIMEOUT};
 
 /// What is wanted of one log, who has it, and what was asked of whom.
@@ -107,6 +108,9 @@ pub(crate) struct Surroundings<'a> {
     /// Whose log it is.
     pub(crate) sender: Sender,
     pub(crate) limits: FetchLimits,
+    pub(crate) now: Time,
+    /// A frame of it came. Otherwise others only say that there is such a log.
+    pub(crate) is_proven: bool,
 }
 
 /// How long is waited; see [`Config`](crate::Config).
@@ -122,20 +126,13 @@ impl Fetch {
         &self.holders
     }
 
-    /// A peer told what it has, since it [opened](super::Wanted::opening) the channel
-    /// for this time.
-    pub(crate) fn handle_holding(
-        &mut self,
-        peer: Sender,
-        holding: &Holding,
-        opening: u64,
-        checkpoints: &Checkpoints,
-        now: Time,
-    ) {
+    /// A peer says what it has.
+    pub(crate) fn handle_claim(&mut self, claim: &Claim<'_>, checkpoints: &Checkpoints, now: Time) {
         let holders = &mut self.holders;
-        holders.handle_holding(peer, holding, opening, checkpoints, now);
+        holders.handle_claim(claim, checkpoints, now);
+        let (peer, next) = (claim.peer, claim.holding.next);
         self.relay
-            .take_if(|relay| relay.told(peer, holding.next, holders, now));
+            .take_if(|relay| relay.asker_advanced(peer, next, holders, now));
     }
 
     /// A peer is gone. `true` if it was being asked.
@@ -261,16 +258,16 @@ impl Fetch {
         holes: &Holes<'_>,
         around: &Surroundings<'_>,
         jitter: &mut Jitter,
-        now: Time,
     ) -> Step {
-        self.follow(holes, around, jitter, now);
+        let now = around.now;
+        self.follow(holes, around, jitter);
         // Also who was asked for what came otherwise has to be let off some time.
         let mut due = self.requests.until();
         for reason in Reason::ALL {
             let Some(wanted) = self.wanted(reason, holes, now) else {
                 continue;
             };
-            match (self.step_for(reason, wanted, around, jitter, now), reason) {
+            match (self.step_for(reason, wanted, around, jitter), reason) {
                 (Step::Rest, _) => {}
                 (Step::Wait(until), _) => due = due.into_iter().chain([until]).min(),
                 (Step::GiveUp(_), Reason::Relay) => {
@@ -284,13 +281,8 @@ impl Fetch {
     }
 
     /// Follows the lowest hole.
-    fn follow(
-        &mut self,
-        holes: &Holes<'_>,
-        around: &Surroundings<'_>,
-        jitter: &mut Jitter,
-        now: Time,
-    ) {
+    fn follow(&mut self, holes: &Holes<'_>, around: &Surroundings<'_>, jitter: &mut Jitter) {
+        let now = around.now;
         let answered = std::mem::take(&mut self.answered);
         let (before, holders) = (self.hole.take(), &mut self.holders);
         let Some(lowest) = holes.lowest else {
@@ -332,8 +324,8 @@ impl Fetch {
         wanted: SeqRange,
         around: &Surroundings<'_>,
         jitter: &mut Jitter,
-        now: Time,
     ) -> Step {
+        let now = around.now;
         if let Some(until) = self.requests.until() {
             return Step::Wait(until);
         }
@@ -344,7 +336,7 @@ impl Fetch {
             return Step::Wait(hole.ask_at);
         }
         let holders = &self.holders;
-        if let Some(step) = holders.best(wanted, around.peers, now, jitter) {
+        if let Some(step) = holders.best(wanted, around, now, jitter) {
             return step;
         }
         let uncovered = holders.uncovered_part(wanted, now);

@@ -2,9 +2,9 @@
 //! time, and none more than an honest peer could need.
 //!
 //! To process a message may take a thousand times as long as to send it: each log and each channel
-//! in it is looked up. So work is counted, not messages or bytes. The next message is always of the
-//! peer that caused least work lately (fair queueing by token buckets, as in
-//! [serving](super::serving)). A peer that says little is heard at once, however much others say.
+//! in it is looked up. So work is counted, not messages or bytes. Peers take turns by fair queueing
+//! (`bounds/fair`): one that says little is heard at once, however much others say. And none causes
+//! more than a rate of work.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    bounds::{Account, Budget, ENTRY_BYTES, Payer, Rate, TokenBucket},
+    bounds::{Account, Budget, ENTRY_BYTES, Payer, Rate, TokenBucket, Turns, VirtualTime},
     wire::{Sender, SyncMessage, Time},
 };
 
@@ -25,6 +25,7 @@ pub struct Inbox {
     peers: BTreeMap<Sender, Waiting>,
     /// The peers of which something waits.
     waiting: usize,
+    time: VirtualTime,
     budget: Budget,
 }
 
@@ -32,6 +33,7 @@ pub struct Inbox {
 #[derive(Debug)]
 struct Waiting {
     waiting: VecDeque<Bytes>,
+    turns: Turns,
     taken: TokenBucket,
     account: Account,
 }
@@ -42,6 +44,7 @@ impl Inbox {
         Self {
             peers: BTreeMap::new(),
             waiting: 0,
+            time: VirtualTime::default(),
             budget,
         }
     }
@@ -51,9 +54,13 @@ impl Inbox {
     /// share is: it is processed before another is read.
     #[must_use]
     pub fn push(&mut self, peer: Sender, message: Bytes) -> bool {
-        let entry = self.entry(peer);
+        self.entry(peer);
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return false;
+        };
         let (is_first, cost) = (entry.waiting.is_empty(), charged(&message));
         if is_first {
+            self.time.arrive(&mut entry.turns);
             entry.account.charge(cost);
         } else if !entry.account.try_charge(cost) {
             return false;
@@ -71,7 +78,8 @@ impl Inbox {
         let ready = self.peers.iter_mut();
         let ready =
             ready.filter(|(_, entry)| !entry.waiting.is_empty() && entry.taken.is_due(RATE, now));
-        let (peer, entry) = ready.min_by_key(|(_, entry)| entry.taken)?;
+        let (peer, entry) = ready.min_by_key(|(_, entry)| entry.turns.end())?;
+        self.time.serve(entry.turns);
         let message = entry.waiting.pop_front()?;
         entry.account.release(charged(&message));
         self.waiting -= usize::from(entry.waiting.is_empty());
@@ -80,7 +88,9 @@ impl Inbox {
 
     /// A peer caused so much [work](SyncMessage::cost).
     pub fn charge(&mut self, peer: Sender, cost: usize, now: Time) {
-        self.entry(peer).taken.take(cost, RATE, now);
+        let entry = self.entry(peer);
+        entry.turns.charge(cost);
+        entry.taken.take(cost, RATE, now);
     }
 
     /// Whether a message of the peer waits.
@@ -121,6 +131,7 @@ impl Inbox {
     fn entry(&mut self, peer: Sender) -> &mut Waiting {
         self.peers.entry(peer).or_insert_with(|| Waiting {
             waiting: VecDeque::new(),
+            turns: Turns::default(),
             taken: TokenBucket::default(),
             account: self.budget.account(Payer::from(peer)),
         })
@@ -151,11 +162,13 @@ impl SyncMessage {
     pub fn cost(&self, bytes: usize) -> usize {
         let named = match self {
             Self::Members(members) => members.len(),
-            Self::Ping(_) | Self::Pong(_) | Self::Want(_) => 0,
+            Self::Ping(_) | Self::Pong(_) | Self::Want(_) | Self::Leaving => 0,
+            Self::Presence(message) => message.named(),
             Self::Open(opened) => opened.len(),
             Self::Close(channels) => channels.len(),
             Self::Have(holdings) => holdings.iter().map(|of| 1 + of.logs.len()).sum(),
             Self::Frames(frames) => frames.frames.len(),
+            Self::Ask(_) => ASK_COST,
         };
         named + Self::cost_unread(bytes)
     }
@@ -165,6 +178,9 @@ impl SyncMessage {
         1 + bytes / 1024
     }
 }
+
+/// What a question or an answer costs: it wakes a task of the application.
+const ASK_COST: usize = 16;
 
 /// How many units of work a peer may cause in a second. An honest peer tells of a frame at most
 /// twice: when it arrived, and when it tells what changed. A node that does nothing but check

@@ -1,34 +1,42 @@
 //! All logs of a node: one for each sender on each open channel, within limits that no member uses
-//! up for the others.
+//! up for the others. [Ours](ours) take none of the room of others, and are never forgotten for
+//! want of it.
 //!
 //! Two things can run out. Places: the log not heard of for longest goes, first among those of a
 //! member that has its share. Bytes that wait: the member that holds the most gives up what it
 //! needs last.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    ops::Bound,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use crate::{
-    bounds::{Budget, CLAIM_BYTES, LOG_BYTES, Payer},
+    bounds::{Budget, CLAIM_BYTES, Payer},
     conduct::Offence,
     identity::Member,
-    log::{Assembled, Insert, Lru, MAX_TOMBSTONES, Quota, Tombstone, Tombstones},
+    log::{
+        Arrival, Assembled, Insert, Log, LogLimits, Lru, MAX_TOMBSTONES, Place, Quota, Tombstones,
+    },
     replication::{
-        fetch::{Answer, Answered, FetchLimits, REQUEST_TIMEOUT, Surroundings},
+        fetch::{Answer, Answered, FetchLimits},
         jitter::Jitter,
-        log::{Log, LogLimits, Want},
         origin::Posted,
         peers::Peers,
-        progress::Checked,
+        replica::Replica,
     },
-    wire::{self, ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Subject, Time},
+    wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
+};
+
+use self::{
+    ask_queue::{AskQueue, Line, Turn},
+    changes::Changes,
 };
 
 #[derive(Debug)]
 pub(crate) struct Logs {
+    /// Who posts here.
+    me: Sender,
     limits: LogsLimits,
     /// Who can be asked for what is missing.
     pub(crate) peers: Peers,
@@ -39,7 +47,8 @@ pub(crate) struct Logs {
     /// When which log wants to be advanced although nothing came.
     deadlines: BTreeSet<(Time, LogKey)>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
-    queue: VecDeque<LogKey>,
+    ask_queue: AskQueue,
+    changes: Changes,
     lru: Lru,
     quota: Quota,
     tombstones: Tombstones,
@@ -68,20 +77,29 @@ pub(crate) struct LogsLimits {
     pub(crate) max_held_bytes: usize,
 }
 
-/// A log and what the books say of it.
+/// A log, and what is noted of it.
 #[derive(Debug)]
 struct Entry {
     /// By itself: in a tree of such large entries a third would be room for more of them.
-    log: Box<Log>,
-    subject: Subject,
-    /// When a frame came last.
-    heard: Time,
+    replica: Box<Replica>,
+    /// Who is charged for it; nobody for a log of ours.
+    charged: Option<Charged>,
     deadline: Option<Time>,
-    /// In [`Logs::queue`].
-    queued: bool,
+    /// Where it waits in [`Logs::ask_queue`].
+    turn: Option<Turn>,
+    /// Its last change in [`Logs::changes`].
+    change: u64,
     held: usize,
     /// How it stood when that was last given out as having moved.
     reported: Option<(Seq, Seq)>,
+}
+
+/// Who is charged for a log of another, and where it stands in the [LRU](Lru).
+#[derive(Debug, Clone, Copy)]
+struct Charged {
+    /// The member whose log it is, or who told of it first while it is hearsay.
+    subject: Subject,
+    place: Place,
 }
 
 /// A frame that came.
@@ -89,6 +107,7 @@ struct Entry {
 pub(crate) struct Heard {
     pub(crate) frame: Frame,
     pub(crate) member: Arc<Member>,
+    pub(crate) arrival: Arrival,
     pub(crate) posted: Posted,
     /// What was posted since then is to be heard.
     pub(crate) since: Option<Time>,
@@ -102,19 +121,38 @@ pub(crate) struct Effects {
     pub(crate) batches: Vec<Batch>,
     /// Whom to ask for what.
     pub(crate) wants: Vec<(Sender, wire::Want)>,
-    /// The logs that got further.
-    pub(crate) advanced: BTreeSet<LogKey>,
-    /// The logs whose listeners got further, or are waited for no longer.
-    pub(crate) acks_changed: BTreeSet<LogKey>,
-    /// The logs to whose sender there is another way.
-    pub(crate) route_changed: BTreeSet<LogKey>,
+    /// What peers are to be told of.
+    pub(crate) advances: Advances,
+    /// What was posted here and peers now have.
+    pub(crate) acked: Vec<Acked>,
     /// What peers did that no honest one does.
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
+}
+
+/// Logs of which there is something new to tell peers.
+#[derive(Debug, Default)]
+pub(crate) struct Advances {
+    /// Those that got further.
+    pub(crate) advanced: BTreeSet<LogKey>,
+    /// Those whose listeners got further, or are waited for no longer.
+    pub(crate) acks_changed: BTreeSet<LogKey>,
+    /// Those to whose sender there is another way.
+    pub(crate) route_changed: BTreeSet<LogKey>,
+}
+
+/// A peer has told that it has more of what was posted here: these numbers.
+#[derive(Debug)]
+pub(crate) struct Acked {
+    pub(crate) peer: Sender,
+    pub(crate) channel: ChannelName,
+    pub(crate) seqs: SeqRange,
 }
 
 /// What an answer says besides its frames.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answering {
+    /// Who answers.
+    pub(crate) peer: Sender,
     /// Which request it answers.
     pub(crate) request: u64,
     /// All that is kept up to here is in it.
@@ -132,12 +170,14 @@ pub(crate) struct Batch {
 }
 
 impl Logs {
-    pub(crate) fn new(limits: LogsLimits, budget: Budget, seed: u64) -> Self {
+    pub(crate) fn new(me: Sender, limits: LogsLimits, budget: Budget, seed: u64) -> Self {
         Self {
+            me,
             peers: Peers::new(budget.clone()),
             jitter: Jitter::new(seed),
             requests: 0,
-            queue: VecDeque::new(),
+            ask_queue: AskQueue::default(),
+            changes: Changes::default(),
             logs: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             lru: Lru::new(limits.max_logs),
@@ -168,8 +208,8 @@ impl Logs {
 
     /// Whether a peer was asked for frames of this log by that request, and has not answered.
     pub(crate) fn awaits(&self, peer: Sender, key: &LogKey, request: u64) -> bool {
-        let log = self.get(key);
-        log.is_some_and(|log| log.fetch.awaits(peer, request))
+        let replica = self.get(key);
+        replica.is_some_and(|replica| replica.fetch.awaits(peer, request))
     }
 
     /// Takes in what a peer [answered](Self::awaits) to a request: frames of this log, all
@@ -177,9 +217,9 @@ impl Logs {
     /// posted.
     pub(crate) fn answer(
         &mut self,
-        peer: Sender,
         key: &LogKey,
         Answering {
+            peer,
             request,
             upto,
             declined,
@@ -190,7 +230,7 @@ impl Logs {
     ) -> Vec<(Frame, Time)> {
         let mut fresh = Vec::new();
         let entry = self.logs.get_mut(key);
-        let answered = entry.and_then(|entry| entry.log.fetch.handle_answer(peer, request));
+        let answered = entry.and_then(|entry| entry.replica.fetch.handle_answer(peer, request));
         let asked = match answered {
             Some(Answered::InTime(asked)) => {
                 self.peers.answered(peer);
@@ -212,12 +252,13 @@ impl Logs {
             }
         }
         if let Some(entry) = self.logs.get_mut(key) {
-            let Log { reorder, fetch, .. } = &mut *entry.log;
+            let Replica { log, fetch, .. } = &mut *entry.replica;
             match asked {
                 Some(asked) => {
                     // Others may have been faster.
                     let helped = !fresh.is_empty()
-                        || reorder
+                        || log
+                            .reorder()
                             .hole()
                             .is_none_or(|hole| hole.first() > asked.first());
                     let answer = Answer {
@@ -242,96 +283,6 @@ impl Logs {
         fresh
     }
 
-    /// Takes in what a peer says it has of a log.
-    pub(crate) fn told(
-        &mut self,
-        peer: Sender,
-        channel: &ChannelName,
-        holding: &Holding,
-        now: Time,
-        out: &mut Effects,
-    ) {
-        let key = (channel.clone(), holding.sender);
-        let mut holding = *holding;
-        if holding.hops == 0 && peer != holding.sender {
-            // Nobody else is so near to it.
-            holding.hops = Holding::FAR;
-            out.offences.insert((peer, Offence::Impossible));
-        }
-        let holding = &holding;
-        if !self.logs.contains_key(&key) {
-            // Without a beginning there is nothing that this node lacks yet.
-            if holding.due.is_none() && !self.tombstones.entries.contains_key(&key) {
-                return;
-            }
-        }
-        // Nothing changes before all of it is charged.
-        let log = self.get(&key);
-        let (is_new, is_news) = (
-            log.is_none(),
-            log.is_none_or(|log| !log.fetch.holders().contains(peer)),
-        );
-        if is_news && !self.charge_claim(peer) {
-            self.refuse(peer, out);
-            return;
-        }
-        if is_new {
-            if !self.charge_log(*peer.key()) {
-                self.release_claim(peer);
-                self.refuse(peer, out);
-                return;
-            }
-            let log = match self.tombstones.take(&key) {
-                Some(next) => Log::resumed(next, now),
-                None => Log::new(now),
-            };
-            self.follow(&key, *peer.key(), log, now, out);
-        }
-        let Some(entry) = self.logs.get_mut(&key) else {
-            return;
-        };
-        match holding.due {
-            Some(due) if peer == holding.sender => entry.log.begin(due),
-            // Others may have come later than this node, and not know what was before.
-            Some(due) => {
-                let trusted = !self.peers.contains(holding.sender);
-                entry.log.begin_later(due, holding, trusted, now);
-            }
-            None => {}
-        }
-        if peer == holding.sender {
-            let newest = holding.next.previous();
-            entry.log.heard_from_sender(newest, now);
-        }
-        let gate = |log: &Log| {
-            log.fetch
-                .holders()
-                .gate(peer)
-                .filter(|_| self.peers.listens(peer, channel))
-        };
-        let before = gate(&entry.log);
-        let opening = self.peers.opening(peer, channel);
-        let log = &mut *entry.log;
-        log.fetch
-            .handle_holding(peer, holding, opening, &log.checkpoints, now);
-        let after = gate(&entry.log);
-        // Most that tell of a log look elsewhere for it and gate nothing: all need not be looked
-        // through for them.
-        if before != after {
-            let others = entry.log.lowest_but(peer, channel, &self.peers);
-            let lowest = |gate: Option<Seq>| {
-                others.map(|others| gate.map_or(others, |gate| gate.min(others)))
-            };
-            if lowest(before) != lowest(after) {
-                out.acks_changed.insert(key.clone());
-            }
-        }
-        if entry.log.update_route(holding.sender, &self.peers) {
-            out.route_changed.insert(key.clone());
-        }
-        self.advance(&key, now, out);
-    }
-
     /// A peer asks for what is not kept here. `true` if it is fetched for it now.
     pub(crate) fn relay(
         &mut self,
@@ -342,7 +293,7 @@ impl Logs {
         out: &mut Effects,
     ) -> bool {
         let entry = self.logs.get_mut(key);
-        let relays = entry.is_some_and(|entry| entry.log.relay(peer, seqs, now));
+        let relays = entry.is_some_and(|entry| entry.replica.relay(peer, seqs, now));
         if relays {
             self.advance(key, now, out);
         }
@@ -353,8 +304,8 @@ impl Logs {
     /// far as it can.
     pub(crate) fn fix_beginnings(&mut self, channel: &ChannelName) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Entry { log, .. }) = self.logs.get_mut(&key) {
-                log.fix_beginning(key.1);
+            if let Some(Entry { replica, .. }) = self.logs.get_mut(&key) {
+                replica.fix_beginning(key.1);
             }
         }
     }
@@ -370,11 +321,11 @@ impl Logs {
         out: &mut Effects,
     ) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Entry { log, .. }) = self.logs.get_mut(&key)
-                && log.reorder.next().is_none()
-                && (anyway || log.can_begin(key.1, &self.peers))
+            if let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+                && replica.log.begun().is_none()
+                && (anyway || replica.can_begin(key.1, &self.peers))
             {
-                log.begin_anyway();
+                replica.log.begin_anyway();
                 self.advance(&key, now, out);
             }
         }
@@ -383,7 +334,7 @@ impl Logs {
     /// Numbers of a log are to be fetched from before what this node keeps.
     pub(crate) fn backfill(&mut self, key: &LogKey, seqs: SeqRange, now: Time, out: &mut Effects) {
         if let Some(entry) = self.logs.get_mut(key) {
-            entry.log.fetch.backfill(seqs);
+            entry.replica.fetch.backfill(seqs);
             self.advance(key, now, out);
         }
     }
@@ -391,48 +342,32 @@ impl Logs {
     /// And are not any more.
     pub(crate) fn end_backfill(&mut self, key: &LogKey) {
         if let Some(entry) = self.logs.get_mut(key) {
-            entry.log.fetch.end_backfill();
+            entry.replica.fetch.end_backfill();
         }
-    }
-
-    /// A peer has told what it has of a channel: with the last that does, logs begin.
-    pub(crate) fn all_told(
-        &mut self,
-        peer: Sender,
-        channel: &ChannelName,
-        now: Time,
-        out: &mut Effects,
-    ) {
-        self.peers.told(peer, channel);
-        let settling = of_channel(&self.logs, channel).filter(|(_, entry)| entry.log.is_settling());
-        let settling: Vec<LogKey> = settling.map(|(key, _)| key.clone()).collect();
-        settling.iter().for_each(|key| self.advance(key, now, out));
     }
 
     /// A peer is gone: what it had nobody has from it.
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.peers.remove(peer);
         let (mut missed, mut claims): (Vec<LogKey>, _) = (Vec::new(), 0);
-        for (key, Entry { log, .. }) in &mut self.logs {
-            if log.fetch.holders().gate(peer).is_some() {
-                out.acks_changed.insert(key.clone());
+        for (key, Entry { replica, .. }) in &mut self.logs {
+            if replica.fetch.holders().gate(peer).is_some() {
+                out.advances.acks_changed.insert(key.clone());
             }
-            claims += usize::from(log.fetch.holders().contains(peer));
-            let gone = log.fetch.handle_gone(peer);
+            claims += usize::from(replica.fetch.holders().contains(peer));
+            let gone = replica.fetch.handle_gone(peer);
             // What others say of it counts from now on.
-            let is_hearsay = log.member.is_none() && log.fetch.holders().is_empty();
-            if gone || key.1 == peer || is_hearsay {
+            if gone || key.1 == peer || replica.is_hearsay_of_nobody() {
                 missed.push(key.clone());
             }
-            if log.upstream == Some(peer) && log.update_route(key.1, &self.peers) {
-                out.route_changed.insert(key.clone());
+            if replica.upstream == Some(peer) && replica.update_route(self.me, key, &self.peers) {
+                out.advances.route_changed.insert(key.clone());
             }
         }
         self.budget.release(Payer::from(peer), claims * CLAIM_BYTES);
         for key in &missed {
-            let log = self.get(key);
             // Of what nobody who is there has ever heard of there is nothing to know.
-            if log.is_some_and(|log| log.member.is_none() && log.fetch.holders().is_empty()) {
+            if self.get(key).is_some_and(Replica::is_hearsay_of_nobody) {
                 self.remove(key);
             } else {
                 self.advance(key, now, out);
@@ -441,98 +376,13 @@ impl Logs {
         self.ask_on(now, out);
     }
 
-    /// Charges a peer with one more claim to have something of a log; `false` if it may make no
-    /// more.
-    pub(crate) fn charge_claim(&mut self, peer: Sender) -> bool {
-        let has_room = self.budget.try_charge(Payer::from(peer), CLAIM_BYTES);
-        self.refused.claims += u64::from(!has_room);
-        has_room
-    }
-
-    /// Gives back what a claim was [charged](Self::charge_claim) with.
-    pub(crate) fn release_claim(&self, peer: Sender) {
-        self.budget.release(Payer::from(peer), CLAIM_BYTES);
-    }
-
-    /// A peer found no room.
-    fn refuse(&self, peer: Sender, out: &mut Effects) {
-        if self.budget.is_greedy(Payer::from(peer)) {
-            out.offences.insert((peer, Offence::OverLimit));
-        }
-    }
-
-    /// A peer closed a channel: it is waited for no longer. Returns through how many logs was
-    /// looked for those where it was.
-    pub(crate) fn handle_channel_closed(
-        &mut self,
-        peer: Sender,
-        channel: &ChannelName,
-        out: &mut Effects,
-    ) -> usize {
-        let mut looked_at = 0;
-        let gated = of_channel(&self.logs, channel)
-            .inspect(|_| looked_at += 1)
-            .filter(|(_, entry)| entry.log.fetch.holders().gate(peer).is_some())
-            .map(|(key, _)| key.clone());
-        out.acks_changed.extend(gated);
-        #[cfg(test)]
-        {
-            self.looked_at += looked_at;
-        }
-        looked_at
-    }
-
-    /// Readers in this process fell behind with a channel.
-    pub(crate) fn hold(&mut self, channel: &ChannelName) {
-        for key in keys_of(&self.logs, channel) {
-            if let Some(Entry { log, .. }) = self.logs.get_mut(&key) {
-                log.held = log.reorder.next();
-            }
-        }
-    }
-
-    /// They caught up, or are waited for no longer.
-    pub(crate) fn release(&mut self, channel: &ChannelName, out: &mut Effects) {
-        for key in keys_of(&self.logs, channel) {
-            if let Some(Entry { log, .. }) = self.logs.get_mut(&key)
-                && log.held.take().is_some()
-            {
-                out.acks_changed.insert(key);
-            }
-        }
-    }
-
-    /// Checks again who keeps up with a log.
-    pub(crate) fn check_listeners(
-        &mut self,
-        key: &LogKey,
-        now: Time,
-        out: &mut Effects,
-    ) -> Option<Checked> {
-        let (channel, sender) = key;
-        let Entry { log, .. } = self.logs.get_mut(key)?;
-        let next = log.next()?;
-        let lowest = log.lowest(channel, &self.peers);
-        let Log {
-            fetch, checkpoints, ..
-        } = &mut **log;
-        let (peers, listeners) = (&self.peers, fetch.listeners_mut());
-        // The sender has all that it posted, whatever it says.
-        let listens = |peer| peer != *sender && peers.listens(peer, channel);
-        let checked = peers.check(listeners, listens, checkpoints, next, now);
-        if log.lowest(channel, &self.peers) != lowest {
-            out.acks_changed.insert(key.clone());
-        }
-        Some(checked)
-    }
-
     /// Advances every log that wants to be.
     pub(crate) fn handle_timeout(&mut self, now: Time, out: &mut Effects) {
         while let Some((due, key)) = self.deadlines.first().cloned()
             && due <= now
         {
             if let Some(entry) = self.logs.get_mut(&key)
-                && let Some(late) = entry.log.fetch.expire(&self.peers, now)
+                && let Some(late) = entry.replica.fetch.expire(&self.peers, now)
             {
                 self.peers.answered(late.peer);
                 if late.is_false_claim {
@@ -544,10 +394,12 @@ impl Logs {
         self.ask_on(now, out);
     }
 
-    /// Forgets the logs of a channel, and where those were that it had before.
+    /// Forgets the logs of a channel but ours, and where those were that it had before.
     pub(crate) fn close(&mut self, channel: &ChannelName) {
         for key in keys_of(&self.logs, channel) {
-            self.remove(&key);
+            if key.1 != self.me {
+                self.remove(&key);
+            }
         }
         for key in keys_of(&self.tombstones.entries, channel) {
             self.tombstones.take(&key);
@@ -559,36 +411,58 @@ impl Logs {
         self.deadlines.first().map(|(due, _)| *due)
     }
 
+    /// Who posts here.
+    pub(crate) const fn me(&self) -> Sender {
+        self.me
+    }
+
     /// Whether a frame of this log was heard, as far as that is remembered.
     pub(crate) fn has_heard(&self, key: &LogKey) -> bool {
-        self.get(key).is_some_and(|log| log.member.is_some())
+        self.get(key)
+            .is_some_and(|replica| replica.log.member().is_some())
             || self.tombstones.entries.contains_key(key)
     }
 
     /// One log.
-    pub(crate) fn get(&self, key: &LogKey) -> Option<&Log> {
-        self.logs.get(key).map(|entry| &*entry.log)
+    pub(crate) fn get(&self, key: &LogKey) -> Option<&Replica> {
+        self.logs.get(key).map(|entry| &*entry.replica)
     }
 
     /// The logs of a channel.
-    pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Log)> {
-        of_channel(&self.logs, channel).map(|((_, sender), entry)| (*sender, &*entry.log))
+    pub(crate) fn of(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, &Replica)> {
+        of_channel(&self.logs, channel).map(|((_, sender), entry)| (*sender, &*entry.replica))
     }
 
-    /// The senders of a channel, behind this one.
-    pub(crate) fn after(
+    /// The same without ours.
+    pub(crate) fn of_others(
         &self,
         channel: &ChannelName,
-        sender: Option<Sender>,
-    ) -> impl Iterator<Item = Sender> {
-        let from = match sender {
-            Some(sender) => Bound::Excluded((channel.clone(), sender)),
-            None => Bound::Included((channel.clone(), Sender::new([0; 32]))),
-        };
-        let behind = self.logs.range((from, Bound::Unbounded));
-        let channel = channel.clone();
-        let own = behind.take_while(move |((name, _), _)| *name == channel);
-        own.map(|((_, sender), _)| *sender)
+    ) -> impl Iterator<Item = (Sender, &Replica)> {
+        self.of(channel).filter(|(_, replica)| !replica.is_ours())
+    }
+
+    /// These logs changed, as peers see them.
+    pub(crate) fn touch<'a>(&mut self, keys: impl IntoIterator<Item = &'a LogKey>) {
+        for key in keys {
+            if let Some(entry) = self.logs.get_mut(key) {
+                self.changes.remove(&key.0, entry.change);
+                entry.change = self.changes.add(key);
+            }
+        }
+    }
+
+    /// The number of the last change of a log.
+    pub(crate) fn change(&self, key: &LogKey) -> Option<u64> {
+        self.logs.get(key).map(|entry| entry.change)
+    }
+
+    /// The senders of a channel whose logs changed behind that change, each with its own.
+    pub(crate) fn changed_after(
+        &self,
+        channel: &ChannelName,
+        change: u64,
+    ) -> impl Iterator<Item = (u64, Sender)> {
+        self.changes.after(channel, change)
     }
 
     /// How many frames were dropped after they had found room.
@@ -597,9 +471,31 @@ impl Logs {
     }
 }
 
+impl Entry {
+    fn new(replica: Replica, charged: Option<Charged>, change: u64) -> Self {
+        Self {
+            replica: Box::new(replica),
+            charged,
+            deadline: None,
+            turn: None,
+            change,
+            held: 0,
+            reported: None,
+        }
+    }
+
+    /// In which line it waits to ask somebody.
+    const fn line(&self) -> Line {
+        match self.charged {
+            Some(Charged { subject, place }) if !place.is_proven() => Line::Hearsay(subject),
+            _ => Line::Proven,
+        }
+    }
+}
+
 impl Batch {
     fn of((channel, _): &LogKey, log: &Log, assembled: Vec<Assembled>) -> Option<Self> {
-        let member = log.member.clone().filter(|_| !assembled.is_empty())?;
+        let member = log.member().cloned().filter(|_| !assembled.is_empty())?;
         Some(Self {
             channel: channel.clone(),
             member,
@@ -628,6 +524,11 @@ fn keys_of<T>(map: &BTreeMap<LogKey, T>, channel: &ChannelName) -> Vec<LogKey> {
 }
 
 mod advancing;
+mod ask_queue;
+mod changes;
+mod holdings;
+mod listeners;
+mod ours;
 
 #[cfg(test)]
 mod audit;

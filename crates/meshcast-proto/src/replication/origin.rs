@@ -11,7 +11,7 @@ pub(crate) struct Origin {
     /// By the frames that came from it, by gossip or as its own answers.
     heard: Option<Time>,
     /// By what others say of the age of its frames, and who says so.
-    told: Option<(Sender, Time)>,
+    hearsay: Option<(Sender, Time)>,
 }
 
 /// When a frame was posted: not later, as far as is known.
@@ -23,15 +23,28 @@ pub(crate) struct Posted {
 }
 
 impl Origin {
+    /// Of what this node posts itself.
+    pub(crate) const fn of_ours(born: Time) -> Self {
+        Self {
+            heard: Some(born),
+            hearsay: None,
+        }
+    }
+
+    /// When its sender began to post, by what came from it.
+    pub(crate) const fn heard(&self) -> Option<Time> {
+        self.heard
+    }
+
     /// Takes in when a frame was posted. Returns when its sender began to post, as far as is known.
     pub(crate) fn hear(&mut self, frame: &Frame, posted: Posted) -> Time {
         let origin = posted.at - frame.since_first();
-        match (posted.teller, &mut self.told) {
+        match (posted.teller, &mut self.hearsay) {
             (None, _) => self.heard = Some(self.heard.map_or(origin, |heard| heard.min(origin))),
-            (Some(teller), Some((by, told))) if *by == teller => *told = origin.min(*told),
+            (Some(teller), Some((by, known))) if *by == teller => *known = origin.min(*known),
             // One alone makes nothing older: another's word counts where that is younger.
-            (Some(_), Some((_, told))) if origin <= *told => {}
-            (Some(teller), told) => *told = Some((teller, origin)),
+            (Some(_), Some((_, known))) if origin <= *known => {}
+            (Some(teller), known) => *known = Some((teller, origin)),
         }
         self.known().unwrap_or(origin)
     }
@@ -49,12 +62,12 @@ impl Origin {
     /// When a frame was posted that is said to have been then. It may have waited long on its way;
     /// by what is known from others of its sender it can be told when it was posted, as far as
     /// clocks run alike. Nor is it much older than what came from its sender shows.
-    pub(crate) fn posted(&self, frame: &Frame, said: Time) -> Time {
+    pub(crate) fn posted(&self, frame: &Frame, claimed: Time) -> Time {
         let since_first = frame.since_first();
-        let latest = self.known().map_or(said, |origin| {
+        let latest = self.known().map_or(claimed, |origin| {
             origin + since_first + since_first / CLOCK_DRIFT + PROMPT
         });
-        let posted = said.min(latest);
+        let posted = claimed.min(latest);
         let earliest = self.earliest_of(frame);
         earliest.map_or(posted, |earliest| posted.max(earliest))
     }
@@ -67,10 +80,10 @@ impl Origin {
     }
 
     fn known(&self) -> Option<Time> {
-        let told = self.told.map(|(_, told)| told);
-        match (self.heard, told) {
-            (Some(heard), Some(told)) => Some(told.max(heard - HEARSAY).min(heard)),
-            (heard, told) => heard.or(told),
+        let hearsay = self.hearsay.map(|(_, origin)| origin);
+        match (self.heard, hearsay) {
+            (Some(heard), Some(hearsay)) => Some(hearsay.max(heard - HEARSAY).min(heard)),
+            (heard, hearsay) => heard.or(hearsay),
         }
     }
 

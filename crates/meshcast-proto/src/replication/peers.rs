@@ -21,6 +21,8 @@ pub(crate) struct Peers {
 struct Entry {
     /// When it last said anything.
     heard: Time,
+    /// When it last brought anything by gossip.
+    brought: Time,
     channels: BTreeMap<ChannelName, Interest>,
     /// Requests to it that it has not answered.
     requests: usize,
@@ -32,21 +34,21 @@ pub(crate) struct Interest {
     /// It has it open and wants to hear of what was posted from then on.
     pub(crate) open: Option<Wanted>,
     /// What it said of it being open here.
-    told: Told,
+    answer: AnswerState,
 }
 
 /// How far a peer has answered that a channel is open here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Told {
+enum AnswerState {
     /// It was not told so.
     #[default]
     NotAsked,
     /// It was, and nothing of its answer came.
-    Nothing(Opening),
+    Awaited(Opening),
     /// A part of its answer to this opening came.
     Partly { opening: u64 },
     /// It has told all it has, and tells what changes.
-    All,
+    Complete,
 }
 
 /// A peer was told that a channel is open here.
@@ -78,7 +80,7 @@ pub(crate) struct Wanted {
 pub(crate) enum Have {
     /// It is news.
     Counts,
-    /// It is, and the last of an answer; follow with [`Peers::told`].
+    /// It is, and the last of an answer; follow with [`Peers::has_answered`].
     CompletesAnswer,
     /// It was said before the channel was opened for the last time, and answers nothing that is
     /// still asked.
@@ -94,7 +96,7 @@ pub(crate) enum Have {
 impl Interest {
     /// Whether it has told all it has of the channel.
     pub(crate) fn has_told(&self) -> bool {
-        self.told == Told::All
+        self.answer == AnswerState::Complete
     }
 }
 
@@ -111,6 +113,7 @@ impl Peers {
     pub(crate) fn add(&mut self, peer: Sender, now: Time) {
         self.peers.entry(peer).or_insert_with(|| Entry {
             heard: now,
+            brought: now,
             channels: BTreeMap::new(),
             requests: 0,
         });
@@ -125,6 +128,19 @@ impl Peers {
     /// When a peer last said anything.
     pub(crate) fn heard(&self, peer: Sender) -> Time {
         self.peers.get(&peer).map_or(Time::ZERO, |peer| peer.heard)
+    }
+
+    /// A peer brings something by gossip.
+    pub(crate) fn bring(&mut self, peer: Sender, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.brought = now;
+        }
+    }
+
+    /// When a peer last gave a sign of life, by gossip or otherwise.
+    pub(crate) fn alive(&self, peer: Sender) -> Time {
+        let peer = self.peers.get(&peer);
+        peer.map_or(Time::ZERO, |peer| peer.heard.max(peer.brought))
     }
 
     pub(crate) fn remove(&mut self, peer: Sender) {
@@ -203,11 +219,12 @@ impl Peers {
     ) -> u64 {
         self.openings += 1;
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.channels.entry(channel.clone()).or_default().told = Told::Nothing(Opening {
-                id: self.openings,
-                at: now,
-                added,
-            });
+            peer.channels.entry(channel.clone()).or_default().answer =
+                AnswerState::Awaited(Opening {
+                    id: self.openings,
+                    at: now,
+                    added,
+                });
         }
         self.openings
     }
@@ -224,20 +241,22 @@ impl Peers {
         let Some(interest) = interest.and_then(|peer| peer.channels.get_mut(channel)) else {
             return Have::Outdated;
         };
-        let answer = match (interest.told, answer) {
-            (Told::All, _) => return Have::Counts,
-            (Told::Nothing(opening), Some(answer)) if answer.opening == opening.id => {
+        let answer = match (interest.answer, answer) {
+            (AnswerState::Complete, _) => return Have::Counts,
+            (AnswerState::Awaited(opening), Some(answer)) if answer.opening == opening.id => {
                 let way = now.saturating_since(opening.at).saturating_sub(answer.held);
                 if way > TRAVEL + opening.added {
                     return Have::TooLate { way };
                 }
                 answer
             }
-            (Told::Partly { opening }, Some(answer)) if answer.opening == opening => answer,
+            (AnswerState::Partly { opening }, Some(answer)) if answer.opening == opening => answer,
+            // It comes behind the first part of the answer, so it was said after the opening.
+            (AnswerState::Partly { .. }, None) => return Have::Counts,
             _ => return Have::Outdated,
         };
         if answer.more {
-            interest.told = Told::Partly {
+            interest.answer = AnswerState::Partly {
                 opening: answer.opening,
             };
             Have::Counts
@@ -247,16 +266,16 @@ impl Peers {
     }
 
     /// A peer has told all that it has of a channel that is open here.
-    pub(crate) fn told(&mut self, peer: Sender, channel: &ChannelName) {
+    pub(crate) fn has_answered(&mut self, peer: Sender, channel: &ChannelName) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.channels.entry(channel.clone()).or_default().told = Told::All;
+            peer.channels.entry(channel.clone()).or_default().answer = AnswerState::Complete;
         }
     }
 
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
         for peer in self.peers.values_mut() {
-            peer.change(channel, |interest| interest.told = Told::NotAsked);
+            peer.change(channel, |interest| interest.answer = AnswerState::NotAsked);
         }
     }
 
@@ -303,22 +322,29 @@ impl Peers {
             .all(|(_, interest)| interest.has_told())
     }
 
+    /// How many have not told all that they have of a channel.
+    pub(crate) fn untold(&self, channel: &ChannelName) -> usize {
+        let interests = self.interests(channel);
+        interests.filter(|(_, it)| !it.has_told()).count()
+    }
+
     /// Whether anybody has said nothing at all since it was told that a channel is open here.
     pub(crate) fn is_any_silent(&self, channel: &ChannelName) -> bool {
         self.peers.values().any(|peer| {
             let interest = peer.channels.get(channel);
-            interest.is_some_and(|interest| match interest.told {
-                Told::Nothing(opening) => peer.heard <= opening.at,
+            interest.is_some_and(|interest| match interest.answer {
+                AnswerState::Awaited(opening) => peer.heard <= opening.at,
                 _ => false,
             })
         })
     }
 
-    /// Whether a peer may be asked for something more.
-    pub(crate) fn may_ask(&self, peer: Sender) -> bool {
-        self.peers
-            .get(&peer)
-            .is_some_and(|peer| peer.requests < MAX_REQUESTS)
+    /// Whether a peer may be asked for something more: of a log of which a frame came, or of one
+    /// that is only hearsay. The last place is kept free of hearsay.
+    pub(crate) fn may_ask(&self, peer: Sender, is_proven: bool) -> bool {
+        let most = MAX_REQUESTS - usize::from(!is_proven);
+        let peer = self.peers.get(&peer);
+        peer.is_some_and(|peer| peer.requests < most)
     }
 
     pub(crate) fn asked(&mut self, peer: Sender) {
@@ -344,13 +370,15 @@ impl Peers {
     /// The opening of a channel that a peer has not answered, or 0.
     #[cfg(test)]
     pub(crate) fn unanswered(&self, peer: Sender, channel: &ChannelName) -> u64 {
-        let told = self
+        let interest = self
             .peers
             .get(&peer)
             .and_then(|peer| peer.channels.get(channel));
-        match told.map(|interest| interest.told) {
-            Some(Told::Nothing(Opening { id: opening, .. }) | Told::Partly { opening }) => opening,
-            Some(Told::NotAsked | Told::All) | None => 0,
+        match interest.map(|interest| interest.answer) {
+            Some(
+                AnswerState::Awaited(Opening { id: opening, .. }) | AnswerState::Partly { opening },
+            ) => opening,
+            Some(AnswerState::NotAsked | AnswerState::Complete) | None => 0,
         }
     }
 
@@ -369,7 +397,7 @@ impl Entry {
     fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
         if let Some(interest) = self.channels.get_mut(channel) {
             change(interest);
-            if interest.open.is_none() && interest.told == Told::NotAsked {
+            if interest.open.is_none() && interest.answer == AnswerState::NotAsked {
                 self.channels.remove(channel);
             }
         }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    bounds::{Rate, TokenBucket},
+    bounds::{Rate, TokenBucket, Turns, VirtualTime},
     log::History,
     replication::fetch::REQUEST_TIMEOUT,
     wire::{ChannelName, Sender, Seq, SeqRange, SyncMessage, Time, Want},
@@ -21,12 +21,14 @@ pub(crate) struct Serving {
     askers: BTreeMap<Sender, Asker>,
     /// The rate of bytes that all peers are given.
     all: TokenBucket,
+    time: VirtualTime,
 }
 
 #[derive(Debug, Default)]
 struct Asker {
     /// Each with the time it came.
     waiting: VecDeque<(Time, Want)>,
+    turns: Turns,
     /// The rate of bytes that the peer is given.
     given: TokenBucket,
 }
@@ -83,6 +85,9 @@ impl Serving {
         let asker = self.askers.entry(peer).or_default();
         let has_room = asker.waiting.len() < MAX_WAITING;
         if has_room {
+            if asker.waiting.is_empty() {
+                self.time.arrive(&mut asker.turns);
+            }
             asker.waiting.push_back((now, want));
         }
         has_room
@@ -104,7 +109,8 @@ impl Serving {
             .iter_mut()
             .filter(|(_, asker)| !asker.waiting.is_empty());
         let ready = ready.filter(|(_, asker)| asker.given.is_due(RATE, now));
-        let (peer, asker) = ready.min_by_key(|(_, asker)| asker.given)?;
+        let (peer, asker) = ready.min_by_key(|(_, asker)| asker.turns.end())?;
+        self.time.serve(asker.turns);
         let (_, want) = asker.waiting.pop_front()?;
         Some((*peer, want))
     }
@@ -114,6 +120,7 @@ impl Serving {
         let bytes = bytes.max(MIN_COST);
         self.all.take(bytes, TOTAL_RATE, now);
         if let Some(asker) = self.askers.get_mut(&peer) {
+            asker.turns.charge(bytes);
             asker.given.take(bytes, RATE, now);
         }
     }

@@ -92,6 +92,32 @@ pub(crate) enum SyncBody<'a> {
     Have(HaveBody<'a>),
     Want(WantBody<'a>),
     Frames(FramesBody<'a>),
+    Ask(AskBody<'a>),
+    Presence(PresenceBody<'a>),
+    Leaving,
+}
+
+/// About a question. `within` is in milliseconds; `raw` says that the payload is bytes as they are;
+/// `why` is 0 for nobody who answers, 1 for too busy, 2 for a failure.
+#[derive(Encode, BorrowDecode)]
+pub(crate) enum AskBody<'a> {
+    Question {
+        number: u64,
+        channel: &'a str,
+        within: u64,
+        raw: bool,
+        payload: &'a [u8],
+    },
+    Answer {
+        question: u64,
+        raw: bool,
+        payload: &'a [u8],
+    },
+    Declined {
+        question: u64,
+        why: u8,
+    },
+    Withdrawn(u64),
 }
 
 /// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of
@@ -168,6 +194,42 @@ pub(crate) struct FramesBody<'a> {
 pub(crate) struct MemberBody<'a> {
     pub(crate) sender: [u8; 32],
     pub(crate) addresses: Vec<&'a [u8]>,
+}
+
+/// What peers say about who is present.
+#[derive(Encode, BorrowDecode)]
+pub(crate) enum PresenceBody<'a> {
+    Links(u64),
+    Records(Vec<&'a [u8]>),
+    Beats(Vec<(u64, BeatBody)>),
+    Hashes(Vec<(&'a str, u64)>),
+    Roll(&'a str, Vec<([u8; 32], u64)>),
+    Fetch(&'a str, Vec<[u8; 32]>),
+    Follow(Vec<[u8; 32]>),
+    Unfollow(Vec<[u8; 32]>),
+}
+
+/// What a member signs about its presence on a channel. The signature stands behind it.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct PresenceRecordBody<'a> {
+    pub(crate) sender: [u8; 32],
+    pub(crate) channel: &'a str,
+    pub(crate) version: u64,
+    pub(crate) since: u64,
+    pub(crate) watching: bool,
+    pub(crate) left: bool,
+    pub(crate) state: Option<&'a [u8]>,
+    pub(crate) chain: &'a [u8],
+}
+
+/// What a member signs to show that it lives: when, by its wall clock, and within how many
+/// milliseconds the next one follows.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct BeatBody {
+    pub(crate) sender: [u8; 32],
+    pub(crate) at: u64,
+    pub(crate) period: u64,
+    pub(crate) signature: [u8; 64],
 }
 
 /// Bytes that cannot be decoded.

@@ -28,10 +28,10 @@ use crate::wire::{
 /// [`Verifier`](crate::Verifier). Clones are cheap, since they share everything.
 ///
 /// ```text
-/// ┌─────────┬────────┬─────────┬───────────┬───────┬───────────┬─────────────┬─────────┬───────┬───────────┐
-/// │ version │ sender │ channel │ first seq │ count │ posted at │ since first │ records │ chain │ signature │
-/// │ 1 byte  │ 32     │ str     │ varint    │ varint│ varint    │ varint      │ bytes   │ bytes │ 64        │
-/// └─────────┴────────┴─────────┴───────────┴───────┴───────────┴─────────────┴─────────┴───────┴───────────┘
+/// ┌───────┬──────┬───────┬─────────┬──────┬─────────┬───────────┬───────┬─────┬─────────┐
+/// │version│sender│channel│first seq│count │posted at│since first│records│chain│signature│
+/// │1 byte │32    │str    │varint   │varint│varint   │varint     │bytes  │bytes│64       │
+/// └───────┴──────┴───────┴─────────┴──────┴─────────┴───────────┴───────┴─────┴─────────┘
 /// ```
 ///
 /// Between version and signature is a `FrameBody` of the `codec` module (bincode, standard
@@ -43,9 +43,17 @@ use crate::wire::{
 #[derive(Clone)]
 pub struct Frame(Arc<Parts>);
 
-/// The parts of a frame and their places.
+/// A frame as it travels, and as it was read.
 struct Parts {
     bytes: Bytes,
+    fields: Fields,
+    /// The hash of the signed part, once it was asked for. For a long frame it takes as long as the
+    /// signature.
+    hash: OnceLock<blake3::Hash>,
+}
+
+/// What a frame says, and where its records and its chain stand in it.
+struct Fields {
     sender: Sender,
     channel: ChannelName,
     seqs: SeqRange,
@@ -54,9 +62,6 @@ struct Parts {
     records: Range<usize>,
     fragmented: bool,
     chain: Range<usize>,
-    /// The hash of the signed part, once it was asked for. For a long frame it takes as long as the
-    /// signature.
-    hash: OnceLock<blake3::Hash>,
 }
 
 impl Frame {
@@ -115,7 +120,7 @@ impl Frame {
         }
         let seqs = numbers(first, count)?;
         let (records, chain) = (range_in(&bytes, body.records), range_in(&bytes, body.chain));
-        Ok(Self(Arc::new(Parts {
+        let fields = Fields {
             sender: Sender::new(body.sender),
             channel,
             seqs,
@@ -124,8 +129,11 @@ impl Frame {
             records,
             fragmented,
             chain,
-            hash: OnceLock::new(),
+        };
+        Ok(Self(Arc::new(Parts {
             bytes,
+            fields,
+            hash: OnceLock::new(),
         })))
     }
 
@@ -136,49 +144,52 @@ impl Frame {
 
     /// Who made it.
     pub fn sender(&self) -> Sender {
-        self.0.sender
+        self.0.fields.sender
     }
 
     /// The channel it belongs to.
     pub fn channel(&self) -> &ChannelName {
-        &self.0.channel
+        &self.0.fields.channel
     }
 
     /// The numbers of its records.
     pub fn seqs(&self) -> SeqRange {
-        self.0.seqs
+        self.0.fields.seqs
     }
 
     /// When its sender made it, by the sender's clock.
     pub fn posted_at(&self) -> WallTime {
-        self.0.posted_at
+        self.0.fields.posted_at
     }
 
     /// How long its sender had been posting on the channel at that time, by a monotonic clock. A
     /// listener that was there all this time and heard nothing has lost the beginning.
     pub fn since_first(&self) -> Duration {
-        self.0.since_first
+        self.0.fields.since_first
     }
 
     /// Its records with their numbers, in order.
     pub fn records(&self) -> impl Iterator<Item = (Seq, Record)> + '_ {
-        let numbers = std::iter::successors(Some(self.0.seqs.first()), |seq| seq.checked_add(1));
-        numbers.zip(Records::of(self.0.bytes.slice(self.0.records.clone())))
+        let numbers =
+            std::iter::successors(Some(self.0.fields.seqs.first()), |seq| seq.checked_add(1));
+        numbers.zip(Records::of(
+            self.0.bytes.slice(self.0.fields.records.clone()),
+        ))
     }
 
     /// Its records, in order.
     pub(crate) fn into_records(self) -> Records {
-        Records::of(self.0.bytes.slice(self.0.records.clone()))
+        Records::of(self.0.bytes.slice(self.0.fields.records.clone()))
     }
 
     /// Whether any record is a fragment of a value.
     pub(crate) fn is_fragmented(&self) -> bool {
-        self.0.fragmented
+        self.0.fields.fragmented
     }
 
     /// The encoded chain of its sender.
     pub fn chain(&self) -> &[u8] {
-        &self.0.bytes[self.0.chain.clone()]
+        &self.0.bytes[self.0.fields.chain.clone()]
     }
 
     /// The hash that its sender signed.
@@ -203,13 +214,13 @@ impl Frame {
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts {
+        let Parts { bytes, fields, .. } = &*self.0;
+        let Fields {
             sender,
             channel,
             seqs,
-            bytes,
             ..
-        } = &*self.0;
+        } = fields;
         write!(
             f,
             "Frame({sender} {channel:?} {seqs}, {} bytes)",

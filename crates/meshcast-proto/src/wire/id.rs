@@ -30,6 +30,39 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// The beginning of its key.
+    pub fn prefix(&self) -> SenderPrefix {
+        SenderPrefix(std::array::from_fn(|place| self.0[place]))
+    }
+}
+
+/// The first twelve bytes of the key of a [`Sender`]: so many that nobody makes a key which begins
+/// like another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SenderPrefix([u8; Self::LEN]);
+
+impl SenderPrefix {
+    /// How many bytes it has.
+    pub const LEN: usize = 12;
+
+    /// The prefix with these bytes.
+    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SenderPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SenderPrefix({:?})", Short(&self.0))
+    }
+}
+
 /// The first eight bytes in hex: enough to tell senders apart in log lines.
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
 /// The name of a channel, as the application wrote it.
 ///
 /// Any string whose [wire form](Self::wire) is 1 to [255](Self::MAX_WIRE_LEN) bytes of UTF-8. The
@@ -217,6 +219,26 @@ impl FromStr for Region {
     }
 }
 
+/// As text, and what is none of them is an error.
+macro_rules! as_text {
+    ($($name:ident)*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::new(&text).map_err(D::Error::custom)
+            }
+        }
+    )*};
+}
+
+as_text! { ChannelName NodeName Region }
+
 /// Why a node name or region was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -306,6 +328,19 @@ mod tests {
             })
         );
         assert!(ChannelName::new(&format!("\0{}", "x".repeat(254))).is_err());
+    }
+
+    #[test]
+    fn a_name_is_its_text_in_serde_and_what_is_none_does_not_come_back() {
+        let name = ChannelName::new("\0x").expect("valid");
+        let json = serde_json::to_string(&name).expect("text");
+        assert_eq!(json, r#""\u0000x""#);
+        assert_eq!(serde_json::from_str::<ChannelName>(&json).ok(), Some(name));
+        let node = serde_json::from_str::<NodeName>(r#""fra-1""#).expect("valid");
+        assert_eq!(serde_json::to_string(&node).expect("text"), r#""fra-1""#);
+        assert!(serde_json::from_str::<Region>(r#""a b""#).is_err());
+        let long = format!("\"{}\"", "x".repeat(256));
+        assert!(serde_json::from_str::<ChannelName>(&long).is_err());
     }
 
     #[test]

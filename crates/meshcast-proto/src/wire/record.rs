@@ -207,7 +207,8 @@ pub enum RecordError {
     },
     /// A piece of a value that is neither its first nor its last is under [`MAX_FRAGMENT_LEN`].
     #[error(
-        "record of {len} bytes stands between others of its value, but is not as long as it could be ({expected})"
+        "record of {len} bytes stands between others of its value, but is not as long as it \
+         could be ({expected})"
     )]
     ShortFragment {
         /// Its length.

@@ -2,31 +2,30 @@
 //! `/meshcast/sync/1`.
 //!
 //! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong,
-//! 3 open, 4 close, 5 have, 6 want, 7 frames), then its fields. It comes over a connection of its
-//! own from a member, so nothing in it is signed but the frames, and what it says about others is
-//! hearsay. No message names a channel, a log or a member twice: such a message is refused, since
-//! reading it would do the work twice.
+//! 3 open, 4 close, 5 have, 6 want, 7 frames, 8 ask, 9 presence, 10 leaving), then its fields. It
+//! comes over a connection of its own from a member, so nothing in it is signed but the frames and
+//! what members say of their presence, and what it says about others is hearsay. No message names a
+//! channel, a log or a member twice: such a message is refused, since reading it would do the work
+//! twice.
 //!
 //! When two nodes connect, each tells the other which channels it has [open](SyncMessage::Open).
 //! The other answers with what it [has](SyncMessage::Have) of each, and goes on telling what
 //! changes. So a node learns what it lacks, even if that is the last message of a sender that died,
 //! and [asks](SyncMessage::Want) a peer that has it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    time::Duration,
-};
+mod have;
+
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
 use crate::wire::{
-    codec::{
-        self, AnswerBody, CodecError, FramesBody, HaveBody, HaveChannelBody, HaveLogBody,
-        MemberBody, OpenBody, SyncBody, WantBody,
-    },
+    ask::AskMessage,
+    codec::{self, CodecError, FramesBody, MemberBody, OpenBody, SyncBody, WantBody},
+    fields::{at_most, channel, millis, once},
     id::{Sender, Seq, SeqRange},
     name::ChannelName,
+    presence::PresenceMessage,
 };
 
 /// One session message.
@@ -52,6 +51,13 @@ pub enum SyncMessage {
     Want(Want),
     /// The answer to a [`Self::Want`].
     Frames(Frames),
+    /// A question, or what belongs to one.
+    Ask(AskMessage),
+    /// About who is present on channels.
+    Presence(PresenceMessage),
+    /// The speaker is about to stop: the end of its connections is no failure. Who does not stop
+    /// says it back.
+    Leaving,
 }
 
 /// Where a member can be dialled.
@@ -208,7 +214,7 @@ impl SyncMessage {
                     .map(ChannelName::wire)
                     .collect(),
             ),
-            Self::Have(holdings) => SyncBody::Have(have_body(holdings)),
+            Self::Have(holdings) => SyncBody::Have(have::body(holdings)),
             Self::Want(want) => SyncBody::Want(WantBody {
                 channel: want.channel.wire(),
                 sender: *want.sender.key(),
@@ -227,6 +233,9 @@ impl SyncMessage {
                     .map(|(age, bytes)| (millis(*age), &**bytes))
                     .collect(),
             }),
+            Self::Ask(ask) => SyncBody::Ask(ask.body()),
+            Self::Presence(message) => SyncBody::Presence(message.body()),
+            Self::Leaving => SyncBody::Leaving,
         })
     }
 
@@ -268,7 +277,7 @@ impl SyncMessage {
                         .collect::<Result<_, _>>()?,
                 )
             }
-            SyncBody::Have(body) => Self::Have(read_have(&body)?),
+            SyncBody::Have(body) => Self::Have(have::read(&body)?),
             SyncBody::Want(want) => Self::Want(Want {
                 channel: channel(want.channel)?,
                 sender: Sender::new(want.sender),
@@ -286,6 +295,9 @@ impl SyncMessage {
                     .map(|(age, frame)| (Duration::from_millis(age), bytes.slice_ref(frame)))
                     .collect(),
             }),
+            SyncBody::Ask(body) => Self::Ask(AskMessage::read(&body, bytes)?),
+            SyncBody::Presence(body) => Self::Presence(PresenceMessage::read(body, bytes)?),
+            SyncBody::Leaving => Self::Leaving,
         })
     }
 }
@@ -352,26 +364,6 @@ impl<'a> From<&'a Opened> for OpenBody<'a> {
     }
 }
 
-impl From<&Answer> for AnswerBody {
-    fn from(answer: &Answer) -> Self {
-        Self {
-            opening: answer.opening,
-            held: millis(answer.held),
-            more: answer.more,
-        }
-    }
-}
-
-impl From<&AnswerBody> for Answer {
-    fn from(body: &AnswerBody) -> Self {
-        Self {
-            opening: body.opening,
-            held: Duration::from_millis(body.held),
-            more: body.more,
-        }
-    }
-}
-
 /// The members that fit into one message. A member too large for any message is skipped.
 fn members_body(members: &[MemberAddresses]) -> Vec<MemberBody<'_>> {
     let mut room = SyncMessage::MAX_MEMBERS_LEN;
@@ -387,103 +379,6 @@ fn members_body(members: &[MemberAddresses]) -> Vec<MemberBody<'_>> {
     members.take(SyncMessage::MAX_MEMBERS).collect()
 }
 
-fn have_body(holdings: &[Holdings]) -> HaveBody<'_> {
-    let mut places = BTreeMap::new();
-    let mut senders = Vec::new();
-    let mut log = |holding: &Holding| HaveLogBody {
-        sender: *places.entry(holding.sender).or_insert_with(|| {
-            senders.push(*holding.sender.key());
-            // Bounded by the number of logs.
-            senders.len() as u32 - 1
-        }),
-        next: holding.next.get(),
-        kept: holding.next.get().saturating_sub(holding.oldest.get()),
-        due: holding.due.map_or(0, Seq::get),
-        hops: holding.hops,
-        behind: holding.lowest.map_or(0, |lowest| {
-            holding.next.get().saturating_sub(lowest.get()) + 1
-        }),
-        passed: holding.begin.get() - 1,
-    };
-    let mut room = SyncMessage::MAX_LOGS;
-    let channels = holdings
-        .iter()
-        .take(SyncMessage::MAX_CHANNELS)
-        .map(|holdings| {
-            let logs: Vec<_> = holdings.logs.iter().take(room).map(&mut log).collect();
-            room -= logs.len();
-            HaveChannelBody {
-                channel: holdings.channel.wire(),
-                answer: holdings.answer.as_ref().map(AnswerBody::from),
-                logs,
-            }
-        });
-    let channels = channels.collect();
-    HaveBody { senders, channels }
-}
-
-fn read_have(body: &HaveBody<'_>) -> Result<Vec<Holdings>, CodecError> {
-    at_most(SyncMessage::MAX_CHANNELS, body.channels.len())?;
-    at_most(
-        SyncMessage::MAX_LOGS,
-        body.channels.iter().map(|channel| channel.logs.len()).sum(),
-    )?;
-    once(
-        "a channel",
-        body.channels.iter().map(|holdings| holdings.channel),
-    )?;
-    for holdings in &body.channels {
-        once("a log", holdings.logs.iter().map(|log| log.sender))?;
-    }
-    // Every sender is named once, in the order in which logs refer to it, so that a message has
-    // only one form.
-    let mut places = BTreeMap::new();
-    let mut log = |log: &HaveLogBody| {
-        let sender = body
-            .senders
-            .get(log.sender as usize)
-            .ok_or_else(out_of_range)?;
-        let new = places.len();
-        if *places.entry(*sender).or_insert(new) != log.sender as usize {
-            return Err(out_of_range());
-        }
-        let oldest = log.next.checked_sub(log.kept).ok_or_else(out_of_range)?;
-        let lowest = match log.behind.checked_sub(1) {
-            Some(behind) => Some(log.next.checked_sub(behind).ok_or_else(out_of_range)?),
-            None => None,
-        };
-        Ok(Holding {
-            sender: Sender::new(*sender),
-            oldest: seq(oldest)?,
-            next: seq(log.next)?,
-            due: Seq::new(log.due),
-            hops: log.hops,
-            lowest: lowest.map(seq).transpose()?,
-            begin: Seq::new(log.passed.wrapping_add(1)).ok_or_else(out_of_range)?,
-        })
-    };
-    let channels = body.channels.iter().map(|holdings| {
-        Ok(Holdings {
-            channel: channel(holdings.channel)?,
-            answer: holdings.answer.as_ref().map(Answer::from),
-            logs: holdings
-                .logs
-                .iter()
-                .map(&mut log)
-                .collect::<Result<_, _>>()?,
-        })
-    });
-    let channels = channels.collect::<Result<_, _>>()?;
-    if places.len() < body.senders.len() {
-        return Err(out_of_range());
-    }
-    Ok(channels)
-}
-
-fn channel(wire: &str) -> Result<ChannelName, CodecError> {
-    ChannelName::from_wire(wire).map_err(|error| CodecError::Malformed(error.to_string()))
-}
-
 fn seq(number: u64) -> Result<Seq, CodecError> {
     Seq::new(number).ok_or_else(out_of_range)
 }
@@ -493,27 +388,6 @@ fn out_of_range() -> CodecError {
 }
 
 const PART_OF_A_MILLISECOND: Duration = Duration::from_nanos(999_999);
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A list names nothing twice.
-fn once<T: Ord>(what: &'static str, mut named: impl Iterator<Item = T>) -> Result<(), CodecError> {
-    let mut seen = BTreeSet::new();
-    if named.all(|name| seen.insert(name)) {
-        Ok(())
-    } else {
-        Err(CodecError::Twice(what))
-    }
-}
-
-fn at_most(limit: usize, found: usize) -> Result<(), CodecError> {
-    if found > limit {
-        return Err(CodecError::TooMany { found, limit });
-    }
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests;

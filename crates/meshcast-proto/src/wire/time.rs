@@ -162,6 +162,13 @@ impl fmt::Display for WallTime {
     }
 }
 
+/// As it is displayed: RFC 3339, in UTC.
+impl serde::Serialize for WallTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -100,7 +100,9 @@ pub(super) fn check(
             posts,
         };
         let heard = object.streams.get(sender);
-        let scope = Scope::new(rules, object, log);
+        let scope = Scope::new(rules, object, log, |index| {
+            witnesses.anywhere(books, log, index)
+        });
         let case = Case {
             rules,
             books,
@@ -141,7 +143,8 @@ struct Scope {
 }
 
 impl Scope {
-    fn new(rules: &Rules, object: &Object, log: Log<'_>) -> Self {
+    /// `reached` says whether a post got anywhere.
+    fn new(rules: &Rules, object: &Object, log: Log<'_>, reached: impl Fn(usize) -> bool) -> Self {
         let Object { opened, since, .. } = object;
         let posts = log.posts;
         let from = |t: At| posts.partition_point(|post| post.t < t);
@@ -161,7 +164,10 @@ impl Scope {
             ),
             Since::Last(n) => {
                 let early = from(*opened - rules.early);
-                (last(now, *n), early.min(last(early, *n)))
+                // Of what its sender posted as it died nobody may know.
+                let newest = (0..early).rev().find(|index| reached(*index));
+                let known = newest.map_or(0, |newest| newest + 1);
+                (last(now, *n), early.min(last(known, *n)))
             }
         };
         Self {

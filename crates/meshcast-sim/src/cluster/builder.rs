@@ -166,3 +166,8 @@ impl fmt::Debug for ClusterBuilder {
 pub(super) fn loopback() -> Multiaddr {
     "/ip4/127.0.0.1/tcp/0".parse().expect("it is one")
 }
+
+/// Whether that is where [`loopback`] led to.
+pub(super) fn is_loopback(address: &Multiaddr) -> bool {
+    address.to_string().starts_with("/ip4/127.0.0.1/")
+}

@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures::StreamExt;
-use meshcast::{BroadcastChannel, Bytes, Messages, Node, OpenError, PeerId, PostError, RecvError};
+use meshcast::{
+    BroadcastChannel, Bytes, ChannelOptions, Messages, Node, OpenError, PeerId, PostError,
+    RecvError,
+};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -46,10 +49,21 @@ struct Process {
     ended: bool,
     /// How many numbers it used.
     posted: u64,
-    /// How many others had used when it opened the channel.
+    /// The objects that it has open.
+    objects: BTreeMap<u64, Object>,
+}
+
+/// An object of the channel, as far as it is known.
+#[derive(Debug)]
+struct Object {
+    /// How many numbers others had used when it was opened.
     before: BTreeMap<Name, u64>,
     /// Up to which number it has heard others, gaps included.
     heard: BTreeMap<Name, u64>,
+    /// Whether the process posts by it: it does not hear these.
+    posts: bool,
+    /// What it wanted from before is not all there yet.
+    looks_back: bool,
 }
 
 impl Journal {
@@ -64,38 +78,29 @@ impl Journal {
 
     /// Opens the channel at a node and writes down what comes, until the recorder is ended or
     /// dropped.
-    pub(super) fn follow(&self, node: &Node, process: &str) -> Result<Recorder, OpenError> {
+    pub(super) fn follow(
+        &self,
+        node: &Node,
+        process: &str,
+        since: Since,
+    ) -> Result<Recorder, OpenError> {
         let process = Name::from(process);
+        let mut recorder = Recorder {
+            journal: self.clone(),
+            process: process.clone(),
+            objects: 0,
+            posting: None,
+            looking: Vec::new(),
+            reads: watch::Sender::new(true),
+        };
         let mut book = self.book();
         // Before anybody can hear of it.
         book.names.insert(node.peer_id(), process.clone());
-        let channel = node.channel::<Bytes>(self.channel.as_str())?;
-        let messages = channel.messages();
-        let before = book
-            .processes
-            .iter()
-            .map(|(name, process)| (name.clone(), process.posted));
-        let known = Process {
-            before: before.collect(),
-            ..Process::default()
-        };
-        book.processes.insert(process.clone(), known);
-        // What is posted from here on has to arrive.
-        self.write(&mut book, process.clone(), Event::Start);
-        let opened = Event::Open {
-            object: OBJECT,
-            channel: self.channel.clone(),
-            since: Since::Now,
-        };
-        self.write(&mut book, process.clone(), opened);
+        book.processes.insert(process.clone(), Process::default());
+        self.write(&mut book, process, Event::Start);
         drop(book);
-        let listening = tokio::spawn(self.clone().listen(process.clone(), messages));
-        Ok(Recorder {
-            journal: self.clone(),
-            process,
-            channel,
-            listening,
-        })
+        recorder.open(node, since)?;
+        Ok(recorder)
     }
 
     /// The faults are over: those that run can all reach each other.
@@ -134,9 +139,28 @@ impl Journal {
         Err(NotAgreed { limit, lacking })
     }
 
-    async fn listen(self, process: Name, mut messages: Messages<Bytes>) {
-        while let Some(item) = messages.next().await {
-            let (object, channel) = (OBJECT, self.channel.clone());
+    async fn listen(
+        self,
+        (process, object): (Name, u64),
+        mut messages: Messages<Bytes>,
+        mut reads: watch::Receiver<bool>,
+    ) {
+        // An error means that nobody will hold it up any more.
+        while reads.wait_for(|reads| *reads).await.is_ok() {
+            let next = messages.next();
+            let looks_back = self.looks_back(&process, object);
+            let item = match looks_back {
+                true => match timeout(LOOK, next).await {
+                    Ok(item) => item,
+                    Err(_) => {
+                        self.caught_up(&process, object, messages.is_caught_up());
+                        continue;
+                    }
+                },
+                false => next.await,
+            };
+            let Some(item) = item else { return };
+            let channel = self.channel.clone();
             let mut book = self.book();
             let sender = |book: &Book, id: PeerId| {
                 // What is not of the cluster is no name of it either: the checker will say so.
@@ -173,10 +197,29 @@ impl Journal {
                 // Does not come: bytes can always be read.
                 Err(_) => continue,
             };
-            if let Some(known) = book.processes.get_mut(&process) {
+            let known = book.processes.get_mut(&process);
+            if let Some(known) = known.and_then(|known| known.objects.get_mut(&object)) {
+                known.looks_back &= !messages.is_caught_up();
                 known.heard.insert(sender, last);
             }
             self.write(&mut book, process.clone(), event);
+        }
+    }
+
+    fn looks_back(&self, process: &Name, object: u64) -> bool {
+        let book = self.book();
+        let known = book.processes.get(process);
+        known
+            .and_then(|known| known.objects.get(&object))
+            .is_some_and(|it| it.looks_back)
+    }
+
+    fn caught_up(&self, process: &Name, object: u64, is_caught_up: bool) {
+        let mut book = self.book();
+        let known = book.processes.get_mut(process);
+        if let Some(known) = known.and_then(|known| known.objects.get_mut(&object)) {
+            known.looks_back &= !is_caught_up;
+            self.written.send_replace(());
         }
     }
 
@@ -200,44 +243,59 @@ impl Book {
     /// Who lacks what of whom.
     fn lacking(&self) -> impl Iterator<Item = Lack<'_>> {
         let running = || self.processes.iter().filter(|(_, process)| !process.ended);
-        self.processes.iter().flat_map(move |(sender, from)| {
-            let heard = |process: &Process| process.heard.get(sender).copied().unwrap_or(0);
+        let objects = move || {
+            running().flat_map(|(process, known)| {
+                let objects = known.objects.values();
+                objects.map(move |object| (process, object))
+            })
+        };
+        let live = self.processes.iter().flat_map(move |(sender, from)| {
+            let heard = |object: &Object| object.heard.get(sender).copied().unwrap_or(0);
             // Of what an ended process posted, some may be known to nobody.
             let target = match from.ended {
-                true => running()
-                    .map(|(_, process)| heard(process))
+                true => objects()
+                    .map(|(_, object)| heard(object))
                     .max()
                     .unwrap_or(0),
                 false => from.posted,
             };
-            running()
-                .filter(move |(process, _)| *process != sender)
+            objects()
+                .filter(move |(process, object)| *process != sender || !object.posts)
                 .filter_map(move |(process, known)| {
                     let has = heard(known).max(known.before.get(sender).copied().unwrap_or(0));
-                    let (process, missing) = (process, Span::new(has + 1, target));
-                    (!missing.is_empty()).then_some(Lack {
+                    let missing = Span::new(has + 1, target);
+                    (!missing.is_empty()).then_some(Lack::Live {
                         process,
                         sender,
                         missing,
                     })
                 })
-        })
+        });
+        let past = objects().filter(|(_, object)| object.looks_back);
+        live.chain(past.map(|(process, _)| Lack::Past { process }))
     }
 }
 
-struct Lack<'a> {
-    process: &'a Name,
-    sender: &'a Name,
-    missing: Span,
+enum Lack<'a> {
+    Live {
+        process: &'a Name,
+        sender: &'a Name,
+        missing: Span,
+    },
+    /// Of what was before it opened the channel, and it wants.
+    Past { process: &'a Name },
 }
 
 impl fmt::Display for Lack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} lacks {} of {}",
-            self.process, self.missing, self.sender
-        )
+        match self {
+            Self::Live {
+                process,
+                sender,
+                missing,
+            } => write!(f, "{process} lacks {missing} of {sender}"),
+            Self::Past { process } => write!(f, "{process} still looks back"),
+        }
     }
 }
 
@@ -246,8 +304,28 @@ impl fmt::Display for Lack<'_> {
 pub(super) struct Recorder {
     journal: Journal,
     process: Name,
+    /// How many it has made so far.
+    objects: u64,
+    /// The object that it posts by, unless that is closed.
+    posting: Option<Listening>,
+    /// Those that were made to look back.
+    looking: Vec<Listening>,
+    /// Whether its readers read.
+    reads: watch::Sender<bool>,
+}
+
+/// An object whose messages are written down.
+#[derive(Debug)]
+struct Listening {
+    object: u64,
     channel: BroadcastChannel<Bytes>,
-    listening: JoinHandle<()>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Recorder {
@@ -258,21 +336,65 @@ impl Recorder {
             return Err(PostError::TooLarge { size, limit });
         }
         let hash = Digest::of(&data);
+        let posting = self.posting.as_ref().ok_or(PostError::Closed)?;
         // Held until it is written down, so that whoever hears it writes that later.
         let mut book = self.journal.book();
-        self.channel.post_message(&data)?;
+        posting.channel.post_message(&data)?;
         let Some(known) = book.processes.get_mut(&self.process) else {
             return Ok(());
         };
         known.posted += 1;
         let event = Event::Post {
-            object: OBJECT,
+            object: posting.object,
             channel: self.journal.channel.clone(),
             seqs: Span::new(known.posted, known.posted),
             hash,
         };
         self.journal.write(&mut book, self.process.clone(), event);
         Ok(())
+    }
+
+    /// Opens the channel again, if it is closed.
+    pub(super) fn open(&mut self, node: &Node, since: Since) -> Result<(), OpenError> {
+        if self.posting.is_none() {
+            self.posting = Some(self.listen(node, since, true)?);
+        }
+        Ok(())
+    }
+
+    /// Closes all objects of the channel.
+    pub(super) fn close(&mut self) {
+        let closed = self
+            .posting
+            .take()
+            .into_iter()
+            .chain(self.looking.drain(..));
+        let closed: Vec<_> = closed.collect();
+        let mut book = self.journal.book();
+        for listening in &closed {
+            if let Some(known) = book.processes.get_mut(&self.process) {
+                known.objects.remove(&listening.object);
+            }
+            let event = Event::Close {
+                object: listening.object,
+                channel: self.journal.channel.clone(),
+            };
+            self.journal.write(&mut book, self.process.clone(), event);
+        }
+    }
+
+    /// Makes one more object, if the channel is open, that wants what was before.
+    pub(super) fn look_back(&mut self, node: &Node, since: Since) -> Result<(), OpenError> {
+        if self.posting.is_some() {
+            let listening = self.listen(node, since, false)?;
+            self.looking.push(listening);
+        }
+        Ok(())
+    }
+
+    /// Whether its readers read, or leave what comes where it is.
+    pub(super) fn read(&self, reads: bool) {
+        self.reads.send_replace(reads);
     }
 
     /// The process has ended.
@@ -284,11 +406,47 @@ impl Recorder {
         self.journal
             .write(&mut book, self.process.clone(), Event::End);
     }
-}
 
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.listening.abort();
+    fn listen(&mut self, node: &Node, since: Since, posts: bool) -> Result<Listening, OpenError> {
+        let wanted = match since {
+            Since::Now => meshcast::Since::Now,
+            Since::For(micros) => meshcast::Since::Ago(Duration::from_micros(micros)),
+            Since::Last(last) => meshcast::Since::Last(last),
+        };
+        let mut book = self.journal.book();
+        let options = ChannelOptions::default().since(wanted);
+        let channel = node.channel_with::<Bytes>(self.journal.channel.as_str(), options)?;
+        let messages = channel.messages();
+        self.objects += 1;
+        let object = self.objects;
+        // What is posted from here on has to arrive.
+        let processes = book.processes.iter();
+        let known = Object {
+            before: processes
+                .map(|(name, process)| (name.clone(), process.posted))
+                .collect(),
+            heard: BTreeMap::new(),
+            posts,
+            looks_back: since != Since::Now,
+        };
+        if let Some(process) = book.processes.get_mut(&self.process) {
+            process.objects.insert(object, known);
+        }
+        let opened = Event::Open {
+            object,
+            channel: self.journal.channel.clone(),
+            since,
+        };
+        self.journal.write(&mut book, self.process.clone(), opened);
+        drop(book);
+        let journal = self.journal.clone();
+        let reads = self.reads.subscribe();
+        let task = tokio::spawn(journal.listen((self.process.clone(), object), messages, reads));
+        Ok(Listening {
+            object,
+            channel,
+            task,
+        })
     }
 }
 
@@ -318,5 +476,6 @@ pub struct NotAgreed {
 /// difference.
 const MAX_LEN: usize = 60_000;
 
-/// Each process has one.
-const OBJECT: u64 = 1;
+/// How often it is looked whether an object has all that it wanted from before: nothing need come
+/// for that.
+const LOOK: Duration = Duration::from_millis(50);

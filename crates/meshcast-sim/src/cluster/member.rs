@@ -6,6 +6,7 @@ use meshcast::{
 };
 
 use super::{Standing, journal::Recorder};
+use crate::log::Since;
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -18,6 +19,8 @@ pub(super) struct Member {
     pub(super) disconnected: bool,
     pub(super) starts: u32,
     pub(super) recorder: Option<Recorder>,
+    /// From when on its processes hear what is recorded.
+    pub(super) since: Since,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,7 @@ impl Member {
             disconnected: false,
             starts: 0,
             recorder: None,
+            since: Since::Now,
         }
     }
 

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use meshcast_proto::{Config, HistoryLimits};
 use serde::Deserialize;
 
+use super::Scenario;
+
 /// Which nodes are linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -19,7 +21,7 @@ pub enum Topology {
 }
 
 /// What the links are like.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
     /// The round trip within a region.
@@ -127,7 +129,7 @@ pub struct Size {
 }
 
 /// What an engine may keep.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Memory {
     /// Bytes kept for others.
@@ -176,7 +178,7 @@ impl Memory {
 }
 
 /// What has to come out.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// So many gaps. 0 unless it says otherwise or something may be lost.
@@ -185,6 +187,44 @@ pub struct Expect {
     pub gaps_of_a_stream: Option<u64>,
     /// At least so many deliveries.
     pub deliveries: Option<u64>,
+}
+
+impl Scenario {
+    /// What it sets that only virtual worlds have, by its names in the file.
+    pub(crate) fn virtual_settings(&self) -> Vec<&'static str> {
+        let (network, load) = (Network::default(), Load::default());
+        let set = [
+            ("topology", self.topology != Topology::default()),
+            ("memory", self.memory != Memory::default()),
+            ("expect", self.expect != Expect::default()),
+            (
+                "network.duplicate",
+                self.network.duplicate != network.duplicate,
+            ),
+            (
+                "network.warmup_ms",
+                self.network.warmup_ms != network.warmup_ms,
+            ),
+            ("network.queue", self.network.queue != network.queue),
+            (
+                "network.detect_ms",
+                self.network.detect_ms != network.detect_ms,
+            ),
+            (
+                "network.redial_ms",
+                self.network.redial_ms != network.redial_ms,
+            ),
+            ("load.burst", self.load.burst != load.burst),
+            ("load.repeat", self.load.repeat != load.repeat),
+            ("load.objects", self.load.objects != load.objects),
+            (
+                "load.channels after the first",
+                self.load.channels.len() > 1,
+            ),
+        ];
+        let set = set.into_iter().filter(|(_, set)| *set);
+        set.map(|(name, _)| name).collect()
+    }
 }
 
 pub(super) fn one_region() -> Vec<String> {

@@ -1,12 +1,11 @@
-//! Gossip: every node that hears something for the first time tells all its peers who want to
-//! know. On the way it gets lost, comes twice and overtakes itself.
+//! Gossip: what a node publishes goes to all its peers who want to know, and is handed on as its
+//! engine says. On the way it gets lost, comes twice and overtakes itself.
 
 use std::sync::Arc;
 
-use meshcast_proto::{Frame, Member};
+use meshcast_proto::{Forward, Frame, Member, Sender};
 
 use super::{Action, World, host::Input};
-use crate::at::At;
 
 /// Something that was published.
 #[derive(Debug)]
@@ -49,6 +48,7 @@ impl World<'_> {
         };
         self.traffic.frames += 1;
         let message = self.messages.len();
+        self.published.insert(frame.id(), message);
         self.messages.push(Message {
             frame,
             member,
@@ -57,7 +57,27 @@ impl World<'_> {
         if let Some(process) = &mut self.hosts[index].process {
             process.see(message);
         }
-        self.tell_peers(index, message, None);
+        for (link, end, _) in self.listening(index, channel) {
+            self.tell(index, message, (link, end));
+        }
+    }
+
+    /// A process hands a frame of another on.
+    pub(super) fn forward(&mut self, index: usize, forward: &Forward) {
+        let Some(message) = self.published.get(&forward.frame.id()).copied() else {
+            return;
+        };
+        let listening = self.listening(index, self.messages[message].channel);
+        let Some(process) = &self.hosts[index].process else {
+            return;
+        };
+        let peers = listening.iter().map(|(.., peer)| *peer);
+        let to = process.engine.recipients(forward, peers);
+        for (link, end, peer) in listening {
+            if to.contains(&peer) {
+                self.tell(index, message, (link, end));
+            }
+        }
     }
 
     /// A copy arrives.
@@ -79,14 +99,12 @@ impl World<'_> {
             return;
         }
         self.traffic.copies += 1;
+        self.traffic.copy_bytes += message.frame.bytes().len() as u64;
         let first = process.see(copy.message);
         if !first && !copy.again {
             return;
         }
         let (frame, member) = (message.frame.clone(), Arc::clone(&message.member));
-        if first {
-            self.tell_peers(index, copy.message, Some((copy.link, copy.end)));
-        }
         self.watch_process(index, |name| {
             format!("hears {frame:?} of {}", name(frame.sender()))
         });
@@ -99,55 +117,46 @@ impl World<'_> {
         });
     }
 
-    /// Sends copies to all peers but the one it came from.
-    fn tell_peers(&mut self, index: usize, message: usize, from: Option<(usize, usize)>) {
-        let channel = self.messages[message].channel;
-        for place in 0..self.hosts[index].links.len() {
-            let (link, end) = self.hosts[index].links[place];
-            if from == Some((link, end)) || !self.is_grafted(link, end, channel) {
-                continue;
-            }
+    /// The peers that hear of a channel from a process, each with the link and the end of it here:
+    /// to one that does not keep up nothing is sent.
+    fn listening(&mut self, index: usize, channel: usize) -> Vec<(usize, usize, Sender)> {
+        let links = self.hosts[index].links.iter().copied();
+        let grafted = links.filter(|(link, end)| self.is_grafted(*link, *end, channel));
+        let peers = grafted.filter_map(|(link, end)| {
             let other = self.links[link].ends[1 - end];
-            if self.is_withheld(index, other, from.is_none()) {
-                self.traffic.withheld += 1;
-                continue;
-            }
-            let loss = self.hosts[index].loss().max(self.hosts[other].loss());
-            let loss = loss.max(self.scenario.network.loss);
-            let copies = 1 + usize::from(self.rng.chance(self.scenario.network.duplicate));
-            for copy in 0..copies {
-                if self.rng.chance(loss) || !self.links[link].is_free(end) {
-                    continue;
-                }
-                let mut delay = self.one_way(link);
-                if copy > 0 {
-                    delay += self.rng.duration(std::time::Duration::ZERO, LATE_COPY);
-                }
-                let conn = self.links[link].conn_id();
-                let copy = Copied {
-                    link,
-                    end: 1 - end,
-                    message,
-                    again: copy > 0,
-                };
-                self.plan_in(delay, Action::Gossip { conn, copy });
-            }
+            Some((link, end, self.hosts[other].sender()?))
+        });
+        let mut peers: Vec<_> = peers.collect();
+        if let Some(process) = &self.hosts[index].process {
+            let all = peers.len();
+            peers.retain(|(.., peer)| !process.pull_only.contains(peer));
+            self.traffic.withheld += (all - peers.len()) as u64;
         }
+        peers
     }
 
-    /// Whether a process sends a peer no copy: to one that does not keep up nothing is sent.
-    /// Between the two nothing of others is forwarded either way, until a moment after that.
-    fn is_withheld(&self, index: usize, other: usize, is_own: bool) -> bool {
-        let until = |one: usize, other: usize| {
-            let process = self.hosts[one].process.as_ref();
-            let until = process.zip(self.hosts[other].sender());
-            until.and_then(|(process, peer)| process.pull_only.get(&peer).copied())
-        };
-        let (to, from) = (until(index, other), until(other, index));
-        if is_own {
-            to == Some(At::NEVER)
-        } else {
-            to.max(from).is_some_and(|until| until > self.now)
+    /// Sends copies over a link.
+    fn tell(&mut self, index: usize, message: usize, (link, end): (usize, usize)) {
+        let other = self.links[link].ends[1 - end];
+        let loss = self.hosts[index].loss().max(self.hosts[other].loss());
+        let loss = loss.max(self.scenario.network.loss);
+        let copies = 1 + usize::from(self.rng.chance(self.scenario.network.duplicate));
+        for copy in 0..copies {
+            if self.rng.chance(loss) || !self.links[link].is_free(end) {
+                continue;
+            }
+            let mut delay = self.one_way(link);
+            if copy > 0 {
+                delay += self.rng.duration(std::time::Duration::ZERO, LATE_COPY);
+            }
+            let conn = self.links[link].conn_id();
+            let copy = Copied {
+                link,
+                end: 1 - end,
+                message,
+                again: copy > 0,
+            };
+            self.plan_in(delay, Action::Gossip { conn, copy });
         }
     }
 

@@ -1,7 +1,7 @@
 //! A machine and the process that runs on it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -15,8 +15,8 @@ use meshcast_proto::{
 use super::{
     World,
     gossip::Copied,
+    latecomers::{Item, Late, Place, Seam},
     load::Section,
-    past::{Item, Late, Place, Seam},
 };
 use crate::{
     at::At,
@@ -70,9 +70,8 @@ pub(super) struct Process {
     pub(super) seams: BTreeMap<(u64, Sender), Seam>,
     /// When gossip uses a channel that was opened.
     pub(super) grafted: BTreeMap<usize, At>,
-    /// Peers to which it gossips nothing since they do not keep up, or forwards nothing until
-    /// then.
-    pub(super) pull_only: BTreeMap<Sender, At>,
+    /// Peers to which it gossips nothing since they do not keep up.
+    pub(super) pull_only: BTreeSet<Sender>,
     /// Which gossip messages it has seen, by their place.
     pub(super) seen: Vec<u64>,
 }
@@ -195,7 +194,7 @@ impl World<'_> {
             late: BTreeMap::new(),
             seams: BTreeMap::new(),
             grafted: BTreeMap::new(),
-            pull_only: BTreeMap::new(),
+            pull_only: BTreeSet::new(),
             seen: Vec::new(),
         });
         self.note(name, Event::Start);
@@ -313,18 +312,18 @@ impl World<'_> {
         });
         match output {
             Output::Publish(frame) => self.publish(index, frame),
+            Output::Forward(forward) => self.forward(index, &forward),
             // Gossip that is lost here is lost by chance: a new link would lose as much.
             Output::Mute(_) => {}
             Output::Sync(peer, message) => self.send(index, peer, &message),
             Output::Writable(channel) => self.post_held_up(index, &channel),
             Output::Lagging { peer, lags } => {
-                let until = if lags {
-                    At::NEVER
-                } else {
-                    self.now + MESH_CLOSES
-                };
                 if let Some(process) = &mut self.hosts[index].process {
-                    process.pull_only.insert(peer, until);
+                    if lags {
+                        process.pull_only.insert(peer);
+                    } else {
+                        process.pull_only.remove(&peer);
+                    }
                 }
             }
             // Clocks differ, so that this may be told of an honest sender.
@@ -450,9 +449,6 @@ impl World<'_> {
         kept
     }
 }
-
-/// How long after a peer keeps up again gossip forwards to it again, as in real nodes.
-const MESH_CLOSES: Duration = Duration::from_secs(3);
 
 pub(super) fn span(seqs: meshcast_proto::SeqRange) -> Span {
     Span::new(seqs.first().get(), seqs.last().get())

@@ -22,7 +22,7 @@ impl Value {
     /// [`JsonError`] for what is no JSON, for numbers beyond what a Number or 1 KiB of bigint
     /// holds, and for text that would exceed the default [`DecodeLimits`].
     ///
-    /// [`JSON.parse`]: https://developer.mozilla.org/docs/Web/JavaScript/Reference/Global_Objects/JSON/parse
+    /// [`JSON.parse`]: https://tc39.es/ecma262/#sec-json.parse
     pub fn from_json_text(text: impl AsRef<[u8]>) -> Result<Self, JsonError> {
         Self::from_json_text_within(text, &DecodeLimits::default())
     }

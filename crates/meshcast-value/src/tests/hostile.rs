@@ -6,7 +6,9 @@ use crate::wire::tag;
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_stay_within_the_memory_budget(bytes in proptest::collection::vec(0u8..0x21, 0..400)) {
+    fn arbitrary_bytes_stay_within_the_memory_budget(
+        bytes in proptest::collection::vec(0u8..0x21, 0..400),
+    ) {
         let limits = DecodeLimits { max_memory: 4096, ..DecodeLimits::default() };
         if let Ok(value) = Value::decode(&bytes, &limits) {
             prop_assert!(footprint(&value) <= limits.max_memory);
@@ -16,7 +18,12 @@ proptest! {
     }
 
     #[test]
-    fn damaged_values_are_read_or_refused(value in any_value(), at in any::<usize>(), bit in 0u8..8, cut in any::<usize>()) {
+    fn damaged_values_are_read_or_refused(
+        value in any_value(),
+        at in any::<usize>(),
+        bit in 0u8..8,
+        cut in any::<usize>(),
+    ) {
         let mut bytes = encoded(&value);
         let at = at % bytes.len();
         bytes[at] ^= 1 << bit;
@@ -33,7 +40,10 @@ proptest! {
     fn a_value_of_any_shape_fits_the_budget_it_needed(value in any_value()) {
         let bytes = encoded(&value);
         for max_memory in [1 << 10, 1 << 12, 1 << 14] {
-            if let Ok(value) = Value::decode(&bytes, &DecodeLimits { max_memory, ..DecodeLimits::default() }) {
+            if let Ok(value) = Value::decode(
+                &bytes,
+                &DecodeLimits { max_memory, ..DecodeLimits::default() },
+            ) {
                 prop_assert!(footprint(&value) <= max_memory);
             }
         }

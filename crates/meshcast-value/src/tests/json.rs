@@ -10,7 +10,10 @@ proptest! {
         let text = value.to_json().to_string();
         prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
         let debug = format!("{value:?}");
-        prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&debug).ok(), Some(value.to_json()));
+        prop_assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&debug).ok(),
+            Some(value.to_json()),
+        );
     }
 
     #[test]
@@ -35,7 +38,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_json_is_refused_as_serde_json_refuses_it(text in r#"[\[\]{},:"\\a0-9.eE+\-u tfn]{0,12}"#) {
+    fn what_is_no_json_is_refused_as_serde_json_refuses_it(
+        text in r#"[\[\]{},:"\\a0-9.eE+\-u tfn,
+    ]{0,12}"#) {
         let ours = Value::from_json_text(&text);
         let theirs = serde_json::from_str::<serde_json::Value>(&text);
         prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{} {:?} {:?}", text, ours, theirs);

@@ -82,9 +82,18 @@ proptest! {
     }
 
     #[test]
-    fn integers_of_any_width_come_back(a in any::<i128>(), b in any::<u128>(), c in any::<i64>(), d in any::<u64>(), e in any::<f64>()) {
+    fn integers_of_any_width_come_back(
+        a in any::<i128>(),
+        b in any::<u128>(),
+        c in any::<i64>(),
+        d in any::<u64>(),
+        e in any::<f64>(),
+    ) {
         let bytes = typed_bytes(&(a, b, c, d, e));
-        prop_assert_eq!(from_bytes::<(i128, u128, i64, u64, f64)>(&bytes).expect("own bytes"), (a, b, c, d, e));
+        prop_assert_eq!(
+            from_bytes::<(i128, u128, i64, u64, f64)>(&bytes).expect("own bytes"),
+            (a, b, c, d, e),
+        );
     }
 }
 

@@ -45,9 +45,10 @@ fn a_cursor_reaches_what_the_builder_put_in() {
         ("id", Value::from(u64::MAX)),
     ]);
     assert_eq!(value.get("id").and_then(|id| id.as_i64()), None);
-    assert!(
-        matches!(value.get("id").map(ValueRef::kind), Some(Kind::BigInt(int)) if int.to_u128() == Some(u64::MAX.into()))
-    );
+    assert!(matches!(
+        value.get("id").map(ValueRef::kind),
+        Some(Kind::BigInt(int)) if int.to_u128() == Some(u64::MAX.into()),
+    ));
     let tags = value.get("tags").expect("set above");
     assert_eq!(tags.index(0).and_then(ValueRef::as_str), Some("a"));
     assert_eq!(

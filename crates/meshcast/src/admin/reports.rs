@@ -6,8 +6,9 @@ use serde_json::Value as Json;
 
 use super::schema;
 use crate::{
-    ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Message, PeerId, PeerInfo,
-    RecvError, SeedInfo, SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
+    AccountInfo, ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Health, Limits,
+    Message, PeerId, PeerInfo, PresenceChange, Present, RecvError, RefusalInfo, SeedInfo,
+    SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
 };
 
 impl From<&Snapshot> for schema::NodeReport {
@@ -19,6 +20,7 @@ impl From<&Snapshot> for schema::NodeReport {
                 name: node.name.to_string(),
                 region: node.region.to_string(),
                 peer_id: node.peer_id.to_string(),
+                mesh: node.mesh.clone(),
                 pid: node.pid,
                 started_at: node.started_at.to_string(),
                 listen_addresses: texts(&node.listen_addresses),
@@ -27,6 +29,39 @@ impl From<&Snapshot> for schema::NodeReport {
                 channels: node.channels,
             },
             counters: counters(&snapshot.counters),
+            protocol: Some(node.protocol),
+            limits: limits(&snapshot.limits),
+            refusals: snapshot
+                .refusals
+                .iter()
+                .map(schema::Refusal::from)
+                .collect(),
+        }
+    }
+}
+
+impl From<&RefusalInfo> for schema::Refusal {
+    fn from(refusal: &RefusalInfo) -> Self {
+        Self {
+            kind: refusal.kind.into(),
+            reason: refusal.reason.clone(),
+            address: refusal.address.to_string(),
+            direction: refusal.direction.into(),
+            at: refusal.at.to_string(),
+            times: refusal.times,
+            lately: refusal.lately.as_ref().map(|it| schema::RefusedLately {
+                address: it.address.to_string(),
+                times: it.times,
+            }),
+        }
+    }
+}
+
+impl From<Direction> for schema::Direction {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Inbound => Self::Inbound,
+            Direction::Outbound => Self::Outbound,
         }
     }
 }
@@ -37,6 +72,38 @@ impl From<&Snapshot> for schema::PeerReport {
             schema: schema::name::PEERS.into(),
             peers: snapshot.peers.iter().map(schema::Peer::from).collect(),
             seeds: snapshot.seeds.iter().map(schema::Seed::from).collect(),
+            accounts: snapshot
+                .accounts
+                .iter()
+                .map(schema::Account::from)
+                .collect(),
+        }
+    }
+}
+
+impl From<&AccountInfo> for schema::Account {
+    fn from(account: &AccountInfo) -> Self {
+        Self {
+            name: account.name.as_ref().map(ToString::to_string),
+            region: account.region.as_ref().map(ToString::to_string),
+            peer_id: account.peer_id.as_ref().map(ToString::to_string),
+            connected: account.connected,
+            memory_bytes: account.memory_bytes,
+            memory_refused: account.memory_refused,
+        }
+    }
+}
+
+impl From<&Health> for schema::HealthReport {
+    fn from(health: &Health) -> Self {
+        Self {
+            schema: schema::name::HEALTH.into(),
+            live: health.live,
+            ready: health.ready,
+            members: health.members,
+            isolated_since: health.isolated_since.map(|since| since.to_string()),
+            behind_by: health.behind_by,
+            seeds: health.seeds.iter().map(schema::Seed::from).collect(),
         }
     }
 }
@@ -68,10 +135,8 @@ impl From<&PeerInfo> for schema::Peer {
             peer_id: peer.peer_id.to_string(),
             addresses: texts(&peer.addresses),
             rtt_us: peer.rtt.map(micros),
-            direction: match peer.direction {
-                Direction::Inbound => schema::Direction::Inbound,
-                Direction::Outbound => schema::Direction::Outbound,
-            },
+            clock_ahead_us: peer.clock_ahead_us,
+            direction: peer.direction.into(),
             connected_since: peer.connected_since.to_string(),
             shared_channels: peer.shared_channels,
             mute: peer.mute,
@@ -79,6 +144,35 @@ impl From<&PeerInfo> for schema::Peer {
             memory_refused: peer.memory_refused,
             offences: peer.offences,
             throttled: peer.throttled,
+        }
+    }
+}
+
+impl From<&Present<Value>> for schema::Present {
+    fn from(present: &Present<Value>) -> Self {
+        let state = present.state();
+        let state = state.and_then(|state| state.to_json_within(DEFAULT_MAX_MEMORY).ok());
+        Self {
+            name: present.name().to_string(),
+            region: present.region().to_string(),
+            peer_id: present.peer_id().to_string(),
+            since: present.since().to_string(),
+            silent: present.is_silent(),
+            state: state.unwrap_or_default(),
+        }
+    }
+}
+
+impl schema::PresenceLine {
+    pub(super) fn new(channel: &ChannelName, change: &PresenceChange<Value>) -> Self {
+        let members = match change {
+            PresenceChange::Snapshot(members) => members.iter().collect(),
+            change => Vec::from_iter(change.member()),
+        };
+        Self {
+            channel: channel.to_string(),
+            change: change.as_str().into(),
+            members: members.into_iter().map(schema::Present::from).collect(),
         }
     }
 }
@@ -136,6 +230,9 @@ impl schema::Line {
                     region: message.region().to_string(),
                     seq: message.seq(),
                     posted_at: message.posted_at().to_string(),
+                    received_at: Some(message.received_at().to_string()),
+                    via: Some(message.via().as_str().into()),
+                    peer: message.peer().map(|peer| peer.to_string()),
                 }),
                 Err(error) => Self::Undecodable {
                     undecodable: schema::Undecodable {
@@ -177,6 +274,7 @@ fn missing(channel: String, gap: &Gap) -> schema::Gap {
             GapReason::Incomplete => "incomplete",
             GapReason::Unread => "unread",
             GapReason::Unfetched => "unfetched",
+            GapReason::Expired => "expired",
         }
         .into(),
     }
@@ -203,6 +301,13 @@ fn counters(counters: &Counters) -> BTreeMap<String, u64> {
     }
 }
 
+fn limits(limits: &Limits) -> BTreeMap<String, u64> {
+    let numbers = limits.numbers().into_iter();
+    numbers
+        .map(|(name, number)| (name.to_owned(), number))
+        .collect()
+}
+
 fn texts(items: &[impl ToString]) -> Vec<String> {
     items.iter().map(ToString::to_string).collect()
 }
@@ -212,193 +317,4 @@ fn micros(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use meshcast_proto::WallTime;
-
-    use meshcast_proto::{Identity, MeshKey, Seq, SeqRange, Trust};
-
-    use super::*;
-    use crate::NodeInfo;
-
-    const ID: &str = "12D3KooWHDm85b1juJy3xFmZU6MbiAJKMGiEocYEoHs9webN84qQ";
-
-    fn id() -> PeerId {
-        ID.parse().expect("an id")
-    }
-
-    fn snapshot() -> Snapshot {
-        Snapshot {
-            node: NodeInfo {
-                name: "fra-1".parse().expect("valid"),
-                region: "fra".parse().expect("valid"),
-                peer_id: id(),
-                pid: 4711,
-                listen_addresses: vec!["/ip4/127.0.0.1/tcp/4001".parse().expect("valid")],
-                started_at: WallTime::from_unix_millis(951_782_400_000),
-                version: "0.1.0",
-                members: 1,
-                channels: 1,
-            },
-            peers: vec![PeerInfo {
-                name: "iad-1".parse().expect("valid"),
-                region: "iad".parse().expect("valid"),
-                peer_id: id(),
-                addresses: vec![],
-                rtt: None,
-                direction: Direction::Outbound,
-                connected_since: WallTime::MIN,
-                shared_channels: 1,
-                mute: 0,
-                memory_bytes: 4096,
-                memory_refused: 2,
-                offences: 0,
-                throttled: false,
-            }],
-            seeds: vec![
-                SeedInfo {
-                    address: "/dns/mesh.internal/tcp/4001".parse().expect("valid"),
-                    state: SeedState::Unresolved,
-                    since: WallTime::MIN,
-                    reason: Some("no such name".into()),
-                    addresses: vec![],
-                },
-                SeedInfo {
-                    address: "/ip4/127.0.0.1/tcp/4002".parse().expect("valid"),
-                    state: SeedState::Connected {
-                        peer: id(),
-                        name: "iad-1".parse().expect("valid"),
-                    },
-                    since: WallTime::MIN,
-                    reason: None,
-                    addresses: vec![],
-                },
-            ],
-            channels: vec![ChannelInfo {
-                name: "".parse().expect("valid"),
-                objects: 1,
-                subscribers: vec![id()],
-                mesh: vec![],
-                senders: vec![SenderInfo {
-                    name: "iad-1".parse().expect("valid"),
-                    region: "iad".parse().expect("valid"),
-                    peer_id: id(),
-                    highest_seq: 7,
-                    delivered_seq: None,
-                }],
-                outbox_bytes: 5,
-                unread_bytes: 6,
-            }],
-            counters: counted(),
-        }
-    }
-
-    fn counted() -> Counters {
-        let mut counters = Counters {
-            history_bytes: 9,
-            ..Counters::default()
-        };
-        counters.protocol.posted = 3;
-        counters
-    }
-
-    /// A counter that is added to the protocol needs no line here to be shown.
-    #[test]
-    fn whatever_the_protocol_counts_is_shown_by_the_name_it_has_there() {
-        let protocol = serde_json::to_value(counted().protocol).expect("plain data");
-        let protocol = protocol.as_object().expect("a struct");
-        assert!(protocol.contains_key("requests_refused") && protocol.contains_key("frames_stale"));
-        let shown = schema::NodeReport::from(&snapshot()).counters;
-        for (name, value) in protocol {
-            assert_eq!(shown.get(name).copied(), value.as_u64(), "{name}");
-        }
-    }
-
-    fn json(report: impl serde::Serialize) -> String {
-        serde_json::to_string(&report)
-            .expect("plain data")
-            .replace(ID, "ID")
-    }
-
-    #[test]
-    fn a_node_is_written_as_documented() {
-        let mut report = schema::NodeReport::from(&snapshot());
-        report.counters.retain(|_, count| *count > 0);
-        assert_eq!(
-            json(report),
-            r#"{"schema":"node/v1","node":{"name":"fra-1","region":"fra","peer_id":"ID","pid":4711,"#
-                .to_owned()
-                + r#""started_at":"2000-02-29T00:00:00.000Z","listen_addresses":["/ip4/127.0.0.1/tcp/4001"],"#
-                + r#""version":"0.1.0","peers":1,"channels":1},"counters":{"history_bytes":9,"posted":3}}"#
-        );
-    }
-
-    #[test]
-    fn peers_are_written_as_documented() {
-        assert_eq!(
-            json(schema::PeerReport::from(&snapshot())),
-            r#"{"schema":"peers/v1","peers":[{"name":"iad-1","region":"iad","peer_id":"ID","#
-                .to_owned()
-                + r#""addresses":[],"rtt_us":null,"direction":"outbound","#
-                + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0,"#
-                + r#""memory_bytes":4096,"memory_refused":2,"offences":0,"throttled":false}],"#
-                + r#""seeds":[{"address":"/dns/mesh.internal/tcp/4001","state":"unresolved","#
-                + r#""since":"1970-01-01T00:00:00.000Z","reason":"no such name","name":null,"#
-                + r#""peer_id":null,"addresses":[]},"#
-                + r#"{"address":"/ip4/127.0.0.1/tcp/4002","state":"connected","#
-                + r#""since":"1970-01-01T00:00:00.000Z","reason":null,"name":"iad-1","#
-                + r#""peer_id":"ID","addresses":[]}]}"#
-        );
-    }
-
-    #[test]
-    fn channels_are_written_as_documented() {
-        assert_eq!(
-            json(schema::ChannelReport::from(&snapshot())),
-            r#"{"schema":"channels/v1","channels":[{"name":"","objects":1,"subscribers":["ID"],"#
-                .to_owned()
-                + r#""mesh":[],"senders":[{"name":"iad-1","region":"iad","peer_id":"ID","#
-                + r#""highest_seq":7,"delivered_seq":null}],"outbox_bytes":5,"unread_bytes":6}]}"#
-        );
-    }
-
-    #[test]
-    fn a_gap_is_written_as_documented() {
-        let key = MeshKey::from_entropy([1; 48]);
-        let (name, region) = (
-            "iad-1".parse().expect("valid"),
-            "iad".parse().expect("valid"),
-        );
-        let identity = Identity::from_mesh_key(&key, name, region, [2; 64], WallTime::MIN);
-        let member = Trust::from(&key)
-            .verify(identity.chain().as_bytes())
-            .expect("a member");
-        let missed = Seq::new(2)
-            .zip(Seq::new(4))
-            .and_then(|(first, last)| SeqRange::new(first, last));
-        let gap = Gap {
-            member: member.into(),
-            missed: missed.expect("a range"),
-            reason: GapReason::Unread,
-        };
-        let sender = gap.sender().to_string();
-        let line = schema::Line::new(&"earth".parse().expect("valid"), Err(gap.into()));
-        assert_eq!(
-            json(&line).replace(&sender, "ID"),
-            r#"{"gap":{"channel":"earth","sender":"ID","name":"iad-1","region":"iad","from":2,"to":4,"#
-                .to_owned()
-                + r#""reason":"unread"}}"#
-        );
-        assert_eq!(
-            serde_json::from_str(&serde_json::to_string(&line).expect("plain")).ok(),
-            Some(line)
-        );
-    }
-
-    #[test]
-    fn durations_are_microseconds() {
-        assert_eq!(
-            json(schema::Ping::new(id(), Duration::from_nanos(412_900))),
-            r#"{"schema":"ping/v1","peer_id":"ID","rtt_us":412}"#
-        );
-    }
-}
+mod tests;

@@ -4,36 +4,33 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::Bytes,
     extract::{
-        DefaultBodyLimit, Path, Query, Request, State,
+        DefaultBodyLimit, Path, Request, State,
         rejection::{BytesRejection, PathRejection, QueryRejection},
     },
     http::{HeaderMap, StatusCode, Uri, header::CONTENT_LENGTH},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{self, get},
 };
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
+    post,
     schema::{self, code},
     server::Closing,
     watch::Watches,
 };
-use crate::{
-    BroadcastChannel, Node, OpenError, PeerId, PingError, PostError, Snapshot, Value, WeakNode,
-    value::JsonError,
-};
+use crate::{Node, OpenError, PeerId, PingError, Snapshot, WeakNode, value::JsonError};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(super) struct Admin {
     node: WeakNode,
-    parsing: Arc<Semaphore>,
-    message_limit: usize,
+    pub(super) parsing: Arc<Semaphore>,
+    pub(super) pacing: Arc<Semaphore>,
+    pub(super) message_limit: usize,
     pub(super) watches: Watches,
     pub(super) closing: Closing,
 }
@@ -42,27 +39,43 @@ pub(super) fn router(node: WeakNode, message_limit: usize, closing: Closing) -> 
     let admin = Admin {
         node,
         parsing: Arc::new(Semaphore::new(PARSING)),
+        pacing: Arc::new(Semaphore::new(PACING)),
         message_limit,
         watches: Watches::default(),
         closing,
     };
     Router::new()
         .route("/v1/node", get(node_report))
+        .route("/v1/health", get(health_report))
         .route("/v1/peers", get(peer_report))
         .route("/v1/channels", get(channel_report))
-        .route("/v1/messages", get(super::watch::watch).post(post_message))
-        .route("/v1/ping/{peer_id}", post(ping))
+        .route("/v1/messages", get(super::watch::watch).post(post::message))
+        .route(
+            "/v1/lines",
+            routing::post(post::lines).layer(DefaultBodyLimit::max(
+                body_limit(message_limit).max(schema::LINES_BODY),
+            )),
+        )
+        .route("/v1/presence", get(super::presence::presence))
+        .route("/v1/trace", get(super::trace::trace))
+        .route("/v1/ping/{peer_id}", routing::post(ping))
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::method())
         .layer(middleware::from_fn(in_time))
-        .layer(DefaultBodyLimit::max(
-            message_limit.saturating_mul(JSON_FACTOR),
-        ))
+        .layer(DefaultBodyLimit::max(body_limit(message_limit)))
         .with_state(admin)
+}
+
+const fn body_limit(message_limit: usize) -> usize {
+    message_limit.saturating_mul(JSON_FACTOR)
 }
 
 async fn node_report(State(admin): State<Admin>) -> Result<Json<schema::NodeReport>, Refusal> {
     Ok(Json((&admin.look(false, false).await?).into()))
+}
+
+async fn health_report(State(admin): State<Admin>) -> Result<Json<schema::HealthReport>, Refusal> {
+    Ok(Json((&admin.node()?.health().await).into()))
 }
 
 async fn peer_report(State(admin): State<Admin>) -> Result<Json<schema::PeerReport>, Refusal> {
@@ -73,39 +86,6 @@ async fn channel_report(
     State(admin): State<Admin>,
 ) -> Result<Json<schema::ChannelReport>, Refusal> {
     Ok(Json((&admin.look(false, true).await?).into()))
-}
-
-#[derive(Deserialize)]
-pub(super) struct PostQuery {
-    channel: Option<String>,
-    /// `1` for bytes as they are.
-    #[serde(default)]
-    raw: u8,
-}
-
-async fn post_message(
-    State(admin): State<Admin>,
-    query: Result<Query<PostQuery>, QueryRejection>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<schema::Posted>, Refusal> {
-    let Query(query) = query?;
-    let channel = named(query.channel)?;
-    let body = body.map_err(|error| Refusal::body(&error, &headers, admin.message_limit))?;
-    let node = admin.node()?;
-    if query.raw == 0 {
-        let _parsing = admin.parsing.acquire().await.map_err(Refusal::internal)?;
-        let value = Value::from_json_text(&body).map_err(Refusal::bad_json)?;
-        open(&node, &channel)?.post_message(&value)?;
-    } else {
-        let object: BroadcastChannel<Bytes> = node.channel(&channel)?;
-        object.post_message(&body)?;
-    }
-    Ok(Json(schema::Posted {
-        schema: schema::name::POSTED.into(),
-        channel,
-        node: node.name().to_string(),
-    }))
 }
 
 async fn ping(
@@ -126,7 +106,8 @@ async fn in_time(request: Request, next: Next) -> Response {
         return Refusal::bad_request("the path or the query is no UTF-8 when it is decoded")
             .into_response();
     }
-    match timeout(REQUEST_TIME, next.run(request)).await {
+    let time = REQUEST_TIME + post::extra_time(request.uri());
+    match timeout(time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refusal::timed_out("the request took too long").into_response(),
     }
@@ -155,10 +136,6 @@ pub(super) fn named(channel: Option<String>) -> Result<String, Refusal> {
     channel.ok_or_else(|| Refusal::bad_request("the query names no channel: it needs channel=NAME"))
 }
 
-pub(super) fn open(node: &Node, channel: &str) -> Result<BroadcastChannel<Value>, Refusal> {
-    Ok(node.channel(channel)?)
-}
-
 /// A request that was not done, and why.
 pub(super) struct Refusal {
     status: StatusCode,
@@ -169,6 +146,26 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn busy(message: impl ToString) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::BUSY, message)
+    }
+
+    pub(super) fn full(message: impl ToString) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::FULL, message)
+    }
+
+    pub(super) fn too_large(message: impl ToString) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, message)
+    }
+
+    pub(super) fn unencodable(message: impl ToString) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code::UNENCODABLE, message)
+    }
+
+    pub(super) fn unacknowledged(message: impl ToString) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            code::UNACKNOWLEDGED,
+            message,
+        )
     }
 
     fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Self {
@@ -183,16 +180,16 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, message)
     }
 
-    fn bad_json(error: JsonError) -> Self {
+    pub(super) fn bad_json(error: JsonError) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             code::BAD_JSON,
-            format!("the body is no JSON that can be posted: {error}"),
+            format!("it is no JSON that can be posted: {error}"),
         )
     }
 
     /// A body that was not read, of a request with these headers.
-    fn body(error: &BytesRejection, headers: &HeaderMap, message_limit: usize) -> Self {
+    pub(super) fn body(error: &BytesRejection, headers: &HeaderMap, message_limit: usize) -> Self {
         if error.status() != StatusCode::PAYLOAD_TOO_LARGE {
             return Self::bad_request(error.body_text());
         }
@@ -223,7 +220,7 @@ impl Refusal {
         )
     }
 
-    fn stopped() -> Self {
+    pub(super) fn stopped() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             code::STOPPED,
@@ -235,7 +232,7 @@ impl Refusal {
         Self::new(StatusCode::GATEWAY_TIMEOUT, code::TIMED_OUT, message)
     }
 
-    fn internal(error: impl ToString) -> Self {
+    pub(super) fn internal(error: impl ToString) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, error)
     }
 }
@@ -253,23 +250,11 @@ impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Name(error) => Self::new(StatusCode::BAD_REQUEST, code::BAD_CHANNEL, error),
-            OpenError::TooManyChannels { .. } | OpenError::TooManyNames { .. } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, code::FULL, error)
-            }
+            OpenError::TooManyChannels { .. } | OpenError::TooManyNames { .. } => Self::full(error),
+            // No route takes a cursor.
+            OpenError::ForeignCursor => Self::bad_request(error.to_string()),
             OpenError::Closed => Self::stopped(),
         }
-    }
-}
-
-impl From<PostError> for Refusal {
-    fn from(error: PostError) -> Self {
-        let (status, code) = match error {
-            PostError::Closed => return Self::stopped(),
-            PostError::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, code::FULL),
-            PostError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE),
-            PostError::Encode(_) => (StatusCode::UNPROCESSABLE_ENTITY, code::UNENCODABLE),
-        };
-        Self::new(status, code, error)
     }
 }
 
@@ -280,21 +265,26 @@ impl From<PingError> for Refusal {
                 Self::new(StatusCode::NOT_FOUND, code::NOT_CONNECTED, error)
             }
             PingError::TimedOut(_) => Self::timed_out(error),
-            PingError::TooMany { .. } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, code::FULL, error)
-            }
+            PingError::TooMany { .. } => Self::full(error),
             PingError::Closed => Self::stopped(),
+        }
+    }
+}
+
+impl Refusal {
+    pub(super) fn problem(self) -> schema::Problem {
+        schema::Problem {
+            code: self.code.into(),
+            message: self.message,
         }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let error = schema::Problem {
-            code: self.code.into(),
-            message: self.message,
-        };
-        (self.status, Json(schema::Refused { error })).into_response()
+        let status = self.status;
+        let error = self.problem();
+        (status, Json(schema::Refused { error })).into_response()
     }
 }
 
@@ -305,3 +295,6 @@ const REQUEST_TIME: Duration = Duration::from_secs(15);
 const JSON_FACTOR: usize = 6;
 /// JSON in memory can be sixteen times its text, so few bodies are taken apart at once.
 const PARSING: usize = 4;
+/// The same for those that post lines, each of which holds one while there is no room for it; the
+/// others wait for their turn.
+const PACING: usize = 4;

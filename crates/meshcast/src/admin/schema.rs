@@ -15,10 +15,18 @@ pub mod name {
     pub const NODE: &str = "node/v1";
     /// [`PeerReport`](super::PeerReport).
     pub const PEERS: &str = "peers/v1";
+    /// [`HealthReport`](super::HealthReport).
+    pub const HEALTH: &str = "health/v1";
     /// [`ChannelReport`](super::ChannelReport).
     pub const CHANNELS: &str = "channels/v1";
     /// [`Posted`](super::Posted).
     pub const POSTED: &str = "posted/v1";
+    /// [`PostedLines`](super::PostedLines).
+    pub const POSTED_LINES: &str = "posted_lines/v1";
+    /// [`PresenceReport`](super::PresenceReport).
+    pub const PRESENCE: &str = "presence/v1";
+    /// [`TraceReport`](super::TraceReport).
+    pub const TRACE: &str = "trace/v1";
     /// [`Ping`](super::Ping).
     pub const PING: &str = "ping/v1";
 }
@@ -33,6 +41,44 @@ pub struct NodeReport {
     /// What happened since it started, by name; see [`Counters`](crate::Counters).
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
+    /// The version of its protocol; `null` if it does not tell.
+    #[serde(default)]
+    pub protocol: Option<u16>,
+    /// What it may use, by name, in bytes and microseconds; see [`Limits`](crate::Limits).
+    #[serde(default)]
+    pub limits: BTreeMap<String, u64>,
+    /// Connections that were not admitted, by the node or by the other side: the last of each kind.
+    #[serde(default)]
+    pub refusals: Vec<Refusal>,
+}
+
+/// Connections of one kind that were not admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind; see [`RefusalInfo`](crate::RefusalInfo).
+    pub kind: String,
+    /// Why, of the last one.
+    pub reason: String,
+    /// The other end of the last one.
+    pub address: String,
+    /// Who dialled, of the last one.
+    pub direction: Direction,
+    /// When the last one was.
+    pub at: String,
+    /// How many there were since the node started, from anywhere.
+    pub times: u64,
+    /// From where most came within the last five minutes; `null` if none did.
+    #[serde(default)]
+    pub lately: Option<RefusedLately>,
+}
+
+/// Connections of one kind and from one place that were not admitted lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedLately {
+    /// The other end of the last one.
+    pub address: String,
+    /// How many there were, of the last 64 of the kind.
+    pub times: u64,
 }
 
 /// A node.
@@ -44,6 +90,9 @@ pub struct Node {
     pub region: String,
     /// Which process it is: a new one at every start.
     pub peer_id: String,
+    /// Which mesh it is of: a fingerprint that all its members have, and no secret.
+    #[serde(default)]
+    pub mesh: String,
     /// The process's number in its system.
     pub pid: u32,
     /// When it was started.
@@ -67,6 +116,46 @@ pub struct PeerReport {
     pub peers: Vec<Peer>,
     /// The seeds the node was given, in that order.
     #[serde(default)]
+    pub seeds: Vec<Seed>,
+    /// Who takes the most of the node's memory for others, itself included, ten at most; and ten
+    /// more that were refused some of it. Whoever takes more comes first.
+    #[serde(default)]
+    pub accounts: Vec<Account>,
+}
+
+/// What somebody makes a node take of its memory for others, connected or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// What people call it; `null` if that is not known.
+    pub name: Option<String>,
+    /// Where it runs.
+    pub region: Option<String>,
+    /// Which process it is.
+    pub peer_id: Option<String>,
+    /// Whether it is connected now, or is the node itself.
+    pub connected: bool,
+    /// What it takes, in bytes.
+    pub memory_bytes: usize,
+    /// How often it was refused more.
+    pub memory_refused: u64,
+}
+
+/// Whether a node is well. See [`Health`](crate::Health).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthReport {
+    /// [`name::HEALTH`].
+    pub schema: String,
+    /// It runs and answers.
+    pub live: bool,
+    /// It was ready once, and is not stopping.
+    pub ready: bool,
+    /// How many members it is connected to.
+    pub members: usize,
+    /// Since when nobody is connected; `null` while somebody is.
+    pub isolated_since: Option<String>,
+    /// How many numbers are known to be missing on the channels that are open.
+    pub behind_by: u64,
+    /// The seeds the node was given, in that order.
     pub seeds: Vec<Seed>,
 }
 
@@ -105,6 +194,10 @@ pub struct Peer {
     pub addresses: Vec<String>,
     /// The last measured round trip; `null` before the first.
     pub rtt_us: Option<u64>,
+    /// How far its wall clock is ahead of the node's, in microseconds, below zero if it is behind,
+    /// by what it posted lately; `null` if that was nothing.
+    #[serde(default)]
+    pub clock_ahead_us: Option<i64>,
     /// Who dialled.
     pub direction: Direction,
     /// Since when the connection is up.
@@ -190,7 +283,40 @@ pub struct Posted {
     pub channel: String,
     /// By which node.
     pub node: String,
+    /// Its number on the channel; `null` while it waits to leave.
+    #[serde(default)]
+    pub seq: Option<u64>,
+    /// How many connected members have it, if that was waited for: fewer than were asked for if
+    /// time was up. `null` if nobody asked, and if it did not leave in time.
+    #[serde(default)]
+    pub acked: Option<usize>,
 }
+
+/// Lines were taken, each as a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostedLines {
+    /// [`name::POSTED_LINES`].
+    pub schema: String,
+    /// On which channel.
+    pub channel: String,
+    /// By which node.
+    pub node: String,
+    /// The first so many lines of the body are posted. The others are not: without `refused` there
+    /// was no room for them in time, and they may be posted by another request.
+    pub posted: u64,
+    /// The number of the last of them; `null` while it waits to leave.
+    pub seq: Option<u64>,
+    /// How many connected members have them all, as in [`Posted`].
+    pub acked: Option<usize>,
+    /// What is wrong with the line after these; `null` if nothing is.
+    pub refused: Option<Problem>,
+    /// Why it is not known who has those that are posted; `null` if nobody asked, or it is known.
+    #[serde(default)]
+    pub unacknowledged: Option<Problem>,
+}
+
+/// How many bytes of lines a request may always have, however short messages have to be.
+pub const LINES_BODY: usize = 256 * 1024;
 
 /// A peer answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +327,103 @@ pub struct Ping {
     pub peer_id: String,
     /// How long it took there and back.
     pub rtt_us: u64,
+}
+
+/// Who has a channel open, by name and then by id. The node that is asked opens it itself for the
+/// question, and is among them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PresenceReport {
+    /// [`name::PRESENCE`].
+    pub schema: String,
+    /// The channel.
+    pub channel: String,
+    /// Who.
+    pub members: Vec<Present>,
+}
+
+/// A member that has a channel open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Present {
+    /// What people call it.
+    pub name: String,
+    /// Where it runs.
+    pub region: String,
+    /// Which process it is.
+    pub peer_id: String,
+    /// Since when, by its own clock.
+    pub since: String,
+    /// Nothing was heard of it for 3 s or longer.
+    pub silent: bool,
+    /// What it says of itself; `null` if it says nothing, or nothing that is a value.
+    pub state: serde_json::Value,
+}
+
+/// A line of who comes and goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PresenceLine {
+    /// The channel.
+    pub channel: String,
+    /// `snapshot`, `joined`, `updated`, `silent`, `heard`, `left` or `lost`; more may come.
+    pub change: String,
+    /// All who are there, for a snapshot: the first line, and whenever lines were not read in time.
+    /// Else whom it is about.
+    pub members: Vec<Present>,
+}
+
+/// When messages of a channel came to a node, and which way, as far as the node keeps them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceReport {
+    /// [`name::TRACE`].
+    pub schema: String,
+    /// The channel.
+    pub channel: String,
+    /// Whether the node has it open.
+    pub open: bool,
+    /// Who was heard on it; if one message was asked for, those of its sender's name alone.
+    pub senders: Vec<TracedSender>,
+    /// What came, by when it was posted.
+    pub messages: Vec<TracedMessage>,
+    /// How many senders were not looked at, since there are too many.
+    pub left_out: usize,
+}
+
+/// A sender, and how much the node keeps of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedSender {
+    /// The sender.
+    #[serde(flatten)]
+    pub sender: Sender,
+    /// The lowest number the node keeps; `null` if it keeps none.
+    pub oldest_seq: Option<u64>,
+}
+
+/// A message that a node keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TracedMessage {
+    /// The process that posted it.
+    pub sender: String,
+    /// What people call it.
+    pub name: String,
+    /// Where it runs.
+    pub region: String,
+    /// Its number.
+    pub seq: u64,
+    /// The last of its numbers: another one if it was too large for one frame.
+    pub last_seq: u64,
+    /// When it was posted, by the sender's clock.
+    pub posted_at: String,
+    /// When it came to the node, by its clock.
+    pub received_at: String,
+    /// Which way: `local`, `gossip`, `repair` or `history`; more may come. See
+    /// [`Via`](crate::Via).
+    pub via: String,
+    /// The member that gave it; `null` if it was posted there, and if that was not its sender:
+    /// then it is not remembered who it was.
+    pub peer: Option<String>,
+    /// How long it is, encoded.
+    pub bytes: usize,
+    /// What was posted; `null` if that is long, or no value.
+    pub data: Option<serde_json::Value>,
 }
 
 /// A line of what a channel hears.
@@ -238,6 +461,17 @@ pub struct Message {
     pub seq: u64,
     /// When it was posted, by the sender's clock.
     pub posted_at: String,
+    /// When it came to the node, by its clock; `null` if it does not tell.
+    #[serde(default)]
+    pub received_at: Option<String>,
+    /// Which way it came to the node: `local`, `gossip`, `repair` or `history`; more may come. See
+    /// [`Via`](crate::Via).
+    #[serde(default)]
+    pub via: Option<String>,
+    /// The member that gave it to the node; `null` if it was posted there, and where that is not
+    /// known any more.
+    #[serde(default)]
+    pub peer: Option<String>,
 }
 
 /// Messages that are missing, told before the next one of that sender.
@@ -255,7 +489,7 @@ pub struct Gap {
     pub from: u64,
     /// The last missing number.
     pub to: u64,
-    /// Why: `lost`, `too_large`, `incomplete`, `unread` or `unfetched`; more may come.
+    /// Why: `lost`, `too_large`, `incomplete`, `unread`, `unfetched` or `expired`; more may come.
     pub reason: String,
 }
 
@@ -311,7 +545,9 @@ pub mod code {
     pub const UNENCODABLE: &str = "unencodable";
     /// 503: the outbox of the channel is full; try again later.
     pub const FULL: &str = "full";
-    /// 503: as many programs as may already watch.
+    /// 503: it was posted, and who has it cannot be known.
+    pub const UNACKNOWLEDGED: &str = "unacknowledged";
+    /// 503: as many programs as may already watch or wait for members.
     pub const BUSY: &str = "busy";
     /// 503: the node is stopping.
     pub const STOPPED: &str = "stopped";

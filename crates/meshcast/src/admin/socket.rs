@@ -1,40 +1,27 @@
 //! The socket file: where it is, that nobody else can reach it, and that there is one a name.
 
 use std::{
-    env, fs, io,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+    fs, io,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use meshcast_proto::NodeName;
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
+use rustix::io::Errno;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
     time::{Interval, MissedTickBehavior, interval, timeout},
 };
 
-use super::AdminSocket;
+use super::{
+    AdminSocket,
+    directory::{
+        DirectoryFault, check_given, lock, make_private, own_uid, socket_directories, try_lock,
+    },
+};
 use crate::{clock::Clock, throttle::Throttle};
-
-/// Where the sockets of this user's nodes are: `$XDG_RUNTIME_DIR/meshcast` if that is set, and
-/// `<temporary directory>/meshcast-<uid>`. A node puts its own in the first; whoever looks for
-/// nodes looks in all, since not every session has the variable.
-pub fn socket_directories() -> Vec<PathBuf> {
-    let runtime = env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let fallback = env::temp_dir().join(format!("meshcast-{}", own_uid()));
-    runtime
-        .map(|path| path.join("meshcast"))
-        .into_iter()
-        .chain([fallback])
-        .collect()
-}
 
 /// A socket for this user alone that listens, as the admin socket of a node is. Dropping it removes
 /// the file.
@@ -231,30 +218,6 @@ pub enum AdminError {
     },
 }
 
-/// Why a directory cannot be trusted with a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DirectoryFault {
-    /// It is a link to somewhere else.
-    #[error("it is a symbolic link")]
-    Symlink,
-    /// It is none.
-    #[error("it is not a directory")]
-    NotADirectory,
-    /// Somebody else owns it.
-    #[error("it belongs to user {uid}")]
-    Owner {
-        /// Who.
-        uid: u32,
-    },
-    /// Others may do there what they must not.
-    #[error("its mode is {mode:04o} (make it 0700)")]
-    TooOpen {
-        /// The permission bits.
-        mode: u32,
-    },
-}
-
 /// Sees that the directory is there and safe.
 fn prepare(path: &Path, is_beside_others: bool) -> Result<(), AdminError> {
     if is_beside_others {
@@ -275,101 +238,6 @@ fn listen(path: &Path) -> Result<(UnixListener, (u64, u64)), AdminError> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(fail)?;
     let file = identity(path).map_err(fail)?;
     Ok((listener, file))
-}
-
-/// Makes the directory of all sockets, for this user alone.
-fn make_private(directory: &Path) -> Result<(), AdminError> {
-    match fs::DirBuilder::new().mode(0o700).create(directory) {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(AdminError::Io {
-                doing: "make",
-                path: directory.into(),
-                source,
-            });
-        }
-        _ => {}
-    }
-    let found = look(directory)?;
-    let mode = found.mode() & 0o7777;
-    if found.uid() != own_uid() {
-        Err(fault(directory, DirectoryFault::Owner { uid: found.uid() }))
-    } else if mode & 0o077 != 0 {
-        Err(fault(directory, DirectoryFault::TooOpen { mode }))
-    } else {
-        Ok(())
-    }
-}
-
-/// A directory the user chose may be readable or behind a link; nobody else may put another socket
-/// into our place.
-fn check_given(directory: &Path) -> Result<(), AdminError> {
-    const STICKY: u32 = 0o1000;
-    let fail = |source| AdminError::Io {
-        doing: "use",
-        path: directory.into(),
-        source,
-    };
-    let found = look(&fs::canonicalize(directory).map_err(fail)?)?;
-    let mode = found.mode() & 0o7777;
-    if found.uid() != own_uid() && found.uid() != 0 {
-        Err(fault(directory, DirectoryFault::Owner { uid: found.uid() }))
-    } else if mode & 0o022 != 0 && mode & STICKY == 0 {
-        Err(fault(directory, DirectoryFault::TooOpen { mode }))
-    } else {
-        Ok(())
-    }
-}
-
-fn look(directory: &Path) -> Result<fs::Metadata, AdminError> {
-    let found = fs::symlink_metadata(directory).map_err(|source| AdminError::Io {
-        doing: "use",
-        path: directory.into(),
-        source,
-    })?;
-    if found.is_symlink() {
-        Err(fault(directory, DirectoryFault::Symlink))
-    } else if !found.is_dir() {
-        Err(fault(directory, DirectoryFault::NotADirectory))
-    } else {
-        Ok(found)
-    }
-}
-
-fn fault(path: &Path, fault: DirectoryFault) -> AdminError {
-    AdminError::Directory {
-        path: path.into(),
-        fault,
-    }
-}
-
-/// Holds the directory until the file is dropped. It is held for a moment only, hence the polling.
-async fn lock(directory: &Path) -> Result<fs::File, AdminError> {
-    let fail = |source| AdminError::Io {
-        doing: "lock",
-        path: directory.into(),
-        source,
-    };
-    for _ in 0..LOCK_TRIES {
-        match try_lock(directory) {
-            Err(AdminError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::sleep(LOCK_PAUSE).await;
-            }
-            done => return done,
-        }
-    }
-    Err(fail(io::ErrorKind::TimedOut.into()))
-}
-
-fn try_lock(directory: &Path) -> Result<fs::File, AdminError> {
-    let fail = |source| AdminError::Io {
-        doing: "lock",
-        path: directory.into(),
-        source,
-    };
-    let file = fs::File::open(directory).map_err(fail)?;
-    let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-    locked.map_err(|error| fail(error.into()))?;
-    Ok(file)
 }
 
 /// Whether there is somebody or something at the place of a socket, once that of a process that is
@@ -478,20 +346,11 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or_else(|| Path::new("."))
 }
 
-fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 /// For a node to say a word. It takes it a millisecond; one that is stopped or stuck never does.
 const ANSWER_TIME: Duration = Duration::from_millis(500);
 
 /// How soon a file that is gone is noticed. A look is a system call.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// Together five seconds: binding a socket takes well under a millisecond, even for fifty nodes at
-/// once, but for [`ANSWER_TIME`] if there is one that does not answer.
-const LOCK_TRIES: u32 = 500;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -22,7 +22,7 @@ use crate::{BroadcastChannel, Since, Value};
 #[derive(Deserialize)]
 pub(super) struct WatchQuery {
     channel: Option<String>,
-    /// So many numbers of each sender from before.
+    /// The newest so many messages from before.
     last: Option<u64>,
     /// What was posted so many microseconds before.
     since_us: Option<u64>,
@@ -49,22 +49,38 @@ pub(super) async fn watch(
     query: Result<Query<WatchQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(query) = query?;
-    let since = query.since()?;
+    let (since, last) = (query.since()?, query.last);
     let name = named(query.channel)?;
     let place = admin.watches.enter()?;
     let channel = admin.node()?.channel_since(&name, since)?;
-    let body = Body::from_stream(lines(channel, admin.closing, place));
+    let body = Body::from_stream(lines(channel, last, admin.closing, place));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-/// Ends when the node stops.
+/// First the newest so many in the order of time, if they are asked for. Ends when the node stops.
 fn lines(
     channel: BroadcastChannel<Value>,
+    last: Option<u64>,
     closing: Closing,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    channel
-        .messages()
+    let mut messages = channel.messages();
+    let begun = async move {
+        let past = match last {
+            Some(most) => {
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                Some(messages.past(most).await)
+            }
+            None => None,
+        };
+        let past = past.map(|past| {
+            let errors = past.errors.into_iter().map(Err);
+            errors.chain(past.messages.into_iter().map(Ok))
+        });
+        stream::iter(past.into_iter().flatten()).chain(messages)
+    };
+    begun
+        .flatten_stream()
         .take_until(closing.closed())
         .map(move |item| {
             let _held_while_it_is_watched = &place;
@@ -79,15 +95,17 @@ fn line(line: &schema::Line) -> Bytes {
     text.into()
 }
 
-/// How many programs may watch at once.
+/// How many programs may watch at once, or wait for members to have what they post.
 #[derive(Clone)]
 pub(super) struct Watches(Arc<Semaphore>);
 
 impl Watches {
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.0)
-            .try_acquire_owned()
-            .map_err(|_| Refusal::busy(format!("{WATCHES} programs watch already, as many as may")))
+    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
+            Refusal::busy(format!(
+                "{WATCHES} programs watch or wait already, as many as may"
+            ))
+        })
     }
 }
 

@@ -12,11 +12,11 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::error::{KeyFileError, SpawnError};
 
 /// What is in it, whatever that is.
-pub(super) fn read(path: &Path) -> Result<String, SpawnError> {
+pub(crate) fn read(path: &Path) -> Result<String, SpawnError> {
     let own = rustix::process::geteuid().as_raw();
-    read_as(path, own).map_err(|source| SpawnError::KeyFile {
+    read_as(path, own).map_err(|reason| SpawnError::KeyFile {
         path: path.to_owned(),
-        source,
+        reason,
     })
 }
 

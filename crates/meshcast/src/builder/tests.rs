@@ -1,10 +1,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use libp2p::Multiaddr;
-use meshcast_proto::MeshKey;
 
 use super::{NodeBuilder, REGION_VARIABLES};
-use crate::{KeyFileError, Limits, ListenError, Node, SpawnError};
+use crate::{Address, KeyFileError, Limits, ListenError, MeshKey, Node, SpawnError};
 
 fn key() -> MeshKey {
     MeshKey::from_entropy([1; 48])
@@ -45,6 +44,34 @@ fn an_empty_key_in_the_environment_is_none() {
     assert!(matches!(find("no key"), Err(SpawnError::Key { .. })));
 }
 
+/// Whoever prints an error with all that caused it prints each text once.
+#[test]
+fn why_a_node_does_not_start_is_said_once() {
+    let label = || meshcast_proto::NodeName::new("").expect_err("no name");
+    let errors = [
+        Node::builder()
+            .find_key(|_| Some("no key".to_owned()))
+            .map(drop)
+            .expect_err("no key"),
+        Node::builder()
+            .key_file("/nowhere/mesh.key")
+            .find_key(|_| None)
+            .map(drop)
+            .expect_err("no file"),
+        SpawnError::Name(label()),
+        SpawnError::Region(label()),
+        SpawnError::Thread(std::io::Error::other("no room")),
+    ];
+    for error in errors {
+        let (said, mut cause) = (error.to_string(), std::error::Error::source(&error));
+        while let Some(deeper) = cause {
+            let again = deeper.to_string();
+            assert!(!said.contains(&again), "{said}: {again}");
+            cause = deeper.source();
+        }
+    }
+}
+
 #[test]
 fn what_code_does_not_say_the_environment_may() {
     let variables = [
@@ -52,6 +79,7 @@ fn what_code_does_not_say_the_environment_may() {
         ("MESHCAST_KEY_FILE", "/mesh.key"),
         ("MESHCAST_LISTEN", "127.0.0.1:4001"),
         ("MESHCAST_SEEDS", "a.example:4001"),
+        ("MESHCAST_ADVERTISE", "192.0.2.1:4001"),
         ("MESHCAST_MAX_PEERS", "1"),
     ];
     let look_up = |mut builder: NodeBuilder, variables: &[(&str, &str)]| {
@@ -66,12 +94,13 @@ fn what_code_does_not_say_the_environment_may() {
     assert_eq!(found.key_file, Some("/mesh.key".into()));
     assert_eq!(found.listen, [address("/ip4/127.0.0.1/tcp/4001")]);
     assert_eq!(found.seeds, Some(vec![address("/dns/a.example/tcp/4001")]));
+    assert_eq!(found.advertise, [address("/ip4/192.0.2.1/tcp/4001")]);
     assert_eq!(found.limits.max_peers, Limits::default().max_peers);
     let given = Node::builder()
         .name("moon")
         .key_file("/moon.key")
         .listen(address("/ip4/127.0.0.1/tcp/1"))
-        .seeds([]);
+        .seeds([] as [Address; 0]);
     let found = look_up(given, &variables).expect("all are fine");
     assert_eq!(found.name.as_deref(), Some("moon"));
     assert_eq!(found.key_file, Some("/moon.key".into()));
@@ -82,6 +111,52 @@ fn what_code_does_not_say_the_environment_may() {
     assert_eq!(found.key_file, None, "the key itself comes first");
     let error = look_up(Node::builder(), &[("MESHCAST_SEEDS", "a")]).expect_err("no address");
     assert!(error.to_string().contains("MESHCAST_SEEDS"), "{error}");
+}
+
+#[test]
+fn an_address_may_be_given_in_any_form() {
+    let socket = std::net::SocketAddr::from(([127, 0, 0, 1], 4001));
+    let wanted = address("/ip4/127.0.0.1/tcp/4001");
+    let builder = Node::builder()
+        .listen(socket)
+        .listen("127.0.0.1:4001")
+        .listen("/ip4/127.0.0.1/tcp/4001")
+        .listen(wanted.clone())
+        .seeds(["127.0.0.1:4001".to_owned(), wanted.to_string()])
+        .seed(Address::from(socket))
+        .advertise(socket);
+    assert_eq!(builder.listen, vec![wanted.clone(); 4]);
+    assert_eq!(builder.seeds, Some(vec![wanted.clone(); 3]));
+    assert_eq!(builder.advertise, [wanted]);
+    assert_eq!(Address::from(socket).socket_addr(), Some(socket));
+    let other = ["a.example:1", "/ip4/192.0.2.1/udp/1", "/ip4/192.0.2.1"];
+    for address in other.map(|text| text.parse::<Address>().expect("an address")) {
+        assert_eq!(address.socket_addr(), None, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_told_by_its_text_when_the_node_is_started() {
+    let builder = Node::builder().seed("127.0.0.1:4001").listen("4001");
+    match builder.seed("nowhere").spawn().await {
+        Err(SpawnError::Address(error)) => assert_eq!(error.text, "4001"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_what_members_could_dial_can_be_advertised() {
+    for at in [
+        "a.example:4001",
+        "0.0.0.0:4001",
+        "192.0.2.1:0",
+        "[ff02::1]:1",
+    ] {
+        let spawned = Node::builder().key(key()).advertise(at).spawn().await;
+        assert!(matches!(spawned, Err(SpawnError::Advertise { .. })), "{at}");
+    }
+    let unkeyed = Node::builder().advertise("192.0.2.1:4001").spawn().await;
+    assert!(matches!(unkeyed, Err(SpawnError::NoKey(_))));
 }
 
 #[test]
@@ -149,7 +224,7 @@ async fn a_key_file_is_read_if_it_is_a_secret() {
             matches!(
                 refused,
                 Err(SpawnError::KeyFile {
-                    source: KeyFileError::Mode { .. },
+                    reason: KeyFileError::Mode { .. },
                     ..
                 })
             ),
@@ -306,9 +381,20 @@ async fn limits_that_cannot_work_are_refused_by_name() {
             .spawn()
             .await
             .expect_err("refused");
-        assert!(
-            matches!(&error, SpawnError::Limits { limit, .. } if *limit == name),
-            "{error}"
-        );
+        let SpawnError::Limits(error) = error else {
+            panic!("{error}")
+        };
+        assert!(error.bad().iter().map(|it| it.limit).eq([name]), "{error}");
     }
+    let limits = Limits {
+        memory_bytes: 1024,
+        ..set(16_001, 0, 8)
+    };
+    let error = Node::builder().limits(limits).spawn().await;
+    assert_eq!(
+        error.expect_err("refused").to_string(),
+        "max_message_bytes is 0 B; it must be at least 1 B; \
+         max_channels is 16001; it must be at most 16000; \
+         memory_bytes is 1 KiB; it must be at least 16 MiB"
+    );
 }

@@ -6,15 +6,20 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::FutureExt as _;
+use tokio::task::{AbortHandle, JoinHandle};
+use tracing::{Instrument as _, Span};
+
 use super::{
-    Object, ObjectId,
+    Messages, Object, ObjectId,
     hub::{Due, Hub},
     payload::{self, Payload},
     ring::{Item, Unpacked, UnpackedValue},
 };
 use crate::{
     clock::Clock,
-    message::{Gap, Message, RecvError, Undecodable},
+    message::{Gap, GapReason, Message, Origin, RecvError, Undecodable},
+    spans,
     throttle::Throttle,
 };
 
@@ -22,19 +27,35 @@ use crate::{
 #[must_use = "dropping the subscription removes the handler"]
 pub struct Subscription<T: Payload> {
     object: Arc<Object<T>>,
-    id: HandlerId,
+    kept: Kept,
+}
+
+/// What a subscription keeps.
+enum Kept {
+    Handler(HandlerId),
+    Task(AbortHandle),
 }
 
 impl<T: Payload> Subscription<T> {
     pub(super) fn new(object: Arc<Object<T>>, id: HandlerId) -> Self {
-        Self { object, id }
+        let kept = Kept::Handler(id);
+        Self { object, kept }
+    }
+
+    pub(super) fn of_task(object: Arc<Object<T>>, task: &JoinHandle<()>) -> Self {
+        let kept = Kept::Task(task.abort_handle());
+        Self { object, kept }
     }
 }
 
 impl<T: Payload> Drop for Subscription<T> {
     fn drop(&mut self) {
-        if self.object.handlers.remove(self.id) {
-            self.object.hub.stop_dispatch(self.object.id);
+        match &self.kept {
+            Kept::Handler(id) if self.object.handlers.remove(*id) => {
+                self.object.hub.stop_dispatch(self.object.id);
+            }
+            Kept::Handler(_) => {}
+            Kept::Task(task) => task.abort(),
         }
     }
 }
@@ -144,7 +165,11 @@ impl<T: Payload> Handlers<T> {
     pub(super) fn decode(&self, value: &UnpackedValue) -> Result<Message<T>, RecvError> {
         let origin = value.origin.clone();
         match payload::decode(&value.posted) {
-            Ok(data) => Ok(Message { data, origin }),
+            Ok(data) => Ok(Message {
+                data,
+                origin,
+                is_history: value.is_history,
+            }),
             Err(source) => {
                 self.hub.stats().undecodable();
                 tracing::debug!(channel = ?self.hub.name(), name = %origin.member.credential().name,
@@ -154,16 +179,25 @@ impl<T: Payload> Handlers<T> {
         }
     }
 
+    /// Around what handlers do with a message.
+    fn span(&self, origin: &Origin) -> Span {
+        spans::handle(self.hub.place(), origin.member.sender(), origin.seqs)
+    }
+
     /// Runs code of the user, who is told of a panic and goes on. `None` if it panicked.
     fn guarded<R>(&self, call: impl FnOnce() -> R) -> Option<R> {
         let done = catch_unwind(AssertUnwindSafe(call)).ok();
         if done.is_none() {
-            self.hub.stats().handler_panicked();
-            if let Some(suppressed) = lock(&self.panics).pass(self.clock.now()) {
-                tracing::error!(channel = ?self.hub.name(), suppressed, "a message handler panicked");
-            }
+            self.panicked();
         }
         done
+    }
+
+    fn panicked(&self) {
+        self.hub.stats().handler_panicked();
+        if let Some(suppressed) = lock(&self.panics).pass(self.clock.now()) {
+            tracing::error!(channel = ?self.hub.name(), suppressed, "a message handler panicked");
+        }
     }
 
     fn error(&self, error: &RecvError) {
@@ -178,6 +212,8 @@ impl<T: Payload> Handlers<T> {
 
 impl<T: Payload> Dispatch for Handlers<T> {
     fn value(&self, value: &UnpackedValue) {
+        let span = self.span(&value.origin);
+        let _inside = span.enter();
         let handlers = lock(&self.lists).message.clone();
         // Decoding runs code of the user as well: that of `T`.
         let decode = || self.guarded(|| self.decode(value));
@@ -225,6 +261,30 @@ impl<T> Lists<T> {
 
     fn is_vacant(&self) -> bool {
         self.message.is_empty() && self.error.is_empty()
+    }
+}
+
+/// Calls a handler with one message after another, and waits each time until it is done.
+pub(super) async fn call_in_turn<T: Payload, Fut: Future<Output = ()> + Send>(
+    mut messages: Messages<T>,
+    handlers: Arc<Handlers<T>>,
+    mut handler: impl FnMut(Message<T>) -> Fut + Send,
+) {
+    while let Some(received) = messages.recv().await {
+        match received {
+            Ok(message) => {
+                let span = handlers.span(&message.origin);
+                let call = async { handler(message).await }.instrument(span);
+                if AssertUnwindSafe(call).catch_unwind().await.is_err() {
+                    handlers.panicked();
+                }
+            }
+            // All else the error handlers are told by the task that calls them.
+            Err(RecvError::Gap(gap)) if gap.reason() == GapReason::Unread => {
+                handlers.missed(&gap);
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -292,7 +352,12 @@ impl Drop for Dispatcher {
 
 async fn run(mut dispatcher: Dispatcher) {
     let hub = Arc::clone(&dispatcher.hub);
-    while let Some(Due { item, objects }) = std::future::poll_fn(|cx| hub.poll_dispatch(cx)).await {
+    while let Some(due) = std::future::poll_fn(|cx| hub.poll_dispatch(cx)).await {
+        let Due {
+            item,
+            is_history,
+            objects,
+        } = due;
         let due = |object: ObjectId| hub.is_open(object);
         match item {
             Some(Item::Missed(missed)) => {
@@ -302,7 +367,8 @@ async fn run(mut dispatcher: Dispatcher) {
                     .for_each(|(_, handlers)| handlers.missed(&missed));
             }
             Some(Item::Values(delivery, posters)) => {
-                for value in Unpacked::new(delivery, posters) {
+                let values = Unpacked::new(delivery, posters, hub.clock());
+                for value in values.of_history(is_history) {
                     let hearing = objects
                         .iter()
                         .filter(|(object, _)| value.is_for(*object) && due(*object));

@@ -11,7 +11,7 @@ use super::{
     Hub, Item, ObjectId,
     outbox::{Outbox, Posters, Section},
 };
-use crate::{limits::Limits, registry::Registry};
+use crate::{clock::Clock, limits::Limits, registry::Registry};
 
 /// A node that posts on one channel.
 pub(crate) struct Source {
@@ -93,6 +93,8 @@ pub(crate) fn hub(limits: Limits) -> (Arc<Hub>, Arc<Registry>) {
     let registry = Arc::new(Registry::new(
         limits,
         Budget::new(usize::MAX),
+        MeshKey::from_entropy([1; 48]).mesh().topics(),
+        Clock::start(),
         tokio::runtime::Handle::current(),
     ));
     let name = ChannelName::new("earth").expect("allowed");

@@ -1,35 +1,44 @@
 //! Everything this process has of one channel name: the outbox, the ring, and which objects are
 //! open.
 
+mod asks;
 mod handlers;
+mod reading;
+mod requests;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
-    time::Instant,
+    task::Waker,
+    time::Duration,
 };
 
 use litemap::LiteMap;
-use meshcast_proto::{Backlog, ChannelName, Format, Payer, Seq, SeqRange, Since};
+use meshcast_proto::{ChannelName, Format, Payer, SenderPrefix, Seq, SeqRange, Time};
 use tokio::sync::Notify;
 
 pub(crate) use handlers::Due;
+pub(crate) use reading::Read;
+pub(crate) use requests::{Opening, Requests};
 
 use super::{
-    ChannelOptions, ObjectId,
+    ChannelOptions, ObjectId, Since,
+    cursor::Place,
     dispatch::Dispatch,
     outbox::{Outbox, Poster, Section},
     receipt::{AckError, Awaited},
-    ring::{Item, ReaderId, Ring, Wanted},
+    ring::{Item, ObjectGaps, ReaderId, Ring},
 };
 use crate::{
-    clock::moment,
+    ask::Desk,
+    clock::{Clock, Instant, moment},
     error::PostError,
     limits::Limits,
+    presence::Board,
     registry::{Registry, Stats},
+    spans,
 };
 
 /// Shared by the channel objects of one name, the driver, and the task that calls handlers.
@@ -38,7 +47,10 @@ use crate::{
 /// it is released.
 pub(crate) struct Hub {
     name: ChannelName,
+    place: Place,
     max_message_len: usize,
+    /// A sender not heard for so long has nothing that is kept, unless it is here.
+    max_idle: Duration,
     registry: Arc<Registry>,
     state: Mutex<State>,
     /// Rung when the outbox has room again, or there is no point in waiting.
@@ -49,6 +61,10 @@ pub(crate) struct Hub {
     noted: AtomicBool,
     /// The driver knows it.
     followed: AtomicBool,
+    /// Made when somebody asks who is present.
+    board: OnceLock<Arc<Board>>,
+    /// Some reader says to have read what nobody here knows of.
+    doubtful: AtomicBool,
 }
 
 struct State {
@@ -73,11 +89,13 @@ struct State {
     /// Readers were behind and have not caught up since.
     readers_behind: bool,
     /// Numbers not read in time that are counted for the node.
-    unread: u64,
+    told: ObjectGaps,
     /// Objects that came late, and wait to be told what there was.
     openings: Vec<Opening>,
     /// Who waits for peers to have something, and the driver does not know yet.
     awaited: Vec<Awaited>,
+    /// Questions and answers, once there was any.
+    desk: Option<Box<Desk>>,
     /// The number of the first record that is still in the outbox, or was last taken out of it.
     numbered: Option<(u64, Seq)>,
     /// The node is about to stop: nothing is posted any more.
@@ -87,7 +105,12 @@ struct State {
 }
 
 impl Hub {
-    pub(crate) fn new(name: ChannelName, limits: &Limits, registry: Arc<Registry>) -> Self {
+    pub(crate) fn new(
+        name: ChannelName,
+        place: Place,
+        limits: &Limits,
+        registry: Arc<Registry>,
+    ) -> Self {
         let account = registry.budget().account(Payer::Ourselves);
         let state = State {
             outbox: Outbox::new(name.clone(), limits.outbox_bytes, account.clone()),
@@ -102,9 +125,10 @@ impl Hub {
             queued: false,
             requesting: false,
             readers_behind: false,
-            unread: 0,
+            told: ObjectGaps::default(),
             openings: Vec::new(),
             awaited: Vec::new(),
+            desk: None,
             numbered: None,
             refusing: false,
             ended: false,
@@ -112,18 +136,27 @@ impl Hub {
         let max_message_len = limits.max_message_bytes;
         Self {
             name,
+            place,
             max_message_len,
+            max_idle: limits.history_age.saturating_mul(KEPT_ELSEWHERE),
             registry,
             state: Mutex::new(state),
             room: Notify::new(),
             gone: AtomicBool::new(false),
             noted: AtomicBool::new(false),
             followed: AtomicBool::new(false),
+            board: OnceLock::new(),
+            doubtful: AtomicBool::new(false),
         }
     }
 
     pub(crate) const fn name(&self) -> &ChannelName {
         &self.name
+    }
+
+    /// What cursors call it.
+    pub(crate) const fn place(&self) -> Place {
+        self.place
     }
 
     /// Makes an object that receives from now on, and what was posted since then. The driver has to
@@ -141,7 +174,7 @@ impl Hub {
             Since::Now => state.ring.add_unclaimed(id),
             _ => {
                 id = id.late();
-                let reader = state.ring.add_late(id);
+                let reader = state.ring.add_late(id, since.cursor().cloned());
                 state.openings.push(Opening {
                     reader,
                     since,
@@ -154,9 +187,16 @@ impl Hub {
         id
     }
 
+    /// The same, while another object is open.
+    pub(crate) fn open_beside(self: &Arc<Self>, options: ChannelOptions) -> ObjectId {
+        let id = self.open_object(options);
+        self.ask(self.lock());
+        id
+    }
+
     /// Since when the objects want to hear that the driver does not know yet: since they were made,
     /// not since it finds the time to look; and from before, if all of them do.
-    pub(crate) fn since(&self) -> Since {
+    pub(crate) fn since(&self) -> meshcast_proto::Since {
         let state = self.lock();
         let opened = Since::Now.wanted(state.opened.elapsed());
         if state.begins_now() {
@@ -179,11 +219,12 @@ impl Hub {
         }
         let wakers = state.ring.remove_object(object);
         let handlers = state.dispatch.remove(&object);
+        let answerer = state.take_answerer(object);
         let vacant = state.objects.is_empty();
         drop(state);
         tracing::debug!(channel = ?self.name, object = object.number, "object closed");
         // Not under the lock: dropping handlers may drop what closes another object.
-        drop(handlers);
+        drop((handlers, answerer));
         wakers.into_iter().for_each(Waker::wake);
         // Whoever waits for room on behalf of this object learns that it is closed.
         self.room.notify_waiters();
@@ -219,6 +260,8 @@ impl Hub {
                 limit: state.outbox.limit(),
             });
         }
+        let span = spans::post(self.place);
+        let _inside = span.enter();
         let later = state.next_object;
         state.outbox.push(object, later, format, value);
         let record = state.outbox.pushed() - 1;
@@ -297,80 +340,48 @@ impl Hub {
         state.is_requesting() && !std::mem::replace(&mut state.requesting, true)
     }
 
-    /// Hands an item to all readers. `true` if they are behind since this one; that they have
-    /// caught up is [requested](Requests::caught_up). For the driver.
-    pub(crate) fn deliver(&self, item: Item) -> bool {
+    /// Hands an item to all readers; `posted` when that was known by this node's clock, if it is
+    /// [in doubt](Self::is_doubtful). That they have caught up is
+    /// [requested](Requests::caught_up). For the driver.
+    pub(crate) fn deliver(&self, item: Item, posted: Option<Time>) -> Delivered {
         let mut state = self.lock();
         if state.ended {
-            return false;
+            return Delivered::default();
         }
         let seqs = item.seqs();
+        if self.is_doubtful() {
+            let doubtful = state.ring.settle(&item, posted);
+            self.doubtful.store(doubtful, Ordering::Relaxed);
+        }
         let wakers = state.ring.push(item);
+        let crowded = state.ring.take_crowded();
         let waiting = state.ring.bytes();
         let readers_behind = state.ring.is_above_high_watermark()
             && !std::mem::replace(&mut state.readers_behind, true);
         drop(state);
         tracing::trace!(channel = ?self.name, %seqs, waiting, "delivered");
         wakers.into_iter().for_each(Waker::wake);
-        readers_behind
-    }
-
-    /// A reader for an object: the one it was born with if nobody has it, else one that begins now.
-    pub(crate) fn claim_reader(&self, object: ObjectId) -> Option<ReaderId> {
-        self.lock().claim_reader(object)
-    }
-
-    /// Gives a reader back; what it has not read is dropped.
-    pub(crate) fn release_reader(&self, reader: ReaderId) {
-        self.lock().ring.remove_reader(reader);
-    }
-
-    /// The next item for a reader; `None` when its object is closed or the node has stopped.
-    pub(crate) fn poll_read(
-        self: &Arc<Self>,
-        reader: ReaderId,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Item>> {
-        let mut state = self.lock();
-        let poll = match state.ring.read(reader) {
-            Some(item) => Poll::Ready(Some(item)),
-            None if state.ended || !state.ring.wait(reader, cx.waker()) => Poll::Ready(None),
-            None => Poll::Pending,
-        };
-        self.ask(state);
-        poll
-    }
-
-    /// What is asked of the driver since the last call. For the driver.
-    pub(crate) fn take_requests(&self) -> Requests {
-        let mut state = self.lock();
-        state.requesting = false;
-        let caught_up = state.has_caught_up();
-        state.readers_behind &= !caught_up;
-        Requests {
-            caught_up,
-            openings: std::mem::take(&mut state.openings),
-            wanted: state.ring.take_wanted(),
-            awaited: std::mem::take(&mut state.awaited),
+        Delivered {
+            readers_behind,
+            crowded,
         }
     }
 
-    /// What is delivered from now on, an object that came late hears; what was before it is
-    /// [told](Self::begin). For the driver.
-    pub(crate) fn skip_to_end(&self, reader: ReaderId) {
-        self.lock().ring.skip_to_end(reader);
+    /// The clock of the node.
+    pub(crate) fn clock(&self) -> Clock {
+        self.registry.clock()
     }
 
-    /// Lets an object that came late begin with these numbers. For the driver.
-    pub(crate) fn begin(&self, reader: ReaderId, past: &[Backlog]) {
-        let waker = self.lock().ring.begin(reader, past);
-        waker.into_iter().for_each(Waker::wake);
+    /// Whether some reader says to have read what nobody here knows of, so that it matters when
+    /// something [was posted](Self::deliver). For the driver.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Relaxed)
     }
 
-    /// Hands a reader what it asked for, up to this number. For the driver.
-    pub(crate) fn recall(&self, reader: ReaderId, items: Vec<Item>, upto: Seq) {
-        let waker = self.lock().ring.recall(reader, items, upto);
-        waker.into_iter().for_each(Waker::wake);
+    /// Forgets senders of which nothing is kept: they were not heard for long and are not `here`.
+    /// For the driver.
+    pub(crate) fn forget_idle(&self, here: impl Fn(&SenderPrefix) -> bool) {
+        self.lock().ring.forget_idle(self.max_idle, moment(), here);
     }
 
     pub(crate) fn is_open(&self, object: ObjectId) -> bool {
@@ -425,6 +436,20 @@ impl Hub {
         self.followed.load(Ordering::Acquire)
     }
 
+    /// Where those who watch who is present and the driver meet; made now if there is none.
+    pub(crate) fn make_board(&self) -> Arc<Board> {
+        Arc::clone(self.board.get_or_init(Arc::default))
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn board(&self) -> Option<Arc<Board>> {
+        self.board.get().cloned()
+    }
+
+    pub(crate) const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
     /// How many objects are open.
     pub(crate) fn objects(&self) -> usize {
         self.lock().objects.len()
@@ -455,25 +480,15 @@ impl Hub {
         state.ended = true;
         state.ring.forsake();
         let awaited = std::mem::take(&mut state.awaited);
+        let desk = state.desk.take();
         let wakers = state.ring.take_wakers();
         drop(state);
-        drop(awaited);
+        drop((awaited, desk));
+        if let Some(board) = self.board.get() {
+            board.end();
+        }
         wakers.into_iter().for_each(Waker::wake);
         self.room.notify_waiters();
-    }
-
-    /// Lets go of the state, and tells the driver if it is asked something.
-    fn ask(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        let tell = state.is_requesting() && !std::mem::replace(&mut state.requesting, true);
-        let unread = state.ring.unread();
-        let news = unread - std::mem::replace(&mut state.unread, unread);
-        drop(state);
-        if news > 0 {
-            self.stats().unread(news);
-        }
-        if tell {
-            self.registry.ask(self);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -483,30 +498,8 @@ impl Hub {
 }
 
 impl State {
-    fn is_requesting(&self) -> bool {
-        self.ring.is_requesting()
-            || !self.openings.is_empty()
-            || !self.awaited.is_empty()
-            || self.has_caught_up()
-    }
-
-    /// Readers were behind and have caught up.
-    const fn has_caught_up(&self) -> bool {
-        self.readers_behind && self.ring.is_below_low_watermark()
-    }
-
     fn begins_now(&self) -> bool {
         self.objects.keys().any(|object| !object.is_late())
-    }
-
-    fn claim_reader(&mut self, object: ObjectId) -> Option<ReaderId> {
-        match self.objects.get_mut(&object)?.take() {
-            Some(born) => {
-                self.ring.claim(born);
-                Some(born)
-            }
-            None => Some(self.ring.add_reader(object)),
-        }
     }
 }
 
@@ -519,33 +512,17 @@ pub(crate) struct Load {
     pub(crate) unread_bytes: usize,
 }
 
-/// What is asked of the driver.
-#[derive(Debug)]
-pub(crate) struct Requests {
-    /// Readers that were behind have caught up.
-    pub(crate) caught_up: bool,
-    /// Objects that came late.
-    pub(crate) openings: Vec<Opening>,
-    /// Who waits for peers to have something.
-    pub(crate) awaited: Vec<Awaited>,
-    /// Numbers that they are behind with.
-    pub(crate) wanted: Vec<(ReaderId, Wanted)>,
+/// What the driver has to see to after it delivered something.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Delivered {
+    /// Readers are behind since then.
+    pub(crate) readers_behind: bool,
+    /// There is one more sender among many.
+    pub(crate) crowded: bool,
 }
 
-/// An object that wants to hear what was posted before it was made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Opening {
-    pub(crate) reader: ReaderId,
-    since: Since,
-    made: Instant,
-}
-
-impl Opening {
-    /// Since when it wants to hear.
-    pub(crate) fn since(&self) -> Since {
-        self.since.wanted(self.made.elapsed())
-    }
-}
+/// What this node would have dropped others may have fetched late, and keep for as long once more.
+const KEPT_ELSEWHERE: u32 = 2;
 
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

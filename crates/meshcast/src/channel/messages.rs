@@ -8,12 +8,16 @@ use std::{
 };
 
 use futures::Stream;
+use meshcast_proto::{Sender, Seq};
 
 use super::{
     Object, Payload,
-    ring::{Item, ReaderId, Unpacked},
+    cursor::{Cursor, Mark, Marks},
+    hub::Read,
+    ring::{Item, ReaderId, Standing, Unpacked, UnpackedValue},
 };
-use crate::message::{Message, RecvError};
+use crate::clock::moment;
+use crate::message::{Gap, Message, RecvError};
 
 /// The messages of a channel, as a [`Stream`].
 ///
@@ -34,6 +38,19 @@ pub struct Messages<T: Payload> {
     reader: Option<ReaderId>,
     /// Values taken from the ring and not handed out yet.
     current: Option<Unpacked>,
+    /// What was read, since somebody wants to know.
+    read: Option<Box<Marks>>,
+    /// How many senders that were when those were forgotten of which nothing is kept.
+    settled: usize,
+    /// It has read all of the past that it began with.
+    caught_up: bool,
+}
+
+/// What a stream reads next.
+pub(super) enum Next {
+    Value(UnpackedValue),
+    Missed(Gap),
+    CaughtUp,
 }
 
 impl<T: Payload> Messages<T> {
@@ -43,6 +60,9 @@ impl<T: Payload> Messages<T> {
             object,
             reader,
             current: None,
+            read: None,
+            settled: 0,
+            caught_up: false,
         }
     }
 
@@ -52,25 +72,107 @@ impl<T: Payload> Messages<T> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// Up to where it has read: at any member of the mesh another object that is opened
+    /// [there](crate::Since::After) goes on with the next message.
+    ///
+    /// What was received counts as read, and gaps that were told. Call it after each message whose
+    /// place somebody is to remember: it takes some microseconds, and the first call looks through
+    /// what waits to be read. A stream that was made of [`Since::After`](crate::Since::After) has
+    /// that cursor until it was told what there is. If the object was closed before the first call,
+    /// it is that of somebody who has read nothing.
+    pub fn cursor(&mut self) -> Cursor {
+        let hub = &self.object.hub;
+        if self.read.is_none() {
+            let standing = self.reader.and_then(|reader| hub.standing(reader));
+            let mut read = match standing {
+                Some(Standing::Read(read)) => read,
+                Some(Standing::Waiting(Some(cursor))) => return cursor,
+                Some(Standing::Waiting(None)) | None => return Cursor::empty(hub.place()),
+            };
+            if let Some(current) = &self.current {
+                let (sender, due) = current.due();
+                read.rewind(sender.prefix(), due, moment());
+            }
+            self.settled = read.len();
+            self.read = Some(Box::new(read));
+        }
+        let read = self.read.get_or_insert_default();
+        let is_crowded = read.len() > self.settled + MORE_SENDERS;
+        let cursor = hub.cursor(read, is_crowded);
+        if is_crowded {
+            self.settled = read.len();
+        }
+        cursor
+    }
+
+    /// Whether it has read all of the past that it began with: what was posted before this node had
+    /// looked back, as the options of the object want it. What comes from then on is no
+    /// [history](Message::is_history). A stream of an object that wanted nothing from before is
+    /// caught up when it is polled first.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message<T>, RecvError>>> {
+        loop {
+            match ready!(self.poll_next_item(cx)) {
+                None => return Poll::Ready(None),
+                Some(Next::CaughtUp) => {}
+                Some(next) => return Poll::Ready(self.decode(next)),
+            }
+        }
+    }
+
+    /// What is handed out of it, if that is anything.
+    pub(super) fn decode(&self, next: Next) -> Option<Result<Message<T>, RecvError>> {
+        match next {
+            Next::Value(value) => Some(self.object.handlers.decode(&value)),
+            Next::Missed(gap) => Some(Err(gap.into())),
+            Next::CaughtUp => None,
+        }
+    }
+
+    pub(super) fn poll_next_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
         loop {
             // Pending deliveries to a closed object are dropped, also those taken from the ring.
             let Some(reader) = self.reader.filter(|_| !self.object.is_closed()) else {
                 return Poll::Ready(None);
             };
             if let Some(current) = &mut self.current {
-                match current.find(|value| value.is_for(self.object.id)) {
-                    Some(value) => return Poll::Ready(Some(self.object.handlers.decode(&value))),
-                    None => self.current = None,
+                let value = current.find(|value| value.is_for(self.object.id));
+                let due = current.due();
+                if value.is_none() {
+                    self.current = None;
+                }
+                self.note(due);
+                if let Some(value) = value {
+                    return Poll::Ready(Some(Next::Value(value)));
                 }
             }
             match ready!(self.object.hub.poll_read(reader, cx)) {
                 None => return Poll::Ready(None),
-                Some(Item::Missed(missed)) => return Poll::Ready(Some(Err(missed.into()))),
-                Some(Item::Values(delivery, posters)) => {
-                    self.current = Some(Unpacked::new(delivery, posters))
+                Some(Read::CaughtUp) => {
+                    self.caught_up = true;
+                    return Poll::Ready(Some(Next::CaughtUp));
+                }
+                Some(Read::Item(Item::Missed(missed), _)) => {
+                    self.note((missed.member.sender(), missed.missed.last().next()));
+                    return Poll::Ready(Some(Next::Missed(missed)));
+                }
+                Some(Read::Item(Item::Values(delivery, posters), is_history)) => {
+                    let clock = self.object.hub.clock();
+                    let values = Unpacked::new(delivery, posters, clock);
+                    self.current = Some(values.of_history(is_history));
                 }
             }
+        }
+    }
+
+    /// Notes down which number is due next of a sender, if anybody wants to know.
+    fn note(&mut self, (sender, due): (Sender, Seq)) {
+        if let (Some(marks), Some(read)) = (&mut self.read, due.previous()) {
+            let heard = moment();
+            marks.advance(sender.prefix(), Mark { read, heard });
         }
     }
 }
@@ -92,6 +194,9 @@ impl<T: Payload> Drop for Messages<T> {
         }
     }
 }
+
+/// So many more senders may be remembered before it is looked whether some are gone.
+const MORE_SENDERS: usize = 16;
 
 impl<T: Payload> fmt::Debug for Messages<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,18 +4,19 @@ use std::{any::Any, cell::RefCell};
 
 use bytes::Bytes;
 use meshcast_proto::{Format, Posted};
-use meshcast_value::{self as value, DecodeError, DecodeLimits, EncodeError, Value};
+use meshcast_value::{self as value, DecodeError, DecodeLimits, EncodeError, EncodedValue, Value};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// What a channel can carry: any type that serde can write and read, the dynamic [`Value`], or
-/// [`Bytes`], which travel as they are. Implemented for all of them; there is nothing to implement
-/// by hand.
+/// What a channel can carry: any type that serde can write and read, the dynamic [`Value`], the
+/// same [unread](EncodedValue), or [`Bytes`], which travel as they are. Implemented for all of
+/// them; there is nothing to implement by hand.
 pub trait Payload: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Payload for T {}
 
-/// What can be posted on a channel of `T`: a `T`, or what it owns and others lend. That is `str` for
-/// `String`, `[U]` for `Vec<U>`, and `[u8]` for `Bytes`. There is nothing to implement by hand.
+/// What can be posted on a channel of `T`: a `T`, or what it owns and others lend. That is `str`
+/// for `String`, `[U]` for `Vec<U>`, and `[u8]` for `Bytes` and for [`EncodedValue`]. There is
+/// nothing to implement by hand.
 pub trait Borrowed<T: Payload> {
     /// Its bytes, which stand in the buffer or in itself.
     #[doc(hidden)]
@@ -27,6 +28,9 @@ impl<T: Payload> Borrowed<T> for T {
         let any: &dyn Any = self;
         if let Some(bytes) = any.downcast_ref::<Bytes>() {
             return Ok((Format::Raw, bytes));
+        }
+        if let Some(value) = any.downcast_ref::<EncodedValue>() {
+            return Ok((Format::Value, value.as_bytes()));
         }
         match any.downcast_ref::<Value>() {
             Some(value) => value.encode(buffer)?,
@@ -60,6 +64,13 @@ impl Borrowed<Bytes> for [u8] {
     }
 }
 
+/// The bytes of a value that others have encoded.
+impl Borrowed<EncodedValue> for [u8] {
+    fn write<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
+        Ok((Format::Value, self))
+    }
+}
+
 /// Encodes into a buffer of this thread and hands the bytes to `f`, so that no post allocates.
 pub(crate) fn encode<T: Payload, R>(
     payload: &(impl Borrowed<T> + ?Sized),
@@ -83,30 +94,50 @@ pub(crate) fn encode<T: Payload, R>(
 
 /// Decodes a posted value.
 pub(crate) fn decode<T: Payload>(posted: &Posted) -> Result<T, DecodeError> {
-    if let Some(bytes) = as_type::<T, Bytes>(|| bytes_of(posted)) {
+    decode_bytes(posted.format, &posted.payload)
+}
+
+/// Decodes what was encoded like this.
+pub(crate) fn decode_bytes<T: Payload>(format: Format, payload: &Bytes) -> Result<T, DecodeError> {
+    if let Some(bytes) = as_type::<T, Bytes>(|| bytes_of(format, payload)) {
         return bytes;
     }
-    if let Some(value) = as_type::<T, Value>(|| value_of(posted)) {
+    if let Some(value) = as_type::<T, Value>(|| value_of(format, payload)) {
         return value;
     }
-    match posted.format {
-        Format::Value => value::from_bytes(&posted.payload),
+    if let Some(value) = as_type::<T, EncodedValue>(|| Ok(unread(format, payload))) {
+        return value;
+    }
+    match format {
+        Format::Value => value::from_bytes(payload),
         // What `Bytes` sends is for other types what a `Uint8Array` would be.
-        Format::Raw => Value::from(posted.payload.clone()).deserialize(),
+        Format::Raw => Value::from(payload.clone()).deserialize(),
     }
 }
 
-fn bytes_of(posted: &Posted) -> Result<Bytes, DecodeError> {
-    match posted.format {
-        Format::Raw => Ok(posted.payload.clone()),
-        Format::Value => value::from_bytes(&posted.payload),
+fn bytes_of(format: Format, payload: &Bytes) -> Result<Bytes, DecodeError> {
+    match format {
+        Format::Raw => Ok(payload.clone()),
+        Format::Value => value::from_bytes(payload),
     }
 }
 
-fn value_of(posted: &Posted) -> Result<Value, DecodeError> {
-    match posted.format {
-        Format::Raw => Ok(Value::from(posted.payload.clone())),
-        Format::Value => Value::decode(&posted.payload, &DecodeLimits::default()),
+fn value_of(format: Format, payload: &Bytes) -> Result<Value, DecodeError> {
+    match format {
+        Format::Raw => Ok(Value::from(payload.clone())),
+        Format::Value => Value::decode(payload, &DecodeLimits::default()),
+    }
+}
+
+fn unread(format: Format, payload: &Bytes) -> EncodedValue {
+    match format {
+        Format::Value => EncodedValue::new(payload.clone()),
+        Format::Raw => {
+            let mut bytes = Vec::with_capacity(payload.len() + 9);
+            // A byte string is neither deep nor refused.
+            let _ = Value::from(payload.clone()).encode(&mut bytes);
+            EncodedValue::new(bytes)
+        }
     }
 }
 
@@ -129,3 +160,39 @@ thread_local! {
 
 /// What a thread keeps of its buffer after a large value: a frame's worth.
 const SCRATCH_KEPT: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use meshcast_proto::{Seq, SeqRange};
+
+    use super::*;
+
+    fn posted<T: Payload>(payload: &(impl Borrowed<T> + ?Sized)) -> Posted {
+        encode::<T, _>(payload, |format, bytes| Posted {
+            seqs: SeqRange::single(Seq::new(1).expect("not zero")),
+            format,
+            payload: Bytes::copy_from_slice(bytes),
+        })
+        .expect("encodable")
+    }
+
+    #[test]
+    fn an_unread_value_travels_as_the_value_that_it_holds() {
+        let value = Value::from("hello");
+        let unread = EncodedValue::try_from(&value).expect("shallow");
+        let as_unread = posted::<EncodedValue>(&unread);
+        assert_eq!(as_unread.payload, posted::<String>("hello").payload);
+        let lent = posted::<EncodedValue>(unread.as_bytes().as_ref());
+        assert_eq!(lent.payload, as_unread.payload);
+        assert_eq!(decode::<String>(&as_unread).as_deref(), Ok("hello"));
+        assert_eq!(decode::<EncodedValue>(&posted::<Value>(&value)), Ok(unread));
+    }
+
+    #[test]
+    fn bytes_are_an_unread_byte_string() {
+        let bytes = Bytes::from_static(&[1, 2, 255]);
+        let unread = decode::<EncodedValue>(&posted::<Bytes>(&bytes)).expect("any bytes");
+        let value = unread.decode(&DecodeLimits::default());
+        assert_eq!(value, Ok(Value::from(bytes)));
+    }
+}

@@ -44,7 +44,9 @@ impl Receipt {
     /// may take is up to the caller:
     ///
     /// ```no_run
-    /// # async fn example(channel: meshcast::BroadcastChannel<String>) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use meshcast::BroadcastChannel;
+    /// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+    /// # async fn example(channel: BroadcastChannel<String>) -> Result {
     /// use std::time::Duration;
     ///
     /// let receipt = channel.post_message("the house is on fire")?;

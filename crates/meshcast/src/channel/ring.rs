@@ -1,21 +1,36 @@
 //! What was delivered to a channel and not yet read by all of its readers.
 
+mod backfill;
 mod behind;
+mod object_gaps;
 mod seam;
+mod unpacked;
 
-use std::{collections::VecDeque, sync::Arc, task::Waker};
+use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
 
 use litemap::LiteMap;
-use meshcast_proto::{Account, Backlog, Delivery, Member, Posted, Seq, SeqRange, Values, WallTime};
+use meshcast_proto::{Account, Delivery, Member, Seq, SeqRange};
 
 use self::{
     behind::{Behind, Stand},
     seam::Seams,
 };
-use super::{ObjectId, outbox::Posters};
-use crate::message::{Gap, GapReason, Origin};
+use super::{
+    ObjectId,
+    cursor::{Cursor, Marks},
+    outbox::Posters,
+};
+use crate::{
+    clock::moment,
+    message::{Gap, GapReason},
+};
 
-pub(crate) use self::behind::Wanted;
+pub(crate) use self::{
+    backfill::{Past, Standing},
+    behind::Wanted,
+    object_gaps::{Count, ObjectGaps},
+    unpacked::{Unpacked, UnpackedValue},
+};
 
 /// One bounded queue with a cursor for each reader. What a reader did not read before it had to
 /// make way is noted down for that reader, which asks for it: it is [handed over](Self::recall) as
@@ -35,7 +50,11 @@ pub(crate) struct Ring {
     /// Readers that wait for what they asked for, and have not been [heard](Self::take_wanted) yet.
     requesting: Vec<ReaderId>,
     /// Numbers that some reader was told it had not read in time, so far.
-    unread: u64,
+    told: ObjectGaps,
+    /// Up to where each sender was delivered, for [cursors](Cursor).
+    delivered: Marks,
+    /// There are many of them, and one more since somebody looked.
+    crowded: bool,
 }
 
 /// Names a reader of one ring. Readers made earlier are less.
@@ -61,6 +80,12 @@ struct Reader {
     waker: Option<Waker>,
     /// The bytes that wait for it while nobody has claimed it; `None` from then on.
     unclaimed: Option<usize>,
+    /// Where it goes on, until it was told what there is.
+    cursor: Option<Cursor>,
+    /// What stands below in the ring is of the past that it began with.
+    past_until: u64,
+    /// It has read all of that.
+    caught_up: bool,
 }
 
 impl Ring {
@@ -82,7 +107,9 @@ impl Ring {
             readers: LiteMap::with_capacity(1),
             next_reader: ReaderId::default(),
             requesting: Vec::new(),
-            unread: 0,
+            told: ObjectGaps::default(),
+            delivered: Marks::default(),
+            crowded: false,
         }
     }
 
@@ -99,13 +126,14 @@ impl Ring {
     }
 
     /// The same, and it reads nothing before it was told [what there was](Self::begin) before it
-    /// came.
-    pub(crate) fn add_late(&mut self, object: ObjectId) -> ReaderId {
-        self.add(
-            object,
-            Some(0),
-            Behind::waiting_for_past(self.account.clone()),
-        )
+    /// came, or since it was at this cursor.
+    pub(crate) fn add_late(&mut self, object: ObjectId, cursor: Option<Cursor>) -> ReaderId {
+        let behind = Behind::waiting_for_past(self.account.clone());
+        let id = self.add(object, Some(0), behind);
+        if let Some(reader) = self.readers.get_mut(&id) {
+            reader.cursor = cursor;
+        }
+        id
     }
 
     /// From now on the reader is read from.
@@ -125,6 +153,9 @@ impl Ring {
             seams: Seams::default(),
             waker: None,
             unclaimed,
+            cursor: None,
+            past_until: 0,
+            caught_up: false,
         };
         self.readers.insert(id, reader);
         id
@@ -151,6 +182,7 @@ impl Ring {
 
     /// Appends an item and returns who waits for it, in the order the readers were made.
     pub(crate) fn push(&mut self, item: Item) -> Vec<Waker> {
+        self.note_delivered(&item, moment());
         if !self
             .readers
             .values()
@@ -183,10 +215,8 @@ impl Ring {
         match self.pending(id)? {
             Pending::Behind => {
                 let item = self.readers.get_mut(&id)?.behind.take()?;
-                if let Item::Missed(gap) = &item
-                    && gap.reason == GapReason::Unread
-                {
-                    self.unread = self.unread.saturating_add(gap.missed.len());
+                if let Item::Missed(gap) = &item {
+                    self.told.add(gap);
                 }
                 Some(item)
             }
@@ -241,9 +271,15 @@ impl Ring {
         !self.requesting.is_empty()
     }
 
-    /// Who asks for what. Each waits until it is [handed over](Self::recall).
-    pub(crate) fn take_wanted(&mut self) -> Vec<(ReaderId, Wanted)> {
-        let asking = std::mem::take(&mut self.requesting);
+    /// How many readers ask.
+    pub(crate) const fn requesting(&self) -> usize {
+        self.requesting.len()
+    }
+
+    /// Who asks for what, so many at most. Each waits until it is [handed over](Self::recall).
+    pub(crate) fn take_wanted(&mut self, most: usize) -> Vec<(ReaderId, Wanted)> {
+        let most = most.min(self.requesting.len());
+        let asking: Vec<_> = self.requesting.drain(..most).collect();
         let wanted = asking.into_iter().filter_map(|id| {
             let wanted = self.readers.get(&id)?.behind.wanted()?;
             Some((id, wanted))
@@ -256,14 +292,6 @@ impl Ring {
     pub(crate) fn recall(&mut self, id: ReaderId, items: Vec<Item>, upto: Seq) -> Option<Waker> {
         let reader = self.readers.get_mut(&id)?;
         reader.behind.recall(items, upto);
-        reader.waker.take()
-    }
-
-    /// Lets a reader that came late begin: behind with this, and from now on. Returns its waker.
-    pub(crate) fn begin(&mut self, id: ReaderId, past: &[Backlog]) -> Option<Waker> {
-        let reader = self.readers.get_mut(&id)?;
-        reader.behind.begin(past);
-        past.iter().for_each(|past| reader.seams.add(past));
         reader.waker.take()
     }
 
@@ -309,8 +337,9 @@ impl Ring {
         self.bytes <= self.limit / 4
     }
 
-    pub(crate) const fn unread(&self) -> u64 {
-        self.unread
+    /// What single readers were told that they will not get.
+    pub(crate) const fn told(&self) -> ObjectGaps {
+        self.told
     }
 
     fn end(&self) -> u64 {
@@ -376,6 +405,7 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
+        self.forget_idle(Duration::ZERO, moment(), |_| false);
         self.account.release(self.bytes);
     }
 }
@@ -410,8 +440,10 @@ impl Reader {
 
     /// Notes down what it has not got.
     fn note(&mut self, item: &Item) {
+        let is_past =
+            !self.caught_up && (self.behind.waits_for_past() || self.position <= self.past_until);
         match item {
-            Item::Missed(gap) => self.behind.miss(gap.clone()),
+            Item::Missed(gap) => self.behind.miss(gap.clone(), is_past),
             Item::Values(delivery, posters) => {
                 let heard = numbers_for(self.object, delivery, posters.as_deref());
                 let gap = |missed| Gap {
@@ -422,7 +454,7 @@ impl Reader {
                 heard
                     .into_iter()
                     .map(gap)
-                    .for_each(|gap| self.behind.lose(gap));
+                    .for_each(|gap| self.behind.lose(gap, is_past));
             }
         }
     }
@@ -486,62 +518,6 @@ fn numbers_for(object: ObjectId, delivery: &Delivery, posters: Option<&Posters>)
         }
     }
     heard
-}
-
-/// The values of a delivery, one by one.
-#[derive(Debug)]
-pub(crate) struct Unpacked {
-    member: Arc<Member>,
-    posted_at: WallTime,
-    values: Values,
-    posters: Option<Arc<Posters>>,
-}
-
-/// One value and where it comes from.
-#[derive(Debug)]
-pub(crate) struct UnpackedValue {
-    pub(crate) origin: Origin,
-    pub(crate) posted: Posted,
-    posters: Option<Arc<Posters>>,
-}
-
-impl Unpacked {
-    pub(crate) fn new(delivery: Delivery, posters: Option<Arc<Posters>>) -> Self {
-        let (member, posted_at) = (Arc::clone(&delivery.member), delivery.posted_at);
-        Self {
-            member,
-            posted_at,
-            values: delivery.into_values(),
-            posters,
-        }
-    }
-}
-
-impl Iterator for Unpacked {
-    type Item = UnpackedValue;
-
-    fn next(&mut self) -> Option<UnpackedValue> {
-        let posted = self.values.next()?;
-        let origin = Origin {
-            member: Arc::clone(&self.member),
-            seqs: posted.seqs,
-            posted_at: self.posted_at,
-        };
-        Some(UnpackedValue {
-            origin,
-            posted,
-            posters: self.posters.clone(),
-        })
-    }
-}
-
-impl UnpackedValue {
-    /// Whether `object` hears it: any object hears other nodes, but not itself.
-    pub(crate) fn is_for(&self, object: ObjectId) -> bool {
-        self.posters
-            .as_ref()
-            .is_none_or(|posters| posters.heard_by(object, self.posted.seqs.last()))
-    }
 }
 
 /// Unclaimed readers are moved on when more than this part of the limit waits for them.

@@ -1,12 +1,18 @@
 //! Addresses as people write them.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{
+    convert::Infallible,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use serde::{Deserialize, Serialize};
 
-/// Where a member listens, in any of the usual forms: `192.0.2.1:4001`, `[2001:db8::1]:4001`,
-/// `mesh.example:4001`, `/ip4/192.0.2.1/tcp/4001`, `/dns/mesh.example/tcp/4001`.
+/// Where a member listens, in any of the usual forms: a [`SocketAddr`], a [`Multiaddr`], or text
+/// such as `192.0.2.1:4001`, `[2001:db8::1]:4001`, `mesh.example:4001`, `/ip4/192.0.2.1/tcp/4001`,
+/// `/dns/mesh.example/tcp/4001`.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(Multiaddr);
@@ -17,6 +23,22 @@ pub struct Address(Multiaddr);
 pub struct AddressError {
     /// The text.
     pub text: String,
+}
+
+impl Address {
+    /// The IP address and port; `None` if it has a name instead, or is no TCP address.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        let mut parts = self.0.iter();
+        let ip: IpAddr = match parts.next()? {
+            Protocol::Ip4(ip) => ip.into(),
+            Protocol::Ip6(ip) => ip.into(),
+            _ => return None,
+        };
+        match (parts.next(), parts.next()) {
+            (Some(Protocol::Tcp(port)), None) => Some(SocketAddr::new(ip, port)),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Address {
@@ -72,6 +94,21 @@ impl From<SocketAddr> for Address {
 impl From<Multiaddr> for Address {
     fn from(address: Multiaddr) -> Self {
         Self(address)
+    }
+}
+
+impl TryFrom<&str> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: &str) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+/// For what is an address whatever it holds, such as a [`SocketAddr`].
+impl From<Infallible> for AddressError {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -64,6 +64,8 @@ fn every_setting_can_be_made_by_the_environment() {
             "MESHCAST_SEEDS",
             " a.example:4001  /dns/b.example/tcp/4001,",
         ),
+        #[cfg(feature = "metrics")]
+        ("MESHCAST_METRICS", "9464"),
         ("MESHCAST_DIAL_MEMBERS", "false"),
         ("MESHCAST_MAX_MESSAGE_BYTES", "2MiB"),
         ("MESHCAST_OUTBOX_BYTES", "65536"),

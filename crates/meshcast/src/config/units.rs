@@ -24,6 +24,14 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("{text:?} is more than this machine can count"))
 }
 
+/// A number of bytes with the largest unit that leaves a whole number.
+pub(crate) fn shown_bytes(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = |(shift, _): &(u32, _)| bytes > 0 && bytes.is_multiple_of(1 << shift);
+    let (shift, unit) = units.into_iter().find(whole).unwrap_or((0, "B"));
+    format!("{} {unit}", bytes >> shift)
+}
+
 /// A time: `90`, `90s`, `1.5h`, `250ms`.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);

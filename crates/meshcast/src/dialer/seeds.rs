@@ -76,7 +76,11 @@ impl Seed {
         let named = given.iter().any(|part| {
             matches!(
                 part,
-                Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
+                Protocol::Dns(_)
+                    | Protocol::Dns4(_)
+                    | Protocol::Dns6(_)
+                    | Protocol::Dnsaddr(_)
+                    | Protocol::Unix(_)
             )
         });
         let targets = if named {

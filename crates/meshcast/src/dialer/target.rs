@@ -95,7 +95,7 @@ fn jitter(rng: &mut StdRng, longest: Duration) -> Duration {
 
 /// The first wait is drawn from up to this.
 pub(super) const BASE_WAIT: Duration = Duration::from_millis(250);
-/// No wait is drawn from more: a seed that comes back is found within this.
+/// No wait is drawn from more: a seed that comes back is found within this and the 3 s of a dial.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// The same for what was connected [`RECENTLY`]: after a partition all are to be found soon.
 pub(super) const LONGEST_WAIT_RECENT: Duration = Duration::from_secs(2);

@@ -679,21 +679,38 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     /// Whatever is told and in whatever order, right or wrong.
     #[test]
-    fn nothing_is_due_right_after_what_was_due_is_done(events in prop::collection::vec(event(), 1..200)) {
+    fn nothing_is_due_right_after_what_was_due_is_done(
+        events in prop::collection::vec(event(), 1..200),
+    ) {
         let mut dialer = dialer([address(0), name()]);
         let mut now = Time::ZERO;
         for event in events {
             match event {
                 Event::Pass(millis) => now = now + Duration::from_millis(millis.into()),
-                Event::Resolved(n) => dialer.handle_resolved(SeedId(1), found(n.into_iter().map(address)), now),
-                Event::Reached(n, p) => (0..2).for_each(|id| dialer.handle_seed_reached(SeedId(id), &address(n), peer(p), now)),
-                Event::Us(n) => (0..2).for_each(|id| dialer.handle_seed_is_us(SeedId(id), &address(n), now)),
-                Event::Failed(n) => (0..2).for_each(|id| dialer.handle_seed_failed(SeedId(id), &address(n), refused(), now)),
+                Event::Resolved(n) => dialer.handle_resolved(
+                    SeedId(1),
+                    found(n.into_iter().map(address)),
+                    now,
+                ),
+                Event::Reached(n, p) => (0..2).for_each(
+                    |id| dialer.handle_seed_reached(SeedId(id), &address(n), peer(p), now)
+                ),
+                Event::Us(n) => (0..2).for_each(
+                    |id| dialer.handle_seed_is_us(SeedId(id), &address(n), now)
+                ),
+                Event::Failed(n) => (0..2).for_each(
+                    |id| dialer.handle_seed_failed(SeedId(id), &address(n), refused(), now)
+                ),
                 Event::MemberFailed(p, gone) => dialer.handle_member_failed(peer(p), gone, now),
                 Event::MemberReached(p) => dialer.handle_member_reached(peer(p)),
                 Event::Connected(p) => dialer.handle_connected(peer(p), now),
                 Event::Disconnected(p) => dialer.handle_disconnected(peer(p), now),
-                Event::Member(p, n) => dialer.handle_hearsay(peer(n), peer(p), vec![address(n)], now),
+                Event::Member(p, n) => dialer.handle_hearsay(
+                    peer(n),
+                    peer(p),
+                    vec![address(n)],
+                    now,
+                ),
             }
             let dials = outputs(&mut dialer, now);
             prop_assert!(dialer.poll_timeout().is_none_or(|due| due > now));

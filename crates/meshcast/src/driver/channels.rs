@@ -1,14 +1,20 @@
 //! The part of the driver that follows channel objects: what they open and close, post, and are
 //! due.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use meshcast_proto::{ChannelName, Time};
+use meshcast_proto::{ChannelName, Seq, Time, WallTime};
 
 use super::Driver;
 use crate::{
     channel::{Hub, Item, ReaderId, Section},
     clock::wall_time,
+    spans,
+    transport::sender,
 };
 
 /// The channels that gossip is subscribed to.
@@ -25,8 +31,10 @@ pub(super) struct Channel {
     /// Since when no object has been open. Gossip stays subscribed for a while, since leaving and
     /// joining again at once would leave it without links for longer.
     vacant_since: Option<Time>,
-    /// Has something to send, and waits until the channel is writable.
-    held_up: Option<Arc<Hub>>,
+    /// Since when an object is open, or was last, by the wall clock.
+    open_since: WallTime,
+    /// Has something to send, and waits until the channel is writable; and since when.
+    held_up: Option<(Arc<Hub>, Time)>,
     /// Objects that wait for what peers keep from before they came, by what the engine calls
     /// that.
     looking_back: HashMap<u64, (Arc<Hub>, ReaderId)>,
@@ -67,9 +75,22 @@ impl Channels {
         self.open.get_mut(name)?.looking_back.remove(&id)
     }
 
+    /// Whether a channel has something to send and waits until it is writable.
+    #[cfg(feature = "metrics")]
+    pub(super) fn is_held_up(&self, name: &ChannelName) -> bool {
+        let channel = self.open.get(name);
+        channel.is_some_and(|channel| channel.held_up.is_some())
+    }
+
     fn is_of(&self, hub: &Arc<Hub>) -> bool {
         let channel = self.open.get(hub.name());
         channel.is_some_and(|channel| Arc::ptr_eq(&channel.hub, hub))
+    }
+}
+
+impl Channel {
+    pub(super) const fn open_since(&self) -> WallTime {
+        self.open_since
     }
 }
 
@@ -97,16 +118,22 @@ impl Driver {
             if !self.engine.may_post(hub.name())
                 && let Some(channel) = self.channels.open.get_mut(hub.name())
             {
-                channel.held_up = Some(hub);
+                channel.held_up = Some((hub, self.clock.now()));
                 continue;
             }
             let (section, more) = hub.take_section();
+            if section.is_none() {
+                // An object came late since the hubs were answered, and is told first what there
+                // was.
+                self.answer(&hub);
+            }
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
                 self.handles.registry.ready(&hub);
             }
+            let len = section.as_ref().map_or(0, |section| section.draft.len());
+            bytes += len.max(BYTES_A_ROUND / SECTIONS_A_ROUND);
             if let Some(section) = section {
-                bytes += section.draft.len().max(BYTES_A_ROUND / SECTIONS_A_ROUND);
                 self.post(&hub, section);
             }
         }
@@ -129,8 +156,17 @@ impl Driver {
         let now = self.clock.now();
         let open = hub.objects() > 0;
         if let Some(channel) = self.channels.open.get_mut(hub.name()) {
-            channel.hub = hub;
+            channel.hub = Arc::clone(&hub);
+            for (sender, state) in self.engine.senders(hub.name()) {
+                if let Some(read) = state.next.and_then(Seq::previous) {
+                    hub.was_delivered(sender, read);
+                }
+            }
+            if open && channel.vacant_since.is_some() {
+                channel.open_since = wall_time();
+            }
             channel.vacant_since = (!open).then(|| channel.vacant_since.unwrap_or(now));
+            self.follow_presence(&hub);
             return;
         }
         let opened =
@@ -144,11 +180,13 @@ impl Driver {
         let vacant_since = (!open).then_some(now);
         let channel = Channel {
             vacant_since,
+            open_since: wall_time(),
             held_up: None,
             looking_back: HashMap::new(),
             hub: Arc::clone(&hub),
         };
         self.channels.open.insert(hub.name().clone(), channel);
+        self.follow_presence(&hub);
     }
 
     /// Enters the channel of a hub if it is not that of this very one: opened, asked or posted to,
@@ -167,12 +205,15 @@ impl Driver {
     pub(super) fn post(&mut self, hub: &Arc<Hub>, mut section: Section) {
         // Also if it has made way itself since its section was taken: what was accepted is sent.
         self.ensure_entered(hub);
+        let span = spans::send(hub.place(), self.network.swarm.local_peer_id());
+        let _inside = span.enter();
         let draft = std::mem::take(&mut section.draft);
         let bytes = draft.len();
         let posted = self.with_engine_then(
             |engine, now| engine.handle_post(hub.name(), draft, now, wall_time()),
             |driver, posted| {
                 let seqs = *posted.as_ref().ok()?;
+                spans::sent(&span, seqs);
                 tracing::trace!(channel = ?hub.name(), %seqs, bytes, "section made");
                 hub.numbered(seqs);
                 let engine = &driver.engine;
@@ -191,17 +232,47 @@ impl Driver {
     /// A channel that was held up may be posted on again.
     pub(super) fn handle_writable(&mut self, name: &ChannelName) {
         let channel = self.channels.open.get_mut(name);
-        if let Some(hub) = channel.and_then(|channel| channel.held_up.take()) {
+        if let Some((hub, since)) = channel.and_then(|channel| channel.held_up.take()) {
+            let waited = self.clock.now().saturating_since(since);
+            tracing::trace!(channel = ?name, ?waited, "the send window has room");
+            #[cfg(feature = "metrics")]
+            self.measures.window_wait.observe(waited, 1);
             self.handles.registry.ready(&hub);
         }
     }
 
     pub(super) fn deliver(&mut self, name: &ChannelName, item: Item) {
-        if let Some(channel) = self.channels.get(name)
-            && channel.hub.deliver(item)
-        {
+        let Some(channel) = self.channels.get(name) else {
+            return;
+        };
+        let hub = Arc::clone(&channel.hub);
+        let span = spans::deliver(hub.place(), &item);
+        let _inside = span.enter();
+        #[cfg(feature = "metrics")]
+        if let Item::Values(values, None) = &item {
+            let (region, count) = (&values.member.credential().region, values.seqs().len());
+            self.measures
+                .delivered(region, count, values.posted_at, wall_time());
+        }
+        let posted = hub.is_doubtful().then(|| {
+            let (sender, first) = (item.member().sender(), item.seqs().first());
+            self.engine.posted(name, sender, first)
+        });
+        let delivered = hub.deliver(item, posted.flatten());
+        if delivered.readers_behind {
             self.channels.behind.push(name.clone());
         }
+        if delivered.crowded {
+            self.forget_idle(&hub);
+        }
+    }
+
+    /// Forgets senders of which nothing is kept anywhere: they were not heard for long, and are not
+    /// connected.
+    fn forget_idle(&self, hub: &Hub) {
+        let peers = self.peers.iter().filter_map(|(peer, _)| sender(peer));
+        let here: BTreeSet<_> = peers.map(|sender| sender.prefix()).collect();
+        hub.forget_idle(|sender| here.contains(sender));
     }
 
     pub(super) fn drop_vacant_channels(&mut self, now: Time) {
@@ -228,9 +299,11 @@ impl Driver {
         }
         if let Some(channel) = self.channels.open.remove(name) {
             // It may be another of the name, and is to be sent all the same.
-            if let Some(held_up) = channel.held_up {
+            if let Some((held_up, _)) = channel.held_up {
                 self.handles.registry.ready(&held_up);
             }
+            // First, so that peers hear who left before they hear that the channel is closed.
+            self.leave_presence(hub);
             self.with_engine(|engine, _| engine.handle_close(name));
             self.network.gossip().leave(name);
             tracing::debug!(channel = ?name, "left");

@@ -5,7 +5,7 @@ use meshcast_proto::{Offence, Standing, Time, Verdict};
 
 use super::Driver;
 use crate::{
-    event::{self, NodeEvent},
+    event::{self, DisconnectReason, NodeEvent},
     transport::{peer_id, sender},
 };
 
@@ -21,6 +21,7 @@ impl Driver {
     }
 
     fn carry_out_verdicts(&mut self) {
+        let now = self.clock.now();
         while let Some(verdict) = self.conduct.poll_verdict() {
             match verdict {
                 Verdict::Throttle { peer, offence } => {
@@ -30,18 +31,23 @@ impl Driver {
                 }
                 Verdict::Forgive { peer } => {
                     let peer = peer_id(peer);
-                    tracing::info!(%peer, "a member that misbehaved is heard again");
+                    if let Some(suppressed) = self.warnings.forgiven.pass(now) {
+                        tracing::info!(%peer, suppressed, "a member that misbehaved is heard again");
+                    }
                     self.network.sessions().set_throttled(&peer, false);
                 }
                 // Its connections are closed, and new ones of this process are refused.
                 Verdict::Cut { peer, offence } => {
                     let peer = peer_id(peer);
                     self.tell_misbehaving(peer, offence, Standing::Cut);
+                    self.peers.excuse(&peer, DisconnectReason::Misbehaved);
                     self.network.blocked().block_peer(peer);
                 }
                 Verdict::Readmit { peer } => {
                     let peer = peer_id(peer);
-                    tracing::info!(%peer, "a member that was cut off may be connected again");
+                    if let Some(suppressed) = self.warnings.forgiven.pass(now) {
+                        tracing::info!(%peer, suppressed, "a member that was cut off may be connected again");
+                    }
                     self.network.blocked().unblock_peer(peer);
                 }
             }

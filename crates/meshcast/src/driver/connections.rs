@@ -10,11 +10,11 @@ use meshcast_proto::{MemberAddresses, Reason, SyncMessage, Time};
 
 use super::{Driver, dialling::Outcome};
 use crate::{
-    address::{Reach, is_listener, reach},
+    address::{Reach, is_listener, reach, told},
     behaviour::BehaviourEvent,
     clock::wall_time,
     dialer::{Is, MAX_ADDRESSES},
-    event::{self, NodeEvent},
+    event::{self, DisconnectReason, NodeEvent},
     gate::{GateError, refusal_reason},
     inspect::Direction,
     peers::{DEAD, Peer},
@@ -42,7 +42,8 @@ impl Driver {
                 if let Some(peer) = self.peers.handle_closed(peer_id, connection_id) {
                     let reason =
                         cause.map_or_else(|| "closed".to_owned(), |cause| in_words(&cause));
-                    self.handle_lost(peer_id, &peer, reason);
+                    let why = peer.leaving().unwrap_or(DisconnectReason::Lost);
+                    self.handle_lost(peer_id, &peer, (why, reason));
                 }
             }
             SwarmEvent::OutgoingConnectionError {
@@ -59,9 +60,7 @@ impl Driver {
             } => match refusal_reason(&error) {
                 // Whoever makes way is counted at the door.
                 Some(reason) if is_own(reason) || reason == GateError::Displaced => {}
-                Some(reason) => {
-                    self.refused(send_back_addr, Direction::Inbound, reason.to_string())
-                }
+                Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason),
                 None => {
                     let reason = in_words(&error);
                     tracing::debug!(address = %send_back_addr, reason, "an incoming connection failed");
@@ -69,11 +68,13 @@ impl Driver {
             },
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(target: event::TARGET, %address, "listening");
+                self.note_listeners();
                 self.emit(NodeEvent::Listening(address));
                 self.announce_myself();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 tracing::info!(%address, "no longer listening");
+                self.note_listeners();
                 self.announce_myself();
             }
             SwarmEvent::ListenerClosed {
@@ -82,13 +83,13 @@ impl Driver {
                 let reason = reason
                     .err()
                     .map_or_else(|| "closed".to_owned(), |error| in_words(&error));
+                self.note_listeners();
                 tracing::error!(?addresses, reason, "a listener is closed");
             }
             SwarmEvent::ListenerError { error, .. } => {
                 let turned = causes(&error).find_map(|error| error.downcast_ref::<Turned>());
                 if let Some(Turned { from }) = turned {
-                    let (from, reason) = (multiaddr(*from), GateError::Foreign.to_string());
-                    self.refused(from, Direction::Inbound, reason);
+                    self.refused(multiaddr(*from), Direction::Inbound, GateError::Foreign);
                     return;
                 }
                 if let Some(suppressed) = self.warnings.listener.pass(self.clock.now()) {
@@ -136,7 +137,8 @@ impl Driver {
         {
             let (name, region) = (credential.name, credential.region);
             if let Some(suppressed) = self.warnings.connected.pass(now) {
-                tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction, suppressed,
+                tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction,
+                    suppressed,
                     "connected");
             }
             self.dialling.dialer.modify().handle_connected(peer, now);
@@ -158,6 +160,7 @@ impl Driver {
         for peer in self.network.admitted.leaving() {
             // An error means that it is gone already, or not there yet: then it is its turn when it
             // is.
+            self.peers.excuse(&peer, DisconnectReason::Displaced);
             if self.network.swarm.modify().disconnect_peer_id(peer).is_ok()
                 && let Some(suppressed) = self.warnings.displaced.pass(self.clock.now())
             {
@@ -167,16 +170,26 @@ impl Driver {
     }
 
     /// A member is connected no more.
-    fn handle_lost(&mut self, id: PeerId, peer: &Peer, reason: String) {
-        let (name, now) = (&peer.member.credential().name, self.clock.now());
+    fn handle_lost(&mut self, id: PeerId, peer: &Peer, why: (DisconnectReason, String)) {
+        let (reason, detail) = why;
+        let credential = peer.member.credential();
+        let (name, now) = (&credential.name, self.clock.now());
         if let Some(suppressed) = self.warnings.disconnected.pass(now) {
-            tracing::info!(target: event::TARGET, peer = %id, %name, reason, suppressed, "disconnected");
+            tracing::info!(target: event::TARGET, peer = %id, %name, %reason, detail, suppressed,
+                "disconnected");
         }
         self.dialling.dialer.modify().handle_disconnected(id, now);
         self.waiters.pings.handle_lost(id);
         self.sessions.handle_lost(&id);
+        self.forget_farewell(&id);
         self.count_members();
-        self.emit(NodeEvent::Disconnected { peer: id, reason });
+        self.emit(NodeEvent::Disconnected {
+            peer: id,
+            name: credential.name.clone(),
+            region: credential.region.clone(),
+            reason,
+            detail,
+        });
     }
 
     /// Looks at what passed: who says nothing is dialled beside its connection and then given up,
@@ -222,7 +235,7 @@ impl Driver {
         for connection in peer.connections() {
             self.close(id, connection);
         }
-        self.handle_lost(id, &peer, reason);
+        self.handle_lost(id, &peer, (DisconnectReason::Silent, reason));
     }
 
     /// Closes a connection, and uses it no more meanwhile.
@@ -231,8 +244,11 @@ impl Driver {
         self.network.swarm.modify().close_connection(connection);
     }
 
-    pub(super) fn refused(&mut self, address: Multiaddr, direction: Direction, reason: String) {
+    pub(super) fn refused(&mut self, address: Multiaddr, direction: Direction, why: GateError) {
         self.counters.refused += 1;
+        self.refusals
+            .note(why, address.clone(), direction, wall_time());
+        let reason = why.to_string();
         if let Some(suppressed) = self.warnings.refused.pass(self.clock.now()) {
             tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
         }
@@ -323,16 +339,16 @@ impl Driver {
         }
     }
 
+    /// For those who ask the handle. To be called when that has changed.
+    pub(super) fn note_listeners(&self) {
+        let mut addresses: Vec<_> = self.network.swarm.listeners().cloned().collect();
+        addresses.sort();
+        self.handles.listen_addresses.send_replace(addresses);
+    }
+
     fn myself(&self, near: Reach) -> MemberAddresses {
-        let listening = self
-            .network
-            .swarm
-            .listeners()
-            .filter(|address| reach(address) >= near);
-        let addresses = listening
-            .take(MAX_ADDRESSES)
-            .map(Multiaddr::to_vec)
-            .collect();
+        let told = told(&self.advertised, self.network.swarm.listeners(), near);
+        let addresses = told.take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect();
         MemberAddresses {
             sender: self.me.sender(),
             addresses,
@@ -345,7 +361,7 @@ impl Driver {
             Ok(rtt) => self.peers.handle_ping(&peer, rtt),
             // Behind much else it may take long. Whether the peer is there is seen by what it sends
             // itself.
-            Err(error) => tracing::debug!(%peer, %error, "no answer to a ping"),
+            Err(error) => tracing::debug!(%peer, error = in_words(&error), "no answer to a ping"),
         }
     }
 }

@@ -18,6 +18,8 @@ use meshcast_proto::Time;
 use tokio::task::JoinSet;
 
 use super::{Dirty, Driver, connections::is_own, seeds::why_failed};
+#[cfg(feature = "admin")]
+use crate::local;
 use crate::{
     clock::Clock,
     dialer::{Dial, Dialer, Is, SeedId},
@@ -80,10 +82,21 @@ impl Driver {
         }
         while let Some(dial) = self.dialling.dialer.modify().poll_output() {
             match dial {
+                #[cfg(feature = "admin")]
+                Dial::Resolve(seed, name) if local::is_seed(&name) => {
+                    let own = self.network.swarm.listeners().cloned().collect();
+                    let mesh = self.mesh.clone();
+                    let found = async move { (seed, Ok(local::nodes(own, &mesh).await)) };
+                    self.dialling.lookups.spawn(found);
+                }
                 Dial::Resolve(seed, name) => {
                     self.dialling
                         .lookups
                         .spawn(async move { (seed, resolve(&name).await) });
+                }
+                Dial::Address(seed, address) if self.advertised.contains(&address) => {
+                    let dialer = self.dialling.dialer.modify();
+                    dialer.handle_seed_is_us(seed, &address, now);
                 }
                 Dial::Address(seed, address) => {
                     let options = DialOpts::unknown_peer_id().address(address.clone()).build();
@@ -105,11 +118,23 @@ impl Driver {
 
     fn start_dial(&mut self, options: DialOpts, dialled: Dialled) {
         let connection = options.connection_id();
+        if let Dialled::Seed(_, address) = &dialled {
+            self.network.admitted.begin_seed_dial(address);
+        }
         self.dialling.dials.insert(connection, dialled);
         // What is wrong at once is not reported as an event.
         if let Err(error) = self.network.swarm.modify().dial(options) {
             self.handle_dial_failed(connection, &error);
         }
+    }
+
+    /// What became of a dial is known.
+    fn end_dial(&mut self, connection: ConnectionId) -> Option<Dialled> {
+        let dialled = self.dialling.dials.remove(&connection);
+        if let Some(Dialled::Seed(_, address)) = &dialled {
+            self.network.admitted.end_seed_dial(address);
+        }
+        dialled
     }
 
     /// A dial led to nothing, or to a connection that was gone at once.
@@ -119,9 +144,9 @@ impl Driver {
         outcome: Outcome,
         why: (Is, String),
     ) {
-        let now = self.clock.now();
+        let (dialled, now) = (self.end_dial(connection), self.clock.now());
         let dialer = self.dialling.dialer.modify();
-        match (self.dialling.dials.remove(&connection), outcome) {
+        match (dialled, outcome) {
             (Some(Dialled::Seed(seed, address)), Outcome::Ourselves) => {
                 dialer.handle_seed_is_us(seed, &address, now);
             }
@@ -137,9 +162,9 @@ impl Driver {
 
     /// A dial led to a member.
     pub(super) fn dial_succeeded(&mut self, connection: ConnectionId, peer: PeerId) {
-        let now = self.clock.now();
+        let (dialled, now) = (self.end_dial(connection), self.clock.now());
         let dialer = self.dialling.dialer.modify();
-        match self.dialling.dials.remove(&connection) {
+        match dialled {
             Some(Dialled::Seed(seed, address)) => {
                 dialer.handle_seed_reached(seed, &address, peer, now)
             }
@@ -168,7 +193,7 @@ impl Driver {
                     _ => None,
                 };
                 let address = address.unwrap_or_else(Multiaddr::empty);
-                self.refused(address, Direction::Outbound, reason.to_string());
+                self.refused(address, Direction::Outbound, reason);
             }
             _ => tracing::debug!(reason = in_words(error), "a dial failed"),
         }

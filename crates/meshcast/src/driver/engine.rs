@@ -80,6 +80,7 @@ impl Driver {
     fn handle_output(&mut self, output: Output, posters: Option<&Arc<Posters>>, now: Time) {
         match output {
             Output::Publish(frame) => self.publish(&frame),
+            Output::Forward(forward) => self.forward(&forward),
             Output::Deliver(channel, delivery) => {
                 self.deliver(&channel, Item::Values(delivery, posters.cloned()));
             }
@@ -95,7 +96,8 @@ impl Driver {
             } => {
                 let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
                 if let Some(suppressed) = self.warnings.stale.pass(now) {
-                    tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind, suppressed,
+                    tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind,
+                        suppressed,
                         "not taken: posted too long ago by the clock of its sender, which is not connected; \
                          its clock is behind, or somebody repeats it");
                 }
@@ -109,14 +111,19 @@ impl Driver {
             Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence, 1),
             Output::Missed(channel, gap) => {
                 if let Some(suppressed) = self.warnings.gap.pass(now) {
-                    tracing::warn!(?channel, name = %gap.member.credential().name, missed = %gap.missed,
+                    tracing::warn!(?channel, name = %gap.member.credential().name,
+                        missed = %gap.missed,
                         reason = ?gap.reason, suppressed, "gap");
                 }
+                #[cfg(feature = "metrics")]
+                let reason = gap.reason;
                 let gap = Gap {
                     member: gap.member,
                     missed: gap.missed,
                     reason: gap.reason.into(),
                 };
+                #[cfg(feature = "metrics")]
+                self.measures.missed.add(reason, gap.missed.len());
                 self.deliver(&channel, Item::Missed(gap));
             }
         }

@@ -63,8 +63,9 @@ impl Driver {
                 events += self.poll_swarm(cx, EVENTS_A_ROUND - events);
             }
             woken = false;
-            self.hear_inbox();
-            let is_full = events == EVENTS_A_ROUND || self.sessions.worked >= WORK_A_ROUND;
+            let has_more_events = events == EVENTS_A_ROUND;
+            self.hear_inbox(!has_more_events);
+            let is_full = has_more_events || self.sessions.worked >= WORK_A_ROUND;
             if followed.more || is_full || self.waiters.inspections.is_busy() {
                 return give_way(cx);
             }

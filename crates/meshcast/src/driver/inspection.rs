@@ -4,10 +4,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
-use meshcast_proto::ChannelName;
+use meshcast_proto::{ChannelName, Seq, WallTime};
 
 use super::Driver;
+#[cfg(feature = "metrics")]
+use crate::{channel::ObjectGaps, metrics::Measured};
 use crate::{
+    clock::wall_time,
     command::Answer,
     error::AskError,
     inspect::{ChannelInfo, PeerInfo, Snapshot},
@@ -19,33 +22,49 @@ use crate::{
 pub(crate) struct View {
     pub(crate) peers: bool,
     pub(crate) channels: bool,
+    /// How much is known to be missing on all channels.
+    pub(crate) behind: bool,
 }
 
-/// Shared by all who asked for it; the copying is theirs.
-pub(crate) type Inspected = Arc<Snapshot>;
+/// What was seen. Shared by all who asked for it; the copying is theirs.
+#[derive(Debug, Clone)]
+pub(crate) struct Inspected {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) ready: bool,
+    pub(crate) isolated_since: Option<WallTime>,
+    pub(crate) behind_by: u64,
+    #[cfg(feature = "metrics")]
+    pub(crate) measured: Measured,
+    /// What single objects were told that they will not get.
+    #[cfg(feature = "metrics")]
+    pub(crate) object_gaps: ObjectGaps,
+}
 
 /// The look under way, and who waits for the next: whoever asks later must see what it did before.
 #[derive(Debug, Default)]
 pub(super) struct Inspections {
-    waiting: Vec<(View, Answer<Inspected>)>,
+    waiting: Vec<(View, Answer<Arc<Inspected>>)>,
     current: Option<Look>,
 }
 
 #[derive(Debug)]
 struct Look {
-    answers: Vec<Answer<Inspected>>,
+    answers: Vec<Answer<Arc<Inspected>>>,
     wanted: View,
     channels_left: Vec<ChannelName>,
     channels: Vec<ChannelInfo>,
     /// How many of the channels that were looked at each peer has open.
     shared: HashMap<PeerId, usize>,
+    behind_by: u64,
+    #[cfg(feature = "metrics")]
+    measured: Measured,
     /// After the channels, so that these numbers are complete.
     peers_left: Vec<PeerId>,
     peers: Vec<PeerInfo>,
 }
 
 impl Inspections {
-    pub(super) fn ask(&mut self, view: View, answer: Answer<Inspected>) {
+    pub(super) fn ask(&mut self, view: View, answer: Answer<Arc<Inspected>>) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push((view, answer));
         } else {
@@ -93,6 +112,7 @@ impl Driver {
         let wanted = View {
             peers: waiting.iter().any(|(view, _)| view.peers),
             channels: waiting.iter().any(|(view, _)| view.channels),
+            behind: waiting.iter().any(|(view, _)| view.behind),
         };
         let peers = self
             .peers
@@ -105,6 +125,9 @@ impl Driver {
             channels_left: self.channels.names().cloned().collect(),
             channels: Vec::new(),
             shared: HashMap::new(),
+            behind_by: 0,
+            #[cfg(feature = "metrics")]
+            measured: Measured::default(),
             peers_left: peers.collect(),
             peers: Vec::new(),
         })
@@ -112,8 +135,16 @@ impl Driver {
 
     fn look_at_channel(&self, look: &mut Look, name: &ChannelName) {
         // It may be gone by now.
-        if self.channels.get(name).is_none() {
+        let Some(channel) = self.channels.get(name) else {
             return;
+        };
+        #[cfg(feature = "metrics")]
+        look.measured
+            .add(channel.hub.load(), self.channels.is_held_up(name));
+        if look.wanted.behind && channel.hub.objects() > 0 {
+            let senders = self.engine.senders(name);
+            let missing = senders.map(|(_, state)| missing(state.newest, state.next));
+            look.behind_by = missing.fold(look.behind_by, u64::saturating_add);
         }
         for peer in self.engine.listeners(name).map(peer_id) {
             *look.shared.entry(peer).or_default() += 1;
@@ -126,22 +157,63 @@ impl Driver {
     fn end_look(&self, look: Look) {
         let Look {
             answers,
+            wanted,
             peers,
             channels,
+            behind_by,
+            #[cfg(feature = "metrics")]
+            measured,
             ..
         } = look;
-        let snapshot = Arc::new(Snapshot {
-            node: self.node(),
-            peers,
-            seeds: self.seeds(),
-            channels,
-            counters: self.counters(),
+        let accounts = match wanted.peers {
+            true => self.accounts(),
+            false => Vec::new(),
+        };
+        let inspected = Arc::new(Inspected {
+            snapshot: Snapshot {
+                node: self.node(),
+                peers,
+                seeds: self.seeds(),
+                accounts,
+                channels,
+                counters: self.counters(),
+                refusals: self.refusals.all(wall_time()),
+                limits: self.handles.registry.limits().clone(),
+            },
+            ready: self.waiters.ready.is_ready(),
+            isolated_since: self.isolated_since(),
+            behind_by,
+            #[cfg(feature = "metrics")]
+            measured: self.measured(measured),
+            #[cfg(feature = "metrics")]
+            object_gaps: self.handles.registry.stats().object_gaps(),
         });
         for answer in answers {
             // Whoever asked may have left.
-            let _ = answer.send(Ok(Arc::clone(&snapshot)));
+            let _ = answer.send(Ok(Arc::clone(&inspected)));
         }
     }
+}
+
+#[cfg(feature = "metrics")]
+impl Driver {
+    /// What was measured, with what was seen of the channels.
+    fn measured(&self, seen: Measured) -> Measured {
+        Measured {
+            latency: self.measures.latency.clone(),
+            window_wait: self.measures.window_wait.clone(),
+            missed: self.measures.missed,
+            passed: self.network.traffic.bytes(),
+            members: self.members_by_region(),
+            ..seen
+        }
+    }
+}
+
+/// How many numbers of a sender are not settled, if it is known with which its log begins here.
+fn missing(newest: Seq, next: Option<Seq>) -> u64 {
+    let end = newest.get().saturating_add(1);
+    next.map_or(0, |next| end.saturating_sub(next.get()))
 }
 
 /// How many may wait for the next look: tasks of this process, at about 16 bytes each. They all get
@@ -157,6 +229,15 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+
+    #[test]
+    fn what_is_known_and_not_settled_is_missing() {
+        let seq = |n| Seq::new(n).expect("not 0");
+        assert_eq!(missing(seq(7), Some(seq(8))), 0);
+        assert_eq!(missing(seq(7), Some(seq(5))), 3);
+        assert_eq!(missing(seq(7), None), 0, "it may begin after them");
+        assert_eq!(missing(seq(7), Some(seq(9))), 0);
+    }
 
     #[test]
     fn one_too_many_who_wait_for_a_look_is_refused_by_name() {
@@ -175,5 +256,11 @@ mod tests {
             Ok(Some(AskError::TooMany { limit }))
         );
         assert!(waiting.iter_mut().all(|it| it.try_recv().is_err()));
+    }
+
+    #[test]
+    fn a_log_may_be_as_long_as_its_counter() {
+        assert_eq!(missing(Seq::MAX, Some(Seq::FIRST)), u64::MAX - 1);
+        assert_eq!(missing(Seq::FIRST, Some(Seq::MAX)), 0);
     }
 }

@@ -1,11 +1,10 @@
 //! Links whose gossip has stopped: the engine notices, and they are made anew.
 
 use libp2p::PeerId;
-use meshcast_proto::Repaired;
 
 use super::Driver;
 use crate::{
-    event::{self, NodeEvent},
+    event::{self, DisconnectReason, NodeEvent},
     transport::sender,
 };
 
@@ -18,18 +17,6 @@ impl Driver {
             if let Some(peer) = sender(&peer) {
                 self.engine.handle_copy(peer, now);
             }
-        }
-    }
-
-    /// A peer gave what its gossip should have brought, if it is to pass on what it hears there.
-    pub(super) fn handle_repaired(&mut self, peer: PeerId, repaired: &Repaired) {
-        let Repaired { channel, age } = repaired;
-        let gossip = &self.network.swarm.behaviour().gossip;
-        let is_meshed = gossip.mesh(channel).any(|it| it == peer);
-        if let Some(by) = sender(&peer)
-            && is_meshed
-        {
-            self.with_engine(|engine, now| engine.handle_withheld(by, *age, now));
         }
     }
 
@@ -46,6 +33,7 @@ impl Driver {
         }
         self.counters.mute_links += 1;
         self.emit(NodeEvent::Mute { peer, name });
+        self.peers.excuse(&peer, DisconnectReason::Mute);
         // An error means that it is gone already.
         let _ = self.network.swarm.modify().disconnect_peer_id(peer);
     }

@@ -14,6 +14,17 @@ pub(super) struct Readiness {
     waiting: Vec<(Time, Answer<Ready>)>,
     /// When it was first found that all seeds were tried.
     seeds_tried: Option<Time>,
+    phase: Phase,
+}
+
+/// How far a node is, for those who do not wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Starting,
+    /// It was ready once.
+    Ready,
+    Stopping,
 }
 
 impl Readiness {
@@ -27,9 +38,25 @@ impl Readiness {
         }
     }
 
+    /// Whether the node was ready once, and is not stopping.
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// The node stops.
+    pub(super) const fn end(&mut self) {
+        self.phase = Phase::Stopping;
+    }
+
+    fn reach(&mut self) {
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Ready;
+        }
+    }
+
     /// When [`Driver::check_ready`] wants to be called, if nothing happens.
     pub(super) fn due(&self, now: Time) -> Option<Time> {
-        // Nothing says when gossip takes a peer into its mesh.
+        // Nothing says when gossip hears what a peer listens on.
         (!self.waiting.is_empty()).then(|| now + LOOK_AGAIN)
     }
 }
@@ -52,23 +79,37 @@ impl Driver {
         let everybody = self.is_part_of_the_mesh(now);
         let due = |asked: Time| everybody || asked.max(tried) + MESH_PATIENCE <= now;
         let members = self.peers.iter().count();
-        let waiting = &mut self.waiters.ready.waiting;
-        waiting
+        let ready = &mut self.waiters.ready;
+        let answered: Vec<_> = ready
+            .waiting
             .extract_if(.., |(asked, _)| due(*asked))
-            // Whoever asked may have left.
-            .for_each(|(_, answer)| _ = answer.send(Ok(Ready { members })));
+            .collect();
+        if !answered.is_empty() {
+            ready.reach();
+        }
+        // Whoever asked may have left.
+        let answers = answered.into_iter().map(|(_, answer)| answer);
+        answers.for_each(|answer| _ = answer.send(Ok(Ready { members })));
     }
 
-    /// Whether everybody connected has announced its channels (or has had the time to), and gossip
-    /// has a link on every shared channel.
+    /// Notes that the node is ready also if nobody waits for it.
+    pub(super) fn note_ready(&mut self, now: Time) {
+        if self.waiters.ready.phase != Phase::Starting || !self.dialling.dialer.seeds_tried() {
+            return;
+        }
+        let tried = *self.waiters.ready.seeds_tried.get_or_insert(now);
+        if tried + MESH_PATIENCE <= now || self.is_part_of_the_mesh(now) {
+            self.waiters.ready.reach();
+        }
+    }
+
+    /// Whether everybody connected has announced its channels, or has had the time to.
     fn is_part_of_the_mesh(&self, now: Time) -> bool {
         let gossip = &self.network.swarm.behaviour().gossip;
         let announced = gossip.listeners();
-        let all_heard = self
-            .peers
+        self.peers
             .iter()
-            .all(|(id, peer)| announced.contains(id) || peer.since + ANNOUNCEMENT <= now);
-        all_heard && gossip.is_meshed()
+            .all(|(id, peer)| announced.contains(id) || peer.since + ANNOUNCEMENT <= now)
     }
 }
 

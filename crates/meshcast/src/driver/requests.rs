@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use libp2p::PeerId;
-use meshcast_proto::{Backfilled, ChannelName, Recall, Recalled};
+use meshcast_proto::{Backfilled, ChannelName, Recall, Recalled, Seq};
 
 use super::Driver;
 use crate::{
-    channel::{Hub, Item, Opening, ReaderId, Requests, Wanted},
+    channel::{Hub, Item, Opening, Requests, Wanted},
     message::{Gap, GapReason},
 };
 
@@ -33,22 +33,39 @@ impl Driver {
         let Requests {
             caught_up,
             openings,
+            asking,
             wanted,
             awaited,
-        } = hub.take_requests();
+            desk,
+        } = hub.take_requests(READERS_A_ROUND);
         if caught_up {
             self.tell_readers_behind(hub.name(), false);
         }
         for opening in openings {
             self.begin(hub, opening);
         }
+        let room = (ALL_RECALLS_LEN / asking.max(1)).clamp(MIN_RECALL_LEN, RECALL_LEN);
+        let mut recalls: Vec<(Wanted, Vec<Item>, Option<Seq>)> = Vec::new();
         for (reader, wanted) in wanted {
-            self.recall(hub, reader, &wanted);
+            // Those who came at the same time mostly want the same.
+            let known = recalls.iter().find(|(same, ..)| *same == wanted);
+            let (items, upto) = match known {
+                Some((_, items, upto)) => (items.clone(), *upto),
+                None => {
+                    let (items, upto) = self.recall(hub, &wanted, room);
+                    recalls.push((wanted, items.clone(), upto));
+                    (items, upto)
+                }
+            };
+            if let Some(upto) = upto {
+                hub.recall(reader, items, upto);
+            }
         }
         for awaited in awaited {
             let acked = |name: &ChannelName, seq| self.engine.acked(name, seq);
             self.waiters.receipts.add(hub, awaited, acked);
         }
+        self.handle_desk(hub, desk);
     }
 
     /// Readers in this process are behind with a channel, or no longer: those who post to it are to
@@ -78,6 +95,7 @@ impl Driver {
         // As long as nobody was heard, peers are asked for earlier messages, which are
         // delivered when they come; but not where somebody does not want to hear of them.
         if !hub.begins_now()
+            && opening.cursor().is_none()
             && let Err(error) =
                 self.with_engine(|engine, now| engine.handle_open(hub.name(), since, now))
         {
@@ -86,7 +104,12 @@ impl Driver {
         self.tell_expecting();
         hub.skip_to_end(reader);
         self.with_engine_then(
-            |engine, now| engine.handle_backfill(hub.name(), since, now),
+            |engine, now| match opening.cursor() {
+                Some(cursor) => {
+                    engine.handle_resume(hub.name(), &Arc::new(cursor.positions()), now)
+                }
+                None => engine.handle_backfill(hub.name(), since, now),
+            },
             |driver, id| {
                 driver.channels.look_back(*id, hub, reader);
                 None
@@ -111,24 +134,39 @@ impl Driver {
 
     /// Lets an object begin that came late to a channel: what peers keep of it is here now.
     pub(super) fn begin_late(&mut self, channel: &ChannelName, looked_back: &Backfilled) {
-        let Backfilled { id, logs } = looked_back;
+        let Backfilled {
+            id, logs, untold, ..
+        } = looked_back;
+        if *untold > 0
+            && let Some(suppressed) = self.warnings.unfetched.pass(self.clock.now())
+        {
+            tracing::warn!(
+                ?channel,
+                members = untold,
+                suppressed,
+                "what was before is handed out without these members: they have not told in time \
+                 what they keep"
+            );
+        }
         for past in logs.iter().filter(|past| past.unfetched.is_some()) {
             // One liar tells of thousands of senders.
             if let Some(suppressed) = self.warnings.unfetched.pass(self.clock.now()) {
                 let name = past.member.as_ref().map(|member| &member.credential().name);
-                tracing::warn!(?channel, sender = %past.sender, ?name, missed = ?past.unfetched, suppressed,
+                tracing::warn!(?channel, sender = %past.sender, ?name,
+                    missed = ?past.unfetched, suppressed,
                     "what a member keeps from before could not be fetched");
             }
         }
         if let Some((hub, reader)) = self.channels.looked_back(channel, *id) {
-            hub.begin(reader, logs);
+            hub.begin(reader, looked_back);
         }
     }
 
-    /// Hands a reader what history keeps of the numbers it is behind with, and gaps for the rest.
-    fn recall(&mut self, hub: &Hub, reader: ReaderId, wanted: &Wanted) {
+    /// What history keeps of the numbers that a reader is behind with, and gaps for the rest; up to
+    /// which number.
+    fn recall(&mut self, hub: &Hub, wanted: &Wanted, mut room: usize) -> (Vec<Item>, Option<Seq>) {
         let member = &wanted.member;
-        let (mut items, mut room, mut upto) = (Vec::new(), RECALL_LEN, None);
+        let (mut items, mut upto) = (Vec::new(), None);
         for &(seqs, reason) in &wanted.spans {
             let recall = self.engine.recall(hub.name(), member, seqs, room);
             upto = Some(recall.upto);
@@ -158,8 +196,8 @@ impl Driver {
         }
         if let Some(upto) = upto {
             tracing::trace!(channel = ?hub.name(), sender = %member.sender(), %upto, "recalled");
-            hub.recall(reader, items, upto);
         }
+        (items, upto)
     }
 }
 
@@ -170,3 +208,13 @@ const HUBS_A_ROUND: usize = 16;
 /// it busy while it asks again, little enough for thousands of readers. The frames are shared with
 /// the history.
 const RECALL_LEN: usize = 256 * 1024;
+
+/// What all readers of a hub that ask at the same time are handed together, if each gets no less
+/// than the second: a thousand clients that come back at once are charged a sixteenth of the
+/// default budget.
+const ALL_RECALLS_LEN: usize = 16 * 1024 * 1024;
+const MIN_RECALL_LEN: usize = 16 * 1024;
+
+/// Readers of a hub that are served before other things have a turn: a megabyte of short frames to
+/// look through, or a few milliseconds.
+const READERS_A_ROUND: usize = 64;

@@ -38,6 +38,10 @@ impl Driver {
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
             self.with_engine(Engine::handle_timeout);
         }
+        if self.questions.poll_timeout().is_some_and(|due| due <= now) {
+            self.handle_ask_timeout();
+        }
+        self.check_presence(now);
         self.dial(now);
         for (peer, connection) in self.peers.take_surplus(now) {
             tracing::debug!(%peer, %connection, "closing a connection that doubles another");
@@ -71,12 +75,17 @@ impl Driver {
         self.network.gossip().settle(now);
         self.make_way();
         self.watch_for_silence(now);
+        self.note_ready(now);
+        self.tell_of_isolation(now);
+        self.watch_for_namesakes(now);
     }
 
     /// When [`Self::handle_timeouts`] has something to do.
     pub(super) fn poll_timeout(&mut self) -> Time {
         let due = [
             self.engine.poll_timeout(),
+            self.questions.poll_timeout(),
+            self.presence.poll_timeout(),
             self.dialling.due(),
             self.waiters.ready.due(self.clock.now()),
             self.sessions.poll_timeout(),

@@ -93,7 +93,7 @@ impl Driver {
     }
 
     /// By the clock on the wall as it stands now.
-    fn wall_time_of(&self, time: Time) -> WallTime {
+    pub(super) fn wall_time_of(&self, time: Time) -> WallTime {
         let ago = self.clock.now().saturating_since(time);
         let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
         WallTime::from_unix_millis(wall_time().unix_millis().saturating_sub(ago))

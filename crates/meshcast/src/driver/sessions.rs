@@ -2,17 +2,21 @@
 //! what the drivers have to say to each other.
 
 mod backlog;
+mod share;
 
 use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use libp2p::PeerId;
-use meshcast_proto::{Budget, Inbox, Offence, SyncMessage, Time};
+use meshcast_proto::{
+    Budget, ChannelName, Inbox, Offence, Owner, Payer, Sender, SyncMessage, Time,
+};
 
-use self::backlog::Backlog;
+use self::{backlog::Backlog, share::Share};
 use super::{Driver, EngineCell};
 use crate::{
     clock::wall_time,
+    event::DisconnectReason,
     session::{SendError, SessionEvent},
     transport::{peer_id, sender},
 };
@@ -24,6 +28,8 @@ pub(super) struct PeerSessions {
     inbox: Inbox,
     /// What it cost to take in what peers said in this round of the loop.
     pub(super) worked: usize,
+    /// Of the time, what that takes while the network has more to tell.
+    share: Share,
 }
 
 /// The session with a peer.
@@ -57,6 +63,7 @@ impl PeerSessions {
             peers: HashMap::new(),
             inbox: Inbox::new(budget.clone()),
             worked: 0,
+            share: Share::new(),
         }
     }
 
@@ -193,10 +200,28 @@ impl Driver {
             self.send_sync(peer, &SyncMessage::Ping(number));
         }
         if let Some(sender) = sender(&peer) {
+            self.introduce(&peer, sender);
             self.with_engine(|engine, now| engine.handle_peer_up(sender, now));
+            self.with_tracker(|tracker, _, _, now| tracker.handle_peer_up(sender, now));
         }
         for message in early.map(Backlog::into_messages).unwrap_or_default() {
             self.hear(peer, message);
+        }
+    }
+
+    /// Says who it is that is charged for what this peer asks, claims and posts: that is known also
+    /// when it is gone.
+    fn introduce(&self, peer: &PeerId, process: Sender) {
+        let Some(known) = self.peers.get(peer) else {
+            return;
+        };
+        let credential = known.member.credential();
+        for payer in [Payer::from(process), Payer::Member(credential.subject)] {
+            self.engine.budget().introduce(payer, process, || Owner {
+                name: credential.name.clone(),
+                region: credential.region.clone(),
+                process,
+            });
         }
     }
 
@@ -206,6 +231,8 @@ impl Driver {
         self.waiters.flushes.touch();
         if let Some(sender) = sender(&peer) {
             self.with_engine(|engine, now| engine.handle_peer_down(sender, now));
+            self.end_asks(sender);
+            self.with_tracker(|tracker, _, _, now| tracker.handle_peer_down(sender, now));
         }
     }
 
@@ -219,15 +246,21 @@ impl Driver {
         if !self.sessions.inbox.push(sender, bytes) {
             return self.give_up_session(peer);
         }
-        self.hear_inbox();
+        self.hear_inbox(false);
         if self.sessions.inbox.waits(sender) {
             self.pause(peer, true);
         }
     }
 
-    /// Takes in what peers said, in fair shares, as much as is done in a round of the loop.
-    pub(super) fn hear_inbox(&mut self) {
+    /// Takes in what peers said, in fair shares, as much as is done in a round of the loop. While
+    /// the network has more to tell than a round takes, the node is not `idle`, and that is a share
+    /// of its time: one message may name thousands of things, and tens of milliseconds of each
+    /// round would be theirs, however many frames wait.
+    pub(super) fn hear_inbox(&mut self, idle: bool) {
         let now = self.clock.now();
+        if !idle && !self.sessions.share.is_due(now) {
+            return;
+        }
         while self.sessions.worked < WORK_A_ROUND
             && let Some((sender, bytes)) = self.sessions.inbox.pop(now)
         {
@@ -239,6 +272,7 @@ impl Driver {
             self.sessions.inbox.charge(sender, cost, now);
             self.sessions.worked += cost;
         }
+        self.sessions.share.charge(now, self.clock.now());
     }
 
     /// Takes in what is left of a peer whose session is closed: it may have said that before it
@@ -291,6 +325,13 @@ impl Driver {
             SyncMessage::Members(members) => self.handle_members(peer, &members),
             SyncMessage::Ping(number) => self.send_sync(peer, &SyncMessage::Pong(number)),
             SyncMessage::Pong(number) => self.waiters.pings.handle_pong(peer, number, now),
+            SyncMessage::Ask(message) => self.handle_ask(peer, message),
+            SyncMessage::Leaving => self.handle_goodbye(peer),
+            SyncMessage::Presence(message) => {
+                if let Some(sender) = sender(&peer) {
+                    self.handle_presence(sender, message);
+                }
+            }
             about_channels => {
                 let Some(sender) = sender(&peer) else { return };
                 tracing::trace!(%peer, message = ?about_channels, "told");
@@ -308,14 +349,32 @@ impl Driver {
                     self.waiters.flushes.touch();
                 }
                 self.note_copies();
-                let repaired = self.with_engine(|engine, now| {
-                    engine.handle_sync(sender, about_channels, now, wall, verify)
+                let (opened, closed) = self.followed(&about_channels);
+                self.with_engine(|engine, now| {
+                    engine.handle_sync(sender, about_channels, now, wall, verify);
                 });
                 self.counters.frames_invalid += invalid as u64;
-                if let Some(repaired) = repaired {
-                    self.handle_repaired(peer, &repaired);
+                if !opened.is_empty() || !closed.is_empty() {
+                    self.with_tracker(|tracker, _, _, now| {
+                        tracker.handle_opened(sender, &opened, now);
+                        tracker.handle_closed(sender, &closed, now);
+                    });
                 }
             }
+        }
+    }
+
+    /// The channels that a peer opened and closed on which somebody watches who is present.
+    fn followed(&self, message: &SyncMessage) -> (Vec<ChannelName>, Vec<ChannelName>) {
+        match message {
+            SyncMessage::Open(opened) => {
+                let names = opened.iter().map(|opened| opened.channel.clone());
+                (self.presence.followed(names), Vec::new())
+            }
+            SyncMessage::Close(closed) => {
+                (Vec::new(), self.presence.followed(closed.iter().cloned()))
+            }
+            _ => (Vec::new(), Vec::new()),
         }
     }
 
@@ -337,6 +396,7 @@ impl Driver {
             tracing::warn!(%peer, suppressed, "closing connections to a peer that does not keep up");
         }
         self.counters.unresponsive += 1;
+        self.peers.excuse(&peer, DisconnectReason::Slow);
         // An error means that it is gone already.
         let _ = self.network.swarm.modify().disconnect_peer_id(peer);
     }

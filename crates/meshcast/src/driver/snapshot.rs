@@ -1,11 +1,11 @@
 //! What the node looks like, bit by bit, for `inspect`.
 
 use libp2p::PeerId;
-use meshcast_proto::{ChannelName, Payer, SenderState, Standing};
+use meshcast_proto::{Admission, ChannelName, Payer, SenderState, Share, Standing};
 
 use super::Driver;
 use crate::{
-    inspect::{ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo},
+    inspect::{AccountInfo, ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo},
     transport::{payer, peer_id, sender as peer_sender},
 };
 
@@ -16,10 +16,12 @@ impl Driver {
             name: credential.name.clone(),
             region: credential.region.clone(),
             peer_id: *self.network.swarm.local_peer_id(),
+            mesh: self.mesh.clone(),
             pid: std::process::id(),
             listen_addresses: self.network.swarm.listeners().cloned().collect(),
             started_at: self.started,
             version: env!("CARGO_PKG_VERSION"),
+            protocol: Admission::VERSION,
             members: self.peers.iter().count(),
             channels: self.channels.len(),
         }
@@ -38,6 +40,7 @@ impl Driver {
             peer_id: *id,
             addresses: peer.addresses.clone(),
             rtt: peer.rtt,
+            clock_ahead_us: peer.clock_ahead_us(self.clock.now()),
             direction: peer
                 .main()
                 .map_or(Direction::Inbound, |connection| connection.direction),
@@ -51,11 +54,50 @@ impl Driver {
         })
     }
 
+    /// Who takes the most of the memory for others, and who was refused some of it.
+    pub(super) fn accounts(&self) -> Vec<AccountInfo> {
+        let shares = self.engine.budget().shares(MOST_ACCOUNTS);
+        shares
+            .into_iter()
+            .map(|share| self.account_info(share))
+            .collect()
+    }
+
+    fn account_info(&self, share: Share) -> AccountInfo {
+        let (used, refused) = (share.used, share.refused);
+        let info = |name, region, peer_id, connected| AccountInfo {
+            name,
+            region,
+            peer_id,
+            connected,
+            memory_bytes: used,
+            memory_refused: refused,
+        };
+        if share.payer == Payer::Ourselves {
+            let me = self.me.credential();
+            let id = *self.network.swarm.local_peer_id();
+            return info(
+                Some(me.name.clone()),
+                Some(me.region.clone()),
+                Some(id),
+                true,
+            );
+        }
+        match share.owner {
+            Some(owner) => {
+                let id = peer_id(owner.process);
+                let connected = self.peers.get(&id).is_some();
+                info(Some(owner.name), Some(owner.region), Some(id), connected)
+            }
+            None => info(None, None, None, false),
+        }
+    }
+
     pub(super) fn channel_info(&self, name: &ChannelName) -> Option<ChannelInfo> {
         let channel = self.channels.get(name)?;
         let gossip = &self.network.swarm.behaviour().gossip;
         let mut subscribers: Vec<PeerId> = self.engine.listeners(name).map(peer_id).collect();
-        let mut mesh: Vec<PeerId> = gossip.mesh(name).collect();
+        let mut mesh: Vec<PeerId> = gossip.listening(name).collect();
         subscribers.sort();
         mesh.sort();
         let load = channel.hub.load();
@@ -74,7 +116,9 @@ impl Driver {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let (undecodable, handler_panics, unread) = self.handles.registry.stats().read();
+        let stats = self.handles.registry.stats();
+        let (undecodable, handler_panics) = stats.read();
+        let told = stats.object_gaps();
         let gossip = self.network.swarm.behaviour().gossip.counters();
         let inbound = self.network.door.inbound();
         Counters {
@@ -84,12 +128,15 @@ impl Driver {
             inbound_displaced: inbound.displaced,
             inbound_pending: inbound.pending,
             protocol: self.engine.counters(),
+            presence: self.presence.counters(),
             frames_gossiped: gossip.frames,
             memory_refused: self.engine.budget().refused(),
             memory_bytes: self.engine.budget().used(),
             own_memory_bytes: self.engine.budget().statement(Payer::Ourselves).used,
             frames_invalid: self.counters.frames_invalid + gossip.invalid,
-            unread,
+            unread: told.unread.numbers,
+            unfetched: told.unfetched.numbers,
+            expired: told.expired.numbers,
             undecodable,
             handler_panics,
             history_bytes: self.engine.history().bytes(),
@@ -98,7 +145,7 @@ impl Driver {
     }
 }
 
-fn sender(state: &SenderState) -> SenderInfo {
+pub(super) fn sender(state: &SenderState) -> SenderInfo {
     let credential = state.member.credential();
     SenderInfo {
         name: credential.name.clone(),
@@ -108,3 +155,6 @@ fn sender(state: &SenderState) -> SenderInfo {
         delivered_seq: state.next.map(|next| next.get() - 1),
     }
 }
+
+/// How many accounts are shown for what they take, and as many more for what they were refused.
+const MOST_ACCOUNTS: usize = 10;

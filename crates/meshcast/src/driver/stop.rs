@@ -9,12 +9,18 @@ use tokio::{
 };
 
 use super::{Driver, Handles, Network, event_loop::EVENTS_A_ROUND};
-use crate::{channel::Hub, command::Command, event, handover::Shutdown};
+use crate::{
+    channel::Hub,
+    command::Command,
+    event::{self, DisconnectReason},
+    handover::Shutdown,
+};
 
 impl Driver {
     /// Sends what is queued, waits until somebody has it, and lets go of everything. Meanwhile it
     /// dials, accepts and answers as before; what others post is no longer delivered here.
     pub(super) async fn wind_down(mut self) -> Shutdown {
+        self.waiters.ready.end();
         // In this order nothing that was accepted is left behind: what is posted later is refused.
         let hubs = self.handles.registry.refuse();
         let deadline = Instant::now() + HAND_OVER;
@@ -77,8 +83,13 @@ impl Driver {
     /// sent.
     async fn disconnect(&mut self) {
         self.dialling.dialer.modify().rest();
+        self.say_goodbye();
+        let deadline = Instant::now() + GOODBYE;
+        self.handle_events_until(deadline, |driver| !driver.waits_for_farewells())
+            .await;
         let peers: Vec<PeerId> = self.network.swarm.connected_peers().copied().collect();
         for peer in peers {
+            self.peers.excuse(&peer, DisconnectReason::Stopped);
             // An error means that it is gone already.
             let _ = self.network.swarm.modify().disconnect_peer_id(peer);
         }
@@ -124,7 +135,7 @@ impl Driver {
         }
         self.dialling.poll_lookups(cx, &self.clock);
         self.sessions.worked = 0;
-        self.hear_inbox();
+        self.hear_inbox(true);
         match self.poll_swarm(cx, 1) {
             0 if self.sessions.worked == 0 && !self.dialling.dialer.is_dirty() => Poll::Pending,
             _ => Poll::Ready(()),
@@ -134,6 +145,10 @@ impl Driver {
 
 /// For how long a node that stops waits until somebody has what it posted last.
 pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// For how long it waits until its peers have heard that it leaves: a round trip half round the
+/// world.
+const GOODBYE: Duration = Duration::from_millis(300);
 
 /// For how long it waits for its connections to close.
 const CLOSE: Duration = Duration::from_millis(500);

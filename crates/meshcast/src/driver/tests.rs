@@ -10,9 +10,11 @@ use libp2p::{
 use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, write_record};
 
 mod burst;
+mod forwarding;
 mod inspection;
 mod mute;
 mod restart;
+mod stale;
 mod stop;
 
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     gate::Gate,
     gossip::Gossip,
     node::fixture::{Mesh, addresses, joined, next, open, until, within},
-    transport::{peer_id, tcp},
+    transport::{Handshake, peer_id, tcp},
 };
 
 /// A member with a valid credential and a mind of its own: it speaks through the real behaviour,
@@ -42,11 +44,11 @@ impl Hostile {
         let region = meshcast_proto::Region::new("test").expect("allowed");
         let identity = Identity::from_mesh_key(&mesh.0, name, region, entropy, wall_time());
         let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), 16);
-        let transport = tcp(&gate).expect("a transport");
+        let transport = tcp(&gate, Handshake::default()).expect("a transport");
         let channel = ChannelName::new(channel).expect("allowed");
         let mut gossip = Gossip::of(&mesh.0);
         gossip.join(&channel);
-        let behaviour = Behaviour::new(gossip, 16);
+        let behaviour = Behaviour::new(gossip);
         let config = swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(Duration::from_secs(600));
         let swarm = Swarm::new(transport, behaviour, peer_id(identity.sender()), config);
@@ -241,6 +243,36 @@ async fn who_was_connected_before_gets_its_place_back_from_one_that_came_as_many
         crowd.iter().all(|one| !one.is_finished()),
         "the others stay"
     );
+}
+
+/// It has another key then, so it counts as somebody who was never there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seed_that_starts_anew_gets_a_place_though_others_have_taken_all() {
+    let mesh = Mesh::new();
+    let seed = mesh.apart("seed").spawn().await.expect("starts");
+    let address = addresses(&seed).await.remove(0);
+    let builder = mesh.apart("a").seed(address.clone()).limits(crate::Limits {
+        max_peers: 4,
+        ..crate::Limits::default()
+    });
+    let node = builder.spawn().await.expect("starts");
+    let _open = open::<u32>(&node, "earth");
+    until(&node, |it| it.peers.len() == 1).await;
+    seed.abort().await;
+    let mut crowd = Vec::new();
+    until(&node, |it| it.peers.is_empty()).await;
+    for _ in 0..4 {
+        let mut one = Hostile::new(&mesh, "earth");
+        within(one.connect(&node)).await;
+        crowd.push(drive(one));
+    }
+    let again = Node::builder().key(mesh.0.clone()).name("seed");
+    let seed = again.listen(address).spawn().await.expect("starts");
+    let id = seed.peer_id();
+    until(&node, |it| it.peers.iter().any(|peer| peer.peer_id == id)).await;
+    until(&node, |it| it.peers.len() == 4).await;
+    let stayed = crowd.iter().filter(|one| !one.is_finished()).count();
+    assert_eq!(stayed, 3, "one of them makes way");
 }
 
 /// A frame of a member in good standing counts as its own, whatever wild numbers it carries.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use libp2p::{
-    PeerId,
+    Multiaddr, PeerId,
     core::muxing::{StreamMuxer, StreamMuxerEvent},
 };
 use meshcast_proto::{Member, Reason, Time};
@@ -27,7 +27,8 @@ use crate::clock::Clock;
 /// But for one that was inside before and lost its connection: whoever has been inside for the
 /// shortest time makes way for it, if that is less than it was itself. So one that has the key and
 /// comes as many does not keep out those who were there before; and has no means to push out
-/// anybody who has been there longer than it could hold a place.
+/// anybody who has been there longer than it could hold a place. And but for a seed: for whoever
+/// answers where the user told this node to dial, the last that came makes way in any case.
 #[derive(Clone)]
 pub(crate) struct Admitted {
     table: Arc<Mutex<Table>>,
@@ -40,6 +41,8 @@ struct Table {
     entries: HashMap<PeerId, Entry>,
     /// Those who were inside lately.
     gone: HashMap<PeerId, Gone>,
+    /// Addresses of seeds that are being dialled, each as often as it is.
+    seeds: HashMap<Multiaddr, usize>,
 }
 
 struct Entry {
@@ -49,6 +52,8 @@ struct Entry {
     since: Time,
     /// Its connections are to be closed.
     makes_way: bool,
+    /// It answered at the address of a seed.
+    is_seed: bool,
 }
 
 struct Gone {
@@ -91,13 +96,36 @@ impl Admitted {
         self.lock().leaving()
     }
 
-    /// Lets in one connection of a peer. A later credential replaces an earlier one.
-    pub(super) fn admit(&self, peer: PeerId, member: Member) -> Result<Ticket, Reason> {
-        self.admit_at(peer, member, self.clock.now())
+    /// A seed is dialled at this address, until that has [ended](Self::end_seed_dial).
+    pub(crate) fn begin_seed_dial(&self, address: &Multiaddr) {
+        *self.lock().seeds.entry(address.clone()).or_default() += 1;
     }
 
-    fn admit_at(&self, peer: PeerId, member: Member, now: Time) -> Result<Ticket, Reason> {
-        self.lock().admit(peer, Arc::new(member), self.room, now)?;
+    /// What became of a dial is known.
+    pub(crate) fn end_seed_dial(&self, address: &Multiaddr) {
+        if let hash_map::Entry::Occupied(mut dials) = self.lock().seeds.entry(address.clone()) {
+            *dials.get_mut() -= 1;
+            if *dials.get() == 0 {
+                dials.remove();
+            }
+        }
+    }
+
+    /// Whether a seed is being dialled at this address.
+    pub(crate) fn is_seed(&self, address: &Multiaddr) -> bool {
+        self.lock().seeds.contains_key(address)
+    }
+
+    /// Lets in one connection of a peer, which answered as a seed or did not. A later credential
+    /// replaces an earlier one.
+    pub(super) fn admit(
+        &self,
+        peer: PeerId,
+        member: Member,
+        is_seed: bool,
+    ) -> Result<Ticket, Reason> {
+        let (member, now) = (Arc::new(member), self.clock.now());
+        self.lock().admit(peer, member, is_seed, self.room, now)?;
         Ok(Ticket {
             admitted: self.clone(),
             peer,
@@ -115,13 +143,16 @@ impl Table {
         &mut self,
         peer: PeerId,
         member: Arc<Member>,
+        is_seed: bool,
         room: usize,
         now: Time,
     ) -> Result<(), Reason> {
         if let Some(known) = self.entries.get_mut(&peer) {
+            // Also as a seed it comes back when it is gone.
             if known.makes_way {
                 return Err(Reason::Full);
             }
+            known.is_seed |= is_seed;
             known.member = member;
             known.connections += 1;
             return Ok(());
@@ -134,7 +165,7 @@ impl Table {
             .map_or(Duration::ZERO, |gone| gone.stayed);
         let since = now - stayed;
         if self.entries.len() >= room {
-            self.make_way(room, since)?;
+            self.make_way(room, since, is_seed)?;
         }
         self.gone.remove(&peer);
         let entry = Entry {
@@ -142,13 +173,14 @@ impl Table {
             connections: 1,
             since,
             makes_way: false,
+            is_seed,
         };
         self.entries.insert(peer, entry);
         Ok(())
     }
 
-    /// Makes room for one that counts as inside since then.
-    fn make_way(&mut self, room: usize, since: Time) -> Result<(), Reason> {
+    /// Makes room for one that counts as inside since then, or for a seed.
+    fn make_way(&mut self, room: usize, since: Time, is_seed: bool) -> Result<(), Reason> {
         let leaving = self
             .entries
             .values()
@@ -160,9 +192,9 @@ impl Table {
         let staying = self
             .entries
             .iter_mut()
-            .filter(|(_, entry)| !entry.makes_way);
+            .filter(|(_, entry)| !entry.makes_way && !entry.is_seed);
         match staying.max_by_key(|(peer, entry)| (entry.since, **peer)) {
-            Some((_, entry)) if since < entry.since && leaving < MAX_LEAVING => {
+            Some((_, entry)) if (is_seed || since < entry.since) && leaving < MAX_LEAVING => {
                 entry.makes_way = true;
                 Ok(())
             }
@@ -305,7 +337,14 @@ mod tests {
         fn comes(&mut self, peer: PeerId, second: u64) -> bool {
             let member = Arc::clone(&self.member);
             self.table
-                .admit(peer, member, self.room, at(second))
+                .admit(peer, member, false, self.room, at(second))
+                .is_ok()
+        }
+
+        fn answers_as_seed(&mut self, peer: PeerId, second: u64) -> bool {
+            let member = Arc::clone(&self.member);
+            self.table
+                .admit(peer, member, true, self.room, at(second))
                 .is_ok()
         }
 
@@ -364,6 +403,43 @@ mod tests {
         assert_eq!(inside.table.entries.len(), 2);
         // And whoever made way does not take it again.
         assert!(!inside.comes(other, 27));
+    }
+
+    #[test]
+    fn for_a_seed_the_last_that_came_makes_way_and_a_seed_makes_way_for_nobody() {
+        let mut inside = Inside::new(3);
+        let (crowd, seeds) = (peers(3), peers(4));
+        for (second, peer) in (0..).zip(&crowd) {
+            assert!(inside.comes(*peer, second));
+        }
+        // It was never there, and a seed that started anew has another key.
+        assert!(!inside.comes(seeds[0], 10));
+        for (second, (seed, last)) in (20..).zip(seeds.iter().zip(crowd.iter().rev())) {
+            assert!(inside.answers_as_seed(*seed, second));
+            assert_eq!(inside.make_way(second), [*last]);
+        }
+        assert!(
+            !inside.answers_as_seed(seeds[3], 30),
+            "all places are theirs"
+        );
+        // Whoever was there for longer than a seed does not get its place either.
+        assert!(!inside.comes(crowd[0], 40));
+        inside.table.leave(seeds[0], at(50));
+        assert!(inside.comes(crowd[0], 51));
+    }
+
+    #[test]
+    fn an_address_is_that_of_a_seed_for_as_long_as_one_is_dialled_there() {
+        let admitted = Admitted::new(1);
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/4001".parse().expect("an address");
+        assert!(!admitted.is_seed(&address));
+        admitted.begin_seed_dial(&address);
+        admitted.begin_seed_dial(&address);
+        admitted.end_seed_dial(&address);
+        assert!(admitted.is_seed(&address));
+        admitted.end_seed_dial(&address);
+        admitted.end_seed_dial(&address);
+        assert!(!admitted.is_seed(&address));
     }
 
     #[test]

@@ -88,8 +88,8 @@ impl Door {
         (place, registration)
     }
 
-    /// Somebody who was accepted speaks as members do, and is to prove that it is one. The place ends
-    /// when it is dropped.
+    /// Somebody who was accepted speaks as members do, and is to prove that it is one. The place
+    /// ends when it is dropped.
     pub(crate) fn secure(&self, ends: Ends) -> (Place, AbortRegistration) {
         let mut state = self.lock();
         let host = host_of(ends.1.ip());

@@ -3,16 +3,13 @@
 use std::{error::Error, io};
 
 use libp2p::{
-    core::{
-        transport::timeout::TransportTimeoutError,
-        upgrade::{NegotiationError, ProtocolError},
-    },
+    core::upgrade::{NegotiationError, ProtocolError},
     noise,
     swarm::{DialError, ListenError},
 };
 use meshcast_proto::{AdmissionError, Reason};
 
-use crate::reason::causes;
+use crate::{reason::causes, transport::TlsError};
 
 /// Why a connection was not admitted. It is dropped in any case, and both sides have a name for
 /// why.
@@ -47,7 +44,7 @@ pub(crate) enum GateError {
     NoNoise,
     /// What the other side answered does not decrypt with what only members of this mesh know. A
     /// node of another mesh gives that answer, and whoever is no node of any.
-    #[error("not the same mesh (different MESHCAST_KEY?), or no node of any")]
+    #[error("wrong MESHCAST_KEY, or that is not a meshcast node")]
     OtherMesh,
     /// The handshake is not what it should be, or proves no key.
     #[error("the handshake is malformed or proves no key")]
@@ -55,6 +52,32 @@ pub(crate) enum GateError {
     /// It had to make way for a newcomer before it had shown to be a member.
     #[error("made way for another before it had shown to be a member")]
     Displaced,
+}
+
+impl GateError {
+    /// What kind of trouble it is, in a word: whoever of the two sides found it.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::OtherMesh => "other_mesh",
+            Self::Refused(reason) | Self::Reject(reason) => match reason {
+                Reason::OtherMesh => "other_mesh",
+                Reason::Version { .. } => "version",
+                Reason::Expired | Reason::NotYetValid => "clock",
+                Reason::UnknownAuthority
+                | Reason::BadSignature
+                | Reason::KeyMismatch
+                | Reason::Revoked => "credential",
+                Reason::Full => "full",
+                _ => "malformed",
+            },
+            Self::Timeout => "timeout",
+            Self::Closed | Self::HungUp => "hung_up",
+            Self::Broke(_) => "broke",
+            Self::Foreign | Self::NoNoise => "foreign",
+            Self::Handshake => "malformed",
+            Self::Displaced => "displaced",
+        }
+    }
 }
 
 impl From<AdmissionError> for GateError {
@@ -80,13 +103,11 @@ fn reason_of(error: &(dyn Error + 'static)) -> Option<GateError> {
     if let Some(error) = error.downcast_ref::<GateError>() {
         return Some(*error);
     }
-    if let Some(TransportTimeoutError::Timeout) =
-        error.downcast_ref::<TransportTimeoutError<io::Error>>()
-    {
-        return Some(GateError::Timeout);
-    }
     if let Some(error) = error.downcast_ref::<noise::Error>() {
         return Some(of_noise(error));
+    }
+    if let Some(error) = error.downcast_ref::<TlsError>() {
+        return Some(of_tls(error));
     }
     if let Some(error) = error.downcast_ref::<ProtocolError>() {
         return Some(of_negotiation(error));
@@ -119,6 +140,14 @@ fn of_noise(error: &noise::Error) -> GateError {
             _ => of_io(io),
         }),
         noise::Error::Noise(_) => GateError::OtherMesh,
+        _ => GateError::Handshake,
+    }
+}
+
+fn of_tls(error: &TlsError) -> GateError {
+    match error {
+        TlsError::Io { error, .. } => refusal_reason(error).unwrap_or_else(|| of_io(error)),
+        error if error.is_of_another_mesh() => GateError::OtherMesh,
         _ => GateError::Handshake,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use libp2p::PeerId;
+use libp2p::{PeerId, gossipsub::TopicHash};
 use meshcast_proto::Budget;
 
 use super::{
@@ -45,6 +45,14 @@ impl Announced {
         });
     }
 
+    /// The peers that have announced a topic.
+    pub(super) fn listening(&self, topic: &TopicHash) -> impl Iterator<Item = PeerId> {
+        let topic = topic::number(topic);
+        let listens = move |known: &HashSet<u128>| topic.is_some_and(|it| known.contains(&it));
+        let peers = self.peers.iter();
+        peers.filter_map(move |(peer, known)| listens(known).then_some(*peer))
+    }
+
     pub(super) fn forget(&mut self, peer: &PeerId) {
         if let Some(known) = self.peers.remove(peer) {
             self.budget.release(payer(peer), known.len() * TOPIC);
@@ -57,8 +65,6 @@ const TOPIC: usize = 160;
 
 #[cfg(test)]
 mod tests {
-    use libp2p::gossipsub::TopicHash;
-
     use super::{
         super::{fixture::reader, rpc::subscriptions},
         *,

@@ -35,10 +35,14 @@ impl Gossip {
         channel: &ChannelName,
         bytes: &[u8],
     ) -> Result<(), NotPublished> {
-        let (topic, inner) = (self.topics.of(channel), &mut self.inner);
-        let publish = |ticket| inner.publish(topic, ticket);
-        let (id, bytes) = (FrameId::of(bytes), Bytes::copy_from_slice(bytes));
-        match self.tickets.publish(id, bytes, publish) {
+        let topic = self.topics.of(channel);
+        let all = self.announced.listening(&topic);
+        let to: Vec<_> = all.filter(|peer| !self.lazy.contains(peer)).collect();
+        let inner = &mut self.inner;
+        let publish = |ticket| super::give(inner, topic, ticket, &to);
+        let ticket = FrameId::of(bytes).as_bytes().to_vec();
+        let bytes = Bytes::copy_from_slice(bytes);
+        match self.tickets.publish(ticket, bytes, publish) {
             Ok(_) => Ok(()),
             Err(PublishError::NoPeersSubscribedToTopic) => Err(NotPublished::NoPeer),
             Err(error) => Err(NotPublished::Refused(error)),

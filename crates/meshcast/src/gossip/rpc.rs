@@ -127,29 +127,6 @@ pub(super) fn subscriptions(topics: &[TopicHash], joins: bool) -> Vec<u8> {
     )
 }
 
-/// An RPC by which a peer asks into the mesh of topics.
-pub(super) fn grafts(topics: &[TopicHash]) -> Vec<u8> {
-    let mut control = Vec::new();
-    for topic in topics {
-        let mut graft = Vec::new();
-        field(1, topic.as_str().as_bytes(), &mut graft);
-        field(3, &graft, &mut control);
-    }
-    rpc(CONTROL, &[control])
-}
-
-/// An RPC by which a peer leaves the mesh of topics.
-pub(super) fn prunes(topics: &[TopicHash]) -> Vec<u8> {
-    let mut control = Vec::new();
-    for topic in topics {
-        let mut prune = Vec::new();
-        field(1, topic.as_str().as_bytes(), &mut prune);
-        prune.extend([3 << 3, BACKOFF_SECONDS]);
-        field(4, &prune, &mut control);
-    }
-    rpc(CONTROL, &[control])
-}
-
 /// An RPC as on a stream: its length and then the field as often as there are values.
 fn rpc(number: u8, values: &[Vec<u8>]) -> Vec<u8> {
     let mut body = Vec::new();
@@ -179,10 +156,8 @@ fn varint(mut value: usize, out: &mut Vec<u8>) {
 
 /// Fields of an RPC.
 const SUBSCRIPTIONS: u8 = 1;
+#[cfg(test)]
 const CONTROL: u8 = 3;
-
-/// Long enough that asking at once is too soon.
-const BACKOFF_SECONDS: u8 = 1;
 
 #[cfg(test)]
 mod tests {

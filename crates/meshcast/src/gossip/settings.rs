@@ -7,7 +7,6 @@ use libp2p::gossipsub::{
     self, AllowAllSubscriptionFilter, ConfigBuilder, MaxCountSubscriptionFilter,
     MessageAuthenticity, MessageId, ValidationMode,
 };
-use meshcast_proto::CALLED_OFF_LEN;
 
 use super::tickets::Tickets;
 
@@ -24,12 +23,15 @@ pub(super) fn gossipsub(tickets: Tickets, max_rpc_len: usize) -> Result<Inner, S
         .message_id_fn(|message| MessageId::from(message.data.clone()))
         .heartbeat_initial_delay(Duration::from_millis(200))
         .heartbeat_interval(HEARTBEAT)
-        .mesh_n(6)
-        .mesh_n_low(4)
-        .mesh_n_high(12)
-        // What a node posts goes to every subscriber it is connected to, not only to those of the
-        // mesh.
-        .flood_publish(true)
+        // No mesh: who gets a frame is decided elsewhere, and who is in no mesh is neither sent
+        // anything by gossipsub itself nor told what not to send.
+        .mesh_n(0)
+        .mesh_n_low(0)
+        .mesh_n_high(0)
+        .mesh_outbound_min(0)
+        .flood_publish(false)
+        // Nobody reports the validation that it waits for before it forwards.
+        .validate_messages()
         // gossipsub's own cache would hold everything for seconds: at full speed a gigabyte and 40
         // % of the throughput. Our history does it better, and without a cache there is nothing to
         // advertise.
@@ -45,8 +47,6 @@ pub(super) fn gossipsub(tickets: Tickets, max_rpc_len: usize) -> Result<Inner, S
         .connection_handler_queue_len(QUEUE_FRAMES)
         .publish_queue_duration(Duration::from_secs(5))
         .forward_queue_duration(Duration::from_secs(5))
-        .idontwant_message_size_threshold(CALLED_OFF_LEN)
-        .prune_backoff(PRUNE_BACKOFF)
         .unsubscribe_backoff(Duration::from_secs(1))
         .build()
         .map_err(|error| error.to_string())?;
@@ -66,18 +66,13 @@ pub(super) fn gossipsub(tickets: Tickets, max_rpc_len: usize) -> Result<Inner, S
     Ok(gossip)
 }
 
-/// How often the mesh is looked after.
+/// How often gossipsub looks after what it remembers, and tells of slow peers.
 const HEARTBEAT: Duration = Duration::from_millis(700);
 
 /// How long the id of a message is remembered, about 200 bytes each. A copy that comes later is
 /// checked and forwarded once more, and no more than that: whoever has it already drops it by its
 /// number. It may have waited for 5 s at each hop, so this covers four hops at their worst.
 pub(super) const DUPLICATES_FOR: Duration = Duration::from_secs(20);
-
-/// For how long neither side of a link that was taken out of the mesh may put it back. Short, since
-/// a peer that keeps up again should soon be forwarded to; whole seconds, since that is what is
-/// said to the peer.
-const PRUNE_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Over the limit of channels of a node, so that its announcement is never dropped whole.
 pub(super) const MAX_TOPICS: usize = 16_384;

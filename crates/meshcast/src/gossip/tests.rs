@@ -42,9 +42,10 @@ impl Carrier {
         self.gossip().set_lazy(peer, yes);
     }
 
-    fn meshed(&self, peer: &Self) -> bool {
+    /// Whether it gives a peer what it publishes.
+    fn gives(&self, peer: &Self) -> bool {
         let (gossip, channel) = (self.node.swarm.behaviour(), earth());
-        gossip.mesh(&channel).any(|it| it == peer.node.id())
+        gossip.listening(&channel).any(|it| it == peer.node.id())
     }
 
     fn subscribed(&self, peer: &Self) -> bool {
@@ -83,12 +84,20 @@ impl Carrier {
     }
 
     /// The next frame it hears.
-    async fn heard(&mut self) -> FrameId {
+    async fn heard(&mut self) -> Frame {
         loop {
             if let GossipEvent::Frame { frame, .. } = self.node.event().await {
-                return FrameId::of(frame.bytes());
+                return frame;
             }
         }
+    }
+
+    /// Hands a frame on to everybody who listens but this one.
+    fn forward(&mut self, frame: &Frame, but: &Self) -> Result<(), NotPublished> {
+        let channel = earth();
+        let listening = self.gossip().listening(&channel);
+        let to: Vec<_> = listening.filter(|peer| *peer != but.node.id()).collect();
+        self.gossip().forward(frame, &to)
     }
 }
 
@@ -102,9 +111,7 @@ async fn until<const N: usize>(carriers: [&mut Carrier; N], is_so: impl Fn([&Car
     guard(async {
         while !is_so(carriers.each_ref().map(|it| &**it)) {
             let steps = carriers.each_mut().map(|it| Box::pin(it.node.step()));
-            // The mesh changes without an event.
-            let look_again = tokio::time::sleep(Duration::from_millis(5));
-            tokio::select! { _ = futures::future::select_all(steps) => {}, () = look_again => {} }
+            futures::future::select_all(steps).await;
         }
     })
     .await;
@@ -112,9 +119,14 @@ async fn until<const N: usize>(carriers: [&mut Carrier; N], is_so: impl Fn([&Car
 
 /// What one hears next while the others run.
 async fn next_of<const N: usize>(listener: &mut Carrier, others: [&mut Carrier; N]) -> FrameId {
+    next_frame_of(listener, others).await.id()
+}
+
+/// The same, whole.
+async fn next_frame_of<const N: usize>(listener: &mut Carrier, others: [&mut Carrier; N]) -> Frame {
     let others = futures::future::join_all(others.map(|it| it.node.run()));
     guard(async {
-        tokio::select! { id = listener.heard() => id, _ = others => unreachable!("they run for ever") }
+        tokio::select! { frame = listener.heard() => frame, _ = others => unreachable!("they run for ever") }
     })
     .await
 }
@@ -128,14 +140,11 @@ fn chain() -> [Carrier; 3] {
 async fn nothing_is_published_to_a_lazy_peer_and_what_it_publishes_is_heard() {
     let [mut a, mut b, _] = chain();
     a.node.dial(&mut b.node).await;
-    until([&mut a, &mut b], |[a, b]| a.meshed(b) && b.meshed(a)).await;
+    until([&mut a, &mut b], |[a, b]| a.gives(b) && b.gives(a)).await;
     a.set_lazy(&b, true);
     for _ in 0..3 {
         assert!(matches!(a.publish(), Err(NotPublished::NoPeer)));
     }
-    let of_b = b.publish().expect("published");
-    assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
-    until([&mut a, &mut b], |[a, b]| !a.meshed(b) && !b.meshed(a)).await;
     let of_b = b.publish().expect("published");
     assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
     a.set_lazy(&b, false);
@@ -144,33 +153,72 @@ async fn nothing_is_published_to_a_lazy_peer_and_what_it_publishes_is_heard() {
 }
 
 #[tokio::test]
-async fn nothing_is_forwarded_to_a_lazy_peer_until_it_keeps_up_again() {
+async fn gossip_hands_nothing_on_by_itself_and_what_it_is_told_to_the_named_peers_alone() {
+    let key = MeshKey::from_entropy([1; 48]);
+    let [mut a, mut relay, mut c, mut d] = [1, 2, 3, 4].map(|name| Carrier::new(&key, name));
+    for peer in [&mut a, &mut c, &mut d] {
+        relay.node.dial(&mut peer.node).await;
+    }
+    let linked = |all: [&Carrier; 4]| {
+        let [a, relay, c, d] = all;
+        a.gives(relay) && [a, c, d].iter().all(|peer| relay.gives(peer))
+    };
+    until([&mut a, &mut relay, &mut c, &mut d], linked).await;
+    a.publish().expect("published");
+    next_of(&mut relay, [&mut a, &mut c, &mut d]).await;
+    a.publish().expect("published");
+    let second = next_frame_of(&mut relay, [&mut a, &mut c, &mut d]).await;
+    let c_id = c.node.id();
+    relay.gossip().forward(&second, &[c_id]).expect("handed on");
+    // The first it hears: the one before came to nobody else.
+    assert_eq!(
+        next_of(&mut c, [&mut a, &mut relay, &mut d]).await,
+        second.id()
+    );
+    let again = relay.gossip().forward(&second, &[c_id]);
+    assert!(matches!(again, Err(NotPublished::Refused(_))), "{again:?}");
+    // Their queues keep the order, so what was handed on to them would come before.
+    let of_relay = relay.publish().expect("published");
+    assert_eq!(
+        next_of(&mut d, [&mut a, &mut relay, &mut c]).await,
+        of_relay
+    );
+    assert_eq!(
+        next_of(&mut a, [&mut relay, &mut c, &mut d]).await,
+        of_relay
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_handed_on_to_a_lazy_peer_until_it_keeps_up_again() {
     let [mut a, mut relay, mut c] = chain();
     a.node.dial(&mut relay.node).await;
     relay.node.dial(&mut c.node).await;
     let linked = |[a, relay, c]: [&Carrier; 3]| {
-        relay.meshed(a) && relay.meshed(c) && a.meshed(relay) && c.meshed(relay)
+        a.gives(relay) && relay.gives(a) && relay.gives(c) && c.gives(relay)
     };
     until([&mut a, &mut relay, &mut c], linked).await;
     relay.set_lazy(&c, true);
-    until([&mut a, &mut relay, &mut c], |[_, relay, c]| {
-        !relay.meshed(c) && !c.meshed(relay)
-    })
-    .await;
     for _ in 0..3 {
-        let of_a = a.publish().expect("published");
-        assert_eq!(next_of(&mut relay, [&mut a, &mut c]).await, of_a);
+        a.publish().expect("published");
+        let frame = next_frame_of(&mut relay, [&mut a, &mut c]).await;
+        let handed_on = relay.forward(&frame, &a);
+        assert!(
+            matches!(handed_on, Err(NotPublished::NoPeer)),
+            "{handed_on:?}"
+        );
     }
     // What the laggard says goes on to the others as well.
     let of_c = c.publish().expect("published");
+    let frame = next_frame_of(&mut relay, [&mut a, &mut c]).await;
+    relay.forward(&frame, &c).expect("handed on");
     assert_eq!(next_of(&mut a, [&mut relay, &mut c]).await, of_c);
 
     relay.set_lazy(&c, false);
-    // Its queue keeps the order, so whatever was forwarded to it would come before.
-    let of_relay = relay.publish().expect("published");
-    assert_eq!(next_of(&mut c, [&mut a, &mut relay]).await, of_relay);
-    until([&mut a, &mut relay, &mut c], linked).await;
     let of_a = a.publish().expect("published");
+    let frame = next_frame_of(&mut relay, [&mut a, &mut c]).await;
+    relay.forward(&frame, &a).expect("handed on");
+    // Its queue keeps the order, so whatever was handed on to it would come before.
     assert_eq!(next_of(&mut c, [&mut a, &mut relay]).await, of_a);
 }
 
@@ -178,7 +226,7 @@ async fn nothing_is_forwarded_to_a_lazy_peer_until_it_keeps_up_again() {
 async fn a_peer_that_comes_back_is_published_to_again() {
     let [mut a, mut b, _] = chain();
     a.node.dial(&mut b.node).await;
-    until([&mut a, &mut b], |[a, b]| a.meshed(b) && b.meshed(a)).await;
+    until([&mut a, &mut b], |[a, b]| a.gives(b) && b.gives(a)).await;
     a.set_lazy(&b, true);
     a.node
         .swarm
@@ -202,23 +250,16 @@ async fn what_a_lazy_peer_joins_and_leaves_counts_afterwards() {
     // Nothing is known of it yet.
     a.set_lazy(&b, true);
     b.join();
-    let joined = |[a, b]: [&Carrier; 2]| b.subscribed(a) && b.meshed(a);
-    until([&mut a, &mut b], joined).await;
-    // Behind its announcement, since both take one stream.
-    let of_b = b.publish().expect("published");
-    assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
-    assert!(!a.subscribed(&b) && !a.meshed(&b));
+    until([&mut a, &mut b], |[a, b]| a.subscribed(b)).await;
+    assert!(!a.gives(&b));
     a.set_lazy(&b, false);
-    assert!(a.subscribed(&b));
+    assert!(a.gives(&b));
 
     a.set_lazy(&b, true);
     b.leave();
-    b.join();
-    b.leave();
-    let of_b = b.publish().expect("published");
-    assert_eq!(next_of(&mut a, [&mut b]).await, of_b);
+    until([&mut a, &mut b], |[a, b]| !a.subscribed(b)).await;
     a.set_lazy(&b, false);
-    assert!(!a.subscribed(&b));
+    assert!(!a.gives(&b));
 }
 
 #[tokio::test]

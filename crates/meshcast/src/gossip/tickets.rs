@@ -2,8 +2,7 @@
 //!
 //! gossipsub has whoever uses it translate messages on their way in and out, and looks at what it
 //! gets only to ask for its id. So it gets the id, as a ticket, and the frame waits here: decoded
-//! and verified once, by the first who sees it, and hashed once. What it forwards is the message as
-//! it came.
+//! and verified once, by the first who sees it, and hashed once.
 
 use std::{
     collections::HashMap,
@@ -34,7 +33,7 @@ struct Passing {
     /// What came and gossipsub has not told of yet, with copies of what it told of before.
     incoming: HashMap<FrameId, (Frame, Arc<Member>)>,
     /// What is being published.
-    outgoing: Option<(FrameId, Bytes)>,
+    outgoing: Option<(Vec<u8>, Bytes)>,
     judged: Judged,
 }
 
@@ -59,12 +58,12 @@ impl Tickets {
     /// Has a message published under a ticket by `publish`.
     pub(super) fn publish<T>(
         &self,
-        id: FrameId,
+        ticket: Vec<u8>,
         message: Bytes,
         publish: impl FnOnce(Vec<u8>) -> T,
     ) -> T {
-        self.passing().outgoing = Some((id, message));
-        let published = publish(id.as_bytes().to_vec());
+        self.passing().outgoing = Some((ticket.clone(), message));
+        let published = publish(ticket);
         self.passing().outgoing = None;
         published
     }
@@ -131,7 +130,7 @@ impl DataTransform for Tickets {
 
     fn outbound_transform(&self, _: &TopicHash, ticket: Vec<u8>) -> Result<Vec<u8>, io::Error> {
         match &self.passing().outgoing {
-            Some((id, message)) if ticket == id.as_bytes() => Ok(message.to_vec()),
+            Some((of, message)) if ticket == *of => Ok(message.to_vec()),
             _ => Err(io::Error::other("nothing is published under this ticket")),
         }
     }
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_topic_a_forgery_counts_and_a_clock_that_differs_is_none() {
+    fn whatever_the_topic_a_forgery_counts_and_what_the_peer_may_see_otherwise_is_none() {
         let key = MeshKey::from_entropy([1; 48]);
         let tickets = tickets(&key);
         let earth = tickets.0.topics.of(&earth());
@@ -238,7 +237,11 @@ mod tests {
         assert_eq!(judge(&tickets, unknown.clone(), good.bytes()), (1, 1));
         assert_eq!(judge(&tickets, unknown, b"no frame"), (1, 1));
         let later = wall_time() + Duration::from_secs(24 * 3600);
-        assert_eq!(judge(&tickets, earth, frame(&key, later).bytes()), (1, 0));
+        let not_yet = frame(&key, later);
+        assert_eq!(judge(&tickets, earth.clone(), not_yet.bytes()), (1, 0));
+        // Of the next authority, which this node does not believe yet.
+        let next = frame(&MeshKey::from_entropy([2; 48]), WallTime::MIN);
+        assert_eq!(judge(&tickets, earth, next.bytes()), (1, 0));
     }
 
     #[test]
@@ -264,7 +267,8 @@ mod tests {
         let (tickets, frame) = (tickets(&key), frame(&key, WallTime::MIN));
         let topic = tickets.0.topics.of(&earth());
         let leave = |ticket| tickets.outbound_transform(&topic, ticket);
-        let left = tickets.publish(frame.id(), frame.bytes().clone(), leave);
+        let id = frame.id().as_bytes().to_vec();
+        let left = tickets.publish(id, frame.bytes().clone(), leave);
         assert_eq!(left.expect("it is published"), frame.bytes()[..]);
         assert!(leave(frame.id().as_bytes().to_vec()).is_err());
     }

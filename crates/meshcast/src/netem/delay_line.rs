@@ -18,6 +18,8 @@ pub(super) struct DelayLine {
     /// When the bottleneck will have let through what is in line.
     free_at: Option<Instant>,
     next_stall: Option<Instant>,
+    /// When something last set out.
+    last: Option<Instant>,
     chance: StdRng,
 }
 
@@ -44,6 +46,7 @@ impl DelayLine {
             weight: 0,
             free_at: None,
             next_stall: None,
+            last: None,
             chance: StdRng::seed_from_u64(seed),
         }
     }
@@ -68,6 +71,10 @@ impl DelayLine {
         if let Some(stalls) = shape.stalls {
             due += self.stall(stalls, now);
         }
+        if shape.loss_ppm > 0 {
+            due += self.retransmission(len, shape, now);
+        }
+        self.last = Some(now);
         // Nothing overtakes.
         let last = self.packets.back().map_or(due, |last| last.due);
         self.weight += len + OVERHEAD;
@@ -114,6 +121,32 @@ impl DelayLine {
         }
     }
 
+    /// How much longer what sets out now takes because some of it is lost.
+    fn retransmission(&mut self, len: usize, shape: &Shape, now: Instant) -> Duration {
+        let round_trip = 2 * (shape.delay + shape.jitter);
+        let is_busy = self.last.is_some_and(|last| now - last <= round_trip);
+        let mut takes = if is_busy {
+            round_trip
+        } else {
+            round_trip.max(TIMEOUT)
+        };
+        let mut all = Duration::ZERO;
+        let mut lost = len.div_ceil(SEGMENT).max(1);
+        for _ in 0..MOST_TIMES {
+            lost = (0..lost).filter(|_| self.is_lost(shape)).count();
+            if lost == 0 {
+                break;
+            }
+            all += takes;
+            takes = takes.max(TIMEOUT / 2) * 2;
+        }
+        all
+    }
+
+    fn is_lost(&mut self, shape: &Shape) -> bool {
+        self.chance.random::<f64>() * 1e6 < f64::from(shape.loss_ppm)
+    }
+
     fn chance_upto(&mut self, longest: Duration) -> Duration {
         if longest.is_zero() {
             return longest;
@@ -135,6 +168,14 @@ fn transfer_time(len: usize, rate: NonZeroU64) -> Duration {
     let nanos = len as u128 * 1_000_000_000 / u128::from(rate.get());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
+
+/// What TCP puts into a packet of 1,500 bytes.
+const SEGMENT: usize = 1460;
+/// After which Linux sends again at the earliest what was not acknowledged.
+const TIMEOUT: Duration = Duration::from_millis(200);
+/// How often the same is lost at most: nodes give up a link that is silent for longer than this
+/// takes.
+const MOST_TIMES: u32 = 6;
 
 /// What is under way at most: as much as the kernel lets a socket have at most, by default.
 const MAX_WEIGHT: usize = 4 << 20;
@@ -204,6 +245,54 @@ mod tests {
             .count();
         assert!((50..200).contains(&late), "{late} stalls");
         assert!(once.iter().zip(0..).all(|(due, at)| *due <= at + 40));
+    }
+
+    #[test]
+    fn what_is_lost_comes_a_round_trip_later_and_holds_up_what_follows() {
+        let shape = Shape::delay(Duration::from_millis(50)).loss(0.01);
+        let busy = dues(shape, 5, (0..10_000).map(|n| 10 * n));
+        assert!(busy.is_sorted());
+        let late = |due: &u128, at: u64| due - u128::from(at) - 50;
+        let delays: Vec<_> = busy
+            .iter()
+            .zip(0..)
+            .map(|(due, n)| late(due, 10 * n))
+            .collect();
+        let began = delays.windows(2).filter(|pair| pair[1] > pair[0]);
+        let began: Vec<_> = began.map(|pair| pair[1]).collect();
+        assert!(
+            (60..140).contains(&began.len()),
+            "{} losses of 10,000",
+            began.len()
+        );
+        assert!(began.contains(&100), "no fast retransmission");
+        assert_eq!(dues(shape.loss(0.0), 5, [0, 10]), [50, 60]);
+        let waiting = delays.iter().filter(|late| **late > 0).count();
+        assert!(waiting > 5 * began.len(), "those behind wait too");
+    }
+
+    #[test]
+    fn what_is_lost_of_a_quiet_connection_waits_for_the_timeout() {
+        let shape = Shape::delay(Duration::from_millis(5)).loss(0.1);
+        let quiet = dues(shape, 5, (0..1_000).map(|n| 10_000 * n));
+        let delays: Vec<_> = quiet
+            .iter()
+            .zip(0..)
+            .map(|(due, n)| due - 10_000 * n - 5)
+            .collect();
+        let count = |of: u128| delays.iter().filter(|late| **late == of).count();
+        assert!((50..130).contains(&count(200)), "{} timeouts", count(200));
+        assert!(count(600) >= 1, "one is lost twice");
+        let known = [0, 200, 600, 1_400, 3_000, 6_200].map(count);
+        assert_eq!(known.iter().sum::<usize>(), 1_000);
+    }
+
+    #[test]
+    fn a_link_that_loses_everything_still_ends_each_wait() {
+        let shape = Shape::delay(Duration::from_millis(5)).loss(2.0);
+        assert_eq!(shape.loss_ppm, 1_000_000);
+        let waited = 200 * (1 + 2 + 4 + 8 + 16 + 32) + 5;
+        assert_eq!(dues(shape, 1, [0]), [waited]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -120,12 +120,18 @@ where
             &mut socket_write,
             DelayLine::new(seed),
             out,
+            &guard.carried,
             |state| state.out,
         );
         let line = DelayLine::new(seed.wrapping_add(1));
-        let back = carry(&mut socket_read, &mut pipe_write, line, back, |state| {
-            state.back
-        });
+        let back = carry(
+            &mut socket_read,
+            &mut pipe_write,
+            line,
+            back,
+            &guard.carried,
+            |state| state.back,
+        );
         tokio::select! {
             done = try_join(out, back) => done.map(drop),
             // An error means that nobody can mend it any more.
@@ -145,6 +151,7 @@ async fn carry<R, W>(
     to: &mut W,
     mut line: DelayLine,
     mut state: watch::Receiver<ConnectionState>,
+    carried: &AtomicU64,
     side: fn(&ConnectionState) -> Direction,
 ) -> Result<(), Reset>
 where
@@ -167,7 +174,10 @@ where
             read = from.read(&mut buffer), if !ended && line.has_room(&shape) => {
                 let payload = match read {
                     Ok(0) => Payload::End,
-                    Ok(len) => Payload::Bytes(buffer[..len].to_vec().into()),
+                    Ok(len) => {
+                        carried.fetch_add(len as u64, Ordering::Relaxed);
+                        Payload::Bytes(buffer[..len].to_vec().into())
+                    }
                     Err(_) => Payload::Reset,
                 };
                 ended = !matches!(payload, Payload::Bytes(_));
@@ -211,7 +221,7 @@ where
 
 /// A pipe inside the process, with the traits of `futures`.
 #[derive(Debug)]
-pub(super) struct Pipe(pub(super) DuplexStream);
+pub(crate) struct Pipe(pub(crate) DuplexStream);
 
 impl AsyncRead for Pipe {
     fn poll_read(

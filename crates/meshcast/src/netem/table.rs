@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
@@ -54,6 +57,8 @@ pub(super) struct Table {
     listening: HashMap<Multiaddr, Host>,
     connections: BTreeMap<u64, Connection>,
     made: u64,
+    /// Bytes that have set out.
+    carried: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -75,6 +80,7 @@ impl Table {
             listening: HashMap::new(),
             connections: BTreeMap::new(),
             made: 0,
+            carried: Arc::default(),
         }
     }
 
@@ -119,6 +125,10 @@ impl Table {
 
     pub(super) fn cuts(&self) -> &[(Place, Place, Cut)] {
         &self.cuts
+    }
+
+    pub(super) fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -240,6 +250,7 @@ impl HostLinks {
             // Two lines a connection.
             seed: table.seed.wrapping_add(2 * number),
             number,
+            carried: Arc::clone(&table.carried),
             table: Arc::downgrade(&self.links.table),
         }
     }
@@ -269,6 +280,8 @@ pub(super) struct ConnectionGuard {
     pub(super) state: watch::Receiver<ConnectionState>,
     pub(super) seed: u64,
     number: u64,
+    /// To be added to by what sets out.
+    pub(super) carried: Arc<AtomicU64>,
     /// If the table is gone, nobody can say any more what is to happen.
     table: Weak<Mutex<Table>>,
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use libp2p::Multiaddr;
-use meshcast_proto::MeshKey;
 use tokio::runtime::Handle;
 
-use crate::{BroadcastChannel, Messages, Node, NodeBuilder, Payload, RecvError, Snapshot};
+use crate::{
+    BroadcastChannel, MeshKey, Messages, Node, NodeBuilder, Payload, RecvError, Snapshot,
+    transport::Handshake,
+};
 
 /// A guard against tests that hang, not a measure of anything.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
@@ -16,8 +18,7 @@ pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
 
 /// A node of a mesh of its own.
 pub(crate) async fn alone() -> Node {
-    let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
-    let builder = Node::builder().key(random_key()).listen(listen);
+    let builder = Node::builder().key(random_key()).listen("127.0.0.1:0");
     builder
         .runtime(Handle::current())
         .spawn()
@@ -26,17 +27,15 @@ pub(crate) async fn alone() -> Node {
 }
 
 pub(crate) fn random_key() -> MeshKey {
-    let mut entropy = [0; 48];
-    getrandom::fill(&mut entropy).expect("random bytes");
-    MeshKey::from_entropy(entropy)
+    MeshKey::random().expect("random bytes")
 }
 
-/// Makes nodes of one mesh.
-pub(crate) struct Mesh(pub(crate) MeshKey);
+/// Makes nodes of one mesh, which dial with one handshake.
+pub(crate) struct Mesh(pub(crate) MeshKey, pub(crate) Handshake);
 
 impl Mesh {
     pub(crate) fn new() -> Self {
-        Self(random_key())
+        Self(random_key(), Handshake::default())
     }
 
     /// Of a node on the runtime of the test: on its one thread nothing happens while the test does
@@ -47,12 +46,12 @@ impl Mesh {
 
     /// Of a node on a thread of its own, as nodes are unless they are told otherwise.
     pub(crate) fn apart(&self, name: &str) -> NodeBuilder {
-        let listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
         Node::builder()
             .key(self.0.clone())
+            .proposes(self.1)
             .name(name)
             .region("test")
-            .listen(listen)
+            .listen("127.0.0.1:0")
     }
 
     /// A node that knows these others.

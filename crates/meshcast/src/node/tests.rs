@@ -7,7 +7,10 @@ use futures::{FutureExt as _, StreamExt as _};
 use libp2p::Multiaddr;
 
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
-use crate::{Direction, Node, NodeEvent, PingError, SeedInfo, SeedState};
+use crate::{
+    AccountInfo, Address, Direction, Node, NodeEvent, PingError, SeedInfo, SeedState, Snapshot,
+    transport::payer,
+};
 
 #[tokio::test]
 async fn a_node_without_seeds_is_ready_and_posting_to_nobody_is_no_error() {
@@ -62,14 +65,8 @@ async fn a_node_is_ready_also_if_no_seed_answers() {
         free.local_addr().expect("bound").port()
     );
     drop(free);
-    let builder = Mesh::new()
-        .builder("a")
-        .seed(seed.parse().expect("an address"));
-    let node = builder.seed(
-        "/dns/does-not-exist.invalid/tcp/4001"
-            .parse()
-            .expect("an address"),
-    );
+    let builder = Mesh::new().builder("a").seed(seed);
+    let node = builder.seed("does-not-exist.invalid:4001");
     let node = node.spawn().await.expect("starts");
     within(node.ready()).await.expect("runs");
 }
@@ -88,9 +85,7 @@ async fn a_node_is_ready_also_if_its_peer_has_no_channel() {
 async fn a_node_is_ready_also_if_a_seed_takes_the_connection_and_says_nothing() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("bound").port();
-    let seed = format!("/ip4/127.0.0.1/tcp/{port}")
-        .parse()
-        .expect("an address");
+    let seed = format!("127.0.0.1:{port}");
     let node = Mesh::new()
         .builder("a")
         .seed(seed)
@@ -112,9 +107,7 @@ async fn a_seed_that_is_the_node_itself_is_quiet() {
     drop(free);
     let port = address.iter().last().expect("a port").to_string();
     // By number, which the swarm leaves out, and by name, which leads through the gate.
-    let by_name = format!("/dns4/localhost{port}")
-        .parse()
-        .expect("an address");
+    let by_name = format!("/dns4/localhost{port}");
     let builder = Mesh::new()
         .builder("a")
         .listen(address.clone())
@@ -382,7 +375,7 @@ async fn nodes_of_different_meshes_refuse_each_other_and_each_says_what_it_knows
     let b = Mesh::new().node("b", &[&a]).await;
     let mut at_b = b.events();
     // Who is dialled sees only that the other goes.
-    let (seen, known) = ("closed the connection", "not the same mesh");
+    let (seen, known) = ("closed the connection", "wrong MESHCAST_KEY");
     for (events, expected, said) in [
         (&mut at_a, Direction::Inbound, seen),
         (&mut at_b, Direction::Outbound, known),
@@ -496,7 +489,7 @@ async fn a_node_that_is_aborted_takes_what_is_queued_with_it_and_frees_the_addre
     until(&b, |it| it.peers.is_empty()).await;
     let again = listened
         .into_iter()
-        .fold(mesh.builder("a"), crate::NodeBuilder::listen);
+        .fold(mesh.builder("a"), |builder, at| builder.listen(at));
     let again = again
         .seeds(addresses(&b).await)
         .spawn()
@@ -605,6 +598,100 @@ async fn a_seed_of_another_mesh_and_one_that_is_the_node_itself_are_said_so() {
 }
 
 #[tokio::test]
+async fn members_are_told_what_is_advertised_and_a_node_takes_it_for_its_own() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    // Nobody answers there, so if it were dialled that would show.
+    let public = "192.0.2.1:4001";
+    let b = mesh.builder("b").advertise(public).seed(public);
+    let b = b.seeds(a.listen_addresses()).spawn().await.expect("starts");
+    let public = Multiaddr::from(public.parse::<Address>().expect("an address"));
+    until(&a, |it| {
+        let told = it.peers.first().map(|peer| &peer.addresses);
+        told.is_some_and(|told| told.contains(&public))
+    })
+    .await;
+    let seeds = b.inspect().await.expect("runs").seeds;
+    let states: Vec<_> = seeds.into_iter().map(|seed| seed.state).collect();
+    assert_eq!(states[0], SeedState::Ourselves);
+    assert!(matches!(states[1], SeedState::Connected { .. }));
+}
+
+#[tokio::test]
+async fn a_node_whose_own_address_is_among_those_of_a_name_neither_warns_nor_dials_itself() {
+    let mesh = Mesh::new();
+    let node = mesh.node("a", &[]).await;
+    let port = node.listen_addresses()[0]
+        .socket_addr()
+        .expect("TCP")
+        .port();
+    within(node.shutdown()).await;
+    let name = format!("/dns4/localhost/tcp/{port}");
+    let builder = mesh.builder("a").listen(format!("127.0.0.1:{port}"));
+    let node = builder.seed(name).spawn().await.expect("starts");
+    let mut events = node.events();
+    within(node.ready()).await.expect("runs");
+    let seed = seed_becomes(&node, |state| *state == SeedState::Ourselves).await;
+    let states: Vec<_> = seed.addresses.iter().map(|it| &it.state).collect();
+    assert_eq!(states, [&SeedState::Ourselves]);
+    let told = std::iter::from_fn(|| events.recv().now_or_never().flatten());
+    let bad = |event: &NodeEvent| matches!(event, NodeEvent::Seed(seed) if seed.state.is_bad());
+    assert_eq!(told.filter(bad).count(), 0);
+    let counters = node.counters().await.expect("runs");
+    assert_eq!((counters.refused, counters.inbound), (0, 0));
+}
+
+#[tokio::test]
+async fn where_a_node_listens_is_known_as_soon_as_it_runs_and_when_it_has_stopped() {
+    let node = Mesh::new().node("a", &[]).await;
+    let addresses = node.listen_addresses();
+    let sockets: Vec<_> = addresses.iter().filter_map(Address::socket_addr).collect();
+    assert_eq!(sockets.len(), 1);
+    assert!(sockets[0].ip().is_loopback() && sockets[0].port() != 0);
+    within(node.shutdown()).await;
+    assert_eq!(node.listen_addresses(), addresses);
+}
+
+#[tokio::test]
+async fn health_says_whether_a_node_lives_is_ready_and_alone() {
+    let mesh = Mesh::new();
+    let (listener, nobody) = free_port();
+    drop(listener);
+    let a = mesh
+        .builder("a")
+        .seed(nobody)
+        .spawn()
+        .await
+        .expect("starts");
+    assert_eq!(within(a.ready()).await.expect("runs").members, 0);
+    let health = within(a.health()).await;
+    assert!(health.live && health.ready && health.isolated_since.is_some());
+    assert_eq!((health.members, health.behind_by), (0, 0));
+    assert_eq!(health.seeds[0].state, SeedState::Refused);
+    let b = mesh.node("b", &[&a]).await;
+    within(a.wait_for_members(1)).await.expect("runs");
+    let health = within(a.health()).await;
+    assert_eq!((health.members, health.isolated_since), (1, None));
+    within(b.shutdown()).await;
+    until(&a, |it| it.peers.is_empty()).await;
+    let health = within(a.health()).await;
+    assert!(health.ready && health.isolated_since.is_some());
+    within(a.shutdown()).await;
+    assert_eq!(within(a.health()).await, crate::Health::default());
+}
+
+#[tokio::test]
+async fn a_node_that_nobody_waits_for_is_ready_all_the_same() {
+    let node = Mesh::new().node("a", &[]).await;
+    within(async {
+        while !node.health().await.ready {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
     let mesh = Mesh::new();
     let a = mesh.node("a", &[]).await;
@@ -621,4 +708,36 @@ async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
     let (waited, _) = within(async { tokio::join!(a.wait_for_members(1), a.shutdown()) }).await;
     assert_eq!(waited, Err(crate::Closed));
     assert_eq!(within(a.wait_for_members(0)).await, Err(crate::Closed));
+}
+
+/// By what it asks as a peer, as if it had asked for too much; and it is gone.
+#[tokio::test]
+async fn a_member_that_was_refused_memory_is_named_also_when_it_is_gone() {
+    let (a, b) = Mesh::new().pair().await;
+    let budget = a.shared.registry.budget();
+    let others = |it: &Snapshot| -> Vec<AccountInfo> {
+        let of_others = |it: &&AccountInfo| it.peer_id != Some(a.peer_id());
+        it.accounts.iter().filter(of_others).cloned().collect()
+    };
+    budget.charge(payer(&b.peer_id()), 5_000_000);
+    assert!(!budget.try_charge(payer(&b.peer_id()), budget.limit()));
+    let snapshot = within(a.inspect()).await.expect("runs");
+    let [account] = &others(&snapshot)[..] else {
+        panic!("{:?}", snapshot.accounts)
+    };
+    assert_eq!(account.name.as_ref().map(|name| name.as_str()), Some("b"));
+    assert_eq!(account.peer_id, Some(b.peer_id()));
+    assert!(account.connected && account.memory_bytes >= 5_000_000);
+    assert_eq!(account.memory_refused, 1);
+    assert_eq!(snapshot.counters.memory_refused, 1);
+
+    within(b.shutdown()).await;
+    budget.release(payer(&b.peer_id()), 5_000_000);
+    let snapshot = until(&a, |it| it.peers.is_empty()).await;
+    let [account] = &others(&snapshot)[..] else {
+        panic!("{:?}", snapshot.accounts)
+    };
+    assert_eq!(account.name.as_ref().map(|name| name.as_str()), Some("b"));
+    assert!(!account.connected, "{account:?}");
+    assert_eq!(account.memory_refused, 1);
 }

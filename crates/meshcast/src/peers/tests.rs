@@ -242,7 +242,10 @@ proptest! {
     /// Connections come and go at random; whenever it is quiet, one is left if there was any.
     #[test]
     fn one_connection_is_left_whenever_it_is_quiet(
-        rounds in prop::collection::vec(prop::collection::vec((0_usize..2, any::<bool>(), any::<bool>()), 0..4), 1..10),
+        rounds in prop::collection::vec(
+            prop::collection::vec((0_usize..2, any::<bool>(), any::<bool>()), 0..4),
+            1..10,
+        ),
     ) {
         let mut pair = Pair::new();
         let (mut open, mut next) = (Vec::new(), 0);

@@ -50,7 +50,10 @@ async fn the_end_of_one_of_two_connections_loses_the_tail_and_never_the_order() 
             next = a.send_from(&to, next..3_000);
             tokio::select! {
                 event = a.event() => match event {
-                    SessionEvent::Closed { reason, .. } => assert_eq!(reason, CloseReason::Disconnected),
+                    SessionEvent::Closed { reason, .. } => assert_eq!(
+                        reason,
+                        CloseReason::Disconnected,
+                    ),
                     SessionEvent::Opened { .. } => assert_eq!(reopened_at.replace(next), None),
                     _ => {}
                 },
@@ -127,7 +130,9 @@ async fn a_peer_that_never_reads_fills_the_queue_and_costs_no_more() {
                 sent += 1;
             }
             tokio::select! {
-                event = a.event() => writable += usize::from(matches!(event, SessionEvent::Writable { .. })),
+                event = a.event() => writable += usize::from(
+                    matches!(event, SessionEvent::Writable { .. })
+                ),
                 event = b.event() => if let SessionEvent::Message { bytes, .. } = event {
                     assert!(bytes == message(heard), "message {heard} is not what was sent");
                     heard += 1;
@@ -287,7 +292,8 @@ async fn a_length_over_the_limit_ends_that_link_and_no_other() {
     guard(async {
         while told_a.is_empty() || told_rude.len() < expected_rude.len() {
             tokio::select! {
-                event = a.event() => if let SessionEvent::Closed { peer, reason, connection } = event {
+                event = a.event() =>
+                if let SessionEvent::Closed { peer, reason, connection } = event {
                     assert!(peer == to_rude && reason.is_final());
                     told_a.push(reason);
                     assert_eq!(a.connections.iter().find(|c| **c == connection), Some(&connection));
@@ -295,7 +301,9 @@ async fn a_length_over_the_limit_ends_that_link_and_no_other() {
                 event = rude.event() => match event {
                     SessionEvent::Opened { .. } if told_rude.is_empty() => {
                         rude.sessions().send(&to_a, chunk(0, 10)).expect("the session is open");
-                        rude.sessions().send(&to_a, chunk(1, size)).expect("its own limit is higher");
+                        rude.sessions().send(&to_a, chunk(1, size)).expect(
+                            "its own limit is higher"
+                        );
                     }
                     SessionEvent::Closed { reason, .. } => told_rude.push(reason),
                     _ => {}
@@ -333,7 +341,10 @@ async fn a_peer_that_does_not_speak_the_protocol_is_reported() {
     });
     let event = event.await;
     assert!(
-        matches!(event, SessionEvent::Closed { peer: p, reason: CloseReason::Unsupported, .. } if p == peer),
+        matches!(
+            event,
+            SessionEvent::Closed { peer: p, reason: CloseReason::Unsupported, .. } if p == peer,
+        ),
         "{event:?}"
     );
     assert_eq!(

@@ -20,6 +20,10 @@ use libp2p::{
     PeerId,
     core::muxing::{StreamMuxer, StreamMuxerEvent},
 };
+use meshcast_proto::Region;
+
+#[cfg(feature = "metrics")]
+use crate::by_region::ByRegion;
 
 /// What passes between this node and each peer. Clones are the same.
 ///
@@ -27,6 +31,8 @@ use libp2p::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traffic {
     peers: Arc<Mutex<HashMap<PeerId, Entry>>>,
+    #[cfg(feature = "metrics")]
+    regions: Arc<Mutex<ByRegion<Arc<Bytes>>>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +46,43 @@ struct Entry {
 struct Signs {
     received: AtomicBool,
     sent: AtomicBool,
+    /// With all others of its region.
+    #[cfg(feature = "metrics")]
+    bytes: Arc<Bytes>,
+}
+
+/// How much passed, before encryption.
+#[cfg(feature = "metrics")]
+#[derive(Debug, Default)]
+struct Bytes {
+    received: std::sync::atomic::AtomicU64,
+    sent: std::sync::atomic::AtomicU64,
+}
+
+/// How many bytes passed since the node was started, before encryption.
+#[cfg(feature = "metrics")]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PassedBytes {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+}
+
+impl Signs {
+    fn received(&self, bytes: usize) {
+        if bytes > 0 {
+            self.received.store(true, Relaxed);
+            #[cfg(feature = "metrics")]
+            self.bytes.received.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+
+    fn sent(&self, bytes: usize) {
+        if bytes > 0 {
+            self.sent.store(true, Relaxed);
+            #[cfg(feature = "metrics")]
+            self.bytes.sent.fetch_add(bytes as u64, Relaxed);
+        }
+    }
 }
 
 /// What passed between this node and a peer since somebody looked.
@@ -50,11 +93,20 @@ pub(crate) struct Passed {
 }
 
 impl Traffic {
-    /// Watches a connection to a peer.
-    pub(crate) fn watch<M>(&self, peer: PeerId, muxer: M) -> Watched<M> {
+    /// Watches a connection to a peer of a region; `None` if it broke meanwhile.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(unused_variables, reason = "counted for metrics")
+    )]
+    pub(crate) fn watch<M>(&self, peer: PeerId, region: Option<&Region>, muxer: M) -> Watched<M> {
+        let signs = || Signs {
+            #[cfg(feature = "metrics")]
+            bytes: region.map_or_else(Arc::default, |it| Arc::clone(self.regions().get(it))),
+            ..Signs::default()
+        };
         let mut peers = self.lock();
         let entry = peers.entry(peer).or_insert_with(|| Entry {
-            signs: Arc::default(),
+            signs: Arc::new(signs()),
             connections: 0,
         });
         entry.connections += 1;
@@ -76,6 +128,20 @@ impl Traffic {
                 received: entry.signs.received.swap(false, Relaxed),
                 sent: entry.signs.sent.swap(false, Relaxed),
             })
+    }
+
+    /// What passed to and from each region.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn bytes(&self) -> ByRegion<PassedBytes> {
+        self.regions().map(|bytes| PassedBytes {
+            received: bytes.received.load(Relaxed),
+            sent: bytes.sent.load(Relaxed),
+        })
+    }
+
+    #[cfg(feature = "metrics")]
+    fn regions(&self) -> MutexGuard<'_, ByRegion<Arc<Bytes>>> {
+        self.regions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No code panics while it holds the lock, and each change is complete in itself.
@@ -172,8 +238,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.stream).poll_read(cx, into);
-        if matches!(read, Poll::Ready(Ok(1..))) {
-            this.signs.received.store(true, Relaxed);
+        if let Poll::Ready(Ok(bytes)) = read {
+            this.signs.received(bytes);
         }
         read
     }
@@ -187,8 +253,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            this.signs.sent.store(true, Relaxed);
+        if let Poll::Ready(Ok(bytes)) = written {
+            this.signs.sent(bytes);
         }
         written
     }
@@ -247,8 +313,10 @@ mod tests {
     #[test]
     fn what_any_stream_of_any_connection_of_a_peer_brings_and_takes_is_noted_once() {
         let (traffic, peer) = (Traffic::default(), PeerId::random());
-        let mut one = traffic.watch(peer, Muxer);
-        let mut two = traffic.watch(peer, Muxer);
+        let region = Region::new("fra").expect("a region");
+        let region = Some(&region);
+        let mut one = traffic.watch(peer, region, Muxer);
+        let mut two = traffic.watch(peer, region, Muxer);
         let nothing = Passed::default();
         assert_eq!(traffic.take(&peer), nothing);
         let mut inbound = block_on(poll_fn(|cx| one.poll_inbound_unpin(cx))).expect("a stream");
@@ -266,6 +334,15 @@ mod tests {
         );
         block_on(outbound.write_all(&bytes)).expect("taken");
         assert!(traffic.take(&peer).sent);
+        #[cfg(feature = "metrics")]
+        {
+            let bytes = traffic.bytes();
+            let bytes = bytes.iter();
+            let bytes: Vec<_> = bytes
+                .map(|(name, it)| (name, it.received, it.sent))
+                .collect();
+            assert_eq!(bytes, [("fra", 2, 2)]);
+        }
         assert_eq!(traffic.take(&PeerId::random()), nothing);
         drop((one, outbound));
         assert_eq!(traffic.lock().len(), 1);

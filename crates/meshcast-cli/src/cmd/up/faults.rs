@@ -24,10 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::faults::{PATH, Request, Status};
-
-/// Something to be done, with where the answer goes. `None`: only the status is asked for.
-pub(super) type Asked = (Option<Request>, oneshot::Sender<Result<Status, Problem>>);
+use crate::faults::{Asked, PATH, Request};
 
 /// Answers until it is dropped: one connection after the other, and one request on each. What
 /// waits, waits in the socket's backlog.

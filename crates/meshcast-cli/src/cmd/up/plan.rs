@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use meshcast::Region;
-use meshcast_sim::round_trip;
+use meshcast::{Region, netem::Shape};
+use meshcast_sim::{Play, round_trip};
 
 use crate::{
-    args::{self, Rtt},
+    args::{self, Loss, OnLinks, Rtt},
     exit::Failure,
 };
 
@@ -16,6 +16,8 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<Planned>,
     /// Between regions of which it is known or said.
     pub(super) round_trips: Vec<(Region, Region, Duration)>,
+    /// What links are like, of which anything is known or said.
+    pub(super) links: Vec<(Region, Region, Shape)>,
 }
 
 /// A node to be.
@@ -26,11 +28,92 @@ pub(super) struct Planned {
     pub(super) port: u16,
 }
 
-pub(super) fn plan(args: &args::Up) -> Result<Plan, Failure> {
+/// What is said, or else what a scenario says.
+pub(super) fn plan(args: &args::Up, play: Option<&Play>) -> Result<Plan, Failure> {
+    if let Some(play) = play {
+        return played(args, play);
+    }
+    let (nodes, round_trips) = (nodes(args)?, round_trips(args)?);
     Ok(Plan {
-        nodes: nodes(args)?,
-        round_trips: round_trips(args)?,
+        nodes,
+        links: links(args, &round_trips)?,
+        round_trips,
     })
+}
+
+fn played(args: &args::Up, play: &Play) -> Result<Plan, Failure> {
+    let region = |name: &str| Region::new(name).map_err(Failure::usage);
+    let named = play
+        .nodes()
+        .map(|(name, of)| Ok((name, region(of)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let links = play.links().into_iter();
+    let links = links
+        .map(|(a, b, shape)| Ok((region(a)?, region(b)?, shape)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let trips = links.iter();
+    let trips = trips.map(|(a, b, shape)| (a.clone(), b.clone(), 2 * shape.delay));
+    Ok(Plan {
+        nodes: at_ports(args, named)?,
+        round_trips: trips.collect(),
+        links,
+    })
+}
+
+/// Round trips, loss and bandwidth together. What is said of no two regions is about links between
+/// regions; of what is said twice the last counts, and what names regions before what does not.
+fn links(
+    args: &args::Up,
+    round_trips: &[(Region, Region, Duration)],
+) -> Result<Vec<(Region, Region, Shape)>, Failure> {
+    let mut links = Vec::new();
+    for (i, a) in args.regions.iter().enumerate() {
+        for b in &args.regions[i..] {
+            let is = |(x, y): &(Region, Region)| (x, y) == (a, b) || (y, x) == (a, b);
+            let mut trips = round_trips.iter();
+            let trip = trips.find(|(x, y, _)| (x, y) == (a, b) || (y, x) == (a, b));
+            let takes = trip.map_or(Duration::ZERO, |(.., takes)| *takes);
+            let mut shape = Shape::round_trip(takes);
+            if let Some(Loss(part)) = said(&args.loss, is, a != b) {
+                shape = shape.loss(*part);
+            }
+            shape.bandwidth = said(&args.bandwidth, is, a != b).copied();
+            if shape != Shape::default() {
+                links.push((a.clone(), b.clone(), shape));
+            }
+        }
+    }
+    let named = |between: &Option<(Region, Region)>| {
+        let both = between.iter().flat_map(|(a, b)| [a.clone(), b.clone()]);
+        both.collect::<Vec<_>>()
+    };
+    let of_loss = args.loss.iter().flat_map(|it| named(&it.between));
+    let of_bandwidth = args.bandwidth.iter().flat_map(|it| named(&it.between));
+    check_regions(args, "--loss", of_loss)?;
+    check_regions(args, "--bandwidth", of_bandwidth)?;
+    Ok(links)
+}
+
+fn said<T>(all: &[OnLinks<T>], is: impl Fn(&(Region, Region)) -> bool, across: bool) -> Option<&T> {
+    let named = all.iter().rfind(|it| it.between.as_ref().is_some_and(&is));
+    let any = || all.iter().rfind(|it| it.between.is_none() && across);
+    named.or_else(any).map(|it| &it.is)
+}
+
+fn check_regions(
+    args: &args::Up,
+    option: &str,
+    named: impl IntoIterator<Item = Region>,
+) -> Result<(), Failure> {
+    let mut named = named.into_iter();
+    let Some(region) = named.find(|region| !args.regions.contains(region)) else {
+        return Ok(());
+    };
+    let regions: Vec<_> = args.regions.iter().map(Region::as_str).collect();
+    Err(Failure::usage(format!(
+        "{option} names {region}, which is none of the regions"
+    ))
+    .hint(format!("those are {} (see --regions)", regions.join(", "))))
 }
 
 fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
@@ -43,17 +126,21 @@ fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
         return Err(Failure::usage(format!("the region {twice} is named twice"))
             .hint("for several nodes in a region there is --nodes-per-region"));
     }
-    let count = args.regions.len() * usize::from(args.nodes_per_region);
+    let nodes = args.regions.iter().flat_map(|region| {
+        (1..=args.nodes_per_region).map(move |n| (format!("{region}-{n}"), region.clone()))
+    });
+    at_ports(args, nodes.collect())
+}
+
+/// Each with a port of its service.
+fn at_ports(args: &args::Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned>, Failure> {
+    let count = nodes.len();
     if count > MAX_NODES {
         return Err(Failure::usage(format!(
             "{count} nodes are more than the {MAX_NODES} one process may run"
         )));
     }
-    let nodes = args
-        .regions
-        .iter()
-        .flat_map(|region| (1..=args.nodes_per_region).map(move |n| (region, n)));
-    let planned = nodes.zip(0..).map(|((region, n), nth)| {
+    let planned = nodes.into_iter().zip(0..).map(|((name, region), nth)| {
         let port = match args.http_base {
             0 => Some(0),
             base => base.checked_add(nth),
@@ -64,11 +151,7 @@ fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
                 args.http_base
             ))
         })?;
-        Ok(Planned {
-            name: format!("{region}-{n}"),
-            region: region.clone(),
-            port,
-        })
+        Ok(Planned { name, region, port })
     });
     planned.collect()
 }
@@ -89,16 +172,7 @@ fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failu
         let Rtt::Between(a, b, takes) = rtt else {
             continue;
         };
-        if let Some(region) = [a, b]
-            .into_iter()
-            .find(|region| !args.regions.contains(region))
-        {
-            let regions: Vec<_> = args.regions.iter().map(Region::as_str).collect();
-            return Err(Failure::usage(format!(
-                "--rtt names {region}, which is none of the regions"
-            ))
-            .hint(format!("those are {} (see --regions)", regions.join(", "))));
-        }
+        check_regions(args, "--rtt", [a.clone(), b.clone()])?;
         trips.retain(|(x, y, _)| (x, y) != (a, b) && (x, y) != (b, a));
         trips.push((a.clone(), b.clone(), *takes));
     }
@@ -106,10 +180,12 @@ fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failu
 }
 
 /// What a laptop runs without noticing; each takes a port and some descriptors.
-const MAX_NODES: usize = 50;
+const MAX_NODES: usize = 100;
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
     use crate::exit::Exit;
 
@@ -122,13 +198,20 @@ mod tests {
             .iter()
             .map(|region| region.parse().expect("valid"))
             .collect();
-        let planned = plan(&args::Up {
+        let up = args::Up {
             regions,
             nodes_per_region,
             http_base,
             rtt: Vec::new(),
+            loss: Vec::new(),
+            bandwidth: Vec::new(),
+            scenario: None,
+            seed: 1,
+            report: None,
             key_file: None,
-        })?;
+            page: args::Page::None,
+        };
+        let planned = plan(&up, None)?;
         Ok(planned
             .nodes
             .into_iter()
@@ -165,9 +248,9 @@ mod tests {
             ),
             (
                 &["fra"],
-                51,
+                101,
                 8101,
-                "51 nodes are more than the 50 one process may run",
+                "101 nodes are more than the 100 one process may run",
             ),
             (
                 &["fra", "iad"],
@@ -186,17 +269,115 @@ mod tests {
     }
 
     fn trips(regions: &str, rtt: &[&str]) -> Result<Vec<(String, u128)>, Failure> {
-        let words = ["up", "--regions", regions].into_iter();
-        let words = words.chain(rtt.iter().flat_map(|rtt| ["--rtt", rtt]));
-        let words = ["meshcast"].into_iter().chain(words);
+        let words = rtt
+            .iter()
+            .flat_map(|rtt| ["--rtt", rtt])
+            .collect::<Vec<_>>();
+        let trips = planned(regions, &words)?.round_trips.into_iter();
+        Ok(trips
+            .map(|(a, b, takes)| (format!("{a}:{b}"), takes.as_millis()))
+            .collect())
+    }
+
+    fn planned(regions: &str, options: &[&str]) -> Result<Plan, Failure> {
+        let command = ["meshcast", "up", "--regions", regions];
+        let words = command.iter().chain(options);
         let parsed = <args::Args as clap::Parser>::try_parse_from(words).map_err(Failure::usage)?;
         let args::Command::Up(up) = parsed.command else {
             panic!("another command")
         };
-        let trips = plan(&up)?.round_trips.into_iter();
-        Ok(trips
-            .map(|(a, b, takes)| (format!("{a}:{b}"), takes.as_millis()))
-            .collect())
+        plan(&up, None)
+    }
+
+    #[test]
+    fn loss_and_bandwidth_are_of_links_between_regions_or_of_those_that_are_named() {
+        let options = [
+            "--rtt",
+            "none",
+            "--loss",
+            "1%",
+            "--loss",
+            "iad:fra=2.5%",
+            "--bandwidth",
+            "1MiB",
+            "--bandwidth",
+            "nrt:nrt=64KiB",
+        ];
+        let links = planned("fra,iad,nrt", &options).expect("a plan").links;
+        let told = |(a, b, shape): &(Region, Region, Shape)| {
+            (
+                format!("{a}:{b}"),
+                shape.loss_ppm,
+                shape.bandwidth.map(NonZeroU64::get),
+            )
+        };
+        let told: Vec<_> = links.iter().map(told).collect();
+        let link = |pair: &str, loss, bandwidth| (pair.to_owned(), loss, Some(bandwidth));
+        assert_eq!(
+            told,
+            [
+                link("fra:iad", 25_000, 1 << 20),
+                link("fra:nrt", 10_000, 1 << 20),
+                link("iad:nrt", 10_000, 1 << 20),
+                link("nrt:nrt", 0, 64 << 10),
+            ]
+        );
+        assert_eq!(
+            planned("fra,moon", &["--rtt", "none"])
+                .expect("a plan")
+                .links,
+            []
+        );
+    }
+
+    #[test]
+    fn loss_and_bandwidth_that_cannot_be_are_wrong_usage() {
+        for (option, text) in [
+            ("--loss", "1"),
+            ("--loss", "31%"),
+            ("--loss", "-1%"),
+            ("--loss", "fra=1%"),
+            ("--loss", "fra:nrt=1%"),
+            ("--bandwidth", "0"),
+            ("--bandwidth", "1MB"),
+            ("--bandwidth", "fra:iad="),
+            ("--bandwidth", "99999999999GiB"),
+        ] {
+            let failure = planned("fra,iad", &[option, text]).expect_err(text);
+            assert_eq!(failure.exit, Exit::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_says_who_is_there_and_what_links_are_like() {
+        let scenario = meshcast_sim::Scenario::from_toml(
+            "name = 'mine'\nnodes = 3\nregions = ['fra', 'syd']\nduration = 1\n\
+             [network]\nrtt = { 'fra-syd' = 280 }\nloss = 0.01\nbandwidth = 1000000",
+        );
+        let play = Play::new(&scenario.expect("one"), 1).expect("playable");
+        let words = ["meshcast", "up", "--scenario", "mine.toml"];
+        let parsed = <args::Args as clap::Parser>::try_parse_from(words).expect("fine");
+        let args::Command::Up(up) = parsed.command else {
+            panic!("another command")
+        };
+        let plan = plan(&up, Some(&play)).expect("a plan");
+        let names: Vec<_> = plan.nodes.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["fra0", "syd0", "fra1"]);
+        let across = plan
+            .links
+            .iter()
+            .find(|(a, b, _)| a != b)
+            .expect("two regions");
+        assert_eq!(across.2.delay, Duration::from_millis(140));
+        assert_eq!(
+            (across.2.loss_ppm, across.2.bandwidth),
+            (10_000, NonZeroU64::new(1_000_000))
+        );
+        for (option, value) in [("--regions", "fra"), ("--rtt", "none"), ("--loss", "1%")] {
+            let words = words.iter().chain([&option, &value]);
+            let parsed = <args::Args as clap::Parser>::try_parse_from(words);
+            assert!(parsed.is_err(), "{option}");
+        }
     }
 
     #[test]

@@ -83,6 +83,56 @@ fn who_is_refused_is_counted_and_named_until_it_is_forgotten() {
     );
 }
 
+fn owner(n: u8) -> Owner {
+    Owner {
+        name: NodeName::new(&format!("node-{n}")).expect("allowed"),
+        region: Region::new("fra").expect("allowed"),
+        process: Sender::new([n; 32]),
+    }
+}
+
+#[test]
+fn who_takes_most_and_who_was_refused_is_named_also_after_all_was_given_back() {
+    let budget = Budget::new(10_000);
+    for n in 1..=30 {
+        // By two accounts of one process: what it posts, and what it asks for.
+        for payer in [member(n), member(100 + n)] {
+            budget.introduce(payer, owner(n).process, || owner(n));
+            budget.charge(payer, usize::from(n));
+        }
+    }
+    // It may have no more than half, and gives it back.
+    assert!(!budget.try_charge(member(1), 9_000));
+    budget.release(member(1), 1);
+    budget.release(member(101), 1);
+    let shares = budget.shares(3);
+    let told = shares
+        .iter()
+        .map(|share| (share.owner.clone(), share.used, share.refused));
+    let expected = [(30, 60, 0), (29, 58, 0), (28, 56, 0), (1, 0, 1)];
+    let expected = expected.map(|(n, used, refused)| (Some(owner(n)), used, refused));
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    // Another process of the same member.
+    budget.introduce(member(30), owner(31).process, || owner(31));
+    let first = budget.shares(1).remove(0);
+    assert_eq!((first.owner, first.used), (Some(owner(29)), 58));
+}
+
+#[test]
+fn an_account_of_whom_nobody_was_introduced_is_there_without_a_name() {
+    let budget = Budget::new(1_000);
+    budget.charge(member(1), 10);
+    let share = Share {
+        payer: member(1),
+        owner: None,
+        used: 10,
+        refused: 0,
+    };
+    assert_eq!(budget.shares(10), [share]);
+    budget.release(member(1), 10);
+    assert_eq!(budget.shares(10), []);
+}
+
 #[test]
 fn what_cannot_be_refused_may_go_over_and_is_seen_to() {
     let budget = Budget::new(100);

@@ -4,7 +4,8 @@ use super::{
     super::*,
     fixture::channel,
     peer, range,
-    world::{ANSWERS, Event, World, connected, sender},
+    repairing::keeps_frames,
+    world::{ANSWERS, Event, LATENCY, World, connected, sender},
 };
 use crate::bounds::Payer;
 
@@ -684,12 +685,12 @@ fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
     look_back(&mut world, 2, Since::Last(4));
     world.run_secs(1);
     let begun = |world: &World| {
-        let (_, log) = world.nodes[2]
+        let (_, replica) = world.nodes[2]
             .engine
             .logs
             .of(&channel(0))
             .find(|(it, _)| *it == sender(0))?;
-        log.begun()
+        replica.log.begun()
     };
     assert_eq!(begun(&world).map(Seq::get), Some(11));
     world.kill(0);
@@ -795,4 +796,93 @@ fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
             assert_eq!(upto, Some(newest), "seed {seed}: {of}");
         }
     }
+}
+
+/// What a look back says of a sender: what is kept, and what nobody keeps any more.
+fn kept_and_gone(
+    world: &World,
+    who: usize,
+    id: u64,
+    of: usize,
+) -> (Option<SeqRange>, Option<SeqRange>) {
+    let past = world.nodes[who].past.get(&id).expect("it ended");
+    let past = past.iter().find(|past| past.sender == sender(of));
+    past.map_or((None, None), |past| {
+        assert_eq!(past.unfetched, None);
+        (past.kept, past.gone)
+    })
+}
+
+#[test]
+fn of_numbers_that_are_asked_for_those_that_nobody_keeps_are_named() {
+    let mut world = World::new(3, &keeps_frames(4), 1);
+    world.loss = 0;
+    world.connect(0, 1);
+    world.run_secs(1);
+    for _ in 0..10 {
+        world.post(0, 10);
+        world.run_secs(10);
+    }
+    let kept = |world: &World, who| backlog(world, who, 0, Since::Last(1_000)).expect("some");
+    for who in [0, 1] {
+        let kept = kept(&world, who);
+        let (first, end) = (kept.first().get(), kept.last().get());
+        assert!(first > 50 && end == 100, "{kept}");
+        for (last, gone) in [
+            (80, Some(range(21, first - 1))),
+            (1_000, Some(range(1, first - 1))),
+            (101 - first, None),
+            (3, None),
+        ] {
+            let id = look_back(&mut world, who, Since::Last(last));
+            world.run(LATENCY * 4);
+            let (kept, is_gone) = kept_and_gone(&world, who, id, 0);
+            assert_eq!(is_gone, gone, "the last {last} at {who}");
+            assert_eq!(kept.map(|kept| kept.last().get()), Some(100));
+        }
+        // By time: what was posted within it, was here and had to go.
+        for (secs, gone) in [(85, Some(range(21, first - 1))), (15, None)] {
+            let id = look_back(&mut world, who, Since::Ago(Duration::from_secs(secs)));
+            world.run(LATENCY * 4);
+            let (kept, is_gone) = kept_and_gone(&world, who, id, 0);
+            let near = |gone: Option<SeqRange>| gone.map(|gone| gone.last());
+            assert_eq!(near(is_gone), near(gone), "{secs} s at {who}");
+            assert_eq!(kept.map(|kept| kept.last().get()), Some(100));
+        }
+    }
+
+    // One that comes, and has heard nothing before it asks.
+    let first = kept(&world, 0).first().get();
+    world.close(2);
+    world.open(2, Since::Last(80));
+    world.connect(0, 2);
+    world.connect(1, 2);
+    let id = look_back(&mut world, 2, Since::Last(80));
+    world.run_secs(6);
+    assert_eq!(
+        kept_and_gone(&world, 2, id, 0).1,
+        Some(range(21, first - 1))
+    );
+    assert_eq!(world.story(2, 0), [Event::Values(range(first, 100))]);
+}
+
+/// Who has said nothing in five seconds keeps perhaps something, and is counted.
+#[test]
+fn a_look_back_says_how_many_members_have_told_nothing_by_then() {
+    let mut world = late(3, 3, &Config::default());
+    let id = look_back(&mut world, 2, Since::Last(9));
+    world.run_secs(6);
+    assert_eq!(world.nodes[2].untold.get(&id), Some(&0));
+    let mut world = World::new(3, &Config::default(), 1);
+    world.loss = 0;
+    world.tamper = Box::new(|from, to, message| match message {
+        SyncMessage::Have(_) if (from, to) == (1, 2) => vec![],
+        message => vec![message],
+    });
+    world.connect_all();
+    world.post(0, 3);
+    world.run_secs(1);
+    let id = look_back(&mut world, 2, Since::Last(9));
+    world.run_secs(6);
+    assert_eq!(world.nodes[2].untold.get(&id), Some(&1));
 }

@@ -1,5 +1,11 @@
 //! Where a log begins, and what that means for peers who began earlier.
 
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+};
+
 use super::{
     super::*,
     fixture::{Peer, channel, peer},
@@ -62,6 +68,49 @@ fn a_sender_that_had_posted_before_the_opening_begins_where_it_is_heard() {
     world.kill(0);
     world.run_secs(5);
     assert_eq!(world.story(1, 0), [Event::Values(range(5, 5))]);
+}
+
+/// A process that gets no processor for seconds answers late, while its frames and other words
+/// come.
+#[test]
+fn a_sender_that_is_there_is_waited_for_to_say_where_it_begins_however_late_it_answers() {
+    for late in [1, 4, 10, 18] {
+        let mut world = connected(2);
+        world.close(1);
+        world.post(0, 5);
+        world.run_secs(60);
+        let (held, kept) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(true)));
+        let (hold, keeps) = (Rc::clone(&held), Rc::clone(&kept));
+        world.tamper = Box::new(move |from, _, message| match message {
+            SyncMessage::Have(_) if from == 0 && keeps.get() => {
+                hold.borrow_mut().push(message);
+                vec![]
+            }
+            message => vec![message],
+        });
+        world.open(1, Since::Now);
+        world.run(Duration::from_millis(50));
+        // The first that is due is lost on its way.
+        world.loss = 100;
+        world.post(0, 1);
+        world.loss = 0;
+        world.post(0, 1);
+        for _ in 0..late {
+            world.say(0, 1, &SyncMessage::KEEP_ALIVE);
+            world.run_secs(1);
+        }
+        assert_eq!(
+            world.story(1, 0),
+            [],
+            "{late} s: nobody knows where it begins"
+        );
+        kept.set(false);
+        for message in held.take() {
+            world.say(0, 1, &message);
+        }
+        world.run_secs(5);
+        assert_eq!(world.story(1, 0), [Event::Values(range(6, 7))], "{late} s");
+    }
 }
 
 /// 0 and 2 only see each other by way of 1, then by way of 3, which opens in between.
@@ -359,6 +408,7 @@ fn opened_to_one_that_stood_still(ms: u64) -> Vec<Event> {
             match output {
                 Output::Sync(_, message) => to_posts.push_back(message),
                 Output::Deliver(_, delivery) => story.push(Event::Values(delivery.seqs())),
+                Output::Forward(_) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     bounds::{ENTRY_BYTES, Payer},
     log::GapReason,
-    replication::UNFINISHED_TIMEOUT,
+    log::UNFINISHED_TIMEOUT,
     wire::Part,
 };
 

@@ -97,7 +97,9 @@ proptest! {
         let mut world = World::new(NODES, &Config::default(), seed.into());
         world.close(late);
         world.loss = loss;
-        let before = before.iter().filter(|step| !matches!(step, Step::Post(who, _) if *who == late));
+        let before = before.iter().filter(
+            |step| !matches!(step, Step::Post(who, _) if *who == late)
+        );
         before.for_each(|step| take(&mut world, step));
         world.open(late, Since::Now);
         // Until everybody was told.
@@ -117,7 +119,10 @@ proptest! {
                 panic!("{story:?}");
             };
             if let (Some(first), Some(last)) = (due.first(), due.last()) {
-                prop_assert!(seqs.first().get() <= *first && *last <= seqs.last().get(), "{due:?} {seqs:?}");
+                prop_assert!(
+                    seqs.first().get() <= *first && *last <= seqs.last().get(),
+                    "{due:?} {seqs:?}",
+                );
             }
         }
     }

@@ -6,11 +6,13 @@ use super::{
     fixture::{PEERS, channel, peer},
     world::{ANSWERS, answer_openings},
 };
+use crate::conduct::Offence;
 
 /// A node with one channel open that a hostile peer is connected to.
 struct Victim {
     engine: Engine,
     now: Time,
+    offences: Vec<(Sender, Offence)>,
 }
 
 impl Victim {
@@ -23,7 +25,11 @@ impl Victim {
         let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member), 0);
         let opened = engine.handle_open(&channel(0), Since::Now, at(0));
         opened.expect("it is the first");
-        Self { engine, now: at(0) }
+        Self {
+            engine,
+            now: at(0),
+            offences: Vec::new(),
+        }
     }
 
     fn connect(&mut self, who: usize) {
@@ -55,8 +61,12 @@ impl Victim {
     fn drain(&mut self) -> usize {
         let mut told = 0;
         while let Some(output) = self.engine.poll_output() {
-            if let Output::Sync(_, SyncMessage::Have(holdings)) = output {
-                told += holdings.iter().map(|of| of.logs.len()).sum::<usize>();
+            match output {
+                Output::Sync(_, SyncMessage::Have(holdings)) => {
+                    told += holdings.iter().map(|of| of.logs.len()).sum::<usize>();
+                }
+                Output::Misbehaved { peer, offence } => self.offences.push((peer, offence)),
+                _ => {}
             }
         }
         told
@@ -196,6 +206,27 @@ fn a_channel_of_more_logs_than_fit_a_message_is_told_when_the_last_is() {
     assert!(more.starts_with(&answer), "{more:?}");
 }
 
+/// A liar tells of a few logs at a time, all the while somebody is told of all.
+#[test]
+fn of_each_log_a_peer_is_told_once_however_the_others_of_its_channel_change() {
+    const LOGS: usize = 8 * SyncMessage::MAX_LOGS;
+    let mut victim = Victim::new();
+    victim.connect(0);
+    victim.connect(1);
+    let mut told = victim.say(1, open());
+    for first in (0..LOGS).step_by(64) {
+        told += victim.say(0, invented(first..first + 64));
+        told += victim.run(Duration::from_millis(20));
+    }
+    told += victim.run(Duration::from_secs(2));
+    assert_eq!(told, LOGS);
+    // What changes after that is told, and nothing else of the channel.
+    told = victim.say(0, invented(LOGS..LOGS + 1));
+    told += victim.run(Duration::from_secs(2));
+    assert_eq!(told, 1);
+    victim.engine.logs.audit();
+}
+
 #[test]
 fn who_does_not_read_is_told_when_it_does() {
     let mut victim = Victim::new();
@@ -312,4 +343,20 @@ fn a_log_that_a_peer_tells_of_is_not_followed_without_what_it_has_of_it() {
         assert!(logs().all(|(_, log)| !log.fetch.holders().is_empty()));
         victim.engine.logs.audit();
     }
+}
+
+#[test]
+fn who_claims_more_than_its_share_is_named_and_who_finds_no_room_because_of_it_is_not() {
+    let mut victim = Victim::with(Config {
+        memory_bytes: 4 << 20,
+        ..Config::default()
+    });
+    (0..3).for_each(|who| victim.connect(who));
+    for first in (0..16_384).step_by(SyncMessage::MAX_LOGS) {
+        victim.say(0, invented(first..first + SyncMessage::MAX_LOGS));
+        victim.say(1, invented(first..first + 1));
+    }
+    assert!(victim.offences.contains(&(sender(0), Offence::OverLimit)));
+    let others = victim.offences.iter().filter(|(who, _)| *who != sender(0));
+    assert_eq!(others.count(), 0, "{:?}", victim.offences);
 }

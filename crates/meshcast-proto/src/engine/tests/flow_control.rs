@@ -329,7 +329,11 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
             opening: 1,
         };
         say(engine, &mut told, SyncMessage::Open(vec![opened]));
-        say(engine, &mut told, have(name, 1));
+        engine
+            .handle_post(name, &records, now, WallTime::MIN)
+            .expect("small");
+        drain(engine, &mut told);
+        say(engine, &mut told, have(name, 2));
     }
     let mut sent = Vec::new();
     for name in &names {
@@ -344,7 +348,7 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
     assert_eq!((sent.len(), told.len()), (896, 0));
     // Whoever was refused first is told first, one for each frame that arrived.
     for (n, name) in sent.iter().take(50).enumerate() {
-        say(engine, &mut told, have(name, 2));
+        say(engine, &mut told, have(name, 3));
         assert_eq!(told.len(), n + 1);
         let next = told[n].clone();
         assert_eq!(next, names[896 + n]);
@@ -358,4 +362,71 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
     engine.handle_peer_down(sender(1), now);
     drain(engine, &mut told);
     assert_eq!(told, names[896..]);
+}
+
+/// It may begin somewhere else then.
+#[test]
+fn whoever_opens_a_channel_anew_is_waited_for_once_it_tells_how_far_it_is() {
+    let mut world = connected(2);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(1);
+    let is_waited_for = |world: &World| {
+        let log = world.nodes[0].engine.logs.get(&(channel(0), sender(0)));
+        let holders = log.expect("it posted").fetch.holders();
+        holders.listener(sender(1)).is_some()
+    };
+    assert!(is_waited_for(&world));
+    let _silent = silence(&mut world, 1);
+    let opened = Opened {
+        channel: channel(0),
+        since: Duration::ZERO,
+        last: 0,
+        opening: 99,
+    };
+    let (now, again) = (world.clock(0), SyncMessage::Open(vec![opened]));
+    let engine = &mut world.nodes[0].engine;
+    engine.handle_sync(sender(1), again, now, WallTime::MIN, |_| Vec::new());
+    world.drain(0);
+    assert!(!is_waited_for(&world));
+    world.nodes[0].engine.logs.audit();
+}
+
+#[test]
+fn readers_who_are_behind_do_not_hold_up_what_is_posted_beside_them() {
+    let mut world = connected(2);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run_secs(1);
+    let now = world.clock(0);
+    let engine = &mut world.nodes[0].engine;
+    engine.handle_readers_behind(&channel(0), true, now);
+    post_freely(&mut world, 0);
+    world.run(Duration::from_millis(300));
+    assert_eq!(world.nodes[0].writable, 1);
+}
+
+/// A value in several frames may wait for the send window for as long as it takes.
+#[test]
+fn a_value_of_ours_is_not_given_up_halfway_however_long_its_rest_takes() {
+    let mut world = World::new(1, &Config::default(), 1);
+    let name = channel(0);
+    let (mut delivered, mut now) = (0, Time::from_start(Duration::from_secs(5)));
+    for part in [crate::wire::Part::First, crate::wire::Part::Last] {
+        let engine = &mut world.nodes[0].engine;
+        let records = super::section([(part, &b"x"[..])]);
+        let posted = engine.handle_post(&name, &records, now, WallTime::MIN);
+        posted.expect("small");
+        now = now + Duration::from_secs(3_600);
+        loop {
+            while let Some(output) = engine.poll_output() {
+                delivered += usize::from(matches!(output, Output::Deliver(..)));
+            }
+            match engine.poll_timeout().filter(|due| *due <= now) {
+                Some(due) => engine.handle_timeout(due),
+                None => break,
+            }
+        }
+    }
+    assert_eq!(delivered, 1);
 }

@@ -11,7 +11,7 @@ use super::{
     repairing::keeps_frames,
     world::{ANSWERS, Event, LATENCY, World, connected, sender},
 };
-use crate::log::GapReason;
+use crate::{conduct::Offence, log::GapReason};
 
 /// What a liar says of a sender: that it has these numbers, up to before `next`.
 fn claim(of: usize, oldest: u64, next: u64) -> Holding {
@@ -52,6 +52,102 @@ fn with_liar(nodes: usize, liar: usize) -> World {
     (0..nodes).for_each(|other| world.say(liar, other, &nothing));
     world.run_secs(1);
     world
+}
+
+/// A node that believes another tells it of many logs that nobody has: a liar made them up.
+#[test]
+fn a_log_of_which_frames_came_makes_way_for_no_hearsay_however_much_there_is() {
+    let config = Config {
+        max_logs: 64,
+        ..Config::default()
+    };
+    for is_told_of_first in [false, true] {
+        let mut world = World::new(3, &config, 1);
+        (world.loss, world.forwards) = (0, false);
+        world.tamper = Box::new(|from, _, message| match message {
+            SyncMessage::Open(_) => vec![message],
+            _ if from == 1 => vec![],
+            message => vec![message],
+        });
+        world.connect_all();
+        world.run_secs(1);
+        if is_told_of_first {
+            world.say(1, 2, &have(claim(0, 1, 1)));
+            world.run(LATENCY * 2);
+        }
+        world.post(0, 2);
+        world.run_secs(1);
+        // What is posted next does not arrive, something later does, and the sender is cut off.
+        world.silent.insert((0, 2));
+        world.post(0, 2);
+        world.run(LATENCY);
+        world.silent.clear();
+        world.post(0, 1);
+        world.run(LATENCY + Duration::from_millis(1));
+        world.cut(0, 2);
+        for n in 0..200_u32 {
+            let mut key = [7; 32];
+            key[..4].copy_from_slice(&n.to_le_bytes());
+            let holding = Holding {
+                sender: Sender::new(key),
+                ..claim(0, 1, 5)
+            };
+            world.say(1, 2, &have(holding));
+            world.run(Duration::from_millis(1));
+        }
+        world.connect(0, 2);
+        world.run_secs(5);
+        let story = world.story(2, 0);
+        assert_eq!(story, [Event::Values(range(1, 5))], "{is_told_of_first}");
+    }
+}
+
+/// The only peer of a node believes a liar, and has nothing of what it is asked for.
+#[test]
+fn what_is_missing_of_a_log_is_asked_for_at_once_however_many_others_are_said_to_be() {
+    const INVENTED: u32 = 256;
+    let mut world = World::new(3, &Config::default(), 1);
+    world.loss = 0;
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.run_secs(1);
+    world.post(0, 2);
+    world.run_secs(1);
+    let invented = (0..INVENTED).map(|n| {
+        let mut key = [7; 32];
+        key[..4].copy_from_slice(&n.to_le_bytes());
+        Holding {
+            sender: Sender::new(key),
+            due: Some(Seq::FIRST),
+            ..claim(0, 1, 5)
+        }
+    });
+    let logs = invented.collect();
+    world.say(
+        1,
+        2,
+        &SyncMessage::Have(vec![Holdings {
+            channel: channel(0),
+            answer: None,
+            logs,
+        }]),
+    );
+    world.run_secs(1);
+    let requests = world.counters(2).requests;
+    world.silent.insert((1, 2));
+    world.post(0, 1);
+    world.run(LATENCY * 2);
+    world.silent.clear();
+    world.post(0, 1);
+    world.run(LATENCY * 2 + Duration::from_millis(500));
+    assert_eq!(world.story(2, 0), [Event::Values(range(1, 4))]);
+    world.run_secs(10);
+    let requests = world.counters(2).requests - requests;
+    assert!(
+        requests > 200,
+        "the others are asked for as well: {requests}"
+    );
+    world.nodes[2].engine.logs.audit();
 }
 
 /// When each number of a sender came to somebody, as it is looked every few milliseconds.
@@ -102,10 +198,13 @@ fn behind_a_silently_cut_link_what_others_say_is_asked_for_in_half_a_second() {
         let requests = world.counters(1).requests;
         assert_eq!(requests, 0, "nothing is asked for where links work");
         world.silent.insert((0, 1));
-        let cut = arrivals(&mut world, 1, 0, 40, every);
-        // Half a second until the third tells, the time copies may race, and four ways.
-        let most = Duration::from_millis(500 + 80 + 10) + LATENCY * 4;
-        assert!(cut.iter().all(|took| *took <= most), "{every:?}: {cut:?}");
+        let mut cut = arrivals(&mut world, 1, 0, 200, every);
+        cut.sort();
+        let (p99, longest) = (cut[cut.len() * 99 / 100], cut[cut.len() - 1]);
+        assert!(p99 <= Duration::from_millis(500), "{every:?}: {p99:?}");
+        // A quarter second until the third tells, the time copies may race, and four ways.
+        let most = Duration::from_millis(250 + 80 + 10) + LATENCY * 4;
+        assert!(longest <= most, "{every:?}: {longest:?}");
         assert_eq!(world.counters(1).gaps, 0);
     }
 }
@@ -174,6 +273,51 @@ fn a_number_that_only_a_liar_knows_makes_nobody_deaf() {
     }
 }
 
+/// What is said of other senders pushes out what is said of this one, which is not remembered.
+#[test]
+fn a_number_that_only_a_liar_knows_makes_nobody_deaf_when_it_was_forgotten_either() {
+    let config = Config {
+        max_logs: 8,
+        ..Config::default()
+    };
+    let mut world = World::new(3, &config, 1);
+    (world.loss, world.forwards) = (0, false);
+    world.tamper = Box::new(|from, _, message| match message {
+        SyncMessage::Open(_) => vec![message],
+        _ if from == 2 => vec![],
+        message => vec![message],
+    });
+    world.connect(1, 2);
+    world.run_secs(1);
+    let nothing = SyncMessage::Have(vec![Holdings {
+        channel: channel(0),
+        answer: Some(ANSWERS),
+        logs: vec![],
+    }]);
+    world.say(2, 1, &nothing);
+    world.say(2, 1, &have(claim(0, 1 << 40, 1 << 41)));
+    world.run_secs(1);
+    let key = (channel(0), sender(0));
+    let knows = |world: &World| world.nodes[1].engine.logs.get(&key).is_some();
+    assert!(knows(&world), "it is told of");
+    for n in 0..20 {
+        let holding = Holding {
+            sender: Sender::new([100 + n; 32]),
+            ..claim(0, 1, 5)
+        };
+        world.say(2, 1, &have(holding));
+        world.run_secs(1);
+    }
+    assert!(!knows(&world), "it made way");
+    world.kill(2);
+    world.run_secs(30);
+    world.connect(0, 1);
+    world.run_secs(1);
+    world.post(0, 3);
+    world.run_secs(5);
+    assert_eq!(world.story(1, 0), [Event::Values(range(1, 3))]);
+}
+
 /// The last frame of a sender that is gone is known to one that does not keep it, and says so:
 /// nobody can know whether it ever was.
 #[test]
@@ -209,7 +353,7 @@ enum Excuse {
 /// What nobody keeps is lost after 2 s; and not much later where somebody says that it has it and
 /// never gives it.
 #[test]
-fn a_claim_that_is_not_honoured_holds_up_a_gap_for_a_minute_and_a_half() {
+fn a_claim_that_is_not_honoured_holds_up_a_gap_for_a_bounded_time() {
     use Excuse::{Empty, Garbage, Later, MovingOldest, Mute, Silence};
     for excuse in [Mute, Silence, Empty, Later, Garbage, MovingOldest] {
         let mut world = World::new(4, &keeps_frames(4), 1);
@@ -321,6 +465,40 @@ fn nobody_acknowledges_what_was_not_posted() {
             .acked(&channel(0), Seq::new(seq).expect("not 0"))
     };
     assert_eq!((acked(2), acked(3)), (Some(1), Some(0)));
+}
+
+/// It was on the way when the channel was closed.
+#[test]
+fn who_acknowledges_on_a_channel_that_was_forgotten_does_nothing_wrong() {
+    let mut config = Config::default();
+    config.history.bytes = 0;
+    let mut world = World::new(2, &config, 1);
+    world.connect(0, 1);
+    world.post(0, 2);
+    world.run_secs(1);
+    world.close(0);
+    assert_eq!(world.nodes[0].engine.closed_names(), 1);
+    world.say(1, 0, &have(claim(0, 1, 3)));
+    world.run_secs(1);
+    assert_eq!(world.nodes[0].offences, []);
+    world.nodes[0].engine.logs.audit();
+}
+
+/// What one has it has, whatever it says later: nobody is told of it twice.
+#[test]
+fn nobody_takes_an_acknowledgement_back() {
+    let mut world = with_liar(2, 1);
+    world.post(0, 3);
+    for next in [4, 2] {
+        world.say(1, 0, &have(claim(0, 1, next)));
+        world.run_secs(1);
+        let engine = &mut world.nodes[0].engine;
+        let news = engine.poll_acked().map(|(_, seqs)| seqs);
+        assert_eq!(news, Some(range(1, 3)).filter(|_| next == 4));
+        let last = Seq::new(3).expect("not 0");
+        assert_eq!(engine.acked(&channel(0), last), Some(1));
+    }
+    assert_eq!(world.nodes[0].offences, []);
 }
 
 /// Acknowledgements go to whoever is nearest to a sender: nobody is nearer than one link.
@@ -509,7 +687,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop_oneof![Just(0), Just(100), 0..100_usize].prop_map(Step::Loss),
         8 => (honest(), lie()).prop_map(|(to, lie)| Step::Lie(to, lie)),
         2 => (honest(), honest(), 1..30_u64, 0..2_000_u64)
-            .prop_map(|(to, of, request, age)| Step::Give(to, of, request, Duration::from_secs(age))),
+            .prop_map(
+                |(to, of, request, age)| Step::Give(to, of, request, Duration::from_secs(age))
+            ),
     ]
 }
 
@@ -524,7 +704,9 @@ proptest! {
         seed in any::<u32>(),
     ) {
         let mut world = World::new(HONEST + 2, &Config::default(), seed.into());
-        world.tamper = Box::new(|from, _, message| if from == LIAR { vec![] } else { vec![message] });
+        world.tamper = Box::new(
+            |from, _, message| if from == LIAR { vec![] } else { vec![message] }
+        );
         let connect_all = |world: &mut World| {
             (0..=LIAR).for_each(|a| (0..a).for_each(|b| world.connect(a, b)));
         };
@@ -552,7 +734,13 @@ proptest! {
         for of in 0..HONEST {
             let posted = world.posted_between(of, Duration::ZERO, world.now).len() as u64;
             for who in (0..HONEST).chain([LATE]) {
-                prop_assert_eq!(world.story(who, of), [Event::Values(range(1, posted))], "{} at {}", of, who);
+                prop_assert_eq!(
+                    world.story(who, of),
+                    [Event::Values(range(1, posted))],
+                    "{} at {}",
+                    of,
+                    who,
+                );
             }
         }
         for who in 0..HONEST {

@@ -54,7 +54,9 @@ fn step() -> impl Strategy<Value = Step> {
     let who = prop_oneof![8 => 0..3_usize, 1 => Just(PEERS - 1)];
     let hear = (who, 0..CHANNELS, numbers(), records());
     prop_oneof![
-        12 => hear.prop_map(|(who, channel, first, records)| Step::Hear { who, channel, first, records }),
+        12 => hear.prop_map(
+            |(who, channel, first, records)| Step::Hear { who, channel, first, records }
+        ),
         1 => (0..CHANNELS).prop_map(Step::Open),
         1 => (0..CHANNELS).prop_map(Step::Close),
         2 => (0..300_u64).prop_map(Step::Pass),
@@ -166,7 +168,11 @@ proptest! {
     #[test]
     fn a_sender_that_contradicts_itself_is_still_read_in_order_and_once(
         steps in prop::collection::vec(step(), 1..40),
-        max_held_bytes in prop_oneof![3 => Just(usize::MAX >> 1), 1 => 0..2_000_usize, 1 => 0..300_000_usize],
+        max_held_bytes in prop_oneof![
+            3 => Just(usize::MAX >> 1),
+            1 => 0..2_000_usize,
+            1 => 0..300_000_usize,
+        ],
         max_held_total_bytes in prop_oneof![Just(usize::MAX), 0..2_000_usize, 0..300_000_usize],
         max_message_len in prop_oneof![Just(1 << 20), 0..30_usize, 0..4 * MAX_FRAGMENT_LEN],
     ) {

@@ -7,8 +7,8 @@ use super::{
     fixture::{PEERS, Peer, channel, peer},
 };
 use crate::{
+    log::UNFINISHED_TIMEOUT,
     log::{GapReason, HistoryLimits, Posted, SETTLE},
-    replication::UNFINISHED_TIMEOUT,
 };
 
 /// What a channel object would see.
@@ -154,8 +154,8 @@ impl Listener {
         assert_eq!(gaps().fold(0, numbers), count.missed);
 
         engine.logs.audit();
-        for (name, channel) in &engine.channels {
-            assert!(channel.open || !engine.logs.has(name));
+        for (name, channel) in engine.channels.iter() {
+            assert!(channel.is_open || !engine.logs.has(name));
         }
         assert!(engine.history.bytes() <= self.config.history.bytes);
     }
@@ -164,6 +164,7 @@ impl Listener {
         while let Some(output) = self.engine.poll_output() {
             let (sender, name, event) = match output {
                 Output::Publish(frame) => panic!("a listener publishes {frame:?}"),
+                Output::Forward(_) => continue,
                 Output::Sync(peer, message) => panic!("{message:?} to {peer}, who is not there"),
                 Output::Writable(_)
                 | Output::Mute(_)

@@ -12,8 +12,8 @@ use super::{
     listener::{Event, Listener, config},
 };
 use crate::{
+    log::UNFINISHED_TIMEOUT,
     log::{GapReason, Posted, SETTLE},
-    replication::UNFINISHED_TIMEOUT,
     wire::{Format, Part, fragments, write_record},
 };
 
@@ -61,7 +61,9 @@ fn step() -> impl Strategy<Value = Step> {
         1..5_usize,
     );
     prop_oneof![
-        8 => post.prop_map(|(sender, channel, values, pack)| Step::Post { sender, channel, values, pack }),
+        8 => post.prop_map(
+            |(sender, channel, values, pack)| Step::Post { sender, channel, values, pack }
+        ),
         1 => (0..SENDERS).prop_map(Step::Restart),
         3 => (0..120_u64).prop_map(Step::Pass),
         1 => (0..4_000_u64).prop_map(Step::Pass),

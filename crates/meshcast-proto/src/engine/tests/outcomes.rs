@@ -75,25 +75,3 @@ fn a_peer_whose_posts_come_only_by_way_of_others_is_mute_and_a_copy_of_it_speaks
         assert_eq!(engine.times_mute(sender(1)), 0);
     }
 }
-
-#[test]
-fn a_peer_that_withholds_what_it_is_to_pass_on_is_mute_while_it_is_connected() {
-    let mut engine = listens();
-    let fresh = Duration::from_millis(600);
-    let withholds = |engine: &mut Engine, from: u64| {
-        let times = (from..from + 60).map(|n| at(1_000 * n));
-        times
-            .flat_map(|now| {
-                engine.handle_withheld(sender(0), fresh, now);
-                mute(engine)
-            })
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(withholds(&mut engine, 0), []);
-    engine.handle_peer_up(sender(0), at(60_000));
-    mute(&mut engine);
-    assert_eq!(withholds(&mut engine, 60), [sender(0)]);
-    engine.handle_peer_down(sender(0), at(120_000));
-    mute(&mut engine);
-    assert_eq!(withholds(&mut engine, 120), []);
-}

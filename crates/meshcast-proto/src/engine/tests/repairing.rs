@@ -107,9 +107,9 @@ fn a_sender_is_told_after_16_frames_or_50_ms() {
     world.post(0, 1);
     world.run(LATENCY + Duration::from_millis(49));
     let acked = |world: &World| {
-        let channel = &world.nodes[0].engine.channels[&channel(0)];
-        let listener = channel.outbound.as_ref()?.listeners.get(&sender(1))?;
-        Some(listener.next().get())
+        let logs = &world.nodes[0].engine.logs;
+        let log = logs.get(&(channel(0), sender(0)))?;
+        Some(log.fetch.holders().listener(sender(1))?.next().get())
     };
     assert_eq!(acked(&world), None);
     world.run(LATENCY + Duration::from_millis(1));

@@ -12,6 +12,7 @@ use super::{
     section,
 };
 use crate::{
+    conduct::Offence,
     identity::ChainError,
     log::GapReason,
     replication::Jitter,
@@ -52,6 +53,8 @@ pub(super) struct World {
     signed: BTreeSet<Bytes>,
     /// How many sync messages were sent.
     pub(super) said: u64,
+    /// How many copies of frames came by gossip.
+    pub(super) copies: u64,
 }
 
 pub(super) struct Node {
@@ -62,12 +65,16 @@ pub(super) struct Node {
     gossip: BTreeSet<FrameId>,
     /// By sender, without a break.
     pub(super) seen: BTreeMap<usize, Vec<Event>>,
+    /// How each delivery came: of whom, which way, from whom.
+    pub(super) arrivals: Vec<(usize, SeqRange, Via, Option<usize>)>,
     /// How often it was told that there is room again.
     pub(super) writable: u32,
     /// How often a look back ended.
     pub(super) backfilled: usize,
     /// What it brought, by its id.
     pub(super) past: BTreeMap<u64, Vec<Backlog>>,
+    /// How many peers had told nothing when it ended, by its id.
+    pub(super) untold: BTreeMap<u64, usize>,
     /// Its peers that lag.
     pub(super) lagging: BTreeSet<usize>,
     /// What it says that its peers did.
@@ -82,7 +89,11 @@ pub(super) enum Event {
 }
 
 enum Travelling {
-    Gossip(usize, Frame),
+    Gossip {
+        from: usize,
+        to: usize,
+        frame: Frame,
+    },
     Sync {
         from: usize,
         to: usize,
@@ -108,8 +119,10 @@ impl World {
                 alive: true,
                 gossip: BTreeSet::new(),
                 seen: BTreeMap::new(),
+                arrivals: Vec::new(),
                 backfilled: 0,
                 past: BTreeMap::new(),
+                untold: BTreeMap::new(),
                 writable: 0,
                 lagging: BTreeSet::new(),
                 offences: Vec::new(),
@@ -130,6 +143,7 @@ impl World {
             posted: BTreeMap::new(),
             signed: BTreeSet::new(),
             said: 0,
+            copies: 0,
         };
         (0..nodes).for_each(|n| world.open(n, Since::Now));
         world
@@ -385,22 +399,16 @@ impl World {
 
     fn arrive(&mut self, arrived: Travelling) {
         match arrived {
-            Travelling::Gossip(to, frame) => {
+            Travelling::Gossip { from, to, frame } => {
+                self.copies += u64::from(self.nodes[to].alive);
                 if !self.nodes[to].alive || !self.nodes[to].gossip.insert(id(&frame)) {
                     return;
                 }
-                if self.forwards {
-                    self.gossip(to, &frame);
-                }
                 let now = self.clock(to);
                 let member = &peer(number(frame.sender())).member;
-                self.nodes[to].engine.handle_frame(
-                    frame.sender(),
-                    frame,
-                    member,
-                    now,
-                    WallTime::MIN,
-                );
+                self.nodes[to]
+                    .engine
+                    .handle_frame(sender(from), frame, member, now, WallTime::MIN);
                 self.nodes[to].engine.logs.audit();
                 self.drain(to);
             }
@@ -452,7 +460,24 @@ impl World {
                 && !self.silent.contains(&link)
                 && self.chance.index(100) >= self.loss
             {
-                self.send(Travelling::Gossip(to, frame.clone()));
+                let frame = frame.clone();
+                self.send(Travelling::Gossip { from, to, frame });
+            }
+        }
+    }
+
+    fn forward(&mut self, from: usize, forward: &Forward) {
+        let linked = (0..self.nodes.len()).filter(|to| {
+            let link = (from.min(*to), from.max(*to));
+            self.links.contains_key(&link)
+        });
+        let engine = &self.nodes[from].engine;
+        for to in engine.recipients(forward, linked.map(sender)) {
+            let (to, frame) = (number(to), forward.frame.clone());
+            if !self.silent.contains(&(from.min(to), from.max(to)))
+                && self.chance.index(100) >= self.loss
+            {
+                self.send(Travelling::Gossip { from, to, frame });
             }
         }
     }
@@ -465,6 +490,8 @@ impl World {
                     self.nodes[who].gossip.insert(id(&frame));
                     self.gossip(who, &frame);
                 }
+                Output::Forward(forward) if self.forwards => self.forward(who, &forward),
+                Output::Forward(_) => {}
                 Output::Sync(to, message) => {
                     let to = number(to);
                     for message in (self.tamper)(who, to, message) {
@@ -479,14 +506,27 @@ impl World {
                         let place = usize::try_from(value.seqs.first().get()).expect("few") - 1;
                         assert_eq!(value.payload, posted[place].1);
                     }
+                    let Arrival { via, from, at } = delivery.arrival;
+                    assert!(at <= self.clock(who), "it came before it is delivered");
+                    let came = (of, delivery.seqs(), via, from.map(number));
+                    self.nodes[who].arrivals.push(came);
                     self.see(who, of, Event::Values(delivery.seqs()));
                 }
                 Output::Stale { .. } | Output::Mute(_) => {}
                 Output::Misbehaved { peer, offence } => {
                     self.nodes[who].offences.push((number(peer), offence));
                 }
-                Output::Backfilled(_, Backfilled { id, logs: past }) => {
+                Output::Backfilled(
+                    _,
+                    Backfilled {
+                        id,
+                        logs: past,
+                        untold,
+                        ..
+                    },
+                ) => {
                     self.nodes[who].backfilled += 1;
+                    self.nodes[who].untold.insert(id, untold);
                     assert!(
                         self.nodes[who].past.insert(id, past).is_none(),
                         "{id} ended twice"

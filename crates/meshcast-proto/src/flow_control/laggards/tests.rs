@@ -39,7 +39,7 @@ fn whoever_is_silent_lags_after_six_tenths_and_keeps_up_again_when_it_moves() {
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(2)), false));
     listener.judge(&checkpoints, at(10), at(610));
     assert_eq!((listener.gate(), lags(&listener)), (None, true));
-    listener.told(seq(3), Some(seq(3)), &checkpoints, at(620));
+    listener.advanced(seq(3), Some(seq(3)), &checkpoints, at(620));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(3)), false));
 }
 
@@ -48,14 +48,14 @@ fn whoever_is_slow_but_moves_lags_after_two_seconds_and_keeps_up_again_within_on
     let checkpoints = checkpoints(&[(0, 2), (10, 100), (400, 200)]);
     let mut listener = Progress::new(seq(2), Some(seq(2)), &checkpoints, at(10));
     for (step, millis) in (3..).zip((500..2_000).step_by(500)) {
-        listener.told(seq(step), Some(seq(step)), &checkpoints, at(millis));
+        listener.advanced(seq(step), Some(seq(step)), &checkpoints, at(millis));
         assert_eq!((listener.gate(), lags(&listener)), (Some(seq(step)), false));
     }
-    listener.told(seq(9), Some(seq(9)), &checkpoints, at(2_010));
+    listener.advanced(seq(9), Some(seq(9)), &checkpoints, at(2_010));
     assert_eq!((listener.gate(), lags(&listener)), (None, true));
-    listener.told(seq(199), Some(seq(199)), &checkpoints, at(2_020));
+    listener.advanced(seq(199), Some(seq(199)), &checkpoints, at(2_020));
     assert!(lags(&listener), "what it lacks is more than a second old");
-    listener.told(seq(200), Some(seq(200)), &checkpoints, at(2_030));
+    listener.advanced(seq(200), Some(seq(200)), &checkpoints, at(2_030));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(200)), false));
 }
 
@@ -64,7 +64,7 @@ fn whoever_comes_later_is_not_waited_for_before_it_caught_up() {
     let checkpoints = checkpoints(&[(0, 100), (2000, 200)]);
     let mut listener = Progress::new(seq(5), Some(seq(5)), &checkpoints, at(2200));
     assert_eq!((listener.gate(), lags(&listener)), (None, false));
-    listener.told(seq(100), Some(seq(100)), &checkpoints, at(2299));
+    listener.advanced(seq(100), Some(seq(100)), &checkpoints, at(2299));
     assert_eq!((listener.gate(), lags(&listener)), (Some(seq(100)), false));
 }
 
@@ -76,7 +76,7 @@ fn for_a_laggard_behind_it_a_relay_that_keeps_up_stands_alone() {
     relay.judge(&checkpoints, at(10), at(1000));
     assert_eq!((relay.gate(), lags(&relay)), (Some(seq(9)), false));
     // One that looks to somebody else is waited for by that one.
-    relay.told(seq(9), None, &checkpoints, at(1000));
+    relay.advanced(seq(9), None, &checkpoints, at(1000));
     assert_eq!(relay.gate(), None);
     assert_eq!(relay.due(&checkpoints, at(10), at(1000)), None);
 }
@@ -105,7 +105,13 @@ proptest! {
             // is long ago.
             let told = u64::try_from(told.since_start().as_millis()).expect("small");
             prop_assert!(told >= exact);
-            prop_assert!(told <= exact + 100 || told + 2000 <= now, "{} is told as {} at {}", exact, told, now);
+            prop_assert!(
+                told <= exact + 100 || told + 2000 <= now,
+                "{} is told as {} at {}",
+                exact,
+                told,
+                now,
+            );
             let verdict = |since: u64| at(now + wait) < at(since) + LAG;
             if verdict(exact + 100) == verdict(exact) {
                 prop_assert_eq!(verdict(told), verdict(exact));

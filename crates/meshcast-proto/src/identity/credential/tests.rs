@@ -415,12 +415,17 @@ fn a_chain_changed_cut_or_extended_anywhere_is_refused() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_are_no_chain_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..1100)) {
+    fn arbitrary_bytes_are_no_chain_and_no_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..1100),
+    ) {
         prop_assert!(trust().verify(&bytes).is_err());
     }
 
     #[test]
-    fn arbitrary_text_is_no_mesh_key_and_no_panic(text in any::<String>(), body in "[A-Za-z0-9_-]{0,80}") {
+    fn arbitrary_text_is_no_mesh_key_and_no_panic(
+        text in any::<String>(),
+        body in "[A-Za-z0-9_-]{0,80}",
+    ) {
         prop_assert!(text.parse::<MeshKey>().is_err());
         for prefixed in [format!("meshcast1-{text}"), format!("meshcast1-{body}")] {
             prop_assert!(prefixed.parse::<MeshKey>().is_err());

@@ -67,7 +67,8 @@ impl History {
                         .and_then(|last| SeqRange::new(next, last)),
                 );
             }
-            reassembly.push(member, &frame, part, limit, &mut assembled);
+            let arrival = kept.arrival(member.sender());
+            reassembly.push(member, &frame, part, arrival, limit, &mut assembled);
             next = part.last().next();
             for assembled in assembled.drain(..) {
                 match assembled {
@@ -108,6 +109,19 @@ impl History {
         SeqRange::new(first, all.last())
     }
 
+    /// These numbers from the first on that is kept and begins a value.
+    pub(crate) fn backlog_of(
+        &self,
+        channel: &ChannelName,
+        sender: Sender,
+        wanted: SeqRange,
+    ) -> Option<SeqRange> {
+        let lowest = self.frames(channel, sender, wanted).next()?;
+        let first = lowest.seqs.first().max(wanted.first());
+        let (first, end) = (first, wanted.last().next());
+        SeqRange::new(self.next_value(channel, sender, first, end), wanted.last())
+    }
+
     /// Where the value of `seq` begins; if that is not kept, where the next one begins.
     fn beginning(&self, channel: &ChannelName, sender: Sender, seq: Seq, before: Seq) -> Seq {
         let goes_on = |seq: Seq| {
@@ -123,8 +137,17 @@ impl History {
         if goes_on(first) == Some(false) {
             return first;
         }
-        first = seq;
-        while first < before && goes_on(first) == Some(true) {
+        self.next_value(channel, sender, seq, before)
+    }
+
+    /// The first number from this one on that does not go on with a value.
+    fn next_value(&self, channel: &ChannelName, sender: Sender, seq: Seq, before: Seq) -> Seq {
+        let goes_on = |seq: Seq| {
+            let part = self.part(channel, sender, seq);
+            matches!(part, Some(Part::Middle | Part::Last))
+        };
+        let mut first = seq;
+        while first < before && goes_on(first) {
             first = first.next();
         }
         first

@@ -37,7 +37,7 @@ fn a_range_finds_the_frames_that_reach_into_it() {
         history.insert(
             wholes(peer(0), &channel(name), first, count),
             Duration::ZERO,
-            at(0),
+            Arrival::local(at(0)),
         );
     }
     assert_eq!(
@@ -53,12 +53,12 @@ fn a_range_finds_the_frames_that_reach_into_it() {
 fn a_flood_pushes_out_only_its_own_frames() {
     let quiet = wholes(peer(0), &channel(0), 1, 1);
     let mut history = history(size(&quiet) * 8);
-    history.insert(quiet, Duration::ZERO, at(0));
+    history.insert(quiet, Duration::ZERO, Arrival::local(at(0)));
     for first in 1..100 {
         history.insert(
             wholes(peer(1), &channel(0), first, 1),
             Duration::ZERO,
-            at(1),
+            Arrival::local(at(1)),
         );
     }
     assert_eq!(found(&history, 0, range(1, 1)), [range(1, 1)]);
@@ -71,15 +71,27 @@ fn a_flood_pushes_out_only_its_own_frames() {
 #[test]
 fn a_frame_over_the_whole_limit_is_not_kept() {
     let mut history = history(10);
-    history.insert(wholes(peer(0), &channel(0), 1, 1), Duration::ZERO, at(0));
+    history.insert(
+        wholes(peer(0), &channel(0), 1, 1),
+        Duration::ZERO,
+        Arrival::local(at(0)),
+    );
     assert_eq!((history.bytes(), history.expire(at(0))), (0, None));
 }
 
 #[test]
 fn a_frame_is_gone_at_the_moment_that_was_announced() {
     let mut history = history(usize::MAX);
-    history.insert(wholes(peer(0), &channel(0), 1, 1), Duration::ZERO, at(5));
-    history.insert(wholes(peer(1), &channel(0), 1, 1), Duration::ZERO, at(7));
+    history.insert(
+        wholes(peer(0), &channel(0), 1, 1),
+        Duration::ZERO,
+        Arrival::local(at(5)),
+    );
+    history.insert(
+        wholes(peer(1), &channel(0), 1, 1),
+        Duration::ZERO,
+        Arrival::local(at(7)),
+    );
     assert_eq!(history.expire(at(6)), Some(at(5) + AGE));
     assert_eq!(history.expire(at(5) + AGE), Some(at(7) + AGE));
     assert_eq!(history.expire(at(7) + AGE), None);
@@ -98,7 +110,7 @@ fn three_frames(bytes: usize) -> History {
         history.insert(
             wholes(peer(0), &channel(0), first, count),
             Duration::ZERO,
-            at(secs),
+            Arrival::local(at(secs)),
         );
     }
     history
@@ -139,11 +151,15 @@ fn of_the_last_numbers_and_those_since_then_the_lower_counts() {
 fn the_age_a_frame_had_elsewhere_counts() {
     let mut history = history(usize::MAX);
     let age = Duration::from_secs(25);
-    history.insert(wholes(peer(0), &channel(0), 1, 3), age, at(20));
+    history.insert(
+        wholes(peer(0), &channel(0), 1, 3),
+        age,
+        Arrival::local(at(20)),
+    );
     history.insert(
         wholes(peer(0), &channel(0), 4, 1),
         Duration::from_secs(2),
-        at(21),
+        Arrival::local(at(21)),
     );
     assert_eq!(
         first_since(&history, at(0), 0),
@@ -174,7 +190,7 @@ fn what_was_fetched_late_goes_before_what_was_posted_after_it() {
         (17, 3),
     ] {
         let frame = wholes(peer(0), &channel(0), first, 1);
-        history.insert(frame, Duration::from_secs(age), at(20));
+        history.insert(frame, Duration::from_secs(age), Arrival::local(at(20)));
     }
     let kept = found(&history, 0, range(1, 100));
     assert_eq!(kept, [14, 15, 16, 17].map(|n| range(n, n)));
@@ -187,11 +203,19 @@ fn what_is_below_what_had_to_go_does_not_come_back() {
     let large = frame(peer(0), &name, 5, [(Part::Whole, [0; 5_000].as_slice())]);
     let mut history = history(4_000);
     for first in [6, 7] {
-        history.insert(wholes(peer(0), &name, first, 1), Duration::ZERO, at(0));
+        history.insert(
+            wholes(peer(0), &name, first, 1),
+            Duration::ZERO,
+            Arrival::local(at(0)),
+        );
     }
     assert!(history.has_room_for(&name, who, Seq::FIRST, 1_000));
-    history.insert(large, Duration::ZERO, at(0));
-    history.insert(wholes(peer(0), &name, 4, 1), Duration::ZERO, at(0));
+    history.insert(large, Duration::ZERO, Arrival::local(at(0)));
+    history.insert(
+        wholes(peer(0), &name, 4, 1),
+        Duration::ZERO,
+        Arrival::local(at(0)),
+    );
     assert_eq!(
         found(&history, 0, range(1, 100)),
         [range(6, 6), range(7, 7)]
@@ -212,7 +236,7 @@ fn of_all_channels_of_a_sender_the_one_with_the_oldest_loses_it() {
         (0, 3, 6),
     ] {
         let frame = wholes(peer(0), &channel(name), first, 1);
-        history.insert(frame, Duration::ZERO, at(secs));
+        history.insert(frame, Duration::ZERO, Arrival::local(at(secs)));
     }
     let oldest = |name| history.oldest(&channel(name), peer(0).member.sender());
     assert_eq!((oldest(0), oldest(1)), (Seq::new(2), Seq::new(2)));
@@ -223,13 +247,13 @@ fn there_is_room_for_who_would_not_be_the_largest() {
     let frame = wholes(peer(0), &channel(0), 1, 1);
     let one = size(&frame);
     let mut history = history(4 * one);
-    history.insert(frame, Duration::ZERO, at(0));
+    history.insert(frame, Duration::ZERO, Arrival::local(at(0)));
     assert!(history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, 3 * one));
     for first in 1..=3 {
         history.insert(
             wholes(peer(1), &channel(0), first, 1),
             Duration::ZERO,
-            at(0),
+            Arrival::local(at(0)),
         );
     }
     assert!(history.has_room_for(&channel(0), peer(0).member.sender(), Seq::FIRST, one));
@@ -264,12 +288,23 @@ fn what_was_dropped_is_known_by_its_lowest_number() {
 fn of_much_that_was_dropped_nothing_is_left_out() {
     let mut history = history(size(&wholes(peer(0), &channel(0), 1_000, 1)));
     for n in 1..=1_000 {
-        history.insert(wholes(peer(0), &channel(0), n, 1), Duration::ZERO, at(n));
+        history.insert(
+            wholes(peer(0), &channel(0), n, 1),
+            Duration::ZERO,
+            Arrival::local(at(n)),
+        );
     }
     for since in 1..=1_000 {
         let first = first_since(&history, at(since), 0).expect("there was something");
         assert!(first <= since, "{first} {since}");
         assert!(since - first <= 32, "{first} {since}");
+        let sender = peer(0).member.sender();
+        let dropped = history.dropped_since(&channel(0), sender, at(since));
+        // The last one is kept.
+        assert_eq!(dropped.is_some(), since < 1_000);
+        if let Some(first) = dropped.map(Seq::get) {
+            assert!(first <= since && since - first <= 32, "{first} {since}");
+        }
     }
 }
 
@@ -280,7 +315,7 @@ fn the_oldest_is_the_lowest_of_the_sender_and_channel() {
         history.insert(
             wholes(peer(who), &channel(name), first, 1),
             Duration::ZERO,
-            at(0),
+            Arrival::local(at(0)),
         );
     }
     let oldest = |who: usize, name| history.oldest(&channel(name), peer(who).member.sender());
@@ -295,8 +330,16 @@ fn the_oldest_is_the_lowest_of_the_sender_and_channel() {
 #[test]
 fn frames_that_overlap_do_no_harm() {
     let mut history = history(usize::MAX);
-    history.insert(wholes(peer(0), &channel(0), 3, 1), Duration::ZERO, at(1));
-    history.insert(wholes(peer(0), &channel(0), 2, 9), Duration::ZERO, at(2));
+    history.insert(
+        wholes(peer(0), &channel(0), 3, 1),
+        Duration::ZERO,
+        Arrival::local(at(1)),
+    );
+    history.insert(
+        wholes(peer(0), &channel(0), 2, 9),
+        Duration::ZERO,
+        Arrival::local(at(2)),
+    );
     for last in [0, 1, 2, 3, 100] {
         assert!(first_since(&history, at(1), last).is_some_and(|first| first <= 3));
     }
@@ -430,7 +473,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Expire),
         1 => (0..40_u64).prop_map(Step::Pass),
         3 => (who(), name(), (1..SLOTS * 4, 0..20_u64))
-            .prop_map(|(who, name, (first, len))| Step::Find { who, name, seqs: (first, first + len) }),
+            .prop_map(
+                |(who, name, (first, len))| Step::Find { who, name, seqs: (first, first + len) }
+            ),
     ]
 }
 
@@ -446,10 +491,13 @@ proptest! {
                 Step::Insert { who, name, slot, len, age } => {
                     let age = Duration::from_secs(age);
                     let payload = vec![0; len];
-                    let rest = std::iter::repeat_n((Part::Whole, [].as_slice()), (slot % 4) as usize);
+                    let rest = std::iter::repeat_n(
+                        (Part::Whole, [].as_slice()),
+                        (slot % 4) as usize,
+                    );
                     let records = std::iter::once((Part::Whole, payload.as_slice())).chain(rest);
                     let frame = frame(peer(who), &channel(name), slot * 4 + 1, records);
-                    history.insert(frame.clone(), age, now);
+                    history.insert(frame.clone(), age, Arrival::local(now));
                     naive.insert(frame, limit, now);
                 }
                 Step::Expire => prop_assert_eq!(history.expire(now), naive.expire(now)),
@@ -480,7 +528,7 @@ fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_mo
         history.insert(
             wholes(peer(0), &channel(0), first, 1),
             Duration::ZERO,
-            at(0),
+            Arrival::local(at(0)),
         );
     }
     let dropped = |history: &History| {
@@ -490,7 +538,11 @@ fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_mo
     let name = |n: usize| ChannelName::new(&format!("channel {n}")).expect("short");
     let mut most = 0;
     for n in 0..6_000 {
-        history.insert(wholes(peer(1), &name(n), 1, 1), Duration::ZERO, at(1));
+        history.insert(
+            wholes(peer(1), &name(n), 1, 1),
+            Duration::ZERO,
+            Arrival::local(at(1)),
+        );
         assert!(history.remembered <= MIN_REMEMBERED);
         most = most.max(history.remembered);
     }

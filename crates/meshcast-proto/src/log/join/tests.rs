@@ -81,9 +81,12 @@ impl Run {
                 self.join.told_by_sender(seq(due), reached)
             }
             ByPeer(due, begin, next, trusted) => {
-                let holding = has(begin, next);
-                self.join
-                    .told_by_peer(seq(due), &holding, trusted, self.lowest, self.now)
+                let word = Beginning {
+                    due: seq(due),
+                    holding: &has(begin, next),
+                    trusted,
+                };
+                self.join.told_by_peer(word, self.lowest, self.now)
             }
             Passed(last, hearsay) => self.join.passed(seq(last), hearsay),
             Refuted(due) => self.join.refuted(seq(due), reached),
@@ -106,8 +109,8 @@ impl Run {
 
 const NO: Duration = Duration::ZERO;
 
-/// The table in the header of the module, a row for each thing that it says: what happens, where the
-/// log begins then, and whether that stands.
+/// The table in the header of the module, a row for each thing that it says: what happens, where
+/// the log begins then, and whether that stands.
 #[test]
 fn events_move_the_beginning_as_the_table_says() {
     let rows: &[(&str, &[Event], Option<u64>, bool)] = &[

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     fixture::{FULL, channel, frame, peer},
-    wire::MAX_FRAGMENT_LEN,
+    wire::{MAX_FRAGMENT_LEN, Time},
 };
 
 /// Two fragments that go on and a few bytes.
@@ -78,7 +78,14 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
             .iter()
             .map(|(part, payload)| (*part, payload.as_slice()));
         let frame = frame(peer(0), &channel(0), first, records);
-        reassembly.push(&peer(0).member, &frame, frame.seqs(), LIMIT, &mut out);
+        reassembly.push(
+            &peer(0).member,
+            &frame,
+            frame.seqs(),
+            Arrival::local(Time::ZERO),
+            LIMIT,
+            &mut out,
+        );
         (rest, first) = (later, first + now.len() as u64);
     }
     let mut fates: Vec<Fate> = Vec::new();
@@ -171,7 +178,14 @@ fn a_value_of_the_longest_fragments_is_put_together() {
     let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     for (first, record) in (1..).zip(crate::fragments(&value, crate::MAX_FRAGMENT_LEN)) {
         let frame = frame(peer(0), &channel(0), first, [record]);
-        reassembly.push(&peer(0).member, &frame, frame.seqs(), value.len(), &mut out);
+        reassembly.push(
+            &peer(0).member,
+            &frame,
+            frame.seqs(),
+            Arrival::local(Time::ZERO),
+            value.len(),
+            &mut out,
+        );
     }
     let [Assembled::Values(delivery)] = out.as_slice() else {
         panic!("{out:?}");
@@ -198,7 +212,14 @@ fn a_part_of_a_frame_delivers_only_its_numbers() {
     let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     let records = [b"a", b"b", b"c", b"d"].map(|payload| (Part::Whole, payload.as_slice()));
     let frame = frame(peer(0), &channel(0), 5, records);
-    reassembly.push(&peer(0).member, &frame, range(6, 7), LIMIT, &mut out);
+    reassembly.push(
+        &peer(0).member,
+        &frame,
+        range(6, 7),
+        Arrival::local(Time::ZERO),
+        LIMIT,
+        &mut out,
+    );
     let [Assembled::Values(delivery)] = out.as_slice() else {
         panic!("{out:?}");
     };
@@ -217,7 +238,14 @@ fn gaps(records: &[(Part, &[u8])], limit: usize) -> Vec<(SeqRange, Option<GapRea
     let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     for (number, record) in (1..).zip(records) {
         let frame = frame(peer(0), &channel(0), number, [*record]);
-        reassembly.push(&peer(0).member, &frame, frame.seqs(), limit, &mut out);
+        reassembly.push(
+            &peer(0).member,
+            &frame,
+            frame.seqs(),
+            Arrival::local(Time::ZERO),
+            limit,
+            &mut out,
+        );
     }
     let came = out.into_iter().map(|assembled| match assembled {
         Assembled::Values(delivery) => (delivery.seqs(), None),
@@ -261,7 +289,14 @@ fn a_value_in_one_record_over_the_limit_is_a_gap_and_its_neighbours_come() {
     // In one frame, also after half a value.
     let frame = frame(peer(0), &channel(0), 1, [short, short, long, long, short]);
     let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
-    reassembly.push(&peer(0).member, &frame, frame.seqs(), 2, &mut out);
+    reassembly.push(
+        &peer(0).member,
+        &frame,
+        frame.seqs(),
+        Arrival::local(Time::ZERO),
+        2,
+        &mut out,
+    );
     let came = out.iter().map(|assembled| match assembled {
         Assembled::Values(delivery) => (delivery.seqs(), None),
         Assembled::Missed(missed, reason) => (*missed, Some(*reason)),

@@ -26,7 +26,7 @@ fn range(first: u64, last: u64) -> SeqRange {
 
 fn released(reorder: &mut ReorderBuffer) -> Vec<SeqRange> {
     std::iter::from_fn(|| reorder.release())
-        .map(|(_, seqs)| seqs)
+        .map(|(_, seqs, _)| seqs)
         .collect()
 }
 
@@ -35,7 +35,7 @@ fn everything_is_held_until_it_is_known_where_the_log_begins() {
     let mut reorder = ReorderBuffer::new();
     for first in [7, 4, 5, 6] {
         assert_eq!(
-            reorder.insert(frame(first, 1), ROOM, Time::ZERO),
+            reorder.insert(frame(first, 1), ROOM, Arrival::local(Time::ZERO)),
             Insert::Fresh
         );
     }
@@ -46,7 +46,7 @@ fn everything_is_held_until_it_is_known_where_the_log_begins() {
         [range(5, 5), range(6, 6), range(7, 7)]
     );
     assert_eq!(
-        reorder.insert(frame(4, 1), ROOM, Time::ZERO),
+        reorder.insert(frame(4, 1), ROOM, Arrival::local(Time::ZERO)),
         Insert::Duplicate
     );
 }
@@ -62,29 +62,32 @@ fn the_next_hole_is_the_one_above_the_lowest() {
     let came = |secs| Time::from_start(std::time::Duration::from_secs(secs));
     for (first, count, secs) in [(3, 2, 1), (5, 1, 2), (8, 1, 3), (10, 1, 4)] {
         assert_eq!(
-            reorder.insert(frame(first, count), ROOM, came(secs)),
+            reorder.insert(frame(first, count), ROOM, Arrival::local(came(secs))),
             Insert::Fresh
         );
     }
     assert_eq!(reorder.hole(), Some(range(1, 2)));
     assert_eq!(reorder.next_hole(), Some((range(6, 7), came(3))));
-    reorder.insert(frame(6, 2), ROOM, came(5));
+    reorder.insert(frame(6, 2), ROOM, Arrival::local(came(5)));
     assert_eq!(reorder.next_hole(), Some((range(9, 9), came(4))));
-    reorder.insert(frame(9, 1), ROOM, came(6));
+    reorder.insert(frame(9, 1), ROOM, Arrival::local(came(6)));
     assert_eq!(reorder.next_hole(), Some((range(11, 12), Time::ZERO)));
-    reorder.insert(frame(11, 2), ROOM, came(7));
+    reorder.insert(frame(11, 2), ROOM, Arrival::local(came(7)));
     assert_eq!(reorder.next_hole(), None);
 }
 
 #[test]
 fn a_number_there_was_no_room_for_is_a_hole_once_the_log_begins_there() {
     let mut reorder = ReorderBuffer::new();
-    assert_eq!(reorder.insert(frame(5, 1), 0, Time::ZERO), Insert::NoRoom);
+    assert_eq!(
+        reorder.insert(frame(5, 1), 0, Arrival::local(Time::ZERO)),
+        Insert::NoRoom
+    );
     reorder.start(seq(5));
     assert_eq!(reorder.hole(), Some(range(5, 5)));
     assert_eq!(reorder.skip_hole(), Some(range(5, 5)));
     assert_eq!(
-        reorder.insert(frame(6, 1), 0, Time::ZERO),
+        reorder.insert(frame(6, 1), 0, Arrival::local(Time::ZERO)),
         Insert::Fresh,
         "due"
     );
@@ -95,10 +98,16 @@ fn a_number_there_was_no_room_for_is_a_hole_once_the_log_begins_there() {
 fn the_last_number_there_is_comes_once_and_leaves_no_hole() {
     let mut reorder = starting_at(u64::MAX - 1);
     let last = || frame(u64::MAX - 1, 1);
-    assert_eq!(reorder.insert(last(), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(
+        reorder.insert(last(), ROOM, Arrival::local(Time::ZERO)),
+        Insert::Fresh
+    );
     assert_eq!(released(&mut reorder), [range(u64::MAX - 1, u64::MAX - 1)]);
     assert_eq!((reorder.hole(), reorder.next()), (None, Some(Seq::MAX)));
-    assert_eq!(reorder.insert(last(), ROOM, Time::ZERO), Insert::Duplicate);
+    assert_eq!(
+        reorder.insert(last(), ROOM, Arrival::local(Time::ZERO)),
+        Insert::Duplicate
+    );
     assert_eq!(released(&mut reorder), []);
 }
 
@@ -107,7 +116,7 @@ fn a_hole_is_known_since_the_frame_above_it_came() {
     let mut reorder = starting_at(1);
     let at = |millis| Time::from_start(Duration::from_millis(millis));
     for (first, millis) in [(1, 0), (5, 10), (9, 20), (7, 30)] {
-        reorder.insert(frame(first, 1), ROOM, at(millis));
+        reorder.insert(frame(first, 1), ROOM, Arrival::local(at(millis)));
     }
     for (since, hole) in [(10, range(2, 4)), (30, range(6, 6)), (20, range(8, 8))] {
         released(&mut reorder);
@@ -123,7 +132,7 @@ fn seq(n: u64) -> Seq {
 #[test]
 fn what_others_have_heard_of_is_a_hole() {
     let mut reorder = starting_at(1);
-    reorder.insert(frame(1, 1), ROOM, Time::ZERO);
+    reorder.insert(frame(1, 1), ROOM, Arrival::local(Time::ZERO));
     released(&mut reorder);
     let later = Time::ZERO + MOMENT;
     reorder.rumour(Some(seq(5)), later);
@@ -148,16 +157,16 @@ fn what_others_have_heard_of_is_a_hole() {
 #[test]
 fn the_sender_knows_best_what_it_posted() {
     let mut reorder = starting_at(1);
-    reorder.insert(frame(1, 1), ROOM, Time::ZERO);
+    reorder.insert(frame(1, 1), ROOM, Arrival::local(Time::ZERO));
     released(&mut reorder);
-    reorder.insert(frame(5, 1), ROOM, Time::ZERO);
+    reorder.insert(frame(5, 1), ROOM, Arrival::local(Time::ZERO));
     reorder.rumour(Some(seq(99)), Time::ZERO);
     reorder.heard_from_sender(Some(seq(7)), Time::ZERO);
     assert_eq!(reorder.newest(), Some(seq(7)));
     // A frame proves that there is more.
     reorder.heard_from_sender(Some(seq(3)), Time::ZERO);
     assert_eq!(reorder.newest(), Some(seq(5)));
-    reorder.insert(frame(2, 3), ROOM, Time::ZERO);
+    reorder.insert(frame(2, 3), ROOM, Arrival::local(Time::ZERO));
     assert_eq!(released(&mut reorder), [range(2, 4), range(5, 5)]);
     reorder.heard_from_sender(None, Time::ZERO);
     assert_eq!((reorder.newest(), reorder.hole()), (Some(seq(5)), None));
@@ -171,10 +180,13 @@ fn a_window_resumed_knows_what_came_before() {
         (Some(seq(5)), Some(seq(4)), None)
     );
     assert_eq!(
-        reorder.insert(frame(4, 1), ROOM, Time::ZERO),
+        reorder.insert(frame(4, 1), ROOM, Arrival::local(Time::ZERO)),
         Insert::Duplicate
     );
-    assert_eq!(reorder.insert(frame(6, 1), ROOM, Time::ZERO), Insert::Fresh);
+    assert_eq!(
+        reorder.insert(frame(6, 1), ROOM, Arrival::local(Time::ZERO)),
+        Insert::Fresh
+    );
     assert_eq!(reorder.hole(), Some(range(5, 5)));
 }
 
@@ -200,7 +212,7 @@ proptest! {
     #[test]
     fn releases_what_a_set_of_numbers_would(steps in steps()) {
         let mut reorder = starting_at(1);
-        reorder.insert(frame(1, 1), ROOM, Time::ZERO);
+        reorder.insert(frame(1, 1), ROOM, Arrival::local(Time::ZERO));
         released(&mut reorder);
         let (mut next, mut newest, mut there) = (2_u64, 1_u64, BTreeSet::new());
         for step in steps {
@@ -208,9 +220,15 @@ proptest! {
                 Step::Insert { first, count, room } => {
                     let last = first + count as u64 - 1;
                     newest = newest.max(last);
-                    let was_there = last < next || (first..=last).all(|seq| seq < next || there.contains(&seq));
+                    let was_there = last < next || (first..=last).all(
+                        |seq| seq < next || there.contains(&seq)
+                    );
                     let due = (first..=last).contains(&next);
-                    match reorder.insert(frame(first, count), if room { ROOM } else { 0 }, Time::ZERO) {
+                    match reorder.insert(
+                        frame(first, count),
+                        if room { ROOM } else { 0 },
+                        Arrival::local(Time::ZERO),
+                    ) {
                         Insert::Fresh => {
                             prop_assert!(due || room);
                             there.extend(first..=last);

@@ -1,5 +1,8 @@
 use super::*;
-use crate::fixture::{channel, peer};
+use crate::{
+    fixture::{channel, peer},
+    wire::ChannelName,
+};
 
 fn at(millis: u64) -> Time {
     Time::from_start(Duration::from_millis(millis))
@@ -9,24 +12,42 @@ fn sender(who: usize) -> Sender {
     peer(who).member.sender()
 }
 
+fn one(name: usize) -> LogKey {
+    let name = ChannelName::new(&name.to_string()).expect("allowed");
+    (name, sender(1))
+}
+
 fn key(name: usize, who: usize) -> LogKey {
     (channel(name), sender(who))
 }
 
 #[test]
-fn what_changed_is_told_once_half_a_second_after_the_first_change() {
+fn few_that_changed_are_told_once_a_quarter_second_after_the_first() {
     let mut digest = Digest::default();
     assert_eq!(digest.poll_timeout(), None);
     digest.changed(key(0, 1), at(10));
-    digest.changed(key(1, 2), at(300));
-    digest.changed(key(0, 1), at(509));
-    assert_eq!(digest.poll_timeout(), Some(at(510)));
-    assert!(digest.take_changed(at(509)).is_empty());
-    assert_eq!(digest.take_changed(at(510)), [key(0, 1), key(1, 2)].into());
+    digest.changed(key(1, 2), at(150));
+    digest.changed(key(0, 1), at(259));
+    assert_eq!(digest.poll_timeout(), Some(at(260)));
+    assert!(digest.take_changed(at(259)).is_empty());
+    assert_eq!(digest.take_changed(at(260)), [key(0, 1), key(1, 2)].into());
     assert_eq!(digest.poll_timeout(), None);
     assert!(digest.take_changed(at(9_999)).is_empty());
     digest.changed(key(0, 1), at(600));
-    assert_eq!(digest.poll_timeout(), Some(at(1_100)));
+    assert_eq!(digest.poll_timeout(), Some(at(850)));
+}
+
+#[test]
+fn many_that_changed_are_told_half_a_second_after_the_first() {
+    let mut digest = Digest::default();
+    for n in 0..FEW {
+        digest.changed(one(n), at(10));
+    }
+    assert_eq!(digest.poll_timeout(), Some(at(260)));
+    digest.changed(one(FEW), at(259));
+    assert_eq!(digest.poll_timeout(), Some(at(510)));
+    assert!(digest.take_changed(at(509)).is_empty());
+    assert_eq!(digest.take_changed(at(510)).len(), FEW + 1);
 }
 
 #[test]
@@ -108,4 +129,24 @@ fn whoever_is_gone_is_told_nothing() {
         (digest.poll_timeout(), digest.take_ack(at(100))),
         (None, None)
     );
+}
+
+#[test]
+fn every_log_that_advanced_is_noticed_however_many_did() {
+    let mut digest = Digest::default();
+    for n in 0..3 * FEW {
+        digest.notice(&one(n), at(0));
+    }
+    assert_eq!(digest.poll_timeout(), Some(Time::from_start(NOTICE)));
+    let noticed = digest.take_noticed(Time::from_start(NOTICE));
+    assert_eq!(noticed.len(), 3 * FEW);
+}
+
+#[test]
+fn new_ways_are_told_soon_while_they_are_few() {
+    let mut digest = Digest::default();
+    (0..FEW).for_each(|n| digest.way_changed(one(n), at(0)));
+    assert_eq!(digest.poll_timeout(), Some(Time::from_start(ACK_DELAY)));
+    digest.way_changed(one(FEW), at(1));
+    assert_eq!(digest.poll_timeout(), Some(Time::from_start(INTERVAL)));
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Step, Surroundings};
 use crate::{
     flow_control::{Checkpoints, Progress},
-    replication::{jitter::Jitter, peers::Peers},
+    replication::{jitter::Jitter, way::Way},
     wire::{Holding, Sender, Seq, SeqRange, Time},
 };
 
@@ -42,6 +42,8 @@ struct Holder {
     failures: u32,
     not_before: Time,
     hops: u8,
+    /// This node is the next on its way to the sender.
+    is_behind: bool,
     listener: Progress,
 }
 
@@ -70,17 +72,24 @@ pub(crate) struct Answer {
     pub(crate) heard: Time,
 }
 
+/// What a peer says it has of a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim<'a> {
+    pub(crate) peer: Sender,
+    pub(crate) holding: &'a Holding,
+    /// For which time it has the channel [open](crate::replication::Wanted::opening). It knows
+    /// where it is then; when it opens the channel again it may not any more.
+    pub(crate) opening: u64,
+}
+
 impl Holders {
-    /// A peer told what it has, since it opened the channel for this time. It knows where it is
-    /// then; when it opens the channel again it may not any more.
-    pub(super) fn handle_holding(
-        &mut self,
-        peer: Sender,
-        holding: &Holding,
-        opening: u64,
-        checkpoints: &Checkpoints,
-        now: Time,
-    ) {
+    /// A peer says what it has.
+    pub(super) fn handle_claim(&mut self, claim: &Claim<'_>, checkpoints: &Checkpoints, now: Time) {
+        let Claim {
+            peer,
+            holding,
+            opening,
+        } = *claim;
         let holder = self.peers.entry(peer).or_insert_with(|| Holder {
             oldest: holding.oldest,
             next: holding.next,
@@ -94,20 +103,22 @@ impl Holders {
             failures: 0,
             not_before: now,
             hops: holding.hops,
+            is_behind: false,
             listener: Progress::new(holding.next, holding.lowest, checkpoints, now),
         });
         // It waits for what it did not have when it was asked, or has got it.
         let hopes =
             |lacks: &mut SeqRange| holding.next <= lacks.first() || holding.oldest < holder.oldest;
         holder.lacks.take_if(hopes);
-        let said = (holder.oldest, holder.next, holder.begin);
-        holder.dismissed &= said == (holding.oldest, holding.next, holding.begin);
+        let before = (holder.oldest, holder.next, holder.begin);
+        holder.dismissed &= before == (holding.oldest, holding.next, holding.begin);
         (holder.oldest, holder.next, holder.begin) = (holding.oldest, holding.next, holding.begin);
         (holder.opening, holder.hops) = (opening, holding.hops);
+        holder.is_behind = holding.lowest.is_some();
         self.highest = self.highest.max(Some(holding.next));
         holder
             .listener
-            .told(holding.next, holding.lowest, checkpoints, now);
+            .advanced(holding.next, holding.lowest, checkpoints, now);
     }
 
     pub(super) fn remove(&mut self, peer: Sender) {
@@ -139,14 +150,38 @@ impl Holders {
         holder.is_some_and(|holder| holder.opening == opening)
     }
 
-    /// The peer that is nearest to the sender, and how many links it is away from it.
-    pub(crate) fn nearest(&self) -> Option<(Sender, u8)> {
+    /// The peer that is nearest to the sender, and how many links it is away from it: one that
+    /// `listens`, if there is any. Of those that are equally near each node takes another.
+    pub(crate) fn nearest(
+        &self,
+        rank: impl Fn(Sender) -> u64,
+        listens: impl Fn(Sender) -> bool,
+    ) -> Option<(Sender, u8)> {
         let near = self
             .peers
             .iter()
             .filter(|(_, holder)| holder.hops < MAX_HOPS);
         near.map(|(peer, holder)| (*peer, holder.hops))
-            .min_by_key(|(peer, hops)| (*hops, *peer))
+            .min_by_key(|(peer, hops)| (!listens(*peer), *hops, rank(*peer)))
+    }
+
+    /// How a peer comes by a frame that ends with this number; `None` if it has not told.
+    pub(crate) fn way(&self, peer: Sender, last: Seq) -> Option<Way> {
+        let holder = self.peers.get(&peer)?;
+        // It has that one.
+        let way = if last < holder.next {
+            Way::Elsewhere
+        } else {
+            holder.way()
+        };
+        Some(way)
+    }
+
+    /// How the peers come by frames that told.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = (Sender, Way)> {
+        self.peers
+            .iter()
+            .map(|(peer, holder)| (*peer, holder.way()))
     }
 
     /// The peers that told what they have, as listeners.
@@ -154,6 +189,11 @@ impl Holders {
         self.peers
             .iter()
             .map(|(peer, holder)| (*peer, &holder.listener))
+    }
+
+    /// How far a peer is, by its own word.
+    pub(crate) fn listener(&self, peer: Sender) -> Option<&Progress> {
+        self.peers.get(&peer).map(|holder| &holder.listener)
     }
 
     /// The number that is waited for on account of a peer.
@@ -213,7 +253,7 @@ impl Holders {
     pub(super) fn best(
         &self,
         wanted: SeqRange,
-        peers: &Peers,
+        around: &Surroundings<'_>,
         now: Time,
         jitter: &mut Jitter,
     ) -> Option<Step> {
@@ -231,7 +271,7 @@ impl Holders {
         let demerits = |(peer, holder, seqs): &(Sender, &Holder, SeqRange)| {
             (
                 seqs.first() != lowest,
-                !peers.may_ask(*peer),
+                !around.peers.may_ask(*peer, around.is_proven),
                 holder.failures,
             )
         };
@@ -365,6 +405,15 @@ impl Holders {
 }
 
 impl Holder {
+    const fn way(&self) -> Way {
+        match self.hops {
+            0 | 1 => Way::Direct,
+            _ if self.is_behind => Way::Here,
+            2..MAX_HOPS => Way::Elsewhere,
+            _ => Way::None,
+        }
+    }
+
     fn fail(&mut self, now: Time) {
         self.failures = self.failures.saturating_add(1);
         self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
@@ -471,6 +520,7 @@ mod tests {
             failures: 0,
             not_before: Time::ZERO,
             hops: 1,
+            is_behind: false,
             listener: Progress::new(Seq::FIRST, None, &Checkpoints::default(), Time::ZERO),
         };
         let mut is_too_often = |secs: u64, is_silent: bool| {

@@ -128,7 +128,7 @@ impl Hole {
 }
 
 /// How long it may take until everybody is back who can be reached, when those who are there have
-/// only come lately: a lost connection is made anew after 15 s at most.
+/// only come lately: a member that was lost is dialled again every 18 s at least.
 const COME_BACK: Duration = Duration::from_secs(20);
 
 /// How long a peer is waited for that does not tell what it has. Far above what an answer takes, so

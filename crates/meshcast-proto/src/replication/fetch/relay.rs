@@ -1,7 +1,8 @@
 //! Fetching what only peers lack: this node began later, and is the only way to whoever has it.
 //!
 //! ```text
-//! A ── B ── C      C posts, while B is dead. Afterwards A has a hole that B never had, and does not see C.
+//! A ── B ── C      C posts, while B is dead. Afterwards A has a hole that B never had,
+//!                  and does not see C.
 //! A ─ Want ─▸ B    B never waited for these numbers; now it does, and says so in what it has
 //!             B ─ Want ─▸ C
 //! ```
@@ -74,7 +75,13 @@ impl Relay {
     }
 
     /// A peer waits for nothing below `next`. `true` if nobody wants it any longer.
-    pub(super) fn told(&mut self, peer: Sender, next: Seq, holders: &Holders, now: Time) -> bool {
+    pub(super) fn asker_advanced(
+        &mut self,
+        peer: Sender,
+        next: Seq,
+        holders: &Holders,
+        now: Time,
+    ) -> bool {
         if next > self.missing.last() && self.lose(peer) {
             return true;
         }

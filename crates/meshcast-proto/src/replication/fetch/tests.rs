@@ -1,7 +1,5 @@
 use std::collections::BTreeSet;
 
-use proptest::prelude::*;
-
 use super::{
     holders::{CLAIM_TRIES, RETRY},
     requests::MAX_GIVEN_UP,
@@ -9,8 +7,10 @@ use super::{
 };
 use crate::{
     fixture::{channel, peer},
-    wire::Opened,
+    wire::{Holding, Opened},
 };
+
+mod property;
 
 const LIMITS: FetchLimits = FetchLimits {
     hole_timeout: Duration::from_secs(2),
@@ -83,7 +83,7 @@ impl Scene {
             opening: self.peers.opening(who(n), &self.name) + 1,
         };
         self.peers.open(who(n), &opened, self.now);
-        self.peers.told(who(n), &self.name);
+        self.peers.has_answered(who(n), &self.name);
     }
 
     /// One listens and has these numbers, up to before the second.
@@ -98,10 +98,13 @@ impl Scene {
             lowest: None,
             begin: Seq::FIRST,
         };
-        let opening = self.peers.opening(who(n), &self.name);
-        let checkpoints = Checkpoints::default();
+        let claim = Claim {
+            peer: who(n),
+            holding: &holding,
+            opening: self.peers.opening(who(n), &self.name),
+        };
         self.fetch
-            .handle_holding(who(n), &holding, opening, &checkpoints, self.now);
+            .handle_claim(&claim, &Checkpoints::default(), self.now);
     }
 
     fn step_of(&mut self, holes: &Holes<'_>) -> Step {
@@ -110,8 +113,10 @@ impl Scene {
             channel: &self.name,
             sender: who(SENDER),
             limits: LIMITS,
+            now: self.now,
+            is_proven: true,
         };
-        self.fetch.step(holes, &around, &mut self.jitter, self.now)
+        self.fetch.step(holes, &around, &mut self.jitter)
     }
 
     /// There is no hole for a moment.
@@ -272,7 +277,7 @@ fn whoever_has_enough_to_do_is_asked_last() {
         scene.jitter = Jitter::new(seed);
         scene.has(1, 1, 99);
         scene.has(2, 1, 99);
-        while scene.peers.may_ask(who(1)) {
+        while scene.peers.may_ask(who(1), true) {
             scene.peers.asked(who(1));
         }
         assert_eq!(scene.ask(range(3, 5)).0, who(2));
@@ -430,7 +435,7 @@ fn without_the_sender_all_who_listen_must_have_gone_past() {
     scene.has(1, 9, 12);
     scene.has(2, 7, 10);
     // One that has told and does not listen.
-    scene.peers.told(who(3), &channel(0));
+    scene.peers.has_answered(who(3), &channel(0));
     let (waited, step) = scene.next(range(3, 5));
     assert_eq!(
         (waited, step),
@@ -479,7 +484,7 @@ fn whoever_has_not_told_keeps_the_hope_until_it_does() {
     }
     assert!(scene.now > at(5_000));
     // It does not listen: looked at again within half a second.
-    scene.peers.told(who(2), &channel(0));
+    scene.peers.has_answered(who(2), &channel(0));
     assert_eq!(scene.step(range(3, 5)), Step::GiveUp(range(3, 5)));
 }
 
@@ -519,122 +524,6 @@ fn who_opened_anew_is_told_anew_but_still_asked() {
     assert_eq!(scene.ask(range(3, 5)).0, who(1));
     scene.has(1, 1, 9);
     assert!(knows(&scene, 2));
-}
-
-/// What may happen to a log.
-#[derive(Debug, Clone)]
-enum Act {
-    Connect(usize),
-    Gone(usize),
-    Has(usize, u64, u64),
-    Told(usize),
-    Answer(u64, Option<(u64, u64)>, bool),
-    /// The hole moves up so far, and ends so much higher.
-    Move(u64, u64),
-    /// So often the time it waits for comes.
-    Wait(usize),
-    Pass(u64),
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let n = || 0..4_usize;
-    let number = || prop_oneof![8 => 1..40_u64, 1 => (1..3_u64).prop_map(|n| u64::MAX - n)];
-    let came = prop::option::of((number(), 0..9_u64));
-    prop_oneof![
-        2 => n().prop_map(Act::Connect),
-        1 => n().prop_map(Act::Gone),
-        4 => (n(), number(), number()).prop_map(|(n, a, b)| Act::Has(n, a.min(b), a.max(b))),
-        1 => n().prop_map(Act::Told),
-        4 => (number(), came, any::<bool>()).prop_map(|(upto, came, helped)| Act::Answer(upto, came, helped)),
-        2 => (0..4_u64, 0..9_u64).prop_map(|(up, longer)| Act::Move(up, longer)),
-        6 => (1..20_usize).prop_map(Act::Wait),
-        2 => (0..9_000_u64).prop_map(Act::Pass),
-    ]
-}
-
-proptest! {
-    /// Whatever happens: it never waits for a time that has come, asks only who is there and has it
-    /// for what is missing, gives up only from below and not before its time, and in the end always
-    /// does one of the two.
-    #[test]
-    fn each_step_makes_sense(acts in prop::collection::vec(act(), 1..80), seed in any::<u64>()) {
-        let mut scene = Scene::new(&[]);
-        scene.jitter = Jitter::new(seed);
-        let mut hole = range(3, 9);
-        let mut lowest_since = scene.now;
-        let mut steps = |scene: &mut Scene, hole: &mut SeqRange, times: usize| {
-            for _ in 0..times {
-                if let Some(late) = scene.fetch.expire(&scene.peers, scene.now) {
-                    scene.peers.answered(late.peer);
-                }
-                match scene.step(*hole) {
-                    Step::Rest => panic!("there is a hole"),
-                    Step::Wait(until) => {
-                        assert!(until > scene.now, "busy");
-                        scene.now = until;
-                    }
-                    Step::Ask(peer, seqs) => {
-                        assert!(scene.peers.contains(peer));
-                        assert!(scene.fetch.holders().contains(peer));
-                        assert_eq!(seqs.overlap(*hole), Some(seqs));
-                        assert_eq!(scene.fetch.asking(), None);
-                        if scene.peers.may_ask(peer) {
-                            scene.asked(peer, seqs);
-                        }
-                    }
-                    Step::GiveUp(lost) => {
-                        assert_eq!(lost.first(), hole.first());
-                        assert!(lost.last() <= hole.last());
-                        assert!(scene.now.saturating_since(lowest_since) >= LIMITS.hole_timeout);
-                        let first = lost.last().next();
-                        *hole = SeqRange::new(first, hole.last().max(first)).expect("in order");
-                        lowest_since = scene.now;
-                    }
-                }
-            }
-        };
-        for act in acts {
-            match act {
-                Act::Connect(n) => scene.peers.add(who(n), scene.now),
-                Act::Gone(n) => {
-                    scene.peers.remove(who(n));
-                    scene.fetch.handle_gone(who(n));
-                }
-                Act::Has(n, oldest, next) if scene.peers.contains(who(n)) => scene.has(n, oldest, next),
-                Act::Told(n) => {
-                    scene.peers.told(who(n), &channel(0));
-                }
-                Act::Answer(upto, came, helped) => {
-                    if scene.fetch.asking().is_some() {
-                        let (peer, asked) = scene.answered();
-                        let came = came.map(|(first, len)| range(first, first.saturating_add(len)));
-                        let came = came.and_then(|came| came.overlap(asked));
-                        let answer = answer(asked, upto, came, helped, scene.now);
-                        scene.fetch.judge(peer, &answer, scene.now);
-                    }
-                }
-                Act::Move(up, longer) => {
-                    let first = hole.first().get().saturating_add(up).min(u64::MAX - 2);
-                    let last = hole.last().get().saturating_add(longer).min(u64::MAX - 1);
-                    if up > 0 {
-                        scene.whole();
-                    }
-                    hole = range(first, last.max(first));
-                }
-                Act::Wait(times) => steps(&mut scene, &mut hole, times),
-                Act::Pass(millis) => scene.now = scene.now + Duration::from_millis(millis),
-                Act::Has(..) => {}
-            }
-        }
-        // Left alone it comes to an end: every peer stays silent, and goes.
-        for n in 0..4 {
-            scene.peers.remove(who(n));
-            scene.fetch.handle_gone(who(n));
-        }
-        let before = hole;
-        steps(&mut scene, &mut hole, 2 + 60 * 2 + 10);
-        prop_assert!(hole != before, "neither asked nor given up");
-    }
 }
 
 /// The hole was there long before.

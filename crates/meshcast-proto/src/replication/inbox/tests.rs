@@ -54,6 +54,23 @@ fn who_says_a_little_is_heard_before_thirty_that_say_much() {
     }
 }
 
+/// At a pace at which nobody exceeds its rate: what each caused is forgotten before its next turn.
+#[test]
+fn who_says_a_little_is_heard_first_on_a_slow_machine_too() {
+    let mut inbox = Inbox::new(Budget::default());
+    for now in (0..200).map(|n| at(n * 20)) {
+        (1..=30).for_each(|n| fill(&mut inbox, who(n), 8));
+        if now > at(1_000) {
+            assert!(inbox.push(who(40), Bytes::new()));
+            let next = inbox.pop(now).map(|(peer, _)| peer);
+            assert_eq!(next, Some(who(40)), "at {now:?}");
+            inbox.charge(who(40), 2, now);
+        }
+        let (peer, _) = inbox.pop(now).expect("they have much to say");
+        inbox.charge(peer, LARGE, now);
+    }
+}
+
 #[test]
 fn those_who_say_much_get_equal_shares_whatever_the_size_of_their_messages() {
     let (mut inbox, mut taken) = (Inbox::new(Budget::default()), [0; 4]);

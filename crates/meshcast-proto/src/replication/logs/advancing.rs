@@ -1,7 +1,16 @@
 //! How logs begin, get further and end.
 
-use super::*;
-use crate::log::SETTLE;
+use super::{Batch, Charged, Effects, Entry, Heard, Line, Logs, subject};
+use crate::{
+    bounds::{CLAIM_BYTES, LOG_BYTES, Owner, Payer},
+    identity::Member,
+    log::{Insert, Log, Place, Room, SETTLE, Tombstone},
+    replication::{
+        fetch::{REQUEST_TIMEOUT, Surroundings},
+        replica::{Replica, Turn, Want},
+    },
+    wire::{self, LogKey, Seq, Subject, Time},
+};
 
 impl Logs {
     pub(super) fn take_in(
@@ -14,83 +23,130 @@ impl Logs {
         let Heard {
             frame,
             member,
+            arrival,
             posted,
             since,
             may_pass,
         } = heard;
-        if !self.logs.contains_key(key) {
-            if !self.charge_log(subject(&member)) {
-                return Insert::NoRoom;
+        let place = Place::Proven(now);
+        match self.logs.get(key).map(|entry| entry.charged) {
+            None => {
+                self.introduce(&member);
+                if !self.charge_log(subject(&member), place, now, out) {
+                    return Insert::NoRoom;
+                }
+                let log = match self.tombstones.take(key) {
+                    Some(next) => Log::resumed(next, now),
+                    None => Log::new(now + SETTLE),
+                };
+                self.follow(key, subject(&member), log, place);
             }
-            let log = match self.tombstones.take(key) {
-                Some(next) => Log::resumed(next, now),
-                None => Log::new(now + SETTLE),
-            };
-            self.follow(key, subject(&member), log, now, out);
+            Some(Some(charged)) if !charged.place.is_proven() => {
+                self.introduce(&member);
+                self.prove(key, subject(&member), now, out);
+            }
+            Some(_) => {}
         }
         let Some(entry) = self.logs.get_mut(key) else {
             return Insert::NoRoom;
         };
-        self.lru.remove(entry.subject, entry.heard, key);
-        entry.heard = now;
-        self.lru.add(entry.subject, now, key);
-        let born = entry.log.origin.hear(&frame, posted);
-        let is_past = may_pass
-            && since.is_some_and(|since| entry.log.origin.is_before(&frame, posted, since));
+        let Some(charged) = &mut entry.charged else {
+            return Insert::NoRoom;
+        };
+        let subject = charged.subject;
+        self.lru.remove(subject, charged.place, key);
+        charged.place = place;
+        self.lru.add(subject, place, key);
+        let replica = &mut *entry.replica;
+        let born = replica.origin.hear(&frame, posted);
+        let is_past =
+            may_pass && since.is_some_and(|since| replica.origin.is_before(&frame, posted, since));
         // All of it is due, unless it may be one whose place was forgotten. The time the frame took
         // to come makes it seem younger: what was posted within that before the opening is heard
         // too, or told to be missing.
         if since.is_some_and(|since| since <= born)
             && self.tombstones.forgot.is_none_or(|forgot| forgot < born)
         {
-            entry.log.begin(Seq::FIRST);
+            replica.log.begin(Seq::FIRST);
         } else if is_past {
-            entry.log.pass(frame.seqs().last(), posted.teller);
+            let hearsay = posted.teller.is_some() && !replica.origin.is_heard();
+            replica.log.pass(frame.seqs().last(), hearsay);
         }
-        let (held, payer) = (entry.log.reorder.held_bytes(), Payer::Member(entry.subject));
-        let limits = LogLimits {
-            // What is ahead of a hole and finds no room is fetched when it is its turn.
-            max_held_bytes: self
-                .budget
-                .room_upto(self.limits.log.max_held_bytes.saturating_sub(held), payer)
-                + held,
-            ..self.limits.log
-        };
-        entry.log.insert(frame, &member, is_past, &limits, now)
+        let held = replica.log.reorder().held_bytes();
+        // What is ahead of a hole and finds no room is fetched when it is its turn.
+        let room = self.limits.log.max_held_bytes.saturating_sub(held);
+        let room = self.budget.room_upto(room, Payer::Member(subject)) + held;
+        replica.insert(frame, &member, is_past, room, arrival)
     }
 
-    /// Charges a member with one more log; `false` if it may have no more. Follow with
-    /// [`Self::follow`].
-    pub(super) fn charge_log(&mut self, subject: Subject) -> bool {
-        let has_room = self.budget.try_charge(Payer::Member(subject), LOG_BYTES);
-        self.refused.logs += u64::from(!has_room);
+    /// Says who it is that is charged for what this member posts.
+    fn introduce(&self, member: &Member) {
+        let (credential, process) = (member.credential(), member.sender());
+        let payer = Payer::Member(credential.subject);
+        self.budget.introduce(payer, process, || Owner {
+            name: credential.name.clone(),
+            region: credential.region.clone(),
+            process,
+        });
+    }
+
+    /// Charges a member with one more log, for which another may have to go; `false` if it may have
+    /// no more. Follow with [`Self::follow`].
+    pub(super) fn charge_log(
+        &mut self,
+        subject: Subject,
+        place: Place,
+        now: Time,
+        out: &mut Effects,
+    ) -> bool {
+        let has_room = self.lru.room(&subject, !place.is_proven()) != Room::None
+            && self.budget.try_charge(Payer::Member(subject), LOG_BYTES);
+        if has_room {
+            self.make_room(subject, place, now, out);
+        } else {
+            self.refused.logs += 1;
+        }
         has_room
     }
 
     /// Begins a log that was [charged](Self::charge_log).
-    pub(super) fn follow(
-        &mut self,
-        key: &LogKey,
-        subject: Subject,
-        log: Log,
-        now: Time,
-        out: &mut Effects,
-    ) {
-        if let Some(other) = self.lru.first_to_go(&subject).cloned() {
+    pub(super) fn follow(&mut self, key: &LogKey, subject: Subject, log: Log, place: Place) {
+        let charged = Charged { subject, place };
+        self.lru.add(subject, place, key);
+        let change = self.changes.add(key);
+        let entry = Entry::new(Replica::new(log), Some(charged), change);
+        self.logs.insert(key.clone(), entry);
+    }
+
+    /// A frame came of a log that others told of: from now on its own member has it, and is charged
+    /// in place of who told. Nothing of it was held so far.
+    fn prove(&mut self, key: &LogKey, member: Subject, now: Time, out: &mut Effects) {
+        self.tombstones.take(key);
+        let entry = self.logs.get_mut(key);
+        let Some(charged) = entry.and_then(|entry| entry.charged.as_mut()) else {
+            return;
+        };
+        let proven = Charged {
+            subject: member,
+            place: Place::Proven(now),
+        };
+        let Charged {
+            subject: teller,
+            place,
+        } = std::mem::replace(charged, proven);
+        self.lru.remove(teller, place, key);
+        self.make_room(member, Place::Proven(now), now, out);
+        self.lru.add(member, Place::Proven(now), key);
+        self.budget.release(Payer::Member(teller), LOG_BYTES);
+        self.budget.charge(Payer::Member(member), LOG_BYTES);
+    }
+
+    /// Forgets the log that has to go before one more of this member is added.
+    fn make_room(&mut self, subject: Subject, place: Place, now: Time, out: &mut Effects) {
+        if let Room::After(other) = self.lru.room(&subject, !place.is_proven()) {
+            let other = other.clone();
             self.forget(&other, now, out);
         }
-        let log = Box::new(log);
-        let entry = Entry {
-            log,
-            subject,
-            heard: now,
-            deadline: None,
-            queued: false,
-            held: 0,
-            reported: None,
-        };
-        self.lru.add(subject, now, key);
-        self.logs.insert(key.clone(), entry);
     }
 
     /// Takes from a log what is due, and writes down how it stands then.
@@ -98,42 +154,44 @@ impl Logs {
         let Some(entry) = self.logs.get_mut(key) else {
             return;
         };
-        let (channel, sender) = key;
-        let around = Surroundings {
-            peers: &self.peers,
-            channel,
-            sender: *sender,
-            limits: self.limits.fetch,
+        let ((channel, sender), line) = (key, entry.line());
+        let mut turn = Turn {
+            limits: &self.limits.log,
+            around: Surroundings {
+                peers: &self.peers,
+                channel,
+                sender: *sender,
+                limits: self.limits.fetch,
+                now,
+                is_proven: line == Line::Proven,
+            },
+            jitter: &mut self.jitter,
         };
-        let before = entry.log.reorder.next();
+        let replica = &mut *entry.replica;
+        let before = replica.log.reorder().next();
         let mut assembled = Vec::new();
-        let want = entry.log.advance(
-            &self.limits.log,
-            &around,
-            &mut self.jitter,
-            now,
-            &mut assembled,
-        );
-        let after = entry.log.reorder.next();
-        if after != before {
-            if let Some(next) = entry.log.next() {
-                entry.log.checkpoints.reached(next, now);
+        let want = replica.advance(&mut turn, &mut assembled);
+        if replica.log.reorder().next() != before {
+            if let Some(next) = replica.log.next() {
+                replica.checkpoints.reached(next, now);
             }
-            entry.log.update_route(*sender, &self.peers);
+            if replica.update_route(self.me, key, &self.peers) {
+                out.advances.route_changed.insert(key.clone());
+            }
         }
-        let frontier = entry.log.frontier();
+        let frontier = replica.frontier();
         if entry.reported != frontier {
             entry.reported = frontier;
-            out.advanced.insert(key.clone());
+            out.advances.advanced.insert(key.clone());
         }
-        out.batches.extend(Batch::of(key, &entry.log, assembled));
+        out.batches.extend(Batch::of(key, &replica.log, assembled));
         let due = match want {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
-            Want::Frames(peer, seqs) if self.peers.may_ask(peer) => {
+            Want::Frames(peer, seqs) if self.peers.may_ask(peer, line == Line::Proven) => {
                 self.peers.asked(peer);
                 self.requests += 1;
-                entry.log.fetch.asked(peer, seqs, self.requests, now);
+                replica.fetch.asked(peer, seqs, self.requests, now);
                 let want = wire::Want {
                     channel: channel.clone(),
                     sender: *sender,
@@ -143,10 +201,8 @@ impl Logs {
                 out.wants.push((peer, want));
                 Some(now + REQUEST_TIMEOUT)
             }
-            Want::Frames(..) => {
-                if !std::mem::replace(&mut entry.queued, true) {
-                    self.queue.push_back(key.clone());
-                }
+            Want::Frames(peer, _) => {
+                entry.turn = Some(self.ask_queue.push(entry.turn, peer, line, key));
                 // It is its turn when somebody answers; or then, at the latest.
                 Some(now + REQUEST_TIMEOUT)
             }
@@ -160,10 +216,13 @@ impl Logs {
             }
             entry.deadline = due;
         }
-        let (was, is) = (entry.held, entry.log.held_bytes());
+        let Some(Charged { subject, .. }) = entry.charged else {
+            return;
+        };
+        let (was, is) = (entry.held, entry.replica.log.held_bytes());
         entry.held = is;
-        self.quota.change(entry.subject, key, was, is);
-        let payer = Payer::Member(entry.subject);
+        self.quota.change(subject, key, was, is);
+        let payer = Payer::Member(subject);
         if was < is {
             self.budget.charge(payer, is - was);
         } else if is < was {
@@ -171,21 +230,27 @@ impl Logs {
         }
     }
 
-    /// Lets logs that could not ask somebody try again, each once.
+    /// Lets logs that could not ask a peer try again, as long as it may be asked for more.
     pub(super) fn ask_on(&mut self, now: Time, out: &mut Effects) {
-        for _ in 0..self.queue.len() {
-            let Some(key) = self.queue.pop_front() else {
-                break;
-            };
-            let Some(entry) = self.logs.get_mut(&key) else {
-                continue;
-            };
-            entry.queued = false;
-            let asked = out.wants.len();
-            self.advance(&key, now, out);
-            // The places that were free are taken again.
-            if out.wants.len() == asked && self.queue.back() == Some(&key) {
-                break;
+        let mut last = None;
+        while let Some(peer) = self.ask_queue.peer_after(last) {
+            last = Some(peer);
+            for is_proven in [true, false] {
+                for _ in 0..TRIES {
+                    // Who is gone is asked for nothing: they turn to others.
+                    if self.peers.contains(peer) && !self.peers.may_ask(peer, is_proven) {
+                        break;
+                    }
+                    let next = match is_proven {
+                        true => self.ask_queue.next_proven(peer),
+                        false => self.ask_queue.next_hearsay(peer),
+                    };
+                    let Some(key) = next else { break };
+                    if let Some(entry) = self.logs.get_mut(&key) {
+                        entry.turn = None;
+                    }
+                    self.advance(&key, now, out);
+                }
             }
         }
     }
@@ -210,34 +275,37 @@ impl Logs {
             && let Some(entry) = self.logs.get_mut(&key)
         {
             let mut assembled = Vec::new();
-            self.shed += u64::from(entry.log.shed(&mut assembled));
-            out.batches.extend(Batch::of(&key, &entry.log, assembled));
+            let log = &mut entry.replica.log;
+            self.shed += u64::from(log.shed(&mut assembled));
+            out.batches.extend(Batch::of(&key, log, assembled));
             self.advance(&key, now, out);
         }
     }
 
-    /// Forgets a log but for where it was. What it holds is given out before.
+    /// Forgets a log but for where it was. What it holds is given out before. Of one that others
+    /// only told of nothing came that could come again, and where it was is their word: that is not
+    /// remembered, and a tombstone from before stays.
     pub(super) fn forget(&mut self, key: &LogKey, now: Time, out: &mut Effects) {
         let Some(Entry {
-            mut log,
-            subject,
-            heard,
+            mut replica,
+            charged: Some(Charged { subject, place }),
             ..
         }) = self.remove(key)
         else {
             return;
         };
         let mut assembled = Vec::new();
+        let log = &mut replica.log;
         log.finish(&self.limits.log, &mut assembled);
         let next = log.next();
-        out.batches.extend(Batch::of(key, &log, assembled));
-        if let Some(next) = next {
+        out.batches.extend(Batch::of(key, log, assembled));
+        if let Some(next) = next.filter(|_| place.is_proven()) {
             self.tombstones.remember(
                 key,
                 Tombstone {
                     next,
                     subject,
-                    heard,
+                    place,
                 },
                 now,
             );
@@ -246,14 +314,21 @@ impl Logs {
 
     pub(super) fn remove(&mut self, key: &LogKey) -> Option<Entry> {
         let entry = self.logs.remove(key)?;
-        if let Some(asked) = entry.log.fetch.asking() {
+        self.changes.remove(&key.0, entry.change);
+        if let Some(asked) = entry.replica.fetch.asking() {
             self.peers.answered(asked);
         }
-        self.lru.remove(entry.subject, entry.heard, key);
-        self.quota.change(entry.subject, key, entry.held, 0);
-        let payer = Payer::Member(entry.subject);
-        self.budget.release(payer, LOG_BYTES + entry.held);
-        let claims = entry.log.fetch.holders().listeners().map(|(peer, _)| peer);
+        if let Some(turn) = entry.turn {
+            self.ask_queue.remove(turn);
+        }
+        if let Some(Charged { subject, place }) = entry.charged {
+            self.lru.remove(subject, place, key);
+            self.quota.change(subject, key, entry.held, 0);
+            let payer = Payer::Member(subject);
+            self.budget.release(payer, LOG_BYTES + entry.held);
+        }
+        let holders = entry.replica.fetch.holders();
+        let claims = holders.listeners().map(|(peer, _)| peer);
         claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM_BYTES));
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&(deadline, key.clone()));
@@ -261,3 +336,7 @@ impl Logs {
         Some(entry)
     }
 }
+
+/// How many logs at once try to ask a peer that has room for three: most of them may have turned to
+/// somebody else, or need nothing any more. The rest tries the next time.
+const TRIES: usize = 64;

@@ -1,57 +1,77 @@
 //! For tests: do the books agree with the logs?
 
-use super::*;
-use crate::bounds::TOMBSTONE_BYTES;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Charged, Entry, Logs};
+use crate::{
+    bounds::{CLAIM_BYTES, LOG_BYTES, Payer, TOMBSTONE_BYTES},
+    wire::ChannelName,
+};
 
 impl Logs {
     pub(crate) fn audit(&self) {
         let limits = &self.limits;
         let (mut deadlines, mut places) = (BTreeSet::new(), BTreeSet::new());
-        let (mut held, mut asked) = (BTreeMap::new(), BTreeMap::new());
+        let (mut held, mut asked, mut waiting) = (BTreeMap::new(), BTreeMap::new(), 0);
         for (key, entry) in &self.logs {
-            let Entry { log, heard, .. } = entry;
-            let subject = entry.subject;
+            let Entry { replica, .. } = entry;
+            let log = &replica.log;
             deadlines.extend(entry.deadline.map(|due| (due, key.clone())));
-            places.insert((subject, *heard, key.clone()));
-            assert_eq!(entry.held, log.held_bytes());
-            if entry.held > 0 {
-                held.insert((subject, key.clone()), entry.held);
+            assert_eq!(replica.is_ours(), key.1 == self.me);
+            assert_eq!(replica.is_ours(), entry.charged.is_none());
+            if let Some(Charged { subject, place }) = entry.charged {
+                places.insert((subject, place, key.clone()));
+                assert_eq!(place.is_proven(), log.member().is_some());
+                assert_eq!(entry.held, log.held_bytes());
+                if entry.held > 0 {
+                    held.insert((subject, key.clone()), entry.held);
+                }
+            } else {
+                assert_eq!((log.reorder().hole(), entry.deadline), (None, None));
+                assert!(log.is_fixed());
             }
-            assert!(log.reorder.held_bytes() <= limits.log.max_held_bytes);
-            assert!(!self.tombstones.entries.contains_key(key));
-            if let Some(peer) = log.fetch.asking() {
+            assert!(log.reorder().held_bytes() <= limits.log.max_held_bytes);
+            let is_proven = entry.charged.is_none_or(|it| it.place.is_proven());
+            assert!(!is_proven || !self.tombstones.entries.contains_key(key));
+            if let Some(peer) = replica.fetch.asking() {
                 *asked.entry(peer).or_insert(0) += 1;
                 assert!(entry.deadline.is_some(), "nobody looks whether it answers");
             }
-            let waits = log.reorder.hole().is_some();
+            let waits = log.reorder().hole().is_some();
             assert!(
                 !waits || entry.deadline.is_some(),
                 "nobody looks after a hole"
             );
-            assert!(!entry.queued || self.queue.contains(key));
+            assert!(
+                entry
+                    .turn
+                    .is_none_or(|turn| self.ask_queue.contains(turn, key))
+            );
+            waiting += usize::from(entry.turn.is_some());
+            assert!(self.changes.is_last_of(key, entry.change));
         }
+        assert_eq!(self.changes.count(), self.logs.len());
+        assert_eq!(waiting, self.ask_queue.len());
         let claims = self.logs.values();
         let claims: usize = claims
-            .map(|entry| entry.log.fetch.holders().listeners().count())
+            .map(|entry| entry.replica.fetch.holders().listeners().count())
             .sum();
-        let charged = self.logs.len() * LOG_BYTES
+        let charged = places.len() * LOG_BYTES
             + claims * CLAIM_BYTES
             + self.tombstones.entries.len() * TOMBSTONE_BYTES
             + self.quota.total()
             + self.peers.charged();
-        // What listens to what is posted here is not known here.
         let ours = self.budget.statement(Payer::Ourselves).used;
-        let used = self.budget.used() - ours;
-        assert!(charged <= used);
-        assert_eq!((used - charged) % CLAIM_BYTES, 0);
+        assert_eq!(charged, self.budget.used() - ours);
         assert_eq!(asked, self.peers.requests());
         assert_eq!(deadlines, self.deadlines);
         assert_eq!(places, self.lru.places());
         assert_eq!(held, self.quota.by_log());
         assert!(self.quota.total() <= limits.max_held_bytes);
         let tombstones = self.tombstones.entries.iter();
+        assert!(tombstones.clone().all(|(_, it)| it.place.is_proven()));
         let tombstones =
-            tombstones.map(|(key, tombstone)| (tombstone.subject, tombstone.heard, key.clone()));
+            tombstones.map(|(key, tombstone)| (tombstone.subject, tombstone.place, key.clone()));
         assert_eq!(
             tombstones.collect::<BTreeSet<_>>(),
             self.tombstones.lru.places()
@@ -63,8 +83,8 @@ impl Logs {
         self.deadlines.is_empty() && self.quota.total() == 0
     }
 
-    /// Whether any log is left on a channel.
+    /// Whether any log of another is left on a channel.
     pub(crate) fn has(&self, channel: &ChannelName) -> bool {
-        self.of(channel).next().is_some()
+        self.of_others(channel).next().is_some()
     }
 }

@@ -1,5 +1,13 @@
-use super::*;
-use crate::fixture::{channel, peer};
+use std::{sync::Arc, time::Duration};
+
+use super::{Answering, Effects, Heard, Logs, LogsLimits};
+use crate::{
+    bounds::{Budget, LOG_BYTES, Payer, TOMBSTONE_BYTES},
+    fixture::{channel, peer, wholes},
+    log::{Arrival, Insert, LogLimits, Lru, Place, Quota, Room},
+    replication::{fetch::FetchLimits, origin::Posted},
+    wire::{ChannelName, Holding, LogKey, Seq, Time},
+};
 
 fn key(who: usize) -> LogKey {
     (channel(0), peer(who).member.sender())
@@ -9,29 +17,50 @@ fn at(seconds: u64) -> Time {
     Time::from_start(std::time::Duration::from_secs(seconds))
 }
 
+fn proven(seconds: u64) -> Place {
+    Place::Proven(at(seconds))
+}
+
 #[test]
-fn a_full_roll_lets_the_one_go_that_was_not_heard_of_for_longest() {
+fn of_all_the_log_goes_that_was_not_heard_of_for_longest() {
     let mut lru = Lru::new(8);
     for who in 0..8_u8 {
-        assert_eq!(lru.first_to_go(&[who; 32]), None, "{who}");
-        lru.add([who; 32], at(u64::from(8 - who)), &key(who.into()));
+        assert_eq!(lru.room(&[who; 32], false), Room::Free, "{who}");
+        lru.add([who; 32], proven(u64::from(8 - who)), &key(who.into()));
     }
-    assert_eq!(lru.first_to_go(&[8; 32]), Some(&key(7)));
-    lru.remove([7; 32], at(1), &key(7));
-    assert_eq!(lru.first_to_go(&[8; 32]), None);
+    assert_eq!(lru.room(&[8; 32], false), Room::After(&key(7)));
+    lru.remove([7; 32], proven(1), &key(7));
+    assert_eq!(lru.room(&[8; 32], false), Room::Free);
     assert_eq!(lru.places().len(), 7);
 }
 
 #[test]
 fn a_member_that_has_its_share_makes_room_itself() {
     let mut lru = Lru::new(8);
-    lru.add([9; 32], at(0), &key(9));
+    lru.add([9; 32], proven(0), &key(9));
     for who in 0..2 {
-        assert_eq!(lru.first_to_go(&[1; 32]), None);
-        lru.add([1; 32], at(1 + who), &key(who as usize));
+        assert_eq!(lru.room(&[1; 32], false), Room::Free);
+        lru.add([1; 32], proven(1 + who), &key(who as usize));
     }
-    assert_eq!(lru.first_to_go(&[1; 32]), Some(&key(0)));
-    assert_eq!(lru.first_to_go(&[9; 32]), None);
+    assert_eq!(lru.room(&[1; 32], false), Room::After(&key(0)));
+    assert_eq!(lru.room(&[9; 32], false), Room::Free);
+}
+
+#[test]
+fn hearsay_makes_way_for_what_is_proven_and_never_the_other_way() {
+    let mut lru = Lru::new(4);
+    lru.add([0; 32], proven(0), &key(0));
+    lru.add([9; 32], Place::Hearsay(at(5)), &key(1));
+    assert_eq!(lru.room(&[9; 32], true), Room::After(&key(1)), "its share");
+    for who in 2..4_u8 {
+        lru.add([who; 32], proven(1), &key(who.into()));
+    }
+    assert_eq!(lru.room(&[8; 32], true), Room::After(&key(1)));
+    assert_eq!(lru.room(&[8; 32], false), Room::After(&key(1)));
+    lru.remove([9; 32], Place::Hearsay(at(5)), &key(1));
+    lru.add([4; 32], proven(2), &key(4));
+    assert_eq!(lru.room(&[8; 32], true), Room::None);
+    assert_eq!(lru.room(&[8; 32], false), Room::After(&key(0)));
 }
 
 #[test]
@@ -51,4 +80,144 @@ fn the_largest_is_the_largest_log_of_the_largest_member() {
         held.change([2; 32], &key(who), bytes, 0);
     }
     assert!(held.by_log().is_empty());
+}
+
+/// Of any member at most one of four logs.
+fn few() -> Logs {
+    at_most(4)
+}
+
+fn at_most(max_logs: usize) -> Logs {
+    let limits = LogsLimits {
+        log: LogLimits {
+            max_message_len: 1_000,
+            max_held_bytes: 100_000,
+        },
+        fetch: FetchLimits {
+            hole_timeout: Duration::from_secs(2),
+            retention: Duration::from_secs(600),
+        },
+        max_logs,
+        max_held_bytes: 100_000,
+    };
+    Logs::new(key(9).1, limits, Budget::default(), 1)
+}
+
+/// Three numbers of a member on a channel, from this one on.
+fn heard(of: usize, on: &ChannelName, first: u64, now: Time) -> Heard {
+    Heard {
+        frame: wholes(peer(of), on, first, 3),
+        member: Arc::clone(&peer(of).member),
+        posted: Posted {
+            at: now,
+            teller: None,
+        },
+        since: Some(at(0)),
+        may_pass: false,
+        arrival: Arrival::local(now),
+    }
+}
+
+/// Three numbers of 1 on a channel, from this one on.
+fn hear(logs: &mut Logs, on: usize, first: u64, now: Time) -> Insert {
+    let heard = heard(1, &channel(on), first, now);
+    logs.hear(heard, now, &mut Effects::default())
+}
+
+/// What is said of the log of somebody: all of it is there.
+fn holding(of: usize, next: u64) -> Holding {
+    Holding {
+        sender: key(of).1,
+        oldest: Seq::FIRST,
+        next: Seq::new(next).expect("not 0"),
+        due: Seq::new(next),
+        hops: 1,
+        lowest: None,
+        begin: Seq::FIRST,
+    }
+}
+
+/// 5 says that there is a log of somebody.
+fn tell(logs: &mut Logs, of: usize, next: u64, now: Time) {
+    let (teller, holding) = (key(5).1, holding(of, next));
+    logs.handle_holding(teller, &channel(0), &holding, now, &mut Effects::default());
+}
+
+#[test]
+fn where_a_forgotten_log_was_stays_its_members_whatever_others_tell_of_it() {
+    let mut logs = few();
+    logs.peers.add(key(5).1, at(0));
+    assert_eq!(hear(&mut logs, 0, 1, at(1)), Insert::Fresh);
+    // Its member has its share: the first log makes way.
+    assert_eq!(hear(&mut logs, 1, 1, at(2)), Insert::Fresh);
+    let tombstone = |logs: &Logs| {
+        let entry = logs.tombstones.entries.get(&key(1));
+        entry.map(|it| (it.next.get(), it.subject))
+    };
+    let subject = peer(1).member.credential().subject;
+    assert_eq!(tombstone(&logs), Some((4, subject)));
+
+    tell(&mut logs, 1, 1 << 40, at(3));
+    assert!(logs.get(&key(1)).is_some());
+    tell(&mut logs, 2, 7, at(4));
+    assert!(logs.get(&key(1)).is_none(), "it made way");
+    assert_eq!(tombstone(&logs), Some((4, subject)));
+    let used = |payer| logs.budget.statement(payer).used;
+    assert_eq!(
+        used(Payer::Member(subject)),
+        LOG_BYTES + TOMBSTONE_BYTES,
+        "the other log, and where this one was"
+    );
+    logs.audit();
+
+    // Also if who told of it is gone.
+    tell(&mut logs, 1, 1 << 40, at(5));
+    logs.handle_peer_down(key(5).1, at(6), &mut Effects::default());
+    assert!(logs.get(&key(1)).is_none(), "nobody says so any more");
+    assert_eq!(tombstone(&logs), Some((4, subject)));
+
+    // An old copy is one, and what follows is heard.
+    assert_eq!(hear(&mut logs, 0, 1, at(7)), Insert::Duplicate);
+    assert_eq!(tombstone(&logs), None, "there is a log again");
+    assert_eq!(hear(&mut logs, 0, 4, at(8)), Insert::Fresh);
+    logs.audit();
+}
+
+/// What is missing of some logs only one peer has, and of others only another.
+#[test]
+fn who_does_not_answer_holds_up_nothing_that_others_are_asked_for() {
+    const LOGS: usize = 60;
+    let (mut logs, mut out) = (at_most(400), Effects::default());
+    let (silent, quick) = (key(5).1, key(6).1);
+    for peer in [silent, quick] {
+        logs.peers.add(peer, at(0));
+    }
+    let room = |n: usize| ChannelName::new(&n.to_string()).expect("short");
+    for on in (0..LOGS).map(room) {
+        for (of, holder) in [(1, silent), (2, quick)] {
+            for first in [1, 7] {
+                logs.hear(heard(of, &on, first, at(1)), at(1), &mut out);
+            }
+            logs.handle_holding(holder, &on, &holding(of, 10), at(1), &mut out);
+        }
+    }
+    let mut answered = 0;
+    for now in (0..25).map(|n| at(1) + Duration::from_millis(10 * n)) {
+        logs.handle_timeout(now, &mut out);
+        for (peer, want) in std::mem::take(&mut out.wants) {
+            if peer == quick {
+                let answer = Answering {
+                    peer,
+                    request: want.request,
+                    upto: want.seqs.last(),
+                    declined: false,
+                };
+                let frames = vec![heard(2, &want.channel, 4, now)];
+                logs.answer(&(want.channel, want.sender), answer, frames, now, &mut out);
+                answered += 1;
+            }
+        }
+        logs.audit();
+    }
+    assert_eq!(answered, LOGS);
 }

@@ -1,11 +1,13 @@
 use super::*;
 use crate::{
-    fixture::{channel, peer},
+    fixture::channel,
     wire::{Seq, SeqRange},
 };
 
 fn who(n: usize) -> Sender {
-    peer(n).member.sender()
+    let mut key = [7; 32];
+    key[..8].copy_from_slice(&n.to_be_bytes());
+    Sender::new(key)
 }
 
 fn at(millis: u64) -> Time {
@@ -98,4 +100,25 @@ fn whoever_goes_takes_its_requests_along() {
     serving.ask(who(0), want(0), at(0));
     serving.forget(who(0));
     assert_eq!((serving.next(at(0)), serving.poll_timeout()), (None, None));
+}
+
+/// At a pace at which nobody exceeds its rate: what each was given is forgotten before its next
+/// turn.
+#[test]
+fn who_asks_for_a_little_is_answered_before_thirty_that_ask_for_much() {
+    let mut serving = Serving::default();
+    let refill = |serving: &mut Serving, now| {
+        (1..=30).for_each(|n| while serving.ask(who(n), want(n), now) {});
+    };
+    for now in (0..200).map(|n| at(n * 50)) {
+        refill(&mut serving, now);
+        if now > at(3_000) {
+            assert!(serving.ask(who(31), want(31), now));
+            let next = serving.next(now).map(|(peer, _)| peer);
+            assert_eq!(next, Some(who(31)), "at {now:?}");
+            serving.gave(who(31), 300, now);
+        }
+        let (peer, _) = serving.next(now).expect("they ask for much");
+        serving.gave(peer, ANSWER, now);
+    }
 }

@@ -1,17 +1,16 @@
 //! A frame that only lacks its signature.
 
 use std::{
-    ops::Range,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::{BuildError, Draft, Frame, Parts, VERSION, hash, numbers};
+use super::{BuildError, Draft, Fields, Frame, Parts, VERSION, hash, numbers};
 use crate::wire::{
     codec::{self, FrameHead},
-    id::{Sender, Seq, SeqRange},
+    id::{Sender, Seq},
     name::ChannelName,
     record::{Records, Survey},
     time::WallTime,
@@ -34,14 +33,7 @@ pub(crate) struct Unsigned {
     buffer: Vec<u8>,
     /// Where the frame begins in the buffer.
     begin: usize,
-    sender: Sender,
-    channel: ChannelName,
-    seqs: SeqRange,
-    posted_at: WallTime,
-    since_first: Duration,
-    records: Range<usize>,
-    fragmented: bool,
-    chain: Range<usize>,
+    fields: Fields,
     hash: blake3::Hash,
 }
 
@@ -58,7 +50,7 @@ impl Unsigned {
         let since_first = u64::try_from(head.since_first.as_millis()).unwrap_or(u64::MAX);
         let mut front = Vec::with_capacity(Frame::longest_head(head.channel));
         front.push(VERSION);
-        let fields = FrameHead {
+        let frame_head = FrameHead {
             sender: *head.sender.key(),
             channel: head.channel.wire(),
             first_seq: head.first.get(),
@@ -67,14 +59,11 @@ impl Unsigned {
             since_first,
             records_len: len as u64,
         };
-        codec::encode_into(&fields, &mut front);
+        codec::encode_into(&frame_head, &mut front);
         let (mut buffer, begin, records) = draft.with_head(&front);
         codec::encode_into(&chain, &mut buffer);
         let chain_end = buffer.len();
-        Ok(Self {
-            hash: hash(&buffer[begin..]),
-            buffer,
-            begin,
+        let fields = Fields {
             sender: head.sender,
             channel: head.channel.clone(),
             seqs,
@@ -83,6 +72,12 @@ impl Unsigned {
             records: records - begin..records - begin + len,
             fragmented,
             chain: chain_end - begin - chain.len()..chain_end - begin,
+        };
+        Ok(Self {
+            hash: hash(&buffer[begin..]),
+            buffer,
+            begin,
+            fields,
         })
     }
 
@@ -103,14 +98,7 @@ impl Unsigned {
         }
         Frame(Arc::new(Parts {
             bytes: Bytes::from(buffer).slice(begin..),
-            sender: self.sender,
-            channel: self.channel,
-            seqs: self.seqs,
-            posted_at: self.posted_at,
-            since_first: self.since_first,
-            records: self.records,
-            fragmented: self.fragmented,
-            chain: self.chain,
+            fields: self.fields,
             hash: OnceLock::from(self.hash),
         }))
     }

@@ -41,7 +41,9 @@ proptest! {
     #[test]
     fn fragments_are_as_many_as_counted_and_none_is_too_long(len in 0..5 * MAX_FRAGMENT_LEN) {
         let value = vec![7; len];
-        let lengths: Vec<_> = fragments(&value, MAX_FRAGMENT_LEN).map(|(_, fragment)| fragment.len()).collect();
+        let lengths: Vec<_> = fragments(&value, MAX_FRAGMENT_LEN).map(
+            |(_, fragment)| fragment.len()
+        ).collect();
         prop_assert_eq!(lengths.len(), fragment_count(len));
         prop_assert_eq!(lengths.iter().sum::<usize>(), len);
         prop_assert!(lengths.iter().all(|len| *len <= MAX_FRAGMENT_LEN));
@@ -69,7 +71,9 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_sections_are_read_without_panic(section in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_sections_are_read_without_panic(
+        section in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
         let read: usize = Records::of(section.clone().into())
             .map(|record| RECORD_OVERHEAD + record.payload.len())
             .sum();

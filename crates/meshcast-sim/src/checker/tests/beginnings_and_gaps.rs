@@ -95,6 +95,28 @@ fn a_late_joiner_gets_the_history_it_asks_for() {
     }
 }
 
+/// The last that it posted got nowhere: the last two that are known are one lower.
+#[test]
+fn a_late_joiner_gets_the_last_messages_that_anybody_has() {
+    for (reached, is_clean) in [(false, true), (true, false)] {
+        let mut story = Story::new();
+        story.calm(0, &[&["a", "b", "c", "d"]]);
+        for n in 1..=4 {
+            story.post(1_000 * n, "a", n, n);
+            for process in ["b", "c"].into_iter().filter(|_| n < 4 || reached) {
+                story.deliver(1_000 * n + 10, process, "a", n, n);
+            }
+        }
+        story.tell(4_100, "a", Event::End);
+        story.tell(50_000, "d", Event::Start);
+        story.open(50_000, "d", Since::Last(2));
+        let last = if reached { 4 } else { 3 };
+        (2..=last).for_each(|n| story.deliver(52_000, "d", "a", n, n));
+        let violations = story.end().violations();
+        assert_eq!(violations.is_empty(), is_clean, "{violations:?}");
+    }
+}
+
 #[test]
 fn a_gap_about_what_was_before_the_opening() {
     let mut story = late_joiner(Since::Now);

@@ -15,6 +15,8 @@ use crate::channel::{
 /// Something handlers are due to get.
 pub(crate) struct Due {
     pub(crate) item: Option<Item>,
+    /// It is of the past that they began with.
+    pub(crate) is_history: bool,
     pub(crate) objects: Vec<(ObjectId, Arc<dyn Dispatch>)>,
 }
 
@@ -115,10 +117,18 @@ impl State {
         };
         let mut due = Due {
             item: None,
+            is_history: false,
             objects: Vec::new(),
         };
         for (object, (reader, handlers)) in dispatch.iter() {
             if ring.pending(*reader) == Some(lowest) {
+                ring.take_caught_up(*reader);
+                let is_history = ring.is_in_past(*reader);
+                // What is history for one may be news for another one.
+                if due.item.is_some() && due.is_history != is_history {
+                    continue;
+                }
+                due.is_history = is_history;
                 due.item = ring.read(*reader);
                 due.objects.push((*object, Arc::clone(handlers)));
                 // What one object is behind with is for that one alone.

@@ -1,13 +1,13 @@
 use std::{
     future::poll_fn,
     sync::{Arc, Barrier},
-    task::Poll,
+    task::{Context, Poll},
     thread,
 };
 
 use meshcast_proto::{ChannelName, Format};
 
-use super::{Hub, Poster};
+use super::{Hub, Poster, Read};
 use crate::{
     PostError,
     channel::{
@@ -19,11 +19,25 @@ use crate::{
 };
 
 async fn read(hub: &Arc<Hub>, reader: ReaderId) -> Option<Item> {
-    poll_fn(|cx| hub.poll_read(reader, cx)).await
+    poll_fn(|cx| poll_item(hub, reader, cx)).await
 }
 
 async fn read_now(hub: &Arc<Hub>, reader: ReaderId) -> Poll<Option<Item>> {
-    poll_fn(|cx| Poll::Ready(hub.poll_read(reader, cx))).await
+    poll_fn(|cx| Poll::Ready(poll_item(hub, reader, cx))).await
+}
+
+fn poll_item(hub: &Arc<Hub>, reader: ReaderId, cx: &Context<'_>) -> Poll<Option<Item>> {
+    loop {
+        match hub.poll_read(reader, cx) {
+            Poll::Ready(Some(Read::CaughtUp)) => {}
+            Poll::Ready(Some(Read::Item(item, is_history))) => {
+                assert!(!is_history, "none of them came late");
+                return Poll::Ready(Some(item));
+            }
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
 }
 
 #[tokio::test]
@@ -34,7 +48,7 @@ async fn the_first_reader_begins_with_the_object_and_further_ones_now() {
     source
         .heard(&[b"1"])
         .into_iter()
-        .for_each(|item| _ = hub.deliver(item));
+        .for_each(|item| _ = hub.deliver(item, None));
     let (first, second) = (hub.claim_reader(object), hub.claim_reader(object));
     assert!(read_now(&hub, first.expect("open")).await.is_ready());
     assert!(read_now(&hub, second.expect("open")).await.is_pending());
@@ -46,7 +60,9 @@ async fn closing_drops_pending_deliveries_and_ends_readers() {
     let object = hub.open_object(ChannelOptions::new());
     let reader = hub.claim_reader(object).expect("open");
     let items = Source::new(1).heard(&[b"1"]);
-    items.into_iter().for_each(|item| _ = hub.deliver(item));
+    items
+        .into_iter()
+        .for_each(|item| _ = hub.deliver(item, None));
     hub.close_object(object);
     assert!(matches!(read_now(&hub, reader).await, Poll::Ready(None)));
     assert_eq!(hub.load().unread_bytes, 0);
@@ -66,14 +82,14 @@ async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
     source
         .heard(&[b"1"])
         .into_iter()
-        .for_each(|item| _ = hub.deliver(item));
+        .for_each(|item| _ = hub.deliver(item, None));
     hub.end();
     assert!(read(&hub, reader).await.is_some());
     assert!(read(&hub, reader).await.is_none());
     source
         .heard(&[b"2"])
         .into_iter()
-        .for_each(|item| _ = hub.deliver(item));
+        .for_each(|item| _ = hub.deliver(item, None));
     assert!(read(&hub, reader).await.is_none());
     assert!(matches!(
         hub.post(object, Format::Raw, b"x", Poster::Hasty),
@@ -95,7 +111,7 @@ async fn no_wake_up_of_a_reader_is_lost() {
         thread::spawn(move || {
             for item in items {
                 barrier.wait();
-                hub.deliver(item);
+                hub.deliver(item, None);
             }
         })
     };
@@ -200,7 +216,7 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
     let behind = source
         .heard(&[&payload[..]; 15])
         .into_iter()
-        .map(|item| hub.deliver(item));
+        .map(|item| hub.deliver(item, None).readers_behind);
     let behind: Vec<bool> = behind.collect();
     assert_eq!(
         behind.iter().filter(|behind| **behind).count(),
@@ -217,8 +233,8 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
         assert!(read_now(&hub, reader).await.is_ready());
     }
     let asking = registry.take_requesting().expect("they have caught up");
-    assert!(asking.take_requests().caught_up);
-    assert!(!asking.take_requests().caught_up, "said once");
+    assert!(asking.take_requests(usize::MAX).caught_up);
+    assert!(!asking.take_requests(usize::MAX).caught_up, "said once");
 }
 
 #[tokio::test]

@@ -142,7 +142,10 @@ proptest! {
             for n in next..next + count {
                 let poster = expected[usize::try_from(n - 1).expect("small")];
                 for object in (0..4).map(ObjectId::nth) {
-                    prop_assert_eq!(posters.heard_by(object, seq(n)), object != poster && object != ObjectId::nth(3));
+                    prop_assert_eq!(
+                        posters.heard_by(object, seq(n)),
+                        object != poster && object != ObjectId::nth(3),
+                    );
                 }
             }
             next += count;

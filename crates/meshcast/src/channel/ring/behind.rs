@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use meshcast_proto::{Account, Backlog, Member, Sender, Seq, SeqRange};
+use meshcast_proto::{Account, Member, Sender, Seq, SeqRange};
 
 use super::Item;
 use crate::message::{Gap, GapReason};
@@ -23,8 +23,9 @@ pub(super) struct Behind {
     /// What it takes is charged to it.
     account: Account,
     senders: BTreeMap<Sender, VecDeque<Span>>,
-    /// How many spans that are.
+    /// How many spans that are, and how many of them are of the past that it began with.
     spans: usize,
+    past_spans: usize,
     /// Handed over, and to be read first; and what that takes.
     recalled: VecDeque<Item>,
     recalled_bytes: usize,
@@ -42,6 +43,8 @@ struct Span {
     gap: Gap,
     /// They were delivered once, so they may be kept.
     kept: bool,
+    /// They are of the past that the reader began with.
+    is_past: bool,
 }
 
 /// How a reader that may be behind stands.
@@ -65,12 +68,19 @@ pub(crate) struct Wanted {
     pub(crate) spans: Vec<(SeqRange, GapReason)>,
 }
 
+impl PartialEq for Wanted {
+    fn eq(&self, other: &Self) -> bool {
+        self.member.sender() == other.member.sender() && self.spans == other.spans
+    }
+}
+
 impl Behind {
     pub(super) const fn new(account: Account) -> Self {
         Self {
             account,
             senders: BTreeMap::new(),
             spans: 0,
+            past_spans: 0,
             recalled: VecDeque::new(),
             recalled_bytes: 0,
             asked: None,
@@ -86,39 +96,94 @@ impl Behind {
         new
     }
 
-    /// Numbers made way that were delivered once.
-    pub(super) fn lose(&mut self, gap: Gap) {
-        self.add(Span { gap, kept: true });
+    /// Numbers made way that were delivered once; `is_past` if the reader began with them.
+    pub(super) fn lose(&mut self, gap: Gap, is_past: bool) {
+        let kept = true;
+        self.add(Span { gap, kept, is_past });
     }
 
     /// Numbers were never delivered, and the reader was not told so.
-    pub(super) fn miss(&mut self, gap: Gap) {
-        self.add(Span { gap, kept: false });
+    pub(super) fn miss(&mut self, gap: Gap, is_past: bool) {
+        let kept = false;
+        self.add(Span { gap, kept, is_past });
     }
 
-    /// What was posted before the reader came, and concerns it.
-    pub(super) fn begin(&mut self, past: &[Backlog]) {
+    /// The reader is told what was before it came.
+    pub(super) fn begin(&mut self) {
         self.waits_for_past = false;
-        for past in past {
-            // Of one that nobody knows it is said later.
-            let Some(member) = &past.member else { continue };
-            let kept = past.kept.map(|kept| (kept, GapReason::Lost, true));
-            let unfetched = past
-                .unfetched
-                .map(|missed| (missed, GapReason::Unfetched, false));
-            // Whatever it has gone past meanwhile comes after.
-            for (missed, reason, kept) in kept.into_iter().chain(unfetched) {
-                let spans = self.senders.entry(past.sender).or_default();
-                let member = Arc::clone(member);
-                let gap = Gap {
-                    member,
-                    missed,
-                    reason,
-                };
-                spans.push_front(Span { gap, kept });
-                self.count_span();
+    }
+
+    /// Before all else of their sender come these numbers, in the order in which they are read.
+    pub(super) fn precede(
+        &mut self,
+        member: &Arc<Member>,
+        past: impl DoubleEndedIterator<Item = (SeqRange, GapReason, bool)>,
+    ) {
+        for (missed, reason, kept) in past.rev() {
+            let gap = Gap {
+                member: Arc::clone(member),
+                missed,
+                reason,
+            };
+            let is_past = true;
+            self.push_front(Span { gap, kept, is_past });
+        }
+    }
+
+    /// The same of a sender that the reader is behind with.
+    pub(super) fn precede_own(
+        &mut self,
+        sender: Sender,
+        past: impl DoubleEndedIterator<Item = (SeqRange, GapReason, bool)>,
+    ) {
+        let spans = self.senders.get(&sender);
+        let member = spans.and_then(|spans| Some(Arc::clone(&spans.front()?.gap.member)));
+        if let Some(member) = member {
+            self.precede(&member, past);
+        }
+    }
+
+    /// Whom the reader is behind with.
+    pub(super) fn senders(&self) -> Vec<Sender> {
+        self.senders.keys().copied().collect()
+    }
+
+    /// What the reader has gone past of a sender begins with this number, though it went past lower
+    /// ones: those are not wanted. Returns the first number that is left, if any is.
+    pub(super) fn cut(&mut self, sender: Sender, due: Seq) -> Option<Seq> {
+        while let Some(mut span) = self.pop(sender) {
+            let missed = span.gap.missed;
+            if let Some(rest) = SeqRange::new(missed.first().max(due), missed.last()) {
+                span.gap.missed = rest;
+                self.push_front(span);
+                return Some(rest.first());
             }
         }
+        None
+    }
+
+    /// Whether the reader has read all of the past that it began with, as far as it is told here.
+    pub(super) fn is_past_over(&self) -> bool {
+        !self.waits_for_past && self.past_spans == 0 && self.recalled.is_empty()
+    }
+
+    /// Whether the reader has not been told what there was.
+    pub(super) const fn waits_for_past(&self) -> bool {
+        self.waits_for_past
+    }
+
+    /// The number of each sender that is read next, of those that the reader is behind with.
+    pub(super) fn due(&self) -> BTreeMap<Sender, Seq> {
+        let spans = self.senders.iter();
+        let spans = spans.filter_map(|(sender, spans)| {
+            let first = spans.front()?.gap.missed.first();
+            Some((*sender, first))
+        });
+        let mut due: BTreeMap<Sender, Seq> = spans.collect();
+        for item in self.recalled.iter().rev() {
+            due.insert(item.member().sender(), item.seqs().first());
+        }
+        due
     }
 
     /// These are to be read first. `true` if there are any.
@@ -196,15 +261,21 @@ impl Behind {
             let missed = span.gap.missed;
             if let Some(rest) = SeqRange::new(missed.first().max(upto.next()), missed.last()) {
                 span.gap.missed = rest;
-                self.senders.entry(sender).or_default().push_front(span);
-                self.count_span();
+                self.push_front(span);
                 break;
             }
         }
     }
 
-    fn count_span(&mut self) {
+    fn push_front(&mut self, span: Span) {
+        self.count(&span);
+        let sender = span.gap.member.sender();
+        self.senders.entry(sender).or_default().push_front(span);
+    }
+
+    fn count(&mut self, span: &Span) {
         self.spans += 1;
+        self.past_spans += usize::from(span.is_past);
         self.account.charge(SPAN_BYTES);
     }
 
@@ -226,13 +297,14 @@ impl Behind {
     }
 
     fn add(&mut self, span: Span) {
-        let Span { gap, kept } = span;
+        let Span { gap, kept, is_past } = span;
         let sender = gap.member.sender();
         let spans = self.senders.entry(sender).or_default();
         let last_is_asked = self.asked == Some(sender) && spans.len() <= SPANS_AT_ONCE;
         if let Some(last) = spans.back_mut() {
             let adjacent = last.gap.missed.last().next() == gap.missed.first();
-            if adjacent && (last.gap.reason, last.kept) == (gap.reason, kept) {
+            let last_is = (last.gap.reason, last.kept, last.is_past);
+            if adjacent && last_is == (gap.reason, kept, is_past) {
                 last.gap.missed = last.gap.missed.hull(gap.missed);
                 return;
             }
@@ -245,8 +317,9 @@ impl Behind {
                 return;
             }
         }
-        spans.push_back(Span { gap, kept });
-        self.count_span();
+        let span = Span { gap, kept, is_past };
+        self.count(&span);
+        self.senders.entry(sender).or_default().push_back(span);
     }
 
     fn pop(&mut self, sender: Sender) -> Option<Span> {
@@ -255,8 +328,9 @@ impl Behind {
         if spans.is_empty() {
             self.senders.remove(&sender);
         }
-        if span.is_some() {
+        if let Some(span) = &span {
             self.spans -= 1;
+            self.past_spans -= usize::from(span.is_past);
             self.account.release(SPAN_BYTES);
         }
         span

@@ -1,16 +1,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use meshcast_proto::{Backlog, Format, Sender, Seq, SeqRange};
+use meshcast_proto::{Backlog, Format, Sender, Seq, SeqRange, Time};
 use proptest::prelude::*;
 
-use super::{ENTRY_OVERHEAD, Item, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS};
+use super::{ENTRY_OVERHEAD, Item, Past, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS};
 use crate::{
     channel::{
         ObjectId,
         fixture::{Source, outbox},
     },
+    clock::{Clock, moment},
     message::{Gap, GapReason},
 };
+
+mod cursors;
 
 const A: ObjectId = ObjectId::nth(0);
 const B: ObjectId = ObjectId::nth(1);
@@ -21,6 +24,7 @@ enum Got {
     Value(u64),
     Unread(u64, u64),
     Unfetched(u64, u64),
+    Expired(u64, u64),
 }
 
 /// What history keeps, as a plain list of single values.
@@ -39,7 +43,7 @@ impl Keeper {
 
     /// Answers all that is asked, with so many values at most to each reader.
     fn answer(&self, ring: &mut Ring, most: usize) {
-        for (reader, wanted) in ring.take_wanted() {
+        for (reader, wanted) in ring.take_wanted(usize::MAX) {
             let sender = wanted.member.sender();
             let (mut items, mut upto, mut values): (Vec<Item>, _, _) = (Vec::new(), None, 0);
             let numbers = wanted.spans.iter().flat_map(|(seqs, reason)| {
@@ -93,6 +97,7 @@ fn read_with(
                 let (first, last) = (gap.missed.first().get(), gap.missed.last().get());
                 let told = match gap.reason {
                     GapReason::Unfetched => Got::Unfetched(first, last),
+                    GapReason::Expired => Got::Expired(first, last),
                     reason => {
                         assert_eq!(reason, GapReason::Unread);
                         Got::Unread(first, last)
@@ -102,7 +107,8 @@ fn read_with(
             }
             Some(Item::Values(delivery, posters)) => {
                 let sender = delivery.member.sender();
-                let values = Unpacked::new(delivery, posters).filter(|value| value.is_for(object));
+                let values = Unpacked::new(delivery, posters, Clock::start());
+                let values = values.filter(|value| value.is_for(object));
                 got.extend(
                     values.map(|value| (sender, Got::Value(value.posted.seqs.first().get()))),
                 );
@@ -129,7 +135,7 @@ fn each_reader_reads_everything_from_where_it_began() {
     );
     assert_eq!(ring.pending(late), Some(Pending::At(1)));
     assert_eq!(read_all(&mut ring, late, B), [(me, Got::Value(2))]);
-    assert_eq!((ring.bytes(), ring.unread()), (0, 0));
+    assert_eq!((ring.bytes(), ring.told().unread.numbers), (0, 0));
 }
 
 #[test]
@@ -152,7 +158,7 @@ fn what_makes_way_is_told_by_sender_with_exact_numbers_before_anything_later() {
     let got = read_all(&mut ring, slow, A);
     assert_eq!(got[..2], gaps);
     assert_eq!(got[2..], [(a, Got::Value(4)), (b, Got::Value(3))]);
-    assert_eq!((ring.bytes(), ring.unread()), (0, 4));
+    assert_eq!((ring.bytes(), ring.told().unread.numbers), (0, 4));
 }
 
 #[test]
@@ -177,7 +183,7 @@ fn of_its_own_posts_an_object_misses_nothing() {
     );
     let odd = [1, 3, 5].map(|n| (me, Got::Unread(n, n)));
     assert_eq!(read_all(&mut ring, b, B)[..3], odd);
-    assert_eq!(ring.unread(), 5);
+    assert_eq!(ring.told().unread.numbers, 5);
 }
 
 #[test]
@@ -203,10 +209,10 @@ fn a_reader_that_nobody_claims_holds_a_part_and_does_not_count() {
         assert!(ring.bytes() <= 2 * len);
     }
     ring.claim(idle);
-    assert_eq!(ring.unread(), 0, "nobody misses them yet");
+    assert_eq!(ring.told().unread.numbers, 0, "nobody misses them yet");
     let me = source.member.sender();
     let got = read_all(&mut ring, idle, A);
-    assert_eq!(ring.unread(), 8);
+    assert_eq!(ring.told().unread.numbers, 8);
     assert_eq!(
         got,
         [
@@ -255,7 +261,7 @@ fn a_gap_as_long_as_the_counter_does_not_overflow_what_is_counted() {
     };
     assert_eq!(told(&mut ring), Some(GapReason::Lost));
     assert_eq!(
-        ring.unread(),
+        ring.told().unread.numbers,
         0,
         "what the network lost was not there to be read"
     );
@@ -265,7 +271,7 @@ fn a_gap_as_long_as_the_counter_does_not_overflow_what_is_counted() {
     );
     Keeper::default().answer(&mut ring, 1);
     (0..3).for_each(|_| assert_eq!(told(&mut ring), Some(GapReason::Unread)));
-    assert_eq!(ring.unread(), u64::MAX);
+    assert_eq!(ring.told().unread.numbers, u64::MAX);
 }
 
 #[test]
@@ -336,7 +342,7 @@ fn what_made_way_is_read_after_all_if_it_is_kept_and_only_the_rest_is_a_gap() {
     expected.push((me, Got::Unread(5, 5)));
     expected.extend((6..=10).map(|n| (me, Got::Value(n))));
     assert_eq!(read_with(&keeper, &mut ring, slow, A), expected);
-    assert_eq!((ring.bytes(), ring.unread()), (0, 3));
+    assert_eq!((ring.bytes(), ring.told().unread.numbers), (0, 3));
 }
 
 #[test]
@@ -349,7 +355,7 @@ fn a_reader_waits_for_what_it_asked_for_and_asks_once() {
     ring.push(item);
     ring.push(one(&mut source, b"y"));
     assert!(ring.read(slow).is_none() && ring.is_requesting());
-    let wanted = ring.take_wanted();
+    let wanted = ring.take_wanted(usize::MAX);
     assert_eq!(wanted.len(), 1);
     assert!(
         ring.read(slow).is_none() && !ring.is_requesting(),
@@ -414,7 +420,7 @@ fn one_that_came_late_reads_what_was_before_it_then_what_made_way_and_then_the_r
             ring.push(item);
         }
     };
-    let (first, late) = (ring.add_reader(B), ring.add_late(A));
+    let (first, late) = (ring.add_reader(B), ring.add_late(A, None));
     ring.claim(late);
     push(&mut ring, 4);
     ring.skip_to_end(late);
@@ -424,7 +430,7 @@ fn one_that_came_late_reads_what_was_before_it_then_what_made_way_and_then_the_r
         "it is still looked for"
     );
     let past = SeqRange::new(Seq::new(2).expect("2"), Seq::new(4).expect("4")).expect("in order");
-    ring.begin(late, &[past_of(&source, Some(past), None, None)]);
+    begin(&mut ring, late, &[past_of(&source, Some(past), None, None)]);
     let me = source.member.sender();
     let got = read_with(&keeper, &mut ring, late, A);
     assert_eq!(
@@ -449,8 +455,16 @@ fn past_of(
         member: Some(Arc::clone(&source.member)),
         kept,
         unfetched,
+        gone: None,
         from: from.and_then(Seq::new),
+        resumption: None,
     }
+}
+
+/// Tells a late reader what was before it.
+fn begin(ring: &mut Ring, late: ReaderId, logs: &[Backlog]) {
+    let (came, now) = (Time::ZERO, moment());
+    ring.begin(late, Past { logs, came, now });
 }
 
 fn seqs(first: u64, last: u64) -> SeqRange {
@@ -469,11 +483,15 @@ fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_f
         let mut keeper = Keeper::default();
         let mut ring = Ring::new(room * items[0].len_bytes());
         items.iter().for_each(|item| keeper.keep(item));
-        let late = ring.add_late(A);
+        let late = ring.add_late(A, None);
         ring.claim(late);
         ring.skip_to_end(late);
         // It is given 2 and 3, wants nothing of 1, and all of them come.
-        ring.begin(late, &[past_of(&source, Some(seqs(2, 3)), None, Some(4))]);
+        begin(
+            &mut ring,
+            late,
+            &[past_of(&source, Some(seqs(2, 3)), None, Some(4))],
+        );
         items.into_iter().for_each(|item| drop(ring.push(item)));
         let me = source.member.sender();
         let got = read_with(&keeper, &mut ring, late, A);
@@ -485,13 +503,13 @@ fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_f
         let mut source = Source::new(1);
         let me = source.member.sender();
         let mut ring = Ring::new(room * one(&mut source, b"x").len_bytes());
-        let late = ring.add_late(A);
+        let late = ring.add_late(A, None);
         ring.claim(late);
         let nobody = Backlog {
             member: None,
             ..past_of(&source, None, Some(seqs(1, 1)), None)
         };
-        ring.begin(late, &[nobody]);
+        begin(&mut ring, late, &[nobody]);
         assert!(ring.read(late).is_none());
         let mut keeper = Keeper::default();
         for _ in 0..2 {
@@ -511,9 +529,10 @@ fn what_could_not_be_fetched_is_told_before_what_could() {
     let mut keeper = Keeper::default();
     (0..5).for_each(|_| keeper.keep(&one(&mut source, b"x")));
     let mut ring = Ring::new(10_000);
-    let late = ring.add_late(A);
+    let late = ring.add_late(A, None);
     ring.claim(late);
-    ring.begin(
+    begin(
+        &mut ring,
         late,
         &[past_of(&source, Some(seqs(4, 5)), Some(seqs(1, 3)), None)],
     );
@@ -521,6 +540,27 @@ fn what_could_not_be_fetched_is_told_before_what_could() {
     let got = read_with(&keeper, &mut ring, late, A);
     let told = (me, Got::Unfetched(1, 3));
     assert_eq!(got, [told, (me, Got::Value(4)), (me, Got::Value(5))]);
+}
+
+#[test]
+fn what_nobody_keeps_any_more_is_told_before_what_could_not_be_fetched() {
+    let mut source = Source::new(1);
+    let mut keeper = Keeper::default();
+    (0..5).for_each(|_| keeper.keep(&one(&mut source, b"x")));
+    let mut ring = Ring::new(10_000);
+    let late = ring.add_late(A, None);
+    ring.claim(late);
+    let past = Backlog {
+        gone: Some(seqs(1, 2)),
+        ..past_of(&source, Some(seqs(5, 5)), Some(seqs(3, 4)), None)
+    };
+    begin(&mut ring, late, &[past]);
+    let me = source.member.sender();
+    let told = [Got::Expired(1, 2), Got::Unfetched(3, 4), Got::Value(5)];
+    assert_eq!(
+        read_with(&keeper, &mut ring, late, A),
+        told.map(|it| (me, it))
+    );
 }
 
 #[derive(Debug, Clone)]
@@ -597,7 +637,9 @@ proptest! {
                     let next = posted.iter().map(|(sender, n)| (*sender, n + 1)).collect();
                     readers.push((ring.add_reader(B), next));
                 }
-                Step::Remove(i) if i < readers.len() => drop(ring.remove_reader(readers.remove(i).0)),
+                Step::Remove(i) if i < readers.len() => drop(
+                    ring.remove_reader(readers.remove(i).0)
+                ),
                 Step::Add | Step::Remove(_) => {}
             }
         }
@@ -629,12 +671,14 @@ fn what_a_reader_is_behind_with_is_charged_until_it_has_read_it_or_is_gone() {
         let slow = ring.add_reader(A);
         keeper.keep(&item);
         ring.push(item);
+        // It is remembered how far its sender is.
+        let mark = budget.used() - len;
         for _ in 0..3 {
             let item = one(&mut source, b"x");
             keeper.keep(&item);
             ring.push(item);
         }
-        let behind = budget.used() - len;
+        let behind = budget.used() - len - mark;
         assert!(
             (1..=MAX_SPAN_BYTES).contains(&behind),
             "one range: {behind}"
@@ -643,16 +687,17 @@ fn what_a_reader_is_behind_with_is_charged_until_it_has_read_it_or_is_gone() {
         keeper.answer(&mut ring, 2);
         assert_eq!(
             budget.used(),
-            behind + 3 * len,
+            mark + behind + 3 * len,
             "and two that were handed over"
         );
         if reads {
             assert_eq!(read_with(&keeper, &mut ring, slow, A).len(), 4);
-            assert_eq!(budget.used(), 0);
         } else {
             ring.remove_reader(slow);
-            assert_eq!(budget.used(), 0);
         }
+        assert_eq!(budget.used(), mark);
+        drop(ring);
+        assert_eq!(budget.used(), 0);
     }
 }
 

@@ -334,3 +334,60 @@ async fn a_receiver_with_a_lower_limit_is_told_of_each_larger_message_in_one_gap
         b.shutdown().await;
     }
 }
+
+/// Numbers up to 20, of which a node with little room keeps the last; also at one that comes later.
+#[tokio::test]
+async fn of_the_last_messages_that_are_asked_for_those_that_nobody_keeps_are_told_as_a_gap() {
+    let mesh = Mesh::new();
+    let limits = Limits {
+        history_bytes: 1024 * 1024,
+        ..Limits::default()
+    };
+    let a = mesh.builder("a").limits(limits.clone());
+    let a = a.spawn().await.expect("starts");
+    let at_a = open::<Bytes>(&a, "earth");
+    let large: Bytes = vec![7; 150_000].into();
+    for _ in 0..20 {
+        at_a.post_message_wait(&large).await.expect("posted");
+    }
+    until(&a, |it| it.channels[0].outbox_bytes == 0).await;
+    let b = mesh.builder("b").limits(limits).seeds(addresses(&a).await);
+    let b = b.spawn().await.expect("starts");
+    for (node, is_new) in [(&a, false), (&b, true)] {
+        let since = |last| open_since::<Bytes>(node, Since::Last(last));
+        let mut messages = since(15).messages();
+        let (mut due, mut first) = (None, None);
+        while first.is_none() {
+            match within(messages.recv()).await.expect("not the end") {
+                Ok(message) => first = Some(message.seq()),
+                Err(RecvError::Gap(gap)) => {
+                    // One that just came hears perhaps of a moment more than it asked for.
+                    assert!(gap.reason() == GapReason::Expired || is_new, "{gap}");
+                    let (from, to) = gap.missed().into_inner();
+                    let begins = due.map_or(from == 6 || (is_new && from < 6), |due| from == due);
+                    assert!(begins, "{gap}");
+                    due = Some(to + 1);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let first = first.expect("it came");
+        assert!(due == Some(first) && (10..=20).contains(&first), "{due:?}");
+        for seq in first + 1..=20 {
+            let message = within(messages.recv()).await.expect("not the end");
+            assert_eq!(message.expect("no further gap").seq(), seq);
+        }
+        // As many as are kept is nothing missing, in a list of so many neither.
+        let few = 21 - first;
+        let mut messages = since(few).messages();
+        let message = within(messages.recv()).await.expect("not the end");
+        assert_eq!(message.expect("no gap").seq(), first);
+        let channel = open::<Bytes>(node, "earth");
+        for (most, gaps) in [(few, 0), (15, 1)] {
+            let history = within(channel.history(Since::Last(most))).await;
+            let history = history.expect("open");
+            let kept = usize::try_from(few).expect("few");
+            assert_eq!((history.messages.len(), history.errors.len()), (kept, gaps));
+        }
+    }
+}

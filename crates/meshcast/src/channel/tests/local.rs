@@ -49,7 +49,7 @@ async fn an_object_with_an_echo_hears_itself_in_the_order_of_all() {
     let node = alone().await;
     let options = ChannelOptions::new().echo(true);
     let a = node
-        .channel_with::<String>("earth", options)
+        .channel_with::<String>("earth", options.clone())
         .expect("opened");
     let b = open::<String>(&node, "earth");
     let (mut at_a, mut at_b) = (a.messages(), b.messages());

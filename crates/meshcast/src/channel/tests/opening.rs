@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use crate::{
-    Node,
+    Node, Since,
     node::fixture::{Mesh, joined, open, within},
 };
 
@@ -119,4 +119,28 @@ async fn post_with_fresh_objects(node: Node, mut stopped: oneshot::Receiver<()>)
         }
     }
     (node, posted)
+}
+
+/// Objects that come late are told what there was before anything more is posted, and may come
+/// between the two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_posts_goes_on_while_objects_come_that_look_back() {
+    let node = Mesh::new().apart("a").spawn().await.expect("starts");
+    let channel = open::<u64>(&node, "earth");
+    let late = node.clone();
+    let coming = tokio::task::spawn_blocking(move || {
+        for _ in 0..5_000 {
+            let since = Since::Last(1);
+            drop(late.channel_since::<u64>("earth", since).expect("opens"));
+        }
+    });
+    let mut posted = 0;
+    while !coming.is_finished() {
+        within(channel.post_message_wait(&posted))
+            .await
+            .expect("posted");
+        posted += 1;
+    }
+    within(node.info()).await.expect("runs");
+    within(node.shutdown()).await;
 }

@@ -250,3 +250,33 @@ async fn three_hundred_channels_of_two_nodes_each_deliver() {
         assert_eq!(next(&mut messages).await, n);
     }
 }
+
+/// The window of a channel is a part of what is kept, and one message may be larger than that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn posts_go_on_however_little_is_kept_and_however_large_they_are() {
+    for history in [200_000, 400_000, 800_000] {
+        let mesh = Mesh::new();
+        let limits = crate::Limits {
+            history_bytes: history,
+            ..crate::Limits::default()
+        };
+        let (mut nodes, mut channels) = (Vec::new(), Vec::new());
+        for n in 0..3 {
+            let mut builder = mesh.apart(&format!("node-{n}")).limits(limits.clone());
+            for node in &nodes {
+                builder = builder.seeds(crate::node::fixture::addresses(node).await);
+            }
+            let node = builder.spawn().await.expect("starts");
+            channels.push(open::<crate::Bytes>(&node, "earth"));
+            nodes.push(node);
+        }
+        joined(&nodes.iter().collect::<Vec<_>>(), "earth").await;
+        for step in 0..60 {
+            let len = [10, 1_000, 20_000, 150_000][step % 4];
+            let data = crate::Bytes::from(vec![1; len]);
+            within(channels[step * 7 % 3].post_message_wait(&data))
+                .await
+                .expect("posted");
+        }
+    }
+}

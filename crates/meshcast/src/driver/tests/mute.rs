@@ -6,7 +6,8 @@ use futures::StreamExt;
 
 use crate::{
     Bytes, Node, NodeEvent,
-    node::fixture::{Mesh, joined, next, open, until, within},
+    node::fixture::{Mesh, joined, next, open, random_key, until, within},
+    transport::Handshake,
 };
 
 /// Two nodes, of which the first reads nothing over 32 KiB: a longer message ends its reading of
@@ -26,7 +27,12 @@ fn numbered(n: u32, len: usize) -> Bytes {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_went_mute_is_found_and_renewed_and_all_arrives_meanwhile() {
-    let mesh = Mesh::new();
+    for how in [Handshake::Tls, Handshake::Noise] {
+        go_mute(Mesh(random_key(), how)).await;
+    }
+}
+
+async fn go_mute(mesh: Mesh) {
     let (a, b) = hard_of_hearing(&mesh).await;
     let (at_a, at_b) = (open::<Bytes>(&a, "earth"), open::<Bytes>(&b, "earth"));
     let mut heard = at_a.messages();
@@ -52,9 +58,10 @@ async fn a_link_that_went_mute_is_found_and_renewed_and_all_arrives_meanwhile() 
     })
     .await;
     assert_eq!(mute, b.peer_id());
-    while !matches!(within(events.next()).await, Some(NodeEvent::Connected { peer, .. }) if peer == mute)
-    {
-    }
+    while !matches!(
+        within(events.next()).await,
+        Some(NodeEvent::Connected { peer, .. }) if peer == mute,
+    ) {}
     for n in 1..posted {
         assert_eq!(next(&mut heard).await[..4], n.to_be_bytes());
     }

@@ -173,11 +173,7 @@ async fn nothing_is_lost_when_a_connection_that_doubles_another_is_closed_under_
     let mesh = Mesh::new();
     let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
     let ports = free.map(|it| it.local_addr().expect("bound").port());
-    let address = |port: u16| {
-        format!("/ip4/127.0.0.1/tcp/{port}")
-            .parse()
-            .expect("an address")
-    };
+    let address = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let node = |name: &str, mine: u16, other: u16| {
         mesh.builder(name)
             .listen(address(mine))

@@ -9,6 +9,7 @@ use crate::{
     Bytes, Node, Since,
     driver::stop::HAND_OVER,
     node::fixture::{Mesh, addresses, alone, joined, next, open, until, within},
+    thread::PATIENCE,
 };
 
 /// Waits until a node ends, and does nothing any more but hand over what was posted.
@@ -125,9 +126,7 @@ async fn for_a_seed_that_does_not_come_a_node_waits_its_time_and_says_what_nobod
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = gone.local_addr().expect("a port").port();
     drop(gone);
-    let seed = format!("/ip4/127.0.0.1/tcp/{port}")
-        .parse()
-        .expect("an address");
+    let seed = format!("127.0.0.1:{port}");
     let node = mesh.builder("a").seed(seed).spawn().await.expect("starts");
     let channel = open::<u32>(&node, "earth");
     for n in 0..3 {
@@ -147,12 +146,27 @@ async fn for_a_seed_that_does_not_come_a_node_waits_its_time_and_says_what_nobod
     assert_eq!((left, shutdown.members), (vec![3], 0));
 }
 
+#[test]
+fn whoever_drops_the_last_handle_waits_a_while_if_somebody_may_come() {
+    let runtime = tokio::runtime::Runtime::new().expect("starts");
+    let mesh = Mesh::new();
+    let drop_with = |seeds: &[&str]| {
+        let builder = mesh.apart("a").seeds(seeds.iter().copied());
+        let node = runtime.block_on(builder.spawn()).expect("starts");
+        let posted = open::<u32>(&node, "earth").post_message(&1);
+        posted.expect("posted");
+        let before = Instant::now();
+        drop(node);
+        before.elapsed()
+    };
+    assert!(drop_with(&["127.0.0.1:1"]) >= PATIENCE, "nobody is there");
+    assert!(drop_with(&[]) < HAND_OVER, "nobody can come");
+}
+
 #[tokio::test]
 async fn to_abort_cuts_winding_down_short() {
     let mesh = Mesh::new();
-    let node = mesh
-        .builder("a")
-        .seed("/ip4/127.0.0.1/tcp/1".parse().expect("an address"));
+    let node = mesh.builder("a").seed("127.0.0.1:1");
     let node = node.spawn().await.expect("starts");
     open::<u32>(&node, "earth")
         .post_message(&1)

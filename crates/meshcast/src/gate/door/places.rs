@@ -209,7 +209,9 @@ mod tests {
                     let of_range = |ip: IpAddr| {
                         there.iter().filter(|(other, _)| range_of(*other) == range_of(ip)).count()
                     };
-                    let of_host = |ip: IpAddr| there.iter().filter(|(other, _)| *other == ip).count();
+                    let of_host = |ip: IpAddr| {
+                        there.iter().filter(|(other, _)| *other == ip).count()
+                    };
                     for (other, _) in &there {
                         prop_assert!(of_range(who) >= of_range(*other));
                         if range_of(who) == range_of(*other) {

@@ -12,7 +12,7 @@ use meshcast_proto::{
 };
 
 use super::super::{Clock, Gate, GateError, refusal_reason};
-use crate::transport::{peer_id, tcp};
+use crate::transport::{Handshake, peer_id, tcp};
 
 pub(super) type Node = Swarm<ping::Behaviour>;
 pub(super) type Event = SwarmEvent<ping::Event>;
@@ -23,6 +23,9 @@ pub(super) type End = Result<PeerId, Option<GateError>>;
 pub(super) const NOW: WallTime = WallTime::from_unix_millis(1_700_000_000_000);
 pub(super) const MESH: MeshId = MeshId::new([9; 16]);
 pub(super) const REGION: &str = "somewhere";
+
+/// How a node may dial.
+pub(super) const BOTH: [Handshake; 2] = [Handshake::Tls, Handshake::Noise];
 
 pub(super) fn clock() -> Clock {
     Arc::new(|| NOW)
@@ -66,10 +69,14 @@ pub(super) fn gate((identity, trust): &(Identity, Trust)) -> Gate {
 }
 
 pub(super) fn swarm(gate: &Gate) -> Node {
+    swarm_that(gate, Handshake::Tls)
+}
+
+pub(super) fn swarm_that(gate: &Gate, proposes: Handshake) -> Node {
     let peer = peer_id(gate.admission().identity().sender());
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_secs(3600));
-    let transport = tcp(gate).expect("sets up");
+    let transport = tcp(gate, proposes).expect("sets up");
     Swarm::new(transport, ping::Behaviour::default(), peer, config)
 }
 
@@ -84,8 +91,15 @@ pub(super) async fn listen(swarm: &mut Node) -> Multiaddr {
     }
 }
 
+/// How two meet, whichever way one dials the other.
 pub(super) async fn meet_as(dialer: (Identity, Trust), listener: (Identity, Trust)) -> (End, End) {
-    meet(&mut swarm(&gate(&dialer)), &mut swarm(&gate(&listener))).await
+    let mut met = Vec::new();
+    for how in BOTH {
+        let mut dialer = swarm_that(&gate(&dialer), how);
+        met.push(meet(&mut dialer, &mut swarm(&gate(&listener))).await);
+    }
+    assert_eq!(met[0], met[1], "the handshakes tell the same");
+    met[0]
 }
 
 /// Lets one dial the other, and says how it came out at either end.

@@ -9,14 +9,13 @@ use libp2p::{
     Multiaddr, PeerId, Transport as _,
     core::{
         muxing::{StreamMuxerBox, StreamMuxerExt as _},
-        transport::{DialOpts, ListenerId, PortUse, TransportEvent, upgrade::Version},
+        transport::{DialOpts, ListenerId, PortUse, TransportEvent},
     },
-    yamux,
 };
 use tokio::sync::mpsc;
 
 use super::{scenes::*, *};
-use crate::transport::{Secured, handshake, peer_id};
+use crate::transport::{Handshake, Secure, Secured, peer_id, ungated};
 
 type Line = Talk<StreamMuxerBox>;
 
@@ -36,6 +35,22 @@ async fn whoever_is_no_node_gets_no_byte_of_ours() {
         (&handshake[..40], GateError::HungUp),
         (handshake, GateError::HungUp),
         (b"\x13/multistream/1.0.0\n\x04/tls\n", GateError::Foreign),
+        (
+            b"\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n",
+            GateError::HungUp,
+        ),
+        (
+            b"\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n\x16\x03\x01\x01\0half",
+            GateError::HungUp,
+        ),
+        (
+            b"\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n\x16\x03\x01\0\x04none",
+            GateError::Handshake,
+        ),
+        (
+            b"\x13/multistream/1.0.0\n\x0b/tls/1.0.1\n",
+            GateError::Foreign,
+        ),
     ];
     let stay = [&handshake[..40], handshake].map(|says| (says, GateError::Timeout));
     for ((address, mut ends), cases) in [(patient, &hang_up[..]), (impatient, &stay)] {
@@ -106,207 +121,254 @@ async fn who_answers_otherwise_than_a_node_is_named_by_what_it_did() {
         ),
         ("nonsense", nonsense, false, GateError::OtherMesh),
     ];
-    for (what, says, hangs_up, reason) in cases {
+    // Who agrees to TLS is not asked for noise.
+    let agreed = b"\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n";
+    let senseless = [&agreed[..], b"\x16\x03\x03\x00\x09", &[9; 9]].concat();
+    let endless = [&agreed[..], b"\x16\x03\x03\xff\xff", &[9; 5000]].concat();
+    let of_tls = [
+        ("hangs up after", agreed.to_vec(), true, GateError::HungUp),
+        ("says no more", agreed.to_vec(), false, GateError::Timeout),
+        ("senseless", senseless, false, GateError::Handshake),
+        ("endless", endless, false, GateError::Handshake),
+    ];
+    let of_tls = of_tls.map(|case| (Handshake::Tls, case));
+    let both = cases
+        .into_iter()
+        .flat_map(|case| BOTH.map(|how| (how, case.clone())));
+    for (how, (what, says, hangs_up, reason)) in both.chain(of_tls) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("binds");
         let address = multiaddr(listener.local_addr().expect("bound"));
         let service = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.expect("is called");
-            // All of what is said first, so that hanging up is not a reset.
-            let mut heard = [0; 62];
-            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut heard)
-                .await
-                .expect("hears");
-            tokio::io::AsyncWriteExt::write_all(&mut stream, &says)
-                .await
-                .expect("answers");
-            if !hangs_up {
-                std::future::pending::<()>().await;
+            // It is dialled again with noise if it does not seem to know TLS.
+            let mut open = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("is called");
+                hear(&mut stream).await;
+                tokio::io::AsyncWriteExt::write_all(&mut stream, &says)
+                    .await
+                    .expect("answers");
+                if !hangs_up {
+                    open.push(stream);
+                }
             }
         });
-        let mut node = swarm(&with_timeouts(&here, short));
+        let mut node = swarm_that(&with_timeouts(&here, short), how);
         node.dial(address).expect("dials");
-        assert_eq!(next_end(&mut node).await, Err(Some(reason)), "{what}");
+        assert_eq!(
+            next_end(&mut node).await,
+            Err(Some(reason)),
+            "{what} {how:?}"
+        );
         service.abort();
         let claims = reason.to_string().contains("KEY");
         assert_eq!(claims, reason == GateError::OtherMesh, "{what}: {reason}");
     }
 }
 
+/// All that a node says first, so that hanging up on it is not a reset.
+async fn hear(stream: &mut tokio::net::TcpStream) {
+    use tokio::io::AsyncReadExt as _;
+    let mut greeting = [0; 28];
+    stream.read_exact(&mut greeting).await.expect("greets");
+    let mut left = 34;
+    if !greeting.ends_with(b"/noise\n") {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).await.expect("a record");
+        left = usize::from(u16::from_be_bytes([header[7], header[8]]));
+    }
+    let mut message = vec![0; left];
+    stream.read_exact(&mut message).await.expect("a message");
+}
+
 #[tokio::test]
 async fn who_knows_the_mesh_but_is_no_member_gets_a_refusal_and_nothing_else() {
-    let always = (WallTime::MIN, WallTime::MAX);
-    let (here, (stranger, _)) = (managed(1, always), managed(2, always));
-    let gate = gate(&here);
-    let (address, mut ends) = run(&gate).await;
-    let mut line = dial(&stranger, &gate, &address).await;
-    let stranger = Admission::new(stranger, here.1);
-    line.send(&stranger.hello(here.0.sender()))
-        .await
-        .expect("sends");
-    expect_only_refusal(&mut line, Reason::UnknownAuthority).await;
-    assert_eq!(within(line.refuse(&[])).await, Err(GateError::Closed));
-    let rejected = GateError::Reject(Reason::UnknownAuthority);
-    assert_eq!(within(ends.recv()).await, Some(Err(Some(rejected))));
+    for how in BOTH {
+        let always = (WallTime::MIN, WallTime::MAX);
+        let (here, (stranger, _)) = (managed(1, always), managed(2, always));
+        let gate = gate(&here);
+        let (address, mut ends) = run(&gate).await;
+        let mut line = dial(&stranger, &gate, &address, how).await;
+        let stranger = Admission::new(stranger, here.1);
+        line.send(&stranger.hello(here.0.sender()))
+            .await
+            .expect("sends");
+        expect_only_refusal(&mut line, Reason::UnknownAuthority).await;
+        assert_eq!(within(line.refuse(&[])).await, Err(GateError::Closed));
+        let rejected = GateError::Reject(Reason::UnknownAuthority);
+        assert_eq!(within(ends.recv()).await, Some(Err(Some(rejected))));
+    }
 }
 
 #[tokio::test]
 async fn a_stolen_credential_opens_nothing() {
-    let (victim, thief) = (simple("amber", 1, 1), simple("thief", 1, 2));
-    let here = simple("birch", 1, 3);
-    let gate = gate(&here);
+    for how in BOTH {
+        let (victim, thief) = (simple("amber", 1, 1), simple("thief", 1, 2));
+        let here = simple("birch", 1, 3);
+        let gate = gate(&here);
 
-    let (address, mut ends) = run(&gate).await;
-    let mut line = dial(&thief.0, &gate, &address).await;
-    let hello = stolen(&thief, &victim.0, here.0.sender());
-    line.send(&hello).await.expect("sends");
-    expect_refusal(line, &mut ends, Reason::KeyMismatch).await;
-
-    let (address, mut calls) = answer(&thief.0, &gate).await;
-    let mut node = swarm(&gate);
-    node.dial(address).expect("dials");
-    let talk = async {
-        let mut line = within(calls.recv()).await.expect("is called");
-        let mut buffer = [0; Admission::MAX_LEN];
-        line.begin().await.expect("a stream");
-        line.receive(&mut buffer).await.expect("a hello");
+        let (address, mut ends) = run(&gate).await;
+        let mut line = dial(&thief.0, &gate, &address, how).await;
+        let hello = stolen(&thief, &victim.0, here.0.sender());
         line.send(&hello).await.expect("sends");
-        let verdict = line.receive(&mut buffer).await.expect("a verdict");
-        admission(&thief).check_verdict(verdict)
-    };
-    let (end, verdict) = tokio::join!(next_end(&mut node), talk);
-    assert_eq!(end, Err(Some(GateError::Reject(Reason::KeyMismatch))));
-    assert_eq!(
-        verdict.map_err(GateError::from),
-        Err(GateError::Refused(Reason::KeyMismatch))
-    );
-    assert_eq!(gate.admitted().len(), 0);
+        expect_refusal(line, &mut ends, Reason::KeyMismatch).await;
+
+        let (address, mut calls) = answer(&thief.0, &gate).await;
+        let mut node = swarm_that(&gate, how);
+        node.dial(address).expect("dials");
+        let talk = async {
+            let mut line = within(calls.recv()).await.expect("is called");
+            let mut buffer = [0; Admission::MAX_LEN];
+            line.begin().await.expect("a stream");
+            line.receive(&mut buffer).await.expect("a hello");
+            line.send(&hello).await.expect("sends");
+            let verdict = line.receive(&mut buffer).await.expect("a verdict");
+            admission(&thief).check_verdict(verdict)
+        };
+        let (end, verdict) = tokio::join!(next_end(&mut node), talk);
+        assert_eq!(end, Err(Some(GateError::Reject(Reason::KeyMismatch))));
+        assert_eq!(
+            verdict.map_err(GateError::from),
+            Err(GateError::Refused(Reason::KeyMismatch))
+        );
+        assert_eq!(gate.admitted().len(), 0);
+    }
 }
 
 #[tokio::test]
 async fn messages_that_are_too_long_or_senseless_are_refused() {
-    let here = simple("amber", 1, 1);
-    let member = simple("birch", 1, 2).0;
-    let gate = gate(&here);
-    let (address, mut ends) = run(&gate).await;
-    let mut padded = Admission::new(member.clone(), here.1).hello(here.0.sender());
-    padded.extend_from_slice(&[0; 9]);
-    let len = u16::try_from(padded.len() - 2).expect("short");
-    padded[..2].copy_from_slice(&len.to_be_bytes());
-    let version = u8::try_from(Admission::VERSION).expect("small");
-    for message in [
-        [0xff; 3].as_slice(),
-        &[0x07, 0xff, 1],
-        &[0, 0],
-        &[0, 1, 2],
-        &[0, 3, 1, 0, version],
-        &padded,
-    ] {
-        let mut line = dial(&member, &gate, &address).await;
-        line.send(message).await.expect("sends");
-        expect_refusal(line, &mut ends, Reason::Malformed).await;
+    for how in BOTH {
+        let here = simple("amber", 1, 1);
+        let member = simple("birch", 1, 2).0;
+        let gate = gate(&here);
+        let (address, mut ends) = run(&gate).await;
+        let mut padded = Admission::new(member.clone(), here.1).hello(here.0.sender());
+        padded.extend_from_slice(&[0; 9]);
+        let len = u16::try_from(padded.len() - 2).expect("short");
+        padded[..2].copy_from_slice(&len.to_be_bytes());
+        let version = u8::try_from(Admission::VERSION).expect("small");
+        for message in [
+            [0xff; 3].as_slice(),
+            &[0x07, 0xff, 1],
+            &[0, 0],
+            &[0, 1, 2],
+            &[0, 3, 1, 0, version],
+            &padded,
+        ] {
+            let mut line = dial(&member, &gate, &address, how).await;
+            line.send(message).await.expect("sends");
+            expect_refusal(line, &mut ends, Reason::Malformed).await;
+        }
+        assert_eq!(gate.admitted().len(), 0);
     }
-    assert_eq!(gate.admitted().len(), 0);
 }
 
 #[tokio::test]
 async fn a_second_stream_before_the_hello_ends_the_admission() {
-    let here = simple("amber", 1, 1);
-    let gate = gate(&here);
-    let (address, mut ends) = run(&gate).await;
-    let (_, mut muxer) = dial_ungated(&simple("birch", 1, 2).0, &gate, &address).await;
-    let mut streams = Vec::new();
-    for _ in 0..2 {
-        let mut stream = std::future::poll_fn(|cx| muxer.poll_outbound_unpin(cx))
-            .await
-            .expect("opens");
-        futures::AsyncWriteExt::write_all(&mut stream, &[0])
-            .await
-            .expect("writes");
-        streams.push(stream);
+    for how in BOTH {
+        let here = simple("amber", 1, 1);
+        let gate = gate(&here);
+        let (address, mut ends) = run(&gate).await;
+        let (_, mut muxer) = dial_ungated(&simple("birch", 1, 2).0, &gate, &address, how).await;
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            let mut stream = std::future::poll_fn(|cx| muxer.poll_outbound_unpin(cx))
+                .await
+                .expect("opens");
+            futures::AsyncWriteExt::write_all(&mut stream, &[0])
+                .await
+                .expect("writes");
+            streams.push(stream);
+        }
+        // The muxer ends when the gate hangs up.
+        let over = within(std::future::poll_fn(|cx| muxer.poll_unpin(cx))).await;
+        assert!(over.is_err(), "{over:?}");
+        assert_eq!(
+            within(ends.recv()).await,
+            Some(Err(Some(GateError::Reject(Reason::Malformed))))
+        );
     }
-    // The muxer ends when the gate hangs up.
-    let over = within(std::future::poll_fn(|cx| muxer.poll_unpin(cx))).await;
-    assert!(over.is_err(), "{over:?}");
-    assert_eq!(
-        within(ends.recv()).await,
-        Some(Err(Some(GateError::Reject(Reason::Malformed))))
-    );
 }
 
 #[tokio::test]
 async fn who_hangs_up_at_the_gate_is_named() {
-    let gate = gate(&simple("amber", 1, 1));
-    let (address, mut ends) = run(&gate).await;
-    let mut line = dial(&simple("birch", 1, 2).0, &gate, &address).await;
-    line.send(&[4]).await.expect("sends");
-    line.close().await.expect("closes");
-    let mut buffer = [0; Admission::MAX_LEN];
-    assert_eq!(
-        within(line.receive(&mut buffer)).await,
-        Err(GateError::Closed)
-    );
-    assert_eq!(
-        within(ends.recv()).await,
-        Some(Err(Some(GateError::Closed)))
-    );
+    for how in BOTH {
+        let gate = gate(&simple("amber", 1, 1));
+        let (address, mut ends) = run(&gate).await;
+        let mut line = dial(&simple("birch", 1, 2).0, &gate, &address, how).await;
+        line.send(&[4]).await.expect("sends");
+        line.close().await.expect("closes");
+        let mut buffer = [0; Admission::MAX_LEN];
+        assert_eq!(
+            within(line.receive(&mut buffer)).await,
+            Err(GateError::Closed)
+        );
+        assert_eq!(
+            within(ends.recv()).await,
+            Some(Err(Some(GateError::Closed)))
+        );
+    }
 }
 
 #[tokio::test]
 async fn those_who_stall_keep_nobody_out() {
-    const STALLED: usize = 30;
-    let patient = Timeouts {
-        gate: Duration::from_secs(3600),
-        connection: Duration::from_secs(3600),
-        ..Timeouts::default()
-    };
-    let here = simple("amber", 1, 1);
-    let gate = with_timeouts(&here, patient);
-    let (address, mut ends) = run(&gate).await;
-    let mut stalled = Vec::new();
-    for boot in 2..2 + u8::try_from(STALLED).expect("few") {
-        let mut line = dial(&simple("sloth", 1, boot).0, &gate, &address).await;
-        line.send(&[0]).await.expect("sends");
-        stalled.push(line);
+    for how in BOTH {
+        const STALLED: usize = 30;
+        let patient = Timeouts {
+            gate: Duration::from_secs(3600),
+            connection: Duration::from_secs(3600),
+            ..Timeouts::default()
+        };
+        let here = simple("amber", 1, 1);
+        let gate = with_timeouts(&here, patient);
+        let (address, mut ends) = run(&gate).await;
+        let mut stalled = Vec::new();
+        for boot in 2..2 + u8::try_from(STALLED).expect("few") {
+            let mut line = dial(&simple("sloth", 1, boot).0, &gate, &address, how).await;
+            line.send(&[0]).await.expect("sends");
+            stalled.push(line);
+        }
+        let mut member = swarm(&super::gate(&simple("birch", 1, 99)));
+        member.dial(address).expect("dials");
+        assert_eq!(next_end(&mut member).await, Ok(peer_id(here.0.sender())));
+        assert_eq!(within(ends.recv()).await, Some(Ok(*member.local_peer_id())));
+        assert_eq!(gate.admitted().len(), 1);
     }
-    let mut member = swarm(&super::gate(&simple("birch", 1, 99)));
-    member.dial(address).expect("dials");
-    assert_eq!(next_end(&mut member).await, Ok(peer_id(here.0.sender())));
-    assert_eq!(within(ends.recv()).await, Some(Ok(*member.local_peer_id())));
-    assert_eq!(gate.admitted().len(), 1);
 }
 
 #[tokio::test]
 async fn those_who_stall_are_dropped_in_time() {
-    let short = Timeouts {
-        gate: Duration::from_millis(100),
-        ..Timeouts::default()
-    };
-    let here = simple("amber", 1, 1);
-    let gate = with_timeouts(&here, short);
-    let (address, mut ends) = run(&gate).await;
-    let timeout = Err(Some(GateError::Timeout));
+    for how in BOTH {
+        let short = Timeouts {
+            gate: Duration::from_millis(100),
+            ..Timeouts::default()
+        };
+        let here = simple("amber", 1, 1);
+        let gate = with_timeouts(&here, short);
+        let (address, mut ends) = run(&gate).await;
+        let timeout = Err(Some(GateError::Timeout));
 
-    // In the middle of its hello.
-    let mut line = dial(&simple("sloth", 1, 2).0, &gate, &address).await;
-    line.send(&[4]).await.expect("sends");
-    assert_eq!(within(ends.recv()).await, Some(timeout));
+        // In the middle of its hello.
+        let mut line = dial(&simple("sloth", 1, 2).0, &gate, &address, how).await;
+        line.send(&[4]).await.expect("sends");
+        assert_eq!(within(ends.recv()).await, Some(timeout));
 
-    // After its hello: it never says what it made of ours.
-    let sloth = simple("sloth", 1, 3);
-    let mut line = dial(&sloth.0, &gate, &address).await;
-    let hello = admission(&sloth).hello(here.0.sender());
-    line.send(&hello).await.expect("sends");
-    assert_eq!(within(ends.recv()).await, Some(timeout));
-    assert_eq!(gate.admitted().len(), 0);
+        // After its hello: it never says what it made of ours.
+        let sloth = simple("sloth", 1, 3);
+        let mut line = dial(&sloth.0, &gate, &address, how).await;
+        let hello = admission(&sloth).hello(here.0.sender());
+        line.send(&hello).await.expect("sends");
+        assert_eq!(within(ends.recv()).await, Some(timeout));
+        assert_eq!(gate.admitted().len(), 0);
 
-    // As a listener that never answers.
-    let (address, mut calls) = answer(&sloth.0, &gate).await;
-    let mut node = swarm(&gate);
-    node.dial(address).expect("dials");
-    assert_eq!(next_end(&mut node).await, timeout);
-    assert!(calls.recv().await.is_some());
+        // As a listener that never answers.
+        let (address, mut calls) = answer(&sloth.0, &gate).await;
+        let mut node = swarm(&gate);
+        node.dial(address).expect("dials");
+        assert_eq!(next_end(&mut node).await, timeout);
+        assert!(calls.recv().await.is_some());
+    }
 }
 
 /// Says something over bare TCP and returns what it hears until the other side hangs up.
@@ -353,12 +415,10 @@ async fn run(gate: &Gate) -> (Multiaddr, mpsc::UnboundedReceiver<End>) {
 }
 
 /// Everything but the gate.
-fn ungated(identity: &Identity, gate: &Gate) -> Secured {
-    let noise = handshake(identity, gate.admission().mesh()).expect("sets up");
-    libp2p::tcp::tokio::Transport::default()
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise)
-        .multiplex(yamux::Config::default())
+fn without_gate(identity: &Identity, gate: &Gate, how: Handshake) -> Secured {
+    let secure = Secure::new(identity, gate.admission().mesh(), how).expect("sets up");
+    ungated(libp2p::tcp::tokio::Transport::default(), secure)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed()
 }
 
@@ -366,19 +426,20 @@ async fn dial_ungated(
     identity: &Identity,
     gate: &Gate,
     address: &Multiaddr,
+    how: Handshake,
 ) -> (PeerId, StreamMuxerBox) {
     let opts = DialOpts {
         role: Endpoint::Dialer,
         port_use: PortUse::New,
     };
-    let dialing = ungated(identity, gate)
+    let dialing = without_gate(identity, gate, how)
         .dial(address.clone(), opts)
         .expect("dials");
     within(dialing).await.expect("connects")
 }
 
-async fn dial(identity: &Identity, gate: &Gate, address: &Multiaddr) -> Line {
-    let (_, muxer) = dial_ungated(identity, gate, address).await;
+async fn dial(identity: &Identity, gate: &Gate, address: &Multiaddr, how: Handshake) -> Line {
+    let (_, muxer) = dial_ungated(identity, gate, address, how).await;
     let mut line = Talk::new(muxer, Endpoint::Dialer);
     line.begin().await.expect("opens a stream");
     line
@@ -387,7 +448,7 @@ async fn dial(identity: &Identity, gate: &Gate, address: &Multiaddr) -> Line {
 /// Listens without a gate, and hands out who calls.
 async fn answer(identity: &Identity, gate: &Gate) -> (Multiaddr, mpsc::UnboundedReceiver<Line>) {
     use futures::StreamExt as _;
-    let mut transport = ungated(identity, gate);
+    let mut transport = without_gate(identity, gate, Handshake::Noise);
     let any = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
     transport
         .listen_on(ListenerId::next(), any)

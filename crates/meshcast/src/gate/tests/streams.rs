@@ -13,13 +13,14 @@ use libp2p::{
 };
 
 use super::{scenes::*, *};
-use crate::transport::tcp;
+use crate::transport::{Handshake, tcp};
 
 #[tokio::test]
 async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
     const STREAMS: u8 = 20;
     let (amber, birch) = (gate(&simple("amber", 1, 1)), gate(&simple("birch", 1, 2)));
-    let (mut here, mut there) = (tcp(&amber).expect("sets up"), tcp(&birch).expect("sets up"));
+    let of = |gate| tcp(gate, Handshake::Tls).expect("sets up");
+    let (mut here, mut there) = (of(&amber), of(&birch));
     let any = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
     there.listen_on(ListenerId::next(), any).expect("listens");
     let address = match within(there.select_next_some()).await {
@@ -76,8 +77,8 @@ async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
 #[test]
 fn a_peer_is_in_as_long_as_one_of_its_connections() {
     let (table, peer) = (Admitted::new(16), PeerId::random());
-    let first = table.admit(peer, member()).expect("room");
-    let second = table.admit(peer, member()).expect("room");
+    let first = table.admit(peer, member(), false).expect("room");
+    let second = table.admit(peer, member(), false).expect("room");
     drop(first);
     assert!(table.get(&peer).is_some());
     drop(second);
@@ -90,13 +91,16 @@ fn a_full_table_refuses_newcomers_but_not_further_connections() {
     let peers: Vec<_> = (0..16).map(|_| PeerId::random()).collect();
     let mut tickets: Vec<_> = peers
         .iter()
-        .map(|peer| table.admit(*peer, member()).expect("room"))
+        .map(|peer| table.admit(*peer, member(), false).expect("room"))
         .collect();
     let newcomer = PeerId::random();
-    assert_eq!(table.admit(newcomer, member()).err(), Some(Reason::Full));
-    assert!(table.admit(peers[0], member()).is_ok());
+    assert_eq!(
+        table.admit(newcomer, member(), false).err(),
+        Some(Reason::Full)
+    );
+    assert!(table.admit(peers[0], member(), false).is_ok());
     tickets.pop();
-    assert!(table.admit(newcomer, member()).is_ok());
+    assert!(table.admit(newcomer, member(), false).is_ok());
 }
 
 fn member() -> meshcast_proto::Member {

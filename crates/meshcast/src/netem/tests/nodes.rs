@@ -5,13 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future;
 use libp2p::Multiaddr;
 
 use crate::{
     Bytes, Node,
     netem::{Cut, Links, Place, Shape},
-    node::fixture::{Mesh, addresses, joined, next, open, until, within},
+    node::fixture::{Mesh, addresses, joined, next, open, random_key, until, within},
+    transport::Handshake,
 };
+
+const BOTH: [Handshake; 2] = [Handshake::Tls, Handshake::Noise];
 
 struct Pair {
     links: Links,
@@ -22,9 +26,12 @@ struct Pair {
 
 impl Pair {
     async fn new(shape: Shape) -> Self {
+        Self::of(Mesh::new(), shape).await
+    }
+
+    async fn of(mesh: Mesh, shape: Shape) -> Self {
         let links = Links::new(1);
         links.shape(&Place::Everywhere, &Place::Everywhere, shape);
-        let mesh = Mesh::new();
         let a = mesh
             .builder("a")
             .links(&links)
@@ -152,7 +159,12 @@ async fn a_node_that_vanishes_behind_a_silent_cut_is_still_connected_for_others(
 
 #[tokio::test]
 async fn behind_a_silent_cut_both_are_alone_within_five_seconds_and_after_it_all_is_as_before() {
-    let Pair { links, a, b, .. } = Pair::new(Shape::default()).await;
+    future::join_all(BOTH.map(cut_silently)).await;
+}
+
+async fn cut_silently(how: Handshake) {
+    let mesh = Mesh(random_key(), how);
+    let Pair { links, a, b, .. } = Pair::of(mesh, Shape::default()).await;
     let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
     let (mut heard_a, mut heard_b) = (at_a.messages(), at_b.messages());
     joined(&[&a, &b], "earth").await;
@@ -201,12 +213,17 @@ async fn a_link_that_is_slow_and_full_is_not_taken_for_dead_by_either_end() {
 
 /// One node is on the thread of the test, which sleeps; the other has one of its own.
 #[tokio::test]
+async fn a_node_that_stood_still_blames_nobody_is_let_go_and_comes_back() {
+    for how in BOTH {
+        stand_still(&Mesh(random_key(), how)).await;
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "that it stands still is what happens"
 )]
-async fn a_node_that_stood_still_blames_nobody_is_let_go_and_comes_back() {
-    let mesh = Mesh::new();
+async fn stand_still(mesh: &Mesh) {
     let a = mesh.builder("a").spawn().await.expect("starts");
     let b = mesh.apart("b").seeds(addresses(&a).await);
     let b = b.spawn().await.expect("starts");

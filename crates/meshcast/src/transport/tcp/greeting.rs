@@ -1,8 +1,8 @@
 //! Whether somebody begins as members do.
 //!
-//! Who dials speaks first, and says the same to everybody: which protocol negotiates and what it
-//! proposes. Both come with the first packet, so whoever has not said it is no member, or has a
-//! slow way.
+//! Who dials speaks first, and says the same to everybody: which protocol negotiates and which
+//! handshake it proposes. Both come with the first packet, so whoever has not said it is no member,
+//! or has a slow way.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -14,8 +14,8 @@ use crate::gate::{Door, Place};
 /// How somebody begins to speak who was accepted.
 #[derive(Debug)]
 pub(super) enum Greeting {
-    /// One that speaks as members do. [`GREETING`] is read of it.
-    Ours(TcpStream, SocketAddr),
+    /// One that speaks as members do. This is read of it.
+    Ours(TcpStream, SocketAddr, &'static [u8]),
     /// One that says something else.
     Foreign(SocketAddr),
     /// One that said nothing in time, hung up, or had to make way. Is counted.
@@ -31,8 +31,8 @@ pub(super) async fn read_greeting(
     patience: Duration,
 ) -> Greeting {
     match Abortable::new(timeout(patience, greets(&mut stream)), registration).await {
-        Ok(Ok(Ok(true))) => Greeting::Ours(stream, from),
-        Ok(Ok(Ok(false))) => {
+        Ok(Ok(Ok(Some(greeting)))) => Greeting::Ours(stream, from, greeting),
+        Ok(Ok(Ok(None))) => {
             door.note_foreign();
             Greeting::Foreign(from)
         }
@@ -44,23 +44,47 @@ pub(super) async fn read_greeting(
     }
 }
 
-async fn greets(stream: &mut TcpStream) -> io::Result<bool> {
-    let mut left = GREETING;
-    let mut buffer = [0; GREETING.len()];
-    while !left.is_empty() {
-        // Not a byte more than there is room for.
-        let read = stream.read(&mut buffer[..left.len()]).await?;
-        match left.strip_prefix(&buffer[..read]) {
-            _ if read == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(rest) => left = rest,
-            None => return Ok(false),
+/// Which of the greetings it says, if it says one.
+async fn greets(stream: &mut TcpStream) -> io::Result<Option<&'static [u8]>> {
+    let mut possible = GREETINGS;
+    let mut buffer = [0; LONGEST];
+    let mut heard = 0;
+    loop {
+        // Not a byte more than all that are possible have.
+        let most = possible
+            .iter()
+            .flatten()
+            .map(|greeting| greeting.len())
+            .min();
+        let Some(most) = most else {
+            return Ok(None);
+        };
+        let read = stream.read(&mut buffer[heard..most]).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        heard += read;
+        for greeting in &mut possible {
+            *greeting = greeting.filter(|greeting| greeting.starts_with(&buffer[..heard]));
+        }
+        let said = possible
+            .iter()
+            .flatten()
+            .find(|greeting| greeting.len() == heard);
+        if let Some(said) = said {
+            return Ok(Some(said));
         }
     }
-    Ok(true)
 }
 
-/// What the side that dials begins with.
-pub(super) const GREETING: &[u8] = b"\x13/multistream/1.0.0\n\x07/noise\n";
+/// What the side that dials begins with: one of these.
+const GREETINGS: [Option<&[u8]>; 2] = [Some(TLS), Some(NOISE)];
+/// It proposes TLS,
+pub(super) const TLS: &[u8] = b"\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n";
+/// or noise, as all did before.
+pub(super) const NOISE: &[u8] = b"\x13/multistream/1.0.0\n\x07/noise\n";
+
+const LONGEST: usize = TLS.len();
 
 /// What the other side's answer begins with.
-pub(super) const ANSWER: &[u8] = GREETING.split_at(20).0;
+pub(super) const ANSWER: &[u8] = TLS.split_at(20).0;

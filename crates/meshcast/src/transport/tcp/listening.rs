@@ -130,12 +130,12 @@ impl Listening {
         let listener_id = self.id;
         while let Poll::Ready(Some(greeting)) = self.greetings.poll_next_unpin(cx) {
             match greeting {
-                Greeting::Ours(stream, from) => {
+                Greeting::Ours(stream, from, greeting) => {
                     // An error means that the connection is gone already.
                     if let Ok(at) = stream.local_addr() {
                         return Poll::Ready(TransportEvent::Incoming {
                             listener_id,
-                            upgrade: ready(Ok(Socket::greeted(stream))),
+                            upgrade: ready(Ok(Socket::greeted(stream, greeting))),
                             local_addr: multiaddr(at),
                             send_back_addr: multiaddr(from),
                         });

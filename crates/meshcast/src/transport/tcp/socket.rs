@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::greeting::{ANSWER, GREETING};
+use super::greeting::ANSWER;
 use crate::gate::GateError;
 
 /// A TCP connection.
@@ -36,11 +36,11 @@ impl Socket {
         }
     }
 
-    /// A connection that another opened and that has [greeted](GREETING).
-    pub(super) const fn greeted(stream: TcpStream) -> Self {
+    /// A connection that another opened, and this is how it greeted.
+    pub(super) const fn greeted(stream: TcpStream, greeting: &'static [u8]) -> Self {
         Self {
             stream,
-            read: GREETING,
+            read: greeting,
             expected: &[],
         }
     }

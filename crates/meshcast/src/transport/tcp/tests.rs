@@ -7,7 +7,10 @@ use std::{
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::core::{Endpoint, transport::PortUse};
 
-use super::{greeting::GREETING, *};
+use super::{
+    greeting::{NOISE, TLS},
+    *,
+};
 
 fn tcp() -> Tcp {
     Tcp::new(Door::default(), Duration::from_secs(60))
@@ -51,7 +54,7 @@ async fn a_port_with_connections_of_a_process_before_is_free() {
     let address = listening(&mut first).await;
     let there = socket_addr(&address).expect("of TCP");
     let mut client = TcpStream::connect(there).expect("connects");
-    client.write_all(GREETING).expect("writes");
+    client.write_all(TLS).expect("writes");
     let TransportEvent::Incoming { upgrade, .. } = next(&mut first).await else {
         panic!("nobody came");
     };
@@ -75,7 +78,7 @@ async fn each_dial_comes_from_a_port_of_its_own() {
         let dial = here.dial(theirs.clone(), options).expect("an address");
         let greeted = async {
             let mut socket = dial.await.expect("connects");
-            socket.write_all(GREETING).await.expect("writes");
+            socket.write_all(TLS).await.expect("writes");
             socket
         };
         let (_open, event) = tokio::join!(greeted, next(&mut there));
@@ -96,33 +99,35 @@ async fn a_newcomer_is_heard_however_many_say_nothing_and_all_are_counted() {
     let idle: Vec<_> = (0..crowd)
         .map(|_| TcpStream::connect(there).expect("connects"))
         .collect();
-    let mut newcomer = TcpStream::connect(there).expect("connects");
-    newcomer
-        .write_all(&[GREETING, b"and more"].concat())
-        .expect("writes");
-    let TransportEvent::Incoming {
-        upgrade,
-        send_back_addr,
-        ..
-    } = next(&mut node).await
-    else {
-        panic!("nobody came");
-    };
-    assert_eq!(
-        Some(send_back_addr),
-        newcomer.local_addr().ok().map(multiaddr)
-    );
-    // Nothing of what was said to the door is lost.
-    let mut heard = vec![0; GREETING.len() + 8];
-    upgrade
-        .await
-        .expect("ready")
-        .read_exact(&mut heard)
-        .await
-        .expect("all of it");
-    assert_eq!(heard, [GREETING, b"and more"].concat());
+    for greeting in [TLS, NOISE] {
+        let mut newcomer = TcpStream::connect(there).expect("connects");
+        newcomer
+            .write_all(&[greeting, b"and more"].concat())
+            .expect("writes");
+        let TransportEvent::Incoming {
+            upgrade,
+            send_back_addr,
+            ..
+        } = next(&mut node).await
+        else {
+            panic!("nobody came");
+        };
+        assert_eq!(
+            Some(send_back_addr),
+            newcomer.local_addr().ok().map(multiaddr)
+        );
+        // Nothing of what was said to the door is lost.
+        let mut heard = vec![0; greeting.len() + 8];
+        upgrade
+            .await
+            .expect("ready")
+            .read_exact(&mut heard)
+            .await
+            .expect("all of it");
+        assert_eq!(heard, [greeting, b"and more"].concat());
+    }
     let inbound = door.inbound();
-    assert_eq!((inbound.all, inbound.foreign), (crowd + 1, 0));
+    assert_eq!((inbound.all, inbound.foreign), (crowd + 2, 0));
     assert!(
         inbound.displaced > 300 && inbound.pending < 300,
         "{inbound:?}"
@@ -150,7 +155,7 @@ async fn who_says_something_else_or_nothing_is_hung_up_on_without_a_word() {
         "it is told something"
     );
     let mut silent = TcpStream::connect(there).expect("connects");
-    silent.write_all(&GREETING[..7]).expect("writes");
+    silent.write_all(&TLS[..7]).expect("writes");
     // A slow one is as good as a silent one.
     let door = node.door.clone();
     let hung_up =

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::{super::HistoryLimits, *};
 use crate::fixture::{FULL, channel, frame, peer, wholes};
+use crate::log::Arrival;
 
 fn history() -> History {
     History::new(HistoryLimits {
@@ -26,7 +27,7 @@ fn at(secs: u64) -> Time {
 
 fn keep(history: &mut History, frames: impl IntoIterator<Item = crate::Frame>) {
     for frame in frames {
-        history.insert(frame, Duration::ZERO, at(0));
+        history.insert(frame, Duration::ZERO, Arrival::local(at(0)));
     }
 }
 
@@ -151,7 +152,7 @@ fn the_past_goes_back_by_number_or_by_time_to_where_a_value_begins() {
         wholes(peer(0), &channel(0), 7, 4),
     ];
     for (secs, frame) in (10..).zip(frames) {
-        history.insert(frame, Duration::ZERO, at(secs));
+        history.insert(frame, Duration::ZERO, Arrival::local(at(secs)));
     }
     let by_number = [
         (1, range(10, 10)),
@@ -230,7 +231,12 @@ proptest! {
             };
             let mut kept = true;
             for n in 0..pieces {
-                let frame = frame(peer(0), &channel(0), first + n as u64, [(part(n), FULL.as_slice())]);
+                let frame = frame(
+                    peer(0),
+                    &channel(0),
+                    first + n as u64,
+                    [(part(n), FULL.as_slice())],
+                );
                 if dropped && drops.next() == Some(true) {
                     kept = false;
                 } else {

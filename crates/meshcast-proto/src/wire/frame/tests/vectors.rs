@@ -149,12 +149,19 @@ fn the_file_is_what_this_build_would_write() {
 const FILE: &str = include_str!("../../../../testdata/wire/frames.json");
 
 const ABOUT: [&str; 6] = [
-    "The bytes of version 2 of the meshcast wire. Byte strings are hex; 64-bit numbers are decimal strings; times are milliseconds since the Unix epoch.",
-    "mesh_keys: `text` is the key made of `entropy`; `mesh` and `authority` (a public key) are what follows from it.",
-    "chains: keys are given as Ed25519 seeds; `mesh` is signed but does not stand in the bytes; `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
-    "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the frame; a payload is `payload` repeated `times` times and not decoded here, a `value` may hold any bytes.",
-    "refused: bytes that are no frame, and why. Their signatures fit where the bytes are long enough to have one.",
-    "Written by `MESHCAST_WRITE_VECTORS=1 cargo test -p meshcast-proto vectors`. A change here is another protocol: raise the version.",
+    "The bytes of version 2 of the meshcast wire. Byte strings are hex; 64-bit numbers are \
+     decimal strings; times are milliseconds since the Unix epoch.",
+    "mesh_keys: `text` is the key made of `entropy`; `mesh` and `authority` (a public key) are \
+     what follows from it.",
+    "chains: keys are given as Ed25519 seeds; `mesh` is signed but does not stand in the bytes; \
+     `hex` is the encoded chain, `sender` the public boot key, `subject` the public member key.",
+    "frames: `chain` names the sender's chain above; `hash` is what is signed, `id` names the \
+     frame; a payload is `payload` repeated `times` times and not decoded here, a `value` may \
+     hold any bytes.",
+    "refused: bytes that are no frame, and why. Their signatures fit where the bytes are long \
+     enough to have one.",
+    "Written by `MESHCAST_WRITE_VECTORS=1 cargo test -p meshcast-proto vectors`. A change here \
+     is another protocol: raise the version.",
 ];
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,0 +1,217 @@
+// Puts the parts of the page together.
+
+import { KINDS, clock, count, h, keyed, s, say, set } from './dom.js';
+import { Live, change } from './live.js';
+import { WorldMap } from './map.js';
+import { Panel } from './panel.js';
+import { Tables } from './tables.js';
+import { Tail } from './tail.js';
+
+const of = (id) => document.getElementById(id);
+/** How much of the past the lane shows. */
+const LANE_MS = 180_000;
+/** Entries of the timeline that are kept. */
+const ENTRIES = 200;
+
+let state = null;
+let selected = null;
+let entries = [];
+const rates = [];
+
+const map = new WorldMap(of('map'), select);
+const tables = new Tables(select);
+const panel = new Panel({
+  close: () => select(null),
+  select,
+  follow: (channel) => {
+    show('messages');
+    tail.choose(channel);
+  },
+  found: (peers) => {
+    selected = { ...selected, peers };
+    map.update(state, selected);
+  },
+});
+const tail = new Tail(of('messages'), {
+  follow: (channel) => live.follow({ channel }),
+  arrived: (from, to, took, way) => map.fly(from, to, took, way),
+});
+const live = new Live((name, data) => {
+  if (name === 'state') update(data);
+  if (name === 'timeline') remember(data);
+  if (name === 'tail') tail.take(data);
+  if (name === 'connection') connected(data);
+});
+
+function update(now) {
+  state = now;
+  map.update(state, selected);
+  tables.update(state, selected);
+  panel.update(state);
+  tail.update(state);
+  const { totals } = state;
+  rates.push([Date.now(), totals.delivered_per_s]);
+  while (rates[0][0] < Date.now() - LANE_MS) rates.shift();
+  const shown = [
+    ['Members', `${totals.up}/${totals.members}`, totals.up < totals.members],
+    ['Links', count(totals.links)],
+    ['Channels', count(totals.channels)],
+    ['Posted/s', count(totals.posted_per_s)],
+    ['Heard/s', count(totals.delivered_per_s)],
+    ['Repaired', count(totals.repaired)],
+    ['Missed', count(totals.missed), totals.missed > 0],
+    ['Dropped', count(totals.dropped), totals.dropped > 0],
+    ...(totals.left_out > 0 ? [['Not shown', count(totals.left_out)]] : []),
+  ];
+  keyed(of('totals'), shown, ([name]) => name, ([name]) => h('div', {}, h('dt', {}, name), h('dd')),
+    (item, [, value, wrong]) => {
+      say(item.lastElementChild, wrong ? `${value} !` : value);
+      set(item, 'class', wrong ? 'wrong' : null);
+    });
+  of('heal').hidden = state.cuts.length === 0;
+  say(of('quiet'), state.breakable ? 'Nothing has happened yet. Open a link on the map, and cut it.' : 'Nothing has happened since this page is open.');
+  const { around } = state;
+  of('around').hidden = around.length === 0;
+  say(of('around'), around.length === 0 ? '' : `Messages go around the cut through ${around.length > 4 ? `${around.length} members` : around.join(', ')}.`);
+  drawLane();
+}
+
+function connected(how) {
+  say(of('connection'), how === 'live' ? '● live' : '○ not connected: trying again');
+  set(of('connection'), 'class', `connection ${how}`);
+  if (how === 'live') tail.restart();
+}
+
+function select(what) {
+  const came = document.activeElement;
+  selected = what;
+  panel.show(what);
+  if (state !== null) {
+    map.update(state, selected);
+    tables.update(state, selected);
+  }
+  if (what === null && came?.closest?.('#panel')) of('work').focus({ preventScroll: true });
+}
+
+function remember(news) {
+  const known = new Set(entries.map(({ id }) => id));
+  // A server that was started anew counts from 1 again.
+  if (news.length > 0 && entries.length > 0 && news[0].id <= 1) known.clear();
+  if (known.size === 0) entries = [];
+  entries = [...entries, ...news.filter(({ id }) => !known.has(id))].slice(-ENTRIES);
+  keyed(of('timeline'), [...entries].reverse(), ({ id }) => id,
+    ({ kind, text, at_ms: at }) => h('li', { class: `kind-${kind}` }, h('time', {}, clock(at)), h('span', { class: 'sign', 'aria-hidden': 'true' }, KINDS[kind]), h('span', {}, text)),
+    () => {});
+  of('quiet').hidden = entries.length > 0;
+  drawLane();
+}
+
+const lane = {
+  svg: s('svg', { role: 'img', 'aria-label': 'The last three minutes: messages heard a second, and what happened' }),
+  spans: s('g', { class: 'spans' }),
+  area: s('path', { class: 'area' }),
+  marks: s('g', { class: 'marks' }),
+  words: s('g', { class: 'words' }),
+};
+lane.svg.append(lane.spans, lane.area, lane.marks, lane.words);
+of('lane').append(lane.svg);
+
+function drawLane() {
+  const width = of('lane').clientWidth;
+  if (width === 0) return;
+  const height = 64;
+  const now = Date.now();
+  set(lane.svg, 'viewBox', `0 0 ${width} ${height}`);
+  set(lane.svg, 'height', height);
+  const x = (at) => Math.round((width * (at - now + LANE_MS)) / LANE_MS);
+  const most = Math.max(1, ...rates.map(([, rate]) => rate));
+  const y = (rate) => Math.round(height - 16 - (rate / most) * (height - 34));
+  const points = rates.map(([at, rate]) => `${x(at)} ${y(rate)}`);
+  set(lane.area, 'd', points.length < 2 ? '' : `M${x(rates[0][0])} ${height - 16}L${points.join('L')}L${x(rates.at(-1)[0])} ${height - 16}Z`);
+  const broken = [];
+  for (const { kind, at_ms: at, member } of entries) {
+    if (kind === 'fault') broken.push([at, now, member]);
+    if (kind === 'mend') for (const span of broken) if (span[2] === member) span[1] = Math.min(span[1], at);
+  }
+  const seen = broken.filter(([, end]) => end > now - LANE_MS);
+  keyed(lane.spans, seen, ([begin]) => begin, () => s('rect', { y: 0, height: height - 16 }), (rect, [begin, end]) => {
+    set(rect, 'x', Math.max(0, x(begin)));
+    set(rect, 'width', Math.max(2, x(end) - Math.max(0, x(begin))));
+  });
+  const marks = entries.filter(({ kind, at_ms: at }) => kind !== 'post' && at > now - LANE_MS);
+  keyed(lane.marks, marks, ({ id }) => id,
+    ({ kind, text }) => s('g', { class: `kind-${kind}` }, s('line', { y1: 14, y2: height - 16 }), s('text', { y: 11 }, KINDS[kind]), s('title', {}, text)),
+    (group, { at_ms: at }) => set(group, 'transform', `translate(${x(at)} 0)`));
+  const words = [['3 min ago', 0, 'start'], [`heard/s, up to ${count(most)}`, width / 2, 'middle'], ['now', width, 'end']];
+  keyed(lane.words, words, ([, , anchor]) => anchor, ([, , anchor]) => s('text', { y: height - 3, 'text-anchor': anchor }),
+    (text, [word, at]) => {
+      say(text, word);
+      set(text, 'x', at);
+    });
+}
+new ResizeObserver(drawLane).observe(of('lane'));
+
+const TABS = ['messages', 'members', 'links', 'channels'];
+function show(tab, focus = false) {
+  for (const name of TABS) {
+    of(name).hidden = name !== tab;
+    set(of(`tab-${name}`), 'aria-selected', String(name === tab));
+    set(of(`tab-${name}`), 'tabindex', name === tab ? null : -1);
+  }
+  if (focus) of(`tab-${tab}`).focus();
+}
+for (const name of TABS) of(`tab-${name}`).addEventListener('click', () => show(name));
+document.querySelector('[role=tablist]').addEventListener('keydown', ({ key }) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+  if (!step) return;
+  const at = TABS.findIndex((name) => !of(name).hidden);
+  show(TABS[(at + step + TABS.length) % TABS.length], true);
+});
+
+async function heal() {
+  try {
+    await change('/api/faults', { fault: 'heal' });
+  } catch (error) {
+    say(of('connection'), error.message);
+  }
+}
+
+function theme(next) {
+  document.documentElement.dataset.theme = next;
+  try {
+    localStorage.setItem('theme', next);
+  } catch {
+    // Not remembered, then.
+  }
+}
+const isDark = () => document.documentElement.dataset.theme === 'dark'
+  || (document.documentElement.dataset.theme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
+try {
+  const last = localStorage.getItem('theme');
+  if (last) theme(last);
+} catch {
+  // As the system has it.
+}
+
+of('heal').addEventListener('click', heal);
+of('theme').addEventListener('click', () => theme(isDark() ? 'light' : 'dark'));
+of('help').addEventListener('click', () => of('keys').showModal());
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && selected !== null && !of('keys').open) select(null);
+  if (event.target.closest?.('input, select, textarea, dialog') || event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = {
+    '/': () => {
+      show('messages');
+      tail.focus();
+    },
+    h: heal,
+    t: () => of('theme').click(),
+    '?': () => of('help').click(),
+  }[event.key] ?? (TABS[event.key - 1] && (() => show(TABS[event.key - 1], true)));
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+// A channel is followed once it is known that there is one: a page opens none by itself.
+live.follow({});

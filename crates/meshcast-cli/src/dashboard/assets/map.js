@@ -1,0 +1,345 @@
+// The map: regions where they are on earth, or on a circle; members in them; what is between them.
+
+import { KINDS, STATES, keyed, ms, plural, s, say, set } from './dom.js';
+import { LAND, project } from './world.js';
+
+const TAU = 2 * Math.PI;
+/** How many messages may be on their way on the map at once. */
+const FLIGHTS = 30;
+/** With more links than this on the map fewer are shown, or nothing else would be seen. */
+const FLIGHTS_AMONG_MANY = 10;
+
+export class WorldMap {
+  #svg;
+  #land;
+  #leaders = s('g', { class: 'leaders' });
+  #spokes = s('g', { class: 'spokes' });
+  #links = s('g', { class: 'links' });
+  #regions = s('g', { class: 'regions' });
+  #flights = s('g', { class: 'flights', 'aria-hidden': 'true' });
+  #select;
+  #state = null;
+  #selected = null;
+  #spots = new Map();
+  #placed = '';
+  #flying = [];
+  #still = matchMedia('(prefers-reduced-motion: reduce)');
+
+  constructor(parent, select) {
+    this.#select = select;
+    this.#land = s('path', { class: 'land', d: LAND, 'aria-hidden': 'true' });
+    this.#svg = s('svg', { role: 'group', 'aria-label': 'Regions, members and links' },
+      this.#land, this.#spokes, this.#links, this.#leaders, this.#regions, this.#flights);
+    parent.append(this.#svg);
+    new ResizeObserver(() => {
+      this.#placed = '';
+      this.#draw();
+    }).observe(parent);
+  }
+
+  update(state, selected) {
+    this.#state = state;
+    this.#selected = selected;
+    this.#draw();
+  }
+
+  #draw() {
+    if (this.#state === null || this.#svg.clientWidth === 0) return;
+    this.#place();
+    this.#drawLinks();
+    this.#drawRegions();
+    this.#drawSpokes();
+  }
+
+  /** Where each region is drawn: as near to where it is as others leave room. */
+  #place() {
+    const width = this.#svg.clientWidth;
+    const regions = Object.entries(this.#state.regions);
+    const known = regions.filter(([, region]) => region.latitude !== undefined);
+    const world = known.length > 0 && known.length * 2 >= regions.length;
+    const sizes = regions.map(([name, region]) => `${name}:${region.members}`).join();
+    const placed = `${width} ${world} ${sizes}`;
+    if (placed === this.#placed) return;
+    this.#placed = placed;
+    const narrow = width < 600;
+    const many = regions.length > 8;
+    const part = narrow ? (many ? 0.75 : 0.62) : 0.48;
+    const height = Math.round(world ? width * part : Math.min(width * (narrow ? 0.95 : 0.6), 520));
+    set(this.#svg, 'viewBox', `0 0 ${width} ${height}`);
+    set(this.#svg, 'height', height);
+    set(this.#land, 'hidden', !world);
+    // The edges of the world are sea.
+    const scale = width / 930;
+    const [left, lower] = [-35 * scale, (height - 412 * scale) / 2];
+    set(this.#land, 'transform', `translate(${left} ${lower}) scale(${scale})`);
+    const unknown = regions.filter(([, region]) => region.latitude === undefined);
+    const spots = regions.map(([name, region]) => {
+      let home;
+      if (world && region.latitude !== undefined) {
+        const [x, y] = project(region.longitude, region.latitude);
+        home = [x * scale + left, y * scale + lower];
+      } else if (world) {
+        // Nowhere on earth that is known: in a row below.
+        const nth = unknown.findIndex(([other]) => other === name);
+        home = [((nth + 1) * width) / (unknown.length + 1), height - 44];
+      } else {
+        const nth = regions.findIndex(([other]) => other === name);
+        const angle = (TAU * nth) / regions.length - TAU / 4;
+        const single = regions.length === 1;
+        home = [width / 2 + (single ? 0 : Math.cos(angle) * (Math.min(width, height) / 2 - 56)),
+          height / 2 + (single ? 0 : Math.sin(angle) * (height / 2 - 56))];
+      }
+      return { name, home, at: [...home], radius: clusterRadius(region.members, narrow) };
+    });
+    spread(spots, width, height, narrow);
+    this.#spots = new Map(spots.map((spot) => [spot.name, spot]));
+    const moved = spots.filter(({ home, at }) => Math.hypot(home[0] - at[0], home[1] - at[1]) > 6);
+    keyed(this.#leaders, moved, ({ name }) => name,
+      () => s('g', {}, s('line'), s('circle', { r: 2 })),
+      (group, { home, at }) => {
+        const [line, dot] = group.children;
+        set(line, 'x1', home[0]);
+        set(line, 'y1', home[1]);
+        set(line, 'x2', at[0]);
+        set(line, 'y2', at[1]);
+        set(dot, 'cx', home[0]);
+        set(dot, 'cy', home[1]);
+      });
+  }
+
+  #drawLinks() {
+    const between = Object.entries(this.#state.links).filter(([, link]) => link.a !== link.b
+      && this.#spots.has(link.a) && this.#spots.has(link.b));
+    const crowded = between.length > 12 || this.#svg.clientWidth < 600;
+    const most = Math.max(1, ...between.map(([, link]) => link.links));
+    this.#links.classList.toggle('many', between.length > 24);
+    const isSelected = (key) => this.#selected?.kind === 'link' && this.#selected.id === key;
+    keyed(this.#links, between, ([key]) => key,
+      ([key, link]) => this.#button('link', key, s('path', { class: 'hit' }), s('path', { class: 'line' }),
+        s('text', { class: 'label' }), s('text', { class: 'sign' })),
+      (group, [key, link]) => {
+        const [hit, line, label, sign] = group.children;
+        const { path, middle } = this.#curve(link.a, link.b);
+        set(hit, 'd', path);
+        set(line, 'd', path);
+        const state = link.cut ? `cut ${link.cut}` : link.links === 0 ? 'gone' : link.half > 0 ? 'half' : 'fine';
+        set(group, 'class', `link ${state}${isSelected(key) ? ' selected' : ''}`);
+        set(line, 'stroke-width', between.length > 24 ? 1 : 1 + (1.5 * link.links) / most);
+        const words = linkWords(link);
+        set(group, 'aria-label', words);
+        set(group, 'data-link', key);
+        say(label, crowded && !isSelected(key) ? '' : link.cut === 'both' ? '' : link.links > 0 ? ms(link.rtt_us) : '');
+        set(label, 'x', middle[0]);
+        set(label, 'y', middle[1] - 5);
+        say(sign, { both: KINDS.fault, a_to_b: '⇥', b_to_a: '⇤', part: '◐' }[link.cut] ?? '');
+        set(sign, 'x', middle[0]);
+        set(sign, 'y', middle[1] + 5);
+      });
+  }
+
+  #drawRegions() {
+    const byRegion = new Map([...this.#spots.keys()].map((name) => [name, []]));
+    for (const [name, member] of Object.entries(this.#state.members)) byRegion.get(member.region)?.push([name, member]);
+    const narrow = this.#svg.clientWidth < 600;
+    keyed(this.#regions, [...byRegion], ([name]) => name,
+      ([name]) => s('g', {},
+        this.#button('region', name, s('circle', { class: 'plate' }), s('text', { class: 'name' }), s('text', { class: 'city' })),
+        s('g', { class: 'dots' })),
+      (group, [name, members]) => {
+        const spot = this.#spots.get(name);
+        const region = this.#state.regions[name];
+        const [button, dots] = group.children;
+        const [plate, label, city] = button.children;
+        set(group, 'transform', `translate(${spot.at[0]} ${spot.at[1]})`);
+        set(plate, 'r', spot.radius + (narrow ? 4 : 5));
+        const selected = this.#selected?.kind === 'region' && this.#selected.id === name;
+        const ill = region.up < region.members;
+        set(button, 'class', `region${ill ? ' ill' : ''}${selected ? ' selected' : ''}`);
+        set(button, 'aria-label', `region ${name}${region.city ? `, ${region.city}` : ''}: ${region.up} of ${plural(region.members, 'member')} up`);
+        say(label, (region.members > 1 && !(narrow && this.#spots.size > 8)) || ill ? `${name || 'no region'} ${region.up}/${region.members}` : name || 'no region');
+        set(label, 'y', spot.radius + 18);
+        say(city, narrow || this.#spots.size > 9 ? '' : region.city ?? '');
+        set(city, 'y', spot.radius + 31);
+        this.#drawMembers(dots, members, narrow);
+      });
+  }
+
+  #drawMembers(dots, members, narrow) {
+    const size = dotSize(members.length, narrow);
+    keyed(dots, members, ([name]) => name,
+      ([name]) => this.#button('member', name, s('circle', { class: 'hit' }), s('circle', { class: 'dot' }), s('text', { class: 'glyph' })),
+      (button, [name, member]) => {
+        const nth = members.findIndex(([other]) => other === name);
+        const [x, y] = spiral(nth, size * 2 + 2, members.length);
+        set(button, 'transform', `translate(${x} ${y})`);
+        const [hit, dot, glyph] = button.children;
+        set(hit, 'r', Math.max(size + 1.5, members.length === 1 ? 14 : 0));
+        set(dot, 'r', size);
+        const [sign, word] = STATES[member.state];
+        const selected = this.#selected?.kind === 'member' && this.#selected.id === name;
+        set(button, 'class', `member ${member.state}${selected ? ' selected' : ''}`);
+        set(button, 'aria-label', `member ${name}, ${word}, ${plural(member.links, 'link')}`);
+        set(button, 'data-member', name);
+        say(glyph, ['up', 'elsewhere'].includes(member.state) ? '' : sign);
+        set(glyph, 'font-size', size * 2.2);
+      });
+  }
+
+  /** The links of the member that is selected, to the members it is linked to. */
+  #drawSpokes() {
+    const peers = this.#selected?.kind === 'member' ? this.#selected.peers ?? [] : [];
+    const from = this.#memberSpot(this.#selected?.id);
+    const to = from ? peers.map((name) => [name, this.#memberSpot(name)]).filter(([, spot]) => spot) : [];
+    keyed(this.#spokes, to, ([name]) => name, () => s('path'), (path, [name, spot]) => {
+      const near = this.#state.members[name].region === this.#state.members[this.#selected.id].region;
+      set(path, 'd', near ? `M${from}L${spot}` : curve(from, spot).path);
+    });
+  }
+
+  #memberSpot(name) {
+    const member = this.#state.members[name];
+    const spot = member && this.#spots.get(member.region);
+    if (!spot) return null;
+    const mates = Object.entries(this.#state.members).filter(([, other]) => other.region === member.region);
+    const size = dotSize(mates.length, this.#svg.clientWidth < 600);
+    const [x, y] = spiral(mates.findIndex(([other]) => other === name), size * 2 + 2, mates.length);
+    return [spot.at[0] + x, spot.at[1] + y];
+  }
+
+  #curve(a, b) {
+    const [from, to] = [this.#spots.get(a).at, this.#spots.get(b).at];
+    const [[ax, ay], [bx, by]] = [from, to];
+    const { path, control } = curve(from, to);
+    // Not all in the middle, where lines cross.
+    const t = 0.5 + (([...a, ...b].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % 5) - 2) * 0.05;
+    const on = (from, by, to) => (1 - t) ** 2 * from + 2 * t * (1 - t) * by + t * t * to;
+    const middle = [on(ax, control[0], bx), on(ay, control[1], by)];
+    return { path, control, middle };
+  }
+
+  #button(kind, id, ...children) {
+    const open = () => this.#select({ kind, id });
+    return s('g', {
+      tabindex: 0,
+      role: 'button',
+      onclick: open,
+      onkeydown: (event) => {
+        if (event.key !== 'Enter' && event.key !== ' ') return;
+        event.preventDefault();
+        open();
+      },
+    }, ...children);
+  }
+
+  /** A message arrived: it is seen to go from one region to another. */
+  fly(from, to, took, way) {
+    if (this.#still.matches || document.hidden || this.#flying.length >= (this.#spots.size > 8 ? FLIGHTS_AMONG_MANY : FLIGHTS)) return;
+    const [start, end] = [this.#spots.get(from), this.#spots.get(to)];
+    if (!end) return;
+    const lands = way === 'repair' || !start || from === to;
+    const dot = s('circle', { class: lands ? `pulse ${way ?? ''}` : 'flight', r: 4 });
+    this.#flights.append(dot);
+    const curve = lands ? null : this.#curve(from, to);
+    // Slower than it was, so that it can be seen, and in proportion.
+    const lasts = lands ? 700 : Math.min(Math.max(took * 5, 250), 2000);
+    this.#flying.push({ dot, begun: performance.now(), lasts, start, end, curve });
+    if (this.#flying.length === 1) requestAnimationFrame((now) => this.#step(now));
+  }
+
+  #step(now) {
+    this.#flying = this.#flying.filter(({ dot, begun, lasts, start, end, curve }) => {
+      const part = Math.min(Math.max((now - begun) / lasts, 0), 1);
+      const { at } = end;
+      if (curve) {
+        const rest = 1 - part;
+        const on = (i) => rest * rest * start.at[i] + 2 * rest * part * curve.control[i] + part * part * at[i];
+        dot.setAttribute('cx', on(0));
+        dot.setAttribute('cy', on(1));
+      } else {
+        dot.setAttribute('cx', at[0]);
+        dot.setAttribute('cy', at[1]);
+        dot.setAttribute('r', end.radius + 4 + 18 * part);
+        dot.setAttribute('opacity', 1 - part);
+      }
+      if (part < 1) return true;
+      dot.remove();
+      return false;
+    });
+    if (this.#flying.length > 0) requestAnimationFrame((next) => this.#step(next));
+  }
+}
+
+/** A line that is bent upwards, as ways over a sphere are. */
+function curve([ax, ay], [bx, by]) {
+  const bend = 0.12;
+  const control = [(ax + bx) / 2 - Math.abs(by - ay) * bend * 0.3, (ay + by) / 2 - Math.abs(bx - ax) * bend];
+  return { path: `M${ax} ${ay}Q${control[0]} ${control[1]} ${bx} ${by}`, control };
+}
+
+/** A link in words. */
+export function linkWords(link) {
+  const what = link.links === 0 ? 'no link' : plural(link.links, 'link');
+  const cut = {
+    both: ', cut both ways',
+    a_to_b: `, cut from ${link.a} to ${link.b}`,
+    b_to_a: `, cut from ${link.b} to ${link.a}`,
+    part: ', cut in part',
+  }[link.cut] ?? '';
+  const rtt = link.links > 0 && link.rtt_us !== undefined ? `, ${ms(link.rtt_us)} there and back` : '';
+  return `${link.a} – ${link.b}: ${what}${rtt}${cut}`;
+}
+
+const dotSize = (members, narrow) => {
+  if (members === 1) return 7;
+  if (narrow) return members < 6 ? 4 : 2.2;
+  return members < 6 ? 5 : members < 20 ? 4 : 3;
+};
+
+/** Places beside each other: a few in a ring, more as seeds lie in a sunflower. */
+function spiral(nth, apart, total) {
+  if (total === 1) return [0, 0];
+  if (total === 2) return [(nth - 0.5) * apart, 0];
+  if (total <= 5) {
+    const angle = (TAU * nth) / total - TAU / 4;
+    const away = apart / 2 / Math.sin(Math.PI / total);
+    return [Math.cos(angle) * away, Math.sin(angle) * away];
+  }
+  const angle = nth * TAU * 0.381966;
+  const away = apart * 0.62 * Math.sqrt(nth + 0.3);
+  return [Math.cos(angle) * away, Math.sin(angle) * away];
+}
+
+function clusterRadius(members, narrow) {
+  const size = dotSize(members, narrow);
+  const spots = Array.from({ length: members }, (_, nth) => spiral(nth, size * 2 + 2, members));
+  return Math.max(...spots.map(([x, y]) => Math.hypot(x, y)), 0) + size;
+}
+
+/** Moves spots apart until none covers another or its name, and keeps them inside. */
+function spread(spots, width, height, narrow) {
+  const label = narrow ? 36 : spots.length > 9 ? 48 : 66;
+  for (let round = 0; round < 300; round++) {
+    let moved = false;
+    for (let i = 0; i < spots.length; i++) {
+      for (let j = i + 1; j < spots.length; j++) {
+        const [a, b] = [spots[i], spots[j]];
+        const [dx, dy] = [b.at[0] - a.at[0] || 0.1, b.at[1] - a.at[1] || 0.1];
+        const wide = Math.max(label, a.radius + b.radius + 14);
+        const high = a.radius + b.radius + (narrow ? 22 : 34);
+        const [overX, overY] = [wide - Math.abs(dx), high - Math.abs(dy)];
+        if (overX <= 0 || overY <= 0) continue;
+        moved = true;
+        // Along whichever way is shorter.
+        const axis = overX / wide < overY / high ? 0 : 1;
+        const push = ((axis === 0 ? overX : overY) / 2) * Math.sign(axis === 0 ? dx : dy) * 0.5;
+        a.at[axis] -= push;
+        b.at[axis] += push;
+      }
+    }
+    for (const { at, radius } of spots) {
+      at[0] = Math.min(Math.max(at[0], radius + 24), width - radius - 24);
+      at[1] = Math.min(Math.max(at[1], radius + 12), height - radius - 28);
+    }
+    if (!moved) break;
+  }
+}

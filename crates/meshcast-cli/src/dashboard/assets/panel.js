@@ -1,0 +1,250 @@
+// One member, link, channel or region, and what can be done to it.
+
+import { ask, change } from './live.js';
+import { STATES, bytes, clock, count, h, ms, plural, span } from './dom.js';
+import { channelName, linkState, mesh } from './tables.js';
+
+export class Panel {
+  #element = document.getElementById('panel');
+  #close;
+  #follow;
+  #select;
+  #selected = null;
+  #state = null;
+  #detail = null;
+  #wrong = '';
+  #drawn = '';
+  #found;
+  #timer = 0;
+  /** Parts that were opened or closed, by name. */
+  #opened = new Map();
+
+  /** `found(peers)` is told whom the member that is shown is linked to. */
+  constructor({ close, follow, select, found }) {
+    this.#close = close;
+    this.#follow = follow;
+    this.#select = select;
+    this.#found = found;
+  }
+
+  show(selected) {
+    this.#selected = selected;
+    this.#detail = null;
+    this.#wrong = '';
+    this.#drawn = '';
+    this.#element.hidden = selected === null;
+    this.#draw();
+    this.#load();
+    clearInterval(this.#timer);
+    // Who is present changes while nothing else does.
+    if (selected?.kind === 'channel') this.#timer = setInterval(() => document.hidden || this.#load(), 1000);
+    if (selected !== null) this.#element.querySelector('h2')?.focus({ preventScroll: true });
+  }
+
+  update(state) {
+    this.#state = state;
+    if (this.#selected === null) return;
+    this.#draw();
+    this.#load();
+  }
+
+  async #load() {
+    const selected = this.#selected;
+    if (selected === null) return;
+    const { kind, id } = selected;
+    const link = this.#state?.links[id];
+    try {
+      let detail = null;
+      if (kind === 'member' && this.#state?.members[id]?.counts) detail = await ask('/api/member', { name: id });
+      if (kind === 'channel') detail = await ask('/api/channel', { name: id });
+      if (kind === 'link' && link) detail = await ask('/api/link', { a: link.a, b: link.b });
+      if (this.#selected !== selected) return;
+      this.#detail = detail;
+      if (kind === 'member') this.#found(detail?.peers.map(({ name }) => name) ?? []);
+      this.#draw();
+    } catch {
+      // It went between two rounds: the next one says so.
+    }
+  }
+
+  #draw() {
+    if (this.#selected === null || this.#state === null) return;
+    const { kind, id } = this.#selected;
+    const state = this.#state;
+    const it = { member: state.members, link: state.links, channel: state.channels, region: state.regions }[kind][id];
+    // What is the same is not made anew: focus and scrolling stay.
+    const drawn = JSON.stringify([kind, id, it, this.#detail, this.#wrong, state.breakable,
+      kind === 'region' ? Object.entries(state.members).filter(([, member]) => member.region === id).map(([name, { state }]) => [name, state]) : 0]);
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    const focused = document.activeElement?.dataset?.do;
+    const scrolled = this.#element.scrollTop;
+    const body = it === undefined ? [h('p', {}, 'It is gone.')] : this[`_${kind}`](id, it, this.#detail);
+    this.#element.replaceChildren(
+      h('div', { class: 'head' },
+        h('h2', { tabindex: -1 }, this.#title(kind, id, it)),
+        h('button', { type: 'button', 'data-do': 'close', 'aria-label': 'Close', onclick: this.#close }, '×')),
+      ...body,
+      h('p', { class: 'wrong', role: 'alert' }, this.#wrong));
+    for (const details of this.#element.querySelectorAll('details')) {
+      const name = details.dataset.name;
+      details.open = this.#opened.get(name) ?? name !== 'counters';
+      details.addEventListener('toggle', () => this.#opened.set(name, details.open));
+    }
+    this.#element.scrollTop = scrolled;
+    if (focused) this.#element.querySelector(`[data-do="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  #title(kind, id, it) {
+    if (kind === 'member') return `${it ? STATES[it.state][0] : '×'} ${id}`;
+    if (kind === 'link') return it && it.a !== it.b ? `${it.a} – ${it.b}` : `in ${it?.a ?? id}`;
+    if (kind === 'channel') return `channel ${channelName(id)}`;
+    return id || 'no region';
+  }
+
+  #act(name, what, strong = false) {
+    return h('button', {
+      type: 'button',
+      'data-do': name,
+      class: strong ? 'strong' : '',
+      onclick: async ({ currentTarget }) => {
+        currentTarget.disabled = true;
+        try {
+          await change('/api/faults', what);
+          this.#wrong = '';
+        } catch (error) {
+          this.#wrong = error.message;
+        }
+        this.#drawn = '';
+        this.#draw();
+      },
+    }, name);
+  }
+
+  #actions(...actions) {
+    return this.#state.breakable ? h('div', { class: 'actions' }, actions) : null;
+  }
+
+  _member(id, member, detail) {
+    const running = member.state === 'up' || member.state === 'paused' || member.state === 'silent';
+    const node = detail?.node;
+    const counts = member.counts;
+    const fact = (name, value) => [h('dt', {}, name), h('dd', {}, value)];
+    return [
+      h('p', { class: 'muted' }, `${STATES[member.state][1]} in ${member.region}${where(this.#state.regions[member.region])}`),
+      member.state === 'elsewhere' ? null : this.#actions(
+        member.state === 'paused' ? this.#act('Resume', { fault: 'resume', node: id }, true) : null,
+        member.state === 'up' ? this.#act('Pause', { fault: 'pause', node: id }) : null,
+        running ? this.#act('Kill', { fault: 'kill', node: id }) : null,
+        running ? this.#act('Kill silently', { fault: 'kill', node: id, silent: true }) : null,
+        this.#act(member.state === 'down' ? 'Start' : 'Restart', { fault: 'restart', node: id }, member.state === 'down'),
+      ),
+      h('dl', { class: 'facts' },
+        fact('Links', String(member.links)),
+        counts ? [
+          fact('Posted', `${count(counts.posted)} (${count(counts.posted_per_s)}/s)`),
+          fact('Heard', `${count(counts.delivered)} (${count(counts.delivered_per_s)}/s)`),
+          fact('Repaired', `${count(counts.repaired)} frames`),
+          fact('Missed', plural(counts.missed, 'message')),
+          fact('Dropped', `${count(counts.dropped)} frames`),
+          fact('Mute links', count(counts.mute_links)),
+          fact('History', `${counts.history_mib} MiB`),
+        ] : null,
+        node ? [
+          fact('Up for', span(Date.now() - Date.parse(node.started_at))),
+          fact('Version', node.version),
+          fact('Process', String(node.pid)),
+        ] : null,
+        member.peer_id ? fact('Peer id', h('code', { title: member.peer_id }, `…${member.peer_id.slice(-8)}`)) : null,
+        member.url ? fact('Service', h('a', { href: `${member.url}/messages`, rel: 'noreferrer' }, member.url)) : null),
+      detail ? this.#rows('Links', ['Member', 'Region', 'Round trip', 'Dialled by'], detail.peers.map((peer) => [
+        this.#go('member', peer.name), peer.region, ms(peer.rtt_us), peer.direction === 'inbound' ? 'them' : 'us',
+      ])) : null,
+      detail ? this.#rows('Channels', ['Channel', 'Mesh', 'Members', 'Behind'], detail.channels.map((channel) => [
+        this.#go('channel', channel.name), String(channel.mesh), String(channel.subscribers), count(channel.behind),
+      ])) : null,
+      detail ? h('details', { 'data-name': 'counters' }, h('summary', {}, 'All it counted'),
+        h('dl', { class: 'facts small' }, Object.entries(detail.counters).map(([name, value]) =>
+          fact(name.replaceAll('_', ' '), String(value))))) : null,
+    ].flat().filter(Boolean);
+  }
+
+  _link(id, link, detail) {
+    const inside = link.a === link.b;
+    const cut = { fault: 'partition', groups: [[link.a], [link.b]] };
+    return [
+      h('p', { class: 'muted' }, inside ? `${plural(link.links, 'link')} inside of ${link.a}` : linkState(link)),
+      inside ? null : this.#actions(
+        link.cut === 'both' ? null : this.#act('Cut', cut, !link.cut),
+        link.cut ? null : this.#act(`Cut ${link.a} → ${link.b}`, { fault: 'one_way', from: link.a, to: link.b }),
+        link.cut ? null : this.#act(`Cut ${link.b} → ${link.a}`, { fault: 'one_way', from: link.b, to: link.a }),
+        link.cut ? this.#act('Heal', { fault: 'mend', a: link.a, b: link.b }, true) : null),
+      h('dl', { class: 'facts' },
+        h('dt', {}, 'Links'), h('dd', {}, String(link.links)),
+        h('dt', {}, 'Round trip'), h('dd', {}, ms(link.rtt_us)),
+        h('dt', {}, 'Longest'), h('dd', {}, ms(link.rtt_max_us))),
+      detail ? this.#rows('Each link', ['From', 'To', 'Round trip', ''], detail.links.map((pair) => [
+        this.#go('member', pair.a), this.#go('member', pair.b), ms(pair.rtt_us),
+        pair.half ? 'one end alone' : pair.mute > 0 ? 'was mute' : '',
+      ])) : null,
+    ].filter(Boolean);
+  }
+
+  _channel(id, channel, detail) {
+    return [
+      h('div', { class: 'actions' }, h('button', { type: 'button', 'data-do': 'follow', class: 'strong', onclick: () => this.#follow(id) }, 'Follow')),
+      h('dl', { class: 'facts' },
+        h('dt', {}, 'Open at'), h('dd', {}, plural(channel.members, 'member')),
+        h('dt', {}, 'Mesh'), h('dd', {}, `${mesh(channel.mesh)} peers of each`),
+        h('dt', {}, 'Posted'), h('dd', {}, `${count(channel.posted)} (${count(channel.posted_per_s)}/s)`),
+        h('dt', {}, 'Most behind'), h('dd', {}, plural(channel.behind, 'message')),
+        h('dt', {}, 'Waiting'), h('dd', {}, bytes(channel.waiting_bytes))),
+      detail ? this.#present(detail.present) : null,
+      detail ? this.#rows('Members here', ['Member', 'Region', 'Mesh', 'Behind', 'Unread'], detail.members.map((it) => [
+        this.#go('member', it.name), it.region, String(it.mesh), count(it.behind), bytes(it.unread_bytes),
+      ])) : null,
+      detail ? this.#rows('Senders', ['Sender', 'Region', 'Last number'], detail.senders.map((it) => [
+        it.name ?? '–', it.region ?? '–', String(it.seq),
+      ])) : null,
+    ].flat().filter(Boolean);
+  }
+
+  /** Who has the channel open in the whole mesh, and what each says of itself. */
+  #present(present) {
+    if (present === null) return h('p', { class: 'muted' }, 'Looking who is present …');
+    const { by, members, left_out: more } = present;
+    return [
+      this.#rows('Present', ['Member', 'Region', 'Since', 'Heard', 'State'], members.map((it) => [
+        this.#go('member', it.name), it.region, clock(Date.parse(it.since)), it.silent ? '? silent' : '● yes', it.state ?? '–',
+      ])),
+      h('p', { class: 'muted' }, `As ${by} sees it${more > 0 ? `; ${more} more are not shown` : ''}.`),
+    ];
+  }
+
+  _region(id, region) {
+    const members = Object.entries(this.#state.members).filter(([, member]) => member.region === id);
+    return [
+      h('p', { class: 'muted' }, `${region.city ?? 'somewhere'} · ${region.up} of ${plural(region.members, 'member')} up`),
+      Object.keys(this.#state.regions).length > 1 ? this.#actions(
+        this.#act('Cut off', { fault: 'partition', groups: [[id]] }, true),
+        this.#act('Heal all links', { fault: 'heal' })) : null,
+      this.#rows('Members', ['Member', 'State', 'Links'], members.map(([name, member]) => [
+        this.#go('member', name), STATES[member.state].join(' '), String(member.links),
+      ])),
+    ].filter(Boolean);
+  }
+
+  #go(kind, id) {
+    return h('button', { type: 'button', class: 'go', 'data-do': `${kind} ${id}`, onclick: () => this.#select({ kind, id }) },
+      kind === 'channel' ? channelName(id) : id);
+  }
+
+  #rows(title, heads, rows) {
+    return h('details', { 'data-name': title, open: true }, h('summary', {}, `${title} (${rows.length})`),
+      h('div', { class: 'scroll' }, h('table', {},
+        h('thead', {}, h('tr', {}, heads.map((head) => h('th', { scope: 'col' }, head)))),
+        h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell) => h('td', {}, cell))))))));
+  }
+}
+
+const where = (region) => (region?.city ? `, ${region.city}` : '');

@@ -1,0 +1,160 @@
+// What a channel hears, and a box to post to it.
+
+import { change } from './live.js';
+import { WAYS, clock, h, keyed, say, set, span } from './dom.js';
+import { channelName } from './tables.js';
+
+/** As many rows as anybody scrolls through. */
+const ROWS = 200;
+/** Of more places than this each takes less room. */
+const FEW = 6;
+
+export class Tail {
+  #rows = new Map();
+  #places = [];
+  #skipped = 0;
+  #list = h('ol', { class: 'tail', 'aria-label': 'Messages, the latest first' });
+  #empty = h('p', { class: 'empty' }, 'Nothing was posted since this page is open. Write a message: when it arrives in each region, and which way, is shown here.');
+  #note = h('p', { class: 'muted', role: 'status' });
+  #node = h('select', { 'aria-label': 'Post from', name: 'node' });
+  #channel = h('input', { 'aria-label': 'Channel', name: 'channel', list: 'channel-names', value: 'earth', spellcheck: 'false', autocomplete: 'off' });
+  #names = h('datalist', { id: 'channel-names' });
+  #text = h('input', { 'aria-label': 'Message', name: 'text', placeholder: 'Write a message …', autocomplete: 'off', enterkeyhint: 'send' });
+  #json = h('input', { type: 'checkbox', name: 'json' });
+  #button = h('button', { class: 'strong' }, 'Post');
+  #follow;
+  #arrived;
+  #followed = null;
+  #chosen = false;
+
+  constructor(parent, { follow, arrived }) {
+    this.#follow = follow;
+    this.#arrived = arrived;
+    this.#channel.addEventListener('change', () => this.choose(this.#channel.value));
+    this.#node.addEventListener('change', () => {
+      this.#chosen = true;
+    });
+    parent.append(
+      h('form', { class: 'post', onsubmit: (event) => this.#post(event) },
+        h('div', { class: 'where' },
+          h('label', {}, 'from ', this.#node), h('label', {}, 'on ', this.#channel), this.#names,
+          h('label', { class: 'check' }, this.#json, ' as JSON')),
+        h('div', { class: 'what' }, this.#text, this.#button)),
+      this.#note, this.#empty, this.#list);
+  }
+
+  focus() {
+    this.#text.focus();
+  }
+
+  get channel() {
+    return this.#channel.value;
+  }
+
+  /** Follows a channel from now on. */
+  choose(channel) {
+    this.#channel.value = channel;
+    if (this.#followed === channel) return;
+    this.#followed = channel;
+    this.#rows.clear();
+    this.#skipped = 0;
+    this.#draw();
+    this.#follow(channel);
+  }
+
+  /** The stream begins anew: so do the numbers of rows. */
+  restart() {
+    this.#rows.clear();
+    this.#skipped = 0;
+  }
+
+  update(state) {
+    const able = Object.entries(state.members).filter(([, member]) => member.state === 'up' || member.state === 'paused');
+    keyed(this.#node, able, ([name]) => name, ([name]) => h('option', { value: name }, name), () => {});
+    if (!this.#chosen && able.length > 0 && this.#node.selectedIndex < 0) this.#node.selectedIndex = 0;
+    // One with another key than its name is of a mesh that is not followed.
+    const channels = Object.entries(state.channels).filter(([, it]) => it.name === undefined).map(([name]) => name);
+    if (this.#followed === null && channels.length > 0) this.choose(channels.includes('earth') ? 'earth' : channels[0]);
+    keyed(this.#names, channels, (name) => name, (name) => h('option', { value: name }), () => {});
+  }
+
+  take({ rows, skipped, places }) {
+    // One that is the same stays the same, so that rows are not drawn anew.
+    if (JSON.stringify(places) !== JSON.stringify(this.#places)) this.#places = places;
+    for (const row of rows) {
+      const before = this.#rows.get(row.id)?.arrivals ?? {};
+      for (const [name, { region, took_ms, way }] of Object.entries(row.arrivals)) {
+        if (!(name in before)) this.#arrived(row.region, region, took_ms, row.sender === name ? 'local' : way);
+      }
+      this.#rows.set(row.id, row);
+    }
+    for (const id of this.#rows.keys()) {
+      if (this.#rows.size <= ROWS) break;
+      this.#rows.delete(id);
+    }
+    this.#skipped = skipped;
+    this.#draw();
+  }
+
+  async #post(event) {
+    event.preventDefault();
+    const text = this.#text.value;
+    if (text === '') return;
+    this.#button.disabled = true;
+    try {
+      const json = this.#json.checked ? text : JSON.stringify(text);
+      await change('/api/messages', { node: this.#node.value, channel: this.#channel.value, json });
+      this.#text.value = '';
+      this.#wrong = '';
+    } catch (error) {
+      this.#wrong = error.message;
+    }
+    this.#button.disabled = false;
+    this.#text.focus();
+    this.#draw();
+  }
+
+  #wrong = '';
+
+  #draw() {
+    const names = this.#places.map(([name]) => name);
+    const at = names.length === 0 ? '' : names.length <= FEW ? ` at ${names.join(', ')}` : ` at ${names.length} members, one of each region`;
+    const more = this.#skipped > 0 ? ` ${this.#skipped.toLocaleString('en')} more are not shown: this is a sample.` : '';
+    if (this.#followed === null) return;
+    say(this.#note, this.#wrong || `Following ${channelName(this.channel)}${at}.${more}`);
+    set(this.#note, 'class', this.#wrong ? 'wrong' : 'muted');
+    const rows = [...this.#rows.values()].reverse();
+    this.#empty.hidden = rows.length > 0;
+    keyed(this.#list, rows, ({ id }) => id,
+      (row) => h('li', { class: row.gap ? 'gap' : '' },
+        h('div', { class: 'line' }, h('time'), h('b'), h('span', { class: 'text' })),
+        h('ul', { class: 'arrivals' })),
+      (item, row) => {
+        // Most are as they were.
+        if (item.row === row && item.places === this.#places) return;
+        [item.row, item.places] = [row, this.#places];
+        const [time, from, text] = item.firstElementChild.children;
+        say(time, row.posted_ms ? clock(row.posted_ms) : '');
+        say(from, `${row.name} #${row.seq}`);
+        say(text, row.gap ? `! ${row.gap[1]} will not get ${numbers(row.seq, row.gap[0])}: ${row.text}` : row.text);
+        if (!row.gap) this.#drawArrivals(item.lastElementChild, row);
+      });
+  }
+
+  #drawArrivals(list, row) {
+    const waiting = this.#places.filter(([name]) => !(name in row.arrivals));
+    const arrived = Object.entries(row.arrivals).sort(([, a], [, b]) => a.took_ms - b.took_ms);
+    const all = [...arrived, ...waiting.map(([name, region]) => [name, { region, waiting: true }])];
+    const short = all.length > FEW;
+    keyed(list, all, ([name]) => name, () => h('li'), (item, [name, arrival]) => {
+      const [sign, word] = WAYS[arrival.way] ?? ['…', ''];
+      const way = arrival.waiting ? '' : `${sign} ${short ? '' : `${word} `}${span(arrival.took_ms)}`;
+      set(item, 'class', arrival.waiting ? 'waiting' : arrival.way ?? '');
+      set(item, 'data-at', name);
+      set(item, 'title', `${name}: ${arrival.waiting ? 'not yet' : `${word} ${span(arrival.took_ms)}`}`);
+      say(item, arrival.waiting ? `${short ? arrival.region : name} not yet` : `${short ? arrival.region : name} ${way}`);
+    });
+  }
+}
+
+const numbers = (first, last) => (first === last ? `#${first}` : `#${first}–${last}`);

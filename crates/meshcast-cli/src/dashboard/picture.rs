@@ -1,0 +1,56 @@
+//! What nodes said at one moment.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use meshcast::admin::schema::{Channel, NodeReport, Peer};
+
+use crate::faults::Status;
+
+/// All that was asked at about the same time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Picture {
+    /// When, since the first.
+    pub(super) at: Duration,
+    /// The nodes that were asked, by name.
+    pub(super) nodes: BTreeMap<String, Asked>,
+    /// What is broken on purpose, and how the nodes are; `None` if nobody here can break anything.
+    pub(super) faults: Option<Status>,
+}
+
+/// A node that was asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    /// What it said; `None` if it does not answer, or does not run.
+    pub(super) look: Option<Look>,
+    /// Where its own service is.
+    pub(super) url: Option<String>,
+}
+
+/// What a node said.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub(super) node: NodeReport,
+    pub(super) peers: Vec<Peer>,
+    pub(super) channels: Vec<Channel>,
+}
+
+impl Look {
+    /// What it counted so far under this name.
+    pub(super) fn count(&self, name: &str) -> u64 {
+        self.node.counters.get(name).copied().unwrap_or_default()
+    }
+}
+
+impl Picture {
+    /// Those that answered.
+    pub(super) fn looks(&self) -> impl Iterator<Item = (&str, &Look)> {
+        let asked = self.nodes.iter();
+        asked.filter_map(|(name, asked)| Some((name.as_str(), asked.look.as_ref()?)))
+    }
+
+    /// What a node said, if it is the same process as in `later`.
+    pub(super) fn same(&self, name: &str, later: &Look) -> Option<&Look> {
+        let look = self.nodes.get(name)?.look.as_ref()?;
+        (look.node.node.peer_id == later.node.node.peer_id).then_some(look)
+    }
+}

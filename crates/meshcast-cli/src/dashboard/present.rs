@@ -1,0 +1,241 @@
+//! Who has a channel open, watched while a page asks for it: at one node that has it open itself,
+//! so that nobody is shown who is there only because a page looks.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use meshcast::admin::schema::{PresenceLine, Present};
+use serde::Serialize;
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    picture::Picture,
+    sources::{Scene, Source},
+};
+use crate::render;
+
+/// The channels that are watched now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watches(Arc<Mutex<BTreeMap<String, Watch>>>);
+
+#[derive(Debug)]
+struct Watch {
+    task: AbortHandle,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    by: String,
+    /// `None` until there is an answer.
+    members: Option<Vec<Present>>,
+    /// When a page asked last.
+    asked: Instant,
+}
+
+/// Who is present, as one node sees it.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Presence {
+    by: String,
+    members: Vec<Row>,
+    /// How many there is no room for.
+    left_out: usize,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Row {
+    name: String,
+    region: String,
+    since: String,
+    silent: bool,
+    /// The beginning of what it says of itself.
+    state: Option<String>,
+}
+
+impl Watches {
+    /// Who is present on a channel, if that is known by now: the first question begins a watch,
+    /// which goes on as long as it is asked again.
+    pub(super) async fn ask(
+        &self,
+        scene: &Scene,
+        picture: &Picture,
+        channel: &str,
+    ) -> Option<Presence> {
+        let now = Instant::now();
+        {
+            let mut watches = lock(&self.0);
+            watches.retain(|_, watch| !watch.task.is_finished());
+            if let Some(watch) = watches.get(channel) {
+                let mut seen = lock(&watch.seen);
+                seen.asked = now;
+                return seen.presence();
+            }
+        }
+        let by = picture.looks().find(|(_, look)| {
+            let mut channels = look.channels.iter();
+            channels.any(|it| it.name == channel && it.objects > 0)
+        })?;
+        let by = by.0.to_owned();
+        let source = scene.source(&by).await?;
+        let mut watches = lock(&self.0);
+        // Another page may have begun one meanwhile.
+        if watches.len() < WATCHES && !watches.contains_key(channel) {
+            let seen = Arc::new(Mutex::new(Seen {
+                by,
+                members: None,
+                asked: now,
+            }));
+            let watching = watch(source, channel.to_owned(), Arc::clone(&seen));
+            let task = tokio::spawn(watching).abort_handle();
+            watches.insert(channel.to_owned(), Watch { task, seen });
+        }
+        None
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Ends when the node stops, or nobody asks any more.
+async fn watch(source: Source, channel: String, seen: Arc<Mutex<Seen>>) {
+    let Some(mut lists) = source.present(&channel).await else {
+        return;
+    };
+    loop {
+        let end = lock(&seen).asked + IDLE;
+        tokio::select! {
+            list = lists.next() => match list {
+                Some(list) => lock(&seen).members = Some(list),
+                None => return,
+            },
+            () = sleep_until(end) => if lock(&seen).asked + IDLE <= Instant::now() {
+                return;
+            },
+        }
+    }
+}
+
+impl Seen {
+    fn presence(&self) -> Option<Presence> {
+        let mut members: Vec<&Present> = self.members.as_ref()?.iter().collect();
+        members.sort_by_key(|member| (&member.name, &member.peer_id));
+        let rows = members.iter().take(ROWS).map(|member| Row {
+            name: member.name.clone(),
+            region: member.region.clone(),
+            since: member.since.clone(),
+            silent: member.silent,
+            state: (!member.state.is_null()).then(|| beginning(render::value(&member.state))),
+        });
+        Some(Presence {
+            by: self.by.clone(),
+            members: rows.collect(),
+            left_out: members.len().saturating_sub(ROWS),
+        })
+    }
+}
+
+/// What a line of `GET /v1/presence` makes of who was there.
+pub(super) fn apply(members: &mut BTreeMap<String, Present>, line: PresenceLine) {
+    match line.change.as_str() {
+        "snapshot" => members.clear(),
+        "left" | "lost" => {
+            for member in &line.members {
+                members.remove(&member.peer_id);
+            }
+            return;
+        }
+        _ => {}
+    }
+    let present = line.members.into_iter();
+    members.extend(present.map(|member| (member.peer_id.clone(), member)));
+}
+
+fn beginning(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(PREVIEW) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Each takes one of the 32 watches that the admin socket of a node has. A page asks for one.
+const WATCHES: usize = 16;
+/// A page asks once a round, which takes 3 s with a hundred nodes.
+const IDLE: Duration = Duration::from_secs(10);
+/// More than anybody reads.
+const ROWS: usize = 500;
+/// What a row has room for, in characters.
+const PREVIEW: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(change: &str, members: &[(&str, &str)]) -> PresenceLine {
+        let members = members.iter().map(|(id, state)| {
+            json!({
+                "name": format!("name of {id}"), "region": "fra", "peer_id": id,
+                "since": "1970-01-01T00:00:00.000Z", "silent": change == "silent", "state": state,
+            })
+        });
+        let line = json!({
+            "channel": "earth", "change": change, "members": members.collect::<Vec<_>>(),
+        });
+        serde_json::from_value(line).expect("a line")
+    }
+
+    #[test]
+    fn lines_of_who_comes_and_goes_make_a_list_of_who_is_there() {
+        let mut members = BTreeMap::new();
+        for line in [
+            line("snapshot", &[("a", "1"), ("b", "1"), ("c", "1")]),
+            line("left", &[("a", "1")]),
+            line("joined", &[("d", "1")]),
+            line("updated", &[("b", "2")]),
+            line("silent", &[("d", "1")]),
+            line("lost", &[("c", "1")]),
+        ] {
+            apply(&mut members, line);
+        }
+        let seen = Seen {
+            by: "fra-1".into(),
+            members: Some(members.values().cloned().collect()),
+            asked: Instant::now(),
+        };
+        let presence = seen.presence().expect("it is known");
+        let rows = presence.members.iter();
+        let rows: Vec<_> = rows
+            .map(|row| (row.name.as_str(), row.silent, row.state.as_deref()))
+            .collect();
+        let expected = [
+            ("name of b", false, Some("2")),
+            ("name of d", true, Some("1")),
+        ];
+        assert_eq!(rows, expected);
+        apply(&mut members, line("snapshot", &[("e", "1")]));
+        assert_eq!(members.keys().collect::<Vec<_>>(), ["e"]);
+    }
+
+    #[test]
+    fn a_long_state_is_cut_between_two_characters() {
+        assert_eq!(beginning("short".into()), "short");
+        let cut = beginning("ü".repeat(200));
+        assert_eq!(cut, format!("{}…", "ü".repeat(PREVIEW)));
+    }
+}

@@ -1,0 +1,492 @@
+//! What a page shows, as one JSON document.
+//!
+//! It speaks of *members*, which are all that are known, and of *links*, which are who is connected
+//! to whom, by pairs of regions: what a page shows at once does not grow with the square of the
+//! fleet. Each link by itself is in [`detail`]. What is not known is left out.
+
+pub(super) mod detail;
+mod links;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshcast_sim::location;
+use serde::Serialize;
+
+pub(super) use self::links::Link;
+#[cfg(test)]
+pub(super) use self::links::{Cut, key};
+use super::picture::{Look, Picture};
+use crate::faults;
+
+/// The document.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct View {
+    pub(super) schema: &'static str,
+    /// Whether links can be cut and nodes killed here.
+    pub(super) breakable: bool,
+    pub(super) totals: Totals,
+    pub(super) regions: BTreeMap<String, RegionView>,
+    /// By name, and where two have the same by a part of the id too.
+    pub(super) members: BTreeMap<String, Member>,
+    /// By both regions, in order, with a `|` between.
+    pub(super) links: BTreeMap<String, Link>,
+    /// By name, and where several meshes have the same by a part of the mesh's id too.
+    pub(super) channels: BTreeMap<String, ChannelView>,
+    /// In which directions nothing passes, as it was asked for.
+    pub(super) cuts: Vec<faults::Cut>,
+    /// Through whom messages go around what is cut.
+    pub(super) around: Vec<String>,
+}
+
+/// All together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct Totals {
+    pub(super) members: usize,
+    /// Of which so many run, as far as anybody can tell.
+    pub(super) up: usize,
+    /// Pairs of members that are connected, as far as the nodes here tell.
+    pub(super) links: usize,
+    pub(super) channels: usize,
+    pub(super) posted_per_s: f64,
+    pub(super) delivered_per_s: f64,
+    pub(super) posted: u64,
+    pub(super) delivered: u64,
+    pub(super) missed: u64,
+    pub(super) repaired: u64,
+    pub(super) dropped: u64,
+    /// Members and channels there was no room for.
+    pub(super) left_out: usize,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct RegionView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) city: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latitude: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) longitude: Option<f32>,
+    pub(super) members: usize,
+    pub(super) up: usize,
+}
+
+/// How a member is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// It answers.
+    Up,
+    /// All its links are cut.
+    Paused,
+    /// It does not run.
+    Down,
+    /// It should answer, and does not.
+    #[default]
+    Silent,
+    /// It runs elsewhere: a node here is connected to it.
+    Elsewhere,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct Member {
+    pub(super) region: String,
+    pub(super) state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) peer_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<String>,
+    /// How many are connected to it, as far as the nodes here tell.
+    pub(super) links: usize,
+    /// What it counts itself, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) counts: Option<Counts>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct Counts {
+    pub(super) channels: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) posted_per_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) delivered_per_s: Option<f64>,
+    pub(super) posted: u64,
+    pub(super) delivered: u64,
+    /// Messages it was told it will not get.
+    pub(super) missed: u64,
+    /// Frames that it asked for and got.
+    pub(super) repaired: u64,
+    /// Frames dropped or refused for want of room.
+    pub(super) dropped: u64,
+    /// Links found without gossip, and connected anew.
+    pub(super) mute_links: u64,
+    /// So many messages of one sender it has not got yet that another node here has, at most.
+    pub(super) behind: u64,
+    /// Posted and not sent yet, or delivered and not read yet.
+    pub(super) waiting_bytes: usize,
+    /// In MiB.
+    pub(super) history_mib: f64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct ChannelView {
+    /// What it is called, if that is not its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Members that have it open, as far as the nodes here tell.
+    pub(super) members: usize,
+    /// Who was heard on it.
+    pub(super) senders: usize,
+    pub(super) posted: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) posted_per_s: Option<f64>,
+    /// The fewest and the most that gossip of a node here sends to at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mesh: Option<(usize, usize)>,
+    /// So many messages of one sender some node here has not got yet that another one has.
+    pub(super) behind: u64,
+    /// Posted and not sent yet, or delivered and not read yet.
+    pub(super) waiting_bytes: usize,
+}
+
+/// What is to be seen now. Rates are over the time since `before`.
+pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
+    let pairs = links::pairs(now);
+    let degrees = links::degrees(&pairs);
+    let (channels, loads) = channels(before, now);
+    let (members, members_left) = bounded(members(before, now, &degrees, &loads), MEMBERS);
+    let (channels, channels_left) = bounded(channels, CHANNELS);
+    let links = links::links(now, &pairs);
+    let mut view = View {
+        schema: "page/v1",
+        breakable: now.faults.is_some(),
+        totals: totals(&members, channels.len()),
+        regions: regions(&members),
+        members,
+        links,
+        channels,
+        cuts: now
+            .faults
+            .as_ref()
+            .map_or_else(Vec::new, |it| it.cuts.clone()),
+        around: now
+            .faults
+            .as_ref()
+            .map_or_else(Vec::new, |it| it.around.clone()),
+    };
+    view.totals.links = view.links.values().map(|link| link.links).sum();
+    view.totals.left_out = members_left + channels_left;
+    view
+}
+
+fn members(
+    before: Option<&Picture>,
+    now: &Picture,
+    degrees: &BTreeMap<&str, usize>,
+    loads: &Loads<'_>,
+) -> BTreeMap<String, Member> {
+    let mut members = BTreeMap::new();
+    for (name, asked) in &now.nodes {
+        let status = now.faults.as_ref();
+        let status = status.and_then(|it| it.nodes.iter().find(|node| node.name == *name));
+        let look = asked.look.as_ref();
+        let state = match (status.map(|status| status.state), look) {
+            (Some(faults::State::Down), _) => State::Down,
+            (Some(faults::State::Paused), _) => State::Paused,
+            (_, Some(_)) => State::Up,
+            (_, None) => State::Silent,
+        };
+        let id = look.map(|look| look.node.node.peer_id.clone());
+        let region = look.map(|look| look.node.node.region.clone());
+        members.insert(
+            name.clone(),
+            Member {
+                region: region
+                    .or_else(|| status.map(|status| status.region.clone()))
+                    .unwrap_or_default(),
+                state,
+                links: id
+                    .as_ref()
+                    .and_then(|id| degrees.get(id.as_str()))
+                    .copied()
+                    .unwrap_or(0),
+                peer_id: id,
+                url: asked.url.clone(),
+                counts: look.map(|look| {
+                    let earlier = before.and_then(|before| {
+                        let passed = now.at.checked_sub(before.at)?.as_secs_f64();
+                        Some((before.same(name, look)?, passed))
+                    });
+                    counts(look, earlier, loads)
+                }),
+            },
+        );
+    }
+    for (name, peer) in elsewhere(now) {
+        let twice = members.contains_key(name);
+        let key = if twice {
+            format!("{name} …{}", tail(&peer.peer_id))
+        } else {
+            name.to_owned()
+        };
+        let member = Member {
+            region: peer.region.clone(),
+            state: State::Elsewhere,
+            links: degrees.get(peer.peer_id.as_str()).copied().unwrap_or(0),
+            peer_id: Some(peer.peer_id.clone()),
+            ..Member::default()
+        };
+        members.insert(key, member);
+    }
+    members
+}
+
+/// Members that were not asked, and are known from their links. A link to a process that a node of
+/// this name was before is one that its other end has not given up yet.
+fn elsewhere(now: &Picture) -> BTreeMap<&str, &meshcast::admin::schema::Peer> {
+    let asked: BTreeSet<&str> = now
+        .looks()
+        .map(|(_, look)| look.node.node.peer_id.as_str())
+        .collect();
+    let peers = now.looks().flat_map(|(_, look)| &look.peers);
+    let others = peers.filter(|peer| {
+        !asked.contains(peer.peer_id.as_str()) && !now.nodes.contains_key(&peer.name)
+    });
+    others.map(|peer| (peer.name.as_str(), peer)).collect()
+}
+
+fn counts(look: &Look, earlier: Option<(&Look, f64)>, loads: &Loads<'_>) -> Counts {
+    let rate = |name: &str| {
+        let (earlier, passed) = earlier?;
+        per_second(look.count(name).saturating_sub(earlier.count(name)), passed)
+    };
+    let sum = |names: &[&str]| sum(names.iter().map(|name| look.count(name)));
+    let load = loads.get(look.node.node.peer_id.as_str());
+    let load = load.copied().unwrap_or_default();
+    Counts {
+        channels: look.node.node.channels,
+        posted_per_s: rate("posted"),
+        delivered_per_s: rate("delivered"),
+        posted: look.count("posted"),
+        delivered: look.count("delivered"),
+        missed: sum(&["missed", "unread"]),
+        repaired: look.count("frames_repaired"),
+        dropped: sum(&DROPS),
+        mute_links: look.count("mute_links"),
+        behind: load.behind,
+        waiting_bytes: load.waiting_bytes,
+        history_mib: mib(look.count("history_bytes")),
+    }
+}
+
+fn regions(members: &BTreeMap<String, Member>) -> BTreeMap<String, RegionView> {
+    let mut regions: BTreeMap<String, RegionView> = BTreeMap::new();
+    for member in members.values() {
+        let region = regions.entry(member.region.clone()).or_insert_with(|| {
+            let place = location(&member.region);
+            RegionView {
+                city: place.map(|it| it.city),
+                latitude: place.map(|it| it.latitude),
+                longitude: place.map(|it| it.longitude),
+                ..RegionView::default()
+            }
+        });
+        region.members += 1;
+        region.up += usize::from(member.runs());
+    }
+    regions
+}
+
+impl Member {
+    fn runs(&self) -> bool {
+        matches!(self.state, State::Up | State::Elsewhere | State::Paused)
+    }
+}
+
+fn totals(members: &BTreeMap<String, Member>, channels: usize) -> Totals {
+    let mut totals = Totals {
+        members: members.len(),
+        up: members.values().filter(|member| member.runs()).count(),
+        channels,
+        ..Totals::default()
+    };
+    let all = || members.values().filter_map(|member| member.counts.as_ref());
+    for counts in all() {
+        totals.posted_per_s += counts.posted_per_s.unwrap_or(0.0);
+        totals.delivered_per_s += counts.delivered_per_s.unwrap_or(0.0);
+    }
+    totals.posted = sum(all().map(|it| it.posted));
+    totals.delivered = sum(all().map(|it| it.delivered));
+    totals.missed = sum(all().map(|it| it.missed));
+    totals.repaired = sum(all().map(|it| it.repaired));
+    totals.dropped = sum(all().map(|it| it.dropped));
+    totals.posted_per_s = round(totals.posted_per_s);
+    totals.delivered_per_s = round(totals.delivered_per_s);
+    totals
+}
+
+/// Numbers are the members' own: one that lies, or a gap that is very long, is not to end this.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
+/// What waits at a process on all its channels.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    behind: u64,
+    waiting_bytes: usize,
+}
+
+/// By id of the process.
+type Loads<'a> = BTreeMap<&'a str, Load>;
+
+fn channels<'a>(
+    before: Option<&Picture>,
+    now: &'a Picture,
+) -> (BTreeMap<String, ChannelView>, Loads<'a>) {
+    let (mut channels, mut loads) = (BTreeMap::new(), Loads::new());
+    for (key, name) in keys(now) {
+        let heads = heads(now, name);
+        let mut channel = ChannelView {
+            name: (key != name.name).then(|| name.name.to_owned()),
+            senders: heads.len(),
+            posted: sum(heads.values().copied()),
+            posted_per_s: before.and_then(|before| {
+                let earlier = self::heads(before, name);
+                let new = heads.iter().map(|(sender, seq)| {
+                    seq.saturating_sub(earlier.get(sender).copied().unwrap_or(0))
+                });
+                per_second(sum(new), now.at.checked_sub(before.at)?.as_secs_f64())
+            }),
+            ..ChannelView::default()
+        };
+        let mut open = BTreeSet::new();
+        for (look, it) in objects(now, name) {
+            let id = look.node.node.peer_id.as_str();
+            let load = loads.entry(id).or_default();
+            load.waiting_bytes += it.outbox_bytes + it.unread_bytes;
+            if it.objects > 0 {
+                open.insert(id);
+                let (least, most) = channel.mesh.unwrap_or((usize::MAX, 0));
+                channel.mesh = Some((least.min(it.mesh.len()), most.max(it.mesh.len())));
+                let behind = behind(it, &heads);
+                load.behind = load.behind.max(behind);
+                channel.behind = channel.behind.max(behind);
+            }
+            open.extend(it.subscribers.iter().map(String::as_str));
+            channel.waiting_bytes += it.outbox_bytes + it.unread_bytes;
+        }
+        channel.members = open.len();
+        channels.insert(key, channel);
+    }
+    (channels, loads)
+}
+
+/// A channel: in another mesh, one of the same name is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Channel<'a> {
+    name: &'a str,
+    mesh: &'a str,
+}
+
+/// The channels of the nodes that answered. Where several meshes have one of a name, it is told by
+/// a part of the mesh's id too, but in the mesh that most nodes here are of.
+fn keys(picture: &Picture) -> BTreeMap<String, Channel<'_>> {
+    let mut meshes = BTreeMap::<&str, Vec<&Look>>::new();
+    for (_, look) in picture.looks() {
+        meshes.entry(&look.node.node.mesh).or_default().push(look);
+    }
+    let mut meshes: Vec<_> = meshes.into_iter().collect();
+    meshes.sort_by_key(|(_, looks)| std::cmp::Reverse(looks.len()));
+    let mut keys = BTreeMap::<String, Channel<'_>>::new();
+    for (mesh, looks) in meshes {
+        for it in looks.iter().flat_map(|look| &look.channels) {
+            let name = it.name.as_str();
+            let key = match keys.get(name) {
+                Some(other) if other.mesh != mesh => format!("{name} …{}", tail(mesh)),
+                _ => name.to_owned(),
+            };
+            keys.entry(key).or_insert(Channel { name, mesh });
+        }
+    }
+    keys
+}
+
+/// So much of an id that people can tell it from others.
+fn tail(id: &str) -> &str {
+    id.get(id.len().saturating_sub(6)..).unwrap_or_default()
+}
+
+/// What each node that answered says of a channel.
+fn objects<'a>(
+    picture: &'a Picture,
+    channel: Channel<'a>,
+) -> impl Iterator<Item = (&'a Look, &'a meshcast::admin::schema::Channel)> {
+    let looks = picture.looks();
+    let looks = looks.filter(move |(_, look)| look.node.node.mesh == channel.mesh);
+    looks.filter_map(move |(_, look)| {
+        let mut channels = look.channels.iter();
+        Some((look, channels.find(|it| it.name == channel.name)?))
+    })
+}
+
+/// The highest number of each sender that any node heard of.
+fn heads<'a>(picture: &'a Picture, channel: Channel<'a>) -> BTreeMap<&'a str, u64> {
+    let mut heads = BTreeMap::new();
+    for sender in objects(picture, channel).flat_map(|(_, channel)| &channel.senders) {
+        let head = heads.entry(sender.peer_id.as_str()).or_default();
+        *head = sender.highest_seq.max(*head);
+    }
+    heads
+}
+
+/// How many messages of one sender a node lacks at most.
+fn behind(channel: &meshcast::admin::schema::Channel, heads: &BTreeMap<&str, u64>) -> u64 {
+    let lacks = channel.senders.iter().filter_map(|sender| {
+        let head = heads.get(sender.peer_id.as_str())?;
+        Some(head.saturating_sub(sender.delivered_seq?))
+    });
+    lacks.max().unwrap_or(0)
+}
+
+/// The first of them, and how many others there are.
+fn bounded<T>(mut all: BTreeMap<String, T>, limit: usize) -> (BTreeMap<String, T>, usize) {
+    let left_out = all.len().saturating_sub(limit);
+    if let Some(first_out) = all.keys().nth(limit).cloned() {
+        all.split_off(&first_out);
+    }
+    (all, left_out)
+}
+
+fn per_second(count: u64, seconds: f64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let rate = count as f64 / seconds;
+    rate.is_finite().then(|| round(rate))
+}
+
+fn mib(bytes: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+    let mib = bytes as f64 / f64::from(1 << 20);
+    round(mib)
+}
+
+/// To tenths: what is smaller changes all the time, and nobody can see it.
+fn round(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+/// Frames that were there and were not kept or sent on.
+const DROPS: [&str; 4] = [
+    "frames_without_room",
+    "frames_dropped",
+    "frames_refused",
+    "logs_refused",
+];
+/// More than a person can tell apart on a map; their totals are left out as well.
+const MEMBERS: usize = 500;
+/// The same for a list.
+const CHANNELS: usize = 200;
+
+#[cfg(test)]
+pub(super) mod fixture;
+#[cfg(test)]
+mod tests;

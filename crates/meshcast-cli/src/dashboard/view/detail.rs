@@ -1,0 +1,177 @@
+//! One member, link or channel, when somebody looks at it.
+
+use std::collections::BTreeMap;
+
+use meshcast::admin::schema;
+use serde::Serialize;
+
+use super::{
+    super::{picture::Picture, view},
+    behind, heads, keys,
+    links::{Pair, pairs},
+    objects,
+};
+
+/// A member: its links, channels and counters.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Member<'a> {
+    pub(in super::super) node: &'a schema::Node,
+    pub(in super::super) counters: &'a BTreeMap<String, u64>,
+    pub(in super::super) peers: &'a [schema::Peer],
+    pub(in super::super) channels: Vec<Open<'a>>,
+}
+
+/// A channel at one member.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Open<'a> {
+    /// Of the channel, or of the member if it is about a channel.
+    pub(in super::super) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in super::super) region: Option<&'a str>,
+    pub(in super::super) objects: usize,
+    pub(in super::super) subscribers: usize,
+    pub(in super::super) mesh: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in super::super) senders: Option<usize>,
+    pub(in super::super) behind: u64,
+    pub(in super::super) outbox_bytes: usize,
+    pub(in super::super) unread_bytes: usize,
+}
+
+/// What is between two regions.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Links<'a> {
+    pub(in super::super) a: &'a str,
+    pub(in super::super) b: &'a str,
+    /// How many there are, also of those left out.
+    pub(in super::super) count: usize,
+    pub(in super::super) links: Vec<EachLink<'a>>,
+}
+
+/// Two members that are connected.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct EachLink<'a> {
+    pub(in super::super) a: &'a str,
+    pub(in super::super) b: &'a str,
+    pub(in super::super) rtt_us: Option<u64>,
+    pub(in super::super) half: bool,
+    pub(in super::super) mute: u32,
+}
+
+/// A channel: who of those that were asked has it open and how far they are, and who posts on it.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Channel<'a> {
+    pub(in super::super) name: &'a str,
+    pub(in super::super) members: Vec<Open<'a>>,
+    pub(in super::super) senders: Vec<Head<'a>>,
+}
+
+/// How far a sender is.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Head<'a> {
+    pub(in super::super) peer_id: &'a str,
+    pub(in super::super) name: Option<&'a str>,
+    pub(in super::super) region: Option<&'a str>,
+    pub(in super::super) seq: u64,
+}
+
+/// `None` if it was not asked or did not answer.
+pub(in super::super) fn member<'a>(picture: &'a Picture, name: &str) -> Option<Member<'a>> {
+    let look = picture.nodes.get(name)?.look.as_ref()?;
+    let channels = look.channels.iter().map(|channel| Open {
+        name: &channel.name,
+        senders: Some(channel.senders.len()),
+        ..open(
+            channel,
+            &heads(
+                picture,
+                view::Channel {
+                    name: &channel.name,
+                    mesh: &look.node.node.mesh,
+                },
+            ),
+        )
+    });
+    Some(Member {
+        node: &look.node.node,
+        counters: &look.node.counters,
+        peers: &look.peers,
+        channels: channels.take(ROWS).collect(),
+    })
+}
+
+/// Each link by itself, slow ones first.
+pub(in super::super) fn link<'a>(picture: &'a Picture, a: &'a str, b: &'a str) -> Links<'a> {
+    let pairs = pairs(picture);
+    let is_between = |pair: &&Pair<'_>| pair.regions == (a, b) || pair.regions == (b, a);
+    let mut found: Vec<_> = pairs.values().filter(is_between).collect();
+    found.sort_by_key(|pair| std::cmp::Reverse(pair.rtt_us()));
+    let count = found.len();
+    let links = found.into_iter().take(ROWS).map(|pair| EachLink {
+        a: pair.names.0,
+        b: pair.names.1,
+        rtt_us: pair.rtt_us(),
+        half: pair.is_half(),
+        mute: pair
+            .ends
+            .0
+            .unwrap_or_default()
+            .mute
+            .max(pair.ends.1.unwrap_or_default().mute),
+    });
+    Links {
+        a,
+        b,
+        count,
+        links: links.collect(),
+    }
+}
+
+/// Of the channel with this key. Empty if nobody has it open.
+pub(in super::super) fn channel<'a>(picture: &'a Picture, key: &'a str) -> Channel<'a> {
+    let Some(channel) = keys(picture).remove(key) else {
+        return Channel {
+            name: key,
+            members: Vec::new(),
+            senders: Vec::new(),
+        };
+    };
+    let heads = heads(picture, channel);
+    let members = objects(picture, channel).map(|(look, channel)| Open {
+        name: &look.node.node.name,
+        region: Some(&look.node.node.region),
+        ..open(channel, &heads)
+    });
+    let senders = heads.iter().map(|(id, seq)| {
+        let mut all = objects(picture, channel).flat_map(|(_, channel)| &channel.senders);
+        let sender = all.find(|sender| sender.peer_id == *id);
+        Head {
+            peer_id: id,
+            name: sender.map(|sender| sender.name.as_str()),
+            region: sender.map(|sender| sender.region.as_str()),
+            seq: *seq,
+        }
+    });
+    Channel {
+        name: channel.name,
+        members: members.take(ROWS).collect(),
+        senders: senders.take(ROWS).collect(),
+    }
+}
+
+fn open<'a>(channel: &'a schema::Channel, heads: &BTreeMap<&str, u64>) -> Open<'a> {
+    Open {
+        name: &channel.name,
+        region: None,
+        objects: channel.objects,
+        subscribers: channel.subscribers.len(),
+        mesh: channel.mesh.len(),
+        senders: None,
+        behind: behind(channel, heads),
+        outbox_bytes: channel.outbox_bytes,
+        unread_bytes: channel.unread_bytes,
+    }
+}
+
+/// More than anybody reads.
+const ROWS: usize = 500;

@@ -1,0 +1,121 @@
+//! All nodes of this machine, asked at about the same time.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use meshcast::admin::schema::{ChannelReport, NodeReport, PeerReport};
+use tokio::time::timeout;
+
+use crate::{
+    client::Client,
+    exit::Failure,
+    faults::{PATH, Status},
+    locate,
+};
+
+/// What is known of the nodes of this machine.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// By the name of their sockets. Those that nobody listens at are among them.
+    pub(crate) nodes: Vec<Surveyed>,
+    /// What a running `meshcast up` says of what it runs.
+    pub(crate) up: Option<Status>,
+}
+
+/// A socket, and what the node behind it says.
+#[derive(Debug)]
+pub(crate) struct Surveyed {
+    pub(crate) client: Client,
+    pub(crate) answer: Answer,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reports(Box<Reports>),
+    /// Somebody listens and does not answer.
+    Silent,
+    /// Nobody listens: what was there is gone, and has not tidied up.
+    Dead,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Reports {
+    pub(crate) node: NodeReport,
+    pub(crate) peers: PeerReport,
+    pub(crate) channels: ChannelReport,
+}
+
+impl Survey {
+    /// Asks all nodes of this user.
+    pub(crate) async fn take() -> Result<Self, Failure> {
+        let sockets = locate::sockets()?;
+        let looks = sockets.into_iter().map(async |client| {
+            let answer = ask(&client).await?;
+            Some(Surveyed { client, answer })
+        });
+        let up = async {
+            let up = locate::up(None).await.ok()?;
+            timeout(ANSWER, up.get::<Status>(PATH)).await.ok()?.ok()
+        };
+        let (nodes, up) = tokio::join!(join_all(looks), up);
+        Ok(Self {
+            nodes: nodes.into_iter().flatten().collect(),
+            up,
+        })
+    }
+
+    /// Those that answered.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = &Reports> {
+        self.nodes.iter().filter_map(Surveyed::reports)
+    }
+}
+
+impl Surveyed {
+    pub(crate) fn reports(&self) -> Option<&Reports> {
+        match &self.answer {
+            Answer::Reports(reports) => Some(reports),
+            Answer::Silent | Answer::Dead => None,
+        }
+    }
+}
+
+impl Reports {
+    pub(crate) fn name(&self) -> &str {
+        &self.node.node.name
+    }
+
+    /// What it counted so far under this name.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.node.counters.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// `None`: it is no node, or not one of this user.
+async fn ask(client: &Client) -> Option<Answer> {
+    if !client.is_alive().await {
+        return Some(Answer::Dead);
+    }
+    if !client.is_ours().await {
+        return None;
+    }
+    let reports = async {
+        let (node, peers, channels) = tokio::join!(
+            client.get::<NodeReport>("/v1/node"),
+            client.get::<PeerReport>("/v1/peers"),
+            client.get::<ChannelReport>("/v1/channels"),
+        );
+        Some(Reports {
+            node: node.ok()?,
+            peers: peers.ok()?,
+            channels: channels.ok()?,
+        })
+    };
+    match timeout(ANSWER, reports).await {
+        Ok(Some(reports)) => Some(Answer::Reports(Box::new(reports))),
+        Ok(None) | Err(_) => Some(Answer::Silent),
+    }
+}
+
+/// A node that is well answers in a millisecond; on a machine that is not, it takes longer.
+const ANSWER: Duration = Duration::from_secs(5);

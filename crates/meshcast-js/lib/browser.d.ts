@@ -1,0 +1,93 @@
+import type { GapEvent, MessageOrigin } from "./index.js";
+
+export { GapEvent, MessageOrigin, originOf } from "./index.js";
+
+/**
+ * The web's class over a service of the fleet: it hears what other pages and the processes of the mesh
+ * post on the channel, and never itself.
+ */
+export class BroadcastChannel extends EventTarget {
+  /**
+   * Opens the channel. Messages are heard from when the service has opened it, or from before with
+   * options; breaks of the connection lose nothing that the mesh keeps.
+   *
+   * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol
+   */
+  constructor(name: string, options?: { history?: number | { ago: number }; after?: string });
+
+  readonly name: string;
+
+  /**
+   * Posts a copy of a value: at once, or when the service is there.
+   *
+   * @throws {DOMException} and nothing was posted. `InvalidStateError`: the channel is closed.
+   * `DataCloneError`. `NotAllowedError`: the service has said that this page may not post there.
+   * `QuotaExceededError`: it is over the limit of a message, or 4 MiB or 4,096 posts wait already
+   */
+  postMessage(message: unknown): void;
+
+  /** Posts a copy of a value, which is made at once, as soon as there is room. */
+  postMessageWait(message: unknown): Promise<void>;
+
+  /** Drops what is on its way to the object, and sends what it has posted. */
+  close(): void;
+
+  ref(): this;
+  unref(): this;
+
+  stats(): {
+    posted: number;
+    received: number;
+    gaps: number;
+    /** Posts that are not known to be with a second member of the mesh. */
+    unsafe: number;
+    backlogBytes: number;
+  };
+
+  onmessage: ((this: any, event: MessageEvent) => any) | null;
+  onmessageerror: ((this: any, event: MessageEvent) => any) | null;
+
+  addEventListener<K extends keyof BroadcastChannelEvents>(
+    type: K,
+    listener: ((this: this, event: BroadcastChannelEvents[K]) => unknown) | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+}
+
+export interface BroadcastChannelEvents {
+  message: MessageEvent;
+  messageerror: MessageEvent;
+  /** Messages are missing, told before the next one of their sender. */
+  gap: GapEvent;
+  /** All that was posted before has come. */
+  caughtup: Event;
+  /** The service has opened it, at first and after each break: what the page may do. */
+  open: Event & { readonly read: boolean; readonly post: boolean };
+  /** The service does not open it, or does not take a post: why. */
+  refused: Event & { readonly reason: string };
+}
+
+/** The one connection of the page. */
+export interface Connection extends EventTarget {
+  readonly state: "closed" | "connecting" | "open";
+  /** The instance of the service; `null` while there is none. */
+  readonly service: Pick<MessageOrigin, "peerId" | "name" | "region"> | null;
+  readonly maxMessageBytes: number;
+  /** Connects anew at once. */
+  reconnect(): void;
+  /** It was made, or lost. */
+  addEventListener(type: "change", listener: (event: Event) => unknown): void;
+}
+
+export const connection: Connection;
+
+/**
+ * Says where the service is: an address, or several that are tried in turn, `wss://…`. Without it, it is
+ * `/meshcast` of the host that the page is of.
+ */
+export function connect(...urls: (string | URL)[]): Connection;

@@ -1,0 +1,161 @@
+// Lets pages in a browser onto channels of the mesh, by way of this process. See `docs/gateway.md`.
+
+import { start } from "./hub.js";
+import { native } from "./native.js";
+import { Client } from "./gateway/client.js";
+import { attach, guard, refuse } from "./gateway/http.js";
+import { Names } from "./gateway/names.js";
+import { POST_HEAD, PROTOCOL } from "./frames.js";
+
+/** Clients connected: each costs buffers and what its channels hold. */
+const MAX_CLIENTS = 1024;
+/** Channels of a client: a page shows a few things. */
+const MAX_CHANNELS = 64;
+
+export class Gateway {
+  #permit;
+  #origins;
+  #hosts;
+  #maxClients;
+  #maxChannels;
+  #clients = new Set();
+  #names = new Names();
+  #sockets = null;
+  #reported = null;
+
+  constructor({
+    permit,
+    origins = [],
+    hosts = null,
+    maxClients = MAX_CLIENTS,
+    maxChannels = MAX_CHANNELS,
+  } = {}) {
+    if (typeof permit !== "function") {
+      throw new TypeError("permit(request, channel) says what a client may do: { read, post }");
+    }
+    this.#permit = permit;
+    this.#origins = new Set(origins);
+    this.#hosts = hosts === null ? null : new Set([...hosts].map((host) => host.toLowerCase()));
+    this.#maxClients = maxClients;
+    this.#maxChannels = maxChannels;
+  }
+
+  /** How many clients are connected. */
+  get clients() {
+    return this.#clients.size;
+  }
+
+  /**
+   * Why a request is not let in, as a status and a text; null if it is. Browsers let any page connect
+   * anywhere, with the cookies of where it connects to: so pages of other hosts are not, unless their
+   * origin is among `origins`. A name that somebody else lets resolve to this machine makes its
+   * pages pages of the same host, unless `hosts` says which there are.
+   */
+  refuses(request) {
+    const host = header(request, "host");
+    if (!this.#isServed(host)) return { status: 403, text: "this host is not served" };
+    const origin = header(request, "origin");
+    if (origin !== null && !this.#origins.has(origin)) {
+      const own = /^[a-z]+:\/\/(.*)$/i.exec(origin)?.[1];
+      if (own === undefined || own !== host) {
+        return { status: 403, text: "pages of this origin are not let in" };
+      }
+    }
+    if (this.#clients.size >= this.#maxClients) {
+      return { status: 503, text: "too many are connected" };
+    }
+    return null;
+  }
+
+  /** With a port or without, which then may be any. */
+  #isServed(host) {
+    if (this.#hosts === null) return true;
+    const name = host?.toLowerCase() ?? "";
+    return this.#hosts.has(name) || this.#hosts.has(name.replace(/:\d*$/, ""));
+  }
+
+  /** Serves a path of an HTTP server of Node. It takes the package `ws`. */
+  attach(server, path = "/meshcast") {
+    attach(server, path, this);
+    return this;
+  }
+
+  /** Takes an "upgrade" event of an HTTP server of Node. It takes the package `ws`. */
+  async upgrade(request, socket, head) {
+    guard(socket);
+    const refusal = this.refuses(request);
+    if (refusal !== null) return refuse(socket, refusal.status, refusal.text);
+    let sockets;
+    try {
+      // Others come while the first waits.
+      this.#sockets ??= this.#server();
+      sockets = await this.#sockets;
+    } catch (error) {
+      this.#sockets = null;
+      this.#report(error);
+      return refuse(socket, 500, "it failed");
+    }
+    try {
+      sockets.handleUpgrade(request, socket, head, (webSocket) => {
+        this.accept(webSocket, request);
+      });
+    } catch (error) {
+      this.#report(error);
+      socket.destroy();
+    }
+  }
+
+  /** Says why nobody gets in; once, since anybody may ask as often as it likes. */
+  #report({ message }) {
+    if (message === this.#reported) return;
+    this.#reported = message;
+    console.error(`meshcast: a page could not be let in: ${message}`);
+  }
+
+  async #server() {
+    start();
+    const { WebSocketServer } = await import("ws");
+    const { maxMessageBytes } = JSON.parse(native().start());
+    return new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: maxMessageBytes + POST_HEAD,
+      handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
+    });
+  }
+
+  /**
+   * Serves a client over a WebSocket that is there, such as one of `Deno.upgradeWebSocket`. Ask
+   * `refuses` before.
+   */
+  accept(webSocket, request) {
+    // What it says is not looked at any more once it is closed, and may be wrong nevertheless.
+    webSocket.addEventListener("error", () => {});
+    start();
+    if (this.#clients.size >= this.#maxClients) {
+      webSocket.close(1013, "too many are connected");
+      return;
+    }
+    // Who comes back wants what was posted meanwhile.
+    native().keepForLater();
+    const client = new Client(webSocket, {
+      node: JSON.parse(native().start()),
+      maxChannels: this.#maxChannels,
+      mayName: this.#names.ofClient(this.#maxChannels),
+      permit: async (channel) => (await this.#permit(request, channel)) ?? {},
+      ended: () => this.#clients.delete(client),
+    });
+    this.#clients.add(client);
+  }
+
+  /** Closes the connections of all clients, which connect elsewhere. */
+  close() {
+    for (const client of this.#clients) client.end(1001, "the service stops");
+  }
+}
+
+/** Of a request of Node, or of the web. */
+function header(request, name) {
+  const { headers } = request;
+  return (typeof headers.get === "function" ? headers.get(name) : headers[name]) ?? null;
+}

@@ -1,0 +1,2 @@
+/** Replaces the global `BroadcastChannel` in this thread. */
+export {};

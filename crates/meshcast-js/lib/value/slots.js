@@ -1,0 +1,55 @@
+// Tests for internal slots, as `node:util` has them, where there is none: in a page. Each tries
+// what only an object with the slot lets itself be used for, and runs no code of the object.
+
+const slotOf = (type, name) => Object.getOwnPropertyDescriptor(type.prototype, name);
+
+/** Whether a method or getter of the platform takes the object. */
+const takes =
+  (method, ...args) =>
+  (value) => {
+    try {
+      method.call(value, ...args);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+const tagged = (tag) => (value) => toString.call(value) === `[object ${tag}]`;
+const never = () => false;
+
+const valueOfs = [Boolean, Number, String, BigInt, Symbol].map(({ prototype }) =>
+  takes(prototype.valueOf),
+);
+const isSymbolObject = takes(Symbol.prototype.valueOf);
+const shared = globalThis.SharedArrayBuffer;
+
+export const slots = {
+  isMap: takes(slotOf(Map, "size").get),
+  isSet: takes(slotOf(Set, "size").get),
+  isDate: takes(Date.prototype.getTime),
+  // The flags and the source are for any object; this is for those with a pattern, and `prototype`.
+  isRegExp: (value) => takes(slotOf(RegExp, "source").get)(value) && value !== RegExp.prototype,
+  isBoxedPrimitive: (value) => valueOfs.some((is) => is(value)),
+  isSymbolObject,
+  isArrayBuffer: takes(slotOf(ArrayBuffer, "byteLength").get),
+  isSharedArrayBuffer: shared ? takes(slotOf(shared, "byteLength").get) : never,
+  isNativeError: (value) => tagged("Error")(value) && !tagsItself(value),
+  isArgumentsObject: (value) => tagged("Arguments")(value) && !tagsItself(value),
+  isPromise: tagged("Promise"),
+  isWeakMap: takes(WeakMap.prototype.has, {}),
+  isWeakSet: takes(WeakSet.prototype.has, {}),
+  isGeneratorObject: tagged("Generator"),
+  isMapIterator: tagged("Map Iterator"),
+  isSetIterator: tagged("Set Iterator"),
+  isModuleNamespaceObject: (value) => tagged("Module")(value) && Object.isSealed(value),
+  isCryptoKey: (value) => typeof CryptoKey === "function" && value instanceof CryptoKey,
+  // Nothing tells a proxy from what it stands for.
+  isProxy: never,
+};
+
+function tagsItself(value) {
+  return Symbol.toStringTag in value;
+}
+
+const { toString } = Object.prototype;

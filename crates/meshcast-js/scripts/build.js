@@ -1,0 +1,37 @@
+// Builds the addon with cargo and puts it beside the package:
+//
+//   node scripts/build.js [--debug]
+
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, renameSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const debug = process.argv.includes("--debug");
+const here = fileURLToPath(new URL("..", import.meta.url));
+const cargo = (...args) =>
+  execFileSync("cargo", args, {
+    cwd: here,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+
+cargo("build", "--locked", "-p", "meshcast-js", ...(debug ? [] : ["--release"]));
+const { target_directory } = JSON.parse(cargo("metadata", "--format-version", "1", "--no-deps"));
+
+const { platform, arch } = process;
+const library = {
+  darwin: "libmeshcast_js.dylib",
+  linux: "libmeshcast_js.so",
+  win32: "meshcast_js.dll",
+}[platform];
+const isMusl = platform === "linux" && !process.report.getReport().header.glibcVersionRuntime;
+const abi = { linux: isMusl ? "-musl" : "-gnu", win32: "-msvc" }[platform] ?? "";
+const addon = join(here, "native", `meshcast.${platform}-${arch}${abi}.node`);
+
+mkdirSync(dirname(addon), { recursive: true });
+// Not over one that a process has loaded.
+copyFileSync(join(target_directory, debug ? "debug" : "release", library), `${addon}.new`);
+renameSync(`${addon}.new`, addon);
+console.log(addon);

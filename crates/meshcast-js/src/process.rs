@@ -1,0 +1,354 @@
+//! The one node of this process.
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use meshcast::{AdminSocket, MeshKey, Node, NodeBuilder, NodeEvent, config::Config};
+use napi::{
+    Error, Result,
+    bindgen_prelude::{Function, Status},
+    threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
+};
+use napi_derive::napi;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::timeout,
+};
+
+use crate::{answer, log, report};
+
+/// What a program may say of the node before it starts. What it does not say, the environment does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Settings {
+    key: Option<String>,
+    key_file: Option<PathBuf>,
+    name: Option<String>,
+    region: Option<String>,
+    listen: Option<Vec<String>>,
+    seeds: Option<Vec<String>>,
+    dial_members: Option<bool>,
+    /// Stays in this process, whatever the environment says.
+    local: bool,
+    admin: Option<Admin>,
+    limits: Limits,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Admin {
+    On(bool),
+    At(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Limits {
+    max_message_bytes: Option<usize>,
+    outbox_bytes: Option<usize>,
+    unread_bytes: Option<usize>,
+    max_channels: Option<usize>,
+    history_bytes: Option<usize>,
+    memory_bytes: Option<usize>,
+    /// In milliseconds.
+    history_age: Option<u32>,
+    max_peers: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    settings: Option<Settings>,
+    node: Option<Node>,
+}
+
+fn process() -> MutexGuard<'static, Process> {
+    static PROCESS: OnceLock<Mutex<Process>> = OnceLock::new();
+    PROCESS
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the tasks of links run. The node has a thread of its own.
+pub(crate) fn runtime() -> Result<&'static Handle> {
+    static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("meshcast links")
+            .enable_time()
+            .build()
+    });
+    match runtime {
+        Ok(runtime) => Ok(runtime.handle()),
+        Err(error) => Err(failed(format!("no thread for the node: {error}"))),
+    }
+}
+
+/// The node, which starts when it is first asked for.
+pub(crate) fn node() -> Result<Node> {
+    let mut process = process();
+    if let Some(node) = &process.node {
+        return Ok(node.clone());
+    }
+    log::start();
+    let builder = builder(process.settings.clone().unwrap_or_default())?;
+    let node = runtime()?
+        .block_on(builder.spawn())
+        .map_err(|error| failed(error.to_string()))?;
+    process.node = Some(node.clone());
+    Ok(node)
+}
+
+/// Sets how the node is to be, before it starts. `settings` is JSON.
+#[napi]
+pub fn configure(settings: String) -> Result<()> {
+    let settings: Settings = serde_json::from_str(&settings)
+        .map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
+    let mut process = process();
+    if process.node.is_some() {
+        return Err(failed("the node of this process runs already".to_owned()));
+    }
+    drop(builder(settings.clone())?);
+    process.settings = Some(settings);
+    Ok(())
+}
+
+/// Starts the node if it does not run. Returns who it is and what its limits are, as JSON.
+#[napi]
+pub fn start() -> Result<String> {
+    let node = node()?;
+    let settings = process().settings.clone().unwrap_or_default();
+    let limits = limits(&settings)?;
+    Ok(json!({
+        "name": node.name().to_string(),
+        "region": node.region().to_string(),
+        "peerId": node.peer_id().to_string(),
+        "maxMessageBytes": limits.max_message_bytes,
+        "outboxBytes": limits.outbox_bytes,
+        "alone": alone(&settings),
+        "asked": settings.local,
+    })
+    .to_string())
+}
+
+/// A new secret for a mesh, as text.
+#[napi]
+pub fn generate_key() -> Result<String> {
+    Ok(new_key()?.to_secret_text())
+}
+
+/// Whether a node runs in this process.
+#[napi]
+pub fn running() -> bool {
+    process().node.is_some()
+}
+
+/// Whether the node can reach nobody outside this process.
+pub(crate) fn is_alone() -> bool {
+    alone(&process().settings.clone().unwrap_or_default())
+}
+
+/// Waits until the node is part of the mesh. Answers with the number of connected members.
+#[napi]
+pub fn ready(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
+    let node = node()?;
+    answer::when(callback, async move {
+        let ready = node.ready().await.map_err(|error| error.to_string())?;
+        Ok(ready.members.to_string())
+    })
+}
+
+/// Waits until so many members are connected. Answers with their number.
+#[napi]
+pub fn wait_for_members(members: u32, callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
+    let node = node()?;
+    answer::when(callback, async move {
+        let count = node.wait_for_members(members as usize).await;
+        Ok(count.map_err(|error| error.to_string())?.to_string())
+    })
+}
+
+/// Answers with what the node looks like, as JSON.
+#[napi]
+pub fn inspect(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
+    let node = node()?;
+    answer::when(callback, async move {
+        let snapshot = node.inspect().await.map_err(|error| error.to_string())?;
+        Ok(report::snapshot(&snapshot).to_string())
+    })
+}
+
+/// Waits until what was posted is with some member. Answers with what is not, as JSON.
+#[napi]
+pub fn flush(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
+    let node = node()?;
+    answer::when(callback, async move {
+        let flushed = node.flush().await.map_err(|error| error.to_string())?;
+        Ok(report::undelivered(&flushed.undelivered, flushed.members).to_string())
+    })
+}
+
+/// Stops the node if there is one. Answers with what it left behind, as JSON.
+#[napi]
+pub fn shutdown(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
+    let node = process().node.take();
+    answer::when(callback, async move {
+        let Some(node) = node else {
+            return Ok(report::undelivered(&[], 0).to_string());
+        };
+        let left = node.shutdown().await;
+        Ok(report::undelivered(&left.undelivered, left.members).to_string())
+    })
+}
+
+/// Hands over what was posted as the process ends, and holds it up for that: for at most so many
+/// milliseconds.
+#[napi]
+pub fn leave(patience: u32) -> Result<()> {
+    let node = process().node.take();
+    if let Some(node) = node {
+        let shutdown =
+            async { timeout(Duration::from_millis(patience.into()), node.shutdown()).await };
+        // Out of patience: it is said by nobody what is lost, as with a process that is killed.
+        let _ = runtime()?.block_on(shutdown);
+    }
+    Ok(())
+}
+
+type Events = ThreadsafeFunction<String, (), String, Status, false, true, 64>;
+
+/// Calls back with what happens to the node, as JSON, until it stops. Does not keep the process
+/// alive.
+#[napi]
+pub fn watch(on_event: Function<'_, String, ()>) -> Result<()> {
+    let mut events = node()?.events();
+    let call: Events = on_event
+        .build_threadsafe_function::<String>()
+        .weak::<true>()
+        .callee_handled::<false>()
+        .max_queue_size::<64>()
+        .build()?;
+    runtime()?.spawn(async move {
+        let mut missed = 0;
+        while let Some(event) = events.recv().await {
+            if let NodeEvent::Lagged(more) = event {
+                missed += more;
+                continue;
+            }
+            let Some(mut event) = report::event(&event) else {
+                continue;
+            };
+            event["missed"] = missed.into();
+            match call.call(event.to_string(), ThreadsafeFunctionCallMode::NonBlocking) {
+                Status::Ok => missed = 0,
+                // Its thread has too much to do.
+                Status::QueueFull => missed += 1,
+                _ => break,
+            }
+        }
+    });
+    Ok(())
+}
+
+fn builder(settings: Settings) -> Result<NodeBuilder> {
+    let limits = limits(&settings)?;
+    let wrong =
+        |what: &str, error: String| Error::new(Status::InvalidArg, format!("{what}: {error}"));
+    let mut builder = Node::builder().limits(limits);
+    if let Some(name) = settings.name {
+        builder = builder.name(name);
+    }
+    if let Some(region) = settings.region {
+        builder = builder.region(region);
+    }
+    if settings.local {
+        let seeds: [&str; 0] = [];
+        return Ok(builder.key(new_key()?).listen("127.0.0.1:0").seeds(seeds));
+    }
+    if let Some(key) = settings.key {
+        let key = key
+            .parse()
+            .map_err(|error| wrong("key", format!("{error}")))?;
+        builder = builder.key(key);
+    }
+    if let Some(path) = settings.key_file {
+        builder = builder.key_file(path);
+    }
+    for address in addresses("listen", settings.listen.unwrap_or_default())? {
+        builder = builder.listen(address);
+    }
+    if let Some(seeds) = settings.seeds {
+        builder = builder.seeds(addresses("seeds", seeds)?);
+    }
+    if let Some(dial) = settings.dial_members {
+        builder = builder.dial_members(dial);
+    }
+    builder = match settings.admin {
+        None | Some(Admin::On(false)) => builder,
+        Some(Admin::On(true)) => builder.admin(AdminSocket::Default),
+        Some(Admin::At(path)) => builder.admin(AdminSocket::At(path)),
+    };
+    Ok(builder)
+}
+
+/// Addresses in either form that the environment has them in: `host:port` or a multiaddress.
+fn addresses(what: &str, texts: Vec<String>) -> Result<Vec<meshcast::Multiaddr>> {
+    let parse = |text: String| {
+        let address: meshcast::config::Address = text
+            .parse()
+            .map_err(|error| Error::new(Status::InvalidArg, format!("{what}: {error}")))?;
+        Ok(address.into())
+    };
+    texts.into_iter().map(parse).collect()
+}
+
+/// Those of the environment, where the program says nothing else.
+fn limits(settings: &Settings) -> Result<meshcast::Limits> {
+    let mut limits = Config::from_env()
+        .map_err(|error| failed(error.to_string()))?
+        .limits;
+    let set = settings.limits;
+    let put = |limit: &mut usize, value: Option<usize>| *limit = value.unwrap_or(*limit);
+    put(&mut limits.max_message_bytes, set.max_message_bytes);
+    put(&mut limits.outbox_bytes, set.outbox_bytes);
+    put(&mut limits.unread_bytes, set.unread_bytes);
+    put(&mut limits.max_channels, set.max_channels);
+    put(&mut limits.history_bytes, set.history_bytes);
+    put(&mut limits.memory_bytes, set.memory_bytes);
+    if let Some(age) = set.history_age {
+        limits.history_age = Duration::from_millis(age.into());
+    }
+    if let Some(peers) = set.max_peers {
+        limits.max_peers = peers;
+    }
+    Ok(limits)
+}
+
+/// Whether it can reach nobody outside, since nothing says what mesh it is of.
+fn alone(settings: &Settings) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let keyed = settings.key.is_some()
+        || settings.key_file.is_some()
+        || set("MESHCAST_KEY")
+        || set("MESHCAST_KEY_FILE");
+    // Those of one machine find each other without a key.
+    let finds_others = || Config::from_env().is_ok_and(|config| config.local);
+    settings.local || !(keyed || finds_others())
+}
+
+pub(crate) fn failed(reason: String) -> Error {
+    Error::new(Status::GenericFailure, reason)
+}
+
+/// A key of nobody else.
+fn new_key() -> Result<MeshKey> {
+    let mut entropy = [0; 48];
+    getrandom::fill(&mut entropy).map_err(|error| failed(format!("no random bytes: {error}")))?;
+    Ok(MeshKey::from_entropy(entropy))
+}

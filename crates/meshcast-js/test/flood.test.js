@@ -1,0 +1,15 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Process, runtimes } from "./process.js";
+
+const runs = Number(process.env.RUNS ?? 2);
+const workers = process.env.WORKERS ?? "4";
+
+for (const runtime of Object.keys(runtimes)) {
+  test(`${runtime}: a process ends in the middle of a flood from its workers`, async (t) => {
+    for (let run = 0; run < runs; run++) {
+      const process = new Process(t, runtime, "flood.js", {}, [workers]);
+      assert.deepEqual(await process.exit, { code: 0, signal: null }, process.errors);
+    }
+  });
+}

@@ -1,0 +1,217 @@
+// A page and a service, without a browser: the client of pages over the WebSocket of the package
+// `ws`.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { WebSocket } from "ws";
+import { readMessage, readPost, readSaid, writeMessage, writePost } from "../lib/frames.js";
+import { generateKey } from "../lib/index.js";
+import { toJson } from "../lib/value.js";
+import { Service, kinds, twoRegions } from "./pages.js";
+import { Process } from "./process.js";
+import { samples } from "./samples.js";
+
+/** A page, as a process. */
+function page(t, ...urls) {
+  return new Process(t, "node", "page.js", {}, urls);
+}
+
+const vectors = JSON.parse(
+  readFileSync(new URL("../../meshcast-gateway/testdata/frames.json", import.meta.url), "utf8"),
+);
+const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
+const defined = (object) => JSON.parse(JSON.stringify(object));
+
+test("what clients say is read as the vectors have it", () => {
+  for (const said of vectors.said) assert.deepEqual(defined(readSaid(JSON.stringify(said))), said);
+  for (const text of vectors.unreadable) assert.equal(readSaid(text), null, text);
+});
+
+test("posts and messages are read and written as the vectors have them", () => {
+  for (const vector of vectors.posts) {
+    const post = { ...vector, value: bytes(vector.value.bytes), bytes: undefined };
+    const frame = bytes(vector.bytes);
+    assert.deepEqual(writePost(post), frame);
+    assert.deepEqual(defined(readPost(frame.buffer)), defined(post));
+  }
+  assert.equal(readPost(new ArrayBuffer(7)), null);
+  for (const vector of vectors.messages) {
+    const message = { ...vector, value: bytes(vector.value.bytes), bytes: undefined };
+    const frame = bytes(vector.bytes);
+    assert.deepEqual(writeMessage(message), frame);
+    assert.deepEqual(defined(readMessage(frame.buffer)), defined(message));
+  }
+  assert.equal(readMessage(new ArrayBuffer(24)), null);
+});
+
+/** Takes messages of a page until this many have come. */
+async function heard(page, count) {
+  const list = [];
+  while (list.length < count) list.push(await page.next("heard"));
+  return list;
+}
+
+for (const [one, other] of kinds) {
+  const where = `${one} and ${other}`;
+
+  test(`${where}: pages and processes hear each other, and nobody hears itself`, async (t) => {
+    const { fra, nrt } = await twoRegions(t, [one, other]);
+    const [a, b] = [page(t, fra.url("ada")), page(t, nrt.url("bob"))];
+    nrt.do("listen", { name: "room:x" });
+    a.do("open", { name: "room:x" });
+    a.do("open", { name: "room:x", as: "second" });
+    b.do("open", { name: "room:x" });
+    for (const each of [a, b]) {
+      assert.deepEqual(await each.next("opened"), { read: true, post: true });
+    }
+    a.do("post", { name: "room:x", data: "from a" });
+    assert.equal(await b.next("heard"), "from a");
+    assert.equal(await nrt.next("heard"), "from a");
+    const line = await a.nextOf("heard");
+    assert.deepEqual([line.heard, line.as], ["from a", "second"]);
+    nrt.do("post", { name: "room:x", data: "from the service" });
+    assert.equal(await b.next("heard"), "from the service");
+    assert.deepEqual(await heard(a, 2), ["from the service", "from the service"]);
+    // Who comes late hears what was before.
+    const late = page(t, fra.url("eve"));
+    late.do("open", { name: "room:x", options: { history: 5 } });
+    await late.next("caughtup");
+    assert.deepEqual((await heard(late, 2)).sort(), ["from a", "from the service"]);
+  });
+
+  test(`${where}: values of all kinds go from page to page`, async (t) => {
+    const { fra, nrt } = await twoRegions(t, [one, other]);
+    const [a, b] = [page(t, fra.url("ada")), page(t, nrt.url("bob"))];
+    for (const each of [a, b]) each.do("open", { name: "room:x" });
+    for (const each of [a, b]) await each.next("opened");
+    a.do("samples", { name: "room:x" });
+    for (const sample of samples()) assert.deepEqual(await b.next("heard"), toJson(sample));
+  });
+
+  test(`${where}: a page does what the service lets it do, and no more`, async (t) => {
+    const { fra, nrt } = await twoRegions(t, [one, other]);
+    nrt.do("listen", { name: "secret" });
+    nrt.do("listen", { name: "news" });
+    nrt.do("listen", { name: "box" });
+    const anybody = page(t, fra.url());
+    for (const name of ["room:x", "secret"]) {
+      anybody.do("open", { name });
+      assert.equal(await anybody.next("refused"), "forbidden");
+      anybody.do("post", { name, data: "let me in" });
+      assert.equal(await anybody.next("threw"), "NotAllowedError");
+    }
+    anybody.do("open", { name: "news", options: { history: 10 } });
+    assert.deepEqual(await anybody.next("opened"), { read: true, post: false });
+    anybody.do("post", { name: "news", data: "fake" });
+    assert.equal(await anybody.next("threw"), "NotAllowedError");
+    anybody.do("open", { name: "box", options: { history: 10 } });
+    assert.deepEqual(await anybody.next("opened"), { read: false, post: true });
+    nrt.do("post", { name: "secret", data: "not for pages" });
+    nrt.do("post", { name: "box", data: "not for pages" });
+    nrt.do("post", { name: "news", data: "for all" });
+    assert.equal(await anybody.next("heard"), "for all");
+    anybody.do("post", { name: "box", data: "a wish" });
+    assert.equal(await nrt.next("heard"), "a wish");
+    assert.deepEqual(
+      anybody.lines.filter(({ heard }) => heard !== undefined),
+      [],
+    );
+  });
+
+  test(`${where}: a partition and a service that is killed lose nothing`, async (t) => {
+    const { key, fra, nrt, cable } = await twoRegions(t, [one, other]);
+    const third = await Service.start(t, one, "iad", key, `127.0.0.1:${nrt.meshPort}`);
+    const [a, b] = [page(t, fra.url("ada"), third.url("ada")), page(t, nrt.url("bob"))];
+    for (const each of [a, b]) each.do("open", { name: "room:x" });
+    for (const each of [a, b]) await each.next("opened");
+    const flood = (page, from, count) => page.do("flood", { name: "room:x", from, count });
+    flood(a, 0, 50);
+    flood(b, 1000, 50);
+    // Nothing passes between the regions, and both go on.
+    await a.next("flooded");
+    cable.cut = true;
+    flood(a, 50, 50);
+    flood(b, 1050, 50);
+    for (const each of [a, b]) await each.next("flooded");
+    cable.mend();
+    await heard(b, 100);
+    assert.equal((await heard(a, 100)).length, 100);
+    // The service of one page is killed while that posts; it goes on at another.
+    flood(a, 100, 20);
+    fra.child.kill("SIGKILL");
+    flood(b, 1100, 20);
+    flood(a, 120, 30);
+    assert.deepEqual(
+      (await heard(a, 20)).map(({ i }) => i),
+      Array.from({ length: 20 }, (_, i) => 1100 + i),
+    );
+    const last = await heard(b, 50);
+    assert.deepEqual([...new Set(last.map(({ i }) => i))].length, 50, JSON.stringify(last));
+    a.do("safe", { name: "room:x" });
+    await a.next("safe");
+    for (const each of [a, b]) {
+      assert.deepEqual(
+        each.lines.filter(({ gap }) => gap !== undefined),
+        [],
+      );
+    }
+  });
+
+  test(`${where}: what is too much is refused`, async (t) => {
+    const { fra } = await twoRegions(t, [one, other]);
+    const a = page(t, fra.url("ada"));
+    for (const name of ["room:1", "room:2", "room:3", "room:4"]) {
+      a.do("open", { name });
+      await a.next("opened");
+    }
+    a.do("open", { name: "room:5" });
+    assert.equal(await a.next("refused"), "too_many");
+    a.do("post", { name: "room:1", size: 2 << 20 });
+    assert.equal(await a.next("threw"), "QuotaExceededError");
+
+    const said = async (...frames) => {
+      const socket = new WebSocket(fra.url("ada"), "meshcast.v1");
+      await once(socket, "open");
+      frames.forEach((frame) => socket.send(frame));
+      const [code] = await once(socket, "close");
+      return code;
+    };
+    assert.equal(await said("{}"), 1002);
+    assert.equal(await said(Buffer.alloc(7)), 1002);
+    // Servers differ in how they end it: with a word, without one, or at once.
+    const code = await said(Buffer.alloc(3 << 20));
+    assert.ok([1009, 1005, 1006].includes(code), `${code}`);
+  });
+
+  test(`${where}: pages of other hosts are not let in`, async (t) => {
+    const { fra } = await twoRegions(t, [one, other]);
+    const open = async (origin) => {
+      const socket = new WebSocket(fra.url("ada"), "meshcast.v1", { origin });
+      const [answer] = await Promise.race([
+        once(socket, "open").then(() => ["open"]),
+        once(socket, "unexpected-response").then(([, { statusCode }]) => [statusCode]),
+      ]);
+      socket.on("error", () => {}).terminate();
+      return answer;
+    };
+    assert.equal(await open("https://evil.example.com"), 403);
+    assert.equal(await open("null"), 403);
+    assert.equal(await open(`http://${fra.host}`), "open");
+  });
+}
+
+test("a service that stops in peace sends its pages elsewhere", async (t) => {
+  const key = generateKey();
+  const fra = await Service.start(t, "node", "fra", key);
+  const nrt = await Service.start(t, "node", "nrt", key, `127.0.0.1:${fra.meshPort}`);
+  const a = page(t, fra.url("ada"), nrt.url("ada"));
+  a.do("open", { name: "room:x" });
+  assert.equal(await a.next("at"), "fra");
+  fra.do("stop");
+  assert.equal(await a.next("at"), "nowhere");
+  assert.equal(await a.next("at"), "nrt");
+  fra.do("clients");
+  assert.equal(await fra.next("clients"), 0);
+});

@@ -1,0 +1,53 @@
+// Ends, or does not, by what it does with its channels: `lifetime.js <what>`.
+
+import process from "node:process";
+import { BroadcastChannel, configure } from "../lib/index.js";
+
+configure({ local: true });
+
+const channel = new BroadcastChannel("lifetime");
+const other = new BroadcastChannel("lifetime");
+
+switch (process.argv[2]) {
+  case "open":
+    break;
+  case "close":
+    setTimeout(() => {
+      channel.close();
+      other.close();
+      console.log(JSON.stringify({ closed: true }));
+    }, 100);
+    break;
+  case "unref":
+    channel.unref();
+    other.unref();
+    break;
+  case "ref":
+    channel.unref();
+    other.unref().ref();
+    setTimeout(() => other.unref(), 100).unref?.();
+    setTimeout(() => console.log(JSON.stringify({ timer: true })), 50);
+    break;
+  case "deliver":
+    // What is under way is delivered before the process ends.
+    channel.unref();
+    other.unref();
+    other.onmessage = ({ data }) => console.log(JSON.stringify({ heard: data }));
+    channel.postMessage("last");
+    break;
+  case "throw":
+    process.on("uncaughtException", (error) =>
+      console.log(JSON.stringify({ thrown: error.message })),
+    );
+    other.onmessage = () => {
+      throw new Error("of a listener");
+    };
+    other.addEventListener("message", ({ data }) => {
+      console.log(JSON.stringify({ heard: data }));
+      channel.close();
+      other.close();
+    });
+    channel.postMessage("goes on");
+    break;
+}
+console.log(JSON.stringify({ started: true }));

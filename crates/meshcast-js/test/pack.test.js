@@ -1,0 +1,73 @@
+// The package as people install it: in a folder elsewhere, without Rust.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+
+const HELLO = `
+import "meshcast/register";
+import { configure } from "meshcast";
+import { decode, encode } from "meshcast/value";
+import { connection } from "meshcast/browser";
+import { Gateway } from "meshcast/gateway";
+
+configure({ local: true });
+if (connection.state !== "closed" || new Gateway({ permit() {} }).clients !== 0) process.exit(1);
+const [a, b] = [new BroadcastChannel("earth"), new BroadcastChannel("earth")];
+b.onmessage = ({ data }) => {
+  console.log(decode(encode(data)));
+  a.close();
+  b.close();
+};
+a.postMessage("hello");
+`;
+
+function project(t) {
+  const folder = mkdtempSync(join(tmpdir(), "meshcast-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const run = (program, args, cwd = folder) => {
+    const env = { PATH: process.env.PATH, HOME: folder };
+    return execFileSync(program, args, { cwd, encoding: "utf8", env, stdio: "pipe" });
+  };
+  const install = (...files) => {
+    writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+    run("npm", [
+      "install",
+      "--offline",
+      "--no-audit",
+      "--no-fund",
+      ...files.map((file) => `./${file}`),
+    ]);
+    writeFileSync(join(folder, "hello.js"), HELLO);
+    return run("node", ["hello.js"]);
+  };
+  return { folder, run, install };
+}
+
+test("a packed package installs and runs in a folder elsewhere", (t) => {
+  const { folder, run, install } = project(t);
+  const [{ filename, files }] = JSON.parse(
+    run("npm", ["pack", "--json", "--pack-destination", folder], here),
+  );
+  const paths = files.map(({ path }) => path);
+  for (const wanted of ["README.md", "LICENSE-MIT", "lib/index.d.ts", "examples/earth.js"]) {
+    assert.ok(paths.includes(wanted), `${wanted} is not among ${paths}`);
+  }
+  assert.ok(!paths.some((path) => path.startsWith("src/") || path.startsWith("test/")), `${paths}`);
+  assert.equal(install(filename), "hello\n");
+});
+
+test("a package for each platform and one for all install and run together", (t) => {
+  const { folder, run, install } = project(t);
+  run("node", [join(here, "scripts/pack.js"), folder]);
+  const packed = readdirSync(folder).filter((file) => file.endsWith(".tgz"));
+  assert.ok(packed.length >= 2, `${packed}`);
+  assert.equal(install(...packed), "hello\n");
+});

@@ -1,0 +1,98 @@
+// Services with pages, and a network between them that can be cut, for tests.
+
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { generateKey } from "../lib/index.js";
+import { JsonProgram, runtimes } from "./process.js";
+import { built } from "./rust.js";
+
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+
+/** How a service is run, by language; the Rust one if it has been built. */
+export const services = {
+  node: [...runtimes.node, path("service.js")],
+  deno: runtimes.deno && [...runtimes.deno, path("service.js")],
+  bun: runtimes.bun && [...runtimes.bun, path("service.js")],
+  rust: [built("examples", "tabs")],
+};
+
+/** Pairs of services: of a kind, and of both if the Rust one has been built. */
+export const kinds = [["node", "node"]];
+if (existsSync(services.rust[0])) kinds.push(["rust", "node"], ["node", "rust"]);
+if (services.deno && services.bun) kinds.push(["deno", "bun"]);
+
+/** A service; `commands` as in `service.js`. */
+export class Service extends JsonProgram {
+  static async start(t, kind, region, key, seed = "", env = {}) {
+    const service = new Service(t, services[kind], {
+      MESHCAST_KEY: key,
+      MESHCAST_REGION: region,
+      MESHCAST_NAME: region,
+      MESHCAST_LISTEN: "127.0.0.1:0",
+      MESHCAST_SEEDS: seed,
+      PACKAGE: path(".."),
+      ...env,
+    });
+    const { serving, address } = await service.nextOf("serving");
+    service.host = `127.0.0.1:${serving}`;
+    service.meshPort = Number(/\/tcp\/(\d+)/.exec(address)[1]);
+    return service;
+  }
+
+  do(command, fields = {}) {
+    this.child.stdin.write(`${JSON.stringify({ do: command, ...fields })}\n`);
+  }
+
+  url(user) {
+    return `ws://${this.host}/meshcast${user === undefined ? "" : `?user=${user}`}`;
+  }
+}
+
+/** A link to a port that can be cut: nothing passes, and nobody is told. */
+export class Cable {
+  cut = false;
+  #pairs = new Set();
+
+  static async to(t, port) {
+    const cable = new Cable();
+    const server = createServer((near) => {
+      const far = connect(port, "127.0.0.1");
+      const pair = [near, far];
+      cable.#pairs.add(pair);
+      const end = () => {
+        cable.#pairs.delete(pair);
+        pair.forEach((socket) => socket.destroy());
+      };
+      for (const [from, into] of [pair, [far, near]]) {
+        from.on("data", (data) => {
+          if (!cable.cut) into.write(data);
+        });
+        from.on("close", end).on("error", end);
+      }
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    t.after(() => {
+      server.close();
+      for (const pair of cable.#pairs) pair.forEach((socket) => socket.destroy());
+    });
+    cable.address = `127.0.0.1:${server.address().port}`;
+    return cable;
+  }
+
+  /** Lets through again; what was on its way is lost, and with it the connections. */
+  mend() {
+    this.cut = false;
+    for (const pair of [...this.#pairs]) pair.forEach((socket) => socket.destroy());
+  }
+}
+
+/** Two services in two regions, and the cable between them. */
+export async function twoRegions(t, [one, other]) {
+  const key = generateKey();
+  const fra = await Service.start(t, one, "fra", key);
+  const cable = await Cable.to(t, fra.meshPort);
+  const nrt = await Service.start(t, other, "nrt", key, cable.address);
+  return { key, fra, nrt, cable };
+}

@@ -1,0 +1,200 @@
+//! Who hands on what: how many copies come, and how late what a link withholds.
+
+use super::{world::*, *};
+
+/// How long each of the next posts of a sender took to come to another.
+fn delays(
+    world: &mut World,
+    (of, to): (usize, usize),
+    posts: u64,
+    every: Duration,
+) -> Vec<Duration> {
+    let mut waiting: Vec<(u64, Duration)> = Vec::new();
+    let mut delays = Vec::new();
+    let step = Duration::from_millis(1);
+    let seen = |world: &World| match world.story(to, of).as_slice() {
+        [] => 0,
+        [Event::Values(seqs)] => seqs.last().get(),
+        other => panic!("{other:?}"),
+    };
+    let mut posted = seen(world);
+    for _ in 0..posts {
+        posted += 1;
+        world.post(of, 1);
+        waiting.push((posted, world.now));
+        let until = world.now + every;
+        while world.now < until {
+            world.run(step);
+            let (now, last) = (world.now, seen(world));
+            waiting.retain(|(seq, at)| {
+                if *seq <= last {
+                    delays.push(now - *at);
+                }
+                *seq > last
+            });
+        }
+    }
+    world.run_secs(2);
+    delays.sort();
+    delays
+}
+
+fn percentile(delays: &[Duration], percent: usize) -> Duration {
+    delays[(delays.len() - 1) * percent / 100]
+}
+
+fn linked(nodes: usize, links: impl IntoIterator<Item = (usize, usize)>) -> World {
+    let mut world = World::new(nodes, &Config::default(), 1);
+    world.loss = 0;
+    links.into_iter().for_each(|(a, b)| world.connect(a, b));
+    world.run_secs(1);
+    world
+}
+
+fn all_linked(nodes: usize) -> World {
+    linked(nodes, (0..nodes).flat_map(|b| (0..b).map(move |a| (a, b))))
+}
+
+/// How many copies come for each delivery, once all know how each hears of whom.
+fn copies(world: &mut World, nodes: usize) -> f64 {
+    (0..nodes).for_each(|who| world.post(who, 1));
+    world.run_secs(2);
+    let before = world.copies;
+    const ROUNDS: usize = 50;
+    for _ in 0..ROUNDS {
+        (0..nodes).for_each(|who| world.post(who, 1));
+        world.run(Duration::from_millis(40));
+    }
+    world.run_secs(2);
+    world.expect_everything();
+    (world.copies - before) as f64 / (ROUNDS * nodes * (nodes - 1)) as f64
+}
+
+#[test]
+fn where_all_are_linked_each_frame_comes_once() {
+    for nodes in [2, 3, 5, 8] {
+        let copies = copies(&mut all_linked(nodes), nodes);
+        assert!(copies <= 1.0, "{nodes}: {copies}");
+    }
+}
+
+#[test]
+fn in_chains_rings_and_meshes_each_frame_comes_everywhere_and_at_most_twice() {
+    let chain: Vec<_> = (1..6).map(|n| (n - 1, n)).collect();
+    let ring: Vec<_> = chain.iter().copied().chain([(0, 5)]).collect();
+    let crossed: Vec<_> = ring
+        .iter()
+        .copied()
+        .chain([(0, 3), (1, 4), (2, 5)])
+        .collect();
+    for links in [chain, ring, crossed] {
+        let copies = copies(&mut linked(6, links.clone()), 6);
+        assert!(copies <= 1.3, "{links:?}: {copies}");
+    }
+}
+
+/// Nobody knows yet how anybody hears of whom.
+#[test]
+fn what_comes_first_comes_everywhere_and_not_from_everybody() {
+    let mut world = all_linked(12);
+    world.post(0, 1);
+    world.run(LATENCY * 2);
+    assert!(world.copies <= 11 * 5, "{}", world.copies);
+    for who in 1..12 {
+        assert_eq!(world.story(who, 0), [Event::Values(range(1, 1))], "{who}");
+    }
+    let mut chain = linked(6, (1..6).map(|n| (n - 1, n)));
+    chain.post(0, 1);
+    chain.run(LATENCY * 5);
+    assert_eq!(chain.story(5, 0), [Event::Values(range(1, 1))]);
+}
+
+#[test]
+fn behind_a_silently_cut_link_a_frame_comes_in_a_quarter_of_a_second_by_the_spare_way() {
+    for every in [10, 137, 700].map(Duration::from_millis) {
+        for nodes in [3, 5] {
+            let mut world = all_linked(nodes);
+            delays(&mut world, (0, 1), 20, every);
+            world.silent.insert((0, 1));
+            let delays = delays(&mut world, (0, 1), 300, every);
+            let longest = percentile(&delays, 100);
+            // Until the spare way tells, the time copies may race, and four ways.
+            let most = Duration::from_millis(100 + 80 + 10) + LATENCY * 4;
+            assert!(longest <= most, "{every:?} {nodes}: {longest:?}");
+            world.expect_everything();
+        }
+    }
+}
+
+/// Two ways round a ring; the one by which a node hears of the sender goes silent.
+#[test]
+fn in_a_ring_a_silent_link_between_others_delays_a_frame_by_less_than_half_a_second() {
+    for silent in [(0, 1), (1, 2), (2, 3), (3, 4)] {
+        let mut world = linked(5, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]);
+        for to in 1..5 {
+            delays(&mut world, (0, to), 5, Duration::from_millis(20));
+        }
+        world.silent.insert(silent);
+        for to in 1..5 {
+            let delays = delays(&mut world, (0, to), 40, Duration::from_millis(50));
+            let longest = percentile(&delays, 100);
+            assert!(
+                longest <= Duration::from_millis(500) + LATENCY * 4,
+                "{silent:?} {to}: {longest:?}"
+            );
+        }
+        world.expect_everything();
+    }
+}
+
+/// It says that it is linked with the sender and is not: to one who looks to it, and to one who
+/// would have given it copies.
+#[test]
+fn who_lies_about_its_way_to_a_sender_delays_honest_members_by_less_than_half_a_second() {
+    let mut world = linked(5, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]);
+    world.tamper = Box::new(|from, _, mut message| {
+        if let (2, SyncMessage::Have(channels)) = (from, &mut message) {
+            for holding in channels.iter_mut().flat_map(|channel| &mut channel.logs) {
+                if holding.sender == peer(0).member.sender() {
+                    (holding.hops, holding.lowest) = (1, None);
+                }
+            }
+        }
+        vec![message]
+    });
+    for to in [1, 3, 4] {
+        delays(&mut world, (0, to), 20, Duration::from_millis(20));
+        let delays = delays(&mut world, (0, to), 100, Duration::from_millis(20));
+        let longest = percentile(&delays, 100);
+        assert!(longest <= Duration::from_millis(500), "{to}: {longest:?}");
+    }
+    world.expect_everything();
+}
+
+/// The one node between two others closes the channel, and later opens it again.
+#[test]
+fn who_hears_of_a_sender_by_way_of_a_node_that_closes_the_channel_looks_to_another() {
+    let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
+    delays(&mut world, (0, 3), 10, Duration::from_millis(20));
+    let key = (channel(0), peer(0).member.sender());
+    let upstream = |world: &World| {
+        let replica = world.nodes[3].engine.logs.get(&key);
+        replica
+            .and_then(|replica| replica.upstream)
+            .expect("there is a way")
+    };
+    let before = upstream(&world);
+    let closes = if before == peer(1).member.sender() {
+        1
+    } else {
+        2
+    };
+    world.close(closes);
+    world.run(LATENCY * 4);
+    assert_ne!(upstream(&world), before);
+    let delays = delays(&mut world, (0, 3), 20, Duration::from_millis(20));
+    assert!(
+        percentile(&delays, 100) <= LATENCY * 2 + Duration::from_millis(5),
+        "{delays:?}"
+    );
+}

@@ -1,0 +1,66 @@
+//! What members say of their own presence is signed by the key of their process.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    identity::{
+        credential::{Identity, Member, Trust},
+        verify::VerifyError,
+    },
+    wire::{Beat, Claim, CodecError, PresenceRecord, WallTime, beat_hash},
+};
+
+impl PresenceRecord {
+    /// Signs a record of this process.
+    ///
+    /// # Errors
+    /// [`CodecError`] if it is over a limit.
+    pub(crate) fn sign(identity: &Identity, claim: &Claim<'_>) -> Result<Self, CodecError> {
+        Self::build(claim, |hash| identity.boot().sign(hash))
+    }
+
+    /// Who signed it. `known` is the member behind its sender, if that was verified before.
+    ///
+    /// # Errors
+    /// [`VerifyError`]; nothing of it is to be believed.
+    pub(crate) fn verify(
+        &self,
+        trust: &Trust,
+        known: Option<&Arc<Member>>,
+        wall: WallTime,
+    ) -> Result<Arc<Member>, VerifyError> {
+        let member = match known {
+            Some(member) => Arc::clone(member),
+            None => Arc::new(trust.verify(&self.chain)?),
+        };
+        if member.sender() != self.sender {
+            return Err(VerifyError::NotTheSender);
+        }
+        member.check_time(wall, Duration::ZERO)?;
+        let (hash, signature) = self.signed();
+        if member.signed(&hash, &signature) {
+            Ok(member)
+        } else {
+            Err(VerifyError::BadSignature)
+        }
+    }
+}
+
+impl Beat {
+    /// Signs a sign of life of this process.
+    pub(crate) fn sign(identity: &Identity, at: WallTime, period: Duration) -> Self {
+        let sender = identity.sender();
+        Self {
+            sender,
+            at,
+            period,
+            signature: identity.boot().sign(&beat_hash(sender, at, period)),
+        }
+    }
+
+    /// Whether that member signed it.
+    pub(crate) fn is_of(&self, member: &Member) -> bool {
+        let hash = beat_hash(self.sender, self.at, self.period);
+        member.sender() == self.sender && member.signed(&hash, &self.signature)
+    }
+}

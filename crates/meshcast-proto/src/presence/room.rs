@@ -1,0 +1,147 @@
+//! A channel on which somebody watches who is present.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::life::Status;
+use crate::{
+    bounds::{Account, Rate, TokenBucket},
+    wire::{PresenceRecord, Sender, Time, WallTime},
+};
+
+/// What is known of a channel.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) own: Own,
+    /// The peers that have it open.
+    pub(crate) peers: BTreeSet<Sender>,
+    /// Everybody else of whom there is a record.
+    pub(crate) entries: BTreeMap<Sender, Entry>,
+    /// When somebody was last seen to watch it.
+    pub(crate) watched: Time,
+}
+
+/// What this node says of itself there.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    pub(crate) is_present: bool,
+    pub(crate) watching: bool,
+    pub(crate) state: Option<Bytes>,
+    pub(crate) since: WallTime,
+    /// As it was said last.
+    pub(crate) record: Option<PresenceRecord>,
+    pub(crate) rate: TokenBucket,
+}
+
+/// What somebody else says of itself there.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) record: PresenceRecord,
+    /// It has left, by its record or by its own word on its link.
+    pub(crate) left: bool,
+    /// It is present, and how.
+    pub(crate) shown: Option<Status>,
+    /// Since when it is so.
+    pub(crate) since: Time,
+    /// It was present before.
+    pub(crate) was_shown: bool,
+    pub(crate) rate: TokenBucket,
+    pub(crate) account: Account,
+}
+
+impl Room {
+    pub(crate) fn new(now: Time) -> Self {
+        Self {
+            own: Own::default(),
+            peers: BTreeSet::new(),
+            entries: BTreeMap::new(),
+            watched: now,
+        }
+    }
+
+    /// The records that others are told of: of those who are present, and for a while of those who
+    /// left. Others know themselves who is lost.
+    pub(crate) fn offered(&self, now: Time) -> impl Iterator<Item = &PresenceRecord> {
+        let others = self.entries.values();
+        let others = others.filter(move |entry| entry.is_offered(now));
+        let own = self.own.record.as_ref();
+        own.into_iter().chain(others.map(|entry| &entry.record))
+    }
+
+    /// A hash of what is offered; 0 for nothing.
+    pub(crate) fn hash(&self, now: Time) -> u64 {
+        // A sum, so that the order does not matter.
+        let hash = |record: &PresenceRecord| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(record.sender.key());
+            hasher.update(&record.version.to_le_bytes());
+            let hash = hasher.finalize();
+            let first = hash.as_bytes().first_chunk::<8>();
+            first.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        };
+        self.offered(now).map(hash).fold(0, u64::wrapping_add)
+    }
+
+    /// Which version of somebody's record is known.
+    pub(crate) fn version(&self, sender: Sender) -> Option<u64> {
+        self.entries.get(&sender).map(|entry| entry.record.version)
+    }
+}
+
+impl Entry {
+    /// Whether others are told of it.
+    fn is_offered(&self, now: Time) -> bool {
+        // A record that somebody else merely handed over is not: it would be handed round for ever.
+        self.shown.is_some()
+            || self.record.left && self.was_shown && now.saturating_since(self.since) < FAREWELL
+    }
+
+    /// Whether nothing was heard of it for so long that its beats are not asked for any more. If it
+    /// comes back, its peers tell of it.
+    pub(crate) fn is_given_up(&self, now: Time) -> bool {
+        self.shown.is_none() && now.saturating_since(self.since) >= UNSEEN
+    }
+
+    /// Whether it may be forgotten.
+    pub(crate) fn is_over(&self, now: Time) -> bool {
+        let known = self.was_shown || self.record.left;
+        let kept = if known { REMEMBERED } else { UNSEEN };
+        self.shown.is_none() && now.saturating_since(self.since) >= kept
+    }
+
+    pub(crate) fn charged(record: &PresenceRecord) -> usize {
+        record.bytes.len() + record.chain.len() + ENTRY
+    }
+}
+
+/// For how long others are told that somebody left. Who has not heard of it by then finds out that
+/// nothing more is heard of it.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// For how long the version of who is gone is remembered, so that an old record does not bring it
+/// back. Longer than a beat of its is believed, which is at most
+/// [`MAX_BEAT`](super::life::MAX_BEAT) times five and the skew of clocks.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// For how long a record is kept of somebody of whom there was no sign of life.
+const UNSEEN: Duration = Duration::from_secs(30);
+
+/// For how long a channel is followed on which nobody watches any more.
+pub(crate) const UNWATCHED: Duration = Duration::from_secs(60);
+
+/// How often a member says something else of itself, at once and then: what it sets in between is
+/// skipped. Others allow twice that, since what was on its way comes together.
+pub(crate) const SETTING: Rate = Rate::every(Duration::from_millis(500), 8);
+pub(crate) const HEARING: Rate = Rate::every(Duration::from_millis(250), 32);
+
+/// What an entry takes beside its record: the entries in trees here and of the member.
+const ENTRY: usize = 512;
+
+/// How many members may be present on a channel, and on all together. Members that are connected
+/// always have room.
+pub(crate) const MAX_ENTRIES: usize = 4_095;
+pub(crate) const MAX_ALL_ENTRIES: usize = 16_384;

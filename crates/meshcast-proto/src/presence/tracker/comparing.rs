@@ -1,0 +1,181 @@
+//! What peers have is compared, so that all come to know the same whatever was lost or skipped.
+
+use super::{
+    super::present::Opens, COMPARE_AFTER, ChannelName, Duration, Offence, PresenceMessage,
+    PresenceTracker, Sender, Time,
+};
+
+impl PresenceTracker {
+    /// A hash of this node and its peers.
+    pub(super) fn own_links(&self) -> u64 {
+        let own = first(&self.me.sender());
+        let peers = self.links.keys().map(first);
+        peers.fold(own, u64::wrapping_add)
+    }
+
+    /// Tells a peer which peers this node has, if that is news.
+    pub(super) fn tell_links(&mut self, peer: Sender) {
+        let own = self.own_links();
+        if let Some(link) = self.links.get_mut(&peer)
+            && link.sent != Some(own)
+        {
+            link.sent = Some(own);
+            self.send(peer, PresenceMessage::Links(own));
+        }
+    }
+
+    /// The same, for all peers that have a channel open on which somebody watches.
+    pub(super) fn tell_all_links(&mut self, _: Time) {
+        for peer in self.neighbours() {
+            self.tell_links(peer);
+        }
+    }
+
+    /// The peers that have a channel open on which somebody watches.
+    fn neighbours(&self) -> Vec<Sender> {
+        let mut peers: Vec<_> = self
+            .rooms
+            .values()
+            .flat_map(|room| room.peers.iter().copied())
+            .collect();
+        peers.sort_unstable();
+        peers.dedup();
+        peers
+    }
+
+    pub(super) fn handle_links(&mut self, peer: Sender, links: u64, now: Time) {
+        if let Some(link) = self.links.get_mut(&peer)
+            && link.links.replace(links) != Some(links)
+        {
+            link.compare.get_or_insert(now + COMPARE_AFTER);
+        }
+    }
+
+    /// Compares with those with whom it is time to, and with one more now and then.
+    pub(super) fn compare(&mut self, now: Time) {
+        let neighbours = self.neighbours();
+        let mut due: Vec<_> = Vec::new();
+        for peer in &neighbours {
+            if let Some(link) = self.links.get_mut(peer)
+                && link.compare.is_some_and(|at| at <= now)
+            {
+                link.compare = None;
+                // One of the two is enough.
+                due.extend((self.me.sender() < *peer).then_some(*peer));
+            }
+        }
+        if self.next_compare <= now {
+            self.next_compare = now + COMPARE_INTERVAL;
+            let after = neighbours.iter().find(|peer| Some(**peer) > self.compared);
+            self.compared = after.or_else(|| neighbours.first()).copied();
+            due.extend(self.compared.filter(|peer| !due.contains(peer)));
+        }
+        for peer in due {
+            let common = self
+                .rooms
+                .iter()
+                .filter(|(_, room)| room.peers.contains(&peer));
+            let hashes: Vec<_> = common
+                .map(|(channel, room)| (channel.clone(), room.hash(now)))
+                .take(PresenceMessage::MAX_HASHES)
+                .collect();
+            self.send(peer, PresenceMessage::Hashes(hashes));
+        }
+    }
+
+    pub(super) fn handle_hashes(
+        &mut self,
+        peer: Sender,
+        hashes: Vec<(ChannelName, u64)>,
+        opens: impl Fn(&ChannelName) -> Option<Opens>,
+        now: Time,
+    ) {
+        for (channel, hash) in hashes {
+            let rolls = match self.rooms.get(&channel) {
+                Some(room) => room.hash(now) != hash,
+                None => hash != 0 && opens(&channel).is_some(),
+            };
+            if rolls {
+                let roll = self.roll(&channel, now);
+                self.send(peer, PresenceMessage::Roll(channel, roll));
+            }
+        }
+    }
+
+    /// Which version of whose record others are told of.
+    fn roll(&self, channel: &ChannelName, now: Time) -> Vec<(Sender, u64)> {
+        let room = self.rooms.get(channel).into_iter();
+        let records = room.flat_map(|room| room.offered(now));
+        let entries = records.map(|record| (record.sender, record.version));
+        entries.take(PresenceMessage::MAX_ENTRIES).collect()
+    }
+
+    pub(super) fn handle_roll(
+        &mut self,
+        peer: Sender,
+        channel: ChannelName,
+        roll: &[(Sender, u64)],
+        now: Time,
+    ) {
+        let Some(room) = self.rooms.get(&channel) else {
+            return;
+        };
+        let theirs: std::collections::BTreeMap<_, _> = roll.iter().copied().collect();
+        let lacks = room
+            .offered(now)
+            .filter(|record| {
+                let known = theirs.get(&record.sender);
+                record.sender != peer && known.is_none_or(|known| *known < record.version)
+            })
+            .map(|record| record.sender);
+        let lacks: Vec<_> = lacks.collect();
+        let me = self.me.sender();
+        let wanted = roll.iter().filter(|(sender, version)| {
+            *sender != me && room.version(*sender).is_none_or(|known| known < *version)
+        });
+        let wanted: Vec<_> = wanted.map(|(sender, _)| *sender).collect();
+        self.serve(peer, &channel, &lacks, now);
+        if !wanted.is_empty() {
+            self.send(peer, PresenceMessage::Fetch(channel, wanted));
+        }
+    }
+
+    /// Gives a peer the records of these, as far as its share goes. What is left it finds missing
+    /// when it compares again.
+    pub(super) fn serve(
+        &mut self,
+        peer: Sender,
+        channel: &ChannelName,
+        senders: &[Sender],
+        now: Time,
+    ) {
+        let Some((room, link)) = self.rooms.get(channel).zip(self.links.get_mut(&peer)) else {
+            return;
+        };
+        let mut records = Vec::new();
+        let mut is_over = false;
+        for record in room.offered(now) {
+            if senders.contains(&record.sender) {
+                is_over |= !link.may_serve(now);
+                if is_over {
+                    break;
+                }
+                records.push(record.clone());
+            }
+        }
+        if is_over {
+            self.blame(peer, Offence::OverLimit);
+        }
+        self.send_records(peer, records);
+    }
+}
+
+/// Keys are as good as random.
+fn first(sender: &Sender) -> u64 {
+    let bytes = sender.key().first_chunk::<8>();
+    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// How often what a node has is compared with what one of its peers has, each in its turn: mends
+/// what a rate or a full node made it skip.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(10);

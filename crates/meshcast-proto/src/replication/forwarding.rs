@@ -1,0 +1,103 @@
+//! To whom a frame is handed on, and who is told soon what there is.
+//!
+//! A sender gives what it posts to each of its peers. Who says that it is one of them needs nobody
+//! else, so where all are linked with the sender nobody hands on anything. Anybody else names one
+//! peer as the next on its way to the sender, and gets the frames from that one. Of whom neither is
+//! known yet, a few get a copy.
+//!
+//! So most frames come once, and a link that has gone silent is noticed by what others say: for
+//! each log a node is the [spare way](Replica::spared) of one peer, and tells it soon what there
+//! is. Nothing is sent twice for it.
+//!
+//! All of it is what peers say of themselves. Who says what is not so gets too many copies, or none
+//! and has to fetch.
+
+use crate::{
+    flow_control::Progress,
+    replication::{
+        peers::Peers,
+        replica::Replica,
+        way::{Way, rank},
+    },
+    wire::{ChannelName, Sender, SeqRange},
+};
+
+/// Who gets a copy of a frame.
+#[derive(Debug)]
+pub(crate) struct Recipients<'a> {
+    /// Who hands it on.
+    pub(crate) me: Sender,
+    /// Whose frame it is.
+    pub(crate) sender: Sender,
+    pub(crate) seqs: SeqRange,
+    /// Who gave it.
+    pub(crate) from: Option<Sender>,
+    /// Its log, if there is one here.
+    pub(crate) replica: Option<&'a Replica>,
+    /// Also those of whom nothing is known.
+    pub(crate) strangers: bool,
+}
+
+impl Recipients<'_> {
+    /// Those of the peers that listen who get a copy.
+    pub(crate) fn among(&self, listeners: impl Iterator<Item = Sender>) -> Vec<Sender> {
+        let (mut chosen, mut unknown) = (Vec::new(), Vec::new());
+        let holders = self.replica.map(|replica| replica.fetch.holders());
+        for peer in listeners {
+            if peer == self.me || peer == self.sender || Some(peer) == self.from {
+                continue;
+            }
+            match holders.and_then(|holders| holders.way(peer, self.seqs.last())) {
+                Some(Way::Here) => chosen.push(peer),
+                Some(Way::Direct | Way::Elsewhere) => {}
+                Some(Way::None) | None => unknown.push(peer),
+            }
+        }
+        if self.strangers {
+            if unknown.len() > MAX_STRANGERS {
+                // Each node picks others, so that together they reach all.
+                let rank = |peer: &Sender| rank(self.sender, *peer) ^ rank(self.sender, self.me);
+                unknown.select_nth_unstable_by_key(MAX_STRANGERS, rank);
+                unknown.truncate(MAX_STRANGERS);
+            }
+            chosen.append(&mut unknown);
+        }
+        chosen
+    }
+}
+
+impl Replica {
+    /// The peer whose spare way this node is. Those who listen and get the frames of the log
+    /// otherwise than by way of this node stand in a ring, in another order for each sender; it is
+    /// the one before this node.
+    pub(crate) fn spared(
+        &self,
+        me: Sender,
+        sender: Sender,
+        channel: &ChannelName,
+        peers: &Peers,
+    ) -> Option<Sender> {
+        let next = self.log.reorder().next()?;
+        let own = rank(sender, me);
+        let told = self.fetch.holders().ways();
+        let others = told.filter(|(peer, way)| {
+            let is_served = *peer == sender || Some(*peer) == self.upstream;
+            !is_served && *way != Way::Here && peers.listens(*peer, channel)
+        });
+        let spared = others
+            .map(|(peer, _)| peer)
+            .min_by_key(|peer| own.wrapping_sub(rank(sender, *peer)))?;
+        // It has said itself that it lacks nothing.
+        let lacks = |progress: &Progress| progress.next() < next;
+        let listener = self.fetch.holders().listener(spared);
+        listener.is_some_and(lacks).then_some(spared)
+    }
+}
+
+/// How many peers of which nothing is known get a copy: the least that gossipsub keeps in its mesh.
+/// Whoever gets none is told within a quarter of a second what there is. For as long everybody is
+/// unknown when a sender begins, so without a bound each frame would come from everybody.
+const MAX_STRANGERS: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! What peers say about who is present on a channel, and what members sign about their own
+//! presence.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+
+use crate::wire::{
+    codec::{self, BeatBody, CodecError, PresenceBody, PresenceRecordBody},
+    fields::{at_most, channel, millis, once},
+    id::Sender,
+    name::ChannelName,
+    time::WallTime,
+};
+
+/// A message about presence. Only [records](PresenceRecord) and [beats](Beat) say anything about
+/// somebody, and those are signed by whom they are about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PresenceMessage {
+    /// A hash of the speaker and its peers. With whom it is the same, the speaker has the same
+    /// peers, so neither has news for the other that came from a peer.
+    Links(u64),
+    /// Who is present, or has left.
+    Records(Vec<PresenceRecord>),
+    /// Who lives, each with how long ago that was the latest, as far as the speaker knows.
+    Beats(Vec<(Duration, Beat)>),
+    /// A hash of all that the speaker has of each channel. Whoever has something else answers with
+    /// a [`Self::Roll`].
+    Hashes(Vec<(ChannelName, u64)>),
+    /// Which version of whose record the speaker has. Answered with the records that it lacks, and
+    /// a [`Self::Fetch`] for those that the listener lacks.
+    Roll(ChannelName, Vec<(Sender, u64)>),
+    /// The speaker wants the records of these.
+    Fetch(ChannelName, Vec<Sender>),
+    /// The speaker is to be handed the beats of these from now on, as they come. Whoever is asked
+    /// for its own beats makes some.
+    Follow(Vec<Sender>),
+    /// The speaker needs the beats of these no more.
+    Unfollow(Vec<Sender>),
+}
+
+impl PresenceMessage {
+    /// How many entries one message may have: all members present on a channel. 4,096 lines of a
+    /// roll take 170 KiB.
+    pub const MAX_ENTRIES: usize = 4_096;
+
+    /// How many channels one message compares. 512 of the longest names make 138 KiB.
+    pub const MAX_HASHES: usize = 512;
+
+    /// How many bytes of records one message carries; one record always fits.
+    pub const MAX_RECORDS_LEN: usize = 64 * 1024;
+
+    /// How many records one message carries. No honest one has fewer than 200 bytes.
+    pub const MAX_RECORDS: usize = 512;
+
+    /// How many beats one message carries, in 30 KiB.
+    pub const MAX_BEATS: usize = 256;
+
+    /// How many things it names; those that are signed count three times.
+    pub(crate) fn named(&self) -> usize {
+        match self {
+            Self::Links(_) => 0,
+            Self::Records(records) => 3 * records.len(),
+            Self::Beats(beats) => 3 * beats.len(),
+            Self::Hashes(hashes) => hashes.len(),
+            Self::Roll(_, entries) => entries.len(),
+            Self::Fetch(_, senders) | Self::Follow(senders) | Self::Unfollow(senders) => {
+                senders.len()
+            }
+        }
+    }
+
+    pub(super) fn body(&self) -> PresenceBody<'_> {
+        let keys = |senders: &[Sender]| senders.iter().map(|sender| *sender.key()).collect();
+        match self {
+            Self::Links(hash) => PresenceBody::Links(*hash),
+            Self::Records(records) => {
+                PresenceBody::Records(records.iter().map(|record| &record.bytes[..]).collect())
+            }
+            Self::Beats(beats) => PresenceBody::Beats(
+                beats
+                    .iter()
+                    .map(|(age, beat)| (millis(*age), beat.body()))
+                    .collect(),
+            ),
+            Self::Hashes(hashes) => PresenceBody::Hashes(
+                hashes
+                    .iter()
+                    .map(|(channel, hash)| (channel.wire(), *hash))
+                    .collect(),
+            ),
+            Self::Roll(channel, entries) => PresenceBody::Roll(
+                channel.wire(),
+                entries
+                    .iter()
+                    .map(|(sender, version)| (*sender.key(), *version))
+                    .collect(),
+            ),
+            Self::Fetch(channel, senders) => PresenceBody::Fetch(channel.wire(), keys(senders)),
+            Self::Follow(senders) => PresenceBody::Follow(keys(senders)),
+            Self::Unfollow(senders) => PresenceBody::Unfollow(keys(senders)),
+        }
+    }
+
+    pub(super) fn read(body: PresenceBody<'_>, bytes: &Bytes) -> Result<Self, CodecError> {
+        let members = |keys: Vec<[u8; 32]>| {
+            at_most(Self::MAX_ENTRIES, keys.len())?;
+            once("a member", keys.iter())?;
+            Ok(keys.into_iter().map(Sender::new).collect())
+        };
+        Ok(match body {
+            PresenceBody::Links(hash) => Self::Links(hash),
+            PresenceBody::Records(records) => {
+                at_most(Self::MAX_RECORDS, records.len())?;
+                let decode = |record| PresenceRecord::decode(&bytes.slice_ref(record));
+                let records: Vec<_> = records.into_iter().map(decode).collect::<Result<_, _>>()?;
+                once(
+                    "a record",
+                    records.iter().map(|it| (&it.channel, it.sender)),
+                )?;
+                Self::Records(records)
+            }
+            PresenceBody::Beats(beats) => {
+                at_most(Self::MAX_BEATS, beats.len())?;
+                once("a member", beats.iter().map(|(_, beat)| beat.sender))?;
+                let beat = |(age, body)| (Duration::from_millis(age), Beat::read(body));
+                Self::Beats(beats.into_iter().map(beat).collect())
+            }
+            PresenceBody::Hashes(hashes) => {
+                at_most(Self::MAX_HASHES, hashes.len())?;
+                once("a channel", hashes.iter().map(|(channel, _)| *channel))?;
+                let hash = |(name, hash)| Ok((channel(name)?, hash));
+                Self::Hashes(
+                    hashes
+                        .into_iter()
+                        .map(hash)
+                        .collect::<Result<_, CodecError>>()?,
+                )
+            }
+            PresenceBody::Roll(name, entries) => {
+                at_most(Self::MAX_ENTRIES, entries.len())?;
+                once("a member", entries.iter().map(|(sender, _)| *sender))?;
+                let entry = |(sender, version)| (Sender::new(sender), version);
+                Self::Roll(channel(name)?, entries.into_iter().map(entry).collect())
+            }
+            PresenceBody::Fetch(name, keys) => Self::Fetch(channel(name)?, members(keys)?),
+            PresenceBody::Follow(keys) => Self::Follow(members(keys)?),
+            PresenceBody::Unfollow(keys) => Self::Unfollow(members(keys)?),
+        })
+    }
+}
+
+/// What a member signed about its presence on a channel. Not believed before it is
+/// [verified](crate::PresenceTracker).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PresenceRecord {
+    /// Which process.
+    pub sender: Sender,
+    /// Where.
+    pub channel: ChannelName,
+    /// Which of its records this is; a higher one replaces it.
+    pub version: u64,
+    /// Since when it has the channel open, by its wall clock.
+    pub since: WallTime,
+    /// It watches who is present, so all who have the channel open are to say so.
+    pub watching: bool,
+    /// It has the channel open no more.
+    pub left: bool,
+    /// What it says about itself; opaque here.
+    pub state: Option<Bytes>,
+    /// Its encoded chain.
+    pub(crate) chain: Bytes,
+    /// The whole record as it travels.
+    pub(crate) bytes: Bytes,
+}
+
+/// What a record says, before it is signed.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim<'a> {
+    pub(crate) sender: Sender,
+    pub(crate) channel: &'a ChannelName,
+    pub(crate) version: u64,
+    pub(crate) since: WallTime,
+    pub(crate) watching: bool,
+    pub(crate) left: bool,
+    pub(crate) state: Option<&'a [u8]>,
+    pub(crate) chain: &'a [u8],
+}
+
+impl PresenceRecord {
+    /// The longest state in bytes. 1 KiB: a name, a cursor, a load; what is larger is a message.
+    pub const MAX_STATE_LEN: usize = 1_024;
+
+    /// Longer than any record: state, chain, channel name, keys and numbers.
+    pub const MAX_LEN: usize = Self::MAX_STATE_LEN + codec::MAX_CHAIN_LEN + 512;
+
+    /// Puts a record together; `sign` signs its hash.
+    pub(crate) fn build(
+        claim: &Claim<'_>,
+        sign: impl FnOnce(&blake3::Hash) -> [u8; 64],
+    ) -> Result<Self, CodecError> {
+        let mut bytes = codec::encode(&PresenceRecordBody {
+            sender: *claim.sender.key(),
+            channel: claim.channel.wire(),
+            version: claim.version,
+            since: claim.since.unix_millis(),
+            watching: claim.watching,
+            left: claim.left,
+            state: claim.state,
+            chain: claim.chain,
+        });
+        let signature = sign(&record_hash(&bytes));
+        bytes.extend_from_slice(&signature);
+        Self::decode(&Bytes::from(bytes))
+    }
+
+    /// Reads a record. It shares `bytes`.
+    ///
+    /// # Errors
+    /// [`CodecError`] if it is none, or over a limit.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        at_most(Self::MAX_LEN, bytes.len())?;
+        let (body, _) = bytes
+            .split_last_chunk::<64>()
+            .ok_or_else(|| CodecError::Malformed("no signature".to_owned()))?;
+        let body: PresenceRecordBody<'_> = codec::decode(body)?;
+        if let Some(state) = body.state {
+            at_most(Self::MAX_STATE_LEN, state.len())?;
+        }
+        Ok(Self {
+            sender: Sender::new(body.sender),
+            channel: channel(body.channel)?,
+            version: body.version,
+            since: WallTime::from_unix_millis(body.since),
+            watching: body.watching,
+            left: body.left,
+            state: body.state.map(|state| bytes.slice_ref(state)),
+            chain: bytes.slice_ref(body.chain),
+            bytes: bytes.clone(),
+        })
+    }
+
+    /// The same, in memory of its own: it does not keep the message alive that it came in.
+    pub(crate) fn detached(&self) -> Self {
+        Self::decode(&Bytes::copy_from_slice(&self.bytes)).unwrap_or_else(|_| self.clone())
+    }
+
+    /// What is signed, and the signature.
+    pub(crate) fn signed(&self) -> (blake3::Hash, [u8; 64]) {
+        match self.bytes.split_last_chunk::<64>() {
+            Some((body, signature)) => (record_hash(body), *signature),
+            // It was decoded, so this is not so.
+            None => (record_hash(&[]), [0; 64]),
+        }
+    }
+}
+
+/// Lengths only: what applications say of themselves does not belong in a log.
+impl fmt::Debug for PresenceRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresenceRecord")
+            .field("sender", &self.sender)
+            .field("channel", &self.channel)
+            .field("version", &self.version)
+            .field("watching", &self.watching)
+            .field("left", &self.left)
+            .field("state", &self.state.as_ref().map(Bytes::len))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sign of life, for those who are not connected to the member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// Whose.
+    pub sender: Sender,
+    /// When, by its wall clock; each is later than the one before.
+    pub at: WallTime,
+    /// Within what time the next follows. It travels in whole milliseconds.
+    pub period: Duration,
+    pub(crate) signature: [u8; 64],
+}
+
+impl Beat {
+    fn body(&self) -> BeatBody {
+        BeatBody {
+            sender: *self.sender.key(),
+            at: self.at.unix_millis(),
+            period: millis(self.period),
+            signature: self.signature,
+        }
+    }
+
+    const fn read(body: BeatBody) -> Self {
+        Self {
+            sender: Sender::new(body.sender),
+            at: WallTime::from_unix_millis(body.at),
+            period: Duration::from_millis(body.period),
+            signature: body.signature,
+        }
+    }
+}
+
+/// Each kind of signature is over a hash of its own domain, so one never passes for another.
+fn record_hash(body: &[u8]) -> blake3::Hash {
+    blake3::Hasher::new_derive_key("meshcast v1 presence record")
+        .update(body)
+        .finalize()
+}
+
+pub(crate) fn beat_hash(sender: Sender, at: WallTime, period: Duration) -> blake3::Hash {
+    blake3::Hasher::new_derive_key("meshcast v1 presence beat")
+        .update(sender.key())
+        .update(&at.unix_millis().to_le_bytes())
+        .update(&millis(period).to_le_bytes())
+        .finalize()
+}

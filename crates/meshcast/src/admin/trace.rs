@@ -1,0 +1,135 @@
+//! When messages came to the node, and which way.
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+};
+use meshcast_proto::Seq;
+use serde::Deserialize;
+use tokio::task;
+
+use super::{
+    routes::{Admin, Refusal, named},
+    schema,
+};
+use crate::{
+    ChannelName, Value,
+    channel::{Unpacked, UnpackedValue, decode},
+    clock::{Clock, wall_time_of},
+    driver::{Trace, TraceQuery, Traced, TracedSender},
+    transport::peer_id,
+};
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    channel: Option<String>,
+    /// The newest so many messages.
+    last: Option<u64>,
+    /// Or the one of a sender of this name with this number.
+    name: Option<String>,
+    seq: Option<u64>,
+}
+
+impl Asked {
+    fn wanted(&self) -> Result<Traced, Refusal> {
+        match (self.last, &self.name, self.seq) {
+            (last, None, None) => Ok(Traced::Last(last.unwrap_or(LAST).min(MOST))),
+            (None, Some(name), Some(seq)) => {
+                let seq = Seq::new(seq);
+                let seq = seq.ok_or_else(|| Refusal::bad_request("numbers begin with 1"))?;
+                Ok(Traced::One(name.clone(), seq))
+            }
+            _ => Err(Refusal::bad_request("either last, or name and seq")),
+        }
+    }
+}
+
+/// Opens no channel and asks no member: it tells what is here.
+pub(super) async fn trace(
+    State(admin): State<Admin>,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<schema::TraceReport>, Refusal> {
+    let Query(query) = query?;
+    let wanted = query.wanted()?;
+    let name = named(query.channel)?;
+    let channel = ChannelName::new(&name).map_err(crate::OpenError::from)?;
+    let query = TraceQuery { channel, wanted };
+    let node = admin.node()?;
+    let trace = node.trace(query.clone()).await;
+    let trace = trace.map_err(|_| Refusal::stopped())?;
+    let most = match query.wanted {
+        Traced::Last(last) => usize::try_from(last).unwrap_or(usize::MAX),
+        Traced::One(..) => usize::MAX,
+    };
+    let (mut report, values) = schema::TraceReport::new(name, trace, most, node.clock());
+    for value in values {
+        // Large values take long to read; others are to have their turn between two of them.
+        let parsing = admin.parsing.acquire().await.map_err(Refusal::internal)?;
+        report.messages.push(message(value));
+        drop(parsing);
+        task::yield_now().await;
+    }
+    Ok(Json(report))
+}
+
+impl schema::TraceReport {
+    /// Without messages, and the newest of what is kept, not read yet.
+    fn new(channel: String, trace: Trace, most: usize, clock: Clock) -> (Self, Vec<UnpackedValue>) {
+        let Trace {
+            is_open,
+            senders,
+            left_out,
+        } = trace;
+        let mut values = Vec::new();
+        let told = senders.into_iter().map(|sender| {
+            let TracedSender { info, oldest, kept } = sender;
+            let kept = kept.into_iter();
+            values.extend(kept.flat_map(|delivery| Unpacked::new(delivery, None, clock)));
+            schema::TracedSender {
+                sender: schema::Sender::from(&info),
+                oldest_seq: oldest.map(Seq::get),
+            }
+        });
+        let senders = told.collect();
+        values.sort_by_key(|UnpackedValue { origin, .. }| {
+            let sender = origin.member.sender();
+            (origin.posted_at, sender, origin.seqs.first())
+        });
+        values.drain(..values.len().saturating_sub(most));
+        let report = Self {
+            schema: schema::name::TRACE.into(),
+            channel,
+            open: is_open,
+            senders,
+            messages: Vec::new(),
+            left_out,
+        };
+        (report, values)
+    }
+}
+
+fn message(value: UnpackedValue) -> schema::TracedMessage {
+    let decoded: Option<Value> = decode(&value.posted).ok();
+    let data = decoded.and_then(|value| value.to_json_within(PREVIEW_MEMORY).ok());
+    let origin = value.origin;
+    let credential = origin.member.credential();
+    schema::TracedMessage {
+        sender: peer_id(origin.member.sender()).to_string(),
+        name: credential.name.to_string(),
+        region: credential.region.to_string(),
+        seq: origin.seqs.first().get(),
+        last_seq: origin.seqs.last().get(),
+        posted_at: origin.posted_at.to_string(),
+        received_at: wall_time_of(origin.received).to_string(),
+        via: origin.via.as_str().into(),
+        peer: origin.from.map(|from| peer_id(from).to_string()),
+        bytes: value.posted.payload.len(),
+        data,
+    }
+}
+
+/// How many messages are told if nobody says how many, and at most: a person looks at fewer.
+const LAST: u64 = 20;
+const MOST: u64 = 1_000;
+/// What writing a value may take; a larger one is not shown.
+const PREVIEW_MEMORY: usize = 4 * 1024;

@@ -1,0 +1,452 @@
+//! Questions to the members that have a channel open, and their answers.
+//!
+//! Asked with [`BroadcastChannel::ask`], answered with [`BroadcastChannel::on_ask`]. A question
+//! goes to each connected member that has the channel open, over the session that the two have
+//! anyway, and beside what is posted: it has no number, is kept nowhere, and nobody else hears it.
+//! Each who was asked comes back exactly once, with an answer or with the reason why there is none;
+//! so the answers end as soon as all have, and nothing that is missing has to be guessed. One
+//! member alone is asked by [`MemberHandle::ask`](crate::MemberHandle::ask).
+//!
+//! Nobody hands a question on: a member without a link to this node, whose messages come over
+//! others, is not asked. Who watches who is [present](BroadcastChannel::presence) on the channel is
+//! told of each of these ([`NoAnswerReason::NotThere`]); without that a node does not know them.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use meshcast::{MeshKey, Node};
+//! # let key = MeshKey::from_entropy([7; 48]);
+//! # let start = || Node::builder().key(key.clone()).listen("127.0.0.1:0");
+//! # let amber = start().spawn().await?;
+//! # let address = amber.info().await?.listen_addresses.remove(0);
+//! # let birch = start().seed(address).spawn().await?;
+//! # birch.ready().await?;
+//! use std::time::Duration;
+//! use futures::StreamExt;
+//! use meshcast::ask::FromMember;
+//!
+//! // One side answers …
+//! let cache = birch.channel::<String>("cache")?;
+//! let _answering = cache.on_ask(async |key: FromMember<String>| format!("{} of birch", key.data));
+//!
+//! // … and the other asks.
+//! let cache = amber.channel::<String>("cache")?;
+//! # while amber.channels().await?.iter().all(|it| it.subscribers.is_empty()) {
+//! #     tokio::task::yield_now().await
+//! # }
+//! let mut answers = cache.ask::<String, _>("size")?.within(Duration::from_millis(500))?;
+//! while let Some(answer) = answers.next().await {
+//!     match answer {
+//!         Ok(answer) => println!("{}: {}", answer.name(), answer.data),
+//!         Err(missing) => println!("{missing}"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod answering;
+mod exchange;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::Stream;
+use libp2p::PeerId;
+use meshcast_proto::{
+    AskMessage, Asks, Declined, Format, Member, NewQuestion, NoReply, NodeName, Region, Reply,
+};
+use meshcast_value::{DecodeError, EncodeError};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::{
+    BroadcastChannel,
+    channel::{Borrowed, Hub, Payload, decode_bytes, encode},
+    clock::moment,
+    transport::peer_id,
+};
+
+pub use answering::Answering;
+pub(crate) use exchange::{Answerer, AskEvent, Asking, Charge, Desk, Incoming, Replier, Replying};
+
+/// Something a member said to this one, and which member that is.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct FromMember<T> {
+    /// What it said.
+    pub data: T,
+    member: Arc<Member>,
+}
+
+/// A question that nobody was asked yet. Made by [`BroadcastChannel::ask`].
+#[must_use = "nobody is asked until it is told how long to wait"]
+pub struct Ask<A> {
+    hub: Arc<Hub>,
+    format: Format,
+    payload: Bytes,
+    only: Option<PeerId>,
+    answer: PhantomData<fn() -> A>,
+}
+
+/// The answers to a question, as they come. Made by [`Ask::within`].
+///
+/// Of each who was asked one item comes: what it answered, or why nothing. The stream ends after
+/// the last of them, or when the time is over at the latest. Dropping it before withdraws the
+/// question.
+///
+/// Answers that are not read are charged to the members that gave them, like all that waits.
+pub struct Answers<A> {
+    hub: Arc<Hub>,
+    events: UnboundedReceiver<AskEvent>,
+    /// Who was asked and has not come back.
+    awaited: BTreeMap<PeerId, Arc<Member>>,
+    is_over: bool,
+    answer: PhantomData<fn() -> A>,
+}
+
+/// A member that was asked gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("no answer of {}: {reason}", self.called())]
+pub struct NoAnswer {
+    peer: PeerId,
+    member: Option<Arc<Member>>,
+    /// Why not.
+    reason: NoAnswerReason,
+}
+
+/// Why a member gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAnswerReason {
+    /// The time was over before it answered.
+    #[error("it did not answer in time")]
+    TimedOut,
+    /// The connection to it ended before it answered.
+    #[error("the connection to it was lost")]
+    Disconnected,
+    /// It is not connected to this node, so that it was not asked, or does not have the channel
+    /// open. Told of [one that was named](Ask::only), and of those who are
+    /// [present](crate::BroadcastChannel::presence) on the channel, where somebody here watches
+    /// that.
+    #[error("it is not connected, or does not have the channel open")]
+    NotThere,
+    /// It has the channel open, and nobody answers questions on it there.
+    #[error("nobody answers questions on this channel there")]
+    NoHandler,
+    /// It has too many questions to answer already.
+    #[error("it has too many questions to answer")]
+    Busy,
+    /// Its handler panicked, or does not understand the question, or answered too much.
+    #[error("it failed to answer")]
+    Failed,
+    /// It answered something that is no `A`.
+    #[error("its answer is not understood: {0}")]
+    Undecodable(DecodeError),
+    /// It answered, and there is no room here for what it says: it takes its share of
+    /// [`Limits::memory_bytes`](crate::Limits::memory_bytes) already.
+    #[error("there is no room for its answer")]
+    NoRoom,
+    /// This node has stopped.
+    #[error("this node has stopped")]
+    Stopped,
+}
+
+/// A question that cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuestionError {
+    /// It cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// It is longer than a question may be: 64 KiB.
+    #[error("question of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// As many questions of this node as may be wait for answers: 256.
+    #[error("{limit} questions wait for answers already")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The channel is closed, or the node has stopped.
+    #[error("the channel is closed")]
+    Closed,
+}
+
+impl<T: Payload> BroadcastChannel<T> {
+    /// Prepares a question to the connected members that have this channel open. It is asked by
+    /// [`Ask::within`].
+    ///
+    /// A question and an answer may be of any types; they need not be what is posted on the
+    /// channel. Other objects in this process are not asked.
+    ///
+    /// # Errors
+    /// [`QuestionError::Encode`] and [`QuestionError::TooLarge`].
+    pub fn ask<A: Payload, Q: Payload>(
+        &self,
+        question: &(impl Borrowed<Q> + ?Sized),
+    ) -> Result<Ask<A>, QuestionError> {
+        let (format, payload) = encode::<Q, _>(question, |format, bytes| {
+            (format, Bytes::copy_from_slice(bytes))
+        })?;
+        let (size, limit) = (payload.len(), AskMessage::MAX_PAYLOAD_LEN);
+        if size > limit {
+            return Err(QuestionError::TooLarge { size, limit });
+        }
+        Ok(Ask {
+            hub: Arc::clone(self.hub()),
+            format,
+            payload,
+            only: None,
+            answer: PhantomData,
+        })
+    }
+}
+
+impl<A: Payload> Ask<A> {
+    /// Asks this member alone.
+    pub fn only(self, member: PeerId) -> Self {
+        Self {
+            only: Some(member),
+            ..self
+        }
+    }
+
+    /// Asks, and waits for answers for so long, a minute at most.
+    ///
+    /// # Errors
+    /// [`QuestionError::TooMany`] and [`QuestionError::Closed`]; nobody was asked.
+    pub fn within(self, time: Duration) -> Result<Answers<A>, QuestionError> {
+        let (events, answered) = mpsc::unbounded_channel();
+        let permit = self.hub.may_ask().ok_or(QuestionError::TooMany {
+            limit: Asks::MAX_ASKING,
+        })?;
+        let new = NewQuestion {
+            channel: self.hub.name().clone(),
+            within: time,
+            format: self.format,
+            payload: self.payload,
+        };
+        let asking = Asking {
+            new,
+            only: self.only,
+            made: moment(),
+            permit,
+            events,
+        };
+        if !self.hub.ask_members(asking) {
+            return Err(QuestionError::Closed);
+        }
+        Ok(Answers {
+            hub: self.hub,
+            events: answered,
+            awaited: BTreeMap::new(),
+            is_over: false,
+            answer: PhantomData,
+        })
+    }
+}
+
+impl<A: Payload> Answers<A> {
+    /// All answers, and all that did not come, once the question is over.
+    ///
+    /// Cancel-safe in that nothing is left waiting; what came before is lost then.
+    pub async fn all(mut self) -> (Vec<FromMember<A>>, Vec<NoAnswer>) {
+        let (mut answers, mut missing) = (Vec::new(), Vec::new());
+        while let Some(answer) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await
+        {
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(none) => missing.push(none),
+            }
+        }
+        (answers, missing)
+    }
+
+    fn came_back(
+        &mut self,
+        peer: PeerId,
+        reply: Result<Reply, NoReply>,
+    ) -> Result<FromMember<A>, NoAnswer> {
+        let member = self.awaited.remove(&peer);
+        let reason = match (reply, &member) {
+            (Ok(Reply::Answer(format, payload)), Some(member)) => {
+                match decode_bytes(format, &payload) {
+                    Ok(data) => {
+                        let member = Arc::clone(member);
+                        return Ok(FromMember { data, member });
+                    }
+                    Err(error) => NoAnswerReason::Undecodable(error),
+                }
+            }
+            (Ok(Reply::Declined(Declined::NoHandler)), _) => NoAnswerReason::NoHandler,
+            (Ok(Reply::Declined(Declined::Busy)), _) => NoAnswerReason::Busy,
+            (Ok(Reply::Declined(Declined::Failed)), _) => NoAnswerReason::Failed,
+            (Err(NoReply::Silent), _) => NoAnswerReason::TimedOut,
+            (Err(NoReply::Gone), _) => NoAnswerReason::Disconnected,
+            (Ok(Reply::Answer(..)), None) => NoAnswerReason::NotThere,
+        };
+        Err(NoAnswer {
+            peer,
+            member,
+            reason,
+        })
+    }
+
+    fn failed(&mut self, peer: PeerId, reason: NoAnswerReason) -> NoAnswer {
+        NoAnswer {
+            peer,
+            member: self.awaited.remove(&peer),
+            reason,
+        }
+    }
+}
+
+impl<A: Payload> Stream for Answers<A> {
+    type Item = Result<FromMember<A>, NoAnswer>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        while !this.is_over {
+            match ready!(this.events.poll_recv(cx)) {
+                Some(AskEvent::Asked(members)) => {
+                    let members = members.into_iter();
+                    this.awaited = members.map(|it| (peer_id(it.sender()), it)).collect();
+                }
+                Some(AskEvent::Replied(peer, reply, _charge)) => {
+                    return Poll::Ready(Some(this.came_back(peer, reply)));
+                }
+                Some(AskEvent::NoRoom(peer)) => {
+                    let reason = NoAnswerReason::NoRoom;
+                    return Poll::Ready(Some(Err(this.failed(peer, reason))));
+                }
+                Some(AskEvent::NotThere(peer, member)) => {
+                    let reason = NoAnswerReason::NotThere;
+                    return Poll::Ready(Some(Err(NoAnswer {
+                        peer,
+                        member,
+                        reason,
+                    })));
+                }
+                Some(AskEvent::Over) => this.is_over = true,
+                None => match this.awaited.keys().next().copied() {
+                    Some(peer) => {
+                        let reason = NoAnswerReason::Stopped;
+                        return Poll::Ready(Some(Err(this.failed(peer, reason))));
+                    }
+                    None => this.is_over = true,
+                },
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl<A> Drop for Answers<A> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.events.close();
+            self.hub.asker_left();
+        }
+    }
+}
+
+impl<T> FromMember<T> {
+    /// The process that said it.
+    pub fn sender(&self) -> PeerId {
+        peer_id(self.member.sender())
+    }
+
+    /// What people call its node.
+    pub fn name(&self) -> &NodeName {
+        &self.member.credential().name
+    }
+
+    /// The region of its node.
+    pub fn region(&self) -> &Region {
+        &self.member.credential().region
+    }
+}
+
+impl NoAnswer {
+    /// This node stopped before anybody was asked.
+    pub(crate) const fn stopped(peer: PeerId) -> Self {
+        Self {
+            peer,
+            member: None,
+            reason: NoAnswerReason::Stopped,
+        }
+    }
+
+    /// The process that was asked.
+    pub fn sender(&self) -> PeerId {
+        self.peer
+    }
+
+    /// What people call its node; `None` if it is [not there](NoAnswerReason::NotThere).
+    pub fn name(&self) -> Option<&NodeName> {
+        Some(&self.member.as_ref()?.credential().name)
+    }
+
+    /// The region of its node.
+    pub fn region(&self) -> Option<&Region> {
+        Some(&self.member.as_ref()?.credential().region)
+    }
+
+    /// Why there is no answer.
+    pub const fn reason(&self) -> &NoAnswerReason {
+        &self.reason
+    }
+
+    fn called(&self) -> String {
+        match self.name() {
+            Some(name) => name.to_string(),
+            None => self.peer.to_string(),
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for FromMember<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromMember")
+            .field("data", &self.data)
+            .field("name", self.name())
+            .field("region", self.region())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A> fmt::Debug for Ask<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("channel", self.hub.name())
+            .field("bytes", &self.payload.len())
+            .field("only", &self.only)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A> fmt::Debug for Answers<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers")
+            .field("channel", self.hub.name())
+            .field("awaited", &self.awaited.len())
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

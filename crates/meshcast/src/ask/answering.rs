@@ -1,0 +1,102 @@
+//! The side that answers.
+
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt;
+use meshcast_proto::{AskMessage, Asks, Declined, Reply};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+
+use super::{FromMember, Incoming};
+use crate::{
+    BroadcastChannel,
+    channel::{Payload, decode_bytes, encode},
+};
+
+/// Keeps answering questions; dropping it ends that. It keeps the channel object open.
+#[must_use = "dropping it ends the answering"]
+pub struct Answering<T: Payload> {
+    channel: BroadcastChannel<T>,
+    id: u64,
+}
+
+impl<T: Payload> BroadcastChannel<T> {
+    /// Answers questions of other members on this channel by `handler`, until the returned guard is
+    /// dropped or the channel is closed.
+    ///
+    /// In a process one handler answers for a channel name: a later one takes the place of an
+    /// earlier. It is called on the Tokio runtime on which this is called, or else on that on which
+    /// the node was spawned, each time in a task of its own: 256 at the same time, and further
+    /// questions are declined as [busy](super::NoAnswerReason::Busy). One that takes longer than
+    /// the asker waits is dropped at its next `.await`. One that panics, or answers more than 64
+    /// KiB, or a question that is no `Q`, is told to the asker as
+    /// [failed](super::NoAnswerReason::Failed).
+    pub fn on_ask<Q, A, F, Fut>(&self, handler: F) -> Answering<T>
+    where
+        Q: Payload,
+        A: Payload,
+        F: Fn(FromMember<Q>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = A> + Send + 'static,
+    {
+        let hub = Arc::clone(self.hub());
+        let runtime = Handle::try_current().unwrap_or_else(|_| hub.runtime().clone());
+        let (handler, places) = (Arc::new(handler), Arc::new(Semaphore::new(AT_ONCE)));
+        let answer = move |incoming: Incoming| {
+            let Incoming {
+                member,
+                question,
+                replier,
+            } = incoming;
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                return replier.reply(Reply::Declined(Declined::Busy));
+            };
+            let (handler, hub) = (Arc::clone(&handler), Arc::clone(&hub));
+            runtime.spawn(async move {
+                let _place = place;
+                // Decoding and encoding run code of the user as well.
+                let answered = AssertUnwindSafe(async {
+                    let data = decode_bytes::<Q>(question.format, &question.payload).ok()?;
+                    let answer = handler(FromMember { data, member }).await;
+                    let encoded = encode::<A, _>(&answer, |format, bytes| {
+                        let fits = bytes.len() <= AskMessage::MAX_PAYLOAD_LEN;
+                        fits.then(|| Reply::Answer(format, bytes.to_vec().into()))
+                    });
+                    encoded.ok()?
+                });
+                match timeout(question.within, answered.catch_unwind()).await {
+                    Ok(Ok(reply)) => {
+                        replier.reply(reply.unwrap_or(Reply::Declined(Declined::Failed)));
+                    }
+                    Ok(Err(_)) => {
+                        hub.stats().handler_panicked();
+                        tracing::error!(channel = ?hub.name(), "a handler of questions panicked");
+                    }
+                    // Nobody waits for it any more.
+                    Err(_) => {}
+                }
+            });
+        };
+        let id = self.hub().answer_by(self.object_id(), Arc::new(answer));
+        Answering {
+            channel: self.clone(),
+            id,
+        }
+    }
+}
+
+impl<T: Payload> Drop for Answering<T> {
+    fn drop(&mut self) {
+        self.channel.hub().end_answering(self.id);
+    }
+}
+
+impl<T: Payload> fmt::Debug for Answering<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Answering")
+            .field(self.channel.name())
+            .finish()
+    }
+}
+
+/// How many questions on a channel are handled at the same time: four times what one member may
+/// ask, so that one alone does not keep the others waiting.
+const AT_ONCE: usize = 4 * Asks::MAX_ASKED;

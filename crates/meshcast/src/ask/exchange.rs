@@ -1,0 +1,168 @@
+//! What passes between those who ask or answer and the driver.
+
+use std::{fmt, sync::Arc};
+
+use libp2p::PeerId;
+use meshcast_proto::{
+    Account, Declined, ENTRY_BYTES, Member, NewQuestion, NoReply, Question, Reply, Sender,
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
+
+use crate::{
+    channel::{Hub, ObjectId},
+    clock::Instant,
+};
+
+/// A question for the driver to ask.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) new: NewQuestion,
+    /// Whom to ask, if not all.
+    pub(crate) only: Option<PeerId>,
+    /// Since when it waits to be asked.
+    pub(crate) made: Instant,
+    /// One of so many questions that may wait. It is held until the question is over.
+    pub(crate) permit: OwnedSemaphorePermit,
+    /// Where what comes of it goes: at most two for each who is asked and two more.
+    pub(crate) events: UnboundedSender<AskEvent>,
+}
+
+/// What comes of a question.
+#[derive(Debug)]
+pub(crate) enum AskEvent {
+    /// Who was asked.
+    Asked(Vec<Arc<Member>>),
+    /// One of them came back, or will not.
+    Replied(PeerId, Result<Reply, NoReply>, Charge),
+    /// One of them answered, and there is no room for that.
+    NoRoom(PeerId),
+    /// Whoever was to be asked cannot be; who that is, if it is known.
+    NotThere(PeerId, Option<Arc<Member>>),
+    /// Nothing more comes.
+    Over,
+}
+
+/// Bytes that are charged to a member as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    account: Account,
+    bytes: usize,
+}
+
+impl Charge {
+    /// `None` if the account has its share already.
+    pub(crate) fn new(account: Account, bytes: usize) -> Option<Self> {
+        account.try_charge(bytes).then_some(Self { account, bytes })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.release(self.bytes);
+    }
+}
+
+/// A question that a member asks here.
+pub(crate) struct Incoming {
+    pub(crate) member: Arc<Member>,
+    pub(crate) question: Question,
+    pub(crate) replier: Replier,
+}
+
+/// Replies to one question, once. If it is dropped before, the question counts as failed: its
+/// handler panicked, or the runtime that it ran on is gone.
+pub(crate) struct Replier {
+    hub: Arc<Hub>,
+    peer: Sender,
+    number: u64,
+    /// What waits for the driver is charged to whoever asked.
+    account: Account,
+    done: bool,
+}
+
+/// A reply for the driver to send.
+#[derive(Debug)]
+pub(crate) struct Replying {
+    pub(crate) peer: Sender,
+    pub(crate) number: u64,
+    pub(crate) reply: Reply,
+    _charge: Option<Charge>,
+}
+
+impl Replier {
+    pub(crate) fn new(hub: Arc<Hub>, peer: Sender, number: u64, account: Account) -> Self {
+        Self {
+            hub,
+            peer,
+            number,
+            account,
+            done: false,
+        }
+    }
+
+    pub(crate) fn reply(mut self, reply: Reply) {
+        self.send(reply);
+    }
+
+    fn send(&mut self, reply: Reply) {
+        self.done = true;
+        let (mut reply, mut charge) = (reply, None);
+        if let Reply::Answer(_, payload) = &reply {
+            charge = Charge::new(self.account.clone(), ENTRY_BYTES + payload.len());
+            if charge.is_none() {
+                reply = Reply::Declined(Declined::Busy);
+            }
+        }
+        self.hub.reply_to_member(Replying {
+            peer: self.peer,
+            number: self.number,
+            reply,
+            _charge: charge,
+        });
+    }
+}
+
+impl Drop for Replier {
+    fn drop(&mut self) {
+        if !self.done {
+            self.send(Reply::Declined(Declined::Failed));
+        }
+    }
+}
+
+/// Who answers questions on a channel name.
+#[derive(Clone)]
+pub(crate) struct Answerer {
+    /// Tells it from another of the same object.
+    pub(crate) id: u64,
+    pub(crate) object: ObjectId,
+    pub(crate) answer: Arc<dyn Fn(Incoming) + Send + Sync>,
+}
+
+/// What is asked and answered on one channel name, as far as the driver has not taken it. There is
+/// none where nobody asks or answers.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    pub(crate) asking: Vec<Asking>,
+    /// Somebody who asked does not wait any more.
+    pub(crate) left: bool,
+    /// At most one for each question that waits to be answered.
+    pub(crate) replies: Vec<Replying>,
+    pub(crate) answerer: Option<Answerer>,
+    /// The number of the last answerer.
+    pub(crate) answerers: u64,
+}
+
+impl Desk {
+    pub(crate) const fn is_requesting(&self) -> bool {
+        !self.asking.is_empty() || !self.replies.is_empty() || self.left
+    }
+}
+
+impl fmt::Debug for Answerer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answerer")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+//! The part of the driver that asks members and hands their questions to handlers.
+
+use std::{collections::HashMap, sync::Arc};
+
+use libp2p::PeerId;
+use meshcast_proto::{
+    AskMessage, AskOutput, Asks, Budget, Declined, ENTRY_BYTES, Member, NewQuestion, Payer,
+    Question, Reply, Sender, SyncMessage, Time,
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
+
+use super::Driver;
+use crate::{
+    ask::{AskEvent, Asking, Charge, Desk, Incoming, Replier},
+    channel::Hub,
+    transport::{peer_id, sender},
+};
+
+/// The questions of this node and those of its peers, and who waits for the answers.
+pub(super) struct Questions {
+    asks: Asks,
+    waiting: HashMap<u64, Waiting>,
+}
+
+/// Who waits for the answers to a question.
+struct Waiting {
+    events: UnboundedSender<AskEvent>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Questions {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self {
+            asks: Asks::new(budget.clone()),
+            waiting: HashMap::new(),
+        }
+    }
+
+    /// When [`Driver::handle_ask_timeout`] has something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.asks.poll_timeout()
+    }
+}
+
+impl Driver {
+    /// Does what those want who ask and answer on a channel.
+    pub(super) fn handle_desk(&mut self, hub: &Arc<Hub>, desk: Desk) {
+        for asking in desk.asking {
+            self.ask_members(hub, asking);
+        }
+        for reply in desk.replies {
+            self.with_asks(|asks, _| asks.reply(reply.peer, reply.number, reply.reply));
+        }
+        if desk.left {
+            self.withdraw_questions();
+        }
+    }
+
+    fn ask_members(&mut self, hub: &Hub, asking: Asking) {
+        let Asking {
+            new,
+            only,
+            made,
+            permit,
+            events,
+        } = asking;
+        let members: Vec<Arc<Member>> = self
+            .engine
+            .listeners(hub.name())
+            .filter(|listener| only.is_none_or(|only| only == peer_id(*listener)))
+            .filter(|listener| self.sessions.is_open(&peer_id(*listener)))
+            .filter_map(|listener| self.peers.get(&peer_id(listener)))
+            .map(|peer| Arc::clone(&peer.member))
+            .collect();
+        // An error means that whoever asked has left, which is noticed below.
+        let tell = |event| drop(events.send(event));
+        tell(AskEvent::Asked(members.clone()));
+        match only {
+            Some(only) if members.is_empty() => tell(AskEvent::NotThere(only, None)),
+            Some(_) => {}
+            None => {
+                let present = self.presence.others(hub.name());
+                for member in present.filter(|member| !members.contains(member)) {
+                    let peer = peer_id(member.sender());
+                    tell(AskEvent::NotThere(peer, Some(member)));
+                }
+            }
+        }
+        let within = new.within.saturating_sub(made.elapsed());
+        let new = NewQuestion { within, ..new };
+        let peers = members.iter().map(|member| member.sender());
+        let asked = self.questions.asks.ask(new, peers, self.clock.now());
+        match asked {
+            Ok(number) => {
+                let _permit = permit;
+                let waiting = Waiting { events, _permit };
+                self.questions.waiting.insert(number, waiting);
+            }
+            // There is a permit for each that may be asked, and its length was looked at, so this
+            // does not happen.
+            Err(error) => tracing::error!(%error, "a question was not asked"),
+        }
+        self.with_asks(|_, _| ());
+    }
+
+    /// Withdraws the questions to which nobody waits for an answer.
+    fn withdraw_questions(&mut self) {
+        let left = self
+            .questions
+            .waiting
+            .extract_if(|_, it| it.events.is_closed());
+        for question in left.map(|(question, _)| question).collect::<Vec<_>>() {
+            self.with_asks(|asks, _| asks.withdraw(question));
+        }
+    }
+
+    pub(super) fn handle_ask(&mut self, peer: PeerId, message: AskMessage) {
+        if let Some(sender) = sender(&peer) {
+            self.with_asks(|asks, now| asks.handle_message(sender, message, now));
+        }
+    }
+
+    pub(super) fn handle_ask_timeout(&mut self) {
+        self.with_asks(Asks::handle_timeout);
+    }
+
+    /// The session to a peer ended.
+    pub(super) fn end_asks(&mut self, peer: Sender) {
+        self.with_asks(|asks, _| asks.handle_peer_down(peer));
+    }
+
+    /// Calls the questions, and does what they want done.
+    fn with_asks<R>(&mut self, act: impl FnOnce(&mut Asks, Time) -> R) -> R {
+        let now = self.clock.now();
+        let returned = act(&mut self.questions.asks, now);
+        while let Some(output) = self.questions.asks.poll_output() {
+            match output {
+                AskOutput::Send(to, message) => {
+                    self.send_sync(peer_id(to), &SyncMessage::Ask(message));
+                }
+                AskOutput::Replied {
+                    question,
+                    peer,
+                    reply,
+                } => {
+                    let len = match &reply {
+                        Ok(Reply::Answer(_, payload)) => ENTRY_BYTES + payload.len(),
+                        _ => 0,
+                    };
+                    let account = self.engine.budget().account(Payer::from(peer));
+                    let event = match Charge::new(account, len) {
+                        Some(charge) => AskEvent::Replied(peer_id(peer), reply, charge),
+                        None => AskEvent::NoRoom(peer_id(peer)),
+                    };
+                    if let Some(waiting) = self.questions.waiting.get(&question) {
+                        // An error means that whoever asked has left.
+                        let _ = waiting.events.send(event);
+                    }
+                }
+                AskOutput::Over(question) => {
+                    if let Some(waiting) = self.questions.waiting.remove(&question) {
+                        // The same.
+                        let _ = waiting.events.send(AskEvent::Over);
+                    }
+                }
+                AskOutput::Asked(peer, question) => self.hand_to_handler(peer, question),
+                // Its handler finds out when the time is over, and its answer goes nowhere.
+                AskOutput::Withdrawn(..) => {}
+            }
+        }
+        returned
+    }
+
+    fn hand_to_handler(&mut self, peer: Sender, question: Question) {
+        let hub = self.channels.get(&question.channel);
+        let hub = hub.map(|channel| Arc::clone(&channel.hub));
+        let answerer = hub.and_then(|hub| Some((hub.answerer()?, hub)));
+        let member = self.peers.get(&peer_id(peer));
+        let member = member.map(|peer| Arc::clone(&peer.member));
+        let number = question.number;
+        let (Some((answerer, hub)), Some(member)) = (answerer, member) else {
+            let reply = Reply::Declined(Declined::NoHandler);
+            return self.questions.asks.reply(peer, number, reply);
+        };
+        let account = self.engine.budget().account(Payer::from(peer));
+        (answerer.answer)(Incoming {
+            member,
+            question,
+            replier: Replier::new(hub, peer, number, account),
+        });
+    }
+}

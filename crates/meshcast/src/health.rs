@@ -1,0 +1,29 @@
+//! Whether a node is well, for probes.
+
+use meshcast_proto::WallTime;
+use serde::Serialize;
+
+use crate::seed::SeedInfo;
+
+/// Whether a node is well. See [`Node::health`](crate::Node::health).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Health {
+    /// It runs, and answered within 3 s. If not, nothing else is known, and only a new start helps.
+    pub live: bool,
+    /// What [`Node::ready`](crate::Node::ready) waits for was there once, and the node is not
+    /// stopping. A node that loses its company later stays ready: it keeps what is posted for those
+    /// who come back.
+    pub ready: bool,
+    /// How many members are connected, not counting the node itself.
+    pub members: usize,
+    /// Since when nobody is; `None` while somebody is. From its start on for a node that is the
+    /// first of its fleet.
+    pub isolated_since: Option<WallTime>,
+    /// How many numbers are known to be missing: posted by others on channels that are open here,
+    /// and neither delivered nor given up so far. Some are always on their way under load; what
+    /// does not go down within seconds is not.
+    pub behind_by: u64,
+    /// How the seeds are doing, in the order they were given.
+    pub seeds: Vec<SeedInfo>,
+}

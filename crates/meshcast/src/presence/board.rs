@@ -1,0 +1,144 @@
+//! Where those who watch and the driver meet: what this node says of itself on a channel, and who
+//! is present there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use meshcast_proto::{Presence, PresenceChange, Sender};
+use tokio::sync::broadcast;
+
+/// Of one channel. The mutex is a plain one: nothing awaits or calls out while it is held.
+#[derive(Debug)]
+pub(crate) struct Board(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// How many watch.
+    watchers: usize,
+    /// What this node says of itself.
+    own: Option<Bytes>,
+    /// Who is present; `None` before the driver has looked.
+    members: Option<BTreeMap<Sender, Presence>>,
+    /// `None` when there is nothing more to tell.
+    changes: Option<broadcast::Sender<Told>>,
+}
+
+/// What those who watch are told.
+#[derive(Debug, Clone)]
+pub(super) enum Told {
+    /// All who are present.
+    Everybody(Arc<[Presence]>),
+    Change(PresenceChange),
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self(Mutex::new(State {
+            watchers: 0,
+            own: None,
+            members: None,
+            changes: Some(broadcast::channel(UNREAD).0),
+        }))
+    }
+}
+
+impl Board {
+    /// One more watches.
+    pub(super) fn enter(&self) {
+        self.lock().watchers += 1;
+    }
+
+    /// One watches no more. With the last what this node said of itself is gone.
+    pub(super) fn exit(&self) {
+        let mut state = self.lock();
+        state.watchers -= 1;
+        if state.watchers == 0 {
+            state.own = None;
+            state.members = None;
+        }
+    }
+
+    /// `false` if the channel is closed.
+    pub(super) fn set(&self, own: Option<Bytes>) -> bool {
+        let mut state = self.lock();
+        let open = state.changes.is_some();
+        if open {
+            state.own = own;
+        }
+        open
+    }
+
+    pub(super) fn members(&self) -> Vec<Presence> {
+        let state = self.lock();
+        let members = state.members.iter().flat_map(BTreeMap::values);
+        members.cloned().collect()
+    }
+
+    /// Who is present, if that is known yet, and what changes from then on.
+    pub(super) fn subscribe(&self) -> (Option<Vec<Presence>>, broadcast::Receiver<Told>) {
+        let state = self.lock();
+        let members = state.members.as_ref();
+        let members = members.map(|members| members.values().cloned().collect());
+        let changes = state.changes.as_ref().map(broadcast::Sender::subscribe);
+        // Of what is closed there is nothing to tell.
+        (members, changes.unwrap_or_else(|| broadcast::channel(1).1))
+    }
+
+    /// Whether somebody watches, and what this node says of itself. For the driver.
+    pub(crate) fn wanted(&self) -> (bool, Option<Bytes>) {
+        let state = self.lock();
+        (state.watchers > 0, state.own.clone())
+    }
+
+    /// Begins with those who are present, if it has not begun yet. For the driver.
+    pub(crate) fn begin(&self, present: impl FnOnce() -> Vec<Presence>) {
+        let mut state = self.lock();
+        if state.members.is_some() || state.watchers == 0 {
+            return;
+        }
+        let present = present();
+        // Some may wait for it already.
+        if let Some(changes) = &state.changes {
+            let _ = changes.send(Told::Everybody(present.clone().into()));
+        }
+        let key = |presence: Presence| (presence.member.sender(), presence);
+        state.members = Some(present.into_iter().map(key).collect());
+    }
+
+    /// For the driver.
+    pub(crate) fn tell(&self, change: PresenceChange) {
+        let mut state = self.lock();
+        let Some(members) = &mut state.members else {
+            return;
+        };
+        let presence = change.presence().clone();
+        let sender = presence.member.sender();
+        if change.is_gone() {
+            members.remove(&sender);
+        } else {
+            members.insert(sender, presence);
+        }
+        if let Some(changes) = &state.changes {
+            // An error means that nobody reads.
+            let _ = changes.send(Told::Change(change));
+        }
+    }
+
+    /// Ends all streams once they are read: there is nothing more to tell.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.changes = None;
+        state.members = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic half-way changes it, so a poisoned one is still whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many changes are kept for those who watch and do not read.
+const UNREAD: usize = 256;

@@ -1,0 +1,75 @@
+// What the page costs: `MESHCAST=…/meshcast node frames.mjs [NODES [RATE [SECONDS]]]`. Runs so many
+// nodes in five regions, posts RATE messages a second, opens the page that a `meshcast dashboard` of
+// its own serves, and prints as JSON the frames that Chromium drew and what the dashboard took of a
+// core. Both mean something only where the machine has cores to spare; `idle_fps` is what an empty
+// page has on it.
+
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { launch, open, up } from './browser.mjs';
+
+const [nodes, rate, seconds] = [100, 1000, 10].map((usual, i) => Number(process.argv[2 + i] ?? usual));
+const TICKS = 100; // of the kernel's accounts, a second
+
+/** How many seconds of processor a process took so far. */
+function processor(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** The times between frames, in milliseconds. */
+const frames = (page) => page.evaluate((time) => new Promise((resolve) => {
+  const gaps = [];
+  let [begin, last] = [performance.now(), performance.now()];
+  const step = (now) => {
+    gaps.push(now - last);
+    last = now;
+    if (now - begin < time) requestAnimationFrame(step); else resolve(gaps.slice(1));
+  };
+  requestAnimationFrame(step);
+}), seconds * 1000);
+
+function told(gaps) {
+  const sorted = [...gaps].sort((a, b) => a - b);
+  const sum = gaps.reduce((a, b) => a + b, 0);
+  const at = (part) => Math.round(sorted[Math.floor((sorted.length - 1) * part)] * 10) / 10;
+  return { fps: Math.round(10000 * gaps.length / sum) / 10, p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1) };
+}
+
+const mesh = await up('--regions', 'fra,iad,nrt,gru,syd', '--nodes-per-region', String(nodes / 5), '--rtt', 'none');
+const env = { ...process.env, XDG_RUNTIME_DIR: mesh.directory, TMPDIR: mesh.directory };
+const dashboard = spawn(process.env.MESHCAST, ['dashboard', '--json', '--port', '0'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+const lines = createInterface({ input: dashboard.stdout });
+const { page: url } = JSON.parse(await new Promise((resolve) => lines.once('line', resolve)));
+const bench = rate && spawn(
+  process.env.MESHCAST,
+  ['bench', 'earth', '--rate', String(rate), '--duration', `${3 * seconds + 60}s`, '--json'],
+  { env, stdio: 'ignore' },
+);
+const browser = await launch();
+const empty = await browser.newPage();
+const idle = told(await frames(empty));
+await empty.close();
+const page = await open(browser, url);
+await page.waitForTimeout(8000);
+const [before, began] = [processor(dashboard.pid), performance.now()];
+const busy = told(await frames(page));
+const took = (processor(dashboard.pid) - before) / (performance.now() - began) * 1000;
+// What it showed meanwhile: whether the nodes were there, and the messages.
+const shown = await page.locator('#totals > div').evaluateAll((rows) =>
+  Object.fromEntries(rows.map((row) => [row.children[0].textContent, row.children[1].textContent])));
+console.log(JSON.stringify({
+  nodes, rate, seconds, idle_fps: idle.fps, idle_p99_ms: idle.p99_ms, ...busy,
+  core_percent: Math.round(1000 * took) / 10, shown, wrong: page.wrong,
+}));
+// Of nodes that are too busy to answer the page shows little, which costs little.
+if (shown.Members !== `${nodes}/${nodes}`) {
+  console.error(`the page showed ${shown.Members} nodes: the figures say nothing`);
+  process.exitCode = 1;
+}
+if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });
+await browser.close();
+if (bench) bench.kill('SIGINT');
+dashboard.kill('SIGTERM');
+await mesh.end();

@@ -1,0 +1,173 @@
+// What somebody does who sees the page for the first time: post, cut, post on both sides, heal.
+
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { after, before, test } from 'node:test';
+
+import { PATIENCE, launch, middle, open, post, up } from './browser.mjs';
+
+const NODES = ['fra-1', 'gru-1', 'iad-1', 'nrt-1', 'syd-1'];
+let mesh, browser, page;
+
+before(async () => {
+  mesh = await up('--regions', 'fra,iad,nrt,gru,syd');
+  browser = await launch();
+  page = await open(browser, mesh.page);
+});
+after(async () => {
+  await browser?.close();
+  await mesh?.end();
+});
+
+/** Waits until it is so. */
+async function eventually(what, look) {
+  const begun = Date.now();
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    assert.ok(Date.now() - begun < PATIENCE, `not within ${PATIENCE} ms: ${what}`);
+    await page.waitForTimeout(50);
+  }
+}
+
+const row = (text) => page.locator('.tail > li').filter({ has: page.locator('.text', { hasText: new RegExp(`^${text}$`) }) });
+const arrivals = (text) => row(text).locator('.arrivals li').evaluateAll((items) => items.map(({ className, dataset }) => [dataset.at, className]));
+const everywhere = (text) => eventually(`${text} is everywhere`, async () => {
+  const all = (await arrivals(text)).filter(([, way]) => way !== 'waiting' && way !== '');
+  return all.length === NODES.length && all;
+});
+const happened = (text) => page.locator('#timeline li').filter({ hasText: text }).first().waitFor();
+
+/** What a node lists by its own service. */
+async function listed(name) {
+  const { url } = mesh.nodes.find((node) => node.name === name);
+  return (await fetch(`${url}/messages`)).json();
+}
+
+test('a message is seen to arrive in all regions', async () => {
+  await eventually('all are followed', async () => {
+    const note = await page.locator('#messages .muted').first().textContent();
+    return NODES.every((name) => note.includes(name));
+  });
+  await post(page, 'fra-1', 'before');
+  const ways = Object.fromEntries(await everywhere('before'));
+  assert.equal(ways['fra-1'], 'local');
+  assert.deepEqual(Object.keys(ways).sort(), NODES);
+});
+
+test('a link is cut and healed by click, on the map and on the timeline', async () => {
+  const panel = page.locator('#panel');
+  // The map makes room for what comes in beside it: where a link was may be none any more.
+  await eventually('the link is opened by a click', async () => {
+    await page.mouse.click(...await middle(page, 'fra|iad'));
+    return panel.getByRole('heading', { name: 'fra – iad' }).isVisible();
+  });
+  await panel.getByRole('button', { name: 'Cut', exact: true }).click();
+  await page.locator('[data-link="fra|iad"].cut.both').waitFor();
+  await happened('partition fra | iad');
+  assert.match(await page.locator('#around').textContent(), /go around the cut/);
+  await panel.getByRole('button', { name: 'Heal', exact: true }).click();
+  await page.locator('[data-link="fra|iad"]:not(.cut)').waitFor();
+  await happened('links between fra and iad are mended');
+  await page.keyboard.press('Escape');
+  assert.equal(await panel.isVisible(), false);
+});
+
+test('what is posted on both sides of a cut is everywhere and in order once it is healed', async () => {
+  await page.locator('[aria-label^="region fra,"]').focus();
+  await page.keyboard.press('Enter');
+  await page.locator('#panel').getByRole('button', { name: 'Cut off' }).click();
+  await eventually('all its links are cut', async () => (await page.locator('.link.cut').count()) === 4);
+  // What is posted now is on no connection that might get through in the end.
+  await happened('no link is left');
+  for (const n of [1, 2, 3]) {
+    await post(page, 'fra-1', `here-${n}`);
+    await post(page, 'nrt-1', `there-${n}`);
+  }
+  await eventually('the other side has it', async () => (await arrivals('there-3')).filter(([, way]) => way !== 'waiting').length === 4);
+  const waiting = (await arrivals('here-3')).filter(([, way]) => way === 'waiting');
+  assert.deepEqual(waiting.map(([at]) => at).sort(), ['gru-1', 'iad-1', 'nrt-1', 'syd-1']);
+  await page.getByRole('button', { name: 'Heal all links' }).first().click();
+  for (const n of [1, 2, 3]) {
+    await everywhere(`here-${n}`);
+    await everywhere(`there-${n}`);
+  }
+  await happened('all links are mended');
+  await happened('fetched');
+  for (const name of NODES) {
+    const all = await listed(name);
+    for (const side of ['here', 'there']) {
+      const its = all.filter((message) => message.startsWith(side));
+      assert.deepEqual(its, [1, 2, 3].map((n) => `${side}-${n}`), name);
+    }
+  }
+  await page.keyboard.press('Escape');
+});
+
+test('a node is killed and started again by click', async () => {
+  await page.locator('[data-member="gru-1"]').focus();
+  await page.keyboard.press('Enter');
+  const panel = page.locator('#panel');
+  await panel.getByRole('button', { name: 'Kill', exact: true }).click();
+  await page.locator('[data-member="gru-1"].down').waitFor();
+  await happened('gru-1 is killed');
+  await panel.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.locator('[data-member="gru-1"].up').waitFor();
+  await happened('gru-1 is up');
+  await page.keyboard.press('Escape');
+});
+
+test('the panel of a channel shows who is present on it, while they come and go', async () => {
+  await page.getByRole('tab', { name: 'Channels' }).click();
+  await page.locator('#channels').getByRole('button', { name: 'earth' }).click();
+  const panel = page.locator('#panel');
+  const present = () => panel.locator('[data-name="Present"] tbody tr').evaluateAll((rows) => Object.fromEntries(rows.map((row) => {
+    const [name, region, since, heard] = [...row.children].map((cell) => cell.textContent);
+    return [name, { region, since, heard }];
+  })));
+  await eventually('all are present', async () => Object.keys(await present()).join() === NODES.join());
+  const { 'nrt-1': there } = await present();
+  assert.equal(there.region, 'nrt');
+  assert.equal(there.heard, '● yes');
+  assert.match(there.since, /^\d\d:\d\d:\d\d$/);
+  await panel.getByText(/^As \S+ sees it\.$/).waitFor();
+  const fault = (what) => page.evaluate((body) => fetch('/api/faults', { method: 'POST', headers: { 'content-type': 'application/json' }, body }), JSON.stringify(what));
+  await fault({ fault: 'kill', node: 'syd-1', silent: true });
+  await eventually('nothing is heard of it', async () => (await present())['syd-1']?.heard === '? silent');
+  await eventually('it is lost', async () => !('syd-1' in await present()));
+  await fault({ fault: 'restart', node: 'syd-1' });
+  await eventually('it is back', async () => (await present())['syd-1']?.heard === '● yes');
+  await page.keyboard.press('Escape');
+  await page.getByRole('tab', { name: 'Messages' }).click();
+});
+
+test('what was posted is text, whatever it looks like', async () => {
+  await post(page, 'iad-1', '<img src=x onerror=document.title=1><b>bold</b>');
+  await eventually('it is listed', async () => (await page.locator('.tail .text', { hasText: '<b>bold</b>' }).count()) === 1);
+  assert.equal(await page.locator('.tail img, .tail .text b').count(), 0);
+  assert.equal(await page.title(), 'meshcast');
+});
+
+test('nothing went wrong in the page', () => assert.deepEqual(page.wrong, []));
+
+/** The status of an answer to a request with these headers. */
+const status = (method, path, headers) => new Promise((resolve, reject) => {
+  const { hostname, port } = new URL(mesh.page);
+  const asked = request({ hostname, port, method, path, headers }, (answer) => {
+    answer.destroy();
+    resolve(answer.statusCode);
+  });
+  asked.once('error', reject);
+  asked.end(method === 'POST' ? '{"fault":"heal"}' : undefined);
+});
+
+test('pages of others can neither read nor change anything', async () => {
+  const json = { 'content-type': 'application/json' };
+  assert.equal(await status('POST', '/api/faults', json), 200, 'a tool of this machine');
+  assert.equal(await status('GET', '/', { host: 'evil.example' }), 403);
+  assert.equal(await status('GET', '/api/stream', { origin: 'http://evil.example' }), 403);
+  assert.equal(await status('POST', '/api/faults', { ...json, origin: 'http://evil.example' }), 403);
+  assert.equal(await status('POST', '/api/faults', { ...json, 'sec-fetch-site': 'cross-site' }), 403);
+  assert.equal(await status('POST', '/api/faults', { 'content-type': 'text/plain' }), 415);
+  assert.equal(await status('GET', '/api/faults', {}), 405);
+});
