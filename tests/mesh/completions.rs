@@ -68,7 +68,9 @@ fn bash_completes_commands_options_and_what_is_there_now() {
         ["fra-1", "iad-1", "nrt-1"]
     );
     assert_eq!(complete("meshcast ping n"), ["nrt-1"]);
-    assert_eq!(complete("meshcast watch ea"), ["earth"]);
+    for command in ["watch", "trace", "bench"] {
+        assert_eq!(complete(&format!("meshcast {command} ea")), ["earth"]);
+    }
     // What it may be comes before options.
     assert_eq!(complete("meshcast post ")[0], "earth");
     // It is there for faults a little later than its nodes.

@@ -148,7 +148,7 @@ fn seeds_that_do_not_answer_are_named_by_why() {
         &session,
         "seeds",
         "fail",
-        &format!("seed {other_at}: not admitted"),
+        &format!("seed {other_at}: wrong key"),
     );
     // Without any resolver the name is not unknown but unanswered.
     let of_name = eventually("the name is looked up", 2 * PATIENCE, || {

@@ -80,6 +80,16 @@ impl Graph {
             let link = link.or_default();
             link.rtt_us = link.rtt_us.or(peer.rtt_us);
         }
+        for member in &reports.peers.unlinked {
+            let other = || Member {
+                name: member.name.clone(),
+                region: member.region.clone(),
+                asked: false,
+            };
+            self.members
+                .entry(member.peer_id.clone())
+                .or_insert_with(other);
+        }
     }
 
     /// The names of the regions, and the ids of their members by name.
@@ -203,7 +213,7 @@ pub(crate) mod fixture {
 
 #[cfg(test)]
 mod tests {
-    use super::fixture::graph;
+    use super::{fixture::graph, *};
 
     #[test]
     fn links_are_told_by_pairs_of_regions() {
@@ -215,6 +225,29 @@ mod tests {
         assert_eq!(graph.degree("id of iad-1"), 2);
         let fra = &graph.regions()["fra"];
         assert_eq!(fra[..], ["id of fra-1", "id of fra-2"]);
+    }
+
+    #[test]
+    fn members_without_a_known_link_are_there() {
+        let report = serde_json::json!({
+            "node": {"schema": "node/v1", "node": {"name": "fra-1", "region": "fra",
+                "peer_id": "id of fra-1", "mesh": "00ff", "pid": 1, "started_at": "?",
+                "listen_addresses": [], "version": "0.1.0", "peers": 0, "channels": 0}},
+            "peers": {"schema": "peers/v1", "peers": [], "unlinked": [{"name": "gru-1",
+                "region": "gru", "peer_id": "id of gru-1", "last_heard": "?", "silent": false}]},
+            "channels": {"schema": "channels/v1", "channels": []},
+        });
+        let part = |name: &str| serde_json::from_value(report[name].clone());
+        let reports = Reports {
+            node: serde_json::from_value(report["node"].clone()).expect("a report"),
+            peers: part("peers").expect("a report"),
+            channels: serde_json::from_value(report["channels"].clone()).expect("a report"),
+        };
+        let mut graph = Graph::default();
+        graph.add(&reports);
+        assert_eq!(graph.members.len(), 2);
+        assert!(!graph.members["id of gru-1"].asked);
+        assert_eq!(graph.degree("id of gru-1"), 0);
     }
 
     #[test]

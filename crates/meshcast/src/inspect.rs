@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     limits::Limits,
+    presence::MemberInfo,
     seed::SeedInfo,
     serde_form::{each_shown, micros, numbers, shown, shown_if_any},
 };
@@ -25,6 +26,9 @@ pub struct Snapshot {
     pub node: NodeInfo,
     /// Members it is connected to, by name and then by id.
     pub peers: Vec<PeerInfo>,
+    /// Members that it knows to be there and is not connected to, in no order; see
+    /// [`Node::members`](crate::Node::members).
+    pub unlinked: Vec<MemberInfo>,
     /// The seeds it was given, in that order.
     pub seeds: Vec<SeedInfo>,
     /// Who takes the most of [`Limits::memory_bytes`](crate::Limits::memory_bytes), this node

@@ -15,11 +15,13 @@ use futures::{Stream, StreamExt};
 use libp2p::PeerId;
 use meshcast_proto::{Member, NodeName, PresenceRecord, Region, WallTime};
 use meshcast_value::{self as value, DecodeError, EncodeError};
+use serde::Serialize;
 
 use crate::{
     channel::{Hub, Payload},
     followed::{Followed, Lagged},
     registry::Registry,
+    serde_form::shown,
     transport::peer_id,
 };
 
@@ -373,10 +375,11 @@ impl<S> Present<S> {
 }
 
 /// A member of the mesh. See [`Node::members`](crate::Node::members).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberInfo {
     /// Which process it is.
+    #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
     /// What people call it.
     pub name: NodeName,

@@ -49,7 +49,10 @@ pub enum SeedState {
     Unreachable,
     /// Somebody answers and is no member of this mesh, or does not let this node in: another key,
     /// another version, no room.
-    NotAdmitted,
+    NotAdmitted {
+        /// Why, by its kind; see [`RefusalInfo::kind`](crate::RefusalInfo::kind).
+        refusal: &'static str,
+    },
     /// It leads to this node itself, as it may if all nodes are given the same seeds.
     Ourselves,
     /// It leads to this member, which is connected.
@@ -72,7 +75,7 @@ impl SeedState {
             Self::Refused => "refused",
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
-            Self::NotAdmitted => "not_admitted",
+            Self::NotAdmitted { .. } => "not_admitted",
             Self::Ourselves => "ourselves",
             Self::Connected { .. } => "connected",
         }
@@ -86,7 +89,7 @@ impl SeedState {
                 | Self::Refused
                 | Self::TimedOut
                 | Self::Unreachable
-                | Self::NotAdmitted
+                | Self::NotAdmitted { .. }
         )
     }
 }
@@ -101,7 +104,7 @@ impl fmt::Display for SeedState {
             Self::Refused => "nobody listens there",
             Self::TimedOut => "does not answer",
             Self::Unreachable => "cannot be reached",
-            Self::NotAdmitted => "not of this mesh, or does not let this node in",
+            Self::NotAdmitted { .. } => "not of this mesh, or does not let this node in",
             Self::Ourselves => "is this node itself",
             Self::Connected { name, .. } => return write!(f, "connected to {name}"),
         })

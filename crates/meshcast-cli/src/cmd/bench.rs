@@ -7,6 +7,7 @@ mod report;
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args as ClapArgs;
+use clap_complete::ArgValueCompleter;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use meshcast::{ChannelName, admin::schema::NodeReport};
 use tokio::time::{Instant, interval};
@@ -19,6 +20,7 @@ use crate::{
         some_time,
     },
     client::Client,
+    cmd::completions::live,
     exit::{Exit, Failure},
     locate,
     output::Output,
@@ -39,7 +41,7 @@ use crate::{
   meshcast bench --rate 200 --node nrt-1 --json | jq '.regions[].p99_us'")]
 pub(crate) struct Bench {
     /// The channel that messages are posted on
-    #[arg(default_value = "bench")]
+    #[arg(default_value = "bench", add = ArgValueCompleter::new(live::channels))]
     pub(crate) channel: ChannelName,
     /// How many messages a second, or max
     #[arg(long, value_name = "N|max", default_value = "1000")]

@@ -65,6 +65,9 @@ pub(crate) async fn run(args: Peers, output: &Output) -> Result<Exit, Failure> {
         }
         tables.join("\n")
     })?;
+    if let Some(note) = unlinked(&report, client.name()) {
+        output.note(&note);
+    }
     if report.peers.is_empty() {
         output.note(&format!("{} is connected to nobody", client.name()));
         if report.seeds.is_empty() {
@@ -198,6 +201,24 @@ pub(super) fn seeds(seeds: &[Seed], full: bool, now: SystemTime, palette: Palett
     table.render(palette)
 }
 
+/// Members that are there by way of others, if there are any.
+fn unlinked(report: &PeerReport, node: &str) -> Option<String> {
+    let count = report.unlinked.len();
+    let mut names: Vec<&str> = report.unlinked.iter().map(|it| &*it.name).collect();
+    names.sort_unstable();
+    names.truncate(NAMED);
+    let more = match count.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (count > 0).then(|| {
+        format!(
+            "{node} knows {count} more to be there, without a link to them: {}{more}",
+            names.join(", ")
+        )
+    })
+}
+
 /// Who takes memory, and who was refused some.
 fn accounts(accounts: &[Account], full: bool, palette: Palette) -> String {
     let mut table = Table::new(&[
@@ -233,6 +254,9 @@ fn accounts(accounts: &[Account], full: bool, palette: Palette) -> String {
     table.render(palette)
 }
 
+/// So many members without a link are named.
+const NAMED: usize = 10;
+
 /// How often a node is asked while it is waited for members.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -257,6 +281,28 @@ mod tests {
              fra-1  fra     …EfGhIjKl  0.31 ms  by it    1m01s         1  /ip4/127.0.0.1/tcp/1\n\
              iad-1  iad     …EfGhIjKm        -  by us        -         0  -\n"
         );
+    }
+
+    #[test]
+    fn members_without_a_link_are_named_up_to_ten() {
+        let report = |count: usize| {
+            let member = |n: usize| {
+                format!(
+                    r#"{{"name":"gru-{n:02}","region":"gru","peer_id":"ID","last_heard":"?","silent":false}}"#
+                )
+            };
+            let members: Vec<_> = (1..=count).map(member).collect();
+            let members = members.join(",");
+            let json = format!(r#"{{"schema":"peers/v1","peers":[],"unlinked":[{members}]}}"#);
+            serde_json::from_str(&json).expect("a report")
+        };
+        assert_eq!(unlinked(&report(0), "fra-1"), None);
+        assert_eq!(
+            unlinked(&report(2), "fra-1").as_deref(),
+            Some("fra-1 knows 2 more to be there, without a link to them: gru-01, gru-02")
+        );
+        let many = unlinked(&report(12), "fra-1").expect("a note");
+        assert!(many.ends_with("gru-09, gru-10 and 2 more"), "{many}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use futures::future::join_all;
 use meshcast::{
     ChannelName,
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::{
     args::{TEMPLATE, numbers::at_least_one},
     client::{Client, channel_query},
+    cmd::completions::live,
     exit::{Exit, Failure},
     locate,
     output::Output,
@@ -37,6 +39,7 @@ use crate::{
   meshcast trace earth --last 3 --json | jq '.messages[].at'")]
 pub(crate) struct Trace {
     /// The channel
+    #[arg(add = ArgValueCompleter::new(live::channels))]
     channel: ChannelName,
     /// The message: who posted it, and its number
     #[arg(value_name = "NAME:SEQ", conflicts_with = "last")]

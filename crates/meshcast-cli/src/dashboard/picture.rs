@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use meshcast::admin::schema::{Channel, NodeReport, Peer};
+use meshcast::admin::schema::{Channel, Member, NodeReport, Peer};
 
 use crate::faults::Status;
 
@@ -31,6 +31,8 @@ pub(super) struct Asked {
 pub(super) struct Look {
     pub(super) node: NodeReport,
     pub(super) peers: Vec<Peer>,
+    /// Members that it knows and has no link to.
+    pub(super) unlinked: Vec<Member>,
     pub(super) channels: Vec<Channel>,
 }
 

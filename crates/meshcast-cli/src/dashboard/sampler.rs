@@ -12,7 +12,7 @@ use super::{
     patch::patch,
     picture::Picture,
     sources::Scene,
-    timeline::{Timeline, happenings},
+    timeline::{Timeline, cut_or_mended, happenings},
     view::{View, view},
 };
 
@@ -64,6 +64,10 @@ async fn sample(watching: Watching, sender: watch::Sender<Arc<Sampled>>) {
         let now = view(fresh.then_some(&last.picture), &picture);
         if fresh {
             watching.timeline.extend(happenings(&last.view, &now));
+            // A `meshcast up` tells of its faults itself.
+            if matches!(watching.scene, Scene::Machine) {
+                watching.timeline.extend(cut_or_mended(&last.view, &now));
+            }
         }
         let document = serde_json::to_value(&now).unwrap_or_default();
         let wait = round(picture.nodes.len());

@@ -188,6 +188,7 @@ impl Source {
         Some(Look {
             node,
             peers: peers.peers,
+            unlinked: peers.unlinked,
             channels: channels.channels,
         })
     }

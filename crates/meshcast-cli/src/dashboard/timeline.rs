@@ -128,6 +128,31 @@ pub(super) fn happenings(before: &View, now: &View) -> Vec<Happening> {
     all
 }
 
+/// What was broken or mended since, where that is not told by who did it.
+pub(super) fn cut_or_mended(before: &View, now: &View) -> Vec<Happening> {
+    let new = |here: &View, there: &View| {
+        let cuts = here.cuts.iter().filter(|cut| !there.cuts.contains(cut));
+        let mut ways: Vec<_> = cuts
+            .map(|cut| format!("{} → {}", cut.from, cut.to))
+            .collect();
+        if ways.len() > NAMED {
+            let more = format!("{} more", ways.len() - NAMED);
+            ways.truncate(NAMED);
+            ways.push(more);
+        }
+        (!ways.is_empty()).then(|| ways.join(", "))
+    };
+    let cut = new(now, before).map(|ways| (Kind::Fault, format!("nothing passes {ways}")));
+    let mended = new(before, now).map(|ways| (Kind::Mend, format!("mended: {ways}")));
+    let all = cut.into_iter().chain(mended);
+    all.map(|(kind, text)| Happening {
+        kind,
+        text,
+        member: None,
+    })
+    .collect()
+}
+
 fn moved(name: &str, earlier: Option<&Member>, member: &Member) -> Option<Happening> {
     let same = earlier.is_some_and(|earlier| earlier.state == member.state);
     let anew = earlier.is_some_and(|earlier| {
@@ -208,7 +233,7 @@ fn about(kind: Kind, member: &str, text: String) -> Happening {
     }
 }
 
-/// Pairs of regions that one entry names.
+/// Pairs of regions, or ways, that one entry names.
 const NAMED: usize = 6;
 /// As many as a person scrolls through.
 const REMEMBERED: usize = 400;
@@ -219,6 +244,7 @@ mod tests {
         super::view::{Counts, key},
         *,
     };
+    use crate::faults::Cut;
 
     fn member(state: State, id: &str, repaired: u64) -> Member {
         Member {
@@ -267,6 +293,39 @@ mod tests {
             texts(&up, &view(None, None)),
             ["fra-1 is gone", "no link is left: fra–iad"]
         );
+    }
+
+    #[test]
+    fn what_somebody_else_cut_and_mended_is_told() {
+        let cut = |to: &str| Cut {
+            from: "fra".into(),
+            to: to.into(),
+        };
+        let with = |cuts: Vec<Cut>| View {
+            cuts,
+            ..View::default()
+        };
+        let told = |before: &View, now: &View| {
+            let all = cut_or_mended(before, now).into_iter();
+            all.map(|it| (it.kind, it.text)).collect::<Vec<_>>()
+        };
+        let (none, one) = (with(vec![]), with(vec![cut("iad")]));
+        let other = with(vec![cut("nrt")]);
+        assert_eq!(told(&none, &none), []);
+        assert_eq!(
+            told(&none, &one),
+            [(Kind::Fault, "nothing passes fra → iad".into())]
+        );
+        assert_eq!(
+            told(&one, &other),
+            [
+                (Kind::Fault, "nothing passes fra → nrt".into()),
+                (Kind::Mend, "mended: fra → iad".into())
+            ]
+        );
+        let many = with((0..9).map(|n| cut(&n.to_string())).collect());
+        let told = told(&none, &many);
+        assert!(told[0].1.ends_with("fra → 5, 3 more"), "{told:?}");
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) struct Totals {
     pub(super) missed: u64,
     pub(super) repaired: u64,
     pub(super) dropped: u64,
-    /// Members and channels there was no room for.
+    /// Members, channels and pairs of regions there was no room for.
     pub(super) left_out: usize,
 }
 
@@ -156,6 +156,10 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
     let (members, members_left) = bounded(members(before, now, &degrees, &loads), MEMBERS);
     let (channels, channels_left) = bounded(channels, CHANNELS);
     let links = links::links(now, &pairs);
+    let all_links = links.values().map(|link| link.links).sum();
+    let (links, links_left) = links::bounded(links, LINKS);
+    let cuts = now.faults.as_ref();
+    let cuts = cuts.map_or_else(Vec::new, |it| it.cuts.iter().take(CUTS).cloned().collect());
     let mut view = View {
         schema: "page/v1",
         breakable: now.faults.is_some(),
@@ -164,17 +168,14 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
         members,
         links,
         channels,
-        cuts: now
-            .faults
-            .as_ref()
-            .map_or_else(Vec::new, |it| it.cuts.clone()),
+        cuts,
         around: now
             .faults
             .as_ref()
             .map_or_else(Vec::new, |it| it.around.clone()),
     };
-    view.totals.links = view.links.values().map(|link| link.links).sum();
-    view.totals.left_out = members_left + channels_left;
+    view.totals.links = all_links;
+    view.totals.left_out = members_left + channels_left + links_left;
     view
 }
 
@@ -221,18 +222,18 @@ fn members(
             },
         );
     }
-    for (name, peer) in elsewhere(now) {
+    for (peer_id, (name, region)) in elsewhere(now) {
         let twice = members.contains_key(name);
         let key = if twice {
-            format!("{name} …{}", tail(&peer.peer_id))
+            format!("{name} …{}", tail(peer_id))
         } else {
             name.to_owned()
         };
         let member = Member {
-            region: peer.region.clone(),
+            region: region.to_owned(),
             state: State::Elsewhere,
-            links: degrees.get(peer.peer_id.as_str()).copied().unwrap_or(0),
-            peer_id: Some(peer.peer_id.clone()),
+            links: degrees.get(peer_id).copied().unwrap_or(0),
+            peer_id: Some(peer_id.to_owned()),
             ..Member::default()
         };
         members.insert(key, member);
@@ -240,18 +241,23 @@ fn members(
     members
 }
 
-/// Members that were not asked, and are known from their links. A link to a process that a node of
-/// this name was before is one that its other end has not given up yet.
-fn elsewhere(now: &Picture) -> BTreeMap<&str, &meshcast::admin::schema::Peer> {
+/// Members that were not asked, by id, with name and region: those that a node here is linked to,
+/// and those it knows by others. A link to a process that a node of this name was before is one
+/// that its other end has not given up yet.
+fn elsewhere(now: &Picture) -> BTreeMap<&str, (&str, &str)> {
     let asked: BTreeSet<&str> = now
         .looks()
         .map(|(_, look)| look.node.node.peer_id.as_str())
         .collect();
-    let peers = now.looks().flat_map(|(_, look)| &look.peers);
-    let others = peers.filter(|peer| {
-        !asked.contains(peer.peer_id.as_str()) && !now.nodes.contains_key(&peer.name)
+    let known = now.looks().flat_map(|(_, look)| {
+        let linked = look.peers.iter();
+        let linked = linked.map(|it| (&*it.peer_id, (&*it.name, &*it.region)));
+        let unlinked = look.unlinked.iter();
+        linked.chain(unlinked.map(|it| (&*it.peer_id, (&*it.name, &*it.region))))
     });
-    others.map(|peer| (peer.name.as_str(), peer)).collect()
+    let others =
+        known.filter(|(id, (name, _))| !asked.contains(id) && !now.nodes.contains_key(*name));
+    others.collect()
 }
 
 fn counts(look: &Look, earlier: Option<(&Look, f64)>, loads: &Loads<'_>) -> Counts {
@@ -485,6 +491,10 @@ const DROPS: [&str; 4] = [
 const MEMBERS: usize = 500;
 /// The same for a list.
 const CHANNELS: usize = 200;
+/// Pairs of regions: all of 31 regions, more than any cloud has.
+const LINKS: usize = 500;
+/// All pairs of regions, both ways.
+const CUTS: usize = 2 * LINKS;
 
 #[cfg(test)]
 pub(super) mod fixture;

@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use super::schema;
 use crate::{
     AccountInfo, ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Health, Limits,
-    Message, PeerId, PeerInfo, PresenceChange, Present, RecvError, RefusalInfo, SeedInfo,
-    SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
+    MemberInfo, Message, PeerId, PeerInfo, PresenceChange, Present, RecvError, RefusalInfo,
+    SeedInfo, SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
 };
 
 impl From<&Snapshot> for schema::NodeReport {
@@ -71,12 +71,25 @@ impl From<&Snapshot> for schema::PeerReport {
         Self {
             schema: schema::name::PEERS.into(),
             peers: snapshot.peers.iter().map(schema::Peer::from).collect(),
+            unlinked: snapshot.unlinked.iter().map(schema::Member::from).collect(),
             seeds: snapshot.seeds.iter().map(schema::Seed::from).collect(),
             accounts: snapshot
                 .accounts
                 .iter()
                 .map(schema::Account::from)
                 .collect(),
+        }
+    }
+}
+
+impl From<&MemberInfo> for schema::Member {
+    fn from(member: &MemberInfo) -> Self {
+        Self {
+            name: member.name.to_string(),
+            region: member.region.to_string(),
+            peer_id: member.peer_id.to_string(),
+            last_heard: member.last_heard.to_string(),
+            silent: member.is_silent,
         }
     }
 }
@@ -115,11 +128,16 @@ impl From<&SeedInfo> for schema::Seed {
             _ => None,
         };
         let (peer_id, name) = member.unzip();
+        let refusal = match &seed.state {
+            SeedState::NotAdmitted { refusal } => Some((*refusal).to_owned()),
+            _ => None,
+        };
         Self {
             address: seed.address.to_string(),
             state: seed.state.as_str().into(),
             since: seed.since.to_string(),
             reason: seed.reason.clone(),
+            refusal,
             name,
             peer_id,
             addresses: seed.addresses.iter().map(Self::from).collect(),

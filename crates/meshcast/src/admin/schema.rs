@@ -112,8 +112,12 @@ pub struct Node {
 pub struct PeerReport {
     /// [`name::PEERS`].
     pub schema: String,
-    /// The members.
+    /// The members that the node is connected to.
     pub peers: Vec<Peer>,
+    /// Members that the node knows to be there and is not connected to: those that others see on a
+    /// channel on which presence is watched.
+    #[serde(default)]
+    pub unlinked: Vec<Member>,
     /// The seeds the node was given, in that order.
     #[serde(default)]
     pub seeds: Vec<Seed>,
@@ -172,6 +176,10 @@ pub struct Seed {
     pub since: String,
     /// What was wrong the last time; `null` if nothing was since it was last connected.
     pub reason: Option<String>,
+    /// Why it is not admitted, by its kind; `null` unless it is. See
+    /// [`RefusalInfo::kind`](crate::RefusalInfo::kind).
+    #[serde(default)]
+    pub refusal: Option<String>,
     /// What people call the member it is connected to; `null` unless it is.
     pub name: Option<String>,
     /// Which process that is.
@@ -219,6 +227,21 @@ pub struct Peer {
     /// Whether it is heard at a fraction of its rate for it.
     #[serde(default)]
     pub throttled: bool,
+}
+
+/// A member that the node is not connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// What people call it.
+    pub name: String,
+    /// Where it runs.
+    pub region: String,
+    /// Which process it is.
+    pub peer_id: String,
+    /// When anything was last heard of it, by the node's clock.
+    pub last_heard: String,
+    /// Nothing was heard of it for 3 s or longer.
+    pub silent: bool,
 }
 
 /// Who opened a connection.

@@ -58,7 +58,8 @@ pub(crate) enum Is {
     Refused,
     TimedOut,
     Unreachable,
-    NotAdmitted,
+    /// By the kind of refusal.
+    NotAdmitted(&'static str),
     Ourselves,
     Connected(PeerId),
 }
@@ -139,7 +140,7 @@ impl Seed {
     fn is_told(&self) -> bool {
         // Only of who answers and is not wanted does the reason say more than the state.
         let same_reason =
-            self.status.is != Is::NotAdmitted || self.told.reason == self.status.reason;
+            !matches!(self.status.is, Is::NotAdmitted(_)) || self.told.reason == self.status.reason;
         self.told.is == self.status.is && same_reason
     }
 
@@ -169,7 +170,7 @@ impl Seed {
 const fn rank(is: Is) -> u8 {
     match is {
         Is::Connected(_) => 0,
-        Is::NotAdmitted => 1,
+        Is::NotAdmitted(_) => 1,
         Is::Refused => 2,
         Is::TimedOut => 3,
         Is::Unreachable => 4,

@@ -165,14 +165,15 @@ impl Driver {
             measured,
             ..
         } = look;
-        let accounts = match wanted.peers {
-            true => self.accounts(),
-            false => Vec::new(),
+        let (accounts, unlinked) = match wanted.peers {
+            true => (self.accounts(), self.unlinked().collect()),
+            false => (Vec::new(), Vec::new()),
         };
         let inspected = Arc::new(Inspected {
             snapshot: Snapshot {
                 node: self.node(),
                 peers,
+                unlinked,
                 seeds: self.seeds(),
                 accounts,
                 channels,

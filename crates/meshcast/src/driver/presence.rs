@@ -143,16 +143,21 @@ impl Driver {
                 is_silent: peer.is_silent(now),
             }
         });
+        connected.chain(self.unlinked()).collect()
+    }
+
+    /// Those that it is not connected to.
+    pub(super) fn unlinked(&self) -> impl Iterator<Item = MemberInfo> {
+        let (now, wall) = (self.clock.now(), wall_time());
         let far = self.presence.tracker.far(now);
-        let far = far.map(|(member, heard, is_silent)| MemberInfo {
+        far.map(move |(member, heard, is_silent)| MemberInfo {
             peer_id: peer_id(member.sender()),
             name: member.credential().name.clone(),
             region: member.credential().region.clone(),
             last_heard: wall - now.saturating_since(heard),
             is_connected: false,
             is_silent,
-        });
-        connected.chain(far).collect()
+        })
     }
 
     /// How many of them there are in each region. For as many as there are, some of which may say

@@ -79,7 +79,7 @@ impl Driver {
             Is::Refused => SeedState::Refused,
             Is::TimedOut => SeedState::TimedOut,
             Is::Unreachable => SeedState::Unreachable,
-            Is::NotAdmitted => SeedState::NotAdmitted,
+            Is::NotAdmitted(refusal) => SeedState::NotAdmitted { refusal },
             Is::Ourselves => SeedState::Ourselves,
             Is::Connected(peer) => match self.peers.get(&peer) {
                 Some(known) => SeedState::Connected {
@@ -107,7 +107,7 @@ pub(super) fn why_failed(error: &DialError) -> (Is, String) {
             GateError::Timeout => Is::TimedOut,
             // Nobody has shown who is there.
             GateError::HungUp | GateError::Closed => Is::Unreachable,
-            _ => Is::NotAdmitted,
+            _ => Is::NotAdmitted(reason.kind()),
         };
         return (is, reason.to_string());
     }

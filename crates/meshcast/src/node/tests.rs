@@ -584,7 +584,15 @@ async fn a_seed_that_takes_the_connection_and_says_nothing_is_said_to_time_out()
 async fn a_seed_of_another_mesh_and_one_that_is_the_node_itself_are_said_so() {
     let stranger = Mesh::new().node("stranger", &[]).await;
     let node = Mesh::new().node("a", &[&stranger]).await;
-    let seed = seed_becomes(&node, |state| *state == SeedState::NotAdmitted).await;
+    let seed = seed_becomes(&node, |state| {
+        matches!(
+            state,
+            SeedState::NotAdmitted {
+                refusal: "other_mesh"
+            }
+        )
+    })
+    .await;
     assert!(seed.reason.is_some_and(|reason| reason.contains("mesh")));
 
     let (listener, address) = free_port();

@@ -147,7 +147,7 @@ pub(super) fn seeds(nodes: &[&Reports], up: Option<&faults::Status>) -> Vec<Chec
         connected += seeds.iter().filter(|seed| is_connected(seed)).count();
         let any = seeds.iter().any(is_connected);
         for seed in seeds.iter().filter(|seed| !is_connected(seed)) {
-            let Some((why, help)) = trouble(&seed.state) else {
+            let Some((why, help)) = trouble(&seed.state, seed.refusal.as_deref()) else {
                 continue;
             };
             let detail = seed.reason.as_ref().map(|reason| format!(" ({reason})"));
@@ -177,25 +177,41 @@ pub(super) fn seeds(nodes: &[&Reports], up: Option<&faults::Status>) -> Vec<Chec
 }
 
 /// What a state of a seed means and what helps; `None` if nothing is wrong so far.
-fn trouble(state: &str) -> Option<(&'static str, &'static str)> {
-    Some(match state {
-        "refused" => (
+fn trouble(state: &str, refusal: Option<&str>) -> Option<(&'static str, &'static str)> {
+    Some(match (state, refusal) {
+        ("refused", _) => (
             "refused: the machine is there, and nobody listens at that port",
             "start the node there, or correct the address",
         ),
-        "unresolved" => (
+        ("unresolved", _) => (
             "no such name: its DNS name has no address",
             "correct the name, or wait until it is known; it is looked up every 5 s",
         ),
-        "timed_out" => (
+        ("timed_out", _) => (
             "timeout: nobody answers",
             "look for a firewall between, and whether the machine is up",
         ),
-        "not_admitted" => (
-            "not admitted: another key, another version, or no room",
-            "give both the same MESHCAST_KEY and the same version of meshcast",
+        ("not_admitted", Some("other_mesh")) => (
+            "wrong key: who answers has another one, or is no node",
+            "give both the same MESHCAST_KEY",
         ),
-        "unreachable" => (
+        ("not_admitted", Some("version")) => (
+            "versions apart: it speaks another version of the protocol",
+            "give both the same version of meshcast",
+        ),
+        ("not_admitted", Some("clock")) => (
+            "not admitted: a certificate is not valid at this time",
+            "set the clocks of both machines, or renew the certificate",
+        ),
+        ("not_admitted", Some("full")) => (
+            "not admitted: it has no room for another member",
+            "raise its limit of members, or dial another seed",
+        ),
+        ("not_admitted", _) => (
+            "not admitted",
+            "what it says of why is in brackets; look at both nodes' logs",
+        ),
+        ("unreachable", _) => (
             "there is no way to it",
             "look at the network and the address",
         ),

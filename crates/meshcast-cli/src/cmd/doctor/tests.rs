@@ -103,16 +103,44 @@ fn nothing_is_found_in_a_mesh_that_is_well_and_each_cause_is_looked_at() {
 }
 
 #[test]
+fn a_node_that_runs_without_its_admin_socket_is_told() {
+    let mut survey = survey(vec![]);
+    let node = |name: &str, state| faults::NodeStatus {
+        name: name.into(),
+        region: "fra".into(),
+        state,
+        peer_id: None,
+    };
+    survey.up = Some(faults::Status {
+        schema: "faults/v1".into(),
+        nodes: vec![node("fra-1", faults::State::Up)],
+        cuts: vec![],
+        around: vec![],
+    });
+    let report = Report::new(&survey, NOW);
+    assert_found(&report, "admin", State::Fail, "its admin socket is gone");
+    if let Some(up) = &mut survey.up {
+        up.nodes = vec![node("fra-1", faults::State::Down)];
+    }
+    let report = Report::new(&survey, NOW);
+    assert!(!report.checks.iter().any(|it| it.reason.contains("is gone")));
+}
+
+#[test]
 fn a_seed_that_does_not_answer_is_named_with_the_reason() {
-    for (state, said) in [
-        ("refused", "refused"),
-        ("unresolved", "no such name"),
-        ("timed_out", "timeout"),
-        ("not_admitted", "another key"),
-        ("unreachable", "no way"),
+    for (state, refusal, said) in [
+        ("refused", None, "refused"),
+        ("unresolved", None, "no such name"),
+        ("timed_out", None, "timeout"),
+        ("not_admitted", Some("other_mesh"), "wrong key"),
+        ("not_admitted", Some("version"), "versions apart"),
+        ("not_admitted", Some("clock"), "not valid at this time"),
+        ("not_admitted", Some("full"), "no room"),
+        ("not_admitted", Some("what comes later"), "not admitted"),
+        ("unreachable", None, "no way"),
     ] {
         let seed = json!([{"address": "/dns/a.example/tcp/1", "state": state, "since": "",
-            "reason": "so it is", "name": null, "peer_id": null}]);
+            "reason": "so it is", "refusal": refusal, "name": null, "peer_id": null}]);
         let report = of_one(|it| it["peers"]["seeds"] = seed);
         assert_found(&report, "seeds", State::Fail, said);
         assert!(found(&report).2.contains("/dns/a.example/tcp/1"));

@@ -17,6 +17,8 @@ let state = null;
 let selected = null;
 let entries = [];
 const rates = [];
+/** When anything was broken: from when to when, which is null for now. */
+const broken = [];
 
 const map = new WorldMap(of('map'), select);
 const tables = new Tables(select);
@@ -52,6 +54,7 @@ function update(now) {
   const { totals } = state;
   rates.push([Date.now(), totals.delivered_per_s]);
   while (rates[0][0] < Date.now() - LANE_MS) rates.shift();
+  noteBroken();
   const shown = [
     ['Members', `${totals.up}/${totals.members}`, totals.up < totals.members],
     ['Links', count(totals.links)],
@@ -74,6 +77,19 @@ function update(now) {
   of('around').hidden = around.length === 0;
   say(of('around'), around.length === 0 ? '' : `Messages go around the cut through ${around.length > 4 ? `${around.length} members` : around.join(', ')}.`);
   drawLane();
+}
+
+function noteBroken() {
+  const now = Date.now();
+  const is = state.cuts.length > 0 || Object.values(state.members).some((member) => member.state === 'paused' || member.state === 'down');
+  const last = broken.at(-1);
+  if (is && last?.[1] !== null) {
+    // A page that is opened later has the time from the timeline.
+    const since = broken.length > 0 ? undefined : entries.findLast(({ kind }) => kind === 'fault')?.at_ms;
+    broken.push([since ?? now, null]);
+  }
+  if (!is && last?.[1] === null) last[1] = now;
+  while (broken.length > 0 && broken[0][1] !== null && broken[0][1] < now - LANE_MS) broken.shift();
 }
 
 function connected(how) {
@@ -128,13 +144,8 @@ function drawLane() {
   const y = (rate) => Math.round(height - 16 - (rate / most) * (height - 34));
   const points = rates.map(([at, rate]) => `${x(at)} ${y(rate)}`);
   set(lane.area, 'd', points.length < 2 ? '' : `M${x(rates[0][0])} ${height - 16}L${points.join('L')}L${x(rates.at(-1)[0])} ${height - 16}Z`);
-  const broken = [];
-  for (const { kind, at_ms: at, member } of entries) {
-    if (kind === 'fault') broken.push([at, now, member]);
-    if (kind === 'mend') for (const span of broken) if (span[2] === member) span[1] = Math.min(span[1], at);
-  }
-  const seen = broken.filter(([, end]) => end > now - LANE_MS);
-  keyed(lane.spans, seen, ([begin]) => begin, () => s('rect', { y: 0, height: height - 16 }), (rect, [begin, end]) => {
+  const spans = broken.map(([begin, end]) => [begin, end ?? now]);
+  keyed(lane.spans, spans, ([begin]) => begin, () => s('rect', { y: 0, height: height - 16 }), (rect, [begin, end]) => {
     set(rect, 'x', Math.max(0, x(begin)));
     set(rect, 'width', Math.max(2, x(end) - Math.max(0, x(begin))));
   });

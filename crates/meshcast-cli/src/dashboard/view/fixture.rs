@@ -108,6 +108,7 @@ fn look(name: &str, all: &[&str]) -> Look {
             refusals: Vec::new(),
         },
         peers: others().map(peer).collect(),
+        unlinked: Vec::new(),
         channels: vec![earth],
     }
 }

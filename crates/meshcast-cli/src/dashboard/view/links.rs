@@ -133,6 +133,22 @@ pub(super) fn degrees<'a>(pairs: &Pairs<'a>) -> BTreeMap<&'a str, usize> {
     degrees
 }
 
+/// The first of those between which something is cut, then of those with the most links, and how
+/// many others there are.
+pub(super) fn bounded(
+    links: BTreeMap<String, Link>,
+    limit: usize,
+) -> (BTreeMap<String, Link>, usize) {
+    let left_out = links.len().saturating_sub(limit);
+    if left_out == 0 {
+        return (links, 0);
+    }
+    let mut links: Vec<_> = links.into_iter().collect();
+    links.sort_by_key(|(_, link)| (link.cut.is_none(), std::cmp::Reverse(link.links)));
+    links.truncate(limit);
+    (links.into_iter().collect(), left_out)
+}
+
 pub(super) fn links(picture: &Picture, pairs: &Pairs<'_>) -> BTreeMap<String, Link> {
     let mut links: BTreeMap<String, Link> = BTreeMap::new();
     let mut trips: BTreeMap<String, Vec<u64>> = BTreeMap::new();

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use meshcast::admin::schema;
+
 use super::{
     fixture::{broken, id, look_mut, picture, sender},
     *,
@@ -59,6 +61,16 @@ fn a_cut_is_shown_also_where_no_link_is_left() {
 }
 
 #[test]
+fn of_very_many_pairs_of_regions_those_that_are_cut_are_shown_first() {
+    let names: Vec<String> = (0..40).map(|n| format!("r{n:02}-1")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let view = view(None, &broken(&names, &[("r38", "r39"), ("r39", "r38")]));
+    assert_eq!((view.links.len(), view.totals.left_out), (LINKS, 280));
+    assert_eq!(view.totals.links, 780, "all are counted");
+    assert_eq!(view.links[&key("r38", "r39")].cut, Some(Cut::Both));
+}
+
+#[test]
 fn members_elsewhere_are_known_by_their_links() {
     let mut now = picture(&["fra-1", "iad-1", "iad-2"]);
     now.nodes.remove("iad-2");
@@ -69,6 +81,24 @@ fn members_elsewhere_are_known_by_their_links() {
         (State::Elsewhere, 2, "iad")
     );
     assert_eq!((view.totals.members, view.totals.up), (3, 3));
+}
+
+#[test]
+fn members_that_no_node_here_has_a_link_to_are_shown() {
+    let mut now = picture(&["fra-1", "iad-1"]);
+    for name in ["fra-1", "iad-1"] {
+        look_mut(&mut now, name).unlinked.push(schema::Member {
+            name: "gru-1".into(),
+            region: "gru".into(),
+            peer_id: id("gru-1"),
+            last_heard: "1970-01-01T00:00:00.000Z".into(),
+            silent: false,
+        });
+    }
+    let view = view(None, &now);
+    let member = &view.members["gru-1"];
+    assert_eq!((member.state, member.links), (State::Elsewhere, 0));
+    assert_eq!((view.totals.members, view.regions["gru"].up), (3, 1));
 }
 
 #[test]

@@ -26,6 +26,14 @@ fn snapshot() -> Snapshot {
             members: 1,
             channels: 1,
         },
+        unlinked: vec![MemberInfo {
+            peer_id: id(),
+            name: "gru-1".parse().expect("valid"),
+            region: "gru".parse().expect("valid"),
+            last_heard: WallTime::from_unix_millis(0),
+            is_connected: false,
+            is_silent: true,
+        }],
         peers: vec![PeerInfo {
             name: "iad-1".parse().expect("valid"),
             region: "iad".parse().expect("valid"),
@@ -190,11 +198,13 @@ fn peers_are_written_as_documented() {
             + r#""addresses":[],"rtt_us":null,"clock_ahead_us":null,"direction":"outbound","#
             + r#""connected_since":"1970-01-01T00:00:00.000Z","shared_channels":1,"mute":0,"#
             + r#""memory_bytes":4096,"memory_refused":2,"offences":0,"throttled":false}],"#
+            + r#""unlinked":[{"name":"gru-1","region":"gru","peer_id":"ID","#
+            + r#""last_heard":"1970-01-01T00:00:00.000Z","silent":true}],"#
             + r#""seeds":[{"address":"/dns/mesh.internal/tcp/4001","state":"unresolved","#
-            + r#""since":"1970-01-01T00:00:00.000Z","reason":"no such name","name":null,"#
+            + r#""since":"1970-01-01T00:00:00.000Z","reason":"no such name","refusal":null,"name":null,"#
             + r#""peer_id":null,"addresses":[]},"#
             + r#"{"address":"/ip4/127.0.0.1/tcp/4002","state":"connected","#
-            + r#""since":"1970-01-01T00:00:00.000Z","reason":null,"name":"iad-1","#
+            + r#""since":"1970-01-01T00:00:00.000Z","reason":null,"refusal":null,"name":"iad-1","#
             + r#""peer_id":"ID","addresses":[]}],"#
             + r#""accounts":[{"name":"nrt-1","region":null,"peer_id":"ID","connected":false,"#
             + r#""memory_bytes":0,"memory_refused":3}]}"#
