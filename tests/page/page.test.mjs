@@ -117,6 +117,78 @@ test('a node is killed and started again by click', async () => {
   await page.keyboard.press('Escape');
 });
 
+test('a node is paused, goes on and is started anew by click', async () => {
+  const panel = page.locator('#panel');
+  const press = (name) => panel.getByRole('button', { name, exact: true }).click();
+  await page.locator('[data-member="nrt-1"]').focus();
+  await page.keyboard.press('Enter');
+  await press('Pause');
+  await page.locator('[data-member="nrt-1"].paused').waitFor();
+  await happened('nrt-1 is paused');
+  await eventually('the lane shows that something is broken', async () => (await page.locator('#lane .spans rect').count()) > 0);
+  await press('Resume');
+  await page.locator('[data-member="nrt-1"].up').waitFor();
+  await happened('nrt-1 goes on');
+  await press('Restart');
+  await happened('nrt-1 is started again');
+  await happened('nrt-1 was started anew');
+  await page.locator('[data-member="nrt-1"].up').waitFor();
+  await page.keyboard.press('Escape');
+});
+
+test('one way of a link is cut by click, and the other is not', async () => {
+  const panel = page.locator('#panel');
+  await page.locator('[data-link="gru|syd"]').focus();
+  await page.keyboard.press('Enter');
+  await panel.getByRole('button', { name: /gru → syd/ }).click();
+  await page.locator('[data-link="gru|syd"].cut:not(.both)').waitFor();
+  await happened('nothing passes from gru to syd');
+  await panel.getByRole('button', { name: 'Heal', exact: true }).click();
+  await page.locator('[data-link="gru|syd"]:not(.cut)').waitFor();
+  await page.keyboard.press('Escape');
+});
+
+test('on a phone, in the light, nothing is wider than the screen, and a panel opens by a touch', async () => {
+  const phone = await open(browser, mesh.page, { width: 390, height: 844, dark: false });
+  const width = () => phone.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(await width() <= 390, `${await width()} px`);
+  const [red] = await phone.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
+  assert.ok(red > 200, 'it is light');
+  await phone.getByRole('tab', { name: 'Members' }).tap();
+  await phone.locator('#members').getByRole('button', { name: 'fra-1' }).tap();
+  await phone.locator('#panel').getByRole('heading', { name: 'fra-1' }).waitFor();
+  assert.ok(await width() <= 390, `${await width()} px`);
+  assert.deepEqual(phone.wrong, []);
+  await phone.context().close();
+});
+
+test('keys lead to what they say', async () => {
+  await page.locator('#work').focus();
+  const shown = (name) => page.locator(`#tab-${name}[aria-selected="true"]`).waitFor();
+  for (const [key, tab] of [['2', 'members'], ['3', 'links'], ['4', 'channels'], ['1', 'messages']]) {
+    await page.keyboard.press(key);
+    await shown(tab);
+  }
+  await page.keyboard.press('?');
+  await page.locator('#keys[open]').waitFor();
+  await page.keyboard.press('Escape');
+  const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+  await page.keyboard.press('t');
+  assert.equal(await theme(), 'light');
+  await page.keyboard.press('t');
+  assert.equal(await theme(), 'dark');
+  // All that the map shows is reached by Tab.
+  await page.keyboard.press('/');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.labels?.[0]?.textContent.trim()), 'Message');
+  await page.locator('#work').focus();
+  const reached = new Set();
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press('Tab');
+    reached.add(await page.evaluate(() => document.activeElement.dataset?.member ?? document.activeElement.dataset?.link));
+  }
+  for (const name of NODES) assert.ok(reached.has(name), `${name} by Tab: ${[...reached]}`);
+});
+
 test('the panel of a channel shows who is present on it, while they come and go', async () => {
   await page.getByRole('tab', { name: 'Channels' }).click();
   await page.locator('#channels').getByRole('button', { name: 'earth' }).click();

@@ -56,6 +56,7 @@ impl Report {
                 let mut json = serde_json::to_string_pretty(&Written {
                     schema: "run_report/v1",
                     copies_per_frame: analysis.copies_per_frame(),
+                    bytes_per_message: analysis.bytes_per_message(),
                     bytes_per_delivery: analysis.bytes_per_delivery(),
                     analysis,
                 })
@@ -76,6 +77,7 @@ struct Written<'a> {
     #[serde(flatten)]
     analysis: &'a Analysis,
     copies_per_frame: Option<f64>,
+    bytes_per_message: Option<f64>,
     bytes_per_delivery: Option<f64>,
 }
 

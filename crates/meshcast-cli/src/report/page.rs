@@ -79,7 +79,7 @@ fn tiles(page: &mut String, analysis: &Analysis) -> fmt::Result {
         overall(analysis, |it| it.p99_us),
     );
     let ratio = |number: Option<f64>| number.map_or_else(unknown, |it| format!("{it:.1}"));
-    let bytes = analysis.bytes_per_delivery();
+    let bytes = |number: Option<f64>| number.map_or_else(unknown, size);
     let verdict = match analysis.complaints.len() {
         0 => ("good", "all guarantees hold".to_owned()),
         1 => ("bad", "1 finding".to_owned()),
@@ -99,9 +99,14 @@ fn tiles(page: &mut String, analysis: &Analysis) -> fmt::Result {
             ratio(analysis.copies_per_frame()),
         ),
         (
+            "sent, to all",
+            "Bytes a message",
+            bytes(analysis.bytes_per_message()),
+        ),
+        (
             "sent, all nodes",
             "Bytes a delivery",
-            bytes.map_or_else(unknown, size),
+            bytes(analysis.bytes_per_delivery()),
         ),
         (
             "asked for by repair",
