@@ -66,10 +66,6 @@ async fn main() -> anyhow::Result<()> {
         channels.push(channel);
         nodes.push(node);
     }
-    // Those are asked who are known to have the channel open.
-    while nodes[2].channels().await?[0].subscribers.len() < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 
     let (here, within) = (&channels[2], Duration::from_secs(2));
     let mut answers = here.ask::<Answer, _>(&Question::HowMany)?.within(within)?;

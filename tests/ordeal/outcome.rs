@@ -65,6 +65,18 @@ impl Outcome {
         must(self.seed.is_some(), "the seed is not connected".to_owned());
         let refused = self.newcomers.iter().filter(|wait| wait.is_none()).count();
         must(refused == 0, format!("{refused} newcomers were not let in"));
+        let waited = self.newcomers.iter().flatten().max();
+        let waited = waited.copied().unwrap_or_default();
+        // Who takes all places does it from the host of the newcomers, between which and it none are
+        // shared: they come in when it has left.
+        must(
+            self.attack == Attack::Places || waited <= LONGEST_OUTSIDE,
+            format!("a newcomer waited {waited:.1?} outside"),
+        );
+        must(
+            self.gap.is_none_or(|told| told <= LONGEST_CLAIM),
+            format!("what nobody has was told after {:.1?}", self.gap),
+        );
         // On a machine that is busy otherwise they wait without an attack, too.
         let [before, during] = [&self.waits[0], &self.waits[1]].map(|waits| quantile(waits, 0.99));
         must(
@@ -151,6 +163,12 @@ pub fn quantile(sorted: &[Duration], share: f64) -> Duration {
 /// How long messages of honest members may take at the 99th percentile during an attack. In code
 /// that is not optimised, to take in what is invented takes ten times as long.
 const LONGEST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 5 });
+
+/// How long newcomers may wait outside during an attack.
+const LONGEST_OUTSIDE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
+
+/// How long a claim that is not honoured may hold up that something is lost, as documented.
+const LONGEST_CLAIM: Duration = Duration::from_secs(200);
 
 /// By how much a node with default limits may grow: its memory budget and its history, and half as
 /// much again for what an allocator keeps and what is not charged.

@@ -7,6 +7,10 @@
 //! so the answers end as soon as all have, and nothing that is missing has to be guessed. One
 //! member alone is asked by [`MemberHandle::ask`](crate::MemberHandle::ask).
 //!
+//! A question that is asked as soon as a channel is open waits until all connected members have
+//! said whether they have it open, which takes a round trip. Of whoever does not say so in time it
+//! is told ([`NoAnswerReason::Untold`]).
+//!
 //! Nobody hands a question on: a member without a link to this node, whose messages come over
 //! others, is not asked. Who watches who is [present](BroadcastChannel::presence) on the channel is
 //! told of each of these ([`NoAnswerReason::NotThere`]); without that a node does not know them.
@@ -31,9 +35,6 @@
 //!
 //! // … and the other asks.
 //! let cache = amber.channel::<String>("cache")?;
-//! # while amber.channels().await?.iter().all(|it| it.subscribers.is_empty()) {
-//! #     tokio::task::yield_now().await
-//! # }
 //! let mut answers = cache.ask::<String, _>("size")?.within(Duration::from_millis(500))?;
 //! while let Some(answer) = answers.next().await {
 //!     match answer {
@@ -138,6 +139,10 @@ pub enum NoAnswerReason {
     /// that.
     #[error("it is not connected, or does not have the channel open")]
     NotThere,
+    /// It is connected, and has not said in time whether it has the channel open, so that it was not
+    /// asked. That is waited for until the time of the question is over, 5 s at most.
+    #[error("it did not say in time whether it has the channel open")]
+    Untold,
     /// It has the channel open, and nobody answers questions on it there.
     #[error("nobody answers questions on this channel there")]
     NoHandler,
@@ -338,6 +343,13 @@ impl<A: Payload> Stream for Answers<A> {
                         peer,
                         member,
                         reason,
+                    })));
+                }
+                Some(AskEvent::Untold(member)) => {
+                    return Poll::Ready(Some(Err(NoAnswer {
+                        peer: peer_id(member.sender()),
+                        member: Some(member),
+                        reason: NoAnswerReason::Untold,
                     })));
                 }
                 Some(AskEvent::Over) => this.is_over = true,

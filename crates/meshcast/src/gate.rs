@@ -28,7 +28,7 @@ use meshcast_proto::{Admission, Identity, Member, Reason, Sender, Trust, WallTim
 
 use self::{admitted::Ticket, talk::Talk};
 pub(crate) use self::{
-    admitted::{Admitted, Held},
+    admitted::{Admitted, Caller, Held},
     door::{Door, Place},
     error::{GateError, refusal_reason},
 };
@@ -128,21 +128,21 @@ impl Gate {
 
     /// Takes a new connection through the gate, as dialer or listener.
     ///
-    /// `peer` must be who the transport has proven the other side to be; `is_seed` says that it was
-    /// dialled as a [seed](Admitted::is_seed).
+    /// `peer` must be who the transport has proven the other side to be; `caller` says
+    /// from where it comes.
     pub(crate) async fn pass<M>(
         self,
         peer: PeerId,
         muxer: M,
         role: Endpoint,
-        is_seed: bool,
+        caller: Caller,
     ) -> Result<(PeerId, Held<M>), GateError>
     where
         M: StreamMuxer + Unpin,
         M::Substream: Unpin,
     {
         let mut talk = Talk::new(muxer, role);
-        let error = match self.admit(peer, &mut talk, is_seed).await {
+        let error = match self.admit(peer, &mut talk, caller).await {
             Ok(ticket) => return Ok((peer, Held::new(talk.into_muxer(), ticket))),
             Err(error) => error,
         };
@@ -158,7 +158,7 @@ impl Gate {
         &self,
         peer: PeerId,
         talk: &mut Talk<M>,
-        is_seed: bool,
+        caller: Caller,
     ) -> Result<Ticket, GateError>
     where
         M: StreamMuxer + Unpin,
@@ -170,7 +170,7 @@ impl Gate {
             .check_key(proven)
             .map_err(GateError::Reject)?;
         let timeout = self.timeouts().gate;
-        let conversation = self.converse(peer, proven, talk, is_seed);
+        let conversation = self.converse(peer, proven, talk, caller);
         match tokio::time::timeout(timeout, conversation).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GateError::Timeout),
@@ -182,7 +182,7 @@ impl Gate {
         peer: PeerId,
         proven: Sender,
         talk: &mut Talk<M>,
-        is_seed: bool,
+        caller: Caller,
     ) -> Result<Ticket, GateError>
     where
         M: StreamMuxer + Unpin,
@@ -198,7 +198,7 @@ impl Gate {
         // Its place is taken before it is told that it is in.
         let ticket = self
             .admitted()
-            .admit(peer, member, is_seed)
+            .admit(peer, member, caller)
             .map_err(GateError::Reject)?;
         // From here on the other side is a member. As soon as it has our answer it may be through,
         // and open streams for its Swarm.

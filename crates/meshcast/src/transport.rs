@@ -51,7 +51,7 @@ pub(crate) use self::{
     traffic::Traffic,
 };
 use crate::{
-    gate::{Gate, GateError},
+    gate::{Caller, Gate, GateError},
     netem::{HostLinks, Shaping},
 };
 
@@ -145,13 +145,17 @@ where
             {
                 door.secured(&(here, there));
             }
-            let is_seed = match &point {
-                ConnectedPoint::Dialer { address, .. } => gate.admitted().is_seed(address),
-                ConnectedPoint::Listener { .. } => false,
+            let remote = socket_addr(point.get_remote_address());
+            let caller = Caller {
+                ip: remote.map(|remote| remote.ip()),
+                is_seed: match &point {
+                    ConnectedPoint::Dialer { address, .. } => gate.admitted().is_seed(address),
+                    ConnectedPoint::Listener { .. } => false,
+                },
             };
-            let passed = gate.pass(peer, muxer, role(&point), is_seed).await;
+            let passed = gate.pass(peer, muxer, role(&point), caller).await;
             let (peer, muxer) = passed.map_err(NotAdmitted)?;
-            if let Some(member) = socket_addr(point.get_remote_address()) {
+            if let Some(member) = remote {
                 door.remember(member.ip());
             }
             let member = admitted.get(&peer);

@@ -273,6 +273,22 @@ async fn who_is_present_and_has_no_link_to_whoever_asks_is_told_and_not_passed_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_whoever_does_not_say_in_time_whether_it_has_the_channel_open_that_is_told() {
+    let mesh = Mesh::new(2).await;
+    // Nothing passes, and neither side knows it yet.
+    mesh.partition(&[0], &[1]);
+    let room = mesh.node(0).channel::<u32>("room").expect("opens");
+    let asked = room.ask::<u32, _>(&1).expect("short");
+    let (answers, missing) = asked.within(SECOND).expect("few").all().await;
+    assert!(answers.is_empty());
+    let [missing] = &missing[..] else {
+        panic!("{missing:?}");
+    };
+    assert_eq!(missing.sender(), mesh.node(1).peer_id());
+    assert!(matches!(missing.reason(), NoAnswerReason::Untold));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_member_is_asked_and_one_that_is_not_there_is_told_at_once() {
     let mut mesh = Mesh::new(3).await;
     let opened = |node: &Node| node.channel::<u32>("cache").expect("opens");

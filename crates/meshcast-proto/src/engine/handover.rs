@@ -94,6 +94,12 @@ impl Engine {
         interests.filter_map(|(peer, interest)| interest.open.map(|_| peer))
     }
 
+    /// The peers that have not said yet whether they have a channel open that is open here.
+    pub fn untold(&self, channel: &ChannelName) -> impl Iterator<Item = Sender> {
+        let interests = self.logs.peers.interests(channel);
+        interests.filter_map(|(peer, interest)| (!interest.has_told()).then_some(peer))
+    }
+
     /// The channels on which something was posted here, and the last number of each.
     pub fn posted_on(&self) -> impl Iterator<Item = (&ChannelName, Seq)> {
         let last = |name| self.logs.ours(name)?.0.previous();

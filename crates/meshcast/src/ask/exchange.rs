@@ -38,6 +38,8 @@ pub(crate) enum AskEvent {
     NoRoom(PeerId),
     /// Whoever was to be asked cannot be; who that is, if it is known.
     NotThere(PeerId, Option<Arc<Member>>),
+    /// Has not said in time whether it has the channel open, and was not asked.
+    Untold(Arc<Member>),
     /// Nothing more comes.
     Over,
 }

@@ -47,6 +47,20 @@ async fn reason(answers: Answers<u32>) -> NoAnswerReason {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_on_a_channel_that_was_just_opened_waits_until_others_say_that_they_have_it() {
+    let (a, b) = Mesh::new().pair().await;
+    let at_b: BroadcastChannel<String> = open(&b, "earth");
+    let _answering = at_b.on_ask(async |asked: FromMember<u32>| asked.data + 1);
+    let at_a: BroadcastChannel<String> = open(&a, "earth");
+    let answer = only(question(&at_a, &41_u32, LONG)).await.expect("answers");
+    assert_eq!(answer.data, 42);
+    // Of whoever has said that it has it not open there is nothing to wait for.
+    let alone: BroadcastChannel<String> = open(&a, "moon");
+    let mut answers: Answers<u32> = question(&alone, &1_u32, LONG);
+    assert!(within(answers.next()).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_ends_as_soon_as_all_have_answered_and_says_who_did() {
     let (_a, b, at_a, at_b) = pair().await;
     let answering = at_b.on_ask(async |asked: FromMember<u32>| asked.data + 1);

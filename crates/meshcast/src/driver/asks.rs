@@ -1,6 +1,6 @@
 //! The part of the driver that asks members and hands their questions to handlers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::{
@@ -20,6 +20,16 @@ use crate::{
 pub(super) struct Questions {
     asks: Asks,
     waiting: HashMap<u64, Waiting>,
+    /// Those that are not asked yet: a peer has not said whether it has the channel open. Each
+    /// holds its permit.
+    held: Vec<Held>,
+}
+
+/// A question that is to be asked when all peers have told, or then.
+struct Held {
+    hub: Arc<Hub>,
+    asking: Asking,
+    until: Time,
 }
 
 /// Who waits for the answers to a question.
@@ -33,12 +43,14 @@ impl Questions {
         Self {
             asks: Asks::new(budget.clone()),
             waiting: HashMap::new(),
+            held: Vec::new(),
         }
     }
 
-    /// When [`Driver::handle_ask_timeout`] has something to do.
+    /// When [`Driver::handle_ask_timeout`] or [`Driver::ask_held`] has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.asks.poll_timeout()
+        let held = self.held.iter().map(|held| held.until);
+        held.chain(self.asks.poll_timeout()).min()
     }
 }
 
@@ -46,14 +58,51 @@ impl Driver {
     /// Does what those want who ask and answer on a channel.
     pub(super) fn handle_desk(&mut self, hub: &Arc<Hub>, desk: Desk) {
         for asking in desk.asking {
-            self.ask_members(hub, asking);
+            let within = asking.new.within.saturating_sub(asking.made.elapsed());
+            let until = self.clock.now() + within.min(UNTOLD);
+            self.questions.held.push(Held {
+                hub: Arc::clone(hub),
+                asking,
+                until,
+            });
         }
+        self.ask_held();
         for reply in desk.replies {
             self.with_asks(|asks, _| asks.reply(reply.peer, reply.number, reply.reply));
         }
         if desk.left {
             self.withdraw_questions();
         }
+    }
+
+    /// Asks what waits, as soon as all peers have said whether they have the channel open; or when
+    /// that takes too long.
+    pub(super) fn ask_held(&mut self) {
+        if self.questions.held.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        for held in std::mem::take(&mut self.questions.held) {
+            let Held { hub, asking, until } = &held;
+            if asking.events.is_closed() {
+                // Whoever asked has left.
+            } else if *until <= now || self.untold(hub, asking.only).next().is_none() {
+                self.ask_members(&held.hub, held.asking);
+            } else {
+                self.questions.held.push(held);
+            }
+        }
+    }
+
+    /// Those who may have the channel open and have not said so, of those who are to be asked: also
+    /// those that can say nothing yet, since their session is not open.
+    fn untold(&self, hub: &Hub, only: Option<PeerId>) -> impl Iterator<Item = Arc<Member>> {
+        let untold = self.engine.untold(hub.name()).map(peer_id);
+        let connected = self.peers.iter().map(|(peer, _)| *peer);
+        let without_session = connected.filter(|peer| !self.sessions.is_open(peer));
+        let all = untold.chain(without_session);
+        let all = all.filter(move |peer| only.is_none_or(|only| only == *peer));
+        all.filter_map(|peer| Some(Arc::clone(&self.peers.get(&peer)?.member)))
     }
 
     fn ask_members(&mut self, hub: &Hub, asking: Asking) {
@@ -75,12 +124,19 @@ impl Driver {
         // An error means that whoever asked has left, which is noticed below.
         let tell = |event| drop(events.send(event));
         tell(AskEvent::Asked(members.clone()));
+        let untold: Vec<_> = self.untold(hub, only).collect();
+        for member in &untold {
+            tell(AskEvent::Untold(Arc::clone(member)));
+        }
         match only {
+            Some(_) if !untold.is_empty() => {}
             Some(only) if members.is_empty() => tell(AskEvent::NotThere(only, None)),
             Some(_) => {}
             None => {
                 let present = self.presence.others(hub.name());
-                for member in present.filter(|member| !members.contains(member)) {
+                let is_told =
+                    |member: &Arc<Member>| members.contains(member) || untold.contains(member);
+                for member in present.filter(|member| !is_told(member)) {
                     let peer = peer_id(member.sender());
                     tell(AskEvent::NotThere(peer, Some(member)));
                 }
@@ -190,3 +246,7 @@ impl Driver {
         });
     }
 }
+
+/// How long a question waits for peers to say whether they have the channel open. They do within a
+/// round trip.
+const UNTOLD: Duration = Duration::from_secs(5);

@@ -57,6 +57,7 @@ impl Driver {
             self.dialling.poll_lookups(cx, &self.clock);
             self.handle_timeouts();
             self.check_ready();
+            self.ask_held();
             self.follow_expecting();
             let before = (events, self.sessions.worked);
             if woken || self.network.swarm.is_dirty() {

@@ -1,8 +1,9 @@
 //! Who is inside.
 
 use std::{
-    collections::{HashMap, hash_map},
+    collections::{BTreeMap, HashMap, hash_map},
     fmt,
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -15,6 +16,7 @@ use libp2p::{
 };
 use meshcast_proto::{Member, Reason, Time};
 
+use super::door::{host_of, range_of};
 use crate::clock::Clock;
 
 /// The members behind the connections that passed the gate. Clones are the same table.
@@ -24,11 +26,13 @@ use crate::clock::Clock;
 /// or because the gate's last message did not arrive. Only members get in, and when there is no
 /// room for another one it is refused.
 ///
-/// But for one that was inside before and lost its connection: whoever has been inside for the
-/// shortest time makes way for it, if that is less than it was itself. So one that has the key and
-/// comes as many does not keep out those who were there before; and has no means to push out
-/// anybody who has been there longer than it could hold a place. And but for a seed: for whoever
-/// answers where the user told this node to dial, the last that came makes way in any case.
+/// But for three. For one that was inside before and lost its connection, whoever has been inside
+/// for the shortest time makes way, if that is less than it was itself. For a newcomer from where
+/// fewer are, the last that came from where most are makes way: places are shared between address
+/// ranges, and within a range between hosts. So one that has the key and comes as many from one
+/// place keeps out neither those who were there before nor newcomers from elsewhere; and has no
+/// means to push out anybody who has been there longer than it could hold a place. And for a seed,
+/// which answers where the user told this node to dial, the last that came makes way in any case.
 #[derive(Clone)]
 pub(crate) struct Admitted {
     table: Arc<Mutex<Table>>,
@@ -52,8 +56,16 @@ struct Entry {
     since: Time,
     /// Its connections are to be closed.
     makes_way: bool,
+    caller: Caller,
+}
+
+/// From where a peer comes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Caller {
+    /// Its address, if the transport has one.
+    pub(crate) ip: Option<IpAddr>,
     /// It answered at the address of a seed.
-    is_seed: bool,
+    pub(crate) is_seed: bool,
 }
 
 struct Gone {
@@ -116,16 +128,15 @@ impl Admitted {
         self.lock().seeds.contains_key(address)
     }
 
-    /// Lets in one connection of a peer, which answered as a seed or did not. A later credential
-    /// replaces an earlier one.
+    /// Lets in one connection of a peer. A later credential replaces an earlier one.
     pub(super) fn admit(
         &self,
         peer: PeerId,
         member: Member,
-        is_seed: bool,
+        caller: Caller,
     ) -> Result<Ticket, Reason> {
         let (member, now) = (Arc::new(member), self.clock.now());
-        self.lock().admit(peer, member, is_seed, self.room, now)?;
+        self.lock().admit(peer, member, caller, self.room, now)?;
         Ok(Ticket {
             admitted: self.clone(),
             peer,
@@ -143,7 +154,7 @@ impl Table {
         &mut self,
         peer: PeerId,
         member: Arc<Member>,
-        is_seed: bool,
+        caller: Caller,
         room: usize,
         now: Time,
     ) -> Result<(), Reason> {
@@ -152,7 +163,7 @@ impl Table {
             if known.makes_way {
                 return Err(Reason::Full);
             }
-            known.is_seed |= is_seed;
+            known.caller.is_seed |= caller.is_seed;
             known.member = member;
             known.connections += 1;
             return Ok(());
@@ -165,7 +176,7 @@ impl Table {
             .map_or(Duration::ZERO, |gone| gone.stayed);
         let since = now - stayed;
         if self.entries.len() >= room {
-            self.make_way(room, since, is_seed)?;
+            self.make_way(room, since, caller)?;
         }
         self.gone.remove(&peer);
         let entry = Entry {
@@ -173,14 +184,14 @@ impl Table {
             connections: 1,
             since,
             makes_way: false,
-            is_seed,
+            caller,
         };
         self.entries.insert(peer, entry);
         Ok(())
     }
 
     /// Makes room for one that counts as inside since then, or for a seed.
-    fn make_way(&mut self, room: usize, since: Time, is_seed: bool) -> Result<(), Reason> {
+    fn make_way(&mut self, room: usize, since: Time, caller: Caller) -> Result<(), Reason> {
         let leaving = self
             .entries
             .values()
@@ -189,17 +200,55 @@ impl Table {
         if self.entries.len() - leaving < room {
             return Ok(());
         }
-        let staying = self
-            .entries
-            .iter_mut()
-            .filter(|(_, entry)| !entry.makes_way && !entry.is_seed);
-        match staying.max_by_key(|(peer, entry)| (entry.since, **peer)) {
-            Some((_, entry)) if (is_seed || since < entry.since) && leaving < MAX_LEAVING => {
-                entry.makes_way = true;
-                Ok(())
-            }
-            _ => Err(Reason::Full),
+        if leaving >= MAX_LEAVING {
+            return Err(Reason::Full);
         }
+        let makes_way = self
+            .last_but(|entry| caller.is_seed || since < entry.since)
+            .or_else(|| self.last_of_most(caller));
+        let entry = makes_way.and_then(|peer| self.entries.get_mut(&peer));
+        entry.ok_or(Reason::Full)?.makes_way = true;
+        Ok(())
+    }
+
+    /// Those who may have to make way.
+    fn staying(&self) -> impl Iterator<Item = (&PeerId, &Entry)> {
+        let entries = self.entries.iter();
+        entries.filter(|(_, entry)| !entry.makes_way && !entry.caller.is_seed)
+    }
+
+    /// The last that came, if it gives way.
+    fn last_but(&self, gives_way: impl Fn(&Entry) -> bool) -> Option<PeerId> {
+        let last = self
+            .staying()
+            .max_by_key(|(peer, entry)| (entry.since, **peer));
+        last.filter(|(_, entry)| gives_way(entry))
+            .map(|(peer, _)| *peer)
+    }
+
+    /// The last that came from where most are, if from where the caller is there are fewer, with
+    /// itself.
+    fn last_of_most(&self, caller: Caller) -> Option<PeerId> {
+        let (mut ranges, mut hosts) = (BTreeMap::new(), BTreeMap::new());
+        let ips = self.staying().filter_map(|(_, entry)| entry.caller.ip);
+        for host in ips.map(host_of) {
+            *ranges.entry(range_of(host)).or_insert(0) += 1;
+            *hosts.entry(host).or_insert(0) += 1;
+        }
+        let count = |of: &BTreeMap<IpAddr, usize>, ip: &IpAddr| of.get(ip).copied().unwrap_or(0);
+        let crowd = |ip: IpAddr| (count(&ranges, &range_of(ip)), count(&hosts, &ip));
+        let from = host_of(caller.ip?);
+        let candidates = self.staying().filter_map(|(peer, entry)| {
+            let host = host_of(entry.caller.ip?);
+            Some(((crowd(host), entry.since, *peer), host))
+        });
+        let (((in_range, at_host), _, peer), host) = candidates.max()?;
+        let (ours_in_range, ours_at_host) = crowd(from);
+        let is_fewer = match range_of(host) == range_of(from) {
+            true => ours_at_host + 1 < at_host,
+            false => ours_in_range + 1 < in_range,
+        };
+        is_fewer.then_some(peer)
     }
 
     fn leaving(&self) -> Vec<PeerId> {
@@ -337,14 +386,29 @@ mod tests {
         fn comes(&mut self, peer: PeerId, second: u64) -> bool {
             let member = Arc::clone(&self.member);
             self.table
-                .admit(peer, member, false, self.room, at(second))
+                .admit(peer, member, Caller::default(), self.room, at(second))
                 .is_ok()
         }
 
         fn answers_as_seed(&mut self, peer: PeerId, second: u64) -> bool {
             let member = Arc::clone(&self.member);
+            let caller = Caller {
+                is_seed: true,
+                ..Caller::default()
+            };
             self.table
-                .admit(peer, member, true, self.room, at(second))
+                .admit(peer, member, caller, self.room, at(second))
+                .is_ok()
+        }
+
+        fn comes_from(&mut self, ip: [u8; 4], second: u64) -> bool {
+            let member = Arc::clone(&self.member);
+            let caller = Caller {
+                ip: Some(ip.into()),
+                is_seed: false,
+            };
+            self.table
+                .admit(PeerId::random(), member, caller, self.room, at(second))
                 .is_ok()
         }
 
@@ -379,6 +443,43 @@ mod tests {
             assert_eq!(inside.make_way(second + 5).len(), 1);
         }
         assert_eq!(inside.table.entries.len(), 256);
+    }
+
+    #[test]
+    fn one_that_comes_as_many_from_one_place_keeps_no_newcomers_from_elsewhere_out() {
+        let mut inside = Inside::new(256);
+        for _ in 0..4 {
+            assert!(inside.comes_from([10, 0, 0, 1], 0));
+        }
+        let entered = (0..300).filter(|_| inside.comes_from([192, 0, 2, 1], 10));
+        assert_eq!(entered.count(), 252);
+        // A rolling restart: others, from where few are.
+        for second in 20..40 {
+            assert!(inside.comes_from([10, 0, 0, 2], second), "{second}");
+            assert_eq!(inside.make_way(second).len(), 1);
+        }
+        let ip = |entry: &&Entry| entry.caller.ip == Some([192, 0, 2, 1].into());
+        let crowd = inside.table.entries.values().filter(ip);
+        assert_eq!(crowd.count(), 232, "nobody else made way");
+        assert!(!inside.comes_from([192, 0, 2, 1], 41), "it has most");
+    }
+
+    #[test]
+    fn places_are_shared_between_hosts_of_a_range_and_nobody_pushes_in_turn() {
+        let mut inside = Inside::new(4);
+        for _ in 0..4 {
+            assert!(inside.comes_from([192, 0, 2, 1], 0));
+        }
+        for second in 1..3 {
+            assert!(inside.comes_from([192, 0, 2, 2], second));
+            assert_eq!(inside.make_way(second).len(), 1);
+        }
+        assert!(!inside.comes_from([192, 0, 2, 2], 3), "both have two");
+        assert!(!inside.comes_from([192, 0, 2, 1], 3));
+        assert!(
+            !inside.comes(PeerId::random(), 3),
+            "nobody knows from where"
+        );
     }
 
     #[test]

@@ -21,7 +21,8 @@ use std::{
 
 use futures::future::{AbortHandle, AbortRegistration};
 
-use self::places::{Places, host_of};
+use self::places::Places;
+pub(super) use self::places::{host_of, range_of};
 
 /// The door of a node. Clones are the same door.
 #[derive(Debug, Clone, Default)]

@@ -93,7 +93,7 @@ impl<T> Places<T> {
 }
 
 /// The host behind an address: IPv6 gives one host at least 2^64 of them.
-pub(super) fn host_of(address: IpAddr) -> IpAddr {
+pub(in crate::gate) fn host_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.into(),
         IpAddr::V6(ip) => masked(ip, 64),
@@ -102,7 +102,7 @@ pub(super) fn host_of(address: IpAddr) -> IpAddr {
 
 /// Addresses that are mostly in one hand: a /24, or the /48 that a site gets. All of loopback is
 /// this machine.
-fn range_of(host: IpAddr) -> IpAddr {
+pub(in crate::gate) fn range_of(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & 0xffff_ff00).into(),

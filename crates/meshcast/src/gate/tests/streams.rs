@@ -77,8 +77,12 @@ async fn streams_that_come_before_the_listener_is_through_are_not_lost() {
 #[test]
 fn a_peer_is_in_as_long_as_one_of_its_connections() {
     let (table, peer) = (Admitted::new(16), PeerId::random());
-    let first = table.admit(peer, member(), false).expect("room");
-    let second = table.admit(peer, member(), false).expect("room");
+    let first = table
+        .admit(peer, member(), Caller::default())
+        .expect("room");
+    let second = table
+        .admit(peer, member(), Caller::default())
+        .expect("room");
     drop(first);
     assert!(table.get(&peer).is_some());
     drop(second);
@@ -91,16 +95,20 @@ fn a_full_table_refuses_newcomers_but_not_further_connections() {
     let peers: Vec<_> = (0..16).map(|_| PeerId::random()).collect();
     let mut tickets: Vec<_> = peers
         .iter()
-        .map(|peer| table.admit(*peer, member(), false).expect("room"))
+        .map(|peer| {
+            table
+                .admit(*peer, member(), Caller::default())
+                .expect("room")
+        })
         .collect();
     let newcomer = PeerId::random();
     assert_eq!(
-        table.admit(newcomer, member(), false).err(),
+        table.admit(newcomer, member(), Caller::default()).err(),
         Some(Reason::Full)
     );
-    assert!(table.admit(peers[0], member(), false).is_ok());
+    assert!(table.admit(peers[0], member(), Caller::default()).is_ok());
     tickets.pop();
-    assert!(table.admit(newcomer, member(), false).is_ok());
+    assert!(table.admit(newcomer, member(), Caller::default()).is_ok());
 }
 
 fn member() -> meshcast_proto::Member {
