@@ -67,8 +67,8 @@ impl Outcome {
         must(refused == 0, format!("{refused} newcomers were not let in"));
         let waited = self.newcomers.iter().flatten().max();
         let waited = waited.copied().unwrap_or_default();
-        // Who takes all places does it from the host of the newcomers, between which and it none are
-        // shared: they come in when it has left.
+        // Who takes all places does it from the host of the newcomers, between which and it none
+        // are shared: they come in when it has left.
         must(
             self.attack == Attack::Places || waited <= LONGEST_OUTSIDE,
             format!("a newcomer waited {waited:.1?} outside"),

@@ -200,8 +200,8 @@ impl Analysis {
         (frames > 0).then(|| copies as f64 / frames as f64)
     }
 
-    /// How many bytes were sent for each message that was posted, to all who hear it; `None` if none
-    /// was.
+    /// How many bytes were sent for each message that was posted, to all who hear it; `None` if
+    /// none was.
     pub fn bytes_per_message(&self) -> Option<f64> {
         let bytes = self.cost.bytes as f64;
         (self.posts > 0).then(|| bytes / self.posts as f64)

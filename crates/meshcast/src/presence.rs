@@ -388,8 +388,10 @@ pub struct MemberInfo {
     /// When anything was last heard of it, by this node's clock.
     pub last_heard: WallTime,
     /// There is a connection to it.
+    #[serde(rename = "connected")]
     pub is_connected: bool,
     /// Nothing was heard of it for 3 s or longer.
+    #[serde(rename = "silent")]
     pub is_silent: bool,
 }
 

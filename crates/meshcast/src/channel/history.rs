@@ -33,6 +33,9 @@ pub struct History<T> {
     /// How many more messages there were, which are older: one holds at most
     /// [`Self::MAX_MESSAGES`], and [`Self::MAX_BYTES`] of encoded payload.
     pub left_out: u64,
+    /// How many connected members had not told in time what they keep; see
+    /// [`Messages::untold_members`].
+    pub untold_members: usize,
     /// Whether it went to its end: the object was not closed, nor the node stopped, before.
     pub is_complete: bool,
 }
@@ -145,6 +148,7 @@ impl<T: Payload> Messages<T> {
             messages,
             errors,
             left_out,
+            untold_members: self.untold_members(),
             is_complete,
         }
     }

@@ -113,6 +113,15 @@ impl<T: Payload> Messages<T> {
         self.caught_up
     }
 
+    /// How many connected members had not told what they keep when the past was handed out that the
+    /// stream began with: what they alone keep is not among it, and is no gap. They are waited for,
+    /// 5 s at most. 0 until it [has caught up](Self::is_caught_up), and for streams that wanted
+    /// nothing from before.
+    pub fn untold_members(&self) -> usize {
+        let hub = &self.object.hub;
+        self.reader.map_or(0, |reader| hub.untold(reader))
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message<T>, RecvError>>> {
         loop {
             match ready!(self.poll_next_item(cx)) {

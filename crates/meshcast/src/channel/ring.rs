@@ -86,6 +86,8 @@ struct Reader {
     past_until: u64,
     /// It has read all of that.
     caught_up: bool,
+    /// So many members had not told in time what they keep of it.
+    untold: usize,
 }
 
 impl Ring {
@@ -156,6 +158,7 @@ impl Ring {
             cursor: None,
             past_until: 0,
             caught_up: false,
+            untold: 0,
         };
         self.readers.insert(id, reader);
         id

@@ -89,6 +89,7 @@ impl Hub {
     pub(crate) fn begin(&self, reader: ReaderId, found: &Backfilled) {
         let past = Past {
             logs: &found.logs,
+            untold: found.untold,
             came: found.came,
             now: moment(),
         };
@@ -99,6 +100,11 @@ impl Hub {
         }
         drop(state);
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many members had not told in time what they keep of what a reader began with.
+    pub(crate) fn untold(&self, reader: ReaderId) -> usize {
+        self.lock().ring.untold(reader)
     }
 
     /// Hands a reader what it asked for, up to this number. For the driver.

@@ -16,6 +16,8 @@ use crate::{
 pub(crate) struct Past<'a> {
     /// What the engine found, by sender.
     pub(crate) logs: &'a [Backlog],
+    /// So many members have not told in time what they keep.
+    pub(crate) untold: usize,
     /// When the reader came.
     pub(crate) came: Time,
     pub(crate) now: Instant,
@@ -36,6 +38,7 @@ impl Ring {
         let end = self.end();
         let reader = self.readers.get_mut(&id)?;
         reader.past_until = end;
+        reader.untold = past.untold;
         reader.behind.begin();
         match reader.cursor.take() {
             Some(cursor) => reader.resume(&cursor, past),
@@ -54,6 +57,11 @@ impl Ring {
             reader.caught_up |= now;
             now
         })
+    }
+
+    /// How many members had not told in time what they keep of what a reader began with.
+    pub(crate) fn untold(&self, id: ReaderId) -> usize {
+        self.readers.get(&id).map_or(0, |reader| reader.untold)
     }
 
     /// Whether what a reader reads is of the past that it began with.
@@ -166,7 +174,10 @@ impl Reader {
     }
 
     /// Goes on at a cursor.
-    fn resume(&mut self, cursor: &Cursor, Past { logs, came, now }: Past<'_>) {
+    fn resume(&mut self, cursor: &Cursor, past: Past<'_>) {
+        let Past {
+            logs, came, now, ..
+        } = past;
         let doubt = came + Engine::DOUBT;
         let (read, positions) = (cursor.marks(now), cursor.positions());
         self.seams.resume(&read, doubt);

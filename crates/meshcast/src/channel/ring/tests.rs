@@ -464,7 +464,28 @@ fn past_of(
 /// Tells a late reader what was before it.
 fn begin(ring: &mut Ring, late: ReaderId, logs: &[Backlog]) {
     let (came, now) = (Time::ZERO, moment());
-    ring.begin(late, Past { logs, came, now });
+    let past = Past {
+        logs,
+        untold: 0,
+        came,
+        now,
+    };
+    ring.begin(late, past);
+}
+
+#[test]
+fn a_reader_knows_how_many_members_had_not_told_what_they_keep_when_it_began() {
+    let mut ring = Ring::new(usize::MAX);
+    let late = ring.add_late(A, None);
+    assert_eq!(ring.untold(late), 0);
+    let past = Past {
+        logs: &[],
+        untold: 2,
+        came: Time::ZERO,
+        now: moment(),
+    };
+    ring.begin(late, past);
+    assert_eq!(ring.untold(late), 2);
 }
 
 fn seqs(first: u64, last: u64) -> SeqRange {
