@@ -23,7 +23,9 @@
 //! # }
 //! ```
 //!
-//! What passes between them is in `docs/gateway.md`, and in `testdata` frame by frame.
+//! [The protocol] says what passes between them; `testdata` has it frame by frame.
+//!
+//! [The protocol]: https://github.com/meshcast/meshcast/blob/main/docs/gateway.md
 
 mod client;
 mod deliver;

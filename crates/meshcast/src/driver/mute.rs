@@ -1,4 +1,4 @@
-//! Links whose gossip has stopped: the engine notices, and they are made anew.
+//! Connects anew to peers whose gossip the engine found to be broken.
 
 use libp2p::PeerId;
 
@@ -20,8 +20,8 @@ impl Driver {
         }
     }
 
-    /// Closes all connections to a peer; the dialer does the rest. All of them: gossip tells its
-    /// topics on the first connection to a peer only.
+    /// Closes all connections to a peer; the dialer does the rest. All of them: any may carry the
+    /// broken stream.
     pub(super) fn reconnect(&mut self, peer: PeerId) {
         let Some(known) = self.peers.get(&peer) else {
             return;
