@@ -585,7 +585,8 @@ const LOOKED_UP: [&str; 7] = [
 ];
 
 /// Where hosting platforms name the region, ours first.
-const REGION_VARIABLES: [&str; 4] = ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];
+pub(crate) const REGION_VARIABLES: [&str; 4] =
+    ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];
 
 /// What a default name has of the region, so that both fit.
 const REGION_IN_NAME: usize = 58;

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use self::address::{Address, AddressError};
 use crate::{
     Limits, NodeName, Region,
-    builder::{check_advertised, check_seed},
+    builder::{REGION_VARIABLES, check_advertised, check_seed},
     error::SpawnError,
 };
 
@@ -135,6 +135,12 @@ impl Config {
             check_advertised(&address.clone().into())?;
         }
         Ok(self.limits.check()?)
+    }
+
+    /// The variables in which hosting platforms say where a process runs, `MESHCAST_REGION` first: a
+    /// node without a region takes that of the first that is set.
+    pub fn region_variables() -> impl Iterator<Item = &'static str> {
+        REGION_VARIABLES.into_iter()
     }
 
     /// The names of the variables that are read, each with the setting it stands for, such as

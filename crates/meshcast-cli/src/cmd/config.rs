@@ -21,6 +21,10 @@ pub(crate) fn run(command: args::Config, output: &Output) -> Result<Exit, Failur
     let args::Config::Check { file } = command;
     let written = file.as_deref().map(read::<Json>).transpose()?;
     let config = settings(file.as_deref())?;
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    if let Some(wrong) = unknown(names) {
+        return Err(Failure::usage(wrong));
+    }
     let report = report(&config, written.as_ref().zip(file.as_ref()))?;
     output.result(&report, || table(&report, output.palette()))?;
     config.check().map_err(Failure::usage)?;
@@ -92,13 +96,24 @@ fn report(config: &Config, written: Option<(&Json, &PathBuf)>) -> Result<Report,
     let mut settings: Vec<_> = Config::variables()
         .map(|(variable, name)| {
             let path = format!("/{}", name.replace('.', "/"));
-            let origin = if is_set(variable) {
+            let mut value = config.pointer(&path).cloned().unwrap_or_default();
+            let file = written.filter(|(written, _)| written.pointer(&path).is_some());
+            let mut origin = if is_set(variable) {
                 Origin::Environment(variable)
+            // What the file says may count for nothing, as its key does beside one in the
+            // environment.
+            } else if let Some((_, file)) = file.filter(|_| !value.is_null()) {
+                Origin::File(file.clone())
             } else {
-                let file = written.filter(|(written, _)| written.pointer(&path).is_some());
-                file.map_or(Origin::Default, |(_, file)| Origin::File(file.clone()))
+                Origin::Default
             };
-            let value = config.pointer(&path).cloned().unwrap_or_default();
+            if name == "region"
+                && value.is_null()
+                && let Some(variable) = Config::region_variables().find(|it| is_set(it))
+            {
+                value = env::var(variable).unwrap_or_default().into();
+                origin = Origin::Environment(variable);
+            }
             Setting {
                 name,
                 value,
@@ -122,6 +137,26 @@ fn report(config: &Config, written: Option<(&Json, &PathBuf)>) -> Result<Report,
         schema: "config/v1",
         settings,
     })
+}
+
+/// What is wrong with the first variable that looks like a setting and is none, if there is one.
+fn unknown(names: impl Iterator<Item = String>) -> Option<String> {
+    let known: Vec<_> = Config::variables()
+        .map(|(variable, _)| variable)
+        .chain([KEY, "MESHCAST_LOG", "MESHCAST_NODE", "MESHCAST_COMPLETE"])
+        .collect();
+    let ours = names.filter(|name| name.starts_with("MESHCAST_"));
+    let mut wrong: Vec<_> = ours
+        .filter(|name| !name.starts_with("MESHCAST_TEST_") && !known.contains(&name.as_str()))
+        .collect();
+    wrong.sort_unstable();
+    let name = wrong.first()?;
+    let near = known
+        .iter()
+        .filter(|it| it.starts_with(name.as_str()) || name.starts_with(**it));
+    let meant = near.max_by_key(|it| it.len());
+    let meant = meant.map_or(String::new(), |it| format!("; {it} is one"));
+    Some(format!("{} is no setting{meant}", render::text(name)))
 }
 
 fn table(report: &Report, palette: Palette) -> String {
@@ -180,6 +215,27 @@ mod tests {
         );
         let longest = "#".repeat(1 << 20);
         assert!(refusal(&format!("{longest}#")).contains("longer than"));
+    }
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_named_with_the_one_that_was_meant() {
+        let of = |names: &[&str]| unknown(names.iter().map(|name| (*name).to_owned()));
+        assert_eq!(
+            of(&["PATH", "MESHCAST_SEEDS", "MESHCAST_KEY", "MESHCAST_LOG"]),
+            None
+        );
+        assert_eq!(
+            of(&["MESHCAST_SEED"]).as_deref(),
+            Some("MESHCAST_SEED is no setting; MESHCAST_SEEDS is one")
+        );
+        assert_eq!(
+            of(&["MESHCAST_KEYFILE"]).as_deref(),
+            Some("MESHCAST_KEYFILE is no setting; MESHCAST_KEY is one")
+        );
+        assert_eq!(
+            of(&["MESHCAST_COLOUR"]).as_deref(),
+            Some("MESHCAST_COLOUR is no setting")
+        );
     }
 
     #[test]
