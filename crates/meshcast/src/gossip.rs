@@ -12,9 +12,9 @@
 //! Each of these holds for libp2p 0.57 with libp2p-gossipsub 0.50; a test fails with another
 //! version, so that this is read again.
 //!
-//! * [`tickets`]: a frame is verified while gossipsub has it translated, before it remembers or
-//!   forwards anything, and gossipsub is given its id in place of it. It asks for the id of a
-//!   message after it was translated, on its way in, and before, on its way out.
+//! * [`tickets`]: a frame is verified before gossipsub has the RPC that brings it, and gossipsub is
+//!   given its id in place of it: it would copy a frame three times before it tells of it. It asks
+//!   for the id of a message after it was translated, on its way in, and before, on its way out.
 //! * Whoever brings what nobody signed is known since a message is judged within the call that
 //!   brings it. Peer scores, which are made for this, keep a record of every message for two
 //!   minutes (decision 0004).
@@ -435,6 +435,7 @@ impl NetworkBehaviour for Gossip {
         let malformed = rpc::take_malformed(&mut said);
         self.announced.charge(&peer, &mut said, &self.reader);
         let before = self.tickets.judged();
+        rpc::exchange(&mut said, |topic, data| self.tickets.take_in(topic, data));
         self.inner
             .on_connection_handler_event(peer, connection, said);
         // All that was judged in between came from this peer.

@@ -89,6 +89,20 @@ pub(super) fn take_malformed(said: &mut Said) -> u64 {
     (malformed + before - rpc.control_msgs.len()) as u64
 }
 
+/// Puts something else in the place of each message that a peer published, before gossipsub copies
+/// it. A message for which there is nothing is dropped.
+pub(super) fn exchange(
+    said: &mut Said,
+    mut ticket: impl FnMut(&TopicHash, Vec<u8>) -> Option<Vec<u8>>,
+) {
+    if let Said::Message { rpc, .. } = said {
+        rpc.messages.retain_mut(|message| {
+            let ticket = ticket(&message.topic, std::mem::take(&mut message.data));
+            ticket.map(|ticket| message.data = ticket).is_some()
+        });
+    }
+}
+
 /// The longest string in something. gossipsub's control messages can only be looked into by what
 /// they derive.
 fn longest(it: &impl Hash) -> usize {
@@ -157,6 +171,8 @@ fn varint(mut value: usize, out: &mut Vec<u8>) {
 /// Fields of an RPC.
 const SUBSCRIPTIONS: u8 = 1;
 #[cfg(test)]
+const MESSAGES: u8 = 2;
+#[cfg(test)]
 const CONTROL: u8 = 3;
 
 #[cfg(test)]
@@ -175,6 +191,27 @@ mod tests {
             });
             assert_eq!(told, [(topic.clone(), Subscribes(joins))]);
         }
+    }
+
+    #[tokio::test]
+    async fn messages_are_exchanged_in_their_order_or_dropped() {
+        let message = |data: &[u8]| {
+            let mut message = Vec::new();
+            field(2, data, &mut message);
+            field(4, b"any", &mut message);
+            message
+        };
+        let messages = [b"one".as_slice(), b"", b"two"].map(message);
+        let mut said = reader().read(&rpc(MESSAGES, &messages)).expect("it is one");
+        exchange(&mut said, |topic, data| {
+            assert_eq!(topic.as_str(), "any");
+            (!data.is_empty()).then(|| [b"ticket of ", data.as_slice()].concat())
+        });
+        let Said::Message { rpc, .. } = said else {
+            panic!("it is a message");
+        };
+        let tickets: Vec<_> = rpc.messages.iter().map(|it| it.data.as_slice()).collect();
+        assert_eq!(tickets, [b"ticket of one".as_slice(), b"ticket of two"]);
     }
 
     #[tokio::test]
