@@ -103,6 +103,20 @@ pub(super) fn exchange(
     }
 }
 
+/// Takes out all by which a peer would change what gossipsub does for it, which is decided here:
+/// with a GRAFT, whom this node dialled would be given each frame, also while there is no room for
+/// it, and of what it does not want to have, 10,000 ids would be remembered. No member says any.
+pub(super) fn drop_control(said: &mut Said) {
+    if let Said::Message { rpc, .. } = said {
+        rpc.control_msgs.clear();
+    }
+}
+
+/// Whether it is that a frame was dropped, since it was too old when it was its turn.
+pub(super) const fn is_dropped(said: &Said) -> bool {
+    matches!(said, Said::MessageDropped(_))
+}
+
 /// The longest string in something. gossipsub's control messages can only be looked into by what
 /// they derive.
 fn longest(it: &impl Hash) -> usize {
@@ -232,6 +246,9 @@ mod tests {
             };
             // One more says what else the peer can.
             assert_eq!(rpc.control_msgs.len() as u64, 2 - malformed, "{len}");
+            let mut said = idontwant(&vec![7; len]);
+            drop_control(&mut said);
+            assert!(matches!(said, Said::Message { rpc, .. } if rpc.control_msgs.is_empty()));
         }
     }
 }
