@@ -58,6 +58,8 @@ pub enum Attack {
     Ghosts,
     /// Says something else of itself on a channel, and again, without a pause.
     Moods,
+    /// Posts as one as fast as it can, and as another wants to have that by gossip and reads none.
+    Deaf,
 }
 
 impl Attack {
@@ -78,6 +80,7 @@ impl Attack {
         Self::Impossible,
         Self::Ghosts,
         Self::Moods,
+        Self::Deaf,
     ];
 
     /// Its name on the command line.
@@ -101,6 +104,7 @@ impl Attack {
         match self {
             Self::Pings => Ears::Shut,
             Self::Empty => Ears::Absent,
+            Self::Deaf => Ears::Beside,
             _ => Ears::Open,
         }
     }

@@ -45,6 +45,7 @@ pub(super) async fn play(
         Attack::Impossible => impossible(wire).await,
         Attack::Ghosts => ghosts(wire, key).await,
         Attack::Moods => moods(wire, key).await,
+        Attack::Deaf => deaf(wire, at, key).await,
     }
 }
 
@@ -314,6 +315,24 @@ async fn moods(wire: &mut Wire, key: &MeshKey) -> Result<()> {
     }
     Ok(())
 }
+
+async fn deaf(wire: &mut Wire, at: &Multiaddr, key: &MeshKey) -> Result<()> {
+    let values = channel(VALUES)?;
+    let topic = wire.topic(&values);
+    wire.subscribe(&[topic.into_bytes()]).await?;
+    let mut poster = Wire::open(at, key, identity(key, "deaf-poster")?, Ears::Open).await?;
+    let mut next = Seq::FIRST;
+    loop {
+        let frame = poster.frame(&values, next, Format::Raw, &[&LONG])?;
+        poster.publish(&frame).await?;
+        next = next.next();
+        wire.say(&SyncMessage::KEEP_ALIVE).await?;
+        poster.say(&SyncMessage::KEEP_ALIVE).await?;
+    }
+}
+
+/// Most of what fits one frame.
+static LONG: [u8; 240_000] = [7; 240_000];
 
 /// Tells of so many senders that there never were.
 async fn invent(wire: &mut Wire, on: &ChannelName, logs: usize) -> Result<()> {

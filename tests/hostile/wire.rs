@@ -1,6 +1,12 @@
 //! A connection of somebody who holds a key, without anything that would keep him honest.
 
-use std::{collections::BTreeMap, future::poll_fn, io, task::Poll, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::{pending, poll_fn},
+    io,
+    task::Poll,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +36,8 @@ pub(super) enum Ears {
     Open,
     /// Nothing is read of what it says beside gossip.
     Shut,
+    /// Nothing is read of its gossip.
+    Beside,
     /// No stream that it opens gets as far as that.
     Absent,
 }
@@ -162,10 +170,15 @@ impl Wire {
         )?)
     }
 
+    /// What a channel is called in gossip.
+    pub(super) fn topic(&self, channel: &ChannelName) -> String {
+        let topic = self.mesh.topics().of(channel);
+        topic.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Hands a frame to gossip.
     pub(super) async fn publish(&mut self, frame: &Frame) -> Result<()> {
-        let topic = self.mesh.topics().of(frame.channel());
-        let topic: String = topic.iter().map(|byte| format!("{byte:02x}")).collect();
+        let topic = self.topic(frame.channel());
         let mut message = Vec::new();
         field(2, frame.bytes(), &mut message);
         field(4, topic.as_bytes(), &mut message);
@@ -378,7 +391,10 @@ async fn listen(
             let Ok(protocol) = accept(&mut stream).await else {
                 return;
             };
-            if protocol != SYNC {
+            if protocol != SYNC && ears == Ears::Beside {
+                // It stays open for as long as its connection.
+                pending::<()>().await;
+            } else if protocol != SYNC {
                 let mut dropped = [0; 4096];
                 while stream.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
             } else if ears == Ears::Shut {

@@ -49,6 +49,10 @@ const THIRTY: u64 = 30 * (2 * 2 + 4) + LITTLE;
 /// What 256 connections take that say nothing, at an eighth of a MiB each; and little.
 const PLACES: u64 = 256 / 8 + LITTLE;
 
+/// What waits for one that reads no gossip, and what another posts meanwhile: history, a full ring,
+/// and each frame once more while it is read and read again; and little.
+const GOSSIP: u64 = 2 * 16 + 64 + 8 + LITTLE;
+
 macro_rules! endured {
     ($($(#[$attribute:meta])* $name:ident: $attack:ident, $seconds:literal, $most:ident;)*) => {$(
         $(#[$attribute])*
@@ -104,6 +108,14 @@ async fn who_says_that_others_are_present_without_their_signature_is_cut_off_and
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_present_in_many_ways_without_a_pause_takes_little() {
     endured(Attack::Moods, 6.0, LITTLE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_no_gossip_is_given_no_more_than_its_share_and_let_go() {
+    let outcome = endured(Attack::Deaf, 15.0, GOSSIP).await;
+    assert!(outcome.counters["slow_peer"] > 0, "{outcome}");
+    assert!(outcome.counters["unresponsive"] > 0, "{outcome}");
+    assert!(outcome.report.ended > 0, "its connection ended: {outcome}");
 }
 
 /// What many say is taken in by turns, and what honest members post goes through in between.

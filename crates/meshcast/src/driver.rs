@@ -306,7 +306,7 @@ impl Driver {
         }
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
         match self.network.gossip().forward(&forward.frame, &to) {
-            Ok(()) => self.counters.frames_forwarded += to.len() as u64,
+            Ok(given) => self.counters.frames_forwarded += given as u64,
             // It may have been handed on already.
             Err(error) => tracing::debug!(error = in_words(&error), "not handed on"),
         }
@@ -343,6 +343,7 @@ impl Driver {
                     self.with_engine(|engine, now| engine.handle_slow_peer(sender, now));
                 }
             }
+            GossipEvent::Deaf(peer) => self.give_up_session(peer),
             GossipEvent::Misbehaved {
                 peer,
                 offence,

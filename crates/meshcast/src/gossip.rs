@@ -12,9 +12,9 @@
 //! Each of these holds for libp2p 0.57 with libp2p-gossipsub 0.50; a test fails with another
 //! version, so that this is read again.
 //!
-//! * [`tickets`]: a frame is verified while gossipsub has it translated, before it remembers or
-//!   forwards anything, and gossipsub is given its id in place of it. It asks for the id of a
-//!   message after it was translated, on its way in, and before, on its way out.
+//! * [`tickets`]: a frame is verified before gossipsub has the RPC that brings it, and gossipsub is
+//!   given its id in place of it: it would copy a frame three times before it tells of it. It asks
+//!   for the id of a message after it was translated, on its way in, and before, on its way out.
 //! * Whoever brings what nobody signed is known since a message is judged within the call that
 //!   brings it. Peer scores, which are made for this, keep a record of every message for two
 //!   minutes (decision 0004).
@@ -26,6 +26,9 @@
 //! * It publishes no id twice, so a frame that is handed on has another one on its way out.
 //! * Its types for what a peer says have no public names: [`rpc`] has its own protocol read what
 //!   was written for it.
+//! * No control message of a peer reaches it: GRAFT would put the peer in a mesh.
+//! * [`outflow`]: its queues count frames, not bytes, and it looks at their age only when it
+//!   writes. So what waits is counted here, until it is [`written`], and charged to its peer.
 //! * [`announced`]: it keeps topics of peers whatever their length and number, so only those that
 //!   channels can have are let through, and each is charged to its peer.
 //! * [`seen`]: it remembers ids for 20 s without a bound, so they are charged to whoever posts.
@@ -35,15 +38,18 @@
 //!   reader that finds one exceeded stops for ever and says nothing.
 
 mod announced;
+mod outflow;
 mod rpc;
 mod seen;
 mod settings;
 mod tickets;
+mod told;
 mod topic;
+mod written;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -56,10 +62,11 @@ use libp2p::{
         THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished,
     },
 };
-use meshcast_proto::{Budget, ChannelName, Frame, Member, MeshId, Offence, Payer, Time};
+use meshcast_proto::{Budget, ChannelName, Frame, MeshId, Offence, Payer, Time};
 
-use crate::{reason::in_words, verifier::SharedVerifier};
+use crate::{reason::in_words, transport::Secured, verifier::SharedVerifier};
 use announced::Announced;
+use outflow::Outflow;
 use rpc::Reader;
 use seen::Seen;
 use settings::Inner;
@@ -67,6 +74,7 @@ use tickets::{Judged, Tickets};
 use topic::Topics;
 
 pub(crate) use settings::MAX_RPC_LEN;
+pub(crate) use told::{GossipCounters, GossipEvent, NotPublished};
 
 /// Carries frames. A part of the swarm's behaviour.
 pub(crate) struct Gossip {
@@ -79,58 +87,15 @@ pub(crate) struct Gossip {
     /// whoever is told what there is and not given it.
     lazy: HashSet<PeerId>,
     announced: Announced,
+    outflow: Outflow,
     seen: Seen,
     budget: Budget,
     /// Peers that brought good frames since somebody last asked.
     heard: Mutex<BTreeSet<PeerId>>,
     /// What peers did that was not told yet, and how often.
     offences: BTreeMap<(PeerId, Offence), u64>,
-}
-
-/// What gossip reports.
-#[derive(Debug)]
-pub(crate) enum GossipEvent {
-    /// A frame came for the first time.
-    Frame {
-        /// Who brought it.
-        from: PeerId,
-        frame: Frame,
-        /// Who posted it, verified.
-        member: Arc<Member>,
-    },
-    /// Frames were dropped since a peer does not take them.
-    Slow { peer: PeerId, dropped: usize },
-    /// A peer said so many times what no honest one says.
-    Misbehaved {
-        peer: PeerId,
-        offence: Offence,
-        times: u64,
-    },
-    /// A peer has no gossip.
-    Unsupported(PeerId),
-    /// Nothing to act upon: it was logged.
-    Logged,
-}
-
-/// Why a frame was given to nobody.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotPublished {
-    /// No peer listens: they fetch it if one comes.
-    #[error("no peer has the channel open")]
-    NoPeer,
-    #[error("the channel was left")]
-    NotJoined,
-    #[error(transparent)]
-    Refused(PublishError),
-}
-
-/// What came by gossip so far, copies included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct GossipCounters {
-    /// Frames of members.
-    pub(crate) frames: u64,
-    /// What was none.
-    pub(crate) invalid: u64,
+    /// What else was not told yet.
+    untold: VecDeque<GossipEvent>,
 }
 
 impl Gossip {
@@ -149,16 +114,25 @@ impl Gossip {
             reader: Reader::default(),
             lazy: HashSet::new(),
             announced: Announced::default(),
+            outflow: Outflow::default(),
             seen: Seen::default(),
             budget: Budget::default(),
             heard: Mutex::default(),
             offences: BTreeMap::new(),
+            untold: VecDeque::new(),
         })
+    }
+
+    /// A transport on whose connections it is seen what is written. Without that there is no bound
+    /// to the bytes that wait.
+    pub(crate) fn watch(&self, transport: Secured) -> Secured {
+        self.outflow.written().over(transport)
     }
 
     /// From now on what is remembered on account of somebody is charged to this budget.
     pub(crate) fn charge_to(&mut self, budget: Budget) {
         self.announced.charge_to(budget.clone());
+        self.outflow.charge_to(budget.clone());
         self.budget = budget;
     }
 
@@ -196,13 +170,14 @@ impl Gossip {
         Ok(())
     }
 
-    /// Hands a frame of another on to these of the peers that [listen](Self::listening).
-    pub(crate) fn forward(&mut self, frame: &Frame, to: &[PeerId]) -> Result<(), NotPublished> {
+    /// Hands a frame of another on to these of the peers that [listen](Self::listening). Returns to
+    /// how many of them: there may be no room for some.
+    pub(crate) fn forward(&mut self, frame: &Frame, to: &[PeerId]) -> Result<usize, NotPublished> {
         // gossipsub knows its id already, and publishes nothing twice.
         let ticket = [frame.id().as_bytes().as_slice(), &[FORWARDED]].concat();
-        self.give(frame, ticket, to, Payer::from(frame.sender()))?;
-        tracing::trace!(?frame, ?to, "forwarded");
-        Ok(())
+        let given = self.give(frame, ticket, to, Payer::from(frame.sender()))?;
+        tracing::trace!(?frame, ?to, given, "forwarded");
+        Ok(given)
     }
 
     fn give(
@@ -211,30 +186,40 @@ impl Gossip {
         ticket: Vec<u8>,
         to: &[PeerId],
         payer: Payer,
-    ) -> Result<(), NotPublished> {
+    ) -> Result<usize, NotPublished> {
         let Some(topic) = self.joined.get(frame.channel()) else {
             return Err(NotPublished::NotJoined);
         };
+        let (len, outflow) = (frame.bytes().len(), &mut self.outflow);
+        // Before it can be written.
+        let to: Vec<_> = to
+            .iter()
+            .copied()
+            .filter(|peer| outflow.give(peer, len))
+            .collect();
         let inner = &mut self.inner;
-        let publish = |ticket| give(inner, topic.clone(), ticket, to);
+        let publish = |ticket| give(inner, topic.clone(), ticket, &to);
         let given = self.tickets.publish(ticket, frame.bytes().clone(), publish);
         // It remembers the id also if nobody has room for the frame.
         if matches!(given, Ok(_) | Err(PublishError::AllQueuesFull(_))) {
             self.seen.count(payer);
         }
+        if given.is_err() {
+            to.iter().for_each(|peer| self.outflow.take_back(peer));
+        }
         match given {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(to.len()),
             Err(PublishError::NoPeersSubscribedToTopic) => Err(NotPublished::NoPeer),
             Err(error) => Err(NotPublished::Refused(error)),
         }
     }
 
-    /// The peers that listen on a channel and are not [lazy](Self::set_lazy).
+    /// The peers that listen on a channel, are not [lazy](Self::set_lazy) and have room.
     pub(crate) fn listening(&self, channel: &ChannelName) -> impl Iterator<Item = PeerId> {
         let topic = self.joined.get(channel);
         let all = topic.map(|topic| self.announced.listening(topic));
         let all = all.into_iter().flatten();
-        all.filter(|peer| !self.lazy.contains(peer))
+        all.filter(|peer| !self.lazy.contains(peer) && !self.outflow.holds(peer))
     }
 
     /// Whether a peer is left to fetch what it lacks over its session: gossip then gives it nothing
@@ -242,10 +227,9 @@ impl Gossip {
     /// queued for it only take memory, come late and are dropped.
     ///
     /// Nothing is queued for it from this call on; if there is nobody else, publishing reports that
-    /// there is no peer. What was queued before, at most
-    /// [`QUEUE_FRAMES`](settings::QUEUE_FRAMES) frames, stays until the peer takes it, or its
-    /// connections are closed. For a peer that is not connected it does nothing, and a new
-    /// connection begins anew.
+    /// there is no peer. What was queued before, at most [`QUEUE_BYTES`](settings::QUEUE_BYTES),
+    /// stays until the peer takes it, or its connections are closed. For a peer that is not
+    /// connected it does nothing, and a new connection begins anew.
     pub(crate) fn set_lazy(&mut self, peer: PeerId, yes: bool) {
         if !yes {
             self.lazy.remove(&peer);
@@ -276,6 +260,10 @@ impl Gossip {
     /// every second or so.
     pub(crate) fn settle(&mut self, now: Time) {
         self.seen.settle(&self.budget, now);
+        let deaf = self.outflow.settle(now).into_iter();
+        let skipped = self.outflow.take_skipped().into_iter();
+        let slow = skipped.map(|(peer, dropped)| GossipEvent::Slow { peer, dropped });
+        self.untold.extend(deaf.map(GossipEvent::Deaf).chain(slow));
     }
 
     pub(crate) fn counters(&self) -> GossipCounters {
@@ -410,6 +398,7 @@ impl NetworkBehaviour for Gossip {
         {
             self.heard().remove(&closed.peer_id);
             self.announced.forget(&closed.peer_id);
+            self.outflow.forget(&closed.peer_id);
             self.lazy.remove(&closed.peer_id);
         }
         // gossipsub says its topics on the first connection only, as it sees it. The other side may
@@ -433,8 +422,13 @@ impl NetworkBehaviour for Gossip {
         mut said: THandlerOutEvent<Self>,
     ) {
         let malformed = rpc::take_malformed(&mut said);
+        rpc::drop_control(&mut said);
+        if rpc::is_dropped(&said) {
+            self.outflow.drop_next(&peer);
+        }
         self.announced.charge(&peer, &mut said, &self.reader);
         let before = self.tickets.judged();
+        rpc::exchange(&mut said, |topic, data| self.tickets.take_in(topic, data));
         self.inner
             .on_connection_handler_event(peer, connection, said);
         // All that was judged in between came from this peer.
@@ -457,6 +451,10 @@ impl NetworkBehaviour for Gossip {
                 times,
             }));
         }
+        if let Some(event) = self.untold.pop_front() {
+            return Poll::Ready(ToSwarm::GenerateEvent(event));
+        }
+        self.outflow.look();
         match self.inner.poll(cx) {
             Poll::Ready(event) => Poll::Ready(event.map_out(|event| self.translate(event))),
             Poll::Pending => {

@@ -277,7 +277,8 @@ pub struct Counters {
     pub inbound_foreign: u64,
     /// Those that made way for newcomers before they had shown to be members.
     pub inbound_displaced: u64,
-    /// Times gossip reported that frames to a peer were dropped from its queue.
+    /// Times gossip reported that frames to a peer were dropped from its queue, or not queued for
+    /// want of room.
     pub slow_peer: u64,
     /// Times a peer was connected anew because its gossip did not arrive.
     pub mute_links: u64,

@@ -170,6 +170,7 @@ async fn start(
     };
     let transport = transport.map_err(|error| network(&error))?;
     let gossip = gossip.map_err(SpawnError::Network)?;
+    let transport = gossip.watch(transport);
     let mut behaviour = Behaviour::new(gossip);
     let engine = engine_config(&limits);
     let engine = Engine::new(engine, identity.clone(), Arc::clone(&me), seed);

@@ -12,6 +12,8 @@ use libp2p::{
     yamux,
 };
 
+use crate::transport::Secured;
+
 pub(crate) struct Node<B: NetworkBehaviour> {
     pub(crate) swarm: Swarm<B>,
     events: VecDeque<B::ToSwarm>,
@@ -21,13 +23,19 @@ pub(crate) struct Node<B: NetworkBehaviour> {
 
 impl<B: NetworkBehaviour> Node<B> {
     pub(crate) fn new(behaviour: B) -> Self {
+        Self::over(behaviour, |transport| transport)
+    }
+
+    /// Over what is made of the transport.
+    pub(crate) fn over(behaviour: B, made_of: impl FnOnce(Secured) -> Secured) -> Self {
         let swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_other_transport(|key| {
-                MemoryTransport::default()
+                let memory = MemoryTransport::default()
                     .upgrade(upgrade::Version::V1)
                     .authenticate(plaintext::Config::new(key))
-                    .multiplex(yamux::Config::default())
+                    .multiplex(yamux::Config::default());
+                made_of(memory.boxed())
             })
             .expect("infallible")
             .with_behaviour(|_| behaviour)

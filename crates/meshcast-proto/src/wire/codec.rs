@@ -260,7 +260,8 @@ pub enum CodecError {
 }
 
 pub(crate) fn encode<T: Encode>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    // A message with frames is long: to grow into it would copy it several times.
+    let mut bytes = Vec::with_capacity(encoded_len(value));
     encode_into(value, &mut bytes);
     bytes
 }

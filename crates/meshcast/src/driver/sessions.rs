@@ -388,7 +388,7 @@ impl Driver {
     }
 
     /// Closes the connections to a peer that does not read or does not let itself be answered.
-    fn give_up_session(&mut self, peer: PeerId) {
+    pub(super) fn give_up_session(&mut self, peer: PeerId) {
         if !self.sessions.give_up(peer) {
             return;
         }

@@ -89,6 +89,34 @@ pub(super) fn take_malformed(said: &mut Said) -> u64 {
     (malformed + before - rpc.control_msgs.len()) as u64
 }
 
+/// Puts something else in the place of each message that a peer published, before gossipsub copies
+/// it. A message for which there is nothing is dropped.
+pub(super) fn exchange(
+    said: &mut Said,
+    mut ticket: impl FnMut(&TopicHash, Vec<u8>) -> Option<Vec<u8>>,
+) {
+    if let Said::Message { rpc, .. } = said {
+        rpc.messages.retain_mut(|message| {
+            let ticket = ticket(&message.topic, std::mem::take(&mut message.data));
+            ticket.map(|ticket| message.data = ticket).is_some()
+        });
+    }
+}
+
+/// Takes out all by which a peer would change what gossipsub does for it, which is decided here:
+/// with a GRAFT, whom this node dialled would be given each frame, also while there is no room for
+/// it, and of what it does not want to have, 10,000 ids would be remembered. No member says any.
+pub(super) fn drop_control(said: &mut Said) {
+    if let Said::Message { rpc, .. } = said {
+        rpc.control_msgs.clear();
+    }
+}
+
+/// Whether it is that a frame was dropped, since it was too old when it was its turn.
+pub(super) const fn is_dropped(said: &Said) -> bool {
+    matches!(said, Said::MessageDropped(_))
+}
+
 /// The longest string in something. gossipsub's control messages can only be looked into by what
 /// they derive.
 fn longest(it: &impl Hash) -> usize {
@@ -157,6 +185,8 @@ fn varint(mut value: usize, out: &mut Vec<u8>) {
 /// Fields of an RPC.
 const SUBSCRIPTIONS: u8 = 1;
 #[cfg(test)]
+const MESSAGES: u8 = 2;
+#[cfg(test)]
 const CONTROL: u8 = 3;
 
 #[cfg(test)]
@@ -178,6 +208,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn messages_are_exchanged_in_their_order_or_dropped() {
+        let message = |data: &[u8]| {
+            let mut message = Vec::new();
+            field(2, data, &mut message);
+            field(4, b"any", &mut message);
+            message
+        };
+        let messages = [b"one".as_slice(), b"", b"two"].map(message);
+        let mut said = reader().read(&rpc(MESSAGES, &messages)).expect("it is one");
+        exchange(&mut said, |topic, data| {
+            assert_eq!(topic.as_str(), "any");
+            (!data.is_empty()).then(|| [b"ticket of ", data.as_slice()].concat())
+        });
+        let Said::Message { rpc, .. } = said else {
+            panic!("it is a message");
+        };
+        let tickets: Vec<_> = rpc.messages.iter().map(|it| it.data.as_slice()).collect();
+        assert_eq!(tickets, [b"ticket of one".as_slice(), b"ticket of two"]);
+    }
+
+    #[tokio::test]
     async fn ids_of_messages_that_are_too_long_to_be_any_are_not_kept() {
         let reader = reader();
         // "Do not send me these."
@@ -195,6 +246,9 @@ mod tests {
             };
             // One more says what else the peer can.
             assert_eq!(rpc.control_msgs.len() as u64, 2 - malformed, "{len}");
+            let mut said = idontwant(&vec![7; len]);
+            drop_control(&mut said);
+            assert!(matches!(said, Said::Message { rpc, .. } if rpc.control_msgs.is_empty()));
         }
     }
 }

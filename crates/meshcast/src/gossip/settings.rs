@@ -81,5 +81,8 @@ pub(super) const MAX_TOPICS: usize = 16_384;
 /// message; the announcement of [`MAX_TOPICS`] topics (about 44 bytes each) has to fit as well.
 pub(crate) const MAX_RPC_LEN: usize = 4 * 1024 * 1024;
 
-/// Frames queued for a peer that does not take them; then further ones are dropped and counted.
+/// How many frames, and bytes of them, wait at most for a peer that does not take them; it is given
+/// no further ones then. That is as much as a channel of one sender may have in flight, and all
+/// channels of one.
 pub(super) const QUEUE_FRAMES: usize = 1024;
+pub(super) const QUEUE_BYTES: usize = 16 * 1024 * 1024;

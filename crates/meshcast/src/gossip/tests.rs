@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use meshcast_proto::{
-    Format, FrameId, Identity, MeshKey, NodeName, Part, Region, Seq, write_record,
+    ENTRY_BYTES, Format, FrameId, Identity, MeshKey, NodeName, Part, Region, Seq, write_record,
 };
 
 use super::*;
 use crate::{
     clock::wall_time,
     swarm_fixture::{self, guard},
+    transport::payer,
 };
 
 /// A member that says and hears what it is told to.
@@ -24,8 +25,10 @@ impl Carrier {
         let region = Region::new("test").expect("allowed");
         let label = NodeName::new(&format!("node-{name}")).expect("allowed");
         let identity = Identity::from_mesh_key(key, label, region, [name; 64], wall_time());
+        let gossip = Gossip::of(key);
+        let written = gossip.outflow.written().clone();
         let mut carrier = Self {
-            node: swarm_fixture::Node::new(Gossip::of(key)),
+            node: swarm_fixture::Node::over(gossip, |transport| written.over(transport)),
             identity,
             posted: 0,
         };
@@ -65,11 +68,18 @@ impl Carrier {
 
     /// Publishes its next frame, and returns what identifies it.
     fn publish(&mut self) -> Result<FrameId, NotPublished> {
+        let frame = self.next_frame();
+        // Also where it has not joined.
+        self.gossip().publish_bytes(&earth(), frame.bytes())?;
+        Ok(frame.id())
+    }
+
+    fn next_frame(&mut self) -> Frame {
         self.posted += 1;
         let mut records = Vec::new();
         write_record(&mut records, Format::Raw, Part::Whole, b"hello");
         let seq = Seq::new(self.posted).expect("not zero");
-        let frame = Frame::build(
+        Frame::build(
             &self.identity,
             &earth(),
             seq,
@@ -77,10 +87,7 @@ impl Carrier {
             Duration::ZERO,
             &records,
         )
-        .expect("fits");
-        // Also where it has not joined.
-        self.gossip().publish_bytes(&earth(), frame.bytes())?;
-        Ok(frame.id())
+        .expect("fits")
     }
 
     /// The next frame it hears.
@@ -93,7 +100,7 @@ impl Carrier {
     }
 
     /// Hands a frame on to everybody who listens but this one.
-    fn forward(&mut self, frame: &Frame, but: &Self) -> Result<(), NotPublished> {
+    fn forward(&mut self, frame: &Frame, but: &Self) -> Result<usize, NotPublished> {
         let channel = earth();
         let listening = self.gossip().listening(&channel);
         let to: Vec<_> = listening.filter(|peer| *peer != but.node.id()).collect();
@@ -220,6 +227,31 @@ async fn nothing_is_handed_on_to_a_lazy_peer_until_it_keeps_up_again() {
     relay.forward(&frame, &a).expect("handed on");
     // Its queue keeps the order, so whatever was handed on to it would come before.
     assert_eq!(next_of(&mut c, [&mut a, &mut relay]).await, of_a);
+}
+
+#[tokio::test]
+async fn a_frame_is_charged_to_whom_it_is_given_until_it_is_written() {
+    let [mut a, mut b, _] = chain();
+    let (budget, b_pays) = (Budget::default(), payer(&b.node.id()));
+    a.gossip().charge_to(budget.clone());
+    a.node.dial(&mut b.node).await;
+    until([&mut a, &mut b], |[a, b]| a.gives(b)).await;
+    let used = || budget.statement(b_pays).used;
+    let before = used();
+    for _ in 0..3 {
+        let frame = a.next_frame();
+        a.gossip().publish(&frame).expect("published");
+        assert_eq!(used(), before + frame.bytes().len() + ENTRY_BYTES);
+        assert_eq!(next_of(&mut b, [&mut a]).await, frame.id());
+        a.gossip().settle(Time::ZERO);
+        assert_eq!(used(), before);
+    }
+    // What is published twice is given to nobody.
+    let frame = b.next_frame();
+    a.gossip().publish(&frame).expect("published");
+    let once = used();
+    a.gossip().publish(&frame).expect_err("it is known");
+    assert_eq!(used(), once);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Frames pass gossipsub as tickets.
 //!
-//! gossipsub has whoever uses it translate messages on their way in and out, and looks at what it
-//! gets only to ask for its id. So it gets the id, as a ticket, and the frame waits here: decoded
-//! and verified once, by the first who sees it, and hashed once.
+//! gossipsub looks at a message only to ask for its id, and copies it several times to do so. So it
+//! gets the id, as a ticket, and the frame waits here. On its way in a frame is
+//! [taken](Tickets::take_in) out of the RPC that brings it: decoded, verified and hashed once. On
+//! its way out gossipsub has the ticket translated to the frame. Nothing comes in but by `take_in`:
+//! gossipsub has each ticket translated as well, and one that was not given out is refused.
 
 use std::{
     collections::HashMap,
@@ -68,6 +70,27 @@ impl Tickets {
         published
     }
 
+    /// Takes in what a peer published: verifies it, and returns the ticket that gossipsub is to see
+    /// in its place. `None` if it is no frame of a member; it is counted either way.
+    pub(super) fn take_in(&self, topic: &TopicHash, data: Vec<u8>) -> Option<Vec<u8>> {
+        let len = data.len();
+        let judged = self.judge(topic, data.into());
+        let mut passing = self.passing();
+        let (frame, member) = match judged {
+            Ok(judged) => judged,
+            Err(reason) => {
+                passing.judged.invalid += 1;
+                passing.judged.forged += u64::from(reason.is_forgery());
+                tracing::debug!(%reason, len, "dropped a message that is no frame of a member");
+                return None;
+            }
+        };
+        passing.judged.valid += 1;
+        let id = frame.id();
+        passing.incoming.insert(id, (frame, member));
+        Some(id.as_bytes().to_vec())
+    }
+
     /// The frame of a ticket that came, and who sent it.
     pub(super) fn redeem(&self, ticket: &[u8]) -> Option<(Frame, Arc<Member>)> {
         let id = FrameId::new(ticket.try_into().ok()?);
@@ -102,27 +125,16 @@ impl Tickets {
 }
 
 impl DataTransform for Tickets {
-    /// Runs on every copy before gossipsub knows it: what fails is neither remembered nor
-    /// forwarded.
+    /// gossipsub asks before it remembers anything of a message.
     fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
-        let len = raw.data.len();
-        let judged = self.judge(&raw.topic, raw.data.into());
-        let mut passing = self.passing();
-        let (frame, member) = match judged {
-            Ok(judged) => judged,
-            Err(reason) => {
-                passing.judged.invalid += 1;
-                passing.judged.forged += u64::from(reason.is_forgery());
-                tracing::debug!(%reason, len, "dropped a message that is no frame of a member");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-            }
-        };
-        passing.judged.valid += 1;
-        let id = frame.id();
-        passing.incoming.insert(id, (frame, member));
+        let id = raw.data.as_slice().try_into().map(FrameId::new);
+        if !id.is_ok_and(|id| self.passing().incoming.contains_key(&id)) {
+            let words = "not a ticket of a frame that was taken in";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        }
         Ok(Message {
             source: raw.source,
-            data: id.as_bytes().to_vec(),
+            data: raw.data,
             sequence_number: raw.sequence_number,
             topic: raw.topic,
         })
@@ -203,7 +215,12 @@ mod tests {
         Tickets::new(Topics::new(key.mesh()), SharedVerifier::new(verifier))
     }
 
-    fn take_in(tickets: &Tickets, topic: TopicHash, data: &[u8]) -> Option<Vec<u8>> {
+    fn take_in(tickets: &Tickets, topic: &TopicHash, data: &[u8]) -> Option<Vec<u8>> {
+        tickets.take_in(topic, data.to_vec())
+    }
+
+    /// What gossipsub is told of something that comes.
+    fn pass(tickets: &Tickets, topic: TopicHash, data: &[u8]) -> Option<Vec<u8>> {
         let raw = RawMessage {
             source: None,
             data: data.to_vec(),
@@ -217,7 +234,7 @@ mod tests {
         message.ok().map(|message| message.data)
     }
 
-    fn judge(tickets: &Tickets, topic: TopicHash, data: &[u8]) -> (u64, u64) {
+    fn judge(tickets: &Tickets, topic: &TopicHash, data: &[u8]) -> (u64, u64) {
         let before = tickets.judged();
         let taken = take_in(tickets, topic, data).is_some();
         let after = tickets.judged();
@@ -233,32 +250,53 @@ mod tests {
         let earth = tickets.0.topics.of(&earth());
         let unknown = TopicHash::from_raw("nobody is there");
         let good = frame(&key, WallTime::MIN);
-        assert_eq!(judge(&tickets, earth.clone(), good.bytes()), (0, 0));
-        assert_eq!(judge(&tickets, unknown.clone(), good.bytes()), (1, 1));
-        assert_eq!(judge(&tickets, unknown, b"no frame"), (1, 1));
+        assert_eq!(judge(&tickets, &earth, good.bytes()), (0, 0));
+        assert_eq!(judge(&tickets, &unknown, good.bytes()), (1, 1));
+        assert_eq!(judge(&tickets, &unknown, b"no frame"), (1, 1));
         let later = wall_time() + Duration::from_secs(24 * 3600);
         let not_yet = frame(&key, later);
-        assert_eq!(judge(&tickets, earth.clone(), not_yet.bytes()), (1, 0));
+        assert_eq!(judge(&tickets, &earth, not_yet.bytes()), (1, 0));
         // Of the next authority, which this node does not believe yet.
         let next = frame(&MeshKey::from_entropy([2; 48]), WallTime::MIN);
-        assert_eq!(judge(&tickets, earth, next.bytes()), (1, 0));
+        assert_eq!(judge(&tickets, &earth, next.bytes()), (1, 0));
     }
 
     #[test]
     fn a_frame_waits_for_its_ticket_until_all_that_was_new_is_told() {
         let key = MeshKey::from_entropy([1; 48]);
         let (tickets, good) = (tickets(&key), frame(&key, WallTime::MIN));
-        let topic = || tickets.0.topics.of(&earth());
-        let ticket = take_in(&tickets, topic(), good.bytes()).expect("it is good");
+        let topic = tickets.0.topics.of(&earth());
+        let ticket = take_in(&tickets, &topic, good.bytes()).expect("it is good");
         assert_eq!(ticket, good.id().as_bytes());
         let (frame, member) = tickets.redeem(&ticket).expect("it waits");
         assert_eq!(frame.bytes(), good.bytes());
         assert_eq!(member.sender(), good.sender());
         assert!(tickets.redeem(&ticket).is_none(), "it is gone");
-        let copy = take_in(&tickets, topic(), good.bytes());
+        let copy = take_in(&tickets, &topic, good.bytes());
         assert_eq!(copy.as_ref(), Some(&ticket));
         tickets.forget_copies();
         assert!(tickets.redeem(&ticket).is_none());
+    }
+
+    #[test]
+    fn only_a_ticket_of_a_frame_that_was_taken_in_passes() {
+        let key = MeshKey::from_entropy([1; 48]);
+        let (tickets, good) = (tickets(&key), frame(&key, WallTime::MIN));
+        let topic = tickets.0.topics.of(&earth());
+        let passes = |data: &[u8]| pass(&tickets, topic.clone(), data).is_some();
+        let id = good.id();
+        assert!(!passes(good.bytes()), "a frame is none");
+        assert!(!passes(id.as_bytes()), "it has not come");
+        let ticket = take_in(&tickets, &topic, good.bytes()).expect("it is good");
+        assert_eq!(
+            pass(&tickets, topic.clone(), &ticket).as_ref(),
+            Some(&ticket)
+        );
+        assert!(passes(&ticket), "a copy");
+        assert_eq!(judge(&tickets, &topic, &ticket), (1, 1), "sent by a peer");
+        assert!(!passes(&[]) && !passes(&[7; 16]));
+        tickets.forget_copies();
+        assert!(!passes(&ticket));
     }
 
     #[test]

@@ -1,0 +1,54 @@
+//! What gossip tells whoever uses it.
+
+use std::sync::Arc;
+
+use libp2p::{PeerId, gossipsub::PublishError};
+use meshcast_proto::{Frame, Member, Offence};
+
+/// What gossip reports.
+#[derive(Debug)]
+pub(crate) enum GossipEvent {
+    /// A frame came for the first time.
+    Frame {
+        /// Who brought it.
+        from: PeerId,
+        frame: Frame,
+        /// Who posted it, verified.
+        member: Arc<Member>,
+    },
+    /// Frames were dropped, or not given, since a peer does not take them.
+    Slow { peer: PeerId, dropped: usize },
+    /// A peer has taken nothing for seconds, though as much waits for it as may.
+    Deaf(PeerId),
+    /// A peer said so many times what no honest one says.
+    Misbehaved {
+        peer: PeerId,
+        offence: Offence,
+        times: u64,
+    },
+    /// A peer has no gossip.
+    Unsupported(PeerId),
+    /// Nothing to act upon: it was logged.
+    Logged,
+}
+
+/// Why a frame was given to nobody.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotPublished {
+    /// No peer listens: they fetch it if one comes.
+    #[error("no peer has the channel open")]
+    NoPeer,
+    #[error("the channel was left")]
+    NotJoined,
+    #[error(transparent)]
+    Refused(PublishError),
+}
+
+/// What came by gossip so far, copies included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GossipCounters {
+    /// Frames of members.
+    pub(crate) frames: u64,
+    /// What was none.
+    pub(crate) invalid: u64,
+}

@@ -1,0 +1,403 @@
+//! What connections have written of what gossip gave to their peers.
+//!
+//! gossipsub has a queue for each peer and tells nobody what is in it. It writes one frame after the
+//! other, so how many it has written tells which are left. That is seen on the streams that it
+//! opens: they begin with its name, and what follows are messages, each with its length.
+
+use std::{
+    collections::HashMap,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::{
+    PeerId, Transport,
+    core::{
+        muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
+        transport::Boxed,
+    },
+};
+
+/// What is written to each peer. An entry lives as long as a connection of its peer. Clones are the
+/// same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written(Arc<Mutex<HashMap<PeerId, Entry>>>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    count: Arc<Count>,
+    connections: usize,
+}
+
+/// What gossip has written to a peer, by whichever connection.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Count {
+    /// Frames that are written, or were begun when their stream ended.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.load(Relaxed)
+    }
+
+    /// Bytes of frames and all else.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn add(&self, frames: u64, bytes: u64) {
+        self.frames.fetch_add(frames, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+}
+
+impl Written {
+    /// Counts what is written on the connections of a transport.
+    pub(super) fn over(
+        &self,
+        transport: Boxed<(PeerId, StreamMuxerBox)>,
+    ) -> Boxed<(PeerId, StreamMuxerBox)> {
+        let written = self.clone();
+        let watch = move |(peer, muxer)| (peer, StreamMuxerBox::new(written.watch(peer, muxer)));
+        transport
+            .map(move |connection, _| watch(connection))
+            .boxed()
+    }
+
+    fn watch(&self, peer: PeerId, muxer: StreamMuxerBox) -> Watched {
+        let mut peers = self.lock();
+        let entry = peers.entry(peer).or_default();
+        entry.connections += 1;
+        Watched {
+            muxer,
+            count: Arc::clone(&entry.count),
+            _claim: Claim {
+                written: self.clone(),
+                peer,
+            },
+        }
+    }
+
+    /// What is written to a peer; `None` if it has no connection that is watched.
+    pub(super) fn to(&self, peer: &PeerId) -> Option<Arc<Count>> {
+        self.lock().get(peer).map(|entry| Arc::clone(&entry.count))
+    }
+
+    #[cfg(test)]
+    pub(super) fn watched(&self, peer: PeerId) -> Arc<Count> {
+        Arc::clone(&self.lock().entry(peer).or_default().count)
+    }
+
+    /// No code panics while it holds the lock, and each change is complete in itself.
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's claim on an entry, given up when dropped.
+#[derive(Debug)]
+struct Claim {
+    written: Written,
+    peer: PeerId,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut peers = self.written.lock();
+        if let Some(entry) = peers.get_mut(&self.peer) {
+            entry.connections -= 1;
+            if entry.connections == 0 {
+                peers.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// A connection, unchanged, of which is counted what gossip writes.
+#[derive(Debug)]
+pub(super) struct Watched {
+    muxer: StreamMuxerBox,
+    count: Arc<Count>,
+    _claim: Claim,
+}
+
+impl StreamMuxer for Watched {
+    type Substream = Stream;
+    type Error = <StreamMuxerBox as StreamMuxer>::Error;
+
+    fn poll_inbound(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, Self::Error>> {
+        let polled = Pin::new(&mut self.get_mut().muxer).poll_inbound(cx);
+        polled.map_ok(|stream| Stream {
+            stream,
+            speech: None,
+        })
+    }
+
+    fn poll_outbound(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, Self::Error>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.muxer).poll_outbound(cx);
+        polled.map_ok(|stream| Stream {
+            stream,
+            speech: Some(Speech::new(Arc::clone(&this.count))),
+        })
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Pin::new(&mut self.get_mut().muxer).poll_close(cx)
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+        Pin::new(&mut self.get_mut().muxer).poll(cx)
+    }
+}
+
+/// A stream of a [`Watched`] connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    stream: SubstreamBox,
+    /// `None` if it is none of gossip.
+    speech: Option<Speech>,
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(len)) = written
+            && let Some(speech) = &mut this.speech
+        {
+            speech.hear(bytes.get(..len).unwrap_or_default());
+            if speech.topic == Topic::Other {
+                this.speech = None;
+            }
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_close(cx)
+    }
+}
+
+/// What is said on a stream that was opened here, as far as is needed to tell what it is: messages,
+/// each after its length, of which the first two negotiate the protocol.
+#[derive(Debug)]
+struct Speech {
+    count: Arc<Count>,
+    topic: Topic,
+    /// The length of the message that begins, or how much of it is left.
+    len: usize,
+    /// How many bits of the length are known; `None` inside of a message.
+    bits: Option<u32>,
+    /// How the message begins.
+    head: [u8; GOSSIP.len()],
+    head_len: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    /// Nothing was said.
+    Unknown,
+    /// The protocol follows that two agree by on another.
+    Negotiation,
+    Gossip,
+    Other,
+}
+
+impl Speech {
+    const fn new(count: Arc<Count>) -> Self {
+        Self {
+            count,
+            topic: Topic::Unknown,
+            len: 0,
+            bits: Some(0),
+            head: [0; GOSSIP.len()],
+            head_len: 0,
+        }
+    }
+
+    fn hear(&mut self, mut bytes: &[u8]) {
+        if self.topic == Topic::Gossip {
+            self.count.bytes.fetch_add(bytes.len() as u64, Relaxed);
+        }
+        while self.topic != Topic::Other
+            && let Some((&first, rest)) = bytes.split_first()
+        {
+            match self.bits {
+                // No message is so long.
+                Some(28..) => self.topic = Topic::Other,
+                Some(bits) => {
+                    self.len |= usize::from(first & 0x7f) << bits;
+                    self.bits = Some(bits + 7);
+                    if first & 0x80 == 0 {
+                        self.bits = (self.len == 0).then_some(0);
+                        self.head_len = 0;
+                    }
+                    bytes = rest;
+                }
+                None => {
+                    let (some, rest) = bytes.split_at(self.len.min(bytes.len()));
+                    for (to, from) in self.head.iter_mut().skip(self.head_len).zip(some) {
+                        *to = *from;
+                        self.head_len += 1;
+                    }
+                    self.len -= some.len();
+                    if self.len == 0 {
+                        self.end_message();
+                    }
+                    bytes = rest;
+                }
+            }
+        }
+    }
+
+    fn end_message(&mut self) {
+        let head = self.head.get(..self.head_len).unwrap_or_default();
+        match self.topic {
+            Topic::Unknown if NEGOTIATION.starts_with(head) => self.topic = Topic::Negotiation,
+            Topic::Negotiation if head == GOSSIP => self.topic = Topic::Gossip,
+            Topic::Gossip if head.first() == Some(&FRAME) => {
+                self.count.frames.fetch_add(1, Relaxed);
+            }
+            Topic::Gossip => {}
+            _ => self.topic = Topic::Other,
+        }
+        self.bits = Some(0);
+    }
+}
+
+impl Drop for Speech {
+    /// The rest of a frame that was begun is not written any more.
+    fn drop(&mut self) {
+        let begun = self.bits.is_none() && self.head_len > 0 && self.head.first() == Some(&FRAME);
+        if begun && self.topic == Topic::Gossip {
+            self.count.frames.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// How the name of the protocol begins by which two agree on another, and those of gossipsub.
+const NEGOTIATION: &[u8] = b"/multistream/";
+const GOSSIP: &[u8; 9] = b"/meshsub/";
+
+/// With what an RPC begins that holds a frame: the field `publish`, which has a length.
+const FRAME: u8 = 2 << 3 | 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: &[u8]) -> Vec<u8> {
+        let mut message = Vec::new();
+        let mut len = bytes.len();
+        while len >= 0x80 {
+            message.push((len & 0x7f) as u8 | 0x80);
+            len >>= 7;
+        }
+        message.push(len as u8);
+        message.extend_from_slice(bytes);
+        message
+    }
+
+    fn frame(len: usize) -> Vec<u8> {
+        let mut rpc = vec![7; len];
+        rpc[0] = FRAME;
+        message(&rpc)
+    }
+
+    fn begun(protocol: &[u8]) -> Vec<u8> {
+        [message(b"/multistream/1.0.0\n"), message(protocol)].concat()
+    }
+
+    fn count() -> Arc<Count> {
+        Arc::default()
+    }
+
+    #[test]
+    fn frames_are_counted_however_they_are_cut_and_nothing_else_is() {
+        let other_proposal = message(b"/meshsub/1.1.0\n");
+        let subscription = message(&[1 << 3 | 2, 3, 1, 2, 3]);
+        let said = [
+            begun(b"/meshsub/1.3.0\n"),
+            other_proposal,
+            subscription,
+            frame(1),
+            message(b""),
+            frame(300_000),
+            frame(200),
+        ]
+        .concat();
+        for cut in [1, 2, 3, 100, 4_096, said.len()] {
+            let count = count();
+            let mut speech = Speech::new(Arc::clone(&count));
+            said.chunks(cut).for_each(|some| speech.hear(some));
+            assert_eq!(count.frames(), 3, "{cut}");
+            drop(speech);
+            assert_eq!(count.frames(), 3, "all were whole");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_begun_is_over_with_its_stream() {
+        let count = count();
+        let mut speech = Speech::new(Arc::clone(&count));
+        speech.hear(&begun(b"/meshsub/1.3.0\n"));
+        speech.hear(&frame(1000)[..500]);
+        assert_eq!((count.frames(), count.bytes()), (0, 500));
+        drop(speech);
+        assert_eq!(count.frames(), 1);
+    }
+
+    #[test]
+    fn what_other_protocols_say_does_not_count() {
+        for protocol in [b"/meshcast/sync/1\n".as_slice(), b"/ipfs/ping/1.0.0\n"] {
+            let count = count();
+            let mut speech = Speech::new(Arc::clone(&count));
+            speech.hear(&begun(protocol));
+            speech.hear(&frame(10));
+            assert_eq!(speech.topic, Topic::Other);
+            drop(speech);
+            assert_eq!((count.frames(), count.bytes()), (0, 0));
+        }
+        let count = count();
+        let mut speech = Speech::new(Arc::clone(&count));
+        speech.hear(&[0xff; 100]);
+        assert_eq!(speech.topic, Topic::Other);
+    }
+}
