@@ -48,6 +48,8 @@ pub(crate) struct Logs {
     deadlines: BTreeSet<(Time, LogKey)>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
     ask_queue: AskQueue,
+    /// Requests that were made beside a slow one.
+    pub(crate) hedged: u64,
     changes: Changes,
     lru: Lru,
     quota: Quota,
@@ -177,6 +179,7 @@ impl Logs {
             jitter: Jitter::new(seed),
             requests: 0,
             ask_queue: AskQueue::default(),
+            hedged: 0,
             changes: Changes::default(),
             logs: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -230,9 +233,10 @@ impl Logs {
     ) -> Vec<(Frame, Time)> {
         let mut fresh = Vec::new();
         let entry = self.logs.get_mut(key);
-        let answered = entry.and_then(|entry| entry.replica.fetch.handle_answer(peer, request));
+        let answered =
+            entry.and_then(|entry| entry.replica.fetch.handle_answer(peer, request, now));
         let asked = match answered {
-            Some(Answered::InTime(asked)) => {
+            Some(Answered::Soon(asked) | Answered::InTime(asked)) => {
                 self.peers.answered(peer);
                 Some(asked)
             }
@@ -250,6 +254,9 @@ impl Logs {
             if self.take_in(key, heard, now, out) == Insert::Fresh {
                 fresh.push((frame, posted));
             }
+        }
+        if came.is_some() && matches!(answered, Some(Answered::Soon(_))) {
+            self.peers.was_quick(peer, now);
         }
         if let Some(entry) = self.logs.get_mut(key) {
             let Replica { log, fetch, .. } = &mut *entry.replica;
@@ -381,7 +388,7 @@ impl Logs {
         while let Some((due, key)) = self.deadlines.first().cloned()
             && due <= now
         {
-            if let Some(entry) = self.logs.get_mut(&key)
+            while let Some(entry) = self.logs.get_mut(&key)
                 && let Some(late) = entry.replica.fetch.expire(&self.peers, now)
             {
                 self.peers.answered(late.peer);
@@ -418,9 +425,13 @@ impl Logs {
 
     /// Whether a frame of this log was heard, as far as that is remembered.
     pub(crate) fn has_heard(&self, key: &LogKey) -> bool {
-        self.get(key)
-            .is_some_and(|replica| replica.log.member().is_some())
-            || self.tombstones.entries.contains_key(key)
+        self.is_proven(key) || self.tombstones.entries.contains_key(key)
+    }
+
+    /// Whether a frame of a log came that is followed. Otherwise others only say that there is it.
+    pub(crate) fn is_proven(&self, key: &LogKey) -> bool {
+        let replica = self.get(key);
+        replica.is_some_and(|replica| replica.log.member().is_some())
     }
 
     /// One log.

@@ -512,7 +512,7 @@ impl World {
                     self.nodes[who].arrivals.push(came);
                     self.see(who, of, Event::Values(delivery.seqs()));
                 }
-                Output::Stale { .. } | Output::Mute(_) => {}
+                Output::Stale { .. } | Output::NoRoom { .. } | Output::Mute(_) => {}
                 Output::Misbehaved { peer, offence } => {
                     self.nodes[who].offences.push((number(peer), offence));
                 }
