@@ -484,8 +484,8 @@ impl Engine {
         }
     }
 
-    /// Reports that a log found no room, unless that was just reported for its sender. Of a log that
-    /// is followed the frame is only ahead of a hole: it is fetched, or reported as missed.
+    /// Reports that a log found no room, unless that was just reported for its sender. Of a log
+    /// that is followed the frame is only ahead of a hole: it is fetched, or reported as missed.
     fn report_no_room(&mut self, frame: &Frame, member: &Arc<Member>, now: Time) {
         let key = (frame.channel().clone(), frame.sender());
         if self.logs.get(&key).is_none() && self.without_room.reports(key.1, now) {

@@ -2,8 +2,8 @@
 //! for which.
 //!
 //! There is one list, the most urgent first, and one step for all of it: whoever says that it has
-//! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. If it is
-//! slow, another that has the lowest number is asked for that one beside it. Only what giving up
+//! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. If it
+//! is slow, another that has the lowest number is asked for that one beside it. Only what giving up
 //! means differs.
 //!
 //! * [`Gap`](Reason::Gap): readers want it, who get nothing above before. Given up when it is
@@ -219,9 +219,10 @@ impl Fetch {
         self.requests.asking()
     }
 
-    /// Before then nobody else is asked.
-    pub(crate) fn pause(&self, now: Time) -> Option<Time> {
-        self.requests.pause(now)
+    /// When to look again whether an answer came.
+    pub(crate) fn due(&self, now: Time) -> Option<Time> {
+        let (pause, until) = (self.requests.pause(now), self.requests.until());
+        pause.into_iter().chain(until).min()
     }
 
     /// Who was asked last and has not answered soon.

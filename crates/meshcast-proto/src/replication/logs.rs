@@ -24,6 +24,7 @@ use crate::{
         origin::Posted,
         peers::Peers,
         replica::Replica,
+        upstreams::YOUNG,
     },
     wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -203,7 +204,13 @@ impl Logs {
     /// Takes in a frame of this member, whose log begins here if it has none.
     pub(crate) fn hear(&mut self, heard: Heard, now: Time, out: &mut Effects) -> Insert {
         let key = (heard.frame.channel().clone(), heard.frame.sender());
+        let from = heard.arrival.from;
         let insert = self.take_in(&key, heard, now, out);
+        if insert == Insert::Fresh
+            && let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+        {
+            replica.handed_on(from);
+        }
         self.advance(&key, now, out);
         self.shed(now, out);
         insert
@@ -282,6 +289,14 @@ impl Logs {
                 }
                 None if !fresh.is_empty() => fetch.helped_late(peer),
                 None => {}
+            }
+            let young = |(_, posted): &&(Frame, Time)| now.saturating_since(*posted) < YOUNG;
+            let young = fresh.iter().filter(young).count();
+            let replica = &mut entry.replica;
+            if replica.fetched(key.1, peer, young, now)
+                && replica.update_route(self.me, key, &self.peers, now)
+            {
+                out.advances.route_changed.insert(key.clone());
             }
         }
         self.advance(key, now, out);
@@ -367,7 +382,9 @@ impl Logs {
             if gone || key.1 == peer || replica.is_hearsay_of_nobody() {
                 missed.push(key.clone());
             }
-            if replica.upstream == Some(peer) && replica.update_route(self.me, key, &self.peers) {
+            if replica.upstream == Some(peer)
+                && replica.update_route(self.me, key, &self.peers, now)
+            {
                 out.advances.route_changed.insert(key.clone());
             }
         }

@@ -154,10 +154,10 @@ impl Holders {
     }
 
     /// The peer that is nearest to the sender, and how many links it is away from it: one that
-    /// `listens`, if there is any. Of those that are equally near each node takes another.
-    pub(crate) fn nearest(
+    /// `listens`, if there is any. Of those that are equally near it is the first in that order.
+    pub(crate) fn nearest<T: Ord>(
         &self,
-        rank: impl Fn(Sender) -> u64,
+        order: impl Fn(Sender) -> T,
         listens: impl Fn(Sender) -> bool,
     ) -> Option<(Sender, u8)> {
         let near = self
@@ -165,7 +165,7 @@ impl Holders {
             .iter()
             .filter(|(_, holder)| holder.hops < MAX_HOPS);
         near.map(|(peer, holder)| (*peer, holder.hops))
-            .min_by_key(|(peer, hops)| (!listens(*peer), *hops, rank(*peer)))
+            .min_by_key(|(peer, hops)| (!listens(*peer), *hops, order(*peer)))
     }
 
     /// How a peer comes by a frame that ends with this number; `None` if it has not told.
@@ -254,9 +254,9 @@ impl Holders {
     /// Whom to ask for which of these numbers, or when there will be somebody; `None` if nobody
     /// says that it has any who is not being asked.
     ///
-    /// While somebody is, only the lowest numbers are asked for. Beside a request that is slow it is
-    /// the first alone, of a peer that answers soon and has room: if the slow one answers after all,
-    /// one frame comes twice.
+    /// While somebody is, only the lowest numbers are asked for. Beside a request that is slow it
+    /// is the first alone, of a peer that answers soon and has room: if the slow one answers after
+    /// all, one frame comes twice.
     pub(super) fn best(
         &self,
         wanted: SeqRange,

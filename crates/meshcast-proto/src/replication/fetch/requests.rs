@@ -76,10 +76,11 @@ impl Requests {
 
     /// Before then nobody else is asked.
     pub(super) fn pause(&self, now: Time) -> Option<Time> {
-        let last = self.under_way?;
+        let soon = self.under_way?.asked + HEDGE;
         match self.overdue {
+            _ if now < soon => Some(soon),
             Some(_) => self.until(),
-            None => Some(last.asked + HEDGE).filter(|until| now < *until),
+            None => None,
         }
     }
 

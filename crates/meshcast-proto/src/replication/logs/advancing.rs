@@ -178,7 +178,7 @@ impl Logs {
             if let Some(next) = replica.log.next() {
                 replica.checkpoints.reached(next, now);
             }
-            if replica.update_route(self.me, key, &self.peers) {
+            if replica.update_route(self.me, key, &self.peers, now) {
                 out.advances.route_changed.insert(key.clone());
             }
         }
@@ -203,7 +203,7 @@ impl Logs {
                     request: self.requests,
                 };
                 out.wants.push((peer, want));
-                replica.fetch.pause(now)
+                replica.fetch.due(now)
             }
             Want::Frames(peer, _) => {
                 entry.turn = Some(self.ask_queue.push(entry.turn, peer, line, key));
