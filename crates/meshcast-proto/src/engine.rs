@@ -25,7 +25,7 @@ use acks::Acks;
 use backfill::Backfill;
 use channels::{Channels, Counter, Opening};
 use outputs::Outputs;
-use stale::StaleSenders;
+use reported::Reported;
 
 pub use backfill::{Backfilled, Backlog, Resumption};
 pub use config::Config;
@@ -69,7 +69,9 @@ pub struct Engine {
     /// More peers may connect in a moment.
     expecting: bool,
     /// Senders whose frames were too old to be taken.
-    stale: StaleSenders,
+    stale: Reported,
+    /// Senders whose logs found no room.
+    without_room: Reported,
     /// Whose gossip arrives.
     health: Watchdog,
     outputs: Outputs,
@@ -102,7 +104,8 @@ impl Engine {
             backfills: BTreeMap::new(),
             backfills_begun: 0,
             expecting: false,
-            stale: StaleSenders::default(),
+            stale: Reported::default(),
+            without_room: Reported::default(),
             health: Watchdog::default(),
             outputs: Outputs::default(),
             counters: Counters::default(),
@@ -262,6 +265,7 @@ impl Engine {
             }
             Insert::NoRoom => {
                 self.counters.frames_without_room += 1;
+                self.report_no_room(&frame, member, now);
                 self.forward(from, &frame, true);
                 Taken::NoRoom
             }
@@ -480,6 +484,18 @@ impl Engine {
         }
     }
 
+    /// Reports that a log found no room, unless that was just reported for its sender. Of a log
+    /// that is followed the frame is only ahead of a hole: it is fetched, or reported as missed.
+    fn report_no_room(&mut self, frame: &Frame, member: &Arc<Member>, now: Time) {
+        let key = (frame.channel().clone(), frame.sender());
+        if self.logs.get(&key).is_none() && self.without_room.reports(key.1, now) {
+            self.outputs.push(Output::NoRoom {
+                channel: key.0,
+                member: Arc::clone(member),
+            });
+        }
+    }
+
     fn keep(&mut self, frame: Frame, age: Duration, arrival: Arrival) {
         let now = arrival.at;
         let key = (frame.channel().clone(), frame.sender());
@@ -517,8 +533,8 @@ mod messages;
 mod outcome;
 mod outputs;
 mod positions;
+mod reported;
 mod since;
-mod stale;
 
 #[cfg(test)]
 use crate::wire::{Answer, Frames, Holding, Holdings, Opened, Want};

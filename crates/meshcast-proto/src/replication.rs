@@ -21,6 +21,7 @@ mod peers;
 mod progress;
 mod replica;
 mod serving;
+mod upstreams;
 mod way;
 
 pub(crate) use advertiser::{Advertiser, Inventory};

@@ -206,6 +206,7 @@ struct Warnings {
     unreadable: Throttle,
     unanswered: Throttle,
     stale: Throttle,
+    no_room: Throttle,
 }
 
 /// How many come and go at once when a fleet starts or is cut in two.

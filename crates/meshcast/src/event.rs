@@ -98,6 +98,17 @@ pub enum NodeEvent {
         /// How long ago, by its clock and this one.
         behind: Duration,
     },
+    /// What a member posts on a channel is not taken: there is no memory to follow one more channel
+    /// of it. Told once a minute of each sender;
+    /// [`logs_refused`](crate::ProtocolCounters::logs_refused) counts all.
+    NoRoom {
+        /// On which channel.
+        channel: ChannelName,
+        /// Which process posted it.
+        peer: PeerId,
+        /// What people call it.
+        name: NodeName,
+    },
     /// A member does what no honest one does, or not so often: claims what it does not have, hands
     /// on what nobody signed, wants more than its share. What it says is heard at a fraction of its
     /// rate from now on.

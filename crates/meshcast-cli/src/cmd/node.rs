@@ -284,6 +284,19 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
                 render::short(&peer.to_string())
             ),
         ),
+        NodeEvent::NoRoom {
+            channel,
+            peer,
+            name,
+        } => (
+            json!({ "event": "no_room", "channel": channel.as_str(), "peer_id": peer.to_string(),
+                "name": name.as_str() }),
+            format!(
+                "no room: what {name} posts on {} is not taken ({})",
+                channel.as_str(),
+                render::short(&peer.to_string())
+            ),
+        ),
         NodeEvent::Misbehaving {
             peer,
             name,

@@ -20,6 +20,9 @@ pub struct Counters {
     pub frames_dropped: u64,
     /// Times a peer was asked for frames.
     pub requests: u64,
+    /// Times another was asked beside a peer that had not answered within 250 ms; they count as
+    /// requests too.
+    pub requests_hedged: u64,
     /// Frames that came as an answer and brought something new; they count as accepted too.
     pub frames_repaired: u64,
     /// Frames given to peers who asked.

@@ -109,14 +109,16 @@ impl Engine {
             {
                 self.advertiser.digest.hand_on(upstream, &key, now);
             }
-            self.advertiser.digest.way_changed(key, now);
+            let is_proven = self.logs.is_proven(&key);
+            self.advertiser.digest.way_changed(key, is_proven, now);
         }
         for key in advanced {
             if let Some(upstream) = upstream(&self.logs, &key) {
                 self.advertiser.digest.progress(upstream, &key, now);
                 self.advertiser.digest.notice(&key, now);
             }
-            self.advertiser.digest.changed(key.clone(), now);
+            let is_proven = self.logs.is_proven(&key);
+            self.advertiser.digest.changed(key.clone(), is_proven, now);
             self.lagging.watch(key, now);
         }
     }

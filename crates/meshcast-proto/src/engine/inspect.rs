@@ -59,6 +59,7 @@ impl Engine {
             frames_dropped: self.logs.shed_frames(),
             logs_refused: self.logs.refused.logs,
             claims_refused: self.logs.refused.claims,
+            requests_hedged: self.logs.hedged,
             ..self.counters
         }
     }

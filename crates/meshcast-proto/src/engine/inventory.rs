@@ -29,8 +29,7 @@ impl Inventory for View<'_> {
     }
 
     fn is_proven(&self, key: &LogKey) -> bool {
-        let replica = self.logs.get(key);
-        replica.is_some_and(|replica| replica.log.member().is_some())
+        self.logs.is_proven(key)
     }
 
     fn spared(&self, key: &LogKey) -> Option<Sender> {

@@ -78,7 +78,9 @@ impl Engine {
             if self.logs.peers.close(peer, channel)
                 && self.advertiser.announcements.may_close(peer, now)
             {
-                let looked_at = self.logs.handle_channel_closed(peer, channel, &mut effects);
+                let looked_at = self
+                    .logs
+                    .handle_channel_closed(peer, channel, now, &mut effects);
                 self.advertiser
                     .announcements
                     .charge_close(peer, looked_at, now);

@@ -56,6 +56,14 @@ pub enum Output {
         /// How much too old it is, by the wall clocks of both.
         behind: Duration,
     },
+    /// A sender is not heard on a channel: the budget has no room to follow one more log for its
+    /// member. Its frames are only handed on. Reported at most once a minute for each sender.
+    NoRoom {
+        /// On which channel.
+        channel: ChannelName,
+        /// Who posted.
+        member: Arc<Member>,
+    },
     /// A peer did what an honest one never does, or does rarely.
     Misbehaved {
         /// Which.

@@ -106,7 +106,7 @@ impl Advertiser {
         inventory: &impl Inventory,
         now: Time,
     ) -> Vec<(Sender, SyncMessage)> {
-        let changed = self.digest.untold().clone();
+        let changed = self.digest.untold();
         self.logs(peer, &Changed::new(&changed, inventory), inventory, now)
     }
 

@@ -11,17 +11,27 @@ use crate::wire::{LogKey, Sender, Time};
 /// What is to be told, and when.
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
-    changed: BTreeSet<LogKey>,
-    /// When the first of them did, of which peers were not told; `None` while nothing did.
-    since: Option<Time>,
-    /// When they are to be told since the way to a sender changed.
-    way_due: Option<Time>,
+    /// Of which a frame came.
+    proven: Changes,
+    /// Of which others only say that there are such logs. However many a member makes up, the
+    /// others are told no later for it.
+    hearsay: Changes,
     acks: BTreeMap<Sender, Ack>,
     /// Logs of others that advanced, of which one peer each is told soon.
     noticed: BTreeSet<LogKey>,
     notice_due: Option<Time>,
     /// How many bytes of frames came for which the way upstream was not told.
     unacked: BTreeMap<Sender, usize>,
+}
+
+/// Logs that changed, of which all peers are told.
+#[derive(Debug, Default)]
+struct Changes {
+    logs: BTreeSet<LogKey>,
+    /// When the first of them did, of which peers were not told; `None` while nothing did.
+    since: Option<Time>,
+    /// When they are to be told since the way to a sender changed.
+    way_due: Option<Time>,
 }
 
 /// The acknowledgement to a peer that is the sender of these logs, or nearer to it.
@@ -33,17 +43,24 @@ struct Ack {
 }
 
 impl Digest {
-    /// A log advanced, which all peers are told in time.
-    pub(crate) fn changed(&mut self, key: LogKey, now: Time) {
-        self.changed.insert(key);
-        self.since.get_or_insert(now);
+    /// A log advanced, which all peers are told in time. It is proven if a frame of it came.
+    pub(crate) fn changed(&mut self, key: LogKey, is_proven: bool, now: Time) {
+        self.changes(is_proven).add(key, now);
     }
 
     /// There is another way to the sender of a log, or a first one: by that peers decide whom to
     /// give its frames, so they are told sooner.
-    pub(crate) fn way_changed(&mut self, key: LogKey, now: Time) {
-        self.changed(key, now);
-        self.way_due.get_or_insert(now + ACK_DELAY);
+    pub(crate) fn way_changed(&mut self, key: LogKey, is_proven: bool, now: Time) {
+        let changes = self.changes(is_proven);
+        changes.add(key, now);
+        changes.way_due.get_or_insert(now + ACK_DELAY);
+    }
+
+    const fn changes(&mut self, is_proven: bool) -> &mut Changes {
+        match is_proven {
+            true => &mut self.proven,
+            false => &mut self.hearsay,
+        }
     }
 
     /// A log of another advanced, which the peer is told soon whose spare way this node is.
@@ -103,16 +120,18 @@ impl Digest {
 
     /// What all peers are to be told now.
     pub(crate) fn take_changed(&mut self, now: Time) -> BTreeSet<LogKey> {
-        if self.due().is_none_or(|due| now < due) {
-            return BTreeSet::new();
-        }
-        (self.since, self.way_due) = (None, None);
-        std::mem::take(&mut self.changed)
+        let mut changed = self.proven.take(now);
+        changed.append(&mut self.hearsay.take(now));
+        changed
     }
 
     /// What all peers are to be told, now or later.
-    pub(crate) const fn untold(&self) -> &BTreeSet<LogKey> {
-        &self.changed
+    pub(crate) fn untold(&self) -> BTreeSet<LogKey> {
+        self.proven
+            .logs
+            .union(&self.hearsay.logs)
+            .cloned()
+            .collect()
     }
 
     /// A peer that is due an acknowledgement now, and the logs in it.
@@ -126,12 +145,29 @@ impl Digest {
     /// When something is to be told next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let acks = self.acks.values().map(|ack| ack.due);
-        acks.chain(self.due()).chain(self.notice_due).min()
+        acks.chain(self.proven.due())
+            .chain(self.hearsay.due())
+            .chain(self.notice_due)
+            .min()
+    }
+}
+
+impl Changes {
+    fn add(&mut self, key: LogKey, now: Time) {
+        self.logs.insert(key);
+        self.since.get_or_insert(now);
+    }
+
+    fn take(&mut self, now: Time) -> BTreeSet<LogKey> {
+        if self.due().is_none_or(|due| now < due) {
+            return BTreeSet::new();
+        }
+        std::mem::take(self).logs
     }
 
     /// When peers are told what changed.
     fn due(&self) -> Option<Time> {
-        if self.changed.len() > FEW {
+        if self.logs.len() > FEW {
             // New ways too: somebody may have made up all of these logs.
             return self.since.map(|since| since + INTERVAL);
         }

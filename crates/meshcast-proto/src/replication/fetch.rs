@@ -2,8 +2,9 @@
 //! for which.
 //!
 //! There is one list, the most urgent first, and one step for all of it: whoever says that it has
-//! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. Only
-//! what giving up means differs.
+//! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. If it
+//! is slow, another that has the lowest number is asked for that one beside it. Only what giving up
+//! means differs.
 //!
 //! * [`Gap`](Reason::Gap): readers want it, who get nothing above before. Given up when it is
 //!   [lost](loss); then they are told what is missing.
@@ -35,7 +36,7 @@ use relay::Relay;
 use requests::Requests;
 
 pub(crate) use holders::{Answer, Claim};
-pub(crate) use requests::{Answered, REQUEST_TIMEOUT};
+pub(crate) use requests::{Answered, HEDGE, REQUEST_TIMEOUT};
 
 /// What is wanted of one log, who has it, and what was asked of whom.
 #[derive(Debug, Default)]
@@ -208,14 +209,25 @@ impl Fetch {
         is_next || filled.is_some()
     }
 
-    /// Something was asked.
-    pub(crate) fn asked(&mut self, peer: Sender, seqs: SeqRange, request: u64, now: Time) {
-        self.requests.begin(peer, seqs, request, now);
+    /// Something was asked. `true` if that is a hedge, beside a request that is slow.
+    pub(crate) fn asked(&mut self, peer: Sender, seqs: SeqRange, request: u64, now: Time) -> bool {
+        self.requests.begin(peer, seqs, request, now)
     }
 
-    /// Who is being asked.
-    pub(crate) fn asking(&self) -> Option<Sender> {
+    /// Who is being asked: two at most.
+    pub(crate) fn asking(&self) -> impl Iterator<Item = Sender> {
         self.requests.asking()
+    }
+
+    /// When to look again whether an answer came.
+    pub(crate) fn due(&self, now: Time) -> Option<Time> {
+        let (pause, until) = (self.requests.pause(now), self.requests.until());
+        pause.into_iter().chain(until).min()
+    }
+
+    /// Who was asked last and has not answered soon.
+    pub(crate) fn slow(&self, now: Time) -> Option<Sender> {
+        self.requests.slow(now).map(|request| request.peer)
     }
 
     /// Whether a peer may answer this request yet.
@@ -224,9 +236,14 @@ impl Fetch {
     }
 
     /// A peer answered. `None` if it was not [asked](Self::awaits) that.
-    pub(crate) fn handle_answer(&mut self, peer: Sender, request: u64) -> Option<Answered> {
-        let answered = self.requests.handle_answer(peer, request);
-        self.answered |= matches!(answered, Some(Answered::InTime(_)));
+    pub(crate) fn handle_answer(
+        &mut self,
+        peer: Sender,
+        request: u64,
+        now: Time,
+    ) -> Option<Answered> {
+        let answered = self.requests.handle_answer(peer, request, now);
+        self.answered |= answered.is_some_and(|answered| answered != Answered::Late);
         answered
     }
 
@@ -241,7 +258,7 @@ impl Fetch {
         self.holders.helped_late(peer);
     }
 
-    /// Who was asked and has not answered in time, if anybody.
+    /// Somebody who was asked and has not answered in time, if there is one.
     pub(crate) fn expire(&mut self, peers: &Peers, now: Time) -> Option<Expired> {
         let late = self.requests.expire(now)?;
         let heard = peers.heard(late.peer);
@@ -307,7 +324,7 @@ impl Fetch {
                 let lowest = holes.lowest?;
                 let raced = self.hole.as_ref().is_some_and(|hole| hole.ask_at <= now);
                 let only_waits = raced
-                    && self.requests.asking().is_none()
+                    && self.requests.until().is_none()
                     && self.holders.lowest_covered(lowest, now).is_none();
                 let (above, known) = only_waits.then(holes.above)??;
                 (known + 2 * PATHS_RACE <= now).then_some(above)
@@ -326,8 +343,16 @@ impl Fetch {
         jitter: &mut Jitter,
     ) -> Step {
         let now = around.now;
-        if let Some(until) = self.requests.until() {
+        let requests = &self.requests;
+        if let Some(until) = requests.pause(now) {
             return Step::Wait(until);
+        }
+        if let Some(slow) = requests.slow(now) {
+            let helps = reason == Reason::Gap || slow.seqs.overlap(wanted).is_some();
+            // Of what is only hearsay there may be nothing at all.
+            if !helps || !around.is_proven {
+                return requests.until().map_or(Step::Rest, Step::Wait);
+            }
         }
         if reason == Reason::Gap
             && let Some(hole) = &self.hole
@@ -336,8 +361,12 @@ impl Fetch {
             return Step::Wait(hole.ask_at);
         }
         let holders = &self.holders;
-        if let Some(step) = holders.best(wanted, around, now, jitter) {
+        if let Some(step) = holders.best(wanted, around, requests, jitter) {
             return step;
+        }
+        // Who is asked may bring it yet.
+        if let Some(until) = requests.until() {
+            return Step::Wait(until);
         }
         let uncovered = holders.uncovered_part(wanted, now);
         let may_relay = matches!(reason, Reason::Gap | Reason::Relay);

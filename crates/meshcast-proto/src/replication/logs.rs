@@ -24,6 +24,7 @@ use crate::{
         origin::Posted,
         peers::Peers,
         replica::Replica,
+        upstreams::YOUNG,
     },
     wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -48,6 +49,8 @@ pub(crate) struct Logs {
     deadlines: BTreeSet<(Time, LogKey)>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
     ask_queue: AskQueue,
+    /// Requests that were made beside a slow one.
+    pub(crate) hedged: u64,
     changes: Changes,
     lru: Lru,
     quota: Quota,
@@ -177,6 +180,7 @@ impl Logs {
             jitter: Jitter::new(seed),
             requests: 0,
             ask_queue: AskQueue::default(),
+            hedged: 0,
             changes: Changes::default(),
             logs: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -200,7 +204,13 @@ impl Logs {
     /// Takes in a frame of this member, whose log begins here if it has none.
     pub(crate) fn hear(&mut self, heard: Heard, now: Time, out: &mut Effects) -> Insert {
         let key = (heard.frame.channel().clone(), heard.frame.sender());
+        let from = heard.arrival.from;
         let insert = self.take_in(&key, heard, now, out);
+        if insert == Insert::Fresh
+            && let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+        {
+            replica.handed_on(from);
+        }
         self.advance(&key, now, out);
         self.shed(now, out);
         insert
@@ -230,9 +240,10 @@ impl Logs {
     ) -> Vec<(Frame, Time)> {
         let mut fresh = Vec::new();
         let entry = self.logs.get_mut(key);
-        let answered = entry.and_then(|entry| entry.replica.fetch.handle_answer(peer, request));
+        let answered =
+            entry.and_then(|entry| entry.replica.fetch.handle_answer(peer, request, now));
         let asked = match answered {
-            Some(Answered::InTime(asked)) => {
+            Some(Answered::Soon(asked) | Answered::InTime(asked)) => {
                 self.peers.answered(peer);
                 Some(asked)
             }
@@ -250,6 +261,9 @@ impl Logs {
             if self.take_in(key, heard, now, out) == Insert::Fresh {
                 fresh.push((frame, posted));
             }
+        }
+        if came.is_some() && matches!(answered, Some(Answered::Soon(_))) {
+            self.peers.was_quick(peer, now);
         }
         if let Some(entry) = self.logs.get_mut(key) {
             let Replica { log, fetch, .. } = &mut *entry.replica;
@@ -275,6 +289,14 @@ impl Logs {
                 }
                 None if !fresh.is_empty() => fetch.helped_late(peer),
                 None => {}
+            }
+            let young = |(_, posted): &&(Frame, Time)| now.saturating_since(*posted) < YOUNG;
+            let young = fresh.iter().filter(young).count();
+            let replica = &mut entry.replica;
+            if replica.fetched(key.1, peer, young, now)
+                && replica.update_route(self.me, key, &self.peers, now)
+            {
+                out.advances.route_changed.insert(key.clone());
             }
         }
         self.advance(key, now, out);
@@ -360,7 +382,9 @@ impl Logs {
             if gone || key.1 == peer || replica.is_hearsay_of_nobody() {
                 missed.push(key.clone());
             }
-            if replica.upstream == Some(peer) && replica.update_route(self.me, key, &self.peers) {
+            if replica.upstream == Some(peer)
+                && replica.update_route(self.me, key, &self.peers, now)
+            {
                 out.advances.route_changed.insert(key.clone());
             }
         }
@@ -381,7 +405,7 @@ impl Logs {
         while let Some((due, key)) = self.deadlines.first().cloned()
             && due <= now
         {
-            if let Some(entry) = self.logs.get_mut(&key)
+            while let Some(entry) = self.logs.get_mut(&key)
                 && let Some(late) = entry.replica.fetch.expire(&self.peers, now)
             {
                 self.peers.answered(late.peer);
@@ -418,9 +442,13 @@ impl Logs {
 
     /// Whether a frame of this log was heard, as far as that is remembered.
     pub(crate) fn has_heard(&self, key: &LogKey) -> bool {
-        self.get(key)
-            .is_some_and(|replica| replica.log.member().is_some())
-            || self.tombstones.entries.contains_key(key)
+        self.is_proven(key) || self.tombstones.entries.contains_key(key)
+    }
+
+    /// Whether a frame of a log came that is followed. Otherwise others only say that there is it.
+    pub(crate) fn is_proven(&self, key: &LogKey) -> bool {
+        let replica = self.get(key);
+        replica.is_some_and(|replica| replica.log.member().is_some())
     }
 
     /// One log.

@@ -7,6 +7,8 @@ use crate::{
     wire::{Answer, ChannelName, Opened, Sender, Time},
 };
 
+use lateness::Lateness;
+
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
@@ -26,6 +28,7 @@ struct Entry {
     channels: BTreeMap<ChannelName, Interest>,
     /// Requests to it that it has not answered.
     requests: usize,
+    lateness: Lateness,
 }
 
 /// What a peer has said of a channel.
@@ -116,6 +119,7 @@ impl Peers {
             brought: now,
             channels: BTreeMap::new(),
             requests: 0,
+            lateness: Lateness::default(),
         });
     }
 
@@ -347,9 +351,39 @@ impl Peers {
         peer.is_some_and(|peer| peer.requests < most)
     }
 
-    pub(crate) fn asked(&mut self, peer: Sender) {
+    /// Whether a peer may be asked beside another that is slow: one that answers soon, as far as
+    /// known. The last place is kept free for what it alone is asked for.
+    pub(crate) fn may_hedge(&self, peer: Sender, now: Time) -> bool {
+        let may = |peer: &Entry| peer.requests + 1 < MAX_REQUESTS && !peer.lateness.counts(now);
+        self.peers.get(&peer).is_some_and(may)
+    }
+
+    /// A peer is asked. One that was late is tried by one request at a time.
+    pub(crate) fn asked(&mut self, peer: Sender, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.requests += 1;
+            peer.lateness.probe(now);
+        }
+    }
+
+    /// Whether a peer was late so lately that others are asked first. If there are none it is asked
+    /// like any other.
+    pub(crate) fn is_late(&self, peer: Sender, now: Time) -> bool {
+        let peer = self.peers.get(&peer);
+        peer.is_some_and(|peer| peer.lateness.counts(now))
+    }
+
+    /// A peer has not answered soon. What was asked at about the same time is one sign.
+    pub(crate) fn was_late(&mut self, peer: Sender, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.lateness.was_late(now);
+        }
+    }
+
+    /// A peer answered soon, with something of what it was asked for.
+    pub(crate) fn was_quick(&mut self, peer: Sender, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.lateness.was_quick(now);
         }
     }
 
@@ -422,6 +456,8 @@ const MAX_CHANNELS: usize = 16_384;
 /// more with the time of the way added where it was not. What was posted meanwhile is heard too:
 /// rather a moment too much, as gossip under way brings it, than a loss.
 const TRAVEL: Duration = Duration::from_millis(200);
+
+mod lateness;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use crate::{
         jitter::Jitter,
         origin::Origin,
         peers::Peers,
+        upstreams::Upstreams,
         way::rank,
     },
     wire::{ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Time},
@@ -28,6 +29,7 @@ pub(crate) struct Replica {
     /// On the way to the sender: the sender itself, or the peer nearest to it, which is told
     /// how far this node is for the sender to know.
     pub(crate) upstream: Option<Sender>,
+    pub(crate) upstreams: Upstreams,
     /// How many links away the sender is; 0 only for a log of ours.
     pub(crate) hops: u8,
     /// Where it was when readers in this process fell behind: the sender is not told of more.
@@ -61,6 +63,7 @@ impl Replica {
             fetch: Fetch::default(),
             checkpoints: Checkpoints::default(),
             upstream: None,
+            upstreams: Upstreams::default(),
             hops: Holding::FAR,
             held: None,
             origin: Origin::default(),
@@ -298,22 +301,48 @@ impl Replica {
         me: Sender,
         (channel, sender): &LogKey,
         peers: &Peers,
+        now: Time,
     ) -> bool {
         if self.is_ours() {
             return false;
         }
         let rank = |peer| rank(*sender, peer) ^ rank(*sender, me);
+        let order = |peer| (self.upstreams.weight(peer, now), rank(peer));
         let listens = |peer| peers.listens(peer, channel);
         let way = if peers.contains(*sender) {
             (Some(*sender), 1)
-        } else if let Some((nearest, hops)) = self.fetch.holders().nearest(rank, listens) {
+        } else if let Some((nearest, hops)) = self.fetch.holders().nearest(order, listens) {
             (Some(nearest), hops + 1)
         } else {
             (None, Holding::FAR)
         };
         let before = (self.upstream, self.hops);
+        if way.0 != self.upstream {
+            self.upstreams.named(now);
+        }
         (self.upstream, self.hops) = way;
         before != way
+    }
+
+    /// A frame came that is new, from a peer by gossip.
+    pub(crate) fn handed_on(&mut self, from: Option<Sender>) {
+        if from.is_some() && from == self.upstream {
+            self.upstreams.gave();
+        }
+    }
+
+    /// So many young frames came from a peer that was asked for them. `true` if another is to be
+    /// named as the next on the way; follow with [`Self::update_route`]. What the sender itself
+    /// posts has no better way than from it.
+    pub(crate) fn fetched(
+        &mut self,
+        sender: Sender,
+        from: Sender,
+        frames: usize,
+        now: Time,
+    ) -> bool {
+        let others = self.upstream.filter(|it| *it != sender && *it != from);
+        others.is_some_and(|upstream| self.upstreams.fetched(upstream, frames, now))
     }
 
     /// Somebody is to hear what was before the beginning; see [`Log::fix_beginning`].

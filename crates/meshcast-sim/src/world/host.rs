@@ -327,7 +327,7 @@ impl World<'_> {
                 }
             }
             // Clocks differ, so that this may be told of an honest sender.
-            Output::Stale { .. } => {}
+            Output::Stale { .. } | Output::NoRoom { .. } => {}
             Output::Backfilled(_, looked_back) => self.begin_late(index, &looked_back),
             // Nobody here does. Bad luck may look like it once, but must not slow anybody down.
             Output::Misbehaved { peer, offence } => {

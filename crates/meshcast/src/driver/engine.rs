@@ -108,6 +108,18 @@ impl Driver {
                     behind,
                 });
             }
+            Output::NoRoom { channel, member } => {
+                let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
+                if let Some(suppressed) = self.warnings.no_room.pass(now) {
+                    tracing::warn!(target: event::TARGET, ?channel, %peer, %name, suppressed,
+                        "not taken: there is no memory to follow one more channel of this member");
+                }
+                self.emit(NodeEvent::NoRoom {
+                    channel,
+                    peer,
+                    name,
+                });
+            }
             Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence, 1),
             Output::Missed(channel, gap) => {
                 if let Some(suppressed) = self.warnings.gap.pass(now) {

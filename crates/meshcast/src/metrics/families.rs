@@ -190,6 +190,11 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
             it.requests,
         ),
         counter(
+            "hedged_requests",
+            "Those made beside one to another peer that was not answered in a quarter of a second",
+            it.requests_hedged,
+        ),
+        counter(
             "repaired_frames",
             "Frames that came as an answer and were new",
             it.frames_repaired,

@@ -209,3 +209,34 @@ fn a_channel_that_was_closed_remembers_no_sender() {
     listener.expect(0, &[(range(1, 1), None)]);
     listener.audit();
 }
+
+#[test]
+fn a_log_that_finds_no_room_is_reported_with_its_sender_once_a_minute() {
+    let me = peer(1);
+    let mut engine = Engine::new(config(), me.identity.clone(), Arc::clone(&me.member), 1);
+    let opened = engine.handle_open(&channel(0), Since::Now, at(0));
+    opened.expect("it is the first");
+    let budget = engine.budget().clone();
+    let payer = Payer::Member(peer(0).member.credential().subject);
+    let rest = budget.limit() - budget.used();
+    budget.charge(payer, rest);
+    let mut hear = |secs: u64, first: u64| {
+        let frame = wholes(peer(0), &channel(0), first, 1);
+        let (from, member) = (frame.sender(), &peer(0).member);
+        let now = Time::from_start(Duration::from_secs(secs));
+        let taken = engine.handle_frame(from, frame, member, now, WallTime::MIN);
+        let outputs = std::iter::from_fn(|| engine.poll_output());
+        let reports = outputs.filter_map(|output| match output {
+            Output::NoRoom { channel, member } => Some((channel, member.sender())),
+            _ => None,
+        });
+        (taken, reports.collect::<Vec<_>>())
+    };
+    for (secs, told) in [(1, 1), (2, 0), (60, 0), (61, 1)] {
+        let reports = vec![(channel(0), peer(0).member.sender()); told];
+        assert_eq!(hear(secs, secs), (Taken::NoRoom, reports), "after {secs} s");
+    }
+    budget.release(payer, rest);
+    assert_eq!(hear(200, 7), (Taken::New, vec![]));
+    assert_eq!(engine.counters().logs_refused, 4);
+}

@@ -198,3 +198,67 @@ fn who_hears_of_a_sender_by_way_of_a_node_that_closes_the_channel_looks_to_anoth
         "{delays:?}"
     );
 }
+
+/// Who is the next on the way to node 0, for another.
+fn upstream(world: &World, who: usize) -> usize {
+    let key = (channel(0), peer(0).member.sender());
+    let replica = world.nodes[who].engine.logs.get(&key).expect("known");
+    let upstream = replica.upstream.expect("there is a way");
+    let is_it = |n: &usize| peer(*n).member.sender() == upstream;
+    (0..world.nodes.len()).find(is_it).expect("of the world")
+}
+
+/// It is linked with the sender and tells what there is, but hands on nothing.
+#[test]
+fn who_hands_on_nothing_is_passed_over_and_named_again_when_the_other_does_not_either() {
+    let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
+    let every = Duration::from_millis(50);
+    delays(&mut world, (0, 3), 20, every);
+    let first = upstream(&world, 3);
+    world.withhold = BTreeSet::from([first]);
+    delays(&mut world, (0, 3), 40, every);
+    let second = upstream(&world, 3);
+    assert_ne!(second, first);
+    let after = delays(&mut world, (0, 3), 40, every);
+    let longest = percentile(&after, 100);
+    assert!(
+        longest <= LATENCY * 2 + Duration::from_millis(5),
+        "{longest:?}"
+    );
+    // Nothing speaks against the first any more once half a minute is over.
+    world.withhold = BTreeSet::from([second]);
+    world.run_secs(30);
+    delays(&mut world, (0, 3), 40, every);
+    assert_eq!(upstream(&world, 3), first);
+    let after = delays(&mut world, (0, 3), 40, every);
+    assert!(percentile(&after, 100) <= LATENCY * 2 + Duration::from_millis(5));
+    world.expect_everything();
+}
+
+/// Both are behind the one that hands on nothing, and linked with each other.
+#[test]
+fn two_behind_the_same_who_hands_on_nothing_do_not_look_to_each_other() {
+    let mut world = linked(4, [(0, 1), (1, 2), (1, 3), (2, 3)]);
+    let every = Duration::from_millis(50);
+    delays(&mut world, (0, 3), 20, every);
+    world.withhold = BTreeSet::from([1]);
+    let late = delays(&mut world, (0, 3), 100, every);
+    assert_eq!((upstream(&world, 2), upstream(&world, 3)), (1, 1));
+    let longest = percentile(&late, 100);
+    assert!(longest <= Duration::from_millis(500), "{longest:?}");
+    world.expect_everything();
+}
+
+#[test]
+fn a_way_that_loses_a_few_frames_is_kept() {
+    let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
+    let every = Duration::from_millis(50);
+    delays(&mut world, (0, 3), 20, every);
+    let first = upstream(&world, 3);
+    world.loss = 15;
+    for _ in 0..20 {
+        delays(&mut world, (0, 3), 20, every);
+        assert_eq!(upstream(&world, 3), first);
+    }
+    world.expect_everything();
+}

@@ -171,6 +171,7 @@ impl Listener {
                 | Output::Lagging { .. }
                 | Output::Backfilled(..)
                 | Output::Stale { .. }
+                | Output::NoRoom { .. }
                 | Output::Misbehaved { .. } => {
                     panic!("nobody listens to a listener")
                 }

@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) loss: usize,
     /// Whether nodes pass on what gossip brings them.
     pub(super) forwards: bool,
+    /// Those who pass on nothing.
+    pub(super) withhold: BTreeSet<usize>,
     /// Links over which nothing comes any more, though both ends take them for connected.
     pub(super) silent: BTreeSet<(usize, usize)>,
     /// By whose clock the credential of which sender has expired.
@@ -133,6 +135,7 @@ impl World {
             now: Duration::ZERO,
             loss: 100,
             forwards: true,
+            withhold: BTreeSet::new(),
             silent: BTreeSet::new(),
             expired: BTreeSet::new(),
             tamper: Box::new(|_, _, message| vec![message]),
@@ -490,7 +493,9 @@ impl World {
                     self.nodes[who].gossip.insert(id(&frame));
                     self.gossip(who, &frame);
                 }
-                Output::Forward(forward) if self.forwards => self.forward(who, &forward),
+                Output::Forward(forward) if self.forwards && !self.withhold.contains(&who) => {
+                    self.forward(who, &forward);
+                }
                 Output::Forward(_) => {}
                 Output::Sync(to, message) => {
                     let to = number(to);
@@ -512,7 +517,7 @@ impl World {
                     self.nodes[who].arrivals.push(came);
                     self.see(who, of, Event::Values(delivery.seqs()));
                 }
-                Output::Stale { .. } | Output::Mute(_) => {}
+                Output::Stale { .. } | Output::NoRoom { .. } | Output::Mute(_) => {}
                 Output::Misbehaved { peer, offence } => {
                     self.nodes[who].offences.push((number(peer), offence));
                 }

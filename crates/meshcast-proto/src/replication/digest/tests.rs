@@ -25,15 +25,15 @@ fn key(name: usize, who: usize) -> LogKey {
 fn few_that_changed_are_told_once_a_quarter_second_after_the_first() {
     let mut digest = Digest::default();
     assert_eq!(digest.poll_timeout(), None);
-    digest.changed(key(0, 1), at(10));
-    digest.changed(key(1, 2), at(150));
-    digest.changed(key(0, 1), at(259));
+    digest.changed(key(0, 1), true, at(10));
+    digest.changed(key(1, 2), true, at(150));
+    digest.changed(key(0, 1), true, at(259));
     assert_eq!(digest.poll_timeout(), Some(at(260)));
     assert!(digest.take_changed(at(259)).is_empty());
     assert_eq!(digest.take_changed(at(260)), [key(0, 1), key(1, 2)].into());
     assert_eq!(digest.poll_timeout(), None);
     assert!(digest.take_changed(at(9_999)).is_empty());
-    digest.changed(key(0, 1), at(600));
+    digest.changed(key(0, 1), true, at(600));
     assert_eq!(digest.poll_timeout(), Some(at(850)));
 }
 
@@ -41,13 +41,33 @@ fn few_that_changed_are_told_once_a_quarter_second_after_the_first() {
 fn many_that_changed_are_told_half_a_second_after_the_first() {
     let mut digest = Digest::default();
     for n in 0..FEW {
-        digest.changed(one(n), at(10));
+        digest.changed(one(n), true, at(10));
     }
     assert_eq!(digest.poll_timeout(), Some(at(260)));
-    digest.changed(one(FEW), at(259));
+    digest.changed(one(FEW), true, at(259));
     assert_eq!(digest.poll_timeout(), Some(at(510)));
     assert!(digest.take_changed(at(509)).is_empty());
     assert_eq!(digest.take_changed(at(510)).len(), FEW + 1);
+}
+
+/// A liar may make up as many as it likes.
+#[test]
+fn of_which_frames_came_is_told_in_a_quarter_second_however_many_are_only_hearsay() {
+    let mut digest = Digest::default();
+    for n in 0..=FEW {
+        digest.changed(one(n), false, at(10));
+        digest.way_changed(one(n), false, at(10));
+    }
+    assert_eq!(digest.poll_timeout(), Some(at(510)));
+    digest.changed(key(0, 2), true, at(20));
+    assert_eq!(digest.poll_timeout(), Some(at(270)));
+    assert_eq!(digest.untold().len(), FEW + 2);
+    assert_eq!(digest.take_changed(at(270)), [key(0, 2)].into());
+    digest.way_changed(key(0, 2), true, at(280));
+    assert_eq!(digest.take_changed(at(330)), [key(0, 2)].into());
+    assert_eq!(digest.poll_timeout(), Some(at(510)));
+    assert_eq!(digest.take_changed(at(510)).len(), FEW + 1);
+    assert_eq!(digest.poll_timeout(), None);
 }
 
 #[test]
@@ -145,8 +165,8 @@ fn every_log_that_advanced_is_noticed_however_many_did() {
 #[test]
 fn new_ways_are_told_soon_while_they_are_few() {
     let mut digest = Digest::default();
-    (0..FEW).for_each(|n| digest.way_changed(one(n), at(0)));
+    (0..FEW).for_each(|n| digest.way_changed(one(n), true, at(0)));
     assert_eq!(digest.poll_timeout(), Some(Time::from_start(ACK_DELAY)));
-    digest.way_changed(one(FEW), at(1));
+    digest.way_changed(one(FEW), true, at(1));
     assert_eq!(digest.poll_timeout(), Some(Time::from_start(INTERVAL)));
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Step, Surroundings};
+use super::{
+    Step, Surroundings,
+    requests::{HEDGE, Requests},
+};
 use crate::{
     flow_control::{Checkpoints, Progress},
     replication::{jitter::Jitter, way::Way},
@@ -151,10 +154,10 @@ impl Holders {
     }
 
     /// The peer that is nearest to the sender, and how many links it is away from it: one that
-    /// `listens`, if there is any. Of those that are equally near each node takes another.
-    pub(crate) fn nearest(
+    /// `listens`, if there is any. Of those that are equally near it is the first in that order.
+    pub(crate) fn nearest<T: Ord>(
         &self,
-        rank: impl Fn(Sender) -> u64,
+        order: impl Fn(Sender) -> T,
         listens: impl Fn(Sender) -> bool,
     ) -> Option<(Sender, u8)> {
         let near = self
@@ -162,7 +165,7 @@ impl Holders {
             .iter()
             .filter(|(_, holder)| holder.hops < MAX_HOPS);
         near.map(|(peer, holder)| (*peer, holder.hops))
-            .min_by_key(|(peer, hops)| (!listens(*peer), *hops, rank(*peer)))
+            .min_by_key(|(peer, hops)| (!listens(*peer), *hops, order(*peer)))
     }
 
     /// How a peer comes by a frame that ends with this number; `None` if it has not told.
@@ -249,14 +252,19 @@ impl Holders {
     }
 
     /// Whom to ask for which of these numbers, or when there will be somebody; `None` if nobody
-    /// says that it has any.
+    /// says that it has any who is not being asked.
+    ///
+    /// While somebody is, only the lowest numbers are asked for. Beside a request that is slow it
+    /// is the first alone, of a peer that answers soon and has room: if the slow one answers after
+    /// all, one frame comes twice.
     pub(super) fn best(
         &self,
         wanted: SeqRange,
         around: &Surroundings<'_>,
-        now: Time,
+        requests: &Requests,
         jitter: &mut Jitter,
     ) -> Option<Step> {
+        let (peers, now) = (around.peers, around.now);
         let covering = self.peers.iter().filter_map(|(peer, holder)| {
             let seqs = holder.covers(wanted, now)?;
             Some((*peer, holder, seqs))
@@ -264,24 +272,35 @@ impl Holders {
         let covering: Vec<(Sender, &Holder, SeqRange)> = covering.collect();
         // The lowest first, since nothing above is released before.
         let lowest = covering.iter().map(|(.., seqs)| seqs.first()).min()?;
-        let ready = covering
-            .iter()
-            .filter(|(_, holder, _)| holder.not_before <= now);
-        // Whoever has enough to do is asked when nobody else can be.
+        let (is_beside, hedges) = (requests.until().is_some(), requests.slow(now).is_some());
+        let others = covering.iter().filter(|(peer, ..)| !requests.asks(*peer));
+        let ready = others.clone().filter(|(peer, holder, seqs)| {
+            holder.not_before <= now
+                && (!is_beside || seqs.first() == lowest)
+                && (!hedges || peers.may_hedge(*peer, now))
+        });
+        // Who was late, or has enough to do, is asked when nobody else can be.
         let demerits = |(peer, holder, seqs): &(Sender, &Holder, SeqRange)| {
             (
                 seqs.first() != lowest,
-                !around.peers.may_ask(*peer, around.is_proven),
+                peers.is_late(*peer, now),
+                !peers.may_ask(*peer, around.is_proven),
                 holder.failures,
             )
         };
         let Some(least) = ready.clone().map(demerits).min() else {
-            let later = covering.iter().map(|(_, holder, _)| holder.not_before);
-            return later.min().map(Step::Wait);
+            let later = others.map(|(_, holder, _)| holder.not_before).min()?;
+            let again = if is_beside { now + HEDGE } else { later };
+            return Some(Step::Wait(later.max(again)));
         };
         let equals: Vec<_> = ready.filter(|it| demerits(it) == least).collect();
         let (peer, _, seqs) = equals.get(jitter.index(equals.len()))?;
-        Some(Step::Ask(*peer, *seqs))
+        let seqs = if hedges {
+            SeqRange::new(lowest, lowest)?
+        } else {
+            *seqs
+        };
+        Some(Step::Ask(*peer, seqs))
     }
 
     /// A peer to fetch these numbers, which it does not have itself because it began above them.
@@ -294,12 +313,13 @@ impl Holders {
         if self.contains(around.sender) {
             return None;
         }
-        self.peers.iter().find_map(|(peer, holder)| {
+        let ready = self.peers.iter().filter_map(|(peer, holder)| {
             let ready = holder.not_before <= now && around.peers.contains(*peer);
             let last = uncovered.last().min(holder.begin.previous()?);
             let seqs = SeqRange::new(uncovered.first(), last)?;
             (ready && holder.can_relay(seqs.first())).then_some((*peer, seqs))
-        })
+        });
+        ready.min_by_key(|(peer, _)| around.peers.is_late(*peer, now))
     }
 
     /// Whether any peer of which `counts` may come to have the first of these numbers.

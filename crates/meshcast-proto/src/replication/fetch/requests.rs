@@ -1,4 +1,5 @@
-//! What was asked of whom for one log: one request at a time, and those that may be answered yet.
+//! What was asked of whom for one log: a request, a hedge beside one that is slow, and those that
+//! may be answered yet.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +8,10 @@ use crate::wire::{Sender, SeqRange, Time};
 /// The requests of one log.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// The last one.
     under_way: Option<Request>,
+    /// One that was not answered soon, so that another was asked beside it.
+    overdue: Option<Request>,
     /// Those that were given up, by number, and may be answered yet: it took too long, or the link
     /// broke and another connection brings it.
     given_up: BTreeMap<u64, Sender>,
@@ -25,7 +29,10 @@ pub(super) struct Request {
 /// What an answer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// The request for these numbers; follow with [`Fetch::judge`](super::Fetch::judge).
+    /// The request for these numbers, before anybody else could be asked; follow with
+    /// [`Fetch::judge`](super::Fetch::judge).
+    Soon(SeqRange),
+    /// The same, later.
     InTime(SeqRange),
     /// A request that was given up. What it brings is of use, but what it lacks says nothing of
     /// what was asked since.
@@ -33,35 +40,68 @@ pub(crate) enum Answered {
 }
 
 impl Requests {
-    pub(super) fn begin(&mut self, peer: Sender, seqs: SeqRange, number: u64, now: Time) {
-        self.under_way = Some(Request {
+    /// A peer is asked, as [`Self::pause`] allows it. `true` if that is a hedge: it is beside a
+    /// request that is slow.
+    pub(super) fn begin(&mut self, peer: Sender, seqs: SeqRange, number: u64, now: Time) -> bool {
+        let before = self.under_way.replace(Request {
             peer,
             seqs,
             number,
             asked: now,
         });
+        debug_assert!(before.is_none() || self.overdue.is_none(), "it is a third");
+        self.overdue = before.or(self.overdue);
+        before.is_some()
     }
 
-    /// Who is being asked.
-    pub(super) fn asking(&self) -> Option<Sender> {
-        self.under_way.map(|request| request.peer)
+    /// Who is being asked: two at most.
+    pub(super) fn asking(&self) -> impl Iterator<Item = Sender> {
+        self.out().map(|request| request.peer)
     }
 
-    /// Until when the answer is waited for.
+    /// Whether this peer is being asked.
+    pub(super) fn asks(&self, peer: Sender) -> bool {
+        self.asking().any(|asked| asked == peer)
+    }
+
+    /// Until when an answer is waited for.
     pub(super) fn until(&self) -> Option<Time> {
-        self.under_way.map(Request::until)
+        self.out().map(Request::until).min()
+    }
+
+    /// The last request, if it is not answered and was not asked just now.
+    pub(super) fn slow(&self, now: Time) -> Option<&Request> {
+        self.under_way.as_ref().filter(|it| it.asked + HEDGE <= now)
+    }
+
+    /// Before then nobody else is asked.
+    pub(super) fn pause(&self, now: Time) -> Option<Time> {
+        let soon = self.under_way?.asked + HEDGE;
+        match self.overdue {
+            _ if now < soon => Some(soon),
+            Some(_) => self.until(),
+            None => None,
+        }
     }
 
     /// Whether a peer may answer this request yet.
     pub(super) fn awaits(&self, peer: Sender, number: u64) -> bool {
-        self.under_way.is_some_and(|it| it.is(peer, number))
-            || self.given_up.get(&number) == Some(&peer)
+        self.out().any(|it| it.is(peer, number)) || self.given_up.get(&number) == Some(&peer)
     }
 
     /// A peer answered. `None` if it was not [asked](Self::awaits) that.
-    pub(super) fn handle_answer(&mut self, peer: Sender, number: u64) -> Option<Answered> {
-        if let Some(request) = self.under_way.take_if(|it| it.is(peer, number)) {
-            return Some(Answered::InTime(request.seqs));
+    pub(super) fn handle_answer(
+        &mut self,
+        peer: Sender,
+        number: u64,
+        now: Time,
+    ) -> Option<Answered> {
+        if let Some(request) = self.take_if(|it| it.is(peer, number)) {
+            let is_soon = now < request.asked + HEDGE;
+            return Some(match is_soon {
+                true => Answered::Soon(request.seqs),
+                false => Answered::InTime(request.seqs),
+            });
         }
         if self.given_up.get(&number) != Some(&peer) {
             return None;
@@ -70,16 +110,26 @@ impl Requests {
         Some(Answered::Late)
     }
 
-    /// The request that was not answered in time, if there is one.
+    /// A request that was not answered in time, if there is one.
     pub(super) fn expire(&mut self, now: Time) -> Option<Request> {
-        let late = self.under_way.take_if(|it| it.until() <= now);
+        let late = self.take_if(|it| it.until() <= now);
         late.inspect(|late| self.give_up(*late))
     }
 
     /// A peer is gone. `true` if it was being asked.
     pub(super) fn handle_gone(&mut self, peer: Sender) -> bool {
-        let lost = self.under_way.take_if(|it| it.peer == peer);
+        let lost = self.take_if(|it| it.peer == peer);
         lost.inspect(|lost| self.give_up(*lost)).is_some()
+    }
+
+    /// Those that are not given up, the oldest first.
+    fn out(&self) -> impl Iterator<Item = Request> {
+        self.overdue.into_iter().chain(self.under_way)
+    }
+
+    fn take_if(&mut self, is_it: impl Fn(&Request) -> bool) -> Option<Request> {
+        let mut out = [&mut self.overdue, &mut self.under_way].into_iter();
+        out.find_map(|request| request.take_if(|it| is_it(it)))
     }
 
     fn give_up(&mut self, request: Request) {
@@ -102,6 +152,10 @@ impl Request {
 
 /// For how long an answer is waited for: a round trip round the world, and 256 KiB at 1 Mbit/s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// When another peer is asked beside one that has not answered: most paths are shorter. Where one
+/// is longer, or slow, a frame comes twice.
+pub(crate) const HEDGE: Duration = Duration::from_millis(250);
 
 /// Requests of which it is remembered that they may be answered yet, at 40 bytes.
 pub(super) const MAX_GIVEN_UP: usize = 16;

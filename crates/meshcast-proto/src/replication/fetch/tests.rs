@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     holders::{CLAIM_TRIES, RETRY},
@@ -57,6 +57,9 @@ struct Scene {
     now: Time,
     /// The number of the last request.
     request: u64,
+    /// That of the last request to whom.
+    requests: BTreeMap<Sender, u64>,
+    is_proven: bool,
 }
 
 impl Scene {
@@ -71,6 +74,8 @@ impl Scene {
             name: channel(0),
             now: at(0),
             request: 0,
+            requests: BTreeMap::new(),
+            is_proven: true,
         }
     }
 
@@ -108,13 +113,16 @@ impl Scene {
     }
 
     fn step_of(&mut self, holes: &Holes<'_>) -> Step {
+        if let Some(slow) = self.fetch.slow(self.now) {
+            self.peers.was_late(slow, self.now);
+        }
         let around = Surroundings {
             peers: &self.peers,
             channel: &self.name,
             sender: who(SENDER),
             limits: LIMITS,
             now: self.now,
-            is_proven: true,
+            is_proven: self.is_proven,
         };
         self.fetch.step(holes, &around, &mut self.jitter)
     }
@@ -149,13 +157,26 @@ impl Scene {
                 Step::Wait(until) => {
                     assert!(until > self.now, "busy");
                     self.now = until;
-                    if let Some(late) = self.fetch.expire(&self.peers, self.now) {
-                        self.peers.answered(late.peer);
-                    }
+                    self.expire();
                 }
                 step => return (self.now.saturating_since(began), step),
             }
         }
+    }
+
+    /// Who has not answered in time has its place back.
+    fn expire(&mut self) {
+        while let Some(late) = self.fetch.expire(&self.peers, self.now) {
+            self.peers.answered(late.peer);
+        }
+    }
+
+    fn asking(&self) -> Vec<Sender> {
+        self.fetch.asking().collect()
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now = self.now + Duration::from_millis(millis);
     }
 
     fn ask(&mut self, hole: SeqRange) -> (Sender, SeqRange) {
@@ -168,18 +189,24 @@ impl Scene {
         }
     }
 
-    fn asked(&mut self, peer: Sender, seqs: SeqRange) {
+    fn asked(&mut self, peer: Sender, seqs: SeqRange) -> bool {
         self.request += 1;
-        self.fetch.asked(peer, seqs, self.request, self.now);
-        self.peers.asked(peer);
+        self.requests.insert(peer, self.request);
+        self.peers.asked(peer, self.now);
+        self.fetch.asked(peer, seqs, self.request, self.now)
     }
 
-    /// Who was asked answers. What it was asked for.
+    /// Who was asked last answers. What it was asked for.
     fn answered(&mut self) -> (Sender, SeqRange) {
-        let peer = self.fetch.asking().expect("somebody was asked");
+        let peer = *self.asking().last().expect("somebody was asked");
+        (peer, self.answers(peer))
+    }
+
+    fn answers(&mut self, peer: Sender) -> SeqRange {
         self.peers.answered(peer);
-        match self.fetch.handle_answer(peer, self.request) {
-            Some(Answered::InTime(asked)) => (peer, asked),
+        let request = self.requests[&peer];
+        match self.fetch.handle_answer(peer, request, self.now) {
+            Some(Answered::Soon(asked) | Answered::InTime(asked)) => asked,
             other => panic!("{other:?}"),
         }
     }
@@ -190,6 +217,15 @@ impl Scene {
         let helped = came.is_some();
         let answer = answer(asked, upto, came, helped, self.now);
         self.fetch.judge(peer, &answer, self.now);
+    }
+}
+
+impl Step {
+    fn asks(self) -> Option<SeqRange> {
+        match self {
+            Self::Ask(_, seqs) => Some(seqs),
+            _ => None,
+        }
     }
 }
 
@@ -233,18 +269,101 @@ fn a_hole_known_for_long_is_not_left_alone_once_more() {
 }
 
 #[test]
-fn one_is_asked_at_a_time() {
+fn one_is_asked_at_a_time_while_it_answers_soon() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
     scene.has(2, 1, 99);
     scene.ask(range(3, 5));
     let until = scene.now + REQUEST_TIMEOUT;
     assert_eq!(scene.fetch.requests.until(), Some(until));
-    assert_eq!(scene.step(range(3, 5)), Step::Wait(until));
+    let soon = Step::Wait(scene.now + HEDGE);
+    assert_eq!(scene.step(range(3, 5)), soon);
     // Also for another hole.
-    assert_eq!(scene.step(range(7, 7)), Step::Wait(until));
+    assert_eq!(scene.step(range(7, 7)), soon);
+    scene.pass(249);
+    assert_eq!(scene.step(range(3, 5)), soon);
     scene.answer(5, Some(range(3, 5)));
     assert_eq!(scene.fetch.requests.until(), None);
+}
+
+#[test]
+fn beside_a_slow_request_another_is_asked_for_one_number_and_never_a_third() {
+    let mut scene = Scene::new(&[1, 2, 3]);
+    (1..4).for_each(|n| scene.has(n, 1, 99));
+    let (slow, _) = scene.ask(range(3, 9));
+    let until = scene.now + REQUEST_TIMEOUT;
+    let (waited, step) = scene.next(range(3, 9));
+    let Step::Ask(quick, seqs) = step else {
+        panic!("{step:?}");
+    };
+    assert_eq!((waited, seqs), (HEDGE, range(3, 3)));
+    assert_ne!(quick, slow);
+    assert!(scene.asked(quick, seqs), "it is a hedge");
+    scene.pass(500);
+    assert_eq!(scene.step(range(3, 9)), Step::Wait(until));
+    // It is asked for the rest, while the first may answer yet.
+    scene.answer(3, Some(range(3, 3)));
+    assert_eq!(scene.step(range(4, 9)).asks(), Some(range(4, 9)));
+    assert_eq!(scene.asking(), [slow]);
+    assert_eq!(scene.answers(slow), range(3, 9));
+}
+
+/// There may be nothing at all.
+#[test]
+fn beside_a_request_for_what_is_only_hearsay_nobody_is_asked() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.is_proven = false;
+    scene.has(1, 1, 99);
+    scene.has(2, 1, 99);
+    let (first, _) = scene.ask(range(3, 5));
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!(waited, REQUEST_TIMEOUT);
+    assert!(step.asks().is_some());
+    assert_ne!(step, Step::Ask(first, range(3, 5)));
+}
+
+/// Where paths are long for all, a second copy is of no use.
+#[test]
+fn who_was_late_itself_is_not_asked_beside_another() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    scene.has(2, 1, 99);
+    scene.peers.was_late(who(2), scene.now);
+    assert_eq!(scene.ask(range(3, 5)).0, who(1));
+    let (waited, step) = scene.next(range(3, 5));
+    assert_eq!(
+        (waited, step),
+        (REQUEST_TIMEOUT, Step::Ask(who(2), range(3, 5)))
+    );
+}
+
+/// The last place is for what it alone has.
+#[test]
+fn who_has_one_place_left_is_not_asked_beside_another() {
+    let mut scene = Scene::new(&[1, 2]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 5));
+    scene.has(2, 1, 99);
+    (0..2).for_each(|_| scene.peers.asked(who(2), scene.now));
+    scene.pass(250);
+    assert_eq!(scene.step(range(3, 5)), Step::Wait(scene.now + HEDGE));
+    scene.peers.answered(who(2));
+    assert_eq!(scene.step(range(3, 5)), Step::Ask(who(2), range(3, 3)));
+}
+
+#[test]
+fn nothing_is_given_up_while_somebody_is_asked() {
+    let mut scene = Scene::new(&[SENDER, 1]);
+    scene.has(1, 1, 99);
+    scene.ask(range(3, 5));
+    let until = scene.now + REQUEST_TIMEOUT;
+    // Its sender has gone past it meanwhile, and the peer keeps it no more.
+    scene.has(SENDER, 6, 9);
+    scene.has(1, 6, 9);
+    scene.pass(2_500);
+    assert_eq!(scene.step(range(3, 5)), Step::Wait(until));
+    scene.answer(5, None);
+    assert_eq!(scene.next(range(3, 5)).1, Step::GiveUp(range(3, 5)));
 }
 
 #[test]
@@ -278,7 +397,7 @@ fn whoever_has_enough_to_do_is_asked_last() {
         scene.has(1, 1, 99);
         scene.has(2, 1, 99);
         while scene.peers.may_ask(who(1), true) {
-            scene.peers.asked(who(1));
+            scene.peers.asked(who(1), scene.now);
         }
         assert_eq!(scene.ask(range(3, 5)).0, who(2));
     }
@@ -303,7 +422,7 @@ fn a_silent_peer_is_asked_again_later_and_later() {
 }
 
 #[test]
-fn after_a_timeout_another_is_asked_at_once() {
+fn after_a_quarter_second_another_is_asked() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
     scene.has(2, 1, 99);
@@ -311,11 +430,14 @@ fn after_a_timeout_another_is_asked_at_once() {
     let began = scene.now;
     let (second, _) = scene.ask(range(3, 5));
     assert_ne!(first, second);
-    assert_eq!(scene.now.saturating_since(began), REQUEST_TIMEOUT);
+    assert_eq!(scene.now.saturating_since(began), HEDGE);
+    scene.pass(2_750);
+    scene.expire();
+    assert_eq!(scene.asking(), [second]);
     // Which failed less is preferred from then on.
-    scene.answer(5, Some(range(3, 4)));
+    scene.answer(3, Some(range(3, 3)));
     scene.now = scene.now + Duration::from_secs(60);
-    assert_eq!(scene.ask(range(5, 5)).0, second);
+    assert_eq!(scene.ask(range(4, 5)).0, second);
 }
 
 #[test]
@@ -366,17 +488,19 @@ fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
 fn who_was_not_asked_has_no_answer() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
-    assert_eq!(scene.fetch.handle_answer(who(1), 0), None);
+    let now = scene.now;
+    assert_eq!(scene.fetch.handle_answer(who(1), 0, now), None);
     scene.ask(range(3, 9));
     for (peer, request) in [(2, 1), (1, 0), (1, 2)] {
         assert!(!scene.fetch.awaits(who(peer), request));
-        assert_eq!(scene.fetch.handle_answer(who(peer), request), None);
+        let answered = scene.fetch.handle_answer(who(peer), request, scene.now);
+        assert_eq!(answered, None);
     }
-    assert_eq!(scene.fetch.asking(), Some(who(1)));
+    assert_eq!(scene.asking(), [who(1)]);
     assert!(scene.fetch.awaits(who(1), 1));
-    let answered = Some(Answered::InTime(range(3, 9)));
-    assert_eq!(scene.fetch.handle_answer(who(1), 1), answered);
-    assert_eq!(scene.fetch.handle_answer(who(1), 1), None);
+    let answered = Some(Answered::Soon(range(3, 9)));
+    assert_eq!(scene.fetch.handle_answer(who(1), 1, scene.now), answered);
+    assert_eq!(scene.fetch.handle_answer(who(1), 1, scene.now), None);
 }
 
 #[test]
@@ -579,14 +703,16 @@ fn a_late_answer_is_taken_once_and_denies_nothing() {
     scene.ask(range(3, 4));
     for late in [1, 2] {
         assert!(!scene.fetch.awaits(who(2), late));
-        assert_eq!(scene.fetch.handle_answer(who(2), late), None);
+        let now = scene.now;
+        assert_eq!(scene.fetch.handle_answer(who(2), late, now), None);
         assert_eq!(
-            scene.fetch.handle_answer(who(1), late),
+            scene.fetch.handle_answer(who(1), late, now),
             Some(Answered::Late),
             "{late}"
         );
-        assert_eq!(scene.fetch.handle_answer(who(1), late), None, "{late}");
-        assert_eq!(scene.fetch.asking(), Some(who(1)));
+        let again = scene.fetch.handle_answer(who(1), late, now);
+        assert_eq!(again, None, "{late}");
+        assert_eq!(scene.asking(), [who(1)]);
     }
     scene.answer(4, Some(range(3, 4)));
     assert_eq!(scene.ask(range(5, 6)), (who(1), range(5, 6)));

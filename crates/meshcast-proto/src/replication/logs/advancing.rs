@@ -6,7 +6,7 @@ use crate::{
     identity::Member,
     log::{Insert, Log, Place, Room, SETTLE, Tombstone},
     replication::{
-        fetch::{REQUEST_TIMEOUT, Surroundings},
+        fetch::{HEDGE, REQUEST_TIMEOUT, Surroundings},
         replica::{Replica, Turn, Want},
     },
     wire::{self, LogKey, Seq, Subject, Time},
@@ -155,6 +155,9 @@ impl Logs {
             return;
         };
         let ((channel, sender), line) = (key, entry.line());
+        if let Some(slow) = entry.replica.fetch.slow(now) {
+            self.peers.was_late(slow, now);
+        }
         let mut turn = Turn {
             limits: &self.limits.log,
             around: Surroundings {
@@ -175,7 +178,7 @@ impl Logs {
             if let Some(next) = replica.log.next() {
                 replica.checkpoints.reached(next, now);
             }
-            if replica.update_route(self.me, key, &self.peers) {
+            if replica.update_route(self.me, key, &self.peers, now) {
                 out.advances.route_changed.insert(key.clone());
             }
         }
@@ -189,9 +192,10 @@ impl Logs {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
             Want::Frames(peer, seqs) if self.peers.may_ask(peer, line == Line::Proven) => {
-                self.peers.asked(peer);
+                self.peers.asked(peer, now);
                 self.requests += 1;
-                replica.fetch.asked(peer, seqs, self.requests, now);
+                let is_hedge = replica.fetch.asked(peer, seqs, self.requests, now);
+                self.hedged += u64::from(is_hedge);
                 let want = wire::Want {
                     channel: channel.clone(),
                     sender: *sender,
@@ -199,12 +203,19 @@ impl Logs {
                     request: self.requests,
                 };
                 out.wants.push((peer, want));
-                Some(now + REQUEST_TIMEOUT)
+                replica.fetch.due(now)
             }
             Want::Frames(peer, _) => {
                 entry.turn = Some(self.ask_queue.push(entry.turn, peer, line, key));
-                // It is its turn when somebody answers; or then, at the latest.
-                Some(now + REQUEST_TIMEOUT)
+                // It is its turn when somebody answers. Or it looks for another by then: who it
+                // waits for may be late. There may be thousands that are only hearsay.
+                Some(
+                    now + if line == Line::Proven {
+                        2 * HEDGE
+                    } else {
+                        REQUEST_TIMEOUT
+                    },
+                )
             }
         };
         if entry.deadline != due {
@@ -315,9 +326,8 @@ impl Logs {
     pub(super) fn remove(&mut self, key: &LogKey) -> Option<Entry> {
         let entry = self.logs.remove(key)?;
         self.changes.remove(&key.0, entry.change);
-        if let Some(asked) = entry.replica.fetch.asking() {
-            self.peers.answered(asked);
-        }
+        let asked = entry.replica.fetch.asking();
+        asked.for_each(|peer| self.peers.answered(peer));
         if let Some(turn) = entry.turn {
             self.ask_queue.remove(turn);
         }

@@ -33,7 +33,9 @@ impl Logs {
             assert!(log.reorder().held_bytes() <= limits.log.max_held_bytes);
             let is_proven = entry.charged.is_none_or(|it| it.place.is_proven());
             assert!(!is_proven || !self.tombstones.entries.contains_key(key));
-            if let Some(peer) = replica.fetch.asking() {
+            let asking: Vec<_> = replica.fetch.asking().collect();
+            assert!(asking.len() <= 2 && (asking.len() < 2 || asking[0] != asking[1]));
+            for peer in asking {
                 *asked.entry(peer).or_insert(0) += 1;
                 assert!(entry.deadline.is_some(), "nobody looks whether it answers");
             }

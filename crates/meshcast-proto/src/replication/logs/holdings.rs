@@ -90,7 +90,7 @@ impl Logs {
                 out.advances.acks_changed.insert(key.clone());
             }
         }
-        if replica.update_route(self.me, &key, &self.peers) {
+        if replica.update_route(self.me, &key, &self.peers, now) {
             out.advances.route_changed.insert(key.clone());
         }
         self.advance(&key, now, out);

@@ -26,6 +26,7 @@ impl Logs {
         &mut self,
         peer: Sender,
         channel: &ChannelName,
+        now: Time,
         out: &mut Effects,
     ) -> usize {
         let keys = keys_of(&self.logs, channel);
@@ -35,7 +36,9 @@ impl Logs {
                 continue;
             };
             // It will not hand on anything for long.
-            if replica.upstream == Some(peer) && replica.update_route(self.me, &key, &self.peers) {
+            if replica.upstream == Some(peer)
+                && replica.update_route(self.me, &key, &self.peers, now)
+            {
                 out.advances.route_changed.insert(key.clone());
             }
             if replica.fetch.holders().gate(peer).is_some() {

@@ -58,7 +58,7 @@ fn what_somebody_said_is_forgotten_when_it_goes() {
     assert!(peers.open(sender(0), &opened(&name, 0, 0), now()));
     peers.ask(sender(0), &name, Duration::ZERO, now());
     peers.has_answered(sender(0), &name);
-    peers.asked(sender(0));
+    peers.asked(sender(0), now());
     peers.remove(sender(0));
     assert!(!peers.contains(sender(0)));
     assert!(!peers.open(sender(0), &opened(&name, 0, 0), now()));
@@ -142,7 +142,7 @@ fn no_more_than_three_requests_are_under_way() {
     let mut peers = connected(1);
     for _ in 0..3 {
         assert!(peers.may_ask(sender(0), true));
-        peers.asked(sender(0));
+        peers.asked(sender(0), now());
     }
     assert!(!peers.may_ask(sender(0), true));
     peers.answered(sender(0));
@@ -155,10 +155,51 @@ fn for_hearsay_only_two_are_and_none_beside_two_others() {
     let mut peers = connected(1);
     for _ in 0..2 {
         assert!(peers.may_ask(sender(0), false));
-        peers.asked(sender(0));
+        peers.asked(sender(0), now());
     }
     assert!(!peers.may_ask(sender(0), false));
     assert!(peers.may_ask(sender(0), true));
+}
+
+/// Seconds from [`now`] on.
+fn later(secs: f64) -> Time {
+    now() + Duration::from_secs_f64(secs)
+}
+
+#[test]
+fn who_is_late_again_and_again_is_asked_last_for_longer_and_longer() {
+    let mut peers = connected(1);
+    let is_late = |peers: &Peers, secs| peers.is_late(sender(0), later(secs));
+    assert!(!is_late(&peers, 0.0));
+    let mut at = 0.0;
+    for secs in [5.0, 10.0, 20.0, 40.0, 40.0] {
+        peers.was_late(sender(0), later(at));
+        // What it was asked at the same time.
+        peers.was_late(sender(0), later(at + 3.0));
+        assert!(is_late(&peers, at + secs - 0.1), "{secs}");
+        at += secs;
+        assert!(!is_late(&peers, at), "{secs}");
+    }
+    // A new connection is a new beginning.
+    peers.remove(sender(0));
+    peers.add(sender(0), later(at));
+    peers.was_late(sender(0), later(at));
+    assert!(!is_late(&peers, at + 5.0));
+}
+
+#[test]
+fn who_was_late_is_tried_by_one_request_at_a_time_and_asked_like_others_when_it_is_quick() {
+    let mut peers = connected(1);
+    let is_late = |peers: &Peers, secs| peers.is_late(sender(0), later(secs));
+    peers.was_late(sender(0), later(0.0));
+    peers.asked(sender(0), later(6.0));
+    assert!(is_late(&peers, 8.9) && !is_late(&peers, 9.0));
+    peers.answered(sender(0));
+    peers.was_quick(sender(0), later(6.1));
+    assert!(!is_late(&peers, 6.1));
+    // It was no more often late than it was quick since.
+    peers.asked(sender(0), later(6.2));
+    assert!(!is_late(&peers, 6.2));
 }
 
 #[test]

@@ -1,0 +1,184 @@
+//! Whether the peer that is to hand on the frames of a log does so. If most that is new has to be
+//! fetched from others, another that is as near to the sender is named in its place for a while.
+//!
+//! How near a peer is it says itself, so one that says it is nearer than all others is kept. Nobody
+//! is named who is further away: two behind the same peer would name each other.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::wire::{Sender, Time};
+
+/// How the frames of a log came lately, and who was passed over for it.
+#[derive(Debug, Default)]
+pub(crate) struct Upstreams {
+    /// Since when the upstream is that.
+    named: Time,
+    /// When it was first counted.
+    since: Option<Time>,
+    /// Frames that it handed on since then.
+    given: usize,
+    /// Young frames that had to be fetched from others.
+    fetched: usize,
+    passed_over: BTreeMap<Sender, PassedOver>,
+}
+
+/// A peer that handed on too little.
+#[derive(Debug, Clone, Copy)]
+struct PassedOver {
+    /// How often in a row.
+    times: u32,
+    until: Time,
+}
+
+impl Upstreams {
+    /// Another peer is named, or none.
+    pub(crate) const fn named(&mut self, now: Time) {
+        self.named = now;
+        self.begin();
+    }
+
+    /// The upstream handed on a frame.
+    pub(crate) fn gave(&mut self) {
+        self.given += usize::from(self.since.is_some());
+    }
+
+    /// So many frames came from others, who were asked for them. `true` if that shows that this
+    /// upstream hands on too little: it is passed over then.
+    pub(crate) fn fetched(&mut self, upstream: Sender, frames: usize, now: Time) -> bool {
+        if frames == 0 || now < self.named + SETTLES {
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        self.fetched += frames;
+        if now < since + STRETCH || self.given + self.fetched < FEWEST {
+            return false;
+        }
+        let is_bad = self.fetched > self.given;
+        if is_bad {
+            self.pass_over(upstream, now);
+        }
+        self.begin();
+        is_bad
+    }
+
+    /// How often in a row a peer was passed over, while that counts.
+    pub(crate) fn weight(&self, peer: Sender, now: Time) -> u32 {
+        let passed_over = self.passed_over.get(&peer);
+        passed_over.map_or(0, |it| if now < it.until { it.times } else { 0 })
+    }
+
+    const fn begin(&mut self) {
+        (self.since, self.given, self.fetched) = (None, 0, 0);
+    }
+
+    fn pass_over(&mut self, peer: Sender, now: Time) {
+        let before = self.passed_over.get(&peer);
+        let in_a_row = before.filter(|it| now < it.until + FORGOTTEN);
+        let times = in_a_row.map_or(0, |it| it.times) + 1;
+        let times = times.min(MAX_TIMES);
+        if self.passed_over.len() >= MAX_PASSED_OVER && !self.passed_over.contains_key(&peer) {
+            let first = self.passed_over.iter().min_by_key(|(_, it)| it.until);
+            let first = first.map(|(peer, _)| *peer);
+            first.and_then(|first| self.passed_over.remove(&first));
+        }
+        let until = now + PASSED_OVER * 2u32.pow(times - 1);
+        self.passed_over.insert(peer, PassedOver { times, until });
+    }
+}
+
+/// For how long, and of how many frames, it is counted who brought them, at least.
+const STRETCH: Duration = Duration::from_secs(1);
+const FEWEST: usize = 4;
+
+/// How long it takes until a peer knows that it is named, and hands on what comes.
+const SETTLES: Duration = Duration::from_millis(500);
+
+/// What is fetched later than this after it was posted says nothing of who hands on.
+pub(crate) const YOUNG: Duration = Duration::from_secs(2);
+
+/// For how long a peer is passed over, doubled each time up to 4 minutes, and when that is
+/// forgotten.
+const PASSED_OVER: Duration = Duration::from_secs(30);
+const MAX_TIMES: u32 = 4;
+const FORGOTTEN: Duration = Duration::from_secs(300);
+
+/// Peers of a log that are remembered as passed over, at 60 bytes. They may have gone: who comes
+/// back is no better for it.
+const MAX_PASSED_OVER: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPSTREAM: Sender = Sender::new([1; 32]);
+
+    fn at(millis: u64) -> Time {
+        Time::from_start(Duration::from_millis(millis))
+    }
+
+    /// What comes of so many frames each 100 ms: the first so many of ten are handed on, and the
+    /// others fetched. Returns when the upstream is passed over.
+    fn passed_over(upstreams: &mut Upstreams, from: u64, given: u64) -> Option<u64> {
+        (from..from + 20_000).step_by(100).find(|millis| {
+            if millis / 100 % 10 < given {
+                upstreams.gave();
+                false
+            } else {
+                upstreams.fetched(UPSTREAM, 1, at(*millis))
+            }
+        })
+    }
+
+    #[test]
+    fn who_hands_on_less_than_half_is_passed_over_and_who_hands_on_more_is_kept() {
+        for (given, expected) in [(0, Some(1_500)), (3, Some(1_500)), (6, None), (9, None)] {
+            let when = passed_over(&mut Upstreams::default(), 0, given);
+            assert_eq!(when, expected, "{given} of ten");
+        }
+    }
+
+    #[test]
+    fn a_few_frames_in_a_short_time_say_nothing() {
+        let mut upstreams = Upstreams::default();
+        assert!(
+            !upstreams.fetched(UPSTREAM, 50, at(499)),
+            "it was just named"
+        );
+        assert!(!upstreams.fetched(UPSTREAM, 50, at(1_000)));
+        assert!(!upstreams.fetched(UPSTREAM, 50, at(1_999)));
+        upstreams.named(at(1_999));
+        assert!(!upstreams.fetched(UPSTREAM, 3, at(3_000)));
+        assert!(!upstreams.fetched(UPSTREAM, 0, at(60_000)));
+        assert!(upstreams.fetched(UPSTREAM, 1, at(60_000)));
+    }
+
+    #[test]
+    fn who_is_passed_over_again_and_again_is_for_longer_and_longer() {
+        let mut upstreams = Upstreams::default();
+        let mut now = at(0);
+        for (times, secs) in [(1, 30), (2, 60), (3, 120), (4, 240), (4, 240)] {
+            upstreams.pass_over(UPSTREAM, now);
+            assert_eq!(upstreams.weight(UPSTREAM, now), times);
+            let until = now + Duration::from_secs(secs);
+            assert_eq!(
+                upstreams.weight(UPSTREAM, until - Duration::from_millis(1)),
+                times
+            );
+            assert_eq!(upstreams.weight(UPSTREAM, until), 0);
+            now = until;
+        }
+        now = now + FORGOTTEN;
+        upstreams.pass_over(UPSTREAM, now);
+        assert_eq!(upstreams.weight(UPSTREAM, now), 1);
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let mut upstreams = Upstreams::default();
+        for n in 0..100 {
+            upstreams.pass_over(Sender::new([n; 32]), at(n.into()));
+        }
+        assert_eq!(upstreams.passed_over.len(), MAX_PASSED_OVER);
+        assert_eq!(upstreams.weight(Sender::new([99; 32]), at(100)), 1);
+    }
+}
