@@ -198,7 +198,7 @@ impl Wire {
         self.gossip(&rpc).await
     }
 
-    /// Opens one more stream and sends on it, whatever it is, for as long as the other side lets it.
+    /// Opens one more stream and sends this on it, whatever it is.
     pub(super) async fn pour(&mut self, bytes: &[u8]) -> Result<SubstreamBox> {
         let mut stream = timeout(PATIENCE, stream(&self.streams)).await??;
         self.bytes += bytes.len() as u64;

@@ -1,8 +1,8 @@
 //! Fewer system calls for the same bytes.
 //!
-//! The multiplexer flushes after each of its frames, however small, and what decrypts reads 8 KiB at
-//! a time. At full speed every sixth instruction would be spent on passing such pieces to the system
-//! and back.
+//! The multiplexer flushes after each of its frames, however small, and what decrypts reads 8 KiB
+//! at a time. At full speed every sixth instruction would be spent on passing such pieces to the
+//! system and back.
 
 use std::{
     io::{Error, ErrorKind, Result},

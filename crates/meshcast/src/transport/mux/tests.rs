@@ -4,26 +4,31 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
 use libp2p::core::muxing::StreamMuxerExt as _;
 use meshcast_proto::{Account, Budget, Payer};
 use tokio::{
-    io::{AsyncWriteExt as _, DuplexStream, duplex},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     sync::mpsc,
     task::unconstrained,
 };
 
 use super::*;
-use crate::netem::Pipe;
+use crate::{netem::Pipe, transport::batching::Batching};
 
 /// A node, and somebody at the other end who writes frames by hand.
 struct Flooded {
-    muxer: Muxer<Pipe>,
+    muxer: Muxer<Batching<Pipe>>,
     far: DuplexStream,
     /// What the node does not read.
     streams: Vec<Stream>,
 }
 
 fn flooded() -> Flooded {
-    let (near, far) = duplex(1 << 20);
+    flooded_with(1 << 20)
+}
+
+/// So much may be on its way.
+fn flooded_with(room: usize) -> Flooded {
+    let (near, far) = duplex(room);
     Flooded {
-        muxer: Muxer::new(Pipe(near), Endpoint::Listener),
+        muxer: Muxer::new(Batching::new(Pipe(near)), Endpoint::Listener),
         far,
         streams: Vec::new(),
     }
@@ -182,13 +187,24 @@ async fn what_is_read_makes_room_for_more() {
 }
 
 #[tokio::test]
+async fn what_is_said_leaves_while_the_connection_waits_for_room() {
+    let mut flooded = flooded();
+    flooded.admit(&Budget::new(0));
+    let words = windows(6, 1_000);
+    flooded.flood(&words).await;
+    let held = flooded.muxer.unread.held();
+    let mut stream = flooded.streams.remove(0);
+    stream.write_all(b"a word").await.expect("it is there");
+    flooded.turn().await;
+    let mut heard = vec![0; 1_000];
+    let len = flooded.far.read(&mut heard).await.expect("it is there");
+    assert!(heard[..len].windows(6).any(|it| it == b"a word"));
+    assert_eq!(flooded.muxer.unread.held(), held);
+}
+
+#[tokio::test]
 async fn streams_that_were_dropped_hold_nothing_although_the_other_side_does_not_hear_of_it() {
-    let (near, far) = duplex(64);
-    let mut flooded = Flooded {
-        muxer: Muxer::new(Pipe(near), Endpoint::Listener),
-        far,
-        streams: Vec::new(),
-    };
+    let mut flooded = flooded_with(64);
     flooded.admit(&Budget::default());
     let words = windows(1, 1_000);
     flooded.flood(&words[..100_000]).await;
