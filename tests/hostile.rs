@@ -5,6 +5,7 @@
 //! Whoever is cut off comes back as somebody new: the holder of a key can be as many as it likes.
 
 mod attacks;
+mod lies;
 mod wire;
 
 use std::{
@@ -21,7 +22,10 @@ use meshcast::{MeshKey, Multiaddr};
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub(crate) use self::attacks::{CALM, PHANTOM, VALUES};
-use self::wire::{Ears, Wire};
+use self::{
+    lies::Lies,
+    wire::{Ears, Wire},
+};
 
 /// What a hostile member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,6 +64,10 @@ pub enum Attack {
     Moods,
     /// Posts as one as fast as it can, and as another wants to have that by gossip and reads none.
     Deaf,
+    /// Answers the pings of a connection late, so that it seems to be long, and floods it.
+    Windows,
+    /// Opens hundreds of streams on a connection, and fills them with frames of a byte.
+    Crumbs,
 }
 
 impl Attack {
@@ -81,6 +89,8 @@ impl Attack {
         Self::Ghosts,
         Self::Moods,
         Self::Deaf,
+        Self::Windows,
+        Self::Crumbs,
     ];
 
     /// Its name on the command line.
@@ -106,6 +116,20 @@ impl Attack {
             Self::Empty => Ears::Absent,
             Self::Deaf => Ears::Beside,
             _ => Ears::Open,
+        }
+    }
+
+    const fn lies(self) -> Lies {
+        match self {
+            Self::Windows => Lies {
+                pongs_after: Duration::from_secs(2),
+                ..Lies::NONE
+            },
+            Self::Crumbs => Lies {
+                frame: 1,
+                ..Lies::NONE
+            },
+            _ => Lies::NONE,
         }
     }
 }
@@ -201,7 +225,7 @@ async fn lives(
 
 async fn come(attack: Attack, number: usize, at: &Multiaddr, key: &MeshKey) -> Result<Wire> {
     let identity = wire::identity(key, &format!("{}-{number}", attack.name()))?;
-    Wire::open(at, key, identity, attack.ears()).await
+    Wire::open_lying(at, key, identity, (attack.ears(), attack.lies())).await
 }
 
 /// How long somebody who was cut off takes to come back.

@@ -1,5 +1,7 @@
 //! What hostile members say.
 
+mod held;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -46,6 +48,8 @@ pub(super) async fn play(
         Attack::Ghosts => ghosts(wire, key).await,
         Attack::Moods => moods(wire, key).await,
         Attack::Deaf => deaf(wire, at, key).await,
+        Attack::Windows => held::windows(wire).await,
+        Attack::Crumbs => held::crumbs(wire).await,
     }
 }
 

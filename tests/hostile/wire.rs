@@ -18,7 +18,7 @@ use libp2p::{
         transport::{DialOpts, PortUse},
         upgrade::Version,
     },
-    identity, noise, tcp, yamux,
+    identity, noise, tcp,
 };
 use meshcast_proto::{
     Admission, Answer, ChannelName, Format, Frame, Holding, Holdings, Identity, MeshId, MeshKey,
@@ -28,6 +28,8 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
+
+use super::lies::Lies;
 
 /// How much of what a node says is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +83,17 @@ impl Wire {
         identity: Identity,
         ears: Ears,
     ) -> Result<Self> {
-        let (other, muxer) = timeout(PATIENCE, dial(at, key, &identity)).await??;
+        Self::open_lying(at, key, identity, (ears, Lies::NONE)).await
+    }
+
+    /// The same by somebody whose streams are not what they should be.
+    pub(super) async fn open_lying(
+        at: &Multiaddr,
+        key: &MeshKey,
+        identity: Identity,
+        (ears, lies): (Ears, Lies),
+    ) -> Result<Self> {
+        let (other, muxer) = timeout(PATIENCE, dial(at, key, &identity, lies)).await??;
         let (streams, wanted) = mpsc::channel(1);
         let (opened, inbound) = mpsc::channel(MOST_STREAMS);
         tokio::spawn(drive(muxer, wanted, opened));
@@ -199,6 +211,14 @@ impl Wire {
         self.gossip(&rpc).await
     }
 
+    /// Opens one more stream and sends this on it, whatever it is.
+    pub(super) async fn pour(&mut self, bytes: &[u8]) -> Result<SubstreamBox> {
+        let mut stream = timeout(PATIENCE, stream(&self.streams)).await??;
+        self.bytes += bytes.len() as u64;
+        write(&mut stream, bytes).await?;
+        Ok(stream)
+    }
+
     async fn gossip(&mut self, rpc: &[u8]) -> Result<()> {
         if self.gossip.is_none() {
             self.gossip = Some(timeout(PATIENCE, negotiated(&self.streams, GOSSIP)).await??);
@@ -242,6 +262,7 @@ async fn dial(
     at: &Multiaddr,
     key: &MeshKey,
     identity: &Identity,
+    lies: Lies,
 ) -> Result<(Sender, StreamMuxerBox)> {
     let keypair = identity::Keypair::ed25519_from_bytes(identity.boot().secret_seed())?;
     let prologue = key.mesh().derive("meshcast v1 noise prologue");
@@ -249,7 +270,7 @@ async fn dial(
     let mut transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux::Config::default())
+        .multiplex(lies)
         .boxed();
     let options = DialOpts {
         role: Endpoint::Dialer,

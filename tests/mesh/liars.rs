@@ -46,6 +46,9 @@ const VALUES: u64 = 64 + 8 + 3 * 2 * 64 + LITTLE;
 /// The same by thirty, who open as many channels with long names, and what waits for each.
 const THIRTY: u64 = 30 * (2 * 2 + 4) + LITTLE;
 
+/// What a connection may hold that nobody reads; and little.
+const UNREAD: u64 = 16 + LITTLE;
+
 /// What 256 connections take that say nothing, at an eighth of a MiB each; and little.
 const PLACES: u64 = 256 / 8 + LITTLE;
 
@@ -74,6 +77,8 @@ endured! {
     pings_by_somebody_who_does_not_read: Pings, 5.0, LITTLE;
     messages_without_a_byte_before_there_is_a_link: Empty, 5.0, LITTLE;
     three_hundred_identities_that_take_all_places: Places, 6.0, PLACES;
+    a_connection_that_seems_long_and_is_flooded: Windows, 8.0, UNREAD;
+    hundreds_of_streams_in_frames_of_a_byte: Crumbs, 6.0, LITTLE;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@
 //!
 //! What strangers can cost is bounded: how many may be on the way is the [`Door`]'s business; a
 //! connection at the gate holds one stream, one message of at most 2 KiB and what was sent beyond
-//! it, up to the window of the stream, 256 KiB; a second stream ends it, and the clock runs
+//! it, 128 KiB at most, behind which it is not read; a second stream ends it, and the clock runs
 //! ([`Timeouts`]).
 
 mod admitted;
@@ -24,7 +24,7 @@ use libp2p::{
     PeerId,
     core::{Endpoint, muxing::StreamMuxer},
 };
-use meshcast_proto::{Admission, Identity, Member, Reason, Sender, Trust, WallTime};
+use meshcast_proto::{Admission, Budget, Identity, Member, Reason, Sender, Trust, WallTime};
 
 use self::{admitted::Ticket, talk::Talk};
 pub(crate) use self::{
@@ -45,6 +45,7 @@ struct Inner {
     admitted: Admitted,
     door: Door,
     traffic: Traffic,
+    budget: Budget,
 }
 
 /// Tells the time that the validity of credentials is compared with.
@@ -77,10 +78,16 @@ impl Default for Timeouts {
 
 impl Gate {
     /// A gate that shows this identity and lets in whom this trust lets in, up to `room` members at
-    /// the same time.
-    pub(crate) fn new(identity: Identity, trust: Trust, clock: Clock, room: usize) -> Self {
+    /// the same time, which are charged for what their connections hold.
+    pub(crate) fn new(
+        identity: Identity,
+        trust: Trust,
+        clock: Clock,
+        room: usize,
+        budget: Budget,
+    ) -> Self {
         let admission = Admission::new(identity, trust);
-        Self::with(admission, clock, Timeouts::default(), room)
+        Self::with(admission, clock, Timeouts::default(), room, budget)
     }
 
     /// A gate with other terms than usual.
@@ -89,6 +96,7 @@ impl Gate {
         clock: Clock,
         timeouts: Timeouts,
         room: usize,
+        budget: Budget,
     ) -> Self {
         Self(Arc::new(Inner {
             admission,
@@ -97,6 +105,7 @@ impl Gate {
             admitted: Admitted::new(room),
             door: Door::default(),
             traffic: Traffic::default(),
+            budget,
         }))
     }
 
@@ -114,6 +123,11 @@ impl Gate {
     /// What passes between this node and those inside.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.0.traffic
+    }
+
+    /// What is charged for what connections hold.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.0.budget
     }
 
     /// What this side shows and asks.

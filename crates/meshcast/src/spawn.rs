@@ -151,7 +151,16 @@ async fn start(
     let (mesh, topics) = (fingerprint(trust.mesh()), trust.mesh().topics());
     let gossip = Gossip::new(trust.mesh(), verifier.clone(), max_rpc_len);
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
-    let gate = Gate::new(identity.clone(), trust.clone(), Arc::new(wall_time), room);
+    let engine = engine_config(&limits);
+    let engine = Engine::new(engine, identity.clone(), Arc::clone(&me), seed);
+    let budget = engine.budget().clone();
+    let gate = Gate::new(
+        identity.clone(),
+        trust.clone(),
+        Arc::new(wall_time),
+        room,
+        budget.clone(),
+    );
     let here = links.map(|links| {
         links.for_host(Host {
             name: me.credential().name.clone(),
@@ -172,9 +181,6 @@ async fn start(
     let gossip = gossip.map_err(SpawnError::Network)?;
     let transport = gossip.watch(transport);
     let mut behaviour = Behaviour::new(gossip);
-    let engine = engine_config(&limits);
-    let engine = Engine::new(engine, identity.clone(), Arc::clone(&me), seed);
-    let budget = engine.budget().clone();
     let presence = PresenceTracker::new(identity, Arc::clone(&me), trust, budget.clone());
     behaviour.sessions.charge_to(budget.clone());
     behaviour.gossip.charge_to(budget.clone());

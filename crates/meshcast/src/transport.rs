@@ -8,6 +8,7 @@ mod closing;
 mod doorway;
 #[cfg(feature = "testing")]
 mod memory;
+mod mux;
 mod patience;
 mod secure;
 mod tcp;
@@ -21,12 +22,11 @@ use libp2p::{
     PeerId, Transport,
     core::{
         ConnectedPoint, Endpoint,
-        muxing::{StreamMuxer, StreamMuxerBox},
+        muxing::StreamMuxerBox,
         transport::{Boxed, map_err::MapErr},
-        upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo},
     },
     identity::{self, Keypair},
-    noise, yamux,
+    noise,
 };
 use meshcast_proto::{Identity, Payer, Sender};
 use multistream_select::{Negotiated, Version, dialer_select_proto, listener_select_proto};
@@ -40,6 +40,7 @@ pub(crate) use self::traffic::PassedBytes;
 use self::{
     closing::Closing,
     doorway::Doorway,
+    mux::Muxer,
     patience::Patient,
     secure::{Line, NotSecured, Repeating},
     tcp::{Tcp, socket_addr},
@@ -153,8 +154,10 @@ where
                     ConnectedPoint::Listener { .. } => false,
                 },
             };
+            let (unread, budget) = (muxer.unread().clone(), gate.budget().clone());
             let passed = gate.pass(peer, muxer, role(&point), caller).await;
             let (peer, muxer) = passed.map_err(NotAdmitted)?;
+            unread.admit(budget.account(payer(&peer)));
             if let Some(member) = remote {
                 door.remember(member.ip());
             }
@@ -175,7 +178,7 @@ pub(crate) fn ungated<T>(
 ) -> impl Transport<
     Output = (
         PeerId,
-        impl StreamMuxer<Error: Send + Sync, Substream: Send + Unpin> + Send + Unpin,
+        Muxer<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     ),
     Error: Send + Sync,
     Dial: Send,
@@ -199,25 +202,16 @@ where
 
 /// Many streams over one that is secured. Who dials does not wait for the answer to its one
 /// proposal.
-async fn multiplex<T>(io: T, role: Endpoint) -> Result<yamux::Muxer<Negotiated<T>>, NotSecured>
+async fn multiplex<T>(io: T, role: Endpoint) -> Result<Muxer<Negotiated<T>>, NotSecured>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = yamux::Config::default();
-    let known = config.protocol_info();
-    let muxer = match role {
-        Endpoint::Dialer => {
-            let proposed = dialer_select_proto(io, known, Version::V1Lazy).await;
-            let (name, io) = proposed.map_err(NotSecured::new)?;
-            config.upgrade_outbound(io, name).await
-        }
-        Endpoint::Listener => {
-            let chosen = listener_select_proto(io, known).await;
-            let (name, io) = chosen.map_err(NotSecured::new)?;
-            config.upgrade_inbound(io, name).await
-        }
+    let negotiated = match role {
+        Endpoint::Dialer => dialer_select_proto(io, [mux::NAME], Version::V1Lazy).await,
+        Endpoint::Listener => listener_select_proto(io, [mux::NAME]).await,
     };
-    muxer.map_err(NotSecured::new)
+    let (_, io) = negotiated.map_err(NotSecured::new)?;
+    Ok(Muxer::new(io, role))
 }
 
 /// The key pair of a process in the form libp2p wants it.

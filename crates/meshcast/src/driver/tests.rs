@@ -7,7 +7,9 @@ use libp2p::{
     PeerId, Swarm,
     swarm::{self, SwarmEvent, dial_opts::DialOpts},
 };
-use meshcast_proto::{ChannelName, Format, Frame, Identity, Part, Seq, Trust, write_record};
+use meshcast_proto::{
+    Budget, ChannelName, Format, Frame, Identity, Part, Seq, Trust, write_record,
+};
 
 mod burst;
 mod forwarding;
@@ -44,7 +46,13 @@ impl Hostile {
         let name = meshcast_proto::NodeName::new("hostile").expect("allowed");
         let region = meshcast_proto::Region::new("test").expect("allowed");
         let identity = Identity::from_mesh_key(&mesh.0, name, region, entropy, wall_time());
-        let gate = Gate::new(identity.clone(), trust, Arc::new(wall_time), 16);
+        let gate = Gate::new(
+            identity.clone(),
+            trust,
+            Arc::new(wall_time),
+            16,
+            Budget::default(),
+        );
         let transport = tcp(&gate, Handshake::default()).expect("a transport");
         let channel = ChannelName::new(channel).expect("allowed");
         let mut gossip = Gossip::of(&mesh.0);

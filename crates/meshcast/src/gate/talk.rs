@@ -30,7 +30,7 @@ pub(super) struct Talk<M: StreamMuxer> {
     /// Whether the other side may have streams beside that of the gate.
     ///
     /// An honest one has none before it is through, which needs our hello or our verdict. While it
-    /// is a stranger, each stream would be room for 256 KiB that it makes us keep, so a second one
+    /// is a stranger, each stream would be one more thing that it makes us keep, so a second one
     /// ends the admission. Once it is a member, its streams stay in the muxer for the Swarm.
     streams_allowed: bool,
 }
@@ -122,7 +122,7 @@ where
         }
         self.send(refusal).await?;
         self.close().await?;
-        // Nothing is read any more, so the other side cannot send more than its window.
+        // Nothing is read any more, so what the other side sends is not held for long.
         self.step(|_, _| Poll::Pending).await
     }
 

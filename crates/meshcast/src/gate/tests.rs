@@ -97,6 +97,7 @@ async fn versions_are_named_at_both_ends_with_both_numbers() {
             clock(),
             Timeouts::default(),
             16,
+            Budget::default(),
         )
     };
     let (amber, birch) = (

@@ -8,8 +8,8 @@ use std::{mem, ops::Range};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// Bytes read or gathered in one go. Yamux cuts its frames at 16 KiB, so that a larger step would
-/// be filled in pieces anyway; it is also all that a connection costs while it is idle.
+/// Bytes read or gathered in one go: a record of TLS. It is also all that a connection costs while
+/// it is idle.
 pub(super) const STEP: usize = 16 * 1024;
 
 /// Octets of the length before each message.

@@ -1,8 +1,8 @@
 //! Fewer system calls for the same bytes.
 //!
-//! The multiplexer flushes after each of its frames of 16 KiB, and what decrypts reads 8 KiB at a
-//! time. At full speed every sixth instruction would be spent on passing such pieces to the system
-//! and back.
+//! The multiplexer flushes after each of its frames, however small, and what decrypts reads 8 KiB
+//! at a time. At full speed every sixth instruction would be spent on passing such pieces to the
+//! system and back.
 
 use std::{
     io::{Error, ErrorKind, Result},
@@ -17,7 +17,7 @@ use futures::{AsyncRead, AsyncWrite};
 /// reading.
 ///
 /// A task that drives a connection writes and flushes all it has, and then reads until there is
-/// nothing: so it is the same moment, only once. It does not fit an owner that does not read.
+/// nothing: so it is the same moment, only once. An owner that does not read flushes twice.
 #[derive(Debug)]
 pub(super) struct Batching<T> {
     io: T,
@@ -27,6 +27,8 @@ pub(super) struct Batching<T> {
     /// What was written, of which `sent` bytes are gone.
     unsent: Vec<u8>,
     sent: usize,
+    /// It was flushed, and nothing was written since.
+    flushed: bool,
 }
 
 impl<T> Batching<T> {
@@ -37,6 +39,7 @@ impl<T> Batching<T> {
             unread: 0..0,
             unsent: Vec::new(),
             sent: 0,
+            flushed: false,
         }
     }
 }
@@ -96,14 +99,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
         if this.unsent.len() >= BATCH {
             ready!(this.poll_send(cx))?;
         }
+        this.flushed = false;
         let len = bytes.len().min(2 * BATCH - this.unsent.len());
         this.unsent.extend_from_slice(&bytes[..len]);
         Poll::Ready(Ok(len))
     }
 
-    /// What waits leaves with the next read.
+    /// What waits leaves with the next read, or the next flush if nothing is written before that:
+    /// so an owner that must not read says that it has written all.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        if std::mem::replace(&mut this.flushed, true) {
+            ready!(this.poll_send(cx))?;
+        }
+        Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -113,8 +122,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
     }
 }
 
-/// How many bytes go to the system or come from it at once: four frames of the multiplexer, and as
-/// many packets as loopback takes in one. Twice as many may wait to be sent, so that there is room
+/// How many bytes go to the system or come from it at once: a frame of the multiplexer, and as many
+/// packets as loopback takes in one. Twice as many may wait to be sent, so that there is room
 /// before the first are gone.
 const BATCH: usize = 64 * 1024;
 

@@ -8,7 +8,8 @@ use libp2p::{
     swarm::{self, SwarmEvent, dial_opts::DialOpts},
 };
 use meshcast_proto::{
-    Authority, Credential, Identity, Keypair, MeshId, MeshKey, NodeName, Region, Trust, WallTime,
+    Authority, Budget, Credential, Identity, Keypair, MeshId, MeshKey, NodeName, Region, Trust,
+    WallTime,
 };
 
 use super::super::{Clock, Gate, GateError, refusal_reason};
@@ -65,7 +66,13 @@ pub(super) fn managed(authority_number: u8, valid: (WallTime, WallTime)) -> (Ide
 }
 
 pub(super) fn gate((identity, trust): &(Identity, Trust)) -> Gate {
-    Gate::new(identity.clone(), trust.clone(), clock(), 16)
+    Gate::new(
+        identity.clone(),
+        trust.clone(),
+        clock(),
+        16,
+        Budget::default(),
+    )
 }
 
 pub(super) fn swarm(gate: &Gate) -> Node {

@@ -393,6 +393,7 @@ fn with_timeouts((identity, trust): &(Identity, Trust), timeouts: Timeouts) -> G
         clock(),
         timeouts,
         16,
+        Budget::default(),
     )
 }
 

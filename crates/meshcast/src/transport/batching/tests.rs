@@ -88,6 +88,18 @@ async fn what_was_flushed_in_pieces_goes_out_in_one_with_the_next_read() {
 }
 
 #[tokio::test]
+async fn what_was_flushed_goes_out_without_a_read_if_it_is_flushed_again() {
+    let mut batching = Batching::new(Echo::default());
+    for word in [&b"one"[..], b"two"] {
+        batching.write_all(word).await.expect("written");
+        batching.flush().await.expect("flushed");
+    }
+    assert_eq!(batching.io.writes, 0);
+    batching.flush().await.expect("flushed");
+    assert_eq!(batching.io.inside, b"onetwo");
+}
+
+#[tokio::test]
 async fn no_more_than_two_batches_wait_for_a_socket_that_takes_nothing() {
     let mut batching = Batching::new(Echo {
         takes: vec![0; 1000].into(),

@@ -30,6 +30,8 @@ pub(in super::super) struct TlsStream<T> {
     sent: usize,
     /// and where the one begins that is not full.
     open: Option<usize>,
+    /// It was flushed, and nothing was written since.
+    flushed: bool,
     /// What records are read with, and where they are read to.
     rx: Keys,
     incoming: Vec<u8>,
@@ -68,6 +70,7 @@ impl<T> TlsStream<T> {
             outgoing,
             sent: 0,
             open: None,
+            flushed: false,
             rx: Keys::new(secrets.rx.0, &secrets.rx.1)?,
             sealed: 0..incoming.len(),
             incoming,
@@ -264,14 +267,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
         if this.outgoing.len() >= BATCH {
             ready!(this.poll_send(cx))?;
         }
+        this.flushed = false;
         let len = bytes.len().min(2 * BATCH - OVERHEAD - this.outgoing.len());
         this.whole(|this| this.gather(Content::Data, &bytes[..len]))?;
         Poll::Ready(Ok(len))
     }
 
-    /// What waits leaves with the next read.
+    /// What waits leaves with the next read, or the next flush if nothing is written before that.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        if std::mem::replace(&mut this.flushed, true) {
+            ready!(this.poll_send(cx))?;
+        }
+        Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -58,6 +58,18 @@ async fn each_learns_the_key_of_the_other() {
 }
 
 #[tokio::test]
+async fn what_was_flushed_leaves_without_a_read_if_it_is_flushed_again() {
+    let (mut near, mut far) = connected((true, true)).await;
+    near.write_all(b"word").await.expect("written");
+    for _ in 0..2 {
+        near.flush().await.expect("flushed");
+    }
+    let mut heard = [0; 4];
+    far.read_exact(&mut heard).await.expect("it comes");
+    assert_eq!(&heard, b"word");
+}
+
+#[tokio::test]
 async fn aes_is_taken_where_both_have_it() {
     for (aes, suite) in [
         ((true, true), &aws_lc_rs::aead::AES_128_GCM),
