@@ -15,7 +15,6 @@ mod burst;
 mod forwarding;
 mod inspection;
 mod mute;
-mod no_room;
 mod restart;
 mod stale;
 mod stop;
