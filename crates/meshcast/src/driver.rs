@@ -344,6 +344,8 @@ impl Driver {
                     self.with_engine(|engine, now| engine.handle_slow_peer(sender, now));
                 }
             }
+            // It may be gone since.
+            GossipEvent::Deaf(peer) if self.peers.get(&peer).is_none() => {}
             GossipEvent::Deaf(peer) => self.give_up_session(peer),
             GossipEvent::Misbehaved {
                 peer,

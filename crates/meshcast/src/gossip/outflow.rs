@@ -1,7 +1,7 @@
 //! What gossip gave to peers and is not written yet, bounded in bytes, and charged to the peer.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -21,7 +21,7 @@ use crate::transport::payer;
 pub(super) struct Outflow {
     written: Written,
     budget: Budget,
-    peers: HashMap<PeerId, Queue>,
+    peers: BTreeMap<PeerId, Queue>,
     /// How many of them are held.
     held: usize,
     /// How many frames were not given to whom, that was not told yet.
@@ -42,8 +42,17 @@ struct Queue {
     account: Account,
     /// What waited when there was no room, while it is held.
     held: Option<usize>,
-    /// What was written when it was held, and since when that is so.
-    stuck: Option<(u64, Time)>,
+    /// That nothing is written while it is held.
+    stuck: Option<Stuck>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stuck {
+    /// How much was written by then.
+    written: u64,
+    since: Time,
+    /// How often it was found so. A node that stood still has not looked meanwhile.
+    looks: u32,
 }
 
 impl Outflow {
@@ -111,8 +120,8 @@ impl Outflow {
         }
     }
 
-    /// Gives back what is written by now. Returns the peers that are held and have taken nothing for
-    /// [`DEAF_FOR`]. To be called every second or so.
+    /// Gives back what is written by now. Returns the peers that are held and have taken nothing
+    /// for [`DEAF_FOR`]. To be called every second or so.
     pub(super) fn settle(&mut self, now: Time) -> Vec<PeerId> {
         let mut deaf = Vec::new();
         for (peer, queue) in &mut self.peers {
@@ -197,12 +206,21 @@ impl Queue {
 
     fn is_deaf(&mut self, now: Time) -> bool {
         let written = self.written.bytes();
-        match self.stuck {
-            _ if self.held.is_none() => self.stuck = None,
-            Some((before, since)) if before == written => return since + DEAF_FOR <= now,
-            _ => self.stuck = Some((written, now)),
+        if self.held.is_none() {
+            self.stuck = None;
+            return false;
         }
-        false
+        let new = Stuck {
+            written,
+            since: now,
+            looks: 0,
+        };
+        let stuck = self.stuck.get_or_insert(new);
+        if stuck.written != written {
+            *stuck = new;
+        }
+        stuck.looks += 1;
+        stuck.since + DEAF_FOR <= now && stuck.looks > DEAF_LOOKS
     }
 }
 
@@ -215,6 +233,9 @@ impl Drop for Queue {
 /// For how long a peer that is held may take nothing. A link of 64 kbit/s takes something in each
 /// second, and one that is dead is given up after 4 s.
 const DEAF_FOR: Duration = Duration::from_secs(5);
+
+/// And at how many looks: those of 2 s.
+const DEAF_LOOKS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -298,14 +319,24 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_deaf_for_a_time_in_which_this_node_stood_still() {
+        let (mut outflow, peer, count, _) = outflow();
+        fill(&mut outflow, &peer, LEN);
+        assert!(outflow.settle(at(0)).is_empty());
+        assert!(outflow.settle(at(3600)).is_empty());
+        count.add(0, 1);
+        assert!((3601..3606).all(|n| outflow.settle(at(n)).is_empty()));
+    }
+
+    #[test]
     fn deaf_is_who_is_held_and_takes_nothing_for_some_seconds() {
         let (mut outflow, peer, count, _) = outflow();
         assert!(outflow.give(&peer, 1));
         assert!((0..60).all(|n| outflow.settle(at(n)).is_empty()), "little");
         fill(&mut outflow, &peer, LEN);
-        assert!(outflow.settle(at(60)).is_empty());
+        assert!((60..64).all(|n| outflow.settle(at(n)).is_empty()));
         count.add(0, 1);
-        assert!(outflow.settle(at(64)).is_empty() && outflow.settle(at(68)).is_empty());
+        assert!((64..69).all(|n| outflow.settle(at(n)).is_empty()));
         assert_eq!(outflow.settle(at(69)), [peer]);
     }
 }

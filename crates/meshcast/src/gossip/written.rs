@@ -1,7 +1,7 @@
 //! What connections have written of what gossip gave to their peers.
 //!
-//! gossipsub has a queue for each peer and tells nobody what is in it. It writes one frame after the
-//! other, so how many it has written tells which are left. That is seen on the streams that it
+//! gossipsub has a queue for each peer and tells nobody what is in it. It writes one frame after
+//! the other, so how many it has written tells which are left. That is seen on the streams that it
 //! opens: they begin with its name, and what follows are messages, each with its length.
 
 use std::{
