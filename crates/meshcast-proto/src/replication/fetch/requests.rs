@@ -10,8 +10,9 @@ use crate::wire::{Sender, SeqRange, Time};
 pub(super) struct Requests {
     /// The last one.
     under_way: Option<Request>,
-    /// One that was not answered soon, so that another was asked beside it.
-    overdue: Option<Request>,
+    /// One that was not answered soon, so that another was asked beside it. Few logs have one, and
+    /// each log is charged for its size.
+    overdue: Option<Box<Request>>,
     /// Those that were given up, by number, and may be answered yet: it took too long, or the link
     /// broke and another connection brings it.
     given_up: BTreeMap<u64, Sender>,
@@ -50,7 +51,9 @@ impl Requests {
             asked: now,
         });
         debug_assert!(before.is_none() || self.overdue.is_none(), "it is a third");
-        self.overdue = before.or(self.overdue);
+        if let Some(before) = before {
+            self.overdue = Some(Box::new(before));
+        }
         before.is_some()
     }
 
@@ -77,7 +80,7 @@ impl Requests {
     /// Before then nobody else is asked.
     pub(super) fn pause(&self, now: Time) -> Option<Time> {
         let soon = self.under_way?.asked + HEDGE;
-        match self.overdue {
+        match &self.overdue {
             _ if now < soon => Some(soon),
             Some(_) => self.until(),
             None => None,
@@ -124,12 +127,13 @@ impl Requests {
 
     /// Those that are not given up, the oldest first.
     fn out(&self) -> impl Iterator<Item = Request> {
-        self.overdue.into_iter().chain(self.under_way)
+        let overdue = self.overdue.as_deref().copied();
+        overdue.into_iter().chain(self.under_way)
     }
 
     fn take_if(&mut self, is_it: impl Fn(&Request) -> bool) -> Option<Request> {
-        let mut out = [&mut self.overdue, &mut self.under_way].into_iter();
-        out.find_map(|request| request.take_if(|it| is_it(it)))
+        let overdue = self.overdue.take_if(|it| is_it(it)).map(|it| *it);
+        overdue.or_else(|| self.under_way.take_if(|it| is_it(it)))
     }
 
     fn give_up(&mut self, request: Request) {
