@@ -11,6 +11,8 @@ import { POST_HEAD, PROTOCOL } from "./frames.js";
 const MAX_CLIENTS = 1024;
 /** Channels of a client: a page shows a few things. */
 const MAX_CHANNELS = 64;
+/** How long a post waits for another member to have it, in ms. */
+const ALONE = 2000;
 
 export class Gateway {
   #permit;
@@ -19,17 +21,22 @@ export class Gateway {
   #maxClients;
   #maxChannels;
   #clients = new Set();
-  #names = new Names();
+  #names;
   #sockets = null;
   #reported = null;
+  #patience;
 
-  constructor({
-    permit,
-    origins = [],
-    hosts = null,
-    maxClients = MAX_CLIENTS,
-    maxChannels = MAX_CHANNELS,
-  } = {}) {
+  /** What tests set: the clock of names, and how long a post waits for another member, in ms. */
+  constructor(
+    {
+      permit,
+      origins = [],
+      hosts = null,
+      maxClients = MAX_CLIENTS,
+      maxChannels = MAX_CHANNELS,
+    } = {},
+    { now, patience = ALONE } = {},
+  ) {
     if (typeof permit !== "function") {
       throw new TypeError("permit(request, channel) says what a client may do: { read, post }");
     }
@@ -38,6 +45,8 @@ export class Gateway {
     this.#hosts = hosts === null ? null : new Set([...hosts].map((host) => host.toLowerCase()));
     this.#maxClients = maxClients;
     this.#maxChannels = maxChannels;
+    this.#names = new Names({ now });
+    this.#patience = patience;
   }
 
   /** How many clients are connected. */
@@ -141,6 +150,7 @@ export class Gateway {
     const client = new Client(webSocket, {
       node: JSON.parse(native().start()),
       maxChannels: this.#maxChannels,
+      patience: this.#patience,
       mayName: this.#names.ofClient(this.#maxChannels),
       permit: async (channel) => (await this.#permit(request, channel)) ?? {},
       ended: () => this.#clients.delete(client),

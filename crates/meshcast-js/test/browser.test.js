@@ -9,6 +9,8 @@ import { chromium } from "playwright-core";
 import { Service, kinds, twoRegions } from "./pages.js";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+/** A container has little shared memory. */
+const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
 const skip = existsSync(executablePath) ? false : "needs Chromium";
 /** How long anything may take that works, on a machine with other things to do. */
 const PATIENCE = 60_000;
@@ -18,7 +20,7 @@ after(() => browser?.close());
 
 /** A page that is connected, or refused. */
 async function open(service, query) {
-  browser ??= await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+  browser ??= await chromium.launch({ executablePath, args, timeout: PATIENCE });
   const context = await browser.newContext();
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();

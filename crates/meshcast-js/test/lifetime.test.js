@@ -8,23 +8,22 @@ import { JsonProgram, Process, runtimes } from "./process.js";
 
 for (const runtime of Object.keys(runtimes)) {
   const run = (t, what) => new Process(t, runtime, "lifetime.js", {}, [what]);
-  const ended = { code: 0, signal: null };
 
   test(`${runtime}: an open channel keeps the process alive`, async (t) => {
     const process = run(t, "open");
     await process.next("started");
     // What ends by itself ends at once: `unref` below.
-    assert.equal(await Promise.race([process.exit, sleep(1500, "alive")]), "alive");
+    assert.equal(await Promise.race([process.exit, sleep(1500, "alive")]), "alive", process.state);
   });
 
   test(`${runtime}: a process ends when its channels are closed`, async (t) => {
     const process = run(t, "close");
     await process.next("closed");
-    assert.deepEqual(await process.exit, ended);
+    await process.endsWell();
   });
 
   test(`${runtime}: unref lets it end before, ref does not`, async (t) => {
-    assert.deepEqual(await run(t, "unref").exit, ended);
+    await run(t, "unref").endsWell();
     const process = run(t, "ref");
     assert.equal(await process.next("timer"), true);
   });
@@ -32,14 +31,14 @@ for (const runtime of Object.keys(runtimes)) {
   test(`${runtime}: what is under way is delivered before a process ends`, async (t) => {
     const process = run(t, "deliver");
     assert.equal(await process.next("heard"), "last");
-    assert.deepEqual(await process.exit, ended);
+    await process.endsWell();
   });
 
   test(`${runtime}: a listener that throws does not stop the others`, async (t) => {
     const process = run(t, "throw");
     assert.equal(await process.next("heard"), "goes on");
     assert.equal(await process.next("thrown"), "of a listener");
-    assert.deepEqual(await process.exit, ended);
+    await process.endsWell();
   });
 }
 
@@ -51,10 +50,10 @@ test("deno: the package needs to load its addon and to read its own folder, no m
     new JsonProgram(t, ["deno", "run", "--no-config", "--no-prompt", ...allowed, script, "close"]);
   const process = run(`--allow-ffi=${folder}`, `--allow-read=${folder}`);
   assert.equal(await process.next("closed"), true);
-  assert.deepEqual(await process.exit, { code: 0, signal: null });
+  await process.endsWell();
   for (const allowed of [`--allow-ffi=${folder}`, `--allow-read=${folder}`]) {
     const refused = run(allowed);
-    assert.equal((await refused.exit).code, 1);
+    assert.equal((await refused.exit).code, 1, refused.state);
     assert.match(refused.errors, /Deno needs --allow-ffi and --allow-read/);
   }
 });

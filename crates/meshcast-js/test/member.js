@@ -105,7 +105,9 @@ const commands = {
   },
   block({ until }) {
     say({ blocking: until });
-    while (!existsSync(until));
+    // Without work: the others need the processor.
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    while (!existsSync(until)) Atomics.wait(nobody, 0, 0, 10);
   },
   close({ name }) {
     channels.get(name).close();

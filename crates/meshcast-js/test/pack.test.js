@@ -9,6 +9,8 @@ import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+/** What takes longer is broken, in ms. */
+const PATIENCE = 180_000;
 const here = fileURLToPath(new URL("..", import.meta.url));
 
 const HELLO = `
@@ -34,7 +36,8 @@ function project(t) {
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const run = (program, args, cwd = folder) => {
     const env = { PATH: process.env.PATH, HOME: folder };
-    return execFileSync(program, args, { cwd, encoding: "utf8", env, stdio: "pipe" });
+    const options = { cwd, encoding: "utf8", env, stdio: "pipe", timeout: PATIENCE };
+    return execFileSync(program, args, options);
   };
   const install = (...files) => {
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');

@@ -45,6 +45,12 @@ export class Service extends JsonProgram {
     this.child.stdin.write(`${JSON.stringify({ do: command, ...fields })}\n`);
   }
 
+  /** Waits until so many clients are connected. */
+  async hasClients(count) {
+    do this.do("clients");
+    while ((await this.next("clients")) !== count);
+  }
+
   url(user) {
     return `ws://${this.host}/meshcast${user === undefined ? "" : `?user=${user}`}`;
   }

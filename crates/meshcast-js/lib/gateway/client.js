@@ -5,8 +5,6 @@ import { POST_HEAD, VERSION, readPost, readSaid, writeMessage } from "../frames.
 import { checkName } from "../local.js";
 import { FULL, Link, POSTED, TOO_LARGE } from "../native.js";
 
-/** How long a post waits for another member to have it, in ms. */
-const ALONE = 2000;
 /**
  * How often a client is told that the service is there. It answers, and does not count time by
  * itself: a page in the background does so once a minute at most.
@@ -252,7 +250,7 @@ export class Client {
       if (open === undefined) return unposted("closed");
       if (!open.post) return unposted("forbidden");
       this.#unsafe++;
-      const outcome = open.link.postAcked(value, ALONE, (error, seq) => {
+      const outcome = open.link.postAcked(value, this.#service.patience, (error, seq) => {
         this.#safe();
         if (error !== null) return stopped();
         this.#tell("posted", { channel, number, seq: seq ? Number(seq) : null });
