@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Process, runtimes } from "./process.js";
+import { Process, needs } from "./process.js";
 
 /** A folder for admin sockets, of this test alone. */
 function machine(t) {
@@ -17,8 +17,9 @@ function machine(t) {
 for (const [one, other] of [
   ["node", "node"],
   ["deno", "bun"],
-].filter((pair) => pair.every((runtime) => runtime in runtimes))) {
-  test(`${one} and ${other} find each other with MESHCAST_LOCAL and nothing else`, async (t) => {
+]) {
+  const title = `${one} and ${other} find each other with MESHCAST_LOCAL and nothing else`;
+  test(title, needs(one, other), async (t) => {
     const env = { ...machine(t), MESHCAST_LOCAL: "true" };
     const members = [one, other].map((runtime) => new Process(t, runtime, "member.js", env));
     for (const member of members) {

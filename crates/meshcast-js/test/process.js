@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import process from "node:process";
@@ -22,11 +21,14 @@ export const runtimes = {
   ...(has("bun") && { bun: ["bun"] }),
 };
 
-export const noAddon = ["gnu", "musl"].some((abi) =>
-  existsSync(join(here, "native", `meshcast.${process.platform}-${process.arch}-${abi}.node`)),
-)
-  ? false
-  : "needs `npm run build`";
+/** All runtimes, those that are missing here too. */
+export const kinds = ["node", "deno", "bun"];
+
+/** Options of a test that takes these runtimes: it is skipped by name where one is missing. */
+export function needs(...names) {
+  const lacks = names.filter((name) => !(name in runtimes));
+  return { skip: lacks.length > 0 && `needs ${[...new Set(lacks)].join(" and ")}` };
+}
 
 /** What waits longer than this is broken. */
 const PATIENCE = 60_000;
