@@ -15,7 +15,7 @@ import { encode } from "../lib/value.js";
 import { Service } from "./pages.js";
 import { needs } from "./process.js";
 
-configure({ local: true });
+configure({ alone: true });
 
 const UPGRADE =
   "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +

@@ -5,12 +5,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { readMessage, readPost, readSaid, writeMessage, writePost } from "../lib/frames.js";
 import { generateKey } from "../lib/index.js";
 import { toJson } from "../lib/value.js";
-import { Service, lacks, pairs, twoRegions } from "./pages.js";
-import { Process } from "./process.js";
+import { Cable, Service, lacks, pairs, twoRegions } from "./pages.js";
+import { Process, needs } from "./process.js";
 import { samples } from "./samples.js";
 
 /** A page, as a process. */
@@ -52,6 +53,9 @@ async function heard(page, count) {
   while (list.length < count) list.push(await page.next("heard"));
   return list;
 }
+
+/** As many of 16 kB are much more than is kept. */
+const POSTS = 100;
 
 /** What comes twice at most: as much as may be under way. */
 const AGAIN = 20;
@@ -173,6 +177,64 @@ for (const [one, other] of pairs) {
     }
   });
 
+  test(`${where}: pages and regions that are cut off for 6 s lose nothing`, { skip }, async (t) => {
+    const { fra, nrt, cable } = await twoRegions(t, [one, other]);
+    const cables = [cable];
+    const pages = [];
+    for (const [service, user] of [
+      [fra, "ada"],
+      [nrt, "bob"],
+    ]) {
+      const own = await Cable.to(t, Number(service.host.split(":")[1]));
+      pages.push(page(t, `ws://${own.address}/meshcast?user=${user}`));
+      cables.push(own);
+    }
+    for (const each of pages) each.do("open", { name: "room:x" });
+    for (const each of pages) await each.next("opened");
+    const flood = (from, count) =>
+      pages.map((each, i) => each.do("flood", { name: "room:x", from: from + 1000 * i, count }));
+    flood(0, 10);
+    for (const each of pages) await each.next("flooded");
+    for (const each of cables) each.cut = true;
+    flood(10, 10);
+    await sleep(6000);
+    for (const each of cables) each.mend();
+    flood(20, 10);
+    const [a, b] = pages;
+    assert.deepEqual(await distinct(a, 30, (i) => i >= 1000), numbers(1000, 30));
+    assert.deepEqual(await distinct(b, 30, (i) => i < 1000), numbers(0, 30));
+    for (const each of pages) {
+      assert.equal(each.lines.find(({ gap }) => gap !== undefined), undefined);
+    }
+  });
+
+  test(`${where}: a page that was away for more than is kept is told what it missed`, { skip }, async (t) => {
+    const { fra, nrt } = await twoRegions(t, [one, other], { MESHCAST_HISTORY_BYTES: "256KiB" });
+    const toPage = await Cable.to(t, Number(fra.host.split(":")[1]));
+    const a = page(t, `ws://${toPage.address}/meshcast?user=ada`);
+    a.do("open", { name: "room:x" });
+    await a.next("opened");
+    for (const service of [fra, nrt]) service.do("listen", { name: "room:x" });
+    nrt.do("post", { name: "room:x", data: 1 });
+    assert.equal(await a.next("heard"), 1);
+    assert.equal(await fra.next("heard"), 1);
+    toPage.cut = true;
+    const fill = "x".repeat(16_000);
+    for (let i = 2; i <= POSTS; i++) nrt.do("post", { name: "room:x", data: { i, fill } });
+    while ((await fra.next("heard")).i !== POSTS);
+    toPage.mend();
+    // One gap from what it heard last on, and then all the rest.
+    const { gap } = await a.nextOf("gap");
+    assert.equal(gap.first, 2, JSON.stringify(gap));
+    assert.ok(gap.last > 2 && gap.last < POSTS, JSON.stringify(gap));
+    assert.equal(gap.reason, "expired");
+    for (let seq = gap.last + 1; seq <= POSTS; seq++) {
+      const line = await a.nextOf("heard");
+      assert.deepEqual([line.seq, line.heard.i, line.region], [seq, seq, "nrt"]);
+    }
+    assert.equal(a.lines.find((line) => line.gap !== undefined), undefined);
+  });
+
   test(`${where}: what is too much is refused`, { skip }, async (t) => {
     const { fra } = await twoRegions(t, [one, other]);
     const a = page(t, fra.url("ada"));
@@ -213,6 +275,31 @@ for (const [one, other] of pairs) {
     assert.equal(await open("https://evil.example.com"), 403);
     assert.equal(await open("null"), 403);
     assert.equal(await open(`http://${fra.host}`), "open");
+  });
+}
+
+for (const kind of ["node", "deno", "bun"]) {
+  const title = `${kind}: pages are told at once that the node stops, and start no other`;
+  test(title, needs(kind), async (t) => {
+    const service = await Service.start(t, kind, "fra", generateKey());
+    const open = () => new WebSocket(service.url("ada"), "meshcast.v1").on("error", () => {});
+    const sockets = [open(), open()];
+    await Promise.all(sockets.map((socket) => once(socket, "message")));
+    const codes = sockets.map(async (socket) => (await once(socket, "close"))[0]);
+    service.do("shutdown");
+    assert.deepEqual(await Promise.all(codes), [1001, 1001]);
+    const [, { statusCode }] = await once(open(), "unexpected-response");
+    assert.equal(statusCode, 503);
+    // The service itself may start another, and then pages are let in.
+    service.do("listen", { name: "room:x" });
+    let socket;
+    do socket = open();
+    while (!(await Promise.race([
+      once(socket, "message").then(() => true),
+      once(socket, "unexpected-response").then(() => false),
+    ])));
+    socket.terminate();
+    service.do("stop");
   });
 }
 

@@ -3,7 +3,7 @@
 import process from "node:process";
 import { BroadcastChannel, configure } from "../lib/index.js";
 
-configure({ local: true });
+configure({ alone: true });
 
 /** A timer that does not keep the process alive, in any runtime. */
 function unrefed(run, ms) {

@@ -20,7 +20,7 @@ import { decode, encode } from "meshcast/value";
 import { connection } from "meshcast/browser";
 import { Gateway } from "meshcast/gateway";
 
-configure({ local: true });
+configure({ alone: true });
 if (connection.state !== "closed" || new Gateway({ permit() {} }).clients !== 0) process.exit(1);
 const [a, b] = [new BroadcastChannel("earth"), new BroadcastChannel("earth")];
 b.onmessage = ({ data }) => {

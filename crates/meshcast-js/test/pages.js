@@ -103,10 +103,10 @@ export class Cable {
 }
 
 /** Two services in two regions, and the cable between them. */
-export async function twoRegions(t, [one, other]) {
+export async function twoRegions(t, [one, other], env = {}) {
   const key = generateKey();
-  const fra = await Service.start(t, one, "fra", key);
+  const fra = await Service.start(t, one, "fra", key, "", env);
   const cable = await Cable.to(t, fra.meshPort);
-  const nrt = await Service.start(t, other, "nrt", key, cable.address);
+  const nrt = await Service.start(t, other, "nrt", key, cable.address, env);
   return { key, fra, nrt, cable };
 }

@@ -134,6 +134,26 @@ test("a process hears who is connected, who goes, and why", async (t) => {
   assert.match(refused.reason, /\w/);
 });
 
+test("who listens for peers hears of those of the next node as well", async (t) => {
+  const env = { MESHCAST_KEY: generateKey(), MESHCAST_LISTEN: "127.0.0.1:0" };
+  const a = new Process(t, "node", "member.js", env);
+  a.do("peers");
+  a.do("ready", { members: 0 });
+  await a.next("ready");
+  a.do("shutdown");
+  await a.next("left");
+  a.do("open", { name: "x" });
+  a.do("ready", { members: 0 });
+  const b = new Process(t, "node", "member.js", {
+    ...env,
+    MESHCAST_REGION: "iad",
+    MESHCAST_SEEDS: await a.next("ready"),
+  });
+  b.do("ready", { members: 1 });
+  const { change, region } = await a.next("peer");
+  assert.deepEqual([change, region], ["connected", "iad"]);
+});
+
 test("what the node has to say is on stderr, once, and MESHCAST_LOG says how much", async (t) => {
   const run = async (env) => {
     const member = new Process(t, "node", "member.js", {

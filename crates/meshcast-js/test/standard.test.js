@@ -10,7 +10,7 @@ import vm from "node:vm";
 import { BroadcastChannel, configure } from "../lib/index.js";
 import { assertSame } from "./same.js";
 
-configure({ local: true });
+configure({ alone: true });
 
 const poster = new BroadcastChannel("standard");
 const listener = new BroadcastChannel("standard");
