@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { generateKey } from "../lib/index.js";
-import { Process, Program, freePort, needs } from "./process.js";
+import { Process, Program, freePort, needs, runtimes } from "./process.js";
 import { built, missing } from "./rust.js";
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
@@ -40,6 +40,9 @@ const commands = {
 const ask = (url, { headers = {}, ...options } = {}) =>
   fetch(url, { ...options, headers: { connection: "close", ...headers } });
 
+/** The same with a server of its own, as the documentation of the platform had it. */
+const original = [...runtimes.deno ?? [], "--preload", register, path("examples/earth.deno.js")];
+
 /** Asks again until it answers, and so that it does. */
 async function until(request, is) {
   const end = Date.now() + 60_000;
@@ -55,7 +58,8 @@ async function until(request, is) {
 async function serves(t, command, env, isThere) {
   for (let tries = 1; ; tries++) {
     const port = await freePort();
-    const program = new Program(t, command, { PORT: `${port}`, ...env });
+    const address = { PORT: `${port}`, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` };
+    const program = new Program(t, command, { ...address, ...env });
     await isThere(program, port);
     if (program.ended === undefined) return { program, port };
     const isTaken = /EADDRINUSE|address already in use|in use/i.test(program.errors);
@@ -73,7 +77,8 @@ class Instance {
       MESHCAST_LISTEN: `127.0.0.1:${at}`,
       MESHCAST_SEEDS: seeds.join(),
     };
-    await serves(t, commands[runtime], env, (program, port) => {
+    const command = runtime === "deno, its own server" ? original : commands[runtime];
+    await serves(t, command, env, (program, port) => {
       Object.assign(instance, { program, port });
       return until(
         () => instance.get("/messages"),
@@ -102,9 +107,10 @@ class Instance {
   }
 }
 
-test("what is sent to one instance of the service, in whatever runtime, all list", needs("deno", "bun"), async (t) => {
+const everywhere = "what is sent to one instance of the service, in whatever runtime, all list";
+test(everywhere, needs("deno", "bun"), async (t) => {
   const key = generateKey();
-  const kinds = ["deno", "node", "bun", "deno"];
+  const kinds = ["deno", "node", "bun", "deno, its own server"];
   const ports = await Promise.all(kinds.map(() => freePort()));
   const start = (i) => Instance.start(t, kinds[i], `r${i}`, key, ports, ports[i]);
   const instances = await Promise.all(kinds.map((_, i) => start(i)));
