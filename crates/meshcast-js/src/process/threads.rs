@@ -2,7 +2,7 @@
 //!
 //! The main thread hands over what was posted as the process ends. Where only workers use the node,
 //! nothing in the main thread knows of it: the last of them does so as it ends, by itself or with
-//! the process.
+//! the process. Deno and Bun do not run what is hooked to workers when the main thread exits.
 
 use std::{
     cell::Cell,
