@@ -1,9 +1,9 @@
 //! A member with typed channels, for the tests of the npm package: what goes between a type of Rust
 //! and values of JavaScript.
 //!
-//! Its settings are those of the environment. It prints its address, and then what it hears, each as
-//! JSON on a line; a line of stdin has it post: `{"order":{"id":1,"state":"Closed"}}` on `orders`,
-//! `{"bytes":[1,2]}` on `bytes`.
+//! Its settings are those of the environment. It prints its address, and then what it hears, each
+//! as JSON on a line; a line of stdin has it post: `{"order":{"id":1,"state":"Closed"}}` on
+//! `orders`, `{"bytes":[1,2]}` on `bytes`.
 
 use anyhow::Result;
 use meshcast::{Bytes, NodeBuilder, RecvError};
