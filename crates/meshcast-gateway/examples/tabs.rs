@@ -19,7 +19,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use meshcast::{Node, Subscription, Value};
+use meshcast::{Node, NodeBuilder, Subscription, Value};
 use meshcast_gateway::{Access, Gateway};
 use serde::Deserialize;
 use serde_json::json;
@@ -43,7 +43,7 @@ fn permit(request: &Parts, channel: &str) -> Access {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let node = Node::builder().dial_members(false).spawn().await?;
+    let node = NodeBuilder::from_env()?.dial_members(false).spawn().await?;
     node.ready().await?;
     let mut gateway = Gateway::new(node.clone(), permit).max_channels(4);
     // Pages of other instances come here when theirs is gone: ORIGINS=https://fra.example.com,…

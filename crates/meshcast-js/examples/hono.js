@@ -1,6 +1,6 @@
 // Prices that every instance of a service knows, with Hono. What one instance is told, all answer.
 //
-//   npm install hono
+//   npm install hono             (and meshcast, in the same project)
 //   node serve.js hono.js        (deno run -A serve.js hono.js, bun hono.js)
 
 import process from "node:process";

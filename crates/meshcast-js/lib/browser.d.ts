@@ -1,6 +1,6 @@
-import type { GapEvent, MessageOrigin } from "./index.js";
+import type { ChannelOptions, GapEvent, MessageOrigin } from "./index.js";
 
-export { GapEvent, MessageOrigin, originOf } from "./index.js";
+export { ChannelOptions, GapEvent, MessageOrigin, originOf } from "./index.js";
 
 /**
  * The web's class over a service of the fleet: it hears what other pages and the processes of the mesh
@@ -13,7 +13,7 @@ export class BroadcastChannel extends EventTarget {
    *
    * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol
    */
-  constructor(name: string, options?: { history?: number | { ago: number }; after?: string });
+  constructor(name: string, options?: ChannelOptions);
 
   readonly name: string;
 
@@ -41,6 +41,7 @@ export class BroadcastChannel extends EventTarget {
     gaps: number;
     /** Posts that are not known to be with a second member of the mesh. */
     unsafe: number;
+    /** Bytes that other objects of the page have not heard yet, and 256 for each message. */
     backlogBytes: number;
   };
 

@@ -2,7 +2,7 @@
 
 import { start } from "./hub.js";
 import { native } from "./native.js";
-import { Client } from "./gateway/client.js";
+import { Client, STOPPED } from "./gateway/client.js";
 import { attach, guard, refuse } from "./gateway/http.js";
 import { Names } from "./gateway/names.js";
 import { POST_HEAD, PROTOCOL } from "./frames.js";
@@ -11,6 +11,13 @@ import { POST_HEAD, PROTOCOL } from "./frames.js";
 const MAX_CLIENTS = 1024;
 /** Channels of a client: a page shows a few things. */
 const MAX_CHANNELS = 64;
+/** How long a post waits for another member to have it, in ms. */
+const ALONE = 2000;
+
+/** Clients of this thread. */
+const all = new Set();
+/** The number of the node that is watched. */
+let watched = 0;
 
 export class Gateway {
   #permit;
@@ -19,17 +26,22 @@ export class Gateway {
   #maxClients;
   #maxChannels;
   #clients = new Set();
-  #names = new Names();
+  #names;
   #sockets = null;
   #reported = null;
+  #patience;
 
-  constructor({
-    permit,
-    origins = [],
-    hosts = null,
-    maxClients = MAX_CLIENTS,
-    maxChannels = MAX_CHANNELS,
-  } = {}) {
+  /** What tests set: the clock of names, and how long a post waits for another member, in ms. */
+  constructor(
+    {
+      permit,
+      origins = [],
+      hosts = null,
+      maxClients = MAX_CLIENTS,
+      maxChannels = MAX_CHANNELS,
+    } = {},
+    { now, patience = ALONE } = {},
+  ) {
     if (typeof permit !== "function") {
       throw new TypeError("permit(request, channel) says what a client may do: { read, post }");
     }
@@ -38,6 +50,8 @@ export class Gateway {
     this.#hosts = hosts === null ? null : new Set([...hosts].map((host) => host.toLowerCase()));
     this.#maxClients = maxClients;
     this.#maxChannels = maxChannels;
+    this.#names = new Names({ now });
+    this.#patience = patience;
   }
 
   /** How many clients are connected. */
@@ -64,6 +78,8 @@ export class Gateway {
     if (this.#clients.size >= this.#maxClients) {
       return { status: 503, text: "too many are connected" };
     }
+    // Who stopped it did not want that a page starts another.
+    if (native().isStopped()) return { status: 503, text: "the node has stopped" };
     return null;
   }
 
@@ -131,7 +147,12 @@ export class Gateway {
   accept(webSocket, request) {
     // What it says is not looked at any more once it is closed, and may be wrong nevertheless.
     webSocket.addEventListener("error", () => {});
+    if (native().isStopped()) {
+      webSocket.close(1001, STOPPED);
+      return;
+    }
     start();
+    watchNode();
     if (this.#clients.size >= this.#maxClients) {
       webSocket.close(1013, "too many are connected");
       return;
@@ -141,17 +162,32 @@ export class Gateway {
     const client = new Client(webSocket, {
       node: JSON.parse(native().start()),
       maxChannels: this.#maxChannels,
+      patience: this.#patience,
       mayName: this.#names.ofClient(this.#maxChannels),
       permit: async (channel) => (await this.#permit(request, channel)) ?? {},
-      ended: () => this.#clients.delete(client),
+      ended: () => {
+        this.#clients.delete(client);
+        all.delete(client);
+      },
     });
     this.#clients.add(client);
+    all.add(client);
   }
 
   /** Closes the connections of all clients, which connect elsewhere. */
   close() {
     for (const client of this.#clients) client.end(1001, "the service stops");
   }
+}
+
+/** Tells clients at once when the node stops: they connect elsewhere. */
+function watchNode() {
+  const number = native().runningNumber();
+  if (number === watched) return;
+  watched = number;
+  native().watchEnd(() => {
+    for (const client of [...all]) client.stopped();
+  });
 }
 
 /** Of a request of Node, or of the web. */

@@ -11,8 +11,11 @@ import { quotaExceededError } from "./value/errors.js";
 /** By name. */
 const hubs = new Map();
 
-/** Who this node is and what its limits are, once it has run. */
+/** Who this node is and what its limits are, once it has run, and which of this process it is. */
 let node = null;
+let number = 0;
+/** Called when this thread begins to use another node. */
+const starts = [];
 
 /** What an exit waits for what was posted, in ms, as in Rust the drop of a node does. */
 const EXIT_PATIENCE = 2000;
@@ -33,20 +36,27 @@ export function open(name, handle, options) {
 
 /** Starts the node of this process, if it does not run. */
 export function start() {
-  if (node !== null && native().running()) return;
+  if (node !== null && native().runningNumber() === number) return;
   // Links to one that was stopped lead nowhere.
   hubs.clear();
   const first = node === null;
   node = JSON.parse(native().start());
-  if (!isMainThread || !first) return;
-  process.once("exit", () => native().leave(EXIT_PATIENCE));
-  if (node.alone && !node.asked) {
+  number = native().runningNumber();
+  // Of workers the last sees to it, in the addon: see `src/process/threads.rs`.
+  if (isMainThread && first) process.once("exit", () => native().leave(EXIT_PATIENCE));
+  if (node.first && node.alone && !node.asked) {
     console.error(
       "meshcast: there is no MESHCAST_KEY, so channels reach this process alone. To join a mesh " +
         "set MESHCAST_KEY (`meshcast key new` makes one) and MESHCAST_SEEDS (host:port of a " +
         "member), or call configure().",
     );
   }
+  for (const told of starts) told();
+}
+
+/** Has `told` called whenever this thread begins to use another node than before. */
+export function onStart(told) {
+  starts.push(told);
 }
 
 /** What a message may take, in bytes. */

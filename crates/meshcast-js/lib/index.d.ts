@@ -106,7 +106,7 @@ export interface ChannelStats {
   batches: number;
   /** Gaps among them. */
   gaps: number;
-  /** Bytes posted by this thread that other objects of it have not heard yet. */
+  /** Bytes posted by this thread that other objects of it have not heard yet, and 256 for each. */
   backlogBytes: number;
 }
 
@@ -234,12 +234,22 @@ export interface Settings {
   region?: string;
   /** Addresses to listen on, `host:port`. Default: `MESHCAST_LISTEN`, else any port. */
   listen?: string[];
+  /**
+   * Addresses that other machines reach this node by where those it listens on are none, such as
+   * behind NAT: `ip:port`. Default: `MESHCAST_ADVERTISE`.
+   */
+  advertise?: string[];
   /** Addresses of members, `host:port`. Default: `MESHCAST_SEEDS`. */
   seeds?: string[];
   /** Whether members that others tell of are dialled too. Default: `true`. */
   dialMembers?: boolean;
-  /** Stay in this process, whatever the environment says, and without a word. */
+  /**
+   * Find the other processes of this user on this machine that have it set, with no key and no
+   * address, as `NodeBuilder::local` does. Default: `MESHCAST_LOCAL`, which `false` does not undo.
+   */
   local?: boolean;
+  /** Stay in this process, whatever the environment says, and without a word. */
+  alone?: boolean;
   /** A socket for the `meshcast` command: `true` for the usual place, or a path. */
   admin?: boolean | string;
   limits?: Limits;

@@ -7,6 +7,9 @@ import { quotaExceededError } from "./value/errors.js";
 /** Longest name, in bytes of UTF-8. */
 const MAX_NAME = 255;
 
+/** What is kept of a message that waits costs so many bytes besides its own. */
+const ENTRY = 256;
+
 const noop = () => {};
 
 /**
@@ -18,7 +21,7 @@ export class Local {
     this.name = name;
     this.objects = [];
     this.refs = 0;
-    // Bytes that wait for objects of this thread.
+    // Bytes that wait for objects of this thread, with what each entry costs.
     this.backlog = 0;
     this.waiting = [];
     // What is posted later than `close` keeps it.
@@ -55,36 +58,38 @@ export class Local {
   /** Posts bytes, which are only lent, for an object, or says in an error why not. */
   post(object, bytes) {
     const others = this.others(object);
-    if (others && !this.hasRoom(bytes)) throw full();
+    if (!this.hasRoom(others, bytes)) throw full();
     this.send(bytes);
-    if (others) this.share(object, bytes.slice());
+    if (others > 0) this.share(object, bytes.slice());
   }
 
   /** Posts bytes for an object when there is room. */
   async postWait(object, bytes) {
-    while (this.others(object) && !this.hasRoom(bytes)) {
+    while (!this.hasRoom(this.others(object), bytes)) {
       await new Promise((resolve) => this.waiting.push(resolve));
     }
     await this.sendWait(bytes);
     this.share(object, bytes);
   }
 
+  /** How many would hear what the object posts. */
   others(object) {
-    const { objects } = this;
-    return objects.length > 1 || (objects.length === 1 && objects[0] !== object);
+    // One that is closed may still have something to post.
+    return this.objects.length - (object.open ? 1 : 0);
   }
 
-  hasRoom(bytes) {
-    return this.backlog === 0 || this.backlog + bytes.length <= this.room;
+  hasRoom(others, bytes) {
+    if (others === 0 || this.backlog === 0) return true;
+    return this.backlog + others * cost(bytes.length) <= this.room;
   }
 
   /** Delivers to the other objects of this thread. */
   share(object, bytes) {
     for (const other of this.objects) {
       if (other === object) continue;
-      this.backlog += bytes.length;
+      this.backlog += cost(bytes.length);
       deliverLater(() => {
-        this.backlog -= bytes.length;
+        this.backlog -= cost(bytes.length);
         if (this.waiting.length > 0) this.waiting.splice(0).forEach((resolve) => resolve());
         if (other.open) other.handle.message(bytes, null);
       });
@@ -105,8 +110,9 @@ export class Local {
 /** Posts later: behind what the object has posted before, and when the bytes are there. */
 export function postLater(object, size, bytes) {
   const { hub } = object;
-  if (object.held > 0 && object.held + size > hub.room) throw full();
-  object.held += size;
+  const held = cost(size);
+  if (object.held > 0 && object.held + held > hub.room) throw full();
+  object.held += held;
   hub.busy++;
   // It may fail before its turn comes.
   bytes.catch(noop);
@@ -115,7 +121,7 @@ export function postLater(object, size, bytes) {
     try {
       await hub.postWait(object, await bytes);
     } finally {
-      object.held -= size;
+      object.held -= held;
       hub.busy--;
       if (object.chain === after) object.chain = null;
       hub.retire();
@@ -127,6 +133,10 @@ export function postLater(object, size, bytes) {
   hub.retain();
   after.then(() => hub.release());
   return posted;
+}
+
+function cost(size) {
+  return size + ENTRY;
 }
 
 export function full() {

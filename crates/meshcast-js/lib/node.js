@@ -1,7 +1,7 @@
 // The node of this process, which all its threads share.
 
 import { PeerEvent } from "./events.js";
-import { start } from "./hub.js";
+import { onStart, start } from "./hub.js";
 import { answer, native } from "./native.js";
 
 /** Starts the node if need be, and waits until it is part of the mesh. */
@@ -34,13 +34,28 @@ export async function shutdown() {
 }
 
 class Mesh extends EventTarget {
-  #watching = false;
+  #isWanted = false;
+  /** The number of the node that is watched. */
+  #watched = 0;
+
+  constructor() {
+    super();
+    onStart(() => this.#watch());
+  }
 
   addEventListener(type, ...rest) {
     super.addEventListener(type, ...rest);
-    if (type !== "peer" || this.#watching) return;
-    this.#watching = true;
+    if (type !== "peer") return;
+    this.#isWanted = true;
     start();
+    this.#watch();
+  }
+
+  /** Each node is watched until it stops. */
+  #watch() {
+    const number = native().runningNumber();
+    if (!this.#isWanted || number === this.#watched) return;
+    this.#watched = number;
     native().watch((event) => this.dispatchEvent(new PeerEvent("peer", JSON.parse(event))));
   }
 }

@@ -2,7 +2,7 @@
 //
 //   node scripts/build.js [--debug]
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -33,5 +33,12 @@ const addon = join(here, "native", `meshcast.${platform}-${arch}${abi}.node`);
 mkdirSync(dirname(addon), { recursive: true });
 // Not over one that a process has loaded.
 copyFileSync(join(target_directory, debug ? "debug" : "release", library), `${addon}.new`);
+if (debug) strip(`${addon}.new`);
 renameSync(`${addon}.new`, addon);
 console.log(addon);
+
+/** Where it can be: tests pack and load it again and again, and a tenth of it is enough. */
+function strip(file) {
+  const args = platform === "darwin" ? ["-x", file] : ["--strip-unneeded", file];
+  spawnSync("strip", args, { stdio: "ignore" });
+}

@@ -1,14 +1,19 @@
 //! The one node of this process.
 
+mod threads;
+
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use meshcast::{AdminSocket, MeshKey, Node, NodeBuilder, NodeEvent, config::Config};
 use napi::{
-    Error, Result,
+    Env, Error, Result,
     bindgen_prelude::{Function, Status},
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
@@ -31,10 +36,13 @@ struct Settings {
     name: Option<String>,
     region: Option<String>,
     listen: Option<Vec<String>>,
+    advertise: Option<Vec<String>>,
     seeds: Option<Vec<String>>,
     dial_members: Option<bool>,
-    /// Stays in this process, whatever the environment says.
+    /// Finds the others of this user on this machine, as `NodeBuilder::local` does.
     local: bool,
+    /// Stays in this process, whatever the environment says.
+    alone: bool,
     admin: Option<Admin>,
     limits: Limits,
 }
@@ -64,6 +72,10 @@ struct Limits {
 struct Process {
     settings: Option<Settings>,
     node: Option<Node>,
+    /// How many nodes have run, one after another.
+    starts: u32,
+    /// The program stopped the last one.
+    stopped: bool,
 }
 
 fn process() -> MutexGuard<'static, Process> {
@@ -90,6 +102,9 @@ pub(crate) fn runtime() -> Result<&'static Handle> {
     }
 }
 
+/// Somebody was told of the first node of this process.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
 /// The node, which starts when it is first asked for.
 pub(crate) fn node() -> Result<Node> {
     let mut process = process();
@@ -102,6 +117,8 @@ pub(crate) fn node() -> Result<Node> {
         .block_on(builder.spawn())
         .map_err(|error| failed(error.to_string()))?;
     process.node = Some(node.clone());
+    process.starts = process.starts.wrapping_add(1);
+    process.stopped = false;
     Ok(node)
 }
 
@@ -119,10 +136,12 @@ pub fn configure(settings: String) -> Result<()> {
     Ok(())
 }
 
-/// Starts the node if it does not run. Returns who it is and what its limits are, as JSON.
+/// Starts the node if it does not run. Returns who it is and what its limits are, as JSON, and
+/// whether it is the first time in this process.
 #[napi]
-pub fn start() -> Result<String> {
+pub fn start(env: Env) -> Result<String> {
     let node = node()?;
+    threads::enter(env)?;
     let settings = process().settings.clone().unwrap_or_default();
     let limits = limits(&settings)?;
     Ok(json!({
@@ -132,7 +151,8 @@ pub fn start() -> Result<String> {
         "maxMessageBytes": limits.max_message_bytes,
         "outboxBytes": limits.outbox_bytes,
         "alone": alone(&settings),
-        "asked": settings.local,
+        "asked": settings.alone,
+        "first": !TOLD.swap(true, Relaxed),
     })
     .to_string())
 }
@@ -147,6 +167,19 @@ pub fn generate_key() -> Result<String> {
 #[napi]
 pub fn running() -> bool {
     process().node.is_some()
+}
+
+/// Which node runs in this process: each has another number. 0 if none does.
+#[napi]
+pub fn running_number() -> u32 {
+    let process = process();
+    process.node.as_ref().map_or(0, |_| process.starts)
+}
+
+/// Whether the program has stopped the node, and started none since.
+#[napi]
+pub fn is_stopped() -> bool {
+    process().stopped
 }
 
 /// Whether the node can reach nobody outside this process.
@@ -197,7 +230,11 @@ pub fn flush(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
 /// Stops the node if there is one. Answers with what it left behind, as JSON.
 #[napi]
 pub fn shutdown(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
-    let node = process().node.take();
+    let node = {
+        let mut process = process();
+        process.stopped |= process.node.is_some();
+        process.node.take()
+    };
     answer::when(callback, async move {
         let Some(node) = node else {
             return Ok(report::undelivered(&[], 0).to_string());
@@ -211,10 +248,13 @@ pub fn shutdown(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
 /// milliseconds.
 #[napi]
 pub fn leave(patience: u32) -> Result<()> {
+    leave_within(Duration::from_millis(patience.into()))
+}
+
+fn leave_within(patience: Duration) -> Result<()> {
     let node = process().node.take();
     if let Some(node) = node {
-        let shutdown =
-            async { timeout(Duration::from_millis(patience.into()), node.shutdown()).await };
+        let shutdown = async { timeout(patience, node.shutdown()).await };
         // Out of patience: it is said by nobody what is lost, as with a process that is killed.
         let _ = runtime()?.block_on(shutdown);
     }
@@ -256,6 +296,25 @@ pub fn watch(on_event: Function<'_, String, ()>) -> Result<()> {
     Ok(())
 }
 
+type Ended = ThreadsafeFunction<(), (), (), Status, false, true, 1>;
+
+/// Calls back when the node has stopped. Does not keep the process alive.
+#[napi]
+pub fn watch_end(on_end: Function<'_, (), ()>) -> Result<()> {
+    let mut events = node()?.events();
+    let call: Ended = on_end
+        .build_threadsafe_function::<()>()
+        .weak::<true>()
+        .callee_handled::<false>()
+        .max_queue_size::<1>()
+        .build()?;
+    runtime()?.spawn(async move {
+        while events.recv().await.is_some() {}
+        call.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    });
+    Ok(())
+}
+
 fn builder(settings: Settings) -> Result<NodeBuilder> {
     let limits = limits(&settings)?;
     let wrong =
@@ -267,7 +326,7 @@ fn builder(settings: Settings) -> Result<NodeBuilder> {
     if let Some(region) = settings.region {
         builder = builder.region(region);
     }
-    if settings.local {
+    if settings.alone {
         let seeds: [&str; 0] = [];
         return Ok(builder.key(new_key()?).listen("127.0.0.1:0").seeds(seeds));
     }
@@ -282,6 +341,12 @@ fn builder(settings: Settings) -> Result<NodeBuilder> {
     }
     for address in addresses("listen", settings.listen.unwrap_or_default())? {
         builder = builder.listen(address);
+    }
+    for address in addresses("advertise", settings.advertise.unwrap_or_default())? {
+        builder = builder.advertise(address);
+    }
+    if settings.local {
+        builder = builder.local();
     }
     if let Some(seeds) = settings.seeds {
         builder = builder.seeds(addresses("seeds", seeds)?);
@@ -338,8 +403,8 @@ fn alone(settings: &Settings) -> bool {
         || set("MESHCAST_KEY")
         || set("MESHCAST_KEY_FILE");
     // Those of one machine find each other without a key.
-    let finds_others = || Config::from_env().is_ok_and(|config| config.local);
-    settings.local || !(keyed || finds_others())
+    let finds_others = || settings.local || Config::from_env().is_ok_and(|config| config.local);
+    settings.alone || !(keyed || finds_others())
 }
 
 pub(crate) fn failed(reason: String) -> Error {

@@ -8,7 +8,7 @@ import * as meshcast from "../lib/index.js";
 import { deliverBytes } from "./raw.js";
 
 const { BroadcastChannel } = meshcast;
-meshcast.configure({ local: true });
+meshcast.configure({ alone: true });
 
 let number = 0;
 /** Channels of a name of their own, closed when the test is over. */
@@ -300,6 +300,36 @@ test("what cannot be kept is refused by name, and can be waited for", async (t) 
   for (let i = 0; i < 30; i++) await a.postMessageWait(chunk);
   await settled(a);
   assert.equal(heard, posted + 30 + 1);
+});
+
+test("messages with nothing in them count as well, for each that is to hear them", async (t) => {
+  const room = 8 << 20;
+  const entry = 256;
+  const most = (others) => Math.floor(room / (others * entry)) + 1;
+  const fill = (channel) => {
+    let posted = 0;
+    try {
+      for (; posted < 100_000; posted++) channel.postMessage(null);
+    } catch ({ name }) {
+      assert.equal(name, "QuotaExceededError");
+    }
+    return posted;
+  };
+  const [a] = channels(t, 2);
+  assert.ok(fill(a) <= most(1));
+  assert.ok(a.stats().backlogBytes <= room);
+  const [b] = channels(t, 5);
+  assert.ok(fill(b) <= most(4));
+  // What waits for a turn of its own, with nobody to hear it.
+  const [c] = channels(t, 1);
+  const waiting = [];
+  for (let i = 0; i < 100_000; i++) waiting.push(c.postMessageWait(null));
+  const outcomes = await Promise.allSettled(waiting);
+  const refused = outcomes.filter(({ status }) => status === "rejected");
+  assert.ok(outcomes.length - refused.length <= most(1), `${refused.length} refused`);
+  assert.ok(refused.every(({ reason }) => reason.name === "QuotaExceededError"));
+  await settled(a);
+  assert.equal(a.stats().backlogBytes, 0);
 });
 
 test("handlers keep their place among listeners", async (t) => {

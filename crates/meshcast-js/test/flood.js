@@ -5,7 +5,7 @@ import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { BroadcastChannel, configure } from "../lib/index.js";
 
-configure({ local: true });
+configure({ alone: true });
 
 const channel = new BroadcastChannel("flood");
 const file = new URL("./worker.js", import.meta.url);

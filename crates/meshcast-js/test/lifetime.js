@@ -3,7 +3,14 @@
 import process from "node:process";
 import { BroadcastChannel, configure } from "../lib/index.js";
 
-configure({ local: true });
+configure({ alone: true });
+
+/** A timer that does not keep the process alive, in any runtime. */
+function unrefed(run, ms) {
+  const timer = setTimeout(run, ms);
+  if (globalThis.Deno !== undefined) Deno.unrefTimer(timer);
+  else timer.unref();
+}
 
 const channel = new BroadcastChannel("lifetime");
 const other = new BroadcastChannel("lifetime");
@@ -25,8 +32,11 @@ switch (process.argv[2]) {
   case "ref":
     channel.unref();
     other.unref().ref();
-    setTimeout(() => other.unref(), 100).unref?.();
-    setTimeout(() => console.log(JSON.stringify({ timer: true })), 50);
+    // Nothing but the channel keeps it alive until then.
+    unrefed(() => {
+      console.log(JSON.stringify({ timer: true }));
+      other.unref();
+    }, 300);
     break;
   case "deliver":
     // What is under way is delivered before the process ends.

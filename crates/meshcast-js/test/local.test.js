@@ -1,11 +1,12 @@
-// Processes of one machine that MESHCAST_LOCAL alone brings together.
+// Processes of one machine that MESHCAST_LOCAL alone brings together, or a setting of that name.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Process, runtimes } from "./process.js";
+import { generateKey } from "../lib/index.js";
+import { Process, needs } from "./process.js";
 
 /** A folder for admin sockets, of this test alone. */
 function machine(t) {
@@ -17,8 +18,9 @@ function machine(t) {
 for (const [one, other] of [
   ["node", "node"],
   ["deno", "bun"],
-].filter((pair) => pair.every((runtime) => runtime in runtimes))) {
-  test(`${one} and ${other} find each other with MESHCAST_LOCAL and nothing else`, async (t) => {
+]) {
+  const title = `${one} and ${other} find each other with MESHCAST_LOCAL and nothing else`;
+  test(title, needs(one, other), async (t) => {
     const env = { ...machine(t), MESHCAST_LOCAL: "true" };
     const members = [one, other].map((runtime) => new Process(t, runtime, "member.js", env));
     for (const member of members) {
@@ -51,4 +53,40 @@ test("a MESHCAST_LOCAL that is neither is refused where the first channel is mad
   wrong.do("open", { name: "earth" });
   assert.equal((await wrong.exit).code, 1);
   assert.match(wrong.errors, /MESHCAST_LOCAL/);
+});
+
+test("the settings local and alone are what they are called", async (t) => {
+  const nothing = machine(t);
+  const members = [nothing, nothing].map((env) => new Process(t, "node", "member.js", env));
+  for (const member of members) {
+    member.do("configure", { settings: { local: true } });
+    member.do("open", { name: "earth" });
+    member.do("ready", { members: 1 });
+  }
+  for (const member of members) await member.next("ready");
+  // Whatever the environment says.
+  const env = { ...nothing, MESHCAST_LOCAL: "true" };
+  const alone = new Process(t, "node", "member.js", env);
+  alone.do("configure", { settings: { alone: true } });
+  alone.do("open", { name: "earth" });
+  alone.do("ready", { members: 0 });
+  await alone.next("ready");
+  alone.do("connected");
+  assert.equal(await alone.next("connected"), 0);
+  for (const member of [...members, alone]) assert.doesNotMatch(member.errors, /MESHCAST_KEY/);
+});
+
+test("an address to advertise that is none is refused by name", async (t) => {
+  for (const [advertise, says] of [
+    ["203.0.113.7", /advertise: /],
+    ["example.com:4001", /advertise|example\.com/],
+  ]) {
+    const wrong = new Process(t, "node", "member.js", machine(t));
+    wrong.do("wrong", { name: "earth", settings: { local: true, advertise: [advertise] } });
+    assert.match(await wrong.next("wrong"), says);
+  }
+  const right = new Process(t, "node", "member.js", machine(t));
+  right.do("configure", { settings: { key: generateKey(), advertise: ["203.0.113.7:4001"] } });
+  right.do("ready", { members: 0 });
+  await right.next("ready");
 });

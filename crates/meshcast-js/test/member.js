@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as meshcast from "../lib/index.js";
 import { toJson } from "../lib/value.js";
+import { deliverBytes } from "./raw.js";
 import { samples } from "./samples.js";
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -19,6 +20,7 @@ const commands = {
     channel.onmessage = (event) => {
       const { region, seq, cursor } = meshcast.originOf(event) ?? {};
       say({ heard: toJson(event.data), region, seq });
+      if (event.data instanceof Blob) event.data.text().then((text) => say({ text }));
       if (options?.cursors) say({ cursor });
     };
     channel.addEventListener("caughtup", () => say({ caughtup: as }));
@@ -28,8 +30,12 @@ const commands = {
       say({ gap: { first, last, count, reason, region: sender.region } }),
     );
   },
-  wrong({ name, options }) {
+  configure({ settings }) {
+    meshcast.configure(settings);
+  },
+  wrong({ name, options, settings }) {
     try {
+      if (settings !== undefined) meshcast.configure(settings);
       commands.open({ name, options });
     } catch (error) {
       say({ wrong: error.message });
@@ -52,6 +58,9 @@ const commands = {
       say({ states: names });
     };
   },
+  async connected() {
+    say({ connected: (await meshcast.inspect()).peers.length });
+  },
   peers() {
     meshcast.mesh.addEventListener("peer", ({ change, name, region, reason }) =>
       say({ peer: { change, name, region, reason } }),
@@ -71,8 +80,12 @@ const commands = {
     }
     say({ subscribed: count });
   },
-  post({ name, data }) {
-    channels.get(name).postMessage(data);
+  post({ name, data, bytes }) {
+    channels.get(name).postMessage(bytes === undefined ? data : Uint8Array.from(bytes));
+  },
+  /** Bytes that are no value, as a hostile member sends them. */
+  raw({ name, bytes }) {
+    deliverBytes(channels.get(name), Uint8Array.from(bytes));
   },
   async samples({ name }) {
     for (const sample of samples()) await channels.get(name).postMessageWait(sample);
@@ -93,19 +106,26 @@ const commands = {
     const channel = channels.get(name);
     let heard = 0;
     let missed = 0;
-    let next = 0;
-    let wrong = 0;
-    channel.onmessage = ({ data }) => {
+    // Numbers in the order in which they came: runs of messages, and gaps.
+    const ranges = [];
+    channel.onmessage = (event) => {
       heard++;
-      if (data.i < next) wrong++;
-      next = data.i + 1;
+      const { seq, region } = meshcast.originOf(event);
+      const latest = ranges.at(-1);
+      if (latest?.reason === null && latest.last === seq - 1) latest.last = seq;
+      else ranges.push({ first: seq, last: seq, reason: null, region });
     };
-    channel.addEventListener("gap", ({ count }) => (missed += count));
-    commands.counted = () => say({ counted: { heard, missed, wrong, ...channel.stats() } });
+    channel.addEventListener("gap", ({ first, last, count, reason, sender }) => {
+      missed += count;
+      ranges.push({ first, last, reason, region: sender.region });
+    });
+    commands.counted = () => say({ counted: { heard, missed, ranges, ...channel.stats() } });
   },
   block({ until }) {
     say({ blocking: until });
-    while (!existsSync(until));
+    // Without work: the others need the processor.
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    while (!existsSync(until)) Atomics.wait(nobody, 0, 0, 10);
   },
   close({ name }) {
     channels.get(name).close();

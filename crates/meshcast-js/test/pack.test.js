@@ -9,6 +9,8 @@ import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+/** What takes longer is broken, in ms. */
+const PATIENCE = 180_000;
 const here = fileURLToPath(new URL("..", import.meta.url));
 
 const HELLO = `
@@ -18,7 +20,7 @@ import { decode, encode } from "meshcast/value";
 import { connection } from "meshcast/browser";
 import { Gateway } from "meshcast/gateway";
 
-configure({ local: true });
+configure({ alone: true });
 if (connection.state !== "closed" || new Gateway({ permit() {} }).clients !== 0) process.exit(1);
 const [a, b] = [new BroadcastChannel("earth"), new BroadcastChannel("earth")];
 b.onmessage = ({ data }) => {
@@ -34,7 +36,8 @@ function project(t) {
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const run = (program, args, cwd = folder) => {
     const env = { PATH: process.env.PATH, HOME: folder };
-    return execFileSync(program, args, { cwd, encoding: "utf8", env, stdio: "pipe" });
+    const options = { cwd, encoding: "utf8", env, stdio: "pipe", timeout: PATIENCE };
+    return execFileSync(program, args, options);
   };
   const install = (...files) => {
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');

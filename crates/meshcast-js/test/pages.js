@@ -1,27 +1,35 @@
 // Services with pages, and a network between them that can be cut, for tests.
 
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { generateKey } from "../lib/index.js";
-import { JsonProgram, runtimes } from "./process.js";
-import { built } from "./rust.js";
+import { JsonProgram, needs, runtimes } from "./process.js";
+import { built, missing } from "./rust.js";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 /** How a service is run, by language; the Rust one if it has been built. */
 export const services = {
-  node: [...runtimes.node, path("service.js")],
-  deno: runtimes.deno && [...runtimes.deno, path("service.js")],
-  bun: runtimes.bun && [...runtimes.bun, path("service.js")],
+  ...Object.fromEntries(
+    Object.entries(runtimes).map(([name, command]) => [name, [...command, path("service.js")]]),
+  ),
   rust: [built("examples", "tabs")],
 };
 
-/** Pairs of services: of a kind, and of both if the Rust one has been built. */
-export const kinds = [["node", "node"]];
-if (existsSync(services.rust[0])) kinds.push(["rust", "node"], ["node", "rust"]);
-if (services.deno && services.bun) kinds.push(["deno", "bun"]);
+/** Pairs of services: of a kind, and of both languages. */
+export const pairs = [
+  ["node", "node"],
+  ["rust", "node"],
+  ["node", "rust"],
+  ["deno", "bun"],
+];
+
+/** Why a test with these services is skipped, or false. */
+export function lacks(...kinds) {
+  const noRust = kinds.includes("rust") && missing(services.rust[0], "cargo build --examples");
+  return noRust || needs(...kinds.filter((kind) => kind !== "rust")).skip;
+}
 
 /** A service; `commands` as in `service.js`. */
 export class Service extends JsonProgram {
@@ -43,6 +51,12 @@ export class Service extends JsonProgram {
 
   do(command, fields = {}) {
     this.child.stdin.write(`${JSON.stringify({ do: command, ...fields })}\n`);
+  }
+
+  /** Waits until so many clients are connected. */
+  async hasClients(count) {
+    do this.do("clients");
+    while ((await this.next("clients")) !== count);
   }
 
   url(user) {
@@ -89,10 +103,10 @@ export class Cable {
 }
 
 /** Two services in two regions, and the cable between them. */
-export async function twoRegions(t, [one, other]) {
+export async function twoRegions(t, [one, other], env = {}) {
   const key = generateKey();
-  const fra = await Service.start(t, one, "fra", key);
+  const fra = await Service.start(t, one, "fra", key, "", env);
   const cable = await Cable.to(t, fra.meshPort);
-  const nrt = await Service.start(t, other, "nrt", key, cable.address);
+  const nrt = await Service.start(t, other, "nrt", key, cable.address, env);
   return { key, fra, nrt, cable };
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { BroadcastChannel, Presence, configure } from "../lib/index.js";
 import { native } from "../lib/native.js";
 
-configure({ local: true });
+configure({ alone: true });
 
 test("a thread is told of no more changes than it takes", async (t) => {
   // To watch alone keeps no process alive.

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import process from "node:process";
@@ -22,22 +21,33 @@ export const runtimes = {
   ...(has("bun") && { bun: ["bun"] }),
 };
 
-export const noAddon = ["gnu", "musl"].some((abi) =>
-  existsSync(join(here, "native", `meshcast.${process.platform}-${process.arch}-${abi}.node`)),
-)
-  ? false
-  : "needs `npm run build`";
+/** All runtimes, those that are missing here too. */
+export const kinds = ["node", "deno", "bun"];
+
+/** Options of a test that takes these runtimes: it is skipped by name where one is missing. */
+export function needs(...names) {
+  const lacks = names.filter((name) => !(name in runtimes));
+  return { skip: lacks.length > 0 && `needs ${[...new Set(lacks)].join(" and ")}` };
+}
 
 /** What waits longer than this is broken. */
 const PATIENCE = 60_000;
 
+/** Ports that were given away. */
+const given = new Set();
+/** Where this process looks: files of tests run side by side, each in a process of its own. */
+const SLICE = 500;
+const first = 20_000 + (process.pid % 24) * SLICE;
+
 /**
  * A port that is free. The system gives none of these to anybody who asks for any port, so it stays
- * free but for other tests that look for one.
+ * free but for other programs that look for one.
  */
 export async function freePort() {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const port = first + Math.floor(Math.random() * SLICE);
+    if (given.has(port)) continue;
+    given.add(port);
     const server = createServer().listen(port, "127.0.0.1");
     const free = await new Promise((resolve) => {
       server.on("listening", () => resolve(true)).on("error", () => resolve(false));
@@ -75,6 +85,16 @@ export class Program {
   /** Takes a line of its output, or null at its end. */
   heard() {}
 
+  /** How it ended and what it said on stderr, for who reads that a test failed. */
+  get state() {
+    return `${JSON.stringify(this.ended ?? "runs")} ${this.errors}`;
+  }
+
+  /** Waits until it has ended well. */
+  async endsWell() {
+    assert.deepEqual(await this.exit, { code: 0, signal: null }, this.state);
+  }
+
   /** Waits until it has said so on stderr. */
   async said(what) {
     while (!what.test(this.errors)) {
@@ -90,7 +110,14 @@ export class JsonProgram extends Program {
   waiting = [];
 
   heard(line) {
-    if (line !== null) this.lines.push(JSON.parse(line));
+    if (line !== null) {
+      try {
+        this.lines.push(JSON.parse(line));
+      } catch {
+        // It is shown if the test fails.
+        this.errors += `on stdout: ${line}\n`;
+      }
+    }
     this.#look();
   }
 
@@ -105,7 +132,7 @@ export class JsonProgram extends Program {
       const timer = setTimeout(() => {
         reject(
           new Error(
-            `no ${field} within ${PATIENCE} ms; ${JSON.stringify(this.lines.slice(0, 5))} ${this.errors}`,
+            `no ${field} within ${PATIENCE} ms; ${JSON.stringify(this.lines.slice(0, 5))} ${this.state}`,
           ),
         );
       }, PATIENCE);
@@ -121,7 +148,7 @@ export class JsonProgram extends Program {
       clearTimeout(timer);
       if (at === -1) {
         reject(
-          new Error(`ended with ${JSON.stringify(this.ended)} before ${field}: ${this.errors}`),
+          new Error(`ended before ${field}: ${this.state}`),
         );
       } else {
         resolve(this.lines.splice(at, 1)[0]);

@@ -21,6 +21,8 @@ export function samples() {
     new Float64Array([1.5, NaN]),
     new DataView(new ArrayBuffer(4), 1, 2),
     Buffer.from("pooled"),
+    new Blob(["of a blob"], { type: "text/x-note" }),
+    new File(["of a file"], "name.txt", { type: "text/x-note", lastModified: 1.7e12 }),
     cycle,
     "x".repeat(300_000),
   ];

@@ -19,7 +19,7 @@ async function file(pathname) {
   return { type, content: await readFile(url).catch(() => null) };
 }
 
-const gateway = new Gateway({
+const options = {
   async permit({ url }, channel) {
     const user = new URL(url, "http://localhost").searchParams.get("user");
     if (channel.startsWith("room:")) return { read: user !== null, post: user !== null };
@@ -29,7 +29,9 @@ const gateway = new Gateway({
   origins: (process.env.ORIGINS ?? "").split(",").filter(Boolean),
   maxClients: Number(process.env.MAX_CLIENTS ?? 100),
   maxChannels: 4,
-});
+};
+// However slow the machine is, no post is taken for one that nobody else wants.
+const gateway = new Gateway(options, { patience: 60_000 });
 
 await meshcast.ready();
 const { node } = await meshcast.inspect();

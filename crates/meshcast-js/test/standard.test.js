@@ -10,7 +10,7 @@ import vm from "node:vm";
 import { BroadcastChannel, configure } from "../lib/index.js";
 import { assertSame } from "./same.js";
 
-configure({ local: true });
+configure({ alone: true });
 
 const poster = new BroadcastChannel("standard");
 const listener = new BroadcastChannel("standard");
@@ -330,6 +330,23 @@ test("clones a Blob with its type and bytes", async () => {
   const copy = await clone(blob);
   assert.deepEqual([copy.type, copy.size, await copy.text()], [blob.type, 4, "a\0ä"]);
 });
+test("clones a Blob whose class is taken from the global object", async () => {
+  const { Blob } = globalThis;
+  const blob = new Blob(["here"]);
+  delete globalThis.Blob;
+  try {
+    const copy = await clone(blob);
+    assert.ok(copy instanceof Blob);
+    assert.equal(await copy.text(), "here");
+  } finally {
+    Object.defineProperty(globalThis, "Blob", {
+      value: Blob,
+      writable: true,
+      configurable: true,
+    });
+  }
+});
+
 test("clones an empty Blob", async () => assert.equal((await clone(new Blob([]))).size, 0));
 test("clones a File with its name and time", async () => {
   const copy = await clone(new File(["x"], "näme", { type: "a/b", lastModified: 42 }));

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { BroadcastChannel, configure, inspect } from "../lib/index.js";
 
-configure({ local: true });
+configure({ alone: true });
 
 const file = new URL("./worker.js", import.meta.url);
 

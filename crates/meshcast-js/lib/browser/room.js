@@ -16,6 +16,8 @@ const MAX_BYTES = 4 << 20;
 /** Senders of which it is remembered how far they were heard, and own posts that may come back. */
 const MAX_SENDERS = 1024;
 const MAX_OWN = 4096;
+/** Those of which no number is known, whose values are kept. */
+const MAX_UNNUMBERED = 256;
 
 /** Opens the name for an object. `handle` is called with what arrives for it. */
 export function open(name, handle, options) {
@@ -47,6 +49,9 @@ class Room extends Local {
   #heard = new Map();
   /** Posts that are safe and may still come back after a break. */
   #own = new Set();
+  /** The same without a number: what they are, via whom, and whether there was a break since. */
+  #unnumbered = [];
+  #unnumberedBytes = 0;
   /** Posts that are not known to be safe, in order. */
   #posts = [];
   #bytes = 0;
@@ -139,6 +144,7 @@ class Room extends Local {
   disconnected() {
     this.#service = null;
     this.#senders = [];
+    for (const post of this.#unnumbered) post.isBefore = true;
   }
 
   /** What the service tells of the channel. */
@@ -234,6 +240,15 @@ class Room extends Local {
   /** Whether it is what this page posted before a break. */
   #isOwn(peerId, seq, value) {
     if (this.#own.delete(`${peerId} ${seq}`)) return true;
+    // What others post via the same member comes in the order it was posted, so that of two that are
+    // the same one is heard, whichever it is.
+    const unnumbered = this.#unnumbered.findIndex(
+      (post) => post.isBefore && post.via === peerId && same(post.value, value),
+    );
+    if (unnumbered !== -1) {
+      this.#forget(unnumbered);
+      return true;
+    }
     if (!this.#unclear) return false;
     const at = this.#posts.findIndex(({ via }) => via === peerId);
     if (at === -1 || !same(this.#posts[at].value, value)) return false;
@@ -244,11 +259,26 @@ class Room extends Local {
   #posted({ number, seq }) {
     const at = this.#posts.findIndex((post) => post.number === number);
     if (at === -1) return;
+    const { value, via } = this.#posts[at];
     this.#settle(at);
-    if (seq === null || this.#service === null) return;
+    if (this.#service === null) return;
+    if (seq === null) return this.#remember({ value, via, isBefore: false });
     const own = this.#own;
     own.add(`${this.#service.peerId} ${seq}`);
     if (own.size > MAX_OWN) own.delete(own.values().next().value);
+  }
+
+  #remember(post) {
+    this.#unnumbered.push(post);
+    this.#unnumberedBytes += post.value.length;
+    while (this.#unnumbered.length > MAX_UNNUMBERED || this.#unnumberedBytes > MAX_BYTES) {
+      this.#forget(0);
+    }
+  }
+
+  #forget(at) {
+    const [post] = this.#unnumbered.splice(at, 1);
+    this.#unnumberedBytes -= post.value.length;
   }
 
   #unposted({ number, reason }) {

@@ -5,8 +5,6 @@ import { POST_HEAD, VERSION, readPost, readSaid, writeMessage } from "../frames.
 import { checkName } from "../local.js";
 import { FULL, Link, POSTED, TOO_LARGE } from "../native.js";
 
-/** How long a post waits for another member to have it, in ms. */
-const ALONE = 2000;
 /**
  * How often a client is told that the service is there. It answers, and does not count time by
  * itself: a page in the background does so once a minute at most.
@@ -30,6 +28,8 @@ const UNREAD = 1 << 20;
  * are what came with those before: 64 KiB, of frames of 6 bytes at least.
  */
 const MAX_UNREAD = 16 << 20;
+/** Why a connection is closed whose node is gone. */
+export const STOPPED = "the node has stopped";
 /** What a frame costs besides its bytes. */
 const FRAME = 1024;
 
@@ -40,7 +40,8 @@ export class Client {
   /** What it says, one after another. */
   #said = Promise.resolve();
   #unread = 0;
-  #unsafe = 0;
+  /** Posts that nobody else is known to have: `{ channel, number }`. */
+  #unsafe = new Set();
   #paused = false;
   /** Goes on when a post is safe. */
   #wake = null;
@@ -81,6 +82,14 @@ export class Client {
     if (this.#over) return;
     this.#ended();
     this.#socket.close(code, reason);
+  }
+
+  /** Closes it since the node has stopped. What nobody has it posts again where it connects next. */
+  stopped() {
+    for (const { channel, number } of this.#unsafe) {
+      this.#tell("unposted", { channel, number, reason: "unavailable" });
+    }
+    this.end(1001, STOPPED);
   }
 
   #ended() {
@@ -134,7 +143,7 @@ export class Client {
 
   /** Reads nothing more of it while there is enough, where it can be told to wait. */
   #pause() {
-    const paused = this.#unread > UNREAD || this.#unsafe >= UNSAFE;
+    const paused = this.#unread > UNREAD || this.#unsafe.size >= UNSAFE;
     if (paused === this.#paused || this.#over) return;
     this.#paused = paused;
     if (paused) return this.#socket.pause?.();
@@ -146,7 +155,7 @@ export class Client {
   async #turn() {
     while (!this.#over) {
       if (!this.#hasRoom()) await pass();
-      else if (this.#unsafe >= UNSAFE) await new Promise((resolve) => (this.#wake = resolve));
+      else if (this.#unsafe.size >= UNSAFE) await new Promise((resolve) => (this.#wake = resolve));
       else return;
     }
   }
@@ -242,32 +251,28 @@ export class Client {
   /** Posts for it; if there is no room, nothing else that it says is looked at meanwhile. */
   async #post({ channel, number, value }) {
     const unposted = (reason) => this.#tell("unposted", { channel, number, reason });
-    // What it posted and nobody has it posts again where it connects next.
-    const stopped = () => {
-      unposted("unavailable");
-      this.end(1001, "the node has stopped");
-    };
+    const post = { channel, number };
     for (;;) {
       const open = this.#channels.get(channel);
       if (open === undefined) return unposted("closed");
       if (!open.post) return unposted("forbidden");
-      this.#unsafe++;
-      const outcome = open.link.postAcked(value, ALONE, (error, seq) => {
-        this.#safe();
-        if (error !== null) return stopped();
+      this.#unsafe.add(post);
+      const outcome = open.link.postAcked(value, this.#service.patience, (error, seq) => {
+        if (error !== null) return this.stopped();
+        this.#safe(post);
         this.#tell("posted", { channel, number, seq: seq ? Number(seq) : null });
       });
       if (outcome === POSTED) return this.#pause();
-      this.#safe();
+      if (outcome !== FULL && outcome !== TOO_LARGE) return this.stopped();
+      this.#safe(post);
       if (outcome === TOO_LARGE) return unposted("too_large");
-      if (outcome !== FULL) return stopped();
       await pass();
       if (this.#over) return;
     }
   }
 
-  #safe() {
-    this.#unsafe--;
+  #safe(post) {
+    this.#unsafe.delete(post);
     this.#wake?.();
     this.#wake = null;
     this.#pause();

@@ -2,6 +2,7 @@
 // before anything is done with it. Keys are defined, never assigned.
 
 import { DecodeError } from "./errors.js";
+import { BlobType, FileType } from "./kinds.js";
 import * as tag from "./tags.js";
 
 /** What a value may take in memory: far above any message, far below what hurts a process. */
@@ -308,7 +309,7 @@ class Decoder {
     const content = this.content();
     const blob =
       name === undefined
-        ? new Blob([content], { type })
+        ? new BlobType([content], { type })
         : new FileType([content], name, { type, lastModified });
     // Bun adds a charset to types that it knows.
     if (type !== "" && blob.type !== type && blob.type.startsWith(type)) hide(blob, "type", type);
@@ -514,9 +515,6 @@ function shortText(bytes, start, length) {
 }
 
 const { fromCharCode } = String;
-
-/** Node has had it as a global since 20. */
-const FileType = globalThis.File;
 
 /** A view that follows the length of its buffer. */
 function tracking(type, buffer, offset, size) {

@@ -303,7 +303,7 @@ class Encoder {
 
   blob(value) {
     this.appear(value);
-    const file = typeof File === "function" && value instanceof File;
+    const file = kind.FileType !== undefined && value instanceof kind.FileType;
     this.byte(file ? tag.FILE : tag.BLOB);
     this.string(value.type);
     if (file) {

@@ -10,6 +10,7 @@ import {
   DATE,
   DOM_EXCEPTION,
   ERROR,
+  FileType,
   MAP,
   PLAIN,
   REGEXP,
@@ -188,7 +189,7 @@ class Writer {
       case DOM_EXCEPTION:
         return { $domexception: { message: string(value.message), name: string(value.name) } };
       case BLOB:
-        return value instanceof globalThis.File
+        return value instanceof FileType
           ? {
               $file: {
                 lastModified: value.lastModified,

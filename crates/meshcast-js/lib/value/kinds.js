@@ -6,6 +6,9 @@
 
 import { slots } from "./slots.js";
 
+/** As they were at first: a program may take them away from the global object. */
+export const { Blob: BlobType, File: FileType, DOMException: DomExceptionType } = globalThis;
+
 const types = globalThis.process?.getBuiltinModule?.("node:util")?.types ?? slots;
 
 export const OTHER = 0; // cannot be cloned
@@ -64,7 +67,7 @@ function slowKind(value, proto) {
   if (types.isSharedArrayBuffer(value)) return OTHER;
   if (types.isArrayBuffer(value)) return BUFFER;
   if (ArrayBuffer.isView(value)) return VIEW;
-  if (typeof Blob === "function" && value instanceof Blob) return BLOB;
+  if (BlobType !== undefined && value instanceof BlobType) return BLOB;
   if (isDomException(value)) return DOM_EXCEPTION;
   if (types.isNativeError(value)) return ERROR;
   if (
@@ -85,7 +88,7 @@ function slowKind(value, proto) {
 }
 
 function isDomException(value) {
-  return typeof DOMException === "function" && value instanceof DOMException;
+  return DomExceptionType !== undefined && value instanceof DomExceptionType;
 }
 
 /** A CryptoKey or a KeyObject. Bun has no test for them. */

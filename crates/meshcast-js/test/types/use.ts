@@ -20,6 +20,8 @@ import "meshcast/register";
 import { DecodeError, decode, encode, toJson } from "meshcast/value";
 
 configure({ key: generateKey(), seeds: ["fra.example.com:4001"], limits: { historyAge: 60_000 } });
+configure({ local: true, advertise: ["203.0.113.7:4001"] });
+configure({ alone: true });
 // @ts-expect-error: no such setting
 configure({ seed: "fra.example.com:4001" });
 
@@ -90,7 +92,7 @@ ofDeno.accept(new WebSocket("wss://example.com"), new Request("https://example.c
 
 connect("wss://example.com/meshcast", new URL("wss://example.org")).reconnect();
 connection.addEventListener("change", () => console.log(connection.service?.region));
-const tab = new PageChannel("room:lobby", { history: 20 });
+const tab = new PageChannel("room:lobby", { history: 20, cursors: true });
 tab.addEventListener("open", ({ read, post }) => console.log(read && post));
 tab.addEventListener("refused", ({ reason }) => console.log(reason));
 tab.addEventListener("gap", ({ count }) => console.log(count, tab.stats().unsafe));
