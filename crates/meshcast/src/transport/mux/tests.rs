@@ -72,7 +72,7 @@ impl Flooded {
     }
 
     /// Reads what there is, and returns how many bytes.
-    async fn read(&mut self, into: &mut [u8]) -> usize {
+    fn read(&mut self, into: &mut [u8]) -> usize {
         let mut read = 0;
         for stream in &mut self.streams {
             while let Some(len) = stream.read(into).now_or_never() {
@@ -176,12 +176,12 @@ async fn what_is_read_makes_room_for_more() {
     while said < words.len() {
         let more = flooded.flood(&words[said..]).await;
         let held = flooded.muxer.unread.held();
-        read += flooded.read(&mut [0; 700]).await;
+        read += flooded.read(&mut [0; 700]);
         assert!(more > 0 && held > 0, "{said} of {}", words.len());
         said += more;
     }
     flooded.turn().await;
-    read += flooded.read(&mut [0; 700]).await;
+    read += flooded.read(&mut [0; 700]);
     assert_eq!(read, 4 * (256 * KIB / 1_000) * 1_000);
     assert_eq!(account.used(), 0);
 }
@@ -211,7 +211,7 @@ async fn streams_that_were_dropped_hold_nothing_although_the_other_side_does_not
     assert!(flooded.muxer.unread.held() > 0);
     flooded.streams.clear();
     assert_eq!(flooded.muxer.unread.held(), 0);
-    let (read, said) = (flooded.read(&mut [0; 16]).await, &words[100_000..]);
+    let (read, said) = (flooded.read(&mut [0; 16]), &words[100_000..]);
     assert_eq!((read, flooded.flood(said).await), (0, said.len()));
     assert_eq!(flooded.muxer.unread.held(), 0);
 }
