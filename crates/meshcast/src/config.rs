@@ -137,8 +137,8 @@ impl Config {
         Ok(self.limits.check()?)
     }
 
-    /// The variables in which hosting platforms say where a process runs, `MESHCAST_REGION` first: a
-    /// node without a region takes that of the first that is set.
+    /// The variables in which hosting platforms say where a process runs, `MESHCAST_REGION` first:
+    /// a node without a region takes that of the first that is set.
     pub fn region_variables() -> impl Iterator<Item = &'static str> {
         REGION_VARIABLES.into_iter()
     }
