@@ -116,11 +116,9 @@ async fn who_is_present_in_many_ways_without_a_pause_takes_little() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_reads_no_gossip_is_given_no_more_than_its_share_and_let_go() {
+async fn who_reads_no_gossip_is_given_no_more_than_its_share() {
     let outcome = endured(Attack::Deaf, 15.0, GOSSIP).await;
     assert!(outcome.counters["slow_peer"] > 0, "{outcome}");
-    assert!(outcome.counters["unresponsive"] > 0, "{outcome}");
-    assert!(outcome.report.ended > 0, "its connection ended: {outcome}");
 }
 
 /// What many say is taken in by turns, and what honest members post goes through in between.

@@ -140,7 +140,7 @@ pub enum NoAnswerReason {
     #[error("it is not connected, or does not have the channel open")]
     NotThere,
     /// It is connected, and has not said in time whether it has the channel open, so that it was
-    /// not asked. That is waited for until the time of the question is over, 5 s at most.
+    /// not asked. That is waited for a quarter of the time of the question, 1 s at most.
     #[error("it did not say in time whether it has the channel open")]
     Untold,
     /// It has the channel open, and nobody answers questions on it there.

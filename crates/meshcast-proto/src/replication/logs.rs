@@ -206,7 +206,8 @@ impl Logs {
         let key = (heard.frame.channel().clone(), heard.frame.sender());
         let from = heard.arrival.from;
         let insert = self.take_in(&key, heard, now, out);
-        if insert == Insert::Fresh
+        // Also what there was no room for was handed on.
+        if matches!(insert, Insert::Fresh | Insert::NoRoom)
             && let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
         {
             replica.handed_on(from);
@@ -409,6 +410,7 @@ impl Logs {
                 && let Some(late) = entry.replica.fetch.expire(&self.peers, now)
             {
                 self.peers.answered(late.peer);
+                self.peers.was_late(late.peer, now);
                 if late.is_false_claim {
                     out.offences.insert((late.peer, Offence::FalseClaim));
                 }

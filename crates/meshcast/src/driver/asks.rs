@@ -59,7 +59,7 @@ impl Driver {
     pub(super) fn handle_desk(&mut self, hub: &Arc<Hub>, desk: Desk) {
         for asking in desk.asking {
             let within = asking.new.within.saturating_sub(asking.made.elapsed());
-            let until = self.clock.now() + within.min(UNTOLD);
+            let until = self.clock.now() + (within / 4).min(UNTOLD);
             self.questions.held.push(Held {
                 hub: Arc::clone(hub),
                 asking,
@@ -247,6 +247,7 @@ impl Driver {
     }
 }
 
-/// How long a question waits for peers to say whether they have the channel open. They do within a
-/// round trip.
-const UNTOLD: Duration = Duration::from_secs(5);
+/// How long a question waits for peers to say whether they have the channel open, and at most a
+/// quarter of its time: the rest is for the answers of those who have. They say so within a round
+/// trip.
+const UNTOLD: Duration = Duration::from_secs(1);

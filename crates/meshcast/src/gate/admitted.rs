@@ -135,8 +135,12 @@ impl Admitted {
         member: Member,
         caller: Caller,
     ) -> Result<Ticket, Reason> {
-        let (member, now) = (Arc::new(member), self.clock.now());
-        self.lock().admit(peer, member, caller, self.room, now)?;
+        let member = Arc::new(member);
+        let mut table = self.lock();
+        // Behind the lock, so that who comes later is not the earlier one.
+        let now = self.clock.now();
+        table.admit(peer, member, caller, self.room, now)?;
+        drop(table);
         Ok(Ticket {
             admitted: self.clone(),
             peer,

@@ -82,7 +82,7 @@ pub(super) const MAX_TOPICS: usize = 16_384;
 pub(crate) const MAX_RPC_LEN: usize = 4 * 1024 * 1024;
 
 /// How many frames, and bytes of them, wait at most for a peer that does not take them; it is given
-/// no further ones then. That is as much as a channel of one sender may have in flight, and all
-/// channels of one.
+/// no further ones then. That is as much as four senders, or channels of one, may have in flight by
+/// their send windows of 16 MiB: a burst within these is no sign of a peer that does not read.
 pub(super) const QUEUE_FRAMES: usize = 1024;
-pub(super) const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const QUEUE_BYTES: usize = 64 * 1024 * 1024;

@@ -279,11 +279,12 @@ impl Holders {
                 && (!is_beside || seqs.first() == lowest)
                 && (!hedges || peers.may_hedge(*peer, now))
         });
-        // Who was late, or has enough to do, is asked when nobody else can be.
+        // Who was late or did not help, or has enough to do, is asked when nobody else can be. Of
+        // the first, one that is slow counts no less than one that gave nothing.
         let demerits = |(peer, holder, seqs): &(Sender, &Holder, SeqRange)| {
             (
                 seqs.first() != lowest,
-                peers.is_late(*peer, now),
+                peers.is_late(*peer, now) || holder.failures > 0,
                 !peers.may_ask(*peer, around.is_proven),
                 holder.failures,
             )

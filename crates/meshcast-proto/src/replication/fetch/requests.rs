@@ -100,6 +100,10 @@ impl Requests {
         now: Time,
     ) -> Option<Answered> {
         if let Some(request) = self.take_if(|it| it.is(peer, number)) {
+            // A hedge that is not answered yet holds nothing up: who did answer is asked on.
+            if self.overdue.is_none() {
+                self.overdue = self.under_way.take().map(Box::new);
+            }
             let is_soon = now < request.asked + HEDGE;
             return Some(match is_soon {
                 true => Answered::Soon(request.seqs),
@@ -163,3 +167,26 @@ pub(crate) const HEDGE: Duration = Duration::from_millis(250);
 
 /// Requests of which it is remembered that they may be answered yet, at 40 bytes.
 pub(super) const MAX_GIVEN_UP: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Seq;
+
+    #[test]
+    fn a_hedge_that_is_not_answered_holds_nothing_up_once_the_first_request_is() {
+        let at = |millis| Time::from_start(Duration::from_millis(millis));
+        let (slow, silent) = (Sender::new([1; 32]), Sender::new([2; 32]));
+        let mut requests = Requests::default();
+        assert!(!requests.begin(slow, SeqRange::single(Seq::FIRST), 1, at(0)));
+        assert!(requests.begin(silent, SeqRange::single(Seq::FIRST), 2, at(250)));
+        assert!(requests.pause(at(260)).is_some(), "two are out");
+        let answered = requests.handle_answer(slow, 1, at(300));
+        assert!(matches!(answered, Some(Answered::InTime(_))));
+        assert_eq!(requests.pause(at(300)), None, "the next may be asked");
+        assert!(requests.slow(at(600)).is_none(), "and is no hedge");
+        assert!(requests.asks(silent));
+        assert!(!requests.begin(slow, SeqRange::single(Seq::FIRST.next()), 3, at(300)));
+        assert_eq!(requests.expire(at(3_250)).map(|it| it.peer), Some(silent));
+    }
+}
