@@ -54,7 +54,7 @@ const PLACES: u64 = 256 / 8 + LITTLE;
 
 /// What waits for one that reads no gossip, and what another posts meanwhile: history, a full ring,
 /// and each frame once more while it is read and read again; and little.
-const GOSSIP: u64 = 2 * 16 + 64 + 8 + LITTLE;
+const GOSSIP: u64 = 2 * 64 + 64 + 8 + LITTLE;
 
 macro_rules! endured {
     ($($(#[$attribute:meta])* $name:ident: $attack:ident, $seconds:literal, $most:ident;)*) => {$(
@@ -118,7 +118,12 @@ async fn who_is_present_in_many_ways_without_a_pause_takes_little() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_no_gossip_is_given_no_more_than_its_share() {
     let outcome = endured(Attack::Deaf, 15.0, GOSSIP).await;
-    assert!(outcome.counters["slow_peer"] > 0, "{outcome}");
+    // How much comes to wait in that time depends on the machine; that it is charged does not.
+    let (charged, who) = &outcome.charged;
+    assert!(
+        *charged as u64 > 8 * MIB && who.starts_with("deaf"),
+        "{outcome}"
+    );
 }
 
 /// What many say is taken in by turns, and what honest members post goes through in between.

@@ -162,7 +162,7 @@ pub fn quantile(sorted: &[Duration], share: f64) -> Duration {
 
 /// How long messages of honest members may take at the 99th percentile during an attack. In code
 /// that is not optimised, to take in what is invented takes ten times as long.
-const LONGEST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 5 });
+const LONGEST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 5 });
 
 /// How long newcomers may wait outside during an attack.
 const LONGEST_OUTSIDE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
