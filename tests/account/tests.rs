@@ -106,6 +106,16 @@ fn what_was_posted_before_an_object_was_open_or_just_before_it_closed_is_not_due
 }
 
 #[test]
+fn what_was_posted_before_a_process_that_stops_was_told_to_is_due_and_not_what_came_while_it_stops()
+{
+    let log = Log::default().open(0, "a", 1).open(0, "b", 1);
+    // Told to stop at 16 at the earliest.
+    let log = log.post(11, "a", 1).post(12, "a", 2).close(22, "b", 1);
+    let balance = Account::of(&log.0).balance();
+    assert_eq!(balance.lost, [(Name::from("b"), Name::from("a"), 1, 1)]);
+}
+
+#[test]
 fn an_object_that_follows_another_owes_what_is_posted_from_then_on() {
     let log = Log::default()
         .open(0, "a", 1)
