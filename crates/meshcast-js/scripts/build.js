@@ -17,7 +17,9 @@ const cargo = (...args) =>
     stdio: ["ignore", "pipe", "inherit"],
   });
 
-cargo("build", "--locked", "-p", "meshcast-js", ...(debug ? [] : ["--release"]));
+// For tests all of the workspace, as they have built it: alone, it would take other features of what
+// it depends on, and build that again.
+cargo("build", "--locked", ...(debug ? ["--workspace", "--lib"] : ["-p", "meshcast-js", "--release"]));
 const { target_directory } = JSON.parse(cargo("metadata", "--format-version", "1", "--no-deps"));
 
 const { platform, arch } = process;

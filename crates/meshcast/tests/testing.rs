@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use meshcast::{
     AskMemberError, DisconnectReason, Events, GapReason, Limits, Messages, Node, NodeEvent,
     Presence, PresenceChange, PresenceChanges, RecvError, SeedState, Since,
@@ -139,6 +139,56 @@ async fn who_is_cut_off_for_longer_than_anything_is_kept_is_told_what_it_missed(
     assert_eq!((gap.missed(), gap.reason()), (2..=3, GapReason::Lost));
     assert_eq!(gap.name().as_str(), "node-0");
     assert_eq!(next(&mut inbox).await, 4);
+}
+
+/// What is known to be missing is in `Health::behind_by`, until it comes or is given up.
+#[tokio::test(start_paused = true)]
+async fn by_how_much_a_node_is_behind_is_told_while_it_is() {
+    let limits = Limits {
+        history_age: SECOND * 60,
+        ..Limits::default()
+    };
+    let configured = Mesh::builder().configure(move |node| node.limits(limits.clone()));
+    let mesh = configured.nodes(2).start().await;
+    let mut inbox = inbox(mesh.node(1), "earth");
+    let earth = mesh.node(0).channel::<u32>("earth").expect("opens");
+    earth.post_message(&1).expect("posts");
+    assert_eq!(next(&mut inbox).await, 1);
+    mesh.partition(&[0], &[1]);
+    (2..=7).for_each(|n| drop(earth.post_message(&n).expect("posts")));
+    sleep(SECOND * 600).await;
+    earth.post_message(&8).expect("posts");
+    assert_eq!(mesh.node(1).health().await.behind_by, 0, "it cannot know");
+    mesh.heal();
+    let mut most = 0;
+    while inbox.recv().now_or_never().is_none() {
+        most = most.max(mesh.node(1).health().await.behind_by);
+        sleep(SECOND / 100).await;
+    }
+    // Of 2 to 7 nothing is kept: they are a gap. 8 is.
+    assert_eq!(most, 7);
+    assert_eq!(next(&mut inbox).await, 8);
+    assert_eq!(mesh.node(1).health().await.behind_by, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_senders_the_newest_are_the_newest_of_all_by_time() {
+    let mesh = Mesh::new(3).await;
+    let channels: Vec<_> = mesh
+        .nodes()
+        .map(|node| node.channel::<u32>("earth").expect("opens"))
+        .collect();
+    for n in 0..12 {
+        // Two in a row by each.
+        channels[n / 2 % 3]
+            .post_message(&(n as u32))
+            .expect("posts");
+        sleep(SECOND).await;
+    }
+    let history = channels[0].history(Since::Last(5)).await.expect("is open");
+    let numbers: Vec<u32> = history.messages.iter().map(|it| it.data).collect();
+    assert_eq!(numbers, [7, 8, 9, 10, 11]);
+    assert!(history.is_complete && history.errors.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
