@@ -531,8 +531,9 @@ function tracking(type, buffer, offset, size) {
 }
 
 function define(object, key, value) {
-  // What is inherited may be an accessor, as `__proto__` is, or read-only.
-  if (key in Array.prototype) {
+  // What is inherited may be an accessor, as `__proto__` is, or read-only. The object is asked, and
+  // not its prototype: for an array's, engines have no fast way.
+  if (key in object) {
     Object.defineProperty(object, key, {
       value,
       writable: true,
