@@ -395,6 +395,7 @@ impl Usage {
             cpu: self.cpu - before.cpu,
             allocations: self.allocations - before.allocations,
             allocated_bytes: self.allocated_bytes - before.allocated_bytes,
+            copied_bytes: self.copied_bytes - before.copied_bytes,
         }
     }
 
@@ -403,6 +404,7 @@ impl Usage {
             cpu: self.cpu + other.cpu,
             allocations: self.allocations + other.allocations,
             allocated_bytes: self.allocated_bytes + other.allocated_bytes,
+            copied_bytes: self.copied_bytes + other.copied_bytes,
         }
     }
 }

@@ -9,6 +9,7 @@ mod args;
 mod broker;
 mod clock;
 mod conditions;
+mod copies;
 mod fleet;
 mod goals;
 mod histogram;

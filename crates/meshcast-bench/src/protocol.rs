@@ -128,6 +128,8 @@ pub(crate) struct Usage {
     pub(crate) allocations: u64,
     /// Bytes asked for in them.
     pub(crate) allocated_bytes: u64,
+    /// Bytes copied in memory, if they are counted.
+    pub(crate) copied_bytes: u64,
 }
 
 impl Load {

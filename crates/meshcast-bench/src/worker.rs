@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    allocations, clock,
+    allocations, clock, copies,
     protocol::{Beside, Load, Order, Published, Reply, Spec, Usage},
     stamp::Stamp,
     system::{Node, PublishBeside},
@@ -310,6 +310,7 @@ fn usage() -> Usage {
         cpu: clock::cpu(),
         allocations,
         allocated_bytes,
+        copied_bytes: copies::counted(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod allocations;
 mod beside;
 mod channels;
+mod copies;
 mod flat;
 mod load;
 mod memory;
@@ -44,6 +45,9 @@ pub(crate) enum Workload {
     Memory,
     /// Allocations for each message, one to one as fast as it goes.
     Allocations,
+    /// How often a byte is copied in memory, one to one as fast as it goes. Builds with `--features
+    /// copies` alone.
+    Copies,
     /// One to one, 256 bytes at rising rates: latency against offered load.
     Load,
     /// One to one, large values as fast as it goes; meshcast's also with 64 bytes every 5 ms on
@@ -102,7 +106,7 @@ impl Workload {
                 };
                 return settings.meshes.iter().copied().map(case).collect();
             }
-            Self::Flat => sizes(&settings.sizes),
+            Self::Flat | Self::Copies => sizes(&settings.sizes),
             Self::Large => sizes(&settings.large_sizes),
             Self::Typed => vec![Payload::Typed],
             Self::Allocations => vec![Payload::Bytes(64), Payload::Typed],
@@ -142,7 +146,10 @@ impl Case {
             return format!("{workload} {nodes}");
         }
         match (self.workload, self.payload) {
-            (Workload::Flat | Workload::Large | Workload::Allocations, Payload::Bytes(size)) => {
+            (
+                Workload::Flat | Workload::Large | Workload::Allocations | Workload::Copies,
+                Payload::Bytes(size),
+            ) => {
                 format!("{workload} {size} B")
             }
             (Workload::Allocations, Payload::Typed) => format!("{workload} typed"),
@@ -191,6 +198,7 @@ impl Case {
             Workload::Stall => stall::run(setup(Shape::Ring)).await?,
             Workload::Memory => memory::run(pair, setup(Shape::Full(8))).await?,
             Workload::Allocations => allocations::run(pair, settings.seconds).await?,
+            Workload::Copies => copies::run(pair, settings.seconds).await?,
             Workload::Large => beside::run(pair, settings.seconds, BESIDE_LARGE).await?,
             Workload::Busy => beside::run(pair, settings.seconds, BESIDE_BUSY).await?,
             Workload::Nodes => nodes::run(self.nodes.unwrap_or_default()).await?,
