@@ -306,8 +306,8 @@ impl FromIterator<Duration> for Times {
 /// What is posted so shortly before an object is closed need not come to it.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// How long it takes at most from when a process is told to stop, from where on nothing comes to it,
-/// until it writes down that its object is closed: 5 s of handing over and 0.8 s of goodbyes.
+/// How long it takes at most from when a process is told to stop, and nothing is delivered to it
+/// any more, until it notes that its object is closed: 5 s of handing over and 0.8 s of goodbyes.
 const STOPPING: Duration = Duration::from_secs(6);
 
 /// More numbers than any run gives, so that a wrong one takes no memory.

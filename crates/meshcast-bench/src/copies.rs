@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) const COUNTED: bool = cfg!(all(feature = "copies", target_arch = "x86_64"));
 
 /// Bytes copied so far, by calls of `memcpy` and `memmove`: not what is copied in registers, as
-/// short values of a known length are, nor by the kernel, nor what a cipher writes elsewhere than it
-/// read.
+/// short values of a known length are, nor by the kernel, nor what a cipher writes elsewhere than
+/// it read.
 pub(crate) fn counted() -> u64 {
     BYTES.load(Relaxed)
 }
@@ -31,8 +31,8 @@ mod replaced {
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
         BYTES.fetch_add(count as u64, Relaxed);
-        // SAFETY: what the caller promises. In assembly, since the compiler makes a call of memcpy of
-        // any loop that copies.
+        // SAFETY: what the caller promises. In assembly, since the compiler makes a call of memcpy
+        // of any loop that copies.
         unsafe {
             asm!("rep movsb", inout("rcx") count => _, inout("rdi") to => _,
                 inout("rsi") from => _, options(nostack, preserves_flags));
@@ -49,8 +49,8 @@ mod replaced {
             return unsafe { memcpy(to, from, count) };
         }
         BYTES.fetch_add(count as u64, Relaxed);
-        // SAFETY: from the last byte down; `count` is not zero, since they overlap. The direction is
-        // set back.
+        // SAFETY: from the last byte down; `count` is not zero, since they overlap. The direction
+        // is set back.
         unsafe {
             asm!("std", "rep movsb", "cld", inout("rcx") count => _,
                 inout("rdi") to.add(count - 1) => _, inout("rsi") from.add(count - 1) => _,

@@ -10,8 +10,8 @@ use crate::{
     results::{Figure, Figures},
 };
 
-/// One to one, as fast as it goes. All of the process counts, the adapter's own included: it has one
-/// for gossipsub and NATS, which take what they are given.
+/// One to one, as fast as it goes. All of the process counts, the adapter's own included: one for
+/// gossipsub and NATS, which take what they are given.
 pub(super) async fn run(setup: Setup, seconds: f64) -> Result<Figures> {
     ensure!(
         copies::COUNTED,
