@@ -16,6 +16,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::process;
+
 /// Begins to write, once in a process.
 pub(crate) fn start() {
     static STARTED: Once = Once::new();
@@ -74,16 +76,29 @@ impl<S> Filter<S> for Bounded {
         true
     }
 
-    fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::always()
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // What is always wanted is not asked about again, and then may not be refused below: where
+        // it checks itself, tracing-subscriber panics in whoever logs; elsewhere the next line goes
+        // as well.
+        match *metadata.level() > tracing::Level::WARN {
+            true => Interest::always(),
+            false => Interest::sometimes(),
+        }
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        // That nobody else has what was posted is no news of a node that is to reach nobody.
+        if metadata.target() == STOPPED && process::is_alone() {
+            return false;
+        }
         // Whoever wants more than warnings wants all of it.
-        *event.metadata().level() > tracing::Level::WARN
-            || self.pass(event.metadata().callsite(), Instant::now())
+        *metadata.level() > tracing::Level::WARN || self.pass(metadata.callsite(), Instant::now())
     }
 }
+
+/// What a node says at its end.
+const STOPPED: &str = "meshcast::events::stopped";
 
 /// Enough for all members of a fleet that go at the same time.
 const AT_ONCE: f64 = 50.0;

@@ -76,7 +76,12 @@ struct Process {
     starts: u32,
     /// The program stopped the last one.
     stopped: bool,
+    /// What the last one that was stopped leaves behind, as JSON, once it is known.
+    ending: Option<Ending>,
 }
+
+/// What a node leaves behind, as JSON, once it has stopped.
+type Ending = tokio::sync::watch::Receiver<Option<String>>;
 
 fn process() -> MutexGuard<'static, Process> {
     static PROCESS: OnceLock<Mutex<Process>> = OnceLock::new();
@@ -230,18 +235,34 @@ pub fn flush(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
 /// Stops the node if there is one. Answers with what it left behind, as JSON.
 #[napi]
 pub fn shutdown(callback: Function<'_, answer::Arguments, ()>) -> Result<()> {
-    let node = {
-        let mut process = process();
-        process.stopped |= process.node.is_some();
-        process.node.take()
-    };
+    let ending = stop(true)?;
     answer::when(callback, async move {
-        let Some(node) = node else {
-            return Ok(report::undelivered(&[], 0).to_string());
+        let left = match ending {
+            Some(mut ending) => {
+                let left = ending.wait_for(Option::is_some).await;
+                left.ok().and_then(|left| left.clone())
+            }
+            None => None,
         };
-        let left = node.shutdown().await;
-        Ok(report::undelivered(&left.undelivered, left.members).to_string())
+        Ok(left.unwrap_or_else(|| report::undelivered(&[], 0).to_string()))
     })
+}
+
+/// Begins to stop the node, if one runs. Returns what tells of the end of that or of the one that
+/// was stopped last: whoever stops it once more waits as long.
+fn stop(by_program: bool) -> Result<Option<Ending>> {
+    let mut process = process();
+    let Some(node) = process.node.take() else {
+        return Ok(process.ending.clone());
+    };
+    process.stopped = by_program;
+    let (ended, ending) = tokio::sync::watch::channel(None);
+    process.ending = Some(ending.clone());
+    runtime()?.spawn(async move {
+        let left = node.shutdown().await;
+        ended.send_replace(Some(report::undelivered(&left.undelivered, left.members).to_string()));
+    });
+    Ok(Some(ending))
 }
 
 /// Hands over what was posted as the process ends, and holds it up for that: for at most so many
@@ -252,11 +273,11 @@ pub fn leave(patience: u32) -> Result<()> {
 }
 
 fn leave_within(patience: Duration) -> Result<()> {
-    let node = process().node.take();
-    if let Some(node) = node {
-        let shutdown = async { timeout(patience, node.shutdown()).await };
+    let stopped = process().stopped;
+    if let Some(mut ending) = stop(stopped)? {
+        let ended = async { timeout(patience, ending.wait_for(Option::is_some)).await.is_ok() };
         // Out of patience: it is said by nobody what is lost, as with a process that is killed.
-        let _ = runtime()?.block_on(shutdown);
+        runtime()?.block_on(ended);
     }
     Ok(())
 }

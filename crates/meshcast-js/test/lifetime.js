@@ -45,6 +45,13 @@ switch (process.argv[2]) {
     other.onmessage = ({ data }) => console.log(JSON.stringify({ heard: data }));
     channel.postMessage("last");
     break;
+  case "alone":
+    other.onmessage = () => {
+      channel.close();
+      other.close();
+    };
+    channel.postMessage("to nobody else");
+    break;
   case "throw":
     process.on("uncaughtException", (error) =>
       console.log(JSON.stringify({ thrown: error.message })),

@@ -35,6 +35,12 @@ for (const runtime of kinds) {
     await process.endsWell();
   });
 
+  test(`${runtime}: a process that is alone on purpose says nothing of it`, needs(runtime), async (t) => {
+    const process = run(t, "alone");
+    await process.endsWell();
+    assert.equal(process.errors, "");
+  });
+
   test(`${runtime}: a listener that throws does not stop the others`, needs(runtime), async (t) => {
     const process = run(t, "throw");
     assert.equal(await process.next("heard"), "goes on");

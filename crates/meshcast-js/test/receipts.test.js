@@ -38,3 +38,12 @@ test("of a post that nobody has when the node stops it is told that it is not", 
   await shutdown();
   assert.match(await told, /stopped/);
 });
+
+test("who stops the node once more is told the same, when it has stopped", async () => {
+  start();
+  const link = new Link("twice", () => {});
+  assert.equal(link.post(new Uint8Array([0])), POSTED);
+  const [first, second] = await Promise.all([shutdown(), shutdown()]);
+  assert.deepEqual(first.undelivered.map(({ channel, messages }) => [channel, messages]), [["twice", 1]]);
+  assert.deepEqual(second, first);
+});

@@ -250,7 +250,12 @@ impl Driver {
             .note(why, address.clone(), direction, wall_time());
         let reason = why.to_string();
         if let Some(suppressed) = self.warnings.refused.pass(self.clock.now()) {
-            tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
+            // Whoever dialled knows why it hung up: mostly since the two dialled each other at once.
+            if direction == Direction::Inbound && why.is_hung_up() {
+                tracing::info!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
+            } else {
+                tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
+            }
         }
         self.emit(NodeEvent::Refused {
             address,

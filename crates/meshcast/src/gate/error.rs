@@ -55,6 +55,11 @@ pub(crate) enum GateError {
 }
 
 impl GateError {
+    /// Whether the other side closed the connection and said nothing.
+    pub(crate) const fn is_hung_up(self) -> bool {
+        matches!(self, Self::Closed | Self::HungUp)
+    }
+
     /// What kind of trouble it is, in a word: whoever of the two sides found it.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
