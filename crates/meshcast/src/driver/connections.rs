@@ -250,7 +250,7 @@ impl Driver {
             .note(why, address.clone(), direction, wall_time());
         let reason = why.to_string();
         if let Some(suppressed) = self.warnings.refused.pass(self.clock.now()) {
-            // Whoever dialled knows why it hung up: mostly since the two dialled each other at once.
+            // Whoever dialled knows why it hung up, mostly since both dialled each other.
             if direction == Direction::Inbound && why.is_hung_up() {
                 tracing::info!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
             } else {
