@@ -1,8 +1,17 @@
-//! What an address is good for, whoever told it.
+//! Addresses: what one is good for, whoever told it, and how people write them.
+//!
+//! May use: nothing of the crate.
+//! Must not: dial, listen or look up anything.
+
+#[cfg(feature = "metrics")]
+mod metrics;
+mod written;
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
-use crate::peers::is_loopback;
+#[cfg(feature = "metrics")]
+pub use self::metrics::{MetricsAddress, MetricsAddressError};
+pub use self::written::{Address, AddressError};
 
 /// From where an address leads to the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +37,28 @@ pub(crate) fn reach(address: &Multiaddr) -> Reach {
     } else {
         Reach::Beyond
     }
+}
+
+/// Whether an address is reached only on this machine.
+pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
+    address.iter().any(|part| match part {
+        Protocol::Ip4(ip) => ip.is_loopback(),
+        Protocol::Ip6(ip) => ip.is_loopback(),
+        Protocol::Memory(_) => true,
+        _ => false,
+    })
+}
+
+/// The seed that stands for the nodes of this user on this machine.
+#[cfg(feature = "admin")]
+pub(crate) fn local_seed() -> Multiaddr {
+    Multiaddr::empty().with(Protocol::Unix("meshcast".into()))
+}
+
+/// Whether it is [`local_seed`]. The user cannot give such a one.
+#[cfg(feature = "admin")]
+pub(crate) fn is_local_seed(address: &Multiaddr) -> bool {
+    matches!(address.iter().next(), Some(Protocol::Unix(_)))
 }
 
 /// Whether it has the form of an address that members listen on: one host, and a TCP port.
@@ -121,5 +152,22 @@ mod tests {
             assert!(!is_listener(&parse(address)), "{address}");
         }
         assert!(!is_listener(&Multiaddr::empty()));
+    }
+
+    #[test]
+    fn loopback_is_what_others_cannot_reach() {
+        for (address, expected) in [
+            ("/ip4/127.0.0.1/tcp/1", true),
+            ("/ip6/::1/tcp/1", true),
+            ("/ip4/0.0.0.0/tcp/1", false),
+            ("/ip4/192.0.2.1/tcp/1", false),
+            ("/dns/example.org/tcp/1", false),
+        ] {
+            assert_eq!(
+                is_loopback(&address.parse().expect("an address")),
+                expected,
+                "{address}"
+            );
+        }
     }
 }

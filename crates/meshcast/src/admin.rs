@@ -33,6 +33,9 @@
 //! is asked who is at the other end. There is nothing to configure or to stop a node by; it reads
 //! and posts. The server does not keep its node alive.
 
+// May use: `node`, as any application does, and what reports are made of.
+// Must not: be used by what it reports on: the node does not know that it is asked.
+
 pub(crate) mod directory;
 mod post;
 mod presence;
@@ -47,10 +50,8 @@ mod watch;
 use std::path::PathBuf;
 
 pub(crate) use self::server::Serving;
-pub use self::{
-    directory::{DirectoryFault, socket_directories},
-    socket::{AdminError, Listener},
-};
+pub use self::{directory::socket_directories, socket::Listener};
+pub use crate::error::{AdminError, DirectoryFault};
 
 /// Where a node's admin socket is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -46,8 +46,10 @@
 //! # }
 //! ```
 
+// May use: `channel`, through whose hubs it reaches the driver.
+// Must not: know the driver, or keep what has to survive the question.
+
 mod answering;
-mod exchange;
 
 use std::{
     collections::BTreeMap,
@@ -69,14 +71,12 @@ use meshcast_value::{DecodeError, EncodeError};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::{
-    BroadcastChannel,
-    channel::{Borrowed, Hub, Payload, decode_bytes, encode},
+    channel::{AskEvent, Asking, Borrowed, BroadcastChannel, Hub, Payload, decode_bytes, encode},
     clock::moment,
-    transport::peer_id,
+    ids::peer_id,
 };
 
 pub use answering::Answering;
-pub(crate) use exchange::{Answerer, AskEvent, Asking, Charge, Desk, Incoming, Replier, Replying};
 
 /// Something a member said to this one, and which member that is.
 #[derive(Clone)]

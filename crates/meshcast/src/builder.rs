@@ -1,28 +1,25 @@
 //! From a description to a running node.
 
-pub(crate) mod key_file;
-
 use std::path::PathBuf;
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{Identity, NodeName, Region, Trust};
 use tokio::runtime::Handle;
 
+#[cfg(feature = "metrics")]
+use crate::address::{MetricsAddress, MetricsAddressError};
 #[cfg(feature = "admin")]
 use crate::admin::AdminSocket;
-#[cfg(feature = "metrics")]
-use crate::metrics::{MetricsAddress, MetricsAddressError};
 use crate::{
-    Node,
-    address::is_listener,
+    address::{Address, AddressError, is_loopback},
     clock::wall_time,
-    config::{Address, AddressError, Config, EnvError},
-    error::SpawnError,
+    config::{Config, REGION_VARIABLES, check_advertised, check_seed},
+    error::{EnvError, SpawnError},
     gossip::MAX_RPC_LEN,
-    key::MeshKey,
+    key::{MeshKey, file as key_file},
     limits::Limits,
     netem::Links,
-    peers::is_loopback,
+    node::Node,
     spawn::{Alone, Plan, spawn},
     transport::Handshake,
 };
@@ -79,6 +76,13 @@ pub struct Membership {
     pub identity: Identity,
     /// The authorities to believe.
     pub trust: Trust,
+}
+
+impl Node {
+    /// Describes a node to be started.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
 }
 
 impl NodeBuilder {
@@ -356,7 +360,10 @@ impl NodeBuilder {
         let alone = alone.filter(|_| !self.local);
         #[cfg(feature = "admin")]
         let seeds = match self.local {
-            true => seeds.into_iter().chain([crate::local::seed()]).collect(),
+            true => seeds
+                .into_iter()
+                .chain([crate::address::local_seed()])
+                .collect(),
             false => seeds,
         };
         #[cfg(feature = "admin")]
@@ -518,33 +525,6 @@ fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
     }
 }
 
-/// Whether a seed is something this node can dial: TCP at an IP address or a name.
-pub(crate) fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
-    use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, P2p, Tcp};
-    let parts: Vec<_> = address.iter().collect();
-    match parts[..] {
-        [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(port)] if port != 0 => Ok(()),
-        [.., P2p(_)] => {
-            Err("a process has a new peer id at every start, so a seed must not name one")
-        }
-        _ => Err("a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001"),
-    }
-    .map_err(|reason| SpawnError::Seed {
-        address: address.clone(),
-        reason: reason.to_owned(),
-    })
-}
-
-/// Whether an address can be told to others as one of this node.
-pub(crate) fn check_advertised(address: &Multiaddr) -> Result<(), SpawnError> {
-    if is_listener(address) {
-        return Ok(());
-    }
-    Err(SpawnError::Advertise {
-        address: address.clone(),
-    })
-}
-
 /// Where what nobody else may guess comes from.
 enum Chance {
     OfTheSystem,
@@ -583,10 +563,6 @@ const LOOKED_UP: [&str; 7] = [
     "MESHCAST_LOCAL",
     "MESHCAST_SEEDS",
 ];
-
-/// Where hosting platforms name the region, ours first.
-pub(crate) const REGION_VARIABLES: [&str; 4] =
-    ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];
 
 /// What a default name has of the region, so that both fit.
 const REGION_IN_NAME: usize = 58;

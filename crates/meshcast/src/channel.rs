@@ -1,15 +1,25 @@
 //! `BroadcastChannel`, as the web has it, over everything this process knows of a channel name.
+//!
+//! May use: plain modules: `clock`, `error`, `ids`, `limits`, `thread`, `throttle`.
+//! Must not: know libp2p but for its ids, call the driver, which takes what is left in the
+//! registry, or know who asks and who is present beyond what it keeps for them (`exchange`,
+//! `board`).
 
+mod board;
 mod cursor;
 mod dispatch;
+mod exchange;
 mod history;
 mod hub;
+mod message;
 mod messages;
 mod outbox;
 mod payload;
 mod receipt;
+mod registry;
 mod ring;
 mod since;
+pub(crate) mod spans;
 
 use std::{
     fmt,
@@ -25,33 +35,34 @@ use meshcast_proto::ChannelName;
 use tokio::runtime::Handle;
 
 use self::dispatch::Handlers;
-use crate::{
-    error::PostError,
-    message::{Message, RecvError},
-    presence::Presence,
-};
+use crate::error::PostError;
 
-#[cfg(feature = "metrics")]
-pub(crate) use self::hub::Load;
+#[cfg(feature = "testing")]
+pub(crate) use self::message::Origin;
 #[cfg(feature = "admin")]
 pub(crate) use self::ring::{Unpacked, UnpackedValue};
 pub(crate) use self::{
-    cursor::Place,
+    board::{Board, Told},
+    exchange::{AskEvent, Asking, Charge, Desk, Incoming, Replier},
     hub::{Hub, Opening, Requests},
     outbox::{Poster, Posters, Section},
     payload::{decode, decode_bytes, encode},
     receipt::Awaited,
-    ring::{Count, Item, ObjectGaps, ReaderId, Wanted},
+    registry::{MAX_NAMES, Registry},
+    ring::{Item, ReaderId, Wanted},
 };
 pub use self::{
     cursor::{Cursor, CursorError},
     dispatch::Subscription,
     history::{Entry, History, Marked},
+    message::{Gap, GapReason, Message, RecvError, Undecodable},
     messages::Messages,
     payload::{Borrowed, Payload},
     receipt::{AckError, Receipt},
     since::Since,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use self::{hub::Load, ring::ObjectGaps};
 
 /// One object on a channel: what it posts, every other object of that name hears, in this process
 /// and in every other; it never hears itself.
@@ -90,6 +101,11 @@ impl<T: Payload> BroadcastChannel<T> {
     /// Which of the objects of its name it is.
     pub(crate) fn object_id(&self) -> ObjectId {
         self.object.id
+    }
+
+    /// What holds the object open as long as it is there.
+    pub(crate) fn keep_open(&self) -> Arc<dyn Send + Sync> {
+        Arc::clone(&self.object) as _
     }
 
     /// The name it was opened with.
@@ -252,15 +268,6 @@ impl<T: Payload> BroadcastChannel<T> {
             .as_ref()
             .unwrap_or_else(|_| self.object.hub.runtime());
         Subscription::of_task(Arc::clone(&self.object), &runtime.spawn(task))
-    }
-
-    /// Who is present on the channel, each with a state of type `S` that it says of itself; see
-    /// [`Presence`].
-    ///
-    /// From now on this node watches, until the last handle is dropped.
-    pub fn presence<S: Payload>(&self) -> Presence<S> {
-        let hub = &self.object.hub;
-        Presence::new(hub, hub.registry(), Arc::clone(&self.object) as _)
     }
 
     /// Closes the object. Pending deliveries to it are dropped; what it posted before still goes

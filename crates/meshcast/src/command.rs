@@ -1,17 +1,26 @@
-//! What handles ask of the driver.
+//! What handles ask of the driver, and what it answers.
+//!
+//! May use: plain types: `channel`, `error`, `health`, `inspect`, `measured`.
+//! Must not: do anything: handles ask, the driver answers.
 
-use std::sync::Arc;
+#[cfg(feature = "admin")]
+mod trace;
+
+use std::{sync::Arc, time::Duration};
 
 use libp2p::PeerId;
+use meshcast_proto::WallTime;
 use tokio::sync::oneshot;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::trace::{Trace, TraceQuery, Traced, TracedSender};
+#[cfg(feature = "metrics")]
+use crate::{channel::ObjectGaps, measured::Measured};
 use crate::{
-    driver::{Inspected, PingAnswer, View},
-    error::AskError,
+    error::{AskError, PingError},
     handover::Flushed,
-    inspect::{Counters, NodeInfo},
-    node::Ready,
-    presence::MemberInfo,
+    health::Ready,
+    inspect::{Counters, MemberInfo, NodeInfo, Snapshot},
 };
 
 /// An answer that takes a while, so that only so many may wait for it.
@@ -31,10 +40,7 @@ pub(crate) enum Command {
     Flush(Answer<Flushed>),
     /// What is known of single messages.
     #[cfg(feature = "admin")]
-    Trace(
-        crate::driver::TraceQuery,
-        oneshot::Sender<crate::driver::Trace>,
-    ),
+    Trace(TraceQuery, oneshot::Sender<Trace>),
     /// Makes the driver drain and stop.
     Shutdown,
     /// Makes the driver stop as it stands.
@@ -42,6 +48,32 @@ pub(crate) enum Command {
     /// Makes the driver fail as it never should.
     #[cfg(test)]
     Panic,
+}
+
+/// The answer to a question for a round trip.
+pub(crate) type PingAnswer = oneshot::Sender<Result<Duration, PingError>>;
+
+/// What somebody wants to see, beside what is always there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) peers: bool,
+    pub(crate) channels: bool,
+    /// How much is known to be missing on all channels.
+    pub(crate) behind: bool,
+}
+
+/// What was seen. Shared by all who asked for it; the copying is theirs.
+#[derive(Debug, Clone)]
+pub(crate) struct Inspected {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) ready: bool,
+    pub(crate) isolated_since: Option<WallTime>,
+    pub(crate) behind_by: u64,
+    #[cfg(feature = "metrics")]
+    pub(crate) measured: Measured,
+    /// What single objects were told that they will not get.
+    #[cfg(feature = "metrics")]
+    pub(crate) object_gaps: ObjectGaps,
 }
 
 /// Questions waiting for the driver; whoever asks more waits.

@@ -19,18 +19,16 @@
 //! `MESHCAST_SEEDS`, `MESHCAST_HISTORY_BYTES`. Lists are separated by commas or spaces there. An
 //! empty variable is one that is not set.
 
-mod address;
-pub(crate) mod units;
-
 use std::path::PathBuf;
 
+use libp2p::{Multiaddr, multiaddr::Protocol};
+use meshcast_proto::{NodeName, Region};
 use serde::{Deserialize, Serialize};
 
-pub use self::address::{Address, AddressError};
-use crate::{
-    Limits, NodeName, Region,
-    builder::{REGION_VARIABLES, check_advertised, check_seed},
-    error::SpawnError,
+use crate::{address::is_listener, error::SpawnError, limits::Limits, units};
+pub use crate::{
+    address::{Address, AddressError},
+    error::EnvError,
 };
 
 /// Settings of a node. Start one with them by [`NodeBuilder::from`](crate::NodeBuilder).
@@ -61,21 +59,11 @@ pub struct Config {
     /// See [`NodeBuilder::metrics`](crate::NodeBuilder::metrics). With the feature `metrics`.
     #[cfg(feature = "metrics")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<crate::metrics::MetricsAddress>,
+    pub metrics: Option<crate::address::MetricsAddress>,
     /// See [`NodeBuilder::dial_members`](crate::NodeBuilder::dial_members).
     pub dial_members: bool,
     /// See [`NodeBuilder::limits`](crate::NodeBuilder::limits).
     pub limits: Limits,
-}
-
-/// A variable of the environment that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {reason}")]
-pub struct EnvError {
-    /// Its name.
-    pub variable: &'static str,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 /// A setting that the environment may have.
@@ -189,6 +177,33 @@ impl Default for Config {
     }
 }
 
+/// Whether a seed is something this node can dial: TCP at an IP address or a name.
+pub(crate) fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
+    use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, P2p, Tcp};
+    let parts: Vec<_> = address.iter().collect();
+    match parts[..] {
+        [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(port)] if port != 0 => Ok(()),
+        [.., P2p(_)] => {
+            Err("a process has a new peer id at every start, so a seed must not name one")
+        }
+        _ => Err("a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001"),
+    }
+    .map_err(|reason| SpawnError::Seed {
+        address: address.clone(),
+        reason: reason.to_owned(),
+    })
+}
+
+/// Whether an address can be told to others as one of this node.
+pub(crate) fn check_advertised(address: &Multiaddr) -> Result<(), SpawnError> {
+    if is_listener(address) {
+        return Ok(());
+    }
+    Err(SpawnError::Advertise {
+        address: address.clone(),
+    })
+}
+
 macro_rules! settings {
     ($($(#[$when:meta])* $variable:literal => |$config:ident, $text:ident| $set:expr;)*) => {
         &[$($(#[$when])* Setting {
@@ -225,6 +240,10 @@ const SETTINGS: &[Setting] = settings! {
     "MESHCAST_MAX_PEERS" => |config, text| config.limits.max_peers = number(text)?;
 };
 
+/// Where hosting platforms name the region, ours first.
+pub(crate) const REGION_VARIABLES: [&str; 4] =
+    ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];
+
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
     let each = text.split(|c: char| c == ',' || c.is_whitespace());
     let each = each.filter(|address| !address.is_empty());
@@ -237,9 +256,9 @@ fn addresses(text: &str) -> Result<Vec<Address>, String> {
 }
 
 #[cfg(feature = "metrics")]
-fn metrics_address(text: &str) -> Result<crate::metrics::MetricsAddress, String> {
+fn metrics_address(text: &str) -> Result<crate::address::MetricsAddress, String> {
     text.parse()
-        .map_err(|error: crate::metrics::MetricsAddressError| error.to_string())
+        .map_err(|error: crate::address::MetricsAddressError| error.to_string())
 }
 
 fn truth(text: &str) -> Result<bool, String> {

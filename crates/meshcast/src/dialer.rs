@@ -3,6 +3,10 @@
 //! A state machine without sockets: time and seed are arguments. Waits grow with each failure and
 //! are drawn evenly between nothing and the current maximum ("full jitter"), so that a fleet that
 //! lost a node does not come back to it in step.
+//!
+//! May use: nothing of the crate.
+//! Must not: open a connection, look up a name or read a clock. It says what is to be done, and the
+//! driver does it.
 
 mod members;
 mod seeds;

@@ -5,8 +5,11 @@
 //!
 //! This wing alone changes the engine, the swarm and the dialer: the engine through
 //! `Driver::with_engine`, the others through `Dirty::modify`. It meets the handles of the
-//! application in the registry and answers their commands. It must not decide what the protocol
-//! decides, decode what applications posted, or read a clock but through `clock`.
+//! application in the registry and answers their commands.
+//!
+//! May use: all that is about the network, `channel`, and `command` with what answers are made of.
+//! Must not: decide what the protocol decides, decode what applications posted, know the handles
+//! (`node`, `ask`, `presence`) or who is told through them, or read a clock but through `clock`.
 
 mod asks;
 mod channels;
@@ -38,6 +41,8 @@ mod trace;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+#[cfg(feature = "admin")]
+use futures::future::BoxFuture;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     allow_block_list::{self, BlockedPeers},
@@ -46,39 +51,31 @@ use libp2p::{
 use meshcast_proto::{Conduct, Forward, Frame, Member, WallTime};
 use tokio::sync::{broadcast, mpsc, watch};
 
-#[cfg(feature = "admin")]
-pub(crate) use self::trace::{Trace, TraceQuery, Traced, TracedSender};
 use self::{
     asks::Questions, channels::Channels, dialling::Dialling, handover::Flushes,
     inspection::Inspections, isolation::Isolation, namesakes::Namesakes, pings::Pings,
     readiness::Readiness, receipts::Receipts, refusals::Refusals, schedule::Schedule,
     sessions::PeerSessions,
 };
-pub(crate) use self::{
-    dirty::Dirty,
-    engine::EngineCell,
-    inspection::{Inspected, View},
-    pings::PingAnswer,
-    presence::TrackerCell,
-};
+pub(crate) use self::{dirty::Dirty, engine::EngineCell, presence::TrackerCell};
 #[cfg(feature = "metrics")]
-use crate::metrics::Measures;
+use crate::measured::Measures;
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
+    channel::{Registry, spans},
     clock::{Clock, wall_time},
     command::Command,
     dialer::Dialer,
     event::{self, NodeEvent},
     gate::{Admitted, Door},
     gossip::{Gossip, GossipEvent, NotPublished},
+    ids::{peer_id, sender},
     inspect::Counters,
     peers::Peers,
     reason::in_words,
-    registry::Registry,
     session::Sessions,
-    spans,
     throttle::Throttle,
-    transport::{Traffic, peer_id, sender},
+    traffic::Traffic,
     verifier::SharedVerifier,
 };
 
@@ -92,12 +89,18 @@ pub(crate) struct Parts {
     pub(crate) presence: TrackerCell,
     pub(crate) network: Network,
     pub(crate) dialer: Dialer,
+    #[cfg(feature = "admin")]
+    pub(crate) local_nodes: LocalNodes,
     pub(crate) handles: Handles,
     /// What others are told in place of where the node listens.
     pub(crate) advertised: Vec<Multiaddr>,
     /// What the swarm reported before the driver had it.
     pub(crate) early: Vec<SwarmEvent<BehaviourEvent>>,
 }
+
+/// Finds where the nodes of a mesh listen that run on this machine, given where this one does.
+#[cfg(feature = "admin")]
+pub(crate) type LocalNodes = fn(Vec<Multiaddr>, String) -> BoxFuture<'static, Vec<Multiaddr>>;
 
 /// The swarm, and what it shares with the driver.
 pub(crate) struct Network {
@@ -147,6 +150,8 @@ pub(crate) struct Driver {
     network: Network,
     handles: Handles,
     dialling: Dialling,
+    #[cfg(feature = "admin")]
+    local_nodes: LocalNodes,
     /// What others are told in place of where the node listens.
     advertised: Vec<Multiaddr>,
     /// The connected members.
@@ -222,6 +227,8 @@ impl Driver {
             presence,
             network,
             dialer,
+            #[cfg(feature = "admin")]
+            local_nodes,
             handles,
             advertised,
             early,
@@ -229,6 +236,8 @@ impl Driver {
         let driver = Self {
             started: wall_time(),
             dialling: Dialling::new(dialer),
+            #[cfg(feature = "admin")]
+            local_nodes,
             peers: Peers::new(*network.swarm.local_peer_id()),
             sessions: PeerSessions::new(engine.budget()),
             channels: Channels::default(),

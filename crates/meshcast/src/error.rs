@@ -1,4 +1,10 @@
 //! What can go wrong, one enum for each thing one can do.
+//!
+//! May use: `address`, `limits` and `reason`, whose errors these are made of.
+//! Must not: know whatever fails: each module above turns what went wrong there into one of these.
+
+#[cfg(feature = "admin")]
+mod admin;
 
 use std::path::PathBuf;
 
@@ -8,8 +14,14 @@ use meshcast_value::EncodeError;
 use rustix::io::Errno;
 
 #[cfg(feature = "admin")]
-use crate::admin::AdminError;
-use crate::reason::{causes, in_words};
+pub use self::admin::{AdminError, DirectoryFault};
+#[cfg(feature = "metrics")]
+use crate::address::MetricsAddressError;
+use crate::{
+    address::AddressError,
+    limits::LimitsError,
+    reason::{causes, in_words},
+};
 
 /// Why a message was not posted. Nothing of it was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -195,7 +207,7 @@ pub enum SpawnError {
     },
     /// A variable of the environment cannot be used.
     #[error(transparent)]
-    Environment(#[from] crate::config::EnvError),
+    Environment(#[from] EnvError),
     /// The file with the mesh key cannot be read, or is not safe to hold one.
     #[error("key file {}: {reason}", path.display())]
     KeyFile {
@@ -211,7 +223,7 @@ pub enum SpawnError {
     NoKey(Multiaddr),
     /// A text that was given as an address is none.
     #[error(transparent)]
-    Address(#[from] crate::config::AddressError),
+    Address(#[from] AddressError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -247,7 +259,7 @@ pub enum SpawnError {
     Identity(ChainError),
     /// Some of the [`Limits`](crate::Limits) are set to what cannot work.
     #[error(transparent)]
-    Limits(#[from] crate::LimitsError),
+    Limits(#[from] LimitsError),
     /// The admin socket cannot be had.
     #[cfg(feature = "admin")]
     #[error("admin socket: {0}")]
@@ -264,7 +276,7 @@ pub enum SpawnError {
     /// A text that was given as an address for metrics is none.
     #[cfg(feature = "metrics")]
     #[error("metrics: {0}")]
-    MetricsAddress(crate::metrics::MetricsAddressError),
+    MetricsAddress(MetricsAddressError),
     /// The node was not spawned inside a Tokio runtime, or the one it was to run on is gone.
     #[error("a node must be spawned inside a Tokio runtime")]
     NoRuntime,
@@ -281,10 +293,20 @@ impl From<AdminError> for SpawnError {
 }
 
 #[cfg(feature = "metrics")]
-impl From<crate::metrics::MetricsAddressError> for SpawnError {
-    fn from(error: crate::metrics::MetricsAddressError) -> Self {
+impl From<MetricsAddressError> for SpawnError {
+    fn from(error: MetricsAddressError) -> Self {
         Self::MetricsAddress(error)
     }
+}
+
+/// A variable of the environment that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {reason}")]
+pub struct EnvError {
+    /// Its name.
+    pub variable: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// Why a file is not taken for one with a mesh key. Only its first 4,096 bytes were read, if any.

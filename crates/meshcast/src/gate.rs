@@ -10,6 +10,9 @@
 //! connection at the gate holds one stream, one message of at most 2 KiB and what was sent beyond
 //! it, 128 KiB at most, behind which it is not read; a second stream ends it, and the clock runs
 //! ([`Timeouts`]).
+//!
+//! May use: `clock`, `ids` and `traffic`.
+//! Must not: know how a connection is secured, or what members talk about behind it.
 
 mod admitted;
 mod door;
@@ -30,9 +33,9 @@ use self::{admitted::Ticket, talk::Talk};
 pub(crate) use self::{
     admitted::{Admitted, Caller, Held},
     door::{Door, Place},
-    error::{GateError, refusal_reason},
+    error::GateError,
 };
-use crate::transport::{Traffic, sender};
+use crate::{ids::sender, traffic::Traffic};
 
 /// Admits members. Cheap to clone: clones are the same gate.
 #[derive(Clone)]

@@ -36,6 +36,9 @@
 //!   forgotten that one: it is told that each is the first.
 //! * [`settings`]: no cache, since ours is better; limits far over the longest frame, since a
 //!   reader that finds one exceeded stops for ever and says nothing.
+//!
+//! May use: `ids`, `transport` and `verifier`.
+//! Must not: know the driver, sessions, or what a frame is good for.
 
 mod announced;
 mod outflow;

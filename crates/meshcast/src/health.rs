@@ -1,4 +1,4 @@
-//! Whether a node is well, for probes.
+//! Whether a node is ready and well, for probes.
 
 use meshcast_proto::WallTime;
 use serde::Serialize;
@@ -26,4 +26,13 @@ pub struct Health {
     pub behind_by: u64,
     /// How the seeds are doing, in the order they were given.
     pub seeds: Vec<SeedInfo>,
+}
+
+/// What a node found until it was ready. See [`Node::ready`](crate::Node::ready).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Ready {
+    /// How many members are connected at that moment, not counting the node itself. With 0 it is
+    /// alone.
+    pub members: usize,
 }

@@ -6,13 +6,12 @@ use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{
     ChannelName, Counters as ProtocolCounters, NodeName, PresenceCounters, Region, WallTime,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     limits::Limits,
-    presence::MemberInfo,
     seed::SeedInfo,
-    serde_form::{each_shown, micros, numbers, shown, shown_if_any},
+    serde_form::{each_shown, micros, shown, shown_if_any},
 };
 
 /// A node, its peers and its channels. See [`Node::inspect`](crate::Node::inspect).
@@ -74,6 +73,27 @@ pub struct NodeInfo {
     pub members: usize,
     /// How many channels it has open or still holds after the last object was closed.
     pub channels: usize,
+}
+
+/// A member of the mesh. See [`Node::members`](crate::Node::members).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MemberInfo {
+    /// Which process it is.
+    #[serde(serialize_with = "shown")]
+    pub peer_id: PeerId,
+    /// What people call it.
+    pub name: NodeName,
+    /// Where it runs.
+    pub region: Region,
+    /// When anything was last heard of it, by this node's clock.
+    pub last_heard: WallTime,
+    /// There is a connection to it.
+    #[serde(rename = "connected")]
+    pub is_connected: bool,
+    /// Nothing was heard of it for 3 s or longer.
+    #[serde(rename = "silent")]
+    pub is_silent: bool,
 }
 
 /// A member this node is connected to.
@@ -308,4 +328,9 @@ impl Deref for Counters {
     fn deref(&self) -> &ProtocolCounters {
         &self.protocol
     }
+}
+
+/// By name, in bytes and whole microseconds.
+fn numbers<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(limits.numbers())
 }

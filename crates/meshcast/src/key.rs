@@ -1,4 +1,9 @@
 //! The secret of a mesh.
+//!
+//! May use: `error`.
+//! Must not: know the directories that a key may be in.
+
+pub(crate) mod file;
 
 use std::{fmt, io, ops::Deref, str::FromStr};
 

@@ -225,14 +225,16 @@ mod gate;
 mod gossip;
 mod handover;
 mod health;
+mod ids;
 mod inspect;
 mod key;
 mod limits;
 #[cfg(feature = "admin")]
 mod local;
+#[cfg(feature = "metrics")]
+mod measured;
 mod member;
 pub mod membership;
-mod message;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod netem;
@@ -240,11 +242,9 @@ mod node;
 mod peers;
 mod presence;
 mod reason;
-mod registry;
 mod seed;
 mod serde_form;
 mod session;
-mod spans;
 mod spawn;
 #[cfg(test)]
 mod swarm_fixture;
@@ -252,7 +252,9 @@ mod swarm_fixture;
 pub mod testing;
 mod thread;
 mod throttle;
+mod traffic;
 mod transport;
+mod units;
 mod verifier;
 
 pub use bytes::Bytes;
@@ -265,30 +267,32 @@ pub use meshcast_proto::{
 pub use meshcast_value as value;
 pub use meshcast_value::{EncodedValue, Value};
 
+pub use address::{Address, AddressError};
 #[cfg(feature = "admin")]
-pub use admin::{AdminError, AdminSocket, DirectoryFault, socket_directories};
+pub use admin::{AdminSocket, socket_directories};
 pub use builder::{Membership, NodeBuilder};
 pub use channel::{
-    AckError, Borrowed, BroadcastChannel, ChannelOptions, Closing, Cursor, CursorError, Entry,
-    History, Marked, Messages, Payload, Receipt, Since, Subscription,
+    AckError, Borrowed, BroadcastChannel, ChannelOptions, Closing, Cursor, CursorError, Entry, Gap,
+    GapReason, History, Marked, Message, Messages, Payload, Receipt, RecvError, Since,
+    Subscription, Undecodable,
 };
-pub use config::{Address, AddressError};
+#[cfg(feature = "admin")]
+pub use error::{AdminError, DirectoryFault};
 pub use error::{
     AskError, Closed, KeyFileError, ListenError, OpenError, PingError, PostError, SpawnError,
 };
 pub use event::{DisconnectReason, Events, NodeEvent};
 pub use handover::{Flushed, Shutdown, Undelivered};
-pub use health::Health;
+pub use health::{Health, Ready};
 pub use inspect::{
-    AccountInfo, ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, RefusalInfo, RefusedLately,
-    SenderInfo, Snapshot,
+    AccountInfo, ChannelInfo, Counters, Direction, MemberInfo, NodeInfo, PeerInfo, RefusalInfo,
+    RefusedLately, SenderInfo, Snapshot,
 };
 pub use key::MeshKey;
 pub use limits::{BadLimit, Limits, LimitsError};
 pub use member::{AskMemberError, MemberHandle};
-pub use message::{Gap, GapReason, Message, RecvError, Undecodable};
-pub use node::{Node, Ready, WeakNode};
-pub use presence::{MemberInfo, Presence, PresenceChange, PresenceChanges, PresenceError, Present};
+pub use node::{Node, WeakNode};
+pub use presence::{Presence, PresenceChange, PresenceChanges, PresenceError, Present};
 pub use seed::{SeedInfo, SeedState};
 
 /// The examples of the README are compiled and run with the others.

@@ -4,7 +4,7 @@ use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::units::{self, bytes_form, time_form};
+use crate::units::{self, bytes_form, time_form};
 
 /// Caps on what a node uses. Each default is meant for a service that has other things to do with
 /// its memory.

@@ -18,26 +18,15 @@ use futures::future::join_all;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::Multiaddr;
 use tokio::{net::UnixStream, time::timeout};
 
 use crate::{
-    admin::{AdminError, directory, schema::NodeReport, socket_directories},
-    builder::key_file,
-    error::SpawnError,
-    key::MeshKey,
-    peers::is_loopback,
+    address::is_loopback,
+    admin::{directory, schema::NodeReport, socket_directories},
+    error::{AdminError, SpawnError},
+    key::{MeshKey, file as key_file},
 };
-
-/// The seed that stands for the nodes of this user on this machine.
-pub(crate) fn seed() -> Multiaddr {
-    Multiaddr::empty().with(Protocol::Unix("meshcast".into()))
-}
-
-/// Whether it is [`seed`]. The user cannot give such a one.
-pub(crate) fn is_seed(address: &Multiaddr) -> bool {
-    matches!(address.iter().next(), Some(Protocol::Unix(_)))
-}
 
 /// The key of the nodes of this user on this machine. Made if there is none yet: of several that
 /// start at once, one makes it, and all have it.
@@ -91,8 +80,8 @@ fn make(path: &Path) -> std::io::Result<()> {
 }
 
 /// Where the nodes of a mesh listen that run here: one address of each, `own` among them.
-pub(crate) async fn nodes(own: Vec<Multiaddr>, mesh: &str) -> Vec<Multiaddr> {
-    nodes_in(&socket_directories(), own, mesh).await
+pub(crate) async fn nodes(own: Vec<Multiaddr>, mesh: String) -> Vec<Multiaddr> {
+    nodes_in(&socket_directories(), own, &mesh).await
 }
 
 async fn nodes_in(directories: &[PathBuf], own: Vec<Multiaddr>, mesh: &str) -> Vec<Multiaddr> {

@@ -7,11 +7,11 @@ use futures::StreamExt;
 use libp2p::PeerId;
 
 use crate::{
-    Node,
     ask::{FromMember, NoAnswer, QuestionError},
     channel::{Borrowed, Payload},
     error::{Closed, OpenError, PingError},
-    presence::MemberInfo,
+    inspect::MemberInfo,
+    node::Node,
 };
 
 /// One member of the mesh, whether it is there or not. Made by [`Node::member`].
@@ -34,6 +34,13 @@ pub enum AskMemberError {
     /// It gave no answer, and why.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
+}
+
+impl Node {
+    /// One member of the mesh, to be asked. It need not be there.
+    pub const fn member(&self, peer: PeerId) -> MemberHandle<'_> {
+        MemberHandle::new(self, peer)
+    }
 }
 
 impl<'a> MemberHandle<'a> {

@@ -50,10 +50,10 @@
 //! [OpenMetrics]: https://prometheus.io/docs/specs/om/open_metrics_spec/
 //! [docs/metrics.md]: https://github.com/meshcast/meshcast/blob/main/docs/metrics.md
 
-mod address;
+// May use: `node`, as any application does, and `measured`.
+// Must not: make the driver do more than it does for `Node::inspect`.
+
 mod families;
-mod histogram;
-mod measured;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -66,16 +66,13 @@ use std::{
 pub use prometheus_client;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-pub use self::address::{MetricsAddress, MetricsAddressError};
 use self::families::{Family, families};
-pub(crate) use self::{
-    measured::{Measured, Measures},
-    server::Endpoint,
-};
+pub(crate) use self::server::Endpoint;
+pub use crate::address::{MetricsAddress, MetricsAddressError};
 use crate::{
-    WeakNode,
-    driver::{Inspected, View},
+    command::{Inspected, View},
     error::{AskError, Closed},
+    node::{Node, WeakNode},
 };
 
 /// The metrics of a node. Clones are the same; none of them keeps the node running. See
@@ -87,6 +84,14 @@ use crate::{
 pub struct Metrics {
     node: WeakNode,
     latest: Arc<Mutex<Option<Arc<Inspected>>>>,
+}
+
+impl Node {
+    /// What the node counts and measures, for a service that has an endpoint of its own. With the
+    /// feature `metrics`. It does not keep the node running.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(self.downgrade())
+    }
 }
 
 impl Metrics {

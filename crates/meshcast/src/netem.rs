@@ -59,6 +59,9 @@
 //! protocol nor what the bytes are. It reads the clock of tokio, and has a task for each
 //! connection.
 
+// May use: nothing of the crate.
+// Must not: know who uses it.
+
 mod delay_line;
 mod pump;
 mod table;

@@ -6,22 +6,15 @@ use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{ChannelName, NodeName, Region};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-#[cfg(feature = "metrics")]
-use crate::metrics::Metrics;
 use crate::{
-    NodeBuilder,
-    channel::{BroadcastChannel, ChannelOptions, Payload, Since},
-    command::Command,
-    config::Address,
-    driver::{Inspected, View},
+    address::Address,
+    channel::{BroadcastChannel, ChannelOptions, Payload, Registry, Since},
+    command::{Command, Inspected, View},
     error::{AskError, Closed, OpenError, PingError},
     event::{Events, NodeEvent},
     handover::{Flushed, Shutdown},
-    health::Health,
-    inspect::{ChannelInfo, Counters, NodeInfo, PeerInfo, Snapshot},
-    member::MemberHandle,
-    presence::MemberInfo,
-    registry::Registry,
+    health::{Health, Ready},
+    inspect::{ChannelInfo, Counters, MemberInfo, NodeInfo, PeerInfo, Snapshot},
     thread::Joined,
 };
 
@@ -38,8 +31,8 @@ use crate::{
 /// code or on a runtime with one thread: the node's thread waits for none of those. But nothing is
 /// waited for
 ///
-/// * by a node that was given a [`runtime`](NodeBuilder::runtime): it lives on there, and ends with
-///   it;
+/// * by a node that was given a [`runtime`](crate::NodeBuilder::runtime): it lives on there, and
+///   ends with it;
 /// * if the process ends without a drop: by `std::process::exit`, a signal, or with the node in a
 ///   `static`.
 #[derive(Clone)]
@@ -80,25 +73,11 @@ pub(crate) struct Shared {
     pub(crate) _joined: Option<Joined>,
 }
 
-/// What a node found until it was ready. See [`Node::ready`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Ready {
-    /// How many members are connected at that moment, not counting the node itself. With 0 it is
-    /// alone.
-    pub members: usize,
-}
-
 impl Node {
     pub(crate) fn new(shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),
         }
-    }
-
-    /// Describes a node to be started.
-    pub fn builder() -> NodeBuilder {
-        NodeBuilder::default()
     }
 
     /// Which process it is: made at its start, different at the next.
@@ -343,11 +322,6 @@ impl Node {
         Ok(members)
     }
 
-    /// One member of the mesh, to be asked. It need not be there.
-    pub const fn member(&self, peer: PeerId) -> MemberHandle<'_> {
-        MemberHandle::new(self, peer)
-    }
-
     /// The channels that the node has open or still holds after the last object was closed, by
     /// name; see [`Self::inspect`]. Cancel-safe.
     ///
@@ -378,8 +352,8 @@ impl Node {
     #[cfg(feature = "admin")]
     pub(crate) async fn trace(
         &self,
-        query: crate::driver::TraceQuery,
-    ) -> Result<crate::driver::Trace, Closed> {
+        query: crate::command::TraceQuery,
+    ) -> Result<crate::command::Trace, Closed> {
         self.ask(|answer| Command::Trace(query, answer)).await
     }
 
@@ -393,14 +367,7 @@ impl Node {
         self.ask(|answer| Command::Inspect(view, answer)).await?
     }
 
-    /// What the node counts and measures, for a service that has an endpoint of its own. With the
-    /// feature `metrics`. It does not keep the node running.
-    #[cfg(feature = "metrics")]
-    pub fn metrics(&self) -> Metrics {
-        Metrics::of(self.downgrade())
-    }
-
-    /// Where the node tells its metrics, if it was [told to](NodeBuilder::metrics). With the
+    /// Where the node tells its metrics, if it was [told to](crate::NodeBuilder::metrics). With the
     /// feature `metrics`.
     #[cfg(feature = "metrics")]
     pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {

@@ -1,23 +1,25 @@
 //! Who is connected, over which connections, and which of them have to go.
+//!
+//! May use: `address`, `event`, `ids` and `inspect`.
+//! Must not: close or open a connection: it says which has to go.
 
 mod skew;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use meshcast_proto::{Frame, Member, Rate, Time, TokenBucket, WallTime};
 
 use self::skew::Skew;
 use crate::{
     address::{Reach, reach},
     event::DisconnectReason,
+    ids::peer_id,
     inspect::Direction,
-    transport::peer_id,
 };
 
 /// The connected members.
@@ -343,16 +345,6 @@ impl Peer {
             (connection, due)
         })
     }
-}
-
-/// Whether an address is reached only on this machine.
-pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
-    address.iter().any(|part| match part {
-        Protocol::Ip4(ip) => IpAddr::from(ip).is_loopback(),
-        Protocol::Ip6(ip) => ip.is_loopback(),
-        Protocol::Memory(_) => true,
-        _ => false,
-    })
 }
 
 /// How long a connection that doubles another is kept; an announcement takes one round trip.

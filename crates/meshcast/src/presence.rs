@@ -1,7 +1,5 @@
 //! Who is present on a channel: who has it open, since when, and what each says of itself.
 
-mod board;
-
 use std::{
     fmt,
     marker::PhantomData,
@@ -15,18 +13,22 @@ use futures::{Stream, StreamExt};
 use libp2p::PeerId;
 use meshcast_proto::{Member, NodeName, PresenceRecord, Region, WallTime};
 use meshcast_value::{self as value, DecodeError, EncodeError};
-use serde::Serialize;
 
 use crate::{
-    channel::{Hub, Payload},
+    channel::{Board, BroadcastChannel, Hub, Payload, Registry, Told},
     followed::{Followed, Lagged},
-    registry::Registry,
-    serde_form::shown,
-    transport::peer_id,
+    ids::peer_id,
 };
 
-pub(crate) use board::Board;
-use board::Told;
+impl<T: Payload> BroadcastChannel<T> {
+    /// Who is present on the channel, each with a state of type `S` that it says of itself; see
+    /// [`Presence`].
+    ///
+    /// From now on this node watches, until the last handle is dropped.
+    pub fn presence<S: Payload>(&self) -> Presence<S> {
+        Presence::new(self.hub(), self.hub().registry(), self.keep_open())
+    }
+}
 
 /// Who is present on a channel. Made by
 /// [`BroadcastChannel::presence`](crate::BroadcastChannel::presence).
@@ -372,27 +374,6 @@ impl<S> Present<S> {
             Err(error) => Some(error),
         }
     }
-}
-
-/// A member of the mesh. See [`Node::members`](crate::Node::members).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct MemberInfo {
-    /// Which process it is.
-    #[serde(serialize_with = "shown")]
-    pub peer_id: PeerId,
-    /// What people call it.
-    pub name: NodeName,
-    /// Where it runs.
-    pub region: Region,
-    /// When anything was last heard of it, by this node's clock.
-    pub last_heard: WallTime,
-    /// There is a connection to it.
-    #[serde(rename = "connected")]
-    pub is_connected: bool,
-    /// Nothing was heard of it for 3 s or longer.
-    #[serde(rename = "silent")]
-    pub is_silent: bool,
 }
 
 /// Why a state was not set.

@@ -4,8 +4,6 @@ use std::{fmt::Display, time::Duration};
 
 use serde::Serializer;
 
-use crate::limits::Limits;
-
 /// As text.
 pub(crate) fn shown<S: Serializer>(it: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(it)
@@ -28,11 +26,6 @@ pub(crate) fn each_shown<T: Display, S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(all.iter().map(ToString::to_string))
-}
-
-/// By name, in bytes and whole microseconds.
-pub(crate) fn numbers<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(limits.numbers())
 }
 
 /// Whole microseconds.

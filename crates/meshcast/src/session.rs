@@ -4,8 +4,9 @@
 //! gossipsub carries what everyone is to hear. A session carries what two peers have to say to each
 //! other, and knows nothing of what is inside.
 //!
-//! This wing knows libp2p and the memory budget. It must not know the protocol: no message is read
-//! here, and nothing is repeated or judged. It reads no clock and starts no task.
+//! May use: libp2p, the memory budget and `ids`.
+//! Must not: know the protocol, so no message is read here, and nothing is repeated or judged; read
+//! a clock, or start a task.
 //!
 //! # What holds
 //!
@@ -59,7 +60,7 @@ use libp2p::{
 };
 use meshcast_proto::Budget;
 
-use crate::transport::payer;
+use crate::ids::payer;
 
 #[cfg(test)]
 pub(crate) use self::queue::QueueDepth;

@@ -2,6 +2,8 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
+#[cfg(feature = "admin")]
+use futures::FutureExt;
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, Swarm,
@@ -18,13 +20,16 @@ use tokio::{
 };
 use tracing::Instrument;
 
-#[cfg(feature = "admin")]
-use crate::admin::{AdminSocket, Listener, Serving};
 #[cfg(feature = "metrics")]
-use crate::metrics::{Endpoint, MetricsAddress};
+use crate::{address::MetricsAddress, metrics::Endpoint};
+#[cfg(feature = "admin")]
 use crate::{
-    Node,
+    admin::{AdminSocket, Listener, Serving},
+    local,
+};
+use crate::{
     behaviour::{Behaviour, BehaviourEvent},
+    channel::{MAX_NAMES, Registry},
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
@@ -33,11 +38,11 @@ use crate::{
     event::EVENTS,
     gate::Gate,
     gossip::Gossip,
+    ids::peer_id,
     limits::Limits,
     netem::{Host, Links},
-    node::Shared,
+    node::{Node, Shared},
     reason::in_words,
-    registry::Registry,
     thread,
     transport::{self, Handshake},
     verifier::SharedVerifier,
@@ -144,7 +149,7 @@ async fn start(
         seed,
         max_rpc_len,
     } = plan;
-    let peer_id = transport::peer_id(me.sender());
+    let peer_id = peer_id(me.sender());
 
     let network = |error: &(dyn Error + 'static)| SpawnError::Network(in_words(error));
     let verifier = SharedVerifier::new(Verifier::new(trust.clone(), limits.history_age));
@@ -241,6 +246,8 @@ async fn start(
             door: gate.door().clone(),
         },
         dialer,
+        #[cfg(feature = "admin")]
+        local_nodes: |own, mesh| local::nodes(own, mesh).boxed(),
         handles: Handles {
             registry,
             commands: command_receiver,
@@ -388,7 +395,7 @@ fn engine_config(limits: &Limits) -> Config {
             age: limits.history_age,
         },
         // Above what the registry allows, which learns later what is closed.
-        max_channels: crate::registry::MAX_NAMES + 2 * limits.max_channels,
+        max_channels: MAX_NAMES + 2 * limits.max_channels,
         memory_bytes: limits.memory_bytes,
         ..Config::default()
     }

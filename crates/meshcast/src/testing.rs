@@ -59,6 +59,9 @@
 //! Gossip alone keeps its own time, that of the system, for what waits in its queues: what it
 //! drops of it is repaired by the nodes, half a second later.
 
+// May use: everything.
+// Must not: be used by anything.
+
 mod made;
 
 use std::{
@@ -72,9 +75,11 @@ use tokio::{runtime::Handle, time::timeout};
 
 pub use self::made::Poster;
 use crate::{
-    MeshKey, Node, NodeBuilder, Shutdown,
-    builder::InMemory,
+    builder::{InMemory, NodeBuilder},
+    handover::Shutdown,
+    key::MeshKey,
     netem::{Cut, Links, Place},
+    node::Node,
     transport::{MemoryHost, MemoryNetwork},
 };
 

@@ -1,7 +1,7 @@
 //! The transport: TCP, secured and multiplexed, with the gate at its end.
 //!
-//! The key of a connection is the boot key of the process, so PeerId and [`Sender`] are two
-//! spellings of one key.
+//! May use: `gate`, at its end, and `netem`, at its beginning.
+//! Must not: know what passes on the streams, or who dials and when.
 
 mod batching;
 mod closing;
@@ -10,10 +10,10 @@ mod doorway;
 mod memory;
 mod mux;
 mod patience;
+mod refusal;
 mod secure;
 mod tcp;
 mod tls;
-mod traffic;
 
 use std::{error::Error, fmt, io, time::Duration};
 
@@ -28,15 +28,13 @@ use libp2p::{
     identity::{self, Keypair},
     noise,
 };
-use meshcast_proto::{Identity, Payer, Sender};
+use meshcast_proto::Identity;
 use multistream_select::{Negotiated, Version, dialer_select_proto, listener_select_proto};
 
 #[cfg(feature = "testing")]
 use self::memory::Memory;
 #[cfg(feature = "testing")]
 pub(crate) use self::memory::{MemoryHost, MemoryNetwork};
-#[cfg(feature = "metrics")]
-pub(crate) use self::traffic::PassedBytes;
 use self::{
     closing::Closing,
     doorway::Doorway,
@@ -46,13 +44,13 @@ use self::{
     tcp::{Tcp, socket_addr},
 };
 pub(crate) use self::{
+    refusal::refusal_reason,
     secure::{Handshake, Secure},
     tcp::{Turned, multiaddr},
-    tls::TlsError,
-    traffic::Traffic,
 };
 use crate::{
     gate::{Caller, Gate, GateError},
+    ids::payer,
     netem::{HostLinks, Shaping},
 };
 
@@ -219,26 +217,6 @@ pub(crate) fn keypair(identity: &Identity) -> Result<Keypair, SetupError> {
     Ok(Keypair::ed25519_from_bytes(identity.boot().secret_seed())?)
 }
 
-/// The PeerId of a sender.
-pub(crate) fn peer_id(sender: Sender) -> PeerId {
-    let bytes = [&[IDENTITY_HASH, INLINE_LEN], &KEY_PREFIX[..], sender.key()].concat();
-    PeerId::from_bytes(&bytes).expect("36 bytes are an identity multihash, whatever the key")
-}
-
-/// The sender with this PeerId; `None` if its key is not an Ed25519 key (and then it is none of
-/// ours).
-pub(crate) fn sender(peer: &PeerId) -> Option<Sender> {
-    let hash = peer.as_ref();
-    let key = hash.digest().strip_prefix(&KEY_PREFIX)?.try_into().ok()?;
-    (hash.code() == u64::from(IDENTITY_HASH)).then_some(Sender::new(key))
-}
-
-/// Who is charged for what a peer does.
-pub(crate) fn payer(peer: &PeerId) -> Payer {
-    // All have such a key; if one had not, this node would pay.
-    sender(peer).map_or(Payer::Ourselves, Payer::from)
-}
-
 /// Why there is no transport. Not expected: every seed is a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -283,31 +261,5 @@ fn role(point: &ConnectedPoint) -> Endpoint {
     match point {
         ConnectedPoint::Dialer { role_override, .. } => *role_override,
         ConnectedPoint::Listener { .. } => Endpoint::Listener,
-    }
-}
-
-/// Multihash code: the "hash" is the thing itself.
-const IDENTITY_HASH: u8 = 0;
-/// What precedes an Ed25519 key in a PeerId: protobuf field 1 (type) is 1, field 2 (key) has 32
-/// bytes.
-const KEY_PREFIX: [u8; 4] = [8, 1, 18, 32];
-const INLINE_LEN: u8 = 36;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn peer_ids_and_senders_are_the_same_keys() {
-        let pair = Keypair::generate_ed25519();
-        let key = pair.public().try_into_ed25519().expect("is one").to_bytes();
-        let peer = pair.public().to_peer_id();
-        assert_eq!(sender(&peer), Some(Sender::new(key)));
-        assert_eq!(peer_id(Sender::new(key)), peer);
-    }
-
-    #[test]
-    fn no_sender_is_found_where_no_key_is() {
-        assert_eq!(sender(&PeerId::random()), None);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::socket::AdminError;
+use crate::error::{AdminError, DirectoryFault};
 
 /// Where the sockets of this user's nodes are: `$XDG_RUNTIME_DIR/meshcast` if that is set, and
 /// `<temporary directory>/meshcast-<uid>`. A node puts its own in the first; whoever looks for
@@ -25,30 +25,6 @@ pub fn socket_directories() -> Vec<PathBuf> {
         .into_iter()
         .chain([fallback])
         .collect()
-}
-
-/// Why a directory cannot be trusted with a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DirectoryFault {
-    /// It is a link to somewhere else.
-    #[error("it is a symbolic link")]
-    Symlink,
-    /// It is none.
-    #[error("it is not a directory")]
-    NotADirectory,
-    /// Somebody else owns it.
-    #[error("it belongs to user {uid}")]
-    Owner {
-        /// Who.
-        uid: u32,
-    },
-    /// Others may do there what they must not.
-    #[error("its mode is {mode:04o} (make it 0700)")]
-    TooOpen {
-        /// The permission bits.
-        mode: u32,
-    },
 }
 
 /// Makes the directory of all sockets, for this user alone.

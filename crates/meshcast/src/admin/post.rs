@@ -11,6 +11,7 @@ use axum::{
     },
     http::{HeaderMap, Uri},
 };
+use meshcast_value::Value;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -18,7 +19,11 @@ use super::{
     routes::{Admin, Refusal, named},
     schema,
 };
-use crate::{AckError, BroadcastChannel, Node, PostError, Receipt, Value};
+use crate::{
+    channel::{AckError, BroadcastChannel, Receipt},
+    error::PostError,
+    node::Node,
+};
 
 #[derive(Deserialize)]
 pub(super) struct PostQuery {

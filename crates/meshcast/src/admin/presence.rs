@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::{Stream, StreamExt};
+use meshcast_value::Value;
 use serde::Deserialize;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -21,7 +22,10 @@ use super::{
     schema,
     server::Closing,
 };
-use crate::{BroadcastChannel, Presence, PresenceChanges, Value};
+use crate::{
+    channel::BroadcastChannel,
+    presence::{Presence, PresenceChanges},
+};
 
 #[derive(Deserialize)]
 pub(super) struct PresenceQuery {

@@ -2,13 +2,22 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use libp2p::PeerId;
+use meshcast_proto::ChannelName;
+use meshcast_value::{DEFAULT_MAX_MEMORY, Value};
 use serde_json::Value as Json;
 
 use super::schema;
 use crate::{
-    AccountInfo, ChannelInfo, ChannelName, Counters, Direction, Gap, GapReason, Health, Limits,
-    MemberInfo, Message, PeerId, PeerInfo, PresenceChange, Present, RecvError, RefusalInfo,
-    SeedInfo, SeedState, SenderInfo, Snapshot, Value, value::DEFAULT_MAX_MEMORY,
+    channel::{Gap, GapReason, Message, RecvError},
+    health::Health,
+    inspect::{
+        AccountInfo, ChannelInfo, Counters, Direction, MemberInfo, PeerInfo, RefusalInfo,
+        SenderInfo, Snapshot,
+    },
+    limits::Limits,
+    presence::{PresenceChange, Present},
+    seed::{SeedInfo, SeedState},
 };
 
 impl From<&Snapshot> for schema::NodeReport {

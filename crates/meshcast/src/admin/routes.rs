@@ -13,6 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{self, get},
 };
+use libp2p::PeerId;
+use meshcast_value::JsonError;
 use percent_encoding::percent_decode_str;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -22,7 +24,11 @@ use super::{
     server::Closing,
     watch::Watches,
 };
-use crate::{Node, OpenError, PeerId, PingError, Snapshot, WeakNode, value::JsonError};
+use crate::{
+    error::{OpenError, PingError},
+    inspect::Snapshot,
+    node::{Node, WeakNode},
+};
 
 /// What handlers share.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{Listener, routes};
-use crate::{WeakNode, clock::Clock, throttle::Throttle};
+use crate::{clock::Clock, node::WeakNode, throttle::Throttle};
 
 /// The task that answers. Dropped, it is told to stop as well, and not waited for.
 #[derive(Debug)]

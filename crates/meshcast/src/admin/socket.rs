@@ -17,11 +17,9 @@ use tokio::{
 
 use super::{
     AdminSocket,
-    directory::{
-        DirectoryFault, check_given, lock, make_private, own_uid, socket_directories, try_lock,
-    },
+    directory::{check_given, lock, make_private, own_uid, socket_directories, try_lock},
 };
-use crate::{clock::Clock, throttle::Throttle};
+use crate::{clock::Clock, error::AdminError, throttle::Throttle};
 
 /// A socket for this user alone that listens, as the admin socket of a node is. Dropping it removes
 /// the file.
@@ -178,44 +176,6 @@ impl Drop for Listener {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the admin socket");
         }
     }
-}
-
-/// Why a node could not have its admin socket.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AdminError {
-    /// A live node answers there: another one of that name.
-    #[error("a node named {name} is already running here (it listens on {})", path.display())]
-    AlreadyRunning {
-        /// The name of the socket file without its ending.
-        name: String,
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The directory cannot be trusted with a socket.
-    #[error("will not put a socket into {}: {fault}", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        fault: DirectoryFault,
-    },
-    /// Something else is at the place of the socket. It stays.
-    #[error("{} is there and is no socket", path.display())]
-    NotASocket {
-        /// What is there.
-        path: PathBuf,
-    },
-    /// The operating system refused.
-    #[error("cannot {doing} {}: {source}", path.display())]
-    Io {
-        /// What was tried, as a verb.
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
 }
 
 /// Sees that the directory is there and safe.

@@ -4,7 +4,8 @@ use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
 };
-use meshcast_proto::Seq;
+use meshcast_proto::{ChannelName, Seq};
+use meshcast_value::Value;
 use serde::Deserialize;
 use tokio::task;
 
@@ -13,11 +14,10 @@ use super::{
     schema,
 };
 use crate::{
-    ChannelName, Value,
     channel::{Unpacked, UnpackedValue, decode},
     clock::{Clock, wall_time_of},
-    driver::{Trace, TraceQuery, Traced, TracedSender},
-    transport::peer_id,
+    command::{Trace, TraceQuery, Traced, TracedSender},
+    ids::peer_id,
 };
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ pub(super) async fn trace(
     let Query(query) = query?;
     let wanted = query.wanted()?;
     let name = named(query.channel)?;
-    let channel = ChannelName::new(&name).map_err(crate::OpenError::from)?;
+    let channel = ChannelName::new(&name).map_err(crate::error::OpenError::from)?;
     let query = TraceQuery { channel, wanted };
     let node = admin.node()?;
     let trace = node.trace(query.clone()).await;

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::{FutureExt, Stream, StreamExt, stream};
+use meshcast_value::Value;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -17,7 +18,7 @@ use super::{
     schema,
     server::Closing,
 };
-use crate::{BroadcastChannel, Since, Value};
+use crate::channel::{BroadcastChannel, Since};
 
 #[derive(Deserialize)]
 pub(super) struct WatchQuery {

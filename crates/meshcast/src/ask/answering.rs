@@ -6,11 +6,8 @@ use futures::FutureExt;
 use meshcast_proto::{AskMessage, Asks, Declined, Reply};
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
-use super::{FromMember, Incoming};
-use crate::{
-    BroadcastChannel,
-    channel::{Payload, decode_bytes, encode},
-};
+use super::FromMember;
+use crate::channel::{BroadcastChannel, Incoming, Payload, decode_bytes, encode};
 
 /// Keeps answering questions; dropping it ends that. It keeps the channel object open.
 #[must_use = "dropping it ends the answering"]

@@ -190,7 +190,7 @@ async fn without_a_key_a_node_stays_on_loopback() {
             .node
             .listen_addresses
             .iter()
-            .all(crate::peers::is_loopback)
+            .all(crate::address::is_loopback)
     );
     node.shutdown().await;
 }

@@ -17,9 +17,11 @@ use super::{
     ring::{Item, Unpacked, UnpackedValue},
 };
 use crate::{
+    channel::{
+        message::{Gap, GapReason, Message, Origin, RecvError, Undecodable},
+        spans,
+    },
     clock::Clock,
-    message::{Gap, GapReason, Message, Origin, RecvError, Undecodable},
-    spans,
     throttle::Throttle,
 };
 

@@ -11,7 +11,7 @@ use super::{
     Hub, Item, ObjectId,
     outbox::{Outbox, Posters, Section},
 };
-use crate::{clock::Clock, limits::Limits, registry::Registry};
+use crate::{channel::registry::Registry, clock::Clock, limits::Limits};
 
 /// A node that posts on one channel.
 pub(crate) struct Source {

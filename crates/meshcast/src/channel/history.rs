@@ -17,8 +17,8 @@ use super::{
     ring::UnpackedValue,
 };
 use crate::{
+    channel::message::{Gap, GapReason, Message, RecvError},
     error::OpenError,
-    message::{Gap, GapReason, Message, RecvError},
 };
 
 /// What was posted on a channel, by [`BroadcastChannel::history`] or [`Messages::history`].

@@ -25,20 +25,20 @@ pub(crate) use requests::{Opening, Requests};
 
 use super::{
     ChannelOptions, ObjectId, Since,
+    board::Board,
     cursor::Place,
     dispatch::Dispatch,
+    exchange::Desk,
     outbox::{Outbox, Poster, Section},
     receipt::{AckError, Awaited},
+    registry::{Registry, Stats},
     ring::{Item, ObjectGaps, ReaderId, Ring},
+    spans,
 };
 use crate::{
-    ask::Desk,
     clock::{Clock, Instant, moment},
     error::PostError,
     limits::Limits,
-    presence::Board,
-    registry::{Registry, Stats},
-    spans,
 };
 
 /// Shared by the channel objects of one name, the driver, and the task that calls handlers.

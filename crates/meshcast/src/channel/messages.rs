@@ -16,8 +16,8 @@ use super::{
     hub::Read,
     ring::{Item, ReaderId, Standing, Unpacked, UnpackedValue},
 };
+use crate::channel::message::{Gap, Message, RecvError};
 use crate::clock::moment;
-use crate::message::{Gap, Message, RecvError};
 
 /// The messages of a channel, as a [`Stream`].
 ///

@@ -21,8 +21,8 @@ use super::{
     outbox::Posters,
 };
 use crate::{
+    channel::message::{Gap, GapReason},
     clock::moment,
-    message::{Gap, GapReason},
 };
 
 pub(crate) use self::{

@@ -11,7 +11,7 @@ use super::{
     seeds::{TOLD_AT_ONCE, TOLD_EVERY},
     target::{BASE_WAIT, LONGEST_WAIT, LONGEST_WAIT_RECENT, RECENTLY, SHORTEST_WAIT},
 };
-use crate::transport::peer_id;
+use crate::ids::peer_id;
 
 const SEED: SeedId = SeedId(0);
 const SECOND: Duration = Duration::from_secs(1);

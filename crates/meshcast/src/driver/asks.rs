@@ -11,9 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
 use super::Driver;
 use crate::{
-    ask::{AskEvent, Asking, Charge, Desk, Incoming, Replier},
-    channel::Hub,
-    transport::{peer_id, sender},
+    channel::{AskEvent, Asking, Charge, Desk, Hub, Incoming, Replier},
+    ids::{peer_id, sender},
 };
 
 /// The questions of this node and those of its peers, and who waits for the answers.

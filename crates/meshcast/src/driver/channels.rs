@@ -11,10 +11,9 @@ use meshcast_proto::{ChannelName, Seq, Time, WallTime};
 
 use super::Driver;
 use crate::{
-    channel::{Hub, Item, ReaderId, Section},
+    channel::{Hub, Item, ReaderId, Section, spans},
     clock::wall_time,
-    spans,
-    transport::sender,
+    ids::sender,
 };
 
 /// The channels that gossip is subscribed to.

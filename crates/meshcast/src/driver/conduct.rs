@@ -6,7 +6,7 @@ use meshcast_proto::{Offence, Standing, Time, Verdict};
 use super::Driver;
 use crate::{
     event::{self, DisconnectReason, NodeEvent},
-    transport::{peer_id, sender},
+    ids::{peer_id, sender},
 };
 
 impl Driver {

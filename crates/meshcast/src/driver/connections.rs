@@ -15,11 +15,12 @@ use crate::{
     clock::wall_time,
     dialer::{Is, MAX_ADDRESSES},
     event::{self, DisconnectReason, NodeEvent},
-    gate::{GateError, refusal_reason},
+    gate::GateError,
+    ids::{peer_id, sender},
     inspect::Direction,
     peers::{DEAD, Peer},
     reason::{causes, in_words},
-    transport::{Turned, multiaddr, peer_id, sender},
+    transport::{Turned, multiaddr, refusal_reason},
 };
 
 impl Driver {

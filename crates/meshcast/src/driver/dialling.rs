@@ -19,13 +19,13 @@ use tokio::task::JoinSet;
 
 use super::{Dirty, Driver, connections::is_own, seeds::why_failed};
 #[cfg(feature = "admin")]
-use crate::local;
+use crate::address::is_local_seed;
 use crate::{
     clock::Clock,
     dialer::{Dial, Dialer, Is, SeedId},
-    gate::refusal_reason,
     inspect::Direction,
     reason::in_words,
+    transport::refusal_reason,
 };
 
 /// The dialer, and what it has begun.
@@ -83,10 +83,10 @@ impl Driver {
         while let Some(dial) = self.dialling.dialer.modify().poll_output() {
             match dial {
                 #[cfg(feature = "admin")]
-                Dial::Resolve(seed, name) if local::is_seed(&name) => {
+                Dial::Resolve(seed, name) if is_local_seed(&name) => {
                     let own = self.network.swarm.listeners().cloned().collect();
-                    let mesh = self.mesh.clone();
-                    let found = async move { (seed, Ok(local::nodes(own, &mesh).await)) };
+                    let found = (self.local_nodes)(own, self.mesh.clone());
+                    let found = async move { (seed, Ok(found.await)) };
                     self.dialling.lookups.spawn(found);
                 }
                 Dial::Resolve(seed, name) => {

@@ -6,10 +6,9 @@ use meshcast_proto::{ChannelName, Engine, Output, Sender, SeqRange, Time};
 
 use super::Driver;
 use crate::{
-    channel::{Item, Posters},
+    channel::{Gap, Item, Posters},
     event::{self, NodeEvent},
-    message::Gap,
-    transport::peer_id,
+    ids::peer_id,
 };
 
 /// The engine. Anybody may read it; whoever changes it goes through [`Driver::with_engine`].

@@ -4,41 +4,18 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
-use meshcast_proto::{ChannelName, Seq, WallTime};
+use meshcast_proto::{ChannelName, Seq};
 
 use super::Driver;
 #[cfg(feature = "metrics")]
-use crate::{channel::ObjectGaps, metrics::Measured};
+use crate::measured::Measured;
 use crate::{
     clock::wall_time,
-    command::Answer,
+    command::{Answer, Inspected, View},
     error::AskError,
+    ids::peer_id,
     inspect::{ChannelInfo, PeerInfo, Snapshot},
-    transport::peer_id,
 };
-
-/// What somebody wants to see, beside what is always there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct View {
-    pub(crate) peers: bool,
-    pub(crate) channels: bool,
-    /// How much is known to be missing on all channels.
-    pub(crate) behind: bool,
-}
-
-/// What was seen. Shared by all who asked for it; the copying is theirs.
-#[derive(Debug, Clone)]
-pub(crate) struct Inspected {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) ready: bool,
-    pub(crate) isolated_since: Option<WallTime>,
-    pub(crate) behind_by: u64,
-    #[cfg(feature = "metrics")]
-    pub(crate) measured: Measured,
-    /// What single objects were told that they will not get.
-    #[cfg(feature = "metrics")]
-    pub(crate) object_gaps: ObjectGaps,
-}
 
 /// The look under way, and who waits for the next: whoever asks later must see what it did before.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use libp2p::PeerId;
 use super::Driver;
 use crate::{
     event::{self, DisconnectReason, NodeEvent},
-    transport::sender,
+    ids::sender,
 };
 
 impl Driver {

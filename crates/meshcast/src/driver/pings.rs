@@ -4,13 +4,9 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 use meshcast_proto::{SyncMessage, Time};
-use tokio::sync::oneshot;
 
 use super::Driver;
-use crate::error::PingError;
-
-/// The answer to a question for a round trip.
-pub(crate) type PingAnswer = oneshot::Sender<Result<Duration, PingError>>;
+use crate::{command::PingAnswer, error::PingError};
 
 /// Pings under way.
 #[derive(Debug, Default)]
@@ -103,6 +99,8 @@ const MAX_PINGS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     #[test]

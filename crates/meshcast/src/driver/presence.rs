@@ -13,8 +13,8 @@ use crate::by_region::ByRegion;
 use crate::{
     channel::Hub,
     clock::wall_time,
-    presence::MemberInfo,
-    transport::{peer_id, sender},
+    ids::{peer_id, sender},
+    inspect::MemberInfo,
 };
 
 /// The tracker. Whoever changes it goes through [`Driver::with_tracker`].

@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshcast_proto::Time;
 
 use super::Driver;
-use crate::{command::Answer, error::AskError, node::Ready};
+use crate::{command::Answer, error::AskError, health::Ready};
 
 /// Who waits for the node to be ready.
 #[derive(Debug, Default)]

@@ -7,10 +7,7 @@ use libp2p::PeerId;
 use meshcast_proto::{Backfilled, ChannelName, Recall, Recalled, Seq};
 
 use super::Driver;
-use crate::{
-    channel::{Hub, Item, Opening, Requests, Wanted},
-    message::{Gap, GapReason},
-};
+use crate::channel::{Gap, GapReason, Hub, Item, Opening, Requests, Wanted};
 
 impl Driver {
     /// Answers hubs, up to a bound, so that readers which are behind do not keep the others

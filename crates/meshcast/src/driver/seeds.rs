@@ -10,9 +10,10 @@ use crate::{
     clock::wall_time,
     dialer::{Is, SeedView, Status},
     event::{self, NodeEvent},
-    gate::{GateError, refusal_reason},
+    gate::GateError,
     reason::{causes, in_words},
     seed::{SeedInfo, SeedState},
+    transport::refusal_reason,
 };
 
 impl Driver {

@@ -17,8 +17,8 @@ use super::{Driver, EngineCell};
 use crate::{
     clock::wall_time,
     event::DisconnectReason,
+    ids::{peer_id, sender},
     session::{SendError, SessionEvent},
-    transport::{peer_id, sender},
 };
 
 /// What is to be said to peers, and was said by them, as far as it waits.

@@ -5,8 +5,8 @@ use meshcast_proto::{Admission, ChannelName, Payer, SenderState, Share, Standing
 
 use super::Driver;
 use crate::{
+    ids::{payer, peer_id, sender as peer_sender},
     inspect::{AccountInfo, ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo},
-    transport::{payer, peer_id, sender as peer_sender},
 };
 
 impl Driver {

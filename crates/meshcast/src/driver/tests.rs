@@ -25,8 +25,9 @@ use crate::{
     clock::wall_time,
     gate::Gate,
     gossip::Gossip,
+    ids::peer_id,
     node::fixture::{Mesh, addresses, joined, next, open, until, within},
-    transport::{Handshake, peer_id, tcp},
+    transport::{Handshake, tcp},
 };
 
 /// A member with a valid credential and a mind of its own: it speaks through the real behaviour,

@@ -10,7 +10,7 @@ use super::{
     settings::MAX_TOPICS,
     topic,
 };
-use crate::transport::payer;
+use crate::ids::payer;
 
 #[derive(Debug, Default)]
 pub(super) struct Announced {
@@ -69,7 +69,7 @@ mod tests {
         super::{fixture::reader, rpc::subscriptions},
         *,
     };
-    use crate::{channel::fixture::Source, transport::peer_id};
+    use crate::{channel::fixture::Source, ids::peer_id};
 
     #[tokio::test]
     async fn topics_are_charged_to_whoever_announces_them_and_those_without_room_are_not_kept() {

@@ -13,7 +13,7 @@ use super::{
     settings::{QUEUE_BYTES, QUEUE_FRAMES},
     written::{Count, Written},
 };
-use crate::transport::payer;
+use crate::ids::payer;
 
 /// What waits in gossipsub's queues. A peer for whose next frame there is no room is *held*: it is
 /// given nothing until half of what waited is written.

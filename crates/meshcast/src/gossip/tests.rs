@@ -9,8 +9,8 @@ use meshcast_proto::{
 use super::*;
 use crate::{
     clock::wall_time,
+    ids::payer,
     swarm_fixture::{self, guard},
-    transport::payer,
 };
 
 /// A member that says and hears what it is told to.

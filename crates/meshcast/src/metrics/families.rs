@@ -8,8 +8,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::histogram::Histogram;
-use crate::{by_region::ByRegion, driver::Inspected, transport::PassedBytes};
+use crate::{by_region::ByRegion, command::Inspected, measured::Histogram, traffic::PassedBytes};
 
 /// A metric with all its series.
 #[derive(Debug)]

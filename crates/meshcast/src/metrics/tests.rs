@@ -225,7 +225,7 @@ async fn members_that_make_up_regions_make_no_series_without_bound() {
         behind: true,
     };
     let mut inspected = Arc::unwrap_or_clone(node.inspected(view).await.expect("it runs"));
-    let mut measures = Measures::default();
+    let mut measures = crate::measured::Measures::default();
     for number in 0..1_000 {
         let region = format!("r{number}").parse().expect("a region");
         measures.delivered(&region, 1, crate::WallTime::MIN, crate::WallTime::MIN);

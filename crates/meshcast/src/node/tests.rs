@@ -9,7 +9,7 @@ use libp2p::Multiaddr;
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
 use crate::{
     AccountInfo, Address, Direction, Node, NodeEvent, PingError, SeedInfo, SeedState, Snapshot,
-    transport::payer,
+    ids::payer,
 };
 
 #[tokio::test]

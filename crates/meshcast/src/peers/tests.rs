@@ -4,10 +4,8 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 use meshcast_proto::{Time, WallTime};
 use proptest::prelude::*;
 
-use super::{
-    DEAD, Direction, KEEP_SURPLUS, Peers, SILENCE, SPREAD_AT_ONCE, SPREAD_INTERVAL, is_loopback,
-};
-use crate::{channel::fixture::Source, transport::peer_id};
+use super::{DEAD, Direction, KEEP_SURPLUS, Peers, SILENCE, SPREAD_AT_ONCE, SPREAD_INTERVAL};
+use crate::{channel::fixture::Source, ids::peer_id};
 
 /// Two nodes and the connections between them, each with one number at both ends.
 struct Pair {
@@ -219,23 +217,6 @@ fn whoever_stood_still_itself_blames_nobody_for_that_time() {
         1,
         "for the rest it does"
     );
-}
-
-#[test]
-fn loopback_is_what_others_cannot_reach() {
-    for (address, expected) in [
-        ("/ip4/127.0.0.1/tcp/1", true),
-        ("/ip6/::1/tcp/1", true),
-        ("/ip4/0.0.0.0/tcp/1", false),
-        ("/ip4/192.0.2.1/tcp/1", false),
-        ("/dns/example.org/tcp/1", false),
-    ] {
-        assert_eq!(
-            is_loopback(&address.parse().expect("an address")),
-            expected,
-            "{address}"
-        );
-    }
 }
 
 proptest! {

@@ -11,10 +11,9 @@ use meshcast_proto::{Identity, Member, MeshKey, NodeName, Region, Seq, SeqRange,
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Gap, GapReason, Message,
+    channel::{Gap, GapReason, Message, Origin},
     clock::{moment, wall_time},
-    message::Origin,
-    transport::peer_id,
+    ids::peer_id,
 };
 
 /// A process that there is not, for messages that nobody posted.

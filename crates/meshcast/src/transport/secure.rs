@@ -30,10 +30,11 @@ pub(super) use self::again::{Line, Repeating};
 use super::{
     SetupError,
     batching::Batching,
-    keypair, peer_id,
+    keypair,
+    refusal::refusal_reason,
     tls::{self, Tls, TlsError, TlsStream},
 };
-use crate::gate::{GateError, refusal_reason};
+use crate::{gate::GateError, ids::peer_id};
 
 /// What a process secures connections with. Clones are the same.
 #[derive(Clone)]

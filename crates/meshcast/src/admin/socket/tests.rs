@@ -1,6 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::error::DirectoryFault;
 
 fn private() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Hub, State};
-use crate::{
-    ask::{Answerer, Asking, Desk, Incoming, Replying},
-    channel::ObjectId,
+use crate::channel::{
+    ObjectId,
+    exchange::{Answerer, Asking, Desk, Incoming, Replying},
 };
 
 impl Hub {

@@ -4,10 +4,10 @@ use std::sync::{Arc, MutexGuard};
 
 use super::{Hub, State};
 use crate::{
-    ask::Desk,
     channel::{
         Since,
         cursor::Cursor,
+        exchange::Desk,
         receipt::Awaited,
         ring::{ObjectGaps, ReaderId, Wanted},
     },

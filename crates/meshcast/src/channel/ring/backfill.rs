@@ -6,9 +6,11 @@ use meshcast_proto::{Backlog, Engine, Sender, SenderPrefix, Seq, SeqRange, Time}
 
 use super::{Item, Reader, ReaderId, Ring};
 use crate::{
-    channel::cursor::{Cursor, Mark, Marks},
+    channel::{
+        cursor::{Cursor, Mark, Marks},
+        message::GapReason,
+    },
     clock::{Instant, moment},
-    message::GapReason,
 };
 
 /// What a reader that came late is told of what was before it.

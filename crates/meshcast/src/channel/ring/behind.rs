@@ -9,7 +9,7 @@ use std::{
 use meshcast_proto::{Account, Member, Sender, Seq, SeqRange};
 
 use super::Item;
-use crate::message::{Gap, GapReason};
+use crate::channel::message::{Gap, GapReason};
 
 /// The numbers that a reader is behind with, by sender and in the order of each sender's numbers:
 /// those that made way in the ring, and for one that came late, those from before.

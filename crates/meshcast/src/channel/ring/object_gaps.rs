@@ -1,7 +1,7 @@
 //! What single objects were told that they will not get. What all objects of a channel are told is
 //! counted once, by the driver.
 
-use crate::message::{Gap, GapReason};
+use crate::channel::message::{Gap, GapReason};
 
 /// Gaps of single objects, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

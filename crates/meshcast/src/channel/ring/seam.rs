@@ -6,9 +6,11 @@ use meshcast_proto::{Backlog, Member, SenderPrefix, Seq, SeqRange, Time};
 
 use super::Item;
 use crate::{
-    channel::cursor::Marks,
+    channel::{
+        cursor::Marks,
+        message::{Gap, GapReason},
+    },
     clock::Instant,
-    message::{Gap, GapReason},
 };
 
 /// What has to be done about senders when something of them is read for the first time. Of most

@@ -8,9 +8,9 @@ use crate::{
     channel::{
         ObjectId,
         fixture::{Source, outbox},
+        message::{Gap, GapReason},
     },
     clock::{Clock, moment},
-    message::{Gap, GapReason},
 };
 
 mod cursors;

@@ -6,8 +6,8 @@ use meshcast_proto::{Arrival, Delivery, Member, Posted, Sender, Seq, Values, Wal
 
 use super::super::{ObjectId, outbox::Posters};
 use crate::{
+    channel::message::Origin,
     clock::{Clock, Instant},
-    message::Origin,
 };
 
 /// The values of a delivery, one by one.

@@ -14,8 +14,8 @@ use crate::{
     OpenError, RecvError, Since,
     channel::cursor::{Mark, Marks},
     clock::moment,
+    ids::sender,
     node::fixture::{Mesh, addresses, alone, joined, next, next_error, open, until, within},
-    transport::sender,
 };
 
 fn go_on<T: crate::Payload>(node: &Node, cursor: Cursor) -> Messages<T> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use libp2p::PeerId;
 use meshcast_proto::{Account, Budget, ENTRY_BYTES};
 
-use crate::transport::payer;
+use crate::ids::payer;
 
 /// Messages that wait for room on a session, or for the session, in order. The peer is charged with
 /// them.

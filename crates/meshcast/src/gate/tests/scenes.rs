@@ -12,8 +12,11 @@ use meshcast_proto::{
     WallTime,
 };
 
-use super::super::{Clock, Gate, GateError, refusal_reason};
-use crate::transport::{Handshake, peer_id, tcp};
+use super::super::{Clock, Gate, GateError};
+use crate::{
+    ids::peer_id,
+    transport::{Handshake, refusal_reason, tcp},
+};
 
 pub(super) type Node = Swarm<ping::Behaviour>;
 pub(super) type Event = SwarmEvent<ping::Event>;

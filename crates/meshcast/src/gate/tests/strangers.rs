@@ -15,7 +15,10 @@ use libp2p::{
 use tokio::sync::mpsc;
 
 use super::{scenes::*, *};
-use crate::transport::{Handshake, Secure, Secured, peer_id, ungated};
+use crate::{
+    ids::peer_id,
+    transport::{Handshake, Secure, Secured, ungated},
+};
 
 type Line = Talk<StreamMuxerBox>;
 

@@ -17,11 +17,8 @@ use libp2p::PeerId;
 use meshcast_proto::{ChannelName, Sender, Seq, SeqRange};
 use tracing::{Span, field::Empty};
 
-use crate::{
-    channel::{Item, Place},
-    registry::Registry,
-    transport::peer_id,
-};
+use super::{cursor::Place, registry::Registry, ring::Item};
+use crate::ids::peer_id;
 
 pub(crate) fn post(place: Place) -> Span {
     tracing::trace_span!(target: TARGET, "post", channel = %place)

@@ -8,7 +8,7 @@ use meshcast_value::{DecodeError, Value};
 
 use crate::{
     clock::{Instant, wall_time_of},
-    transport::peer_id,
+    ids::peer_id,
 };
 
 /// A message, and who posted it.

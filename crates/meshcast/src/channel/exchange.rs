@@ -8,10 +8,8 @@ use meshcast_proto::{
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
-use crate::{
-    channel::{Hub, ObjectId},
-    clock::Instant,
-};
+use super::{ObjectId, hub::Hub};
+use crate::clock::Instant;
 
 /// A question for the driver to ask.
 #[derive(Debug)]

@@ -1,11 +1,16 @@
-//! What a driver measures beside what it counts anyway.
+//! What a driver measures beside what it counts anyway, for metrics.
+//!
+//! May use: `by_region`, `channel` and `traffic`, which it is made of.
+//! Must not: know how metrics are told.
+
+mod histogram;
 
 use std::time::Duration;
 
 use meshcast_proto::{GapReason, Region, WallTime};
 
-use super::histogram::Histogram;
-use crate::{by_region::ByRegion, channel::Load, transport::PassedBytes};
+pub(crate) use self::histogram::Histogram;
+use crate::{by_region::ByRegion, channel::Load, traffic::PassedBytes};
 
 /// Kept up by the driver, in its own task.
 #[derive(Debug, Default)]

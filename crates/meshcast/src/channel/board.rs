@@ -28,7 +28,7 @@ struct State {
 
 /// What those who watch are told.
 #[derive(Debug, Clone)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// All who are present.
     Everybody(Arc<[Presence]>),
     Change(PresenceChange),
@@ -47,12 +47,12 @@ impl Default for Board {
 
 impl Board {
     /// One more watches.
-    pub(super) fn enter(&self) {
+    pub(crate) fn enter(&self) {
         self.lock().watchers += 1;
     }
 
     /// One watches no more. With the last what this node said of itself is gone.
-    pub(super) fn exit(&self) {
+    pub(crate) fn exit(&self) {
         let mut state = self.lock();
         state.watchers -= 1;
         if state.watchers == 0 {
@@ -62,7 +62,7 @@ impl Board {
     }
 
     /// `false` if the channel is closed.
-    pub(super) fn set(&self, own: Option<Bytes>) -> bool {
+    pub(crate) fn set(&self, own: Option<Bytes>) -> bool {
         let mut state = self.lock();
         let open = state.changes.is_some();
         if open {
@@ -71,14 +71,14 @@ impl Board {
         open
     }
 
-    pub(super) fn members(&self) -> Vec<Presence> {
+    pub(crate) fn members(&self) -> Vec<Presence> {
         let state = self.lock();
         let members = state.members.iter().flat_map(BTreeMap::values);
         members.cloned().collect()
     }
 
     /// Who is present, if that is known yet, and what changes from then on.
-    pub(super) fn subscribe(&self) -> (Option<Vec<Presence>>, broadcast::Receiver<Told>) {
+    pub(crate) fn subscribe(&self) -> (Option<Vec<Presence>>, broadcast::Receiver<Told>) {
         let state = self.lock();
         let members = state.members.as_ref();
         let members = members.map(|members| members.values().cloned().collect());

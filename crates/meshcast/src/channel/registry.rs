@@ -17,13 +17,12 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::{
-    channel::{Count, Hub, ObjectGaps, Place},
-    clock::Clock,
-    error::OpenError,
-    limits::Limits,
-    thread::HandlerThread,
+use super::{
+    cursor::Place,
+    hub::Hub,
+    ring::{Count, ObjectGaps},
 };
+use crate::{clock::Clock, error::OpenError, limits::Limits, thread::HandlerThread};
 
 /// The desired state that the driver follows, and a bell to wake it.
 ///
