@@ -11,6 +11,9 @@ export class BroadcastChannel extends EventTarget {
    * Opens the channel. Messages are heard from when the service has opened it, or from before with
    * options; breaks of the connection lose nothing that the mesh keeps.
    *
+   * With `cursors`, the last message or gap of each batch that came has a `cursor`, which is the one
+   * behind it; that of the others is `null`. Keep the last that is not.
+   *
    * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol
    */
   constructor(name: string, options?: ChannelOptions);
@@ -69,7 +72,11 @@ export interface BroadcastChannelEvents {
   caughtup: Event;
   /** The service has opened it, at first and after each break: what the page may do. */
   open: Event & { readonly read: boolean; readonly post: boolean };
-  /** The service does not open it, or does not take a post: why. */
+  /**
+   * The service does not open it, or does not take a post: why. `"forbidden"`, `"failed"` (its
+   * callback threw), `"name"`, `"too_many"`, `"cursor"`, `"unavailable"`; of a post `"closed"` or
+   * `"too_large"`, too.
+   */
   refused: Event & { readonly reason: string };
 }
 

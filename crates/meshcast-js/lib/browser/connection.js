@@ -159,12 +159,13 @@ class Connection extends EventTarget {
     switch (told.type) {
       case "hello":
         this.#service = told;
-        this.#pause = FIRST_PAUSE;
         this.maxMessageBytes = told.maxMessageBytes;
         for (const room of [...this.#rooms.values()]) room.connected();
         this.dispatchEvent(new Event("change"));
         break;
       case "alive":
+        // One that says hello and is gone again is not there: this one has lasted a while.
+        this.#pause = FIRST_PAUSE;
         this.say({ type: "alive" });
         break;
       default:
