@@ -2,7 +2,7 @@
 // before anything is done with it. Keys are defined, never assigned.
 
 import { DecodeError } from "./errors.js";
-import { BlobType, FileType } from "./kinds.js";
+import { BlobType, FileType, declaredTypes } from "./kinds.js";
 import * as tag from "./tags.js";
 
 /** What a value may take in memory: far above any message, far below what hurts a process. */
@@ -312,7 +312,10 @@ class Decoder {
         ? new BlobType([content], { type })
         : new FileType([content], name, { type, lastModified });
     // Bun adds a charset to types that it knows.
-    if (type !== "" && blob.type !== type && blob.type.startsWith(type)) hide(blob, "type", type);
+    if (type !== "" && blob.type !== type && blob.type.startsWith(type)) {
+      hide(blob, "type", type);
+      declaredTypes.set(blob, type);
+    }
     this.objects[place] = blob;
     return blob;
   }
