@@ -1,4 +1,4 @@
-import type { ChannelOptions, GapEvent, MessageOrigin } from "./index.js";
+import type { ChannelOptions, GapEvent, Listener, ListenerOptions, MessageOrigin } from "./index.js";
 
 export { ChannelOptions, GapEvent, MessageOrigin, originOf } from "./index.js";
 
@@ -54,12 +54,12 @@ export class BroadcastChannel extends EventTarget {
   addEventListener<K extends keyof BroadcastChannelEvents>(
     type: K,
     listener: ((this: this, event: BroadcastChannelEvents[K]) => unknown) | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: boolean | ListenerOptions,
   ): void;
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener | null,
+    options?: boolean | ListenerOptions,
   ): void;
 }
 

@@ -58,12 +58,12 @@ export class BroadcastChannel extends EventTarget {
       | ((this: this, event: BroadcastChannelEvents[K]) => unknown)
       | { handleEvent(event: BroadcastChannelEvents[K]): unknown }
       | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: boolean | ListenerOptions,
   ): void;
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener | null,
+    options?: boolean | ListenerOptions,
   ): void;
 }
 
@@ -84,6 +84,16 @@ export interface ChannelOptions {
   after?: string;
   /** Whether messages and gaps have a `cursor`, which takes some microseconds each. */
   cursors?: boolean;
+}
+
+/** As the platform has them, whose own names are there only with the library `dom`. */
+export type Listener = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
+
+export interface ListenerOptions {
+  capture?: boolean;
+  once?: boolean;
+  passive?: boolean;
+  signal?: AbortSignal;
 }
 
 export interface BroadcastChannelEvents {
@@ -184,12 +194,12 @@ export class Presence extends EventTarget {
   addEventListener(
     type: "change",
     listener: ((this: this, event: PresenceEvent) => unknown) | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: boolean | ListenerOptions,
   ): void;
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener | null,
+    options?: boolean | ListenerOptions,
   ): void;
 }
 
