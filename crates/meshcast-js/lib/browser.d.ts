@@ -14,7 +14,8 @@ export class BroadcastChannel extends EventTarget {
    * With `cursors`, the last message or gap of each batch that came has a `cursor`, which is the one
    * behind it; that of the others is `null`. Keep the last that is not.
    *
-   * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol
+   * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol; outside a page if
+   * {@link connect} has not said where the service is
    */
   constructor(name: string, options?: ChannelOptions);
 
@@ -97,5 +98,7 @@ export const connection: Connection;
 /**
  * Says where the service is: an address, or several that are tried in turn, `wss://…`. Without it, it is
  * `/meshcast` of the host that the page is of.
+ *
+ * @throws {TypeError} for what is no address
  */
 export function connect(...urls: (string | URL)[]): Connection;

@@ -39,6 +39,7 @@ export interface GatewayOptions<R = IncomingMessage> {
 
 /** Lets pages in a browser onto channels of the mesh, by way of this process. */
 export class Gateway<R = IncomingMessage> {
+  /** @throws {TypeError} for options that are none, such as an origin with a slash behind it */
   constructor(options: GatewayOptions<R>);
 
   /** How many clients are connected. */

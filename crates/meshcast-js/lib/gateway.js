@@ -5,6 +5,7 @@ import { native } from "./native.js";
 import { Client, STOPPED } from "./gateway/client.js";
 import { attach, guard, refuse } from "./gateway/http.js";
 import { Names } from "./gateway/names.js";
+import * as options from "./gateway/options.js";
 import { POST_HEAD, PROTOCOL } from "./frames.js";
 
 /** Clients connected: each costs buffers and what its channels hold. */
@@ -50,10 +51,10 @@ export class Gateway {
       throw new TypeError("permit(request, channel) says what a client may do: { read, post }");
     }
     this.#permit = permit;
-    this.#origins = new Set(origins);
-    this.#hosts = hosts === null ? null : new Set([...hosts].map((host) => host.toLowerCase()));
-    this.#maxClients = maxClients;
-    this.#maxChannels = maxChannels;
+    this.#origins = options.origins(origins);
+    this.#hosts = hosts === null ? null : options.hosts(hosts);
+    this.#maxClients = options.count("maxClients", maxClients);
+    this.#maxChannels = options.count("maxChannels", maxChannels);
     this.#names = new Names({ now });
     this.#patience = patience;
   }

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
-import { BroadcastChannel, connect, originOf } from "../lib/browser.js";
+import { BroadcastChannel, connect, connection, originOf } from "../lib/browser.js";
 import { readPost, writeMessage } from "../lib/frames.js";
 import { Gateway } from "../lib/gateway.js";
 import * as member from "../lib/index.js";
@@ -64,6 +64,27 @@ class Line {
     };
   }
 }
+
+test("where nobody has said where the service is, a channel is not opened", () => {
+  assert.throws(() => new BroadcastChannel("room"), { name: "TypeError", message: /connect\(url\)/ });
+  assert.equal(connection.state, "closed");
+});
+
+test("what is no address is refused, and one that the runtime refuses is passed over", async (t) => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(server, "listening");
+  t.after(() => server.close());
+  const url = `ws://127.0.0.1:${server.address().port}`;
+  for (const urls of [[], ["not an address", url], [url, "file:///x"], [undefined]]) {
+    assert.throws(() => connect(...urls), TypeError, `${urls}`);
+  }
+  t.mock.method(console, "warn", () => {});
+  const next = Line.of(server);
+  connect("ws://127.0.0.1:1/#part", url);
+  const page = new BroadcastChannel("room");
+  t.after(() => page.close());
+  await (await next).opens();
+});
 
 test("a post without a number that comes back after a break is not somebody else's", async (t) => {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });

@@ -5,6 +5,7 @@ import * as crypto from "node:crypto";
 import { test } from "node:test";
 import vm from "node:vm";
 import { MAX_DEPTH, DecodeError, decode, encode, encodeAsync } from "../lib/value.js";
+import { slots } from "../lib/value/slots.js";
 import { assertSame } from "./same.js";
 
 const clone = (value, options) => decode(encode(value, options));
@@ -353,6 +354,31 @@ test("no code of a value runs but its getters", () => {
   assert.deepEqual(calls, []);
 });
 
+test("a page knows objects by their slots as well, and runs no getter", async () => {
+  const kinds = {
+    isMap: new Map(),
+    isDate: new Date(0),
+    isRegExp: /a/,
+    isNativeError: new TypeError("t"),
+    isPromise: Promise.resolve(),
+    isGeneratorObject: (function* () {})(),
+    isMapIterator: new Map().keys(),
+    isSetIterator: new Set().keys(),
+    isArgumentsObject: (function () {
+      return arguments;
+    })(),
+    isModuleNamespaceObject: await import("../lib/value.js"),
+  };
+  let calls = 0;
+  const getter = Object.defineProperty({ a: 1 }, Symbol.toStringTag, { get: () => calls++ });
+  for (const [test, value] of Object.entries(kinds)) {
+    assert.ok(slots[test](value), test);
+    assert.ok(!slots[test]({ a: 1 }), test);
+    assert.ok(!slots[test](getter), test);
+  }
+  assert.equal(calls, 0);
+});
+
 test("what cannot leave the process is refused, wherever it stands", async () => {
   const { subtle } = globalThis.crypto;
   const refusals = {
@@ -447,6 +473,20 @@ test("the size of a message is limited as soon as it is known", () => {
     "ü".repeat(20),
   ]) {
     assert.throws(() => encode(value, { maxBytes: 12 }), { name: "QuotaExceededError" });
+  }
+});
+
+test("errors and blobs are charged what they cost, and many of them are taken", async () => {
+  const many = (one, count) => {
+    const list = new Uint8Array(2 + count * one.length);
+    list[0] = 0x11;
+    for (let i = 0; i < count; i++) list.set(one, 1 + i * one.length);
+    return list;
+  };
+  const blob = await encodeAsync(new Blob([]));
+  for (const one of [encode(new Error("")), encode(new DOMException("", "")), blob]) {
+    assert.equal(decode(many(one, 10_000)).length, 10_000);
+    assert.throws(() => decode(many(one, 40_000)), { code: "OverBudget" });
   }
 });
 
