@@ -1,4 +1,10 @@
-import type { ChannelOptions, GapEvent, Listener, ListenerOptions, MessageOrigin } from "./index.js";
+import type {
+  ChannelOptions,
+  GapEvent,
+  Listener,
+  ListenerOptions,
+  MessageOrigin,
+} from "./index.js";
 
 export { ChannelOptions, GapEvent, MessageOrigin, originOf } from "./index.js";
 
@@ -11,11 +17,11 @@ export class BroadcastChannel extends EventTarget {
    * Opens the channel. Messages are heard from when the service has opened it, or from before with
    * options; breaks of the connection lose nothing that the mesh keeps.
    *
-   * With `cursors`, the last message or gap of each batch that came has a `cursor`, which is the one
-   * behind it; that of the others is `null`. Keep the last that is not.
+   * With `cursors`, the last message or gap of each batch that came has a `cursor`, which is the
+   * one behind it; that of the others is `null`. Keep the last that is not.
    *
-   * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol; outside a page if
-   * {@link connect} has not said where the service is
+   * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol; outside a page
+   * if {@link connect} has not said where the service is
    */
   constructor(name: string, options?: ChannelOptions);
 

@@ -12,8 +12,8 @@ export interface Access {
 export interface GatewayOptions<R = IncomingMessage> {
   /**
    * Says for each request, and each channel that it opens, what it may do; nothing means nothing. The
-   * request is the one that the WebSocket began with, or a copy of it: what it may do holds as long as
-   * that is open. If it throws, the channel is refused as `"failed"`, and stderr says why.
+   * request is the one that the WebSocket began with, or a copy of it: what it may do holds as long
+   * as that is open. If it throws, the channel is refused as `"failed"`, and stderr says why.
    */
   permit(
     request: R,

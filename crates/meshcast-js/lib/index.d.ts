@@ -271,8 +271,8 @@ export interface Settings {
  * Says how the node of this process is to be, before the first channel is made. What is not set
  * here, the environment says.
  *
- * What only the start of the node can tell is thrown by the first channel: a limit, region or name that
- * cannot be used, a file that is not there, a port that is taken.
+ * What only the start of the node can tell is thrown by the first channel: a limit, region or name
+ * that cannot be used, a file that is not there, a port that is taken.
  *
  * @throws {TypeError} for what is no setting, or not of its kind
  * @throws {Error} for a key or an address that is none, and if the node runs already
@@ -289,16 +289,16 @@ export function generateKey(): string;
 export function ready(): Promise<{ members: number }>;
 
 /**
- * Waits until so many others are connected, for as long as it takes; returns how many are. Starts the
- * node if it does not run.
+ * Waits until so many others are connected, for as long as it takes; returns how many are. Starts
+ * the node if it does not run.
  *
  * @throws {RangeError} for what is no number of members
  */
 export function waitForMembers(members: number): Promise<number>;
 
 /**
- * Waits until what was posted is with some member; says what nobody is there for. Starts the node if it
- * does not run, also after {@link shutdown}.
+ * Waits until what was posted is with some member; says what nobody is there for. Starts the node
+ * if it does not run, also after {@link shutdown}.
  */
 export function flush(): Promise<Left>;
 

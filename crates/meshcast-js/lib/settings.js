@@ -7,7 +7,10 @@ export const settings = { stacks: false };
 
 const text = { what: "a text", is: (value) => typeof value === "string" };
 const flag = { what: "true or false", is: (value) => typeof value === "boolean" };
-const texts = { what: "a list of texts", is: (value) => Array.isArray(value) && value.every(text.is) };
+const texts = {
+  what: "a list of texts",
+  is: (value) => Array.isArray(value) && value.every(text.is),
+};
 const object = {
   what: "an object",
   is: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
@@ -57,11 +60,12 @@ export function configure(options = {}) {
   if (stacks !== undefined) settings.stacks = stacks;
 }
 
-/** Numbers that are none would not get as far as the addon, and it does not know which it reads. */
+/** In JavaScript: numbers that are none become null on the way to the addon. */
 function check(path, values, known) {
   for (const [name, value] of Object.entries(values)) {
     if (!Object.hasOwn(known, name)) {
-      throw new TypeError(`${path}${name} is no setting: there are ${Object.keys(known).join(", ")}`);
+      const names = Object.keys(known).join(", ");
+      throw new TypeError(`${path}${name} is no setting: there are ${names}`);
     }
     const { what, is } = known[name];
     if (value !== undefined && !is(value)) {

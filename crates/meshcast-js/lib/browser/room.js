@@ -43,7 +43,7 @@ class Room extends Local {
   /** It has not heard yet all of the past that it began with. */
   #past;
   #cursors;
-  /** What came last, until it is known whether there is a cursor behind it, if cursors are wanted. */
+  /** If cursors are wanted: what came last, until it is known whether one is behind it. */
   #held = null;
   /** By number that the service has given them. */
   #senders = [];

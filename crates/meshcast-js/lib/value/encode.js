@@ -260,12 +260,8 @@ class Encoder {
       this.byte(tag.BYTES);
       return this.raw(new Uint8Array(buffer, byteOffset, byteLength));
     }
-    if (
-      name === "Uint8Array" &&
-      !resizable &&
-      isWhole &&
-      this.numberOf(buffer) === undefined
-    ) {
+    const isPlain = name === "Uint8Array" && !resizable && isWhole;
+    if (isPlain && this.numberOf(buffer) === undefined) {
       this.appear(value);
       this.appear(buffer);
       this.byte(tag.BYTES);
@@ -273,7 +269,7 @@ class Encoder {
     }
     this.appear(value);
     const size = tag.VIEW_SIZES[number];
-    const tracking = resizable && isTracking(value, size);
+    const tracking = resizable && isTracking(value, of, size);
     this.byte(tracking ? tag.TRACKING_VIEW : tag.VIEW);
     this.byte(number);
     this.varint(byteOffset);
@@ -540,7 +536,7 @@ function isOutOfBounds(value, of) {
  * Whether a view follows the length of its buffer. Nothing says so: it has to be tried, with a copy
  * of it.
  */
-function isTracking(value, size) {
+function isTracking(value, of, size) {
   const copy = structuredClone(value);
   const { buffer, byteOffset, byteLength } = copy;
   const room = buffer.byteLength - byteOffset;
@@ -552,7 +548,7 @@ function isTracking(value, size) {
   }
   if (byteLength === 0) return false;
   buffer.resize(buffer.byteLength - size);
-  return !isOutOfBounds(copy, copy instanceof DataView ? dataView : typedArray);
+  return !isOutOfBounds(copy, of);
 }
 
 function primitiveOf(value) {
@@ -572,7 +568,7 @@ function flagsOf(regexp) {
   return flags;
 }
 
-/** A getter of a prototype, or one that it inherits: what an object is, whatever it says of itself. */
+/** A getter that a prototype has or inherits: it tells what an object is, not what that says. */
 function getter(proto, name) {
   for (let at = proto; at != null; at = Object.getPrototypeOf(at)) {
     const found = Object.getOwnPropertyDescriptor(at, name);
