@@ -85,7 +85,10 @@ export class Gateway {
     }
     // Who stopped it did not want that a page starts another.
     if (native().isStopped()) return { status: 503, text: "the node has stopped" };
-    if (typeof request.clone === "function") this.#copies.set(request, request.clone());
+    // A body would be kept twice, and one that was read cannot be.
+    if (typeof request.clone === "function" && request.body === null) {
+      this.#copies.set(request, request.clone());
+    }
     return null;
   }
 

@@ -152,6 +152,13 @@ test("options that would let in all, or nobody, are refused by name", () => {
   assert.equal(refuses("https://evil.example.com").status, 403);
 });
 
+test("a request whose body was read is looked at, too", async () => {
+  const gateway = new Gateway({ permit: () => null });
+  const request = new Request("http://example.com/", { method: "POST", body: "a body" });
+  await request.text();
+  assert.equal(gateway.refuses(request), null);
+});
+
 test("hosts that are not named are not served if any are", async (t) => {
   const rebound = { host: "evil.example.com:8000", origin: "http://evil.example.com:8000" };
   const permit = () => null;
