@@ -1,4 +1,10 @@
-import type { ChannelOptions, GapEvent, MessageOrigin } from "./index.js";
+import type {
+  ChannelOptions,
+  GapEvent,
+  Listener,
+  ListenerOptions,
+  MessageOrigin,
+} from "./index.js";
 
 export { ChannelOptions, GapEvent, MessageOrigin, originOf } from "./index.js";
 
@@ -11,7 +17,11 @@ export class BroadcastChannel extends EventTarget {
    * Opens the channel. Messages are heard from when the service has opened it, or from before with
    * options; breaks of the connection lose nothing that the mesh keeps.
    *
-   * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol
+   * With `cursors`, the last message or gap of each batch that came has a `cursor`, which is the
+   * one behind it; that of the others is `null`. Keep the last that is not.
+   *
+   * @throws {TypeError} for a name that is too long, not well-formed, or a Symbol; outside a page
+   * if {@link connect} has not said where the service is
    */
   constructor(name: string, options?: ChannelOptions);
 
@@ -51,12 +61,12 @@ export class BroadcastChannel extends EventTarget {
   addEventListener<K extends keyof BroadcastChannelEvents>(
     type: K,
     listener: ((this: this, event: BroadcastChannelEvents[K]) => unknown) | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: boolean | ListenerOptions,
   ): void;
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener | null,
+    options?: boolean | ListenerOptions,
   ): void;
 }
 
@@ -69,7 +79,11 @@ export interface BroadcastChannelEvents {
   caughtup: Event;
   /** The service has opened it, at first and after each break: what the page may do. */
   open: Event & { readonly read: boolean; readonly post: boolean };
-  /** The service does not open it, or does not take a post: why. */
+  /**
+   * The service does not open it, or does not take a post: why. `"forbidden"`, `"failed"` (its
+   * callback threw), `"name"`, `"too_many"`, `"cursor"`, `"unavailable"`; of a post `"closed"` or
+   * `"too_large"`, too.
+   */
   refused: Event & { readonly reason: string };
 }
 
@@ -90,5 +104,7 @@ export const connection: Connection;
 /**
  * Says where the service is: an address, or several that are tried in turn, `wss://…`. Without it, it is
  * `/meshcast` of the host that the page is of.
+ *
+ * @throws {TypeError} for what is no address
  */
 export function connect(...urls: (string | URL)[]): Connection;

@@ -43,35 +43,44 @@ export function defineChannel(carrier) {
     postMessage(message) {
       const object = this.#object;
       if (arguments.length === 0) throw new TypeError(needsOne("execute 'postMessage'"));
-      const parts = this.#encode(message);
-      if (parts.blobs === null && object.chain === null) {
-        object.hub.post(object, parts.bytes);
-      } else {
-        // That a blob cannot be read comes to light when nobody waits for it any more.
-        this.#later(parts).catch((error) => {
-          queueMicrotask(() => {
-            throw error;
+      this.#encode(message, (parts) => {
+        if (parts.blobs === null && object.chain === null) {
+          object.hub.post(object, parts.bytes);
+        } else {
+          // That a blob cannot be read comes to light when nobody waits for it any more.
+          this.#later(parts).catch((error) => {
+            queueMicrotask(() => {
+              throw error;
+            });
           });
-        });
-      }
+        }
+      });
     }
 
     async postMessageWait(message) {
       if (arguments.length === 0) throw new TypeError(needsOne("execute 'postMessageWait'"));
-      await this.#later(this.#encode(message));
+      await this.#encode(message, (parts) => this.#later(parts));
     }
 
     #later({ bytes, blobs }) {
       return postLater(this.#object, bytes.length, fill({ bytes: bytes.slice(), blobs }));
     }
 
-    /** Bytes that are lent until the next message. */
-    #encode(message) {
-      if (!this.#object.open) {
+    /** Encodes a value and posts it: bytes that are lent until the next message. */
+    #encode(message, post) {
+      const { open, hub } = this.#object;
+      if (!open) {
         throw new DOMException("The BroadcastChannel is closed.", "InvalidStateError");
       }
       const { maxBytes, stacks } = carrier.settings();
-      return encodeParts(message, { maxBytes, stacks, lend: true });
+      // A getter may close the object: what it posts goes out nevertheless.
+      hub.busy++;
+      try {
+        return post(encodeParts(message, { maxBytes, stacks, lend: true }));
+      } finally {
+        hub.busy--;
+        hub.retire();
+      }
     }
 
     close() {

@@ -12,7 +12,8 @@ export interface Access {
 export interface GatewayOptions<R = IncomingMessage> {
   /**
    * Says for each request, and each channel that it opens, what it may do; nothing means nothing. The
-   * request is the one that the WebSocket began with: what it may do holds as long as that is open.
+   * request is the one that the WebSocket began with, or a copy of it: what it may do holds as long
+   * as that is open. If it throws, the channel is refused as `"failed"`, and stderr says why.
    */
   permit(
     request: R,
@@ -38,6 +39,7 @@ export interface GatewayOptions<R = IncomingMessage> {
 
 /** Lets pages in a browser onto channels of the mesh, by way of this process. */
 export class Gateway<R = IncomingMessage> {
+  /** @throws {TypeError} for options that are none, such as an origin with a slash behind it */
   constructor(options: GatewayOptions<R>);
 
   /** How many clients are connected. */

@@ -5,6 +5,7 @@ import { native } from "./native.js";
 import { Client, STOPPED } from "./gateway/client.js";
 import { attach, guard, refuse } from "./gateway/http.js";
 import { Names } from "./gateway/names.js";
+import * as options from "./gateway/options.js";
 import { POST_HEAD, PROTOCOL } from "./frames.js";
 
 /** Clients connected: each costs buffers and what its channels hold. */
@@ -13,6 +14,8 @@ const MAX_CLIENTS = 1024;
 const MAX_CHANNELS = 64;
 /** How long a post waits for another member to have it, in ms. */
 const ALONE = 2000;
+/** Pause between two errors that are said, in ms. */
+const REPORTS = 10_000;
 
 /** Clients of this thread. */
 const all = new Set();
@@ -28,8 +31,10 @@ export class Gateway {
   #clients = new Set();
   #names;
   #sockets = null;
-  #reported = null;
+  #reported = { text: null, at: -Infinity };
   #patience;
+  /** By request: a copy of it. In Deno nothing is to be read of one once it has been upgraded. */
+  #copies = new WeakMap();
 
   /** What tests set: the clock of names, and how long a post waits for another member, in ms. */
   constructor(
@@ -46,10 +51,10 @@ export class Gateway {
       throw new TypeError("permit(request, channel) says what a client may do: { read, post }");
     }
     this.#permit = permit;
-    this.#origins = new Set(origins);
-    this.#hosts = hosts === null ? null : new Set([...hosts].map((host) => host.toLowerCase()));
-    this.#maxClients = maxClients;
-    this.#maxChannels = maxChannels;
+    this.#origins = options.origins(origins);
+    this.#hosts = hosts === null ? null : options.hosts(hosts);
+    this.#maxClients = options.count("maxClients", maxClients);
+    this.#maxChannels = options.count("maxChannels", maxChannels);
     this.#names = new Names({ now });
     this.#patience = patience;
   }
@@ -80,6 +85,10 @@ export class Gateway {
     }
     // Who stopped it did not want that a page starts another.
     if (native().isStopped()) return { status: 503, text: "the node has stopped" };
+    // A body would be kept twice, and one that was read cannot be.
+    if (typeof request.clone === "function" && request.body === null) {
+      this.#copies.set(request, request.clone());
+    }
     return null;
   }
 
@@ -121,11 +130,13 @@ export class Gateway {
     }
   }
 
-  /** Says why nobody gets in; once, since anybody may ask as often as it likes. */
-  #report({ message }) {
-    if (message === this.#reported) return;
-    this.#reported = message;
-    console.error(`meshcast: a page could not be let in: ${message}`);
+  /** Says why nobody gets in; once and now and then, since anybody may ask as often as it likes. */
+  #report(error) {
+    const text = `${error?.stack ?? error}`;
+    const now = performance.now();
+    if (text === this.#reported.text || now < this.#reported.at + REPORTS) return;
+    this.#reported = { text, at: now };
+    console.error(`meshcast: a page could not be let in: ${text}`);
   }
 
   async #server() {
@@ -164,7 +175,7 @@ export class Gateway {
       maxChannels: this.#maxChannels,
       patience: this.#patience,
       mayName: this.#names.ofClient(this.#maxChannels),
-      permit: async (channel) => (await this.#permit(request, channel)) ?? {},
+      permit: (channel) => this.#access(request, channel),
       ended: () => {
         this.#clients.delete(client);
         all.delete(client);
@@ -172,6 +183,16 @@ export class Gateway {
     });
     this.#clients.add(client);
     all.add(client);
+  }
+
+  /** What a client may do on a channel; null if that could not be found out. */
+  async #access(request, channel) {
+    try {
+      return (await this.#permit(this.#copies.get(request) ?? request, channel)) ?? {};
+    } catch (error) {
+      this.#report(error);
+      return null;
+    }
   }
 
   /** Closes the connections of all clients, which connect elsewhere. */

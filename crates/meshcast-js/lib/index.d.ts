@@ -58,12 +58,12 @@ export class BroadcastChannel extends EventTarget {
       | ((this: this, event: BroadcastChannelEvents[K]) => unknown)
       | { handleEvent(event: BroadcastChannelEvents[K]): unknown }
       | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: boolean | ListenerOptions,
   ): void;
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener | null,
+    options?: boolean | ListenerOptions,
   ): void;
 }
 
@@ -84,6 +84,16 @@ export interface ChannelOptions {
   after?: string;
   /** Whether messages and gaps have a `cursor`, which takes some microseconds each. */
   cursors?: boolean;
+}
+
+/** As the platform has them, whose own names are there only with the library `dom`. */
+export type Listener = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
+
+export interface ListenerOptions {
+  capture?: boolean;
+  once?: boolean;
+  passive?: boolean;
+  signal?: AbortSignal;
 }
 
 export interface BroadcastChannelEvents {
@@ -184,12 +194,12 @@ export class Presence extends EventTarget {
   addEventListener(
     type: "change",
     listener: ((this: this, event: PresenceEvent) => unknown) | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: boolean | ListenerOptions,
   ): void;
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener | null,
+    options?: boolean | ListenerOptions,
   ): void;
 }
 
@@ -261,7 +271,11 @@ export interface Settings {
  * Says how the node of this process is to be, before the first channel is made. What is not set
  * here, the environment says.
  *
- * @throws {Error} for what cannot be used, and if the node runs already
+ * What only the start of the node can tell is thrown by the first channel: a limit, region or name
+ * that cannot be used, a file that is not there, a port that is taken.
+ *
+ * @throws {TypeError} for what is no setting, or not of its kind
+ * @throws {Error} for a key or an address that is none, and if the node runs already
  */
 export function configure(settings?: Settings): void;
 
@@ -274,10 +288,18 @@ export function generateKey(): string;
  */
 export function ready(): Promise<{ members: number }>;
 
-/** Waits until so many others are connected, for as long as it takes; returns how many are. */
+/**
+ * Waits until so many others are connected, for as long as it takes; returns how many are. Starts
+ * the node if it does not run.
+ *
+ * @throws {RangeError} for what is no number of members
+ */
 export function waitForMembers(members: number): Promise<number>;
 
-/** Waits until what was posted is with some member; says what nobody is there for. */
+/**
+ * Waits until what was posted is with some member; says what nobody is there for. Starts the node
+ * if it does not run, also after {@link shutdown}.
+ */
 export function flush(): Promise<Left>;
 
 /**
@@ -293,7 +315,7 @@ export interface Left {
   members: number;
 }
 
-/** What the node looks like now. */
+/** What the node looks like now. Starts it if it does not run, also after {@link shutdown}. */
 export function inspect(): Promise<Snapshot>;
 
 export interface Snapshot {

@@ -12,6 +12,9 @@ export async function ready() {
 
 /** Waits until so many other members are connected, for as long as it takes. */
 export async function waitForMembers(members) {
+  if (!Number.isInteger(members) || members < 0 || members > 0xffffffff) {
+    throw new RangeError(`members is a whole number that fits 32 bits, and not ${members}`);
+  }
   start();
   return Number(await answer((callback) => native().waitForMembers(members, callback)));
 }

@@ -59,5 +59,6 @@ export function parseJson(source: string): unknown;
  * only size and type are shown.
  *
  * @throws {DOMException} `DataCloneError` for what cannot be posted
+ * @throws {DecodeError} `OverBudget` for what takes more than 64 MiB
  */
 export function toJson(value: unknown): unknown;

@@ -241,6 +241,25 @@ test("an object that closes in its own handler hears no more", async (t) => {
   assert.deepEqual(log, [[0, 1]]);
 });
 
+test("what a getter closes posts that message, and no other", async (t) => {
+  for (const post of ["postMessage", "postMessageWait"]) {
+    const [a] = channels(t, 1);
+    // It hears by way of the node.
+    const other = new BroadcastChannel(a.name, { cursors: true });
+    t.after(() => other.close());
+    const arrived = once(other, "message");
+    const value = {
+      get last() {
+        a.close();
+        return true;
+      },
+    };
+    await a[post](value);
+    assert.deepEqual((await arrived)[0].data, { last: true });
+    assert.throws(() => a.postMessage(1), { name: "InvalidStateError", message: /is closed/ });
+  }
+});
+
 test("a name can be opened again at once", async (t) => {
   const [a] = channels(t, 1);
   a.close();
@@ -427,9 +446,31 @@ test("the node tells what it is and what passed", async (t) => {
   assert.equal(a.stats().posted, 2);
   assert.equal(a.stats().received, 0);
   assert.deepEqual(await meshcast.ready(), { members: 0 });
+  assert.equal(await meshcast.waitForMembers(0), 0);
+  for (const members of [-1, NaN, 1.5, Infinity, "2", undefined]) {
+    await assert.rejects(meshcast.waitForMembers(members), { name: "RangeError" });
+  }
   assert.throws(() => meshcast.configure({}), /runs already/);
 });
 
-test("settings that are none are refused by name", () => {
-  assert.throws(() => meshcast.configure({ sedes: [] }), /sedes/);
+test("settings that are none, or not of their kind, are refused by name", () => {
+  for (const [settings, says] of [
+    [{ sedes: [] }, /^sedes is no setting: there are key, /],
+    [{ listen: "127.0.0.1:4001" }, /^listen is a list of texts, and not "127.0.0.1:4001"$/],
+    [{ seeds: [4001] }, /^seeds is a list/],
+    [{ key: null }, /^key is a text, and not null$/],
+    [{ admin: 5 }, /^admin is true, false or a path, and not 5$/],
+    [{ local: "yes" }, /^local is /],
+    [{ stacks: 1 }, /^stacks is /],
+    [{ limits: 5 }, /^limits is an object/],
+    [{ limits: { outboxBytes: Infinity } }, /^limits.outboxBytes is a whole number/],
+    [{ limits: { historyAge: 2 ** 32 } }, /^limits.historyAge is a whole number up to 4294967295/],
+    [{ limits: { maxMessage: 1 } }, /^limits.maxMessage is no setting/],
+    [{ limits: { hasOwnProperty: 1 } }, /^limits.hasOwnProperty is no setting/],
+    [5, /^settings is an object, and not 5$/],
+    [null, /^settings is an object, and not null$/],
+    [["alone"], /^settings is an object/],
+  ]) {
+    assert.throws(() => meshcast.configure(settings), { name: "TypeError", message: says });
+  }
 });

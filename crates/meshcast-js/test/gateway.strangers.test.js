@@ -123,6 +123,42 @@ test("an upgrade of another path is for who else listens", async (t) => {
   assert.match(await answer(await request(port, "/theirs")), /^HTTP\/1.1 418 /);
 });
 
+test("options that would let in all, or nobody, are refused by name", () => {
+  const permit = () => null;
+  const wrong = {
+    maxClients: [NaN, 0, 1.5, "9", Infinity, null],
+    maxChannels: [NaN, -1, "all"],
+    origins: [
+      "https://app.example.com",
+      ["https://app.example.com/"],
+      ["https://App.example.com"],
+      ["https://app.example.com:443"],
+      ["app.example.com"],
+      [5],
+      5,
+    ],
+    hosts: ["localhost", ["https://example.com"], ["example.com/"], [""], [null], 5],
+  };
+  for (const [option, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const make = () => new Gateway({ permit, [option]: value });
+      assert.throws(make, { name: "TypeError", message: new RegExp(option) }, `${option} ${value}`);
+    }
+  }
+  const origins = ["https://app.example.com", "http://[::1]:8080", "null", "tauri://localhost"];
+  const gateway = new Gateway({ permit, origins: new Set(origins) });
+  const refuses = (origin) => gateway.refuses({ headers: { host: "example.com", origin } });
+  for (const origin of origins) assert.equal(refuses(origin), null, origin);
+  assert.equal(refuses("https://evil.example.com").status, 403);
+});
+
+test("a request whose body was read is looked at, too", async () => {
+  const gateway = new Gateway({ permit: () => null });
+  const request = new Request("http://example.com/", { method: "POST", body: "a body" });
+  await request.text();
+  assert.equal(gateway.refuses(request), null);
+});
+
 test("hosts that are not named are not served if any are", async (t) => {
   const rebound = { host: "evil.example.com:8000", origin: "http://evil.example.com:8000" };
   const permit = () => null;

@@ -279,6 +279,46 @@ for (const [one, other] of pairs) {
 }
 
 for (const kind of ["node", "deno", "bun"]) {
+  test(`${kind}: who may use a channel is decided by a cookie`, needs(kind), async (t) => {
+    const service = await Service.start(t, kind, "fra", generateKey());
+    const told = async (cookie) => {
+      const headers = cookie === undefined ? {} : { cookie };
+      const socket = new WebSocket(service.url(), "meshcast.v1", { headers });
+      t.after(() => socket.terminate());
+      // What it is told: of the service, and of the channel.
+      const frames = [];
+      socket.on("message", (data) => frames.push(JSON.parse(data).type));
+      await once(socket, "open");
+      socket.send(JSON.stringify({ type: "open", channel: 1, name: "room:x" }));
+      const closed = once(socket, "close").then(([code]) => code);
+      while (frames.length < 2) {
+        const code = await Promise.race([once(socket, "message").then(() => null), closed]);
+        if (code !== null) return code;
+      }
+      return frames[1];
+    };
+    assert.equal(await told("theme=dark; user=ada"), "opened");
+    assert.equal(await told(), "refused");
+  });
+
+  test(`${kind}: an error of the callback refuses that channel, and is said`, needs(kind), async (t) => {
+    const service = await Service.start(t, kind, "fra", generateKey());
+    const a = page(t, service.url("ada"));
+    a.do("open", { name: "room:x" });
+    await a.next("opened");
+    for (const as of ["one", "other"]) {
+      a.do("open", { name: "trouble", as, options: { history: 1 } });
+      assert.equal(await a.next("refused"), "failed");
+    }
+    await service.said(/no answer from the database/);
+    assert.equal(service.errors.match(/no answer/g).length, 1, service.errors);
+    // The other channel of the page goes on, on the same connection.
+    service.do("listen", { name: "room:x" });
+    service.do("post", { name: "room:x", data: "still here" });
+    assert.equal(await a.next("heard"), "still here");
+    assert.equal(a.lines.filter(({ at }) => at !== undefined).length, 1, JSON.stringify(a.lines));
+  });
+
   const title = `${kind}: pages are told at once that the node stops, and start no other`;
   test(title, needs(kind), async (t) => {
     const service = await Service.start(t, kind, "fra", generateKey());

@@ -2,12 +2,14 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+
+import { needs, runtimes } from "./process.js";
 
 /** What takes longer is broken, in ms. */
 const PATIENCE = 180_000;
@@ -31,6 +33,19 @@ b.onmessage = ({ data }) => {
 a.postMessage("hello");
 `;
 
+/** A program that knows only the global class: whether that was replaced, also in a worker. */
+const EARTH = `
+import { Worker, isMainThread } from "node:worker_threads";
+
+const replaced = Object.hasOwn(BroadcastChannel.prototype, "postMessageWait");
+if (isMainThread) {
+  console.log("main", replaced);
+  new Worker(new URL(import.meta.url));
+} else {
+  console.log("worker", replaced);
+}
+`;
+
 function project(t) {
   const folder = mkdtempSync(join(tmpdir(), "meshcast-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -51,14 +66,14 @@ function project(t) {
     writeFileSync(join(folder, "hello.js"), HELLO);
     return run("node", ["hello.js"]);
   };
-  return { folder, run, install };
+  const pack = () =>
+    JSON.parse(run("npm", ["pack", "--json", "--pack-destination", folder], here))[0];
+  return { folder, run, pack, install };
 }
 
 test("a packed package installs and runs in a folder elsewhere", (t) => {
-  const { folder, run, install } = project(t);
-  const [{ filename, files }] = JSON.parse(
-    run("npm", ["pack", "--json", "--pack-destination", folder], here),
-  );
+  const { pack, install } = project(t);
+  const { filename, files } = pack();
   const paths = files.map(({ path }) => path);
   for (const wanted of ["README.md", "LICENSE-MIT", "lib/index.d.ts", "examples/earth.js"]) {
     assert.ok(paths.includes(wanted), `${wanted} is not among ${paths}`);
@@ -73,4 +88,29 @@ test("a package for each platform and one for all install and run together", (t)
   const packed = readdirSync(folder).filter((file) => file.endsWith(".tgz"));
   assert.ok(packed.length >= 2, `${packed}`);
   assert.equal(install(...packed), "hello\n");
+});
+
+test("a program gets the class with what the documentation has its runtime told", async (t) => {
+  const { folder, run, pack, install } = project(t);
+  install(pack().filename);
+  writeFileSync(join(folder, "service.js"), EARTH);
+  const told = (kind, ...options) => {
+    const [program, ...args] = runtimes[kind].filter((option) => option !== "--no-config");
+    const path = [join(here, "node_modules/.bin"), process.env.PATH].join(delimiter);
+    return run("/usr/bin/env", [`PATH=${path}`, program, ...args, ...options, "service.js"]);
+  };
+  assert.equal(told("node", "--import", "meshcast/register"), "main true\nworker true\n");
+  await t.test("Bun", needs("bun"), () => {
+    assert.equal(told("bun", "--preload", "meshcast/register"), "main true\nworker false\n");
+  });
+  await t.test("Deno", needs("deno"), () => {
+    const file = "./node_modules/meshcast/lib/register.js";
+    assert.equal(told("deno", "--preload", file), "main true\nworker false\n");
+    // As npm notes a package down that is not from a file.
+    const path = join(folder, "package.json");
+    const manifest = readFileSync(path, "utf8").replace(/"file:[^"]*"/, '"^0.1.0"');
+    writeFileSync(path, manifest);
+    const published = told("deno", "--preload", "npm:meshcast/register");
+    assert.equal(published, "main true\nworker false\n");
+  });
 });

@@ -5,6 +5,7 @@ import * as crypto from "node:crypto";
 import { test } from "node:test";
 import vm from "node:vm";
 import { MAX_DEPTH, DecodeError, decode, encode, encodeAsync } from "../lib/value.js";
+import { slots } from "../lib/value/slots.js";
 import { assertSame } from "./same.js";
 
 const clone = (value, options) => decode(encode(value, options));
@@ -238,6 +239,146 @@ test("blobs and files take their bytes along", async () => {
   assert.ok(copy.file instanceof File && copy.file.lastModified === 7 && copy.file.name === "n");
 });
 
+test("views and buffers are what they are, whatever they say of themselves", () => {
+  const says = (object, said) => {
+    for (const [name, value] of Object.entries(said)) Object.defineProperty(object, name, { value });
+    return object;
+  };
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  const lies = { length: 1, byteLength: 1, byteOffset: 2, buffer: new ArrayBuffer(9) };
+  const part = () => new Uint8Array(bytes.buffer, 1, 2);
+  assertSame([part()], clone([says(part(), lies)]), "part of a buffer");
+  assertSame(new Uint16Array(2), clone(says(new Uint16Array(2), lies)), "words");
+  const wide = new DataView(new ArrayBuffer(4), 1, 2);
+  assertSame(new DataView(new ArrayBuffer(4), 1, 2), clone(says(wide, lies)), "DataView");
+  assertSame(bytes.slice(), clone(says(bytes, lies)), "whole");
+  assert.deepEqual([...clone(says(Buffer.from("pooled"), lies))], [...Buffer.from("pooled")]);
+  const buffer = { byteLength: 1, detached: true, resizable: true, maxByteLength: 2 ** 30 };
+  assertSame(new ArrayBuffer(4), clone(says(new ArrayBuffer(4), buffer)), "ArrayBuffer");
+  const resizable = () => new ArrayBuffer(4, { maxByteLength: 8 });
+  const fixed = says(resizable(), { resizable: false, maxByteLength: 4 });
+  assertSame(resizable(), clone(fixed), "resizable ArrayBuffer");
+  assert.equal(clone(new Uint8Array(fixed)).buffer.maxByteLength, 8);
+});
+
+test("classes that extend those of the platform do not say what is copied", async () => {
+  class Pattern extends RegExp {
+    get source() {
+      return "other";
+    }
+    get flags() {
+      return "gy";
+    }
+    get global() {
+      return true;
+    }
+  }
+  assertSame(/a+/i, clone(new Pattern("a+", "i")), "RegExp");
+  assertSame(/a/dgimsuy, clone(/a/dgimsuy), "all flags");
+  assertSame(/a/v, clone(/a/v), "sets");
+  class Text extends File {
+    get type() {
+      return "x/y";
+    }
+    get name() {
+      return "other";
+    }
+    get lastModified() {
+      return 1;
+    }
+    async arrayBuffer() {
+      return new ArrayBuffer(1000);
+    }
+  }
+  if (globalThis.Deno === undefined) {
+    // Deno reads a blob by what it says of its size: such a one is refused there.
+    Object.defineProperty(Text.prototype, "size", { get: () => 1000 });
+  }
+  const text = new Text(["of it"], "name", { type: "a/b", lastModified: 7 });
+  const file = decode(await encodeAsync(text));
+  assert.deepEqual([file.size, file.type, file.name, file.lastModified], [5, "a/b", "name", 7]);
+  assert.equal(await file.text(), "of it");
+  class Stopped extends DOMException {
+    get name() {
+      return "Other";
+    }
+  }
+  assert.equal(clone(new Stopped("stopped", "AbortError")).name, "AbortError");
+});
+
+/** A blob without content, of a type that the runtime may have its own idea of. */
+function encodedBlob(type) {
+  return Uint8Array.from([0x1e, 0x09, type.length, ...Buffer.from(type), 0]);
+}
+
+test("what is decoded encodes to the same bytes", async () => {
+  for (const type of ["text/plain", "text/html", "application/json", ""]) {
+    const bytes = encodedBlob(type);
+    assert.deepEqual(await encodeAsync(decode(bytes)), bytes, type);
+  }
+});
+
+test("no code of a value runs but its getters", () => {
+  const calls = [];
+  const called = (what) => () => void calls.push(what);
+  const get = (what) => ({ get: called(what), enumerable: false });
+  const trap = new Proxy({}, { get: (_, name) => called(`trap ${name}`) });
+  const watched = new Proxy(Object.prototype, trap);
+  class Named {
+    a = 1;
+    static get name() {
+      calls.push("static name");
+      return "Headers";
+    }
+  }
+  const type = new Proxy(class {}, trap);
+  const values = [
+    Object.defineProperty({ a: 1 }, Symbol.toStringTag, get("tag")),
+    Object.defineProperty(Object.create({}), Symbol.toStringTag, get("tag of its own")),
+    Object.setPrototypeOf({ a: 1 }, watched),
+    Object.setPrototypeOf({ a: 1 }, Object.setPrototypeOf({}, watched)),
+    Object.setPrototypeOf(new Date(5), watched),
+    Object.setPrototypeOf([1], watched),
+    Object.setPrototypeOf(Uint8Array.of(1), watched),
+    Object.create({ constructor: type }),
+    new Named(),
+  ];
+  for (const value of values) encode(value);
+  assert.deepEqual(calls, []);
+  const refusals = [
+    Object.setPrototypeOf(new WeakMap(), { constructor: type }),
+    Object.setPrototypeOf(() => {}, watched),
+    Object.defineProperty(() => {}, "name", get("name")),
+  ];
+  for (const value of refusals) refused(value, "refused");
+  assert.deepEqual(calls, []);
+});
+
+test("a page knows objects by their slots as well, and runs no getter", async () => {
+  const kinds = {
+    isMap: new Map(),
+    isDate: new Date(0),
+    isRegExp: /a/,
+    isNativeError: new TypeError("t"),
+    isPromise: Promise.resolve(),
+    isGeneratorObject: (function* () {})(),
+    isMapIterator: new Map().keys(),
+    isSetIterator: new Set().keys(),
+    isArgumentsObject: (function () {
+      return arguments;
+    })(),
+    isModuleNamespaceObject: await import("../lib/value.js"),
+  };
+  let calls = 0;
+  const getter = Object.defineProperty({ a: 1 }, Symbol.toStringTag, { get: () => calls++ });
+  for (const [test, value] of Object.entries(kinds)) {
+    assert.ok(slots[test](value), test);
+    assert.ok(!slots[test]({ a: 1 }), test);
+    assert.ok(!slots[test](getter), test);
+  }
+  assert.equal(calls, 0);
+});
+
 test("what cannot leave the process is refused, wherever it stands", async () => {
   const { subtle } = globalThis.crypto;
   const refusals = {
@@ -332,6 +473,20 @@ test("the size of a message is limited as soon as it is known", () => {
     "ü".repeat(20),
   ]) {
     assert.throws(() => encode(value, { maxBytes: 12 }), { name: "QuotaExceededError" });
+  }
+});
+
+test("errors and blobs are charged what they cost, and many of them are taken", async () => {
+  const many = (one, count) => {
+    const list = new Uint8Array(2 + count * one.length);
+    list[0] = 0x11;
+    for (let i = 0; i < count; i++) list.set(one, 1 + i * one.length);
+    return list;
+  };
+  const blob = await encodeAsync(new Blob([]));
+  for (const one of [encode(new Error("")), encode(new DOMException("", "")), blob]) {
+    assert.equal(decode(many(one, 10_000)).length, 10_000);
+    assert.throws(() => decode(many(one, 40_000)), { code: "OverBudget" });
   }
 });
 

@@ -28,6 +28,36 @@ test("all else is read as JSON.parse reads it", () => {
   }
 });
 
+test("texts and lists of any length are taken", () => {
+  for (const part of ["x", '\\"', "\\\\", "ü"]) {
+    const text = `[1234567890123456789, "${part.repeat(10_000_000 / part.length)}", "\\\\", 2]`;
+    const read = parseJson(text);
+    assert.deepEqual([read[0], read[2], read[3]], [1234567890123456789n, "\\", 2]);
+    assert.ok(read[1] === JSON.parse(text)[1], part);
+  }
+  const list = Array.from({ length: 200_000 }, (_, i) => i);
+  assert.deepEqual(toJson(list), list);
+});
+
+test("getters run once, also beside a blob", () => {
+  let calls = 0;
+  const value = {
+    file: new File(["of a file"], "name", { type: "a/b", lastModified: 7 }),
+    get calls() {
+      return ++calls;
+    },
+  };
+  const file = { lastModified: 7, name: "name", size: 9, type: "a/b" };
+  assert.deepEqual(toJson(value), { file: { $file: file }, calls: 1 });
+  assert.equal(calls, 1);
+});
+
+test("a view that follows its buffer has no length", () => {
+  const buffer = new ArrayBuffer(2, { maxByteLength: 4 });
+  const views = toJson([new Uint8Array(buffer), new Uint8Array(buffer, 0, 2)]);
+  assert.deepEqual(views.map(({ $view }) => $view.length), [null, 2]);
+});
+
 test("values nest in JSON no deeper than parsers take", () => {
   let value = 1;
   for (let i = 0; i < 500; i++) value = new Map([[i, value]]);

@@ -41,7 +41,8 @@ class Connection extends EventTarget {
 
   /** Uses these addresses from now on. */
   use(urls) {
-    this.#urls = urls.map((url) => `${url}`);
+    if (urls.length === 0) throw new TypeError("connect(url) says where the service is");
+    this.#urls = urls.map(checked);
     this.#next = 0;
     this.reconnect();
   }
@@ -61,6 +62,7 @@ class Connection extends EventTarget {
   }
 
   enter(number, room) {
+    this.#urls ??= [defaultUrl()];
     this.#rooms.set(number, room);
     if (this.#service !== null) room.connected();
     else if (this.#socket === null && this.#timer === null) this.#connect();
@@ -86,17 +88,15 @@ class Connection extends EventTarget {
 
   #connect() {
     this.#timer = null;
-    const urls = this.#urls ?? [defaultUrl()];
+    const urls = this.#urls;
     const url = urls[this.#next++ % urls.length];
     let socket;
     try {
       socket = new WebSocket(url, PROTOCOL);
     } catch (error) {
-      // Not an address: it will not become one.
-      queueMicrotask(() => {
-        throw error;
-      });
-      return;
+      // Such as a service without TLS in a page with it; another may do.
+      console.warn(`meshcast: ${url}: ${error.message}`);
+      return this.#again();
     }
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
@@ -159,18 +159,29 @@ class Connection extends EventTarget {
     switch (told.type) {
       case "hello":
         this.#service = told;
-        this.#pause = FIRST_PAUSE;
         this.maxMessageBytes = told.maxMessageBytes;
         for (const room of [...this.#rooms.values()]) room.connected();
         this.dispatchEvent(new Event("change"));
         break;
       case "alive":
+        // One that says hello and is gone again is not there: this one has lasted a while.
+        this.#pause = FIRST_PAUSE;
         this.say({ type: "alive" });
         break;
       default:
         this.#rooms.get(told.channel)?.told(told);
     }
   }
+}
+
+/** An address as text. */
+function checked(url) {
+  const text = `${url}`;
+  // A page may say a path.
+  const base = globalThis.location?.href;
+  const isAddress = URL.canParse(text, base) && /^(ws|http)s?:$/.test(new URL(text, base).protocol);
+  if (isAddress) return text;
+  throw new TypeError(`"${text}" is no address of a service, such as wss://example.com/meshcast`);
 }
 
 /** Beside the page. */

@@ -43,6 +43,8 @@ class Room extends Local {
   /** It has not heard yet all of the past that it began with. */
   #past;
   #cursors;
+  /** If cursors are wanted: what came last, until it is known whether one is behind it. */
+  #held = null;
   /** By number that the service has given them. */
   #senders = [];
   /** The highest number heard of each sender. */
@@ -142,6 +144,7 @@ class Room extends Local {
   }
 
   disconnected() {
+    this.#release();
     this.#service = null;
     this.#senders = [];
     for (const post of this.#unnumbered) post.isBefore = true;
@@ -163,11 +166,12 @@ class Room extends Local {
         return this.#gap(told);
       case "caughtup":
         this.#clear();
-        if (this.#past) this.deliver((handle) => handle.event("caughtup"));
+        if (this.#past) this.#behind((handle) => handle.event("caughtup"));
         this.#past = false;
         return;
       case "cursor":
         this.#cursor = told.cursor;
+        this.#release(told.cursor);
         return;
       case "posted":
         return this.#posted(told);
@@ -213,9 +217,8 @@ class Room extends Local {
     this.#hear(sender.peerId, seq);
     if (this.#isOwn(sender.peerId, seq, value)) return;
     this.#counts.received++;
-    const cursor = this.#cursors ? this.#cursor : null;
-    const origin = { sender, seq, postedAt, history, cursor };
-    this.deliver((handle) => handle.message(value, origin));
+    const origin = { sender, seq, postedAt, history, cursor: null };
+    this.#hold(origin, (handle) => handle.message(value, origin));
   }
 
   #gap({ sender: number, first, last, reason }) {
@@ -226,7 +229,28 @@ class Room extends Local {
     this.#hear(sender.peerId, last);
     this.#counts.gaps++;
     const gap = { sender, first: Math.max(first, heard + 1), last, reason, channel: this.name };
-    this.deliver((handle) => handle.gap(gap));
+    this.#hold(gap, (handle) => handle.gap(gap));
+  }
+
+  /** Delivers something, if cursors are wanted with the one that comes next, if one does. */
+  #hold(marked, hand) {
+    this.#release();
+    if (this.#cursors) this.#held = { marked, hands: [hand] };
+    else this.deliver(hand);
+  }
+
+  /** Delivers something that has no cursor, behind what is held. */
+  #behind(hand) {
+    if (this.#held === null) this.deliver(hand);
+    else this.#held.hands.push(hand);
+  }
+
+  #release(cursor = null) {
+    const held = this.#held;
+    if (held === null) return;
+    this.#held = null;
+    held.marked.cursor = cursor;
+    held.hands.forEach((hand) => this.deliver(hand));
   }
 
   #hear(peerId, seq) {

@@ -132,7 +132,7 @@ export class Client {
         await this.#turn();
         if (!this.#over) await this.#do(data);
       } catch {
-        // Of the callback of the service, or of an addon that has gone.
+        // Of an addon that has gone.
         this.end(1011, "it failed");
       } finally {
         this.#unread -= cost;
@@ -176,8 +176,10 @@ export class Client {
     this.#close(channel);
     const refuse = (reason) => this.#tell("refused", { channel, reason });
     if (this.#channels.size >= this.#service.maxChannels) return refuse("too_many");
-    const { read = false, post = false } = await this.#service.permit(name);
+    const access = await this.#service.permit(name);
     if (this.#over) return;
+    if (access === null) return refuse("failed");
+    const { read = false, post = false } = access;
     if (!read && !post) return refuse("forbidden");
     try {
       checkName(name);

@@ -2,7 +2,7 @@
 // before anything is done with it. Keys are defined, never assigned.
 
 import { DecodeError } from "./errors.js";
-import { BlobType, FileType } from "./kinds.js";
+import { BlobType, FileType, declaredTypes } from "./kinds.js";
 import * as tag from "./tags.js";
 
 /** What a value may take in memory: far above any message, far below what hurts a process. */
@@ -12,6 +12,8 @@ const MAX_RESERVED = 1 << 30;
 /** About what an object, an entry or element costs before its content. */
 const OBJECT_COST = 64;
 const SLOT_COST = 16;
+/** What errors and blobs cost more: some KiB in engines, and 50 times the time of other objects. */
+const HEAVY_COST = 2048;
 /** Holes in a row from which on engines keep an array as a map. */
 const SHORT_GAP = 1024;
 /** Up to this many bytes a loop is faster than a TextDecoder. */
@@ -104,6 +106,7 @@ class Decoder {
       case tag.ERROR:
         return this.error();
       case tag.DOM_EXCEPTION: {
+        this.charge(HEAVY_COST);
         const name = this.string();
         return this.add(new DOMException(this.string(), name));
       }
@@ -278,6 +281,7 @@ class Decoder {
   }
 
   error() {
+    this.charge(HEAVY_COST);
     const at = this.pos;
     const flags = this.byte();
     if ((flags & ~(tag.HAS_STACK | tag.HAS_CAUSE)) !== 0) {
@@ -301,6 +305,7 @@ class Decoder {
   }
 
   blob(kind) {
+    this.charge(HEAVY_COST);
     const place = this.objects.length;
     this.add(undefined);
     const type = this.string();
@@ -312,7 +317,10 @@ class Decoder {
         ? new BlobType([content], { type })
         : new FileType([content], name, { type, lastModified });
     // Bun adds a charset to types that it knows.
-    if (type !== "" && blob.type !== type && blob.type.startsWith(type)) hide(blob, "type", type);
+    if (type !== "" && blob.type !== type && blob.type.startsWith(type)) {
+      hide(blob, "type", type);
+      declaredTypes.set(blob, type);
+    }
     this.objects[place] = blob;
     return blob;
   }

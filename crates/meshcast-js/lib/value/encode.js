@@ -15,7 +15,7 @@ import * as tag from "./tags.js";
  * @param maxBytes what the encoding may take; beyond, a QuotaExceededError is thrown
  * @param stacks whether stack traces of errors go along
  * @param lend whether the bytes may be those of a buffer that the next call uses again
- * @returns {{ bytes: Uint8Array, blobs: {blob: Blob, offset: number}[] | null }}
+ * @returns {{ bytes: Uint8Array, blobs: {blob: Blob, offset: number, size: number}[] | null }}
  */
 export function encodeParts(value, { maxBytes = Infinity, stacks = false, lend = false } = {}) {
   const encoder = new Encoder(maxBytes, stacks);
@@ -32,9 +32,9 @@ export function encodeParts(value, { maxBytes = Infinity, stacks = false, lend =
 /** Reads the blobs into the places that were left for them. */
 export async function fill({ bytes, blobs }) {
   if (blobs === null) return bytes;
-  for (const { blob, offset } of blobs) {
-    const content = new Uint8Array(await blob.arrayBuffer());
-    if (content.length !== blob.size) {
+  for (const { blob, offset, size } of blobs) {
+    const content = new Uint8Array(await blobContent.call(blob));
+    if (content.length !== size) {
       throw dataCloneError("a blob changed while it was read");
     }
     bytes.set(content, offset);
@@ -120,8 +120,8 @@ class Encoder {
       case kind.REGEXP:
         this.appear(value);
         this.byte(tag.REGEXP);
-        this.string(value.source);
-        return this.string(value.flags);
+        this.string(regexpSource.call(value));
+        return this.string(flagsOf(value));
       case kind.BOXED:
         return this.boxed(value);
       case kind.BUFFER:
@@ -133,8 +133,8 @@ class Encoder {
       case kind.DOM_EXCEPTION:
         this.appear(value);
         this.byte(tag.DOM_EXCEPTION);
-        this.string(value.name);
-        return this.string(value.message);
+        this.string(exceptionName.call(value));
+        return this.string(exceptionMessage.call(value));
       case kind.BLOB:
         return this.blob(value);
       default:
@@ -225,13 +225,13 @@ class Encoder {
   }
 
   buffer(value) {
-    if (value.detached === true || isDetached(value)) {
+    if (isDetached(value)) {
       throw dataCloneError("An ArrayBuffer is detached and could not be cloned.");
     }
     this.appear(value);
-    if (value.resizable === true) {
+    if (isResizable.call(value)) {
       this.byte(tag.RESIZABLE_BUFFER);
-      this.varint(value.maxByteLength);
+      this.varint(maxByteLength.call(value));
     } else {
       this.byte(tag.ARRAY_BUFFER);
     }
@@ -239,42 +239,41 @@ class Encoder {
   }
 
   view(value) {
-    const buffer = value.buffer;
-    const name = viewName(value);
+    const name = typedArrayName.call(value) ?? "DataView";
+    const of = name === "DataView" ? dataView : typedArray;
+    const buffer = of.buffer.call(value);
     const number = tag.VIEW_NAMES.indexOf(name);
-    if (number === -1 || Object.prototype.toString.call(buffer) === "[object SharedArrayBuffer]") {
+    if (number === -1 || kind.isShared(buffer)) {
       throw dataCloneError(`${kind.describe(value)} could not be cloned.`);
     }
-    if (buffer.detached === true || isDetached(buffer) || isOutOfBounds(value)) {
+    const resizable = isResizable.call(buffer);
+    if (isDetached(buffer) || (resizable && isOutOfBounds(value, of))) {
       throw dataCloneError("A view on a detached ArrayBuffer could not be cloned.");
     }
-    if (isPooled(value)) {
+    const byteOffset = of.byteOffset.call(value);
+    const byteLength = of.byteLength.call(value);
+    const isWhole = byteLength === bufferLength.call(buffer);
+    if (!isWhole && kind.isBuffer(value)) {
       // Of a Node Buffer only what it shows: the rest of the pool is other people's memory.
       this.appear(value);
       this.next++;
       this.byte(tag.BYTES);
-      return this.raw(new Uint8Array(buffer, value.byteOffset, value.length));
+      return this.raw(new Uint8Array(buffer, byteOffset, byteLength));
     }
-    const { byteOffset } = value;
-    const resizable = buffer.resizable === true;
-    if (
-      name === "Uint8Array" &&
-      !resizable &&
-      byteOffset === 0 &&
-      value.byteLength === buffer.byteLength &&
-      this.numberOf(buffer) === undefined
-    ) {
+    const isPlain = name === "Uint8Array" && !resizable && isWhole;
+    if (isPlain && this.numberOf(buffer) === undefined) {
       this.appear(value);
       this.appear(buffer);
       this.byte(tag.BYTES);
-      return this.raw(value);
+      return this.raw(value, byteLength);
     }
     this.appear(value);
-    const tracking = resizable && isTracking(value, tag.VIEW_SIZES[number]);
+    const size = tag.VIEW_SIZES[number];
+    const tracking = resizable && isTracking(value, of, size);
     this.byte(tracking ? tag.TRACKING_VIEW : tag.VIEW);
     this.byte(number);
     this.varint(byteOffset);
-    if (!tracking) this.varint(value.length ?? value.byteLength);
+    if (!tracking) this.varint(byteLength / size);
     this.object(buffer);
   }
 
@@ -305,15 +304,15 @@ class Encoder {
     this.appear(value);
     const file = kind.FileType !== undefined && value instanceof kind.FileType;
     this.byte(file ? tag.FILE : tag.BLOB);
-    this.string(value.type);
+    this.string(kind.declaredTypes.get(value) ?? blobType.call(value));
     if (file) {
-      this.string(value.name);
-      this.f64(value.lastModified);
+      this.string(fileName.call(value));
+      this.f64(lastModified.call(value));
     }
-    const { size } = value;
+    const size = blobSize.call(value);
     this.varint(size);
     this.room(size);
-    (this.blobs ??= []).push({ blob: value, offset: this.pos });
+    (this.blobs ??= []).push({ blob: value, offset: this.pos, size });
     // What was there before is not for others, should the blob fail to fill it.
     this.bytes.fill(0, this.pos, this.pos + size);
     this.pos += size;
@@ -424,7 +423,7 @@ class Encoder {
         return;
       }
     }
-    if (!isWellFormed(value)) return this.utf16(value);
+    if (!value.isWellFormed()) return this.utf16(value);
     // The length comes first and is not known: as if it were ASCII, and moved if it was not.
     const guess = varintLength(length);
     this.room(1 + 8 + 3 * length, 1 + length);
@@ -451,11 +450,11 @@ class Encoder {
   }
 
   /** A length and bytes. */
-  raw(content) {
-    this.varint(content.length);
-    this.room(content.length);
+  raw(content, length = content.length) {
+    this.varint(length);
+    this.room(length);
     this.bytes.set(content, this.pos);
-    this.pos += content.length;
+    this.pos += length;
   }
 
   varint(value) {
@@ -500,7 +499,7 @@ function varintLength(value) {
 }
 
 /** The index that a key is, or -1. */
-function arrayIndex(key) {
+export function arrayIndex(key) {
   const index = Number(key);
   // 2^32 - 1 is a name like any other.
   return index >= 0 && index < 0xffffffff && Number.isInteger(index) && `${index}` === key
@@ -508,22 +507,10 @@ function arrayIndex(key) {
     : -1;
 }
 
-function viewName(value) {
-  return typedArrayName.call(value) ?? "DataView";
-}
-
-/** Whether a view is a Node Buffer that does not show all of what is behind it. */
-function isPooled(value) {
-  return (
-    typeof globalThis.Buffer === "function" &&
-    value instanceof globalThis.Buffer &&
-    value.byteLength !== value.buffer.byteLength
-  );
-}
-
 function isDetached(buffer) {
-  // Those that have not `detached` refuse a view instead.
-  if ("detached" in ArrayBuffer.prototype || buffer.byteLength > 0) return false;
+  if (detached !== undefined) return detached.call(buffer);
+  if (bufferLength.call(buffer) > 0) return false;
+  // It refuses a view.
   try {
     new Uint8Array(buffer);
     return false;
@@ -533,19 +520,12 @@ function isDetached(buffer) {
 }
 
 /** Whether a view leaves a buffer that became shorter. */
-function isOutOfBounds(value) {
-  if (value.buffer.resizable !== true) return false;
-  if (viewName(value) === "DataView") {
-    try {
-      return value.byteLength < 0;
-    } catch {
-      return true;
-    }
-  }
-  if (value.length !== 0 || value.byteOffset !== 0) return false;
+function isOutOfBounds(value, of) {
   try {
-    // Methods refuse what is out of bounds; its length and offset are 0.
-    typedArrayAt.call(value, 0);
+    // Of a DataView this is refused; of others it is 0.
+    if (of.byteLength.call(value) > 0 || of.byteOffset.call(value) > 0) return false;
+    // Methods refuse what is out of bounds.
+    if (of === typedArray) typedArrayAt.call(value, 0);
     return false;
   } catch {
     return true;
@@ -556,7 +536,7 @@ function isOutOfBounds(value) {
  * Whether a view follows the length of its buffer. Nothing says so: it has to be tried, with a copy
  * of it.
  */
-function isTracking(value, size) {
+function isTracking(value, of, size) {
   const copy = structuredClone(value);
   const { buffer, byteOffset, byteLength } = copy;
   const room = buffer.byteLength - byteOffset;
@@ -568,7 +548,7 @@ function isTracking(value, size) {
   }
   if (byteLength === 0) return false;
   buffer.resize(buffer.byteLength - size);
-  return !isOutOfBounds(copy);
+  return !isOutOfBounds(copy, of);
 }
 
 function primitiveOf(value) {
@@ -582,21 +562,63 @@ function primitiveOf(value) {
   return undefined;
 }
 
-function isWellFormed(value) {
-  if (typeof value.isWellFormed === "function") return value.isWellFormed();
-  try {
-    encodeURIComponent(value);
-    return true;
-  } catch {
-    return false;
+function flagsOf(regexp) {
+  let flags = "";
+  for (const [flag, isSet] of regexpFlags) if (isSet.call(regexp)) flags += flag;
+  return flags;
+}
+
+/** A getter that a prototype has or inherits: it tells what an object is, not what that says. */
+function getter(proto, name) {
+  for (let at = proto; at != null; at = Object.getPrototypeOf(at)) {
+    const found = Object.getOwnPropertyDescriptor(at, name);
+    if (found !== undefined) return found.get;
   }
+  return undefined;
+}
+
+function getters(proto) {
+  const [buffer, byteLength, byteOffset] = ["buffer", "byteLength", "byteOffset"].map((name) =>
+    getter(proto, name),
+  );
+  return { buffer, byteLength, byteOffset };
 }
 
 const { hasOwn } = Object;
 const { getTime } = Date.prototype;
 const mapForEach = Map.prototype.forEach;
 const setForEach = Set.prototype.forEach;
-const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
-const typedArrayAt = typedArray.at;
-const typedArrayName = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag).get;
 const valueOfs = [Boolean, Number, String, BigInt].map((type) => type.prototype.valueOf);
+
+const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype);
+const typedArrayAt = typedArrayPrototype.at;
+const typedArrayName = getter(typedArrayPrototype, Symbol.toStringTag);
+const typedArray = getters(typedArrayPrototype);
+const dataView = getters(DataView.prototype);
+const bufferLength = getter(ArrayBuffer.prototype, "byteLength");
+const isResizable = getter(ArrayBuffer.prototype, "resizable") ?? (() => false);
+const maxByteLength = getter(ArrayBuffer.prototype, "maxByteLength");
+/** Not everywhere. */
+const detached = getter(ArrayBuffer.prototype, "detached");
+
+const regexpSource = getter(RegExp.prototype, "source");
+const regexpFlags = Object.entries({
+  d: "hasIndices",
+  g: "global",
+  i: "ignoreCase",
+  m: "multiline",
+  s: "dotAll",
+  u: "unicode",
+  v: "unicodeSets",
+  y: "sticky",
+})
+  .map(([flag, name]) => [flag, getter(RegExp.prototype, name)])
+  .filter(([, isSet]) => isSet !== undefined);
+
+const exceptionName = getter(kind.DomExceptionType?.prototype, "name");
+const exceptionMessage = getter(kind.DomExceptionType?.prototype, "message");
+const blobSize = getter(kind.BlobType?.prototype, "size");
+const blobType = getter(kind.BlobType?.prototype, "type");
+const blobContent = kind.BlobType?.prototype.arrayBuffer;
+const fileName = getter(kind.FileType?.prototype, "name");
+const lastModified = getter(kind.FileType?.prototype, "lastModified");

@@ -18,8 +18,8 @@ import {
   VIEW,
 } from "./kinds.js";
 import { decode } from "./decode.js";
-import { encodeParts } from "./encode.js";
-import { MAX_DEPTH } from "./tags.js";
+import { arrayIndex, encodeParts } from "./encode.js";
+import { MAX_DEPTH, TRACKING_VIEW } from "./tags.js";
 
 /**
  * Reads a JSON text, as `JSON.parse` does, but integers beyond ±(2^53 - 1) become bigints.
@@ -37,11 +37,20 @@ class Reader {
   constructor(source) {
     this.source = source;
     this.depth = 0;
-    this.token = /[\t\n\r ]*([{}[\]:,]|"(?:[^"\\]|\\.)*"|[^{}[\]:,\t\n\r "]+)/y;
+    // Of a string its beginning: for one that is long, engines do not take a pattern.
+    this.token = /[\t\n\r ]*([{}[\]:,"]|[^{}[\]:,\t\n\r "]+)/y;
   }
 
   next() {
-    return this.token.exec(this.source)[1];
+    const { source, token } = this;
+    const [, found] = token.exec(source);
+    if (found !== '"') return found;
+    const start = token.lastIndex - 1;
+    let end = start;
+    do end = source.indexOf('"', end + 1);
+    while (isEscaped(source, end));
+    token.lastIndex = end + 1;
+    return source.slice(start, end + 1);
   }
 
   value(token = this.next()) {
@@ -90,6 +99,13 @@ class Reader {
   }
 }
 
+/** Whether a character stands behind a backslash that is none by itself. */
+function isEscaped(source, at) {
+  let start = at;
+  while (source[start - 1] === "\\") start--;
+  return (at - start) % 2 === 1;
+}
+
 function integer(digits) {
   const number = Number(digits);
   return Number.isSafeInteger(number) ? number : BigInt(digits);
@@ -103,11 +119,12 @@ const MAX_JSON_DEPTH = 120;
  * key where not. Of a blob, whose bytes cannot be read at once, only size and type are there.
  *
  * @throws {DOMException} DataCloneError for what cannot be posted either
+ * @throws {DecodeError} OverBudget for what takes more than 64 MiB
  */
 export function toJson(value) {
-  // A copy, as whoever is posted to would have it: no getters, no cycles through proxies.
-  const parts = encodeParts(value);
-  return new Writer().whole(parts.blobs === null ? decode(parts.bytes) : value, MAX_JSON_DEPTH);
+  // A copy, as whoever is posted to would have it: no getters, and none of the bytes of blobs.
+  const { bytes } = encodeParts(value);
+  return new Writer().whole(decode(bytes), MAX_JSON_DEPTH);
 }
 
 class Writer {
@@ -152,12 +169,15 @@ class Writer {
     switch (kindOf(value)) {
       case PLAIN: {
         const keys = Object.keys(value);
-        if (isPlainObject(keys)) return fromEntries(keys.map((key) => [key, at(value[key])]));
+        if (isPlainObject(keys)) {
+          return Object.fromEntries(keys.map((key) => [key, at(value[key])]));
+        }
         return { $object: keys.map((key) => [string(key), at(value[key])]) };
       }
       case ARRAY: {
         const keys = Object.keys(value);
         if (isPlainArray(value, keys)) return value.map(at);
+        const isIndex = (key) => arrayIndex(key) !== -1;
         const items = keys.filter(isIndex).map((key) => [Number(key), at(value[key])]);
         const named = keys.filter((key) => !isIndex(key));
         const props = named.map((key) => [string(key), at(value[key])]);
@@ -220,7 +240,7 @@ function isTracking(value) {
   const { buffer } = value;
   if (buffer.resizable !== true) return false;
   const { bytes } = encodeParts(value);
-  return bytes[0] === 0x18;
+  return bytes[0] === TRACKING_VIEW;
 }
 
 /** Objects with more than one reference to them. */
@@ -236,7 +256,7 @@ function sharedObjects(root) {
       continue;
     }
     seen.add(value);
-    pending.push(...children(value));
+    for (const child of children(value)) pending.push(child);
   }
   return shared;
 }
@@ -280,16 +300,6 @@ function isPlainObject(keys) {
 function isPlainArray(value, keys) {
   const { length } = value;
   return keys.length === length && (length === 0 || keys[length - 1] === `${length - 1}`);
-}
-
-function isIndex(key) {
-  const index = Number(key);
-  return index >= 0 && index < 0xffffffff && Number.isInteger(index) && `${index}` === key;
-}
-
-/** An object with these entries, of which `__proto__` is one like any other. */
-function fromEntries(entries) {
-  return Object.fromEntries(entries);
 }
 
 function string(value) {

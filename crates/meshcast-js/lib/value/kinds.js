@@ -2,14 +2,19 @@
 // says of itself, so it holds for objects of other realms too.
 //
 // Node, Deno and Bun have tests for them; a page has those of `slots.js`. Nothing else of the codec
-// asks where it runs.
+// asks where it runs. None runs code of the object's, but for a page's, which cannot tell a proxy.
 
 import { slots } from "./slots.js";
 
 /** As they were at first: a program may take them away from the global object. */
 export const { Blob: BlobType, File: FileType, DOMException: DomExceptionType } = globalThis;
 
-const types = globalThis.process?.getBuiltinModule?.("node:util")?.types ?? slots;
+const builtIn = globalThis.process?.getBuiltinModule;
+const types = builtIn?.("node:util")?.types ?? slots;
+const bufferPrototype = builtIn?.("node:buffer")?.Buffer.prototype;
+
+/** Types that blobs were decoded with, where they now have another: Bun adds a charset. */
+export const declaredTypes = new WeakMap();
 
 export const OTHER = 0; // cannot be cloned
 export const PLAIN = 1;
@@ -32,7 +37,11 @@ export function kindOf(value) {
   const proto = Object.getPrototypeOf(value);
   // `toString` tells arguments, errors, dates and the like by their slots. An object that has a
   // tag of its own, or nothing of its own, is looked at closely.
-  if (proto === Object.prototype && toString.call(value) === "[object Object]") {
+  if (
+    proto === Object.prototype &&
+    !(Symbol.toStringTag in value) &&
+    toString.call(value) === "[object Object]"
+  ) {
     for (const key in value) {
       if (hasOwn(value, key)) return PLAIN;
     }
@@ -53,6 +62,7 @@ export function describe(value) {
 }
 
 function ownName(value) {
+  if (types.isProxy(value)) return undefined;
   const name = Object.getOwnPropertyDescriptor(value, "name")?.value;
   return typeof name === "string" && name !== "" ? name : undefined;
 }
@@ -67,8 +77,8 @@ function slowKind(value, proto) {
   if (types.isSharedArrayBuffer(value)) return OTHER;
   if (types.isArrayBuffer(value)) return BUFFER;
   if (ArrayBuffer.isView(value)) return VIEW;
-  if (BlobType !== undefined && value instanceof BlobType) return BLOB;
-  if (isDomException(value)) return DOM_EXCEPTION;
+  const known = kindOfPrototype(proto);
+  if (known === BLOB || known === DOM_EXCEPTION) return known;
   if (types.isNativeError(value)) return ERROR;
   if (
     types.isArgumentsObject(value) ||
@@ -79,16 +89,20 @@ function slowKind(value, proto) {
     types.isMapIterator(value) ||
     types.isSetIterator(value) ||
     types.isModuleNamespaceObject(value) ||
-    isKey(value) ||
     value === globalThis
   ) {
     return OTHER;
   }
-  return isPlatform(value, proto) ? OTHER : PLAIN;
+  return known === PLAIN && isKey(value) ? OTHER : (known ?? PLAIN);
 }
 
-function isDomException(value) {
-  return DomExceptionType !== undefined && value instanceof DomExceptionType;
+/** A Node Buffer. */
+export function isBuffer(view) {
+  return bufferPrototype !== undefined && Object.getPrototypeOf(view) === bufferPrototype;
+}
+
+export function isShared(buffer) {
+  return types.isSharedArrayBuffer(buffer);
 }
 
 /** A CryptoKey or a KeyObject. Bun has no test for them. */
@@ -97,33 +111,37 @@ function isKey(value) {
 }
 
 /**
- * Whether an object is one of the platform's classes. Their state is not in properties, so that
- * as a plain object nothing would be left of them.
+ * What kind of object inherits from a prototype, by the classes of the platform: other than those
+ * that are copied their state is not in properties, so that as a plain object nothing would be left
+ * of them. Undefined behind a proxy, which would be asked.
  */
-function isPlatform(value, proto) {
+function kindOfPrototype(proto) {
   for (let at = proto; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    if (types.isProxy(at)) return undefined;
     let known = verdicts.get(at);
     if (known === undefined) {
-      known = isPlatformPrototype(at);
+      known = verdict(at);
       verdicts.set(at, known);
     }
-    if (known) return true;
+    if (known !== PLAIN) return known;
   }
-  return false;
+  return PLAIN;
 }
 
-/** By prototype: whether it belongs to a class of the platform. */
+/** By prototype: the kind of those of its class. */
 const verdicts = new WeakMap();
 
-function isPlatformPrototype(proto) {
-  if (iteratorPrototypes.has(proto)) return true;
+function verdict(proto) {
+  if (proto === BlobType?.prototype) return BLOB;
+  if (proto === DomExceptionType?.prototype) return DOM_EXCEPTION;
+  if (iteratorPrototypes.has(proto)) return OTHER;
   const type = Object.getOwnPropertyDescriptor(proto, "constructor")?.value;
-  if (typeof type !== "function") return false;
-  const name = type.name;
-  return (
+  if (typeof type !== "function") return PLAIN;
+  const name = ownName(type);
+  const isPlatform =
     (platformClasses.has(name) && globalThis[name] === type) ||
-    namespaces.some((namespace) => globalThis[namespace]?.[name] === type)
-  );
+    namespaces.some((namespace) => globalThis[namespace]?.[name] === type);
+  return isPlatform ? OTHER : PLAIN;
 }
 
 const namespaces = ["Intl", "Temporal", "WebAssembly"];

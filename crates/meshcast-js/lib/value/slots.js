@@ -15,7 +15,10 @@ const takes =
     }
   };
 
-const tagged = (tag) => (value) => toString.call(value) === `[object ${tag}]`;
+const tagged = (tag) => (value) => tagOf(value) === tag;
+/** By `toString`, which knows them by their slots unless they have a tag. */
+const untagged = (tag) => (value) =>
+  !(Symbol.toStringTag in value) && toString.call(value) === `[object ${tag}]`;
 const never = () => false;
 
 const valueOfs = [Boolean, Number, String, BigInt, Symbol].map(({ prototype }) =>
@@ -34,8 +37,8 @@ export const slots = {
   isSymbolObject,
   isArrayBuffer: takes(slotOf(ArrayBuffer, "byteLength").get),
   isSharedArrayBuffer: shared ? takes(slotOf(shared, "byteLength").get) : never,
-  isNativeError: (value) => tagged("Error")(value) && !tagsItself(value),
-  isArgumentsObject: (value) => tagged("Arguments")(value) && !tagsItself(value),
+  isNativeError: untagged("Error"),
+  isArgumentsObject: untagged("Arguments"),
   isPromise: tagged("Promise"),
   isWeakMap: takes(WeakMap.prototype.has, {}),
   isWeakSet: takes(WeakSet.prototype.has, {}),
@@ -48,8 +51,13 @@ export const slots = {
   isProxy: never,
 };
 
-function tagsItself(value) {
-  return Symbol.toStringTag in value;
+/** The tag that an object has or inherits, if that is no getter. */
+function tagOf(value) {
+  for (let at = value; at !== null; at = Object.getPrototypeOf(at)) {
+    const found = Object.getOwnPropertyDescriptor(at, Symbol.toStringTag);
+    if (found !== undefined) return found.value;
+  }
+  return undefined;
 }
 
 const { toString } = Object.prototype;

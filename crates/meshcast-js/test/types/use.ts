@@ -1,4 +1,5 @@
-// What the types allow and what they do not. It is checked, not run.
+// What the types allow and what they do not, with the library `dom` and without. It is checked, not
+// run.
 
 import {
   BroadcastChannel,
@@ -37,6 +38,9 @@ channel.addEventListener("gap", (event) => {
 channel.addEventListener("message", ({ data }) => console.log(data));
 channel.addEventListener("message", { handleEvent: ({ data }) => console.log(data) });
 channel.addEventListener("other", (event: Event) => console.log(event.type));
+channel.addEventListener("gap", () => {}, { once: true, signal: AbortSignal.timeout(1) });
+// @ts-expect-error: no such option
+channel.addEventListener("gap", () => {}, { twice: true });
 channel.ref().unref().close();
 const posted: Promise<void> = channel.postMessageWait(new Map([[1n, new Blob([])]]));
 // @ts-expect-error: it has none
@@ -62,13 +66,10 @@ room.set(undefined);
 console.log(room.members()[0]?.silent);
 room.close();
 
-// What the web's class is used for, this one is good for.
-const asGlobal: globalThis.BroadcastChannel = channel;
-
 mesh.addEventListener("peer", ({ change, region }) => console.log(change, region));
 const { members }: { members: number } = await ready();
 const snapshot: Snapshot = await inspect();
-console.log(members, snapshot.peers[0]?.rtt, (await shutdown()).undelivered, posted, asGlobal);
+console.log(members, snapshot.peers[0]?.rtt, (await shutdown()).undelivered, posted);
 
 const bytes: Uint8Array = encode({ a: 1n }, { stacks: true });
 try {
