@@ -37,7 +37,7 @@ use crate::{
     netem::{Host, Links},
     node::Shared,
     reason::in_words,
-    registry::Registry,
+    registry::{Here, Registry},
     thread,
     transport::{self, Handshake},
     verifier::SharedVerifier,
@@ -195,7 +195,10 @@ async fn start(
     let registry = Arc::new(Registry::new(
         limits.clone(),
         budget,
-        topics,
+        Here {
+            topics,
+            me: peer_id,
+        },
         clock,
         handlers,
     ));
