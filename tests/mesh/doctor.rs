@@ -214,6 +214,8 @@ fn regions_on_one_link_and_parts_that_are_cut_off_are_told_by_doctor_and_map() {
     assert!(dot.starts_with("graph meshcast {"), "{dot}");
     session.json(&["fault", "partition", "fra", "iad"]);
     finds(&session, "links", "fail", "cut off from the rest");
+    let (_, drawn, _) = session.run(&["map"]);
+    assert!(drawn.contains("! cut off from the rest: "), "{drawn}");
 }
 
 #[test]
