@@ -6,6 +6,7 @@
 
 mod attacks;
 mod lies;
+mod mute;
 mod wire;
 
 use std::{
@@ -25,6 +26,10 @@ pub(crate) use self::attacks::{CALM, PHANTOM, VALUES};
 use self::{
     lies::Lies,
     wire::{Ears, Wire},
+};
+pub use self::{
+    mute::mute,
+    wire::{Refusing, knock, refuse},
 };
 
 /// What a hostile member does.

@@ -1,5 +1,7 @@
 //! A connection of somebody who holds a key, without anything that would keep him honest.
 
+mod apart;
+
 use std::{
     collections::BTreeMap,
     future::{pending, poll_fn},
@@ -11,11 +13,11 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::{
-    Multiaddr, Transport,
+    Multiaddr, PeerId, Transport,
     core::{
         Endpoint,
         muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox},
-        transport::{DialOpts, PortUse},
+        transport::{Boxed, DialOpts, PortUse},
         upgrade::Version,
     },
     identity, noise, tcp,
@@ -29,6 +31,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::apart::{Refusing, knock, refuse};
 use super::lies::Lies;
 
 /// How much of what a node says is heard.
@@ -264,14 +267,7 @@ async fn dial(
     identity: &Identity,
     lies: Lies,
 ) -> Result<(Sender, StreamMuxerBox)> {
-    let keypair = identity::Keypair::ed25519_from_bytes(identity.boot().secret_seed())?;
-    let prologue = key.mesh().derive("meshcast v1 noise prologue");
-    let noise = noise::Config::new(&keypair)?.with_prologue(prologue.to_vec());
-    let mut transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise)
-        .multiplex(lies)
-        .boxed();
+    let mut transport = transport(key, identity, lies)?;
     let options = DialOpts {
         role: Endpoint::Dialer,
         port_use: PortUse::New,
@@ -281,6 +277,19 @@ async fn dial(
     let key = peer.to_bytes().split_off(6).try_into();
     let key = key.ok().context("the key of a process is an Ed25519 key")?;
     Ok((Sender::new(key), muxer))
+}
+
+fn transport(
+    key: &MeshKey,
+    identity: &Identity,
+    lies: Lies,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
+    let keypair = identity::Keypair::ed25519_from_bytes(identity.boot().secret_seed())?;
+    let prologue = key.mesh().derive("meshcast v1 noise prologue");
+    let noise = noise::Config::new(&keypair)?.with_prologue(prologue.to_vec());
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let secured = tcp.upgrade(Version::V1Lazy).authenticate(noise);
+    Ok(secured.multiplex(lies).boxed())
 }
 
 /// Shows the credential, and takes the other's for granted.

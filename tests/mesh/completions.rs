@@ -2,15 +2,14 @@
 
 use std::process::Command;
 
-use crate::harness::{PATIENCE, Process, Session, eventually};
+use crate::harness::{PATIENCE, Process, Session, Terminal, eventually};
 
-/// Runs a script in a shell that finds the command on its path; `None` if the shell is not
-/// installed.
-fn shell(session: &Session, shell: &str, arguments: &[&str], script: &str) -> Option<String> {
+/// A shell that finds the command on its path; `None` if the shell is not installed.
+fn shell_command(session: &Session, shell: &str, arguments: &[&str]) -> Option<Command> {
     let command = session.command(&[]);
     let program = std::path::Path::new(command.get_program());
     let mut shell = Command::new(shell);
-    shell.env_clear().args(arguments).arg(script);
+    shell.env_clear().args(arguments);
     for (name, value) in command.get_envs() {
         shell.envs(value.map(|value| (name, value)));
     }
@@ -21,6 +20,13 @@ fn shell(session: &Session, shell: &str, arguments: &[&str], script: &str) -> Op
         eprintln!("skipped: {:?} is not installed", shell.get_program());
         return None;
     }
+    Some(shell)
+}
+
+/// Runs a script in a shell.
+fn shell(session: &Session, shell: &str, arguments: &[&str], script: &str) -> Option<String> {
+    let mut shell = shell_command(session, shell, arguments)?;
+    shell.arg(script);
     let (status, stdout, stderr) = Process::start(shell).end(PATIENCE);
     assert_eq!(status.code(), Some(0), "{stdout}{stderr}");
     Some(stdout)
@@ -82,22 +88,49 @@ fn bash_completes_commands_options_and_what_is_there_now() {
 }
 
 #[test]
-fn zsh_and_fish_take_their_scripts() {
+fn fish_completes_what_is_there_now() {
     let session = Session::new();
     let _up = session.up_and_converged();
-    let fish = "meshcast completions fish | source; complete -C 'meshcast peers --node '";
-    if let Some(offered) = shell(&session, "fish", &["--no-config", "-c"], fish) {
-        assert_eq!(
-            offered.lines().collect::<Vec<_>>(),
-            ["fra-1", "iad-1", "nrt-1"]
-        );
+    let offered = |line: &str| {
+        let script = format!("meshcast completions fish | source; complete -C '{line}'");
+        let offered = shell(&session, "fish", &["--no-config", "-c"], &script)?;
+        Some(offered.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let Some(nodes) = offered("meshcast peers --node ") else {
+        return;
+    };
+    assert_eq!(nodes, ["fra-1", "iad-1", "nrt-1"]);
+    assert_eq!(
+        offered("meshcast watch ea").expect("it is there"),
+        ["earth"]
+    );
+}
+
+/// It completes in an interactive shell alone, so the keys are pressed in a terminal.
+#[test]
+fn zsh_completes_what_is_there_now() {
+    let session = Session::new();
+    let Some(mut zsh) = shell_command(&session, "zsh", &["-f", "-i"]) else {
+        return;
+    };
+    let _up = session.up_and_converged();
+    zsh.env("PS1", "ready> ");
+    let mut zsh = Terminal::start(zsh);
+    zsh.shows("ready> ");
+    zsh.press("autoload -U compinit; compinit -D -u; source <(meshcast completions zsh)\r");
+    // It is echoed as it is typed, and said as it is run.
+    zsh.press("print lo''aded\r");
+    zsh.shows("loaded");
+    zsh.press("meshcast peers --node \t");
+    for name in ["fra-1", "iad-1", "nrt-1"] {
+        zsh.shows(name);
     }
-    // It completes in an interactive shell alone: that it is bound to the name is what can be seen.
-    let zsh = "autoload -U compinit; compinit -D -u; source <(meshcast completions zsh); \
-               print -r -- $_comps[meshcast]";
-    if let Some(bound) = shell(&session, "zsh", &["-f", "-c"], zsh) {
-        assert!(bound.contains("meshcast"), "{bound}");
-    }
+    zsh.press("n\t");
+    zsh.shows("meshcast peers --node nrt-1");
+    zsh.press("\x15meshcast watch ea\t");
+    zsh.shows("meshcast watch earth");
+    zsh.press("\x15meshcast do\t");
+    zsh.shows("meshcast doctor");
 }
 
 #[test]

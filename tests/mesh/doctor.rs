@@ -1,6 +1,8 @@
 //! `meshcast doctor`: each named cause is made to happen, and found; and `trace` and `map`, which
 //! show the same from other sides.
 
+mod between;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -212,14 +214,49 @@ fn regions_on_one_link_and_parts_that_are_cut_off_are_told_by_doctor_and_map() {
     assert!(dot.starts_with("graph meshcast {"), "{dot}");
     session.json(&["fault", "partition", "fra", "iad"]);
     finds(&session, "links", "fail", "cut off from the rest");
+    let (_, drawn, _) = session.run(&["map"]);
+    assert!(drawn.contains("! cut off from the rest: "), "{drawn}");
+}
+
+#[test]
+fn what_was_broken_on_purpose_is_told() {
+    let session = Session::new();
+    let (_up, _) = session.up_and_converged();
+    eventually("nothing is found", PATIENCE, || {
+        found(&session, "faults").is_empty().then_some(())
+    });
+    session.json(&["fault", "kill", "nrt-1"]);
+    finds(&session, "faults", "warn", "it is down");
+    session.json(&["fault", "pause", "iad-1"]);
+    finds(&session, "faults", "warn", "it is paused");
+    session.json(&["fault", "one-way", "fra", "iad"]);
+    finds(&session, "faults", "warn", "the way from fra to iad");
+}
+
+#[test]
+fn a_node_that_has_lost_its_socket_is_told() {
+    let session = Session::new();
+    let (_up, _) = session.up_and_converged();
+    fs::remove_file(socket(&session, "iad-1")).expect("it is there");
+    // It makes it again within seconds.
+    eventually("it is told", PATIENCE, || {
+        let found = found(&session, "admin").into_iter();
+        let mut fails = found.filter(|(state, _)| state == "fail");
+        fails
+            .any(|(_, it)| it.contains("its admin socket is gone"))
+            .then_some(())
+    });
+    eventually("nothing is found", PATIENCE, || {
+        found(&session, "admin").is_empty().then_some(())
+    });
 }
 
 /// A node that keeps little and lets little wait.
-fn small(session: &Session, limits: &str) -> Process {
+fn small(session: &Session, key: &str, limits: &str) -> Process {
     let file = session.directory().path().join("small.toml");
     fs::write(&file, format!("[limits]\n{limits}\n")).expect("writable");
     let config = file.to_str().expect("UTF-8");
-    node(session, "fra-1", &secret(), &["--config", config])
+    node(session, "fra-1", key, &["--config", config])
 }
 
 fn post(session: &Session, bytes: usize) {
@@ -231,7 +268,7 @@ fn post(session: &Session, bytes: usize) {
 #[test]
 fn a_history_that_is_full_is_told() {
     let session = Session::new();
-    let _node = small(&session, "history_bytes = \"256KiB\"");
+    let _node = small(&session, &secret(), "history_bytes = \"256KiB\"");
     address(&session, "fra-1");
     eventually("it is full", PATIENCE, || {
         post(&session, 12_000);
@@ -245,6 +282,7 @@ fn a_reader_that_does_not_read_is_told() {
     let session = Session::new();
     let _node = small(
         &session,
+        &secret(),
         "unread_bytes = \"512KiB\"\nhistory_bytes = \"1MiB\"",
     );
     address(&session, "fra-1");

@@ -5,6 +5,7 @@ mod http;
 mod process;
 mod programs;
 mod session;
+mod terminal;
 
 use std::{
     thread,
@@ -19,6 +20,7 @@ pub(crate) use self::{
     process::{Process, Signal},
     programs::{Program, command},
     session::Session,
+    terminal::Terminal,
 };
 
 /// Long enough for anything that works, on a machine with other things to do.

@@ -108,3 +108,37 @@ fn a_scenario_runs_on_real_nodes_and_is_judged_and_reported() {
     let across = across.filter(|pair| pair["from"] != pair["to"]);
     assert_eq!(across.count(), 2);
 }
+
+#[test]
+fn a_scenario_on_real_nodes_is_reported_as_a_page() {
+    let session = Session::new();
+    let directory = tempfile::tempdir().expect("writable");
+    let [scenario, report] = ["mine.toml", "report.html"].map(|name| directory.path().join(name));
+    fs::write(
+        &scenario,
+        "name = 'mine'\nabout = 'a <link> is cut'\nnodes = 3\nregions = ['fra', 'syd']\n\
+         duration = 4\nsettle = 60\nbound = 60\n\
+         [network]\nremote_ms = 20\n[load]\nrate = 40\n\
+         [[fault]]\nkind = 'partition'\nat = 1\nfor = 1\ngroups = [['fra'], ['syd']]\n",
+    )
+    .expect("writable");
+    let [scenario, path] = [&scenario, &report].map(|path| path.to_str().expect("plain"));
+    let mut command = session.command(&["up", "--json", "--http-base", "0", "--page", "none"]);
+    command.args(["--scenario", scenario, "--report", path]);
+    let (status, stdout, stderr) = Process::start(command).end(2 * PATIENCE);
+    assert_eq!(status.code(), Some(0), "{stdout}\n{stderr}");
+    let last: Json = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
+    let page = fs::read_to_string(report).expect("it was written");
+    for said in [
+        "a &lt;link&gt; is cut",
+        "real nodes on one machine",
+        "all guarantees hold",
+        "<h2>Latency by region</h2>",
+        "<th scope=\"row\">syd</th>",
+        "fra | syd are cut apart",
+        &format!("<dt>Posts</dt><dd>{}</dd>", last["posts"]),
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    assert_eq!(page.matches("</svg>").count(), 3);
+}

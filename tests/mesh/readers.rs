@@ -7,7 +7,7 @@ use std::{
     os::unix::net::UnixStream,
     path::Path,
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::harness::{PATIENCE, Process, Session, Signal, eventually, get_unix};
@@ -140,9 +140,17 @@ fn a_watch_ends_when_its_reader_is_gone_though_nothing_is_posted() {
     watch.stderr_line("listening", 1, PATIENCE, |line| {
         line.contains("listening on quiet")
     });
+    // What a command takes on this machine at this time that has nothing to wait for.
+    let begun = Instant::now();
+    session.json(&["nodes"]);
+    let usual = begun.elapsed();
+    let begun = Instant::now();
     drop(reader);
     let (status, _, stderr) = watch.end(SOON);
+    let took = begun.elapsed();
     assert_eq!(status.code(), Some(0), "{stderr}");
+    let most = Duration::from_secs(1) + 2 * usual;
+    assert!(took <= most, "{took:?}, of at most {most:?}");
 }
 
 /// As `head -1` does.

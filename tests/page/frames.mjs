@@ -1,15 +1,22 @@
-// What the page costs: `MESHCAST=…/meshcast node frames.mjs [NODES [RATE [SECONDS]]]`. Runs so many
-// nodes in five regions, posts RATE messages a second, opens the page that a `meshcast dashboard` of
-// its own serves, and prints as JSON the frames that Chromium drew and what the dashboard took of a
-// core. Both mean something only where the machine has cores to spare; `idle_fps` is what an empty
-// page has on it.
+// What the page costs: `MESHCAST=…/meshcast node frames.mjs [--check] [NODES [RATE [SECONDS]]]`. Runs
+// so many nodes in five regions, posts RATE messages a second, opens the page that a `meshcast
+// dashboard` of its own serves, and prints as JSON the frames that Chromium drew and what the
+// dashboard took of a core. Both mean something only where the machine has cores to spare;
+// `idle_fps` is what an empty page has on it.
+//
+// `--check` fails if the dashboard takes more than 10 % of a core, or the page draws fewer than 60
+// frames a second where an empty one has them. Status 2: the machine has none for an empty page
+// either, or the nodes do not post at that rate, so that the figures say nothing.
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { launch, open, up } from './browser.mjs';
 
-const [nodes, rate, seconds] = [100, 1000, 10].map((usual, i) => Number(process.argv[2 + i] ?? usual));
+const asked = process.argv.slice(2).filter((argument) => argument !== '--check');
+const [nodes, rate, seconds] = [100, 1000, 10].map((usual, i) => Number(asked[i] ?? usual));
+const MOST_OF_A_CORE = 10; // percent
+const LEAST_FPS = 59.5; // of 60, as they are counted over so many seconds
 const TICKS = 100; // of the kernel's accounts, a second
 
 /** How many seconds of processor a process took so far. */
@@ -59,14 +66,23 @@ const took = (processor(dashboard.pid) - before) / (performance.now() - began) *
 // What it showed meanwhile: whether the nodes were there, and the messages.
 const shown = await page.locator('#totals > div').evaluateAll((rows) =>
   Object.fromEntries(rows.map((row) => [row.children[0].textContent, row.children[1].textContent])));
+const percent = Math.round(1000 * took) / 10;
 console.log(JSON.stringify({
   nodes, rate, seconds, idle_fps: idle.fps, idle_p99_ms: idle.p99_ms, ...busy,
-  core_percent: Math.round(1000 * took) / 10, shown, wrong: page.wrong,
+  core_percent: percent, shown, wrong: page.wrong,
 }));
+const fail = (status, why) => {
+  console.error(why);
+  process.exitCode = Math.max(status, process.exitCode ?? 0);
+};
 // Of nodes that are too busy to answer the page shows little, which costs little.
-if (shown.Members !== `${nodes}/${nodes}`) {
-  console.error(`the page showed ${shown.Members} nodes: the figures say nothing`);
-  process.exitCode = 1;
+if (shown.Members !== `${nodes}/${nodes}`) fail(2, `the page showed ${shown.Members} nodes: the figures say nothing`);
+if (process.argv.includes('--check')) {
+  const posted = Number(shown['Posted/s'].replace(' k', 'e3'));
+  if (posted < 0.9 * rate) fail(2, `${posted} messages a second were posted: the figures say nothing`);
+  if (percent > MOST_OF_A_CORE) fail(1, `the dashboard took ${percent} % of a core, over ${MOST_OF_A_CORE} %`);
+  if (idle.fps < LEAST_FPS) fail(2, `an empty page has ${idle.fps} frames a second here: that of the page says nothing`);
+  else if (busy.fps < LEAST_FPS) fail(1, `the page drew ${busy.fps} frames a second`);
 }
 if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });
 await browser.close();

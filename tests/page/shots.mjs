@@ -1,15 +1,34 @@
 // Makes the pictures of the page: `MESHCAST=…/meshcast node shots.mjs DIRECTORY`, wide and as on a
-// phone, light and dark. docs/page.jpg is the first of them.
+// phone, light and dark, with 5 nodes of which one is cut off, and with 100 of which one is down.
+// docs/page.jpg is the first of them.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { launch, open, post, up } from './browser.mjs';
+import { PATIENCE, launch, open, post, up } from './browser.mjs';
 
 const directory = process.argv[2] ?? 'shots';
 mkdirSync(directory, { recursive: true });
-const mesh = await up('--regions', 'fra,iad,nrt,gru,syd');
+const REGIONS = ['--regions', 'fra,iad,nrt,gru,syd'];
+const SIZES = {
+  wide: {},
+  'wide-light': { dark: false },
+  phone: { width: 390, height: 844 },
+  'phone-light': { width: 390, height: 844, dark: false },
+};
 const browser = await launch();
-const page = await open(browser, mesh.page, { width: 1200, height: 760 });
+
+/** The page in all sizes. */
+async function all(mesh, prefix) {
+  for (const [name, options] of Object.entries(SIZES)) {
+    const page = await open(browser, mesh.page, options);
+    await page.waitForTimeout(4000);
+    await page.screenshot({ path: join(directory, `${prefix}${name}.png`), fullPage: options.width === 390 });
+    await page.context().close();
+  }
+}
+
+const five = await up(...REGIONS);
+const page = await open(browser, five.page, { width: 1200, height: 760 });
 const settled = (time) => page.waitForTimeout(time);
 await page.getByText('Following earth at').waitFor();
 await post(page, 'iad-1', 'hello from Virginia');
@@ -23,16 +42,19 @@ await post(page, 'fra-1', 'anybody there?');
 await post(page, 'nrt-1', 'where is Frankfurt?');
 await settled(2500);
 await page.screenshot({ path: join(directory, 'page.jpg'), type: 'jpeg', quality: 70 });
-for (const [name, options] of Object.entries({
-  wide: {},
-  'wide-light': { dark: false },
-  phone: { width: 390, height: 844 },
-  'phone-light': { width: 390, height: 844, dark: false },
-})) {
-  const other = await open(browser, mesh.page, options);
-  await other.waitForTimeout(2500);
-  await other.screenshot({ path: join(directory, `${name}.png`), fullPage: options.width === 390 });
-  await other.context().close();
-}
+await all(five, '');
+await page.context().close();
+await five.end();
+
+const hundred = await up(...REGIONS, '--nodes-per-region', '20', '--rtt', 'none');
+const first = await open(browser, hundred.page);
+await first.getByText('100/100').waitFor({ timeout: 2 * PATIENCE });
+await first.locator('[data-member="iad-7"]').focus();
+await first.keyboard.press('Enter');
+await first.locator('#panel').getByRole('button', { name: 'Kill', exact: true }).click();
+await first.locator('[data-member="iad-7"].down').waitFor();
+await post(first, 'nrt-3', 'one of a hundred is down');
+await all(hundred, 'hundred-');
+await first.screenshot({ path: join(directory, 'hundred-member.png') });
 await browser.close();
-await mesh.end();
+await hundred.end();

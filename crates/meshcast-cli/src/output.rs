@@ -8,6 +8,7 @@ mod pen;
 
 use std::{
     io::{self, IsTerminal, Write},
+    os::fd::AsFd,
     time::Duration,
 };
 
@@ -98,6 +99,12 @@ impl Output {
         self.palette
     }
 
+    /// How many characters a line of stdout has room for, if it is a terminal that tells.
+    pub(crate) fn width(&self) -> Option<usize> {
+        let size = self.pretty.then(crossterm::terminal::size)?;
+        size.ok().map(|(columns, _)| columns.into())
+    }
+
     /// Those of stderr.
     pub(crate) fn stderr_palette(&self) -> Palette {
         Palette::new(self.colour, io::stderr().is_terminal())
@@ -172,13 +179,17 @@ impl Output {
 /// Waits until nobody reads stdout any more, which a command that has nothing to write does not
 /// notice otherwise. For ever if it is a file. Cancel-safe.
 pub(crate) async fn reader_gone() {
+    gone(&io::stdout()).await;
+}
+
+/// The same of any file.
+async fn gone(file: &impl AsFd) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let stdout = io::stdout();
         // Asked for nothing, it tells of errors and hang-ups alone.
-        let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+        let mut asked = [PollFd::new(file, PollFlags::empty())];
         let at_once = Timespec::default();
         if poll(&mut asked, Some(&at_once)).is_ok_and(|found| found > 0) {
             return;
@@ -229,7 +240,29 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{Instant, sleep, timeout};
+
     use super::*;
+
+    /// Of the second that is promised half is left for a machine that is busy.
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_goes_is_noticed_within_half_a_second() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let stays = timeout(Duration::from_secs(60), gone(&writer));
+        assert!(stays.await.is_err(), "it reads");
+        let goes = async {
+            // Just after a look.
+            sleep(Duration::from_millis(1)).await;
+            drop(reader);
+            Instant::now()
+        };
+        let noticed = async {
+            gone(&writer).await;
+            Instant::now()
+        };
+        let (went, noticed) = tokio::join!(goes, noticed);
+        assert!(noticed - went <= Duration::from_millis(500));
+    }
 
     #[test]
     fn a_message_of_several_lines_is_shown_as_such_and_cannot_pass_for_another_one() {

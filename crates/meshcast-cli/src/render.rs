@@ -27,6 +27,21 @@ pub(crate) fn text(text: &str) -> String {
     safe
 }
 
+/// A text in lines of at most so many characters, unless a word has more; none if it is empty.
+pub(crate) fn wrapped(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|_| !text.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// The name of a channel; quoted if it would not be seen.
 pub(crate) fn channel(name: &str) -> String {
     if name.trim().is_empty() {

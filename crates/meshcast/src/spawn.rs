@@ -29,7 +29,7 @@ use crate::{
 };
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
-    channel::{MAX_NAMES, Registry},
+    channel::{Here, MAX_NAMES, Registry},
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
@@ -200,7 +200,10 @@ async fn start(
     let registry = Arc::new(Registry::new(
         limits.clone(),
         budget,
-        topics,
+        Here {
+            topics,
+            me: peer_id,
+        },
         clock,
         handlers,
     ));

@@ -52,8 +52,11 @@ pub(super) struct Heard {
     due: BTreeMap<String, u64>,
     /// The process of each name.
     processes: BTreeMap<String, String>,
-    /// How many numbers it was told that it will not get.
+    /// How many lines it was shown at first.
+    begun_with: usize,
+    /// How many numbers it was told that it will not get, and what it was told last.
     missed: u64,
+    why: String,
     /// What came that was not due.
     wrong: Vec<String>,
 }
@@ -112,6 +115,11 @@ impl Client {
         }
     }
 
+    /// While this is held it reads no more than a line.
+    pub(super) fn sleeps(&self) -> impl Sized {
+        self.shared.state()
+    }
+
     pub(super) fn heard(&self) -> Heard {
         self.shared.state().heard.clone()
     }
@@ -160,6 +168,19 @@ impl Heard {
         self.missed
     }
 
+    /// What it was told last of what it will not get.
+    pub(super) fn why(&self) -> &str {
+        &self.why
+    }
+
+    pub(super) const fn begun_with(&self) -> usize {
+        self.begun_with
+    }
+
+    pub(super) const fn texts(&self) -> &BTreeSet<String> {
+        &self.texts
+    }
+
     pub(super) fn wrong(&self) -> &[String] {
         &self.wrong
     }
@@ -167,6 +188,9 @@ impl Heard {
     fn take(&mut self, kind: &str, data: &Json) {
         match kind {
             "history" | "lines" => {
+                if kind == "history" {
+                    self.begun_with = data.as_array().map_or(0, Vec::len);
+                }
                 for line in data.as_array().into_iter().flatten() {
                     self.line(line);
                 }
@@ -202,6 +226,7 @@ impl Heard {
         }
         *due = last + 1;
         self.missed += last + 1 - first;
+        text.clone_into(&mut self.why);
     }
 }
 

@@ -93,19 +93,29 @@ impl Chat {
         for _ in 0..lines {
             for &at in instances {
                 let text = format!("{} at {}", self.said.len(), NAMES[at]);
-                let door = self.doors.get(at).expect("it runs");
-                let body = format!(r#"{{"from":"a test","text":"{text}"}}"#);
-                let head = format!(
-                    "content-type: application/json\r\ncontent-length: {}",
-                    body.len()
-                );
-                let mut stream = door.ask("POST", ROOM, &head).expect("it serves");
-                stream.write_all(body.as_bytes()).expect("it reads");
-                let answer = read(stream).expect("it answers");
-                assert_eq!(answer.split(' ').nth(1), Some("202"), "{answer}");
+                self.post(at, &text);
                 self.said.push((at, text));
             }
         }
+    }
+
+    /// So many lines as long as they may be, which nobody has to hear.
+    pub(super) fn say_long(&self, at: usize, lines: usize) {
+        let text = "x".repeat(4_000);
+        (0..lines).for_each(|_| self.post(at, &text));
+    }
+
+    fn post(&self, at: usize, text: &str) {
+        let door = self.doors.get(at).expect("it runs");
+        let body = format!(r#"{{"from":"a test","text":"{text}"}}"#);
+        let head = format!(
+            "content-type: application/json\r\ncontent-length: {}",
+            body.len()
+        );
+        let mut stream = door.ask("POST", ROOM, &head).expect("it serves");
+        stream.write_all(body.as_bytes()).expect("it reads");
+        let answer = read(stream).expect("it answers");
+        assert_eq!(answer.split(' ').nth(1), Some("202"), "{answer}");
     }
 
     /// How many objects an instance has open on the channel of the room.

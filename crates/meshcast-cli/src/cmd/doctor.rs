@@ -39,7 +39,7 @@ pub(crate) async fn run(_: Doctor, output: &Output) -> Result<Exit, Failure> {
         return Err(locate::none());
     }
     let report = Report::new(&survey, since_epoch());
-    output.result(&report, || report.human(output.palette()))?;
+    output.result(&report, || report.human(output.palette(), output.width()))?;
     Ok(match report.findings {
         0 => Exit::Ok,
         _ => Exit::Failed,
@@ -111,25 +111,31 @@ impl Report {
         }
     }
 
-    fn human(&self, palette: Palette) -> String {
+    /// `width` is that of the terminal, if it is one: what is longer goes on below.
+    fn human(&self, palette: Palette, width: Option<usize>) -> String {
         let mut out = String::new();
+        let room = width.map_or(usize::MAX, |width| {
+            width.saturating_sub(INDENT).max(LEAST_ROOM)
+        });
         for check in &self.checks {
             let node = check.node.as_ref().map(|node| format!("{node}: "));
             let what = format!("{}{}", node.unwrap_or_default(), check.reason);
             let (sign, word) = check.state.shown();
-            let line = format!(
-                "{sign} {word:<4}  {:<11}  {}",
-                check.check,
-                render::text(&what)
-            );
-            let line = match check.state {
-                State::Pass => line,
-                State::Skip => palette.quiet(&line),
-                State::Warn | State::Fail => palette.bad(&line),
-            };
-            out += &format!("{line}\n");
-            if let Some(help) = &check.help {
-                out += &format!("{:21}{}\n", "", palette.quiet(&render::text(help)));
+            let mut head = format!("{sign} {word:<4}  {:<11}  ", check.check);
+            for line in render::wrapped(&render::text(&what), room) {
+                let line = format!("{head}{line}");
+                let line = match check.state {
+                    State::Pass => line,
+                    State::Skip => palette.quiet(&line),
+                    State::Warn => palette.warn(&line),
+                    State::Fail => palette.bad(&line),
+                };
+                out += &format!("{line}\n");
+                head = " ".repeat(INDENT);
+            }
+            let help = check.help.as_deref().map(render::text).unwrap_or_default();
+            for line in render::wrapped(&help, room) {
+                out += &format!("{:INDENT$}{}\n", "", palette.quiet(&line));
             }
         }
         out += &match self.findings {
@@ -211,6 +217,11 @@ fn since_epoch() -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap_or_default()
 }
+
+/// Where reasons begin: after the sign, the word and the name of the check.
+const INDENT: usize = 21;
+/// On a terminal that is too narrow for both it breaks lines itself.
+const LEAST_ROOM: usize = 20;
 
 #[cfg(test)]
 mod tests;

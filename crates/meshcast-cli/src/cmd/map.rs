@@ -216,11 +216,24 @@ fn region_lines(graph: &Graph, region: &str, ids: &[&str]) -> Vec<String> {
     lines.collect()
 }
 
-/// What is weak about a mesh.
+/// What is broken or weak about a mesh.
 pub(super) fn warnings(graph: &Graph) -> Vec<String> {
     let bridges = graph.bridges();
     let alone = bridges.iter().map(|bridge| alone(graph, bridge));
-    alone.collect()
+    cut_off(graph).into_iter().chain(alone).collect()
+}
+
+/// Who has no way to most of the others, each part by itself.
+pub(super) fn cut_off(graph: &Graph) -> Vec<String> {
+    let parts = graph.parts();
+    // The first is the largest: the others are cut off from it.
+    let others = parts.iter().skip(1).filter(|part| graph.is_known(part));
+    let told = others.map(|part| {
+        let mut names: Vec<_> = part.iter().map(|id| graph.name(id)).collect();
+        names.sort_unstable();
+        format!("cut off from the rest: {}", names.join(", "))
+    });
+    told.collect()
 }
 
 /// What a bridge alone holds together.
@@ -278,6 +291,16 @@ mod tests {
              ├─ ○ moon-1  elsewhere, 1 link from here\n\
              └─ → iad     1 link                       88.0 ms\n\
              ! one link alone, iad-1 – moon-1, holds moon to the rest\n"
+        );
+    }
+
+    #[test]
+    fn who_is_cut_off_is_told() {
+        let graph = graph(&["fra-1", "iad-1", "nrt-1"], &[("fra-1", "iad-1")], &[]);
+        let last = tree(&[graph], Palette::PLAIN);
+        assert!(
+            last.contains("\n! cut off from the rest: nrt-1\n"),
+            "{last}"
         );
     }
 

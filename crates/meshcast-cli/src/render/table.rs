@@ -140,6 +140,10 @@ impl Palette {
         self.paint("31", text)
     }
 
+    pub(crate) fn warn(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
     pub(crate) fn quiet(self, text: &str) -> String {
         self.paint("2", text)
     }

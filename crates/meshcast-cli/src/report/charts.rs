@@ -120,6 +120,8 @@ pub(super) fn regions(analysis: &Analysis) -> Result<String, Trouble> {
             let (Some(from), Some(to)) = (index(a), index(b)) else {
                 continue;
             };
+            let apart = from.abs_diff(to);
+            let is_rim = apart == 1 || apart + 1 == count;
             let (from, to) = (place(from), place(to));
             let share = there.deliveries.max(back.deliveries) as f64 / most;
             let style = ACCENT
@@ -127,11 +129,12 @@ pub(super) fn regions(analysis: &Analysis) -> Result<String, Trouble> {
                 .stroke_width(1 + (share * 5.0).round() as u32);
             area.draw(&PathElement::new([from, to], style))?;
             if count <= LABELLED {
-                // Off the middle, and off where the lines of five regions cross.
-                let at = |x: f64, y: f64| x + (y - x) * 0.3;
-                let middle = (at(from.0, to.0), at(from.1, to.1) - 0.1);
+                // On the line, but off where the lines of four or five regions cross.
+                let part = if is_rim { 0.5 } else { 0.27 };
+                let at = |x: f64, y: f64| x + (y - x) * part;
+                let middle = (at(from.0, to.0), at(from.1, to.1));
                 let text = ms(there.p50_us.max(back.p50_us));
-                area.draw(&Text::new(text, middle, centred(13, &INK)))?;
+                area.draw(&Text::new(text, middle, centred(15, &INK)))?;
             }
         }
         for (index, region) in analysis.regions.iter().enumerate() {

@@ -157,9 +157,12 @@ fn figure(page: &mut String, title: &str, told: &str, key: &str, svg: &str) -> f
     )
 }
 
-/// A cell for each two regions: the darker, the longer.
+/// A cell for each two regions, one half for each number: the darker, the longer.
 fn heat(page: &mut String, analysis: &Analysis) -> fmt::Result {
-    let longest = overall(analysis, |it| it.p99_us).max(1) as f64;
+    let (p50, p99) = (
+        Heat::of(analysis, |it| it.p50_us),
+        Heat::of(analysis, |it| it.p99_us),
+    );
     page.push_str(
         "<section class=\"card\"><h2>Latency by region</h2>\n\
          <p class=\"muted\">p50, and p99 below it; from the rows to the columns</p>\n\
@@ -177,13 +180,12 @@ fn heat(page: &mut String, analysis: &Analysis) -> fmt::Result {
                 page.push_str("<td class=\"none\">–</td>");
                 continue;
             };
-            // By the logarithm, so that a second does not make all else look alike.
-            let heat = |micros: u64| (micros.max(1) as f64).ln() / longest.ln().max(1.0) * 100.0;
             write!(
                 page,
-                "<td style=\"--heat: {:.0}%\" title=\"{} deliveries, {} at most\">\
+                "<td style=\"--p50: {:.0}%; --p99: {:.0}%\" title=\"{} deliveries, {} at most\">\
                  <b>{}</b><span>{}</span></td>",
-                heat(pair.p50_us).clamp(0.0, 100.0),
+                p50.at(pair.p50_us),
+                p99.at(pair.p99_us),
                 grouped(pair.deliveries),
                 ms(pair.max_us),
                 ms(pair.p50_us),
@@ -194,6 +196,33 @@ fn heat(page: &mut String, analysis: &Analysis) -> fmt::Result {
     }
     page.push_str("</tbody></table></div></section>\n");
     Ok(())
+}
+
+/// From the shortest of a kind to the longest.
+struct Heat {
+    least: f64,
+    most: f64,
+}
+
+impl Heat {
+    fn of(analysis: &Analysis, of: impl Fn(&Pair) -> u64) -> Self {
+        let all = || analysis.pairs.iter().map(|it| log(of(it)));
+        Self {
+            least: all().fold(f64::INFINITY, f64::min),
+            most: all().fold(0.0, f64::max),
+        }
+    }
+
+    /// In percent.
+    fn at(&self, micros: u64) -> f64 {
+        let part = (log(micros) - self.least) / (self.most - self.least).max(f64::EPSILON);
+        part.clamp(0.0, 1.0) * 100.0
+    }
+}
+
+/// So that a second does not make all else look alike; but nobody minds what is below 10 ms.
+fn log(micros: u64) -> f64 {
+    (micros.max(10_000) as f64).ln()
 }
 
 fn faults(page: &mut String, analysis: &Analysis) -> fmt::Result {

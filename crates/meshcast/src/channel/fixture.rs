@@ -11,7 +11,11 @@ use super::{
     Hub, Item, ObjectId,
     outbox::{Outbox, Posters, Section},
 };
-use crate::{channel::registry::Registry, clock::Clock, limits::Limits};
+use crate::{
+    channel::registry::{Here, Registry},
+    clock::Clock,
+    limits::Limits,
+};
 
 /// A node that posts on one channel.
 pub(crate) struct Source {
@@ -93,7 +97,10 @@ pub(crate) fn hub(limits: Limits) -> (Arc<Hub>, Arc<Registry>) {
     let registry = Arc::new(Registry::new(
         limits,
         Budget::new(usize::MAX),
-        MeshKey::from_entropy([1; 48]).mesh().topics(),
+        Here {
+            topics: MeshKey::from_entropy([1; 48]).mesh().topics(),
+            me: libp2p::PeerId::random(),
+        },
         Clock::start(),
         tokio::runtime::Handle::current(),
     ));

@@ -260,7 +260,7 @@ impl Hub {
                 limit: state.outbox.limit(),
             });
         }
-        let span = spans::post(self.place);
+        let span = spans::post(self.place, self.registry.me());
         let _inside = span.enter();
         let later = state.next_object;
         state.outbox.push(object, later, format, value);

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
+use libp2p::PeerId;
 use meshcast_proto::{Asks, Budget, ChannelName, Topics};
 use tokio::{
     runtime::Handle,
@@ -32,8 +33,7 @@ use crate::{clock::Clock, error::OpenError, limits::Limits, thread::HandlerThrea
 pub(crate) struct Registry {
     limits: Limits,
     budget: Budget,
-    /// By which cursors know channels.
-    topics: Topics,
+    here: Here,
     clock: Clock,
     /// Where the node was spawned.
     runtime: Handle,
@@ -44,6 +44,15 @@ pub(crate) struct Registry {
     /// Questions that may wait for answers.
     asking: Arc<Semaphore>,
     inner: Mutex<Inner>,
+}
+
+/// Whose registry it is.
+#[derive(Debug)]
+pub(crate) struct Here {
+    /// By which cursors know channels.
+    pub(crate) topics: Topics,
+    /// Who posts.
+    pub(crate) me: PeerId,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +86,7 @@ impl Registry {
     pub(crate) fn new(
         limits: Limits,
         budget: Budget,
-        topics: Topics,
+        here: Here,
         clock: Clock,
         runtime: Handle,
     ) -> Self {
@@ -85,7 +94,7 @@ impl Registry {
         Self {
             limits,
             budget,
-            topics,
+            here,
             clock,
             runtime,
             handlers,
@@ -117,7 +126,12 @@ impl Registry {
 
     /// What cursors call a channel.
     pub(crate) fn place(&self, name: &ChannelName) -> Place {
-        Place::new(&self.topics, name)
+        Place::new(&self.here.topics, name)
+    }
+
+    /// Who posts what is posted here.
+    pub(crate) const fn me(&self) -> &PeerId {
+        &self.here.me
     }
 
     /// The hub of a name, with one more object opened by `object`.

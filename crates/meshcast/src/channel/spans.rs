@@ -20,8 +20,9 @@ use tracing::{Span, field::Empty};
 use super::{cursor::Place, registry::Registry, ring::Item};
 use crate::ids::peer_id;
 
-pub(crate) fn post(place: Place) -> Span {
-    tracing::trace_span!(target: TARGET, "post", channel = %place)
+/// Its number is not known before it is [sent](send).
+pub(crate) fn post(place: Place, me: &PeerId) -> Span {
+    tracing::trace_span!(target: TARGET, "post", channel = %place, sender = %me)
 }
 
 /// Its numbers are not known [yet](sent).

@@ -9,7 +9,7 @@ use meshcast::admin::schema::{Direction, Refusal, RefusedLately, Seed};
 
 use super::{Check, State, or_pass};
 use crate::{
-    cmd::map::alone,
+    cmd::map::{alone, cut_off},
     faults,
     graph::Graph,
     render,
@@ -362,12 +362,7 @@ pub(super) fn links(graphs: &[Graph], up: Option<&faults::Status>) -> Vec<Check>
     let (mut found, mut links) = (Vec::new(), 0);
     for graph in graphs {
         links += graph.links.len();
-        let parts = graph.parts();
-        // The first is the largest: the others are cut off from it.
-        for part in parts.iter().skip(1).filter(|part| graph.is_known(part)) {
-            let mut names: Vec<_> = part.iter().map(|id| graph.name(id)).collect();
-            names.sort_unstable();
-            let reason = format!("cut off from the rest: {}", names.join(", "));
+        for reason in cut_off(graph) {
             let help = "look at its seeds and at the network; `meshcast map` shows who is linked";
             let help = undo.as_deref().unwrap_or(help);
             found.push(Check::fail(check, reason).help(help));

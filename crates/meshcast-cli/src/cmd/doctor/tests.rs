@@ -99,7 +99,8 @@ fn nothing_is_found_in_a_mesh_that_is_well_and_each_cause_is_looked_at() {
     let others = report.checks.iter().filter(|it| it.state != State::Pass);
     let others: Vec<_> = others.map(|it| (it.check, it.state)).collect();
     assert_eq!(others, [("faults", State::Skip)], "{report:?}");
-    assert!(report.human(Palette::PLAIN).ends_with("nothing found\n"));
+    let human = report.human(Palette::PLAIN, None);
+    assert!(human.ends_with("nothing found\n"));
 }
 
 #[test]
@@ -163,6 +164,35 @@ fn one_seed_of_several_that_does_not_answer_is_a_warning_and_one_on_its_way_is_n
             0
         );
     }
+}
+
+#[test]
+fn what_does_not_fit_a_terminal_goes_on_below_where_it_began() {
+    let seed = json!([{"address": "/dns/a.example/tcp/1", "state": "refused", "since": "",
+        "reason": "connection refused", "name": null, "peer_id": null}]);
+    let report = of_one(|it| it["peers"]["seeds"] = seed);
+    let human = report.human(Palette::PLAIN, Some(60));
+    assert!(
+        human.lines().all(|line| line.chars().count() <= 60),
+        "{human}"
+    );
+    let lines: Vec<_> = human
+        .lines()
+        .skip_while(|it| !it.contains("seeds"))
+        .collect();
+    assert_eq!(
+        lines[0],
+        "✗ FAIL  seeds        fra-1: seed /dns/a.example/tcp/1:"
+    );
+    assert_eq!(
+        lines[1],
+        "                     refused: the machine is there, and"
+    );
+    let wide = report.human(Palette::PLAIN, None);
+    assert!(
+        wide.contains("tcp/1: refused: the machine is there, and nobody listens"),
+        "{wide}"
+    );
 }
 
 fn refusal(kind: &str, times: u64, at: &str) -> Value {

@@ -71,7 +71,8 @@ export const span = (millis) => {
 
 export const count = (number) => {
   if (number === null || number === undefined) return '–';
-  if (number < 10_000) return String(Math.round(number * 10) / 10);
+  if (number < 100) return String(Math.round(number * 10) / 10);
+  if (number < 10_000) return String(Math.round(number));
   if (number < 1e6) return `${(number / 1e3).toFixed(1)} k`;
   return `${(number / 1e6).toFixed(1)} M`;
 };
@@ -85,7 +86,7 @@ export const bytes = (number) => {
 
 export const clock = (millis) => new Date(millis).toTimeString().slice(0, 8);
 
-export const plural = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
+export const plural = (number, what) => `${count(number)} ${what}${number === 1 ? '' : 's'}`;
 
 /** How members and ways are drawn and called: a sign for each, so that no colour has to tell. */
 export const STATES = {

@@ -1,6 +1,7 @@
 // The map: regions where they are on earth, or on a circle; members in them; what is between them.
 
 import { KINDS, STATES, keyed, ms, plural, s, say, set } from './dom.js';
+import { along, clusterRadius, curve, dotSize, fit, labelled, route, spiral, spread } from './layout.js';
 import { LAND, project } from './world.js';
 
 const TAU = 2 * Math.PI;
@@ -21,6 +22,8 @@ export class WorldMap {
   #state = null;
   #selected = null;
   #spots = new Map();
+  /** The lines between spots that were asked for. */
+  #routes = new Map();
   #placed = '';
   #flying = [];
   #still = matchMedia('(prefers-reduced-motion: reduce)');
@@ -57,27 +60,30 @@ export class WorldMap {
     const regions = Object.entries(this.#state.regions);
     const known = regions.filter(([, region]) => region.latitude !== undefined);
     const world = known.length > 0 && known.length * 2 >= regions.length;
-    const sizes = regions.map(([name, region]) => `${name}:${region.members}`).join();
-    const placed = `${width} ${world} ${sizes}`;
-    if (placed === this.#placed) return;
-    this.#placed = placed;
     const narrow = width < 600;
     const many = regions.length > 8;
-    const part = narrow ? (many ? 0.75 : 0.62) : 0.48;
-    const height = Math.round(world ? width * part : Math.min(width * (narrow ? 0.95 : 0.6), 520));
+    // Beside the messages it has the height that is left; else as much as what is on it takes.
+    const given = narrow ? 0 : this.#svg.parentElement.clientHeight;
+    const height = given || Math.round(world ? width * (narrow ? (many ? 0.85 : 0.7) : 0.55) : Math.min(width * (narrow ? 0.95 : 0.6), 520));
+    const sizes = regions.map(([name, region]) => `${name}:${region.members}`).join();
+    const placed = `${width} ${height} ${world} ${sizes}`;
+    if (placed === this.#placed) return;
+    this.#placed = placed;
+    this.#routes.clear();
     set(this.#svg, 'viewBox', `0 0 ${width} ${height}`);
     set(this.#svg, 'height', height);
     set(this.#land, 'hidden', !world);
-    // The edges of the world are sea.
-    const scale = width / 930;
-    const [left, lower] = [-35 * scale, (height - 412 * scale) / 2];
-    set(this.#land, 'transform', `translate(${left} ${lower}) scale(${scale})`);
+    const largest = Math.max(...regions.map(([, region]) => clusterRadius(region.members, narrow)));
+    const pad = narrow ? [20 + largest, 24 + largest] : [48 + largest, 44 + largest];
+    const places = known.map(([, region]) => project(region.longitude, region.latitude));
+    const [scale, left, top] = world ? fit(places, width, height, pad) : [1, 0, 0];
+    set(this.#land, 'transform', `translate(${left} ${top}) scale(${scale})`);
     const unknown = regions.filter(([, region]) => region.latitude === undefined);
     const spots = regions.map(([name, region]) => {
       let home;
       if (world && region.latitude !== undefined) {
         const [x, y] = project(region.longitude, region.latitude);
-        home = [x * scale + left, y * scale + lower];
+        home = [x * scale + left, y * scale + top];
       } else if (world) {
         // Nowhere on earth that is known: in a row below.
         const nth = unknown.findIndex(([other]) => other === name);
@@ -114,12 +120,16 @@ export class WorldMap {
     const most = Math.max(1, ...between.map(([, link]) => link.links));
     this.#links.classList.toggle('many', between.length > 24);
     const isSelected = (key) => this.#selected?.kind === 'link' && this.#selected.id === key;
+    const lines = between.map(([, link]) => this.#route(link.a, link.b));
+    const middles = labelled(lines, [...this.#spots.values()], crowded ? [18, 18] : [50, 18]);
+    const middleOf = new Map(between.map(([key], nth) => [key, middles[nth]]));
     keyed(this.#links, between, ([key]) => key,
       ([key, link]) => this.#button('link', key, s('path', { class: 'hit' }), s('path', { class: 'line' }),
         s('text', { class: 'label' }), s('text', { class: 'sign' })),
       (group, [key, link]) => {
         const [hit, line, label, sign] = group.children;
-        const { path, middle } = this.#curve(link.a, link.b);
+        const { path } = this.#route(link.a, link.b);
+        const middle = middleOf.get(key);
         set(hit, 'd', path);
         set(line, 'd', path);
         const state = link.cut ? `cut ${link.cut}` : link.links === 0 ? 'gone' : link.half > 0 ? 'half' : 'fine';
@@ -130,7 +140,7 @@ export class WorldMap {
         set(group, 'data-link', key);
         say(label, crowded && !isSelected(key) ? '' : link.cut === 'both' ? '' : link.links > 0 ? ms(link.rtt_us) : '');
         set(label, 'x', middle[0]);
-        set(label, 'y', middle[1] - 5);
+        set(label, 'y', middle[1] + 4);
         say(sign, { both: KINDS.fault, a_to_b: '⇥', b_to_a: '⇤', part: '◐' }[link.cut] ?? '');
         set(sign, 'x', middle[0]);
         set(sign, 'y', middle[1] + 5);
@@ -206,15 +216,13 @@ export class WorldMap {
     return [spot.at[0] + x, spot.at[1] + y];
   }
 
-  #curve(a, b) {
-    const [from, to] = [this.#spots.get(a).at, this.#spots.get(b).at];
-    const [[ax, ay], [bx, by]] = [from, to];
-    const { path, control } = curve(from, to);
-    // Not all in the middle, where lines cross.
-    const t = 0.5 + (([...a, ...b].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % 5) - 2) * 0.05;
-    const on = (from, by, to) => (1 - t) ** 2 * from + 2 * t * (1 - t) * by + t * t * to;
-    const middle = [on(ax, control[0], bx), on(ay, control[1], by)];
-    return { path, control, middle };
+  #route(a, b) {
+    const key = `${a}|${b}`;
+    const known = this.#routes.get(key);
+    if (known) return known;
+    const way = route(this.#spots.get(a), this.#spots.get(b), [...this.#spots.values()]);
+    this.#routes.set(key, way);
+    return way;
   }
 
   #button(kind, id, ...children) {
@@ -239,22 +247,23 @@ export class WorldMap {
     const lands = way === 'repair' || !start || from === to;
     const dot = s('circle', { class: lands ? `pulse ${way ?? ''}` : 'flight', r: 4 });
     this.#flights.append(dot);
-    const curve = lands ? null : this.#curve(from, to);
+    // Both ways are on one line, which is that of the link.
+    const [a, b] = [from, to].sort();
+    const line = lands ? null : this.#route(a, b);
     // Slower than it was, so that it can be seen, and in proportion.
     const lasts = lands ? 700 : Math.min(Math.max(took * 5, 250), 2000);
-    this.#flying.push({ dot, begun: performance.now(), lasts, start, end, curve });
+    this.#flying.push({ dot, begun: performance.now(), lasts, end, line, back: from > to });
     if (this.#flying.length === 1) requestAnimationFrame((now) => this.#step(now));
   }
 
   #step(now) {
-    this.#flying = this.#flying.filter(({ dot, begun, lasts, start, end, curve }) => {
+    this.#flying = this.#flying.filter(({ dot, begun, lasts, end, line, back }) => {
       const part = Math.min(Math.max((now - begun) / lasts, 0), 1);
       const { at } = end;
-      if (curve) {
-        const rest = 1 - part;
-        const on = (i) => rest * rest * start.at[i] + 2 * rest * part * curve.control[i] + part * part * at[i];
-        dot.setAttribute('cx', on(0));
-        dot.setAttribute('cy', on(1));
+      if (line) {
+        const [x, y] = along(line, back ? 1 - part : part);
+        dot.setAttribute('cx', x);
+        dot.setAttribute('cy', y);
       } else {
         dot.setAttribute('cx', at[0]);
         dot.setAttribute('cy', at[1]);
@@ -269,13 +278,6 @@ export class WorldMap {
   }
 }
 
-/** A line that is bent upwards, as ways over a sphere are. */
-function curve([ax, ay], [bx, by]) {
-  const bend = 0.12;
-  const control = [(ax + bx) / 2 - Math.abs(by - ay) * bend * 0.3, (ay + by) / 2 - Math.abs(bx - ax) * bend];
-  return { path: `M${ax} ${ay}Q${control[0]} ${control[1]} ${bx} ${by}`, control };
-}
-
 /** A link in words. */
 export function linkWords(link) {
   const what = link.links === 0 ? 'no link' : plural(link.links, 'link');
@@ -287,59 +289,4 @@ export function linkWords(link) {
   }[link.cut] ?? '';
   const rtt = link.links > 0 && link.rtt_us !== undefined ? `, ${ms(link.rtt_us)} there and back` : '';
   return `${link.a} – ${link.b}: ${what}${rtt}${cut}`;
-}
-
-const dotSize = (members, narrow) => {
-  if (members === 1) return 7;
-  if (narrow) return members < 6 ? 4 : 2.2;
-  return members < 6 ? 5 : members < 20 ? 4 : 3;
-};
-
-/** Places beside each other: a few in a ring, more as seeds lie in a sunflower. */
-function spiral(nth, apart, total) {
-  if (total === 1) return [0, 0];
-  if (total === 2) return [(nth - 0.5) * apart, 0];
-  if (total <= 5) {
-    const angle = (TAU * nth) / total - TAU / 4;
-    const away = apart / 2 / Math.sin(Math.PI / total);
-    return [Math.cos(angle) * away, Math.sin(angle) * away];
-  }
-  const angle = nth * TAU * 0.381966;
-  const away = apart * 0.62 * Math.sqrt(nth + 0.3);
-  return [Math.cos(angle) * away, Math.sin(angle) * away];
-}
-
-function clusterRadius(members, narrow) {
-  const size = dotSize(members, narrow);
-  const spots = Array.from({ length: members }, (_, nth) => spiral(nth, size * 2 + 2, members));
-  return Math.max(...spots.map(([x, y]) => Math.hypot(x, y)), 0) + size;
-}
-
-/** Moves spots apart until none covers another or its name, and keeps them inside. */
-function spread(spots, width, height, narrow) {
-  const label = narrow ? 36 : spots.length > 9 ? 48 : 66;
-  for (let round = 0; round < 300; round++) {
-    let moved = false;
-    for (let i = 0; i < spots.length; i++) {
-      for (let j = i + 1; j < spots.length; j++) {
-        const [a, b] = [spots[i], spots[j]];
-        const [dx, dy] = [b.at[0] - a.at[0] || 0.1, b.at[1] - a.at[1] || 0.1];
-        const wide = Math.max(label, a.radius + b.radius + 14);
-        const high = a.radius + b.radius + (narrow ? 22 : 34);
-        const [overX, overY] = [wide - Math.abs(dx), high - Math.abs(dy)];
-        if (overX <= 0 || overY <= 0) continue;
-        moved = true;
-        // Along whichever way is shorter.
-        const axis = overX / wide < overY / high ? 0 : 1;
-        const push = ((axis === 0 ? overX : overY) / 2) * Math.sign(axis === 0 ? dx : dy) * 0.5;
-        a.at[axis] -= push;
-        b.at[axis] += push;
-      }
-    }
-    for (const { at, radius } of spots) {
-      at[0] = Math.min(Math.max(at[0], radius + 24), width - radius - 24);
-      at[1] = Math.min(Math.max(at[1], radius + 12), height - radius - 28);
-    }
-    if (!moved) break;
-  }
 }

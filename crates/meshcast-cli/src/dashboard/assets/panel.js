@@ -144,9 +144,9 @@ export class Panel {
         counts ? [
           fact('Posted', `${count(counts.posted)} (${count(counts.posted_per_s)}/s)`),
           fact('Heard', `${count(counts.delivered)} (${count(counts.delivered_per_s)}/s)`),
-          fact('Repaired', `${count(counts.repaired)} frames`),
+          fact('Repaired', plural(counts.repaired, 'frame')),
           fact('Missed', plural(counts.missed, 'message')),
-          fact('Dropped', `${count(counts.dropped)} frames`),
+          fact('Dropped', plural(counts.dropped, 'frame')),
           fact('Mute links', count(counts.mute_links)),
           fact('History', `${counts.history_mib} MiB`),
         ] : null,
@@ -156,7 +156,7 @@ export class Panel {
           fact('Process', String(node.pid)),
         ] : null,
         member.peer_id ? fact('Peer id', h('code', { title: member.peer_id }, `…${member.peer_id.slice(-8)}`)) : null,
-        member.url ? fact('Service', h('a', { href: `${member.url}/messages`, rel: 'noreferrer' }, member.url)) : null),
+        member.url ? [h('dt', {}, 'Service'), h('dd', { class: 'all' }, h('a', { href: `${member.url}/messages`, rel: 'noreferrer' }, member.url))] : null),
       detail ? this.#rows('Links', ['Member', 'Region', 'Round trip', 'Dialled by'], detail.peers.map((peer) => [
         this.#go('member', peer.name), peer.region, ms(peer.rtt_us), peer.direction === 'inbound' ? 'them' : 'us',
       ])) : null,

@@ -3,6 +3,9 @@
 import { STATES, bytes, count, h, keyed, ms, say, set } from './dom.js';
 import { linkWords } from './map.js';
 
+/** `fra-2` comes before `fra-10`. */
+const natural = new Intl.Collator('en', { numeric: true });
+
 /** A table whose first column opens what a row is about. */
 class Table {
   #body = h('tbody');
@@ -44,9 +47,9 @@ class Table {
     const order = (a, b) => {
       const [x, y] = [by(a), by(b)];
       const numbers = typeof x === 'number' || typeof y === 'number';
-      return numbers ? (x ?? -1) - (y ?? -1) : String(x ?? '').localeCompare(String(y ?? ''));
+      return numbers ? (x ?? -1) - (y ?? -1) : natural.compare(String(x ?? ''), String(y ?? ''));
     };
-    const rows = [...this.#rows].sort((a, b) => (this.#down ? order(b, a) : order(a, b)) || a.id.localeCompare(b.id));
+    const rows = [...this.#rows].sort((a, b) => (this.#down ? order(b, a) : order(a, b)) || natural.compare(a.id, b.id));
     keyed(this.#body, rows, (row) => row.id,
       (row) => h('tr', {}, this.#columns.map(([, , kind], nth) => (nth === 0
         ? h('th', { scope: 'row' }, h('button', { type: 'button', onclick: () => this.#open(row.id) }))

@@ -6,8 +6,9 @@ import { channelName } from './tables.js';
 
 /** As many rows as anybody scrolls through. */
 const ROWS = 200;
-/** Of more places than this each takes less room. */
+/** Of more places than this each takes less room, as it does where there is little. */
 const FEW = 6;
+const narrow = matchMedia('(max-width: 900px)');
 
 export class Tail {
   #rows = new Map();
@@ -25,6 +26,8 @@ export class Tail {
   #follow;
   #arrived;
   #followed = null;
+  /** Who has what was posted before this is not known. */
+  #since = Date.now();
   #chosen = false;
 
   constructor(parent, { follow, arrived }) {
@@ -56,8 +59,7 @@ export class Tail {
     this.#channel.value = channel;
     if (this.#followed === channel) return;
     this.#followed = channel;
-    this.#rows.clear();
-    this.#skipped = 0;
+    this.restart();
     this.#draw();
     this.#follow(channel);
   }
@@ -66,6 +68,7 @@ export class Tail {
   restart() {
     this.#rows.clear();
     this.#skipped = 0;
+    this.#since = Date.now();
   }
 
   update(state) {
@@ -142,10 +145,11 @@ export class Tail {
   }
 
   #drawArrivals(list, row) {
-    const waiting = this.#places.filter(([name]) => !(name in row.arrivals));
+    const isOld = row.posted_ms < this.#since;
+    const waiting = isOld ? [] : this.#places.filter(([name]) => !(name in row.arrivals));
     const arrived = Object.entries(row.arrivals).sort(([, a], [, b]) => a.took_ms - b.took_ms);
     const all = [...arrived, ...waiting.map(([name, region]) => [name, { region, waiting: true }])];
-    const short = all.length > FEW;
+    const short = all.length > FEW || narrow.matches;
     keyed(list, all, ([name]) => name, () => h('li'), (item, [name, arrival]) => {
       const [sign, word] = WAYS[arrival.way] ?? ['…', ''];
       const way = arrival.waiting ? '' : `${sign} ${short ? '' : `${word} `}${span(arrival.took_ms)}`;

@@ -105,7 +105,8 @@ async fn spans_of_a_message_say_channel_sender_and_number_at_both_ends() {
     );
     assert_eq!(received["from"], sender, "they are connected");
     let posted = seen.iter().find(|fields| fields.0["span"] == "post");
-    assert_eq!(posted.expect("it was posted").0["channel"], channel);
+    let Fields(posted) = posted.expect("it was posted");
+    assert_eq!((&posted["channel"], &posted["sender"]), (&channel, &sender));
     assert!(
         !format!("{seen:?}").contains("earth"),
         "spans tell no names"
