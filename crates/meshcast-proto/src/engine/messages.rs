@@ -266,6 +266,8 @@ impl Engine {
             upto,
             declined: examined.stale_frames > 0,
         };
+        // What comes of the answer may be that another is named.
+        let upstream = self.logs.get(&key).and_then(|replica| replica.upstream);
         let fresh = self
             .logs
             .answer(&key, answer, heard.collect(), now, &mut effects);
@@ -284,7 +286,6 @@ impl Engine {
         self.continue_backfills(now);
         let Some(newest) = newest else { return };
         let age = now.saturating_since(newest);
-        let upstream = self.logs.get(&key).and_then(|replica| replica.upstream);
         if upstream == Some(key.1) {
             // What its sender posts it gives to gossip for each that listens.
             self.suspect(key.1, Sign::Fetched(age), now);

@@ -13,7 +13,7 @@ use crate::{
         jitter::Jitter,
         origin::Origin,
         peers::Peers,
-        upstreams::Upstreams,
+        upstreams::{Bad, Upstreams},
         way::rank,
     },
     wire::{ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Time},
@@ -331,18 +331,18 @@ impl Replica {
         }
     }
 
-    /// So many young frames came from a peer that was asked for them. `true` if another is to be
-    /// named as the next on the way; follow with [`Self::update_route`]. What the sender itself
-    /// posts has no better way than from it.
+    /// Frames came from a peer that was asked for them: so many that are young, and so many others.
+    /// If another is to be named as the next on the way, why; follow with [`Self::update_route`].
+    /// What the sender itself posts has no better way than from it.
     pub(crate) fn fetched(
         &mut self,
         sender: Sender,
         from: Sender,
-        frames: usize,
+        frames: (usize, usize),
         now: Time,
-    ) -> bool {
-        let others = self.upstream.filter(|it| *it != sender && *it != from);
-        others.is_some_and(|upstream| self.upstreams.fetched(upstream, frames, now))
+    ) -> Option<Bad> {
+        let upstream = self.upstream.filter(|it| *it != sender && *it != from)?;
+        self.upstreams.fetched(upstream, frames, now)
     }
 
     /// Somebody is to hear what was before the beginning; see [`Log::fix_beginning`].

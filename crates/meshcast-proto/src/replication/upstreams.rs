@@ -19,7 +19,17 @@ pub(crate) struct Upstreams {
     given: usize,
     /// Young frames that had to be fetched from others.
     fetched: usize,
+    /// Others had to be, too: this node is behind, and perhaps given nothing for that.
+    is_behind: bool,
     passed_over: BTreeMap<Sender, PassedOver>,
+}
+
+/// An upstream that is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bad {
+    pub(crate) upstream: Sender,
+    /// Since when it handed on too little; `None` if that may be since this node is behind.
+    pub(crate) since: Option<Time>,
 }
 
 /// A peer that handed on too little.
@@ -42,23 +52,32 @@ impl Upstreams {
         self.given += usize::from(self.since.is_some());
     }
 
-    /// So many frames came from others, who were asked for them. `true` if that shows that this
-    /// upstream hands on too little: it is passed over then.
-    pub(crate) fn fetched(&mut self, upstream: Sender, frames: usize, now: Time) -> bool {
-        if frames == 0 || now < self.named + SETTLES {
-            return false;
+    /// So many young frames came from others, who were asked for them, and so many old ones. If
+    /// that shows that this upstream hands on too little it is passed over.
+    pub(crate) fn fetched(
+        &mut self,
+        upstream: Sender,
+        (young, old): (usize, usize),
+        now: Time,
+    ) -> Option<Bad> {
+        self.is_behind |= old > 0;
+        if young == 0 || now < self.named + SETTLES {
+            return None;
         }
         let since = *self.since.get_or_insert(now);
-        self.fetched += frames;
+        self.fetched += young;
         if now < since + STRETCH || self.given + self.fetched < FEWEST {
-            return false;
+            return None;
         }
-        let is_bad = self.fetched > self.given;
-        if is_bad {
+        let bad = (self.fetched > self.given).then_some(Bad {
+            upstream,
+            since: Some(since).filter(|_| !self.is_behind),
+        });
+        if bad.is_some() {
             self.pass_over(upstream, now);
         }
         self.begin();
-        is_bad
+        bad
     }
 
     /// How often in a row a peer was passed over, while that counts.
@@ -67,8 +86,15 @@ impl Upstreams {
         passed_over.map_or(0, |it| if now < it.until { it.times } else { 0 })
     }
 
+    /// How many frames were handed on and fetched since it is counted.
+    #[cfg(test)]
+    pub(crate) const fn counted(&self) -> (usize, usize) {
+        (self.given, self.fetched)
+    }
+
     const fn begin(&mut self) {
         (self.since, self.given, self.fetched) = (None, 0, 0);
+        self.is_behind = false;
     }
 
     fn pass_over(&mut self, peer: Sender, now: Time) {
@@ -124,7 +150,7 @@ mod tests {
                 upstreams.gave();
                 false
             } else {
-                upstreams.fetched(UPSTREAM, 1, at(*millis))
+                upstreams.fetched(UPSTREAM, (1, 0), at(*millis)).is_some()
             }
         })
     }
@@ -140,16 +166,34 @@ mod tests {
     #[test]
     fn a_few_frames_in_a_short_time_say_nothing() {
         let mut upstreams = Upstreams::default();
-        assert!(
-            !upstreams.fetched(UPSTREAM, 50, at(499)),
-            "it was just named"
-        );
-        assert!(!upstreams.fetched(UPSTREAM, 50, at(1_000)));
-        assert!(!upstreams.fetched(UPSTREAM, 50, at(1_999)));
-        upstreams.named(at(1_999));
-        assert!(!upstreams.fetched(UPSTREAM, 3, at(3_000)));
-        assert!(!upstreams.fetched(UPSTREAM, 0, at(60_000)));
-        assert!(upstreams.fetched(UPSTREAM, 1, at(60_000)));
+        let mut is_bad = |young, millis| {
+            if millis == 1_999 {
+                upstreams.named(at(millis));
+            }
+            let bad = upstreams.fetched(UPSTREAM, (young, 0), at(millis));
+            bad.is_some()
+        };
+        assert!(!is_bad(50, 499), "it was just named");
+        assert!(!is_bad(50, 1_000));
+        assert!(!is_bad(50, 1_998));
+        assert!(!is_bad(0, 1_999), "another was named");
+        assert!(!is_bad(3, 3_000));
+        assert!(!is_bad(0, 60_000));
+        assert!(is_bad(1, 60_000));
+    }
+
+    #[test]
+    fn it_is_told_since_when_an_upstream_is_bad_unless_this_node_is_behind_itself() {
+        for old in [0, 1] {
+            let mut upstreams = Upstreams::default();
+            assert_eq!(upstreams.fetched(UPSTREAM, (4, old), at(1_000)), None);
+            let bad = Bad {
+                upstream: UPSTREAM,
+                since: (old == 0).then_some(at(1_000)),
+            };
+            let found = upstreams.fetched(UPSTREAM, (4, 0), at(2_000));
+            assert_eq!(found, Some(bad), "{old}");
+        }
     }
 
     #[test]
