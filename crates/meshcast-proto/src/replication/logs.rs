@@ -24,7 +24,7 @@ use crate::{
         origin::Posted,
         peers::Peers,
         replica::Replica,
-        upstreams::{Bad, YOUNG},
+        upstreams::Bad,
     },
     wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -295,10 +295,8 @@ impl Logs {
                 None if !fresh.is_empty() => fetch.helped_late(peer),
                 None => {}
             }
-            let young = |(_, posted): &&(Frame, Time)| now.saturating_since(*posted) < YOUNG;
-            let young = fresh.iter().filter(young).count();
             let replica = &mut entry.replica;
-            if let Some(bad) = replica.fetched(key.1, peer, (young, fresh.len() - young), now) {
+            if let Some(bad) = replica.fetched(key.1, peer, &fresh, now) {
                 out.passed_over.push(bad);
                 if replica.update_route(self.me, key, &self.peers, now) {
                     out.advances.route_changed.insert(key.clone());

@@ -19,16 +19,30 @@ pub(crate) struct Upstreams {
     given: usize,
     /// Young frames that had to be fetched from others.
     fetched: usize,
+    /// Of those, some that it had said it has.
+    withheld: usize,
     /// Others had to be, too: this node is behind, and perhaps given nothing for that.
     is_behind: bool,
     passed_over: BTreeMap<Sender, PassedOver>,
+}
+
+/// Frames that came from others than the upstream, who were asked for them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fetched {
+    /// So many were posted lately.
+    pub(crate) young: usize,
+    /// So many of those the upstream had said it has, before they came.
+    pub(crate) withheld: usize,
+    /// And so many others.
+    pub(crate) old: usize,
 }
 
 /// An upstream that is passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bad {
     pub(crate) upstream: Sender,
-    /// Since when it handed on too little; `None` if that may be since this node is behind.
+    /// Since when it handed on too little of what it has; `None` if that may be since this node is
+    /// behind, or it has nothing sooner itself.
     pub(crate) since: Option<Time>,
 }
 
@@ -47,31 +61,34 @@ impl Upstreams {
         self.begin();
     }
 
+    /// Whether the upstream has known for long enough that it is named to have handed on what is
+    /// fetched now.
+    pub(crate) fn is_settled(&self, now: Time) -> bool {
+        self.named + SETTLES <= now
+    }
+
     /// The upstream handed on a frame.
     pub(crate) fn gave(&mut self) {
         self.given += usize::from(self.since.is_some());
     }
 
-    /// So many young frames came from others, who were asked for them, and so many old ones. If
-    /// that shows that this upstream hands on too little it is passed over.
-    pub(crate) fn fetched(
-        &mut self,
-        upstream: Sender,
-        (young, old): (usize, usize),
-        now: Time,
-    ) -> Option<Bad> {
-        self.is_behind |= old > 0;
-        if young == 0 || now < self.named + SETTLES {
+    /// Frames had to be fetched. If that shows that this upstream hands on too little it is passed
+    /// over.
+    pub(crate) fn fetched(&mut self, upstream: Sender, fetched: Fetched, now: Time) -> Option<Bad> {
+        let young = fetched.young;
+        self.is_behind |= fetched.old > 0;
+        if young == 0 || !self.is_settled(now) {
             return None;
         }
         let since = *self.since.get_or_insert(now);
         self.fetched += young;
+        self.withheld += fetched.withheld;
         if now < since + STRETCH || self.given + self.fetched < FEWEST {
             return None;
         }
         let bad = (self.fetched > self.given).then_some(Bad {
             upstream,
-            since: Some(since).filter(|_| !self.is_behind),
+            since: Some(since).filter(|_| self.withheld > 0 && !self.is_behind),
         });
         if bad.is_some() {
             self.pass_over(upstream, now);
@@ -94,7 +111,7 @@ impl Upstreams {
 
     const fn begin(&mut self) {
         (self.since, self.given, self.fetched) = (None, 0, 0);
-        self.is_behind = false;
+        (self.withheld, self.is_behind) = (0, false);
     }
 
     fn pass_over(&mut self, peer: Sender, now: Time) {
@@ -142,6 +159,13 @@ mod tests {
         Time::from_start(Duration::from_millis(millis))
     }
 
+    fn some(young: usize) -> Fetched {
+        Fetched {
+            young,
+            ..Fetched::default()
+        }
+    }
+
     /// What comes of so many frames each 100 ms: the first so many of ten are handed on, and the
     /// others fetched. Returns when the upstream is passed over.
     fn passed_over(upstreams: &mut Upstreams, from: u64, given: u64) -> Option<u64> {
@@ -150,7 +174,7 @@ mod tests {
                 upstreams.gave();
                 false
             } else {
-                upstreams.fetched(UPSTREAM, (1, 0), at(*millis)).is_some()
+                upstreams.fetched(UPSTREAM, some(1), at(*millis)).is_some()
             }
         })
     }
@@ -170,7 +194,7 @@ mod tests {
             if millis == 1_999 {
                 upstreams.named(at(millis));
             }
-            let bad = upstreams.fetched(UPSTREAM, (young, 0), at(millis));
+            let bad = upstreams.fetched(UPSTREAM, some(young), at(millis));
             bad.is_some()
         };
         assert!(!is_bad(50, 499), "it was just named");
@@ -183,16 +207,21 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_since_when_an_upstream_is_bad_unless_this_node_is_behind_itself() {
-        for old in [0, 1] {
+    fn since_when_is_told_of_who_withheld_what_it_has_unless_this_node_is_behind_itself() {
+        for (withheld, old) in [(1, 0), (0, 0), (1, 1)] {
+            let fetched = Fetched {
+                withheld,
+                old,
+                ..some(4)
+            };
             let mut upstreams = Upstreams::default();
-            assert_eq!(upstreams.fetched(UPSTREAM, (4, old), at(1_000)), None);
+            assert_eq!(upstreams.fetched(UPSTREAM, fetched, at(1_000)), None);
             let bad = Bad {
                 upstream: UPSTREAM,
-                since: (old == 0).then_some(at(1_000)),
+                since: ((withheld, old) == (1, 0)).then_some(at(1_000)),
             };
-            let found = upstreams.fetched(UPSTREAM, (4, 0), at(2_000));
-            assert_eq!(found, Some(bad), "{old}");
+            let found = upstreams.fetched(UPSTREAM, some(4), at(2_000));
+            assert_eq!(found, Some(bad), "{withheld} {old}");
         }
     }
 

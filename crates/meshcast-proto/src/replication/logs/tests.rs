@@ -233,8 +233,9 @@ fn what_an_upstream_hands_on_and_finds_no_room_counts_for_it() {
         replica.upstreams.counted()
     };
     if let Some(entry) = logs.logs.get_mut(&key(1)) {
-        let replica = &mut entry.replica;
-        assert_eq!(replica.fetched(key(1).1, other, (1, 0), at(2)), None);
+        let fetched = [(wholes(peer(1), &channel(0), 4, 1), at(2))];
+        let bad = entry.replica.fetched(key(1).1, other, &fetched, at(2));
+        assert_eq!(bad, None);
     }
     let rest = logs.budget.limit() - logs.budget.used();
     logs.budget.charge(Payer::Ourselves, rest);
