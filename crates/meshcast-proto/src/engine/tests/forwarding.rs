@@ -310,6 +310,7 @@ fn what_one_withheld_is_not_held_against_the_one_that_takes_its_place() {
     }
     assert_eq!(upstream(&world, 3), second);
     assert_eq!(signs, 0);
+    world.run_secs(1);
     world.expect_everything();
 }
 

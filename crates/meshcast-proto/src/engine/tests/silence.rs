@@ -129,10 +129,10 @@ fn who_is_the_only_one_to_have_it_is_asked_however_slow_it_is() {
 /// How long each of the next posts took to come to the last node.
 fn delays(world: &mut World, posts: u64, every: Duration) -> Vec<Duration> {
     let last = world.nodes.len() - 1;
-    let posted = |world: &World| world.posted_between(0, Duration::ZERO, world.now).len() as u64;
     let one = |world: &mut World| {
+        let before = world.posted_between(0, Duration::ZERO, world.now).len() as u64;
         world.post(0, 1);
-        let (began, all) = (world.now, posted(world));
+        let (began, all) = (world.now, before + 1);
         while world.story(last, 0) != [Event::Values(range(1, all))] {
             world.run(Duration::from_millis(5));
             assert!(
@@ -177,8 +177,8 @@ fn however_many_give_nothing_a_number_waits_for_less_than_two_seconds_and_most_f
             "{liars}: {delays:?}"
         );
         let slow = delays.iter().filter(|took| **took > usual).count();
-        // Each once, and when it is tried again.
-        assert!(slow <= 3 * liars, "{liars}: {delays:?}");
+        // Each when it is tried again, and where it is the first to tell.
+        assert!(slow * 3 <= delays.len(), "{liars}: {delays:?}");
     }
 }
 
