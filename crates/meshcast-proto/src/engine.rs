@@ -17,7 +17,7 @@ use crate::{
     gossip_health::{Sign, Watchdog},
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Arrival, History, Insert, Via},
-    replication::{Advertiser, Effects, Heard, Logs, Posted, Recipients, Serving},
+    replication::{Advertiser, Bad, Effects, Heard, Logs, Posted, Recipients, Serving},
     wire::{ChannelName, Draft, Frame, Sender, Seq, SeqRange, SyncMessage, Time, WallTime},
 };
 
@@ -265,7 +265,6 @@ impl Engine {
             }
             Insert::NoRoom => {
                 self.counters.frames_without_room += 1;
-                self.report_no_room(&frame, member, now);
                 self.forward(from, &frame, true);
                 Taken::NoRoom
             }
@@ -296,6 +295,7 @@ impl Engine {
             from: Some(forward.from),
             replica: self.logs.get(&(frame.channel().clone(), frame.sender())),
             strangers: forward.strangers,
+            peers: &self.logs.peers,
         };
         recipients.among(listeners)
     }
@@ -311,6 +311,10 @@ impl Engine {
     /// There is a sign that the gossip of a peer does not arrive.
     fn suspect(&mut self, peer: Sender, sign: Sign, now: Time) {
         self.health.handle_sign(peer, sign, now);
+        self.report_mute();
+    }
+
+    fn report_mute(&mut self) {
         while let Some(peer) = self.health.poll_mute() {
             self.outputs.push(Output::Mute(peer));
         }
@@ -409,6 +413,8 @@ impl Engine {
         self.logs.touch(&changed);
         self.advertise(|advertiser, view| advertiser.changed(&changed, view, now));
         self.advertise(|advertiser, view| advertiser.opened(view, now));
+        self.health.handle_timeout(now);
+        self.report_mute();
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
             let gone = self.channels.retire_more(&mut self.history);
@@ -431,6 +437,7 @@ impl Engine {
             self.serving.poll_timeout(),
             self.backfills.values().filter_map(Backfill::due).min(),
             self.history_expires,
+            self.health.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -444,7 +451,20 @@ impl Engine {
             advances,
             acked,
             offences,
+            without_room,
+            passed_over,
         } = effects;
+        // Unless that was just reported for the sender.
+        for ((channel, sender), member) in without_room {
+            if self.without_room.reports(sender, now) {
+                self.outputs.push(Output::NoRoom { channel, member });
+            }
+        }
+        for Bad { upstream, since } in passed_over {
+            if let Some(since) = since {
+                self.suspect(upstream, Sign::PassedOver(since), now);
+            }
+        }
         for (peer, offence) in offences {
             self.outputs.push(Output::Misbehaved { peer, offence });
         }
@@ -480,18 +500,6 @@ impl Engine {
                     wall.unix_millis()
                         .saturating_sub(frame.posted_at().unix_millis()),
                 ),
-            });
-        }
-    }
-
-    /// Reports that a log found no room, unless that was just reported for its sender. Of a log
-    /// that is followed the frame is only ahead of a hole: it is fetched, or reported as missed.
-    fn report_no_room(&mut self, frame: &Frame, member: &Arc<Member>, now: Time) {
-        let key = (frame.channel().clone(), frame.sender());
-        if self.logs.get(&key).is_none() && self.without_room.reports(key.1, now) {
-            self.outputs.push(Output::NoRoom {
-                channel: key.0,
-                member: Arc::clone(member),
             });
         }
     }

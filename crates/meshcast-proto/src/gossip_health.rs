@@ -28,6 +28,8 @@ pub(crate) struct Watchdog {
     records: BTreeMap<Sender, Record>,
     /// When a link was last found mute.
     last: Option<Time>,
+    /// When one that is passed over may be found mute, and cannot be yet.
+    due: Option<Time>,
     found: VecDeque<Sender>,
 }
 
@@ -42,6 +44,11 @@ pub(crate) enum Sign {
     Withheld(Duration),
     /// A frame that the peer posted itself came by gossip from another peer.
     Detoured,
+    /// Since then it was to hand on frames of another sender that others had to be asked for, and
+    /// from now on another is. There are no more signs then, so this one is enough if nothing came
+    /// from it by gossip meanwhile, nor comes for a while: who is only late hands on what it
+    /// fetches.
+    PassedOver(Time),
 }
 
 /// The signs against a connected peer, by kind.
@@ -52,6 +59,10 @@ struct Suspect {
     fetched: Suspicion,
     withheld: Suspicion,
     detoured: Suspicion,
+    /// When it was last [passed over](Sign::PassedOver).
+    passed_over: Option<Time>,
+    /// When it last brought anything by gossip.
+    brought: Time,
     /// It was found mute and is to be disconnected.
     found: bool,
 }
@@ -89,7 +100,7 @@ impl Watchdog {
         let Some(suspect) = self.suspects.get_mut(&peer) else {
             return;
         };
-        suspect.acquit();
+        suspect.acquit(now);
         let steady = |record: &Record| now.saturating_since(record.last.max(suspect.up)) >= STEADY;
         if self.records.get(&peer).is_some_and(steady) {
             self.records.remove(&peer);
@@ -103,16 +114,40 @@ impl Watchdog {
             return;
         };
         suspect.take(sign, now);
-        if suspect.found || !suspect.is_mute() {
+        self.judge(peer, now);
+    }
+
+    /// Finds those mute that could not be found so before. Call it at [`Self::poll_timeout`].
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        if self.due.take_if(|due| *due <= now).is_some() {
+            let passed_over = self.suspects.iter();
+            let passed_over = passed_over.filter(|(_, it)| it.is_passed_over(now));
+            let peers: Vec<_> = passed_over.map(|(peer, _)| *peer).collect();
+            peers.into_iter().for_each(|peer| self.judge(peer, now));
+        }
+    }
+
+    pub(crate) const fn poll_timeout(&self) -> Option<Time> {
+        self.due
+    }
+
+    fn judge(&mut self, peer: Sender, now: Time) {
+        let Some(suspect) = self.suspects.get_mut(&peer) else {
+            return;
+        };
+        if suspect.found || !suspect.is_mute(now) {
             return;
         }
         let times = self.records.get(&peer).map_or(0, |record| record.times);
-        if now.saturating_since(suspect.up) < hold(times)
-            || self
-                .last
-                .is_some_and(|last| now.saturating_since(last) < APART)
-        {
-            // The next sign decides again.
+        let apart = self.last.map(|last| last + APART);
+        let held = suspect.up + hold(times);
+        let patience = suspect.brought + FETCHED.0;
+        let not_before = apart.into_iter().fold(held.max(patience), Time::max);
+        if now < not_before {
+            // The next sign decides again, if there will be one.
+            if suspect.is_passed_over(not_before) {
+                self.due = self.due.into_iter().chain([not_before]).min();
+            }
             return;
         }
         suspect.found = true;
@@ -139,6 +174,14 @@ impl Watchdog {
         self.found.pop_front()
     }
 
+    /// How many signs there are against a peer that gossip of it has not cleared.
+    #[cfg(test)]
+    pub(crate) fn signs(&self, peer: Sender) -> u32 {
+        self.suspects.get(&peer).map_or(0, |it| {
+            it.fetched.marks + it.withheld.marks + it.detoured.marks
+        })
+    }
+
     /// How often a peer was found mute without a steady minute since.
     pub(crate) fn times(&self, peer: Sender) -> u32 {
         self.records.get(&peer).map_or(0, |record| record.times)
@@ -152,6 +195,8 @@ impl Suspect {
             fetched: Suspicion::default(),
             withheld: Suspicion::default(),
             detoured: Suspicion::default(),
+            passed_over: None,
+            brought: now,
             found: false,
         }
     }
@@ -165,18 +210,27 @@ impl Suspect {
             Sign::Fetched(_) => self.fetched.mark(now),
             Sign::Withheld(_) => self.withheld.mark(now),
             Sign::Detoured => self.detoured.mark(now),
+            Sign::PassedOver(since) if since < self.brought => {}
+            Sign::PassedOver(_) => self.passed_over = Some(now),
         }
     }
 
-    fn is_mute(&self) -> bool {
+    fn is_mute(&self, now: Time) -> bool {
         self.fetched.lasts(FETCHED)
             || self.withheld.lasts(WITHHELD)
             || self.detoured.lasts(DETOURED)
+            || self.is_passed_over(now)
     }
 
-    fn acquit(&mut self) {
+    fn is_passed_over(&self, now: Time) -> bool {
+        self.passed_over
+            .is_some_and(|at| now.saturating_since(at) < STALE)
+    }
+
+    fn acquit(&mut self, now: Time) {
         let none = Suspicion::default();
         (self.fetched, self.withheld, self.detoured) = (none, none, none);
+        (self.passed_over, self.brought) = (None, now);
     }
 }
 

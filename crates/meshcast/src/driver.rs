@@ -48,7 +48,7 @@ use libp2p::{
     allow_block_list::{self, BlockedPeers},
     swarm::SwarmEvent,
 };
-use meshcast_proto::{Conduct, Forward, Frame, Member, WallTime};
+use meshcast_proto::{Conduct, Forward, Frame, Member, Payer, Sender, Taken, WallTime};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::{
@@ -278,6 +278,8 @@ impl Driver {
         self.note_copies();
         let taken =
             self.with_engine(|engine, now| engine.handle_frame(from, frame, member, now, wall));
+        let payer = pays_for_id(taken, from, member);
+        self.network.swarm.behaviour().gossip.remember(payer);
         tracing::trace!(frame = ?heard, outcome = taken.as_str(), "heard");
     }
 
@@ -399,6 +401,15 @@ impl Driver {
     fn emit(&self, event: NodeEvent) {
         // An error means that nobody listens.
         let _ = self.handles.events.send(event);
+    }
+}
+
+/// Who is charged for what gossip remembers of a frame that came from a peer. Whoever posts it, if
+/// it is new. If it is not, that peer: it may repeat what others posted as often as it likes.
+fn pays_for_id(taken: Taken, from: Sender, member: &Member) -> Payer {
+    match taken {
+        Taken::New | Taken::NoRoom => Payer::Member(member.credential().subject),
+        Taken::Duplicate | Taken::Unwanted | Taken::Stale => Payer::from(from),
     }
 }
 

@@ -31,7 +31,8 @@
 //!   writes. So what waits is counted here, until it is [`written`], and charged to its peer.
 //! * [`announced`]: it keeps topics of peers whatever their length and number, so only those that
 //!   channels can have are let through, and each is charged to its peer.
-//! * [`seen`]: it remembers ids for 20 s without a bound, so they are charged to whoever posts.
+//! * [`seen`]: it remembers ids for 20 s without a bound, so they are charged: to whoever posts
+//!   what is new, and else to who brings it.
 //! * It says its topics on the first connection to a peer only, and the other side may have
 //!   forgotten that one: it is told that each is the first.
 //! * [`settings`]: no cache, since ours is better; limits far over the longest frame, since a
@@ -91,7 +92,7 @@ pub(crate) struct Gossip {
     lazy: HashSet<PeerId>,
     announced: Announced,
     outflow: Outflow,
-    seen: Seen,
+    seen: Mutex<Seen>,
     budget: Budget,
     /// Peers that brought good frames since somebody last asked.
     heard: Mutex<BTreeSet<PeerId>>,
@@ -118,7 +119,7 @@ impl Gossip {
             lazy: HashSet::new(),
             announced: Announced::default(),
             outflow: Outflow::default(),
-            seen: Seen::default(),
+            seen: Mutex::default(),
             budget: Budget::default(),
             heard: Mutex::default(),
             offences: BTreeMap::new(),
@@ -205,7 +206,7 @@ impl Gossip {
         let given = self.tickets.publish(ticket, frame.bytes().clone(), publish);
         // It remembers the id also if nobody has room for the frame.
         if matches!(given, Ok(_) | Err(PublishError::AllQueuesFull(_))) {
-            self.seen.count(payer);
+            self.remember(payer);
         }
         if given.is_err() {
             to.iter().for_each(|peer| self.outflow.take_back(peer));
@@ -247,6 +248,18 @@ impl Gossip {
         std::mem::take(&mut self.heard())
     }
 
+    /// The id of a frame is remembered for a while, on this account. To be called for each that
+    /// [came](GossipEvent::Frame), once it is known whether it is new. It gives gossip nothing to
+    /// do.
+    pub(crate) fn remember(&self, payer: Payer) {
+        self.seen().count(payer);
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // Nothing panics in between.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn heard(&self) -> MutexGuard<'_, BTreeSet<PeerId>> {
         // Nothing panics in between.
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -262,7 +275,7 @@ impl Gossip {
     /// Charges what was remembered since, and gives back what is forgotten by now. To be called
     /// every second or so.
     pub(crate) fn settle(&mut self, now: Time) {
-        self.seen.settle(&self.budget, now);
+        self.seen().settle(&self.budget, now);
         let deaf = self.outflow.settle(now).into_iter();
         let skipped = self.outflow.take_skipped().into_iter();
         let slow = skipped.map(|(peer, dropped)| GossipEvent::Slow { peer, dropped });
@@ -290,7 +303,6 @@ impl Gossip {
                 let Some((frame, member)) = redeemed else {
                     return GossipEvent::Logged;
                 };
-                self.seen.count(Payer::Member(member.credential().subject));
                 GossipEvent::Frame {
                     from,
                     frame,

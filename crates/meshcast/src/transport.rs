@@ -38,7 +38,7 @@ pub(crate) use self::memory::{MemoryHost, MemoryNetwork};
 use self::{
     closing::Closing,
     doorway::Doorway,
-    mux::Muxer,
+    mux::{FreeRooms, Muxer},
     patience::Patient,
     secure::{Line, NotSecured, Repeating},
     tcp::{Tcp, socket_addr},
@@ -129,7 +129,7 @@ where
     T::Dial: Send + 'static,
     T::ListenerUpgrade: Send + 'static,
 {
-    let (gate, door) = (gate.clone(), gate.door().clone());
+    let (gate, door, rooms) = (gate.clone(), gate.door().clone(), FreeRooms::default());
     let timeout = gate.timeouts().connection;
     let gated = ungated(base, secure)
         .and_then(move |(peer, muxer), point| async move {
@@ -155,7 +155,7 @@ where
             let (unread, budget) = (muxer.unread().clone(), gate.budget().clone());
             let passed = gate.pass(peer, muxer, role(&point), caller).await;
             let (peer, muxer) = passed.map_err(NotAdmitted)?;
-            unread.admit(budget.account(payer(&peer)));
+            unread.admit(budget.account(payer(&peer)), rooms.of(peer));
             if let Some(member) = remote {
                 door.remember(member.ip());
             }

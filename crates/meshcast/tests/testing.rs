@@ -339,6 +339,27 @@ async fn of_whoever_does_not_say_in_time_whether_it_has_the_channel_open_that_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn beside_one_that_does_not_say_whether_it_listens_a_short_question_is_answered() {
+    let mesh = Mesh::new(3).await;
+    let there = mesh.node(1).channel::<u32>("room").expect("opens");
+    let _answering = there.on_ask(async |asked: FromMember<u32>| asked.data + 1);
+    mesh.partition(&[0], &[2]);
+    let room = mesh.node(0).channel::<u32>("room").expect("opens");
+    let asked = room.ask::<u32, _>(&41).expect("short");
+    let asked = asked.within(Duration::from_millis(400)).expect("few");
+    let (answers, missing) = asked.all().await;
+    let [answer] = &answers[..] else {
+        panic!("{answers:?} {missing:?}");
+    };
+    assert_eq!((answer.data, answer.sender()), (42, mesh.node(1).peer_id()));
+    let [missing] = &missing[..] else {
+        panic!("{missing:?}");
+    };
+    assert_eq!(missing.sender(), mesh.node(2).peer_id());
+    assert!(matches!(missing.reason(), NoAnswerReason::Untold));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_member_is_asked_and_one_that_is_not_there_is_told_at_once() {
     let mut mesh = Mesh::new(3).await;
     let opened = |node: &Node| node.channel::<u32>("cache").expect("opens");

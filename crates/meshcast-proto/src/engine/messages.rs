@@ -266,6 +266,10 @@ impl Engine {
             upto,
             declined: examined.stale_frames > 0,
         };
+        // What comes of the answer may be that another is named.
+        let replica = self.logs.get(&key);
+        let upstream = replica.and_then(|replica| replica.upstream);
+        let is_settled = replica.is_some_and(|replica| replica.upstreams.is_settled(now));
         let fresh = self
             .logs
             .answer(&key, answer, heard.collect(), now, &mut effects);
@@ -284,11 +288,10 @@ impl Engine {
         self.continue_backfills(now);
         let Some(newest) = newest else { return };
         let age = now.saturating_since(newest);
-        let upstream = self.logs.get(&key).and_then(|replica| replica.upstream);
         if upstream == Some(key.1) {
             // What its sender posts it gives to gossip for each that listens.
             self.suspect(key.1, Sign::Fetched(age), now);
-        } else if upstream == Some(peer) {
+        } else if upstream == Some(peer) && is_settled {
             // It was told that it is the next on the way.
             self.suspect(peer, Sign::Withheld(age), now);
         }

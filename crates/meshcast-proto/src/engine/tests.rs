@@ -20,6 +20,7 @@ mod mesh;
 mod outcomes;
 mod repairing;
 mod resume;
+mod silence;
 mod world;
 
 use std::collections::BTreeSet;

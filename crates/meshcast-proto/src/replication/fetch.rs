@@ -3,8 +3,8 @@
 //!
 //! There is one list, the most urgent first, and one step for all of it: whoever says that it has
 //! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. If it
-//! is slow, another that has the lowest number is asked for that one beside it. Only what giving up
-//! means differs.
+//! is slow, another that has the lowest number is asked for that one beside it, and so on. Only
+//! what giving up means differs.
 //!
 //! * [`Gap`](Reason::Gap): readers want it, who get nothing above before. Given up when it is
 //!   [lost](loss); then they are told what is missing.
@@ -36,6 +36,8 @@ use relay::Relay;
 use requests::Requests;
 
 pub(crate) use holders::{Answer, Claim};
+#[cfg(test)]
+pub(crate) use requests::MAX_UNDER_WAY;
 pub(crate) use requests::{Answered, HEDGE, REQUEST_TIMEOUT};
 
 /// What is wanted of one log, who has it, and what was asked of whom.
@@ -214,7 +216,7 @@ impl Fetch {
         self.requests.begin(peer, seqs, request, now)
     }
 
-    /// Who is being asked: two at most.
+    /// Who is being asked: one, and a few more while they are slow.
     pub(crate) fn asking(&self) -> impl Iterator<Item = Sender> {
         self.requests.asking()
     }

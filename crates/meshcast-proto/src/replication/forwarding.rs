@@ -10,7 +10,8 @@
 //! is. Nothing is sent twice for it.
 //!
 //! All of it is what peers say of themselves. Who says what is not so gets too many copies, or none
-//! and has to fetch.
+//! and has to fetch. If there is no room for what one says it gets a copy of what it is not known
+//! to have: it may look to this node, and would take it for one that hands on nothing.
 
 use crate::{
     flow_control::Progress,
@@ -36,6 +37,8 @@ pub(crate) struct Recipients<'a> {
     pub(crate) replica: Option<&'a Replica>,
     /// Also those of whom nothing is known.
     pub(crate) strangers: bool,
+    /// Who is connected.
+    pub(crate) peers: &'a Peers,
 }
 
 impl Recipients<'_> {
@@ -50,6 +53,7 @@ impl Recipients<'_> {
             match holders.and_then(|holders| holders.way(peer, self.seqs.last())) {
                 Some(Way::Here) => chosen.push(peer),
                 Some(Way::Direct | Way::Elsewhere) => {}
+                None if self.peers.is_unknown(peer) => chosen.push(peer),
                 Some(Way::None) | None => unknown.push(peer),
             }
         }

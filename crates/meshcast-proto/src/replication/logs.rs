@@ -24,7 +24,7 @@ use crate::{
         origin::Posted,
         peers::Peers,
         replica::Replica,
-        upstreams::YOUNG,
+        upstreams::Bad,
     },
     wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -130,6 +130,10 @@ pub(crate) struct Effects {
     pub(crate) acked: Vec<Acked>,
     /// What peers did that no honest one does.
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
+    /// Logs of which a frame came and that found no room, with who posts them.
+    pub(crate) without_room: Vec<(LogKey, Arc<Member>)>,
+    /// Who was to hand on the frames of a log and did not.
+    pub(crate) passed_over: Vec<Bad>,
 }
 
 /// Logs of which there is something new to tell peers.
@@ -291,13 +295,12 @@ impl Logs {
                 None if !fresh.is_empty() => fetch.helped_late(peer),
                 None => {}
             }
-            let young = |(_, posted): &&(Frame, Time)| now.saturating_since(*posted) < YOUNG;
-            let young = fresh.iter().filter(young).count();
             let replica = &mut entry.replica;
-            if replica.fetched(key.1, peer, young, now)
-                && replica.update_route(self.me, key, &self.peers, now)
-            {
-                out.advances.route_changed.insert(key.clone());
+            if let Some(bad) = replica.fetched(key.1, peer, &fresh, now) {
+                out.passed_over.push(bad);
+                if replica.update_route(self.me, key, &self.peers, now) {
+                    out.advances.route_changed.insert(key.clone());
+                }
             }
         }
         self.advance(key, now, out);

@@ -29,6 +29,9 @@ struct Entry {
     /// Requests to it that it has not answered.
     requests: usize,
     lateness: Lateness,
+    /// The last that it said it has of a log found no room: of some logs it is not known any more
+    /// what it has, nor that it gets them by way of this node.
+    is_unknown: bool,
 }
 
 /// What a peer has said of a channel.
@@ -120,6 +123,7 @@ impl Peers {
             channels: BTreeMap::new(),
             requests: 0,
             lateness: Lateness::default(),
+            is_unknown: false,
         });
     }
 
@@ -139,6 +143,19 @@ impl Peers {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.brought = now;
         }
+    }
+
+    /// What a peer says it has of a log that it had told nothing of is remembered, or there is no
+    /// room for it.
+    pub(crate) fn note(&mut self, peer: Sender, is_remembered: bool) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.is_unknown = !is_remembered;
+        }
+    }
+
+    /// Whether there was no room for what a peer said it has.
+    pub(crate) fn is_unknown(&self, peer: Sender) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.is_unknown)
     }
 
     /// When a peer last gave a sign of life, by gossip or otherwise.
@@ -358,11 +375,15 @@ impl Peers {
         self.peers.get(&peer).is_some_and(may)
     }
 
-    /// A peer is asked. One that was late is tried by one request at a time.
-    pub(crate) fn asked(&mut self, peer: Sender, now: Time) {
+    /// A peer is asked for something of a log of which a frame came, or of one that is only
+    /// hearsay. One that was late is tried by one request for what is proven before it is asked as
+    /// ever: of what is hearsay there may be nothing, and who has nothing shows nothing.
+    pub(crate) fn asked(&mut self, peer: Sender, is_proven: bool, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.requests += 1;
-            peer.lateness.probe(now);
+            if is_proven {
+                peer.lateness.probe(now);
+            }
         }
     }
 

@@ -19,7 +19,31 @@ pub(crate) struct Upstreams {
     given: usize,
     /// Young frames that had to be fetched from others.
     fetched: usize,
+    /// Of those, some that it had said it has.
+    withheld: usize,
+    /// Others had to be, too: this node is behind, and perhaps given nothing for that.
+    is_behind: bool,
     passed_over: BTreeMap<Sender, PassedOver>,
+}
+
+/// Frames that came from others than the upstream, who were asked for them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fetched {
+    /// So many were posted lately.
+    pub(crate) young: usize,
+    /// So many of those the upstream had said it has, before they came.
+    pub(crate) withheld: usize,
+    /// And so many others.
+    pub(crate) old: usize,
+}
+
+/// An upstream that is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bad {
+    pub(crate) upstream: Sender,
+    /// Since when it handed on too little of what it has; `None` if that may be since this node is
+    /// behind, or it has nothing sooner itself.
+    pub(crate) since: Option<Time>,
 }
 
 /// A peer that handed on too little.
@@ -37,28 +61,40 @@ impl Upstreams {
         self.begin();
     }
 
+    /// Whether the upstream has known for long enough that it is named to have handed on what is
+    /// fetched now.
+    pub(crate) fn is_settled(&self, now: Time) -> bool {
+        self.named + SETTLES <= now
+    }
+
     /// The upstream handed on a frame.
     pub(crate) fn gave(&mut self) {
         self.given += usize::from(self.since.is_some());
     }
 
-    /// So many frames came from others, who were asked for them. `true` if that shows that this
-    /// upstream hands on too little: it is passed over then.
-    pub(crate) fn fetched(&mut self, upstream: Sender, frames: usize, now: Time) -> bool {
-        if frames == 0 || now < self.named + SETTLES {
-            return false;
+    /// Frames had to be fetched. If that shows that this upstream hands on too little it is passed
+    /// over.
+    pub(crate) fn fetched(&mut self, upstream: Sender, fetched: Fetched, now: Time) -> Option<Bad> {
+        let young = fetched.young;
+        self.is_behind |= fetched.old > 0;
+        if young == 0 || !self.is_settled(now) {
+            return None;
         }
         let since = *self.since.get_or_insert(now);
-        self.fetched += frames;
+        self.fetched += young;
+        self.withheld += fetched.withheld;
         if now < since + STRETCH || self.given + self.fetched < FEWEST {
-            return false;
+            return None;
         }
-        let is_bad = self.fetched > self.given;
-        if is_bad {
+        let bad = (self.fetched > self.given).then_some(Bad {
+            upstream,
+            since: Some(since).filter(|_| self.withheld > 0 && !self.is_behind),
+        });
+        if bad.is_some() {
             self.pass_over(upstream, now);
         }
         self.begin();
-        is_bad
+        bad
     }
 
     /// How often in a row a peer was passed over, while that counts.
@@ -67,8 +103,15 @@ impl Upstreams {
         passed_over.map_or(0, |it| if now < it.until { it.times } else { 0 })
     }
 
+    /// How many frames were handed on and fetched since it is counted.
+    #[cfg(test)]
+    pub(crate) const fn counted(&self) -> (usize, usize) {
+        (self.given, self.fetched)
+    }
+
     const fn begin(&mut self) {
         (self.since, self.given, self.fetched) = (None, 0, 0);
+        (self.withheld, self.is_behind) = (0, false);
     }
 
     fn pass_over(&mut self, peer: Sender, now: Time) {
@@ -116,6 +159,13 @@ mod tests {
         Time::from_start(Duration::from_millis(millis))
     }
 
+    fn some(young: usize) -> Fetched {
+        Fetched {
+            young,
+            ..Fetched::default()
+        }
+    }
+
     /// What comes of so many frames each 100 ms: the first so many of ten are handed on, and the
     /// others fetched. Returns when the upstream is passed over.
     fn passed_over(upstreams: &mut Upstreams, from: u64, given: u64) -> Option<u64> {
@@ -124,7 +174,7 @@ mod tests {
                 upstreams.gave();
                 false
             } else {
-                upstreams.fetched(UPSTREAM, 1, at(*millis))
+                upstreams.fetched(UPSTREAM, some(1), at(*millis)).is_some()
             }
         })
     }
@@ -140,16 +190,39 @@ mod tests {
     #[test]
     fn a_few_frames_in_a_short_time_say_nothing() {
         let mut upstreams = Upstreams::default();
-        assert!(
-            !upstreams.fetched(UPSTREAM, 50, at(499)),
-            "it was just named"
-        );
-        assert!(!upstreams.fetched(UPSTREAM, 50, at(1_000)));
-        assert!(!upstreams.fetched(UPSTREAM, 50, at(1_999)));
-        upstreams.named(at(1_999));
-        assert!(!upstreams.fetched(UPSTREAM, 3, at(3_000)));
-        assert!(!upstreams.fetched(UPSTREAM, 0, at(60_000)));
-        assert!(upstreams.fetched(UPSTREAM, 1, at(60_000)));
+        let mut is_bad = |young, millis| {
+            if millis == 1_999 {
+                upstreams.named(at(millis));
+            }
+            let bad = upstreams.fetched(UPSTREAM, some(young), at(millis));
+            bad.is_some()
+        };
+        assert!(!is_bad(50, 499), "it was just named");
+        assert!(!is_bad(50, 1_000));
+        assert!(!is_bad(50, 1_998));
+        assert!(!is_bad(0, 1_999), "another was named");
+        assert!(!is_bad(3, 3_000));
+        assert!(!is_bad(0, 60_000));
+        assert!(is_bad(1, 60_000));
+    }
+
+    #[test]
+    fn since_when_is_told_of_who_withheld_what_it_has_unless_this_node_is_behind_itself() {
+        for (withheld, old) in [(1, 0), (0, 0), (1, 1)] {
+            let fetched = Fetched {
+                withheld,
+                old,
+                ..some(4)
+            };
+            let mut upstreams = Upstreams::default();
+            assert_eq!(upstreams.fetched(UPSTREAM, fetched, at(1_000)), None);
+            let bad = Bad {
+                upstream: UPSTREAM,
+                since: ((withheld, old) == (1, 0)).then_some(at(1_000)),
+            };
+            let found = upstreams.fetched(UPSTREAM, some(4), at(2_000));
+            assert_eq!(found, Some(bad), "{withheld} {old}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Driver {
     }
 
     /// Lets those who are throttled say a little more, and ends it for those who are forgiven.
-    /// Every second.
+    /// Twice a second.
     pub(super) fn forgive(&mut self, now: Time) {
         self.conduct.handle_timeout(now);
         self.carry_out_verdicts();
@@ -95,7 +95,7 @@ impl Driver {
     }
 }
 
-/// How many messages a second are heard of a peer that is throttled. Enough for an honest one to
-/// keep up with what it has to say twice a second, and with requests; a hundredth of what one that
-/// floods would say.
-const THROTTLED_MESSAGES: u32 = 16;
+/// How many messages are heard each half second of a peer that is throttled. Enough for an honest
+/// one to keep up with what it has to say twice a second, and with requests; a hundredth of what
+/// one that floods would say.
+const THROTTLED_MESSAGES: u32 = 8;

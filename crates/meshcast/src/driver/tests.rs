@@ -20,7 +20,7 @@ mod stale;
 mod stop;
 
 use crate::{
-    Node, NodeEvent,
+    Node, NodeEvent, Snapshot,
     behaviour::Behaviour,
     clock::wall_time,
     gate::Gate,
@@ -308,5 +308,42 @@ async fn a_member_that_leaps_in_its_numbers_and_tells_nothing_holds_up_only_itse
             .expect("open");
         assert_eq!(next(&mut heard).await, inside);
     }
+    polling.abort();
+}
+
+/// Others posted them, and one brings them again and again.
+#[tokio::test]
+async fn what_is_remembered_of_a_replay_is_charged_to_who_brings_it() {
+    const REPLAYS: usize = 500;
+    let mesh = Mesh::new();
+    let node = mesh.node("a", &[]).await;
+    let _channel = open::<crate::Bytes>(&node, "earth");
+    let author = Hostile::new(&mesh, "earth");
+    let mut hostile = Hostile::new(&mesh, "earth");
+    within(hostile.connect(&node)).await;
+    for n in 0..REPLAYS {
+        // It is the same number, but gossip has not heard it before: so it is after 20 s.
+        let mut records = Vec::new();
+        write_record(&mut records, Format::Raw, Part::Whole, &n.to_le_bytes());
+        let (seq, now) = (Seq::FIRST, wall_time());
+        let (signer, channel) = (&author.identity, &author.channel);
+        let frame = Frame::build(signer, channel, seq, now, Duration::ZERO, &records);
+        hostile.publish(frame.expect("fits").bytes());
+    }
+    let (here, of) = (node.peer_id(), author.id());
+    let polling = drive(hostile);
+    until(&node, |it| {
+        it.counters.protocol.frames_duplicate + 1 == REPLAYS as u64
+    })
+    .await;
+    let charged = (REPLAYS - 1) * 200;
+    let takes = |it: &Snapshot, counts: &dyn Fn(PeerId) -> bool| -> usize {
+        let its = it.accounts.iter();
+        let its = its.filter(|it| it.peer_id.is_none_or(counts));
+        its.map(|it| it.memory_bytes).sum()
+    };
+    let snapshot = until(&node, |it| takes(it, &|who| who != here) >= charged).await;
+    let by = takes(&snapshot, &|who| who != here && who != of);
+    assert!(by >= charged, "{by} {:?}", snapshot.accounts);
     polling.abort();
 }

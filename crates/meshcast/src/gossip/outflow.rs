@@ -1,13 +1,13 @@
 //! What gossip gave to peers and is not written yet, bounded in bytes, and charged to the peer.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use libp2p::PeerId;
-use meshcast_proto::{Account, Budget, ENTRY_BYTES, Time};
+use meshcast_proto::{Account, Budget, ENTRY_BYTES, Frame, Time};
 
 use super::{
     settings::{QUEUE_BYTES, QUEUE_FRAMES},
@@ -22,8 +22,8 @@ pub(super) struct Outflow {
     written: Written,
     budget: Budget,
     peers: BTreeMap<PeerId, Queue>,
-    /// How many of them are held.
-    held: usize,
+    /// Those of them that are held: what each poll looks at.
+    held: BTreeSet<PeerId>,
     /// How many frames were not given to whom, that was not told yet.
     skipped: BTreeMap<PeerId, usize>,
 }
@@ -44,6 +44,9 @@ struct Queue {
     held: Option<usize>,
     /// That nothing is written while it is held.
     stuck: Option<Stuck>,
+    /// How often it was looked at.
+    #[cfg(test)]
+    looks: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +70,7 @@ impl Outflow {
 
     /// Whether a peer is given nothing, since what it was given waits.
     pub(super) fn holds(&self, peer: &PeerId) -> bool {
-        self.held > 0 && self.peers.get(peer).is_some_and(|it| it.held.is_some())
+        self.held.contains(peer)
     }
 
     /// A frame of so many bytes is given to a peer. `false` if there is no room: then it must not
@@ -84,11 +87,12 @@ impl Outflow {
                 self.peers.entry(*peer).or_insert(queue)
             }
         };
-        let was_held = queue.held.is_some();
-        queue.settle();
+        queue.settle(&self.written, peer);
         let given = queue.push(len + ENTRY_BYTES);
-        self.held -= usize::from(was_held);
-        self.held += usize::from(queue.held.is_some());
+        match queue.held {
+            Some(_) => self.held.insert(*peer),
+            None => self.held.remove(peer),
+        };
         if !given {
             *self.skipped.entry(*peer).or_default() += 1;
         }
@@ -113,11 +117,14 @@ impl Outflow {
 
     /// Looks who of those that are held has room again.
     pub(super) fn look(&mut self) {
-        if self.held > 0 {
-            self.peers.values_mut().for_each(Queue::settle);
-            let held = self.peers.values().filter(|queue| queue.held.is_some());
-            self.held = held.count();
-        }
+        let (peers, written) = (&mut self.peers, &self.written);
+        self.held.retain(|peer| {
+            let queue = peers.get_mut(peer);
+            queue.is_some_and(|queue| {
+                queue.settle(written, peer);
+                queue.held.is_some()
+            })
+        });
     }
 
     /// Gives back what is written by now. Returns the peers that are held and have taken nothing
@@ -125,7 +132,7 @@ impl Outflow {
     pub(super) fn settle(&mut self, now: Time) -> Vec<PeerId> {
         let mut deaf = Vec::new();
         for (peer, queue) in &mut self.peers {
-            queue.settle();
+            queue.settle(&self.written, peer);
             if queue.is_deaf(now) {
                 deaf.push(*peer);
             }
@@ -141,9 +148,8 @@ impl Outflow {
 
     /// A peer is connected no more: its queue is gone.
     pub(super) fn forget(&mut self, peer: &PeerId) {
-        if let Some(queue) = self.peers.remove(peer) {
-            self.held -= usize::from(queue.held.is_some());
-        }
+        self.peers.remove(peer);
+        self.held.remove(peer);
         self.skipped.remove(peer);
     }
 }
@@ -159,6 +165,8 @@ impl Queue {
             account,
             held: None,
             stuck: None,
+            #[cfg(test)]
+            looks: 0,
         }
     }
 
@@ -181,7 +189,34 @@ impl Queue {
     }
 
     /// Gives back what is written or dropped by now.
-    fn settle(&mut self) {
+    fn settle(&mut self, all: &Written, peer: &PeerId) {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
+        self.settle_by_count();
+        // By the next connection the same queue is written, and counted anew.
+        if self.written.is_over()
+            && let Some(next) = all.to(peer)
+            && !Arc::ptr_eq(&next, &self.written)
+        {
+            (self.written, self.done) = (next, self.dropped);
+            self.settle_by_count();
+        }
+        // Of a few frames each may be one for which nothing is ever written. Where the reason was
+        // its share, room for as much again does as well.
+        let is_little = self.given.len() < QUEUE_FRAMES / 2 && self.bytes < QUEUE_BYTES / 2;
+        let has_room = || is_little && self.account.has_room(self.bytes.max(LONGEST));
+        if self
+            .held
+            .is_some_and(|before| self.bytes <= before / 2 || has_room())
+        {
+            self.held = None;
+            self.stuck = None;
+        }
+    }
+
+    fn settle_by_count(&mut self) {
         let done = self.written.frames() + self.dropped;
         while self.done < done
             && let Some(cost) = self.given.pop_front()
@@ -192,10 +227,6 @@ impl Queue {
         if self.given.is_empty() {
             // What a connection of before had begun may have come on top.
             self.done = done;
-        }
-        if self.held.is_some_and(|before| self.bytes <= before / 2) {
-            self.held = None;
-            self.stuck = None;
         }
     }
 
@@ -229,6 +260,9 @@ impl Drop for Queue {
         self.account.release(self.bytes);
     }
 }
+
+/// What the longest frame costs: who has room for that has room for the next.
+const LONGEST: usize = Frame::MAX_LEN + ENTRY_BYTES;
 
 /// For how long a peer that is held may take nothing. Its connection takes more only when half of a
 /// window was read, which may be 6 MiB, and takes that long at 1 Mbit/s; one that is dead is given
@@ -271,7 +305,7 @@ mod tests {
         assert_eq!(budget.used(), 0);
         assert_eq!(fill(&mut outflow, &peer, 10), QUEUE_FRAMES);
         outflow.forget(&peer);
-        assert_eq!((budget.used(), outflow.held), (0, 0));
+        assert_eq!((budget.used(), outflow.held.len()), (0, 0));
     }
 
     #[test]
@@ -317,6 +351,80 @@ mod tests {
         while budget.try_charge(payer(&other), 1024) {}
         assert!(outflow.give(&other, LEN));
         assert!(!outflow.give(&other, 1));
+    }
+
+    /// The last connection but one ends after the next was made: the peer is never gone.
+    #[test]
+    fn what_the_next_connection_writes_is_counted_also_if_it_was_there_before_the_last_was_gone() {
+        for is_held in [true, false] {
+            let (mut outflow, peer, count, budget) = outflow();
+            assert!(outflow.give(&peer, LEN) && outflow.give(&peer, LEN));
+            count.add(1, LEN as u64);
+            outflow.written.end(&peer);
+            drop(count);
+            let next = outflow.written.watched(peer);
+            let mut given = 2;
+            if is_held {
+                next.add(1, LEN as u64);
+                given += fill(&mut outflow, &peer, LEN);
+            }
+            next.add(given as u64 - 2, (LEN * given) as u64);
+            if !is_held {
+                next.add(1, LEN as u64);
+            }
+            outflow.look();
+            assert!(!outflow.holds(&peer));
+            outflow.settle(at(0));
+            assert_eq!(budget.used(), 0, "{is_held}");
+            assert!(outflow.give(&peer, LEN));
+            outflow.settle(at(1));
+            assert_eq!(budget.used(), LEN + ENTRY_BYTES);
+            next.add(1, LEN as u64);
+            outflow.settle(at(2));
+            assert_eq!(budget.used(), 0);
+        }
+    }
+
+    /// gossipsub had no room for one that was counted, so that nothing is ever written.
+    #[test]
+    fn who_is_held_for_want_of_a_share_is_given_frames_again_when_it_has_one() {
+        let (mut outflow, peer, _, budget) = outflow();
+        let others = budget.account(payer(&PeerId::random()));
+        let rest = budget.limit() - budget.used();
+        others.charge(rest);
+        assert!(outflow.give(&peer, LEN) && !outflow.give(&peer, 1));
+        outflow.look();
+        assert!(outflow.holds(&peer), "there is no room");
+        others.release(rest);
+        outflow.look();
+        assert!(!outflow.holds(&peer));
+        let more = fill(&mut outflow, &peer, LEN);
+        assert!(more > 100, "{more}");
+        outflow.look();
+        assert!(outflow.holds(&peer), "half of it is to be written first");
+    }
+
+    #[test]
+    fn one_that_is_held_costs_no_look_at_all_others() {
+        let (mut outflow, peer, count, _) = outflow();
+        let others: Vec<_> = (0..200).map(|_| PeerId::random()).collect();
+        for other in &others {
+            outflow.written.watched(*other).add(0, 0);
+            assert!(outflow.give(other, LEN));
+        }
+        let all = fill(&mut outflow, &peer, LEN);
+        let looks = |outflow: &Outflow| -> usize {
+            let queues = others.iter().filter_map(|other| outflow.peers.get(other));
+            queues.map(|queue| queue.looks).sum()
+        };
+        let before = looks(&outflow);
+        (0..1_000).for_each(|_| outflow.look());
+        assert_eq!(looks(&outflow), before);
+        count.add(all as u64, 0);
+        outflow.look();
+        assert!(!outflow.holds(&peer));
+        outflow.settle(at(0));
+        assert_eq!(looks(&outflow), before + others.len());
     }
 
     #[test]

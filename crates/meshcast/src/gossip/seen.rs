@@ -1,4 +1,5 @@
-//! What gossipsub remembers of the frames that it brought, charged to whoever posted them.
+//! What gossipsub remembers of the frames that it brought, charged to whoever posted them, or
+//! brought them again.
 
 use std::collections::{BTreeMap, VecDeque};
 

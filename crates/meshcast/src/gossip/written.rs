@@ -53,6 +53,12 @@ impl Count {
         self.bytes.load(Relaxed)
     }
 
+    /// Whether no connection counts any more: what is written by another is counted anew.
+    pub(super) fn is_over(self: &Arc<Self>) -> bool {
+        // One is that of whoever asks.
+        Arc::strong_count(self) == 1
+    }
+
     #[cfg(test)]
     pub(super) fn add(&self, frames: u64, bytes: u64) {
         self.frames.fetch_add(frames, Relaxed);
@@ -95,6 +101,12 @@ impl Written {
     #[cfg(test)]
     pub(super) fn watched(&self, peer: PeerId) -> Arc<Count> {
         Arc::clone(&self.lock().entry(peer).or_default().count)
+    }
+
+    /// The last connection of a peer that is counted is gone.
+    #[cfg(test)]
+    pub(super) fn end(&self, peer: &PeerId) {
+        self.lock().remove(peer);
     }
 
     /// No code panics while it holds the lock, and each change is complete in itself.

@@ -5,6 +5,7 @@ use std::{
 
 use futures::{FutureExt as _, StreamExt as _};
 use libp2p::Multiaddr;
+use meshcast_proto::Payer;
 
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
 use crate::{
@@ -748,4 +749,47 @@ async fn a_member_that_was_refused_memory_is_named_also_when_it_is_gone() {
     assert_eq!(account.name.as_ref().map(|name| name.as_str()), Some("b"));
     assert!(!account.connected, "{account:?}");
     assert_eq!(account.memory_refused, 1);
+}
+
+/// It is told once, and what was posted comes once there is room.
+#[tokio::test]
+async fn a_member_whose_messages_find_no_room_is_told_by_name_and_channel() {
+    let (a, b) = Mesh::new().pair().await;
+    let (at_a, at_b) = (open::<u32>(&a, "earth"), open::<u32>(&b, "earth"));
+    let mut heard = at_a.messages();
+    joined(&[&a, &b], "earth").await;
+    let mut events = a.events();
+    let budget = a.shared.registry.budget();
+    let rest = budget.limit() - budget.used();
+    budget.charge(Payer::Ourselves, rest);
+    at_b.post_message(&1).expect("posted");
+    let told = async {
+        loop {
+            if let NodeEvent::NoRoom {
+                peer,
+                name,
+                channel,
+            } = events.recv().await.expect("runs")
+            {
+                return (peer, name, channel);
+            }
+        }
+    };
+    let (peer, name, channel) = within(told).await;
+    assert_eq!(
+        (peer, name.as_str(), channel.as_str()),
+        (b.peer_id(), "b", "earth")
+    );
+    assert!(
+        within(a.inspect())
+            .await
+            .expect("runs")
+            .counters
+            .protocol
+            .logs_refused
+            > 0
+    );
+    budget.release(Payer::Ourselves, rest);
+    at_b.post_message(&2).expect("posted");
+    assert_eq!((next(&mut heard).await, next(&mut heard).await), (1, 2));
 }

@@ -24,7 +24,7 @@ use libp2p::core::{
 use yamux::{Config, Connection, ConnectionError, Mode, Packet};
 
 use self::frames::Frames;
-pub(super) use self::unread::Unread;
+pub(super) use self::unread::{FreeRooms, Unread};
 
 /// What it is called when protocols are negotiated.
 pub(super) const NAME: &str = "/yamux/1.0.0";

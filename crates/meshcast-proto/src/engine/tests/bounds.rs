@@ -6,6 +6,7 @@ use super::{
     fixture::{FULL, channel, frame, peer, restarted, wholes},
     listener::{Listener, RETENTION, config},
     range,
+    world::World,
 };
 use crate::{
     bounds::{ENTRY_BYTES, Payer},
@@ -239,4 +240,32 @@ fn a_log_that_finds_no_room_is_reported_with_its_sender_once_a_minute() {
     budget.release(payer, rest);
     assert_eq!(hear(200, 7), (Taken::New, vec![]));
     assert_eq!(engine.counters().logs_refused, 4);
+}
+
+/// It is told of by one that keeps it, and asked for.
+#[test]
+fn a_log_that_finds_no_room_is_reported_also_if_it_was_fetched() {
+    let mut world = World::new(3, &Config::default(), 1);
+    world.connect(0, 1);
+    world.run_secs(1);
+    world.post(0, 2);
+    world.run_secs(1);
+    let budget = world.nodes[2].engine.budget().clone();
+    let payer = Payer::Member(peer(0).member.credential().subject);
+    // There is room for all that the other says, and none for who posted.
+    let rest = (budget.limit() - budget.used()) / 2;
+    budget.charge(payer, rest);
+    world.audits = false;
+    world.connect(1, 2);
+    world.run_secs(5);
+    assert_eq!(world.nodes[2].without_room, [0]);
+    assert_eq!(world.seen(2, 0), []);
+    let requests = world.counters(2).requests;
+    assert!(requests < 10, "{requests}");
+    budget.release(payer, rest);
+    world.nodes[2].engine.logs.audit();
+    world.post(0, 1);
+    world.run_secs(5);
+    let last = world.story(2, 0).last().map(|event| event.seqs().last());
+    assert_eq!(last, Seq::new(3));
 }

@@ -108,6 +108,44 @@ fn whoever_falls_silent_is_waited_for_six_tenths_of_a_second_and_then_no_longer(
     world.expect_rest();
 }
 
+/// Two ways lead to node 3. By the one that is left it is heard as soon, and waited for as long.
+#[test]
+fn acknowledgements_take_the_new_way_when_a_link_is_cut() {
+    let mut world = World::new(4, &Config::default(), 1);
+    for (a, b) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
+        world.connect(a, b);
+    }
+    world.loss = 0;
+    (0..4).for_each(|n| world.post(n, 1));
+    world.run_secs(2);
+    let upstream = |world: &World| {
+        let log = world.nodes[3].engine.logs.get(&(channel(0), sender(0)));
+        log.and_then(|log| log.upstream).expect("there is a way")
+    };
+    let before = upstream(&world);
+    let cut = if before == sender(1) { 1 } else { 2 };
+    world.cut(cut, 3);
+    world.run(Duration::from_millis(500));
+    assert_eq!(upstream(&world), sender(3 - cut));
+    for _ in 0..3 {
+        let before = world.nodes[0].writable;
+        assert!(post_freely(&mut world, 0) > 0);
+        world.run(Duration::from_millis(400));
+        assert!(world.nodes[0].writable > before, "it was acknowledged");
+    }
+    world.run_secs(1);
+    let silent = silence(&mut world, 3);
+    let before = world.nodes[0].writable;
+    post_freely(&mut world, 0);
+    world.run(Duration::from_millis(500));
+    assert_eq!(world.nodes[0].writable, before, "node 3 may have nothing");
+    world.run_secs(1);
+    assert!(world.nodes[0].writable > before);
+    silent.set(false);
+    world.run_secs(3);
+    world.expect_everything();
+}
+
 #[test]
 fn whoever_goes_while_it_lags_is_said_to_lag_no_longer() {
     let mut world = connected(3);

@@ -1,6 +1,7 @@
 //! Who hands on what: how many copies come, and how late what a link withholds.
 
 use super::{world::*, *};
+use crate::bounds::{INTEREST_BYTES, Payer};
 
 /// How long each of the next posts of a sender took to come to another.
 fn delays(
@@ -201,11 +202,14 @@ fn who_hears_of_a_sender_by_way_of_a_node_that_closes_the_channel_looks_to_anoth
 
 /// Who is the next on the way to node 0, for another.
 fn upstream(world: &World, who: usize) -> usize {
+    upstream_of(world, who).expect("there is a way")
+}
+
+fn upstream_of(world: &World, who: usize) -> Option<usize> {
     let key = (channel(0), peer(0).member.sender());
-    let replica = world.nodes[who].engine.logs.get(&key).expect("known");
-    let upstream = replica.upstream.expect("there is a way");
+    let upstream = world.nodes[who].engine.logs.get(&key)?.upstream?;
     let is_it = |n: &usize| peer(*n).member.sender() == upstream;
-    (0..world.nodes.len()).find(is_it).expect("of the world")
+    (0..world.nodes.len()).find(is_it)
 }
 
 /// It is linked with the sender and tells what there is, but hands on nothing.
@@ -233,6 +237,108 @@ fn who_hands_on_nothing_is_passed_over_and_named_again_when_the_other_does_not_e
     let after = delays(&mut world, (0, 3), 40, every);
     assert!(percentile(&after, 100) <= LATENCY * 2 + Duration::from_millis(5));
     world.expect_everything();
+}
+
+/// Its frames come by another from then on, so there is nothing more by which it could be noticed.
+#[test]
+fn a_link_that_brings_nothing_is_found_mute_within_five_seconds_although_another_took_its_place() {
+    for since in [0, 20] {
+        let links = [(0, 1), (0, 2), (1, 3), (2, 3)];
+        let every = Duration::from_millis(50);
+        let mut world = linked(4, links);
+        let mut was_named = false;
+        // The same when it is mute from the beginning.
+        delays(&mut world, (0, 3), 20, every);
+        let named = upstream(&world, 3);
+        if since == 0 {
+            world = World::new(4, &Config::default(), 1);
+            world.loss = 0;
+            world.mute = BTreeSet::from([(named, 3)]);
+            links.iter().for_each(|(a, b)| world.connect(*a, *b));
+        } else {
+            world.mute = BTreeSet::from([(named, 3)]);
+        }
+        let began = world.now;
+        for _ in 0..160 {
+            world.post(0, 1);
+            world.run(every);
+            was_named |= upstream_of(&world, 3) == Some(named);
+        }
+        world.run_secs(2);
+        assert!(was_named);
+        let (peer, at) = world.nodes[3].muted[0];
+        assert_eq!(peer, named);
+        let took = at - began;
+        assert!(took <= Duration::from_millis(5_500), "{since}: {took:?}");
+        assert_eq!(world.nodes[3].muted.len(), 1, "and nobody else is");
+        assert!((0..3).all(|who| world.nodes[who].muted.is_empty()));
+        world.expect_everything();
+    }
+}
+
+/// Its own link to the sender is mute, and it hands on what it fetches.
+#[test]
+fn who_is_passed_over_since_it_comes_late_by_everything_itself_is_not_found_mute() {
+    let every = Duration::from_millis(50);
+    for seconds in [3, 4, 30] {
+        let mut world = linked(4, [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]);
+        delays(&mut world, (0, 3), 20, every);
+        let first = upstream(&world, 3);
+        world.mute = BTreeSet::from([(0, first)]);
+        delays(&mut world, (0, 3), seconds * 20, every);
+        assert_eq!(world.nodes[3].muted, [], "{seconds}");
+        world.expect_everything();
+    }
+}
+
+/// Who answers in place of one that hands on nothing is named from then on, and did nothing wrong.
+#[test]
+fn what_one_withheld_is_not_held_against_the_one_that_takes_its_place() {
+    let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
+    let every = Duration::from_millis(50);
+    delays(&mut world, (0, 3), 20, every);
+    let first = upstream(&world, 3);
+    world.withhold = BTreeSet::from([first]);
+    let (second, mut signs) = (3 - first, 0);
+    for _ in 0..500 {
+        if world.now.as_millis() % 50 == 0 {
+            world.post(0, 1);
+        }
+        world.run(Duration::from_millis(10));
+        let health = &world.nodes[3].engine.health;
+        signs = signs.max(health.signs(peer(second).member.sender()));
+    }
+    assert_eq!(upstream(&world, 3), second);
+    assert_eq!(signs, 0);
+    world.run_secs(1);
+    world.expect_everything();
+}
+
+/// They look to it, and there is no room there for what they say.
+#[test]
+fn who_has_no_room_for_what_its_peers_say_hands_on_to_them_nevertheless() {
+    const BEHIND: usize = 7;
+    let mut world = linked(2 + BEHIND, [(0, 1)]);
+    world.post(0, 1);
+    world.run_secs(1);
+    let budget = world.nodes[1].engine.budget().clone();
+    let opened = BEHIND * (INTEREST_BYTES + channel(0).wire().len());
+    let rest = budget.limit() - budget.used() - opened;
+    budget.charge(Payer::Ourselves, rest);
+    (2..2 + BEHIND).for_each(|n| world.connect(1, n));
+    world.run_secs(1);
+    assert!(world.counters(1).claims_refused > 0);
+    for _ in 0..300 {
+        world.post(0, 1);
+        world.run(Duration::from_millis(100));
+    }
+    for who in 2..2 + BEHIND {
+        assert_eq!(world.nodes[who].muted, [], "{who}");
+    }
+    budget.release(Payer::Ourselves, rest);
+    world.run_secs(2);
+    let missing = world.counters(2).requests;
+    assert!(missing < 10, "{missing}");
 }
 
 /// Both are behind the one that hands on nothing, and linked with each other.

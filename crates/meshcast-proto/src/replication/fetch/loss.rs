@@ -114,7 +114,10 @@ impl Hole {
             |peer: Sender| now < *self.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
         let mut all: Option<(Seq, Time)> = None;
         for (peer, interest) in around.peers.interests(around.channel) {
-            if interest.open.is_none() && (interest.has_told() || !will_tell(peer)) {
+            // What it told found no room: it cannot be asked, whatever it has.
+            let is_unknown = around.peers.is_unknown(peer) && !holders.contains(peer);
+            let is_waited_for = interest.open.is_some() && !is_unknown;
+            if !is_waited_for && (interest.has_told() && !is_unknown || !will_tell(peer)) {
                 continue;
             }
             // Nobody has gone past who has not told.

@@ -1,4 +1,4 @@
-//! What was asked of whom for one log: a request, a hedge beside one that is slow, and those that
+//! What was asked of whom for one log: a request, hedges beside those that are slow, and those that
 //! may be answered yet.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -10,9 +10,9 @@ use crate::wire::{Sender, SeqRange, Time};
 pub(super) struct Requests {
     /// The last one.
     under_way: Option<Request>,
-    /// One that was not answered soon, so that another was asked beside it. Few logs have one, and
-    /// each log is charged for its size.
-    overdue: Option<Box<Request>>,
+    /// Those that were not answered soon, so that another was asked beside them, the oldest first.
+    /// Few logs have any, and each log is charged for its size.
+    overdue: Vec<Request>,
     /// Those that were given up, by number, and may be answered yet: it took too long, or the link
     /// broke and another connection brings it.
     given_up: BTreeMap<u64, Sender>,
@@ -50,14 +50,12 @@ impl Requests {
             number,
             asked: now,
         });
-        debug_assert!(before.is_none() || self.overdue.is_none(), "it is a third");
-        if let Some(before) = before {
-            self.overdue = Some(Box::new(before));
-        }
+        self.overdue.extend(before);
+        debug_assert!(self.overdue.len() < MAX_UNDER_WAY, "it is one too many");
         before.is_some()
     }
 
-    /// Who is being asked: two at most.
+    /// Who is being asked: [`MAX_UNDER_WAY`] at most.
     pub(super) fn asking(&self) -> impl Iterator<Item = Sender> {
         self.out().map(|request| request.peer)
     }
@@ -80,11 +78,11 @@ impl Requests {
     /// Before then nobody else is asked.
     pub(super) fn pause(&self, now: Time) -> Option<Time> {
         let soon = self.under_way?.asked + HEDGE;
-        match &self.overdue {
-            _ if now < soon => Some(soon),
-            Some(_) => self.until(),
-            None => None,
+        if now < soon {
+            return Some(soon);
         }
+        let is_full = self.overdue.len() + 1 >= MAX_UNDER_WAY;
+        is_full.then(|| self.until()).flatten()
     }
 
     /// Whether a peer may answer this request yet.
@@ -101,9 +99,7 @@ impl Requests {
     ) -> Option<Answered> {
         if let Some(request) = self.take_if(|it| it.is(peer, number)) {
             // A hedge that is not answered yet holds nothing up: who did answer is asked on.
-            if self.overdue.is_none() {
-                self.overdue = self.under_way.take().map(Box::new);
-            }
+            self.overdue.extend(self.under_way.take());
             let is_soon = now < request.asked + HEDGE;
             return Some(match is_soon {
                 true => Answered::Soon(request.seqs),
@@ -131,13 +127,14 @@ impl Requests {
 
     /// Those that are not given up, the oldest first.
     fn out(&self) -> impl Iterator<Item = Request> {
-        let overdue = self.overdue.as_deref().copied();
-        overdue.into_iter().chain(self.under_way)
+        self.overdue.iter().copied().chain(self.under_way)
     }
 
     fn take_if(&mut self, is_it: impl Fn(&Request) -> bool) -> Option<Request> {
-        let overdue = self.overdue.take_if(|it| is_it(it)).map(|it| *it);
-        overdue.or_else(|| self.under_way.take_if(|it| is_it(it)))
+        match self.overdue.iter().position(&is_it) {
+            Some(at) => Some(self.overdue.remove(at)),
+            None => self.under_way.take_if(|it| is_it(it)),
+        }
     }
 
     fn give_up(&mut self, request: Request) {
@@ -165,6 +162,12 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// is longer, or slow, a frame comes twice.
 pub(crate) const HEDGE: Duration = Duration::from_millis(250);
 
+/// How many are asked of one log at a time. Each is asked a quarter of a second after the one
+/// before, for one frame, and only while nobody answers; who did not is asked last from then on. So
+/// peers that answer nothing, one fewer than these, hold a number up for 1.75 s however often they
+/// do it, and where all paths are slow the frame comes so often once.
+pub(crate) const MAX_UNDER_WAY: usize = 8;
+
 /// Requests of which it is remembered that they may be answered yet, at 40 bytes.
 pub(super) const MAX_GIVEN_UP: usize = 16;
 
@@ -174,13 +177,28 @@ mod tests {
     use crate::wire::Seq;
 
     #[test]
+    fn the_next_is_asked_a_quarter_of_a_second_after_each_until_there_are_as_many_as_may_be() {
+        let at = |millis| Time::from_start(Duration::from_millis(millis));
+        let mut requests = Requests::default();
+        for n in 0..MAX_UNDER_WAY as u64 {
+            let (now, peer) = (at(250 * n), Sender::new([n as u8; 32]));
+            assert_eq!(requests.pause(now), None, "{n}");
+            requests.begin(peer, SeqRange::single(Seq::FIRST), n, now);
+            assert_eq!(requests.pause(now), Some(now + HEDGE), "{n}");
+        }
+        assert_eq!(requests.pause(at(2_500)), Some(at(3_000)));
+        assert!(requests.expire(at(3_000)).is_some());
+        assert_eq!(requests.pause(at(3_000)), None);
+    }
+
+    #[test]
     fn a_hedge_that_is_not_answered_holds_nothing_up_once_the_first_request_is() {
         let at = |millis| Time::from_start(Duration::from_millis(millis));
         let (slow, silent) = (Sender::new([1; 32]), Sender::new([2; 32]));
         let mut requests = Requests::default();
         assert!(!requests.begin(slow, SeqRange::single(Seq::FIRST), 1, at(0)));
         assert!(requests.begin(silent, SeqRange::single(Seq::FIRST), 2, at(250)));
-        assert!(requests.pause(at(260)).is_some(), "two are out");
+        assert!(requests.pause(at(260)).is_some(), "it was just asked");
         let answered = requests.handle_answer(slow, 1, at(300));
         assert!(matches!(answered, Some(Answered::InTime(_))));
         assert_eq!(requests.pause(at(300)), None, "the next may be asked");

@@ -192,7 +192,7 @@ impl Scene {
     fn asked(&mut self, peer: Sender, seqs: SeqRange) -> bool {
         self.request += 1;
         self.requests.insert(peer, self.request);
-        self.peers.asked(peer, self.now);
+        self.peers.asked(peer, self.is_proven, self.now);
         self.fetch.asked(peer, seqs, self.request, self.now)
     }
 
@@ -287,24 +287,27 @@ fn one_is_asked_at_a_time_while_it_answers_soon() {
 }
 
 #[test]
-fn beside_a_slow_request_another_is_asked_for_one_number_and_never_a_third() {
+fn beside_a_slow_request_others_are_asked_for_one_number_each() {
     let mut scene = Scene::new(&[1, 2, 3]);
     (1..4).for_each(|n| scene.has(n, 1, 99));
     let (slow, _) = scene.ask(range(3, 9));
     let until = scene.now + REQUEST_TIMEOUT;
-    let (waited, step) = scene.next(range(3, 9));
-    let Step::Ask(quick, seqs) = step else {
-        panic!("{step:?}");
-    };
-    assert_eq!((waited, seqs), (HEDGE, range(3, 3)));
-    assert_ne!(quick, slow);
-    assert!(scene.asked(quick, seqs), "it is a hedge");
+    for _ in 0..2 {
+        let (waited, step) = scene.next(range(3, 9));
+        let Step::Ask(quick, seqs) = step else {
+            panic!("{step:?}");
+        };
+        assert_eq!((waited, seqs), (HEDGE, range(3, 3)));
+        assert!(!scene.asking().contains(&quick));
+        assert!(scene.asked(quick, seqs), "it is a hedge");
+    }
     scene.pass(500);
-    assert_eq!(scene.step(range(3, 9)), Step::Wait(until));
-    // It is asked for the rest, while the first may answer yet.
+    assert_eq!(scene.step(range(3, 9)), Step::Wait(until), "nobody is left");
+    // The last is asked for the rest, while the others may answer yet.
+    let last = scene.asking()[2];
     scene.answer(3, Some(range(3, 3)));
-    assert_eq!(scene.step(range(4, 9)).asks(), Some(range(4, 9)));
-    assert_eq!(scene.asking(), [slow]);
+    assert_eq!(scene.step(range(4, 9)), Step::Ask(last, range(4, 9)));
+    assert_eq!(scene.asking().len(), 2);
     assert_eq!(scene.answers(slow), range(3, 9));
 }
 
@@ -337,6 +340,35 @@ fn who_was_late_itself_is_not_asked_beside_another() {
     );
 }
 
+#[test]
+fn who_was_late_is_asked_after_one_that_was_not_and_before_one_that_gave_nothing() {
+    for seed in 0..10 {
+        let mut scene = Scene::new(&[1, 2]);
+        scene.jitter = Jitter::new(seed);
+        scene.has(2, 1, 99);
+        scene.ask(range(3, 9));
+        let (peer, asked) = scene.answered();
+        // It gives what there is no room for.
+        let given = answer(asked, 9, Some(range(3, 9)), false, scene.now);
+        scene.fetch.judge(peer, &given, scene.now);
+        scene.has(1, 1, 99);
+        scene.pass(1_000);
+        scene.peers.was_late(who(1), scene.now);
+        assert_eq!(scene.ask(range(3, 5)).0, who(1), "{seed}");
+
+        let mut scene = Scene::new(&[1, 2]);
+        scene.jitter = Jitter::new(seed);
+        (1..3).for_each(|n| scene.has(n, 1, 99));
+        scene.peers.was_late(who(1), scene.now);
+        // Also if that one has enough to do.
+        (0..3).for_each(|_| scene.peers.asked(who(2), true, scene.now));
+        scene.step(range(3, 5));
+        scene.pass(100);
+        let step = scene.step(range(3, 5));
+        assert_eq!(step, Step::Ask(who(2), range(3, 5)), "{seed}");
+    }
+}
+
 /// The last place is for what it alone has.
 #[test]
 fn who_has_one_place_left_is_not_asked_beside_another() {
@@ -344,7 +376,7 @@ fn who_has_one_place_left_is_not_asked_beside_another() {
     scene.has(1, 1, 99);
     scene.ask(range(3, 5));
     scene.has(2, 1, 99);
-    (0..2).for_each(|_| scene.peers.asked(who(2), scene.now));
+    (0..2).for_each(|_| scene.peers.asked(who(2), true, scene.now));
     scene.pass(250);
     assert_eq!(scene.step(range(3, 5)), Step::Wait(scene.now + HEDGE));
     scene.peers.answered(who(2));
@@ -397,7 +429,7 @@ fn whoever_has_enough_to_do_is_asked_last() {
         scene.has(1, 1, 99);
         scene.has(2, 1, 99);
         while scene.peers.may_ask(who(1), true) {
-            scene.peers.asked(who(1), scene.now);
+            scene.peers.asked(who(1), true, scene.now);
         }
         assert_eq!(scene.ask(range(3, 5)).0, who(2));
     }

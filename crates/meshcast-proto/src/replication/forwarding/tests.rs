@@ -53,6 +53,7 @@ fn recipients(said: &[Said], listeners: &[Sender], strangers: bool) -> BTreeSet<
         from: Some(peer(0)),
         replica: Some(&replica),
         strangers,
+        peers: &Peers::default(),
     };
     let chosen = recipients.among(listeners.iter().copied());
     let all: BTreeSet<_> = chosen.iter().copied().collect();
@@ -89,6 +90,25 @@ fn who_is_served_elsewhere_or_has_it_gets_no_copy_and_who_knows_no_way_does() {
 }
 
 #[test]
+fn who_said_what_found_no_room_gets_a_copy_unless_it_is_known_to_need_none() {
+    let mut peers = Peers::default();
+    (2..30).for_each(|n| peers.add(peer(n), Time::ZERO));
+    (2..20).for_each(|n| peers.note(peer(n), false));
+    let replica = replica(&[(peer(2), 1, 5, false), (peer(3), 2, 6, true)]);
+    let recipients = Recipients {
+        me: peer(1),
+        sender: peer(0),
+        seqs: SeqRange::single(seq(5)),
+        from: Some(peer(0)),
+        replica: Some(&replica),
+        strangers: false,
+        peers: &peers,
+    };
+    let chosen = recipients.among((0..30).map(peer));
+    assert_eq!(chosen, (4..20).map(peer).collect::<Vec<_>>());
+}
+
+#[test]
 fn of_many_who_are_unknown_each_node_gives_a_few_a_copy_and_together_they_reach_all() {
     let all: Vec<_> = (0..30).map(peer).collect();
     let mut reached = BTreeSet::new();
@@ -100,6 +120,7 @@ fn of_many_who_are_unknown_each_node_gives_a_few_a_copy_and_together_they_reach_
             from: Some(all[0]),
             replica: None,
             strangers: true,
+            peers: &Peers::default(),
         };
         let chosen = recipients.among(all.iter().copied());
         assert_eq!(chosen.len(), MAX_STRANGERS);

@@ -33,6 +33,7 @@ impl Logs {
             None => {
                 self.introduce(&member);
                 if !self.charge_log(subject(&member), place, now, out) {
+                    out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
                 }
                 let log = match self.tombstones.take(key) {
@@ -43,7 +44,10 @@ impl Logs {
             }
             Some(Some(charged)) if !charged.place.is_proven() => {
                 self.introduce(&member);
-                self.prove(key, subject(&member), now, out);
+                if !self.prove(key, subject(&member), now, out) {
+                    out.without_room.push((key.clone(), member));
+                    return Insert::NoRoom;
+                }
             }
             Some(_) => {}
         }
@@ -119,26 +123,31 @@ impl Logs {
     }
 
     /// A frame came of a log that others told of: from now on its own member has it, and is charged
-    /// in place of who told. Nothing of it was held so far.
-    fn prove(&mut self, key: &LogKey, member: Subject, now: Time, out: &mut Effects) {
-        self.tombstones.take(key);
+    /// in place of who told. Nothing of it was held so far. `false` if the member may have no more:
+    /// then the log is forgotten, and where it was before stays.
+    fn prove(&mut self, key: &LogKey, member: Subject, now: Time, out: &mut Effects) -> bool {
         let entry = self.logs.get_mut(key);
-        let Some(charged) = entry.and_then(|entry| entry.charged.as_mut()) else {
-            return;
-        };
-        let proven = Charged {
-            subject: member,
-            place: Place::Proven(now),
-        };
-        let Charged {
+        let Some(Charged {
             subject: teller,
             place,
-        } = std::mem::replace(charged, proven);
+        }) = entry.and_then(|entry| entry.charged.take())
+        else {
+            return false;
+        };
         self.lru.remove(teller, place, key);
-        self.make_room(member, Place::Proven(now), now, out);
-        self.lru.add(member, Place::Proven(now), key);
         self.budget.release(Payer::Member(teller), LOG_BYTES);
-        self.budget.charge(Payer::Member(member), LOG_BYTES);
+        let place = Place::Proven(now);
+        if !self.charge_log(member, place, now, out) {
+            self.remove(key);
+            return false;
+        }
+        self.tombstones.take(key);
+        if let Some(entry) = self.logs.get_mut(key) {
+            let subject = member;
+            entry.charged = Some(Charged { subject, place });
+            self.lru.add(member, place, key);
+        }
+        true
     }
 
     /// Forgets the log that has to go before one more of this member is added.
@@ -192,7 +201,7 @@ impl Logs {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
             Want::Frames(peer, seqs) if self.peers.may_ask(peer, line == Line::Proven) => {
-                self.peers.asked(peer, now);
+                self.peers.asked(peer, line == Line::Proven, now);
                 self.requests += 1;
                 let is_hedge = replica.fetch.asked(peer, seqs, self.requests, now);
                 self.hedged += u64::from(is_hedge);

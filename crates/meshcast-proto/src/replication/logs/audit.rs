@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Charged, Entry, Logs};
 use crate::{
     bounds::{CLAIM_BYTES, LOG_BYTES, Payer, TOMBSTONE_BYTES},
+    replication::fetch::MAX_UNDER_WAY,
     wire::ChannelName,
 };
 
@@ -34,7 +35,8 @@ impl Logs {
             let is_proven = entry.charged.is_none_or(|it| it.place.is_proven());
             assert!(!is_proven || !self.tombstones.entries.contains_key(key));
             let asking: Vec<_> = replica.fetch.asking().collect();
-            assert!(asking.len() <= 2 && (asking.len() < 2 || asking[0] != asking[1]));
+            let distinct: BTreeSet<_> = asking.iter().collect();
+            assert!(asking.len() <= MAX_UNDER_WAY && distinct.len() == asking.len());
             for peer in asking {
                 *asked.entry(peer).or_insert(0) += 1;
                 assert!(entry.deadline.is_some(), "nobody looks whether it answers");

@@ -43,13 +43,18 @@ impl Logs {
             replica.is_none(),
             replica.is_none_or(|replica| !replica.fetch.holders().contains(peer)),
         );
-        if is_news && !self.charge_claim(peer) {
-            self.refuse(peer, out);
-            return;
+        if is_news {
+            let has_room = self.charge_claim(peer);
+            self.peers.note(peer, has_room);
+            if !has_room {
+                self.refuse(peer, out);
+                return;
+            }
         }
         if is_new {
             if !self.charge_log(*peer.key(), Place::Hearsay(now), now, out) {
                 self.release_claim(peer);
+                self.peers.note(peer, false);
                 self.refuse(peer, out);
                 return;
             }

@@ -183,6 +183,70 @@ fn where_a_forgotten_log_was_stays_its_members_whatever_others_tell_of_it() {
     logs.audit();
 }
 
+/// Others told of it, at their own expense.
+#[test]
+fn a_log_whose_member_may_have_no_more_is_not_followed_either_if_others_told_of_it_first() {
+    let mut logs = few();
+    logs.peers.add(key(5).1, at(0));
+    // Its member has its share: the first log makes way.
+    assert_eq!(hear(&mut logs, 0, 1, at(1)), Insert::Fresh);
+    assert_eq!(hear(&mut logs, 1, 1, at(2)), Insert::Fresh);
+    tell(&mut logs, 1, 7, at(3));
+    let subject = Payer::Member(peer(1).member.credential().subject);
+    let (used, rest) = (logs.budget.used(), logs.budget.limit() - logs.budget.used());
+    logs.budget.charge(subject, rest);
+    let mut out = Effects::default();
+    let heard = heard(1, &channel(0), 4, at(4));
+    assert_eq!(logs.hear(heard, at(4), &mut out), Insert::NoRoom);
+    assert_eq!(out.without_room.len(), 1);
+    assert!(logs.get(&key(1)).is_none());
+    assert_eq!(logs.refused.logs, 1);
+    logs.budget.release(subject, rest);
+    let teller = logs.budget.statement(Payer::from(key(5).1)).used;
+    assert_eq!(teller, 0, "it is given back what it was charged with");
+    assert!(logs.budget.used() < used);
+    logs.audit();
+    // Where it was is remembered, and the other log is still followed.
+    assert_eq!(hear(&mut logs, 0, 1, at(5)), Insert::Duplicate);
+    assert_eq!(hear(&mut logs, 0, 4, at(6)), Insert::Fresh);
+    logs.audit();
+}
+
+/// It is not its fault that there was none.
+#[test]
+fn what_an_upstream_hands_on_and_finds_no_room_counts_for_it() {
+    let mut logs = few();
+    let (upstream, other) = (key(5).1, key(6).1);
+    for peer in [upstream, other] {
+        logs.peers.add(peer, at(0));
+    }
+    let hand_on = |logs: &mut Logs, first: u64, seconds: u64| {
+        let mut heard = heard(1, &channel(0), first, at(seconds));
+        heard.arrival.from = Some(upstream);
+        logs.hear(heard, at(seconds), &mut Effects::default())
+    };
+    assert_eq!(hand_on(&mut logs, 1, 1), Insert::Fresh);
+    tell(&mut logs, 1, 4, at(1));
+    let counted = |logs: &Logs| {
+        let replica = logs.get(&key(1)).expect("it is followed");
+        assert_eq!(replica.upstream, Some(upstream));
+        replica.upstreams.counted()
+    };
+    if let Some(entry) = logs.logs.get_mut(&key(1)) {
+        let fetched = [(wholes(peer(1), &channel(0), 4, 1), at(2))];
+        let bad = entry.replica.fetched(key(1).1, other, &fetched, at(2));
+        assert_eq!(bad, None);
+    }
+    let rest = logs.budget.limit() - logs.budget.used();
+    logs.budget.charge(Payer::Ourselves, rest);
+    for (handed_on, first) in [(1, 100), (2, 200)] {
+        assert_eq!(hand_on(&mut logs, first, 2), Insert::NoRoom);
+        assert_eq!(counted(&logs), (handed_on, 1));
+    }
+    logs.budget.release(Payer::Ourselves, rest);
+    logs.audit();
+}
+
 /// What is missing of some logs only one peer has, and of others only another.
 #[test]
 fn who_does_not_answer_holds_up_nothing_that_others_are_asked_for() {

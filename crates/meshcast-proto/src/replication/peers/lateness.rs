@@ -13,6 +13,8 @@ pub(super) struct Lateness {
     at: Time,
     /// Until then others are asked first.
     until: Time,
+    /// It was tried since it was last late.
+    is_tried: bool,
 }
 
 impl Lateness {
@@ -21,10 +23,12 @@ impl Lateness {
         now < self.until
     }
 
-    /// It is asked. If it was late before, nothing more is tried before it can have shown itself.
+    /// It is asked. If it was late before, nothing more is tried before it can have shown itself;
+    /// but once for each time that it was late, however often it is asked for what it alone has.
     pub(super) fn probe(&mut self, now: Time) {
-        if self.times > 0 {
-            self.until = self.until.max(now + PROBE);
+        if self.times > 0 && !self.is_tried && self.until <= now {
+            self.until = now + PROBE;
+            self.is_tried = true;
         }
     }
 
@@ -34,6 +38,7 @@ impl Lateness {
             self.times = (self.times + 1).min(MAX_TIMES);
             self.at = now;
             self.until = now + LATE * 2u32.pow(self.times - 1);
+            self.is_tried = false;
         }
     }
 
@@ -41,6 +46,7 @@ impl Lateness {
     pub(super) fn was_quick(&mut self, now: Time) {
         self.times = self.times.saturating_sub(1);
         self.until = self.until.min(now);
+        self.is_tried = false;
     }
 }
 

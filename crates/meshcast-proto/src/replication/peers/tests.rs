@@ -58,7 +58,7 @@ fn what_somebody_said_is_forgotten_when_it_goes() {
     assert!(peers.open(sender(0), &opened(&name, 0, 0), now()));
     peers.ask(sender(0), &name, Duration::ZERO, now());
     peers.has_answered(sender(0), &name);
-    peers.asked(sender(0), now());
+    peers.asked(sender(0), true, now());
     peers.remove(sender(0));
     assert!(!peers.contains(sender(0)));
     assert!(!peers.open(sender(0), &opened(&name, 0, 0), now()));
@@ -142,7 +142,7 @@ fn no_more_than_three_requests_are_under_way() {
     let mut peers = connected(1);
     for _ in 0..3 {
         assert!(peers.may_ask(sender(0), true));
-        peers.asked(sender(0), now());
+        peers.asked(sender(0), true, now());
     }
     assert!(!peers.may_ask(sender(0), true));
     peers.answered(sender(0));
@@ -155,7 +155,7 @@ fn for_hearsay_only_two_are_and_none_beside_two_others() {
     let mut peers = connected(1);
     for _ in 0..2 {
         assert!(peers.may_ask(sender(0), false));
-        peers.asked(sender(0), now());
+        peers.asked(sender(0), false, now());
     }
     assert!(!peers.may_ask(sender(0), false));
     assert!(peers.may_ask(sender(0), true));
@@ -192,14 +192,36 @@ fn who_was_late_is_tried_by_one_request_at_a_time_and_asked_like_others_when_it_
     let mut peers = connected(1);
     let is_late = |peers: &Peers, secs| peers.is_late(sender(0), later(secs));
     peers.was_late(sender(0), later(0.0));
-    peers.asked(sender(0), later(6.0));
+    peers.asked(sender(0), true, later(6.0));
     assert!(is_late(&peers, 8.9) && !is_late(&peers, 9.0));
     peers.answered(sender(0));
     peers.was_quick(sender(0), later(6.1));
     assert!(!is_late(&peers, 6.1));
     // It was no more often late than it was quick since.
-    peers.asked(sender(0), later(6.2));
+    peers.asked(sender(0), true, later(6.2));
     assert!(!is_late(&peers, 6.2));
+}
+
+/// Others tell it of what does not exist, and it denies that at once; or it posts what nobody else
+/// has.
+#[test]
+fn whatever_one_that_was_late_is_asked_for_it_is_asked_like_others_three_seconds_after_it_was_tried()
+ {
+    for is_proven in [false, true] {
+        let mut peers = connected(1);
+        let is_late = |peers: &Peers, secs| peers.is_late(sender(0), later(secs));
+        peers.was_late(sender(0), later(0.0));
+        for second in 0..60 {
+            peers.asked(sender(0), is_proven, later(f64::from(second)));
+            peers.answered(sender(0));
+        }
+        let until = if is_proven { 8.0 } else { 5.0 };
+        assert!(is_late(&peers, until - 0.1), "{is_proven}");
+        assert!(!is_late(&peers, until), "{is_proven}");
+        // When it is late once more that counts as before.
+        peers.was_late(sender(0), later(60.0));
+        assert!(is_late(&peers, 69.9) && !is_late(&peers, 70.0));
+    }
 }
 
 #[test]

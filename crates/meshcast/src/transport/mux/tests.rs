@@ -1,7 +1,7 @@
 use std::future::poll_fn;
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
-use libp2p::core::muxing::StreamMuxerExt as _;
+use libp2p::{PeerId, core::muxing::StreamMuxerExt as _};
 use meshcast_proto::{Account, Budget, Payer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
@@ -89,8 +89,12 @@ impl Flooded {
     }
 
     fn admit(&self, budget: &Budget) -> Account {
+        self.admit_of(budget, &FreeRooms::default(), PeerId::random())
+    }
+
+    fn admit_of(&self, budget: &Budget, rooms: &FreeRooms, peer: PeerId) -> Account {
         let account = budget.account(Payer::Member([7; 32]));
-        self.muxer.unread.admit(account.clone());
+        self.muxer.unread.admit(account.clone(), rooms.of(peer));
         account
     }
 }
@@ -153,6 +157,36 @@ async fn a_member_without_room_on_its_account_has_its_connection_read_no_further
         let held = flooded.muxer.unread.held();
         assert!((64 * KIB..=512 * KIB).contains(&held), "{size}: {held}");
         assert_eq!(account.used(), 0);
+    }
+}
+
+/// For a moment a peer has four, and as many as it likes one after the other.
+#[tokio::test]
+async fn several_connections_of_a_member_have_no_more_room_without_a_charge_than_one() {
+    for size in [2_000, FRAME] {
+        for (limit, most) in [(0, 512 * KIB + 4 * FRAME), (256 << 20, usize::MAX)] {
+            let (budget, rooms, peer) =
+                (Budget::new(limit), FreeRooms::default(), PeerId::random());
+            let (mut all, mut account) = (Vec::new(), None);
+            for _ in 0..4 {
+                let mut flooded = flooded();
+                account = Some(flooded.admit_of(&budget, &rooms, peer));
+                flooded.flood(&windows(15, size)).await;
+                all.push(flooded);
+            }
+            let held: usize = all.iter().map(|it| it.muxer.unread.held()).sum();
+            let charged = account.map_or(0, |account| account.used());
+            // Each takes a frame if it has none.
+            let free = held.saturating_sub(charged);
+            assert!(free <= 512 * KIB + 4 * (FRAME + 64), "{size}: {free}");
+            assert!(held <= most.saturating_add(400), "{size}: {held}");
+            // What one does not need any more another may have.
+            all.clear();
+            let mut flooded = flooded();
+            flooded.admit_of(&budget, &rooms, peer);
+            flooded.flood(&windows(15, size)).await;
+            assert!(flooded.muxer.unread.held() > 300 * KIB, "{size}");
+        }
     }
 }
 
@@ -248,7 +282,9 @@ async fn bytes_come_as_they_went_with_room_for_little() {
     let (near, far) = duplex(10_000);
     let [mut near, far] = [(near, Endpoint::Dialer), (far, Endpoint::Listener)]
         .map(|(io, role)| Muxer::new(Pipe(io), role));
-    far.unread.admit(Budget::new(0).account(Payer::Ourselves));
+    let free = FreeRooms::default().of(PeerId::random());
+    let account = Budget::new(0).account(Payer::Ourselves);
+    far.unread.admit(account, free);
     let [one, other] = [(), ()].map(|()| {
         poll_fn(|cx| near.poll_outbound_unpin(cx))
             .now_or_never()

@@ -1,5 +1,7 @@
 //! What a connection holds that nobody has read.
 
+mod free;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
@@ -7,13 +9,15 @@ use std::{
 
 use meshcast_proto::Account;
 
+pub(in super::super) use self::free::{Free, FreeRooms};
+
 use super::{FRAME, MAX_STREAMS};
 
 /// Counts what was received of a connection and not read, and says whether there is room for more.
 /// Clones are the same.
 ///
-/// A stranger has a fixed room. A member has one, too, and what is held beyond is charged to its
-/// account.
+/// A stranger has a fixed room. A member has one, too, for all its connections, and what is held
+/// beyond is charged to its account.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Unread(Arc<Mutex<Ledger>>);
 
@@ -23,11 +27,19 @@ struct Ledger {
     streams: Vec<Held>,
     /// All frames of all streams.
     frames: usize,
-    /// Whom more is charged to, and how much is.
-    account: Option<Account>,
+    /// Whose connection it is, how much of its free room is taken, and how much more is charged.
+    member: Option<Member>,
+    free: usize,
     charged: usize,
     /// Who waits for room.
     waiting: Option<Waker>,
+}
+
+/// Who has been admitted.
+#[derive(Debug)]
+struct Member {
+    account: Account,
+    free: Arc<Free>,
 }
 
 /// What is held of a stream.
@@ -46,10 +58,11 @@ impl Unread {
         Self(Arc::default())
     }
 
-    /// From now on what is held is that of a member, who is charged.
-    pub(in super::super) fn admit(&self, account: Account) {
+    /// From now on what is held is that of a member, who is charged for what has no place in its
+    /// free room.
+    pub(in super::super) fn admit(&self, account: Account, free: Arc<Free>) {
         let mut ledger = self.lock();
-        ledger.account = Some(account);
+        ledger.member = Some(Member { account, free });
         ledger.wake();
     }
 
@@ -146,15 +159,21 @@ impl Ledger {
         if self.frames >= MAX_FRAMES {
             return false;
         }
-        let (need, had) = (self.cost() + FRAME, self.charged);
-        let Some(account) = &self.account else {
+        let need = self.cost() + FRAME;
+        let Some(Member { account, free }) = &self.member else {
             return need <= STRANGER;
         };
         if need > MEMBER {
             return false;
         }
-        let wanted = need.saturating_sub(FREE).next_multiple_of(STEP);
-        let more = wanted.saturating_sub(had);
+        let mut more = need
+            .next_multiple_of(STEP)
+            .saturating_sub(self.free + self.charged);
+        if more > 0 {
+            let taken = free.take(more);
+            self.free += taken;
+            more -= taken;
+        }
         if more > 0 {
             // A refusal counts once, not as often as somebody asks again.
             let was_refused = self.waiting.is_some();
@@ -168,16 +187,28 @@ impl Ledger {
 
     /// Something is held no more.
     fn settle(&mut self) {
-        let need = (self.cost() + FRAME).saturating_sub(FREE);
-        let wanted = need.next_multiple_of(STEP);
-        if let Some(account) = &self.account
-            && self.charged > 0
-            && (wanted == 0 || self.charged >= wanted + SLACK)
-        {
-            account.release(self.charged - wanted);
-            self.charged = wanted;
+        // Without a frame the next is taken in any case.
+        let (next, slack) = match self.frames {
+            0 => (0, 0),
+            _ => (FRAME, SLACK),
+        };
+        let wanted = (self.cost() + next).next_multiple_of(STEP);
+        let has = self.free + self.charged;
+        if has >= wanted + slack {
+            self.give_back(has - wanted);
         }
         self.wake();
+    }
+
+    /// Gives back what is not needed: what is charged first.
+    fn give_back(&mut self, bytes: usize) {
+        if let Some(Member { account, free }) = &self.member {
+            let charged = self.charged.min(bytes);
+            account.release(charged);
+            free.give_back(bytes - charged);
+            self.charged -= charged;
+            self.free -= bytes - charged;
+        }
     }
 
     fn wake(&mut self) {
@@ -192,9 +223,7 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if let Some(account) = &self.account {
-            account.release(self.charged);
-        }
+        self.give_back(self.free + self.charged);
     }
 }
 
@@ -212,11 +241,8 @@ impl Held {
 /// frame of what follows may be before them.
 const STRANGER: usize = 2 * FRAME;
 
-/// What a connection of a member may hold that is not charged: the least window of two streams,
-/// gossip and session.
-const FREE: usize = 512 * 1024;
-
-/// What it may hold at most, with what is charged: all windows in frames of the usual size.
+/// What a connection of a member may hold at most, with what is charged: all windows in frames of
+/// the usual size.
 const MEMBER: usize = super::WINDOWS;
 
 /// How many frames it may hold. In frames of a byte, what is held is mostly the list of them.

@@ -61,7 +61,7 @@ proptest! {
                         assert!(scene.fetch.holders().contains(peer));
                         assert_eq!(seqs.overlap(*hole), Some(seqs));
                         let asking = scene.asking();
-                        assert!(asking.len() < 2 && !asking.contains(&peer));
+                        assert!(asking.len() < MAX_UNDER_WAY && !asking.contains(&peer));
                         if scene.peers.may_ask(peer, true) {
                             scene.asked(peer, seqs);
                         }
