@@ -48,7 +48,7 @@ pub(crate) use self::{
     outbox::{Poster, Posters, Section},
     payload::{decode, decode_bytes, encode},
     receipt::Awaited,
-    registry::{MAX_NAMES, Registry},
+    registry::{Here, MAX_NAMES, Registry},
     ring::{Item, ReaderId, Wanted},
 };
 pub use self::{

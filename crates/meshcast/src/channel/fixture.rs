@@ -12,7 +12,7 @@ use super::{
     outbox::{Outbox, Posters, Section},
 };
 use crate::{
-    channel::registry::{Here, Registry},
+    channel::{Here, Registry},
     clock::Clock,
     limits::Limits,
 };
