@@ -43,7 +43,7 @@ use libp2p::{
     allow_block_list::{self, BlockedPeers},
     swarm::SwarmEvent,
 };
-use meshcast_proto::{Conduct, Forward, Frame, Member, WallTime};
+use meshcast_proto::{Asks, Conduct, Forward, Frame, Member, WallTime};
 use tokio::sync::{broadcast, mpsc, watch};
 
 #[cfg(feature = "admin")]
@@ -90,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) engine: EngineCell,
     pub(crate) presence: TrackerCell,
+    pub(crate) asks: Asks,
     pub(crate) network: Network,
     pub(crate) dialer: Dialer,
     pub(crate) handles: Handles,
@@ -220,6 +221,7 @@ impl Driver {
             clock,
             engine,
             presence,
+            asks,
             network,
             dialer,
             handles,
@@ -232,7 +234,7 @@ impl Driver {
             peers: Peers::new(*network.swarm.local_peer_id()),
             sessions: PeerSessions::new(engine.budget()),
             channels: Channels::default(),
-            questions: Questions::new(engine.budget()),
+            questions: Questions::new(asks),
             conduct: Conduct::default(),
             isolation: Isolation::new(clock.now()),
             refusals: Refusals::default(),
