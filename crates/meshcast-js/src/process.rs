@@ -260,7 +260,9 @@ fn stop(by_program: bool) -> Result<Option<Ending>> {
     process.ending = Some(ending.clone());
     runtime()?.spawn(async move {
         let left = node.shutdown().await;
-        ended.send_replace(Some(report::undelivered(&left.undelivered, left.members).to_string()));
+        ended.send_replace(Some(
+            report::undelivered(&left.undelivered, left.members).to_string(),
+        ));
     });
     Ok(Some(ending))
 }
@@ -275,7 +277,11 @@ pub fn leave(patience: u32) -> Result<()> {
 fn leave_within(patience: Duration) -> Result<()> {
     let stopped = process().stopped;
     if let Some(mut ending) = stop(stopped)? {
-        let ended = async { timeout(patience, ending.wait_for(Option::is_some)).await.is_ok() };
+        let ended = async {
+            timeout(patience, ending.wait_for(Option::is_some))
+                .await
+                .is_ok()
+        };
         // Out of patience: it is said by nobody what is lost, as with a process that is killed.
         runtime()?.block_on(ended);
     }

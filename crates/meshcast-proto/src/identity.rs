@@ -7,6 +7,7 @@
 //! Must not: know what is missing, kept or connected, or ask for the time itself.
 
 mod admission;
+mod ask;
 mod binding;
 mod credential;
 mod key;

@@ -128,7 +128,7 @@ mod wire;
 #[cfg(test)]
 mod fixture;
 
-pub use ask::{AskOutput, AskRefused, Asks, NewQuestion, NoReply};
+pub use ask::{AskCounters, AskOutput, AskRefused, Asked, Asks, NewQuestion, NoReply, Whom};
 pub use bounds::{Account, Budget, ENTRY_BYTES, Owner, Payer, Rate, Share, Statement, TokenBucket};
 pub use conduct::{Conduct, Offence, Standing, Verdict};
 pub use engine::{
@@ -151,8 +151,9 @@ pub use presence::{
 pub use replication::Inbox;
 pub use wire::{
     Answer, AskMessage, Beat, BuildError, ChannelName, ChannelNameError, CodecError, Declined,
-    Draft, Format, Frame, FrameError, FrameId, Frames, Holding, Holdings, LabelError,
-    MAX_FRAGMENT_LEN, MemberAddresses, NodeName, Opened, Part, PresenceMessage, PresenceRecord,
-    Question, RECORD_OVERHEAD, Record, RecordError, Region, Reply, Sender, SenderPrefix, Seq,
-    SeqRange, SyncMessage, Time, WallTime, Want, fragment_count, fragments, write_record,
+    Draft, Finding, Format, Frame, FrameError, FrameId, Frames, Holding, Holdings, Inquiry,
+    LabelError, MAX_FRAGMENT_LEN, MemberAddresses, NodeName, Opened, Part, PresenceMessage,
+    PresenceRecord, Question, RECORD_OVERHEAD, Record, RecordError, Region, Relayed, Reply, Sender,
+    SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, fragment_count, fragments,
+    write_record,
 };

@@ -18,7 +18,8 @@ mod record;
 mod sync;
 mod time;
 
-pub use ask::{AskMessage, Declined, Question, Reply};
+pub(crate) use ask::Query;
+pub use ask::{AskMessage, Declined, Finding, Inquiry, Question, Relayed, Reply};
 pub use codec::CodecError;
 pub use frame::{BuildError, Draft, Frame, FrameError, FrameId};
 pub(crate) use frame::{Head, Unsigned};

@@ -13,7 +13,7 @@ use std::{
 /// Each wing, with what it may use. The front file of each says why.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("wire", &[]),
-    ("ask", &["wire", "bounds"]),
+    ("ask", &["wire", "identity", "bounds", "conduct"]),
     ("identity", &["wire"]),
     ("bounds", &["wire"]),
     ("conduct", &["wire", "bounds"]),

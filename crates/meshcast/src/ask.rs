@@ -1,19 +1,35 @@
 //! Questions to the members that have a channel open, and their answers.
 //!
 //! Asked with [`BroadcastChannel::ask`], answered with [`BroadcastChannel::on_ask`]. A question
-//! goes to each connected member that has the channel open, over the session that the two have
-//! anyway, and beside what is posted: it has no number, is kept nowhere, and nobody else hears it.
-//! Each who was asked comes back exactly once, with an answer or with the reason why there is none;
-//! so the answers end as soon as all have, and nothing that is missing has to be guessed. One
-//! member alone is asked by [`MemberHandle::ask`](crate::MemberHandle::ask).
+//! goes to each member that has the channel open, over the session that the two have anyway, and
+//! beside what is posted: it has no number, is kept nowhere, and nobody else hears it. Each who was
+//! asked comes back exactly once, with an answer or with the reason why there is none; so the
+//! answers end as soon as all have, and nothing that is missing has to be guessed. One member alone
+//! is asked by [`MemberHandle::ask`](crate::MemberHandle::ask).
 //!
 //! A question that is asked as soon as a channel is open waits until all connected members have
 //! said whether they have it open, which takes a round trip. Of whoever does not say so in time it
 //! is told ([`NoAnswerReason::Untold`]).
 //!
-//! Nobody hands a question on: a member without a link to this node, whose messages come over
-//! others, is not asked. Who watches who is [present](BroadcastChannel::presence) on the channel is
-//! told of each of these ([`NoAnswerReason::NotThere`]); without that a node does not know them.
+//! # Members without a link
+//!
+//! Where some members have no link to this node, a question travels over those between, up to 16
+//! links far, whether these have the channel open or not. Each who answers signs that, so nobody
+//! between can change it or answer for another. Each who hands the question on says when nothing
+//! more comes back of it; so the answers end as soon as all have answered who can be reached, known
+//! to this node or not.
+//!
+//! What is told of whoever does not answer depends on what is known. A node knows those with a
+//! link, the one that is [asked alone](Ask::only), and, where somebody here watches who is
+//! [present](BroadcastChannel::presence) on the channel, those. Of one without a link it is told
+//! whether it is [not there](NoAnswerReason::NotThere), or whether
+//! [that is not known](NoAnswerReason::Unreached): a link broke meanwhile, a member between had
+//! too much to do, or the time was over.
+//!
+//! A member between can lose a question or an answer, and can say falsely that nothing more comes.
+//! What a question over others costs is in
+//! [limits](https://github.com/meshcast/meshcast/blob/main/docs/limits.md#questions). Where all are
+//! linked, nothing travels over others.
 //!
 //! ```
 //! # #[tokio::main]
@@ -99,9 +115,9 @@ pub struct Ask<A> {
 
 /// The answers to a question, as they come. Made by [`Ask::within`].
 ///
-/// Of each who was asked one item comes: what it answered, or why nothing. The stream ends after
-/// the last of them, or when the time is over at the latest. Dropping it before withdraws the
-/// question.
+/// Of each who was asked one item comes: what it answered, or why nothing; of members that this
+/// node does not know, what they answered. The stream ends after the last of them, or when the time
+/// is over at the latest. Dropping it before withdraws the question.
 ///
 /// Answers that are not read are charged to the members that gave them, like all that waits.
 pub struct Answers<A> {
@@ -133,12 +149,17 @@ pub enum NoAnswerReason {
     /// The connection to it ended before it answered.
     #[error("the connection to it was lost")]
     Disconnected,
-    /// It is not connected to this node, so that it was not asked, or does not have the channel
-    /// open. Told of [one that was named](Ask::only), and of those who are
-    /// [present](crate::BroadcastChannel::presence) on the channel, where somebody here watches
-    /// that.
-    #[error("it is not connected, or does not have the channel open")]
+    /// It is not there, or does not have the channel open. All who can be reached, over others too,
+    /// were asked, and it was not among them. Told of [one that was named](Ask::only), and of those
+    /// who are [present](crate::BroadcastChannel::presence) on the channel, where somebody here
+    /// watches that.
+    #[error("it cannot be reached, or does not have the channel open")]
     NotThere,
+    /// It is not connected to this node, and nothing came back of it over others: they may have
+    /// lost the question or its answer, were too busy to hand them on, or the time was over before.
+    /// So whether it was asked is not known. Told of the same as [`Self::NotThere`].
+    #[error("nothing came back of it over other members")]
+    Unreached,
     /// It is connected, and has not said in time whether it has the channel open, so that it was
     /// not asked. That is waited for a quarter of the time of the question, 1 s at most.
     #[error("it did not say in time whether it has the channel open")]
@@ -191,8 +212,8 @@ pub enum QuestionError {
 }
 
 impl<T: Payload> BroadcastChannel<T> {
-    /// Prepares a question to the connected members that have this channel open. It is asked by
-    /// [`Ask::within`].
+    /// Prepares a question to the members that have this channel open, those without a link to
+    /// this node [over others](crate::ask#members-without-a-link). It is asked by [`Ask::within`].
     ///
     /// A question and an answer may be of any types; they need not be what is posted on the
     /// channel. Other objects in this process are not asked.
@@ -221,7 +242,8 @@ impl<T: Payload> BroadcastChannel<T> {
 }
 
 impl<A: Payload> Ask<A> {
-    /// Asks this member alone.
+    /// Asks this member alone, [over others](crate::ask#members-without-a-link) if it has no link
+    /// to this node.
     pub fn only(self, member: PeerId) -> Self {
         Self {
             only: Some(member),
@@ -283,9 +305,10 @@ impl<A: Payload> Answers<A> {
     fn came_back(
         &mut self,
         peer: PeerId,
+        member: Option<Arc<Member>>,
         reply: Result<Reply, NoReply>,
     ) -> Result<FromMember<A>, NoAnswer> {
-        let member = self.awaited.remove(&peer);
+        let member = self.awaited.remove(&peer).or(member);
         let reason = match (reply, &member) {
             (Ok(Reply::Answer(format, payload)), Some(member)) => {
                 match decode_bytes(format, &payload) {
@@ -301,7 +324,9 @@ impl<A: Payload> Answers<A> {
             (Ok(Reply::Declined(Declined::Failed)), _) => NoAnswerReason::Failed,
             (Err(NoReply::Silent), _) => NoAnswerReason::TimedOut,
             (Err(NoReply::Gone), _) => NoAnswerReason::Disconnected,
-            (Ok(Reply::Answer(..)), None) => NoAnswerReason::NotThere,
+            (Err(NoReply::Unreached), _) => NoAnswerReason::Unreached,
+            (Err(NoReply::Absent) | Ok(Reply::Declined(Declined::NotOpen)), _)
+            | (Ok(Reply::Answer(..)), None) => NoAnswerReason::NotThere,
         };
         Err(NoAnswer {
             peer,
@@ -330,20 +355,12 @@ impl<A: Payload> Stream for Answers<A> {
                     let members = members.into_iter();
                     this.awaited = members.map(|it| (peer_id(it.sender()), it)).collect();
                 }
-                Some(AskEvent::Replied(peer, reply, _charge)) => {
-                    return Poll::Ready(Some(this.came_back(peer, reply)));
+                Some(AskEvent::Replied(peer, member, reply, _charge)) => {
+                    return Poll::Ready(Some(this.came_back(peer, member, reply)));
                 }
                 Some(AskEvent::NoRoom(peer)) => {
                     let reason = NoAnswerReason::NoRoom;
                     return Poll::Ready(Some(Err(this.failed(peer, reason))));
-                }
-                Some(AskEvent::NotThere(peer, member)) => {
-                    let reason = NoAnswerReason::NotThere;
-                    return Poll::Ready(Some(Err(NoAnswer {
-                        peer,
-                        member,
-                        reason,
-                    })));
                 }
                 Some(AskEvent::Untold(member)) => {
                     return Poll::Ready(Some(Err(NoAnswer {
@@ -407,7 +424,7 @@ impl NoAnswer {
         self.peer
     }
 
-    /// What people call its node; `None` if it is [not there](NoAnswerReason::NotThere).
+    /// What people call its node; `None` if that is not known of it.
     pub fn name(&self) -> Option<&NodeName> {
         Some(&self.member.as_ref()?.credential().name)
     }

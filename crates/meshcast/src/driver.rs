@@ -48,7 +48,7 @@ use libp2p::{
     allow_block_list::{self, BlockedPeers},
     swarm::SwarmEvent,
 };
-use meshcast_proto::{Conduct, Forward, Frame, Member, Payer, Sender, Taken, WallTime};
+use meshcast_proto::{Asks, Conduct, Forward, Frame, Member, Payer, Sender, Taken, WallTime};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::{
@@ -87,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) engine: EngineCell,
     pub(crate) presence: TrackerCell,
+    pub(crate) asks: Asks,
     pub(crate) network: Network,
     pub(crate) dialer: Dialer,
     #[cfg(feature = "admin")]
@@ -225,6 +226,7 @@ impl Driver {
             clock,
             engine,
             presence,
+            asks,
             network,
             dialer,
             #[cfg(feature = "admin")]
@@ -241,7 +243,7 @@ impl Driver {
             peers: Peers::new(*network.swarm.local_peer_id()),
             sessions: PeerSessions::new(engine.budget()),
             channels: Channels::default(),
-            questions: Questions::new(engine.budget()),
+            questions: Questions::new(asks),
             conduct: Conduct::default(),
             isolation: Isolation::new(clock.now()),
             refusals: Refusals::default(),

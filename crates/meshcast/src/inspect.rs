@@ -4,7 +4,8 @@ use std::{ops::Deref, time::Duration};
 
 use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{
-    ChannelName, Counters as ProtocolCounters, NodeName, PresenceCounters, Region, WallTime,
+    AskCounters, ChannelName, Counters as ProtocolCounters, NodeName, PresenceCounters, Region,
+    WallTime,
 };
 use serde::{Serialize, Serializer};
 
@@ -255,6 +256,9 @@ pub struct Counters {
     /// What was said about who is present on channels.
     #[serde(flatten)]
     pub presence: PresenceCounters,
+    /// What travelled over members of questions.
+    #[serde(flatten)]
+    pub asks: AskCounters,
     /// Frames that no connected peer could be given, since none was subscribed.
     pub frames_without_peer: u64,
     /// Frames that gossip refused because the queues to all peers were full.

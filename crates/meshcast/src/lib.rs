@@ -260,8 +260,8 @@ mod verifier;
 pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};
 pub use meshcast_proto::{
-    ChannelName, ChannelNameError, Counters as ProtocolCounters, LabelError, MeshKeyError,
-    NodeName, PresenceCounters, Region, Via, WallTime,
+    AskCounters, ChannelName, ChannelNameError, Counters as ProtocolCounters, LabelError,
+    MeshKeyError, NodeName, PresenceCounters, Region, Via, WallTime,
 };
 #[doc(inline)]
 pub use meshcast_value as value;

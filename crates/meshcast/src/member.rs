@@ -72,9 +72,10 @@ impl<'a> MemberHandle<'a> {
 
     /// Asks it alone on a channel, and waits for its answer for so long, a minute at most.
     ///
-    /// It has to be connected and have the channel open; if not, that is
-    /// [told](crate::ask::NoAnswerReason::NotThere) at once. Here the channel is opened for as long
-    /// as it takes. Who asks often, or all members, does so by
+    /// One without a link to this node is asked [over others](crate::ask#members-without-a-link).
+    /// If it does not have the channel open, or cannot be reached, that is
+    /// [told](crate::ask::NoAnswerReason::NotThere) as soon as it is known. Here the channel is
+    /// opened for as long as it takes. Who asks often, or all members, does so by
     /// [`BroadcastChannel::ask`](crate::BroadcastChannel::ask).
     ///
     /// Dropping the future withdraws the question.

@@ -11,7 +11,7 @@ use libp2p::{
     swarm::{self, SwarmEvent},
 };
 use meshcast_proto::{
-    Config, Engine, HistoryLimits, Identity, Member, MeshId, PresenceTracker, Trust, Verifier,
+    Asks, Config, Engine, HistoryLimits, Identity, Member, MeshId, PresenceTracker, Trust, Verifier,
 };
 use tokio::{
     runtime::Handle,
@@ -186,6 +186,7 @@ async fn start(
     let gossip = gossip.map_err(SpawnError::Network)?;
     let transport = gossip.watch(transport);
     let mut behaviour = Behaviour::new(gossip);
+    let asks = Asks::new(identity.clone(), trust.clone(), budget.clone());
     let presence = PresenceTracker::new(identity, Arc::clone(&me), trust, budget.clone());
     behaviour.sessions.charge_to(budget.clone());
     behaviour.gossip.charge_to(budget.clone());
@@ -241,6 +242,7 @@ async fn start(
         clock,
         engine: EngineCell::new(engine),
         presence: TrackerCell::new(presence),
+        asks,
         network: Network {
             swarm: Dirty::new(swarm),
             verifier,

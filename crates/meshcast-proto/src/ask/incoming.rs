@@ -1,31 +1,46 @@
-//! The questions that peers asked, until they are answered.
+//! The questions that members asked this node, until they are answered.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use super::output::AskOutput;
+use super::relays::Key;
 use crate::{
     bounds::{Budget, ENTRY_BYTES, Payer},
-    wire::{AskMessage, Declined, Question, Reply, Sender, Time},
+    wire::{Sender, Time},
 };
 
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// By who asked, and the number it gave.
-    questions: BTreeMap<(Sender, u64), Waiting>,
+    questions: BTreeMap<Key, Waiting>,
     /// Until when each waits.
-    deadlines: BTreeSet<(Time, Sender, u64)>,
+    deadlines: BTreeSet<(Time, Key)>,
+    /// How many there are because of each peer.
+    counts: BTreeMap<Sender, usize>,
     budget: Budget,
 }
 
 /// A question that waits to be answered.
 #[derive(Debug)]
-struct Waiting {
-    until: Time,
-    /// What its peer is charged with.
-    charged: usize,
+pub(super) struct Waiting {
+    /// Who is to be answered: the asker, or the peers between.
+    pub(super) way: Way,
+    /// This node alone is asked.
+    pub(super) alone: bool,
+    pub(super) until: Time,
+    /// The peer that it came from, and what that is charged with.
+    pub(super) payer: Sender,
+    pub(super) charged: usize,
+}
+
+/// How an answer goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the session to the asker.
+    Session,
+    /// The way that the question came, signed.
+    Back,
 }
 
 impl Incoming {
@@ -33,68 +48,72 @@ impl Incoming {
         Self {
             questions: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            counts: BTreeMap::new(),
             budget,
         }
     }
 
-    /// A peer asks. It is told at once if that is too much. A number it has used already and waits
-    /// for counts as said twice.
-    pub(super) fn handle(
-        &mut self,
-        peer: Sender,
-        mut question: Question,
-        now: Time,
-        out: &mut VecDeque<AskOutput>,
-    ) {
-        let key = (peer, question.number);
-        if self.questions.contains_key(&key) {
-            return;
-        }
-        let charged = ENTRY_BYTES + question.payload.len();
-        let is_too_much = self.of(peer).count() >= MAX_ASKED
-            || !self.budget.try_charge(Payer::from(peer), charged);
-        if is_too_much {
-            let message = AskMessage::Reply {
-                question: question.number,
-                reply: Reply::Declined(Declined::Busy),
-            };
-            return out.push_back(AskOutput::Send(peer, message));
-        }
-        // Whoever handles it goes by this too.
-        question.within = question.within.min(MAX_WITHIN);
-        let until = now + question.within;
-        self.questions.insert(key, Waiting { until, charged });
-        self.deadlines.insert((until, peer, question.number));
-        out.push_back(AskOutput::Asked(peer, question));
+    pub(super) fn contains(&self, key: Key) -> bool {
+        self.questions.contains_key(&key)
     }
 
-    /// A question is answered, or nobody waits for that any more. `false` if it did not wait.
-    pub(super) fn end(&mut self, peer: Sender, question: u64) -> bool {
-        let Some(waiting) = self.questions.remove(&(peer, question)) else {
+    /// A question of so many bytes is to wait. `false` if that is too much.
+    pub(super) fn begin(&mut self, key: Key, mut waiting: Waiting, len: usize) -> bool {
+        let count = self.counts.get(&waiting.payer).copied().unwrap_or(0);
+        let charged = ENTRY_BYTES + len;
+        let is_too_much =
+            count >= MAX_ASKED || !self.budget.try_charge(Payer::from(waiting.payer), charged);
+        if is_too_much {
             return false;
-        };
-        self.deadlines.remove(&(waiting.until, peer, question));
-        self.budget.release(Payer::from(peer), waiting.charged);
+        }
+        waiting.charged = charged;
+        self.counts.insert(waiting.payer, count + 1);
+        self.deadlines.insert((waiting.until, key));
+        self.questions.insert(key, waiting);
         true
     }
 
-    /// Forgets what a peer asked.
+    /// Its asker has a session with this node.
+    pub(super) fn answer_by_session(&mut self, key: Key) {
+        if let Some(waiting) = self.questions.get_mut(&key) {
+            waiting.way = Way::Session;
+        }
+    }
+
+    /// A question is answered, or nobody waits for that any more. `None` if it did not wait.
+    pub(super) fn end(&mut self, key: Key) -> Option<Waiting> {
+        let waiting = self.questions.remove(&key)?;
+        self.deadlines.remove(&(waiting.until, key));
+        self.budget
+            .release(Payer::from(waiting.payer), waiting.charged);
+        if let Some(count) = self.counts.get_mut(&waiting.payer) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&waiting.payer);
+            }
+        }
+        Some(waiting)
+    }
+
+    /// Forgets what a peer asked by its session.
     pub(super) fn forget(&mut self, peer: Sender) -> Vec<u64> {
-        let questions: Vec<u64> = self.of(peer).collect();
+        let of = self.questions.range((peer, 0)..=(peer, u64::MAX));
+        let of = of.filter(|(_, waiting)| waiting.way == Way::Session);
+        let questions: Vec<u64> = of.map(|((_, question), _)| *question).collect();
         for question in &questions {
-            self.end(peer, *question);
+            self.end((peer, *question));
         }
         questions
     }
 
     /// Forgets those whose time is over.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<(Sender, u64)> {
+    pub(super) fn expire(&mut self, now: Time) -> Vec<Key> {
         let mut over = Vec::new();
-        while let Some((until, peer, question)) = self.deadlines.first().copied()
+        while let Some((until, key)) = self.deadlines.first().copied()
             && until <= now
         {
-            self.end(peer, question);
-            over.push((peer, question));
+            self.end(key);
+            over.push(key);
         }
         over
     }
@@ -102,14 +121,10 @@ impl Incoming {
     pub(super) fn due(&self) -> Option<Time> {
         self.deadlines.first().map(|(until, ..)| *until)
     }
-
-    fn of(&self, peer: Sender) -> impl Iterator<Item = u64> {
-        let of = self.questions.range((peer, 0)..=(peer, u64::MAX));
-        of.map(|((_, question), _)| *question)
-    }
 }
 
-/// How many questions of one peer may wait: each takes a task of the application.
+/// How many questions of one peer may wait, its own and those that it hands on: each takes a task
+/// of the application.
 pub(super) const MAX_ASKED: usize = 64;
 
 /// For how long one may wait, whatever its peer says.

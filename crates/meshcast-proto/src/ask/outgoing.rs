@@ -2,14 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    mem,
+    sync::Arc,
 };
 
-use super::output::{AskOutput, AskRefused, NoReply};
-use crate::wire::{AskMessage, Reply, Sender, Time};
+use super::{
+    output::{AskOutput, AskRefused, NoReply},
+    relays::MAX_REPLIES,
+};
+use crate::{
+    identity::Member,
+    wire::{AskMessage, Reply, Sender, Time},
+};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
+    me: Sender,
     /// The number of the last question.
     last: u64,
     questions: BTreeMap<u64, Waiting>,
@@ -19,94 +26,152 @@ pub(super) struct Outgoing {
 
 /// A question that was asked.
 #[derive(Debug)]
-struct Waiting {
-    /// Who has not replied.
-    awaited: BTreeSet<Sender>,
-    until: Time,
+pub(super) struct Waiting {
+    /// Peers that have not replied.
+    pub(super) awaited: BTreeSet<Sender>,
+    /// Members known that are no peers and have not replied.
+    pub(super) far: BTreeSet<Sender>,
+    /// Peers that hand it on, of which something may still come.
+    pub(super) copies: BTreeSet<Sender>,
+    /// Of whom it was told already whether they reply.
+    pub(super) told: BTreeSet<Sender>,
+    /// Who alone is asked.
+    pub(super) only: Option<Sender>,
+    /// Nobody who can be reached was left out, as far as is known.
+    pub(super) whole: bool,
+    pub(super) until: Time,
 }
 
 impl Outgoing {
-    /// Returns the number of a new question.
-    pub(super) fn begin(
-        &mut self,
-        peers: BTreeSet<Sender>,
-        until: Time,
-        out: &mut VecDeque<AskOutput>,
-    ) -> Result<u64, AskRefused> {
+    pub(super) const fn new(me: Sender) -> Self {
+        Self {
+            me,
+            last: 0,
+            questions: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+        }
+    }
+
+    /// The number of a new question.
+    pub(super) fn number(&mut self) -> Result<u64, AskRefused> {
         let limit = MAX_ASKING;
         if self.questions.len() >= limit {
             return Err(AskRefused::TooMany { limit });
         }
         self.last += 1;
-        if peers.is_empty() {
-            out.push_back(AskOutput::Over(self.last));
-        } else {
-            let awaited = peers;
-            self.questions.insert(self.last, Waiting { awaited, until });
-            self.deadlines.insert((until, self.last));
-        }
         Ok(self.last)
     }
 
-    /// Who has not replied to a question.
-    pub(super) fn awaited(&self, question: u64) -> Vec<Sender> {
-        let waiting = self.questions.get(&question);
-        waiting.map_or_else(Vec::new, |waiting| {
-            waiting.awaited.iter().copied().collect()
-        })
+    /// It is asked. What is known without asking is put out after what is to be sent.
+    pub(super) fn begin(&mut self, number: u64, waiting: Waiting) {
+        self.deadlines.insert((waiting.until, number));
+        self.questions.insert(number, waiting);
     }
 
-    /// A peer replied, or will not. That counts once, and from those who were asked.
+    /// A peer replied. That counts once.
     pub(super) fn handle_reply(
         &mut self,
         peer: Sender,
         question: u64,
-        reply: Result<Reply, NoReply>,
+        reply: Reply,
         out: &mut VecDeque<AskOutput>,
     ) {
         let Some(waiting) = self.questions.get_mut(&question) else {
             return;
         };
-        if !waiting.awaited.remove(&peer) {
+        // Whoever hands it on may have opened the channel just now.
+        let is_news = matches!(reply, Reply::Answer(..))
+            && waiting.copies.contains(&peer)
+            && waiting.may_tell(peer);
+        if waiting.awaited.contains(&peer) || is_news {
+            self.tell(question, (peer, None), Ok(reply), out);
+            self.end_if_over(question, out);
+        }
+    }
+
+    /// Whether a peer may have replies handed to it for this question.
+    pub(super) fn expects(&self, question: u64, peer: Sender) -> bool {
+        let waiting = self.questions.get(&question);
+        waiting.is_some_and(|waiting| waiting.copies.contains(&peer))
+    }
+
+    /// A member replied over others, by way of this peer. That counts once, and if it is asked.
+    pub(super) fn handle_found(
+        &mut self,
+        (question, peer): (u64, Sender),
+        member: Arc<Member>,
+        reply: Reply,
+        out: &mut VecDeque<AskOutput>,
+    ) {
+        let sender = member.sender();
+        let Some(waiting) = self.questions.get_mut(&question) else {
+            return;
+        };
+        if waiting.only.is_some_and(|only| only != sender) || !waiting.may_tell(sender) {
             return;
         }
-        let is_over = waiting.awaited.is_empty();
-        out.push_back(AskOutput::Replied {
-            question,
-            peer,
-            reply,
-        });
-        if is_over {
-            self.remove(question);
-            out.push_back(AskOutput::Over(question));
+        if waiting.only.is_some() {
+            // It has forgotten the question with that.
+            waiting.copies.remove(&peer);
+        }
+        self.tell(question, (sender, Some(member)), Ok(reply), out);
+        self.end_if_over(question, out);
+    }
+
+    /// Nothing more comes back of what a peer was handed.
+    pub(super) fn handle_echo(
+        &mut self,
+        question: u64,
+        peer: Sender,
+        whole: bool,
+        out: &mut VecDeque<AskOutput>,
+    ) {
+        if let Some(waiting) = self.questions.get_mut(&question)
+            && waiting.copies.remove(&peer)
+        {
+            waiting.whole &= whole;
+            self.end_if_over(question, out);
+        }
+    }
+
+    /// Something that came back was lost here.
+    pub(super) fn handle_lost(&mut self, question: u64) {
+        if let Some(waiting) = self.questions.get_mut(&question) {
+            waiting.whole = false;
         }
     }
 
     pub(super) fn handle_peer_down(&mut self, peer: Sender, out: &mut VecDeque<AskOutput>) {
-        let waiting_for = self.questions.iter();
-        let waiting_for = waiting_for.filter(|(_, waiting)| waiting.awaited.contains(&peer));
-        for question in waiting_for
-            .map(|(question, _)| *question)
-            .collect::<Vec<_>>()
-        {
-            self.handle_reply(peer, question, Err(NoReply::Gone), out);
+        let concerned = self.questions.iter().filter(|(_, waiting)| {
+            waiting.awaited.contains(&peer) || waiting.copies.contains(&peer)
+        });
+        for question in concerned.map(|(number, _)| *number).collect::<Vec<_>>() {
+            if let Some(waiting) = self.questions.get_mut(&question) {
+                waiting.whole &= !waiting.copies.remove(&peer);
+                if waiting.awaited.contains(&peer) {
+                    self.tell(question, (peer, None), Err(NoReply::Gone), out);
+                }
+            }
+            self.end_if_over(question, out);
         }
     }
 
     pub(super) fn withdraw(&mut self, question: u64, out: &mut VecDeque<AskOutput>) {
-        for peer in self.remove(question) {
+        let Some(waiting) = self.remove(question) else {
+            return;
+        };
+        for peer in waiting.awaited.difference(&waiting.copies) {
             let message = AskMessage::Withdrawn(question);
-            out.push_back(AskOutput::Send(peer, message));
+            out.push_back(AskOutput::Send(*peer, message));
         }
+        self.recall(question, &waiting, out);
     }
 
     pub(super) fn expire(&mut self, now: Time, out: &mut VecDeque<AskOutput>) {
         while let Some((until, question)) = self.deadlines.first().copied()
             && until <= now
         {
-            for peer in self.awaited(question) {
-                self.handle_reply(peer, question, Err(NoReply::Silent), out);
-            }
+            self.finish(question, out);
         }
     }
 
@@ -114,16 +179,86 @@ impl Outgoing {
         self.deadlines.first().map(|(until, _)| *until)
     }
 
-    /// Forgets a question. Returns who has not replied.
-    fn remove(&mut self, question: u64) -> BTreeSet<Sender> {
-        let Some(mut waiting) = self.questions.remove(&question) else {
-            return BTreeSet::new();
+    /// Ends a question as soon as nothing more can come of it.
+    pub(super) fn end_if_over(&mut self, question: u64, out: &mut VecDeque<AskOutput>) {
+        let Some(waiting) = self.questions.get(&question) else {
+            return;
         };
+        let has_come = waiting
+            .only
+            .is_some_and(|only| waiting.told.contains(&only));
+        let is_over = waiting.awaited.is_empty() && waiting.copies.is_empty();
+        if is_over || has_come {
+            self.finish(question, out);
+        }
+    }
+
+    /// Tells of all who have not replied why, and that it is over.
+    fn finish(&mut self, question: u64, out: &mut VecDeque<AskOutput>) {
+        let Some(waiting) = self.remove(question) else {
+            return;
+        };
+        let all_were_asked = waiting.whole && waiting.copies.is_empty();
+        let far = match all_were_asked {
+            true => NoReply::Absent,
+            false => NoReply::Unreached,
+        };
+        let silent = waiting.awaited.iter().map(|of| (*of, NoReply::Silent));
+        for (of, why) in silent.chain(waiting.far.iter().map(|of| (*of, far))) {
+            out.push_back(AskOutput::Replied {
+                question,
+                of,
+                member: None,
+                reply: Err(why),
+            });
+        }
+        self.recall(question, &waiting, out);
+        out.push_back(AskOutput::Over(question));
+    }
+
+    fn recall(&self, question: u64, waiting: &Waiting, out: &mut VecDeque<AskOutput>) {
+        let asker = self.me;
+        for peer in &waiting.copies {
+            let message = AskMessage::Recall { asker, question };
+            out.push_back(AskOutput::Send(*peer, message));
+        }
+    }
+
+    fn tell(
+        &mut self,
+        question: u64,
+        (of, member): (Sender, Option<Arc<Member>>),
+        reply: Result<Reply, NoReply>,
+        out: &mut VecDeque<AskOutput>,
+    ) {
+        if let Some(waiting) = self.questions.get_mut(&question) {
+            waiting.awaited.remove(&of);
+            waiting.far.remove(&of);
+            waiting.told.insert(of);
+            out.push_back(AskOutput::Replied {
+                question,
+                of,
+                member,
+                reply,
+            });
+        }
+    }
+
+    fn remove(&mut self, question: u64) -> Option<Waiting> {
+        let waiting = self.questions.remove(&question)?;
         self.deadlines.remove(&(waiting.until, question));
-        mem::take(&mut waiting.awaited)
+        Some(waiting)
     }
 }
 
-/// How many questions may wait for answers. Each remembers whom it waits for, at 48 bytes: 3 MiB
-/// with 256 peers each.
+impl Waiting {
+    /// Whether somebody's reply is news, and there is room for it.
+    fn may_tell(&self, of: Sender) -> bool {
+        let is_known = self.awaited.contains(&of) || self.far.contains(&of);
+        !self.told.contains(&of) && (is_known || self.told.len() < MAX_REPLIES)
+    }
+}
+
+/// How many questions may wait for answers. Each remembers whom it waits for and who replied, at 48
+/// bytes: 3 MiB with 256 members each.
 pub(super) const MAX_ASKING: usize = 256;

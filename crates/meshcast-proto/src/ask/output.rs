@@ -1,6 +1,12 @@
 //! What comes out of questions, and why there may be none.
 
-use crate::wire::{AskMessage, Question, Reply, Sender};
+use std::sync::Arc;
+
+use crate::{
+    conduct::Offence,
+    identity::Member,
+    wire::{AskMessage, Question, Reply, Sender},
+};
 
 /// What is to be done. The caller drains [`Asks::poll_output`](super::Asks::poll_output) after each
 /// call.
@@ -8,30 +14,57 @@ use crate::wire::{AskMessage, Question, Reply, Sender};
 pub enum AskOutput {
     /// Say this to a peer.
     Send(Sender, AskMessage),
-    /// A peer replied to a question of this node. `None` if it did not, in time or before it went.
+    /// A member replied to a question of this node, or will not.
     Replied {
         /// The number of the question.
         question: u64,
-        /// The peer.
-        peer: Sender,
+        /// Which process.
+        of: Sender,
+        /// Who it is, if its reply came over others: it has shown that.
+        member: Option<Arc<Member>>,
         /// What it said, or why it said nothing.
         reply: Result<Reply, NoReply>,
     },
-    /// All who were asked have replied, or their time is over.
+    /// Nothing more comes of a question of this node.
     Over(u64),
-    /// A peer asks. It is answered with [`Asks::reply`](super::Asks::reply).
-    Asked(Sender, Question),
-    /// A peer does not wait for the answer to this question any more.
+    /// A member asks. It is answered with [`Asks::reply`](super::Asks::reply).
+    Asked(Asked),
+    /// A member does not wait for the answer to this question any more.
     Withdrawn(Sender, u64),
+    /// A peer misbehaved.
+    Misbehaved {
+        /// Which peer.
+        peer: Sender,
+        /// What it did.
+        offence: Offence,
+    },
 }
 
-/// Why a peer said nothing to a question.
+/// A question that a member asks this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Which process asks.
+    pub asker: Sender,
+    /// Who it is, if the question travels over members: it has shown that.
+    pub member: Option<Arc<Member>>,
+    /// The peer that is charged for what waits of it.
+    pub payer: Sender,
+    /// What it asks.
+    pub question: Question,
+}
+
+/// Why a member said nothing to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoReply {
-    /// Not within the time.
+    /// It is a peer, and said nothing within the time.
     Silent,
-    /// The session to it ended before.
+    /// It was a peer, and the session to it ended before.
     Gone,
+    /// It is no peer, and all who can be reached over others were asked: it is not among them, or
+    /// does not have the channel open.
+    Absent,
+    /// It is no peer, and whether the question reached it over others is not known.
+    Unreached,
 }
 
 /// A question that is not asked.
@@ -52,4 +85,24 @@ pub enum AskRefused {
         /// How many may.
         limit: usize,
     },
+}
+
+/// What travelled over members of questions, and what did not. The numbers only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct AskCounters {
+    /// Questions of this node that were handed to all peers to be handed on.
+    pub asks_spread: u64,
+    /// Questions of others that were handed on, or answered here.
+    pub asks_relayed: u64,
+    /// To how many peers these were handed.
+    pub ask_copies: u64,
+    /// Questions and replies that were not taken in: over the share of the peer they came from.
+    pub asks_refused: u64,
+    /// Copies and replies that were not handed on: whoever is next does not read fast enough, or
+    /// has had its share.
+    pub asks_lost: u64,
+    /// What came over members and was not believed, was too old, or belongs to no question that is
+    /// under way.
+    pub asks_dropped: u64,
 }

@@ -1,12 +1,21 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::Bytes;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    bounds::{ENTRY_BYTES, Payer},
+    bounds::{Budget, ENTRY_BYTES, Payer},
     fixture::{channel, peer},
+    identity::{MeshKey, Trust},
+    wire::{AskMessage, Declined, Format, Question, Reply, Sender, Time, WallTime},
 };
+
+mod flood;
 
 fn who(n: usize) -> Sender {
     peer(n).member.sender()
@@ -33,10 +42,27 @@ fn answer(payload: &'static [u8]) -> Reply {
     Reply::Answer(Format::Raw, payload.into())
 }
 
+/// The questions of the `n`th peer.
+fn asks(n: usize, budget: Budget) -> Asks {
+    let trust = Trust::from(&MeshKey::from_entropy([7; 48]));
+    Asks::new(peer(n).identity.clone(), trust, budget)
+}
+
+/// These peers, by their sessions.
+fn whom(peers: impl IntoIterator<Item = Sender>) -> Whom {
+    Whom {
+        peers: peers.into_iter().collect(),
+        ..Whom::default()
+    }
+}
+
+const WALL: WallTime = WallTime::from_unix_millis(1_767_225_600_000);
+
 fn replied(question: u64, n: usize, reply: Result<Reply, NoReply>) -> AskOutput {
     AskOutput::Replied {
         question,
-        peer: who(n),
+        of: who(n),
+        member: None,
         reply,
     }
 }
@@ -47,18 +73,18 @@ fn reply(question: u64, reply: Reply) -> AskMessage {
 
 #[test]
 fn a_question_is_over_as_soon_as_all_have_replied_one_way_or_another() {
-    let mut asks = Asks::new(Budget::default());
+    let mut asks = asks(0, Budget::default());
     let number = asks
-        .ask(new(200, b"?"), (1..5).map(who), at(0))
+        .ask(new(200, b"?"), whom((1..5).map(who)), at(0), WALL)
         .expect("few");
     assert_eq!(drain(&mut asks).len(), 4);
-    asks.handle_message(who(1), reply(number, answer(b"!")), at(1));
+    asks.handle_message(who(1), reply(number, answer(b"!")), at(1), WALL);
     // Twice, and of one that was not asked.
-    asks.handle_message(who(1), reply(number, answer(b"!!")), at(1));
-    asks.handle_message(who(7), reply(number, answer(b"me too")), at(1));
+    asks.handle_message(who(1), reply(number, answer(b"!!")), at(1), WALL);
+    asks.handle_message(who(7), reply(number, answer(b"me too")), at(1), WALL);
     let declined = Reply::Declined(Declined::NoHandler);
-    asks.handle_message(who(2), reply(number, declined.clone()), at(2));
-    asks.handle_peer_down(who(3));
+    asks.handle_message(who(2), reply(number, declined.clone()), at(2), WALL);
+    asks.handle_peer_down(who(3), at(0));
     assert_eq!(
         drain(&mut asks),
         [
@@ -73,21 +99,23 @@ fn a_question_is_over_as_soon_as_all_have_replied_one_way_or_another() {
     asks.handle_timeout(at(200));
     let silent = replied(number, 4, Err(NoReply::Silent));
     assert_eq!(drain(&mut asks), [silent, AskOutput::Over(number)]);
-    asks.handle_message(who(4), reply(number, answer(b"late")), at(201));
+    asks.handle_message(who(4), reply(number, answer(b"late")), at(201), WALL);
     assert_eq!((drain(&mut asks), asks.poll_timeout()), (vec![], None));
 }
 
 #[test]
 fn a_question_to_nobody_is_over_at_once() {
-    let mut asks = Asks::new(Budget::default());
-    let number = asks.ask(new(200, b"?"), [], at(0)).expect("few");
+    let mut asks = asks(0, Budget::default());
+    let number = asks
+        .ask(new(200, b"?"), whom([]), at(0), WALL)
+        .expect("few");
     assert_eq!(drain(&mut asks), [AskOutput::Over(number)]);
     assert_eq!(asks.poll_timeout(), None);
 }
 
 #[test]
 fn what_is_too_much_or_too_long_is_refused_by_name() {
-    let mut asks = Asks::new(Budget::default());
+    let mut asks = asks(0, Budget::default());
     let limit = AskMessage::MAX_PAYLOAD_LEN;
     let long = NewQuestion {
         payload: vec![0; limit + 1].into(),
@@ -95,14 +123,15 @@ fn what_is_too_much_or_too_long_is_refused_by_name() {
     };
     let len = limit + 1;
     assert_eq!(
-        asks.ask(long, [who(1)], at(0)),
+        asks.ask(long, whom([who(1)]), at(0), WALL),
         Err(AskRefused::TooLarge { len, limit })
     );
     for _ in 0..Asks::MAX_ASKING {
-        asks.ask(new(200, b"?"), [who(1)], at(0)).expect("room");
+        asks.ask(new(200, b"?"), whom([who(1)]), at(0), WALL)
+            .expect("room");
     }
     let limit = Asks::MAX_ASKING;
-    let one_more = |asks: &mut Asks, now| asks.ask(new(200, b"?"), [who(1)], now);
+    let one_more = |asks: &mut Asks, now| asks.ask(new(200, b"?"), whom([who(1)]), now, WALL);
     assert_eq!(
         one_more(&mut asks, at(0)),
         Err(AskRefused::TooMany { limit })
@@ -124,16 +153,22 @@ fn question(number: u64, within: u64, payload: Bytes) -> AskMessage {
 #[test]
 fn who_asks_too_much_is_told_so_and_pays_for_what_waits() {
     let budget = Budget::default();
-    let mut asks = Asks::new(budget.clone());
+    let mut asks = asks(0, budget.clone());
     let used = |budget: &Budget| budget.statement(Payer::from(who(1))).used;
     for number in 0..100 {
         asks.handle_message(
             who(1),
             question(number, 1_000, Bytes::from_static(b"?")),
             at(0),
+            WALL,
         );
     }
-    asks.handle_message(who(2), question(0, 1_000, Bytes::from_static(b"?")), at(0));
+    asks.handle_message(
+        who(2),
+        question(0, 1_000, Bytes::from_static(b"?")),
+        at(0),
+        WALL,
+    );
     let busy = |output: &AskOutput| {
         matches!(output, AskOutput::Send(_, AskMessage::Reply { reply, .. })
             if *reply == Reply::Declined(Declined::Busy))
@@ -143,8 +178,8 @@ fn who_asks_too_much_is_told_so_and_pays_for_what_waits() {
     assert_eq!((declined.len(), asked.len()), (36, Asks::MAX_ASKED + 1));
     assert_eq!(used(&budget), Asks::MAX_ASKED * (ENTRY_BYTES + 1));
     // One is answered, one withdrawn, the others' time is over.
-    asks.reply(who(1), 0, answer(b"!"));
-    asks.handle_message(who(1), AskMessage::Withdrawn(1), at(1));
+    asks.reply(who(1), 0, answer(b"!"), at(1));
+    asks.handle_message(who(1), AskMessage::Withdrawn(1), at(1), WALL);
     asks.handle_timeout(at(1_000));
     assert_eq!((used(&budget), asks.poll_timeout()), (0, None));
     let withdrawn = drain(&mut asks);
@@ -152,7 +187,7 @@ fn who_asks_too_much_is_told_so_and_pays_for_what_waits() {
         .iter()
         .filter(|it| matches!(it, AskOutput::Withdrawn(..)));
     assert_eq!(withdrawn.count(), Asks::MAX_ASKED);
-    asks.reply(who(1), 2, answer(b"too late"));
+    asks.reply(who(1), 2, answer(b"too late"), at(1_001));
     assert_eq!(drain(&mut asks), []);
 }
 
@@ -160,23 +195,23 @@ fn who_asks_too_much_is_told_so_and_pays_for_what_waits() {
 #[test]
 fn what_waits_to_be_answered_is_bounded_by_the_share_of_who_asks() {
     let budget = Budget::new(512 * 1024);
-    let mut asks = Asks::new(budget.clone());
+    let mut asks = asks(0, budget.clone());
     for number in 0..20 {
         let payload = Bytes::from(vec![0; 60 * 1024]);
-        asks.handle_message(who(1), question(number, 1_000, payload), at(0));
+        asks.handle_message(who(1), question(number, 1_000, payload), at(0), WALL);
     }
     assert!(budget.used() <= 256 * 1024, "{}", budget.used());
-    asks.handle_peer_down(who(1));
+    asks.handle_peer_down(who(1), at(0));
     assert_eq!(budget.used(), 0);
 }
 
 #[test]
 fn an_answer_that_is_too_long_is_a_failure() {
-    let mut asks = Asks::new(Budget::default());
-    asks.handle_message(who(1), question(5, 1_000, Bytes::new()), at(0));
+    let mut asks = asks(0, Budget::default());
+    asks.handle_message(who(1), question(5, 1_000, Bytes::new()), at(0), WALL);
     drain(&mut asks);
     let long = Reply::Answer(Format::Raw, vec![0; AskMessage::MAX_PAYLOAD_LEN + 1].into());
-    asks.reply(who(1), 5, long);
+    asks.reply(who(1), 5, long, at(1));
     let failed = reply(5, Reply::Declined(Declined::Failed));
     assert_eq!(drain(&mut asks), [AskOutput::Send(who(1), failed)]);
 }
@@ -212,7 +247,8 @@ proptest! {
     #[test]
     fn of_each_who_was_asked_comes_exactly_one_reply(ops in prop::collection::vec(op(), 1..60)) {
         let budgets: Vec<Budget> = (0..NODES).map(|_| Budget::default()).collect();
-        let mut nodes: Vec<Asks> = budgets.iter().cloned().map(Asks::new).collect();
+        let nodes = budgets.iter().cloned().enumerate();
+        let mut nodes: Vec<Asks> = nodes.map(|(n, budget)| asks(n, budget)).collect();
         let mut wires: BTreeMap<(usize, usize), Vec<AskMessage>> = BTreeMap::new();
         let mut due: BTreeMap<(usize, u64), BTreeSet<Sender>> = BTreeMap::new();
         let (mut waiting, mut now): (Vec<(usize, Sender, u64)>, u64) = (Vec::new(), 0);
@@ -224,8 +260,9 @@ proptest! {
                     let of: BTreeSet<Sender> = of.into_iter().map(who).collect();
                     let asked = nodes[node].ask(
                         new(within, b"?"),
-                        of.clone(),
+                        whom(of.clone()),
                         at(now),
+                        WALL,
                     ).expect("few");
                     due.insert((node, asked), of);
                 }
@@ -236,20 +273,20 @@ proptest! {
                 Op::Answer(nth) => {
                     if !waiting.is_empty() {
                         let (of, peer, question) = waiting.remove(nth.index(waiting.len()));
-                        nodes[of].reply(peer, question, answer(b"!"));
+                        nodes[of].reply(peer, question, answer(b"!"), at(now));
                     }
                 }
                 Op::Break(a, b) => {
                     wires.remove(&(a, b));
                     wires.remove(&(b, a));
-                    nodes[a].handle_peer_down(who(b));
-                    nodes[b].handle_peer_down(who(a));
+                    nodes[a].handle_peer_down(who(b), at(0));
+                    nodes[b].handle_peer_down(who(a), at(0));
                 }
                 Op::Pass(ms) => {
                     now += ms;
                     for ((from, to), messages) in std::mem::take(&mut wires) {
                         for message in messages {
-                            nodes[to].handle_message(who(from), message, at(now));
+                            nodes[to].handle_message(who(from), message, at(now), WALL);
                         }
                     }
                     for asks in &mut nodes {
@@ -264,16 +301,17 @@ proptest! {
                         AskOutput::Send(to, message) => {
                             wires.entry((node, number(to))).or_default().push(message);
                         }
-                        AskOutput::Replied { question, peer, .. } => {
+                        AskOutput::Replied { question, of: peer, .. } => {
                             let due = due.get_mut(&(node, question)).expect("it is not withdrawn");
                             prop_assert!(due.remove(&peer), "twice, or not asked");
                         }
                         AskOutput::Over(question) => {
                             prop_assert_eq!(due.remove(&(node, question)), Some(BTreeSet::new()));
                         }
-                        AskOutput::Asked(peer, question) => waiting.push(
-                            (node, peer, question.number)
+                        AskOutput::Asked(Asked { asker, question, .. }) => waiting.push(
+                            (node, asker, question.number)
                         ),
+                        AskOutput::Misbehaved { .. } => prop_assert!(false, "all are honest"),
                         AskOutput::Withdrawn(peer, question) => {
                             waiting.retain(|it| *it != (node, peer, question));
                         }
@@ -289,12 +327,12 @@ proptest! {
 /// However long a peer says that it waits.
 #[test]
 fn nobody_is_answered_for_longer_than_a_minute() {
-    let mut asks = Asks::new(Budget::default());
-    asks.handle_message(who(1), question(1, u64::MAX, Bytes::new()), at(0));
+    let mut asks = asks(0, Budget::default());
+    asks.handle_message(who(1), question(1, u64::MAX, Bytes::new()), at(0), WALL);
     let asked = drain(&mut asks);
-    let [AskOutput::Asked(_, question)] = &asked[..] else {
+    let [AskOutput::Asked(asked)] = &asked[..] else {
         panic!("{asked:?}");
     };
-    assert_eq!(question.within, Asks::MAX_WITHIN);
+    assert_eq!(asked.question.within, Asks::MAX_WITHIN);
     assert_eq!(asks.poll_timeout(), Some(Time::ZERO + Asks::MAX_WITHIN));
 }

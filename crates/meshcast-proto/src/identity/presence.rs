@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     identity::{
         credential::{Identity, Member, Trust},
-        verify::VerifyError,
+        verify::{Signed, VerifyError, who_signed},
     },
     wire::{Beat, Claim, CodecError, PresenceRecord, WallTime, beat_hash},
 };
@@ -29,20 +29,15 @@ impl PresenceRecord {
         known: Option<&Arc<Member>>,
         wall: WallTime,
     ) -> Result<Arc<Member>, VerifyError> {
-        let member = match known {
-            Some(member) => Arc::clone(member),
-            None => Arc::new(trust.verify(&self.chain)?),
-        };
-        if member.sender() != self.sender {
-            return Err(VerifyError::NotTheSender);
-        }
-        member.check_time(wall, Duration::ZERO)?;
         let (hash, signature) = self.signed();
-        if member.signed(&hash, &signature) {
-            Ok(member)
-        } else {
-            Err(VerifyError::BadSignature)
-        }
+        let (sender, chain) = (self.sender, &self.chain[..]);
+        let signed = Signed {
+            sender,
+            chain,
+            hash,
+            signature,
+        };
+        who_signed(&signed, trust, known, wall)
     }
 }
 

@@ -168,6 +168,7 @@ impl SyncMessage {
             Self::Close(channels) => channels.len(),
             Self::Have(holdings) => holdings.iter().map(|of| 1 + of.logs.len()).sum(),
             Self::Frames(frames) => frames.frames.len(),
+            Self::Ask(message) if message.is_short() => 0,
             Self::Ask(_) => ASK_COST,
         };
         named + Self::cost_unread(bytes)

@@ -1,4 +1,6 @@
-//! Questions that are asked of peers by the session to them, and their answers.
+//! Questions that are asked of peers by the session to them, or over members, and their answers.
+
+mod relayed;
 
 use std::{fmt, time::Duration};
 
@@ -7,9 +9,13 @@ use bytes::Bytes;
 use crate::wire::{
     codec::{AskBody, CodecError},
     fields,
+    id::Sender,
     name::ChannelName,
     record::Format,
 };
+
+pub(crate) use relayed::Query;
+pub use relayed::{Finding, Inquiry};
 
 /// What the asker and whoever is asked say to each other. Questions are numbered by the asker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +31,43 @@ pub enum AskMessage {
     },
     /// The speaker does not wait for the answer to this question any more.
     Withdrawn(u64),
+    /// The speaker asks, or hands on what another asks: the listener is to reply if it is asked,
+    /// and to hand it on.
+    Relay(Relayed),
+    /// The speaker replies to what was handed to it, or hands on what another replied.
+    Finding(Finding),
+    /// Nothing more comes back of what the listener handed to the speaker.
+    Echo {
+        /// Who asked.
+        asker: Sender,
+        /// The number of the question.
+        question: u64,
+        /// The speaker kept nothing from anybody: all behind it that it could ask were asked, and
+        /// all replies were handed on.
+        whole: bool,
+    },
+    /// Nobody waits any more for the answers to what the speaker handed to the listener.
+    Recall {
+        /// Who asked.
+        asker: Sender,
+        /// The number of the question.
+        question: u64,
+    },
+    /// A hash of the speaker and its peers: the sum of the first eight bytes of their keys. With
+    /// whom it is the same, the speaker has the same peers.
+    Links(u64),
+}
+
+/// A question on its way over members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relayed {
+    /// How many links it has come over with this one. Whoever hands it on may say anything.
+    pub hops: u8,
+    /// For how long the asker still waits, by the word of whoever hands it on. It travels in whole
+    /// milliseconds, rounded up.
+    pub left: Duration,
+    /// The question.
+    pub inquiry: Inquiry,
 }
 
 /// A question to those who have a channel open.
@@ -60,6 +103,29 @@ pub enum Declined {
     Busy,
     /// Its handler failed, or does not understand the question.
     Failed,
+    /// The channel is not open there. Said only by one that was asked alone.
+    NotOpen,
+}
+
+impl Declined {
+    const fn code(self) -> u8 {
+        match self {
+            Self::NoHandler => 0,
+            Self::Busy => 1,
+            Self::Failed => 2,
+            Self::NotOpen => 3,
+        }
+    }
+
+    fn read(code: u8) -> Result<Self, CodecError> {
+        Ok(match code {
+            0 => Self::NoHandler,
+            1 => Self::Busy,
+            2 => Self::Failed,
+            3 => Self::NotOpen,
+            _ => return Err(CodecError::Malformed("unknown reason".to_owned())),
+        })
+    }
 }
 
 impl AskMessage {
@@ -67,13 +133,20 @@ impl AskMessage {
     /// asked of history: a question goes to each who is there.
     pub const MAX_PAYLOAD_LEN: usize = 64 * 1024;
 
+    /// Whether it neither asks nor answers, so that it wakes nobody and needs no proof.
+    pub(crate) const fn is_short(&self) -> bool {
+        matches!(
+            self,
+            Self::Withdrawn(_) | Self::Echo { .. } | Self::Recall { .. } | Self::Links(_)
+        )
+    }
+
     pub(super) fn body(&self) -> AskBody<'_> {
         match self {
             Self::Question(question) => AskBody::Question {
                 number: question.number,
                 channel: question.channel.wire(),
-                within: u64::try_from(question.within.as_micros().div_ceil(1_000))
-                    .unwrap_or(u64::MAX),
+                within: rounded_up(question.within),
                 raw: question.format == Format::Raw,
                 payload: &question.payload,
             },
@@ -85,27 +158,35 @@ impl AskMessage {
                 },
                 Reply::Declined(declined) => AskBody::Declined {
                     question: *question,
-                    why: match declined {
-                        Declined::NoHandler => 0,
-                        Declined::Busy => 1,
-                        Declined::Failed => 2,
-                    },
+                    why: declined.code(),
                 },
             },
             Self::Withdrawn(question) => AskBody::Withdrawn(*question),
+            Self::Relay(relay) => AskBody::Relay {
+                hops: relay.hops,
+                left: rounded_up(relay.left),
+                inquiry: &relay.inquiry.bytes,
+            },
+            Self::Finding(finding) => AskBody::Finding(&finding.bytes),
+            Self::Echo {
+                asker,
+                question,
+                whole,
+            } => AskBody::Echo {
+                asker: *asker.key(),
+                question: *question,
+                whole: *whole,
+            },
+            Self::Recall { asker, question } => AskBody::Recall {
+                asker: *asker.key(),
+                question: *question,
+            },
+            Self::Links(links) => AskBody::Links(*links),
         }
     }
 
     /// Payloads go on sharing `bytes`.
     pub(super) fn read(body: &AskBody<'_>, bytes: &Bytes) -> Result<Self, CodecError> {
-        let payload = |payload: &[u8]| match payload.len() {
-            len if len > Self::MAX_PAYLOAD_LEN => Err(CodecError::TooMany {
-                found: len,
-                limit: Self::MAX_PAYLOAD_LEN,
-            }),
-            _ => Ok(bytes.slice_ref(payload)),
-        };
-        let format = |raw| if raw { Format::Raw } else { Format::Value };
         Ok(match *body {
             AskBody::Question {
                 number,
@@ -118,7 +199,7 @@ impl AskMessage {
                 channel: fields::channel(channel)?,
                 within: Duration::from_millis(within),
                 format: format(raw),
-                payload: payload(asked)?,
+                payload: payload(asked, bytes)?,
             }),
             AskBody::Answer {
                 question,
@@ -126,20 +207,53 @@ impl AskMessage {
                 payload: answer,
             } => Self::Reply {
                 question,
-                reply: Reply::Answer(format(raw), payload(answer)?),
+                reply: Reply::Answer(format(raw), payload(answer, bytes)?),
             },
             AskBody::Declined { question, why } => Self::Reply {
                 question,
-                reply: Reply::Declined(match why {
-                    0 => Declined::NoHandler,
-                    1 => Declined::Busy,
-                    2 => Declined::Failed,
-                    _ => return Err(CodecError::Malformed("unknown reason".to_owned())),
-                }),
+                reply: Reply::Declined(Declined::read(why)?),
             },
             AskBody::Withdrawn(question) => Self::Withdrawn(question),
+            AskBody::Relay {
+                hops,
+                left,
+                inquiry,
+            } => Self::Relay(Relayed {
+                hops,
+                left: Duration::from_millis(left),
+                inquiry: Inquiry::decode(&bytes.slice_ref(inquiry))?,
+            }),
+            AskBody::Finding(finding) => Self::Finding(Finding::decode(&bytes.slice_ref(finding))?),
+            AskBody::Echo {
+                asker,
+                question,
+                whole,
+            } => Self::Echo {
+                asker: Sender::new(asker),
+                question,
+                whole,
+            },
+            AskBody::Recall { asker, question } => Self::Recall {
+                asker: Sender::new(asker),
+                question,
+            },
+            AskBody::Links(links) => Self::Links(links),
         })
     }
+}
+
+const fn format(raw: bool) -> Format {
+    if raw { Format::Raw } else { Format::Value }
+}
+
+/// A payload that goes on sharing `bytes`.
+fn payload(payload: &[u8], bytes: &Bytes) -> Result<Bytes, CodecError> {
+    fields::at_most(AskMessage::MAX_PAYLOAD_LEN, payload.len())?;
+    Ok(bytes.slice_ref(payload))
+}
+
+fn rounded_up(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
 }
 
 /// Lengths only: payloads do not belong in a log.

@@ -97,8 +97,9 @@ pub(crate) enum SyncBody<'a> {
     Leaving,
 }
 
-/// About a question. `within` is in milliseconds; `raw` says that the payload is bytes as they are;
-/// `why` is 0 for nobody who answers, 1 for too busy, 2 for a failure.
+/// About a question. `within` and `left` are in milliseconds; `raw` says that the payload is bytes
+/// as they are; `why` is 0 for nobody who answers, 1 for too busy, 2 for a failure, 3 for a channel
+/// that is not open there.
 #[derive(Encode, BorrowDecode)]
 pub(crate) enum AskBody<'a> {
     Question {
@@ -118,6 +119,52 @@ pub(crate) enum AskBody<'a> {
         why: u8,
     },
     Withdrawn(u64),
+    Relay {
+        hops: u8,
+        left: u64,
+        inquiry: &'a [u8],
+    },
+    Finding(&'a [u8]),
+    Echo {
+        asker: [u8; 32],
+        question: u64,
+        whole: bool,
+    },
+    Recall {
+        asker: [u8; 32],
+        question: u64,
+    },
+    Links(u64),
+}
+
+/// What the asker signs of a question that travels over members. The signature stands behind it.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct InquiryBody<'a> {
+    pub(crate) asker: [u8; 32],
+    pub(crate) number: u64,
+    pub(crate) channel: &'a str,
+    pub(crate) asked_at: u64,
+    pub(crate) within: u64,
+    pub(crate) only: Option<[u8; 32]>,
+    pub(crate) raw: bool,
+    pub(crate) payload: &'a [u8],
+    pub(crate) chain: &'a [u8],
+}
+
+/// What a member signs that replies to such a question. The signature stands behind it.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct FindingBody<'a> {
+    pub(crate) asker: [u8; 32],
+    pub(crate) question: u64,
+    pub(crate) answerer: [u8; 32],
+    pub(crate) reply: ReplyBody<'a>,
+    pub(crate) chain: &'a [u8],
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(crate) enum ReplyBody<'a> {
+    Answer { raw: bool, payload: &'a [u8] },
+    Declined(u8),
 }
 
 /// A channel the speaker has open, and how far back it wants to hear: milliseconds, and numbers of

@@ -21,21 +21,20 @@ pub(crate) struct Asking {
     pub(crate) made: Instant,
     /// One of so many questions that may wait. It is held until the question is over.
     pub(crate) permit: OwnedSemaphorePermit,
-    /// Where what comes of it goes: at most two for each who is asked and two more.
+    /// Where what comes of it goes: at most two for each who is asked or replies, and two more.
     pub(crate) events: UnboundedSender<AskEvent>,
 }
 
 /// What comes of a question.
 #[derive(Debug)]
 pub(crate) enum AskEvent {
-    /// Who was asked.
+    /// Who was asked, or is to be reached over others.
     Asked(Vec<Arc<Member>>),
-    /// One of them came back, or will not.
-    Replied(PeerId, Result<Reply, NoReply>, Charge),
+    /// One of them came back, or will not; or somebody who was not known to be there, and who that
+    /// is.
+    Replied(PeerId, Option<Arc<Member>>, Result<Reply, NoReply>, Charge),
     /// One of them answered, and there is no room for that.
     NoRoom(PeerId),
-    /// Whoever was to be asked cannot be; who that is, if it is known.
-    NotThere(PeerId, Option<Arc<Member>>),
     /// Has not said in time whether it has the channel open, and was not asked.
     Untold(Arc<Member>),
     /// Nothing more comes.
@@ -73,9 +72,9 @@ pub(crate) struct Incoming {
 /// handler panicked, or the runtime that it ran on is gone.
 pub(crate) struct Replier {
     hub: Arc<Hub>,
-    peer: Sender,
+    asker: Sender,
     number: u64,
-    /// What waits for the driver is charged to whoever asked.
+    /// What waits for the driver is charged to the peer that the question came from.
     account: Account,
     done: bool,
 }
@@ -83,17 +82,17 @@ pub(crate) struct Replier {
 /// A reply for the driver to send.
 #[derive(Debug)]
 pub(crate) struct Replying {
-    pub(crate) peer: Sender,
+    pub(crate) asker: Sender,
     pub(crate) number: u64,
     pub(crate) reply: Reply,
     _charge: Option<Charge>,
 }
 
 impl Replier {
-    pub(crate) fn new(hub: Arc<Hub>, peer: Sender, number: u64, account: Account) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, asker: Sender, number: u64, account: Account) -> Self {
         Self {
             hub,
-            peer,
+            asker,
             number,
             account,
             done: false,
@@ -114,7 +113,7 @@ impl Replier {
             }
         }
         self.hub.reply_to_member(Replying {
-            peer: self.peer,
+            asker: self.asker,
             number: self.number,
             reply,
             _charge: charge,

@@ -4,14 +4,15 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::{
-    AskMessage, AskOutput, Asks, Budget, Declined, ENTRY_BYTES, Member, NewQuestion, Payer,
-    Question, Reply, Sender, SyncMessage, Time,
+    AskCounters, AskMessage, AskOutput, Asked, Asks, Declined, ENTRY_BYTES, Member, NewQuestion,
+    NoReply, Payer, Reply, Sender, SyncMessage, Time, Whom,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
 use super::Driver;
 use crate::{
     channel::{AskEvent, Asking, Charge, Desk, Hub, Incoming, Replier},
+    clock::wall_time,
     ids::{peer_id, sender},
 };
 
@@ -38,9 +39,9 @@ struct Waiting {
 }
 
 impl Questions {
-    pub(super) fn new(budget: &Budget) -> Self {
+    pub(super) fn new(asks: Asks) -> Self {
         Self {
-            asks: Asks::new(budget.clone()),
+            asks,
             waiting: HashMap::new(),
             held: Vec::new(),
         }
@@ -50,6 +51,15 @@ impl Questions {
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let held = self.held.iter().map(|held| held.until);
         held.chain(self.asks.poll_timeout()).min()
+    }
+
+    pub(super) const fn counters(&self) -> AskCounters {
+        self.asks.counters()
+    }
+
+    /// What is sent to a peer waits, or no longer.
+    pub(super) fn set_congested(&mut self, peer: Sender, congested: bool) {
+        self.asks.set_congested(peer, congested);
     }
 }
 
@@ -67,7 +77,7 @@ impl Driver {
         }
         self.ask_held();
         for reply in desk.replies {
-            self.with_asks(|asks, _| asks.reply(reply.peer, reply.number, reply.reply));
+            self.with_asks(|asks, now| asks.reply(reply.asker, reply.number, reply.reply, now));
         }
         if desk.left {
             self.withdraw_questions();
@@ -120,31 +130,33 @@ impl Driver {
             .filter_map(|listener| self.peers.get(&peer_id(listener)))
             .map(|peer| Arc::clone(&peer.member))
             .collect();
+        let named = only.and_then(|only| sender(&only));
+        if let Some(only) = only
+            && named.is_none()
+        {
+            return self.tell_nobody(only, &events);
+        }
+        let untold: Vec<_> = self.untold(hub, only).collect();
+        let far = self.far(hub, only, &members, &untold);
         // An error means that whoever asked has left, which is noticed below.
         let tell = |event| drop(events.send(event));
-        tell(AskEvent::Asked(members.clone()));
-        let untold: Vec<_> = self.untold(hub, only).collect();
+        tell(AskEvent::Asked(
+            members.iter().chain(&far).cloned().collect(),
+        ));
         for member in &untold {
             tell(AskEvent::Untold(Arc::clone(member)));
         }
-        match only {
-            Some(_) if !untold.is_empty() => {}
-            Some(only) if members.is_empty() => tell(AskEvent::NotThere(only, None)),
-            Some(_) => {}
-            None => {
-                let present = self.presence.others(hub.name());
-                let is_told =
-                    |member: &Arc<Member>| members.contains(member) || untold.contains(member);
-                for member in present.filter(|member| !is_told(member)) {
-                    let peer = peer_id(member.sender());
-                    tell(AskEvent::NotThere(peer, Some(member)));
-                }
-            }
-        }
         let within = new.within.saturating_sub(made.elapsed());
         let new = NewQuestion { within, ..new };
-        let peers = members.iter().map(|member| member.sender());
-        let asked = self.questions.asks.ask(new, peers, self.clock.now());
+        let senders = |of: &[Arc<Member>]| of.iter().map(|member| member.sender()).collect();
+        let whom = Whom {
+            peers: senders(&members),
+            far: senders(&far),
+            told: senders(&untold),
+            only: named,
+        };
+        let (now, wall) = (self.clock.now(), wall_time());
+        let asked = self.questions.asks.ask(new, whom, now, wall);
         match asked {
             Ok(number) => {
                 let _permit = permit;
@@ -156,6 +168,31 @@ impl Driver {
             Err(error) => tracing::error!(%error, "a question was not asked"),
         }
         self.with_asks(|_, _| ());
+    }
+
+    /// Nobody has this id: it is not made of a key, as those of members are.
+    fn tell_nobody(&self, only: PeerId, events: &UnboundedSender<AskEvent>) {
+        let account = self.engine.budget().account(Payer::Ourselves);
+        if let Some(charge) = Charge::new(account, 0) {
+            let none = AskEvent::Replied(only, None, Err(NoReply::Absent), charge);
+            // An error means that whoever asked has left.
+            let _ = events.send(none);
+        }
+        let _ = events.send(AskEvent::Over);
+    }
+
+    /// Those known to be present that are to be asked and are no peers.
+    fn far(
+        &self,
+        hub: &Hub,
+        only: Option<PeerId>,
+        members: &[Arc<Member>],
+        untold: &[Arc<Member>],
+    ) -> Vec<Arc<Member>> {
+        let present = self.presence.others(hub.name());
+        let present = present.filter(|it| only.is_none_or(|only| only == peer_id(it.sender())));
+        let far = present.filter(|it| !members.contains(it) && !untold.contains(it));
+        far.collect()
     }
 
     /// Withdraws the questions to which nobody waits for an answer.
@@ -171,7 +208,8 @@ impl Driver {
 
     pub(super) fn handle_ask(&mut self, peer: PeerId, message: AskMessage) {
         if let Some(sender) = sender(&peer) {
-            self.with_asks(|asks, now| asks.handle_message(sender, message, now));
+            let wall = wall_time();
+            self.with_asks(|asks, now| asks.handle_message(sender, message, now, wall));
         }
     }
 
@@ -179,9 +217,14 @@ impl Driver {
         self.with_asks(Asks::handle_timeout);
     }
 
+    /// There is a session with a peer.
+    pub(super) fn begin_asks(&mut self, peer: Sender) {
+        self.with_asks(|asks, now| asks.handle_peer_up(peer, now));
+    }
+
     /// The session to a peer ended.
     pub(super) fn end_asks(&mut self, peer: Sender) {
-        self.with_asks(|asks, _| asks.handle_peer_down(peer));
+        self.with_asks(|asks, now| asks.handle_peer_down(peer, now));
     }
 
     /// Calls the questions, and does what they want done.
@@ -195,17 +238,19 @@ impl Driver {
                 }
                 AskOutput::Replied {
                     question,
-                    peer,
+                    of,
+                    member,
                     reply,
                 } => {
+                    let member = member.or_else(|| self.member_of(of));
                     let len = match &reply {
                         Ok(Reply::Answer(_, payload)) => ENTRY_BYTES + payload.len(),
                         _ => 0,
                     };
-                    let account = self.engine.budget().account(Payer::from(peer));
+                    let account = self.engine.budget().account(Payer::from(of));
                     let event = match Charge::new(account, len) {
-                        Some(charge) => AskEvent::Replied(peer_id(peer), reply, charge),
-                        None => AskEvent::NoRoom(peer_id(peer)),
+                        Some(charge) => AskEvent::Replied(peer_id(of), member, reply, charge),
+                        None => AskEvent::NoRoom(peer_id(of)),
                     };
                     if let Some(waiting) = self.questions.waiting.get(&question) {
                         // An error means that whoever asked has left.
@@ -218,31 +263,49 @@ impl Driver {
                         let _ = waiting.events.send(AskEvent::Over);
                     }
                 }
-                AskOutput::Asked(peer, question) => self.hand_to_handler(peer, question),
+                AskOutput::Asked(asked) => self.hand_to_handler(asked),
                 // Its handler finds out when the time is over, and its answer goes nowhere.
                 AskOutput::Withdrawn(..) => {}
+                AskOutput::Misbehaved { peer, offence } => {
+                    self.handle_offence(peer_id(peer), offence, 1);
+                }
             }
         }
         returned
     }
 
-    fn hand_to_handler(&mut self, peer: Sender, question: Question) {
+    fn hand_to_handler(&mut self, asked: Asked) {
+        let Asked {
+            asker,
+            member,
+            payer,
+            question,
+        } = asked;
         let hub = self.channels.get(&question.channel);
         let hub = hub.map(|channel| Arc::clone(&channel.hub));
+        let is_open = hub.as_ref().is_some_and(|hub| hub.objects() > 0);
+        let declined = match member {
+            Some(_) if !is_open => Declined::NotOpen,
+            _ => Declined::NoHandler,
+        };
         let answerer = hub.and_then(|hub| Some((hub.answerer()?, hub)));
-        let member = self.peers.get(&peer_id(peer));
-        let member = member.map(|peer| Arc::clone(&peer.member));
+        let member = member.or_else(|| self.member_of(asker));
         let number = question.number;
         let (Some((answerer, hub)), Some(member)) = (answerer, member) else {
-            let reply = Reply::Declined(Declined::NoHandler);
-            return self.questions.asks.reply(peer, number, reply);
+            let (reply, now) = (Reply::Declined(declined), self.clock.now());
+            return self.questions.asks.reply(asker, number, reply, now);
         };
-        let account = self.engine.budget().account(Payer::from(peer));
+        let account = self.engine.budget().account(Payer::from(payer));
         (answerer.answer)(Incoming {
             member,
             question,
-            replier: Replier::new(hub, peer, number, account),
+            replier: Replier::new(hub, asker, number, account),
         });
+    }
+
+    fn member_of(&self, peer: Sender) -> Option<Arc<Member>> {
+        let peer = self.peers.get(&peer_id(peer))?;
+        Some(Arc::clone(&peer.member))
     }
 }
 

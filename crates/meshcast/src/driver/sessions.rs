@@ -13,7 +13,7 @@ use meshcast_proto::{
 };
 
 use self::{backlog::Backlog, share::Share};
-use super::{Driver, EngineCell};
+use super::{Driver, EngineCell, asks::Questions};
 use crate::{
     clock::wall_time,
     event::DisconnectReason,
@@ -202,6 +202,7 @@ impl Driver {
         if let Some(sender) = sender(&peer) {
             self.introduce(&peer, sender);
             self.with_engine(|engine, now| engine.handle_peer_up(sender, now));
+            self.begin_asks(sender);
             self.with_tracker(|tracker, _, _, now| tracker.handle_peer_up(sender, now));
         }
         for message in early.map(Backlog::into_messages).unwrap_or_default() {
@@ -412,7 +413,7 @@ impl Driver {
             None => match self.network.sessions().send(&to, message) {
                 Ok(()) => return,
                 Err(SendError::Full { message }) => {
-                    tell_congested(&mut self.engine, &to, true);
+                    tell_congested(&mut self.engine, &mut self.questions, &to, true);
                     message
                 }
                 Err(error) => {
@@ -440,14 +441,21 @@ impl Driver {
             self.send_or_keep(to, message);
         }
         let is_congested = !self.sessions.is_idle(&to);
-        tell_congested(&mut self.engine, &to, is_congested);
+        tell_congested(&mut self.engine, &mut self.questions, &to, is_congested);
     }
 }
 
-/// What the engine has to say to a peer beside answers waits there while its session is full.
-fn tell_congested(engine: &mut EngineCell, peer: &PeerId, is_congested: bool) {
+/// What the engine has to say to a peer beside answers waits there while its session is full, and
+/// no questions of others are handed on to it.
+fn tell_congested(
+    engine: &mut EngineCell,
+    questions: &mut Questions,
+    peer: &PeerId,
+    is_congested: bool,
+) {
     if let Some(sender) = sender(peer) {
         engine.set_congested(sender, is_congested);
+        questions.set_congested(sender, is_congested);
     }
 }
 

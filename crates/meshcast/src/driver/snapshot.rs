@@ -129,6 +129,7 @@ impl Driver {
             inbound_pending: inbound.pending,
             protocol: self.engine.counters(),
             presence: self.presence.counters(),
+            asks: self.questions.counters(),
             frames_gossiped: gossip.frames,
             memory_refused: self.engine.budget().refused(),
             memory_bytes: self.engine.budget().used(),

@@ -4,7 +4,7 @@ use proptest::{collection, prelude::*};
 
 use super::*;
 use crate::wire::{
-    ask::{Declined, Question, Reply},
+    ask::{Declined, Finding, Inquiry, Query, Question, Relayed, Reply},
     codec::{HaveBody, HaveChannelBody, HaveLogBody},
     presence::{Beat, Claim, PresenceRecord},
     record::Format,
@@ -33,6 +33,34 @@ fn channel_name() -> impl Strategy<Value = ChannelName> {
 /// Times travel in whole milliseconds.
 fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![0..10_000_u64, any::<u64>()].prop_map(Duration::from_millis)
+}
+
+fn relayed() -> impl Strategy<Value = AskMessage> {
+    let way = (any::<u8>(), duration());
+    let who = (any_sender(), any::<u64>(), prop::option::of(any_sender()));
+    let what = (channel_name(), any::<u64>(), duration(), any::<bool>());
+    let payload = collection::vec(any::<u8>(), 0..300);
+    (way, who, what, payload).prop_map(
+        |((hops, left), (asker, number, only), (channel, at, within, raw), payload)| {
+            let query = Query {
+                asker,
+                number,
+                channel: &channel,
+                asked_at: WallTime::from_unix_millis(at),
+                within,
+                only,
+                format: if raw { Format::Raw } else { Format::Value },
+                payload: &payload,
+                chain: b"chain",
+            };
+            let inquiry = Inquiry::build(&query, |hash| [hash.as_bytes()[0]; 64]);
+            AskMessage::Relay(Relayed {
+                hops,
+                left,
+                inquiry: inquiry.expect("within limits"),
+            })
+        },
+    )
 }
 
 fn any_seq() -> impl Strategy<Value = Seq> {
@@ -196,13 +224,32 @@ fn message() -> impl Strategy<Value = SyncMessage> {
             Just(Declined::NoHandler),
             Just(Declined::Busy),
             Just(Declined::Failed),
+            Just(Declined::NotOpen),
         ]
         .prop_map(Reply::Declined),
-    ];
+    ]
+    .boxed();
     let ask = prop_oneof![
         question,
-        (any::<u64>(), reply).prop_map(|(question, reply)| AskMessage::Reply { question, reply }),
+        (any::<u64>(), reply.clone())
+            .prop_map(|(question, reply)| AskMessage::Reply { question, reply }),
         any::<u64>().prop_map(AskMessage::Withdrawn),
+        relayed(),
+        ((any_sender(), any::<u64>()), any_sender(), reply).prop_map(|(of, by, reply)| {
+            let finding =
+                Finding::build(of, (by, b"chain"), &reply, |hash| [hash.as_bytes()[0]; 64]);
+            AskMessage::Finding(finding.expect("within limits"))
+        }),
+        (any_sender(), any::<u64>(), any::<bool>()).prop_map(|(asker, question, whole)| {
+            AskMessage::Echo {
+                asker,
+                question,
+                whole,
+            }
+        }),
+        (any_sender(), any::<u64>())
+            .prop_map(|(asker, question)| AskMessage::Recall { asker, question }),
+        any::<u64>().prop_map(AskMessage::Links),
     ];
     prop_oneof![
         ask.prop_map(SyncMessage::Ask),

@@ -66,6 +66,36 @@ fn the_bytes_are_those_of_the_file() {
         };
         PresenceRecord::build(&claim, |_| [2; 64]).expect("within limits")
     };
+    let inquiry = |only: Option<u8>| {
+        let query = Query {
+            asker: Sender::new([1; 32]),
+            number: 300,
+            channel: &name("earth"),
+            asked_at: WallTime::from_unix_millis(1_767_225_600_000),
+            within: Duration::from_millis(1_501),
+            only: only.map(|key| Sender::new([key; 32])),
+            format: Format::Raw,
+            payload: b"up?",
+            chain: b"chain",
+        };
+        Inquiry::build(&query, |_| [2; 64]).expect("within limits")
+    };
+    let relayed = |hops, left, only| {
+        SyncMessage::Ask(AskMessage::Relay(Relayed {
+            hops,
+            left: Duration::from_millis(left),
+            inquiry: inquiry(only),
+        }))
+    };
+    let finding = |reply| {
+        let (of, by) = (
+            (Sender::new([1; 32]), 300),
+            (Sender::new([3; 32]), &b"chain"[..]),
+        );
+        let finding = Finding::build(of, by, &reply, |_| [2; 64]);
+        SyncMessage::Ask(AskMessage::Finding(finding.expect("within limits")))
+    };
+    let (asker, question) = (Sender::new([1; 32]), 300);
     let messages = [
         ("ping 0", SyncMessage::Ping(0)),
         ("ping 251", SyncMessage::Ping(251)),
@@ -190,6 +220,45 @@ fn the_bytes_are_those_of_the_file() {
             SyncMessage::Ask(AskMessage::Withdrawn(4)),
         ),
         (
+            "the channel is not open here",
+            SyncMessage::Ask(AskMessage::Reply {
+                question: 4,
+                reply: Reply::Declined(Declined::NotOpen),
+            }),
+        ),
+        (
+            "a question of three bytes by its asker, to be handed on",
+            relayed(1, 1_501, None),
+        ),
+        (
+            "the same to one alone, by the third who hands it on",
+            relayed(4, 251, Some(3)),
+        ),
+        (
+            "an answer over members",
+            finding(Reply::Answer(Format::Value, Bytes::from_static(&[2]))),
+        ),
+        (
+            "too busy, over members",
+            finding(Reply::Declined(Declined::Busy)),
+        ),
+        (
+            "nothing more comes of a question, and nothing was kept back",
+            SyncMessage::Ask(AskMessage::Echo {
+                asker,
+                question,
+                whole: true,
+            }),
+        ),
+        (
+            "a question over members withdrawn",
+            SyncMessage::Ask(AskMessage::Recall { asker, question }),
+        ),
+        (
+            "a hash of the speaker and its peers, for questions",
+            SyncMessage::Ask(AskMessage::Links(300)),
+        ),
+        (
             "one present on a channel, with a state of three bytes, that watches who else is",
             presence(PresenceMessage::Records(vec![record(
                 7,
@@ -257,7 +326,7 @@ fn the_bytes_are_those_of_the_file() {
             hex: hex(bytes.into()),
         }
     });
-    let text = serde_json::to_string_pretty(&vectors).expect("plain data") + "\n";
+    let text = serde_json::to_string_pretty(&vectors[..]).expect("plain data") + "\n";
     #[expect(
         clippy::disallowed_methods,
         reason = "a test that writes its file when asked to"

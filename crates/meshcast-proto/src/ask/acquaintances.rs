@@ -1,0 +1,165 @@
+//! Members whose questions and replies came over others: who they are, and which of their
+//! questions were taken in already.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    identity::Member,
+    wire::{Sender, Time},
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Acquaintances {
+    members: BTreeMap<Sender, Acquaintance>,
+}
+
+#[derive(Debug)]
+struct Acquaintance {
+    member: Arc<Member>,
+    /// The chain that showed it.
+    chain: Bytes,
+    /// When it was last met.
+    met: Time,
+    /// The highest number of its questions, and which of the [`WINDOW`] up to it were taken in.
+    highest: u64,
+    taken: [u64; WORDS],
+}
+
+/// What is known of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    New,
+    Taken,
+    /// Too long ago to tell.
+    Old,
+}
+
+impl Acquaintances {
+    /// The member that has shown this chain.
+    pub(super) fn get(&self, sender: Sender, chain: &Bytes) -> Option<&Arc<Member>> {
+        let known = self.members.get(&sender)?;
+        (known.chain == chain).then_some(&known.member)
+    }
+
+    /// Remembers a member that was verified.
+    pub(super) fn meet(&mut self, member: &Arc<Member>, chain: &Bytes, now: Time) {
+        let sender = member.sender();
+        if let Some(known) = self.members.get_mut(&sender) {
+            known.met = now;
+            if known.chain != chain {
+                // Not as a part of the message that it came in.
+                known.chain = Bytes::copy_from_slice(chain);
+                known.member = Arc::clone(member);
+            }
+            return;
+        }
+        if self.members.len() >= MAX_MEMBERS {
+            let oldest = self.members.iter().min_by_key(|(_, known)| known.met);
+            if let Some(oldest) = oldest.map(|(sender, _)| *sender) {
+                self.members.remove(&oldest);
+            }
+        }
+        let known = Acquaintance {
+            member: Arc::clone(member),
+            chain: Bytes::copy_from_slice(chain),
+            met: now,
+            highest: 0,
+            taken: [0; WORDS],
+        };
+        self.members.insert(sender, known);
+    }
+
+    /// Whether a question was taken in.
+    pub(super) fn seen(&self, asker: Sender, number: u64) -> Seen {
+        let Some(known) = self.members.get(&asker) else {
+            return Seen::New;
+        };
+        match known.highest.checked_sub(number) {
+            None => Seen::New,
+            Some(back) if back >= WINDOW => Seen::Old,
+            Some(_) if known.has(number) => Seen::Taken,
+            Some(_) => Seen::New,
+        }
+    }
+
+    /// Takes in a question of a member that was [met](Self::meet).
+    pub(super) fn take(&mut self, asker: Sender, number: u64) {
+        let Some(known) = self.members.get_mut(&asker) else {
+            return;
+        };
+        if number > known.highest {
+            // Of those between nothing was taken in.
+            let skipped = (number - known.highest).min(WINDOW);
+            for number in number - skipped + 1..number {
+                known.set(number, false);
+            }
+            known.highest = number;
+        }
+        known.set(number, true);
+    }
+}
+
+impl Acquaintance {
+    fn has(&self, number: u64) -> bool {
+        let (word, bit) = place(number);
+        self.taken.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn set(&mut self, number: u64, taken: bool) {
+        let (word, bit) = place(number);
+        if let Some(word) = self.taken.get_mut(word) {
+            *word = if taken { *word | bit } else { *word & !bit };
+        }
+    }
+}
+
+fn place(number: u64) -> (usize, u64) {
+    let bit = number % WINDOW;
+    ((bit / 64) as usize, 1 << (bit % 64))
+}
+
+/// How many members are remembered, at up to 1.5 KiB: as many as may be present on a channel.
+/// Whoever was met longest ago is forgotten first. What it asked before is refused by its time, or
+/// handed on once more.
+const MAX_MEMBERS: usize = 4_096;
+
+/// How far apart the questions of a member may come: as many as it may have waiting.
+const WINDOW: u64 = 256;
+
+const WORDS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::peer;
+
+    #[test]
+    fn a_number_is_new_once_in_whatever_order_they_come() {
+        let (mut all, member) = (Acquaintances::default(), &peer(1).member);
+        let asker = member.sender();
+        assert_eq!(all.seen(asker, 7), Seen::New);
+        all.meet(member, &Bytes::from_static(b"chain"), Time::ZERO);
+        for number in [7, 3, 300, 299, 45, 1_000, 999] {
+            assert_eq!(all.seen(asker, number), Seen::New, "{number}");
+            all.take(asker, number);
+            assert_eq!(all.seen(asker, number), Seen::Taken, "{number}");
+        }
+        assert_eq!(all.seen(asker, 744), Seen::Old);
+        assert_eq!(all.seen(asker, 745), Seen::New);
+        assert_eq!(all.seen(asker, 998), Seen::New);
+    }
+
+    #[test]
+    fn no_more_members_are_remembered_than_there_is_room_for() {
+        let mut all = Acquaintances::default();
+        let chain = Bytes::from_static(b"chain");
+        for n in 0..3 {
+            all.meet(&peer(n).member, &chain, Time::ZERO);
+        }
+        assert!(all.get(peer(0).member.sender(), &chain).is_some());
+        assert!(all.get(peer(0).member.sender(), &Bytes::new()).is_none());
+        assert!(all.get(peer(5).member.sender(), &chain).is_none());
+    }
+}

@@ -1,0 +1,408 @@
+//! Questions that travel over members, and what comes back of them.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Asks;
+use crate::{
+    ask::{
+        acquaintances::Seen,
+        incoming::{self, Way},
+        output::{AskOutput, Asked},
+        relays::{Entry, Key},
+    },
+    conduct::Offence,
+    identity::{CLOCK_SKEW, Member, VerifyError},
+    wire::{
+        AskMessage, Declined, Finding, Inquiry, Question, Relayed, Reply, Sender, Time, WallTime,
+    },
+};
+
+impl Asks {
+    /// A peer asks, or hands on what another asks.
+    pub(super) fn handle_relay(
+        &mut self,
+        peer: Sender,
+        relayed: Relayed,
+        now: Time,
+        wall: WallTime,
+    ) {
+        let key = (relayed.inquiry.asker, relayed.inquiry.number);
+        // Who asks is not handed its own question.
+        if key.0 == self.me() || !self.neighbours.contains(peer) {
+            self.counters.asks_dropped += 1;
+            return;
+        }
+        if self.relays.get(key).is_some() {
+            return self.handle_copy(peer, key);
+        }
+        match self.acquaintances.seen(key.0, key.1) {
+            Seen::New => {}
+            // All that comes of it went another way.
+            Seen::Taken => return self.echo(peer, key, true),
+            Seen::Old => {
+                self.counters.asks_dropped += 1;
+                return self.echo(peer, key, false);
+            }
+        }
+        match self.verified(peer, &relayed.inquiry, now, wall) {
+            Some(member) => self.take_in(peer, relayed, &member, now),
+            None => self.echo(peer, key, false),
+        }
+    }
+
+    /// Another copy of a question that is under way came.
+    fn handle_copy(&mut self, peer: Sender, key: Key) {
+        let Some(entry) = self.relays.get_mut(key) else {
+            return;
+        };
+        if entry.parent == peer {
+            return;
+        }
+        if peer == key.0 {
+            // The asker itself: nobody is needed between.
+            let between = std::mem::replace(&mut entry.parent, peer);
+            self.incoming.answer_by_session(key);
+            return self.echo(between, key, true);
+        }
+        // Both handed it to each other at the same time, which is as good as an echo of both.
+        if !entry.waiting.remove(&peer) {
+            self.echo(peer, key, true);
+        }
+        self.settle(key);
+    }
+
+    /// A question that was not seen before is answered and handed on.
+    fn take_in(&mut self, peer: Sender, relayed: Relayed, member: &Arc<Member>, now: Time) {
+        let Relayed {
+            hops,
+            left,
+            inquiry,
+        } = relayed;
+        let key = (inquiry.asker, inquiry.number);
+        let left = left.min(inquiry.within).min(Self::MAX_WITHIN);
+        let is_asked = inquiry.only.is_none_or(|only| only == self.me());
+        let mut entry = Entry::new(peer, inquiry.only, now + left);
+        entry.own = is_asked;
+        self.choose(&mut entry, &inquiry, hops);
+        let to: Vec<_> = entry.waiting.iter().copied().collect();
+        let bytes = (inquiry.bytes.len() + CARRIED) * (1 + to.len());
+        let fits = !left.is_zero() && self.neighbours.may_copy(peer, bytes, now);
+        if !fits || !self.relays.begin(key, entry) {
+            self.counters.asks_refused += 1;
+            if peer == key.0 {
+                let (question, reply) = (key.1, Reply::Declined(Declined::Busy));
+                self.send(peer, AskMessage::Reply { question, reply });
+            }
+            return self.echo(peer, key, false);
+        }
+        self.acquaintances.take(key.0, key.1);
+        self.counters.asks_relayed += 1;
+        self.counters.ask_copies += to.len() as u64;
+        for to in to {
+            let message = AskMessage::Relay(Relayed {
+                hops: hops.saturating_add(1),
+                left,
+                inquiry: inquiry.clone(),
+            });
+            self.send(to, message);
+        }
+        if is_asked {
+            self.be_asked(peer, &inquiry, member, left, now);
+        }
+        self.settle(key);
+    }
+
+    /// To whom it is handed on.
+    fn choose(&mut self, entry: &mut Entry, inquiry: &Inquiry, hops: u8) {
+        if inquiry.only == Some(self.me()) {
+            return;
+        }
+        let others = |to: &Sender| *to != entry.parent && *to != inquiry.asker;
+        let only = inquiry.only.filter(|only| self.neighbours.contains(*only));
+        let others: Vec<_> = match only {
+            Some(only) => Some(only).into_iter().filter(others).collect(),
+            None => self.neighbours.all().filter(others).collect(),
+        };
+        let goes_on = hops < Self::MAX_HOPS;
+        for to in others {
+            if goes_on && !self.neighbours.is_congested(to) {
+                entry.waiting.insert(to);
+            } else {
+                entry.whole = false;
+                self.counters.asks_lost += u64::from(goes_on);
+            }
+        }
+    }
+
+    /// A question that travels over members is for this node.
+    fn be_asked(
+        &mut self,
+        peer: Sender,
+        inquiry: &Inquiry,
+        member: &Arc<Member>,
+        left: Duration,
+        now: Time,
+    ) {
+        let key = (inquiry.asker, inquiry.number);
+        let way = match peer == inquiry.asker {
+            true => Way::Session,
+            false => Way::Back,
+        };
+        let waiting = incoming::Waiting {
+            way,
+            alone: inquiry.only.is_some(),
+            until: now + left,
+            payer: peer,
+            charged: 0,
+        };
+        let is_known = self.incoming.contains(key);
+        if !is_known && self.incoming.begin(key, waiting, inquiry.payload.len()) {
+            self.outputs.push_back(AskOutput::Asked(Asked {
+                asker: inquiry.asker,
+                member: Some(Arc::clone(member)),
+                payer: peer,
+                question: Question {
+                    number: inquiry.number,
+                    channel: inquiry.channel.clone(),
+                    within: left,
+                    format: inquiry.format,
+                    payload: inquiry.payload.clone(),
+                },
+            }));
+            return;
+        }
+        let reply = Reply::Declined(Declined::Busy);
+        match way {
+            Way::Session => {
+                let question = key.1;
+                self.send(peer, AskMessage::Reply { question, reply });
+            }
+            Way::Back => self.reply_back(key, &reply, now),
+        }
+        if let Some(entry) = self.relays.get_mut(key) {
+            entry.own = false;
+        }
+    }
+
+    /// A reply of this node goes back the way that the question came.
+    pub(super) fn reply_back(&mut self, key: Key, reply: &Reply, now: Time) {
+        let me = self.me();
+        if let Ok(finding) = Finding::sign(&self.identity, key, reply)
+            && self.relays.pass(key, me)
+        {
+            self.pass_on(key, finding, now);
+        }
+    }
+
+    /// This node has replied, or will not.
+    pub(super) fn end_own_part(&mut self, key: Key) {
+        if let Some(entry) = self.relays.get_mut(key) {
+            entry.own = false;
+        }
+        self.settle(key);
+    }
+
+    /// A reply came back.
+    pub(super) fn handle_finding(
+        &mut self,
+        peer: Sender,
+        finding: Finding,
+        now: Time,
+        wall: WallTime,
+    ) {
+        let key = (finding.asker, finding.question);
+        let is_own = key.0 == self.me();
+        let is_expected = match self.relays.get(key) {
+            Some(entry) => {
+                let only = entry.only.is_none_or(|only| only == finding.answerer);
+                only && entry.waiting.contains(&peer) && finding.answerer != key.0
+            }
+            None => is_own && self.outgoing.expects(key.1, peer),
+        };
+        if !is_expected || finding.answerer == self.me() {
+            self.counters.asks_dropped += 1;
+            return;
+        }
+        let Some(member) = self.verified(peer, &finding, now, wall) else {
+            return self.lose(key);
+        };
+        if is_own {
+            let (of, out) = ((key.1, peer), &mut self.outputs);
+            return self.outgoing.handle_found(of, member, finding.reply, out);
+        }
+        if self.relays.pass(key, finding.answerer) {
+            if let Some(entry) = self.relays.get_mut(key)
+                && entry.only.is_some()
+            {
+                // It has forgotten the question with that.
+                entry.waiting.remove(&peer);
+            }
+            self.pass_on(key, finding, now);
+            self.settle(key);
+        }
+    }
+
+    /// Hands a reply on towards the asker, if that is read there fast enough.
+    fn pass_on(&mut self, key: Key, finding: Finding, now: Time) {
+        let Some(entry) = self.relays.get(key) else {
+            return;
+        };
+        let (parent, is_last) = (entry.parent, entry.only == Some(finding.answerer));
+        let bytes = finding.bytes.len() + CARRIED;
+        if self.neighbours.is_congested(parent) || !self.neighbours.may_pass(parent, bytes, now) {
+            self.counters.asks_lost += 1;
+            return self.lose(key);
+        }
+        self.send(parent, AskMessage::Finding(finding));
+        if is_last {
+            self.end_relay(key);
+        }
+    }
+
+    /// Nothing more comes back of what a peer was handed.
+    pub(super) fn handle_echo(&mut self, peer: Sender, key: Key, whole: bool) {
+        if key.0 == self.me() {
+            let out = &mut self.outputs;
+            return self.outgoing.handle_echo(key.1, peer, whole, out);
+        }
+        if let Some(entry) = self.relays.get_mut(key)
+            && entry.waiting.remove(&peer)
+        {
+            entry.whole &= whole;
+            self.settle(key);
+        }
+    }
+
+    /// Nobody waits any more for what comes of a question that a peer handed to this node.
+    pub(super) fn handle_recall(&mut self, peer: Sender, key: Key) {
+        let entry = self.relays.get(key);
+        if entry.is_some_and(|entry| entry.parent == peer) {
+            self.end_relay(key);
+            self.end_own(key);
+        }
+    }
+
+    /// The session to a peer ended.
+    pub(super) fn end_relays_of(&mut self, peer: Sender) {
+        let (from, to) = self.relays.of(peer);
+        for key in from {
+            self.end_relay(key);
+            self.end_own(key);
+        }
+        for key in to {
+            self.handle_echo(peer, key, false);
+        }
+    }
+
+    /// What comes of a question has nowhere to go any more.
+    fn end_relay(&mut self, key: Key) {
+        let Some(entry) = self.relays.remove(key) else {
+            return;
+        };
+        let (asker, question) = key;
+        for peer in entry.waiting {
+            self.send(peer, AskMessage::Recall { asker, question });
+        }
+    }
+
+    /// Says so if nothing more comes of a question.
+    fn settle(&mut self, key: Key) {
+        let entry = self.relays.get(key);
+        if entry.is_some_and(|entry| !entry.own && entry.waiting.is_empty())
+            && let Some(entry) = self.relays.remove(key)
+        {
+            self.echo(entry.parent, key, entry.whole);
+        }
+    }
+
+    /// Something that came back of a question was lost.
+    fn lose(&mut self, key: Key) {
+        if key.0 == self.me() {
+            self.outgoing.handle_lost(key.1);
+        } else if let Some(entry) = self.relays.get_mut(key) {
+            entry.whole = false;
+        }
+    }
+
+    fn echo(&mut self, to: Sender, (asker, question): Key, whole: bool) {
+        let echo = AskMessage::Echo {
+            asker,
+            question,
+            whole,
+        };
+        self.send(to, echo);
+    }
+
+    /// Who signed what a peer handed to this node, if anybody whom this mesh believes.
+    fn verified(
+        &mut self,
+        peer: Sender,
+        what: &impl Statement,
+        now: Time,
+        wall: WallTime,
+    ) -> Option<Arc<Member>> {
+        if !self.neighbours.may_check(peer, now) {
+            self.counters.asks_refused += 1;
+            return None;
+        }
+        match what.verdict(self, wall) {
+            Ok(member) => {
+                self.acquaintances.meet(&member, what.chain(), now);
+                Some(member)
+            }
+            Err(error) => {
+                self.counters.asks_dropped += 1;
+                if error.is_some_and(|error| error.is_forgery()) {
+                    let offence = Offence::Forged;
+                    self.outputs
+                        .push_back(AskOutput::Misbehaved { peer, offence });
+                }
+                None
+            }
+        }
+    }
+
+    fn me(&self) -> Sender {
+        self.identity.sender()
+    }
+}
+
+/// Something that a member signed and others hand on.
+trait Statement {
+    fn chain(&self) -> &bytes::Bytes;
+
+    /// Who signed it. No error is that of a time long ago.
+    fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>>;
+}
+
+impl Statement for Inquiry {
+    fn chain(&self) -> &bytes::Bytes {
+        &self.chain
+    }
+
+    /// One that was asked long ago is said again by somebody who kept it.
+    fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>> {
+        let known = asks.acquaintances.get(self.asker, &self.chain);
+        let member = self.verify(&asks.trust, known, wall)?;
+        let within = self.within.min(Asks::MAX_WITHIN);
+        let is_over = self.asked_at + within + CLOCK_SKEW < wall;
+        if is_over || self.asked_at > wall + CLOCK_SKEW {
+            return Err(None);
+        }
+        Ok(member)
+    }
+}
+
+impl Statement for Finding {
+    fn chain(&self) -> &bytes::Bytes {
+        &self.chain
+    }
+
+    fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>> {
+        let known = asks.acquaintances.get(self.answerer, &self.chain);
+        Ok(self.verify(&asks.trust, known, wall)?)
+    }
+}
+
+/// What a message takes beside the signed bytes in it, in a queue.
+const CARRIED: usize = crate::bounds::ENTRY_BYTES;
