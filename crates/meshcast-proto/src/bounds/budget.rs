@@ -400,7 +400,7 @@ const RESERVES: usize = 256;
 /// What a log is charged: its entries in ten trees and queues, its reorder buffer and its
 /// checkpoints. Measured: up to 4.3 KiB with one peer that claims to have it, and with a hole; the
 /// test `memory` holds that it is at most twice this.
-pub(crate) const LOG_BYTES: usize = 2_304;
+pub(crate) const LOG_BYTES: usize = 2_112;
 
 /// What is remembered of a peer's claim to have something of a log, or of what was posted here.
 pub(crate) const CLAIM_BYTES: usize = 136;

@@ -43,6 +43,7 @@ enum Lie {
 
 /// What is on its way.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 enum Event {
     Message(usize, usize, AskMessage),
     Answer(usize, Sender, u64),
@@ -157,12 +158,12 @@ impl World {
             {
                 self.queue.pop();
                 match self.events.remove(&id) {
-                    Some(Event::Message(from, to, message)) => {
-                        if self.links.contains_key(&(from, to)) {
-                            let (now, wall) = (at(self.now), wall(self.now));
-                            self.nodes[to].handle_message(key(from), message, now, wall);
-                            self.drain(to);
-                        }
+                    Some(Event::Message(from, to, message))
+                        if self.links.contains_key(&(from, to)) =>
+                    {
+                        let (now, wall) = (at(self.now), wall(self.now));
+                        self.nodes[to].handle_message(key(from), message, now, wall);
+                        self.drain(to);
                     }
                     Some(Event::Answer(of, asker, question)) => {
                         let reply = match self.closed.contains(&of) {
@@ -172,7 +173,7 @@ impl World {
                         self.nodes[of].reply(asker, question, reply, at(self.now));
                         self.drain(of);
                     }
-                    None => {}
+                    Some(Event::Message(..)) | None => {}
                 }
             }
         }

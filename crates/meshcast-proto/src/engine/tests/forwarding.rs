@@ -301,7 +301,7 @@ fn what_one_withheld_is_not_held_against_the_one_that_takes_its_place() {
     world.withhold = BTreeSet::from([first]);
     let (second, mut signs) = (3 - first, 0);
     for _ in 0..500 {
-        if world.now.as_millis() % 50 == 0 {
+        if world.now.as_millis().is_multiple_of(50) {
             world.post(0, 1);
         }
         world.run(Duration::from_millis(10));

@@ -621,6 +621,7 @@ const LIAR: usize = HONEST;
 const LATE: usize = LIAR + 1;
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 enum Step {
     Post(usize, usize),
     Pass(u64),
