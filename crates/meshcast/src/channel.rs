@@ -248,7 +248,7 @@ impl<T: Payload> BroadcastChannel<T> {
     /// Unlike those of [`Self::on_message`] each such handler is a task of its own: it may take its
     /// time and holds up nobody. It reads as a stream does, so what waits for it beyond
     /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) is read out of what the node keeps,
-    /// and what is not kept is a [`Gap`](crate::Gap) of the reason
+    /// and what is not kept is a [`Gap`] of the reason
     /// [`Unread`](crate::GapReason::Unread), told to the handlers of [`Self::on_message_error`].
     /// One that panics is counted and goes on with the next message.
     ///

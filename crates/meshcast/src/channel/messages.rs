@@ -29,7 +29,7 @@ use crate::clock::moment;
 /// and are read out of what is kept for other members
 /// ([`Limits::history_bytes`](crate::Limits::history_bytes),
 /// [`Limits::history_age`](crate::Limits::history_age)) when the reader comes to them. What is not
-/// kept any more either, or the node has stopped meanwhile, is a [`Gap`](crate::Gap) with
+/// kept any more either, or the node has stopped meanwhile, is a [`Gap`] with
 /// [`GapReason::Unread`](crate::GapReason::Unread) and the exact numbers, before anything later of
 /// that sender. The order between senders changes by that.
 pub struct Messages<T: Payload> {
