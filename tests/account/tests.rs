@@ -123,12 +123,12 @@ fn an_object_that_follows_another_owes_what_is_posted_from_then_on() {
         .post(1, "a", 1);
     let log = log
         .came(1, "b", 1, "a", 1)
-        .close(10, "b", 1)
-        .open(11, "b", 2);
+        .close(12, "b", 1)
+        .open(13, "b", 2);
     let log = log
-        .post(12, "a", 2)
-        .came(13, "b", 2, "a", 2)
-        .post(14, "a", 3);
+        .post(14, "a", 2)
+        .came(15, "b", 2, "a", 2)
+        .post(16, "a", 3);
     let balance = Account::of(&log.0).balance();
     assert_eq!((balance.due, balance.delivered, balance.lost()), (3, 2, 1));
 }
