@@ -54,9 +54,8 @@ pub(super) struct Heard {
     processes: BTreeMap<String, String>,
     /// How many lines it was shown at first.
     begun_with: usize,
-    /// How many numbers it was told that it will not get, and what it was told last.
+    /// How many numbers it was told that it will not get.
     missed: u64,
-    why: String,
     /// What came that was not due.
     wrong: Vec<String>,
 }
@@ -115,11 +114,6 @@ impl Client {
         }
     }
 
-    /// While this is held it reads no more than a line.
-    pub(super) fn sleeps(&self) -> impl Sized {
-        self.shared.state()
-    }
-
     pub(super) fn heard(&self) -> Heard {
         self.shared.state().heard.clone()
     }
@@ -166,11 +160,6 @@ impl Heard {
 
     pub(super) const fn missed(&self) -> u64 {
         self.missed
-    }
-
-    /// What it was told last of what it will not get.
-    pub(super) fn why(&self) -> &str {
-        &self.why
     }
 
     pub(super) const fn begun_with(&self) -> usize {
@@ -226,7 +215,6 @@ impl Heard {
         }
         *due = last + 1;
         self.missed += last + 1 - first;
-        text.clone_into(&mut self.why);
     }
 }
 

@@ -99,12 +99,6 @@ impl Chat {
         }
     }
 
-    /// So many lines as long as they may be, which nobody has to hear.
-    pub(super) fn say_long(&self, at: usize, lines: usize) {
-        let text = "x".repeat(4_000);
-        (0..lines).for_each(|_| self.post(at, &text));
-    }
-
     fn post(&self, at: usize, text: &str) {
         let door = self.doors.get(at).expect("it runs");
         let body = format!(r#"{{"from":"a test","text":"{text}"}}"#);
