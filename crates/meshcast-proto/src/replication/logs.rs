@@ -24,7 +24,6 @@ use crate::{
         origin::Posted,
         peers::Peers,
         replica::Replica,
-        upstreams::Bad,
     },
     wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -132,8 +131,6 @@ pub(crate) struct Effects {
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
     /// Logs of which a frame came and that found no room, with who posts them.
     pub(crate) without_room: Vec<(LogKey, Arc<Member>)>,
-    /// Who was to hand on the frames of a log and did not.
-    pub(crate) passed_over: Vec<Bad>,
 }
 
 /// Logs of which there is something new to tell peers.
@@ -296,11 +293,11 @@ impl Logs {
                 None => {}
             }
             let replica = &mut entry.replica;
-            if let Some(bad) = replica.fetched(key.1, peer, &fresh, now) {
-                out.passed_over.push(bad);
-                if replica.update_route(self.me, key, &self.peers, now) {
-                    out.advances.route_changed.insert(key.clone());
-                }
+            let posted = fresh.iter().map(|(_, posted)| *posted);
+            if replica.fetched(key.1, peer, posted, now)
+                && replica.update_route(self.me, key, &self.peers, now)
+            {
+                out.advances.route_changed.insert(key.clone());
             }
         }
         self.advance(key, now, out);
