@@ -294,6 +294,7 @@ impl Engine {
             seqs: frame.seqs(),
             from: Some(forward.from),
             replica: self.logs.get(&(frame.channel().clone(), frame.sender())),
+            channel: frame.channel(),
             strangers: forward.strangers,
             peers: &self.logs.peers,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    flow_control::{Checkpoints, Progress},
+    flow_control::Checkpoints,
     identity::Member,
     log::{Arrival, Assembled, Beginning, Insert, Log, LogLimits, SENDER_UNTOLD, SILENT, UNTOLD},
     replication::{
@@ -331,8 +331,8 @@ impl Replica {
         }
     }
 
-    /// Frames came from a peer that was asked for them, each posted then. `true` if another is to be
-    /// named as the next on the way; follow with [`Self::update_route`]. What the sender itself
+    /// Frames came from a peer that was asked for them, each posted then. `true` if another is to
+    /// be named as the next on the way; follow with [`Self::update_route`]. What the sender itself
     /// posts has no better way than from it.
     pub(crate) fn fetched(
         &mut self,

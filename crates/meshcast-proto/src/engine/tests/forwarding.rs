@@ -239,7 +239,7 @@ fn who_hands_on_nothing_is_passed_over_and_named_again_when_the_other_does_not_e
     world.expect_everything();
 }
 
-/// It may leave this node to fetch since that is behind elsewhere, and gives it nothing at all then.
+/// It may leave this node to fetch since that is behind elsewhere, and gives it nothing then.
 #[test]
 fn a_link_is_kept_whose_peer_was_passed_over_and_brings_nothing() {
     let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);

@@ -45,7 +45,7 @@ impl Logs {
         );
         if is_news {
             let has_room = self.charge_claim(peer);
-            self.peers.note(peer, has_room);
+            self.peers.note(peer, channel, has_room);
             if !has_room {
                 self.refuse(peer, out);
                 return;
@@ -54,7 +54,7 @@ impl Logs {
         if is_new {
             if !self.charge_log(*peer.key(), Place::Hearsay(now), now, out) {
                 self.release_claim(peer);
-                self.peers.note(peer, false);
+                self.peers.note(peer, channel, false);
                 self.refuse(peer, out);
                 return;
             }
