@@ -31,6 +31,7 @@ use crate::{
 use self::{
     ask_queue::{AskQueue, Line, Turn},
     changes::Changes,
+    refusals::Refusals,
 };
 
 #[derive(Debug)]
@@ -58,6 +59,7 @@ pub(crate) struct Logs {
     /// What logs hold, and who claims to have what of them, is charged to it.
     pub(crate) budget: Budget,
     pub(crate) refused: Refused,
+    refusals: Refusals,
     /// Logs that were looked at because a peer closed a channel.
     #[cfg(test)]
     pub(crate) looked_at: usize,
@@ -196,6 +198,7 @@ impl Logs {
             shed: 0,
             budget,
             refused: Refused::default(),
+            refusals: Refusals::default(),
             #[cfg(test)]
             looked_at: 0,
             limits,
@@ -260,8 +263,11 @@ impl Logs {
                 came = Some(came.map_or(seqs, |came| came.hull(seqs)));
             }
             let (frame, posted) = (heard.frame.clone(), heard.posted.at);
-            if self.take_in(key, heard, now, out) == Insert::Fresh {
-                fresh.push((frame, posted));
+            match self.take_in(key, heard, now, out) {
+                Insert::Fresh => fresh.push((frame, posted)),
+                // Its member may have no more: nor does the rest find room.
+                Insert::NoRoom if !self.logs.contains_key(key) => break,
+                _ => {}
             }
         }
         if came.is_some() && matches!(answered, Some(Answered::Soon(_))) {
@@ -430,6 +436,7 @@ impl Logs {
         for key in keys_of(&self.tombstones.entries, channel) {
             self.tombstones.take(&key);
         }
+        self.refusals.close(channel);
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
@@ -559,6 +566,7 @@ mod changes;
 mod holdings;
 mod listeners;
 mod ours;
+mod refusals;
 
 #[cfg(test)]
 mod audit;
