@@ -17,7 +17,7 @@ use crate::{
     gossip_health::{Sign, Watchdog},
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Arrival, History, Insert, Via},
-    replication::{Advertiser, Bad, Effects, Heard, Logs, Posted, Recipients, Serving},
+    replication::{Advertiser, Effects, Heard, Logs, Posted, Recipients, Serving},
     wire::{ChannelName, Draft, Frame, Sender, Seq, SeqRange, SyncMessage, Time, WallTime},
 };
 
@@ -294,6 +294,7 @@ impl Engine {
             seqs: frame.seqs(),
             from: Some(forward.from),
             replica: self.logs.get(&(frame.channel().clone(), frame.sender())),
+            channel: frame.channel(),
             strangers: forward.strangers,
             peers: &self.logs.peers,
         };
@@ -311,10 +312,6 @@ impl Engine {
     /// There is a sign that the gossip of a peer does not arrive.
     fn suspect(&mut self, peer: Sender, sign: Sign, now: Time) {
         self.health.handle_sign(peer, sign, now);
-        self.report_mute();
-    }
-
-    fn report_mute(&mut self) {
         while let Some(peer) = self.health.poll_mute() {
             self.outputs.push(Output::Mute(peer));
         }
@@ -413,8 +410,6 @@ impl Engine {
         self.logs.touch(&changed);
         self.advertise(|advertiser, view| advertiser.changed(&changed, view, now));
         self.advertise(|advertiser, view| advertiser.opened(view, now));
-        self.health.handle_timeout(now);
-        self.report_mute();
         if self.history_expires.is_some_and(|due| due <= now) {
             self.history_expires = self.history.expire(now);
             let gone = self.channels.retire_more(&mut self.history);
@@ -437,7 +432,6 @@ impl Engine {
             self.serving.poll_timeout(),
             self.backfills.values().filter_map(Backfill::due).min(),
             self.history_expires,
-            self.health.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -452,17 +446,11 @@ impl Engine {
             acked,
             offences,
             without_room,
-            passed_over,
         } = effects;
         // Unless that was just reported for the sender.
         for ((channel, sender), member) in without_room {
             if self.without_room.reports(sender, now) {
                 self.outputs.push(Output::NoRoom { channel, member });
-            }
-        }
-        for Bad { upstream, since } in passed_over {
-            if let Some(since) = since {
-                self.suspect(upstream, Sign::PassedOver(since), now);
             }
         }
         for (peer, offence) in offences {

@@ -28,8 +28,6 @@ pub(crate) struct Watchdog {
     records: BTreeMap<Sender, Record>,
     /// When a link was last found mute.
     last: Option<Time>,
-    /// When one that is passed over may be found mute, and cannot be yet.
-    due: Option<Time>,
     found: VecDeque<Sender>,
 }
 
@@ -44,11 +42,6 @@ pub(crate) enum Sign {
     Withheld(Duration),
     /// A frame that the peer posted itself came by gossip from another peer.
     Detoured,
-    /// Since then it was to hand on frames of another sender that others had to be asked for, and
-    /// from now on another is. There are no more signs then, so this one is enough if nothing came
-    /// from it by gossip meanwhile, nor comes for a while: who is only late hands on what it
-    /// fetches.
-    PassedOver(Time),
 }
 
 /// The signs against a connected peer, by kind.
@@ -59,10 +52,6 @@ struct Suspect {
     fetched: Suspicion,
     withheld: Suspicion,
     detoured: Suspicion,
-    /// When it was last [passed over](Sign::PassedOver).
-    passed_over: Option<Time>,
-    /// When it last brought anything by gossip.
-    brought: Time,
     /// It was found mute and is to be disconnected.
     found: bool,
 }
@@ -100,7 +89,7 @@ impl Watchdog {
         let Some(suspect) = self.suspects.get_mut(&peer) else {
             return;
         };
-        suspect.acquit(now);
+        suspect.acquit();
         let steady = |record: &Record| now.saturating_since(record.last.max(suspect.up)) >= STEADY;
         if self.records.get(&peer).is_some_and(steady) {
             self.records.remove(&peer);
@@ -114,40 +103,16 @@ impl Watchdog {
             return;
         };
         suspect.take(sign, now);
-        self.judge(peer, now);
-    }
-
-    /// Finds those mute that could not be found so before. Call it at [`Self::poll_timeout`].
-    pub(crate) fn handle_timeout(&mut self, now: Time) {
-        if self.due.take_if(|due| *due <= now).is_some() {
-            let passed_over = self.suspects.iter();
-            let passed_over = passed_over.filter(|(_, it)| it.is_passed_over(now));
-            let peers: Vec<_> = passed_over.map(|(peer, _)| *peer).collect();
-            peers.into_iter().for_each(|peer| self.judge(peer, now));
-        }
-    }
-
-    pub(crate) const fn poll_timeout(&self) -> Option<Time> {
-        self.due
-    }
-
-    fn judge(&mut self, peer: Sender, now: Time) {
-        let Some(suspect) = self.suspects.get_mut(&peer) else {
-            return;
-        };
-        if suspect.found || !suspect.is_mute(now) {
+        if suspect.found || !suspect.is_mute() {
             return;
         }
         let times = self.records.get(&peer).map_or(0, |record| record.times);
-        let apart = self.last.map(|last| last + APART);
-        let held = suspect.up + hold(times);
-        let patience = suspect.brought + FETCHED.0;
-        let not_before = apart.into_iter().fold(held.max(patience), Time::max);
-        if now < not_before {
-            // The next sign decides again, if there will be one.
-            if suspect.is_passed_over(not_before) {
-                self.due = self.due.into_iter().chain([not_before]).min();
-            }
+        if now.saturating_since(suspect.up) < hold(times)
+            || self
+                .last
+                .is_some_and(|last| now.saturating_since(last) < APART)
+        {
+            // The next sign decides again.
             return;
         }
         suspect.found = true;
@@ -195,8 +160,6 @@ impl Suspect {
             fetched: Suspicion::default(),
             withheld: Suspicion::default(),
             detoured: Suspicion::default(),
-            passed_over: None,
-            brought: now,
             found: false,
         }
     }
@@ -210,27 +173,18 @@ impl Suspect {
             Sign::Fetched(_) => self.fetched.mark(now),
             Sign::Withheld(_) => self.withheld.mark(now),
             Sign::Detoured => self.detoured.mark(now),
-            Sign::PassedOver(since) if since < self.brought => {}
-            Sign::PassedOver(_) => self.passed_over = Some(now),
         }
     }
 
-    fn is_mute(&self, now: Time) -> bool {
+    fn is_mute(&self) -> bool {
         self.fetched.lasts(FETCHED)
             || self.withheld.lasts(WITHHELD)
             || self.detoured.lasts(DETOURED)
-            || self.is_passed_over(now)
     }
 
-    fn is_passed_over(&self, now: Time) -> bool {
-        self.passed_over
-            .is_some_and(|at| now.saturating_since(at) < STALE)
-    }
-
-    fn acquit(&mut self, now: Time) {
+    fn acquit(&mut self) {
         let none = Suspicion::default();
         (self.fetched, self.withheld, self.detoured) = (none, none, none);
-        (self.passed_over, self.brought) = (None, now);
     }
 }
 

@@ -35,7 +35,6 @@ pub(crate) use peers::{Have, Peers, Wanted};
 pub(crate) use progress::Checked;
 pub(crate) use replica::Replica;
 pub(crate) use serving::{Found, Serving};
-pub(crate) use upstreams::Bad;
 
 #[cfg(test)]
 pub(crate) use jitter::Jitter;

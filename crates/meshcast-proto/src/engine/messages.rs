@@ -269,7 +269,7 @@ impl Engine {
         // What comes of the answer may be that another is named.
         let replica = self.logs.get(&key);
         let upstream = replica.and_then(|replica| replica.upstream);
-        let is_settled = replica.is_some_and(|replica| replica.upstreams.is_settled(now));
+        let settled = replica.map(|replica| replica.upstreams.settled());
         let fresh = self
             .logs
             .answer(&key, answer, heard.collect(), now, &mut effects);
@@ -291,7 +291,7 @@ impl Engine {
         if upstream == Some(key.1) {
             // What its sender posts it gives to gossip for each that listens.
             self.suspect(key.1, Sign::Fetched(age), now);
-        } else if upstream == Some(peer) && is_settled {
+        } else if upstream == Some(peer) && settled <= Some(newest) {
             // It was told that it is the next on the way.
             self.suspect(peer, Sign::Withheld(age), now);
         }

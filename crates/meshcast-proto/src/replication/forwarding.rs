@@ -28,8 +28,9 @@ use crate::{
 pub(crate) struct Recipients<'a> {
     /// Who hands it on.
     pub(crate) me: Sender,
-    /// Whose frame it is.
+    /// Whose frame it is, and on which channel.
     pub(crate) sender: Sender,
+    pub(crate) channel: &'a ChannelName,
     pub(crate) seqs: SeqRange,
     /// Who gave it.
     pub(crate) from: Option<Sender>,
@@ -44,7 +45,7 @@ pub(crate) struct Recipients<'a> {
 impl Recipients<'_> {
     /// Those of the peers that listen who get a copy.
     pub(crate) fn among(&self, listeners: impl Iterator<Item = Sender>) -> Vec<Sender> {
-        let (mut chosen, mut unknown) = (Vec::new(), Vec::new());
+        let (mut chosen, mut unheard, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
         let holders = self.replica.map(|replica| replica.fetch.holders());
         for peer in listeners {
             if peer == self.me || peer == self.sender || Some(peer) == self.from {
@@ -53,20 +54,25 @@ impl Recipients<'_> {
             match holders.and_then(|holders| holders.way(peer, self.seqs.last())) {
                 Some(Way::Here) => chosen.push(peer),
                 Some(Way::Direct | Way::Elsewhere) => {}
-                None if self.peers.is_unknown(peer) => chosen.push(peer),
+                None if self.peers.is_unknown(peer, self.channel) => unheard.push(peer),
                 Some(Way::None) | None => unknown.push(peer),
             }
         }
+        chosen.append(&mut self.some(unheard, MAX_UNHEARD));
         if self.strangers {
-            if unknown.len() > MAX_STRANGERS {
-                // Each node picks others, so that together they reach all.
-                let rank = |peer: &Sender| rank(self.sender, *peer) ^ rank(self.sender, self.me);
-                unknown.select_nth_unstable_by_key(MAX_STRANGERS, rank);
-                unknown.truncate(MAX_STRANGERS);
-            }
-            chosen.append(&mut unknown);
+            chosen.append(&mut self.some(unknown, MAX_STRANGERS));
         }
         chosen
+    }
+
+    /// At most so many of these. Each node picks others, so that together they reach all.
+    fn some(&self, mut peers: Vec<Sender>, most: usize) -> Vec<Sender> {
+        if peers.len() > most {
+            let rank = |peer: &Sender| rank(self.sender, *peer) ^ rank(self.sender, self.me);
+            peers.select_nth_unstable_by_key(most, rank);
+            peers.truncate(most);
+        }
+        peers
     }
 }
 
@@ -102,6 +108,11 @@ impl Replica {
 /// Whoever gets none is told within a quarter of a second what there is. For as long everybody is
 /// unknown when a sender begins, so without a bound each frame would come from everybody.
 const MAX_STRANGERS: usize = 4;
+
+/// How many peers get a copy since there was no room for what they said. Some of them get nothing
+/// otherwise, and it is not known which; with no bound a node without memory would give each frame
+/// to everybody.
+const MAX_UNHEARD: usize = 4 * MAX_STRANGERS;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,6 @@ use crate::{
         origin::Posted,
         peers::Peers,
         replica::Replica,
-        upstreams::Bad,
     },
     wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
@@ -32,6 +31,7 @@ use crate::{
 use self::{
     ask_queue::{AskQueue, Line, Turn},
     changes::Changes,
+    refusals::Refusals,
 };
 
 #[derive(Debug)]
@@ -59,6 +59,7 @@ pub(crate) struct Logs {
     /// What logs hold, and who claims to have what of them, is charged to it.
     pub(crate) budget: Budget,
     pub(crate) refused: Refused,
+    refusals: Refusals,
     /// Logs that were looked at because a peer closed a channel.
     #[cfg(test)]
     pub(crate) looked_at: usize,
@@ -132,8 +133,6 @@ pub(crate) struct Effects {
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
     /// Logs of which a frame came and that found no room, with who posts them.
     pub(crate) without_room: Vec<(LogKey, Arc<Member>)>,
-    /// Who was to hand on the frames of a log and did not.
-    pub(crate) passed_over: Vec<Bad>,
 }
 
 /// Logs of which there is something new to tell peers.
@@ -199,6 +198,7 @@ impl Logs {
             shed: 0,
             budget,
             refused: Refused::default(),
+            refusals: Refusals::default(),
             #[cfg(test)]
             looked_at: 0,
             limits,
@@ -263,8 +263,11 @@ impl Logs {
                 came = Some(came.map_or(seqs, |came| came.hull(seqs)));
             }
             let (frame, posted) = (heard.frame.clone(), heard.posted.at);
-            if self.take_in(key, heard, now, out) == Insert::Fresh {
-                fresh.push((frame, posted));
+            match self.take_in(key, heard, now, out) {
+                Insert::Fresh => fresh.push((frame, posted)),
+                // Its member may have no more: nor does the rest find room.
+                Insert::NoRoom if !self.logs.contains_key(key) => break,
+                _ => {}
             }
         }
         if came.is_some() && matches!(answered, Some(Answered::Soon(_))) {
@@ -296,11 +299,11 @@ impl Logs {
                 None => {}
             }
             let replica = &mut entry.replica;
-            if let Some(bad) = replica.fetched(key.1, peer, &fresh, now) {
-                out.passed_over.push(bad);
-                if replica.update_route(self.me, key, &self.peers, now) {
-                    out.advances.route_changed.insert(key.clone());
-                }
+            let posted = fresh.iter().map(|(_, posted)| *posted);
+            if replica.fetched(key.1, peer, posted, now)
+                && replica.update_route(self.me, key, &self.peers, now)
+            {
+                out.advances.route_changed.insert(key.clone());
             }
         }
         self.advance(key, now, out);
@@ -433,6 +436,7 @@ impl Logs {
         for key in keys_of(&self.tombstones.entries, channel) {
             self.tombstones.take(&key);
         }
+        self.refusals.close(channel);
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
@@ -562,6 +566,7 @@ mod changes;
 mod holdings;
 mod listeners;
 mod ours;
+mod refusals;
 
 #[cfg(test)]
 mod audit;

@@ -29,9 +29,6 @@ struct Entry {
     /// Requests to it that it has not answered.
     requests: usize,
     lateness: Lateness,
-    /// The last that it said it has of a log found no room: of some logs it is not known any more
-    /// what it has, nor that it gets them by way of this node.
-    is_unknown: bool,
 }
 
 /// What a peer has said of a channel.
@@ -41,6 +38,9 @@ pub(crate) struct Interest {
     pub(crate) open: Option<Wanted>,
     /// What it said of it being open here.
     answer: AnswerState,
+    /// The last that it said it has of a log of the channel found no room: of some it is not known
+    /// any more what it has, nor that it gets them by way of this node.
+    pub(crate) is_unknown: bool,
 }
 
 /// How far a peer has answered that a channel is open here.
@@ -123,7 +123,6 @@ impl Peers {
             channels: BTreeMap::new(),
             requests: 0,
             lateness: Lateness::default(),
-            is_unknown: false,
         });
     }
 
@@ -145,17 +144,20 @@ impl Peers {
         }
     }
 
-    /// What a peer says it has of a log that it had told nothing of is remembered, or there is no
-    /// room for it.
-    pub(crate) fn note(&mut self, peer: Sender, is_remembered: bool) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.is_unknown = !is_remembered;
+    /// What a peer says it has of a log of a channel that is open here, of which it had told
+    /// nothing, is remembered, or there is no room for it.
+    pub(crate) fn note(&mut self, peer: Sender, channel: &ChannelName, is_remembered: bool) {
+        let interest = self.peers.get_mut(&peer);
+        if let Some(interest) = interest.and_then(|peer| peer.channels.get_mut(channel)) {
+            interest.is_unknown = !is_remembered;
         }
     }
 
-    /// Whether there was no room for what a peer said it has.
-    pub(crate) fn is_unknown(&self, peer: Sender) -> bool {
-        self.peers.get(&peer).is_some_and(|peer| peer.is_unknown)
+    /// Whether there was no room for what a peer said it has of a channel.
+    pub(crate) fn is_unknown(&self, peer: Sender, channel: &ChannelName) -> bool {
+        let interest = self.peers.get(&peer);
+        let interest = interest.and_then(|peer| peer.channels.get(channel));
+        interest.is_some_and(|interest| interest.is_unknown)
     }
 
     /// When a peer last gave a sign of life, by gossip or otherwise.
@@ -296,7 +298,9 @@ impl Peers {
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
         for peer in self.peers.values_mut() {
-            peer.change(channel, |interest| interest.answer = AnswerState::NotAsked);
+            peer.change(channel, |interest| {
+                (interest.answer, interest.is_unknown) = (AnswerState::NotAsked, false);
+            });
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    flow_control::{Checkpoints, Progress},
+    flow_control::Checkpoints,
     identity::Member,
     log::{Arrival, Assembled, Beginning, Insert, Log, LogLimits, SENDER_UNTOLD, SILENT, UNTOLD},
     replication::{
@@ -13,7 +13,7 @@ use crate::{
         jitter::Jitter,
         origin::Origin,
         peers::Peers,
-        upstreams::{Bad, Fetched, Upstreams, YOUNG},
+        upstreams::Upstreams,
         way::rank,
     },
     wire::{ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Time},
@@ -331,28 +331,18 @@ impl Replica {
         }
     }
 
-    /// Frames came from a peer that was asked for them, each posted then. If another is to be named
-    /// as the next on the way, why; follow with [`Self::update_route`]. What the sender itself
+    /// Frames came from a peer that was asked for them, each posted then. `true` if another is to
+    /// be named as the next on the way; follow with [`Self::update_route`]. What the sender itself
     /// posts has no better way than from it.
     pub(crate) fn fetched(
         &mut self,
         sender: Sender,
         from: Sender,
-        frames: &[(Frame, Time)],
+        posted: impl Iterator<Item = Time>,
         now: Time,
-    ) -> Option<Bad> {
-        let upstream = self.upstream.filter(|it| *it != sender && *it != from)?;
-        let its = self.fetch.holders().listener(upstream).map(Progress::next);
-        let mut fetched = Fetched::default();
-        for (frame, posted) in frames {
-            if now.saturating_since(*posted) < YOUNG {
-                fetched.young += 1;
-                fetched.withheld += usize::from(its > Some(frame.seqs().last()));
-            } else {
-                fetched.old += 1;
-            }
-        }
-        self.upstreams.fetched(upstream, fetched, now)
+    ) -> bool {
+        let others = self.upstream.filter(|it| *it != sender && *it != from);
+        others.is_some_and(|upstream| self.upstreams.fetched(upstream, posted, now))
     }
 
     /// Somebody is to hear what was before the beginning; see [`Log::fix_beginning`].

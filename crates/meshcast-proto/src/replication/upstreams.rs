@@ -19,31 +19,7 @@ pub(crate) struct Upstreams {
     given: usize,
     /// Young frames that had to be fetched from others.
     fetched: usize,
-    /// Of those, some that it had said it has.
-    withheld: usize,
-    /// Others had to be, too: this node is behind, and perhaps given nothing for that.
-    is_behind: bool,
     passed_over: BTreeMap<Sender, PassedOver>,
-}
-
-/// Frames that came from others than the upstream, who were asked for them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Fetched {
-    /// So many were posted lately.
-    pub(crate) young: usize,
-    /// So many of those the upstream had said it has, before they came.
-    pub(crate) withheld: usize,
-    /// And so many others.
-    pub(crate) old: usize,
-}
-
-/// An upstream that is passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bad {
-    pub(crate) upstream: Sender,
-    /// Since when it handed on too little of what it has; `None` if that may be since this node is
-    /// behind, or it has nothing sooner itself.
-    pub(crate) since: Option<Time>,
 }
 
 /// A peer that handed on too little.
@@ -61,10 +37,10 @@ impl Upstreams {
         self.begin();
     }
 
-    /// Whether the upstream has known for long enough that it is named to have handed on what is
-    /// fetched now.
-    pub(crate) fn is_settled(&self, now: Time) -> bool {
-        self.named + SETTLES <= now
+    /// From when on the upstream has known for long enough that it is named to hand on what is
+    /// posted.
+    pub(crate) fn settled(&self) -> Time {
+        self.named + SETTLES
     }
 
     /// The upstream handed on a frame.
@@ -72,29 +48,31 @@ impl Upstreams {
         self.given += usize::from(self.since.is_some());
     }
 
-    /// Frames had to be fetched. If that shows that this upstream hands on too little it is passed
-    /// over.
-    pub(crate) fn fetched(&mut self, upstream: Sender, fetched: Fetched, now: Time) -> Option<Bad> {
-        let young = fetched.young;
-        self.is_behind |= fetched.old > 0;
-        if young == 0 || !self.is_settled(now) {
-            return None;
+    /// Frames came from others than the upstream, who were asked for them, each posted then. `true`
+    /// if that shows that this upstream hands on too little: it is passed over then.
+    pub(crate) fn fetched(
+        &mut self,
+        upstream: Sender,
+        posted: impl Iterator<Item = Time>,
+        now: Time,
+    ) -> bool {
+        let settled = self.settled();
+        let counts = |posted: &Time| settled <= *posted && now.saturating_since(*posted) < YOUNG;
+        let young = posted.filter(counts).count();
+        if young == 0 {
+            return false;
         }
         let since = *self.since.get_or_insert(now);
         self.fetched += young;
-        self.withheld += fetched.withheld;
         if now < since + STRETCH || self.given + self.fetched < FEWEST {
-            return None;
+            return false;
         }
-        let bad = (self.fetched > self.given).then_some(Bad {
-            upstream,
-            since: Some(since).filter(|_| self.withheld > 0 && !self.is_behind),
-        });
-        if bad.is_some() {
+        let is_bad = self.fetched > self.given;
+        if is_bad {
             self.pass_over(upstream, now);
         }
         self.begin();
-        bad
+        is_bad
     }
 
     /// How often in a row a peer was passed over, while that counts.
@@ -111,7 +89,6 @@ impl Upstreams {
 
     const fn begin(&mut self) {
         (self.since, self.given, self.fetched) = (None, 0, 0);
-        (self.withheld, self.is_behind) = (0, false);
     }
 
     fn pass_over(&mut self, peer: Sender, now: Time) {
@@ -137,7 +114,7 @@ const FEWEST: usize = 4;
 const SETTLES: Duration = Duration::from_millis(500);
 
 /// What is fetched later than this after it was posted says nothing of who hands on.
-pub(crate) const YOUNG: Duration = Duration::from_secs(2);
+const YOUNG: Duration = Duration::from_secs(2);
 
 /// For how long a peer is passed over, doubled each time up to 4 minutes, and when that is
 /// forgotten.
@@ -159,11 +136,9 @@ mod tests {
         Time::from_start(Duration::from_millis(millis))
     }
 
-    fn some(young: usize) -> Fetched {
-        Fetched {
-            young,
-            ..Fetched::default()
-        }
+    /// So many that were just posted.
+    fn some(young: usize, now: Time) -> impl Iterator<Item = Time> {
+        std::iter::repeat_n(now, young)
     }
 
     /// What comes of so many frames each 100 ms: the first so many of ten are handed on, and the
@@ -174,7 +149,8 @@ mod tests {
                 upstreams.gave();
                 false
             } else {
-                upstreams.fetched(UPSTREAM, some(1), at(*millis)).is_some()
+                let now = at(*millis);
+                upstreams.fetched(UPSTREAM, some(1, now), now)
             }
         })
     }
@@ -194,8 +170,7 @@ mod tests {
             if millis == 1_999 {
                 upstreams.named(at(millis));
             }
-            let bad = upstreams.fetched(UPSTREAM, some(young), at(millis));
-            bad.is_some()
+            upstreams.fetched(UPSTREAM, some(young, at(millis)), at(millis))
         };
         assert!(!is_bad(50, 499), "it was just named");
         assert!(!is_bad(50, 1_000));
@@ -207,21 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn since_when_is_told_of_who_withheld_what_it_has_unless_this_node_is_behind_itself() {
-        for (withheld, old) in [(1, 0), (0, 0), (1, 1)] {
-            let fetched = Fetched {
-                withheld,
-                old,
-                ..some(4)
-            };
+    fn what_was_posted_before_it_was_named_or_long_ago_does_not_count_against_it() {
+        for (posted, now, expected) in [
+            (1_499, 1_600, false),
+            (1_500, 1_600, true),
+            (1_500, 3_500, false),
+        ] {
             let mut upstreams = Upstreams::default();
-            assert_eq!(upstreams.fetched(UPSTREAM, fetched, at(1_000)), None);
-            let bad = Bad {
-                upstream: UPSTREAM,
-                since: ((withheld, old) == (1, 0)).then_some(at(1_000)),
+            upstreams.named(at(1_000));
+            let mut is_bad = |now| {
+                let posted = std::iter::repeat_n(at(posted), 50);
+                upstreams.fetched(UPSTREAM, posted, at(now))
             };
-            let found = upstreams.fetched(UPSTREAM, some(4), at(2_000));
-            assert_eq!(found, Some(bad), "{withheld} {old}");
+            assert!(!is_bad(now));
+            assert_eq!(is_bad(now + 1_000), expected, "{posted} {now}");
         }
     }
 

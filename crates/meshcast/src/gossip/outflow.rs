@@ -16,7 +16,7 @@ use super::{
 use crate::ids::payer;
 
 /// What waits in gossipsub's queues. A peer for whose next frame there is no room is *held*: it is
-/// given nothing until half of what waited is written.
+/// given nothing until half of what waited is written, or its share has room for as much again.
 #[derive(Debug, Default)]
 pub(super) struct Outflow {
     written: Written,
@@ -194,9 +194,11 @@ impl Queue {
         {
             self.looks += 1;
         }
+        // Before: what the last connection writes until then counts.
+        let is_over = self.written.is_over();
         self.settle_by_count();
         // By the next connection the same queue is written, and counted anew.
-        if self.written.is_over()
+        if is_over
             && let Some(next) = all.to(peer)
             && !Arc::ptr_eq(&next, &self.written)
         {

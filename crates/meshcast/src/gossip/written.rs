@@ -10,7 +10,11 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed},
+            fence,
+        },
     },
     task::{Context, Poll},
 };
@@ -56,7 +60,10 @@ impl Count {
     /// Whether no connection counts any more: what is written by another is counted anew.
     pub(super) fn is_over(self: &Arc<Self>) -> bool {
         // One is that of whoever asks.
-        Arc::strong_count(self) == 1
+        let is_over = Arc::strong_count(self) == 1;
+        // What was counted before the others were dropped is seen from now on.
+        fence(Acquire);
+        is_over
     }
 
     #[cfg(test)]

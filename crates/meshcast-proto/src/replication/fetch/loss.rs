@@ -115,7 +115,7 @@ impl Hole {
         let mut all: Option<(Seq, Time)> = None;
         for (peer, interest) in around.peers.interests(around.channel) {
             // What it told found no room: it cannot be asked, whatever it has.
-            let is_unknown = around.peers.is_unknown(peer) && !holders.contains(peer);
+            let is_unknown = interest.is_unknown && !holders.contains(peer);
             let is_waited_for = interest.open.is_some() && !is_unknown;
             if !is_waited_for && (interest.has_told() && !is_unknown || !will_tell(peer)) {
                 continue;

@@ -644,6 +644,29 @@ fn whoever_has_not_told_keeps_the_hope_until_it_does() {
     assert_eq!(scene.step(range(3, 5)), Step::GiveUp(range(3, 5)));
 }
 
+/// What it said of this channel counts, and so does that it said nothing of this log.
+#[test]
+fn whose_word_on_another_channel_found_no_room_is_waited_for_on_this_one() {
+    for on in [0, 1].map(channel) {
+        let mut scene = Scene::new(&[1, 2]);
+        scene.has(1, 9, 12);
+        scene.listens(2);
+        scene.peers.ask(who(2), &on, Duration::ZERO, at(0));
+        scene.peers.has_answered(who(2), &on);
+        scene.peers.note(who(2), &on, false);
+        // What is taken in on a third takes nothing back.
+        scene.peers.ask(who(2), &channel(2), Duration::ZERO, at(0));
+        scene.peers.note(who(2), &channel(2), true);
+        let (waited, step) = scene.next(range(3, 5));
+        assert_eq!(step, Step::GiveUp(range(3, 5)));
+        if on == scene.name {
+            assert!(waited < Duration::from_secs(20), "{waited:?}");
+        } else {
+            assert_eq!(waited, LIMITS.retention);
+        }
+    }
+}
+
 #[test]
 fn with_nobody_there_it_is_waited_as_long_as_history_is_kept() {
     let mut scene = Scene::new(&[]);

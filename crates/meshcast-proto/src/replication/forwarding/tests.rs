@@ -1,7 +1,8 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::*;
 use crate::{
+    fixture::channel,
     flow_control::Checkpoints,
     log::Log,
     replication::fetch::Claim,
@@ -49,6 +50,7 @@ fn recipients(said: &[Said], listeners: &[Sender], strangers: bool) -> BTreeSet<
     let recipients = Recipients {
         me: peer(1),
         sender: peer(0),
+        channel: &channel(0),
         seqs: SeqRange::single(seq(5)),
         from: Some(peer(0)),
         replica: Some(&replica),
@@ -92,20 +94,40 @@ fn who_is_served_elsewhere_or_has_it_gets_no_copy_and_who_knows_no_way_does() {
 #[test]
 fn who_said_what_found_no_room_gets_a_copy_unless_it_is_known_to_need_none() {
     let mut peers = Peers::default();
-    (2..30).for_each(|n| peers.add(peer(n), Time::ZERO));
-    (2..20).for_each(|n| peers.note(peer(n), false));
+    for n in 2..30 {
+        peers.add(peer(n), Time::ZERO);
+        for on in [0, 1].map(channel) {
+            peers.ask(peer(n), &on, Duration::ZERO, Time::ZERO);
+            let is_refused = (n < 20) == (on == channel(0));
+            peers.note(peer(n), &on, !is_refused);
+        }
+    }
     let replica = replica(&[(peer(2), 1, 5, false), (peer(3), 2, 6, true)]);
-    let recipients = Recipients {
-        me: peer(1),
-        sender: peer(0),
-        seqs: SeqRange::single(seq(5)),
-        from: Some(peer(0)),
-        replica: Some(&replica),
-        strangers: false,
-        peers: &peers,
+    let on = channel(0);
+    let among = |peers: &Peers| {
+        let recipients = Recipients {
+            me: peer(1),
+            sender: peer(0),
+            channel: &on,
+            seqs: SeqRange::single(seq(5)),
+            from: Some(peer(0)),
+            replica: Some(&replica),
+            strangers: false,
+            peers,
+        };
+        recipients.among((0..30).map(peer))
     };
-    let chosen = recipients.among((0..30).map(peer));
+    let chosen = among(&peers);
     assert_eq!(chosen, (4..20).map(peer).collect::<Vec<_>>());
+    // Of many, some.
+    (20..30).for_each(|n| peers.note(peer(n), &channel(0), false));
+    let chosen: BTreeSet<_> = among(&peers).into_iter().collect();
+    assert_eq!(chosen.len(), MAX_UNHEARD);
+    assert!(
+        chosen
+            .iter()
+            .all(|it| (4..30).map(peer).any(|peer| peer == *it))
+    );
 }
 
 #[test]
@@ -116,6 +138,7 @@ fn of_many_who_are_unknown_each_node_gives_a_few_a_copy_and_together_they_reach_
         let recipients = Recipients {
             me: *me,
             sender: all[0],
+            channel: &channel(0),
             seqs: SeqRange::single(seq(1)),
             from: Some(all[0]),
             replica: None,

@@ -33,6 +33,7 @@ impl Logs {
             None => {
                 self.introduce(&member);
                 if !self.charge_log(subject(&member), place, now, out) {
+                    self.refusals.refused(key, subject(&member), now);
                     out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
                 }
@@ -45,6 +46,7 @@ impl Logs {
             Some(Some(charged)) if !charged.place.is_proven() => {
                 self.introduce(&member);
                 if !self.prove(key, subject(&member), now, out) {
+                    self.refusals.refused(key, subject(&member), now);
                     out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
                 }
@@ -57,6 +59,7 @@ impl Logs {
         let Some(charged) = &mut entry.charged else {
             return Insert::NoRoom;
         };
+        self.refusals.remove(key);
         let subject = charged.subject;
         self.lru.remove(subject, charged.place, key);
         charged.place = place;

@@ -2,7 +2,7 @@
 
 use super::{Acked, Effects, Entry, Logs, of_channel};
 use crate::{
-    bounds::{CLAIM_BYTES, Payer},
+    bounds::{CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
     flow_control::Progress,
     log::{Log, Place},
@@ -33,7 +33,8 @@ impl Logs {
         let holding = &holding;
         if !self.logs.contains_key(&key) {
             // Without a beginning there is nothing that this node lacks yet.
-            if holding.due.is_none() && !self.tombstones.entries.contains_key(&key) {
+            let is_due = holding.due.is_some() || self.tombstones.entries.contains_key(&key);
+            if !is_due || self.is_held_back(&key, now) {
                 return;
             }
         }
@@ -45,7 +46,7 @@ impl Logs {
         );
         if is_news {
             let has_room = self.charge_claim(peer);
-            self.peers.note(peer, has_room);
+            self.peers.note(peer, channel, has_room);
             if !has_room {
                 self.refuse(peer, out);
                 return;
@@ -54,7 +55,7 @@ impl Logs {
         if is_new {
             if !self.charge_log(*peer.key(), Place::Hearsay(now), now, out) {
                 self.release_claim(peer);
-                self.peers.note(peer, false);
+                self.peers.note(peer, channel, false);
                 self.refuse(peer, out);
                 return;
             }
@@ -99,6 +100,12 @@ impl Logs {
             out.advances.route_changed.insert(key.clone());
         }
         self.advance(&key, now, out);
+    }
+
+    /// Whether a log found no room lately, and its member has none for it yet.
+    fn is_held_back(&self, key: &LogKey, now: Time) -> bool {
+        let member = self.refusals.waits_for(key, now).map(Payer::Member);
+        member.is_some_and(|member| self.budget.room_upto(LOG_BYTES, member) < LOG_BYTES)
     }
 
     /// A peer told how much it has of what was posted here. More than was posted counts as all of

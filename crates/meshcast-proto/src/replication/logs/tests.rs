@@ -233,9 +233,9 @@ fn what_an_upstream_hands_on_and_finds_no_room_counts_for_it() {
         replica.upstreams.counted()
     };
     if let Some(entry) = logs.logs.get_mut(&key(1)) {
-        let fetched = [(wholes(peer(1), &channel(0), 4, 1), at(2))];
-        let bad = entry.replica.fetched(key(1).1, other, &fetched, at(2));
-        assert_eq!(bad, None);
+        let posted = std::iter::once(at(2));
+        let is_bad = entry.replica.fetched(key(1).1, other, posted, at(2));
+        assert!(!is_bad);
     }
     let rest = logs.budget.limit() - logs.budget.used();
     logs.budget.charge(Payer::Ourselves, rest);
