@@ -25,13 +25,18 @@ struct Acquaintance {
     /// The highest number of its questions, and which of the [`WINDOW`] up to it were taken in.
     highest: u64,
     taken: [u64; WORDS],
+    /// Of which of these all that can come has come back.
+    whole: [u64; WORDS],
 }
 
 /// What is known of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
     New,
-    Taken,
+    Taken {
+        /// All that can come of it has come back.
+        whole: bool,
+    },
     /// Too long ago to tell.
     Old,
 }
@@ -67,6 +72,7 @@ impl Acquaintances {
             met: now,
             highest: 0,
             taken: [0; WORDS],
+            whole: [0; WORDS],
         };
         self.members.insert(sender, known);
     }
@@ -79,7 +85,9 @@ impl Acquaintances {
         match known.highest.checked_sub(number) {
             None => Seen::New,
             Some(back) if back >= WINDOW => Seen::Old,
-            Some(_) if known.has(number) => Seen::Taken,
+            Some(_) if has(&known.taken, number) => Seen::Taken {
+                whole: has(&known.whole, number),
+            },
             Some(_) => Seen::New,
         }
     }
@@ -93,25 +101,36 @@ impl Acquaintances {
             // Of those between nothing was taken in.
             let skipped = (number - known.highest).min(WINDOW);
             for number in number - skipped + 1..number {
-                known.set(number, false);
+                set(&mut known.taken, number, false);
             }
             known.highest = number;
         }
-        known.set(number, true);
+        set(&mut known.taken, number, true);
+        set(&mut known.whole, number, false);
+    }
+
+    /// All that can come of a question has come back.
+    pub(super) fn end(&mut self, asker: Sender, number: u64) {
+        if let Some(known) = self.members.get_mut(&asker)
+            && known
+                .highest
+                .checked_sub(number)
+                .is_some_and(|back| back < WINDOW)
+        {
+            set(&mut known.whole, number, true);
+        }
     }
 }
 
-impl Acquaintance {
-    fn has(&self, number: u64) -> bool {
-        let (word, bit) = place(number);
-        self.taken.get(word).is_some_and(|word| word & bit != 0)
-    }
+fn has(numbers: &[u64; WORDS], number: u64) -> bool {
+    let (word, bit) = place(number);
+    numbers.get(word).is_some_and(|word| word & bit != 0)
+}
 
-    fn set(&mut self, number: u64, taken: bool) {
-        let (word, bit) = place(number);
-        if let Some(word) = self.taken.get_mut(word) {
-            *word = if taken { *word | bit } else { *word & !bit };
-        }
+fn set(numbers: &mut [u64; WORDS], number: u64, is: bool) {
+    let (word, bit) = place(number);
+    if let Some(word) = numbers.get_mut(word) {
+        *word = if is { *word | bit } else { *word & !bit };
     }
 }
 
@@ -144,8 +163,13 @@ mod tests {
         for number in [7, 3, 300, 299, 45, 1_000, 999] {
             assert_eq!(all.seen(asker, number), Seen::New, "{number}");
             all.take(asker, number);
-            assert_eq!(all.seen(asker, number), Seen::Taken, "{number}");
+            let whole = false;
+            assert_eq!(all.seen(asker, number), Seen::Taken { whole }, "{number}");
         }
+        all.end(asker, 999);
+        all.end(asker, 3);
+        let whole = [999, 1_000].map(|number| all.seen(asker, number));
+        assert_eq!(whole, [true, false].map(|whole| Seen::Taken { whole }));
         assert_eq!(all.seen(asker, 744), Seen::Old);
         assert_eq!(all.seen(asker, 745), Seen::New);
         assert_eq!(all.seen(asker, 998), Seen::New);

@@ -73,8 +73,8 @@ impl Asks {
     /// How many questions of this node may wait for answers at the same time.
     pub const MAX_ASKING: usize = outgoing::MAX_ASKING;
 
-    /// How many questions that came from one peer may wait for an answer here at the same time;
-    /// more are declined as [busy](crate::Declined::Busy).
+    /// How many questions of one peer may wait for an answer here at the same time, and how many
+    /// that it hands on; more are declined as [busy](crate::Declined::Busy).
     pub const MAX_ASKED: usize = incoming::MAX_ASKED;
 
     /// Over how many links a question travels. A fleet whose members have three links each has
@@ -147,11 +147,13 @@ impl Asks {
             self.send(*peer, message);
         }
         self.counters.asks_spread += u64::from(inquiry.is_some());
+        let by_session = whom.peers.difference(&copies).copied().collect();
         let mut far = whom.far;
         far.extend(whom.only.filter(|only| !whom.told.contains(only)));
         let waiting = outgoing::Waiting {
             far: far.difference(&whom.peers).copied().collect(),
             awaited: whom.peers,
+            by_session,
             copies,
             told: whom.told,
             only: whom.only,
@@ -163,10 +165,12 @@ impl Asks {
         Ok(number)
     }
 
-    /// Whether there may be somebody to ask who is no peer.
+    /// Whether there may be somebody to ask who is no peer. Presence may know of one before the
+    /// peers tell of their link to it.
     fn may_spread(&self, whom: &Whom) -> bool {
         let is_near = |only| self.neighbours.contains(only) || whom.told.contains(&only);
-        !self.neighbours.are_all() && !whom.only.is_some_and(is_near)
+        let are_others = !self.neighbours.are_all() || !whom.far.is_empty();
+        are_others && !whom.only.is_some_and(is_near)
     }
 
     fn inquiry(

@@ -29,6 +29,8 @@ pub(super) struct Outgoing {
 pub(super) struct Waiting {
     /// Peers that have not replied.
     pub(super) awaited: BTreeSet<Sender>,
+    /// Those that were asked by their session alone. Of others nothing comes after their echo.
+    pub(super) by_session: BTreeSet<Sender>,
     /// Members known that are no peers and have not replied.
     pub(super) far: BTreeSet<Sender>,
     /// Peers that hand it on, of which something may still come.
@@ -82,6 +84,7 @@ impl Outgoing {
         // Whoever hands it on may have opened the channel just now.
         let is_news = matches!(reply, Reply::Answer(..))
             && waiting.copies.contains(&peer)
+            && waiting.only.is_none_or(|only| only == peer)
             && waiting.may_tell(peer);
         if waiting.awaited.contains(&peer) || is_news {
             self.tell(question, (peer, None), Ok(reply), out);
@@ -141,6 +144,22 @@ impl Outgoing {
         }
     }
 
+    /// A peer has handed back what there is of the one that is asked alone: with that it has
+    /// forgotten the question.
+    pub(super) fn end_copy_of_one(
+        &mut self,
+        question: u64,
+        peer: Sender,
+        out: &mut VecDeque<AskOutput>,
+    ) {
+        if let Some(waiting) = self.questions.get_mut(&question)
+            && waiting.only.is_some()
+        {
+            waiting.copies.remove(&peer);
+            self.end_if_over(question, out);
+        }
+    }
+
     pub(super) fn handle_peer_down(&mut self, peer: Sender, out: &mut VecDeque<AskOutput>) {
         let concerned = self.questions.iter().filter(|(_, waiting)| {
             waiting.awaited.contains(&peer) || waiting.copies.contains(&peer)
@@ -187,7 +206,7 @@ impl Outgoing {
         let has_come = waiting
             .only
             .is_some_and(|only| waiting.told.contains(&only));
-        let is_over = waiting.awaited.is_empty() && waiting.copies.is_empty();
+        let is_over = waiting.copies.is_empty() && waiting.awaited.is_disjoint(&waiting.by_session);
         if is_over || has_come {
             self.finish(question, out);
         }
@@ -203,8 +222,11 @@ impl Outgoing {
             true => NoReply::Absent,
             false => NoReply::Unreached,
         };
-        let silent = waiting.awaited.iter().map(|of| (*of, NoReply::Silent));
-        for (of, why) in silent.chain(waiting.far.iter().map(|of| (*of, far))) {
+        let near = waiting.awaited.iter().map(|of| {
+            let may_come = waiting.by_session.contains(of) || waiting.copies.contains(of);
+            (*of, if may_come { NoReply::Silent } else { far })
+        });
+        for (of, why) in near.chain(waiting.far.iter().map(|of| (*of, far))) {
             out.push_back(AskOutput::Replied {
                 question,
                 of,
