@@ -33,6 +33,8 @@ pub(super) struct Waiting {
     pub(super) by_session: BTreeSet<Sender>,
     /// Members known that are no peers and have not replied.
     pub(super) far: BTreeSet<Sender>,
+    /// Peers that may have the channel open, of which that is told if they do not reply.
+    pub(super) untold: BTreeSet<Sender>,
     /// Peers that hand it on, of which something may still come.
     pub(super) copies: BTreeSet<Sender>,
     /// Of whom it was told already whether they reply.
@@ -86,7 +88,8 @@ impl Outgoing {
             && waiting.copies.contains(&peer)
             && waiting.only.is_none_or(|only| only == peer)
             && waiting.may_tell(peer);
-        if waiting.awaited.contains(&peer) || is_news {
+        let is_awaited = waiting.awaited.contains(&peer) || waiting.untold.contains(&peer);
+        if is_awaited || is_news {
             self.tell(question, (peer, None), Ok(reply), out);
             self.end_if_over(question, out);
         }
@@ -203,11 +206,8 @@ impl Outgoing {
         let Some(waiting) = self.questions.get(&question) else {
             return;
         };
-        let has_come = waiting
-            .only
-            .is_some_and(|only| waiting.told.contains(&only));
         let is_over = waiting.copies.is_empty() && waiting.awaited.is_disjoint(&waiting.by_session);
-        if is_over || has_come {
+        if is_over || waiting.has_come() {
             self.finish(question, out);
         }
     }
@@ -226,7 +226,9 @@ impl Outgoing {
             let may_come = waiting.by_session.contains(of) || waiting.copies.contains(of);
             (*of, if may_come { NoReply::Silent } else { far })
         });
-        for (of, why) in near.chain(waiting.far.iter().map(|of| (*of, far))) {
+        let untold = waiting.untold.iter().map(|of| (*of, NoReply::Untold));
+        let others = untold.chain(waiting.far.iter().map(|of| (*of, far)));
+        for (of, why) in near.chain(others) {
             out.push_back(AskOutput::Replied {
                 question,
                 of,
@@ -235,7 +237,8 @@ impl Outgoing {
             });
         }
         self.recall(question, &waiting, out);
-        out.push_back(AskOutput::Over(question));
+        let whole = all_were_asked || waiting.has_come();
+        out.push_back(AskOutput::Over { question, whole });
     }
 
     fn recall(&self, question: u64, waiting: &Waiting, out: &mut VecDeque<AskOutput>) {
@@ -256,6 +259,7 @@ impl Outgoing {
         if let Some(waiting) = self.questions.get_mut(&question) {
             waiting.awaited.remove(&of);
             waiting.far.remove(&of);
+            waiting.untold.remove(&of);
             waiting.told.insert(of);
             out.push_back(AskOutput::Replied {
                 question,
@@ -274,13 +278,19 @@ impl Outgoing {
 }
 
 impl Waiting {
+    /// Whether the one that is asked alone was told of.
+    fn has_come(&self) -> bool {
+        self.only.is_some_and(|only| self.told.contains(&only))
+    }
+
     /// Whether somebody's reply is news, and there is room for it.
     fn may_tell(&self, of: Sender) -> bool {
-        let is_known = self.awaited.contains(&of) || self.far.contains(&of);
+        let known = [&self.awaited, &self.far, &self.untold];
+        let is_known = known.iter().any(|known| known.contains(&of));
         !self.told.contains(&of) && (is_known || self.told.len() < MAX_REPLIES)
     }
 }
 
-/// How many questions may wait for answers. Each remembers whom it waits for and who replied, at 48
-/// bytes: 3 MiB with 256 members each.
+/// How many questions may wait for answers. Each remembers whom it waits for and who replied, at up
+/// to 96 bytes: 6 MiB with 256 members each.
 pub(super) const MAX_ASKING: usize = 256;

@@ -65,9 +65,12 @@ struct World {
     takes: u64,
     /// Who does not have the channel open.
     closed: BTreeSet<usize>,
+    /// Of whom the first does not know whether they do.
+    untold: BTreeSet<usize>,
     /// By whom what came back, of which question of whom.
     told: Vec<(usize, Result<Reply, NoReply>)>,
     over: Option<u64>,
+    whole: bool,
     copies: usize,
     echoes: usize,
     findings: usize,
@@ -91,8 +94,10 @@ impl World {
             now: 0,
             takes: 5,
             closed: BTreeSet::new(),
+            untold: BTreeSet::new(),
             told: Vec::new(),
             over: None,
+            whole: false,
             copies: 0,
             echoes: 0,
             findings: 0,
@@ -117,12 +122,13 @@ impl World {
     /// The first asks all that it knows of.
     fn ask(&mut self, far: impl IntoIterator<Item = usize>, only: Option<usize>, within: u64) {
         let peers = self.neighbours(0);
-        let peers = peers.difference(&self.closed).copied();
+        let without = &self.closed | &self.untold;
+        let peers = peers.difference(&without).copied();
         let peers = peers.filter(|peer| only.is_none_or(|only| only == *peer));
         let whom = Whom {
             peers: peers.map(key).collect(),
             far: far.into_iter().map(key).collect(),
-            told: BTreeSet::new(),
+            untold: self.untold.iter().copied().map(key).collect(),
             only: only.map(key),
         };
         let asked = self.nodes[0].ask(new(within, b"?"), whom, at(self.now), wall(self.now));
@@ -196,8 +202,9 @@ impl World {
                     assert!(member.is_none_or(|member| member.sender() == of));
                     self.told.push((number_of(of), reply));
                 }
-                AskOutput::Over(_) => {
+                AskOutput::Over { whole, .. } => {
                     assert_eq!(self.over, None, "once");
+                    self.whole = whole;
                     self.over = Some(self.now);
                 }
                 AskOutput::Asked(asked) => {
@@ -359,6 +366,7 @@ fn a_question_travels_along_a_chain_and_the_answers_come_back() {
     // As soon as all have: there and back, and what the last handler takes.
     assert_eq!(world.over, Some(1_000 + 2 * 30 + 5));
     assert_eq!((world.copies, world.echoes, world.findings), (3, 3, 5));
+    assert!(world.whole);
     world.check_empty();
 }
 
@@ -380,6 +388,7 @@ fn no_member_farther_than_sixteen_links_is_reached_and_that_is_told() {
     world.run(10_000);
     assert_eq!(world.answered(), (1..=16).collect::<Vec<_>>());
     assert_eq!(world.told.last(), Some(&(18, Err(NoReply::Unreached))));
+    assert!(!world.whole);
     world.check_empty();
 }
 
@@ -395,6 +404,7 @@ fn one_member_alone_is_asked_over_others_and_no_more_is_said_once_it_has_answere
         "the last is not asked"
     );
     assert_eq!(world.over, Some(1_000 + 2 * 20 + 5));
+    assert!(world.whole);
     world.check_empty();
 }
 
@@ -549,6 +559,7 @@ fn nothing_is_handed_on_to_a_peer_that_does_not_read() {
     assert_eq!(told[&2], Err(NoReply::Unreached));
     assert_eq!(told[&3], Ok(own_answer(3)));
     assert_eq!(world.nodes[1].counters().asks_lost, 1);
+    assert!(!world.whole);
 }
 
 /// The shapes that there are, with a latency for each link.

@@ -149,7 +149,13 @@ fn a_reply_of_one_asked_alone_that_is_not_believed_ends_the_question() {
         |_| [9; 64],
     );
     let outputs = says(&mut asks, 1, AskMessage::Finding(finding.expect("fits")));
-    assert!(outputs.contains(&AskOutput::Over(number)), "{outputs:?}");
+    assert!(
+        outputs.contains(&AskOutput::Over {
+            question: number,
+            whole: false,
+        }),
+        "{outputs:?}"
+    );
 }
 
 #[test]
@@ -198,4 +204,37 @@ fn nothing_more_comes_only_of_a_question_that_came_to_its_end() {
     says(&mut asks, 0, AskMessage::Recall { asker, question });
     let again = says(&mut asks, 3, second);
     assert_eq!(again, [AskOutput::Send(key(3), echo(5, 2, false))]);
+}
+
+#[test]
+fn a_peer_that_has_not_said_whether_it_has_the_channel_open_is_told_of_by_what_it_answers() {
+    let mut world = World::new(4, &even([(0, 1), (0, 2), (2, 3)]));
+    world.untold = BTreeSet::from([1, 2]);
+    world.closed = BTreeSet::from([2]);
+    world.ask([], None, 5_000);
+    world.run(6_000);
+    world.check_told();
+    let told: BTreeMap<_, _> = world.told.iter().cloned().collect();
+    let expected = [
+        (1, Ok(own_answer(1))),
+        (2, Err(NoReply::Untold)),
+        (3, Ok(own_answer(3))),
+    ];
+    assert_eq!(told, BTreeMap::from(expected));
+}
+
+#[test]
+fn where_all_are_linked_a_peer_that_has_not_said_so_is_not_asked_and_told_of_at_once() {
+    let mut world = World::new(3, &full(3));
+    world.untold = BTreeSet::from([1]);
+    world.takes = 1_000;
+    world.ask([], None, 5_000);
+    assert_eq!(world.told, [(1, Err(NoReply::Untold))]);
+    world.run(6_000);
+    assert_eq!(world.answered(), [2]);
+    world.told.clear();
+    world.over = None;
+    world.ask([], Some(1), 5_000);
+    assert_eq!(world.told, [(1, Err(NoReply::Untold))]);
+    assert!(world.over.is_some());
 }
