@@ -167,6 +167,7 @@ impl Asks {
             far: far.difference(&whom.peers).copied().collect(),
             awaited: whom.peers,
             by_session,
+            busy: BTreeSet::new(),
             copies,
             untold,
             told,

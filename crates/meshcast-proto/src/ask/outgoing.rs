@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     identity::Member,
-    wire::{AskMessage, Reply, Sender, Time},
+    wire::{AskMessage, Declined, Reply, Sender, Time},
 };
 
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Waiting {
     pub(super) by_session: BTreeSet<Sender>,
     /// Members known that are no peers and have not replied.
     pub(super) far: BTreeSet<Sender>,
+    /// Peers that were too busy for their copy. They may take one that comes over others.
+    pub(super) busy: BTreeSet<Sender>,
     /// Peers that may have the channel open, of which that is told if they do not reply.
     pub(super) untold: BTreeSet<Sender>,
     /// Peers that hand it on, of which something may still come.
@@ -89,7 +91,10 @@ impl Outgoing {
             && waiting.only.is_none_or(|only| only == peer)
             && waiting.may_tell(peer);
         let is_awaited = waiting.awaited.contains(&peer) || waiting.untold.contains(&peer);
-        if is_awaited || is_news {
+        let is_busy = reply == Reply::Declined(Declined::Busy);
+        if is_awaited && is_busy && waiting.copies.contains(&peer) {
+            waiting.busy.insert(peer);
+        } else if is_awaited || is_news {
             self.tell(question, (peer, None), Ok(reply), out);
             self.end_if_over(question, out);
         }
@@ -226,6 +231,7 @@ impl Outgoing {
             let may_come = waiting.by_session.contains(of) || waiting.copies.contains(of);
             (*of, if may_come { NoReply::Silent } else { far })
         });
+        let is_busy = |of| waiting.busy.contains(&of);
         let untold = waiting.untold.iter().map(|of| (*of, NoReply::Untold));
         let others = untold.chain(waiting.far.iter().map(|of| (*of, far)));
         for (of, why) in near.chain(others) {
@@ -233,7 +239,10 @@ impl Outgoing {
                 question,
                 of,
                 member: None,
-                reply: Err(why),
+                reply: match is_busy(of) {
+                    true => Ok(Reply::Declined(Declined::Busy)),
+                    false => Err(why),
+                },
             });
         }
         self.recall(question, &waiting, out);

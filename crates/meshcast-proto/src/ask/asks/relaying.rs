@@ -114,8 +114,11 @@ impl Asks {
         let bytes = (inquiry.bytes.len() + CARRIED) * (1 + to.len());
         let fits = !left.is_zero() && self.neighbours.may_copy(peer, bytes, now);
         if !fits || !self.relays.begin(key, entry) {
-            // Another copy of it may be taken in.
             self.counters.asks_refused += 1;
+            if peer == key.0 {
+                let (question, reply) = (key.1, Reply::Declined(Declined::Busy));
+                self.send(peer, AskMessage::Reply { question, reply });
+            }
             return self.echo(peer, key, false);
         }
         self.acquaintances.take(key.0, key.1);

@@ -159,13 +159,41 @@ fn a_reply_of_one_asked_alone_that_is_not_believed_ends_the_question() {
 }
 
 #[test]
-fn who_is_refused_a_question_is_not_told_that_it_is_busy_since_another_copy_may_be_taken() {
+fn a_peer_that_is_too_busy_for_its_copy_is_told_of_by_what_it_says_to_another() {
     let mut asks = alone(1, [0, 2]);
     for number in 1..=64 {
         assert!(is_asked(&says(&mut asks, 0, relayed(0, number, 0, 1))));
     }
     let refused = says(&mut asks, 0, relayed(0, 65, 0, 1));
-    assert_eq!(refused, [AskOutput::Send(key(0), echo(0, 65, false))]);
+    let busy = Reply::Declined(Declined::Busy);
+    let said = [reply(65, busy.clone()), echo(0, 65, false)];
+    assert_eq!(refused, said.map(|it| AskOutput::Send(key(0), it)));
+    for is_taken in [true, false] {
+        let mut asks = alone(0, [1, 2]);
+        let number = asks
+            .ask(new(5_000, b"?"), whom([key(1)]), at(0), WALL)
+            .expect("few");
+        drain(&mut asks);
+        let mut outputs = says(&mut asks, 1, reply(number, busy.clone()));
+        outputs.extend(says(&mut asks, 1, echo(0, number, false)));
+        assert_eq!(outputs, []);
+        if is_taken {
+            let of = (key(0), number);
+            let finding = Finding::sign(&node(1).identity, of, &own_answer(1)).expect("fits");
+            outputs.extend(says(&mut asks, 2, AskMessage::Finding(finding)));
+        }
+        outputs.extend(says(&mut asks, 2, echo(0, number, true)));
+        let told = outputs.iter().filter_map(|it| match it {
+            AskOutput::Replied { reply, .. } => Some(reply.clone()),
+            _ => None,
+        });
+        let expected = if is_taken {
+            own_answer(1)
+        } else {
+            busy.clone()
+        };
+        assert_eq!(told.collect::<Vec<_>>(), [Ok(expected)]);
+    }
 }
 
 #[test]
