@@ -126,6 +126,7 @@ pub struct Answers<A> {
     /// Who was asked and has not come back.
     awaited: BTreeMap<PeerId, Arc<Member>>,
     is_over: bool,
+    is_whole: bool,
     answer: PhantomData<fn() -> A>,
 }
 
@@ -155,13 +156,14 @@ pub enum NoAnswerReason {
     /// watches that.
     #[error("it cannot be reached, or does not have the channel open")]
     NotThere,
-    /// It is not connected to this node, and nothing came back of it over others: they may have
-    /// lost the question or its answer, were too busy to hand them on, or the time was over before.
+    /// Nothing came back of it over others: they may have lost the question or its answer, were too
+    /// busy to hand them on, or the time was over before.
     /// So whether it was asked is not known. Told of the same as [`Self::NotThere`].
     #[error("nothing came back of it over other members")]
     Unreached,
     /// It is connected, and has not said in time whether it has the channel open, so that it was
-    /// not asked. That is waited for a quarter of the time of the question, 1 s at most.
+    /// not asked; or, where questions travel over others, gave no answer to that. That is waited
+    /// for a quarter of the time of the question, 1 s at most.
     #[error("it did not say in time whether it has the channel open")]
     Untold,
     /// It has the channel open, and nobody answers questions on it there.
@@ -281,6 +283,7 @@ impl<A: Payload> Ask<A> {
             events: answered,
             awaited: BTreeMap::new(),
             is_over: false,
+            is_whole: false,
             answer: PhantomData,
         })
     }
@@ -300,6 +303,15 @@ impl<A: Payload> Answers<A> {
             }
         }
         (answers, missing)
+    }
+
+    /// Whether nobody who can be reached was left out and no answer was lost on its way over
+    /// others, as far as the members between tell; `false` until the stream has ended. Members that
+    /// this node does not know are told of by what they answer alone, so this tells whether some
+    /// may be missing. Of those who were asked and gave no answer an item says why, whatever this
+    /// is.
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     fn came_back(
@@ -325,6 +337,7 @@ impl<A: Payload> Answers<A> {
             (Err(NoReply::Silent), _) => NoAnswerReason::TimedOut,
             (Err(NoReply::Gone), _) => NoAnswerReason::Disconnected,
             (Err(NoReply::Unreached), _) => NoAnswerReason::Unreached,
+            (Err(NoReply::Untold), _) => NoAnswerReason::Untold,
             (Err(NoReply::Absent) | Ok(Reply::Declined(Declined::NotOpen)), _)
             | (Ok(Reply::Answer(..)), None) => NoAnswerReason::NotThere,
         };
@@ -335,10 +348,15 @@ impl<A: Payload> Answers<A> {
         })
     }
 
-    fn failed(&mut self, peer: PeerId, reason: NoAnswerReason) -> NoAnswer {
+    fn failed(
+        &mut self,
+        peer: PeerId,
+        member: Option<Arc<Member>>,
+        reason: NoAnswerReason,
+    ) -> NoAnswer {
         NoAnswer {
             peer,
-            member: self.awaited.remove(&peer),
+            member: self.awaited.remove(&peer).or(member),
             reason,
         }
     }
@@ -358,22 +376,15 @@ impl<A: Payload> Stream for Answers<A> {
                 Some(AskEvent::Replied(peer, member, reply, _charge)) => {
                     return Poll::Ready(Some(this.came_back(peer, member, reply)));
                 }
-                Some(AskEvent::NoRoom(peer)) => {
+                Some(AskEvent::NoRoom(peer, member)) => {
                     let reason = NoAnswerReason::NoRoom;
-                    return Poll::Ready(Some(Err(this.failed(peer, reason))));
+                    return Poll::Ready(Some(Err(this.failed(peer, member, reason))));
                 }
-                Some(AskEvent::Untold(member)) => {
-                    return Poll::Ready(Some(Err(NoAnswer {
-                        peer: peer_id(member.sender()),
-                        member: Some(member),
-                        reason: NoAnswerReason::Untold,
-                    })));
-                }
-                Some(AskEvent::Over) => this.is_over = true,
+                Some(AskEvent::Over(whole)) => (this.is_over, this.is_whole) = (true, whole),
                 None => match this.awaited.keys().next().copied() {
                     Some(peer) => {
                         let reason = NoAnswerReason::Stopped;
-                        return Poll::Ready(Some(Err(this.failed(peer, reason))));
+                        return Poll::Ready(Some(Err(this.failed(peer, None, reason))));
                     }
                     None => this.is_over = true,
                 },

@@ -103,9 +103,14 @@ impl<'a> MemberHandle<'a> {
         let channel = self.node.channel::<Bytes>(channel)?;
         let ask = channel.ask::<A, Q>(question)?.only(self.peer);
         let mut answers = ask.within(within)?;
-        match answers.next().await {
-            Some(answer) => Ok(answer?),
-            None => Err(NoAnswer::stopped(self.peer).into()),
+        while let Some(answer) = answers.next().await {
+            let of = answer
+                .as_ref()
+                .map_or_else(NoAnswer::sender, FromMember::sender);
+            if of == self.peer {
+                return Ok(answer?);
+            }
         }
+        Err(NoAnswer::stopped(self.peer).into())
     }
 }

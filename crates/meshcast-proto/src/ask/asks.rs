@@ -14,7 +14,7 @@ use super::{
     incoming::{self, Incoming, Way},
     neighbours::Neighbours,
     outgoing::{self, Outgoing},
-    output::{AskCounters, AskOutput, AskRefused, Asked},
+    output::{AskCounters, AskOutput, AskRefused, Asked, NoReply},
     relays::Relays,
 };
 use crate::{
@@ -60,8 +60,9 @@ pub struct Whom {
     pub peers: BTreeSet<Sender>,
     /// Members known to have it open that are no peers.
     pub far: BTreeSet<Sender>,
-    /// Of whom was told already why they are not asked.
-    pub told: BTreeSet<Sender>,
+    /// Peers that have not said whether they have it open. They hear of a question only if it
+    /// travels over members.
+    pub untold: BTreeSet<Sender>,
     /// One alone, whether it is known or not.
     pub only: Option<Sender>,
 }
@@ -73,8 +74,8 @@ impl Asks {
     /// How many questions of this node may wait for answers at the same time.
     pub const MAX_ASKING: usize = outgoing::MAX_ASKING;
 
-    /// How many questions that came from one peer may wait for an answer here at the same time;
-    /// more are declined as [busy](crate::Declined::Busy).
+    /// How many questions of one peer may wait for an answer here at the same time, and how many
+    /// that it hands on; more are declined as [busy](crate::Declined::Busy).
     pub const MAX_ASKED: usize = incoming::MAX_ASKED;
 
     /// Over how many links a question travels. A fleet whose members have three links each has
@@ -102,8 +103,8 @@ impl Asks {
     /// those who are asked or known, and for others who reply, and then [`AskOutput::Over`]; with
     /// nobody to ask that comes at once.
     ///
-    /// It travels over members if some peer has others, unless the one that is asked alone is a
-    /// peer.
+    /// It travels over members if some peer has others or somebody known is no peer, unless the one
+    /// that is asked alone is a peer.
     ///
     /// # Errors
     /// [`AskRefused`]; nobody was asked.
@@ -147,13 +148,29 @@ impl Asks {
             self.send(*peer, message);
         }
         self.counters.asks_spread += u64::from(inquiry.is_some());
+        let (mut told, mut untold) = (BTreeSet::new(), whom.untold);
+        if inquiry.is_none() {
+            std::mem::swap(&mut told, &mut untold);
+        }
+        for of in &told {
+            self.outputs.push_back(AskOutput::Replied {
+                question: number,
+                of: *of,
+                member: None,
+                reply: Err(NoReply::Untold),
+            });
+        }
+        let by_session = whom.peers.difference(&copies).copied().collect();
         let mut far = whom.far;
-        far.extend(whom.only.filter(|only| !whom.told.contains(only)));
+        far.extend(whom.only.filter(|only| !told.contains(only)));
         let waiting = outgoing::Waiting {
             far: far.difference(&whom.peers).copied().collect(),
             awaited: whom.peers,
+            by_session,
+            busy: BTreeSet::new(),
             copies,
-            told: whom.told,
+            untold,
+            told,
             only: whom.only,
             whole: inquiry.is_some() == spreads,
             until: now + within,
@@ -163,10 +180,12 @@ impl Asks {
         Ok(number)
     }
 
-    /// Whether there may be somebody to ask who is no peer.
+    /// Whether there may be somebody to ask who is no peer. Presence may know of one before the
+    /// peers tell of their link to it.
     fn may_spread(&self, whom: &Whom) -> bool {
-        let is_near = |only| self.neighbours.contains(only) || whom.told.contains(&only);
-        !self.neighbours.are_all() && !whom.only.is_some_and(is_near)
+        let is_near = |only| self.neighbours.contains(only) || whom.untold.contains(&only);
+        let are_others = !self.neighbours.are_all() || !whom.far.is_empty();
+        are_others && !whom.only.is_some_and(is_near)
     }
 
     fn inquiry(

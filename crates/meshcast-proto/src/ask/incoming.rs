@@ -16,8 +16,8 @@ pub(super) struct Incoming {
     questions: BTreeMap<Key, Waiting>,
     /// Until when each waits.
     deadlines: BTreeSet<(Time, Key)>,
-    /// How many there are because of each peer.
-    counts: BTreeMap<Sender, usize>,
+    /// How many there are because of each peer: those of others that it hands on, and its own.
+    counts: BTreeMap<(Sender, bool), usize>,
     budget: Budget,
 }
 
@@ -59,18 +59,24 @@ impl Incoming {
 
     /// A question of so many bytes is to wait. `false` if that is too much.
     pub(super) fn begin(&mut self, key: Key, mut waiting: Waiting, len: usize) -> bool {
-        let count = self.counts.get(&waiting.payer).copied().unwrap_or(0);
+        let of = waiting.of(key);
+        let count = self.counts.get(&of).copied().unwrap_or(0);
+        let has_many = count >= MAX_ASKED || (!of.1 && self.over_others(key.0) >= MAX_OVER_OTHERS);
         let charged = ENTRY_BYTES + len;
-        let is_too_much =
-            count >= MAX_ASKED || !self.budget.try_charge(Payer::from(waiting.payer), charged);
-        if is_too_much {
+        if has_many || !self.budget.try_charge(Payer::from(waiting.payer), charged) {
             return false;
         }
         waiting.charged = charged;
-        self.counts.insert(waiting.payer, count + 1);
+        self.counts.insert(of, count + 1);
         self.deadlines.insert((waiting.until, key));
         self.questions.insert(key, waiting);
         true
+    }
+
+    /// How many of an asker came over others.
+    fn over_others(&self, asker: Sender) -> usize {
+        let of_asker = self.questions.range((asker, 0)..=(asker, u64::MAX));
+        of_asker.filter(|(_, it)| it.payer != asker).count()
     }
 
     /// Its asker has a session with this node.
@@ -86,10 +92,11 @@ impl Incoming {
         self.deadlines.remove(&(waiting.until, key));
         self.budget
             .release(Payer::from(waiting.payer), waiting.charged);
-        if let Some(count) = self.counts.get_mut(&waiting.payer) {
+        let of = waiting.of(key);
+        if let Some(count) = self.counts.get_mut(&of) {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&waiting.payer);
+                self.counts.remove(&of);
             }
         }
         Some(waiting)
@@ -123,9 +130,20 @@ impl Incoming {
     }
 }
 
-/// How many questions of one peer may wait, its own and those that it hands on: each takes a task
-/// of the application.
+impl Waiting {
+    /// Whom it counts for, and whether that is the asker.
+    fn of(&self, key: Key) -> (Sender, bool) {
+        (self.payer, self.payer == key.0)
+    }
+}
+
+/// How many questions of one peer may wait, and how many that it hands on: each takes a task of the
+/// application.
 pub(super) const MAX_ASKED: usize = 64;
+
+/// How many of one asker that come over others: a quarter of what a peer may hand on, so that one
+/// alone does not take what others have by way of the same peer.
+const MAX_OVER_OTHERS: usize = 16;
 
 /// For how long one may wait, whatever its peer says.
 pub(super) const MAX_WITHIN: Duration = Duration::from_secs(60);

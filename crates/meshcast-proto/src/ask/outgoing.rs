@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     identity::Member,
-    wire::{AskMessage, Reply, Sender, Time},
+    wire::{AskMessage, Declined, Reply, Sender, Time},
 };
 
 #[derive(Debug)]
@@ -29,8 +29,14 @@ pub(super) struct Outgoing {
 pub(super) struct Waiting {
     /// Peers that have not replied.
     pub(super) awaited: BTreeSet<Sender>,
+    /// Those that were asked by their session alone. Of others nothing comes after their echo.
+    pub(super) by_session: BTreeSet<Sender>,
     /// Members known that are no peers and have not replied.
     pub(super) far: BTreeSet<Sender>,
+    /// Peers that were too busy for their copy. They may take one that comes over others.
+    pub(super) busy: BTreeSet<Sender>,
+    /// Peers that may have the channel open, of which that is told if they do not reply.
+    pub(super) untold: BTreeSet<Sender>,
     /// Peers that hand it on, of which something may still come.
     pub(super) copies: BTreeSet<Sender>,
     /// Of whom it was told already whether they reply.
@@ -82,8 +88,13 @@ impl Outgoing {
         // Whoever hands it on may have opened the channel just now.
         let is_news = matches!(reply, Reply::Answer(..))
             && waiting.copies.contains(&peer)
+            && waiting.only.is_none_or(|only| only == peer)
             && waiting.may_tell(peer);
-        if waiting.awaited.contains(&peer) || is_news {
+        let is_awaited = waiting.awaited.contains(&peer) || waiting.untold.contains(&peer);
+        let is_busy = reply == Reply::Declined(Declined::Busy);
+        if is_awaited && is_busy && waiting.copies.contains(&peer) {
+            waiting.busy.insert(peer);
+        } else if is_awaited || is_news {
             self.tell(question, (peer, None), Ok(reply), out);
             self.end_if_over(question, out);
         }
@@ -141,6 +152,22 @@ impl Outgoing {
         }
     }
 
+    /// A peer has handed back what there is of the one that is asked alone: with that it has
+    /// forgotten the question.
+    pub(super) fn end_copy_of_one(
+        &mut self,
+        question: u64,
+        peer: Sender,
+        out: &mut VecDeque<AskOutput>,
+    ) {
+        if let Some(waiting) = self.questions.get_mut(&question)
+            && waiting.only.is_some()
+        {
+            waiting.copies.remove(&peer);
+            self.end_if_over(question, out);
+        }
+    }
+
     pub(super) fn handle_peer_down(&mut self, peer: Sender, out: &mut VecDeque<AskOutput>) {
         let concerned = self.questions.iter().filter(|(_, waiting)| {
             waiting.awaited.contains(&peer) || waiting.copies.contains(&peer)
@@ -184,11 +211,8 @@ impl Outgoing {
         let Some(waiting) = self.questions.get(&question) else {
             return;
         };
-        let has_come = waiting
-            .only
-            .is_some_and(|only| waiting.told.contains(&only));
-        let is_over = waiting.awaited.is_empty() && waiting.copies.is_empty();
-        if is_over || has_come {
+        let is_over = waiting.copies.is_empty() && waiting.awaited.is_disjoint(&waiting.by_session);
+        if is_over || waiting.has_come() {
             self.finish(question, out);
         }
     }
@@ -203,17 +227,27 @@ impl Outgoing {
             true => NoReply::Absent,
             false => NoReply::Unreached,
         };
-        let silent = waiting.awaited.iter().map(|of| (*of, NoReply::Silent));
-        for (of, why) in silent.chain(waiting.far.iter().map(|of| (*of, far))) {
+        let near = waiting.awaited.iter().map(|of| {
+            let may_come = waiting.by_session.contains(of) || waiting.copies.contains(of);
+            (*of, if may_come { NoReply::Silent } else { far })
+        });
+        let is_busy = |of| waiting.busy.contains(&of);
+        let untold = waiting.untold.iter().map(|of| (*of, NoReply::Untold));
+        let others = untold.chain(waiting.far.iter().map(|of| (*of, far)));
+        for (of, why) in near.chain(others) {
             out.push_back(AskOutput::Replied {
                 question,
                 of,
                 member: None,
-                reply: Err(why),
+                reply: match is_busy(of) {
+                    true => Ok(Reply::Declined(Declined::Busy)),
+                    false => Err(why),
+                },
             });
         }
         self.recall(question, &waiting, out);
-        out.push_back(AskOutput::Over(question));
+        let whole = all_were_asked || waiting.has_come();
+        out.push_back(AskOutput::Over { question, whole });
     }
 
     fn recall(&self, question: u64, waiting: &Waiting, out: &mut VecDeque<AskOutput>) {
@@ -234,6 +268,7 @@ impl Outgoing {
         if let Some(waiting) = self.questions.get_mut(&question) {
             waiting.awaited.remove(&of);
             waiting.far.remove(&of);
+            waiting.untold.remove(&of);
             waiting.told.insert(of);
             out.push_back(AskOutput::Replied {
                 question,
@@ -252,13 +287,19 @@ impl Outgoing {
 }
 
 impl Waiting {
+    /// Whether the one that is asked alone was told of.
+    fn has_come(&self) -> bool {
+        self.only.is_some_and(|only| self.told.contains(&only))
+    }
+
     /// Whether somebody's reply is news, and there is room for it.
     fn may_tell(&self, of: Sender) -> bool {
-        let is_known = self.awaited.contains(&of) || self.far.contains(&of);
+        let known = [&self.awaited, &self.far, &self.untold];
+        let is_known = known.iter().any(|known| known.contains(&of));
         !self.told.contains(&of) && (is_known || self.told.len() < MAX_REPLIES)
     }
 }
 
-/// How many questions may wait for answers. Each remembers whom it waits for and who replied, at 48
-/// bytes: 3 MiB with 256 members each.
+/// How many questions may wait for answers. Each remembers whom it waits for and who replied, at up
+/// to 96 bytes: 6 MiB with 256 members each.
 pub(super) const MAX_ASKING: usize = 256;

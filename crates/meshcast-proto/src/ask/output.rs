@@ -26,7 +26,13 @@ pub enum AskOutput {
         reply: Result<Reply, NoReply>,
     },
     /// Nothing more comes of a question of this node.
-    Over(u64),
+    Over {
+        /// Its number.
+        question: u64,
+        /// Nobody who can be reached over others was left out, and no reply was lost there, as far
+        /// as those tell. So too once the one that was asked alone has replied.
+        whole: bool,
+    },
     /// A member asks. It is answered with [`Asks::reply`](super::Asks::reply).
     Asked(Asked),
     /// A member does not wait for the answer to this question any more.
@@ -60,11 +66,14 @@ pub enum NoReply {
     Silent,
     /// It was a peer, and the session to it ended before.
     Gone,
-    /// It is no peer, and all who can be reached over others were asked: it is not among them, or
+    /// All who can be reached over others were asked: it is not among them, or
     /// does not have the channel open.
     Absent,
-    /// It is no peer, and whether the question reached it over others is not known.
+    /// Whether the question reached it over others is not known.
     Unreached,
+    /// It is a peer that has not said whether it has the channel open, and said nothing to what
+    /// came to it over others, if anything did.
+    Untold,
 }
 
 /// A question that is not asked.

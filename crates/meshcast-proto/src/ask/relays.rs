@@ -151,8 +151,8 @@ impl Entry {
     }
 }
 
-/// How many questions are under way at the same time because of one neighbour: four times what one
-/// member may have answered at the same time, since it hands on what others ask.
+/// How many questions are under way at the same time because of one neighbour: four times what may
+/// wait for an answer of one node because of it.
 pub(super) const MAX_RELAYED: usize = 256;
 
 /// How many of these one asker may have, so that one alone does not take what others have by way of

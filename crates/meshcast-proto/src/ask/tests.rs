@@ -98,7 +98,16 @@ fn a_question_is_over_as_soon_as_all_have_replied_one_way_or_another() {
     assert_eq!(drain(&mut asks), []);
     asks.handle_timeout(at(200));
     let silent = replied(number, 4, Err(NoReply::Silent));
-    assert_eq!(drain(&mut asks), [silent, AskOutput::Over(number)]);
+    assert_eq!(
+        drain(&mut asks),
+        [
+            silent,
+            AskOutput::Over {
+                question: number,
+                whole: true
+            }
+        ]
+    );
     asks.handle_message(who(4), reply(number, answer(b"late")), at(201), WALL);
     assert_eq!((drain(&mut asks), asks.poll_timeout()), (vec![], None));
 }
@@ -109,7 +118,13 @@ fn a_question_to_nobody_is_over_at_once() {
     let number = asks
         .ask(new(200, b"?"), whom([]), at(0), WALL)
         .expect("few");
-    assert_eq!(drain(&mut asks), [AskOutput::Over(number)]);
+    assert_eq!(
+        drain(&mut asks),
+        [AskOutput::Over {
+            question: number,
+            whole: true
+        }]
+    );
     assert_eq!(asks.poll_timeout(), None);
 }
 
@@ -305,7 +320,7 @@ proptest! {
                             let due = due.get_mut(&(node, question)).expect("it is not withdrawn");
                             prop_assert!(due.remove(&peer), "twice, or not asked");
                         }
-                        AskOutput::Over(question) => {
+                        AskOutput::Over { question, .. } => {
                             prop_assert_eq!(due.remove(&(node, question)), Some(BTreeSet::new()));
                         }
                         AskOutput::Asked(Asked { asker, question, .. }) => waiting.push(

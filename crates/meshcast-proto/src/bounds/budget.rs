@@ -50,8 +50,8 @@ struct Entry {
 pub enum Payer {
     /// This process: what it posted and has not sent yet, what it received and has not read yet.
     Ourselves,
-    /// A member: by its member key for what it posts, by its boot key for what it asks, claims and
-    /// does not read as a peer.
+    /// A member: by its member key for what it posts and replies over others, by its boot key for
+    /// what it asks, claims and does not read as a peer.
     Member([u8; 32]),
 }
 

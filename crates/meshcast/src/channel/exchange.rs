@@ -28,17 +28,15 @@ pub(crate) struct Asking {
 /// What comes of a question.
 #[derive(Debug)]
 pub(crate) enum AskEvent {
-    /// Who was asked, or is to be reached over others.
+    /// Who was asked, is to be reached over others, or may have the channel open.
     Asked(Vec<Arc<Member>>),
     /// One of them came back, or will not; or somebody who was not known to be there, and who that
     /// is.
     Replied(PeerId, Option<Arc<Member>>, Result<Reply, NoReply>, Charge),
     /// One of them answered, and there is no room for that.
-    NoRoom(PeerId),
-    /// Has not said in time whether it has the channel open, and was not asked.
-    Untold(Arc<Member>),
-    /// Nothing more comes.
-    Over,
+    NoRoom(PeerId, Option<Arc<Member>>),
+    /// Nothing more comes; and whether nothing was lost on the way over others, as far as is known.
+    Over(bool),
 }
 
 /// Bytes that are charged to a member as long as this is there.

@@ -138,21 +138,16 @@ impl Driver {
         }
         let untold: Vec<_> = self.untold(hub, only).collect();
         let far = self.far(hub, only, &members, &untold);
+        let known = members.iter().chain(&far).chain(&untold);
         // An error means that whoever asked has left, which is noticed below.
-        let tell = |event| drop(events.send(event));
-        tell(AskEvent::Asked(
-            members.iter().chain(&far).cloned().collect(),
-        ));
-        for member in &untold {
-            tell(AskEvent::Untold(Arc::clone(member)));
-        }
+        let _ = events.send(AskEvent::Asked(known.cloned().collect()));
         let within = new.within.saturating_sub(made.elapsed());
         let new = NewQuestion { within, ..new };
         let senders = |of: &[Arc<Member>]| of.iter().map(|member| member.sender()).collect();
         let whom = Whom {
             peers: senders(&members),
             far: senders(&far),
-            told: senders(&untold),
+            untold: senders(&untold),
             only: named,
         };
         let (now, wall) = (self.clock.now(), wall_time());
@@ -178,7 +173,7 @@ impl Driver {
             // An error means that whoever asked has left.
             let _ = events.send(none);
         }
-        let _ = events.send(AskEvent::Over);
+        let _ = events.send(AskEvent::Over(true));
     }
 
     /// Those known to be present that are to be asked and are no peers.
@@ -242,25 +237,22 @@ impl Driver {
                     member,
                     reply,
                 } => {
+                    let (payer, len) = cost(of, member.as_deref(), &reply);
                     let member = member.or_else(|| self.member_of(of));
-                    let len = match &reply {
-                        Ok(Reply::Answer(_, payload)) => ENTRY_BYTES + payload.len(),
-                        _ => 0,
-                    };
-                    let account = self.engine.budget().account(Payer::from(of));
+                    let account = self.engine.budget().account(payer);
                     let event = match Charge::new(account, len) {
                         Some(charge) => AskEvent::Replied(peer_id(of), member, reply, charge),
-                        None => AskEvent::NoRoom(peer_id(of)),
+                        None => AskEvent::NoRoom(peer_id(of), member),
                     };
                     if let Some(waiting) = self.questions.waiting.get(&question) {
                         // An error means that whoever asked has left.
                         let _ = waiting.events.send(event);
                     }
                 }
-                AskOutput::Over(question) => {
+                AskOutput::Over { question, whole } => {
                     if let Some(waiting) = self.questions.waiting.remove(&question) {
                         // The same.
-                        let _ = waiting.events.send(AskEvent::Over);
+                        let _ = waiting.events.send(AskEvent::Over(whole));
                     }
                 }
                 AskOutput::Asked(asked) => self.hand_to_handler(asked),
@@ -309,7 +301,58 @@ impl Driver {
     }
 }
 
+/// Who is charged for a reply that waits, and with what. One that came over others is charged to
+/// its member, which has as many processes as it likes.
+fn cost(of: Sender, member: Option<&Member>, reply: &Result<Reply, NoReply>) -> (Payer, usize) {
+    let len = match reply {
+        Ok(Reply::Answer(_, payload)) => ENTRY_BYTES + payload.len(),
+        _ => 0,
+    };
+    match member {
+        Some(member) => {
+            let payer = Payer::Member(member.credential().subject);
+            (payer, len.max(ENTRY_BYTES))
+        }
+        None => (Payer::from(of), len),
+    }
+}
+
 /// How long a question waits for peers to say whether they have the channel open, and at most a
 /// quarter of its time: the rest is for the answers of those who have. They say so within a round
 /// trip.
 const UNTOLD: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use meshcast_proto::{Declined, Identity, MeshKey, NodeName, Region, Trust, WallTime};
+
+    use super::*;
+
+    /// A process of the member that has all of these.
+    fn process(n: u8) -> Member {
+        let key = MeshKey::from_entropy([7; 48]);
+        let identity = Identity::from_mesh_key(
+            &key,
+            NodeName::new("amber").expect("valid"),
+            Region::new("fra").expect("valid"),
+            std::array::from_fn(|i| if i < 32 { 200 } else { n }),
+            WallTime::MIN,
+        );
+        let member = Trust::from(&key).verify(identity.chain().as_bytes());
+        member.expect("it holds the mesh key")
+    }
+
+    #[test]
+    fn all_that_a_member_says_over_others_is_charged_to_it_by_however_many_processes() {
+        let busy = Ok(Reply::Declined(Declined::Busy));
+        let (one, two) = (process(1), process(2));
+        assert_ne!(one.sender(), two.sender());
+        let payer = Payer::Member(one.credential().subject);
+        for member in [&one, &two] {
+            let cost = cost(member.sender(), Some(member), &busy);
+            assert_eq!(cost, (payer, ENTRY_BYTES));
+        }
+        let by_session = cost(one.sender(), None, &busy);
+        assert_eq!(by_session, (Payer::from(one.sender()), 0));
+    }
+}

@@ -38,15 +38,41 @@ impl Asks {
         match self.acquaintances.seen(key.0, key.1) {
             Seen::New => {}
             // All that comes of it went another way.
-            Seen::Taken => return self.echo(peer, key, true),
+            Seen::Taken { whole } => return self.echo(peer, key, whole),
             Seen::Old => {
                 self.counters.asks_dropped += 1;
                 return self.echo(peer, key, false);
             }
         }
         match self.verified(peer, &relayed.inquiry, now, wall) {
-            Some(member) => self.take_in(peer, relayed, &member, now),
-            None => self.echo(peer, key, false),
+            Ok(member) => self.take_in(peer, relayed, &member, now),
+            Err(Refused::Unbelieved) if peer == key.0 => self.answer_alone(relayed, now),
+            Err(_) => self.echo(peer, key, false),
+        }
+    }
+
+    /// The asker itself asks, by its session, what nobody could be shown to be asked by it now: it
+    /// is answered, and that goes no further.
+    fn answer_alone(&mut self, relayed: Relayed, now: Time) {
+        let Relayed { left, inquiry, .. } = relayed;
+        let (peer, key) = (inquiry.asker, (inquiry.asker, inquiry.number));
+        let within = left.min(inquiry.within).min(Self::MAX_WITHIN);
+        let mut entry = Entry::new(peer, inquiry.only, now + within);
+        entry.own = inquiry.only.is_none_or(|only| only == self.me());
+        entry.whole = false;
+        if !entry.own || !self.relays.begin(key, entry) {
+            return self.echo(peer, key, false);
+        }
+        let question = Question {
+            number: inquiry.number,
+            channel: inquiry.channel,
+            within,
+            format: inquiry.format,
+            payload: inquiry.payload,
+        };
+        self.handle_question(peer, question, now);
+        if !self.incoming.contains(key) {
+            self.end_own_part(key);
         }
     }
 
@@ -223,22 +249,38 @@ impl Asks {
             self.counters.asks_dropped += 1;
             return;
         }
-        let Some(member) = self.verified(peer, &finding, now, wall) else {
-            return self.lose(key);
+        let member = match self.verified(peer, &finding, now, wall) {
+            Ok(member) => member,
+            Err(why) => {
+                self.lose(key);
+                // What was made up may be followed by what was said.
+                if why != Refused::Forged {
+                    self.end_copy_of_one(key, peer);
+                }
+                return self.settle(key);
+            }
         };
         if is_own {
             let (of, out) = ((key.1, peer), &mut self.outputs);
             return self.outgoing.handle_found(of, member, finding.reply, out);
         }
+        self.end_copy_of_one(key, peer);
         if self.relays.pass(key, finding.answerer) {
-            if let Some(entry) = self.relays.get_mut(key)
-                && entry.only.is_some()
-            {
-                // It has forgotten the question with that.
-                entry.waiting.remove(&peer);
-            }
             self.pass_on(key, finding, now);
-            self.settle(key);
+        }
+        self.settle(key);
+    }
+
+    /// A peer has handed back what there is of the one that is asked alone: with that it has
+    /// forgotten the question.
+    fn end_copy_of_one(&mut self, key: Key, peer: Sender) {
+        if key.0 == self.me() {
+            self.outgoing
+                .end_copy_of_one(key.1, peer, &mut self.outputs);
+        } else if let Some(entry) = self.relays.get_mut(key)
+            && entry.only.is_some()
+        {
+            entry.waiting.remove(&peer);
         }
     }
 
@@ -311,6 +353,9 @@ impl Asks {
         if entry.is_some_and(|entry| !entry.own && entry.waiting.is_empty())
             && let Some(entry) = self.relays.remove(key)
         {
+            if entry.whole {
+                self.acquaintances.end(key.0, key.1);
+            }
             self.echo(entry.parent, key, entry.whole);
         }
     }
@@ -340,24 +385,25 @@ impl Asks {
         what: &impl Statement,
         now: Time,
         wall: WallTime,
-    ) -> Option<Arc<Member>> {
+    ) -> Result<Arc<Member>, Refused> {
         if !self.neighbours.may_check(peer, now) {
             self.counters.asks_refused += 1;
-            return None;
+            return Err(Refused::Unchecked);
         }
         match what.verdict(self, wall) {
             Ok(member) => {
                 self.acquaintances.meet(&member, what.chain(), now);
-                Some(member)
+                Ok(member)
             }
             Err(error) => {
                 self.counters.asks_dropped += 1;
-                if error.is_some_and(|error| error.is_forgery()) {
-                    let offence = Offence::Forged;
-                    self.outputs
-                        .push_back(AskOutput::Misbehaved { peer, offence });
+                if !error.is_some_and(|error| error.is_forgery()) {
+                    return Err(Refused::Unbelieved);
                 }
-                None
+                let offence = Offence::Forged;
+                self.outputs
+                    .push_back(AskOutput::Misbehaved { peer, offence });
+                Err(Refused::Forged)
             }
         }
     }
@@ -365,6 +411,17 @@ impl Asks {
     fn me(&self) -> Sender {
         self.identity.sender()
     }
+}
+
+/// Why something is not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// The peer has had its share of checks.
+    Unchecked,
+    /// Nobody signed it whom this mesh believes now.
+    Unbelieved,
+    /// Its signature is wrong.
+    Forged,
 }
 
 /// Something that a member signed and others hand on.

@@ -10,6 +10,8 @@ use crate::{
     wire::{Finding, Inquiry, Query, Relayed},
 };
 
+mod lost;
+
 const MOST: usize = 24;
 
 fn node(n: usize) -> &'static Peer {
@@ -39,6 +41,8 @@ enum Lie {
     Forges,
     /// It hands questions on, and keeps what comes back.
     Swallows,
+    /// It replies to whoever asks, also if another is asked.
+    Replies,
 }
 
 /// What is on its way.
@@ -62,9 +66,12 @@ struct World {
     takes: u64,
     /// Who does not have the channel open.
     closed: BTreeSet<usize>,
+    /// Of whom the first does not know whether they do.
+    untold: BTreeSet<usize>,
     /// By whom what came back, of which question of whom.
     told: Vec<(usize, Result<Reply, NoReply>)>,
     over: Option<u64>,
+    whole: bool,
     copies: usize,
     echoes: usize,
     findings: usize,
@@ -88,8 +95,10 @@ impl World {
             now: 0,
             takes: 5,
             closed: BTreeSet::new(),
+            untold: BTreeSet::new(),
             told: Vec::new(),
             over: None,
+            whole: false,
             copies: 0,
             echoes: 0,
             findings: 0,
@@ -114,12 +123,13 @@ impl World {
     /// The first asks all that it knows of.
     fn ask(&mut self, far: impl IntoIterator<Item = usize>, only: Option<usize>, within: u64) {
         let peers = self.neighbours(0);
-        let peers = peers.difference(&self.closed).copied();
+        let without = &self.closed | &self.untold;
+        let peers = peers.difference(&without).copied();
         let peers = peers.filter(|peer| only.is_none_or(|only| only == *peer));
         let whom = Whom {
             peers: peers.map(key).collect(),
             far: far.into_iter().map(key).collect(),
-            told: BTreeSet::new(),
+            untold: self.untold.iter().copied().map(key).collect(),
             only: only.map(key),
         };
         let asked = self.nodes[0].ask(new(within, b"?"), whom, at(self.now), wall(self.now));
@@ -193,8 +203,9 @@ impl World {
                     assert!(member.is_none_or(|member| member.sender() == of));
                     self.told.push((number_of(of), reply));
                 }
-                AskOutput::Over(_) => {
+                AskOutput::Over { whole, .. } => {
                     assert_eq!(self.over, None, "once");
+                    self.whole = whole;
                     self.over = Some(self.now);
                 }
                 AskOutput::Asked(asked) => {
@@ -274,6 +285,13 @@ impl World {
             (Some(Lie::Forges), message) => vec![message],
             (Some(Lie::Swallows), AskMessage::Finding(_) | AskMessage::Reply { .. }) => vec![],
             (Some(Lie::Swallows), message) => vec![message],
+            (Some(Lie::Replies), AskMessage::Relay(relayed)) => {
+                let question = relayed.inquiry.number;
+                let reply = own_answer(n);
+                let lie = (0, AskMessage::Reply { question, reply });
+                return vec![lie, (to, AskMessage::Relay(relayed))];
+            }
+            (Some(Lie::Replies), message) => vec![message],
         };
         said.into_iter().map(|message| (to, message)).collect()
     }
@@ -349,6 +367,7 @@ fn a_question_travels_along_a_chain_and_the_answers_come_back() {
     // As soon as all have: there and back, and what the last handler takes.
     assert_eq!(world.over, Some(1_000 + 2 * 30 + 5));
     assert_eq!((world.copies, world.echoes, world.findings), (3, 3, 5));
+    assert!(world.whole);
     world.check_empty();
 }
 
@@ -370,6 +389,7 @@ fn no_member_farther_than_sixteen_links_is_reached_and_that_is_told() {
     world.run(10_000);
     assert_eq!(world.answered(), (1..=16).collect::<Vec<_>>());
     assert_eq!(world.told.last(), Some(&(18, Err(NoReply::Unreached))));
+    assert!(!world.whole);
     world.check_empty();
 }
 
@@ -385,6 +405,7 @@ fn one_member_alone_is_asked_over_others_and_no_more_is_said_once_it_has_answere
         "the last is not asked"
     );
     assert_eq!(world.over, Some(1_000 + 2 * 20 + 5));
+    assert!(world.whole);
     world.check_empty();
 }
 
@@ -539,6 +560,7 @@ fn nothing_is_handed_on_to_a_peer_that_does_not_read() {
     assert_eq!(told[&2], Err(NoReply::Unreached));
     assert_eq!(told[&3], Ok(own_answer(3)));
     assert_eq!(world.nodes[1].counters().asks_lost, 1);
+    assert!(!world.whole);
 }
 
 /// The shapes that there are, with a latency for each link.
@@ -574,6 +596,7 @@ fn lie() -> impl Strategy<Value = Lie> {
         Just(Lie::SaysDone),
         Just(Lie::Changes),
         Just(Lie::Forges),
+        Just(Lie::Replies),
     ]
 }
 
@@ -639,18 +662,22 @@ proptest! {
     fn who_lies_changes_nobody_elses_answer(
         (size, links) in mesh(),
         lies in prop::collection::btree_map(1..13_usize, lie(), 1..3),
+        only in prop::option::of(1..13_usize),
     ) {
         let mut world = World::new(size, &links);
         world.lies = lies.into_iter().filter(|(n, _)| *n < size).collect();
         let peers = world.neighbours(0);
         let far: Vec<usize> = (1..size).filter(|n| !peers.contains(n)).collect();
-        world.ask(far, None, 10_000);
+        let only = only.filter(|only| *only < size);
+        world.ask(far.into_iter().filter(|_| only.is_none()), only, 10_000);
         world.run(20_000);
         world.check_told();
         world.check_empty();
-        prop_assert_eq!(world.told.len(), size - 1, "each is told of");
+        let mut asked: BTreeSet<_> = only.map_or((1..size).collect(), |only| [only].into());
+        prop_assert!(world.told.iter().all(|(of, _)| asked.remove(of)), "{:?}", world.told);
+        prop_assert!(asked.is_empty(), "each is told of");
         let answered = world.answered();
-        for n in world.reached(16) {
+        for n in world.reached(16).into_iter().filter(|n| only.is_none_or(|only| only == *n)) {
             prop_assert!(answered.contains(&n), "{n} of {answered:?}");
         }
         for (n, lie) in &world.lies {
