@@ -673,7 +673,7 @@ proptest! {
         world.run(20_000);
         world.check_told();
         world.check_empty();
-        let mut asked: BTreeSet<_> = only.map_or((1..size).collect(), |only| [only].into());
+        let mut asked: BTreeSet<_> = only.map_or_else(|| (1..size).collect(), |only| [only].into());
         prop_assert!(world.told.iter().all(|(of, _)| asked.remove(of)), "{:?}", world.told);
         prop_assert!(asked.is_empty(), "each is told of");
         let answered = world.answered();
