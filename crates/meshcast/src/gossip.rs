@@ -42,12 +42,12 @@
 //! Must not: know the driver, sessions, or what a frame is good for.
 
 mod announced;
+mod events;
 mod outflow;
 mod rpc;
 mod seen;
 mod settings;
 mod tickets;
-mod told;
 mod topic;
 mod written;
 
@@ -77,8 +77,8 @@ use settings::Inner;
 use tickets::{Judged, Tickets};
 use topic::Topics;
 
+pub(crate) use events::{GossipCounters, GossipEvent, NotPublished};
 pub(crate) use settings::MAX_RPC_LEN;
-pub(crate) use told::{GossipCounters, GossipEvent, NotPublished};
 
 /// Carries frames. A part of the swarm's behaviour.
 pub(crate) struct Gossip {
