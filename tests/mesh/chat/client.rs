@@ -52,8 +52,8 @@ pub(super) struct Heard {
     due: BTreeMap<String, u64>,
     /// The process of each name.
     processes: BTreeMap<String, String>,
-    /// How many lines it was shown at first.
-    begun_with: usize,
+    /// How many lines it was shown at first, once it was.
+    begun_with: Option<usize>,
     /// How many numbers it was told that it will not get.
     missed: u64,
     /// What came that was not due.
@@ -61,9 +61,14 @@ pub(super) struct Heard {
 }
 
 impl Client {
-    /// One that is new.
+    /// One that is new. What is said from now on it hears live, and not among what it is shown at
+    /// first, which may be cut short.
     pub(super) fn at(chat: &Chat, at: usize) -> Self {
-        Self::after(chat, at, Heard::default())
+        let client = Self::after(chat, at, Heard::default());
+        eventually("it is shown what was said", BOUND, || {
+            client.heard().begun_with
+        });
+        client
     }
 
     /// One that goes on where another was.
@@ -162,12 +167,13 @@ impl Heard {
         self.missed
     }
 
-    pub(super) const fn begun_with(&self) -> usize {
+    pub(super) const fn begun_with(&self) -> Option<usize> {
         self.begun_with
     }
 
-    pub(super) const fn texts(&self) -> &BTreeSet<String> {
-        &self.texts
+    /// How many lines it was shown.
+    pub(super) fn lines(&self) -> usize {
+        self.texts.len()
     }
 
     pub(super) fn wrong(&self) -> &[String] {
@@ -178,7 +184,7 @@ impl Heard {
         match kind {
             "history" | "lines" => {
                 if kind == "history" {
-                    self.begun_with = data.as_array().map_or(0, Vec::len);
+                    self.begun_with = data.as_array().map(Vec::len);
                 }
                 for line in data.as_array().into_iter().flatten() {
                     self.line(line);

@@ -98,7 +98,8 @@ impl Engine {
     /// and what was posted before, as far as this node or a peer keeps it.
     ///
     /// What peers keep is fetched. Peers that have not told yet what they have are waited for, and
-    /// those that are [expected](Self::handle_expecting), for 5 s at most. Then an
+    /// those that are [expected](Self::handle_expecting), for 5 s at most; and so is, for 1 s, what
+    /// is known to have been posted and is still on its way. Then an
     /// [`Output::Backfilled`] follows with the id that is returned. It follows at once if nobody
     /// can have more, or if this process has its share of the memory budget already. What is
     /// fetched goes into the history, and nothing that is kept has to make way for it.
@@ -142,16 +143,19 @@ impl Engine {
         self.debug_assert_drained();
         self.logs.fix_beginnings(channel);
         self.backfills_begun += 1;
-        let waiter = Waiter {
+        let mut waiter = Waiter {
             id: self.backfills_begun,
             came: now,
             waits_for_word: Some(now + LAST_WORD),
             reach,
             before: self.given_out(channel).collect(),
+            on_the_way: self.on_the_way(channel).collect(),
+            charged: 0,
         };
+        waiter.charged = waiter.cost();
         let id = waiter.id;
         let budget = &self.logs.budget;
-        if !budget.try_charge(Payer::Ourselves, waiter.cost()) {
+        if !budget.try_charge(Payer::Ourselves, waiter.charged) {
             let backfilled = self.backfilled(channel, &waiter, now);
             self.outputs
                 .push(Output::Backfilled(channel.clone(), backfilled));
@@ -170,6 +174,13 @@ impl Engine {
     pub(super) fn given_out(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Seq)> {
         let logs = self.logs.of(channel);
         logs.filter_map(|(sender, replica)| Some((sender, replica.log.given_out()?)))
+    }
+
+    /// The senders of a channel of whom more is known to have been posted than was given out, and
+    /// the highest such number of each.
+    fn on_the_way(&self, channel: &ChannelName) -> impl Iterator<Item = (Sender, Seq)> {
+        let logs = self.logs.of_others(channel);
+        logs.filter_map(|(sender, replica)| Some((sender, replica.log.reorder().awaited()?)))
     }
 
     /// Something was told of a channel that may help its backfill.
@@ -200,6 +211,12 @@ impl Engine {
                 .waits_for_word
                 .take_if(|until| *until <= now)
                 .is_some();
+            let waits = now < waiter.came + CATCH_UP;
+            waiter.on_the_way.retain(|sender, upto| {
+                let replica = self.logs.get(&(channel.clone(), *sender));
+                let next = replica.and_then(|replica| replica.log.reorder().next());
+                waits && next.is_some_and(|next| next <= *upto)
+            });
         }
         if no_longer {
             self.logs.begin(channel, true, now, &mut effects);
@@ -225,14 +242,16 @@ impl Engine {
             })
             .collect();
         let complete = all_told && backfill.logs.is_empty();
-        let ends = |waiter: &mut Waiter| complete || waiter.until() <= now;
+        let ends = |waiter: &mut Waiter| {
+            (complete && waiter.on_the_way.is_empty()) || waiter.until() <= now
+        };
         let ended: Vec<Waiter> = backfill.waiters.extract_if(.., ends).collect();
         if !backfill.waiters.is_empty() {
             self.backfills.insert(channel.clone(), backfill);
         }
         self.take_effect(effects, now);
         for waiter in ended {
-            self.logs.budget.release(Payer::Ourselves, waiter.cost());
+            self.logs.budget.release(Payer::Ourselves, waiter.charged);
             self.logs.fix_beginnings(channel);
             let backfilled = self.backfilled(channel, &waiter, now);
             self.outputs
@@ -418,7 +437,7 @@ impl Engine {
     /// A channel was closed: its backfill ends with nothing.
     pub(super) fn cancel_backfill(&mut self, channel: &ChannelName) {
         for waiter in self.backfills.remove(channel).unwrap_or_default().waiters {
-            self.logs.budget.release(Payer::Ourselves, waiter.cost());
+            self.logs.budget.release(Payer::Ourselves, waiter.charged);
             let Waiter { id, came, .. } = waiter;
             let nothing = Backfilled {
                 id,
@@ -454,6 +473,11 @@ struct Waiter {
     reach: Reach,
     /// Where live delivery of each sender continued when the reader came.
     before: BTreeMap<Sender, Seq>,
+    /// What was known by then to have been posted, and had not been given out: up to these numbers
+    /// it is delivered before the reader is told what was before.
+    on_the_way: BTreeMap<Sender, Seq>,
+    /// What this process was charged with for it.
+    charged: usize,
 }
 
 /// How far back readers want to hear: whatever lies within any of these.
@@ -479,16 +503,23 @@ struct Depth {
 impl Backfill {
     /// When to continue, if nothing happens before.
     pub(super) fn due(&self) -> Option<Time> {
-        let due = |waiter: &Waiter| waiter.waits_for_word.unwrap_or_else(|| waiter.until());
-        self.waiters.iter().map(due).min()
+        self.waiters.iter().map(Waiter::due).min()
     }
 }
 
 impl Waiter {
-    /// What this process is charged with for it.
+    /// What this process is to be charged with for it.
     fn cost(&self) -> usize {
         let named = self.reach.after.as_ref().map_or(0, |after| after.len());
-        WAITER_BYTES + (self.before.len() + named) * BEFORE_BYTES
+        WAITER_BYTES + (self.before.len() + self.on_the_way.len() + named) * BEFORE_BYTES
+    }
+
+    fn due(&self) -> Time {
+        let due = self.waits_for_word.unwrap_or_else(|| self.until());
+        match self.on_the_way.is_empty() {
+            true => due,
+            false => due.min(self.came + CATCH_UP),
+        }
     }
 
     fn until(&self) -> Time {
@@ -522,6 +553,11 @@ const BEFORE_BYTES: usize = 64;
 /// before it with what came after. As long as it takes to fetch a whole history, and one peer
 /// that does not answer.
 pub(super) const LOOK_BACK: Duration = Duration::from_secs(5);
+
+/// For how long a late reader waits for what is known to have been posted and is still on its way:
+/// it is given as one list with what was before. Several times what a repair takes; what takes
+/// longer the reader hears live, in its place.
+const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// For how long a sender is waited for that is connected and says nothing, with what others say of
 /// where it begins. Far above what an answer takes, and there is time left to fetch what they keep.

@@ -128,6 +128,12 @@ impl ReorderBuffer {
         SeqRange::new(next, last)
     }
 
+    /// The highest number heard of, if that and perhaps others below it are still waited for.
+    pub fn awaited(&self) -> Option<Seq> {
+        let next = self.next?;
+        Some(self.above(next.previous())?.0)
+    }
+
     /// The part of these numbers that is known to exist: only that can be given up.
     pub fn proven(&self, seqs: SeqRange) -> Option<SeqRange> {
         SeqRange::new(seqs.first(), seqs.last().min(self.newest()?))

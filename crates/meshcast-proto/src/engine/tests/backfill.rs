@@ -249,6 +249,56 @@ fn who_looks_back_asks_nobody_if_it_has_all_that_there_is() {
     assert_eq!((world.nodes[1].backfilled, world.said), (5, said));
 }
 
+/// 1 has heard the fourth number of 0, and lacks those before.
+fn behind() -> World {
+    let mut world = connected(2);
+    world.loss = 100;
+    world.post(0, 3);
+    world.loss = 0;
+    world.post(0, 1);
+    world.run(LATENCY + Duration::from_millis(1));
+    assert_eq!(world.story(1, 0), []);
+    world
+}
+
+/// How long it takes until a look back is over.
+fn lasts(world: &mut World, who: usize, id: u64) -> Duration {
+    let begun = world.now;
+    while !world.nodes[who].past.contains_key(&id) {
+        world.run(Duration::from_millis(1));
+        assert!(world.now < begun + Duration::from_secs(10), "it is over");
+    }
+    world.now - begun
+}
+
+#[test]
+fn what_is_known_to_have_been_posted_comes_before_a_look_back_is_over() {
+    for since in [ALL, MINUTES] {
+        let mut world = behind();
+        let id = look_back(&mut world, 1, since);
+        lasts(&mut world, 1, id);
+        assert_eq!(world.story(1, 0), [Event::Values(range(1, 4))]);
+    }
+}
+
+#[test]
+fn what_does_not_come_holds_up_a_look_back_for_a_second() {
+    let mut world = behind();
+    world.kill(0);
+    let id = look_back(&mut world, 1, ALL);
+    assert_eq!(lasts(&mut world, 1, id), Duration::from_secs(1));
+    assert_eq!(world.story(1, 0), []);
+    // What comes later nobody waits for who has not come yet.
+    let mut world = behind();
+    let id = look_back(&mut world, 1, ALL);
+    let end = world.now + Duration::from_millis(950);
+    while world.now < end {
+        world.post(0, 1);
+        world.run(Duration::from_millis(20));
+    }
+    assert!(world.nodes[1].past.contains_key(&id));
+}
+
 #[test]
 fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds() {
     let mut world = late(30, 10, &Config::default());
