@@ -270,8 +270,8 @@ impl Driver {
     }
 
     fn handle_frame(&mut self, from: PeerId, frame: Frame, member: &Arc<Member>) {
-        let (registry, channel) = (&self.handles.registry, frame.channel());
-        let span = spans::receive(registry, channel, frame.sender(), frame.seqs(), &from);
+        let place = || self.handles.registry.common().place(frame.channel());
+        let span = spans::receive(place, frame.sender(), frame.seqs(), &from);
         let _inside = span.enter();
         let (heard, wall) = (frame.clone(), wall_time());
         let now = self.clock.now();

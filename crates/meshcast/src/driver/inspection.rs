@@ -156,7 +156,7 @@ impl Driver {
                 channels,
                 counters: self.counters(),
                 refusals: self.refusals.all(wall_time()),
-                limits: self.handles.registry.limits().clone(),
+                limits: self.handles.registry.common().limits().clone(),
             },
             ready: self.waiters.ready.is_ready(),
             isolated_since: self.isolated_since(),
@@ -164,7 +164,7 @@ impl Driver {
             #[cfg(feature = "metrics")]
             measured: self.measured(measured),
             #[cfg(feature = "metrics")]
-            object_gaps: self.handles.registry.stats().object_gaps(),
+            object_gaps: self.handles.registry.common().stats().object_gaps(),
         });
         for answer in answers {
             // Whoever asked may have left.

@@ -17,7 +17,7 @@ impl Driver {
             self.tell_readers_behind(&channel, true);
         }
         for _ in 0..HUBS_A_ROUND {
-            let Some(hub) = self.handles.registry.take_requesting() else {
+            let Some(hub) = self.handles.registry.bell().take_requesting() else {
                 break;
             };
             self.answer(&hub);

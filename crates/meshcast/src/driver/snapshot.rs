@@ -116,7 +116,7 @@ impl Driver {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let stats = self.handles.registry.stats();
+        let stats = self.handles.registry.common().stats();
         let (undecodable, handler_panics) = stats.read();
         let told = stats.object_gaps();
         let gossip = self.network.swarm.behaviour().gossip.counters();
