@@ -27,7 +27,7 @@ use channels::{Channels, Counter, Opening};
 use outputs::Outputs;
 use reported::Reported;
 
-pub use backfill::{Backfilled, Backlog, Resumption};
+pub use backfilled::{Backfilled, Backlog, Resumption};
 pub use config::Config;
 pub use counters::Counters;
 pub use error::{OpenError, PostError};
@@ -517,6 +517,7 @@ impl Engine {
 
 mod acks;
 mod backfill;
+mod backfilled;
 mod channels;
 mod config;
 mod counters;

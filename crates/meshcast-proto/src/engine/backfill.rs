@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Engine, Output, Positions, Since};
+use super::{
+    Engine, Output, Positions, Since,
+    backfilled::{Backfilled, Backlog},
+};
 use crate::{
     bounds::Payer,
     identity::Member,
@@ -11,59 +14,6 @@ use crate::{
     replication::{Effects, Logs, Replica},
     wire::{ChannelName, LogKey, Sender, Seq, SeqRange, SyncMessage, Time},
 };
-
-/// What a late reader gets: the result of [`Engine::handle_backfill`].
-#[derive(Debug, Clone)]
-pub struct Backfilled {
-    /// The number that [`Engine::handle_backfill`] returned.
-    pub id: u64,
-    /// When it was called.
-    pub came: Time,
-    /// By sender, this node included.
-    pub logs: Vec<Backlog>,
-    /// How many connected peers had not told by then what they keep: of that nothing is known.
-    pub untold: usize,
-}
-
-/// What a late reader gets of one sender from before it came.
-#[derive(Debug, Clone)]
-pub struct Backlog {
-    /// The sender.
-    pub sender: Sender,
-    /// Its member; `None` if nothing was ever heard of it.
-    pub member: Option<Arc<Member>>,
-    /// What the history keeps: from the first number that is wanted and kept, at the beginning of a
-    /// value, up to where live delivery begins. What is missing in between was lost.
-    pub kept: Option<SeqRange>,
-    /// Lower numbers that a peer claims to keep and that could not be fetched: there was no room,
-    /// or the peer did not answer in time. They may be older than was asked for, since their age is
-    /// not known.
-    pub unfetched: Option<SeqRange>,
-    /// Lower numbers that are wanted, were posted and are not kept by anybody who was asked. Of a
-    /// reader that wants so many numbers they are exact. Of one that wants those of some time they
-    /// are what this node itself kept and dropped: when the others were posted is not known.
-    pub gone: Option<SeqRange>,
-    /// Live delivery may yet turn out to begin below this number; nothing below it is wanted.
-    pub from: Option<Seq>,
-    /// Of a reader that [resumes](Engine::handle_resume): how it goes on.
-    pub resumption: Option<Resumption>,
-}
-
-/// How a reader that [resumes](Engine::handle_resume) goes on with a sender, once it has read what
-/// is [kept](Backlog::kept).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resumption {
-    /// What follows on what was read, is known to have been posted and is not kept: it comes before
-    /// what is kept.
-    pub gone: Option<SeqRange>,
-    /// The number that is due then. What is delivered below was read before; if the first that is
-    /// delivered lies above, what lies between is missing.
-    pub due: Seq,
-    /// The sender is not known to have got as far as the reader says to have read. So perhaps it is
-    /// not true: what is posted [`DOUBT`](Engine::DOUBT) after the reader came was not read before,
-    /// whatever its number.
-    pub is_doubtful: bool,
-}
 
 impl Engine {
     /// Reads numbers that were delivered on a channel from the history: in order, with missing
@@ -417,7 +367,13 @@ impl Engine {
 
     /// A channel was closed: its backfill ends with nothing.
     pub(super) fn cancel_backfill(&mut self, channel: &ChannelName) {
-        for waiter in self.backfills.remove(channel).unwrap_or_default().waiters {
+        for waiter in self
+            .backfills
+            .of
+            .remove(channel)
+            .unwrap_or_default()
+            .waiters
+        {
             self.logs.budget.release(Payer::Ourselves, waiter.cost());
             let Waiter { id, came, .. } = waiter;
             let nothing = Backfilled {

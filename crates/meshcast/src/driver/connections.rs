@@ -6,9 +6,12 @@ use libp2p::{
     ping,
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{MemberAddresses, Reason, SyncMessage, Time};
+use meshcast_proto::{MemberAddresses, SyncMessage, Time};
 
-use super::{Driver, dialling::Outcome};
+use super::{
+    Driver,
+    dialling::{Outcome, is_own},
+};
 use crate::{
     address::{Reach, is_listener, reach, told},
     behaviour::BehaviourEvent,
@@ -370,14 +373,6 @@ impl Driver {
             Err(error) => tracing::debug!(%peer, error = in_words(&error), "no answer to a ping"),
         }
     }
-}
-
-/// Whether a connection was refused because it leads from this node to itself.
-pub(super) fn is_own(reason: GateError) -> bool {
-    matches!(
-        reason,
-        GateError::Reject(Reason::OwnKey) | GateError::Refused(Reason::OwnKey)
-    )
 }
 
 /// What is said of a member; nothing if it has no address that the listener could use.

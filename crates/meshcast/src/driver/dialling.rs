@@ -14,15 +14,16 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use meshcast_proto::Time;
+use meshcast_proto::{Reason, Time};
 use tokio::task::JoinSet;
 
-use super::{Dirty, Driver, connections::is_own, seeds::why_failed};
+use super::{Dirty, Driver, seeds::why_failed};
 #[cfg(feature = "admin")]
 use crate::address::is_local_seed;
 use crate::{
     clock::Clock,
     dialer::{Dial, Dialer, Is, SeedId},
+    gate::GateError,
     inspect::Direction,
     reason::in_words,
     transport::refusal_reason,
@@ -216,6 +217,14 @@ pub(super) enum Outcome {
     Ourselves,
     /// Another process answers there now.
     SomebodyElse,
+}
+
+/// Whether a connection was refused because it leads from this node to itself.
+pub(super) fn is_own(reason: GateError) -> bool {
+    matches!(
+        reason,
+        GateError::Reject(Reason::OwnKey) | GateError::Refused(Reason::OwnKey)
+    )
 }
 
 /// All addresses of a DNS name, in place of the name. As long as the resolver of the system takes:
