@@ -11,4 +11,4 @@ mod fair;
 pub use bucket::{Rate, TokenBucket};
 pub use budget::{Account, Budget, ENTRY_BYTES, Owner, Payer, Share, Statement};
 pub(crate) use budget::{CLAIM_BYTES, INTEREST_BYTES, LOG_BYTES, MEMORY_BYTES, TOMBSTONE_BYTES};
-pub(crate) use fair::{Turns, VirtualTime};
+pub(crate) use fair::{FairQueue, Waits};
