@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("conduct", &["wire", "bounds"]),
     ("gossip_health", &["wire"]),
     ("log", &["wire", "identity", "bounds"]),
-    ("flow_control", &["wire"]),
+    ("flow_control", &["wire", "bounds"]),
     ("presence", &["wire", "identity", "bounds", "conduct"]),
     (
         "replication",
