@@ -34,14 +34,14 @@ impl Engine {
     /// backfills wait for them; or no longer.
     pub fn handle_expecting(&mut self, expecting: bool, now: Time) {
         self.debug_assert_drained();
-        if std::mem::replace(&mut self.expecting, expecting) != expecting {
+        if std::mem::replace(&mut self.backfills.expecting, expecting) != expecting {
             self.continue_backfills(now);
         }
     }
 
     /// Whether a [backfill](Self::handle_backfill) is going on.
     pub fn is_backfilling(&self) -> bool {
-        !self.backfills.is_empty()
+        !self.backfills.of.is_empty()
     }
 
     /// A reader came late to a channel that is open here. It wants what is delivered from now on,
@@ -91,9 +91,9 @@ impl Engine {
     fn begin_backfill(&mut self, channel: &ChannelName, reach: Reach, now: Time) -> u64 {
         self.debug_assert_drained();
         self.logs.fix_beginnings(channel);
-        self.backfills_begun += 1;
+        self.backfills.begun += 1;
         let waiter = Waiter {
-            id: self.backfills_begun,
+            id: self.backfills.begun,
             came: now,
             waits_for_word: Some(now + LAST_WORD),
             reach,
@@ -107,7 +107,7 @@ impl Engine {
                 .push(Output::Backfilled(channel.clone(), backfilled));
             return id;
         }
-        let backfill = self.backfills.entry(channel.clone()).or_default();
+        let backfill = self.backfills.of.entry(channel.clone()).or_default();
         backfill.reach.extend(&waiter.reach);
         backfill.waiters.push(waiter);
         backfill.news = true;
@@ -124,25 +124,25 @@ impl Engine {
 
     /// Something was told of a channel that may help its backfill.
     pub(super) fn news_for_backfill(&mut self, channel: &ChannelName) {
-        if let Some(backfill) = self.backfills.get_mut(channel) {
+        if let Some(backfill) = self.backfills.of.get_mut(channel) {
             backfill.news = true;
         }
     }
 
     /// Continues the backfills of all channels.
     pub(super) fn continue_backfills(&mut self, now: Time) {
-        for channel in self.backfills.keys().cloned().collect::<Vec<_>>() {
+        for channel in self.backfills.of.keys().cloned().collect::<Vec<_>>() {
             self.backfill_channel(&channel, now);
         }
     }
 
     /// Asks for what the backfill of a channel wants next, and ends it where it is over.
     pub(super) fn backfill_channel(&mut self, channel: &ChannelName, now: Time) {
-        let Some(mut backfill) = self.backfills.remove(channel) else {
+        let Some(mut backfill) = self.backfills.of.remove(channel) else {
             return;
         };
         let mut effects = Effects::default();
-        let all_told = !self.expecting && self.logs.peers.all_told(channel);
+        let all_told = !self.backfills.expecting && self.logs.peers.all_told(channel);
         let over = backfill.waiters.iter().all(|waiter| waiter.until() <= now);
         let mut no_longer = false;
         for waiter in &mut backfill.waiters {
@@ -178,7 +178,7 @@ impl Engine {
         let ends = |waiter: &mut Waiter| complete || waiter.until() <= now;
         let ended: Vec<Waiter> = backfill.waiters.extract_if(.., ends).collect();
         if !backfill.waiters.is_empty() {
-            self.backfills.insert(channel.clone(), backfill);
+            self.backfills.of.insert(channel.clone(), backfill);
         }
         self.take_effect(effects, now);
         for waiter in ended {
@@ -388,9 +388,19 @@ impl Engine {
     }
 }
 
+/// Requests to peers on behalf of readers that started late.
+#[derive(Debug, Default)]
+pub(super) struct Backfills {
+    of: BTreeMap<ChannelName, Backfill>,
+    /// How many readers were taken in so far.
+    begun: u64,
+    /// More peers may connect in a moment.
+    expecting: bool,
+}
+
 /// The backfill of a channel: what late readers want from below what is kept.
 #[derive(Debug, Default)]
-pub(super) struct Backfill {
+struct Backfill {
     /// All that any of them wants.
     reach: Reach,
     waiters: Vec<Waiter>,
@@ -432,9 +442,15 @@ struct Depth {
     reached: Option<Seq>,
 }
 
-impl Backfill {
+impl Backfills {
     /// When to continue, if nothing happens before.
     pub(super) fn due(&self) -> Option<Time> {
+        self.of.values().filter_map(Backfill::due).min()
+    }
+}
+
+impl Backfill {
+    fn due(&self) -> Option<Time> {
         let due = |waiter: &Waiter| waiter.waits_for_word.unwrap_or_else(|| waiter.until());
         self.waiters.iter().map(due).min()
     }

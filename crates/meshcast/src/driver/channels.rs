@@ -235,7 +235,7 @@ impl Driver {
             let waited = self.clock.now().saturating_since(since);
             tracing::trace!(channel = ?name, ?waited, "the send window has room");
             #[cfg(feature = "metrics")]
-            self.measures.window_wait.observe(waited, 1);
+            self.reports.measures.window_wait.observe(waited, 1);
             self.handles.registry.bell().ready(&hub);
         }
     }
@@ -250,7 +250,8 @@ impl Driver {
         #[cfg(feature = "metrics")]
         if let Item::Values(values, None) = &item {
             let (region, count) = (&values.member.credential().region, values.seqs().len());
-            self.measures
+            self.reports
+                .measures
                 .delivered(region, count, values.posted_at, wall_time());
         }
         let posted = hub.is_doubtful().then(|| {

@@ -17,6 +17,8 @@ use libp2p::{
 use meshcast_proto::{Reason, Time};
 use tokio::task::JoinSet;
 
+#[cfg(feature = "admin")]
+use super::LocalNodes;
 use super::{Dirty, Driver, seeds::why_failed};
 #[cfg(feature = "admin")]
 use crate::address::is_local_seed;
@@ -38,15 +40,19 @@ pub(super) struct Dialling {
     dials: HashMap<ConnectionId, Dialled>,
     /// DNS look-ups under way, at most one a seed.
     lookups: JoinSet<(SeedId, Result<Vec<Multiaddr>, String>)>,
+    #[cfg(feature = "admin")]
+    local_nodes: LocalNodes,
 }
 
 impl Dialling {
-    pub(super) fn new(dialer: Dialer) -> Self {
+    pub(super) fn new(dialer: Dialer, #[cfg(feature = "admin")] local_nodes: LocalNodes) -> Self {
         Self {
             dialer: Dirty::new(dialer),
             due: None,
             dials: HashMap::new(),
             lookups: JoinSet::new(),
+            #[cfg(feature = "admin")]
+            local_nodes,
         }
     }
 
@@ -86,7 +92,7 @@ impl Driver {
                 #[cfg(feature = "admin")]
                 Dial::Resolve(seed, name) if is_local_seed(&name) => {
                     let own = self.network.swarm.listeners().cloned().collect();
-                    let found = (self.local_nodes)(own, self.mesh.clone());
+                    let found = (self.dialling.local_nodes)(own, self.itself.mesh.clone());
                     let found = async move { (seed, Ok(found.await)) };
                     self.dialling.lookups.spawn(found);
                 }
@@ -95,7 +101,7 @@ impl Driver {
                         .lookups
                         .spawn(async move { (seed, resolve(&name).await) });
                 }
-                Dial::Address(seed, address) if self.advertised.contains(&address) => {
+                Dial::Address(seed, address) if self.itself.advertised.contains(&address) => {
                     let dialer = self.dialling.dialer.modify();
                     dialer.handle_seed_is_us(seed, &address, now);
                 }

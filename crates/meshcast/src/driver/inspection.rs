@@ -155,7 +155,7 @@ impl Driver {
                 accounts,
                 channels,
                 counters: self.counters(),
-                refusals: self.refusals.all(wall_time()),
+                refusals: self.reports.refusals.all(wall_time()),
                 limits: self.handles.registry.common().limits().clone(),
             },
             ready: self.waiters.ready.is_ready(),
@@ -178,9 +178,9 @@ impl Driver {
     /// What was measured, with what was seen of the channels.
     fn measured(&self, seen: Measured) -> Measured {
         Measured {
-            latency: self.measures.latency.clone(),
-            window_wait: self.measures.window_wait.clone(),
-            missed: self.measures.missed,
+            latency: self.reports.measures.latency.clone(),
+            window_wait: self.reports.measures.window_wait.clone(),
+            missed: self.reports.measures.missed,
             passed: self.network.traffic.bytes(),
             members: self.members_by_region(),
             ..seen
