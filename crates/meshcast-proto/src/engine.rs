@@ -9,7 +9,7 @@
 //! what came of a call. The engine hands that on. Its methods are here and in `messages`,
 //! `flow_control`, `backfill`, `handover` and `inspect`, each about one thing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     bounds::Budget,
@@ -22,12 +22,12 @@ use crate::{
 };
 
 use acks::Acks;
-use backfill::Backfill;
+use backfill::Backfills;
 use channels::{Channels, Counter, Opening};
 use outputs::Outputs;
 use reported::Reported;
 
-pub use backfill::{Backfilled, Backlog, Resumption};
+pub use backfilled::{Backfilled, Backlog, Resumption};
 pub use config::Config;
 pub use counters::Counters;
 pub use error::{OpenError, PostError};
@@ -64,18 +64,21 @@ pub struct Engine {
     /// Readers here that fell behind.
     readers: ReadersBehind,
     /// Requests to peers on behalf of readers that started late.
-    backfills: BTreeMap<ChannelName, Backfill>,
-    backfills_begun: u64,
-    /// More peers may connect in a moment.
-    expecting: bool,
-    /// Senders whose frames were too old to be taken.
-    stale: Reported,
-    /// Senders whose logs found no room.
-    without_room: Reported,
+    backfills: Backfills,
+    reported: Reports,
     /// Whose gossip arrives.
     health: Watchdog,
     outputs: Outputs,
     counters: Counters,
+}
+
+/// Of whom something was told the caller that is not told again of each frame.
+#[derive(Debug, Default)]
+struct Reports {
+    /// Senders whose frames were too old to be taken.
+    stale: Reported,
+    /// Senders whose logs found no room.
+    without_room: Reported,
 }
 
 impl Engine {
@@ -101,11 +104,8 @@ impl Engine {
             acks: Acks::default(),
             lagging: Lagging::default(),
             readers: ReadersBehind::default(),
-            backfills: BTreeMap::new(),
-            backfills_begun: 0,
-            expecting: false,
-            stale: Reported::default(),
-            without_room: Reported::default(),
+            backfills: Backfills::default(),
+            reported: Reports::default(),
             health: Watchdog::default(),
             outputs: Outputs::default(),
             counters: Counters::default(),
@@ -430,7 +430,7 @@ impl Engine {
             self.lagging.poll_timeout(),
             self.readers.poll_timeout(),
             self.serving.poll_timeout(),
-            self.backfills.values().filter_map(Backfill::due).min(),
+            self.backfills.due(),
             self.history_expires,
         ]
         .into_iter()
@@ -449,7 +449,7 @@ impl Engine {
         } = effects;
         // Unless that was just reported for the sender.
         for ((channel, sender), member) in without_room {
-            if self.without_room.reports(sender, now) {
+            if self.reported.without_room.reports(sender, now) {
                 self.outputs.push(Output::NoRoom { channel, member });
             }
         }
@@ -480,7 +480,7 @@ impl Engine {
     /// Reports that a frame [is stale](Self::is_stale), unless that was just reported for its
     /// sender.
     fn decline(&mut self, frame: &Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
-        if self.stale.reports(frame.sender(), now) {
+        if self.reported.stale.reports(frame.sender(), now) {
             self.outputs.push(Output::Stale {
                 channel: frame.channel().clone(),
                 member: Arc::clone(member),
@@ -517,6 +517,7 @@ impl Engine {
 
 mod acks;
 mod backfill;
+mod backfilled;
 mod channels;
 mod config;
 mod counters;

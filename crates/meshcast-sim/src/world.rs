@@ -17,22 +17,20 @@ mod host;
 mod latecomers;
 mod link;
 mod load;
+mod plan;
 mod trace;
 mod vouch;
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use meshcast_proto::{ChannelName, Config, Engine, FrameId, MeshKey, Sender, Time, WallTime};
+use meshcast_proto::{ChannelName, Config, Engine, MeshKey, Sender, Time, WallTime};
 
 use self::{
-    gossip::{Copied, Message},
+    gossip::Messages,
     host::{Host, Input},
     link::Link,
     load::Load,
+    plan::{Action, Plan},
     trace::Trace,
     vouch::Vouch,
 };
@@ -50,16 +48,13 @@ pub(crate) struct World<'a> {
     config: Config,
     key: MeshKey,
     now: At,
-    queue: BinaryHeap<Reverse<Planned>>,
-    planned: u64,
+    plan: Plan,
     hosts: Vec<Host>,
     links: Vec<Link>,
     /// By sender, the name its process has in the log.
     names: BTreeMap<Sender, Name>,
     channels: Vec<Channel>,
-    messages: Vec<Message>,
-    /// The place of each frame among them.
-    published: BTreeMap<FrameId, usize>,
+    messages: Messages,
     script: Vec<Option<Step>>,
     load: Load,
     vouch: Vouch,
@@ -124,53 +119,6 @@ pub struct Traffic {
     pub withheld: u64,
 }
 
-/// Something that will happen, unless it does not matter any more by then.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Planned {
-    at: At,
-    /// What was planned first happens first.
-    number: u64,
-    action: Action,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Action {
-    /// A step of the script.
-    Step(usize),
-    /// The engine of a process wants to be called.
-    Wake { host: usize, start: u32 },
-    /// A host posts what comes next.
-    Post(usize),
-    /// The rest of a burst.
-    Burst {
-        host: usize,
-        start: u32,
-        values: u64,
-        size: usize,
-    },
-    /// A copy of a gossip message arrives over a link, at that end of it.
-    Gossip { conn: u64, copy: Copied },
-    /// The next sync message arrives at that end.
-    Sync { link: usize, end: usize, conn: u64 },
-    /// A process learns that a link is there, or is gone.
-    Up { link: usize, end: usize, conn: u64 },
-    Down {
-        link: usize,
-        end: usize,
-        peer: Sender,
-    },
-    /// Somebody notices that nothing comes through any more.
-    Detect { link: usize, conn: u64, since: At },
-    /// Somebody tries to connect.
-    Dial(usize),
-    /// The memory of all is looked at.
-    Sample,
-    /// The faults are over.
-    Calm,
-    /// The run is over.
-    Finish,
-}
-
 impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
@@ -191,16 +139,14 @@ impl<'a> World<'a> {
             vouch: Vouch::new(&key, scenario.memory.age),
             key,
             now: At::ZERO,
-            queue: BinaryHeap::new(),
-            planned: 0,
+            plan: Plan::default(),
             hosts: (0..scenario.nodes)
                 .map(|index| Host::new(scenario, index))
                 .collect(),
             links: Vec::new(),
             names: BTreeMap::new(),
             channels: scenario.load.channels.iter().filter_map(channel).collect(),
-            messages: Vec::new(),
-            published: BTreeMap::new(),
+            messages: Messages::default(),
             script: Vec::new(),
             load: Load::new(scenario, rng.fork(2)),
             rng: rng.fork(3),
@@ -227,7 +173,7 @@ impl<'a> World<'a> {
 
     /// Runs to the end. Returns the hash of all that happened.
     pub(crate) fn run(&mut self) -> String {
-        while let Some(Reverse(Planned { at, action, .. })) = self.queue.pop() {
+        while let Some((at, action)) = self.plan.next() {
             self.now = at;
             if action == Action::Finish {
                 self.note("world", Event::Finish);
@@ -273,9 +219,7 @@ impl<'a> World<'a> {
     }
 
     fn plan(&mut self, at: At, action: Action) {
-        let number = self.planned;
-        self.planned += 1;
-        self.queue.push(Reverse(Planned { at, number, action }));
+        self.plan.add(at, action);
     }
 
     fn plan_in(&mut self, delay: Duration, action: Action) {

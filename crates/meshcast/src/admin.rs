@@ -39,10 +39,12 @@
 pub(crate) mod directory;
 mod post;
 mod presence;
+mod refusal;
 mod reports;
 mod routes;
 pub mod schema;
 mod server;
+mod shared;
 mod socket;
 mod trace;
 mod watch;

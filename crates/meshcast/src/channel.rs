@@ -5,7 +5,10 @@
 //! registry, or know who asks and who is present beyond what it keeps for them (`exchange`,
 //! `board`).
 
+mod awaited;
+mod bell;
 mod board;
+mod common;
 mod cursor;
 mod dispatch;
 mod exchange;
@@ -41,25 +44,27 @@ use crate::error::PostError;
 pub(crate) use self::message::Origin;
 #[cfg(feature = "admin")]
 pub(crate) use self::ring::{Unpacked, UnpackedValue};
-pub(crate) use self::{
-    board::{Board, Told},
-    exchange::{AskEvent, Asking, Charge, Desk, Incoming, Replier},
-    hub::{Hub, Opening, Requests},
-    outbox::{Poster, Posters, Section},
-    payload::{decode, decode_bytes, encode},
-    receipt::Awaited,
-    registry::{Here, MAX_NAMES, Registry},
-    ring::{Item, ReaderId, Wanted},
-};
 pub use self::{
+    awaited::AckError,
     cursor::{Cursor, CursorError},
     dispatch::Subscription,
     history::{Entry, History, Marked},
     message::{Gap, GapReason, Message, RecvError, Undecodable},
     messages::Messages,
     payload::{Borrowed, Payload},
-    receipt::{AckError, Receipt},
+    receipt::Receipt,
     since::Since,
+};
+pub(crate) use self::{
+    awaited::Awaited,
+    board::{Board, Told},
+    common::{Common, Here},
+    exchange::{AskEvent, Asking, Charge, Desk, Incoming, Replier},
+    hub::{Hub, Opening, Requests},
+    outbox::{Poster, Posters, Section},
+    payload::{decode, decode_bytes, encode},
+    registry::{MAX_NAMES, Registry},
+    ring::{Item, ReaderId, Wanted},
 };
 #[cfg(feature = "metrics")]
 pub(crate) use self::{hub::Load, ring::ObjectGaps};
@@ -266,7 +271,7 @@ impl<T: Payload> BroadcastChannel<T> {
         let runtime = Handle::try_current();
         let runtime = runtime
             .as_ref()
-            .unwrap_or_else(|_| self.object.hub.runtime());
+            .unwrap_or_else(|_| self.object.hub.common().runtime());
         Subscription::of_task(Arc::clone(&self.object), &runtime.spawn(task))
     }
 

@@ -142,19 +142,13 @@ pub(crate) struct Handles {
 
 /// The driver; [`Self::run`] is the task.
 pub(crate) struct Driver {
-    me: Arc<Member>,
-    mesh: String,
-    started: WallTime,
+    itself: Itself,
     clock: Clock,
     engine: EngineCell,
     presence: TrackerCell,
     network: Network,
     handles: Handles,
     dialling: Dialling,
-    #[cfg(feature = "admin")]
-    local_nodes: LocalNodes,
-    /// What others are told in place of where the node listens.
-    advertised: Vec<Multiaddr>,
     /// The connected members.
     peers: Peers,
     /// What they and this node have to say to each other.
@@ -164,20 +158,35 @@ pub(crate) struct Driver {
     /// Judges who misbehaves.
     conduct: Conduct,
     isolation: Isolation,
-    refusals: Refusals,
     waiters: Waiters,
     namesakes: Namesakes,
     /// Who has not heard yet that this node stops, once it does.
     farewells: Option<BTreeSet<PeerId>>,
     schedule: Schedule,
+    reports: Reports,
+    /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits
+    /// for a driver that is no more.
+    _ends_channels: EndsChannels,
+}
+
+/// Who this node is.
+struct Itself {
+    me: Arc<Member>,
+    mesh: String,
+    started: WallTime,
+    /// What others are told in place of where it listens.
+    advertised: Vec<Multiaddr>,
+}
+
+/// What is told of what happened.
+#[derive(Default)]
+struct Reports {
     /// What is counted here; the engine and others count the rest.
     counters: Counters,
     #[cfg(feature = "metrics")]
     measures: Measures,
+    refusals: Refusals,
     warnings: Warnings,
-    /// Also if the driver panics or its runtime is gone, be it before the first turn: nobody waits
-    /// for a driver that is no more.
-    _ends_channels: EndsChannels,
 }
 
 /// Who waits for an answer, by what has to happen before. Each part is bounded.
@@ -236,42 +245,42 @@ impl Driver {
             early,
         } = parts;
         let driver = Self {
-            started: wall_time(),
-            dialling: Dialling::new(dialer),
-            #[cfg(feature = "admin")]
-            local_nodes,
+            itself: Itself {
+                me,
+                mesh,
+                started: wall_time(),
+                advertised,
+            },
+            dialling: Dialling::new(
+                dialer,
+                #[cfg(feature = "admin")]
+                local_nodes,
+            ),
             peers: Peers::new(*network.swarm.local_peer_id()),
             sessions: PeerSessions::new(engine.budget()),
             channels: Channels::default(),
             questions: Questions::new(asks),
             conduct: Conduct::default(),
             isolation: Isolation::new(clock.now()),
-            refusals: Refusals::default(),
             waiters: Waiters::default(),
             namesakes: Namesakes::default(),
             farewells: None,
             schedule: Schedule::new(early, clock.now()),
-            counters: Counters::default(),
-            #[cfg(feature = "metrics")]
-            measures: Measures::default(),
-            warnings: Warnings::default(),
+            reports: Reports::default(),
             _ends_channels: EndsChannels(Arc::clone(&handles.registry)),
-            me,
-            mesh,
             clock,
             engine,
             presence,
             network,
             handles,
-            advertised,
         };
         driver.note_listeners();
         driver
     }
 
     fn handle_frame(&mut self, from: PeerId, frame: Frame, member: &Arc<Member>) {
-        let (registry, channel) = (&self.handles.registry, frame.channel());
-        let span = spans::receive(registry, channel, frame.sender(), frame.seqs(), &from);
+        let place = || self.handles.registry.common().place(frame.channel());
+        let span = spans::receive(place, frame.sender(), frame.seqs(), &from);
         let _inside = span.enter();
         let (heard, wall) = (frame.clone(), wall_time());
         let now = self.clock.now();
@@ -295,10 +304,11 @@ impl Driver {
         match self.network.gossip().publish(frame) {
             Ok(()) | Err(NotPublished::NotJoined) => {}
             // Zero peers is success.
-            Err(NotPublished::NoPeer) => self.counters.frames_without_peer += 1,
+            Err(NotPublished::NoPeer) => self.reports.counters.frames_without_peer += 1,
             Err(error) => {
-                self.counters.frames_refused += 1;
-                if let Some(suppressed) = self.warnings.not_published.pass(self.clock.now()) {
+                self.reports.counters.frames_refused += 1;
+                if let Some(suppressed) = self.reports.warnings.not_published.pass(self.clock.now())
+                {
                     let error = in_words(&error);
                     tracing::warn!(error, ?frame, suppressed, "gossip refused a frame");
                 }
@@ -320,7 +330,7 @@ impl Driver {
         }
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
         match self.network.gossip().forward(&forward.frame, &to) {
-            Ok(given) => self.counters.frames_forwarded += given as u64,
+            Ok(given) => self.reports.counters.frames_forwarded += given as u64,
             // It may have been handed on already.
             Err(error) => tracing::debug!(error = in_words(&error), "not handed on"),
         }
@@ -347,8 +357,8 @@ impl Driver {
                 self.handle_frame(from, frame, &member);
             }
             GossipEvent::Slow { peer, dropped } => {
-                self.counters.slow_peer += 1;
-                if let Some(suppressed) = self.warnings.slow.pass(now) {
+                self.reports.counters.slow_peer += 1;
+                if let Some(suppressed) = self.reports.warnings.slow.pass(now) {
                     tracing::warn!(target: event::TARGET, %peer, dropped, suppressed,
                         "gossip dropped frames to a slow peer");
                 }
@@ -366,7 +376,7 @@ impl Driver {
                 times,
             } => self.handle_offence(peer, offence, times),
             GossipEvent::Unsupported(peer) => {
-                if let Some(suppressed) = self.warnings.no_gossip.pass(now) {
+                if let Some(suppressed) = self.reports.warnings.no_gossip.pass(now) {
                     tracing::error!(%peer, suppressed, "a member does not speak gossip");
                 }
             }

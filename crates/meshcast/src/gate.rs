@@ -29,9 +29,9 @@ use libp2p::{
 };
 use meshcast_proto::{Admission, Budget, Identity, Member, Reason, Sender, Trust, WallTime};
 
-use self::{admitted::Ticket, talk::Talk};
+use self::talk::Talk;
 pub(crate) use self::{
-    admitted::{Admitted, Caller, Held},
+    admitted::{Admitted, Caller, Ticket},
     door::{Door, Place},
     error::GateError,
 };
@@ -153,14 +153,14 @@ impl Gate {
         muxer: M,
         role: Endpoint,
         caller: Caller,
-    ) -> Result<(PeerId, Held<M>), GateError>
+    ) -> Result<(M, Ticket), GateError>
     where
         M: StreamMuxer + Unpin,
         M::Substream: Unpin,
     {
         let mut talk = Talk::new(muxer, role);
         let error = match self.admit(peer, &mut talk, caller).await {
-            Ok(ticket) => return Ok((peer, Held::new(talk.into_muxer(), ticket))),
+            Ok(ticket) => return Ok((talk.into_muxer(), ticket)),
             Err(error) => error,
         };
         if let GateError::Reject(reason) = error {

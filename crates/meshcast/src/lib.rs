@@ -240,6 +240,7 @@ pub mod metrics;
 pub mod netem;
 mod node;
 mod peers;
+mod per_peer;
 mod presence;
 mod reason;
 mod seed;
@@ -256,6 +257,7 @@ mod traffic;
 mod transport;
 mod units;
 mod verifier;
+mod watched;
 
 pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};

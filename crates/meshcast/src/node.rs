@@ -175,7 +175,7 @@ impl Node {
         options: ChannelOptions,
     ) -> Result<BroadcastChannel<T>, OpenError> {
         let name = ChannelName::new(name)?;
-        let place = self.shared.registry.place(&name);
+        let place = self.shared.registry.common().place(&name);
         let cursor = options.since.cursor();
         if cursor.is_some_and(|cursor| !cursor.is_of(place)) {
             return Err(OpenError::ForeignCursor);
@@ -359,7 +359,7 @@ impl Node {
 
     #[cfg(feature = "admin")]
     pub(crate) fn clock(&self) -> crate::clock::Clock {
-        self.shared.registry.clock()
+        self.shared.registry.common().clock()
     }
 
     /// What the driver sees of itself, shared with all who ask at the same time.

@@ -15,7 +15,7 @@ use meshcast_proto::{Member, NodeName, PresenceRecord, Region, WallTime};
 use meshcast_value::{self as value, DecodeError, EncodeError};
 
 use crate::{
-    channel::{Board, BroadcastChannel, Hub, Payload, Registry, Told},
+    channel::{Board, BroadcastChannel, Hub, Payload, Told},
     followed::{Followed, Lagged},
     ids::peer_id,
 };
@@ -26,7 +26,7 @@ impl<T: Payload> BroadcastChannel<T> {
     ///
     /// From now on this node watches, until the last handle is dropped.
     pub fn presence<S: Payload>(&self) -> Presence<S> {
-        Presence::new(self.hub(), self.hub().registry(), self.keep_open())
+        Presence::new(self.hub(), self.keep_open())
     }
 }
 
@@ -82,25 +82,19 @@ pub struct Presence<S: Payload> {
 struct Watch {
     hub: Arc<Hub>,
     board: Arc<Board>,
-    registry: Arc<Registry>,
     /// The channel object, which is open as long as this.
     _object: Arc<dyn Send + Sync>,
 }
 
 impl<S: Payload> Presence<S> {
-    pub(crate) fn new(
-        hub: &Arc<Hub>,
-        registry: &Arc<Registry>,
-        object: Arc<dyn Send + Sync>,
-    ) -> Self {
+    pub(crate) fn new(hub: &Arc<Hub>, object: Arc<dyn Send + Sync>) -> Self {
         let board = hub.make_board();
         board.enter();
-        registry.note(hub);
+        hub.note();
         Self {
             watch: Arc::new(Watch {
                 hub: Arc::clone(hub),
                 board,
-                registry: Arc::clone(registry),
                 _object: object,
             }),
             state: PhantomData,
@@ -170,7 +164,7 @@ impl<S: Payload> Presence<S> {
         if !self.watch.board.set(state) {
             return Err(PresenceError::Closed);
         }
-        self.watch.registry.note(&self.watch.hub);
+        self.watch.hub.note();
         Ok(())
     }
 }
@@ -195,7 +189,7 @@ impl<S: Payload> fmt::Debug for Presence<S> {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.board.exit();
-        self.registry.note(&self.hub);
+        self.hub.note();
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 use crate::{
     behaviour::{Behaviour, BehaviourEvent},
-    channel::{Here, MAX_NAMES, Registry},
+    channel::{Common, Here, MAX_NAMES, Registry},
     clock::{Clock, wall_time},
     command::COMMANDS,
     dialer::Dialer,
@@ -198,7 +198,7 @@ async fn start(
     let (clock, seedless) = (Clock::start(), seeds.is_empty());
     let mut dialer = Dialer::new(peer_id, seeds, seed, clock.now());
     dialer.dial_members(!seeds_only);
-    let registry = Arc::new(Registry::new(
+    let registry = Arc::new(Registry::new(Common::new(
         limits.clone(),
         budget,
         Here {
@@ -207,7 +207,7 @@ async fn start(
         },
         clock,
         handlers,
-    ));
+    )));
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
     let (stopped_sender, stopped) = watch::channel(None);

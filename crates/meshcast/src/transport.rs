@@ -154,14 +154,14 @@ where
             };
             let (unread, budget) = (muxer.unread().clone(), gate.budget().clone());
             let passed = gate.pass(peer, muxer, role(&point), caller).await;
-            let (peer, muxer) = passed.map_err(NotAdmitted)?;
+            let (muxer, ticket) = passed.map_err(NotAdmitted)?;
             unread.admit(budget.account(payer(&peer)), rooms.of(peer));
             if let Some(member) = remote {
                 door.remember(member.ip());
             }
             let member = admitted.get(&peer);
             let region = member.as_ref().map(|member| &member.credential().region);
-            let muxer = Closing::new(traffic.watch(peer, region, muxer));
+            let muxer = Closing::new(traffic.watch(peer, region, muxer), ticket);
             Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(muxer)))
         })
         .boxed();

@@ -4,42 +4,187 @@
 //! By S. J. Golestani, "A Self-Clocked Fair Queueing Scheme for Broadband Applications" (1994),
 //! with equal weights. Only afterwards is it known how much work a turn was, so it is ordered by
 //! what the last of the same one was. A token bucket cannot do this: it forgets what it has
-//! refilled, and who takes long turns has as many as who takes short ones.
+//! refilled, and who takes long turns has as many as who takes short ones. Here it only bounds how
+//! much one causes, and all together.
 
-/// The turns of one who waits, in virtual time.
+use std::collections::{BTreeMap, VecDeque};
+
+use super::bucket::{Rate, TokenBucket};
+use crate::wire::Time;
+
+/// Those who take turns, with what of each waits. After a turn it is [charged](Self::charge).
+#[derive(Debug)]
+pub(crate) struct FairQueue<K, W> {
+    of: BTreeMap<K, Place<W>>,
+    waiting: Waiting,
+    each: Rate,
+    all: Option<(Rate, TokenBucket)>,
+}
+
+/// What waits of one of them.
+pub(crate) trait Waits {
+    /// Whether it wants a turn.
+    fn waits(&self) -> bool;
+}
+
+#[derive(Debug)]
+struct Place<W> {
+    what: W,
+    turns: Turns,
+    taken: TokenBucket,
+}
+
+/// The turns of one, in virtual time.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Turns {
+struct Turns {
     /// When its next one starts.
     start: u64,
     /// How much work the last was.
     last: u64,
 }
 
-/// The virtual time: how much work was done for each that always waits.
 #[derive(Debug, Default)]
-pub(crate) struct VirtualTime(u64);
+struct Waiting {
+    /// The virtual time: how much work was done for each that always waits.
+    time: u64,
+    /// How many want a turn.
+    count: usize,
+}
 
-impl VirtualTime {
-    /// Something of it waits from now on, and nothing did: it saved up no turns meanwhile.
-    pub(crate) fn arrive(&self, turns: &mut Turns) {
-        turns.start = turns.start.max(self.0);
+impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
+    /// The rates are of work: of each, and of all together if that is bounded.
+    pub(crate) fn new(each: Rate, all: Option<Rate>) -> Self {
+        Self {
+            of: BTreeMap::new(),
+            waiting: Waiting::default(),
+            each,
+            all: all.map(|rate| (rate, TokenBucket::default())),
+        }
     }
 
-    /// It is the turn of the one that [ends](Turns::end) first, which is this.
-    pub(crate) fn serve(&mut self, turns: Turns) {
-        self.0 = self.0.max(turns.start);
+    pub(crate) fn get(&self, key: K) -> Option<&W> {
+        Some(&self.of.get(&key)?.what)
+    }
+
+    /// Makes a place for one that has none.
+    pub(crate) fn ensure(&mut self, key: K, what: impl FnOnce() -> W) {
+        self.of.entry(key).or_insert_with(|| Place {
+            what: what(),
+            turns: Turns::default(),
+            taken: TokenBucket::default(),
+        });
+    }
+
+    /// Changes what waits of one, if it has a place.
+    pub(crate) fn change<R>(&mut self, key: K, change: impl FnOnce(&mut W) -> R) -> Option<R> {
+        Some(self.of.get_mut(&key)?.change(&mut self.waiting, change))
+    }
+
+    /// The same of all.
+    pub(crate) fn change_all(&mut self, mut change: impl FnMut(&mut W)) {
+        for place in self.of.values_mut() {
+            place.change(&mut self.waiting, &mut change);
+        }
+    }
+
+    /// Whose turn it is, and what `take` makes of what waits of it.
+    pub(crate) fn next<R>(&mut self, now: Time, take: impl FnOnce(&mut W) -> R) -> Option<(K, R)> {
+        if self.waiting.count == 0 || self.due_of_all() > Some(now) {
+            return None;
+        }
+        let ready = self.of.iter_mut().filter(|(_, place)| place.what.waits());
+        let ready = ready.filter(|(_, place)| place.taken.is_due(self.each, now));
+        let (key, place) = ready.min_by_key(|(_, place)| place.turns.end())?;
+        self.waiting.time = self.waiting.time.max(place.turns.start);
+        Some((*key, place.change(&mut self.waiting, take)))
+    }
+
+    /// So much work was done in its turn.
+    pub(crate) fn charge(&mut self, key: K, work: usize, now: Time) {
+        if let Some((rate, taken)) = &mut self.all {
+            taken.take(work, *rate, now);
+        }
+        if let Some(place) = self.of.get_mut(&key) {
+            place.turns.charge(work);
+        }
+        self.charge_beside(key, work, now);
+    }
+
+    /// So much work was done for it, for which nobody waited meanwhile: that is its rate, and not
+    /// its turn.
+    pub(crate) fn charge_beside(&mut self, key: K, work: usize, now: Time) {
+        if let Some(place) = self.of.get_mut(&key) {
+            place.taken.take(work, self.each, now);
+        }
+    }
+
+    /// Whether its rate leaves it anything now.
+    pub(crate) fn is_due(&self, key: K, now: Time) -> bool {
+        let place = self.of.get(&key);
+        place.is_none_or(|place| place.taken.is_due(self.each, now))
+    }
+
+    /// When [somebody](Self::next) has a turn.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        if self.waiting.count == 0 {
+            return None;
+        }
+        let waiting = self.of.values().filter(|place| place.what.waits());
+        let due = waiting.map(|place| place.taken.due(self.each)).min()?;
+        Some(due.max(self.due_of_all()).unwrap_or(Time::ZERO))
+    }
+
+    pub(crate) fn remove(&mut self, key: K) {
+        if let Some(place) = self.of.remove(&key) {
+            self.waiting.count -= usize::from(place.what.waits());
+        }
+    }
+
+    /// Forgets those of whom nothing waits, and whose rate is as if they had never done anything.
+    pub(crate) fn forget_idle(&mut self, now: Time) {
+        self.of
+            .retain(|_, place| place.what.waits() || !place.taken.is_full(now));
+    }
+
+    fn due_of_all(&self) -> Option<Time> {
+        self.all.and_then(|(rate, taken)| taken.due(rate))
+    }
+}
+
+impl<W: Waits> Place<W> {
+    fn change<R>(&mut self, waiting: &mut Waiting, change: impl FnOnce(&mut W) -> R) -> R {
+        let waited = self.what.waits();
+        let changed = change(&mut self.what);
+        match (waited, self.what.waits()) {
+            (false, true) => {
+                // It saved up no turns while it did not wait.
+                self.turns.start = self.turns.start.max(waiting.time);
+                waiting.count += 1;
+            }
+            (true, false) => waiting.count -= 1,
+            _ => {}
+        }
+        changed
     }
 }
 
 impl Turns {
-    /// When its next turn probably ends.
-    pub(crate) const fn end(self) -> u64 {
+    /// When its next one probably ends.
+    const fn end(self) -> u64 {
         self.start.saturating_add(self.last)
     }
 
-    /// So much work was done in its turn.
-    pub(crate) const fn charge(&mut self, work: usize) {
+    const fn charge(&mut self, work: usize) {
         self.last = work as u64;
         self.start = self.end();
     }
 }
+
+impl<T> Waits for VecDeque<T> {
+    fn waits(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Engine, Output, Positions, Since};
+use super::{
+    Engine, Output, Positions, Since,
+    backfilled::{Backfilled, Backlog},
+};
 use crate::{
     bounds::Payer,
     identity::Member,
@@ -11,59 +14,6 @@ use crate::{
     replication::{Effects, Logs, Replica},
     wire::{ChannelName, LogKey, Sender, Seq, SeqRange, SyncMessage, Time},
 };
-
-/// What a late reader gets: the result of [`Engine::handle_backfill`].
-#[derive(Debug, Clone)]
-pub struct Backfilled {
-    /// The number that [`Engine::handle_backfill`] returned.
-    pub id: u64,
-    /// When it was called.
-    pub came: Time,
-    /// By sender, this node included.
-    pub logs: Vec<Backlog>,
-    /// How many connected peers had not told by then what they keep: of that nothing is known.
-    pub untold: usize,
-}
-
-/// What a late reader gets of one sender from before it came.
-#[derive(Debug, Clone)]
-pub struct Backlog {
-    /// The sender.
-    pub sender: Sender,
-    /// Its member; `None` if nothing was ever heard of it.
-    pub member: Option<Arc<Member>>,
-    /// What the history keeps: from the first number that is wanted and kept, at the beginning of a
-    /// value, up to where live delivery begins. What is missing in between was lost.
-    pub kept: Option<SeqRange>,
-    /// Lower numbers that a peer claims to keep and that could not be fetched: there was no room,
-    /// or the peer did not answer in time. They may be older than was asked for, since their age is
-    /// not known.
-    pub unfetched: Option<SeqRange>,
-    /// Lower numbers that are wanted, were posted and are not kept by anybody who was asked. Of a
-    /// reader that wants so many numbers they are exact. Of one that wants those of some time they
-    /// are what this node itself kept and dropped: when the others were posted is not known.
-    pub gone: Option<SeqRange>,
-    /// Live delivery may yet turn out to begin below this number; nothing below it is wanted.
-    pub from: Option<Seq>,
-    /// Of a reader that [resumes](Engine::handle_resume): how it goes on.
-    pub resumption: Option<Resumption>,
-}
-
-/// How a reader that [resumes](Engine::handle_resume) goes on with a sender, once it has read what
-/// is [kept](Backlog::kept).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resumption {
-    /// What follows on what was read, is known to have been posted and is not kept: it comes before
-    /// what is kept.
-    pub gone: Option<SeqRange>,
-    /// The number that is due then. What is delivered below was read before; if the first that is
-    /// delivered lies above, what lies between is missing.
-    pub due: Seq,
-    /// The sender is not known to have got as far as the reader says to have read. So perhaps it is
-    /// not true: what is posted [`DOUBT`](Engine::DOUBT) after the reader came was not read before,
-    /// whatever its number.
-    pub is_doubtful: bool,
-}
 
 impl Engine {
     /// Reads numbers that were delivered on a channel from the history: in order, with missing
@@ -84,14 +34,14 @@ impl Engine {
     /// backfills wait for them; or no longer.
     pub fn handle_expecting(&mut self, expecting: bool, now: Time) {
         self.debug_assert_drained();
-        if std::mem::replace(&mut self.expecting, expecting) != expecting {
+        if std::mem::replace(&mut self.backfills.expecting, expecting) != expecting {
             self.continue_backfills(now);
         }
     }
 
     /// Whether a [backfill](Self::handle_backfill) is going on.
     pub fn is_backfilling(&self) -> bool {
-        !self.backfills.is_empty()
+        !self.backfills.of.is_empty()
     }
 
     /// A reader came late to a channel that is open here. It wants what is delivered from now on,
@@ -142,9 +92,9 @@ impl Engine {
     fn begin_backfill(&mut self, channel: &ChannelName, reach: Reach, now: Time) -> u64 {
         self.debug_assert_drained();
         self.logs.fix_beginnings(channel);
-        self.backfills_begun += 1;
+        self.backfills.begun += 1;
         let mut waiter = Waiter {
-            id: self.backfills_begun,
+            id: self.backfills.begun,
             came: now,
             waits_for_word: Some(now + LAST_WORD),
             reach,
@@ -161,7 +111,7 @@ impl Engine {
                 .push(Output::Backfilled(channel.clone(), backfilled));
             return id;
         }
-        let backfill = self.backfills.entry(channel.clone()).or_default();
+        let backfill = self.backfills.of.entry(channel.clone()).or_default();
         backfill.reach.extend(&waiter.reach);
         backfill.waiters.push(waiter);
         backfill.news = true;
@@ -185,25 +135,25 @@ impl Engine {
 
     /// Something was told of a channel that may help its backfill.
     pub(super) fn news_for_backfill(&mut self, channel: &ChannelName) {
-        if let Some(backfill) = self.backfills.get_mut(channel) {
+        if let Some(backfill) = self.backfills.of.get_mut(channel) {
             backfill.news = true;
         }
     }
 
     /// Continues the backfills of all channels.
     pub(super) fn continue_backfills(&mut self, now: Time) {
-        for channel in self.backfills.keys().cloned().collect::<Vec<_>>() {
+        for channel in self.backfills.of.keys().cloned().collect::<Vec<_>>() {
             self.backfill_channel(&channel, now);
         }
     }
 
     /// Asks for what the backfill of a channel wants next, and ends it where it is over.
     pub(super) fn backfill_channel(&mut self, channel: &ChannelName, now: Time) {
-        let Some(mut backfill) = self.backfills.remove(channel) else {
+        let Some(mut backfill) = self.backfills.of.remove(channel) else {
             return;
         };
         let mut effects = Effects::default();
-        let all_told = !self.expecting && self.logs.peers.all_told(channel);
+        let all_told = !self.backfills.expecting && self.logs.peers.all_told(channel);
         let over = backfill.waiters.iter().all(|waiter| waiter.until() <= now);
         let mut no_longer = false;
         for waiter in &mut backfill.waiters {
@@ -247,7 +197,7 @@ impl Engine {
         };
         let ended: Vec<Waiter> = backfill.waiters.extract_if(.., ends).collect();
         if !backfill.waiters.is_empty() {
-            self.backfills.insert(channel.clone(), backfill);
+            self.backfills.of.insert(channel.clone(), backfill);
         }
         self.take_effect(effects, now);
         for waiter in ended {
@@ -436,7 +386,8 @@ impl Engine {
 
     /// A channel was closed: its backfill ends with nothing.
     pub(super) fn cancel_backfill(&mut self, channel: &ChannelName) {
-        for waiter in self.backfills.remove(channel).unwrap_or_default().waiters {
+        let Backfill { waiters, .. } = self.backfills.of.remove(channel).unwrap_or_default();
+        for waiter in waiters {
             self.logs.budget.release(Payer::Ourselves, waiter.charged);
             let Waiter { id, came, .. } = waiter;
             let nothing = Backfilled {
@@ -451,9 +402,19 @@ impl Engine {
     }
 }
 
+/// Requests to peers on behalf of readers that started late.
+#[derive(Debug, Default)]
+pub(super) struct Backfills {
+    of: BTreeMap<ChannelName, Backfill>,
+    /// How many readers were taken in so far.
+    begun: u64,
+    /// More peers may connect in a moment.
+    expecting: bool,
+}
+
 /// The backfill of a channel: what late readers want from below what is kept.
 #[derive(Debug, Default)]
-pub(super) struct Backfill {
+struct Backfill {
     /// All that any of them wants.
     reach: Reach,
     waiters: Vec<Waiter>,
@@ -500,9 +461,15 @@ struct Depth {
     reached: Option<Seq>,
 }
 
-impl Backfill {
+impl Backfills {
     /// When to continue, if nothing happens before.
     pub(super) fn due(&self) -> Option<Time> {
+        self.of.values().filter_map(Backfill::due).min()
+    }
+}
+
+impl Backfill {
+    fn due(&self) -> Option<Time> {
         self.waiters.iter().map(Waiter::due).min()
     }
 }

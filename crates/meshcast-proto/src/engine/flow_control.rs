@@ -119,7 +119,7 @@ impl Engine {
             }
             let is_proven = self.logs.is_proven(&key);
             self.advertiser.digest.changed(key.clone(), is_proven, now);
-            self.lagging.watch(key, now);
+            self.lagging.watch(&key, now);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     wire::{ChannelName, Frame, Sender, SyncMessage},
 };
 
-use super::{Backfilled, Counters};
+use super::{backfilled::Backfilled, counters::Counters};
 
 /// Work for the caller.
 #[derive(Debug, Clone)]

@@ -5,17 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    checks::Checks,
-    laggards::{SPACING, STALL},
+use super::laggards::{SPACING, STALL};
+use crate::{
+    bounds::Deadlines,
+    wire::{LogKey, Sender, Time},
 };
-use crate::wire::{LogKey, Sender, Time};
 
 /// Who lags in which log.
 #[derive(Debug, Default)]
 pub(crate) struct Lagging {
     /// Logs in which a listener was behind when last checked, or that advanced since.
-    unsettled: Checks<LogKey>,
+    unsettled: Deadlines<LogKey>,
     /// Who lags in which log, and how much of it they lack.
     lags: BTreeMap<LogKey, Vec<(Sender, u64)>>,
     /// That changed since it was last reported.
@@ -26,7 +26,7 @@ pub(crate) struct Lagging {
 
 impl Lagging {
     /// A log advanced: peers that do not follow within [`STALL`] may lag.
-    pub(crate) fn watch(&mut self, key: LogKey, now: Time) {
+    pub(crate) fn watch(&mut self, key: &LogKey, now: Time) {
         self.unsettled.by(key, now + STALL);
     }
 
@@ -45,7 +45,7 @@ impl Lagging {
     ) {
         if let Some(again) = again {
             // Always later than now, or whoever takes what is due would never end.
-            self.unsettled.by(key.clone(), again.max(now + SPACING));
+            self.unsettled.by(&key, again.max(now + SPACING));
         }
         let before = if lagging.is_empty() {
             self.lags.remove(&key)

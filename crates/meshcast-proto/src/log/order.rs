@@ -8,7 +8,7 @@ use crate::{
     log::{
         arrival::Arrival,
         join::{Beginning, Join, Reached, UNTOLD},
-        reassembly::{Assembled, GapReason, Reassembly},
+        reassembly::{Assembled, Due, GapReason, Reassembly},
         reorder::{Insert, ReorderBuffer},
     },
     wire::{Frame, Seq, SeqRange, Time},
@@ -180,9 +180,13 @@ impl Log {
         );
         while let Some((frame, seqs, arrival)) = self.reorder.release() {
             self.join.fix();
-            let (frame, limit) = (&frame, limits.max_message_len);
+            let due = Due {
+                frame,
+                seqs,
+                arrival,
+            };
             self.reassembly
-                .push(member, frame, seqs, arrival, limit, out);
+                .push(member, due, limits.max_message_len, out);
         }
     }
 

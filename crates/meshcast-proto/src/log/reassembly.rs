@@ -238,7 +238,15 @@ impl fmt::Debug for Partial {
     }
 }
 
-/// What comes out of a [`Reassembly`].
+/// What goes into a [`Reassembly`]: the numbers `seqs` of a frame, which came so.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) frame: Frame,
+    pub(crate) seqs: SeqRange,
+    pub(crate) arrival: Arrival,
+}
+
+/// What comes out of it.
 #[derive(Debug)]
 pub(crate) enum Assembled {
     Values(Delivery),
@@ -246,21 +254,25 @@ pub(crate) enum Assembled {
 }
 
 impl Reassembly {
-    /// Takes the numbers `seqs` of a frame that came so, which must continue the last ones taken.
-    /// `limit` is the longest value that is put together, in bytes.
+    /// Takes numbers of a frame, which must continue the last ones taken. `limit` is the longest
+    /// value that is put together, in bytes.
     pub(crate) fn push(
         &mut self,
         member: &Arc<Member>,
-        frame: &Frame,
-        seqs: SeqRange,
-        arrival: Arrival,
+        due: Due,
         limit: usize,
         out: &mut impl Extend<Assembled>,
     ) {
+        let Due {
+            frame,
+            seqs,
+            arrival,
+        } = due;
+        let posted_at = frame.posted_at();
         let deliver = |seqs, arrival, content| {
             let delivery = Delivery {
                 member: Arc::clone(member),
-                posted_at: frame.posted_at(),
+                posted_at,
                 arrival,
                 seqs,
                 content,
@@ -273,7 +285,7 @@ impl Reassembly {
             frame.bytes().len() <= limit || !frame.records().any(|(_, it)| too_large(&it.payload));
         if !frame.is_fragmented() && self.partial.is_none() && fits {
             out.extend(self.abandon());
-            out.extend([deliver(seqs, arrival, Content::Frame(frame.clone()))]);
+            out.extend([deliver(seqs, arrival, Content::Frame(frame))]);
             return;
         }
         let mut wholes: Option<(SeqRange, Vec<(Format, Bytes)>)> = None;

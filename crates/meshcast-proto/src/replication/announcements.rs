@@ -8,18 +8,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    bounds::{Rate, TokenBucket, Turns, VirtualTime},
+    bounds::{FairQueue, Rate, TokenBucket, Waits},
     wire::{ChannelName, Sender, Time},
 };
 
-/// Who is to be told of which channels.
-#[derive(Debug, Default)]
-pub(crate) struct Announcements {
-    peers: BTreeMap<Sender, Pending>,
-    /// The rate at which all peers together are told of logs.
-    all: TokenBucket,
-    time: VirtualTime,
-}
+/// Who is to be told of which channels. The work is logs.
+#[derive(Debug)]
+pub(crate) struct Announcements(FairQueue<Sender, Pending>);
 
 /// What one peer is still to be told.
 #[derive(Debug, Default)]
@@ -31,10 +26,6 @@ struct Pending {
     turn: u64,
     /// Its link is congested.
     is_congested: bool,
-    /// Its place among those that wait to be told.
-    turns: Turns,
-    /// The rate at which it is told of logs.
-    rate: TokenBucket,
     /// The rate at which logs are looked through because it closed channels.
     closed: TokenBucket,
 }
@@ -50,72 +41,59 @@ struct Place {
 impl Announcements {
     /// A peer is to be told everything of a channel that it has open, from the beginning.
     pub(crate) fn add(&mut self, peer: Sender, channel: &ChannelName) {
-        let pending = self.peers.entry(peer).or_default();
-        match pending.places.get_mut(channel) {
+        self.change(peer, |pending| match pending.places.get_mut(channel) {
             Some(place) => place.after = 0,
-            None => pending.push(channel.clone(), 0, &self.time),
-        }
+            None => pending.push(channel.clone(), 0),
+        });
     }
 
     /// A log changed, of which the peer cannot be told now. It is told in its turn of what changed
     /// from this change on; what it is being told already goes on to it.
     pub(crate) fn defer(&mut self, peer: Sender, channel: &ChannelName, change: u64) {
-        let pending = self.peers.entry(peer).or_default();
-        if !pending.places.contains_key(channel) {
-            pending.push(channel.clone(), change.saturating_sub(1), &self.time);
-        }
+        self.change(peer, |pending| {
+            if !pending.places.contains_key(channel) {
+                pending.push(channel.clone(), change.saturating_sub(1));
+            }
+        });
     }
 
     /// A peer is to be told nothing more of a channel.
     pub(crate) fn remove(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(pending) = self.peers.get_mut(&peer)
-            && let Some(place) = pending.places.remove(channel)
-        {
-            pending.queue.remove(&place.turn);
-        }
+        self.0.change(peer, |pending| {
+            if let Some(place) = pending.places.remove(channel) {
+                pending.queue.remove(&place.turn);
+            }
+        });
     }
 
     /// Whether a peer is still to be told everything of a channel.
     pub(crate) fn contains(&self, peer: Sender, channel: &ChannelName) -> bool {
-        let pending = self.peers.get(&peer);
+        let pending = self.0.get(peer);
         pending.is_some_and(|pending| pending.places.contains_key(channel))
     }
 
     /// The link to a peer is congested, or no longer is.
     pub(crate) fn set_congested(&mut self, peer: Sender, is_congested: bool) {
-        let pending = self.peers.entry(peer).or_default();
-        pending.is_congested = is_congested;
-        self.time.arrive(&mut pending.turns);
+        self.change(peer, |pending| pending.is_congested = is_congested);
     }
 
     pub(crate) fn is_congested(&self, peer: Sender) -> bool {
-        let pending = self.peers.get(&peer);
-        pending.is_some_and(|pending| pending.is_congested)
+        self.0.get(peer).is_some_and(|pending| pending.is_congested)
     }
 
     /// Whether the peer may be told something now.
     pub(crate) fn is_due(&self, peer: Sender, now: Time) -> bool {
-        let pending = self.peers.get(&peer);
-        pending.is_none_or(|pending| pending.rate.is_due(RATE, now))
+        self.0.is_due(peer, now)
     }
 
     /// The peer whose turn it is.
     pub(crate) fn next(&mut self, now: Time) -> Option<Sender> {
-        if !self.all.is_due(TOTAL_RATE, now) {
-            return None;
-        }
-        let ready = self
-            .waiting()
-            .filter(|(_, pending)| pending.rate.is_due(RATE, now));
-        let (peer, pending) = ready.min_by_key(|(_, pending)| pending.turns.end())?;
-        let (peer, turns) = (*peer, pending.turns);
-        self.time.serve(turns);
-        Some(peer)
+        Some(self.0.next(now, |_| ())?.0)
     }
 
     /// The channel that is told to a peer next, and the change behind which to go on.
     pub(crate) fn first(&self, peer: Sender) -> Option<(ChannelName, u64)> {
-        let pending = self.peers.get(&peer)?;
+        let pending = self.0.get(peer)?;
         let (_, channel) = pending.queue.first_key_value()?;
         Some((channel.clone(), pending.places.get(channel)?.after))
     }
@@ -123,78 +101,77 @@ impl Announcements {
     /// The peer was told of the [first](Self::first) channel up to this change, or of all of them
     /// if there is none.
     pub(crate) fn told_upto(&mut self, peer: Sender, change: Option<u64>) {
-        let Some(pending) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        let Some(first) = pending.queue.first_entry() else {
-            return;
-        };
-        match change {
-            Some(change) => {
-                if let Some(place) = pending.places.get_mut(first.get()) {
-                    place.after = change;
+        self.0.change(peer, |pending| {
+            let Some(first) = pending.queue.first_entry() else {
+                return;
+            };
+            match change {
+                Some(change) => {
+                    if let Some(place) = pending.places.get_mut(first.get()) {
+                        place.after = change;
+                    }
+                }
+                None => {
+                    pending.places.remove(&first.remove());
                 }
             }
-            None => {
-                pending.places.remove(&first.remove());
-            }
-        }
+        });
     }
 
     /// A peer was told of so many logs in [its turn](Self::next).
     pub(crate) fn charge_turn(&mut self, peer: Sender, logs: usize, now: Time) {
-        self.all.take(logs, TOTAL_RATE, now);
-        self.charge_news(peer, logs, now);
-        if let Some(pending) = self.peers.get_mut(&peer) {
-            pending.turns.charge(logs);
-        }
+        self.0.charge(peer, logs, now);
     }
 
     /// A peer was told of so many logs that changed. That is its rate, and not its turn: nobody
     /// waited for it meanwhile.
     pub(crate) fn charge_news(&mut self, peer: Sender, logs: usize, now: Time) {
-        let pending = self.peers.entry(peer).or_default();
-        pending.rate.take(logs, RATE, now);
+        self.0.ensure(peer, Pending::default);
+        self.0.charge_beside(peer, logs, now);
     }
 
     /// Whether logs may be looked through now for a channel that the peer closed.
     pub(crate) fn may_close(&self, peer: Sender, now: Time) -> bool {
-        let pending = self.peers.get(&peer);
+        let pending = self.0.get(peer);
         pending.is_none_or(|pending| pending.closed.is_due(CLOSE_RATE, now))
     }
 
     /// So many logs were looked through for the peer.
     pub(crate) fn charge_close(&mut self, peer: Sender, logs: usize, now: Time) {
-        let pending = self.peers.entry(peer).or_default();
-        pending.closed.take(logs, CLOSE_RATE, now);
+        self.change(peer, |pending| pending.closed.take(logs, CLOSE_RATE, now));
     }
 
     /// A peer is gone.
     pub(crate) fn forget(&mut self, peer: Sender) {
-        self.peers.remove(&peer);
+        self.0.remove(peer);
     }
 
     /// When somebody can be told next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let due = self.waiting().map(|(_, pending)| pending.rate.due(RATE));
-        let due = due.min()?.max(self.all.due(TOTAL_RATE));
-        Some(due.unwrap_or(Time::ZERO))
+        self.0.poll_timeout()
     }
 
-    fn waiting(&self) -> impl Iterator<Item = (&Sender, &Pending)> {
-        let is_waiting = |pending: &Pending| !pending.queue.is_empty() && !pending.is_congested;
-        self.peers
-            .iter()
-            .filter(move |(_, pending)| is_waiting(pending))
+    fn change(&mut self, peer: Sender, change: impl FnOnce(&mut Pending)) {
+        self.0.ensure(peer, Pending::default);
+        self.0.change(peer, change);
+    }
+}
+
+impl Default for Announcements {
+    fn default() -> Self {
+        Self(FairQueue::new(RATE, Some(TOTAL_RATE)))
+    }
+}
+
+impl Waits for Pending {
+    fn waits(&self) -> bool {
+        !self.queue.is_empty() && !self.is_congested
     }
 }
 
 impl Pending {
     /// Puts a channel behind all others.
-    fn push(&mut self, channel: ChannelName, after: u64, time: &VirtualTime) {
-        if self.queue.is_empty() {
-            time.arrive(&mut self.turns);
-        }
+    fn push(&mut self, channel: ChannelName, after: u64) {
         self.turn += 1;
         let turn = self.turn;
         self.queue.insert(turn, channel.clone());

@@ -303,19 +303,19 @@ impl Fetch {
     fn follow(&mut self, holes: &Holes<'_>, around: &Surroundings<'_>, jitter: &mut Jitter) {
         let now = around.now;
         let answered = std::mem::take(&mut self.answered);
-        let (before, holders) = (self.hole.take(), &mut self.holders);
-        let Some(lowest) = holes.lowest else {
-            return;
-        };
         let pause = || match answered {
             true => Duration::ZERO,
             false => PATHS_RACE + jitter.upto(PATHS_RACE),
         };
-        let hole = Hole::follow(before, lowest.first(), holes.known, pause, holders, now);
-        if hole.is_over(around.limits.retention, now) {
-            holders.discredit_unhonoured(now);
+        self.hole = Hole::follow(self.hole.take(), holes, pause, &self.holders, now);
+        let retention = around.limits.retention;
+        if self
+            .hole
+            .as_ref()
+            .is_some_and(|hole| hole.is_over(retention, now))
+        {
+            self.holders.discredit_unhonoured(now);
         }
-        self.hole = Some(hole);
     }
 
     /// The numbers that are wanted for a reason now.

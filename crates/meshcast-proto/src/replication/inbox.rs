@@ -6,15 +6,12 @@
 //! (`bounds/fair`): one that says little is heard at once, however much others say. And none causes
 //! more than a rate of work.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
-    bounds::{Account, Budget, ENTRY_BYTES, Payer, Rate, TokenBucket, Turns, VirtualTime},
+    bounds::{Account, Budget, ENTRY_BYTES, FairQueue, Payer, Rate, Waits},
     wire::{Sender, SyncMessage, Time},
 };
 
@@ -22,19 +19,14 @@ use crate::{
 /// [waits](Self::waits); so the rest waits with the peer, and nothing is dropped.
 #[derive(Debug)]
 pub struct Inbox {
-    peers: BTreeMap<Sender, Waiting>,
-    /// The peers of which something waits.
-    waiting: usize,
-    time: VirtualTime,
+    peers: FairQueue<Sender, Waiting>,
     budget: Budget,
 }
 
 /// What waits of one peer.
 #[derive(Debug)]
 struct Waiting {
-    waiting: VecDeque<Bytes>,
-    turns: Turns,
-    taken: TokenBucket,
+    messages: VecDeque<Bytes>,
     account: Account,
 }
 
@@ -42,9 +34,7 @@ impl Inbox {
     /// An inbox whose messages are charged to the peers that sent them.
     pub fn new(budget: Budget) -> Self {
         Self {
-            peers: BTreeMap::new(),
-            waiting: 0,
-            time: VirtualTime::default(),
+            peers: FairQueue::new(RATE, None),
             budget,
         }
     }
@@ -54,100 +44,87 @@ impl Inbox {
     /// share is: it is processed before another is read.
     #[must_use]
     pub fn push(&mut self, peer: Sender, message: Bytes) -> bool {
-        self.entry(peer);
-        let Some(entry) = self.peers.get_mut(&peer) else {
-            return false;
-        };
-        let (is_first, cost) = (entry.waiting.is_empty(), charged(&message));
-        if is_first {
-            self.time.arrive(&mut entry.turns);
-            entry.account.charge(cost);
-        } else if !entry.account.try_charge(cost) {
-            return false;
-        }
-        entry.waiting.push_back(message);
-        self.waiting += usize::from(is_first);
-        true
+        self.ensure(peer);
+        let pushed = self.peers.change(peer, |waiting| waiting.push(message));
+        pushed.unwrap_or_default()
     }
 
     /// The next message to process now, and its peer. Report its work with [`Self::charge`].
     pub fn pop(&mut self, now: Time) -> Option<(Sender, Bytes)> {
-        if self.waiting == 0 {
-            return None;
-        }
-        let ready = self.peers.iter_mut();
-        let ready =
-            ready.filter(|(_, entry)| !entry.waiting.is_empty() && entry.taken.is_due(RATE, now));
-        let (peer, entry) = ready.min_by_key(|(_, entry)| entry.turns.end())?;
-        self.time.serve(entry.turns);
-        let message = entry.waiting.pop_front()?;
-        entry.account.release(charged(&message));
-        self.waiting -= usize::from(entry.waiting.is_empty());
-        Some((*peer, message))
+        let (peer, message) = self.peers.next(now, Waiting::pop)?;
+        Some((peer, message?))
     }
 
     /// A peer caused so much [work](SyncMessage::cost).
     pub fn charge(&mut self, peer: Sender, cost: usize, now: Time) {
-        let entry = self.entry(peer);
-        entry.turns.charge(cost);
-        entry.taken.take(cost, RATE, now);
+        self.ensure(peer);
+        self.peers.charge(peer, cost, now);
     }
 
     /// Whether a message of the peer waits.
     pub fn waits(&self, peer: Sender) -> bool {
-        self.peers
-            .get(&peer)
-            .is_some_and(|entry| !entry.waiting.is_empty())
+        self.peers.get(peer).is_some_and(Waits::waits)
     }
 
     /// Takes out what waits of a peer whose link is closed. Its debt stays, so coming back does not
     /// help.
     pub fn take(&mut self, peer: Sender) -> impl Iterator<Item = Bytes> + use<> {
-        let entry = self.peers.get_mut(&peer);
-        let taken = entry.map(Waiting::take).unwrap_or_default();
-        self.waiting -= usize::from(!taken.is_empty());
-        taken.into_iter()
+        let taken = self.peers.change(peer, Waiting::take);
+        taken.unwrap_or_default().into_iter()
     }
 
     /// Forgets peers without debt; call it about every second.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.peers
-            .retain(|_, entry| !entry.waiting.is_empty() || !entry.taken.is_full(now));
+        self.peers.forget_idle(now);
     }
 
     /// When a message can be [processed](Self::pop) next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        if self.waiting == 0 {
-            return None;
-        }
-        let waiting = self
-            .peers
-            .values()
-            .filter(|entry| !entry.waiting.is_empty());
-        let due = waiting.map(|entry| entry.taken.due(RATE)).min()?;
-        Some(due.unwrap_or(Time::ZERO))
+        self.peers.poll_timeout()
     }
 
-    fn entry(&mut self, peer: Sender) -> &mut Waiting {
-        self.peers.entry(peer).or_insert_with(|| Waiting {
-            waiting: VecDeque::new(),
-            turns: Turns::default(),
-            taken: TokenBucket::default(),
+    fn ensure(&mut self, peer: Sender) {
+        self.peers.ensure(peer, || Waiting {
+            messages: VecDeque::new(),
             account: self.budget.account(Payer::from(peer)),
-        })
+        });
     }
 }
 
 impl Waiting {
+    fn push(&mut self, message: Bytes) -> bool {
+        let cost = charged(&message);
+        if self.messages.is_empty() {
+            self.account.charge(cost);
+        } else if !self.account.try_charge(cost) {
+            return false;
+        }
+        self.messages.push_back(message);
+        true
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        let message = self.messages.pop_front()?;
+        self.account.release(charged(&message));
+        Some(message)
+    }
+
     fn take(&mut self) -> VecDeque<Bytes> {
-        self.account.release(self.waiting.iter().map(charged).sum());
-        std::mem::take(&mut self.waiting)
+        self.account
+            .release(self.messages.iter().map(charged).sum());
+        std::mem::take(&mut self.messages)
+    }
+}
+
+impl Waits for Waiting {
+    fn waits(&self) -> bool {
+        !self.messages.is_empty()
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.peers.values_mut().for_each(|entry| drop(entry.take()));
+        self.peers.change_all(|waiting| drop(waiting.take()));
     }
 }
 

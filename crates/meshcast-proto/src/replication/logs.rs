@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    bounds::{Budget, CLAIM_BYTES, Payer},
+    bounds::{Budget, CLAIM_BYTES, Deadlines, Payer},
     conduct::Offence,
     identity::Member,
     log::{
@@ -46,7 +46,7 @@ pub(crate) struct Logs {
     requests: u64,
     logs: BTreeMap<LogKey, Entry>,
     /// When which log wants to be advanced although nothing came.
-    deadlines: BTreeSet<(Time, LogKey)>,
+    deadlines: Deadlines<LogKey>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
     ask_queue: AskQueue,
     /// Requests that were made beside a slow one.
@@ -88,7 +88,6 @@ struct Entry {
     replica: Box<Replica>,
     /// Who is charged for it; nobody for a log of ours.
     charged: Option<Charged>,
-    deadline: Option<Time>,
     /// Where it waits in [`Logs::ask_queue`].
     turn: Option<Turn>,
     /// Its last change in [`Logs::changes`].
@@ -186,7 +185,7 @@ impl Logs {
             hedged: 0,
             changes: Changes::default(),
             logs: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             lru: Lru::new(limits.max_logs),
             quota: Quota::default(),
             tombstones: Tombstones {
@@ -409,9 +408,7 @@ impl Logs {
 
     /// Advances every log that wants to be.
     pub(crate) fn handle_timeout(&mut self, now: Time, out: &mut Effects) {
-        while let Some((due, key)) = self.deadlines.first().cloned()
-            && due <= now
-        {
+        while let Some(key) = self.deadlines.take_due(now) {
             while let Some(entry) = self.logs.get_mut(&key)
                 && let Some(late) = entry.replica.fetch.expire(&self.peers, now)
             {
@@ -441,7 +438,7 @@ impl Logs {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.deadlines.first().map(|(due, _)| *due)
+        self.deadlines.first()
     }
 
     /// Who posts here.
@@ -513,7 +510,6 @@ impl Entry {
         Self {
             replica: Box::new(replica),
             charged,
-            deadline: None,
             turn: None,
             change,
             held: 0,

@@ -1,37 +1,20 @@
 //! The order and the rate in which requests for frames are answered. Peers take turns, and live
 //! traffic keeps most of the bandwidth.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
-    bounds::{Rate, TokenBucket, Turns, VirtualTime},
+    bounds::{FairQueue, Rate},
     log::History,
     replication::fetch::REQUEST_TIMEOUT,
     wire::{ChannelName, Sender, Seq, SeqRange, SyncMessage, Time, Want},
 };
 
-/// Requests that wait for their answer.
-#[derive(Debug, Default)]
-pub(crate) struct Serving {
-    askers: BTreeMap<Sender, Asker>,
-    /// The rate of bytes that all peers are given.
-    all: TokenBucket,
-    time: VirtualTime,
-}
-
-#[derive(Debug, Default)]
-struct Asker {
-    /// Each with the time it came.
-    waiting: VecDeque<(Time, Want)>,
-    turns: Turns,
-    /// The rate of bytes that the peer is given.
-    given: TokenBucket,
-}
+/// Requests that wait for their answer, each with the time it came. The work is bytes.
+#[derive(Debug)]
+pub(crate) struct Serving(FairQueue<Sender, VecDeque<(Time, Want)>>);
 
 /// What there is of the numbers that somebody asks for: as much as fits an answer.
 #[derive(Debug)]
@@ -82,62 +65,45 @@ impl Serving {
     /// A peer asks for frames. `false` if too many of its requests wait already: this one gets no
     /// answer.
     pub(crate) fn ask(&mut self, peer: Sender, want: Want, now: Time) -> bool {
-        let asker = self.askers.entry(peer).or_default();
-        let has_room = asker.waiting.len() < MAX_WAITING;
-        if has_room {
-            if asker.waiting.is_empty() {
-                self.time.arrive(&mut asker.turns);
+        self.0.ensure(peer, VecDeque::new);
+        let asked = self.0.change(peer, |waiting| {
+            let has_room = waiting.len() < MAX_WAITING;
+            if has_room {
+                waiting.push_back((now, want));
             }
-            asker.waiting.push_back((now, want));
-        }
-        has_room
+            has_room
+        });
+        asked.unwrap_or_default()
     }
 
     /// The next request to answer now. Report the length of the answer with [`Self::gave`].
     pub(crate) fn next(&mut self, now: Time) -> Option<(Sender, Want)> {
-        if !self.all.is_due(TOTAL_RATE, now) {
-            return None;
-        }
-        for asker in self.askers.values_mut() {
-            // The peer has given up on requests this old.
-            asker
-                .waiting
-                .retain(|(came, _)| now < *came + REQUEST_TIMEOUT);
-        }
-        let ready = self
-            .askers
-            .iter_mut()
-            .filter(|(_, asker)| !asker.waiting.is_empty());
-        let ready = ready.filter(|(_, asker)| asker.given.is_due(RATE, now));
-        let (peer, asker) = ready.min_by_key(|(_, asker)| asker.turns.end())?;
-        self.time.serve(asker.turns);
-        let (_, want) = asker.waiting.pop_front()?;
-        Some((*peer, want))
+        // The peer has given up on requests this old.
+        self.0
+            .change_all(|waiting| waiting.retain(|(came, _)| now < *came + REQUEST_TIMEOUT));
+        let (peer, taken) = self.0.next(now, VecDeque::pop_front)?;
+        Some((peer, taken?.1))
     }
 
     /// A peer was given so many bytes.
     pub(crate) fn gave(&mut self, peer: Sender, bytes: usize, now: Time) {
-        let bytes = bytes.max(MIN_COST);
-        self.all.take(bytes, TOTAL_RATE, now);
-        if let Some(asker) = self.askers.get_mut(&peer) {
-            asker.turns.charge(bytes);
-            asker.given.take(bytes, RATE, now);
-        }
+        self.0.charge(peer, bytes.max(MIN_COST), now);
     }
 
     /// A peer is gone.
     pub(crate) fn forget(&mut self, peer: Sender) {
-        self.askers.remove(&peer);
+        self.0.remove(peer);
     }
 
     /// When a request can be answered next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let waiting = self
-            .askers
-            .values()
-            .filter(|asker| !asker.waiting.is_empty());
-        let due = waiting.map(|asker| asker.given.due(RATE).max(self.all.due(TOTAL_RATE)));
-        due.min().map(|due| due.unwrap_or(Time::ZERO))
+        self.0.poll_timeout()
+    }
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self(FairQueue::new(RATE, Some(TOTAL_RATE)))
     }
 }
 

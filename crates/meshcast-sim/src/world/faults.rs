@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Planned, World, host::Input};
+use super::{World, host::Input, plan::Action};
 use crate::{
     log::{Event, Name},
     scenario::Step,
@@ -84,11 +84,7 @@ impl World<'_> {
     /// Everybody can reach everybody again who is linked, if over others.
     pub(super) fn calm(&mut self) {
         // Others of this moment first: the last fault ends now.
-        let next = self
-            .queue
-            .peek()
-            .map(|std::cmp::Reverse(Planned { at, .. })| *at);
-        if next == Some(self.now) {
+        if self.plan.next_at() == Some(self.now) {
             self.plan(self.now, Action::Calm);
             return;
         }

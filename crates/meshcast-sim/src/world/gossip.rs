@@ -1,15 +1,22 @@
 //! Gossip: what a node publishes goes to all its peers who want to know, and is handed on as its
 //! engine says. On the way it gets lost, comes twice and overtakes itself.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use meshcast_proto::{Forward, Frame, Member, Sender};
+use meshcast_proto::{Forward, Frame, FrameId, Member, Sender};
 
-use super::{Action, World, host::Input};
+use super::{World, host::Input, plan::Action};
 
-/// Something that was published.
+/// All that was published.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    all: Vec<Message>,
+    /// The place of each frame among them.
+    of: BTreeMap<FrameId, usize>,
+}
+
 #[derive(Debug)]
-pub(super) struct Message {
+struct Message {
     frame: Frame,
     member: Arc<Member>,
     /// The place of its channel.
@@ -47,9 +54,9 @@ impl World<'_> {
             return;
         };
         self.traffic.frames += 1;
-        let message = self.messages.len();
-        self.published.insert(frame.id(), message);
-        self.messages.push(Message {
+        let message = self.messages.all.len();
+        self.messages.of.insert(frame.id(), message);
+        self.messages.all.push(Message {
             frame,
             member,
             channel,
@@ -64,10 +71,10 @@ impl World<'_> {
 
     /// A process hands a frame of another on.
     pub(super) fn forward(&mut self, index: usize, forward: &Forward) {
-        let Some(message) = self.published.get(&forward.frame.id()).copied() else {
+        let Some(message) = self.messages.of.get(&forward.frame.id()).copied() else {
             return;
         };
-        let listening = self.listening(index, self.messages[message].channel);
+        let listening = self.listening(index, self.messages.all[message].channel);
         let Some(process) = &self.hosts[index].process else {
             return;
         };
@@ -94,7 +101,7 @@ impl World<'_> {
         let Some(process) = &mut self.hosts[index].process else {
             return;
         };
-        let message = &self.messages[copy.message];
+        let message = &self.messages.all[copy.message];
         if !process.is_open(message.channel) {
             return;
         }

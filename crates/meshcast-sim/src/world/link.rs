@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use meshcast_proto::{Sender, SyncMessage};
 
-use super::{Action, World, host::Input};
+use super::{World, host::Input, plan::Action};
 use crate::{
     at::{At, micros},
     scenario::Topology,

@@ -6,7 +6,7 @@ use meshcast_proto::{
     ChannelName, Format, Frame, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, fragments, write_record,
 };
 
-use super::{Action, World, host::span};
+use super::{World, host::span, plan::Action};
 use crate::{
     at::At,
     log::{Digest, Event, Span},

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::Action;
+use super::plan::Action;
 use crate::{at::At, log::Entry};
 
 /// What happened so far. Two runs with the same hash did the same.

@@ -16,8 +16,9 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    routes::{Admin, Refusal, named},
+    refusal::Refusal,
     schema,
+    shared::{Admin, named},
 };
 use crate::{
     channel::{AckError, BroadcastChannel, Receipt},

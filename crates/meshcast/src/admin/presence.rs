@@ -18,9 +18,9 @@ use tokio::{
 };
 
 use super::{
-    routes::{Admin, Refusal, named},
+    refusal::Refusal,
     schema,
-    server::Closing,
+    shared::{Admin, Closing, named},
 };
 use crate::{
     channel::BroadcastChannel,

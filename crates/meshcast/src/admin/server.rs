@@ -17,13 +17,16 @@ use hyper_util::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     net::UnixStream,
-    sync::{oneshot, watch},
+    sync::oneshot,
     task::{JoinHandle, JoinSet},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::Instrument;
 
-use super::{Listener, routes};
+use super::{
+    Listener, routes,
+    shared::{Closing, WATCHES},
+};
 use crate::{clock::Clock, node::WeakNode, throttle::Throttle};
 
 /// The task that answers. Dropped, it is told to stop as well, and not waited for.
@@ -65,8 +68,7 @@ async fn serve(
     message_limit: usize,
     stop: impl Future<Output = ()> + Send,
 ) {
-    let (close, closing) = watch::channel(false);
-    let closing = Closing(closing);
+    let (close, closing) = Closing::new();
     let router = routes::router(node, message_limit, closing.clone());
     let mut connections = JoinSet::new();
     let (clock, mut troubles) = (Clock::start(), Throttle::<1>::default());
@@ -99,17 +101,6 @@ async fn serve(
             open = connections.len(),
             "cut connections to the admin socket"
         );
-    }
-}
-
-/// Tells connections and watches that the node stops.
-#[derive(Clone)]
-pub(super) struct Closing(watch::Receiver<bool>);
-
-impl Closing {
-    /// Waits for it.
-    pub(super) async fn closed(mut self) {
-        drop(self.0.wait_for(|close| *close).await);
     }
 }
 
@@ -157,7 +148,7 @@ async fn gone(stream: OwnedFd) {
 
 /// Twice what may watch: there is always room for those that ask and leave. Further ones wait in
 /// the socket's backlog.
-const CONNECTIONS: usize = 2 * super::watch::WATCHES;
+const CONNECTIONS: usize = 2 * WATCHES;
 /// For the head of a request to arrive, also of the next one on a connection that is kept. Programs
 /// on the same machine take no time over it, and one that idles longer would hold a place for
 /// nothing.

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use tokio::task;
 
 use super::{
-    routes::{Admin, Refusal, named},
+    refusal::Refusal,
     schema,
+    shared::{Admin, named},
 };
 use crate::{
     channel::{Unpacked, UnpackedValue, decode},

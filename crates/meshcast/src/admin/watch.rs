@@ -1,6 +1,6 @@
 //! Following a channel.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -11,12 +11,12 @@ use axum::{
 use futures::{FutureExt, Stream, StreamExt, stream};
 use meshcast_value::Value;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    routes::{Admin, Refusal, named},
+    refusal::Refusal,
     schema,
-    server::Closing,
+    shared::{Admin, Closing, named},
 };
 use crate::channel::{BroadcastChannel, Since};
 
@@ -95,26 +95,3 @@ fn line(line: &schema::Line) -> Bytes {
     text.push(b'\n');
     text.into()
 }
-
-/// How many programs may watch at once, or wait for members to have what they post.
-#[derive(Clone)]
-pub(super) struct Watches(Arc<Semaphore>);
-
-impl Watches {
-    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
-            Refusal::busy(format!(
-                "{WATCHES} programs watch or wait already, as many as may"
-            ))
-        })
-    }
-}
-
-impl Default for Watches {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(WATCHES)))
-    }
-}
-
-/// Each holds a channel object with its ring, so this bounds memory; a person has fewer windows.
-pub(super) const WATCHES: usize = 32;

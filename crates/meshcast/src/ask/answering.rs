@@ -35,7 +35,7 @@ impl<T: Payload> BroadcastChannel<T> {
         Fut: Future<Output = A> + Send + 'static,
     {
         let hub = Arc::clone(self.hub());
-        let runtime = Handle::try_current().unwrap_or_else(|_| hub.runtime().clone());
+        let runtime = Handle::try_current().unwrap_or_else(|_| hub.common().runtime().clone());
         let (handler, places) = (Arc::new(handler), Arc::new(Semaphore::new(AT_ONCE)));
         let answer = move |incoming: Incoming| {
             let Incoming {
@@ -64,7 +64,7 @@ impl<T: Payload> BroadcastChannel<T> {
                         replier.reply(reply.unwrap_or(Reply::Declined(Declined::Failed)));
                     }
                     Ok(Err(_)) => {
-                        hub.stats().handler_panicked();
+                        hub.common().stats().handler_panicked();
                         tracing::error!(channel = ?hub.name(), "a handler of questions panicked");
                     }
                     // Nobody waits for it any more.

@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span};
 
 use super::{
     Messages, Object, ObjectId,
-    hub::{Due, Hub},
+    hub::{Dispatch, Due, Hub},
     payload::{self, Payload},
     ring::{Item, Unpacked, UnpackedValue},
 };
@@ -68,16 +68,6 @@ impl<T: Payload> fmt::Debug for Subscription<T> {
             .field(self.object.hub.name())
             .finish()
     }
-}
-
-/// The handlers of one object, seen by the task that knows nothing of `T`.
-pub(crate) trait Dispatch: Send + Sync {
-    /// Calls the handlers with a value.
-    fn value(&self, value: &UnpackedValue);
-    /// Calls the error handlers with what is missing.
-    fn missed(&self, gap: &Gap);
-    /// Whether there is no handler left. Called under the lock of the hub.
-    fn is_vacant(&self) -> bool;
 }
 
 /// The handlers of one object.
@@ -173,7 +163,7 @@ impl<T: Payload> Handlers<T> {
                 is_history: value.is_history,
             }),
             Err(source) => {
-                self.hub.stats().undecodable();
+                self.hub.common().stats().undecodable();
                 tracing::debug!(channel = ?self.hub.name(), name = %origin.member.credential().name,
                     seqs = %origin.seqs, error = %source, "a value does not decode");
                 Err(Undecodable::new(origin, value.posted.clone(), source).into())
@@ -196,7 +186,7 @@ impl<T: Payload> Handlers<T> {
     }
 
     fn panicked(&self) {
-        self.hub.stats().handler_panicked();
+        self.hub.common().stats().handler_panicked();
         if let Some(suppressed) = lock(&self.panics).pass(self.clock.now()) {
             tracing::error!(channel = ?self.hub.name(), suppressed, "a message handler panicked");
         }
@@ -323,11 +313,11 @@ fn start(hub: &Arc<Hub>, place: Place) {
     });
     // On a runtime that is gone it is dropped at once.
     match (place, hub.registered_on()) {
-        (Place::Node, _) => drop(hub.runtime().spawn(task)),
+        (Place::Node, _) => drop(hub.common().runtime().spawn(task)),
         (Place::Handler, Some(runtime)) => drop(runtime.spawn(task)),
         (Place::Handler, None) => drop(task),
         (Place::Thread, _) => {
-            if let Err(error) = hub.spawn_on_thread(task) {
+            if let Err(error) = hub.common().spawn_on_thread(task) {
                 tracing::error!(channel = ?hub.name(), %error, "no thread to call handlers on");
             }
         }
@@ -369,7 +359,7 @@ async fn run(mut dispatcher: Dispatcher) {
                     .for_each(|(_, handlers)| handlers.missed(&missed));
             }
             Some(Item::Values(delivery, posters)) => {
-                let values = Unpacked::new(delivery, posters, hub.clock());
+                let values = Unpacked::new(delivery, posters, hub.common().clock());
                 for value in values.of_history(is_history) {
                     let hearing = objects
                         .iter()

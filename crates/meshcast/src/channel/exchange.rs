@@ -8,7 +8,7 @@ use meshcast_proto::{
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
-use super::{ObjectId, hub::Hub};
+use super::ObjectId;
 use crate::clock::Instant;
 
 /// A question for the driver to ask.
@@ -69,12 +69,12 @@ pub(crate) struct Incoming {
 /// Replies to one question, once. If it is dropped before, the question counts as failed: its
 /// handler panicked, or the runtime that it ran on is gone.
 pub(crate) struct Replier {
-    hub: Arc<Hub>,
+    /// `None` once it has replied.
+    send: Option<Box<dyn FnOnce(Replying) + Send>>,
     asker: Sender,
     number: u64,
     /// What waits for the driver is charged to the peer that the question came from.
     account: Account,
-    done: bool,
 }
 
 /// A reply for the driver to send.
@@ -87,13 +87,17 @@ pub(crate) struct Replying {
 }
 
 impl Replier {
-    pub(crate) fn new(hub: Arc<Hub>, asker: Sender, number: u64, account: Account) -> Self {
+    pub(crate) fn new(
+        send: impl FnOnce(Replying) + Send + 'static,
+        asker: Sender,
+        number: u64,
+        account: Account,
+    ) -> Self {
         Self {
-            hub,
+            send: Some(Box::new(send)),
             asker,
             number,
             account,
-            done: false,
         }
     }
 
@@ -102,7 +106,9 @@ impl Replier {
     }
 
     fn send(&mut self, reply: Reply) {
-        self.done = true;
+        let Some(send) = self.send.take() else {
+            return;
+        };
         let (mut reply, mut charge) = (reply, None);
         if let Reply::Answer(_, payload) = &reply {
             charge = Charge::new(self.account.clone(), ENTRY_BYTES + payload.len());
@@ -110,7 +116,7 @@ impl Replier {
                 reply = Reply::Declined(Declined::Busy);
             }
         }
-        self.hub.reply_to_member(Replying {
+        send(Replying {
             asker: self.asker,
             number: self.number,
             reply,
@@ -121,9 +127,7 @@ impl Replier {
 
 impl Drop for Replier {
     fn drop(&mut self) {
-        if !self.done {
-            self.send(Reply::Declined(Declined::Failed));
-        }
+        self.send(Reply::Declined(Declined::Failed));
     }
 }
 

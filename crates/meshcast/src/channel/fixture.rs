@@ -12,7 +12,7 @@ use super::{
     outbox::{Outbox, Posters, Section},
 };
 use crate::{
-    channel::{Here, Registry},
+    channel::{Common, Here, Registry},
     clock::Clock,
     limits::Limits,
 };
@@ -94,7 +94,7 @@ pub(crate) fn outbox(limit: usize) -> Outbox {
 
 /// A hub whose handlers run on the current runtime.
 pub(crate) fn hub(limits: Limits) -> (Arc<Hub>, Arc<Registry>) {
-    let registry = Arc::new(Registry::new(
+    let registry = Arc::new(Registry::new(Common::new(
         limits,
         Budget::new(usize::MAX),
         Here {
@@ -103,7 +103,7 @@ pub(crate) fn hub(limits: Limits) -> (Arc<Hub>, Arc<Registry>) {
         },
         Clock::start(),
         tokio::runtime::Handle::current(),
-    ));
+    )));
     let name = ChannelName::new("earth").expect("allowed");
     let hub = registry.open(name, |hub| hub).expect("one channel");
     (hub, registry)

@@ -19,26 +19,25 @@ use litemap::LiteMap;
 use meshcast_proto::{ChannelName, Format, Payer, SenderPrefix, Seq, SeqRange, Time};
 use tokio::sync::Notify;
 
-pub(crate) use handlers::Due;
+pub(crate) use handlers::{Dispatch, Due};
 pub(crate) use reading::Read;
 pub(crate) use requests::{Opening, Requests};
 
 use super::{
     ChannelOptions, ObjectId, Since,
+    awaited::{AckError, Awaited},
+    bell::Bell,
     board::Board,
+    common::Common,
     cursor::Place,
-    dispatch::Dispatch,
     exchange::Desk,
     outbox::{Outbox, Poster, Section},
-    receipt::{AckError, Awaited},
-    registry::{Registry, Stats},
     ring::{Item, ObjectGaps, ReaderId, Ring},
     spans,
 };
 use crate::{
-    clock::{Clock, Instant, moment},
+    clock::{Instant, moment},
     error::PostError,
-    limits::Limits,
 };
 
 /// Shared by the channel objects of one name, the driver, and the task that calls handlers.
@@ -48,16 +47,16 @@ use crate::{
 pub(crate) struct Hub {
     name: ChannelName,
     place: Place,
-    max_message_len: usize,
     /// A sender not heard for so long has nothing that is kept, unless it is here.
     max_idle: Duration,
-    registry: Arc<Registry>,
+    common: Arc<Common>,
+    bell: Arc<Bell<Self>>,
     state: Mutex<State>,
     /// Rung when the outbox has room again, or there is no point in waiting.
     room: Notify,
     /// The registry has no more of it, and gives another to whoever opens the name.
     gone: AtomicBool,
-    /// The registry has noted it for the driver.
+    /// It waits for the driver to look at it.
     noted: AtomicBool,
     /// The driver knows it.
     followed: AtomicBool,
@@ -105,13 +104,9 @@ struct State {
 }
 
 impl Hub {
-    pub(crate) fn new(
-        name: ChannelName,
-        place: Place,
-        limits: &Limits,
-        registry: Arc<Registry>,
-    ) -> Self {
-        let account = registry.budget().account(Payer::Ourselves);
+    pub(super) fn new(name: ChannelName, common: Arc<Common>, bell: Arc<Bell<Self>>) -> Self {
+        let limits = common.limits();
+        let account = common.budget().account(Payer::Ourselves);
         let state = State {
             outbox: Outbox::new(name.clone(), limits.outbox_bytes, account.clone()),
             ring: Ring::charged(limits.unread_bytes, account),
@@ -133,13 +128,12 @@ impl Hub {
             refusing: false,
             ended: false,
         };
-        let max_message_len = limits.max_message_bytes;
         Self {
+            place: common.place(&name),
             name,
-            place,
-            max_message_len,
             max_idle: limits.history_age.saturating_mul(KEPT_ELSEWHERE),
-            registry,
+            common,
+            bell,
             state: Mutex::new(state),
             room: Notify::new(),
             gone: AtomicBool::new(false),
@@ -229,7 +223,8 @@ impl Hub {
         // Whoever waits for room on behalf of this object learns that it is closed.
         self.room.notify_waiters();
         if vacant {
-            self.registry.changed(self);
+            self.bell.vacate(self);
+            self.note();
         }
     }
 
@@ -245,11 +240,9 @@ impl Hub {
         value: &[u8],
         who: Poster,
     ) -> Result<u64, PostError> {
-        if value.len() > self.max_message_len {
-            return Err(PostError::TooLarge {
-                size: value.len(),
-                limit: self.max_message_len,
-            });
+        let (size, limit) = (value.len(), self.common.limits().max_message_bytes);
+        if size > limit {
+            return Err(PostError::TooLarge { size, limit });
         }
         let mut state = self.lock();
         if state.refusing || !state.objects.contains_key(&object) {
@@ -260,7 +253,7 @@ impl Hub {
                 limit: state.outbox.limit(),
             });
         }
-        let span = spans::post(self.place, self.registry.me());
+        let span = spans::post(self.place, self.common.me());
         let _inside = span.enter();
         let later = state.next_object;
         state.outbox.push(object, later, format, value);
@@ -269,7 +262,7 @@ impl Hub {
         drop(state);
         tracing::trace!(channel = ?self.name, object = object.number, bytes = value.len(), "post queued");
         if ring_the_bell {
-            self.registry.ready(self);
+            self.bell.ready(self);
         }
         Ok(record)
     }
@@ -367,11 +360,6 @@ impl Hub {
         }
     }
 
-    /// The clock of the node.
-    pub(crate) fn clock(&self) -> Clock {
-        self.registry.clock()
-    }
-
     /// Whether some reader says to have read what nobody here knows of, so that it matters when
     /// something [was posted](Self::deliver). For the driver.
     pub(crate) fn is_doubtful(&self) -> bool {
@@ -388,22 +376,9 @@ impl Hub {
         self.lock().objects.contains_key(&object)
     }
 
-    /// What is counted for all channels of the node.
-    pub(crate) fn stats(&self) -> &Stats {
-        self.registry.stats()
-    }
-
-    /// Where handlers are called.
-    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
-        self.registry.runtime()
-    }
-
-    /// Runs a task that calls handlers on a thread of the node's.
-    pub(super) fn spawn_on_thread(
-        &self,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
-        self.registry.spawn_on_thread(task)
+    /// What it has in common with all channels of the node.
+    pub(crate) fn common(&self) -> &Common {
+        &self.common
     }
 
     /// Whether nobody would miss it: no object is open, and all that was posted has left.
@@ -422,9 +397,26 @@ impl Hub {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// The registry notes it for the driver, or the driver has taken it. What it was before.
-    pub(crate) fn set_noted(&self, noted: bool) -> bool {
-        self.noted.swap(noted, Ordering::AcqRel)
+    /// Something else is to be said of this node on the channel, or somebody watches who is present
+    /// there: the driver is to look at it.
+    pub(crate) fn note(self: &Arc<Self>) {
+        if !self.is_gone() {
+            self.change();
+        }
+        self.bell.wake();
+    }
+
+    /// The same, also if the registry let go of it; the bell is left to the caller.
+    pub(super) fn change(self: &Arc<Self>) {
+        if !self.noted.swap(true, Ordering::AcqRel) {
+            self.bell.change(self);
+        }
+    }
+
+    /// The driver looks at it, and has to be told of what changes from now on.
+    pub(super) fn set_seen(&self) {
+        // Not a store: what was changed before it was found to be noted is seen from now on.
+        self.noted.swap(false, Ordering::AcqRel);
     }
 
     /// The driver knows it from now on. For the driver.
@@ -444,10 +436,6 @@ impl Hub {
     /// The same, if there is one.
     pub(crate) fn board(&self) -> Option<Arc<Board>> {
         self.board.get().cloned()
-    }
-
-    pub(crate) const fn registry(&self) -> &Arc<Registry> {
-        &self.registry
     }
 
     /// How many objects are open.

@@ -169,7 +169,7 @@ impl<T: Payload> Messages<T> {
                     return Poll::Ready(Some(Next::Missed(missed)));
                 }
                 Some(Read::Item(Item::Values(delivery, posters), is_history)) => {
-                    let clock = self.object.hub.clock();
+                    let clock = self.object.hub.common().clock();
                     let values = Unpacked::new(delivery, posters, clock);
                     self.current = Some(values.of_history(is_history));
                 }

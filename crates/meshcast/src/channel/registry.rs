@@ -1,58 +1,21 @@
-//! Where channel objects and the driver meet: what is open, and what has something to send.
+//! Which channels of a node are open: the desired state that the driver follows.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::task::AtomicWaker;
-use libp2p::PeerId;
-use meshcast_proto::{Asks, Budget, ChannelName, Topics};
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use meshcast_proto::ChannelName;
 
-use super::{
-    cursor::Place,
-    hub::Hub,
-    ring::{Count, ObjectGaps},
-};
-use crate::{clock::Clock, error::OpenError, limits::Limits, thread::HandlerThread};
+use super::{bell::Bell, common::Common, hub::Hub};
+use crate::error::OpenError;
 
-/// The desired state that the driver follows, and a bell to wake it.
-///
-/// There are no commands that could overflow, get lost or overtake each other. Locks are taken in
-/// the order registry, then hub.
+/// The hub of each name. Locks are taken in the order registry, hub, bell.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    limits: Limits,
-    budget: Budget,
-    here: Here,
-    clock: Clock,
-    /// Where the node was spawned.
-    runtime: Handle,
-    /// Where handlers are called whose runtime is gone.
-    handlers: Mutex<Option<HandlerThread>>,
-    bell: AtomicWaker,
-    stats: Stats,
-    /// Questions that may wait for answers.
-    asking: Arc<Semaphore>,
+    common: Arc<Common>,
+    bell: Arc<Bell<Hub>>,
     inner: Mutex<Inner>,
-}
-
-/// Whose registry it is.
-#[derive(Debug)]
-pub(crate) struct Here {
-    /// By which cursors know channels.
-    pub(crate) topics: Topics,
-    /// Who posts.
-    pub(crate) me: PeerId,
 }
 
 #[derive(Debug, Default)]
@@ -65,12 +28,6 @@ struct Inner {
     closings: u64,
     /// How many names are closed, and yet have to be remembered.
     remembered: usize,
-    /// Hubs whose outbox is not empty, each once.
-    ready: VecDeque<Arc<Hub>>,
-    /// Hubs that ask something of the driver, each once.
-    requesting: VecDeque<Arc<Hub>>,
-    /// Hubs that got their first object or lost their last, or made way for others, each once.
-    changed: VecDeque<Arc<Hub>>,
     stopped: bool,
 }
 
@@ -82,56 +39,20 @@ struct Entry {
 }
 
 impl Registry {
-    /// What waits on channels is charged to this budget.
-    pub(crate) fn new(
-        limits: Limits,
-        budget: Budget,
-        here: Here,
-        clock: Clock,
-        runtime: Handle,
-    ) -> Self {
-        let (handlers, bell, stats, inner) = Default::default();
+    pub(crate) fn new(common: Common) -> Self {
         Self {
-            limits,
-            budget,
-            here,
-            clock,
-            runtime,
-            handlers,
-            bell,
-            stats,
-            asking: Arc::new(Semaphore::new(Asks::MAX_ASKING)),
-            inner,
+            common: Arc::new(common),
+            bell: Arc::default(),
+            inner: Mutex::default(),
         }
     }
 
-    /// One of so many questions that may wait for answers; `None` if there are as many.
-    pub(crate) fn may_ask(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.asking).try_acquire_owned().ok()
+    pub(crate) fn common(&self) -> &Common {
+        &self.common
     }
 
-    /// What the node may use.
-    pub(crate) const fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// The clock of the node.
-    pub(crate) const fn clock(&self) -> Clock {
-        self.clock
-    }
-
-    pub(crate) const fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// What cursors call a channel.
-    pub(crate) fn place(&self, name: &ChannelName) -> Place {
-        Place::new(&self.here.topics, name)
-    }
-
-    /// Who posts what is posted here.
-    pub(crate) const fn me(&self) -> &PeerId {
-        &self.here.me
+    pub(crate) fn bell(&self) -> &Bell<Hub> {
+        &self.bell
     }
 
     /// The hub of a name, with one more object opened by `object`.
@@ -139,7 +60,7 @@ impl Registry {
     /// # Errors
     /// [`OpenError`] but for `Name`.
     pub(crate) fn open<O>(
-        self: &Arc<Self>,
+        &self,
         name: ChannelName,
         object: impl FnOnce(Arc<Hub>) -> O,
     ) -> Result<O, OpenError> {
@@ -147,120 +68,57 @@ impl Registry {
         if inner.stopped {
             return Err(OpenError::Closed);
         }
-        if let Some(entry) = inner.hubs.get_mut(&name) {
-            let (hub, lingers) = (Arc::clone(&entry.hub), entry.lingers.take());
-            lingers.map(|place| inner.lingering.remove(&place));
-            // Under the lock, so that the driver does not give the hub up in between.
-            let first = hub.objects() == 0;
-            let object = object(Arc::clone(&hub));
-            let asks = hub.has_to_request();
-            if asks {
-                inner.requesting.push_back(Arc::clone(&hub));
+        let hub = match inner.hubs.get_mut(&name) {
+            Some(entry) => {
+                let (hub, lingers) = (Arc::clone(&entry.hub), entry.lingers.take());
+                lingers.map(|place| inner.lingering.remove(&place));
+                hub
             }
-            if first {
-                inner.note(&hub);
-            }
-            drop(inner);
-            if first || asks {
-                self.bell.wake();
-            }
-            return Ok(object);
+            None => self.make(&mut inner, name)?,
+        };
+        // Under the lock, so that the driver does not give the hub up in between.
+        let first = hub.objects() == 0;
+        let object = object(Arc::clone(&hub));
+        if first {
+            hub.change();
         }
-        if inner.hubs.len() >= self.limits.max_channels && !inner.make_way() {
-            return Err(OpenError::TooManyChannels {
-                limit: self.limits.max_channels,
-            });
+        drop(inner);
+        let asks = hub.has_to_request();
+        if asks {
+            self.bell.ask(&hub);
+        } else if first {
+            self.bell.wake();
+        }
+        Ok(object)
+    }
+
+    fn make(&self, inner: &mut Inner, name: ChannelName) -> Result<Arc<Hub>, OpenError> {
+        let limit = self.common.limits().max_channels;
+        if inner.hubs.len() >= limit && !inner.make_way() {
+            return Err(OpenError::TooManyChannels { limit });
         }
         if inner.remembered + inner.hubs.len() >= MAX_NAMES {
             return Err(OpenError::TooManyNames { limit: MAX_NAMES });
         }
-        let (place, this) = (self.place(&name), Arc::clone(self));
-        let hub = Arc::new(Hub::new(name.clone(), place, &self.limits, this));
-        let object = object(Arc::clone(&hub));
-        if hub.has_to_request() {
-            inner.requesting.push_back(Arc::clone(&hub));
-        }
+        // Names may be opened and closed faster than the driver looks: what it has never seen it
+        // need not hear of.
+        self.bell
+            .shorten_changed(3 * limit, |hub| !hub.is_gone() || hub.is_followed());
+        let (common, bell) = (Arc::clone(&self.common), Arc::clone(&self.bell));
+        let hub = Arc::new(Hub::new(name.clone(), common, bell));
         let entry = Entry {
             hub: Arc::clone(&hub),
             lingers: None,
         };
         inner.hubs.insert(name, entry);
-        inner.note(&hub);
-        inner.shorten(3 * self.limits.max_channels);
-        drop(inner);
-        self.bell.wake();
-        Ok(object)
-    }
-
-    /// A hub got something to send.
-    pub(crate) fn ready(&self, hub: &Arc<Hub>) {
-        let mut inner = self.lock();
-        // Once the node stops, the driver goes through all hubs.
-        if !inner.stopped {
-            inner.ready.push_back(Arc::clone(hub));
-        }
-        drop(inner);
-        self.bell.wake();
-    }
-
-    /// A hub lost its last object.
-    pub(crate) fn changed(&self, hub: &Arc<Hub>) {
-        let mut inner = self.lock();
-        if !inner.stopped {
-            inner.linger(hub);
-            inner.note(hub);
-        }
-        drop(inner);
-        self.bell.wake();
-    }
-
-    /// Something else is to be said of this node on the channel of a hub, or somebody watches who
-    /// is present there.
-    pub(crate) fn note(&self, hub: &Arc<Hub>) {
-        let mut inner = self.lock();
-        if !inner.stopped && !hub.is_gone() {
-            inner.note(hub);
-        }
-        drop(inner);
-        self.bell.wake();
-    }
-
-    /// A hub asks something of the driver.
-    pub(crate) fn ask(&self, hub: &Arc<Hub>) {
-        let mut inner = self.lock();
-        if !inner.stopped {
-            inner.requesting.push_back(Arc::clone(hub));
-        }
-        drop(inner);
-        self.bell.wake();
-    }
-
-    /// Whom to wake when there may be something to take. To be called before it is looked for, by
-    /// one task alone.
-    pub(crate) fn listen(&self, waker: &Waker) {
-        self.bell.register(waker);
-    }
-
-    /// The next hub with something to send. Put it [back](Self::ready) if there is more.
-    pub(crate) fn take_ready(&self) -> Option<Arc<Hub>> {
-        self.lock().ready.pop_front()
-    }
-
-    /// The next hub that asks something.
-    pub(crate) fn take_requesting(&self) -> Option<Arc<Hub>> {
-        self.lock().requesting.pop_front()
+        Ok(hub)
     }
 
     /// The hubs that were opened and closed or made way, in that order, so many at most.
     pub(crate) fn take_changed(&self, limit: usize) -> Vec<Arc<Hub>> {
-        let changed = &mut self.lock().changed;
-        let taken = changed.drain(..limit.min(changed.len()));
-        taken.inspect(|hub| _ = hub.set_noted(false)).collect()
-    }
-
-    /// Whether some are left.
-    pub(crate) fn has_changed(&self) -> bool {
-        !self.lock().changed.is_empty()
+        let changed = self.bell.take_changed(limit);
+        changed.iter().for_each(|hub| hub.set_seen());
+        changed
     }
 
     /// Forgets a hub if it still has no object, and nothing to send. `true` if there is none of
@@ -290,18 +148,13 @@ impl Registry {
         hubs.filter_map(queued).collect()
     }
 
-    /// Whether something is left to open, to send or to answer.
-    pub(crate) fn has_more(&self) -> bool {
-        let inner = self.lock();
-        !inner.ready.is_empty() || !inner.requesting.is_empty() || !inner.changed.is_empty()
-    }
-
     /// Nothing is opened or posted any more. Returns the hubs, whose outboxes do not fill again.
     pub(crate) fn refuse(&self) -> Vec<Arc<Hub>> {
         let mut inner = self.lock();
         inner.stopped = true;
         let hubs = inner.hubs.values().map(|entry| Arc::clone(&entry.hub));
         let hubs: Vec<_> = hubs.collect();
+        self.bell.close();
         drop(inner);
         hubs.iter().for_each(|hub| hub.refuse());
         hubs
@@ -312,68 +165,23 @@ impl Registry {
         let mut inner = self.lock();
         inner.stopped = true;
         let hubs = std::mem::take(&mut inner.hubs);
-        let rest = (
-            std::mem::take(&mut inner.ready),
-            std::mem::take(&mut inner.requesting),
-            std::mem::take(&mut inner.changed),
-        );
         drop(inner);
-        drop(rest);
+        self.bell.clear();
         hubs.values().for_each(|entry| entry.hub.end());
-        // Its thread ends when nothing is left to call.
-        *self.handlers.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.common.stop();
     }
 
-    pub(crate) const fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    pub(crate) const fn runtime(&self) -> &Handle {
-        &self.runtime
-    }
-
-    /// Runs a task that calls handlers where it does not end with some runtime.
-    ///
-    /// # Errors
-    /// Those of starting a thread; the task was dropped.
-    pub(crate) fn spawn_on_thread(
-        &self,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only now: a node that stops later takes the thread away itself.
-        let stopped = self.lock().stopped;
-        let thread = match handlers.take() {
-            Some(thread) => thread,
-            None => HandlerThread::start()?,
-        };
-        thread.spawn(task);
-        *handlers = Some(thread).filter(|_| !stopped);
-        Ok(())
-    }
-
+    /// Knows afterwards which hubs linger.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for hub in self.bell.take_vacated() {
+            inner.linger(&hub);
+        }
+        inner
     }
 }
 
 impl Inner {
-    /// The driver is to look at a hub.
-    fn note(&mut self, hub: &Arc<Hub>) {
-        if !hub.set_noted(true) {
-            self.changed.push_back(Arc::clone(hub));
-        }
-    }
-
-    /// Names may be opened and closed faster than the driver looks: what it has never seen it need
-    /// not hear of.
-    fn shorten(&mut self, most: usize) {
-        if self.changed.len() > most {
-            self.changed
-                .retain(|hub| !hub.is_gone() || hub.is_followed());
-        }
-    }
-
     /// A hub lost its last object, unless it got another since.
     fn linger(&mut self, hub: &Arc<Hub>) {
         let Some(entry) = self.hubs.get_mut(hub.name()) else {
@@ -398,7 +206,7 @@ impl Inner {
             return false;
         };
         if let Some(hub) = self.remove(&name) {
-            self.note(&hub);
+            hub.change();
         }
         true
     }
@@ -408,52 +216,6 @@ impl Inner {
         lingers.map(|place| self.lingering.remove(&place));
         hub.let_go();
         Some(hub)
-    }
-}
-
-/// What is counted outside the driver.
-#[derive(Debug, Default)]
-pub(crate) struct Stats {
-    undecodable: AtomicU64,
-    handler_panics: AtomicU64,
-    /// Gaps and numbers that single objects were told of: not read in time, not fetched, expired.
-    told: [[AtomicU64; 2]; 3],
-}
-
-impl Stats {
-    pub(crate) fn undecodable(&self) {
-        self.undecodable.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn handler_panicked(&self) {
-        self.handler_panics.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn told(&self, news: ObjectGaps) {
-        let news = [news.unread, news.unfetched, news.expired];
-        for ([gaps, numbers], count) in self.told.iter().zip(news) {
-            gaps.fetch_add(count.gaps, Ordering::Relaxed);
-            numbers.fetch_add(count.numbers, Ordering::Relaxed);
-        }
-    }
-
-    /// Undecodable values and panicked handlers.
-    pub(crate) fn read(&self) -> (u64, u64) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.undecodable), read(&self.handler_panics))
-    }
-
-    pub(crate) fn object_gaps(&self) -> ObjectGaps {
-        let [unread, unfetched, expired] = &self.told;
-        let read = |[gaps, numbers]: &[AtomicU64; 2]| Count {
-            gaps: gaps.load(Ordering::Relaxed),
-            numbers: numbers.load(Ordering::Relaxed),
-        };
-        ObjectGaps {
-            unread: read(unread),
-            unfetched: read(unfetched),
-            expired: read(expired),
-        }
     }
 }
 

@@ -14,10 +14,10 @@
 //! subscriber wants costs a comparison.
 
 use libp2p::PeerId;
-use meshcast_proto::{ChannelName, Sender, Seq, SeqRange};
+use meshcast_proto::{Sender, Seq, SeqRange};
 use tracing::{Span, field::Empty};
 
-use super::{cursor::Place, registry::Registry, ring::Item};
+use super::{cursor::Place, ring::Item};
 use crate::ids::peer_id;
 
 /// Its number is not known before it is [sent](send).
@@ -37,15 +37,15 @@ pub(crate) fn sent(span: &Span, seqs: SeqRange) {
     span.record("seq", first).record("last_seq", last);
 }
 
+/// The place is a hash, which is made only if somebody wants the span.
 pub(crate) fn receive(
-    registry: &Registry,
-    channel: &ChannelName,
+    place: impl Fn() -> Place,
     sender: Sender,
     seqs: SeqRange,
     from: &PeerId,
 ) -> Span {
     let [first, last] = ends(seqs);
-    tracing::trace_span!(target: TARGET, "receive", channel = %registry.place(channel),
+    tracing::trace_span!(target: TARGET, "receive", channel = %place(),
         sender = %peer_id(sender), seq = first, last_seq = last, %from)
 }
 

@@ -291,7 +291,12 @@ impl Driver {
         (answerer.answer)(Incoming {
             member,
             question,
-            replier: Replier::new(hub, asker, number, account),
+            replier: Replier::new(
+                move |reply| hub.reply_to_member(reply),
+                asker,
+                number,
+                account,
+            ),
         });
     }
 

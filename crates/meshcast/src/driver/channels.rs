@@ -111,7 +111,7 @@ impl Driver {
         self.answer_hubs();
         let mut bytes = 0;
         while bytes < BYTES_A_ROUND {
-            let Some(hub) = self.handles.registry.take_ready() else {
+            let Some(hub) = self.handles.registry.bell().take_ready() else {
                 break;
             };
             if !self.engine.may_post(hub.name())
@@ -128,7 +128,7 @@ impl Driver {
             }
             if more {
                 // Behind the others, so that a busy channel does not starve a quiet one.
-                self.handles.registry.ready(&hub);
+                self.handles.registry.bell().ready(&hub);
             }
             let len = section.as_ref().map_or(0, |section| section.draft.len());
             bytes += len.max(BYTES_A_ROUND / SECTIONS_A_ROUND);
@@ -138,7 +138,7 @@ impl Driver {
         }
         Followed {
             posted: bytes > 0,
-            more: self.handles.registry.has_more(),
+            more: self.handles.registry.bell().has_more(),
         }
     }
 
@@ -235,8 +235,8 @@ impl Driver {
             let waited = self.clock.now().saturating_since(since);
             tracing::trace!(channel = ?name, ?waited, "the send window has room");
             #[cfg(feature = "metrics")]
-            self.measures.window_wait.observe(waited, 1);
-            self.handles.registry.ready(&hub);
+            self.reports.measures.window_wait.observe(waited, 1);
+            self.handles.registry.bell().ready(&hub);
         }
     }
 
@@ -250,7 +250,8 @@ impl Driver {
         #[cfg(feature = "metrics")]
         if let Item::Values(values, None) = &item {
             let (region, count) = (&values.member.credential().region, values.seqs().len());
-            self.measures
+            self.reports
+                .measures
                 .delivered(region, count, values.posted_at, wall_time());
         }
         let posted = hub.is_doubtful().then(|| {
@@ -299,7 +300,7 @@ impl Driver {
         if let Some(channel) = self.channels.open.remove(name) {
             // It may be another of the name, and is to be sent all the same.
             if let Some((held_up, _)) = channel.held_up {
-                self.handles.registry.ready(&held_up);
+                self.handles.registry.bell().ready(&held_up);
             }
             // First, so that peers hear who left before they hear that the channel is closed.
             self.leave_presence(hub);

@@ -13,7 +13,7 @@ impl Driver {
     /// A peer misbehaved so many times.
     pub(super) fn handle_offence(&mut self, peer: PeerId, offence: Offence, times: u64) {
         let Some(sender) = sender(&peer) else { return };
-        self.counters.offences = self.counters.offences.saturating_add(times);
+        self.reports.counters.offences = self.reports.counters.offences.saturating_add(times);
         tracing::debug!(%peer, offence = offence.as_str(), times, "misbehaves");
         let now = self.clock.now();
         self.conduct.handle_offence(sender, offence, times, now);
@@ -31,7 +31,7 @@ impl Driver {
                 }
                 Verdict::Forgive { peer } => {
                     let peer = peer_id(peer);
-                    if let Some(suppressed) = self.warnings.forgiven.pass(now) {
+                    if let Some(suppressed) = self.reports.warnings.forgiven.pass(now) {
                         tracing::info!(%peer, suppressed, "a member that misbehaved is heard again");
                     }
                     self.network.sessions().set_throttled(&peer, false);
@@ -45,7 +45,7 @@ impl Driver {
                 }
                 Verdict::Readmit { peer } => {
                     let peer = peer_id(peer);
-                    if let Some(suppressed) = self.warnings.forgiven.pass(now) {
+                    if let Some(suppressed) = self.reports.warnings.forgiven.pass(now) {
                         tracing::info!(%peer, suppressed, "a member that was cut off may be connected again");
                     }
                     self.network.blocked().unblock_peer(peer);
@@ -67,7 +67,7 @@ impl Driver {
         let known = self.peers.get(&peer);
         let name = known.map(|known| known.member.credential().name.clone());
         let shown = name.as_ref().map_or("somebody", |name| name.as_str());
-        if let Some(suppressed) = self.warnings.misbehaving.pass(self.clock.now()) {
+        if let Some(suppressed) = self.reports.warnings.misbehaving.pass(self.clock.now()) {
             tracing::error!(target: event::TARGET, %peer, name = shown, offence = offence.as_str(),
                 standing = standing.as_str(), suppressed, "a member misbehaves");
         }

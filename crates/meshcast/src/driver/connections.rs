@@ -6,9 +6,12 @@ use libp2p::{
     ping,
     swarm::{ConnectionId, SwarmEvent},
 };
-use meshcast_proto::{MemberAddresses, Reason, SyncMessage, Time};
+use meshcast_proto::{MemberAddresses, SyncMessage, Time};
 
-use super::{Driver, dialling::Outcome};
+use super::{
+    Driver,
+    dialling::{Outcome, is_own},
+};
 use crate::{
     address::{Reach, is_listener, reach, told},
     behaviour::BehaviourEvent,
@@ -93,7 +96,7 @@ impl Driver {
                     self.refused(multiaddr(*from), Direction::Inbound, GateError::Foreign);
                     return;
                 }
-                if let Some(suppressed) = self.warnings.listener.pass(self.clock.now()) {
+                if let Some(suppressed) = self.reports.warnings.listener.pass(self.clock.now()) {
                     tracing::warn!(
                         reason = in_words(&error),
                         suppressed,
@@ -137,7 +140,7 @@ impl Driver {
             .handle_established(member, (connection, direction, remote), now, wall)
         {
             let (name, region) = (credential.name, credential.region);
-            if let Some(suppressed) = self.warnings.connected.pass(now) {
+            if let Some(suppressed) = self.reports.warnings.connected.pass(now) {
                 tracing::info!(target: event::TARGET, peer = %peer, %name, %region, ?direction,
                     suppressed,
                     "connected");
@@ -163,7 +166,7 @@ impl Driver {
             // is.
             self.peers.excuse(&peer, DisconnectReason::Displaced);
             if self.network.swarm.modify().disconnect_peer_id(peer).is_ok()
-                && let Some(suppressed) = self.warnings.displaced.pass(self.clock.now())
+                && let Some(suppressed) = self.reports.warnings.displaced.pass(self.clock.now())
             {
                 tracing::warn!(%peer, suppressed, "no more room: it makes way for a member that was connected longer");
             }
@@ -175,7 +178,7 @@ impl Driver {
         let (reason, detail) = why;
         let credential = peer.member.credential();
         let (name, now) = (&credential.name, self.clock.now());
-        if let Some(suppressed) = self.warnings.disconnected.pass(now) {
+        if let Some(suppressed) = self.reports.warnings.disconnected.pass(now) {
             tracing::info!(target: event::TARGET, peer = %id, %name, %reason, detail, suppressed,
                 "disconnected");
         }
@@ -229,10 +232,10 @@ impl Driver {
             return;
         };
         let reason = format!("nothing was heard for {} s", DEAD.as_secs());
-        if let Some(suppressed) = self.warnings.unanswered.pass(self.clock.now()) {
+        if let Some(suppressed) = self.reports.warnings.unanswered.pass(self.clock.now()) {
             tracing::warn!(peer = %id, reason, suppressed, "closing connections that count as dead");
         }
-        self.counters.unresponsive += 1;
+        self.reports.counters.unresponsive += 1;
         for connection in peer.connections() {
             self.close(id, connection);
         }
@@ -246,11 +249,12 @@ impl Driver {
     }
 
     pub(super) fn refused(&mut self, address: Multiaddr, direction: Direction, why: GateError) {
-        self.counters.refused += 1;
-        self.refusals
+        self.reports.counters.refused += 1;
+        self.reports
+            .refusals
             .note(why, address.clone(), direction, wall_time());
         let reason = why.to_string();
-        if let Some(suppressed) = self.warnings.refused.pass(self.clock.now()) {
+        if let Some(suppressed) = self.reports.warnings.refused.pass(self.clock.now()) {
             // Whoever dialled knows why it hung up, mostly since both dialled each other.
             if direction == Direction::Inbound && why.is_hung_up() {
                 tracing::info!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
@@ -353,10 +357,14 @@ impl Driver {
     }
 
     fn myself(&self, near: Reach) -> MemberAddresses {
-        let told = told(&self.advertised, self.network.swarm.listeners(), near);
+        let told = told(
+            &self.itself.advertised,
+            self.network.swarm.listeners(),
+            near,
+        );
         let addresses = told.take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect();
         MemberAddresses {
-            sender: self.me.sender(),
+            sender: self.itself.me.sender(),
             addresses,
         }
     }
@@ -370,14 +378,6 @@ impl Driver {
             Err(error) => tracing::debug!(%peer, error = in_words(&error), "no answer to a ping"),
         }
     }
-}
-
-/// Whether a connection was refused because it leads from this node to itself.
-pub(super) fn is_own(reason: GateError) -> bool {
-    matches!(
-        reason,
-        GateError::Reject(Reason::OwnKey) | GateError::Refused(Reason::OwnKey)
-    )
 }
 
 /// What is said of a member; nothing if it has no address that the listener could use.

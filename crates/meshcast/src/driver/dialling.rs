@@ -14,15 +14,18 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use meshcast_proto::Time;
+use meshcast_proto::{Reason, Time};
 use tokio::task::JoinSet;
 
-use super::{Dirty, Driver, connections::is_own, seeds::why_failed};
+#[cfg(feature = "admin")]
+use super::LocalNodes;
+use super::{Dirty, Driver, seeds::why_failed};
 #[cfg(feature = "admin")]
 use crate::address::is_local_seed;
 use crate::{
     clock::Clock,
     dialer::{Dial, Dialer, Is, SeedId},
+    gate::GateError,
     inspect::Direction,
     reason::in_words,
     transport::refusal_reason,
@@ -37,15 +40,19 @@ pub(super) struct Dialling {
     dials: HashMap<ConnectionId, Dialled>,
     /// DNS look-ups under way, at most one a seed.
     lookups: JoinSet<(SeedId, Result<Vec<Multiaddr>, String>)>,
+    #[cfg(feature = "admin")]
+    local_nodes: LocalNodes,
 }
 
 impl Dialling {
-    pub(super) fn new(dialer: Dialer) -> Self {
+    pub(super) fn new(dialer: Dialer, #[cfg(feature = "admin")] local_nodes: LocalNodes) -> Self {
         Self {
             dialer: Dirty::new(dialer),
             due: None,
             dials: HashMap::new(),
             lookups: JoinSet::new(),
+            #[cfg(feature = "admin")]
+            local_nodes,
         }
     }
 
@@ -85,7 +92,7 @@ impl Driver {
                 #[cfg(feature = "admin")]
                 Dial::Resolve(seed, name) if is_local_seed(&name) => {
                     let own = self.network.swarm.listeners().cloned().collect();
-                    let found = (self.local_nodes)(own, self.mesh.clone());
+                    let found = (self.dialling.local_nodes)(own, self.itself.mesh.clone());
                     let found = async move { (seed, Ok(found.await)) };
                     self.dialling.lookups.spawn(found);
                 }
@@ -94,7 +101,7 @@ impl Driver {
                         .lookups
                         .spawn(async move { (seed, resolve(&name).await) });
                 }
-                Dial::Address(seed, address) if self.advertised.contains(&address) => {
+                Dial::Address(seed, address) if self.itself.advertised.contains(&address) => {
                     let dialer = self.dialling.dialer.modify();
                     dialer.handle_seed_is_us(seed, &address, now);
                 }
@@ -216,6 +223,14 @@ pub(super) enum Outcome {
     Ourselves,
     /// Another process answers there now.
     SomebodyElse,
+}
+
+/// Whether a connection was refused because it leads from this node to itself.
+pub(super) fn is_own(reason: GateError) -> bool {
+    matches!(
+        reason,
+        GateError::Reject(Reason::OwnKey) | GateError::Refused(Reason::OwnKey)
+    )
 }
 
 /// All addresses of a DNS name, in place of the name. As long as the resolver of the system takes:

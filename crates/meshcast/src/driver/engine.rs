@@ -94,7 +94,7 @@ impl Driver {
                 behind,
             } => {
                 let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
-                if let Some(suppressed) = self.warnings.stale.pass(now) {
+                if let Some(suppressed) = self.reports.warnings.stale.pass(now) {
                     tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind,
                         suppressed,
                         "not taken: posted too long ago by the clock of its sender, which is not connected; \
@@ -109,7 +109,7 @@ impl Driver {
             }
             Output::NoRoom { channel, member } => {
                 let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
-                if let Some(suppressed) = self.warnings.no_room.pass(now) {
+                if let Some(suppressed) = self.reports.warnings.no_room.pass(now) {
                     tracing::warn!(target: event::TARGET, ?channel, %peer, %name, suppressed,
                         "not taken: there is no memory to follow one more channel of this member");
                 }
@@ -121,7 +121,7 @@ impl Driver {
             }
             Output::Misbehaved { peer, offence } => self.handle_offence(peer_id(peer), offence, 1),
             Output::Missed(channel, gap) => {
-                if let Some(suppressed) = self.warnings.gap.pass(now) {
+                if let Some(suppressed) = self.reports.warnings.gap.pass(now) {
                     tracing::warn!(?channel, name = %gap.member.credential().name,
                         missed = %gap.missed,
                         reason = ?gap.reason, suppressed, "gap");
@@ -134,7 +134,7 @@ impl Driver {
                     reason: gap.reason.into(),
                 };
                 #[cfg(feature = "metrics")]
-                self.measures.missed.add(reason, gap.missed.len());
+                self.reports.measures.missed.add(reason, gap.missed.len());
                 self.deliver(&channel, Item::Missed(gap));
             }
         }

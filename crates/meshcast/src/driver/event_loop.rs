@@ -36,7 +36,7 @@ impl Driver {
     /// what was published, and without a turn of theirs the queues to all peers run over.
     fn poll_round(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
         // Before the first look: what is rung for from now on wakes this task again.
-        self.handles.registry.listen(cx.waker());
+        self.handles.registry.bell().listen(cx.waker());
         let mut events = 0;
         self.sessions.worked = 0;
         // It may be the swarm that woke this task. Later it has to be asked again only if it was

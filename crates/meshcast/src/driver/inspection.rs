@@ -155,8 +155,8 @@ impl Driver {
                 accounts,
                 channels,
                 counters: self.counters(),
-                refusals: self.refusals.all(wall_time()),
-                limits: self.handles.registry.limits().clone(),
+                refusals: self.reports.refusals.all(wall_time()),
+                limits: self.handles.registry.common().limits().clone(),
             },
             ready: self.waiters.ready.is_ready(),
             isolated_since: self.isolated_since(),
@@ -164,7 +164,7 @@ impl Driver {
             #[cfg(feature = "metrics")]
             measured: self.measured(measured),
             #[cfg(feature = "metrics")]
-            object_gaps: self.handles.registry.stats().object_gaps(),
+            object_gaps: self.handles.registry.common().stats().object_gaps(),
         });
         for answer in answers {
             // Whoever asked may have left.
@@ -178,9 +178,9 @@ impl Driver {
     /// What was measured, with what was seen of the channels.
     fn measured(&self, seen: Measured) -> Measured {
         Measured {
-            latency: self.measures.latency.clone(),
-            window_wait: self.measures.window_wait.clone(),
-            missed: self.measures.missed,
+            latency: self.reports.measures.latency.clone(),
+            window_wait: self.reports.measures.window_wait.clone(),
+            missed: self.reports.measures.missed,
             passed: self.network.traffic.bytes(),
             members: self.members_by_region(),
             ..seen

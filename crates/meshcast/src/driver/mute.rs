@@ -27,11 +27,11 @@ impl Driver {
             return;
         };
         let name = known.member.credential().name.clone();
-        if let Some(suppressed) = self.warnings.mute.pass(self.clock.now()) {
+        if let Some(suppressed) = self.reports.warnings.mute.pass(self.clock.now()) {
             tracing::warn!(target: event::TARGET, %peer, %name, suppressed,
                 "the gossip of a connected peer does not arrive: connecting anew");
         }
-        self.counters.mute_links += 1;
+        self.reports.counters.mute_links += 1;
         self.emit(NodeEvent::Mute { peer, name });
         self.peers.excuse(&peer, DisconnectReason::Mute);
         // An error means that it is gone already.

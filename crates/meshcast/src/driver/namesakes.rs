@@ -21,7 +21,7 @@ impl Driver {
     /// Tells of members that have the same name as another, or as this node, and are both there.
     pub(super) fn watch_for_namesakes(&mut self, now: Time) {
         let me = (
-            &self.me.credential().name,
+            &self.itself.me.credential().name,
             *self.network.swarm.local_peer_id(),
         );
         // A process that was restarted is there while the connection to the one before is not gone.
@@ -30,7 +30,7 @@ impl Driver {
         });
         let there = there.map(|(id, peer)| (&peer.member.credential().name, *id));
         for (name, peers) in self.namesakes.find(std::iter::once(me).chain(there)) {
-            if let Some(suppressed) = self.warnings.namesakes.pass(now) {
+            if let Some(suppressed) = self.reports.warnings.namesakes.pass(now) {
                 tracing::warn!(target: event::TARGET, %name, a = %peers[0], b = %peers[1],
                     suppressed,
                     "two processes have the same name");

@@ -70,7 +70,7 @@ impl Driver {
     pub(super) fn check_ready(&mut self) {
         let ready = &mut self.waiters.ready;
         ready.waiting.retain(|(_, answer)| !answer.is_closed());
-        let opening = self.handles.registry.has_changed();
+        let opening = self.handles.registry.bell().has_changed();
         if ready.waiting.is_empty() || !self.dialling.dialer.seeds_tried() || opening {
             return;
         }

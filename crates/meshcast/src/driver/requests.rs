@@ -17,7 +17,7 @@ impl Driver {
             self.tell_readers_behind(&channel, true);
         }
         for _ in 0..HUBS_A_ROUND {
-            let Some(hub) = self.handles.registry.take_requesting() else {
+            let Some(hub) = self.handles.registry.bell().take_requesting() else {
                 break;
             };
             self.answer(&hub);
@@ -135,7 +135,7 @@ impl Driver {
             id, logs, untold, ..
         } = looked_back;
         if *untold > 0
-            && let Some(suppressed) = self.warnings.unfetched.pass(self.clock.now())
+            && let Some(suppressed) = self.reports.warnings.unfetched.pass(self.clock.now())
         {
             tracing::warn!(
                 ?channel,
@@ -147,7 +147,7 @@ impl Driver {
         }
         for past in logs.iter().filter(|past| past.unfetched.is_some()) {
             // One liar tells of thousands of senders.
-            if let Some(suppressed) = self.warnings.unfetched.pass(self.clock.now()) {
+            if let Some(suppressed) = self.reports.warnings.unfetched.pass(self.clock.now()) {
                 let name = past.member.as_ref().map(|member| &member.credential().name);
                 tracing::warn!(?channel, sender = %past.sender, ?name,
                     missed = ?past.unfetched, suppressed,
@@ -180,7 +180,7 @@ impl Driver {
                 items.push(match part {
                     Recalled::Values(delivery) => {
                         room = room.saturating_sub(delivery.len_bytes());
-                        self.counters.recalled += delivery.seqs().len();
+                        self.reports.counters.recalled += delivery.seqs().len();
                         Item::Values(delivery, None)
                     }
                     Recalled::Missing(seqs) => missed(seqs, reason),

@@ -310,10 +310,10 @@ impl Driver {
                 cost
             }
             Err(error) => {
-                if let Some(suppressed) = self.warnings.unreadable.pass(self.clock.now()) {
+                if let Some(suppressed) = self.reports.warnings.unreadable.pass(self.clock.now()) {
                     tracing::warn!(%peer, %error, suppressed, "a member sends what nobody can read");
                 }
-                self.counters.sync_invalid += 1;
+                self.reports.counters.sync_invalid += 1;
                 self.handle_offence(peer, Offence::Unreadable, 1);
                 SyncMessage::cost_unread(bytes.len())
             }
@@ -354,7 +354,7 @@ impl Driver {
                 self.with_engine(|engine, now| {
                     engine.handle_sync(sender, about_channels, now, wall, verify);
                 });
-                self.counters.frames_invalid += invalid as u64;
+                self.reports.counters.frames_invalid += invalid as u64;
                 if !opened.is_empty() || !closed.is_empty() {
                     self.with_tracker(|tracker, _, _, now| {
                         tracker.handle_opened(sender, &opened, now);
@@ -384,7 +384,7 @@ impl Driver {
     pub(super) fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
         tracing::trace!(peer = %to, ?message, "tell");
         let message = Bytes::from(message.encode());
-        self.counters.sync_bytes += message.len() as u64;
+        self.reports.counters.sync_bytes += message.len() as u64;
         self.send_or_keep(to, message);
     }
 
@@ -393,10 +393,10 @@ impl Driver {
         if !self.sessions.give_up(peer) {
             return;
         }
-        if let Some(suppressed) = self.warnings.silent.pass(self.clock.now()) {
+        if let Some(suppressed) = self.reports.warnings.silent.pass(self.clock.now()) {
             tracing::warn!(%peer, suppressed, "closing connections to a peer that does not keep up");
         }
-        self.counters.unresponsive += 1;
+        self.reports.counters.unresponsive += 1;
         self.peers.excuse(&peer, DisconnectReason::Slow);
         // An error means that it is gone already.
         let _ = self.network.swarm.modify().disconnect_peer_id(peer);

@@ -11,15 +11,15 @@ use crate::{
 
 impl Driver {
     pub(super) fn node(&self) -> NodeInfo {
-        let credential = self.me.credential();
+        let credential = self.itself.me.credential();
         NodeInfo {
             name: credential.name.clone(),
             region: credential.region.clone(),
             peer_id: *self.network.swarm.local_peer_id(),
-            mesh: self.mesh.clone(),
+            mesh: self.itself.mesh.clone(),
             pid: std::process::id(),
             listen_addresses: self.network.swarm.listeners().cloned().collect(),
-            started_at: self.started,
+            started_at: self.itself.started,
             version: env!("CARGO_PKG_VERSION"),
             protocol: Admission::VERSION,
             members: self.peers.iter().count(),
@@ -74,7 +74,7 @@ impl Driver {
             memory_refused: refused,
         };
         if share.payer == Payer::Ourselves {
-            let me = self.me.credential();
+            let me = self.itself.me.credential();
             let id = *self.network.swarm.local_peer_id();
             return info(
                 Some(me.name.clone()),
@@ -116,7 +116,7 @@ impl Driver {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let stats = self.handles.registry.stats();
+        let stats = self.handles.registry.common().stats();
         let (undecodable, handler_panics) = stats.read();
         let told = stats.object_gaps();
         let gossip = self.network.swarm.behaviour().gossip.counters();
@@ -134,14 +134,14 @@ impl Driver {
             memory_refused: self.engine.budget().refused(),
             memory_bytes: self.engine.budget().used(),
             own_memory_bytes: self.engine.budget().statement(Payer::Ourselves).used,
-            frames_invalid: self.counters.frames_invalid + gossip.invalid,
+            frames_invalid: self.reports.counters.frames_invalid + gossip.invalid,
             unread: told.unread.numbers,
             unfetched: told.unfetched.numbers,
             expired: told.expired.numbers,
             undecodable,
             handler_panics,
             history_bytes: self.engine.history().bytes(),
-            ..self.counters
+            ..self.reports.counters
         }
     }
 }

@@ -4,16 +4,11 @@ use std::{
     collections::{BTreeMap, HashMap, hash_map},
     fmt,
     net::IpAddr,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use libp2p::{
-    Multiaddr, PeerId,
-    core::muxing::{StreamMuxer, StreamMuxerEvent},
-};
+use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{Member, Reason, Time};
 
 use super::door::{host_of, range_of};
@@ -21,8 +16,8 @@ use crate::clock::Clock;
 
 /// The members behind the connections that passed the gate. Clones are the same table.
 ///
-/// An entry lives exactly as long as a connection of its peer: each connection [holds](Held) its
-/// entry and gives it up when it is dropped, be it because it closed, because the Swarm denied it,
+/// An entry lives exactly as long as a connection of its peer: each connection holds a [`Ticket`]
+/// to it and gives it up when it is dropped, be it because it closed, because the Swarm denied it,
 /// or because the gate's last message did not arrive. Only members get in, and when there is no
 /// room for another one it is refused.
 ///
@@ -286,7 +281,7 @@ impl fmt::Debug for Admitted {
 
 /// One connection's claim on an entry, given up when dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     admitted: Admitted,
     peer: PeerId,
 }
@@ -307,56 +302,6 @@ const MAX_GONE: usize = 4_096;
 
 /// How many may be on their way out for others, who are inside already.
 const MAX_LEAVING: usize = 16;
-
-/// A connection that passed the gate: the muxer unchanged, and its entry in [`Admitted`].
-pub(crate) struct Held<M> {
-    muxer: M,
-    ticket: Ticket,
-}
-
-impl<M> Held<M> {
-    pub(super) const fn new(muxer: M, ticket: Ticket) -> Self {
-        Self { muxer, ticket }
-    }
-}
-
-impl<M: StreamMuxer + Unpin> StreamMuxer for Held<M> {
-    type Substream = M::Substream;
-    type Error = M::Error;
-
-    fn poll_inbound(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Self::Substream, Self::Error>> {
-        Pin::new(&mut self.get_mut().muxer).poll_inbound(cx)
-    }
-
-    fn poll_outbound(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Self::Substream, Self::Error>> {
-        Pin::new(&mut self.get_mut().muxer).poll_outbound(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Pin::new(&mut self.get_mut().muxer).poll_close(cx)
-    }
-
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
-        Pin::new(&mut self.get_mut().muxer).poll(cx)
-    }
-}
-
-impl<M> fmt::Debug for Held<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Held")
-            .field(&self.ticket)
-            .finish_non_exhaustive()
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,40 +4,28 @@
 //! the other, so how many it has written tells which are left. That is seen on the streams that it
 //! opens: they begin with its name, and what follows are messages, each with its length.
 
-use std::{
-    collections::HashMap,
-    io,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{
-            AtomicU64,
-            Ordering::{Acquire, Relaxed},
-            fence,
-        },
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed},
+        fence,
     },
-    task::{Context, Poll},
 };
 
-use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
     PeerId, Transport,
-    core::{
-        muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
-        transport::Boxed,
-    },
+    core::{muxing::StreamMuxerBox, transport::Boxed},
 };
 
-/// What is written to each peer. An entry lives as long as a connection of its peer. Clones are the
-/// same.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Written(Arc<Mutex<HashMap<PeerId, Entry>>>);
+use crate::{
+    per_peer::{Claim, PerPeer},
+    watched::{Watch, WatchStream, Watched},
+};
 
-#[derive(Debug, Default)]
-struct Entry {
-    count: Arc<Count>,
-    connections: usize,
-}
+/// What is written to each peer. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written(PerPeer<Count>);
 
 /// What gossip has written to a peer, by whichever connection.
 #[derive(Debug, Default)]
@@ -80,164 +68,60 @@ impl Written {
         transport: Boxed<(PeerId, StreamMuxerBox)>,
     ) -> Boxed<(PeerId, StreamMuxerBox)> {
         let written = self.clone();
-        let watch = move |(peer, muxer)| (peer, StreamMuxerBox::new(written.watch(peer, muxer)));
+        let watch = move |(peer, muxer)| {
+            let claim = written.0.claim(peer, Count::default);
+            (peer, StreamMuxerBox::new(Watched::new(muxer, claim)))
+        };
         transport
             .map(move |connection, _| watch(connection))
             .boxed()
     }
 
-    fn watch(&self, peer: PeerId, muxer: StreamMuxerBox) -> Watched {
-        let mut peers = self.lock();
-        let entry = peers.entry(peer).or_default();
-        entry.connections += 1;
-        Watched {
-            muxer,
-            count: Arc::clone(&entry.count),
-            _claim: Claim {
-                written: self.clone(),
-                peer,
-            },
-        }
-    }
-
     /// What is written to a peer; `None` if it has no connection that is watched.
     pub(super) fn to(&self, peer: &PeerId) -> Option<Arc<Count>> {
-        self.lock().get(peer).map(|entry| Arc::clone(&entry.count))
+        self.0.get(peer)
     }
 
     #[cfg(test)]
     pub(super) fn watched(&self, peer: PeerId) -> Arc<Count> {
-        Arc::clone(&self.lock().entry(peer).or_default().count)
+        self.0.begin(peer, Count::default)
     }
 
     /// The last connection of a peer that is counted is gone.
     #[cfg(test)]
     pub(super) fn end(&self, peer: &PeerId) {
-        self.lock().remove(peer);
-    }
-
-    /// No code panics while it holds the lock, and each change is complete in itself.
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.end(peer);
     }
 }
 
-/// One connection's claim on an entry, given up when dropped.
-#[derive(Debug)]
-struct Claim {
-    written: Written,
-    peer: PeerId,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut peers = self.written.lock();
-        if let Some(entry) = peers.get_mut(&self.peer) {
-            entry.connections -= 1;
-            if entry.connections == 0 {
-                peers.remove(&self.peer);
-            }
-        }
-    }
-}
-
-/// A connection, unchanged, of which is counted what gossip writes.
-#[derive(Debug)]
-pub(super) struct Watched {
-    muxer: StreamMuxerBox,
-    count: Arc<Count>,
-    _claim: Claim,
-}
-
-impl StreamMuxer for Watched {
-    type Substream = Stream;
-    type Error = <StreamMuxerBox as StreamMuxer>::Error;
-
-    fn poll_inbound(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Self::Substream, Self::Error>> {
-        let polled = Pin::new(&mut self.get_mut().muxer).poll_inbound(cx);
-        polled.map_ok(|stream| Stream {
-            stream,
-            speech: None,
-        })
-    }
-
-    fn poll_outbound(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Self::Substream, Self::Error>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.muxer).poll_outbound(cx);
-        polled.map_ok(|stream| Stream {
-            stream,
-            speech: Some(Speech::new(Arc::clone(&this.count))),
-        })
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Pin::new(&mut self.get_mut().muxer).poll_close(cx)
-    }
-
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
-        Pin::new(&mut self.get_mut().muxer).poll(cx)
-    }
-}
-
-/// A stream of a [`Watched`] connection.
-#[derive(Debug)]
-pub(super) struct Stream {
-    stream: SubstreamBox,
+impl Watch for Claim<Count> {
     /// `None` if it is none of gossip.
-    speech: Option<Speech>,
-}
+    type Stream = Option<Speech>;
 
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, into)
+    fn inbound(&self) -> Option<Speech> {
+        None
+    }
+
+    fn outbound(&self) -> Option<Speech> {
+        Some(Speech::new(Arc::clone(self.of())))
     }
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(len)) = written
-            && let Some(speech) = &mut this.speech
-        {
-            speech.hear(bytes.get(..len).unwrap_or_default());
+impl WatchStream for Option<Speech> {
+    fn on_write(&mut self, bytes: &[u8]) {
+        if let Some(speech) = self {
+            speech.hear(bytes);
             if speech.topic == Topic::Other {
-                this.speech = None;
+                *self = None;
             }
         }
-        written
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_close(cx)
     }
 }
 
 /// What is said on a stream that was opened here, as far as is needed to tell what it is: messages,
 /// each after its length, of which the first two negotiate the protocol.
 #[derive(Debug)]
-struct Speech {
+pub(super) struct Speech {
     count: Arc<Count>,
     topic: Topic,
     /// The length of the message that begins, or how much of it is left.

@@ -115,23 +115,15 @@ where
     let seed = guard.seed;
     let (out, back) = (guard.state.clone(), guard.state.clone());
     let done = {
-        let out = carry(
-            &mut pipe_read,
-            &mut socket_write,
-            DelayLine::new(seed),
-            out,
-            &guard.carried,
-            |state| state.out,
-        );
-        let line = DelayLine::new(seed.wrapping_add(1));
-        let back = carry(
-            &mut socket_read,
-            &mut pipe_write,
-            line,
-            back,
-            &guard.carried,
-            |state| state.back,
-        );
+        let way = |seed, state, side| Way {
+            line: DelayLine::new(seed),
+            state,
+            side,
+            carried: &guard.carried,
+        };
+        let out = way(seed, out, |state| state.out).carry(&mut pipe_read, &mut socket_write);
+        let back = way(seed.wrapping_add(1), back, |state| state.back)
+            .carry(&mut socket_read, &mut pipe_write);
         tokio::select! {
             done = try_join(out, back) => done.map(drop),
             // An error means that nobody can mend it any more.
@@ -145,43 +137,55 @@ where
     done
 }
 
-/// Carries one direction to its end.
-async fn carry<R, W>(
-    from: &mut R,
-    to: &mut W,
-    mut line: DelayLine,
-    mut state: watch::Receiver<ConnectionState>,
-    carried: &AtomicU64,
+/// One direction of a connection.
+struct Way<'a> {
+    line: DelayLine,
+    state: watch::Receiver<ConnectionState>,
     side: fn(&ConnectionState) -> Direction,
-) -> Result<(), Reset>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut buffer = vec![0; PACKET];
-    let mut ended = false;
-    loop {
-        let Direction { shape, passage } = side(&state.borrow_and_update());
-        tokio::select! {
-            changed = state.changed() => changed.map_err(|_| Reset)?,
-            arrived = arrive(to, line.head(), passage), if line.head().is_some() => match arrived {
-                Arrived::Bytes(Ok(len)) => line.advance(len),
-                Arrived::End => return Ok(()),
-                Arrived::Reset => return Err(Reset),
-                // Nobody takes them any more. What goes the other way is told on that way.
-                Arrived::Bytes(Err(_)) => return Ok(()),
-            },
-            read = from.read(&mut buffer), if !ended && line.has_room(&shape) => {
-                let payload = match read {
-                    Ok(0) => Payload::End,
-                    Ok(len) => {
-                        carried.fetch_add(len as u64, Ordering::Relaxed);
-                        Payload::Bytes(buffer[..len].to_vec().into())
+    /// How many bytes were carried, by both.
+    carried: &'a AtomicU64,
+}
+
+impl Way<'_> {
+    /// Carries it to its end.
+    async fn carry<R, W>(self, from: &mut R, to: &mut W) -> Result<(), Reset>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let Self {
+            mut line,
+            mut state,
+            side,
+            carried,
+        } = self;
+        let mut buffer = vec![0; PACKET];
+        let mut ended = false;
+        loop {
+            let Direction { shape, passage } = side(&state.borrow_and_update());
+            tokio::select! {
+                changed = state.changed() => changed.map_err(|_| Reset)?,
+                arrived = arrive(to, line.head(), passage), if line.head().is_some() => {
+                    match arrived {
+                        Arrived::Bytes(Ok(len)) => line.advance(len),
+                        Arrived::End => return Ok(()),
+                        Arrived::Reset => return Err(Reset),
+                        // Nobody takes them any more. What goes the other way is told on that way.
+                        Arrived::Bytes(Err(_)) => return Ok(()),
                     }
-                    Err(_) => Payload::Reset,
-                };
-                ended = !matches!(payload, Payload::Bytes(_));
-                line.push(payload, &shape, Instant::now());
+                }
+                read = from.read(&mut buffer), if !ended && line.has_room(&shape) => {
+                    let payload = match read {
+                        Ok(0) => Payload::End,
+                        Ok(len) => {
+                            carried.fetch_add(len as u64, Ordering::Relaxed);
+                            Payload::Bytes(buffer[..len].to_vec().into())
+                        }
+                        Err(_) => Payload::Reset,
+                    };
+                    ended = !matches!(payload, Payload::Bytes(_));
+                    line.push(payload, &shape, Instant::now());
+                }
             }
         }
     }

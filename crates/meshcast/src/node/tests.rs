@@ -723,7 +723,7 @@ async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
 #[tokio::test]
 async fn a_member_that_was_refused_memory_is_named_also_when_it_is_gone() {
     let (a, b) = Mesh::new().pair().await;
-    let budget = a.shared.registry.budget();
+    let budget = a.shared.registry.common().budget();
     let others = |it: &Snapshot| -> Vec<AccountInfo> {
         let of_others = |it: &&AccountInfo| it.peer_id != Some(a.peer_id());
         it.accounts.iter().filter(of_others).cloned().collect()
@@ -759,7 +759,7 @@ async fn a_member_whose_messages_find_no_room_is_told_by_name_and_channel() {
     let mut heard = at_a.messages();
     joined(&[&a, &b], "earth").await;
     let mut events = a.events();
-    let budget = a.shared.registry.budget();
+    let budget = a.shared.registry.common().budget();
     let rest = budget.limit() - budget.used();
     budget.charge(Payer::Ourselves, rest);
     at_b.post_message(&1).expect("posted");

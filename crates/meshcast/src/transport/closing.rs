@@ -17,22 +17,25 @@ use tokio::time::{Sleep, sleep};
 /// long nobody would dial the peer again, and what is said to it would go to a connection that is
 /// no more.
 #[derive(Debug)]
-pub(super) struct Closing<M> {
+pub(super) struct Closing<M, T> {
     muxer: M,
+    _kept: T,
     /// When it is dropped as it is, once it is being closed.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
-impl<M> Closing<M> {
-    pub(super) const fn new(muxer: M) -> Self {
+impl<M, T> Closing<M, T> {
+    /// It keeps `kept` as long as it is there.
+    pub(super) const fn new(muxer: M, kept: T) -> Self {
         Self {
             muxer,
+            _kept: kept,
             patience: None,
         }
     }
 }
 
-impl<M: StreamMuxer + Unpin> StreamMuxer for Closing<M> {
+impl<M: StreamMuxer + Unpin, T: Unpin> StreamMuxer for Closing<M, T> {
     type Substream = M::Substream;
     type Error = M::Error;
 
@@ -119,7 +122,7 @@ mod tests {
 
     async fn close(closes: bool) -> (io::Result<()>, Duration) {
         let start = tokio::time::Instant::now();
-        let mut connection = Closing::new(Muxer { closes });
+        let mut connection = Closing::new(Muxer { closes }, ());
         let closed = poll_fn(|cx| connection.poll_close_unpin(cx)).await;
         (closed, start.elapsed())
     }

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Backfill, Backfilled, Backlog, Resumption, Waiter};
+use super::{Backfill, Backfilled, Backlog, Waiter};
 use crate::{
-    engine::{Engine, Positions},
+    engine::{Engine, Positions, backfilled::Resumption},
     identity::Member,
     wire::{ChannelName, LogKey, Sender, Seq, SeqRange, Time},
 };
@@ -97,26 +97,6 @@ impl Engine {
         let replica = self.logs.get(key);
         replica.is_some_and(|replica| replica.log.reorder().hole().is_some())
             && backfill.is_new(key.1)
-    }
-}
-
-impl Resumption {
-    /// After numbers from `due` on, if the sender is named, of which these are kept; live delivery
-    /// goes on with `before`, and all below `posted` is known to have been posted.
-    fn new(due: Option<Seq>, kept: Option<SeqRange>, before: Seq, posted: Seq) -> Self {
-        let end = kept.map_or_else(|| before.min(posted), |kept| kept.first());
-        let gone = due.zip(end.previous());
-        let gone = gone.and_then(|(due, last)| SeqRange::new(due, last));
-        let goes_on = match (kept, gone) {
-            (Some(_), _) => before,
-            (None, Some(gone)) => gone.last().next(),
-            (None, None) => due.unwrap_or(Seq::FIRST),
-        };
-        Self {
-            gone,
-            due: goes_on,
-            is_doubtful: false,
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::History;
 use crate::{
     identity::Member,
-    log::reassembly::{Assembled, Delivery, GapReason, Reassembly},
+    log::reassembly::{Assembled, Delivery, Due, GapReason, Reassembly},
     wire::{ChannelName, Part, Sender, Seq, SeqRange, Time},
 };
 
@@ -67,8 +67,12 @@ impl History {
                         .and_then(|last| SeqRange::new(next, last)),
                 );
             }
-            let arrival = kept.arrival(member.sender());
-            reassembly.push(member, &frame, part, arrival, limit, &mut assembled);
+            let due = Due {
+                frame,
+                seqs: part,
+                arrival: kept.arrival(member.sender()),
+            };
+            reassembly.push(member, due, limit, &mut assembled);
             next = part.last().next();
             for assembled in assembled.drain(..) {
                 match assembled {

@@ -6,6 +6,15 @@ use crate::{
     wire::{MAX_FRAGMENT_LEN, Time},
 };
 
+/// All numbers of a frame, or some.
+fn due(frame: Frame, seqs: Option<SeqRange>) -> Due {
+    Due {
+        seqs: seqs.unwrap_or_else(|| frame.seqs()),
+        frame,
+        arrival: Arrival::local(Time::ZERO),
+    }
+}
+
 /// Two fragments that go on and a few bytes.
 const LIMIT: usize = 2 * MAX_FRAGMENT_LEN + 5;
 
@@ -78,14 +87,7 @@ fn actual(records: &[(Part, Vec<u8>)], cuts: &[usize]) -> Vec<Fate> {
             .iter()
             .map(|(part, payload)| (*part, payload.as_slice()));
         let frame = frame(peer(0), &channel(0), first, records);
-        reassembly.push(
-            &peer(0).member,
-            &frame,
-            frame.seqs(),
-            Arrival::local(Time::ZERO),
-            LIMIT,
-            &mut out,
-        );
+        reassembly.push(&peer(0).member, due(frame, None), LIMIT, &mut out);
         (rest, first) = (later, first + now.len() as u64);
     }
     let mut fates: Vec<Fate> = Vec::new();
@@ -178,14 +180,7 @@ fn a_value_of_the_longest_fragments_is_put_together() {
     let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     for (first, record) in (1..).zip(crate::fragments(&value, crate::MAX_FRAGMENT_LEN)) {
         let frame = frame(peer(0), &channel(0), first, [record]);
-        reassembly.push(
-            &peer(0).member,
-            &frame,
-            frame.seqs(),
-            Arrival::local(Time::ZERO),
-            value.len(),
-            &mut out,
-        );
+        reassembly.push(&peer(0).member, due(frame, None), value.len(), &mut out);
     }
     let [Assembled::Values(delivery)] = out.as_slice() else {
         panic!("{out:?}");
@@ -214,9 +209,7 @@ fn a_part_of_a_frame_delivers_only_its_numbers() {
     let frame = frame(peer(0), &channel(0), 5, records);
     reassembly.push(
         &peer(0).member,
-        &frame,
-        range(6, 7),
-        Arrival::local(Time::ZERO),
+        due(frame, Some(range(6, 7))),
         LIMIT,
         &mut out,
     );
@@ -238,14 +231,7 @@ fn gaps(records: &[(Part, &[u8])], limit: usize) -> Vec<(SeqRange, Option<GapRea
     let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
     for (number, record) in (1..).zip(records) {
         let frame = frame(peer(0), &channel(0), number, [*record]);
-        reassembly.push(
-            &peer(0).member,
-            &frame,
-            frame.seqs(),
-            Arrival::local(Time::ZERO),
-            limit,
-            &mut out,
-        );
+        reassembly.push(&peer(0).member, due(frame, None), limit, &mut out);
     }
     let came = out.into_iter().map(|assembled| match assembled {
         Assembled::Values(delivery) => (delivery.seqs(), None),
@@ -289,14 +275,7 @@ fn a_value_in_one_record_over_the_limit_is_a_gap_and_its_neighbours_come() {
     // In one frame, also after half a value.
     let frame = frame(peer(0), &channel(0), 1, [short, short, long, long, short]);
     let (mut reassembly, mut out) = (Reassembly::default(), Vec::new());
-    reassembly.push(
-        &peer(0).member,
-        &frame,
-        frame.seqs(),
-        Arrival::local(Time::ZERO),
-        2,
-        &mut out,
-    );
+    reassembly.push(&peer(0).member, due(frame, None), 2, &mut out);
     let came = out.iter().map(|assembled| match assembled {
         Assembled::Values(delivery) => (delivery.seqs(), None),
         Assembled::Missed(missed, reason) => (*missed, Some(*reason)),

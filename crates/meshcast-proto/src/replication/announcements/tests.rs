@@ -130,7 +130,7 @@ fn who_closes_what_it_opened_takes_no_place() {
         announcements.remove(who(0), &name(n - 1));
         assert_eq!(announcements.first(who(0)), Some((name(n), 0)));
     }
-    let pending = &announcements.peers[&who(0)];
+    let pending = announcements.0.get(who(0)).expect("it waits");
     assert_eq!((pending.queue.len(), pending.places.len()), (1, 1));
 }
 

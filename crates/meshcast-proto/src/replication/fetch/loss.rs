@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Surroundings, holders::Holders};
+use super::{Holes, Surroundings, holders::Holders};
 use crate::wire::{Sender, Seq, SeqRange, Time};
 
 /// For how long the lowest hole of a log has been waited for, and who cannot fill it.
@@ -20,19 +20,19 @@ pub(super) struct Hole {
 }
 
 impl Hole {
-    /// The lowest hole begins at `first` now. `known` is since when it is known, if that was before
-    /// it became the lowest; then other paths have had their time, and so has the wait for somebody
-    /// who keeps it. One that is being filled by answers needs no `pause` before it is asked for.
+    /// Goes on to the lowest hole. If that was known before it became the lowest, other paths have
+    /// had their time, and so has the wait for somebody who keeps it. One that is being filled by
+    /// answers needs no `pause` before it is asked for.
     pub(super) fn follow(
         before: Option<Self>,
-        first: Seq,
-        known: Option<Time>,
+        holes: &Holes<'_>,
         pause: impl FnOnce() -> Duration,
         holders: &Holders,
         now: Time,
-    ) -> Self {
+    ) -> Option<Self> {
+        let (first, known) = (holes.lowest?.first(), holes.known);
         let before = match before {
-            Some(same) if same.first == first => return same,
+            Some(same) if same.first == first => return Some(same),
             before => before.filter(|_| known.is_some()),
         };
         let (mut past, silent) = before.map_or_else(Default::default, |it| (it.past, it.silent));
@@ -40,13 +40,13 @@ impl Hole {
             past.entry(peer).or_insert(now);
         }
         let since = known.unwrap_or(now);
-        Self {
+        Some(Self {
             first,
             since,
             ask_at: since + pause(),
             past,
             silent,
-        }
+        })
     }
 
     /// Whether it has been waited for as long as anything is kept.

@@ -230,15 +230,7 @@ impl Logs {
                 )
             }
         };
-        if entry.deadline != due {
-            if let Some(was) = entry.deadline {
-                self.deadlines.remove(&(was, key.clone()));
-            }
-            if let Some(due) = due {
-                self.deadlines.insert((due, key.clone()));
-            }
-            entry.deadline = due;
-        }
+        self.deadlines.set(key, due);
         let Some(Charged { subject, .. }) = entry.charged else {
             return;
         };
@@ -352,9 +344,7 @@ impl Logs {
         let holders = entry.replica.fetch.holders();
         let claims = holders.listeners().map(|(peer, _)| peer);
         claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM_BYTES));
-        if let Some(deadline) = entry.deadline {
-            self.deadlines.remove(&(deadline, key.clone()));
-        }
+        self.deadlines.set(key, None);
         Some(entry)
     }
 }

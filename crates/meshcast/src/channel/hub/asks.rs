@@ -14,7 +14,7 @@ impl Hub {
     /// One of so many questions that may wait for answers on this node; `None` if there are as
     /// many.
     pub(crate) fn may_ask(&self) -> Option<OwnedSemaphorePermit> {
-        self.registry.may_ask()
+        self.common.may_ask()
     }
 
     /// Has the driver ask a question. `false` if the node has stopped, or nobody has the channel

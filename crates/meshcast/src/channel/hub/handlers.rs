@@ -8,9 +8,19 @@ use std::{
 use super::{Hub, State};
 use crate::channel::{
     ObjectId,
-    dispatch::Dispatch,
-    ring::{Item, Pending},
+    message::Gap,
+    ring::{Item, Pending, UnpackedValue},
 };
+
+/// The handlers of one object, seen by the task that knows nothing of `T`.
+pub(crate) trait Dispatch: Send + Sync {
+    /// Calls the handlers with a value.
+    fn value(&self, value: &UnpackedValue);
+    /// Calls the error handlers with what is missing.
+    fn missed(&self, gap: &Gap);
+    /// Whether there is no handler left. Called under the lock of the hub.
+    fn is_vacant(&self) -> bool;
+}
 
 /// Something handlers are due to get.
 pub(crate) struct Due {

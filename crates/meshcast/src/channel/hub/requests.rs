@@ -6,9 +6,9 @@ use super::{Hub, State};
 use crate::{
     channel::{
         Since,
+        awaited::Awaited,
         cursor::Cursor,
         exchange::Desk,
-        receipt::Awaited,
         ring::{ObjectGaps, ReaderId, Wanted},
     },
     clock::Instant,
@@ -77,10 +77,10 @@ impl Hub {
         let news = told.since(std::mem::replace(&mut state.told, told));
         drop(state);
         if news != ObjectGaps::default() {
-            self.stats().told(news);
+            self.common.stats().told(news);
         }
         if tell {
-            self.registry.ask(self);
+            self.bell.ask(self);
         }
     }
 }

@@ -140,19 +140,19 @@ async fn no_post_is_left_in_an_outbox_without_the_bell() {
     let mut taken = 0;
     while taken < 2 * POSTS {
         poll_fn(|cx| {
-            registry.listen(cx.waker());
-            if registry.has_more() {
+            registry.bell().listen(cx.waker());
+            if registry.bell().has_more() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
         })
         .await;
-        while let Some(hub) = registry.take_ready() {
+        while let Some(hub) = registry.bell().take_ready() {
             let (section, more) = hub.take_section();
             taken += section.map_or(0, |section| section.draft.len() as u64 / 5);
             if more {
-                registry.ready(&hub);
+                registry.bell().ready(&hub);
             }
         }
     }
@@ -226,13 +226,16 @@ async fn readers_fall_behind_with_half_of_what_may_wait_and_have_caught_up_at_a_
     let waiting = |hub: &Arc<Hub>| hub.load().unread_bytes;
     while waiting(&hub) > 5_000 {
         assert!(
-            registry.take_requesting().is_none(),
+            registry.bell().take_requesting().is_none(),
             "{} wait",
             waiting(&hub)
         );
         assert!(read_now(&hub, reader).await.is_ready());
     }
-    let asking = registry.take_requesting().expect("they have caught up");
+    let asking = registry
+        .bell()
+        .take_requesting()
+        .expect("they have caught up");
     assert!(asking.take_requests(usize::MAX).caught_up);
     assert!(!asking.take_requests(usize::MAX).caught_up, "said once");
 }
