@@ -55,8 +55,8 @@ struct Stream {
     sampled: watch::Receiver<Arc<Sampled>>,
     /// The number of the document that the page has.
     has: u64,
-    /// The last entry of the timeline that it has.
-    entry: u64,
+    /// The last entry of the timeline that it has; `None` until it was told what there is.
+    entry: Option<u64>,
     following: Option<Following>,
     /// The number of the picture by which it is followed.
     followed: u64,
@@ -82,7 +82,7 @@ impl Stream {
             watching,
             sampled,
             has: 0,
-            entry: 0,
+            entry: None,
             followed: 0,
             skipped: 0,
             places: Vec::new(),
@@ -121,9 +121,11 @@ impl Stream {
             }
             self.has = sampled.number;
         }
-        let entries = self.watching.timeline.since(self.entry);
-        if let Some(last) = entries.last() {
-            self.entry = last.id;
+        let entries = self.watching.timeline.since(self.entry.unwrap_or(0));
+        // At first also that there is nothing: the page may have some of a server before this.
+        if self.entry.is_none() || !entries.is_empty() {
+            let last = entries.last().map(|entry| entry.id);
+            self.entry = last.or(self.entry).or(Some(0));
             self.ready.push_back(json("timeline", &entries));
         }
         if let Some(following) = &mut self.following {
