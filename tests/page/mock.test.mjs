@@ -28,6 +28,14 @@ async function shown(first, look, options) {
   }
 }
 
+/** A state in which all that is counted is more than before. */
+function later(state) {
+  const next = structuredClone(state);
+  for (const { counts } of Object.values(next.members)) counts.posted += 1;
+  next.totals.posted += 1;
+  return next;
+}
+
 const entry = (id, kind, text, at_ms = Date.now()) => ({ id, kind, text, at_ms });
 const listed = (page) => page.locator('#timeline li').evaluateAll((items) => items.map((item) => item.textContent.replace(/^\S+\d\d:\d\d/, '')));
 
@@ -47,5 +55,54 @@ test('a server that was started anew is shown with its own timeline', async () =
       assert.deepEqual(marks, anew.map(({ text }) => text));
       for (const { kind } of anew) assert.equal(await page.locator('#timeline li').getAttribute('class'), `kind-${kind}`);
     }
+  });
+});
+
+test('a panel that changes all the time can be read to its end, and what is pressed in it is done', async () => {
+  let state = view(REGIONS, 20);
+  await shown(() => [['state', state], ['timeline', []]], async (page, server) => {
+    server.details['/api/member'] = (query) => detailOf(state)(query);
+    await page.locator('[data-member="iad-7"]').focus();
+    await page.keyboard.press('Enter');
+    const panel = page.locator('#panel');
+    const links = panel.locator('[data-name="Links"]');
+    const told = async () => {
+      state = later(state);
+      server.say('state', state);
+      const { posted } = state.members['iad-7'].counts;
+      await panel.locator('dd', { hasText: new RegExp(`^${posted} \\(`) }).waitFor();
+    };
+    await links.getByText('Links (99)').waitFor();
+    const scroll = links.locator('.scroll');
+    const at = () => scroll.evaluate((element) => element.scrollTop);
+    await scroll.evaluate((element) => element.scrollTo(0, element.scrollHeight));
+    const end = await at();
+    assert.ok(end > 500, 'there is something to scroll');
+    const last = links.getByRole('button', { name: 'syd-20', exact: true });
+    await last.focus();
+    for (let n = 0; n < 3; n++) await told();
+    assert.equal(await at(), end);
+    assert.ok(await last.evaluate((element) => element === document.activeElement));
+    // A part that was closed stays so.
+    await links.locator('summary').click();
+    await told();
+    assert.equal(await links.evaluate((element) => element.open), false);
+    // The button is down while the panel changes.
+    const box = await panel.getByRole('button', { name: 'Restart' }).boundingBox();
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+    await page.mouse.down();
+    await told();
+    let done;
+    server.answer = () => new Promise((resolve) => { done = resolve; });
+    await page.mouse.up();
+    const restart = panel.getByRole('button', { name: 'Restart' });
+    await panel.locator('button[data-do="Restart"][disabled]').waitFor();
+    // It is under way: neither a change of the panel nor another click begins a second one.
+    await told();
+    assert.ok(await restart.isDisabled());
+    await restart.click({ force: true });
+    done();
+    await panel.locator('button[data-do="Restart"]:not([disabled])').waitFor();
+    assert.deepEqual(server.asked, [['/api/faults', { fault: 'restart', node: 'iad-7' }]]);
   });
 });

@@ -1,7 +1,7 @@
 // One member, link, channel or region, and what can be done to it.
 
 import { ask, change } from './live.js';
-import { STATES, bytes, clock, count, h, ms, plural, span } from './dom.js';
+import { STATES, bytes, clock, count, h, morphChildren, ms, plural, span } from './dom.js';
 import { channelName, linkState, mesh } from './tables.js';
 
 export class Panel {
@@ -16,6 +16,8 @@ export class Panel {
   #drawn = '';
   #found;
   #timer = 0;
+  /** What waits for an answer to what was asked for, as kind and id. */
+  #busy = new Set();
   /** Parts that were opened or closed, by name. */
   #opened = new Map();
 
@@ -32,6 +34,7 @@ export class Panel {
     this.#detail = null;
     this.#wrong = '';
     this.#drawn = '';
+    this.#element.replaceChildren();
     this.#element.hidden = selected === null;
     this.#draw();
     this.#load();
@@ -72,27 +75,25 @@ export class Panel {
     const { kind, id } = this.#selected;
     const state = this.#state;
     const it = { member: state.members, link: state.links, channel: state.channels, region: state.regions }[kind][id];
-    // What is the same is not made anew: focus and scrolling stay.
-    const drawn = JSON.stringify([kind, id, it, this.#detail, this.#wrong, state.breakable,
+    const drawn = JSON.stringify([kind, id, it, this.#detail, this.#wrong, this.#isBusy(), state.breakable,
       kind === 'region' ? Object.entries(state.members).filter(([, member]) => member.region === id).map(([name, { state }]) => [name, state]) : 0]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    const focused = document.activeElement?.dataset?.do;
-    const scrolled = this.#element.scrollTop;
+    const focused = document.activeElement;
     const body = it === undefined ? [h('p', {}, 'It is gone.')] : this[`_${kind}`](id, it, this.#detail);
-    this.#element.replaceChildren(
+    const fresh = h('div', {},
       h('div', { class: 'head' },
         h('h2', { tabindex: -1 }, this.#title(kind, id, it)),
         h('button', { type: 'button', 'data-do': 'close', 'aria-label': 'Close', onclick: this.#close }, '×')),
       ...body,
       h('p', { class: 'wrong', role: 'alert' }, this.#wrong));
-    for (const details of this.#element.querySelectorAll('details')) {
-      const name = details.dataset.name;
-      details.open = this.#opened.get(name) ?? name !== 'counters';
-      details.addEventListener('toggle', () => this.#opened.set(name, details.open));
-    }
-    this.#element.scrollTop = scrolled;
-    if (focused) this.#element.querySelector(`[data-do="${CSS.escape(focused)}"]`)?.focus();
+    // What stays is not made anew: it is read, scrolled and clicked meanwhile.
+    morphChildren(this.#element, fresh);
+    if (focused !== document.activeElement && this.#element.contains(focused)) focused.focus({ preventScroll: true });
+  }
+
+  #isBusy() {
+    return this.#busy.has(`${this.#selected.kind} ${this.#selected.id}`);
   }
 
   #title(kind, id, it) {
@@ -107,18 +108,36 @@ export class Panel {
       type: 'button',
       'data-do': name,
       class: strong ? 'strong' : '',
-      onclick: async ({ currentTarget }) => {
-        currentTarget.disabled = true;
-        try {
-          await change('/api/faults', what);
-          this.#wrong = '';
-        } catch (error) {
-          this.#wrong = error.message;
-        }
-        this.#drawn = '';
-        this.#draw();
-      },
+      // One thing at a time: what a second click should do is not known before the first is done.
+      disabled: this.#isBusy(),
+      onclick: () => this.#do(what),
     }, name);
+  }
+
+  async #do(what) {
+    if (this.#isBusy()) return;
+    const selected = this.#selected;
+    const about = `${selected.kind} ${selected.id}`;
+    this.#busy.add(about);
+    this.#draw();
+    let wrong = '';
+    try {
+      await change('/api/faults', what);
+    } catch (error) {
+      wrong = error.message;
+    }
+    this.#busy.delete(about);
+    if (this.#selected === selected) this.#wrong = wrong;
+    this.#draw();
+  }
+
+  /** A part that can be closed, and stays so. */
+  #part(name, title, isOpen, content) {
+    return h('details', {
+      'data-name': name,
+      open: this.#opened.get(name) ?? isOpen,
+      ontoggle: ({ currentTarget }) => this.#opened.set(name, currentTarget.open),
+    }, h('summary', {}, title), content);
   }
 
   #actions(...actions) {
@@ -163,7 +182,7 @@ export class Panel {
       detail ? this.#rows('Channels', ['Channel', 'Mesh', 'Members', 'Behind'], detail.channels.map((channel) => [
         this.#go('channel', channel.name), String(channel.mesh), String(channel.subscribers), count(channel.behind),
       ])) : null,
-      detail ? h('details', { 'data-name': 'counters' }, h('summary', {}, 'All it counted'),
+      detail ? this.#part('counters', 'All it counted', false,
         h('dl', { class: 'facts small' }, Object.entries(detail.counters).map(([name, value]) =>
           fact(name.replaceAll('_', ' '), String(value))))) : null,
     ].flat().filter(Boolean);
@@ -240,10 +259,11 @@ export class Panel {
   }
 
   #rows(title, heads, rows) {
-    return h('details', { 'data-name': title, open: true }, h('summary', {}, `${title} (${rows.length})`),
+    const key = (row) => row.slice(0, 2).map((cell) => cell.textContent ?? cell).join(' ');
+    return this.#part(title, `${title} (${rows.length})`, true,
       h('div', { class: 'scroll' }, h('table', {},
         h('thead', {}, h('tr', {}, heads.map((head) => h('th', { scope: 'col' }, head)))),
-        h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell) => h('td', {}, cell))))))));
+        h('tbody', {}, rows.map((row) => h('tr', { 'data-key': key(row) }, row.map((cell) => h('td', {}, cell))))))));
   }
 }
 
