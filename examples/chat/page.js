@@ -49,8 +49,7 @@ class Stream {
     this.close();
     const query = new URLSearchParams({ name: this.#name });
     if (this.#last !== '') query.set('after', this.#last);
-    const url = `rooms/${encodeURIComponent(this.#room)}?${query}`;
-    const source = new EventSource(url);
+    const source = new EventSource(`rooms/${encodeURIComponent(this.#room)}?${query}`);
     this.#source = source;
     for (const kind of ['at', 'who', 'history', 'lines', 'gap', 'alive']) {
       source.addEventListener(kind, ({ data, lastEventId }) => {
@@ -61,12 +60,14 @@ class Stream {
     }
     source.onerror = () => {
       this.#told('lost');
-      // Else the browser tries again by itself, and says what it had last in a header.
-      if (source.readyState === EventSource.CLOSED) this.#refused(url);
+      // The answer was no stream. Else the browser tries again by itself, and says what it had last
+      // in a header.
+      if (source.readyState === EventSource.CLOSED) this.#again(2000);
     };
     this.#watch();
   }
 
+  /** For good: what was to come later does not. */
   close() {
     clearTimeout(this.#timer);
     this.#source?.close();
@@ -75,25 +76,16 @@ class Stream {
 
   /** An instance that stands still, or is behind a dead link, says nothing: try elsewhere. */
   #watch() {
+    this.#again(QUIET);
+  }
+
+  /** Begins anew after this time, unless it hears something or is closed. */
+  #again(after) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#told('lost');
       this.open();
-    }, QUIET);
-  }
-
-  /** The answer was no stream. Only what is wrong with the question is worth another one. */
-  async #refused(url) {
-    this.close();
-    let status = 0;
-    try {
-      ({ status } = await fetch(url, { method: 'HEAD', signal: AbortSignal.timeout(QUIET) }));
-    } catch {
-      // Nobody answers.
-    }
-    if (this.#source !== null) return;
-    if (status === 400) this.#last = '';
-    this.#timer = setTimeout(() => this.open(), 2000);
+    }, after);
   }
 }
 

@@ -1,0 +1,87 @@
+// The page of the chat without instances: what it makes of answers that are hard to get from real ones.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { launch } from './browser.mjs';
+import { shown } from './chat.mjs';
+
+const files = new URL('../../examples/chat/', import.meta.url);
+const TYPES = { html: 'text/html', css: 'text/css', js: 'text/javascript' };
+const ORIGIN = 'http://127.0.0.1:1';
+let browser;
+
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+/**
+ * A page in the room of this hash. Questions are answered by `answer(room, method)`, events as
+ * `[name, data]` or a status; they are remembered in `page.questions`.
+ */
+async function guest(hash, answer, options) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.questions = [];
+  page.wrong = [];
+  page.on('pageerror', (error) => page.wrong.push(error.message));
+  await page.clock.install();
+  await page.route(`${ORIGIN}/**`, async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const room = pathname.match(/^\/rooms\/(.*)$/)?.[1];
+    if (room === undefined) {
+      const name = pathname === '/' ? 'page.html' : pathname.slice(1);
+      return route.fulfill({ contentType: TYPES[name.split('.').at(-1)], body: readFileSync(new URL(name, files), 'utf8') });
+    }
+    const question = [decodeURIComponent(room), route.request().method()];
+    page.questions.push(question.join(' '));
+    const told = await answer(...question);
+    if (typeof told === 'number') return route.fulfill({ status: told, body: 'no' });
+    const body = told.map(([name, data]) => `event: ${name}\nid: x\ndata: ${JSON.stringify(data)}\n\n`).join('');
+    return route.fulfill({ contentType: 'text/event-stream', body });
+  });
+  await page.goto(`${ORIGIN}/#${hash}`);
+  await page.getByLabel('Name').fill('ada');
+  await page.getByRole('button', { name: 'Come in' }).click();
+  return page;
+}
+
+const AT = ['at', { node: 'fra-1', region: 'fra' }];
+
+/** Lets this much time pass, little by little, so that what is begun in it is done in it. */
+async function pass(page, seconds) {
+  for (let n = 0; n < seconds; n++) {
+    await page.clock.runFor(1000);
+    await page.evaluate(() => fetch('page.css'));
+  }
+}
+
+test('a room that was left while its instance refused stays left', async () => {
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  let holds = false;
+  const page = await guest('lobby', async (room) => {
+    if (room !== 'lobby') return [AT, ['history', []]];
+    if (holds) await held;
+    return 502;
+  });
+  await page.locator('.connection.lost').waitFor();
+  await pass(page, 10);
+  const tries = page.questions.filter((question) => question === 'lobby GET').length;
+  assert.ok(tries > 1, `it is tried again: ${page.questions}`);
+  // The next question is under way when the room is left.
+  holds = true;
+  const { length } = page.questions;
+  while (page.questions.length === length) await pass(page, 1);
+  await page.getByLabel('Another room').fill('tea');
+  await page.getByRole('button', { name: 'Go' }).click();
+  await page.getByText('Nobody has said anything here yet.').waitFor();
+  const before = page.questions.length;
+  release();
+  await pass(page, 30);
+  assert.ok(!page.questions.slice(before).some((question) => question.startsWith('lobby')), `${page.questions}`);
+  assert.ok(page.questions.every((question) => question.endsWith('GET')), 'nothing else is asked');
+  await page.context().close();
+});
