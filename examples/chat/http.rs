@@ -103,12 +103,15 @@ impl IntoResponse for Refused {
 
 pub(crate) fn lines(messages: &[Message<Line>]) -> Value {
     let lines = messages.iter().map(|message| {
+        let (posted, received) = (message.posted_at(), message.received_at());
         json!({
             // One that comes twice is shown once.
             "id": format!("{}/{}", message.sender(), message.seq()),
             "node": message.name(),
             "region": message.region(),
-            "at": message.posted_at().unix_millis(),
+            "at": posted.unix_millis(),
+            // To this instance, by clocks of instances: that of the browser may be off by hours.
+            "took": received.unix_millis().saturating_sub(posted.unix_millis()),
             "from": message.data.from,
             "text": message.data.text,
             // From before this browser listened, or came back.

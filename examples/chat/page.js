@@ -94,7 +94,7 @@ class Lines {
   #list = of('lines');
   #scroll = of('scroll');
   #newer = of('newer');
-  #known = new Set();
+  #known = new Set(); // ids of those that are listed
   #unseen = 0;
   #note = null;
 
@@ -130,7 +130,7 @@ class Lines {
       const row = this.#row(line);
       if (line.past) {
         if (this.#note !== null) this.#note.count += 1;
-      } else if (Date.now() - line.at > LATE) row.querySelector('.bubble').append(h('span', { class: 'late' }, `↺ came ${span(Date.now() - line.at)} late`));
+      } else if (line.took > LATE) row.querySelector('.bubble').append(h('span', { class: 'late' }, `↺ came ${span(line.took)} late`));
       row.classList.add('fresh');
       this.#place(row);
       this.#unseen += 1;
@@ -150,8 +150,9 @@ class Lines {
     if ((this.#note !== null && !this.#note.told) || this.#list.childElementCount === 0) return;
     const isDown = this.#isDown();
     const row = note('× no connection', 'away');
-    row.at = Date.now();
-    this.#note = { row, since: row.at, count: 0, told: false };
+    // Below what it has, whatever the clock of the browser says.
+    row.at = [...this.#list.children].findLast((other) => other.at !== undefined)?.at;
+    this.#note = { row, since: Date.now(), count: 0, told: false };
     this.#list.append(row);
     this.#after(isDown);
   }
@@ -196,7 +197,10 @@ class Lines {
     while (before !== null && before.at > row.at && before.sender !== row.sender) before = before.previousElementSibling;
     if (before === null) this.#list.prepend(row);
     else before.after(row);
-    while (this.#list.childElementCount > ROWS) this.#list.firstElementChild.remove();
+    while (this.#list.childElementCount > ROWS) {
+      this.#known.delete(this.#list.firstElementChild.dataset.id);
+      this.#list.firstElementChild.remove();
+    }
     [row, row.nextElementSibling].forEach(group);
   }
 
@@ -298,7 +302,8 @@ function hear(kind, data) {
 /** The room of the address, shown as the heading. */
 function chooseRoom() {
   try {
-    room = decodeURIComponent(location.hash.slice(1)).trim().slice(0, 40) || 'lobby';
+    // No half of a character that is two for JavaScript.
+    room = decodeURIComponent(location.hash.slice(1)).trim().slice(0, 40).replace(/[\uD800-\uDBFF]$/, '') || 'lobby';
   } catch {
     room = 'lobby';
   }
@@ -334,7 +339,7 @@ async function say(text) {
 
 /** The server says something every 5 s. */
 const QUIET = 12_000;
-/** What is under way for longer was held up somewhere. Clocks differ a bit. */
+/** What is under way to an instance for longer was held up somewhere. Clocks differ a bit. */
 const LATE = 5_000;
 /** How long after it came back a page counts what it missed. */
 const MEANWHILE = 6_000;
@@ -368,7 +373,7 @@ of('say').elements.text.onkeydown = (event) => {
 };
 of('enter').onsubmit = (event) => {
   event.preventDefault();
-  location.hash = encodeURIComponent(event.target.elements.room.value.trim());
+  location.hash = encodeURIComponent(event.target.elements.room.value.trim().replace(/[\uD800-\uDBFF]$/, ''));
   event.target.reset();
 };
 of('rename').onclick = askName;

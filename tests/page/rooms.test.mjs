@@ -85,3 +85,27 @@ test('a room that was left while its instance refused stays left', async () => {
   assert.ok(page.questions.every((question) => question.endsWith('GET')), 'nothing else is asked');
   await page.context().close();
 });
+
+const line = (n, more) => ({ id: `id/${n}`, node: 'iad-1', region: 'iad', at: Date.now() + n, from: 'bob', text: `line ${n}`, took: 90, past: false, ...more });
+
+test('a room is called by whole characters', async () => {
+  const name = `${'x'.repeat(39)}😀`;
+  const page = await guest(encodeURIComponent(name), () => [AT, ['history', []]]);
+  await page.getByText('Nobody has said anything here yet.').waitFor();
+  assert.equal(page.questions[0], `${'x'.repeat(39)} GET`);
+  await page.context().close();
+});
+
+test('what came late is told by clocks of instances, and not by that of the browser', async () => {
+  const hour = 3_600_000;
+  const lines = [line(1, { at: Date.now() - hour }), line(2, { at: Date.now() - hour + 1, took: 7_000 })];
+  const page = await guest('lobby', () => [AT, ['history', []], ['lines', lines]]);
+  await page.getByText('line 2').waitFor();
+  const late = await page.locator('.bubble').evaluateAll((all) => all.map((it) => it.querySelector('.late')?.textContent));
+  assert.deepEqual(late, [undefined, '↺ came 7.0 s late']);
+  // What comes after the connection was lost is below the note of that.
+  await page.locator('.note.away').waitFor();
+  assert.equal((await shown(page)).length, 3);
+  assert.match((await shown(page)).at(-1), /no connection|back at/);
+  await page.context().close();
+});
