@@ -36,6 +36,12 @@ function later(state) {
   return next;
 }
 
+const opened = async (page, kind, id) => {
+  await page.locator(`[data-${kind}="${id}"]`).focus();
+  await page.keyboard.press('Enter');
+  return page.locator('#panel');
+};
+
 const entry = (id, kind, text, at_ms = Date.now()) => ({ id, kind, text, at_ms });
 const listed = (page) => page.locator('#timeline li').evaluateAll((items) => items.map((item) => item.textContent.replace(/^\S+\d\d:\d\d/, '')));
 
@@ -104,5 +110,15 @@ test('a panel that changes all the time can be read to its end, and what is pres
     done();
     await panel.locator('button[data-do="Restart"]:not([disabled])').waitFor();
     assert.deepEqual(server.asked, [['/api/faults', { fault: 'restart', node: 'iad-7' }]]);
+  });
+});
+
+test('why nothing can be broken is told where it could be', async () => {
+  const state = { ...view(['fra', 'iad']), breakable: false, why_not: 'several `meshcast up` are running here' };
+  await shown(() => [['state', state]], async (page, server) => {
+    server.details['/api/member'] = detailOf(state);
+    const panel = await opened(page, 'member', 'fra-1');
+    await panel.getByText('Nothing can be broken here: several `meshcast up` are running here.').waitFor();
+    assert.equal(await panel.getByRole('button', { name: 'Kill' }).count(), 0);
   });
 });

@@ -15,6 +15,8 @@ pub(super) struct Picture {
     pub(super) nodes: BTreeMap<String, Asked>,
     /// What is broken on purpose, and how the nodes are; `None` if nobody here can break anything.
     pub(super) faults: Option<Status>,
+    /// Why nobody here can, if that is not plain.
+    pub(super) why_not: Option<&'static str>,
 }
 
 /// A node that was asked.

@@ -57,10 +57,13 @@ async fn sample(watching: Watching, sender: watch::Sender<Arc<Sampled>>) {
     // An error means that nobody can come any more, and this ends with the server.
     while viewers.wait_for(|count| *count > 0).await.is_ok() {
         let begun = Instant::now();
-        let picture = watching.scene.picture(start.elapsed()).await;
         let last = Arc::clone(&sender.borrow());
         // What is from before a pause gives no rates, and a change in it is no news.
-        let fresh = last.number > 0 && picture.at.saturating_sub(last.picture.at) < STALE;
+        let is_fresh = |at: Duration| last.number > 0 && at.saturating_sub(last.picture.at) < STALE;
+        let status = last.picture.faults.as_ref();
+        let status = status.filter(|_| is_fresh(start.elapsed()));
+        let picture = watching.scene.picture(start.elapsed(), status).await;
+        let fresh = is_fresh(picture.at);
         let now = view(fresh.then_some(&last.picture), &picture);
         if fresh {
             watching.timeline.extend(happenings(&last.view, &now));

@@ -24,6 +24,9 @@ pub(super) struct View {
     pub(super) schema: &'static str,
     /// Whether links can be cut and nodes killed here.
     pub(super) breakable: bool,
+    /// Why not, if a `meshcast up` runs here all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) why_not: Option<&'static str>,
     pub(super) totals: Totals,
     pub(super) regions: BTreeMap<String, RegionView>,
     /// By name, and where two have the same by a part of the id too.
@@ -163,6 +166,7 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
     let mut view = View {
         schema: "page/v1",
         breakable: now.faults.is_some(),
+        why_not: now.why_not,
         totals: totals(&members, channels.len()),
         regions: regions(&members),
         members,

@@ -141,7 +141,9 @@ export class Panel {
   }
 
   #actions(...actions) {
-    return this.#state.breakable ? h('div', { class: 'actions' }, actions) : null;
+    if (this.#state.breakable) return h('div', { class: 'actions' }, actions);
+    const { why_not: why } = this.#state;
+    return why === undefined ? null : h('p', { class: 'muted' }, `Nothing can be broken here: ${why}.`);
   }
 
   _member(id, member, detail) {
