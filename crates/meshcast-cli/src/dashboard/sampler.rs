@@ -81,7 +81,9 @@ async fn sample(watching: Watching, sender: watch::Sender<Arc<Sampled>>) {
             view: now,
             document,
         }));
-        sleep_until(begun + wait).await;
+        // It never takes more than half of the time.
+        let took = begun.elapsed();
+        sleep_until(begun + wait.max(took * 2)).await;
     }
 }
 
