@@ -122,3 +122,64 @@ test('why nothing can be broken is told where it could be', async () => {
     assert.equal(await panel.getByRole('button', { name: 'Kill' }).count(), 0);
   });
 });
+
+const tailRow = (id, more) => ({ id, sender: 'id-of-fra-1', name: 'fra-1', region: 'fra', seq: id, posted_ms: Date.now() + 60_000, text: `message ${id}`, arrivals: {}, ...more });
+
+test('a channel of another mesh is followed as that, and one that nobody has open is opened by hand alone', async () => {
+  const state = view(['fra', 'iad']);
+  state.channels['earth …1a2b3c'] = { ...state.channels.earth, name: 'earth', members: 1 };
+  await shown(() => [['state', state]], async (page, server) => {
+    server.details['/api/channel'] = () => ({
+      name: 'earth', senders: [], present: { by: null, members: [], left_out: 0 },
+      members: [{ name: 'fra-1', region: 'fra', mesh: 2, sends_to: ['iad-1', 'nrt-1'], behind: 0, unread_bytes: 0 }],
+    });
+    await page.getByRole('tab', { name: 'Channels' }).click();
+    await page.locator('#channels').getByRole('button', { name: 'earth …1a2b3c' }).click();
+    const panel = page.locator('#panel');
+    await panel.getByText('No member here has it open').waitFor();
+    await panel.getByText('2: iad-1, nrt-1').waitFor();
+    const streams = server.wanted.length;
+    await panel.getByRole('button', { name: 'Follow' }).click();
+    await page.getByText('Following earth …1a2b3c').waitFor();
+    while (server.wanted.length === streams) await page.waitForTimeout(20);
+    assert.deepEqual(server.wanted.at(-1), { channel: 'earth …1a2b3c' });
+    const box = page.getByLabel('Channel', { exact: true });
+    await box.fill('moon');
+    await box.press('Tab');
+    await page.getByText('No member here has moon open').waitFor();
+    assert.deepEqual(server.asked, []);
+    await page.getByRole('button', { name: 'Open it at fra-1' }).click();
+    while (server.asked.length === 0) await page.waitForTimeout(20);
+    assert.deepEqual(server.asked, [['/api/channels', { node: 'fra-1', channel: 'moon' }]]);
+    server.say('tail', { rows: [], skipped: 0, places: [['fra-1', 'fra']] });
+    await page.getByText('Following moon at fra-1').waitFor();
+    assert.equal(await page.getByRole('button', { name: /Open it/ }).count(), 0);
+  });
+});
+
+test('a stream that begins anew shows its own messages', async () => {
+  const state = view(['fra', 'iad']);
+  const places = [['fra-1', 'fra'], ['iad-1', 'iad']];
+  let rows = [tailRow(1, { gap: [3, 'iad-1'], text: 'expired' }), tailRow(2)];
+  await shown(() => [['state', state], ['tail', { rows, skipped: 0, places }]], async (page, server) => {
+    const all = () => page.locator('.tail > li').evaluateAll((items) => items.map((item) => [item.className, item.querySelectorAll('.arrivals li').length, item.querySelector('.text').textContent]));
+    await page.getByText('message 2').waitFor();
+    assert.deepEqual(await all(), [['', 2, 'message 2'], ['gap', 0, '! iad-1 will not get #1–3: expired']]);
+    rows = [tailRow(1, { text: 'other 1' }), tailRow(2, { gap: [2, 'fra-1'], text: 'expired' })];
+    server.hangUp();
+    await page.getByText('other 1').waitFor();
+    assert.deepEqual(await all(), [['gap', 0, '! fra-1 will not get #2: expired'], ['', 2, 'other 1']]);
+  });
+});
+
+test('where nothing can be broken, the key that heals does nothing', async () => {
+  const state = { ...view(['fra', 'iad']), breakable: false };
+  await shown(() => [['state', state]], async (page, server) => {
+    await page.locator('#work').focus();
+    await page.keyboard.press('h');
+    await page.keyboard.press('2');
+    await page.locator('#tab-members[aria-selected="true"]').waitFor();
+    assert.deepEqual(server.asked, []);
+    assert.equal(await page.locator('#connection').textContent(), '● live');
+  });
+});

@@ -186,11 +186,15 @@ document.querySelector('[role=tablist]').addEventListener('keydown', ({ key }) =
 });
 
 async function heal() {
+  // Where nothing can be broken there is nothing to heal.
+  if (!state?.breakable) return;
+  let wrong = '';
   try {
     await change('/api/faults', { fault: 'heal' });
   } catch (error) {
-    say(of('connection'), error.message);
+    wrong = error.message;
   }
+  say(of('wrong'), wrong);
 }
 
 function theme(next) {
