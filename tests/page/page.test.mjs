@@ -213,6 +213,28 @@ test('the panel of a channel shows who is present on it, while they come and go'
   await page.getByRole('tab', { name: 'Messages' }).click();
 });
 
+test('a channel that nobody has open is opened by hand, and closed when it is not followed any more', async () => {
+  const box = page.getByLabel('Channel', { exact: true });
+  const choose = async (name) => {
+    await box.fill(name);
+    await box.press('Enter');
+    await box.press('Tab');
+  };
+  const channels = async () => page.locator('#channels tbody th').evaluateAll((all) => all.map((it) => it.textContent));
+  await choose('moon');
+  await page.getByText('No member here has moon open').waitFor();
+  assert.deepEqual(await channels(), ['earth']);
+  await page.getByLabel('Post from').selectOption('iad-1');
+  await page.getByRole('button', { name: 'Open it at iad-1' }).click();
+  await page.getByText('Following moon at iad-1').waitFor();
+  await post(page, 'nrt-1', 'to the moon');
+  await eventually('it is seen', async () => (await row('to the moon').count()) === 1);
+  await eventually('the channel is listed', async () => (await channels()).includes('moon'));
+  await choose('earth');
+  await page.getByText('Following earth at').waitFor();
+  await eventually('the channel is closed', async () => !(await channels()).includes('moon'));
+});
+
 test('what was posted is text, whatever it looks like', async () => {
   await post(page, 'iad-1', '<img src=x onerror=document.title=1><b>bold</b>');
   await eventually('it is listed', async () => (await page.locator('.tail .text', { hasText: '<b>bold</b>' }).count()) === 1);

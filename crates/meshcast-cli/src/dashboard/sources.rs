@@ -86,6 +86,7 @@ impl Scene {
             nodes: join_all(looks).await.into_iter().collect(),
             faults,
             why_not,
+            held: BTreeMap::new(),
         }
     }
 
@@ -231,6 +232,7 @@ impl Source {
                 let object: BroadcastChannel<Value> = node.upgrade()?.channel(channel).ok()?;
                 let presence = object.presence::<Value>();
                 let lists = presence.changes().map(move |_| {
+                    let _open_while_it_is_watched = &object;
                     let members = presence.members();
                     members.iter().map(Present::from).collect()
                 });

@@ -218,11 +218,12 @@ export class Panel {
         h('dt', {}, 'Open at'), h('dd', {}, plural(channel.members, 'member')),
         h('dt', {}, 'Mesh'), h('dd', {}, `${mesh(channel.mesh)} peers of each`),
         h('dt', {}, 'Posted'), h('dd', {}, `${count(channel.posted)} (${count(channel.posted_per_s)}/s)`),
+        h('dt', {}, 'Heard'), h('dd', {}, `${count(channel.delivered_per_s)}/s`),
         h('dt', {}, 'Most behind'), h('dd', {}, plural(channel.behind, 'message')),
         h('dt', {}, 'Waiting'), h('dd', {}, bytes(channel.waiting_bytes))),
       detail ? this.#present(detail.present) : null,
       detail ? this.#rows('Members here', ['Member', 'Region', 'Mesh', 'Behind', 'Unread'], detail.members.map((it) => [
-        this.#go('member', it.name), it.region, String(it.mesh), count(it.behind), bytes(it.unread_bytes),
+        this.#go('member', it.name), it.region, meshOf(it), count(it.behind), bytes(it.unread_bytes),
       ])) : null,
       detail ? this.#rows('Senders', ['Sender', 'Region', 'Last number'], detail.senders.map((it) => [
         it.name ?? '–', it.region ?? '–', String(it.seq),
@@ -234,6 +235,7 @@ export class Panel {
   #present(present) {
     if (present === null) return h('p', { class: 'muted' }, 'Looking who is present …');
     const { by, members, left_out: more } = present;
+    if (by === null) return h('p', { class: 'muted' }, 'No member here has it open, to tell who is present.');
     return [
       this.#rows('Present', ['Member', 'Region', 'Since', 'Heard', 'State'], members.map((it) => [
         this.#go('member', it.name), it.region, clock(Date.parse(it.since)), it.silent ? '? silent' : '● yes', it.state ?? '–',
@@ -267,6 +269,12 @@ export class Panel {
         h('thead', {}, h('tr', {}, heads.map((head) => h('th', { scope: 'col' }, head)))),
         h('tbody', {}, rows.map((row) => h('tr', { 'data-key': key(row) }, row.map((cell) => h('td', {}, cell))))))));
   }
+}
+
+/** How many gossip of a member sends a channel to at once, and to whom. */
+function meshOf({ mesh: size, sends_to: names = [] }) {
+  const more = size - names.length;
+  return names.length === 0 ? String(size) : `${size}: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 const where = (region) => (region?.city ? `, ${region.city}` : '');

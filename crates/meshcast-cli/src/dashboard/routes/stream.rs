@@ -25,6 +25,7 @@ use super::{
     },
     Page,
     following::Following,
+    opened::Opened,
     refuse,
 };
 
@@ -41,7 +42,7 @@ pub(super) async fn stream(State(page): State<Page>, Query(wanted): Query<Wanted
         let why = "as many pages are open as may be";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, code::BUSY, why);
     };
-    let stream = Stream::new(page.watching, wanted, place);
+    let stream = Stream::new(page.watching, &page.opened, wanted, place);
     let events = futures::stream::unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(event), stream))
@@ -71,14 +72,19 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(watching: Watching, wanted: Wanted, place: OwnedSemaphorePermit) -> Self {
+    fn new(
+        watching: Watching,
+        opened: &Opened,
+        wanted: Wanted,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         let (sampled, viewer) = watching.enter();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             following: wanted
                 .channel
-                .map(|channel| Following::new(channel, wanted.node)),
+                .map(|channel| Following::new(channel, wanted.node, opened)),
             watching,
             sampled,
             has: 0,
@@ -131,8 +137,8 @@ impl Stream {
         if let Some(following) = &mut self.following {
             if sampled.number > self.followed {
                 self.followed = sampled.number;
-                let scene = &self.watching.scene;
-                following.keep_up(scene, &sampled.picture).await;
+                let Watching { scene, held, .. } = &self.watching;
+                following.keep_up(scene, &sampled.picture, held).await;
             }
             let changes: Changes = following.changes();
             let told = (changes.skipped, &changes.places);
