@@ -183,3 +183,31 @@ test('where nothing can be broken, the key that heals does nothing', async () =>
     assert.equal(await page.locator('#connection').textContent(), '● live');
   });
 });
+
+test('the link between two members alone is cut by a click, and healed when it is gone', async () => {
+  let state = view(['fra', 'iad'], 2);
+  let peers = detailOf(state);
+  await shown(() => [['state', state]], async (page, server) => {
+    server.details['/api/member'] = (query) => peers(query);
+    const pair = (a, b) => ({ a, b, rtt_us: 90_000, half: false, mute: 0 });
+    let links = [pair('fra-1', 'iad-1'), pair('fra-2', 'iad-1'), pair('fra-1', 'iad-2'), pair('fra-2', 'iad-2')];
+    server.details['/api/link'] = () => ({ a: 'fra', b: 'iad', count: links.length, links });
+    const panel = await opened(page, 'member', 'fra-2');
+    await panel.getByRole('button', { name: 'Cut fra-2 – iad-1' }).click();
+    while (server.asked.length < 1) await page.waitForTimeout(20);
+    assert.deepEqual(server.asked.pop(), ['/api/faults', { fault: 'partition', groups: [['fra-2'], ['iad-1']] }]);
+    state = { ...later(state), cuts: [{ from: 'fra-2', to: 'iad-1' }, { from: 'iad-1', to: 'fra-2' }] };
+    links = links.filter(({ a, b }) => `${a} ${b}` !== 'fra-2 iad-1');
+    peers = ({ name }) => ({ ...detailOf(state)({ name }), peers: detailOf(state)({ name }).peers.filter((peer) => peer.name !== 'iad-1') });
+    server.say('state', state);
+    const heal = panel.getByRole('button', { name: 'Heal fra-2 – iad-1' });
+    await heal.waitFor();
+    assert.equal(await panel.getByText('× no link').count(), 1);
+    await opened(page, 'link', 'fra|iad');
+    await panel.getByText('Each link (4)').waitFor();
+    assert.equal(await panel.getByRole('button', { name: /^Cut fra-\d – iad-\d$/ }).count(), 3);
+    await panel.getByRole('button', { name: /^Heal .* – / }).click();
+    while (server.asked.length < 1) await page.waitForTimeout(20);
+    assert.deepEqual(server.asked, [['/api/faults', { fault: 'mend', a: 'fra-2', b: 'iad-1' }]]);
+  });
+});

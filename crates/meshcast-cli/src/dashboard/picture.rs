@@ -18,6 +18,8 @@ pub(super) struct Picture {
     pub(super) faults: Option<Status>,
     /// Why nobody here can, if that is not plain.
     pub(super) why_not: Option<&'static str>,
+    /// The names of nodes there was no time to ask.
+    pub(super) not_asked: Vec<String>,
     /// What pages held open themselves meanwhile.
     pub(super) held: Objects,
 }

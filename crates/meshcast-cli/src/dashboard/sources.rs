@@ -60,11 +60,14 @@ pub(super) enum Source {
     Socket(Client),
 }
 
+/// Nodes by name: how each is asked, if it runs, and where its service is.
+type Sources = BTreeMap<String, (Option<Source>, Option<String>)>;
+
 impl Scene {
     /// Asks all, at once. A `meshcast up` that does not answer in time is as it was at the `last`
     /// look: that it is busy has mended nothing.
     pub(super) async fn picture(&self, at: Duration, last: Option<&Status>) -> Picture {
-        let (sources, up) = self.sources(last).await;
+        let (sources, up, not_asked) = self.sources(last).await;
         let why_not = match up {
             Up::None => None,
             _ => up.why_not(),
@@ -87,6 +90,7 @@ impl Scene {
             faults,
             why_not,
             held: BTreeMap::new(),
+            not_asked,
         }
     }
 
@@ -126,7 +130,7 @@ impl Scene {
     async fn sources(
         &self,
         last: Option<&Status>,
-    ) -> (BTreeMap<String, (Option<Source>, Option<String>)>, Up) {
+    ) -> (Sources, Up, Vec<String>) {
         match self {
             Self::Up { current, .. } => {
                 let current = Arc::clone(&current.borrow());
@@ -140,7 +144,8 @@ impl Scene {
                 for node in current.status.iter().flat_map(|status| &status.nodes) {
                     nodes.entry(node.name.clone()).or_default();
                 }
-                (nodes, current.status.clone().map_or(Up::None, Up::Says))
+                let up = current.status.clone().map_or(Up::None, Up::Says);
+                (nodes, up, Vec::new())
             }
             Self::Machine => {
                 let mut live = locate::live().await.unwrap_or_default();
@@ -148,7 +153,8 @@ impl Scene {
                 let ours = join_all(live.iter().map(Client::is_ours)).await;
                 let mut ours = ours.into_iter();
                 live.retain(|_| ours.next().unwrap_or_default());
-                let nodes = live.into_iter().take(NODES).map(|client| {
+                let beyond = live.split_off(live.len().min(NODES));
+                let nodes = live.into_iter().map(|client| {
                     (
                         client.name().to_owned(),
                         (Some(Source::Socket(client)), None),
@@ -159,7 +165,8 @@ impl Scene {
                 for node in up.status().iter().flat_map(|status| &status.nodes) {
                     nodes.entry(node.name.clone()).or_default();
                 }
-                (nodes, up)
+                let beyond = beyond.iter().map(|client| client.name().to_owned());
+                (nodes, up, beyond.collect())
             }
         }
     }

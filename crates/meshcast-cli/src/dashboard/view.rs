@@ -164,7 +164,10 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
     let pairs = links::pairs(now);
     let degrees = links::degrees(&pairs);
     let (channels, channels_left, loads) = channels::channels(before, now);
-    let (members, members_left) = bounded(members(before, now, &degrees, &loads), MEMBERS);
+    let members = members(before, now, &degrees, &loads);
+    let not_asked = now.not_asked.iter();
+    let unknown = not_asked.filter(|name| !members.contains_key(*name)).count();
+    let (members, members_left) = bounded(members, MEMBERS);
     let links = links::links(now, &pairs);
     let all_links = links.values().map(|link| link.links).sum();
     let (links, links_left) = links::bounded(links, LINKS);
@@ -186,7 +189,7 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
             .map_or_else(Vec::new, |it| it.around.clone()),
     };
     view.totals.links = all_links;
-    view.totals.left_out = members_left + channels_left + links_left;
+    view.totals.left_out = members_left + unknown + channels_left + links_left;
     view
 }
 

@@ -103,10 +103,11 @@ export class Panel {
     return id || 'no region';
   }
 
-  #act(name, what, strong = false) {
+  #act(name, what, strong = false, about = name) {
     return h('button', {
       type: 'button',
-      'data-do': name,
+      'data-do': about,
+      'aria-label': about,
       class: strong ? 'strong' : '',
       // One thing at a time: what a second click should do is not known before the first is done.
       disabled: this.#isBusy(),
@@ -146,6 +147,23 @@ export class Panel {
     return why === undefined ? null : h('p', { class: 'muted' }, `Nothing can be broken here: ${why}.`);
   }
 
+  /** What can be done to the link between two members alone. */
+  #pair(a, b) {
+    if (!this.#state.breakable) return '';
+    const is = (from, to) => (cut) => cut.from === from && cut.to === to;
+    const isCut = this.#state.cuts.some(is(a, b)) || this.#state.cuts.some(is(b, a));
+    return isCut
+      ? this.#act('✚ Heal', { fault: 'mend', a, b }, true, `Heal ${a} – ${b}`)
+      : this.#act('✂ Cut', { fault: 'partition', groups: [[a], [b]] }, false, `Cut ${a} – ${b}`);
+  }
+
+  /** The pairs of members that were cut by name, each once. Their links are gone sooner or later. */
+  #cutPairs() {
+    const { cuts, members } = this.#state;
+    const pairs = cuts.filter(({ from, to }) => from in members && to in members).map(({ from, to }) => [from, to].sort());
+    return [...new Map(pairs.map((pair) => [pair.join('|'), pair])).values()];
+  }
+
   _member(id, member, detail) {
     const running = member.state === 'up' || member.state === 'paused' || member.state === 'silent';
     const node = detail?.node;
@@ -178,9 +196,11 @@ export class Panel {
         ] : null,
         member.peer_id ? fact('Peer id', h('code', { title: member.peer_id }, `…${member.peer_id.slice(-8)}`)) : null,
         member.url ? [h('dt', {}, 'Service'), h('dd', { class: 'all' }, h('a', { href: `${member.url}/messages`, rel: 'noreferrer' }, member.url))] : null),
-      detail ? this.#rows('Links', ['Member', 'Region', 'Round trip', 'Dialled by'], detail.peers.map((peer) => [
-        this.#go('member', peer.name), peer.region, ms(peer.rtt_us), peer.direction === 'inbound' ? 'them' : 'us',
-      ])) : null,
+      detail ? this.#rows('Links', ['Member', 'Region', 'Round trip', 'Dialled by', ''], detail.peers.map((peer) => [
+        this.#go('member', peer.name), peer.region, ms(peer.rtt_us), peer.direction === 'inbound' ? 'them' : 'us', this.#pair(id, peer.name),
+      ]).concat(this.#cutPairs().filter((pair) => pair.includes(id)).map((pair) => pair.find((name) => name !== id))
+        .filter((other) => !detail.peers.some(({ name }) => name === other))
+        .map((other) => [this.#go('member', other), this.#state.members[other].region, '–', '× no link', this.#pair(id, other)]))) : null,
       detail ? this.#rows('Channels', ['Channel', 'Mesh', 'Members', 'Behind'], detail.channels.map((channel) => [
         this.#go('channel', channel.name), String(channel.mesh), String(channel.subscribers), count(channel.behind),
       ])) : null,
@@ -204,10 +224,13 @@ export class Panel {
         h('dt', {}, 'Links'), h('dd', {}, String(link.links)),
         h('dt', {}, 'Round trip'), h('dd', {}, ms(link.rtt_us)),
         h('dt', {}, 'Longest'), h('dd', {}, ms(link.rtt_max_us))),
-      detail ? this.#rows('Each link', ['From', 'To', 'Round trip', ''], detail.links.map((pair) => [
+      detail ? this.#rows('Each link', ['From', 'To', 'Round trip', '', ''], detail.links.map((pair) => [
         this.#go('member', pair.a), this.#go('member', pair.b), ms(pair.rtt_us),
-        pair.half ? 'one end alone' : pair.mute > 0 ? 'was mute' : '',
-      ])) : null,
+        pair.half ? 'one end alone' : pair.mute > 0 ? 'was mute' : '', this.#pair(pair.a, pair.b),
+      ]).concat(this.#cutPairs()
+        .filter((pair) => pair.map((name) => this.#state.members[name].region).sort().join('|') === [link.a, link.b].sort().join('|'))
+        .filter(([a, b]) => !detail.links.some((other) => [other.a, other.b].sort().join('|') === `${a}|${b}`))
+        .map(([a, b]) => [this.#go('member', a), this.#go('member', b), '–', '× no link', this.#pair(a, b)]))) : null,
     ].filter(Boolean);
   }
 

@@ -21,6 +21,7 @@ pub(in super::super) fn picture(names: &[&str]) -> Picture {
         nodes: nodes.collect(),
         faults: None,
         why_not: None,
+        not_asked: Vec::new(),
         held: BTreeMap::new(),
     }
 }

@@ -231,6 +231,15 @@ fn what_there_is_no_room_for_is_counted() {
 }
 
 #[test]
+fn nodes_that_were_not_asked_are_counted_unless_others_tell_of_them() {
+    let mut now = picture(&["fra-1", "iad-1"]);
+    now.nodes.remove("iad-1");
+    now.not_asked = vec!["iad-1".into(), "nrt-1".into()];
+    let view = self::view(None, &now);
+    assert_eq!((view.members.len(), view.totals.left_out), (2, 1));
+}
+
+#[test]
 fn the_document_names_what_it_is_and_leaves_out_what_is_not_known() {
     let mut now = picture(&["mars-1"]);
     now.nodes.get_mut("mars-1").expect("there").look = None;
