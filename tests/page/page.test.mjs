@@ -277,6 +277,44 @@ test('pages of others can neither read nor change anything', async () => {
   assert.equal(await status('GET', '/api/stream', { origin: 'http://evil.example' }), 403);
   assert.equal(await status('POST', '/api/faults', { ...json, origin: 'http://evil.example' }), 403);
   assert.equal(await status('POST', '/api/faults', { ...json, 'sec-fetch-site': 'cross-site' }), 403);
-  assert.equal(await status('POST', '/api/faults', { 'content-type': 'text/plain' }), 415);
-  assert.equal(await status('GET', '/api/faults', {}), 405);
+});
+
+test('what changes something takes POST and JSON, and nothing else', async () => {
+  const forms = ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data', ''];
+  for (const path of ['/api/faults', '/api/messages', '/api/channels']) {
+    for (const type of forms) assert.equal(await status('POST', path, { 'content-type': type }), 415, `${path} as ${type}`);
+    assert.equal(await status('POST', path, {}), 415, path);
+    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE']) assert.equal(await status(method, path, {}), 405, `${method} ${path}`);
+  }
+});
+
+test('there are sixteen streams, and one more when one ends', async () => {
+  const { hostname, port } = new URL(mesh.page);
+  const follow = () => new Promise((resolve, reject) => {
+    const asked = request({ hostname, port, path: '/api/stream' }, (answer) => {
+      answer.on('error', () => {});
+      resolve([answer.statusCode, () => answer.destroy()]);
+    });
+    asked.once('error', reject);
+    asked.end();
+  });
+  await page.context().close();
+  page = undefined;
+  const streams = [];
+  // The page has gone, and its stream goes soon.
+  while (streams.length < 16) {
+    const [code, end] = await follow();
+    if (code === 200) streams.push(end);
+    else end();
+  }
+  assert.equal((await follow())[0], 503);
+  streams.pop()();
+  const begun = Date.now();
+  for (;;) {
+    const [code, end] = await follow();
+    end();
+    if (code === 200) break;
+    assert.ok(Date.now() - begun < PATIENCE, 'a place is free');
+  }
+  streams.forEach((end) => end());
 });

@@ -109,3 +109,26 @@ test('what came late is told by clocks of instances, and not by that of the brow
   assert.match((await shown(page)).at(-1), /no connection|back at/);
   await page.context().close();
 });
+
+test('on a phone nothing is wider than the screen, and one can say something', async () => {
+  const lines = [line(1), line(2, { text: 'x'.repeat(300) }), line(3, { text: `${'long words '.repeat(40)}end` })];
+  for (const colorScheme of ['light', 'dark']) {
+    const page = await guest('lobby', () => [AT, ['who', [{ node: 'fra-1', region: 'fra', silent: false, names: ['ada', 'y'.repeat(24)], more: 0 }]], ['history', lines]],
+      { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, colorScheme });
+    await page.getByText('line 1').waitFor();
+    const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(await wide() <= 390, `${await wide()} px`);
+    const [send, box] = [page.getByRole('button', { name: 'Send' }), page.getByLabel('Message', { exact: true })];
+    for (const part of [send, box]) {
+      const { x, y, width, height } = await part.boundingBox();
+      assert.ok(x >= 0 && x + width <= 390 && y + height <= 844 && height >= 40, `${[x, y, width, height]}`);
+    }
+    // Who is here is folded away until it is asked for.
+    assert.equal(await page.locator('#members').isVisible(), false);
+    await page.locator('summary').tap();
+    await page.getByText('ada (you)').waitFor();
+    assert.ok(await wide() <= 390, `${await wide()} px`);
+    assert.deepEqual(page.wrong, []);
+    await page.context().close();
+  }
+});

@@ -127,10 +127,7 @@ impl Scene {
         }
     }
 
-    async fn sources(
-        &self,
-        last: Option<&Status>,
-    ) -> (Sources, Up, Vec<String>) {
+    async fn sources(&self, last: Option<&Status>) -> (Sources, Up, Vec<String>) {
         match self {
             Self::Up { current, .. } => {
                 let current = Arc::clone(&current.borrow());

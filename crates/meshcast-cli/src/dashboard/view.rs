@@ -166,7 +166,9 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
     let (channels, channels_left, loads) = channels::channels(before, now);
     let members = members(before, now, &degrees, &loads);
     let not_asked = now.not_asked.iter();
-    let unknown = not_asked.filter(|name| !members.contains_key(*name)).count();
+    let unknown = not_asked
+        .filter(|name| !members.contains_key(*name))
+        .count();
     let (members, members_left) = bounded(members, MEMBERS);
     let links = links::links(now, &pairs);
     let all_links = links.values().map(|link| link.links).sum();

@@ -263,7 +263,9 @@ fn a_meshcast_up_that_cannot_tell_is_not_called_none() {
         survey.up = up;
         let report = Report::new(&survey, NOW);
         let mut checks = report.checks.iter();
-        let faults = checks.find(|it| it.check == "faults").expect("it is checked");
+        let faults = checks
+            .find(|it| it.check == "faults")
+            .expect("it is checked");
         assert_eq!(faults.state, State::Skip);
         assert!(faults.reason.contains(said), "{}", faults.reason);
     }
