@@ -113,7 +113,11 @@ export const ms = (micros) => {
 export const span = (millis) => {
   if (millis < 1000) return `${Math.round(millis)} ms`;
   if (millis < 60_000) return `${(millis / 1000).toFixed(1)} s`;
-  return `${Math.floor(millis / 60_000)} min ${Math.round(millis / 1000) % 60} s`;
+  const seconds = Math.round(millis / 1000);
+  const [minutes, hours] = [Math.floor(seconds / 60), Math.floor(seconds / 3600)];
+  if (hours < 1) return `${minutes} min ${seconds % 60} s`;
+  if (hours < 48) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 };
 
 export const count = (number) => {
