@@ -1,10 +1,12 @@
 // Makes the pictures of the page: `MESHCAST=…/meshcast node shots.mjs DIRECTORY`, wide and as on a
 // phone, light and dark, with 5 nodes of which one is cut off, and with 100 of which one is down.
-// Those of docs/ are the JPEGs among them. `node shots.mjs DIRECTORY 5` makes those of 5 nodes alone.
+// Those of docs/ are the JPEGs among them: that of 100 is of a page that is told what 100 would say,
+// since they take minutes to start on a small machine. `node shots.mjs DIRECTORY 5` starts 5 alone.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PATIENCE, launch, open, post, up } from './browser.mjs';
+import { detailOf, mock, view } from './mock.mjs';
 
 const directory = process.argv[2] ?? 'shots';
 const only = process.argv[3];
@@ -63,11 +65,38 @@ async function hundred() {
   await first.locator('#panel').getByRole('button', { name: 'Kill', exact: true }).click();
   await first.locator('[data-member="iad-7"].down').waitFor();
   await post(first, 'nrt-3', 'one of a hundred is down');
-  await first.screenshot({ path: join(directory, 'page-hundred.jpg'), ...JPEG });
   await all(mesh, 'hundred-');
   await mesh.end();
 }
 
+async function told() {
+  const state = view(['fra', 'iad', 'nrt', 'gru', 'syd'], 20);
+  state.members['iad-7'] = { region: 'iad', state: 'down', links: 0 };
+  state.regions.iad.up = 19;
+  state.totals.up = 99;
+  const now = Date.now();
+  const timeline = [
+    { id: 1, at_ms: now - 20_000, kind: 'fault', text: 'iad-7 is killed' },
+    { id: 2, at_ms: now - 19_000, kind: 'member', text: 'iad-7 is down' },
+    { id: 3, at_ms: now - 5_000, kind: 'post', text: 'nrt-3 posted on earth' },
+  ];
+  const regions = { 'fra-1': 'fra', 'gru-1': 'gru', 'iad-1': 'iad', 'nrt-3': 'nrt', 'syd-1': 'syd' };
+  const took = { 'nrt-3': 0, 'syd-1': 53, 'iad-1': 84, 'fra-1': 121, 'gru-1': 139 };
+  const arrivals = Object.fromEntries(Object.entries(took).map(([name, took_ms]) => [name, { region: regions[name], took_ms, way: took_ms === 0 ? 'local' : 'gossip' }]));
+  const row = { id: 1, sender: 'id-of-nrt-3', name: 'nrt-3', region: 'nrt', seq: 1, posted_ms: now - 5_000, text: 'one of a hundred is down', arrivals };
+  const server = await mock(() => [['state', state], ['timeline', timeline], ['tail', { rows: [row], skipped: 0, places: Object.entries(regions) }]]);
+  server.details['/api/member'] = detailOf(state);
+  const page = await open(browser, server.url, { width: 1200, height: 760, dark: false });
+  await page.getByText('one of a hundred is down').waitFor();
+  await page.locator('[data-member="nrt-3"]').focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('Links (99)').waitFor();
+  await page.screenshot({ path: join(directory, 'page-hundred.jpg'), ...JPEG });
+  await page.context().close();
+  server.end();
+}
+
+await told();
 if (only !== '100') await five();
 if (only !== '5') await hundred();
 await browser.close();
