@@ -48,7 +48,8 @@ impl Room {
 /// Somebody who wants to hear what is said.
 pub(crate) struct Listener {
     pub(crate) name: Name,
-    /// The id of the last event that they had, at any instance.
+    /// The id of the last event that they had, at any instance. One that is none, or of a version
+    /// with others, is as good as no id: whoever has it is a newcomer.
     pub(crate) last_event: Option<Cursor>,
 }
 
@@ -56,7 +57,7 @@ pub(crate) struct Listener {
 struct Asked {
     name: Name,
     /// In place of the header, which scripts cannot set.
-    after: Option<Cursor>,
+    after: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Listener {
@@ -67,13 +68,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Listener {
             .await
             .map_err(IntoResponse::into_response)?;
         // What browsers send by themselves is newer.
-        let last_event = match parts.headers.get("last-event-id") {
-            Some(id) => {
-                let id = id.to_str().unwrap_or_default().parse();
-                Some(id.map_err(|error| Refused::bad(&error).into_response())?)
-            }
-            None => after,
-        };
+        let header = parts.headers.get("last-event-id");
+        let id = header.and_then(|id| id.to_str().ok()).or(after.as_deref());
+        let last_event = id.and_then(|id| id.parse().ok());
         Ok(Self { name, last_event })
     }
 }
@@ -81,16 +78,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Listener {
 /// Why something was not done.
 pub(crate) struct Refused(StatusCode, String);
 
-impl Refused {
-    fn bad(why: &meshcast::CursorError) -> Self {
-        Self(StatusCode::BAD_REQUEST, why.to_string())
-    }
-}
-
 impl From<OpenError> for Refused {
     fn from(error: OpenError) -> Self {
         let status = match error {
-            OpenError::Name(_) | OpenError::ForeignCursor => StatusCode::BAD_REQUEST,
+            OpenError::Name(_) => StatusCode::BAD_REQUEST,
             // Another instance may be better off.
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -112,12 +103,15 @@ impl IntoResponse for Refused {
 
 pub(crate) fn lines(messages: &[Message<Line>]) -> Value {
     let lines = messages.iter().map(|message| {
+        let (posted, received) = (message.posted_at(), message.received_at());
         json!({
             // One that comes twice is shown once.
             "id": format!("{}/{}", message.sender(), message.seq()),
             "node": message.name(),
             "region": message.region(),
-            "at": message.posted_at().unix_millis(),
+            "at": posted.unix_millis(),
+            // To this instance, by clocks of instances: that of the browser may be off by hours.
+            "took": received.unix_millis().saturating_sub(posted.unix_millis()),
             "from": message.data.from,
             "text": message.data.text,
             // From before this browser listened, or came back.

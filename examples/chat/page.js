@@ -49,8 +49,7 @@ class Stream {
     this.close();
     const query = new URLSearchParams({ name: this.#name });
     if (this.#last !== '') query.set('after', this.#last);
-    const url = `rooms/${encodeURIComponent(this.#room)}?${query}`;
-    const source = new EventSource(url);
+    const source = new EventSource(`rooms/${encodeURIComponent(this.#room)}?${query}`);
     this.#source = source;
     for (const kind of ['at', 'who', 'history', 'lines', 'gap', 'alive']) {
       source.addEventListener(kind, ({ data, lastEventId }) => {
@@ -61,12 +60,14 @@ class Stream {
     }
     source.onerror = () => {
       this.#told('lost');
-      // Else the browser tries again by itself, and says what it had last in a header.
-      if (source.readyState === EventSource.CLOSED) this.#refused(url);
+      // The answer was no stream. Else the browser tries again by itself, and says what it had last
+      // in a header.
+      if (source.readyState === EventSource.CLOSED) this.#again(2000);
     };
     this.#watch();
   }
 
+  /** For good: what was to come later does not. */
   close() {
     clearTimeout(this.#timer);
     this.#source?.close();
@@ -75,25 +76,16 @@ class Stream {
 
   /** An instance that stands still, or is behind a dead link, says nothing: try elsewhere. */
   #watch() {
+    this.#again(QUIET);
+  }
+
+  /** Begins anew after this time, unless it hears something or is closed. */
+  #again(after) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#told('lost');
       this.open();
-    }, QUIET);
-  }
-
-  /** The answer was no stream. Only what is wrong with the question is worth another one. */
-  async #refused(url) {
-    this.close();
-    let status = 0;
-    try {
-      ({ status } = await fetch(url, { method: 'HEAD', signal: AbortSignal.timeout(QUIET) }));
-    } catch {
-      // Nobody answers.
-    }
-    if (this.#source !== null) return;
-    if (status === 400) this.#last = '';
-    this.#timer = setTimeout(() => this.open(), 2000);
+    }, after);
   }
 }
 
@@ -102,7 +94,7 @@ class Lines {
   #list = of('lines');
   #scroll = of('scroll');
   #newer = of('newer');
-  #known = new Set();
+  #known = new Set(); // ids of those that are listed
   #unseen = 0;
   #note = null;
 
@@ -138,7 +130,7 @@ class Lines {
       const row = this.#row(line);
       if (line.past) {
         if (this.#note !== null) this.#note.count += 1;
-      } else if (Date.now() - line.at > LATE) row.querySelector('.bubble').append(h('span', { class: 'late' }, `↺ came ${span(Date.now() - line.at)} late`));
+      } else if (line.took > LATE) row.querySelector('.bubble').append(h('span', { class: 'late' }, `↺ came ${span(line.took)} late`));
       row.classList.add('fresh');
       this.#place(row);
       this.#unseen += 1;
@@ -158,8 +150,9 @@ class Lines {
     if ((this.#note !== null && !this.#note.told) || this.#list.childElementCount === 0) return;
     const isDown = this.#isDown();
     const row = note('× no connection', 'away');
-    row.at = Date.now();
-    this.#note = { row, since: row.at, count: 0, told: false };
+    // Below what it has, whatever the clock of the browser says.
+    row.at = [...this.#list.children].findLast((other) => other.at !== undefined)?.at;
+    this.#note = { row, since: Date.now(), count: 0, told: false };
     this.#list.append(row);
     this.#after(isDown);
   }
@@ -204,7 +197,10 @@ class Lines {
     while (before !== null && before.at > row.at && before.sender !== row.sender) before = before.previousElementSibling;
     if (before === null) this.#list.prepend(row);
     else before.after(row);
-    while (this.#list.childElementCount > ROWS) this.#list.firstElementChild.remove();
+    while (this.#list.childElementCount > ROWS) {
+      this.#known.delete(this.#list.firstElementChild.dataset.id);
+      this.#list.firstElementChild.remove();
+    }
     [row, row.nextElementSibling].forEach(group);
   }
 
@@ -306,7 +302,8 @@ function hear(kind, data) {
 /** The room of the address, shown as the heading. */
 function chooseRoom() {
   try {
-    room = decodeURIComponent(location.hash.slice(1)).trim().slice(0, 40) || 'lobby';
+    // No half of a character that is two for JavaScript.
+    room = decodeURIComponent(location.hash.slice(1)).trim().slice(0, 40).replace(/[\uD800-\uDBFF]$/, '') || 'lobby';
   } catch {
     room = 'lobby';
   }
@@ -342,7 +339,7 @@ async function say(text) {
 
 /** The server says something every 5 s. */
 const QUIET = 12_000;
-/** What is under way for longer was held up somewhere. Clocks differ a bit. */
+/** What is under way to an instance for longer was held up somewhere. Clocks differ a bit. */
 const LATE = 5_000;
 /** How long after it came back a page counts what it missed. */
 const MEANWHILE = 6_000;
@@ -376,7 +373,7 @@ of('say').elements.text.onkeydown = (event) => {
 };
 of('enter').onsubmit = (event) => {
   event.preventDefault();
-  location.hash = encodeURIComponent(event.target.elements.room.value.trim());
+  location.hash = encodeURIComponent(event.target.elements.room.value.trim().replace(/[\uD800-\uDBFF]$/, ''));
   event.target.reset();
 };
 of('rename').onclick = askName;

@@ -8,7 +8,7 @@ use std::{convert::Infallible, mem, sync::Arc, time::Duration};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::{Json, Router, extract::Path, extract::State, http::StatusCode, routing::get};
 use futures::{Stream, StreamExt, stream};
-use meshcast::{Messages, Node, Since};
+use meshcast::{Messages, Node, OpenError, Since};
 
 use crate::http::{Line, Listener, Refused, Room, event, greeting, lines};
 use crate::seats::{Seat, Seats};
@@ -43,9 +43,12 @@ async fn listen(
     Path(room): Path<Room>,
     Listener { name, last_event }: Listener,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
-    let is_new = last_event.is_none();
-    let since = last_event.map_or(Since::Last(LINES as u64), Since::After);
-    let channel = chat.node.channel_since::<Line>(&room.channel(), since)?;
+    let open = |since| chat.node.channel_since::<Line>(&room.channel(), since);
+    let (channel, is_new) = match last_event.map(|id| open(Since::After(id))) {
+        // What was in another room is no place in this one.
+        None | Some(Err(OpenError::ForeignCursor)) => (open(Since::Last(LINES as u64))?, true),
+        Some(channel) => (channel?, false),
+    };
     let seat = Seat::take(&chat.seats, &channel, room, name);
     let first = stream::iter([greeting(&chat.node), event("who", seat.everybody())]);
     let guest = Guest {

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::harness::{PATIENCE, Process, Session, new_key};
+use crate::harness::{PATIENCE, Process, Session, Terminal, new_key};
 
 #[test]
 fn a_bench_counts_what_each_region_hears_and_how_soon() {
@@ -90,4 +90,22 @@ fn a_bench_with_nobody_to_listen_says_so() {
         let [option, value] = nonsense;
         assert_eq!(session.run(&["bench", option, value]).0, 2, "{option}");
     }
+}
+
+#[test]
+fn at_a_terminal_a_bar_shows_how_far_it_is() {
+    let session = Session::new();
+    let _up = session.up_and_converged();
+    let bench = ["bench", "--count", "200", "--rate", "50", "--node", "fra-1"];
+    let terminal = Terminal::start(session.command(&bench));
+    terminal.shows(" of 200: ");
+    terminal.shows("heard by all");
+    // It makes room for the report.
+    terminal.shows("LOST");
+    assert!(
+        !terminal.text().contains(" of 200: "),
+        "{}",
+        terminal.text()
+    );
+    assert_eq!(terminal.ends(), Some(0));
 }

@@ -123,6 +123,11 @@ fn a_node_that_is_told_to_stop_waits_for_a_member_and_names_what_nobody_has() {
 fn up_prints_a_table() {
     let session = Session::new();
     let up = Process::start(session.command(&["up", "--http-base", "0", "--regions", "gru,syd"]));
+    let first = up.stdout_line("a line", PATIENCE, |_| true);
+    assert!(
+        first.contains(": http://127.0.0.1:"),
+        "the page comes first: {first}"
+    );
     let heading = up.stdout_line("a heading", PATIENCE, |line| line.starts_with("NAME"));
     assert_eq!(
         heading.split_whitespace().collect::<Vec<_>>(),

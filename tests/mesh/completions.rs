@@ -165,3 +165,20 @@ fn colours_are_where_they_are_wanted() {
     }
     assert_eq!(session.run(&["nodes", "--color", "pink"]).0, 2);
 }
+
+#[test]
+fn at_a_terminal_there_are_colours_unless_they_are_not_wanted() {
+    let session = Session::new();
+    for (variable, coloured) in [("", true), ("1", false)] {
+        let mut command = session.command(&["nodes"]);
+        command.env("NO_COLOR", variable);
+        let terminal = Terminal::start(command);
+        terminal.shows("start some with");
+        assert_eq!(terminal.is_coloured(), coloured, "{}", terminal.text());
+    }
+    let mut command = session.command(&["nodes", "--color", "never"]);
+    command.env("NO_COLOR", "");
+    let terminal = Terminal::start(command);
+    terminal.shows("start some with");
+    assert!(!terminal.is_coloured(), "{}", terminal.text());
+}

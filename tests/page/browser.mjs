@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core';
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-quic'];
 
 /** How long anything may take that works, on a machine with other things to do. */
-export const PATIENCE = 60_000;
+export const PATIENCE = Number(process.env.PATIENCE ?? 60_000);
 
 /** Runs `meshcast up` and returns what it says, and how to end it. */
 export async function up(...options) {

@@ -136,6 +136,19 @@ test('a node is paused, goes on and is started anew by click', async () => {
   await page.keyboard.press('Escape');
 });
 
+test('the link of two members is cut by click, and healed', async () => {
+  const panel = page.locator('#panel');
+  await page.locator('[data-member="syd-1"]').focus();
+  await page.keyboard.press('Enter');
+  await panel.getByRole('button', { name: 'Cut syd-1 – nrt-1' }).click();
+  await page.locator('[data-link="nrt|syd"].cut').waitFor();
+  await happened('partition syd-1 | nrt-1');
+  await panel.getByText('× no link').waitFor();
+  await panel.getByRole('button', { name: 'Heal syd-1 – nrt-1' }).click();
+  await page.locator('[data-link="nrt|syd"]:not(.cut)').waitFor();
+  await page.keyboard.press('Escape');
+});
+
 test('one way of a link is cut by click, and the other is not', async () => {
   const panel = page.locator('#panel');
   await page.locator('[data-link="gru|syd"]').focus();
@@ -213,6 +226,30 @@ test('the panel of a channel shows who is present on it, while they come and go'
   await page.getByRole('tab', { name: 'Messages' }).click();
 });
 
+test('a channel that nobody has open is opened by hand, and closed when it is not followed any more', async () => {
+  const box = page.getByLabel('Channel', { exact: true });
+  const choose = async (name) => {
+    await box.fill(name);
+    await box.press('Enter');
+    await box.press('Tab');
+  };
+  /** How many members have each open. What was posted is kept for a while also where none has. */
+  const channels = async () => Object.fromEntries(await page.locator('#channels tbody tr').evaluateAll((all) =>
+    all.map(({ children: [name, members] }) => [name.textContent, members.textContent])));
+  await choose('moon');
+  await page.getByText('No member here has moon open').waitFor();
+  assert.deepEqual(await channels(), { earth: '5' });
+  await page.getByLabel('Post from').selectOption('iad-1');
+  await page.getByRole('button', { name: 'Open it at iad-1' }).click();
+  await page.getByText('Following moon at iad-1').waitFor();
+  await post(page, 'iad-1', 'to the moon');
+  await eventually('it is seen', async () => (await row('to the moon').count()) === 1);
+  await eventually('the channel is open', async () => (await channels()).moon === '1');
+  await choose('earth');
+  await page.getByText('Following earth at').waitFor();
+  await eventually('the channel is closed', async () => ((await channels()).moon ?? '0') === '0');
+});
+
 test('what was posted is text, whatever it looks like', async () => {
   await post(page, 'iad-1', '<img src=x onerror=document.title=1><b>bold</b>');
   await eventually('it is listed', async () => (await page.locator('.tail .text', { hasText: '<b>bold</b>' }).count()) === 1);
@@ -240,6 +277,44 @@ test('pages of others can neither read nor change anything', async () => {
   assert.equal(await status('GET', '/api/stream', { origin: 'http://evil.example' }), 403);
   assert.equal(await status('POST', '/api/faults', { ...json, origin: 'http://evil.example' }), 403);
   assert.equal(await status('POST', '/api/faults', { ...json, 'sec-fetch-site': 'cross-site' }), 403);
-  assert.equal(await status('POST', '/api/faults', { 'content-type': 'text/plain' }), 415);
-  assert.equal(await status('GET', '/api/faults', {}), 405);
+});
+
+test('what changes something takes POST and JSON, and nothing else', async () => {
+  const forms = ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data', ''];
+  for (const path of ['/api/faults', '/api/messages', '/api/channels']) {
+    for (const type of forms) assert.equal(await status('POST', path, { 'content-type': type }), 415, `${path} as ${type}`);
+    assert.equal(await status('POST', path, {}), 415, path);
+    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE']) assert.equal(await status(method, path, {}), 405, `${method} ${path}`);
+  }
+});
+
+test('there are sixteen streams, and one more when one ends', async () => {
+  const { hostname, port } = new URL(mesh.page);
+  const follow = () => new Promise((resolve, reject) => {
+    const asked = request({ hostname, port, path: '/api/stream' }, (answer) => {
+      answer.on('error', () => {});
+      resolve([answer.statusCode, () => answer.destroy()]);
+    });
+    asked.once('error', reject);
+    asked.end();
+  });
+  await page.context().close();
+  page = undefined;
+  const streams = [];
+  // The page has gone, and its stream goes soon.
+  while (streams.length < 16) {
+    const [code, end] = await follow();
+    if (code === 200) streams.push(end);
+    else end();
+  }
+  assert.equal((await follow())[0], 503);
+  streams.pop()();
+  const begun = Date.now();
+  for (;;) {
+    const [code, end] = await follow();
+    end();
+    if (code === 200) break;
+    assert.ok(Date.now() - begun < PATIENCE, 'a place is free');
+  }
+  streams.forEach((end) => end());
 });

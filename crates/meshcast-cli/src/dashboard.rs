@@ -2,16 +2,17 @@
 //! terminal.
 //!
 //! `picture` is what all nodes said at one moment, `view` what a page shows of it, `patch` how two
-//! views differ, `timeline` what happened between them, `tail` what a channel heard. These are
-//! plain data and know no socket. `sources` asks nodes, `sampler` does so while somebody looks,
-//! `present` watches who has a channel open, and `routes` serves; the page itself is in `assets`,
-//! as it is written there. `top` shows the same views and needs none of `patch`, `present`, `tail`
-//! and `routes`.
+//! views differ, `timeline` what happened between them, `tail` what a channel heard, `held` what
+//! pages hold open themselves. These are plain data and know no socket. `sources` asks nodes,
+//! `sampler` does so while somebody looks, `present` watches who has a channel open, and `routes`
+//! serves; the page itself is in `assets`, as it is written there. `top` shows the same views and
+//! needs none of `patch`, `present`, `tail` and `routes`.
 //!
 //! It may use admin reports, the client and faults of this crate. It must not ask anything while no
 //! page is open, hold what a page does not take, or show more than there is room for in `view`.
 
 mod assets;
+mod held;
 mod patch;
 mod picture;
 mod present;

@@ -5,8 +5,8 @@ use meshcast_sim::{Cluster, Standing};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-/// Something to be done, with where the answer goes. `None`: only the status is asked for.
-pub(crate) type Asked = (Option<Request>, oneshot::Sender<Result<Status, Problem>>);
+/// Something to be done, with where the answer goes.
+pub(crate) type Asked = (Request, oneshot::Sender<Result<Status, Problem>>);
 
 /// Where it is said.
 pub(crate) const PATH: &str = "/v1/faults";

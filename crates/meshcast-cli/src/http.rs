@@ -5,6 +5,7 @@
 //! those that were served here. Nothing here knows what is served.
 
 mod guard;
+mod patience;
 mod server;
 
 pub(crate) use self::server::{Limits, serve};

@@ -87,13 +87,7 @@ pub(crate) async fn up(socket: Option<&PathBuf>) -> Result<Client, Failure> {
     if let Some(socket) = socket {
         return Ok(Client::new(socket.clone()));
     }
-    let mut running = answering(sockets_in(&socket_directories(), UP)?).await;
-    if running.len() > 1 {
-        let ours = join_all(running.iter().map(Client::is_ours)).await;
-        let mut ours = ours.into_iter();
-        running.retain(|_| ours.next().unwrap_or_default());
-    }
-    match &running[..] {
+    match &ups().await?[..] {
         [] => Err(Failure::no_node("no `meshcast up` is running here")
             .hint("start one with `meshcast up`")),
         [one] => Ok(one.clone()),
@@ -108,6 +102,17 @@ pub(crate) async fn up(socket: Option<&PathBuf>) -> Result<Client, Failure> {
             Err(Failure::usage("several `meshcast up` are running here").hint(hint))
         }
     }
+}
+
+/// All that run here; of several only those of this user.
+pub(crate) async fn ups() -> Result<Vec<Client>, Failure> {
+    let mut running = answering(sockets_in(&socket_directories(), UP)?).await;
+    if running.len() > 1 {
+        let ours = join_all(running.iter().map(Client::is_ours)).await;
+        let mut ours = ours.into_iter();
+        running.retain(|_| ours.next().unwrap_or_default());
+    }
+    Ok(running)
 }
 
 /// What to say when there is none.

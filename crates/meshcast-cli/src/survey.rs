@@ -18,8 +18,58 @@ use crate::{
 pub(crate) struct Survey {
     /// By the name of their sockets. Those that nobody listens at are among them.
     pub(crate) nodes: Vec<Surveyed>,
-    /// What a running `meshcast up` says of what it runs.
-    pub(crate) up: Option<Status>,
+    pub(crate) up: Up,
+}
+
+/// What a running `meshcast up` says of what it runs.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Up {
+    /// None runs here.
+    #[default]
+    None,
+    /// Several do, and nobody said which is meant.
+    Several,
+    /// One does, and does not answer.
+    Silent,
+    Says(Status),
+}
+
+impl Up {
+    /// Asks the one that runs here.
+    pub(crate) async fn ask(limit: Duration) -> Self {
+        match &locate::ups().await.unwrap_or_default()[..] {
+            [] => Self::None,
+            [up] => Self::of(up, limit).await,
+            _ => Self::Several,
+        }
+    }
+
+    /// Asks this one.
+    pub(crate) async fn of(up: &Client, limit: Duration) -> Self {
+        match timeout(limit, up.get(PATH)).await {
+            Ok(Ok(status)) => Self::Says(status),
+            Ok(Err(_)) | Err(_) => Self::Silent,
+        }
+    }
+
+    pub(crate) fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Says(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Why what it runs cannot be told.
+    pub(crate) const fn why_not(&self) -> Option<&'static str> {
+        match self {
+            Self::None => Some("no `meshcast up` is running here"),
+            Self::Several => Some(
+                "several `meshcast up` are running here, and each tells of its own nodes alone",
+            ),
+            Self::Silent => Some("a `meshcast up` is running here, and does not answer"),
+            Self::Says(_) => None,
+        }
+    }
 }
 
 /// A socket, and what the node behind it says.
@@ -54,11 +104,7 @@ impl Survey {
             let answer = ask(&client).await?;
             Some(Surveyed { client, answer })
         });
-        let up = async {
-            let up = locate::up(None).await.ok()?;
-            timeout(ANSWER, up.get::<Status>(PATH)).await.ok()?.ok()
-        };
-        let (nodes, up) = tokio::join!(join_all(looks), up);
+        let (nodes, up) = tokio::join!(join_all(looks), Up::ask(ANSWER));
         Ok(Self {
             nodes: nodes.into_iter().flatten().collect(),
             up,

@@ -73,6 +73,19 @@ impl Terminal {
         screen.screen().contents()
     }
 
+    /// Whether anything on the screen has a colour, or is bold or dim.
+    pub(crate) fn is_coloured(&self) -> bool {
+        let screen = self.screen.lock().expect("no holder panics");
+        let screen = screen.screen();
+        let (rows, columns) = screen.size();
+        let mut cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        cells.any(|(row, column)| {
+            screen.cell(row, column).is_some_and(|cell| {
+                cell.fgcolor() != vt100::Color::Default || cell.bold() || cell.dim()
+            })
+        })
+    }
+
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("it is open");
     }

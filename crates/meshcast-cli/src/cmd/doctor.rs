@@ -18,7 +18,7 @@ use crate::{
     locate,
     output::Output,
     render::{self, Palette},
-    survey::Survey,
+    survey::{Survey, Up},
 };
 
 /// Look for what is wrong with the nodes of this machine, by name
@@ -35,7 +35,7 @@ pub(crate) struct Doctor {}
 
 pub(crate) async fn run(_: Doctor, output: &Output) -> Result<Exit, Failure> {
     let survey = Survey::take().await?;
-    if survey.nodes.is_empty() && survey.up.is_none() {
+    if survey.nodes.is_empty() && matches!(survey.up, Up::None) {
         return Err(locate::none());
     }
     let report = Report::new(&survey, since_epoch());
@@ -81,8 +81,8 @@ impl Report {
     fn new(survey: &Survey, now: Duration) -> Self {
         let graphs = graphs(survey);
         let nodes: Vec<_> = survey.reports().collect();
-        let up = survey.up.as_ref();
-        let mut checks = vec![checks::admin(survey), checks::faults(up)];
+        let up = survey.up.status();
+        let mut checks = vec![checks::admin(survey), checks::faults(&survey.up)];
         if nodes.is_empty() {
             let skip = |check| vec![Check::skip(check, "no node answers")];
             checks.extend(checks::NAMES[2..].iter().map(|check| skip(check)));

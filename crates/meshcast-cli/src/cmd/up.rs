@@ -104,8 +104,8 @@ async fn stay(
     let socket = Listener::bind_beside_nodes(&format!("{first}.{}", locate::UP)).await;
     let socket = socket.map_err(|error| spawn_failure(error.into()))?;
     let (sender, mut asked) = mpsc::channel::<Asked>(1);
-    let serving = faults::serve(socket, sender.clone());
-    tokio::pin!(serving);
+    let mut serving = JoinSet::new();
+    serving.spawn(faults::serve(socket, sender.clone(), fleet.current()));
     let timeline = Timeline::default();
     let _page = match page {
         None => None,
@@ -128,16 +128,18 @@ async fn stay(
     loop {
         tokio::select! {
             () = signals.next() => break,
-            () = &mut serving => break,
             due = due(playing.as_deref_mut()) => match due {
                 Due::Told(kind, text) => {
                     output.note(&format!("scenario: {text}"));
                     timeline.note(kind, text, None);
                 }
                 // Two faults may be about the same node.
-                Due::Deed(deed) => if let Err(problem) = fleet.perform(deed).await {
-                    output.note(&format!("scenario: {}", problem.message));
-                }
+                Due::Deed(deed) => tokio::select! {
+                    done = fleet.perform(deed) => if let Err(problem) = done {
+                        output.note(&format!("scenario: {}", problem.message));
+                    },
+                    () = signals.next() => break,
+                },
                 Due::Over => {
                     let bound = playing.as_ref().map_or(Duration::ZERO, |it| it.bound());
                     tokio::select! {
@@ -147,15 +149,15 @@ async fn stay(
                 }
             },
             Some((request, answer)) = asked.recv() => {
-                let done = match &request {
-                    None => Ok(fleet.status()),
-                    Some(request) => fleet.handle(request).await,
+                let done = tokio::select! {
+                    done = fleet.handle(&request) => done,
+                    () = signals.next() => break,
                 };
-                if let (Some(request), Ok(_)) = (&request, &done) {
-                    let done = describe(request);
+                if done.is_ok() {
+                    let done = describe(&request);
                     output.note(&done);
                     let text = done.trim_start_matches("fault: ").to_owned();
-                    timeline.note(kind(request), text, request.node().cloned());
+                    timeline.note(kind(&request), text, request.node().cloned());
                 }
                 // Whoever asked may have left.
                 drop(answer.send(done));

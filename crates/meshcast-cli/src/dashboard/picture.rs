@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use meshcast::admin::schema::{Channel, Member, NodeReport, Peer};
 
+use super::{held::Objects, view};
 use crate::faults::Status;
 
 /// All that was asked at about the same time.
@@ -15,6 +16,12 @@ pub(super) struct Picture {
     pub(super) nodes: BTreeMap<String, Asked>,
     /// What is broken on purpose, and how the nodes are; `None` if nobody here can break anything.
     pub(super) faults: Option<Status>,
+    /// Why nobody here can, if that is not plain.
+    pub(super) why_not: Option<&'static str>,
+    /// The names of nodes there was no time to ask.
+    pub(super) not_asked: Vec<String>,
+    /// What pages held open themselves meanwhile.
+    pub(super) held: Objects,
 }
 
 /// A node that was asked.
@@ -48,6 +55,24 @@ impl Picture {
     pub(super) fn looks(&self) -> impl Iterator<Item = (&str, &Look)> {
         let asked = self.nodes.iter();
         asked.filter_map(|(name, asked)| Some((name.as_str(), asked.look.as_ref()?)))
+    }
+
+    /// Whether a node has a channel open, for anybody but a page.
+    pub(super) fn is_open(&self, look: &Look, channel: &Channel) -> bool {
+        let at = (look.node.node.peer_id.clone(), channel.name.clone());
+        channel.objects > self.held.get(&at).copied().unwrap_or(0)
+    }
+
+    /// The nodes of a mesh that have a channel of this name open, for anybody but a page.
+    pub(super) fn open<'a>(
+        &'a self,
+        channel: view::Channel<'a>,
+    ) -> impl Iterator<Item = (&'a str, &'a Look)> {
+        self.looks().filter(move |(_, look)| {
+            let mut channels = look.channels.iter();
+            look.node.node.mesh == channel.mesh
+                && channels.any(|it| it.name == channel.name && self.is_open(look, it))
+        })
     }
 
     /// What a node said, if it is the same process as in `later`.

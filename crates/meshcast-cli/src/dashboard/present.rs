@@ -16,8 +16,10 @@ use tokio::{
 };
 
 use super::{
+    held::Held,
     picture::Picture,
     sources::{Scene, Source},
+    view,
 };
 use crate::render;
 
@@ -28,6 +30,8 @@ pub(super) struct Watches(Arc<Mutex<BTreeMap<String, Watch>>>);
 #[derive(Debug)]
 struct Watch {
     task: AbortHandle,
+    /// The process that is asked.
+    peer_id: String,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -41,9 +45,10 @@ struct Seen {
 }
 
 /// Who is present, as one node sees it.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct Presence {
-    by: String,
+    /// `None`: no node that was asked has the channel open, so none can tell.
+    by: Option<String>,
     members: Vec<Row>,
     /// How many there is no room for.
     left_out: usize,
@@ -60,41 +65,56 @@ struct Row {
 }
 
 impl Watches {
-    /// Who is present on a channel, if that is known by now: the first question begins a watch,
-    /// which goes on as long as it is asked again.
+    /// Who is present on the channel that is called so, if that is known by now: the first question
+    /// begins a watch, which goes on as long as it is asked again, and the channel is open at the
+    /// node that is asked for somebody else as well.
     pub(super) async fn ask(
         &self,
         scene: &Scene,
         picture: &Picture,
-        channel: &str,
+        held: &Held,
+        key: &str,
     ) -> Option<Presence> {
         let now = Instant::now();
+        let channel = view::find(picture, key);
+        let open: Vec<_> = channel
+            .into_iter()
+            .flat_map(|it| picture.open(it))
+            .collect();
         {
             let mut watches = lock(&self.0);
-            watches.retain(|_, watch| !watch.task.is_finished());
-            if let Some(watch) = watches.get(channel) {
+            let is_open = |id: &str| open.iter().any(|(_, look)| look.node.node.peer_id == id);
+            watches.retain(|of, watch| {
+                !watch.task.is_finished() && (of != key || is_open(&watch.peer_id))
+            });
+            if let Some(watch) = watches.get(key) {
                 let mut seen = lock(&watch.seen);
                 seen.asked = now;
                 return seen.presence();
             }
         }
-        let by = picture.looks().find(|(_, look)| {
-            let mut channels = look.channels.iter();
-            channels.any(|it| it.name == channel && it.objects > 0)
-        })?;
-        let by = by.0.to_owned();
+        let (Some(channel), Some((by, look))) = (channel, open.first()) else {
+            return Some(Presence::default());
+        };
+        let (by, peer_id) = ((*by).to_owned(), look.node.node.peer_id.clone());
         let source = scene.source(&by).await?;
         let mut watches = lock(&self.0);
         // Another page may have begun one meanwhile.
-        if watches.len() < WATCHES && !watches.contains_key(channel) {
+        if watches.len() < WATCHES && !watches.contains_key(key) {
             let seen = Arc::new(Mutex::new(Seen {
                 by,
                 members: None,
                 asked: now,
             }));
-            let watching = watch(source, channel.to_owned(), Arc::clone(&seen));
-            let task = tokio::spawn(watching).abort_handle();
-            watches.insert(channel.to_owned(), Watch { task, seen });
+            let (name, held) = (channel.name.to_owned(), held.clone());
+            let at = (peer_id.clone(), name);
+            let task = tokio::spawn(watch(source, at, held, Arc::clone(&seen))).abort_handle();
+            let watch = Watch {
+                task,
+                peer_id,
+                seen,
+            };
+            watches.insert(key.to_owned(), watch);
         }
         None
     }
@@ -107,10 +127,16 @@ impl Drop for Watch {
 }
 
 /// Ends when the node stops, or nobody asks any more.
-async fn watch(source: Source, channel: String, seen: Arc<Mutex<Seen>>) {
+async fn watch(
+    source: Source,
+    (peer_id, channel): (String, String),
+    held: Held,
+    seen: Arc<Mutex<Seen>>,
+) {
     let Some(mut lists) = source.present(&channel).await else {
         return;
     };
+    let _hold = held.hold(&peer_id, &channel);
     loop {
         let end = lock(&seen).asked + IDLE;
         tokio::select! {
@@ -137,7 +163,7 @@ impl Seen {
             state: (!member.state.is_null()).then(|| beginning(render::value(&member.state))),
         });
         Some(Presence {
-            by: self.by.clone(),
+            by: Some(self.by.clone()),
             members: rows.collect(),
             left_out: members.len().saturating_sub(ROWS),
         })

@@ -7,10 +7,12 @@
 //! | `GET /api/member?name=fra-1` | a member, its links and channels |
 //! | `GET /api/link?a=fra&b=iad` | the links between two regions |
 //! | `GET /api/channel?name=earth` | a channel, at each node, and who is present on it |
+//! | `POST /api/channels` | opens `channel` at `node` for the pages that follow it, which opens none |
 //! | `POST /api/messages` | posts `json` on `channel` at `node` |
 //! | `POST /api/faults` | cuts, heals, kills … as `meshcast fault` does |
 
 mod following;
+mod opened;
 mod stream;
 
 use std::sync::Arc;
@@ -27,12 +29,13 @@ use meshcast::admin::schema::{Problem, Refused, code};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use self::opened::Opened;
 use super::{
     assets::ASSETS,
     present::{Presence, Watches},
     sampler::Watching,
     timeline::Kind,
-    view::detail,
+    view::{self, detail},
 };
 use crate::faults;
 
@@ -42,6 +45,7 @@ struct Page {
     watching: Watching,
     streams: Arc<Semaphore>,
     watches: Watches,
+    opened: Opened,
 }
 
 pub(super) fn router(watching: Watching) -> Router {
@@ -49,12 +53,14 @@ pub(super) fn router(watching: Watching) -> Router {
         watching,
         streams: Arc::new(Semaphore::new(STREAMS)),
         watches: Watches::default(),
+        opened: Opened::default(),
     };
     let mut router = Router::new()
         .route("/api/stream", get(stream::stream))
         .route("/api/member", get(member))
         .route("/api/link", get(link))
         .route("/api/channel", get(channel))
+        .route("/api/channels", post(open))
         .route("/api/messages", post(messages))
         .route("/api/faults", post(fault))
         .fallback(async || {
@@ -140,12 +146,27 @@ struct Channel<'a> {
 async fn channel(State(page): State<Page>, Query(query): Query<Named>) -> Response {
     let last = page.watching.last();
     let (scene, picture) = (&page.watching.scene, &last.picture);
-    let present = page.watches.ask(scene, picture, &query.name).await;
+    let held = &page.watching.held;
+    let present = page.watches.ask(scene, picture, held, &query.name).await;
     Json(Channel {
         detail: detail::channel(picture, &query.name),
         present,
     })
     .into_response()
+}
+
+#[derive(Deserialize)]
+struct Open {
+    node: String,
+    channel: String,
+}
+
+async fn open(State(page): State<Page>, Json(open): Json<Open>) -> Response {
+    if page.opened.open(&open.channel, open.node) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let why = "no page follows this channel";
+    refuse(StatusCode::CONFLICT, faults::CONFLICT, why)
 }
 
 #[derive(Deserialize)]
@@ -161,13 +182,20 @@ async fn messages(State(page): State<Page>, Json(post): Json<Post>) -> Response 
         let why = format!("{} does not run here", post.node);
         return refuse(StatusCode::CONFLICT, faults::CONFLICT, &why);
     };
-    match source.post(&post.channel, &post.json).await {
+    let last = page.watching.last();
+    let name = match view::find(&last.picture, &post.channel) {
+        // What is so called is a channel of another mesh, which this node cannot reach.
+        Some(channel) if channel.name != post.channel && !last.is_in(&post.node, channel.mesh) => {
+            let why = format!("{} is in another mesh than this channel", post.node);
+            return refuse(StatusCode::CONFLICT, faults::CONFLICT, &why);
+        }
+        Some(channel) => channel.name,
+        None => &post.channel,
+    };
+    match source.post(name, &post.json).await {
         Ok(()) => {
-            let text = format!(
-                "{} posted on {}",
-                post.node,
-                crate::render::channel(&post.channel)
-            );
+            let channel = crate::render::channel(&post.channel);
+            let text = format!("{} posted on {channel}", post.node);
             page.watching
                 .timeline
                 .note(Kind::Post, text, Some(post.node));

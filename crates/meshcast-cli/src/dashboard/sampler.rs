@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    held::{Held, throughout},
     patch::patch,
     picture::Picture,
     sources::Scene,
@@ -21,6 +22,7 @@ use super::{
 pub(super) struct Watching {
     pub(super) scene: Scene,
     pub(super) timeline: Timeline,
+    pub(super) held: Held,
     sampled: watch::Receiver<Arc<Sampled>>,
     viewers: Viewers,
 }
@@ -38,12 +40,21 @@ pub(super) struct Sampled {
     pub(super) patch: Option<String>,
 }
 
+impl Sampled {
+    /// Whether a node is of this mesh.
+    pub(super) fn is_in(&self, node: &str, mesh: &str) -> bool {
+        let mut looks = self.picture.looks();
+        looks.any(|(name, look)| name == node && look.node.node.mesh == mesh)
+    }
+}
+
 /// What is to be sampled while somebody watches, and a future that does so for ever.
 pub(super) fn new(scene: Scene, timeline: Timeline) -> (Watching, impl Future<Output = ()>) {
     let (sender, sampled) = watch::channel(Arc::default());
     let watching = Watching {
         scene,
         timeline,
+        held: Held::default(),
         sampled,
         viewers: Viewers(Arc::new(watch::channel(0).0)),
     };
@@ -57,10 +68,15 @@ async fn sample(watching: Watching, sender: watch::Sender<Arc<Sampled>>) {
     // An error means that nobody can come any more, and this ends with the server.
     while viewers.wait_for(|count| *count > 0).await.is_ok() {
         let begun = Instant::now();
-        let picture = watching.scene.picture(start.elapsed()).await;
         let last = Arc::clone(&sender.borrow());
         // What is from before a pause gives no rates, and a change in it is no news.
-        let fresh = last.number > 0 && picture.at.saturating_sub(last.picture.at) < STALE;
+        let is_fresh = |at: Duration| last.number > 0 && at.saturating_sub(last.picture.at) < STALE;
+        let status = last.picture.faults.as_ref();
+        let status = status.filter(|_| is_fresh(start.elapsed()));
+        let held = watching.held.now();
+        let mut picture = watching.scene.picture(start.elapsed(), status).await;
+        picture.held = throughout(held, &watching.held.now());
+        let fresh = is_fresh(picture.at);
         let now = view(fresh.then_some(&last.picture), &picture);
         if fresh {
             watching.timeline.extend(happenings(&last.view, &now));
@@ -78,7 +94,9 @@ async fn sample(watching: Watching, sender: watch::Sender<Arc<Sampled>>) {
             view: now,
             document,
         }));
-        sleep_until(begun + wait).await;
+        // It never takes more than half of the time.
+        let took = begun.elapsed();
+        sleep_until(begun + wait.max(took * 2)).await;
     }
 }
 

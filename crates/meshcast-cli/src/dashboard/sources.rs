@@ -30,6 +30,7 @@ use crate::{
     exit::Failure,
     faults::{self, PATH, Request, Status},
     locate, render,
+    survey::Up,
 };
 
 /// What a page is about.
@@ -59,10 +60,22 @@ pub(super) enum Source {
     Socket(Client),
 }
 
+/// Nodes by name: how each is asked, if it runs, and where its service is.
+type Sources = BTreeMap<String, (Option<Source>, Option<String>)>;
+
 impl Scene {
-    /// Asks all, at once.
-    pub(super) async fn picture(&self, at: Duration) -> Picture {
-        let (sources, faults) = self.sources().await;
+    /// Asks all, at once. A `meshcast up` that does not answer in time is as it was at the `last`
+    /// look: that it is busy has mended nothing.
+    pub(super) async fn picture(&self, at: Duration, last: Option<&Status>) -> Picture {
+        let (sources, up, not_asked) = self.sources(last).await;
+        let why_not = match up {
+            Up::None => None,
+            _ => up.why_not(),
+        };
+        let faults = match up {
+            Up::Says(status) => Some(status),
+            _ => None,
+        };
         let looks = sources.into_iter().map(|(name, (source, url))| async move {
             let look = source.as_ref().map(Source::look);
             let look = match look {
@@ -75,6 +88,9 @@ impl Scene {
             at,
             nodes: join_all(looks).await.into_iter().collect(),
             faults,
+            why_not,
+            held: BTreeMap::new(),
+            not_asked,
         }
     }
 
@@ -99,10 +115,7 @@ impl Scene {
         match self {
             Self::Up { asked, .. } => {
                 let (sender, answer) = oneshot::channel();
-                asked
-                    .send((Some(request), sender))
-                    .await
-                    .map_err(|_| stopped())?;
+                asked.send((request, sender)).await.map_err(|_| stopped())?;
                 answer.await.map_err(|_| stopped())?
             }
             Self::Machine => {
@@ -114,12 +127,7 @@ impl Scene {
         }
     }
 
-    async fn sources(
-        &self,
-    ) -> (
-        BTreeMap<String, (Option<Source>, Option<String>)>,
-        Option<Status>,
-    ) {
+    async fn sources(&self, last: Option<&Status>) -> (Sources, Up, Vec<String>) {
         match self {
             Self::Up { current, .. } => {
                 let current = Arc::clone(&current.borrow());
@@ -133,7 +141,8 @@ impl Scene {
                 for node in current.status.iter().flat_map(|status| &status.nodes) {
                     nodes.entry(node.name.clone()).or_default();
                 }
-                (nodes, current.status.clone())
+                let up = current.status.clone().map_or(Up::None, Up::Says);
+                (nodes, up, Vec::new())
             }
             Self::Machine => {
                 let mut live = locate::live().await.unwrap_or_default();
@@ -141,26 +150,29 @@ impl Scene {
                 let ours = join_all(live.iter().map(Client::is_ours)).await;
                 let mut ours = ours.into_iter();
                 live.retain(|_| ours.next().unwrap_or_default());
-                let nodes = live.into_iter().take(NODES).map(|client| {
+                let beyond = live.split_off(live.len().min(NODES));
+                let nodes = live.into_iter().map(|client| {
                     (
                         client.name().to_owned(),
                         (Some(Source::Socket(client)), None),
                     )
                 });
                 let mut nodes: BTreeMap<_, _> = nodes.collect();
-                let status = match locate::up(None).await {
-                    Ok(up) => timeout(ANSWER, up.get::<Status>(PATH))
-                        .await
-                        .ok()
-                        .and_then(Result::ok),
-                    Err(_) => None,
-                };
-                for node in status.iter().flat_map(|status| &status.nodes) {
+                let up = or_as_it_was(Up::ask(ANSWER).await, last);
+                for node in up.status().iter().flat_map(|status| &status.nodes) {
                     nodes.entry(node.name.clone()).or_default();
                 }
-                (nodes, status)
+                let beyond = beyond.iter().map(|client| client.name().to_owned());
+                (nodes, up, beyond.collect())
             }
         }
+    }
+}
+
+fn or_as_it_was(up: Up, last: Option<&Status>) -> Up {
+    match (up, last) {
+        (Up::Silent, Some(last)) => Up::Says(last.clone()),
+        (up, _) => up,
     }
 }
 
@@ -224,6 +236,7 @@ impl Source {
                 let object: BroadcastChannel<Value> = node.upgrade()?.channel(channel).ok()?;
                 let presence = object.presence::<Value>();
                 let lists = presence.changes().map(move |_| {
+                    let _open_while_it_is_watched = &object;
                     let members = presence.members();
                     members.iter().map(Present::from).collect()
                 });
@@ -452,6 +465,21 @@ mod tests {
     use meshcast::{Limits, Node};
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_busy_meshcast_up_runs_is_as_it_was() {
+        let directory = tempfile::tempdir().expect("writable");
+        let path = directory.path().join("fra-1.up");
+        let _busy = tokio::net::UnixListener::bind(&path).expect("free");
+        let cuts = serde_json::json!({"schema": "faults/v1", "nodes": [], "around": [],
+            "cuts": [{"from": "fra", "to": "iad"}]});
+        let last: Status = serde_json::from_value(cuts).expect("a status");
+        let asked = Up::of(&Client::new(path), ANSWER).await;
+        let up = or_as_it_was(asked, Some(&last));
+        assert_eq!(up.status(), Some(&last));
+        // One that has ended runs nothing.
+        assert_eq!(or_as_it_was(Up::None, Some(&last)).status(), None);
+    }
 
     #[tokio::test]
     async fn what_cannot_be_posted_is_told_by_what_is_wrong_with_it() {

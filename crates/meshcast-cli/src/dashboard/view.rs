@@ -4,6 +4,7 @@
 //! to whom, by pairs of regions: what a page shows at once does not grow with the square of the
 //! fleet. Each link by itself is in [`detail`]. What is not known is left out.
 
+mod channels;
 pub(super) mod detail;
 mod links;
 
@@ -12,9 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use meshcast_sim::location;
 use serde::Serialize;
 
-pub(super) use self::links::Link;
+use self::channels::Loads;
 #[cfg(test)]
 pub(super) use self::links::{Cut, key};
+pub(super) use self::{
+    channels::{Channel, find},
+    links::Link,
+};
 use super::picture::{Look, Picture};
 use crate::faults;
 
@@ -24,6 +29,9 @@ pub(super) struct View {
     pub(super) schema: &'static str,
     /// Whether links can be cut and nodes killed here.
     pub(super) breakable: bool,
+    /// Why not, if a `meshcast up` runs here all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) why_not: Option<&'static str>,
     pub(super) totals: Totals,
     pub(super) regions: BTreeMap<String, RegionView>,
     /// By name, and where two have the same by a part of the id too.
@@ -139,6 +147,9 @@ pub(super) struct ChannelView {
     pub(super) posted: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) posted_per_s: Option<f64>,
+    /// Messages that the nodes here got of it, all together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) delivered_per_s: Option<f64>,
     /// The fewest and the most that gossip of a node here sends to at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mesh: Option<(usize, usize)>,
@@ -152,9 +163,13 @@ pub(super) struct ChannelView {
 pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
     let pairs = links::pairs(now);
     let degrees = links::degrees(&pairs);
-    let (channels, loads) = channels(before, now);
-    let (members, members_left) = bounded(members(before, now, &degrees, &loads), MEMBERS);
-    let (channels, channels_left) = bounded(channels, CHANNELS);
+    let (channels, channels_left, loads) = channels::channels(before, now);
+    let members = members(before, now, &degrees, &loads);
+    let not_asked = now.not_asked.iter();
+    let unknown = not_asked
+        .filter(|name| !members.contains_key(*name))
+        .count();
+    let (members, members_left) = bounded(members, MEMBERS);
     let links = links::links(now, &pairs);
     let all_links = links.values().map(|link| link.links).sum();
     let (links, links_left) = links::bounded(links, LINKS);
@@ -163,6 +178,7 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
     let mut view = View {
         schema: "page/v1",
         breakable: now.faults.is_some(),
+        why_not: now.why_not,
         totals: totals(&members, channels.len()),
         regions: regions(&members),
         members,
@@ -175,7 +191,7 @@ pub(super) fn view(before: Option<&Picture>, now: &Picture) -> View {
             .map_or_else(Vec::new, |it| it.around.clone()),
     };
     view.totals.links = all_links;
-    view.totals.left_out = members_left + channels_left + links_left;
+    view.totals.left_out = members_left + unknown + channels_left + links_left;
     view
 }
 
@@ -335,123 +351,9 @@ fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-/// What waits at a process on all its channels.
-#[derive(Debug, Clone, Copy, Default)]
-struct Load {
-    behind: u64,
-    waiting_bytes: usize,
-}
-
-/// By id of the process.
-type Loads<'a> = BTreeMap<&'a str, Load>;
-
-fn channels<'a>(
-    before: Option<&Picture>,
-    now: &'a Picture,
-) -> (BTreeMap<String, ChannelView>, Loads<'a>) {
-    let (mut channels, mut loads) = (BTreeMap::new(), Loads::new());
-    for (key, name) in keys(now) {
-        let heads = heads(now, name);
-        let mut channel = ChannelView {
-            name: (key != name.name).then(|| name.name.to_owned()),
-            senders: heads.len(),
-            posted: sum(heads.values().copied()),
-            posted_per_s: before.and_then(|before| {
-                let earlier = self::heads(before, name);
-                let new = heads.iter().map(|(sender, seq)| {
-                    seq.saturating_sub(earlier.get(sender).copied().unwrap_or(0))
-                });
-                per_second(sum(new), now.at.checked_sub(before.at)?.as_secs_f64())
-            }),
-            ..ChannelView::default()
-        };
-        let mut open = BTreeSet::new();
-        for (look, it) in objects(now, name) {
-            let id = look.node.node.peer_id.as_str();
-            let load = loads.entry(id).or_default();
-            load.waiting_bytes += it.outbox_bytes + it.unread_bytes;
-            if it.objects > 0 {
-                open.insert(id);
-                let (least, most) = channel.mesh.unwrap_or((usize::MAX, 0));
-                channel.mesh = Some((least.min(it.mesh.len()), most.max(it.mesh.len())));
-                let behind = behind(it, &heads);
-                load.behind = load.behind.max(behind);
-                channel.behind = channel.behind.max(behind);
-            }
-            open.extend(it.subscribers.iter().map(String::as_str));
-            channel.waiting_bytes += it.outbox_bytes + it.unread_bytes;
-        }
-        channel.members = open.len();
-        channels.insert(key, channel);
-    }
-    (channels, loads)
-}
-
-/// A channel: in another mesh, one of the same name is another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Channel<'a> {
-    name: &'a str,
-    mesh: &'a str,
-}
-
-/// The channels of the nodes that answered. Where several meshes have one of a name, it is told by
-/// a part of the mesh's id too, but in the mesh that most nodes here are of.
-fn keys(picture: &Picture) -> BTreeMap<String, Channel<'_>> {
-    let mut meshes = BTreeMap::<&str, Vec<&Look>>::new();
-    for (_, look) in picture.looks() {
-        meshes.entry(&look.node.node.mesh).or_default().push(look);
-    }
-    let mut meshes: Vec<_> = meshes.into_iter().collect();
-    meshes.sort_by_key(|(_, looks)| std::cmp::Reverse(looks.len()));
-    let mut keys = BTreeMap::<String, Channel<'_>>::new();
-    for (mesh, looks) in meshes {
-        for it in looks.iter().flat_map(|look| &look.channels) {
-            let name = it.name.as_str();
-            let key = match keys.get(name) {
-                Some(other) if other.mesh != mesh => format!("{name} …{}", tail(mesh)),
-                _ => name.to_owned(),
-            };
-            keys.entry(key).or_insert(Channel { name, mesh });
-        }
-    }
-    keys
-}
-
 /// So much of an id that people can tell it from others.
 fn tail(id: &str) -> &str {
     id.get(id.len().saturating_sub(6)..).unwrap_or_default()
-}
-
-/// What each node that answered says of a channel.
-fn objects<'a>(
-    picture: &'a Picture,
-    channel: Channel<'a>,
-) -> impl Iterator<Item = (&'a Look, &'a meshcast::admin::schema::Channel)> {
-    let looks = picture.looks();
-    let looks = looks.filter(move |(_, look)| look.node.node.mesh == channel.mesh);
-    looks.filter_map(move |(_, look)| {
-        let mut channels = look.channels.iter();
-        Some((look, channels.find(|it| it.name == channel.name)?))
-    })
-}
-
-/// The highest number of each sender that any node heard of.
-fn heads<'a>(picture: &'a Picture, channel: Channel<'a>) -> BTreeMap<&'a str, u64> {
-    let mut heads = BTreeMap::new();
-    for sender in objects(picture, channel).flat_map(|(_, channel)| &channel.senders) {
-        let head = heads.entry(sender.peer_id.as_str()).or_default();
-        *head = sender.highest_seq.max(*head);
-    }
-    heads
-}
-
-/// How many messages of one sender a node lacks at most.
-fn behind(channel: &meshcast::admin::schema::Channel, heads: &BTreeMap<&str, u64>) -> u64 {
-    let lacks = channel.senders.iter().filter_map(|sender| {
-        let head = heads.get(sender.peer_id.as_str())?;
-        Some(head.saturating_sub(sender.delivered_seq?))
-    });
-    lacks.max().unwrap_or(0)
 }
 
 /// The first of them, and how many others there are.
@@ -489,8 +391,6 @@ const DROPS: [&str; 4] = [
 ];
 /// More than a person can tell apart on a map; their totals are left out as well.
 const MEMBERS: usize = 500;
-/// The same for a list.
-const CHANNELS: usize = 200;
 /// Pairs of regions: all of 31 regions, more than any cloud has.
 const LINKS: usize = 500;
 /// All pairs of regions, both ways.

@@ -20,7 +20,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::guard::{Refusal, check};
+use super::{
+    guard::{Refusal, check},
+    patience::{Taken, in_time},
+};
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +68,10 @@ async fn connection(stream: TcpStream, router: Router, life: Option<Duration>, p
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Taken::new(stream)),
+            TowerToHyperService::new(router),
+        );
     let mut serving = pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -91,7 +97,7 @@ async fn over(life: Option<Duration>) {
 
 async fn answer(request: Request, next: Next, port: u16) -> Response {
     let mut response = match check(&request, port) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => next.run(in_time(request)).await,
         Err(refusal) => refuse(refusal, port),
     };
     // What was posted is nothing to be run, whatever it looks like, or to be shown inside of other
@@ -130,3 +136,83 @@ const BUFFER: usize = 64 * 1024;
 const GRACE: Duration = Duration::from_secs(10);
 /// When descriptors run out, trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::{Body, Bytes},
+        routing::{get, post},
+    };
+    use futures::stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A service that takes so many connections, and where it is.
+    async fn served(connections: usize) -> (std::net::SocketAddr, JoinSet<()>) {
+        let endless = async || {
+            let part = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096]));
+            Body::from_stream(stream::repeat_with(part))
+        };
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/text", post(async |text: String| text))
+            .route("/endless", get(endless));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let limits = Limits {
+            connections,
+            life: None,
+        };
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, router, limits));
+        (address, serving)
+    }
+
+    async fn ask(address: std::net::SocketAddr, head: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let head = format!("{head} HTTP/1.1\r\nhost: {address}\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it reads");
+        stream
+    }
+
+    /// Whether a place is free for somebody who asks as one should, sooner or later.
+    async fn is_served(address: std::net::SocketAddr) {
+        let mut stream = ask(address, "GET /").await;
+        let end = b"connection: close\r\n\r\n";
+        stream.write_all(end).await.expect("it reads");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_sends_the_body_of_a_request_keeps_no_place() {
+        let (address, _serving) = served(2).await;
+        for path in ["/text", "/"] {
+            let mut held = Vec::new();
+            for _ in 0..2 {
+                let mut stream = ask(address, &format!("POST {path}")).await;
+                let end = b"content-length: 9\r\n\r\n12";
+                stream.write_all(end).await.expect("it reads");
+                held.push(stream);
+            }
+            timeout(Duration::from_secs(60), is_served(address))
+                .await
+                .expect("a place is free");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_an_answer_keeps_no_place() {
+        let (address, _serving) = served(1).await;
+        let mut held = ask(address, "GET /endless").await;
+        held.write_all(b"\r\n").await.expect("it reads");
+        timeout(Duration::from_secs(120), is_served(address))
+            .await
+            .expect("a place is free");
+    }
+}

@@ -13,7 +13,7 @@ use crate::{
     faults,
     graph::Graph,
     render,
-    survey::{Answer, Reports, Survey},
+    survey::{Answer, Reports, Survey, Up},
 };
 
 /// The causes, in the order they are shown.
@@ -60,7 +60,7 @@ pub(super) fn admin(survey: &Survey) -> Vec<Check> {
         });
     }
     let named: BTreeSet<&str> = survey.nodes.iter().map(|node| node.client.name()).collect();
-    let running = survey.up.iter().flat_map(|up| &up.nodes);
+    let running = survey.up.status().into_iter().flat_map(|up| &up.nodes);
     let running = running.filter(|node| node.state != faults::State::Down);
     for node in running.filter(|node| !named.contains(node.name.as_str())) {
         found.push(
@@ -74,10 +74,11 @@ pub(super) fn admin(survey: &Survey) -> Vec<Check> {
 }
 
 /// What `meshcast fault` did and did not undo.
-pub(super) fn faults(up: Option<&faults::Status>) -> Vec<Check> {
+pub(super) fn faults(up: &Up) -> Vec<Check> {
     let check = "faults";
-    let Some(up) = up else {
-        return vec![Check::skip(check, "no `meshcast up` is running here")];
+    let Some(up) = up.status() else {
+        let why = up.why_not().unwrap_or_default();
+        return vec![Check::skip(check, why)];
     };
     let mut found = Vec::new();
     for node in &up.nodes {

@@ -49,7 +49,7 @@ fn survey(answers: Vec<(&str, Answer)>) -> Survey {
     });
     Survey {
         nodes: nodes.collect(),
-        up: None,
+        up: Up::None,
     }
 }
 
@@ -112,7 +112,7 @@ fn a_node_that_runs_without_its_admin_socket_is_told() {
         state,
         peer_id: None,
     };
-    survey.up = Some(faults::Status {
+    survey.up = Up::Says(faults::Status {
         schema: "faults/v1".into(),
         nodes: vec![node("fra-1", faults::State::Up)],
         cuts: vec![],
@@ -120,7 +120,7 @@ fn a_node_that_runs_without_its_admin_socket_is_told() {
     });
     let report = Report::new(&survey, NOW);
     assert_found(&report, "admin", State::Fail, "its admin socket is gone");
-    if let Some(up) = &mut survey.up {
+    if let Up::Says(up) = &mut survey.up {
         up.nodes = vec![node("fra-1", faults::State::Down)];
     }
     let report = Report::new(&survey, NOW);
@@ -252,6 +252,25 @@ fn who_hangs_up_counts_by_place_and_lately() {
     assert_found(&of(many), "key", State::Warn, said);
 }
 
+#[test]
+fn a_meshcast_up_that_cannot_tell_is_not_called_none() {
+    for (up, said) in [
+        (Up::None, "no `meshcast up` is running"),
+        (Up::Several, "several `meshcast up` are running"),
+        (Up::Silent, "does not answer"),
+    ] {
+        let mut survey = survey(vec![]);
+        survey.up = up;
+        let report = Report::new(&survey, NOW);
+        let mut checks = report.checks.iter();
+        let faults = checks
+            .find(|it| it.check == "faults")
+            .expect("it is checked");
+        assert_eq!(faults.state, State::Skip);
+        assert!(faults.reason.contains(said), "{}", faults.reason);
+    }
+}
+
 /// What a `meshcast up` of two nodes says.
 fn up(state: &str, cuts: &Value) -> faults::Status {
     let node =
@@ -266,7 +285,7 @@ fn what_somebody_broke_on_purpose_is_told_with_what_mends_it() {
     let of = |up, seeds: Value| {
         let fra = reports("fra-1", |it| it["peers"]["seeds"] = seeds);
         let mut survey = survey(vec![("fra-1", Answer::Reports(Box::new(fra)))]);
-        survey.up = Some(up);
+        survey.up = Up::Says(up);
         Report::new(&survey, NOW)
     };
     let found = |report: &Report| -> Vec<String> {

@@ -4,11 +4,17 @@ const SVG = 'http://www.w3.org/2000/svg';
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    if (name.startsWith('on')) handle(element, name, value);
     else set(element, name, value);
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
+}
+
+/** Properties rather than listeners, so that [`morph`] can hand them over. */
+function handle(element, name, value) {
+  element[name] = value;
+  element.handlers = { ...element.handlers, [name]: value };
 }
 
 /** An element of HTML. */
@@ -55,6 +61,47 @@ export function keyed(parent, items, key, create, update) {
   parent.keyed = now;
 }
 
+/** What tells a node from others beside it. */
+const keyOf = ({ nodeName, dataset }) => `${nodeName} ${dataset?.key ?? dataset?.do ?? dataset?.name ?? ''}`;
+
+/**
+ * Makes an element as `fresh` is, which is used up. What is in both stays, and with it focus,
+ * scrolling, and a click whose button is down. Whether `details` are open is the reader's.
+ */
+export function morph(element, fresh) {
+  for (const { name } of [...element.attributes]) {
+    if (!fresh.hasAttribute(name) && name !== 'open') element.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) if (name !== 'open') set(element, name, value);
+  for (const name of Object.keys(element.handlers ?? {})) element[name] = null;
+  element.handlers = undefined;
+  for (const [name, value] of Object.entries(fresh.handlers ?? {})) handle(element, name, value);
+  morphChildren(element, fresh);
+}
+
+/** The same with what is in it alone. */
+export function morphChildren(element, fresh) {
+  const old = new Map();
+  for (const child of element.childNodes) {
+    const key = keyOf(child);
+    old.set(key, [...(old.get(key) ?? []), child]);
+  }
+  const now = [...fresh.childNodes].map((child) => {
+    const same = old.get(keyOf(child))?.shift();
+    if (same === undefined) return child;
+    if (same.nodeType === Node.ELEMENT_NODE) morph(same, child);
+    else if (same.data !== child.data) same.data = child.data;
+    return same;
+  });
+  // First what is gone, so that what stays need not be moved, which would end focus and scrolling.
+  for (const gone of [...old.values()].flat()) gone.remove();
+  let at = element.firstChild;
+  for (const child of now) {
+    if (child === at) at = at.nextSibling;
+    else element.insertBefore(child, at);
+  }
+}
+
 export const ms = (micros) => {
   if (micros === null || micros === undefined) return '–';
   const millis = micros / 1000;
@@ -66,7 +113,11 @@ export const ms = (micros) => {
 export const span = (millis) => {
   if (millis < 1000) return `${Math.round(millis)} ms`;
   if (millis < 60_000) return `${(millis / 1000).toFixed(1)} s`;
-  return `${Math.floor(millis / 60_000)} min ${Math.round(millis / 1000) % 60} s`;
+  const seconds = Math.round(millis / 1000);
+  const [minutes, hours] = [Math.floor(seconds / 60), Math.floor(seconds / 3600)];
+  if (hours < 1) return `${minutes} min ${seconds % 60} s`;
+  if (hours < 48) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 };
 
 export const count = (number) => {

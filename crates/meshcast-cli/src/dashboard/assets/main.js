@@ -16,6 +16,8 @@ const ENTRIES = 200;
 let state = null;
 let selected = null;
 let entries = [];
+/** Whether a stream has begun that has told no entries yet. */
+let begins = true;
 const rates = [];
 /** When anything was broken: from when to when, which is null for now. */
 const broken = [];
@@ -95,7 +97,9 @@ function noteBroken() {
 function connected(how) {
   say(of('connection'), how === 'live' ? '● live' : '○ not connected: trying again');
   set(of('connection'), 'class', `connection ${how}`);
-  if (how === 'live') tail.restart();
+  if (how !== 'live') return;
+  begins = true;
+  tail.restart();
 }
 
 function select(what) {
@@ -109,13 +113,15 @@ function select(what) {
   if (what === null && came?.closest?.('#panel')) of('work').focus({ preventScroll: true });
 }
 
+/** What an entry is known by: its number alone is that of another one at another server. */
+const nameOf = ({ id, at_ms: at }) => `${id} ${at}`;
+
 function remember(news) {
-  const known = new Set(entries.map(({ id }) => id));
-  // A server that was started anew counts from 1 again.
-  if (news.length > 0 && entries.length > 0 && news[0].id <= 1) known.clear();
-  if (known.size === 0) entries = [];
-  entries = [...entries, ...news.filter(({ id }) => !known.has(id))].slice(-ENTRIES);
-  keyed(of('timeline'), [...entries].reverse(), ({ id }) => id,
+  // A stream tells all there is at first. That may be of another server, which counts from 1 again.
+  if (begins) entries = [];
+  begins = false;
+  entries = [...entries, ...news].slice(-ENTRIES);
+  keyed(of('timeline'), [...entries].reverse(), nameOf,
     ({ kind, text, at_ms: at }) => h('li', { class: `kind-${kind}` }, h('time', {}, clock(at)), h('span', { class: 'sign', 'aria-hidden': 'true' }, KINDS[kind]), h('span', {}, text)),
     () => {});
   of('quiet').hidden = entries.length > 0;
@@ -150,7 +156,7 @@ function drawLane() {
     set(rect, 'width', Math.max(2, x(end) - Math.max(0, x(begin))));
   });
   const marks = entries.filter(({ kind, at_ms: at }) => kind !== 'post' && at > now - LANE_MS);
-  keyed(lane.marks, marks, ({ id }) => id,
+  keyed(lane.marks, marks, nameOf,
     ({ kind, text }) => s('g', { class: `kind-${kind}` }, s('line', { y1: 14, y2: height - 16 }), s('text', { y: 11 }, KINDS[kind]), s('title', {}, text)),
     (group, { at_ms: at }) => set(group, 'transform', `translate(${x(at)} 0)`));
   const words = [['3 min ago', 0, 'start'], [`heard/s, up to ${count(most)}`, width / 2, 'middle'], ['now', width, 'end']];
@@ -180,11 +186,15 @@ document.querySelector('[role=tablist]').addEventListener('keydown', ({ key }) =
 });
 
 async function heal() {
+  // Where nothing can be broken there is nothing to heal.
+  if (!state?.breakable) return;
+  let wrong = '';
   try {
     await change('/api/faults', { fault: 'heal' });
   } catch (error) {
-    say(of('connection'), error.message);
+    wrong = error.message;
   }
+  say(of('wrong'), wrong);
 }
 
 function theme(next) {

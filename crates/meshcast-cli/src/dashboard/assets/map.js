@@ -138,7 +138,7 @@ export class WorldMap {
         const words = linkWords(link);
         set(group, 'aria-label', words);
         set(group, 'data-link', key);
-        say(label, crowded && !isSelected(key) ? '' : link.cut === 'both' ? '' : link.links > 0 ? ms(link.rtt_us) : '');
+        say(label, (crowded && !isSelected(key)) || link.cut ? '' : link.links > 0 ? ms(link.rtt_us) : '');
         set(label, 'x', middle[0]);
         set(label, 'y', middle[1] + 4);
         say(sign, { both: KINDS.fault, a_to_b: '⇥', b_to_a: '⇤', part: '◐' }[link.cut] ?? '');

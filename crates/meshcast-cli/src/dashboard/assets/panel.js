@@ -1,7 +1,7 @@
 // One member, link, channel or region, and what can be done to it.
 
 import { ask, change } from './live.js';
-import { STATES, bytes, clock, count, h, ms, plural, span } from './dom.js';
+import { STATES, bytes, clock, count, h, morphChildren, ms, plural, span } from './dom.js';
 import { channelName, linkState, mesh } from './tables.js';
 
 export class Panel {
@@ -16,6 +16,8 @@ export class Panel {
   #drawn = '';
   #found;
   #timer = 0;
+  /** What waits for an answer to what was asked for, as kind and id. */
+  #busy = new Set();
   /** Parts that were opened or closed, by name. */
   #opened = new Map();
 
@@ -32,6 +34,7 @@ export class Panel {
     this.#detail = null;
     this.#wrong = '';
     this.#drawn = '';
+    this.#element.replaceChildren();
     this.#element.hidden = selected === null;
     this.#draw();
     this.#load();
@@ -72,27 +75,25 @@ export class Panel {
     const { kind, id } = this.#selected;
     const state = this.#state;
     const it = { member: state.members, link: state.links, channel: state.channels, region: state.regions }[kind][id];
-    // What is the same is not made anew: focus and scrolling stay.
-    const drawn = JSON.stringify([kind, id, it, this.#detail, this.#wrong, state.breakable,
+    const drawn = JSON.stringify([kind, id, it, this.#detail, this.#wrong, this.#isBusy(), state.breakable,
       kind === 'region' ? Object.entries(state.members).filter(([, member]) => member.region === id).map(([name, { state }]) => [name, state]) : 0]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    const focused = document.activeElement?.dataset?.do;
-    const scrolled = this.#element.scrollTop;
+    const focused = document.activeElement;
     const body = it === undefined ? [h('p', {}, 'It is gone.')] : this[`_${kind}`](id, it, this.#detail);
-    this.#element.replaceChildren(
+    const fresh = h('div', {},
       h('div', { class: 'head' },
         h('h2', { tabindex: -1 }, this.#title(kind, id, it)),
         h('button', { type: 'button', 'data-do': 'close', 'aria-label': 'Close', onclick: this.#close }, '×')),
       ...body,
       h('p', { class: 'wrong', role: 'alert' }, this.#wrong));
-    for (const details of this.#element.querySelectorAll('details')) {
-      const name = details.dataset.name;
-      details.open = this.#opened.get(name) ?? name !== 'counters';
-      details.addEventListener('toggle', () => this.#opened.set(name, details.open));
-    }
-    this.#element.scrollTop = scrolled;
-    if (focused) this.#element.querySelector(`[data-do="${CSS.escape(focused)}"]`)?.focus();
+    // What stays is not made anew: it is read, scrolled and clicked meanwhile.
+    morphChildren(this.#element, fresh);
+    if (focused !== document.activeElement && this.#element.contains(focused)) focused.focus({ preventScroll: true });
+  }
+
+  #isBusy() {
+    return this.#busy.has(`${this.#selected.kind} ${this.#selected.id}`);
   }
 
   #title(kind, id, it) {
@@ -102,27 +103,65 @@ export class Panel {
     return id || 'no region';
   }
 
-  #act(name, what, strong = false) {
+  #act(name, what, strong = false, about = name) {
     return h('button', {
       type: 'button',
-      'data-do': name,
+      'data-do': about,
+      'aria-label': about,
       class: strong ? 'strong' : '',
-      onclick: async ({ currentTarget }) => {
-        currentTarget.disabled = true;
-        try {
-          await change('/api/faults', what);
-          this.#wrong = '';
-        } catch (error) {
-          this.#wrong = error.message;
-        }
-        this.#drawn = '';
-        this.#draw();
-      },
+      // One thing at a time: what a second click should do is not known before the first is done.
+      disabled: this.#isBusy(),
+      onclick: () => this.#do(what),
     }, name);
   }
 
+  async #do(what) {
+    if (this.#isBusy()) return;
+    const selected = this.#selected;
+    const about = `${selected.kind} ${selected.id}`;
+    this.#busy.add(about);
+    this.#draw();
+    let wrong = '';
+    try {
+      await change('/api/faults', what);
+    } catch (error) {
+      wrong = error.message;
+    }
+    this.#busy.delete(about);
+    if (this.#selected === selected) this.#wrong = wrong;
+    this.#draw();
+  }
+
+  /** A part that can be closed, and stays so. */
+  #part(name, title, isOpen, content) {
+    return h('details', {
+      'data-name': name,
+      open: this.#opened.get(name) ?? isOpen,
+      ontoggle: ({ currentTarget }) => this.#opened.set(name, currentTarget.open),
+    }, h('summary', {}, title), content);
+  }
+
   #actions(...actions) {
-    return this.#state.breakable ? h('div', { class: 'actions' }, actions) : null;
+    if (this.#state.breakable) return h('div', { class: 'actions' }, actions);
+    const { why_not: why } = this.#state;
+    return why === undefined ? null : h('p', { class: 'muted' }, `Nothing can be broken here: ${why}.`);
+  }
+
+  /** What can be done to the link between two members alone. */
+  #pair(a, b) {
+    if (!this.#state.breakable) return '';
+    const is = (from, to) => (cut) => cut.from === from && cut.to === to;
+    const isCut = this.#state.cuts.some(is(a, b)) || this.#state.cuts.some(is(b, a));
+    return isCut
+      ? this.#act('✚ Heal', { fault: 'mend', a, b }, true, `Heal ${a} – ${b}`)
+      : this.#act('✂ Cut', { fault: 'partition', groups: [[a], [b]] }, false, `Cut ${a} – ${b}`);
+  }
+
+  /** The pairs of members that were cut by name, each once. Their links are gone sooner or later. */
+  #cutPairs() {
+    const { cuts, members } = this.#state;
+    const pairs = cuts.filter(({ from, to }) => from in members && to in members).map(({ from, to }) => [from, to].sort());
+    return [...new Map(pairs.map((pair) => [pair.join('|'), pair])).values()];
   }
 
   _member(id, member, detail) {
@@ -157,13 +196,15 @@ export class Panel {
         ] : null,
         member.peer_id ? fact('Peer id', h('code', { title: member.peer_id }, `…${member.peer_id.slice(-8)}`)) : null,
         member.url ? [h('dt', {}, 'Service'), h('dd', { class: 'all' }, h('a', { href: `${member.url}/messages`, rel: 'noreferrer' }, member.url))] : null),
-      detail ? this.#rows('Links', ['Member', 'Region', 'Round trip', 'Dialled by'], detail.peers.map((peer) => [
-        this.#go('member', peer.name), peer.region, ms(peer.rtt_us), peer.direction === 'inbound' ? 'them' : 'us',
-      ])) : null,
+      detail ? this.#rows('Links', ['Member', 'Region', 'Round trip', 'Dialled by', ''], detail.peers.map((peer) => [
+        this.#go('member', peer.name), peer.region, ms(peer.rtt_us), peer.direction === 'inbound' ? 'them' : 'us', this.#pair(id, peer.name),
+      ]).concat(this.#cutPairs().filter((pair) => pair.includes(id)).map((pair) => pair.find((name) => name !== id))
+        .filter((other) => !detail.peers.some(({ name }) => name === other))
+        .map((other) => [this.#go('member', other), this.#state.members[other].region, '–', '× no link', this.#pair(id, other)]))) : null,
       detail ? this.#rows('Channels', ['Channel', 'Mesh', 'Members', 'Behind'], detail.channels.map((channel) => [
         this.#go('channel', channel.name), String(channel.mesh), String(channel.subscribers), count(channel.behind),
       ])) : null,
-      detail ? h('details', { 'data-name': 'counters' }, h('summary', {}, 'All it counted'),
+      detail ? this.#part('counters', 'All it counted', false,
         h('dl', { class: 'facts small' }, Object.entries(detail.counters).map(([name, value]) =>
           fact(name.replaceAll('_', ' '), String(value))))) : null,
     ].flat().filter(Boolean);
@@ -183,10 +224,13 @@ export class Panel {
         h('dt', {}, 'Links'), h('dd', {}, String(link.links)),
         h('dt', {}, 'Round trip'), h('dd', {}, ms(link.rtt_us)),
         h('dt', {}, 'Longest'), h('dd', {}, ms(link.rtt_max_us))),
-      detail ? this.#rows('Each link', ['From', 'To', 'Round trip', ''], detail.links.map((pair) => [
+      detail ? this.#rows('Each link', ['From', 'To', 'Round trip', '', ''], detail.links.map((pair) => [
         this.#go('member', pair.a), this.#go('member', pair.b), ms(pair.rtt_us),
-        pair.half ? 'one end alone' : pair.mute > 0 ? 'was mute' : '',
-      ])) : null,
+        pair.half ? 'one end alone' : pair.mute > 0 ? 'was mute' : '', this.#pair(pair.a, pair.b),
+      ]).concat(this.#cutPairs()
+        .filter((pair) => pair.map((name) => this.#state.members[name].region).sort().join('|') === [link.a, link.b].sort().join('|'))
+        .filter(([a, b]) => !detail.links.some((other) => [other.a, other.b].sort().join('|') === `${a}|${b}`))
+        .map(([a, b]) => [this.#go('member', a), this.#go('member', b), '–', '× no link', this.#pair(a, b)]))) : null,
     ].filter(Boolean);
   }
 
@@ -197,11 +241,12 @@ export class Panel {
         h('dt', {}, 'Open at'), h('dd', {}, plural(channel.members, 'member')),
         h('dt', {}, 'Mesh'), h('dd', {}, `${mesh(channel.mesh)} peers of each`),
         h('dt', {}, 'Posted'), h('dd', {}, `${count(channel.posted)} (${count(channel.posted_per_s)}/s)`),
+        h('dt', {}, 'Heard'), h('dd', {}, `${count(channel.delivered_per_s)}/s`),
         h('dt', {}, 'Most behind'), h('dd', {}, plural(channel.behind, 'message')),
         h('dt', {}, 'Waiting'), h('dd', {}, bytes(channel.waiting_bytes))),
       detail ? this.#present(detail.present) : null,
       detail ? this.#rows('Members here', ['Member', 'Region', 'Mesh', 'Behind', 'Unread'], detail.members.map((it) => [
-        this.#go('member', it.name), it.region, String(it.mesh), count(it.behind), bytes(it.unread_bytes),
+        this.#go('member', it.name), it.region, meshOf(it), count(it.behind), bytes(it.unread_bytes),
       ])) : null,
       detail ? this.#rows('Senders', ['Sender', 'Region', 'Last number'], detail.senders.map((it) => [
         it.name ?? '–', it.region ?? '–', String(it.seq),
@@ -213,6 +258,7 @@ export class Panel {
   #present(present) {
     if (present === null) return h('p', { class: 'muted' }, 'Looking who is present …');
     const { by, members, left_out: more } = present;
+    if (by === null) return h('p', { class: 'muted' }, 'No member here has it open, to tell who is present.');
     return [
       this.#rows('Present', ['Member', 'Region', 'Since', 'Heard', 'State'], members.map((it) => [
         this.#go('member', it.name), it.region, clock(Date.parse(it.since)), it.silent ? '? silent' : '● yes', it.state ?? '–',
@@ -240,11 +286,18 @@ export class Panel {
   }
 
   #rows(title, heads, rows) {
-    return h('details', { 'data-name': title, open: true }, h('summary', {}, `${title} (${rows.length})`),
+    const key = (row) => row.slice(0, 2).map((cell) => cell.textContent ?? cell).join(' ');
+    return this.#part(title, `${title} (${rows.length})`, true,
       h('div', { class: 'scroll' }, h('table', {},
         h('thead', {}, h('tr', {}, heads.map((head) => h('th', { scope: 'col' }, head)))),
-        h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell) => h('td', {}, cell))))))));
+        h('tbody', {}, rows.map((row) => h('tr', { 'data-key': key(row) }, row.map((cell) => h('td', {}, cell))))))));
   }
+}
+
+/** How many gossip of a member sends a channel to at once, and to whom. */
+function meshOf({ mesh: size, sends_to: names = [] }) {
+  const more = size - names.length;
+  return names.length === 0 ? String(size) : `${size}: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 const where = (region) => (region?.city ? `, ${region.city}` : '');

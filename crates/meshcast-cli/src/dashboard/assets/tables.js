@@ -95,6 +95,7 @@ export class Tables {
       ['Mesh', (it) => it.mesh?.[0], 'number', (it) => mesh(it.mesh)],
       ['Senders', (it) => it.senders, 'number'],
       ['Posted/s', (it) => it.posted_per_s, 'number', (it) => count(it.posted_per_s)],
+      ['Heard/s', (it) => it.delivered_per_s, 'number', (it) => count(it.delivered_per_s)],
       ['Posted', (it) => it.posted, 'number', (it) => count(it.posted)],
       ['Behind', (it) => it.behind, 'number', (it) => count(it.behind)],
       ['Waiting', (it) => it.waiting_bytes, 'number', (it) => bytes(it.waiting_bytes)],

@@ -17,6 +17,9 @@ export class Tail {
   #list = h('ol', { class: 'tail', 'aria-label': 'Messages, the latest first' });
   #empty = h('p', { class: 'empty' }, 'Nothing was posted since this page is open. Write a message: when it arrives in each region, and which way, is shown here.');
   #note = h('p', { class: 'muted', role: 'status' });
+  #open = h('button', { type: 'button', 'data-do': 'open', hidden: true, onclick: () => this.#openIt() });
+  /** What nodes have open, by what the page calls it. */
+  #channels = {};
   #node = h('select', { 'aria-label': 'Post from', name: 'node' });
   #channel = h('input', { 'aria-label': 'Channel', name: 'channel', list: 'channel-names', value: 'earth', spellcheck: 'false', autocomplete: 'off' });
   #names = h('datalist', { id: 'channel-names' });
@@ -43,7 +46,7 @@ export class Tail {
           h('label', {}, 'from ', this.#node), h('label', {}, 'on ', this.#channel), this.#names,
           h('label', { class: 'check' }, this.#json, ' as JSON')),
         h('div', { class: 'what' }, this.#text, this.#button)),
-      this.#note, this.#empty, this.#list);
+      this.#note, this.#open, this.#empty, this.#list);
   }
 
   focus() {
@@ -60,15 +63,16 @@ export class Tail {
     if (this.#followed === channel) return;
     this.#followed = channel;
     this.restart();
-    this.#draw();
     this.#follow(channel);
   }
 
   /** The stream begins anew: so do the numbers of rows. */
   restart() {
     this.#rows.clear();
+    this.#places = [];
     this.#skipped = 0;
     this.#since = Date.now();
+    this.#draw();
   }
 
   update(state) {
@@ -79,6 +83,8 @@ export class Tail {
     const channels = Object.entries(state.channels).filter(([, it]) => it.name === undefined).map(([name]) => name);
     if (this.#followed === null && channels.length > 0) this.choose(channels.includes('earth') ? 'earth' : channels[0]);
     keyed(this.#names, channels, (name) => name, (name) => h('option', { value: name }), () => {});
+    this.#channels = state.channels;
+    this.#drawNote();
   }
 
   take({ rows, skipped, places }) {
@@ -97,6 +103,19 @@ export class Tail {
     }
     this.#skipped = skipped;
     this.#draw();
+  }
+
+  /** To follow a channel opens it nowhere: that is for people to choose. */
+  async #openIt() {
+    this.#open.disabled = true;
+    try {
+      await change('/api/channels', { node: this.#node.value, channel: this.#followed });
+      this.#wrong = '';
+    } catch (error) {
+      this.#wrong = error.message;
+    }
+    this.#open.disabled = false;
+    this.#drawNote();
   }
 
   async #post(event) {
@@ -119,13 +138,22 @@ export class Tail {
 
   #wrong = '';
 
-  #draw() {
+  #drawNote() {
+    if (this.#followed === null) return;
     const names = this.#places.map(([name]) => name);
     const at = names.length === 0 ? '' : names.length <= FEW ? ` at ${names.join(', ')}` : ` at ${names.length} members, one of each region`;
     const more = this.#skipped > 0 ? ` ${this.#skipped.toLocaleString('en')} more are not shown: this is a sample.` : '';
-    if (this.#followed === null) return;
-    say(this.#note, this.#wrong || `Following ${channelName(this.channel)}${at}.${more}`);
+    const isOpen = names.length > 0 || this.#followed in this.#channels;
+    const name = channelName(this.#followed);
+    say(this.#note, this.#wrong || (isOpen ? `Following ${name}${at}.${more}` : `No member here has ${name} open: what is posted on it is not seen here.`));
     set(this.#note, 'class', this.#wrong ? 'wrong' : 'muted');
+    this.#open.hidden = isOpen;
+    say(this.#open, `Open it at ${this.#node.value}`);
+  }
+
+  #draw() {
+    if (this.#followed === null) return;
+    this.#drawNote();
     const rows = [...this.#rows.values()].reverse();
     this.#empty.hidden = rows.length > 0;
     keyed(this.#list, rows, ({ id }) => id,

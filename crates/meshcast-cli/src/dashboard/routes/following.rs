@@ -8,15 +8,22 @@ use std::{
 use futures::StreamExt;
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::super::{
-    picture::{Look, Picture},
-    sources::{Scene, Source, now_ms},
-    tail::{Changes, Place, Tail},
+use super::{
+    super::{
+        held::{Held, Hold},
+        picture::{Look, Picture},
+        sources::{Scene, Source, now_ms},
+        tail::{Changes, Place, Tail},
+        view,
+    },
+    opened::{Follower, Opened},
 };
 
 /// A channel, followed until this is dropped.
 pub(super) struct Following {
-    channel: String,
+    /// What it is called on the page.
+    key: String,
+    opened: Follower,
     /// The node to follow it at first.
     node: Option<String>,
     tail: Arc<Mutex<Tail>>,
@@ -35,9 +42,10 @@ impl Drop for Task {
 }
 
 impl Following {
-    pub(super) fn new(channel: String, node: Option<String>) -> Self {
+    pub(super) fn new(key: String, node: Option<String>, opened: &Opened) -> Self {
         Self {
-            channel,
+            opened: opened.follow(&key),
+            key,
             node,
             tail: Arc::default(),
             start: Instant::now(),
@@ -46,8 +54,10 @@ impl Following {
     }
 
     /// Follows at the nodes that run now.
-    pub(super) async fn keep_up(&mut self, scene: &Scene, picture: &Picture) {
-        let wanted = places(picture, &self.channel, self.node.as_deref());
+    pub(super) async fn keep_up(&mut self, scene: &Scene, picture: &Picture, held: &Held) {
+        let opened = self.opened.at();
+        let chosen = self.node.as_deref();
+        let (channel, wanted) = places(picture, &self.key, chosen, opened.as_deref());
         let ids: BTreeSet<&str> = wanted.iter().map(|place| place.peer_id.as_str()).collect();
         let tail = Arc::clone(&self.tail);
         self.tasks.retain(|id, Task(task, place)| {
@@ -64,7 +74,8 @@ impl Following {
             if let Some(source) = scene.source(&place.name).await {
                 let id = place.peer_id.clone();
                 let (tail, start) = (Arc::clone(&self.tail), self.start);
-                let follow = follow(source, self.channel.clone(), place.clone(), tail, start);
+                let held = held.clone();
+                let follow = follow(source, channel.clone(), place.clone(), tail, start, held);
                 self.tasks
                     .insert(id, Task(tokio::spawn(follow).abort_handle(), place));
             }
@@ -82,10 +93,12 @@ async fn follow(
     place: Place,
     tail: Arc<Mutex<Tail>>,
     start: Instant,
+    held: Held,
 ) {
     let Some(mut items) = source.follow(&channel).await else {
         return;
     };
+    let _hold: Hold = held.hold(&place.peer_id, &channel);
     lock(&tail).enter(&place);
     while let Some(item) = items.next().await {
         lock(&tail).heard(
@@ -98,34 +111,35 @@ async fn follow(
     }
 }
 
-/// One node of each region that has the channel open; if there is none, one alone, which then opens
-/// it. The chosen one comes before others.
-fn places(picture: &Picture, channel: &str, chosen: Option<&str>) -> Vec<Place> {
-    let mut looks: Vec<(&str, &Look)> = picture.looks().collect();
-    looks.sort_by_key(|(name, _)| Some(*name) != chosen);
-    let is_open = |look: &&Look| {
-        let mut channels = look.channels.iter();
-        channels.any(|it| it.name == channel && it.objects > 0)
-    };
+/// The name of the channel that is called so on the page, and one node of each region that has it
+/// open: the chosen one before others. If there is none, where the page had it opened.
+fn places(
+    picture: &Picture,
+    key: &str,
+    chosen: Option<&str>,
+    opened: Option<&str>,
+) -> (String, Vec<Place>) {
     let place = |name: &str, look: &Look| Place {
         name: name.to_owned(),
         region: look.node.node.region.clone(),
         peer_id: look.node.node.peer_id.clone(),
     };
-    let mut regions = BTreeSet::new();
+    let found = view::find(picture, key);
+    let name = found.map_or(key, |channel| channel.name).to_owned();
     // In another mesh it is another channel, of which rows would say that others lack it.
-    let mut open = looks.iter().filter(|(_, look)| is_open(look)).peekable();
-    let mesh = open.peek().map(|(_, look)| look.node.node.mesh.as_str());
-    let open = open.filter(|(_, look)| mesh == Some(&look.node.node.mesh));
-    let first = open.filter(|(_, look)| regions.insert(look.node.node.region.as_str()));
-    let mut places: Vec<_> = first
-        .take(PLACES)
-        .map(|(name, look)| place(name, look))
-        .collect();
-    if places.is_empty() {
-        places.extend(looks.first().map(|(name, look)| place(name, look)));
+    let open = found.into_iter().flat_map(|channel| picture.open(channel));
+    let mut open: Vec<(&str, &Look)> = open.collect();
+    open.sort_by_key(|(name, _)| Some(*name) != chosen);
+    if open.is_empty() {
+        let at = picture.looks().filter(|(name, _)| Some(*name) == opened);
+        open.extend(at);
     }
-    places
+    let mut regions = BTreeSet::new();
+    let first = open
+        .into_iter()
+        .filter(|(_, look)| regions.insert(look.node.node.region.as_str()));
+    let places = first.take(PLACES).map(|(name, look)| place(name, look));
+    (name, places.collect())
 }
 
 fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
@@ -139,20 +153,47 @@ const PLACES: usize = 16;
 mod tests {
     use super::*;
 
-    fn names(places: &[Place]) -> Vec<&str> {
-        places.iter().map(|place| place.name.as_str()).collect()
+    use view::fixture::{look_mut, picture};
+
+    fn names(picture: &Picture, key: &str, chosen: Option<&str>) -> Vec<String> {
+        let (_, places) = places(picture, key, chosen, None);
+        places.into_iter().map(|place| place.name).collect()
     }
 
     #[test]
     fn a_channel_is_followed_where_it_is_open_once_a_region() {
-        let picture = super::super::super::view::fixture::picture(&["fra-1", "fra-2", "iad-1"]);
-        assert_eq!(names(&places(&picture, "earth", None)), ["fra-1", "iad-1"]);
-        let chosen = places(&picture, "earth", Some("fra-2"));
-        assert_eq!(names(&chosen), ["fra-2", "iad-1"]);
-        assert_eq!(
-            names(&places(&picture, "moon", None)),
-            ["fra-1"],
-            "it is opened there"
-        );
+        let picture = picture(&["fra-1", "fra-2", "iad-1"]);
+        assert_eq!(names(&picture, "earth", None), ["fra-1", "iad-1"]);
+        assert_eq!(names(&picture, "earth", Some("fra-2")), ["fra-2", "iad-1"]);
+    }
+
+    #[test]
+    fn a_channel_that_nobody_has_open_is_followed_only_where_it_was_opened_by_hand() {
+        let picture = picture(&["fra-1", "iad-1"]);
+        assert!(names(&picture, "moon", Some("fra-1")).is_empty());
+        let (name, places) = places(&picture, "moon", None, Some("iad-1"));
+        assert_eq!((name.as_str(), places.len()), ("moon", 1));
+        assert_eq!(places[0].name, "iad-1");
+    }
+
+    #[test]
+    fn what_pages_alone_hold_open_is_not_followed() {
+        let mut picture = picture(&["fra-1", "iad-1"]);
+        let held = Held::default();
+        let _holds = ["fra-1", "iad-1"].map(|name| held.hold(&view::fixture::id(name), "earth"));
+        // Somebody else has it open there too.
+        look_mut(&mut picture, "iad-1").channels[0].objects = 2;
+        picture.held = held.now();
+        assert_eq!(names(&picture, "earth", None), ["iad-1"]);
+    }
+
+    #[test]
+    fn of_channels_with_one_name_that_of_the_row_is_followed() {
+        let mut picture = picture(&["aaa-1", "fra-1", "iad-1"]);
+        look_mut(&mut picture, "aaa-1").node.node.mesh = "11ff11ff1a2b3c".into();
+        assert_eq!(names(&picture, "earth", None), ["fra-1", "iad-1"]);
+        let (name, places) = places(&picture, "earth …1a2b3c", None, None);
+        assert_eq!((name.as_str(), places.len()), ("earth", 1));
+        assert_eq!(places[0].name, "aaa-1");
     }
 }

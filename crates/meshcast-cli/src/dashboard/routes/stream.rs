@@ -25,6 +25,7 @@ use super::{
     },
     Page,
     following::Following,
+    opened::Opened,
     refuse,
 };
 
@@ -41,7 +42,7 @@ pub(super) async fn stream(State(page): State<Page>, Query(wanted): Query<Wanted
         let why = "as many pages are open as may be";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, code::BUSY, why);
     };
-    let stream = Stream::new(page.watching, wanted, place);
+    let stream = Stream::new(page.watching, &page.opened, wanted, place);
     let events = futures::stream::unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(event), stream))
@@ -55,8 +56,8 @@ struct Stream {
     sampled: watch::Receiver<Arc<Sampled>>,
     /// The number of the document that the page has.
     has: u64,
-    /// The last entry of the timeline that it has.
-    entry: u64,
+    /// The last entry of the timeline that it has; `None` until it was told what there is.
+    entry: Option<u64>,
     following: Option<Following>,
     /// The number of the picture by which it is followed.
     followed: u64,
@@ -71,18 +72,23 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(watching: Watching, wanted: Wanted, place: OwnedSemaphorePermit) -> Self {
+    fn new(
+        watching: Watching,
+        opened: &Opened,
+        wanted: Wanted,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         let (sampled, viewer) = watching.enter();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             following: wanted
                 .channel
-                .map(|channel| Following::new(channel, wanted.node)),
+                .map(|channel| Following::new(channel, wanted.node, opened)),
             watching,
             sampled,
             has: 0,
-            entry: 0,
+            entry: None,
             followed: 0,
             skipped: 0,
             places: Vec::new(),
@@ -121,16 +127,18 @@ impl Stream {
             }
             self.has = sampled.number;
         }
-        let entries = self.watching.timeline.since(self.entry);
-        if let Some(last) = entries.last() {
-            self.entry = last.id;
+        let entries = self.watching.timeline.since(self.entry.unwrap_or(0));
+        // At first also that there is nothing: the page may have some of a server before this.
+        if self.entry.is_none() || !entries.is_empty() {
+            let last = entries.last().map(|entry| entry.id);
+            self.entry = last.or(self.entry).or(Some(0));
             self.ready.push_back(json("timeline", &entries));
         }
         if let Some(following) = &mut self.following {
             if sampled.number > self.followed {
                 self.followed = sampled.number;
-                let scene = &self.watching.scene;
-                following.keep_up(scene, &sampled.picture).await;
+                let Watching { scene, held, .. } = &self.watching;
+                following.keep_up(scene, &sampled.picture, held).await;
             }
             let changes: Changes = following.changes();
             let told = (changes.skipped, &changes.places);

@@ -6,10 +6,9 @@ use meshcast::admin::schema;
 use serde::Serialize;
 
 use super::{
-    super::{picture::Picture, view},
-    behind, heads, keys,
+    super::picture::Picture,
+    channels::{self, Channels, behind, find, heads},
     links::{Pair, pairs},
-    objects,
 };
 
 /// A member: its links, channels and counters.
@@ -31,6 +30,9 @@ pub(in super::super) struct Open<'a> {
     pub(in super::super) objects: usize,
     pub(in super::super) subscribers: usize,
     pub(in super::super) mesh: usize,
+    /// To whom its gossip sends the channel at once: who is in its mesh of gossip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in super::super) sends_to: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in super::super) senders: Option<usize>,
     pub(in super::super) behind: u64,
@@ -78,25 +80,21 @@ pub(in super::super) struct Head<'a> {
 /// `None` if it was not asked or did not answer.
 pub(in super::super) fn member<'a>(picture: &'a Picture, name: &str) -> Option<Member<'a>> {
     let look = picture.nodes.get(name)?.look.as_ref()?;
-    let channels = look.channels.iter().map(|channel| Open {
-        name: &channel.name,
-        senders: Some(channel.senders.len()),
-        ..open(
-            channel,
-            &heads(
-                picture,
-                view::Channel {
-                    name: &channel.name,
-                    mesh: &look.node.node.mesh,
-                },
-            ),
-        )
+    let all = Channels::of(picture);
+    let channels = look.channels.iter().take(ROWS).map(|channel| {
+        let (mesh, name) = (look.node.node.mesh.as_str(), channel.name.as_str());
+        let said = all.said(channels::Channel { mesh, name });
+        Open {
+            name,
+            senders: Some(channel.senders.len()),
+            ..open(channel, &heads(said))
+        }
     });
     Some(Member {
         node: &look.node.node,
         counters: &look.node.counters,
         peers: &look.peers,
-        channels: channels.take(ROWS).collect(),
+        channels: channels.collect(),
     })
 }
 
@@ -129,22 +127,31 @@ pub(in super::super) fn link<'a>(picture: &'a Picture, a: &'a str, b: &'a str) -
 
 /// Of the channel with this key. Empty if nobody has it open.
 pub(in super::super) fn channel<'a>(picture: &'a Picture, key: &'a str) -> Channel<'a> {
-    let Some(channel) = keys(picture).remove(key) else {
+    let Some(channel) = find(picture, key) else {
         return Channel {
             name: key,
             members: Vec::new(),
             senders: Vec::new(),
         };
     };
-    let heads = heads(picture, channel);
-    let members = objects(picture, channel).map(|(look, channel)| Open {
-        name: &look.node.node.name,
-        region: Some(&look.node.node.region),
-        ..open(channel, &heads)
+    let all = Channels::of(picture);
+    let said = all.said(channel);
+    let heads = heads(said);
+    let names = names(said);
+    let members = said.iter().take(ROWS).map(|(look, channel)| {
+        let mesh = channel.mesh.iter().take(PEERS);
+        let named = mesh.filter_map(|id| names.get(id.as_str()).copied());
+        Open {
+            name: &look.node.node.name,
+            region: Some(&look.node.node.region),
+            sends_to: Some(named.collect()),
+            ..open(channel, &heads)
+        }
     });
-    let senders = heads.iter().map(|(id, seq)| {
-        let mut all = objects(picture, channel).flat_map(|(_, channel)| &channel.senders);
-        let sender = all.find(|sender| sender.peer_id == *id);
+    let senders = said.iter().flat_map(|(_, channel)| &channel.senders);
+    let senders: BTreeMap<_, _> = senders.map(|it| (it.peer_id.as_str(), it)).collect();
+    let senders = heads.iter().take(ROWS).map(|(id, seq)| {
+        let sender = senders.get(id);
         Head {
             peer_id: id,
             name: sender.map(|sender| sender.name.as_str()),
@@ -154,9 +161,20 @@ pub(in super::super) fn channel<'a>(picture: &'a Picture, key: &'a str) -> Chann
     });
     Channel {
         name: channel.name,
-        members: members.take(ROWS).collect(),
-        senders: senders.take(ROWS).collect(),
+        members: members.collect(),
+        senders: senders.collect(),
     }
+}
+
+/// The names of nodes that have a channel open and of those they are linked to, by id.
+fn names<'a>(said: &[channels::Said<'a>]) -> BTreeMap<&'a str, &'a str> {
+    let all = said.iter().flat_map(|(look, _)| {
+        let node = &look.node.node;
+        let peers = look.peers.iter();
+        let peers = peers.map(|peer| (peer.peer_id.as_str(), peer.name.as_str()));
+        peers.chain([(node.peer_id.as_str(), node.name.as_str())])
+    });
+    all.collect()
 }
 
 fn open<'a>(channel: &'a schema::Channel, heads: &BTreeMap<&str, u64>) -> Open<'a> {
@@ -166,6 +184,7 @@ fn open<'a>(channel: &'a schema::Channel, heads: &BTreeMap<&str, u64>) -> Open<'
         objects: channel.objects,
         subscribers: channel.subscribers.len(),
         mesh: channel.mesh.len(),
+        sends_to: None,
         senders: None,
         behind: behind(channel, heads),
         outbox_bytes: channel.outbox_bytes,
@@ -175,3 +194,5 @@ fn open<'a>(channel: &'a schema::Channel, heads: &BTreeMap<&str, u64>) -> Open<'
 
 /// More than anybody reads.
 const ROWS: usize = 500;
+/// Gossip sends to twelve at most by itself.
+const PEERS: usize = 16;

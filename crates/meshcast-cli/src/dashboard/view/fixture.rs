@@ -20,6 +20,9 @@ pub(in super::super) fn picture(names: &[&str]) -> Picture {
         at: Duration::from_secs(1),
         nodes: nodes.collect(),
         faults: None,
+        why_not: None,
+        not_asked: Vec::new(),
+        held: BTreeMap::new(),
     }
 }
 

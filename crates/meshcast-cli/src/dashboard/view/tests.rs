@@ -152,6 +152,60 @@ fn rates_are_over_the_time_between_and_of_the_same_process() {
 }
 
 #[test]
+fn what_is_heard_of_a_channel_is_counted_where_it_is_heard() {
+    let mut before = picture(&["fra-1", "iad-1", "nrt-1"]);
+    let mut now = before.clone();
+    now.at = before.at + Duration::from_secs(2);
+    let heard = |picture: &mut Picture, name: &str, count: u64| {
+        let senders = vec![sender("fra-1", count, Some(count))];
+        look_mut(picture, name).channels[0].senders = senders;
+    };
+    for name in ["fra-1", "iad-1", "nrt-1"] {
+        heard(&mut before, name, 10);
+    }
+    heard(&mut now, "fra-1", 18);
+    heard(&mut now, "iad-1", 16);
+    heard(&mut now, "nrt-1", 14);
+    let earth = &view(Some(&before), &now).channels["earth"];
+    let rates = (earth.posted_per_s, earth.delivered_per_s);
+    assert_eq!(rates, (Some(4.0), Some(5.0)));
+    // Of one that was not there before nobody knows how long it took.
+    look_mut(&mut before, "nrt-1").channels.clear();
+    let earth = &view(Some(&before), &now).channels["earth"];
+    assert_eq!(earth.delivered_per_s, Some(3.0));
+}
+
+#[test]
+fn very_many_channels_are_gone_through_once() {
+    let names: Vec<String> = (0..10).map(|n| format!("r-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut now = picture(&names);
+    for name in &names {
+        let look = look_mut(&mut now, name);
+        let earth = look.channels[0].clone();
+        look.channels = (0..5_000)
+            .map(|n| schema::Channel {
+                name: format!("room {n}"),
+                ..earth.clone()
+            })
+            .collect();
+    }
+    let begun = std::time::Instant::now();
+    let view = view(Some(&now), &now);
+    assert_eq!((view.channels.len(), view.totals.left_out), (200, 4_800));
+    assert_eq!(
+        detail::member(&now, "r-0").map(|it| it.channels.len()),
+        Some(500)
+    );
+    // Each with each takes minutes.
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
 fn a_channel_says_how_far_behind_the_last_is() {
     let mut now = picture(&FLEET);
     let senders = vec![sender("fra-1", 9, Some(4)), sender("iad-1", 1, None)];
@@ -174,6 +228,15 @@ fn what_there_is_no_room_for_is_counted() {
     }
     let view = view(None, &now);
     assert_eq!((view.members.len(), view.totals.left_out), (MEMBERS, 3));
+}
+
+#[test]
+fn nodes_that_were_not_asked_are_counted_unless_others_tell_of_them() {
+    let mut now = picture(&["fra-1", "iad-1"]);
+    now.nodes.remove("iad-1");
+    now.not_asked = vec!["iad-1".into(), "nrt-1".into()];
+    let view = self::view(None, &now);
+    assert_eq!((view.members.len(), view.totals.left_out), (2, 1));
 }
 
 #[test]
@@ -205,6 +268,8 @@ fn details_name_each_link_once() {
     let channel = detail::channel(&now, "earth");
     assert_eq!(channel.members.len(), 4);
     assert_eq!(channel.senders[0].name, Some("fra-1"));
+    let sends_to = channel.members[0].sends_to.as_deref();
+    assert_eq!(sends_to, Some(&["fra-2", "iad-1"][..]));
 }
 
 #[test]
