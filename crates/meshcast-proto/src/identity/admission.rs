@@ -44,7 +44,7 @@ pub struct Admission {
 
 impl Admission {
     /// The version of the protocol, everything behind the gate included.
-    pub const VERSION: u16 = 7;
+    pub const VERSION: u16 = 8;
 
     /// The longest message without its length; the longest one in use has about 1060 bytes.
     pub const MAX_LEN: usize = 2046;
