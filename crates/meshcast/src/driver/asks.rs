@@ -258,8 +258,10 @@ impl Driver {
                     };
                     if let Some(waiting) = self.questions.waiting.get_mut(&question) {
                         waiting.has_lost |= event.is_none();
-                        // An error means that whoever asked has left.
-                        event.map(|event| waiting.events.send(event));
+                        if let Some(event) = event {
+                            // An error means that whoever asked has left.
+                            let _ = waiting.events.send(event);
+                        }
                     }
                 }
                 AskOutput::Over { question, whole } => {

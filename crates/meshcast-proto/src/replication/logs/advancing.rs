@@ -39,7 +39,9 @@ impl Logs {
                 // Its own tombstone makes room for that of another.
                 let tombstone = self.tombstones.take(key);
                 if !self.charge_log(owner, place, now, out) {
-                    tombstone.map(|tombstone| self.tombstones.remember(key, tombstone));
+                    if let Some(tombstone) = tombstone {
+                        self.tombstones.remember(key, tombstone);
+                    }
                     self.refusals.refused(key, subject(&member), now);
                     out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
@@ -150,7 +152,9 @@ impl Logs {
         let place = Place::Proven(now);
         let tombstone = self.tombstones.take(key);
         if !self.charge_log(owner, place, now, out) {
-            tombstone.map(|tombstone| self.tombstones.remember(key, tombstone));
+            if let Some(tombstone) = tombstone {
+                self.tombstones.remember(key, tombstone);
+            }
             self.remove(key);
             return false;
         }
