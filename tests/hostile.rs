@@ -73,6 +73,8 @@ pub enum Attack {
     Windows,
     /// Opens hundreds of streams on a connection, and fills them with frames of a byte.
     Crumbs,
+    /// Asks by members that it makes up, each a new one, as if it handed that on.
+    Questions,
 }
 
 impl Attack {
@@ -96,6 +98,7 @@ impl Attack {
         Self::Deaf,
         Self::Windows,
         Self::Crumbs,
+        Self::Questions,
     ];
 
     /// Its name on the command line.

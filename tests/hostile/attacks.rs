@@ -1,5 +1,6 @@
 //! What hostile members say.
 
+mod asked;
 mod held;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -50,6 +51,7 @@ pub(super) async fn play(
         Attack::Deaf => deaf(wire, at, key).await,
         Attack::Windows => held::windows(wire).await,
         Attack::Crumbs => held::crumbs(wire).await,
+        Attack::Questions => asked::questions(wire, key).await,
     }
 }
 

@@ -56,6 +56,9 @@ const PLACES: u64 = 256 / 8 + LITTLE;
 /// and each frame once more while it is read and read again; and little.
 const GOSSIP: u64 = 2 * 64 + 64 + 8 + LITTLE;
 
+/// Questions that are remembered and wait, and what the session holds that is not read; and little.
+const ASKED: u64 = 8 + 16 + LITTLE;
+
 macro_rules! endured {
     ($($(#[$attribute:meta])* $name:ident: $attack:ident, $seconds:literal, $most:ident;)*) => {$(
         $(#[$attribute])*
@@ -79,6 +82,7 @@ endured! {
     three_hundred_identities_that_take_all_places: Places, 6.0, PLACES;
     a_connection_that_seems_long_and_is_flooded: Windows, 8.0, UNREAD;
     hundreds_of_streams_in_frames_of_a_byte: Crumbs, 6.0, LITTLE;
+    questions_of_members_that_are_made_up: Questions, 8.0, ASKED;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

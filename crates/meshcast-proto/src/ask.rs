@@ -8,8 +8,9 @@
 //! knows what it has not heard, and whether that may be for want of a way.
 //!
 //! Of those between nothing is believed: they can lose what they hand on, or say that nothing more
-//! comes, and cannot change it or make it up. What is handed on is bounded and charged to the peer
-//! that it came from.
+//! comes, and cannot change it or make it up. What is handed on is bounded, and shared by the peers
+//! that bring it: each pays for what it brings, whoever said it, since members cost nothing to make
+//! up, and links do.
 //!
 //! May use: [`wire`](crate::wire), [`identity`](crate::identity), [`bounds`](crate::bounds) and
 //! [`conduct`](crate::conduct).
@@ -22,6 +23,8 @@ mod neighbours;
 mod outgoing;
 mod output;
 mod relays;
+mod returns;
+mod taken;
 
 pub use asks::{Asks, NewQuestion, Whom};
 pub use output::{AskCounters, AskOutput, AskRefused, Asked, NoReply};

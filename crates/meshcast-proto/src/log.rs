@@ -20,7 +20,7 @@ pub use arrival::{Arrival, Via};
 pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
 pub use join::SETTLE;
 pub(crate) use join::{Beginning, SENDER_UNTOLD, SILENT, UNTOLD};
-pub(crate) use lru::{Lru, Place, Room};
+pub(crate) use lru::{Lru, Owner, Place, Room};
 #[cfg(test)]
 pub(crate) use order::UNFINISHED_TIMEOUT;
 pub(crate) use order::{Log, LogLimits};

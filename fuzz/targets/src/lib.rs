@@ -4,6 +4,7 @@
 //! and for the tests of the workspace.
 
 mod admission;
+mod asks;
 mod credential;
 mod engine;
 mod frame;
@@ -80,6 +81,12 @@ pub const TARGETS: &[Target] = &[
         run: presence::run,
         seeds: presence::scripts,
         max_len: 2048,
+    },
+    Target {
+        name: "asks",
+        run: asks::run,
+        seeds: asks::scripts,
+        max_len: 1024,
     },
     #[cfg(feature = "node")]
     Target {

@@ -3,7 +3,7 @@
 mod relaying;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -16,6 +16,8 @@ use super::{
     outgoing::{self, Outgoing},
     output::{AskCounters, AskOutput, AskRefused, Asked, NoReply},
     relays::Relays,
+    returns::Returns,
+    taken::Taken,
 };
 use crate::{
     bounds::Budget,
@@ -33,9 +35,11 @@ pub struct Asks {
     trust: Trust,
     neighbours: Neighbours,
     acquaintances: Acquaintances,
+    taken: Taken,
     outgoing: Outgoing,
     incoming: Incoming,
     relays: Relays,
+    returns: Returns,
     outputs: VecDeque<AskOutput>,
     counters: AskCounters,
 }
@@ -74,8 +78,8 @@ impl Asks {
     /// How many questions of this node may wait for answers at the same time.
     pub const MAX_ASKING: usize = outgoing::MAX_ASKING;
 
-    /// How many questions of one peer may wait for an answer here at the same time, and how many
-    /// that it hands on; more are declined as [busy](crate::Declined::Busy).
+    /// How many questions of one peer may wait for an answer here at the same time; more are
+    /// declined as [busy](crate::Declined::Busy).
     pub const MAX_ASKED: usize = incoming::MAX_ASKED;
 
     /// Over how many links a question travels. A fleet whose members have three links each has
@@ -91,9 +95,11 @@ impl Asks {
             trust,
             neighbours: Neighbours::new(me),
             acquaintances: Acquaintances::default(),
-            outgoing: Outgoing::new(me),
+            taken: Taken::new(budget.clone()),
+            outgoing: Outgoing::new(me, budget.clone()),
             incoming: Incoming::new(budget.clone()),
-            relays: Relays::new(budget),
+            relays: Relays::new(budget.clone()),
+            returns: Returns::new(budget),
             outputs: VecDeque::new(),
             counters: AskCounters::default(),
         }
@@ -157,6 +163,7 @@ impl Asks {
                 question: number,
                 of: *of,
                 member: None,
+                by: *of,
                 reply: Err(NoReply::Untold),
             });
         }
@@ -174,6 +181,7 @@ impl Asks {
             only: whom.only,
             whole: inquiry.is_some() == spreads,
             until: now + within,
+            brought: BTreeMap::new(),
         };
         self.outgoing.begin(number, waiting);
         self.outgoing.end_if_over(number, &mut self.outputs);
@@ -316,7 +324,9 @@ impl Asks {
     pub fn handle_timeout(&mut self, now: Time) {
         self.neighbours.tell(now, &mut self.outputs);
         self.outgoing.expire(now, &mut self.outputs);
-        self.relays.expire(now);
+        self.expire_relays(now);
+        self.taken.expire(now);
+        self.return_due(now);
         for (asker, question) in self.incoming.expire(now) {
             let output = AskOutput::Withdrawn(asker, question);
             self.outputs.push_back(output);
@@ -329,6 +339,8 @@ impl Asks {
             self.outgoing.due(),
             self.incoming.due(),
             self.relays.due(),
+            self.taken.due(),
+            self.return_next(),
             self.neighbours.due(),
         ];
         due.into_iter().flatten().min()

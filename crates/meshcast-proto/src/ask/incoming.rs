@@ -16,8 +16,9 @@ pub(super) struct Incoming {
     questions: BTreeMap<Key, Waiting>,
     /// Until when each waits.
     deadlines: BTreeSet<(Time, Key)>,
-    /// How many there are because of each peer: those of others that it hands on, and its own.
-    counts: BTreeMap<(Sender, bool), usize>,
+    /// How many of its own each peer asks. How many of others there are is bounded by what is
+    /// handed on.
+    counts: BTreeMap<Sender, usize>,
     budget: Budget,
 }
 
@@ -59,24 +60,20 @@ impl Incoming {
 
     /// A question of so many bytes is to wait. `false` if that is too much.
     pub(super) fn begin(&mut self, key: Key, mut waiting: Waiting, len: usize) -> bool {
-        let of = waiting.of(key);
-        let count = self.counts.get(&of).copied().unwrap_or(0);
-        let has_many = count >= MAX_ASKED || (!of.1 && self.over_others(key.0) >= MAX_OVER_OTHERS);
+        let is_own = waiting.payer == key.0;
+        let count = self.counts.get(&key.0).copied().unwrap_or(0);
+        let has_many = is_own && count >= MAX_ASKED;
         let charged = ENTRY_BYTES + len;
         if has_many || !self.budget.try_charge(Payer::from(waiting.payer), charged) {
             return false;
         }
         waiting.charged = charged;
-        self.counts.insert(of, count + 1);
+        if is_own {
+            self.counts.insert(key.0, count + 1);
+        }
         self.deadlines.insert((waiting.until, key));
         self.questions.insert(key, waiting);
         true
-    }
-
-    /// How many of an asker came over others.
-    fn over_others(&self, asker: Sender) -> usize {
-        let of_asker = self.questions.range((asker, 0)..=(asker, u64::MAX));
-        of_asker.filter(|(_, it)| it.payer != asker).count()
     }
 
     /// Its asker has a session with this node.
@@ -92,11 +89,12 @@ impl Incoming {
         self.deadlines.remove(&(waiting.until, key));
         self.budget
             .release(Payer::from(waiting.payer), waiting.charged);
-        let of = waiting.of(key);
-        if let Some(count) = self.counts.get_mut(&of) {
+        if waiting.payer == key.0
+            && let Some(count) = self.counts.get_mut(&key.0)
+        {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&of);
+                self.counts.remove(&key.0);
             }
         }
         Some(waiting)
@@ -130,20 +128,8 @@ impl Incoming {
     }
 }
 
-impl Waiting {
-    /// Whom it counts for, and whether that is the asker.
-    fn of(&self, key: Key) -> (Sender, bool) {
-        (self.payer, self.payer == key.0)
-    }
-}
-
-/// How many questions of one peer may wait, and how many that it hands on: each takes a task of the
-/// application.
+/// How many questions of one peer may wait: each takes a task of the application.
 pub(super) const MAX_ASKED: usize = 64;
-
-/// How many of one asker that come over others: a quarter of what a peer may hand on, so that one
-/// alone does not take what others have by way of the same peer.
-const MAX_OVER_OTHERS: usize = 16;
 
 /// For how long one may wait, whatever its peer says.
 pub(super) const MAX_WITHIN: Duration = Duration::from_secs(60);

@@ -6,21 +6,22 @@ use std::{
     time::Duration,
 };
 
-use super::output::AskOutput;
+use super::{output::AskOutput, relays::By};
 use crate::{
-    bounds::{Rate, TokenBucket},
+    bounds::{Rate, SharedRate, TokenBucket},
     wire::{AskMessage, Sender, Time},
 };
 
 #[derive(Debug)]
 pub(super) struct Neighbours {
     peers: BTreeMap<Sender, Neighbour>,
-    /// What they caused, also of those that are gone: to come back does not help.
-    ledgers: BTreeMap<Sender, Ledger>,
-    /// What all of them caused.
-    copied: TokenBucket,
+    /// What they had checked, also those that are gone: to come back does not help.
+    checks: BTreeMap<Sender, TokenBucket>,
+    /// What they had handed on.
+    copied: SharedRate<By>,
+    me: Sender,
     /// The hash of this node and its peers.
-    links: u64,
+    links: [u8; 16],
     /// When the peers are told that.
     tell_at: Option<Time>,
 }
@@ -28,41 +29,35 @@ pub(super) struct Neighbours {
 #[derive(Debug, Default)]
 struct Neighbour {
     /// The hash of itself and its peers, and the one that it was told of us.
-    links: Option<u64>,
-    told: Option<u64>,
+    links: Option<[u8; 16]>,
+    told: Option<[u8; 16]>,
     /// What is sent to it waits.
     congested: bool,
-}
-
-#[derive(Debug, Default)]
-struct Ledger {
-    copied: TokenBucket,
-    passed: TokenBucket,
-    checks: TokenBucket,
 }
 
 impl Neighbours {
     pub(super) fn new(me: Sender) -> Self {
         Self {
             peers: BTreeMap::new(),
-            ledgers: BTreeMap::new(),
-            copied: TokenBucket::default(),
-            links: first(me),
+            checks: BTreeMap::new(),
+            copied: SharedRate::new(COPIED),
+            me,
+            links: hash([me]),
             tell_at: None,
         }
     }
 
     pub(super) fn begin(&mut self, peer: Sender, now: Time) {
         if self.peers.insert(peer, Neighbour::default()).is_none() {
-            self.links = self.links.wrapping_add(first(peer));
+            self.rehash();
         }
-        self.ledgers.retain(|_, ledger| !ledger.is_clear(now));
+        self.checks.retain(|_, checks| !checks.is_full(now));
         self.tell_soon(now);
     }
 
     pub(super) fn end(&mut self, peer: Sender, now: Time) {
         if self.peers.remove(&peer).is_some() {
-            self.links = self.links.wrapping_sub(first(peer));
+            self.rehash();
             self.tell_soon(now);
         }
     }
@@ -85,7 +80,7 @@ impl Neighbours {
         }
     }
 
-    pub(super) fn handle_links(&mut self, peer: Sender, links: u64) {
+    pub(super) fn handle_links(&mut self, peer: Sender, links: [u8; 16]) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.links = Some(links);
         }
@@ -100,30 +95,13 @@ impl Neighbours {
 
     /// Whether a peer may have another question handed on that takes so many bytes in all. If so,
     /// that counts.
-    pub(super) fn may_copy(&mut self, peer: Sender, bytes: usize, now: Time) -> bool {
-        let ledger = self.ledgers.entry(peer).or_default();
-        let is_due = ledger.copied.is_due(COPIED, now) && self.copied.is_due(COPIED_FOR_ALL, now);
-        if is_due {
-            ledger.copied.take(bytes, COPIED, now);
-            self.copied.take(bytes, COPIED_FOR_ALL, now);
-        }
-        is_due
-    }
-
-    /// Whether a reply of so many bytes may be handed on to a peer. If so, that counts.
-    pub(super) fn may_pass(&mut self, peer: Sender, bytes: usize, now: Time) -> bool {
-        let ledger = self.ledgers.entry(peer).or_default();
-        let is_due = ledger.passed.is_due(PASSED, now);
-        if is_due {
-            ledger.passed.take(bytes, PASSED, now);
-        }
-        is_due
+    pub(super) fn may_copy(&mut self, by: By, bytes: usize, now: Time) -> bool {
+        self.copied.try_take(by, bytes.max(LEAST_COPIED), now)
     }
 
     /// Whether a peer may make this node check another signature. If so, that counts.
     pub(super) fn may_check(&mut self, peer: Sender, now: Time) -> bool {
-        let ledger = self.ledgers.entry(peer).or_default();
-        ledger.checks.try_take(CHECKS, now)
+        self.checks.entry(peer).or_default().try_take(CHECKS, now)
     }
 
     /// Tells the peers what peers this node has, if it is time to and that is news.
@@ -144,6 +122,13 @@ impl Neighbours {
         self.tell_at
     }
 
+    fn rehash(&mut self) {
+        let mut all: Vec<_> = self.peers.keys().copied().collect();
+        let place = all.partition_point(|peer| *peer < self.me);
+        all.insert(place, self.me);
+        self.links = hash(all);
+    }
+
     fn tell_soon(&mut self, now: Time) {
         let peers = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
         let at = now + TELL + TELL_PER_PEER.saturating_mul(peers);
@@ -151,17 +136,16 @@ impl Neighbours {
     }
 }
 
-impl Ledger {
-    fn is_clear(&self, now: Time) -> bool {
-        let buckets = [self.copied, self.passed, self.checks];
-        buckets.iter().all(|bucket| bucket.is_full(now))
+/// A hash of these, in the order of their keys. Whoever makes up members chooses their keys, so it
+/// is one of which nobody finds the same for two lists.
+fn hash(all: impl IntoIterator<Item = Sender>) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("meshcast v1 links");
+    for sender in all {
+        hasher.update(sender.key());
     }
-}
-
-/// Keys are as good as random.
-fn first(sender: Sender) -> u64 {
-    let bytes = sender.key().first_chunk::<8>();
-    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    let mut hash = [0; 16];
+    hasher.finalize_xof().fill(&mut hash);
+    hash
 }
 
 /// How long after peers came or went the others are told: many come at once, and each is told of
@@ -171,16 +155,35 @@ const TELL: Duration = Duration::from_millis(100);
 /// And this much longer for each peer: a thousand peers are told at most once in two seconds.
 const TELL_PER_PEER: Duration = Duration::from_millis(2);
 
-/// How many bytes a second are handed on because of one peer, counted once for each who gets them:
-/// a hundred questions of 1 KiB in a fleet with eighty links each. Two seconds of it at once.
-const COPIED: Rate = Rate::per_second(8 * 1024 * 1024, Duration::from_secs(2));
+/// How many bytes a second of questions are handed on, counted once for each who gets them: four
+/// hundred of 1 KiB in a fleet with eighty links each. Two seconds of it at once. Half of what is
+/// served of histories.
+const COPIED: Rate = Rate::per_second(32 * 1024 * 1024, Duration::from_secs(2));
 
-/// The same because of all peers. Half of what is served of histories.
-const COPIED_FOR_ALL: Rate = Rate::per_second(32 * 1024 * 1024, Duration::from_secs(2));
+/// What a question counts at least: 512 a second are handed on and remembered.
+const LEAST_COPIED: usize = 64 * 1024;
 
-/// How many bytes a second of replies are handed on to one peer. At once, 256 of the longest.
-const PASSED: Rate = Rate::per_second(8 * 1024 * 1024, Duration::from_secs(2));
+/// How many signatures a second a peer may make this node check: more than those of the questions
+/// and replies that an honest peer hands on to it in that time, however many others make up. What
+/// these are is decided there, where it is known who brings them.
+const CHECKS: Rate = Rate::per_second(2_048, Duration::from_secs(2));
 
-/// How many signatures a second a peer may make this node check. At once, as many as one question
-/// may have replies.
-const CHECKS: Rate = Rate::per_second(512, Duration::from_secs(8));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever makes keys up chooses their first bytes.
+    #[test]
+    fn who_has_other_peers_has_another_hash() {
+        let links = |of: [u8; 2]| {
+            let sender = |n| Sender::new(std::array::from_fn(|i| if i == 0 { n } else { 0 }));
+            let mut all = Neighbours::new(sender(9));
+            for n in of {
+                all.begin(sender(n), Time::ZERO);
+            }
+            all.links
+        };
+        assert_eq!(links([1, 4]), links([4, 1]));
+        assert_ne!(links([1, 4]), links([2, 3]));
+    }
+}

@@ -7,9 +7,10 @@ use std::{
 
 use super::{
     output::{AskOutput, AskRefused, NoReply},
-    relays::MAX_REPLIES,
+    relays::NAME_BYTES,
 };
 use crate::{
+    bounds::{Budget, Payer},
     identity::Member,
     wire::{AskMessage, Declined, Reply, Sender, Time},
 };
@@ -22,6 +23,7 @@ pub(super) struct Outgoing {
     questions: BTreeMap<u64, Waiting>,
     /// Until when each waits.
     deadlines: BTreeSet<(Time, u64)>,
+    budget: Budget,
 }
 
 /// A question that was asked.
@@ -46,15 +48,18 @@ pub(super) struct Waiting {
     /// Nobody who can be reached was left out, as far as is known.
     pub(super) whole: bool,
     pub(super) until: Time,
+    /// Of how many that nobody knew each peer brought replies: it pays for remembering them.
+    pub(super) brought: BTreeMap<Sender, usize>,
 }
 
 impl Outgoing {
-    pub(super) const fn new(me: Sender) -> Self {
+    pub(super) const fn new(me: Sender, budget: Budget) -> Self {
         Self {
             me,
             last: 0,
             questions: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            budget,
         }
     }
 
@@ -89,7 +94,7 @@ impl Outgoing {
         let is_news = matches!(reply, Reply::Answer(..))
             && waiting.copies.contains(&peer)
             && waiting.only.is_none_or(|only| only == peer)
-            && waiting.may_tell(peer);
+            && !waiting.told.contains(&peer);
         let is_awaited = waiting.awaited.contains(&peer) || waiting.untold.contains(&peer);
         let is_busy = reply == Reply::Declined(Declined::Busy);
         if is_awaited && is_busy && waiting.copies.contains(&peer) {
@@ -118,14 +123,21 @@ impl Outgoing {
         let Some(waiting) = self.questions.get_mut(&question) else {
             return;
         };
-        if waiting.only.is_some_and(|only| only != sender) || !waiting.may_tell(sender) {
+        if waiting.only.is_some_and(|only| only != sender) || waiting.told.contains(&sender) {
             return;
+        }
+        if !waiting.knows(sender) {
+            if !self.budget.try_charge(Payer::from(peer), NAME_BYTES) {
+                waiting.whole = false;
+                return;
+            }
+            *waiting.brought.entry(peer).or_default() += 1;
         }
         if waiting.only.is_some() {
             // It has forgotten the question with that.
             waiting.copies.remove(&peer);
         }
-        self.tell(question, (sender, Some(member)), Ok(reply), out);
+        self.tell(question, (sender, Some((member, peer))), Ok(reply), out);
         self.end_if_over(question, out);
     }
 
@@ -239,6 +251,7 @@ impl Outgoing {
                 question,
                 of,
                 member: None,
+                by: of,
                 reply: match is_busy(of) {
                     true => Ok(Reply::Declined(Declined::Busy)),
                     false => Err(why),
@@ -261,7 +274,7 @@ impl Outgoing {
     fn tell(
         &mut self,
         question: u64,
-        (of, member): (Sender, Option<Arc<Member>>),
+        (of, over): (Sender, Option<(Arc<Member>, Sender)>),
         reply: Result<Reply, NoReply>,
         out: &mut VecDeque<AskOutput>,
     ) {
@@ -270,10 +283,12 @@ impl Outgoing {
             waiting.far.remove(&of);
             waiting.untold.remove(&of);
             waiting.told.insert(of);
+            let (member, by) = over.unzip();
             out.push_back(AskOutput::Replied {
                 question,
                 of,
                 member,
+                by: by.unwrap_or(of),
                 reply,
             });
         }
@@ -281,6 +296,9 @@ impl Outgoing {
 
     fn remove(&mut self, question: u64) -> Option<Waiting> {
         let waiting = self.questions.remove(&question)?;
+        for (peer, count) in &waiting.brought {
+            self.budget.release(Payer::from(*peer), count * NAME_BYTES);
+        }
         self.deadlines.remove(&(waiting.until, question));
         Some(waiting)
     }
@@ -292,14 +310,13 @@ impl Waiting {
         self.only.is_some_and(|only| self.told.contains(&only))
     }
 
-    /// Whether somebody's reply is news, and there is room for it.
-    fn may_tell(&self, of: Sender) -> bool {
+    /// Whether it is remembered of somebody that a reply is waited for.
+    fn knows(&self, of: Sender) -> bool {
         let known = [&self.awaited, &self.far, &self.untold];
-        let is_known = known.iter().any(|known| known.contains(&of));
-        !self.told.contains(&of) && (is_known || self.told.len() < MAX_REPLIES)
+        known.iter().any(|known| known.contains(&of))
     }
 }
 
-/// How many questions may wait for answers. Each remembers whom it waits for and who replied, at up
-/// to 96 bytes: 6 MiB with 256 members each.
+/// How many questions may wait for answers. Each remembers whom it waits for, at up to 96 bytes:
+/// 6 MiB with 256 members each.
 pub(super) const MAX_ASKING: usize = 256;

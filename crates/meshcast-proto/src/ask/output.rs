@@ -22,6 +22,9 @@ pub enum AskOutput {
         of: Sender,
         /// Who it is, if its reply came over others: it has shown that.
         member: Option<Arc<Member>>,
+        /// The peer that brought it and is charged for it, the member itself if it came by its
+        /// session.
+        by: Sender,
         /// What it said, or why it said nothing.
         reply: Result<Reply, NoReply>,
     },
@@ -108,8 +111,8 @@ pub struct AskCounters {
     pub ask_copies: u64,
     /// Questions and replies that were not taken in: over the share of the peer they came from.
     pub asks_refused: u64,
-    /// Copies and replies that were not handed on: whoever is next does not read fast enough, or
-    /// has had its share.
+    /// Copies that were not handed on since whoever is next does not read fast enough, and replies
+    /// since those who brought them have no room for what waits.
     pub asks_lost: u64,
     /// What came over members and was not believed, was too old, or belongs to no question that is
     /// under way.

@@ -10,12 +10,25 @@ use crate::{
 /// Who asks, and the number of its question.
 pub(super) type Key = (Sender, u64);
 
+/// The neighbour that brought something, and whether that is its own.
+pub(super) type By = (Sender, bool);
+
+/// Whether one more may be handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// This one has to go before.
+    After(Key),
+    /// The asker or the neighbour has as many under way as it may.
+    None,
+}
+
 #[derive(Debug)]
 pub(super) struct Relays {
     entries: BTreeMap<Key, Entry>,
     deadlines: BTreeSet<(Time, Key)>,
-    /// How many there are because of each neighbour.
-    counts: BTreeMap<Sender, usize>,
+    /// How many each has.
+    counts: BTreeMap<By, usize>,
     budget: Budget,
 }
 
@@ -32,11 +45,13 @@ pub(super) struct Entry {
     pub(super) own: bool,
     /// Nothing was kept from anybody.
     pub(super) whole: bool,
-    /// Whose replies went back.
-    passed: BTreeSet<Sender>,
+    /// How many replies wait to go back.
+    pub(super) queued: usize,
+    /// Whose replies go back, and who pays for that.
+    passed: BTreeMap<Sender, Sender>,
     until: Time,
-    /// Who is charged, and with what.
-    payer: Sender,
+    /// Who brought it, and is charged with what.
+    by: By,
     charged: usize,
 }
 
@@ -50,17 +65,39 @@ impl Relays {
         }
     }
 
-    /// `false` if the asker or the neighbour has as many under way as it may, or no room.
+    /// What it takes for a neighbour to have one more. All places are for those that want them, and
+    /// once they are taken, for those that have fewer than others: of whoever has most, that one
+    /// goes that would stay for longest.
+    pub(super) fn room(&self, asker: Sender, neighbour: Sender) -> Room {
+        let of_asker = self.entries.range((asker, 0)..=(asker, u64::MAX));
+        if of_asker.count() >= MAX_OF_ONE {
+            return Room::None;
+        }
+        if self.entries.len() < MAX_RELAYED {
+            return Room::Free;
+        }
+        let count = |by| self.counts.get(&by).copied().unwrap_or(0);
+        let most = self.counts.iter().max_by_key(|(_, count)| **count);
+        let Some((by, _)) = most.filter(|it| count((neighbour, neighbour == asker)) + 1 < *it.1)
+        else {
+            return Room::None;
+        };
+        let of_it = self.deadlines.iter().rev();
+        let mut of_it = of_it.filter(|(_, key)| self.get(*key).is_some_and(|it| it.by == *by));
+        of_it
+            .next()
+            .map_or(Room::None, |(_, key)| Room::After(*key))
+    }
+
+    /// Follow [`Self::room`] with this. `false` if there is no room to remember it.
     pub(super) fn begin(&mut self, key: Key, mut entry: Entry) -> bool {
-        let count = self.counts.get(&entry.payer).copied().unwrap_or(0);
-        let of_asker = self.entries.range((key.0, 0)..=(key.0, u64::MAX));
-        let is_too_much = count >= MAX_RELAYED || of_asker.count() >= MAX_OF_ONE;
         let bytes = ENTRY_BYTES + entry.waiting.len() * NAME_BYTES;
-        if is_too_much || !self.budget.try_charge(Payer::from(entry.payer), bytes) {
+        entry.by = (entry.parent, entry.parent == key.0);
+        if !self.budget.try_charge(Payer::from(entry.by.0), bytes) {
             return false;
         }
         entry.charged = bytes;
-        self.counts.insert(entry.payer, count + 1);
+        *self.counts.entry(entry.by).or_default() += 1;
         self.deadlines.insert((entry.until, key));
         self.entries.insert(key, entry);
         true
@@ -74,44 +111,43 @@ impl Relays {
         self.entries.get_mut(&key)
     }
 
-    /// The reply of a member is to go back. `false` if it did already, or there is no room to
-    /// remember that it does.
-    pub(super) fn pass(&mut self, key: Key, answerer: Sender) -> bool {
+    /// The reply of a member is to go back. `false` if it did already, or whoever pays has no room
+    /// to remember that it does.
+    pub(super) fn pass(&mut self, key: Key, answerer: Sender, payer: Sender) -> bool {
         let Some(entry) = self.entries.get_mut(&key) else {
             return false;
         };
-        if entry.passed.contains(&answerer) {
+        if entry.passed.contains_key(&answerer) {
             return false;
         }
-        let payer = Payer::from(entry.payer);
-        if entry.passed.len() >= MAX_REPLIES || !self.budget.try_charge(payer, NAME_BYTES) {
+        if !self.budget.try_charge(Payer::from(payer), NAME_BYTES) {
             entry.whole = false;
             return false;
         }
-        entry.charged += NAME_BYTES;
-        entry.passed.insert(answerer)
+        entry.passed.insert(answerer, payer);
+        true
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
         self.deadlines.remove(&(entry.until, key));
-        self.budget.release(Payer::from(entry.payer), entry.charged);
-        if let Some(count) = self.counts.get_mut(&entry.payer) {
+        self.budget.release(Payer::from(entry.by.0), entry.charged);
+        for payer in entry.passed.values() {
+            self.budget.release(Payer::from(*payer), NAME_BYTES);
+        }
+        if let Some(count) = self.counts.get_mut(&entry.by) {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&entry.payer);
+                self.counts.remove(&entry.by);
             }
         }
         Some(entry)
     }
 
-    /// Forgets those whose time is over.
-    pub(super) fn expire(&mut self, now: Time) {
-        while let Some((until, key)) = self.deadlines.first().copied()
-            && until <= now
-        {
-            self.remove(key);
-        }
+    /// One whose time is over.
+    pub(super) fn over(&self, now: Time) -> Option<Key> {
+        let (until, key) = self.deadlines.first()?;
+        (*until <= now).then_some(*key)
     }
 
     pub(super) fn due(&self) -> Option<Time> {
@@ -136,6 +172,11 @@ impl Relays {
 }
 
 impl Entry {
+    /// Whether nothing more comes of it.
+    pub(super) fn is_over(&self) -> bool {
+        !self.own && self.queued == 0 && self.waiting.is_empty()
+    }
+
     pub(super) fn new(parent: Sender, only: Option<Sender>, until: Time) -> Self {
         Self {
             parent,
@@ -143,24 +184,22 @@ impl Entry {
             waiting: BTreeSet::new(),
             own: false,
             whole: true,
-            passed: BTreeSet::new(),
+            queued: 0,
+            passed: BTreeMap::new(),
             until,
-            payer: parent,
+            by: (parent, false),
             charged: 0,
         }
     }
 }
 
-/// How many questions are under way at the same time because of one neighbour: four times what may
-/// wait for an answer of one node because of it.
+/// How many questions are under way at the same time. Not more because of each neighbour than of
+/// all: so what one hands on in all finds a place with the next, which cannot tell whose it is.
 pub(super) const MAX_RELAYED: usize = 256;
 
 /// How many of these one asker may have, so that one alone does not take what others have by way of
 /// the same neighbour.
 const MAX_OF_ONE: usize = 64;
 
-/// How many members may reply to one question over this node: all who may be present on a channel.
-pub(super) const MAX_REPLIES: usize = 4_096;
-
 /// What it takes to remember somebody.
-const NAME_BYTES: usize = 64;
+pub(super) const NAME_BYTES: usize = 96;

@@ -63,6 +63,7 @@ fn replied(question: u64, n: usize, reply: Result<Reply, NoReply>) -> AskOutput 
         question,
         of: who(n),
         member: None,
+        by: who(n),
         reply,
     }
 }

@@ -41,6 +41,15 @@ impl Rate {
         }
     }
 
+    /// An equal share of it for each of so many.
+    pub(crate) fn shared_by(self, many: usize) -> Self {
+        let many = u32::try_from(many.max(1)).unwrap_or(u32::MAX);
+        Self {
+            tokens: (self.tokens / many).max(1),
+            ..self
+        }
+    }
+
     /// How long it takes for so many tokens to come.
     fn time_for(self, tokens: usize) -> Duration {
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
@@ -49,6 +58,11 @@ impl Rate {
 }
 
 impl TokenBucket {
+    /// One of which nothing was taken.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
     /// From when on something may be taken; `None`: at any time.
     pub fn due(self, rate: Rate) -> Option<Time> {
         self.0.map(|full| full - rate.burst)

@@ -146,6 +146,12 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
             .retain(|_, place| place.what.waits() || !place.taken.is_full(now));
     }
 
+    /// Whether nothing waits, and nothing would change if it were a new one.
+    pub(crate) fn is_idle(&self, now: Time) -> bool {
+        let is_full = |(_, taken): &(Rate, TokenBucket)| taken.is_full(now);
+        self.of.is_empty() && self.all.as_ref().is_none_or(is_full)
+    }
+
     fn due_of_all(&self) -> Option<Time> {
         self.all.and_then(|(rate, taken)| taken.due(rate))
     }

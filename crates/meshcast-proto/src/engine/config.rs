@@ -40,10 +40,11 @@ pub struct Config {
     /// forgotten; one that was posted on takes some 50 bytes. 262,144.
     pub max_channels: usize,
     /// How many logs (pairs of sender and channel) are followed. At least one is, and one member
-    /// gets at most a quarter of the places. The log not heard of for longest is forgotten first.
-    /// The positions of 65,536 forgotten logs are remembered, so that they continue there. After
-    /// that a log is new: what was posted in between is not reported as a gap, and a late copy of
-    /// an old frame is delivered again. 65,536, at 2 to 4 KiB charged to `memory_bytes`.
+    /// gets at most a quarter of the places. The log not heard of for longest is forgotten first,
+    /// of those that came by way of the peer that brought most unless that was long ago. The
+    /// positions of 65,536 forgotten logs are remembered, so that they continue there, for as long
+    /// as old frames are taken in: if there is no room for one more, a new log is not followed.
+    /// 65,536, at 2 to 4 KiB charged to `memory_bytes`.
     pub max_logs: usize,
 }
 

@@ -1,9 +1,12 @@
-//! Which logs make way for others: those that are only hearsay, and then those heard of least
-//! recently; of all and of each member.
+//! Which logs make way for others: those that are only hearsay, then those not heard of for long,
+//! and then those heard of least recently of whoever brought most; and of each member.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use crate::wire::{LogKey, Subject, Time};
+use crate::wire::{LogKey, Sender, Subject, Time};
 
 /// A limited number of places, in the order in which they make way.
 ///
@@ -12,8 +15,23 @@ use crate::wire::{LogKey, Subject, Time};
 #[derive(Debug)]
 pub(crate) struct Lru {
     limit: usize,
+    /// For how long a frame is taken in of a member that was not heard: older ones are refused.
+    replay: Duration,
     all: BTreeSet<(Place, LogKey)>,
     members: BTreeMap<Subject, BTreeSet<(Place, LogKey)>>,
+    /// By the peer that brought the first frame.
+    brought: BTreeMap<Sender, BTreeSet<(Place, LogKey)>>,
+    /// How many each of these brought.
+    sizes: BTreeSet<(usize, Sender)>,
+}
+
+/// Whose a log is, and how it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The member whose log it is, or who told of it first while it is hearsay.
+    pub(crate) subject: Subject,
+    /// The peer that brought its first frame, or told of it.
+    pub(crate) by: Sender,
 }
 
 /// What a log stands on, the first to make way first: however much others tell of, no log of which
@@ -44,42 +62,96 @@ pub(crate) enum Room<'a> {
 }
 
 impl Lru {
-    /// An LRU with so many places, at least one.
-    pub(crate) fn new(limit: usize) -> Self {
+    /// An LRU with so many places, at least one. What was posted may come again for so long.
+    pub(crate) fn new(limit: usize, replay: Duration) -> Self {
         Self {
             limit: limit.max(1),
+            replay,
             all: BTreeSet::new(),
             members: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            sizes: BTreeSet::new(),
         }
     }
 
-    pub(crate) fn add(&mut self, subject: Subject, place: Place, key: &LogKey) {
-        self.all.insert((place, key.clone()));
-        let own = self.members.entry(subject).or_default();
-        own.insert((place, key.clone()));
+    pub(crate) fn add(&mut self, owner: Owner, place: Place, key: &LogKey) {
+        let at = (place, key.clone());
+        self.all.insert(at.clone());
+        let own = self.members.entry(owner.subject).or_default();
+        own.insert(at.clone());
+        let brought = self.brought.entry(owner.by).or_default();
+        self.sizes.remove(&(brought.len(), owner.by));
+        brought.insert(at);
+        self.sizes.insert((brought.len(), owner.by));
     }
 
-    pub(crate) fn remove(&mut self, subject: Subject, place: Place, key: &LogKey) {
-        let place = (place, key.clone());
-        self.all.remove(&place);
-        if let Some(own) = self.members.get_mut(&subject) {
-            own.remove(&place);
+    pub(crate) fn remove(&mut self, owner: Owner, place: Place, key: &LogKey) {
+        let at = (place, key.clone());
+        self.all.remove(&at);
+        if let Some(own) = self.members.get_mut(&owner.subject) {
+            own.remove(&at);
             if own.is_empty() {
-                self.members.remove(&subject);
+                self.members.remove(&owner.subject);
+            }
+        }
+        if let Some(brought) = self.brought.get_mut(&owner.by) {
+            self.sizes.remove(&(brought.len(), owner.by));
+            brought.remove(&at);
+            match brought.len() {
+                0 => drop(self.brought.remove(&owner.by)),
+                len => drop(self.sizes.insert((len, owner.by))),
             }
         }
     }
 
     /// What it takes to add one more log of this member, or one that it tells of.
-    pub(crate) fn room(&self, subject: &Subject, is_hearsay: bool) -> Room<'_> {
+    pub(crate) fn room(&self, subject: &Subject, is_hearsay: bool, now: Time) -> Room<'_> {
         let share = self.limit.div_ceil(SHARES);
         let own = self.members.get(subject).filter(|own| own.len() >= share);
-        let full = Some(&self.all).filter(|all| all.len() >= self.limit);
-        match own.or(full).and_then(BTreeSet::first) {
+        let next = match own {
+            Some(own) => own.first(),
+            None if self.all.len() < self.limit => None,
+            None => self.next(now),
+        };
+        match next {
             None => Room::Free,
             Some((place, _)) if is_hearsay && place.is_proven() => Room::None,
             Some((_, key)) => Room::After(key),
         }
+    }
+
+    /// The next to go: the one that was not heard of for longest, if that is long enough, and else
+    /// of those that came by way of the peer that brought most. However many members somebody makes
+    /// up, they come over its links.
+    fn next(&self, now: Time) -> Option<&(Place, LogKey)> {
+        let first = self.all.first();
+        self.over(now).or_else(|| {
+            let (most, by) = self.sizes.last()?;
+            let most = self.brought.get(by).filter(|_| *most > 1);
+            most.and_then(BTreeSet::first).or(first)
+        })
+    }
+
+    /// The log that came last of those that the peer brought that brought most; `None` if that is
+    /// this one.
+    pub(crate) fn last_of_most(&self, but: Sender) -> Option<&LogKey> {
+        let (most, by) = self.sizes.last()?;
+        let own = self.brought.get(&but).map_or(0, BTreeSet::len);
+        let last = self.brought.get(by).filter(|_| own < *most)?.last();
+        last.map(|(_, key)| key)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() >= self.limit
+    }
+
+    /// The log that was not heard of for longest, if what was posted then is not taken in any more.
+    pub(crate) fn over(&self, now: Time) -> Option<&(Place, LogKey)> {
+        let is_over = |place: &Place| match place {
+            Place::Hearsay(_) => true,
+            Place::Proven(last) => *last + self.replay <= now,
+        };
+        self.all.first().filter(|(place, _)| is_over(place))
     }
 
     /// All places, by member.
@@ -96,6 +168,10 @@ impl Lru {
         let all = places.iter().map(|(_, place, key)| (*place, key.clone()));
         assert_eq!(all.collect::<BTreeSet<_>>(), self.all);
         assert!(self.all.len() <= self.limit);
+        let brought = self.brought.values().flatten().cloned();
+        assert_eq!(brought.collect::<BTreeSet<_>>(), self.all);
+        let sizes = self.brought.iter().map(|(by, of)| (of.len(), *by));
+        assert_eq!(sizes.collect::<BTreeSet<_>>(), self.sizes);
         let share = self.limit.div_ceil(SHARES);
         assert!(
             self.members

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::{
     bounds::{Budget, Payer, TOMBSTONE_BYTES},
-    log::lru::{Lru, Place, Room},
-    wire::{LogKey, Seq, Subject, Time},
+    log::lru::{Lru, Owner, Place, Room},
+    wire::{LogKey, Sender, Seq, Time},
 };
 
 /// Where forgotten logs were, so that a late copy of an old frame is not delivered again. Only
-/// those of which frames came, at the expense of the members that posted them.
+/// those of which frames came, at the expense of the members that posted them. While there is no
+/// room for one more, no log makes way either.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
     pub(crate) entries: BTreeMap<LogKey, Tombstone>,
@@ -23,32 +24,64 @@ pub(crate) struct Tombstones {
 pub(crate) struct Tombstone {
     /// The number that was due next.
     pub(crate) next: Seq,
-    pub(crate) subject: Subject,
+    pub(crate) owner: Owner,
     pub(crate) place: Place,
 }
 
 impl Tombstones {
-    pub(crate) fn remember(&mut self, key: &LogKey, tombstone: Tombstone, now: Time) {
-        if let Room::After(other) = self.lru.room(&tombstone.subject, false) {
-            let other = other.clone();
-            self.take(&other);
-            self.forgot = Some(now);
+    /// Makes room for one more of this owner, for a log that `by` brings. None makes way as long as
+    /// what was posted then may come again, unless it came by way of a peer that brought more.
+    pub(crate) fn make_room(
+        &mut self,
+        of: Owner,
+        by: Sender,
+        is_connected: impl Fn(Sender) -> bool,
+        now: Time,
+    ) -> bool {
+        // Frames of those who are connected are taken in whenever they were posted.
+        while let Some((place, key)) = self.lru.over(now)
+            && is_connected(key.1)
+        {
+            let (place, key) = (*place, key.clone());
+            let Some(tombstone) = self.entries.get_mut(&key) else {
+                break;
+            };
+            tombstone.place = Place::Proven(now);
+            self.lru.remove(tombstone.owner, place, &key);
+            self.lru.add(tombstone.owner, tombstone.place, &key);
         }
-        self.lru.add(tombstone.subject, tombstone.place, key);
+        let next = match self.lru.room(&of.subject, false, now) {
+            Room::Free | Room::None => return true,
+            // Its own.
+            Room::After(key) if !self.lru.is_full() => Some(key),
+            Room::After(_) => {
+                let over = self.lru.over(now).map(|(_, key)| key);
+                over.or_else(|| self.lru.last_of_most(by))
+            }
+        };
+        let Some(key) = next.cloned() else {
+            return false;
+        };
+        self.take(&key);
+        self.forgot = Some(now);
+        true
+    }
+
+    pub(crate) fn remember(&mut self, key: &LogKey, tombstone: Tombstone) {
+        let (owner, place) = (tombstone.owner, tombstone.place);
+        self.lru.add(owner, place, key);
         self.budget
-            .charge(Payer::Member(tombstone.subject), TOMBSTONE_BYTES);
+            .charge(Payer::Member(owner.subject), TOMBSTONE_BYTES);
         self.entries.insert(key.clone(), tombstone);
     }
 
-    pub(crate) fn take(&mut self, key: &LogKey) -> Option<Seq> {
-        let Tombstone {
-            next,
-            subject,
-            place,
-        } = self.entries.remove(key)?;
-        self.lru.remove(subject, place, key);
-        self.budget.release(Payer::Member(subject), TOMBSTONE_BYTES);
-        Some(next)
+    pub(crate) fn take(&mut self, key: &LogKey) -> Option<Tombstone> {
+        let tombstone = self.entries.remove(key)?;
+        let Tombstone { owner, place, .. } = tombstone;
+        self.lru.remove(owner, place, key);
+        self.budget
+            .release(Payer::Member(owner.subject), TOMBSTONE_BYTES);
+        Some(tombstone)
     }
 }
 

@@ -14,9 +14,10 @@ use std::{
 use crate::{
     bounds::{Budget, CLAIM_BYTES, Deadlines, Payer},
     conduct::Offence,
-    identity::Member,
+    identity::{CLOCK_SKEW, Member},
     log::{
-        Arrival, Assembled, Insert, Log, LogLimits, Lru, MAX_TOMBSTONES, Place, Quota, Tombstones,
+        Arrival, Assembled, Insert, Log, LogLimits, Lru, MAX_TOMBSTONES, Owner, Place, Quota,
+        Tombstones,
     },
     replication::{
         fetch::{Answer, Answered, FetchLimits},
@@ -100,8 +101,7 @@ struct Entry {
 /// Who is charged for a log of another, and where it stands in the [LRU](Lru).
 #[derive(Debug, Clone, Copy)]
 struct Charged {
-    /// The member whose log it is, or who told of it first while it is hearsay.
-    subject: Subject,
+    owner: Owner,
     place: Place,
 }
 
@@ -176,6 +176,7 @@ pub(crate) struct Batch {
 
 impl Logs {
     pub(crate) fn new(me: Sender, limits: LogsLimits, budget: Budget, seed: u64) -> Self {
+        let replay = limits.fetch.retention + 2 * CLOCK_SKEW;
         Self {
             me,
             peers: Peers::new(budget.clone()),
@@ -186,11 +187,11 @@ impl Logs {
             changes: Changes::default(),
             logs: BTreeMap::new(),
             deadlines: Deadlines::default(),
-            lru: Lru::new(limits.max_logs),
+            lru: Lru::new(limits.max_logs, replay),
             quota: Quota::default(),
             tombstones: Tombstones {
                 entries: BTreeMap::new(),
-                lru: Lru::new(MAX_TOMBSTONES),
+                lru: Lru::new(MAX_TOMBSTONES, replay),
                 forgot: None,
                 budget: budget.clone(),
             },
@@ -520,7 +521,7 @@ impl Entry {
     /// In which line it waits to ask somebody.
     const fn line(&self) -> Line {
         match self.charged {
-            Some(Charged { subject, place }) if !place.is_proven() => Line::Hearsay(subject),
+            Some(Charged { owner, place }) if !place.is_proven() => Line::Hearsay(owner.subject),
             _ => Line::Proven,
         }
     }

@@ -53,9 +53,9 @@ pub enum AskMessage {
         /// The number of the question.
         question: u64,
     },
-    /// A hash of the speaker and its peers: the sum of the first eight bytes of their keys. With
-    /// whom it is the same, the speaker has the same peers.
-    Links(u64),
+    /// A hash of the speaker and its peers. With whom it is the same, the speaker has the same
+    /// peers.
+    Links([u8; 16]),
 }
 
 /// A question on its way over members.

@@ -134,7 +134,7 @@ pub(crate) enum AskBody<'a> {
         asker: [u8; 32],
         question: u64,
     },
-    Links(u64),
+    Links([u8; 16]),
 }
 
 /// What the asker signs of a question that travels over members. The signature stands behind it.

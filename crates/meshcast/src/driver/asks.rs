@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use libp2p::PeerId;
 use meshcast_proto::{
     AskCounters, AskMessage, AskOutput, Asked, Asks, Declined, ENTRY_BYTES, Member, NewQuestion,
-    NoReply, Payer, Reply, Sender, SyncMessage, Time, Whom,
+    NoReply, Payer, Rate, Reply, Sender, SyncMessage, Time, TokenBucket, Whom,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
@@ -23,6 +23,8 @@ pub(super) struct Questions {
     /// Those that are not asked yet: a peer has not said whether it has the channel open. Each
     /// holds its permit.
     held: Vec<Held>,
+    /// How many answers of members that nobody knew were told to have found no room.
+    no_room: TokenBucket,
 }
 
 /// A question that is to be asked when all peers have told, or then.
@@ -35,6 +37,8 @@ struct Held {
 /// Who waits for the answers to a question.
 struct Waiting {
     events: UnboundedSender<AskEvent>,
+    /// An answer found no room, and that was not told.
+    has_lost: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -44,6 +48,7 @@ impl Questions {
             asks,
             waiting: HashMap::new(),
             held: Vec::new(),
+            no_room: TokenBucket::default(),
         }
     }
 
@@ -155,7 +160,11 @@ impl Driver {
         match asked {
             Ok(number) => {
                 let _permit = permit;
-                let waiting = Waiting { events, _permit };
+                let waiting = Waiting {
+                    events,
+                    has_lost: false,
+                    _permit,
+                };
                 self.questions.waiting.insert(number, waiting);
             }
             // There is a permit for each that may be asked, and its length was looked at, so this
@@ -235,23 +244,30 @@ impl Driver {
                     question,
                     of,
                     member,
+                    by,
                     reply,
                 } => {
-                    let (payer, len) = cost(of, member.as_deref(), &reply);
+                    let len = cost(of == by, &reply);
                     let member = member.or_else(|| self.member_of(of));
-                    let account = self.engine.budget().account(payer);
+                    let account = self.engine.budget().account(Payer::from(by));
                     let event = match Charge::new(account, len) {
-                        Some(charge) => AskEvent::Replied(peer_id(of), member, reply, charge),
-                        None => AskEvent::NoRoom(peer_id(of), member),
+                        Some(charge) => Some(AskEvent::Replied(peer_id(of), member, reply, charge)),
+                        // However many whoever brings them makes up.
+                        None if of != by && !self.questions.no_room.try_take(NO_ROOM, now) => None,
+                        None => Some(AskEvent::NoRoom(peer_id(of), member)),
                     };
-                    if let Some(waiting) = self.questions.waiting.get(&question) {
-                        // An error means that whoever asked has left.
-                        let _ = waiting.events.send(event);
+                    if let Some(waiting) = self.questions.waiting.get_mut(&question) {
+                        waiting.has_lost |= event.is_none();
+                        if let Some(event) = event {
+                            // An error means that whoever asked has left.
+                            let _ = waiting.events.send(event);
+                        }
                     }
                 }
                 AskOutput::Over { question, whole } => {
                     if let Some(waiting) = self.questions.waiting.remove(&question) {
                         // The same.
+                        let whole = whole && !waiting.has_lost;
                         let _ = waiting.events.send(AskEvent::Over(whole));
                     }
                 }
@@ -306,21 +322,20 @@ impl Driver {
     }
 }
 
-/// Who is charged for a reply that waits, and with what. One that came over others is charged to
-/// its member, which has as many processes as it likes.
-fn cost(of: Sender, member: Option<&Member>, reply: &Result<Reply, NoReply>) -> (Payer, usize) {
-    let len = match reply {
+/// What a reply that waits is charged. One that came over others is of whom nobody may know: it
+/// costs something whatever it says.
+fn cost(is_by_session: bool, reply: &Result<Reply, NoReply>) -> usize {
+    match reply {
         Ok(Reply::Answer(_, payload)) => ENTRY_BYTES + payload.len(),
-        _ => 0,
-    };
-    match member {
-        Some(member) => {
-            let payer = Payer::Member(member.credential().subject);
-            (payer, len.max(ENTRY_BYTES))
-        }
-        None => (Payer::from(of), len),
+        _ if is_by_session => 0,
+        _ => ENTRY_BYTES,
     }
 }
+
+/// How many answers that came over others and found no room are told so in a second, at a KiB each,
+/// and as many at once as there may be members. Of further ones the asker is told that some were
+/// lost.
+const NO_ROOM: Rate = Rate::per_second(64, Duration::from_secs(64));
 
 /// How long a question waits for peers to say whether they have the channel open, and at most a
 /// quarter of its time: the rest is for the answers of those who have. They say so within a round
@@ -329,35 +344,16 @@ const UNTOLD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use meshcast_proto::{Declined, Identity, MeshKey, NodeName, Region, Trust, WallTime};
+    use meshcast_proto::Declined;
 
     use super::*;
 
-    /// A process of the member that has all of these.
-    fn process(n: u8) -> Member {
-        let key = MeshKey::from_entropy([7; 48]);
-        let identity = Identity::from_mesh_key(
-            &key,
-            NodeName::new("amber").expect("valid"),
-            Region::new("fra").expect("valid"),
-            std::array::from_fn(|i| if i < 32 { 200 } else { n }),
-            WallTime::MIN,
-        );
-        let member = Trust::from(&key).verify(identity.chain().as_bytes());
-        member.expect("it holds the mesh key")
-    }
-
     #[test]
-    fn all_that_a_member_says_over_others_is_charged_to_it_by_however_many_processes() {
+    fn whatever_came_over_others_costs_whoever_brought_it_something() {
         let busy = Ok(Reply::Declined(Declined::Busy));
-        let (one, two) = (process(1), process(2));
-        assert_ne!(one.sender(), two.sender());
-        let payer = Payer::Member(one.credential().subject);
-        for member in [&one, &two] {
-            let cost = cost(member.sender(), Some(member), &busy);
-            assert_eq!(cost, (payer, ENTRY_BYTES));
-        }
-        let by_session = cost(one.sender(), None, &busy);
-        assert_eq!(by_session, (Payer::from(one.sender()), 0));
+        assert_eq!(
+            [true, false].map(|near| cost(near, &busy)),
+            [0, ENTRY_BYTES]
+        );
     }
 }

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use super::Asks;
 use crate::{
     ask::{
-        acquaintances::Seen,
         incoming::{self, Way},
         output::{AskOutput, Asked},
-        relays::{Entry, Key},
+        relays::{Entry, Key, Room},
+        returns::Returning,
     },
     conduct::Offence,
     identity::{CLOCK_SKEW, Member, VerifyError},
@@ -33,16 +33,11 @@ impl Asks {
             return;
         }
         if self.relays.get(key).is_some() {
-            return self.handle_copy(peer, key);
+            return self.handle_copy(peer, key, now);
         }
-        match self.acquaintances.seen(key.0, key.1) {
-            Seen::New => {}
+        if let Some(whole) = self.taken.get(key) {
             // All that comes of it went another way.
-            Seen::Taken { whole } => return self.echo(peer, key, whole),
-            Seen::Old => {
-                self.counters.asks_dropped += 1;
-                return self.echo(peer, key, false);
-            }
+            return self.echo(peer, key, whole);
         }
         match self.verified(peer, &relayed.inquiry, now, wall) {
             Ok(member) => self.take_in(peer, relayed, &member, now),
@@ -60,7 +55,7 @@ impl Asks {
         let mut entry = Entry::new(peer, inquiry.only, now + within);
         entry.own = inquiry.only.is_none_or(|only| only == self.me());
         entry.whole = false;
-        if !entry.own || !self.relays.begin(key, entry) {
+        if !entry.own || !self.begin_relay(key, entry) {
             return self.echo(peer, key, false);
         }
         let question = Question {
@@ -77,7 +72,7 @@ impl Asks {
     }
 
     /// Another copy of a question that is under way came.
-    fn handle_copy(&mut self, peer: Sender, key: Key) {
+    fn handle_copy(&mut self, peer: Sender, key: Key, now: Time) {
         let Some(entry) = self.relays.get_mut(key) else {
             return;
         };
@@ -87,8 +82,13 @@ impl Asks {
         if peer == key.0 {
             // The asker itself: nobody is needed between.
             let between = std::mem::replace(&mut entry.parent, peer);
+            entry.queued = 0;
             self.incoming.answer_by_session(key);
-            return self.echo(between, key, true);
+            for reply in self.returns.take(between, key) {
+                self.let_wait(key, (reply.from, reply.payer), reply.finding);
+            }
+            self.echo(between, key, true);
+            return self.return_to(peer, now);
         }
         // Both handed it to each other at the same time, which is as good as an echo of both.
         if !entry.waiting.remove(&peer) {
@@ -112,8 +112,10 @@ impl Asks {
         self.choose(&mut entry, &inquiry, hops);
         let to: Vec<_> = entry.waiting.iter().copied().collect();
         let bytes = (inquiry.bytes.len() + CARRIED) * (1 + to.len());
-        let fits = !left.is_zero() && self.neighbours.may_copy(peer, bytes, now);
-        if !fits || !self.relays.begin(key, entry) {
+        let by = (peer, peer == key.0);
+        let fits = !left.is_zero() && self.neighbours.may_copy(by, bytes, now);
+        if !fits || !self.begin_relay(key, entry) || !self.taken.take(key, peer, now) {
+            self.relays.remove(key);
             self.counters.asks_refused += 1;
             if peer == key.0 {
                 let (question, reply) = (key.1, Reply::Declined(Declined::Busy));
@@ -121,7 +123,6 @@ impl Asks {
             }
             return self.echo(peer, key, false);
         }
-        self.acquaintances.take(key.0, key.1);
         self.counters.asks_relayed += 1;
         self.counters.ask_copies += to.len() as u64;
         for to in to {
@@ -136,6 +137,32 @@ impl Asks {
             self.be_asked(peer, &inquiry, member, left, now);
         }
         self.settle(key);
+    }
+
+    /// A question is under way. `false` if there is no room for it.
+    fn begin_relay(&mut self, key: Key, entry: Entry) -> bool {
+        match self.relays.room(key.0, entry.parent) {
+            Room::Free => {}
+            Room::After(other) => self.give_up(other),
+            Room::None => return false,
+        }
+        self.relays.begin(key, entry)
+    }
+
+    /// A question makes way for another: nothing more comes of it over this node.
+    fn give_up(&mut self, key: Key) {
+        let Some(entry) = self.relays.get(key) else {
+            return;
+        };
+        self.counters.asks_refused += 1;
+        let (parent, is_own) = (entry.parent, entry.own);
+        self.end_relay(key);
+        self.end_own(key);
+        if is_own && parent == key.0 {
+            let (question, reply) = (key.1, Reply::Declined(Declined::Busy));
+            self.send(parent, AskMessage::Reply { question, reply });
+        }
+        self.echo(parent, key, false);
     }
 
     /// To whom it is handed on.
@@ -213,10 +240,13 @@ impl Asks {
     /// A reply of this node goes back the way that the question came.
     pub(super) fn reply_back(&mut self, key: Key, reply: &Reply, now: Time) {
         let me = self.me();
+        let Some(parent) = self.relays.get(key).map(|entry| entry.parent) else {
+            return;
+        };
         if let Ok(finding) = Finding::sign(&self.identity, key, reply)
-            && self.relays.pass(key, me)
+            && self.relays.pass(key, me, parent)
         {
-            self.pass_on(key, finding, now);
+            self.pass_on(key, (me, parent), finding, now);
         }
     }
 
@@ -265,8 +295,8 @@ impl Asks {
             return self.outgoing.handle_found(of, member, finding.reply, out);
         }
         self.end_copy_of_one(key, peer);
-        if self.relays.pass(key, finding.answerer) {
-            self.pass_on(key, finding, now);
+        if self.relays.pass(key, finding.answerer, peer) {
+            self.pass_on(key, (peer, peer), finding, now);
         }
         self.settle(key);
     }
@@ -284,21 +314,82 @@ impl Asks {
         }
     }
 
-    /// Hands a reply on towards the asker, if that is read there fast enough.
-    fn pass_on(&mut self, key: Key, finding: Finding, now: Time) {
-        let Some(entry) = self.relays.get(key) else {
+    /// Hands a reply on towards the asker, as soon as it is its turn.
+    fn pass_on(&mut self, key: Key, by: (Sender, Sender), finding: Finding, now: Time) {
+        self.let_wait(key, by, finding);
+        if let Some(parent) = self.relays.get(key).map(|entry| entry.parent) {
+            self.return_to(parent, now);
+        }
+    }
+
+    /// A reply waits for its turn, if whoever pays has room for it. It came by way of `from`.
+    fn let_wait(&mut self, key: Key, (from, payer): (Sender, Sender), finding: Finding) {
+        let Some(entry) = self.relays.get_mut(key) else {
             return;
         };
-        let (parent, is_last) = (entry.parent, entry.only == Some(finding.answerer));
-        let bytes = finding.bytes.len() + CARRIED;
-        if self.neighbours.is_congested(parent) || !self.neighbours.may_pass(parent, bytes, now) {
+        let reply = Returning {
+            key,
+            finding,
+            from,
+            payer,
+        };
+        if self.returns.push(entry.parent, reply) {
+            entry.queued += 1;
+        } else {
             self.counters.asks_lost += 1;
-            return self.lose(key);
+            self.lose(key);
         }
-        self.send(parent, AskMessage::Finding(finding));
-        if is_last {
-            self.end_relay(key);
+    }
+
+    /// What waits to go back by way of a peer goes to it, as much as may go now.
+    fn return_to(&mut self, peer: Sender, now: Time) {
+        while !self.neighbours.is_congested(peer)
+            && let Some(reply) = self.returns.pop(peer, now)
+        {
+            let (key, answerer) = (reply.key, reply.finding.answerer);
+            self.send(peer, AskMessage::Finding(reply.finding));
+            let Some(entry) = self.relays.get_mut(key) else {
+                continue;
+            };
+            entry.queued -= 1;
+            if entry.only == Some(answerer) {
+                self.end_relay(key);
+            } else {
+                self.settle(key);
+            }
         }
+    }
+
+    /// What has waited for long enough goes back.
+    pub(super) fn return_due(&mut self, now: Time) {
+        let due = self.returns.due().filter(|(_, due)| *due <= now);
+        for peer in due.map(|(peer, _)| peer).collect::<Vec<_>>() {
+            self.return_to(peer, now);
+        }
+        self.returns.forget(now);
+    }
+
+    /// When something may go back next.
+    pub(super) fn return_next(&self) -> Option<Time> {
+        let due = self.returns.due();
+        let due = due.filter(|(peer, _)| !self.neighbours.is_congested(*peer));
+        due.map(|(_, due)| due).min()
+    }
+
+    /// Forgets questions whose time is over.
+    pub(super) fn expire_relays(&mut self, now: Time) {
+        while let Some(key) = self.relays.over(now) {
+            self.forget_relay(key);
+        }
+    }
+
+    /// A question is not under way any more.
+    fn forget_relay(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.relays.remove(key)?;
+        if entry.queued > 0 {
+            self.returns.take(entry.parent, key);
+        }
+        Some(entry)
     }
 
     /// Nothing more comes back of what a peer was handed.
@@ -338,7 +429,7 @@ impl Asks {
 
     /// What comes of a question has nowhere to go any more.
     fn end_relay(&mut self, key: Key) {
-        let Some(entry) = self.relays.remove(key) else {
+        let Some(entry) = self.forget_relay(key) else {
             return;
         };
         let (asker, question) = key;
@@ -350,11 +441,11 @@ impl Asks {
     /// Says so if nothing more comes of a question.
     fn settle(&mut self, key: Key) {
         let entry = self.relays.get(key);
-        if entry.is_some_and(|entry| !entry.own && entry.waiting.is_empty())
+        if entry.is_some_and(Entry::is_over)
             && let Some(entry) = self.relays.remove(key)
         {
             if entry.whole {
-                self.acquaintances.end(key.0, key.1);
+                self.taken.end(key);
             }
             self.echo(entry.parent, key, entry.whole);
         }
@@ -392,7 +483,7 @@ impl Asks {
         }
         match what.verdict(self, wall) {
             Ok(member) => {
-                self.acquaintances.meet(&member, what.chain(), now);
+                self.acquaintances.meet(&member, what.chain());
                 Ok(member)
             }
             Err(error) => {

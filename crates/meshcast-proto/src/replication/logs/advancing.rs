@@ -2,14 +2,14 @@
 
 use super::{Batch, Charged, Effects, Entry, Heard, Line, Logs, subject};
 use crate::{
-    bounds::{CLAIM_BYTES, LOG_BYTES, Owner, Payer},
+    bounds::{self, CLAIM_BYTES, LOG_BYTES, Payer},
     identity::Member,
-    log::{Insert, Log, Place, Room, SETTLE, Tombstone},
+    log::{Insert, Log, Owner, Place, Room, SETTLE, Tombstone},
     replication::{
         fetch::{HEDGE, REQUEST_TIMEOUT, Surroundings},
         replica::{Replica, Turn, Want},
     },
-    wire::{self, LogKey, Seq, Subject, Time},
+    wire::{self, LogKey, Seq, Time},
 };
 
 impl Logs {
@@ -29,23 +29,32 @@ impl Logs {
             may_pass,
         } = heard;
         let place = Place::Proven(now);
+        let owner = Owner {
+            subject: subject(&member),
+            by: arrival.from.unwrap_or_else(|| frame.sender()),
+        };
         match self.logs.get(key).map(|entry| entry.charged) {
             None => {
                 self.introduce(&member);
-                if !self.charge_log(subject(&member), place, now, out) {
+                // Its own tombstone makes room for that of another.
+                let tombstone = self.tombstones.take(key);
+                if !self.charge_log(owner, place, now, out) {
+                    if let Some(tombstone) = tombstone {
+                        self.tombstones.remember(key, tombstone);
+                    }
                     self.refusals.refused(key, subject(&member), now);
                     out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
                 }
-                let log = match self.tombstones.take(key) {
-                    Some(next) => Log::resumed(next, now),
+                let log = match tombstone {
+                    Some(Tombstone { next, .. }) => Log::resumed(next, now),
                     None => Log::new(now + SETTLE),
                 };
-                self.follow(key, subject(&member), log, place);
+                self.follow(key, owner, log, place);
             }
             Some(Some(charged)) if !charged.place.is_proven() => {
                 self.introduce(&member);
-                if !self.prove(key, subject(&member), now, out) {
+                if !self.prove(key, owner, now, out) {
                     self.refusals.refused(key, subject(&member), now);
                     out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
@@ -60,10 +69,10 @@ impl Logs {
             return Insert::NoRoom;
         };
         self.refusals.remove(key);
-        let subject = charged.subject;
-        self.lru.remove(subject, charged.place, key);
+        let subject = charged.owner.subject;
+        self.lru.remove(charged.owner, charged.place, key);
         charged.place = place;
-        self.lru.add(subject, place, key);
+        self.lru.add(charged.owner, place, key);
         let replica = &mut *entry.replica;
         let born = replica.origin.hear(&frame, posted);
         let is_past =
@@ -90,7 +99,7 @@ impl Logs {
     fn introduce(&self, member: &Member) {
         let (credential, process) = (member.credential(), member.sender());
         let payer = Payer::Member(credential.subject);
-        self.budget.introduce(payer, process, || Owner {
+        self.budget.introduce(payer, process, || bounds::Owner {
             name: credential.name.clone(),
             region: credential.region.clone(),
             process,
@@ -101,25 +110,25 @@ impl Logs {
     /// no more. Follow with [`Self::follow`].
     pub(super) fn charge_log(
         &mut self,
-        subject: Subject,
+        owner: Owner,
         place: Place,
         now: Time,
         out: &mut Effects,
     ) -> bool {
-        let has_room = self.lru.room(&subject, !place.is_proven()) != Room::None
-            && self.budget.try_charge(Payer::Member(subject), LOG_BYTES);
-        if has_room {
-            self.make_room(subject, place, now, out);
-        } else {
-            self.refused.logs += 1;
+        let payer = Payer::Member(owner.subject);
+        let is_charged = self.budget.try_charge(payer, LOG_BYTES);
+        let has_room = is_charged && self.make_room(owner, place, now, out);
+        if is_charged && !has_room {
+            self.budget.release(payer, LOG_BYTES);
         }
+        self.refused.logs += u64::from(!has_room);
         has_room
     }
 
     /// Begins a log that was [charged](Self::charge_log).
-    pub(super) fn follow(&mut self, key: &LogKey, subject: Subject, log: Log, place: Place) {
-        let charged = Charged { subject, place };
-        self.lru.add(subject, place, key);
+    pub(super) fn follow(&mut self, key: &LogKey, owner: Owner, log: Log, place: Place) {
+        let charged = Charged { owner, place };
+        self.lru.add(owner, place, key);
         let change = self.changes.add(key);
         let entry = Entry::new(Replica::new(log), Some(charged), change);
         self.logs.insert(key.clone(), entry);
@@ -128,37 +137,54 @@ impl Logs {
     /// A frame came of a log that others told of: from now on its own member has it, and is charged
     /// in place of who told. Nothing of it was held so far. `false` if the member may have no more:
     /// then the log is forgotten, and where it was before stays.
-    fn prove(&mut self, key: &LogKey, member: Subject, now: Time, out: &mut Effects) -> bool {
+    fn prove(&mut self, key: &LogKey, owner: Owner, now: Time, out: &mut Effects) -> bool {
         let entry = self.logs.get_mut(key);
         let Some(Charged {
-            subject: teller,
+            owner: teller,
             place,
         }) = entry.and_then(|entry| entry.charged.take())
         else {
             return false;
         };
         self.lru.remove(teller, place, key);
-        self.budget.release(Payer::Member(teller), LOG_BYTES);
+        self.budget
+            .release(Payer::Member(teller.subject), LOG_BYTES);
         let place = Place::Proven(now);
-        if !self.charge_log(member, place, now, out) {
+        let tombstone = self.tombstones.take(key);
+        if !self.charge_log(owner, place, now, out) {
+            if let Some(tombstone) = tombstone {
+                self.tombstones.remember(key, tombstone);
+            }
             self.remove(key);
             return false;
         }
-        self.tombstones.take(key);
         if let Some(entry) = self.logs.get_mut(key) {
-            let subject = member;
-            entry.charged = Some(Charged { subject, place });
-            self.lru.add(member, place, key);
+            entry.charged = Some(Charged { owner, place });
+            self.lru.add(owner, place, key);
         }
         true
     }
 
-    /// Forgets the log that has to go before one more of this member is added.
-    fn make_room(&mut self, subject: Subject, place: Place, now: Time, out: &mut Effects) {
-        if let Room::After(other) = self.lru.room(&subject, !place.is_proven()) {
-            let other = other.clone();
-            self.forget(&other, now, out);
+    /// Forgets the log that has to go before one more of this owner is added. `false` if none may
+    /// go.
+    fn make_room(&mut self, owner: Owner, place: Place, now: Time, out: &mut Effects) -> bool {
+        let other = match self.lru.room(&owner.subject, !place.is_proven(), now) {
+            Room::Free => return true,
+            Room::None => return false,
+            Room::After(other) => other.clone(),
+        };
+        let charged = self.logs.get(&other).and_then(|entry| entry.charged);
+        let is_remembered = charged.filter(|it| it.place.is_proven());
+        let peers = &self.peers;
+        let may_go = is_remembered.is_none_or(|it| {
+            let is_connected = |sender| peers.contains(sender);
+            self.tombstones
+                .make_room(it.owner, owner.by, is_connected, now)
+        });
+        if may_go {
+            self.forget(&other, out);
         }
+        may_go
     }
 
     /// Takes from a log what is due, and writes down how it stands then.
@@ -231,9 +257,10 @@ impl Logs {
             }
         };
         self.deadlines.set(key, due);
-        let Some(Charged { subject, .. }) = entry.charged else {
+        let Some(Charged { owner, .. }) = entry.charged else {
             return;
         };
+        let subject = owner.subject;
         let (was, is) = (entry.held, entry.replica.log.held_bytes());
         entry.held = is;
         self.quota.change(subject, key, was, is);
@@ -300,10 +327,10 @@ impl Logs {
     /// Forgets a log but for where it was. What it holds is given out before. Of one that others
     /// only told of nothing came that could come again, and where it was is their word: that is not
     /// remembered, and a tombstone from before stays.
-    pub(super) fn forget(&mut self, key: &LogKey, now: Time, out: &mut Effects) {
+    pub(super) fn forget(&mut self, key: &LogKey, out: &mut Effects) {
         let Some(Entry {
             mut replica,
-            charged: Some(Charged { subject, place }),
+            charged: Some(Charged { owner, place }),
             ..
         }) = self.remove(key)
         else {
@@ -315,15 +342,8 @@ impl Logs {
         let next = log.next();
         out.batches.extend(Batch::of(key, log, assembled));
         if let Some(next) = next.filter(|_| place.is_proven()) {
-            self.tombstones.remember(
-                key,
-                Tombstone {
-                    next,
-                    subject,
-                    place,
-                },
-                now,
-            );
+            let tombstone = Tombstone { next, owner, place };
+            self.tombstones.remember(key, tombstone);
         }
     }
 
@@ -335,8 +355,9 @@ impl Logs {
         if let Some(turn) = entry.turn {
             self.ask_queue.remove(turn);
         }
-        if let Some(Charged { subject, place }) = entry.charged {
-            self.lru.remove(subject, place, key);
+        if let Some(Charged { owner, place }) = entry.charged {
+            let subject = owner.subject;
+            self.lru.remove(owner, place, key);
             self.quota.change(subject, key, entry.held, 0);
             let payer = Payer::Member(subject);
             self.budget.release(payer, LOG_BYTES + entry.held);

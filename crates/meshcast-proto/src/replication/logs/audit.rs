@@ -20,7 +20,8 @@ impl Logs {
             let is_looked_at = deadlines.contains_key(key);
             assert_eq!(replica.is_ours(), key.1 == self.me);
             assert_eq!(replica.is_ours(), entry.charged.is_none());
-            if let Some(Charged { subject, place }) = entry.charged {
+            if let Some(Charged { owner, place }) = entry.charged {
+                let subject = owner.subject;
                 places.insert((subject, place, key.clone()));
                 assert_eq!(place.is_proven(), log.member().is_some());
                 assert_eq!(entry.held, log.held_bytes());
@@ -71,8 +72,7 @@ impl Logs {
         assert!(self.quota.total() <= limits.max_held_bytes);
         let tombstones = self.tombstones.entries.iter();
         assert!(tombstones.clone().all(|(_, it)| it.place.is_proven()));
-        let tombstones =
-            tombstones.map(|(key, tombstone)| (tombstone.subject, tombstone.place, key.clone()));
+        let tombstones = tombstones.map(|(key, it)| (it.owner.subject, it.place, key.clone()));
         assert_eq!(
             tombstones.collect::<BTreeSet<_>>(),
             self.tombstones.lru.places()

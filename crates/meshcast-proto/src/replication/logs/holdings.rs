@@ -5,7 +5,7 @@ use crate::{
     bounds::{CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
     flow_control::Progress,
-    log::{Log, Place},
+    log::{Log, Owner, Place},
     replication::{fetch::Claim, replica::Replica},
     wire::{ChannelName, Holding, LogKey, Sender, Seq, SeqRange, Time},
 };
@@ -53,7 +53,11 @@ impl Logs {
             }
         }
         if is_new {
-            if !self.charge_log(*peer.key(), Place::Hearsay(now), now, out) {
+            let owner = Owner {
+                subject: *peer.key(),
+                by: peer,
+            };
+            if !self.charge_log(owner, Place::Hearsay(now), now, out) {
                 self.release_claim(peer);
                 self.peers.note(peer, channel, false);
                 self.refuse(peer, out);
@@ -65,7 +69,7 @@ impl Logs {
                 Some(tombstone) => Log::resumed(tombstone.next, now),
                 None => Log::new(now),
             };
-            self.follow(&key, *peer.key(), log, Place::Hearsay(now));
+            self.follow(&key, owner, log, Place::Hearsay(now));
         }
         let Some(Entry { replica, .. }) = self.logs.get_mut(&key) else {
             return;

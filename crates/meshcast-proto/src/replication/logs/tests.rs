@@ -4,9 +4,9 @@ use super::{Answering, Effects, Heard, Logs, LogsLimits};
 use crate::{
     bounds::{Budget, LOG_BYTES, Payer, TOMBSTONE_BYTES},
     fixture::{channel, peer, wholes},
-    log::{Arrival, Insert, LogLimits, Lru, Place, Quota, Room},
+    log::{Arrival, Insert, LogLimits, Lru, Owner, Place, Quota, Room},
     replication::{fetch::FetchLimits, origin::Posted},
-    wire::{ChannelName, Holding, LogKey, Seq, Time},
+    wire::{ChannelName, Holding, LogKey, Seq, Subject, Time},
 };
 
 fn key(who: usize) -> LogKey {
@@ -21,46 +21,60 @@ fn proven(seconds: u64) -> Place {
     Place::Proven(at(seconds))
 }
 
+/// By way of the same peer.
+fn owner(subject: Subject) -> Owner {
+    let by = key(0).1;
+    Owner { subject, by }
+}
+
 #[test]
 fn of_all_the_log_goes_that_was_not_heard_of_for_longest() {
-    let mut lru = Lru::new(8);
+    let mut lru = Lru::new(8, Duration::from_secs(840));
     for who in 0..8_u8 {
-        assert_eq!(lru.room(&[who; 32], false), Room::Free, "{who}");
-        lru.add([who; 32], proven(u64::from(8 - who)), &key(who.into()));
+        assert_eq!(lru.room(&[who; 32], false, at(10)), Room::Free, "{who}");
+        lru.add(
+            owner([who; 32]),
+            proven(u64::from(8 - who)),
+            &key(who.into()),
+        );
     }
-    assert_eq!(lru.room(&[8; 32], false), Room::After(&key(7)));
-    lru.remove([7; 32], proven(1), &key(7));
-    assert_eq!(lru.room(&[8; 32], false), Room::Free);
+    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(7)));
+    lru.remove(owner([7; 32]), proven(1), &key(7));
+    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::Free);
     assert_eq!(lru.places().len(), 7);
 }
 
 #[test]
 fn a_member_that_has_its_share_makes_room_itself() {
-    let mut lru = Lru::new(8);
-    lru.add([9; 32], proven(0), &key(9));
+    let mut lru = Lru::new(8, Duration::from_secs(840));
+    lru.add(owner([9; 32]), proven(0), &key(9));
     for who in 0..2 {
-        assert_eq!(lru.room(&[1; 32], false), Room::Free);
-        lru.add([1; 32], proven(1 + who), &key(who as usize));
+        assert_eq!(lru.room(&[1; 32], false, at(10)), Room::Free);
+        lru.add(owner([1; 32]), proven(1 + who), &key(who as usize));
     }
-    assert_eq!(lru.room(&[1; 32], false), Room::After(&key(0)));
-    assert_eq!(lru.room(&[9; 32], false), Room::Free);
+    assert_eq!(lru.room(&[1; 32], false, at(10)), Room::After(&key(0)));
+    assert_eq!(lru.room(&[9; 32], false, at(10)), Room::Free);
 }
 
 #[test]
 fn hearsay_makes_way_for_what_is_proven_and_never_the_other_way() {
-    let mut lru = Lru::new(4);
-    lru.add([0; 32], proven(0), &key(0));
-    lru.add([9; 32], Place::Hearsay(at(5)), &key(1));
-    assert_eq!(lru.room(&[9; 32], true), Room::After(&key(1)), "its share");
+    let mut lru = Lru::new(4, Duration::from_secs(840));
+    lru.add(owner([0; 32]), proven(0), &key(0));
+    lru.add(owner([9; 32]), Place::Hearsay(at(5)), &key(1));
+    assert_eq!(
+        lru.room(&[9; 32], true, at(10)),
+        Room::After(&key(1)),
+        "its share"
+    );
     for who in 2..4_u8 {
-        lru.add([who; 32], proven(1), &key(who.into()));
+        lru.add(owner([who; 32]), proven(1), &key(who.into()));
     }
-    assert_eq!(lru.room(&[8; 32], true), Room::After(&key(1)));
-    assert_eq!(lru.room(&[8; 32], false), Room::After(&key(1)));
-    lru.remove([9; 32], Place::Hearsay(at(5)), &key(1));
-    lru.add([4; 32], proven(2), &key(4));
-    assert_eq!(lru.room(&[8; 32], true), Room::None);
-    assert_eq!(lru.room(&[8; 32], false), Room::After(&key(0)));
+    assert_eq!(lru.room(&[8; 32], true, at(10)), Room::After(&key(1)));
+    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(1)));
+    lru.remove(owner([9; 32]), Place::Hearsay(at(5)), &key(1));
+    lru.add(owner([4; 32]), proven(2), &key(4));
+    assert_eq!(lru.room(&[8; 32], true, at(10)), Room::None);
+    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(0)));
 }
 
 #[test]
@@ -124,6 +138,55 @@ fn hear(logs: &mut Logs, on: usize, first: u64, now: Time) -> Insert {
     logs.hear(heard, now, &mut Effects::default())
 }
 
+/// Three numbers of somebody, by way of a peer.
+fn brought(logs: &mut Logs, (by, of): (usize, usize), first: u64, now: u64) -> Insert {
+    let mut heard = heard(of, &channel(0), first, at(now));
+    heard.arrival.from = Some(key(by).1);
+    logs.hear(heard, at(now), &mut Effects::default())
+}
+
+/// One that makes up members, each of which posts.
+#[test]
+fn nobodys_log_is_forgotten_for_those_that_others_bring() {
+    let mut logs = at_most(4);
+    logs.tombstones.lru = Lru::new(4, Duration::from_secs(840));
+    for (by, of) in [(0, 0), (1, 1)] {
+        assert_eq!(brought(&mut logs, (by, of), 1, 0), Insert::Fresh);
+    }
+    for of in (2..15).filter(|of| *of != 9) {
+        brought(&mut logs, (15, of), 1, 1 + of as u64);
+        logs.audit();
+    }
+    for of in [0, 1] {
+        assert!(logs.is_proven(&key(of)), "{of}");
+        assert_eq!(brought(&mut logs, (15, of), 1, 20), Insert::Duplicate);
+    }
+}
+
+/// All come over one link, which others flood.
+#[test]
+fn where_a_log_was_is_remembered_for_as_long_as_what_was_posted_may_come_again() {
+    let mut logs = at_most(4);
+    logs.tombstones.lru = Lru::new(4, Duration::from_secs(840));
+    assert_eq!(brought(&mut logs, (15, 0), 1, 0), Insert::Fresh);
+    let mut refused = 0;
+    for of in (1..14).filter(|of| *of != 9) {
+        refused += usize::from(brought(&mut logs, (15, of), 1, of as u64) == Insert::NoRoom);
+        logs.audit();
+    }
+    assert_eq!(refused, 13 - 4 - 4);
+    assert_eq!(brought(&mut logs, (15, 0), 1, 20), Insert::Duplicate);
+    assert_eq!(brought(&mut logs, (15, 0), 4, 20), Insert::Fresh);
+    logs.audit();
+    // What another brings finds room, and none of the oldest goes for it.
+    assert_eq!(brought(&mut logs, (14, 14), 1, 21), Insert::Fresh);
+    assert_eq!(brought(&mut logs, (15, 1), 1, 22), Insert::Duplicate);
+    logs.audit();
+    // Nobody takes in any more what was posted before.
+    assert_eq!(brought(&mut logs, (15, 13), 1, 2_000), Insert::Fresh);
+    logs.audit();
+}
+
 /// What is said of the log of somebody: all of it is there.
 fn holding(of: usize, next: u64) -> Holding {
     Holding {
@@ -152,7 +215,7 @@ fn where_a_forgotten_log_was_stays_its_members_whatever_others_tell_of_it() {
     assert_eq!(hear(&mut logs, 1, 1, at(2)), Insert::Fresh);
     let tombstone = |logs: &Logs| {
         let entry = logs.tombstones.entries.get(&key(1));
-        entry.map(|it| (it.next.get(), it.subject))
+        entry.map(|it| (it.next.get(), it.owner.subject))
     };
     let subject = peer(1).member.credential().subject;
     assert_eq!(tombstone(&logs), Some((4, subject)));

@@ -249,7 +249,7 @@ fn message() -> impl Strategy<Value = SyncMessage> {
         }),
         (any_sender(), any::<u64>())
             .prop_map(|(asker, question)| AskMessage::Recall { asker, question }),
-        any::<u64>().prop_map(AskMessage::Links),
+        any::<[u8; 16]>().prop_map(AskMessage::Links),
     ];
     prop_oneof![
         ask.prop_map(SyncMessage::Ask),

@@ -256,7 +256,7 @@ fn the_bytes_are_those_of_the_file() {
         ),
         (
             "a hash of the speaker and its peers, for questions",
-            SyncMessage::Ask(AskMessage::Links(300)),
+            SyncMessage::Ask(AskMessage::Links([3; 16])),
         ),
         (
             "one present on a channel, with a state of three bytes, that watches who else is",
