@@ -32,6 +32,8 @@ pub(super) struct Waiting {
     /// The peer that it came from, and what that is charged with.
     pub(super) payer: Sender,
     pub(super) charged: usize,
+    /// Nobody waits for the answer any more, and it is still being handled.
+    pub(super) withdrawn: bool,
 }
 
 /// How an answer goes back.
@@ -86,7 +88,20 @@ impl Incoming {
         }
     }
 
-    /// A question is answered, or nobody waits for that any more. `None` if it did not wait.
+    /// Nobody waits for the answer to a question any more. What is handled counts until its handler
+    /// has [ended](Self::end): who withdraws questions makes no room for others by that. `false` if
+    /// nobody waited.
+    pub(super) fn withdraw(&mut self, key: Key) -> bool {
+        let waiting = self.questions.get_mut(&key);
+        let Some(waiting) = waiting.filter(|waiting| !waiting.withdrawn) else {
+            return false;
+        };
+        waiting.withdrawn = true;
+        self.deadlines.remove(&(waiting.until, key));
+        true
+    }
+
+    /// A question is handled. `None` if it was not asked.
     pub(super) fn end(&mut self, key: Key) -> Option<Waiting> {
         let waiting = self.questions.remove(&key)?;
         self.deadlines.remove(&(waiting.until, key));
@@ -102,24 +117,22 @@ impl Incoming {
         Some(waiting)
     }
 
-    /// Forgets what a peer asked by its session.
+    /// Withdraws what a peer asked by its session.
     pub(super) fn forget(&mut self, peer: Sender) -> Vec<u64> {
         let of = self.questions.range((peer, 0)..=(peer, u64::MAX));
         let of = of.filter(|(_, waiting)| waiting.way == Way::Session);
-        let questions: Vec<u64> = of.map(|((_, question), _)| *question).collect();
-        for question in &questions {
-            self.end((peer, *question));
-        }
+        let mut questions: Vec<u64> = of.map(|((_, question), _)| *question).collect();
+        questions.retain(|question| self.withdraw((peer, *question)));
         questions
     }
 
-    /// Forgets those whose time is over.
+    /// Withdraws those whose time is over.
     pub(super) fn expire(&mut self, now: Time) -> Vec<Key> {
         let mut over = Vec::new();
         while let Some((until, key)) = self.deadlines.first().copied()
             && until <= now
         {
-            self.end(key);
+            self.withdraw(key);
             over.push(key);
         }
         over
@@ -137,8 +150,8 @@ impl Waiting {
     }
 }
 
-/// How many questions of one peer may wait, and how many that it hands on: each takes a task of the
-/// application.
+/// How many questions of one peer may wait or be handled, and how many that it hands on: each takes
+/// a task of the application.
 pub(super) const MAX_ASKED: usize = 64;
 
 /// How many of one asker that come over others: a quarter of what a peer may hand on, so that one

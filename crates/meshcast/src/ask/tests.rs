@@ -187,3 +187,45 @@ async fn borrowed_questions_bytes_and_values_travel_as_they_do_in_posts() {
         "{long:?}"
     );
 }
+/// Tells when it is dropped.
+struct Ending(Option<oneshot::Sender<()>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // An error means that the test does not wait for it.
+        self.0.take().map(|it| it.send(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_ends_once_nobody_waits_for_its_answer() {
+    let (a, _b, at_a, at_b) = pair().await;
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let _answering = at_b.on_ask(move |_: FromMember<u32>| {
+        let (ending, ends) = oneshot::channel();
+        let _ = told.send(ends);
+        async move {
+            let _ending = Ending(Some(ending));
+            std::future::pending::<u32>().await
+        }
+    });
+    // Longer than the test waits.
+    let ask = || question::<u32, u32>(&at_a, &1, Duration::from_secs(60));
+    let waiting: Vec<_> = (0..8).map(|_| ask()).collect();
+    let mut handled = Vec::new();
+    for _ in &waiting {
+        handled.push(within(tells.recv()).await.expect("it is asked"));
+    }
+    drop(waiting);
+    for ends in handled {
+        let ended = tokio::time::timeout(Duration::from_secs(20), ends);
+        ended.await.expect("soon").expect("it is dropped");
+    }
+    let waiting = ask();
+    let ends = within(tells.recv()).await.expect("it is asked");
+    a.abort().await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), ends);
+    ended.await.expect("soon").expect("it is dropped");
+    drop(waiting);
+}
+

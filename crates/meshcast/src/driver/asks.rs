@@ -1,13 +1,13 @@
 //! The part of the driver that asks members and hands their questions to handlers.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::{
     AskCounters, AskMessage, AskOutput, Asked, Asks, Declined, ENTRY_BYTES, Member, NewQuestion,
     NoReply, Payer, Reply, Sender, SyncMessage, Time, Whom,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender, oneshot};
 
 use super::Driver;
 use crate::{
@@ -23,6 +23,8 @@ pub(super) struct Questions {
     /// Those that are not asked yet: a peer has not said whether it has the channel open. Each
     /// holds its permit.
     held: Vec<Held>,
+    /// What handlers here answer, by asker and number. Dropping the other end ends a handler.
+    handled: HashMap<(Sender, u64), oneshot::Sender<Infallible>>,
 }
 
 /// A question that is to be asked when all peers have told, or then.
@@ -44,6 +46,7 @@ impl Questions {
             asks,
             waiting: HashMap::new(),
             held: Vec::new(),
+            handled: HashMap::new(),
         }
     }
 
@@ -77,6 +80,7 @@ impl Driver {
         }
         self.ask_held();
         for reply in desk.replies {
+            self.questions.handled.remove(&(reply.asker, reply.number));
             self.with_asks(|asks, now| asks.reply(reply.asker, reply.number, reply.reply, now));
         }
         if desk.left {
@@ -256,8 +260,9 @@ impl Driver {
                     }
                 }
                 AskOutput::Asked(asked) => self.hand_to_handler(asked),
-                // Its handler finds out when the time is over, and its answer goes nowhere.
-                AskOutput::Withdrawn(..) => {}
+                AskOutput::Withdrawn(asker, question) => {
+                    self.questions.handled.remove(&(asker, question));
+                }
                 AskOutput::Misbehaved { peer, offence } => {
                     self.handle_offence(peer_id(peer), offence, 1);
                 }
@@ -288,10 +293,13 @@ impl Driver {
             return self.questions.asks.reply(asker, number, reply, now);
         };
         let account = self.engine.budget().account(Payer::from(payer));
+        let (withdraws, withdrawn) = oneshot::channel();
+        self.questions.handled.insert((asker, number), withdraws);
         (answerer.answer)(Incoming {
             member,
             question,
             replier: Replier::new(hub, asker, number, account),
+            withdrawn,
         });
     }
 
