@@ -157,8 +157,9 @@ pub struct HealthReport {
     pub members: usize,
     /// Since when nobody is connected; `null` while somebody is.
     pub isolated_since: Option<String>,
-    /// How many numbers are known to be missing on the channels that are open.
-    pub behind_by: u64,
+    /// How many numbers are known to be missing on the channels that are open; `null` if it was not
+    /// looked at, since too many look at the node.
+    pub behind_by: Option<u64>,
     /// The seeds the node was given, in that order.
     pub seeds: Vec<Seed>,
 }

@@ -675,7 +675,7 @@ async fn health_says_whether_a_node_lives_is_ready_and_alone() {
     assert_eq!(within(a.ready()).await.expect("runs").members, 0);
     let health = within(a.health()).await;
     assert!(health.live && health.ready && health.isolated_since.is_some());
-    assert_eq!((health.members, health.behind_by), (0, 0));
+    assert_eq!((health.members, health.behind_by), (0, Some(0)));
     assert_eq!(health.seeds[0].state, SeedState::Refused);
     let b = mesh.node("b", &[&a]).await;
     within(a.wait_for_members(1)).await.expect("runs");
@@ -708,6 +708,32 @@ async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
     assert_eq!(within(a.ready()).await.expect("runs").members, 0);
     let none_yet = a.wait_for_members(2).now_or_never();
     assert_eq!(none_yet, None);
+/// Many channels, so that a look at them takes a while.
+#[tokio::test]
+async fn however_many_look_at_a_node_its_health_is_told() {
+    let node = alone().await;
+    within(node.ready()).await.expect("runs");
+    let name = |n: usize| format!("room {n}");
+    let channels: Vec<_> = (0..2_000).map(|n| open::<u8>(&node, &name(n))).collect();
+    until(&node, |it| it.channels.len() == channels.len()).await;
+    let probes = (0..3_000).map(|n| {
+        let node = node.clone();
+        async move {
+            match n % 100 {
+                0 => Some(node.health().await),
+                _ => node.peers().await.map_or(None, |_| None),
+            }
+        }
+    });
+    let told = within(futures::future::join_all(probes)).await;
+    let told: Vec<_> = told.into_iter().flatten().collect();
+    assert_eq!(told.len(), 30);
+    for health in &told {
+        assert!(health.live && health.ready && health.isolated_since.is_some());
+    }
+    assert!(told.iter().any(|health| health.behind_by.is_none()));
+}
+
     let b = mesh.node("b", &[&a]).await;
     let c = mesh.node("c", &[&a]).await;
     assert_eq!(within(a.wait_for_members(2)).await, Ok(2));

@@ -162,7 +162,7 @@ fn health_is_written_as_documented() {
     let mut health = Health {
         live: true,
         members: 2,
-        behind_by: 3,
+        behind_by: Some(3),
         ..Health::default()
     };
     health.isolated_since = Some(WallTime::MIN);
