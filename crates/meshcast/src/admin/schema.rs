@@ -55,7 +55,7 @@ pub struct NodeReport {
 /// Connections of one kind that were not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What kind; see [`RefusalInfo`](crate::RefusalInfo).
+    /// What kind; see [`RefusalKind`](crate::RefusalKind).
     pub kind: String,
     /// Why, of the last one.
     pub reason: String,
@@ -178,7 +178,7 @@ pub struct Seed {
     /// What was wrong the last time; `null` if nothing was since it was last connected.
     pub reason: Option<String>,
     /// Why it is not admitted, by its kind; `null` unless it is. See
-    /// [`RefusalInfo::kind`](crate::RefusalInfo::kind).
+    /// [`RefusalKind`](crate::RefusalKind).
     #[serde(default)]
     pub refusal: Option<String>,
     /// What people call the member it is connected to; `null` unless it is.

@@ -249,7 +249,7 @@ impl Driver {
         self.counters.refused += 1;
         self.refusals
             .note(why, address.clone(), direction, wall_time());
-        let reason = why.to_string();
+        let (kind, reason) = (why.kind(), why.to_string());
         if let Some(suppressed) = self.warnings.refused.pass(self.clock.now()) {
             // Whoever dialled knows why it hung up, mostly since both dialled each other.
             if direction == Direction::Inbound && why.is_hung_up() {
@@ -261,7 +261,8 @@ impl Driver {
         self.emit(NodeEvent::Refused {
             address,
             direction,
-            reason,
+            reason: kind,
+            detail: reason,
         });
     }
 

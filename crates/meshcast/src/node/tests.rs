@@ -9,8 +9,8 @@ use meshcast_proto::Payer;
 
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
 use crate::{
-    AccountInfo, Address, Direction, Node, NodeEvent, PingError, SeedInfo, SeedState, Snapshot,
-    ids::payer,
+    AccountInfo, Address, Direction, Node, NodeEvent, PingError, RefusalKind, SeedInfo, SeedState,
+    Snapshot, ids::payer,
 };
 
 #[tokio::test]
@@ -376,22 +376,26 @@ async fn nodes_of_different_meshes_refuse_each_other_and_each_says_what_it_knows
     let b = Mesh::new().node("b", &[&a]).await;
     let mut at_b = b.events();
     // Who is dialled sees only that the other goes.
-    let (seen, known) = ("closed the connection", "wrong MESHCAST_KEY");
-    for (events, expected, said) in [
+    let seen = (RefusalKind::HungUp, "closed the connection");
+    let known = (RefusalKind::OtherMesh, "wrong MESHCAST_KEY");
+    for (events, expected, (kind, said)) in [
         (&mut at_a, Direction::Inbound, seen),
         (&mut at_b, Direction::Outbound, known),
     ] {
         let refused = loop {
             let event = within(events.next()).await.expect("an event");
             if let NodeEvent::Refused {
-                direction, reason, ..
+                direction,
+                reason,
+                detail,
+                ..
             } = event
             {
-                break (direction, reason);
+                break (direction, reason, detail);
             }
         };
-        assert_eq!(refused.0, expected);
-        assert!(refused.1.contains(said), "{}", refused.1);
+        assert_eq!((refused.0, refused.1), (expected, kind));
+        assert!(refused.2.contains(said), "{}", refused.2);
     }
     for node in [&a, &b] {
         let snapshot = node.inspect().await.expect("runs");
@@ -450,7 +454,7 @@ async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
             break reason;
         }
     };
-    assert!(reason.contains("no room"), "{reason}");
+    assert_eq!(reason, RefusalKind::Full);
     let snapshot = until(&c, |it| it.counters.refused > 0).await;
     assert!(snapshot.peers.is_empty());
     within(b.shutdown()).await;
@@ -589,7 +593,7 @@ async fn a_seed_of_another_mesh_and_one_that_is_the_node_itself_are_said_so() {
         matches!(
             state,
             SeedState::NotAdmitted {
-                refusal: "other_mesh"
+                refusal: RefusalKind::OtherMesh
             }
         )
     })
