@@ -666,6 +666,21 @@ async fn where_a_node_listens_is_known_as_soon_as_it_runs_and_when_it_has_stoppe
 }
 
 #[tokio::test]
+async fn a_weak_handle_gives_the_node_while_another_is_there() {
+    let node = alone().await;
+    let (id, weak) = (node.peer_id(), node.downgrade());
+    let again = weak.upgrade().expect("there is one");
+    assert_eq!(again.peer_id(), id);
+    drop(node);
+    within(again.info())
+        .await
+        .expect("the other keeps it running");
+    let copy = weak.clone();
+    drop(again);
+    assert!(weak.upgrade().is_none() && copy.upgrade().is_none());
+}
+
+#[tokio::test]
 async fn health_says_whether_a_node_lives_is_ready_and_alone() {
     let mesh = Mesh::new();
     let (listener, nobody) = free_port();
@@ -693,25 +708,6 @@ async fn health_says_whether_a_node_lives_is_ready_and_alone() {
     assert_eq!(within(a.health()).await, crate::Health::default());
 }
 
-#[tokio::test]
-async fn a_node_that_nobody_waits_for_is_ready_all_the_same() {
-    let node = Mesh::new().node("a", &[]).await;
-    within(async {
-        while !node.health().await.ready {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
-    let mesh = Mesh::new();
-    let a = mesh.node("a", &[]).await;
-    assert_eq!(within(a.wait_for_members(0)).await, Ok(0));
-    assert_eq!(within(a.ready()).await.expect("runs").members, 0);
-    let none_yet = a.wait_for_members(2).now_or_never();
-    assert_eq!(none_yet, None);
 /// Many channels, so that a look at them takes a while.
 #[tokio::test]
 async fn however_many_look_at_a_node_its_health_is_told() {
@@ -738,6 +734,25 @@ async fn however_many_look_at_a_node_its_health_is_told() {
     assert!(told.iter().any(|health| health.behind_by.is_none()));
 }
 
+#[tokio::test]
+async fn a_node_that_nobody_waits_for_is_ready_all_the_same() {
+    let node = Mesh::new().node("a", &[]).await;
+    within(async {
+        while !node.health().await.ready {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
+    let mesh = Mesh::new();
+    let a = mesh.node("a", &[]).await;
+    assert_eq!(within(a.wait_for_members(0)).await, Ok(0));
+    assert_eq!(within(a.ready()).await.expect("runs").members, 0);
+    let none_yet = a.wait_for_members(2).now_or_never();
+    assert_eq!(none_yet, None);
     let b = mesh.node("b", &[&a]).await;
     let c = mesh.node("c", &[&a]).await;
     assert_eq!(within(a.wait_for_members(2)).await, Ok(2));
