@@ -22,7 +22,7 @@ use axum::{
 };
 use clap::Parser;
 use futures::{Stream, stream};
-use meshcast::{BroadcastChannel, MeshKey, Multiaddr, Node, RecvError, Since};
+use meshcast::{BroadcastChannel, MeshKey, Multiaddr, Node, OpenError, RecvError, Since};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::{TcpListener, TcpStream},
@@ -61,17 +61,17 @@ async fn events_of(
     State(Instance { node, .. }): State<Instance>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, (StatusCode, String)> {
-    let refused = |why: &dyn ToString| (StatusCode::BAD_REQUEST, why.to_string());
+    let mistake = |why: &dyn ToString| (StatusCode::BAD_REQUEST, why.to_string());
     let since = match headers.get("last-event-id") {
         None => Since::Last(20),
         Some(id) => {
-            let id = id.to_str().map_err(|error| refused(&error))?;
-            Since::After(id.parse().map_err(|error| refused(&error))?)
+            let id = id.to_str().map_err(|error| mistake(&error))?;
+            Since::After(id.parse().map_err(|error| mistake(&error))?)
         }
     };
     let channel = node
         .channel_since::<String>("events", since)
-        .map_err(|error| refused(&error))?;
+        .map_err(refused)?;
     let events = stream::unfold(channel.messages(), async |mut messages| {
         let event = match messages.recv().await? {
             Ok(message) => Event::default().data(message.data),
@@ -83,6 +83,16 @@ async fn events_of(
         Some((Ok(event), messages))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// A browser gives up an `EventSource` that is answered with anything but 200. After a 503 its page
+/// makes another, which another instance may answer: this one stops, or has too much open.
+fn refused(error: OpenError) -> (StatusCode, String) {
+    let status = match error {
+        OpenError::Name(_) | OpenError::ForeignCursor => StatusCode::BAD_REQUEST,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, error.to_string())
 }
 
 async fn send(
@@ -175,6 +185,10 @@ async fn show() -> anyhow::Result<()> {
     for node in &nodes[1..] {
         node.shutdown().await;
     }
+    let stopped = Client::open(addresses[1], Some(&id)).await;
+    let stopped = stopped.err().context("it is refused")?.to_string();
+    println!("an instance that stops: {stopped}");
+    ensure!(stopped.contains(" 503 "), "try elsewhere, not: {stopped}");
     Ok(())
 }
 

@@ -250,6 +250,22 @@ fn a_watch_begins_with_what_was_posted_before_if_it_is_asked_to() {
         ["one", "two", "three"]
     );
     assert_eq!(seen("iad-1", ["--last", "1"], "1"), ["three"]);
+    // So many of all, whoever posted them, in the order of time.
+    let others = [
+        ("nrt-1", "four"),
+        ("iad-1", "five"),
+        ("fra-1", "six"),
+        ("iad-1", "seven"),
+        ("nrt-1", "eight"),
+    ];
+    for (node, value) in others {
+        assert_eq!(session.run(&["post", "earth", value, "--node", node]).0, 0);
+    }
+    let newest = ["four", "five", "six", "seven", "eight"];
+    for node in ["fra-1", "iad-1", "nrt-1"] {
+        assert_eq!(seen(node, ["--last", "5"], "5"), newest);
+        assert_eq!(seen(node, ["--last", "2"], "2"), newest[3..]);
+    }
 }
 
 #[test]

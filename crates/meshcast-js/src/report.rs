@@ -84,12 +84,13 @@ pub(crate) fn event(event: &NodeEvent) -> Option<Value> {
         NodeEvent::Refused {
             address,
             direction: dialled,
-            reason,
+            detail,
+            ..
         } => json!({
             "change": "refused",
             "address": address.to_string(),
             "direction": direction(*dialled),
-            "reason": reason,
+            "reason": detail,
         }),
         _ => return None,
     })

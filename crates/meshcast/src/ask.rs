@@ -127,7 +127,23 @@ pub struct Answers<A> {
     awaited: BTreeMap<PeerId, Arc<Member>>,
     is_over: bool,
     is_whole: bool,
+    has_stopped: bool,
     answer: PhantomData<fn() -> A>,
+}
+
+/// All that came of a question. Made by [`Answers::all`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AllAnswers<A> {
+    /// What members answered, in the order in which it came.
+    pub answers: Vec<FromMember<A>>,
+    /// Who was asked and gave no answer, and why.
+    pub missing: Vec<NoAnswer>,
+    /// Whether no answer of somebody may be lost whom this node does not know; see
+    /// [`Answers::is_whole`].
+    pub is_whole: bool,
+    /// Whether this node stopped before the question was over, perhaps before anybody was asked.
+    pub has_stopped: bool,
 }
 
 /// A member that was asked gave no answer.
@@ -284,6 +300,7 @@ impl<A: Payload> Ask<A> {
             awaited: BTreeMap::new(),
             is_over: false,
             is_whole: false,
+            has_stopped: false,
             answer: PhantomData,
         })
     }
@@ -293,7 +310,7 @@ impl<A: Payload> Answers<A> {
     /// All answers, and all that did not come, once the question is over.
     ///
     /// Cancel-safe in that nothing is left waiting; what came before is lost then.
-    pub async fn all(mut self) -> (Vec<FromMember<A>>, Vec<NoAnswer>) {
+    pub async fn all(mut self) -> AllAnswers<A> {
         let (mut answers, mut missing) = (Vec::new(), Vec::new());
         while let Some(answer) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await
         {
@@ -302,7 +319,12 @@ impl<A: Payload> Answers<A> {
                 Err(none) => missing.push(none),
             }
         }
-        (answers, missing)
+        AllAnswers {
+            answers,
+            missing,
+            is_whole: self.is_whole,
+            has_stopped: self.has_stopped,
+        }
     }
 
     /// Whether nobody who can be reached was left out and no answer was lost on its way over
@@ -312,6 +334,11 @@ impl<A: Payload> Answers<A> {
     /// is.
     pub const fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// Whether the stream ended since this node stopped, perhaps before anybody was asked.
+    pub const fn has_stopped(&self) -> bool {
+        self.has_stopped
     }
 
     fn came_back(
@@ -381,13 +408,15 @@ impl<A: Payload> Stream for Answers<A> {
                     return Poll::Ready(Some(Err(this.failed(peer, member, reason))));
                 }
                 Some(AskEvent::Over(whole)) => (this.is_over, this.is_whole) = (true, whole),
-                None => match this.awaited.keys().next().copied() {
-                    Some(peer) => {
-                        let reason = NoAnswerReason::Stopped;
-                        return Poll::Ready(Some(Err(this.failed(peer, None, reason))));
-                    }
-                    None => this.is_over = true,
-                },
+                None => {
+                    this.has_stopped = true;
+                    let Some(peer) = this.awaited.keys().next().copied() else {
+                        this.is_over = true;
+                        continue;
+                    };
+                    let reason = NoAnswerReason::Stopped;
+                    return Poll::Ready(Some(Err(this.failed(peer, None, reason))));
+                }
             }
         }
         Poll::Ready(None)

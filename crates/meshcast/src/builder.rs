@@ -1,6 +1,6 @@
 //! From a description to a running node.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{Identity, NodeName, Region, Trust};
@@ -13,7 +13,7 @@ use crate::admin::AdminSocket;
 use crate::{
     address::{Address, AddressError, is_loopback},
     clock::wall_time,
-    config::{Config, REGION_VARIABLES, check_advertised, check_seed},
+    config::{self, Config, REGION_VARIABLES, check_advertised, check_seed},
     error::{EnvError, SpawnError},
     gossip::MAX_RPC_LEN,
     key::{MeshKey, file as key_file},
@@ -89,9 +89,10 @@ impl NodeBuilder {
     /// A node as the environment describes it: all of [`Config::from_env`], and the key.
     ///
     /// What is not set here is looked up when the node starts as well, in `MESHCAST_NAME`,
-    /// `MESHCAST_REGION`, `MESHCAST_KEY`, `MESHCAST_KEY_FILE`, `MESHCAST_LISTEN`,
-    /// `MESHCAST_ADVERTISE` and `MESHCAST_SEEDS`. This also takes over limits, and what cannot be
-    /// used is an error here.
+    /// `MESHCAST_REGION` and the variables of platforms in its place, `MESHCAST_KEY`,
+    /// `MESHCAST_KEY_FILE`, `MESHCAST_LISTEN`, `MESHCAST_ADVERTISE`, `MESHCAST_LOCAL` and
+    /// `MESHCAST_SEEDS`. This also takes over limits, metrics and `MESHCAST_DIAL_MEMBERS`, and what
+    /// cannot be used is an error here.
     ///
     /// # Errors
     /// [`EnvError`] for the first variable that cannot be used.
@@ -312,13 +313,13 @@ impl NodeBuilder {
             return Err(error.into());
         }
         if !self.is_in_memory() {
-            self.look_up(|name| std::env::var(name).ok())?;
+            self.look_up(|name| std::env::var_os(name))?;
         }
         let mut chance = self.chance();
         let (identity, trust, keyed) = match self.membership.clone() {
             Some(Membership { identity, trust }) => (identity, trust, true),
             None => {
-                let key = self.find_key(|name| std::env::var(name).ok())?;
+                let key = self.find_key(|name| std::env::var_os(name))?;
                 let keyed = key.is_some();
                 let key = match key {
                     Some(key) => key,
@@ -326,7 +327,7 @@ impl NodeBuilder {
                     None if self.local => crate::local::key().await?,
                     None => MeshKey::from_entropy(entropy()?),
                 };
-                let region = self.find_region(|name| std::env::var(name).ok())?;
+                let region = self.find_region(|name| std::env::var_os(name))?;
                 let name = self.find_name(&region)?;
                 let identity =
                     Identity::from_mesh_key(&key, name, region, chance.bytes()?, wall_time());
@@ -420,7 +421,7 @@ impl NodeBuilder {
     }
 
     /// Takes from the environment what was not set. `variable` looks one up.
-    fn look_up(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<(), EnvError> {
+    fn look_up(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), EnvError> {
         let mut found = Config::default();
         found.read_env(|name| LOOKED_UP.contains(&name).then(|| variable(name)).flatten())?;
         self.name = self.name.take().or(found.name);
@@ -445,7 +446,7 @@ impl NodeBuilder {
     /// `variable` looks up an environment variable.
     fn find_key(
         &self,
-        variable: impl Fn(&str) -> Option<String>,
+        variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Option<MeshKey>, SpawnError> {
         if self.key.is_some() {
             return Ok(self.key.clone());
@@ -455,9 +456,9 @@ impl NodeBuilder {
                 format!("key file {}", path.display()),
                 key_file::read(path)?,
             ),
-            None => match variable("MESHCAST_KEY") {
-                Some(text) if !text.is_empty() => ("MESHCAST_KEY".to_owned(), text),
-                _ => return Ok(None),
+            None => match config::text("MESHCAST_KEY", variable)? {
+                Some(text) => ("MESHCAST_KEY".to_owned(), text),
+                None => return Ok(None),
             },
         };
         text.parse()
@@ -466,10 +467,16 @@ impl NodeBuilder {
     }
 
     /// `variable` looks up an environment variable.
-    fn find_region(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Region, SpawnError> {
-        let set = |name: &&str| variable(name).filter(|value| !value.is_empty());
-        let from_environment = || REGION_VARIABLES.iter().find_map(set);
-        let region = self.region.clone().or_else(from_environment);
+    fn find_region(
+        &self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Region, SpawnError> {
+        let mut region = self.region.clone();
+        for name in REGION_VARIABLES {
+            if region.is_none() {
+                region = config::text(name, &variable)?;
+            }
+        }
         Region::new(region.as_deref().unwrap_or("local")).map_err(SpawnError::Region)
     }
 
@@ -548,7 +555,8 @@ impl Chance {
 
 fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| SpawnError::Entropy(error.to_string()))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| SpawnError::Entropy(std::io::Error::other(error.to_string())))?;
     Ok(bytes)
 }
 

@@ -19,7 +19,7 @@ use crate::{channel::ObjectGaps, measured::Measured};
 use crate::{
     error::{AskError, PingError},
     handover::Flushed,
-    health::Ready,
+    health::{Ready, Vitals},
     inspect::{Counters, MemberInfo, NodeInfo, Snapshot},
 };
 
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Counters(oneshot::Sender<Counters>),
     Info(oneshot::Sender<NodeInfo>),
     Members(oneshot::Sender<Vec<MemberInfo>>),
+    Vitals(oneshot::Sender<Vitals>),
     /// Answered when the node is ready.
     Ready(Answer<Ready>),
     Ping(PeerId, PingAnswer),
@@ -74,6 +75,17 @@ pub(crate) struct Inspected {
     /// What single objects were told that they will not get.
     #[cfg(feature = "metrics")]
     pub(crate) object_gaps: ObjectGaps,
+}
+
+impl Inspected {
+    pub(crate) fn vitals(&self) -> Vitals {
+        Vitals {
+            ready: self.ready,
+            members: self.snapshot.node.members,
+            isolated_since: self.isolated_since,
+            seeds: self.snapshot.seeds.clone(),
+        }
+    }
 }
 
 /// Questions waiting for the driver; whoever asks more waits.

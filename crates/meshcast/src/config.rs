@@ -17,9 +17,10 @@
 //! Each setting has the same name as a method of [`NodeBuilder`](crate::NodeBuilder) or a field of
 //! [`Limits`], and the same name in capitals behind `MESHCAST_` in the environment:
 //! `MESHCAST_SEEDS`, `MESHCAST_HISTORY_BYTES`. Lists are separated by commas or spaces there. An
-//! empty variable is one that is not set.
+//! empty variable is one that is not set. One that is no Unicode is an error, as is a setting of a
+//! feature that is not built, in a file and in the environment.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use meshcast_proto::{NodeName, Region};
@@ -28,7 +29,8 @@ use serde::{Deserialize, Serialize};
 use crate::{address::is_listener, error::SpawnError, limits::Limits, units};
 pub use crate::{
     address::{Address, AddressError},
-    error::EnvError,
+    error::{EnvError, InvalidValue, SeedError},
+    units::QuantityError,
 };
 
 /// Settings of a node. Start one with them by [`NodeBuilder::from`](crate::NodeBuilder).
@@ -69,7 +71,7 @@ pub struct Config {
 /// A setting that the environment may have.
 struct Setting {
     variable: &'static str,
-    set: fn(&mut Config, &str) -> Result<(), String>,
+    set: fn(&mut Config, &str) -> Result<(), InvalidValue>,
 }
 
 impl Config {
@@ -79,27 +81,29 @@ impl Config {
     /// [`EnvError`] for the first variable that cannot be used.
     pub fn from_env() -> Result<Self, EnvError> {
         let mut config = Self::default();
-        config.read_env(|name| std::env::var(name).ok())?;
+        config.read_env(|name| std::env::var_os(name))?;
         Ok(config)
     }
 
-    /// Takes over the settings that an environment has, in which `variable` looks up a name. A
-    /// secret in `MESHCAST_KEY` takes the place of a key file.
+    /// Takes over the settings that an environment has, in which `variable` looks up a name, as
+    /// [`std::env::var_os`] does. A secret in `MESHCAST_KEY` takes the place of a key file.
     ///
     /// # Errors
     /// [`EnvError`] for the first variable that cannot be used.
-    pub fn read_env(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<(), EnvError> {
+    pub fn read_env(
+        &mut self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(), EnvError> {
         for setting in SETTINGS {
             let name = setting.variable;
-            let text = variable(name).filter(|text| !text.is_empty());
-            if let Some(text) = text {
+            if let Some(text) = text(name, &variable)? {
                 (setting.set)(self, &text).map_err(|reason| EnvError {
                     variable: name,
                     reason,
                 })?;
             }
         }
-        if variable(KEY).is_some_and(|key| !key.is_empty()) {
+        if text(KEY, &variable)?.is_some() {
             self.key_file = None;
         }
         Ok(())
@@ -131,10 +135,11 @@ impl Config {
         REGION_VARIABLES.into_iter()
     }
 
-    /// The names of the variables that are read, each with the setting it stands for, such as
+    /// The names of the variables of features that are built, each with the setting it stands for, such as
     /// `limits.max_peers`.
     pub fn variables() -> impl Iterator<Item = (&'static str, String)> {
-        SETTINGS.iter().map(|setting| {
+        let built = SETTINGS.iter().filter(|it| is_built(it.variable));
+        built.map(|setting| {
             let name = setting.variable.trim_start_matches(PREFIX).to_lowercase();
             let in_limits = !matches!(
                 name.as_str(),
@@ -177,20 +182,31 @@ impl Default for Config {
     }
 }
 
+/// What a variable says; `None` if it is not set, or empty.
+pub(crate) fn text(
+    name: &'static str,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<String>, EnvError> {
+    let text = variable(name).map(OsString::into_string).transpose();
+    let text = text.map_err(|_| EnvError {
+        variable: name,
+        reason: InvalidValue::NotUnicode,
+    })?;
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
 /// Whether a seed is something this node can dial: TCP at an IP address or a name.
 pub(crate) fn check_seed(address: &Multiaddr) -> Result<(), SpawnError> {
     use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, P2p, Tcp};
     let parts: Vec<_> = address.iter().collect();
     match parts[..] {
         [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(port)] if port != 0 => Ok(()),
-        [.., P2p(_)] => {
-            Err("a process has a new peer id at every start, so a seed must not name one")
-        }
-        _ => Err("a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001"),
+        [.., P2p(_)] => Err(SeedError::NamesPeer),
+        _ => Err(SeedError::Unsupported),
     }
     .map_err(|reason| SpawnError::Seed {
         address: address.clone(),
-        reason: reason.to_owned(),
+        reason,
     })
 }
 
@@ -205,8 +221,8 @@ pub(crate) fn check_advertised(address: &Multiaddr) -> Result<(), SpawnError> {
 }
 
 macro_rules! settings {
-    ($($(#[$when:meta])* $variable:literal => |$config:ident, $text:ident| $set:expr;)*) => {
-        &[$($(#[$when])* Setting {
+    ($($variable:literal => |$config:ident, $text:ident| $set:expr;)*) => {
+        &[$(Setting {
             variable: $variable,
             set: |$config, $text| { $set; Ok(()) },
         },)*]
@@ -225,10 +241,8 @@ const SETTINGS: &[Setting] = settings! {
     "MESHCAST_LISTEN" => |config, text| config.listen = addresses(text)?;
     "MESHCAST_ADVERTISE" => |config, text| config.advertise = addresses(text)?;
     "MESHCAST_SEEDS" => |config, text| config.seeds = addresses(text)?;
-    #[cfg(feature = "admin")]
-    "MESHCAST_LOCAL" => |config, text| config.local = truth(text)?;
-    #[cfg(feature = "metrics")]
-    "MESHCAST_METRICS" => |config, text| config.metrics = Some(metrics_address(text)?);
+    "MESHCAST_LOCAL" => |config, text| set_local(config, truth(text)?)?;
+    "MESHCAST_METRICS" => |config, text| set_metrics(config, text)?;
     "MESHCAST_DIAL_MEMBERS" => |config, text| config.dial_members = truth(text)?;
     "MESHCAST_MAX_MESSAGE_BYTES" => |config, text| config.limits.max_message_bytes = units::bytes(text)?;
     "MESHCAST_OUTBOX_BYTES" => |config, text| config.limits.outbox_bytes = units::bytes(text)?;
@@ -244,31 +258,55 @@ const SETTINGS: &[Setting] = settings! {
 pub(crate) const REGION_VARIABLES: [&str; 4] =
     ["MESHCAST_REGION", "DENO_REGION", "FLY_REGION", "AWS_REGION"];
 
-fn addresses(text: &str) -> Result<Vec<Address>, String> {
+fn addresses(text: &str) -> Result<Vec<Address>, InvalidValue> {
     let each = text.split(|c: char| c == ',' || c.is_whitespace());
     let each = each.filter(|address| !address.is_empty());
-    each.map(|address| {
-        address
-            .parse()
-            .map_err(|error: AddressError| error.to_string())
-    })
-    .collect()
+    each.map(|address| Ok(address.parse()?)).collect()
+}
+
+#[cfg(feature = "admin")]
+#[expect(clippy::unnecessary_wraps, reason = "it fails without the feature")]
+const fn set_local(config: &mut Config, local: bool) -> Result<(), InvalidValue> {
+    config.local = local;
+    Ok(())
+}
+
+/// Who asks for it must not take the node for one that does it; to ask for nothing is no error.
+#[cfg(not(feature = "admin"))]
+fn set_local(_: &mut Config, local: bool) -> Result<(), InvalidValue> {
+    let feature = "admin";
+    if local {
+        return Err(InvalidValue::NotBuilt { feature });
+    }
+    Ok(())
 }
 
 #[cfg(feature = "metrics")]
-fn metrics_address(text: &str) -> Result<crate::address::MetricsAddress, String> {
-    text.parse()
-        .map_err(|error: crate::address::MetricsAddressError| error.to_string())
+fn set_metrics(config: &mut Config, text: &str) -> Result<(), InvalidValue> {
+    config.metrics = Some(text.parse()?);
+    Ok(())
 }
 
-fn truth(text: &str) -> Result<bool, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is neither true nor false"))
+#[cfg(not(feature = "metrics"))]
+fn set_metrics(_: &mut Config, _: &str) -> Result<(), InvalidValue> {
+    let feature = "metrics";
+    Err(InvalidValue::NotBuilt { feature })
 }
 
-fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is no such number"))
+fn is_built(variable: &str) -> bool {
+    match variable {
+        "MESHCAST_LOCAL" => cfg!(feature = "admin"),
+        "MESHCAST_METRICS" => cfg!(feature = "metrics"),
+        _ => true,
+    }
+}
+
+fn truth(text: &str) -> Result<bool, InvalidValue> {
+    text.parse().map_err(|_| InvalidValue::Boolean(text.into()))
+}
+
+fn number<N: std::str::FromStr>(text: &str) -> Result<N, InvalidValue> {
+    text.parse().map_err(|_| InvalidValue::Number(text.into()))
 }
 
 #[cfg(test)]

@@ -391,6 +391,7 @@ impl Driver {
             Command::Counters(answer) => drop(answer.send(self.counters())),
             Command::Info(answer) => drop(answer.send(self.node())),
             Command::Members(answer) => drop(answer.send(self.members())),
+            Command::Vitals(answer) => drop(answer.send(self.vitals())),
             Command::Ready(answer) => self.waiters.ready.ask(answer, self.clock.now()),
             Command::Ping(peer, answer) => self.send_ping(peer, answer),
             Command::Flush(answer) => self.flush(answer),

@@ -1,6 +1,6 @@
 //! What can go wrong, one enum for each thing one can do.
 //!
-//! May use: `address`, `limits` and `reason`, whose errors these are made of.
+//! May use: `address`, `limits`, `reason` and `units`, whose errors these are made of.
 //! Must not: know whatever fails: each module above turns what went wrong there into one of these.
 
 #[cfg(feature = "admin")]
@@ -21,6 +21,7 @@ use crate::{
     address::AddressError,
     limits::LimitsError,
     reason::{causes, in_words},
+    units::QuantityError,
 };
 
 /// Why a message was not posted. Nothing of it was.
@@ -238,7 +239,7 @@ pub enum SpawnError {
         /// The address.
         address: Multiaddr,
         /// Why.
-        reason: String,
+        reason: SeedError,
     },
     /// An address to be told to others is none that they could dial.
     #[error(
@@ -250,7 +251,7 @@ pub enum SpawnError {
     },
     /// The system gave no random bytes.
     #[error("no random bytes: {0}")]
-    Entropy(String),
+    Entropy(std::io::Error),
     /// A part of libp2p refused its settings.
     #[error("network set-up: {0}")]
     Network(String),
@@ -306,7 +307,50 @@ pub struct EnvError {
     /// Its name.
     pub variable: &'static str,
     /// What is wrong with it.
-    pub reason: String,
+    pub reason: InvalidValue,
+}
+
+/// Why a setting cannot have a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidValue {
+    /// It is no Unicode.
+    #[error("it is no Unicode")]
+    NotUnicode,
+    /// It is no address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// It is no address to tell metrics at.
+    #[cfg(feature = "metrics")]
+    #[error(transparent)]
+    MetricsAddress(#[from] MetricsAddressError),
+    /// It is neither true nor false.
+    #[error("{0:?} is neither true nor false")]
+    Boolean(String),
+    /// It is no number, or one that cannot be.
+    #[error("{0:?} is no such number")]
+    Number(String),
+    /// It is no size or no time.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    /// It is one of a feature of the crate that this programme is built without.
+    #[error("this programme is built without the feature `{feature}`")]
+    NotBuilt {
+        /// The feature.
+        feature: &'static str,
+    },
+}
+
+/// Why an address cannot be that of a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SeedError {
+    /// It names a process.
+    #[error("a process has a new peer id at every start, so a seed must not name one")]
+    NamesPeer,
+    /// It is something else than an IP address or a name, and a TCP port.
+    #[error("a seed looks like /ip4/192.0.2.1/tcp/4001 or /dns/name/tcp/4001")]
+    Unsupported,
 }
 
 /// Why a file is not taken for one with a mesh key. Only its first 4,096 bytes were read, if any.

@@ -9,11 +9,12 @@ use std::{
 
 use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
-use meshcast_proto::{ChannelName, NodeName, Region};
+use meshcast_proto::{ChannelName, NodeName, Offence, Region};
 
 use crate::{
     followed::{Followed, Lagged},
     inspect::Direction,
+    reason::RefusalKind,
     seed::SeedInfo,
 };
 
@@ -62,8 +63,10 @@ pub enum NodeEvent {
         address: Multiaddr,
         /// Who dialled.
         direction: Direction,
-        /// Why, by name.
-        reason: String,
+        /// Why.
+        reason: RefusalKind,
+        /// What is known beside that, for people.
+        detail: String,
     },
     /// A [seed](crate::NodeBuilder::seed) is doing otherwise than before. One that comes and goes
     /// all the time is told of now and then only; how it is doing at the moment is in
@@ -117,9 +120,8 @@ pub enum NodeEvent {
         peer: PeerId,
         /// What people call it, if it is connected.
         name: Option<NodeName>,
-        /// What it did last: `false_claim`, `impossible`, `forged`, `over_limit` or `unreadable`;
-        /// more may come.
-        offence: &'static str,
+        /// What it did last.
+        offence: Offence,
         /// It went on: its connections are closed and it is not let in again.
         cut: bool,
     },

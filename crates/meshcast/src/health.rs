@@ -22,10 +22,20 @@ pub struct Health {
     pub isolated_since: Option<WallTime>,
     /// How many numbers are known to be missing: posted by others on channels that are open here,
     /// and neither delivered nor given up so far. Some are always on their way under load; what
-    /// does not go down within seconds is not.
-    pub behind_by: u64,
+    /// does not go down within seconds is not. `None` if it was not looked at, since 1,024 tasks of
+    /// this process wait for a look at the node already.
+    pub behind_by: Option<u64>,
     /// How the seeds are doing, in the order they were given.
     pub seeds: Vec<SeedInfo>,
+}
+
+/// What of it is known without a look at each channel.
+#[derive(Debug)]
+pub(crate) struct Vitals {
+    pub(crate) ready: bool,
+    pub(crate) members: usize,
+    pub(crate) isolated_since: Option<WallTime>,
+    pub(crate) seeds: Vec<SeedInfo>,
 }
 
 /// What a node found until it was ready. See [`Node::ready`](crate::Node::ready).

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     limits::Limits,
+    reason::RefusalKind,
     seed::SeedInfo,
     serde_form::{each_shown, micros, shown, shown_if_any},
 };
@@ -164,10 +165,8 @@ pub struct AccountInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RefusalInfo {
-    /// What kind: `other_mesh`, `version`, `clock`, `credential`, `full`, `malformed`, `timeout`,
-    /// `hung_up`, `broke` or `foreign`; more may come. A listener sees those who have another key
-    /// as `hung_up`: they cannot read its answer.
-    pub kind: &'static str,
+    /// What kind.
+    pub kind: RefusalKind,
     /// Why, of the last one.
     pub reason: String,
     /// The other end of the last one.

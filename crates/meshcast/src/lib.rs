@@ -263,7 +263,7 @@ pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};
 pub use meshcast_proto::{
     AskCounters, ChannelName, ChannelNameError, Counters as ProtocolCounters, LabelError,
-    MeshKeyError, NodeName, PresenceCounters, Region, Via, WallTime,
+    MeshKeyError, NodeName, Offence, PresenceCounters, Region, Via, WallTime,
 };
 #[doc(inline)]
 pub use meshcast_value as value;
@@ -295,6 +295,7 @@ pub use limits::{BadLimit, Limits, LimitsError};
 pub use member::{AskMemberError, MemberHandle};
 pub use node::{Node, WeakNode};
 pub use presence::{Presence, PresenceChange, PresenceChanges, PresenceError, Present};
+pub use reason::RefusalKind;
 pub use seed::{SeedInfo, SeedState};
 
 /// The examples of the README are compiled and run with the others.

@@ -262,27 +262,28 @@ impl Node {
     /// # }
     /// ```
     pub async fn health(&self) -> Health {
+        let health = tokio::time::timeout(ANSWER_TIME, self.examine()).await;
+        health.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    async fn examine(&self) -> Result<Health, Closed> {
         let view = View {
             behind: true,
             ..View::default()
         };
-        let asked = self.ask(|answer| Command::Inspect(view, answer));
-        match tokio::time::timeout(ANSWER_TIME, asked).await {
-            Ok(Ok(Ok(inspected))) => Health {
-                live: true,
-                ready: inspected.ready,
-                members: inspected.snapshot.node.members,
-                isolated_since: inspected.isolated_since,
-                behind_by: inspected.behind_by,
-                seeds: inspected.snapshot.seeds.clone(),
-            },
-            // It lives, and has its hands full.
-            Ok(Ok(Err(AskError::TooMany { .. }))) => Health {
-                live: true,
-                ..Health::default()
-            },
-            _ => Health::default(),
-        }
+        let (vitals, behind_by) = match self.ask(|it| Command::Inspect(view, it)).await? {
+            Ok(inspected) => (inspected.vitals(), Some(inspected.behind_by)),
+            // Nobody is to take a node for one that is not ready since it is looked at much.
+            Err(_) => (self.ask(Command::Vitals).await?, None),
+        };
+        Ok(Health {
+            live: true,
+            ready: vitals.ready,
+            members: vitals.members,
+            isolated_since: vitals.isolated_since,
+            behind_by,
+            seeds: vitals.seeds,
+        })
     }
 
     /// What the node has counted since it started. Cheap. Cancel-safe.
@@ -313,6 +314,11 @@ impl Node {
     /// The members of the mesh that this node knows to be there, by name and then by id, without
     /// the node itself: those it is connected to, and those that it is not connected to and sees as
     /// [present](crate::Presence) on a channel by way of others. Cheap. Cancel-safe.
+    ///
+    /// The latter are those present on a channel that is open here and on which somebody watches,
+    /// here or elsewhere. Of a member that is not connected, and on no such channel, nothing is
+    /// known. Since when one is connected is in [`PeerInfo::connected_since`], and since when it has
+    /// a channel open in [`Present::since`](crate::Present::since).
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.

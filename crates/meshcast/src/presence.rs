@@ -149,7 +149,7 @@ impl<S: Payload> Presence<S> {
 
     /// Who comes, goes and changes from now on, after a [snapshot](PresenceChange::Snapshot) of who
     /// is there. Whoever does not read for so long that 256 changes wait gets another snapshot in
-    /// their place.
+    /// their place: of who is present then, or was when the stream ended.
     pub fn changes(&self) -> PresenceChanges<S> {
         let (members, receiver) = self.watch.board.subscribe();
         PresenceChanges {
@@ -219,9 +219,8 @@ impl<S: Payload> Stream for PresenceChanges<S> {
         }
         match Pin::new(&mut self.changes).poll_next(cx) {
             Poll::Ready(Some(Err(Lagged(_)))) => {
-                let (members, receiver) = self.watch.board.subscribe();
+                let (members, receiver) = self.watch.board.catch_up();
                 self.changes = Followed::new(receiver);
-                let members = members.unwrap_or_default();
                 let members = members.iter().map(Present::new).collect();
                 Poll::Ready(Some(PresenceChange::Snapshot(members)))
             }

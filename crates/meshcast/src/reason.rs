@@ -3,9 +3,71 @@
 //! Errors of libp2p are wrapped several times over, and many show nothing of what they wrap, or
 //! nothing at all.
 
-use std::{error::Error, io, iter};
+use std::{error::Error, fmt, io, iter};
 
 use libp2p::swarm::DialError;
+use serde::{Serialize, Serializer};
+
+/// Why a connection is not admitted, whichever of the two sides found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// The two are of different meshes: they have another `MESHCAST_KEY`, or the other side is no
+    /// node. A listener sees those who have another key as [`Self::HungUp`]: they cannot read its
+    /// answer.
+    OtherMesh,
+    /// They speak different versions of the protocol.
+    Version,
+    /// A credential has ended or not begun, by the clock of the other side.
+    Clock,
+    /// A credential is not believed: of another authority, revoked, or of somebody else.
+    Credential,
+    /// There is no room for more members.
+    Full,
+    /// What was said is not what it should be.
+    Malformed,
+    /// It took too long.
+    Timeout,
+    /// The other side closed the connection and said nothing.
+    HungUp,
+    /// The connection broke.
+    Broke,
+    /// The other side is no node of this kind.
+    Foreign,
+    /// It made way for a newcomer before it had shown to be a member.
+    Displaced,
+}
+
+impl RefusalKind {
+    /// Its name in JSON, in logs and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OtherMesh => "other_mesh",
+            Self::Version => "version",
+            Self::Clock => "clock",
+            Self::Credential => "credential",
+            Self::Full => "full",
+            Self::Malformed => "malformed",
+            Self::Timeout => "timeout",
+            Self::HungUp => "hung_up",
+            Self::Broke => "broke",
+            Self::Foreign => "foreign",
+            Self::Displaced => "displaced",
+        }
+    }
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for RefusalKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
 
 /// An error and what it came from, outermost first.
 pub(crate) fn causes<'e>(

@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, PeerId};
 use meshcast_proto::{NodeName, WallTime};
 use serde::Serialize;
 
-use crate::serde_form::shown;
+use crate::{reason::RefusalKind, serde_form::shown};
 
 /// A [seed](crate::NodeBuilder::seed) and how it is doing.
 ///
@@ -50,8 +50,8 @@ pub enum SeedState {
     /// Somebody answers and is no member of this mesh, or does not let this node in: another key,
     /// another version, no room.
     NotAdmitted {
-        /// Why, by its kind; see [`RefusalInfo::kind`](crate::RefusalInfo::kind).
-        refusal: &'static str,
+        /// Why, by its kind.
+        refusal: RefusalKind,
     },
     /// It leads to this node itself, as it may if all nodes are given the same seeds.
     Ourselves,

@@ -2,26 +2,36 @@
 
 use std::time::Duration;
 
+/// A text that is no size or no time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantityError {
+    /// It is no size.
+    #[error("{0:?} is no size: write a whole number and a unit, 64MiB (B, KiB, MiB, GiB)")]
+    Size(String),
+    /// It is no time.
+    #[error("{0:?} is no time: write a number and a unit, 90s (ms, s, m, h)")]
+    Time(String),
+    /// It is more than there can be.
+    #[error("{0:?} is more than this machine can count")]
+    TooLarge(String),
+}
+
 /// A number of bytes: `65536`, `64KiB`, `128 MiB`, `1GiB`.
-pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+pub(crate) fn bytes(text: &str) -> Result<usize, QuantityError> {
+    let no_size = || QuantityError::Size(text.to_owned());
     let (number, unit) = split(text);
     let each: usize = match unit {
         "" | "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => {
-            return Err(format!(
-                "{text:?} is no size: write 64MiB (B, KiB, MiB, GiB)"
-            ));
-        }
+        _ => return Err(no_size()),
     };
-    let number: usize = number
-        .parse()
-        .map_err(|_| format!("{text:?} is no size: write a whole number and a unit, 64MiB"))?;
+    let number: usize = number.parse().map_err(|_| no_size())?;
     number
         .checked_mul(each)
-        .ok_or_else(|| format!("{text:?} is more than this machine can count"))
+        .ok_or_else(|| QuantityError::TooLarge(text.to_owned()))
 }
 
 /// A number of bytes with the largest unit that leaves a whole number.
@@ -33,19 +43,19 @@ pub(crate) fn shown_bytes(bytes: u64) -> String {
 }
 
 /// A time: `90`, `90s`, `1.5h`, `250ms`.
-pub(crate) fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, QuantityError> {
+    let no_time = || QuantityError::Time(text.to_owned());
     let (number, unit) = split(text);
     let seconds = match unit {
         "" | "s" => 1.0,
         "ms" => 0.001,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err(format!("{text:?} is no time: write 90s (ms, s, m, h)")),
+        _ => return Err(no_time()),
     };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("{text:?} is no time: write a number and a unit, 90s"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| format!("{text:?}: {error}"))
+    let number: f64 = number.parse().map_err(|_| no_time())?;
+    Duration::try_from_secs_f64(number * seconds)
+        .map_err(|_| QuantityError::TooLarge(text.to_owned()))
 }
 
 fn split(text: &str) -> (&str, &str) {

@@ -44,11 +44,12 @@ type Told = (String, Result<u32, String>);
 /// What all answered, by name, and who did not, and why.
 async fn ask(room: &BroadcastChannel<u32>, within: Duration) -> Vec<Told> {
     let answers = room.ask::<u32, _>(&40).expect("short").within(within);
-    let (answers, missing) = answers.expect("few").all().await;
-    let answers = answers
+    let all = answers.expect("few").all().await;
+    let answers = all
+        .answers
         .iter()
         .map(|answer| -> Told { (answer.name().to_string(), Ok(answer.data)) });
-    let missing = missing.iter().map(|none| -> Told {
+    let missing = all.missing.iter().map(|none| -> Told {
         let name = none
             .name()
             .map_or_else(|| "?".to_owned(), ToString::to_string);

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meshcast::config::Config;
+use meshcast::config::{Config, EnvError, InvalidValue};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
@@ -21,7 +21,8 @@ pub(crate) fn run(command: args::Config, output: &Output) -> Result<Exit, Failur
     let args::Config::Check { file } = command;
     let written = file.as_deref().map(read::<Json>).transpose()?;
     let config = settings(file.as_deref())?;
-    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    // Of one that is no Unicode as well: it may be meant.
+    let names = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     if let Some(wrong) = unknown(names) {
         return Err(Failure::usage(wrong));
     }
@@ -35,7 +36,7 @@ pub(crate) fn run(command: args::Config, output: &Output) -> Result<Exit, Failur
 pub(crate) fn settings(file: Option<&Path>) -> Result<Config, Failure> {
     let mut config: Config = file.map(read).transpose()?.unwrap_or_default();
     config
-        .read_env(|name| env::var(name).ok())
+        .read_env(|name| env::var_os(name))
         .map_err(Failure::usage)?;
     Ok(config)
 }
@@ -92,7 +93,7 @@ enum Origin {
 
 fn report(config: &Config, written: Option<(&Json, &PathBuf)>) -> Result<Report, Failure> {
     let config = serde_json::to_value(config).map_err(Failure::failed)?;
-    let is_set = |variable: &str| env::var(variable).is_ok_and(|text| !text.is_empty());
+    let is_set = |variable: &str| env::var_os(variable).is_some_and(|text| !text.is_empty());
     let mut settings: Vec<_> = Config::variables()
         .map(|(variable, name)| {
             let path = format!("/{}", name.replace('.', "/"));
@@ -111,16 +112,17 @@ fn report(config: &Config, written: Option<(&Json, &PathBuf)>) -> Result<Report,
                 && value.is_null()
                 && let Some(variable) = Config::region_variables().find(|it| is_set(it))
             {
-                value = env::var(variable).unwrap_or_default().into();
+                let text = env::var_os(variable).unwrap_or_default().into_string();
+                value = text.map_err(|_| not_unicode(variable))?.into();
                 origin = Origin::Environment(variable);
             }
-            Setting {
+            Ok(Setting {
                 name,
                 value,
                 origin,
-            }
+            })
         })
-        .collect();
+        .collect::<Result<_, Failure>>()?;
     if is_set(KEY) {
         let value = "(secret)".into();
         let (name, origin) = ("key".to_owned(), Origin::Environment(KEY));
@@ -137,6 +139,11 @@ fn report(config: &Config, written: Option<(&Json, &PathBuf)>) -> Result<Report,
         schema: "config/v1",
         settings,
     })
+}
+
+fn not_unicode(variable: &'static str) -> Failure {
+    let reason = InvalidValue::NotUnicode;
+    Failure::usage(EnvError { variable, reason })
 }
 
 /// What is wrong with the first variable that looks like a setting and is none, if there is one.

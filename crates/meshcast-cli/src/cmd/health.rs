@@ -46,7 +46,9 @@ fn table(report: &HealthReport, now: SystemTime, palette: Palette) -> String {
             .isolated_since
             .as_ref()
             .map_or_else(|| render::UNKNOWN.into(), |since| render::since(since, now)),
-        report.behind_by.to_string(),
+        report
+            .behind_by
+            .map_or_else(|| render::UNKNOWN.into(), |behind_by| behind_by.to_string()),
     ]);
     table.render(palette)
 }
@@ -65,7 +67,7 @@ mod tests {
             ready,
             members: 2,
             isolated_since: (!ready).then(|| "1970-01-01T00:00:00.000Z".into()),
-            behind_by: 3,
+            behind_by: Some(3),
             seeds: vec![],
         };
         assert_eq!(verdict(&report(true, true)), Exit::Ok);

@@ -236,6 +236,7 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
             address,
             direction,
             reason,
+            detail,
         } => {
             let (way, how) = match direction {
                 Direction::Inbound => ("from", "inbound"),
@@ -243,8 +244,8 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
             };
             (
                 json!({ "event": "refused", "address": address.to_string(), "direction": how,
-                    "reason": reason }),
-                format!("refused: {reason} ({way} {address})"),
+                    "kind": reason.as_str(), "reason": detail }),
+                format!("refused: {detail} ({way} {address})"),
             )
         }
         NodeEvent::Seed(seed) => (
@@ -307,7 +308,8 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
             let what = if *cut { "cut off" } else { "throttled" };
             (
                 json!({ "event": "misbehaving", "peer_id": peer.to_string(),
-                    "name": name.as_ref().map(|name| name.as_str()), "offence": offence, "cut": cut }),
+                    "name": name.as_ref().map(|name| name.as_str()), "offence": offence.as_str(),
+                    "cut": cut }),
                 format!(
                     "{what}: {shown} misbehaves, {offence} ({})",
                     render::short(&peer.to_string())

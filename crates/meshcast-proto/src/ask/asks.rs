@@ -78,16 +78,17 @@ impl Asks {
     /// How many questions of this node may wait for answers at the same time.
     pub const MAX_ASKING: usize = outgoing::MAX_ASKING;
 
-    /// How many questions of one peer may wait for an answer here at the same time; more are
-    /// declined as [busy](crate::Declined::Busy).
+    /// How many questions of one peer may wait for an answer here or be handled at the same time;
+    /// more are declined as [busy](crate::Declined::Busy). So are those that a peer hands on of
+    /// which as many were withdrawn and are still being handled.
     pub const MAX_ASKED: usize = incoming::MAX_ASKED;
 
     /// Over how many links a question travels. A fleet whose members have three links each has
     /// eight between any two of a thousand.
     pub const MAX_HOPS: u8 = 16;
 
-    /// What waits is charged to this budget: a question to the peer that it came from, while it
-    /// waits for its answer or for those of others.
+    /// What waits is charged to this budget: a question to the peer that it came from, while it is
+    /// handled or waits for the answers of others.
     pub fn new(identity: Identity, trust: Trust, budget: Budget) -> Self {
         let me = identity.sender();
         Self {
@@ -280,6 +281,7 @@ impl Asks {
             until: now + question.within,
             payer: peer,
             charged: 0,
+            withdrawn: false,
         };
         if !self.incoming.begin(key, waiting, question.payload.len()) {
             let message = AskMessage::Reply {
@@ -296,8 +298,9 @@ impl Asks {
         }));
     }
 
-    /// This node replies to a question that it [was asked](AskOutput::Asked). Too late for one that
-    /// was withdrawn meanwhile, or whose time is over. An answer that is too long counts as
+    /// This node replies to a question that it [was asked](AskOutput::Asked): once to each, also to
+    /// one that was [withdrawn](AskOutput::Withdrawn) meanwhile, which counts for its asker as long
+    /// as it is handled. Nothing is sent for that. An answer that is too long counts as
     /// [failed](Declined::Failed). That a channel is [not open](Declined::NotOpen) is told if this
     /// node alone was asked.
     pub fn reply(&mut self, asker: Sender, question: u64, reply: Reply, now: Time) {
@@ -305,6 +308,9 @@ impl Asks {
         let Some(waiting) = self.incoming.end(key) else {
             return;
         };
+        if waiting.withdrawn {
+            return self.end_own_part(key);
+        }
         let reply = match reply {
             Reply::Answer(_, payload) if payload.len() > AskMessage::MAX_PAYLOAD_LEN => {
                 Reply::Declined(Declined::Failed)
@@ -368,7 +374,7 @@ impl Asks {
 
     /// A question that this node was asked is withdrawn.
     fn end_own(&mut self, key: (Sender, u64)) {
-        if self.incoming.end(key).is_some() {
+        if self.incoming.withdraw(key) {
             self.outputs.push_back(AskOutput::Withdrawn(key.0, key.1));
         }
     }

@@ -16,9 +16,9 @@ pub(super) struct Incoming {
     questions: BTreeMap<Key, Waiting>,
     /// Until when each waits.
     deadlines: BTreeSet<(Time, Key)>,
-    /// How many of its own each peer asks. How many of others there are is bounded by what is
-    /// handed on.
-    counts: BTreeMap<Sender, usize>,
+    /// How many of its own each peer asks, and how many of others that it handed on are withdrawn
+    /// and still handled. How many of others wait is bounded by what is handed on.
+    counts: BTreeMap<(Sender, bool), usize>,
     budget: Budget,
 }
 
@@ -33,6 +33,8 @@ pub(super) struct Waiting {
     /// The peer that it came from, and what that is charged with.
     pub(super) payer: Sender,
     pub(super) charged: usize,
+    /// Nobody waits for the answer any more, and it is still being handled.
+    pub(super) withdrawn: bool,
 }
 
 /// How an answer goes back.
@@ -60,16 +62,18 @@ impl Incoming {
 
     /// A question of so many bytes is to wait. `false` if that is too much.
     pub(super) fn begin(&mut self, key: Key, mut waiting: Waiting, len: usize) -> bool {
-        let is_own = waiting.payer == key.0;
-        let count = self.counts.get(&key.0).copied().unwrap_or(0);
-        let has_many = is_own && count >= MAX_ASKED;
+        let whose = waiting.of(key);
+        let has_many = self
+            .counts
+            .get(&whose)
+            .is_some_and(|count| *count >= MAX_ASKED);
         let charged = ENTRY_BYTES + len;
         if has_many || !self.budget.try_charge(Payer::from(waiting.payer), charged) {
             return false;
         }
         waiting.charged = charged;
-        if is_own {
-            self.counts.insert(key.0, count + 1);
+        if let (_, true) = whose {
+            *self.counts.entry(whose).or_default() += 1;
         }
         self.deadlines.insert((waiting.until, key));
         self.questions.insert(key, waiting);
@@ -83,41 +87,56 @@ impl Incoming {
         }
     }
 
-    /// A question is answered, or nobody waits for that any more. `None` if it did not wait.
+    /// Nobody waits for the answer to a question any more. What is handled counts until its handler
+    /// has [ended](Self::end): who withdraws questions makes no room for others by that. `false` if
+    /// nobody waited.
+    pub(super) fn withdraw(&mut self, key: Key) -> bool {
+        let waiting = self.questions.get_mut(&key);
+        let Some(waiting) = waiting.filter(|waiting| !waiting.withdrawn) else {
+            return false;
+        };
+        waiting.withdrawn = true;
+        self.deadlines.remove(&(waiting.until, key));
+        if let whose @ (_, false) = waiting.of(key) {
+            *self.counts.entry(whose).or_default() += 1;
+        }
+        true
+    }
+
+    /// A question is handled. `None` if it was not asked.
     pub(super) fn end(&mut self, key: Key) -> Option<Waiting> {
         let waiting = self.questions.remove(&key)?;
         self.deadlines.remove(&(waiting.until, key));
         self.budget
             .release(Payer::from(waiting.payer), waiting.charged);
-        if waiting.payer == key.0
-            && let Some(count) = self.counts.get_mut(&key.0)
+        let whose = waiting.of(key);
+        if (whose.1 || waiting.withdrawn)
+            && let Some(count) = self.counts.get_mut(&whose)
         {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&key.0);
+                self.counts.remove(&whose);
             }
         }
         Some(waiting)
     }
 
-    /// Forgets what a peer asked by its session.
+    /// Withdraws what a peer asked by its session.
     pub(super) fn forget(&mut self, peer: Sender) -> Vec<u64> {
         let of = self.questions.range((peer, 0)..=(peer, u64::MAX));
         let of = of.filter(|(_, waiting)| waiting.way == Way::Session);
-        let questions: Vec<u64> = of.map(|((_, question), _)| *question).collect();
-        for question in &questions {
-            self.end((peer, *question));
-        }
+        let mut questions: Vec<u64> = of.map(|((_, question), _)| *question).collect();
+        questions.retain(|question| self.withdraw((peer, *question)));
         questions
     }
 
-    /// Forgets those whose time is over.
+    /// Withdraws those whose time is over.
     pub(super) fn expire(&mut self, now: Time) -> Vec<Key> {
         let mut over = Vec::new();
         while let Some((until, key)) = self.deadlines.first().copied()
             && until <= now
         {
-            self.end(key);
+            self.withdraw(key);
             over.push(key);
         }
         over
@@ -128,7 +147,15 @@ impl Incoming {
     }
 }
 
-/// How many questions of one peer may wait: each takes a task of the application.
+impl Waiting {
+    /// Whom it counts for, and whether that is the asker.
+    fn of(&self, key: Key) -> (Sender, bool) {
+        (self.payer, self.payer == key.0)
+    }
+}
+
+/// How many questions of one peer may wait or be handled, and how many that it handed on may still
+/// be handled once they were withdrawn: each takes a task of the application.
 pub(super) const MAX_ASKED: usize = 64;
 
 /// For how long one may wait, whatever its peer says.

@@ -38,7 +38,8 @@ pub enum AskOutput {
     },
     /// A member asks. It is answered with [`Asks::reply`](super::Asks::reply).
     Asked(Asked),
-    /// A member does not wait for the answer to this question any more.
+    /// A member does not wait for the answer to this question any more, which may end. It is
+    /// [replied to](super::Asks::reply) all the same once it has.
     Withdrawn(Sender, u64),
     /// A peer misbehaved.
     Misbehaved {

@@ -197,14 +197,51 @@ fn who_asks_too_much_is_told_so_and_pays_for_what_waits() {
     asks.reply(who(1), 0, answer(b"!"), at(1));
     asks.handle_message(who(1), AskMessage::Withdrawn(1), at(1), WALL);
     asks.handle_timeout(at(1_000));
-    assert_eq!((used(&budget), asks.poll_timeout()), (0, None));
-    let withdrawn = drain(&mut asks);
-    let withdrawn = withdrawn
-        .iter()
-        .filter(|it| matches!(it, AskOutput::Withdrawn(..)));
-    assert_eq!(withdrawn.count(), Asks::MAX_ASKED);
-    asks.reply(who(1), 2, answer(b"too late"), at(1_001));
-    assert_eq!(drain(&mut asks), []);
+    assert_eq!(asks.poll_timeout(), None);
+    let outputs = drain(&mut asks);
+    let withdrawn = outputs.iter().filter_map(|it| match it {
+        AskOutput::Withdrawn(asker, question) => Some((*asker, *question)),
+        _ => None,
+    });
+    let withdrawn: Vec<_> = withdrawn.collect();
+    assert_eq!(withdrawn.len(), Asks::MAX_ASKED);
+    for (asker, question) in withdrawn {
+        asks.reply(asker, question, answer(b"too late"), at(1_001));
+    }
+    assert_eq!((drain(&mut asks), used(&budget)), (vec![], 0));
+}
+
+/// A handler runs until its next pause at least, however soon the question is withdrawn.
+#[test]
+fn a_question_that_is_withdrawn_counts_as_long_as_it_is_handled() {
+    let budget = Budget::default();
+    let mut asks = asks(0, budget.clone());
+    asks.handle_peer_up(who(1), at(0));
+    let most = Asks::MAX_ASKED as u64;
+    let ask = |asks: &mut Asks, number, now| {
+        let message = question(number, 1_000, Bytes::from_static(b"?"));
+        asks.handle_message(who(1), message, at(now), WALL);
+        let outputs = drain(asks);
+        outputs.iter().any(|it| matches!(it, AskOutput::Asked(_)))
+    };
+    for number in 0..most {
+        assert!(ask(&mut asks, number, 0));
+        if number % 2 == 0 {
+            asks.handle_message(who(1), AskMessage::Withdrawn(number), at(0), WALL);
+        }
+    }
+    assert!(!ask(&mut asks, most, 1));
+    // Nor does their time end them, or that the asker comes anew.
+    asks.handle_timeout(at(1_000));
+    assert!(!ask(&mut asks, most + 1, 1_000));
+    asks.handle_peer_down(who(1), at(1_001));
+    asks.handle_peer_up(who(1), at(1_001));
+    assert!(!ask(&mut asks, most + 2, 1_001));
+    assert_eq!(budget.used(), Asks::MAX_ASKED * (ENTRY_BYTES + 1));
+    let failed = Reply::Declined(Declined::Failed);
+    asks.reply(who(1), 7, failed, at(1_002));
+    assert_eq!(drain(&mut asks), [], "nobody is told");
+    assert!(ask(&mut asks, most + 3, 1_002));
 }
 
 /// Two that are large fill the share of a peer in a small budget.
@@ -218,6 +255,11 @@ fn what_waits_to_be_answered_is_bounded_by_the_share_of_who_asks() {
     }
     assert!(budget.used() <= 256 * 1024, "{}", budget.used());
     asks.handle_peer_down(who(1), at(0));
+    for output in drain(&mut asks) {
+        if let AskOutput::Withdrawn(asker, question) = output {
+            asks.reply(asker, question, Reply::Declined(Declined::Failed), at(0));
+        }
+    }
     assert_eq!(budget.used(), 0);
 }
 
@@ -330,6 +372,8 @@ proptest! {
                         AskOutput::Misbehaved { .. } => prop_assert!(false, "all are honest"),
                         AskOutput::Withdrawn(peer, question) => {
                             waiting.retain(|it| *it != (node, peer, question));
+                            let failed = Reply::Declined(Declined::Failed);
+                            asks.reply(peer, question, failed, at(now));
                         }
                     }
                 }

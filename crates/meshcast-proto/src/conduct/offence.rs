@@ -1,7 +1,9 @@
 //! What an honest peer never does, or does rarely.
 
+use std::fmt;
+
 /// What a peer did. One may be bad luck: a link breaks, a history drops a frame.
-/// [`Conduct`](crate::Conduct) counts them, throttles and cuts off.
+/// `Conduct` counts them, throttles and cuts off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Offence {
@@ -27,5 +29,11 @@ impl Offence {
             Self::OverLimit => "over_limit",
             Self::Unreadable => "unreadable",
         }
+    }
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     bounds::{Rate, TokenBucket},
-    wire::{Sender, Time},
+    wire::{ChannelName, PresenceMessage, Sender, Time},
 };
 
 /// A peer with a session.
@@ -20,7 +20,16 @@ pub(crate) struct Link {
     pub(crate) followed: BTreeSet<Sender>,
     /// When to compare what both have.
     pub(crate) compare: Option<Time>,
+    /// It or this node was left without records that they lack, so this node compares whoever of
+    /// the two it is for otherwise.
+    pub(crate) is_behind: bool,
+    /// The channel that was compared last, and how many are to come.
+    pub(crate) compared: Option<ChannelName>,
+    pub(crate) to_compare: usize,
+    /// What is sent to it waits.
+    pub(crate) is_congested: bool,
     checks: TokenBucket,
+    beats: TokenBucket,
     served: TokenBucket,
 }
 
@@ -33,27 +42,72 @@ impl Link {
             following: BTreeSet::new(),
             followed: BTreeSet::new(),
             compare: None,
+            is_behind: false,
+            compared: None,
+            to_compare: 0,
+            is_congested: false,
             checks: TokenBucket::default(),
+            beats: TokenBucket::default(),
             served: TokenBucket::default(),
         }
     }
 
-    /// Whether it may make this node check another signature.
-    pub(crate) fn may_check(&mut self, now: Time) -> bool {
-        self.checks.try_take(CHECKS, now)
+    /// Whether it may make this node check the signature of another record.
+    pub(crate) fn may_check(&mut self, shares: &Shares, now: Time) -> bool {
+        self.checks.try_take(shares.checks, now)
     }
 
-    /// Whether it may be given another record that it asked for.
-    pub(crate) fn may_serve(&mut self, now: Time) -> bool {
-        self.served.try_take(SERVED, now)
+    /// The same, of another sign of life. Whoever catches up with records is not to seem lost
+    /// meanwhile, nor are those it hands on signs of.
+    pub(crate) fn may_beat(&mut self, shares: &Shares, now: Time) -> bool {
+        self.beats.try_take(shares.beats, now)
+    }
+
+    /// Whether another record may be looked for that it asked for.
+    pub(crate) fn may_serve(&mut self, shares: &Shares, now: Time) -> bool {
+        !self.is_congested && self.served.try_take(shares.served, now)
+    }
+
+    /// Records were left out. What both have is compared again when there is a share for some.
+    pub(crate) fn fall_behind(&mut self, now: Time) {
+        self.is_behind = true;
+        self.compare.get_or_insert(now + AGAIN);
     }
 }
 
-/// How many signatures a second a peer may make this node check: the beats of a channel with as
-/// many members as it may have, twice. At once, all records of one: two seconds of nothing else
-/// would be three hundredths of one.
-const CHECKS: Rate = Rate::per_second(512, Duration::from_secs(16));
+/// How much a peer may make this node do, and how much is said to it at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shares {
+    pub(crate) checks: Rate,
+    pub(crate) beats: Rate,
+    pub(crate) served: Rate,
+    /// How many channels are compared at once.
+    pub(crate) hashes: usize,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self {
+            checks: CHECKS,
+            beats: BEATS,
+            served: SERVED,
+            hashes: PresenceMessage::MAX_HASHES,
+        }
+    }
+}
 
 /// How many records a second a peer is given because it asks: a channel with as many members as it
 /// may have, twice at once.
 const SERVED: Rate = Rate::per_second(512, Duration::from_secs(16));
+
+/// How many records of a peer are checked: twice as many as it gives by [`SERVED`], since what it
+/// says of itself and hands on as news comes on top. A second of nothing else takes a twentieth of
+/// one.
+const CHECKS: Rate = Rate::per_second(1_024, Duration::from_secs(16));
+
+/// How many signs of life of a peer are checked: those of a channel with as many members as it may
+/// have, twice at once.
+const BEATS: Rate = Rate::per_second(512, Duration::from_secs(16));
+
+/// How long after records were left out it is compared again.
+const AGAIN: Duration = Duration::from_secs(5);

@@ -93,8 +93,9 @@ pub struct Opens {
 pub struct PresenceCounters {
     /// Records of others that brought something new.
     pub presence_records: u64,
-    /// Records that came too soon after the one before of the same member and channel, or over the
-    /// rate at which a peer may make this node check signatures.
+    /// Records that were left out: they came too soon after the one before of the same member and
+    /// channel, or over the rate at which a peer may make this node check signatures, or a peer
+    /// asked for them over the rate at which it is given some. Signs of life over the former too.
     pub presence_limited: u64,
     /// Records for which there was no room.
     pub presence_refused: u64,

@@ -72,6 +72,15 @@ impl Room {
         own.into_iter().chain(others.map(|entry| &entry.record))
     }
 
+    /// The record of somebody, if others are told of it.
+    pub(crate) fn offered_of(&self, sender: Sender, now: Time) -> Option<&PresenceRecord> {
+        let own = self.own.record.as_ref();
+        let own = own.filter(|record| record.sender == sender);
+        let entry = self.entries.get(&sender);
+        let offered = entry.filter(|entry| entry.is_offered(now));
+        own.or_else(|| offered.map(|entry| &entry.record))
+    }
+
     /// A hash of what is offered; 0 for nothing.
     pub(crate) fn hash(&self, now: Time) -> u64 {
         // A sum, so that the order does not matter.

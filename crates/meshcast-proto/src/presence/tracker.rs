@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     life::{Life, SILENT_AFTER, Status},
-    link::Link,
+    link::{Link, Shares},
     present::{Opens, Presence, PresenceChange, PresenceCounters, PresenceOutput},
     room::{Room, UNWATCHED},
 };
@@ -53,6 +53,7 @@ pub struct PresenceTracker {
     compared: Option<Sender>,
     /// It has said its last word.
     is_leaving: bool,
+    shares: Shares,
     outputs: VecDeque<PresenceOutput>,
     counters: PresenceCounters,
 }
@@ -75,6 +76,7 @@ impl PresenceTracker {
             next_compare: Time::ZERO,
             compared: None,
             is_leaving: false,
+            shares: Shares::default(),
             outputs: VecDeque::new(),
             counters: PresenceCounters::default(),
         }
@@ -121,6 +123,14 @@ impl PresenceTracker {
     pub fn handle_heard(&mut self, peer: Sender, at: Time) {
         if let Some(link) = self.links.get_mut(&peer) {
             link.heard = link.heard.max(at);
+        }
+    }
+
+    /// What is sent to a peer waits, or no longer. Meanwhile it is given no records that it asks
+    /// for.
+    pub fn set_congested(&mut self, peer: Sender, congested: bool) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.is_congested = congested;
         }
     }
 

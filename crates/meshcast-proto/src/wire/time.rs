@@ -199,6 +199,21 @@ const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 mod tests {
     use super::*;
 
+    #[expect(clippy::disallowed_types, reason = "a conversion reads no clock")]
+    #[test]
+    fn wall_time_is_a_time_of_the_system_as_far_as_that_can_tell_it() {
+        use std::time::SystemTime;
+        let of = |millis| SystemTime::from(WallTime::from_unix_millis(millis));
+        let since = |millis| of(millis).duration_since(SystemTime::UNIX_EPOCH);
+        for millis in [0, 1, 1_767_225_599_999] {
+            assert_eq!(since(millis).ok(), Some(Duration::from_millis(millis)));
+        }
+        assert_eq!(SystemTime::from(WallTime::MIN), SystemTime::UNIX_EPOCH);
+        let latest = Duration::from_secs(1 << 40);
+        assert_eq!(since(u64::MAX).ok(), Some(latest), "no panic");
+        assert!(of(u64::MAX) > of(1_767_225_599_999));
+    }
+
     #[test]
     fn wall_time_prints_as_rfc_3339() {
         for (millis, text) in [

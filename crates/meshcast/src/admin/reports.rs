@@ -52,7 +52,7 @@ impl From<&Snapshot> for schema::NodeReport {
 impl From<&RefusalInfo> for schema::Refusal {
     fn from(refusal: &RefusalInfo) -> Self {
         Self {
-            kind: refusal.kind.into(),
+            kind: refusal.kind.to_string(),
             reason: refusal.reason.clone(),
             address: refusal.address.to_string(),
             direction: refusal.direction.into(),
@@ -138,7 +138,7 @@ impl From<&SeedInfo> for schema::Seed {
         };
         let (peer_id, name) = member.unzip();
         let refusal = match &seed.state {
-            SeedState::NotAdmitted { refusal } => Some((*refusal).to_owned()),
+            SeedState::NotAdmitted { refusal } => Some(refusal.to_string()),
             _ => None,
         };
         Self {

@@ -55,7 +55,7 @@ pub struct NodeReport {
 /// Connections of one kind that were not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What kind; see [`RefusalInfo`](crate::RefusalInfo).
+    /// What kind; see [`RefusalKind`](crate::RefusalKind).
     pub kind: String,
     /// Why, of the last one.
     pub reason: String,
@@ -157,8 +157,9 @@ pub struct HealthReport {
     pub members: usize,
     /// Since when nobody is connected; `null` while somebody is.
     pub isolated_since: Option<String>,
-    /// How many numbers are known to be missing on the channels that are open.
-    pub behind_by: u64,
+    /// How many numbers are known to be missing on the channels that are open; `null` if it was not
+    /// looked at, since too many look at the node.
+    pub behind_by: Option<u64>,
     /// The seeds the node was given, in that order.
     pub seeds: Vec<Seed>,
 }
@@ -177,7 +178,7 @@ pub struct Seed {
     /// What was wrong the last time; `null` if nothing was since it was last connected.
     pub reason: Option<String>,
     /// Why it is not admitted, by its kind; `null` unless it is. See
-    /// [`RefusalInfo::kind`](crate::RefusalInfo::kind).
+    /// [`RefusalKind`](crate::RefusalKind).
     #[serde(default)]
     pub refusal: Option<String>,
     /// What people call the member it is connected to; `null` unless it is.

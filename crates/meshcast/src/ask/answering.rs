@@ -1,8 +1,11 @@
 //! The side that answers.
 
-use std::{fmt, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
-use futures::FutureExt;
+use futures::{
+    FutureExt,
+    future::{self, Either},
+};
 use meshcast_proto::{AskMessage, Asks, Declined, Reply};
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
@@ -24,7 +27,9 @@ impl<T: Payload> BroadcastChannel<T> {
     /// earlier. It is called on the Tokio runtime on which this is called, or else on that on which
     /// the node was spawned, each time in a task of its own: 256 at the same time, and further
     /// questions are declined as [busy](super::NoAnswerReason::Busy). One that takes longer than
-    /// the asker waits is dropped at its next `.await`. One that panics, or answers more than 64
+    /// the asker waits is dropped at its next `.await`: its time is over, its asker has dropped
+    /// the answers, or the connection to it has ended. Until then its question counts for the
+    /// asker, of which 64 are handled at the same time. One that panics, or answers more than 64
     /// KiB, or a question that is no `Q`, is told to the asker as
     /// [failed](super::NoAnswerReason::Failed).
     pub fn on_ask<Q, A, F, Fut>(&self, handler: F) -> Answering<T>
@@ -42,6 +47,7 @@ impl<T: Payload> BroadcastChannel<T> {
                 member,
                 question,
                 replier,
+                withdrawn,
             } = incoming;
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 return replier.reply(Reply::Declined(Declined::Busy));
@@ -59,16 +65,17 @@ impl<T: Payload> BroadcastChannel<T> {
                     });
                     encoded.ok()?
                 });
-                match timeout(question.within, answered.catch_unwind()).await {
-                    Ok(Ok(reply)) => {
+                let answered = timeout(question.within, answered.catch_unwind());
+                match future::select(withdrawn, pin!(answered)).await {
+                    Either::Right((Ok(Ok(reply)), _)) => {
                         replier.reply(reply.unwrap_or(Reply::Declined(Declined::Failed)));
                     }
-                    Ok(Err(_)) => {
+                    Either::Right((Ok(Err(_)), _)) => {
                         hub.common().stats().handler_panicked();
                         tracing::error!(channel = ?hub.name(), "a handler of questions panicked");
                     }
                     // Nobody waits for it any more.
-                    Err(_) => {}
+                    Either::Left(_) | Either::Right((Err(_), _)) => {}
                 }
             });
         };

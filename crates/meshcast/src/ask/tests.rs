@@ -126,13 +126,30 @@ async fn a_node_that_stops_tells_those_who_wait() {
             std::future::pending::<u32>().await
         }
     });
-    let waiting = question(&at_a, &1_u32, LONG);
+    let waiting = question::<u32, u32>(&at_a, &1, LONG);
     within(starts).await.expect("it is asked");
     a.abort().await;
-    let stopped = reason(waiting).await;
-    assert!(matches!(stopped, NoAnswerReason::Stopped), "{stopped:?}");
+    let stopped = within(waiting.all()).await;
+    assert!(stopped.has_stopped && !stopped.is_whole && stopped.answers.is_empty());
+    let reason = stopped.missing[0].reason();
+    assert!(matches!(reason, NoAnswerReason::Stopped), "{reason:?}");
     let late = at_a.ask::<u32, _>(&1_u32).expect("short").within(LONG);
     assert!(matches!(late, Err(QuestionError::Closed)), "{late:?}");
+}
+
+/// Nobody was asked is not the same as nobody is there to be asked.
+#[tokio::test]
+async fn that_the_node_stopped_before_anybody_was_asked_is_told() {
+    let alone = crate::node::fixture::alone().await;
+    let earth = open(&alone, "earth");
+    let nobody = within(question::<u32, u32>(&earth, &1, LONG).all()).await;
+    assert!(nobody.is_whole && !nobody.has_stopped && nobody.missing.is_empty());
+    // On the one thread of the test the driver takes neither before it waits.
+    let waiting = question::<u32, u32>(&earth, &1, LONG);
+    earth.hub().end();
+    let stopped = within(waiting.all()).await;
+    assert!(stopped.has_stopped && !stopped.is_whole);
+    assert!(stopped.answers.is_empty() && stopped.missing.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,14 +188,56 @@ async fn too_many_questions_are_refused_and_those_who_left_make_room() {
     .await;
 }
 
+/// Tells when it is dropped.
+struct Ending(Option<oneshot::Sender<()>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // An error means that the test does not wait for it.
+        self.0.take().map(|it| it.send(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_ends_once_nobody_waits_for_its_answer() {
+    let (a, _b, at_a, at_b) = pair().await;
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let _answering = at_b.on_ask(move |_: FromMember<u32>| {
+        let (ending, ends) = oneshot::channel();
+        let _ = told.send(ends);
+        async move {
+            let _ending = Ending(Some(ending));
+            std::future::pending::<u32>().await
+        }
+    });
+    // Longer than the test waits.
+    let ask = || question::<u32, u32>(&at_a, &1, Duration::from_secs(60));
+    let waiting: Vec<_> = (0..8).map(|_| ask()).collect();
+    let mut handled = Vec::new();
+    for _ in &waiting {
+        handled.push(within(tells.recv()).await.expect("it is asked"));
+    }
+    drop(waiting);
+    for ends in handled {
+        let ended = tokio::time::timeout(Duration::from_secs(20), ends);
+        ended.await.expect("soon").expect("it is dropped");
+    }
+    let waiting = ask();
+    let ends = within(tells.recv()).await.expect("it is asked");
+    a.abort().await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), ends);
+    ended.await.expect("soon").expect("it is dropped");
+    drop(waiting);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn borrowed_questions_bytes_and_values_travel_as_they_do_in_posts() {
     let (_a, _b, at_a, at_b) = pair().await;
     let _answering = at_b.on_ask(async |asked: FromMember<String>| Bytes::from(asked.data));
     let answers = at_a.ask("who?").expect("short").within(LONG).expect("few");
-    let (answers, missing): (Vec<FromMember<Bytes>>, _) = within(answers.all()).await;
-    assert!(missing.is_empty(), "{missing:?}");
-    assert_eq!(answers[0].data, "who?");
+    let all: AllAnswers<Bytes> = within(answers.all()).await;
+    assert!(all.missing.is_empty(), "{:?}", all.missing);
+    assert_eq!(all.answers[0].data, "who?");
     let long = at_a
         .ask::<u32, _>(&"x".repeat(100_000))
         .expect_err("too long");

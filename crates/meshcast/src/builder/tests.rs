@@ -16,7 +16,7 @@ fn address(text: &str) -> Multiaddr {
 fn region_of(builder: &NodeBuilder, variables: &[(&str, &str)]) -> String {
     let variable = |name: &str| {
         let found = variables.iter().find(|(other, _)| *other == name);
-        found.map(|(_, value)| (*value).to_owned())
+        found.map(|(_, value)| value.into())
     };
     builder.find_region(variable).expect("allowed").to_string()
 }
@@ -38,7 +38,7 @@ fn the_region_is_the_one_given_or_the_first_variable_that_is_set() {
 
 #[test]
 fn an_empty_key_in_the_environment_is_none() {
-    let find = |text: &str| Node::builder().find_key(|_| Some(text.to_owned()));
+    let find = |text: &str| Node::builder().find_key(|_| Some(text.into()));
     assert!(matches!(find(""), Ok(None)));
     assert!(matches!(find(&key().to_secret_text()), Ok(Some(_))));
     assert!(matches!(find("no key"), Err(SpawnError::Key { .. })));
@@ -50,7 +50,7 @@ fn why_a_node_does_not_start_is_said_once() {
     let label = || meshcast_proto::NodeName::new("").expect_err("no name");
     let errors = [
         Node::builder()
-            .find_key(|_| Some("no key".to_owned()))
+            .find_key(|_| Some("no key".into()))
             .map(drop)
             .expect_err("no key"),
         Node::builder()
@@ -85,7 +85,7 @@ fn what_code_does_not_say_the_environment_may() {
     let look_up = |mut builder: NodeBuilder, variables: &[(&str, &str)]| {
         let variable = |name: &str| {
             let found = variables.iter().find(|(other, _)| *other == name);
-            found.map(|(_, value)| (*value).to_owned())
+            found.map(|(_, value)| value.into())
         };
         builder.look_up(variable).map(|()| builder)
     };

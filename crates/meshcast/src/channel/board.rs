@@ -20,7 +20,8 @@ struct State {
     watchers: usize,
     /// What this node says of itself.
     own: Option<Bytes>,
-    /// Who is present; `None` before the driver has looked.
+    /// Who is present, or was when there was nothing more to tell; `None` before the driver has
+    /// looked.
     members: Option<BTreeMap<Sender, Presence>>,
     /// `None` when there is nothing more to tell.
     changes: Option<broadcast::Sender<Told>>,
@@ -73,18 +74,27 @@ impl Board {
 
     pub(crate) fn members(&self) -> Vec<Presence> {
         let state = self.lock();
-        let members = state.members.iter().flat_map(BTreeMap::values);
-        members.cloned().collect()
+        let open = state.changes.is_some();
+        state.known().filter(|_| open).unwrap_or_default()
     }
 
     /// Who is present, if that is known yet, and what changes from then on.
     pub(crate) fn subscribe(&self) -> (Option<Vec<Presence>>, broadcast::Receiver<Told>) {
         let state = self.lock();
-        let members = state.members.as_ref();
-        let members = members.map(|members| members.values().cloned().collect());
+        match &state.changes {
+            Some(changes) => (state.known(), changes.subscribe()),
+            // Of what is closed there is nothing to tell.
+            None => (None, broadcast::channel(1).1),
+        }
+    }
+
+    /// The same for somebody who has missed changes: once there is nothing more to tell, who was
+    /// present then. That it ended is no reason for all to be gone.
+    pub(crate) fn catch_up(&self) -> (Vec<Presence>, broadcast::Receiver<Told>) {
+        let state = self.lock();
         let changes = state.changes.as_ref().map(broadcast::Sender::subscribe);
-        // Of what is closed there is nothing to tell.
-        (members, changes.unwrap_or_else(|| broadcast::channel(1).1))
+        let known = state.known().unwrap_or_default();
+        (known, changes.unwrap_or_else(|| broadcast::channel(1).1))
     }
 
     /// Whether somebody watches, and what this node says of itself. For the driver.
@@ -96,7 +106,7 @@ impl Board {
     /// Begins with those who are present, if it has not begun yet. For the driver.
     pub(crate) fn begin(&self, present: impl FnOnce() -> Vec<Presence>) {
         let mut state = self.lock();
-        if state.members.is_some() || state.watchers == 0 {
+        if state.members.is_some() || state.watchers == 0 || state.changes.is_none() {
             return;
         }
         let present = present();
@@ -111,7 +121,12 @@ impl Board {
     /// For the driver.
     pub(crate) fn tell(&self, change: PresenceChange) {
         let mut state = self.lock();
-        let Some(members) = &mut state.members else {
+        let State {
+            members: Some(members),
+            changes: Some(changes),
+            ..
+        } = &mut *state
+        else {
             return;
         };
         let presence = change.presence().clone();
@@ -121,22 +136,25 @@ impl Board {
         } else {
             members.insert(sender, presence);
         }
-        if let Some(changes) = &state.changes {
-            // An error means that nobody reads.
-            let _ = changes.send(Told::Change(change));
-        }
+        // An error means that nobody reads.
+        let _ = changes.send(Told::Change(change));
     }
 
     /// Ends all streams once they are read: there is nothing more to tell.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        state.changes = None;
-        state.members = None;
+        self.lock().changes = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic half-way changes it, so a poisoned one is still whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn known(&self) -> Option<Vec<Presence>> {
+        let members = self.members.as_ref()?;
+        Some(members.values().cloned().collect())
     }
 }
 

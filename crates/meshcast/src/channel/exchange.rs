@@ -1,12 +1,12 @@
 //! What passes between those who ask or answer and the driver.
 
-use std::{fmt, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc};
 
 use libp2p::PeerId;
 use meshcast_proto::{
     Account, Declined, ENTRY_BYTES, Member, NewQuestion, NoReply, Question, Reply, Sender,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender, oneshot};
 
 use super::ObjectId;
 use crate::clock::Instant;
@@ -64,10 +64,15 @@ pub(crate) struct Incoming {
     pub(crate) member: Arc<Member>,
     pub(crate) question: Question,
     pub(crate) replier: Replier,
+    pub(crate) withdrawn: Withdrawn,
 }
 
+/// Resolves once nobody waits for the answer to a question any more: the driver has let go of the
+/// other end.
+pub(crate) type Withdrawn = oneshot::Receiver<Infallible>;
+
 /// Replies to one question, once. If it is dropped before, the question counts as failed: its
-/// handler panicked, or the runtime that it ran on is gone.
+/// handler panicked, or was withdrawn, or the runtime that it ran on is gone.
 pub(crate) struct Replier {
     /// `None` once it has replied.
     send: Option<Box<dyn FnOnce(Replying) + Send>>,

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, VecDeque},
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -28,8 +28,10 @@ pub struct History<T> {
     /// The messages, by when they were posted, those of one moment by sender; those of one sender
     /// are in its order, whatever its clock did.
     pub messages: Vec<Message<T>>,
-    /// What is missing between them, and what is no `T`.
+    /// What is missing between them, at most [`Self::MAX_GAPS`] gaps, and what is no `T`.
     pub errors: Vec<RecvError>,
+    /// How many more gaps there were, which came earlier.
+    pub left_out_gaps: u64,
     /// How many more messages there were, which are older: one holds at most
     /// [`Self::MAX_MESSAGES`], and [`Self::MAX_BYTES`] of encoded payload.
     pub left_out: u64,
@@ -46,6 +48,9 @@ impl<T> History<T> {
     /// How many bytes of encoded payload one holds at most, but for a single message that is
     /// longer.
     pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+    /// How many gaps one holds at most. Numbers of a sender that follow each other and are missing
+    /// for the same reason are one gap.
+    pub const MAX_GAPS: usize = 1_000;
 }
 
 impl<T> IntoIterator for History<T> {
@@ -121,22 +126,24 @@ impl<T: Payload> Messages<T> {
     /// The newest `most` of what the stream begins with.
     pub(crate) async fn past(&mut self, most: usize) -> History<T> {
         let mut newest = Newest::new(most.min(History::<T>::MAX_MESSAGES));
-        let (mut gaps, mut is_complete) = (Vec::new(), self.is_caught_up());
+        let (mut gaps, mut is_complete) = (Gaps::default(), self.is_caught_up());
         while !is_complete {
             match std::future::poll_fn(|cx| self.poll_next_item(cx)).await {
                 None => break,
                 Some(Next::CaughtUp) => is_complete = true,
-                Some(Next::Missed(gap)) => keep_gap(&mut gaps, gap),
+                Some(Next::Missed(gap)) => gaps.push(gap),
                 Some(Next::Value(value)) => newest.push(value),
             }
         }
         if newest.values.len() >= most {
             // As many as were asked for: what else a sender posted before is not missing.
-            let is_gone = |gap: &Gap| gap.reason == GapReason::Expired;
-            gaps.retain(|it| !matches!(it, RecvError::Gap(gap) if is_gone(gap)));
+            gaps.newest.retain(|gap| gap.reason != GapReason::Expired);
+            gaps.left_out -= gaps.left_out_expired;
         }
         let left_out = newest.left_out;
-        let (mut messages, mut errors) = (Vec::new(), gaps);
+        let (left_out_gaps, gaps) = (gaps.left_out, gaps.newest);
+        let mut messages = Vec::new();
+        let mut errors: Vec<RecvError> = gaps.into_iter().map(RecvError::from).collect();
         for value in newest.into_values() {
             match self.decode(Next::Value(value)) {
                 Some(Ok(message)) => messages.push(message),
@@ -147,6 +154,7 @@ impl<T: Payload> Messages<T> {
         History {
             messages,
             errors,
+            left_out_gaps,
             left_out,
             untold_members: self.untold_members(),
             is_complete,
@@ -200,16 +208,34 @@ impl<T: Payload> fmt::Debug for Marked<T> {
     }
 }
 
-/// A gap more; neighbours of one kind are one, so that there are few.
-fn keep_gap(gaps: &mut Vec<RecvError>, gap: Gap) {
-    if gaps.len() >= MAX_GAPS
-        && let Some(RecvError::Gap(last)) = gaps.last_mut()
-        && last.member.sender() == gap.member.sender()
-    {
-        last.missed = last.missed.hull(gap.missed);
-        return;
+/// The newest of many gaps.
+#[derive(Default)]
+struct Gaps {
+    newest: VecDeque<Gap>,
+    left_out: u64,
+    /// How many of these were of what nobody keeps any more.
+    left_out_expired: u64,
+}
+
+impl Gaps {
+    /// One more, or the last is longer.
+    fn push(&mut self, gap: Gap) {
+        if let Some(last) = self.newest.back_mut()
+            && last.member.sender() == gap.member.sender()
+            && last.reason == gap.reason
+            && last.missed.last().next() == gap.missed.first()
+        {
+            last.missed = last.missed.hull(gap.missed);
+            return;
+        }
+        self.newest.push_back(gap);
+        if self.newest.len() > History::<()>::MAX_GAPS {
+            let oldest = self.newest.pop_front();
+            let is_expired = oldest.is_some_and(|gap| gap.reason == GapReason::Expired);
+            self.left_out += 1;
+            self.left_out_expired += u64::from(is_expired);
+        }
     }
-    gaps.push(gap.into());
 }
 
 /// The newest of many values.
@@ -297,5 +323,5 @@ impl PartialEq for Kept {
 
 impl Eq for Kept {}
 
-/// Gaps that are told apart.
-const MAX_GAPS: usize = 1_000;
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use super::*;
 fn read(variables: &[(&str, &str)]) -> Result<Config, EnvError> {
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
     let mut config = Config::default();
-    config.read_env(|name| variables.get(name).map(|&text| text.to_owned()))?;
+    config.read_env(|name| variables.get(name).map(Into::into))?;
     Ok(config)
 }
 
@@ -146,11 +146,31 @@ fn a_variable_that_cannot_be_used_is_named_with_the_reason() {
         ("MESHCAST_HISTORY_BYTES", "99999999999GiB", "can count"),
         ("MESHCAST_HISTORY_AGE", "soon", "is no time"),
         ("MESHCAST_HISTORY_AGE", "1d", "is no time"),
+        ("MESHCAST_HISTORY_AGE", "1e30h", "is no time"),
+        ("MESHCAST_LOCAL", "1", "neither true nor false"),
+        #[cfg(not(feature = "admin"))]
+        ("MESHCAST_LOCAL", "true", "without the feature `admin`"),
+        #[cfg(not(feature = "metrics"))]
+        ("MESHCAST_METRICS", "9464", "without the feature `metrics`"),
         ("MESHCAST_MAX_PEERS", "-1", "no such number"),
     ] {
         let error = read(&[(variable, text)]).expect_err(text);
         assert_eq!(error.variable, variable);
-        assert!(error.reason.contains(reason), "{error}");
+        assert!(error.reason.to_string().contains(reason), "{error}");
+    }
+}
+
+/// It is set, and what it says is not what a default would be.
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_unicode_is_an_error() {
+    use std::os::unix::ffi::OsStringExt;
+    let no_text = OsString::from_vec(b"fra\xff".to_vec());
+    for (variable, _) in Config::variables().chain([(KEY, String::new())]) {
+        let mut config = Config::default();
+        let read = config.read_env(|name| (name == variable).then(|| no_text.clone()));
+        let reason = InvalidValue::NotUnicode;
+        assert_eq!(read, Err(EnvError { variable, reason }));
     }
 }
 

@@ -6,6 +6,7 @@ use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use meshcast_proto::{Rate, Time, TokenBucket};
 
 use super::target::Target;
+use crate::reason::RefusalKind;
 
 /// An address the user gave. With a DNS name it stands for all addresses the name has.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub(crate) enum Is {
     TimedOut,
     Unreachable,
     /// By the kind of refusal.
-    NotAdmitted(&'static str),
+    NotAdmitted(RefusalKind),
     Ourselves,
     Connected(PeerId),
 }

@@ -1,13 +1,13 @@
 //! The part of the driver that asks members and hands their questions to handlers.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::{
     AskCounters, AskMessage, AskOutput, Asked, Asks, Declined, ENTRY_BYTES, Member, NewQuestion,
     NoReply, Payer, Rate, Reply, Sender, SyncMessage, Time, TokenBucket, Whom,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender, oneshot};
 
 use super::Driver;
 use crate::{
@@ -25,6 +25,8 @@ pub(super) struct Questions {
     held: Vec<Held>,
     /// How many answers of members that nobody knew were told to have found no room.
     no_room: TokenBucket,
+    /// What handlers here answer, by asker and number. Dropping the other end ends a handler.
+    handled: HashMap<(Sender, u64), oneshot::Sender<Infallible>>,
 }
 
 /// A question that is to be asked when all peers have told, or then.
@@ -49,6 +51,7 @@ impl Questions {
             waiting: HashMap::new(),
             held: Vec::new(),
             no_room: TokenBucket::default(),
+            handled: HashMap::new(),
         }
     }
 
@@ -82,6 +85,7 @@ impl Driver {
         }
         self.ask_held();
         for reply in desk.replies {
+            self.questions.handled.remove(&(reply.asker, reply.number));
             self.with_asks(|asks, now| asks.reply(reply.asker, reply.number, reply.reply, now));
         }
         if desk.left {
@@ -272,8 +276,9 @@ impl Driver {
                     }
                 }
                 AskOutput::Asked(asked) => self.hand_to_handler(asked),
-                // Its handler finds out when the time is over, and its answer goes nowhere.
-                AskOutput::Withdrawn(..) => {}
+                AskOutput::Withdrawn(asker, question) => {
+                    self.questions.handled.remove(&(asker, question));
+                }
                 AskOutput::Misbehaved { peer, offence } => {
                     self.handle_offence(peer_id(peer), offence, 1);
                 }
@@ -304,6 +309,8 @@ impl Driver {
             return self.questions.asks.reply(asker, number, reply, now);
         };
         let account = self.engine.budget().account(Payer::from(payer));
+        let (withdraws, withdrawn) = oneshot::channel();
+        self.questions.handled.insert((asker, number), withdraws);
         (answerer.answer)(Incoming {
             member,
             question,
@@ -313,6 +320,7 @@ impl Driver {
                 number,
                 account,
             ),
+            withdrawn,
         });
     }
 

@@ -74,7 +74,7 @@ impl Driver {
         self.emit(NodeEvent::Misbehaving {
             peer,
             name,
-            offence: offence.as_str(),
+            offence,
             cut: standing == Standing::Cut,
         });
     }

@@ -253,7 +253,7 @@ impl Driver {
         self.reports
             .refusals
             .note(why, address.clone(), direction, wall_time());
-        let reason = why.to_string();
+        let (kind, reason) = (why.kind(), why.to_string());
         if let Some(suppressed) = self.reports.warnings.refused.pass(self.clock.now()) {
             // Whoever dialled knows why it hung up, mostly since both dialled each other.
             if direction == Direction::Inbound && why.is_hung_up() {
@@ -265,7 +265,8 @@ impl Driver {
         self.emit(NodeEvent::Refused {
             address,
             direction,
-            reason,
+            reason: kind,
+            detail: reason,
         });
     }
 

@@ -13,6 +13,7 @@ use crate::{
     clock::wall_time,
     command::{Answer, Inspected, View},
     error::AskError,
+    health::Vitals,
     ids::peer_id,
     inspect::{ChannelInfo, PeerInfo, Snapshot},
 };
@@ -81,6 +82,15 @@ impl Driver {
             }
         }
         self.waiters.inspections.current = Some(look);
+    }
+
+    pub(super) fn vitals(&self) -> Vitals {
+        Vitals {
+            ready: self.waiters.ready.is_ready(),
+            members: self.peers.iter().count(),
+            isolated_since: self.isolated_since(),
+            seeds: self.seeds(),
+        }
     }
 
     fn begin_look(&mut self) -> Option<Look> {

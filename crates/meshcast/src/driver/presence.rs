@@ -37,6 +37,11 @@ impl TrackerCell {
         self.tracker.counters()
     }
 
+    /// What is sent to a peer waits, or no longer.
+    pub(super) fn set_congested(&mut self, peer: Sender, congested: bool) {
+        self.tracker.set_congested(peer, congested);
+    }
+
     /// Who else is present on a channel, if somebody watches that.
     pub(super) fn others(&self, channel: &ChannelName) -> impl Iterator<Item = Arc<Member>> {
         self.tracker.others(channel).map(|presence| presence.member)

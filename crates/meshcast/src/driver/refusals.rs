@@ -31,7 +31,7 @@ impl Refusals {
         now: WallTime,
     ) {
         let kind = error.kind();
-        let before = self.0.remove(kind);
+        let before = self.0.remove(kind.as_str());
         let (times, mut recent) =
             before.map_or_else(Default::default, |it| (it.last.times, it.recent));
         if recent.len() == RECENT {
@@ -47,7 +47,7 @@ impl Refusals {
             times: times + 1,
             lately: None,
         };
-        self.0.insert(kind, Kind { last, recent });
+        self.0.insert(kind.as_str(), Kind { last, recent });
     }
 
     /// By kind.
@@ -89,6 +89,7 @@ mod tests {
     use meshcast_proto::Reason;
 
     use super::*;
+    use crate::reason::RefusalKind;
 
     #[test]
     fn of_each_kind_the_last_is_told_and_how_many_there_were() {
@@ -107,7 +108,11 @@ mod tests {
         }
         let all = refusals.all(at(3));
         let told: Vec<_> = all.iter().map(|it| (it.kind, it.times, it.at)).collect();
-        assert_eq!(told, [("other_mesh", 1, at(2)), ("version", 2, at(3))]);
+        let expected = [
+            (RefusalKind::OtherMesh, 1, at(2)),
+            (RefusalKind::Version, 2, at(3)),
+        ];
+        assert_eq!(told, expected);
         assert_eq!(all[1].address, address(3));
         assert!(all[1].reason.contains("7 there"), "{}", all[1].reason);
     }

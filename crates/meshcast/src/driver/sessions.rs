@@ -13,7 +13,7 @@ use meshcast_proto::{
 };
 
 use self::{backlog::Backlog, share::Share};
-use super::{Driver, EngineCell, asks::Questions};
+use super::{Driver, EngineCell, TrackerCell, asks::Questions};
 use crate::{
     clock::wall_time,
     event::DisconnectReason,
@@ -413,7 +413,8 @@ impl Driver {
             None => match self.network.sessions().send(&to, message) {
                 Ok(()) => return,
                 Err(SendError::Full { message }) => {
-                    tell_congested(&mut self.engine, &mut self.questions, &to, true);
+                    let tracker = &mut self.presence;
+                    tell_congested(&mut self.engine, &mut self.questions, tracker, &to, true);
                     message
                 }
                 Err(error) => {
@@ -441,21 +442,24 @@ impl Driver {
             self.send_or_keep(to, message);
         }
         let is_congested = !self.sessions.is_idle(&to);
-        tell_congested(&mut self.engine, &mut self.questions, &to, is_congested);
+        let (engine, questions) = (&mut self.engine, &mut self.questions);
+        tell_congested(engine, questions, &mut self.presence, &to, is_congested);
     }
 }
 
-/// What the engine has to say to a peer beside answers waits there while its session is full, and
-/// no questions of others are handed on to it.
+/// What the engine has to say to a peer beside answers waits there while its session is full, no
+/// questions of others are handed on to it, and it is given no records of who is present.
 fn tell_congested(
     engine: &mut EngineCell,
     questions: &mut Questions,
+    tracker: &mut TrackerCell,
     peer: &PeerId,
     is_congested: bool,
 ) {
     if let Some(sender) = sender(peer) {
         engine.set_congested(sender, is_congested);
         questions.set_congested(sender, is_congested);
+        tracker.set_congested(sender, is_congested);
     }
 }
 

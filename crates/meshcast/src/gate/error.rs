@@ -4,6 +4,8 @@ use std::io;
 
 use meshcast_proto::{AdmissionError, Reason};
 
+use crate::reason::RefusalKind;
+
 /// Why a connection was not admitted. It is dropped in any case, and both sides have a name for
 /// why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,27 +55,27 @@ impl GateError {
         matches!(self, Self::Closed | Self::HungUp)
     }
 
-    /// What kind of trouble it is, in a word: whoever of the two sides found it.
-    pub(crate) const fn kind(&self) -> &'static str {
+    /// What kind of trouble it is, whoever of the two sides found it.
+    pub(crate) const fn kind(&self) -> RefusalKind {
         match self {
-            Self::OtherMesh => "other_mesh",
+            Self::OtherMesh => RefusalKind::OtherMesh,
             Self::Refused(reason) | Self::Reject(reason) => match reason {
-                Reason::OtherMesh => "other_mesh",
-                Reason::Version { .. } => "version",
-                Reason::Expired | Reason::NotYetValid => "clock",
+                Reason::OtherMesh => RefusalKind::OtherMesh,
+                Reason::Version { .. } => RefusalKind::Version,
+                Reason::Expired | Reason::NotYetValid => RefusalKind::Clock,
                 Reason::UnknownAuthority
                 | Reason::BadSignature
                 | Reason::KeyMismatch
-                | Reason::Revoked => "credential",
-                Reason::Full => "full",
-                _ => "malformed",
+                | Reason::Revoked => RefusalKind::Credential,
+                Reason::Full => RefusalKind::Full,
+                _ => RefusalKind::Malformed,
             },
-            Self::Timeout => "timeout",
-            Self::Closed | Self::HungUp => "hung_up",
-            Self::Broke(_) => "broke",
-            Self::Foreign | Self::NoNoise => "foreign",
-            Self::Handshake => "malformed",
-            Self::Displaced => "displaced",
+            Self::Timeout => RefusalKind::Timeout,
+            Self::Closed | Self::HungUp => RefusalKind::HungUp,
+            Self::Broke(_) => RefusalKind::Broke,
+            Self::Foreign | Self::NoNoise => RefusalKind::Foreign,
+            Self::Handshake => RefusalKind::Malformed,
+            Self::Displaced => RefusalKind::Displaced,
         }
     }
 }

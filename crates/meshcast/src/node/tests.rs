@@ -9,8 +9,8 @@ use meshcast_proto::Payer;
 
 use super::fixture::{Mesh, addresses, alone, joined, next, open, until, within};
 use crate::{
-    AccountInfo, Address, Direction, Node, NodeEvent, PingError, SeedInfo, SeedState, Snapshot,
-    ids::payer,
+    AccountInfo, Address, Direction, Node, NodeEvent, PingError, RefusalKind, SeedInfo, SeedState,
+    Snapshot, ids::payer,
 };
 
 #[tokio::test]
@@ -376,22 +376,26 @@ async fn nodes_of_different_meshes_refuse_each_other_and_each_says_what_it_knows
     let b = Mesh::new().node("b", &[&a]).await;
     let mut at_b = b.events();
     // Who is dialled sees only that the other goes.
-    let (seen, known) = ("closed the connection", "wrong MESHCAST_KEY");
-    for (events, expected, said) in [
+    let seen = (RefusalKind::HungUp, "closed the connection");
+    let known = (RefusalKind::OtherMesh, "wrong MESHCAST_KEY");
+    for (events, expected, (kind, said)) in [
         (&mut at_a, Direction::Inbound, seen),
         (&mut at_b, Direction::Outbound, known),
     ] {
         let refused = loop {
             let event = within(events.next()).await.expect("an event");
             if let NodeEvent::Refused {
-                direction, reason, ..
+                direction,
+                reason,
+                detail,
+                ..
             } = event
             {
-                break (direction, reason);
+                break (direction, reason, detail);
             }
         };
-        assert_eq!(refused.0, expected);
-        assert!(refused.1.contains(said), "{}", refused.1);
+        assert_eq!((refused.0, refused.1), (expected, kind));
+        assert!(refused.2.contains(said), "{}", refused.2);
     }
     for node in [&a, &b] {
         let snapshot = node.inspect().await.expect("runs");
@@ -450,7 +454,7 @@ async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
             break reason;
         }
     };
-    assert!(reason.contains("no room"), "{reason}");
+    assert_eq!(reason, RefusalKind::Full);
     let snapshot = until(&c, |it| it.counters.refused > 0).await;
     assert!(snapshot.peers.is_empty());
     within(b.shutdown()).await;
@@ -589,7 +593,7 @@ async fn a_seed_of_another_mesh_and_one_that_is_the_node_itself_are_said_so() {
         matches!(
             state,
             SeedState::NotAdmitted {
-                refusal: "other_mesh"
+                refusal: RefusalKind::OtherMesh
             }
         )
     })
@@ -662,6 +666,21 @@ async fn where_a_node_listens_is_known_as_soon_as_it_runs_and_when_it_has_stoppe
 }
 
 #[tokio::test]
+async fn a_weak_handle_gives_the_node_while_another_is_there() {
+    let node = alone().await;
+    let (id, weak) = (node.peer_id(), node.downgrade());
+    let again = weak.upgrade().expect("there is one");
+    assert_eq!(again.peer_id(), id);
+    drop(node);
+    within(again.info())
+        .await
+        .expect("the other keeps it running");
+    let copy = weak.clone();
+    drop(again);
+    assert!(weak.upgrade().is_none() && copy.upgrade().is_none());
+}
+
+#[tokio::test]
 async fn health_says_whether_a_node_lives_is_ready_and_alone() {
     let mesh = Mesh::new();
     let (listener, nobody) = free_port();
@@ -675,7 +694,7 @@ async fn health_says_whether_a_node_lives_is_ready_and_alone() {
     assert_eq!(within(a.ready()).await.expect("runs").members, 0);
     let health = within(a.health()).await;
     assert!(health.live && health.ready && health.isolated_since.is_some());
-    assert_eq!((health.members, health.behind_by), (0, 0));
+    assert_eq!((health.members, health.behind_by), (0, Some(0)));
     assert_eq!(health.seeds[0].state, SeedState::Refused);
     let b = mesh.node("b", &[&a]).await;
     within(a.wait_for_members(1)).await.expect("runs");
@@ -687,6 +706,32 @@ async fn health_says_whether_a_node_lives_is_ready_and_alone() {
     assert!(health.ready && health.isolated_since.is_some());
     within(a.shutdown()).await;
     assert_eq!(within(a.health()).await, crate::Health::default());
+}
+
+/// Many channels, so that a look at them takes a while.
+#[tokio::test]
+async fn however_many_look_at_a_node_its_health_is_told() {
+    let node = alone().await;
+    within(node.ready()).await.expect("runs");
+    let name = |n: usize| format!("room {n}");
+    let channels: Vec<_> = (0..2_000).map(|n| open::<u8>(&node, &name(n))).collect();
+    until(&node, |it| it.channels.len() == channels.len()).await;
+    let probes = (0..3_000).map(|n| {
+        let node = node.clone();
+        async move {
+            match n % 100 {
+                0 => Some(node.health().await),
+                _ => node.peers().await.map_or(None, |_| None),
+            }
+        }
+    });
+    let told = within(futures::future::join_all(probes)).await;
+    let told: Vec<_> = told.into_iter().flatten().collect();
+    assert_eq!(told.len(), 30);
+    for health in &told {
+        assert!(health.live && health.ready && health.isolated_since.is_some());
+    }
+    assert!(told.iter().any(|health| health.behind_by.is_none()));
 }
 
 #[tokio::test]

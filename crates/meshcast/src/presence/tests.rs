@@ -176,3 +176,28 @@ async fn a_watcher_that_does_not_read_gets_a_snapshot_in_place_of_what_it_missed
     assert!(!board.wanted().0, "nobody watches any more");
     node.shutdown().await;
 }
+
+/// What it did not read is told as a snapshot of who was there, not as if all had gone.
+#[tokio::test]
+async fn a_reader_that_is_behind_when_the_channel_ends_sees_who_was_there() {
+    let (_, amber, birch) = pair().await;
+    let room = amber.channel::<String>("room").expect("open");
+    let presence = room.presence::<u32>();
+    let mut changes = presence.changes();
+    let _other = birch.channel::<String>("room").expect("open");
+    until(&mut changes, "joined").await;
+    let board = Arc::clone(&presence.watch.board);
+    let own = board.members().remove(0);
+    for _ in 0..300 {
+        board.tell(meshcast_proto::PresenceChange::Updated(own.clone()));
+    }
+    board.end();
+    let PresenceChange::Snapshot(members) = next(&mut changes).await else {
+        panic!("changes were left out");
+    };
+    let mut names: Vec<_> = members.iter().map(|it| it.name().to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["amber", "birch"]);
+    assert!(within(changes.recv()).await.is_none(), "it has ended");
+    assert!(presence.members().is_empty() && presence.changes().snapshot.is_none());
+}

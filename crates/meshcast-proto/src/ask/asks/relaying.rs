@@ -207,6 +207,7 @@ impl Asks {
             until: now + left,
             payer: peer,
             charged: 0,
+            withdrawn: false,
         };
         let is_known = self.incoming.contains(key);
         if !is_known && self.incoming.begin(key, waiting, inquiry.payload.len()) {

@@ -219,7 +219,11 @@ impl World {
                     let event = Event::Answer(n, asked.asker, asked.question.number);
                     self.push(self.now + takes, event);
                 }
-                AskOutput::Withdrawn(..) => {}
+                // Its handler ends, and what it says later is too late.
+                AskOutput::Withdrawn(asker, question) => {
+                    let failed = Reply::Declined(Declined::Failed);
+                    self.nodes[n].reply(asker, question, failed, at(self.now));
+                }
                 AskOutput::Misbehaved { peer, offence } => {
                     assert_eq!(offence, Offence::Forged);
                     self.blamed.insert(number_of(peer));

@@ -1,8 +1,10 @@
 //! What peers have is compared, so that all come to know the same whatever was lost or skipped.
 
+use std::{collections::BTreeMap, ops::Bound};
+
 use super::{
-    super::present::Opens, COMPARE_AFTER, ChannelName, Duration, Offence, PresenceMessage,
-    PresenceTracker, Sender, Time,
+    super::present::Opens, COMPARE_AFTER, ChannelName, Duration, PresenceMessage, PresenceTracker,
+    Sender, Time,
 };
 
 impl PresenceTracker {
@@ -61,7 +63,8 @@ impl PresenceTracker {
             {
                 link.compare = None;
                 // One of the two is enough.
-                due.extend((self.me.sender() < *peer).then_some(*peer));
+                let is_behind = std::mem::take(&mut link.is_behind);
+                due.extend((is_behind || self.me.sender() < *peer).then_some(*peer));
             }
         }
         if self.next_compare <= now {
@@ -71,14 +74,42 @@ impl PresenceTracker {
             due.extend(self.compared.filter(|peer| !due.contains(peer)));
         }
         for peer in due {
-            let common = self
-                .rooms
-                .iter()
-                .filter(|(_, room)| room.peers.contains(&peer));
-            let hashes: Vec<_> = common
-                .map(|(channel, room)| (channel.clone(), room.hash(now)))
-                .take(PresenceMessage::MAX_HASHES)
-                .collect();
+            let rooms = self.rooms.values();
+            let common = rooms.filter(|room| room.peers.contains(&peer)).count();
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.to_compare = common;
+            }
+        }
+        for peer in neighbours {
+            self.compare_some(peer, now);
+        }
+    }
+
+    /// Compares the next channels of those that are to be compared with a peer: so many at once,
+    /// each in its turn.
+    fn compare_some(&mut self, peer: Sender, now: Time) {
+        let Some(link) = self.links.get_mut(&peer).filter(|link| link.to_compare > 0) else {
+            return;
+        };
+        let after = match &link.compared {
+            Some(last) => (Bound::Excluded(last), Bound::Unbounded),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let upto = link.compared.iter();
+        let upto = upto.flat_map(|last| self.rooms.range(..=last.clone()));
+        let common = self.rooms.range::<ChannelName, _>(after).chain(upto);
+        let common = common.filter(|(_, room)| room.peers.contains(&peer));
+        let most = self.shares.hashes.min(link.to_compare);
+        let hashes: Vec<_> = common
+            .map(|(channel, room)| (channel.clone(), room.hash(now)))
+            .take(most)
+            .collect();
+        link.to_compare = match hashes.len() < most {
+            true => 0,
+            false => link.to_compare - most,
+        };
+        if let Some((last, _)) = hashes.last() {
+            link.compared = Some(last.clone());
             self.send(peer, PresenceMessage::Hashes(hashes));
         }
     }
@@ -90,6 +121,10 @@ impl PresenceTracker {
         opens: impl Fn(&ChannelName) -> Option<Opens>,
         now: Time,
     ) {
+        // It would not be read; both are compared again.
+        if let Some(link) = self.links.get_mut(&peer).filter(|link| link.is_congested) {
+            return link.fall_behind(now);
+        }
         for (channel, hash) in hashes {
             let rolls = match self.rooms.get(&channel) {
                 Some(room) => room.hash(now) != hash,
@@ -120,7 +155,7 @@ impl PresenceTracker {
         let Some(room) = self.rooms.get(&channel) else {
             return;
         };
-        let theirs: std::collections::BTreeMap<_, _> = roll.iter().copied().collect();
+        let theirs: BTreeMap<_, _> = roll.iter().copied().collect();
         let lacks = room
             .offered(now)
             .filter(|record| {
@@ -140,8 +175,8 @@ impl PresenceTracker {
         }
     }
 
-    /// Gives a peer the records of these, as far as its share goes. What is left it finds missing
-    /// when it compares again.
+    /// Gives a peer the records of these, as far as its share goes, which pays for each that is
+    /// looked for. What is left it finds missing when it compares again.
     pub(super) fn serve(
         &mut self,
         peer: Sender,
@@ -153,18 +188,14 @@ impl PresenceTracker {
             return;
         };
         let mut records = Vec::new();
-        let mut is_over = false;
-        for record in room.offered(now) {
-            if senders.contains(&record.sender) {
-                is_over |= !link.may_serve(now);
-                if is_over {
-                    break;
-                }
-                records.push(record.clone());
+        for (n, sender) in senders.iter().enumerate() {
+            if !link.may_serve(&self.shares, now) {
+                // Nobody does wrong who lacks much, or asks for all that it lacks.
+                link.fall_behind(now);
+                self.counters.presence_limited += (senders.len() - n) as u64;
+                break;
             }
-        }
-        if is_over {
-            self.blame(peer, Offence::OverLimit);
+            records.extend(room.offered_of(*sender, now).cloned());
         }
         self.send_records(peer, records);
     }

@@ -128,9 +128,10 @@ impl PresenceTracker {
         wall: WallTime,
     ) -> Option<Arc<Member>> {
         let link = self.links.get_mut(&peer)?;
-        if !link.may_check(now) {
+        if !link.may_check(&self.shares, now) {
+            // It may be what this node asked for, or news of many at once.
+            link.fall_behind(now);
             self.counters.presence_limited += 1;
-            self.blame(peer, Offence::OverLimit);
             return None;
         }
         let known = self.lives.get(&record.sender);
@@ -278,9 +279,8 @@ impl PresenceTracker {
         let Some(link) = self.links.get_mut(&peer) else {
             return false;
         };
-        if !link.may_check(now) {
+        if !link.may_beat(&self.shares, now) {
             self.counters.presence_limited += 1;
-            self.blame(peer, Offence::OverLimit);
             return false;
         }
         if !beat.is_of(&member) {

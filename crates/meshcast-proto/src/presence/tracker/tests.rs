@@ -1,16 +1,17 @@
+mod shares;
 mod world;
 
 use proptest::prelude::*;
 
-use self::world::{BEGAN, World};
+use self::world::{BEGAN, World, channel};
 use super::*;
 use crate::{
-    fixture::{channel, peer},
+    fixture::peer,
     presence::{LOST_AFTER, SILENT_AFTER},
     wire::Claim,
 };
 
-/// The channel of all tests.
+/// The channel of tests that have one.
 fn fixture() -> ChannelName {
     channel(0)
 }
@@ -56,7 +57,7 @@ fn since_when_it_is_open_is_told_however_late_somebody_watches() {
     world.run(secs(60));
     world.watch(0, true);
     world.run(secs(1));
-    let since = |n: usize| world.nodes[0].seen[&world.nodes[n].sender].since;
+    let since = |n: usize| world.nodes[0].seen()[&world.nodes[n].sender].since;
     let opened = [BEGAN, BEGAN, BEGAN + secs(70)];
     assert_eq!([since(0), since(1), since(2)], opened);
 }
@@ -104,13 +105,13 @@ fn a_clean_leave_is_seen_at_once_near_and_far() {
     world.run(secs(10));
     world.assert_equal();
     for gone in [2, 3] {
-        let before = world.nodes[0].seen.len();
+        let before = world.nodes[0].seen().len();
         // The last first, since nobody is seen past who is gone.
         let gone = 5 - gone;
         world.stop(gone);
-        let left = world.run_until(secs(1), |world| world.nodes[0].seen.len() < before);
+        let left = world.run_until(secs(1), |world| world.nodes[0].seen().len() < before);
         assert!(left <= Duration::from_millis(100), "{left:?}");
-        let (_, last) = world.nodes[0].changes.last().expect("seen");
+        let (_, last) = world.nodes[0].changes().last().expect("seen");
         assert!(matches!(last, PresenceChange::Left(_)), "{last:?}");
     }
     world.run(SETTLE);
@@ -137,14 +138,14 @@ fn a_crash_is_seen_within_the_bound_near_and_far() {
                 true => world.vanish(end),
                 false => world.crash(end),
             }
-            let silent = |world: &World| world.nodes[0].seen[&gone].is_silent;
+            let silent = |world: &World| world.nodes[0].seen()[&gone].is_silent;
             let took = world.run_until(secs(20), silent);
             assert!(took >= SILENT_AFTER, "{took:?}");
-            let lost = |world: &World| !world.nodes[0].seen.contains_key(&gone);
+            let lost = |world: &World| !world.nodes[0].seen().contains_key(&gone);
             let took = took + world.run_until(secs(20), lost);
             let bound = LOST_AFTER + secs(1);
             assert!(took <= bound && took >= LOST_AFTER - secs(3), "{took:?}");
-            let (_, last) = world.nodes[0].changes.last().expect("seen");
+            let (_, last) = world.nodes[0].changes().last().expect("seen");
             assert!(matches!(last, PresenceChange::Lost(_)), "{last:?}");
             world.run(SETTLE);
             world.assert_equal();
@@ -163,7 +164,7 @@ fn a_link_that_is_silent_for_less_than_the_bound_is_no_loss() {
     world.run(secs(8));
     assert!(
         world.nodes[0]
-            .seen
+            .seen()
             .values()
             .filter(|it| it.is_silent)
             .count()
@@ -206,12 +207,12 @@ fn a_mesh_that_was_cut_in_two_is_one_again() {
     across.iter().for_each(|(a, b)| world.mute(*a, *b));
     world.run(SETTLE);
     world.assert_equal();
-    assert_eq!(world.nodes[0].seen.len(), 3);
+    assert_eq!(world.nodes[0].seen().len(), 3);
     world.set(4, b"apart");
     across.iter().for_each(|(a, b)| world.connect(*a, *b));
     world.run(secs(2));
     world.assert_equal();
-    assert_eq!(world.nodes[0].seen.len(), 6);
+    assert_eq!(world.nodes[0].seen().len(), 6);
 }
 
 #[test]
@@ -280,7 +281,7 @@ fn a_forged_record_or_beat_is_refused_and_told() {
     let last = world.nodes[2].sender;
     assert!(
         world.nodes[0]
-            .seen
+            .seen()
             .get(&last)
             .is_none_or(|it| it.state.is_none())
     );
@@ -296,15 +297,15 @@ fn an_old_record_does_not_bring_back_who_left() {
     let (old, left) = (old.expect("said"), world.nodes[1].sender);
     world.stop(1);
     world.run(secs(1));
-    assert!(!world.nodes[0].seen.contains_key(&left));
+    assert!(!world.nodes[0].seen().contains_key(&left));
     let hostile = world.nodes[2].sender;
     for _ in 0..100 {
         let records = vec![old.clone()];
         world.hear(0, hostile, PresenceMessage::Records(records));
         world.run(secs(10));
-        assert!(!world.nodes[0].seen.contains_key(&left));
+        assert!(!world.nodes[0].seen().contains_key(&left));
     }
-    let joined = world.nodes[0].changes.iter().filter(|(_, change)| {
+    let joined = world.nodes[0].changes().iter().filter(|(_, change)| {
         let of = change.presence().member.sender();
         of == left && matches!(change, PresenceChange::Joined(_))
     });
@@ -355,15 +356,17 @@ enum Event {
     Vanish(usize),
     Stop(usize),
     Restart(usize),
+    /// All channels: signs of life of a member come over whatever channel there is a way by.
     Open(usize, bool),
-    Watch(usize, bool),
-    Set(usize, bool),
+    Watch(usize, usize, bool),
+    Set(usize, usize, bool),
     Wait(u64),
 }
 
 fn event(nodes: usize) -> impl Strategy<Value = Event> {
     let (n, m) = (0..nodes, 0..nodes);
     let pair = (n.clone(), m);
+    let spot = (0..CHANNELS, n.clone(), any::<bool>());
     prop_oneof![
         6 => pair.clone().prop_map(|(a, b)| Event::Connect(a, b)),
         2 => pair.clone().prop_map(|(a, b)| Event::Disconnect(a, b)),
@@ -372,10 +375,10 @@ fn event(nodes: usize) -> impl Strategy<Value = Event> {
         1 => n.clone().prop_map(Event::Crash),
         1 => n.clone().prop_map(Event::Vanish),
         1 => n.clone().prop_map(Event::Stop),
-        2 => n.clone().prop_map(Event::Restart),
-        2 => (n.clone(), any::<bool>()).prop_map(|(n, open)| Event::Open(n, open)),
-        3 => (n.clone(), any::<bool>()).prop_map(|(n, on)| Event::Watch(n, on)),
-        3 => (n, any::<bool>()).prop_map(|(n, first)| Event::Set(n, first)),
+        2 => n.prop_map(Event::Restart),
+        2 => spot.clone().prop_map(|(_, n, open)| Event::Open(n, open)),
+        3 => spot.clone().prop_map(|(at, n, on)| Event::Watch(at, n, on)),
+        3 => spot.prop_map(|(at, n, first)| Event::Set(at, n, first)),
         6 => (1..4_000_u64).prop_map(Event::Wait),
     ]
 }
@@ -392,13 +395,18 @@ impl World {
             Event::Stop(n) if self.nodes[n].alive => self.stop(n),
             Event::Restart(n) if !self.nodes[n].alive => self.restart(n),
             Event::Stop(_) | Event::Restart(_) => {}
-            Event::Open(n, open) => self.open(n, open),
-            Event::Watch(n, on) => self.watch(n, on),
-            Event::Set(n, first) => self.set(n, if first { b"first" } else { b"second" }),
+            Event::Open(n, open) => (0..CHANNELS).for_each(|at| self.open_at(at, n, open)),
+            Event::Watch(at, n, on) => self.watch_at(at, n, on),
+            Event::Set(at, n, first) => {
+                self.set_at(at, n, if first { b"first" } else { b"second" });
+            }
             Event::Wait(millis) => self.run(Duration::from_millis(millis)),
         }
     }
 }
+
+/// More than are compared at once in the test of these.
+const CHANNELS: usize = 3;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
@@ -410,7 +418,9 @@ proptest! {
         events in proptest::collection::vec(event(6), 1..80),
         all_linked in any::<bool>(),
     ) {
-        let mut world = if all_linked { World::full(6) } else { World::chain(6) };
+        let shares = Shares { hashes: 2, ..Shares::default() };
+        let world = World::with(CHANNELS, 6).sharing(shares);
+        let mut world = if all_linked { world.linked_all() } else { world.linked_in_a_chain() };
         for event in events {
             world.happen(event);
         }
@@ -424,9 +434,9 @@ proptest! {
         world.assert_equal();
         prop_assert!(world.nodes.iter().all(|node| node.offences.is_empty()));
         // And nothing changes any more.
-        let changes: Vec<_> = world.nodes.iter().map(|node| node.changes.len()).collect();
+        let changes = world.changes();
         world.run(SETTLE);
-        let later: Vec<_> = world.nodes.iter().map(|node| node.changes.len()).collect();
+        let later = world.changes();
         prop_assert_eq!(changes, later);
     }
 }

@@ -3,7 +3,7 @@ use meshcast_proto::WallTime;
 use meshcast_proto::{Identity, MeshKey, Seq, SeqRange, Trust};
 
 use super::*;
-use crate::{NodeInfo, RefusedLately};
+use crate::{NodeInfo, RefusalKind, RefusedLately};
 
 const ID: &str = "12D3KooWHDm85b1juJy3xFmZU6MbiAJKMGiEocYEoHs9webN84qQ";
 
@@ -94,7 +94,7 @@ fn snapshot() -> Snapshot {
             memory_refused: 3,
         }],
         refusals: vec![RefusalInfo {
-            kind: "other_mesh",
+            kind: RefusalKind::OtherMesh,
             reason: "not the same mesh".into(),
             address: "/ip4/10.0.0.1/tcp/1".parse().expect("valid"),
             direction: Direction::Outbound,
@@ -162,7 +162,7 @@ fn health_is_written_as_documented() {
     let mut health = Health {
         live: true,
         members: 2,
-        behind_by: 3,
+        behind_by: Some(3),
         ..Health::default()
     };
     health.isolated_since = Some(WallTime::MIN);

@@ -1,14 +1,15 @@
 //! Several trackers in one virtual time: links that carry messages in order, break, or fall silent.
 //! What each reports is checked at once against what it shows.
 
+mod node;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{
-    super::{super::present::*, *},
-    fixture,
-};
+pub(super) use self::node::Node;
+use self::node::Spot;
+use super::super::{super::present::*, *};
 use crate::{
     fixture::{peer, restarted},
     identity::{MeshKey, Trust},
@@ -34,6 +35,7 @@ pub(super) struct World {
     travelling: BTreeMap<(Duration, u64), Travelling>,
     count: u64,
     restarts: u8,
+    shares: Shares,
     /// May change or keep back what one says to another.
     pub(super) tamper: Box<dyn FnMut(usize, usize, SyncMessage) -> Vec<SyncMessage>>,
     /// How many messages about presence were sent.
@@ -49,29 +51,9 @@ struct Link {
     lossy: bool,
 }
 
-pub(super) struct Node {
-    pub(super) tracker: PresenceTracker,
-    pub(super) sender: Sender,
-    pub(super) alive: bool,
-    /// Its channel is open.
-    pub(super) open: bool,
-    /// Since when it is.
-    pub(super) opened: WallTime,
-    pub(super) watching: bool,
-    pub(super) state: Option<Bytes>,
-    /// What those who watch saw.
-    pub(super) seen: BTreeMap<Sender, Presence>,
-    pub(super) changes: Vec<(Duration, PresenceChange)>,
-    pub(super) offences: Vec<(Sender, Offence)>,
-    /// What its clock showed when that of the world showed zero.
-    offset: Duration,
-    /// Who of its peers has told that the channel is open.
-    told: BTreeSet<usize>,
-}
-
 enum Said {
-    Opened,
-    Closed,
+    Opened(usize),
+    Closed(usize),
     Message(Bytes),
 }
 
@@ -80,6 +62,11 @@ struct Travelling {
     to: usize,
     epoch: u64,
     said: Said,
+}
+
+/// The name of a channel.
+pub(super) fn channel(at: usize) -> ChannelName {
+    ChannelName::new(&format!("room {at}")).expect("valid")
 }
 
 pub(super) fn tracker(n: usize) -> PresenceTracker {
@@ -93,9 +80,15 @@ fn make(peer: &crate::fixture::Peer) -> PresenceTracker {
 }
 
 impl World {
-    /// So many nodes, none of them connected, all with the channel open.
+    /// So many nodes, none of them connected, all with a channel open.
     pub(super) fn new(nodes: usize) -> Self {
-        let node = |n: usize| Node::new(n, tracker(n), peer(n).member.sender(), BEGAN);
+        Self::with(1, nodes)
+    }
+
+    /// The same, with so many channels.
+    pub(super) fn with(channels: usize, nodes: usize) -> Self {
+        let make = |n: usize| (tracker(n), peer(n).member.sender());
+        let node = |n: usize| Node::new(n, make(n), channels, BEGAN);
         Self {
             nodes: (0..nodes).map(node).collect(),
             now: Duration::ZERO,
@@ -104,6 +97,7 @@ impl World {
             travelling: BTreeMap::new(),
             count: 0,
             restarts: 0,
+            shares: Shares::default(),
             tamper: Box::new(|_, _, message| vec![message]),
             said: 0,
             bytes: 0,
@@ -111,17 +105,37 @@ impl World {
     }
 
     pub(super) fn full(nodes: usize) -> Self {
-        let mut world = Self::new(nodes);
-        for a in 0..nodes {
-            (0..a).for_each(|b| world.connect(a, b));
-        }
-        world
+        Self::new(nodes).linked_all()
     }
 
     pub(super) fn chain(nodes: usize) -> Self {
-        let mut world = Self::new(nodes);
-        (1..nodes).for_each(|n| world.connect(n - 1, n));
-        world
+        Self::new(nodes).linked_in_a_chain()
+    }
+
+    pub(super) fn linked_all(mut self) -> Self {
+        for a in 0..self.nodes.len() {
+            (0..a).for_each(|b| self.connect(a, b));
+        }
+        self
+    }
+
+    pub(super) fn linked_in_a_chain(mut self) -> Self {
+        (1..self.nodes.len()).for_each(|n| self.connect(n - 1, n));
+        self
+    }
+
+    /// With these in place of the shares of peers.
+    pub(super) fn sharing(mut self, shares: Shares) -> Self {
+        self.shares = shares;
+        for node in &mut self.nodes {
+            node.tracker.shares = shares;
+        }
+        self
+    }
+
+    /// How many channels there are.
+    fn channels(&self) -> usize {
+        self.nodes[0].spots.len()
     }
 
     pub(super) fn connect(&mut self, a: usize, b: usize) {
@@ -139,8 +153,10 @@ impl World {
         for (n, other) in [(a, b), (b, a)] {
             let (peer, now) = (self.nodes[other].sender, self.time(n));
             self.nodes[n].tracker.handle_peer_up(peer, now);
-            if self.nodes[n].open {
-                self.send(n, other, Said::Opened);
+            for at in 0..self.channels() {
+                if self.nodes[n].spots[at].open {
+                    self.send(n, other, Said::Opened(at));
+                }
             }
             self.drain(n);
         }
@@ -153,7 +169,9 @@ impl World {
         }
         for (n, other) in [(a, b), (b, a)] {
             let (peer, now) = (self.nodes[other].sender, self.time(n));
-            self.nodes[n].told.remove(&other);
+            for spot in &mut self.nodes[n].spots {
+                spot.told.remove(&other);
+            }
             if self.nodes[n].alive {
                 self.nodes[n].tracker.handle_peer_down(peer, now);
                 self.drain(n);
@@ -217,7 +235,9 @@ impl World {
     /// The process stops in peace.
     pub(super) fn stop(&mut self, n: usize) {
         let now = self.time(n);
-        self.nodes[n].watching = false;
+        for spot in &mut self.nodes[n].spots {
+            spot.watching = false;
+        }
         self.nodes[n].tracker.handle_leaving(now);
         self.drain(n);
         self.run(LATENCY + STEP);
@@ -231,75 +251,104 @@ impl World {
         }
         self.restarts += 1;
         let peer = restarted(self.restarts);
-        self.nodes[n] = Node::new(n, make(&peer), peer.member.sender(), self.wall());
+        let (made, channels) = ((make(&peer), peer.member.sender()), self.channels());
+        self.nodes[n] = Node::new(n, made, channels, self.wall());
+        self.nodes[n].tracker.shares = self.shares;
     }
 
     pub(super) fn open(&mut self, n: usize, open: bool) {
-        if !self.nodes[n].alive || self.nodes[n].open == open {
+        self.open_at(0, n, open);
+    }
+
+    pub(super) fn open_at(&mut self, at: usize, n: usize, open: bool) {
+        if !self.nodes[n].alive || self.nodes[n].spots[at].open == open {
             return;
         }
-        self.nodes[n].open = open;
+        let (now, wall) = (self.time(n), self.wall());
+        let spot = &mut self.nodes[n].spots[at];
+        spot.open = open;
         if open {
-            self.nodes[n].opened = self.wall();
-            self.say_to_all(n, || Said::Opened);
-            self.own(n);
+            spot.opened = wall;
+            self.say_to_all(n, || Said::Opened(at));
+            self.own(at, n);
         } else {
-            self.nodes[n].watching = false;
-            self.nodes[n].state = None;
-            let now = self.time(n);
-            self.nodes[n].tracker.handle_gone(&fixture(), now);
+            spot.watching = false;
+            spot.state = None;
+            self.nodes[n].tracker.handle_gone(&channel(at), now);
             self.drain(n);
-            self.say_to_all(n, || Said::Closed);
-            self.nodes[n].seen.clear();
+            self.say_to_all(n, || Said::Closed(at));
+            self.nodes[n].spots[at].seen.clear();
         }
     }
 
     pub(super) fn watch(&mut self, n: usize, watching: bool) {
-        if !self.nodes[n].alive || !self.nodes[n].open {
+        self.watch_at(0, n, watching);
+    }
+
+    pub(super) fn watch_at(&mut self, at: usize, n: usize, watching: bool) {
+        let Node {
+            alive,
+            spots,
+            tracker,
+            ..
+        } = &mut self.nodes[n];
+        let spot = &mut spots[at];
+        if !*alive || !spot.open {
             return;
         }
-        self.nodes[n].watching = watching;
+        spot.watching = watching;
         if watching {
-            let present = self.nodes[n].tracker.present(&fixture());
-            self.nodes[n].seen = present
-                .into_iter()
-                .map(|it| (it.member.sender(), it))
-                .collect();
+            spot.seen = by_sender(tracker.present(&channel(at)));
         }
-        self.own(n);
+        self.own(at, n);
+    }
+
+    /// On all channels.
+    pub(super) fn watch_all(&mut self, n: usize) {
+        (0..self.channels()).for_each(|at| self.watch_at(at, n, true));
     }
 
     pub(super) fn set(&mut self, n: usize, state: &'static [u8]) {
-        if self.nodes[n].alive && self.nodes[n].open && self.nodes[n].watching {
-            self.nodes[n].state = Some(Bytes::from_static(state));
-            self.own(n);
+        self.set_at(0, n, state);
+    }
+
+    pub(super) fn set_at(&mut self, at: usize, n: usize, state: &'static [u8]) {
+        let spot = &mut self.nodes[n].spots[at];
+        if spot.open && spot.watching && self.nodes[n].alive {
+            self.nodes[n].spots[at].state = Some(Bytes::from_static(state));
+            self.own(at, n);
         }
     }
 
-    fn own(&mut self, n: usize) {
-        let (now, opens) = (self.time(n), self.opens(n));
-        let node = &mut self.nodes[n];
+    fn own(&mut self, at: usize, n: usize) {
+        let (now, opens) = (self.time(n), self.opens(at, n));
         let opens = opens.unwrap_or_default();
-        let state = node.state.clone();
-        node.tracker
-            .handle_own(&fixture(), node.watching, state, opens, now);
+        let Node { spots, tracker, .. } = &mut self.nodes[n];
+        let (watching, state) = (spots[at].watching, spots[at].state.clone());
+        tracker.handle_own(&channel(at), watching, state, opens, now);
         self.drain(n);
     }
 
-    fn opens(&self, n: usize) -> Option<Opens> {
-        let node = &self.nodes[n];
-        let peers = node.told.iter().map(|other| self.nodes[*other].sender);
-        node.open.then(|| Opens {
+    fn opens(&self, at: usize, n: usize) -> Option<Opens> {
+        let spot = &self.nodes[n].spots[at];
+        let peers = spot.told.iter().map(|other| self.nodes[*other].sender);
+        spot.open.then(|| Opens {
             is_present: true,
-            since: node.opened,
+            since: spot.opened,
             peers: peers.collect(),
         })
     }
 
+    /// What a node has open, by name.
+    fn all_opens(&self, n: usize) -> BTreeMap<ChannelName, Option<Opens>> {
+        let all = (0..self.channels()).map(|at| (channel(at), self.opens(at, n)));
+        all.collect()
+    }
+
     /// A peer says this to a node.
     pub(super) fn hear(&mut self, n: usize, peer: Sender, message: PresenceMessage) {
-        let (now, wall, opens) = (self.time(n), self.wall(), self.opens(n));
-        let opens = |_: &ChannelName| opens.clone();
+        let (now, wall, opens) = (self.time(n), self.wall(), self.all_opens(n));
+        let opens = |channel: &ChannelName| opens[channel].clone();
         let tracker = &mut self.nodes[n].tracker;
         tracker.handle_message(peer, message, opens, now, wall);
         self.drain(n);
@@ -356,27 +405,22 @@ impl World {
             }
             let (peer, now, wall) = (self.nodes[from].sender, self.time(to), self.wall());
             match said {
-                Said::Opened => {
-                    self.nodes[to].told.insert(from);
-                    self.nodes[to]
-                        .tracker
-                        .handle_opened(peer, [&fixture()], now);
+                Said::Opened(at) => {
+                    let Node { spots, tracker, .. } = &mut self.nodes[to];
+                    spots[at].told.insert(from);
+                    tracker.handle_opened(peer, [&channel(at)], now);
                 }
-                Said::Closed => {
-                    self.nodes[to].told.remove(&from);
-                    self.nodes[to]
-                        .tracker
-                        .handle_closed(peer, [&fixture()], now);
+                Said::Closed(at) => {
+                    let Node { spots, tracker, .. } = &mut self.nodes[to];
+                    spots[at].told.remove(&from);
+                    tracker.handle_closed(peer, [&channel(at)], now);
                 }
                 Said::Message(bytes) => {
                     let Ok(SyncMessage::Presence(message)) = SyncMessage::decode(&bytes) else {
                         panic!("what is sent can be read");
                     };
-                    let opens = self.opens(to);
-                    let opens = |channel: &ChannelName| {
-                        assert_eq!(*channel, fixture());
-                        opens.clone()
-                    };
+                    let opens = self.all_opens(to);
+                    let opens = |channel: &ChannelName| opens[channel].clone();
                     let tracker = &mut self.nodes[to].tracker;
                     tracker.handle_message(peer, message, opens, now, wall);
                 }
@@ -419,23 +463,21 @@ impl World {
                         self.send(n, to, Said::Message(bytes));
                     }
                 }
-                PresenceOutput::Changed(channel, change) => {
-                    assert_eq!(channel, fixture());
+                PresenceOutput::Changed(name, change) => {
+                    let at = (0..self.channels()).find(|at| channel(*at) == name);
+                    let at = at.expect("one of them");
                     let now = self.now;
-                    self.nodes[n].see(now, change);
+                    self.nodes[n].spots[at].see(now, change);
                 }
                 PresenceOutput::Misbehaved { peer, offence } => {
                     self.nodes[n].offences.push((peer, offence));
                 }
             }
         }
-        if self.nodes[n].watching {
-            let present = self.nodes[n].tracker.present(&fixture());
-            let present: BTreeMap<_, _> = present
-                .into_iter()
-                .map(|it| (it.member.sender(), it))
-                .collect();
-            assert_eq!(self.nodes[n].seen, present, "node {n}");
+        let Node { tracker, spots, .. } = &self.nodes[n];
+        for (at, spot) in spots.iter().enumerate().filter(|(_, spot)| spot.watching) {
+            let present = by_sender(tracker.present(&channel(at)));
+            assert_eq!(spot.seen, present, "node {n}, channel {at}");
         }
     }
 
@@ -470,80 +512,55 @@ impl World {
 
     /// Who is to be seen from a node in the end: whoever has the channel open and is connected to
     /// it by others that do.
-    pub(super) fn expected(&self, n: usize) -> BTreeMap<Sender, Option<Bytes>> {
+    pub(super) fn expected(&self, at: usize, n: usize) -> BTreeMap<Sender, Option<Bytes>> {
         let (mut found, mut next) = (BTreeSet::from([n]), vec![n]);
-        while let Some(at) = next.pop() {
-            for other in self.neighbours(at) {
-                if self.nodes[other].open && self.nodes[other].alive && found.insert(other) {
+        while let Some(on) = next.pop() {
+            for other in self.neighbours(on) {
+                let node = &self.nodes[other];
+                if node.spots[at].open && node.alive && found.insert(other) {
                     next.push(other);
                 }
             }
         }
         let seen = found.into_iter().map(|n| &self.nodes[n]);
-        seen.map(|node| (node.sender, node.state.clone())).collect()
+        seen.map(|node| (node.sender, node.spots[at].state.clone()))
+            .collect()
+    }
+
+    /// Those that watch, and which channel.
+    fn watching(&self) -> impl Iterator<Item = (usize, usize, &Spot)> {
+        let alive = self.nodes.iter().enumerate().filter(|(_, node)| node.alive);
+        alive.flat_map(|(n, node)| {
+            let spots = node.spots.iter().enumerate();
+            let watching = spots.filter(|(_, spot)| spot.open && spot.watching);
+            watching.map(move |(at, spot)| (n, at, spot))
+        })
     }
 
     /// Everybody who watches sees who is there, as it says it is, and none of them silent.
     #[track_caller]
     pub(super) fn assert_equal(&self) {
-        for (n, node) in self.nodes.iter().enumerate() {
-            if node.alive && node.open && node.watching {
-                assert!(node.seen.values().all(|it| !it.is_silent), "node {n}");
-                assert_eq!(node.states(), self.expected(n), "node {n}");
-            }
+        for (n, at, spot) in self.watching() {
+            assert!(spot.seen.values().all(|it| !it.is_silent), "node {n}");
+            let states = spot.states();
+            assert_eq!(states, self.expected(at, n), "node {n}, channel {at}");
         }
     }
 
+    /// How many changes each was told of.
+    pub(super) fn changes(&self) -> Vec<usize> {
+        let told = |node: &Node| node.spots.iter().map(|spot| spot.changes.len()).sum();
+        self.nodes.iter().map(told).collect()
+    }
+
     pub(super) fn is_equal(&self) -> bool {
-        let mut watching = self.nodes.iter().enumerate();
-        watching.all(|(n, node)| {
-            let watches = node.alive && node.open && node.watching;
-            !watches
-                || node.states() == self.expected(n) && node.seen.values().all(|it| !it.is_silent)
+        self.watching().all(|(n, at, spot)| {
+            spot.states() == self.expected(at, n) && spot.seen.values().all(|it| !it.is_silent)
         })
     }
 }
 
-impl Node {
-    fn new(n: usize, tracker: PresenceTracker, sender: Sender, opened: WallTime) -> Self {
-        Self {
-            tracker,
-            sender,
-            alive: true,
-            open: true,
-            opened,
-            watching: false,
-            state: None,
-            seen: BTreeMap::new(),
-            changes: Vec::new(),
-            offences: Vec::new(),
-            offset: Duration::from_secs(n as u64 * 1_000),
-            told: BTreeSet::new(),
-        }
-    }
-
-    pub(super) fn states(&self) -> BTreeMap<Sender, Option<Bytes>> {
-        let seen = self.seen.iter();
-        seen.map(|(sender, it)| (*sender, it.state.clone()))
-            .collect()
-    }
-
-    /// A change has to fit what was seen before.
-    fn see(&mut self, now: Duration, change: PresenceChange) {
-        let presence = change.presence().clone();
-        let sender = presence.member.sender();
-        let before = match change.is_gone() {
-            true => self.seen.remove(&sender),
-            false => self.seen.insert(sender, presence),
-        };
-        let is_new = matches!(change, PresenceChange::Joined(_));
-        assert_eq!(before.is_none(), is_new, "{change:?} after {before:?}");
-        self.changes.push((now, change));
-    }
-
-    /// How often others were told to be gone.
-    pub(super) fn losses(&self) -> usize {
-        let lost = |(_, change): &&(Duration, PresenceChange)| change.is_gone();
-        self.changes.iter().filter(lost).count()
-    }
+fn by_sender(present: Vec<Presence>) -> BTreeMap<Sender, Presence> {
+    let present = present.into_iter();
+    present.map(|it| (it.member.sender(), it)).collect()
 }

@@ -1,0 +1,108 @@
+//! What peers may make a node do, and what becomes of the rest.
+
+use super::{
+    super::{super::link::Shares, *},
+    world::{Node, World, channel},
+    *,
+};
+use crate::bounds::Rate;
+
+/// A record a second, and four at once.
+const FEW: Rate = Rate::every(Duration::from_secs(1), 4);
+
+/// Nobody does wrong who gives what it was asked for, or asks for what it lacks. What there is no
+/// share for is counted, and made up for.
+#[test]
+fn whoever_has_much_to_catch_up_with_is_not_blamed_nor_is_who_gives_it() {
+    for shares in [
+        Shares {
+            served: FEW,
+            ..Shares::default()
+        },
+        Shares {
+            checks: FEW,
+            ..Shares::default()
+        },
+    ] {
+        let mut world = World::with(12, 4).sharing(shares);
+        world.connect(0, 1);
+        (0..3).for_each(|n| world.watch_all(n));
+        world.run(secs(60));
+        world.connect(1, 2);
+        world.connect(2, 3);
+        world.run(secs(120));
+        world.assert_equal();
+        for node in &world.nodes {
+            assert_eq!(node.offences, []);
+        }
+        let limited = |node: &Node| node.tracker.counters().presence_limited;
+        assert!(world.nodes.iter().map(limited).sum::<u64>() > 0);
+    }
+}
+
+#[test]
+fn all_channels_are_compared_however_few_at_once() {
+    let shares = Shares {
+        hashes: 2,
+        ..Shares::default()
+    };
+    let mut world = World::with(7, 3).sharing(shares);
+    world.connect(0, 1);
+    (0..3).for_each(|n| world.watch_all(n));
+    world.run(secs(2));
+    // Who comes later is told by the one between what was said before.
+    world.connect(1, 2);
+    let took = world.run_until(secs(60), World::is_equal);
+    assert!(took < secs(10), "{took:?}");
+}
+
+/// What is looked for costs as much as what is found.
+#[test]
+fn who_asks_for_records_that_nobody_has_uses_up_its_share() {
+    let shares = Shares {
+        served: FEW,
+        ..Shares::default()
+    };
+    let mut world = World::full(2).sharing(shares);
+    (0..2).for_each(|n| world.watch(n, true));
+    world.run(secs(30));
+    let (asker, known) = (world.nodes[1].sender, world.nodes[0].sender);
+    let fetch = |senders: Vec<Sender>| PresenceMessage::Fetch(channel(0), senders);
+    let said = world.said;
+    world.hear(0, asker, fetch(vec![known]));
+    assert_eq!(world.said - said, 1, "it is given");
+    let invented = (0..100_u8).map(|n| Sender::new([n; 32]));
+    world.hear(0, asker, fetch(invented.collect()));
+    world.hear(0, asker, fetch(vec![known]));
+    assert_eq!(world.said - said, 1, "its share is used up");
+    assert_eq!(
+        world.nodes[0].tracker.counters().presence_limited,
+        100 - 3 + 1
+    );
+    assert_eq!(world.nodes[0].offences, []);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_given_no_records_until_it_does() {
+    let mut world = World::with(3, 3);
+    world.connect(0, 1);
+    (0..3).for_each(|n| world.watch_all(n));
+    world.run(secs(2));
+    let late = world.nodes[2].sender;
+    world.connect(1, 2);
+    world.nodes[1].tracker.set_congested(late, true);
+    world.run(secs(20));
+    let known = |world: &World| {
+        world.nodes[2]
+            .spots
+            .iter()
+            .map(|spot| spot.seen.len())
+            .sum()
+    };
+    // Itself, and what the one between says of itself.
+    let seen: usize = known(&world);
+    assert_eq!(seen, 3 * 2);
+    world.nodes[1].tracker.set_congested(late, false);
+    let took = world.run_until(secs(20), World::is_equal);
+    assert!(took < secs(10), "{took:?}");
+}
