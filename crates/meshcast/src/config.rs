@@ -135,8 +135,8 @@ impl Config {
         REGION_VARIABLES.into_iter()
     }
 
-    /// The names of the variables of features that are built, each with the setting it stands for, such as
-    /// `limits.max_peers`.
+    /// The names of the variables of features that are built, each with the setting it stands for,
+    /// such as `limits.max_peers`.
     pub fn variables() -> impl Iterator<Item = (&'static str, String)> {
         let built = SETTINGS.iter().filter(|it| is_built(it.variable));
         built.map(|setting| {

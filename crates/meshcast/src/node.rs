@@ -317,8 +317,8 @@ impl Node {
     ///
     /// The latter are those present on a channel that is open here and on which somebody watches,
     /// here or elsewhere. Of a member that is not connected, and on no such channel, nothing is
-    /// known. Since when one is connected is in [`PeerInfo::connected_since`], and since when it has
-    /// a channel open in [`Present::since`](crate::Present::since).
+    /// known. Since when one is connected is in [`PeerInfo::connected_since`], and since when it
+    /// has a channel open in [`Present::since`](crate::Present::since).
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.

@@ -137,6 +137,6 @@ pub(crate) fn own_uid() -> u32 {
 }
 
 /// Together five seconds: binding a socket takes well under a millisecond, even for fifty nodes at
-/// once, but for [`ANSWER_TIME`] if there is one that does not answer.
+/// once, but for half a second if there is one that does not answer.
 const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
