@@ -15,7 +15,7 @@ use super::{
     neighbours::Neighbours,
     outgoing::{self, Outgoing},
     output::{AskCounters, AskOutput, AskRefused, Asked, NoReply},
-    relays::Relays,
+    relays::{self, Relays},
     returns::Returns,
     taken::Taken,
 };
@@ -82,6 +82,9 @@ impl Asks {
     /// more are declined as [busy](crate::Declined::Busy). So are those that a peer hands on of
     /// which as many were withdrawn and are still being handled.
     pub const MAX_ASKED: usize = incoming::MAX_ASKED;
+
+    /// How many questions that came over others may be under way here at the same time.
+    pub const MAX_RELAYED: usize = relays::MAX_RELAYED;
 
     /// Over how many links a question travels. A fleet whose members have three links each has
     /// eight between any two of a thousand.

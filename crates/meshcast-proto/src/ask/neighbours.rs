@@ -42,7 +42,7 @@ impl Neighbours {
             checks: BTreeMap::new(),
             copied: SharedRate::new(COPIED),
             me,
-            links: hash([me]),
+            links: Sender::hash_of([me].into_iter()),
             tell_at: None,
         }
     }
@@ -123,10 +123,8 @@ impl Neighbours {
     }
 
     fn rehash(&mut self) {
-        let mut all: Vec<_> = self.peers.keys().copied().collect();
-        let place = all.partition_point(|peer| *peer < self.me);
-        all.insert(place, self.me);
-        self.links = hash(all);
+        let peers = self.peers.keys().copied();
+        self.links = Sender::hash_of(peers.chain([self.me]));
     }
 
     fn tell_soon(&mut self, now: Time) {
@@ -134,18 +132,6 @@ impl Neighbours {
         let at = now + TELL + TELL_PER_PEER.saturating_mul(peers);
         self.tell_at.get_or_insert(at);
     }
-}
-
-/// A hash of these, in the order of their keys. Whoever makes up members chooses their keys, so it
-/// is one of which nobody finds the same for two lists.
-fn hash(all: impl IntoIterator<Item = Sender>) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("meshcast v1 links");
-    for sender in all {
-        hasher.update(sender.key());
-    }
-    let mut hash = [0; 16];
-    hasher.finalize_xof().fill(&mut hash);
-    hash
 }
 
 /// How long after peers came or went the others are told: many come at once, and each is told of

@@ -112,24 +112,25 @@ impl Outgoing {
     }
 
     /// A member replied over others, by way of this peer. That counts once, and if it is asked.
+    /// `false` if there is no room to remember that it did.
     pub(super) fn handle_found(
         &mut self,
         (question, peer): (u64, Sender),
         member: Arc<Member>,
         reply: Reply,
         out: &mut VecDeque<AskOutput>,
-    ) {
+    ) -> bool {
         let sender = member.sender();
         let Some(waiting) = self.questions.get_mut(&question) else {
-            return;
+            return true;
         };
         if waiting.only.is_some_and(|only| only != sender) || waiting.told.contains(&sender) {
-            return;
+            return true;
         }
         if !waiting.knows(sender) {
             if !self.budget.try_charge(Payer::from(peer), NAME_BYTES) {
                 waiting.whole = false;
-                return;
+                return false;
             }
             *waiting.brought.entry(peer).or_default() += 1;
         }
@@ -139,6 +140,7 @@ impl Outgoing {
         }
         self.tell(question, (sender, Some((member, peer))), Ok(reply), out);
         self.end_if_over(question, out);
+        true
     }
 
     /// Nothing more comes back of what a peer was handed.

@@ -23,6 +23,16 @@ pub(super) enum Room {
     None,
 }
 
+/// What becomes of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    Goes,
+    /// It went already, or the question is not under way any more.
+    Known,
+    /// Whoever pays has no room to remember that it goes.
+    NoRoom,
+}
+
 #[derive(Debug)]
 pub(super) struct Relays {
     entries: BTreeMap<Key, Entry>,
@@ -91,7 +101,7 @@ impl Relays {
 
     /// Follow [`Self::room`] with this. `false` if there is no room to remember it.
     pub(super) fn begin(&mut self, key: Key, mut entry: Entry) -> bool {
-        let bytes = ENTRY_BYTES + entry.waiting.len() * NAME_BYTES;
+        let bytes = entry.cost();
         entry.by = (entry.parent, entry.parent == key.0);
         if !self.budget.try_charge(Payer::from(entry.by.0), bytes) {
             return false;
@@ -111,21 +121,18 @@ impl Relays {
         self.entries.get_mut(&key)
     }
 
-    /// The reply of a member is to go back. `false` if it did already, or whoever pays has no room
-    /// to remember that it does.
-    pub(super) fn pass(&mut self, key: Key, answerer: Sender, payer: Sender) -> bool {
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return false;
+    /// The reply of a member is to go back.
+    pub(super) fn pass(&mut self, key: Key, answerer: Sender, payer: Sender) -> Passing {
+        let entry = self.entries.get_mut(&key);
+        let Some(entry) = entry.filter(|entry| !entry.passed.contains_key(&answerer)) else {
+            return Passing::Known;
         };
-        if entry.passed.contains_key(&answerer) {
-            return false;
-        }
         if !self.budget.try_charge(Payer::from(payer), NAME_BYTES) {
             entry.whole = false;
-            return false;
+            return Passing::NoRoom;
         }
         entry.passed.insert(answerer, payer);
-        true
+        Passing::Goes
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
@@ -172,6 +179,11 @@ impl Relays {
 }
 
 impl Entry {
+    /// What it takes to remember it.
+    pub(super) fn cost(&self) -> usize {
+        ENTRY_BYTES + self.waiting.len() * NAME_BYTES
+    }
+
     /// Whether nothing more comes of it.
     pub(super) fn is_over(&self) -> bool {
         !self.own && self.queued == 0 && self.waiting.is_empty()

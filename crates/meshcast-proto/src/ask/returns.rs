@@ -44,11 +44,7 @@ impl Returns {
         if !self.budget.try_charge(payer, reply.bytes()) {
             return false;
         }
-        let line = self.lines.entry(to);
-        let line = line.or_insert_with(|| FairQueue::new(PASSED, Some(PASSED)));
-        let from = reply.from;
-        line.ensure(from, VecDeque::new);
-        line.change(from, |replies| replies.push_back(reply));
+        self.wait(to, reply);
         true
     }
 
@@ -62,8 +58,21 @@ impl Returns {
         Some(reply)
     }
 
-    /// Takes out what waits for a peer of a question.
-    pub(super) fn take(&mut self, to: Sender, key: Key) -> Vec<Returning> {
+    /// What waits of a question for one peer is to go to another.
+    pub(super) fn redirect(&mut self, from: Sender, to: Sender, key: Key) {
+        for reply in self.take(from, key) {
+            self.wait(to, reply);
+        }
+    }
+
+    /// What waits of a question for a peer goes nowhere.
+    pub(super) fn cancel(&mut self, to: Sender, key: Key) {
+        for reply in self.take(to, key) {
+            self.budget.release(Payer::from(reply.payer), reply.bytes());
+        }
+    }
+
+    fn take(&mut self, to: Sender, key: Key) -> Vec<Returning> {
         let mut taken = Vec::new();
         if let Some(line) = self.lines.get_mut(&to) {
             line.change_all(|replies| {
@@ -74,10 +83,15 @@ impl Returns {
                 taken.extend(of);
             });
         }
-        for reply in &taken {
-            self.budget.release(Payer::from(reply.payer), reply.bytes());
-        }
         taken
+    }
+
+    fn wait(&mut self, to: Sender, reply: Returning) {
+        let line = self.lines.entry(to);
+        let line = line.or_insert_with(|| FairQueue::new(PASSED, Some(PASSED)));
+        let from = reply.from;
+        line.ensure(from, VecDeque::new);
+        line.change(from, |replies| replies.push_back(reply));
     }
 
     /// The peers that something waits for, and when it may go.

@@ -45,14 +45,17 @@ impl Taken {
         self.questions.get(&key).map(|question| question.whole)
     }
 
-    /// A peer brought a question that is taken in now. `false` if there is no room to remember it.
-    pub(super) fn take(&mut self, key: Key, by: Sender, now: Time) -> bool {
-        let has_room = self.budget.try_charge(Payer::from(by), BYTES);
-        if has_room {
-            self.questions.insert(key, Question { by, whole: false });
-            self.ends.push_back((now + REMEMBERED, key));
-        }
-        has_room
+    /// Whether there is room to remember a question of a peer, beside so many bytes of its own.
+    pub(super) fn has_room(&self, by: Sender, beside: usize) -> bool {
+        let bytes = BYTES + beside;
+        self.budget.room_upto(bytes, Payer::from(by)) >= bytes
+    }
+
+    /// A peer brought a question that is taken in now, for which there is [room](Self::has_room).
+    pub(super) fn take(&mut self, key: Key, by: Sender, now: Time) {
+        self.budget.charge(Payer::from(by), BYTES);
+        self.questions.insert(key, Question { by, whole: false });
+        self.ends.push_back((now + REMEMBERED, key));
     }
 
     /// All that can come of a question has come back.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Rate, TokenBucket};
+use super::bucket::{Rate, TokenBucket};
 use crate::wire::Time;
 
 /// Whoever asks for it has it while all together take less than there is. Beyond that each of those

@@ -106,10 +106,8 @@ impl Lru {
 
     /// What it takes to add one more log of this member, or one that it tells of.
     pub(crate) fn room(&self, subject: &Subject, is_hearsay: bool, now: Time) -> Room<'_> {
-        let share = self.limit.div_ceil(SHARES);
-        let own = self.members.get(subject).filter(|own| own.len() >= share);
-        let next = match own {
-            Some(own) => own.first(),
+        let next = match self.own_first(subject) {
+            Some(own) => Some(own),
             None if self.all.len() < self.limit => None,
             None => self.next(now),
         };
@@ -118,6 +116,13 @@ impl Lru {
             Some((place, _)) if is_hearsay && place.is_proven() => Room::None,
             Some((_, key)) => Room::After(key),
         }
+    }
+
+    /// The next to go of a member that has its share.
+    pub(crate) fn own_first(&self, subject: &Subject) -> Option<&(Place, LogKey)> {
+        let share = self.limit.div_ceil(SHARES);
+        let own = self.members.get(subject).filter(|own| own.len() >= share);
+        own.and_then(BTreeSet::first)
     }
 
     /// The next to go: the one that was not heard of for longest, if that is long enough, and else

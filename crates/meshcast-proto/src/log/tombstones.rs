@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     bounds::{Budget, Payer, TOMBSTONE_BYTES},
-    log::lru::{Lru, Owner, Place, Room},
+    log::lru::{Lru, Owner, Place},
     wire::{LogKey, Sender, Seq, Time},
 };
 
@@ -50,11 +50,10 @@ impl Tombstones {
             self.lru.remove(tombstone.owner, place, &key);
             self.lru.add(tombstone.owner, tombstone.place, &key);
         }
-        let next = match self.lru.room(&of.subject, false, now) {
-            Room::Free | Room::None => return true,
-            // Its own.
-            Room::After(key) if !self.lru.is_full() => Some(key),
-            Room::After(_) => {
+        let next = match self.lru.own_first(&of.subject) {
+            Some((_, own)) => Some(own),
+            None if !self.lru.is_full() => return true,
+            None => {
                 let over = self.lru.over(now).map(|(_, key)| key);
                 over.or_else(|| self.lru.last_of_most(by))
             }

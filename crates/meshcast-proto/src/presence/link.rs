@@ -13,8 +13,8 @@ pub(crate) struct Link {
     /// When anything was last heard of it.
     pub(crate) heard: Time,
     /// The hash of itself and its peers, and the one that it was told of us.
-    pub(crate) links: Option<u64>,
-    pub(crate) sent: Option<u64>,
+    pub(crate) links: Option<[u8; 16]>,
+    pub(crate) sent: Option<[u8; 16]>,
     /// Whose beats it is to hand us, and we it.
     pub(crate) following: BTreeSet<Sender>,
     pub(crate) followed: BTreeSet<Sender>,

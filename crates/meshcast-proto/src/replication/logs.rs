@@ -176,7 +176,7 @@ pub(crate) struct Batch {
 
 impl Logs {
     pub(crate) fn new(me: Sender, limits: LogsLimits, budget: Budget, seed: u64) -> Self {
-        let replay = limits.fetch.retention + 2 * CLOCK_SKEW;
+        let replay = limits.fetch.retention.saturating_add(2 * CLOCK_SKEW);
         Self {
             me,
             peers: Peers::new(budget.clone()),

@@ -246,7 +246,7 @@ pub(crate) struct MemberBody<'a> {
 /// What peers say about who is present.
 #[derive(Encode, BorrowDecode)]
 pub(crate) enum PresenceBody<'a> {
-    Links(u64),
+    Links([u8; 16]),
     Records(Vec<&'a [u8]>),
     Beats(Vec<(u64, BeatBody)>),
     Hashes(Vec<(&'a str, u64)>),

@@ -31,6 +31,19 @@ impl Sender {
 }
 
 impl Sender {
+    /// A hash of these, whatever their order. Whoever makes up members chooses their keys, so it is
+    /// one of which nobody finds the same for two lists.
+    pub(crate) fn hash_of(all: impl Iterator<Item = Self>) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new_derive_key("meshcast v1 links");
+        let all: std::collections::BTreeSet<Self> = all.collect();
+        for sender in &all {
+            hasher.update(sender.key());
+        }
+        let mut hash = [0; 16];
+        hasher.finalize_xof().fill(&mut hash);
+        hash
+    }
+
     /// The beginning of its key.
     pub fn prefix(&self) -> SenderPrefix {
         SenderPrefix(std::array::from_fn(|place| self.0[place]))

@@ -19,7 +19,7 @@ use crate::wire::{
 pub enum PresenceMessage {
     /// A hash of the speaker and its peers. With whom it is the same, the speaker has the same
     /// peers, so neither has news for the other that came from a peer.
-    Links(u64),
+    Links([u8; 16]),
     /// Who is present, or has left.
     Records(Vec<PresenceRecord>),
     /// Who lives, each with how long ago that was the latest, as far as the speaker knows.

@@ -25,11 +25,11 @@ impl<T: Payload> BroadcastChannel<T> {
     ///
     /// In a process one handler answers for a channel name: a later one takes the place of an
     /// earlier. It is called on the Tokio runtime on which this is called, or else on that on which
-    /// the node was spawned, each time in a task of its own: 256 at the same time, and further
+    /// the node was spawned, each time in a task of its own: 512 at the same time, and further
     /// questions are declined as [busy](super::NoAnswerReason::Busy). One that takes longer than
     /// the asker waits is dropped at its next `.await`: its time is over, its asker has dropped
     /// the answers, or the connection to it has ended. Until then its question counts for the
-    /// asker, of which 64 are handled at the same time. One that panics, or answers more than 64
+    /// member that it came from, of which 64 are handled at the same time. One that panics, or answers more than 64
     /// KiB, or a question that is no `Q`, is told to the asker as
     /// [failed](super::NoAnswerReason::Failed).
     pub fn on_ask<Q, A, F, Fut>(&self, handler: F) -> Answering<T>
@@ -101,6 +101,6 @@ impl<T: Payload> fmt::Debug for Answering<T> {
     }
 }
 
-/// How many questions on a channel are handled at the same time: four times what one member may
-/// ask, so that one alone does not keep the others waiting.
-const AT_ONCE: usize = 4 * Asks::MAX_ASKED;
+/// How many questions on a channel are handled at the same time: all that may come over others, and
+/// four times what one member may ask itself, so that none of both keeps the others waiting.
+const AT_ONCE: usize = Asks::MAX_RELAYED + 4 * Asks::MAX_ASKED;

@@ -204,6 +204,12 @@ impl Driver {
             self.with_engine(|engine, now| engine.handle_peer_up(sender, now));
             self.begin_asks(sender);
             self.with_tracker(|tracker, _, _, now| tracker.handle_peer_up(sender, now));
+            // What it was told first may be more than it takes at once. Not all knew it by then.
+            let open = self.sessions.open_mut(&peer);
+            if open.is_some_and(|open| open.unsent.is_some()) {
+                let tracker = &mut self.presence;
+                tell_congested(&mut self.engine, &mut self.questions, tracker, &peer, true);
+            }
         }
         for message in early.map(Backlog::into_messages).unwrap_or_default() {
             self.hear(peer, message);

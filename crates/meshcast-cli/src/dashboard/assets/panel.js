@@ -75,7 +75,7 @@ export class Panel {
     const { kind, id } = this.#selected;
     const state = this.#state;
     const it = { member: state.members, link: state.links, channel: state.channels, region: state.regions }[kind][id];
-    const drawn = JSON.stringify([kind, id, it, this.#detail, this.#wrong, this.#isBusy(), state.breakable,
+    const drawn = JSON.stringify([kind, id, it, this.#detail, this.#wrong, this.#isBusy(), state.breakable, state.cuts, state.why_not,
       kind === 'region' ? Object.entries(state.members).filter(([, member]) => member.region === id).map(([name, { state }]) => [name, state]) : 0]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;

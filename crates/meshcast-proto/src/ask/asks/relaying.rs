@@ -7,7 +7,7 @@ use crate::{
     ask::{
         incoming::{self, Way},
         output::{AskOutput, Asked},
-        relays::{Entry, Key, Room},
+        relays::{Entry, Key, Passing, Room},
         returns::Returning,
     },
     conduct::Offence,
@@ -55,9 +55,11 @@ impl Asks {
         let mut entry = Entry::new(peer, inquiry.only, now + within);
         entry.own = inquiry.only.is_none_or(|only| only == self.me());
         entry.whole = false;
-        if !entry.own || !self.begin_relay(key, entry) {
+        let has_room = self.taken.has_room(peer, entry.cost());
+        if !entry.own || !has_room || !self.begin_relay(key, entry) {
             return self.echo(peer, key, false);
         }
+        self.taken.take(key, peer, now);
         let question = Question {
             number: inquiry.number,
             channel: inquiry.channel,
@@ -82,13 +84,11 @@ impl Asks {
         if peer == key.0 {
             // The asker itself: nobody is needed between.
             let between = std::mem::replace(&mut entry.parent, peer);
-            entry.queued = 0;
             self.incoming.answer_by_session(key);
-            for reply in self.returns.take(between, key) {
-                self.let_wait(key, (reply.from, reply.payer), reply.finding);
-            }
+            self.returns.redirect(between, peer, key);
             self.echo(between, key, true);
-            return self.return_to(peer, now);
+            self.return_to(peer, now);
+            return self.settle(key);
         }
         // Both handed it to each other at the same time, which is as good as an echo of both.
         if !entry.waiting.remove(&peer) {
@@ -113,9 +113,10 @@ impl Asks {
         let to: Vec<_> = entry.waiting.iter().copied().collect();
         let bytes = (inquiry.bytes.len() + CARRIED) * (1 + to.len());
         let by = (peer, peer == key.0);
-        let fits = !left.is_zero() && self.neighbours.may_copy(by, bytes, now);
-        if !fits || !self.begin_relay(key, entry) || !self.taken.take(key, peer, now) {
-            self.relays.remove(key);
+        // Before another has to make way for it.
+        let has_room = !left.is_zero() && self.taken.has_room(peer, entry.cost());
+        let fits = has_room && self.neighbours.may_copy(by, bytes, now);
+        if !fits || !self.begin_relay(key, entry) {
             self.counters.asks_refused += 1;
             if peer == key.0 {
                 let (question, reply) = (key.1, Reply::Declined(Declined::Busy));
@@ -123,6 +124,7 @@ impl Asks {
             }
             return self.echo(peer, key, false);
         }
+        self.taken.take(key, peer, now);
         self.counters.asks_relayed += 1;
         self.counters.ask_copies += to.len() as u64;
         for to in to {
@@ -141,12 +143,14 @@ impl Asks {
 
     /// A question is under way. `false` if there is no room for it.
     fn begin_relay(&mut self, key: Key, entry: Entry) -> bool {
-        match self.relays.room(key.0, entry.parent) {
-            Room::Free => {}
-            Room::After(other) => self.give_up(other),
-            Room::None => return false,
+        let room = self.relays.room(key.0, entry.parent);
+        if room == Room::None || !self.relays.begin(key, entry) {
+            return false;
         }
-        self.relays.begin(key, entry)
+        if let Room::After(other) = room {
+            self.give_up(other);
+        }
+        true
     }
 
     /// A question makes way for another: nothing more comes of it over this node.
@@ -245,7 +249,7 @@ impl Asks {
             return;
         };
         if let Ok(finding) = Finding::sign(&self.identity, key, reply)
-            && self.relays.pass(key, me, parent)
+            && self.passes(key, me, parent)
         {
             self.pass_on(key, (me, parent), finding, now);
         }
@@ -293,13 +297,22 @@ impl Asks {
         };
         if is_own {
             let (of, out) = ((key.1, peer), &mut self.outputs);
-            return self.outgoing.handle_found(of, member, finding.reply, out);
+            let has_room = self.outgoing.handle_found(of, member, finding.reply, out);
+            self.counters.asks_lost += u64::from(!has_room);
+            return;
         }
         self.end_copy_of_one(key, peer);
-        if self.relays.pass(key, finding.answerer, peer) {
+        if self.passes(key, finding.answerer, peer) {
             self.pass_on(key, (peer, peer), finding, now);
         }
         self.settle(key);
+    }
+
+    /// Whether the reply of a member goes back: it did not before, and `payer` has room for its name.
+    fn passes(&mut self, key: Key, answerer: Sender, payer: Sender) -> bool {
+        let passing = self.relays.pass(key, answerer, payer);
+        self.counters.asks_lost += u64::from(passing == Passing::NoRoom);
+        passing == Passing::Goes
     }
 
     /// A peer has handed back what there is of the one that is asked alone: with that it has
@@ -388,7 +401,7 @@ impl Asks {
     fn forget_relay(&mut self, key: Key) -> Option<Entry> {
         let entry = self.relays.remove(key)?;
         if entry.queued > 0 {
-            self.returns.take(entry.parent, key);
+            self.returns.cancel(entry.parent, key);
         }
         Some(entry)
     }

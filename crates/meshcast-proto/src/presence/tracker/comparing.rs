@@ -3,16 +3,15 @@
 use std::{collections::BTreeMap, ops::Bound};
 
 use super::{
-    super::present::Opens, COMPARE_AFTER, ChannelName, Duration, PresenceMessage, PresenceTracker,
-    Sender, Time,
+    super::{link::Link, present::Opens},
+    COMPARE_AFTER, ChannelName, Duration, PresenceMessage, PresenceTracker, Sender, Time,
 };
 
 impl PresenceTracker {
     /// A hash of this node and its peers.
-    pub(super) fn own_links(&self) -> u64 {
-        let own = first(&self.me.sender());
-        let peers = self.links.keys().map(first);
-        peers.fold(own, u64::wrapping_add)
+    pub(super) fn own_links(&self) -> [u8; 16] {
+        let peers = self.links.keys().copied();
+        Sender::hash_of(peers.chain([self.me.sender()]))
     }
 
     /// Tells a peer which peers this node has, if that is news.
@@ -45,7 +44,7 @@ impl PresenceTracker {
         peers
     }
 
-    pub(super) fn handle_links(&mut self, peer: Sender, links: u64, now: Time) {
+    pub(super) fn handle_links(&mut self, peer: Sender, links: [u8; 16], now: Time) {
         if let Some(link) = self.links.get_mut(&peer)
             && link.links.replace(links) != Some(links)
         {
@@ -88,7 +87,8 @@ impl PresenceTracker {
     /// Compares the next channels of those that are to be compared with a peer: so many at once,
     /// each in its turn.
     fn compare_some(&mut self, peer: Sender, now: Time) {
-        let Some(link) = self.links.get_mut(&peer).filter(|link| link.to_compare > 0) else {
+        let wants = |link: &&mut Link| link.to_compare > 0 && !link.is_congested;
+        let Some(link) = self.links.get_mut(&peer).filter(wants) else {
             return;
         };
         let after = match &link.compared {
@@ -199,12 +199,6 @@ impl PresenceTracker {
         }
         self.send_records(peer, records);
     }
-}
-
-/// Keys are as good as random.
-fn first(sender: &Sender) -> u64 {
-    let bytes = sender.key().first_chunk::<8>();
-    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// How often what a node has is compared with what one of its peers has, each in its turn: mends

@@ -135,7 +135,7 @@ fn presence() -> impl Strategy<Value = PresenceMessage> {
     let entry = (any_sender(), any::<u64>());
     let roll = (channel_name(), collection::vec(entry, 0..6));
     prop_oneof![
-        any::<u64>().prop_map(PresenceMessage::Links),
+        any::<[u8; 16]>().prop_map(PresenceMessage::Links),
         collection::vec(record(), 0..4).prop_map(|all| PresenceMessage::Records(distinct(
             all,
             |it| (it.channel.clone(), it.sender)

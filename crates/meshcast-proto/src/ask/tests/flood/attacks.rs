@@ -73,6 +73,17 @@ fn until(asks: &mut Asks, then: u64) -> Vec<AskOutput> {
     outputs
 }
 
+/// What the handler of this node does at last with each question that it was given.
+fn handled(asks: &mut Asks, outputs: &[AskOutput], now: u64) {
+    for output in outputs {
+        if let AskOutput::Asked(asked) = output {
+            let nothing = Reply::Declined(Declined::Failed);
+            asks.reply(asked.asker, asked.question.number, nothing, at(now));
+            drain(asks);
+        }
+    }
+}
+
 fn is_asked(outputs: &[AskOutput]) -> bool {
     outputs.iter().any(|it| matches!(it, AskOutput::Asked(_)))
 }
@@ -100,7 +111,9 @@ fn a_question_that_is_said_again_while_it_is_believed_runs_no_handler() {
     asks.reply(key(5), 1, own_answer(1), at(1));
     drain(&mut asks);
     for n in 0..4_200 {
-        says(&mut asks, 2, asked_by(&made_up(n), 1, 8, 1), n as u64 * 2);
+        let (question, now) = (asked_by(&made_up(n), 1, 8, 1), n as u64 * 2);
+        let outputs = says(&mut asks, 2, question, now);
+        handled(&mut asks, &outputs, now + 1);
     }
     for now in [10_000, 100_000, 180_000, 400_000] {
         until(&mut asks, now);
@@ -145,7 +158,7 @@ fn answers_of_made_up_members_cost_nobody_else_an_answer() {
 fn answers_wait_for_a_peer_that_reads_slowly_and_come_in_turns() {
     let (mut asks, budget) = alone(1, [0, 2, 3]);
     let question = asked_by(&node(5).identity, 1, 8, 60_000);
-    says(&mut asks, 0, question, 0);
+    let asked = says(&mut asks, 0, question, 0);
     asks.set_congested(key(0), true);
     for n in 0..200 {
         says(
@@ -169,8 +182,33 @@ fn answers_wait_for_a_peer_that_reads_slowly_and_come_in_turns() {
     assert!(outputs.len() < 20, "{}", outputs.len());
     let (asker, question) = (key(5), 1);
     says(&mut asks, 0, AskMessage::Recall { asker, question }, 120);
+    handled(&mut asks, &asked, 121);
     until(&mut asks, 400_000);
     assert_eq!(budget.used(), 0);
+}
+
+/// Handlers that do not end are those of one peer's questions alone, handed on or not.
+#[test]
+fn withdrawn_questions_of_made_up_members_count_until_their_handlers_have_ended() {
+    let (mut asks, budget) = alone(1, [0, 2]);
+    let mut asked = Vec::new();
+    for n in 0..2 * Asks::MAX_ASKED {
+        let now = n as u64 * 2;
+        let outputs = says(&mut asks, 2, asked_by(&made_up(n), 1, 8, 1), now);
+        asked.extend(
+            outputs
+                .into_iter()
+                .filter(|it| matches!(it, AskOutput::Asked(_))),
+        );
+        until(&mut asks, now + 1);
+    }
+    assert_eq!(asked.len(), Asks::MAX_ASKED);
+    let (other, now) = (asked_by(&node(5).identity, 1, 8, 1_000), 1_000);
+    assert!(is_asked(&says(&mut asks, 0, other, now)), "of another peer");
+    handled(&mut asks, &asked, now);
+    let next = asked_by(&made_up(1_000), 1, 8, 1_000);
+    assert!(is_asked(&says(&mut asks, 2, next, now)), "they have ended");
+    assert!(budget.used() > 0);
 }
 
 /// One that fills all places of a peer with questions of others leaves it those for its own, and

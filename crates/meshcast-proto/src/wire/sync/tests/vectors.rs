@@ -287,7 +287,7 @@ fn the_bytes_are_those_of_the_file() {
         ),
         (
             "a hash of the speaker and its peers",
-            presence(PresenceMessage::Links(300)),
+            presence(PresenceMessage::Links([3; 16])),
         ),
         (
             "a hash of who is present on a channel",
