@@ -308,7 +308,8 @@ impl Asks {
         self.settle(key);
     }
 
-    /// Whether the reply of a member goes back: it did not before, and `payer` has room for its name.
+    /// Whether the reply of a member goes back: it did not before, and `payer` has room for its
+    /// name.
     fn passes(&mut self, key: Key, answerer: Sender, payer: Sender) -> bool {
         let passing = self.relays.pass(key, answerer, payer);
         self.counters.asks_lost += u64::from(passing == Passing::NoRoom);
