@@ -19,7 +19,7 @@ const cargo = (...args) =>
 
 // For tests all of the workspace, as they have built it, with what examples and tests depend on: alone,
 // it would take other features of what it depends on, and build that again.
-cargo("build", "--locked", ...(debug ? ["--workspace", "--lib", "--examples"] : ["-p", "meshcast-js", "--release"]));
+cargo("build", "--locked", ...(debug ? ["--workspace", "--lib", "--examples", "--bin", "meshcast"] : ["-p", "meshcast-js", "--release"]));
 const { target_directory } = JSON.parse(cargo("metadata", "--format-version", "1", "--no-deps"));
 
 const { platform, arch } = process;

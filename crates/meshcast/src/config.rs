@@ -294,11 +294,11 @@ fn set_metrics(_: &mut Config, _: &str) -> Result<(), InvalidValue> {
 }
 
 fn is_built(variable: &str) -> bool {
-    match variable {
-        "MESHCAST_LOCAL" => cfg!(feature = "admin"),
-        "MESHCAST_METRICS" => cfg!(feature = "metrics"),
-        _ => true,
-    }
+    let of_features = [
+        ("MESHCAST_LOCAL", cfg!(feature = "admin")),
+        ("MESHCAST_METRICS", cfg!(feature = "metrics")),
+    ];
+    of_features.iter().all(|(of, built)| *of != variable || *built)
 }
 
 fn truth(text: &str) -> Result<bool, InvalidValue> {
