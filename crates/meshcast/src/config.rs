@@ -298,7 +298,9 @@ fn is_built(variable: &str) -> bool {
         ("MESHCAST_LOCAL", cfg!(feature = "admin")),
         ("MESHCAST_METRICS", cfg!(feature = "metrics")),
     ];
-    of_features.iter().all(|(of, built)| *of != variable || *built)
+    of_features
+        .iter()
+        .all(|(of, built)| *of != variable || *built)
 }
 
 fn truth(text: &str) -> Result<bool, InvalidValue> {
