@@ -80,7 +80,7 @@ export function view(regions, each = 1) {
       const [city, latitude, longitude] = PLACES[name] ?? [];
       return [name, { city, latitude, longitude, members: each, up: each }];
     })),
-    channels: { earth: { members: count, senders: 1, posted: 45, posted_per_s: 5, mesh: [4, 4], behind: 0, waiting_bytes: 0 } },
+    channels: { earth: { members: count, senders: 1, posted: 45, posted_per_s: 5, mesh: [4, 4], delivered: 0, repaired: 0, missed: 0, dropped: 0, behind: 0, waiting_bytes: 0 } },
   };
 }
 
@@ -89,5 +89,5 @@ export const detailOf = (state) => ({ name }) => ({
   node: { name, started_at: '2026-01-01T00:00:00.000Z', version: '0.1.0', pid: 1 },
   counters: { posted: 1 },
   peers: Object.entries(state.members).filter(([other]) => other !== name).map(([other, { region }], nth) => ({ name: other, region, rtt_us: 1000 * nth + Math.random() * 1000, direction: 'inbound' })),
-  channels: [{ name: 'earth', mesh: 4, subscribers: 4, behind: 0, objects: 1, outbox_bytes: 0, unread_bytes: 0 }],
+  channels: [{ name: 'earth', mesh: 4, subscribers: 4, behind: 0, objects: 1, outbox_bytes: 0, unread_bytes: 0, delivered: 0, repaired: 0, missed: 0, dropped: 0 }],
 });

@@ -157,6 +157,27 @@ test('a channel of another mesh is followed as that, and one that nobody has ope
   });
 });
 
+test('the panel of a channel shows what was heard, repaired, missed and dropped, in all and at each member', async () => {
+  const state = view(['fra', 'iad']);
+  Object.assign(state.channels.earth, { delivered: 90, delivered_per_s: 5, repaired: 7, missed: 1, dropped: 3 });
+  await shown(() => [['state', state]], async (page, server) => {
+    server.details['/api/channel'] = () => ({
+      name: 'earth', senders: [], present: { by: null, members: [], left_out: 0 },
+      members: [{ name: 'fra-1', region: 'fra', mesh: 2, behind: 0, unread_bytes: 0, delivered: 90, repaired: 6, missed: 1, dropped: 2 }],
+    });
+    await page.getByRole('tab', { name: 'Channels' }).click();
+    await page.locator('#channels').getByRole('button', { name: 'earth' }).click();
+    const panel = page.locator('#panel');
+    const row = panel.locator('tr[data-key="fra-1 fra"]');
+    await row.waitFor();
+    const facts = await panel.locator('dl.facts').evaluate((list) => Object.fromEntries([...list.querySelectorAll('dt')].map((term) => [term.textContent, term.nextSibling.textContent])));
+    assert.deepEqual([facts.Heard, facts.Repaired, facts.Missed, facts.Dropped], ['90 (5/s)', '7 messages', '1 message', '3 messages']);
+    const heads = await panel.locator('thead', { hasText: 'Unread' }).locator('th').allTextContents();
+    const cells = await row.locator('td').allTextContents();
+    assert.deepEqual([heads.slice(-3), cells.slice(-3)], [['Repaired', 'Missed', 'Dropped'], ['6', '1', '2']]);
+  });
+});
+
 test('a stream that begins anew shows its own messages', async () => {
   const state = view(['fra', 'iad']);
   const places = [['fra-1', 'fra'], ['iad-1', 'iad']];

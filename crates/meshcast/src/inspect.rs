@@ -223,6 +223,18 @@ pub struct ChannelInfo {
     pub outbox_bytes: usize,
     /// Bytes delivered that some object has not read yet.
     pub unread_bytes: usize,
+    /// Records of others delivered. This and what follows counts since the node has the channel.
+    pub delivered: u64,
+    /// Of these, records that gossip had not brought, and that a peer gave when it was asked.
+    pub repaired: u64,
+    /// Records that all objects were told they will not get.
+    pub missed: u64,
+    /// Records that some object did not read in time and that were not kept either; each was
+    /// reported to it as a gap.
+    pub unread: u64,
+    /// Records that made way before some object had read them, for each such object. It reads them
+    /// late, out of what is kept, or they are `unread`.
+    pub dropped: u64,
 }
 
 /// A sender on a channel.

@@ -30,6 +30,10 @@ fn table(report: &ChannelReport, palette: Palette) -> String {
         ">SENDERS",
         ">OUTBOX",
         ">UNREAD",
+        ">HEARD",
+        ">MISSED",
+        ">DROPS",
+        ">REPAIRED",
     ]);
     for channel in &report.channels {
         table.row([
@@ -40,6 +44,10 @@ fn table(report: &ChannelReport, palette: Palette) -> String {
             channel.senders.len().to_string(),
             render::bytes(channel.outbox_bytes),
             render::bytes(channel.unread_bytes),
+            channel.delivered.to_string(),
+            channel.missed.saturating_add(channel.unread).to_string(),
+            channel.dropped.to_string(),
+            channel.repaired.to_string(),
         ]);
     }
     table.render(palette)
@@ -54,13 +62,16 @@ mod tests {
         let report = serde_json::from_str(
             r#"{"schema":"channels/v1","channels":[
                 {"name":"","objects":1,"subscribers":["a","b"],"mesh":["a"],"senders":[],
-                 "outbox_bytes":0,"unread_bytes":2048,"of_a_later_version":true}]}"#,
+                 "outbox_bytes":0,"unread_bytes":2048,"delivered":9,"repaired":4,"missed":3,
+                 "unread":2,"dropped":1,"of_a_later_version":true}]}"#,
         )
         .expect("unknown fields are no harm");
         assert_eq!(
             table(&report, Palette::PLAIN),
-            "CHANNEL  OBJECTS  SUBSCRIBERS  MESH  SENDERS  OUTBOX   UNREAD\n\
-             \"\"             1            2     1        0     0 B  2.0 KiB\n"
+            "CHANNEL  OBJECTS  SUBSCRIBERS  MESH  SENDERS  OUTBOX   UNREAD  HEARD  MISSED  \
+             DROPS  REPAIRED\n\
+             \"\"             1            2     1        0     0 B  2.0 KiB      9       5  \
+             \x20   1         4\n"
         );
     }
 }

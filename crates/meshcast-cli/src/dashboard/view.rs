@@ -150,6 +150,9 @@ pub(super) struct ChannelView {
     /// Messages that the nodes here got of it, all together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) delivered_per_s: Option<f64>,
+    /// What became of it at the nodes here, all together, since each has it.
+    #[serde(flatten)]
+    pub(super) tally: Tally,
     /// The fewest and the most that gossip of a node here sends to at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mesh: Option<(usize, usize)>,
@@ -157,6 +160,19 @@ pub(super) struct ChannelView {
     pub(super) behind: u64,
     /// Posted and not sent yet, or delivered and not read yet.
     pub(super) waiting_bytes: usize,
+}
+
+/// What became of a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Tally {
+    /// Messages of others that were heard.
+    pub(super) delivered: u64,
+    /// Of these, messages that were missed at first, and fetched.
+    pub(super) repaired: u64,
+    /// Messages that will not come.
+    pub(super) missed: u64,
+    /// Messages that made way before they were read. They are read out of what is kept, or missed.
+    pub(super) dropped: u64,
 }
 
 /// What is to be seen now. Rates are over the time since `before`.

@@ -227,6 +227,11 @@ impl From<&ChannelInfo> for schema::Channel {
             senders: channel.senders.iter().map(schema::Sender::from).collect(),
             outbox_bytes: channel.outbox_bytes,
             unread_bytes: channel.unread_bytes,
+            delivered: channel.delivered,
+            repaired: channel.repaired,
+            missed: channel.missed,
+            unread: channel.unread,
+            dropped: channel.dropped,
         }
     }
 }

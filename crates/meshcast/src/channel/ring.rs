@@ -2,23 +2,25 @@
 
 mod backfill;
 mod behind;
+mod item;
 mod object_gaps;
 mod seam;
+mod tally;
 mod unpacked;
 
 use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
 
 use litemap::LiteMap;
-use meshcast_proto::{Account, Delivery, Member, Seq, SeqRange};
+use meshcast_proto::{Account, Seq};
 
 use self::{
     behind::{Behind, Stand},
+    item::numbers_for,
     seam::Seams,
 };
 use super::{
     ObjectId,
     cursor::{Cursor, Marks},
-    outbox::Posters,
 };
 use crate::{
     channel::message::{Gap, GapReason},
@@ -28,7 +30,9 @@ use crate::{
 pub(crate) use self::{
     backfill::{Past, Standing},
     behind::Wanted,
+    item::Item,
     object_gaps::{Count, ObjectGaps},
+    tally::Tally,
     unpacked::{Unpacked, UnpackedValue},
 };
 
@@ -51,6 +55,7 @@ pub(crate) struct Ring {
     requesting: Vec<ReaderId>,
     /// Numbers that some reader was told it had not read in time, so far.
     told: ObjectGaps,
+    tally: Tally,
     /// Up to where each sender was delivered, for [cursors](Cursor).
     delivered: Marks,
     /// There are many of them, and one more since somebody looked.
@@ -60,15 +65,6 @@ pub(crate) struct Ring {
 /// Names a reader of one ring. Readers made earlier are less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct ReaderId(u64);
-
-/// Something to read.
-#[derive(Debug, Clone)]
-pub(crate) enum Item {
-    /// Values; with posters if they are of this process.
-    Values(Delivery, Option<Arc<Posters>>),
-    /// Numbers that will not come.
-    Missed(Gap),
-}
 
 #[derive(Debug)]
 struct Reader {
@@ -110,6 +106,7 @@ impl Ring {
             next_reader: ReaderId::default(),
             requesting: Vec::new(),
             told: ObjectGaps::default(),
+            tally: Tally::default(),
             delivered: Marks::default(),
             crowded: false,
         }
@@ -186,6 +183,7 @@ impl Ring {
     /// Appends an item and returns who waits for it, in the order the readers were made.
     pub(crate) fn push(&mut self, item: Item) -> Vec<Waker> {
         self.note_delivered(&item, moment());
+        self.tally.add(&item);
         if !self
             .readers
             .values()
@@ -345,6 +343,14 @@ impl Ring {
         self.told
     }
 
+    /// What became of all that was pushed.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally {
+            unread: self.told.unread.numbers,
+            ..self.tally
+        }
+    }
+
     fn end(&self) -> u64 {
         self.front + self.entries.len() as u64
     }
@@ -377,7 +383,13 @@ impl Ring {
         let behind = self.readers.iter_mut();
         behind
             .filter(|(_, reader)| reader.position == self.front)
-            .for_each(|(_, reader)| reader.lose(&item));
+            .for_each(|(_, reader)| {
+                let lost = reader.lose(&item);
+                // Who only posts is not expected to read.
+                if reader.unclaimed.is_none() {
+                    self.tally.drop_unread(lost);
+                }
+            });
         self.front += 1;
     }
 
@@ -431,24 +443,29 @@ impl Reader {
     }
 
     /// Goes on behind an entry that it has not read and notes down what it has not got by that.
-    fn lose(&mut self, item: &Item) {
+    /// Returns how many numbers of values that is.
+    fn lose(&mut self, item: &Item) -> u64 {
         self.pass(item);
         if self.seams.concern(item) {
             let joined: Vec<_> = self.seams.join(item).collect();
-            joined.iter().for_each(|item| self.note(item));
+            joined.iter().map(|item| self.note(item)).sum()
         } else {
-            self.note(item);
+            self.note(item)
         }
     }
 
-    /// Notes down what it has not got.
-    fn note(&mut self, item: &Item) {
+    /// Notes down what it has not got, and returns how many numbers of values that is.
+    fn note(&mut self, item: &Item) -> u64 {
         let is_past =
             !self.caught_up && (self.behind.waits_for_past() || self.position <= self.past_until);
         match item {
-            Item::Missed(gap) => self.behind.miss(gap.clone(), is_past),
+            Item::Missed(gap) => {
+                self.behind.miss(gap.clone(), is_past);
+                0
+            }
             Item::Values(delivery, posters) => {
                 let heard = numbers_for(self.object, delivery, posters.as_deref());
+                let count = heard.iter().map(|seqs| seqs.len()).sum();
                 let gap = |missed| Gap {
                     member: Arc::clone(&delivery.member),
                     missed,
@@ -458,6 +475,7 @@ impl Reader {
                     .into_iter()
                     .map(gap)
                     .for_each(|gap| self.behind.lose(gap, is_past));
+                count
             }
         }
     }
@@ -472,62 +490,8 @@ pub(crate) enum Pending {
     At(u64),
 }
 
-impl Item {
-    /// What it keeps in memory, roughly: an entry without payload is not free either.
-    fn len_bytes(&self) -> usize {
-        ENTRY_OVERHEAD
-            + match self {
-                Self::Values(delivery, _) => delivery.len_bytes(),
-                Self::Missed(_) => 0,
-            }
-    }
-
-    /// The numbers it is about.
-    pub(crate) fn seqs(&self) -> SeqRange {
-        match self {
-            Self::Values(delivery, _) => delivery.seqs(),
-            Self::Missed(gap) => gap.missed,
-        }
-    }
-
-    /// Whose it is.
-    pub(crate) const fn member(&self) -> &Arc<Member> {
-        match self {
-            Self::Values(delivery, _) => &delivery.member,
-            Self::Missed(gap) => &gap.member,
-        }
-    }
-
-    /// Whether there is something in it for `object`.
-    fn concerns(&self, object: ObjectId) -> bool {
-        match self {
-            Self::Missed(_) | Self::Values(_, None) => true,
-            Self::Values(_, Some(posters)) => posters.concern(object),
-        }
-    }
-}
-
-/// The numbers of a delivery that `object` hears, in order: its own posts are not among them.
-fn numbers_for(object: ObjectId, delivery: &Delivery, posters: Option<&Posters>) -> Vec<SeqRange> {
-    let Some(posters) = posters else {
-        return vec![delivery.seqs()];
-    };
-    let mut heard: Vec<SeqRange> = Vec::new();
-    let values = delivery.values().map(|value| value.seqs);
-    for seqs in values.filter(|seqs| posters.heard_by(object, seqs.last())) {
-        match heard.last_mut() {
-            Some(last) if last.last().next() == seqs.first() => *last = last.hull(seqs),
-            _ => heard.push(seqs),
-        }
-    }
-    heard
-}
-
 /// Unclaimed readers are moved on when more than this part of the limit waits for them.
 const UNCLAIMED_SHARE: usize = 4;
-
-/// What an entry takes besides its payload, roughly.
-const ENTRY_OVERHEAD: usize = 128;
 
 #[cfg(test)]
 mod tests;

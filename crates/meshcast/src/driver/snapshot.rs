@@ -100,7 +100,7 @@ impl Driver {
         let mut mesh: Vec<PeerId> = gossip.listening(name).collect();
         subscribers.sort();
         mesh.sort();
-        let load = channel.hub.load();
+        let (load, tally) = (channel.hub.load(), channel.hub.tally());
         let senders = self.engine.senders(name);
         let mut senders: Vec<_> = senders.map(|(_, state)| sender(&state)).collect();
         senders.sort_by_key(|sender| sender.peer_id);
@@ -112,6 +112,11 @@ impl Driver {
             senders,
             outbox_bytes: load.outbox_bytes,
             unread_bytes: load.unread_bytes,
+            delivered: tally.delivered,
+            repaired: tally.repaired,
+            missed: tally.missed,
+            unread: tally.unread,
+            dropped: tally.dropped,
         })
     }
 

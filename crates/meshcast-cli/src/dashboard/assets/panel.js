@@ -241,12 +241,15 @@ export class Panel {
         h('dt', {}, 'Open at'), h('dd', {}, plural(channel.members, 'member')),
         h('dt', {}, 'Mesh'), h('dd', {}, `${mesh(channel.mesh)} peers of each`),
         h('dt', {}, 'Posted'), h('dd', {}, `${count(channel.posted)} (${count(channel.posted_per_s)}/s)`),
-        h('dt', {}, 'Heard'), h('dd', {}, `${count(channel.delivered_per_s)}/s`),
+        h('dt', {}, 'Heard'), h('dd', {}, `${count(channel.delivered)} (${count(channel.delivered_per_s)}/s)`),
+        h('dt', {}, 'Repaired'), h('dd', {}, plural(channel.repaired, 'message')),
+        h('dt', {}, 'Missed'), h('dd', {}, plural(channel.missed, 'message')),
+        h('dt', {}, 'Dropped'), h('dd', {}, plural(channel.dropped, 'message')),
         h('dt', {}, 'Most behind'), h('dd', {}, plural(channel.behind, 'message')),
         h('dt', {}, 'Waiting'), h('dd', {}, bytes(channel.waiting_bytes))),
       detail ? this.#present(detail.present) : null,
-      detail ? this.#rows('Members here', ['Member', 'Region', 'Mesh', 'Behind', 'Unread'], detail.members.map((it) => [
-        this.#go('member', it.name), it.region, meshOf(it), count(it.behind), bytes(it.unread_bytes),
+      detail ? this.#rows('Members here', ['Member', 'Region', 'Mesh', 'Behind', 'Unread', 'Repaired', 'Missed', 'Dropped'], detail.members.map((it) => [
+        this.#go('member', it.name), it.region, meshOf(it), count(it.behind), bytes(it.unread_bytes), count(it.repaired), count(it.missed), count(it.dropped),
       ])) : null,
       detail ? this.#rows('Senders', ['Sender', 'Region', 'Last number'], detail.senders.map((it) => [
         it.name ?? '–', it.region ?? '–', String(it.seq),

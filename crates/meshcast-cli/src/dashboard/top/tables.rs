@@ -185,6 +185,9 @@ fn node(name: &str, view: &View, picture: &Picture) -> Option<Details> {
             Cell::count(it.behind),
             Cell::bytes(it.outbox_bytes),
             Cell::bytes(it.unread_bytes),
+            Cell::count(it.tally.missed),
+            Cell::count(it.tally.dropped),
+            Cell::count(it.tally.repaired),
         ];
         channels.row(it.name, Tone::Plain, cells);
     }
@@ -238,6 +241,9 @@ fn channel(name: &str, picture: &Picture) -> Details {
             Cell::count(it.behind),
             Cell::bytes(it.outbox_bytes),
             Cell::bytes(it.unread_bytes),
+            Cell::count(it.tally.missed),
+            Cell::count(it.tally.dropped),
+            Cell::count(it.tally.repaired),
         ];
         members.row(it.name, Tone::Plain, cells);
     }
@@ -323,6 +329,9 @@ const ITS_CHANNELS: &[Column] = &[
     number("LAG"),
     number("OUTBOX"),
     number("UNREAD"),
+    number("MISSED"),
+    number("DROPS"),
+    number("REPAIRED"),
 ];
 const MEMBERS: &[Column] = &[
     text("NAME", 20),
@@ -333,6 +342,9 @@ const MEMBERS: &[Column] = &[
     number("LAG"),
     number("OUTBOX"),
     number("UNREAD"),
+    number("MISSED"),
+    number("DROPS"),
+    number("REPAIRED"),
 ];
 const SENDERS: &[Column] = &[
     text("NAME", 20),
@@ -407,6 +419,17 @@ mod tests {
             }
             assert!(details(tab, "gone", &view, &now).is_none());
         }
+    }
+
+    #[test]
+    fn a_channel_shows_what_was_missed_dropped_and_repaired_at_each_node() {
+        let mut now = fixture::picture(&FLEET);
+        let look = now.nodes.get_mut("fra-1").and_then(|it| it.look.as_mut());
+        let earth = &mut look.expect("it answered").channels[0];
+        (earth.missed, earth.unread, earth.dropped, earth.repaired) = (1, 2, 4, 5);
+        let (_, tables) =
+            details(Tab::Channels, "earth", &view(None, &now), &now).expect("it is there");
+        assert_eq!(row(&tables[0].1, "fra-1")[8..], ["3", "4", "5"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use meshcast::admin::schema;
 
 use super::{
     super::picture::{Look, Picture},
-    ChannelView, per_second, sum,
+    ChannelView, Tally, per_second, sum,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,6 +187,27 @@ pub(super) fn channels<'a>(
     (channels, left_out, loads)
 }
 
+/// What became of it at one node.
+pub(super) fn tally(channel: &schema::Channel) -> Tally {
+    Tally {
+        delivered: channel.delivered,
+        repaired: channel.repaired,
+        missed: channel.missed.saturating_add(channel.unread),
+        dropped: channel.dropped,
+    }
+}
+
+impl Tally {
+    fn and(self, other: Self) -> Self {
+        Self {
+            delivered: self.delivered.saturating_add(other.delivered),
+            repaired: self.repaired.saturating_add(other.repaired),
+            missed: self.missed.saturating_add(other.missed),
+            dropped: self.dropped.saturating_add(other.dropped),
+        }
+    }
+}
+
 fn seen(said: &[Said<'_>], heads: &BTreeMap<&str, u64>) -> ChannelView {
     let mut channel = ChannelView {
         senders: heads.len(),
@@ -203,6 +224,7 @@ fn seen(said: &[Said<'_>], heads: &BTreeMap<&str, u64>) -> ChannelView {
         }
         open.extend(it.subscribers.iter().map(String::as_str));
         channel.waiting_bytes += it.outbox_bytes + it.unread_bytes;
+        channel.tally = channel.tally.and(tally(it));
     }
     channel.members = open.len();
     channel

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{
     super::picture::Picture,
-    channels::{self, Channels, behind, find, heads},
+    Tally,
+    channels::{self, Channels, behind, find, heads, tally},
     links::{Pair, pairs},
 };
 
@@ -38,6 +39,8 @@ pub(in super::super) struct Open<'a> {
     pub(in super::super) behind: u64,
     pub(in super::super) outbox_bytes: usize,
     pub(in super::super) unread_bytes: usize,
+    #[serde(flatten)]
+    pub(in super::super) tally: Tally,
 }
 
 /// What is between two regions.
@@ -189,6 +192,7 @@ fn open<'a>(channel: &'a schema::Channel, heads: &BTreeMap<&str, u64>) -> Open<'
         behind: behind(channel, heads),
         outbox_bytes: channel.outbox_bytes,
         unread_bytes: channel.unread_bytes,
+        tally: tally(channel),
     }
 }
 

@@ -89,6 +89,11 @@ fn look(name: &str, all: &[&str]) -> Look {
         senders: vec![sender("fra-1", 7, Some(7))],
         outbox_bytes: 0,
         unread_bytes: 0,
+        delivered: 0,
+        repaired: 0,
+        missed: 0,
+        unread: 0,
+        dropped: 0,
     };
     Look {
         node: schema::NodeReport {

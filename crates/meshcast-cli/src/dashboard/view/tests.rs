@@ -176,6 +176,28 @@ fn what_is_heard_of_a_channel_is_counted_where_it_is_heard() {
 }
 
 #[test]
+fn what_became_of_a_channel_is_told_of_each_node_and_of_all_together() {
+    let mut now = picture(&["fra-1", "iad-1"]);
+    for (name, times) in [("fra-1", 1_u64), ("iad-1", 10)] {
+        let earth = &mut look_mut(&mut now, name).channels[0];
+        (earth.delivered, earth.repaired) = (5 * times, 2 * times);
+        (earth.missed, earth.unread, earth.dropped) = (times, 2 * times, 4 * times);
+    }
+    let tally = |times: u64| Tally {
+        delivered: 5 * times,
+        repaired: 2 * times,
+        missed: 3 * times,
+        dropped: 4 * times,
+    };
+    assert_eq!(view(None, &now).channels["earth"].tally, tally(11));
+    let members = detail::channel(&now, "earth").members;
+    let each: Vec<_> = members.iter().map(|it| (it.name, it.tally)).collect();
+    assert_eq!(each, [("fra-1", tally(1)), ("iad-1", tally(10))]);
+    let json = serde_json::to_value(view(None, &now)).expect("plain data");
+    assert_eq!(json["channels"]["earth"]["repaired"], 22);
+}
+
+#[test]
 fn very_many_channels_are_gone_through_once() {
     let names: Vec<String> = (0..10).map(|n| format!("r-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -305,9 +327,11 @@ fn numbers_as_large_as_they_get_are_shown_and_end_nothing() {
             look.node.counters.insert(counter.into(), u64::MAX);
         }
         look.channels[0].senders = vec![sender("a", u64::MAX, None), sender("b", 1 << 63, None)];
+        (look.channels[0].missed, look.channels[0].unread) = (u64::MAX, u64::MAX);
     }
     let view = view(Some(&picture(&FLEET)), &now);
-    assert_eq!(view.channels["earth"].posted, u64::MAX);
+    let earth = &view.channels["earth"];
+    assert_eq!((earth.posted, earth.tally.missed), (u64::MAX, u64::MAX));
     assert_eq!(
         (view.totals.missed, view.totals.posted),
         (u64::MAX, u64::MAX)

@@ -83,6 +83,11 @@ fn snapshot() -> Snapshot {
             }],
             outbox_bytes: 5,
             unread_bytes: 6,
+            delivered: 9,
+            repaired: 4,
+            missed: 3,
+            unread: 2,
+            dropped: 1,
         }],
         counters: counted(),
         accounts: vec![AccountInfo {
@@ -226,7 +231,8 @@ fn channels_are_written_as_documented() {
         r#"{"schema":"channels/v1","channels":[{"name":"","objects":1,"subscribers":["ID"],"#
             .to_owned()
             + r#""mesh":[],"senders":[{"name":"iad-1","region":"iad","peer_id":"ID","#
-            + r#""highest_seq":7,"delivered_seq":null}],"outbox_bytes":5,"unread_bytes":6}]}"#
+            + r#""highest_seq":7,"delivered_seq":null}],"outbox_bytes":5,"unread_bytes":6,"#
+            + r#""delivered":9,"repaired":4,"missed":3,"unread":2,"dropped":1}]}"#
     );
 }
 

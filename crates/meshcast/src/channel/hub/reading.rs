@@ -12,7 +12,7 @@ use crate::{
     channel::{
         ObjectId,
         cursor::{Cursor, Marks},
-        ring::{Item, Past, ReaderId, Standing},
+        ring::{Item, Past, ReaderId, Standing, Tally},
     },
     clock::moment,
 };
@@ -105,6 +105,11 @@ impl Hub {
     /// How many members had not told in time what they keep of what a reader began with.
     pub(crate) fn untold(&self, reader: ReaderId) -> usize {
         self.lock().ring.untold(reader)
+    }
+
+    /// What became of what others posted.
+    pub(crate) fn tally(&self) -> Tally {
+        self.lock().ring.tally()
     }
 
     /// Hands a reader what it asked for, up to this number. For the driver.

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use meshcast_proto::{ChannelName, Format};
+use meshcast_proto::{ChannelName, Format, Seq, SeqRange, Via};
 
 use super::{Hub, Poster, Read};
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
     channel::{
         ChannelOptions, Item,
         fixture::{Source, hub},
-        ring::ReaderId,
+        message::{Gap, GapReason},
+        ring::{ReaderId, Tally},
     },
     limits::Limits,
 };
@@ -273,4 +274,79 @@ async fn a_hub_is_not_forgotten_before_all_has_left() {
     assert!(!registry.remove_vacant(hub.name()));
     assert!(hub.take_section().0.is_some());
     assert!(registry.remove_vacant(hub.name()));
+}
+
+#[tokio::test]
+async fn what_is_heard_repaired_missed_and_dropped_is_counted_of_each_channel() {
+    let (hub, _) = hub(Limits {
+        unread_bytes: 4_000,
+        ..Limits::default()
+    });
+    let _only_posts = hub.open_object(ChannelOptions::new());
+    let object = hub.open_object(ChannelOptions::new());
+    let reader = hub.claim_reader(object).expect("open");
+    let mut source = Source::new(1);
+    let [own, gossip, repair] = [Via::Local, Via::Gossip, Via::Repair].map(|via| {
+        let items = source.heard(&[b"1", b"2"]);
+        items.into_iter().map(move |item| came(item, via))
+    });
+    for item in own.chain(gossip).chain(repair) {
+        hub.deliver(item, None);
+    }
+    let missed = SeqRange::new(Seq::FIRST, Seq::new(3).expect("not 0")).expect("in order");
+    hub.deliver(
+        Item::Missed(Gap {
+            member: Arc::clone(&source.member),
+            missed,
+            reason: GapReason::Lost,
+        }),
+        None,
+    );
+    let heard = Tally {
+        delivered: 4,
+        repaired: 2,
+        missed: 3,
+        ..Tally::default()
+    };
+    assert_eq!(hub.tally(), heard);
+    while read_now(&hub, reader).await.is_ready() {}
+    // There is room for two with what they take beside their bytes, and the reader does not read.
+    for item in (0..5).flat_map(|_| source.heard(&[&[0; 1_000]])) {
+        hub.deliver(came(item, Via::Gossip), None);
+    }
+    let dropped = Tally {
+        delivered: 9,
+        dropped: 3,
+        ..heard
+    };
+    assert_eq!(hub.tally(), dropped);
+    // What is not kept either is told as a gap.
+    assert!(read_now(&hub, reader).await.is_pending());
+    for (id, wanted) in hub.take_requests(usize::MAX).wanted {
+        for (missed, reason) in wanted.spans {
+            let member = Arc::clone(&wanted.member);
+            let gap = Gap {
+                member,
+                missed,
+                reason,
+            };
+            hub.recall(id, vec![Item::Missed(gap)], missed.last());
+        }
+    }
+    while read_now(&hub, reader).await.is_ready() {}
+    assert_eq!(
+        hub.tally(),
+        Tally {
+            unread: 3,
+            ..dropped
+        }
+    );
+}
+
+/// The item, as if it had come this way.
+fn came(mut item: Item, way: Via) -> Item {
+    if let Item::Values(delivery, _) = &mut item {
+        delivery.arrival.via = way;
+    }
+    item
 }

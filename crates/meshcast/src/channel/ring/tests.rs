@@ -3,7 +3,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use meshcast_proto::{Backlog, Format, Sender, Seq, SeqRange, Time};
 use proptest::prelude::*;
 
-use super::{ENTRY_OVERHEAD, Item, Past, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS};
+use super::{
+    Item, Past, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS, item::ENTRY_OVERHEAD,
+};
 use crate::{
     channel::{
         ObjectId,
