@@ -276,3 +276,14 @@ fn a_log_that_finds_no_room_is_reported_also_if_it_was_fetched() {
     let last = world.story(2, 0).last().map(|event| event.seqs().last());
     assert_eq!(last, Seq::new(103));
 }
+
+#[test]
+fn a_history_may_be_kept_for_as_long_as_a_time_can_say() {
+    let mut config = Config::default();
+    config.history.age = Duration::MAX;
+    let mut world = World::new(2, &config, 1);
+    world.connect_all();
+    world.post(0, 1);
+    world.run_secs(5);
+    assert_eq!(world.story(1, 0).len(), 1);
+}
