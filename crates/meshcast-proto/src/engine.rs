@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     bounds::Budget,
     flow_control::{Lagging, ReadersBehind, SendWindows},
-    gossip_health::{Sign, Watchdog},
+    gossip_health::{MuteDetector, Sign},
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Arrival, History, Insert, Via},
     replication::{Advertiser, Effects, Heard, Logs, Posted, Recipients, Serving},
@@ -67,7 +67,7 @@ pub struct Engine {
     backfills: Backfills,
     reported: Reports,
     /// Whose gossip arrives.
-    health: Watchdog,
+    health: MuteDetector,
     outputs: Outputs,
     counters: Counters,
 }
@@ -106,7 +106,7 @@ impl Engine {
             readers: ReadersBehind::default(),
             backfills: Backfills::default(),
             reported: Reports::default(),
-            health: Watchdog::default(),
+            health: MuteDetector::default(),
             outputs: Outputs::default(),
             counters: Counters::default(),
         }

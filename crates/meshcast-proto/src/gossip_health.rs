@@ -22,10 +22,10 @@ use crate::wire::{Sender, Time};
 
 /// Judges the links to all peers.
 #[derive(Debug, Default)]
-pub(crate) struct Watchdog {
+pub(crate) struct MuteDetector {
     suspects: BTreeMap<Sender, Suspect>,
     /// Peers found mute not long ago, connected or not.
-    records: BTreeMap<Sender, Record>,
+    histories: BTreeMap<Sender, MuteHistory>,
     /// When a link was last found mute.
     last: Option<Time>,
     found: VecDeque<Sender>,
@@ -48,7 +48,7 @@ pub(crate) enum Sign {
 #[derive(Debug)]
 struct Suspect {
     /// When it connected.
-    up: Time,
+    connected_at: Time,
     fetched: Suspicion,
     withheld: Suspicion,
     detoured: Suspicion,
@@ -62,17 +62,17 @@ struct Suspicion {
     /// When the first came, and the last that counts; `None` if there are none.
     span: Option<(Time, Time)>,
     /// How many came, counting those that are far enough apart.
-    marks: u32,
+    count: u32,
 }
 
 /// How often a peer was found mute without a steady time in between.
 #[derive(Debug)]
-struct Record {
+struct MuteHistory {
     times: u32,
     last: Time,
 }
 
-impl Watchdog {
+impl MuteDetector {
     /// A peer connected.
     pub(crate) fn handle_up(&mut self, peer: Sender, now: Time) {
         self.suspects.insert(peer, Suspect::new(now));
@@ -89,10 +89,12 @@ impl Watchdog {
         let Some(suspect) = self.suspects.get_mut(&peer) else {
             return;
         };
-        suspect.acquit();
-        let steady = |record: &Record| now.saturating_since(record.last.max(suspect.up)) >= STEADY;
-        if self.records.get(&peer).is_some_and(steady) {
-            self.records.remove(&peer);
+        suspect.clear();
+        let steady = |history: &MuteHistory| {
+            now.saturating_since(history.last.max(suspect.connected_at)) >= STEADY
+        };
+        if self.histories.get(&peer).is_some_and(steady) {
+            self.histories.remove(&peer);
         }
     }
 
@@ -106,8 +108,8 @@ impl Watchdog {
         if suspect.found || !suspect.is_mute() {
             return;
         }
-        let times = self.records.get(&peer).map_or(0, |record| record.times);
-        if now.saturating_since(suspect.up) < hold(times)
+        let times = self.histories.get(&peer).map_or(0, |history| history.times);
+        if now.saturating_since(suspect.connected_at) < backoff(times)
             || self
                 .last
                 .is_some_and(|last| now.saturating_since(last) < APART)
@@ -117,14 +119,14 @@ impl Watchdog {
         }
         suspect.found = true;
         self.last = Some(now);
-        if self.records.len() >= MAX_RECORDS {
-            self.records
-                .retain(|_, record| now.saturating_since(record.last) < FORGOTTEN);
+        if self.histories.len() >= MAX_HISTORIES {
+            self.histories
+                .retain(|_, history| now.saturating_since(history.last) < FORGOTTEN);
         }
-        if self.records.len() < MAX_RECORDS || self.records.contains_key(&peer) {
-            self.records.insert(
+        if self.histories.len() < MAX_HISTORIES || self.histories.contains_key(&peer) {
+            self.histories.insert(
                 peer,
-                Record {
+                MuteHistory {
                     times: times.saturating_add(1),
                     last: now,
                 },
@@ -143,20 +145,20 @@ impl Watchdog {
     #[cfg(test)]
     pub(crate) fn signs(&self, peer: Sender) -> u32 {
         self.suspects.get(&peer).map_or(0, |it| {
-            it.fetched.marks + it.withheld.marks + it.detoured.marks
+            it.fetched.count + it.withheld.count + it.detoured.count
         })
     }
 
     /// How often a peer was found mute without a steady minute since.
     pub(crate) fn times(&self, peer: Sender) -> u32 {
-        self.records.get(&peer).map_or(0, |record| record.times)
+        self.histories.get(&peer).map_or(0, |history| history.times)
     }
 }
 
 impl Suspect {
     fn new(now: Time) -> Self {
         Self {
-            up: now,
+            connected_at: now,
             fetched: Suspicion::default(),
             withheld: Suspicion::default(),
             detoured: Suspicion::default(),
@@ -182,7 +184,7 @@ impl Suspect {
             || self.detoured.lasts(DETOURED)
     }
 
-    fn acquit(&mut self) {
+    fn clear(&mut self) {
         let none = Suspicion::default();
         (self.fetched, self.withheld, self.detoured) = (none, none, none);
     }
@@ -194,14 +196,14 @@ impl Suspicion {
             Some((_, last)) if now.saturating_since(*last) < SPACING => {}
             Some((_, last)) if now.saturating_since(*last) < STALE => {
                 *last = now;
-                self.marks += 1;
+                self.count += 1;
             }
-            span => (*span, self.marks) = (Some((now, now)), 1),
+            span => (*span, self.count) = (Some((now, now)), 1),
         }
     }
 
-    fn lasts(&self, (patience, marks): (Duration, u32)) -> bool {
-        self.marks >= marks
+    fn lasts(&self, (patience, count): (Duration, u32)) -> bool {
+        self.count >= count
             && self
                 .span
                 .is_some_and(|(first, last)| last.saturating_since(first) > patience)
@@ -209,10 +211,10 @@ impl Suspicion {
 }
 
 /// How long a link stays up at least, by how often it was found mute before.
-fn hold(times: u32) -> Duration {
-    SHORTEST_HOLD
+fn backoff(times: u32) -> Duration {
+    SHORTEST_BACKOFF
         .saturating_mul(1 << times.min(16))
-        .min(LONGEST_HOLD)
+        .min(LONGEST_BACKOFF)
 }
 
 /// How many signs it takes, over how long. A peer gives what it posts to gossip for every listener,
@@ -242,8 +244,8 @@ const APART: Duration = Duration::from_secs(1);
 
 /// How long the first connection to a peer stays up at least. The time doubles whenever the peer is
 /// found mute, up to the longest.
-const SHORTEST_HOLD: Duration = Duration::from_secs(5);
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
+const SHORTEST_BACKOFF: Duration = Duration::from_secs(5);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 /// After this long with gossip from it, a peer starts with a clean record.
 const STEADY: Duration = Duration::from_secs(60);
@@ -252,7 +254,7 @@ const STEADY: Duration = Duration::from_secs(60);
 const FORGOTTEN: Duration = Duration::from_secs(900);
 
 /// Records kept, at about 100 bytes.
-const MAX_RECORDS: usize = 4096;
+const MAX_HISTORIES: usize = 4096;
 
 #[cfg(test)]
 mod tests;
