@@ -51,8 +51,9 @@
 //! * **Where a log begins.** A node that opens a channel asks its peers. The sender of a log
 //!   decides; without it the other peers do; without any, the log begins at the lowest number heard
 //!   within [`SETTLE`].
-//! * **Trust.** What a peer says about others is hearsay. It may start a request, and never moves a
-//!   cursor. [`Conduct`] counts offences; `Watchdog` finds links that carry no gossip.
+//! * **Trust.** What a peer says about others is a report, not a proof. It may start a request, and
+//!   never moves a cursor. [`Conduct`] counts offences; `Watchdog` finds links that carry no
+//!   gossip.
 //!
 //! The code stands in wings with arrows one way; the front file of each says what it may use:
 //!

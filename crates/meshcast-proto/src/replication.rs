@@ -1,6 +1,6 @@
 //! What connected peers have, lack and were asked for, and what each log needs of them.
 //!
-//! All of it is hearsay: what a peer says may start a request, and never moves a cursor by itself.
+//! All of it is reports: what a peer says may start a request, and never moves a cursor by itself.
 //!
 //! May use: the wings below, [`log`](crate::log) and [`flow_control`](crate::flow_control) among
 //! them.

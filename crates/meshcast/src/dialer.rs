@@ -306,7 +306,7 @@ impl Dialer {
 
     /// A member tells where another can be dialled. It may be wrong, or lie: nothing is forgotten
     /// for it, and it is charged for the dials that it causes in vain.
-    pub(crate) fn handle_hearsay(
+    pub(crate) fn handle_reported(
         &mut self,
         teller: PeerId,
         peer: PeerId,
@@ -314,7 +314,7 @@ impl Dialer {
         now: Time,
     ) {
         if let Some(told) = self.told_of(peer, addresses, now) {
-            self.members.handle_hearsay(teller, told, now);
+            self.members.handle_reported(teller, told, now);
         }
     }
 
@@ -514,7 +514,7 @@ const SEED_DIALS: usize = 24;
 
 /// All dials that may be under way. None that a seed or a member that was met needs is taken by
 /// what others tell.
-pub(crate) const MAX_DIALS: usize = SEED_DIALS + members::MET_DIALS + members::HEARSAY_DIALS;
+pub(crate) const MAX_DIALS: usize = SEED_DIALS + members::MET_DIALS + members::REPORTED_DIALS;
 
 #[cfg(test)]
 mod tests;

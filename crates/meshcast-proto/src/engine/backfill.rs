@@ -67,8 +67,8 @@ impl Engine {
     /// The same for a reader that goes on where it, or another one, stopped: after these positions.
     /// Of a sender that is not named it wants all that anybody keeps.
     ///
-    /// Positions are hearsay. They decide what is asked for and what is handed to this one reader;
-    /// what is told to be missing is what numbers that are known to exist show.
+    /// Positions are reports of others. They decide what is asked for and what is handed to this
+    /// one reader; what is told to be missing is what numbers that are known to exist show.
     pub fn handle_resume(
         &mut self,
         channel: &ChannelName,

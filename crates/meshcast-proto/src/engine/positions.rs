@@ -6,8 +6,8 @@ use crate::wire::{Sender, SenderPrefix, Seq};
 
 /// The last number of each sender that somebody has read, on one channel.
 ///
-/// It may come from anybody, so it is hearsay: it says what its bearer wants to hear, and nothing
-/// of what there is.
+/// It may come from anybody, so it is an unverified report: it says what its bearer wants to hear,
+/// and nothing of what there is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Positions(BTreeMap<SenderPrefix, Seq>);
 

@@ -23,7 +23,7 @@
 //! * [`told_by_peer`](Join::told_by_peer), a bound. `Unknown`: a hint. `Provisional`: goes up from
 //!   a bound.
 //! * [`passed`](Join::passed), a frame is from before. `Provisional`: goes above it, unless an
-//!   exact word stands against hearsay.
+//!   exact word stands against a report.
 //! * [`refuted`](Join::refuted), the sender is not that far. `Provisional`: goes down if it is not
 //!   proven. `Fixed`: the same, not below what readers were shown.
 //! * [`wait`](Join::wait), time passed. `Unknown`: begins at the lowest heard, or where hints say.
@@ -278,13 +278,13 @@ impl Join {
         None
     }
 
-    /// Nothing up to `last` is due, as the age of a frame shows; `hearsay` if only others say how
+    /// Nothing up to `last` is due, as the age of a frame shows; `reported` if only others say how
     /// old it is, and nothing came from its sender by which that could be told.
     #[must_use]
-    pub(crate) fn passed(&mut self, last: Seq, hearsay: bool) -> Option<Seq> {
+    pub(crate) fn passed(&mut self, last: Seq, reported: bool) -> Option<Seq> {
         match *self {
             Self::Provisional { first, basis }
-                if first <= last && !(hearsay && basis == Basis::Exact) =>
+                if first <= last && !(reported && basis == Basis::Exact) =>
             {
                 self.begin(last.next(), basis)
             }

@@ -1,4 +1,4 @@
-//! Which logs make way for others: those that are only hearsay, then those not heard of for long,
+//! Which logs make way for others: those that are only reported, then those not heard of for long,
 //! and then those heard of least recently of whoever brought most; and of each member.
 
 use std::{
@@ -28,7 +28,7 @@ pub(crate) struct Lru {
 /// Whose a log is, and how it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// The member whose log it is, or who told of it first while it is hearsay.
+    /// The member whose log it is, or who told of it first while it is only reported.
     pub(crate) subject: Subject,
     /// The peer that brought its first frame, or told of it.
     pub(crate) by: Sender,
@@ -39,7 +39,7 @@ pub(crate) struct Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     /// Others told of it, first then.
-    Hearsay(Time),
+    Reported(Time),
     /// A frame of it was verified, last then.
     Proven(Time),
 }
@@ -57,7 +57,7 @@ pub(crate) enum Room<'a> {
     Free,
     /// This log has to go before.
     After(&'a LogKey),
-    /// There is none for hearsay.
+    /// There is none for a reported log.
     None,
 }
 
@@ -105,7 +105,7 @@ impl Lru {
     }
 
     /// What it takes to add one more log of this member, or one that it tells of.
-    pub(crate) fn room(&self, subject: &Subject, is_hearsay: bool, now: Time) -> Room<'_> {
+    pub(crate) fn room(&self, subject: &Subject, is_reported: bool, now: Time) -> Room<'_> {
         let next = match self.own_first(subject) {
             Some(own) => Some(own),
             None if self.all.len() < self.limit => None,
@@ -113,7 +113,7 @@ impl Lru {
         };
         match next {
             None => Room::Free,
-            Some((place, _)) if is_hearsay && place.is_proven() => Room::None,
+            Some((place, _)) if is_reported && place.is_proven() => Room::None,
             Some((_, key)) => Room::After(key),
         }
     }
@@ -153,7 +153,7 @@ impl Lru {
     /// The log that was not heard of for longest, if what was posted then is not taken in any more.
     pub(crate) fn over(&self, now: Time) -> Option<&(Place, LogKey)> {
         let is_over = |place: &Place| match place {
-            Place::Hearsay(_) => true,
+            Place::Reported(_) => true,
             Place::Proven(last) => *last + self.replay <= now,
         };
         self.all.first().filter(|(place, _)| is_over(place))

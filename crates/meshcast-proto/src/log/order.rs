@@ -96,9 +96,9 @@ impl Log {
     }
 
     /// Nothing up to this number is due: so a frame shows that is said to be from before, perhaps
-    /// only by `hearsay`.
-    pub(crate) fn pass(&mut self, last: Seq, hearsay: bool) {
-        let first = self.join.passed(last, hearsay);
+    /// only because others `reported` it.
+    pub(crate) fn pass(&mut self, last: Seq, reported: bool) {
+        let first = self.join.passed(last, reported);
         self.start(first);
     }
 
@@ -126,8 +126,8 @@ impl Log {
     }
 
     /// What others than its sender say is the highest number counts from now on, or nothing does.
-    pub(crate) fn rumour(&mut self, highest: Option<Seq>, now: Time) {
-        self.reorder.rumour(highest, now);
+    pub(crate) fn hear_reported(&mut self, highest: Option<Seq>, now: Time) {
+        self.reorder.hear_reported(highest, now);
     }
 
     /// Time passed for a log that has not begun; see [`Join::wait`]. Returns when to look again.

@@ -23,7 +23,7 @@ pub struct ReorderBuffer {
     /// The highest number that others say there is, and since when, if it is higher. What is
     /// missing up to here is asked for and waited for, and never given up: others may say what they
     /// like.
-    rumoured: Option<(Seq, Time)>,
+    reported: Option<(Seq, Time)>,
 }
 
 /// A frame that waits for earlier ones.
@@ -52,7 +52,7 @@ impl ReorderBuffer {
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: None,
-            rumoured: None,
+            reported: None,
         }
     }
 
@@ -63,7 +63,7 @@ impl ReorderBuffer {
             held: BTreeMap::new(),
             held_bytes: 0,
             newest: next.previous().map(|newest| (newest, now)),
-            rumoured: None,
+            reported: None,
         }
     }
 
@@ -175,17 +175,17 @@ impl ReorderBuffer {
     }
 
     /// The highest number that others than its sender say there is. Replaces what they said before.
-    pub fn rumour(&mut self, highest: Option<Seq>, now: Time) {
+    pub fn hear_reported(&mut self, highest: Option<Seq>, now: Time) {
         let highest = highest.filter(|highest| Some(*highest) > self.newest());
-        if self.rumoured.map(|(known, _)| known) != highest {
-            self.rumoured = highest.map(|highest| (highest, now));
+        if self.reported.map(|(known, _)| known) != highest {
+            self.reported = highest.map(|highest| (highest, now));
         }
     }
 
     /// The sender itself says what is its highest number: more is only believed of a frame that
     /// came.
     pub fn heard_from_sender(&mut self, newest: Option<Seq>, now: Time) {
-        self.rumoured = None;
+        self.reported = None;
         let released = self
             .next()
             .filter(|_| self.is_proven())
@@ -245,7 +245,7 @@ impl ReorderBuffer {
 
     /// The highest number heard of above this one, and since when there is any.
     fn above(&self, last: Option<Seq>) -> Option<(Seq, Time)> {
-        let heard_of = [self.newest, self.rumoured].into_iter().flatten();
+        let heard_of = [self.newest, self.reported].into_iter().flatten();
         let mut above = heard_of.filter(|(seq, _)| last.is_none_or(|last| last < *seq));
         let (first, since) = above.next()?;
         Some((above.map(|(seq, _)| seq).fold(first, Seq::max), since))

@@ -208,19 +208,19 @@ impl Advertiser {
 /// Logs that changed.
 struct Changed<'a> {
     proven: Vec<&'a LogKey>,
-    hearsay: Vec<&'a LogKey>,
+    reported: Vec<&'a LogKey>,
 }
 
 impl<'a> Changed<'a> {
     fn new(logs: &'a BTreeSet<LogKey>, inventory: &impl Inventory) -> Self {
-        let (proven, hearsay) = logs.iter().partition(|key| inventory.is_proven(key));
-        Self { proven, hearsay }
+        let (proven, reported) = logs.iter().partition(|key| inventory.is_proven(key));
+        Self { proven, reported }
     }
 
     /// Those of which a frame came first, each with whether one did.
     fn in_order(&self) -> impl Iterator<Item = (&'a LogKey, bool)> {
         let proven = self.proven.iter().map(|key| (*key, true));
-        proven.chain(self.hearsay.iter().map(|key| (*key, false)))
+        proven.chain(self.reported.iter().map(|key| (*key, false)))
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Digest {
     proven: Changes,
     /// Of which others only say that there are such logs. However many a member makes up, the
     /// others are told no later for it.
-    hearsay: Changes,
+    reported: Changes,
     acks: BTreeMap<Sender, Ack>,
     /// Logs of others that advanced, of which one peer each is told soon.
     noticed: BTreeSet<LogKey>,
@@ -59,7 +59,7 @@ impl Digest {
     const fn changes(&mut self, is_proven: bool) -> &mut Changes {
         match is_proven {
             true => &mut self.proven,
-            false => &mut self.hearsay,
+            false => &mut self.reported,
         }
     }
 
@@ -121,7 +121,7 @@ impl Digest {
     /// What all peers are to be told now.
     pub(crate) fn take_changed(&mut self, now: Time) -> BTreeSet<LogKey> {
         let mut changed = self.proven.take(now);
-        changed.append(&mut self.hearsay.take(now));
+        changed.append(&mut self.reported.take(now));
         changed
     }
 
@@ -129,7 +129,7 @@ impl Digest {
     pub(crate) fn untold(&self) -> BTreeSet<LogKey> {
         self.proven
             .logs
-            .union(&self.hearsay.logs)
+            .union(&self.reported.logs)
             .cloned()
             .collect()
     }
@@ -146,7 +146,7 @@ impl Digest {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let acks = self.acks.values().map(|ack| ack.due);
         acks.chain(self.proven.due())
-            .chain(self.hearsay.due())
+            .chain(self.reported.due())
             .chain(self.notice_due)
             .min()
     }

@@ -351,7 +351,7 @@ impl Fetch {
         }
         if let Some(slow) = requests.slow(now) {
             let helps = reason == Reason::Gap || slow.seqs.overlap(wanted).is_some();
-            // Of what is only hearsay there may be nothing at all.
+            // Of what is only reported there may be nothing at all.
             if !helps || !around.is_proven {
                 return requests.until().map_or(Step::Rest, Step::Wait);
             }

@@ -386,7 +386,7 @@ impl Logs {
             claims += usize::from(replica.fetch.holders().contains(peer));
             let gone = replica.fetch.handle_gone(peer);
             // What others say of it counts from now on.
-            if gone || key.1 == peer || replica.is_hearsay_of_nobody() {
+            if gone || key.1 == peer || replica.is_reported_by_nobody() {
                 missed.push(key.clone());
             }
             if replica.upstream == Some(peer)
@@ -398,7 +398,7 @@ impl Logs {
         self.budget.release(Payer::from(peer), claims * CLAIM_BYTES);
         for key in &missed {
             // Of what nobody who is there has ever heard of there is nothing to know.
-            if self.get(key).is_some_and(Replica::is_hearsay_of_nobody) {
+            if self.get(key).is_some_and(Replica::is_reported_by_nobody) {
                 self.remove(key);
             } else {
                 self.advance(key, now, out);
@@ -521,7 +521,7 @@ impl Entry {
     /// In which line it waits to ask somebody.
     const fn line(&self) -> Line {
         match self.charged {
-            Some(Charged { owner, place }) if !place.is_proven() => Line::Hearsay(owner.subject),
+            Some(Charged { owner, place }) if !place.is_proven() => Line::Reported(owner.subject),
             _ => Line::Proven,
         }
     }

@@ -11,7 +11,7 @@ pub(crate) struct Origin {
     /// By the frames that came from it, by gossip or as its own answers.
     heard: Option<Time>,
     /// By what others say of the age of its frames, and who says so.
-    hearsay: Option<(Sender, Time)>,
+    reported: Option<(Sender, Time)>,
 }
 
 /// When a frame was posted: not later, as far as is known.
@@ -27,7 +27,7 @@ impl Origin {
     pub(crate) const fn of_ours(born: Time) -> Self {
         Self {
             heard: Some(born),
-            hearsay: None,
+            reported: None,
         }
     }
 
@@ -39,7 +39,7 @@ impl Origin {
     /// Takes in when a frame was posted. Returns when its sender began to post, as far as is known.
     pub(crate) fn hear(&mut self, frame: &Frame, posted: Posted) -> Time {
         let origin = posted.at - frame.since_first();
-        match (posted.teller, &mut self.hearsay) {
+        match (posted.teller, &mut self.reported) {
             (None, _) => self.heard = Some(self.heard.map_or(origin, |heard| heard.min(origin))),
             (Some(teller), Some((by, known))) if *by == teller => *known = origin.min(*known),
             // One alone makes nothing older: another's word counts where that is younger.
@@ -72,18 +72,18 @@ impl Origin {
         earliest.map_or(posted, |earliest| posted.max(earliest))
     }
 
-    /// Whether a frame was posted before then, which others may say by no more than [`HEARSAY`] of
-    /// what came from its sender shows.
+    /// Whether a frame was posted before then, which others may say by no more than
+    /// [`REPORT_ERROR`] of what came from its sender shows.
     pub(crate) fn is_before(&self, frame: &Frame, posted: Posted, since: Time) -> bool {
         let earliest = self.earliest_of(frame);
         earliest.map_or(posted.at, |earliest| posted.at.max(earliest)) + AGE_ERROR < since
     }
 
     fn known(&self) -> Option<Time> {
-        let hearsay = self.hearsay.map(|(_, origin)| origin);
-        match (self.heard, hearsay) {
-            (Some(heard), Some(hearsay)) => Some(hearsay.max(heard - HEARSAY).min(heard)),
-            (heard, hearsay) => heard.or(hearsay),
+        let reported = self.reported.map(|(_, origin)| origin);
+        match (self.heard, reported) {
+            (Some(heard), Some(reported)) => Some(reported.max(heard - REPORT_ERROR).min(heard)),
+            (heard, reported) => heard.or(reported),
         }
     }
 
@@ -92,7 +92,7 @@ impl Origin {
     fn earliest_of(&self, frame: &Frame) -> Option<Time> {
         let since_first = frame.since_first();
         let heard = self.heard?;
-        Some(heard + since_first - since_first / CLOCK_DRIFT - HEARSAY)
+        Some(heard + since_first - since_first / CLOCK_DRIFT - REPORT_ERROR)
     }
 }
 
@@ -104,7 +104,7 @@ const PROMPT: Duration = Duration::from_secs(1);
 
 /// What others say of ages makes a sender older by so much at most than what came from it shows: a
 /// link may have held that up for as long, and hardly longer before it broke.
-const HEARSAY: Duration = Duration::from_secs(30);
+const REPORT_ERROR: Duration = Duration::from_secs(30);
 
 /// By so much the age of a frame may be overstated at most: by clocks that run apart while it is
 /// kept.

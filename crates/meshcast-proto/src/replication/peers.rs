@@ -365,7 +365,7 @@ impl Peers {
     }
 
     /// Whether a peer may be asked for something more: of a log of which a frame came, or of one
-    /// that is only hearsay. The last place is kept free of hearsay.
+    /// that is only reported. The last place is kept free of reported logs.
     pub(crate) fn may_ask(&self, peer: Sender, is_proven: bool) -> bool {
         let most = MAX_REQUESTS - usize::from(!is_proven);
         let peer = self.peers.get(&peer);
@@ -380,8 +380,8 @@ impl Peers {
     }
 
     /// A peer is asked for something of a log of which a frame came, or of one that is only
-    /// hearsay. One that was late is tried by one request for what is proven before it is asked as
-    /// ever: of what is hearsay there may be nothing, and who has nothing shows nothing.
+    /// reported. One that was late is tried by one request for what is proven before it is asked as
+    /// ever: of what is reported there may be nothing, and who has nothing shows nothing.
     pub(crate) fn asked(&mut self, peer: Sender, is_proven: bool, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.requests += 1;

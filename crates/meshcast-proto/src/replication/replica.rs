@@ -85,7 +85,7 @@ impl Replica {
     }
 
     /// Whether nothing came of it, and nobody who is there says that there is anything.
-    pub(crate) fn is_hearsay_of_nobody(&self) -> bool {
+    pub(crate) fn is_reported_by_nobody(&self) -> bool {
         self.log.member().is_none() && self.fetch.holders().is_empty()
     }
 
@@ -148,19 +148,19 @@ impl Replica {
 
     /// Takes in what others than its sender say there is. That counts while the sender itself says
     /// nothing. Returns when to look again, if it may count by then.
-    fn hear_rumours(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
+    fn hear_reports(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
         let reorder = self.log.reorder();
         let reached = reorder.newest().map_or(Seq::FIRST, Seq::next);
         let first = reorder.next()?.max(reached);
-        let rumoured = self.fetch.claimed(first, around.sender, now);
+        let reported = self.fetch.claimed(first, around.sender, now);
         let counts_from = if around.peers.contains(around.sender) {
             around.peers.alive(around.sender) + QUIET
         } else {
             now
         };
-        let counting = rumoured.filter(|_| counts_from <= now);
-        self.log.rumour(counting, now);
-        rumoured.map(|_| counts_from).filter(|from| now < *from)
+        let counting = reported.filter(|_| counts_from <= now);
+        self.log.hear_reported(counting, now);
+        reported.map(|_| counts_from).filter(|from| now < *from)
     }
 
     /// Nothing is waited for below this number, not for others either; and where it began.
@@ -187,7 +187,7 @@ impl Replica {
                 self.log.wait(patience, withheld, now)
             }
         };
-        let rumours = self.hear_rumours(&around, now);
+        let reports = self.hear_reports(&around, now);
         // Whoever has come and not told may know where it should have begun; nothing lower is asked
         // for until then.
         if let Some(until) = self.log.may_yet_begin_higher(now)
@@ -201,7 +201,7 @@ impl Replica {
             Step::Wait(due) => Some(due),
             Step::Rest | Step::GiveUp(_) => None,
         };
-        let due = [due, unfinished, begins, rumours]
+        let due = [due, unfinished, begins, reports]
             .into_iter()
             .flatten()
             .min();
@@ -257,7 +257,7 @@ impl Replica {
             } else {
                 // Nobody has it who says that it is there: so perhaps it is not.
                 self.fetch.dismiss(lost.first(), around.sender);
-                self.log.rumour(None, now);
+                self.log.hear_reported(None, now);
             }
         }
     }

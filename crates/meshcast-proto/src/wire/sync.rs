@@ -4,9 +4,9 @@
 //! A message is a `SyncBody` of the `codec` module: a byte for its kind (0 members, 1 ping, 2 pong,
 //! 3 open, 4 close, 5 have, 6 want, 7 frames, 8 ask, 9 presence, 10 leaving), then its fields. It
 //! comes over a connection of its own from a member, so nothing in it is signed but the frames and
-//! what members say of their presence, and what it says about others is hearsay. No message names a
-//! channel, a log or a member twice: such a message is refused, since reading it would do the work
-//! twice.
+//! what members say of their presence, and what it says about others is only a report. No message
+//! names a channel, a log or a member twice: such a message is refused, since reading it would do
+//! the work twice.
 //!
 //! When two nodes connect, each tells the other which channels it has [open](SyncMessage::Open).
 //! The other answers with what it [has](SyncMessage::Have) of each, and goes on telling what

@@ -119,7 +119,7 @@ impl Members {
     }
 
     /// A member tells of another.
-    pub(super) fn handle_hearsay(&mut self, teller: PeerId, told: Told, now: Time) {
+    pub(super) fn handle_reported(&mut self, teller: PeerId, told: Told, now: Time) {
         let Told {
             peer,
             addresses,
@@ -225,7 +225,7 @@ impl Members {
             self.start(peer, charged, outputs);
         }
         heard.sort();
-        while self.heard_dials() < HEARSAY_DIALS {
+        while self.heard_dials() < REPORTED_DIALS {
             // Of those who may cause another dial, whoever has the fewest under way.
             let best = heard.iter().enumerate().filter_map(|(at, (_, peer, _))| {
                 let teller = self.payer(peer, now)?;
@@ -236,7 +236,7 @@ impl Members {
             };
             let (_, peer, _) = heard.remove(at);
             if let Some(it) = self.tellers.get_mut(&teller) {
-                it.bucket.take(1, HEARSAY, now);
+                it.bucket.take(1, REPORTED_RATE, now);
                 it.dials += 1;
             }
             self.start(peer, Some(teller), outputs);
@@ -251,7 +251,7 @@ impl Members {
         let tellers = runs.filter_map(|run| {
             let (teller, _) = run.first()?;
             let it = self.tellers.get(teller)?;
-            (it.bucket.is_due(HEARSAY, now) && it.has_room()).then_some((it.dials, *teller))
+            (it.bucket.is_due(REPORTED_RATE, now) && it.has_room()).then_some((it.dials, *teller))
         });
         tellers.min().map(|(_, teller)| teller)
     }
@@ -269,7 +269,7 @@ impl Members {
         if let Some(Some(teller)) = self.end_dial(peer)
             && let Some(teller) = self.tellers.get_mut(&teller)
         {
-            teller.bucket.put_back(HEARSAY);
+            teller.bucket.put_back(REPORTED_RATE);
         }
     }
 
@@ -338,7 +338,7 @@ impl Members {
         wanted: impl Fn(&PeerId) -> bool,
     ) -> Option<Time> {
         let met = self.met_dials() < MET_DIALS;
-        let heard = self.heard_dials() < HEARSAY_DIALS;
+        let heard = self.heard_dials() < REPORTED_DIALS;
         let all = self.members.iter().flat_map(|(peer, member)| {
             let forgotten = (!connected(peer)).then(|| member.seen + FORGET_MEMBER);
             let room = if member.met { met } else { heard };
@@ -358,7 +358,7 @@ impl Members {
         let runs = member.heard.chunk_by(|(one, _), (next, _)| one == next);
         let tellers = runs.filter_map(|run| self.tellers.get(&run.first()?.0));
         let tellers = tellers.filter(|teller| teller.has_room());
-        let due = tellers.map(|teller| teller.bucket.due(HEARSAY));
+        let due = tellers.map(|teller| teller.bucket.due(REPORTED_RATE));
         due.map(Option::unwrap_or_default).min()
     }
 
@@ -404,7 +404,7 @@ impl Member {
     }
 
     /// Where it may be: what it told itself first, then what others told, one of each in turn. Of
-    /// hearsay alone only so much at a time, other addresses at the next try.
+    /// what others report alone only so much at a time, other addresses at the next try.
     pub(super) fn addresses(&self) -> Vec<Multiaddr> {
         let mut nth: BTreeMap<PeerId, usize> = BTreeMap::new();
         let mut heard: Vec<_> = self
@@ -438,10 +438,10 @@ impl Member {
     ) -> bool {
         untell(tellers, &self.heard);
         let mut news = false;
-        for address in addresses.into_iter().take(MAX_HEARSAY) {
+        for address in addresses.into_iter().take(MAX_REPORTED) {
             let known =
                 self.told.contains(&address) || self.heard.iter().any(|(_, it)| *it == address);
-            if !known && (self.heard.len() < MAX_HEARSAY || self.displace(teller)) {
+            if !known && (self.heard.len() < MAX_REPORTED || self.displace(teller)) {
                 self.heard.push((teller, address));
                 news = true;
             }
@@ -518,21 +518,21 @@ pub(super) const MAX_TOLD: usize = 1024;
 pub(crate) const MAX_ADDRESSES: usize = 16;
 /// Addresses that others may tell of one member, besides its own: enough for what an honest one
 /// tells, so that one can be found through those that know it.
-pub(super) const MAX_HEARSAY: usize = 16;
-/// Addresses of hearsay dialled at the same time: as many as the swarm dials side by side. One that
-/// says nothing takes 10 s.
+pub(super) const MAX_REPORTED: usize = 16;
+/// Addresses that others reported dialled at the same time: as many as the swarm dials side by
+/// side. One that says nothing takes 10 s.
 const HEARD_AT_ONCE: usize = 8;
 
 /// Dials under way to members that were met, and to those that others only tell of. With those of
 /// seeds they are as many as the swarm lets be set up at the same time.
 pub(super) const MET_DIALS: usize = 16;
-pub(super) const HEARSAY_DIALS: usize = 24;
+pub(super) const REPORTED_DIALS: usize = 24;
 
-/// Those of hearsay that one teller may have under way: there is room for another's beside them.
+/// Those of them that one teller may have under way: there is room for another's beside them.
 pub(super) const TELLER_DIALS: usize = 16;
 
 /// Dials that lead nowhere which one teller may cause at once, and one more per interval. A fleet
 /// of that many of which nobody can be reached is tried at once; invented ones are a few
 /// connections a second, whatever is told.
-pub(super) const HEARSAY_BURST: u32 = 64;
-const HEARSAY: Rate = Rate::every(Duration::from_millis(500), HEARSAY_BURST);
+pub(super) const REPORTED_BURST: u32 = 64;
+const REPORTED_RATE: Rate = Rate::every(Duration::from_millis(500), REPORTED_BURST);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{
     Dial, Dialer, FORGET_MEMBER, HEAD_START, Is, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE,
     MAX_ADDRESSES, MAX_TARGETS, RETRY_OURSELVES, SeedId,
-    members::{HEARSAY_BURST, HEARSAY_DIALS, MAX_HEARSAY, MAX_MEMBERS, MAX_TOLD, TELLER_DIALS},
+    members::{MAX_MEMBERS, MAX_REPORTED, MAX_TOLD, REPORTED_BURST, REPORTED_DIALS, TELLER_DIALS},
     seeds::{TOLD_AT_ONCE, TOLD_EVERY},
     target::{BASE_WAIT, LONGEST_WAIT, LONGEST_WAIT_RECENT, RECENTLY, SHORTEST_WAIT},
 };
@@ -113,7 +113,7 @@ fn the_same_seed_makes_the_same_waits() {
 #[test]
 fn a_member_is_forgotten_when_it_was_not_reached_for_as_long_as_messages_are_kept() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(900), vec![address(1)], Time::ZERO);
     let mut last = Time::ZERO;
     while let Some(now) = dialer.poll_timeout() {
         for dial in outputs(&mut dialer, now) {
@@ -132,10 +132,10 @@ fn a_member_is_forgotten_when_it_was_not_reached_for_as_long_as_messages_are_kep
 #[test]
 fn a_member_that_is_connected_or_told_of_is_not_forgotten() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
-    dialer.handle_hearsay(teller(), peer(901), vec![address(2)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(901), vec![address(2)], Time::ZERO);
     dialer.handle_connected(peer(900), Time::ZERO);
-    dialer.handle_hearsay(
+    dialer.handle_reported(
         teller(),
         peer(901),
         vec![address(2)],
@@ -148,7 +148,7 @@ fn a_member_that_is_connected_or_told_of_is_not_forgotten() {
 #[test]
 fn a_member_in_whose_place_another_process_answers_is_forgotten() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(900), vec![address(1)], Time::ZERO);
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 1);
     dialer.handle_member_failed(peer(900), true, Time::ZERO);
     assert_eq!(dialer.poll_timeout(), None);
@@ -221,7 +221,7 @@ fn one_that_dials_seeds_only_dials_no_member_whoever_tells_of_it() {
     let mut dialer = dialer([address(1)]);
     dialer.dial_members(false);
     dialer.handle_own_addresses(peer(900), vec![address(2)], Time::ZERO);
-    dialer.handle_hearsay(teller(), peer(901), vec![address(3)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(901), vec![address(3)], Time::ZERO);
     let dials = outputs(&mut dialer, at(10 * HEAD_START));
     assert_eq!(dials, [Dial::Address(SEED, address(1))]);
 }
@@ -229,14 +229,14 @@ fn one_that_dials_seeds_only_dials_no_member_whoever_tells_of_it() {
 #[test]
 fn the_smaller_id_dials_at_once_and_gives_the_larger_a_head_start_to_lose() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(900), vec![address(1)], Time::ZERO);
     assert_eq!(
         dialer.poll_timeout(),
         Some(Time::ZERO),
         "we are the smaller"
     );
     outputs(&mut dialer, Time::ZERO);
-    dialer.handle_hearsay(teller(), peer(100), vec![address(2)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(100), vec![address(2)], Time::ZERO);
     assert_eq!(
         dialer.poll_timeout(),
         Some(at(HEAD_START)),
@@ -247,35 +247,35 @@ fn the_smaller_id_dials_at_once_and_gives_the_larger_a_head_start_to_lose() {
 #[test]
 fn memory_is_bounded_and_this_node_is_no_member_of_it() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(teller(), me(), vec![address(1)], Time::ZERO);
-    dialer.handle_hearsay(teller(), peer(1), vec![], Time::ZERO);
+    dialer.handle_reported(teller(), me(), vec![address(1)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(1), vec![], Time::ZERO);
     assert!(dialer.members.all().is_empty());
     let many: Vec<_> = (0..100).map(address).collect();
-    (1000..6000).for_each(|n| dialer.handle_hearsay(teller(), peer(n), many.clone(), Time::ZERO));
+    (1000..6000).for_each(|n| dialer.handle_reported(teller(), peer(n), many.clone(), Time::ZERO));
     assert_eq!(dialer.members.all().len(), MAX_TOLD, "of one teller");
     for n in 1000..6000 {
-        dialer.handle_hearsay(peer(n % 7), peer(n), many.clone(), Time::ZERO);
+        dialer.handle_reported(peer(n % 7), peer(n), many.clone(), Time::ZERO);
     }
     let members = dialer.members.all();
     assert_eq!(members.len(), MAX_MEMBERS, "of all");
-    assert!(members.values().all(|it| it.heard() == MAX_HEARSAY));
+    assert!(members.values().all(|it| it.heard() == MAX_REPORTED));
 }
 
 #[test]
 fn whoever_tells_of_much_makes_way_for_others_and_for_members_that_were_met() {
     let mut dialer = dialer([]);
     for n in 1000..6000 {
-        dialer.handle_hearsay(peer(n % 4), peer(n), vec![address(1)], Time::ZERO);
+        dialer.handle_reported(peer(n % 4), peer(n), vec![address(1)], Time::ZERO);
     }
     assert_eq!(dialer.members.all().len(), MAX_MEMBERS);
     dialer.handle_own_addresses(peer(900), vec![address(2)], Time::ZERO);
-    dialer.handle_hearsay(peer(9), peer(901), vec![address(3)], Time::ZERO);
+    dialer.handle_reported(peer(9), peer(901), vec![address(3)], Time::ZERO);
     let members = dialer.members.all();
     assert!(members.contains_key(&peer(900)) && members.contains_key(&peer(901)));
     assert_eq!(members.len(), MAX_MEMBERS);
     for n in 0..100 {
-        dialer.handle_hearsay(peer(1), peer(901), vec![address(1000 + n)], Time::ZERO);
-        dialer.handle_hearsay(peer(5), peer(901), vec![address(2000 + n)], Time::ZERO);
+        dialer.handle_reported(peer(1), peer(901), vec![address(1000 + n)], Time::ZERO);
+        dialer.handle_reported(peer(5), peer(901), vec![address(2000 + n)], Time::ZERO);
     }
     let known = dialer.members.all()[&peer(901)].addresses();
     assert!(known.contains(&address(3)), "{known:?}");
@@ -285,7 +285,7 @@ fn whoever_tells_of_much_makes_way_for_others_and_for_members_that_were_met() {
 fn what_is_told_is_dialled_at_a_rate_and_the_truth_at_any() {
     let mut dialer = dialer([]);
     let tell = |dialer: &mut Dialer, n: u16, now| {
-        dialer.handle_hearsay(teller(), peer(n), vec![address(n)], now);
+        dialer.handle_reported(teller(), peer(n), vec![address(n)], now);
     };
     (1000..2000).for_each(|n| tell(&mut dialer, n, Time::ZERO));
     let (mut now, mut dialled) = (Time::ZERO, 0_u32);
@@ -303,7 +303,7 @@ fn what_is_told_is_dialled_at_a_rate_and_the_truth_at_any() {
     }
     assert_eq!(
         dialled,
-        HEARSAY_BURST + 119,
+        REPORTED_BURST + 119,
         "two a second for a minute, but for the first"
     );
 
@@ -331,13 +331,13 @@ fn what_is_told_is_dialled_at_a_rate_and_the_truth_at_any() {
 fn who_tells_the_truth_is_not_held_up_by_who_does_not() {
     let mut dialer = dialer([]);
     let liar = peer(3);
-    (1000..2000).for_each(|n| dialer.handle_hearsay(liar, peer(n), vec![address(n)], Time::ZERO));
+    (1000..2000).for_each(|n| dialer.handle_reported(liar, peer(n), vec![address(n)], Time::ZERO));
     // None of these ends.
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), TELLER_DIALS);
     // The liar also tells of those whom somebody else tells of truly, and before.
-    (3000..3100).for_each(|n| dialer.handle_hearsay(liar, peer(n), vec![address(1)], Time::ZERO));
+    (3000..3100).for_each(|n| dialer.handle_reported(liar, peer(n), vec![address(1)], Time::ZERO));
     (3000..3100)
-        .for_each(|n| dialer.handle_hearsay(teller(), peer(n), vec![address(n)], Time::ZERO));
+        .for_each(|n| dialer.handle_reported(teller(), peer(n), vec![address(n)], Time::ZERO));
     let mut reached = 0;
     loop {
         let dials = outputs(&mut dialer, Time::ZERO);
@@ -426,7 +426,7 @@ fn dials_beside(lies: &[Lie], seed: u64) -> (Vec<(Time, Dial)>, usize) {
         while let Some((_, lie)) = lies.next_if(|(time, _)| *time <= now) {
             for n in lie.of.clone() {
                 let addresses = lie.addresses.iter().copied().map(address).collect();
-                dialer.handle_hearsay(peer(3), peer(n), addresses, now);
+                dialer.handle_reported(peer(3), peer(n), addresses, now);
             }
         }
         for dial in outputs(&mut dialer, now) {
@@ -446,7 +446,7 @@ fn dials_beside(lies: &[Lie], seed: u64) -> (Vec<(Time, Dial)>, usize) {
             ends.insert((now + takes, all.len()));
             all.push(dial);
         }
-        assert!(under_way <= HEARSAY_DIALS);
+        assert!(under_way <= REPORTED_DIALS);
     }
 }
 
@@ -460,7 +460,7 @@ proptest! {
         let (without, none) = dials_beside(&[], seed);
         let (with, others) = dials_beside(&lies, seed);
         prop_assert_eq!(none, 0);
-        prop_assert!(others <= 60 * 2 + usize::try_from(HEARSAY_BURST).expect("few"), "{}", others);
+        prop_assert!(others <= 60 * 2 + usize::try_from(REPORTED_BURST).expect("few"), "{}", others);
         prop_assert_eq!(with, without);
     }
 }
@@ -496,7 +496,7 @@ fn who_hangs_up_at_once_is_dialled_at_growing_intervals() {
 #[test]
 fn new_addresses_of_a_member_are_dialled_without_the_wait_that_the_old_ones_earned() {
     let mut dialer = dialer([]);
-    dialer.handle_hearsay(teller(), peer(900), vec![address(1)], Time::ZERO);
+    dialer.handle_reported(teller(), peer(900), vec![address(1)], Time::ZERO);
     let mut now = Time::ZERO;
     for _ in 0..10 {
         assert_eq!(outputs(&mut dialer, now).len(), 1);
@@ -516,7 +516,7 @@ fn only_a_member_itself_replaces_its_addresses_and_what_others_add_is_bounded() 
     let mut dialer = dialer([]);
     dialer.handle_own_addresses(peer(900), vec![address(1)], Time::ZERO);
     for n in 0..100 {
-        dialer.handle_hearsay(
+        dialer.handle_reported(
             teller(),
             peer(900),
             vec![address(n), address(n + 100)],
@@ -524,7 +524,7 @@ fn only_a_member_itself_replaces_its_addresses_and_what_others_add_is_bounded() 
         );
     }
     let known = dialer.members.all()[&peer(900)].addresses();
-    assert_eq!((known.len(), &known[0]), (1 + MAX_HEARSAY, &address(1)));
+    assert_eq!((known.len(), &known[0]), (1 + MAX_REPORTED, &address(1)));
     let many = (200..300).map(address).collect();
     dialer.handle_own_addresses(peer(900), many, Time::ZERO);
     let known = dialer.members.all()[&peer(900)].addresses();
@@ -705,7 +705,7 @@ proptest! {
                 Event::MemberReached(p) => dialer.handle_member_reached(peer(p)),
                 Event::Connected(p) => dialer.handle_connected(peer(p), now),
                 Event::Disconnected(p) => dialer.handle_disconnected(peer(p), now),
-                Event::Member(p, n) => dialer.handle_hearsay(
+                Event::Member(p, n) => dialer.handle_reported(
                     peer(n),
                     peer(p),
                     vec![address(n)],

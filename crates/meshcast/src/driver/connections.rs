@@ -287,7 +287,7 @@ impl Driver {
                 self.dialling
                     .dialer
                     .modify()
-                    .handle_hearsay(from, peer, addresses, now);
+                    .handle_reported(from, peer, addresses, now);
                 continue;
             }
             self.peers.handle_addresses(peer, &addresses);

@@ -88,7 +88,7 @@ impl Run {
                 };
                 self.join.told_by_peer(word, self.lowest, self.now)
             }
-            Passed(last, hearsay) => self.join.passed(seq(last), hearsay),
+            Passed(last, reported) => self.join.passed(seq(last), reported),
             Refuted(due) => self.join.refuted(seq(due), reached),
             Wait(millis, patience, withheld) => {
                 self.now = self.now.max(at(millis));
@@ -288,7 +288,7 @@ fn events_move_the_beginning_as_the_table_says() {
             false,
         ),
         (
-            "hearsay does not pass an exact word",
+            "a report does not pass an exact word",
             &[Heard(9, 12), BySender(9), Passed(10, true)],
             Some(9),
             false,
@@ -379,7 +379,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (n.clone(), n.clone(), n.clone(), any::<bool>()).prop_map(
             |(due, begin, next, trusted)| ByPeer(due.min(next), begin.min(next), next, trusted)
         ),
-        1 => (n.clone(), any::<bool>()).prop_map(|(last, hearsay)| Passed(last, hearsay)),
+        1 => (n.clone(), any::<bool>()).prop_map(|(last, reported)| Passed(last, reported)),
         1 => n.prop_map(Refuted),
         2 => (0..70_000_u64, any::<bool>())
             .prop_map(|(millis, withheld)| Wait(millis, UNTOLD, withheld)),

@@ -23,7 +23,7 @@ fn a_log_of_which_something_was_given_up_begins_nowhere_else() {
 fn what_is_not_known_to_exist_is_not_given_up() {
     let mut log = Log::new(Time::ZERO);
     log.begin(seq(1));
-    log.rumour(Some(seq(9)), Time::ZERO);
+    log.hear_reported(Some(seq(9)), Time::ZERO);
     let hole = log.reorder().hole().expect("others say so");
     assert!(!log.give_up(hole, &mut Vec::new()));
     assert!(!log.is_fixed());

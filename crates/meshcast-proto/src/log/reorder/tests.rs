@@ -54,7 +54,7 @@ fn everything_is_held_until_it_is_known_where_the_log_begins() {
 #[test]
 fn the_next_hole_is_the_one_above_the_lowest() {
     let mut reorder = ReorderBuffer::resume(Seq::FIRST, Time::ZERO);
-    reorder.rumour(Seq::new(12), Time::ZERO);
+    reorder.hear_reported(Seq::new(12), Time::ZERO);
     assert_eq!(
         (reorder.hole(), reorder.next_hole()),
         (Some(range(1, 12)), None)
@@ -135,10 +135,10 @@ fn what_others_have_heard_of_is_a_hole() {
     reorder.insert(frame(1, 1), ROOM, Arrival::local(Time::ZERO));
     released(&mut reorder);
     let later = Time::ZERO + MOMENT;
-    reorder.rumour(Some(seq(5)), later);
+    reorder.hear_reported(Some(seq(5)), later);
     let hole = |reorder: &ReorderBuffer| (reorder.hole(), reorder.hole_since());
     assert_eq!(hole(&reorder), (Some(range(2, 5)), Some(later)));
-    reorder.rumour(Some(seq(5)), later + MOMENT);
+    reorder.hear_reported(Some(seq(5)), later + MOMENT);
     assert_eq!(hole(&reorder), (Some(range(2, 5)), Some(later)));
     reorder.skip(seq(3));
     assert_eq!(reorder.skip_hole(), None);
@@ -160,7 +160,7 @@ fn the_sender_knows_best_what_it_posted() {
     reorder.insert(frame(1, 1), ROOM, Arrival::local(Time::ZERO));
     released(&mut reorder);
     reorder.insert(frame(5, 1), ROOM, Arrival::local(Time::ZERO));
-    reorder.rumour(Some(seq(99)), Time::ZERO);
+    reorder.hear_reported(Some(seq(99)), Time::ZERO);
     reorder.heard_from_sender(Some(seq(7)), Time::ZERO);
     assert_eq!(reorder.newest(), Some(seq(7)));
     // A frame proves that there is more.

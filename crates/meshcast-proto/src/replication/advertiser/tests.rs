@@ -115,7 +115,7 @@ fn while_all_logs_of_a_channel_are_told_those_of_which_a_frame_came_do_not_wait(
     let messages = advertiser.changed(&frame_came, &logs, at(0));
     assert_eq!(told(&messages), [key(0).1]);
     let messages = advertiser.changed(&invented, &logs, at(0));
-    assert_eq!(told(&messages), [], "hearsay has its turn");
+    assert_eq!(told(&messages), [], "a reported log has its turn");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn many_that_changed_are_told_half_a_second_after_the_first() {
 
 /// A liar may make up as many as it likes.
 #[test]
-fn of_which_frames_came_is_told_in_a_quarter_second_however_many_are_only_hearsay() {
+fn a_log_with_frames_is_told_in_a_quarter_second_however_many_are_only_reported() {
     let mut digest = Digest::default();
     for n in 0..=FEW {
         digest.changed(one(n), false, at(10));

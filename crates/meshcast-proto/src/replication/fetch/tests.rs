@@ -313,7 +313,7 @@ fn beside_a_slow_request_others_are_asked_for_one_number_each() {
 
 /// There may be nothing at all.
 #[test]
-fn beside_a_request_for_what_is_only_hearsay_nobody_is_asked() {
+fn beside_a_request_for_a_reported_log_nobody_is_asked() {
     let mut scene = Scene::new(&[1, 2]);
     scene.is_proven = false;
     scene.has(1, 1, 99);

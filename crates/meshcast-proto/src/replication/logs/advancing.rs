@@ -85,8 +85,8 @@ impl Logs {
         {
             replica.log.begin(Seq::FIRST);
         } else if is_past {
-            let hearsay = posted.teller.is_some() && !replica.origin.is_heard();
-            replica.log.pass(frame.seqs().last(), hearsay);
+            let reported = posted.teller.is_some() && !replica.origin.is_heard();
+            replica.log.pass(frame.seqs().last(), reported);
         }
         let held = replica.log.reorder().held_bytes();
         // What is ahead of a hole and finds no room is fetched when it is its turn.
@@ -246,7 +246,7 @@ impl Logs {
             Want::Frames(peer, _) => {
                 entry.turn = Some(self.ask_queue.push(entry.turn, peer, line, key));
                 // It is its turn when somebody answers. Or it looks for another by then: who it
-                // waits for may be late. There may be thousands that are only hearsay.
+                // waits for may be late. There may be thousands that are only reported.
                 Some(
                     now + if line == Line::Proven {
                         2 * HEDGE
@@ -285,7 +285,7 @@ impl Logs {
                     }
                     let next = match is_proven {
                         true => self.ask_queue.next_proven(peer),
-                        false => self.ask_queue.next_hearsay(peer),
+                        false => self.ask_queue.next_reported(peer),
                     };
                     let Some(key) = next else { break };
                     if let Some(entry) = self.logs.get_mut(&key) {

@@ -2,7 +2,7 @@
 //! peer, so that one that is slow to answer holds up nothing but what it alone is asked for.
 //!
 //! In it, those of which a frame came go first, in the order in which they came. Of those that are
-//! only hearsay the tellers take turns: who tells of thousands of logs that do not exist holds up
+//! only reported the tellers take turns: who tells of thousands of logs that do not exist holds up
 //! nobody but itself.
 
 use std::{
@@ -24,8 +24,8 @@ pub(super) struct AskQueue {
 #[derive(Debug, Default)]
 struct Lines {
     proven: BTreeMap<u64, LogKey>,
-    hearsay: BTreeMap<Subject, BTreeMap<u64, LogKey>>,
-    /// Who told of the log of hearsay whose turn it was last.
+    reported: BTreeMap<Subject, BTreeMap<u64, LogKey>>,
+    /// Who told of the reported log whose turn it was last.
     last: Option<Subject>,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Line {
     /// A frame of it came.
     Proven,
     /// This member told of it, and nothing came.
-    Hearsay(Subject),
+    Reported(Subject),
 }
 
 impl AskQueue {
@@ -70,7 +70,7 @@ impl AskQueue {
         let lines = self.peers.entry(peer).or_default();
         let waiting = match line {
             Line::Proven => &mut lines.proven,
-            Line::Hearsay(teller) => lines.hearsay.entry(teller).or_default(),
+            Line::Reported(teller) => lines.reported.entry(teller).or_default(),
         };
         waiting.insert(place, key.clone());
         Turn { peer, line, place }
@@ -85,11 +85,11 @@ impl AskQueue {
             Line::Proven => {
                 lines.proven.remove(&place);
             }
-            Line::Hearsay(teller) => {
-                if let Some(its) = lines.hearsay.get_mut(&teller) {
+            Line::Reported(teller) => {
+                if let Some(its) = lines.reported.get_mut(&teller) {
                     its.remove(&place);
                     if its.is_empty() {
-                        lines.hearsay.remove(&teller);
+                        lines.reported.remove(&teller);
                     }
                 }
             }
@@ -111,9 +111,9 @@ impl AskQueue {
         Some(key)
     }
 
-    /// The log whose turn it is to ask a peer, of those that are only hearsay.
-    pub(super) fn next_hearsay(&mut self, peer: Sender) -> Option<LogKey> {
-        let key = self.peers.get_mut(&peer)?.next_hearsay()?;
+    /// The log whose turn it is to ask a peer, of those that are only reported.
+    pub(super) fn next_reported(&mut self, peer: Sender) -> Option<LogKey> {
+        let key = self.peers.get_mut(&peer)?.next_reported()?;
         self.clear(peer);
         Some(key)
     }
@@ -121,7 +121,7 @@ impl AskQueue {
     /// Forgets a peer that nothing waits for.
     fn clear(&mut self, peer: Sender) {
         let lines = self.peers.get(&peer);
-        if lines.is_some_and(|lines| lines.proven.is_empty() && lines.hearsay.is_empty()) {
+        if lines.is_some_and(|lines| lines.proven.is_empty() && lines.reported.is_empty()) {
             self.peers.remove(&peer);
         }
     }
@@ -129,9 +129,11 @@ impl AskQueue {
     /// How many logs wait.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let hearsay = |lines: &Lines| lines.hearsay.values().map(BTreeMap::len).sum::<usize>();
+        let reported = |lines: &Lines| lines.reported.values().map(BTreeMap::len).sum::<usize>();
         let lines = self.peers.values();
-        lines.map(|lines| lines.proven.len() + hearsay(lines)).sum()
+        lines
+            .map(|lines| lines.proven.len() + reported(lines))
+            .sum()
     }
 
     /// Whether a log waits there.
@@ -140,25 +142,25 @@ impl AskQueue {
         let lines = self.peers.get(&peer);
         let its = lines.and_then(|lines| match line {
             Line::Proven => Some(&lines.proven),
-            Line::Hearsay(teller) => lines.hearsay.get(&teller),
+            Line::Reported(teller) => lines.reported.get(&teller),
         });
         its.and_then(|its| its.get(&place)) == Some(key)
     }
 }
 
 impl Lines {
-    fn next_hearsay(&mut self) -> Option<LogKey> {
+    fn next_reported(&mut self) -> Option<LogKey> {
         let behind = self.last.map_or(Unbounded, Excluded);
-        let after = self.hearsay.range_mut((behind, Unbounded)).next();
+        let after = self.reported.range_mut((behind, Unbounded)).next();
         let teller = match after {
             Some((teller, _)) => *teller,
-            None => *self.hearsay.first_key_value()?.0,
+            None => *self.reported.first_key_value()?.0,
         };
         self.last = Some(teller);
-        let its = self.hearsay.get_mut(&teller)?;
+        let its = self.reported.get_mut(&teller)?;
         let (_, key) = its.pop_first()?;
         if its.is_empty() {
-            self.hearsay.remove(&teller);
+            self.reported.remove(&teller);
         }
         Some(key)
     }
@@ -185,11 +187,11 @@ mod tests {
     fn tellers_take_turns_however_much_one_of_them_tells() {
         let mut queue = AskQueue::default();
         for n in 0..100 {
-            queue.push(None, PEER, Line::Hearsay(teller(1)), &key(n));
+            queue.push(None, PEER, Line::Reported(teller(1)), &key(n));
         }
-        queue.push(None, PEER, Line::Hearsay(teller(2)), &key(200));
-        queue.push(None, PEER, Line::Hearsay(teller(0)), &key(201));
-        let order: Vec<_> = std::iter::from_fn(|| queue.next_hearsay(PEER)).collect();
+        queue.push(None, PEER, Line::Reported(teller(2)), &key(200));
+        queue.push(None, PEER, Line::Reported(teller(0)), &key(201));
+        let order: Vec<_> = std::iter::from_fn(|| queue.next_reported(PEER)).collect();
         assert_eq!(order[..3], [key(201), key(0), key(200)]);
         assert_eq!(order[3..], (1..100).map(key).collect::<Vec<_>>());
         assert_eq!((queue.len(), queue.peer_after(None)), (0, None));
@@ -198,10 +200,10 @@ mod tests {
     #[test]
     fn a_log_keeps_its_place_until_it_changes_the_line_or_goes() {
         let mut queue = AskQueue::default();
-        let first = queue.push(None, PEER, Line::Hearsay(teller(1)), &key(1));
-        queue.push(None, PEER, Line::Hearsay(teller(1)), &key(2));
+        let first = queue.push(None, PEER, Line::Reported(teller(1)), &key(1));
+        queue.push(None, PEER, Line::Reported(teller(1)), &key(2));
         assert_eq!(
-            queue.push(Some(first), PEER, Line::Hearsay(teller(1)), &key(1)),
+            queue.push(Some(first), PEER, Line::Reported(teller(1)), &key(1)),
             first
         );
         let proven = queue.push(Some(first), PEER, Line::Proven, &key(1));
@@ -209,8 +211,8 @@ mod tests {
         assert_eq!(queue.len(), 2);
         queue.remove(proven);
         assert_eq!(queue.next_proven(PEER), None);
-        assert_eq!(queue.next_hearsay(PEER), Some(key(2)));
-        assert_eq!(queue.next_hearsay(PEER), None);
+        assert_eq!(queue.next_reported(PEER), Some(key(2)));
+        assert_eq!(queue.next_reported(PEER), None);
     }
 
     #[test]

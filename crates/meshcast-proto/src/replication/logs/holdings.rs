@@ -57,7 +57,7 @@ impl Logs {
                 subject: *peer.key(),
                 by: peer,
             };
-            if !self.charge_log(owner, Place::Hearsay(now), now, out) {
+            if !self.charge_log(owner, Place::Reported(now), now, out) {
                 self.release_claim(peer);
                 self.peers.note(peer, channel, false);
                 self.refuse(peer, out);
@@ -69,7 +69,7 @@ impl Logs {
                 Some(tombstone) => Log::resumed(tombstone.next, now),
                 None => Log::new(now),
             };
-            self.follow(&key, owner, log, Place::Hearsay(now));
+            self.follow(&key, owner, log, Place::Reported(now));
         }
         let Some(Entry { replica, .. }) = self.logs.get_mut(&key) else {
             return;

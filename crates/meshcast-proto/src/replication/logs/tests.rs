@@ -57,10 +57,10 @@ fn a_member_that_has_its_share_makes_room_itself() {
 }
 
 #[test]
-fn hearsay_makes_way_for_what_is_proven_and_never_the_other_way() {
+fn reported_logs_make_way_for_proven_ones_and_never_the_other_way() {
     let mut lru = Lru::new(4, Duration::from_secs(840));
     lru.add(owner([0; 32]), proven(0), &key(0));
-    lru.add(owner([9; 32]), Place::Hearsay(at(5)), &key(1));
+    lru.add(owner([9; 32]), Place::Reported(at(5)), &key(1));
     assert_eq!(
         lru.room(&[9; 32], true, at(10)),
         Room::After(&key(1)),
@@ -71,7 +71,7 @@ fn hearsay_makes_way_for_what_is_proven_and_never_the_other_way() {
     }
     assert_eq!(lru.room(&[8; 32], true, at(10)), Room::After(&key(1)));
     assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(1)));
-    lru.remove(owner([9; 32]), Place::Hearsay(at(5)), &key(1));
+    lru.remove(owner([9; 32]), Place::Reported(at(5)), &key(1));
     lru.add(owner([4; 32]), proven(2), &key(4));
     assert_eq!(lru.room(&[8; 32], true, at(10)), Room::None);
     assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(0)));

@@ -151,7 +151,7 @@ fn no_more_than_three_requests_are_under_way() {
 }
 
 #[test]
-fn for_hearsay_only_two_are_and_none_beside_two_others() {
+fn for_reported_logs_only_two_are_and_none_beside_two_others() {
     let mut peers = connected(1);
     for _ in 0..2 {
         assert!(peers.may_ask(sender(0), false));

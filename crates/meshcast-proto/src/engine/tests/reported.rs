@@ -56,7 +56,7 @@ fn with_liar(nodes: usize, liar: usize) -> World {
 
 /// A node that believes another tells it of many logs that nobody has: a liar made them up.
 #[test]
-fn a_log_of_which_frames_came_makes_way_for_no_hearsay_however_much_there_is() {
+fn a_log_with_frames_makes_way_for_no_reported_log_however_many_there_are() {
     let config = Config {
         max_logs: 64,
         ..Config::default()
