@@ -32,10 +32,10 @@ impl Inventory for View<'_> {
         self.logs.is_proven(key)
     }
 
-    fn spared(&self, key: &LogKey) -> Option<Sender> {
+    fn backup_for(&self, key: &LogKey) -> Option<Sender> {
         let (channel, sender) = key;
         let replica = self.logs.get(key)?;
-        replica.spared(self.logs.me(), *sender, channel, &self.logs.peers)
+        replica.backup_for(self.logs.me(), *sender, channel, &self.logs.peers)
     }
 
     fn holding(&self, peer: Sender, key: &LogKey) -> Option<Holding> {

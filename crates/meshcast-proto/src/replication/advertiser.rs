@@ -23,8 +23,8 @@ pub(crate) trait Inventory {
     /// Whether a frame of a log came. Otherwise others only say that there is such a log.
     fn is_proven(&self, key: &LogKey) -> bool;
 
-    /// The peer whose spare way for a log this node is.
-    fn spared(&self, key: &LogKey) -> Option<Sender>;
+    /// The peer whose backup upstream for a log this node is.
+    fn backup_for(&self, key: &LogKey) -> Option<Sender>;
 
     /// What a peer is told of one log; nothing while nothing is known of it.
     fn holding(&self, peer: Sender, key: &LogKey) -> Option<Holding>;
@@ -67,7 +67,7 @@ impl Advertiser {
         out
     }
 
-    /// Tells the peers soon of what advanced whose spare way this node is.
+    /// Tells the peers soon of what advanced whose backup upstream this node is.
     pub(crate) fn notices(
         &mut self,
         inventory: &impl Inventory,
@@ -75,7 +75,7 @@ impl Advertiser {
     ) -> Vec<(Sender, SyncMessage)> {
         let mut told = BTreeMap::<_, BTreeSet<_>>::new();
         for key in self.digest.take_noticed(now) {
-            if let Some(peer) = inventory.spared(&key) {
+            if let Some(peer) = inventory.backup_for(&key) {
                 told.entry(peer).or_default().insert(key);
             }
         }

@@ -63,7 +63,7 @@ impl Digest {
         }
     }
 
-    /// A log of another advanced, which the peer is told soon whose spare way this node is.
+    /// A log of another advanced, which the peer is told soon whose backup upstream this node is.
     pub(crate) fn notice(&mut self, key: &LogKey, now: Time) {
         if !self.noticed.contains(key) {
             self.noticed.insert(key.clone());
@@ -184,9 +184,10 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// takes: with it, what copies may race and four ways of 30 ms, that is under half a second.
 const SOON: Duration = Duration::from_millis(250);
 
-/// How soon after a log advanced the peer is told whose spare way this node is. With the time that
-/// copies may race it is long enough for what the sender gave to all at once, also where its way to
-/// that peer is the longer one; with that and a round trip it is under a quarter of a second.
+/// How soon after a log advanced the peer is told whose backup upstream this node is. With the time
+/// that copies may race it is long enough for what the sender gave to all at once, also where its
+/// way to that peer is the longer one; with that and a round trip it is under a quarter of a
+/// second.
 const NOTICE: Duration = Duration::from_millis(60);
 
 /// How many are few: of 50 bytes each, they cost a link 3 KiB a second more at most.

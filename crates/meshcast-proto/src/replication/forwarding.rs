@@ -6,8 +6,8 @@
 //! known yet, a few get a copy.
 //!
 //! So most frames come once, and a link that has gone silent is noticed by what others say: for
-//! each log a node is the [spare way](Replica::spared) of one peer, and tells it soon what there
-//! is. Nothing is sent twice for it.
+//! each log a node is the [backup upstream](Replica::backup_for) of one peer, and tells it soon
+//! what there is. Nothing is sent twice for it.
 //!
 //! All of it is what peers say of themselves. Who says what is not so gets too many copies, or none
 //! and has to fetch. If there is no room for what one says it gets a copy of what it is not known
@@ -18,7 +18,7 @@ use crate::{
     replication::{
         peers::Peers,
         replica::Replica,
-        way::{Way, rank},
+        route::{Route, rank},
     },
     wire::{ChannelName, Sender, SeqRange},
 };
@@ -51,11 +51,11 @@ impl Recipients<'_> {
             if peer == self.me || peer == self.sender || Some(peer) == self.from {
                 continue;
             }
-            match holders.and_then(|holders| holders.way(peer, self.seqs.last())) {
-                Some(Way::Here) => chosen.push(peer),
-                Some(Way::Direct | Way::Elsewhere) => {}
+            match holders.and_then(|holders| holders.route(peer, self.seqs.last())) {
+                Some(Route::ViaUs) => chosen.push(peer),
+                Some(Route::Direct | Route::ViaOther) => {}
                 None if self.peers.is_unknown(peer, self.channel) => unheard.push(peer),
-                Some(Way::None) | None => unknown.push(peer),
+                Some(Route::None) | None => unknown.push(peer),
             }
         }
         chosen.append(&mut self.some(unheard, MAX_UNHEARD));
@@ -77,10 +77,10 @@ impl Recipients<'_> {
 }
 
 impl Replica {
-    /// The peer whose spare way this node is. Those who listen and get the frames of the log
+    /// The peer whose backup upstream this node is. Those who listen and get the frames of the log
     /// otherwise than by way of this node stand in a ring, in another order for each sender; it is
     /// the one before this node.
-    pub(crate) fn spared(
+    pub(crate) fn backup_for(
         &self,
         me: Sender,
         sender: Sender,
@@ -89,18 +89,18 @@ impl Replica {
     ) -> Option<Sender> {
         let next = self.log.reorder().next()?;
         let own = rank(sender, me);
-        let told = self.fetch.holders().ways();
+        let told = self.fetch.holders().routes();
         let others = told.filter(|(peer, way)| {
             let is_served = *peer == sender || Some(*peer) == self.upstream;
-            !is_served && *way != Way::Here && peers.listens(*peer, channel)
+            !is_served && *way != Route::ViaUs && peers.listens(*peer, channel)
         });
-        let spared = others
+        let backup_for = others
             .map(|(peer, _)| peer)
             .min_by_key(|peer| own.wrapping_sub(rank(sender, *peer)))?;
         // It has said itself that it lacks nothing.
         let lacks = |progress: &Progress| progress.next() < next;
-        let listener = self.fetch.holders().listener(spared);
-        listener.is_some_and(lacks).then_some(spared)
+        let listener = self.fetch.holders().listener(backup_for);
+        listener.is_some_and(lacks).then_some(backup_for)
     }
 }
 

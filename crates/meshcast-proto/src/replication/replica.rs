@@ -13,8 +13,8 @@ use crate::{
         jitter::Jitter,
         origin::Origin,
         peers::Peers,
+        route::rank,
         upstreams::Upstreams,
-        way::rank,
     },
     wire::{ChannelName, Frame, Holding, LogKey, Sender, Seq, SeqRange, Time},
 };

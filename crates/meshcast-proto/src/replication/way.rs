@@ -4,13 +4,13 @@ use crate::wire::Sender;
 
 /// How a peer comes by the frames of a log, by its own word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Route {
     /// From the sender itself.
     Direct,
     /// From this node: it is the next on its way to the sender.
-    Here,
+    ViaUs,
     /// From somebody else.
-    Elsewhere,
+    ViaOther,
     /// It knows of no way.
     None,
 }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The ways of what one delivered of 0, and who gave it.
-fn ways(world: &World, who: usize) -> Vec<(SeqRange, Via, Option<usize>)> {
+fn routes(world: &World, who: usize) -> Vec<(SeqRange, Via, Option<usize>)> {
     let of_0 = world.nodes[who].arrivals.iter();
     of_0.filter(|(of, ..)| *of == 0)
         .map(|(_, seqs, via, from)| (*seqs, *via, *from))
@@ -21,10 +21,10 @@ fn what_is_posted_here_is_local_and_what_gossip_brings_is_gossip() {
     world.loss = 0;
     world.post(0, 2);
     world.run_secs(2);
-    assert_eq!(ways(&world, 0), [(range(1, 2), Via::Local, None)]);
+    assert_eq!(routes(&world, 0), [(range(1, 2), Via::Local, None)]);
     for who in [1, 2] {
-        let [(seqs, via, from)] = ways(&world, who)[..] else {
-            panic!("{:?}", ways(&world, who));
+        let [(seqs, via, from)] = routes(&world, who)[..] else {
+            panic!("{:?}", routes(&world, who));
         };
         assert_eq!((seqs, via), (range(1, 2), Via::Gossip));
         assert!(from.is_some(), "somebody gave it");
@@ -36,11 +36,11 @@ fn what_gossip_loses_is_a_repair_by_whoever_was_asked() {
     let mut world = connected(2);
     world.post(0, 1);
     world.run_secs(2);
-    assert_eq!(ways(&world, 1), [(range(1, 1), Via::Repair, Some(0))]);
+    assert_eq!(routes(&world, 1), [(range(1, 1), Via::Repair, Some(0))]);
     world.loss = 0;
     world.post(0, 1);
     world.run_secs(2);
-    assert_eq!(ways(&world, 1)[1], (range(2, 2), Via::Gossip, Some(0)));
+    assert_eq!(routes(&world, 1)[1], (range(2, 2), Via::Gossip, Some(0)));
 }
 
 /// 2 opens the channel when 0 is gone, and is given by 1 what was posted before. What it misses
@@ -57,13 +57,13 @@ fn what_was_posted_before_the_channel_was_open_is_history() {
     world.connect(1, 2);
     world.open(2, Since::Ago(Duration::from_secs(60)));
     world.run_secs(90);
-    assert_eq!(ways(&world, 2), [(range(1, 3), Via::History, Some(1))]);
+    assert_eq!(routes(&world, 2), [(range(1, 3), Via::History, Some(1))]);
     world.loss = 100;
     world.connect(0, 2);
     world.run_secs(1);
     world.post(0, 1);
     world.run_secs(3);
-    assert_eq!(ways(&world, 2)[1], (range(4, 4), Via::Repair, Some(0)));
+    assert_eq!(routes(&world, 2)[1], (range(4, 4), Via::Repair, Some(0)));
 }
 
 /// Who gave it is only remembered if that was its sender.
@@ -84,7 +84,7 @@ fn what_is_read_from_the_history_says_how_it_came_then() {
     let here = recalled(0);
     assert_eq!((here.via, here.from), (Via::Local, None));
     for who in [1, 2] {
-        let (live, kept) = (ways(&world, who)[0], recalled(who));
+        let (live, kept) = (routes(&world, who)[0], recalled(who));
         assert_eq!(kept.via, Via::Gossip);
         let direct = (live.2 == Some(0)).then(|| sender(0));
         assert_eq!(kept.from, direct);

@@ -111,7 +111,7 @@ fn what_comes_first_comes_everywhere_and_not_from_everybody() {
 }
 
 #[test]
-fn behind_a_silently_cut_link_a_frame_comes_in_a_quarter_of_a_second_by_the_spare_way() {
+fn behind_a_silently_cut_link_a_frame_comes_in_a_quarter_of_a_second_by_the_backup_upstream() {
     for every in [10, 137, 700].map(Duration::from_millis) {
         for nodes in [3, 5] {
             let mut world = all_linked(nodes);
@@ -119,7 +119,7 @@ fn behind_a_silently_cut_link_a_frame_comes_in_a_quarter_of_a_second_by_the_spar
             world.silent.insert((0, 1));
             let delays = delays(&mut world, (0, 1), 300, every);
             let longest = percentile(&delays, 100);
-            // Until the spare way tells, the time copies may race, and four ways.
+            // Until the backup upstream tells, the time copies may race, and four ways.
             let most = Duration::from_millis(100 + 80 + 10) + LATENCY * 4;
             assert!(longest <= most, "{every:?} {nodes}: {longest:?}");
             world.expect_everything();

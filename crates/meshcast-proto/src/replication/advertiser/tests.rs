@@ -60,7 +60,7 @@ impl Inventory for Logs {
         self.logs.get(key).is_some_and(|(_, is_proven)| *is_proven)
     }
 
-    fn spared(&self, _: &LogKey) -> Option<Sender> {
+    fn backup_for(&self, _: &LogKey) -> Option<Sender> {
         None
     }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     flow_control::{Checkpoints, Progress},
-    replication::{jitter::Jitter, way::Way},
+    replication::{jitter::Jitter, route::Route},
     wire::{Holding, Sender, Seq, SeqRange, Time},
 };
 
@@ -169,11 +169,11 @@ impl Holders {
     }
 
     /// How a peer comes by a frame that ends with this number; `None` if it has not told.
-    pub(crate) fn way(&self, peer: Sender, last: Seq) -> Option<Way> {
+    pub(crate) fn route(&self, peer: Sender, last: Seq) -> Option<Route> {
         let holder = self.peers.get(&peer)?;
         // It has that one.
         let way = if last < holder.next {
-            Way::Elsewhere
+            Route::ViaOther
         } else {
             holder.way()
         };
@@ -181,7 +181,7 @@ impl Holders {
     }
 
     /// How the peers come by frames that told.
-    pub(crate) fn ways(&self) -> impl Iterator<Item = (Sender, Way)> {
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (Sender, Route)> {
         self.peers
             .iter()
             .map(|(peer, holder)| (*peer, holder.way()))
@@ -426,12 +426,12 @@ impl Holders {
 }
 
 impl Holder {
-    const fn way(&self) -> Way {
+    const fn route(&self) -> Route {
         match self.hops {
-            0 | 1 => Way::Direct,
-            _ if self.is_behind => Way::Here,
-            2..MAX_HOPS => Way::Elsewhere,
-            _ => Way::None,
+            0 | 1 => Route::Direct,
+            _ if self.is_behind => Route::ViaUs,
+            2..MAX_HOPS => Route::ViaOther,
+            _ => Route::None,
         }
     }
 

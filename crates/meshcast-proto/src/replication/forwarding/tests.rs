@@ -154,19 +154,19 @@ fn of_many_who_are_unknown_each_node_gives_a_few_a_copy_and_together_they_reach_
 }
 
 #[test]
-fn where_all_are_linked_each_node_is_the_spare_way_of_one_other() {
+fn where_all_are_linked_each_node_is_the_backup_upstream_of_one_other() {
     let ring = |sender: Sender, all: &[Sender]| -> Vec<_> {
-        let spares = all.iter().map(|me| {
+        let backups = all.iter().map(|me| {
             let own = rank(sender, *me);
             let others = all.iter().filter(|peer| *peer != me);
-            let spared = others.min_by_key(|peer| own.wrapping_sub(rank(sender, **peer)));
-            (*spared.expect("there are others"), *me)
+            let backup_for = others.min_by_key(|peer| own.wrapping_sub(rank(sender, **peer)));
+            (*backup_for.expect("there are others"), *me)
         });
-        spares.collect()
+        backups.collect()
     };
     let all: Vec<_> = (1..9).map(peer).collect();
     let of_one = ring(peer(0), &all);
-    let spared: BTreeSet<_> = of_one.iter().map(|(spared, _)| *spared).collect();
-    assert_eq!(spared.len(), all.len(), "each has one");
+    let backup_for: BTreeSet<_> = of_one.iter().map(|(backup_for, _)| *backup_for).collect();
+    assert_eq!(backup_for.len(), all.len(), "each has one");
     assert_ne!(of_one, ring(peer(9), &all), "another for each sender");
 }
