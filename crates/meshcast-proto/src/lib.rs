@@ -142,8 +142,8 @@ pub use identity::{
     SignedCredential, Topics, Trust, Verifier, VerifyError,
 };
 pub use log::{
-    Arrival, Delivery, Gap, GapReason, History, HistoryLimits, Insert, Kept, Posted, Recall,
-    Recalled, ReorderBuffer, SETTLE, Values, Via,
+    Arrival, Delivery, Gap, GapReason, History, HistoryLimits, Insert, Posted, Recall, Recalled,
+    ReorderBuffer, SETTLE, StoredFrame, Values, Via,
 };
 pub use presence::{
     BEAT, LOST_AFTER, MAX_BEAT, Opens, Presence, PresenceChange, PresenceCounters, PresenceOutput,

@@ -17,10 +17,10 @@ mod reorder;
 mod tombstones;
 
 pub use arrival::{Arrival, Via};
-pub use history::{History, HistoryLimits, Kept, Recall, Recalled};
+pub use history::{History, HistoryLimits, Recall, Recalled, StoredFrame};
 pub use join::SETTLE;
 pub(crate) use join::{Beginning, SENDER_UNTOLD, SILENT, UNTOLD};
-pub(crate) use lru::{Lru, Owner, Place, Room};
+pub(crate) use lru::{Capacity, Lru, Owner, Tier};
 #[cfg(test)]
 pub(crate) use order::UNFINISHED_TIMEOUT;
 pub(crate) use order::{Log, LogLimits};

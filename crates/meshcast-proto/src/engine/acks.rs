@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    log::Kept,
+    log::StoredFrame,
     wire::{ChannelName, Seq, SeqRange, Time},
 };
 
@@ -40,7 +40,7 @@ impl Acks {
 
     /// A peer that wants what was posted `since` then has everything of that up to `last`. `kept`
     /// gives the frames that hold some of these numbers, as far as they are kept, in order.
-    pub(super) fn has_upto<'a, I: Iterator<Item = Kept<'a>>>(
+    pub(super) fn has_upto<'a, I: Iterator<Item = StoredFrame<'a>>>(
         &mut self,
         channel: &ChannelName,
         last: Seq,

@@ -21,8 +21,8 @@ use crate::{
 pub struct Verifier {
     trust: Trust,
     grace: Duration,
-    members: Recent<Sender, Known>,
-    frames: Recent<FrameId, [u8; 64]>,
+    members: RecentCache<Sender, CachedMember>,
+    frames: RecentCache<FrameId, [u8; 64]>,
 }
 
 impl Verifier {
@@ -32,8 +32,8 @@ impl Verifier {
         Self {
             trust,
             grace,
-            members: Recent::new(MAX_MEMBERS),
-            frames: Recent::new(MAX_FRAMES),
+            members: RecentCache::new(MAX_MEMBERS),
+            frames: RecentCache::new(MAX_FRAMES),
         }
     }
 
@@ -64,11 +64,11 @@ impl Verifier {
             .iter()
             .map(|frame| self.current_member_of(frame, now))
             .collect();
-        let unsure = frames.iter().zip(&mut verdicts);
-        let mut unsure: Vec<_> = unsure
+        let unverified = frames.iter().zip(&mut verdicts);
+        let mut unverified: Vec<_> = unverified
             .filter(|(frame, verdict)| verdict.is_ok() && !self.is_known(frame))
             .collect();
-        for batch in unsure.chunks_mut(MAX_BATCH) {
+        for batch in unverified.chunks_mut(MAX_BATCH) {
             let signed: Vec<_> = batch
                 .iter()
                 .filter_map(|(frame, verdict)| {
@@ -121,10 +121,10 @@ impl Verifier {
     /// # Errors
     /// [`VerifyError`] if the chain is not one this mesh believes.
     pub fn member_of(&mut self, frame: &Frame) -> Result<Arc<Member>, VerifyError> {
-        if let Some(known) = self.members.get(&frame.sender())
-            && *known.chain == *frame.chain()
+        if let Some(cached) = self.members.get(&frame.sender())
+            && *cached.chain == *frame.chain()
         {
-            return Ok(Arc::clone(&known.member));
+            return Ok(Arc::clone(&cached.member));
         }
         let member = Arc::new(self.trust.verify(frame.chain())?);
         if member.sender() != frame.sender() {
@@ -132,7 +132,7 @@ impl Verifier {
         }
         self.members.insert(
             frame.sender(),
-            Known {
+            CachedMember {
                 chain: frame.chain().into(),
                 member: Arc::clone(&member),
             },
@@ -142,7 +142,7 @@ impl Verifier {
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedMember {
     /// The encoded chain that made it a member.
     chain: Box<[u8]>,
     member: Arc<Member>,
@@ -156,15 +156,15 @@ pub(super) struct Signed<'a> {
     pub(super) signature: [u8; 64],
 }
 
-/// The member that signed it. `known` is the one behind its sender, if its chain was verified
+/// The member that signed it. `cached` is the one behind its sender, if its chain was verified
 /// before.
 pub(super) fn who_signed(
     signed: &Signed<'_>,
     trust: &Trust,
-    known: Option<&Arc<Member>>,
+    cached: Option<&Arc<Member>>,
     wall: WallTime,
 ) -> Result<Arc<Member>, VerifyError> {
-    let member = match known {
+    let member = match cached {
         Some(member) => Arc::clone(member),
         None => Arc::new(trust.verify(signed.chain)?),
     };
@@ -212,13 +212,13 @@ impl VerifyError {
 
 /// A map that forgets its oldest entry when it is full.
 #[derive(Debug)]
-struct Recent<K, V> {
+struct RecentCache<K, V> {
     map: HashMap<K, V>,
     order: VecDeque<K>,
     capacity: usize,
 }
 
-impl<K: Copy + Eq + Hash, V> Recent<K, V> {
+impl<K: Copy + Eq + Hash, V> RecentCache<K, V> {
     fn new(capacity: usize) -> Self {
         Self {
             map: HashMap::new(),

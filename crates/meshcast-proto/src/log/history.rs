@@ -52,7 +52,7 @@ pub struct HistoryLimits {
 
 /// A frame that is kept. `Debug` tells its length, not its bytes.
 #[derive(Clone, Copy)]
-pub struct Kept<'a> {
+pub struct StoredFrame<'a> {
     /// The frame as it travels.
     pub bytes: &'a Bytes,
     /// The numbers of its records.
@@ -66,7 +66,7 @@ pub struct Kept<'a> {
     is_direct: bool,
 }
 
-impl Kept<'_> {
+impl StoredFrame<'_> {
     /// How it came, if it is of this sender.
     pub(crate) fn arrival(&self, sender: Sender) -> Arrival {
         Arrival {
@@ -97,14 +97,14 @@ struct SenderHistory {
 #[derive(Debug, Default)]
 struct ChannelHistory {
     /// By first number.
-    frames: BTreeMap<Seq, Entry>,
+    frames: BTreeMap<Seq, Stored>,
     /// What was dropped and when it was posted, in order; further back only samples.
     dropped: Dropped,
 }
 
 /// A frame without what can be read from its bytes. There may be a hundred thousand, and for a
 /// short frame a [`Frame`] takes half as much again.
-struct Entry {
+struct Stored {
     bytes: Bytes,
     last: Seq,
     posted: Time,
@@ -115,14 +115,14 @@ struct Entry {
     is_direct: bool,
 }
 
-impl Entry {
+impl Stored {
     /// The bytes it takes.
     fn size(&self) -> usize {
         self.bytes.len() + History::ENTRY_BYTES
     }
 
-    fn kept(&self, first: Seq) -> Kept<'_> {
-        Kept {
+    fn kept(&self, first: Seq) -> StoredFrame<'_> {
+        StoredFrame {
             bytes: &self.bytes,
             seqs: SeqRange::single(first).hull(SeqRange::single(self.last)),
             posted: self.posted,
@@ -133,7 +133,7 @@ impl Entry {
     }
 }
 
-impl fmt::Debug for Kept<'_> {
+impl fmt::Debug for StoredFrame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             bytes,
@@ -145,7 +145,7 @@ impl fmt::Debug for Kept<'_> {
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Entry(up to {}, {} bytes)", self.last, self.bytes.len())
     }
@@ -162,16 +162,16 @@ impl ChannelHistory {
     /// The bytes that dropped frames are remembered with: the samples, and the place of the channel
     /// if nothing else needs it.
     fn remembered(&self) -> usize {
-        let place = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
+        let tier = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
             0
         } else {
             TRACK_BYTES
         };
-        place + self.dropped.marks.len() * MARK_BYTES
+        tier + self.dropped.marks.len() * MARK_BYTES
     }
 
     /// The frames that hold any of these numbers, in order.
-    fn frames(&self, seqs: SeqRange) -> impl DoubleEndedIterator<Item = Kept<'_>> {
+    fn frames(&self, seqs: SeqRange) -> impl DoubleEndedIterator<Item = StoredFrame<'_>> {
         // A frame that begins before the range may reach into it.
         let before = self.frames.range(..seqs.first()).next_back();
         let within = self.frames.range(seqs.first()..=seqs.last());
@@ -258,7 +258,7 @@ impl History {
         channel: &ChannelName,
         sender: Sender,
         seqs: SeqRange,
-    ) -> impl Iterator<Item = Kept<'_>> {
+    ) -> impl Iterator<Item = StoredFrame<'_>> {
         let track = self.track(channel, sender).into_iter();
         track.flat_map(move |track| track.frames(seqs))
     }
@@ -426,10 +426,10 @@ impl SenderHistory {
         let track = self.channels.entry(channel.clone()).or_default();
         let (before, remembered) = (track.lowest(), track.remembered());
         let (first, last) = (frame.seqs().first(), frame.seqs().last());
-        let btree_map::Entry::Vacant(vacant) = track.frames.entry(first) else {
+        let btree_map::Stored::Vacant(vacant) = track.frames.entry(first) else {
             return 0;
         };
-        let entry = vacant.insert(Entry {
+        let entry = vacant.insert(Stored {
             bytes: frame.bytes().clone(),
             last,
             posted: arrival.at - age,
@@ -454,7 +454,7 @@ impl SenderHistory {
         let track = self.channels.get_mut(&channel)?;
         let remembered = track.remembered();
         let (first, dropped) = track.frames.pop_first()?;
-        let Kept { seqs, posted, .. } = dropped.kept(first);
+        let StoredFrame { seqs, posted, .. } = dropped.kept(first);
         track.dropped.add(posted, seqs);
         self.remembered = self.remembered - remembered + track.remembered();
         self.bytes -= dropped.size();

@@ -17,10 +17,10 @@ pub(crate) struct Lru {
     limit: usize,
     /// For how long a frame is taken in of a member that was not heard: older ones are refused.
     replay: Duration,
-    all: BTreeSet<(Place, LogKey)>,
-    members: BTreeMap<Subject, BTreeSet<(Place, LogKey)>>,
+    all: BTreeSet<(Tier, LogKey)>,
+    members: BTreeMap<Subject, BTreeSet<(Tier, LogKey)>>,
     /// By the peer that brought the first frame.
-    brought: BTreeMap<Sender, BTreeSet<(Place, LogKey)>>,
+    brought: BTreeMap<Sender, BTreeSet<(Tier, LogKey)>>,
     /// How many each of these brought.
     sizes: BTreeSet<(usize, Sender)>,
 }
@@ -37,14 +37,14 @@ pub(crate) struct Owner {
 /// What a log stands on, the first to make way first: however much others tell of, no log of which
 /// a frame came goes for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum Tier {
     /// Others told of it, first then.
     Reported(Time),
     /// A frame of it was verified, last then.
     Proven(Time),
 }
 
-impl Place {
+impl Tier {
     pub(crate) const fn is_proven(self) -> bool {
         matches!(self, Self::Proven(_))
     }
@@ -52,11 +52,11 @@ impl Place {
 
 /// What it takes to add one more log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room<'a> {
+pub(crate) enum Capacity<'a> {
     /// There is room.
     Free,
     /// This log has to go before.
-    After(&'a LogKey),
+    AfterEvicting(&'a LogKey),
     /// There is none for a reported log.
     None,
 }
@@ -74,8 +74,8 @@ impl Lru {
         }
     }
 
-    pub(crate) fn add(&mut self, owner: Owner, place: Place, key: &LogKey) {
-        let at = (place, key.clone());
+    pub(crate) fn add(&mut self, owner: Owner, tier: Tier, key: &LogKey) {
+        let at = (tier, key.clone());
         self.all.insert(at.clone());
         let own = self.members.entry(owner.subject).or_default();
         own.insert(at.clone());
@@ -85,8 +85,8 @@ impl Lru {
         self.sizes.insert((brought.len(), owner.by));
     }
 
-    pub(crate) fn remove(&mut self, owner: Owner, place: Place, key: &LogKey) {
-        let at = (place, key.clone());
+    pub(crate) fn remove(&mut self, owner: Owner, tier: Tier, key: &LogKey) {
+        let at = (tier, key.clone());
         self.all.remove(&at);
         if let Some(own) = self.members.get_mut(&owner.subject) {
             own.remove(&at);
@@ -105,21 +105,21 @@ impl Lru {
     }
 
     /// What it takes to add one more log of this member, or one that it tells of.
-    pub(crate) fn room(&self, subject: &Subject, is_reported: bool, now: Time) -> Room<'_> {
+    pub(crate) fn room(&self, subject: &Subject, is_reported: bool, now: Time) -> Capacity<'_> {
         let next = match self.own_first(subject) {
             Some(own) => Some(own),
             None if self.all.len() < self.limit => None,
             None => self.next(now),
         };
         match next {
-            None => Room::Free,
-            Some((place, _)) if is_reported && place.is_proven() => Room::None,
-            Some((_, key)) => Room::After(key),
+            None => Capacity::Free,
+            Some((tier, _)) if is_reported && tier.is_proven() => Capacity::None,
+            Some((_, key)) => Capacity::AfterEvicting(key),
         }
     }
 
     /// The next to go of a member that has its share.
-    pub(crate) fn own_first(&self, subject: &Subject) -> Option<&(Place, LogKey)> {
+    pub(crate) fn own_first(&self, subject: &Subject) -> Option<&(Tier, LogKey)> {
         let share = self.limit.div_ceil(SHARES);
         let own = self.members.get(subject).filter(|own| own.len() >= share);
         own.and_then(BTreeSet::first)
@@ -128,7 +128,7 @@ impl Lru {
     /// The next to go: the one that was not heard of for longest, if that is long enough, and else
     /// of those that came by way of the peer that brought most. However many members somebody makes
     /// up, they come over its links.
-    fn next(&self, now: Time) -> Option<&(Place, LogKey)> {
+    fn next(&self, now: Time) -> Option<&(Tier, LogKey)> {
         let first = self.all.first();
         self.over(now).or_else(|| {
             let (most, by) = self.sizes.last()?;
@@ -151,26 +151,26 @@ impl Lru {
     }
 
     /// The log that was not heard of for longest, if what was posted then is not taken in any more.
-    pub(crate) fn over(&self, now: Time) -> Option<&(Place, LogKey)> {
-        let is_over = |place: &Place| match place {
-            Place::Reported(_) => true,
-            Place::Proven(last) => *last + self.replay <= now,
+    pub(crate) fn over(&self, now: Time) -> Option<&(Tier, LogKey)> {
+        let is_over = |tier: &Tier| match tier {
+            Tier::Reported(_) => true,
+            Tier::Proven(last) => *last + self.replay <= now,
         };
-        self.all.first().filter(|(place, _)| is_over(place))
+        self.all.first().filter(|(tier, _)| is_over(tier))
     }
 
     /// All places, by member.
     #[cfg(test)]
-    pub(crate) fn places(&self) -> BTreeSet<(Subject, Place, LogKey)> {
-        let own = |(subject, own): (&Subject, &BTreeSet<(Place, LogKey)>)| {
+    pub(crate) fn tiers(&self) -> BTreeSet<(Subject, Tier, LogKey)> {
+        let own = |(subject, own): (&Subject, &BTreeSet<(Tier, LogKey)>)| {
             let subject = *subject;
-            let places = own.iter().cloned();
-            places
-                .map(move |(place, key)| (subject, place, key))
+            let tiers = own.iter().cloned();
+            tiers
+                .map(move |(tier, key)| (subject, tier, key))
                 .collect::<Vec<_>>()
         };
-        let places: BTreeSet<_> = self.members.iter().flat_map(own).collect();
-        let all = places.iter().map(|(_, place, key)| (*place, key.clone()));
+        let tiers: BTreeSet<_> = self.members.iter().flat_map(own).collect();
+        let all = tiers.iter().map(|(_, tier, key)| (*tier, key.clone()));
         assert_eq!(all.collect::<BTreeSet<_>>(), self.all);
         assert!(self.all.len() <= self.limit);
         let brought = self.brought.values().flatten().cloned();
@@ -183,7 +183,7 @@ impl Lru {
                 .values()
                 .all(|own| (1..=share).contains(&own.len()))
         );
-        places
+        tiers
     }
 }
 

@@ -10,13 +10,13 @@ use crate::wire::{LogKey, Subject};
 #[derive(Debug, Default)]
 pub(crate) struct Quota {
     total: usize,
-    members: BTreeMap<Subject, Holder>,
+    members: BTreeMap<Subject, Usage>,
     by_bytes: BTreeSet<(usize, Subject)>,
 }
 
 /// What one member makes this node hold.
 #[derive(Debug, Default)]
-struct Holder {
+struct Usage {
     bytes: usize,
     by_bytes: BTreeSet<(usize, LogKey)>,
 }
@@ -27,16 +27,16 @@ impl Quota {
         if was == is {
             return;
         }
-        let holder = self.members.entry(subject).or_default();
-        self.by_bytes.remove(&(holder.bytes, subject));
-        holder.by_bytes.remove(&(was, key.clone()));
-        holder.bytes = holder.bytes - was + is;
+        let usage = self.members.entry(subject).or_default();
+        self.by_bytes.remove(&(usage.bytes, subject));
+        usage.by_bytes.remove(&(was, key.clone()));
+        usage.bytes = usage.bytes - was + is;
         self.total = self.total - was + is;
         if is > 0 {
-            holder.by_bytes.insert((is, key.clone()));
+            usage.by_bytes.insert((is, key.clone()));
         }
-        if holder.bytes > 0 {
-            self.by_bytes.insert((holder.bytes, subject));
+        if usage.bytes > 0 {
+            self.by_bytes.insert((usage.bytes, subject));
         } else {
             self.members.remove(&subject);
         }
@@ -52,8 +52,8 @@ impl Quota {
     /// The largest log of the member that takes the most, of those that hold anything.
     pub(crate) fn largest_by(&self, takes: impl Fn(Subject) -> usize) -> Option<&LogKey> {
         let members = self.members.iter();
-        let (_, holder) = members.max_by_key(|(subject, _)| takes(**subject))?;
-        holder.by_bytes.last().map(|(_, key)| key)
+        let (_, usage) = members.max_by_key(|(subject, _)| takes(**subject))?;
+        usage.by_bytes.last().map(|(_, key)| key)
     }
 
     /// All bytes.
@@ -65,11 +65,11 @@ impl Quota {
     #[cfg(test)]
     pub(crate) fn by_log(&self) -> BTreeMap<(Subject, LogKey), usize> {
         let mut by_log = BTreeMap::new();
-        for (subject, holder) in &self.members {
-            assert!(self.by_bytes.contains(&(holder.bytes, *subject)));
-            let own = holder.by_bytes.iter();
-            assert_eq!(own.map(|(bytes, _)| bytes).sum::<usize>(), holder.bytes);
-            let own = holder.by_bytes.iter().cloned();
+        for (subject, usage) in &self.members {
+            assert!(self.by_bytes.contains(&(usage.bytes, *subject)));
+            let own = usage.by_bytes.iter();
+            assert_eq!(own.map(|(bytes, _)| bytes).sum::<usize>(), usage.bytes);
+            let own = usage.by_bytes.iter().cloned();
             by_log.extend(own.map(|(bytes, key)| ((*subject, key), bytes)));
         }
         assert_eq!(self.by_bytes.len(), self.members.len());

@@ -15,7 +15,7 @@ pub struct ReorderBuffer {
     /// [begins](super::join). Until then everything is held.
     next: Option<Seq>,
     /// By first number; each reaches beyond the cursor.
-    held: BTreeMap<Seq, Held>,
+    held: BTreeMap<Seq, Buffered>,
     held_bytes: usize,
     /// The highest number that is known for sure, of a frame or from its sender, and since when.
     /// What is missing up to here is a hole even when nothing is held.
@@ -28,7 +28,7 @@ pub struct ReorderBuffer {
 
 /// A frame that waits for earlier ones.
 #[derive(Debug)]
-struct Held {
+struct Buffered {
     frame: Frame,
     arrival: Arrival,
 }
@@ -87,7 +87,7 @@ impl ReorderBuffer {
         if !due && self.held_bytes + len > room {
             return Insert::NoRoom;
         }
-        if let Some(shorter) = self.held.insert(seqs.first(), Held { frame, arrival }) {
+        if let Some(shorter) = self.held.insert(seqs.first(), Buffered { frame, arrival }) {
             self.held_bytes -= shorter.frame.bytes().len();
         }
         self.held_bytes += len;
@@ -103,7 +103,7 @@ impl ReorderBuffer {
             if *entry.key() > next {
                 return None;
             }
-            let Held { frame, arrival } = entry.remove();
+            let Buffered { frame, arrival } = entry.remove();
             self.held_bytes -= frame.bytes().len();
             if let Some(seqs) = SeqRange::new(next, frame.seqs().last()) {
                 self.next = Some(seqs.last().next());
@@ -226,7 +226,7 @@ impl ReorderBuffer {
 
     /// Drops the highest frame that waits; its numbers count as missing. `false` if none waits.
     pub fn drop_highest(&mut self) -> bool {
-        let Some((_, Held { frame, .. })) = self.held.pop_last() else {
+        let Some((_, Buffered { frame, .. })) = self.held.pop_last() else {
             return false;
         };
         self.held_bytes -= frame.bytes().len();

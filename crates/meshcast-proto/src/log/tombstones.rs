@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     bounds::{Budget, Payer, TOMBSTONE_BYTES},
-    log::lru::{Lru, Owner, Place},
+    log::lru::{Lru, Owner, Tier},
     wire::{LogKey, Sender, Seq, Time},
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Tombstone {
     /// The number that was due next.
     pub(crate) next: Seq,
     pub(crate) owner: Owner,
-    pub(crate) place: Place,
+    pub(crate) tier: Tier,
 }
 
 impl Tombstones {
@@ -39,16 +39,16 @@ impl Tombstones {
         now: Time,
     ) -> bool {
         // Frames of those who are connected are taken in whenever they were posted.
-        while let Some((place, key)) = self.lru.over(now)
+        while let Some((tier, key)) = self.lru.over(now)
             && is_connected(key.1)
         {
-            let (place, key) = (*place, key.clone());
+            let (tier, key) = (*tier, key.clone());
             let Some(tombstone) = self.entries.get_mut(&key) else {
                 break;
             };
-            tombstone.place = Place::Proven(now);
-            self.lru.remove(tombstone.owner, place, &key);
-            self.lru.add(tombstone.owner, tombstone.place, &key);
+            tombstone.tier = Tier::Proven(now);
+            self.lru.remove(tombstone.owner, tier, &key);
+            self.lru.add(tombstone.owner, tombstone.tier, &key);
         }
         let next = match self.lru.own_first(&of.subject) {
             Some((_, own)) => Some(own),
@@ -67,8 +67,8 @@ impl Tombstones {
     }
 
     pub(crate) fn remember(&mut self, key: &LogKey, tombstone: Tombstone) {
-        let (owner, place) = (tombstone.owner, tombstone.place);
-        self.lru.add(owner, place, key);
+        let (owner, tier) = (tombstone.owner, tombstone.tier);
+        self.lru.add(owner, tier, key);
         self.budget
             .charge(Payer::Member(owner.subject), TOMBSTONE_BYTES);
         self.entries.insert(key.clone(), tombstone);
@@ -76,8 +76,8 @@ impl Tombstones {
 
     pub(crate) fn take(&mut self, key: &LogKey) -> Option<Tombstone> {
         let tombstone = self.entries.remove(key)?;
-        let Tombstone { owner, place, .. } = tombstone;
-        self.lru.remove(owner, place, key);
+        let Tombstone { owner, tier, .. } = tombstone;
+        self.lru.remove(owner, tier, key);
         self.budget
             .release(Payer::Member(owner.subject), TOMBSTONE_BYTES);
         Some(tombstone)

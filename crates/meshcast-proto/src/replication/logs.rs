@@ -16,7 +16,7 @@ use crate::{
     conduct::Offence,
     identity::{CLOCK_SKEW, Member},
     log::{
-        Arrival, Assembled, Insert, Log, LogLimits, Lru, MAX_TOMBSTONES, Owner, Place, Quota,
+        Arrival, Assembled, Insert, Log, LogLimits, Lru, MAX_TOMBSTONES, Owner, Quota, Tier,
         Tombstones,
     },
     replication::{
@@ -102,7 +102,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy)]
 struct Charged {
     owner: Owner,
-    place: Place,
+    tier: Tier,
 }
 
 /// A frame that came.
@@ -521,7 +521,7 @@ impl Entry {
     /// In which line it waits to ask somebody.
     const fn line(&self) -> Line {
         match self.charged {
-            Some(Charged { owner, place }) if !place.is_proven() => Line::Reported(owner.subject),
+            Some(Charged { owner, tier }) if !tier.is_proven() => Line::Reported(owner.subject),
             _ => Line::Proven,
         }
     }

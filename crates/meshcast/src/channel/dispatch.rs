@@ -29,11 +29,11 @@ use crate::{
 #[must_use = "dropping the subscription removes the handler"]
 pub struct Subscription<T: Payload> {
     object: Arc<Object<T>>,
-    kept: Kept,
+    kept: StoredFrame,
 }
 
 /// What a subscription keeps.
-enum Kept {
+enum StoredFrame {
     Handler(HandlerId),
     Task(AbortHandle),
 }

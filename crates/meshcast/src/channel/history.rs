@@ -249,7 +249,7 @@ struct Newest {
     left_out: u64,
 }
 
-struct Kept {
+struct StoredFrame {
     posted: WallTime,
     sender: Sender,
     seq: Seq,
@@ -272,7 +272,7 @@ impl Newest {
         let latest = self.latest.entry(sender).or_insert(posted);
         *latest = posted.max(*latest);
         self.bytes += value.posted.payload.len();
-        self.values.push(Reverse(Kept {
+        self.values.push(Reverse(StoredFrame {
             posted: *latest,
             sender,
             seq: value.origin.seqs.first(),
@@ -297,31 +297,31 @@ impl Newest {
     }
 }
 
-impl Kept {
+impl StoredFrame {
     const fn key(&self) -> (WallTime, &Sender, Seq) {
         (self.posted, &self.sender, self.seq)
     }
 }
 
-impl Ord for Kept {
+impl Ord for StoredFrame {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
 }
 
-impl PartialOrd for Kept {
+impl PartialOrd for StoredFrame {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Kept {
+impl PartialEq for StoredFrame {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for Kept {}
+impl Eq for StoredFrame {}
 
 #[cfg(test)]
 mod tests;

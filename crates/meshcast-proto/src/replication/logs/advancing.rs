@@ -4,7 +4,7 @@ use super::{Batch, Charged, Effects, Entry, Heard, Line, Logs, subject};
 use crate::{
     bounds::{self, CLAIM_BYTES, LOG_BYTES, Payer},
     identity::Member,
-    log::{Insert, Log, Owner, Place, Room, SETTLE, Tombstone},
+    log::{Capacity, Insert, Log, Owner, SETTLE, Tier, Tombstone},
     replication::{
         fetch::{HEDGE, REQUEST_TIMEOUT, Surroundings},
         replica::{Replica, Turn, Want},
@@ -28,7 +28,7 @@ impl Logs {
             since,
             may_pass,
         } = heard;
-        let place = Place::Proven(now);
+        let tier = Tier::Proven(now);
         let owner = Owner {
             subject: subject(&member),
             by: arrival.from.unwrap_or_else(|| frame.sender()),
@@ -38,7 +38,7 @@ impl Logs {
                 self.introduce(&member);
                 // Its own tombstone makes room for that of another.
                 let tombstone = self.tombstones.take(key);
-                if !self.charge_log(owner, place, now, out) {
+                if !self.charge_log(owner, tier, now, out) {
                     if let Some(tombstone) = tombstone {
                         self.tombstones.remember(key, tombstone);
                     }
@@ -50,9 +50,9 @@ impl Logs {
                     Some(Tombstone { next, .. }) => Log::resumed(next, now),
                     None => Log::new(now + SETTLE),
                 };
-                self.follow(key, owner, log, place);
+                self.follow(key, owner, log, tier);
             }
-            Some(Some(charged)) if !charged.place.is_proven() => {
+            Some(Some(charged)) if !charged.tier.is_proven() => {
                 self.introduce(&member);
                 if !self.prove(key, owner, now, out) {
                     self.refusals.refused(key, subject(&member), now);
@@ -70,9 +70,9 @@ impl Logs {
         };
         self.refusals.remove(key);
         let subject = charged.owner.subject;
-        self.lru.remove(charged.owner, charged.place, key);
-        charged.place = place;
-        self.lru.add(charged.owner, place, key);
+        self.lru.remove(charged.owner, charged.tier, key);
+        charged.tier = tier;
+        self.lru.add(charged.owner, tier, key);
         let replica = &mut *entry.replica;
         let born = replica.origin.hear(&frame, posted);
         let is_past =
@@ -111,13 +111,13 @@ impl Logs {
     pub(super) fn charge_log(
         &mut self,
         owner: Owner,
-        place: Place,
+        tier: Tier,
         now: Time,
         out: &mut Effects,
     ) -> bool {
         let payer = Payer::Member(owner.subject);
         let is_charged = self.budget.try_charge(payer, LOG_BYTES);
-        let has_room = is_charged && self.make_room(owner, place, now, out);
+        let has_room = is_charged && self.make_room(owner, tier, now, out);
         if is_charged && !has_room {
             self.budget.release(payer, LOG_BYTES);
         }
@@ -126,9 +126,9 @@ impl Logs {
     }
 
     /// Begins a log that was [charged](Self::charge_log).
-    pub(super) fn follow(&mut self, key: &LogKey, owner: Owner, log: Log, place: Place) {
-        let charged = Charged { owner, place };
-        self.lru.add(owner, place, key);
+    pub(super) fn follow(&mut self, key: &LogKey, owner: Owner, log: Log, tier: Tier) {
+        let charged = Charged { owner, tier };
+        self.lru.add(owner, tier, key);
         let change = self.changes.add(key);
         let entry = Entry::new(Replica::new(log), Some(charged), change);
         self.logs.insert(key.clone(), entry);
@@ -141,17 +141,17 @@ impl Logs {
         let entry = self.logs.get_mut(key);
         let Some(Charged {
             owner: teller,
-            place,
+            tier,
         }) = entry.and_then(|entry| entry.charged.take())
         else {
             return false;
         };
-        self.lru.remove(teller, place, key);
+        self.lru.remove(teller, tier, key);
         self.budget
             .release(Payer::Member(teller.subject), LOG_BYTES);
-        let place = Place::Proven(now);
+        let tier = Tier::Proven(now);
         let tombstone = self.tombstones.take(key);
-        if !self.charge_log(owner, place, now, out) {
+        if !self.charge_log(owner, tier, now, out) {
             if let Some(tombstone) = tombstone {
                 self.tombstones.remember(key, tombstone);
             }
@@ -159,22 +159,22 @@ impl Logs {
             return false;
         }
         if let Some(entry) = self.logs.get_mut(key) {
-            entry.charged = Some(Charged { owner, place });
-            self.lru.add(owner, place, key);
+            entry.charged = Some(Charged { owner, tier });
+            self.lru.add(owner, tier, key);
         }
         true
     }
 
     /// Forgets the log that has to go before one more of this owner is added. `false` if none may
     /// go.
-    fn make_room(&mut self, owner: Owner, place: Place, now: Time, out: &mut Effects) -> bool {
-        let other = match self.lru.room(&owner.subject, !place.is_proven(), now) {
-            Room::Free => return true,
-            Room::None => return false,
-            Room::After(other) => other.clone(),
+    fn make_room(&mut self, owner: Owner, tier: Tier, now: Time, out: &mut Effects) -> bool {
+        let other = match self.lru.room(&owner.subject, !tier.is_proven(), now) {
+            Capacity::Free => return true,
+            Capacity::None => return false,
+            Capacity::AfterEvicting(other) => other.clone(),
         };
         let charged = self.logs.get(&other).and_then(|entry| entry.charged);
-        let is_remembered = charged.filter(|it| it.place.is_proven());
+        let is_remembered = charged.filter(|it| it.tier.is_proven());
         let peers = &self.peers;
         let may_go = is_remembered.is_none_or(|it| {
             let is_connected = |sender| peers.contains(sender);
@@ -330,7 +330,7 @@ impl Logs {
     pub(super) fn forget(&mut self, key: &LogKey, out: &mut Effects) {
         let Some(Entry {
             mut replica,
-            charged: Some(Charged { owner, place }),
+            charged: Some(Charged { owner, tier }),
             ..
         }) = self.remove(key)
         else {
@@ -341,8 +341,8 @@ impl Logs {
         log.finish(&self.limits.log, &mut assembled);
         let next = log.next();
         out.batches.extend(Batch::of(key, log, assembled));
-        if let Some(next) = next.filter(|_| place.is_proven()) {
-            let tombstone = Tombstone { next, owner, place };
+        if let Some(next) = next.filter(|_| tier.is_proven()) {
+            let tombstone = Tombstone { next, owner, tier };
             self.tombstones.remember(key, tombstone);
         }
     }
@@ -355,9 +355,9 @@ impl Logs {
         if let Some(turn) = entry.turn {
             self.ask_queue.remove(turn);
         }
-        if let Some(Charged { owner, place }) = entry.charged {
+        if let Some(Charged { owner, tier }) = entry.charged {
             let subject = owner.subject;
-            self.lru.remove(owner, place, key);
+            self.lru.remove(owner, tier, key);
             self.quota.change(subject, key, entry.held, 0);
             let payer = Payer::Member(subject);
             self.budget.release(payer, LOG_BYTES + entry.held);

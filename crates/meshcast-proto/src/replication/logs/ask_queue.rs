@@ -17,7 +17,7 @@ use crate::wire::{LogKey, Sender, Subject};
 pub(super) struct AskQueue {
     peers: BTreeMap<Sender, Lines>,
     /// The last place that was given.
-    place: u64,
+    tier: u64,
 }
 
 /// The logs that wait to ask one peer.
@@ -34,7 +34,7 @@ struct Lines {
 pub(super) struct Turn {
     peer: Sender,
     line: Line,
-    place: u64,
+    tier: u64,
 }
 
 /// In which line of a peer a log waits.
@@ -56,15 +56,15 @@ impl AskQueue {
         line: Line,
         key: &LogKey,
     ) -> Turn {
-        let place = match turn {
+        let tier = match turn {
             Some(turn) if (turn.peer, turn.line) == (peer, line) => return turn,
             Some(turn) => {
                 self.remove(turn);
-                turn.place
+                turn.tier
             }
             None => {
-                self.place += 1;
-                self.place
+                self.tier += 1;
+                self.tier
             }
         };
         let lines = self.peers.entry(peer).or_default();
@@ -72,22 +72,22 @@ impl AskQueue {
             Line::Proven => &mut lines.proven,
             Line::Reported(teller) => lines.reported.entry(teller).or_default(),
         };
-        waiting.insert(place, key.clone());
-        Turn { peer, line, place }
+        waiting.insert(tier, key.clone());
+        Turn { peer, line, tier }
     }
 
     /// A log waits no more.
-    pub(super) fn remove(&mut self, Turn { peer, line, place }: Turn) {
+    pub(super) fn remove(&mut self, Turn { peer, line, tier }: Turn) {
         let Some(lines) = self.peers.get_mut(&peer) else {
             return;
         };
         match line {
             Line::Proven => {
-                lines.proven.remove(&place);
+                lines.proven.remove(&tier);
             }
             Line::Reported(teller) => {
                 if let Some(its) = lines.reported.get_mut(&teller) {
-                    its.remove(&place);
+                    its.remove(&tier);
                     if its.is_empty() {
                         lines.reported.remove(&teller);
                     }
@@ -138,13 +138,13 @@ impl AskQueue {
 
     /// Whether a log waits there.
     #[cfg(test)]
-    pub(super) fn contains(&self, Turn { peer, line, place }: Turn, key: &LogKey) -> bool {
+    pub(super) fn contains(&self, Turn { peer, line, tier }: Turn, key: &LogKey) -> bool {
         let lines = self.peers.get(&peer);
         let its = lines.and_then(|lines| match line {
             Line::Proven => Some(&lines.proven),
             Line::Reported(teller) => lines.reported.get(&teller),
         });
-        its.and_then(|its| its.get(&place)) == Some(key)
+        its.and_then(|its| its.get(&tier)) == Some(key)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 impl Logs {
     pub(crate) fn audit(&self) {
         let limits = &self.limits;
-        let (deadlines, mut places) = (self.deadlines.of(), BTreeSet::new());
+        let (deadlines, mut tiers) = (self.deadlines.of(), BTreeSet::new());
         let (mut held, mut asked, mut waiting) = (BTreeMap::new(), BTreeMap::new(), 0);
         for (key, entry) in &self.logs {
             let Entry { replica, .. } = entry;
@@ -20,10 +20,10 @@ impl Logs {
             let is_looked_at = deadlines.contains_key(key);
             assert_eq!(replica.is_ours(), key.1 == self.me);
             assert_eq!(replica.is_ours(), entry.charged.is_none());
-            if let Some(Charged { owner, place }) = entry.charged {
+            if let Some(Charged { owner, tier }) = entry.charged {
                 let subject = owner.subject;
-                places.insert((subject, place, key.clone()));
-                assert_eq!(place.is_proven(), log.member().is_some());
+                tiers.insert((subject, tier, key.clone()));
+                assert_eq!(tier.is_proven(), log.member().is_some());
                 assert_eq!(entry.held, log.held_bytes());
                 if entry.held > 0 {
                     held.insert((subject, key.clone()), entry.held);
@@ -33,7 +33,7 @@ impl Logs {
                 assert!(log.is_fixed());
             }
             assert!(log.reorder().held_bytes() <= limits.log.max_held_bytes);
-            let is_proven = entry.charged.is_none_or(|it| it.place.is_proven());
+            let is_proven = entry.charged.is_none_or(|it| it.tier.is_proven());
             assert!(!is_proven || !self.tombstones.entries.contains_key(key));
             let asking: Vec<_> = replica.fetch.asking().collect();
             let distinct: BTreeSet<_> = asking.iter().collect();
@@ -58,7 +58,7 @@ impl Logs {
         let claims: usize = claims
             .map(|entry| entry.replica.fetch.holders().listeners().count())
             .sum();
-        let charged = places.len() * LOG_BYTES
+        let charged = tiers.len() * LOG_BYTES
             + claims * CLAIM_BYTES
             + self.tombstones.entries.len() * TOMBSTONE_BYTES
             + self.quota.total()
@@ -67,15 +67,15 @@ impl Logs {
         assert_eq!(charged, self.budget.used() - ours);
         assert_eq!(asked, self.peers.requests());
         assert!(deadlines.keys().all(|key| self.logs.contains_key(key)));
-        assert_eq!(places, self.lru.places());
+        assert_eq!(tiers, self.lru.tiers());
         assert_eq!(held, self.quota.by_log());
         assert!(self.quota.total() <= limits.max_held_bytes);
         let tombstones = self.tombstones.entries.iter();
-        assert!(tombstones.clone().all(|(_, it)| it.place.is_proven()));
-        let tombstones = tombstones.map(|(key, it)| (it.owner.subject, it.place, key.clone()));
+        assert!(tombstones.clone().all(|(_, it)| it.tier.is_proven()));
+        let tombstones = tombstones.map(|(key, it)| (it.owner.subject, it.tier, key.clone()));
         assert_eq!(
             tombstones.collect::<BTreeSet<_>>(),
-            self.tombstones.lru.places()
+            self.tombstones.lru.tiers()
         );
     }
 

@@ -5,7 +5,7 @@ use crate::{
     bounds::{CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
     flow_control::Progress,
-    log::{Log, Owner, Place},
+    log::{Log, Owner, Tier},
     replication::{fetch::Claim, replica::Replica},
     wire::{ChannelName, Holding, LogKey, Sender, Seq, SeqRange, Time},
 };
@@ -57,7 +57,7 @@ impl Logs {
                 subject: *peer.key(),
                 by: peer,
             };
-            if !self.charge_log(owner, Place::Reported(now), now, out) {
+            if !self.charge_log(owner, Tier::Reported(now), now, out) {
                 self.release_claim(peer);
                 self.peers.note(peer, channel, false);
                 self.refuse(peer, out);
@@ -69,7 +69,7 @@ impl Logs {
                 Some(tombstone) => Log::resumed(tombstone.next, now),
                 None => Log::new(now),
             };
-            self.follow(&key, owner, log, Place::Reported(now));
+            self.follow(&key, owner, log, Tier::Reported(now));
         }
         let Some(Entry { replica, .. }) = self.logs.get_mut(&key) else {
             return;

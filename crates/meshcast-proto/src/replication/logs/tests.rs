@@ -4,7 +4,7 @@ use super::{Answering, Effects, Heard, Logs, LogsLimits};
 use crate::{
     bounds::{Budget, LOG_BYTES, Payer, TOMBSTONE_BYTES},
     fixture::{channel, peer, wholes},
-    log::{Arrival, Insert, LogLimits, Lru, Owner, Place, Quota, Room},
+    log::{Arrival, Capacity, Insert, LogLimits, Lru, Owner, Quota, Tier},
     replication::{fetch::FetchLimits, origin::Posted},
     wire::{ChannelName, Holding, LogKey, Seq, Subject, Time},
 };
@@ -17,8 +17,8 @@ fn at(seconds: u64) -> Time {
     Time::from_start(std::time::Duration::from_secs(seconds))
 }
 
-fn proven(seconds: u64) -> Place {
-    Place::Proven(at(seconds))
+fn proven(seconds: u64) -> Tier {
+    Tier::Proven(at(seconds))
 }
 
 /// By way of the same peer.
@@ -31,17 +31,20 @@ fn owner(subject: Subject) -> Owner {
 fn of_all_the_log_goes_that_was_not_heard_of_for_longest() {
     let mut lru = Lru::new(8, Duration::from_secs(840));
     for who in 0..8_u8 {
-        assert_eq!(lru.room(&[who; 32], false, at(10)), Room::Free, "{who}");
+        assert_eq!(lru.room(&[who; 32], false, at(10)), Capacity::Free, "{who}");
         lru.add(
             owner([who; 32]),
             proven(u64::from(8 - who)),
             &key(who.into()),
         );
     }
-    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(7)));
+    assert_eq!(
+        lru.room(&[8; 32], false, at(10)),
+        Capacity::AfterEvicting(&key(7))
+    );
     lru.remove(owner([7; 32]), proven(1), &key(7));
-    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::Free);
-    assert_eq!(lru.places().len(), 7);
+    assert_eq!(lru.room(&[8; 32], false, at(10)), Capacity::Free);
+    assert_eq!(lru.tiers().len(), 7);
 }
 
 #[test]
@@ -49,32 +52,44 @@ fn a_member_that_has_its_share_makes_room_itself() {
     let mut lru = Lru::new(8, Duration::from_secs(840));
     lru.add(owner([9; 32]), proven(0), &key(9));
     for who in 0..2 {
-        assert_eq!(lru.room(&[1; 32], false, at(10)), Room::Free);
+        assert_eq!(lru.room(&[1; 32], false, at(10)), Capacity::Free);
         lru.add(owner([1; 32]), proven(1 + who), &key(who as usize));
     }
-    assert_eq!(lru.room(&[1; 32], false, at(10)), Room::After(&key(0)));
-    assert_eq!(lru.room(&[9; 32], false, at(10)), Room::Free);
+    assert_eq!(
+        lru.room(&[1; 32], false, at(10)),
+        Capacity::AfterEvicting(&key(0))
+    );
+    assert_eq!(lru.room(&[9; 32], false, at(10)), Capacity::Free);
 }
 
 #[test]
 fn reported_logs_make_way_for_proven_ones_and_never_the_other_way() {
     let mut lru = Lru::new(4, Duration::from_secs(840));
     lru.add(owner([0; 32]), proven(0), &key(0));
-    lru.add(owner([9; 32]), Place::Reported(at(5)), &key(1));
+    lru.add(owner([9; 32]), Tier::Reported(at(5)), &key(1));
     assert_eq!(
         lru.room(&[9; 32], true, at(10)),
-        Room::After(&key(1)),
+        Capacity::AfterEvicting(&key(1)),
         "its share"
     );
     for who in 2..4_u8 {
         lru.add(owner([who; 32]), proven(1), &key(who.into()));
     }
-    assert_eq!(lru.room(&[8; 32], true, at(10)), Room::After(&key(1)));
-    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(1)));
-    lru.remove(owner([9; 32]), Place::Reported(at(5)), &key(1));
+    assert_eq!(
+        lru.room(&[8; 32], true, at(10)),
+        Capacity::AfterEvicting(&key(1))
+    );
+    assert_eq!(
+        lru.room(&[8; 32], false, at(10)),
+        Capacity::AfterEvicting(&key(1))
+    );
+    lru.remove(owner([9; 32]), Tier::Reported(at(5)), &key(1));
     lru.add(owner([4; 32]), proven(2), &key(4));
-    assert_eq!(lru.room(&[8; 32], true, at(10)), Room::None);
-    assert_eq!(lru.room(&[8; 32], false, at(10)), Room::After(&key(0)));
+    assert_eq!(lru.room(&[8; 32], true, at(10)), Capacity::None);
+    assert_eq!(
+        lru.room(&[8; 32], false, at(10)),
+        Capacity::AfterEvicting(&key(0))
+    );
 }
 
 #[test]
