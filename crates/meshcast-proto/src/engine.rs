@@ -17,7 +17,7 @@ use crate::{
     gossip_health::{MuteDetector, Sign},
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Arrival, History, Insert, Via},
-    replication::{Advertiser, Effects, Heard, Logs, Posted, Recipients, Serving},
+    replication::{Advertiser, Effects, Logs, Posted, ReceivedFrame, Recipients, Serving},
     wire::{ChannelName, Draft, Frame, Sender, Seq, SeqRange, SyncMessage, Time, WallTime},
 };
 
@@ -235,7 +235,7 @@ impl Engine {
             from: Some(from),
             at: now,
         };
-        let heard = Heard {
+        let heard = ReceivedFrame {
             frame: frame.clone(),
             member: Arc::clone(member),
             arrival,

@@ -29,12 +29,14 @@ pub(crate) use answer::Examined;
 pub(crate) use fetch::FetchLimits;
 pub(crate) use forwarding::Recipients;
 pub use inbox::Inbox;
-pub(crate) use logs::{Acked, Advances, Answering, Batch, Effects, Heard, Logs, LogsLimits};
+pub(crate) use logs::{
+    Acked, Advances, Answering, Batch, Effects, Logs, LogsLimits, ReceivedFrame,
+};
 pub(crate) use origin::Posted;
 pub(crate) use peers::{Have, Peers, Wanted};
 pub(crate) use progress::Checked;
 pub(crate) use replica::Replica;
-pub(crate) use serving::{Found, Serving};
+pub(crate) use serving::{Served, Serving};
 
 #[cfg(test)]
 pub(crate) use jitter::Jitter;

@@ -9,7 +9,7 @@ use crate::{
     gossip_health::Sign,
     identity::{Member, VerifyError},
     log::{Arrival, Via},
-    replication::{Advertiser, Answering, Effects, Examined, Found, Have, Heard, Posted},
+    replication::{Advertiser, Answering, Effects, Examined, Have, Posted, ReceivedFrame, Served},
     wire::{
         ChannelName, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, SyncMessage, Time,
         WallTime, Want,
@@ -164,12 +164,12 @@ impl Engine {
             seqs,
             request,
         } = want;
-        let Found {
+        let Served {
             frames,
             bytes,
             upto,
             lacks,
-        } = Found::new(&self.history, &channel, sender, seqs, now);
+        } = Served::new(&self.history, &channel, sender, seqs, now);
         let (key, mut effects) = ((channel, sender), Effects::default());
         // What would be dropped as soon as it is fetched is of no use to anybody.
         let would_keep = |first| {
@@ -249,7 +249,7 @@ impl Engine {
         let heard = examined
             .frames
             .into_iter()
-            .map(|(age, member, frame)| Heard {
+            .map(|(age, member, frame)| ReceivedFrame {
                 frame,
                 member,
                 arrival: arrival(now - age),

@@ -21,7 +21,7 @@ pub(crate) struct Announcements(FairQueue<Sender, Pending>);
 struct Pending {
     /// In the order in which they were asked for.
     queue: BTreeMap<u64, ChannelName>,
-    places: BTreeMap<ChannelName, Place>,
+    positions: BTreeMap<ChannelName, Position>,
     /// The last turn that was given.
     turn: u64,
     /// Its link is congested.
@@ -32,7 +32,7 @@ struct Pending {
 
 /// Where a channel stands in the queue.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Position {
     turn: u64,
     /// The peer was told of all logs of the channel up to this change.
     after: u64,
@@ -41,8 +41,8 @@ struct Place {
 impl Announcements {
     /// A peer is to be told everything of a channel that it has open, from the beginning.
     pub(crate) fn add(&mut self, peer: Sender, channel: &ChannelName) {
-        self.change(peer, |pending| match pending.places.get_mut(channel) {
-            Some(place) => place.after = 0,
+        self.change(peer, |pending| match pending.positions.get_mut(channel) {
+            Some(position) => position.after = 0,
             None => pending.push(channel.clone(), 0),
         });
     }
@@ -51,7 +51,7 @@ impl Announcements {
     /// from this change on; what it is being told already goes on to it.
     pub(crate) fn defer(&mut self, peer: Sender, channel: &ChannelName, change: u64) {
         self.change(peer, |pending| {
-            if !pending.places.contains_key(channel) {
+            if !pending.positions.contains_key(channel) {
                 pending.push(channel.clone(), change.saturating_sub(1));
             }
         });
@@ -60,8 +60,8 @@ impl Announcements {
     /// A peer is to be told nothing more of a channel.
     pub(crate) fn remove(&mut self, peer: Sender, channel: &ChannelName) {
         self.0.change(peer, |pending| {
-            if let Some(place) = pending.places.remove(channel) {
-                pending.queue.remove(&place.turn);
+            if let Some(position) = pending.positions.remove(channel) {
+                pending.queue.remove(&position.turn);
             }
         });
     }
@@ -69,7 +69,7 @@ impl Announcements {
     /// Whether a peer is still to be told everything of a channel.
     pub(crate) fn contains(&self, peer: Sender, channel: &ChannelName) -> bool {
         let pending = self.0.get(peer);
-        pending.is_some_and(|pending| pending.places.contains_key(channel))
+        pending.is_some_and(|pending| pending.positions.contains_key(channel))
     }
 
     /// The link to a peer is congested, or no longer is.
@@ -95,7 +95,7 @@ impl Announcements {
     pub(crate) fn first(&self, peer: Sender) -> Option<(ChannelName, u64)> {
         let pending = self.0.get(peer)?;
         let (_, channel) = pending.queue.first_key_value()?;
-        Some((channel.clone(), pending.places.get(channel)?.after))
+        Some((channel.clone(), pending.positions.get(channel)?.after))
     }
 
     /// The peer was told of the [first](Self::first) channel up to this change, or of all of them
@@ -107,12 +107,12 @@ impl Announcements {
             };
             match change {
                 Some(change) => {
-                    if let Some(place) = pending.places.get_mut(first.get()) {
-                        place.after = change;
+                    if let Some(position) = pending.positions.get_mut(first.get()) {
+                        position.after = change;
                     }
                 }
                 None => {
-                    pending.places.remove(&first.remove());
+                    pending.positions.remove(&first.remove());
                 }
             }
         });
@@ -175,7 +175,7 @@ impl Pending {
         self.turn += 1;
         let turn = self.turn;
         self.queue.insert(turn, channel.clone());
-        self.places.insert(channel, Place { turn, after });
+        self.positions.insert(channel, Position { turn, after });
     }
 }
 

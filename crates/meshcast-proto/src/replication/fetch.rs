@@ -85,7 +85,7 @@ pub(crate) struct Holes<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Nothing: all is there.
-    Rest,
+    Idle,
     /// Nothing before then.
     Wait(Time),
     /// Ask this peer for these numbers, and say so with [`Fetch::asked`].
@@ -105,7 +105,7 @@ pub(crate) struct Expired {
 
 /// What a step is taken by.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) peers: &'a Peers,
     pub(crate) channel: &'a ChannelName,
     /// Whose log it is.
@@ -275,7 +275,7 @@ impl Fetch {
     pub(crate) fn step(
         &mut self,
         holes: &Holes<'_>,
-        around: &Surroundings<'_>,
+        around: &Context<'_>,
         jitter: &mut Jitter,
     ) -> Step {
         let now = around.now;
@@ -287,7 +287,7 @@ impl Fetch {
                 continue;
             };
             match (self.step_for(reason, wanted, around, jitter), reason) {
-                (Step::Rest, _) => {}
+                (Step::Idle, _) => {}
                 (Step::Wait(until), _) => due = due.into_iter().chain([until]).min(),
                 (Step::GiveUp(_), Reason::Relay) => {
                     self.relay.as_mut().map(Relay::deny);
@@ -296,11 +296,11 @@ impl Fetch {
                 (step, _) => return step,
             }
         }
-        due.map_or(Step::Rest, Step::Wait)
+        due.map_or(Step::Idle, Step::Wait)
     }
 
     /// Follows the lowest hole.
-    fn follow(&mut self, holes: &Holes<'_>, around: &Surroundings<'_>, jitter: &mut Jitter) {
+    fn follow(&mut self, holes: &Holes<'_>, around: &Context<'_>, jitter: &mut Jitter) {
         let now = around.now;
         let answered = std::mem::take(&mut self.answered);
         let pause = || match answered {
@@ -341,7 +341,7 @@ impl Fetch {
         &mut self,
         reason: Reason,
         wanted: SeqRange,
-        around: &Surroundings<'_>,
+        around: &Context<'_>,
         jitter: &mut Jitter,
     ) -> Step {
         let now = around.now;
@@ -353,7 +353,7 @@ impl Fetch {
             let helps = reason == Reason::Gap || slow.seqs.overlap(wanted).is_some();
             // Of what is only reported there may be nothing at all.
             if !helps || !around.is_proven {
-                return requests.until().map_or(Step::Rest, Step::Wait);
+                return requests.until().map_or(Step::Idle, Step::Wait);
             }
         }
         if reason == Reason::Gap
@@ -390,7 +390,7 @@ impl Fetch {
         match lost {
             Some((lost, at)) if at <= now => Step::GiveUp(lost),
             Some((_, at)) => Step::Wait(at.min(now + LOOK_AGAIN)),
-            None => Step::Rest,
+            None => Step::Idle,
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 
 use self::{
-    ask_queue::{AskQueue, Line, Turn},
+    ask_queue::{AskQueue, Class, Turn},
     changes::Changes,
     refusals::Refusals,
 };
@@ -45,7 +45,7 @@ pub(crate) struct Logs {
     jitter: Jitter,
     /// The number of the last request.
     requests: u64,
-    logs: BTreeMap<LogKey, Entry>,
+    logs: BTreeMap<LogKey, LogEntry>,
     /// When which log wants to be advanced although nothing came.
     deadlines: Deadlines<LogKey>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
@@ -59,7 +59,7 @@ pub(crate) struct Logs {
     shed: u64,
     /// What logs hold, and who claims to have what of them, is charged to it.
     pub(crate) budget: Budget,
-    pub(crate) refused: Refused,
+    pub(crate) refused: RefusedCounts,
     refusals: Refusals,
     /// Logs that were looked at because a peer closed a channel.
     #[cfg(test)]
@@ -68,7 +68,7 @@ pub(crate) struct Logs {
 
 /// What found no room, so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedCounts {
     pub(crate) logs: u64,
     pub(crate) claims: u64,
 }
@@ -84,7 +84,7 @@ pub(crate) struct LogsLimits {
 
 /// A log, and what is noted of it.
 #[derive(Debug)]
-struct Entry {
+struct LogEntry {
     /// By itself: in a tree of such large entries a third would be room for more of them.
     replica: Box<Replica>,
     /// Who is charged for it; nobody for a log of ours.
@@ -107,7 +107,7 @@ struct Charged {
 
 /// A frame that came.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct ReceivedFrame {
     pub(crate) frame: Frame,
     pub(crate) member: Arc<Member>,
     pub(crate) arrival: Arrival,
@@ -197,7 +197,7 @@ impl Logs {
             },
             shed: 0,
             budget,
-            refused: Refused::default(),
+            refused: RefusedCounts::default(),
             refusals: Refusals::default(),
             #[cfg(test)]
             looked_at: 0,
@@ -206,13 +206,13 @@ impl Logs {
     }
 
     /// Takes in a frame of this member, whose log begins here if it has none.
-    pub(crate) fn hear(&mut self, heard: Heard, now: Time, out: &mut Effects) -> Insert {
+    pub(crate) fn hear(&mut self, heard: ReceivedFrame, now: Time, out: &mut Effects) -> Insert {
         let key = (heard.frame.channel().clone(), heard.frame.sender());
         let from = heard.arrival.from;
         let insert = self.take_in(&key, heard, now, out);
         // Also what there was no room for was handed on.
         if matches!(insert, Insert::Fresh | Insert::NoRoom)
-            && let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+            && let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key)
         {
             replica.handed_on(from);
         }
@@ -239,7 +239,7 @@ impl Logs {
             upto,
             declined,
         }: Answering,
-        frames: Vec<Heard>,
+        frames: Vec<ReceivedFrame>,
         now: Time,
         out: &mut Effects,
     ) -> Vec<(Frame, Time)> {
@@ -333,7 +333,7 @@ impl Logs {
     /// far as it can.
     pub(crate) fn fix_beginnings(&mut self, channel: &ChannelName) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Entry { replica, .. }) = self.logs.get_mut(&key) {
+            if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key) {
                 replica.fix_beginning(key.1);
             }
         }
@@ -350,7 +350,7 @@ impl Logs {
         out: &mut Effects,
     ) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+            if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key)
                 && replica.log.begun().is_none()
                 && (anyway || replica.can_begin(key.1, &self.peers))
             {
@@ -379,7 +379,7 @@ impl Logs {
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.peers.remove(peer);
         let (mut missed, mut claims): (Vec<LogKey>, _) = (Vec::new(), 0);
-        for (key, Entry { replica, .. }) in &mut self.logs {
+        for (key, LogEntry { replica, .. }) in &mut self.logs {
             if replica.fetch.holders().gate(peer).is_some() {
                 out.advances.acks_changed.insert(key.clone());
             }
@@ -506,7 +506,7 @@ impl Logs {
     }
 }
 
-impl Entry {
+impl LogEntry {
     fn new(replica: Replica, charged: Option<Charged>, change: u64) -> Self {
         Self {
             replica: Box::new(replica),
@@ -519,10 +519,10 @@ impl Entry {
     }
 
     /// In which line it waits to ask somebody.
-    const fn line(&self) -> Line {
+    const fn line(&self) -> Class {
         match self.charged {
-            Some(Charged { owner, tier }) if !tier.is_proven() => Line::Reported(owner.subject),
-            _ => Line::Proven,
+            Some(Charged { owner, tier }) if !tier.is_proven() => Class::Reported(owner.subject),
+            _ => Class::Proven,
         }
     }
 }

@@ -12,7 +12,7 @@ use lateness::Lateness;
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    peers: BTreeMap<Sender, Entry>,
+    peers: BTreeMap<Sender, PeerEntry>,
     /// The id of the last opening that anybody was told.
     openings: u64,
     budget: Budget,
@@ -20,7 +20,7 @@ pub(crate) struct Peers {
 
 /// A connected member.
 #[derive(Debug)]
-struct Entry {
+struct PeerEntry {
     /// When it last said anything.
     heard: Time,
     /// When it last brought anything by gossip.
@@ -117,7 +117,7 @@ impl Peers {
     }
 
     pub(crate) fn add(&mut self, peer: Sender, now: Time) {
-        self.peers.entry(peer).or_insert_with(|| Entry {
+        self.peers.entry(peer).or_insert_with(|| PeerEntry {
             heard: now,
             brought: now,
             channels: BTreeMap::new(),
@@ -335,7 +335,7 @@ impl Peers {
         &self,
         channel: &ChannelName,
     ) -> impl Iterator<Item = (Sender, Interest)> {
-        let interest = |peer: &Entry| peer.channels.get(channel).copied().unwrap_or_default();
+        let interest = |peer: &PeerEntry| peer.channels.get(channel).copied().unwrap_or_default();
         self.peers
             .iter()
             .map(move |(id, peer)| (*id, interest(peer)))
@@ -375,7 +375,7 @@ impl Peers {
     /// Whether a peer may be asked beside another that is slow: one that answers soon, as far as
     /// known. The last place is kept free for what it alone is asked for.
     pub(crate) fn may_hedge(&self, peer: Sender, now: Time) -> bool {
-        let may = |peer: &Entry| peer.requests + 1 < MAX_REQUESTS && !peer.lateness.counts(now);
+        let may = |peer: &PeerEntry| peer.requests + 1 < MAX_REQUESTS && !peer.lateness.counts(now);
         self.peers.get(&peer).is_some_and(may)
     }
 
@@ -451,7 +451,7 @@ impl Peers {
     }
 }
 
-impl Entry {
+impl PeerEntry {
     /// Changes what it has said of a channel, and forgets the channel if nothing is left of that.
     fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
         if let Some(interest) = self.channels.get_mut(channel) {

@@ -9,7 +9,7 @@ use crate::{
     identity::Member,
     log::{Arrival, Assembled, Beginning, Insert, Log, LogLimits, SENDER_UNTOLD, SILENT, UNTOLD},
     replication::{
-        fetch::{Fetch, Holes, Step, Surroundings},
+        fetch::{Context, Fetch, Holes, Step},
         jitter::Jitter,
         origin::Origin,
         peers::Peers,
@@ -40,7 +40,7 @@ pub(crate) struct Replica {
 /// What is at hand when a log is advanced.
 pub(crate) struct Turn<'a> {
     pub(crate) limits: &'a LogLimits,
-    pub(crate) around: Surroundings<'a>,
+    pub(crate) around: Context<'a>,
     pub(crate) jitter: &'a mut Jitter,
 }
 
@@ -148,7 +148,7 @@ impl Replica {
 
     /// Takes in what others than its sender say there is. That counts while the sender itself says
     /// nothing. Returns when to look again, if it may count by then.
-    fn hear_reports(&mut self, around: &Surroundings<'_>, now: Time) -> Option<Time> {
+    fn hear_reports(&mut self, around: &Context<'_>, now: Time) -> Option<Time> {
         let reorder = self.log.reorder();
         let reached = reorder.newest().map_or(Seq::FIRST, Seq::next);
         let first = reorder.next()?.max(reached);
@@ -199,7 +199,7 @@ impl Replica {
         let due = match step {
             Step::Ask(peer, seqs) => return Want::Frames(peer, seqs),
             Step::Wait(due) => Some(due),
-            Step::Rest | Step::GiveUp(_) => None,
+            Step::Idle | Step::GiveUp(_) => None,
         };
         let due = [due, unfinished, begins, reports]
             .into_iter()
@@ -210,7 +210,7 @@ impl Replica {
 
     /// Whether somebody has not yet told of this log: it may know of earlier numbers, since of
     /// those heard first some were lost.
-    fn is_any_unheard(&self, around: &Surroundings<'_>) -> bool {
+    fn is_any_unheard(&self, around: &Context<'_>) -> bool {
         let mut interests = around.peers.interests(around.channel);
         interests.any(|(peer, interest)| {
             let will_tell = interest.open.is_some() || peer == around.sender;

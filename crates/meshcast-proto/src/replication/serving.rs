@@ -18,7 +18,7 @@ pub(crate) struct Serving(FairQueue<Sender, VecDeque<(Time, Want)>>);
 
 /// What there is of the numbers that somebody asks for: as much as fits an answer.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct Served {
     /// Each with the time since it was posted.
     pub(crate) frames: Vec<(Duration, Bytes)>,
     /// What they take together.
@@ -30,7 +30,7 @@ pub(crate) struct Found {
     pub(crate) lacks: Option<SeqRange>,
 }
 
-impl Found {
+impl Served {
     /// Looks for numbers of a log in what is kept.
     pub(crate) fn new(
         history: &History,

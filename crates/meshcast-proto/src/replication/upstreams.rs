@@ -19,12 +19,12 @@ pub(crate) struct Upstreams {
     given: usize,
     /// Young frames that had to be fetched from others.
     fetched: usize,
-    passed_over: BTreeMap<Sender, PassedOver>,
+    demoted: BTreeMap<Sender, Demotion>,
 }
 
 /// A peer that handed on too little.
 #[derive(Debug, Clone, Copy)]
-struct PassedOver {
+struct Demotion {
     /// How often in a row.
     times: u32,
     until: Time,
@@ -69,7 +69,7 @@ impl Upstreams {
         }
         let is_bad = self.fetched > self.given;
         if is_bad {
-            self.pass_over(upstream, now);
+            self.demote(upstream, now);
         }
         self.begin();
         is_bad
@@ -77,8 +77,8 @@ impl Upstreams {
 
     /// How often in a row a peer was passed over, while that counts.
     pub(crate) fn weight(&self, peer: Sender, now: Time) -> u32 {
-        let passed_over = self.passed_over.get(&peer);
-        passed_over.map_or(0, |it| if now < it.until { it.times } else { 0 })
+        let demoted = self.demoted.get(&peer);
+        demoted.map_or(0, |it| if now < it.until { it.times } else { 0 })
     }
 
     /// How many frames were handed on and fetched since it is counted.
@@ -91,18 +91,18 @@ impl Upstreams {
         (self.since, self.given, self.fetched) = (None, 0, 0);
     }
 
-    fn pass_over(&mut self, peer: Sender, now: Time) {
-        let before = self.passed_over.get(&peer);
+    fn demote(&mut self, peer: Sender, now: Time) {
+        let before = self.demoted.get(&peer);
         let in_a_row = before.filter(|it| now < it.until + FORGOTTEN);
         let times = in_a_row.map_or(0, |it| it.times) + 1;
         let times = times.min(MAX_TIMES);
-        if self.passed_over.len() >= MAX_PASSED_OVER && !self.passed_over.contains_key(&peer) {
-            let first = self.passed_over.iter().min_by_key(|(_, it)| it.until);
+        if self.demoted.len() >= MAX_DEMOTED && !self.demoted.contains_key(&peer) {
+            let first = self.demoted.iter().min_by_key(|(_, it)| it.until);
             let first = first.map(|(peer, _)| *peer);
-            first.and_then(|first| self.passed_over.remove(&first));
+            first.and_then(|first| self.demoted.remove(&first));
         }
-        let until = now + PASSED_OVER * 2u32.pow(times - 1);
-        self.passed_over.insert(peer, PassedOver { times, until });
+        let until = now + DEMOTED_FOR * 2u32.pow(times - 1);
+        self.demoted.insert(peer, Demotion { times, until });
     }
 }
 
@@ -118,13 +118,13 @@ const YOUNG: Duration = Duration::from_secs(2);
 
 /// For how long a peer is passed over, doubled each time up to 4 minutes, and when that is
 /// forgotten.
-const PASSED_OVER: Duration = Duration::from_secs(30);
+const DEMOTED_FOR: Duration = Duration::from_secs(30);
 const MAX_TIMES: u32 = 4;
 const FORGOTTEN: Duration = Duration::from_secs(300);
 
 /// Peers of a log that are remembered as passed over, at 60 bytes. They may have gone: who comes
 /// back is no better for it.
-const MAX_PASSED_OVER: usize = 16;
+const MAX_DEMOTED: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -143,7 +143,7 @@ mod tests {
 
     /// What comes of so many frames each 100 ms: the first so many of ten are handed on, and the
     /// others fetched. Returns when the upstream is passed over.
-    fn passed_over(upstreams: &mut Upstreams, from: u64, given: u64) -> Option<u64> {
+    fn demoted(upstreams: &mut Upstreams, from: u64, given: u64) -> Option<u64> {
         (from..from + 20_000).step_by(100).find(|millis| {
             if millis / 100 % 10 < given {
                 upstreams.gave();
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn who_hands_on_less_than_half_is_passed_over_and_who_hands_on_more_is_kept() {
         for (given, expected) in [(0, Some(1_500)), (3, Some(1_500)), (6, None), (9, None)] {
-            let when = passed_over(&mut Upstreams::default(), 0, given);
+            let when = demoted(&mut Upstreams::default(), 0, given);
             assert_eq!(when, expected, "{given} of ten");
         }
     }
@@ -204,7 +204,7 @@ mod tests {
         let mut upstreams = Upstreams::default();
         let mut now = at(0);
         for (times, secs) in [(1, 30), (2, 60), (3, 120), (4, 240), (4, 240)] {
-            upstreams.pass_over(UPSTREAM, now);
+            upstreams.demote(UPSTREAM, now);
             assert_eq!(upstreams.weight(UPSTREAM, now), times);
             let until = now + Duration::from_secs(secs);
             assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
             now = until;
         }
         now = now + FORGOTTEN;
-        upstreams.pass_over(UPSTREAM, now);
+        upstreams.demote(UPSTREAM, now);
         assert_eq!(upstreams.weight(UPSTREAM, now), 1);
     }
 
@@ -223,9 +223,9 @@ mod tests {
     fn only_so_many_are_remembered() {
         let mut upstreams = Upstreams::default();
         for n in 0..100 {
-            upstreams.pass_over(Sender::new([n; 32]), at(n.into()));
+            upstreams.demote(Sender::new([n; 32]), at(n.into()));
         }
-        assert_eq!(upstreams.passed_over.len(), MAX_PASSED_OVER);
+        assert_eq!(upstreams.demoted.len(), MAX_DEMOTED);
         assert_eq!(upstreams.weight(Sender::new([99; 32]), at(100)), 1);
     }
 }

@@ -131,7 +131,7 @@ fn who_closes_what_it_opened_takes_no_place() {
         assert_eq!(announcements.first(who(0)), Some((name(n), 0)));
     }
     let pending = announcements.0.get(who(0)).expect("it waits");
-    assert_eq!((pending.queue.len(), pending.places.len()), (1, 1));
+    assert_eq!((pending.queue.len(), pending.positions.len()), (1, 1));
 }
 
 /// At a pace at which nobody exceeds its rate: what each was told is forgotten before its next

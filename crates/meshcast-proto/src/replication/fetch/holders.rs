@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Step, Surroundings,
+    Context, Step,
     requests::{HEDGE, Requests},
 };
 use crate::{
@@ -110,9 +110,9 @@ impl Holders {
             listener: Progress::new(holding.next, holding.lowest, checkpoints, now),
         });
         // It waits for what it did not have when it was asked, or has got it.
-        let hopes =
+        let may_have_it =
             |lacks: &mut SeqRange| holding.next <= lacks.first() || holding.oldest < holder.oldest;
-        holder.lacks.take_if(hopes);
+        holder.lacks.take_if(may_have_it);
         let before = (holder.oldest, holder.next, holder.begin);
         holder.dismissed &= before == (holding.oldest, holding.next, holding.begin);
         (holder.oldest, holder.next, holder.begin) = (holding.oldest, holding.next, holding.begin);
@@ -260,7 +260,7 @@ impl Holders {
     pub(super) fn best(
         &self,
         wanted: SeqRange,
-        around: &Surroundings<'_>,
+        around: &Context<'_>,
         requests: &Requests,
         jitter: &mut Jitter,
     ) -> Option<Step> {
@@ -308,7 +308,7 @@ impl Holders {
     pub(super) fn relay_for(
         &self,
         uncovered: SeqRange,
-        around: &Surroundings<'_>,
+        around: &Context<'_>,
         now: Time,
     ) -> Option<(Sender, SeqRange)> {
         if self.contains(around.sender) {

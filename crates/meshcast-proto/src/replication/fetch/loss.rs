@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Holes, Surroundings, holders::Holders};
+use super::{Context, Holes, holders::Holders};
 use crate::wire::{Sender, Seq, SeqRange, Time};
 
 /// For how long the lowest hole of a log has been waited for, and who cannot fill it.
@@ -66,7 +66,7 @@ impl Hole {
         &mut self,
         uncovered: SeqRange,
         holders: &Holders,
-        around: &Surroundings<'_>,
+        around: &Context<'_>,
         now: Time,
     ) -> (SeqRange, Time) {
         // Whatever peers say in turn.
@@ -91,7 +91,7 @@ impl Hole {
         &mut self,
         first: Seq,
         holders: &Holders,
-        around: &Surroundings<'_>,
+        around: &Context<'_>,
         now: Time,
     ) -> Option<(Seq, Time)> {
         // Each for itself: who goes back to waiting for it, or comes, has all the time again.

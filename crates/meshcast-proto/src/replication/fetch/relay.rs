@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Surroundings, holders::Holders};
+use super::{Context, holders::Holders};
 use crate::wire::{Sender, Seq, SeqRange, Time};
 
 /// What peers want that is from before this node began.
@@ -28,7 +28,7 @@ pub(super) struct Relay {
     /// Since when the lowest of it has been waited for, once it was fetched.
     since: Option<Time>,
     /// Since when nobody else may have it, if nobody may.
-    hopeless: Option<Time>,
+    unavailable_since: Option<Time>,
 }
 
 impl Relay {
@@ -51,7 +51,7 @@ impl Relay {
             askers,
             is_active,
             since: is_active.then_some(now),
-            hopeless: None,
+            unavailable_since: None,
         }
     }
 
@@ -103,17 +103,17 @@ impl Relay {
         &mut self,
         uncovered: SeqRange,
         holders: &Holders,
-        around: &Surroundings<'_>,
+        around: &Context<'_>,
         now: Time,
     ) -> Time {
         // Whatever peers say in turn.
         let at_last = self.since.unwrap_or(now) + around.limits.retention;
         if may_get(holders, uncovered, &self.askers) {
-            self.hopeless = None;
+            self.unavailable_since = None;
             return at_last;
         }
-        let hopeless = *self.hopeless.get_or_insert(now);
-        at_last.min(hopeless + around.limits.hole_timeout)
+        let unavailable_since = *self.unavailable_since.get_or_insert(now);
+        at_last.min(unavailable_since + around.limits.hole_timeout)
     }
 }
 

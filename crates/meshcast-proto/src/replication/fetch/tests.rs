@@ -116,7 +116,7 @@ impl Scene {
         if let Some(slow) = self.fetch.slow(self.now) {
             self.peers.was_late(slow, self.now);
         }
-        let around = Surroundings {
+        let around = Context {
             peers: &self.peers,
             channel: &self.name,
             sender: who(SENDER),

@@ -1,12 +1,12 @@
 //! How logs begin, get further and end.
 
-use super::{Batch, Charged, Effects, Entry, Heard, Line, Logs, subject};
+use super::{Batch, Charged, Class, Effects, LogEntry, Logs, ReceivedFrame, subject};
 use crate::{
     bounds::{self, CLAIM_BYTES, LOG_BYTES, Payer},
     identity::Member,
     log::{Capacity, Insert, Log, Owner, SETTLE, Tier, Tombstone},
     replication::{
-        fetch::{HEDGE, REQUEST_TIMEOUT, Surroundings},
+        fetch::{Context, HEDGE, REQUEST_TIMEOUT},
         replica::{Replica, Turn, Want},
     },
     wire::{self, LogKey, Seq, Time},
@@ -16,11 +16,11 @@ impl Logs {
     pub(super) fn take_in(
         &mut self,
         key: &LogKey,
-        heard: Heard,
+        heard: ReceivedFrame,
         now: Time,
         out: &mut Effects,
     ) -> Insert {
-        let Heard {
+        let ReceivedFrame {
             frame,
             member,
             arrival,
@@ -130,7 +130,7 @@ impl Logs {
         let charged = Charged { owner, tier };
         self.lru.add(owner, tier, key);
         let change = self.changes.add(key);
-        let entry = Entry::new(Replica::new(log), Some(charged), change);
+        let entry = LogEntry::new(Replica::new(log), Some(charged), change);
         self.logs.insert(key.clone(), entry);
     }
 
@@ -198,13 +198,13 @@ impl Logs {
         }
         let mut turn = Turn {
             limits: &self.limits.log,
-            around: Surroundings {
+            around: Context {
                 peers: &self.peers,
                 channel,
                 sender: *sender,
                 limits: self.limits.fetch,
                 now,
-                is_proven: line == Line::Proven,
+                is_proven: line == Class::Proven,
             },
             jitter: &mut self.jitter,
         };
@@ -229,8 +229,8 @@ impl Logs {
         let due = match want {
             Want::Nothing => None,
             Want::Time(due) => Some(due),
-            Want::Frames(peer, seqs) if self.peers.may_ask(peer, line == Line::Proven) => {
-                self.peers.asked(peer, line == Line::Proven, now);
+            Want::Frames(peer, seqs) if self.peers.may_ask(peer, line == Class::Proven) => {
+                self.peers.asked(peer, line == Class::Proven, now);
                 self.requests += 1;
                 let is_hedge = replica.fetch.asked(peer, seqs, self.requests, now);
                 self.hedged += u64::from(is_hedge);
@@ -248,7 +248,7 @@ impl Logs {
                 // It is its turn when somebody answers. Or it looks for another by then: who it
                 // waits for may be late. There may be thousands that are only reported.
                 Some(
-                    now + if line == Line::Proven {
+                    now + if line == Class::Proven {
                         2 * HEDGE
                     } else {
                         REQUEST_TIMEOUT
@@ -328,7 +328,7 @@ impl Logs {
     /// only told of nothing came that could come again, and where it was is their word: that is not
     /// remembered, and a tombstone from before stays.
     pub(super) fn forget(&mut self, key: &LogKey, out: &mut Effects) {
-        let Some(Entry {
+        let Some(LogEntry {
             mut replica,
             charged: Some(Charged { owner, tier }),
             ..
@@ -347,7 +347,7 @@ impl Logs {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &LogKey) -> Option<Entry> {
+    pub(super) fn remove(&mut self, key: &LogKey) -> Option<LogEntry> {
         let entry = self.logs.remove(key)?;
         self.changes.remove(&key.0, entry.change);
         let asked = entry.replica.fetch.asking();

@@ -15,14 +15,14 @@ use crate::wire::{LogKey, Sender, Subject};
 /// The logs that wait, each in one place.
 #[derive(Debug, Default)]
 pub(super) struct AskQueue {
-    peers: BTreeMap<Sender, Lines>,
+    peers: BTreeMap<Sender, Queues>,
     /// The last place that was given.
     tier: u64,
 }
 
 /// The logs that wait to ask one peer.
 #[derive(Debug, Default)]
-struct Lines {
+struct Queues {
     proven: BTreeMap<u64, LogKey>,
     reported: BTreeMap<Subject, BTreeMap<u64, LogKey>>,
     /// Who told of the reported log whose turn it was last.
@@ -33,13 +33,13 @@ struct Lines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     peer: Sender,
-    line: Line,
+    line: Class,
     tier: u64,
 }
 
 /// In which line of a peer a log waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum Class {
     /// A frame of it came.
     Proven,
     /// This member told of it, and nothing came.
@@ -53,7 +53,7 @@ impl AskQueue {
         &mut self,
         turn: Option<Turn>,
         peer: Sender,
-        line: Line,
+        line: Class,
         key: &LogKey,
     ) -> Turn {
         let tier = match turn {
@@ -69,8 +69,8 @@ impl AskQueue {
         };
         let lines = self.peers.entry(peer).or_default();
         let waiting = match line {
-            Line::Proven => &mut lines.proven,
-            Line::Reported(teller) => lines.reported.entry(teller).or_default(),
+            Class::Proven => &mut lines.proven,
+            Class::Reported(teller) => lines.reported.entry(teller).or_default(),
         };
         waiting.insert(tier, key.clone());
         Turn { peer, line, tier }
@@ -82,10 +82,10 @@ impl AskQueue {
             return;
         };
         match line {
-            Line::Proven => {
+            Class::Proven => {
                 lines.proven.remove(&tier);
             }
-            Line::Reported(teller) => {
+            Class::Reported(teller) => {
                 if let Some(its) = lines.reported.get_mut(&teller) {
                     its.remove(&tier);
                     if its.is_empty() {
@@ -129,7 +129,7 @@ impl AskQueue {
     /// How many logs wait.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let reported = |lines: &Lines| lines.reported.values().map(BTreeMap::len).sum::<usize>();
+        let reported = |lines: &Queues| lines.reported.values().map(BTreeMap::len).sum::<usize>();
         let lines = self.peers.values();
         lines
             .map(|lines| lines.proven.len() + reported(lines))
@@ -141,14 +141,14 @@ impl AskQueue {
     pub(super) fn contains(&self, Turn { peer, line, tier }: Turn, key: &LogKey) -> bool {
         let lines = self.peers.get(&peer);
         let its = lines.and_then(|lines| match line {
-            Line::Proven => Some(&lines.proven),
-            Line::Reported(teller) => lines.reported.get(&teller),
+            Class::Proven => Some(&lines.proven),
+            Class::Reported(teller) => lines.reported.get(&teller),
         });
         its.and_then(|its| its.get(&tier)) == Some(key)
     }
 }
 
-impl Lines {
+impl Queues {
     fn next_reported(&mut self) -> Option<LogKey> {
         let behind = self.last.map_or(Unbounded, Excluded);
         let after = self.reported.range_mut((behind, Unbounded)).next();
@@ -187,10 +187,10 @@ mod tests {
     fn tellers_take_turns_however_much_one_of_them_tells() {
         let mut queue = AskQueue::default();
         for n in 0..100 {
-            queue.push(None, PEER, Line::Reported(teller(1)), &key(n));
+            queue.push(None, PEER, Class::Reported(teller(1)), &key(n));
         }
-        queue.push(None, PEER, Line::Reported(teller(2)), &key(200));
-        queue.push(None, PEER, Line::Reported(teller(0)), &key(201));
+        queue.push(None, PEER, Class::Reported(teller(2)), &key(200));
+        queue.push(None, PEER, Class::Reported(teller(0)), &key(201));
         let order: Vec<_> = std::iter::from_fn(|| queue.next_reported(PEER)).collect();
         assert_eq!(order[..3], [key(201), key(0), key(200)]);
         assert_eq!(order[3..], (1..100).map(key).collect::<Vec<_>>());
@@ -200,13 +200,13 @@ mod tests {
     #[test]
     fn a_log_keeps_its_place_until_it_changes_the_line_or_goes() {
         let mut queue = AskQueue::default();
-        let first = queue.push(None, PEER, Line::Reported(teller(1)), &key(1));
-        queue.push(None, PEER, Line::Reported(teller(1)), &key(2));
+        let first = queue.push(None, PEER, Class::Reported(teller(1)), &key(1));
+        queue.push(None, PEER, Class::Reported(teller(1)), &key(2));
         assert_eq!(
-            queue.push(Some(first), PEER, Line::Reported(teller(1)), &key(1)),
+            queue.push(Some(first), PEER, Class::Reported(teller(1)), &key(1)),
             first
         );
-        let proven = queue.push(Some(first), PEER, Line::Proven, &key(1));
+        let proven = queue.push(Some(first), PEER, Class::Proven, &key(1));
         assert!(queue.contains(proven, &key(1)) && !queue.contains(first, &key(1)));
         assert_eq!(queue.len(), 2);
         queue.remove(proven);
@@ -218,9 +218,9 @@ mod tests {
     #[test]
     fn who_asks_somebody_else_instead_goes_before_those_that_came_later() {
         let mut queue = AskQueue::default();
-        let first = queue.push(None, PEER, Line::Proven, &key(1));
-        queue.push(None, OTHER, Line::Proven, &key(2));
-        queue.push(Some(first), OTHER, Line::Proven, &key(1));
+        let first = queue.push(None, PEER, Class::Proven, &key(1));
+        queue.push(None, OTHER, Class::Proven, &key(2));
+        queue.push(Some(first), OTHER, Class::Proven, &key(1));
         assert_eq!(queue.peer_after(None), Some(OTHER));
         assert_eq!(queue.peer_after(Some(OTHER)), None);
         let order = std::iter::from_fn(|| queue.next_proven(OTHER));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Charged, Entry, Logs};
+use super::{Charged, LogEntry, Logs};
 use crate::{
     bounds::{CLAIM_BYTES, LOG_BYTES, Payer, TOMBSTONE_BYTES},
     replication::fetch::MAX_UNDER_WAY,
@@ -15,7 +15,7 @@ impl Logs {
         let (deadlines, mut tiers) = (self.deadlines.of(), BTreeSet::new());
         let (mut held, mut asked, mut waiting) = (BTreeMap::new(), BTreeMap::new(), 0);
         for (key, entry) in &self.logs {
-            let Entry { replica, .. } = entry;
+            let LogEntry { replica, .. } = entry;
             let log = &replica.log;
             let is_looked_at = deadlines.contains_key(key);
             assert_eq!(replica.is_ours(), key.1 == self.me);

@@ -1,6 +1,6 @@
 //! What peers say that they have of logs.
 
-use super::{Acked, Effects, Entry, Logs, of_channel};
+use super::{Acked, Effects, LogEntry, Logs, of_channel};
 use crate::{
     bounds::{CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
@@ -71,7 +71,7 @@ impl Logs {
             };
             self.follow(&key, owner, log, Tier::Reported(now));
         }
-        let Some(Entry { replica, .. }) = self.logs.get_mut(&key) else {
+        let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key) else {
             return;
         };
         replica.hear_beginning(peer, holding, &self.peers, now);

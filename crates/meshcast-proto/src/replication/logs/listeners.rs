@@ -1,6 +1,6 @@
 //! Who is waited for: peers that hear of logs through this node, and readers in this process.
 
-use super::{Effects, Entry, Logs, keys_of};
+use super::{Effects, LogEntry, Logs, keys_of};
 use crate::{
     replication::progress::Checked,
     wire::{ChannelName, LogKey, Sender, Time},
@@ -11,7 +11,7 @@ impl Logs {
     /// longer, until it tells how far it is.
     pub(crate) fn unlisten(&mut self, peer: Sender, channel: &ChannelName, out: &mut Effects) {
         let key = self.key_of_ours(channel);
-        if let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+        if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key)
             && replica.fetch.holders().contains(peer)
         {
             replica.fetch.handle_gone(peer);
@@ -32,7 +32,7 @@ impl Logs {
         let keys = keys_of(&self.logs, channel);
         let looked_at = keys.len();
         for key in keys {
-            let Some(Entry { replica, .. }) = self.logs.get_mut(&key) else {
+            let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key) else {
                 continue;
             };
             // It will not hand on anything for long.
@@ -56,7 +56,7 @@ impl Logs {
     pub(crate) fn hold(&mut self, channel: &ChannelName) {
         for key in keys_of(&self.logs, channel) {
             // Readers here do not hold up what is posted here.
-            if let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+            if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key)
                 && !replica.is_ours()
             {
                 replica.held = replica.log.reorder().next();
@@ -67,7 +67,7 @@ impl Logs {
     /// They caught up, or are waited for no longer.
     pub(crate) fn release(&mut self, channel: &ChannelName, out: &mut Effects) {
         for key in keys_of(&self.logs, channel) {
-            if let Some(Entry { replica, .. }) = self.logs.get_mut(&key)
+            if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key)
                 && replica.held.take().is_some()
             {
                 out.advances.acks_changed.insert(key);
@@ -83,7 +83,7 @@ impl Logs {
         out: &mut Effects,
     ) -> Option<Checked> {
         let (channel, sender) = key;
-        let Entry { replica, .. } = self.logs.get_mut(key)?;
+        let LogEntry { replica, .. } = self.logs.get_mut(key)?;
         let next = replica.log.next()?;
         let lowest = replica.lowest(channel, &self.peers);
         let (peers, checkpoints) = (&self.peers, &replica.checkpoints);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Effects, Entry, Logs};
+use super::{Effects, LogEntry, Logs};
 use crate::{
     identity::Member,
     log::Arrival,
@@ -31,7 +31,7 @@ impl Logs {
         if !self.logs.contains_key(&key) {
             self.resume_ours(frame.channel(), member, (Seq::FIRST, now), now);
         }
-        if let Some(Entry { replica, .. }) = self.logs.get_mut(&key) {
+        if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key) {
             let arrival = Arrival::local(now);
             replica.insert(frame.clone(), member, false, usize::MAX, arrival);
         }
@@ -49,7 +49,7 @@ impl Logs {
         let replica = Replica::ours(member, next, born, now);
         let key = self.key_of_ours(channel);
         let change = self.changes.add(&key);
-        self.logs.insert(key, Entry::new(replica, None, change));
+        self.logs.insert(key, LogEntry::new(replica, None, change));
     }
 
     /// Nothing is kept of a channel any more. Returns what is to be posted next, and when the first

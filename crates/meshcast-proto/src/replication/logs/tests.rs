@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Answering, Effects, Heard, Logs, LogsLimits};
+use super::{Answering, Effects, Logs, LogsLimits, ReceivedFrame};
 use crate::{
     bounds::{Budget, LOG_BYTES, Payer, TOMBSTONE_BYTES},
     fixture::{channel, peer, wholes},
@@ -133,8 +133,8 @@ fn at_most(max_logs: usize) -> Logs {
 }
 
 /// Three numbers of a member on a channel, from this one on.
-fn heard(of: usize, on: &ChannelName, first: u64, now: Time) -> Heard {
-    Heard {
+fn heard(of: usize, on: &ChannelName, first: u64, now: Time) -> ReceivedFrame {
+    ReceivedFrame {
         frame: wholes(peer(of), on, first, 3),
         member: Arc::clone(&peer(of).member),
         posted: Posted {

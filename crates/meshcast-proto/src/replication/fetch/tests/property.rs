@@ -51,7 +51,7 @@ proptest! {
             for _ in 0..times {
                 scene.expire();
                 match scene.step(*hole) {
-                    Step::Rest => panic!("there is a hole"),
+                    Step::Idle => panic!("there is a hole"),
                     Step::Wait(until) => {
                         assert!(until > scene.now, "busy");
                         scene.now = until;
