@@ -35,12 +35,12 @@ struct Shared {
     limit: usize,
     used: AtomicUsize,
     refused: AtomicU64,
-    accounts: Mutex<BTreeMap<Payer, Entry>>,
+    accounts: Mutex<BTreeMap<Payer, AccountEntry>>,
 }
 
 /// An account, and whose it is if that was [said](Budget::introduce).
 #[derive(Debug, Default)]
-struct Entry {
+struct AccountEntry {
     ledger: Arc<Ledger>,
     owner: Option<Owner>,
 }
@@ -238,7 +238,7 @@ impl Budget {
     /// All accounts that have something charged or were refused something.
     pub fn statements(&self) -> Vec<Statement> {
         let accounts = self.lock();
-        let statement = |(payer, entry): (&Payer, &Entry)| Statement {
+        let statement = |(payer, entry): (&Payer, &AccountEntry)| Statement {
             payer: *payer,
             used: entry.ledger.used(),
             refused: entry.ledger.refused(),
@@ -268,7 +268,7 @@ impl Budget {
     fn all_shares(&self) -> Vec<Share> {
         let accounts = self.lock();
         let (mut shares, mut places): (Vec<Share>, BTreeMap<Sender, usize>) = Default::default();
-        for (payer, Entry { ledger, owner }) in accounts.iter() {
+        for (payer, AccountEntry { ledger, owner }) in accounts.iter() {
             let (used, refused) = (ledger.used(), ledger.refused());
             if used == 0 && refused == 0 {
                 continue;
@@ -291,7 +291,7 @@ impl Budget {
         shares
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Payer, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Payer, AccountEntry>> {
         // A panic elsewhere cannot leave a number half written.
         self.0
             .accounts
@@ -301,11 +301,11 @@ impl Budget {
 
     fn ledger<'a>(
         &self,
-        accounts: &'a mut BTreeMap<Payer, Entry>,
+        accounts: &'a mut BTreeMap<Payer, AccountEntry>,
         payer: Payer,
     ) -> &'a Arc<Ledger> {
         if accounts.len() >= MAX_IDLE && !accounts.contains_key(&payer) {
-            accounts.retain(|_, Entry { ledger, .. }| {
+            accounts.retain(|_, AccountEntry { ledger, .. }| {
                 ledger.used() > 0 || Arc::strong_count(ledger) > 1
             });
         }
@@ -384,7 +384,7 @@ impl Ledger {
     }
 }
 
-impl Entry {
+impl AccountEntry {
     /// Whether the account is empty, nobody holds it and nobody was introduced.
     fn is_blank(&self) -> bool {
         let quiet = self.ledger.used() == 0 && self.ledger.refused() == 0;

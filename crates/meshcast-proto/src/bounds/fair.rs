@@ -15,8 +15,8 @@ use crate::wire::Time;
 /// Those who take turns, with what of each waits. After a turn it is [charged](Self::charge).
 #[derive(Debug)]
 pub(crate) struct FairQueue<K, W> {
-    of: BTreeMap<K, Place<W>>,
-    waiting: Waiting,
+    flows: BTreeMap<K, Flow<W>>,
+    waiting: VirtualClock,
     each: Rate,
     all: Option<(Rate, TokenBucket)>,
 }
@@ -28,7 +28,7 @@ pub(crate) trait Waits {
 }
 
 #[derive(Debug)]
-struct Place<W> {
+struct Flow<W> {
     what: W,
     turns: Turns,
     taken: TokenBucket,
@@ -44,7 +44,7 @@ struct Turns {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct VirtualClock {
     /// The virtual time: how much work was done for each that always waits.
     time: u64,
     /// How many want a turn.
@@ -55,20 +55,20 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
     /// The rates are of work: of each, and of all together if that is bounded.
     pub(crate) fn new(each: Rate, all: Option<Rate>) -> Self {
         Self {
-            of: BTreeMap::new(),
-            waiting: Waiting::default(),
+            flows: BTreeMap::new(),
+            waiting: VirtualClock::default(),
             each,
             all: all.map(|rate| (rate, TokenBucket::default())),
         }
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&W> {
-        Some(&self.of.get(&key)?.what)
+        Some(&self.flows.get(&key)?.what)
     }
 
     /// Makes a place for one that has none.
     pub(crate) fn ensure(&mut self, key: K, what: impl FnOnce() -> W) {
-        self.of.entry(key).or_insert_with(|| Place {
+        self.flows.entry(key).or_insert_with(|| Flow {
             what: what(),
             turns: Turns::default(),
             taken: TokenBucket::default(),
@@ -77,13 +77,13 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
 
     /// Changes what waits of one, if it has a place.
     pub(crate) fn change<R>(&mut self, key: K, change: impl FnOnce(&mut W) -> R) -> Option<R> {
-        Some(self.of.get_mut(&key)?.change(&mut self.waiting, change))
+        Some(self.flows.get_mut(&key)?.change(&mut self.waiting, change))
     }
 
     /// The same of all.
     pub(crate) fn change_all(&mut self, mut change: impl FnMut(&mut W)) {
-        for place in self.of.values_mut() {
-            place.change(&mut self.waiting, &mut change);
+        for flow in self.flows.values_mut() {
+            flow.change(&mut self.waiting, &mut change);
         }
     }
 
@@ -92,11 +92,11 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
         if self.waiting.count == 0 || self.due_of_all() > Some(now) {
             return None;
         }
-        let ready = self.of.iter_mut().filter(|(_, place)| place.what.waits());
-        let ready = ready.filter(|(_, place)| place.taken.is_due(self.each, now));
-        let (key, place) = ready.min_by_key(|(_, place)| place.turns.end())?;
-        self.waiting.time = self.waiting.time.max(place.turns.start);
-        Some((*key, place.change(&mut self.waiting, take)))
+        let ready = self.flows.iter_mut().filter(|(_, flow)| flow.what.waits());
+        let ready = ready.filter(|(_, flow)| flow.taken.is_due(self.each, now));
+        let (key, flow) = ready.min_by_key(|(_, flow)| flow.turns.end())?;
+        self.waiting.time = self.waiting.time.max(flow.turns.start);
+        Some((*key, flow.change(&mut self.waiting, take)))
     }
 
     /// So much work was done in its turn.
@@ -104,8 +104,8 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
         if let Some((rate, taken)) = &mut self.all {
             taken.take(work, *rate, now);
         }
-        if let Some(place) = self.of.get_mut(&key) {
-            place.turns.charge(work);
+        if let Some(flow) = self.flows.get_mut(&key) {
+            flow.turns.charge(work);
         }
         self.charge_beside(key, work, now);
     }
@@ -113,15 +113,15 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
     /// So much work was done for it, for which nobody waited meanwhile: that is its rate, and not
     /// its turn.
     pub(crate) fn charge_beside(&mut self, key: K, work: usize, now: Time) {
-        if let Some(place) = self.of.get_mut(&key) {
-            place.taken.take(work, self.each, now);
+        if let Some(flow) = self.flows.get_mut(&key) {
+            flow.taken.take(work, self.each, now);
         }
     }
 
     /// Whether its rate leaves it anything now.
     pub(crate) fn is_due(&self, key: K, now: Time) -> bool {
-        let place = self.of.get(&key);
-        place.is_none_or(|place| place.taken.is_due(self.each, now))
+        let flow = self.flows.get(&key);
+        flow.is_none_or(|flow| flow.taken.is_due(self.each, now))
     }
 
     /// When [somebody](Self::next) has a turn.
@@ -129,27 +129,27 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
         if self.waiting.count == 0 {
             return None;
         }
-        let waiting = self.of.values().filter(|place| place.what.waits());
-        let due = waiting.map(|place| place.taken.due(self.each)).min()?;
+        let waiting = self.flows.values().filter(|flow| flow.what.waits());
+        let due = waiting.map(|flow| flow.taken.due(self.each)).min()?;
         Some(due.max(self.due_of_all()).unwrap_or(Time::ZERO))
     }
 
     pub(crate) fn remove(&mut self, key: K) {
-        if let Some(place) = self.of.remove(&key) {
-            self.waiting.count -= usize::from(place.what.waits());
+        if let Some(flow) = self.flows.remove(&key) {
+            self.waiting.count -= usize::from(flow.what.waits());
         }
     }
 
     /// Forgets those of whom nothing waits, and whose rate is as if they had never done anything.
     pub(crate) fn forget_idle(&mut self, now: Time) {
-        self.of
-            .retain(|_, place| place.what.waits() || !place.taken.is_full(now));
+        self.flows
+            .retain(|_, flow| flow.what.waits() || !flow.taken.is_full(now));
     }
 
     /// Whether nothing waits, and nothing would change if it were a new one.
     pub(crate) fn is_idle(&self, now: Time) -> bool {
         let is_full = |(_, taken): &(Rate, TokenBucket)| taken.is_full(now);
-        self.of.is_empty() && self.all.as_ref().is_none_or(is_full)
+        self.flows.is_empty() && self.all.as_ref().is_none_or(is_full)
     }
 
     fn due_of_all(&self) -> Option<Time> {
@@ -157,8 +157,8 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
     }
 }
 
-impl<W: Waits> Place<W> {
-    fn change<R>(&mut self, waiting: &mut Waiting, change: impl FnOnce(&mut W) -> R) -> R {
+impl<W: Waits> Flow<W> {
+    fn change<R>(&mut self, waiting: &mut VirtualClock, change: impl FnOnce(&mut W) -> R) -> R {
         let waited = self.what.waits();
         let changed = change(&mut self.what);
         match (waited, self.what.waits()) {

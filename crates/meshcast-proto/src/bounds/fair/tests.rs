@@ -6,9 +6,9 @@ use super::FairQueue;
 use crate::{bounds::Rate, wire::Time};
 
 /// A queue of so many of whom much waits, with a unit of work a millisecond.
-fn queue(of: usize, all: Option<Rate>) -> FairQueue<usize, VecDeque<()>> {
+fn queue(flows: usize, all: Option<Rate>) -> FairQueue<usize, VecDeque<()>> {
     let mut queue = FairQueue::new(RATE, all);
-    for key in 0..of {
+    for key in 0..flows {
         wait(&mut queue, key, 1_000);
     }
     queue
@@ -35,11 +35,11 @@ proptest! {
     /// and this one.
     #[test]
     fn all_who_wait_have_equal_shares_whatever_their_turns_take(
-        of in 1_usize..6, turns in vec(1_usize..=1_000, 1..200)
+        flows in 1_usize..6, turns in vec(1_usize..=1_000, 1..200)
     ) {
-        let mut queue = queue(of, None);
+        let mut queue = queue(flows, None);
         queue.each = NO_RATE;
-        let mut done = vec![0; of];
+        let mut done = vec![0; flows];
         for work in turns {
             let key = next(&mut queue, Time::ZERO).expect("all wait");
             queue.charge(key, work, Time::ZERO);
@@ -59,7 +59,7 @@ proptest! {
                 2 => queue.remove(key),
                 _ => _ = next(&mut queue, Time::ZERO),
             }
-            let waiting = queue.of.values().filter(|it| !it.what.is_empty()).count();
+            let waiting = queue.flows.values().filter(|it| !it.what.is_empty()).count();
             prop_assert_eq!(queue.waiting.count, waiting);
             prop_assert_eq!(queue.poll_timeout().is_some(), waiting > 0);
         }
