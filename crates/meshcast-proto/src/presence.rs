@@ -18,6 +18,6 @@ mod present;
 mod room;
 mod tracker;
 
-pub use life::{BEAT, LOST_AFTER, MAX_BEAT, SILENT_AFTER};
+pub use life::{HEARTBEAT_PERIOD, LOST_AFTER, MAX_HEARTBEAT_PERIOD, SILENT_AFTER};
 pub use present::{Opens, Presence, PresenceChange, PresenceCounters, PresenceOutput};
 pub use tracker::PresenceTracker;

@@ -7,7 +7,7 @@ use crate::{
         credential::{Identity, Member, Trust},
         verify::{Signed, VerifyError, who_signed},
     },
-    wire::{Beat, Claim, CodecError, PresenceRecord, WallTime, beat_hash},
+    wire::{Claim, CodecError, Heartbeat, PresenceRecord, WallTime, beat_hash},
 };
 
 impl PresenceRecord {
@@ -41,7 +41,7 @@ impl PresenceRecord {
     }
 }
 
-impl Beat {
+impl Heartbeat {
     /// Signs a sign of life of this process.
     pub(crate) fn sign(identity: &Identity, at: WallTime, period: Duration) -> Self {
         let sender = identity.sender();

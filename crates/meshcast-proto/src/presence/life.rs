@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     identity::Member,
-    wire::{Beat, ChannelName, Sender, Time},
+    wire::{ChannelName, Heartbeat, Sender, Time},
 };
 
 /// What is known of a member that is or was present somewhere.
@@ -18,7 +18,7 @@ pub(crate) struct Life {
     /// The channels on which there is a record of it.
     pub(crate) rooms: BTreeSet<ChannelName>,
     /// Its newest sign of life for those who are far.
-    pub(crate) beat: Option<Beat>,
+    pub(crate) beat: Option<Heartbeat>,
     /// When it was last known to live: by a beat, or when it was connected.
     pub(crate) evidence: Option<Time>,
     /// The peer that its beats come from. `None` while they are sought.
@@ -54,7 +54,7 @@ impl Life {
             .beat
             .as_ref()
             .map_or(Duration::ZERO, |beat| beat.period);
-        let period = period.min(MAX_BEAT);
+        let period = period.min(MAX_HEARTBEAT_PERIOD);
         if elapsed >= LOST_AFTER.max(period * LOST_BEATS) {
             None
         } else if elapsed >= SILENT_AFTER.max(period * SILENT_BEATS) {
@@ -71,11 +71,11 @@ impl Life {
 
 /// How often a member makes a sign of life while somebody far follows it. Two of them come within
 /// [`SILENT_AFTER`] plus a second on the way.
-pub const BEAT: Duration = Duration::from_secs(2);
+pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
 
 /// How often at most, in a channel with as many members as it may have: so 200 beats a second
 /// arrive at each node, which take half a percent of a core to check.
-pub const MAX_BEAT: Duration = Duration::from_secs(20);
+pub const MAX_HEARTBEAT_PERIOD: Duration = Duration::from_secs(20);
 
 /// How much less often each makes one for each member of the channel: from 400 members on.
 pub(crate) const BEAT_PER_MEMBER: Duration = Duration::from_millis(5);

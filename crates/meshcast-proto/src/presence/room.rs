@@ -133,7 +133,7 @@ const FAREWELL: Duration = Duration::from_secs(30);
 
 /// For how long the version of who is gone is remembered, so that an old record does not bring it
 /// back. Longer than a beat of its is believed, which is at most
-/// [`MAX_BEAT`](super::life::MAX_BEAT) times five and the skew of clocks.
+/// [`MAX_HEARTBEAT_PERIOD`](super::life::MAX_HEARTBEAT_PERIOD) times five and the skew of clocks.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// For how long a record is kept of somebody of whom there was no sign of life.

@@ -23,7 +23,8 @@ use crate::{
     conduct::Offence,
     identity::{Identity, Member, Trust},
     wire::{
-        Beat, ChannelName, PresenceMessage, PresenceRecord, Sender, SyncMessage, Time, WallTime,
+        ChannelName, Heartbeat, PresenceMessage, PresenceRecord, Sender, SyncMessage, Time,
+        WallTime,
     },
 };
 
@@ -46,7 +47,7 @@ pub struct PresenceTracker {
     /// The version of the last record of this node; no two have the same.
     version: u64,
     /// The last sign of life of this node, and when it was made.
-    beat: Option<(Beat, Time)>,
+    beat: Option<(Heartbeat, Time)>,
     next_check: Option<Time>,
     /// When the next peer is compared with, and which was the last.
     next_compare: Time,

@@ -248,9 +248,9 @@ pub(crate) struct MemberBody<'a> {
 pub(crate) enum PresenceBody<'a> {
     Links([u8; 16]),
     Records(Vec<&'a [u8]>),
-    Beats(Vec<(u64, BeatBody)>),
+    Heartbeats(Vec<(u64, HeartbeatBody)>),
     Hashes(Vec<(&'a str, u64)>),
-    Roll(&'a str, Vec<([u8; 32], u64)>),
+    Digest(&'a str, Vec<([u8; 32], u64)>),
     Fetch(&'a str, Vec<[u8; 32]>),
     Follow(Vec<[u8; 32]>),
     Unfollow(Vec<[u8; 32]>),
@@ -272,7 +272,7 @@ pub(crate) struct PresenceRecordBody<'a> {
 /// What a member signs to show that it lives: when, by its wall clock, and within how many
 /// milliseconds the next one follows.
 #[derive(Encode, BorrowDecode)]
-pub(crate) struct BeatBody {
+pub(crate) struct HeartbeatBody {
     pub(crate) sender: [u8; 32],
     pub(crate) at: u64,
     pub(crate) period: u64,

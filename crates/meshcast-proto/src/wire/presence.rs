@@ -6,15 +6,15 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 
 use crate::wire::{
-    codec::{self, BeatBody, CodecError, PresenceBody, PresenceRecordBody},
+    codec::{self, CodecError, HeartbeatBody, PresenceBody, PresenceRecordBody},
     fields::{at_most, channel, millis, once},
     id::Sender,
     name::ChannelName,
     time::WallTime,
 };
 
-/// A message about presence. Only [records](PresenceRecord) and [beats](Beat) say anything about
-/// somebody, and those are signed by whom they are about.
+/// A message about presence. Only [records](PresenceRecord) and [beats](Heartbeat) say anything
+/// about somebody, and those are signed by whom they are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceMessage {
     /// A hash of the speaker and its peers. With whom it is the same, the speaker has the same
@@ -23,13 +23,13 @@ pub enum PresenceMessage {
     /// Who is present, or has left.
     Records(Vec<PresenceRecord>),
     /// Who lives, each with how long ago that was the latest, as far as the speaker knows.
-    Beats(Vec<(Duration, Beat)>),
+    Heartbeats(Vec<(Duration, Heartbeat)>),
     /// A hash of all that the speaker has of each channel. Whoever has something else answers with
-    /// a [`Self::Roll`].
+    /// a [`Self::Digest`].
     Hashes(Vec<(ChannelName, u64)>),
     /// Which version of whose record the speaker has. Answered with the records that it lacks, and
     /// a [`Self::Fetch`] for those that the listener lacks.
-    Roll(ChannelName, Vec<(Sender, u64)>),
+    Digest(ChannelName, Vec<(Sender, u64)>),
     /// The speaker wants the records of these.
     Fetch(ChannelName, Vec<Sender>),
     /// The speaker is to be handed the beats of these from now on, as they come. Whoever is asked
@@ -61,9 +61,9 @@ impl PresenceMessage {
         match self {
             Self::Links(_) => 0,
             Self::Records(records) => 3 * records.len(),
-            Self::Beats(beats) => 3 * beats.len(),
+            Self::Heartbeats(beats) => 3 * beats.len(),
             Self::Hashes(hashes) => hashes.len(),
-            Self::Roll(_, entries) => entries.len(),
+            Self::Digest(_, entries) => entries.len(),
             Self::Fetch(_, senders) | Self::Follow(senders) | Self::Unfollow(senders) => {
                 senders.len()
             }
@@ -77,7 +77,7 @@ impl PresenceMessage {
             Self::Records(records) => {
                 PresenceBody::Records(records.iter().map(|record| &record.bytes[..]).collect())
             }
-            Self::Beats(beats) => PresenceBody::Beats(
+            Self::Heartbeats(beats) => PresenceBody::Heartbeats(
                 beats
                     .iter()
                     .map(|(age, beat)| (millis(*age), beat.body()))
@@ -89,7 +89,7 @@ impl PresenceMessage {
                     .map(|(channel, hash)| (channel.wire(), *hash))
                     .collect(),
             ),
-            Self::Roll(channel, entries) => PresenceBody::Roll(
+            Self::Digest(channel, entries) => PresenceBody::Digest(
                 channel.wire(),
                 entries
                     .iter()
@@ -120,11 +120,11 @@ impl PresenceMessage {
                 )?;
                 Self::Records(records)
             }
-            PresenceBody::Beats(beats) => {
+            PresenceBody::Heartbeats(beats) => {
                 at_most(Self::MAX_BEATS, beats.len())?;
                 once("a member", beats.iter().map(|(_, beat)| beat.sender))?;
-                let beat = |(age, body)| (Duration::from_millis(age), Beat::read(body));
-                Self::Beats(beats.into_iter().map(beat).collect())
+                let beat = |(age, body)| (Duration::from_millis(age), Heartbeat::read(body));
+                Self::Heartbeats(beats.into_iter().map(beat).collect())
             }
             PresenceBody::Hashes(hashes) => {
                 at_most(Self::MAX_HASHES, hashes.len())?;
@@ -137,11 +137,11 @@ impl PresenceMessage {
                         .collect::<Result<_, CodecError>>()?,
                 )
             }
-            PresenceBody::Roll(name, entries) => {
+            PresenceBody::Digest(name, entries) => {
                 at_most(Self::MAX_ENTRIES, entries.len())?;
                 once("a member", entries.iter().map(|(sender, _)| *sender))?;
                 let entry = |(sender, version)| (Sender::new(sender), version);
-                Self::Roll(channel(name)?, entries.into_iter().map(entry).collect())
+                Self::Digest(channel(name)?, entries.into_iter().map(entry).collect())
             }
             PresenceBody::Fetch(name, keys) => Self::Fetch(channel(name)?, members(keys)?),
             PresenceBody::Follow(keys) => Self::Follow(members(keys)?),
@@ -271,7 +271,7 @@ impl fmt::Debug for PresenceRecord {
 
 /// A sign of life, for those who are not connected to the member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// Whose.
     pub sender: Sender,
     /// When, by its wall clock; each is later than the one before.
@@ -281,9 +281,9 @@ pub struct Beat {
     pub(crate) signature: [u8; 64],
 }
 
-impl Beat {
-    fn body(&self) -> BeatBody {
-        BeatBody {
+impl Heartbeat {
+    fn body(&self) -> HeartbeatBody {
+        HeartbeatBody {
             sender: *self.sender.key(),
             at: self.at.unix_millis(),
             period: millis(self.period),
@@ -291,7 +291,7 @@ impl Beat {
         }
     }
 
-    const fn read(body: BeatBody) -> Self {
+    const fn read(body: HeartbeatBody) -> Self {
         Self {
             sender: Sender::new(body.sender),
             at: WallTime::from_unix_millis(body.at),

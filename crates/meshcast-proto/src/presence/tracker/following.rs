@@ -1,8 +1,8 @@
 //! Signs of life of those who are far: from whom they are had, and to whom they are handed on.
 
 use super::{
-    super::life::{BEAT, BEAT_PER_MEMBER, MAX_BEAT, Status},
-    BTreeSet, Beat, Duration, PresenceMessage, PresenceTracker, Sender, Time, WallTime,
+    super::life::{BEAT_PER_MEMBER, HEARTBEAT_PERIOD, MAX_HEARTBEAT_PERIOD, Status},
+    BTreeSet, Duration, Heartbeat, PresenceMessage, PresenceTracker, Sender, Time, WallTime,
 };
 
 impl PresenceTracker {
@@ -142,14 +142,14 @@ impl PresenceTracker {
     }
 
     /// A sign of life that was made just now.
-    fn fresh_beat(&mut self, now: Time, wall: WallTime) -> Beat {
+    fn fresh_beat(&mut self, now: Time, wall: WallTime) -> Heartbeat {
         match &self.beat {
             Some((beat, made)) if *made == now => beat.clone(),
             _ => self.new_beat(now, wall),
         }
     }
 
-    fn new_beat(&mut self, now: Time, wall: WallTime) -> Beat {
+    fn new_beat(&mut self, now: Time, wall: WallTime) -> Heartbeat {
         // Later than the last whatever the clock does.
         let last = self
             .beat
@@ -157,7 +157,7 @@ impl PresenceTracker {
             .map(|(beat, _)| beat.at + Duration::from_millis(1));
         let at = wall.max(last.unwrap_or(wall));
         // What is late within a check of it is not.
-        let beat = Beat::sign(&self.identity, at, self.period());
+        let beat = Heartbeat::sign(&self.identity, at, self.period());
         self.beat = Some((beat.clone(), now));
         self.counters.presence_beats += 1;
         beat
@@ -170,7 +170,7 @@ impl PresenceTracker {
         let members = u32::try_from(members).unwrap_or(u32::MAX);
         BEAT_PER_MEMBER
             .saturating_mul(members)
-            .clamp(BEAT, MAX_BEAT)
+            .clamp(HEARTBEAT_PERIOD, MAX_HEARTBEAT_PERIOD)
     }
 
     /// Somebody who was far is silent: its beats are sought by all ways there are.
@@ -182,9 +182,9 @@ impl PresenceTracker {
         }
     }
 
-    pub(super) fn send_beats(&mut self, to: Sender, beats: Vec<(Duration, Beat)>) {
+    pub(super) fn send_beats(&mut self, to: Sender, beats: Vec<(Duration, Heartbeat)>) {
         for beats in beats.chunks(PresenceMessage::MAX_BEATS) {
-            self.send(to, PresenceMessage::Beats(beats.to_vec()));
+            self.send(to, PresenceMessage::Heartbeats(beats.to_vec()));
         }
     }
 }

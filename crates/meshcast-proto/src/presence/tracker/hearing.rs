@@ -2,12 +2,12 @@
 
 use super::{
     super::{
-        life::{Life, MAX_BEAT},
+        life::{Life, MAX_HEARTBEAT_PERIOD},
         present::{Opens, PresenceChange},
         room::{Entry, HEARING, MAX_ALL_ENTRIES, MAX_ENTRIES},
     },
-    Arc, BTreeMap, Beat, ChannelName, Duration, Member, Offence, PresenceMessage, PresenceRecord,
-    PresenceTracker, Sender, Time, WallTime,
+    Arc, BTreeMap, ChannelName, Duration, Heartbeat, Member, Offence, PresenceMessage,
+    PresenceRecord, PresenceTracker, Sender, Time, WallTime,
 };
 use crate::{
     bounds::{Payer, TokenBucket},
@@ -39,9 +39,11 @@ impl PresenceTracker {
                     self.handle_record(peer, &record, &opens, now, wall);
                 }
             }
-            PresenceMessage::Beats(beats) => self.handle_beats(peer, beats, now, wall),
+            PresenceMessage::Heartbeats(beats) => self.handle_beats(peer, beats, now, wall),
             PresenceMessage::Hashes(hashes) => self.handle_hashes(peer, hashes, opens, now),
-            PresenceMessage::Roll(channel, roll) => self.handle_roll(peer, channel, &roll, now),
+            PresenceMessage::Digest(channel, digest) => {
+                self.handle_digest(peer, channel, &digest, now)
+            }
             PresenceMessage::Fetch(channel, senders) => self.serve(peer, &channel, &senders, now),
             PresenceMessage::Follow(senders) => self.handle_follow(peer, senders, now, wall),
             PresenceMessage::Unfollow(senders) => self.handle_unfollow(peer, senders, now),
@@ -237,11 +239,11 @@ impl PresenceTracker {
     fn handle_beats(
         &mut self,
         peer: Sender,
-        beats: Vec<(Duration, Beat)>,
+        beats: Vec<(Duration, Heartbeat)>,
         now: Time,
         wall: WallTime,
     ) {
-        let mut onward: BTreeMap<Sender, Vec<(Duration, Beat)>> = BTreeMap::new();
+        let mut onward: BTreeMap<Sender, Vec<(Duration, Heartbeat)>> = BTreeMap::new();
         for (age, beat) in beats {
             let sender = beat.sender;
             if !self.believes(peer, &beat, now, wall) {
@@ -265,7 +267,7 @@ impl PresenceTracker {
     }
 
     /// Whether a beat says something new of somebody who is known.
-    fn believes(&mut self, peer: Sender, beat: &Beat, now: Time, wall: WallTime) -> bool {
+    fn believes(&mut self, peer: Sender, beat: &Heartbeat, now: Time, wall: WallTime) -> bool {
         let Some(life) = self.lives.get(&beat.sender) else {
             return false;
         };
@@ -293,4 +295,4 @@ impl PresenceTracker {
 }
 
 /// How old a beat may be beside the skew of clocks: nobody is taken for alive that long after one.
-const STALE: Duration = Duration::from_secs(5 * MAX_BEAT.as_secs());
+const STALE: Duration = Duration::from_secs(5 * MAX_HEARTBEAT_PERIOD.as_secs());

@@ -258,11 +258,11 @@ fn a_forged_record_or_beat_is_refused_and_told() {
     world.assert_equal();
     // The one between says of the last that it set something.
     world.tamper = Box::new(|from, _, message| match message {
-        SyncMessage::Presence(PresenceMessage::Beats(mut beats)) if from == 1 => {
+        SyncMessage::Presence(PresenceMessage::Heartbeats(mut beats)) if from == 1 => {
             beats
                 .iter_mut()
                 .for_each(|(_, beat)| beat.at = beat.at + secs(1));
-            vec![SyncMessage::Presence(PresenceMessage::Beats(beats))]
+            vec![SyncMessage::Presence(PresenceMessage::Heartbeats(beats))]
         }
         other => vec![other],
     });
