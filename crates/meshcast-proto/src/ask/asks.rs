@@ -10,14 +10,14 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    acquaintances::Acquaintances,
-    incoming::{self, Incoming, Way},
+    chains::ChainCache,
+    incoming::{self, Incoming, ReturnPath},
     neighbours::Neighbours,
     outgoing::{self, Outgoing},
     output::{AskCounters, AskOutput, AskRefused, Asked, NoReply},
     relays::{self, Relays},
     returns::Returns,
-    taken::Taken,
+    taken::SeenQuestions,
 };
 use crate::{
     bounds::Budget,
@@ -34,8 +34,8 @@ pub struct Asks {
     identity: Identity,
     trust: Trust,
     neighbours: Neighbours,
-    acquaintances: Acquaintances,
-    taken: Taken,
+    chains: ChainCache,
+    taken: SeenQuestions,
     outgoing: Outgoing,
     incoming: Incoming,
     relays: Relays,
@@ -98,8 +98,8 @@ impl Asks {
             identity,
             trust,
             neighbours: Neighbours::new(me),
-            acquaintances: Acquaintances::default(),
-            taken: Taken::new(budget.clone()),
+            chains: ChainCache::default(),
+            taken: SeenQuestions::new(budget.clone()),
             outgoing: Outgoing::new(me, budget.clone()),
             incoming: Incoming::new(budget.clone()),
             relays: Relays::new(budget.clone()),
@@ -279,7 +279,7 @@ impl Asks {
         // Whoever handles it goes by this too.
         question.within = question.within.min(Self::MAX_WITHIN);
         let waiting = incoming::Waiting {
-            way: Way::Session,
+            way: ReturnPath::Session,
             alone: true,
             until: now + question.within,
             payer: peer,
@@ -322,9 +322,9 @@ impl Asks {
         };
         let tells = waiting.alone || reply != Reply::Declined(Declined::NotOpen);
         match waiting.way {
-            Way::Session if tells => self.send(asker, AskMessage::Reply { question, reply }),
-            Way::Back if tells => self.reply_back(key, &reply, now),
-            Way::Session | Way::Back => {}
+            ReturnPath::Session if tells => self.send(asker, AskMessage::Reply { question, reply }),
+            ReturnPath::Back if tells => self.reply_back(key, &reply, now),
+            ReturnPath::Session | ReturnPath::Back => {}
         }
         self.end_own_part(key);
     }

@@ -26,7 +26,7 @@ pub(super) struct Incoming {
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// Who is to be answered: the asker, or the peers between.
-    pub(super) way: Way,
+    pub(super) way: ReturnPath,
     /// This node alone is asked.
     pub(super) alone: bool,
     pub(super) until: Time,
@@ -39,7 +39,7 @@ pub(super) struct Waiting {
 
 /// How an answer goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ReturnPath {
     /// By the session to the asker.
     Session,
     /// The way that the question came, signed.
@@ -83,7 +83,7 @@ impl Incoming {
     /// Its asker has a session with this node.
     pub(super) fn answer_by_session(&mut self, key: Key) {
         if let Some(waiting) = self.questions.get_mut(&key) {
-            waiting.way = Way::Session;
+            waiting.way = ReturnPath::Session;
         }
     }
 
@@ -124,7 +124,7 @@ impl Incoming {
     /// Withdraws what a peer asked by its session.
     pub(super) fn forget(&mut self, peer: Sender) -> Vec<u64> {
         let of = self.questions.range((peer, 0)..=(peer, u64::MAX));
-        let of = of.filter(|(_, waiting)| waiting.way == Way::Session);
+        let of = of.filter(|(_, waiting)| waiting.way == ReturnPath::Session);
         let mut questions: Vec<u64> = of.map(|((_, question), _)| *question).collect();
         questions.retain(|question| self.withdraw((peer, *question)));
         questions

@@ -15,7 +15,7 @@ pub(super) type By = (Sender, bool);
 
 /// Whether one more may be handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum Capacity {
     Free,
     /// This one has to go before.
     After(Key),
@@ -25,7 +25,7 @@ pub(super) enum Room {
 
 /// What becomes of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passing {
+pub(super) enum ReplyPass {
     Goes,
     /// It went already, or the question is not under way any more.
     Known,
@@ -35,7 +35,7 @@ pub(super) enum Passing {
 
 #[derive(Debug)]
 pub(super) struct Relays {
-    entries: BTreeMap<Key, Entry>,
+    entries: BTreeMap<Key, RelayedQuestion>,
     deadlines: BTreeSet<(Time, Key)>,
     /// How many each has.
     counts: BTreeMap<By, usize>,
@@ -44,7 +44,7 @@ pub(super) struct Relays {
 
 /// A question that was handed on.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct RelayedQuestion {
     /// The neighbour that it came from: what comes of it goes back there.
     pub(super) parent: Sender,
     /// Who alone is asked.
@@ -78,29 +78,29 @@ impl Relays {
     /// What it takes for a neighbour to have one more. All places are for those that want them, and
     /// once they are taken, for those that have fewer than others: of whoever has most, that one
     /// goes that would stay for longest.
-    pub(super) fn room(&self, asker: Sender, neighbour: Sender) -> Room {
+    pub(super) fn room(&self, asker: Sender, neighbour: Sender) -> Capacity {
         let of_asker = self.entries.range((asker, 0)..=(asker, u64::MAX));
         if of_asker.count() >= MAX_OF_ONE {
-            return Room::None;
+            return Capacity::None;
         }
         if self.entries.len() < MAX_RELAYED {
-            return Room::Free;
+            return Capacity::Free;
         }
         let count = |by| self.counts.get(&by).copied().unwrap_or(0);
         let most = self.counts.iter().max_by_key(|(_, count)| **count);
         let Some((by, _)) = most.filter(|it| count((neighbour, neighbour == asker)) + 1 < *it.1)
         else {
-            return Room::None;
+            return Capacity::None;
         };
         let of_it = self.deadlines.iter().rev();
         let mut of_it = of_it.filter(|(_, key)| self.get(*key).is_some_and(|it| it.by == *by));
         of_it
             .next()
-            .map_or(Room::None, |(_, key)| Room::After(*key))
+            .map_or(Capacity::None, |(_, key)| Capacity::After(*key))
     }
 
     /// Follow [`Self::room`] with this. `false` if there is no room to remember it.
-    pub(super) fn begin(&mut self, key: Key, mut entry: Entry) -> bool {
+    pub(super) fn begin(&mut self, key: Key, mut entry: RelayedQuestion) -> bool {
         let bytes = entry.cost();
         entry.by = (entry.parent, entry.parent == key.0);
         if !self.budget.try_charge(Payer::from(entry.by.0), bytes) {
@@ -113,29 +113,29 @@ impl Relays {
         true
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&Entry> {
+    pub(super) fn get(&self, key: Key) -> Option<&RelayedQuestion> {
         self.entries.get(&key)
     }
 
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut RelayedQuestion> {
         self.entries.get_mut(&key)
     }
 
     /// The reply of a member is to go back.
-    pub(super) fn pass(&mut self, key: Key, answerer: Sender, payer: Sender) -> Passing {
+    pub(super) fn pass(&mut self, key: Key, answerer: Sender, payer: Sender) -> ReplyPass {
         let entry = self.entries.get_mut(&key);
         let Some(entry) = entry.filter(|entry| !entry.passed.contains_key(&answerer)) else {
-            return Passing::Known;
+            return ReplyPass::Known;
         };
         if !self.budget.try_charge(Payer::from(payer), NAME_BYTES) {
             entry.whole = false;
-            return Passing::NoRoom;
+            return ReplyPass::NoRoom;
         }
         entry.passed.insert(answerer, payer);
-        Passing::Goes
+        ReplyPass::Goes
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
+    pub(super) fn remove(&mut self, key: Key) -> Option<RelayedQuestion> {
         let entry = self.entries.remove(&key)?;
         self.deadlines.remove(&(entry.until, key));
         self.budget.release(Payer::from(entry.by.0), entry.charged);
@@ -163,7 +163,7 @@ impl Relays {
 
     /// Those that came from a neighbour, and those that it was handed.
     pub(super) fn of(&self, peer: Sender) -> (Vec<Key>, Vec<Key>) {
-        let of = |is_so: &dyn Fn(&Entry) -> bool| {
+        let of = |is_so: &dyn Fn(&RelayedQuestion) -> bool| {
             let entries = self.entries.iter().filter(|(_, entry)| is_so(entry));
             entries.map(|(key, _)| *key).collect()
         };
@@ -178,7 +178,7 @@ impl Relays {
     }
 }
 
-impl Entry {
+impl RelayedQuestion {
     /// What it takes to remember it.
     pub(super) fn cost(&self) -> usize {
         ENTRY_BYTES + self.waiting.len() * NAME_BYTES

@@ -16,7 +16,7 @@ use crate::{
 /// for another, however many there are. How many there are is bounded by the rate at which they
 /// are handed on.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct SeenQuestions {
     questions: BTreeMap<Key, Question>,
     /// In the order in which they are forgotten.
     ends: VecDeque<(Time, Key)>,
@@ -31,7 +31,7 @@ struct Question {
     whole: bool,
 }
 
-impl Taken {
+impl SeenQuestions {
     pub(super) const fn new(budget: Budget) -> Self {
         Self {
             questions: BTreeMap::new(),

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::Asks;
 use crate::{
     ask::{
-        incoming::{self, Way},
+        incoming::{self, ReturnPath},
         output::{AskOutput, Asked},
-        relays::{Entry, Key, Passing, Room},
+        relays::{Capacity, Entry, Key, ReplyPass},
         returns::Returning,
     },
     conduct::Offence,
@@ -144,10 +144,10 @@ impl Asks {
     /// A question is under way. `false` if there is no room for it.
     fn begin_relay(&mut self, key: Key, entry: Entry) -> bool {
         let room = self.relays.room(key.0, entry.parent);
-        if room == Room::None || !self.relays.begin(key, entry) {
+        if room == Capacity::None || !self.relays.begin(key, entry) {
             return false;
         }
-        if let Room::After(other) = room {
+        if let Capacity::After(other) = room {
             self.give_up(other);
         }
         true
@@ -202,8 +202,8 @@ impl Asks {
     ) {
         let key = (inquiry.asker, inquiry.number);
         let way = match peer == inquiry.asker {
-            true => Way::Session,
-            false => Way::Back,
+            true => ReturnPath::Session,
+            false => ReturnPath::Back,
         };
         let waiting = incoming::Waiting {
             way,
@@ -231,11 +231,11 @@ impl Asks {
         }
         let reply = Reply::Declined(Declined::Busy);
         match way {
-            Way::Session => {
+            ReturnPath::Session => {
                 let question = key.1;
                 self.send(peer, AskMessage::Reply { question, reply });
             }
-            Way::Back => self.reply_back(key, &reply, now),
+            ReturnPath::Back => self.reply_back(key, &reply, now),
         }
         if let Some(entry) = self.relays.get_mut(key) {
             entry.own = false;
@@ -312,8 +312,8 @@ impl Asks {
     /// name.
     fn passes(&mut self, key: Key, answerer: Sender, payer: Sender) -> bool {
         let passing = self.relays.pass(key, answerer, payer);
-        self.counters.asks_lost += u64::from(passing == Passing::NoRoom);
-        passing == Passing::Goes
+        self.counters.asks_lost += u64::from(passing == ReplyPass::NoRoom);
+        passing == ReplyPass::Goes
     }
 
     /// A peer has handed back what there is of the one that is asked alone: with that it has
@@ -498,7 +498,7 @@ impl Asks {
         }
         match what.verdict(self, wall) {
             Ok(member) => {
-                self.acquaintances.meet(&member, what.chain());
+                self.chains.remember(&member, what.chain());
                 Ok(member)
             }
             Err(error) => {
@@ -545,7 +545,7 @@ impl Statement for Inquiry {
 
     /// One that was asked long ago is said again by somebody who kept it.
     fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>> {
-        let known = asks.acquaintances.get(self.asker, &self.chain);
+        let known = asks.chains.get(self.asker, &self.chain);
         let member = self.verify(&asks.trust, known, wall)?;
         let within = self.within.min(Asks::MAX_WITHIN);
         let is_over = self.asked_at + within + CLOCK_SKEW < wall;
@@ -562,7 +562,7 @@ impl Statement for Finding {
     }
 
     fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>> {
-        let known = asks.acquaintances.get(self.answerer, &self.chain);
+        let known = asks.chains.get(self.answerer, &self.chain);
         Ok(self.verify(&asks.trust, known, wall)?)
     }
 }
