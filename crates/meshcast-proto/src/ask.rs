@@ -26,7 +26,7 @@ mod relays;
 mod returns;
 mod taken;
 
-pub use asks::{Asks, NewQuestion, Whom};
+pub use asks::{AskTargets, Asks, NewQuestion};
 pub use output::{AskCounters, AskOutput, AskRefused, Asked, NoReply};
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ mod wire;
 #[cfg(test)]
 mod fixture;
 
-pub use ask::{AskCounters, AskOutput, AskRefused, Asked, Asks, NewQuestion, NoReply, Whom};
+pub use ask::{AskCounters, AskOutput, AskRefused, AskTargets, Asked, Asks, NewQuestion, NoReply};
 pub use bounds::{Account, Budget, ENTRY_BYTES, Owner, Payer, Rate, Share, Statement, TokenBucket};
 pub use conduct::{Conduct, Offence, Standing, Verdict};
 pub use engine::{

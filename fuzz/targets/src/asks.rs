@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use meshcast_proto::{
-    AskMessage, AskOutput, Asks, Budget, Format, NewQuestion, Relayed, Reply, Sender, SyncMessage,
-    Time, WallTime, Whom,
+    AskMessage, AskOutput, AskTargets, Asks, Budget, Format, NewQuestion, Relayed, Reply, Sender,
+    SyncMessage, Time, WallTime,
 };
 
 use crate::members::{channel, peer, trust};
@@ -120,7 +120,7 @@ impl World {
         let peers: BTreeSet<Sender> = peers.map(|it| peer(it).sender()).collect();
         let far = (0..HONEST).filter(|it| *it != n && only.is_none_or(|only| only == *it));
         let far: BTreeSet<Sender> = far.map(|it| peer(it).sender()).collect();
-        let whom = Whom {
+        let whom = AskTargets {
             far: far.difference(&peers).copied().collect(),
             peers,
             untold: BTreeSet::new(),
@@ -129,7 +129,7 @@ impl World {
         self.put(n, whom);
     }
 
-    fn put(&mut self, n: usize, whom: Whom) {
+    fn put(&mut self, n: usize, whom: AskTargets) {
         let new = NewQuestion {
             channel: channel(0),
             within: Duration::from_secs(5),
@@ -192,9 +192,9 @@ impl World {
     fn made_up_asks(&mut self, to: usize, which: usize, hops: u8) {
         let made_up = HOSTILE + 1 + which % (MEMBERS - HOSTILE - 1);
         let far = BTreeSet::from([peer(to).sender()]);
-        let whom = Whom {
+        let whom = AskTargets {
             far,
-            ..Whom::default()
+            ..AskTargets::default()
         };
         self.put(made_up, whom);
         while let Some(said) = self.fresh.pop_front() {

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::Result;
 use meshcast::MeshKey;
 use meshcast_proto::{
-    AskMessage, AskOutput, Asks, Budget, Format, NewQuestion, Relayed, SyncMessage, Time, Trust,
-    Whom,
+    AskMessage, AskOutput, AskTargets, Asks, Budget, Format, NewQuestion, Relayed, SyncMessage,
+    Time, Trust,
 };
 use tokio::task::yield_now;
 
@@ -27,9 +27,9 @@ pub(super) async fn questions(wire: &mut Wire, key: &MeshKey) -> Result<()> {
             format: Format::Raw,
             payload: vec![0; 1024].into(),
         };
-        let whom = Whom {
+        let whom = AskTargets {
             far: BTreeSet::from([wire.sender()]),
-            ..Whom::default()
+            ..AskTargets::default()
         };
         asks.ask(new, whom, Time::ZERO, wall())?;
         while let Some(output) = asks.poll_output() {

@@ -59,7 +59,7 @@ pub struct NewQuestion {
 
 /// Whom to ask.
 #[derive(Debug, Clone, Default)]
-pub struct Whom {
+pub struct AskTargets {
     /// The peers that have the channel open, and are not left out by `only`.
     pub peers: BTreeSet<Sender>,
     /// Members known to have it open that are no peers.
@@ -121,7 +121,7 @@ impl Asks {
     pub fn ask(
         &mut self,
         new: NewQuestion,
-        whom: Whom,
+        whom: AskTargets,
         now: Time,
         wall: WallTime,
     ) -> Result<u64, AskRefused> {
@@ -194,7 +194,7 @@ impl Asks {
 
     /// Whether there may be somebody to ask who is no peer. Presence may know of one before the
     /// peers tell of their link to it.
-    fn may_spread(&self, whom: &Whom) -> bool {
+    fn may_spread(&self, whom: &AskTargets) -> bool {
         let is_near = |only| self.neighbours.contains(only) || whom.untold.contains(&only);
         let are_others = !self.neighbours.are_all() || !whom.far.is_empty();
         are_others && !whom.only.is_some_and(is_near)

@@ -49,10 +49,10 @@ fn asks(n: usize, budget: Budget) -> Asks {
 }
 
 /// These peers, by their sessions.
-fn whom(peers: impl IntoIterator<Item = Sender>) -> Whom {
-    Whom {
+fn whom(peers: impl IntoIterator<Item = Sender>) -> AskTargets {
+    AskTargets {
         peers: peers.into_iter().collect(),
-        ..Whom::default()
+        ..AskTargets::default()
     }
 }
 

@@ -4,8 +4,8 @@ use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use meshcast_proto::{
-    AskCounters, AskMessage, AskOutput, Asked, Asks, Declined, ENTRY_BYTES, Member, NewQuestion,
-    NoReply, Payer, Rate, Reply, Sender, SyncMessage, Time, TokenBucket, Whom,
+    AskCounters, AskMessage, AskOutput, AskTargets, Asked, Asks, Declined, ENTRY_BYTES, Member,
+    NewQuestion, NoReply, Payer, Rate, Reply, Sender, SyncMessage, Time, TokenBucket,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender, oneshot};
 
@@ -153,7 +153,7 @@ impl Driver {
         let within = new.within.saturating_sub(made.elapsed());
         let new = NewQuestion { within, ..new };
         let senders = |of: &[Arc<Member>]| of.iter().map(|member| member.sender()).collect();
-        let whom = Whom {
+        let whom = AskTargets {
             peers: senders(&members),
             far: senders(&far),
             untold: senders(&untold),

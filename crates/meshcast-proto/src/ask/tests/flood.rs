@@ -127,7 +127,7 @@ impl World {
         let without = &self.closed | &self.untold;
         let peers = peers.difference(&without).copied();
         let peers = peers.filter(|peer| only.is_none_or(|only| only == *peer));
-        let whom = Whom {
+        let whom = AskTargets {
             peers: peers.map(key).collect(),
             far: far.into_iter().map(key).collect(),
             untold: self.untold.iter().copied().map(key).collect(),

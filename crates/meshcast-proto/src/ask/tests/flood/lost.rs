@@ -128,9 +128,9 @@ fn of_one_asked_alone_whose_reply_was_lost_that_is_told_at_once() {
 #[test]
 fn a_reply_of_one_asked_alone_that_is_not_believed_ends_the_question() {
     let mut asks = alone(0, [1]);
-    let one = Whom {
+    let one = AskTargets {
         only: Some(key(2)),
-        ..Whom::default()
+        ..AskTargets::default()
     };
     let number = asks.ask(new(5_000, b"?"), one, at(0), WALL).expect("few");
     drain(&mut asks);
