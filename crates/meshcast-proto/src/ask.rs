@@ -16,15 +16,15 @@
 //! [`conduct`](crate::conduct).
 //! Must not: know logs or the engine, or who has which channel open. Whom to ask is an argument.
 
-mod acquaintances;
 mod asks;
+mod chains;
 mod incoming;
 mod neighbours;
 mod outgoing;
 mod output;
 mod relays;
 mod returns;
-mod taken;
+mod seen;
 
 pub use asks::{AskTargets, Asks, NewQuestion};
 pub use output::{AskCounters, AskOutput, AskRefused, Asked, NoReply};

@@ -20,9 +20,9 @@ mod origin;
 mod peers;
 mod progress;
 mod replica;
+mod route;
 mod serving;
 mod upstreams;
-mod way;
 
 pub(crate) use advertiser::{Advertiser, Inventory};
 pub(crate) use answer::Examined;

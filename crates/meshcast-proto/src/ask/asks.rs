@@ -17,7 +17,7 @@ use super::{
     output::{AskCounters, AskOutput, AskRefused, Asked, NoReply},
     relays::{self, Relays},
     returns::Returns,
-    taken::SeenQuestions,
+    seen::SeenQuestions,
 };
 use crate::{
     bounds::Budget,
@@ -35,7 +35,7 @@ pub struct Asks {
     trust: Trust,
     neighbours: Neighbours,
     chains: ChainCache,
-    taken: SeenQuestions,
+    seen: SeenQuestions,
     outgoing: Outgoing,
     incoming: Incoming,
     relays: Relays,
@@ -99,7 +99,7 @@ impl Asks {
             trust,
             neighbours: Neighbours::new(me),
             chains: ChainCache::default(),
-            taken: SeenQuestions::new(budget.clone()),
+            seen: SeenQuestions::new(budget.clone()),
             outgoing: Outgoing::new(me, budget.clone()),
             incoming: Incoming::new(budget.clone()),
             relays: Relays::new(budget.clone()),
@@ -334,7 +334,7 @@ impl Asks {
         self.neighbours.tell(now, &mut self.outputs);
         self.outgoing.expire(now, &mut self.outputs);
         self.expire_relays(now);
-        self.taken.expire(now);
+        self.seen.expire(now);
         self.return_due(now);
         for (asker, question) in self.incoming.expire(now) {
             let output = AskOutput::Withdrawn(asker, question);
@@ -348,7 +348,7 @@ impl Asks {
             self.outgoing.due(),
             self.incoming.due(),
             self.relays.due(),
-            self.taken.due(),
+            self.seen.due(),
             self.return_next(),
             self.neighbours.due(),
         ];

@@ -147,7 +147,7 @@ impl fmt::Debug for StoredFrame<'_> {
 
 impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry(up to {}, {} bytes)", self.last, self.bytes.len())
+        write!(f, "Stored(up to {}, {} bytes)", self.last, self.bytes.len())
     }
 }
 
@@ -162,12 +162,12 @@ impl ChannelHistory {
     /// The bytes that dropped frames are remembered with: the samples, and the place of the channel
     /// if nothing else needs it.
     fn remembered(&self) -> usize {
-        let tier = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
+        let place = if self.dropped.marks.is_empty() || !self.frames.is_empty() {
             0
         } else {
             TRACK_BYTES
         };
-        tier + self.dropped.marks.len() * MARK_BYTES
+        place + self.dropped.marks.len() * MARK_BYTES
     }
 
     /// The frames that hold any of these numbers, in order.
@@ -426,7 +426,7 @@ impl SenderHistory {
         let track = self.channels.entry(channel.clone()).or_default();
         let (before, remembered) = (track.lowest(), track.remembered());
         let (first, last) = (frame.seqs().first(), frame.seqs().last());
-        let btree_map::Stored::Vacant(vacant) = track.frames.entry(first) else {
+        let btree_map::Entry::Vacant(vacant) = track.frames.entry(first) else {
             return 0;
         };
         let entry = vacant.insert(Stored {

@@ -90,9 +90,9 @@ impl Replica {
         let next = self.log.reorder().next()?;
         let own = rank(sender, me);
         let told = self.fetch.holders().routes();
-        let others = told.filter(|(peer, way)| {
+        let others = told.filter(|(peer, route)| {
             let is_served = *peer == sender || Some(*peer) == self.upstream;
-            !is_served && *way != Route::ViaUs && peers.listens(*peer, channel)
+            !is_served && *route != Route::ViaUs && peers.listens(*peer, channel)
         });
         let backup_for = others
             .map(|(peer, _)| peer)

@@ -309,7 +309,7 @@ impl Replica {
         let rank = |peer| rank(*sender, peer) ^ rank(*sender, me);
         let order = |peer| (self.upstreams.weight(peer, now), rank(peer));
         let listens = |peer| peers.listens(peer, channel);
-        let way = if peers.contains(*sender) {
+        let route = if peers.contains(*sender) {
             (Some(*sender), 1)
         } else if let Some((nearest, hops)) = self.fetch.holders().nearest(order, listens) {
             (Some(nearest), hops + 1)
@@ -317,11 +317,11 @@ impl Replica {
             (None, Holding::FAR)
         };
         let before = (self.upstream, self.hops);
-        if way.0 != self.upstream {
+        if route.0 != self.upstream {
             self.upstreams.named(now);
         }
-        (self.upstream, self.hops) = way;
-        before != way
+        (self.upstream, self.hops) = route;
+        before != route
     }
 
     /// A frame came that is new, from a peer by gossip.

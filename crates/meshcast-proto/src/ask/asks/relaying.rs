@@ -7,7 +7,7 @@ use crate::{
     ask::{
         incoming::{self, ReturnPath},
         output::{AskOutput, Asked},
-        relays::{Capacity, Entry, Key, ReplyPass},
+        relays::{Capacity, Key, RelayedQuestion, ReplyPass},
         returns::Returning,
     },
     conduct::Offence,
@@ -35,7 +35,7 @@ impl Asks {
         if self.relays.get(key).is_some() {
             return self.handle_copy(peer, key, now);
         }
-        if let Some(whole) = self.taken.get(key) {
+        if let Some(whole) = self.seen.get(key) {
             // All that comes of it went another way.
             return self.echo(peer, key, whole);
         }
@@ -52,14 +52,14 @@ impl Asks {
         let Relayed { left, inquiry, .. } = relayed;
         let (peer, key) = (inquiry.asker, (inquiry.asker, inquiry.number));
         let within = left.min(inquiry.within).min(Self::MAX_WITHIN);
-        let mut entry = Entry::new(peer, inquiry.only, now + within);
+        let mut entry = RelayedQuestion::new(peer, inquiry.only, now + within);
         entry.own = inquiry.only.is_none_or(|only| only == self.me());
         entry.whole = false;
-        let has_room = self.taken.has_room(peer, entry.cost());
+        let has_room = self.seen.has_room(peer, entry.cost());
         if !entry.own || !has_room || !self.begin_relay(key, entry) {
             return self.echo(peer, key, false);
         }
-        self.taken.take(key, peer, now);
+        self.seen.take(key, peer, now);
         let question = Question {
             number: inquiry.number,
             channel: inquiry.channel,
@@ -107,14 +107,14 @@ impl Asks {
         let key = (inquiry.asker, inquiry.number);
         let left = left.min(inquiry.within).min(Self::MAX_WITHIN);
         let is_asked = inquiry.only.is_none_or(|only| only == self.me());
-        let mut entry = Entry::new(peer, inquiry.only, now + left);
+        let mut entry = RelayedQuestion::new(peer, inquiry.only, now + left);
         entry.own = is_asked;
         self.choose(&mut entry, &inquiry, hops);
         let to: Vec<_> = entry.waiting.iter().copied().collect();
         let bytes = (inquiry.bytes.len() + CARRIED) * (1 + to.len());
         let by = (peer, peer == key.0);
         // Before another has to make way for it.
-        let has_room = !left.is_zero() && self.taken.has_room(peer, entry.cost());
+        let has_room = !left.is_zero() && self.seen.has_room(peer, entry.cost());
         let fits = has_room && self.neighbours.may_copy(by, bytes, now);
         if !fits || !self.begin_relay(key, entry) {
             self.counters.asks_refused += 1;
@@ -124,7 +124,7 @@ impl Asks {
             }
             return self.echo(peer, key, false);
         }
-        self.taken.take(key, peer, now);
+        self.seen.take(key, peer, now);
         self.counters.asks_relayed += 1;
         self.counters.ask_copies += to.len() as u64;
         for to in to {
@@ -142,7 +142,7 @@ impl Asks {
     }
 
     /// A question is under way. `false` if there is no room for it.
-    fn begin_relay(&mut self, key: Key, entry: Entry) -> bool {
+    fn begin_relay(&mut self, key: Key, entry: RelayedQuestion) -> bool {
         let room = self.relays.room(key.0, entry.parent);
         if room == Capacity::None || !self.relays.begin(key, entry) {
             return false;
@@ -170,7 +170,7 @@ impl Asks {
     }
 
     /// To whom it is handed on.
-    fn choose(&mut self, entry: &mut Entry, inquiry: &Inquiry, hops: u8) {
+    fn choose(&mut self, entry: &mut RelayedQuestion, inquiry: &Inquiry, hops: u8) {
         if inquiry.only == Some(self.me()) {
             return;
         }
@@ -399,7 +399,7 @@ impl Asks {
     }
 
     /// A question is not under way any more.
-    fn forget_relay(&mut self, key: Key) -> Option<Entry> {
+    fn forget_relay(&mut self, key: Key) -> Option<RelayedQuestion> {
         let entry = self.relays.remove(key)?;
         if entry.queued > 0 {
             self.returns.cancel(entry.parent, key);
@@ -456,11 +456,11 @@ impl Asks {
     /// Says so if nothing more comes of a question.
     fn settle(&mut self, key: Key) {
         let entry = self.relays.get(key);
-        if entry.is_some_and(Entry::is_over)
+        if entry.is_some_and(RelayedQuestion::is_over)
             && let Some(entry) = self.relays.remove(key)
         {
             if entry.whole {
-                self.taken.end(key);
+                self.seen.end(key);
             }
             self.echo(entry.parent, key, entry.whole);
         }

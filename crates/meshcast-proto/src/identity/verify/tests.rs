@@ -234,7 +234,7 @@ fn what_fails_is_not_remembered() {
 
 #[test]
 fn a_full_memory_forgets_its_oldest_entry_and_counts_a_key_once() {
-    let mut recent = Recent::new(3);
+    let mut recent = RecentCache::new(3);
     for (key, value) in [(1, 'a'), (2, 'b'), (1, 'c'), (3, 'd'), (1, 'e')] {
         recent.insert(key, value);
     }

@@ -172,19 +172,19 @@ impl Holders {
     pub(crate) fn route(&self, peer: Sender, last: Seq) -> Option<Route> {
         let holder = self.peers.get(&peer)?;
         // It has that one.
-        let way = if last < holder.next {
+        let route = if last < holder.next {
             Route::ViaOther
         } else {
-            holder.way()
+            holder.route()
         };
-        Some(way)
+        Some(route)
     }
 
     /// How the peers come by frames that told.
     pub(crate) fn routes(&self) -> impl Iterator<Item = (Sender, Route)> {
         self.peers
             .iter()
-            .map(|(peer, holder)| (*peer, holder.way()))
+            .map(|(peer, holder)| (*peer, holder.route()))
     }
 
     /// The peers that told what they have, as listeners.
