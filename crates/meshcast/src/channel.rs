@@ -59,7 +59,7 @@ pub(crate) use self::{
     awaited::Awaited,
     board::{Board, Told},
     common::{Common, Here},
-    exchange::{AskEvent, Asking, Charge, Desk, Incoming, Replier},
+    exchange::{AskEvent, AskQueues, Asking, Charge, Incoming, Replier},
     hub::{Hub, Opening, Requests},
     outbox::{Poster, Posters, Section},
     payload::{decode, decode_bytes, encode},
@@ -140,7 +140,7 @@ impl<T: Payload> BroadcastChannel<T> {
         &self,
         message: &(impl Borrowed<T> + ?Sized),
     ) -> Result<Receipt, PostError> {
-        self.object.post(message, Poster::Hasty)
+        self.object.post(message, Poster::NonBlocking)
     }
 
     /// Posts a message, waiting for room where [`Self::post_message`] returns [`PostError::Full`]:
@@ -157,7 +157,7 @@ impl<T: Payload> BroadcastChannel<T> {
         message: &(impl Borrowed<T> + ?Sized),
     ) -> Result<Receipt, PostError> {
         // As a rule there is room, and to get ready to wait for it costs more than to post.
-        match self.object.post(message, Poster::Patient) {
+        match self.object.post(message, Poster::Waiting) {
             Err(PostError::Full { .. }) => {}
             done => return done,
         }
@@ -165,7 +165,7 @@ impl<T: Payload> BroadcastChannel<T> {
             // Before the attempt, so that room made in between is noticed.
             let mut room = std::pin::pin!(self.object.hub.room());
             room.as_mut().enable();
-            match self.object.post(message, Poster::Patient) {
+            match self.object.post(message, Poster::Waiting) {
                 Err(PostError::Full { .. }) => room.await,
                 done => return done,
             }

@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 
 /// Of one channel. The mutex is a plain one: nothing awaits or calls out while it is held.
 #[derive(Debug)]
-pub(crate) struct Board(Mutex<State>);
+pub(crate) struct Board(Mutex<BoardState>);
 
 #[derive(Debug)]
-struct State {
+struct BoardState {
     /// How many watch.
     watchers: usize,
     /// What this node says of itself.
@@ -24,12 +24,12 @@ struct State {
     /// looked.
     members: Option<BTreeMap<Sender, Presence>>,
     /// `None` when there is nothing more to tell.
-    changes: Option<broadcast::Sender<Told>>,
+    changes: Option<broadcast::Sender<Audience>>,
 }
 
 /// What those who watch are told.
 #[derive(Debug, Clone)]
-pub(crate) enum Told {
+pub(crate) enum Audience {
     /// All who are present.
     Everybody(Arc<[Presence]>),
     Change(PresenceChange),
@@ -37,7 +37,7 @@ pub(crate) enum Told {
 
 impl Default for Board {
     fn default() -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(BoardState {
             watchers: 0,
             own: None,
             members: None,
@@ -79,7 +79,7 @@ impl Board {
     }
 
     /// Who is present, if that is known yet, and what changes from then on.
-    pub(crate) fn subscribe(&self) -> (Option<Vec<Presence>>, broadcast::Receiver<Told>) {
+    pub(crate) fn subscribe(&self) -> (Option<Vec<Presence>>, broadcast::Receiver<Audience>) {
         let state = self.lock();
         match &state.changes {
             Some(changes) => (state.known(), changes.subscribe()),
@@ -90,7 +90,7 @@ impl Board {
 
     /// The same for somebody who has missed changes: once there is nothing more to tell, who was
     /// present then. That it ended is no reason for all to be gone.
-    pub(crate) fn catch_up(&self) -> (Vec<Presence>, broadcast::Receiver<Told>) {
+    pub(crate) fn catch_up(&self) -> (Vec<Presence>, broadcast::Receiver<Audience>) {
         let state = self.lock();
         let changes = state.changes.as_ref().map(broadcast::Sender::subscribe);
         let known = state.known().unwrap_or_default();
@@ -112,7 +112,7 @@ impl Board {
         let present = present();
         // Some may wait for it already.
         if let Some(changes) = &state.changes {
-            let _ = changes.send(Told::Everybody(present.clone().into()));
+            let _ = changes.send(Audience::Everybody(present.clone().into()));
         }
         let key = |presence: Presence| (presence.member.sender(), presence);
         state.members = Some(present.into_iter().map(key).collect());
@@ -121,7 +121,7 @@ impl Board {
     /// For the driver.
     pub(crate) fn tell(&self, change: PresenceChange) {
         let mut state = self.lock();
-        let State {
+        let BoardState {
             members: Some(members),
             changes: Some(changes),
             ..
@@ -137,7 +137,7 @@ impl Board {
             members.insert(sender, presence);
         }
         // An error means that nobody reads.
-        let _ = changes.send(Told::Change(change));
+        let _ = changes.send(Audience::Change(change));
     }
 
     /// Ends all streams once they are read: there is nothing more to tell.
@@ -145,13 +145,13 @@ impl Board {
         self.lock().changes = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BoardState> {
         // Nothing that can panic half-way changes it, so a poisoned one is still whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BoardState {
     fn known(&self) -> Option<Vec<Presence>> {
         let members = self.members.as_ref()?;
         Some(members.values().cloned().collect())

@@ -33,12 +33,12 @@ use crate::clock::Instant;
 pub struct Cursor {
     place: Place,
     /// By sender, each once.
-    entries: Arc<[Entry]>,
+    entries: Arc<[CursorEntry]>,
 }
 
 /// Where somebody stopped with a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct CursorEntry {
     sender: SenderPrefix,
     read: Seq,
     /// Minutes since it was heard, as far as those know who heard it.
@@ -79,7 +79,7 @@ impl Cursor {
             latest.truncate(Self::MAX_SENDERS);
             latest.sort_by_key(|(sender, _)| *sender);
         }
-        let entry = |(sender, mark): (_, Mark)| Entry {
+        let entry = |(sender, mark): (_, Mark)| CursorEntry {
             sender,
             read: mark.read,
             idle: mark.idle(now),
@@ -140,9 +140,9 @@ impl Cursor {
             return Err(CursorError::Version(version));
         }
         let (place, mut rest) = rest.split_first_chunk().ok_or(CursorError::Malformed)?;
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<CursorEntry> = Vec::new();
         while !rest.is_empty() {
-            let (entry, after) = Entry::read(rest).ok_or(CursorError::Malformed)?;
+            let (entry, after) = CursorEntry::read(rest).ok_or(CursorError::Malformed)?;
             let in_order = entries.last().is_none_or(|last| last.sender < entry.sender);
             if !in_order || entries.len() == Self::MAX_SENDERS {
                 return Err(CursorError::Malformed);
@@ -157,7 +157,7 @@ impl Cursor {
     }
 }
 
-impl Entry {
+impl CursorEntry {
     /// The first entry, and what follows.
     fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (sender, bytes) = bytes.split_first_chunk()?;

@@ -29,35 +29,35 @@ use crate::{
 #[must_use = "dropping the subscription removes the handler"]
 pub struct Subscription<T: Payload> {
     object: Arc<Object<T>>,
-    kept: StoredFrame,
+    handle: Handle,
 }
 
 /// What a subscription keeps.
-enum StoredFrame {
+enum Handle {
     Handler(HandlerId),
     Task(AbortHandle),
 }
 
 impl<T: Payload> Subscription<T> {
     pub(super) fn new(object: Arc<Object<T>>, id: HandlerId) -> Self {
-        let kept = Kept::Handler(id);
-        Self { object, kept }
+        let handle = Handle::Handler(id);
+        Self { object, handle }
     }
 
     pub(super) fn of_task(object: Arc<Object<T>>, task: &JoinHandle<()>) -> Self {
-        let kept = Kept::Task(task.abort_handle());
-        Self { object, kept }
+        let handle = Handle::Task(task.abort_handle());
+        Self { object, handle }
     }
 }
 
 impl<T: Payload> Drop for Subscription<T> {
     fn drop(&mut self) {
-        match &self.kept {
-            Kept::Handler(id) if self.object.handlers.remove(*id) => {
+        match &self.handle {
+            Handle::Handler(id) if self.object.handlers.remove(*id) => {
                 self.object.hub.stop_dispatch(self.object.id);
             }
-            Kept::Handler(_) => {}
-            Kept::Task(task) => task.abort(),
+            Handle::Handler(_) => {}
+            Handle::Task(task) => task.abort(),
         }
     }
 }
@@ -282,12 +282,12 @@ pub(super) async fn call_in_turn<T: Payload, Fut: Future<Output = ()> + Send>(
 
 /// Starts the task that calls the handlers of a name; it ends when there are none left.
 pub(super) fn spawn(hub: &Arc<Hub>) {
-    start(hub, Place::Node);
+    start(hub, RunsOn::Node);
 }
 
 /// Where handlers are called: in this order, since a runtime may be gone, or go.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum RunsOn {
     /// On the runtime that the node was spawned on.
     Node,
     /// On that where a handler was registered last.
@@ -300,23 +300,23 @@ enum Place {
 /// what it takes from the ring it hands to all of them before it may be dropped.
 struct Dispatcher {
     hub: Arc<Hub>,
-    place: Place,
+    runs_on: RunsOn,
     ended: bool,
 }
 
-fn start(hub: &Arc<Hub>, place: Place) {
+fn start(hub: &Arc<Hub>, runs_on: RunsOn) {
     let (hub, ended) = (Arc::clone(hub), false);
     let task = run(Dispatcher {
         hub: Arc::clone(&hub),
-        place,
+        runs_on,
         ended,
     });
     // On a runtime that is gone it is dropped at once.
-    match (place, hub.registered_on()) {
-        (Place::Node, _) => drop(hub.common().runtime().spawn(task)),
-        (Place::Handler, Some(runtime)) => drop(runtime.spawn(task)),
-        (Place::Handler, None) => drop(task),
-        (Place::Thread, _) => {
+    match (runs_on, hub.registered_on()) {
+        (RunsOn::Node, _) => drop(hub.common().runtime().spawn(task)),
+        (RunsOn::Handler, Some(runtime)) => drop(runtime.spawn(task)),
+        (RunsOn::Handler, None) => drop(task),
+        (RunsOn::Thread, _) => {
             if let Err(error) = hub.common().spawn_on_thread(task) {
                 tracing::error!(channel = ?hub.name(), %error, "no thread to call handlers on");
             }
@@ -329,15 +329,15 @@ impl Drop for Dispatcher {
         if self.ended || !self.hub.orphan_dispatch() {
             return;
         }
-        match self.place {
-            Place::Node => start(&self.hub, Place::Handler),
-            Place::Handler => {
+        match self.runs_on {
+            RunsOn::Node => start(&self.hub, RunsOn::Handler),
+            RunsOn::Handler => {
                 tracing::info!(channel = ?self.hub.name(),
                     "the runtimes of the handlers are gone: they are called on a thread of the node");
-                start(&self.hub, Place::Thread);
+                start(&self.hub, RunsOn::Thread);
             }
             // The next handler that is registered tries again.
-            Place::Thread => self.hub.end_dispatch(),
+            RunsOn::Thread => self.hub.end_dispatch(),
         }
     }
 }

@@ -148,7 +148,7 @@ pub(crate) struct Answerer {
 /// What is asked and answered on one channel name, as far as the driver has not taken it. There is
 /// none where nobody asks or answers.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct AskQueues {
     pub(crate) asking: Vec<Asking>,
     /// Somebody who asked does not wait any more.
     pub(crate) left: bool,
@@ -159,7 +159,7 @@ pub(crate) struct Desk {
     pub(crate) answerers: u64,
 }
 
-impl Desk {
+impl AskQueues {
     pub(crate) const fn is_requesting(&self) -> bool {
         !self.asking.is_empty() || !self.replies.is_empty() || self.left
     }

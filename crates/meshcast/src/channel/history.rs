@@ -242,14 +242,14 @@ impl Gaps {
 struct Newest {
     most: usize,
     /// The oldest first.
-    values: BinaryHeap<Reverse<Kept>>,
+    values: BinaryHeap<Reverse<KeptMessage>>,
     bytes: usize,
     /// When the last value of each sender was posted: a clock that jumps back changes no order.
     latest: HashMap<Sender, WallTime>,
     left_out: u64,
 }
 
-struct StoredFrame {
+struct KeptMessage {
     posted: WallTime,
     sender: Sender,
     seq: Seq,
@@ -272,7 +272,7 @@ impl Newest {
         let latest = self.latest.entry(sender).or_insert(posted);
         *latest = posted.max(*latest);
         self.bytes += value.posted.payload.len();
-        self.values.push(Reverse(StoredFrame {
+        self.values.push(Reverse(KeptMessage {
             posted: *latest,
             sender,
             seq: value.origin.seqs.first(),
@@ -297,31 +297,31 @@ impl Newest {
     }
 }
 
-impl StoredFrame {
+impl KeptMessage {
     const fn key(&self) -> (WallTime, &Sender, Seq) {
         (self.posted, &self.sender, self.seq)
     }
 }
 
-impl Ord for StoredFrame {
+impl Ord for KeptMessage {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
 }
 
-impl PartialOrd for StoredFrame {
+impl PartialOrd for KeptMessage {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for StoredFrame {
+impl PartialEq for KeptMessage {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for StoredFrame {}
+impl Eq for KeptMessage {}
 
 #[cfg(test)]
 mod tests;

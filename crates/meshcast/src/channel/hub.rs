@@ -30,7 +30,7 @@ use super::{
     board::Board,
     common::Common,
     cursor::Place,
-    exchange::Desk,
+    exchange::AskQueues,
     outbox::{Outbox, Poster, Section},
     ring::{Item, ObjectGaps, ReaderId, Ring},
     spans,
@@ -51,7 +51,7 @@ pub(crate) struct Hub {
     max_idle: Duration,
     common: Arc<Common>,
     bell: Arc<Bell<Self>>,
-    state: Mutex<State>,
+    state: Mutex<HubState>,
     /// Rung when the outbox has room again, or there is no point in waiting.
     room: Notify,
     /// The registry has no more of it, and gives another to whoever opens the name.
@@ -66,7 +66,7 @@ pub(crate) struct Hub {
     doubtful: AtomicBool,
 }
 
-struct State {
+struct HubState {
     outbox: Outbox,
     ring: Ring,
     /// Open objects, each with the reader it was born with unless that was claimed. Mostly one.
@@ -94,7 +94,7 @@ struct State {
     /// Who waits for peers to have something, and the driver does not know yet.
     awaited: Vec<Awaited>,
     /// Questions and answers, once there was any.
-    desk: Option<Box<Desk>>,
+    ask_queues: Option<Box<AskQueues>>,
     /// The number of the first record that is still in the outbox, or was last taken out of it.
     numbered: Option<(u64, Seq)>,
     /// The node is about to stop: nothing is posted any more.
@@ -107,7 +107,7 @@ impl Hub {
     pub(super) fn new(name: ChannelName, common: Arc<Common>, bell: Arc<Bell<Self>>) -> Self {
         let limits = common.limits();
         let account = common.budget().account(Payer::Ourselves);
-        let state = State {
+        let state = HubState {
             outbox: Outbox::new(name.clone(), limits.outbox_bytes, account.clone()),
             ring: Ring::charged(limits.unread_bytes, account),
             objects: LiteMap::with_capacity(1),
@@ -123,7 +123,7 @@ impl Hub {
             told: ObjectGaps::default(),
             openings: Vec::new(),
             awaited: Vec::new(),
-            desk: None,
+            ask_queues: None,
             numbered: None,
             refusing: false,
             ended: false,
@@ -347,7 +347,7 @@ impl Hub {
             self.doubtful.store(doubtful, Ordering::Relaxed);
         }
         let wakers = state.ring.push(item);
-        let crowded = state.ring.take_crowded();
+        let has_many_senders = state.ring.take_has_many_senders();
         let waiting = state.ring.bytes();
         let readers_behind = state.ring.is_above_high_watermark()
             && !std::mem::replace(&mut state.readers_behind, true);
@@ -356,7 +356,7 @@ impl Hub {
         wakers.into_iter().for_each(Waker::wake);
         Delivered {
             readers_behind,
-            crowded,
+            has_many_senders,
         }
     }
 
@@ -466,12 +466,12 @@ impl Hub {
         let mut state = self.lock();
         state.refusing = true;
         state.ended = true;
-        state.ring.forsake();
+        state.ring.give_up();
         let awaited = std::mem::take(&mut state.awaited);
-        let desk = state.desk.take();
+        let ask_queues = state.ask_queues.take();
         let wakers = state.ring.take_wakers();
         drop(state);
-        drop((awaited, desk));
+        drop((awaited, ask_queues));
         if let Some(board) = self.board.get() {
             board.end();
         }
@@ -479,13 +479,13 @@ impl Hub {
         self.room.notify_waiters();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HubState> {
         // Nothing that can panic half-way changes the state, so a poisoned one is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl HubState {
     fn begins_now(&self) -> bool {
         self.objects.keys().any(|object| !object.is_late())
     }
@@ -506,7 +506,7 @@ pub(crate) struct Delivered {
     /// Readers are behind since then.
     pub(crate) readers_behind: bool,
     /// There is one more sender among many.
-    pub(crate) crowded: bool,
+    pub(crate) has_many_senders: bool,
 }
 
 /// What this node would have dropped others may have fetched late, and keep for as long once more.

@@ -14,7 +14,7 @@ use super::{
     Object, Payload,
     cursor::{Cursor, Mark, Marks},
     hub::Read,
-    ring::{Item, ReaderId, Standing, Unpacked, UnpackedValue},
+    ring::{Item, ReadPosition, ReaderId, Unpacked, UnpackedValue},
 };
 use crate::channel::message::{Gap, Message, RecvError};
 use crate::clock::moment;
@@ -83,11 +83,11 @@ impl<T: Payload> Messages<T> {
     pub fn cursor(&mut self) -> Cursor {
         let hub = &self.object.hub;
         if self.read.is_none() {
-            let standing = self.reader.and_then(|reader| hub.standing(reader));
-            let mut read = match standing {
-                Some(Standing::Read(read)) => read,
-                Some(Standing::Waiting(Some(cursor))) => return cursor,
-                Some(Standing::Waiting(None)) | None => return Cursor::empty(hub.place()),
+            let read_position = self.reader.and_then(|reader| hub.read_position(reader));
+            let mut read = match read_position {
+                Some(ReadPosition::Read(read)) => read,
+                Some(ReadPosition::Waiting(Some(cursor))) => return cursor,
+                Some(ReadPosition::Waiting(None)) | None => return Cursor::empty(hub.place()),
             };
             if let Some(current) = &self.current {
                 let (sender, due) = current.due();

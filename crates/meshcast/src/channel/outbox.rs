@@ -30,10 +30,10 @@ pub(crate) struct Outbox {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Poster {
     /// Gives up if there is no room.
-    Hasty,
+    NonBlocking,
     /// Waits for room. What it pushes earlier than the driver can take it would only grow old in
     /// the queue.
-    Patient,
+    Waiting,
 }
 
 /// Records that leave together, and who posted them.
@@ -76,8 +76,8 @@ impl Outbox {
         };
         let taken = len + records * RECORD_OVERHEAD;
         let limit = match who {
-            Poster::Hasty => self.limit,
-            Poster::Patient => self.limit.min(PATIENT_LIMIT),
+            Poster::NonBlocking => self.limit,
+            Poster::Waiting => self.limit.min(WAITING_LIMIT),
         };
         let more = charge_for(self.bytes + taken).saturating_sub(self.charged);
         self.bytes == 0
@@ -244,7 +244,7 @@ impl PostedBy {
 
 /// How much may wait in front of what somebody pushes who would wait himself: four frames, so that
 /// the driver finds some whenever it looks.
-const PATIENT_LIMIT: usize = 4 * Frame::MAX_LEN;
+const WAITING_LIMIT: usize = 4 * Frame::MAX_LEN;
 
 /// The steps in which an outbox is charged: the first, and those from the largest power of two on.
 const SMALL_STEP: usize = 1024;

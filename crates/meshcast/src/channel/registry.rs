@@ -20,7 +20,7 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    hubs: HashMap<ChannelName, Entry>,
+    hubs: HashMap<ChannelName, HubEntry>,
     /// Hubs without an object, by when the last was closed: gossip stays subscribed for a while.
     /// They make way for others.
     lingering: BTreeMap<u64, ChannelName>,
@@ -32,7 +32,7 @@ struct Inner {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct HubEntry {
     hub: Arc<Hub>,
     /// Its place among those that linger.
     lingers: Option<u64>,
@@ -106,7 +106,7 @@ impl Registry {
             .shorten_changed(3 * limit, |hub| !hub.is_gone() || hub.is_followed());
         let (common, bell) = (Arc::clone(&self.common), Arc::clone(&self.bell));
         let hub = Arc::new(Hub::new(name.clone(), common, bell));
-        let entry = Entry {
+        let entry = HubEntry {
             hub: Arc::clone(&hub),
             lingers: None,
         };
@@ -212,7 +212,7 @@ impl Inner {
     }
 
     fn remove(&mut self, name: &ChannelName) -> Option<Arc<Hub>> {
-        let Entry { hub, lingers } = self.hubs.remove(name)?;
+        let HubEntry { hub, lingers } = self.hubs.remove(name)?;
         lingers.map(|place| self.lingering.remove(&place));
         hub.let_go();
         Some(hub)

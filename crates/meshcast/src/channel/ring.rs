@@ -1,8 +1,8 @@
 //! What was delivered to a channel and not yet read by all of its readers.
 
 mod backfill;
-mod behind;
 mod item;
+mod lag;
 mod object_gaps;
 mod seam;
 mod tally;
@@ -14,8 +14,8 @@ use litemap::LiteMap;
 use meshcast_proto::{Account, Seq};
 
 use self::{
-    behind::{Behind, Stand},
     item::numbers_for,
+    lag::{Lag, LagState},
     seam::Seams,
 };
 use super::{
@@ -28,9 +28,9 @@ use crate::{
 };
 
 pub(crate) use self::{
-    backfill::{Past, Standing},
-    behind::Wanted,
+    backfill::{BackfillStart, ReadPosition},
     item::Item,
+    lag::Wanted,
     object_gaps::{Count, ObjectGaps},
     tally::Tally,
     unpacked::{Unpacked, UnpackedValue},
@@ -59,7 +59,7 @@ pub(crate) struct Ring {
     /// Up to where each sender was delivered, for [cursors](Cursor).
     delivered: Marks,
     /// There are many of them, and one more since somebody looked.
-    crowded: bool,
+    has_many_senders: bool,
 }
 
 /// Names a reader of one ring. Readers made earlier are less.
@@ -71,7 +71,7 @@ struct Reader {
     object: ObjectId,
     /// The position it reads next.
     position: u64,
-    behind: Behind,
+    behind: Lag,
     seams: Seams,
     waker: Option<Waker>,
     /// The bytes that wait for it while nobody has claimed it; `None` from then on.
@@ -79,7 +79,7 @@ struct Reader {
     /// Where it goes on, until it was told what there is.
     cursor: Option<Cursor>,
     /// What stands below in the ring is of the past that it began with.
-    past_until: u64,
+    backfill_end: u64,
     /// It has read all of that.
     caught_up: bool,
     /// So many members had not told in time what they keep of it.
@@ -108,26 +108,26 @@ impl Ring {
             told: ObjectGaps::default(),
             tally: Tally::default(),
             delivered: Marks::default(),
-            crowded: false,
+            has_many_senders: false,
         }
     }
 
     /// A reader that reads for `object` what is pushed from now on.
     pub(crate) fn add_reader(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, None, Behind::new(self.account.clone()))
+        self.add(object, None, Lag::new(self.account.clone()))
     }
 
     /// Like [`Self::add_reader`], for an object that may never read: until it is
     /// [claimed](Self::claim) less is kept for it, so that an object which only posts does not hold
     /// a full ring for ever.
     pub(crate) fn add_unclaimed(&mut self, object: ObjectId) -> ReaderId {
-        self.add(object, Some(0), Behind::new(self.account.clone()))
+        self.add(object, Some(0), Lag::new(self.account.clone()))
     }
 
     /// The same, and it reads nothing before it was told [what there was](Self::begin) before it
     /// came, or since it was at this cursor.
     pub(crate) fn add_late(&mut self, object: ObjectId, cursor: Option<Cursor>) -> ReaderId {
-        let behind = Behind::waiting_for_past(self.account.clone());
+        let behind = Lag::awaiting_backfill(self.account.clone());
         let id = self.add(object, Some(0), behind);
         if let Some(reader) = self.readers.get_mut(&id) {
             reader.cursor = cursor;
@@ -142,7 +142,7 @@ impl Ring {
         }
     }
 
-    fn add(&mut self, object: ObjectId, unclaimed: Option<usize>, behind: Behind) -> ReaderId {
+    fn add(&mut self, object: ObjectId, unclaimed: Option<usize>, behind: Lag) -> ReaderId {
         let id = self.next_reader;
         self.next_reader = ReaderId(id.0 + 1);
         let reader = Reader {
@@ -153,7 +153,7 @@ impl Ring {
             waker: None,
             unclaimed,
             cursor: None,
-            past_until: 0,
+            backfill_end: 0,
             caught_up: false,
             untold: 0,
         };
@@ -239,10 +239,10 @@ impl Ring {
         let end = self.end();
         let reader = self.readers.get_mut(&id)?;
         match reader.behind.look() {
-            Stand::Ready => return Some(Pending::Behind),
-            Stand::CaughtUp => {}
-            Stand::Waiting => return None,
-            Stand::Asking => {
+            LagState::Ready => return Some(Pending::Behind),
+            LagState::CaughtUp => {}
+            LagState::Waiting => return None,
+            LagState::Asking => {
                 self.requesting.push(id);
                 return None;
             }
@@ -301,18 +301,18 @@ impl Ring {
         let (end, account) = (self.end(), self.account.clone());
         if let Some(reader) = self.readers.get_mut(&id) {
             reader.position = end;
-            reader.behind = Behind::waiting_for_past(account);
+            reader.behind = Lag::awaiting_backfill(account);
             reader.unclaimed = reader.unclaimed.map(|_| 0);
             self.trim();
         }
     }
 
     /// There is nobody left to ask: what readers are behind with is missing.
-    pub(crate) fn forsake(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.requesting.clear();
         self.readers
             .iter_mut()
-            .for_each(|(_, reader)| reader.behind.forsake());
+            .for_each(|(_, reader)| reader.behind.give_up());
     }
 
     /// Wakes `waker` when something is pushed. `false` if there is no such reader.
@@ -456,11 +456,11 @@ impl Reader {
 
     /// Notes down what it has not got, and returns how many numbers of values that is.
     fn note(&mut self, item: &Item) -> u64 {
-        let is_past =
-            !self.caught_up && (self.behind.waits_for_past() || self.position <= self.past_until);
+        let is_backfill = !self.caught_up
+            && (self.behind.awaits_backfill() || self.position <= self.backfill_end);
         match item {
             Item::Missed(gap) => {
-                self.behind.miss(gap.clone(), is_past);
+                self.behind.miss(gap.clone(), is_backfill);
                 0
             }
             Item::Values(delivery, posters) => {
@@ -474,7 +474,7 @@ impl Reader {
                 heard
                     .into_iter()
                     .map(gap)
-                    .for_each(|gap| self.behind.lose(gap, is_past));
+                    .for_each(|gap| self.behind.lose(gap, is_backfill));
                 count
             }
         }
@@ -485,7 +485,7 @@ impl Reader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pending {
     /// Something that it is behind with.
-    Behind,
+    Lag,
     /// The entry at this position.
     At(u64),
 }

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender, oneshot};
 
 use super::Driver;
 use crate::{
-    channel::{AskEvent, Asking, Charge, Desk, Hub, Incoming, Replier},
+    channel::{AskEvent, AskQueues, Asking, Charge, Hub, Incoming, Replier},
     clock::wall_time,
     ids::{peer_id, sender},
 };
@@ -73,8 +73,8 @@ impl Questions {
 
 impl Driver {
     /// Does what those want who ask and answer on a channel.
-    pub(super) fn handle_desk(&mut self, hub: &Arc<Hub>, desk: Desk) {
-        for asking in desk.asking {
+    pub(super) fn handle_ask_queues(&mut self, hub: &Arc<Hub>, ask_queues: AskQueues) {
+        for asking in ask_queues.asking {
             let within = asking.new.within.saturating_sub(asking.made.elapsed());
             let until = self.clock.now() + (within / 4).min(UNTOLD);
             self.questions.held.push(Held {
@@ -84,11 +84,11 @@ impl Driver {
             });
         }
         self.ask_held();
-        for reply in desk.replies {
+        for reply in ask_queues.replies {
             self.questions.handled.remove(&(reply.asker, reply.number));
             self.with_asks(|asks, now| asks.reply(reply.asker, reply.number, reply.reply, now));
         }
-        if desk.left {
+        if ask_queues.left {
             self.withdraw_questions();
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct Channel {
     held_up: Option<(Arc<Hub>, Time)>,
     /// Objects that wait for what peers keep from before they came, by what the engine calls
     /// that.
-    looking_back: HashMap<u64, (Arc<Hub>, ReaderId)>,
+    backfilling: HashMap<u64, (Arc<Hub>, ReaderId)>,
 }
 
 impl Channels {
@@ -58,20 +58,20 @@ impl Channels {
     }
 
     /// An object waits until the engine has looked back.
-    pub(super) fn look_back(&mut self, id: u64, hub: &Arc<Hub>, reader: ReaderId) {
+    pub(super) fn await_backfill(&mut self, id: u64, hub: &Arc<Hub>, reader: ReaderId) {
         if let Some(channel) = self.open.get_mut(hub.name()) {
             let waiting = (Arc::clone(hub), reader);
-            channel.looking_back.insert(id, waiting);
+            channel.backfilling.insert(id, waiting);
         }
     }
 
     /// The engine has looked back for this object.
-    pub(super) fn looked_back(
+    pub(super) fn backfilled(
         &mut self,
         name: &ChannelName,
         id: u64,
     ) -> Option<(Arc<Hub>, ReaderId)> {
-        self.open.get_mut(name)?.looking_back.remove(&id)
+        self.open.get_mut(name)?.backfilling.remove(&id)
     }
 
     /// Whether a channel has something to send and waits until it is writable.
@@ -181,7 +181,7 @@ impl Driver {
             vacant_since,
             open_since: wall_time(),
             held_up: None,
-            looking_back: HashMap::new(),
+            backfilling: HashMap::new(),
             hub: Arc::clone(&hub),
         };
         self.channels.open.insert(hub.name().clone(), channel);
@@ -262,7 +262,7 @@ impl Driver {
         if delivered.readers_behind {
             self.channels.behind.push(name.clone());
         }
-        if delivered.crowded {
+        if delivered.has_many_senders {
             self.forget_idle(&hub);
         }
     }

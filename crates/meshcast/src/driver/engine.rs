@@ -86,7 +86,7 @@ impl Driver {
             Output::Mute(peer) => self.reconnect(peer_id(peer)),
             Output::Sync(peer, message) => self.send_sync(peer_id(peer), &message),
             Output::Writable(channel) => self.handle_writable(&channel),
-            Output::Backfilled(channel, looked_back) => self.begin_late(&channel, &looked_back),
+            Output::Backfilled(channel, backfilled) => self.begin_late(&channel, &backfilled),
             Output::Lagging { peer, lags } => self.handle_lagging(peer_id(peer), lags),
             Output::Stale {
                 channel,

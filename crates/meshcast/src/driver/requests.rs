@@ -33,7 +33,7 @@ impl Driver {
             asking,
             wanted,
             awaited,
-            desk,
+            ask_queues,
         } = hub.take_requests(READERS_A_ROUND);
         if caught_up {
             self.tell_readers_behind(hub.name(), false);
@@ -62,7 +62,7 @@ impl Driver {
             let acked = |name: &ChannelName, seq| self.engine.acked(name, seq);
             self.waiters.receipts.add(hub, awaited, acked);
         }
-        self.handle_desk(hub, desk);
+        self.handle_ask_queues(hub, ask_queues);
     }
 
     /// Readers in this process are behind with a channel, or no longer: those who post to it are to
@@ -108,7 +108,7 @@ impl Driver {
                 None => engine.handle_backfill(hub.name(), since, now),
             },
             |driver, id| {
-                driver.channels.look_back(*id, hub, reader);
+                driver.channels.await_backfill(*id, hub, reader);
                 None
             },
         );
@@ -130,10 +130,10 @@ impl Driver {
     }
 
     /// Lets an object begin that came late to a channel: what peers keep of it is here now.
-    pub(super) fn begin_late(&mut self, channel: &ChannelName, looked_back: &Backfilled) {
+    pub(super) fn begin_late(&mut self, channel: &ChannelName, backfilled: &Backfilled) {
         let Backfilled {
             id, logs, untold, ..
-        } = looked_back;
+        } = backfilled;
         if *untold > 0
             && let Some(suppressed) = self.reports.warnings.unfetched.pass(self.clock.now())
         {
@@ -154,8 +154,8 @@ impl Driver {
                     "what a member keeps from before could not be fetched");
             }
         }
-        if let Some((hub, reader)) = self.channels.looked_back(channel, *id) {
-            hub.begin(reader, looked_back);
+        if let Some((hub, reader)) = self.channels.backfilled(channel, *id) {
+            hub.begin(reader, backfilled);
         }
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Hub, State};
+use super::{Hub, HubState};
 use crate::channel::{
     ObjectId,
-    exchange::{Answerer, Asking, Desk, Incoming, Replying},
+    exchange::{Answerer, AskQueues, Asking, Incoming, Replying},
 };
 
 impl Hub {
@@ -24,7 +24,7 @@ impl Hub {
         if state.refusing || state.objects.is_empty() {
             return false;
         }
-        state.desk().asking.push(asking);
+        state.ask_queues().asking.push(asking);
         self.ask(state);
         true
     }
@@ -33,7 +33,7 @@ impl Hub {
     pub(crate) fn asker_left(self: &Arc<Self>) {
         let mut state = self.lock();
         if !state.ended {
-            state.desk().left = true;
+            state.ask_queues().left = true;
         }
         self.ask(state);
     }
@@ -42,7 +42,7 @@ impl Hub {
     pub(crate) fn reply_to_member(self: &Arc<Self>, reply: Replying) {
         let mut state = self.lock();
         if !state.ended {
-            state.desk().replies.push(reply);
+            state.ask_queues().replies.push(reply);
         }
         self.ask(state);
     }
@@ -55,11 +55,11 @@ impl Hub {
     ) -> u64 {
         let mut state = self.lock();
         let is_open = !state.ended && state.objects.contains_key(&object);
-        let desk = state.desk();
-        desk.answerers += 1;
-        let id = desk.answerers;
+        let ask_queues = state.ask_queues();
+        ask_queues.answerers += 1;
+        let id = ask_queues.answerers;
         let answerer = is_open.then_some(Answerer { id, object, answer });
-        let before = std::mem::replace(&mut desk.answerer, answerer);
+        let before = std::mem::replace(&mut ask_queues.answerer, answerer);
         drop(state);
         // Not under the lock: it is code of the user.
         drop(before);
@@ -69,31 +69,31 @@ impl Hub {
     /// Nobody answers any more, unless another does by now.
     pub(crate) fn end_answering(&self, id: u64) {
         let mut state = self.lock();
-        let ended = state.desk().answerer.take_if(|it| it.id == id);
+        let ended = state.ask_queues().answerer.take_if(|it| it.id == id);
         drop(state);
         drop(ended);
     }
 
     /// Who answers. For the driver.
     pub(crate) fn answerer(&self) -> Option<Answerer> {
-        self.lock().desk.as_ref()?.answerer.clone()
+        self.lock().ask_queues.as_ref()?.answerer.clone()
     }
 }
 
-impl State {
-    pub(super) fn desk(&mut self) -> &mut Desk {
-        self.desk.get_or_insert_default()
+impl HubState {
+    pub(super) fn ask_queues(&mut self) -> &mut AskQueues {
+        self.ask_queues.get_or_insert_default()
     }
 
     /// What was asked and answered since the driver looked last.
-    pub(super) fn take_desk(&mut self) -> Desk {
-        let Some(desk) = &mut self.desk else {
-            return Desk::default();
+    pub(super) fn take_ask_queues(&mut self) -> AskQueues {
+        let Some(ask_queues) = &mut self.ask_queues else {
+            return AskQueues::default();
         };
-        Desk {
-            asking: std::mem::take(&mut desk.asking),
-            left: std::mem::take(&mut desk.left),
-            replies: std::mem::take(&mut desk.replies),
+        AskQueues {
+            asking: std::mem::take(&mut ask_queues.asking),
+            left: std::mem::take(&mut ask_queues.left),
+            replies: std::mem::take(&mut ask_queues.replies),
             answerer: None,
             answerers: 0,
         }
@@ -101,7 +101,7 @@ impl State {
 
     /// An object is closed: it answers no more. Drop what this returns without the lock.
     pub(super) fn take_answerer(&mut self, of: ObjectId) -> Option<Answerer> {
-        let desk = self.desk.as_mut()?;
-        desk.answerer.take_if(|it| it.object == of)
+        let ask_queues = self.ask_queues.as_mut()?;
+        ask_queues.answerer.take_if(|it| it.object == of)
     }
 }

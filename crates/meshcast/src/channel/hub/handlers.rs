@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Hub, State};
+use super::{Hub, HubState};
 use crate::channel::{
     ObjectId,
     message::Gap,
@@ -103,7 +103,7 @@ impl Hub {
     }
 }
 
-impl State {
+impl HubState {
     fn poll_dispatch(&mut self, cx: &Context<'_>) -> Poll<Option<Due>> {
         if self.dispatch.is_empty() {
             self.dispatching = false;
@@ -133,7 +133,7 @@ impl State {
         for (object, (reader, handlers)) in dispatch.iter() {
             if ring.pending(*reader) == Some(lowest) {
                 ring.take_caught_up(*reader);
-                let is_history = ring.is_in_past(*reader);
+                let is_history = ring.is_backfilling(*reader);
                 // What is history for one may be news for another one.
                 if due.item.is_some() && due.is_history != is_history {
                     continue;

@@ -7,12 +7,12 @@ use std::{
 
 use meshcast_proto::{Backfilled, Sender, SenderPrefix, Seq};
 
-use super::{Hub, State};
+use super::{Hub, HubState};
 use crate::{
     channel::{
         ObjectId,
         cursor::{Cursor, Marks},
-        ring::{Item, Past, ReaderId, Standing, Tally},
+        ring::{BackfillStart, Item, ReadPosition, ReaderId, Tally},
     },
     clock::moment,
 };
@@ -33,8 +33,8 @@ impl Hub {
     }
 
     /// Where a reader stands; `None` if there is no such reader.
-    pub(crate) fn standing(&self, reader: ReaderId) -> Option<Standing> {
-        self.lock().ring.standing(reader, moment())
+    pub(crate) fn read_position(&self, reader: ReaderId) -> Option<ReadPosition> {
+        self.lock().ring.read_position(reader, moment())
     }
 
     /// Makes a cursor of what was read, and forgets of that what [nobody](Self::forget_idle) keeps.
@@ -68,7 +68,7 @@ impl Hub {
         if state.ring.take_caught_up(reader) {
             return Poll::Ready(Some(Read::CaughtUp));
         }
-        let is_history = state.ring.is_in_past(reader);
+        let is_history = state.ring.is_backfilling(reader);
         let poll = match state.ring.read(reader) {
             Some(item) => Poll::Ready(Some(Read::Item(item, is_history))),
             None if state.ring.take_caught_up(reader) => Poll::Ready(Some(Read::CaughtUp)),
@@ -87,7 +87,7 @@ impl Hub {
 
     /// Lets an object that came late begin with these numbers. For the driver.
     pub(crate) fn begin(&self, reader: ReaderId, found: &Backfilled) {
-        let past = Past {
+        let past = BackfillStart {
             logs: &found.logs,
             untold: found.untold,
             came: found.came,
@@ -119,7 +119,7 @@ impl Hub {
     }
 }
 
-impl State {
+impl HubState {
     pub(super) fn claim_reader(&mut self, object: ObjectId) -> Option<ReaderId> {
         match self.objects.get_mut(&object)?.take() {
             Some(born) => {

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use super::{Hub, State};
+use super::{Hub, HubState};
 use crate::{
     channel::{
         Since,
         awaited::Awaited,
         cursor::Cursor,
-        exchange::Desk,
+        exchange::AskQueues,
         ring::{ObjectGaps, ReaderId, Wanted},
     },
     clock::Instant,
@@ -27,7 +27,7 @@ pub(crate) struct Requests {
     pub(crate) asking: usize,
     pub(crate) wanted: Vec<(ReaderId, Wanted)>,
     /// Questions, and answers to others.
-    pub(crate) desk: Desk,
+    pub(crate) ask_queues: AskQueues,
 }
 
 /// An object that wants to hear what was posted before it was made.
@@ -64,14 +64,14 @@ impl Hub {
             asking: state.ring.requesting(),
             wanted: state.ring.take_wanted(most),
             awaited: std::mem::take(&mut state.awaited),
-            desk: state.take_desk(),
+            ask_queues: state.take_ask_queues(),
         };
         self.ask(state);
         requests
     }
 
     /// Lets go of the state, and tells the driver if it is asked something.
-    pub(super) fn ask(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    pub(super) fn ask(self: &Arc<Self>, mut state: MutexGuard<'_, HubState>) {
         let tell = state.is_requesting() && !std::mem::replace(&mut state.requesting, true);
         let told = state.ring.told();
         let news = told.since(std::mem::replace(&mut state.told, told));
@@ -85,12 +85,15 @@ impl Hub {
     }
 }
 
-impl State {
+impl HubState {
     pub(super) fn is_requesting(&self) -> bool {
         self.ring.is_requesting()
             || !self.openings.is_empty()
             || !self.awaited.is_empty()
-            || self.desk.as_ref().is_some_and(|desk| desk.is_requesting())
+            || self
+                .ask_queues
+                .as_ref()
+                .is_some_and(|ask_queues| ask_queues.is_requesting())
             || self.has_caught_up()
     }
 

@@ -69,7 +69,7 @@ async fn closing_drops_pending_deliveries_and_ends_readers() {
     assert_eq!(hub.load().unread_bytes, 0);
     assert!(hub.claim_reader(object).is_none());
     assert!(matches!(
-        hub.post(object, Format::Raw, b"x", Poster::Hasty),
+        hub.post(object, Format::Raw, b"x", Poster::NonBlocking),
         Err(PostError::Closed)
     ));
 }
@@ -93,7 +93,7 @@ async fn the_end_comes_after_what_was_delivered_and_nothing_comes_after_it() {
         .for_each(|item| _ = hub.deliver(item, None));
     assert!(read(&hub, reader).await.is_none());
     assert!(matches!(
-        hub.post(object, Format::Raw, b"x", Poster::Hasty),
+        hub.post(object, Format::Raw, b"x", Poster::NonBlocking),
         Err(PostError::Closed)
     ));
 }
@@ -133,7 +133,10 @@ async fn no_post_is_left_in_an_outbox_without_the_bell() {
             let hub = Arc::clone(&hub);
             thread::spawn(move || {
                 (0..POSTS).for_each(|_| {
-                    assert!(hub.post(object, Format::Raw, b"x", Poster::Hasty).is_ok())
+                    assert!(
+                        hub.post(object, Format::Raw, b"x", Poster::NonBlocking)
+                            .is_ok()
+                    )
                 });
             })
         })
@@ -169,16 +172,18 @@ async fn an_outbox_never_holds_more_than_its_limit() {
         ..Limits::default()
     });
     let object = hub.open_object(ChannelOptions::new());
-    let posted =
-        (0..1000).take_while(|_| hub.post(object, Format::Raw, b"", Poster::Hasty).is_ok());
+    let posted = (0..1000).take_while(|_| {
+        hub.post(object, Format::Raw, b"", Poster::NonBlocking)
+            .is_ok()
+    });
     assert_eq!(posted.count(), 25, "an empty value takes four bytes");
     assert!(matches!(
-        hub.post(object, Format::Raw, b"", Poster::Hasty),
+        hub.post(object, Format::Raw, b"", Poster::NonBlocking),
         Err(PostError::Full { limit: 100 })
     ));
     let _ = hub.take_section();
     assert!(
-        hub.post(object, Format::Raw, &[0; 1000], Poster::Hasty)
+        hub.post(object, Format::Raw, &[0; 1000], Poster::NonBlocking)
             .is_ok()
     );
 }
@@ -190,7 +195,7 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
         ..Limits::default()
     });
     let object = hub.open_object(ChannelOptions::new());
-    let refused = hub.post(object, Format::Raw, &[0; 11], Poster::Hasty);
+    let refused = hub.post(object, Format::Raw, &[0; 11], Poster::NonBlocking);
     assert!(matches!(
         refused,
         Err(PostError::TooLarge {
@@ -199,7 +204,7 @@ async fn a_value_over_the_limit_is_refused_whatever_room_there_is() {
         })
     ));
     assert!(
-        hub.post(object, Format::Raw, &[0; 10], Poster::Hasty)
+        hub.post(object, Format::Raw, &[0; 10], Poster::NonBlocking)
             .is_ok()
     );
 }
@@ -268,7 +273,7 @@ async fn what_is_opened_and_closed_faster_than_the_driver_looks_takes_bounded_ro
 async fn a_hub_is_not_forgotten_before_all_has_left() {
     let (hub, registry) = hub(Limits::default());
     let object = hub.open_object(ChannelOptions::new());
-    hub.post(object, Format::Raw, b"x", Poster::Hasty)
+    hub.post(object, Format::Raw, b"x", Poster::NonBlocking)
         .expect("room");
     hub.close_object(object);
     assert!(!registry.remove_vacant(hub.name()));

@@ -1,7 +1,7 @@
 use meshcast_proto::{Format, Frame, MAX_FRAGMENT_LEN, RECORD_OVERHEAD, Seq, SeqRange};
 use proptest::prelude::*;
 
-use super::{Outbox, PATIENT_LIMIT, Poster, Section};
+use super::{Outbox, Poster, Section, WAITING_LIMIT};
 use crate::channel::{ObjectId, fixture::outbox};
 
 const A: ObjectId = ObjectId::nth(0);
@@ -76,33 +76,33 @@ fn a_large_value_is_cut_over_sections() {
 fn room_is_refused_to_the_byte() {
     let mut outbox = outbox(20);
     assert!(
-        outbox.has_room(1000, Poster::Hasty),
+        outbox.has_room(1000, Poster::NonBlocking),
         "an empty outbox takes any value"
     );
     outbox.push(A, LATER, Format::Raw, b"12345");
-    assert!(outbox.has_room(20 - 9 - RECORD_OVERHEAD, Poster::Hasty));
-    assert!(!outbox.has_room(20 - 9 - RECORD_OVERHEAD + 1, Poster::Hasty));
+    assert!(outbox.has_room(20 - 9 - RECORD_OVERHEAD, Poster::NonBlocking));
+    assert!(!outbox.has_room(20 - 9 - RECORD_OVERHEAD + 1, Poster::NonBlocking));
     outbox.push(A, LATER, Format::Raw, b"1234567");
     assert!(
-        !outbox.has_room(0, Poster::Hasty),
+        !outbox.has_room(0, Poster::NonBlocking),
         "an empty value takes room as well"
     );
     drain(&mut outbox);
-    assert!(outbox.has_room(1000, Poster::Hasty));
+    assert!(outbox.has_room(1000, Poster::NonBlocking));
 }
 
 #[test]
 fn whoever_waits_is_not_far_ahead_of_what_leaves() {
-    let mut outbox = outbox(10 * PATIENT_LIMIT);
+    let mut outbox = outbox(10 * WAITING_LIMIT);
     outbox.push(
         A,
         LATER,
         Format::Raw,
-        &vec![0; PATIENT_LIMIT - RECORD_OVERHEAD],
+        &vec![0; WAITING_LIMIT - RECORD_OVERHEAD],
     );
-    assert!(outbox.has_room(0, Poster::Hasty) && !outbox.has_room(0, Poster::Patient));
+    assert!(outbox.has_room(0, Poster::NonBlocking) && !outbox.has_room(0, Poster::Waiting));
     outbox.pop();
-    assert!(outbox.has_room(0, Poster::Patient));
+    assert!(outbox.has_room(0, Poster::Waiting));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
 
 /// What a reader that came late is told of what was before it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Past<'a> {
+pub(crate) struct BackfillStart<'a> {
     /// What the engine found, by sender.
     pub(crate) logs: &'a [Backlog],
     /// So many members have not told in time what they keep.
@@ -27,7 +27,7 @@ pub(crate) struct Past<'a> {
 
 /// Where a reader stands.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum ReadPosition {
     /// It has not been told yet what was before it. If it goes on at a cursor, at which.
     Waiting(Option<Cursor>),
     /// It has read each sender so far.
@@ -36,10 +36,10 @@ pub(crate) enum Standing {
 
 impl Ring {
     /// Lets a reader that came late begin: behind with this, and from now on. Returns its waker.
-    pub(crate) fn begin(&mut self, id: ReaderId, past: Past<'_>) -> Option<Waker> {
+    pub(crate) fn begin(&mut self, id: ReaderId, past: BackfillStart<'_>) -> Option<Waker> {
         let end = self.end();
         let reader = self.readers.get_mut(&id)?;
-        reader.past_until = end;
+        reader.backfill_end = end;
         reader.untold = past.untold;
         reader.behind.begin();
         match reader.cursor.take() {
@@ -54,8 +54,8 @@ impl Ring {
         let reader = self.readers.get_mut(&id);
         reader.is_some_and(|reader| {
             let now = !reader.caught_up
-                && reader.position >= reader.past_until
-                && reader.behind.is_past_over();
+                && reader.position >= reader.backfill_end
+                && reader.behind.is_backfill_read();
             reader.caught_up |= now;
             now
         })
@@ -67,16 +67,16 @@ impl Ring {
     }
 
     /// Whether what a reader reads is of the past that it began with.
-    pub(crate) fn is_in_past(&self, id: ReaderId) -> bool {
+    pub(crate) fn is_backfilling(&self, id: ReaderId) -> bool {
         let reader = self.readers.get(&id);
         reader.is_some_and(|reader| !reader.caught_up)
     }
 
     /// Where a reader stands; `None` if there is no such reader.
-    pub(crate) fn standing(&self, id: ReaderId, now: Instant) -> Option<Standing> {
+    pub(crate) fn read_position(&self, id: ReaderId, now: Instant) -> Option<ReadPosition> {
         let reader = self.readers.get(&id)?;
-        if reader.behind.waits_for_past() || reader.cursor.is_some() {
-            return Some(Standing::Waiting(reader.cursor.clone()));
+        if reader.behind.awaits_backfill() || reader.cursor.is_some() {
+            return Some(ReadPosition::Waiting(reader.cursor.clone()));
         }
         // It has read what was delivered, but for what waits for it.
         let mut read = self.delivered.clone();
@@ -90,7 +90,7 @@ impl Ring {
         for (sender, due) in reader.behind.due() {
             read.rewind(sender.prefix(), due, now);
         }
-        Some(Standing::Read(read))
+        Some(ReadPosition::Read(read))
     }
 
     /// An item comes that was posted then. `false` if no reader has doubts any more that this could
@@ -133,7 +133,7 @@ impl Ring {
     fn advance(&mut self, sender: SenderPrefix, read: Seq, now: Instant) {
         if self.delivered.advance(sender, Mark { read, heard: now }) {
             self.account.charge(MARK_BYTES);
-            self.crowded |= self.delivered.len() > FEW_SENDERS;
+            self.has_many_senders |= self.delivered.len() > FEW_SENDERS;
             if self.delivered.len() > Cursor::MAX_SENDERS {
                 self.delivered.forget_longest_idle();
                 self.account.release(MARK_BYTES);
@@ -142,8 +142,8 @@ impl Ring {
     }
 
     /// Whether there are more senders since this was asked last than need no second thought.
-    pub(crate) const fn take_crowded(&mut self) -> bool {
-        std::mem::replace(&mut self.crowded, false)
+    pub(crate) const fn take_has_many_senders(&mut self) -> bool {
+        std::mem::replace(&mut self.has_many_senders, false)
     }
 
     /// Forgets senders of which nothing is kept, for all that is known: they were not heard for so
@@ -176,8 +176,8 @@ impl Reader {
     }
 
     /// Goes on at a cursor.
-    fn resume(&mut self, cursor: &Cursor, past: Past<'_>) {
-        let Past {
+    fn resume(&mut self, cursor: &Cursor, past: BackfillStart<'_>) {
+        let BackfillStart {
             logs, came, now, ..
         } = past;
         let doubt = came + Engine::DOUBT;

@@ -4,7 +4,7 @@ use meshcast_proto::{Backlog, Format, Sender, Seq, SeqRange, Time};
 use proptest::prelude::*;
 
 use super::{
-    Item, Past, Pending, ReaderId, Ring, Unpacked, behind::MAX_SPANS, item::ENTRY_OVERHEAD,
+    BackfillStart, Item, Pending, ReaderId, Ring, Unpacked, item::ENTRY_OVERHEAD, lag::MAX_SPANS,
 };
 use crate::{
     channel::{
@@ -400,7 +400,7 @@ fn when_there_is_nobody_left_to_ask_the_rest_is_missing() {
     let slow = ring.add_reader(A);
     (0..4).for_each(|_| drop(ring.push(one(&mut source, b"x"))));
     assert!(ring.read(slow).is_none() && ring.is_requesting());
-    ring.forsake();
+    ring.give_up();
     let me = source.member.sender();
     assert_eq!(
         read_all(&mut ring, slow, A),
@@ -466,7 +466,7 @@ fn past_of(
 /// Tells a late reader what was before it.
 fn begin(ring: &mut Ring, late: ReaderId, logs: &[Backlog]) {
     let (came, now) = (Time::ZERO, moment());
-    let past = Past {
+    let past = BackfillStart {
         logs,
         untold: 0,
         came,
@@ -480,7 +480,7 @@ fn a_reader_knows_how_many_members_had_not_told_what_they_keep_when_it_began() {
     let mut ring = Ring::new(usize::MAX);
     let late = ring.add_late(A, None);
     assert_eq!(ring.untold(late), 0);
-    let past = Past {
+    let past = BackfillStart {
         logs: &[],
         untold: 2,
         came: Time::ZERO,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::channel::{
     cursor::{Cursor, Place},
-    ring::Standing,
+    ring::ReadPosition,
 };
 use meshcast_proto::{ChannelName, MeshKey, Resumption};
 
@@ -15,9 +15,9 @@ fn place() -> Place {
 /// Where a reader is, as a client keeps it.
 fn cursor(ring: &Ring, reader: ReaderId) -> Cursor {
     let now = moment();
-    let cursor = match ring.standing(reader, now).expect("it reads") {
-        Standing::Read(read) => Cursor::new(place(), &read, now),
-        Standing::Waiting(cursor) => cursor.expect("it goes on somewhere"),
+    let cursor = match ring.read_position(reader, now).expect("it reads") {
+        ReadPosition::Read(read) => Cursor::new(place(), &read, now),
+        ReadPosition::Waiting(cursor) => cursor.expect("it goes on somewhere"),
     };
     cursor.to_string().parse().expect("it is one")
 }
@@ -256,7 +256,7 @@ fn what_is_not_kept_any_more_is_told_exactly_and_what_nobody_knows_of_is_not() {
         ..past_of(&source, Some(seqs(7, 10)), Some(seqs(5, 6)), None)
     };
     let late = resume(&mut ring, 2, Some(past));
-    assert!(ring.is_in_past(late));
+    assert!(ring.is_backfilling(late));
     let nothing = resume(&mut ring, 2, None);
     let far = resume(&mut ring, 1_000_000, None);
     assert!(ring.is_doubtful(far));
@@ -295,7 +295,7 @@ fn a_cursor_does_not_grow_with_senders_that_are_gone() {
         ring.push(one(&mut source, b"x"));
         read_all(&mut ring, reader, A);
     }
-    assert!(ring.take_crowded());
+    assert!(ring.take_has_many_senders());
     let named = |ring: &Ring| cursor(ring, reader).positions();
     assert_eq!(named(&ring).len(), 61);
     ring.forget_idle(hour, moment(), |_| false);

@@ -19,13 +19,13 @@ use crate::channel::message::{Gap, GapReason};
 /// sender. What is not kept any more, and what never came, is told as a gap. Ranges are exact: only
 /// neighbours of one kind are joined, unless there are [`MAX_SPANS`].
 #[derive(Debug)]
-pub(super) struct Behind {
+pub(super) struct Lag {
     /// What it takes is charged to it.
     account: Account,
     senders: BTreeMap<Sender, VecDeque<Span>>,
     /// How many spans that are, and how many of them are of the past that it began with.
     spans: usize,
-    past_spans: usize,
+    backfill_spans: usize,
     /// Handed over, and to be read first; and what that takes.
     recalled: VecDeque<Item>,
     recalled_bytes: usize,
@@ -34,7 +34,7 @@ pub(super) struct Behind {
     /// Who had a turn last.
     turn: Option<Sender>,
     /// What is from before the reader came is still being looked for: nothing later is read.
-    waits_for_past: bool,
+    awaits_backfill: bool,
 }
 
 /// Numbers that follow on each other, and what is said of those that are missing.
@@ -44,12 +44,12 @@ struct Span {
     /// They were delivered once, so they may be kept.
     kept: bool,
     /// They are of the past that the reader began with.
-    is_past: bool,
+    is_backfill: bool,
 }
 
 /// How a reader that may be behind stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum LagState {
     /// It is not behind.
     CaughtUp,
     /// There is something to take.
@@ -74,43 +74,51 @@ impl PartialEq for Wanted {
     }
 }
 
-impl Behind {
+impl Lag {
     pub(super) const fn new(account: Account) -> Self {
         Self {
             account,
             senders: BTreeMap::new(),
             spans: 0,
-            past_spans: 0,
+            backfill_spans: 0,
             recalled: VecDeque::new(),
             recalled_bytes: 0,
             asked: None,
             turn: None,
-            waits_for_past: false,
+            awaits_backfill: false,
         }
     }
 
     /// Of one that came late: it reads nothing before it was told what there is.
-    pub(super) const fn waiting_for_past(account: Account) -> Self {
+    pub(super) const fn awaiting_backfill(account: Account) -> Self {
         let mut new = Self::new(account);
-        new.waits_for_past = true;
+        new.awaits_backfill = true;
         new
     }
 
-    /// Numbers made way that were delivered once; `is_past` if the reader began with them.
-    pub(super) fn lose(&mut self, gap: Gap, is_past: bool) {
+    /// Numbers made way that were delivered once; `is_backfill` if the reader began with them.
+    pub(super) fn lose(&mut self, gap: Gap, is_backfill: bool) {
         let kept = true;
-        self.add(Span { gap, kept, is_past });
+        self.add(Span {
+            gap,
+            kept,
+            is_backfill,
+        });
     }
 
     /// Numbers were never delivered, and the reader was not told so.
-    pub(super) fn miss(&mut self, gap: Gap, is_past: bool) {
+    pub(super) fn miss(&mut self, gap: Gap, is_backfill: bool) {
         let kept = false;
-        self.add(Span { gap, kept, is_past });
+        self.add(Span {
+            gap,
+            kept,
+            is_backfill,
+        });
     }
 
     /// The reader is told what was before it came.
     pub(super) fn begin(&mut self) {
-        self.waits_for_past = false;
+        self.awaits_backfill = false;
     }
 
     /// Before all else of their sender come these numbers, in the order in which they are read.
@@ -125,8 +133,12 @@ impl Behind {
                 missed,
                 reason,
             };
-            let is_past = true;
-            self.push_front(Span { gap, kept, is_past });
+            let is_backfill = true;
+            self.push_front(Span {
+                gap,
+                kept,
+                is_backfill,
+            });
         }
     }
 
@@ -163,13 +175,13 @@ impl Behind {
     }
 
     /// Whether the reader has read all of the past that it began with, as far as it is told here.
-    pub(super) fn is_past_over(&self) -> bool {
-        !self.waits_for_past && self.past_spans == 0 && self.recalled.is_empty()
+    pub(super) fn is_backfill_read(&self) -> bool {
+        !self.awaits_backfill && self.backfill_spans == 0 && self.recalled.is_empty()
     }
 
     /// Whether the reader has not been told what there was.
-    pub(super) const fn waits_for_past(&self) -> bool {
-        self.waits_for_past
+    pub(super) const fn awaits_backfill(&self) -> bool {
+        self.awaits_backfill
     }
 
     /// The number of each sender that is read next, of those that the reader is behind with.
@@ -193,8 +205,8 @@ impl Behind {
     }
 
     /// Nothing can be asked for any more, so what was not handed over is missing.
-    pub(super) fn forsake(&mut self) {
-        (self.asked, self.waits_for_past) = (None, false);
+    pub(super) fn give_up(&mut self) {
+        (self.asked, self.awaits_backfill) = (None, false);
         self.senders
             .values_mut()
             .flatten()
@@ -202,29 +214,29 @@ impl Behind {
     }
 
     /// How the reader stands. It has asked then, if it had to.
-    pub(super) fn look(&mut self) -> Stand {
+    pub(super) fn look(&mut self) -> LagState {
         if !self.recalled.is_empty() {
-            return Stand::Ready;
+            return LagState::Ready;
         }
-        if self.asked.is_some() || self.waits_for_past {
-            return Stand::Waiting;
+        if self.asked.is_some() || self.awaits_backfill {
+            return LagState::Waiting;
         }
         let next = self
             .whose_turn()
             .and_then(|sender| self.senders.get(&sender));
         match next.and_then(VecDeque::front) {
-            None => Stand::CaughtUp,
-            Some(span) if !span.kept => Stand::Ready,
+            None => LagState::CaughtUp,
+            Some(span) if !span.kept => LagState::Ready,
             Some(span) => {
                 self.asked = Some(span.gap.member.sender());
-                Stand::Asking
+                LagState::Asking
             }
         }
     }
 
-    /// What is read next, if it is [ready](Stand::Ready).
+    /// What is read next, if it is [ready](LagState::Ready).
     pub(super) fn take(&mut self) -> Option<Item> {
-        if self.look() != Stand::Ready {
+        if self.look() != LagState::Ready {
             return None;
         }
         if let Some(item) = self.recalled.pop_front() {
@@ -275,7 +287,7 @@ impl Behind {
 
     fn count(&mut self, span: &Span) {
         self.spans += 1;
-        self.past_spans += usize::from(span.is_past);
+        self.backfill_spans += usize::from(span.is_backfill);
         self.account.charge(SPAN_BYTES);
     }
 
@@ -297,14 +309,18 @@ impl Behind {
     }
 
     fn add(&mut self, span: Span) {
-        let Span { gap, kept, is_past } = span;
+        let Span {
+            gap,
+            kept,
+            is_backfill,
+        } = span;
         let sender = gap.member.sender();
         let spans = self.senders.entry(sender).or_default();
         let last_is_asked = self.asked == Some(sender) && spans.len() <= SPANS_AT_ONCE;
         if let Some(last) = spans.back_mut() {
             let adjacent = last.gap.missed.last().next() == gap.missed.first();
-            let last_is = (last.gap.reason, last.kept, last.is_past);
-            if adjacent && last_is == (gap.reason, kept, is_past) {
+            let last_is = (last.gap.reason, last.kept, last.is_backfill);
+            if adjacent && last_is == (gap.reason, kept, is_backfill) {
                 last.gap.missed = last.gap.missed.hull(gap.missed);
                 return;
             }
@@ -317,7 +333,11 @@ impl Behind {
                 return;
             }
         }
-        let span = Span { gap, kept, is_past };
+        let span = Span {
+            gap,
+            kept,
+            is_backfill,
+        };
         self.count(&span);
         self.senders.entry(sender).or_default().push_back(span);
     }
@@ -330,14 +350,14 @@ impl Behind {
         }
         if let Some(span) = &span {
             self.spans -= 1;
-            self.past_spans -= usize::from(span.is_past);
+            self.backfill_spans -= usize::from(span.is_backfill);
             self.account.release(SPAN_BYTES);
         }
         span
     }
 }
 
-impl Drop for Behind {
+impl Drop for Lag {
     fn drop(&mut self) {
         self.account
             .release(self.recalled_bytes + self.spans * SPAN_BYTES);
