@@ -412,12 +412,12 @@ impl NodeBuilder {
         false
     }
 
-    fn chance(&self) -> Chance {
+    fn chance(&self) -> RandomSource {
         #[cfg(feature = "testing")]
         if let Some(InMemory { seed, .. }) = &self.memory {
-            return Chance::Seeded(Box::new(rand::SeedableRng::seed_from_u64(*seed)));
+            return RandomSource::Seeded(Box::new(rand::SeedableRng::seed_from_u64(*seed)));
         }
-        Chance::OfTheSystem
+        RandomSource::System
     }
 
     /// Takes from the environment what was not set. `variable` looks one up.
@@ -533,16 +533,16 @@ fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
 }
 
 /// Where what nobody else may guess comes from.
-enum Chance {
-    OfTheSystem,
+enum RandomSource {
+    System,
     #[cfg(feature = "testing")]
     Seeded(Box<rand::rngs::StdRng>),
 }
 
-impl Chance {
+impl RandomSource {
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], SpawnError> {
         match self {
-            Self::OfTheSystem => entropy(),
+            Self::System => entropy(),
             #[cfg(feature = "testing")]
             Self::Seeded(random) => {
                 let mut bytes = [0; N];

@@ -23,11 +23,11 @@ use rand::{SeedableRng, rngs::StdRng};
 
 pub(crate) use self::{
     members::MAX_ADDRESSES,
-    seeds::{Is, Status},
+    seeds::{SeedStatus, Status},
     target::RECENTLY,
 };
 use self::{
-    members::{Members, Told},
+    members::{Members, Report},
     seeds::{Lookup, Seed, SeedTarget},
     target::{Retry, State},
 };
@@ -193,7 +193,7 @@ impl Dialer {
     ) {
         self.conclude(seed, address, now, |it, _| {
             it.target.state = State::Reaches(peer);
-            it.status.turn(Is::Connected(peer), None, now);
+            it.status.turn(SeedStatus::Connected(peer), None, now);
         });
     }
 
@@ -203,7 +203,7 @@ impl Dialer {
             it.target.state = State::Ourselves;
             it.target.retry.failures = 0;
             it.target.retry.due = now + RETRY_OURSELVES;
-            it.status.turn(Is::Ourselves, None, now);
+            it.status.turn(SeedStatus::Ourselves, None, now);
         });
     }
 
@@ -212,7 +212,7 @@ impl Dialer {
         &mut self,
         seed: SeedId,
         address: &Multiaddr,
-        (is, reason): (Is, String),
+        (is, reason): (SeedStatus, String),
         now: Time,
     ) {
         self.conclude(seed, address, now, |it, rng| {
@@ -282,9 +282,9 @@ impl Dialer {
                 if it.target.state == State::Reaches(peer) {
                     it.target.lose(&mut self.rng, lasted, now);
                 }
-                if it.status.is == Is::Connected(peer) {
+                if it.status.is == SeedStatus::Connected(peer) {
                     let reason = "the connection was lost".to_owned();
-                    it.status.turn(Is::Dialling, Some(reason), now);
+                    it.status.turn(SeedStatus::Dialling, Some(reason), now);
                 }
             }
             self.review(id, now);
@@ -319,9 +319,9 @@ impl Dialer {
     }
 
     /// What is told of a member; nothing if it is not to be known.
-    fn told_of(&self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) -> Option<Told> {
+    fn told_of(&self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) -> Option<Report> {
         let not = self.seeds_only || peer == self.me || addresses.is_empty();
-        (!not).then(|| Told {
+        (!not).then(|| Report {
             first_dial: now + self.first_wait(&peer),
             is_connected: self.connected.contains_key(&peer),
             peer,

@@ -142,7 +142,7 @@ pub(crate) struct Handles {
 
 /// The driver; [`Self::run`] is the task.
 pub(crate) struct Driver {
-    itself: Itself,
+    local: LocalNode,
     clock: Clock,
     engine: EngineCell,
     presence: TrackerCell,
@@ -170,7 +170,7 @@ pub(crate) struct Driver {
 }
 
 /// Who this node is.
-struct Itself {
+struct LocalNode {
     me: Arc<Member>,
     mesh: String,
     started: WallTime,
@@ -245,7 +245,7 @@ impl Driver {
             early,
         } = parts;
         let driver = Self {
-            itself: Itself {
+            local: LocalNode {
                 me,
                 mesh,
                 started: wall_time(),

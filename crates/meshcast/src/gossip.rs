@@ -434,18 +434,18 @@ impl NetworkBehaviour for Gossip {
         &mut self,
         peer: PeerId,
         connection: ConnectionId,
-        mut said: THandlerOutEvent<Self>,
+        mut event: THandlerOutEvent<Self>,
     ) {
-        let malformed = rpc::take_malformed(&mut said);
-        rpc::drop_control(&mut said);
-        if rpc::is_dropped(&said) {
+        let malformed = rpc::take_malformed(&mut event);
+        rpc::drop_control(&mut event);
+        if rpc::is_dropped(&event) {
             self.outflow.drop_next(&peer);
         }
-        self.announced.charge(&peer, &mut said, &self.reader);
+        self.announced.charge(&peer, &mut event, &self.reader);
         let before = self.tickets.judged();
-        rpc::exchange(&mut said, |topic, data| self.tickets.take_in(topic, data));
+        rpc::exchange(&mut event, |topic, data| self.tickets.take_in(topic, data));
         self.inner
-            .on_connection_handler_event(peer, connection, said);
+            .on_connection_handler_event(peer, connection, event);
         // All that was judged in between came from this peer.
         let after = self.tickets.judged();
         if after.valid > before.valid {

@@ -9,10 +9,10 @@ use libp2p::PeerId;
 
 /// Of each peer one thing, that all of its connections share. Clones are the same.
 #[derive(Debug)]
-pub(crate) struct PerPeer<T>(Arc<Mutex<HashMap<PeerId, Entry<T>>>>);
+pub(crate) struct PerPeer<T>(Arc<Mutex<HashMap<PeerId, SharedValue<T>>>>);
 
 #[derive(Debug)]
-struct Entry<T> {
+struct SharedValue<T> {
     of: Arc<T>,
     claims: usize,
 }
@@ -29,7 +29,7 @@ impl<T> PerPeer<T> {
     /// For a new connection; `make` for the first of a peer.
     pub(crate) fn claim(&self, peer: PeerId, make: impl FnOnce() -> T) -> Claim<T> {
         let mut peers = self.lock();
-        let entry = peers.entry(peer).or_insert_with(|| Entry {
+        let entry = peers.entry(peer).or_insert_with(|| SharedValue {
             of: Arc::new(make()),
             claims: 0,
         });
@@ -50,7 +50,7 @@ impl<T> PerPeer<T> {
     #[cfg(test)]
     pub(crate) fn begin(&self, peer: PeerId, make: impl FnOnce() -> T) -> Arc<T> {
         let mut peers = self.lock();
-        let entry = peers.entry(peer).or_insert_with(|| Entry {
+        let entry = peers.entry(peer).or_insert_with(|| SharedValue {
             of: Arc::new(make()),
             claims: 0,
         });
@@ -63,7 +63,7 @@ impl<T> PerPeer<T> {
     }
 
     /// No code panics while it holds the lock, and each change is complete in itself.
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry<T>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, SharedValue<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -58,7 +58,7 @@ struct Teller {
 
 /// What is told of a member, by itself or by another.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Report {
     pub(super) peer: PeerId,
     pub(super) addresses: Vec<Multiaddr>,
     /// When it is dialled first, if this is news.
@@ -88,8 +88,8 @@ impl Members {
     }
 
     /// A connected member tells of itself. What was known before is forgotten.
-    pub(super) fn handle_own(&mut self, told: Told, now: Time) {
-        let Told {
+    pub(super) fn handle_own(&mut self, told: Report, now: Time) {
+        let Report {
             peer,
             mut addresses,
             first_dial,
@@ -119,8 +119,8 @@ impl Members {
     }
 
     /// A member tells of another.
-    pub(super) fn handle_reported(&mut self, teller: PeerId, told: Told, now: Time) {
-        let Told {
+    pub(super) fn handle_reported(&mut self, teller: PeerId, told: Report, now: Time) {
+        let Report {
             peer,
             addresses,
             first_dial,

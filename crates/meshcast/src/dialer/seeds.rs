@@ -22,7 +22,7 @@ pub(super) struct Seed {
     pub(super) tried: bool,
     /// How it is doing as a whole.
     status: Status,
-    told: Told,
+    announced: Announced,
 }
 
 /// Looking up a DNS name, one look-up at a time.
@@ -44,7 +44,7 @@ pub(super) struct SeedTarget {
 /// How an address is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status {
-    pub(crate) is: Is,
+    pub(crate) is: SeedStatus,
     pub(crate) since: Time,
     /// What was wrong the last time, since it was last connected.
     pub(crate) reason: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Status {
 
 /// As in [`SeedState`](crate::SeedState).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Is {
+pub(crate) enum SeedStatus {
     Resolving,
     Unresolved,
     Dialling,
@@ -67,8 +67,8 @@ pub(crate) enum Is {
 
 /// What was last told of a seed.
 #[derive(Debug)]
-struct Told {
-    is: Is,
+struct Announced {
+    is: SeedStatus,
     reason: Option<String>,
     bucket: TokenBucket,
 }
@@ -90,14 +90,21 @@ impl Seed {
         } else {
             BTreeMap::from([(given.clone(), SeedTarget::new(now))])
         };
-        let status = Status::new(if named { Is::Resolving } else { Is::Dialling }, now);
+        let status = Status::new(
+            if named {
+                SeedStatus::Resolving
+            } else {
+                SeedStatus::Dialling
+            },
+            now,
+        );
         Self {
             given,
             targets,
             lookup: named.then_some(Lookup::Due(now)),
             unresolved: None,
             tried: false,
-            told: Told {
+            announced: Announced {
                 is: status.is,
                 reason: None,
                 bucket: TokenBucket::default(),
@@ -125,58 +132,58 @@ impl Seed {
             self.status.since = now;
         }
         (self.status.is, self.status.reason) = (is, reason);
-        if self.is_told() || !self.told.bucket.try_take(TOLD, now) {
+        if self.is_told() || !self.announced.bucket.try_take(TOLD, now) {
             return false;
         }
-        self.told.is = self.status.is;
-        self.told.reason.clone_from(&self.status.reason);
+        self.announced.is = self.status.is;
+        self.announced.reason.clone_from(&self.status.reason);
         true
     }
 
     /// When something that was held back may be told.
     pub(super) fn tell_due(&self) -> Option<Time> {
-        (!self.is_told()).then(|| self.told.bucket.due(TOLD).unwrap_or_default())
+        (!self.is_told()).then(|| self.announced.bucket.due(TOLD).unwrap_or_default())
     }
 
     fn is_told(&self) -> bool {
         // Only of who answers and is not wanted does the reason say more than the state.
-        let same_reason =
-            !matches!(self.status.is, Is::NotAdmitted(_)) || self.told.reason == self.status.reason;
-        self.told.is == self.status.is && same_reason
+        let same_reason = !matches!(self.status.is, SeedStatus::NotAdmitted(_))
+            || self.announced.reason == self.status.reason;
+        self.announced.is == self.status.is && same_reason
     }
 
-    fn judge(&self) -> (Is, Option<String>) {
+    fn judge(&self) -> (SeedStatus, Option<String>) {
         let known = self.targets.values().map(|it| &it.status);
         let Some(speaks) =
             known.min_by_key(|status| (rank(status.is), std::cmp::Reverse(status.since)))
         else {
             return match &self.unresolved {
-                Some(reason) => (Is::Unresolved, Some(reason.clone())),
+                Some(reason) => (SeedStatus::Unresolved, Some(reason.clone())),
                 None if self.tried => (
-                    Is::TimedOut,
+                    SeedStatus::TimedOut,
                     Some("the resolver does not answer".to_owned()),
                 ),
-                None => (Is::Resolving, None),
+                None => (SeedStatus::Resolving, None),
             };
         };
         // While some are tried for the first time, it is too early to complain of others.
-        if !self.tried && !matches!(speaks.is, Is::Connected(_)) {
-            return (Is::Dialling, None);
+        if !self.tried && !matches!(speaks.is, SeedStatus::Connected(_)) {
+            return (SeedStatus::Dialling, None);
         }
         (speaks.is, speaks.reason.clone())
     }
 }
 
 /// Which of several addresses speaks for all.
-const fn rank(is: Is) -> u8 {
+const fn rank(is: SeedStatus) -> u8 {
     match is {
-        Is::Connected(_) => 0,
-        Is::NotAdmitted(_) => 1,
-        Is::Refused => 2,
-        Is::TimedOut => 3,
-        Is::Unreachable => 4,
-        Is::Dialling | Is::Resolving | Is::Unresolved => 5,
-        Is::Ourselves => 6,
+        SeedStatus::Connected(_) => 0,
+        SeedStatus::NotAdmitted(_) => 1,
+        SeedStatus::Refused => 2,
+        SeedStatus::TimedOut => 3,
+        SeedStatus::Unreachable => 4,
+        SeedStatus::Dialling | SeedStatus::Resolving | SeedStatus::Unresolved => 5,
+        SeedStatus::Ourselves => 6,
     }
 }
 
@@ -184,13 +191,13 @@ impl SeedTarget {
     pub(super) fn new(now: Time) -> Self {
         Self {
             target: Target::new(now),
-            status: Status::new(Is::Dialling, now),
+            status: Status::new(SeedStatus::Dialling, now),
         }
     }
 }
 
 impl Status {
-    const fn new(is: Is, since: Time) -> Self {
+    const fn new(is: SeedStatus, since: Time) -> Self {
         Self {
             is,
             since,
@@ -199,7 +206,7 @@ impl Status {
     }
 
     /// So it is from now on, or still.
-    pub(super) fn turn(&mut self, is: Is, reason: Option<String>, now: Time) {
+    pub(super) fn turn(&mut self, is: SeedStatus, reason: Option<String>, now: Time) {
         if self.is != is {
             (self.is, self.since) = (is, now);
         }

@@ -5,8 +5,8 @@ use meshcast_proto::{Sender, Time};
 use proptest::prelude::*;
 
 use super::{
-    Dial, Dialer, FORGET_MEMBER, HEAD_START, Is, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE,
-    MAX_ADDRESSES, MAX_TARGETS, RETRY_OURSELVES, SeedId,
+    Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE,
+    MAX_ADDRESSES, MAX_TARGETS, RETRY_OURSELVES, SeedId, SeedStatus,
     members::{MAX_MEMBERS, MAX_REPORTED, MAX_TOLD, REPORTED_BURST, REPORTED_DIALS, TELLER_DIALS},
     seeds::{TOLD_AT_ONCE, TOLD_EVERY},
     target::{BASE_WAIT, LONGEST_WAIT, LONGEST_WAIT_RECENT, RECENTLY, SHORTEST_WAIT},
@@ -45,8 +45,8 @@ fn name() -> Multiaddr {
     "/dns/mesh.internal/tcp/4001".parse().expect("an address")
 }
 
-fn refused() -> (Is, String) {
-    (Is::Refused, "refused".to_owned())
+fn refused() -> (SeedStatus, String) {
+    (SeedStatus::Refused, "refused".to_owned())
 }
 
 /// What a resolver says.
@@ -532,7 +532,7 @@ fn only_a_member_itself_replaces_its_addresses_and_what_others_add_is_bounded() 
 }
 
 /// How a seed is doing, and whether that was told since the last look.
-fn look(dialer: &mut Dialer, seed: SeedId) -> (Is, Option<String>, usize) {
+fn look(dialer: &mut Dialer, seed: SeedId) -> (SeedStatus, Option<String>, usize) {
     let status = dialer.seed(seed).expect("a seed").status();
     let (is, reason) = (status.is, status.reason.clone());
     (
@@ -546,14 +546,14 @@ fn look(dialer: &mut Dialer, seed: SeedId) -> (Is, Option<String>, usize) {
 fn how_a_seed_is_doing_is_told_once_when_it_changes_and_with_the_reason() {
     let mut dialer = dialer([address(1)]);
     outputs(&mut dialer, Time::ZERO);
-    assert_eq!(look(&mut dialer, SEED), (Is::Dialling, None, 0));
+    assert_eq!(look(&mut dialer, SEED), (SeedStatus::Dialling, None, 0));
     let mut now = Time::ZERO;
     for tries in 0..5 {
         dialer.handle_seed_failed(SEED, &address(1), refused(), now);
         let told = usize::from(tries == 0);
         assert_eq!(
             look(&mut dialer, SEED),
-            (Is::Refused, Some("refused".into()), told)
+            (SeedStatus::Refused, Some("refused".into()), told)
         );
         now = dialer.poll_timeout().expect("tried again");
         outputs(&mut dialer, now);
@@ -564,23 +564,26 @@ fn how_a_seed_is_doing_is_told_once_when_it_changes_and_with_the_reason() {
     );
     dialer.handle_seed_reached(SEED, &address(1), peer(1), now);
     dialer.handle_connected(peer(1), now);
-    assert_eq!(look(&mut dialer, SEED), (Is::Connected(peer(1)), None, 1));
+    assert_eq!(
+        look(&mut dialer, SEED),
+        (SeedStatus::Connected(peer(1)), None, 1)
+    );
     let lost = now + LASTING;
     dialer.handle_disconnected(peer(1), lost);
     let reason = Some("the connection was lost".to_owned());
-    assert_eq!(look(&mut dialer, SEED), (Is::Dialling, reason, 1));
+    assert_eq!(look(&mut dialer, SEED), (SeedStatus::Dialling, reason, 1));
     assert_eq!(dialer.seed(SEED).expect("a seed").status().since, lost);
 }
 
 #[test]
 fn of_a_name_the_best_address_speaks_and_nothing_is_told_before_all_were_tried() {
     let mut dialer = dialer([name()]);
-    assert_eq!(look(&mut dialer, SEED), (Is::Resolving, None, 0));
+    assert_eq!(look(&mut dialer, SEED), (SeedStatus::Resolving, None, 0));
     outputs(&mut dialer, Time::ZERO);
     dialer.handle_resolved(SEED, found([]), Time::ZERO);
     assert_eq!(
         look(&mut dialer, SEED),
-        (Is::Unresolved, Some("no such name".into()), 1)
+        (SeedStatus::Unresolved, Some("no such name".into()), 1)
     );
     dialer.handle_resolved(
         SEED,
@@ -601,16 +604,31 @@ fn of_a_name_the_best_address_speaks_and_nothing_is_told_before_all_were_tried()
     dialer.handle_seed_is_us(SEED, &address(2), Time::ZERO);
     assert_eq!(
         look(&mut dialer, SEED),
-        (Is::Dialling, None, 1),
+        (SeedStatus::Dialling, None, 1),
         "3 is not known yet"
     );
-    dialer.handle_seed_failed(SEED, &address(3), (Is::TimedOut, "late".into()), Time::ZERO);
-    assert_eq!(look(&mut dialer, SEED).0, Is::Refused);
+    dialer.handle_seed_failed(
+        SEED,
+        &address(3),
+        (SeedStatus::TimedOut, "late".into()),
+        Time::ZERO,
+    );
+    assert_eq!(look(&mut dialer, SEED).0, SeedStatus::Refused);
     dialer.handle_seed_reached(SEED, &address(3), peer(3), Time::ZERO);
-    assert_eq!(look(&mut dialer, SEED), (Is::Connected(peer(3)), None, 1));
+    assert_eq!(
+        look(&mut dialer, SEED),
+        (SeedStatus::Connected(peer(3)), None, 1)
+    );
     let each = dialer.seed(SEED).expect("a seed");
     let each: Vec<_> = each.addresses().map(|(_, status)| status.is).collect();
-    assert_eq!(each, [Is::Refused, Is::Ourselves, Is::Connected(peer(3))]);
+    assert_eq!(
+        each,
+        [
+            SeedStatus::Refused,
+            SeedStatus::Ourselves,
+            SeedStatus::Connected(peer(3))
+        ]
+    );
 }
 
 #[test]
@@ -618,7 +636,7 @@ fn a_name_that_the_resolver_does_not_answer_for_is_told_of() {
     let mut dialer = dialer([name()]);
     outputs(&mut dialer, Time::ZERO);
     outputs(&mut dialer, at(LOOKUP_PATIENCE));
-    assert_eq!(look(&mut dialer, SEED).0, Is::TimedOut);
+    assert_eq!(look(&mut dialer, SEED).0, SeedStatus::TimedOut);
 }
 
 #[test]

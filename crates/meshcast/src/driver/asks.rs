@@ -22,7 +22,7 @@ pub(super) struct Questions {
     waiting: HashMap<u64, Waiting>,
     /// Those that are not asked yet: a peer has not said whether it has the channel open. Each
     /// holds its permit.
-    held: Vec<Held>,
+    held: Vec<HeldQuestion>,
     /// How many answers of members that nobody knew were told to have found no room.
     no_room: TokenBucket,
     /// What handlers here answer, by asker and number. Dropping the other end ends a handler.
@@ -30,7 +30,7 @@ pub(super) struct Questions {
 }
 
 /// A question that is to be asked when all peers have told, or then.
-struct Held {
+struct HeldQuestion {
     hub: Arc<Hub>,
     asking: Asking,
     until: Time,
@@ -77,7 +77,7 @@ impl Driver {
         for asking in ask_queues.asking {
             let within = asking.new.within.saturating_sub(asking.made.elapsed());
             let until = self.clock.now() + (within / 4).min(UNTOLD);
-            self.questions.held.push(Held {
+            self.questions.held.push(HeldQuestion {
                 hub: Arc::clone(hub),
                 asking,
                 until,
@@ -101,7 +101,7 @@ impl Driver {
         }
         let now = self.clock.now();
         for held in std::mem::take(&mut self.questions.held) {
-            let Held { hub, asking, until } = &held;
+            let HeldQuestion { hub, asking, until } = &held;
             if asking.events.is_closed() {
                 // Whoever asked has left.
             } else if *until <= now || self.untold(hub, asking.only).next().is_none() {

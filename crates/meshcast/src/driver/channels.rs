@@ -218,7 +218,7 @@ impl Driver {
                 let engine = &driver.engine;
                 let acked = |name: &ChannelName, seq| engine.acked(name, seq);
                 driver.waiters.receipts.handle_sent(hub, acked);
-                driver.waiters.flushes.touch();
+                driver.waiters.flushes.mark_due();
                 Some(Arc::new(section.posters(seqs)))
             },
         );

@@ -16,7 +16,7 @@ use crate::{
     address::{Reach, is_listener, reach, told},
     behaviour::BehaviourEvent,
     clock::wall_time,
-    dialer::{Is, MAX_ADDRESSES},
+    dialer::{MAX_ADDRESSES, SeedStatus},
     event::{self, DisconnectReason, NodeEvent},
     gate::GateError,
     ids::{peer_id, sender},
@@ -119,7 +119,7 @@ impl Driver {
         let Some(member) = self.network.admitted.get(&peer) else {
             if endpoint.is_dialer() {
                 let why = (
-                    Is::Unreachable,
+                    SeedStatus::Unreachable,
                     "the connection was gone at once".to_owned(),
                 );
                 self.dial_failed(connection, Outcome::Failed, why);
@@ -358,14 +358,10 @@ impl Driver {
     }
 
     fn myself(&self, near: Reach) -> MemberAddresses {
-        let told = told(
-            &self.itself.advertised,
-            self.network.swarm.listeners(),
-            near,
-        );
+        let told = told(&self.local.advertised, self.network.swarm.listeners(), near);
         let addresses = told.take(MAX_ADDRESSES).map(Multiaddr::to_vec).collect();
         MemberAddresses {
-            sender: self.itself.me.sender(),
+            sender: self.local.me.sender(),
             addresses,
         }
     }

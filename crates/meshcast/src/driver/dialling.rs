@@ -24,7 +24,7 @@ use super::{Dirty, Driver, seeds::why_failed};
 use crate::address::is_local_seed;
 use crate::{
     clock::Clock,
-    dialer::{Dial, Dialer, Is, SeedId},
+    dialer::{Dial, Dialer, SeedId, SeedStatus},
     gate::GateError,
     inspect::Direction,
     reason::in_words,
@@ -92,7 +92,7 @@ impl Driver {
                 #[cfg(feature = "admin")]
                 Dial::Resolve(seed, name) if is_local_seed(&name) => {
                     let own = self.network.swarm.listeners().cloned().collect();
-                    let found = (self.dialling.local_nodes)(own, self.itself.mesh.clone());
+                    let found = (self.dialling.local_nodes)(own, self.local.mesh.clone());
                     let found = async move { (seed, Ok(found.await)) };
                     self.dialling.lookups.spawn(found);
                 }
@@ -101,7 +101,7 @@ impl Driver {
                         .lookups
                         .spawn(async move { (seed, resolve(&name).await) });
                 }
-                Dial::Address(seed, address) if self.itself.advertised.contains(&address) => {
+                Dial::Address(seed, address) if self.local.advertised.contains(&address) => {
                     let dialer = self.dialling.dialer.modify();
                     dialer.handle_seed_is_us(seed, &address, now);
                 }
@@ -149,7 +149,7 @@ impl Driver {
         &mut self,
         connection: ConnectionId,
         outcome: Outcome,
-        why: (Is, String),
+        why: (SeedStatus, String),
     ) {
         let (dialled, now) = (self.end_dial(connection), self.clock.now());
         let dialer = self.dialling.dialer.modify();

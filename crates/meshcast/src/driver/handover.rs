@@ -52,7 +52,7 @@ impl Flushes {
     }
 
     /// Something was posted, or somebody came or went.
-    pub(super) const fn touch(&mut self) {
+    pub(super) const fn mark_due(&mut self) {
         self.due = true;
     }
 }
@@ -66,7 +66,7 @@ impl Driver {
         let queued = self.handles.registry.queued();
         let posted = self.posted(queued);
         self.waiters.flushes.waiting.push((posted, answer));
-        self.waiters.flushes.touch();
+        self.waiters.flushes.mark_due();
         self.tell_flushed();
     }
 

@@ -22,11 +22,11 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Inspections {
     waiting: Vec<(View, Answer<Arc<Inspected>>)>,
-    current: Option<Look>,
+    current: Option<InspectionRun>,
 }
 
 #[derive(Debug)]
-struct Look {
+struct InspectionRun {
     answers: Vec<Answer<Arc<Inspected>>>,
     wanted: View,
     channels_left: Vec<ChannelName>,
@@ -93,7 +93,7 @@ impl Driver {
         }
     }
 
-    fn begin_look(&mut self) -> Option<Look> {
+    fn begin_look(&mut self) -> Option<InspectionRun> {
         let mut waiting = std::mem::take(&mut self.waiters.inspections.waiting);
         waiting.retain(|(_, answer)| !answer.is_closed());
         let wanted = View {
@@ -106,7 +106,7 @@ impl Driver {
             .iter()
             .filter(|_| wanted.peers)
             .map(|(peer, _)| *peer);
-        (!waiting.is_empty()).then(|| Look {
+        (!waiting.is_empty()).then(|| InspectionRun {
             answers: waiting.into_iter().map(|(_, answer)| answer).collect(),
             wanted,
             channels_left: self.channels.names().cloned().collect(),
@@ -120,7 +120,7 @@ impl Driver {
         })
     }
 
-    fn look_at_channel(&self, look: &mut Look, name: &ChannelName) {
+    fn look_at_channel(&self, look: &mut InspectionRun, name: &ChannelName) {
         // It may be gone by now.
         let Some(channel) = self.channels.get(name) else {
             return;
@@ -141,8 +141,8 @@ impl Driver {
         }
     }
 
-    fn end_look(&self, look: Look) {
-        let Look {
+    fn end_look(&self, look: InspectionRun) {
+        let InspectionRun {
             answers,
             wanted,
             peers,

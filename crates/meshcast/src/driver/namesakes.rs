@@ -21,7 +21,7 @@ impl Driver {
     /// Tells of members that have the same name as another, or as this node, and are both there.
     pub(super) fn watch_for_namesakes(&mut self, now: Time) {
         let me = (
-            &self.itself.me.credential().name,
+            &self.local.me.credential().name,
             *self.network.swarm.local_peer_id(),
         );
         // A process that was restarted is there while the connection to the one before is not gone.

@@ -62,7 +62,7 @@ impl Driver {
         let engine = &self.engine;
         let acked = |name: &ChannelName, seq| engine.acked(name, seq);
         self.waiters.receipts.handle_timeout(acked);
-        self.waiters.flushes.touch();
+        self.waiters.flushes.mark_due();
         self.waiters.pings.expire(now);
         self.drop_vacant_channels(now);
         self.forgive(now);

@@ -8,7 +8,7 @@ use meshcast_proto::{Time, WallTime};
 use super::Driver;
 use crate::{
     clock::wall_time,
-    dialer::{Is, SeedView, Status},
+    dialer::{SeedStatus, SeedView, Status},
     event::{self, NodeEvent},
     gate::GateError,
     reason::{causes, in_words},
@@ -72,17 +72,17 @@ impl Driver {
         }
     }
 
-    fn seed_state(&self, is: Is) -> SeedState {
+    fn seed_state(&self, is: SeedStatus) -> SeedState {
         match is {
-            Is::Resolving => SeedState::Resolving,
-            Is::Unresolved => SeedState::Unresolved,
-            Is::Dialling => SeedState::Dialling,
-            Is::Refused => SeedState::Refused,
-            Is::TimedOut => SeedState::TimedOut,
-            Is::Unreachable => SeedState::Unreachable,
-            Is::NotAdmitted(refusal) => SeedState::NotAdmitted { refusal },
-            Is::Ourselves => SeedState::Ourselves,
-            Is::Connected(peer) => match self.peers.get(&peer) {
+            SeedStatus::Resolving => SeedState::Resolving,
+            SeedStatus::Unresolved => SeedState::Unresolved,
+            SeedStatus::Dialling => SeedState::Dialling,
+            SeedStatus::Refused => SeedState::Refused,
+            SeedStatus::TimedOut => SeedState::TimedOut,
+            SeedStatus::Unreachable => SeedState::Unreachable,
+            SeedStatus::NotAdmitted(refusal) => SeedState::NotAdmitted { refusal },
+            SeedStatus::Ourselves => SeedState::Ourselves,
+            SeedStatus::Connected(peer) => match self.peers.get(&peer) {
                 Some(known) => SeedState::Connected {
                     peer,
                     name: known.member.credential().name.clone(),
@@ -102,13 +102,13 @@ impl Driver {
 }
 
 /// What a failed dial says of an address, and in words.
-pub(super) fn why_failed(error: &DialError) -> (Is, String) {
+pub(super) fn why_failed(error: &DialError) -> (SeedStatus, String) {
     if let Some(reason) = refusal_reason(error) {
         let is = match reason {
-            GateError::Timeout => Is::TimedOut,
+            GateError::Timeout => SeedStatus::TimedOut,
             // Nobody has shown who is there.
-            GateError::HungUp | GateError::Closed => Is::Unreachable,
-            _ => Is::NotAdmitted(reason.kind()),
+            GateError::HungUp | GateError::Closed => SeedStatus::Unreachable,
+            _ => SeedStatus::NotAdmitted(reason.kind()),
         };
         return (is, reason.to_string());
     }
@@ -119,9 +119,9 @@ pub(super) fn why_failed(error: &DialError) -> (Is, String) {
     let kinds = causes(first).filter_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
     // Of errors that wrap each other the innermost knows.
     let is = match kinds.last() {
-        Some(io::ErrorKind::ConnectionRefused) => Is::Refused,
-        Some(io::ErrorKind::TimedOut) => Is::TimedOut,
-        _ => Is::Unreachable,
+        Some(io::ErrorKind::ConnectionRefused) => SeedStatus::Refused,
+        Some(io::ErrorKind::TimedOut) => SeedStatus::TimedOut,
+        _ => SeedStatus::Unreachable,
     };
     (is, in_words(first))
 }

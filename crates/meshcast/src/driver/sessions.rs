@@ -235,7 +235,7 @@ impl Driver {
     fn handle_closed(&mut self, peer: PeerId) {
         self.hear_last(peer);
         self.sessions.peers.remove(&peer);
-        self.waiters.flushes.touch();
+        self.waiters.flushes.mark_due();
         if let Some(sender) = sender(&peer) {
             self.with_engine(|engine, now| engine.handle_peer_down(sender, now));
             self.end_asks(sender);
@@ -353,7 +353,7 @@ impl Driver {
                     && let Some(open) = self.sessions.open_mut(&peer)
                 {
                     open.told_channels = true;
-                    self.waiters.flushes.touch();
+                    self.waiters.flushes.mark_due();
                 }
                 self.note_copies();
                 let (opened, closed) = self.followed(&about_channels);

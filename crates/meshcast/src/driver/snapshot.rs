@@ -11,15 +11,15 @@ use crate::{
 
 impl Driver {
     pub(super) fn node(&self) -> NodeInfo {
-        let credential = self.itself.me.credential();
+        let credential = self.local.me.credential();
         NodeInfo {
             name: credential.name.clone(),
             region: credential.region.clone(),
             peer_id: *self.network.swarm.local_peer_id(),
-            mesh: self.itself.mesh.clone(),
+            mesh: self.local.mesh.clone(),
             pid: std::process::id(),
             listen_addresses: self.network.swarm.listeners().cloned().collect(),
-            started_at: self.itself.started,
+            started_at: self.local.started,
             version: env!("CARGO_PKG_VERSION"),
             protocol: Admission::VERSION,
             members: self.peers.iter().count(),
@@ -74,7 +74,7 @@ impl Driver {
             memory_refused: refused,
         };
         if share.payer == Payer::Ourselves {
-            let me = self.itself.me.credential();
+            let me = self.local.me.credential();
             let id = *self.network.swarm.local_peer_id();
             return info(
                 Some(me.name.clone()),

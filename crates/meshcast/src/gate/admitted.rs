@@ -37,14 +37,14 @@ pub(crate) struct Admitted {
 
 #[derive(Default)]
 struct Table {
-    entries: HashMap<PeerId, Entry>,
+    entries: HashMap<PeerId, AdmittedMember>,
     /// Those who were inside lately.
-    gone: HashMap<PeerId, Gone>,
+    gone: HashMap<PeerId, LeftMember>,
     /// Addresses of seeds that are being dialled, each as often as it is.
     seeds: HashMap<Multiaddr, usize>,
 }
 
-struct Entry {
+struct AdmittedMember {
     member: Arc<Member>,
     connections: usize,
     /// When it came, or as much earlier as it was inside before.
@@ -63,7 +63,7 @@ pub(crate) struct Caller {
     pub(crate) is_seed: bool,
 }
 
-struct Gone {
+struct LeftMember {
     /// How long it was inside.
     stayed: Duration,
     left: Time,
@@ -178,7 +178,7 @@ impl Table {
             self.make_way(room, since, caller)?;
         }
         self.gone.remove(&peer);
-        let entry = Entry {
+        let entry = AdmittedMember {
             member,
             connections: 1,
             since,
@@ -211,13 +211,13 @@ impl Table {
     }
 
     /// Those who may have to make way.
-    fn staying(&self) -> impl Iterator<Item = (&PeerId, &Entry)> {
+    fn staying(&self) -> impl Iterator<Item = (&PeerId, &AdmittedMember)> {
         let entries = self.entries.iter();
         entries.filter(|(_, entry)| !entry.makes_way && !entry.caller.is_seed)
     }
 
     /// The last that came, if it gives way.
-    fn last_but(&self, gives_way: impl Fn(&Entry) -> bool) -> Option<PeerId> {
+    fn last_but(&self, gives_way: impl Fn(&AdmittedMember) -> bool) -> Option<PeerId> {
         let last = self
             .staying()
             .max_by_key(|(peer, entry)| (entry.since, **peer));
@@ -264,7 +264,7 @@ impl Table {
             return;
         }
         let stayed = now.saturating_since(entry.remove().since);
-        self.gone.insert(peer, Gone { stayed, left: now });
+        self.gone.insert(peer, LeftMember { stayed, left: now });
         if self.gone.len() > MAX_GONE {
             let least = self.gone.iter().min_by_key(|(_, gone)| gone.stayed);
             let least = least.map(|(peer, _)| *peer);
@@ -407,7 +407,7 @@ mod tests {
             assert!(inside.comes_from([10, 0, 0, 2], second), "{second}");
             assert_eq!(inside.make_way(second).len(), 1);
         }
-        let ip = |entry: &&Entry| entry.caller.ip == Some([192, 0, 2, 1].into());
+        let ip = |entry: &&AdmittedMember| entry.caller.ip == Some([192, 0, 2, 1].into());
         let crowd = inside.table.entries.values().filter(ip);
         assert_eq!(crowd.count(), 232, "nobody else made way");
         assert!(!inside.comes_from([192, 0, 2, 1], 41), "it has most");

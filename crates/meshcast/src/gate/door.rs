@@ -84,7 +84,7 @@ impl Door {
         let place = Place {
             door: self.clone(),
             host: host_of(from.ip()),
-            held: Held::Accepted(id),
+            stay: Stay::Accepted(id),
         };
         (place, registration)
     }
@@ -99,7 +99,7 @@ impl Door {
         let place = Place {
             door: self.clone(),
             host,
-            held: Held::Inside(ends),
+            stay: Stay::Inside(ends),
         };
         (place, registration)
     }
@@ -184,11 +184,11 @@ impl State {
 pub(crate) struct Place {
     door: Door,
     host: IpAddr,
-    held: Held,
+    stay: Stay,
 }
 
 #[derive(Debug)]
-enum Held {
+enum Stay {
     Accepted(u64),
     Inside(Ends),
 }
@@ -196,11 +196,11 @@ enum Held {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.door.lock();
-        let held = match &self.held {
-            Held::Accepted(id) => Some((Stage::Accepted, *id)),
-            Held::Inside(ends) => state.inside.remove(ends),
+        let stay = match &self.stay {
+            Stay::Accepted(id) => Some((Stage::Accepted, *id)),
+            Stay::Inside(ends) => state.inside.remove(ends),
         };
-        if let Some((stage, id)) = held {
+        if let Some((stage, id)) = stay {
             // It may have made way.
             state.stages[stage as usize].remove(self.host, id);
         }

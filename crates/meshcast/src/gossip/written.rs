@@ -257,7 +257,7 @@ mod tests {
     fn frames_are_counted_however_they_are_cut_and_nothing_else_is() {
         let other_proposal = message(b"/meshsub/1.1.0\n");
         let subscription = message(&[1 << 3 | 2, 3, 1, 2, 3]);
-        let said = [
+        let event = [
             begun(b"/meshsub/1.3.0\n"),
             other_proposal,
             subscription,
@@ -267,10 +267,10 @@ mod tests {
             frame(200),
         ]
         .concat();
-        for cut in [1, 2, 3, 100, 4_096, said.len()] {
+        for cut in [1, 2, 3, 100, 4_096, event.len()] {
             let count = count();
             let mut speech = Speech::new(Arc::clone(&count));
-            said.chunks(cut).for_each(|some| speech.hear(some));
+            event.chunks(cut).for_each(|some| speech.hear(some));
             assert_eq!(count.frames(), 3, "{cut}");
             drop(speech);
             assert_eq!(count.frames(), 4, "one may have been taken for it");

@@ -115,7 +115,7 @@ where
     let seed = guard.seed;
     let (out, back) = (guard.state.clone(), guard.state.clone());
     let done = {
-        let way = |seed, state, side| Way {
+        let way = |seed, state, side| HalfLink {
             line: DelayLine::new(seed),
             state,
             side,
@@ -138,7 +138,7 @@ where
 }
 
 /// One direction of a connection.
-struct Way<'a> {
+struct HalfLink<'a> {
     line: DelayLine,
     state: watch::Receiver<ConnectionState>,
     side: fn(&ConnectionState) -> Direction,
@@ -146,7 +146,7 @@ struct Way<'a> {
     carried: &'a AtomicU64,
 }
 
-impl Way<'_> {
+impl HalfLink<'_> {
     /// Carries it to its end.
     async fn carry<R, W>(self, from: &mut R, to: &mut W) -> Result<(), Reset>
     where

@@ -24,7 +24,7 @@ pub(in super::super) struct Unread(Arc<Mutex<Ledger>>);
 #[derive(Debug, Default)]
 struct Ledger {
     /// As many as yamux has streams.
-    streams: Vec<Held>,
+    streams: Vec<StreamUsage>,
     /// All frames of all streams.
     frames: usize,
     /// Whose connection it is, how much of its free room is taken, and how much more is charged.
@@ -44,7 +44,7 @@ struct Member {
 
 /// What is held of a stream.
 #[derive(Debug, Default)]
-struct Held {
+struct StreamUsage {
     stream: u32,
     bytes: usize,
     frames: usize,
@@ -76,9 +76,9 @@ impl Unread {
     pub(super) fn open(&self, stream: u32) {
         let mut ledger = self.lock();
         if ledger.find(stream).is_none() {
-            ledger.streams.push(Held {
+            ledger.streams.push(StreamUsage {
                 stream,
-                ..Held::default()
+                ..StreamUsage::default()
             });
         }
     }
@@ -147,7 +147,7 @@ impl Ledger {
     }
 
     fn cost(&self) -> usize {
-        self.streams.iter().map(Held::cost).sum()
+        self.streams.iter().map(StreamUsage::cost).sum()
     }
 
     /// Whether one more frame may be held; charges for it if need be.
@@ -227,7 +227,7 @@ impl Drop for Ledger {
     }
 }
 
-impl Held {
+impl StreamUsage {
     fn cost(&self) -> usize {
         let places = match self.longest {
             0 => 0,
