@@ -111,7 +111,7 @@ impl Dialer {
         {
             match seed.lookup {
                 Some(Lookup::Due(due)) if due <= now => {
-                    seed.lookup = Some(Lookup::Running(now + LOOKUP_PATIENCE));
+                    seed.lookup = Some(Lookup::Running(now + LOOKUP_TIMEOUT));
                     self.outputs
                         .push_back(Dial::Resolve(id, seed.given.clone()));
                 }
@@ -498,7 +498,7 @@ const HEAD_START: Duration = Duration::from_secs(2);
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a look-up is waited for before its seed counts as tried: as long as the dial of an
 /// address.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(10);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that held for this long was a success, whatever ended it.
 const LASTING: Duration = Duration::from_secs(10);
 /// An address that leads to ourselves is tried again after this: it may be given to another

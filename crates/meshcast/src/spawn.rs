@@ -358,12 +358,12 @@ async fn listen_on(
     waiting.sort_by_key(|(_, address)| optional(address));
     let start = Instant::now();
     while let Some((_, address)) = waiting.first() {
-        let patience = if optional(address) {
+        let time_limit = if optional(address) {
             OPTIONAL_TIMEOUT
         } else {
             LISTEN_TIMEOUT
         };
-        match timeout_at(start + patience, swarm.select_next_some()).await {
+        match timeout_at(start + time_limit, swarm.select_next_some()).await {
             Ok(SwarmEvent::NewListenAddr { listener_id, .. }) => {
                 waiting.retain(|(id, _)| *id != listener_id)
             }
@@ -384,7 +384,7 @@ async fn listen_on(
                 break;
             }
             Err(_) => {
-                let (address, reason) = (address.clone(), ListenError::NoInterface(patience));
+                let (address, reason) = (address.clone(), ListenError::NoInterface(time_limit));
                 return Err(SpawnError::Listen { address, reason });
             }
         }

@@ -222,7 +222,7 @@ impl Mesh {
     pub async fn connected(&self) {
         let others = self.nodes().count().saturating_sub(1);
         for node in self.nodes() {
-            let found = timeout(PATIENCE, node.wait_for_members(others)).await;
+            let found = timeout(TIMEOUT, node.wait_for_members(others)).await;
             let found = found.is_ok_and(|found| found.is_ok());
             assert!(found, "{} is not connected to all others", node.name());
         }
@@ -386,4 +386,4 @@ const PORT: u16 = 4001;
 /// Nothing that matters is kept by the key of a mesh in memory.
 const SECRET: u8 = 7;
 /// For nodes to find each other, also by the clock of a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);

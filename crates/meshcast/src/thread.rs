@@ -71,7 +71,7 @@ impl Drop for Joined {
             return;
         }
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(
                 "the last handle of a node was dropped, and what was posted is not with anybody yet: it is lost if the \
                  process ends now (`shutdown` waits longer, and tells)"
@@ -89,7 +89,7 @@ impl fmt::Debug for Joined {
 /// How long whoever drops a node waits for its thread: what it takes to connect and to hand over
 /// half round the world, some eight round trips of 250 ms. No longer, since it may be a thread that
 /// others want to use.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A thread of a node for tasks that call handlers, none of which runs on the node's. It ends when
 /// this is dropped and all of them are done.
@@ -160,7 +160,7 @@ mod tests {
             dropped.send(before.elapsed()).expect("the test waits");
         });
         let waited = waited.recv_timeout(Duration::from_secs(60));
-        assert!(waited.expect("not for ever") >= PATIENCE);
+        assert!(waited.expect("not for ever") >= TIMEOUT);
         assert_eq!(over.try_recv(), Err(TryRecvError::Empty), "it goes on");
         tell.send(()).expect("it goes on");
         dropping.join().expect("no panic");

@@ -9,10 +9,10 @@ mod doorway;
 #[cfg(feature = "testing")]
 mod memory;
 mod mux;
-mod patience;
 mod refusal;
 mod secure;
 mod tcp;
+mod timeout;
 mod tls;
 
 use std::{error::Error, fmt, io, time::Duration};
@@ -39,9 +39,9 @@ use self::{
     closing::Closing,
     doorway::Doorway,
     mux::{FreeRooms, Muxer},
-    patience::Patient,
     secure::{Line, NotSecured, Repeating},
     tcp::{Tcp, socket_addr},
+    timeout::WithTimeout,
 };
 pub(crate) use self::{
     refusal::refusal_reason,
@@ -60,7 +60,7 @@ pub(crate) type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 /// TCP with the gate.
 pub(crate) fn tcp(gate: &Gate, proposes: Handshake) -> Result<Secured, SetupError> {
     let secure = secure(gate, proposes)?;
-    Ok(secured(impatient(bare_tcp(gate)), gate, secure))
+    Ok(secured(with_timeouts(bare_tcp(gate)), gate, secure))
 }
 
 /// TCP over made-up links, with the gate.
@@ -71,7 +71,7 @@ pub(crate) fn shaped_tcp(
 ) -> Result<Secured, SetupError> {
     let secure = secure(gate, proposes)?;
     let shaped = Shaping::new(bare_tcp(gate), here);
-    Ok(secured(impatient(shaped), gate, secure))
+    Ok(secured(with_timeouts(shaped), gate, secure))
 }
 
 /// Connections within this process over made-up links, with the gate. Its dials cannot be repeated,
@@ -84,7 +84,7 @@ pub(crate) fn memory(
 ) -> Result<Secured, SetupError> {
     let secure = secure(gate, Handshake::Noise)?;
     let shaped = Shaping::new(Memory::new(host), here);
-    Ok(secured(impatient(shaped), gate, secure))
+    Ok(secured(with_timeouts(shaped), gate, secure))
 }
 
 fn secure(gate: &Gate, proposes: Handshake) -> Result<Secure, SetupError> {
@@ -97,21 +97,21 @@ fn bare_tcp(gate: &Gate) -> Tcp {
 }
 
 /// Nobody there is not somebody who takes too long for the admission, which is a timeout as well.
-fn impatient<T>(base: T) -> Impatient<T>
+fn with_timeouts<T>(base: T) -> DialsInTime<T>
 where
     T: Transport<Error = io::Error> + Unpin,
     T::Dial: Send + 'static,
     T::ListenerUpgrade: Send + 'static,
 {
-    let patient = Patient::with_dials(base, CONNECT_TIMEOUT, || {
+    let timed = WithTimeout::with_dials(base, CONNECT_TIMEOUT, || {
         let words = "no answer to the call for a connection";
         io::Error::new(io::ErrorKind::TimedOut, words)
     });
-    patient.map_err(SocketError)
+    timed.map_err(SocketError)
 }
 
 /// A transport whose dials end after [`CONNECT_TIMEOUT`].
-type Impatient<T> = MapErr<Patient<T>, fn(io::Error) -> SocketError>;
+type DialsInTime<T> = MapErr<WithTimeout<T>, fn(io::Error) -> SocketError>;
 
 /// How long a host may take to answer at all: ten times round the world. The system would ask again
 /// ever more rarely; a new dial asks at once.
@@ -165,8 +165,8 @@ where
             Ok::<_, NotAdmitted>((peer, StreamMuxerBox::new(muxer)))
         })
         .boxed();
-    let patient = Patient::new(gated, timeout, || io::Error::other(GateError::Timeout));
-    Doorway::new(patient.boxed(), door).boxed()
+    let timed = WithTimeout::new(gated, timeout, || io::Error::other(GateError::Timeout));
+    Doorway::new(timed.boxed(), door).boxed()
 }
 
 /// Secures and multiplexes any transport of bytes.

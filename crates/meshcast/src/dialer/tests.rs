@@ -5,7 +5,7 @@ use meshcast_proto::{Sender, Time};
 use proptest::prelude::*;
 
 use super::{
-    Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LOOKUP_INTERVAL, LOOKUP_PATIENCE,
+    Dial, Dialer, FORGET_MEMBER, HEAD_START, LASTING, LOOKUP_INTERVAL, LOOKUP_TIMEOUT,
     MAX_ADDRESSES, MAX_TARGETS, RETRY_OURSELVES, SeedId, SeedStatus,
     members::{MAX_MEMBERS, MAX_REPORTED, MAX_TOLD, REPORTED_BURST, REPORTED_DIALS, TELLER_DIALS},
     seeds::{TOLD_AT_ONCE, TOLD_EVERY},
@@ -200,14 +200,14 @@ fn all_addresses_of_a_name_are_dialled_and_an_answer_replaces_the_one_before() {
 fn a_name_is_looked_up_once_at_a_time_and_one_that_does_not_resolve_counts_as_tried() {
     let mut dialer = dialer([name()]);
     assert_eq!(outputs(&mut dialer, Time::ZERO).len(), 1);
-    assert_eq!(dialer.poll_timeout(), Some(at(LOOKUP_PATIENCE)));
-    assert!(outputs(&mut dialer, at(LOOKUP_PATIENCE)).is_empty());
+    assert_eq!(dialer.poll_timeout(), Some(at(LOOKUP_TIMEOUT)));
+    assert!(outputs(&mut dialer, at(LOOKUP_TIMEOUT)).is_empty());
     assert!(dialer.seeds_tried(), "the resolver hangs");
     assert_eq!(dialer.poll_timeout(), None);
-    dialer.handle_resolved(SEED, found([]), at(LOOKUP_PATIENCE));
+    dialer.handle_resolved(SEED, found([]), at(LOOKUP_TIMEOUT));
     assert_eq!(
         dialer.poll_timeout(),
-        Some(at(LOOKUP_PATIENCE + LOOKUP_INTERVAL))
+        Some(at(LOOKUP_TIMEOUT + LOOKUP_INTERVAL))
     );
 
     let mut dialer = self::dialer([name()]);
@@ -635,7 +635,7 @@ fn of_a_name_the_best_address_speaks_and_nothing_is_told_before_all_were_tried()
 fn a_name_that_the_resolver_does_not_answer_for_is_told_of() {
     let mut dialer = dialer([name()]);
     outputs(&mut dialer, Time::ZERO);
-    outputs(&mut dialer, at(LOOKUP_PATIENCE));
+    outputs(&mut dialer, at(LOOKUP_TIMEOUT));
     assert_eq!(look(&mut dialer, SEED).0, SeedStatus::TimedOut);
 }
 

@@ -77,7 +77,7 @@ impl Driver {
         let now = self.clock.now();
         let tried = *ready.seeds_tried.get_or_insert(now);
         let everybody = self.is_part_of_the_mesh(now);
-        let due = |asked: Time| everybody || asked.max(tried) + MESH_PATIENCE <= now;
+        let due = |asked: Time| everybody || asked.max(tried) + MESH_TIMEOUT <= now;
         let members = self.peers.iter().count();
         let ready = &mut self.waiters.ready;
         let answered: Vec<_> = ready
@@ -98,7 +98,7 @@ impl Driver {
             return;
         }
         let tried = *self.waiters.ready.seeds_tried.get_or_insert(now);
-        if tried + MESH_PATIENCE <= now || self.is_part_of_the_mesh(now) {
+        if tried + MESH_TIMEOUT <= now || self.is_part_of_the_mesh(now) {
             self.waiters.ready.reach();
         }
     }
@@ -122,7 +122,7 @@ const ANNOUNCEMENT: Duration = Duration::from_millis(500);
 
 /// How long the mesh is waited for after the seeds were tried. It takes a heartbeat to join; but if
 /// the only peers do not keep up, or peers come without end, it may never be.
-const MESH_PATIENCE: Duration = Duration::from_secs(5);
+const MESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often that is looked at while somebody waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -21,7 +21,7 @@ pub(super) struct Closing<M, T> {
     muxer: M,
     _kept: T,
     /// When it is dropped as it is, once it is being closed.
-    patience: Option<Pin<Box<Sleep>>>,
+    time_limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl<M, T> Closing<M, T> {
@@ -30,7 +30,7 @@ impl<M, T> Closing<M, T> {
         Self {
             muxer,
             _kept: kept,
-            patience: None,
+            time_limit: None,
         }
     }
 }
@@ -58,10 +58,10 @@ impl<M: StreamMuxer + Unpin, T: Unpin> StreamMuxer for Closing<M, T> {
         if let Poll::Ready(closed) = Pin::new(&mut this.muxer).poll_close(cx) {
             return Poll::Ready(closed);
         }
-        let patience = this
-            .patience
-            .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
-        patience.as_mut().poll(cx).map(Ok)
+        let time_limit = this
+            .time_limit
+            .get_or_insert_with(|| Box::pin(sleep(TIMEOUT)));
+        time_limit.as_mut().poll(cx).map(Ok)
     }
 
     fn poll(
@@ -74,7 +74,7 @@ impl<M: StreamMuxer + Unpin, T: Unpin> StreamMuxer for Closing<M, T> {
 
 /// How long the other side may take to take in what is buffered: some round trips round the world.
 /// What is in the hands of the system by then is sent all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +131,7 @@ mod tests {
     async fn a_connection_over_a_dead_path_is_closed_all_the_same() {
         let (closed, took) = close(false).await;
         assert!(closed.is_ok());
-        assert_eq!(took.as_secs(), PATIENCE.as_secs());
+        assert_eq!(took.as_secs(), TIMEOUT.as_secs());
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ use crate::gate::Door;
 pub(crate) struct Tcp {
     door: Door,
     /// How long others may take to say how they begin.
-    patience: Duration,
+    time_limit: Duration,
     listening: Vec<Listening>,
     events: VecDeque<Event>,
 }
@@ -47,10 +47,10 @@ pub(crate) struct Tcp {
 type Event = TransportEvent<Ready<io::Result<Socket>>, io::Error>;
 
 impl Tcp {
-    pub(crate) const fn new(door: Door, patience: Duration) -> Self {
+    pub(crate) const fn new(door: Door, time_limit: Duration) -> Self {
         Self {
             door,
-            patience,
+            time_limit,
             listening: Vec::new(),
             events: VecDeque::new(),
         }
@@ -71,7 +71,7 @@ impl Transport for Tcp {
         let Some(at) = socket_addr(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        let listening = Listening::new(id, at, self.door.clone(), self.patience)
+        let listening = Listening::new(id, at, self.door.clone(), self.time_limit)
             .map_err(TransportError::Other)?;
         self.listening.push(listening);
         Ok(())

@@ -9,7 +9,7 @@ use crate::{
     Bytes, Node, Since,
     driver::stop::HAND_OVER,
     node::fixture::{Mesh, addresses, alone, joined, next, open, until, within},
-    thread::PATIENCE,
+    thread::TIMEOUT,
 };
 
 /// Waits until a node ends, and does nothing any more but hand over what was posted.
@@ -159,7 +159,7 @@ fn whoever_drops_the_last_handle_waits_a_while_if_somebody_may_come() {
         drop(node);
         before.elapsed()
     };
-    assert!(drop_with(&["127.0.0.1:1"]) >= PATIENCE, "nobody is there");
+    assert!(drop_with(&["127.0.0.1:1"]) >= TIMEOUT, "nobody is there");
     assert!(drop_with(&[]) < HAND_OVER, "nobody can come");
 }
 

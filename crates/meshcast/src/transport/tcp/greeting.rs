@@ -28,9 +28,9 @@ pub(super) async fn read_greeting(
     from: SocketAddr,
     door: Door,
     (_place, registration): (Place, AbortRegistration),
-    patience: Duration,
+    time_limit: Duration,
 ) -> Greeting {
-    match Abortable::new(timeout(patience, greets(&mut stream)), registration).await {
+    match Abortable::new(timeout(time_limit, greets(&mut stream)), registration).await {
         Ok(Ok(Ok(Some(greeting)))) => Greeting::Ours(stream, from, greeting),
         Ok(Ok(Ok(None))) => {
             door.note_foreign();

@@ -37,7 +37,7 @@ pub(super) struct Listening {
     /// Which addresses the machine has, if it listens on all.
     interfaces: Option<IfWatcher>,
     door: Door,
-    patience: Duration,
+    time_limit: Duration,
     /// Who has come and said nothing so far; as many as the door lets wait.
     greetings: FuturesUnordered<BoxFuture<'static, Greeting>>,
     /// It listens on one address and has not said so yet.
@@ -52,7 +52,7 @@ impl Listening {
         id: ListenerId,
         at: SocketAddr,
         door: Door,
-        patience: Duration,
+        time_limit: Duration,
     ) -> io::Result<Self> {
         let socket = new_socket(at)?;
         // What is left of earlier connections (TIME_WAIT) does not keep a restarted process from
@@ -74,7 +74,7 @@ impl Listening {
             listener,
             interfaces: everywhere.then(IfWatcher::new).transpose()?,
             door,
-            patience,
+            time_limit,
             greetings: FuturesUnordered::new(),
             unsaid: !everywhere,
             pause: None,
@@ -108,7 +108,7 @@ impl Listening {
                 Poll::Ready(Ok((stream, from))) => {
                     let place = self.door.accept(from);
                     let greeting =
-                        read_greeting(stream, from, self.door.clone(), place, self.patience);
+                        read_greeting(stream, from, self.door.clone(), place, self.time_limit);
                     self.greetings.push(greeting.boxed());
                 }
                 Poll::Ready(Err(error)) if is_of_one_connection(&error) => {}

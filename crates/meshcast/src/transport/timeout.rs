@@ -16,7 +16,7 @@ use libp2p::{
 use tokio::time::timeout;
 
 /// A transport that gives up.
-pub(super) struct Patient<T> {
+pub(super) struct WithTimeout<T> {
     inner: T,
     /// For connections to others.
     dial: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Patient<T> {
     late: fn() -> io::Error,
 }
 
-impl<T> Patient<T> {
+impl<T> WithTimeout<T> {
     /// For all connections so much time. What takes longer ends with the error `late`.
     pub(super) const fn new(inner: T, most: Duration, late: fn() -> io::Error) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl<T> Patient<T> {
     }
 }
 
-impl<T> Transport for Patient<T>
+impl<T> Transport for WithTimeout<T>
 where
     T: Transport<Error = io::Error> + Unpin,
     T::Dial: Send + 'static,
