@@ -114,7 +114,7 @@ pub(super) fn check(
         if let Some(heard) = heard {
             case.check_start(heard, found);
         }
-        if let Some((t, kept)) = &object.looked_back {
+        if let Some((t, kept)) = &object.backfilled {
             case.check_past(*t, kept, heard, found);
         }
         if let Some(group) = books.group(&object.name.process).filter(|_| !object.closed) {

@@ -23,7 +23,7 @@ pub(super) struct Object {
     pub(super) closed: bool,
     /// When it was told what was before it, and what those kept then that its process was connected
     /// to.
-    pub(super) looked_back: Option<(At, Vec<(Name, Span)>)>,
+    pub(super) backfilled: Option<(At, Vec<(Name, Span)>)>,
     pub(super) streams: BTreeMap<Name, Heard>,
 }
 
@@ -76,14 +76,14 @@ impl Judge<'_> {
                     opened: *t,
                     since: *since,
                     closed: false,
-                    looked_back: None,
+                    backfilled: None,
                     streams: BTreeMap::new(),
                 };
                 self.objects.insert((process.clone(), *object), opened);
             }
             Event::LookedBack { object, kept, .. } => {
                 if let Some(object) = self.objects.get_mut(&(process.clone(), *object)) {
-                    object.looked_back = Some((*t, kept.clone()));
+                    object.backfilled = Some((*t, kept.clone()));
                 }
             }
             Event::Close { object, .. } => {

@@ -136,7 +136,7 @@ impl World<'_> {
         let mut peers: Vec<_> = peers.collect();
         if let Some(process) = &self.hosts[index].process {
             let all = peers.len();
-            peers.retain(|(.., peer)| !process.pull_only.contains(peer));
+            peers.retain(|(.., peer)| !process.lazy_peers.contains(peer));
             self.traffic.withheld += (all - peers.len()) as u64;
         }
         peers

@@ -71,7 +71,7 @@ pub(super) struct Process {
     /// When gossip uses a channel that was opened.
     pub(super) grafted: BTreeMap<usize, At>,
     /// Peers to which it gossips nothing since they do not keep up.
-    pub(super) pull_only: BTreeSet<Sender>,
+    pub(super) lazy_peers: BTreeSet<Sender>,
     /// Which gossip messages it has seen, by their place.
     pub(super) seen: Vec<u64>,
 }
@@ -194,7 +194,7 @@ impl World<'_> {
             late: BTreeMap::new(),
             seams: BTreeMap::new(),
             grafted: BTreeMap::new(),
-            pull_only: BTreeSet::new(),
+            lazy_peers: BTreeSet::new(),
             seen: Vec::new(),
         });
         self.note(name, Event::Start);
@@ -320,15 +320,15 @@ impl World<'_> {
             Output::Lagging { peer, lags } => {
                 if let Some(process) = &mut self.hosts[index].process {
                     if lags {
-                        process.pull_only.insert(peer);
+                        process.lazy_peers.insert(peer);
                     } else {
-                        process.pull_only.remove(&peer);
+                        process.lazy_peers.remove(&peer);
                     }
                 }
             }
             // Clocks differ, so that this may be told of an honest sender.
             Output::Stale { .. } | Output::NoRoom { .. } => {}
-            Output::Backfilled(_, looked_back) => self.begin_late(index, &looked_back),
+            Output::Backfilled(_, backfilled) => self.begin_late(index, &backfilled),
             // Nobody here does. Bad luck may look like it once, but must not slow anybody down.
             Output::Misbehaved { peer, offence } => {
                 let now = self.now;

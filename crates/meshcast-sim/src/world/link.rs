@@ -415,7 +415,7 @@ impl World<'_> {
         self.watch_process(index, |name| format!("up: {}", name(peer)));
         // Gossip begins anew with a new connection.
         if let Some(process) = &mut self.hosts[index].process {
-            process.pull_only.remove(&peer);
+            process.lazy_peers.remove(&peer);
         }
         self.with_engine(index, |engine, now, _| engine.handle_peer_up(peer, now));
     }

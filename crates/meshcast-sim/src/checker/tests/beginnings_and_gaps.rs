@@ -314,7 +314,7 @@ fn objects_of_one_process_hear_each_other_and_not_themselves() {
 #[test]
 fn who_looks_back_gets_what_is_kept_near_it_or_is_told_that_it_is_missing() {
     let kept = |first, last| vec![("a".into(), Span::new(first, last))];
-    let looked_back = |since, kept, tell: &dyn Fn(&mut Story)| {
+    let backfilled = |since, kept, tell: &dyn Fn(&mut Story)| {
         let mut story = late_joiner(since);
         let (object, channel) = (1, "earth".into());
         story.tell(
@@ -341,27 +341,21 @@ fn who_looks_back_gets_what_is_kept_near_it_or_is_told_that_it_is_missing() {
         move |story: &mut Story| (from..=3).for_each(|n| story.deliver(52_000, "d", "a", n, n))
     };
     let last = Since::Last(2);
-    assert_eq!(looked_back(last, kept(1, 3), &deliver(2)), []);
-    assert_eq!(
-        looked_back(last, kept(1, 3), &deliver(3)),
-        [Span::new(2, 2)]
-    );
-    assert_eq!(looked_back(last, kept(1, 3), &|_| ()), [Span::new(2, 2)]);
+    assert_eq!(backfilled(last, kept(1, 3), &deliver(2)), []);
+    assert_eq!(backfilled(last, kept(1, 3), &deliver(3)), [Span::new(2, 2)]);
+    assert_eq!(backfilled(last, kept(1, 3), &|_| ()), [Span::new(2, 2)]);
     // Only what is kept counts: of 1 and 2 the last two are both.
-    assert_eq!(
-        looked_back(last, kept(1, 2), &deliver(2)),
-        [Span::new(1, 1)]
-    );
-    assert_eq!(looked_back(last, vec![], &deliver(4)), []);
+    assert_eq!(backfilled(last, kept(1, 2), &deliver(2)), [Span::new(1, 1)]);
+    assert_eq!(backfilled(last, vec![], &deliver(4)), []);
     let told = |story: &mut Story| {
         story.gap(52_000, "d", "a", 2, 2);
         story.deliver(52_001, "d", "a", 3, 3);
     };
-    assert_eq!(looked_back(last, kept(1, 3), &told), []);
+    assert_eq!(backfilled(last, kept(1, 3), &told), []);
     let since = Since::For(15_000_000);
-    assert_eq!(looked_back(since, kept(1, 3), &deliver(2)), []);
+    assert_eq!(backfilled(since, kept(1, 3), &deliver(2)), []);
     assert_eq!(
-        looked_back(since, kept(1, 3), &deliver(3)),
+        backfilled(since, kept(1, 3), &deliver(3)),
         [Span::new(2, 2)]
     );
 }
