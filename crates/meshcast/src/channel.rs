@@ -57,7 +57,7 @@ pub use self::{
 };
 pub(crate) use self::{
     awaited::Awaited,
-    board::{Board, Told},
+    board::{Audience, Board},
     common::{Common, Here},
     exchange::{AskEvent, AskQueues, Asking, Charge, Incoming, Replier},
     hub::{Hub, Opening, Requests},

@@ -15,7 +15,7 @@ use meshcast_proto::{Member, NodeName, PresenceRecord, Region, WallTime};
 use meshcast_value::{self as value, DecodeError, EncodeError};
 
 use crate::{
-    channel::{Board, BroadcastChannel, Hub, Payload, Told},
+    channel::{Audience, Board, BroadcastChannel, Hub, Payload},
     followed::{Followed, Lagged},
     ids::peer_id,
 };
@@ -196,7 +196,7 @@ impl Drop for Watch {
 /// A stream of [`PresenceChange`]s; ends when the channel object was closed and the node has let go
 /// of the channel, or has stopped. It keeps the node watching as a [`Presence`] does.
 pub struct PresenceChanges<S: Payload> {
-    changes: Followed<Told>,
+    changes: Followed<Audience>,
     snapshot: Option<Vec<meshcast_proto::Presence>>,
     watch: Arc<Watch>,
     state: PhantomData<fn() -> S>,
@@ -224,11 +224,11 @@ impl<S: Payload> Stream for PresenceChanges<S> {
                 let members = members.iter().map(Present::new).collect();
                 Poll::Ready(Some(PresenceChange::Snapshot(members)))
             }
-            Poll::Ready(Some(Ok(Told::Everybody(members)))) => {
+            Poll::Ready(Some(Ok(Audience::Everybody(members)))) => {
                 let members = members.iter().map(Present::new).collect();
                 Poll::Ready(Some(PresenceChange::Snapshot(members)))
             }
-            Poll::Ready(Some(Ok(Told::Change(change)))) => {
+            Poll::Ready(Some(Ok(Audience::Change(change)))) => {
                 Poll::Ready(Some(PresenceChange::new(&change)))
             }
             Poll::Ready(None) => Poll::Ready(None),

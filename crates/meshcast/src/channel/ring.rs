@@ -485,7 +485,7 @@ impl Reader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pending {
     /// Something that it is behind with.
-    Lag,
+    Behind,
     /// The entry at this position.
     At(u64),
 }

@@ -180,7 +180,7 @@ mod tests {
         let (hub, _registry) = fixture::hub(Limits::default());
         let object = hub.open_object(ChannelOptions::new());
         for _ in 0..POSTED {
-            let posted = hub.post(object, Format::Raw, b"x", Poster::Hasty);
+            let posted = hub.post(object, Format::Raw, b"x", Poster::NonBlocking);
             posted.expect("there is room");
         }
         let looked_at = Cell::new(0);
@@ -230,7 +230,7 @@ mod tests {
     async fn what_is_kept_no_longer_is_found_in_time() {
         let (hub, _registry) = fixture::hub(Limits::default());
         let object = hub.open_object(ChannelOptions::new());
-        hub.post(object, Format::Raw, b"x", Poster::Hasty)
+        hub.post(object, Format::Raw, b"x", Poster::NonBlocking)
             .expect("there is room");
         let (_, seqs) = Source::new(1).post(hub.take_section().0.expect("posted"), false);
         hub.numbered(seqs);
