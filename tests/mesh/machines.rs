@@ -228,7 +228,7 @@ fn another_user_is_refused_at_the_admin_socket_also_if_its_file_is_open_to_all()
         fs::remove_file(session.directory().path().join("program")).expect("ours");
     }
     node.stderr_line("it is told", 1, PATIENCE, |line| {
-        line.contains("refused who is not this user")
+        line.contains("refused a connection of another user")
     });
     assert!(
         get_unix(&socket, "/v1/node").is_ok(),

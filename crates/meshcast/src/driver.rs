@@ -296,7 +296,7 @@ impl Driver {
 
     /// Gossip is not sent to who lags: it would wait in a queue until it is dropped.
     fn handle_lagging(&mut self, peer: PeerId, lags: bool) {
-        tracing::debug!(%peer, lags, "keeps up no longer, or again");
+        tracing::debug!(%peer, lags, "a peer began or stopped lagging");
         self.network.gossip().set_lazy(peer, lags);
     }
 

@@ -267,7 +267,7 @@ pub enum SpawnError {
     Admin(AdminError),
     /// Metrics cannot be told at the address for them.
     #[cfg(feature = "metrics")]
-    #[error("cannot tell metrics at {address}: {reason}")]
+    #[error("cannot serve metrics at {address}: {reason}")]
     Metrics {
         /// The address.
         address: std::net::SocketAddr,
@@ -320,7 +320,7 @@ pub enum InvalidValue {
     /// It is no address.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// It is no address to tell metrics at.
+    /// It is no address to serve metrics at.
     #[cfg(feature = "metrics")]
     #[error(transparent)]
     MetricsAddress(#[from] MetricsAddressError),

@@ -65,7 +65,7 @@ impl fmt::Display for Shutdown {
         if self.orderly {
             describe(f, &self.undelivered, self.members)
         } else {
-            f.write_str("stopped as it stood: what was left behind is not known")
+            f.write_str("stopped at once: it is not known what was left undelivered")
         }
     }
 }

@@ -73,8 +73,8 @@ impl Drop for Joined {
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(
-                "the last handle of a node was dropped, and what was posted is not with anybody yet: it is lost if the \
-                 process ends now (`shutdown` waits longer, and tells)"
+                "the last handle of a node was dropped, and no other member has its posts yet: \
+                 they are lost if the process ends now (`shutdown` waits longer, and tells)"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! `meshcast bench`
 
-mod ears;
+mod listeners;
 mod poster;
 mod report;
 
@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use meshcast::{ChannelName, admin::schema::NodeReport};
 use tokio::time::{Instant, interval};
 
-use self::{ears::Ears, poster::Poster, report::Report};
+use self::{listeners::Listeners, poster::Poster, report::Report};
 use crate::{
     args::{
         TEMPLATE, Target,
@@ -93,18 +93,18 @@ pub(crate) async fn run(args: Bench, output: &Output) -> Result<Exit, Failure> {
     let id = random_id()?;
     let start = Instant::now();
     let whose = (node.node.peer_id.as_str(), id.as_str());
-    let ears = Arc::new(Ears::open(others, args.channel.as_str(), whose, start).await?);
+    let listeners = Arc::new(Listeners::open(others, args.channel.as_str(), whose, start).await?);
     let mut poster = Poster::new(&args, client, &id, start);
-    warm_up(&mut poster, &ears, output).await?;
+    warm_up(&mut poster, &listeners, output).await?;
     let progress = Progress::new(&args, output);
     let run = async {
-        let posted = poster.run(&ears).await?;
-        ears.settle(posted.messages).await;
+        let posted = poster.run(&listeners).await?;
+        listeners.settle(posted.messages).await;
         Ok::<_, Failure>(posted)
     };
-    let posted = progress.during(&ears, run).await?;
+    let posted = progress.during(&listeners, run).await?;
     progress.bar.finish_and_clear();
-    let report = Report::new(&args, &node.node, &posted, &ears);
+    let report = Report::new(&args, &node.node, &posted, &listeners);
     output.result(&report, || report.render(output.palette()))?;
     Ok(match report.is_clean() {
         true => Exit::Ok,
@@ -137,24 +137,28 @@ async fn others(client: &Client, node: &NodeReport) -> Result<Vec<(Client, NodeR
 }
 
 /// Posts now and then until all that listen have heard it.
-async fn warm_up(poster: &mut Poster, ears: &Ears, output: &Output) -> Result<(), Failure> {
+async fn warm_up(
+    poster: &mut Poster,
+    listeners: &Listeners,
+    output: &Output,
+) -> Result<(), Failure> {
     let deadline = Instant::now() + WARM_UP;
     let mut tries = interval(WARM_UP_PAUSE);
     while Instant::now() < deadline {
         tries.tick().await;
         poster.knock().await?;
-        if ears.deaf().is_empty() {
+        if listeners.unreached().is_empty() {
             return Ok(());
         }
     }
-    let deaf = ears.deaf();
-    if deaf.len() == ears.len() {
+    let unreached = listeners.unreached();
+    if unreached.len() == listeners.len() {
         return Err(
             Failure::timeout(format!("nobody heard anything within {WARM_UP:?}"))
                 .hint("whom the node is connected to is shown by `meshcast peers`"),
         );
     }
-    let names = deaf.join(", ");
+    let names = unreached.join(", ");
     output.note(&format!("heard nothing within {WARM_UP:?}: {names}"));
     Ok(())
 }
@@ -187,14 +191,14 @@ impl Progress {
     }
 
     /// Redraws it until that is done.
-    async fn during<T>(&self, ears: &Ears, posting: impl Future<Output = T>) -> T {
+    async fn during<T>(&self, listeners: &Listeners, posting: impl Future<Output = T>) -> T {
         let mut posting = std::pin::pin!(posting);
         let (mut looks, start) = (interval(REDRAW), Instant::now());
         loop {
             tokio::select! {
                 done = &mut posting => return done,
                 _ = looks.tick() => {
-                    let (passed, heard) = (start.elapsed(), ears.slowest());
+                    let (passed, heard) = (start.elapsed(), listeners.slowest());
                     let at = if self.by_count { heard } else { millis(passed) };
                     self.bar.set_position(at.min(self.bar.length().unwrap_or(at)));
                     let rate = report::per_second(heard, passed).unwrap_or(0.0);

@@ -266,7 +266,7 @@ fn happened(event: &NodeEvent, left_out: u64, output: &Output) -> Result<(), Fai
         NodeEvent::Mute { peer, name } => (
             json!({ "event": "mute", "peer_id": peer.to_string(), "name": name.as_str() }),
             format!(
-                "mute: gossip from {name} does not arrive, connecting anew ({})",
+                "mute: gossip from {name} does not arrive, reconnecting ({})",
                 render::short(&peer.to_string())
             ),
         ),

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MetricsAddress(SocketAddr);
 
-/// A text that says nowhere to tell metrics.
+/// A text that says nowhere to serve metrics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is neither a port nor an IP address and a port, such as 127.0.0.1:9464")]
 pub struct MetricsAddressError {

@@ -108,7 +108,7 @@ async fn connection(stream: UnixStream, router: Router, closing: Closing) {
     let left = match stream.as_fd().try_clone_to_owned() {
         Ok(stream) => gone(stream),
         Err(error) => {
-            return tracing::debug!(%error, "cannot look after a connection to the admin socket");
+            return tracing::debug!(%error, "cannot serve a connection to the admin socket");
         }
     };
     let serving = http1::Builder::new()

@@ -126,7 +126,7 @@ impl Listener {
                     uid,
                     ?error,
                     suppressed,
-                    "refused who is not this user at the admin socket"
+                    "refused a connection of another user at the admin socket"
                 );
             }
         }

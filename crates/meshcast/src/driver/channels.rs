@@ -172,7 +172,7 @@ impl Driver {
             self.with_engine(|engine, now| engine.handle_open(hub.name(), hub.since(), now));
         if let Err(error) = opened {
             // The registry counts names as the engine does, so this does not happen.
-            tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
+            tracing::error!(%error, channel = ?hub.name(), "cannot subscribe to the channel");
             return;
         }
         self.network.gossip().join(hub.name());

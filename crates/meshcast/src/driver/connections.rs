@@ -168,7 +168,7 @@ impl Driver {
             if self.network.swarm.modify().disconnect_peer_id(peer).is_ok()
                 && let Some(suppressed) = self.reports.warnings.displaced.pass(self.clock.now())
             {
-                tracing::warn!(%peer, suppressed, "no more room: it makes way for a member that was connected longer");
+                tracing::warn!(%peer, suppressed, "no room for more members: closed in favour of one that was connected longer");
             }
         }
     }

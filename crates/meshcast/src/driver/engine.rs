@@ -97,7 +97,7 @@ impl Driver {
                 if let Some(suppressed) = self.reports.warnings.stale.pass(now) {
                     tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind,
                         suppressed,
-                        "not taken: posted too long ago by the clock of its sender, which is not connected; \
+                        "dropped a frame: posted too long ago by the clock of its sender, which is not connected; \
                          its clock is behind, or somebody repeats it");
                 }
                 self.emit(NodeEvent::Stale {
@@ -111,7 +111,7 @@ impl Driver {
                 let (peer, name) = (peer_id(member.sender()), member.credential().name.clone());
                 if let Some(suppressed) = self.reports.warnings.no_room.pass(now) {
                     tracing::warn!(target: event::TARGET, ?channel, %peer, %name, suppressed,
-                        "not taken: there is no memory to follow one more channel of this member");
+                        "dropped a frame: there is no memory to follow one more channel of this member");
                 }
                 self.emit(NodeEvent::NoRoom {
                     channel,

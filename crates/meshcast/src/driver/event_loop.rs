@@ -25,7 +25,7 @@ impl Driver {
         match poll_fn(|cx| self.poll_round(alarm.as_mut(), cx)).await {
             End::Orderly => self.wind_down().await,
             End::Abrupt => {
-                tracing::info!("stopped as it stood");
+                tracing::info!("stopped at once");
                 Shutdown::default()
             }
         }

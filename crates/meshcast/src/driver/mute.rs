@@ -29,7 +29,7 @@ impl Driver {
         let name = known.member.credential().name.clone();
         if let Some(suppressed) = self.reports.warnings.mute.pass(self.clock.now()) {
             tracing::warn!(target: event::TARGET, %peer, %name, suppressed,
-                "the gossip of a connected peer does not arrive: connecting anew");
+                "the gossip of a connected peer does not arrive: reconnecting");
         }
         self.reports.counters.mute_links += 1;
         self.emit(NodeEvent::Mute { peer, name });

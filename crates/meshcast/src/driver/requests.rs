@@ -96,7 +96,7 @@ impl Driver {
             && let Err(error) =
                 self.with_engine(|engine, now| engine.handle_open(hub.name(), since, now))
         {
-            tracing::error!(%error, channel = ?hub.name(), "the channel stays deaf");
+            tracing::error!(%error, channel = ?hub.name(), "cannot subscribe to the channel");
         }
         self.tell_expecting();
         hub.skip_to_end(reader);
@@ -141,7 +141,7 @@ impl Driver {
                 ?channel,
                 members = untold,
                 suppressed,
-                "what was before is handed out without these members: they have not told in time \
+                "the backfill goes on without these members: they did not report in time \
                  what they keep"
             );
         }
@@ -151,7 +151,7 @@ impl Driver {
                 let name = past.member.as_ref().map(|member| &member.credential().name);
                 tracing::warn!(?channel, sender = %past.sender, ?name,
                     missed = ?past.unfetched, suppressed,
-                    "what a member keeps from before could not be fetched");
+                    "earlier messages that a member claims to keep could not be fetched");
             }
         }
         if let Some((hub, reader)) = self.channels.backfilled(channel, *id) {

@@ -44,7 +44,7 @@ impl Driver {
         self.check_presence(now);
         self.dial(now);
         for (peer, connection) in self.peers.take_surplus(now) {
-            tracing::debug!(%peer, %connection, "closing a connection that doubles another");
+            tracing::debug!(%peer, %connection, "closing a duplicate connection");
             self.close(peer, connection);
         }
         if self.schedule.next_check <= now {

@@ -317,7 +317,7 @@ impl Driver {
             }
             Err(error) => {
                 if let Some(suppressed) = self.reports.warnings.unreadable.pass(self.clock.now()) {
-                    tracing::warn!(%peer, %error, suppressed, "a member sends what nobody can read");
+                    tracing::warn!(%peer, %error, suppressed, "a member sends unreadable messages");
                 }
                 self.reports.counters.sync_invalid += 1;
                 self.handle_offence(peer, Offence::Unreadable, 1);

@@ -36,7 +36,7 @@ impl Driver {
             self.handle_events_until(deadline, handed_over).await;
         }
         if self.schedule.aborted {
-            tracing::info!("stopped as it stood, while winding down");
+            tracing::info!("stopped at once, while winding down");
             return Shutdown::default();
         }
         let shutdown = Shutdown {

@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use meshcast::admin::schema::PostedLines;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Bench, Rate, ears::Ears};
+use super::{Bench, Rate, listeners::Listeners};
 use crate::{
     client::{Client, channel_query},
     cmd::post::end_of,
@@ -61,14 +61,15 @@ impl Poster {
     }
 
     /// Posts for as long, or as many, as it is to be.
-    pub(super) async fn run(&mut self, ears: &Ears) -> Result<Posted, Failure> {
+    pub(super) async fn run(&mut self, listeners: &Listeners) -> Result<Posted, Failure> {
         let begun = Instant::now();
         let (mut posted, mut bytes) = (0, 0);
         while posted < self.count && begun.elapsed() < self.duration {
             let most = (BATCH / self.size).max(1).min(self.count - posted);
             let wanted = match self.rate {
                 Rate::Max => {
-                    ears.reach((posted + most).saturating_sub(self.window()))
+                    listeners
+                        .reach((posted + most).saturating_sub(self.window()))
                         .await;
                     most
                 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Bench, Rate,
-    ears::{Ear, Ears},
+    listeners::{Listener, Listeners},
     poster::Posted,
 };
 use crate::render::{self, Palette, Table};
@@ -55,14 +55,22 @@ struct Region {
 }
 
 impl Report {
-    pub(super) fn new(args: &Bench, node: &schema::Node, posted: &Posted, ears: &Ears) -> Self {
-        let mut by_region: BTreeMap<&str, Vec<&Ear>> = BTreeMap::new();
-        for ear in ears.iter() {
-            by_region.entry(&ear.region).or_default().push(ear);
+    pub(super) fn new(
+        args: &Bench,
+        node: &schema::Node,
+        posted: &Posted,
+        listeners: &Listeners,
+    ) -> Self {
+        let mut by_region: BTreeMap<&str, Vec<&Listener>> = BTreeMap::new();
+        for listener in listeners.iter() {
+            by_region
+                .entry(&listener.region)
+                .or_default()
+                .push(listener);
         }
         let regions: Vec<_> = by_region
             .into_iter()
-            .map(|(region, ears)| Region::new(region, &ears, posted.messages))
+            .map(|(region, listeners)| Region::new(region, &listeners, posted.messages))
             .collect();
         let heard = regions.iter().map(|region| region.heard).sum();
         let is_rate = posted.messages > 1;
@@ -146,10 +154,10 @@ impl Report {
 }
 
 impl Region {
-    fn new(region: &str, ears: &[&Ear], posted: u64) -> Self {
+    fn new(region: &str, listeners: &[&Listener], posted: u64) -> Self {
         let mut all = Self {
             region: region.to_owned(),
-            nodes: ears.len(),
+            nodes: listeners.len(),
             heard: 0,
             lost: 0,
             disordered: 0,
@@ -161,8 +169,8 @@ impl Region {
             max_us: None,
         };
         let mut latency: Option<Histogram<u64>> = None;
-        for ear in ears {
-            let heard = ear.heard();
+        for listener in listeners {
+            let heard = listener.heard();
             all.heard += heard.messages;
             all.lost += posted.saturating_sub(heard.messages);
             all.disordered += heard.disordered;

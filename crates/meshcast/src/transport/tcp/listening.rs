@@ -192,7 +192,7 @@ impl Listening {
 /// Somebody who was turned away at the door. libp2p knows of connections only from where they are
 /// secured, so it travels as an error of the socket that listens.
 #[derive(Debug, thiserror::Error)]
-#[error("turned away at the door")]
+#[error("refused at the door")]
 pub(crate) struct Turned {
     /// Who that was.
     pub(crate) from: SocketAddr,

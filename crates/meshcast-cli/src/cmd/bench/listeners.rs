@@ -27,8 +27,8 @@ use crate::{
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct Ears {
-    ears: Vec<Arc<Ear>>,
+pub(super) struct Listeners {
+    listeners: Vec<Arc<Listener>>,
     /// Somebody heard something.
     news: Arc<Notify>,
     tasks: Vec<JoinHandle<()>>,
@@ -36,7 +36,7 @@ pub(super) struct Ears {
 
 /// One node that listens.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(super) struct Listener {
     pub(super) name: String,
     pub(super) region: String,
     /// It heard something at all.
@@ -90,7 +90,7 @@ struct Data {
     t: u64,
 }
 
-impl Ears {
+impl Listeners {
     /// Listens from when this is ready.
     pub(super) async fn open(
         nodes: Vec<(Client, NodeReport)>,
@@ -101,38 +101,43 @@ impl Ears {
         let path = format!("/v1/messages?{}", channel_query(channel));
         let open = nodes.into_iter().map(async |(client, report)| {
             let lines = client.follow(&path).await?;
-            Ok::<_, Failure>((Ear::new(&report, poster)?, lines))
+            Ok::<_, Failure>((Listener::new(&report, poster)?, lines))
         });
         let news = Arc::new(Notify::new());
-        let (mut ears, mut tasks) = (Vec::new(), Vec::new());
-        for (ear, lines) in try_join_all(open).await? {
-            let ear = Arc::new(ear);
-            let listening = Arc::clone(&ear).listen(lines, id.to_owned(), start, Arc::clone(&news));
-            ears.push(ear);
+        let (mut listeners, mut tasks) = (Vec::new(), Vec::new());
+        for (listener, lines) in try_join_all(open).await? {
+            let listener = Arc::new(listener);
+            let listening =
+                Arc::clone(&listener).listen(lines, id.to_owned(), start, Arc::clone(&news));
+            listeners.push(listener);
             tasks.push(tokio::spawn(listening));
         }
-        Ok(Self { ears, news, tasks })
+        Ok(Self {
+            listeners,
+            news,
+            tasks,
+        })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ears.len()
+        self.listeners.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Ear> {
-        self.ears.iter().map(|ear| &**ear)
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().map(|listener| &**listener)
     }
 
     /// Who has heard nothing so far.
-    pub(super) fn deaf(&self) -> Vec<&str> {
-        let deaf = self.iter().filter(|ear| !ear.hears.load(Relaxed));
-        deaf.map(|ear| ear.name.as_str()).collect()
+    pub(super) fn unreached(&self) -> Vec<&str> {
+        let unreached = self.iter().filter(|listener| !listener.hears.load(Relaxed));
+        unreached.map(|listener| listener.name.as_str()).collect()
     }
 
     /// How far the slowest is of those that are waited for; 0 if nobody is.
     pub(super) fn slowest(&self) -> u64 {
-        let awaited = self.iter().filter(|ear| ear.is_awaited());
+        let awaited = self.iter().filter(|listener| listener.is_awaited());
         awaited
-            .map(|ear| ear.reached.load(Relaxed))
+            .map(|listener| listener.reached.load(Relaxed))
             .min()
             .unwrap_or(0)
     }
@@ -142,12 +147,12 @@ impl Ears {
         loop {
             let news = self.news.notified();
             let far = self.progress();
-            if self.iter().all(|ear| ear.has(wanted)) {
+            if self.iter().all(|listener| listener.has(wanted)) {
                 return;
             }
             if timeout(PATIENCE, news).await.is_err() && self.progress() == far {
-                for ear in self.iter().filter(|ear| !ear.has(wanted)) {
-                    ear.is_given_up.store(true, Relaxed);
+                for listener in self.iter().filter(|listener| !listener.has(wanted)) {
+                    listener.is_given_up.store(true, Relaxed);
                 }
             }
         }
@@ -162,11 +167,13 @@ impl Ears {
     }
 
     fn progress(&self) -> u64 {
-        self.iter().map(|ear| ear.reached.load(Relaxed)).sum()
+        self.iter()
+            .map(|listener| listener.reached.load(Relaxed))
+            .sum()
     }
 }
 
-impl Ear {
+impl Listener {
     fn new(report: &NodeReport, poster: &str) -> Result<Self, Failure> {
         let heard = Heard {
             messages: 0,
@@ -272,72 +279,79 @@ const PATIENCE: Duration = Duration::from_secs(10);
 mod tests {
     use super::*;
 
-    fn ear() -> Ear {
+    fn listener() -> Listener {
         let report = serde_json::json!({"schema": "node/v1", "node": {
             "name": "fra-1", "region": "fra", "peer_id": "12D3", "pid": 1, "started_at": "?",
             "listen_addresses": [], "version": "0", "peers": 1, "channels": 1}});
-        Ear::new(&serde_json::from_value(report).expect("a report"), "12D3").expect("bounds")
+        Listener::new(&serde_json::from_value(report).expect("a report"), "12D3").expect("bounds")
     }
 
-    fn hear(ear: &Ear, json: &str, at: u64) {
+    fn hear(listener: &Listener, json: &str, at: u64) {
         let line = serde_json::from_str(json).expect(json);
-        ear.hear(line, "mine", Duration::from_micros(at));
+        listener.hear(line, "mine", Duration::from_micros(at));
     }
 
     #[test]
     fn messages_of_this_run_are_counted_and_measured() {
-        let ear = ear();
+        let listener = listener();
         assert!(serde_json::from_str::<Line>(r#"{"channel":"b","data":"hello"}"#).is_err());
         hear(
-            &ear,
+            &listener,
             r#"{"channel":"b","data":{"bench":"other","n":1,"t":0}}"#,
             1,
         );
-        assert!(!ear.is_awaited());
+        assert!(!listener.is_awaited());
         hear(
-            &ear,
+            &listener,
             r#"{"channel":"b","data":{"bench":"mine","n":0,"t":0}}"#,
             1,
         );
-        assert!(ear.is_awaited());
+        assert!(listener.is_awaited());
         for (n, posted, at) in [(1, 0, 100), (3, 50, 250), (2, 60, 360)] {
             let data = format!(r#"{{"bench":"mine","n":{n},"t":{posted},"pad":"x"}}"#);
             let json = format!(r#"{{"seq":{},"data":{data}}}"#, n + 7);
-            hear(&ear, &json, at);
+            hear(&listener, &json, at);
         }
         let gap = r#"{"gap":{"channel":"b","sender":"12D3","name":"x","region":"y","from":11,"to":13,
             "reason":"lost"}}"#;
-        hear(&ear, gap, 400);
-        hear(&ear, &gap.replace("12D3", "another"), 400);
-        let heard = ear.heard();
+        hear(&listener, gap, 400);
+        hear(&listener, &gap.replace("12D3", "another"), 400);
+        let heard = listener.heard();
         assert_eq!((heard.messages, heard.disordered), (3, 1));
         assert_eq!(heard.gaps.get("lost"), Some(&3));
         assert_eq!((heard.latency.min(), heard.latency.max()), (100, 300));
         drop(heard);
-        assert!(ear.has(6) && !ear.has(7), "nobody waits for what is lost");
+        assert!(
+            listener.has(6) && !listener.has(7),
+            "nobody waits for what is lost"
+        );
     }
 
     #[test]
     fn what_is_lost_of_large_messages_is_not_waited_for_and_no_gap_is_too_long() {
-        let ear = ear();
+        let listener = listener();
         let gap = |from: u64, to: u64| {
             let of = r#""channel":"b","sender":"12D3","name":"x","region":"y","reason":"lost""#;
             hear(
-                &ear,
+                &listener,
                 &format!(r#"{{"gap":{{{of},"from":{from},"to":{to}}}}}"#),
                 1,
             );
         };
         gap(1, 3);
-        assert_eq!(ear.reached.load(Relaxed), 0, "nothing was heard yet");
+        assert_eq!(listener.reached.load(Relaxed), 0, "nothing was heard yet");
         for (n, seq) in [(0, 4), (1, 9), (2, 12)] {
             let data = format!(r#"{{"bench":"mine","n":{n},"t":0}}"#);
-            hear(&ear, &format!(r#"{{"seq":{seq},"data":{data}}}"#), 1);
+            hear(&listener, &format!(r#"{{"seq":{seq},"data":{data}}}"#), 1);
         }
         gap(15, 20);
-        assert_eq!(ear.reached.load(Relaxed), 4, "each takes three numbers");
+        assert_eq!(
+            listener.reached.load(Relaxed),
+            4,
+            "each takes three numbers"
+        );
         gap(21, u64::MAX);
         gap(1, u64::MAX);
-        assert_eq!(ear.heard().gaps.get("lost"), Some(&u64::MAX));
+        assert_eq!(listener.heard().gaps.get("lost"), Some(&u64::MAX));
     }
 }
