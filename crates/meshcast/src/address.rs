@@ -77,8 +77,8 @@ pub(crate) fn is_listener(address: &Multiaddr) -> bool {
     host && port != 0
 }
 
-/// What of its addresses a node tells to whom this reach leads. What it advertises takes the place
-/// of where it listens, which others cannot reach then; but on its own machine they can.
+/// What of its addresses a node tells to whom this reach leads. An advertised address replaces the
+/// listen addresses, which others cannot reach then; but on its own machine they can.
 pub(crate) fn told<'a>(
     advertised: &'a [Multiaddr],
     listening: impl Iterator<Item = &'a Multiaddr>,

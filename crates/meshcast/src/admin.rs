@@ -25,7 +25,7 @@
 //! one (`?channel=`), `..` and those with a slash included, which a path has not. Without
 //! `channel`, and with what is no UTF-8 when it is decoded, a request is refused. The answer to
 //! `GET /v1/messages` begins as soon as the channel is open: what is posted after its headers
-//! arrived will be in it. Whatever goes wrong comes back as a [`schema::Refused`].
+//! arrived will be in it. Every error comes back as a [`schema::Refused`].
 //!
 //! With `curl`: `curl --unix-socket "$XDG_RUNTIME_DIR/meshcast/fra-1.sock" http://node/v1/peers`.
 //!

@@ -13,21 +13,21 @@
 //!
 //! # Members without a link
 //!
-//! Where some members have no link to this node, a question travels over those between, up to 16
-//! links far, whether these have the channel open or not. Each who answers signs that, so nobody
+//! If some members have no link to this node, a question travels over the members between, up to 16
+//! links far, even if these do not have the channel open. Each who answers signs that, so nobody
 //! between can change it or answer for another. Each who hands the question on says when nothing
 //! more comes back of it; so the answers end as soon as all have answered who can be reached, known
 //! to this node or not.
 //!
-//! What is told of whoever does not answer depends on what is known. A node knows those with a
-//! link, the one that is [asked alone](Ask::only), and, where somebody here watches who is
+//! The reason given for a missing answer depends on what is known. A node knows those with a link,
+//! the one that is [asked alone](Ask::only), and, where somebody here watches who is
 //! [present](BroadcastChannel::presence) on the channel, those. Of one without a link it is told
 //! whether it is [not there](NoAnswerReason::NotThere), or whether
-//! [that is not known](NoAnswerReason::Unreached): a link broke meanwhile, a member between had
-//! too much to do, or the time was over.
+//! [that is not known](NoAnswerReason::Unreached): a link broke meanwhile, a member between had too
+//! much to do, or the time was over.
 //!
 //! A member between can lose a question or an answer, and can say falsely that nothing more comes.
-//! What a question over others costs is in
+//! The cost of such a question is in
 //! [limits](https://github.com/meshcast/meshcast/blob/main/docs/limits.md#questions). Where all are
 //! linked, nothing travels over others.
 //!
@@ -123,7 +123,7 @@ pub struct Ask<A> {
 pub struct Answers<A> {
     hub: Arc<Hub>,
     events: UnboundedReceiver<AskEvent>,
-    /// Who was asked and has not come back.
+    /// Members that were asked and have not come back.
     awaited: BTreeMap<PeerId, Arc<Member>>,
     is_over: bool,
     is_whole: bool,
@@ -135,14 +135,13 @@ pub struct Answers<A> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AllAnswers<A> {
-    /// What members answered, in the order in which it came.
+    /// The answers, in the order in which they came.
     pub answers: Vec<FromMember<A>>,
-    /// Who was asked and gave no answer, and why.
+    /// Members that were asked and gave no answer, and why.
     pub missing: Vec<NoAnswer>,
-    /// Whether no answer of somebody may be lost whom this node does not know; see
-    /// [`Answers::is_whole`].
+    /// `true` if no answer of an unknown member can be lost; see [`Answers::is_whole`].
     pub is_whole: bool,
-    /// Whether this node stopped before the question was over, perhaps before anybody was asked.
+    /// `true` if this node stopped before the question was over, perhaps before anybody was asked.
     pub has_stopped: bool,
 }
 
@@ -327,16 +326,15 @@ impl<A: Payload> Answers<A> {
         }
     }
 
-    /// Whether nobody who can be reached was left out and no answer was lost on its way over
-    /// others, as far as the members between tell; `false` until the stream has ended. Members that
-    /// this node does not know are told of by what they answer alone, so this tells whether some
-    /// may be missing. Of those who were asked and gave no answer an item says why, whatever this
-    /// is.
+    /// `true` if every reachable member was asked and no answer was lost on its way, as far as the
+    /// members between report; `false` until the stream has ended. Members that this node does not
+    /// know are told of by what they answer alone, so this tells whether some may be missing. Of
+    /// those who were asked and gave no answer an item says why, whatever this is.
     pub const fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// Whether the stream ended since this node stopped, perhaps before anybody was asked.
+    /// `true` if the stream ended because this node stopped, perhaps before anybody was asked.
     pub const fn has_stopped(&self) -> bool {
         self.has_stopped
     }

@@ -15,7 +15,7 @@ use crate::{
     session::{SessionConfig, Sessions},
 };
 
-/// What every connection speaks once it has passed the gate.
+/// The protocols that every connection speaks once it has passed the gate.
 ///
 /// Order matters: the derive asks the fields in this order whether a connection may be, and
 /// gossipsub takes a peer in while it is asked. Whatever may say no stands before it.
@@ -31,13 +31,12 @@ pub(crate) struct Behaviour {
 impl Behaviour {
     pub(crate) fn new(gossip: Gossip) -> Self {
         let limits = ConnectionLimits::default()
-            // How many may come in at the same time is the door's business: it knows who is worth a
+            // The number of simultaneous newcomers is bounded by the door: it knows who is worth a
             // place.
             .with_max_pending_outgoing(Some(MAX_PENDING))
             // Both sides may dial at once, beside a connection that is dead; the surplus is closed
-            // later, in peace. How many members there may be is the gate's business, which knows
-            // who makes way: one more limit of all connections would let those who fill it keep out
-            // a seed.
+            // later, in peace. The number of members is bounded by the gate, which knows who makes
+            // way: one more limit of all connections would let those who fill it keep out a seed.
             .with_max_established_per_peer(Some(4));
         let ping = ping::Config::new()
             .with_interval(PING_INTERVAL)

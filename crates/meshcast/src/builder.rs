@@ -59,7 +59,7 @@ pub struct NodeBuilder {
     max_rpc_len: Option<usize>,
 }
 
-/// What makes a node one of a test that nothing outside of it decides.
+/// Settings of a node for tests that nothing outside of the test decides.
 #[cfg(feature = "testing")]
 #[derive(Debug, Clone)]
 pub(crate) struct InMemory {
@@ -68,8 +68,8 @@ pub(crate) struct InMemory {
     pub(crate) seed: u64,
 }
 
-/// Who a node is and whom it believes, for those who do not use a mesh key. How both are made:
-/// [`membership`](crate::membership).
+/// The identity of a node and the authorities it trusts, for those who do not use a mesh key. How
+/// both are made: [`membership`](crate::membership).
 #[derive(Debug, Clone)]
 pub struct Membership {
     /// The identity to show to others.
@@ -88,11 +88,11 @@ impl Node {
 impl NodeBuilder {
     /// A node as the environment describes it: all of [`Config::from_env`], and the key.
     ///
-    /// What is not set here is looked up when the node starts as well, in `MESHCAST_NAME`,
-    /// `MESHCAST_REGION` and the variables of platforms in its place, `MESHCAST_KEY`,
-    /// `MESHCAST_KEY_FILE`, `MESHCAST_LISTEN`, `MESHCAST_ADVERTISE`, `MESHCAST_LOCAL` and
-    /// `MESHCAST_SEEDS`. This also takes over limits, metrics and `MESHCAST_DIAL_MEMBERS`, and what
-    /// cannot be used is an error here.
+    /// Settings that are missing here are looked up when the node starts as well, in
+    /// `MESHCAST_NAME`, `MESHCAST_REGION` and the variables of platforms in its place,
+    /// `MESHCAST_KEY`, `MESHCAST_KEY_FILE`, `MESHCAST_LISTEN`, `MESHCAST_ADVERTISE`,
+    /// `MESHCAST_LOCAL` and `MESHCAST_SEEDS`. This also takes over limits, metrics and
+    /// `MESHCAST_DIAL_MEMBERS`, and what cannot be used is an error here.
     ///
     /// # Errors
     /// [`EnvError`] for the first variable that cannot be used.
@@ -239,14 +239,14 @@ impl NodeBuilder {
         self
     }
 
-    /// Where the node tells its [metrics](crate::metrics), by HTTP at `/metrics`: an IP address and
-    /// a port, or a port alone (as text), which is then one of loopback. Default: nowhere. With the
-    /// feature `metrics`.
+    /// The address at which the node serves its [metrics](crate::metrics), by HTTP at `/metrics`:
+    /// an IP address and a port, or a port alone (as text), which is then one of loopback. Default:
+    /// nowhere. With the feature `metrics`.
     ///
-    /// Whoever reaches the address reads names of nodes and regions, and how much is posted, but no
-    /// message and no name of a channel. On loopback, requests that name another host are refused,
-    /// as those of web pages are whose name was made to resolve to this machine. Eight connections
-    /// are served at a time, a minute each.
+    /// Anybody who reaches the address reads names of nodes and regions, and how much is posted,
+    /// but no message and no name of a channel. On loopback, requests that name another host are
+    /// refused, as those of web pages are whose name was made to resolve to this machine. Eight
+    /// connections are served at a time, a minute each.
     #[cfg(feature = "metrics")]
     pub fn metrics(
         mut self,
@@ -532,7 +532,7 @@ fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
     }
 }
 
-/// Where what nobody else may guess comes from.
+/// The source of everything that nobody else may guess.
 enum RandomSource {
     System,
     #[cfg(feature = "testing")]
@@ -560,7 +560,7 @@ fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
     Ok(bytes)
 }
 
-/// What the environment may say of a node whose code does not; and region and key, which have more
+/// Settings that the environment may have if the code does not; and region and key, which have more
 /// places.
 const LOOKED_UP: [&str; 7] = [
     "MESHCAST_NAME",
@@ -572,7 +572,7 @@ const LOOKED_UP: [&str; 7] = [
     "MESHCAST_SEEDS",
 ];
 
-/// What a default name has of the region, so that both fit.
+/// The length of the region in a default name, so that both fit.
 const REGION_IN_NAME: usize = 58;
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl<T: Payload> BroadcastChannel<T> {
         self.object.id
     }
 
-    /// What holds the object open as long as it is there.
+    /// A guard that holds the object open as long as it lives.
     pub(crate) fn keep_open(&self) -> Arc<dyn Send + Sync> {
         Arc::clone(&self.object) as _
     }
@@ -118,8 +118,8 @@ impl<T: Payload> BroadcastChannel<T> {
         self.object.hub.name()
     }
 
-    /// What spans of [`tracing`] call the channel: a hash that is the same at all members of the
-    /// mesh, and from which nobody else can tell the name.
+    /// The name of the channel in spans of [`tracing`]: a hash that is the same at all members of
+    /// the mesh, and from which nobody else can tell the name.
     pub fn trace_hash(&self) -> String {
         self.object.hub.place().to_string()
     }
@@ -130,7 +130,7 @@ impl<T: Payload> BroadcastChannel<T> {
     /// `str`.
     ///
     /// That there is nobody to hear it is no error: it is kept, and given to whoever comes in time.
-    /// Who has it, the [`Receipt`] tells to those who want to know; others ignore it.
+    /// A [`Receipt`] tells which members have it; it can be ignored.
     ///
     /// # Errors
     /// [`PostError`]; nothing was posted. [`PostError::Full`] means that messages are posted faster
@@ -278,7 +278,7 @@ impl<T: Payload> BroadcastChannel<T> {
     /// Closes the object. Pending deliveries to it are dropped; what it posted before still goes
     /// out. Closing again does nothing.
     ///
-    /// Who wants to know when that is out awaits what this returns; others drop it:
+    /// Await the returned value to know when that is out; or drop it:
     ///
     /// ```no_run
     /// # use meshcast::{AckError, BroadcastChannel};
@@ -315,8 +315,8 @@ impl<T: Payload> fmt::Debug for BroadcastChannel<T> {
 /// A channel object that was [closed](BroadcastChannel::close). To be awaited by whoever wants to
 /// know when what was posted before is out: when all that this process has posted on the channel
 /// has left for the members that are connected, and is kept for those who come. With nobody there
-/// that is at once. Whether a member has it is told by a [`Receipt`], and by
-/// [`Node::flush`](crate::Node::flush) of all channels.
+/// that is at once. A [`Receipt`] tells whether a member has it, and
+/// [`Node::flush`](crate::Node::flush) does so for all channels.
 ///
 /// Cancel-safe. An error, [`AckError::Closed`], means that the node stopped before.
 #[derive(Debug)]
@@ -363,14 +363,14 @@ impl ChannelOptions {
         }
     }
 
-    /// How much of what was posted before the object hears, see
+    /// The earlier messages that the object hears, see
     /// [`Node::channel_since`](crate::Node::channel_since). Nothing by default.
     pub fn since(self, since: Since) -> Self {
         Self { since, ..self }
     }
 
-    /// Whether the object hears what it posts itself, in the order in which everybody hears it. By
-    /// default it does not.
+    /// If `true`, the object hears its own posts as well, in the order in which everybody hears
+    /// them. By default it does not.
     pub fn echo(self, echo: bool) -> Self {
         Self { echo, ..self }
     }

@@ -9,8 +9,9 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-/// Where a node tells its metrics: an IP address and a port, or as text a port alone, which is one
-/// of the loopback interface. Nothing else than what is written out is listened on.
+/// The address at which a node serves its metrics: an IP address and a port, or as text a port
+/// alone, which is one of the loopback interface. Nothing else than what is written out is listened
+/// on.
 ///
 /// ```
 /// use meshcast::metrics::MetricsAddress;

@@ -32,7 +32,7 @@ pub(super) struct PostQuery {
     /// `1` for bytes as they are.
     #[serde(default)]
     raw: u8,
-    /// How many members have to have it before the answer comes.
+    /// The number of members that must have it before the answer comes.
     acked: Option<usize>,
     /// How long that may take.
     timeout_us: Option<u64>,
@@ -96,8 +96,8 @@ impl Form {
     }
 }
 
-/// Posts a message a line, each as soon as there is room for it. What was not posted within the
-/// time of a request is left to the next one.
+/// Posts a message a line, each as soon as there is room for it. Lines that were not posted within
+/// the time of a request are left to the next one.
 pub(super) async fn lines(
     State(admin): State<Admin>,
     query: Result<Query<LinesQuery>, QueryRejection>,
@@ -204,8 +204,8 @@ impl Form {
     }
 }
 
-/// How many members have it once so many do, or when time is up; `None` if nobody asked, or if it
-/// has not even left by then.
+/// The number of members that have it, once there are enough or when time is up; `None` if nobody
+/// asked, or if it has not even left by then.
 async fn acked(
     receipt: &Receipt,
     members: Option<usize>,
@@ -224,7 +224,8 @@ async fn acked(
     known.map(Some).map_err(Refusal::from)
 }
 
-/// How long a request may take over the time that any may: as long as it waits for members.
+/// The time that a request may take beyond the limit for any request: as long as it waits for
+/// members.
 pub(super) fn extra_time(uri: &Uri) -> Duration {
     let query = Query::<PostQuery>::try_from_uri(uri);
     match query {
@@ -264,7 +265,7 @@ const ACK_TIME: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// To count who has a message that has left; the driver answers that at once.
 const LAST_LOOK: Duration = Duration::from_secs(1);
-/// How long a request waits for room: less than a request may take.
+/// The time that a request waits for room: less than a request may take.
 const PACE_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

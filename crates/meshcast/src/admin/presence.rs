@@ -64,7 +64,7 @@ pub(super) async fn presence(
 async fn settle(changes: &mut PresenceChanges<Value>) {
     let deadline = Instant::now() + SETTLE;
     let quiet = async { while let Ok(Some(_)) = timeout(QUIET, changes.recv()).await {} };
-    // Whoever comes and goes all the time is shown as it is then.
+    // A member that comes and goes all the time is shown as it is at that moment.
     let _ = timeout_at(deadline, quiet).await;
 }
 

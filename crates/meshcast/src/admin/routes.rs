@@ -92,7 +92,7 @@ async fn in_time(request: Request, next: Next) -> Response {
     }
 }
 
-/// What is not would otherwise become U+FFFD, and two names the same.
+/// Other bytes would otherwise become U+FFFD, and two names the same.
 fn is_text(uri: &Uri) -> bool {
     let decodes = |part: &str| percent_decode_str(part).decode_utf8().is_ok();
     decodes(uri.path()) && uri.query().is_none_or(decodes)

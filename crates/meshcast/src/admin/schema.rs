@@ -38,13 +38,13 @@ pub struct NodeReport {
     pub schema: String,
     /// The node.
     pub node: Node,
-    /// What happened since it started, by name; see [`Counters`](crate::Counters).
+    /// Counters since the start of the node, by name; see [`Counters`](crate::Counters).
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
     /// The version of its protocol; `null` if it does not tell.
     #[serde(default)]
     pub protocol: Option<u16>,
-    /// What it may use, by name, in bytes and microseconds; see [`Limits`](crate::Limits).
+    /// The limits of the node, by name, in bytes and microseconds; see [`Limits`](crate::Limits).
     #[serde(default)]
     pub limits: BTreeMap<String, u64>,
     /// Connections that were not admitted, by the node or by the other side: the last of each kind.
@@ -65,7 +65,7 @@ pub struct Refusal {
     pub direction: Direction,
     /// When the last one was.
     pub at: String,
-    /// How many there were since the node started, from anywhere.
+    /// The number of refusals since the node started, from anywhere.
     pub times: u64,
     /// From where most came within the last five minutes; `null` if none did.
     #[serde(default)]
@@ -90,7 +90,7 @@ pub struct Node {
     pub region: String,
     /// Which process it is: a new one at every start.
     pub peer_id: String,
-    /// Which mesh it is of: a fingerprint that all its members have, and no secret.
+    /// The fingerprint of its mesh: all its members have it, and it is no secret.
     #[serde(default)]
     pub mesh: String,
     /// The process's number in its system.
@@ -127,7 +127,7 @@ pub struct PeerReport {
     pub accounts: Vec<Account>,
 }
 
-/// What somebody makes a node take of its memory for others, connected or not.
+/// The memory of a node that one member uses up, connected or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// What people call it; `null` if that is not known.
@@ -136,7 +136,7 @@ pub struct Account {
     pub region: Option<String>,
     /// Which process it is.
     pub peer_id: Option<String>,
-    /// Whether it is connected now, or is the node itself.
+    /// `true` if it is connected now, or is the node itself.
     pub connected: bool,
     /// What it takes, in bytes.
     pub memory_bytes: usize,
@@ -157,8 +157,8 @@ pub struct HealthReport {
     pub members: usize,
     /// Since when nobody is connected; `null` while somebody is.
     pub isolated_since: Option<String>,
-    /// How many numbers are known to be missing on the channels that are open; `null` if it was not
-    /// looked at, since too many look at the node.
+    /// The count of numbers known to be missing on the open channels; `null` if nobody counted,
+    /// since too many inspect the node.
     pub behind_by: Option<u64>,
     /// The seeds the node was given, in that order.
     pub seeds: Vec<Seed>,
@@ -175,13 +175,13 @@ pub struct Seed {
     pub state: String,
     /// Since when that is so.
     pub since: String,
-    /// What was wrong the last time; `null` if nothing was since it was last connected.
+    /// The last error; `null` if there was none since it was last connected.
     pub reason: Option<String>,
     /// Why it is not admitted, by its kind; `null` unless it is. See
     /// [`RefusalKind`](crate::RefusalKind).
     #[serde(default)]
     pub refusal: Option<String>,
-    /// What people call the member it is connected to; `null` unless it is.
+    /// The name of the connected member; `null` if none is connected.
     pub name: Option<String>,
     /// Which process that is.
     pub peer_id: Option<String>,
@@ -199,12 +199,12 @@ pub struct Peer {
     pub region: String,
     /// Which process it is.
     pub peer_id: String,
-    /// Where it says it listens.
+    /// The listen addresses that it announced.
     pub addresses: Vec<String>,
     /// The last measured round trip; `null` before the first.
     pub rtt_us: Option<u64>,
-    /// How far its wall clock is ahead of the node's, in microseconds, below zero if it is behind,
-    /// by what it posted lately; `null` if that was nothing.
+    /// The offset of its wall clock from the node's, in microseconds, below zero if it is behind,
+    /// by its recent posts; `null` if there were none.
     #[serde(default)]
     pub clock_ahead_us: Option<i64>,
     /// Who dialled.
@@ -213,10 +213,10 @@ pub struct Peer {
     pub connected_since: String,
     /// How many channels of the node it has open too.
     pub shared_channels: usize,
-    /// How often its gossip was found not to arrive lately, and it was connected anew.
+    /// The number of times that its gossip was found not to arrive lately, and it was reconnected.
     #[serde(default)]
     pub mute: u32,
-    /// What it makes the node take of its memory for others, in bytes.
+    /// The memory of the node that it uses up, in bytes.
     #[serde(default)]
     pub memory_bytes: usize,
     /// How often it was refused more of that.
@@ -327,8 +327,8 @@ pub struct Posted {
     /// Its number on the channel; `null` while it waits to leave.
     #[serde(default)]
     pub seq: Option<u64>,
-    /// How many connected members have it, if that was waited for: fewer than were asked for if
-    /// time was up. `null` if nobody asked, and if it did not leave in time.
+    /// The number of connected members that have it, if the request waited for that: fewer than
+    /// requested if time was up. `null` if nobody asked, and if it did not leave in time.
     #[serde(default)]
     pub acked: Option<usize>,
 }
@@ -347,16 +347,16 @@ pub struct PostedLines {
     pub posted: u64,
     /// The number of the last of them; `null` while it waits to leave.
     pub seq: Option<u64>,
-    /// How many connected members have them all, as in [`Posted`].
+    /// The number of connected members that have them all, as in [`Posted`].
     pub acked: Option<usize>,
-    /// What is wrong with the line after these; `null` if nothing is.
+    /// The error in the line after these; `null` if there is none.
     pub refused: Option<Problem>,
     /// Why it is not known who has those that are posted; `null` if nobody asked, or it is known.
     #[serde(default)]
     pub unacknowledged: Option<Problem>,
 }
 
-/// How many bytes of lines a request may always have, however short messages have to be.
+/// The bytes of lines that a request may always have, however short messages have to be.
 pub const LINES_BODY: usize = 256 * 1024;
 
 /// A peer answered.
@@ -370,8 +370,8 @@ pub struct Ping {
     pub rtt_us: u64,
 }
 
-/// Who has a channel open, by name and then by id. The node that is asked opens it itself for the
-/// question, and is among them.
+/// The members that have a channel open, by name and then by id. The node that is asked opens it
+/// itself for the question, and is among them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PresenceReport {
     /// [`name::PRESENCE`].
@@ -395,7 +395,7 @@ pub struct Present {
     pub since: String,
     /// Nothing was heard of it for 3 s or longer.
     pub silent: bool,
-    /// What it says of itself; `null` if it says nothing, or nothing that is a value.
+    /// Its state; `null` if it has set none, or one that is no value.
     pub state: serde_json::Value,
 }
 
@@ -418,13 +418,13 @@ pub struct TraceReport {
     pub schema: String,
     /// The channel.
     pub channel: String,
-    /// Whether the node has it open.
+    /// `true` if the node has it open.
     pub open: bool,
-    /// Who was heard on it; if one message was asked for, those of its sender's name alone.
+    /// The senders heard on it; if one message was asked for, those of its sender's name alone.
     pub senders: Vec<TracedSender>,
-    /// What came, by when it was posted.
+    /// The messages, by the time at which they were posted.
     pub messages: Vec<TracedMessage>,
-    /// How many senders were not looked at, since there are too many.
+    /// The number of senders left out, since there are too many.
     pub left_out: usize,
 }
 
@@ -549,7 +549,7 @@ pub struct Undecodable {
     pub error: String,
 }
 
-/// What comes instead of any of these if it could not be done.
+/// The answer in place of any of these if the request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// What went wrong.

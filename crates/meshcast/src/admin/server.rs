@@ -153,8 +153,8 @@ const CONNECTIONS: usize = 2 * WATCHES;
 /// on the same machine take no time over it, and one that idles longer would hold a place for
 /// nothing.
 const HEADER_TIME: Duration = Duration::from_secs(10);
-/// What a connection may hold of a request before its body, and of an answer its reader does not
-/// take.
+/// The memory that a connection may use for a request before its body, and for an answer its reader
+/// does not take.
 const BUFFER: usize = 64 * 1024;
 /// How soon the place of a client that is gone is free at the latest.
 const LOOK: Duration = Duration::from_millis(500);

@@ -65,7 +65,7 @@ impl Closing {
     }
 }
 
-/// How many programs may watch at once, or wait for members to have what they post.
+/// The number of programs that may watch at once, or wait for members to have their posts.
 #[derive(Clone)]
 pub(super) struct Watches(Arc<Semaphore>);
 

@@ -129,7 +129,7 @@ fn message(value: UnpackedValue) -> schema::TracedMessage {
     }
 }
 
-/// How many messages are told if nobody says how many, and at most: a person looks at fewer.
+/// The number of messages shown by default, and at most: a person looks at fewer.
 const LAST: u64 = 20;
 const MOST: u64 = 1_000;
 /// What writing a value may take; a larger one is not shown.

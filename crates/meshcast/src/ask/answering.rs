@@ -101,6 +101,6 @@ impl<T: Payload> fmt::Debug for Answering<T> {
     }
 }
 
-/// How many questions on a channel are handled at the same time: all that may come over others, and
-/// four times what one member may ask itself, so that none of both keeps the others waiting.
+/// The number of questions on a channel that are handled at the same time: all that may come over
+/// others, and four times what one member may ask itself, so that neither keeps the other waiting.
 const AT_ONCE: usize = Asks::MAX_RELAYED + 4 * Asks::MAX_ASKED;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 pub enum AckError {
     /// The message is not kept any more ([`Limits::history_bytes`](crate::Limits::history_bytes),
     /// [`Limits::history_age`](crate::Limits::history_age)), and fewer had it until then than were
-    /// asked for, or nobody asked. Who lacks it will not get it from this node.
+    /// asked for, or nobody asked. Members that lack it will not get it from this node.
     #[error("the message is no longer kept, and too few were known to have it")]
     Expired,
     /// As many wait for receipts as may.

@@ -1,5 +1,5 @@
-//! Where those who watch and the driver meet: what this node says of itself on a channel, and who
-//! is present there.
+//! The meeting point of the driver and of watchers: what this node says of itself on a channel, and
+//! who is present there.
 
 use std::{
     collections::BTreeMap,
@@ -20,8 +20,8 @@ struct BoardState {
     watchers: usize,
     /// What this node says of itself.
     own: Option<Bytes>,
-    /// Who is present, or was when there was nothing more to tell; `None` before the driver has
-    /// looked.
+    /// The members that are present, or were when there was nothing more to tell; `None` before the
+    /// driver has looked.
     members: Option<BTreeMap<Sender, Presence>>,
     /// `None` when there is nothing more to tell.
     changes: Option<broadcast::Sender<Audience>>,
@@ -78,12 +78,12 @@ impl Board {
         state.known().filter(|_| open).unwrap_or_default()
     }
 
-    /// Who is present, if that is known yet, and what changes from then on.
+    /// The members that are present, if known yet, and all changes from then on.
     pub(crate) fn subscribe(&self) -> (Option<Vec<Presence>>, broadcast::Receiver<Audience>) {
         let state = self.lock();
         match &state.changes {
             Some(changes) => (state.known(), changes.subscribe()),
-            // Of what is closed there is nothing to tell.
+            // A closed channel has nothing to tell.
             None => (None, broadcast::channel(1).1),
         }
     }
@@ -158,5 +158,5 @@ impl BoardState {
     }
 }
 
-/// How many changes are kept for those who watch and do not read.
+/// The number of changes kept for a watcher that does not read.
 const UNREAD: usize = 256;

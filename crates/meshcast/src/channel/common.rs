@@ -1,4 +1,4 @@
-//! What all channels of a node have in common: its limits, its clock, its counters, and where their
+//! The shared parts of all channels of a node: its limits, its clock, its counters, and where their
 //! handlers run.
 
 use std::{
@@ -45,7 +45,7 @@ pub(crate) struct Here {
     pub(crate) me: PeerId,
 }
 
-/// Where handlers are called whose runtime is gone.
+/// The thread for handlers whose runtime is gone.
 #[derive(Debug, Default)]
 struct Handlers {
     thread: Option<HandlerThread>,
@@ -53,7 +53,7 @@ struct Handlers {
 }
 
 impl Common {
-    /// What waits on channels is charged to this budget.
+    /// Everything that waits on channels is charged to this budget.
     pub(crate) fn new(
         limits: Limits,
         budget: Budget,
@@ -87,7 +87,7 @@ impl Common {
         Place::new(&self.here.topics, name)
     }
 
-    /// Who posts what is posted here.
+    /// The sender of local posts.
     pub(super) const fn me(&self) -> &PeerId {
         &self.here.me
     }

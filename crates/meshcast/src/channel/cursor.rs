@@ -65,8 +65,8 @@ pub enum CursorError {
 }
 
 impl Cursor {
-    /// How many senders one names at most: more than most services have processes, few enough for a
-    /// line of 8 KiB, which is what proxies let pass.
+    /// The most senders that a cursor names: more than most services have processes, few enough for
+    /// a line of 8 KiB, which is what proxies let pass.
     pub const MAX_SENDERS: usize = 256;
 
     /// How many characters its text has at most.
@@ -106,7 +106,7 @@ impl Cursor {
         entries.map(|entry| (entry.sender, entry.read)).collect()
     }
 
-    /// Where it stopped with each sender, and when those were heard.
+    /// The position at each sender, and when those were heard.
     pub(crate) fn marks(&self, now: Instant) -> Marks {
         let entries = self.entries.iter();
         let marks =

@@ -74,7 +74,7 @@ impl<T: Payload> fmt::Debug for Subscription<T> {
 pub(crate) struct Handlers<T> {
     hub: Arc<Hub>,
     lists: Mutex<Lists<T>>,
-    /// What is posted decides how often one panics.
+    /// Posts decide how often a handler panics.
     panics: Mutex<Throttle>,
     clock: Clock,
 }
@@ -285,7 +285,7 @@ pub(super) fn spawn(hub: &Arc<Hub>) {
     start(hub, RunsOn::Node);
 }
 
-/// Where handlers are called: in this order, since a runtime may be gone, or go.
+/// The places where handlers are called, in this order, since a runtime may be gone, or go.
 #[derive(Debug, Clone, Copy)]
 enum RunsOn {
     /// On the runtime that the node was spawned on.

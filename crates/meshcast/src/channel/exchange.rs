@@ -1,4 +1,4 @@
-//! What passes between those who ask or answer and the driver.
+//! Messages between the driver and those who ask or answer.
 
 use std::{convert::Infallible, fmt, sync::Arc};
 
@@ -21,14 +21,14 @@ pub(crate) struct Asking {
     pub(crate) made: Instant,
     /// One of so many questions that may wait. It is held until the question is over.
     pub(crate) permit: OwnedSemaphorePermit,
-    /// Where what comes of it goes: at most two for each who is asked or replies, and two more.
+    /// The receiver of its events: at most two for each who is asked or replies, and two more.
     pub(crate) events: UnboundedSender<AskEvent>,
 }
 
 /// What comes of a question.
 #[derive(Debug)]
 pub(crate) enum AskEvent {
-    /// Who was asked, is to be reached over others, or may have the channel open.
+    /// Members that were asked, are to be reached over others, or may have the channel open.
     Asked(Vec<Arc<Member>>),
     /// One of them came back, or will not; or somebody who was not known to be there, and who that
     /// is.
@@ -78,7 +78,7 @@ pub(crate) struct Replier {
     send: Option<Box<dyn FnOnce(Replying) + Send>>,
     asker: Sender,
     number: u64,
-    /// What waits for the driver is charged to the peer that the question came from.
+    /// A reply that waits for the driver is charged to the peer that the question came from.
     account: Account,
 }
 
@@ -145,8 +145,8 @@ pub(crate) struct Answerer {
     pub(crate) answer: Arc<dyn Fn(Incoming) + Send + Sync>,
 }
 
-/// What is asked and answered on one channel name, as far as the driver has not taken it. There is
-/// none where nobody asks or answers.
+/// Questions and answers on one channel name that the driver has not taken yet. There is none where
+/// nobody asks or answers.
 #[derive(Debug, Default)]
 pub(crate) struct AskQueues {
     pub(crate) asking: Vec<Asking>,

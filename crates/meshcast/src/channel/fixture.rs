@@ -52,7 +52,7 @@ impl Source {
         }
     }
 
-    /// What others hear when it posts these values.
+    /// The item that others hear when it posts these values.
     pub(crate) fn heard(&mut self, values: &[&[u8]]) -> Vec<Item> {
         let mut outbox = outbox(usize::MAX);
         for value in values {
@@ -65,7 +65,7 @@ impl Source {
         items
     }
 
-    /// What objects of its own process hear when this section leaves.
+    /// The item that objects of its own process hear when this section leaves.
     pub(crate) fn post(
         &mut self,
         mut section: Section,

@@ -28,17 +28,17 @@ pub struct History<T> {
     /// The messages, by when they were posted, those of one moment by sender; those of one sender
     /// are in its order, whatever its clock did.
     pub messages: Vec<Message<T>>,
-    /// What is missing between them, at most [`Self::MAX_GAPS`] gaps, and what is no `T`.
+    /// The gaps between them, at most [`Self::MAX_GAPS`], and values that are no `T`.
     pub errors: Vec<RecvError>,
-    /// How many more gaps there were, which came earlier.
+    /// The number of gaps left out, which came earlier.
     pub left_out_gaps: u64,
-    /// How many more messages there were, which are older: one holds at most
+    /// The number of messages left out, which are older: a history holds at most
     /// [`Self::MAX_MESSAGES`], and [`Self::MAX_BYTES`] of encoded payload.
     pub left_out: u64,
-    /// How many connected members had not told in time what they keep; see
+    /// The number of connected members that had not told in time what they keep; see
     /// [`Messages::untold_members`].
     pub untold_members: usize,
-    /// Whether it went to its end: the object was not closed, nor the node stopped, before.
+    /// `true` if it went to its end: the object was not closed, nor the node stopped, before.
     pub is_complete: bool,
 }
 
@@ -76,17 +76,16 @@ pub enum Entry<T> {
 pub struct Marked<T: Payload>(Messages<T>);
 
 impl<T: Payload> BroadcastChannel<T> {
-    /// What was posted on the channel, as far back as `since` says and anybody keeps it; also by
-    /// this object.
+    /// The messages posted on the channel, as far back as `since` says and anybody keeps them; also
+    /// those of this object.
     ///
     /// [`Since::Last`] is so many messages in all here, the newest, whoever posted them. It looks
     /// back as [`Node::channel_since`](crate::Node::channel_since) does: members are asked for what
     /// is not here, and those that have not told yet what they have are waited for, 5 s at most. At
     /// most [`History::MAX_MESSAGES`] come, and [`History::MAX_BYTES`]; older ones are counted.
     ///
-    /// What is posted afterwards it does not tell of, and nothing says where it ended for another
-    /// object: who wants to go on opens an object with `since`, and has [`Messages::history`]
-    /// first.
+    /// It does not include later posts, and has no position from which another object could go on:
+    /// to go on, open an object with `since`, and call [`Messages::history`] first.
     ///
     /// Cancel-safe.
     ///
@@ -114,8 +113,8 @@ impl<T: Payload> BroadcastChannel<T> {
 }
 
 impl<T: Payload> Messages<T> {
-    /// What the stream begins with: all up to where it has caught up, in one list. The stream goes
-    /// on behind it; what was received from it before is not among it. At most
+    /// The messages that the stream begins with: all up to where it has caught up, in one list. The
+    /// stream goes on behind it; what was received from it before is not among it. At most
     /// [`History::MAX_MESSAGES`] come, and [`History::MAX_BYTES`]; older ones are counted.
     ///
     /// Not cancel-safe: what was read already is lost if the future is dropped.
@@ -213,7 +212,7 @@ impl<T: Payload> fmt::Debug for Marked<T> {
 struct Gaps {
     newest: VecDeque<Gap>,
     left_out: u64,
-    /// How many of these were of what nobody keeps any more.
+    /// The number of these gaps whose messages nobody keeps any more.
     left_out_expired: u64,
 }
 

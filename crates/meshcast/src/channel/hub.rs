@@ -91,7 +91,7 @@ struct HubState {
     told: ObjectGaps,
     /// Objects that came late, and wait to be told what there was.
     openings: Vec<Opening>,
-    /// Who waits for peers to have something, and the driver does not know yet.
+    /// Receipts that wait for peers, of which the driver does not know yet.
     awaited: Vec<Awaited>,
     /// Questions and answers, once there was any.
     ask_queues: Option<Box<AskQueues>>,
@@ -220,7 +220,7 @@ impl Hub {
         // Not under the lock: dropping handlers may drop what closes another object.
         drop((handlers, answerer));
         wakers.into_iter().for_each(Waker::wake);
-        // Whoever waits for room on behalf of this object learns that it is closed.
+        // A task that waits for room on behalf of this object learns that it is closed.
         self.room.notify_waiters();
         if vacant {
             self.bell.vacate(self);
@@ -272,7 +272,7 @@ impl Hub {
         self.room.notified()
     }
 
-    /// What leaves next, and whether there is more. For the driver.
+    /// The section that leaves next, and whether there is more. For the driver.
     pub(crate) fn take_section(&self) -> (Option<Section>, bool) {
         let mut state = self.lock();
         if !state.openings.is_empty() {
@@ -294,7 +294,7 @@ impl Hub {
         state.numbered = Some((first, seqs.first()));
     }
 
-    /// How many records were posted, if not all of them have left.
+    /// The number of records posted, if not all of them have left.
     pub(crate) fn queued(&self) -> Option<u64> {
         let state = self.lock();
         (!state.outbox.is_empty()).then(|| state.outbox.pushed())
@@ -360,8 +360,8 @@ impl Hub {
         }
     }
 
-    /// Whether some reader says to have read what nobody here knows of, so that it matters when
-    /// something [was posted](Self::deliver). For the driver.
+    /// Whether some reader claims to have read numbers that nobody here knows of, so that it
+    /// matters when something [was posted](Self::deliver). For the driver.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful.load(Ordering::Relaxed)
     }
@@ -428,7 +428,7 @@ impl Hub {
         self.followed.load(Ordering::Acquire)
     }
 
-    /// Where those who watch who is present and the driver meet; made now if there is none.
+    /// The meeting point of the driver and of those who watch presence; made now if there is none.
     pub(crate) fn make_board(&self) -> Arc<Board> {
         Arc::clone(self.board.get_or_init(Arc::default))
     }
@@ -509,7 +509,8 @@ pub(crate) struct Delivered {
     pub(crate) has_many_senders: bool,
 }
 
-/// What this node would have dropped others may have fetched late, and keep for as long once more.
+/// Others may have fetched late what this node would have dropped, and keep it for as long once
+/// more.
 const KEPT_ELSEWHERE: u32 = 2;
 
 impl std::fmt::Debug for Hub {

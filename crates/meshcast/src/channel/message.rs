@@ -91,8 +91,9 @@ impl<T> Message<T> {
         wall_time_of(self.origin.received)
     }
 
-    /// Whether it is of the past that the stream or handler began with: what was posted before this
-    /// node had looked back. Never with an object that wanted nothing from before it was made.
+    /// Whether it belongs to the history that the stream or handler began with: it was posted
+    /// before this node had looked back. Never with an object that wanted nothing from before it
+    /// was made.
     pub fn is_history(&self) -> bool {
         self.is_history
     }
@@ -224,8 +225,7 @@ impl Undecodable {
         &self.source
     }
 
-    /// What was posted, as a value of no particular type: what a newer version of a service may
-    /// have sent.
+    /// The posted value, of no particular type: a newer version of a service may have sent it.
     ///
     /// # Errors
     /// [`DecodeError`] if its bytes are no value at all.

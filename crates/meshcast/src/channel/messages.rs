@@ -28,19 +28,20 @@ use crate::clock::moment;
 /// [`Limits::unread_bytes`](crate::Limits::unread_bytes) wait in its channel, the oldest make way,
 /// and are read out of what is kept for other members
 /// ([`Limits::history_bytes`](crate::Limits::history_bytes),
-/// [`Limits::history_age`](crate::Limits::history_age)) when the reader comes to them. What is not
-/// kept any more either, or the node has stopped meanwhile, is a [`Gap`] with
+/// [`Limits::history_age`](crate::Limits::history_age)) when the reader comes to them. Messages
+/// that are not kept any more either are a [`Gap`] with
 /// [`GapReason::Unread`](crate::GapReason::Unread) and the exact numbers, before anything later of
-/// that sender. The order between senders changes by that.
+/// that sender. So are those that the stream was still to read when the node stopped. The order
+/// between senders changes by that.
 pub struct Messages<T: Payload> {
     object: Arc<Object<T>>,
     /// `None` when the object was closed already.
     reader: Option<ReaderId>,
     /// Values taken from the ring and not handed out yet.
     current: Option<Unpacked>,
-    /// What was read, since somebody wants to know.
+    /// The position that was read, if somebody wants to know.
     read: Option<Box<Marks>>,
-    /// How many senders that were when those were forgotten of which nothing is kept.
+    /// The number of senders at the last time when idle ones were forgotten.
     settled: usize,
     /// It has read all of the past that it began with.
     caught_up: bool,
@@ -75,11 +76,11 @@ impl<T: Payload> Messages<T> {
     /// Up to where it has read: at any member of the mesh another object that is opened
     /// [there](crate::Since::After) goes on with the next message.
     ///
-    /// What was received counts as read, and gaps that were told. Call it after each message whose
-    /// place somebody is to remember: it takes some microseconds, and the first call looks through
-    /// what waits to be read. A stream that was made of [`Since::After`](crate::Since::After) has
-    /// that cursor until it was told what there is. If the object was closed before the first call,
-    /// it is that of somebody who has read nothing.
+    /// Received messages count as read, and so do gaps that were told. Call it after each message
+    /// whose place somebody is to remember: it takes some microseconds, and the first call looks
+    /// through what waits to be read. A stream that was made of
+    /// [`Since::After`](crate::Since::After) has that cursor until it was told what there is. If
+    /// the object was closed before the first call, it is that of somebody who has read nothing.
     pub fn cursor(&mut self) -> Cursor {
         let hub = &self.object.hub;
         if self.read.is_none() {
@@ -105,18 +106,18 @@ impl<T: Payload> Messages<T> {
         cursor
     }
 
-    /// Whether it has read all of the past that it began with: what was posted before this node had
-    /// looked back, as the options of the object want it. What comes from then on is no
+    /// Whether it has read all of the history that it began with: the messages posted before this
+    /// node had looked back, as far as the options of the object want them. Later messages are no
     /// [history](Message::is_history). A stream of an object that wanted nothing from before is
     /// caught up when it is polled first.
     pub fn is_caught_up(&self) -> bool {
         self.caught_up
     }
 
-    /// How many connected members had not told what they keep when the past was handed out that the
-    /// stream began with: what they alone keep is not among it, and is no gap. They are waited for,
-    /// 5 s at most. 0 until it [has caught up](Self::is_caught_up), and for streams that wanted
-    /// nothing from before.
+    /// The number of connected members that had not told what they keep when the history of the
+    /// stream was handed out: messages that they alone keep are not in it, and are no gap. They are
+    /// waited for, 5 s at most. 0 until it [has caught up](Self::is_caught_up), and for streams
+    /// that wanted nothing from before.
     pub fn untold_members(&self) -> usize {
         let hub = &self.object.hub;
         self.reader.map_or(0, |reader| hub.untold(reader))

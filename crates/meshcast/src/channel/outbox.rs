@@ -1,4 +1,4 @@
-//! What was posted and has not left yet, already in the shape of frames.
+//! Posts that have not left yet, already in the shape of frames.
 
 use std::{cmp::Ordering, collections::VecDeque};
 
@@ -18,10 +18,10 @@ pub(crate) struct Outbox {
     bytes: usize,
     limit: usize,
     account: Account,
-    /// What the account is charged with: somewhat more than `bytes`, so that it is not changed with
-    /// each post.
+    /// The bytes charged to the account: somewhat more than `bytes`, so that the charge does not
+    /// change with each post.
     charged: usize,
-    /// How many records were pushed so far, and how many of them have left.
+    /// The number of records pushed so far, and of those that have left.
     pushed: u64,
     left: u64,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Outbox {
 pub(crate) enum Poster {
     /// Gives up if there is no room.
     NonBlocking,
-    /// Waits for room. What it pushes earlier than the driver can take it would only grow old in
+    /// Waits for room. Records pushed earlier than the driver can take them would only grow old in
     /// the queue.
     Waiting,
 }
@@ -175,7 +175,7 @@ impl Drop for Outbox {
     }
 }
 
-/// What so many bytes are charged as: in steps, the buffer they are in grows so as well.
+/// The charge for so many bytes: in steps, since the buffer they are in grows so as well.
 const fn charge_for(bytes: usize) -> usize {
     match bytes {
         0 => 0,
@@ -195,7 +195,7 @@ impl Section {
         }
     }
 
-    /// Who posted which numbers, once the records got theirs.
+    /// The poster of each number, once the records got theirs.
     pub(crate) fn posters(&self, seqs: SeqRange) -> Posters {
         let mut end = seqs.first();
         let runs = self.posters.iter().map(|run| {
@@ -242,8 +242,8 @@ impl PostedBy {
     }
 }
 
-/// How much may wait in front of what somebody pushes who would wait himself: four frames, so that
-/// the driver finds some whenever it looks.
+/// The bytes that may wait in front of a post of somebody who would wait himself: four frames, so
+/// that the driver finds some whenever it looks.
 const WAITING_LIMIT: usize = 4 * Frame::MAX_LEN;
 
 /// The steps in which an outbox is charged: the first, and those from the largest power of two on.

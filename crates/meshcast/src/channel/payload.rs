@@ -7,8 +7,8 @@ use meshcast_proto::{Format, Posted};
 use meshcast_value::{self as value, DecodeError, DecodeLimits, EncodeError, EncodedValue, Value};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// What a channel can carry: any type that serde can write and read, the dynamic [`Value`], the
-/// same [unread](EncodedValue), or [`Bytes`], which travel as they are. Implemented for all of
+/// A value that a channel can carry: any type that serde can write and read, the dynamic [`Value`],
+/// the same [unread](EncodedValue), or [`Bytes`], which travel as they are. Implemented for all of
 /// them; there is nothing to implement by hand.
 pub trait Payload: Serialize + DeserializeOwned + Send + 'static {}
 
@@ -110,7 +110,7 @@ pub(crate) fn decode_bytes<T: Payload>(format: Format, payload: &Bytes) -> Resul
     }
     match format {
         Format::Value => value::from_bytes(payload),
-        // What `Bytes` sends is for other types what a `Uint8Array` would be.
+        // To other types, a message of `Bytes` looks like a `Uint8Array`.
         Format::Raw => Value::from(payload.clone()).deserialize(),
     }
 }

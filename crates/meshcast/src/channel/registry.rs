@@ -1,4 +1,4 @@
-//! Which channels of a node are open: the desired state that the driver follows.
+//! The open channels of a node: the desired state that the driver follows.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +26,7 @@ struct Inner {
     lingering: BTreeMap<u64, ChannelName>,
     /// How many hubs lost their last object so far.
     closings: u64,
-    /// How many names are closed, and yet have to be remembered.
+    /// The number of names that are closed, and yet have to be remembered.
     remembered: usize,
     stopped: bool,
 }
@@ -135,7 +135,7 @@ impl Registry {
         vacant
     }
 
-    /// How many names are closed, and yet have to be remembered.
+    /// The number of names that are closed, and yet have to be remembered.
     pub(crate) fn remember(&self, names: usize) {
         self.lock().remembered = names;
     }

@@ -1,4 +1,4 @@
-//! What was delivered to a channel and not yet read by all of its readers.
+//! Messages delivered to a channel and not yet read by all of its readers.
 
 mod backfill;
 mod item;
@@ -36,9 +36,10 @@ pub(crate) use self::{
     unpacked::{Unpacked, UnpackedValue},
 };
 
-/// One bounded queue with a cursor for each reader. What a reader did not read before it had to
-/// make way is noted down for that reader, which asks for it: it is [handed over](Self::recall) as
-/// far as it is still kept, or told as missing, before anything later.
+/// One bounded queue with a cursor for each reader. If an entry has to make way before a reader has
+/// read it, its numbers are noted for that reader, which asks for them: they are
+/// [handed over](Self::recall) as far as they are still kept, or told as missing, before anything
+/// later.
 #[derive(Debug)]
 pub(crate) struct Ring {
     entries: VecDeque<Item>,
@@ -46,7 +47,7 @@ pub(crate) struct Ring {
     front: u64,
     bytes: usize,
     limit: usize,
-    /// What is in it is charged to it.
+    /// The account that pays for its entries.
     account: Account,
     /// Mostly one.
     readers: LiteMap<ReaderId, Reader>,
@@ -76,9 +77,9 @@ struct Reader {
     waker: Option<Waker>,
     /// The bytes that wait for it while nobody has claimed it; `None` from then on.
     unclaimed: Option<usize>,
-    /// Where it goes on, until it was told what there is.
+    /// The cursor that it resumes at, until it was told what there is.
     cursor: Option<Cursor>,
-    /// What stands below in the ring is of the past that it began with.
+    /// Entries below this position belong to the backfill that it began with.
     backfill_end: u64,
     /// It has read all of that.
     caught_up: bool,
@@ -203,7 +204,8 @@ impl Ring {
         self.take_wakers()
     }
 
-    /// Who waits, in the order the readers were made; they are no longer waiting afterwards.
+    /// The wakers of waiting readers, in the order the readers were made; they are no longer
+    /// waiting afterwards.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         self.readers
             .iter_mut()
@@ -233,7 +235,7 @@ impl Ring {
         }
     }
 
-    /// Where a reader stands; `None` if there is nothing for it yet. It may be
+    /// The state of a reader; `None` if there is nothing for it yet. It may be
     /// [asking](Self::take_wanted) then.
     pub(crate) fn pending(&mut self, id: ReaderId) -> Option<Pending> {
         let end = self.end();
@@ -327,8 +329,8 @@ impl Ring {
         self.bytes
     }
 
-    /// Whether so much waits that who posts had better wait as well: what is on the way still has
-    /// room then.
+    /// Whether so much waits that posters had better wait as well: there is still room for what is
+    /// on the way then.
     pub(crate) const fn is_above_high_watermark(&self) -> bool {
         self.bytes > self.limit / 2
     }
@@ -338,7 +340,7 @@ impl Ring {
         self.bytes <= self.limit / 4
     }
 
-    /// What single readers were told that they will not get.
+    /// Numbers that single readers were told they will not get.
     pub(crate) const fn told(&self) -> ObjectGaps {
         self.told
     }

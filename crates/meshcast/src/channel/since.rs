@@ -22,8 +22,8 @@ pub enum Since {
 }
 
 impl Since {
-    /// What the engine makes of it, for somebody who wanted it so long ago. Somebody who goes on at
-    /// a cursor opens a channel as if it wanted nothing from before: it is fetched for it alone.
+    /// Its form for the engine, if it was requested so long ago. Somebody who goes on at a cursor
+    /// opens a channel as if it wanted nothing from before: it is fetched for it alone.
     pub(crate) fn wanted(&self, ago: Duration) -> meshcast_proto::Since {
         let since = match self {
             Self::Now | Self::After(_) => meshcast_proto::Since::Now,

@@ -135,7 +135,7 @@ fn whatever_the_protocol_counts_is_shown_by_the_name_it_has_there() {
     }
 }
 
-/// Whoever shows a snapshot in their own way finds the words of the admin socket.
+/// A program that shows a snapshot in its own way finds the words of the admin socket.
 #[test]
 fn a_snapshot_in_serde_says_what_the_admin_socket_says() {
     let shown = serde_json::to_value(snapshot()).expect("plain data");

@@ -1,4 +1,4 @@
-//! How far each sender of a channel was delivered, or read.
+//! The position up to which each sender of a channel was delivered, or read.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -53,7 +53,7 @@ impl Marks {
         now: Instant,
         needed: impl Fn(&SenderPrefix) -> bool,
     ) {
-        // What is longer than can be told counts as long.
+        // A longer time counts as the longest that can be told.
         let limit = limit.min(MAX_IDLE);
         let is_idle = |mark: &Mark| now.saturating_duration_since(mark.heard) >= limit;
         self.0

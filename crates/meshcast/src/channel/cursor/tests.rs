@@ -41,7 +41,7 @@ proptest! {
         prop_assert_eq!(positions.iter().collect::<Vec<_>>(), expected);
     }
 
-    /// Whatever is accepted has one form.
+    /// Every accepted text has one form.
     #[test]
     fn any_bytes_are_refused_or_are_what_they_say(
         mut bytes in prop::collection::vec(any::<u8>(), 0..80),

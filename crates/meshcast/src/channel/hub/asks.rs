@@ -85,7 +85,7 @@ impl HubState {
         self.ask_queues.get_or_insert_default()
     }
 
-    /// What was asked and answered since the driver looked last.
+    /// Questions and answers since the driver looked last.
     pub(super) fn take_ask_queues(&mut self) -> AskQueues {
         let Some(ask_queues) = &mut self.ask_queues else {
             return AskQueues::default();

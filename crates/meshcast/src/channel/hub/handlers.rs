@@ -141,7 +141,7 @@ impl HubState {
                 due.is_history = is_history;
                 due.item = ring.read(*reader);
                 due.objects.push((*object, Arc::clone(handlers)));
-                // What one object is behind with is for that one alone.
+                // An item from the lag of one object is for that one alone.
                 if lowest == Pending::Behind {
                     break;
                 }

@@ -32,7 +32,7 @@ impl Hub {
         self.lock().ring.was_delivered(sender, read);
     }
 
-    /// Where a reader stands; `None` if there is no such reader.
+    /// The position of a reader; `None` if there is no such reader.
     pub(crate) fn read_position(&self, reader: ReaderId) -> Option<ReadPosition> {
         self.lock().ring.read_position(reader, moment())
     }
@@ -79,8 +79,8 @@ impl Hub {
         poll
     }
 
-    /// What is delivered from now on, an object that came late hears; what was before it is
-    /// [told](Self::begin). For the driver.
+    /// An object that came late hears everything delivered from now on; the messages from before it
+    /// are [handed over](Self::begin). For the driver.
     pub(crate) fn skip_to_end(&self, reader: ReaderId) {
         self.lock().ring.skip_to_end(reader);
     }
@@ -102,12 +102,12 @@ impl Hub {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// How many members had not told in time what they keep of what a reader began with.
+    /// The number of members that had not told in time what they keep from before a reader began.
     pub(crate) fn untold(&self, reader: ReaderId) -> usize {
         self.lock().ring.untold(reader)
     }
 
-    /// What became of what others posted.
+    /// Counts of what became of the posts of others.
     pub(crate) fn tally(&self) -> Tally {
         self.lock().ring.tally()
     }

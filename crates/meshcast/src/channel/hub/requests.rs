@@ -23,7 +23,7 @@ pub(crate) struct Requests {
     pub(crate) openings: Vec<Opening>,
     /// Who waits for peers to have something.
     pub(crate) awaited: Vec<Awaited>,
-    /// How many readers ask for numbers that they are behind with, and some of them.
+    /// The number of readers that ask for numbers they are behind with, and some of them.
     pub(crate) asking: usize,
     pub(crate) wanted: Vec<(ReaderId, Wanted)>,
     /// Questions, and answers to others.
@@ -44,15 +44,15 @@ impl Opening {
         self.since.wanted(self.made.elapsed())
     }
 
-    /// Where it goes on, if it does.
+    /// The cursor that it resumes at, if it does.
     pub(crate) const fn cursor(&self) -> Option<&Cursor> {
         self.since.cursor()
     }
 }
 
 impl Hub {
-    /// What is asked of the driver since the last call; of readers that are behind so many at most,
-    /// and the driver is asked again for the rest. For the driver.
+    /// Requests to the driver since the last call; of readers that are behind so many at most, and
+    /// the driver is asked again for the rest. For the driver.
     pub(crate) fn take_requests(self: &Arc<Self>, most: usize) -> Requests {
         let mut state = self.lock();
         state.requesting = false;

@@ -325,7 +325,7 @@ async fn what_is_heard_repaired_missed_and_dropped_is_counted_of_each_channel() 
         ..heard
     };
     assert_eq!(hub.tally(), dropped);
-    // What is not kept either is told as a gap.
+    // Messages that are not kept either are told as a gap.
     assert!(read_now(&hub, reader).await.is_pending());
     for (id, wanted) in hub.take_requests(usize::MAX).wanted {
         for (missed, reason) in wanted.spans {

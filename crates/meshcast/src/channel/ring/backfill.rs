@@ -13,7 +13,7 @@ use crate::{
     clock::{Instant, moment},
 };
 
-/// What a reader that came late is told of what was before it.
+/// The earlier messages that a late reader is told of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackfillStart<'a> {
     /// What the engine found, by sender.
@@ -61,18 +61,18 @@ impl Ring {
         })
     }
 
-    /// How many members had not told in time what they keep of what a reader began with.
+    /// The number of members that had not told in time what they keep from before a reader began.
     pub(crate) fn untold(&self, id: ReaderId) -> usize {
         self.readers.get(&id).map_or(0, |reader| reader.untold)
     }
 
-    /// Whether what a reader reads is of the past that it began with.
+    /// Whether a reader still reads the backfill that it began with.
     pub(crate) fn is_backfilling(&self, id: ReaderId) -> bool {
         let reader = self.readers.get(&id);
         reader.is_some_and(|reader| !reader.caught_up)
     }
 
-    /// Where a reader stands; `None` if there is no such reader.
+    /// The position of a reader; `None` if there is no such reader.
     pub(crate) fn read_position(&self, id: ReaderId, now: Instant) -> Option<ReadPosition> {
         let reader = self.readers.get(&id)?;
         if reader.behind.awaits_backfill() || reader.cursor.is_some() {
@@ -111,7 +111,7 @@ impl Ring {
         &self.delivered
     }
 
-    /// Whether a reader says to have read what nobody here knows of.
+    /// Whether a reader claims to have read numbers that nobody here knows of.
     pub(crate) fn is_doubtful(&self, id: ReaderId) -> bool {
         let reader = self.readers.get(&id);
         reader.is_some_and(|reader| reader.seams.are_doubtful())
@@ -169,7 +169,7 @@ impl Reader {
         let Some(member) = &past.member else { return };
         let gone = past.gone.map(|gone| (gone, GapReason::Expired, false));
         let kept = past.kept.map(|kept| (kept, GapReason::Lost, true));
-        // Whatever it has gone past meanwhile comes after.
+        // Numbers that it has gone past meanwhile come after.
         let spans = gone.into_iter().chain(unfetched(past)).chain(kept);
         let spans: Vec<_> = spans.collect();
         self.behind.precede(member, spans.into_iter());
@@ -225,7 +225,8 @@ impl Reader {
                 None => {}
             }
             spans.extend(past.kept.map(|kept| (kept, GapReason::Lost, true)));
-            // What it has gone past meanwhile follows on that, or it is said what lies between.
+            // Numbers that it has gone past meanwhile follow on that, or a gap is told for what
+            // lies between.
             if let Some(first) = self.behind.cut(past.sender, resumption.due) {
                 self.seams.remove(sender);
                 let between = first.previous();
@@ -237,7 +238,7 @@ impl Reader {
     }
 }
 
-/// What a member claims to keep of a sender and could not be fetched.
+/// Numbers that a member claims to keep of a sender and that could not be fetched.
 fn unfetched(past: &Backlog) -> Option<(SeqRange, GapReason, bool)> {
     let unfetched = past.unfetched?;
     Some((unfetched, GapReason::Unfetched, false))

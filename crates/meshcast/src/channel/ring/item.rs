@@ -16,7 +16,7 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    /// What it keeps in memory, roughly: an entry without payload is not free either.
+    /// The memory that it takes, roughly: an entry without payload is not free either.
     pub(super) fn len_bytes(&self) -> usize {
         ENTRY_OVERHEAD
             + match self {

@@ -1,4 +1,4 @@
-//! What a reader has gone past without having read it.
+//! Numbers that a reader has gone past without having read them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,16 +14,16 @@ use crate::channel::message::{Gap, GapReason};
 /// The numbers that a reader is behind with, by sender and in the order of each sender's numbers:
 /// those that made way in the ring, and for one that came late, those from before.
 ///
-/// What the node still keeps of them is read before anything else: the reader asks for a part of
-/// what it is behind with of one sender, reads what is handed over, and goes on with the next
-/// sender. What is not kept any more, and what never came, is told as a gap. Ranges are exact: only
+/// Those that the node still keeps are read before anything else: the reader asks for a part of its
+/// lag behind one sender, reads what is handed over, and goes on with the next sender. Numbers that
+/// are not kept any more, and those that never came, are told as a gap. Ranges are exact: only
 /// neighbours of one kind are joined, unless there are [`MAX_SPANS`].
 #[derive(Debug)]
 pub(super) struct Lag {
-    /// What it takes is charged to it.
+    /// The account that pays for its memory.
     account: Account,
     senders: BTreeMap<Sender, VecDeque<Span>>,
-    /// How many spans that are, and how many of them are of the past that it began with.
+    /// The number of spans, and of those that belong to the backfill it began with.
     spans: usize,
     backfill_spans: usize,
     /// Handed over, and to be read first; and what that takes.
@@ -33,7 +33,7 @@ pub(super) struct Lag {
     asked: Option<Sender>,
     /// Who had a turn last.
     turn: Option<Sender>,
-    /// What is from before the reader came is still being looked for: nothing later is read.
+    /// The backfill of the reader is still being looked for: nothing later is read.
     awaits_backfill: bool,
 }
 
@@ -160,8 +160,8 @@ impl Lag {
         self.senders.keys().copied().collect()
     }
 
-    /// What the reader has gone past of a sender begins with this number, though it went past lower
-    /// ones: those are not wanted. Returns the first number that is left, if any is.
+    /// The first number of a sender that the reader has gone past and wants: it went past lower
+    /// ones too, and those are not wanted. Returns the first number that is left, if any is.
     pub(super) fn cut(&mut self, sender: Sender, due: Seq) -> Option<Seq> {
         while let Some(mut span) = self.pop(sender) {
             let missed = span.gap.missed;
@@ -234,7 +234,7 @@ impl Lag {
         }
     }
 
-    /// What is read next, if it is [ready](LagState::Ready).
+    /// The item that is read next, if it is [ready](LagState::Ready).
     pub(super) fn take(&mut self) -> Option<Item> {
         if self.look() != LagState::Ready {
             return None;
@@ -248,7 +248,7 @@ impl Lag {
         Some(Item::Missed(span.gap))
     }
 
-    /// What is asked for: as much as may be handed over at once.
+    /// The numbers that are asked for: as many as may be handed over at once.
     pub(super) fn wanted(&self) -> Option<Wanted> {
         let spans = self.senders.get(&self.asked?)?;
         let member = Arc::clone(&spans.front()?.gap.member);

@@ -1,5 +1,5 @@
-//! What single objects were told that they will not get. What all objects of a channel are told is
-//! counted once, by the driver.
+//! Numbers that single objects were told they will not get. Gaps that all objects of a channel are
+//! told of are counted once, by the driver.
 
 use crate::channel::message::{Gap, GapReason};
 

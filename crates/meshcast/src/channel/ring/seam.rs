@@ -1,4 +1,4 @@
-//! Where what an object hears from before it came meets what is delivered since.
+//! The seam between the backfill of an object and the live messages.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,14 +13,14 @@ use crate::{
     clock::Instant,
 };
 
-/// What has to be done about senders when something of them is read for the first time. Of most
-/// there is nothing.
+/// Work to be done for senders when something of them is read for the first time. Of most there is
+/// nothing.
 #[derive(Debug, Default)]
 pub(super) struct Seams(BTreeMap<SenderPrefix, Seam>);
 
 #[derive(Debug)]
 struct Seam {
-    /// What is delivered below was read before, or is not wanted.
+    /// Numbers delivered below were read before, or are not wanted.
     from: Option<Seq>,
     /// Could not be fetched, which could not be said while nobody knew whose it is.
     owed: Option<SeqRange>,
@@ -81,7 +81,7 @@ impl Seams {
         self.0.insert(sender, seam);
     }
 
-    /// Where it goes on with a sender, about whom nothing is to be done from now on.
+    /// The position at which it goes on with a sender, which needs no further attention.
     pub(super) fn take(&mut self, sender: SenderPrefix) -> Option<Seq> {
         self.0.remove(&sender)?.from
     }
@@ -140,7 +140,7 @@ impl Seams {
         self.0.values().any(|seam| seam.doubt.is_some())
     }
 
-    /// What is due next of each sender, and when it was heard, if not by this node.
+    /// The number due next of each sender, and when it was heard, if not by this node.
     pub(super) fn due(&self) -> impl Iterator<Item = (SenderPrefix, Seq, Option<Instant>)> {
         self.0
             .iter()
@@ -157,7 +157,7 @@ fn missed_of(member: &Arc<Member>, missed: SeqRange, reason: GapReason) -> Item 
 }
 
 impl Item {
-    /// What it holds from this number on, at which a value begins or a gap may be cut.
+    /// The part of it from this number on, at which a value begins or a gap may be cut.
     fn since(self, first: Seq) -> Option<Self> {
         match self {
             Self::Values(delivery, posters) => Some(Self::Values(delivery.since(first)?, posters)),

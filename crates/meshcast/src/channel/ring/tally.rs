@@ -1,4 +1,4 @@
-//! What became of what others posted on a channel.
+//! Counts of what became of the posts of others on a channel.
 
 use meshcast_proto::Via;
 

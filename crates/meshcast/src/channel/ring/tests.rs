@@ -495,7 +495,7 @@ fn seqs(first: u64, last: u64) -> SeqRange {
     SeqRange::new(seq(first), seq(last)).expect("in order")
 }
 
-/// What a log brings after all that began lower than it seemed to, and what is owed of one that
+/// A log brings after all numbers below its apparent beginning, and numbers owed of a sender that
 /// nobody knew.
 #[test]
 fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_first() {
@@ -613,8 +613,8 @@ type Expected = BTreeMap<Sender, u64>;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever happens, a reader sees every number of a sender once and in order: as a value if it
-    /// is still in the ring or kept when it is asked for, else in a gap, of which no two follow on
+    /// In any case a reader sees every number of a sender once and in order: as a value if it is
+    /// still in the ring or kept when it is asked for, else in a gap, of which no two follow on
     /// each other.
     #[test]
     fn every_number_is_read_or_told_as_missing(steps in prop::collection::vec(step(), 1..160)) {

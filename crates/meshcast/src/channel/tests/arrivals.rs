@@ -1,4 +1,4 @@
-//! Which way messages say they came.
+//! The routes that messages report.
 
 use crate::{
     Message, Messages, Via,

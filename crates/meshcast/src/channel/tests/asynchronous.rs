@@ -37,7 +37,7 @@ async fn an_asynchronous_handler_is_called_in_order_and_one_message_at_a_time() 
     }
 }
 
-/// What it misses is told with exact numbers; a handler beside it hears all meanwhile.
+/// Messages it misses are told with exact numbers; a handler beside it hears all meanwhile.
 #[tokio::test]
 async fn a_slow_asynchronous_handler_holds_up_nobody_and_is_told_its_gap() {
     const MESSAGES: u64 = 2_000;

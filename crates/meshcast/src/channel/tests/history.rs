@@ -1,4 +1,4 @@
-//! What an object hears of what was posted before it was made.
+//! The messages an object hears from before it was made.
 
 use std::{
     collections::BTreeMap,
@@ -170,7 +170,7 @@ async fn an_object_that_comes_to_an_open_channel_is_given_what_other_nodes_keep_
     let mut heard = at_b.messages();
     joined(&[&a, &b], "earth").await;
     post(&a, &at_a, 301..=305).await;
-    // Whoever opens a channel is granted a moment more, perhaps all of it.
+    // Opening a channel grants a moment more, perhaps all of it.
     let first = within(heard.recv())
         .await
         .expect("not the end")
@@ -217,7 +217,7 @@ async fn an_object_that_comes_to_an_open_channel_hears_of_all_senders_what_this_
     assert_eq!((of_a, of_b), (vec![4, 5, 6], vec![4, 5]));
 }
 
-/// What a stream brings of each sender, by name, once it brought so many.
+/// The messages a stream brings of each sender, by name, once it brought so many.
 async fn heard(messages: &mut Messages<u64>, count: usize) -> BTreeMap<String, Vec<u64>> {
     let mut heard = BTreeMap::<_, Vec<_>>::new();
     for _ in 0..count {
@@ -251,7 +251,7 @@ async fn whoever_asks_before_its_node_is_connected_hears_what_others_keep_of_one
         s.shutdown().await;
         at_b.post_message(&10).expect("posted");
         assert_eq!(next(&mut in_c).await, 10);
-        // What was posted within a fifth of a second before it is opened an object hears too: the
+        // An object also hears messages posted within a fifth of a second before it is opened: the
         // time is the point.
         tokio::time::sleep(Duration::from_millis(500)).await;
 

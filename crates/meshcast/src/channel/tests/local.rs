@@ -20,7 +20,7 @@ fn tell<T>(to: &mpsc::UnboundedSender<T>, what: T) {
     let _ = to.send(what);
 }
 
-/// Whatever was posted before has been delivered when this returns.
+/// Earlier posts have been delivered when this returns.
 async fn flushed(node: &Node) {
     until(node, |it| {
         it.channels.iter().all(|channel| channel.outbox_bytes == 0)

@@ -12,7 +12,7 @@ fn place() -> Place {
     Place::new(&topics, &ChannelName::new("earth").expect("allowed"))
 }
 
-/// Where a reader is, as a client keeps it.
+/// The position of a reader, as a client keeps it.
 fn cursor(ring: &Ring, reader: ReaderId) -> Cursor {
     let now = moment();
     let cursor = match ring.read_position(reader, now).expect("it reads") {
@@ -179,7 +179,7 @@ proptest! {
                     meanwhile.into_iter().for_each(|of| node.hear(of, &posted));
                     begin(&mut node.ring, late, &found);
                     (client.node, client.reader) = (to, late);
-                    // Who it has read nothing of since it began, it may hear anything of.
+                    // Of a sender that it has read nothing of since it began, it may hear anything.
                     let named = cursor.positions();
                     let due = sources.iter().filter_map(|source| {
                         let sender = source.member.sender();
