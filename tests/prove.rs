@@ -194,7 +194,7 @@ impl Scenario {
                 *rate,
                 Duration::from_secs_f64(*every),
             ),
-            Self::Digesting { rate } => lives::rolling(bench, *rate),
+            Self::Rolling { rate } => lives::rolling(bench, *rate),
             Self::Reopen(timed) => lives::reopen(bench, *timed),
             Self::FirstMessage { trials } => lives::first_message(bench, *trials),
             Self::Partition { seconds, rate } => seconds.iter().try_for_each(|seconds| {
@@ -297,7 +297,7 @@ impl Scenario {
             Self::FirstMessage {
                 trials: if quick { 20 } else { 1000 },
             },
-            Self::Digesting { rate: 200.0 },
+            Self::Rolling { rate: 200.0 },
             Self::Reopen(short),
             Self::CatchUp {
                 mib: if quick { 16 } else { 64 },

@@ -37,7 +37,7 @@ pub(crate) fn moment() -> Instant {
     Instant::now()
 }
 
-/// What the wall clock says now that it was at this moment: it may have been set since.
+/// The present reading of the wall clock for this moment: the clock may have been set since.
 pub(crate) fn wall_time_of(moment: Instant) -> WallTime {
     wall_time() - moment.elapsed()
 }

@@ -1,4 +1,4 @@
-//! What handles ask of the driver, and what it answers.
+//! Questions of handles to the driver, and its answers.
 //!
 //! May use: plain types: `channel`, `error`, `health`, `inspect`, `measured`.
 //! Must not: do anything: handles ask, the driver answers.
@@ -26,7 +26,7 @@ use crate::{
 /// An answer that takes a while, so that only so many may wait for it.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, AskError>>;
 
-/// A question to the driver, with where the answer goes. Whoever asked may have left.
+/// A question to the driver, with where the answer goes. The caller may have left.
 #[derive(Debug)]
 pub(crate) enum Command {
     Inspect(View, Answer<Arc<Inspected>>),
@@ -54,7 +54,7 @@ pub(crate) enum Command {
 /// The answer to a question for a round trip.
 pub(crate) type PingAnswer = oneshot::Sender<Result<Duration, PingError>>;
 
-/// What somebody wants to see, beside what is always there.
+/// The optional parts of a snapshot, beside those that are always there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) peers: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Inspected {
     pub(crate) behind_by: u64,
     #[cfg(feature = "metrics")]
     pub(crate) measured: Measured,
-    /// What single objects were told that they will not get.
+    /// Numbers that single objects were told they will not get.
     #[cfg(feature = "metrics")]
     pub(crate) object_gaps: ObjectGaps,
 }

@@ -182,7 +182,7 @@ impl Default for Config {
     }
 }
 
-/// What a variable says; `None` if it is not set, or empty.
+/// The value of a variable; `None` if it is not set, or empty.
 pub(crate) fn text(
     name: &'static str,
     variable: impl Fn(&str) -> Option<OsString>,
@@ -271,7 +271,8 @@ const fn set_local(config: &mut Config, local: bool) -> Result<(), InvalidValue>
     Ok(())
 }
 
-/// Who asks for it must not take the node for one that does it; to ask for nothing is no error.
+/// A user who asks for the feature must not think that the node has it; not to ask for it is no
+/// error.
 #[cfg(not(feature = "admin"))]
 fn set_local(_: &mut Config, local: bool) -> Result<(), InvalidValue> {
     let feature = "admin";

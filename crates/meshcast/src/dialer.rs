@@ -1,4 +1,4 @@
-//! Whom to dial, and when: seeds for ever, members that others told of while there is hope.
+//! Decides whom to dial, and when: seeds for ever, members that others reported for a limited time.
 //!
 //! A state machine without sockets: time and seed are arguments. Waits grow with each failure and
 //! are drawn evenly between nothing and the current maximum ("full jitter"), so that a fleet that
@@ -273,7 +273,8 @@ impl Dialer {
         self.silent.remove(&peer);
         self.lost = Some(now);
         let since = self.connected.remove(&peer).unwrap_or(now);
-        // Whoever lets us in and throws us out at once is no better than who does not answer.
+        // A peer that lets us in and throws us out at once is no better than one that does not
+        // answer.
         let lasted = now.saturating_since(since) >= LASTING;
         let first = self.first_wait(&peer);
         for id in (0..self.seeds.len()).map(SeedId) {
@@ -292,7 +293,7 @@ impl Dialer {
         self.members.handle_disconnected(&peer, lasted, first, now);
     }
 
-    /// A connected member tells where it can be dialled itself. What was known before is forgotten.
+    /// A connected member tells where it can be dialled itself. Earlier knowledge is forgotten.
     pub(crate) fn handle_own_addresses(
         &mut self,
         peer: PeerId,
@@ -318,7 +319,7 @@ impl Dialer {
         }
     }
 
-    /// What is told of a member; nothing if it is not to be known.
+    /// The report of a member; `None` if it is not to be known.
     fn told_of(&self, peer: PeerId, addresses: Vec<Multiaddr>, now: Time) -> Option<Report> {
         let not = self.seeds_only || peer == self.me || addresses.is_empty();
         (!not).then(|| Report {
@@ -496,8 +497,8 @@ impl<'a> SeedView<'a> {
 const HEAD_START: Duration = Duration::from_secs(2);
 /// DNS names are looked up this often: a fleet changes its addresses without telling.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a look-up is waited for before its seed counts as tried: as long as the dial of an
-/// address.
+/// The time after which a look-up that has not ended counts as a try of its seed: as long as the
+/// dial of an address.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that held for this long was a success, whatever ended it.
 const LASTING: Duration = Duration::from_secs(10);

@@ -93,7 +93,7 @@ pub(crate) struct Parts {
     #[cfg(feature = "admin")]
     pub(crate) local_nodes: LocalNodes,
     pub(crate) handles: Handles,
-    /// What others are told in place of where the node listens.
+    /// Addresses that others are told in place of the listen addresses.
     pub(crate) advertised: Vec<Multiaddr>,
     /// What the swarm reported before the driver had it.
     pub(crate) early: Vec<SwarmEvent<BehaviourEvent>>,
@@ -160,7 +160,7 @@ pub(crate) struct Driver {
     isolation: Isolation,
     waiters: Waiters,
     namesakes: Namesakes,
-    /// Who has not heard yet that this node stops, once it does.
+    /// Peers that have not heard yet that this node stops, once it does.
     farewells: Option<BTreeSet<PeerId>>,
     schedule: Schedule,
     reports: Reports,
@@ -174,14 +174,14 @@ struct LocalNode {
     me: Arc<Member>,
     mesh: String,
     started: WallTime,
-    /// What others are told in place of where it listens.
+    /// Addresses that others are told in place of the listen addresses.
     advertised: Vec<Multiaddr>,
 }
 
-/// What is told of what happened.
+/// Reports of what happened.
 #[derive(Default)]
 struct Reports {
-    /// What is counted here; the engine and others count the rest.
+    /// The counters of the driver; the engine and others have their own.
     counters: Counters,
     #[cfg(feature = "metrics")]
     measures: Measures,
@@ -189,7 +189,7 @@ struct Reports {
     warnings: Warnings,
 }
 
-/// Who waits for an answer, by what has to happen before. Each part is bounded.
+/// Callers that wait for an answer, by what has to happen before. Each part is bounded.
 #[derive(Default)]
 struct Waiters {
     ready: Readiness,
@@ -199,8 +199,8 @@ struct Waiters {
     inspections: Inspections,
 }
 
-/// What is said at most once a second each, and where that is usual a few times at once: others can
-/// provoke it.
+/// Warnings that are logged at most once a second each, and where that is usual a few times at
+/// once: others can provoke them.
 #[derive(Debug, Default)]
 struct Warnings {
     connected: Throttle<AT_ONCE>,
@@ -224,7 +224,7 @@ struct Warnings {
     no_room: Throttle,
 }
 
-/// How many come and go at once when a fleet starts or is cut in two.
+/// The number that comes and goes at once when a fleet starts or is cut in two.
 const AT_ONCE: u32 = 50;
 
 impl Driver {
@@ -417,8 +417,8 @@ impl Driver {
     }
 }
 
-/// Who is charged for what gossip remembers of a frame that came from a peer. Whoever posts it, if
-/// it is new. If it is not, that peer: it may repeat what others posted as often as it likes.
+/// The payer for what gossip remembers of a frame that came from a peer: its sender, if it is new.
+/// If it is not, the peer that brought it: it may repeat what others posted as often as it likes.
 fn pays_for_id(taken: Taken, from: Sender, member: &Member) -> Payer {
     match taken {
         Taken::New | Taken::NoRoom => Payer::Member(member.credential().subject),

@@ -87,9 +87,9 @@ pub enum NodeEvent {
         /// What people call it.
         name: NodeName,
     },
-    /// What a member posted was not taken: it is not connected, was not heard before, and by its
-    /// clock that was longer ago than anything is kept. Its clock is behind, or somebody repeats
-    /// old frames. Told once a minute of each sender;
+    /// A post of a member was dropped: the member is not connected, was not heard before, and by
+    /// its clock the post is older than anything that is kept. Its clock is behind, or somebody
+    /// repeats old frames. Told once a minute of each sender;
     /// [`frames_stale`](crate::ProtocolCounters::frames_stale) counts all.
     Stale {
         /// On which channel.
@@ -101,8 +101,8 @@ pub enum NodeEvent {
         /// How long ago, by its clock and this one.
         behind: Duration,
     },
-    /// What a member posts on a channel is not taken: there is no memory to follow one more channel
-    /// of it. Told once a minute of each sender;
+    /// Posts of a member on a channel are dropped: there is no memory to follow one more channel of
+    /// it. Told once a minute of each sender;
     /// [`logs_refused`](crate::ProtocolCounters::logs_refused) counts all.
     NoRoom {
         /// On which channel.
@@ -113,12 +113,12 @@ pub enum NodeEvent {
         name: NodeName,
     },
     /// A member does what no honest one does, or not so often: claims what it does not have, hands
-    /// on what nobody signed, wants more than its share. What it says is heard at a fraction of its
+    /// on what nobody signed, wants more than its share. Its messages are read at a fraction of its
     /// rate from now on.
     Misbehaving {
         /// Which process.
         peer: PeerId,
-        /// What people call it, if it is connected.
+        /// Its name, if it is connected.
         name: Option<NodeName>,
         /// What it did last.
         offence: Offence,
@@ -177,8 +177,8 @@ impl fmt::Display for DisconnectReason {
 /// them out.
 pub(crate) const TARGET: &str = "meshcast::events";
 
-/// The target of the last line, which says what [`Shutdown`](crate::Shutdown) does. Whoever leaves
-/// out [`TARGET`] leaves it out too.
+/// The target of the last line, which says what [`Shutdown`](crate::Shutdown) does. A filter that
+/// leaves out [`TARGET`] leaves it out too.
 pub(crate) const STOPPED: &str = "meshcast::events::stopped";
 
 /// Events kept for those who watch and do not read.

@@ -9,7 +9,7 @@ use std::{
 use futures::{Stream, stream};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-/// What a receiver gets, or how much it did not get in time. Ends with the last sender.
+/// Items for a receiver, or the number of those it did not take in time. Ends with the last sender.
 pub(crate) struct Followed<T>(Pin<Box<dyn Stream<Item = Result<T, Lagged>> + Send + Sync>>);
 
 /// So many were not read in time.

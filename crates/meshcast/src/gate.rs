@@ -6,9 +6,9 @@
 //! only if both sides are content. So no behaviour has to know about strangers, and a stranger gets
 //! no byte of any other protocol.
 //!
-//! What strangers can cost is bounded: how many may be on the way is the [`Door`]'s business; a
-//! connection at the gate holds one stream, one message of at most 2 KiB and what was sent beyond
-//! it, 128 KiB at most, behind which it is not read; a second stream ends it, and the clock runs
+//! The cost of strangers is bounded: the [`Door`] limits how many may be on the way; a connection
+//! at the gate holds one stream, one message of at most 2 KiB and what was sent beyond it, 128 KiB
+//! at most, behind which it is not read; a second stream ends it, and the clock runs
 //! ([`Timeouts`]).
 //!
 //! May use: `clock`, `ids` and `traffic`.
@@ -112,7 +112,7 @@ impl Gate {
         }))
     }
 
-    /// Who is inside: whoever the Swarm reports as connected, and for moments also who is on the
+    /// The members inside: those the Swarm reports as connected, and for moments also those on the
     /// way there.
     pub(crate) fn admitted(&self) -> &Admitted {
         &self.0.admitted
@@ -128,12 +128,12 @@ impl Gate {
         &self.0.traffic
     }
 
-    /// What is charged for what connections hold.
+    /// The budget for what connections hold.
     pub(crate) fn budget(&self) -> &Budget {
         &self.0.budget
     }
 
-    /// What this side shows and asks.
+    /// The credentials that this side shows and asks for.
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
     }

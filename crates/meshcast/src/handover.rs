@@ -1,4 +1,4 @@
-//! What became of what a node posted, for whoever flushes it or stops it.
+//! The fate of a node's posts, for those who flush or stop it.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct Shutdown {
     /// the runtime it was [given](crate::NodeBuilder::runtime): then nothing is known of what it
     /// left behind.
     pub orderly: bool,
-    /// What was posted and no member is known to have, by channel. Nobody gets it any more.
+    /// Posts that no member is known to have, by channel. Nobody gets it any more.
     pub undelivered: Vec<Undelivered>,
     /// How many members were connected at the end.
     pub members: usize,
@@ -27,14 +27,14 @@ pub struct Shutdown {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Flushed {
-    /// What was posted before and no member has, by channel: nobody is there who wants it. It is
-    /// kept, for whoever comes in time.
+    /// Earlier posts that no member has, by channel: nobody is there who wants them. It is kept,
+    /// for whoever comes in time.
     pub undelivered: Vec<Undelivered>,
     /// How many members were connected at the end.
     pub members: usize,
 }
 
-/// What no member is known to have of what was posted on a channel.
+/// Posts on a channel that no member is known to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Undelivered {

@@ -11,21 +11,21 @@ use crate::seed::SeedInfo;
 pub struct Health {
     /// It runs, and answered within 3 s. If not, nothing else is known, and only a new start helps.
     pub live: bool,
-    /// What [`Node::ready`](crate::Node::ready) waits for was there once, and the node is not
-    /// stopping. A node that loses its company later stays ready: it keeps what is posted for those
-    /// who come back.
+    /// `true` if the condition of [`Node::ready`](crate::Node::ready) was met once, and the node is
+    /// not stopping. A node that loses its company later stays ready: it keeps what is posted for
+    /// those who come back.
     pub ready: bool,
     /// How many members are connected, not counting the node itself.
     pub members: usize,
     /// Since when nobody is; `None` while somebody is. From its start on for a node that is the
     /// first of its fleet.
     pub isolated_since: Option<WallTime>,
-    /// How many numbers are known to be missing: posted by others on channels that are open here,
+    /// The count of numbers known to be missing: posted by others on channels that are open here,
     /// and neither delivered nor given up so far. Some are always on their way under load; what
     /// does not go down within seconds is not. `None` if it was not looked at, since 1,024 tasks of
     /// this process wait for a look at the node already.
     pub behind_by: Option<u64>,
-    /// How the seeds are doing, in the order they were given.
+    /// The states of the seeds, in the order they were given.
     pub seeds: Vec<SeedInfo>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Vitals {
     pub(crate) seeds: Vec<SeedInfo>,
 }
 
-/// What a node found until it was ready. See [`Node::ready`](crate::Node::ready).
+/// The members that a node found until it was ready. See [`Node::ready`](crate::Node::ready).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Ready {

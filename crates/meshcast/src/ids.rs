@@ -18,7 +18,7 @@ pub(crate) fn sender(peer: &PeerId) -> Option<Sender> {
     (hash.code() == u64::from(IDENTITY_HASH)).then_some(Sender::new(key))
 }
 
-/// Who is charged for what a peer does.
+/// The payer for what a peer does.
 pub(crate) fn payer(peer: &PeerId) -> Payer {
     // All have such a key; if one had not, this node would pay.
     sender(peer).map_or(Payer::Ourselves, Payer::from)
@@ -26,7 +26,7 @@ pub(crate) fn payer(peer: &PeerId) -> Payer {
 
 /// Multihash code: the "hash" is the thing itself.
 const IDENTITY_HASH: u8 = 0;
-/// What precedes an Ed25519 key in a PeerId: protobuf field 1 (type) is 1, field 2 (key) has 32
+/// The bytes before an Ed25519 key in a PeerId: protobuf field 1 (type) is 1, field 2 (key) has 32
 /// bytes.
 const KEY_PREFIX: [u8; 4] = [8, 1, 18, 32];
 const INLINE_LEN: u8 = 36;

@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub accounts: Vec<AccountInfo>,
     /// Channels it has open or still holds after the last object was closed, by name.
     pub channels: Vec<ChannelInfo>,
-    /// What happened since it started.
+    /// The counters since its start.
     pub counters: Counters,
     /// Connections that were not admitted, by this node or by the other side: the last of each
     /// kind.
@@ -59,7 +59,7 @@ pub struct NodeInfo {
     /// Which process it is: a new one at every start.
     #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
-    /// Which mesh it is of: a fingerprint that all its members have, and no secret.
+    /// The fingerprint of its mesh: all its members have it, and it is no secret.
     pub mesh: String,
     /// The process's number in its system.
     pub pid: u32,
@@ -73,7 +73,7 @@ pub struct NodeInfo {
     pub protocol: u16,
     /// How many members it is connected to.
     pub members: usize,
-    /// How many channels it has open or still holds after the last object was closed.
+    /// The number of channels that it has open or still holds after the last object was closed.
     pub channels: usize,
 }
 
@@ -109,12 +109,12 @@ pub struct PeerInfo {
     /// Which process it is.
     #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
-    /// Where it says it listens.
+    /// The listen addresses that it announced.
     pub addresses: Vec<Multiaddr>,
     /// The last measured round trip; `None` before the first.
     #[serde(rename = "rtt_us", serialize_with = "micros")]
     pub rtt: Option<Duration>,
-    /// How far its wall clock is ahead of this node's, in microseconds; below zero if it is behind.
+    /// The offset of its wall clock from this node's, in microseconds; below zero if it is behind.
     /// That is told from what it posted by gossip in the last minute or two, `None` if that was
     /// nothing. Delays on the way make it look behind.
     pub clock_ahead_us: Option<i64>,
@@ -124,11 +124,11 @@ pub struct PeerInfo {
     pub connected_since: WallTime,
     /// How many channels of this node it has open too.
     pub shared_channels: usize,
-    /// How often its gossip was found not to arrive, and it was connected anew, without a steady
-    /// minute since.
+    /// The number of times that its gossip was found not to arrive, and it was reconnected, without
+    /// a steady minute since.
     pub mute: u32,
-    /// What it makes this node take of [`Limits::memory_bytes`](crate::Limits::memory_bytes), in
-    /// bytes.
+    /// The part of [`Limits::memory_bytes`](crate::Limits::memory_bytes) of this node that it uses
+    /// up, in bytes.
     pub memory_bytes: usize,
     /// How often it was refused more of that.
     pub memory_refused: u64,
@@ -139,9 +139,8 @@ pub struct PeerInfo {
     pub throttled: bool,
 }
 
-/// What somebody makes a node take of its memory for others: queues, what waits, what is
-/// remembered. Whoever caused it may be gone by now, or was never connected and posts through
-/// others.
+/// The memory of a node that one member uses up: queues, what waits, what is remembered. The member
+/// may be gone by now, or was never connected and posts through others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AccountInfo {
@@ -156,8 +155,8 @@ pub struct AccountInfo {
     pub connected: bool,
     /// What it takes, in bytes.
     pub memory_bytes: usize,
-    /// How often it was refused more, since that was last forgotten: of over 1,024 accounts, those
-    /// that take nothing are.
+    /// The number of times that it was refused more, since that was last forgotten: of over 1,024
+    /// accounts, those that take nothing are.
     pub memory_refused: u64,
 }
 
@@ -176,7 +175,7 @@ pub struct RefusalInfo {
     pub direction: Direction,
     /// When the last one was.
     pub at: WallTime,
-    /// How many there were since the node started, from anywhere.
+    /// The number of refusals since the node started, from anywhere.
     pub times: u64,
     /// From where most came within the last five minutes; `None` if none did.
     pub lately: Option<RefusedLately>,
@@ -217,7 +216,7 @@ pub struct ChannelInfo {
     /// Those of them that gossip sends everything to at once.
     #[serde(serialize_with = "each_shown")]
     pub mesh: Vec<PeerId>,
-    /// Who was heard on it, this node included if it posted, by id.
+    /// The senders heard on it, this node included if it posted, by id.
     pub senders: Vec<SenderInfo>,
     /// Bytes posted here that have not left yet.
     pub outbox_bytes: usize,
@@ -254,9 +253,9 @@ pub struct SenderInfo {
     pub delivered_seq: Option<u64>,
 }
 
-/// What a node counted since it started. Values only grow, but for the gauges at the end.
+/// The counters of a node since it started. Values only grow, but for the gauges at the end.
 ///
-/// What the [protocol](ProtocolCounters) counts are fields of this struct too:
+/// The counters of the [protocol](ProtocolCounters) are fields of this struct too:
 /// `counters.delivered` is `counters.protocol.delivered`. As JSON all stand side by side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -264,7 +263,7 @@ pub struct Counters {
     /// What happened to records and frames.
     #[serde(flatten)]
     pub protocol: ProtocolCounters,
-    /// What was said about who is present on channels.
+    /// The counters of presence on channels.
     #[serde(flatten)]
     pub presence: PresenceCounters,
     /// What travelled over members of questions.
@@ -325,12 +324,12 @@ pub struct Counters {
     /// Times somebody was refused more memory, of whatever kind; who that was is in
     /// [`Snapshot::accounts`].
     pub memory_refused: u64,
-    /// What all that waits or is remembered takes now, in bytes, as
+    /// The memory that everything that waits or is remembered takes now, in bytes, as
     /// [`Limits::memory_bytes`](crate::Limits::memory_bytes) counts it.
     pub memory_bytes: usize,
     /// Of that, what this process itself has not sent or not read yet.
     pub own_memory_bytes: usize,
-    /// What frames kept for others take now, in bytes, as
+    /// The memory that frames kept for others take now, in bytes, as
     /// [`Limits::history_bytes`](crate::Limits::history_bytes) counts them.
     pub history_bytes: usize,
     /// Connections that others opened and that have not shown to be members so far.

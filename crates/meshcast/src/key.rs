@@ -49,7 +49,7 @@ impl FromStr for MeshKey {
     }
 }
 
-/// Whoever has the key is believed.
+/// Every process that has the key is believed.
 impl From<&MeshKey> for Trust {
     fn from(MeshKey(key): &MeshKey) -> Self {
         Self::from(key)

@@ -1,8 +1,8 @@
 //! BroadcastChannel for a fleet.
 //!
-//! What one process posts on a channel, every other process of the mesh gets, wherever it runs: in
-//! the sender's order, each message once, or with the exact numbers of what it will not get. The
-//! processes talk to each other directly. There is no server between them.
+//! A message that one process posts on a channel reaches every other process of the mesh, wherever
+//! it runs: in the sender's order, each message once, or with the exact numbers of those that will
+//! not come. The processes talk to each other directly. There is no server between them.
 //!
 //! # Examples
 //!

@@ -46,8 +46,8 @@ pub struct Limits {
     /// together.
     #[serde(with = "bytes_form")]
     pub history_bytes: usize,
-    /// What all that waits or is remembered may take together, beside `history_bytes`, in bytes:
-    /// the outboxes and what is unread of all channels, what waits for members, behind missing
+    /// The memory, in bytes, for everything that waits or is remembered, beside `history_bytes`:
+    /// the outboxes and unread messages of all channels, what waits for members, behind missing
     /// messages and for the rest of large ones, and what members say that they have. Each entry is
     /// charged to whoever causes it; whoever takes as much as is free gets no more, and that is
     /// counted with the name in [`inspect`](crate::Node::inspect). 256 MiB, at least 16.
@@ -56,9 +56,9 @@ pub struct Limits {
     /// For how long what others may ask for is kept, since it came. 10 minutes.
     #[serde(with = "time_form")]
     pub history_age: Duration,
-    /// How many members may be connected, whoever dialled; further ones are refused at the gate,
-    /// and told that there is no room. 256, each up to 1,024 frames of queue if it stalls; at most
-    /// 4,096.
+    /// The number of members that may be connected, whoever dialled; further ones are refused at
+    /// the gate, and told that there is no room. 256, each up to 1,024 frames of queue if it
+    /// stalls; at most 4,096.
     pub max_peers: u32,
 }
 

@@ -66,7 +66,7 @@ fn read(path: &Path) -> Result<MeshKey, SpawnError> {
     })
 }
 
-/// Whoever reads it finds all of it or nothing.
+/// A reader finds all of it or nothing.
 fn make(path: &Path) -> std::io::Result<()> {
     let key = MeshKey::random()?;
     let new = path.with_extension("new");
@@ -88,7 +88,7 @@ async fn nodes_in(directories: &[PathBuf], own: Vec<Multiaddr>, mesh: &str) -> V
     let ours = directories.iter().filter(|it| directory::is_private(it));
     let sockets = ours.flat_map(|it| sockets_in(it)).take(MOST);
     let asked = join_all(sockets.map(|socket| async move {
-        // Whoever is gone, or does not answer, is not there.
+        // A node that is gone, or does not answer, is not there.
         timeout(ANSWER_TIME, ask(&socket)).await.ok().flatten()
     }));
     let of_mesh = asked.await.into_iter().flatten();
@@ -122,7 +122,7 @@ fn one(mut addresses: Vec<Multiaddr>) -> Option<Multiaddr> {
     addresses.into_iter().next()
 }
 
-/// What the node at a socket says of itself; nothing if there is none of this user.
+/// The report of the node at a socket; `None` if there is none of this user.
 async fn ask(socket: &Path) -> Option<NodeReport> {
     let stream = UnixStream::connect(socket).await.ok()?;
     if stream.peer_cred().ok()?.uid() != directory::own_uid() {
@@ -145,7 +145,7 @@ async fn ask(socket: &Path) -> Option<NodeReport> {
 /// The name of the key file.
 const KEY: &str = "local.key";
 
-/// How many sockets are asked at a time: what a DNS name may stand for.
+/// The number of sockets asked at a time: as many as a DNS name may stand for.
 const MOST: usize = 256;
 
 /// A node that is well answers in a millisecond; one that is stopped never does.

@@ -53,7 +53,7 @@ impl<'a> MemberHandle<'a> {
         self.peer
     }
 
-    /// What is known of it; `None` if it is not [known to be there](Node::members). Cancel-safe.
+    /// The known facts of it; `None` if it is not [known to be there](Node::members). Cancel-safe.
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.
@@ -62,7 +62,7 @@ impl<'a> MemberHandle<'a> {
         Ok(members.into_iter().find(|it| it.peer_id == self.peer))
     }
 
-    /// How long the way to it and back takes; see [`Node::ping`]. Cancel-safe.
+    /// The round-trip time to it; see [`Node::ping`]. Cancel-safe.
     ///
     /// # Errors
     /// Those of [`Node::ping`].
@@ -75,7 +75,7 @@ impl<'a> MemberHandle<'a> {
     /// One without a link to this node is asked [over others](crate::ask#members-without-a-link).
     /// If it does not have the channel open, or cannot be reached, that is
     /// [told](crate::ask::NoAnswerReason::NotThere) as soon as it is known. Here the channel is
-    /// opened for as long as it takes. Who asks often, or all members, does so by
+    /// opened for as long as it takes. To ask often, or all members, use
     /// [`BroadcastChannel::ask`](crate::BroadcastChannel::ask).
     ///
     /// Dropping the future withdraws the question.

@@ -1,5 +1,5 @@
-//! What a node counts and measures, as [OpenMetrics] for Prometheus and whatever reads the same.
-//! With the feature `metrics`.
+//! The counters and measurements of a node, as [OpenMetrics] for Prometheus and whatever reads the
+//! same. With the feature `metrics`.
 //!
 //! Each metric, and what to make of it: [docs/metrics.md]. There is a dashboard for Grafana.
 //!
@@ -43,7 +43,7 @@
 //! ```
 //!
 //! Nothing is written down for metrics while messages pass, but how long they took: numbers that
-//! the node has are put together when somebody asks. What members say of themselves makes no
+//! the node has are put together when somebody asks. The names that members choose make no
 //! unbounded number of series: of their regions 32 are told by name, and the rest together as
 //! `other`. No label has a channel, a sender or an address.
 //!

@@ -48,7 +48,7 @@
 //! retransmission), else 200 ms, or a round trip if that is longer (the timeout of Linux); twice as
 //! long each time it is lost again. That TCP also sends more slowly after a loss is not modelled:
 //! there is [bandwidth](Shape::bandwidth) for that. Dialling takes a round trip, waits while the
-//! link is cut, and is refused while it is [reset](Cut::Reset). What is under way counts against a
+//! link is cut, and is refused while it is [reset](Cut::Reset). Bytes under way count against a
 //! bound: the bandwidth times the delay and [`QUEUE`](Shape::QUEUE) more, 4 MiB at most; beyond it
 //! the sender waits, as it does for TCP.
 //!
@@ -113,18 +113,18 @@ pub struct Shape {
     pub delay: Duration,
     /// How much longer at most, as chance has it. What comes first stays first.
     pub jitter: Duration,
-    /// How many bytes a second of each connection get through; `None`: as many as come.
+    /// The bandwidth of each connection in bytes a second; `None`: unbounded.
     pub bandwidth: Option<NonZeroU64>,
     /// That it stands still at times.
     pub stalls: Option<Stalls>,
-    /// How many of a million packets get lost.
+    /// The number of packets lost of a million.
     pub loss_ppm: u32,
 }
 
 /// A link that stands still at times, as a connection does that waits for a lost packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stalls {
-    /// How often: one time in twice as long, as chance has it, if there is anything to send.
+    /// The interval: one time in twice as long, at random, if there is anything to send.
     pub every: Duration,
     /// How long.
     pub lasts: Duration,
@@ -135,7 +135,7 @@ pub struct Stalls {
 #[non_exhaustive]
 pub enum Cut {
     /// Nothing passes, and nobody is told: connections stay up until somebody gives up, also if the
-    /// other end is gone. What was under way arrives when the cut is mended.
+    /// other end is gone. Bytes under way arrive when the cut is mended.
     Silent,
     /// Connections break at once, and new ones are refused. Concerns both directions, whichever is
     /// cut.
@@ -143,15 +143,15 @@ pub enum Cut {
 }
 
 impl Links {
-    /// Links that do nothing yet. What chance decides (jitter, stalls) follows from the seed and
-    /// the order in which connections are made.
+    /// Links that do nothing yet. Random choices (jitter, stalls) follow from the seed and the
+    /// order in which connections are made.
     pub fn new(seed: u64) -> Self {
         Self {
             table: Arc::new(Mutex::new(Table::new(seed))),
         }
     }
 
-    /// Says what links are like from one place to another. What is under way arrives when it would
+    /// Says what links are like from one place to another. Bytes under way arrive when they would
     /// have.
     ///
     /// If several fit a link, the one that names its ends most exactly counts: a node before a
@@ -202,12 +202,12 @@ impl Links {
         self.table().reset(a, b);
     }
 
-    /// What is cut, in the order in which it was.
+    /// The cuts, in the order in which they were made.
     pub fn cuts(&self) -> Vec<(Place, Place, Cut)> {
         self.table().cuts().to_vec()
     }
 
-    /// How many connections there are, those that only the one end has given up included.
+    /// The number of connections, those that only the one end has given up included.
     pub fn connections(&self) -> usize {
         self.table().connections()
     }
@@ -224,7 +224,7 @@ impl Links {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Whoever panicked over it left it whole: each change is one assignment.
+        // A thread that panicked left it whole: each change is one assignment.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -246,7 +246,7 @@ impl Place {
         NodeName::new(name).map(Self::Node)
     }
 
-    /// How exact it is, if it is where this node is.
+    /// The precision of the place, if this node is in it.
     fn fits(&self, host: Option<&Host>) -> Option<u8> {
         match (self, host) {
             (Self::Everywhere, _) => Some(0),
@@ -268,7 +268,7 @@ impl fmt::Display for Place {
 }
 
 impl Shape {
-    /// What may wait before the bottleneck, besides what is behind it: a few frames.
+    /// The bytes that may wait before the bottleneck, besides those behind it: a few frames.
     pub const QUEUE: usize = 256 * 1024;
 
     /// A link that does nothing but take time.
@@ -295,8 +295,8 @@ impl Shape {
         Self { bandwidth, ..self }
     }
 
-    /// With so large a part of the packets lost: 0.01 for one in a hundred. What is below 0 counts
-    /// as 0, what is above 1 as 1, with which next to nothing arrives.
+    /// With so large a part of the packets lost: 0.01 for one in a hundred. Below 0 counts as 0,
+    /// above 1 as 1, with which next to nothing arrives.
     pub fn loss(self, part: f64) -> Self {
         let loss_ppm = (part.clamp(0.0, 1.0) * 1e6).round() as u32;
         Self { loss_ppm, ..self }

@@ -95,8 +95,8 @@ impl Node {
         &self.shared.region
     }
 
-    /// Where it listens: each address of the machine with the port, if it listens on all of them.
-    /// They may change while it runs; those of a node that has stopped are its last.
+    /// The listen addresses: each address of the machine with the port, if it listens on all of
+    /// them. They may change while it runs; those of a node that has stopped are its last.
     ///
     /// [`Address::socket_addr`] has the IP address and port of each.
     pub fn listen_addresses(&self) -> Vec<Address> {
@@ -128,27 +128,27 @@ impl Node {
     /// [was](crate::Messages::cursor), [`Since::Now`] for nothing, as [`Self::channel`] does. The
     /// object gets of each sender a run of messages without a gap inside that it was not told of,
     /// which goes on with what is posted from now on, in order, none twice. Other objects of this
-    /// process count like other nodes. How far back it goes is what is kept, which is no promise:
-    /// each node keeps [`Limits::history_age`](crate::Limits::history_age) and
-    /// [`Limits::history_bytes`](crate::Limits::history_bytes) of the channels that it has open.
-    /// Of the numbers that [`Since::Last`] asks for, those that nobody keeps any more are told as a
+    /// process count like other nodes. It goes back as far as members keep messages, which is no
+    /// promise: each node keeps [`Limits::history_age`](crate::Limits::history_age) and
+    /// [`Limits::history_bytes`](crate::Limits::history_bytes) of the channels that it has open. Of
+    /// the numbers that [`Since::Last`] asks for, those that nobody keeps any more are told as a
     /// gap ([`GapReason::Expired`](crate::GapReason::Expired)). So are those of the time of
     /// [`Since::Ago`] that this node had and dropped; of what it never had it does not know when it
     /// was posted.
     ///
     /// * If this node has not heard anybody on the channel, since it is not open here or nobody has
     ///   posted, and no object is open on it that wants nothing from before, the members that are
-    ///   connected are asked, and those that connect later. What they give, which may be a moment
-    ///   more than was asked for, is delivered as it comes, also to objects that are opened on the
-    ///   name meanwhile.
+    ///   connected are asked, and those that connect later. Their messages, which may go back a
+    ///   moment further than was asked for, are delivered as they come, also to objects that are
+    ///   opened on the name meanwhile.
     /// * Otherwise the object gets what this node keeps itself, and before it what the members that
     ///   are connected keep. It is kept here then like anything else, as long as there is room.
     ///
     /// Members that are being dialled or have not told yet what they keep are waited for, senders
     /// that are gone included, and the object hears nothing until it is over: mostly a moment, 5 s
-    /// at most. What a member said it keeps and is not here by then is told as a gap
-    /// ([`GapReason::Unfetched`](crate::GapReason::Unfetched)). Of members that have said nothing
-    /// by then nothing can be told; the log has how many.
+    /// at most. Messages that a member claims to keep and that are not here by then are told as a
+    /// gap ([`GapReason::Unfetched`](crate::GapReason::Unfetched)). Of members that have said
+    /// nothing by then nothing can be told; the log has how many.
     ///
     /// With [`Since::After`] it is never delivered to other objects of the name, and nothing is
     /// asked for that was read. Of a sender that the cursor does not name the object gets all that
@@ -197,7 +197,7 @@ impl Node {
     /// **Ready does not mean that anybody is there.** [`Ready::members`] says how many are, and it
     /// is 0 for the first node of a fleet as well as for one whose seeds are all wrong: how they
     /// are doing is in [`Snapshot::seeds`], and each change is a [`NodeEvent::Seed`] and a line in
-    /// the log. Whoever needs company waits for it by [`Self::wait_for_members`].
+    /// the log. To wait for other members, use [`Self::wait_for_members`].
     ///
     /// # Errors
     /// [`AskError`]: the node stopped before, or 1,024 wait already.
@@ -225,9 +225,9 @@ impl Node {
     ///
     /// The node looks through them in slices of 25 µs, between which it goes on, and once for all
     /// who ask at the same time; so it may be asked in a loop, and with thousands of channels an
-    /// answer takes some milliseconds and is of no single moment. Whatever was done before the
-    /// question shows in it. [`Self::counters`] and [`Self::info`] cost next to nothing;
-    /// [`Self::peers`] and [`Self::channels`] leave out the other. Cancel-safe.
+    /// answer takes some milliseconds and is of no single moment. Everything done before the call
+    /// shows in it. [`Self::counters`] and [`Self::info`] cost next to nothing; [`Self::peers`] and
+    /// [`Self::channels`] leave out the other. Cancel-safe.
     ///
     /// # Errors
     /// [`AskError`]: the node has stopped, or 1,024 wait already.
@@ -286,7 +286,7 @@ impl Node {
         })
     }
 
-    /// What the node has counted since it started. Cheap. Cancel-safe.
+    /// The counters of the node since it started. Cheap. Cancel-safe.
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.
@@ -294,7 +294,7 @@ impl Node {
         self.ask(Command::Counters).await
     }
 
-    /// Who the node is and where it listens. Cheap. Cancel-safe.
+    /// The node's identity and listen addresses. Cheap. Cancel-safe.
     ///
     /// # Errors
     /// [`Closed`] if the node has stopped.
@@ -368,13 +368,13 @@ impl Node {
         self.shared.registry.common().clock()
     }
 
-    /// What the driver sees of itself, shared with all who ask at the same time.
+    /// The driver's view of itself, shared with all who ask at the same time.
     pub(crate) async fn inspected(&self, view: View) -> Result<Arc<Inspected>, AskError> {
         self.ask(|answer| Command::Inspect(view, answer)).await?
     }
 
-    /// Where the node tells its metrics, if it was [told to](crate::NodeBuilder::metrics). With the
-    /// feature `metrics`.
+    /// The address at which the node serves its metrics, if it was
+    /// [told to](crate::NodeBuilder::metrics). With the feature `metrics`.
     #[cfg(feature = "metrics")]
     pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
         self.shared.metrics_address
@@ -405,11 +405,11 @@ impl Node {
     /// the channel open: until it has acknowledged it. To wait for more members, ask the
     /// [`Receipt`](crate::Receipt) of a message.
     ///
-    /// What nobody wants is not waited for, and [told](Flushed::undelivered) at the end: no member
-    /// is connected that has the channel open; nobody is expected, since all seeds are connected or
-    /// there are none, and none was lost in the last 5 min that had the channel open (or, with
-    /// nobody connected, none at all). As long as somebody is expected, and as long as a member
-    /// does not take what it lacks, this waits. How long that may be is up to the caller:
+    /// Messages that nobody wants are not waited for, and [told](Flushed::undelivered) at the end:
+    /// no member is connected that has the channel open; nobody is expected, since all seeds are
+    /// connected or there are none, and none was lost in the last 5 min that had the channel open
+    /// (or, with nobody connected, none at all). As long as somebody is expected, and as long as a
+    /// member does not take what it lacks, this waits. How long that may be is up to the caller:
     ///
     /// ```no_run
     /// # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {
@@ -510,8 +510,8 @@ impl WeakNode {
     }
 }
 
-/// How long a node may take to say how it is. One that is well answers in milliseconds, also under
-/// load.
+/// The time that a node may take to report its state. One that is well answers in milliseconds,
+/// also under load.
 const ANSWER_TIME: Duration = Duration::from_secs(3);
 
 #[cfg(test)]

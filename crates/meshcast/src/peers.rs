@@ -1,4 +1,4 @@
-//! Who is connected, over which connections, and which of them have to go.
+//! The connected peers, over which connections, and which of them have to go.
 //!
 //! May use: `address`, `event`, `ids` and `inspect`.
 //! Must not: close or open a connection: it says which has to go.
@@ -37,7 +37,7 @@ pub(crate) struct Peer {
     pub(crate) member: Arc<Member>,
     pub(crate) rtt: Option<Duration>,
     skew: Skew,
-    /// Where it says it listens.
+    /// The listen addresses that it announced.
     pub(crate) addresses: Vec<Multiaddr>,
     /// That changed since others were told, and how often they may be.
     news: bool,
@@ -254,7 +254,7 @@ impl Peers {
 }
 
 impl Peer {
-    /// How far its wall clock is ahead of ours, in microseconds, by what it posted lately.
+    /// The offset of its wall clock from ours, in microseconds, by its recent posts.
     pub(crate) fn clock_ahead_us(&self, now: Time) -> Option<i64> {
         self.skew.ahead_us(self.rtt, now)
     }
@@ -303,7 +303,8 @@ impl Peer {
         now.saturating_since(self.heard) >= SILENCE
     }
 
-    /// How near it is: addresses that lead only so far make sense to it, and those it tells to us.
+    /// The reach of its address: addresses that lead only so far make sense to it, and those it
+    /// tells to us.
     pub(crate) fn reach(&self) -> Reach {
         let reaches = self.connections.iter().map(|it| reach(&it.remote));
         reaches.min().unwrap_or(Reach::Beyond)
@@ -325,7 +326,7 @@ impl Peer {
         let stays = alive()
             .find(|connection| connection.direction == preferred)
             .or_else(|| alive().next())
-            // Whatever came by another is gone again: better this than none.
+            // Anything that came by another connection is gone: better this than none.
             .unwrap_or(&self.connections[0]);
         let (kept, direction, since) = (stays.id, stays.direction, stays.since);
         let surplus = self.connections.iter_mut().filter(move |connection| {
@@ -347,7 +348,7 @@ impl Peer {
     }
 }
 
-/// How long a connection that doubles another is kept; an announcement takes one round trip.
+/// The time for which a duplicate connection is kept; an announcement takes one round trip.
 const KEEP_SURPLUS: Duration = Duration::from_secs(3);
 
 /// A peer of which nothing is heard for this long is dialled beside the connection there is. Two
@@ -363,8 +364,8 @@ pub(crate) const DEAD: Duration = Duration::from_secs(4);
 /// 1.5 s to whom there is nothing to say, since the look after it sees it as sent.
 const QUIET_LOOKS: u32 = 2;
 
-/// How often everybody is told that one has other addresses: at once for so many, since a node that
-/// starts finds its addresses one after another, and then once in this time, with what is true
+/// The rate of announcements that a peer has other addresses: at once for so many, since a node
+/// that starts finds its addresses one after another, and then once in this time, with what is true
 /// then. One that changes them all the time makes a node of 256 members send 26 messages a second.
 const SPREAD_AT_ONCE: u32 = 16;
 const SPREAD_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! What there is of each peer as long as it has a connection.
+//! A shared value for each peer as long as it has a connection.
 
 use std::{
     collections::HashMap,

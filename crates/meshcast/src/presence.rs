@@ -1,4 +1,4 @@
-//! Who is present on a channel: who has it open, since when, and what each says of itself.
+//! Presence on a channel: the members that have it open, since when, and what each says of itself.
 
 use std::{
     fmt,
@@ -21,8 +21,7 @@ use crate::{
 };
 
 impl<T: Payload> BroadcastChannel<T> {
-    /// Who is present on the channel, each with a state of type `S` that it says of itself; see
-    /// [`Presence`].
+    /// The members present on the channel, each with a state of type `S`; see [`Presence`].
     ///
     /// From now on this node watches, until the last handle is dropped.
     pub fn presence<S: Payload>(&self) -> Presence<S> {
@@ -147,9 +146,9 @@ impl<S: Payload> Presence<S> {
         members
     }
 
-    /// Who comes, goes and changes from now on, after a [snapshot](PresenceChange::Snapshot) of who
-    /// is there. Whoever does not read for so long that 256 changes wait gets another snapshot in
-    /// their place: of who is present then, or was when the stream ended.
+    /// Members that come, go and change from now on, after a [snapshot](PresenceChange::Snapshot)
+    /// of those present. A reader that is so far behind that 256 changes wait gets another snapshot
+    /// in their place: of the members present then, or when the stream ended.
     pub fn changes(&self) -> PresenceChanges<S> {
         let (members, receiver) = self.watch.board.subscribe();
         PresenceChanges {
@@ -355,7 +354,7 @@ impl<S> Present<S> {
         self.is_silent
     }
 
-    /// What it says of itself; `None` if it says nothing, or what is no `S`.
+    /// Its state; `None` if it has set none, or one that is no `S`.
     pub fn state(&self) -> Option<&S> {
         self.state.as_ref().ok()?.as_ref()
     }

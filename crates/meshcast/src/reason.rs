@@ -24,7 +24,7 @@ pub enum RefusalKind {
     Credential,
     /// There is no room for more members.
     Full,
-    /// What was said is not what it should be.
+    /// The message is not what it should be.
     Malformed,
     /// It took too long.
     Timeout,

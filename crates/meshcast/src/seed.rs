@@ -1,4 +1,4 @@
-//! How the addresses a node was given to find others through are doing.
+//! The states of the addresses that a node was given to find others through.
 
 use std::fmt;
 
@@ -22,13 +22,13 @@ pub struct SeedInfo {
     pub state: SeedState,
     /// Since when that is so.
     pub since: WallTime,
-    /// What was wrong the last time, in words; `None` if nothing was since it was last connected.
+    /// The last error, in words; `None` if there was none since it was last connected.
     pub reason: Option<String>,
     /// The addresses of its DNS name, each on its own; empty for a seed without a name.
     pub addresses: Vec<Self>,
 }
 
-/// What is known of a seed. Whatever it is, it is dialled, or looked up, again and again.
+/// What is known of a seed. In any state it is dialled, or looked up, again and again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]

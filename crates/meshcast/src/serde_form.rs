@@ -1,4 +1,4 @@
-//! How serde writes what comes from elsewhere.
+//! The serde forms of foreign types.
 
 use std::{fmt::Display, time::Duration};
 

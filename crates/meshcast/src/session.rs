@@ -13,11 +13,11 @@
 //! Between [`SessionEvent::Opened`] and [`SessionEvent::Closed`] the peer hears a prefix of what
 //! [`Sessions::send`] accepted, each message once and whole, in the order of the calls. At `Closed`
 //! the rest is lost, queued or under way: what must arrive is to be said again after the next
-//! `Opened`. What was accepted before a `Closed` is never heard after something accepted later.
+//! `Opened`. A message accepted before a `Closed` is never heard after one accepted later.
 //!
-//! The session changes when an event is made, a poll of the swarm before it is seen. Whoever sends
-//! before having seen a `Closed` may already be heard on the stream that follows it, so what is
-//! said again may be heard twice.
+//! The session changes when an event is made, a poll of the swarm before it is seen. A message sent
+//! before its sender has seen a `Closed` may already be heard on the stream that follows it, so
+//! what is said again may be heard twice.
 //!
 //! Every `Opened` is followed by one `Closed`. A `Closed` without an `Opened` before it says why a
 //! connection has no session.
@@ -30,11 +30,11 @@
 //! older connection opens later. Then `Closed` and, if the other connection is there to take over,
 //! `Opened` are reported, and the queue of the broken one is lost.
 //!
-//! The receiver sees the change of stream in the first message that comes the new way. Whatever the
-//! stream left behind still brings, it drops: the sender has reported it as lost already, and it
-//! would arrive out of order. Before that message it reports `Closed` and `Opened` itself, though
-//! its own stream goes on: the two directions change apart from each other, and whoever had a
-//! session closed and opened wants to be told everything anew.
+//! The receiver sees the change of stream in the first message that comes the new way. It drops
+//! what the abandoned stream still brings: the sender has reported it as lost already, and it would
+//! arrive out of order. Before that message it reports `Closed` and `Opened` itself, though its own
+//! stream goes on: the two directions change apart from each other, and whoever had a session
+//! closed and opened wants to be told everything anew.
 //!
 //! # Bounds
 //!
@@ -216,7 +216,7 @@ pub(crate) enum SendError {
 pub(crate) struct Sessions {
     config: SessionConfig,
     budget: Budget,
-    /// How fast peers are heard that are about to be connected or are.
+    /// The read gates of peers that are about to be connected or are.
     read_gates: HashMap<PeerId, Arc<ReadGate>>,
     /// The connected peers.
     peers: HashMap<PeerId, Peer>,
@@ -236,7 +236,7 @@ impl Sessions {
         }
     }
 
-    /// What waits for peers on connections to come is charged to this budget.
+    /// Messages for peers on connections to come are charged to this budget.
     pub(crate) fn charge_to(&mut self, budget: Budget) {
         self.budget = budget;
     }

@@ -55,7 +55,7 @@ pub(crate) struct Plan {
     /// There if the node has a key of its own that nobody else has.
     pub(crate) alone: Option<Alone>,
     pub(crate) listen: Vec<Multiaddr>,
-    /// What others are told in place of where it listens.
+    /// Addresses that others are told in place of the listen addresses.
     pub(crate) advertise: Vec<Multiaddr>,
     pub(crate) seeds: Vec<Multiaddr>,
     /// Whether members that others tell of are not dialled.
@@ -68,7 +68,7 @@ pub(crate) struct Plan {
     pub(crate) links: Option<Links>,
     /// How it secures the connections that it dials.
     pub(crate) proposes: Handshake,
-    /// Where it is in memory, if it is not on a real network. With links.
+    /// Its place in memory, if it is not on a real network. With links.
     #[cfg(feature = "testing")]
     pub(crate) memory: Option<transport::MemoryHost>,
     /// Seeds the jitter of the dialer.
@@ -99,8 +99,8 @@ pub(crate) async fn spawn(plan: Plan, runtime: Option<Handle>) -> Result<Node, S
     // Also what is made before the first turn belongs to the runtime it is made on: sockets, above
     // all.
     let life = async move {
-        // What is put together is large, and would be moved from stack to stack in builds that do
-        // not optimise.
+        // The driver is large, and would be moved from stack to stack in builds that do not
+        // optimise.
         let starting = Box::pin(start(plan, Arc::new(me), handlers, ended));
         let (outcome, life) = match starting.await {
             Ok((node, life)) => (Ok(node), Some(life)),
@@ -304,7 +304,7 @@ async fn bind_metrics(address: MetricsAddress) -> Result<Endpoint, SpawnError> {
     Endpoint::bind(address).await.map_err(failed)
 }
 
-/// What nobody would find out otherwise: being alone is no error.
+/// A hint that nobody would get otherwise: being alone is no error.
 fn say_if_isolated(alone: Option<Alone>, seedless: bool) {
     match alone {
         Some(Alone { seedless: true }) => tracing::warn!(

@@ -39,22 +39,21 @@
 //!
 //! # Time
 //!
-//! All that a node does by the clock it does by that of its runtime. Where the test has
+//! All that a node does by the clock it does by that of its runtime. If the test has
 //! [paused](tokio::time::pause) it, or was begun with `start_paused`, time passes only while
 //! everybody waits, and then at once: an hour of three nodes takes some three seconds of the
-//! processor in a build that does not optimise. Let it pass by
-//! [`sleep`](tokio::time::sleep) or by waiting for something. [`advance`](tokio::time::advance)
-//! jumps instead, and nodes take that for a machine that was suspended.
-//! [`Message::posted_at`](crate::Message::posted_at) moves with it.
+//! processor in a build that does not optimise. Let it pass by [`sleep`](tokio::time::sleep) or by
+//! waiting for something. [`advance`](tokio::time::advance) jumps instead, and nodes take that for
+//! a machine that was suspended. [`Message::posted_at`](crate::Message::posted_at) moves with it.
 //!
 //! Without a pause all takes the time that it takes in production.
 //!
 //! # What chance decides
 //!
-//! Keys, ids, links and waits follow from the [seed](MeshBuilder::seed). What gossip and encryption
-//! do by chance does not, and tasks and maps have orders of their own; so which of two senders is
-//! heard first may differ from run to run, as it does in production. What is promised holds in all
-//! of them.
+//! Keys, ids, links and waits follow from the [seed](MeshBuilder::seed). Random choices of gossip
+//! and encryption do not, and tasks and maps have orders of their own; so which of two senders is
+//! heard first may differ from run to run, as it does in production. The guarantees hold in all of
+//! them.
 //!
 //! Gossip alone keeps its own time, that of the system, for what waits in its queues: what it
 //! drops of it is repaired by the nodes, half a second later.
@@ -85,7 +84,7 @@ use crate::{
 
 /// A mesh in memory, and the power over it. Its nodes are numbered from 0.
 ///
-/// What a test asks for that cannot be, such as a node that there is not, is a mistake in the test,
+/// An impossible request of a test, such as a node that does not exist, is a mistake in the test,
 /// and panics.
 ///
 /// When it is dropped its nodes wind down, if the runtime lets them.
@@ -153,14 +152,14 @@ impl Mesh {
         self.places.iter().filter_map(|member| member.node.as_ref())
     }
 
-    /// What is between them, for delays and for whatever is not said here: each node is a
-    /// [`Place`] by its name.
+    /// The links between them, for delays and everything else: each node is a [`Place`] by its
+    /// name.
     pub const fn links(&self) -> &Links {
         &self.links
     }
 
     /// Cuts the links between each of these and each of those, in both directions and silently.
-    /// What is cut already stays cut; whoever is in neither still reaches both.
+    /// Existing cuts stay; a node in neither group still reaches both.
     ///
     /// Nobody is told: what is sent waits, and after some seconds those who hear nothing give each
     /// other up.
@@ -177,8 +176,8 @@ impl Mesh {
         }
     }
 
-    /// Mends all links. What was under way on connections that are still there arrives; others are
-    /// made anew, within seconds.
+    /// Mends all links. Bytes under way on connections that are still there arrive; others are made
+    /// anew, within seconds.
     pub fn heal(&self) {
         self.links.heal();
     }
@@ -298,7 +297,7 @@ impl MeshBuilder {
         self
     }
 
-    /// What keys, ids, links and waits follow from. Default: 0.
+    /// The seed of keys, ids, links and waits. Default: 0.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

@@ -86,9 +86,9 @@ impl fmt::Debug for Joined {
     }
 }
 
-/// How long whoever drops a node waits for its thread: what it takes to connect and to hand over
-/// half round the world, some eight round trips of 250 ms. No longer, since it may be a thread that
-/// others want to use.
+/// The time that dropping a node waits for its thread: as long as it takes to connect and to hand
+/// over half round the world, some eight round trips of 250 ms. No longer, since it may be a thread
+/// that others want to use.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A thread of a node for tasks that call handlers, none of which runs on the node's. It ends when

@@ -1,6 +1,6 @@
 //! On which links anything passes, whatever it is.
 //!
-//! What a connection brings is seen where its streams are read: also a large message that is not
+//! The bytes of a connection are seen where its streams are read: also a large message that is not
 //! whole yet, and also copies that nobody above hears of. So a link that carries much slowly is not
 //! taken for one that carries nothing.
 
@@ -47,7 +47,7 @@ struct Bytes {
     sent: std::sync::atomic::AtomicU64,
 }
 
-/// How many bytes passed since the node was started, before encryption.
+/// The number of bytes that passed since the node was started, before encryption.
 #[cfg(feature = "metrics")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PassedBytes {
@@ -55,7 +55,7 @@ pub(crate) struct PassedBytes {
     pub(crate) sent: u64,
 }
 
-/// What passed between this node and a peer since somebody looked.
+/// The bytes between this node and a peer since somebody looked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
     pub(crate) received: bool,

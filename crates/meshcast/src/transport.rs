@@ -198,7 +198,7 @@ where
     })
 }
 
-/// Many streams over one that is secured. Who dials does not wait for the answer to its one
+/// Many streams over one that is secured. The dialling side does not wait for the answer to its one
 /// proposal.
 async fn multiplex<T>(io: T, role: Endpoint) -> Result<Muxer<Negotiated<T>>, NotSecured>
 where

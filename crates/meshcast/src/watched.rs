@@ -9,7 +9,7 @@ use std::{
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 
-/// What sees what passes on the streams of a connection. It is kept as long as the connection.
+/// An observer of what passes on the streams of a connection. It is kept as long as the connection.
 pub(crate) trait Watch {
     type Stream: WatchStream;
 
@@ -20,7 +20,7 @@ pub(crate) trait Watch {
     fn outbound(&self) -> Self::Stream;
 }
 
-/// What sees what passes on a stream.
+/// An observer of what passes on a stream.
 pub(crate) trait WatchStream {
     fn on_read(&mut self, _bytes: usize) {}
 

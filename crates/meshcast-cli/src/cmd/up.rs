@@ -159,7 +159,7 @@ async fn stay(
                     let text = done.trim_start_matches("fault: ").to_owned();
                     timeline.note(kind(&request), text, request.node().cloned());
                 }
-                // Whoever asked may have left.
+                // The caller may have left.
                 drop(answer.send(done));
             }
         }

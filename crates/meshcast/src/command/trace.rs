@@ -34,6 +34,7 @@ pub(crate) struct TracedSender {
     pub(crate) info: SenderInfo,
     /// The lowest number that is kept.
     pub(crate) oldest: Option<Seq>,
-    /// What came of it and is kept, whether it was delivered or waits for a number below.
+    /// Messages of it that came and are kept, whether they were delivered or wait for a number
+    /// below.
     pub(crate) kept: Vec<Delivery>,
 }

@@ -1,7 +1,7 @@
 //! Members: those that were met here, and those that others only tell of.
 //!
-//! What others tell may be wrong, or a lie. So it has a share of the dials under way, it is charged
-//! to whoever told it, and no teller takes what is another's: neither room nor dials.
+//! Reports of others may be wrong, or a lie. So it has a share of the dials under way, it is
+//! charged to whoever told it, and no teller takes what is another's: neither room nor dials.
 
 use std::{
     cmp::Reverse,
@@ -35,7 +35,8 @@ pub(super) struct Members {
 pub(super) struct Member {
     /// What it told itself.
     told: Vec<Multiaddr>,
-    /// What others told, without what it told itself, each with who told it first. Oldest first.
+    /// The addresses that others reported, without its own, each with its first reporter. Oldest
+    /// first.
     heard: Vec<(PeerId, Multiaddr)>,
     /// Whether it was ever connected.
     met: bool,
@@ -87,7 +88,7 @@ impl Members {
         dialled.any(|target| target.state == State::Dialling && target.retry.failures == 0)
     }
 
-    /// A connected member tells of itself. What was known before is forgotten.
+    /// A connected member tells of itself. Earlier knowledge is forgotten.
     pub(super) fn handle_own(&mut self, told: Report, now: Time) {
         let Report {
             peer,
@@ -101,7 +102,7 @@ impl Members {
             if known.told != addresses {
                 untell(&mut self.tellers, &known.heard);
                 (known.told, known.heard) = (addresses, Vec::new());
-                // What was learned by dialling was about other addresses.
+                // The results of earlier dials are about other addresses.
                 if known.target.state == State::Waiting {
                     known.target = Target::new(first_dial);
                 }
@@ -139,8 +140,7 @@ impl Members {
             if !known.hear(teller, addresses, &mut self.tellers) {
                 return;
             }
-            // Who told of it before is charged for it too, and its waits are not for others to cut
-            // short.
+            // Its earlier reporter is charged for it too, and others cannot cut its waits short.
             if !known.met && alone && known.target.state == State::Waiting {
                 known.target = Target::new(first_dial);
             }
@@ -243,8 +243,8 @@ impl Members {
         }
     }
 
-    /// Who of those that told of a member is charged for dialling it now: of those who may cause
-    /// another dial, whoever has the fewest under way.
+    /// The reporter of a member that is charged for dialling it now: of those who may cause another
+    /// dial, the one with the fewest under way.
     fn payer(&self, peer: &PeerId, now: Time) -> Option<PeerId> {
         let heard = &self.members.get(peer)?.heard;
         let runs = heard.chunk_by(|(one, _), (next, _)| one == next);
@@ -403,8 +403,8 @@ impl Member {
         self.heard.iter().any(|(it, _)| it == teller)
     }
 
-    /// Where it may be: what it told itself first, then what others told, one of each in turn. Of
-    /// what others report alone only so much at a time, other addresses at the next try.
+    /// Its possible addresses: its own first, then reported ones, one of each in turn. Of what
+    /// others report alone only so much at a time, other addresses at the next try.
     pub(super) fn addresses(&self) -> Vec<Multiaddr> {
         let mut nth: BTreeMap<PeerId, usize> = BTreeMap::new();
         let mut heard: Vec<_> = self

@@ -46,7 +46,7 @@ pub(super) struct SeedTarget {
 pub(crate) struct Status {
     pub(crate) is: SeedStatus,
     pub(crate) since: Time,
-    /// What was wrong the last time, since it was last connected.
+    /// The last error since it was last connected.
     pub(crate) reason: Option<String>,
 }
 
@@ -215,7 +215,7 @@ impl Status {
 }
 
 /// Changes of a seed that are told at once, and how often one is told from then on: a seed that
-/// comes and goes all the time must not fill the logs. What is true in the end is told in any case.
+/// comes and goes all the time must not fill the logs. The final state is told in any case.
 pub(super) const TOLD_AT_ONCE: u32 = 6;
 pub(super) const TOLD_EVERY: Duration = Duration::from_secs(30);
 const TOLD: Rate = Rate::every(TOLD_EVERY, TOLD_AT_ONCE);

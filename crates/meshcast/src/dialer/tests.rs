@@ -357,7 +357,7 @@ fn who_tells_the_truth_is_not_held_up_by_who_does_not() {
     assert_eq!(reached, 100);
 }
 
-/// What a liar tells: when, of whom, and where they are.
+/// The reports of a liar: when, of whom, and where they are.
 #[derive(Debug, Clone)]
 struct Lie {
     at: u64,
@@ -470,7 +470,7 @@ fn who_hangs_up_at_once_is_dialled_at_growing_intervals() {
     let mut dialer = dialer([address(1)]);
     let mut now = Time::ZERO;
     for _ in 0..20 {
-        // How it is doing may be told in between.
+        // Its state may be told in between.
         while outputs(&mut dialer, now).is_empty() {
             now = dialer.poll_timeout().expect("tried again");
         }

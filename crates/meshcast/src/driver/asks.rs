@@ -23,7 +23,7 @@ pub(super) struct Questions {
     /// Those that are not asked yet: a peer has not said whether it has the channel open. Each
     /// holds its permit.
     held: Vec<HeldQuestion>,
-    /// How many answers of members that nobody knew were told to have found no room.
+    /// The number of answers of unknown members that were told to have found no room.
     no_room: TokenBucket,
     /// What handlers here answer, by asker and number. Dropping the other end ends a handler.
     handled: HashMap<(Sender, u64), oneshot::Sender<Infallible>>,
@@ -65,7 +65,7 @@ impl Questions {
         self.asks.counters()
     }
 
-    /// What is sent to a peer waits, or no longer.
+    /// Messages to a peer queue up, or no longer.
     pub(super) fn set_congested(&mut self, peer: Sender, congested: bool) {
         self.asks.set_congested(peer, congested);
     }
@@ -103,7 +103,7 @@ impl Driver {
         for held in std::mem::take(&mut self.questions.held) {
             let HeldQuestion { hub, asking, until } = &held;
             if asking.events.is_closed() {
-                // Whoever asked has left.
+                // The caller has left.
             } else if *until <= now || self.untold(hub, asking.only).next().is_none() {
                 self.ask_members(&held.hub, held.asking);
             } else {
@@ -340,14 +340,12 @@ fn cost(is_by_session: bool, reply: &Result<Reply, NoReply>) -> usize {
     }
 }
 
-/// How many answers that came over others and found no room are told so in a second, at a KiB each,
-/// and as many at once as there may be members. Of further ones the asker is told that some were
-/// lost.
+/// The rate at which answers that came over others and found no room are told, at a KiB each; the
+/// burst is as many as there may be members. Of further ones the asker is told that some were lost.
 const NO_ROOM: Rate = Rate::per_second(64, Duration::from_secs(64));
 
-/// How long a question waits for peers to say whether they have the channel open, and at most a
-/// quarter of its time: the rest is for the answers of those who have. They say so within a round
-/// trip.
+/// The time that a question waits for peers to say whether they have the channel open, and at most
+/// a quarter of its own time: the rest is for answers. They say so within a round trip.
 const UNTOLD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

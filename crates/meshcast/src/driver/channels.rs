@@ -311,12 +311,12 @@ impl Driver {
     }
 }
 
-/// How much is sent before the swarm is polled again, in sections and in bytes of them.
+/// The amount sent before the swarm is polled again, in sections and in bytes of them.
 const SECTIONS_A_ROUND: usize = 16;
 const BYTES_A_ROUND: usize = 1024 * 1024;
 
-/// How many channels are opened or closed before the swarm is polled again: gossipsub tells of each
-/// in a message of its own, and keeps the room of the longest queue it ever had.
+/// The number of channels opened or closed before the swarm is polled again: gossipsub tells of
+/// each in a message of its own, and keeps the room of the longest queue it ever had.
 const OPENED_A_ROUND: usize = 64;
 
 /// For how long a channel that was closed stays subscribed.

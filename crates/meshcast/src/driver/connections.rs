@@ -62,7 +62,7 @@ impl Driver {
                 error,
                 ..
             } => match refusal_reason(&error) {
-                // Whoever makes way is counted at the door.
+                // A connection that makes way is counted at the door.
                 Some(reason) if is_own(reason) || reason == GateError::Displaced => {}
                 Some(reason) => self.refused(send_back_addr, Direction::Inbound, reason),
                 None => {
@@ -218,7 +218,8 @@ impl Driver {
             self.give_up_dead(id);
         }
         for id in quiet {
-            // What waits for room on the session is a sign of life itself once there is room.
+            // A message that waits for room on the session is a sign of life itself once there is
+            // room.
             if self.sessions.is_idle(&id) {
                 self.send_sync(id, &SyncMessage::KEEP_ALIVE);
             }
@@ -377,7 +378,7 @@ impl Driver {
     }
 }
 
-/// What is said of a member; nothing if it has no address that the listener could use.
+/// The report of a member; `None` if it has no address that the listener could use.
 fn entry(peer: PeerId, addresses: &[Multiaddr], near: Reach) -> Option<MemberAddresses> {
     let usable = addresses.iter().filter(|address| reach(address) >= near);
     let addresses: Vec<_> = usable.map(Multiaddr::to_vec).collect();

@@ -111,7 +111,7 @@ impl Driver {
                     self.start_dial(options, dialled);
                 }
                 Dial::Member(peer, addresses) => {
-                    // Whoever is connected is dialled only when silent.
+                    // A connected member is dialled only when silent.
                     let condition = PeerCondition::NotDialing;
                     let options = DialOpts::peer_id(peer).addresses(addresses);
                     self.start_dial(options.condition(condition).build(), Dialled::Member(peer));
@@ -129,13 +129,13 @@ impl Driver {
             self.network.admitted.begin_seed_dial(address);
         }
         self.dialling.dials.insert(connection, dialled);
-        // What is wrong at once is not reported as an event.
+        // An immediate failure is not reported as an event.
         if let Err(error) = self.network.swarm.modify().dial(options) {
             self.handle_dial_failed(connection, &error);
         }
     }
 
-    /// What became of a dial is known.
+    /// A dial has ended.
     fn end_dial(&mut self, connection: ConnectionId) -> Option<Dialled> {
         let dialled = self.dialling.dials.remove(&connection);
         if let Some(Dialled::Seed(_, address)) = &dialled {

@@ -1,4 +1,4 @@
-//! What has to be looked at again once it was changed.
+//! A value that has to be looked at again once it was changed.
 
 use std::{
     ops::Deref,

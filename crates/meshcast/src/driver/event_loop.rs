@@ -31,9 +31,9 @@ impl Driver {
         }
     }
 
-    /// One round: takes up all that there is a reason to, within bounds. What is left then is for
-    /// the next round, after the tasks of the connections: they wait for this very thread to take
-    /// what was published, and without a turn of theirs the queues to all peers run over.
+    /// One round: takes up all that there is a reason to, within bounds. Remaining work is for the
+    /// next round, after the tasks of the connections: they wait for this very thread to take what
+    /// was published, and without a turn of theirs the queues to all peers run over.
     fn poll_round(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
         // Before the first look: what is rung for from now on wakes this task again.
         self.handles.registry.bell().listen(cx.waker());
@@ -95,7 +95,7 @@ impl Driver {
                 Some(Command::Shutdown) | None => return Poll::Ready(End::Orderly),
                 Some(Command::Abort) => return Poll::Ready(End::Abrupt),
                 Some(command) => {
-                    // Whoever asks sees what it did before.
+                    // A caller sees the effect of its earlier calls.
                     self.follow_registry();
                     self.handle_command(command);
                 }

@@ -15,7 +15,7 @@ use crate::{
     peers::Peer,
 };
 
-/// What was posted until some moment, and is not yet known to be with anybody.
+/// Posts until some moment that are not yet known to be with anybody.
 #[derive(Debug)]
 pub(super) struct Posted {
     /// Outboxes, and how many records had been pushed into each by then.
@@ -26,11 +26,11 @@ pub(super) struct Posted {
     unwanted: Vec<(ChannelName, Seq)>,
 }
 
-/// Who waits until members have what was posted.
+/// Callers that wait until members have what was posted.
 #[derive(Debug, Default)]
 pub(super) struct Flushes {
     waiting: Vec<(Posted, Answer<Flushed>)>,
-    /// What [`Engine::acks`](meshcast_proto::Engine::acks) was when they were looked at.
+    /// The value of [`Engine::acks`](meshcast_proto::Engine::acks) when they were looked at.
     acks: u64,
     /// Something else happened that may decide one of them.
     due: bool,
@@ -46,7 +46,7 @@ impl Flushes {
             return Some(answer);
         }
         let limit = MAX_WAITING;
-        // Whoever asked may have left.
+        // The caller may have left.
         let _ = answer.send(Err(AskError::TooMany { limit }));
         None
     }
@@ -88,7 +88,7 @@ impl Driver {
                     undelivered: self.left_of(&posted),
                     members: self.peers.iter().count(),
                 };
-                // Whoever asked may have left.
+                // The caller may have left.
                 let _ = answer.send(Ok(flushed));
             } else {
                 self.waiters.flushes.waiting.push((posted, answer));
@@ -135,7 +135,7 @@ impl Driver {
         posted.queued.is_empty() && posted.waiting.is_empty()
     }
 
-    /// What nobody has of it, and of what was posted since on the same channels.
+    /// The posts of it that nobody has, and of what was posted since on the same channels.
     pub(super) fn left_of(&self, posted: &Posted) -> Vec<Undelivered> {
         let left = self.undelivered();
         let unwanted = |left: &Undelivered| {

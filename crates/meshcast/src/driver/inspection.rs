@@ -47,7 +47,7 @@ impl Inspections {
             self.waiting.push((view, answer));
         } else {
             let limit = MAX_WAITING;
-            // Whoever asked may have left.
+            // The caller may have left.
             let _ = answer.send(Err(AskError::TooMany { limit }));
         }
     }
@@ -177,7 +177,7 @@ impl Driver {
             object_gaps: self.handles.registry.common().stats().object_gaps(),
         });
         for answer in answers {
-            // Whoever asked may have left.
+            // The caller may have left.
             let _ = answer.send(Ok(Arc::clone(&inspected)));
         }
     }
@@ -185,7 +185,7 @@ impl Driver {
 
 #[cfg(feature = "metrics")]
 impl Driver {
-    /// What was measured, with what was seen of the channels.
+    /// The measurements, with those of the channels that were seen.
     fn measured(&self, seen: Measured) -> Measured {
         Measured {
             latency: self.reports.measures.latency.clone(),
@@ -198,18 +198,19 @@ impl Driver {
     }
 }
 
-/// How many numbers of a sender are not settled, if it is known with which its log begins here.
+/// The count of numbers of a sender that are not settled, if it is known with which its log begins
+/// here.
 fn missing(newest: Seq, next: Option<Seq>) -> u64 {
     let end = newest.get().saturating_add(1);
     next.map_or(0, |next| end.saturating_sub(next.get()))
 }
 
-/// How many may wait for the next look: tasks of this process, at about 16 bytes each. They all get
-/// the same one.
+/// The most callers that may wait for the next inspection: tasks of this process, at about 16 bytes
+/// each. They all get the same one.
 const MAX_WAITING: usize = 1024;
 
-/// How long a round of the loop may look: a fraction of what a message takes anyway. One peer or
-/// channel is looked at in any case, which takes no longer for there being many others.
+/// The time that a round of the loop may spend on it: a fraction of what a message takes anyway.
+/// One peer or channel is looked at in any case, which takes no longer for there being many others.
 const A_ROUND: Duration = Duration::from_micros(25);
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ impl Driver {
     }
 }
 
-/// What is long: a rolling restart of a fleet and a cut of links for half a minute pass unsaid.
+/// The time after which isolation is reported: a rolling restart of a fleet and a cut of links for
+/// half a minute go unreported.
 const LONG: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -65,8 +65,8 @@ impl Namesakes {
     }
 }
 
-/// How long both are there before it is told: longer than a connection to a process that is gone
-/// may stand.
+/// The time for which both are there before it is told: longer than a connection to a process that
+/// is gone may stand.
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// How many pairs are remembered, at some 200 bytes; after that all are told once more.

@@ -28,7 +28,7 @@ impl Pings {
     fn begin(&mut self, peer: PeerId, answer: PingAnswer, now: Time) -> Option<u64> {
         if self.waiting.len() >= MAX_PINGS {
             let limit = MAX_PINGS;
-            // Whoever asked may have left.
+            // The caller may have left.
             let _ = answer.send(Err(PingError::TooMany { limit }));
             return None;
         }
@@ -53,7 +53,7 @@ impl Pings {
         let answered = |ping: &Ping| ping.number == number && ping.peer == peer;
         if let Some(index) = self.waiting.iter().position(answered) {
             let ping = self.waiting.swap_remove(index);
-            // Whoever asked may have left.
+            // The caller may have left.
             let _ = ping.answer.send(Ok(now.saturating_since(ping.sent)));
         }
     }
@@ -72,7 +72,7 @@ impl Pings {
     fn refuse(&mut self, why: impl Fn(&Ping) -> Option<PingError>) {
         for ping in self.waiting.extract_if(.., |ping| why(ping).is_some()) {
             if let Some(error) = why(&ping) {
-                // Whoever asked may have left.
+                // The caller may have left.
                 let _ = ping.answer.send(Err(error));
             }
         }
@@ -82,7 +82,7 @@ impl Pings {
 impl Driver {
     pub(super) fn send_ping(&mut self, peer: PeerId, answer: PingAnswer) {
         if self.peers.get(&peer).is_none() {
-            // Whoever asked may have left.
+            // The caller may have left.
             let _ = answer.send(Err(PingError::NotConnected(peer)));
         } else if let Some(number) = self.waiters.pings.begin(peer, answer, self.clock.now()) {
             self.send_sync(peer, &SyncMessage::Ping(number));

@@ -17,7 +17,7 @@ use crate::{
     inspect::MemberInfo,
 };
 
-/// The tracker. Whoever changes it goes through [`Driver::with_tracker`].
+/// The tracker. It is changed through [`Driver::with_tracker`] only.
 #[derive(Debug)]
 pub(crate) struct TrackerCell {
     tracker: PresenceTracker,
@@ -37,7 +37,7 @@ impl TrackerCell {
         self.tracker.counters()
     }
 
-    /// What is sent to a peer waits, or no longer.
+    /// Messages to a peer queue up, or no longer.
     pub(super) fn set_congested(&mut self, peer: Sender, congested: bool) {
         self.tracker.set_congested(peer, congested);
     }
@@ -92,7 +92,7 @@ impl Driver {
         self.with_tracker(|tracker, _, _, now| {
             tracker.handle_own(name, watching, state, opens, now);
         });
-        // What was reported until now is in it.
+        // It contains every change reported until now.
         if let Some(board) = board
             && watching
         {
@@ -133,8 +133,8 @@ impl Driver {
         }
     }
 
-    /// Who is a member of the mesh, as far as this node sees: those it is connected to, and those
-    /// of whose presence somewhere it knows.
+    /// The members of the mesh, as far as this node sees: those it is connected to, and those of
+    /// whose presence somewhere it knows.
     pub(super) fn members(&self) -> Vec<MemberInfo> {
         let (now, wall) = (self.clock.now(), wall_time());
         let connected = self.peers.iter().map(|(id, peer)| {
@@ -187,7 +187,7 @@ impl Driver {
     }
 }
 
-/// What is known of a channel, if it is open here.
+/// The known presence on a channel, if it is open here.
 fn opens(engine: &EngineCell, channels: &Channels, name: &ChannelName) -> Option<Opens> {
     let channel = channels.get(name)?;
     Some(Opens {

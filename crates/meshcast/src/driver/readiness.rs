@@ -17,7 +17,7 @@ pub(super) struct Readiness {
     phase: Phase,
 }
 
-/// How far a node is, for those who do not wait.
+/// The phase of a node, for those who do not wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -33,7 +33,7 @@ impl Readiness {
             self.waiting.push((now, answer));
         } else {
             let limit = MAX_WAITING;
-            // Whoever asked may have left.
+            // The caller may have left.
             let _ = answer.send(Err(AskError::TooMany { limit }));
         }
     }
@@ -64,8 +64,8 @@ impl Readiness {
 impl Driver {
     /// Answers those who wait, once the node is ready, or as ready as it will be.
     ///
-    /// Listening is done before the driver starts. What remains: the seeds were tried, which takes
-    /// as long as the dial of an address or the look-up of a name may, and the node is part of the
+    /// Listening is done before the driver starts. The rest: the seeds were tried, which takes as
+    /// long as the dial of an address or the look-up of a name may, and the node is part of the
     /// mesh.
     pub(super) fn check_ready(&mut self) {
         let ready = &mut self.waiters.ready;
@@ -87,7 +87,7 @@ impl Driver {
         if !answered.is_empty() {
             ready.reach();
         }
-        // Whoever asked may have left.
+        // The caller may have left.
         let answers = answered.into_iter().map(|(_, answer)| answer);
         answers.for_each(|answer| _ = answer.send(Ok(Ready { members })));
     }
@@ -117,11 +117,11 @@ impl Driver {
 /// round of the loop.
 const MAX_WAITING: usize = 1024;
 
-/// How long a connected peer that announces no channel is waited for: it may have none.
+/// The time for which a connected peer that announces no channel is waited for: it may have none.
 const ANNOUNCEMENT: Duration = Duration::from_millis(500);
 
-/// How long the mesh is waited for after the seeds were tried. It takes a heartbeat to join; but if
-/// the only peers do not keep up, or peers come without end, it may never be.
+/// The time for which the mesh is waited for after the seeds were tried. It takes a heartbeat to
+/// join; but if the only peers do not keep up, or peers come without end, it may never be.
 const MESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often that is looked at while somebody waits.

@@ -1,4 +1,4 @@
-//! Who waits until peers have what was posted here.
+//! Callers that wait until peers have what was posted here.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
@@ -6,8 +6,8 @@ use meshcast_proto::{ChannelName, Seq, SeqRange};
 
 use crate::channel::{AckError, Awaited, Hub};
 
-/// Who waits until peers have which message. An acknowledgement looks only at those whose messages
-/// it is about.
+/// Callers that wait, by the message that peers are to have. An acknowledgement looks only at those
+/// whose messages it is about.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
     /// For messages in an outbox, by channel and record. While one hub makes way for the next, a
@@ -22,7 +22,8 @@ pub(super) struct Receipts {
 /// Somebody who waits, and whose outbox its message is in.
 type Queued = (Arc<Hub>, Awaited);
 
-/// How many peers have a message, as [`Engine::acked`](meshcast_proto::Engine::acked) says.
+/// The number of peers that have a message, as [`Engine::acked`](meshcast_proto::Engine::acked)
+/// says.
 type Members = Option<usize>;
 
 impl Receipts {
@@ -38,7 +39,7 @@ impl Receipts {
             self.sort_in(hub, awaited, &acked);
         } else {
             let limit = Awaited::MOST;
-            // Whoever asked may have left.
+            // The caller may have left.
             let _ = awaited.answer.send(Err(AckError::TooMany { limit }));
         }
     }
@@ -137,7 +138,7 @@ fn answer(awaited: Awaited, members: Members) -> Option<Awaited> {
         Some(members) if members >= awaited.members => Ok(members),
         Some(_) => return (!awaited.answer.is_closed()).then_some(awaited),
     };
-    // Whoever asked may have left.
+    // The caller may have left.
     let _ = awaited.answer.send(answer);
     None
 }

@@ -65,7 +65,7 @@ impl Kind {
         let is_late = |at: WallTime| now.unix_millis().saturating_sub(at.unix_millis()) < LATELY;
         let mut places: BTreeMap<_, RefusedLately> = BTreeMap::new();
         for (_, address) in self.recent.iter().filter(|(at, _)| is_late(*at)) {
-            // Whoever dials has another port each time.
+            // The dialling side has another port each time.
             let place = address.iter().next().map(|host| host.to_string());
             let place = places.entry(place).or_insert_with(|| RefusedLately {
                 address: address.clone(),
@@ -78,8 +78,8 @@ impl Kind {
     }
 }
 
-/// How many of a kind are remembered one by one: a node that is refused dials again some ten times
-/// in the time that counts, so a few such places fit.
+/// The number of refusals of a kind that are remembered one by one: a node that is refused dials
+/// again some ten times in the time that counts, so a few such places fit.
 const RECENT: usize = 64;
 /// What counts as lately, in milliseconds: five minutes.
 const LATELY: u64 = 300_000;

@@ -1,5 +1,5 @@
-//! What channel objects ask of the driver: what was before they came, what they did not read in
-//! time, and who has what they posted.
+//! Requests of channel objects to the driver: earlier messages, those they did not read in time,
+//! and who has what they posted.
 
 use std::sync::Arc;
 
@@ -159,8 +159,8 @@ impl Driver {
         }
     }
 
-    /// What history keeps of the numbers that a reader is behind with, and gaps for the rest; up to
-    /// which number.
+    /// The values that history keeps of the numbers a reader is behind with, and gaps for the rest;
+    /// up to which number.
     fn recall(&mut self, hub: &Hub, wanted: &Wanted, mut room: usize) -> (Vec<Item>, Option<Seq>) {
         let member = &wanted.member;
         let (mut items, mut upto) = (Vec::new(), None);
@@ -201,14 +201,14 @@ impl Driver {
 /// Hubs that are answered before other things have a turn.
 const HUBS_A_ROUND: usize = 16;
 
-/// What is handed to a reader at once, in bytes of frames, but at least one value: enough to keep
-/// it busy while it asks again, little enough for thousands of readers. The frames are shared with
-/// the history.
+/// The most that is handed to a reader at once, in bytes of frames, but at least one value: enough
+/// to keep it busy while it asks again, little enough for thousands of readers. The frames are
+/// shared with the history.
 const RECALL_LEN: usize = 256 * 1024;
 
-/// What all readers of a hub that ask at the same time are handed together, if each gets no less
-/// than the second: a thousand clients that come back at once are charged a sixteenth of the
-/// default budget.
+/// The most that all readers of a hub that ask at the same time are handed together, if each gets
+/// no less than the second: a thousand clients that come back at once are charged a sixteenth of
+/// the default budget.
 const ALL_RECALLS_LEN: usize = 16 * 1024 * 1024;
 const MIN_RECALL_LEN: usize = 16 * 1024;
 

@@ -1,4 +1,4 @@
-//! What is done when its time has come, and when that is.
+//! Timed work of the driver: what is due, and when.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl Driver {
         self.drop_vacant_channels(now);
         self.forgive(now);
         self.sessions.handle_timeout(now);
-        // Who is not read cannot be blamed for its silence.
+        // A peer that is not read cannot be blamed for its silence.
         for peer in self.sessions.paused() {
             self.peers.handle_heard(peer, now);
         }
@@ -96,7 +96,7 @@ impl Driver {
     }
 }
 
-/// How often what has no deadline of its own is looked at, and who is silent.
+/// The interval of checks that have no deadline of their own, and of the check for silent peers.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A look that comes this late means that this node stood still itself, and nobody can be blamed

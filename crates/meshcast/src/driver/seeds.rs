@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Driver {
-    /// How each seed is doing, in the order they were given.
+    /// The state of each seed, in the order they were given.
     pub(super) fn seeds(&self) -> Vec<SeedInfo> {
         self.dialling
             .dialer
@@ -101,7 +101,7 @@ impl Driver {
     }
 }
 
-/// What a failed dial says of an address, and in words.
+/// The state of an address after a failed dial, and the reason in words.
 pub(super) fn why_failed(error: &DialError) -> (SeedStatus, String) {
     if let Some(reason) = refusal_reason(error) {
         let is = match reason {

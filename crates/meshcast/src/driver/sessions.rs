@@ -21,12 +21,12 @@ use crate::{
     session::{SendError, SessionEvent},
 };
 
-/// What is to be said to peers, and was said by them, as far as it waits.
+/// Messages to peers and from them that still wait.
 pub(super) struct PeerSessions {
     peers: HashMap<PeerId, PeerSession>,
-    /// What peers said on open sessions and nobody took in yet. No more is read of these.
+    /// Messages of peers on open sessions that nobody took in yet. No more is read of these.
     inbox: Inbox,
-    /// What it cost to take in what peers said in this round of the loop.
+    /// The cost of the messages that were taken in during this round of the loop.
     pub(super) worked: usize,
     /// Of the time, what that takes while the network has more to tell.
     share: Share,
@@ -204,7 +204,7 @@ impl Driver {
             self.with_engine(|engine, now| engine.handle_peer_up(sender, now));
             self.begin_asks(sender);
             self.with_tracker(|tracker, _, _, now| tracker.handle_peer_up(sender, now));
-            // What it was told first may be more than it takes at once. Not all knew it by then.
+            // The first announcement may be more than it takes at once. Not all knew it by then.
             let open = self.sessions.open_mut(&peer);
             if open.is_some_and(|open| open.unsent.is_some()) {
                 let tracker = &mut self.presence;
@@ -453,7 +453,7 @@ impl Driver {
     }
 }
 
-/// What the engine has to say to a peer beside answers waits there while its session is full, no
+/// Messages of the engine to a peer, beside answers, wait there while its session is full; no
 /// questions of others are handed on to it, and it is given no records of who is present.
 fn tell_congested(
     engine: &mut EngineCell,
@@ -469,17 +469,17 @@ fn tell_congested(
     }
 }
 
-/// How long after it is connected something is heard on its session of a peer half round the world
-/// or over a bad path: each side opens a stream, which takes two round trips, and packets get lost.
-/// Of whom nothing at all is heard for 4 s, the connections are closed.
+/// The time within which something is heard on the session of a peer half round the world or over a
+/// bad path, once it is connected: each side opens a stream, which takes two round trips, and
+/// packets get lost. Of whom nothing at all is heard for 4 s, the connections are closed.
 const OPENING: Duration = Duration::from_secs(5);
 
-/// How long after the first that is heard of a peer it has told which channels it has open, if any.
-/// It says both at once; a packet that was lost between them comes within this.
+/// The time within which a peer has told which channels it has open, if any, after it was heard
+/// first. It says both at once; a packet that was lost between them comes within this.
 const TELLING: Duration = Duration::from_secs(1);
 
-/// How much of what peers say is taken in before posts, gossip and everybody else on this thread
-/// have a turn: some 5 ms of work, and one message more.
+/// The work on messages of peers before posts, gossip and everybody else on this thread have a
+/// turn: some 5 ms of work, and one message more.
 pub(super) const WORK_A_ROUND: usize = 512;
 
 #[cfg(test)]

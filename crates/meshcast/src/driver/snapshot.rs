@@ -54,7 +54,8 @@ impl Driver {
         })
     }
 
-    /// Who takes the most of the memory for others, and who was refused some of it.
+    /// The accounts that take the most of the memory for others, and those that were refused some
+    /// of it.
     pub(super) fn accounts(&self) -> Vec<AccountInfo> {
         let shares = self.engine.budget().shares(MOST_ACCOUNTS);
         shares
@@ -162,5 +163,5 @@ pub(super) fn sender(state: &SenderState) -> SenderInfo {
     }
 }
 
-/// How many accounts are shown for what they take, and as many more for what they were refused.
+/// The number of accounts shown for their memory, and as many more for what they were refused.
 const MOST_ACCOUNTS: usize = 10;

@@ -201,7 +201,7 @@ fn drive(mut hostile: Hostile) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move { hostile.until_cut().await })
 }
 
-/// Who has the key comes as many as there is room for. One that was there before lost its
+/// Members with the key are admitted while there is room. One that was there before lost its
 /// connection.
 #[tokio::test]
 async fn who_was_connected_before_gets_its_place_back_from_one_that_came_as_many() {
@@ -307,7 +307,7 @@ async fn a_member_that_leaps_in_its_numbers_and_tells_nothing_holds_up_only_itse
     let mut swarm = hostile.swarm;
     let polling = tokio::spawn(async move { while swarm.next().await.is_some() {} });
     assert_eq!(next(&mut heard).await, b"from outside"[..]);
-    // What it leapt over may be cut off from here: it is waited for, and nothing else is.
+    // The numbers it leapt over may be cut off from here: they are waited for, and nothing else is.
     let beside = open::<crate::Bytes>(&node, "earth");
     for inside in [&b"from inside"[..], b"and again"] {
         beside

@@ -1,5 +1,4 @@
-//! What this node knows of single messages, for whoever traces them: when each came and which way,
-//! as far as it is kept.
+//! Traces of single messages on this node: when each came and which way, as far as it is kept.
 
 use meshcast_proto::{ChannelName, Delivery, Recall, Recalled, SenderState, Seq, SeqRange};
 

@@ -108,7 +108,7 @@ impl Admitted {
         *self.lock().seeds.entry(address.clone()).or_default() += 1;
     }
 
-    /// What became of a dial is known.
+    /// A dial has ended.
     pub(crate) fn end_seed_dial(&self, address: &Multiaddr) {
         if let hash_map::Entry::Occupied(mut dials) = self.lock().seeds.entry(address.clone()) {
             *dials.get_mut() -= 1;
@@ -293,14 +293,14 @@ impl Drop for Ticket {
     }
 }
 
-/// How long it is remembered who was inside: as long as members that are gone are dialled.
+/// The time for which former members are remembered: as long as members that are gone are dialled.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// And how many that were, at about 100 bytes; whoever was inside for the shortest time is
 /// forgotten first. As many as there may be members.
 const MAX_GONE: usize = 4_096;
 
-/// How many may be on their way out for others, who are inside already.
+/// The number of members inside that may be on their way out for others.
 const MAX_LEAVING: usize = 16;
 
 #[cfg(test)]
@@ -472,7 +472,7 @@ mod tests {
             !inside.answers_as_seed(seeds[3], 30),
             "all places are theirs"
         );
-        // Whoever was there for longer than a seed does not get its place either.
+        // A member that was there for longer than a seed does not get its place either.
         assert!(!inside.comes(crowd[0], 40));
         inside.table.leave(seeds[0], at(50));
         assert!(inside.comes(crowd[0], 51));

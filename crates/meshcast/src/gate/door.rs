@@ -4,7 +4,8 @@
 //!
 //! 1. *accepted*: it has shown nothing. A member begins to speak at once, with the same bytes each
 //!    time. Until they are there nothing is done for it: it costs a socket and some 500 bytes.
-//! 2. *securing*: the handshake, some 30 KiB. Who does not know the mesh gets no further.
+//! 2. *securing*: the handshake, some 30 KiB. A stranger that does not know the mesh gets no
+//!    further.
 //! 3. *admitting*: the messages of the gate, 256 KiB at most.
 //!
 //! A newcomer always finds a place: whoever has been longest at a stage, of the addresses that hold
@@ -38,7 +39,7 @@ struct State {
     counts: InboundCounts,
 }
 
-/// What tells one connection from all others: where it came to and where it came from.
+/// The identity of a connection: where it came to and where it came from.
 pub(crate) type Ends = (SocketAddr, SocketAddr);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,8 +240,8 @@ impl Members {
 const ACCEPTED: usize = 256;
 /// As many nodes as may start at the same moment behind one address; together some 4 MiB.
 const SECURING: usize = 128;
-/// The same for those who know the mesh. Who does and is no member could have 16 MiB buffered, so
-/// there are fewer.
+/// The same for those who know the mesh. A stranger that knows the mesh could have 16 MiB buffered,
+/// so there are fewer.
 const ADMITTING: usize = 64;
 /// About 100 bytes each.
 const MEMBERS: usize = 1024;

@@ -37,7 +37,7 @@ pub(crate) enum GateError {
     /// The other side speaks libp2p, and not the encryption that all of us do.
     #[error("speaks libp2p, but not its noise handshake")]
     NoNoise,
-    /// What the other side answered does not decrypt with what only members of this mesh know. A
+    /// The answer of the other side does not decrypt with what only members of this mesh know. A
     /// node of another mesh gives that answer, and whoever is no node of any.
     #[error("wrong MESHCAST_KEY, or that is not a meshcast node")]
     OtherMesh,
@@ -55,7 +55,7 @@ impl GateError {
         matches!(self, Self::Closed | Self::HungUp)
     }
 
-    /// What kind of trouble it is, whoever of the two sides found it.
+    /// The kind of trouble, whichever side found it.
     pub(crate) const fn kind(&self) -> RefusalKind {
         match self {
             Self::OtherMesh => RefusalKind::OtherMesh,

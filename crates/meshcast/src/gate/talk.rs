@@ -107,7 +107,7 @@ where
         Ok(message)
     }
 
-    /// Closes our side of the stream. What is written goes out when the connection is polled on.
+    /// Closes our side of the stream. Written bytes go out when the connection is polled on.
     pub(super) async fn close(&mut self) -> Result<(), GateError> {
         self.io(|stream, cx| stream.poll_close(cx)).await
     }

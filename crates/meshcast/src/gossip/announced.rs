@@ -60,7 +60,7 @@ impl Announced {
     }
 }
 
-/// What a topic of a peer takes, here and in gossipsub, which keeps it as a string in a tree.
+/// The memory of a topic of a peer, here and in gossipsub, which keeps it as a string in a tree.
 const TOPIC: usize = 160;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What gossip tells whoever uses it.
+//! Events of gossip.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! What gossip gave to peers and is not written yet, bounded in bytes, and charged to the peer.
+//! Frames that gossip gave to peers and that are not written yet: bounded in bytes, and charged to
+//! the peer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -40,7 +41,7 @@ struct Queue {
     /// Frames that gossipsub dropped, since they were too old when it was their turn.
     dropped: u64,
     account: Account,
-    /// What waited when there was no room, while it is held.
+    /// The bytes that waited when there was no room, while it is held.
     held: Option<usize>,
     /// That nothing is written while it is held.
     stuck: Option<Stuck>,
@@ -205,8 +206,8 @@ impl Queue {
             (self.written, self.done) = (next, self.dropped);
             self.settle_by_count();
         }
-        // Of a few frames each may be one for which nothing is ever written. Where the reason was
-        // its share, room for as much again does as well.
+        // Of a few frames each may be one for which nothing is ever written. If the reason was its
+        // share, room for as much again does as well.
         let is_little = self.given.len() < QUEUE_FRAMES / 2 && self.bytes < QUEUE_BYTES / 2;
         let has_room = || is_little && self.account.has_room(self.bytes.max(LONGEST));
         if self
@@ -227,7 +228,7 @@ impl Queue {
             self.release(cost);
         }
         if self.given.is_empty() {
-            // What a connection of before had begun may have come on top.
+            // The rest of a frame that an earlier connection had begun may have come on top.
             self.done = done;
         }
     }
@@ -263,12 +264,12 @@ impl Drop for Queue {
     }
 }
 
-/// What the longest frame costs: who has room for that has room for the next.
+/// The cost of the longest frame: an account with room for that has room for the next.
 const LONGEST: usize = Frame::MAX_LEN + ENTRY_BYTES;
 
 /// For how long a peer that is held may take nothing. Its connection takes more only when half of a
 /// window was read, which may be 6 MiB, and takes that long at 1 Mbit/s; one that is dead is given
-/// up after 4 s. What waits meanwhile is bounded, and charged to the peer.
+/// up after 4 s. Waiting frames are bounded, and charged to the peer.
 const DEAF_FOR: Duration = Duration::from_secs(60);
 
 /// And at how many looks: those of 2 s.

@@ -1,5 +1,5 @@
-//! What peers say to gossipsub: its types have no public names, so here is all that looks into them
-//! or makes them.
+//! RPCs between gossipsub and peers: its types have no public names, so here is all that looks into
+//! them or makes them.
 
 use std::hash::{Hash, Hasher};
 
@@ -15,7 +15,7 @@ use super::{settings::Inner, topic};
 /// What a connection brings to gossipsub.
 pub(super) type HandlerEvent = THandlerOutEvent<Inner>;
 
-/// How gossipsub reads what a peer says.
+/// The reader of RPCs in gossipsub.
 type Protocol = <THandler<Inner> as ConnectionHandler>::OutboundProtocol;
 
 /// Makes of an RPC, as it is on a stream, what gossipsub takes from a connection. gossipsub does

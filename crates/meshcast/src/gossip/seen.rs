@@ -1,5 +1,5 @@
-//! What gossipsub remembers of the frames that it brought, charged to whoever posted them, or
-//! brought them again.
+//! The ids that gossipsub remembers of frames that it brought, charged to the peers that posted the
+//! frames, or brought them again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +13,7 @@ use super::settings::DUPLICATES_FOR;
 pub(super) struct Seen {
     /// Since the last look.
     new: BTreeMap<Payer, usize>,
-    /// What was charged at which look.
+    /// The charges at each look.
     charged: VecDeque<(Time, BTreeMap<Payer, usize>)>,
 }
 

@@ -32,7 +32,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct InTransit {
-    /// What came and gossipsub has not told of yet, with copies of what it told of before.
+    /// Frames that came and gossipsub has not told of yet, with copies of those it told of before.
     incoming: HashMap<FrameId, (Frame, Arc<Member>)>,
     /// What is being published.
     outgoing: Option<(Vec<u8>, Bytes)>,

@@ -1,4 +1,4 @@
-//! What connections have written of what gossip gave to their peers.
+//! Counts of what connections have written of the frames that gossip gave to their peers.
 //!
 //! gossipsub has a queue for each peer and tells nobody what is in it. It writes one frame after
 //! the other, so how many it has written tells which are left. That is seen on the streams that it
@@ -49,7 +49,7 @@ impl Count {
     pub(super) fn is_over(self: &Arc<Self>) -> bool {
         // One is that of whoever asks.
         let is_over = Arc::strong_count(self) == 1;
-        // What was counted before the others were dropped is seen from now on.
+        // Counts from before the others were dropped are seen from now on.
         fence(Acquire);
         is_over
     }
@@ -77,7 +77,7 @@ impl Written {
             .boxed()
     }
 
-    /// What is written to a peer; `None` if it has no connection that is watched.
+    /// The count of what is written to a peer; `None` if it has no watched connection.
     pub(super) fn to(&self, peer: &PeerId) -> Option<Arc<Count>> {
         self.0.get(peer)
     }
@@ -118,8 +118,8 @@ impl WatchStream for Option<Speech> {
     }
 }
 
-/// What is said on a stream that was opened here, as far as is needed to tell what it is: messages,
-/// each after its length, of which the first two negotiate the protocol.
+/// The bytes of a stream that was opened here, as far as needed to tell what it is: messages, each
+/// after its length, of which the first two negotiate the protocol.
 #[derive(Debug)]
 pub(super) struct Speech {
     count: Arc<Count>,
@@ -206,9 +206,9 @@ impl Speech {
 }
 
 impl Drop for Speech {
-    /// What gossipsub has taken from its queue for this stream is not written any more: one frame,
-    /// whether a byte of it was written or none. To count one too many is made up for when nothing
-    /// waits; one too few would stay charged.
+    /// A frame that gossipsub has taken from its queue for this stream is not written any more: one
+    /// frame, whether a byte of it was written or none. To count one too many is made up for when
+    /// nothing waits; one too few would stay charged.
     fn drop(&mut self) {
         if self.topic == Topic::Gossip {
             self.count.frames.fetch_add(1, Relaxed);

@@ -46,8 +46,8 @@ fn read_as(path: &Path, own: u32) -> Result<String, KeyFileError> {
     Ok(text)
 }
 
-/// Whoever may read or change the file may be a member, so only those may who can have this process
-/// do anything as it is.
+/// A user who may read or change the file may be a member, so only those may who can have this
+/// process do anything as it is.
 fn check_access(owner: u32, mode: u32, own: u32) -> Result<(), KeyFileError> {
     if owner != own && owner != ROOT {
         return Err(KeyFileError::Owner { uid: owner });

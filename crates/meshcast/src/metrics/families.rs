@@ -1,4 +1,4 @@
-//! Which metrics there are, and how they are written.
+//! The metrics, and how they are written.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 

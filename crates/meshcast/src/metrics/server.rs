@@ -157,15 +157,15 @@ fn is_loopback<B>(request: &Request<B>) -> bool {
 /// For two servers that scrape, each with a connection to spare, and people who look. Further ones
 /// wait in the backlog.
 const CONNECTIONS: usize = 8;
-/// What a connection may last, so that none holds its place for ever. Whoever scrapes more rarely
-/// connects anew each time.
+/// The longest life of a connection, so that none holds its place for ever. Whoever scrapes more
+/// rarely connects anew each time.
 const LIFE: Duration = Duration::from_secs(60);
 /// For the head of a request to arrive, also of the next one on a connection that is kept.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// For the node to tell. One that is well takes milliseconds.
 const ANSWER_TIME: Duration = Duration::from_secs(3);
-/// What a connection may hold of a request before its body, and of an answer its reader does not
-/// take.
+/// The memory that a connection may use for a request before its body, and for an answer its reader
+/// does not take.
 const BUFFER: usize = 16 * 1024;
 /// When descriptors run out, trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What is told, of what nodes do, and that documents and the dashboard say the same.
+//! Tests that the metrics are told, and that documents and the dashboard say the same.
 
 mod exposition;
 

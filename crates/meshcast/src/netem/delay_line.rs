@@ -108,7 +108,7 @@ impl DelayLine {
         self.packets.pop_front();
     }
 
-    /// How much longer what sets out now takes than it should.
+    /// The extra time of a packet that sets out now.
     fn stall(&mut self, stalls: Stalls, now: Instant) -> Duration {
         let stalls_now = self.next_stall.is_some_and(|at| at <= now);
         if stalls_now || self.next_stall.is_none() {
@@ -121,7 +121,7 @@ impl DelayLine {
         }
     }
 
-    /// How much longer what sets out now takes because some of it is lost.
+    /// The extra time of a packet that sets out now for retransmissions.
     fn retransmission(&mut self, len: usize, shape: &Shape, now: Instant) -> Duration {
         let round_trip = 2 * (shape.delay + shape.jitter);
         let is_busy = self.last.is_some_and(|last| now - last <= round_trip);
@@ -173,13 +173,13 @@ fn transfer_time(len: usize, rate: NonZeroU64) -> Duration {
 const SEGMENT: usize = 1460;
 /// After which Linux sends again at the earliest what was not acknowledged.
 const TIMEOUT: Duration = Duration::from_millis(200);
-/// How often the same is lost at most: nodes give up a link that is silent for longer than this
+/// The most retransmissions of a packet: nodes give up a link that is silent for longer than this
 /// takes.
 const MOST_TIMES: u32 = 6;
 
-/// What is under way at most: as much as the kernel lets a socket have at most, by default.
+/// The most bytes under way: as much as the kernel lets a socket have at most, by default.
 const MAX_WEIGHT: usize = 4 << 20;
-/// What a packet takes besides its bytes, so that many small ones are bounded too.
+/// The overhead of a packet besides its bytes, so that many small ones are bounded too.
 const OVERHEAD: usize = size_of::<Packet>();
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl HalfLink<'_> {
                         Arrived::Bytes(Ok(len)) => line.advance(len),
                         Arrived::End => return Ok(()),
                         Arrived::Reset => return Err(Reset),
-                        // Nobody takes them any more. What goes the other way is told on that way.
+                        // Nobody takes them any more. The other direction is told there.
                         Arrived::Bytes(Err(_)) => return Ok(()),
                     }
                 }

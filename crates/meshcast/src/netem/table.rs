@@ -1,4 +1,5 @@
-//! Who is where, what is to happen to the links between them, and the connections it happens to.
+//! The places of nodes, what is to happen to the links between them, and the connections it happens
+//! to.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -301,7 +302,7 @@ impl Drop for ConnectionGuard {
     }
 }
 
-/// What of an address says where a socket is.
+/// The part of an address that says where a socket is.
 fn socket(address: &Multiaddr) -> Multiaddr {
     let parts = address
         .iter()

@@ -24,8 +24,8 @@ use super::{
     table::{ConnectionState, HostLinks, Passage},
 };
 
-/// Shapes what is dialled over another transport. What is accepted is left alone: it is shaped at
-/// the other end.
+/// Shapes what is dialled over another transport. An accepted connection is left alone: it is
+/// shaped at the other end.
 #[derive(Debug)]
 pub(crate) struct Shaping<T> {
     inner: T,
@@ -93,7 +93,7 @@ where
     }
 }
 
-/// What asks for a connection has to get there, and the answer back.
+/// The request for a connection has to get there, and the answer back.
 async fn handshake(mut state: watch::Receiver<ConnectionState>) {
     let ConnectionState { out, back, .. } = *state.borrow();
     sleep(out.shape.delay + back.shape.delay).await;

@@ -375,7 +375,7 @@ async fn nodes_of_different_meshes_refuse_each_other_and_each_says_what_it_knows
     let mut at_a = a.events();
     let b = Mesh::new().node("b", &[&a]).await;
     let mut at_b = b.events();
-    // Who is dialled sees only that the other goes.
+    // The dialled side sees only that the other goes.
     let seen = (RefusalKind::HungUp, "closed the connection");
     let known = (RefusalKind::OtherMesh, "wrong MESHCAST_KEY");
     for (events, expected, (kind, said)) in [

@@ -1,10 +1,10 @@
-//! How far the wall clock of a peer is from ours, by what it posts.
+//! The offset of a peer's wall clock from ours, by its posts.
 
 use std::time::Duration;
 
 use meshcast_proto::{Time, WallTime};
 
-/// What a peer wrote on what it posted, compared with when that came.
+/// The time that a peer wrote on a post, compared with when that came.
 ///
 /// A delay on the way makes its clock look behind, and nothing makes it look ahead. So the highest
 /// difference of a while is the truest.
@@ -28,7 +28,7 @@ impl Skew {
         self.highest[0] = self.highest[0].max(Some(ahead));
     }
 
-    /// How far its clock is ahead, in microseconds, if the way back takes as long as the way here.
+    /// The offset of its clock, in microseconds, if the way back takes as long as the way here.
     /// `None` if nothing came, or nothing for long.
     pub(super) fn ahead_us(&self, rtt: Option<Duration>, now: Time) -> Option<i64> {
         let began = self.began.filter(|began| now < *began + 2 * SPAN)?;

@@ -193,7 +193,7 @@ fn a_sign_of_life_is_sent_to_whom_nothing_is_said_and_to_nobody_else() {
     let mut signs = 0;
     let mut last = false;
     for _ in 0..60 {
-        // What was sent at a look is seen at the next.
+        // Something sent at one look is seen at the next.
         last = look(&mut pair, true, last).0;
         signs += u32::from(last);
     }

@@ -177,7 +177,7 @@ async fn a_watcher_that_does_not_read_gets_a_snapshot_in_place_of_what_it_missed
     node.shutdown().await;
 }
 
-/// What it did not read is told as a snapshot of who was there, not as if all had gone.
+/// Unread changes are told as a snapshot of who was there, not as if all had gone.
 #[tokio::test]
 async fn a_reader_that_is_behind_when_the_channel_ends_sees_who_was_there() {
     let (_, amber, birch) = pair().await;

@@ -108,7 +108,7 @@ impl Decoder {
         }
     }
 
-    /// Room to read into. What has been read before must have been decoded.
+    /// Room to read into. Everything read before must have been decoded.
     pub(super) fn space(&mut self) -> &mut [u8] {
         debug_assert!(
             self.unread.is_empty(),

@@ -36,8 +36,8 @@ pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/meshcast/sync/
 /// connection goes, and the next dial starts clean.
 pub(super) const REOPENINGS: u32 = 3;
 
-/// Streams that one end opens on a connection, the first one included. What a peer opens beyond is
-/// dropped.
+/// Streams that one end opens on a connection, the first one included. Further streams of a peer
+/// are dropped.
 const STREAMS: u32 = 1 + REOPENINGS;
 
 /// What a handler tells its behaviour.
@@ -62,7 +62,7 @@ pub(crate) enum Report {
 #[derive(Debug)]
 pub(crate) struct Handler {
     config: SessionConfig,
-    /// What waits for the peer is charged to it.
+    /// Messages that wait for the peer are charged to it.
     account: Account,
     read_gate: Arc<ReadGate>,
     outbound: Outbound,

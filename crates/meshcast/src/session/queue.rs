@@ -28,7 +28,7 @@ pub(crate) struct QueueDepth {
     pub(crate) bytes: usize,
 }
 
-/// A queue of its two ends. What waits in it is charged to this account.
+/// A queue of its two ends. Waiting messages are charged to this account.
 pub(super) fn queue(config: &SessionConfig, account: Account) -> (Outbox, Intake) {
     let shared = Arc::new(Shared {
         most: QueueDepth {

@@ -1,5 +1,5 @@
-//! How fast a peer is heard: not while something of it waits to be taken in, and slowly if it
-//! misbehaves.
+//! The rate at which a peer is read: not at all while a message of it waits to be taken in, and
+//! slowly if it misbehaves.
 
 use std::{
     sync::{
@@ -9,8 +9,8 @@ use std::{
     task::{Context, Waker},
 };
 
-/// Whether what a peer says is read, on all connections to it. What is not read waits with the
-/// peer, whose own queue fills: nothing is dropped, and nothing comes out of order.
+/// Whether what a peer says is read, on all connections to it. Unread messages wait with the peer,
+/// whose own queue fills: nothing is dropped, and nothing comes out of order.
 #[derive(Debug, Default)]
 pub(super) struct ReadGate {
     paused: AtomicBool,

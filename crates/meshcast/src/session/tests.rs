@@ -1,8 +1,8 @@
 //! Sessions between real swarms over memory, with real yamux.
 //!
-//! Where a test is about what can *not* happen, it runs on one thread with the clock paused: time
-//! then moves only when every task of every swarm waits, so that a timeout means exactly "nothing
-//! is left to be done", and not "it took long".
+//! If a test is about what can *not* happen, it runs on one thread with the clock paused: time then
+//! moves only when every task of every swarm waits, so that a timeout means exactly "nothing is
+//! left to be done", and not "it took long".
 
 use std::{ops::Range, time::Duration};
 
@@ -59,9 +59,8 @@ async fn the_end_of_one_of_two_connections_loses_the_tail_and_never_the_order() 
                 },
                 event = b.event() => if let SessionEvent::Message { bytes, .. } = event {
                     heard.push(number_of(&bytes));
-                    // Whichever of the two A uses, closing the older one on one side and asking
-                    // which is open on the other would race: B closes the one that the messages
-                    // come on.
+                    // A may use either: closing the older one on one side and asking which is open
+                    // on the other would race: B closes the one that the messages come on.
                     if heard.len() == 500 {
                         let source = b.sessions().peers[&a.id()].source_connection();
                         let connection = source.expect("a message came");

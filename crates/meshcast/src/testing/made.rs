@@ -66,7 +66,7 @@ impl Poster {
         peer_id(self.member.sender())
     }
 
-    /// What it posted as this number, now: gossip brought it, from the sender itself.
+    /// Its post with this number, now: gossip brought it, from the sender itself.
     ///
     /// # Panics
     /// If the number is 0: each sender counts from 1.

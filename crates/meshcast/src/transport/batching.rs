@@ -21,10 +21,10 @@ use futures::{AsyncRead, AsyncWrite};
 #[derive(Debug)]
 pub(super) struct Batching<T> {
     io: T,
-    /// Where bytes are read to, once there was anything to read; those in `unread` are.
+    /// The read buffer, once there was anything to read. The bytes in `unread` are not read yet.
     ahead: Box<[u8]>,
     unread: Range<usize>,
-    /// What was written, of which `sent` bytes are gone.
+    /// Written bytes, of which `sent` are gone.
     unsent: Vec<u8>,
     sent: usize,
     /// It was flushed, and nothing was written since.
@@ -105,7 +105,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
         Poll::Ready(Ok(len))
     }
 
-    /// What waits leaves with the next read, or the next flush if nothing is written before that:
+    /// Waiting bytes leave with the next read, or the next flush if nothing is written before that:
     /// so an owner that must not read says that it has written all.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
@@ -122,12 +122,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Batching<T> {
     }
 }
 
-/// How many bytes go to the system or come from it at once: a frame of the multiplexer, and as many
-/// packets as loopback takes in one. Twice as many may wait to be sent, so that there is room
-/// before the first are gone.
+/// The number of bytes that go to the system or come from it at once: a frame of the multiplexer,
+/// and as many packets as loopback takes in one. Twice as many may wait to be sent, so that there
+/// is room before the first are gone.
 const BATCH: usize = 64 * 1024;
 
-/// How much is read at once until that much came at once: strangers do not send it.
+/// The size of a read until that much came at once: strangers do not send it.
 const FIRST: usize = 4 * 1024;
 
 #[cfg(test)]

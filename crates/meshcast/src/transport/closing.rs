@@ -72,8 +72,8 @@ impl<M: StreamMuxer + Unpin, T: Unpin> StreamMuxer for Closing<M, T> {
     }
 }
 
-/// How long the other side may take to take in what is buffered: some round trips round the world.
-/// What is in the hands of the system by then is sent all the same.
+/// The time that the other side may take to take in what is buffered: some round trips round the
+/// world. Bytes in the hands of the system by then are sent all the same.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use libp2p::{
 use super::{Secured, tcp::socket_addr};
 use crate::gate::{Door, GateError};
 
-/// What comes out of it was admitted.
+/// Every connection that comes out of it was admitted.
 pub(super) struct Doorway {
     inner: Secured,
     door: Door,

@@ -191,9 +191,9 @@ impl fmt::Debug for MemoryNetwork {
     }
 }
 
-/// What is on its way and nobody reads, in each direction: as much as a frame.
+/// The bytes on their way that nobody reads, in each direction: as much as a frame.
 const BUFFER: usize = 64 * 1024;
-/// How many connections wait to be accepted. Whoever dials beyond it is refused, and dials again.
+/// How many connections wait to be accepted. Further dials are refused, and repeated.
 const BACKLOG: usize = 128;
 /// Where systems begin to choose ports from.
 const FIRST_PORT: u16 = 32_768;

@@ -26,7 +26,7 @@ use yamux::{Config, Connection, ConnectionError, Mode, Packet};
 use self::frames::Frames;
 pub(super) use self::unread::{FreeRooms, Unread};
 
-/// What it is called when protocols are negotiated.
+/// Its name in protocol negotiation.
 pub(super) const NAME: &str = "/yamux/1.0.0";
 
 /// A connection with many streams.
@@ -221,7 +221,7 @@ impl Drop for Stream {
 /// way, and for a moment that of the gate. The rest is for those that end while others begin.
 const MAX_STREAMS: usize = 16;
 
-/// What all windows of a connection are at most, of which each stream has 256 KiB for itself: one
+/// The most that all windows of a connection hold, of which each stream has 256 KiB for itself: one
 /// stream gets 12 MiB, a gigabit per second at a round trip of 100 ms.
 const WINDOWS: usize = 16 * 1024 * 1024;
 

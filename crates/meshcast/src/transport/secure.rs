@@ -1,7 +1,7 @@
-//! How a connection is secured: by TLS where who dials computes AES, by noise else.
+//! Encryption of connections: TLS if the dialling side computes AES, else noise.
 //!
-//! Who dials proposes one of them and does not wait for the answer. Both are accepted always. One
-//! that does not speak TLS hangs up or says so; then it is dialled again, with noise.
+//! The dialling side proposes one of them and does not wait for the answer. Both are accepted
+//! always. One that does not speak TLS hangs up or says so; then it is dialled again, with noise.
 
 mod again;
 

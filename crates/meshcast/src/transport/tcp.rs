@@ -38,7 +38,7 @@ use crate::gate::Door;
 #[derive(Debug)]
 pub(crate) struct Tcp {
     door: Door,
-    /// How long others may take to say how they begin.
+    /// The time that others may take until their first bytes.
     time_limit: Duration,
     listening: Vec<Listening>,
     events: VecDeque<Event>,

@@ -79,7 +79,8 @@ impl Tls {
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
         server.enable_secret_extraction = true;
-        // Who dials has AES, or would not have chosen TLS. If this side has not, it matters more.
+        // The dialling side has AES, or would not have chosen TLS. If this side has not, it matters
+        // more.
         server.ignore_client_order = true;
         Ok(Self {
             client: Arc::new(client),
@@ -110,7 +111,7 @@ impl Tls {
     }
 }
 
-/// How protocol negotiation calls it: as all of libp2p do.
+/// The name in protocol negotiation: that of all of libp2p.
 pub(super) const NAME: &str = "/tls/1.0.0";
 
 /// Whether this processor computes AES-GCM: then it takes a fraction of what ChaCha20-Poly1305
@@ -154,7 +155,7 @@ pub(crate) enum TlsError {
         /// Whether the other side had agreed to TLS by then.
         heard: bool,
     },
-    /// What was said is not right.
+    /// The message is not right.
     #[error("the TLS handshake failed")]
     Tls {
         /// In which way.
@@ -341,6 +342,6 @@ fn public_key_info(sender: Sender) -> Vec<u8> {
     [&KEY_INFO[..], sender.key()].concat()
 }
 
-/// What precedes an Ed25519 key in a `SubjectPublicKeyInfo`: which kind of key it is, and that it
-/// is a string of 256 bits (RFC 8410).
+/// The bytes before an Ed25519 key in a `SubjectPublicKeyInfo`: which kind of key it is, and that
+/// it is a string of 256 bits (RFC 8410).
 const KEY_INFO: [u8; 12] = [0x30, 42, 0x30, 5, 0x06, 3, 0x2b, 0x65, 0x70, 0x03, 33, 0];

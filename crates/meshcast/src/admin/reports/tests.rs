@@ -142,7 +142,7 @@ fn a_snapshot_in_serde_says_what_the_admin_socket_says() {
     let peers = serde_json::to_value(schema::PeerReport::from(&snapshot())).expect("plain");
     assert_eq!(shown["peers"], peers["peers"]);
     let mut seeds = peers["seeds"].clone();
-    // What a state says of itself is there in that state alone.
+    // The details of a state appear in that state alone.
     for seed in seeds.as_array_mut().expect("a list") {
         let seed = seed.as_object_mut().expect("an object");
         let of_states = ["name", "peer_id", "refusal"];

@@ -88,7 +88,7 @@ async fn who_answers_something_else_is_no_node() {
     hanging_up.abort();
 }
 
-/// What a node does, as far as it matters here.
+/// A stand-in for a node, as far as it matters here.
 async fn answer(mut listener: Listener) {
     loop {
         let mut stream = listener.accept().await.expect("a connection");

@@ -63,7 +63,7 @@ async fn an_object_with_an_echo_hears_itself_in_the_order_of_all() {
         assert_eq!(within(by_handler.recv()).await.as_deref(), Some(text));
     }
     assert_eq!([next(&mut at_b).await, next(&mut at_b).await], ["1", "3"]);
-    // Whoever comes later has an echo of what it posts, and hears nothing from before.
+    // A later object has an echo of its own posts, and hears nothing from before.
     let late = node
         .channel_with::<String>("earth", options)
         .expect("opened");
@@ -549,7 +549,7 @@ async fn a_stream_that_does_not_keep_up_reads_everything_as_long_as_it_is_kept()
         within(poster.post_message_wait(&filled(n)))
             .await
             .expect("posted");
-        // What it posts itself is not among what it reads.
+        // Its own posts are not among what it reads.
         slow.post_message(&crate::Bytes::new()).expect("room");
         if n % 20 == 0 {
             flushed(&node).await;
@@ -710,7 +710,7 @@ async fn channels_that_are_closed_make_way_for_others_and_numbers_go_on() {
             room.post_message(&n).expect("posted");
         }
     }
-    // What is open does not make way.
+    // An open channel does not make way.
     let mut rooms = Vec::new();
     for room in 0..ROOMS {
         rooms.push(opened(&a, &format!("1/{room}"), ROOMS).await);

@@ -177,7 +177,7 @@ async fn a_number_far_above_makes_nobody_deaf_and_nothing_missing() {
     let senders = [(sender_of(&a), 1 << 60), (sender_of(&b), u64::MAX)];
     let (began, cursor) = (Instant::now(), forged(&b, &senders));
     let mut messages = go_on::<u64>(&b, cursor);
-    // What this node posted itself nobody knows better.
+    // Nobody knows this node's own posts better.
     at_b.post_message(&100).expect("posted");
     assert_eq!(next(&mut messages).await, 100);
     let mut n = 5;

@@ -55,9 +55,9 @@ impl Drop for Backlog {
     }
 }
 
-/// What may wait for a peer that does not read, beside the queue of its session, each message with
-/// what it takes besides. Three answers of 256 KiB and what is told of ten thousand channels are
-/// less than half of it. And what it may say before there is a session to answer on.
+/// The most that may wait for a peer that does not read, beside the queue of its session, each
+/// message with its overhead. Three answers of 256 KiB and what is told of ten thousand channels
+/// are less than half of it. And what it may say before there is a session to answer on.
 const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]

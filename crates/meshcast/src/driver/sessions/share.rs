@@ -1,4 +1,4 @@
-//! What peers said takes a share of the time of a node that has other things to do.
+//! Messages of peers take a share of the time of a node that has other things to do.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who hands on what: how often frames come, and what happens where a link goes silent.
+//! Tests of forwarding: how often frames come, and what happens where a link goes silent.
 
 use crate::{
     BroadcastChannel, Counters, Messages, Node,

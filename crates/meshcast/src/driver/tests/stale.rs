@@ -89,7 +89,7 @@ async fn what_a_member_posts_whose_clock_is_an_hour_behind_is_told_where_it_is_n
     assert!(snapshot.counters.frames_stale > 0);
     assert_eq!(snapshot.counters.delivered, 0);
     assert!(snapshot.peers.iter().all(|it| it.name.as_str() == "middle"));
-    // What others post is heard as ever.
+    // Posts of others are heard as ever.
     at_middle.post_message(&8).expect("posted");
     assert_eq!(next(&mut heard_far).await, 8);
 }

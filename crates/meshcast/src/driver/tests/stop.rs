@@ -103,8 +103,7 @@ async fn whoever_wants_nothing_from_before_does_not_count_as_having_it() {
     let a = mesh.node("a", &[]).await;
     let at_a = open::<u32>(&a, "earth");
     at_a.post_message(&1).expect("posted");
-    // What was posted within a fifth of a second before it came it would hear: the time is the
-    // point.
+    // It would hear posts from within a fifth of a second before it came: the time is the point.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let b = mesh.node("b", &[&a]).await;
     let mut heard = open::<u32>(&b, "earth").messages();

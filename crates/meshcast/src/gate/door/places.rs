@@ -75,8 +75,8 @@ impl<T> Places<T> {
             true => held.len().saturating_sub(OWN),
             false => held.len(),
         };
-        // Whoever has most; of several the one that was there first; all by what counts, and if
-        // nothing does, by all.
+        // The host that has most; of several the one that was there first; all by what counts, and
+        // if nothing does, by all.
         let ranges = self.ranges.values().filter_map(|hosts| {
             let hosts = hosts.iter().filter_map(|(host, held)| {
                 let (first, _) = held.first_key_value()?;
@@ -163,7 +163,7 @@ mod tests {
         for id in 2 * own..10 * own {
             assert_eq!(places.insert(other, id, id, is_known), Some(id - own));
         }
-        // What it has beyond them counts like any other's.
+        // Further ones count like those of any other.
         for id in 10 * own..10 * own + own / 2 {
             assert_eq!(places.insert(known, id, id, is_known), Some(id - own));
         }

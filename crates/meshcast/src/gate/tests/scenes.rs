@@ -21,7 +21,7 @@ use crate::{
 pub(super) type Node = Swarm<ping::Behaviour>;
 pub(super) type Event = SwarmEvent<ping::Event>;
 
-/// How a connection came out at one end: the peer, or the reason if there is one.
+/// The result of a connection at one end: the peer, or the reason if there is one.
 pub(super) type End = Result<PeerId, Option<GateError>>;
 
 pub(super) const NOW: WallTime = WallTime::from_unix_millis(1_700_000_000_000);

@@ -1,4 +1,4 @@
-//! What those get who are no nodes, or nodes that do not keep to the protocol.
+//! Answers to processes that are no nodes, or nodes that do not keep to the protocol.
 
 use std::{
     io::{Read as _, Write as _},
@@ -76,7 +76,7 @@ async fn whoever_is_no_node_gets_no_byte_of_ours() {
     }
 }
 
-/// What answers at an address that was given for a node's, and what is said of it: no more than is
+/// A process that answers at an address given for a node's, and what is said of it: no more than is
 /// known.
 #[tokio::test]
 async fn who_answers_otherwise_than_a_node_is_named_by_what_it_did() {

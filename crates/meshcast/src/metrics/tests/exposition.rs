@@ -165,7 +165,7 @@ impl Sample {
             None => (series, ""),
         };
         assert!(is_name(name), "{line}");
-        // What regions and names are made of needs no escapes.
+        // The characters of regions and names need no escapes.
         let labels = labels.split_terminator(',').map(|label| {
             let (key, value) = label.split_once('=').expect("a label");
             let value = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));

@@ -8,7 +8,7 @@ use super::*;
 /// A socket that takes and gives what it is told to, call by call; what it takes comes back.
 #[derive(Debug, Default)]
 struct Echo {
-    /// How much each call to write takes, and each to read gives; nothing: it is not ready.
+    /// The bytes that each call to write takes, and each to read gives; nothing: it is not ready.
     takes: VecDeque<usize>,
     gives: VecDeque<usize>,
     inside: VecDeque<u8>,
@@ -132,7 +132,7 @@ async fn what_cannot_be_sent_is_told_to_who_reads() {
 }
 
 proptest! {
-    /// Whatever the socket takes and gives at a time, the bytes are the same, in order.
+    /// In any case, the bytes are the same, in order.
     #[test]
     fn bytes_come_as_they_went(
         takes in prop::collection::vec(prop_oneof![Just(0_usize), 1..3 * BATCH], 0..20),

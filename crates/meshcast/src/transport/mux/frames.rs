@@ -10,8 +10,7 @@ use futures::{AsyncRead, AsyncWrite};
 
 use super::{FRAME, MAX_STREAMS, unread::Unread};
 
-/// Bytes below yamux. What is written passes unchanged; what is read stops before a frame for which
-/// there is no room.
+/// Bytes below yamux. Writes pass unchanged; reads stop before a frame for which there is no room.
 ///
 /// yamux takes a frame as a whole before it asks for the next, so that each stream it has opened is
 /// known here before the next frame is looked at.
@@ -104,7 +103,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<T> {
                 (this.arrived, this.told) = (0, 0);
             }
             if this.arrived == 0 && !this.unread.has_room(cx) {
-                // What was written leaves with a read, or with a flush that follows one.
+                // Written bytes leave with a read, or with a flush that follows one.
                 for _ in 0..2 {
                     if let Poll::Ready(flushed) = Pin::new(&mut this.io).poll_flush(cx) {
                         flushed?;

@@ -1,4 +1,4 @@
-//! What a connection holds that nobody has read.
+//! Accounts for what a connection holds that nobody has read.
 
 mod free;
 
@@ -27,7 +27,8 @@ struct Ledger {
     streams: Vec<StreamUsage>,
     /// All frames of all streams.
     frames: usize,
-    /// Whose connection it is, how much of its free room is taken, and how much more is charged.
+    /// The owner of the connection, how much of its free room is taken, and how much more is
+    /// charged.
     member: Option<Member>,
     free: usize,
     charged: usize,
@@ -152,7 +153,7 @@ impl Ledger {
 
     /// Whether one more frame may be held; charges for it if need be.
     fn make_room(&mut self) -> bool {
-        // Whoever reads what is held wakes those who wait; so there must be something.
+        // Reading what is held wakes those who wait; so there must be something.
         if self.frames == 0 {
             return true;
         }
@@ -237,11 +238,11 @@ impl StreamUsage {
     }
 }
 
-/// What a connection may hold before it is admitted: the messages of the gate have 2 KiB, and one
-/// frame of what follows may be before them.
+/// The most that a connection may hold before it is admitted: the messages of the gate have 2 KiB,
+/// and one frame of what follows may be before them.
 const STRANGER: usize = 2 * FRAME;
 
-/// What a connection of a member may hold at most, with what is charged: all windows in frames of
+/// The most that a connection of a member may hold, with what is charged: all windows in frames of
 /// the usual size.
 const MEMBER: usize = super::WINDOWS;
 

@@ -22,7 +22,7 @@ pub(in super::super) struct Repeating<T> {
     repeats: bool,
 }
 
-/// What was dialled or accepted, and, of what was dialled, how to do so again.
+/// A dialled or accepted stream, and for a dialled one, a way to dial again.
 pub(in super::super) struct Line<T: Transport> {
     pub(in super::super) io: T::Output,
     pub(in super::super) again: Option<T::Dial>,

@@ -82,7 +82,7 @@ async fn meet(dialer: Secure, listener: Secure, old: Old) -> Handshake {
         assert_eq!(&heard, b"hello");
         stream.write_all(b"there").await.expect("writes");
         stream.flush().await.expect("flushes");
-        // What was flushed leaves with the next read.
+        // Flushed bytes leave with the next read.
         let _ = stream.read(&mut [0]).await;
     };
     let met = future::join(here, there);
@@ -131,7 +131,7 @@ async fn who_dials_chooses_and_both_are_accepted() {
     }
 }
 
-/// Whoever answered TLS is not asked for anything else.
+/// A side that answered TLS is not asked for anything else.
 #[tokio::test]
 async fn who_speaks_tls_and_fails_is_not_dialled_again() {
     let (near, far) = duplex(1 << 16);

@@ -1,8 +1,8 @@
 //! Whether somebody begins as members do.
 //!
-//! Who dials speaks first, and says the same to everybody: which protocol negotiates and which
-//! handshake it proposes. Both come with the first packet, so whoever has not said it is no member,
-//! or has a slow way.
+//! The dialling side speaks first, and says the same to everybody: which protocol negotiates and
+//! which handshake it proposes. Both come with the first packet, so whoever has not said it is no
+//! member, or has a slow way.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use crate::gate::{Door, Place};
 
-/// How somebody begins to speak who was accepted.
+/// The first bytes of an accepted connection.
 #[derive(Debug)]
 pub(super) enum Greeting {
     /// One that speaks as members do. This is read of it.
@@ -22,7 +22,7 @@ pub(super) enum Greeting {
     Nobody,
 }
 
-/// What there is to know of one who was just accepted and has [this place](Door::accept).
+/// Classifies a connection that was just accepted and has [this place](Door::accept).
 pub(super) async fn read_greeting(
     mut stream: TcpStream,
     from: SocketAddr,
@@ -44,7 +44,7 @@ pub(super) async fn read_greeting(
     }
 }
 
-/// Which of the greetings it says, if it says one.
+/// The greeting that it sends, if it sends one.
 async fn greets(stream: &mut TcpStream) -> io::Result<Option<&'static [u8]>> {
     let mut possible = GREETINGS;
     let mut buffer = [0; LONGEST];
@@ -86,5 +86,5 @@ pub(super) const NOISE: &[u8] = b"\x13/multistream/1.0.0\n\x07/noise\n";
 
 const LONGEST: usize = TLS.len();
 
-/// What the other side's answer begins with.
+/// The first bytes of the other side's answer.
 pub(super) const ANSWER: &[u8] = TLS.split_at(20).0;

@@ -34,11 +34,11 @@ pub(super) struct Listening {
     id: ListenerId,
     at: SocketAddr,
     listener: TcpListener,
-    /// Which addresses the machine has, if it listens on all.
+    /// The addresses of the machine, if it listens on all.
     interfaces: Option<IfWatcher>,
     door: Door,
     time_limit: Duration,
-    /// Who has come and said nothing so far; as many as the door lets wait.
+    /// Connections that have said nothing so far; as many as the door lets wait.
     greetings: FuturesUnordered<BoxFuture<'static, Greeting>>,
     /// It listens on one address and has not said so yet.
     unsaid: bool,
@@ -55,11 +55,10 @@ impl Listening {
         time_limit: Duration,
     ) -> io::Result<Self> {
         let socket = new_socket(at)?;
-        // What is left of earlier connections (TIME_WAIT) does not keep a restarted process from
-        // its port.
+        // Remains of earlier connections (TIME_WAIT) do not keep a restarted process from its port.
         socket.set_reuseaddr(true)?;
         if at.is_ipv6() {
-            // Who wants IPv4 as well says so: some systems do not give both.
+            // A node that wants IPv4 as well says so: some systems do not give both.
             sockopt::set_ipv6_v6only(&socket, true)?;
         }
         // Connections that are accepted inherit it.
@@ -207,10 +206,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// How many connections the system keeps until they are accepted, if it allows as many.
+/// The number of connections that the system keeps until they are accepted, if it allows as many.
 const BACKLOG: u32 = 4096;
 
-/// How many connections are accepted before something else has its turn.
+/// The number of connections accepted before something else has its turn.
 const ACCEPTED_AT_ONCE: usize = 32;
 
 /// For how long a system without descriptors or memory is left alone.

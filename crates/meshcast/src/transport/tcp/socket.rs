@@ -26,7 +26,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// A connection that this node opened. Whoever answers otherwise than libp2p does is
+    /// A connection that this node opened. A process that answers otherwise than libp2p does is
     /// [named](GateError::Foreign).
     pub(super) const fn dialled(stream: TcpStream) -> Self {
         Self {

@@ -32,8 +32,8 @@ pub(super) trait Side {
 
 /// Makes the handshake with who is at the other end, and says who that is.
 ///
-/// What comes is bounded by [`LONGEST_HANDSHAKE`], and handed over record by record, so that
-/// nothing behind the handshake is touched. Who makes a mistake is hung up on without a word.
+/// Input is bounded by [`LONGEST_HANDSHAKE`], and handed over record by record, so that nothing
+/// behind the handshake is touched. A side that makes a mistake is hung up on without a word.
 pub(super) async fn shake<S: Side, T>(
     mut side: S,
     mut io: T,
@@ -125,7 +125,7 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-/// Where the record ends that begins here, if it is there as a whole.
+/// The end of the record that begins here, if it is there as a whole.
 fn end_of_record(bytes: &[u8], start: usize) -> Option<usize> {
     let [_, _, _, high, low] = *bytes.get(start..)?.first_chunk::<HEADER>()?;
     let end = start + HEADER + usize::from(u16::from_be_bytes([high, low]));

@@ -8,8 +8,8 @@ use aws_lc_rs::aead::{
 };
 use rustls::ConnectionTrafficSecrets;
 
-/// What is wrong with a record. Whoever knows the keys makes none that is wrong, so the connection
-/// is at its end.
+/// What is wrong with a record. A side that knows the keys makes none that is wrong, so the
+/// connection is at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RecordError {
     /// It does not begin as a record of encrypted data does, or is too long or too short.
@@ -60,7 +60,7 @@ impl Keys {
         self.key.algorithm()
     }
 
-    /// How many records were made or read with this key.
+    /// The number of records made or read with this key.
     pub(super) const fn used(&self) -> u64 {
         self.next
     }

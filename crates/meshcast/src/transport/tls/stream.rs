@@ -1,7 +1,7 @@
 //! A connection that is secured: each byte is copied once on its way out and once on its way in.
 //!
-//! What is written is gathered where it will be encrypted, and what arrives is decrypted where it
-//! was read to. As with [`Batching`](super::super::batching), what was flushed leaves when the
+//! Writes are gathered where they will be encrypted, and arriving bytes are decrypted where they
+//! were read to. As with [`Batching`](super::super::batching), what was flushed leaves when the
 //! owner turns to reading: the multiplexer flushes after each of its frames, and a record for each
 //! and a system call for each would cost more than the cipher.
 
@@ -32,7 +32,7 @@ pub(in super::super) struct TlsStream<T> {
     open: Option<usize>,
     /// It was flushed, and nothing was written since.
     flushed: bool,
-    /// What records are read with, and where they are read to.
+    /// The keys that records are read with, and where they are read to.
     rx: Keys,
     incoming: Vec<u8>,
     /// Records nobody has looked at, or a part of one.
@@ -196,7 +196,7 @@ impl<T> TlsStream<T> {
 }
 
 impl<T: AsyncWrite + Unpin> TlsStream<T> {
-    /// What waits is gone, although nobody reads.
+    /// The waiting bytes are gone, although nobody reads.
     #[cfg(test)]
     pub(super) async fn sent(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_send(cx)).await
@@ -273,7 +273,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
         Poll::Ready(Ok(len))
     }
 
-    /// What waits leaves with the next read, or the next flush if nothing is written before that.
+    /// Waiting bytes leave with the next read, or the next flush if nothing is written before that.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if std::mem::replace(&mut this.flushed, true) {
@@ -327,14 +327,15 @@ impl<T> fmt::Debug for TlsStream<T> {
     }
 }
 
-/// How many bytes go to the system at once: four records, and as many packets as loopback takes in
-/// one. Twice as many may wait to be sent, so that there is room before the first are gone.
+/// The number of bytes that go to the system at once: four records, and as many packets as loopback
+/// takes in one. Twice as many may wait to be sent, so that there is room before the first are
+/// gone.
 const BATCH: usize = 64 * 1024;
 
 /// More than records add to what waits.
 const OVERHEAD: usize = 1024;
 
-/// How much is read at once until that much came at once: strangers do not send it.
+/// The size of a read until that much came at once: strangers do not send it.
 const FIRST: usize = 4 * 1024;
 
 /// How much is read at once from then on: a batch behind a record that is not whole.

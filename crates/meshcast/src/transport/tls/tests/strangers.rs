@@ -1,4 +1,4 @@
-//! What those see who do not know the mesh, and what they can say.
+//! The view of those who do not know the mesh, and what they can say.
 
 use std::{
     pin::Pin,
@@ -227,7 +227,7 @@ async fn who_is_dialled_and_does_not_know_the_mesh_is_shown_no_key() {
     assert!(curious.shown().is_empty());
 }
 
-/// What somebody says, all at once; what it hears is kept.
+/// Bytes that somebody sends, all at once; what it hears is kept.
 #[derive(Debug)]
 struct Says {
     words: io::Cursor<Vec<u8>>,
@@ -288,7 +288,7 @@ fn after(words: Vec<u8>, dialled: bool) -> (Result<(), TlsError>, Says) {
     (outcome.expect("does not wait"), says)
 }
 
-/// What a member says first, and what it is answered.
+/// The first bytes of a member, and the answer.
 fn beginning() -> [Vec<u8>; 2] {
     let (_, dialer) = after(Vec::new(), true);
     let (_, listener) = after(dialer.heard.clone(), false);
